@@ -1,0 +1,22 @@
+// How long: the one spelling of durations, shared by requests and configuration. Points in time are elsewhere integers.
+import { z } from 'zod';
+
+const unitsMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+const message = 'must be a duration such as "500ms", "10s", "5m", "1h", "7d", or a whole number of ms';
+
+/**
+ * `"500ms"`, `"10s"`, `"5m"`, `"1h"`, `"7d"`, or a whole number of ms (as a number, or as digits, which is all that a
+ * query string has). Gives ms: a non-negative integer below 2^53.
+ */
+export const durationMs = z
+  .union([z.int().min(0), z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/)], { error: message })
+  .transform((duration) => (typeof duration === 'number' ? duration : parse(duration)))
+  .pipe(z.int({ error: message }).min(0))
+  .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+
+function parse(text: string): number {
+  const digits = /^\d+/.exec(text)?.[0] ?? '';
+  const unit = text.slice(digits.length) || 'ms';
+  return Number(digits) * unitsMs[unit as keyof typeof unitsMs];
+}

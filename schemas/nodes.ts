@@ -1,0 +1,132 @@
+// The wire of /v1/nodes and /v1/multi: a ZooKeeper-like tree over HTTP.
+import { z } from 'zod';
+import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
+import { durationMs } from './duration.ts';
+import { errorCodes } from './errors.ts';
+
+export const createModes = ['persistent', 'ephemeral', 'container', 'ttl'] as const;
+export type CreateMode = (typeof createModes)[number];
+
+/** ZooKeeper's largest TTL: 40 bits of milliseconds (zookeeper-semantics, item 15). */
+export const ttlMsMax = 2 ** 40 - 1;
+
+/** ZooKeeper's version is a signed 32-bit number; -1 means any. */
+const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version; -1 = any.');
+
+export const childrenLimitMax = 10_000;
+export const treeLimitMax = 10_000;
+
+export const getNodeQuery = z.strictObject({
+  view: z.enum(['data', 'node', 'stat', 'children', 'tree']).default('data'),
+  limit: queryInteger(1, childrenLimitMax)
+    .optional()
+    .describe('Most children (default 1000) or tree nodes per answer.'),
+  after: z.string().optional().describe('Children: the `next` of the page before.'),
+  stats: queryFlag.optional().describe("Children: add each child's stat."),
+  depth: queryInteger(0, 1000).optional().describe('Tree: levels below the node; default all.'),
+  wait: durationMs.optional().describe('Long poll with If-None-Match: how long to wait for a change, at most 5m.'),
+});
+
+const creation = {
+  mode: z.enum(createModes).optional().describe('Kind of a created node; ephemeral needs a session.'),
+  ttl: durationMs.pipe(z.int().min(1).max(ttlMsMax)).optional().describe('A created node goes when idle this long.'),
+  parents: queryFlag.optional().describe('Create missing parents as persistent nodes.'),
+  session: z.string().optional().describe('Session handle, the owner of an ephemeral node.'),
+};
+
+export const putNodeQuery = z.strictObject({ ...creation, version: version.optional() });
+export const postNodeQuery = z.strictObject(creation);
+export const deleteNodeQuery = z.strictObject({
+  version: version.optional(),
+  recursive: queryFlag.optional().describe('Delete everything below, too, in one transaction.'),
+});
+
+export const nodeReply = z
+  .object({
+    path: nodePath,
+    data: z.string(),
+    encoding,
+    contentType: z.string(),
+    stat: statSchema,
+  })
+  .meta({ id: 'Node' });
+
+export const statReply = z.object({ path: nodePath, stat: statSchema }).meta({ id: 'NodeStat' });
+
+export const createdReply = z
+  .object({ path: nodePath, name: z.string(), stat: statSchema })
+  .meta({ id: 'CreatedNode' });
+
+export const childrenReply = z
+  .object({
+    path: nodePath,
+    children: z.union([z.array(z.string()), z.array(z.object({ name: z.string(), stat: statSchema }))]),
+    next: z.string().optional().describe('Pass as `after` for the next page; absent on the last.'),
+    stat: statSchema,
+  })
+  .meta({ id: 'Children' });
+
+export interface TreeNode {
+  name: string;
+  stat: z.infer<typeof statSchema>;
+  children?: TreeNode[];
+  truncated?: boolean;
+}
+
+export const treeReply = z
+  .object({
+    path: nodePath,
+    tree: z
+      .looseObject({ name: z.string(), stat: statSchema })
+      .describe('Nested: `{name,stat,children:[…]}`; `truncated` where the limit or depth cut it.'),
+    truncated: z.boolean(),
+  })
+  .meta({ id: 'Tree' });
+
+const opPath = z.string();
+const opVersion = z
+  .int()
+  .min(-(2 ** 31))
+  .max(2 ** 31 - 1)
+  .optional();
+const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: z.string().optional() };
+
+export const multiOp = z.discriminatedUnion('op', [
+  z.strictObject({
+    op: z.literal('create'),
+    path: opPath,
+    ...opData,
+    mode: z.enum(createModes).optional(),
+    ttl: durationMs.pipe(z.int().min(1).max(ttlMsMax)).optional(),
+    session: z.string().optional(),
+    sequential: z.boolean().optional(),
+  }),
+  z.strictObject({ op: z.literal('set'), path: opPath, ...opData, version: opVersion, mzxid: zxid.optional() }),
+  z.strictObject({ op: z.literal('delete'), path: opPath, version: opVersion, mzxid: zxid.optional() }),
+  z.strictObject({
+    op: z.literal('check'),
+    path: opPath,
+    version: opVersion,
+    mzxid: zxid.optional(),
+    czxid: zxid.optional(),
+    exists: z.boolean().optional(),
+  }),
+]);
+
+export type MultiOp = z.infer<typeof multiOp>;
+
+export const multiOpsMax = 10_000;
+
+export const multiBody = z.strictObject({ ops: z.array(multiOp).max(multiOpsMax) }).meta({ id: 'Multi' });
+
+export const multiReply = z
+  .object({
+    zxid,
+    results: z.array(
+      z.object({ op: z.enum(['create', 'set', 'delete', 'check']), path: nodePath, stat: statSchema.optional() }),
+    ),
+  })
+  .meta({ id: 'MultiResult' });
+
+/** What stands in `results` of a failed multi: OK before the op that failed, its code, ROLLED_BACK after it. */
+export const multiOutcome = z.enum(['OK', 'ROLLED_BACK', ...errorCodes]);

@@ -1,0 +1,29 @@
+// The wire of /v1/sessions.
+import { z } from 'zod';
+import { nodePath } from './common.ts';
+import { durationMs } from './duration.ts';
+
+export const createSessionBody = z
+  .strictObject({ ttl: durationMs.optional().describe('Clamped to the configured bounds; default 10s.') })
+  .meta({ id: 'CreateSession' });
+
+export const sessionTtlDefaultMs = 10_000;
+
+const sessionFields = {
+  id: z.string().describe('Public: `ephemeralOwner` shows it.'),
+  ttlMs: z.int(),
+  expiresAt: z.int().describe("When it ends unless renewed, ms since the epoch by the store's clock."),
+};
+
+export const sessionCreatedReply = z
+  .object({
+    ...sessionFields,
+    session: z.string().describe('The handle. Whoever has it may use the session; it is shown only once.'),
+  })
+  .meta({ id: 'SessionCreated' });
+
+export const sessionReply = z.object(sessionFields).meta({ id: 'Session' });
+
+export const sessionDetailReply = z
+  .object({ ...sessionFields, ephemerals: z.array(nodePath).describe('Its ephemeral nodes, sorted.') })
+  .meta({ id: 'SessionDetail' });

@@ -1,0 +1,54 @@
+#!lua
+--- @include "lib/ops"
+--[[ Opens the store for a broker, at start and after every loss of the connection: makes the tree's roots where they are
+     missing, and starts a new epoch if this is another run of the store than before.
+
+     The upper part of a zxid is the epoch (guarantee N8). A run that is not the last one may have lost acknowledged
+     changes (a failover, an old backup), so the epoch rises before any new change; `epochs` remembers where each epoch
+     ended in the history that survived. A zxid of an ended epoch beyond that end belongs to a lost change.
+
+     KEYS    1 root
+     ARGV    1 run id of the server  2 layout version of this program  3 transactions to keep  4 proposed cluster id
+             5… roots to make
+     Returns { 'OK', zxid, new epoch ('1'/'0'), cluster id }
+     Errors  INVALID_CONFIG (the data was written by a newer program)
+     Emits   one transaction of created, if a root was missing ]]
+local EPOCH = 4294967296
+local layout = tonumber(redis.call('HGET', keys.root, 'layout') or ARGV[2])
+if layout > tonumber(ARGV[2]) then
+  return {
+    'INVALID_CONFIG',
+    'The store holds data of layout ' .. whole(layout) .. '; this program knows layouts up to ' .. ARGV[2] .. '.',
+  }
+end
+redis.call('HSET', keys.root, 'layout', ARGV[2])
+
+local run_id = redis.call('HGET', keys.root, 'run_id')
+local new_epoch = run_id and run_id ~= ARGV[1]
+if new_epoch then
+  local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
+  local epoch = math.floor(zxid / EPOCH)
+  redis.call('HSET', keys.base .. 'epochs', whole(epoch), whole(zxid))
+  redis.call('HSET', keys.root, 'zxid', whole((epoch + 1) * EPOCH))
+end
+redis.call('HSET', keys.root, 'run_id', ARGV[1])
+
+if not txn.node('/') then
+  redis.call('HSET', keys.node('/'), 'stat', '0 0 0 ' .. whole(now_ms) .. ' ' .. whole(now_ms) .. ' 0 0 0 0 0 - persistent 0',
+    'data', '', 'type', 'text/plain; charset=utf-8')
+  txn.loaded['/'] = nil
+end
+for i = 5, #ARGV do
+  if not txn.node(ARGV[i]) then txn.create(ARGV[i], '', 'text/plain; charset=utf-8', 'persistent') end
+end
+if not txn.node('/cluster/id') then
+  txn.create('/cluster/id', '{"version":"1","id":"' .. ARGV[4] .. '"}', 'application/json', 'persistent')
+  redis.call('HSET', keys.root, 'cluster_id', ARGV[4])
+end
+txn.commit(tonumber(ARGV[3]))
+return {
+  'OK',
+  tonumber(redis.call('HGET', keys.root, 'zxid')),
+  new_epoch and '1' or '0',
+  redis.call('HGET', keys.root, 'cluster_id'),
+}

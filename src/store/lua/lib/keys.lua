@@ -1,0 +1,15 @@
+--[[ The names of the coordination keys. All carry one hash tag, which arrives in KEYS[1], the root hash; so every
+     derived key is in the declared slot. src/store/keys.ts says what each key holds. ]]
+local keys = { root = KEYS[1], base = string.sub(KEYS[1], 1, -5) }
+function keys.node(path) return keys.base .. 'node:' .. path end
+function keys.children(path) return keys.base .. 'children:' .. path end
+function keys.session(id) return keys.base .. 'session:' .. id end
+function keys.ephemerals(id) return keys.base .. 'ephemerals:' .. id end
+function keys.idempotency(key) return keys.base .. 'idempotency:' .. key end
+function keys.group(group) return keys.base .. 'group:' .. group end
+function keys.positions(group) return keys.base .. 'positions:' .. group end
+keys.events = keys.base .. 'events'
+keys.offset_events = keys.base .. 'offset-events'
+keys.sessions = keys.base .. 'sessions'
+keys.transients = keys.base .. 'transients'
+keys.timers = keys.base .. 'timers'

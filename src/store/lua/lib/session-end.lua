@@ -1,0 +1,15 @@
+--- @include "lib/txn"
+--- @include "lib/session"
+--- Ends a session: all its ephemeral nodes go in one transaction (guarantee N5). Returns how many there were.
+function session.finish(id, event_retention)
+  local paths = redis.call('SMEMBERS', keys.ephemerals(id))
+  table.sort(paths)
+  for _, path in ipairs(paths) do
+    local node = txn.node(path)
+    if node and node.owner == id then txn.delete(node) end
+  end
+  redis.call('DEL', keys.session(id), keys.ephemerals(id))
+  redis.call('ZREM', keys.sessions, id)
+  txn.commit(event_retention)
+  return #paths
+end

@@ -1,0 +1,30 @@
+#!lua flags=no-writes
+--- @include "lib/keys"
+--[[ Whether a watcher may resume after a zxid: all later transactions are still kept, and it is no lost one.
+     KEYS    1 root
+     ARGV    1 zxid
+     Returns { 'OK', newest zxid }
+     Errors  COMPACTED, with the fields oldest (the oldest zxid that can be asked for) and zxid (the newest) ]]
+local EPOCH = 4294967296
+local asked = tonumber(ARGV[1])
+local newest = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
+local floor = tonumber(redis.call('HGET', keys.root, 'events_floor') or '0')
+local problem
+if asked > newest then
+  problem = 'the newest transaction is ' .. string.format('%.0f', newest) .. ', so that one was lost or never was'
+elseif asked < floor then
+  problem = 'history is kept since ' .. string.format('%.0f', floor)
+else
+  -- Between the end of an ended epoch and the start of the next lie only transactions that the store has lost.
+  local ended_at = redis.call('HGET', keys.base .. 'epochs', string.format('%.0f', math.floor(asked / EPOCH)))
+  if ended_at and asked > tonumber(ended_at) then problem = 'the store has lost that transaction' end
+end
+if problem then
+  return {
+    'COMPACTED',
+    'Cannot resume after ' .. ARGV[1] .. ': ' .. problem .. '. Read the nodes again, then watch since the Weir-Zxid of that answer.',
+    'oldest', floor,
+    'zxid', newest,
+  }
+end
+return { 'OK', newest }

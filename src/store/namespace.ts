@@ -1,0 +1,254 @@
+// The tree of nodes: typed calls of lua/nodes. Checks live in the scripts, in ZooKeeper's order; here is only how the
+// operations go in and how the answers come out.
+import type { Stat } from '../../schemas/common.ts';
+import type { CreateMode, TreeNode } from '../../schemas/nodes.ts';
+import { nameOf, pathProblem, sequentialPathProblem } from '../core/path.ts';
+import { ServiceError } from '../core/service-error.ts';
+import type { StoreConnection } from './connection.ts';
+import type { CoordinationKeys } from './keys.ts';
+import { decodeStat } from './node-codec.ts';
+import { bytes, integer, type ReplyValue, text } from './scripts.ts';
+import type { SessionCredential } from './sessions.ts';
+
+interface Written {
+  data?: Buffer | string;
+  contentType?: string;
+}
+
+interface Expected {
+  /** -1 or absent = any. */
+  version?: number | undefined;
+  mzxid?: number | undefined;
+}
+
+interface Creation extends Written {
+  mode?: CreateMode;
+  ttlMs?: number;
+  /** Who owns an ephemeral node; checked whenever it is given. */
+  session?: SessionCredential;
+  sequential?: boolean;
+  /** Create missing parents as persistent nodes. */
+  parents?: boolean;
+}
+
+/** One operation on the tree. `put` sets the data, or creates the node if it is absent. */
+export type Op =
+  | ({ op: 'create' | 'put'; path: string } & Creation)
+  | ({ op: 'set'; path: string } & Written & Expected)
+  | ({ op: 'delete' | 'delete-recursive'; path: string } & Expected)
+  | ({ op: 'check'; path: string; czxid?: number; exists?: boolean } & Expected);
+
+export interface OpResult {
+  op: 'create' | 'set' | 'delete' | 'check';
+  path: string;
+  /** Absent for a recursive delete, and for a check that a node is absent. */
+  stat: Stat | undefined;
+}
+
+export interface WriteOptions {
+  /** The broker's own writes may touch reserved paths. */
+  privileged?: boolean;
+  idempotency?: Idempotency | undefined;
+}
+
+/** An Idempotency-Key, and the fingerprint of the request that it came with. */
+export interface Idempotency {
+  key: string;
+  fingerprint: string;
+}
+
+export interface WriteResult {
+  zxid: number;
+  /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
+  replayed: boolean;
+  results: OpResult[];
+}
+
+export interface NodeData {
+  zxid: number;
+  stat: Stat;
+  contentType: string;
+  data: Buffer;
+}
+
+export interface NamespaceLimits {
+  maxNodeBytes: number;
+  /** How many transactions to keep for watchers that resume. */
+  eventRetention: number;
+}
+
+/** How long the answer to a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
+export const idempotencyTtlMs = 10 * 60_000;
+
+/** What a node's content type is when the writer gives none: text if the bytes are UTF-8. */
+export const textContentType = 'text/plain; charset=utf-8';
+
+export class Namespace {
+  readonly #connection: StoreConnection;
+  readonly #keys: CoordinationKeys;
+  readonly limits: NamespaceLimits;
+
+  constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.limits = limits;
+  }
+
+  /**
+   * Applies operations as one transaction, all or nothing.
+   * @throws ServiceError of the first operation that fails (codes and their order: lua/nodes/write.lua), its index in
+   *   the field `failed`
+   */
+  async write(operations: Op[], options: WriteOptions = {}): Promise<WriteResult> {
+    const { idempotency } = options;
+    const args: (string | number | Buffer)[] = [
+      options.privileged ? '1' : '0',
+      this.limits.maxNodeBytes,
+      this.limits.eventRetention,
+      idempotency?.key ?? '',
+      idempotency?.fingerprint ?? '',
+      idempotencyTtlMs,
+    ];
+    for (const operation of operations) pushOp(args, operation);
+    // Deleting must work when the store is full, so it is a script of its own (lua/nodes/delete.lua).
+    const onlyDeletes =
+      operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
+    const script = onlyDeletes && !idempotency ? 'nodes/delete' : 'nodes/write';
+    const reply = await this.#connection.call(script, this.#keys.root, args);
+    const results: OpResult[] = [];
+    for (let i = 2; i + 2 < reply.length; i += 3) {
+      const stat = text(reply[i + 2]);
+      results.push({
+        op: text(reply[i]) as OpResult['op'],
+        path: text(reply[i + 1]),
+        stat: stat === '' ? undefined : decodeStat(stat),
+      });
+    }
+    return { replayed: integer(reply[0]) === 1, zxid: integer(reply[1]), results };
+  }
+
+  /** Applies one operation; as write(), but its error says nothing of an index. */
+  async writeOne(
+    operation: Op,
+    options: WriteOptions = {},
+  ): Promise<{ zxid: number; replayed: boolean; result: OpResult }> {
+    try {
+      const { zxid, replayed, results } = await this.write([operation], options);
+      return { zxid, replayed, result: results[0]! };
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      const { failed: _, ...fields } = error.fields;
+      throw new ServiceError(error.code, error.message, fields, { cause: error.cause });
+    }
+  }
+
+  /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
+  async get(path: string): Promise<NodeData> {
+    const [zxid, stat, contentType, data] = await this.#connection.call('nodes/get', this.#keys.root, [path, 'data']);
+    return { zxid: integer(zxid), stat: decodeStat(text(stat)), contentType: text(contentType), data: bytes(data) };
+  }
+
+  /** Reads a node's stat alone. @throws ServiceError NO_NODE (field `zxid`) */
+  async stat(path: string): Promise<{ zxid: number; stat: Stat }> {
+    const [zxid, stat] = await this.#connection.call('nodes/get', this.#keys.root, [path, 'stat']);
+    return { zxid: integer(zxid), stat: decodeStat(text(stat)) };
+  }
+
+  /**
+   * One page of a node's children, in the byte order of their names.
+   * @param page `after` = the name to start after; `limit` = most names
+   * @returns `next` = the name to pass as `after` for the next page, if there is one
+   * @throws ServiceError NO_NODE (field `zxid`)
+   */
+  async children(
+    path: string,
+    page: { after?: string | undefined; limit: number; stats?: boolean },
+  ): Promise<{ zxid: number; stat: Stat; children: { name: string; stat?: Stat }[]; next: string | undefined }> {
+    const withStats = page.stats ?? false;
+    const args = [path, page.after ?? '', page.limit, withStats ? '1' : '0'];
+    const [zxid, stat, more, ...rest] = await this.#connection.call('nodes/children', this.#keys.root, args);
+    const children: { name: string; stat?: Stat }[] = [];
+    for (let i = 0; i < rest.length; i += withStats ? 2 : 1) {
+      const name = text(rest[i]);
+      children.push(withStats ? { name, stat: decodeStat(text(rest[i + 1])) } : { name });
+    }
+    const next = text(more) === '1' ? children.at(-1)?.name : undefined;
+    return { zxid: integer(zxid), stat: decodeStat(text(stat)), children, next };
+  }
+
+  /** The names of all children, however many, in pages behind the scenes: for the broker's own small directories. */
+  async allChildren(path: string): Promise<string[]> {
+    const names: string[] = [];
+    let after: string | undefined;
+    do {
+      const page = await this.children(path, { after, limit: 1000 });
+      names.push(...page.children.map(({ name }) => name));
+      after = page.next;
+    } while (after !== undefined);
+    return names;
+  }
+
+  /**
+   * The subtree of a node at one moment.
+   * @param bounds `depth` = levels below it; `limit` = most nodes in all
+   * @returns `truncated` on each node whose children are not all there, and for the whole
+   * @throws ServiceError NO_NODE (field `zxid`)
+   */
+  async tree(
+    path: string,
+    bounds: { depth: number; limit: number },
+  ): Promise<{ zxid: number; tree: TreeNode; truncated: boolean }> {
+    const args = [path, bounds.depth, bounds.limit];
+    const [zxid, , ...rest] = await this.#connection.call('nodes/tree', this.#keys.root, args);
+    return { zxid: integer(zxid), ...nest(path, rest) };
+  }
+}
+
+/** Builds nested nodes from the script's list of path and stat, parents before children. */
+function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: boolean } {
+  const byPath = new Map<string, TreeNode>();
+  for (let i = 0; i < rest.length; i += 2) {
+    const at = text(rest[i]);
+    const node: TreeNode = { name: at === path ? at : nameOf(at), stat: decodeStat(text(rest[i + 1])) };
+    byPath.set(at, node);
+    if (at === path) continue;
+    const parent = byPath.get(at.slice(0, at.lastIndexOf('/')) || '/')!;
+    parent.children ??= [];
+    parent.children.push(node);
+  }
+  let truncated = false;
+  for (const node of byPath.values()) {
+    if ((node.children?.length ?? 0) < node.stat.numChildren) {
+      node.truncated = true;
+      truncated = true;
+    }
+  }
+  return { tree: byPath.get(path)!, truncated };
+}
+
+/** Appends one operation as lua/lib/ops.lua reads it (ops.read); '' stands for "not given". */
+function pushOp(args: (string | number | Buffer)[], operation: Op): void {
+  const { op, path } = operation;
+  // Each kind of operation has some of these; what it has not stays "not given".
+  const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;
+  const problem = creation.sequential ? sequentialPathProblem(path) : pathProblem(path);
+  const pathError = problem === undefined ? '' : `${path}: ${problem}.`;
+  let expectation: string | number = '';
+  if (op === 'check') expectation = operation.exists === false ? 'absent' : (operation.czxid ?? '');
+  args.push(
+    op,
+    path,
+    pathError,
+    data ?? '',
+    contentType ?? textContentType,
+    creation.mode ?? (creation.ttlMs === undefined ? 'persistent' : 'ttl'),
+    creation.ttlMs ?? '',
+    creation.session?.id ?? '',
+    creation.session?.secretHash ?? '',
+    creation.sequential ? '1' : '0',
+    creation.parents ? '1' : '0',
+    version ?? '',
+    mzxid ?? '',
+    expectation,
+  );
+}

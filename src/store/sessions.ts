@@ -1,0 +1,125 @@
+// Sessions: typed calls of lua/sessions, and how a handle carries an id and a secret.
+import { createHash, randomBytes } from 'node:crypto';
+import { ServiceError } from '../core/service-error.ts';
+import type { StoreConnection } from './connection.ts';
+import type { CoordinationKeys } from './keys.ts';
+import { type Idempotency, idempotencyTtlMs } from './namespace.ts';
+import { integer, text } from './scripts.ts';
+
+/** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
+export interface SessionCredential {
+  id: string;
+  secretHash: string;
+}
+
+export interface SessionLease {
+  id: string;
+  ttlMs: number;
+  /** By the store's clock, ms since the epoch. */
+  expiresAt: number;
+}
+
+export type ReapResult =
+  | { outcome: 'ended'; id: string; ephemerals: number; lateMs: number }
+  | { outcome: 'postponed' }
+  | { outcome: 'none'; forgiven: boolean };
+
+export class Sessions {
+  readonly #connection: StoreConnection;
+  readonly #keys: CoordinationKeys;
+  readonly #bounds: { minTtlMs: number; maxTtlMs: number };
+  readonly #eventRetention: number;
+
+  constructor(
+    connection: StoreConnection,
+    keys: CoordinationKeys,
+    options: { minTtlMs: number; maxTtlMs: number; eventRetention: number },
+  ) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.#bounds = options;
+    this.#eventRetention = options.eventRetention;
+  }
+
+  /**
+   * Creates a session; the time to live is clamped to the configured bounds, as ZooKeeper negotiates it.
+   * @returns the lease and the handle `<id>.<secret>`, which is never stored in the clear nor shown again
+   */
+  async create(
+    ttlMs: number,
+    idempotency?: Idempotency,
+  ): Promise<SessionLease & { handle: string; replayed: boolean }> {
+    const clampedTtlMs = Math.min(Math.max(ttlMs, this.#bounds.minTtlMs), this.#bounds.maxTtlMs);
+    const id = randomBytes(8).toString('hex');
+    const secret = randomBytes(16).toString('base64url');
+    const handle = `${id}.${secret}`;
+    const reply = await this.#connection.call('sessions/create', this.#keys.root, [
+      id,
+      hashSecret(secret),
+      clampedTtlMs,
+      // A repeat of the same key must get the same handle, so it is kept for that while, and only then.
+      idempotency ? handle : '',
+      idempotency?.key ?? '',
+      idempotency?.fingerprint ?? '',
+      idempotencyTtlMs,
+    ]);
+    return {
+      replayed: integer(reply[0]) === 1,
+      id: text(reply[1]),
+      handle: text(reply[2]) || handle,
+      ttlMs: integer(reply[3]),
+      expiresAt: integer(reply[4]),
+    };
+  }
+
+  /** Renews a session for its full time. @throws ServiceError SESSION_EXPIRED */
+  async renew(session: SessionCredential): Promise<SessionLease> {
+    const reply = await this.#connection.call('sessions/renew', this.#keys.root, [session.id, session.secretHash]);
+    return { id: session.id, ttlMs: integer(reply[0]), expiresAt: integer(reply[1]) };
+  }
+
+  /** Describes a session without renewing it. @throws ServiceError SESSION_EXPIRED */
+  async get(session: SessionCredential): Promise<SessionLease & { ephemerals: string[] }> {
+    const reply = await this.#connection.call('sessions/get', this.#keys.root, [session.id, session.secretHash]);
+    const [ttlMs, expiresAt, ...paths] = reply;
+    return {
+      id: session.id,
+      ttlMs: integer(ttlMs),
+      expiresAt: integer(expiresAt),
+      ephemerals: paths.map((path) => text(path)).sort(),
+    };
+  }
+
+  /** Ends a session with all its ephemeral nodes, in one transaction. @throws ServiceError SESSION_EXPIRED */
+  async end(session: SessionCredential): Promise<{ zxid: number; ephemerals: number }> {
+    const reply = await this.#connection.call('sessions/end', this.#keys.root, [
+      session.id,
+      session.secretHash,
+      this.#eventRetention,
+    ]);
+    return { zxid: integer(reply[0]), ephemerals: integer(reply[1]) };
+  }
+
+  /** Ends one session that is overdue, if any. @param outageMs nobody called for so long = the service was away */
+  async reap(outageMs: number): Promise<ReapResult> {
+    const reply = await this.#connection.call('sessions/reap', this.#keys.root, [outageMs, this.#eventRetention]);
+    const outcome = text(reply[0]);
+    if (outcome === 'ended') {
+      return { outcome, id: text(reply[1]), ephemerals: integer(reply[2]), lateMs: integer(reply[3]) };
+    }
+    return outcome === 'postponed' ? { outcome } : { outcome: 'none', forgiven: text(reply[1]) === '1' };
+  }
+}
+
+/** Reads a handle `<id>.<secret>`. @throws ServiceError SESSION_EXPIRED for what cannot be one: it gives nothing away */
+export function parseHandle(handle: string): SessionCredential {
+  const match = /^([0-9a-f]{16})\.([A-Za-z0-9_-]{22})$/.exec(handle);
+  if (!match) {
+    throw new ServiceError('SESSION_EXPIRED', 'This is no handle of a living session; create a new session.');
+  }
+  return { id: match[1]!, secretHash: hashSecret(match[2]!) };
+}
+
+function hashSecret(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
+}
