@@ -1,0 +1,59 @@
+// The HTTP application of one broker: every Fastify option and plugin. The tests build the same one.
+import { randomUUID } from 'node:crypto';
+import fastifySwagger from '@fastify/swagger';
+import fastifySwaggerUi from '@fastify/swagger-ui';
+import fastifyWebsocket from '@fastify/websocket';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
+import { installErrorHandler, refuseConnection, refuseUrl } from './http/error-handler.ts';
+import { multiRoutes } from './http/multi.ts';
+import { nodesRoutes } from './http/nodes.ts';
+import { openApiOptions } from './http/openapi.ts';
+import { operationRoutes } from './http/operation.ts';
+import { installOriginCheck } from './http/origin.ts';
+import { installRequestLog } from './http/request-log.ts';
+import { installSessionHeader } from './http/session-header.ts';
+import { sessionsRoutes } from './http/sessions.ts';
+import { installValidation } from './http/validation.ts';
+import type { Broker } from './live/broker.ts';
+
+/** The largest frame that a socket client may send: its frames are small, only what it is sent is large. */
+const socketPayloadBytesMax = 1024 * 1024;
+
+/** Builds the application, ready to listen. */
+export async function buildApp(broker: Broker): Promise<FastifyInstance> {
+  const { config } = broker;
+  const app: FastifyInstance = Fastify({
+    loggerInstance: broker.log as FastifyBaseLogger,
+    // The log line of a request names its route, never its URL: handles of sessions stand in URLs (guarantee E4).
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    genReqId: () => randomUUID(),
+    requestIdHeader: 'x-request-id',
+    bodyLimit: config.maxBodyBytes,
+    frameworkErrors: refuseUrl,
+    clientErrorHandler: refuseConnection,
+    // A node's path may be as long as a URL; Node's own limit on headers bounds both.
+    routerOptions: { maxParamLength: 16 * 1024, ignoreTrailingSlash: false, caseSensitive: true },
+    // Requests under way end; idle connections are closed at once.
+    forceCloseConnections: 'idle',
+    keepAliveTimeout: 75_000,
+  });
+
+  installValidation(app);
+  installErrorHandler(app);
+  installRequestLog(app, broker.metrics);
+  installOriginCheck(app, config.corsOrigins);
+  installSessionHeader(app, broker.store.sessions);
+  await app.register(fastifyZodOpenApiPlugin);
+  await app.register(fastifySwagger, openApiOptions);
+  await app.register(fastifySwaggerUi, { routePrefix: '/docs' });
+  await app.register(fastifyWebsocket, { options: { maxPayload: socketPayloadBytesMax } });
+
+  const versioned = { prefix: '/v1', broker };
+  await app.register(nodesRoutes, versioned);
+  await app.register(multiRoutes, versioned);
+  await app.register(sessionsRoutes, versioned);
+  await app.register(operationRoutes, { broker });
+  await app.ready();
+  return app;
+}

@@ -1,0 +1,20 @@
+// What type a body has when its sender did not say, and how bytes stand in JSON.
+import { isUtf8 } from 'node:buffer';
+import { textContentType } from '../store/namespace.ts';
+
+const octets = 'application/octet-stream';
+/** What curl sends with -d unless told otherwise: it says nothing about the bytes. */
+const formType = 'application/x-www-form-urlencoded';
+
+/** The content type to keep with `data`: the one given, else text if the bytes are UTF-8. */
+export function contentTypeOf(header: string | undefined, data: Buffer): string {
+  if (header !== undefined && !header.toLowerCase().startsWith(formType)) return header;
+  return isUtf8(data) ? textContentType : octets;
+}
+
+/** Bytes as a JSON field: as text where they are UTF-8, else as base64. */
+export function inJson(data: Buffer): { data: string; encoding: 'utf8' | 'base64' } {
+  return isUtf8(data)
+    ? { data: data.toString('utf8'), encoding: 'utf8' }
+    : { data: data.toString('base64'), encoding: 'base64' };
+}

@@ -1,0 +1,100 @@
+// The one place where failures become HTTP answers: problem+json with a code of the catalogue.
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { ServiceError } from '../core/service-error.ts';
+
+/** How long a client should wait before it tries again, s: about as long as the store takes to come back. */
+const retryAfterSeconds = 1;
+
+export function installErrorHandler(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError | Error, request, reply) => {
+    const failure = toServiceError(error, request);
+    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed by a fault of ours');
+    return sendProblem(reply, failure);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0]!;
+    const methods = (['GET', 'PUT', 'POST', 'DELETE', 'PATCH'] as const).filter(
+      (method) => app.findRoute({ url: path, method }) ?? app.hasRoute({ url: path, method }),
+    );
+    return sendProblem(
+      reply,
+      methods.length > 0
+        ? new ServiceError('METHOD_NOT_ALLOWED', `${path} does not take ${request.method}, only ${methods.join(', ')}.`)
+        : new ServiceError('NOT_FOUND', `There is nothing at ${path}; GET /openapi.json lists what there is.`),
+    );
+  });
+}
+
+/** Answers a URL that cannot be read at all, before there is a route for it. */
+export function refuseUrl(_error: Error, _request: FastifyRequest, reply: FastifyReply): void {
+  sendProblem(reply, new ServiceError('BAD_REQUEST', 'The URL is not valid: its percent-encoding is no UTF-8.'));
+}
+
+/** Answers a connection that speaks no HTTP, or headers that are too large: Node has parsed nothing that could be routed. */
+export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const problem =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new ServiceError('TOO_LARGE', 'The headers, URL included, are over 16 KiB.')
+      : new ServiceError('BAD_REQUEST', 'This is not a valid HTTP/1.1 request.');
+  const body = JSON.stringify(problem.toProblem());
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+/** Answers with a problem. Fields of the case stand beside the standard ones; a zxid also goes into its header. */
+export function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
+  if (error.code === 'STORE_UNAVAILABLE' || error.code === 'TOO_MANY_REQUESTS') {
+    reply.header('retry-after', retryAfterSeconds);
+  }
+  const { zxid } = error.fields;
+  if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
+  return reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem()));
+}
+
+/** Maps whatever was thrown to the catalogue; what cannot be mapped is INTERNAL, and its message stays inside. */
+export function toServiceError(
+  error: Error & { code?: string; statusCode?: number },
+  request?: FastifyRequest,
+): ServiceError {
+  for (let e: unknown = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError) return e;
+  if (error instanceof z.ZodError) return new ServiceError('BAD_REQUEST', describeIssues(error));
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ServiceError(
+        'TOO_LARGE',
+        'The body is over WEIR_MAX_BODY_BYTES; send less at once, or stream NDJSON.',
+      );
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ServiceError(
+        'UNSUPPORTED_MEDIA_TYPE',
+        `The content type ${request?.headers['content-type'] ?? '(none)'} is not supported here; send application/json.`,
+      );
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return new ServiceError('BAD_REQUEST', 'The body is empty, but its content type is application/json.');
+  }
+  // What Fastify and its parsers refuse is the client's to mend, and their texts say what is wrong.
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new ServiceError('BAD_REQUEST', `${error.message}.`.replace(/\.\.$/, '.'));
+  }
+  return new ServiceError('INTERNAL', 'The service failed at this request; its log says more under the request id.', {
+    ...(request && { requestId: request.id }),
+  });
+}
+
+/** Says for each issue where it is and what is wrong, the unknown fields by name. */
+export function describeIssues(error: z.ZodError, where = ''): string {
+  const texts = error.issues.slice(0, 5).map((issue) => {
+    const at = [where, ...issue.path.map(String)].filter((part) => part !== '').join('.');
+    if (issue.code === 'unrecognized_keys') {
+      return `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${issue.keys.map((key) => `'${key}'`).join(', ')}${at ? ` in ${at}` : ''}`;
+    }
+    return `${at || 'value'}: ${issue.message}`;
+  });
+  return `${texts.join('; ')}.`;
+}

@@ -1,0 +1,24 @@
+// The Idempotency-Key header: which request it stands for.
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { ServiceError } from '../core/service-error.ts';
+import type { Idempotency } from '../store/namespace.ts';
+
+/**
+ * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, type and body.
+ * @throws ServiceError BAD_REQUEST for a key that is empty or too long
+ */
+export function idempotencyOf(request: FastifyRequest): Idempotency | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || key.length < 1 || key.length > 255) {
+    throw new ServiceError('BAD_REQUEST', 'Idempotency-Key must be one value of 1 to 255 characters.');
+  }
+  const body = request.body;
+  const bytes = Buffer.isBuffer(body) ? body : JSON.stringify(body ?? null);
+  const fingerprint = createHash('sha256')
+    .update(`${request.method} ${request.url}\n${request.headers['content-type'] ?? ''}\n`)
+    .update(bytes)
+    .digest('base64url');
+  return { key, fingerprint };
+}

@@ -1,0 +1,27 @@
+// How a node's path stands in a URL: percent-encoded segment by segment, as UTF-8.
+import { ServiceError } from '../core/service-error.ts';
+
+/**
+ * Reads the node path from what follows the route's prefix in the raw URL. It is read raw, because a decoded `%2F` would
+ * look like a separator, and a node's name cannot contain one.
+ * @throws ServiceError INVALID_PATH
+ */
+export function nodePathOf(rawUrl: string, prefix: string): string {
+  const end = rawUrl.indexOf('?');
+  const encoded = rawUrl.slice(prefix.length, end < 0 ? undefined : end);
+  if (/%2f/i.test(encoded)) {
+    throw new ServiceError('INVALID_PATH', `${encoded}: a node's name cannot contain a slash (%2F).`, {
+      path: encoded,
+    });
+  }
+  try {
+    return `/${decodeURIComponent(encoded)}`;
+  } catch {
+    throw new ServiceError('INVALID_PATH', `${encoded}: the percent-encoding is not valid UTF-8.`, { path: encoded });
+  }
+}
+
+/** The URL path of a node, for `Location`. */
+export function nodeLocation(prefix: string, path: string): string {
+  return prefix + path.slice(1).split('/').map(encodeURIComponent).join('/');
+}

@@ -1,0 +1,19 @@
+// The error answers of a route, for its OpenAPI description.
+import type { z } from 'zod';
+import { type ErrorCode, errorCatalogue, problemSchema } from '../../schemas/errors.ts';
+
+/** Groups codes by status: `response: { 200: …, ...problems('NO_NODE', 'BAD_VERSION') }`. */
+export function problems(...codes: ErrorCode[]) {
+  const responses: Record<
+    `${4 | 5}${string}`,
+    { description: string; content: { 'application/problem+json': { schema: z.ZodType } } }
+  > = {};
+  for (const status of new Set(codes.map((code) => errorCatalogue[code].status))) {
+    const here = codes.filter((code) => errorCatalogue[code].status === status);
+    responses[`${status}` as `${4 | 5}${string}`] = {
+      description: here.map((code) => `\`${code}\`: ${errorCatalogue[code].summary}`).join(' '),
+      content: { 'application/problem+json': { schema: problemSchema } },
+    };
+  }
+  return responses;
+}

@@ -1,0 +1,7 @@
+// Bodies that are taken and given as they are, for the OpenAPI description.
+import { z } from 'zod';
+
+const bytes = z.unknown().meta({ description: 'Any bytes.', override: { type: 'string', format: 'binary' } });
+
+export const rawBody = { content: { '*/*': { schema: bytes } } };
+export const rawReply = { schema: bytes };

@@ -1,0 +1,25 @@
+// The Weir-Session header: any request may carry a session's handle, and thereby renews it.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { parseHandle, type SessionCredential, type Sessions } from '../store/sessions.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The session that the request carries in its header, renewed just now. */
+    session: SessionCredential | undefined;
+  }
+}
+
+export function installSessionHeader(app: FastifyInstance, sessions: Sessions): void {
+  app.decorateRequest('session', undefined);
+  app.addHook('preHandler', async (request) => {
+    const handle = request.headers['weir-session'];
+    if (typeof handle !== 'string') return;
+    request.session = parseHandle(handle);
+    await sessions.renew(request.session);
+  });
+}
+
+/** The session that a request names, in the parameter `session` or in the header. */
+export function sessionOf(request: FastifyRequest, parameter: string | undefined): SessionCredential | undefined {
+  return parameter === undefined ? request.session : parseHandle(parameter);
+}

@@ -1,0 +1,38 @@
+// Ends sessions whose time is over. Every broker does it, so any one that is alive suffices (guarantee N5); the script
+// decides by the store's clock, so brokers that do it at once do no harm.
+import type { Logger } from 'pino';
+import type { Sessions } from '../store/sessions.ts';
+import type { Metrics } from './metrics.ts';
+import { Repeat } from './repeat.ts';
+
+const everyMs = 200;
+/** Nobody has looked for so long: the service was away, and its sessions get their full time again (guarantee N6). */
+const outageMs = 1000;
+/** How many sessions one round ends before it lets others have the store. */
+const perRoundMax = 500;
+
+export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: Logger): Repeat {
+  const ended = metrics.counter(
+    'sessions_expired_total',
+    'Sessions that this broker ended because their time was over.',
+  );
+  const late = metrics.seconds('session_expiry_lateness_seconds', 'How long after its deadline a session was ended.');
+  return new Repeat(
+    'session reaper',
+    everyMs,
+    async () => {
+      for (let round = 0; round < perRoundMax; round += 1) {
+        const result = await sessions.reap(outageMs);
+        if (result.outcome === 'none') {
+          if (result.forgiven) log.info('The service was away: every session has its full time again');
+          return;
+        }
+        if (result.outcome === 'postponed') continue;
+        ended.inc();
+        late.observe(result.lateMs / 1000);
+        log.info({ session: result.id, ephemerals: result.ephemerals, lateMs: result.lateMs }, 'A session expired');
+      }
+    },
+    log,
+  );
+}

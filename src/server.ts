@@ -1,0 +1,45 @@
+// A whole server over a given store: store, broker, HTTP. The process (main.ts) and the tests start the same one.
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { buildApp } from './app.ts';
+import type { Config } from './config.ts';
+import { Broker } from './live/broker.ts';
+import type { StoreTarget } from './store/connection.ts';
+import { Store } from './store/store.ts';
+
+export interface Server {
+  app: FastifyInstance;
+  broker: Broker;
+  /** Where it listens, such as `http://127.0.0.1:7070`. */
+  url: string;
+  /** Takes no more work, ends what it has, and stops (guarantee E5). */
+  close(): Promise<void>;
+}
+
+/** Starts a server; when this returns it serves. @throws if the store cannot be opened or the port is taken */
+export async function startServer(config: Config, target: StoreTarget, log: Logger): Promise<Server> {
+  const store = new Store({ ...config, target }, log);
+  try {
+    await store.open();
+    const broker = new Broker(config, store, log);
+    await broker.start();
+    const app = await buildApp(broker);
+    const url = await app.listen({ host: config.host, port: config.port });
+    await broker.register(config.advertisedUrl ?? url);
+    return {
+      app,
+      broker,
+      url,
+      async close() {
+        // Deregister first, so that no new work is sent here; then let requests end; then what they stood on.
+        await broker.leave();
+        await app.close();
+        await broker.stop();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}

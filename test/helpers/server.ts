@@ -1,0 +1,87 @@
+// Starts whole servers for tests: the production server over a private Redis, with faster clocks where a test needs them.
+import { pino } from 'pino';
+import type { Test } from 'tap';
+import type { Config } from '../../src/config.ts';
+import { type Server, startServer } from '../../src/server.ts';
+import type { StoreTarget } from '../../src/store/connection.ts';
+import { startTestRedis } from './redis.ts';
+
+export const testConfig: Config = {
+  host: '127.0.0.1',
+  port: 0,
+  dataDir: 'unused',
+  appendfsync: 'no',
+  prefix: 'weir',
+  sessionMinTtlMs: 500,
+  sessionMaxTtlMs: 86_400_000,
+  brokerSessionTtlMs: 6000,
+  eventRetention: 100_000,
+  maxNodeBytes: 1024 * 1024,
+  maxBodyBytes: 16 * 1024 * 1024,
+  autoCreateTopics: false,
+  corsOrigins: [],
+  logLevel: 'silent',
+};
+
+export interface TestServer extends Server {
+  /** The store it uses, to start more brokers over it. */
+  target: StoreTarget;
+}
+
+/**
+ * Starts a server that stops with the test: over a Redis of its own, or over `target` as one more broker.
+ * WEIR_TEST_LOG=debug shows its log.
+ */
+export async function startTestServer(
+  t: Test,
+  overrides: Partial<Config> = {},
+  target?: StoreTarget,
+): Promise<TestServer> {
+  const store = target ?? { socketPath: (await startTestRedis(t)).socketPath };
+  const log = pino({ level: process.env.WEIR_TEST_LOG ?? 'silent' });
+  const server = await startServer({ ...testConfig, ...overrides }, store, log);
+  t.teardown(() => server.close());
+  return { ...server, target: store };
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** The body as JSON where it is JSON, else as text. */
+  body: any;
+}
+
+/** One HTTP request; an object as `body` goes as JSON. */
+export async function http(
+  url: string,
+  method = 'GET',
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
+  const response = await fetch(url, {
+    method,
+    headers: raw ? headers : { 'content-type': 'application/json', ...headers },
+    ...(body !== undefined && { body: raw ? (body as string) : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const isJson =
+    /json/.test(response.headers.get('content-type') ?? '') &&
+    !/ndjson/.test(response.headers.get('content-type') ?? '');
+  return { status: response.status, headers: response.headers, body: isJson && text !== '' ? JSON.parse(text) : text };
+}
+
+/** Polls until `condition` holds (returns something truthy), and returns that; fails after `withinMs`. */
+export async function eventually<T>(
+  condition: () => T | Promise<T>,
+  what: string,
+  withinMs = 15_000,
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const result = await condition();
+    if (result) return result as NonNullable<T>;
+    if (Date.now() > deadline) throw new Error(`Not within ${withinMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
