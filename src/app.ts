@@ -5,6 +5,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
+import { clusterRoutes } from './http/cluster.ts';
 import { installErrorHandler, refuseConnection, refuseUrl } from './http/error-handler.ts';
 import { multiRoutes } from './http/multi.ts';
 import { nodesRoutes } from './http/nodes.ts';
@@ -53,6 +54,7 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
   await app.register(nodesRoutes, versioned);
   await app.register(multiRoutes, versioned);
   await app.register(sessionsRoutes, versioned);
+  await app.register(clusterRoutes, versioned);
   await app.register(operationRoutes, { broker });
   await app.ready();
   return app;

@@ -1,4 +1,5 @@
 // A whole server over a given store: store, broker, HTTP. The process (main.ts) and the tests start the same one.
+import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildApp } from './app.ts';
@@ -21,11 +22,12 @@ export async function startServer(config: Config, target: StoreTarget, log: Logg
   const store = new Store({ ...config, target }, log);
   try {
     await store.open();
-    const broker = new Broker(config, store, log);
+    const sole = 'sole' in target && target.sole === true;
+    const broker = new Broker(config, store, { sole }, log);
     await broker.start();
     const app = await buildApp(broker);
     const url = await app.listen({ host: config.host, port: config.port });
-    await broker.register(config.advertisedUrl ?? url);
+    await broker.register(config.advertisedUrl ?? reachableUrl(url));
     return {
       app,
       broker,
@@ -42,4 +44,11 @@ export async function startServer(config: Config, target: StoreTarget, log: Logg
     await store.close();
     throw error;
   }
+}
+
+/** An address that stands for every interface is none that a client could use: the host's name is a better guess. */
+function reachableUrl(listening: string): string {
+  const url = new URL(listening);
+  if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = hostname();
+  return url.origin;
 }

@@ -5,8 +5,11 @@ import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from './scripts.ts';
 
-/** Where the store is: the socket of the private Redis, or the URL of a shared one. */
-export type StoreTarget = { socketPath: string } | { url: string };
+/**
+ * Where the store is: the socket of a private Redis, or the URL of a shared one. `sole`: no other server can be using it,
+ * because this one holds the lock of its data directory.
+ */
+export type StoreTarget = { socketPath: string; sole?: boolean } | { url: string };
 
 /** With the command's own time-out, a request never waits longer than 2 s for an absent store (guarantee E3). */
 const gateWaitMsMax = 500;

@@ -71,6 +71,17 @@ export class Store {
     return this.#serverVersion;
   }
 
+  /** The store's own figures, for the operator. */
+  async figures(): Promise<{ version: string; usedMemoryBytes: number; maxMemoryBytes: number; appendOnly: boolean }> {
+    const info = parseInfo(await this.connection.command(false, (client) => client.info()));
+    return {
+      version: this.#serverVersion,
+      usedMemoryBytes: Number(info.get('used_memory')),
+      maxMemoryBytes: Number(info.get('maxmemory')),
+      appendOnly: info.get('aof_enabled') === '1',
+    };
+  }
+
   /** Connects and opens the store. @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG for a store that cannot serve */
   async open(): Promise<void> {
     await this.connection.connect();
