@@ -1,0 +1,109 @@
+/**
+ * Who leads a partition: Kafka's election rules as functions from a partition's state and the live brokers to its next
+ * state. It does not watch brokers and writes nothing; the controller does both, and commits by compare-and-set.
+ *
+ * One departure from Kafka, everywhere in this file: there a replica outside the ISR may lack records, and electing it
+ * is "unclean". Here the log lies in a store that all brokers share, so any live replica can lead without loss. The ISR
+ * is therefore simply the set of replicas that are alive; members of it go first, and any other live replica follows.
+ */
+
+export interface PartitionState {
+  /** The brokers that may lead, the preferred leader first. Kafka calls them the assigned replicas, AR. */
+  readonly replicas: readonly number[];
+  /** Those replicas that are alive, in the order of `replicas`. The last one stays when it dies, as in Kafka. */
+  readonly isr: readonly number[];
+  /** The leading broker, or `noLeader`. */
+  readonly leader: number;
+  /** Grows with each change that a leader must notice; the store refuses housekeeping under an older one. */
+  readonly leaderEpoch: number;
+}
+
+type BrokerSet = ReadonlySet<number>;
+
+/** The value of `leader` while no replica is alive; Kafka's sentinel. */
+export const noLeader = -1;
+
+/** The first state of a partition: the first live replica leads. Without any, it waits for one with no leader. */
+export function initialPartitionState(replicas: readonly number[], live: BrokerSet): PartitionState {
+  const isr = replicas.filter((id) => live.has(id));
+  return { replicas, isr, leader: isr[0] ?? noLeader, leaderEpoch: 0 };
+}
+
+/**
+ * The state after brokers died or came back. A live leader stays. A dead one is followed by the first replica that is
+ * live and in the ISR, else by the first live one; if there is none, the partition has no leader until a replica
+ * returns. A replica that returns to a partition with a leader joins the ISR and changes nothing else: no election, the
+ * same epoch. A replica that leaves the ISR raises the epoch, as when Kafka's controller removes it.
+ */
+export function electAfterBrokerChange(state: PartitionState, live: BrokerSet): PartitionState | undefined {
+  const isr = liveOrLast(state, live);
+  const leader = live.has(state.leader) ? state.leader : firstEligible(state.replicas, state.isr, live);
+  return next(state, { isr, leader });
+}
+
+/**
+ * The preferred election: the first replica takes over, if it is live, in the ISR and not the leader already. The ISR is
+ * not touched.
+ */
+export function electPreferred(state: PartitionState, live: BrokerSet): PartitionState | undefined {
+  const preferred = state.replicas[0];
+  if (preferred === undefined || !live.has(preferred) || !state.isr.includes(preferred)) return undefined;
+  return next(state, { isr: state.isr, leader: preferred });
+}
+
+/**
+ * The controlled shutdown: brokers that are about to stop, but still live, hand over leadership and leave the ISR. A
+ * partition that no other live replica can take stays as it is until they are gone.
+ */
+export function electForShutdown(
+  state: PartitionState,
+  live: BrokerSet,
+  shuttingDown: BrokerSet,
+): PartitionState | undefined {
+  const staying = new Set([...live].filter((id) => !shuttingDown.has(id)));
+  if (!state.replicas.some((id) => staying.has(id))) return undefined;
+  return electAfterBrokerChange(state, staying);
+}
+
+/**
+ * The reassignment to other replicas. No data has to be copied, so Kafka's steps collapse into one: the new list holds
+ * at once. The leader stays if it is live and on the list, else the first replica of the list that is live and in the
+ * ISR follows, else the first live one. The epoch rises in any case, as Kafka's does when a reassignment begins.
+ * Undefined if the list is the present one, or if none of it is alive: that would take the partition offline.
+ */
+export function reassign(
+  state: PartitionState,
+  replicas: readonly number[],
+  live: BrokerSet,
+): PartitionState | undefined {
+  const isr = replicas.filter((id) => live.has(id));
+  if (isr.length === 0 || sameIds(replicas, state.replicas)) return undefined;
+  const leader = isr.includes(state.leader) ? state.leader : firstEligible(replicas, state.isr, live);
+  return { replicas, isr, leader, leaderEpoch: state.leaderEpoch + 1 };
+}
+
+/** The live replicas; if there is none, the one that went last stands for all, which is the leader where it is known. */
+function liveOrLast(state: PartitionState, live: BrokerSet): readonly number[] {
+  const isr = state.replicas.filter((id) => live.has(id));
+  if (isr.length > 0 || state.isr.length === 0) return isr;
+  return [state.isr.includes(state.leader) ? state.leader : state.isr[0]!];
+}
+
+function firstEligible(replicas: readonly number[], isr: readonly number[], live: BrokerSet): number {
+  const candidates = replicas.filter((id) => live.has(id));
+  return candidates.find((id) => isr.includes(id)) ?? candidates[0] ?? noLeader;
+}
+
+/** The state with a new ISR and leader, its epoch raised if either the leader changed or the ISR lost a member. */
+function next(
+  state: PartitionState,
+  { isr, leader }: { isr: readonly number[]; leader: number },
+): PartitionState | undefined {
+  const shrunk = state.isr.some((id) => !isr.includes(id));
+  if (leader !== state.leader || shrunk) return { ...state, isr, leader, leaderEpoch: state.leaderEpoch + 1 };
+  return sameIds(isr, state.isr) ? undefined : { ...state, isr };
+}
+
+function sameIds(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((id, i) => id === b[i]);
+}

@@ -1,0 +1,34 @@
+/**
+ * Which partition a keyed record goes to. It is Kafka's default partitioner, bit by bit: a producer that moves here
+ * from Kafka finds each key in the partition it had there. Records without a key are spread by the caller.
+ */
+
+const multiplier = 0x5bd1e995;
+const seed = 0x9747b28c;
+
+/** The 32-bit murmur2 of `bytes` with Kafka's seed, as the signed integer that Kafka's Utils.murmur2 gives. */
+export function murmur2(bytes: Uint8Array): number {
+  const length = bytes.length;
+  const wholeEnd = length & ~3;
+  let h = seed ^ length;
+  let i = 0;
+  for (; i < wholeEnd; i += 4) {
+    let k = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    k = Math.imul(k, multiplier);
+    k ^= k >>> 24;
+    h = Math.imul(h, multiplier) ^ Math.imul(k, multiplier);
+  }
+  const rest = length - wholeEnd;
+  if (rest === 3) h ^= bytes[i + 2]! << 16;
+  if (rest >= 2) h ^= bytes[i + 1]! << 8;
+  if (rest >= 1) h = Math.imul(h ^ bytes[i]!, multiplier);
+  h ^= h >>> 13;
+  h = Math.imul(h, multiplier);
+  return h ^ (h >>> 15);
+}
+
+/** The partition, 0 to `partitionCount` - 1, of a record with this key. `partitionCount` is at least 1. */
+export function partitionForKey(key: Uint8Array, partitionCount: number): number {
+  // Kafka clears the sign bit instead of taking the absolute value, which would map two hashes differently.
+  return (murmur2(key) & 0x7fffffff) % partitionCount;
+}
