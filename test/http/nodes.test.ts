@@ -1,0 +1,259 @@
+import t from 'tap';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
+
+const { url } = await startTestServer(t);
+const nodes = `${url}/v1/nodes`;
+const put = (path: string, body = '', headers = {}) => http(`${nodes}${path}`, 'PUT', body, headers);
+const stat = async (path: string) =>
+  (await http(`${nodes}${path}${path.includes('?') ? '&' : '?'}view=stat`)).body.stat;
+
+t.test("a node is created, read, changed and deleted, and its stat is ZooKeeper's", async (t) => {
+  const created = await put('/life', 'one');
+  t.equal(created.status, 201);
+  t.equal(created.headers.get('location'), '/v1/nodes/life');
+  t.match(created.body.stat, {
+    version: 0,
+    cversion: 0,
+    aversion: 0,
+    ephemeralOwner: null,
+    dataLength: 3,
+    numChildren: 0,
+  });
+  t.equal(created.body.stat.czxid, created.body.stat.mzxid);
+  t.equal(created.body.stat.czxid, created.body.stat.pzxid);
+  t.equal(Number(created.headers.get('weir-zxid')), created.body.stat.czxid);
+
+  const changed = await put('/life', 'second');
+  t.equal(changed.status, 200);
+  t.match(changed.body.stat, {
+    version: 1,
+    dataLength: 6,
+    czxid: created.body.stat.czxid,
+    pzxid: created.body.stat.pzxid,
+  });
+  t.ok(changed.body.stat.mzxid > created.body.stat.mzxid);
+
+  const read = await http(`${nodes}/life`);
+  t.equal(read.body, 'second');
+  t.equal(read.headers.get('etag'), `"${changed.body.stat.mzxid}"`);
+  t.same(JSON.parse(read.headers.get('weir-stat')!), changed.body.stat);
+  t.equal(read.headers.get('x-content-type-options'), 'nosniff');
+  t.match(read.headers.get('content-security-policy'), /sandbox/);
+
+  t.equal((await http(`${nodes}/life`, 'DELETE')).status, 204);
+  t.match(await http(`${nodes}/life`), { status: 404, body: { code: 'NO_NODE', path: '/life' } });
+});
+
+t.test(
+  'children count in the parent: cversion counts creations and deletions, pzxid follows them, mzxid does not',
+  async (t) => {
+    await put('/parent', 'x');
+    const before = await stat('/parent');
+    await put('/parent/a');
+    await put('/parent/b');
+    const { body } = await put('/parent/a', 'changed');
+    const two = await stat('/parent');
+    t.match(two, { numChildren: 2, cversion: 2, mzxid: before.mzxid, version: 0 });
+    t.ok(two.pzxid < body.stat.mzxid, 'setting a child is no change of the list');
+    const gone = await http(`${nodes}/parent/a`, 'DELETE');
+    t.match(await stat('/parent'), { numChildren: 1, cversion: 3, pzxid: Number(gone.headers.get('weir-zxid')) });
+  },
+);
+
+t.test('sequence numbers count every child created, are never given twice, and are ten digits', async (t) => {
+  await put('/queue');
+  const first = await http(`${nodes}/queue/job-`, 'POST', 'a');
+  t.match(first, { status: 201, body: { name: 'job-0000000000', path: '/queue/job-0000000000' } });
+  t.equal(first.headers.get('location'), '/v1/nodes/queue/job-0000000000');
+  await http(`${nodes}/queue/job-0000000000`, 'DELETE');
+  await put('/queue/other');
+  t.equal((await http(`${nodes}/queue/`, 'POST', 'b')).body.name, '0000000002', 'a prefix may be empty');
+  const failed = await http(`${url}/v1/multi`, 'POST', {
+    ops: [
+      { op: 'create', path: '/queue/job-', sequential: true },
+      { op: 'check', path: '/absent' },
+    ],
+  });
+  t.equal(failed.body.code, 'NO_NODE');
+  t.equal(
+    (await http(`${nodes}/queue/job-`, 'POST')).body.name,
+    'job-0000000003',
+    'a failed multi gives out no number',
+  );
+});
+
+t.test('a retried sequential creation with the same Idempotency-Key gives the same node', async (t) => {
+  await put('/once');
+  const headers = { 'idempotency-key': 'key-1' };
+  const first = await http(`${nodes}/once/n-`, 'POST', 'body', headers);
+  const again = await http(`${nodes}/once/n-`, 'POST', 'body', headers);
+  t.equal(again.status, 201);
+  t.same(again.body, first.body);
+  t.equal(again.headers.get('idempotency-replayed'), 'true');
+  t.equal(first.headers.get('idempotency-replayed'), null);
+  t.match(await http(`${nodes}/once/n-`, 'POST', 'other', headers), {
+    status: 422,
+    body: { code: 'IDEMPOTENCY_KEY_REUSED' },
+  });
+  t.equal((await stat('/once')).numChildren, 1);
+});
+
+t.test('bytes come back as they were, with the content type they came with', async (t) => {
+  const bytes = new Uint8Array([0, 255, 10, 13, 128, 34]);
+  await http(`${nodes}/bytes`, 'PUT', bytes);
+  const raw = await fetch(`${nodes}/bytes`);
+  t.same(new Uint8Array(await raw.arrayBuffer()), bytes);
+  t.equal(raw.headers.get('content-type'), 'application/octet-stream');
+  t.match((await http(`${nodes}/bytes?view=node`)).body, {
+    encoding: 'base64',
+    data: Buffer.from(bytes).toString('base64'),
+  });
+
+  await put('/bytes', '{"a":1}', { 'content-type': 'application/json' });
+  const json = await fetch(`${nodes}/bytes`);
+  t.equal(json.headers.get('content-type'), 'application/json');
+  await put('/bytes', 'ü', { 'content-type': 'application/x-www-form-urlencoded' });
+  t.match((await http(`${nodes}/bytes?view=node`)).body, {
+    encoding: 'utf8',
+    data: 'ü',
+    contentType: 'text/plain; charset=utf-8',
+  });
+});
+
+t.test('conditions: create only, compare and set by ETag and by version, must exist', async (t) => {
+  t.match(await put('/cas', '', { 'if-match': '*' }), { status: 404, body: { code: 'NO_NODE' } });
+  const created = await put('/cas', '1', { 'if-none-match': '*' });
+  t.equal(created.status, 201);
+  t.match(await put('/cas', '2', { 'if-none-match': '*' }), { status: 409, body: { code: 'NODE_EXISTS' } });
+  t.match(await put('/cas', '2', { 'if-match': '"0"' }), { status: 409, body: { code: 'NODE_EXISTS' } });
+  const etag = created.headers.get('etag')!;
+  const set = await put('/cas', '2', { 'if-match': etag });
+  t.equal(set.status, 200);
+  t.match(await put('/cas', '3', { 'if-match': etag }), {
+    status: 412,
+    body: { code: 'BAD_VERSION', mzxid: set.body.stat.mzxid },
+  });
+  t.match(await put('/cas?version=0', '3'), { status: 412, body: { code: 'BAD_VERSION', version: 1 } });
+  t.equal((await put('/cas?version=1', '3')).status, 200);
+  t.equal((await put('/cas?version=-1', '4')).status, 200);
+  t.match(await http(`${nodes}/cas`, 'DELETE', undefined, { 'if-match': etag }), { status: 412 });
+  t.match(await http(`${nodes}/cas?version=7`, 'DELETE'), { status: 412 });
+  t.equal((await http(`${nodes}/cas?version=3`, 'DELETE')).status, 204);
+  t.match(await put('/cas', '', { 'if-none-match': '"5"' }), { status: 400, body: { code: 'BAD_REQUEST' } });
+  t.match(await put('/cas?version=1', '', { 'if-none-match': '*' }), { status: 400 });
+});
+
+t.test('children are listed in the order of their names, in pages, with stats', async (t) => {
+  await put('/list');
+  for (const name of ['b', 'a', 'ä', 'c', 'B']) await put(`/list/${encodeURIComponent(name)}`);
+  const all = await http(`${nodes}/list?view=children`);
+  t.same(all.body.children, ['B', 'a', 'b', 'c', 'ä']);
+  t.equal(all.body.next, undefined);
+  t.equal(all.headers.get('etag'), `"${all.body.stat.pzxid}"`);
+  const page = await http(`${nodes}/list?view=children&limit=2&stats=true`);
+  t.match(page.body.children, [{ name: 'B', stat: { numChildren: 0 } }, { name: 'a' }]);
+  t.equal(page.body.next, 'a');
+  t.same((await http(`${nodes}/list?view=children&limit=3&after=a`)).body.children, ['b', 'c', 'ä']);
+});
+
+t.test('the tree view nests, and says where it was cut', async (t) => {
+  await put('/forest/oak/twig?parents=true');
+  await put('/forest/elm');
+  const { body } = await http(`${nodes}/forest?view=tree`);
+  t.match(body, {
+    truncated: false,
+    tree: { name: '/forest', children: [{ name: 'elm' }, { name: 'oak', children: [{ name: 'twig' }] }] },
+  });
+  t.match((await http(`${nodes}/forest?view=tree&depth=1`)).body, {
+    truncated: true,
+    tree: { children: [{ name: 'elm' }, { name: 'oak', truncated: true }] },
+  });
+  t.match((await http(`${nodes}/forest?view=tree&limit=2`)).body, { truncated: true, tree: { truncated: true } });
+});
+
+t.test('a recursive delete takes the whole subtree in one transaction, and nothing beside it', async (t) => {
+  await put('/rm/a/b/c?parents=true');
+  await put('/rm2');
+  t.match(await http(`${nodes}/rm`, 'DELETE'), { status: 409, body: { code: 'NOT_EMPTY', numChildren: 1 } });
+  const { headers, status } = await http(`${nodes}/rm?recursive=true`, 'DELETE');
+  t.equal(status, 204);
+  t.equal((await http(`${nodes}/rm/a/b`)).status, 404);
+  t.equal((await http(`${nodes}/rm2`)).status, 200);
+  t.equal((await stat('/')).pzxid, Number(headers.get('weir-zxid')));
+  t.equal((await put('/rm/x')).body.code, 'NO_PARENT');
+});
+
+t.test("creation errors come in ZooKeeper's order", async (t) => {
+  const dead = '0123456789abcdef.AAAAAAAAAAAAAAAAAAAAAA';
+  const { body: session } = await http(`${url}/v1/sessions`, 'POST', { ttl: '60s' });
+  await put(`/order?mode=ephemeral&session=${session.session}`);
+  t.equal(
+    (await put(`/no/parent?mode=ephemeral&session=${dead}`)).body.code,
+    'SESSION_EXPIRED',
+    'session before parent',
+  );
+  t.equal((await put('/brokers/no/parent')).body.code, 'NO_PARENT', 'parent before reserved');
+  t.equal((await put('/brokers/%07')).body.code, 'RESERVED_PATH', 'reserved before path');
+  t.equal((await put('/%07')).body.code, 'INVALID_PATH');
+  t.equal((await put('/order', '', { 'if-none-match': '*' })).body.code, 'NODE_EXISTS');
+  const large = 'x'.repeat(1024 * 1024 + 1);
+  t.equal((await put('/order/child', large)).body.code, 'NO_CHILDREN_FOR_EPHEMERALS', 'ephemeral parent before limit');
+  t.match(await put('/large', large), { status: 413, body: { code: 'TOO_LARGE', maxBytes: 1024 * 1024 } });
+  t.equal((await http(`${nodes}/large`)).status, 404, 'and nothing is written');
+  await http(`${url}/v1/sessions/${session.session}`, 'DELETE');
+});
+
+t.test("set and delete errors come in ZooKeeper's order", async (t) => {
+  await put('/order2/child?parents=true');
+  const large = 'x'.repeat(1024 * 1024 + 1);
+  t.equal((await put('/absent?version=5', large)).body.code, 'NO_NODE', 'node before limit');
+  t.equal((await put('/brokers?version=5', large)).body.code, 'RESERVED_PATH', 'reserved before limit');
+  t.equal((await put('/order2?version=5', large)).body.code, 'TOO_LARGE', 'limit before version');
+  t.equal((await http(`${nodes}/order2?version=5`, 'DELETE')).body.code, 'BAD_VERSION', 'version before children');
+  t.equal((await http(`${nodes}/order2`, 'DELETE')).body.code, 'NOT_EMPTY');
+  t.equal((await http(`${nodes}/brokers/absent`, 'DELETE')).body.code, 'RESERVED_PATH', 'reserved before node');
+  t.equal((await http(`${nodes}/`, 'DELETE')).body.code, 'BAD_REQUEST');
+});
+
+t.test('reserved paths can be read, not written', async (t) => {
+  for (const path of ['/brokers/x', '/controller', '/config/topics/x', '/consumers/g', '/admin/x', '/cluster/id']) {
+    t.match(await put(path), { status: 403, body: { code: 'RESERVED_PATH' } }, path);
+  }
+  t.equal((await http(`${nodes}/cluster/id`)).status, 200);
+});
+
+t.test('a typo in a query does not pass, and names itself', async (t) => {
+  t.match(await http(`${nodes}/?vieww=stat`), { status: 400, body: { code: 'BAD_REQUEST', detail: /vieww/ } });
+  t.match(await put('/x?mode=epehmeral'), { status: 400, body: { detail: /mode/ } });
+  t.match(await put('/x?mode=ephemeral'), { status: 400, body: { detail: /session/ } });
+  t.match(await put('/x?mode=container&ttl=5s'), { status: 400, body: { detail: /ttl/ } });
+  t.match(await put('/x?mode=ttl'), { status: 400, body: { detail: /ttl/ } });
+  t.equal((await http(`${nodes}/x`)).status, 404);
+});
+
+t.test('HEAD answers as GET, without a body', async (t) => {
+  const { body } = await put('/head', 'body');
+  const response = await fetch(`${nodes}/head`, { method: 'HEAD' });
+  t.equal(response.status, 200);
+  t.equal(response.headers.get('etag'), `"${body.stat.mzxid}"`);
+  t.equal(response.headers.get('content-length'), '4');
+  t.equal((await fetch(`${nodes}/nohead`, { method: 'HEAD' })).status, 404);
+});
+
+t.test('a change through one broker is read through another', async (t) => {
+  const { target } = await startTestServer(t);
+  const [one, two] = [await startTestServer(t, {}, target), await startTestServer(t, {}, target)];
+  await http(`${one.url}/v1/nodes/shared`, 'PUT', 'seen');
+  t.equal((await http(`${two.url}/v1/nodes/shared`)).body, 'seen');
+});
+
+t.test('paths with any characters that ZooKeeper takes work, braces included', async (t) => {
+  const name = '{weir} & ü? #%';
+  t.equal((await put(`/${encodeURIComponent(name)}`, 'v')).status, 201);
+  t.equal((await http(`${nodes}/${encodeURIComponent(name)}`)).body, 'v');
+  t.ok((await http(`${nodes}/?view=children`)).body.children.includes(name));
+  t.match(await http(`${nodes}/a%2Fb`), { status: 400, body: { code: 'INVALID_PATH' } });
+  t.match(await http(`${nodes}/a%ff`), { status: 400 });
+  t.match(await http(`${nodes}/..%2e/`), { status: 400 });
+  await eventually(async () => (await http(`${url}/health/live`)).status === 200, 'the server lives');
+});
