@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// The process: configuration, the private Redis if there is no other, the server, and signals.
+import closeWithGrace from 'close-with-grace';
+import { type Logger, pino } from 'pino';
+import { type Config, describeConfig, loadConfig, packageVersion } from './config.ts';
+import { startServer } from './server.ts';
+import type { StoreTarget } from './store/connection.ts';
+import { startEmbeddedRedis } from './store/embedded-redis.ts';
+import { resolveRedisBinary } from './store/redis-binary.ts';
+
+/** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */
+const stopWithinMs = 9500;
+
+interface RunningStore {
+  target: StoreTarget;
+  stop(): Promise<void>;
+}
+
+async function main(): Promise<void> {
+  const invocation = loadConfig(process.env, process.argv.slice(2));
+  if (invocation.kind !== 'run') {
+    process.stdout.write(`${invocation.text}\n`);
+    return;
+  }
+  const { config } = invocation;
+  const log = pino({ level: config.logLevel });
+  log.info({ version: packageVersion(), config: describeConfig(config) }, 'Weirkeeper starts');
+  const store = await openStore(config, log);
+  const server = await startServer(config, store.target, log).catch(async (error: unknown) => {
+    await store.stop();
+    throw error;
+  });
+  log.info({ url: server.url, docs: `${server.url}/docs` }, 'Weirkeeper serves');
+  closeWithGrace({ delay: stopWithinMs, logger: false }, async ({ err, signal }) => {
+    if (err) log.fatal({ err }, 'Weirkeeper stops, as something is broken in it');
+    else log.info({ signal }, 'Weirkeeper stops');
+    await server.close();
+    await store.stop();
+    log.info('Weirkeeper has stopped');
+  });
+}
+
+/** The shared store that is configured, or else the private one. */
+async function openStore(config: Config, log: Logger): Promise<RunningStore> {
+  if (config.redisUrl !== undefined) return { target: { url: config.redisUrl }, stop: async () => {} };
+  const redis = await startEmbeddedRedis({
+    dataDir: config.dataDir,
+    appendfsync: config.appendfsync,
+    ...(config.redisMaxmemoryBytes !== undefined && { maxmemoryBytes: config.redisMaxmemoryBytes }),
+    binary: await resolveRedisBinary({ log }),
+    log,
+  });
+  // Whoever holds the lock of the data directory is the only server of this store.
+  return { target: { socketPath: redis.socketPath, sole: true }, stop: () => redis.stop() };
+}
+
+try {
+  await main();
+} catch (error) {
+  // What hinders a start is for the operator to mend, and its own words say how; a stack trace would only hide them.
+  process.stderr.write(`weir: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
