@@ -20,28 +20,26 @@ export interface Server {
 /** Starts a server; when this returns it serves. @throws if the store cannot be opened or the port is taken */
 export async function startServer(config: Config, target: StoreTarget, log: Logger): Promise<Server> {
   const store = new Store({ ...config, target }, log);
+  let broker: Broker | undefined;
+  let app: FastifyInstance | undefined;
+  // Deregister first, so that no new work is sent here; then let requests end; then stop what they stood on.
+  const close = async () => {
+    await broker?.leave();
+    await app?.close();
+    await broker?.stop();
+    await store.close();
+  };
   try {
     await store.open();
     const sole = 'sole' in target && target.sole === true;
-    const broker = new Broker(config, store, { sole }, log);
+    broker = new Broker(config, store, { sole }, log);
     await broker.start();
-    const app = await buildApp(broker);
+    app = await buildApp(broker);
     const url = await app.listen({ host: config.host, port: config.port });
     await broker.register(config.advertisedUrl ?? reachableUrl(url));
-    return {
-      app,
-      broker,
-      url,
-      async close() {
-        // Deregister first, so that no new work is sent here; then let requests end; then what they stood on.
-        await broker.leave();
-        await app.close();
-        await broker.stop();
-        await store.close();
-      },
-    };
+    return { app, broker, url, close };
   } catch (error) {
-    await store.close();
+    await close();
     throw error;
   }
 }

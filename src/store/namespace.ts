@@ -189,6 +189,16 @@ export class Namespace {
   }
 
   /**
+   * Removes containers and TTL nodes that are due: one step, of at most `limit` nodes.
+   * @param unusedContainerMs how long a container that never had a child is kept
+   */
+  async housekeep(limit: number, unusedContainerMs: number): Promise<{ looked: number; removed: number }> {
+    const args = [limit, unusedContainerMs, this.limits.eventRetention];
+    const [looked, removed] = await this.#connection.call('nodes/housekeep', this.#keys.root, args);
+    return { looked: integer(looked), removed: integer(removed) };
+  }
+
+  /**
    * The subtree of a node at one moment.
    * @param bounds `depth` = levels below it; `limit` = most nodes in all
    * @returns `truncated` on each node whose children are not all there, and for the whole
@@ -227,7 +237,7 @@ function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: bo
 }
 
 /** Appends one operation as lua/lib/ops.lua reads it (ops.read); '' stands for "not given". */
-function pushOp(args: (string | number | Buffer)[], operation: Op): void {
+export function pushOp(args: (string | number | Buffer)[], operation: Op): void {
   const { op, path } = operation;
   // Each kind of operation has some of these; what it has not stays "not given".
   const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;

@@ -1,0 +1,269 @@
+// The main job, end to end, on a real log: `npm run demo [-- FILE]`. Starts a server on a private store of its own, produces
+// every line of the file keyed by client address, lets two members of a group count the status codes while a watcher prints
+// what happens in the tree, kills one member without goodbye half way, and compares the totals with a plain count.
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { WebSocket } from 'ws';
+
+const topic = 'access';
+const group = 'stats';
+const partitions = 3;
+const recordsPerRequest = 500;
+const requestsInFlight = 4;
+const sessionTimeoutMs = 2000;
+/** Small answers, so that there is a half way. */
+const recordsPerPoll = 100;
+const waitMsMax = 60_000;
+
+/** What a member tells the parent once it has counted a batch, and before it commits that: so nothing counted is unknown. */
+interface Counted {
+  member: string;
+  partition: number;
+  offset: number;
+  line: number;
+  status: string;
+}
+
+const here = fileURLToPath(import.meta.url);
+const repository = join(here, '..', '..', '..');
+
+const call = async (url: string, method = 'GET', body?: unknown) => {
+  const response = await fetch(url, {
+    method,
+    ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
+  return text === '' ? undefined : JSON.parse(text);
+};
+
+const statusOf = (line: string): string => / (\d{3}) (?:\d+|-)(?: |$)/.exec(line)?.[1] ?? 'none';
+
+function logFile(): string {
+  const candidates = [
+    process.argv[2],
+    join(repository, '..', 'shared', 'data', 'apache_access.log'),
+    join(repository, 'test', 'fixtures', 'access.log'),
+  ];
+  const found = candidates.find((file) => file !== undefined && existsSync(file));
+  if (!found) throw new Error('There is no log file; name one: npm run demo -- FILE');
+  return found;
+}
+
+/** Starts the server as a user would, on a free port and a store of its own. */
+async function startServer(dataDir: string): Promise<{ url: string; process: ChildProcess }> {
+  const server = spawn(process.execPath, [join(here, '..', '..', 'src', 'main.js')], {
+    env: { ...process.env, WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: server.stdout! });
+  for await (const line of lines) {
+    const entry = JSON.parse(line) as { msg: string; url?: string };
+    if (entry.msg === 'Weirkeeper serves') {
+      lines.removeAllListeners();
+      server.stdout!.resume();
+      return { url: entry.url!, process: server };
+    }
+  }
+  throw new Error('The server did not start; its log above says why');
+}
+
+/** Prints the group's life as the tree's events tell it. Offset commits are left out: there is one for every batch. */
+async function watchGroup(url: string, sinceMs: number): Promise<WebSocket> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`);
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+  const watching = new Promise((resolve) => {
+    socket.on('message', (data) => {
+      const frame = JSON.parse(data.toString());
+      if (frame.type === 'watching') resolve(undefined);
+      if (frame.type !== 'events') return;
+      for (const { type, path, data: written } of frame.events) {
+        const owner = path.includes('/owners/') && written ? ` = ${written}` : '';
+        console.log(
+          `  +${((performance.now() - sinceMs) / 1000).toFixed(3)}s zxid ${frame.zxid} ${type} ${path}${owner}`,
+        );
+      }
+    });
+  });
+  socket.send(
+    JSON.stringify({ type: 'watch', id: 'group', path: `/consumers/${group}`, mode: 'recursive', data: true }),
+  );
+  await watching;
+  return socket;
+}
+
+async function produceAll(url: string, lines: string[]): Promise<void> {
+  const requests: object[] = [];
+  for (let i = 0; i < lines.length; i += recordsPerRequest) {
+    const records = lines
+      .slice(i, i + recordsPerRequest)
+      .map((line, n) => ({ key: line.split(' ', 1)[0], value: { n: i + n, line } }));
+    requests.push({ records });
+  }
+  // Lines of one client keep their order only if its requests do: so each sender waits for its answer, and they share a queue
+  // by position. For counting, any order will do.
+  const send = async () => {
+    for (let request = requests.shift(); request; request = requests.shift()) {
+      await call(`${url}/v1/topics/${topic}/records`, 'POST', request);
+    }
+  };
+  await Promise.all(Array.from({ length: requestsInFlight }, send));
+}
+
+/** A member of the group in a process of its own: counts, tells the parent, commits; until it is killed or told to leave. */
+async function runMember(url: string, memberId: string): Promise<void> {
+  const members = `${url}/v1/groups/${group}/members`;
+  const joined = await call(members, 'POST', {
+    memberId,
+    topics: [topic],
+    assignor: 'range',
+    reset: 'earliest',
+    sessionTimeout: sessionTimeoutMs,
+  });
+  let memberEpoch: number = joined.memberEpoch;
+  let leaving = false;
+  process.on('message', () => {
+    leaving = true;
+  });
+  while (!leaving) {
+    const polled = await call(
+      `${members}/${memberId}/records?wait=500ms&maxRecords=${recordsPerPoll}&memberEpoch=${memberEpoch}`,
+    );
+    memberEpoch = polled.memberEpoch;
+    if (polled.records.length === 0) continue;
+    const counted: Counted[] = [];
+    const next = new Map<number, number>();
+    for (const { partition, offset, value } of polled.records) {
+      counted.push({ member: memberId, partition, offset, line: value.n, status: statusOf(value.line) });
+      next.set(partition, offset + 1);
+    }
+    await new Promise((resolve) => process.send!(counted, resolve));
+    const offsets = [...next].map(([partition, offset]) => ({ topic, partition, offset }));
+    await call(`${url}/v1/groups/${group}/offsets`, 'POST', { memberId, memberEpoch, offsets });
+  }
+  await call(`${members}/${memberId}`, 'DELETE');
+  process.disconnect();
+}
+
+async function main(): Promise<boolean> {
+  const file = logFile();
+  const lines = readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+  const dataDir = mkdtempSync(join(tmpdir(), 'weir-demo-'));
+  const server = await startServer(dataDir);
+  const children: ChildProcess[] = [];
+  const startedMs = performance.now();
+  try {
+    const { url } = server;
+    console.log(`server at ${url}; ${lines.length} lines of ${file}`);
+    await call(`${url}/v1/topics`, 'POST', { name: topic, partitions });
+    const watcher = await watchGroup(url, startedMs);
+
+    const produceMs = performance.now();
+    await produceAll(url, lines);
+    const producedInMs = performance.now() - produceMs;
+    console.log(
+      `produced ${lines.length} records in ${producedInMs.toFixed(0)} ms: ${perSecond(lines.length, producedInMs)} records/s`,
+    );
+
+    // By line: how often it was counted, and as what.
+    const times = new Array<number>(lines.length).fill(0);
+    const statuses = new Array<string>(lines.length);
+    const countedBy = new Map<string, number>();
+    let killedMs: number | undefined;
+    const victimPartitions = new Set<number>();
+    let handedOverMs: number | undefined;
+    const victim = 'member-b';
+    let kill = () => {};
+
+    const startMember = (memberId: string): ChildProcess => {
+      const child = fork(here, ['--member', url, memberId]);
+      children.push(child);
+      child.on('message', (message) => {
+        for (const { partition, line, status, member } of message as Counted[]) {
+          times[line]! += 1;
+          statuses[line] = status;
+          countedBy.set(member, (countedBy.get(member) ?? 0) + 1);
+          if (member === victim) victimPartitions.add(partition);
+          else if (killedMs !== undefined && handedOverMs === undefined && victimPartitions.has(partition)) {
+            handedOverMs = performance.now() - killedMs;
+          }
+        }
+        const done = times.filter((n) => n > 0).length;
+        if (killedMs === undefined && (countedBy.get(victim) ?? 0) > 0 && done >= lines.length / 2) kill();
+      });
+      return child;
+    };
+
+    const consumeMs = performance.now();
+    const survivor = startMember('member-a');
+    const doomed = startMember(victim);
+    kill = () => {
+      killedMs = performance.now();
+      doomed.kill('SIGKILL');
+      console.log(`  +${((killedMs - startedMs) / 1000).toFixed(3)}s ${victim} is killed without goodbye (kill -9)`);
+    };
+
+    await eventually('the lag is 0', async () => {
+      const { partitions: all } = await call(`${url}/v1/groups/${group}`);
+      const lag = all.reduce((sum: number, { lag }: { lag: number | null }) => sum + (lag ?? 1), 0);
+      return all.length === partitions && lag === 0;
+    });
+    const consumedInMs = performance.now() - consumeMs;
+    survivor.send('leave');
+    await new Promise((resolve) => survivor.once('exit', resolve));
+    watcher.close();
+
+    const expected = tally(lines.map(statusOf));
+    const counted = tally(statuses.filter((status) => status !== undefined));
+    const missing = times.filter((n) => n === 0).length;
+    const repeated = times.filter((n) => n > 1).length;
+    console.log(
+      `consumed in ${consumedInMs.toFixed(0)} ms, the session time-out of the dead member included (${sessionTimeoutMs} ms)`,
+    );
+    console.log(`counted by ${[...countedBy].map(([member, n]) => `${member}: ${n}`).join(', ')}`);
+    console.log(
+      `hand-over: ${handedOverMs === undefined ? 'none seen' : `${handedOverMs.toFixed(0)} ms`} from the kill to the first record of its partitions elsewhere`,
+    );
+    console.log(`lines missing: ${missing}; lines counted more than once: ${repeated} (at least once allows that)`);
+    console.log(`plain count: ${expected}\nthe group's: ${counted}`);
+    const right = missing === 0 && counted === expected && killedMs !== undefined && handedOverMs !== undefined;
+    console.log(right ? 'The totals agree.' : 'THE TOTALS DO NOT AGREE, or no member was killed.');
+    return right;
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    server.process.kill('SIGTERM');
+    await new Promise((resolve) => server.process.once('exit', resolve));
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+function tally(statuses: string[]): string {
+  const counts = new Map<string, number>();
+  for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([status, n]) => `${n}×${status}`)
+    .join(', ');
+}
+
+function perSecond(count: number, ms: number): string {
+  return Math.round((count * 1000) / ms).toLocaleString('en');
+}
+
+async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + waitMsMax;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`Not within ${waitMsMax} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const [, , role, url, memberId] = process.argv;
+if (role === '--member') await runMember(url!, memberId!);
+else process.exitCode = (await main()) ? 0 : 1;

@@ -1,0 +1,93 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { startServerProcess } from './helpers/process.ts';
+import { temporaryFolder } from './helpers/redis.ts';
+import { eventually, http } from './helpers/server.ts';
+
+t.test('kill -9 of the server loses nothing: the next one takes over its private Redis and its place', async (t) => {
+  const dataDir = temporaryFolder(t);
+  const first = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
+  await http(`${first.url}/v1/nodes/kept`, 'PUT', 'kept');
+  const { body: session } = await http(`${first.url}/v1/sessions`, 'POST', { ttl: '30s' });
+  await http(`${first.url}/v1/nodes/alive?mode=ephemeral&session=${session.session}`, 'PUT', '');
+  first.child.kill('SIGKILL');
+  await first.exited;
+
+  const second = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
+  t.equal((await http(`${second.url}/v1/nodes/kept`)).body, 'kept');
+  t.equal((await http(`${second.url}/v1/nodes/alive`)).status, 200, "the outage is not the session's fault");
+  t.same((await http(`${second.url}/v1/cluster`)).body.brokers.length, 1, 'the dead broker is not counted twice');
+
+  second.child.kill('SIGTERM');
+  t.equal(await second.exited, 0);
+  t.notOk(readdirSync(dataDir).includes('weir.lock'), 'a stop in order leaves no lock');
+});
+
+t.test('kill -9 of the private Redis: it is back by itself with everything that was acknowledged', async (t) => {
+  const server = await startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t) });
+  await http(`${server.url}/v1/nodes/kept`, 'PUT', 'kept');
+  const ready = server.log.find(({ msg }) => msg === 'The private Redis is ready')!;
+  process.kill(Number(ready.redisPid), 'SIGKILL');
+  await eventually(
+    () => server.log.filter(({ msg }) => msg === 'The private Redis is ready').length === 2,
+    'a new Redis',
+  );
+  const answer = await eventually(async () => {
+    const got = await http(`${server.url}/v1/nodes/kept`);
+    return got.status === 200 ? got : undefined;
+  }, 'it serves again');
+  t.equal(answer.body, 'kept');
+  const { body } = await http(`${server.url}/v1/nodes/after`, 'PUT', '');
+  t.ok(body.stat.czxid >= 2 ** 32, 'changes after it stand in a new epoch');
+  server.child.kill('SIGTERM');
+  t.equal(await server.exited, 0);
+});
+
+t.test('SIGTERM drains: the request under way is answered, then the process exits with 0', async (t) => {
+  const server = await startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t) });
+  await http(`${server.url}/v1/topics`, 'POST', { name: 'slow' });
+  const waiting = http(`${server.url}/v1/topics/slow/partitions/0/records?offset=0&wait=60s`);
+  await eventually(
+    async () => /weir_fetches_waiting 1/.test((await http(`${server.url}/metrics`)).body),
+    'the fetch waits',
+  );
+  server.child.kill('SIGTERM');
+  t.equal((await waiting).status, 200);
+  t.equal(await server.exited, 0);
+});
+
+t.test('no handle of a session stands in the log, at any level', async (t) => {
+  const server = await startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t), WEIR_LOG_LEVEL: 'trace' });
+  const { body } = await http(`${server.url}/v1/sessions`, 'POST', { ttl: '1s' });
+  const handle: string = body.session;
+  await http(`${server.url}/v1/sessions/${handle}`, 'PUT');
+  await http(`${server.url}/v1/nodes/secret?mode=ephemeral&session=${handle}`, 'PUT', '');
+  await http(`${server.url}/v1/nodes/?session=${handle}`);
+  await http(`${server.url}/v1/nowhere/${handle}`);
+  await http(`${server.url}/v1/nodes/x`, 'GET', undefined, { 'weir-session': `${handle}x` });
+  await eventually(async () => (await http(`${server.url}/v1/nodes/secret`)).status === 404, 'the session expired');
+  const secret = handle.split('.')[1]!;
+  t.ok(server.log.length > 10);
+  t.notOk(JSON.stringify(server.log).includes(secret));
+  t.notOk((await http(`${server.url}/metrics`)).body.includes(secret));
+});
+
+t.test('a start that cannot work says why, and what to do, in one line', async (t) => {
+  const dataDir = temporaryFolder(t);
+  const holder = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
+  t.equal(typeof JSON.parse(readFileSync(join(dataDir, 'weir.lock'), 'utf8')), 'object');
+  await t.rejects(startServerProcess(t, { WEIR_DATA_DIR: dataDir }), {
+    message: /in use by another server.*WEIR_DATA_DIR/,
+  });
+  await t.rejects(startServerProcess(t, { WEIR_PROT: '1' }), {
+    message: /WEIR_PROT is unknown; do you mean WEIR_PORT/,
+  });
+  const { port } = new URL(holder.url);
+  await t.rejects(startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }), {
+    message: /EADDRINUSE/,
+  });
+  await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: 'redis://127.0.0.1:1' }), {
+    message: /ECONNREFUSED|cannot be reached/,
+  });
+});
