@@ -10,9 +10,9 @@ const message = 'must be a duration such as "500ms", "10s", "5m", "1h", "7d", or
  * query string has). Gives ms: a non-negative integer below 2^53.
  */
 export const durationMs = z
-  .union([z.int().min(0), z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], { error: message })
+  .union([z.int(message).min(0, message), z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
   .transform((duration) => (typeof duration === 'number' ? duration : parse(duration)))
-  .pipe(z.int({ error: message }).min(0))
+  .pipe(z.int(message))
   .meta({ examples: ['500ms', '10s', '5m', '1h'] });
 
 function parse(text: string): number {

@@ -1,0 +1,35 @@
+# syntax=docker/dockerfile:1
+# One server with its private Redis: docker run -p 7070:7070 -v weir:/data weirkeeper
+# Options follow as flags (docker run … weirkeeper --help) or as WEIR_* variables.
+
+FROM node:20-bookworm-slim AS build
+WORKDIR /app
+# The packages first: they change seldom, and their layer is kept until they do.
+COPY package.json package-lock.json ./
+RUN npm ci
+COPY . .
+RUN npm run build && npm ci --omit=dev
+
+FROM node:20-bookworm-slim
+# tini is process 1 in place of the server: it reaps what Redis may leave, and passes signals on.
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends redis-server tini \
+  && rm -rf /var/lib/apt/lists/*
+ENV NODE_ENV=production \
+  WEIR_HOST=0.0.0.0 \
+  WEIR_PORT=7070 \
+  WEIR_DATA_DIR=/data
+WORKDIR /app
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json LICENSE ./
+# A new volume takes over the owner and mode that the folder has here.
+RUN install -d -o node -g node -m 0700 /data
+USER node
+VOLUME /data
+EXPOSE 7070
+STOPSIGNAL SIGTERM
+# The start period leaves time to load a large log; a server that is ready sooner counts as healthy at once.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.WEIR_PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["tini", "--", "node", "--enable-source-maps", "dist/src/main.js"]

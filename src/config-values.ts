@@ -1,0 +1,66 @@
+/**
+ * How a value of the configuration is written: from the text of a variable or flag to what the server works with, or to
+ * a message that says what is allowed. Which values there are is the business of config.ts.
+ */
+import { z } from 'zod';
+import { durationMs } from '../schemas/duration.ts';
+
+export function matching(pattern: RegExp, message: string) {
+  return z.string().regex(pattern, message);
+}
+
+export function oneOf<const T extends string>(values: readonly T[]) {
+  return z.enum(values, { error: `must be one of ${values.join(', ')}` });
+}
+
+export function integer(min: number, max: number) {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return matching(/^\d{1,16}$/, error)
+    .transform(Number)
+    .pipe(z.number({ error }).min(min, error).max(max, error));
+}
+
+export function duration(minMs: number) {
+  return durationMs.pipe(z.int().min(minMs, `must be at least ${minMs}ms`));
+}
+
+const sizePattern = /^(\d{1,16}) ?(b|k|kb|kib|m|mb|mib|g|gb|gib)?$/i;
+const sizeUnits: Record<string, number> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+
+function parseSize(text: string): number {
+  const [, digits, unit = ''] = sizePattern.exec(text) ?? [];
+  return Number(digits) * (sizeUnits[unit.slice(0, 1).toLowerCase()] ?? Number.NaN);
+}
+
+export function size(min: string, max: string) {
+  const message = `must be a size from ${min} to ${max}, such as 512KiB, 16MiB or a number of bytes`;
+  return matching(sizePattern, message)
+    .transform(parseSize)
+    .pipe(z.number().min(parseSize(min), message).max(parseSize(max), message));
+}
+
+type Refinement = { addIssue(message: string): void };
+
+/** An http(s) origin in its normal form, without a slash at the end. */
+export function parseOrigin(message: string) {
+  return (text: string, context: Refinement): string => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    const isOrigin =
+      url && /^https?:$/.test(url.protocol) && (url.href === `${url.origin}/` || url.href === url.origin);
+    if (!isOrigin) context.addIssue(message);
+    return url?.origin ?? text;
+  };
+}
+
+export function parseCorsOrigin(text: string, context: Refinement): string {
+  const message = 'must be origins such as https://app.example.org, separated by commas, or *';
+  return text === '*' ? text : parseOrigin(message)(text, context);
+}
+
+export function parseRedisUrl(text: string, context: Refinement): string {
+  // The text may hold a password, so the message does not repeat it.
+  const isRedisUrl = URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol) && new URL(text).hostname !== '';
+  if (!isRedisUrl)
+    context.addIssue('must be a URL such as redis://user:password@host:6379/0, or rediss://host:6380 for TLS');
+  return text;
+}

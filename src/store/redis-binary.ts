@@ -1,0 +1,132 @@
+/**
+ * Which redis-server (or valkey-server) the private Redis of a single machine is: one of the PATH, one that was
+ * installed into the project's own folder before, or one that is installed there now. How that is done is the business
+ * of redis-install.ts; what is done with the binary, of embedded-redis.ts.
+ *
+ * As a program (`npm run redis:install`) it finds or installs the binary and says which it is.
+ */
+import { execFile } from 'node:child_process';
+import { realpathSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Logger } from 'pino';
+import { commandSearchPath, projectRoot } from '../config.ts';
+import { installRedis, isExecutable, libraryFolders } from './redis-install.ts';
+
+const run = promisify(execFile);
+
+export interface RedisBinary {
+  /** Absolute path of the server's executable. */
+  command: string;
+  /** What it needs in its environment: where its shared libraries are, if they were installed beside it. */
+  env: Record<string, string>;
+  /** Such as `7.0.15`. */
+  version: string;
+  source: 'path' | 'installed';
+}
+
+export interface ResolveRedisBinaryOptions {
+  /** Where a private copy is, or is put. Default: `.redis` in the project's root. */
+  installDir?: string;
+  log: Pick<Logger, 'info' | 'warn'>;
+  /** Folders to look in before that. Default: those of the PATH. */
+  searchPath?: string[];
+}
+
+/** Functions of 7.0 that the service uses: multi-part AOF, `#!lua` scripts, config sets of several values. */
+const oldestVersion = { major: 7, minor: 0 };
+
+const serverNames = ['valkey-server', 'redis-server'];
+
+/**
+ * Finds a server of version 7.0 or newer, installing one into `installDir` if there is none and the machine has apt.
+ * Rejects with an error whose message says what was looked for and what the user can do.
+ */
+export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Promise<RedisBinary> {
+  const { log, searchPath = commandSearchPath() } = options;
+  const installDir = resolve(options.installDir ?? join(projectRoot(), '.redis'));
+  const passedOver: string[] = [];
+
+  for (const name of serverNames) {
+    for (const folder of searchPath) {
+      const command = join(folder, name);
+      if (!isExecutable(command)) continue;
+      const found = await probe(command, {});
+      if ('version' in found) return { command, env: {}, version: found.version, source: 'path' };
+      passedOver.push(`${command} (${found.problem})`);
+      log.warn({ command }, `Passed over: ${found.problem}`);
+    }
+  }
+
+  const installedRoot = join(installDir, 'redis');
+  const earlier = await binaryIn(installedRoot);
+  if ('command' in earlier) return earlier;
+  let { problem } = earlier;
+  try {
+    const problemOf = async (root: string): Promise<string | undefined> => {
+      const found = await binaryIn(root);
+      return 'problem' in found ? found.problem : undefined;
+    };
+    await installRedis({ installDir, log, searchPath, problemOf });
+    const installed = await binaryIn(installedRoot);
+    if ('command' in installed) return installed;
+    problem = installed.problem;
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  const oldest = `${oldestVersion.major}.${oldestVersion.minor}`;
+  const passed = passedOver.length > 0 ? ` Passed over: ${passedOver.join(', ')}.` : '';
+  throw new Error(
+    `No Redis to start: there is no ${serverNames.join(' or ')} of version ${oldest} or newer on the PATH or in ${installDir}.${passed} ` +
+      `Installing one there failed: ${problem.trim().replace(/\.$/, '')}. ` +
+      'Please install it: `sudo apt-get install redis-server` (Debian, Ubuntu), `sudo dnf install valkey` (Fedora, RHEL), ' +
+      `\`brew install redis\` (macOS); where that is older than ${oldest}, take it from https://packages.redis.io. ` +
+      'Or set WEIR_REDIS_URL to a Redis that is running already.',
+  );
+}
+
+/** The usable server in an unpacked tree of packages, with the libraries that were unpacked beside it, or why not. */
+async function binaryIn(root: string): Promise<RedisBinary | { problem: string }> {
+  const libraryPath = libraryFolders(root).join(':');
+  const env: Record<string, string> = libraryPath === '' ? {} : { LD_LIBRARY_PATH: libraryPath };
+  let problem = 'it holds no server';
+  for (const name of serverNames) {
+    const command = join(root, 'usr/bin', name);
+    if (!isExecutable(command)) continue;
+    const found = await probe(command, env);
+    if ('version' in found) return { command, env, version: found.version, source: 'installed' };
+    problem = found.problem;
+  }
+  return { problem };
+}
+
+/** Asks the executable for its version: that it answers also shows that it runs here, with all its libraries. */
+async function probe(command: string, env: Record<string, string>): Promise<{ version: string } | { problem: string }> {
+  let output: string;
+  try {
+    output = (await run(command, ['--version'], { env, timeout: 10_000 })).stdout;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.trim().replaceAll('\n', ' ') : String(error);
+    return { problem: `it does not run: ${reason}` };
+  }
+  const [, version, major, minor] = /\bv=((\d+)\.(\d+)\.\d+)/.exec(output) ?? [];
+  if (version === undefined) return { problem: `it does not tell its version: ${JSON.stringify(output.slice(0, 80))}` };
+  const isOld =
+    Number(major) < oldestVersion.major ||
+    (Number(major) === oldestVersion.major && Number(minor) < oldestVersion.minor);
+  return isOld
+    ? { problem: `its version ${version} is older than ${oldestVersion.major}.${oldestVersion.minor}` }
+    : { version };
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const say = (_fields: object | string, text?: string): void => console.error(text ?? _fields);
+  try {
+    const { command, version, source } = await resolveRedisBinary({ log: { info: say, warn: say } });
+    console.log(`Redis ${version} (${source === 'path' ? 'found on the PATH' : 'installed'}): ${command}`);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}

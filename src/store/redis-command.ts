@@ -1,0 +1,80 @@
+/**
+ * One command to a Redis behind a unix socket, over a connection of its own: what is needed to watch over the private
+ * Redis before any client exists. Speaks just enough RESP2 to read one reply. It does not pool, pipeline or reconnect;
+ * everything the service itself asks of Redis goes through connection.ts.
+ */
+import { connect } from 'node:net';
+
+export type RedisReply = string | number | null | RedisReply[];
+
+/** Redis answered, and the answer is an error; `message` is Redis' own text, such as `LOADING Redis is loading …`. */
+export class RedisReplyError extends Error {
+  override readonly name = 'RedisReplyError';
+}
+
+/**
+ * Sends `args` as one command to the Redis at `socketPath` and gives its reply. Rejects with RedisReplyError for an
+ * error reply, and with an ordinary error if there is no listener, no whole reply within `timeoutMs`, or no RESP.
+ */
+export function redisCommand(socketPath: string, args: string[], timeoutMs = 2000): Promise<RedisReply> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    const settle = (action: () => void): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      action();
+    };
+    const timer = setTimeout(
+      () => settle(() => reject(new Error(`no reply to ${args[0]} from ${socketPath} within ${timeoutMs} ms`))),
+      timeoutMs,
+    );
+    let received = Buffer.alloc(0);
+    socket.on('error', (error) => settle(() => reject(error)));
+    socket.on('close', () => settle(() => reject(new Error(`${socketPath} closed before its reply to ${args[0]}`))));
+    socket.on('data', (chunk) => {
+      received = Buffer.concat([received, chunk]);
+      try {
+        const parsed = parseReply(received, 0);
+        if (parsed) settle(() => resolve(parsed.reply));
+      } catch (error) {
+        settle(() => reject(error));
+      }
+    });
+    socket.write(`*${args.length}\r\n${args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`).join('')}`);
+  });
+}
+
+/** The reply that starts at `start`, and where the next one would; undefined while it is not all there. */
+function parseReply(bytes: Buffer, start: number): { reply: RedisReply; end: number } | undefined {
+  const lineEnd = bytes.indexOf('\r\n', start);
+  if (lineEnd < 0) return undefined;
+  const line = bytes.toString('utf8', start + 1, lineEnd);
+  const body = lineEnd + 2;
+  switch (bytes.toString('latin1', start, start + 1)) {
+    case '+':
+      return { reply: line, end: body };
+    case '-':
+      throw new RedisReplyError(line);
+    case ':':
+      return { reply: Number(line), end: body };
+    case '$': {
+      const length = Number(line);
+      if (length < 0) return { reply: null, end: body };
+      const end = body + length + 2;
+      return bytes.length < end ? undefined : { reply: bytes.toString('utf8', body, body + length), end };
+    }
+    case '*': {
+      const items: RedisReply[] = [];
+      let end = body;
+      for (let left = Number(line); left > 0; left--) {
+        const item = parseReply(bytes, end);
+        if (!item) return undefined;
+        items.push(item.reply);
+        end = item.end;
+      }
+      return { reply: items, end };
+    }
+    default:
+      throw new Error(`not a Redis reply: ${JSON.stringify(bytes.toString('utf8', start, start + 40))}`);
+  }
+}

@@ -1,0 +1,207 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { type Config, ConfigError, commandSearchPath, describeConfig, loadConfig, projectRoot } from '../src/config.ts';
+
+function load(env: Record<string, string> = {}, argv: string[] = []): Config {
+  const invocation = loadConfig(env, argv);
+  if (invocation.kind !== 'run') throw new Error(`it only prints: ${invocation.text}`);
+  return invocation.config;
+}
+
+/** The lines of the one message with all problems, without the closing hint. */
+function problems(env: Record<string, string>, argv: string[] = []): string[] {
+  try {
+    load(env, argv);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const lines = error.message.split('\n');
+    t.equal(lines.pop(), 'See --help for all options.');
+    return lines;
+  }
+  return [];
+}
+
+t.test('with nothing set every option has its documented default', async (t) => {
+  t.same(load(), {
+    host: '127.0.0.1',
+    port: 7070,
+    dataDir: './data',
+    appendfsync: 'always',
+    prefix: 'weir',
+    sessionMinTtlMs: 1000,
+    sessionMaxTtlMs: 86_400_000,
+    brokerSessionTtlMs: 6000,
+    eventRetention: 100_000,
+    maxNodeBytes: 1_048_576,
+    maxBodyBytes: 16_777_216,
+    autoCreateTopics: false,
+    corsOrigins: [],
+    logLevel: 'info',
+  });
+});
+
+t.test('every option is read from its variable', async (t) => {
+  const config = load({
+    WEIR_HOST: '0.0.0.0',
+    WEIR_PORT: '80',
+    WEIR_ADVERTISED_URL: 'https://weir.example.org/',
+    WEIR_BROKER_ID: '3',
+    WEIR_RACK: 'zone a',
+    WEIR_DATA_DIR: '/var/lib/weir',
+    WEIR_REDIS_URL: 'rediss://user:secret@redis:6380/2',
+    WEIR_APPENDFSYNC: 'everysec',
+    WEIR_PREFIX: 'blue',
+    WEIR_SESSION_MIN_TTL: '500ms',
+    WEIR_SESSION_MAX_TTL: '1h',
+    WEIR_BROKER_SESSION_TTL: '3000',
+    WEIR_EVENT_RETENTION: '500',
+    WEIR_MAX_NODE_BYTES: '512kb',
+    WEIR_MAX_BODY_BYTES: '32 MiB',
+    WEIR_AUTO_CREATE_TOPICS: 'true',
+    WEIR_REDIS_MAXMEMORY: '4GiB',
+    WEIR_CORS_ORIGINS: 'https://a.example, http://localhost:3000',
+    WEIR_LOG_LEVEL: 'debug',
+    PATH: '/usr/bin',
+    WEIRD: 'not ours',
+  });
+  t.same(config, {
+    host: '0.0.0.0',
+    port: 80,
+    advertisedUrl: 'https://weir.example.org',
+    brokerId: 3,
+    rack: 'zone a',
+    dataDir: '/var/lib/weir',
+    redisUrl: 'rediss://user:secret@redis:6380/2',
+    appendfsync: 'everysec',
+    prefix: 'blue',
+    sessionMinTtlMs: 500,
+    sessionMaxTtlMs: 3_600_000,
+    brokerSessionTtlMs: 3000,
+    eventRetention: 500,
+    maxNodeBytes: 524_288,
+    maxBodyBytes: 33_554_432,
+    autoCreateTopics: true,
+    redisMaxmemoryBytes: 4_294_967_296,
+    corsOrigins: ['https://a.example', 'http://localhost:3000'],
+    logLevel: 'debug',
+  });
+});
+
+t.test('a flag wins over its variable, in both spellings', async (t) => {
+  t.equal(load({ WEIR_PORT: '1' }, ['--port', '2']).port, 2);
+  t.equal(load({ WEIR_PORT: '1' }, ['--port=3']).port, 3);
+  t.equal(load({}, ['--data-dir', '/srv', '--session-min-ttl=2s']).dataDir, '/srv');
+  t.equal(load({}, ['--auto-create-topics']).autoCreateTopics, true);
+  t.equal(load({ WEIR_AUTO_CREATE_TOPICS: 'true' }, ['--auto-create-topics=false']).autoCreateTopics, false);
+});
+
+t.test('a broken variable does not matter where a flag overrides it', async (t) => {
+  t.equal(load({ WEIR_PORT: 'many' }, ['--port', '2']).port, 2);
+});
+
+t.test('an empty variable counts as absent', async (t) => {
+  const config = load({ WEIR_PORT: '', WEIR_RACK: '', WEIR_CORS_ORIGINS: '' });
+  t.equal(config.port, 7070);
+  t.notOk('rack' in config);
+  t.same(config.corsOrigins, []);
+});
+
+t.test('an unknown variable or flag is an error that suggests the nearest', async (t) => {
+  t.same(problems({ WEIR_PROT: '1' }), ['WEIR_PROT is unknown; do you mean WEIR_PORT?']);
+  t.same(problems({}, ['--datadir', 'x'])[0], '--datadir is unknown; do you mean --data-dir?');
+  t.same(problems({}, ['-p']), ['-p is unknown']);
+  t.same(problems({ WEIR_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ: '1' }), ['WEIR_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ is unknown']);
+});
+
+t.test('a bad value is named together with its source and what is allowed', async (t) => {
+  const cases: [Record<string, string>, string[], RegExp][] = [
+    [{ WEIR_PORT: '65536' }, [], /^WEIR_PORT is "65536", .* must be a whole number from 0 to 65535$/],
+    [{}, ['--port', '-1'], /^--port is "-1", .* must be a whole number from 0 to 65535$/],
+    [{ WEIR_PORT: '7070x' }, [], /^WEIR_PORT is "7070x"/],
+    [{ WEIR_HOST: 'a b' }, [], /^WEIR_HOST is "a b", .* must be an address/],
+    [{ WEIR_ADVERTISED_URL: 'weir:7070' }, [], /must be an http\(s\) URL without a path/],
+    [{ WEIR_ADVERTISED_URL: 'http://weir/path' }, [], /must be an http\(s\) URL without a path/],
+    [{ WEIR_ADVERTISED_URL: 'http://user@weir' }, [], /must be an http\(s\) URL without a path/],
+    [{ WEIR_BROKER_ID: 'one' }, [], /whole number from 0 to 2147483647/],
+    [{ WEIR_APPENDFSYNC: 'sometimes' }, [], /must be one of always, everysec, no$/],
+    [{ WEIR_PREFIX: 'a{b}' }, [], /must have 1 to 64 characters/],
+    [{ WEIR_SESSION_MIN_TTL: 'soon' }, [], /must be a duration such as/],
+    [{ WEIR_BROKER_SESSION_TTL: '10ms' }, [], /must be at least 100ms/],
+    [{ WEIR_EVENT_RETENTION: '0' }, [], /whole number from 1 to/],
+    [{ WEIR_MAX_NODE_BYTES: '1 apple' }, [], /must be a size from 1 to 256MiB/],
+    [{ WEIR_MAX_BODY_BYTES: '1GiB' }, [], /must be a size from 1 to 256MiB/],
+    [{ WEIR_REDIS_MAXMEMORY: '0' }, [], /must be a size from 1MiB/],
+    [{ WEIR_AUTO_CREATE_TOPICS: 'maybe' }, [], /must be one of true, false$/],
+    [{ WEIR_CORS_ORIGINS: 'https://a.example,b.example' }, [], /must be origins such as/],
+    [{ WEIR_LOG_LEVEL: 'loud' }, [], /must be one of trace, debug, info, warn, error, fatal, silent$/],
+    [{}, ['--port'], /^--port needs a value: --port <port>$/],
+    [{}, ['--host', '--port=1'], /^--host needs a value/],
+    [{}, ['start'], /^"start" is not an option/],
+  ];
+  for (const [env, argv, message] of cases) {
+    const found = problems(env, argv);
+    t.equal(found.length, 1, JSON.stringify([env, argv, found]));
+    t.match(found[0], message);
+  }
+});
+
+t.test('values that contradict each other are refused', async (t) => {
+  t.match(problems({ WEIR_SESSION_MIN_TTL: '1h', WEIR_SESSION_MAX_TTL: '1m' }), [/more than WEIR_SESSION_MAX_TTL/]);
+  t.match(problems({ WEIR_MAX_NODE_BYTES: '2MiB', WEIR_MAX_BODY_BYTES: '1MiB' }), [/more than WEIR_MAX_BODY_BYTES/]);
+});
+
+t.test('all problems are named at once', async (t) => {
+  const found = problems({ WEIR_PROT: '1', WEIR_PORT: 'x', WEIR_LOG_LEVEL: 'loud' }, ['--hots', 'y']);
+  for (const part of ['--hots', '"y"', 'WEIR_PROT', 'WEIR_PORT', 'WEIR_LOG_LEVEL']) {
+    t.ok(
+      found.some((line) => line.startsWith(part)),
+      part,
+    );
+  }
+});
+
+t.test('what Kubernetes sets for a Service named weir is explained', async (t) => {
+  const found = problems({ WEIR_PORT: 'tcp://10.0.0.1:7070', WEIR_PORT_7070_TCP: 'tcp://10.0.0.1:7070' });
+  t.equal(found.length, 2);
+  for (const line of found) t.match(line, /enableServiceLinks: false/);
+});
+
+t.test('the password of Redis is in no message and in no description', async (t) => {
+  const found = problems({ WEIR_REDIS_URL: 'http://user:secret@redis' });
+  t.match(found, [/^WEIR_REDIS_URL must be a URL such as redis:/]);
+  t.notMatch(found.join(), /secret@redis/);
+
+  const described = describeConfig(load({ WEIR_REDIS_URL: 'redis://user:secret@redis:6379/1?password=secret' }));
+  t.equal(described.redisUrl, 'redis://***@redis:6379/1');
+  t.equal(described.port, 7070);
+  t.equal(describeConfig(load({ WEIR_REDIS_URL: 'redis://redis:6379' })).redisUrl, 'redis://redis:6379');
+  t.notOk('redisUrl' in describeConfig(load()));
+});
+
+t.test('--help tells of every option, also beside broken ones', async (t) => {
+  const help = loadConfig({ WEIR_PORT: 'x' }, ['--unknown', '--help']);
+  t.equal(help.kind, 'help');
+  const text = help.kind === 'help' ? help.text : '';
+  const documented = [
+    ...['HOST', 'PORT', 'ADVERTISED_URL', 'BROKER_ID', 'RACK', 'DATA_DIR', 'REDIS_URL', 'APPENDFSYNC', 'PREFIX'],
+    ...['SESSION_MIN_TTL', 'SESSION_MAX_TTL', 'BROKER_SESSION_TTL', 'EVENT_RETENTION', 'MAX_NODE_BYTES'],
+    ...['MAX_BODY_BYTES', 'AUTO_CREATE_TOPICS', 'REDIS_MAXMEMORY', 'CORS_ORIGINS', 'LOG_LEVEL'],
+  ];
+  for (const name of documented) {
+    t.ok(text.includes(`WEIR_${name} `), name);
+    t.ok(text.includes(`--${name.toLowerCase().replaceAll('_', '-')}`), name);
+  }
+  t.match(text, /--port <port> .* default 7070/);
+  t.equal(loadConfig({}, ['-h']).kind, 'help');
+});
+
+t.test("--version tells the package's version", async (t) => {
+  const { version } = JSON.parse(readFileSync(`${projectRoot()}/package.json`, 'utf8'));
+  t.same(loadConfig({}, ['--version']), { kind: 'version', text: version });
+  t.same(loadConfig({}, ['-v']), { kind: 'version', text: version });
+});
+
+t.test('commands are looked for in the folders of the PATH', async (t) => {
+  t.same(commandSearchPath({ PATH: '/usr/bin::/bin' }), ['/usr/bin', '/bin']);
+  t.same(commandSearchPath({}), []);
+});

@@ -1,0 +1,26 @@
+import t from 'tap';
+import { durationMs } from '../../schemas/duration.ts';
+
+t.test('durations are numbers of ms, digits, or digits with a unit', async (t) => {
+  const examples: [string | number, number][] = [
+    [0, 0],
+    [1500, 1500],
+    ['0', 0],
+    ['1500', 1500],
+    ['500ms', 500],
+    ['10s', 10_000],
+    ['5m', 300_000],
+    ['1h', 3_600_000],
+    ['7d', 604_800_000],
+    ['9007199254740991', Number.MAX_SAFE_INTEGER],
+  ];
+  for (const [input, ms] of examples) t.equal(durationMs.parse(input), ms, JSON.stringify(input));
+});
+
+t.test('everything else is refused with a message that says what is allowed', async (t) => {
+  const wrong = [-1, 1.5, Number.NaN, 2 ** 53, '', ' 1s', '1 s', '-1s', '1.5s', '1S', '1w', 's', '1s1', 'soon', '1e3'];
+  for (const input of [...wrong, '9007199254740992', '104249991375d', null, undefined, true, {}, ['1s']]) {
+    const result = durationMs.safeParse(input);
+    t.match(result.error?.issues[0]?.message, /^must be a duration such as "500ms"/, JSON.stringify(input));
+  }
+});
