@@ -101,6 +101,10 @@ export class Namespace {
    */
   async write(operations: Op[], options: WriteOptions = {}): Promise<WriteResult> {
     const { idempotency } = options;
+    // The subtree is read from what is stored, so it would not see what came before it in the same transaction.
+    if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
+      throw new Error('A recursive delete must be the only operation of its transaction');
+    }
     const args: (string | number | Buffer)[] = [
       options.privileged ? '1' : '0',
       this.limits.maxNodeBytes,
