@@ -29,8 +29,9 @@ export function loadScripts(folder: string = luaFolder): Map<string, Script> {
     // With the shebang the store checks every key's slot, also on a single machine, and knows the script's flags.
     const shebang = text.slice(0, text.indexOf('\n'));
     if (!shebang.startsWith('#!lua')) throw new Error(`${file}:1: the first line must be the shebang #!lua`);
-    const body = resolveIncludes(folder, file, text.slice(shebang.length + 1), [file], new Set());
-    scripts.set(name, { name, lua: `${shebang}\n${body}`, writes: !shebang.includes('no-writes') });
+    // The shebang's line stays as an empty one, so that lines are counted as in the file.
+    const body = resolveIncludes(folder, file, text.slice(shebang.length), [file], new Set());
+    scripts.set(name, { name, lua: shebang + body, writes: !shebang.includes('no-writes') });
   }
   return scripts;
 }

@@ -1,0 +1,36 @@
+// Writes the API's description to a file: `node dist/src/openapi-file.js openapi.yaml`. The document is the one that a
+// running server gives at /openapi.json: the application is built for it, but its store is never connected to.
+import { realpathSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import { stringify } from 'yaml';
+import { buildApp } from './app.ts';
+import { loadConfig } from './config.ts';
+import { Broker } from './live/broker.ts';
+import { Store } from './store/store.ts';
+
+/** The OpenAPI document. It depends on the program alone: not on the machine, its clock or its environment. */
+export async function openApiDocument(): Promise<Record<string, unknown>> {
+  const invocation = loadConfig({}, []);
+  if (invocation.kind !== 'run') throw new Error('The defaults of the configuration do not run a server');
+  const log = pino({ level: 'silent' });
+  const store = new Store({ ...invocation.config, target: { socketPath: 'none' } }, log);
+  const app = await buildApp(new Broker(invocation.config, store, { sole: false }, log));
+  try {
+    return app.swagger() as unknown as Record<string, unknown>;
+  } finally {
+    await app.close();
+    await store.close();
+  }
+}
+
+/** The text of openapi.yaml. */
+export async function openApiYaml(): Promise<string> {
+  return stringify(await openApiDocument(), { lineWidth: 120, aliasDuplicateObjects: false });
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const file = process.argv[2];
+  if (file === undefined) throw new Error('Say which file to write: node dist/src/openapi-file.js openapi.yaml');
+  writeFileSync(file, await openApiYaml());
+}

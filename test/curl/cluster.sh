@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The cluster: who serves, who is the controller, and what the store says of itself.
+. "$(dirname "$0")/lib.sh"
+
+step 'the cluster has an id, brokers, a controller and a store'
+request GET /v1/cluster
+expect_status 200
+expect_body_like '"clusterId":"[A-Za-z0-9_-]{22}"'
+expect_body_like '"brokers":\[\{"id":[0-9]+,"host":"[^"]+","port":[0-9]+,"endpoints":\["http://[^"]+"\]'
+expect_body_like '"store":\{"version":"[0-9.]+","usedMemoryBytes":[0-9]+,"maxMemoryBytes":[0-9]+,"appendOnly":(true|false)\}'
+BROKER=$(field id)
+
+step 'soon after the start a broker is the controller'
+DEADLINE=$((SECONDS + 20))
+until grep -q "\"controller\":{\"brokerId\":$BROKER,\"epoch\":" "$WORK/body"; do
+  [ $SECONDS -lt $DEADLINE ] || fail 'there is no controller yet'
+  request GET /v1/cluster
+done
+
+step 'one broker by its id'
+request GET "/v1/brokers/$BROKER"
+expect_status 200
+expect_body "{\"id\":$BROKER,"
+expect_body "\"endpoints\":[\"$URL\"]"
+expect_body_like '"epoch":[0-9]+'
+request GET /v1/brokers/999999
+expect_problem 404 NO_NODE
+request GET /v1/brokers/one
+expect_problem 400 BAD_REQUEST 'id'
+
+step 'the tree has it all, in the nodes that Kafka has'
+request GET "/v1/nodes/brokers/ids/$BROKER"
+expect_status 200
+expect_header Content-Type 'application/json.*'
+expect_body '"version":5'
+request GET /v1/nodes/controller
+expect_body "\"brokerid\":$BROKER"
+request GET /v1/nodes/controller_epoch
+expect_body_like '^[0-9]+$'

@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Groups: consumers that share the partitions of topics, at /v1/groups/<group>.
+. "$(dirname "$0")/lib.sh"
+JSON='Content-Type: application/json'
+GROUP=/v1/groups/stats
+
+request POST /v1/topics -H "$JSON" -d '{"name":"clicks","partitions":2}'
+expect_status 201
+request POST /v1/topics/clicks/records -H "$JSON" \
+  -d '{"records":[{"value":"a","partition":0},{"value":"b","partition":0},{"value":"c","partition":1}]}'
+expect_status 200
+
+step 'the first member gets all partitions'
+request POST $GROUP/members -H "$JSON" -d '{"memberId":"m1","topics":["clicks"],"reset":"earliest"}'
+expect_status 201
+expect_header Location "$GROUP/members/m1"
+expect_body '"memberId":"m1"'
+expect_body '"assignment":[{"topic":"clicks","partitions":[0,1]}]'
+expect_body '"sessionTimeoutMs":45000'
+EPOCH=$(field memberEpoch)
+
+step 'joining again with the same id is the same member'
+request POST $GROUP/members -H "$JSON" -d '{"memberId":"m1","topics":["clicks"],"reset":"earliest"}'
+expect_status 201
+EPOCH=$(field memberEpoch)
+request GET $GROUP
+expect_body_like '"members":\[\{"memberId":"m1",[^]]*'
+
+step 'GET .../records reads from all of its partitions, and is its heartbeat'
+request GET "$GROUP/members/m1/records?wait=10s"
+expect_status 200
+expect_body '"assignment":[{"topic":"clicks","partitions":[0,1]}]'
+expect_body '{"topic":"clicks","partition":0,"offset":0,"timestamp":'
+expect_body '"value":"b"'
+
+step 'the next call goes on behind it; commit=previous commits what the last one gave'
+request GET "$GROUP/members/m1/records?commit=previous"
+expect_status 200
+DEADLINE=$((SECONDS + 20))
+until request GET $GROUP/offsets && grep -Fq '"topic":"clicks","partition":0,"offset":2' "$WORK/body" &&
+  grep -Fq '"topic":"clicks","partition":1,"offset":1' "$WORK/body"; do
+  [ $SECONDS -lt $DEADLINE ] || fail 'not all is committed'
+  request GET "$GROUP/members/m1/records?commit=previous"
+done
+
+step 'the group shows who has what, and how far it is behind'
+request POST /v1/topics/clicks/records -H "$JSON" -d '{"records":[{"value":"d","partition":0}]}'
+request GET $GROUP
+expect_status 200
+expect_body '"groupId":"stats","state":"stable"'
+expect_body '{"topic":"clicks","partition":0,"owner":"m1","committed":2,"endOffset":3,"lag":1}'
+request GET /v1/groups
+expect_body '{"groupId":"stats","state":"stable","members":1}'
+
+step 'a second member waits for what the first one must let go of'
+request POST $GROUP/members -H "$JSON" -d '{"memberId":"m2","topics":["clicks"],"reset":"earliest"}'
+expect_status 201
+expect_body '"assignment":[]'
+SECOND=$(field memberEpoch)
+request POST $GROUP/members/m1/heartbeat -H "$JSON" \
+  -d "{\"memberEpoch\":$EPOCH,\"owned\":[{\"topic\":\"clicks\",\"partitions\":[0,1]}]}"
+expect_status 200
+expect_body_like '"assignment":\[\{"topic":"clicks","partitions":\[[01]\]\}\]'
+KEPT=$(grep -oE '"partitions":\[[01]\]' "$WORK/body" | grep -oE '[01]')
+EPOCH=$(field memberEpoch)
+
+step 'leaving it out of what is owned says that it is let go; then the second member has it'
+request POST $GROUP/members/m1/heartbeat -H "$JSON" \
+  -d "{\"memberEpoch\":$EPOCH,\"owned\":[{\"topic\":\"clicks\",\"partitions\":[$KEPT]}]}"
+expect_status 200
+EPOCH=$(field memberEpoch)
+DEADLINE=$((SECONDS + 20))
+until request POST $GROUP/members/m2/heartbeat -H "$JSON" -d "{\"memberEpoch\":$SECOND,\"owned\":[]}" &&
+  grep -Fq "\"partitions\":[$((1 - KEPT))]" "$WORK/body"; do
+  [ $SECONDS -lt $DEADLINE ] || fail 'the second member did not get the partition'
+  SECOND=$(field memberEpoch)
+done
+SECOND=$(field memberEpoch)
+
+step 'the tree has it all: members, owners, committed offsets'
+request GET /v1/nodes/consumers/stats/ids/m1
+expect_status 200
+request GET '/v1/nodes/consumers/stats/owners/clicks?view=children'
+expect_body '"children":["0","1"]'
+request GET /v1/nodes/consumers/stats/offsets/clicks/0
+expect_body_is '2'
+
+step 'a member commits for its own partitions, with its epoch'
+request POST $GROUP/offsets -H "$JSON" \
+  -d "{\"memberId\":\"m1\",\"memberEpoch\":$EPOCH,\"offsets\":[{\"topic\":\"clicks\",\"partition\":$KEPT,\"offset\":1,\"metadata\":\"by hand\"}]}"
+expect_status 200
+request GET "$GROUP/offsets?topic=clicks&partition=$KEPT"
+expect_body '"offset":1,"metadata":"by hand"'
+request POST $GROUP/offsets -H "$JSON" \
+  -d "{\"memberId\":\"m1\",\"memberEpoch\":999,\"offsets\":[{\"topic\":\"clicks\",\"partition\":$KEPT,\"offset\":1}]}"
+expect_problem 409 FENCED_MEMBER_EPOCH
+request POST $GROUP/offsets -H "$JSON" -d '{"offsets":[{"topic":"clicks","partition":0,"offset":0}]}'
+expect_problem 409 GROUP_NOT_EMPTY
+
+step 'who leaves gives its partitions to the others at once'
+request DELETE $GROUP/members/m1
+expect_status 204
+request POST $GROUP/members/m1/heartbeat -H "$JSON" -d "{\"memberEpoch\":$EPOCH}"
+expect_problem 404 UNKNOWN_MEMBER
+DEADLINE=$((SECONDS + 20))
+until request GET "$GROUP/members/m2/records" && grep -Fq '"partitions":[0,1]' "$WORK/body"; do
+  [ $SECONDS -lt $DEADLINE ] || fail 'the other member did not get the partitions'
+done
+
+step 'a member that is not heard within its time is replaced'
+request POST /v1/groups/brief/members -H "$JSON" -d '{"memberId":"gone","topics":["clicks"],"sessionTimeout":"1s"}'
+expect_status 201
+request POST /v1/groups/brief/members -H "$JSON" -d '{"memberId":"here","topics":["clicks"]}'
+expect_status 201
+DEADLINE=$((SECONDS + 20))
+until request GET /v1/groups/brief/members/here/records && grep -Fq '"partitions":[0,1]' "$WORK/body"; do
+  [ $SECONDS -lt $DEADLINE ] || fail 'nobody replaced the member that is gone'
+done
+request DELETE /v1/groups/brief/members/here
+
+step 'an empty group may be moved to another place, after a look at what that would do'
+request DELETE $GROUP/members/m2
+expect_status 204
+request POST $GROUP/offsets/reset -H "$JSON" -d '{"to":"earliest","dryRun":true}'
+expect_status 200
+expect_body '"dryRun":true'
+expect_body '"offset":0,"previous":'
+request POST $GROUP/offsets/reset -H "$JSON" -d '{"to":{"shiftBy":-1}}'
+expect_status 200
+request POST $GROUP/offsets/reset -H "$JSON" -d '{"to":"latest","topics":["clicks"]}'
+expect_status 200
+request GET $GROUP
+expect_body '"state":"empty"'
+expect_body '{"topic":"clicks","partition":0,"owner":null,"committed":3,"endOffset":3,"lag":0}'
+
+step 'offsets may be taken back, and a group deleted'
+request DELETE "$GROUP/offsets?topic=clicks&partition=0"
+expect_status 204
+request GET "$GROUP/offsets?topic=clicks&partition=0"
+expect_problem 404 NO_COMMITTED_OFFSET
+request DELETE $GROUP
+expect_status 204
+request GET $GROUP
+expect_problem 404 UNKNOWN_GROUP 'stats'
+
+step 'what cannot be meant is refused'
+request POST $GROUP/members -H "$JSON" -d '{"memberId":"x"}'
+expect_problem 400 BAD_REQUEST 'topics'
+request POST $GROUP/members -H "$JSON" -d '{"topics":["clicks"],"assignor":"fair"}'
+expect_problem 422 UNSUPPORTED_ASSIGNOR 'fair'
+request POST $GROUP/members -H "$JSON" -d '{"topics":["clicks"],"sessionTimout":"10s"}'
+expect_problem 400 BAD_REQUEST "'sessionTimout'"
+request GET "$GROUP/members/nobody/records"
+expect_problem 404 UNKNOWN_GROUP
+request POST $GROUP/offsets/reset -H "$JSON" -d '{"to":"yesterday"}'
+expect_problem 400 BAD_REQUEST 'body.to'

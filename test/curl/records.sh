@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Records: produce and fetch, at /v1/topics/<topic>/records and /v1/topics/<topic>/partitions/<partition>/records.
+. "$(dirname "$0")/lib.sh"
+JSON='Content-Type: application/json'
+LOG=/v1/topics/river/partitions/0/records
+
+request POST /v1/topics -H "$JSON" -d '{"name":"river"}'
+
+step 'any body is a record; what curl -d sends is text'
+request POST /v1/topics/river/records -d 'the first drop'
+expect_status 200
+expect_body '{"topic":"river","results":[{"partition":0,"baseOffset":0,"count":1,"timestamp":'
+request GET "$LOG"
+expect_status 200
+expect_body_like '^\{"topic":"river","partition":0,"records":\[\{"offset":0,"timestamp":[0-9]{13},"value":"the first drop"\}\],"nextOffset":1,"logStartOffset":0,"endOffset":1\}$'
+
+step 'a raw record may have a key and headers'
+request POST '/v1/topics/river/records?key=gauge-7' -H 'Content-Type: text/plain' -H 'Weir-Record-Unit: cm' -d '147'
+expect_status 200
+request GET "$LOG?offset=1"
+expect_body '"key":"gauge-7"'
+expect_body '"value":"147"'
+expect_body '"headers":{"unit":"cm"}'
+
+step 'bytes that are no text are base64 in JSON'
+printf '\000\001\377' >"$WORK/bytes"
+request POST /v1/topics/river/records -H 'Content-Type: application/octet-stream' --data-binary "@$WORK/bytes"
+expect_status 200
+request GET "$LOG?offset=2"
+expect_body '"valueBase64":"AAH/"'
+
+step 'JSON takes many records at once; values are any JSON, and come back as they were written'
+request POST '/v1/topics/river/records?offsets=true' -H "$JSON" -d '{"records":[
+  {"key":"a","value":{"big":12345678901234567890,"one":1.0}},
+  {"key":"b","value":[1,2]},
+  {"key":"c"},
+  {"valueBase64":"AAE=","headers":{"trace":"42"},"timestamp":1700000000000}
+]}'
+expect_status 200
+expect_body '"results":[{"partition":0,"baseOffset":3,"count":4,'
+expect_body '"offsets":[[0,3],[0,4],[0,5],[0,6]]'
+request GET "$LOG?offset=3"
+expect_body '"value":{"big":12345678901234567890,"one":1.0}'
+expect_body '"timestamp":1700000000000'
+
+step 'maxRecords and maxBytes bound an answer; nextOffset is where to go on'
+request GET "$LOG?offset=0&maxRecords=2"
+expect_body '"nextOffset":2'
+expect_body '"endOffset":7'
+request GET "$LOG?offset=0&maxBytes=1"
+expect_body '"nextOffset":1'
+
+step 'offset=latest is the end; there is nothing yet, and a wait ends as soon as there is'
+request GET "$LOG?offset=latest"
+expect_body '"records":[],"nextOffset":7'
+open_stream tail "$LOG?offset=7&wait=30s"
+request POST /v1/topics/river/records -d 'news'
+until_ended tail
+expect_status 200
+expect_body '"value":"news"'
+
+step 'NDJSON goes both ways: a record a line'
+printf '{"value":1}\n{"value":2}\n{"value":3}\n' >"$WORK/lines"
+request POST /v1/topics/river/records -H 'Content-Type: application/x-ndjson' --data-binary "@$WORK/lines"
+expect_status 200
+expect_header Content-Type 'application/x-ndjson.*'
+expect_body '"partition":0,"baseOffset":8,"count":3'
+request GET "$LOG?offset=8" -H 'Accept: application/x-ndjson'
+expect_status 200
+expect_header Weir-Next-Offset '11'
+[ "$(grep -c '"value":' "$WORK/body")" = 3 ] || fail 'there are not three lines'
+
+step 'a key leads to the same partition always; a record may name its partition'
+request POST /v1/topics -H "$JSON" -d '{"name":"delta","partitions":4}'
+request POST /v1/topics/delta/records -H "$JSON" -d '{"records":[{"key":"k","value":1},{"key":"k","value":2},{"value":3,"partition":3}]}'
+expect_status 200
+request POST '/v1/topics/delta/records?key=k' -d '4'
+PARTITION=$(field partition)
+expect_body '"baseOffset":2'
+request GET "/v1/topics/delta/partitions/$PARTITION/records"
+expect_body '"value":"4"'
+request POST /v1/topics/delta/partitions/2/records -d 'just here'
+expect_body '"partition":2,"baseOffset":0'
+
+step 'an Idempotency-Key appends once, however often it is sent'
+request POST /v1/topics/river/records -H 'Idempotency-Key: drop-9' -d 'only once'
+expect_status 200
+OFFSET=$(field baseOffset)
+request POST /v1/topics/river/records -H 'Idempotency-Key: drop-9' -d 'only once'
+expect_status 200
+expect_header Idempotency-Replayed 'true'
+expect_body "\"baseOffset\":$OFFSET"
+request POST /v1/topics/river/records -H 'Idempotency-Key: drop-9' -d 'something else'
+expect_problem 422 IDEMPOTENCY_KEY_REUSED
+
+step 'a fence refuses who has been replaced: the log remembers the highest token of each name'
+request POST /v1/topics/river/records -H 'Weir-Fence: writer=7' -d 'by the new one'
+expect_status 200
+request POST /v1/topics/river/records -H 'Weir-Fence: writer=6' -d 'by the old one'
+expect_problem 409 FENCED
+expect_body '"token":7'
+request POST /v1/topics/river/records -H 'Weir-Fence: writer=7' -d 'again'
+expect_status 200
+request POST /v1/topics/river/records -H 'Weir-Fence: writer' -d 'x'
+expect_problem 400 BAD_REQUEST 'Weir-Fence'
+
+step 'offsets by partition: the start, the end, a moment'
+request GET '/v1/topics/river/offsets?at=earliest'
+expect_status 200
+expect_body '"partitions":[{"partition":0,"offset":0}]'
+request GET '/v1/topics/river/offsets'
+END=$(field offset)
+request GET '/v1/topics/river/offsets?at=1'
+expect_body '"offset":0'
+request GET "$LOG?timestamp=1&maxRecords=1"
+expect_body '"offset":0'
+
+step 'old records can be deleted; who reads there is told where the log begins'
+request DELETE "$LOG?before=4"
+expect_status 200
+expect_body "\"logStartOffset\":4,\"endOffset\":$END"
+request GET "$LOG?offset=0"
+expect_problem 416 OFFSET_OUT_OF_RANGE
+expect_body "\"logStartOffset\":4,\"endOffset\":$END"
+request GET "$LOG?offset=earliest&maxRecords=1"
+expect_body '"nextOffset":5'
+
+step 'acks=all waits for replicas; a single machine is enough unless the topic asks for more'
+request POST '/v1/topics/river/records?acks=all' -d 'safe'
+expect_status 200
+request POST '/v1/topics/river/records?acks=2' -d 'x'
+expect_problem 400 BAD_REQUEST 'query.acks'
+
+step 'what cannot be meant is refused, with the place of the fault, and nothing is appended'
+request GET /v1/topics/river/offsets
+END=$(field offset)
+request POST /v1/topics/river/records -H "$JSON" -d '{"records":[{"value":1},{"valeu":2}]}'
+expect_problem 400 BAD_REQUEST "'valeu'"
+request POST /v1/topics/river/records -H "$JSON" -d '{"records":[]}'
+expect_problem 400 BAD_REQUEST 'records'
+request POST /v1/topics/river/records -H "$JSON" -d '{"records":[{"value":1,"partition":5}]}'
+expect_problem 404 UNKNOWN_PARTITION
+request POST /v1/topics/none/records -d 'x'
+expect_problem 404 UNKNOWN_TOPIC
+request GET /v1/topics/river/partitions/1/records
+expect_problem 404 UNKNOWN_PARTITION
+request GET "$LOG?offset=-1"
+expect_problem 400 BAD_REQUEST 'query.offset'
+request GET "$LOG?offset=5&timestamp=1"
+expect_problem 400 BAD_REQUEST
+head -c 1100000 /dev/zero | tr '\0' 'x' >"$WORK/large"
+request POST /v1/topics/river/records --data-binary "@$WORK/large"
+expect_problem 413 TOO_LARGE
+request GET /v1/topics/river/offsets
+expect_body "\"offset\":$END"

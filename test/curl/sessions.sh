@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Sessions: what ephemeral nodes live with, at /v1/sessions.
+. "$(dirname "$0")/lib.sh"
+
+step 'a session has a public id and a secret handle'
+request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"20s"}'
+expect_status 201
+expect_body '"ttlMs":20000'
+expect_body_like '"expiresAt":[0-9]{13}'
+SESSION=$(field session)
+ID=$(field id)
+EXPIRES=$(field expiresAt)
+expect_header Location "/v1/sessions/$SESSION"
+case $SESSION in "$ID".*) ;; *) fail 'the handle does not begin with the id' ;; esac
+
+step 'without a body it gets the usual time'
+request POST /v1/sessions
+expect_status 201
+expect_body '"ttlMs":10000'
+
+step 'the time is a duration, or a number of ms, and is clamped to the bounds of the server'
+request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":15000}'
+expect_body '"ttlMs":15000'
+request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"1ms"}'
+expect_status 201
+expect_no_body_text '"ttlMs":1,'
+request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"1000h"}'
+expect_body '"ttlMs":86400000'
+request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"soon"}'
+expect_problem 400 BAD_REQUEST 'ttl'
+
+step 'GET shows it with its ephemeral nodes, and never shows the secret again'
+request PUT /v1/nodes/sessions-demo
+request PUT "/v1/nodes/sessions-demo/b?mode=ephemeral&session=$SESSION"
+request PUT '/v1/nodes/sessions-demo/a?mode=ephemeral' -H "Weir-Session: $SESSION"
+expect_status 201
+request GET "/v1/sessions/$SESSION"
+expect_status 200
+expect_body "\"id\":\"$ID\""
+expect_body '"ephemerals":["/sessions-demo/a","/sessions-demo/b"]'
+expect_no_body_text "${SESSION#*.}"
+
+step 'PUT renews it for its full time'
+request PUT "/v1/sessions/$SESSION"
+expect_status 200
+[ "$(field expiresAt)" -ge "$EXPIRES" ] || fail 'it ends earlier than before'
+
+step 'any request that carries the handle renews it, too'
+request GET /v1/nodes/sessions-demo -H "Weir-Session: $SESSION"
+expect_status 200
+request GET /v1/nodes/sessions-demo -H 'Weir-Session: 0123456789abcdef.0123456789abcdefghijkl'
+expect_problem 410 SESSION_EXPIRED
+
+step 'the id alone opens nothing, nor does a wrong secret'
+request PUT "/v1/sessions/$ID"
+expect_problem 410 SESSION_EXPIRED
+request DELETE "/v1/sessions/$ID.AAAAAAAAAAAAAAAAAAAAAA"
+expect_problem 410 SESSION_EXPIRED
+request PUT "/v1/nodes/sessions-demo/c?mode=ephemeral&session=$ID.AAAAAAAAAAAAAAAAAAAAAA"
+expect_problem 410 SESSION_EXPIRED
+request GET "/v1/sessions/$SESSION"
+expect_status 200
+
+step 'DELETE ends it with all its nodes'
+request DELETE "/v1/sessions/$SESSION"
+expect_status 204
+expect_header Weir-Zxid '[0-9]+'
+request GET '/v1/nodes/sessions-demo?view=children'
+expect_body '"children":[]'
+request DELETE "/v1/sessions/$SESSION"
+expect_problem 410 SESSION_EXPIRED
+request PUT "/v1/nodes/sessions-demo/d?mode=ephemeral&session=$SESSION"
+expect_problem 410 SESSION_EXPIRED
+
+step 'a session that nobody renews ends by itself, and its nodes with it'
+request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"2s"}'
+SESSION=$(field session)
+request PUT "/v1/nodes/sessions-demo/brief?mode=ephemeral&session=$SESSION"
+expect_status 201
+until_status 404 GET /v1/nodes/sessions-demo/brief
+request GET "/v1/sessions/$SESSION"
+expect_problem 410 SESSION_EXPIRED
+
+step 'an Idempotency-Key makes the creation safe to repeat: the same handle comes again'
+request POST /v1/sessions -H 'Idempotency-Key: my-session'
+SESSION=$(field session)
+request POST /v1/sessions -H 'Idempotency-Key: my-session'
+expect_status 201
+expect_header Idempotency-Replayed 'true'
+expect_body "\"session\":\"$SESSION\""
+request POST /v1/sessions -H 'Idempotency-Key: my-session' -H 'Content-Type: application/json' -d '{"ttl":"1h"}'
+expect_problem 422 IDEMPOTENCY_KEY_REUSED

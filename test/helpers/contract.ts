@@ -1,0 +1,101 @@
+// Holds answers to what the OpenAPI document says of them: the status is a documented one, and so are the content type,
+// the headers and the shape of the body.
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { Test } from 'tap';
+import { openApiDocument } from '../../src/openapi-file.ts';
+import { type Answer, http } from './server.ts';
+
+export interface Contract {
+  /** One request; its answer is checked against the document, and returned. */
+  call(t: Test, method: string, target: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  /** The documented successes of the operations with this tag that no call has had yet, such as `GET /v1/cluster 200`. */
+  unseen(tag: string): string[];
+}
+
+/** The contract of the server at `url`. */
+export async function contractOf(url: string): Promise<Contract> {
+  const document: any = await openApiDocument();
+  // Formats are notes for readers here; the schemas' own patterns and bounds do the checking.
+  const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
+  ajv.addSchema(document, 'openapi');
+  const validators = new Map<string, ValidateFunction>();
+  const seen = new Set<string>();
+
+  const validator = (pointer: string): ValidateFunction => {
+    const known = validators.get(pointer) ?? ajv.compile({ $ref: `openapi#${pointer}` });
+    validators.set(pointer, known);
+    return known;
+  };
+
+  return {
+    async call(t, method, target, body, headers) {
+      const answer = await http(url + target, method, body, headers);
+      const path = operationPath(document, target);
+      const name = `${method} ${path} ${answer.status}`;
+      const operation = document.paths[path]?.[method.toLowerCase()];
+      const status = operation?.responses[answer.status] ? String(answer.status) : 'default';
+      const response = resolve(document, operation?.responses[status]);
+      if (!t.ok(response, `${name} is documented`)) return answer;
+      if (status === 'default') t.ok(answer.status >= 400, `${name}: only failures may go undocumented`);
+      seen.add(name);
+
+      for (const [header, given] of Object.entries<any>(response.headers ?? {})) {
+        if (given.required) t.ok(answer.headers.has(header), `${name} has the header ${header}`);
+      }
+      const content = response.content ?? {};
+      const type = answer.headers.get('content-type')?.split(';')[0] ?? '';
+      if (Object.keys(content).length === 0) {
+        t.equal(answer.body, '', `${name} has no body`);
+        return answer;
+      }
+      const documented = type in content ? type : '*/*' in content ? '*/*' : undefined;
+      if (!t.ok(documented, `${name} may be ${type}`)) return answer;
+      if (!/json$/.test(documented!)) return answer;
+      const where =
+        operation.responses[status].$ref?.slice(1) ??
+        pointerTo('paths', path, method.toLowerCase(), 'responses', status);
+      const validate = validator(`${where}${pointerTo('content', documented!, 'schema')}`);
+      t.ok(validate(answer.body), `${name} is as documented`, { errors: validate.errors, body: answer.body });
+      return answer;
+    },
+
+    unseen(tag) {
+      return Object.entries<any>(document.paths).flatMap(([path, operations]) =>
+        Object.entries<any>(operations)
+          .filter(([, operation]) => operation.tags.includes(tag))
+          .flatMap(([method, operation]) =>
+            Object.keys(operation.responses)
+              .filter((status) => /^2/.test(status))
+              .map((status) => `${method.toUpperCase()} ${path} ${status}`),
+          )
+          .filter((name) => !seen.has(name)),
+      );
+    },
+  };
+}
+
+function pointerTo(...parts: string[]): string {
+  return parts.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
+function resolve(document: any, part: any): any {
+  if (typeof part?.$ref !== 'string') return part;
+  return part.$ref
+    .slice(2)
+    .split('/')
+    .reduce((value: any, key: string) => value[key], document);
+}
+
+/** The path of the document that a target belongs to; the most literal one, if several do. */
+function operationPath(document: any, target: string): string {
+  const [path] = target.split('?');
+  const fits = Object.keys(document.paths).filter((template) => {
+    // A node's path takes the rest of the URL, any other parameter one segment.
+    const pattern = template
+      .replace(/[.]/g, '\\.')
+      .replace(/\{path\}/g, '.*')
+      .replace(/\{[^}]+\}/g, '[^/]+');
+    return new RegExp(`^${pattern}$`).test(path!);
+  });
+  return fits.sort((a, b) => a.split('{').length - b.split('{').length)[0] ?? path!;
+}

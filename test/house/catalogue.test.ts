@@ -1,0 +1,114 @@
+// The error catalogue is a promise: codes and statuses as published, every code in use, and no other code anywhere.
+import t from 'tap';
+import { errorCatalogue } from '../../schemas/errors.ts';
+import { openApiDocument } from '../../src/openapi-file.ts';
+import { operationsOf, read, replyTags, scripts, sources } from './repository.ts';
+
+/** As published. A code never changes and never goes; a new one is added here in the same change. */
+const published: Record<string, number> = {
+  BAD_REQUEST: 400,
+  INVALID_PATH: 400,
+  AUTH_REQUIRED: 401,
+  FORBIDDEN: 403,
+  RESERVED_PATH: 403,
+  NOT_FOUND: 404,
+  NO_NODE: 404,
+  NO_PARENT: 404,
+  UNKNOWN_TOPIC: 404,
+  UNKNOWN_PARTITION: 404,
+  UNKNOWN_GROUP: 404,
+  UNKNOWN_MEMBER: 404,
+  NO_COMMITTED_OFFSET: 404,
+  METHOD_NOT_ALLOWED: 405,
+  NODE_EXISTS: 409,
+  NOT_EMPTY: 409,
+  NO_CHILDREN_FOR_EPHEMERALS: 409,
+  TOPIC_EXISTS: 409,
+  GROUP_NOT_EMPTY: 409,
+  FENCED: 409,
+  FENCED_MEMBER_EPOCH: 409,
+  STALE_MEMBER_EPOCH: 409,
+  FENCED_INSTANCE_ID: 409,
+  UNRELEASED_INSTANCE_ID: 409,
+  PRODUCER_FENCED: 409,
+  OUT_OF_ORDER_SEQUENCE: 409,
+  SESSION_EXPIRED: 410,
+  COMPACTED: 410,
+  BAD_VERSION: 412,
+  TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  OFFSET_OUT_OF_RANGE: 416,
+  INVALID_CONFIG: 422,
+  INVALID_PARTITIONS: 422,
+  INVALID_REPLICATION_FACTOR: 422,
+  UNSUPPORTED_ASSIGNOR: 422,
+  IDEMPOTENCY_KEY_REUSED: 422,
+  TOO_MANY_REQUESTS: 429,
+  INTERNAL: 500,
+  STORE_UNAVAILABLE: 503,
+  NOT_ENOUGH_REPLICAS: 503,
+  NOT_ENOUGH_REPLICAS_AFTER_APPEND: 503,
+  STORE_FULL: 507,
+};
+
+/** Codes that are published, and that nothing answers with yet: why. */
+const unused: Record<string, string> = {
+  AUTH_REQUIRED: 'reserved: there are no accounts yet',
+  PRODUCER_FENCED: 'reserved: there are no named producers yet',
+  OUT_OF_ORDER_SEQUENCE: 'reserved: there are no named producers yet',
+};
+
+/** The TypeScript sources without the catalogue, and without what routes say of themselves: there a code is only named. */
+const code = sources
+  .filter((file) => file !== 'schemas/errors.ts')
+  .map((file) => read(file).replace(/\bproblems\([^)]*\)/g, ''))
+  .join('\n');
+
+t.test('every code has the status that it was published with', async (t) => {
+  t.same(Object.fromEntries(Object.entries(errorCatalogue).map(([name, { status }]) => [name, status])), published);
+});
+
+t.test('every code says what it means in a sentence', async (t) => {
+  for (const [name, { summary, status, retryable }] of Object.entries(errorCatalogue)) {
+    t.match(summary, /^[A-Z].*\.$/, `${name} has a sentence`);
+    if (status === 503 || status === 429) t.ok(retryable, `${name} (${status}) may be tried again`);
+    if (status < 500 && status !== 429 && status !== 409)
+      t.notOk(retryable, `${name} (${status}) is not for repeating`);
+  }
+});
+
+t.test('scripts reply with OK or a code of the catalogue', async (t) => {
+  const tags = scripts.flatMap((file) => replyTags(read(file)).map((tag) => ({ file, tag })));
+  t.ok(tags.length > 20, 'there are tags to look at');
+  for (const { file, tag } of tags) t.ok(tag === 'OK' || tag in errorCatalogue, `${file} replies with ${tag}`);
+});
+
+t.test('every code is one that something answers with', async (t) => {
+  const tags = new Set(scripts.flatMap((file) => replyTags(read(file))));
+  for (const name of Object.keys(errorCatalogue)) {
+    const isUsed = tags.has(name) || code.includes(`'${name}'`);
+    if (name in unused) t.notOk(isUsed, `${name} is used: strike it from the list of unused codes`);
+    else t.ok(isUsed, `${name} is used`);
+  }
+});
+
+t.test('failures are made with codes of the catalogue only', async (t) => {
+  for (const [, name] of code.matchAll(/new ServiceError\(\s*'([^']+)'/g)) {
+    t.ok(name! in errorCatalogue, `ServiceError ${name}`);
+  }
+});
+
+t.test('the OpenAPI document names each code under its own status', async (t) => {
+  const document = await openApiDocument();
+  let named = 0;
+  for (const { name, operation } of operationsOf(document)) {
+    for (const [status, response] of Object.entries<any>(operation.responses)) {
+      if (status === 'default') continue;
+      for (const [, problem] of String(response.description).matchAll(/`([A-Z_]{3,})`:/g)) {
+        named += 1;
+        t.equal(String(published[problem!]), status, `${name} names ${problem} under ${status}`);
+      }
+    }
+  }
+  t.ok(named > 50, 'there are codes to look at');
+});

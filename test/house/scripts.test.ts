@@ -1,0 +1,185 @@
+// The Lua scripts: each says what it takes and gives, and no more tags than it says; all are called, and only they are.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
+import { loadScripts } from '../../src/store/scripts.ts';
+import { temporaryFolder } from '../helpers/redis.ts';
+import { entryScripts, luaWithoutComments, read, replyTags, scripts, sources, withoutComments } from './repository.ts';
+
+const keyLibraries = ['src/store/lua/lib/keys.lua', 'src/store/lua/lib/log-keys.lua'];
+
+t.test('every entry script begins with the shebang, its flags among those that we use', async (t) => {
+  t.ok(entryScripts.length > 0, 'there are scripts');
+  for (const file of entryScripts) t.match(read(file), /^#!lua( flags=(no-writes|allow-oom))?\n/, file);
+});
+
+t.test('every entry script has a header that says what it takes, gives, and fails with', async (t) => {
+  for (const file of entryScripts) {
+    const header = headerOf(file);
+    for (const part of ['KEYS', 'ARGV', 'Returns', 'Errors']) {
+      t.match(header, new RegExp(`\\n +${part} `), `${file}: its header has a line ${part}`);
+    }
+    t.match(header, /\n +KEYS +1 (root|partition)\b/, `${file}: it declares one key, which carries the hash tag`);
+    t.match(header.split('\n')[0]!, /[A-Z].*/, `${file}: its header begins with what it is for`);
+    const writes = !/^#!lua flags=no-writes/.test(read(file));
+    if (!writes) t.notMatch(header, /\n +Emits /, `${file}: what only reads emits nothing`);
+  }
+});
+
+t.test('the header of a script names every error that the script itself answers with', async (t) => {
+  for (const file of entryScripts) {
+    const errors = /\n +Errors ([\s\S]*?)(?=\n +(?:Emits|Returns) |$)/.exec(headerOf(file))?.[1] ?? '';
+    for (const tag of replyTags(read(file))) {
+      if (tag !== 'OK') t.match(errors, new RegExp(`\\b${tag}\\b`), `${file}: its header names ${tag}`);
+    }
+  }
+});
+
+t.test('libraries have no shebang, and say in a comment what they are', async (t) => {
+  for (const file of scripts.filter((path) => !entryScripts.includes(path))) {
+    const text = read(file);
+    t.notMatch(text, /^#!/, `${file} has no shebang`);
+    t.match(text, /^(--- @include "lib\/[\w-]+"\n)*--/, `${file} begins with its includes and a comment`);
+  }
+});
+
+t.test('scripts know no clock but the store, no chance, and no key but those of the key libraries', async (t) => {
+  for (const file of scripts) {
+    const lua = luaWithoutComments(read(file));
+    t.notMatch(lua, /\bmath\.random|\bos\./, `${file} is deterministic`);
+    if (!file.endsWith('/lib/clock.lua')) t.notMatch(lua, /'TIME'/, `${file} reads the clock through lib/clock`);
+    if (keyLibraries.includes(file)) continue;
+    t.notMatch(lua, /\bkeys\.base\b|\bKEYS\[/, `${file} has its keys from the key libraries`);
+  }
+});
+
+t.test('no script touches both kinds of hash slot', async (t) => {
+  for (const { name, lua } of loadScripts().values()) {
+    const kinds = [/^local keys = /m, /^local log = /m].filter((pattern) => pattern.test(lua));
+    t.ok(kinds.length <= 1, `${name} includes one key library at most`);
+  }
+});
+
+t.test('the names of keys in Lua are those in TypeScript', async (t) => {
+  const cases = [
+    {
+      file: keyLibraries[0]!,
+      keys: coordinationKeys('p'),
+      base: '{p}:',
+      first: 'root',
+      renamed: {} as Record<string, string>,
+    },
+    {
+      file: keyLibraries[1]!,
+      keys: partitionKeys('p', 'id', 3),
+      base: '{p:id:3}:',
+      first: 'partition',
+      // In Lua `log` is the whole library.
+      renamed: { batches: 'log' } as Record<string, string>,
+    },
+  ];
+  for (const { file, keys, base, first, renamed } of cases) {
+    const inLua: Record<string, string> = { [first]: base + first };
+    const lua = luaWithoutComments(read(file));
+    const declarations =
+      /(?:function \w+\.(\w+)\(\w+\) return|\w+\.(\w+) =) (?:\w+\.)?base \.\. '([^']+)'( \.\. \w+)?/g;
+    for (const [, method, field, text, argument] of lua.matchAll(declarations)) {
+      const name = (method ?? field ?? '').replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+      inLua[renamed[name] ?? name] = base + text + (argument === undefined ? '' : 'X');
+    }
+    const inTypeScript = Object.fromEntries(
+      Object.entries(keys).map(([name, key]) => [name, typeof key === 'string' ? key : key('X')]),
+    );
+    t.same(inLua, inTypeScript, file);
+  }
+});
+
+t.test('every script is called from the store, and no script is called that there is not', async (t) => {
+  const names = entryScripts.map((file) => file.replace(/^src\/store\/lua\/|\.lua$/g, ''));
+  const folders = new Set(names.map((name) => name.split('/')[0]!));
+  const called = new Set<string>();
+  for (const file of sources) {
+    const text = withoutComments(read(file));
+    // A noun's calls may name the verb alone, where one line puts the folder before it.
+    const folder = /`([a-z-]+)\/\$\{\w+\}`/.exec(text)?.[1];
+    for (const [, argument] of text.matchAll(/call(?:Unguarded)?\(([^,)]*),/g)) {
+      for (const [, name] of argument!.matchAll(/'([a-z/-]+)'/g)) {
+        called.add(name!.includes('/') || folder === undefined ? name! : `${folder}/${name}`);
+      }
+    }
+    // A name may also be chosen before the call; other literals with a slash, such as media types, have no such folder.
+    for (const [, start, verb] of text.matchAll(/'([a-z-]+)\/([a-z-]+)'/g)) {
+      if (folders.has(start!)) called.add(`${start}/${verb}`);
+    }
+  }
+  t.same([...called].sort(), [...names].sort());
+});
+
+t.test('the loader gives every entry script, its includes resolved, each library once', async (t) => {
+  const loaded = loadScripts();
+  t.equal(loaded.size, entryScripts.length, 'all are there');
+  for (const { name, lua, writes } of loaded.values()) {
+    t.match(lua, /^#!lua/, `${name} keeps its shebang`);
+    t.notMatch(lua, /@include/, `${name} has no include left`);
+    t.equal(writes, !lua.startsWith('#!lua flags=no-writes'), `${name}: whether it writes follows its flags`);
+    for (const library of ['keys', 'txn', 'stat', 'session', 'ops', 'log']) {
+      const times = lua.match(new RegExp(`^local ${library} = `, 'gm'))?.length ?? 0;
+      t.ok(times <= 1, `${name} includes ${library} at most once`);
+    }
+  }
+});
+
+t.test('the loader refuses broken scripts, and says where', async (t) => {
+  const broken: { what: string; files: Record<string, string>; message: RegExp }[] = [
+    {
+      what: 'an include that is not there',
+      files: { 'nodes/get.lua': '#!lua\n\n--- @include "lib/absent"\n' },
+      message: /nodes\/get\.lua:3: there is no script lib\/absent\.lua to include/,
+    },
+    {
+      what: 'a missing include inside an include',
+      files: { 'a/b.lua': '#!lua\n--- @include "lib/one"\n', 'lib/one.lua': '-- one\n\n--- @include "lib/two"\n' },
+      message: /lib\/one\.lua:3: there is no script lib\/two\.lua/,
+    },
+    {
+      what: 'a circle of includes',
+      files: {
+        'a/b.lua': '#!lua\n--- @include "lib/one"\n',
+        'lib/one.lua': '--- @include "lib/two"\n',
+        'lib/two.lua': '--- @include "lib/one"\n',
+      },
+      message: /circular include: a\/b\.lua -> lib\/one\.lua -> lib\/two\.lua -> lib\/one\.lua/,
+    },
+    {
+      what: 'a script without the shebang',
+      files: { 'a/b.lua': "return { 'OK' }\n" },
+      message: /a\/b\.lua:1: the first line must be the shebang #!lua/,
+    },
+    {
+      what: 'an include line with a typing error',
+      files: { 'a/b.lua': '#!lua\n-- @include lib/keys\n', 'lib/keys.lua': '' },
+      message: /not an include line/,
+    },
+  ];
+  for (const { what, files, message } of broken) {
+    const folder = temporaryFolder(t);
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    }
+    t.throws(() => loadScripts(`${folder}/`), { message }, what);
+  }
+});
+
+t.test('a line number of the loader is that of the file', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'a'));
+  writeFileSync(join(folder, 'a/b.lua'), '#!lua\n-- second line\n--- @include "lib/absent"\n');
+  t.throws(() => loadScripts(`${folder}/`), { message: /a\/b\.lua:3:/ });
+});
+
+/** The first block comment of a script, which is its header. */
+function headerOf(file: string): string {
+  return /--\[\[\s*([\s\S]*?)\]\]/.exec(read(file))?.[1] ?? '';
+}

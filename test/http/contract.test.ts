@@ -1,0 +1,166 @@
+// Answers are what the OpenAPI document says: status, content type, headers and shape, for every success of the resources
+// here and for the failures on the way.
+import t from 'tap';
+import { contractOf } from '../helpers/contract.ts';
+import { startTestServer } from '../helpers/server.ts';
+
+const server = await startTestServer(t);
+const contract = await contractOf(server.url);
+const json = { 'content-type': 'application/json' };
+
+t.test('nodes answer as documented', async (t) => {
+  await contract.call(t, 'PUT', '/v1/nodes/c', 'one', { 'content-type': 'text/plain' });
+  await contract.call(t, 'PUT', '/v1/nodes/c', 'two', { 'content-type': 'text/plain' });
+  await contract.call(t, 'PUT', '/v1/nodes/c/json', { a: 1 });
+  await contract.call(t, 'POST', '/v1/nodes/c/s-', 'x', { 'idempotency-key': 'contract-1' });
+  await contract.call(t, 'POST', '/v1/nodes/c/s-', 'x', { 'idempotency-key': 'contract-1' });
+  const { headers } = await contract.call(t, 'GET', '/v1/nodes/c');
+  for (const view of ['node', 'stat', 'children', 'children&stats=true', 'children&limit=1', 'tree', 'tree&depth=0']) {
+    await contract.call(t, 'GET', `/v1/nodes/c?view=${view}`);
+  }
+  const unchanged = await contract.call(t, 'GET', '/v1/nodes/c', undefined, { 'if-none-match': headers.get('etag')! });
+  t.equal(unchanged.status, 304);
+  await contract.call(t, 'DELETE', '/v1/nodes/c?recursive=true');
+  t.same(
+    contract.unseen('nodes').filter((name) => name.includes('/nodes/')),
+    [],
+    'every success was seen',
+  );
+});
+
+t.test('failures of nodes answer as documented', async (t) => {
+  const failures: [status: number, method: string, target: string, body?: unknown, headers?: Record<string, string>][] =
+    [
+      [404, 'GET', '/v1/nodes/none'],
+      [400, 'GET', '/v1/nodes/a//b'],
+      [400, 'GET', '/v1/nodes/?view=no'],
+      [404, 'PUT', '/v1/nodes/none/x', ''],
+      [403, 'PUT', '/v1/nodes/admin/x', ''],
+      [409, 'PUT', '/v1/nodes/admin', '', { 'if-none-match': '*' }],
+      [410, 'PUT', '/v1/nodes/x?session=none', ''],
+      [412, 'DELETE', '/v1/nodes/f?version=9'],
+      [409, 'DELETE', '/v1/nodes/f'],
+      [413, 'PUT', '/v1/nodes/f', 'x'.repeat(1024 * 1024 + 1)],
+      [404, 'DELETE', '/v1/nodes/none'],
+    ];
+  await contract.call(t, 'PUT', '/v1/nodes/f', '');
+  await contract.call(t, 'PUT', '/v1/nodes/f/child', '');
+  for (const [status, ...request] of failures) {
+    // The reserved path is refused before it is seen to exist.
+    const expected = request[1] === '/v1/nodes/admin' ? 403 : status;
+    t.equal((await contract.call(t, ...request)).status, expected, request.slice(0, 2).join(' '));
+  }
+});
+
+t.test('multi answers as documented', async (t) => {
+  await contract.call(t, 'POST', '/v1/multi', {
+    ops: [
+      { op: 'create', path: '/m' },
+      { op: 'check', path: '/m2', exists: false },
+      { op: 'set', path: '/m', data: 'x' },
+      { op: 'delete', path: '/m' },
+    ],
+  });
+  await contract.call(t, 'POST', '/v1/multi', { ops: [{ op: 'delete', path: '/none' }] });
+  await contract.call(t, 'POST', '/v1/multi', { ops: [{ op: 'create', path: 'none' }] });
+  await contract.call(t, 'POST', '/v1/multi', { opps: [] });
+  await contract.call(t, 'POST', '/v1/multi', '<ops/>', { 'content-type': 'application/xml' });
+  t.same(contract.unseen('nodes'), [], 'every success was seen');
+});
+
+t.test('sessions answer as documented', async (t) => {
+  const { body } = await contract.call(t, 'POST', '/v1/sessions', { ttl: '20s' });
+  await contract.call(t, 'PUT', `/v1/nodes/e?mode=ephemeral&session=${body.session}`, 'x');
+  await contract.call(t, 'PUT', `/v1/sessions/${body.session}`);
+  t.same((await contract.call(t, 'GET', `/v1/sessions/${body.session}`)).body.ephemerals, ['/e']);
+  await contract.call(t, 'DELETE', `/v1/sessions/${body.session}`);
+  t.equal((await contract.call(t, 'GET', `/v1/sessions/${body.session}`)).status, 410);
+  t.equal((await contract.call(t, 'POST', '/v1/sessions', '{"tll":1}', json)).status, 400);
+  t.same(contract.unseen('sessions'), [], 'every success was seen');
+});
+
+t.test('topics answer as documented', async (t) => {
+  await contract.call(t, 'POST', '/v1/topics', { name: 'log', partitions: 2, config: { 'retention.ms': 1000 } });
+  await contract.call(t, 'GET', '/v1/topics');
+  await contract.call(t, 'GET', '/v1/topics?limit=1');
+  await contract.call(t, 'GET', '/v1/topics/log');
+  await contract.call(t, 'PATCH', '/v1/topics/log', { partitions: 3 });
+  const records = [{ key: 'k', value: { a: 1 }, headers: { h: 'x' } }, { valueBase64: 'AAE=' }, { key: 'gone' }];
+  await contract.call(t, 'POST', '/v1/topics/log/records?offsets=true', { records });
+  await contract.call(t, 'POST', '/v1/topics/log/records?acks=0', { records });
+  await contract.call(t, 'POST', '/v1/topics/log/partitions/0/records', 'raw', { 'content-type': 'text/plain' });
+  await contract.call(t, 'POST', '/v1/topics/log/records', '{"value":1}\n', { 'content-type': 'application/x-ndjson' });
+  for (const partition of [0, 1, 2]) await contract.call(t, 'GET', `/v1/topics/log/partitions/${partition}/records`);
+  await contract.call(t, 'GET', '/v1/topics/log/partitions/0/records', undefined, { accept: 'application/x-ndjson' });
+  for (const at of ['earliest', 'latest', '1']) await contract.call(t, 'GET', `/v1/topics/log/offsets?at=${at}`);
+  await contract.call(t, 'DELETE', '/v1/topics/log/partitions/0/records?before=latest');
+
+  const failures: [status: number, method: string, target: string, body?: unknown, headers?: Record<string, string>][] =
+    [
+      [409, 'POST', '/v1/topics', { name: 'log' }],
+      [422, 'POST', '/v1/topics', { name: 'x', partitions: 0 }],
+      [404, 'GET', '/v1/topics/none'],
+      [404, 'GET', '/v1/topics/log/partitions/9/records'],
+      [416, 'GET', '/v1/topics/log/partitions/0/records?offset=999'],
+      [400, 'POST', '/v1/topics/log/records', { records: [{ valeu: 1 }] }],
+      [200, 'POST', '/v1/topics/log/partitions/0/records', 'x', { 'weir-fence': 'f=2' }],
+      [409, 'POST', '/v1/topics/log/partitions/0/records', 'x', { 'weir-fence': 'f=1' }],
+    ];
+  for (const [status, ...request] of failures) {
+    t.equal((await contract.call(t, ...request)).status, status, request.slice(0, 2).join(' '));
+  }
+  await contract.call(t, 'DELETE', '/v1/topics/log');
+  t.same(contract.unseen('topics'), [], 'every success was seen');
+});
+
+t.test('groups answer as documented', async (t) => {
+  await contract.call(t, 'POST', '/v1/topics', { name: 'clicks', partitions: 2 });
+  await contract.call(t, 'POST', '/v1/topics/clicks/records', { records: [{ value: 1 }, { value: 2 }] });
+  const join = { memberId: 'm', topics: ['clicks'], reset: 'earliest' };
+  const { body: member } = await contract.call(t, 'POST', '/v1/groups/g/members', join);
+  const { memberEpoch } = member;
+  await contract.call(t, 'POST', '/v1/groups/g/members/m/heartbeat', { memberEpoch, owned: member.assignment });
+  await contract.call(t, 'GET', '/v1/groups/g/members/m/records');
+  await contract.call(t, 'GET', '/v1/groups/g/members/m/records?commit=previous');
+  const offsets = [{ topic: 'clicks', partition: 0, offset: 1, metadata: 'here' }];
+  await contract.call(t, 'POST', '/v1/groups/g/offsets', { memberId: 'm', memberEpoch, offsets });
+  await contract.call(t, 'GET', '/v1/groups/g/offsets');
+  await contract.call(t, 'GET', '/v1/groups/g');
+  await contract.call(t, 'GET', '/v1/groups');
+
+  const failures: [status: number, method: string, target: string, body?: unknown][] = [
+    [404, 'GET', '/v1/groups/none'],
+    [404, 'POST', '/v1/groups/g/members/none/heartbeat', { memberEpoch: 1 }],
+    [409, 'POST', '/v1/groups/g/members/m/heartbeat', { memberEpoch: 99 }],
+    [409, 'POST', '/v1/groups/g/offsets', { offsets }],
+    [409, 'DELETE', '/v1/groups/g'],
+    [422, 'POST', '/v1/groups/g/members', { topics: ['clicks'], assignor: 'none' }],
+    [400, 'POST', '/v1/groups/g/members', { memberId: 'x' }],
+  ];
+  for (const [status, ...request] of failures) {
+    t.equal((await contract.call(t, ...request)).status, status, request.slice(0, 2).join(' '));
+  }
+  await contract.call(t, 'DELETE', '/v1/groups/g/members/m');
+  await contract.call(t, 'POST', '/v1/groups/g/offsets/reset', { to: 'earliest', dryRun: true });
+  await contract.call(t, 'POST', '/v1/groups/g/offsets/reset', { to: { offset: 1 } });
+  await contract.call(t, 'DELETE', '/v1/groups/g/offsets');
+  await contract.call(t, 'DELETE', '/v1/groups/g');
+  t.same(contract.unseen('groups'), [], 'every success was seen');
+});
+
+t.test('what is wrong with a watch is answered as documented', async (t) => {
+  t.equal((await contract.call(t, 'GET', '/v1/watch/x?mode=none')).status, 400);
+  t.equal((await contract.call(t, 'GET', '/v1/watch/x?since=9007199254740991')).status, 410);
+  const { body } = await contract.call(t, 'GET', '/v1/watch/admin?once=true&since=0&mode=recursive');
+  t.match(body, /^data: \{"type":"watching"/m);
+});
+
+t.test('the cluster and the operation answer as documented', async (t) => {
+  const { body } = await contract.call(t, 'GET', '/v1/cluster');
+  await contract.call(t, 'GET', `/v1/brokers/${body.brokers[0].id}`);
+  t.equal((await contract.call(t, 'GET', '/v1/brokers/999999')).status, 404);
+  await contract.call(t, 'GET', '/health/live');
+  await contract.call(t, 'GET', '/health/ready');
+  await contract.call(t, 'GET', '/metrics');
+  t.same(contract.unseen('operation'), [], 'every success was seen');
+});
