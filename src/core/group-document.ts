@@ -1,0 +1,114 @@
+/**
+ * What the service knows of a consumer group: one plain JSON document, which any broker may read, decide over and commit
+ * by compare-and-set. Here are its shape and what is read off it; `group-state.ts` changes it.
+ *
+ * Members are looked up by names that clients choose ('constructor' is one), so own keys alone count.
+ */
+import type { TopicPartitions } from './assignors/assignment.ts';
+import { defaultAssignor } from './assignors/assignor.ts';
+import { pathProblem } from './path.ts';
+import type { GroupState, MemberState } from './reconcile.ts';
+import { ServiceError } from './service-error.ts';
+
+/** Topics by name, or a regular expression that a topic's whole name must match. */
+export type Subscription = { topics: string[] } | { pattern: string };
+
+/** Where a member begins in a partition for which the group has committed nothing. */
+export type ResetPolicy = 'earliest' | 'latest' | 'none';
+
+/**
+ * A group may move a member on several times before that member is heard again. So `previousMemberEpoch` is here the last
+ * epoch that it has sent, or was told when it joined, and every one since then is good.
+ */
+export interface GroupMember extends MemberState {
+  /** The session that its nodes in the tree live with. */
+  sessionId: string;
+  instanceId?: string;
+  clientId?: string;
+  subscription: Subscription;
+  /** The topics that it subscribes to, sorted: as it named them, or those that match its pattern now. */
+  topics: string[];
+  /** The assignor that it would like. */
+  assignor?: string;
+  sessionTimeoutMs: number;
+  rebalanceTimeoutMs: number;
+  reset: ResetPolicy;
+  /** The member ids that this static member had before, newest last: who still uses one is told that it was replaced. */
+  formerIds?: string[];
+}
+
+export interface TopicInfo {
+  /** Sets a topic apart from an earlier one of its name. */
+  topicId: string;
+  partitionCount: number;
+}
+
+export interface GroupDocument extends GroupState<GroupMember> {
+  /** The one in use. */
+  assignor: string;
+  /** The subscribed topics that exist, as the target was computed with. */
+  topics: Record<string, TopicInfo>;
+}
+
+export interface TopicPartition {
+  topic: string;
+  partition: number;
+}
+
+export function emptyGroup(): GroupDocument {
+  return { groupEpoch: 0, targetEpoch: 0, assignor: defaultAssignor, members: {}, target: {}, topics: {} };
+}
+
+export function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+/** The member. @throws ServiceError FENCED_INSTANCE_ID if another has taken its place, UNKNOWN_MEMBER */
+export function memberOf(group: GroupDocument, memberId: string): GroupMember {
+  const member = own(group.members, memberId);
+  if (member) return member;
+  for (const { instanceId, formerIds } of Object.values(group.members)) {
+    if (formerIds?.includes(memberId)) throw replaced(memberId, instanceId!);
+  }
+  throw new ServiceError(
+    'UNKNOWN_MEMBER',
+    `The group has no member '${memberId}': it left, or its session timed out. Let go of all partitions and join again.`,
+    { memberId },
+  );
+}
+
+export function replaced(memberId: string, instanceId: string): ServiceError {
+  return new ServiceError(
+    'FENCED_INSTANCE_ID',
+    `Member '${memberId}' was replaced by another with the instance id '${instanceId}'; stop this one.`,
+    { memberId, instanceId },
+  );
+}
+
+export function isEmpty(group: GroupDocument): boolean {
+  return Object.keys(group.members).length === 0;
+}
+
+/** Every partition of a list, one by one. */
+export function eachPartition(list: readonly TopicPartitions[]): TopicPartition[] {
+  return list.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition })));
+}
+
+/** All that a member has: what it may use, and what it must let go of and may still be using. */
+export function heldBy(member: MemberState): TopicPartition[] {
+  return eachPartition([...member.assigned, ...member.pendingRevocation]);
+}
+
+/** How often a member should be heard: three times within its session timeout, and at least every 5 s, Kafka's default. */
+export function heartbeatIntervalMs(sessionTimeoutMs: number): number {
+  return Math.max(1, Math.min(5000, Math.floor(sessionTimeoutMs / 3)));
+}
+
+/** Names become parts of paths. @throws ServiceError BAD_REQUEST saying what is wrong with a group's or member's name */
+export function checkName(what: 'group' | 'memberId' | 'instanceId', name: string): void {
+  let problem: string | undefined;
+  if (name.length < 1 || name.length > 249) problem = `it has ${name.length} characters, not 1 to 249`;
+  else if (name.includes('/')) problem = 'it has a slash';
+  else problem = pathProblem(`/${name}`);
+  if (problem) throw new ServiceError('BAD_REQUEST', `${what} is no valid name: ${problem}.`, { field: what });
+}

@@ -1,0 +1,94 @@
+/**
+ * What a group makes of the topics that there are: which ones its members subscribe to, and what goes when a topic is
+ * deleted, made anew, or grows. It does not watch topics; the group coordinator does, and brings what it sees as a view.
+ */
+import { compareText, type TopicPartitions } from './assignors/assignment.ts';
+import { type GroupDocument, type GroupMember, own, type TopicInfo } from './group-document.ts';
+import type { HeldPartitions } from './reconcile.ts';
+
+/** The topics that there are, read after the document was: so where the two differ, the view is the newer one. */
+export interface TopicsView {
+  get(topic: string): TopicInfo | undefined;
+  /** The names of all topics that the pattern matches as a whole. */
+  matching(pattern: string): readonly string[];
+}
+
+/**
+ * Brings the group up to the view: patterns are resolved anew, and partitions that are no more are taken from everybody
+ * at once, as nobody can read them. If anything differs, the group epoch rises, and a new target is due.
+ */
+export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocument {
+  let isSame = true;
+  const members: Record<string, GroupMember> = {};
+  const topics: Record<string, TopicInfo> = {};
+  for (const [memberId, member] of Object.entries(group.members)) {
+    const { subscription } = member;
+    const subscribed = sortedTexts(
+      'topics' in subscription ? subscription.topics : view.matching(subscription.pattern),
+    );
+    const changed = subscribed.join() !== member.topics.join();
+    if (changed) isSame = false;
+    define(members, memberId, changed ? { ...member, topics: subscribed } : member);
+    for (const topic of subscribed) {
+      const info = view.get(topic);
+      if (info) define(topics, topic, { topicId: info.topicId, partitionCount: info.partitionCount });
+    }
+  }
+  if (!sameTopics(group.topics, topics)) isSame = false;
+  if (isSame) return group;
+
+  const exists = (topic: string, partition: number) => {
+    const now = own(topics, topic);
+    return now !== undefined && partition < now.partitionCount && own(group.topics, topic)?.topicId === now.topicId;
+  };
+  for (const [memberId, member] of Object.entries(members)) define(members, memberId, withoutMissing(member, exists));
+  const target = Object.fromEntries(
+    Object.entries(group.target).map(([memberId, list]) => [memberId, keepPartitions(list, exists)]),
+  );
+  // A change that the caller has counted already is the same change.
+  const groupEpoch = Math.max(group.groupEpoch, group.targetEpoch + 1);
+  return { ...group, members, target, topics, groupEpoch };
+}
+
+/** The member with those partitions only that pass the test. */
+function withoutMissing(member: GroupMember, exists: (topic: string, partition: number) => boolean): GroupMember {
+  const assigned = keepHeld(member.assigned, exists);
+  const pendingRevocation = keepHeld(member.pendingRevocation, exists);
+  // With nothing left to let go of, it need not be waited for.
+  const state = member.state === 'unrevoked' && pendingRevocation.length === 0 ? 'stable' : member.state;
+  return { ...member, assigned, pendingRevocation, state };
+}
+
+function keepHeld(held: HeldPartitions[], keep: (topic: string, partition: number) => boolean): HeldPartitions[] {
+  return held
+    .map(({ topic, partitions, epochs }) => ({
+      topic,
+      partitions: partitions.filter((p) => keep(topic, p)),
+      epochs: epochs.filter((_, i) => keep(topic, partitions[i]!)),
+    }))
+    .filter(({ partitions }) => partitions.length > 0);
+}
+
+function keepPartitions(list: TopicPartitions[], keep: (topic: string, partition: number) => boolean) {
+  return list
+    .map(({ topic, partitions }) => ({ topic, partitions: partitions.filter((p) => keep(topic, p)) }))
+    .filter(({ partitions }) => partitions.length > 0);
+}
+
+function sortedTexts(texts: readonly string[]): string[] {
+  return [...new Set(texts)].sort(compareText);
+}
+
+function sameTopics(a: Readonly<Record<string, TopicInfo>>, b: Readonly<Record<string, TopicInfo>>): boolean {
+  const names = Object.keys(a);
+  if (names.length !== Object.keys(b).length) return false;
+  return names.every((name) => {
+    const [x, y] = [own(a, name), own(b, name)];
+    return x?.topicId === y?.topicId && x?.partitionCount === y?.partitionCount;
+  });
+}
+
+/** A plain assignment to '__proto__' would not make a key. */
+function define<T>(record: Record<string, T>, key: string, value: T): void {
+  Object.defineProperty(record, key, { value, enumerable: true, configurable: true, writable: true });
+}

@@ -1,0 +1,244 @@
+// /v1/groups: members of groups, and the groups themselves. What they commit: group-offsets.ts.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import type { z } from 'zod';
+import {
+  consumeQuery,
+  consumeReply,
+  groupParams,
+  groupReply,
+  groupsReply,
+  heartbeatBody,
+  joinBody,
+  listGroupsQuery,
+  memberParams,
+  memberReply,
+  rebalanceTimeoutDefaultMs,
+  sessionTimeoutDefaultMs,
+} from '../../schemas/groups.ts';
+import type { Subscription } from '../core/group-document.ts';
+import { ServiceError } from '../core/service-error.ts';
+import { checkTopicName } from '../core/topic-config.ts';
+import type { Broker } from '../live/broker.ts';
+import type { Consumed } from '../live/group-consumer.ts';
+import { idempotencyOf } from './idempotency.ts';
+import { problems } from './problems.ts';
+
+export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { groups, groupConsumer, groupOffsets } = broker;
+
+  app.get(
+    '/groups',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.list',
+        summary: 'List the groups, by name',
+        querystring: listGroupsQuery,
+        response: {
+          200: { description: 'A page of them.', content: { 'application/json': { schema: groupsReply } } },
+          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { zxid, groups: page, next } = await groupOffsets.page(request.query.after, request.query.limit);
+      reply.header('weir-zxid', zxid);
+      return { groups: page, ...(next !== undefined && { next }) };
+    },
+  );
+
+  app.get(
+    '/groups/:group',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.get',
+        summary: 'Describe a group: its members, who has which partition, and how far behind it is',
+        params: groupParams,
+        response: {
+          200: { description: 'As it is now.', content: { 'application/json': { schema: groupReply } } },
+          ...problems('UNKNOWN_GROUP', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { zxid, description } = await groupOffsets.describe(request.params.group);
+      reply.header('weir-zxid', zxid);
+      return description;
+    },
+  );
+
+  app.delete(
+    '/groups/:group',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.delete',
+        summary: 'Delete an empty group with its committed offsets',
+        params: groupParams,
+        response: {
+          204: { description: 'Deleted.' },
+          ...problems('UNKNOWN_GROUP', 'GROUP_NOT_EMPTY', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { zxid } = await groups.delete(request.params.group);
+      return reply.code(204).header('weir-zxid', zxid).send();
+    },
+  );
+
+  app.post(
+    '/groups/:group/members',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.join',
+        summary: 'Join a group',
+        params: groupParams,
+        body: joinBody,
+        response: {
+          201: { description: 'A member.', content: { 'application/json': { schema: memberReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'UNSUPPORTED_ASSIGNOR',
+            'FENCED_INSTANCE_ID',
+            'UNRELEASED_INSTANCE_ID',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { group } = request.params;
+      const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = request.body;
+      const { zxid, answer, replayed } = await groups.join(
+        group,
+        {
+          ...rest,
+          subscription: subscriptionOf(topics, pattern),
+          sessionTimeoutMs: sessionTimeout ?? sessionTimeoutDefaultMs,
+          rebalanceTimeoutMs: rebalanceTimeout ?? rebalanceTimeoutDefaultMs,
+        },
+        idempotencyOf(request),
+      );
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      else reply.header('weir-zxid', zxid);
+      const [groupPart, memberPart] = [encodeURIComponent(group), encodeURIComponent(answer.memberId)];
+      reply.code(201).header('location', `/v1/groups/${groupPart}/members/${memberPart}`);
+      return answer;
+    },
+  );
+
+  app.post(
+    '/groups/:group/members/:member/heartbeat',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.heartbeat',
+        summary: 'Keep a member alive, say what it has, and hear what it shall have',
+        params: memberParams,
+        body: heartbeatBody,
+        response: {
+          200: { description: 'Alive.', content: { 'application/json': { schema: memberReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_GROUP',
+            'UNKNOWN_MEMBER',
+            'FENCED_MEMBER_EPOCH',
+            'FENCED_INSTANCE_ID',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { group, member } = request.params;
+      const { zxid, answer } = await groups.heartbeat(group, member, request.body.memberEpoch, request.body.owned);
+      reply.header('weir-zxid', zxid);
+      return answer;
+    },
+  );
+
+  app.delete(
+    '/groups/:group/members/:member',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.leave',
+        summary: 'Leave a group: the partitions go to the others at once',
+        params: memberParams,
+        response: {
+          204: { description: 'Left.' },
+          ...problems('UNKNOWN_GROUP', 'UNKNOWN_MEMBER', 'FENCED_INSTANCE_ID', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { zxid } = await groups.leave(request.params.group, request.params.member);
+      return reply.code(204).header('weir-zxid', zxid).send();
+    },
+  );
+
+  app.get(
+    '/groups/:group/members/:member/records',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.consume',
+        summary: 'Read records as a member',
+        description:
+          'From all partitions that the member has. The call is also its heartbeat, and says that what earlier calls answered is dealt with; what it shall no longer have is let go of with that. A member makes one call at a time: a newer one ends an older one, which then answers no records.',
+        params: memberParams,
+        querystring: consumeQuery,
+        response: {
+          200: { description: 'Records, or none.', content: { 'application/json': { schema: consumeReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_GROUP',
+            'UNKNOWN_MEMBER',
+            'NO_COMMITTED_OFFSET',
+            'FENCED_INSTANCE_ID',
+            'OFFSET_OUT_OF_RANGE',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { group, member } = request.params;
+      const { wait: waitMs, ...rest } = request.query;
+      const gone = new AbortController();
+      const onClose = () => gone.abort();
+      reply.raw.once('close', onClose);
+      const signal = AbortSignal.any([broker.stopping, gone.signal]);
+      const consumed = await groupConsumer.consume(group, member, { waitMs, ...rest }, signal);
+      reply.raw.off('close', onClose);
+      return reply
+        .header('weir-zxid', consumed.zxid)
+        .type('application/json; charset=utf-8')
+        .send(consumedJson(consumed) as unknown as z.infer<typeof consumeReply>);
+    },
+  );
+};
+
+/** @throws ServiceError BAD_REQUEST */
+function subscriptionOf(topics: string[] | undefined, pattern: string | undefined): Subscription {
+  if ((topics === undefined) === (pattern === undefined)) {
+    throw new ServiceError('BAD_REQUEST', 'Give topics or pattern, one of the two.');
+  }
+  if (topics === undefined) return { pattern: pattern! };
+  for (const topic of topics) checkTopicName(topic);
+  return { topics };
+}
+
+/** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
+function consumedJson({ memberEpoch, assignment, records }: Consumed): string {
+  const list = records.map(
+    ({ topic, partition, record }) =>
+      `{"topic":${JSON.stringify(topic)},"partition":${partition},"offset":${record.offset},${record.line}`,
+  );
+  return `{"memberEpoch":${memberEpoch},"assignment":${JSON.stringify(assignment)},"records":[${list.join(',')}]}`;
+}

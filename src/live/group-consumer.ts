@@ -1,0 +1,356 @@
+// Reading as a member of a group. A consume call is also the member's heartbeat, and says that all that was given out
+// before is dealt with; so what the member shall no longer have is let go of right there, also while the call waits.
+//
+// Where a member has read to (its positions) is in the store, so its next call may go through any broker. An answer may
+// be lost on its way: a member that got none asks again from what is committed, so that nothing is passed over.
+import type { TopicPartitions } from '../core/assignors/assignor.ts';
+import {
+  type GroupMember,
+  heartbeatIntervalMs,
+  heldBy,
+  memberOf,
+  own,
+  type TopicPartition,
+} from '../core/group-document.ts';
+import { consume } from '../core/group-state.ts';
+import { assignmentOf } from '../core/reconcile.ts';
+import type { StoredRecord } from '../core/record-batch.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
+import type { GroupCommit, KnownPartition } from '../store/groups.ts';
+import type { LogBounds, Logs } from '../store/logs.ts';
+import { existing } from './group-coordinator.ts';
+import type { GroupLedger } from './group-ledger.ts';
+import type { LogReader } from './log-reader.ts';
+import type { TopicInfo, Topics } from './topics.ts';
+
+export interface ConsumeRequest {
+  waitMs: number;
+  maxRecords: number;
+  /** The first record always comes, however large. */
+  maxBytes: number;
+  /** `previous`: what the last call gave out is committed now. */
+  commit: 'manual' | 'previous';
+  /** `committed`: forget the positions, commit nothing, and read on from what is committed. */
+  from: 'position' | 'committed';
+}
+
+export interface Consumed {
+  zxid: number;
+  memberEpoch: number;
+  assignment: TopicPartitions[];
+  records: ConsumedRecord[];
+}
+
+export interface ConsumedRecord extends TopicPartition {
+  record: StoredRecord;
+}
+
+interface Cursor extends KnownPartition {
+  /** The member epoch at which the partition was given: given anew, another may have read in it. */
+  epoch: number;
+  offset: number;
+  /** Whether the store has this offset as the member's position. */
+  isStored: boolean;
+}
+
+export class GroupConsumer {
+  readonly #ledger: GroupLedger;
+  readonly #topics: Topics;
+  readonly #reader: LogReader;
+  readonly #logs: Logs;
+
+  constructor(ledger: GroupLedger, topics: Topics, reader: LogReader, logs: Logs) {
+    this.#ledger = ledger;
+    this.#topics = topics;
+    this.#reader = reader;
+    this.#logs = logs;
+  }
+
+  /**
+   * Records of all partitions that the member has, from its positions on. Waits until there are some, the assignment
+   * changes, the time is over, or `signal` is aborted. A newer call of the same member ends an older one with no records.
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE
+   *   for a member whose reset policy is `none`
+   */
+  async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<Consumed> {
+    const call = new ConsumeCall(group, memberId, request, this.#ledger, this.#topics, this.#reader, this.#logs);
+    const stop = this.#ledger.watch(group, () => call.wake(true));
+    const onAbort = () => call.wake(false);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await call.run(signal);
+    } finally {
+      stop();
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+}
+
+class ConsumeCall {
+  readonly #group: string;
+  readonly #memberId: string;
+  readonly #request: ConsumeRequest;
+  readonly #ledger: GroupLedger;
+  readonly #topics: Topics;
+  readonly #reader: LogReader;
+  readonly #logs: Logs;
+  /** By `topic:partition`, the partitions that the member has. */
+  #cursors = new Map<string, Cursor>();
+  #member!: GroupMember;
+  #zxid = 0;
+  /** The number of this call; only the member's newest may move its positions. */
+  #call: 'new' | number = 'new';
+  #isSuperseded = false;
+  #hasChanged = false;
+  #wait: AbortController | undefined;
+
+  constructor(
+    group: string,
+    memberId: string,
+    request: ConsumeRequest,
+    ledger: GroupLedger,
+    topics: Topics,
+    reader: LogReader,
+    logs: Logs,
+  ) {
+    this.#group = group;
+    this.#memberId = memberId;
+    this.#request = request;
+    this.#ledger = ledger;
+    this.#topics = topics;
+    this.#reader = reader;
+    this.#logs = logs;
+  }
+
+  /** Ends the wait under way. @param hasChanged the group may have changed */
+  wake(hasChanged: boolean): void {
+    if (hasChanged) this.#hasChanged = true;
+    this.#wait?.abort();
+  }
+
+  async run(signal: AbortSignal): Promise<Consumed> {
+    const deadline = performance.now() + this.#request.waitMs;
+    await this.#begin();
+    const told = JSON.stringify(assignmentOf(this.#member));
+    let heardAt = performance.now();
+    // Who has gone away must not be given anything more.
+    while (!this.#isSuperseded && !signal.aborted) {
+      await this.#placeCursors();
+      const bounds = await this.#bounds();
+      const records = await this.#fetch(bounds);
+      const isOver = performance.now() >= deadline;
+      const isMoved = [...this.#cursors.values()].some((cursor) => !cursor.isStored);
+      const intervalMs = heartbeatIntervalMs(this.#member.sessionTimeoutMs);
+      if (isMoved || this.#hasChanged || performance.now() - heardAt >= intervalMs) {
+        this.#hasChanged = false;
+        await this.#commit({});
+        heardAt = performance.now();
+      }
+      // What was taken from the member meanwhile is another's to read.
+      const kept = records.filter(({ cursor }) => this.#cursors.get(keyOf(cursor)) === cursor);
+      if (kept.length > 0 || isOver) return this.#answer(kept);
+      // A new partition has to be looked at before there is anything to wait for.
+      if (this.#hasChanged || [...this.#cursors.values()].some((cursor) => !bounds.has(cursor))) continue;
+      if (JSON.stringify(assignmentOf(this.#member)) !== told) break;
+      await this.#waitForMore(bounds, Math.min(deadline - performance.now(), intervalMs));
+    }
+    return this.#answer([]);
+  }
+
+  /** The first commit of the call: it takes back or commits what came before. */
+  async #begin(): Promise<void> {
+    const { commit, from } = this.#request;
+    await this.#commit({
+      commitsPrevious: from === 'position' && commit === 'previous',
+      forgets: from === 'committed',
+    });
+  }
+
+  /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
+  async #commit(what: { commitsPrevious?: boolean; forgets?: boolean; pins?: Cursor[] }): Promise<void> {
+    const decided = await this.#ledger.decide(this.#group, (stored) => {
+      const document = existing(this.#group, stored);
+      const next = consume(document, this.#memberId);
+      const member = memberOf(next, this.#memberId);
+      const before = heldBy(memberOf(document, this.#memberId));
+      const known = ({ topic, partition }: TopicPartition): KnownPartition => ({
+        topic,
+        partition,
+        topicId: own(document.topics, topic)!.topicId,
+      });
+      const cursors = this.#cursorsOf(member, known);
+      const commit: GroupCommit['consume'] = {
+        memberId: this.#memberId,
+        call: this.#call,
+        set: [...cursors.kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
+        wanted: cursors.wanted,
+        commit: what.commitsPrevious ? before.map(known) : (what.pins ?? []),
+      };
+      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
+      const forget = what.forgets ? before : [];
+      return {
+        document: next,
+        commit: { keeps: true, renew, forget, consume: commit },
+        result: { member, cursors },
+      };
+    });
+    const { member, cursors } = decided.result;
+    this.#member = member;
+    if (decided.isSuperseded) {
+      this.#isSuperseded = true;
+      return;
+    }
+    this.#zxid = decided.zxid;
+    if (this.#call === 'new') this.#call = decided.call;
+    for (const cursor of cursors.kept.values()) cursor.isStored = cursor.offset !== noOffset;
+    this.#cursors = cursors.kept;
+    for (const [index, { position, committed }] of decided.positions.entries()) {
+      const offset = position ?? committed;
+      const cursor = cursors.wanted[index]!;
+      cursor.offset = offset ?? noOffset;
+      cursor.isStored = position !== undefined;
+      this.#cursors.set(keyOf(cursor), cursor);
+    }
+  }
+
+  /** The cursors that stay good for what the member has, and new ones, still without an offset, for the rest. */
+  #cursorsOf(member: GroupMember, known: (at: TopicPartition) => KnownPartition) {
+    const kept = new Map<string, Cursor>();
+    const wanted: Cursor[] = [];
+    for (const { topic, partitions, epochs } of member.assigned) {
+      for (const [i, partition] of partitions.entries()) {
+        const at = known({ topic, partition });
+        const epoch = epochs[i]!;
+        const cursor = this.#cursors.get(keyOf(at));
+        if (cursor?.epoch === epoch && cursor.topicId === at.topicId) kept.set(keyOf(at), cursor);
+        else wanted.push({ ...at, epoch, offset: noOffset, isStored: false });
+      }
+    }
+    return { kept, wanted };
+  }
+
+  /** Finds where to begin in partitions for which there is neither a position nor a committed offset. */
+  async #placeCursors(): Promise<void> {
+    const unplaced = [...this.#cursors.values()].filter(({ offset }) => offset === noOffset);
+    if (unplaced.length === 0) return;
+    const { reset } = this.#member;
+    const bounds = await this.#logs.bounds(unplaced);
+    for (const [index, cursor] of unplaced.entries()) {
+      if (reset === 'none') throw noCommittedOffset(this.#group, cursor);
+      const log = bounds[index];
+      cursor.offset = (reset === 'earliest' ? log?.logStartOffset : log?.endOffset) ?? 0;
+    }
+    if (reset !== 'latest') return;
+    // The place is committed at once: else what is appended from here on would be passed over by whoever must find it
+    // again, this member after a lost answer, or the next owner.
+    await this.#commit({});
+    await this.#commit({ pins: unplaced.filter((cursor) => this.#cursors.get(keyOf(cursor)) === cursor) });
+    await this.#placeCursors();
+  }
+
+  /**
+   * The bounds of each log that the member reads, undefined for one that is gone. A cursor outside of them is placed by
+   * the reset policy.
+   */
+  async #bounds(): Promise<Map<Cursor, LogBounds | undefined>> {
+    const cursors = [...this.#cursors.values()];
+    const found = await this.#logs.bounds(cursors);
+    const bounds = new Map<Cursor, LogBounds | undefined>();
+    for (const [index, cursor] of cursors.entries()) {
+      const log = found[index];
+      bounds.set(cursor, log);
+      if (!log || (cursor.offset >= log.logStartOffset && cursor.offset <= log.endOffset)) continue;
+      if (this.#member.reset === 'none') throw outOfRange(this.#group, cursor, log);
+      cursor.offset = this.#member.reset === 'earliest' ? log.logStartOffset : log.endOffset;
+      cursor.isStored = false;
+    }
+    return bounds;
+  }
+
+  /** Reads what there is, beginning at a random partition, so that a busy one does not keep the others back. */
+  async #fetch(bounds: Map<Cursor, LogBounds | undefined>): Promise<(ConsumedRecord & { cursor: Cursor })[]> {
+    const cursors = [...this.#cursors.values()];
+    const start = Math.floor(Math.random() * cursors.length);
+    const records: (ConsumedRecord & { cursor: Cursor })[] = [];
+    let { maxRecords, maxBytes } = this.#request;
+    for (const cursor of [...cursors.slice(start), ...cursors.slice(0, start)]) {
+      if (maxRecords <= 0 || maxBytes <= 0) break;
+      const { topic: name, partition, offset } = cursor;
+      if (offset >= (bounds.get(cursor)?.endOffset ?? 0)) continue;
+      const topic = await this.#topicOf(cursor);
+      if (!topic) continue;
+      try {
+        const fetched = await this.#reader.fetch({ topic, partition, offset, maxRecords, maxBytes });
+        for (const record of fetched.records) records.push({ topic: name, partition, record, cursor });
+        maxRecords -= fetched.records.length;
+        maxBytes -= fetched.bytes;
+        if (fetched.nextOffset === offset) continue;
+        cursor.offset = fetched.nextOffset;
+        cursor.isStored = false;
+      } catch (error) {
+        // Retention or a deletion was faster; the next round sees the log as it is then.
+        if (!hasCode(error, 'OFFSET_OUT_OF_RANGE') && !hasCode(error, 'UNKNOWN_TOPIC')) throw error;
+      }
+    }
+    return records;
+  }
+
+  /** The topic, if it is still the one that the member was given; if not, the group will learn of that soon. */
+  async #topicOf(cursor: Cursor): Promise<TopicInfo | undefined> {
+    try {
+      const cached = await this.#topics.get(cursor.topic);
+      const isRight = (topic: TopicInfo) => topic.topicId === cursor.topicId && cursor.partition < topic.partitionCount;
+      if (isRight(cached)) return cached;
+      const fresh = await this.#topics.refresh(cursor.topic);
+      return isRight(fresh) ? fresh : undefined;
+    } catch (error) {
+      if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+      throw error;
+    }
+  }
+
+  async #waitForMore(bounds: Map<Cursor, LogBounds | undefined>, timeoutMs: number): Promise<void> {
+    if (timeoutMs <= 0) return;
+    const logs = [...bounds].flatMap(([{ topicId, partition }, log]) =>
+      log ? [{ topicId, partition, endOffset: log.endOffset }] : [],
+    );
+    this.#wait = new AbortController();
+    await this.#reader.waitForAppend(logs, timeoutMs, this.#wait.signal);
+    this.#wait = undefined;
+  }
+
+  #answer(records: (ConsumedRecord & { cursor: Cursor })[]): Consumed {
+    return {
+      zxid: this.#zxid,
+      memberEpoch: this.#member.memberEpoch,
+      assignment: assignmentOf(this.#member),
+      records: this.#isSuperseded ? [] : records,
+    };
+  }
+}
+
+/** What a cursor has before it is placed. */
+const noOffset = -1;
+
+function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}:${partition}`;
+}
+
+function noCommittedOffset(group: string, { topic, partition }: TopicPartition): ServiceError {
+  return new ServiceError(
+    'NO_COMMITTED_OFFSET',
+    `Group '${group}' has committed no offset for partition ${partition} of topic '${topic}', and the member joined with ` +
+      'reset none; commit one, or join with reset earliest or latest.',
+    { group, topic, partition },
+  );
+}
+
+function outOfRange(group: string, cursor: Cursor, { logStartOffset, endOffset }: LogBounds): ServiceError {
+  const { topic, partition, offset } = cursor;
+  return new ServiceError(
+    'OFFSET_OUT_OF_RANGE',
+    `Group '${group}' would read partition ${partition} of topic '${topic}' at offset ${offset}, but the log has ` +
+      `${logStartOffset} to ${endOffset}; reset the group's offsets, or join with reset earliest or latest.`,
+    { topic, partition, offset, logStartOffset, endOffset },
+  );
+}

@@ -1,0 +1,273 @@
+// Consumer groups as one broker serves them: members join, are heard and leave; those whose session ends are taken out,
+// those that do not let go in time are fenced, and changes of topics move partitions. Every broker does all of it for
+// every group. Committed offsets are in group-offsets.ts, reading is in group-consumer.ts.
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { TopicPartitions } from '../core/assignors/assignor.ts';
+import {
+  checkName,
+  emptyGroup,
+  type GroupDocument,
+  type GroupMember,
+  heartbeatIntervalMs,
+  heldBy,
+  isEmpty,
+  memberOf,
+  own,
+  type ResetPolicy,
+  type Subscription,
+} from '../core/group-document.ts';
+import { groupsPath, parseTimerName } from '../core/group-nodes.ts';
+import { fenceOverdue, heartbeat, join, remove, topicsChanged } from '../core/group-state.ts';
+import { assignmentOf } from '../core/reconcile.ts';
+import { ServiceError } from '../core/service-error.ts';
+import type { Groups } from '../store/groups.ts';
+import type { Idempotency, Namespace } from '../store/namespace.ts';
+import type { Transaction } from '../store/node-codec.ts';
+import type { EventTail } from './event-tail.ts';
+import type { GroupLedger } from './group-ledger.ts';
+import { viewOf } from './group-topics.ts';
+import { Repeat } from './repeat.ts';
+import type { Topics } from './topics.ts';
+
+export interface Join {
+  memberId?: string | undefined;
+  instanceId?: string | undefined;
+  clientId?: string | undefined;
+  subscription: Subscription;
+  assignor?: string | undefined;
+  sessionTimeoutMs: number;
+  rebalanceTimeoutMs: number;
+  reset: ResetPolicy;
+}
+
+/** What a member is told when it joins and at each heartbeat. */
+export interface MemberAnswer {
+  memberId: string;
+  memberEpoch: number;
+  assignment: TopicPartitions[];
+  heartbeatIntervalMs: number;
+  sessionTimeoutMs: number;
+}
+
+/** Kafka's bounds on what a member may ask for; the lower one of the session is configured. */
+const sessionTimeoutMsMax = 30 * 60_000;
+const rebalanceTimeoutMsMin = 100;
+const rebalanceTimeoutMsMax = 60 * 60_000;
+
+const sweepEveryMs = 1000;
+const timersEveryMs = 250;
+/** Who claims a timer acts on it within this time, or another does. */
+const timerClaimMs = 5000;
+const timersAtOnce = 100;
+/** Changes of topics are heard of at once; this finds what was missed in a gap of the event stream. */
+const topicsEveryMs = 60_000;
+const groupsAtOnce = 100;
+
+export class GroupCoordinator {
+  readonly #groups: Groups;
+  readonly #ledger: GroupLedger;
+  readonly #sources: { namespace: Namespace; topics: Topics };
+  readonly #tail: EventTail;
+  readonly #sessionMinTtlMs: number;
+  readonly #sweeper: Repeat;
+  readonly #timers: Repeat;
+  readonly #topicsChore: Repeat;
+  /** Groups of which a member's node has gone. */
+  readonly #toSweep = new Set<string>();
+  readonly #unsubscribe: (() => void)[] = [];
+
+  constructor(
+    store: { groups: Groups; namespace: Namespace },
+    ledger: GroupLedger,
+    topics: Topics,
+    tail: EventTail,
+    options: { sessionMinTtlMs: number },
+    log: Logger,
+  ) {
+    this.#groups = store.groups;
+    this.#ledger = ledger;
+    this.#sources = { namespace: store.namespace, topics };
+    this.#tail = tail;
+    this.#sessionMinTtlMs = options.sessionMinTtlMs;
+    this.#sweeper = new Repeat('sweep of groups', sweepEveryMs, () => this.#sweep(), log);
+    this.#timers = new Repeat('rebalance timers', timersEveryMs, () => this.#fenceOverdue(), log);
+    this.#topicsChore = new Repeat('topics of groups', topicsEveryMs, () => this.#refreshTopics(), log);
+  }
+
+  /** Begins to look after groups; tail and topics have been started. */
+  start(): void {
+    this.#unsubscribe.push(
+      this.#tail.subscribe((batch) => this.#accept(batch)),
+      this.#sources.topics.onChange(() => this.#topicsChore.trigger()),
+    );
+    for (const chore of [this.#sweeper, this.#timers, this.#topicsChore]) chore.start();
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#unsubscribe) stop();
+    await Promise.all([this.#sweeper.stop(), this.#timers.stop(), this.#topicsChore.stop()]);
+  }
+
+  /**
+   * Adds a member, or lets it begin anew if it is one.
+   * @throws ServiceError BAD_REQUEST, UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID,
+   *   IDEMPOTENCY_KEY_REUSED
+   */
+  async join(
+    group: string,
+    request: Join,
+    idempotency?: Idempotency,
+  ): Promise<{ zxid: number; answer: MemberAnswer; replayed: boolean }> {
+    checkName('group', group);
+    const memberId = request.memberId ?? randomUUID();
+    checkName('memberId', memberId);
+    if (request.instanceId !== undefined) checkName('instanceId', request.instanceId);
+    const sessionId = randomBytes(8).toString('hex');
+    const sessionTimeoutMs = Math.min(Math.max(request.sessionTimeoutMs, this.#sessionMinTtlMs), sessionTimeoutMsMax);
+    const rebalanceTimeoutMs = Math.min(
+      Math.max(request.rebalanceTimeoutMs, rebalanceTimeoutMsMin),
+      rebalanceTimeoutMsMax,
+    );
+    const { result, zxid, replayed } = await this.#ledger.decide(group, async (document = emptyGroup()) => {
+      const view = await viewOf(this.#sources, document, request.subscription);
+      const known = own(document.members, memberId);
+      const next = join(document, { ...request, memberId, sessionId, sessionTimeoutMs, rebalanceTimeoutMs }, view);
+      const member = memberOf(next, memberId);
+      const answer = answerTo(member);
+      // What a member that begins anew was given before may be lost: it goes on from what is committed.
+      const commit = { idempotency, answer: JSON.stringify(answer), forget: known ? heldBy(known) : [] };
+      const isKept = known?.sessionId === member.sessionId;
+      return {
+        document: next,
+        commit: { ...commit, ...(isKept && { renew: { sessionId: member.sessionId, ttlMs: sessionTimeoutMs } }) },
+        result: answer,
+      };
+    });
+    if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true };
+    return { zxid, answer: result, replayed: false };
+  }
+
+  /**
+   * Keeps a member alive, hears what it has, and tells what it shall have.
+   * @param owned undefined = it says nothing
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH
+   */
+  async heartbeat(
+    group: string,
+    memberId: string,
+    memberEpoch: number,
+    owned: TopicPartitions[] | undefined,
+  ): Promise<{ zxid: number; answer: MemberAnswer }> {
+    const { result, zxid } = await this.#ledger.decide(group, (document) => {
+      const next = heartbeat(existing(group, document), memberId, memberEpoch, owned);
+      const member = memberOf(next, memberId);
+      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
+      return { document: next, commit: { keeps: true, renew }, result: answerTo(member) };
+    });
+    return { zxid, answer: result };
+  }
+
+  /** Takes a member out. @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID */
+  async leave(group: string, memberId: string): Promise<{ zxid: number }> {
+    return this.#ledger.decide(group, (document) => {
+      const { memberId: known } = memberOf(existing(group, document), memberId);
+      return { document: remove(existing(group, document), [known]), commit: { keeps: true }, result: undefined };
+    });
+  }
+
+  /** Deletes a group with its committed offsets. @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY */
+  async delete(group: string): Promise<{ zxid: number }> {
+    return this.#ledger.decide(group, (document) => {
+      checkEmpty(group, existing(group, document));
+      return { document: 'delete', commit: { keeps: true }, result: undefined };
+    });
+  }
+
+  #accept(batch: Transaction[]): void {
+    const changed = new Set<string>();
+    let isGone = false;
+    for (const { events } of batch) {
+      for (const { kind, path } of events) {
+        if (!path.startsWith(`${groupsPath}/`)) continue;
+        const [, , group, part, name] = path.split('/');
+        if (name === undefined || (part !== 'ids' && part !== 'owners')) continue;
+        changed.add(group!);
+        if (part === 'ids' && kind === 'deleted') {
+          this.#toSweep.add(group!);
+          isGone = true;
+        }
+      }
+    }
+    for (const group of changed) this.#ledger.changed(group);
+    if (isGone) this.#sweeper.trigger();
+  }
+
+  async #sweep(): Promise<void> {
+    for (const group of [...this.#toSweep]) {
+      // First out of the list: what happens from here on puts it there again.
+      this.#toSweep.delete(group);
+      try {
+        await this.#ledger.sweep(group);
+      } catch (error) {
+        this.#toSweep.add(group);
+        throw error;
+      }
+    }
+  }
+
+  async #fenceOverdue(): Promise<void> {
+    for (const name of await this.#groups.due(timerClaimMs, timersAtOnce)) {
+      const { group, memberId, memberEpoch } = parseTimerName(name);
+      await this.#ledger.decide(group, (document) => ({
+        document: document && fenceOverdue(document, memberId, memberEpoch),
+        commit: { keeps: true, cancel: [name] },
+        result: undefined,
+      }));
+    }
+  }
+
+  async #refreshTopics(): Promise<void> {
+    let after: string | undefined;
+    do {
+      const page = await this.#groups.list(after, groupsAtOnce);
+      for (const { group, document } of page.groups) {
+        if (isEmpty(document) || topicsChanged(document, await viewOf(this.#sources, document)) === document) continue;
+        await this.#ledger.decide(group, async (current) => {
+          const next = current && topicsChanged(current, await viewOf(this.#sources, current));
+          return { document: next, idle: next === current, commit: { keeps: true }, result: undefined };
+        });
+      }
+      after = page.next;
+    } while (after !== undefined);
+  }
+}
+
+/** @throws ServiceError UNKNOWN_GROUP */
+export function existing(group: string, document: GroupDocument | undefined): GroupDocument {
+  if (document) return document;
+  throw new ServiceError('UNKNOWN_GROUP', `There is no group '${group}'; it begins when its first member joins.`, {
+    group,
+  });
+}
+
+/** @throws ServiceError GROUP_NOT_EMPTY */
+export function checkEmpty(group: string, document: GroupDocument): void {
+  if (isEmpty(document)) return;
+  const members = Object.keys(document.members).length;
+  throw new ServiceError(
+    'GROUP_NOT_EMPTY',
+    `Group '${group}' has ${members} ${members === 1 ? 'member' : 'members'}; this needs an empty group. Stop them first.`,
+    { group, members },
+  );
+}
+
+function answerTo(member: GroupMember): MemberAnswer {
+  return {
+    memberId: member.memberId,
+    memberEpoch: member.memberEpoch,
+    assignment: assignmentOf(member),
+    heartbeatIntervalMs: heartbeatIntervalMs(member.sessionTimeoutMs),
+    sessionTimeoutMs: member.sessionTimeoutMs,
+  };
+}

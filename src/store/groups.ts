@@ -1,0 +1,298 @@
+// Consumer groups in the store: typed calls of lua/groups. A group is one versioned document; what a broker decides over
+// it is committed with the version that it read, together with the sessions, nodes, timers and positions that go with it.
+import { randomBytes } from 'node:crypto';
+import type { GroupDocument, TopicPartition } from '../core/group-document.ts';
+import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
+import type { StoreConnection } from './connection.ts';
+import type { CoordinationKeys } from './keys.ts';
+import { type Idempotency, idempotencyTtlMs, type NamespaceLimits, type Op, pushOp } from './namespace.ts';
+import { integer, type ReplyValue, text } from './scripts.ts';
+
+/** A group as it was read. `version` 0 = there is no such group. */
+export interface GroupSnapshot {
+  version: number;
+  document: GroupDocument | undefined;
+}
+
+/** A partition of a topic that exists. */
+export interface KnownPartition extends TopicPartition {
+  topicId: string;
+}
+
+/** What is to be committed, over the snapshot that it was decided on. */
+export interface GroupCommit {
+  /** The next document; undefined = it stays as it is, 'delete' = the group goes. */
+  document: GroupDocument | 'delete' | undefined;
+  changes?: GroupChanges;
+  /** How many of the members in the snapshot have a living session, as far as the broker knows. */
+  living: number;
+  renew?: { sessionId: string; ttlMs: number };
+  idempotency?: Idempotency | undefined;
+  /** What is kept with the idempotency key. */
+  answer?: string;
+  /** Lets it through at the store's memory limit: it keeps the group running and adds no member. */
+  keeps?: boolean;
+  /** Partitions whose position is forgotten, besides those that change hands. */
+  forget?: readonly TopicPartition[];
+  /** Timers that are of no more use, besides those that the changes end. */
+  cancel?: readonly string[];
+  consume?: {
+    memberId: string;
+    /** 'new' = numbers this consume call; a number = only if that one is still the member's newest. */
+    call: 'new' | number;
+    /** Where the member has read to in these is committed, unless the group has committed more. */
+    commit?: readonly KnownPartition[];
+    set?: readonly (TopicPartition & { offset: number })[];
+    /** What positions() of the result tells of. */
+    wanted?: readonly KnownPartition[];
+  };
+}
+
+export interface PartitionPosition extends TopicPartition {
+  /** The next offset that the member reads; undefined if it has not begun. */
+  position: number | undefined;
+  committed: number | undefined;
+}
+
+export type CommitOutcome =
+  | {
+      outcome: 'applied';
+      version: number;
+      zxid: number;
+      /** The number of the consume call. */
+      call: number;
+      /** The kept answer of an earlier request with the same Idempotency-Key; else undefined. */
+      replayed: string | undefined;
+      positions: PartitionPosition[];
+    }
+  /** Another version is there: decide anew over it. */
+  | ({ outcome: 'conflict' } & GroupSnapshot)
+  /** Sessions of members have ended; `living` are the others. */
+  | ({ outcome: 'gone'; living: Set<string> } & GroupSnapshot)
+  /** The member has begun a newer consume call. */
+  | { outcome: 'superseded' };
+
+export interface CommittedOffset extends KnownPartition {
+  offset: number;
+  /** By the store's clock, ms since the epoch. */
+  committedAt: number;
+  metadata: string | undefined;
+}
+
+/** One offset to commit; `offset` undefined takes the commit back. */
+export interface OffsetCommit extends KnownPartition {
+  offset: number | undefined;
+  metadata?: string | undefined;
+}
+
+export type OffsetsOutcome =
+  | { outcome: 'applied'; version: number; zxid: number }
+  | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot);
+
+type Arguments = (string | number | Buffer)[];
+
+export class Groups {
+  readonly #connection: StoreConnection;
+  readonly #keys: CoordinationKeys;
+  readonly #limits: NamespaceLimits;
+
+  constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.#limits = limits;
+  }
+
+  /** Reads a group's document, and which of its members have a living session. */
+  async get(group: string): Promise<GroupSnapshot & { zxid: number; living: Set<string> }> {
+    const [zxid, version, document, ...living] = await this.#call('get', [group]);
+    return { zxid: integer(zxid), ...snapshot(version, document), living: new Set(living.map((name) => text(name))) };
+  }
+
+  /** A page of the groups, by name in byte order, after the name `after`. `next` = the `after` of the next page. */
+  async list(
+    after: string | undefined,
+    limit: number,
+  ): Promise<{ zxid: number; groups: { group: string; document: GroupDocument }[]; next: string | undefined }> {
+    const [zxid, more, ...rest] = await this.#call('list', [after ?? '', limit]);
+    const groups: { group: string; document: GroupDocument }[] = [];
+    let last: string | undefined;
+    for (let i = 0; i + 1 < rest.length; i += 2) {
+      last = text(rest[i]);
+      const document = text(rest[i + 1]);
+      if (document !== '') groups.push({ group: last, document: JSON.parse(document) as GroupDocument });
+    }
+    return { zxid: integer(zxid), groups, next: text(more) === '1' ? last : undefined };
+  }
+
+  /** Commits what was decided over `version`. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
+  async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
+    const { document, changes, idempotency, consume } = commit;
+    let written = '';
+    if (document === 'delete') written = 'delete';
+    else if (document !== undefined) written = JSON.stringify(document);
+    const args: Arguments = [
+      group,
+      version,
+      written,
+      this.#limits.maxNodeBytes,
+      this.#limits.eventRetention,
+      idempotency?.key ?? '',
+      idempotency?.fingerprint ?? '',
+      idempotencyTtlMs,
+      commit.answer ?? '',
+      commit.living,
+    ];
+    pushRows(args, commit.renew ? [[commit.renew.sessionId, commit.renew.ttlMs]] : []);
+    // Nobody is told these secrets: the sessions are the broker's own, for the nodes of members.
+    pushRows(
+      args,
+      changes?.sessionsCreated.map(({ id, ttlMs }) => [id, randomBytes(16).toString('hex'), ttlMs]),
+    );
+    pushRows(
+      args,
+      changes?.sessionsEnded.map((id) => [id]),
+    );
+    pushRows(
+      args,
+      changes?.timersSet.map(({ name, delayMs }) => [name, delayMs]),
+    );
+    const cancelled = [...(changes?.timersCancelled ?? []), ...(commit.cancel ?? [])];
+    pushRows(
+      args,
+      cancelled.map((name) => [name]),
+    );
+    args.push(consume?.memberId ?? '', consume?.call ?? '');
+    pushRows(
+      args,
+      consume?.commit?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
+    );
+    const forgotten = [...(changes?.positionsCleared ?? []), ...(commit.forget ?? [])].map(field);
+    const removed = changes?.membersRemoved.map((memberId) => `@${memberId}`) ?? [];
+    pushRows(
+      args,
+      [...forgotten, ...removed].map((name) => [name]),
+    );
+    pushRows(
+      args,
+      consume?.set?.map((at) => [field(at), at.offset]),
+    );
+    pushRows(
+      args,
+      consume?.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
+    );
+    if (document === 'delete') pushOp(args, { op: 'delete-recursive', path: groupPath(group) });
+    for (const change of changes?.nodes ?? []) pushOp(args, operation(change));
+    const reply = await this.#call(commit.keeps ? 'keep' : 'apply', args);
+    const [replayed, outcome, ...rest] = reply;
+    switch (text(outcome)) {
+      case 'applied':
+        return applied(integer(replayed) === 1, rest, consume?.wanted ?? []);
+      case 'superseded':
+        return { outcome: 'superseded' };
+      case 'gone': {
+        const living = new Set(rest.slice(2).map((name) => text(name)));
+        return { outcome: 'gone', ...snapshot(rest[0], rest[1]), living };
+      }
+      default:
+        return { outcome: 'conflict', ...snapshot(rest[0], rest[1]) };
+    }
+  }
+
+  /**
+   * Commits offsets, or takes commits back, if the group is still at `version`.
+   * @param options `makes` = the document of a group that begins with this; `sessionId` = the member's, which must live
+   */
+  async commitOffsets(
+    group: string,
+    version: number,
+    offsets: readonly OffsetCommit[],
+    options: { makes?: GroupDocument | undefined; sessionId?: string | undefined },
+  ): Promise<OffsetsOutcome> {
+    const args: Arguments = [
+      group,
+      version,
+      options.makes ? JSON.stringify(options.makes) : '',
+      this.#limits.maxNodeBytes,
+      this.#limits.eventRetention,
+      options.sessionId ?? '',
+    ];
+    const rows = offsets.map((at) => [at.topic, at.topicId, at.partition, at.offset ?? '', at.metadata ?? '']);
+    pushRows(args, rows);
+    const [, outcome, ...rest] = await this.#call('commit-offsets', args);
+    const kind = text(outcome);
+    if (kind === 'applied') return { outcome: kind, version: integer(rest[0]), zxid: integer(rest[1]) };
+    return { outcome: kind === 'gone' ? kind : 'conflict', ...snapshot(rest[0], rest[1]) };
+  }
+
+  /** All committed offsets of a group, those of topics that were deleted, too: their topic ids tell them apart. */
+  async offsets(group: string): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
+    const [zxid, ...rest] = await this.#call('offsets', [group]);
+    const offsets: CommittedOffset[] = [];
+    for (let i = 0; i + 5 < rest.length; i += 6) {
+      offsets.push({
+        topic: text(rest[i]),
+        topicId: text(rest[i + 1]),
+        partition: integer(rest[i + 2]),
+        offset: integer(rest[i + 3]),
+        committedAt: integer(rest[i + 4]),
+        metadata: text(rest[i + 5]) || undefined,
+      });
+    }
+    offsets.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
+    return { zxid: integer(zxid), offsets };
+  }
+
+  /** Claims timers that are due, for `claimMs`: who claims one must act on it within that time, or it is due again. */
+  async due(claimMs: number, limit: number): Promise<string[]> {
+    return (await this.#call('due', [claimMs, limit])).map((name) => text(name));
+  }
+
+  #call(verb: string, args: Arguments): Promise<ReplyValue[]> {
+    return this.#connection.call(`groups/${verb}`, this.#keys.root, args);
+  }
+}
+
+/** The field of a position in its hash, as lua/lib/group.lua makes it. */
+function field({ topic, partition }: TopicPartition): string {
+  return `${topic}:${partition}`;
+}
+
+/** Appends a list as lua/lib/arguments.lua reads it. */
+function pushRows(args: Arguments, rows: (string | number)[][] = []): void {
+  args.push(rows.length);
+  for (const row of rows) args.push(...row);
+}
+
+function operation(change: GroupChanges['nodes'][number]): Op {
+  if (change.op !== 'create') return change;
+  const { sessionId, ...rest } = change;
+  return { ...rest, mode: 'ephemeral', session: { id: sessionId, secretHash: '' }, parents: true };
+}
+
+function snapshot(version: ReplyValue | undefined, document: ReplyValue | undefined): GroupSnapshot {
+  const stored = text(document);
+  return {
+    version: integer(version),
+    document: stored === '' ? undefined : (JSON.parse(stored) as GroupDocument),
+  };
+}
+
+function applied(isReplay: boolean, rest: ReplyValue[], wanted: readonly TopicPartition[]): CommitOutcome {
+  const [version, zxid, call, answer, ...offsets] = rest;
+  const offset = (value: ReplyValue | undefined) => (text(value) === '' ? undefined : integer(value));
+  return {
+    outcome: 'applied',
+    version: integer(version),
+    zxid: integer(zxid),
+    call: integer(call),
+    replayed: isReplay ? text(answer) : undefined,
+    positions: isReplay
+      ? []
+      : wanted.map(({ topic, partition }, i) => ({
+          topic,
+          partition,
+          position: offset(offsets[2 * i]),
+          committed: offset(offsets[2 * i + 1]),
+        })),
+  };
+}

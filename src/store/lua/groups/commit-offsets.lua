@@ -1,0 +1,41 @@
+#!lua
+--- @include "lib/group"
+--- @include "lib/arguments"
+--[[ Commits offsets of a group, or takes commits back, if the group is still as the broker judged it.
+     KEYS    1 root
+     ARGV    1 group  2 version that was judged (0 = there was no group)  3 document, if that makes the group, else ''
+             4 largest data of a node, bytes  5 transactions to keep  6 session of the member that commits, or ''
+             then a list with its length before it: (topic, topic id, partition, offset or '' = take back, metadata or '')
+     Returns { 'OK', 0, 'applied', version, zxid }
+             { 'OK', 0, 'conflict', version, document }: another version is there
+             { 'OK', 0, 'gone', version, document, member… }: the member's session has ended
+     Errors  those of the operations on the tree
+     Emits   one transaction of created, changed, deleted, into the history of committed offsets ]]
+arguments.next()
+local expected, made = arguments.number(), arguments.next()
+local limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() }
+local session_id = arguments.next()
+local rows = arguments.rows(5)
+
+local version, document = group.load()
+if version ~= expected then return group.conflict(version, document) end
+if session_id ~= '' and session.problem(session_id, '') then return group.gone(version, document) end
+for _, row in ipairs(rows) do
+  local problem = group.claim_topic(row[1], row[2], limits)
+  if problem then return problem end
+end
+for _, row in ipairs(rows) do
+  local topic, _, partition, offset = unpack(row)
+  local problem
+  if offset == '' then
+    problem = group.uncommit(topic, partition, limits)
+  else
+    problem = group.commit(topic, partition, offset, limits)
+  end
+  if problem then return problem end
+end
+
+if made ~= '' then version = group.store(made) end
+group.write_topic_ids()
+for _, row in ipairs(rows) do group.write_metadata(row[1], row[3], row[5]) end
+return { 'OK', 0, 'applied', version, txn.commit(limits.event_retention) }

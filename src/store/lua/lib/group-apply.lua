@@ -1,0 +1,142 @@
+--- @include "lib/group"
+--- @include "lib/arguments"
+--- @include "lib/idempotency"
+--[[ Commits one decision over a group: its document, sessions, nodes, timers and positions change together, or not at
+     all. Its scripts say what comes in and goes out (groups/apply.lua).
+
+     All that can fail stands before the first write, but for new sessions, which must exist before a node can be theirs:
+     they are taken back if a node cannot be made. ]]
+local apply = {}
+
+local function read()
+  arguments.next() -- the name, which group.name has
+  return {
+    expected = arguments.number(),
+    document = arguments.next(),
+    limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() },
+    idempotency_key = arguments.next(),
+    fingerprint = arguments.next(),
+    idempotency_ttl_ms = arguments.next(),
+    answer = arguments.next(),
+    living = arguments.number(),
+    renew = arguments.rows(2),
+    create = arguments.rows(3),
+    finish = arguments.rows(1),
+    timers = arguments.rows(2),
+    cancel = arguments.rows(1),
+    caller = arguments.next(),
+    call = arguments.next(),
+    commit = arguments.rows(3),
+    clear = arguments.rows(1),
+    position = arguments.rows(2),
+    wanted = arguments.rows(3),
+    first_op = arguments.at + 1,
+  }
+end
+
+--- Commits where the members have read to; never backwards, as nobody asked for that.
+local function stage_commits(given)
+  for _, row in ipairs(given.commit) do
+    local problem = group.claim_topic(row[1], row[3], given.limits)
+    if problem then return problem end
+  end
+  for _, row in ipairs(given.commit) do
+    local topic, partition, topic_id = unpack(row)
+    local position = redis.call('HGET', keys.positions(group.name), group.field(topic, partition))
+    local committed = group.committed(topic, partition, topic_id)
+    if position and (not committed or tonumber(committed) < tonumber(position)) then
+      local problem = group.commit(topic, partition, position, given.limits)
+      if problem then return problem end
+      row.committed = true
+    end
+  end
+  return nil
+end
+
+local function stage_operations(given)
+  for at = given.first_op, #ARGV, ops.WIDTH do
+    local op = ops.read(at)
+    local _, problem = ops[op.op](op, given.limits)
+    if problem then return problem end
+  end
+  return nil
+end
+
+local function write_timers(given)
+  for _, name in ipairs(given.cancel) do redis.call('ZREM', keys.timers, name) end
+  for _, row in ipairs(given.timers) do redis.call('ZADD', keys.timers, now_ms + tonumber(row[2]), row[1]) end
+end
+
+local function write_sessions(given)
+  for _, row in ipairs(given.renew) do redis.call('ZADD', keys.sessions, now_ms + tonumber(row[2]), row[1]) end
+  for _, id in ipairs(given.finish) do
+    redis.call('DEL', keys.session(id), keys.ephemerals(id))
+    redis.call('ZREM', keys.sessions, id)
+  end
+end
+
+local function write_positions(given)
+  local positions = keys.positions(group.name)
+  for _, field in ipairs(given.clear) do redis.call('HDEL', positions, field) end
+  for _, row in ipairs(given.position) do redis.call('HSET', positions, row[1], row[2]) end
+end
+
+--- For each wanted partition the position and the committed offset, '' where there is none.
+local function read_positions(given, reply)
+  for _, row in ipairs(given.wanted) do
+    local topic, partition, topic_id = unpack(row)
+    reply[#reply + 1] = redis.call('HGET', keys.positions(group.name), group.field(topic, partition)) or ''
+    reply[#reply + 1] = group.committed(topic, partition, topic_id) or ''
+  end
+end
+
+function apply.run()
+  local given = read()
+  local replay = idempotency.find(given.idempotency_key, given.fingerprint)
+  if replay then return replay end
+  local version, document = group.load()
+  if version ~= given.expected then return group.conflict(version, document) end
+  if group.member_count() ~= given.living then return group.gone(version, document) end
+  local caller = '@' .. given.caller
+  local call = tonumber(given.call)
+  if call and call ~= tonumber(redis.call('HGET', keys.positions(group.name), caller) or '0') then
+    return { 'OK', 0, 'superseded' }
+  end
+
+  for _, row in ipairs(given.create) do
+    redis.call('HSET', keys.session(row[1]), 'secret_hash', row[2], 'ttl_ms', row[3], 'created_at', now_ms)
+    redis.call('ZADD', keys.sessions, now_ms + tonumber(row[3]), row[1])
+  end
+  local problem = stage_commits(given) or stage_operations(given)
+  if problem then
+    for _, row in ipairs(given.create) do
+      redis.call('DEL', keys.session(row[1]))
+      redis.call('ZREM', keys.sessions, row[1])
+    end
+    return problem
+  end
+
+  if given.document == 'delete' then
+    redis.call('DEL', keys.group(group.name), keys.positions(group.name), keys.offset_details(group.name))
+    version = 0
+  elseif given.document ~= '' then
+    version = group.store(given.document)
+  end
+  write_sessions(given)
+  write_timers(given)
+  write_positions(given)
+  group.write_topic_ids()
+  for _, row in ipairs(given.commit) do
+    if row.committed then group.write_metadata(row[1], row[2], '') end
+  end
+  if given.call == 'new' then
+    -- Numbers of one counter, so that a call of a member that left is never taken for one of a later member of its name.
+    call = redis.call('HINCRBY', keys.root, 'consume_calls', 1)
+    redis.call('HSET', keys.positions(group.name), caller, call)
+  end
+  local reply = { 'OK', 0, 'applied', version, 0, call or 0, given.answer }
+  idempotency.keep(given.idempotency_key, given.fingerprint, given.idempotency_ttl_ms, reply)
+  reply[5] = txn.commit(given.limits.event_retention)
+  read_positions(given, reply)
+  return reply
+end

@@ -1,0 +1,29 @@
+// What tests of group documents share: views of topics and requests to join.
+import type { Subscription, TopicInfo } from '../../src/core/group-document.ts';
+import type { JoinRequest } from '../../src/core/group-state.ts';
+import type { TopicsView } from '../../src/core/group-topics.ts';
+
+/** A view of topics with these partition counts; the id of a topic is its name unless it is given. */
+export function viewOf(counts: Record<string, number>, ids: Record<string, string> = {}): TopicsView {
+  const infos = new Map<string, TopicInfo>(
+    Object.entries(counts).map(([name, partitionCount]) => [name, { topicId: ids[name] ?? name, partitionCount }]),
+  );
+  return {
+    get: (topic) => infos.get(topic),
+    matching: (pattern) => [...infos.keys()].filter((name) => name.startsWith(pattern)),
+  };
+}
+
+let sessions = 0;
+
+export function request(memberId: string, subscription: Subscription, more: Partial<JoinRequest> = {}): JoinRequest {
+  return {
+    memberId,
+    sessionId: `s${++sessions}`,
+    subscription,
+    sessionTimeoutMs: 45_000,
+    rebalanceTimeoutMs: 300_000,
+    reset: 'latest',
+    ...more,
+  };
+}

@@ -1,0 +1,247 @@
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { emptyGroup, type GroupDocument, memberOf } from '../../src/core/group-document.ts';
+import { changesBetween } from '../../src/core/group-nodes.ts';
+import { consume, expire, join, remove } from '../../src/core/group-state.ts';
+import type { CommitOutcome, GroupCommit, Groups } from '../../src/store/groups.ts';
+import { Store } from '../../src/store/store.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { testConfig } from '../helpers/server.ts';
+
+async function openStore(t: Test): Promise<Store> {
+  const { socketPath } = await startTestRedis(t);
+  const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  return store;
+}
+
+const topic = { topicId: 'id', partitionCount: 2 };
+const view = { get: () => topic, matching: () => [] };
+
+let sessions = 0;
+
+function withMember(group: GroupDocument, memberId: string): GroupDocument {
+  const request = { sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 1000, reset: 'latest' as const };
+  const sessionId = (++sessions).toString(16).padStart(16, '0');
+  return join(group, { ...request, memberId, sessionId, subscription: { topics: ['t1'] } }, view);
+}
+
+/** A group and what this test believes of it, as a broker does. */
+class Believer {
+  version = 0;
+  document: GroupDocument = emptyGroup();
+  readonly groups: Groups;
+
+  constructor(groups: Groups) {
+    this.groups = groups;
+  }
+
+  async commit(next: GroupDocument | undefined, more: Partial<GroupCommit> = {}, expired: string[] = []) {
+    const changes = next && changesBetween('g', this.document, next, new Set(expired), 0);
+    const living = Object.keys(this.document.members).length - expired.length;
+    const outcome = await this.groups.commit('g', this.version, {
+      document: next,
+      living,
+      ...(changes && { changes }),
+      ...more,
+    });
+    if (outcome.outcome === 'applied') {
+      this.version = outcome.version;
+      this.document = next ?? this.document;
+    }
+    return outcome;
+  }
+}
+
+function appliedOf(outcome: CommitOutcome) {
+  if (outcome.outcome !== 'applied') throw new Error(outcome.outcome);
+  return outcome;
+}
+
+const at = { topic: 't1', topicId: 'id', partition: 0 };
+
+t.test(
+  'a document is committed with its nodes and sessions, and only over the version that was decided on',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    const two = new Believer(store.groups);
+    const { version, zxid } = appliedOf(await one.commit(withMember(one.document, 'a')));
+    t.equal(zxid, await store.events.newestZxid());
+    t.match(await store.groups.get('g'), { version, document: one.document, living: new Set(['a']) });
+    t.equal((await store.namespace.get('/consumers/g/owners/t1/1')).data.toString(), 'a');
+    const { sessionId } = memberOf(one.document, 'a');
+    t.equal((await store.namespace.stat('/consumers/g/ids/a')).stat.ephemeralOwner, sessionId);
+
+    const late = await two.commit(withMember(two.document, 'b'));
+    t.match(late, { outcome: 'conflict', version, document: one.document });
+    t.equal(await store.events.newestZxid(), zxid, 'and changes nothing');
+    t.match(await store.groups.get('g'), { version });
+
+    const unchanged = appliedOf(await one.commit(undefined, { renew: { sessionId, ttlMs: 10_000 } }));
+    t.same([unchanged.version, unchanged.zxid], [version, zxid], 'a heartbeat writes neither document nor tree');
+    t.same((await store.groups.list(undefined, 10)).groups, [{ group: 'g', document: one.document }]);
+  },
+);
+
+t.test(
+  'a member whose session has ended is found, and its partitions are free before they are given away',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    await one.commit(withMember(one.document, 'a'));
+    await one.commit(consume(withMember(one.document, 'b'), 'a'));
+    await store.sessions.end({ id: memberOf(one.document, 'a').sessionId, secretHash: '' });
+    const gone = await one.commit(undefined);
+    t.match(gone, { outcome: 'gone', version: one.version, living: new Set(['b']) });
+    await t.rejects(store.namespace.get('/consumers/g/owners/t1/0'), { code: 'NO_NODE' });
+    appliedOf(await one.commit(expire(one.document, new Set(['b'])), {}, ['a']));
+    t.equal((await store.namespace.get('/consumers/g/owners/t1/0')).data.toString(), 'b');
+  },
+);
+
+t.test('a partition that has an owner cannot be given to another, whatever was decided', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  await one.commit(withMember(one.document, 'a'));
+  const before = await store.groups.get('g');
+  const changes = changesBetween('g', one.document, withMember(one.document, 'b'), new Set(), 0);
+  const { sessionId } = memberOf(withMember(emptyGroup(), 'b'), 'b');
+  changes.sessionsCreated = [{ id: sessionId, ttlMs: 1000 }];
+  changes.nodes = [{ op: 'create', path: '/consumers/g/owners/t1/0', data: 'b', contentType: 'text/plain', sessionId }];
+  const wrong = store.groups.commit('g', one.version, { document: one.document, changes, living: 1 });
+  await t.rejects(wrong, { code: 'NODE_EXISTS' });
+  t.same(await store.groups.get('g'), before);
+  await t.rejects(store.sessions.get({ id: sessionId, secretHash: '' }), { code: 'SESSION_EXPIRED' });
+});
+
+t.test('a version is never given twice, not even to a group of the same name', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  const versions = new Set<number>();
+  for (let round = 0; round < 3; round += 1) {
+    versions.add(appliedOf(await one.commit(withMember(one.document, 'a'))).version);
+    versions.add(appliedOf(await one.commit(remove(one.document, ['a']))).version);
+    const outcome = await store.groups.commit('g', one.version, { document: 'delete', living: 0 });
+    t.match(outcome, { outcome: 'applied', version: 0 });
+    t.match(await store.groups.get('g'), { version: 0, document: undefined });
+    await t.rejects(store.namespace.stat('/consumers/g'), { code: 'NO_NODE' });
+    one.version = 0;
+    one.document = emptyGroup();
+  }
+  t.equal(versions.size, 6);
+});
+
+t.test('positions are kept for the newest consume call alone, and are committed forwards only', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  await one.commit(withMember(one.document, 'a'));
+  const call = async (more: Partial<NonNullable<GroupCommit['consume']>>) =>
+    one.commit(undefined, { consume: { memberId: 'a', call: 'new', wanted: [at], ...more } });
+  const first = appliedOf(await call({}));
+  t.same(first.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
+  t.match(appliedOf(await call({ call: first.call, set: [{ ...at, offset: 7 }] })).positions, [{ position: 7 }]);
+  const second = appliedOf(await call({ commit: [at] }));
+  t.match(second.positions, [{ position: 7, committed: 7 }]);
+  const late = await call({ call: first.call, set: [{ ...at, offset: 99 }] });
+  t.same(late, { outcome: 'superseded' });
+  await call({ call: second.call, set: [{ ...at, offset: 3 }] });
+  t.match(
+    appliedOf(await call({ commit: [at] })).positions,
+    [{ position: 3, committed: 7 }],
+    'nobody asked to go back',
+  );
+  const forgotten = await one.commit(undefined, {
+    forget: [at],
+    consume: { memberId: 'a', call: 'new', wanted: [at] },
+  });
+  t.match(appliedOf(forgotten).positions, [{ position: undefined, committed: 7 }]);
+  const anew = [{ ...at, topicId: 'other' }];
+  t.match(appliedOf(await call({ wanted: anew })).positions, [{ committed: undefined }], 'that was another topic');
+});
+
+t.test('offsets are committed and taken back with their metadata, for the version that was judged', async (t) => {
+  const store = await openStore(t);
+  const { groups } = store;
+  const made = await groups.commitOffsets('g', 0, [{ ...at, offset: 5, metadata: 'm' }], { makes: emptyGroup() });
+  t.equal(made.outcome, 'applied');
+  const { version } = await groups.get('g');
+  t.match((await groups.offsets('g')).offsets, [
+    { topic: 't1', topicId: 'id', partition: 0, offset: 5, metadata: 'm' },
+  ]);
+  t.match(await groups.commitOffsets('g', 0, [{ ...at, offset: 6 }], {}), { outcome: 'conflict', version });
+  await groups.commitOffsets(
+    'g',
+    version,
+    [
+      { ...at, offset: 4 },
+      { ...at, partition: 10, offset: 1 },
+    ],
+    {},
+  );
+  t.same(
+    (await groups.offsets('g')).offsets.map(({ partition, offset, metadata }) => [partition, offset, metadata]),
+    [
+      [0, 4, undefined],
+      [10, 1, undefined],
+    ],
+  );
+  const anew = { ...at, topicId: 'other', partition: 1, offset: 2 };
+  await groups.commitOffsets('g', version, [anew], {});
+  t.match(
+    (await groups.offsets('g')).offsets,
+    [{ topicId: 'other', partition: 1, offset: 2 }],
+    'those of the old topic go',
+  );
+  await groups.commitOffsets(
+    'g',
+    version,
+    [
+      { ...anew, offset: undefined },
+      { ...anew, partition: 7, offset: undefined },
+    ],
+    {},
+  );
+  t.same((await groups.offsets('g')).offsets, []);
+  const dead = await groups.commitOffsets('g', version, [anew], { sessionId: '0123456789abcdef' });
+  t.equal(dead.outcome, 'gone');
+});
+
+t.test('a timer that is due is claimed by one, and is due again if that one does nothing', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  await one.commit(withMember(one.document, 'a'));
+  const changes = { ...changesBetween('g', one.document, one.document, new Set(), 0) };
+  const set = (delayMs: number) =>
+    store.groups.commit('g', one.version, {
+      document: undefined,
+      changes: { ...changes, timersSet: [{ name: 'g\0a\x001', delayMs }] },
+      living: 1,
+    });
+  await set(60_000);
+  t.same(await store.groups.due(60_000, 10), []);
+  await set(0);
+  t.same(await store.groups.due(0, 10), ['g\0a\x001']);
+  t.same(await store.groups.due(60_000, 10), ['g\0a\x001'], 'the first claim is over');
+  t.same(await store.groups.due(60_000, 10), []);
+  await set(0);
+  await one.commit(undefined, { cancel: ['g\0a\x001'] });
+  t.same(await store.groups.due(0, 10), []);
+});
+
+t.test('a join is answered once for its idempotency key', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  const idempotency = { key: 'k', fingerprint: 'f' };
+  await one.commit(withMember(one.document, 'a'), { idempotency, answer: 'first' });
+  const again = appliedOf(await one.commit(withMember(one.document, 'b'), { idempotency, answer: 'second' }));
+  t.equal(again.replayed, 'first');
+  t.equal((await store.groups.get('g')).living.size, 1);
+  const reused = store.groups.commit('g', 0, {
+    document: undefined,
+    living: 0,
+    idempotency: { key: 'k', fingerprint: 'x' },
+  });
+  await t.rejects(reused, { code: 'IDEMPOTENCY_KEY_REUSED' });
+});
