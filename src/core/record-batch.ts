@@ -34,7 +34,7 @@ export interface StoredRecord {
 }
 
 const ownTimestamp = '{"timestamp":';
-const fieldNames = ['key', 'keyBase64', 'value', 'valueBase64', 'headers', 'partition', 'timestamp'];
+const fieldNames = new Set(['key', 'keyBase64', 'value', 'valueBase64', 'headers', 'partition', 'timestamp']);
 
 /**
  * Reads `{"records":[…]}`; other members of the object are given back as they are.
@@ -46,16 +46,17 @@ export function parseRecords(body: string): { records: EncodedRecord[]; rest: Re
   const { records: values, ...rest } = parsed;
   if (!Array.isArray(values)) throw bad('The body must have a list of records: {"records":[…]}.');
   if (values.length === 0) throw bad('records is empty; give at least one record.');
-  const members = scanObject(body, skipSpace(body, 0)).members.filter(({ name }) => name === 'records');
+  const members = membersOf(body, skipSpace(body, 0)).filter(({ name }) => name === 'records');
   if (members.length !== 1) throw bad('The body has the field records twice.');
   const records: EncodedRecord[] = [];
+  const span: Span = { end: 0, members: 0 };
   let at = skipSpace(body, members[0]!.start + 1);
-  for (const [index, value] of values.entries()) {
-    const where = `records.${index}`;
-    if (!isObject(value)) throw bad(`${where} must be an object, such as {"key":"k","value":1}.`);
-    const scanned = scanObject(body, at);
-    records.push(encodeRecord(body, at, scanned, value, where));
-    at = skipSpace(body, skipSpace(body, scanned.end) + 1);
+  for (let index = 0; index < values.length; index++) {
+    const value: unknown = values[index];
+    if (!isObject(value)) throw bad(`records.${index} must be an object, such as {"key":"k","value":1}.`);
+    scanObject(body, at, span);
+    records.push(encodeRecord(body, at, span, value, () => `records.${index}`));
+    at = skipSpace(body, skipSpace(body, span.end) + 1);
   }
   return { records, rest };
 }
@@ -69,7 +70,9 @@ export function parseRecord(text: string, where: string): EncodedRecord {
   const value = parseJson(text, where);
   if (!isObject(value)) throw bad(`${where} must be a record, an object such as {"key":"k","value":1}.`);
   const start = skipSpace(text, 0);
-  return encodeRecord(text, start, scanObject(text, start), value, where);
+  const span: Span = { end: 0, members: 0 };
+  scanObject(text, start, span);
+  return encodeRecord(text, start, span, value, () => where);
 }
 
 /** Makes a record of parts that did not come as JSON: text stays text, bytes become base64. */
@@ -125,6 +128,12 @@ export function timestampOf(record: StoredRecord): number {
   return Number(/^"timestamp":(\d+)/.exec(record.line)![1]);
 }
 
+/** Where an object ends in a text, behind its brace, and how many members it has. Reused, as there is one a record. */
+interface Span {
+  end: number;
+  members: number;
+}
+
 interface Member {
   name: string;
   /** Where the member's value stands. */
@@ -132,64 +141,55 @@ interface Member {
   end: number;
 }
 
-interface ScannedObject {
-  members: Member[];
-  /** Behind the closing brace. */
-  end: number;
-}
-
 function encodeRecord(
   text: string,
   start: number,
-  scanned: ScannedObject,
+  span: Span,
   value: Record<string, unknown>,
-  where: string,
+  where: () => string,
 ): EncodedRecord {
-  const { members, end } = scanned;
-  checkNames(members, where);
+  let fields = 0;
+  for (const name in value) {
+    if (!fieldNames.has(name)) {
+      throw bad(`${where()}: unknown field '${name}'; a record has ${[...fieldNames].join(', ')}.`);
+    }
+    fields += 1;
+  }
+  // JSON.parse takes the last of two members of one name; other readers would take the first.
+  if (fields !== span.members) throw bad(`${where()}: a field comes twice.`);
   const key = readKey(value, where);
   if (value.valueBase64 !== undefined) {
-    if (value.value !== undefined) throw bad(`${where}: give value or valueBase64, not both.`);
-    readBase64(value.valueBase64, `${where}.valueBase64`);
+    if (value.value !== undefined) throw bad(`${where()}: give value or valueBase64, not both.`);
+    readBase64(value.valueBase64, () => `${where()}.valueBase64`);
   }
-  if (value.headers !== undefined) checkHeaders(value.headers, `${where}.headers`);
-  const partition = readWhole(value.partition, `${where}.partition`);
-  const timestamp = readWhole(value.timestamp, `${where}.timestamp`);
+  if (value.headers !== undefined) checkHeaders(value.headers, `${where()}.headers`);
+  const partition = readWhole(value.partition, () => `${where()}.partition`);
+  const timestamp = readWhole(value.timestamp, () => `${where()}.timestamp`);
 
   let line: string;
-  if (members.length === 0) line = '{}';
-  else if (partition === undefined && timestamp === undefined) line = text.slice(start, end);
+  if (fields === 0) line = '{}';
+  else if (partition === undefined && timestamp === undefined) line = text.slice(start, span.end);
   else {
-    const kept = members
+    const kept = membersOf(text, start)
       .filter(({ name }) => name !== 'partition' && name !== 'timestamp')
       .map((member) => `"${member.name}":${text.slice(member.start, member.end)}`);
     if (timestamp !== undefined) kept.unshift(`"timestamp":${timestamp}`);
     line = `{${kept.join(',')}}`;
   }
   // Valid JSON has line feeds only between its parts, with nothing but more space behind them.
-  if (/[\r\n]/.test(line)) line = line.replace(/[\r\n][ \t\r\n]*/g, '');
-  return { line: line === '{ }' ? '{}' : line, key, partition, timestamp };
+  if (line.includes('\n') || line.includes('\r')) line = line.replace(/[\r\n][ \t\r\n]*/g, '');
+  return { line, key, partition, timestamp };
 }
 
-function checkNames(members: readonly Member[], where: string): void {
-  for (const [index, { name }] of members.entries()) {
-    if (!fieldNames.includes(name)) {
-      throw bad(`${where}: unknown field '${name}'; a record has ${fieldNames.join(', ')}.`);
-    }
-    // Readers would disagree which of the two holds.
-    if (members.findIndex((other) => other.name === name) < index) throw bad(`${where}: the field ${name} comes twice.`);
-  }
-}
-
-function readKey(value: Record<string, unknown>, where: string): string | Buffer | undefined {
+function readKey(value: Record<string, unknown>, where: () => string): string | Buffer | undefined {
   const { key, keyBase64 } = value;
   if (keyBase64 !== undefined) {
-    if (key !== undefined) throw bad(`${where}: give key or keyBase64, not both.`);
-    return readBase64(keyBase64, `${where}.keyBase64`);
+    if (key !== undefined) throw bad(`${where()}: give key or keyBase64, not both.`);
+    return readBase64(keyBase64, () => `${where()}.keyBase64`);
   }
   if (key === undefined || key === null) return undefined;
   if (typeof key === 'string') return key;
-  throw bad(`${where}.key must be a string; bytes go as keyBase64.`);
+  throw bad(`${where()}.key must be a string; bytes go as keyBase64.`);
 }
 
 function checkHeaders(headers: unknown, where: string): void {
@@ -212,21 +212,20 @@ function checkHeaderValue(value: unknown, where: string): void {
   if (!isObject(value) || Object.keys(value).join() !== 'base64') {
     throw bad(`${where}: the value of a header must be a string, null, or {"base64":"…"}.`);
   }
-  readBase64(value.base64, `${where}.base64`);
+  readBase64(value.base64, () => `${where}.base64`);
 }
 
-function readBase64(value: unknown, where: string): Buffer {
+function readBase64(value: unknown, where: () => string): Buffer {
   if (typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value)) {
     return Buffer.from(value, 'base64');
   }
-  throw bad(`${where} must be base64 with its padding, such as "aGk=".`);
+  throw bad(`${where()} must be base64 with its padding, such as "aGk=".`);
 }
 
-function readWhole(value: unknown, where: string): number | undefined {
+function readWhole(value: unknown, where: () => string): number | undefined {
   if (value === undefined) return undefined;
-  // Minus zero would be written as it stands for no number of ours.
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value + 0;
-  throw bad(`${where} must be a whole number from 0 to 2^53-1.`);
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw bad(`${where()} must be a whole number from 0 to 2^53-1.`);
 }
 
 function hasRepeatedName(headers: readonly (readonly [name: string, value: string])[]): boolean {
@@ -251,27 +250,54 @@ function bad(detail: string): ServiceError {
 
 const quote = 0x22;
 const comma = 0x2c;
+const colon = 0x3a;
 const backslash = 0x5c;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
 
+/** Finds the end of the object (or array) that begins at `start`, and counts the colons that are its own. */
+function scanObject(text: string, start: number, span: Span): void {
+  let depth = 0;
+  let members = 0;
+  let at = start;
+  for (;;) {
+    const unit = text.charCodeAt(at);
+    if (unit === quote) {
+      at = skipString(text, at);
+      continue;
+    }
+    at += 1;
+    if (unit === colon) {
+      if (depth === 1) members += 1;
+    } else if (unit === openBrace || unit === openBracket) {
+      depth += 1;
+    } else if (unit === closeBrace || unit === closeBracket) {
+      depth -= 1;
+      if (depth === 0) break;
+    }
+  }
+  span.end = at;
+  span.members = members;
+}
+
 /** The members of the object that begins at `start`, in order. */
-function scanObject(text: string, start: number): ScannedObject {
+function membersOf(text: string, start: number): Member[] {
   const members: Member[] = [];
+  const span: Span = { end: 0, members: 0 };
   let at = skipSpace(text, start + 1);
   while (text.charCodeAt(at) === quote) {
     const nameEnd = skipString(text, at);
     const raw = text.slice(at + 1, nameEnd - 1);
     const valueStart = skipSpace(text, skipSpace(text, nameEnd) + 1);
-    const valueEnd = skipValue(text, valueStart);
+    const valueEnd = skipValue(text, valueStart, span);
     const name = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
     members.push({ name, start: valueStart, end: valueEnd });
     at = skipSpace(text, valueEnd);
     if (text.charCodeAt(at) === comma) at = skipSpace(text, at + 1);
   }
-  return { members, end: at + 1 };
+  return members;
 }
 
 function skipSpace(text: string, start: number): number {
@@ -296,30 +322,18 @@ function skipString(text: string, start: number): number {
 }
 
 /** Behind the value that begins at `start`. */
-function skipValue(text: string, start: number): number {
+function skipValue(text: string, start: number, span: Span): number {
   const first = text.charCodeAt(start);
   if (first === quote) return skipString(text, start);
-  let at = start;
-  if (first !== openBrace && first !== openBracket) {
-    // A number or a word: it ends where the next part begins.
-    for (;;) {
-      const unit = text.charCodeAt(at);
-      if (unit === comma || unit === closeBrace || unit === closeBracket || isSpace(unit) || at >= text.length) return at;
-      at += 1;
-    }
+  if (first === openBrace || first === openBracket) {
+    scanObject(text, start, span);
+    return span.end;
   }
-  let depth = 0;
+  // A number or a word: it ends where the next part begins.
+  let at = start;
   for (;;) {
     const unit = text.charCodeAt(at);
-    if (unit === quote) {
-      at = skipString(text, at);
-      continue;
-    }
+    if (unit === comma || unit === closeBrace || unit === closeBracket || isSpace(unit)) return at;
     at += 1;
-    if (unit === openBrace || unit === openBracket) depth += 1;
-    else if (unit === closeBrace || unit === closeBracket) {
-      depth -= 1;
-      if (depth === 0) return at;
-    }
   }
 }

@@ -2,24 +2,8 @@
  * The settings and names of topics: Kafka's keys, their defaults, what values they take, and which names a topic may
  * have. It owns neither where the settings are kept nor what they bring about.
  */
+import type { TopicConfig } from '../../schemas/topics.ts';
 import { ServiceError } from './service-error.ts';
-
-/** What holds for a topic: every key with its value, its own or the default. */
-export interface TopicConfig {
-  'cleanup.policy': 'delete' | 'compact' | 'compact,delete';
-  'compression.type': 'producer' | 'uncompressed';
-  /** How long the tombstone of a compacted topic is kept, ms. */
-  'delete.retention.ms': number;
-  /** The largest batch, bytes: what one request sends to one partition. */
-  'max.message.bytes': number;
-  'message.timestamp.type': 'CreateTime' | 'LogAppendTime';
-  /** How many machines must have a record that is produced with acks=all: the store's primary and its replicas. */
-  'min.insync.replicas': number;
-  /** Bytes of one partition; -1 = no limit. */
-  'retention.bytes': number;
-  /** -1 = for ever. */
-  'retention.ms': number;
-}
 
 export type TopicConfigKey = keyof TopicConfig;
 

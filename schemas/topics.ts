@@ -1,0 +1,81 @@
+// The wire of /v1/topics, but for the records: schemas/records.ts.
+import { z } from 'zod';
+import { offset, queryInteger } from './common.ts';
+
+export const topicName = z.string().describe('1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`.');
+
+const configInput = z
+  .record(z.string(), z.union([z.string(), z.number(), z.null()]))
+  .describe("Kafka's settings by their names, such as `retention.ms`; null = back to the default.");
+
+export const createTopicBody = z
+  .strictObject({
+    name: topicName,
+    partitions: z.int().default(1),
+    replicationFactor: z.int().default(1).describe('How many brokers may keep house for each partition.'),
+    config: configInput.default({}),
+  })
+  .meta({ id: 'CreateTopic' });
+
+export const alterTopicBody = z
+  .strictObject({
+    partitions: z.int().optional().describe('How many there shall be; the number only grows.'),
+    config: configInput.optional(),
+  })
+  .meta({ id: 'AlterTopic' });
+
+export const topicsLimitMax = 10_000;
+
+export const listTopicsQuery = z.strictObject({
+  limit: queryInteger(1, topicsLimitMax).optional().describe('Most topics per answer; default 1000.'),
+  after: z.string().optional().describe('The `next` of the page before.'),
+});
+
+export const topicParams = z.strictObject({ topic: topicName });
+
+/** Every setting of a topic with the value that holds: its own, or the default. Kafka's names. */
+export const topicConfig = z
+  .object({
+    'cleanup.policy': z.enum(['delete', 'compact', 'compact,delete']),
+    'compression.type': z.enum(['producer', 'uncompressed']),
+    'delete.retention.ms': z.int().describe('How long the tombstone of a compacted topic is kept.'),
+    'max.message.bytes': z.int().describe('The largest batch: what one request sends to one partition.'),
+    'message.timestamp.type': z.enum(['CreateTime', 'LogAppendTime']),
+    'min.insync.replicas': z
+      .int()
+      .describe("How many machines must have a record produced with acks=all: the store's primary and its replicas."),
+    'retention.bytes': z.int().describe('Of one partition; -1 = no limit.'),
+    'retention.ms': z.int().describe('-1 = for ever.'),
+  })
+  .meta({ id: 'TopicConfig' });
+
+export type TopicConfig = z.infer<typeof topicConfig>;
+
+export const topicReply = z
+  .object({
+    name: topicName,
+    topicId: z.string().describe('Tells the topic from an earlier one of its name.'),
+    config: topicConfig,
+    partitions: z.array(
+      z.object({
+        partition: z.int().min(0),
+        leader: z.int().describe('The broker that keeps house for it; -1 = none.'),
+        leaderEpoch: z.int().min(0),
+        replicas: z.array(z.int()).describe('The brokers that may; the first is preferred.'),
+        isr: z.array(z.int()).describe('Those of them that are alive.'),
+        logStartOffset: offset,
+        endOffset: offset.describe('The offset of the next record.'),
+        bytes: z.int().min(0).describe('Of its records.'),
+      }),
+    ),
+  })
+  .meta({ id: 'Topic' });
+
+export type TopicDescription = z.infer<typeof topicReply>;
+
+export const topicsReply = z
+  .object({
+    topics: z.array(z.object({ name: topicName, topicId: z.string(), partitions: z.int().min(1) })),
+    next: z.string().optional().describe('Pass as `after` for the next page; absent on the last.'),
+  })
+  .meta({ id: 'Topics' });

@@ -1,0 +1,22 @@
+/** How a node's bytes stand in JSON: as text where they are UTF-8, else as base64. */
+import { isUtf8 } from 'node:buffer';
+
+export interface JsonData {
+  data: string;
+  encoding: 'utf8' | 'base64';
+}
+
+export function inJson(data: Buffer): JsonData {
+  return isUtf8(data)
+    ? { data: data.toString('utf8'), encoding: 'utf8' }
+    : { data: data.toString('base64'), encoding: 'base64' };
+}
+
+/** As inJson(), for the beginning of longer data: a character that the cut has split does not make a text into bytes. */
+export function cutInJson(start: Buffer): JsonData {
+  for (let split = 1; split <= 3 && !isUtf8(start); split++) {
+    const whole = start.subarray(0, start.length - split);
+    if (isUtf8(whole)) return inJson(whole);
+  }
+  return inJson(start);
+}

@@ -1,0 +1,173 @@
+// NDJSON of any length: records are appended in batches as they arrive, and each appended batch is told at once. No more
+// of the body is in memory than one batch, one piece from the network and the line that is not yet complete.
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
+import { type EncodedRecord, parseRecord } from '../core/record-batch.ts';
+import { ServiceError } from '../core/service-error.ts';
+import type { Produced } from '../live/log-writer.ts';
+import type { Idempotency } from '../store/namespace.ts';
+import { offsetsOf } from './produce.ts';
+
+export interface StreamOptions {
+  /** The topic's max.message.bytes. */
+  batchBytesMax: number;
+  offsets: boolean;
+  /** That of the whole stream; each batch gets one of its own that follows from it. */
+  idempotency: Idempotency | undefined;
+  /** Whether the whole body has come in, read or not. */
+  hasArrived(): boolean;
+  append(records: EncodedRecord[], idempotency: Idempotency | undefined): Promise<Produced>;
+}
+
+/** A batch is appended when it has so many records or bytes, if not before. */
+const batchRecordsMax = 1000;
+const batchBytesUsual = 256 * 1024;
+/** What a line may have beyond the batch that it becomes: space, and the parts that are not kept. */
+const lineExtraBytesMax = 64 * 1024;
+const lineFeed = 10;
+
+/**
+ * Appends the records of `source`, and gives the lines of the answer: a result for each appended batch and, if it fails
+ * later on, the problem as the last one, with the number of the line where it is known.
+ * @throws ServiceError if it fails before anything was appended
+ */
+export async function* produceStream(source: Readable, options: StreamOptions): AsyncGenerator<string> {
+  let told = false;
+  try {
+    for await (const line of appendBatches(source, options)) {
+      told = true;
+      yield line;
+    }
+    if (!told) throw new ServiceError('BAD_REQUEST', 'The body has no records; give one on each line.');
+  } catch (error) {
+    if (!told || !(error instanceof ServiceError)) throw error;
+    yield `${JSON.stringify(error.toProblem())}\n`;
+  }
+}
+
+async function* appendBatches(source: Readable, options: StreamOptions): AsyncGenerator<string> {
+  const { idempotency } = options;
+  const batchBytesMax = Math.min(batchBytesUsual, options.batchBytesMax);
+  let batch: EncodedRecord[] = [];
+  let batchBytes = 0;
+  let batchNumber = 0;
+
+  async function append(): Promise<string> {
+    const records = batch;
+    batch = [];
+    batchBytes = 0;
+    const produced = await options.append(
+      records,
+      idempotency && idempotencyOfBatch(idempotency, records, batchNumber),
+    );
+    batchNumber += 1;
+    const last = produced.results.length - 1;
+    return produced.results
+      .map((result, index) => {
+        const offsets = options.offsets && index === last ? { offsets: offsetsOf(produced) } : {};
+        return `${JSON.stringify({ ...result, ...offsets })}\n`;
+      })
+      .join('');
+  }
+
+  for await (const { records, isAll } of readPieces(source, options.batchBytesMax + lineExtraBytesMax)) {
+    for (const record of records) {
+      const size = Buffer.byteLength(record.line) + 1;
+      if (batch.length > 0 && (batch.length === batchRecordsMax || batchBytes + size > batchBytesMax)) {
+        yield await append();
+      }
+      batch.push(record);
+      batchBytes += size;
+    }
+    // No more has arrived: whoever sends now and then is not to wait for a batch to be full. With an Idempotency-Key,
+    // batches must be the same in a repeat, so there what has arrived when decides nothing. And a small body that is
+    // there as a whole is read to its end first, so that it is appended as a whole, or refused.
+    if (isAll && !idempotency && batch.length > 0 && !options.hasArrived()) yield await append();
+  }
+  if (batch.length > 0) yield await append();
+}
+
+/** The records of a stream, piece by piece as it arrives; `isAll` = no more of it has arrived so far. */
+async function* readPieces(
+  source: Readable,
+  lineBytesMax: number,
+): AsyncGenerator<{ records: EncodedRecord[]; isAll: boolean }> {
+  const rest = new GrowingBuffer();
+  let lineNumber = 0;
+
+  const read = (lines: Buffer): EncodedRecord[] => {
+    const records: EncodedRecord[] = [];
+    const valid = isUtf8(lines);
+    try {
+      for (const line of lines.toString().split('\n')) {
+        lineNumber += 1;
+        const where = `line ${lineNumber}`;
+        if (!valid && line.includes('\ufffd')) throw new ServiceError('BAD_REQUEST', `${where} is not valid UTF-8.`);
+        if (line.trim() !== '') records.push(parseRecord(line, where));
+      }
+    } catch (error) {
+      throw error instanceof ServiceError ? atLine(lineNumber, error.code, error.message) : error;
+    }
+    return records;
+  };
+
+  // The stream is not destroyed at an error: its connection carries the answer.
+  for await (const piece of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    const end = piece.lastIndexOf(lineFeed);
+    let records: EncodedRecord[] = [];
+    if (end >= 0) {
+      rest.append(piece.subarray(0, end));
+      records = read(rest.take());
+    }
+    rest.append(piece.subarray(end + 1));
+    if (rest.length > lineBytesMax) {
+      throw atLine(
+        lineNumber + 1,
+        'TOO_LARGE',
+        `line ${lineNumber + 1} has more than ${lineBytesMax} bytes; max.message.bytes of the topic limits a record.`,
+      );
+    }
+    // What is on its way inside this process, the next piece or the end, is still to be counted as arrived.
+    if (source.readableLength === 0) await setImmediate();
+    yield { records, isAll: source.readableLength === 0 };
+  }
+  if (rest.length > 0) yield { records: read(rest.take()), isAll: true };
+}
+
+/** Bytes that grow at their end, in memory of their own: a few bytes must not hold the whole piece that they came in. */
+class GrowingBuffer {
+  #bytes = Buffer.alloc(0);
+  length = 0;
+
+  append(piece: Buffer): void {
+    const length = this.length + piece.length;
+    if (length > this.#bytes.length) {
+      const grown = Buffer.allocUnsafe(Math.max(length, 2 * this.#bytes.length));
+      this.#bytes.copy(grown, 0, 0, this.length);
+      this.#bytes = grown;
+    }
+    piece.copy(this.#bytes, this.length);
+    this.length = length;
+  }
+
+  /** All of them, to be used before the next append; it is empty then. */
+  take(): Buffer {
+    const taken = this.#bytes.subarray(0, this.length);
+    this.length = 0;
+    return taken;
+  }
+}
+
+function idempotencyOfBatch(whole: Idempotency, records: readonly EncodedRecord[], number: number): Idempotency {
+  const hash = createHash('sha256').update(whole.fingerprint);
+  // `line` leaves out the partition that a record asks for.
+  for (const { line, partition } of records) hash.update(`\n${partition ?? ''} ${line}`);
+  // A line feed cannot stand in a header, so no other key is ever the same.
+  return { key: number === 0 ? whole.key : `${whole.key}\n${number}`, fingerprint: hash.digest('base64url') };
+}
+
+function atLine(line: number, code: ServiceError['code'], detail: string): ServiceError {
+  return new ServiceError(code, detail, { line });
+}

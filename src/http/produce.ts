@@ -1,0 +1,81 @@
+// How records come in over HTTP, by the type of the body: JSON, a stream of NDJSON (produce-stream.ts), or one raw record.
+import { isUtf8 } from 'node:buffer';
+import type { FastifyRequest } from 'fastify';
+import { buildRecord, type EncodedRecord, parseRecords } from '../core/record-batch.ts';
+import { ServiceError } from '../core/service-error.ts';
+import type { Produced } from '../live/log-writer.ts';
+import type { Fence } from '../store/logs.ts';
+
+export const ndjsonType = 'application/x-ndjson';
+
+const recordHeaderPrefix = 'weir-record-';
+
+/** The type of a body without its parameters, in lower case; '' if the sender gave none. */
+export function mediaTypeOf(request: FastifyRequest): string {
+  return (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+}
+
+/**
+ * The records of a body that is there as a whole. @param key of a raw record
+ * @throws ServiceError BAD_REQUEST
+ */
+export function readRecords(request: FastifyRequest, key: string | undefined): EncodedRecord[] {
+  const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+  const type = mediaTypeOf(request);
+  if (type !== 'application/json') return [readRawRecord(request, type, body, key)];
+  if (key !== undefined) {
+    throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in JSON each record has its own.');
+  }
+  if (!isUtf8(body)) throw new ServiceError('BAD_REQUEST', 'The body is not valid UTF-8, as JSON has to be.');
+  const { records, rest } = parseRecords(body.toString());
+  const unknown = Object.keys(rest)[0];
+  if (unknown !== undefined) throw new ServiceError('BAD_REQUEST', `The body has an unknown field '${unknown}'.`);
+  return records;
+}
+
+/** Text stays text, so that it reads well in JSON; what is not known to be text stays bytes. */
+function readRawRecord(request: FastifyRequest, type: string, body: Buffer, key: string | undefined): EncodedRecord {
+  const isText = (type.startsWith('text/') || type === 'application/x-www-form-urlencoded') && isUtf8(body);
+  const headers: [string, string][] = [];
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (!name.startsWith(recordHeaderPrefix) || value === undefined) continue;
+    const header = name.slice(recordHeaderPrefix.length);
+    if (header === '') throw new ServiceError('BAD_REQUEST', 'The header Weir-Record- needs a name behind its dash.');
+    for (const one of [value].flat()) headers.push([header, headerText(one)]);
+  }
+  return buildRecord({ value: isText ? body.toString() : body, key, headers });
+}
+
+/** HTTP gives the bytes of a header one character each; most senders mean UTF-8. */
+function headerText(value: string): string {
+  const bytes = Buffer.from(value, 'latin1');
+  return isUtf8(bytes) ? bytes.toString() : value;
+}
+
+/** The fencing token of a request, `Weir-Fence: <name>=<integer>`. @throws ServiceError BAD_REQUEST */
+export function fenceOf(request: FastifyRequest): Fence | undefined {
+  const header = request.headers['weir-fence'];
+  if (header === undefined) return undefined;
+  const match = typeof header === 'string' ? /^([^=\s][^=]{0,254})=(\d{1,16})$/.exec(header) : null;
+  const token = Number(match?.[2]);
+  if (!match || !Number.isSafeInteger(token)) {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      'Weir-Fence must be <name>=<integer>, such as orders=42: one name of up to 255 characters and a number up to 2^53-1.',
+    );
+  }
+  return { name: match[1]!, token };
+}
+
+/** [partition, offset] of each record, in the order of the request. Those of one partition are contiguous. */
+export function offsetsOf({ partitions, results }: Produced): [partition: number, offset: number][] {
+  const next = new Map(results.map(({ partition, baseOffset }) => [partition, baseOffset]));
+  const offsets: [number, number][] = [];
+  for (const partition of partitions) {
+    const offset = next.get(partition);
+    if (offset === undefined) continue;
+    offsets.push([partition, offset]);
+    next.set(partition, offset + 1);
+  }
+  return offsets;
+}

@@ -1,0 +1,266 @@
+// Reads records, and waits for new ones. Identical reads under way share one way to the store; whoever waits is woken by
+// the news of an append, from whichever broker. News may be lost, so it also looks by itself now and then.
+import type { Logger } from 'pino';
+import { readBatch, type StoredRecord, timestampOf } from '../core/record-batch.ts';
+import type { LogBounds, Logs } from '../store/logs.ts';
+import type { Metrics } from './metrics.ts';
+import { Repeat } from './repeat.ts';
+import { checkPartition, type TopicInfo } from './topics.ts';
+
+export interface FetchRequest {
+  topic: TopicInfo;
+  partition: number;
+  /** A number, or the start or end of the log as it is when it is read. */
+  offset: number | 'earliest' | 'latest';
+  maxRecords: number;
+  /** The first record always comes, however large. */
+  maxBytes: number;
+}
+
+export interface Fetched extends LogBounds {
+  /**
+   * In order. `line` is the record's JSON from after the offset on: `"timestamp":…,"key":…,"value":…}`, so a record is
+   * `{"offset":N,` and its line. Shared with other readers: not to be changed.
+   */
+  records: readonly StoredRecord[];
+  /** Bytes of the records. */
+  bytes: number;
+  /** Where to go on reading. */
+  nextOffset: number;
+}
+
+/** A log that a reader has read up to `endOffset`. */
+export interface AwaitedLog {
+  topicId: string;
+  partition: number;
+  endOffset: number;
+}
+
+interface Waiter {
+  logs: readonly AwaitedLog[];
+  wake(grown: boolean): void;
+}
+
+/** How soon a reader finds an append of which the news was lost. */
+const lookEveryMs = 1000;
+/**
+ * How long news is remembered. No longer, because a log may also go back, if the store has lost something: then old news
+ * would tell the reader again and again that there is more.
+ */
+const newsKeptMs = 1000;
+/** How many logs' newest ends are remembered, those heard of last. */
+const knownEndsMax = 10_000;
+
+export class LogReader {
+  readonly #logs: Logs;
+  readonly #reads = new Map<string, Promise<Fetched>>();
+  /** By log, who waits for it. */
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  /** The newest ends that the news told, and when: they close the gap between a read and the wait that follows it. */
+  readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
+  readonly #abort = new AbortController();
+  readonly #look: Repeat;
+  readonly #fetchedRecords;
+  readonly #fetchedBytes;
+
+  constructor(logs: Logs, metrics: Metrics, log: Logger) {
+    this.#logs = logs;
+    this.#look = new Repeat('look for new records', lookEveryMs, () => this.#lookForGrowth(), log);
+    this.#fetchedRecords = metrics.counter('records_fetched_total', 'Records read from logs by this broker.');
+    this.#fetchedBytes = metrics.counter('fetched_bytes_total', 'Bytes of records read from logs by this broker.');
+    metrics.gauge('log_waits', 'How many log positions are waited for, by long polls and streams.', () => {
+      let count = 0;
+      for (const waiters of this.#waiters.values()) count += waiters.size;
+      return count;
+    });
+  }
+
+  start(): void {
+    this.#logs.followAppends(
+      ({ topicId, partition, endOffset }) => this.#learn(logKey(topicId, partition), endOffset),
+      () => this.#look.trigger(),
+      this.#abort.signal,
+    );
+    this.#look.start();
+  }
+
+  /** Wakes everybody, and listens no more. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    for (const waiters of [...this.#waiters.values()]) for (const waiter of [...waiters]) waiter.wake(false);
+    await this.#look.stop();
+  }
+
+  /**
+   * Records from an offset on; none at the end of the log.
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
+   */
+  async fetch(request: FetchRequest): Promise<Fetched> {
+    const { topic, partition, offset, maxRecords, maxBytes } = request;
+    checkPartition(topic, partition);
+    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}`;
+    let read = this.#reads.get(key);
+    if (!read) {
+      read = this.#read(request).finally(() => this.#reads.delete(key));
+      this.#reads.set(key, read);
+    }
+    const fetched = await read;
+    this.#fetchedRecords.inc(fetched.records.length);
+    this.#fetchedBytes.inc(fetched.bytes);
+    return fetched;
+  }
+
+  /**
+   * As fetch, but with fewer than `minBytes` of records it waits until there are so many, for at most `waitMs`, or until
+   * `signal` is aborted; then it gives what there is.
+   */
+  async fetchWhenReady(
+    request: FetchRequest,
+    { minBytes, waitMs, signal }: { minBytes: number; waitMs: number; signal: AbortSignal },
+  ): Promise<Fetched> {
+    const deadline = performance.now() + waitMs;
+    let fetched = await this.fetch(request);
+    const offset = fetched.records[0]?.offset ?? fetched.nextOffset;
+    // What is not read up to the end was cut by the limits: there will not be more of it.
+    while (fetched.bytes < minBytes && fetched.nextOffset >= fetched.endOffset) {
+      const { topicId } = request.topic;
+      const log = { topicId, partition: request.partition, endOffset: fetched.endOffset };
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0 || !(await this.waitForAppend([log], leftMs, signal))) break;
+      fetched = await this.fetch({ ...request, offset });
+    }
+    return fetched;
+  }
+
+  /**
+   * The offset of the first record that is not older than a moment, ms since the epoch, and its timestamp; the end offset
+   * without a timestamp if there is none.
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION
+   */
+  async offsetAt(
+    topic: TopicInfo,
+    partition: number,
+    momentMs: number,
+  ): Promise<{ offset: number; timestamp: number | undefined }> {
+    checkPartition(topic, partition);
+    const [bounds] = await this.#logs.bounds([{ topicId: topic.topicId, partition }]);
+    let from = bounds?.logStartOffset ?? 0;
+    for (;;) {
+      const found = await this.#logs.seek(topic.topicId, partition, from, momentMs);
+      if ('endOffset' in found) return { offset: found.endOffset, timestamp: undefined };
+      const { baseOffset, timestamp, records } = found.batch;
+      const all = readBatch({ baseOffset, timestamp, records: records.toString() }, baseOffset);
+      const record = all.find((one) => one.offset >= from && timestampOf(one) >= momentMs);
+      if (record) return { offset: record.offset, timestamp: timestampOf(record) };
+      // The one that is late enough lies before the start of the log, or was removed by compaction.
+      from = baseOffset + countLines(records);
+    }
+  }
+
+  /**
+   * Waits until one of the logs has grown beyond the end that the caller knows, or is gone, for at most `timeoutMs`.
+   * @returns whether one has; false after the time, when `signal` is aborted, and when the broker stops
+   */
+  waitForAppend(logs: readonly AwaitedLog[], timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    if (signal?.aborted || this.#abort.signal.aborted) return Promise.resolve(false);
+    const now = performance.now();
+    const hasGrown = ({ topicId, partition, endOffset }: AwaitedLog) => {
+      const known = this.#knownEnds.get(logKey(topicId, partition));
+      return known !== undefined && known.endOffset > endOffset && now - known.at < newsKeptMs;
+    };
+    if (logs.some(hasGrown)) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const waiter: Waiter = {
+        logs,
+        wake: (grown) => {
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', onAbort);
+          for (const { topicId, partition } of logs) this.#forget(logKey(topicId, partition), waiter);
+          resolve(grown);
+        },
+      };
+      const onAbort = () => waiter.wake(false);
+      const timer = setTimeout(onAbort, timeoutMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      for (const { topicId, partition } of logs) {
+        const key = logKey(topicId, partition);
+        const waiters = this.#waiters.get(key);
+        if (waiters) waiters.add(waiter);
+        else this.#waiters.set(key, new Set([waiter]));
+      }
+    });
+  }
+
+  async #read({ topic, partition, offset, maxRecords, maxBytes }: FetchRequest): Promise<Fetched> {
+    const limits = { maxRecords, maxBytes };
+    const { batches, ...read } = await this.#logs.read(topic.topicId, partition, offset, limits);
+    const records: StoredRecord[] = [];
+    let bytes = 0;
+    let nextOffset = read.offset;
+    for (const { baseOffset, count, timestamp, records: stored } of batches) {
+      const text = stored.toString();
+      // Where text and bytes are as long, each character is one byte, and need not be looked at again.
+      const sizeOf = text.length === stored.length ? (line: string) => line.length : Buffer.byteLength;
+      for (const record of readBatch({ baseOffset, timestamp, records: text }, nextOffset)) {
+        const size = sizeOf(record.line);
+        if (records.length === maxRecords || (bytes + size > maxBytes && records.length > 0)) {
+          return { ...boundsOf(read), records, bytes, nextOffset: record.offset };
+        }
+        bytes += size;
+        records.push(record);
+      }
+      nextOffset = baseOffset + count;
+    }
+    return { ...boundsOf(read), records, bytes, nextOffset };
+  }
+
+  #learn(key: string, endOffset: number): void {
+    // Set anew, it comes last: those heard of least recently are forgotten first.
+    this.#knownEnds.delete(key);
+    this.#knownEnds.set(key, { endOffset, at: performance.now() });
+    if (this.#knownEnds.size > knownEndsMax) this.#knownEnds.delete(this.#knownEnds.keys().next().value!);
+    for (const waiter of [...(this.#waiters.get(key) ?? [])]) {
+      if (waiter.logs.some((log) => logKey(log.topicId, log.partition) === key && log.endOffset < endOffset)) {
+        waiter.wake(true);
+      }
+    }
+  }
+
+  /** Looks at every log that is waited for: news may have been lost, and a log may be gone. */
+  async #lookForGrowth(): Promise<void> {
+    const awaited = new Map<string, AwaitedLog>();
+    for (const [key, waiters] of this.#waiters) {
+      for (const { logs } of waiters) {
+        for (const log of logs) if (logKey(log.topicId, log.partition) === key) awaited.set(key, log);
+      }
+    }
+    const logs = [...awaited.values()];
+    const bounds = await this.#logs.bounds(logs);
+    for (const [index, { topicId, partition }] of logs.entries()) {
+      const key = logKey(topicId, partition);
+      const end = bounds[index]?.endOffset;
+      if (end !== undefined) this.#learn(key, end);
+      else for (const waiter of [...(this.#waiters.get(key) ?? [])]) waiter.wake(true);
+    }
+  }
+
+  #forget(key: string, waiter: Waiter): void {
+    const waiters = this.#waiters.get(key);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.#waiters.delete(key);
+  }
+}
+
+function logKey(topicId: string, partition: number): string {
+  return `${topicId}:${partition}`;
+}
+
+function boundsOf({ logStartOffset, endOffset }: LogBounds): LogBounds {
+  return { logStartOffset, endOffset };
+}
+
+function countLines(records: Buffer): number {
+  let count = 1;
+  for (let at = records.indexOf(10); at >= 0; at = records.indexOf(10, at + 1)) count += 1;
+  return count;
+}

@@ -1,0 +1,353 @@
+// Creates, describes, changes and deletes topics. A topic is nodes in the tree and a log for each partition, and no one
+// transaction spans both (store/keys.ts), so each change is a sequence of steps that may be repeated, in an order that
+// leaves no state in which something acknowledged is lost:
+//
+// - Create: first the logs, under a fresh random id; then all nodes in one transaction. A broker that dies between leaves
+//   empty logs that nothing names. Were it the other way round, there would be a topic that cannot be used.
+// - Add partitions: likewise, under the topic's id.
+// - Delete: first one transaction takes the nodes away and leaves a note under /admin/delete_topics; then the logs go; then
+//   the note. A broker that dies between leaves the note, and topic-deleter.ts goes on from it.
+import { randomInt, randomUUID } from 'node:crypto';
+import type { TopicDescription } from '../../schemas/topics.ts';
+import {
+  brokerPath,
+  controllerEpochPath,
+  decodePartitionState,
+  decodeTopic,
+  encodePartitionState,
+  encodeTopic,
+  partitionStatePath,
+  topicPath,
+  topicsPath,
+} from '../core/cluster-nodes.ts';
+import { placeReplicas, startForAddedPartitions } from '../core/replica-placement.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
+import {
+  type ConfigInput,
+  changeOverrides,
+  checkTopicName,
+  collidingTopic,
+  decodeTopicConfig,
+  effectiveConfig,
+  encodeTopicConfig,
+} from '../core/topic-config.ts';
+import type { Idempotency, Op } from '../store/namespace.ts';
+import type { Store } from '../store/store.ts';
+import { jsonContentType } from './broker-registration.ts';
+import { liveBrokers } from './cluster.ts';
+import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
+import { type TopicInfo, type Topics, topicConfigPath, unknownTopic } from './topics.ts';
+
+export interface TopicCreation {
+  name: string;
+  partitions: number;
+  replicationFactor: number;
+  config: ConfigInput;
+}
+
+/** Two nodes each, and one transaction makes them all: about 50 ms of the store's time. */
+export const partitionsMax = 2000;
+/** How often a change is tried again that another one got in the way of. */
+const attemptsMax = 10;
+/** How one of its operations fails when another change came in between. */
+const collisions = ['BAD_VERSION', 'NO_NODE', 'NODE_EXISTS', 'NOT_EMPTY'] as const;
+
+export class TopicAdmin {
+  readonly #store: Store;
+  readonly #topics: Topics;
+
+  constructor(store: Store, topics: Topics) {
+    this.#store = store;
+    this.#topics = topics;
+  }
+
+  /**
+   * Creates a topic.
+   * @returns `replayed` = it was created by an earlier request with the same Idempotency-Key
+   * @throws ServiceError BAD_REQUEST (the name), INVALID_PARTITIONS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR, TOPIC_EXISTS,
+   *   IDEMPOTENCY_KEY_REUSED
+   */
+  async create(
+    creation: TopicCreation,
+    idempotency?: Idempotency,
+  ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
+    const { name } = creation;
+    checkTopicName(name);
+    checkPartitions(creation.partitions);
+    const config = encodeTopicConfig(changeOverrides({}, creation.config));
+    const names = await this.#store.namespace.allChildren(topicsPath);
+    const other = collidingTopic(name, names);
+    if (other !== undefined) {
+      throw new ServiceError('TOPIC_EXISTS', `The name ${name} differs from topic ${other} only by '.' and '_'.`, {
+        topic: other,
+      });
+    }
+    // The transaction will see that, too; but a repeat of the request that created the topic must get that far.
+    if (!idempotency && names.includes(name)) throw topicExists(name);
+
+    const topicId = newTopicId();
+    const opened = numbers(0, creation.partitions);
+    try {
+      const written = await retrying(async () => {
+        const placed = await this.#place(creation.partitions, creation.replicationFactor);
+        // After the placement, which refuses what cannot be; repeating it does no harm.
+        await this.#eachLog(topicId, opened, (id, partition) => this.#store.logs.open(id, partition));
+        return this.#store.namespace.write(
+          [
+            ...placed.checks,
+            createNode(topicConfigPath(name), config),
+            createNode(topicPath(name), encodeTopic({ topicId, replicas: placed.replicas })),
+            createNode(`${topicPath(name)}/partitions`),
+            ...partitionNodes(name, placed.replicas, 0, placed.controllerEpoch),
+          ],
+          { privileged: true, idempotency },
+        );
+      }, 'NODE_EXISTS');
+      if (written.replayed) await this.#removeLogs(topicId, opened);
+      await this.#topics.refresh(name);
+      return { topic: await this.describe(name), replayed: written.replayed, zxid: written.zxid };
+    } catch (error) {
+      // If nobody knows whether the nodes were made, the logs must stay: they may be a topic's.
+      if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, opened).catch(() => undefined);
+      throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : error;
+    }
+  }
+
+  /** A page of the topics, by name. @returns `next` = what to pass as `after` for the next page, if there is one */
+  async list(page: {
+    after?: string | undefined;
+    limit: number;
+  }): Promise<{ topics: TopicInfo[]; next: string | undefined; zxid: number }> {
+    const { children, next, zxid } = await this.#store.namespace.children(topicsPath, page);
+    const topics = await Promise.all(
+      children.map(({ name }) =>
+        this.#topics.get(name).catch((error: unknown) => {
+          // It was deleted meanwhile.
+          if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+          throw error;
+        }),
+      ),
+    );
+    return { topics: topics.filter((topic) => topic !== undefined), next, zxid };
+  }
+
+  /** A topic with its partitions as they are now. @throws ServiceError UNKNOWN_TOPIC */
+  async describe(name: string): Promise<TopicDescription> {
+    const { namespace, logs } = this.#store;
+    try {
+      const [topic, config] = await Promise.all([namespace.get(topicPath(name)), namespace.get(topicConfigPath(name))]);
+      const { topicId, replicas } = decodeTopic(topic.data);
+      const [states, bounds] = await Promise.all([
+        Promise.all(replicas.map((_, partition) => namespace.get(partitionStatePath(name, partition)))),
+        logs.bounds(replicas.map((_, partition) => ({ topicId, partition }))),
+      ]);
+      const partitions = replicas.map((assigned, partition) => {
+        const { leader, leaderEpoch, isr } = decodePartitionState(states[partition]!.data, assigned);
+        const log = bounds[partition];
+        if (!log) throw unknownTopic(name);
+        return { partition, leader, leaderEpoch, replicas: assigned, isr: [...isr], ...log };
+      });
+      return { name, topicId, config: effectiveConfig(decodeTopicConfig(config.data)), partitions };
+    } catch (error) {
+      throw hasCode(error, 'NO_NODE') || hasCode(error, 'INVALID_PATH') ? unknownTopic(name) : error;
+    }
+  }
+
+  /**
+   * Adds partitions, up to `partitions` in all, and changes settings (null = back to the default), in one transaction.
+   * @throws ServiceError UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR
+   */
+  async alter(
+    name: string,
+    change: { partitions?: number | undefined; config?: ConfigInput | undefined },
+  ): Promise<TopicDescription> {
+    checkTopicName(name);
+    if (change.partitions !== undefined) checkPartitions(change.partitions);
+    await asUnknownTopic(name, () =>
+      retrying(async () => {
+        const ops: Op[] = [];
+        if (change.config) ops.push(await this.#configChange(name, change.config));
+        if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
+        // With nothing to change, the topic must still exist.
+        await this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], { privileged: true });
+      }),
+    );
+    await this.#topics.refresh(name);
+    return this.describe(name);
+  }
+
+  /** Deletes a topic with all its records. @throws ServiceError UNKNOWN_TOPIC */
+  async delete(name: string): Promise<void> {
+    checkTopicName(name);
+    const { namespace } = this.#store;
+    await asUnknownTopic(name, () =>
+      retrying(async () => {
+        const { data, stat } = await namespace.get(topicPath(name));
+        const { topicId, replicas } = decodeTopic(data);
+        // An earlier topic of this name, whose deletion was cut short, must be out of the way.
+        await finishDeletion(this.#store, name);
+        const deletes = deletions(name, replicas.length);
+        // That it is this topic still, with this many partitions.
+        const unchanged: Op = { op: 'check', path: topicPath(name), mzxid: stat.mzxid };
+        const note = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
+        try {
+          await namespace.write([unchanged, ...deletes, note], { privileged: true });
+        } catch (error) {
+          if (!hasCode(error, 'STORE_FULL')) throw error;
+          // Nothing can be noted in a full store, and a deletion is what makes room: so the logs go first. If that is
+          // cut short, the topic is still there to be deleted again.
+          await this.#removeLogs(topicId, numbers(0, replicas.length));
+          await namespace.write(deletes, { privileged: true });
+        }
+      }),
+    );
+    await finishDeletion(this.#store, name);
+    // Others hear of it by the event stream; who asks this broker next must find it gone already.
+    await this.#topics.refresh(name).catch(() => undefined);
+  }
+
+  async #configChange(name: string, input: ConfigInput): Promise<Op> {
+    const { data, stat } = await this.#store.namespace.get(topicConfigPath(name));
+    const changed = encodeTopicConfig(changeOverrides(decodeTopicConfig(data), input));
+    const path = topicConfigPath(name);
+    return { op: 'set', path, data: changed, contentType: jsonContentType, version: stat.version };
+  }
+
+  async #addPartitions(name: string, partitions: number): Promise<Op[]> {
+    const { data, stat } = await this.#store.namespace.get(topicPath(name));
+    const { topicId, replicas } = decodeTopic(data);
+    const count = replicas.length;
+    if (partitions < count) {
+      throw new ServiceError(
+        'INVALID_PARTITIONS',
+        `Topic ${name} has ${count} partitions; the number can only grow, not become ${partitions}.`,
+        { partitions: count },
+      );
+    }
+    if (partitions === count) return [];
+    const first = replicas[0]!;
+    const placed = await this.#place(partitions - count, first.length, { count, firstReplica: first[0]! });
+    await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.open(id, p));
+    const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas] });
+    return [
+      ...placed.checks,
+      { op: 'set', path: topicPath(name), data: grown, contentType: jsonContentType, version: stat.version },
+      ...partitionNodes(name, placed.replicas, count, placed.controllerEpoch),
+    ];
+  }
+
+  /** Places new partitions on the live brokers; `checks` hold the transaction to what the placement stands on. */
+  async #place(
+    partitions: number,
+    replicationFactor: number,
+    existing?: { count: number; firstReplica: number },
+  ): Promise<{ replicas: number[][]; checks: Op[]; controllerEpoch: number }> {
+    const { namespace } = this.#store;
+    const brokers = (await liveBrokers(this.#store)).map(({ id, rack }) => ({ id, ...(rack !== null && { rack }) }));
+    const drawn = () => randomInt(Math.max(brokers.length, 1));
+    const start = existing ? startForAddedPartitions(brokers, existing.firstReplica) : drawn();
+    const replicas = placeReplicas({
+      brokers,
+      partitions,
+      replicationFactor,
+      startIndex: start,
+      shift: existing ? start : drawn(),
+      firstPartition: existing?.count ?? 0,
+    });
+    const epoch = await namespace.get(controllerEpochPath).catch((error: unknown) => {
+      if (hasCode(error, 'NO_NODE')) return undefined;
+      throw error;
+    });
+    const checks: Op[] = [...new Set(replicas.flat())].map((id) => ({ op: 'check', path: brokerPath(id) }));
+    if (epoch) checks.push({ op: 'check', path: controllerEpochPath, version: epoch.stat.version });
+    return { replicas, checks, controllerEpoch: epoch ? Number(epoch.data.toString()) : 0 };
+  }
+
+  async #eachLog(
+    topicId: string,
+    partitions: readonly number[],
+    act: (topicId: string, partition: number) => Promise<void>,
+  ): Promise<void> {
+    await Promise.all(partitions.map((partition) => act(topicId, partition)));
+  }
+
+  #removeLogs(topicId: string, partitions: readonly number[]): Promise<void> {
+    return this.#eachLog(topicId, partitions, (id, partition) => this.#store.logs.remove(id, partition));
+  }
+}
+
+/** Does it again while other changes come in between: what was read is then no longer so. */
+async function retrying<T>(change: () => Promise<T>, notFor?: 'NODE_EXISTS'): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await change();
+    } catch (error) {
+      // Only a transaction says which of its operations failed.
+      const inTransaction = error instanceof ServiceError && error.fields.failed !== undefined;
+      const collided = collisions.some((code) => hasCode(error, code));
+      if (!inTransaction || !collided || (notFor && hasCode(error, notFor)) || attempt === attemptsMax) throw error;
+    }
+  }
+}
+
+async function asUnknownTopic(name: string, change: () => Promise<void>): Promise<void> {
+  try {
+    await change();
+  } catch (error) {
+    throw hasCode(error, 'NO_NODE') ? unknownTopic(name) : error;
+  }
+}
+
+function checkPartitions(partitions: number): void {
+  if (partitions >= 1 && partitions <= partitionsMax) return;
+  throw new ServiceError(
+    'INVALID_PARTITIONS',
+    `The number of partitions is ${partitions}; it must be from 1 to ${partitionsMax}.`,
+    { partitionsMax },
+  );
+}
+
+function topicExists(name: string): ServiceError {
+  return new ServiceError('TOPIC_EXISTS', `Topic ${name} exists already.`, { topic: name });
+}
+
+function createNode(path: string, data?: string): Op {
+  return data === undefined ? { op: 'create', path } : { op: 'create', path, data, contentType: jsonContentType };
+}
+
+/** The nodes of partitions from number `first` on: Kafka's first election, all replicas alive and in sync. */
+function partitionNodes(name: string, replicas: readonly number[][], first: number, controllerEpoch: number): Op[] {
+  return replicas.flatMap((assigned, index) => {
+    const path = partitionStatePath(name, first + index);
+    const state = { replicas: assigned, isr: assigned, leader: assigned[0]!, leaderEpoch: 0 };
+    return [
+      createNode(path.slice(0, path.lastIndexOf('/'))),
+      createNode(path, encodePartitionState(state, controllerEpoch)),
+    ];
+  });
+}
+
+/** All nodes of a topic, children first. */
+function deletions(name: string, partitions: number): Op[] {
+  const paths = numbers(0, partitions).flatMap((partition) => {
+    const path = partitionStatePath(name, partition);
+    return [path, path.slice(0, path.lastIndexOf('/'))];
+  });
+  return [
+    ...[...paths, `${topicPath(name)}/partitions`].map((path): Op => ({ op: 'delete', path })),
+    { op: 'delete', path: topicPath(name) },
+    { op: 'delete', path: topicConfigPath(name) },
+  ];
+}
+
+/** 22 letters, as Kafka's topic ids; none begins with a dash, which tools would take for an option. */
+function newTopicId(): string {
+  for (;;) {
+    const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
+}
+
+function numbers(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, index) => from + index);
+}

@@ -1,0 +1,188 @@
+// What a broker knows of the topics: a cache of their metadata, kept true by the event stream. A miss is read from the
+// tree, so a topic can be used through any broker the moment that it exists. It does not change topics: topic-admin.ts.
+import type { Logger } from 'pino';
+import type { TopicConfig } from '../../schemas/topics.ts';
+import { decodeTopic, topicPath, topicsPath } from '../core/cluster-nodes.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
+import { decodeTopicConfig, effectiveConfig } from '../core/topic-config.ts';
+import type { Namespace } from '../store/namespace.ts';
+import type { Transaction } from '../store/node-codec.ts';
+import type { EventTail } from './event-tail.ts';
+
+export interface TopicInfo {
+  readonly name: string;
+  /** Tells the topic from an earlier one of its name. */
+  readonly topicId: string;
+  readonly partitionCount: number;
+  readonly config: TopicConfig;
+}
+
+export const topicConfigsPath = '/config/topics';
+export const topicConfigPath = (topic: string): string => `${topicConfigsPath}/${topic}`;
+
+/** A read of a topic's nodes under way; `stale` = they changed meanwhile, so it must not be kept. */
+interface Load {
+  info: Promise<TopicInfo>;
+  stale: boolean;
+}
+
+/** What a stale cache can bring about, and nothing has been written when it does. */
+const staleCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'TOO_LARGE'] as const;
+
+export class Topics {
+  readonly #namespace: Namespace;
+  readonly #tail: EventTail;
+  readonly #log: Logger;
+  readonly #names = new Set<string>();
+  readonly #known = new Map<string, TopicInfo>();
+  readonly #loads = new Map<string, Load>();
+  readonly #listeners = new Set<(name: string) => void>();
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(namespace: Namespace, tail: EventTail, log: Logger) {
+    this.#namespace = namespace;
+    this.#tail = tail;
+    this.#log = log;
+  }
+
+  /** Learns the names of all topics; the tail has been started. */
+  async start(): Promise<void> {
+    // First listen, then read: a topic that comes or goes meanwhile is heard of in any case.
+    this.#unsubscribe = this.#tail.subscribe((batch) => {
+      for (const transaction of batch) this.#accept(transaction);
+    });
+    const gone = new Set<string>();
+    const forget = this.onChange((name) => (this.#names.has(name) ? gone.delete(name) : gone.add(name)));
+    const found = await this.#namespace.allChildren(topicsPath);
+    forget();
+    for (const name of found) if (!gone.has(name)) this.#names.add(name);
+  }
+
+  stop(): void {
+    this.#unsubscribe?.();
+  }
+
+  /** The names of all topics that this broker has heard of, in order. */
+  names(): string[] {
+    return [...this.#names].sort();
+  }
+
+  /** Calls `listener` with the name of each topic that was created, changed or deleted. @returns how to stop that */
+  onChange(listener: (name: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** A topic's metadata. @throws ServiceError UNKNOWN_TOPIC */
+  async get(name: string): Promise<TopicInfo> {
+    return this.#known.get(name) ?? this.#load(name);
+  }
+
+  /** A topic's metadata as it is in the tree now. @throws ServiceError UNKNOWN_TOPIC */
+  async refresh(name: string): Promise<TopicInfo> {
+    this.#invalidate(name);
+    return this.#load(name);
+  }
+
+  /**
+   * Runs `use` with a topic's metadata. If that fails in a way that old metadata would explain, and they were old, runs it
+   * once more with the new: what was changed through another broker a moment ago holds here, too.
+   * @throws ServiceError UNKNOWN_TOPIC, and what `use` throws
+   */
+  async using<T>(name: string, use: (topic: TopicInfo) => Promise<T>): Promise<T> {
+    const topic = await this.get(name);
+    try {
+      return await use(topic);
+    } catch (error) {
+      if (!staleCodes.some((code) => hasCode(error, code))) throw error;
+      const fresh = await this.refresh(name);
+      if (JSON.stringify(fresh) !== JSON.stringify(topic)) return await use(fresh);
+      throw hasCode(error, 'UNKNOWN_TOPIC') ? unknownTopic(name) : error;
+    }
+  }
+
+  async #load(name: string): Promise<TopicInfo> {
+    const under = this.#loads.get(name);
+    if (under) return under.info;
+    const load: Load = { info: this.#read(name), stale: false };
+    this.#loads.set(name, load);
+    try {
+      const info = await load.info;
+      if (!load.stale) this.#known.set(name, info);
+      return info;
+    } finally {
+      if (this.#loads.get(name) === load) this.#loads.delete(name);
+    }
+  }
+
+  async #read(name: string): Promise<TopicInfo> {
+    try {
+      const [topic, config] = await Promise.all([
+        this.#namespace.get(topicPath(name)),
+        this.#namespace.get(topicConfigPath(name)),
+      ]);
+      const { topicId, replicas } = decodeTopic(topic.data);
+      const overrides = decodeTopicConfig(config.data);
+      return { name, topicId, partitionCount: replicas.length, config: effectiveConfig(overrides) };
+    } catch (error) {
+      // What cannot be the name of a node cannot be that of a topic.
+      if (hasCode(error, 'NO_NODE') || hasCode(error, 'INVALID_PATH')) throw unknownTopic(name);
+      throw error;
+    }
+  }
+
+  #invalidate(name: string): void {
+    this.#known.delete(name);
+    const load = this.#loads.get(name);
+    if (!load) return;
+    load.stale = true;
+    // Whoever asks from now on must not be given what was read before the change.
+    this.#loads.delete(name);
+  }
+
+  #accept({ events }: Transaction): void {
+    const changed = new Set<string>();
+    for (const { kind, path } of events) {
+      const name = childName(path, topicsPath) ?? childName(path, topicConfigsPath);
+      if (name === undefined) continue;
+      changed.add(name);
+      if (path !== topicPath(name)) continue;
+      if (kind === 'deleted') this.#names.delete(name);
+      else this.#names.add(name);
+    }
+    for (const name of changed) {
+      this.#invalidate(name);
+      for (const listener of this.#listeners) {
+        try {
+          listener(name);
+        } catch (error) {
+          // One part's fault must not cost the others their news.
+          this.#log.error({ err: error, topic: name }, 'A listener of topic changes failed');
+        }
+      }
+    }
+  }
+}
+
+export function unknownTopic(name: string): ServiceError {
+  return new ServiceError('UNKNOWN_TOPIC', `Topic ${name} does not exist; POST /v1/topics creates one.`, {
+    topic: name,
+  });
+}
+
+/** @throws ServiceError UNKNOWN_PARTITION */
+export function checkPartition(topic: TopicInfo, partition: number): void {
+  if (partition < topic.partitionCount) return;
+  throw new ServiceError(
+    'UNKNOWN_PARTITION',
+    `Topic ${topic.name} has no partition ${partition}; it has ${topic.partitionCount}, numbered from 0.`,
+    { topic: topic.name, partition, partitions: topic.partitionCount },
+  );
+}
+
+/** The name of a node directly below `parent`, else undefined. */
+function childName(path: string, parent: string): string | undefined {
+  if (!path.startsWith(`${parent}/`)) return undefined;
+  const name = path.slice(parent.length + 1);
+  return name.includes('/') ? undefined : name;
+}

@@ -1,0 +1,278 @@
+// The logs of partitions: typed calls of lua/logs, and the channel that tells of appends. Each partition stands for itself
+// (its keys have a tag of their own); what spans several, or a topic and its node in the tree, is the caller's to order.
+import type { Logger } from 'pino';
+import { ServiceError } from '../core/service-error.ts';
+import type { StoreConnection } from './connection.ts';
+import { appendsChannel, type PartitionKeys, partitionKeys } from './keys.ts';
+import { type Idempotency, idempotencyTtlMs } from './namespace.ts';
+import { Replication } from './replication.ts';
+import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
+
+/** The records of one request for one partition. */
+export interface Batch {
+  count: number;
+  /** Their lines, joined by line feeds (core/record-batch.ts). */
+  records: string;
+  /** The largest timestamp that a record has of its own, ms. */
+  ownTimestampMax: number | undefined;
+  /** Whether every record has one. */
+  ownTimestamps: boolean;
+  fence?: Fence | undefined;
+  idempotency?: Idempotency | undefined;
+}
+
+/** A fencing token: the log refuses one that is lower than one it has seen under the same name. */
+export interface Fence {
+  name: string;
+  /** 0 to 2^53-1; a node's czxid is a good one. */
+  token: number;
+}
+
+export interface Appended {
+  baseOffset: number;
+  count: number;
+  /** When it was appended, by the store's clock, ms. */
+  timestamp: number;
+  /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
+  replayed: boolean;
+}
+
+export interface LogBounds {
+  logStartOffset: number;
+  /** The offset of the next record. */
+  endOffset: number;
+}
+
+export interface StoredBatch {
+  baseOffset: number;
+  count: number;
+  timestamp: number;
+  /** Bytes of UTF-8. */
+  records: Buffer;
+}
+
+/** An append somewhere in the cluster. */
+export interface AppendNotice {
+  topicId: string;
+  partition: number;
+  endOffset: number;
+}
+
+type Arguments = (string | number | Buffer)[];
+
+/** How many batches a search by time looks at before others have their turn. */
+const seekBatchesMax = 200;
+/** How many batches retention lets go of in one call. */
+const retainBatchesMax = 100;
+/** How many partitions one round of plain reads asks at once. */
+const boundsAtOnceMax = 500;
+
+export class Logs {
+  readonly #connection: StoreConnection;
+  readonly #prefix: string;
+  readonly #log: Logger;
+  readonly #channel: string;
+  readonly #replication: Replication;
+
+  constructor(connection: StoreConnection, prefix: string, log: Logger) {
+    this.#connection = connection;
+    this.#prefix = prefix;
+    this.#log = log;
+    this.#channel = appendsChannel(prefix);
+    this.#replication = new Replication(connection);
+  }
+
+  /** Makes an empty log; one that is there already stays as it is. */
+  async open(topicId: string, partition: number): Promise<void> {
+    await this.#call('logs/open', topicId, partition, []);
+  }
+
+  /** Removes a log with all its records; one that is gone already is no fault. */
+  async remove(topicId: string, partition: number): Promise<void> {
+    await this.#call('logs/remove', topicId, partition, []);
+  }
+
+  /**
+   * Appends batches to one partition, each judged by itself.
+   * @returns for each batch, in order, what became of it or why it was refused (IDEMPOTENCY_KEY_REUSED, FENCED)
+   * @throws ServiceError UNKNOWN_TOPIC for all of them
+   */
+  async append(topicId: string, partition: number, batches: readonly Batch[]): Promise<(Appended | ServiceError)[]> {
+    const args: Arguments = [this.#channel, `${topicId}:${partition}:`, idempotencyTtlMs];
+    for (const { count, records, ownTimestampMax, ownTimestamps, fence, idempotency } of batches) {
+      args.push(
+        count,
+        records,
+        ownTimestampMax ?? '',
+        ownTimestamps ? '1' : '0',
+        fence?.name ?? '',
+        fence?.token ?? '',
+        idempotency?.key ?? '',
+        idempotency?.fingerprint ?? '',
+      );
+    }
+    return (await this.#call('logs/append', topicId, partition, args)).map(readAppended);
+  }
+
+  /**
+   * Notes that an Idempotency-Key stands for one request, before that appends elsewhere.
+   * @throws ServiceError UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED
+   */
+  async claim(topicId: string, partition: number, { key, fingerprint }: Idempotency): Promise<void> {
+    await this.#call('logs/claim', topicId, partition, [key, fingerprint, idempotencyTtlMs]);
+  }
+
+  /**
+   * Reads whole batches from the one that holds `offset` on, until there are enough; the first one always comes.
+   * @returns `offset` = the one asked for, as a number
+   * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
+   */
+  async read(
+    topicId: string,
+    partition: number,
+    offset: number | 'earliest' | 'latest',
+    limits: { maxRecords: number; maxBytes: number },
+  ): Promise<LogBounds & { offset: number; batches: StoredBatch[] }> {
+    const args = [offset, limits.maxRecords, limits.maxBytes];
+    const reply = await this.#call('logs/read', topicId, partition, args);
+    const batches: StoredBatch[] = [];
+    for (let i = 3; i + 3 < reply.length; i += 4) {
+      batches.push({
+        baseOffset: integer(reply[i]),
+        count: integer(reply[i + 1]),
+        timestamp: integer(reply[i + 2]),
+        records: bytes(reply[i + 3]),
+      });
+    }
+    return { offset: integer(reply[0]), logStartOffset: integer(reply[1]), endOffset: integer(reply[2]), batches };
+  }
+
+  /**
+   * The first batch, from `offset` on, with a record whose timestamp is `momentMs` or later.
+   * @returns the batch, or the end offset if there is none
+   * @throws ServiceError UNKNOWN_TOPIC
+   */
+  async seek(
+    topicId: string,
+    partition: number,
+    offset: number,
+    momentMs: number,
+  ): Promise<{ batch: Omit<StoredBatch, 'count'> } | { endOffset: number }> {
+    let from = offset;
+    for (;;) {
+      const reply = await this.#call('logs/seek', topicId, partition, [from, momentMs, seekBatchesMax]);
+      const outcome = text(reply[0]);
+      if (outcome === 'end') return { endOffset: integer(reply[1]) };
+      if (outcome === 'found') {
+        return { batch: { baseOffset: integer(reply[1]), timestamp: integer(reply[2]), records: bytes(reply[3]) } };
+      }
+      from = integer(reply[1]);
+    }
+  }
+
+  /**
+   * Deletes the records before an offset.
+   * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
+   */
+  async deleteRecords(topicId: string, partition: number, before: number | 'latest'): Promise<LogBounds> {
+    const [start, end] = await this.#call('logs/delete-records', topicId, partition, [before]);
+    return { logStartOffset: integer(start), endOffset: integer(end) };
+  }
+
+  /**
+   * Lets go of the oldest batches that are outside the limits (-1 = no limit), a bounded number a call.
+   * @returns `more` = there may be others that are due
+   * @throws ServiceError UNKNOWN_TOPIC
+   */
+  async retain(
+    topicId: string,
+    partition: number,
+    limits: { retentionMs: number; retentionBytes: number },
+  ): Promise<LogBounds & { more: boolean }> {
+    const args = [limits.retentionMs, limits.retentionBytes, retainBatchesMax];
+    const [start, end, more] = await this.#call('logs/retain', topicId, partition, args);
+    return { logStartOffset: integer(start), endOffset: integer(end), more: text(more) === '1' };
+  }
+
+  /** The bounds of logs and the bytes of records in them, in the order asked; undefined where there is no such log. */
+  async bounds(
+    partitions: readonly { topicId: string; partition: number }[],
+  ): Promise<((LogBounds & { bytes: number }) | undefined)[]> {
+    const found: ((LogBounds & { bytes: number }) | undefined)[] = [];
+    for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
+      const some = partitions.slice(i, i + boundsAtOnceMax);
+      const fields = await this.#connection.command(false, (client) =>
+        Promise.all(
+          some.map(({ topicId, partition }) =>
+            client.hmget(this.#keys(topicId, partition).partition, 'start', 'next', 'total', 'trimmed'),
+          ),
+        ),
+      );
+      for (const [start, next, total, trimmed] of fields) {
+        found.push(
+          next
+            ? { logStartOffset: Number(start), endOffset: Number(next), bytes: Number(total) - Number(trimmed) }
+            : undefined,
+        );
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Hears of appends of all brokers, on a connection of its own, until `signal` is aborted. A notice may be lost while the
+   * connection is; `onGap` says that this may have happened.
+   */
+  followAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
+    const client = this.#connection.dedicated();
+    client.on('message', (_channel: string, message: string) => {
+      const [topicId, partition, endOffset] = message.split(':');
+      onAppend({ topicId: topicId!, partition: Number(partition), endOffset: Number(endOffset) });
+    });
+    client.on('ready', () => {
+      client.subscribe(this.#channel).then(onGap, (error: unknown) => {
+        // The connection was lost again; the client goes on trying, and comes back here.
+        if (!signal.aborted) this.#log.debug({ err: error }, 'Appends are not heard of; readers find them by looking');
+      });
+    });
+    // If this first attempt fails, the client tries again like after any loss.
+    client.connect().catch(() => undefined);
+    signal.addEventListener('abort', () => client.disconnect(), { once: true });
+  }
+
+  /**
+   * Waits until `count` replicas of the store have what was appended to this partition before, but not for long.
+   * @returns how many have it, fewer than `count` if it took too long
+   */
+  replicated(topicId: string, partition: number, count: number): Promise<number> {
+    return this.#replication.confirm(this.#keys(topicId, partition).replicated, count);
+  }
+
+  /** How many replicas are connected to the store now. */
+  connectedReplicas(): Promise<number> {
+    return this.#replication.connected();
+  }
+
+  #keys(topicId: string, partition: number): PartitionKeys {
+    return partitionKeys(this.#prefix, topicId, partition);
+  }
+
+  #call(script: string, topicId: string, partition: number, args: Arguments): Promise<ReplyValue[]> {
+    return this.#connection.call(script, this.#keys(topicId, partition).partition, args);
+  }
+}
+
+function readAppended(answer: ReplyValue): Appended | ServiceError {
+  try {
+    const [replayed, baseOffset, count, timestamp] = decodeReply('logs/append', answer);
+    return {
+      replayed: integer(replayed) === 1,
+      baseOffset: integer(baseOffset),
+      count: integer(count),
+      timestamp: integer(timestamp),
+    };
+  } catch (error) {
+    if (error instanceof ServiceError) return error;
+    throw error;
+  }
+}

@@ -1,0 +1,108 @@
+import t from 'tap';
+import { eventually, http } from '../helpers/server.ts';
+import { ndjson, startTestBrokers, values } from '../helpers/topics.ts';
+
+const { server, newTopic } = await startTestBrokers(t);
+
+t.test('a stream of NDJSON is appended in batches, each told in a line', async (t) => {
+  const topic = await newTopic(t, { partitions: 2 });
+  const count = 5000;
+  const lines = Array.from({ length: count }, (_, i) => JSON.stringify({ value: i, partition: i % 2 }));
+  const { status, headers, body } = await http(topic.all, 'POST', `${lines.join('\n\n')}\r\n`, ndjson);
+  t.equal(status, 200);
+  t.equal(headers.get('content-type'), 'application/x-ndjson');
+  const results = body
+    .trimEnd()
+    .split('\n')
+    .map((line: string) => JSON.parse(line));
+  const next = [0, 0];
+  for (const { partition, baseOffset, count: appended } of results) {
+    t.equal(baseOffset, next[partition]);
+    next[partition] += appended;
+  }
+  t.same(next, [count / 2, count / 2]);
+  const found = values((await http(`${topic.partition(1)}?maxRecords=100000`)).body);
+  t.same(
+    found,
+    Array.from({ length: count / 2 }, (_, i) => 2 * i + 1),
+  );
+});
+
+t.test('a line is appended and told when it comes, before the stream has ended', async (t) => {
+  const topic = await newTopic(t);
+  let push: (line: string) => void = () => undefined;
+  let end: () => void = () => undefined;
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      push = (line) => controller.enqueue(Buffer.from(line));
+      end = () => controller.close();
+    },
+  });
+  const answer = fetch(topic.all, { method: 'POST', body, headers: ndjson, duplex: 'half' } as RequestInit);
+  push('{"value":1}\n{"val');
+  await eventually(async () => (await http(topic.partition(0))).body.endOffset === 1, 'the first record');
+  push('ue":2}\n');
+  await eventually(async () => (await http(topic.partition(0))).body.endOffset === 2, 'the second record');
+  push('{"value":3}');
+  end();
+  const text = await (await answer).text();
+  t.same(
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).baseOffset),
+    [0, 1, 2],
+  );
+});
+
+t.test('a bad line ends the stream: what was appended is told, then the problem with its line', async (t) => {
+  const topic = await newTopic(t);
+  const good = Array.from({ length: 5000 }, (_, i) => `{"value":${i},"key":"${'k'.repeat(200)}"}`);
+  const { status, body } = await http(topic.all, 'POST', [...good, '{"vlaue":1}', '{"value":2}'].join('\n'), ndjson);
+  t.equal(status, 200);
+  const lines = body
+    .trimEnd()
+    .split('\n')
+    .map((line: string) => JSON.parse(line));
+  t.match(lines.at(-1), { code: 'BAD_REQUEST', status: 400, line: 5001, detail: /unknown field 'vlaue'/ });
+  const told = lines.slice(0, -1).reduce((sum: number, { count }: { count: number }) => sum + count, 0);
+  t.ok(told >= 1000);
+  t.equal((await http(topic.partition(0))).body.endOffset, told);
+});
+
+t.test('a stream that is bad before anything was appended is refused with a status', async (t) => {
+  const topic = await newTopic(t, { config: { 'max.message.bytes': 1000 } });
+  const cases: [body: string | Buffer, status: number, line: number | undefined][] = [
+    ['', 400, undefined],
+    ['\n \r\n', 400, undefined],
+    ['{"value":1}\n{', 400, 2],
+    ['{"value":1}\n{"value":2}\n7\n', 400, 3],
+    [Buffer.concat([Buffer.from('{"value":"'), Buffer.from([0xff]), Buffer.from('"}\n')]), 400, 1],
+    [`{"value":"${'x'.repeat(100_000)}"}`, 413, 1],
+    [`{"value":"${'x'.repeat(1000)}"}`, 413, undefined],
+    ['{"value":1,"partition":4}', 404, undefined],
+  ];
+  for (const [body, status, line] of cases) {
+    const answer = await http(topic.all, 'POST', body, ndjson);
+    t.equal(answer.status, status, String(body).slice(0, 40));
+    t.equal(answer.body.line, line, String(body).slice(0, 40));
+  }
+  t.equal((await http(`${server.url}/v1/topics/none/records`, 'POST', '{}\n', ndjson)).body.code, 'UNKNOWN_TOPIC');
+  t.equal((await http(topic.partition(0))).body.endOffset, 0);
+});
+
+t.test('a stream that is repeated with its Idempotency-Key is appended once', async (t) => {
+  const topic = await newTopic(t, { partitions: 3 });
+  const lines = Array.from({ length: 3000 }, (_, i) => `{"key":"k${i}","value":${i}}`).join('\n');
+  const headers = { ...ndjson, 'idempotency-key': 'stream' };
+  const first = await http(topic.all, 'POST', lines, headers);
+  const again = await http(topic.otherAll, 'POST', lines, headers);
+  t.equal(again.body, first.body);
+  const ends = (await http(`${topic.topic}/offsets`)).body.partitions.map(({ offset }: { offset: number }) => offset);
+  t.equal(
+    ends.reduce((a: number, b: number) => a + b),
+    3000,
+  );
+  const changed = await http(topic.all, 'POST', `{"value":0}\n${lines}`, headers);
+  t.match(changed, { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } });
+});

@@ -1,0 +1,63 @@
+// Produce with acks=all, over a Redis that has a replica of its own.
+import { createServer } from 'node:net';
+import t, { type Test } from 'tap';
+import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
+import { quietLog, temporaryFolder, testRedisBinary } from '../helpers/redis.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+async function startRedis(t: Test, port: number, ...more: string[]): Promise<RedisProcess> {
+  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', temporaryFolder(t), '--save', ''];
+  const redis = await spawnRedis(await testRedisBinary(), [...settings, ...more], quietLog);
+  t.teardown(async () => {
+    redis.kill('SIGKILL');
+    await redis.exit;
+  });
+  return redis;
+}
+
+t.test('acks=all is answered when the replicas have the records, and says when they have not', async (t) => {
+  const [primaryPort, replicaPort] = [await freePort(), await freePort()];
+  await startRedis(t, primaryPort);
+  const replica = await startRedis(
+    t,
+    replicaPort,
+    '--replicaof',
+    `127.0.0.1 ${primaryPort}`,
+    '--repl-diskless-sync-delay',
+    '0',
+  );
+  const url = `redis://127.0.0.1:${primaryPort}`;
+  const server = await eventually(() => startTestServer(t, {}, { url }).catch(() => undefined), 'the primary serves');
+  const topic = `${server.url}/v1/topics/safe`;
+  await http(`${server.url}/v1/topics`, 'POST', { name: 'safe', config: { 'min.insync.replicas': 2 } });
+  const produce = (value: number) => http(`${topic}/records?acks=all`, 'POST', { records: [{ value }] });
+
+  await eventually(async () => (await produce(1)).status === 200, 'the replica is in sync');
+  const many = await Promise.all(Array.from({ length: 20 }, () => produce(2)));
+  for (const { status } of many) t.equal(status, 200);
+
+  const end = async () => (await http(`${topic}/offsets`)).body.partitions[0].offset;
+  const before = await end();
+  process.kill(replica.pid, 'SIGSTOP');
+  const late = await produce(3);
+  process.kill(replica.pid, 'SIGCONT');
+  t.match(late, {
+    status: 503,
+    body: {
+      code: 'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
+      replicas: 0,
+      needed: 1,
+      results: [{ partition: 0, baseOffset: before, count: 1 }],
+    },
+  });
+  t.equal(await end(), before + 1, 'it is written');
+  await eventually(async () => (await produce(4)).status === 200, 'the replica has caught up');
+});

@@ -1,0 +1,260 @@
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { ServiceError } from '../../src/core/service-error.ts';
+import { partitionKeys } from '../../src/store/keys.ts';
+import type { Appended, Batch, Logs } from '../../src/store/logs.ts';
+import { Store } from '../../src/store/store.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { eventually, testConfig } from '../helpers/server.ts';
+
+const topicId = 'AAAAAAAAAAAAAAAAAAAAAA';
+
+async function openStore(t: Test): Promise<Store> {
+  const { socketPath } = await startTestRedis(t);
+  const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  await store.logs.open(topicId, 0);
+  return store;
+}
+
+function batchOf(lines: string[], more: Partial<Batch> = {}): Batch {
+  return { count: lines.length, records: lines.join('\n'), ownTimestampMax: undefined, ownTimestamps: false, ...more };
+}
+
+async function append(logs: Logs, batch: Batch, partition = 0): Promise<Appended> {
+  const [outcome] = await logs.append(topicId, partition, [batch]);
+  if (outcome instanceof ServiceError) throw outcome;
+  return outcome!;
+}
+
+const unlimited = { maxRecords: 1_000_000, maxBytes: 1_000_000_000 };
+
+t.test('offsets are dense: each batch begins where the last one ended', async (t) => {
+  const { logs } = await openStore(t);
+  t.match(await append(logs, batchOf(['{}'])), { baseOffset: 0, count: 1, replayed: false });
+  t.match(await append(logs, batchOf(['a', 'b', 'c'])), { baseOffset: 1, count: 3 });
+  const outcomes = await logs.append(topicId, 0, [batchOf(['d']), batchOf(['e', 'f'])]);
+  t.match(outcomes, [{ baseOffset: 4 }, { baseOffset: 5, count: 2 }]);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 0, endOffset: 7, bytes: 2 + 5 + 1 + 3 }]);
+});
+
+t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
+  const { logs } = await openStore(t);
+  await append(logs, batchOf(['a']));
+  await logs.remove(topicId, 0);
+  await logs.remove(topicId, 0);
+  const unknown = { code: 'UNKNOWN_TOPIC' };
+  await t.rejects(append(logs, batchOf(['a'])), unknown);
+  await t.rejects(logs.read(topicId, 0, 0, unlimited), unknown);
+  await t.rejects(logs.seek(topicId, 0, 0, 0), unknown);
+  await t.rejects(logs.deleteRecords(topicId, 0, 0), unknown);
+  await t.rejects(logs.retain(topicId, 0, { retentionMs: 1, retentionBytes: 1 }), unknown);
+  await t.rejects(logs.claim(topicId, 0, { key: 'k', fingerprint: 'f' }), unknown);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [undefined]);
+});
+
+t.test('opening a log again leaves it as it is', async (t) => {
+  const { logs } = await openStore(t);
+  await append(logs, batchOf(['a']));
+  await logs.open(topicId, 0);
+  t.match(await append(logs, batchOf(['b'])), { baseOffset: 1 });
+});
+
+t.test('a read begins with the batch that holds the offset, and stops when it has enough', async (t) => {
+  const { logs } = await openStore(t);
+  for (const lines of [['a', 'b'], ['c'], ['d', 'e', 'f'], ['g']]) await append(logs, batchOf(lines));
+  const read = async (offset: number | 'earliest' | 'latest', limits = unlimited) => {
+    const { batches, offset: from } = await logs.read(topicId, 0, offset, limits);
+    return [from, ...batches.map(({ baseOffset, count, records }) => `${baseOffset}+${count} ${records}`)];
+  };
+  t.same(await read(0), [0, '0+2 a\nb', '2+1 c', '3+3 d\ne\nf', '6+1 g']);
+  t.same(await read(1), [1, '0+2 a\nb', '2+1 c', '3+3 d\ne\nf', '6+1 g']);
+  t.same(await read(2), [2, '2+1 c', '3+3 d\ne\nf', '6+1 g']);
+  t.same(await read(5), [5, '3+3 d\ne\nf', '6+1 g']);
+  t.same(await read(6), [6, '6+1 g']);
+  t.same(await read(7), [7]);
+  t.same(await read('earliest', { maxRecords: 1, maxBytes: 1000 }), [0, '0+2 a\nb']);
+  t.same(await read(1, { maxRecords: 2, maxBytes: 1000 }), [1, '0+2 a\nb', '2+1 c']);
+  t.same(await read(0, { maxRecords: 100, maxBytes: 4 }), [0, '0+2 a\nb', '2+1 c']);
+  t.same(await read('latest'), [7]);
+});
+
+t.test('an offset outside the log is refused with its bounds', async (t) => {
+  const { logs } = await openStore(t);
+  for (const lines of [
+    ['a', 'b'],
+    ['c', 'd'],
+  ])
+    await append(logs, batchOf(lines));
+  await logs.deleteRecords(topicId, 0, 3);
+  const bounds = { code: 'OFFSET_OUT_OF_RANGE', fields: { logStartOffset: 3, endOffset: 4 } };
+  await t.rejects(logs.read(topicId, 0, 2, unlimited), bounds);
+  await t.rejects(logs.read(topicId, 0, 5, unlimited), bounds);
+  await t.rejects(logs.deleteRecords(topicId, 0, 5), bounds);
+});
+
+t.test('deleting records moves the start and frees whole batches; offsets go on', async (t) => {
+  const { logs } = await openStore(t);
+  for (const lines of [['a', 'b'], ['c', 'd'], ['e']]) await append(logs, batchOf(lines));
+  t.same(await logs.deleteRecords(topicId, 0, 3), { logStartOffset: 3, endOffset: 5 });
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 3, endOffset: 5, bytes: 4 }]);
+  t.same(await logs.deleteRecords(topicId, 0, 1), { logStartOffset: 3, endOffset: 5 }, 'it never moves back');
+  t.same(await logs.deleteRecords(topicId, 0, 'latest'), { logStartOffset: 5, endOffset: 5 });
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 5, endOffset: 5, bytes: 0 }]);
+  t.match(await append(logs, batchOf(['f'])), { baseOffset: 5 });
+});
+
+t.test('an Idempotency-Key gets its first answer again, and serves one request only', async (t) => {
+  const { logs } = await openStore(t);
+  const idempotency = { key: 'k', fingerprint: 'one' };
+  const first = await append(logs, batchOf(['a', 'b'], { idempotency }));
+  t.same(await append(logs, batchOf(['a', 'b'], { idempotency })), { ...first, replayed: true });
+  const other = batchOf(['c'], { idempotency: { key: 'k', fingerprint: 'two' } });
+  await t.rejects(append(logs, other), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await t.rejects(logs.claim(topicId, 0, { key: 'k', fingerprint: 'two' }), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await logs.claim(topicId, 0, idempotency);
+  t.match(await append(logs, batchOf(['d'])), { baseOffset: 2 }, 'nothing else was appended');
+});
+
+t.test('a key that was only claimed does not keep its own request from appending', async (t) => {
+  const { logs } = await openStore(t);
+  const idempotency = { key: 'k', fingerprint: 'one' };
+  await logs.claim(topicId, 0, idempotency);
+  t.match(await append(logs, batchOf(['a'], { idempotency })), { baseOffset: 0, replayed: false });
+  t.match(await append(logs, batchOf(['a'], { idempotency })), { baseOffset: 0, replayed: true });
+});
+
+t.test('a fence refuses every token below the highest it has seen, by name', async (t) => {
+  const { logs } = await openStore(t);
+  const fenced = (name: string, token: number) => append(logs, batchOf(['a'], { fence: { name, token } }));
+  await fenced('lock', 5);
+  await fenced('lock', 5);
+  await fenced('other', 1);
+  await t.rejects(fenced('lock', 4), { code: 'FENCED', fields: { fence: 'lock', token: 5 } });
+  await fenced('lock', 9_000_000_000_000_001);
+  await t.rejects(fenced('lock', 9_000_000_000_000_000), { code: 'FENCED', fields: { token: 9_000_000_000_000_001 } });
+  const [bounds] = await logs.bounds([{ topicId, partition: 0 }]);
+  t.equal(bounds?.endOffset, 4);
+});
+
+t.test('batches that share a flight are judged each by itself', async (t) => {
+  const { logs } = await openStore(t);
+  const outcomes = await logs.append(topicId, 0, [
+    batchOf(['a'], { fence: { name: 'f', token: 2 } }),
+    batchOf(['b'], { fence: { name: 'f', token: 1 } }),
+    batchOf(['c', 'd'], { idempotency: { key: 'k', fingerprint: 'x' } }),
+    batchOf(['c', 'd'], { idempotency: { key: 'k', fingerprint: 'x' } }),
+    batchOf(['e']),
+  ]);
+  t.match(outcomes, [
+    { baseOffset: 0, replayed: false },
+    { code: 'FENCED' },
+    { baseOffset: 1, replayed: false },
+    { baseOffset: 1, replayed: true },
+    { baseOffset: 3 },
+  ]);
+});
+
+t.test('a search by time finds the first record that is not older, whatever the order of timestamps', async (t) => {
+  const { logs } = await openStore(t);
+  const own = (max: number) => ({ ownTimestampMax: max, ownTimestamps: true });
+  for (const max of [100, 300, 200, 400]) await append(logs, batchOf([`{"timestamp":${max}}`], own(max)));
+  const found = async (moment: number, from = 0) => {
+    const result = await logs.seek(topicId, 0, from, moment);
+    return 'batch' in result ? result.batch.baseOffset : `end ${result.endOffset}`;
+  };
+  t.equal(await found(0), 0);
+  t.equal(await found(101), 1);
+  t.equal(await found(301), 3);
+  t.equal(await found(150, 2), 2);
+  t.equal(await found(401), 'end 4');
+  await logs.deleteRecords(topicId, 0, 2);
+  t.equal(await found(0), 2);
+});
+
+t.test('a search by time goes through any number of batches', async (t) => {
+  const { logs } = await openStore(t);
+  const old = batchOf(['{"timestamp":1}'], { ownTimestampMax: 1, ownTimestamps: true });
+  for (let i = 0; i < 5; i++)
+    await logs.append(
+      topicId,
+      0,
+      Array.from({ length: 100 }, () => old),
+    );
+  await append(logs, batchOf(['{"timestamp":2}'], { ownTimestampMax: 2, ownTimestamps: true }));
+  t.match(await logs.seek(topicId, 0, 0, 2), { batch: { baseOffset: 500 } });
+});
+
+t.test('retention takes what is outside a limit, and nothing that is inside both', async (t) => {
+  const { logs } = await openStore(t);
+  const timed = (line: string, at: number) => batchOf([line], { ownTimestampMax: at, ownTimestamps: true });
+  const far = 4_000_000_000_000;
+  for (const at of [1, 2, far, 3]) await append(logs, timed('x'.repeat(10), at));
+  const start = async (limits: { retentionMs: number; retentionBytes: number }) =>
+    (await logs.retain(topicId, 0, limits)).logStartOffset;
+  t.equal(await start({ retentionMs: -1, retentionBytes: -1 }), 0);
+  t.equal(
+    await start({ retentionMs: -1, retentionBytes: 31 }),
+    0,
+    'without the first, less would be left than may stay',
+  );
+  t.equal(await start({ retentionMs: -1, retentionBytes: 30 }), 1);
+  t.equal(await start({ retentionMs: 1000, retentionBytes: -1 }), 2, 'an old batch behind a young one stays');
+  t.equal(await start({ retentionMs: -1, retentionBytes: 0 }), 4);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 4, endOffset: 4, bytes: 0 }]);
+});
+
+t.test('retention works in bounded steps, and says that there is more', async (t) => {
+  const { logs } = await openStore(t);
+  const old = batchOf(['x'], { ownTimestampMax: 1, ownTimestamps: true });
+  await logs.append(
+    topicId,
+    0,
+    Array.from({ length: 150 }, () => old),
+  );
+  const limits = { retentionMs: 1000, retentionBytes: -1 };
+  t.match(await logs.retain(topicId, 0, limits), { logStartOffset: 100, more: true });
+  t.match(await logs.retain(topicId, 0, limits), { logStartOffset: 150, more: false });
+});
+
+t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
+  const { logs, connection } = await openStore(t);
+  const far = 4_000_000_000_000_000;
+  const key = partitionKeys(testConfig.prefix, topicId, 0).partition;
+  await connection.command(true, (client) => client.hset(key, { start: far, next: far, total: far, trimmed: far }));
+  t.match(await append(logs, batchOf(['a', 'b'])), { baseOffset: far });
+  const { batches, ...bounds } = await logs.read(topicId, 0, far + 1, unlimited);
+  t.same(bounds, { offset: far + 1, logStartOffset: far, endOffset: far + 2 });
+  t.match(batches, [{ baseOffset: far, count: 2 }]);
+  t.same(await logs.deleteRecords(topicId, 0, far + 1), { logStartOffset: far + 1, endOffset: far + 2 });
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: far + 1, endOffset: far + 2, bytes: 3 }]);
+});
+
+t.test('every append is told on the channel', async (t) => {
+  const { logs } = await openStore(t);
+  const abort = new AbortController();
+  t.teardown(() => abort.abort());
+  const heard: string[] = [];
+  let listening = false;
+  logs.followAppends(
+    ({ topicId: id, partition, endOffset }) => heard.push(`${id} ${partition} ${endOffset}`),
+    () => {
+      listening = true;
+    },
+    abort.signal,
+  );
+  await eventually(() => listening, 'the subscription');
+  await append(logs, batchOf(['a', 'b']));
+  await append(logs, batchOf(['c']));
+  await eventually(() => heard.length === 2, 'two notices');
+  t.same(heard, [`${topicId} 0 2`, `${topicId} 0 3`]);
+});
+
+t.test('all keys of a partition carry its tag, and no other', async (t) => {
+  const { logs, connection } = await openStore(t);
+  await append(logs, batchOf(['a'], { fence: { name: 'f', token: 1 }, idempotency: { key: 'k}{', fingerprint: 'x' } }));
+  const keys = await connection.command(false, (client) => client.keys(`*${topicId}*`));
+  t.equal(keys.length, 4);
+  for (const key of keys) t.ok(key.startsWith(`{${testConfig.prefix}:${topicId}:0}:`), key);
+});
