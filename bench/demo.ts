@@ -117,22 +117,21 @@ async function produceAll(url: string, lines: string[]): Promise<void> {
 /** A member of the group in a process of its own: counts, tells the parent, commits; until it is killed or told to leave. */
 async function runMember(url: string, memberId: string): Promise<void> {
   const members = `${url}/v1/groups/${group}/members`;
-  const joined = await call(members, 'POST', {
+  const membership = await call(members, 'POST', {
     memberId,
     topics: [topic],
     assignor: 'range',
     reset: 'earliest',
     sessionTimeout: sessionTimeoutMs,
   });
-  let memberEpoch: number = joined.memberEpoch;
+  process.send!('joined');
+  let memberEpoch: number = membership.memberEpoch;
   let leaving = false;
   process.on('message', () => {
     leaving = true;
   });
   while (!leaving) {
-    const polled = await call(
-      `${members}/${memberId}/records?wait=500ms&maxRecords=${recordsPerPoll}&memberEpoch=${memberEpoch}`,
-    );
+    const polled = await call(`${members}/${memberId}/records?wait=500ms&maxRecords=${recordsPerPoll}`);
     memberEpoch = polled.memberEpoch;
     if (polled.records.length === 0) continue;
     const counted: Counted[] = [];
@@ -185,6 +184,7 @@ async function main(): Promise<boolean> {
       const child = fork(here, ['--member', url, memberId]);
       children.push(child);
       child.on('message', (message) => {
+        if (message === 'joined') return;
         for (const { partition, line, status, member } of message as Counted[]) {
           times[line]! += 1;
           statuses[line] = status;
@@ -209,6 +209,7 @@ async function main(): Promise<boolean> {
       console.log(`  +${((killedMs - startedMs) / 1000).toFixed(3)}s ${victim} is killed without goodbye (kill -9)`);
     };
 
+    await joined(survivor);
     await eventually('the lag is 0', async () => {
       const { partitions: all } = await call(`${url}/v1/groups/${group}`);
       const lag = all.reduce((sum: number, { lag }: { lag: number | null }) => sum + (lag ?? 1), 0);
@@ -241,6 +242,15 @@ async function main(): Promise<boolean> {
     await new Promise((resolve) => server.process.once('exit', resolve));
     rmSync(dataDir, { recursive: true, force: true });
   }
+}
+
+/** Resolves when the member has joined the group. */
+function joined(member: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    member.on('message', (message) => {
+      if (message === 'joined') resolve();
+    });
+  });
 }
 
 function tally(statuses: string[]): string {

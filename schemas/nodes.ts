@@ -13,6 +13,9 @@ export const ttlMsMax = 2 ** 40 - 1;
 /** ZooKeeper's version is a signed 32-bit number; -1 means any. */
 const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version; -1 = any.');
 
+/** The longest long poll. */
+export const waitMsMax = 5 * 60_000;
+
 export const childrenLimitMax = 10_000;
 export const treeLimitMax = 10_000;
 
@@ -24,7 +27,10 @@ export const getNodeQuery = z.strictObject({
   after: z.string().optional().describe('Children: the `next` of the page before.'),
   stats: queryFlag.optional().describe("Children: add each child's stat."),
   depth: queryInteger(0, 1000).optional().describe('Tree: levels below the node; default all.'),
-  wait: durationMs.optional().describe('Long poll with If-None-Match: how long to wait for a change, at most 5m.'),
+  wait: durationMs
+    .pipe(z.int().max(waitMsMax, 'must be at most 5m'))
+    .optional()
+    .describe('Long poll with If-None-Match: how long to wait for a change, at most 5m.'),
 });
 
 const creation = {

@@ -44,26 +44,58 @@ export const watchEvent = z
 
 export type WatchEvent = z.infer<typeof watchEvent>;
 
+const errorFrame = z.looseObject({
+  ...problemSchema.shape,
+  type: z.literal('error'),
+  id: z.string().optional().describe('The watch that has ended, or could not begin; or the frame that was wrong.'),
+});
+
 export const serverFrame = z
   .discriminatedUnion('type', [
     z.object({ type: z.literal('watching'), id: watchId, zxid }),
     z.object({ type: z.literal('unwatched'), id: watchId }),
     z.object({ type: z.literal('events'), id: watchId, zxid, events: z.array(watchEvent) }),
-    z.object({ type: z.literal('bookmark'), zxid }),
+    z.object({ type: z.literal('bookmark'), zxid }).describe('Everything up to here was sent, for all watches.'),
     z.object({ type: z.literal('session'), id: z.string(), expiresAt: z.int() }),
     z.object({ type: z.literal('sessionExpired'), id: z.string() }),
-    z.looseObject({ ...problemSchema.shape, type: z.literal('error'), id: z.string().optional() }),
+    errorFrame,
     z.object({ type: z.literal('pong') }),
   ])
   .meta({ id: 'WatchServerFrame' });
 
 export type ServerFrame = z.infer<typeof serverFrame>;
 
+/** The `data` of a server-sent event; its `id` is the zxid, so that `Last-Event-ID` resumes. */
+export const streamFrame = z
+  .discriminatedUnion('type', [
+    z.object({ type: z.literal('watching'), zxid }),
+    z.object({ type: z.literal('events'), zxid, events: z.array(watchEvent) }),
+    z.object({ type: z.literal('bookmark'), zxid }),
+    errorFrame,
+  ])
+  .meta({ id: 'WatchStreamFrame' });
+
+export type StreamFrame = z.infer<typeof streamFrame>;
+
+/** A bookmark comes at least so often. */
+export const bookmarkMsMax = 10_000;
+
+export const watchesPerSocketMax = 10_000;
+export const sessionsPerSocketMax = 100;
+
 export const watchStreamQuery = z.strictObject({
   mode: z.enum(watchModes).default('node'),
-  since: queryInteger(0, Number.MAX_SAFE_INTEGER).optional(),
-  data: queryFlag.optional(),
-  once: queryFlag.optional(),
+  since: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Replay every transaction after this one first.'),
+  data: queryFlag.optional().describe('Events carry the data as it was written.'),
+  once: queryFlag.optional().describe('End after the first events message.'),
+});
+
+export const watchStreamHeaders = z.looseObject({
+  'last-event-id': z
+    .string()
+    .regex(/^\d{0,16}$/, 'must be the id of an event of this stream')
+    .optional()
+    .describe('Resume after this event: an EventSource sends it by itself. It wins over `since`.'),
 });
 
 /** Close codes of our sockets (RFC 6455: 4000-4999 are for applications). */
@@ -72,4 +104,5 @@ export const closeCodes = {
   slowReader: 4008,
 } as const;
 
+/** A reader that lets so much pile up is cut off; it resumes with `since`. */
 export const slowReaderBytesMax = 8 * 1024 * 1024;

@@ -6,17 +6,25 @@ import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
 import { clusterRoutes } from './http/cluster.ts';
+import { installDrain } from './http/drain.ts';
 import { installErrorHandler, refuseConnection, refuseUrl } from './http/error-handler.ts';
+import { groupOffsetsRoutes } from './http/group-offsets.ts';
+import { groupsRoutes } from './http/groups.ts';
 import { multiRoutes } from './http/multi.ts';
 import { nodesRoutes } from './http/nodes.ts';
 import { openApiOptions } from './http/openapi.ts';
 import { operationRoutes } from './http/operation.ts';
 import { installOriginCheck } from './http/origin.ts';
+import { recordsRoutes } from './http/records.ts';
 import { installRequestLog } from './http/request-log.ts';
 import { installSessionHeader } from './http/session-header.ts';
 import { sessionsRoutes } from './http/sessions.ts';
+import { topicsRoutes } from './http/topics.ts';
 import { installValidation } from './http/validation.ts';
+import { watchStreamRoutes } from './http/watch-stream.ts';
 import type { Broker } from './live/broker.ts';
+import { Sockets, socketFailed } from './ws/socket.ts';
+import { watchSockets } from './ws/watch.ts';
 
 /** The largest frame that a socket client may send: its frames are small, only what it is sent is large. */
 const socketPayloadBytesMax = 1024 * 1024;
@@ -40,22 +48,34 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
     keepAliveTimeout: 75_000,
   });
 
+  // A body is JSON unless a plugin takes other types; Fastify would also take text, and call it a malformed object.
+  app.removeContentTypeParser('text/plain');
+  // Before all hooks that may refuse a request: it closes the connection of an upgrade that was refused.
+  await app.register(fastifyWebsocket, { options: { maxPayload: socketPayloadBytesMax }, errorHandler: socketFailed });
   installValidation(app);
   installErrorHandler(app);
+  installDrain(app);
   installRequestLog(app, broker.metrics);
   installOriginCheck(app, config.corsOrigins);
   installSessionHeader(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, openApiOptions);
   await app.register(fastifySwaggerUi, { routePrefix: '/docs' });
-  await app.register(fastifyWebsocket, { options: { maxPayload: socketPayloadBytesMax } });
 
   const versioned = { prefix: '/v1', broker };
   await app.register(nodesRoutes, versioned);
   await app.register(multiRoutes, versioned);
   await app.register(sessionsRoutes, versioned);
   await app.register(clusterRoutes, versioned);
+  await app.register(topicsRoutes, versioned);
+  await app.register(recordsRoutes, versioned);
+  await app.register(groupsRoutes, versioned);
+  await app.register(groupOffsetsRoutes, versioned);
+  await app.register(watchStreamRoutes, versioned);
   await app.register(operationRoutes, { broker });
+
+  const sockets = new Sockets(broker);
+  await app.register(watchSockets, { ...versioned, sockets });
   await app.ready();
   return app;
 }

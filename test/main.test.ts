@@ -48,10 +48,7 @@ t.test('SIGTERM drains: the request under way is answered, then the process exit
   const server = await startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t) });
   await http(`${server.url}/v1/topics`, 'POST', { name: 'slow' });
   const waiting = http(`${server.url}/v1/topics/slow/partitions/0/records?offset=0&wait=60s`);
-  await eventually(
-    async () => /weir_fetches_waiting 1/.test((await http(`${server.url}/metrics`)).body),
-    'the fetch waits',
-  );
+  await eventually(async () => /weir_log_waits 1/.test((await http(`${server.url}/metrics`)).body), 'the fetch waits');
   server.child.kill('SIGTERM');
   t.equal((await waiting).status, 200);
   t.equal(await server.exited, 0);

@@ -35,6 +35,12 @@ export class ServiceError extends Error {
   }
 }
 
+/** The ServiceError that `error` is, or that it carries as its `cause`. */
+export function serviceErrorIn(error: unknown): ServiceError | undefined {
+  for (let e = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError) return e;
+  return undefined;
+}
+
 /** Whether `error` is a ServiceError of the given code, also when it comes wrapped as a `cause`. */
 export function hasCode(error: unknown, code: ErrorCode): boolean {
   for (let e = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError && e.code === code) return true;

@@ -1,4 +1,4 @@
-// What type a body has when its sender did not say, and how bytes stand in JSON.
+// What type a body has when its sender did not say.
 import { isUtf8 } from 'node:buffer';
 import { textContentType } from '../store/namespace.ts';
 
@@ -10,11 +10,4 @@ const formType = 'application/x-www-form-urlencoded';
 export function contentTypeOf(header: string | undefined, data: Buffer): string {
   if (header !== undefined && !header.toLowerCase().startsWith(formType)) return header;
   return isUtf8(data) ? textContentType : octets;
-}
-
-/** Bytes as a JSON field: as text where they are UTF-8, else as base64. */
-export function inJson(data: Buffer): { data: string; encoding: 'utf8' | 'base64' } {
-  return isUtf8(data)
-    ? { data: data.toString('utf8'), encoding: 'utf8' }
-    : { data: data.toString('base64'), encoding: 'base64' };
 }

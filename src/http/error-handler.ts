@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { describeIssues } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 /** How long a client should wait before it tries again, s: about as long as the store takes to come back. */
@@ -85,16 +86,4 @@ export function toServiceError(
   return new ServiceError('INTERNAL', 'The service failed at this request; its log says more under the request id.', {
     ...(request && { requestId: request.id }),
   });
-}
-
-/** Says for each issue where it is and what is wrong, the unknown fields by name. */
-export function describeIssues(error: z.ZodError, where = ''): string {
-  const texts = error.issues.slice(0, 5).map((issue) => {
-    const at = [where, ...issue.path.map(String)].filter((part) => part !== '').join('.');
-    if (issue.code === 'unrecognized_keys') {
-      return `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${issue.keys.map((key) => `'${key}'`).join(', ')}${at ? ` in ${at}` : ''}`;
-    }
-    return `${at || 'value'}: ${issue.message}`;
-  });
-  return `${texts.join('; ')}.`;
 }

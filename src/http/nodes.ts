@@ -14,11 +14,12 @@ import {
   statReply,
   treeReply,
 } from '../../schemas/nodes.ts';
+import { inJson } from '../core/json-data.ts';
 import { nameOf, pathProblem } from '../core/path.ts';
-import { ServiceError } from '../core/service-error.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Op, OpResult } from '../store/namespace.ts';
-import { contentTypeOf, inJson } from './content.ts';
+import { contentTypeOf } from './content.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { nodeLocation, nodePathOf } from './node-path.ts';
 import { problems } from './problems.ts';
@@ -27,6 +28,8 @@ import { sessionOf } from './session-header.ts';
 
 export const nodesPrefix = '/v1/nodes/';
 
+/** The tag of a node that does not exist. */
+const absentTag = '"0"';
 const childrenLimitDefault = 1000;
 const treeLimitDefault = 1000;
 const treeDepthDefault = 1000;
@@ -56,24 +59,40 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         response: {
           200: {
             description: 'By `view`: the raw bytes with their own type, or JSON.',
-            headers: z.object({ etag: z.string(), 'weir-zxid': z.string(), 'weir-stat': z.string().optional() }),
+            headers: z.object({ etag: z.string().optional(), 'weir-stat': z.string().optional() }),
             content: {
               '*/*': rawReply,
               'application/json': { schema: z.union([nodeReply, statReply, childrenReply, treeReply]) },
             },
           },
-          304: { description: 'Not changed within the wait, or at all.' },
+          304: { description: 'Not changed: within the wait, if there is one.' },
           ...problems('BAD_REQUEST', 'INVALID_PATH', 'NO_NODE', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
       const path = validPath(request);
-      const { view, limit, after, stats, depth } = request.query;
+      const { view, limit, after, stats, depth, wait } = request.query;
       const ifNoneMatch = request.headers['if-none-match'];
+      if (wait !== undefined && view === 'tree') {
+        throw new ServiceError(
+          'BAD_REQUEST',
+          'A tree cannot be waited on; watch it: GET /v1/watch/{path}?mode=recursive.',
+        );
+      }
+      if (wait !== undefined && ifNoneMatch !== undefined) {
+        const kind = view === 'children' ? 'children' : 'node';
+        const { changed, zxid, tag } = await waitForChange(broker, reply, path, kind, ifNoneMatch, wait);
+        if (broker.stopping.aborted) reply.header('connection', 'close');
+        if (!changed) return tagged(reply, zxid, tag).code(304).send();
+      }
+      const absent = (error: unknown): never => {
+        if (hasCode(error, 'NO_NODE')) reply.header('etag', absentTag);
+        throw error;
+      };
       switch (view) {
         case 'data': {
-          const { zxid, stat, contentType, data } = await namespace.get(path);
+          const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
           tagged(reply, zxid, stat.mzxid);
           if (ifNoneMatch === `"${stat.mzxid}"`) return reply.code(304).send();
           // What one user stored must not run in another's browser.
@@ -85,20 +104,20 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
             .send(data);
         }
         case 'node': {
-          const { zxid, stat, contentType, data } = await namespace.get(path);
+          const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
           tagged(reply, zxid, stat.mzxid);
           if (ifNoneMatch === `"${stat.mzxid}"`) return reply.code(304).send();
           return { path, ...inJson(data), contentType, stat };
         }
         case 'stat': {
-          const { zxid, stat } = await namespace.stat(path);
+          const { zxid, stat } = await namespace.stat(path).catch(absent);
           tagged(reply, zxid, stat.mzxid);
           if (ifNoneMatch === `"${stat.mzxid}"`) return reply.code(304).send();
           return { path, stat };
         }
         case 'children': {
           const page = { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false };
-          const { zxid, stat, children, next } = await namespace.children(path, page);
+          const { zxid, stat, children, next } = await namespace.children(path, page).catch(absent);
           // pzxid changes exactly when the list does: it is the list's own tag.
           tagged(reply, zxid, stat.pzxid);
           if (ifNoneMatch === `"${stat.pzxid}"`) return reply.code(304).send();
@@ -230,6 +249,48 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     },
   );
 };
+
+/**
+ * The long poll: waits until the node, or its list of children, no longer has the tag that the client knows.
+ * @returns `changed` = false when `waitMs` are over, the client has gone or the broker stops; with the newest zxid and tag
+ */
+async function waitForChange(
+  broker: Broker,
+  reply: FastifyReply,
+  path: string,
+  view: 'node' | 'children',
+  known: string,
+  waitMs: number,
+): Promise<{ changed: boolean; zxid: number; tag: number }> {
+  const deadline = performance.now() + waitMs;
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  for (;;) {
+    const { zxid, tag } = await currentTag(broker, path, view);
+    // As everywhere, * is any node that exists: it is waited on until it is gone.
+    const changed = known === '*' ? tag === 0 : known !== `"${tag}"`;
+    if (changed) return { changed, zxid, tag };
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0 || !(await broker.watches.nextChange({ path, view, after: zxid }, leftMs, gone.signal))) {
+      return { changed, zxid, tag };
+    }
+  }
+}
+
+/** The tag of a node, or of its list of children; 0 is the tag of what does not exist. */
+async function currentTag(
+  broker: Broker,
+  path: string,
+  view: 'node' | 'children',
+): Promise<{ zxid: number; tag: number }> {
+  try {
+    const { zxid, stat } = await broker.store.namespace.stat(path);
+    return { zxid, tag: view === 'children' ? stat.pzxid : stat.mzxid };
+  } catch (error) {
+    if (!hasCode(error, 'NO_NODE')) throw error;
+    return { zxid: Number((error as ServiceError).fields.zxid), tag: 0 };
+  }
+}
 
 /** The path of a read: its rules are checked first, as nothing else comes before them. */
 function validPath(request: FastifyRequest): string {

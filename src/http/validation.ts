@@ -2,8 +2,8 @@
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
 import type { z } from 'zod';
+import { describeIssues } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
-import { describeIssues } from './error-handler.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
 

@@ -1,13 +1,26 @@
 // One broker: the parts that live beside the HTTP server, made and stopped in the order in which they lean on each other.
 import type { Logger } from 'pino';
+import type { Counter } from 'prom-client';
 import type { Config } from '../config.ts';
 import type { Store } from '../store/store.ts';
 import { BrokerRegistration } from './broker-registration.ts';
 import { Controller } from './controller.ts';
 import { EventTail } from './event-tail.ts';
+import { GroupConsumer } from './group-consumer.ts';
+import { GroupCoordinator } from './group-coordinator.ts';
+import { GroupLedger } from './group-ledger.ts';
+import { GroupOffsets } from './group-offsets.ts';
+import { createHousekeeper } from './housekeeper.ts';
+import { LogReader } from './log-reader.ts';
+import { LogWriter } from './log-writer.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Repeat } from './repeat.ts';
+import { createRetention } from './retention.ts';
 import { createSessionReaper } from './session-reaper.ts';
+import { TopicAdmin } from './topic-admin.ts';
+import { createTopicDeleter } from './topic-deleter.ts';
+import { Topics } from './topics.ts';
+import { WatchHub } from './watch-hub.ts';
 
 /** The id of the only broker of a private store, unless one is configured: the first one that Kafka's rule generates. */
 const soleBrokerId = 1001;
@@ -23,9 +36,22 @@ export class Broker {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tail: EventTail;
+  readonly watches: WatchHub;
+  /** Counts readers of streams and sockets that were cut off because too much waited for them, by `kind`. */
+  readonly slowReadersCut: Counter<'kind'>;
   readonly registration: BrokerRegistration;
+  readonly topics: Topics;
+  readonly topicAdmin: TopicAdmin;
+  readonly logWriter: LogWriter;
+  readonly logReader: LogReader;
+  readonly groups: GroupCoordinator;
+  readonly groupConsumer: GroupConsumer;
+  readonly groupOffsets: GroupOffsets;
   readonly #controller: Controller;
   readonly #reaper: Repeat;
+  readonly #housekeeper: Repeat;
+  readonly #topicDeleter: Repeat;
+  readonly #retention: Repeat;
   readonly #stopping = new AbortController();
 
   constructor(config: Config, store: Store, options: BrokerOptions, log: Logger) {
@@ -33,8 +59,13 @@ export class Broker {
     this.store = store;
     this.log = log;
     this.metrics = createMetrics();
+    this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Readers cut off for being too slow.', [
+      'kind',
+    ]);
     this.tail = new EventTail(store.events, log);
+    this.watches = new WatchHub(store.events, this.tail, this.metrics, this.stopping, log);
     this.#reaper = createSessionReaper(store.sessions, this.metrics, log);
+    this.#housekeeper = createHousekeeper(store.namespace, this.metrics, log);
     this.registration = new BrokerRegistration(
       store,
       this.tail,
@@ -46,6 +77,16 @@ export class Broker {
       },
       log,
     );
+    this.topics = new Topics(store.namespace, this.tail, log);
+    this.topicAdmin = new TopicAdmin(store, this.topics);
+    this.logWriter = new LogWriter(this.topics, store.logs, this.metrics);
+    this.logReader = new LogReader(store.logs, this.metrics, log);
+    const ledger = new GroupLedger(store.groups, this.metrics, log);
+    this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, log);
+    this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs);
+    this.groupOffsets = new GroupOffsets(store, ledger, this.topics, this.logReader, this.metrics);
+    this.#topicDeleter = createTopicDeleter(store, log);
+    this.#retention = createRetention(store, this.topics, this.registration, log);
     this.#controller = new Controller(store.namespace, this.tail, this.registration, this.metrics, log);
   }
 
@@ -57,7 +98,13 @@ export class Broker {
   /** Starts what requests lean on; the store is open. */
   async start(): Promise<void> {
     await this.tail.start();
+    await this.topics.start();
+    this.logReader.start();
+    this.groups.start();
+    this.#topicDeleter.start();
+    this.#retention.start();
     this.#reaper.start();
+    this.#housekeeper.start();
   }
 
   /** Takes its place in the cluster under the address that clients reach it by. @throws ServiceError NODE_EXISTS */
@@ -80,6 +127,12 @@ export class Broker {
 
   /** Stops in the opposite order; the store stays open. */
   async stop(): Promise<void> {
+    await this.#retention.stop();
+    await this.#topicDeleter.stop();
+    await this.groups.stop();
+    await this.logReader.stop();
+    this.topics.stop();
+    await this.#housekeeper.stop();
     await this.#reaper.stop();
     await this.tail.stop();
   }

@@ -10,6 +10,13 @@ export interface Metrics {
   seconds<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
   /** A gauge `weir_<name>` that is read when it is asked for. */
   gauge(name: string, help: string, read: () => number): void;
+  /** As gauge(), with one value for each combination of labels that `read` gives; others are gone. */
+  gauges<T extends string>(
+    name: string,
+    help: string,
+    labels: T[],
+    read: () => { labels: Record<T, string>; value: number }[],
+  ): void;
 }
 
 const secondsBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -30,6 +37,18 @@ export function createMetrics(): Metrics {
         registers: [registry],
         collect() {
           this.set(read());
+        },
+      });
+    },
+    gauges: (name, help, labels, read) => {
+      new Gauge({
+        name: `weir_${name}`,
+        help,
+        labelNames: labels,
+        registers: [registry],
+        collect() {
+          this.reset();
+          for (const { labels, value } of read()) this.set(labels, value);
         },
       });
     },

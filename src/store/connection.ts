@@ -2,7 +2,7 @@
 // that talks to Redis goes through call(), or through a dedicated connection for commands that block.
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
-import { ServiceError } from '../core/service-error.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from './scripts.ts';
 
 /**
@@ -14,6 +14,8 @@ export type StoreTarget = { socketPath: string; sole?: boolean } | { url: string
 /** With the command's own time-out, a request never waits longer than 2 s for an absent store (guarantee E3). */
 const gateWaitMsMax = 500;
 const commandTimeoutMs = 1400;
+/** How long a server that starts waits for its store. */
+const startWaitMsMax = 10_000;
 
 const baseOptions: RedisOptions = {
   // A command that was cut off must not be sent again behind the caller's back: its fate is unknown.
@@ -40,14 +42,16 @@ export class StoreConnection {
   readonly #onOpen: (() => Promise<void>)[] = [];
   #isOpen = false;
   #closing = false;
-  #waiting: (() => void)[] = [];
+  #waiting: ((opened: boolean) => void)[] = [];
+  /** Why the store is not open. */
+  #failure: unknown;
 
   constructor(target: StoreTarget, log: Logger) {
     this.#target = target;
     this.#log = log;
     this.#scripts = loadScripts();
     this.client = this.#create({ commandTimeout: commandTimeoutMs });
-    for (const { name, lua } of this.#scripts.values()) this.client.defineCommand(name, { lua, numberOfKeys: 1 });
+    this.#define(this.client);
     this.client.on('ready', () => void this.#open());
     this.client.on('close', () => {
       if (this.#isOpen && !this.#closing) this.#log.warn('The connection to the store is lost');
@@ -68,10 +72,21 @@ export class StoreConnection {
     this.#onOpen.push(step);
   }
 
-  /** Connects for the first time; throws if the store cannot be reached or opened at all. */
+  /**
+   * Connects for the first time, patiently: a store that is started at the same time may need a while.
+   * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
+   */
   async connect(): Promise<void> {
-    await this.client.connect();
-    await this.#waitUntilOpen(10_000);
+    // A failed attempt is repeated by the client itself, and its reason is kept.
+    this.client.connect().catch(() => {});
+    try {
+      await this.#waitUntilOpen(startWaitMsMax);
+    } catch (error) {
+      const reason = this.#failure;
+      if (reason instanceof ServiceError) throw reason;
+      const detail = reason instanceof Error ? reason.message : 'it does not answer';
+      throw new ServiceError('STORE_UNAVAILABLE', `The store cannot be reached: ${detail}.`, {}, { cause: error });
+    }
   }
 
   /**
@@ -86,15 +101,7 @@ export class StoreConnection {
 
   /** As call(), also while the connection is being opened: only for the steps of onOpen. */
   async callUnguarded(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    const script = this.#scripts.get(name);
-    if (!script) throw new Error(`There is no script ${name}`);
-    let reply: unknown;
-    try {
-      reply = await (this.client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
-    } catch (error) {
-      throw storeError(error, script.writes);
-    }
-    return decodeReply(name, reply);
+    return this.callOn(this.client, name, key, args);
   }
 
   /** Runs a plain command, `fate` saying whether it writes. */
@@ -107,9 +114,33 @@ export class StoreConnection {
     }
   }
 
-  /** A connection of its own, for commands that block or subscribe. Closed together with this one. */
-  dedicated(): Redis {
-    const client = this.#create({ maxRetriesPerRequest: null, enableOfflineQueue: true });
+  /** As callUnguarded(), on a dedicated connection. */
+  async callOn(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+    const script = this.#scripts.get(name);
+    if (!script) throw new Error(`There is no script ${name}`);
+    let reply: unknown;
+    try {
+      reply = await (client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
+    } catch (error) {
+      throw storeError(error, script.writes);
+    }
+    return decodeReply(name, reply);
+  }
+
+  /**
+   * A connection of its own, for commands that block or subscribe. It reconnects by itself and is closed together with
+   * this one. A command that a loss of the connection cuts off is rejected (with retries it would never settle, as it is
+   * not sent again), and so is one that waits when an attempt to connect fails.
+   * @param answerMsMax a command that is not answered for so long finds the connection dead, and drops it
+   * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
+   */
+  dedicated(answerMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
+    const client = this.#create({
+      maxRetriesPerRequest: 0,
+      enableOfflineQueue: whileAway === 'wait',
+      ...(answerMsMax !== undefined && { socketTimeout: answerMsMax }),
+    });
+    this.#define(client);
     this.#dedicated.add(client);
     client.once('end', () => this.#dedicated.delete(client));
     return client;
@@ -122,14 +153,19 @@ export class StoreConnection {
     this.client.disconnect();
   }
 
+  #define(client: Redis): void {
+    for (const { name, lua } of this.#scripts.values()) client.defineCommand(name, { lua, numberOfKeys: 1 });
+  }
+
   #create(options: RedisOptions): Redis {
     const where = 'socketPath' in this.#target ? { path: this.#target.socketPath } : urlOptions(this.#target.url);
     const all = { ...baseOptions, ...where, ...options } as RedisOptions;
     const client = new Redis({ ...all, replyMapping: 'legacy' });
     // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
-    client.on('error', (error: Error) =>
-      this.#log.debug({ err: { message: error.message } }, 'Store connection error'),
-    );
+    client.on('error', (error: Error) => {
+      this.#failure = error;
+      this.#log.debug({ err: { message: error.message } }, 'Store connection error');
+    });
     return client;
   }
 
@@ -138,14 +174,22 @@ export class StoreConnection {
       for (const step of this.#onOpen) await step();
       this.#isOpen = true;
       this.#log.debug('The connection to the store is open');
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      for (const go of waiting) go();
+      this.#failure = undefined;
+      this.#release(true);
     } catch (error) {
       if (this.#closing) return;
+      this.#failure = error;
       this.#log.error({ err: error }, 'The store could not be opened; trying again');
+      // Waiting does not help a store of the wrong kind.
+      if (hasCode(error, 'INVALID_CONFIG')) this.#release(false);
       this.client.disconnect(true);
     }
+  }
+
+  #release(opened: boolean): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const go of waiting) go(opened);
   }
 
   async #waitUntilOpen(ms: number): Promise<void> {
@@ -156,9 +200,9 @@ export class StoreConnection {
         this.#waiting = this.#waiting.filter((other) => other !== go);
         resolve(false);
       }, ms);
-      const go = () => {
+      const go = (opened: boolean) => {
         clearTimeout(timer);
-        resolve(true);
+        resolve(opened);
       };
       this.#waiting.push(go);
     });

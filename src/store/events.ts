@@ -1,6 +1,7 @@
 // The event stream: every transaction of the tree in order. Reading a range of it, and following it live.
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { hasCode, type ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
 import { decodeEvents, type NodeEvent, type Transaction } from './node-codec.ts';
@@ -13,6 +14,10 @@ type Entry = [id: Buffer, fields: Buffer[]];
 
 const blockMs = 2000;
 const readCount = 500;
+/** How much later than asked the store may answer a read that blocks, before the connection counts as dead. */
+const answerGraceMs = 3000;
+/** The upper part of a zxid, the epoch, counts in these (lua/cluster/open.lua). */
+const epochSize = 2 ** 32;
 
 export class Events {
   readonly #connection: StoreConnection;
@@ -26,12 +31,13 @@ export class Events {
   }
 
   /**
-   * Checks that a watcher may resume after `zxid`, nothing of the main history being forgotten or lost since.
+   * Checks that a watcher may resume after `zxid`, nothing of its history being forgotten or lost since.
+   * @param history 'both' for a watcher of committed offsets
    * @returns the newest zxid
    * @throws ServiceError COMPACTED with the fields `oldest` and `zxid`
    */
-  async checkResume(zxid: number): Promise<number> {
-    return integer((await this.#connection.call('nodes/resume', this.#keys.root, [zxid]))[0]);
+  async checkResume(zxid: number, history: 'main' | 'both' = 'main'): Promise<number> {
+    return integer((await this.#connection.call('nodes/resume', this.#keys.root, [zxid, history]))[0]);
   }
 
   /** The newest zxid. */
@@ -63,18 +69,55 @@ export class Events {
   /**
    * Follows both histories from `after` on, on a connection of its own, through losses of the connection, until `signal`
    * is aborted. Transactions come in order, each once; one batch is what one read gave.
+   *
+   * Wherever something could have been lost or forgotten between two batches, this is ruled out before the second one is
+   * handed on: after a loss of the connection, when a new epoch begins, and when the reader is so far behind that
+   * trimming may have overtaken it.
+   * @param follower `accept` takes each batch; `positions` names all that must not have been lost, beginning with what
+   *   was accepted last; `offsetsForgotten` is told that the history on committed offsets alone has a gap here
+   * @throws ServiceError COMPACTED if the main history goes on without what was followed so far (field `zxid`: the newest)
    */
-  async follow(after: number, onTransactions: (batch: Transaction[]) => void, signal: AbortSignal): Promise<void> {
-    const client = this.#connection.dedicated();
+  async follow(
+    after: number,
+    follower: {
+      accept(batch: Transaction[]): void;
+      positions(): Iterable<number>;
+      offsetsForgotten(error: ServiceError): void;
+    },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const client = this.#connection.dedicated(blockMs + answerGraceMs, 'reject');
     const stop = () => client.disconnect();
     signal.addEventListener('abort', stop, { once: true });
     let position = after;
+    let isSame = false;
     try {
       while (!signal.aborted) {
-        const batch = await this.#readNext(client, position);
-        if (signal.aborted || batch.length === 0) continue;
-        position = batch.at(-1)!.zxid;
-        onTransactions(batch);
+        try {
+          // On a new connection the answer must not wait for an event: the check below is due at once.
+          const batch = await this.#readNext(client, position, isSame);
+          const newest = batch.at(-1)?.zxid ?? position;
+          // The check comes after the read, so that nothing can be trimmed between the two unnoticed.
+          if (!isSame || batch.length >= readCount || epochOf(newest) > epochOf(position)) {
+            for (const zxid of follower.positions()) await this.#check(client, zxid, 'main');
+            isSame = true;
+            try {
+              await this.#check(client, position, 'both');
+            } catch (error) {
+              if (!hasCode(error, 'COMPACTED')) throw error;
+              follower.offsetsForgotten(error as ServiceError);
+            }
+          }
+          if (signal.aborted || batch.length === 0) continue;
+          position = newest;
+          follower.accept(batch);
+        } catch (error) {
+          if (hasCode(error, 'COMPACTED')) throw error;
+          isSame = false;
+          this.#log.debug({ err: error }, 'The event stream could not be read; trying again');
+          // The client reconnects by itself; meanwhile each read fails at once, and this keeps the loop from spinning.
+          if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 50));
+        }
       }
     } finally {
       signal.removeEventListener('abort', stop);
@@ -82,30 +125,21 @@ export class Events {
     }
   }
 
-  async #readNext(client: Redis, position: number): Promise<Transaction[]> {
-    try {
-      const from = `${position}-0`;
-      const reply = (await client.xreadBuffer(
-        'COUNT',
-        readCount,
-        'BLOCK',
-        blockMs,
-        'STREAMS',
-        this.#keys.events,
-        this.#keys.offsetEvents,
-        from,
-        from,
-      )) as unknown as [key: Buffer, entries: Entry[]][] | null;
-      return merge(
-        (reply ?? []).map(([, entries]) => entries),
-        readCount,
-      ).transactions;
-    } catch (error) {
-      this.#log.debug({ err: error }, 'The event stream could not be read; trying again');
-      // The client reconnects by itself; this only keeps the loop from spinning meanwhile.
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      return [];
-    }
+  async #check(client: Redis, zxid: number, history: 'main' | 'both'): Promise<void> {
+    await this.#connection.callOn(client, 'nodes/resume', this.#keys.root, [zxid, history]);
+  }
+
+  async #readNext(client: Redis, position: number, mayBlock: boolean): Promise<Transaction[]> {
+    const from = `${position}-0`;
+    const streams = ['STREAMS', this.#keys.events, this.#keys.offsetEvents, from, from] as const;
+    const reply = (await (mayBlock
+      ? client.xreadBuffer('COUNT', readCount, 'BLOCK', blockMs, ...streams)
+      : client.xreadBuffer('COUNT', readCount, ...streams))) as unknown as [key: Buffer, entries: Entry[]][] | null;
+    const pages = (reply ?? []).map(([, entries]) => entries);
+    // A read that has blocked is answered with the stream that was written first, without the other half of the same
+    // transaction (Redis 7.0).
+    if (mayBlock && pages.length === 1 && pages[0]!.some(isHalf)) return this.#readNext(client, position, false);
+    return merge(pages, readCount).transactions;
   }
 }
 
@@ -125,7 +159,9 @@ function merge(pages: Entry[][], count: number): { transactions: Transaction[]; 
       const events: NodeEvent[] = decodeEvents(stored);
       const same = byZxid.get(zxid);
       if (same) {
-        same.events.push(...events);
+        // Committed offsets lie below what the main history tells of: children go before their parents, and come after.
+        const [gone, others] = [events.filter(isDeletion), events.filter((event) => !isDeletion(event))];
+        same.events = [...gone, ...same.events, ...others];
         same.bytes += stored.length;
       } else {
         byZxid.set(zxid, { zxid, events, bytes: stored.length });
@@ -134,6 +170,19 @@ function merge(pages: Entry[][], count: number): { transactions: Transaction[]; 
   }
   const transactions = [...byZxid.values()].sort((a, b) => a.zxid - b.zxid);
   return { transactions, complete: horizon === Number.POSITIVE_INFINITY };
+}
+
+/** Whether the transaction has an entry in the other stream, too (lua/lib/txn.lua). */
+function isHalf([, fields]: Entry): boolean {
+  return fields.at(-2)?.toString('latin1') === 'half';
+}
+
+function isDeletion(event: NodeEvent): boolean {
+  return event.kind === 'deleted';
+}
+
+function epochOf(zxid: number): number {
+  return Math.floor(zxid / epochSize);
 }
 
 function zxidOf(entry: Entry): number {

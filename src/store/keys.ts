@@ -11,16 +11,19 @@ export function coordinationKeys(prefix: string) {
     /**
      * Hash: `zxid` of the newest transaction, `layout` version of the data, `run_id` of the server that last opened it,
      * `cluster_id`, `reaped_at` and `forgiven_at` (ms; see lua/sessions/reap.lua), `event_bytes` and `events_floor`
-     * (see lua/lib/txn.lua).
+     * (see lua/lib/txn.lua), `group_version` and `consume_calls` (the counters of lua/lib/group.lua and group-apply.lua).
      */
     root: `${base}root`,
     /** Hash by path: `stat` (lua/lib/stat.lua), `data`, `type` (content type). */
     node: (path: string) => `${base}node:${path}`,
     /** Sorted set by path: the names of its children, all of score 0, so that they page by name. */
     children: (path: string) => `${base}children:${path}`,
-    /** Stream: one entry a transaction, its id `<zxid>-0`; `events` (lua/lib/txn.lua, encode) and `total` bytes so far. */
+    /**
+     * Stream: one entry a transaction, its id `<zxid>-0`; `events` (lua/lib/txn.lua, encode), `total` bytes so far, and
+     * `half` if the transaction has an entry in offsetEvents, too.
+     */
     events: `${base}events`,
-    /** Stream of the same form: the transactions on committed offsets, kept apart and short. */
+    /** Stream of the same form, without `total`: the transactions on committed offsets, kept apart and short. */
     offsetEvents: `${base}offset-events`,
     /** Hash: epoch → the last zxid of it that survived (lua/cluster/open.lua). */
     epochs: `${base}epochs`,
@@ -36,11 +39,55 @@ export function coordinationKeys(prefix: string) {
     idempotency: (key: string) => `${base}idempotency:${key}`,
     /** Hash by group: `version`, `document` (JSON of the group's state). */
     group: (group: string) => `${base}group:${group}`,
-    /** Hash by group: `topic:partition` → the next offset its owner reads. */
+    /**
+     * Hash by group: `topic:partition` → the next offset its owner reads; `@member` → the number of its newest consume
+     * call (lua/lib/group.lua).
+     */
     positions: (group: string) => `${base}positions:${group}`,
-    /** Sorted set: a group's timers by the moment they are due, ms. */
+    /**
+     * Hash by group, beside its committed offsets: `topic` → id of the topic that they are of; `topic:partition` → the
+     * metadata of the commit, where there is any.
+     */
+    offsetDetails: (group: string) => `${base}offset-details:${group}`,
+    /** Sorted set: the timers of all groups (`group NUL member NUL epoch`) by the moment they are due, ms. */
     timers: `${base}timers`,
   };
 }
 
 export type CoordinationKeys = ReturnType<typeof coordinationKeys>;
+
+/**
+ * The keys of one partition of a topic. Their tag is its own, so partitions may lie on different machines. The random
+ * topic id sets the logs of a deleted topic apart from those of a new one with its name.
+ */
+export function partitionKeys(prefix: string, topicId: string, partition: number) {
+  const base = `{${prefix}:${topicId}:${partition}}:`;
+  return {
+    /**
+     * Hash, the one key that log scripts declare: `start` (logStartOffset), `next` (the end offset: that of the next
+     * record), `total` (bytes of records ever appended), `trimmed` (those of them that are gone from the head),
+     * `created_at` (ms). Where it is absent there is no such topic, or no more.
+     */
+    partition: `${base}partition`,
+    /**
+     * Stream: one entry a batch, which is what one request sent to this partition. Its id is `<base offset + 1>-<count>`
+     * (0-0 is no valid id), so the batch that holds an offset is the last one up to `<offset + 1>`. Fields, in this
+     * order: `time` (when it was appended, ms), `max` (the largest timestamp of its records, ms), `before` (bytes of
+     * records ever appended before it), `records` (lines: core/record-batch.ts).
+     */
+    log: `${base}log`,
+    /** Hash: name of a fence → the highest token seen. */
+    fences: `${base}fences`,
+    /** String with expiry, by Idempotency-Key: `<fingerprint> <base offset> <count> <time>`, or the fingerprint alone. */
+    idempotency: (key: string) => `${base}idempotency:${key}`,
+    /** String with expiry: written only so that WAIT has something to wait for. */
+    replicated: `${base}replicated`,
+  };
+}
+
+export type PartitionKeys = ReturnType<typeof partitionKeys>;
+
+/** The Pub/Sub channel on which every append is told, as `<topicId>:<partition>:<end offset>`, to wake who waits for it. */
+export function appendsChannel(prefix: string): string {
+  return `{${prefix}}:appends`;
+}

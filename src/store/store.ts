@@ -4,7 +4,9 @@ import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { StoreConnection, type StoreTarget } from './connection.ts';
 import { Events } from './events.ts';
+import { Groups } from './groups.ts';
 import { coordinationKeys } from './keys.ts';
+import { Logs } from './logs.ts';
 import { Namespace } from './namespace.ts';
 import { integer, text } from './scripts.ts';
 import { Sessions } from './sessions.ts';
@@ -40,6 +42,8 @@ export class Store {
   readonly namespace: Namespace;
   readonly sessions: Sessions;
   readonly events: Events;
+  readonly logs: Logs;
+  readonly groups: Groups;
   readonly #rootKey: string;
   readonly #options: StoreOptions;
   readonly #log: Logger;
@@ -60,6 +64,8 @@ export class Store {
       eventRetention,
     });
     this.events = new Events(this.connection, keys, log);
+    this.logs = new Logs(this.connection, options.prefix, log);
+    this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.connection.onOpen(() => this.#open());
   }
 

@@ -51,17 +51,19 @@ export interface Answer {
   body: any;
 }
 
-/** One HTTP request; an object as `body` goes as JSON. */
+/** One HTTP request; an object as `body` goes as JSON. Rejects if there is no answer, or `signal` is aborted. */
 export async function http(
   url: string,
   method = 'GET',
   body?: unknown,
   headers: Record<string, string> = {},
+  signal?: AbortSignal,
 ): Promise<Answer> {
   const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
   const response = await fetch(url, {
     method,
     headers: raw ? headers : { 'content-type': 'application/json', ...headers },
+    ...(signal && { signal }),
     ...(body !== undefined && { body: raw ? (body as string) : JSON.stringify(body) }),
   });
   const text = await response.text();

@@ -28,7 +28,7 @@ local new_epoch = run_id and run_id ~= ARGV[1]
 if new_epoch then
   local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
   local epoch = math.floor(zxid / EPOCH)
-  redis.call('HSET', keys.base .. 'epochs', whole(epoch), whole(zxid))
+  redis.call('HSET', keys.epochs, whole(epoch), whole(zxid))
   redis.call('HSET', keys.root, 'zxid', whole((epoch + 1) * EPOCH))
 end
 redis.call('HSET', keys.root, 'run_id', ARGV[1])

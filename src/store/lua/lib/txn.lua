@@ -12,7 +12,6 @@ local EVENT_DATA_BYTES_MAX = 16384
 -- Trimming looks at the history once in so many transactions: it costs more than it saves at every one.
 local TRIM_EVERY = 128
 local EVENTS_BYTES_MAX = 67108864
-local OFFSET_EVENTS_MAX = 10000
 
 function txn.zxid()
   if not txn.next_zxid then txn.next_zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0') + 1 end
@@ -154,13 +153,16 @@ local function append_events(zxid)
     into[#into + 1] = encode(event)
   end
   local id = whole(zxid) .. '-0'
+  -- A reader that got one half by itself is told so, and asks again: a transaction is never split (guarantee W2).
+  local half = #offsets > 0 and #main > 0 and { 'half', '1' } or {}
   if #offsets > 0 then
-    redis.call('XADD', keys.offset_events, 'MAXLEN', '~', OFFSET_EVENTS_MAX, id, 'events', table.concat(offsets))
+    local events = table.concat(offsets)
+    redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', events, unpack(half))
   end
   if #main > 0 then
     local events = table.concat(main)
     local total = redis.call('HINCRBY', keys.root, 'event_bytes', #events)
-    redis.call('XADD', keys.events, id, 'events', events, 'total', whole(total))
+    redis.call('XADD', keys.events, id, 'events', events, 'total', whole(total), unpack(half))
   end
 end
 

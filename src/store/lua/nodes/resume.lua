@@ -2,13 +2,18 @@
 --- @include "lib/keys"
 --[[ Whether a watcher may resume after a zxid: all later transactions are still kept, and it is no lost one.
      KEYS    1 root
-     ARGV    1 zxid
+     ARGV    1 zxid  2 history that the watcher follows: 'main', or 'both' (committed offsets, too)
      Returns { 'OK', newest zxid }
      Errors  COMPACTED, with the fields oldest (the oldest zxid that can be asked for) and zxid (the newest) ]]
 local EPOCH = 4294967296
 local asked = tonumber(ARGV[1])
 local newest = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
 local floor = tonumber(redis.call('HGET', keys.root, 'events_floor') or '0')
+if ARGV[2] == 'both' and redis.call('XLEN', keys.offset_events) >= keys.OFFSET_EVENTS_MAX then
+  -- That history has no floor of its own: before its first entry, something may have been forgotten.
+  local oldest = redis.call('XRANGE', keys.offset_events, '-', '+', 'COUNT', 1)[1]
+  floor = math.max(floor, tonumber(string.match(oldest[1], '^%d+')) - 1)
+end
 local problem
 if asked > newest then
   problem = 'the newest transaction is ' .. string.format('%.0f', newest) .. ', so that one was lost or never was'
@@ -16,7 +21,7 @@ elseif asked < floor then
   problem = 'history is kept since ' .. string.format('%.0f', floor)
 else
   -- Between the end of an ended epoch and the start of the next lie only transactions that the store has lost.
-  local ended_at = redis.call('HGET', keys.base .. 'epochs', string.format('%.0f', math.floor(asked / EPOCH)))
+  local ended_at = redis.call('HGET', keys.epochs, string.format('%.0f', math.floor(asked / EPOCH)))
   if ended_at and asked > tonumber(ended_at) then problem = 'the store has lost that transaction' end
 end
 if problem then

@@ -1,0 +1,32 @@
+// How connections end when the server stops (guarantee E5): requests under way get their answers, everything else is
+// closed at once. Fastify and Node close only what is idle at that very moment, and not what has never asked anything.
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+
+/** How long requests under way have; below the 10 s in which the server is to be gone. */
+const graceMs = 6000;
+/** How soon a connection is closed whose request has ended meanwhile. */
+const checkMs = 50;
+
+export function installDrain(app: FastifyInstance): void {
+  const { server } = app;
+  /** Opened, perhaps by a browser in advance, but never used: Node does not count these as idle. */
+  const unused = new Set<Socket>();
+  const used = ({ socket }: { socket: Socket }) => unused.delete(socket);
+  server.on('connection', (socket: Socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  server.on('request', used);
+  server.on('upgrade', used);
+
+  app.addHook('preClose', async () => {
+    const deadline = performance.now() + graceMs;
+    const timer = setInterval(() => {
+      for (const socket of unused) socket.destroy();
+      if (performance.now() < deadline) server.closeIdleConnections();
+      else server.closeAllConnections();
+    }, checkMs);
+    server.once('close', () => clearInterval(timer));
+  });
+}

@@ -1,0 +1,189 @@
+// GET /v1/watch/{path}: one watch as server-sent events. Each message has the zxid as its id, so an EventSource that was
+// cut off resumes by itself, through any broker.
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { FastifyReply } from 'fastify';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import {
+  bookmarkMsMax,
+  type StreamFrame,
+  slowReaderBytesMax,
+  streamFrame,
+  watchStreamHeaders,
+  watchStreamQuery,
+} from '../../schemas/watch.ts';
+import { ServiceError } from '../core/service-error.ts';
+import type { Broker } from '../live/broker.ts';
+import type { Watch, WatchRequest } from '../live/running-watch.ts';
+import { toServiceError } from './error-handler.ts';
+import { nodePathOf } from './node-path.ts';
+import { problems } from './problems.ts';
+
+const prefix = '/v1/watch/';
+
+/** How soon an EventSource reconnects, ms: any broker goes on where this one has ended. */
+const retryMs = 1000;
+
+export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { metrics } = broker;
+  const open = new Set<WatchStream>();
+  metrics.gauge('watch_streams_open', 'Open streams of server-sent events with a watch.', () => open.size);
+  const bookmarks = setInterval(() => {
+    for (const stream of open) stream.sendBookmark();
+  }, bookmarkMsMax / 2);
+  app.addHook('onClose', async () => clearInterval(bookmarks));
+  broker.stopping.addEventListener('abort', () => {
+    for (const stream of open) stream.end();
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/watch/*',
+    // A stream has no length and no end that a HEAD could tell.
+    exposeHeadRoute: false,
+    schema: {
+      tags: ['watches'],
+      operationId: 'watch.stream',
+      summary: 'Watch a node as server-sent events',
+      querystring: watchStreamQuery,
+      headers: watchStreamHeaders,
+      response: {
+        200: {
+          description:
+            'Messages with `id: <zxid>` and a WatchStreamFrame as `data`; a failure is an `event: error`, and the last.',
+          content: { 'text/event-stream': { schema: streamFrame } },
+        },
+        ...problems('BAD_REQUEST', 'INVALID_PATH', 'SESSION_EXPIRED', 'COMPACTED', 'STORE_UNAVAILABLE'),
+      },
+    } satisfies FastifyZodOpenApiSchema,
+    handler: async (request, reply) => {
+      const { mode, data, once, since } = request.query;
+      const lastEventId = request.headers['last-event-id'];
+      const watch: WatchRequest = {
+        path: nodePathOf(request.url, prefix),
+        mode,
+        data,
+        once,
+        since: lastEventId ? Number(lastEventId) : since,
+      };
+      const stream: WatchStream = new WatchStream(reply, broker, () => open.delete(stream));
+      open.add(stream);
+      const begun = stream.start(watch);
+      if (broker.stopping.aborted) stream.end();
+      await begun;
+      return reply;
+    },
+  });
+};
+
+class WatchStream {
+  readonly #broker: Broker;
+  readonly #reply: FastifyReply;
+  readonly #onEnd: () => void;
+  #watch: Watch | undefined;
+  #ended = false;
+  /** Refuses the request, as long as the stream has not begun. */
+  #refuse: ((error: unknown) => void) | undefined;
+  #waiting: (() => void)[] = [];
+
+  constructor(reply: FastifyReply, broker: Broker, onEnd: () => void) {
+    this.#broker = broker;
+    this.#reply = reply;
+    this.#onEnd = onEnd;
+    reply.raw.on('drain', () => this.#release());
+    reply.raw.on('close', () => this.#finish());
+  }
+
+  /** Settles when the stream has begun; what is wrong before that is thrown, and becomes an ordinary problem. */
+  start(request: WatchRequest): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#refuse = reject;
+      this.#watch = this.#broker.watches.watch(request, {
+        watching: (zxid) => {
+          this.#refuse = undefined;
+          this.#begin(zxid);
+          resolve();
+        },
+        events: (zxid, events) => {
+          this.#write(`id: ${zxid}\ndata: {"type":"events","zxid":${zxid},"events":${events}}\n\n`);
+          if (request.once) this.end();
+        },
+        failed: (error) => {
+          if (this.#refuse) {
+            this.#finish(error);
+          } else {
+            const problem = toServiceError(error as Error, this.#reply.request).toProblem();
+            this.#write(`event: error\ndata: ${JSON.stringify({ ...problem, type: 'error' })}\n\n`);
+            this.end();
+          }
+        },
+        room: () => this.#room(),
+      });
+    });
+  }
+
+  sendBookmark(): void {
+    const zxid = this.#watch?.position;
+    if (zxid !== undefined) this.#writeFrame({ type: 'bookmark', zxid });
+  }
+
+  /** Ends the stream behind what was written. */
+  end(): void {
+    if (this.#reply.sent) this.#reply.raw.end();
+    this.#finish();
+  }
+
+  #begin(zxid: number): void {
+    this.#reply.header('weir-zxid', zxid);
+    // What hooks have set, such as the request id and the answer to a foreign origin.
+    const headers = this.#reply.getHeaders() as OutgoingHttpHeaders;
+    this.#reply.hijack();
+    this.#reply.raw.writeHead(200, {
+      ...headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+      // Nothing can follow a stream that ends with the server.
+      connection: 'close',
+      // Proxies such as nginx would otherwise collect messages before they pass them on.
+      'x-accel-buffering': 'no',
+    });
+    this.#write(`retry: ${retryMs}\n`);
+    this.#writeFrame({ type: 'watching', zxid });
+  }
+
+  #writeFrame(frame: StreamFrame & { zxid: number }): void {
+    this.#write(`id: ${frame.zxid}\ndata: ${JSON.stringify(frame)}\n\n`);
+  }
+
+  /** A reader that has left too much lying is cut off; it resumes with its last id (guarantee W4). */
+  #write(text: string): void {
+    if (this.#ended) return;
+    const { raw } = this.#reply;
+    if (raw.writableLength > slowReaderBytesMax) {
+      this.#broker.slowReadersCut.inc({ kind: 'watch-stream' });
+      raw.destroy();
+      this.#finish();
+      return;
+    }
+    raw.write(text);
+  }
+
+  #room(): Promise<void> | undefined {
+    if (this.#ended || !this.#reply.raw.writableNeedDrain) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #release(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const go of waiting) go();
+  }
+
+  #finish(error: unknown = new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; ask another one.')): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#watch?.close();
+    this.#release();
+    this.#refuse?.(error);
+    this.#onEnd();
+  }
+}

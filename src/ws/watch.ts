@@ -1,0 +1,157 @@
+// The socket /v1/watch: any number of watches on one connection, and sessions that live as long as it is open.
+import type { WebSocket } from '@fastify/websocket';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import {
+  bookmarkMsMax,
+  type ClientFrame,
+  clientFrame,
+  type ServerFrame,
+  sessionsPerSocketMax,
+  watchesPerSocketMax,
+} from '../../schemas/watch.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
+import type { Broker } from '../live/broker.ts';
+import type { Watch, WatchSink } from '../live/running-watch.ts';
+import { SessionKeeper } from '../live/session-keeper.ts';
+import { parseHandle } from '../store/sessions.ts';
+import type { Socket, Sockets } from './socket.ts';
+
+export const watchSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; sockets: Sockets }> = async (
+  app,
+  { broker, sockets },
+) => {
+  const open = new Set<WatchSocket>();
+  const bookmarks = setInterval(() => {
+    for (const socket of open) socket.sendBookmark();
+  }, bookmarkMsMax / 2);
+  app.addHook('onClose', async () => clearInterval(bookmarks));
+
+  app.route({
+    method: 'GET',
+    url: '/watch',
+    exposeHeadRoute: false,
+    schema: {
+      tags: ['watches'],
+      operationId: 'watch.socket',
+      summary: 'Watch nodes over a WebSocket: frames WatchClientFrame to the server, WatchServerFrame from it',
+      querystring: z.strictObject({}),
+      response: { 101: { description: 'The connection is a WebSocket now.' } },
+    } satisfies FastifyZodOpenApiSchema,
+    handler: () => {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        'This is a WebSocket: connect with ws:// or wss://. For server-sent events, GET /v1/watch/{path}.',
+      );
+    },
+    wsHandler: (ws) => void new WatchSocket(ws, broker, sockets, open),
+  });
+};
+
+class WatchSocket {
+  readonly #broker: Broker;
+  readonly #socket: Socket;
+  readonly #watches = new Map<string, Watch>();
+  readonly #sessions = new Map<string, SessionKeeper>();
+
+  constructor(ws: WebSocket, broker: Broker, sockets: Sockets, open: Set<WatchSocket>) {
+    this.#broker = broker;
+    // Before the socket is accepted: a broker that is stopping closes it at once.
+    open.add(this);
+    this.#socket = sockets.accept(ws, {
+      kind: 'watch',
+      schema: clientFrame,
+      onFrame: (frame) => this.#onFrame(frame),
+      onClose: () => {
+        for (const watch of this.#watches.values()) watch.close();
+        for (const session of this.#sessions.values()) session.stop();
+        open.delete(this);
+      },
+    });
+  }
+
+  /** Says how far everything was sent, so that a client can resume there even if nothing concerned it for long. */
+  sendBookmark(): void {
+    let zxid = Number.POSITIVE_INFINITY;
+    // What a watch has not begun, it cannot have missed.
+    for (const { position } of this.#watches.values()) if (position !== undefined) zxid = Math.min(zxid, position);
+    if (Number.isFinite(zxid)) this.#send({ type: 'bookmark', zxid });
+  }
+
+  async #onFrame(frame: ClientFrame): Promise<void> {
+    switch (frame.type) {
+      case 'watch':
+        return this.#watch(frame);
+      case 'unwatch':
+        return this.#unwatch(frame.id);
+      case 'session':
+        return this.#keep(frame.session);
+      case 'ping':
+        return this.#send({ type: 'pong' });
+    }
+  }
+
+  #watch(frame: ClientFrame & { type: 'watch' }): void {
+    const { id } = frame;
+    if (this.#watches.has(id)) {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        `There is a watch '${id}' on this socket already, and it goes on; unwatch it first, or take another id.`,
+      );
+    }
+    if (this.#watches.size >= watchesPerSocketMax) {
+      throw new ServiceError('TOO_MANY_REQUESTS', `A socket has at most ${watchesPerSocketMax} watches; open another.`);
+    }
+    const idJson = JSON.stringify(id);
+    const sink: WatchSink = {
+      watching: (zxid) => this.#send({ type: 'watching', id, zxid }),
+      events: (zxid, events) => {
+        if (frame.once) this.#watches.delete(id);
+        this.#socket.send(`{"type":"events","id":${idJson},"zxid":${zxid},"events":${events}}`);
+      },
+      failed: (error) => {
+        this.#watches.delete(id);
+        this.#socket.sendError(error, id);
+      },
+      room: () => this.#socket.room(),
+    };
+    this.#watches.set(id, this.#broker.watches.watch(frame, sink));
+  }
+
+  #unwatch(id: string): void {
+    const watch = this.#watches.get(id);
+    if (!watch) throw new ServiceError('BAD_REQUEST', `There is no watch '${id}' on this socket.`);
+    this.#watches.delete(id);
+    watch.close();
+    this.#send({ type: 'unwatched', id });
+  }
+
+  async #keep(handle: string): Promise<void> {
+    const session = parseHandle(handle);
+    const { id } = session;
+    const { sessions } = this.#broker.store;
+    if (!this.#sessions.has(id) && this.#sessions.size >= sessionsPerSocketMax) {
+      throw new ServiceError('TOO_MANY_REQUESTS', `A socket keeps at most ${sessionsPerSocketMax} sessions alive.`);
+    }
+    const expired = () => {
+      this.#sessions.delete(id);
+      this.#send({ type: 'sessionExpired', id });
+    };
+    const keeper = new SessionKeeper(sessions, session, expired);
+    try {
+      const { expiresAt } = await keeper.start();
+      // The one before, if any, keeps the same session: one is enough.
+      this.#sessions.get(id)?.stop();
+      this.#sessions.set(id, keeper);
+      if (!this.#socket.isOpen) keeper.stop();
+      this.#send({ type: 'session', id, expiresAt });
+    } catch (error) {
+      if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
+      this.#send({ type: 'sessionExpired', id });
+    }
+  }
+
+  #send(frame: ServerFrame): void {
+    this.#socket.sendFrame(frame);
+  }
+}

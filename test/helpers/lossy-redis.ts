@@ -1,0 +1,64 @@
+// A Redis that can lose acknowledged changes, as a failover or an old backup would: it is killed, and started again on an
+// earlier copy of its data.
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { redisCommand } from '../../src/store/redis-command.ts';
+import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
+import { quietLog, temporaryFolder, testRedisBinary } from './redis.ts';
+import { eventually } from './server.ts';
+
+export interface LossyRedis {
+  socketPath: string;
+  /** Keeps a copy of all data as it is now. */
+  backUp(): void;
+  /** Kills it, puts the copy in the place of the data, and starts it again. */
+  killAndRestore(): Promise<void>;
+  /** Kills it and starts it again on the data it has. */
+  killAndRestart(): Promise<void>;
+}
+
+export async function startLossyRedis(t: Test): Promise<LossyRedis> {
+  const folder = temporaryFolder(t);
+  const socketPath = join(folder, 'redis.sock');
+  const data = join(folder, 'appendonlydir');
+  const copy = join(folder, 'copy');
+  const binary = await testRedisBinary();
+  let running: RedisProcess | undefined;
+  const start = async () => {
+    const settings = { unixsocket: socketPath, port: '0', dir: folder, save: '', appendonly: 'yes', appendfsync: 'no' };
+    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+    running = await spawnRedis(binary, args, quietLog);
+    await eventually(
+      () =>
+        redisCommand(socketPath, ['PING']).then(
+          () => true,
+          () => false,
+        ),
+      'Redis answers',
+    );
+  };
+  const kill = async () => {
+    running?.kill('SIGKILL');
+    await running?.exit;
+  };
+  t.teardown(kill);
+  await start();
+  return {
+    socketPath,
+    backUp: () => {
+      rmSync(copy, { recursive: true, force: true });
+      cpSync(data, copy, { recursive: true });
+    },
+    killAndRestore: async () => {
+      await kill();
+      rmSync(data, { recursive: true });
+      cpSync(copy, data, { recursive: true });
+      await start();
+    },
+    killAndRestart: async () => {
+      await kill();
+      await start();
+    },
+  };
+}

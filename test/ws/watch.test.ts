@@ -1,0 +1,262 @@
+import t from 'tap';
+import WebSocket from 'ws';
+import { serverFrame } from '../../schemas/watch.ts';
+import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
+import { openSocket, type TestSocket } from '../helpers/socket.ts';
+
+const put = async (server: TestServer, path: string, data = '', query = '') =>
+  (await http(`${server.url}/v1/nodes${path}${query}`, 'PUT', data)).body.stat.mzxid as number;
+/** One transaction of 400 kB of events. */
+const putMuch = async (server: TestServer, path: string) => {
+  const ops = Array.from({ length: 25 }, () => ({ op: 'set', path, data: 'x'.repeat(16_384) }));
+  return (await http(`${server.url}/v1/multi`, 'POST', { ops })).body.zxid as number;
+};
+const metric = async (server: TestServer, name: string) => {
+  const text = (await http(`${server.url}/metrics`)).body as string;
+  return Number(
+    text
+      .split('\n')
+      .find((line) => line.startsWith(`${name} `))
+      ?.split(' ')[1] ?? 'NaN',
+  );
+};
+const zxids = (socket: TestSocket, id: string) =>
+  socket.frames.filter((frame) => frame.type === 'events' && frame.id === id).map(({ zxid }) => zxid);
+
+t.test('a write through one broker is told to a socket on another, with frames as the contract has them', async (t) => {
+  const one = await startTestServer(t);
+  const two = await startTestServer(t, {}, one.target);
+  const socket = await openSocket(t, `${two.url}/v1/watch`);
+  socket.send({ type: 'watch', id: 'w1', path: '/app', mode: 'recursive', data: true });
+  const { zxid: from } = await socket.frame({ type: 'watching', id: 'w1' });
+  const created = await put(one, '/app', 'hello');
+  t.ok(created > from);
+  const { events } = await socket.frame({ type: 'events', id: 'w1', zxid: created });
+  t.match(events, [{ type: 'created', path: '/app', data: 'hello', encoding: 'utf8', stat: { czxid: created } }]);
+  t.equal(events.length, 1);
+  // Who has been told of it reads it, through any broker (guarantee W3).
+  t.equal((await http(`${two.url}/v1/nodes/app`)).headers.get('etag'), `"${created}"`);
+  socket.send({ type: 'ping' });
+  await socket.frame({ type: 'pong' });
+  const bookmark = await socket.frame({ type: 'bookmark' });
+  t.ok(bookmark.zxid >= from);
+  socket.send({ type: 'unwatch', id: 'w1' });
+  await socket.frame({ type: 'unwatched', id: 'w1' });
+  await put(one, '/app', 'unheard');
+  socket.send({ type: 'watch', id: 'w1', path: '/app', since: created });
+  await eventually(() => zxids(socket, 'w1').length === 2, 'the id is free again, and since replays');
+  for (const frame of socket.frames) t.ok(serverFrame.safeParse(frame).success, `${frame.type} is as the schema says`);
+});
+
+t.test('many watches share a socket, and once ends one of them', async (t) => {
+  const server = await startTestServer(t);
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  await put(server, '/a');
+  socket.send({ type: 'watch', id: 'node', path: '/a' });
+  socket.send({ type: 'watch', id: 'children', path: '/a', mode: 'children' });
+  socket.send({ type: 'watch', id: 'once', path: '/a', mode: 'node', once: true });
+  for (const id of ['node', 'children', 'once']) await socket.frame({ type: 'watching', id });
+  const changed = await put(server, '/a', '1');
+  const listed = await put(server, '/a/b');
+  await eventually(() => zxids(socket, 'children').length === 1, 'the child is told');
+  await eventually(() => zxids(socket, 'node').length === 2, 'both are told');
+  t.same(zxids(socket, 'node'), [changed, listed]);
+  t.same(zxids(socket, 'children'), [listed]);
+  t.same(zxids(socket, 'once'), [changed]);
+  socket.send({ type: 'watch', id: 'once', path: '/a' });
+  await eventually(
+    () => socket.frames.filter((f) => f.type === 'watching' && f.id === 'once').length === 2,
+    'id reused',
+  );
+  t.equal(await metric(server, 'weir_watches{mode="node",state="synced"}'), 2);
+  t.equal(await metric(server, 'weir_watch_events_sent_total{mode="children"}'), 1);
+  t.equal(await metric(server, 'weir_sockets_open{kind="watch"}'), 1);
+});
+
+t.test(
+  'every wrong frame is answered with an error frame that says what is wrong, and the socket stays open',
+  async (t) => {
+    const server = await startTestServer(t);
+    const socket = await openSocket(t, `${server.url}/v1/watch`);
+    const refused = async (frame: unknown, fields: Record<string, unknown>, detail: RegExp) => {
+      const before = socket.frames.length;
+      if (Buffer.isBuffer(frame)) socket.ws.send(frame);
+      else socket.send(frame);
+      const error = await eventually(
+        () => socket.frames.slice(before).find(({ type }) => type === 'error'),
+        JSON.stringify(frame),
+      );
+      t.match(error, { code: 'BAD_REQUEST', ...fields, detail });
+      t.ok(serverFrame.safeParse(error).success);
+    };
+    await refused('{"type":', {}, /not valid JSON/);
+    await refused(Buffer.from('{"type":"ping"}'), {}, /text frame/);
+    await refused('[]', {}, /frame/);
+    await refused({ type: 'wacht', id: 'x' }, { id: 'x' }, /frame\.type/);
+    await refused({ type: 'watch', id: 'x', path: '/a', mod: 'node' }, { id: 'x' }, /unknown field 'mod'/);
+    await refused({ type: 'watch', id: 'x', path: '/a', mode: 'all' }, { id: 'x' }, /frame\.mode/);
+    await refused({ type: 'watch', id: 'x', path: '/a', since: -1 }, { id: 'x' }, /frame\.since/);
+    await refused({ type: 'watch', path: '/a' }, {}, /frame\.id/);
+    await refused({ type: 'watch', id: 'x', path: 'a//b' }, { id: 'x', code: 'INVALID_PATH', path: 'a//b' }, /./);
+    await refused(
+      { type: 'watch', id: 'x', path: '/a', since: 2 ** 50 },
+      { id: 'x', code: 'COMPACTED', oldest: 0 },
+      /./,
+    );
+    await refused({ type: 'unwatch', id: 'nobody' }, { id: 'nobody' }, /no watch 'nobody'/);
+    await refused({ type: 'session', session: 'secret-handle' }, { code: 'SESSION_EXPIRED' }, /handle/);
+    socket.send({ type: 'watch', id: 'x', path: '/a' });
+    await socket.frame({ type: 'watching', id: 'x' });
+    await refused({ type: 'watch', id: 'x', path: '/b' }, { id: 'x' }, /'x' on this socket already/);
+    const created = await put(server, '/a');
+    await socket.frame({ type: 'events', id: 'x', zxid: created });
+    t.notMatch(JSON.stringify(socket.frames), /secret-handle/);
+  },
+);
+
+t.test('a socket has a limit of watches', async (t) => {
+  const server = await startTestServer(t);
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  for (let i = 0; i <= 10_000; i++) socket.send({ type: 'watch', id: `${i}`, path: `/n/${i}` });
+  t.match(await socket.frame({ type: 'error' }), { id: '10000', code: 'TOO_MANY_REQUESTS', retryable: true });
+  await eventually(() => socket.frames.filter(({ type }) => type === 'watching').length === 10_000, 'all others stand');
+  await put(server, '/n');
+  await socket.frame({ type: 'watching', id: '9999' });
+  const created = await put(server, '/n/9999');
+  await socket.frame({ type: 'events', id: '9999', zxid: created });
+  socket.ws.terminate();
+  await eventually(async () => (await metric(server, 'weir_sockets_open{kind="watch"}')) !== 1, 'the socket is gone');
+  const text = (await http(`${server.url}/metrics`)).body as string;
+  t.notMatch(text, /^weir_watches\{.*state="synced"/m, 'and its watches with it');
+});
+
+t.test('a socket keeps a session alive while it is open, and no longer', async (t) => {
+  const server = await startTestServer(t);
+  const { session, id, ttlMs } = (await http(`${server.url}/v1/sessions`, 'POST', { ttl: '600ms' })).body;
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  socket.send({ type: 'session', session });
+  const kept = await socket.frame({ type: 'session', id });
+  await put(server, '/e', '', `?mode=ephemeral&session=${session}`);
+  // By the store's own clock, the session lives on well beyond the time that it had at first.
+  const expiresAt = async () => (await http(`${server.url}/v1/sessions/${session}`)).body.expiresAt;
+  await eventually(async () => (await expiresAt()) > kept.expiresAt + 3 * ttlMs, 'it was renewed again and again');
+  t.equal((await http(`${server.url}/v1/nodes/e`)).status, 200);
+  const watcher = await openSocket(t, `${server.url}/v1/watch`);
+  watcher.send({ type: 'watch', id: 'e', path: '/e' });
+  await watcher.frame({ type: 'watching', id: 'e' });
+  socket.ws.close();
+  t.match((await watcher.frame({ type: 'events', id: 'e' })).events, [{ type: 'deleted', path: '/e' }]);
+});
+
+t.test('a socket says when a session that it keeps has ended, and for one that has ended already', async (t) => {
+  const server = await startTestServer(t);
+  const { session, id } = (await http(`${server.url}/v1/sessions`, 'POST', { ttl: '600ms' })).body;
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  socket.send({ type: 'session', session });
+  await socket.frame({ type: 'session', id });
+  await http(`${server.url}/v1/sessions/${session}`, 'DELETE');
+  await socket.frame({ type: 'sessionExpired', id });
+  socket.send({ type: 'session', session });
+  await eventually(() => socket.frames.filter(({ type }) => type === 'sessionExpired').length === 2, 'told again');
+  t.notMatch(JSON.stringify(socket.frames), session.split('.')[1], 'the secret stands in no frame');
+});
+
+t.test('concurrent writers through two brokers: each socket has exactly the history after its zxid', async (t) => {
+  const one = await startTestServer(t);
+  const two = await startTestServer(t, {}, one.target);
+  await put(one, '/w');
+  let stop = false;
+  const writers = [one, two, one, two].map(async (server, n) => {
+    for (let i = 0; !stop; i++) await put(server, `/w/${n}-${i}`);
+  });
+  const readers: { socket: TestSocket; server: TestServer; heard: number[]; from: number }[] = [];
+  for (const server of [one, two, one, two]) {
+    const socket = await openSocket(t, `${server.url}/v1/watch`);
+    socket.send({ type: 'watch', id: 'w', path: '/w', mode: 'recursive' });
+    const { zxid: from } = await socket.frame({ type: 'watching', id: 'w' });
+    readers.push({ socket, server, heard: [], from });
+  }
+  // Each reader is cut off twice, and goes on through the other broker from where it was.
+  for (let round = 0; round < 2; round++) {
+    for (const reader of readers) {
+      const enough = reader.heard.length + 20;
+      await eventually(() => reader.heard.length + zxids(reader.socket, 'w').length > enough, 'it hears');
+      reader.socket.ws.terminate();
+      await reader.socket.closed;
+      reader.heard.push(...zxids(reader.socket, 'w'));
+      reader.server = reader.server === one ? two : one;
+      reader.socket = await openSocket(t, `${reader.server.url}/v1/watch`);
+      reader.socket.send({ type: 'watch', id: 'w', path: '/w', mode: 'recursive', since: reader.heard.at(-1) });
+    }
+  }
+  stop = true;
+  await Promise.all(writers);
+  const last = await put(one, '/w/last');
+  const { transactions } = await one.broker.store.events.range('main', 0, last, 100_000);
+  const history = transactions.filter(({ events }) => events.some(({ path }) => path.startsWith('/w/')));
+  for (const { socket, heard, from } of readers) {
+    await socket.frame({ type: 'events', id: 'w', zxid: last });
+    heard.push(...zxids(socket, 'w'));
+    t.same(
+      heard,
+      history.map(({ zxid }) => zxid).filter((zxid) => zxid > from),
+    );
+  }
+});
+
+t.test('a reader that reads nothing is cut off with 4008, hurts nobody, and resumes without a gap', async (t) => {
+  const server = await startTestServer(t);
+  await put(server, '/big');
+  const watch = { type: 'watch', id: 'w', path: '/big', data: true };
+  const slow = await openSocket(t, `${server.url}/v1/watch`);
+  const quick = await openSocket(t, `${server.url}/v1/watch`);
+  for (const socket of [slow, quick]) {
+    socket.send(watch);
+    await socket.frame({ type: 'watching', id: 'w' });
+  }
+  slow.ws.pause();
+  const cut = 'weir_slow_readers_cut_total{kind="watch"}';
+  let last = 0;
+  await eventually(async () => {
+    for (let i = 0; i < 5; i++) last = await putMuch(server, '/big');
+    return (await metric(server, cut)) === 1;
+  }, 'the slow reader is cut off');
+  slow.ws.resume();
+  t.equal(await slow.closed, 4008);
+  const heard = zxids(slow, 'w');
+  t.ok(heard.length > 0 && heard.at(-1)! < last);
+  const again = await openSocket(t, `${server.url}/v1/watch`);
+  again.send({ ...watch, since: heard.at(-1) });
+  await again.frame({ type: 'events', id: 'w', zxid: last });
+  await quick.frame({ type: 'events', id: 'w', zxid: last });
+  t.same([...heard, ...zxids(again, 'w')], zxids(quick, 'w'));
+  t.equal(await metric(server, cut), 1, 'the replay of megabytes cut nobody off');
+});
+
+t.test('sockets end with 1001 when the server stops', async (t) => {
+  const server = await startTestServer(t);
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  socket.send({ type: 'watch', id: 'w', path: '/' });
+  await socket.frame({ type: 'watching', id: 'w' });
+  await server.close();
+  t.equal(await socket.closed, 1001);
+});
+
+t.test('a socket of a foreign origin is refused before it is one; its own and a configured one pass', async (t) => {
+  const server = await startTestServer(t, { corsOrigins: ['https://good.example'] });
+  const refusal = await new Promise<number | undefined>((resolve) => {
+    const ws = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`, { origin: 'https://evil.example' });
+    ws.on('unexpected-response', (_request, response) => resolve(response.statusCode));
+    ws.on('open', () => resolve(101));
+    ws.on('error', () => {});
+  });
+  t.equal(refusal, 403);
+  await openSocket(t, `${server.url}/v1/watch`, { origin: 'https://good.example' });
+  await openSocket(t, `${server.url}/v1/watch`, { origin: server.url });
+});
+
+t.test('without an upgrade the address says what to do', async (t) => {
+  const server = await startTestServer(t);
+  t.match(await http(`${server.url}/v1/watch`), { status: 400, body: { code: 'BAD_REQUEST', detail: /WebSocket/ } });
+  t.match(await http(`${server.url}/v1/watch?path=/a`), { status: 400, body: { detail: /'path'/ } });
+});
