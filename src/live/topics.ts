@@ -37,7 +37,7 @@ export class Topics {
   readonly #known = new Map<string, TopicInfo>();
   readonly #loads = new Map<string, Load>();
   readonly #listeners = new Set<(name: string) => void>();
-  #unsubscribe: (() => void) | undefined;
+  readonly #unsubscribe: (() => void)[] = [];
 
   constructor(namespace: Namespace, tail: EventTail, log: Logger) {
     this.#namespace = namespace;
@@ -48,9 +48,18 @@ export class Topics {
   /** Learns the names of all topics; the tail has been started. */
   async start(): Promise<void> {
     // First listen, then read: a topic that comes or goes meanwhile is heard of in any case.
-    this.#unsubscribe = this.#tail.subscribe((batch) => {
-      for (const transaction of batch) this.#accept(transaction);
-    });
+    this.#unsubscribe.push(
+      this.#tail.subscribe((batch) => {
+        for (const transaction of batch) this.#accept(transaction);
+      }),
+      this.#tail.onGap((history) => {
+        if (history === 'main') this.#relearn();
+      }),
+    );
+    await this.#learn();
+  }
+
+  async #learn(): Promise<void> {
     const gone = new Set<string>();
     const forget = this.onChange((name) => (this.#names.has(name) ? gone.delete(name) : gone.add(name)));
     const found = await this.#namespace.allChildren(topicsPath);
@@ -59,7 +68,7 @@ export class Topics {
   }
 
   stop(): void {
-    this.#unsubscribe?.();
+    for (const stop of this.#unsubscribe) stop();
   }
 
   /** The names of all topics that this broker has heard of, in order. */
@@ -99,6 +108,16 @@ export class Topics {
       if (JSON.stringify(fresh) !== JSON.stringify(topic)) return await use(fresh);
       throw hasCode(error, 'UNKNOWN_TOPIC') ? unknownTopic(name) : error;
     }
+  }
+
+  /** After a gap in the events nothing that was known may be right: topics may have come back, or never been. */
+  #relearn(): void {
+    const before = [...this.#names];
+    for (const name of [...this.#known.keys(), ...this.#loads.keys()]) this.#invalidate(name);
+    this.#names.clear();
+    this.#learn()
+      .catch((error: unknown) => this.#log.error({ err: error }, 'The topics could not be read after a gap in the events'))
+      .finally(() => this.#announce(new Set([...before, ...this.#names])));
   }
 
   async #load(name: string): Promise<TopicInfo> {
@@ -150,8 +169,12 @@ export class Topics {
       if (kind === 'deleted') this.#names.delete(name);
       else this.#names.add(name);
     }
-    for (const name of changed) {
-      this.#invalidate(name);
+    for (const name of changed) this.#invalidate(name);
+    this.#announce(changed);
+  }
+
+  #announce(names: ReadonlySet<string>): void {
+    for (const name of names) {
       for (const listener of this.#listeners) {
         try {
           listener(name);
