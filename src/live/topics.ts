@@ -116,7 +116,9 @@ export class Topics {
     for (const name of [...this.#known.keys(), ...this.#loads.keys()]) this.#invalidate(name);
     this.#names.clear();
     this.#learn()
-      .catch((error: unknown) => this.#log.error({ err: error }, 'The topics could not be read after a gap in the events'))
+      .catch((error: unknown) =>
+        this.#log.error({ err: error }, 'The topics could not be read after a gap in the events'),
+      )
       .finally(() => this.#announce(new Set([...before, ...this.#names])));
   }
 
