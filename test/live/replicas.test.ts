@@ -1,17 +1,9 @@
 // Produce with acks=all, over a Redis that has a replica of its own.
-import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
+import { freePort } from '../helpers/process.ts';
 import { quietLog, temporaryFolder, testRedisBinary } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 async function startRedis(t: Test, port: number, ...more: string[]): Promise<RedisProcess> {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', temporaryFolder(t), '--save', ''];
