@@ -15,8 +15,8 @@ const partitions = 3;
 const recordsPerRequest = 500;
 const requestsInFlight = 4;
 const sessionTimeoutMs = 2000;
-/** Small answers, so that there is a half way. */
-const recordsPerPoll = 100;
+/** Small answers, so that there is a half way also in a short file. */
+const pollsPerFile = 100;
 const waitMsMax = 60_000;
 
 /** What a member tells the parent once it has counted a batch, and before it commits that: so nothing counted is unknown. */
@@ -115,7 +115,7 @@ async function produceAll(url: string, lines: string[]): Promise<void> {
 }
 
 /** A member of the group in a process of its own: counts, tells the parent, commits; until it is killed or told to leave. */
-async function runMember(url: string, memberId: string): Promise<void> {
+async function runMember(url: string, memberId: string, recordsPerPoll: number): Promise<void> {
   const members = `${url}/v1/groups/${group}/members`;
   const membership = await call(members, 'POST', {
     memberId,
@@ -181,7 +181,7 @@ async function main(): Promise<boolean> {
     let kill = () => {};
 
     const startMember = (memberId: string): ChildProcess => {
-      const child = fork(here, ['--member', url, memberId]);
+      const child = fork(here, ['--member', url, memberId, String(Math.ceil(lines.length / pollsPerFile))]);
       children.push(child);
       child.on('message', (message) => {
         if (message === 'joined') return;
@@ -274,6 +274,6 @@ async function eventually(what: string, condition: () => Promise<boolean>): Prom
   }
 }
 
-const [, , role, url, memberId] = process.argv;
-if (role === '--member') await runMember(url!, memberId!);
+const [, , role, url, memberId, recordsPerPoll] = process.argv;
+if (role === '--member') await runMember(url!, memberId!, Number(recordsPerPoll));
 else process.exitCode = (await main()) ? 0 : 1;
