@@ -8,8 +8,6 @@ import { Repeat } from './repeat.ts';
 const everyMs = 200;
 /** Nobody has looked for so long: the service was away, and its sessions get their full time again (guarantee N6). */
 const outageMs = 1000;
-/** How many sessions one round ends before it lets others have the store. */
-const perRoundMax = 500;
 
 export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: Logger): Repeat {
   const ended = metrics.counter(
@@ -21,16 +19,15 @@ export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: L
     'session reaper',
     everyMs,
     async () => {
-      for (let round = 0; round < perRoundMax; round += 1) {
+      for (let more = true; more; ) {
         const result = await sessions.reap(outageMs);
-        if (result.outcome === 'none') {
-          if (result.forgiven) log.info('The service was away: every session has its full time again');
-          return;
+        more = result.more;
+        if (result.forgiven) log.info('The service was away: every session has its full time again');
+        for (const { id, ephemerals, lateMs } of result.ended) {
+          ended.inc();
+          late.observe(lateMs / 1000);
+          log.info({ session: id, ephemerals, lateMs }, 'A session expired');
         }
-        if (result.outcome === 'postponed') continue;
-        ended.inc();
-        late.observe(result.lateMs / 1000);
-        log.info({ session: result.id, ephemerals: result.ephemerals, lateMs: result.lateMs }, 'A session expired');
       }
     },
     log,

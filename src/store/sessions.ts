@@ -19,10 +19,13 @@ export interface SessionLease {
   expiresAt: number;
 }
 
-export type ReapResult =
-  | { outcome: 'ended'; id: string; ephemerals: number; lateMs: number }
-  | { outcome: 'postponed' }
-  | { outcome: 'none'; forgiven: boolean };
+export interface ReapResult {
+  ended: { id: string; ephemerals: number; lateMs: number }[];
+  /** There are more whose time is over. */
+  more: boolean;
+  /** The service was away, so that every session has its full time again. */
+  forgiven: boolean;
+}
 
 export class Sessions {
   readonly #connection: StoreConnection;
@@ -100,14 +103,15 @@ export class Sessions {
     return { zxid: integer(reply[0]), ephemerals: integer(reply[1]) };
   }
 
-  /** Ends one session that is overdue, if any. @param outageMs nobody called for so long = the service was away */
+  /** Ends some of the sessions that are overdue. @param outageMs nobody called for so long = the service was away */
   async reap(outageMs: number): Promise<ReapResult> {
-    const reply = await this.#connection.call('sessions/reap', this.#keys.root, [outageMs, this.#eventRetention]);
-    const outcome = text(reply[0]);
-    if (outcome === 'ended') {
-      return { outcome, id: text(reply[1]), ephemerals: integer(reply[2]), lateMs: integer(reply[3]) };
+    const args = [outageMs, this.#eventRetention];
+    const [forgiven, more, ...rest] = await this.#connection.call('sessions/reap', this.#keys.root, args);
+    const ended: ReapResult['ended'] = [];
+    for (let i = 0; i < rest.length; i += 3) {
+      ended.push({ id: text(rest[i]), ephemerals: integer(rest[i + 1]), lateMs: integer(rest[i + 2]) });
     }
-    return outcome === 'postponed' ? { outcome } : { outcome: 'none', forgiven: text(reply[1]) === '1' };
+    return { ended, more: text(more) === '1', forgiven: text(forgiven) === '1' };
   }
 }
 

@@ -6,7 +6,13 @@
      see earlier ones; a failed operation is answered before anything was written, and so changes nothing (guarantee
      N4). commit() writes what changed and appends the events as its last write. Every commit is one zxid.
      Redis has no rollback: whatever can fail must fail before commit(). ]]
-local txn = { loaded = {}, touched = {}, events = {}, now_ms = now_ms }
+local txn = { now_ms = now_ms }
+
+--- Begins the next transaction, in a script that makes several: what the last one has loaded is no longer so.
+function txn.begin()
+  txn.loaded, txn.touched, txn.events, txn.next_zxid = {}, {}, {}, nil
+end
+txn.begin()
 
 local EVENT_DATA_BYTES_MAX = 16384
 -- Trimming looks at the history once in so many transactions: it costs more than it saves at every one.
