@@ -45,6 +45,8 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: 16 * 1024, ignoreTrailingSlash: false, caseSensitive: true },
     // Requests under way end; idle connections are closed at once.
     forceCloseConnections: 'idle',
+    // Fastify's own answer while it closes is no problem of the catalogue (http/drain.ts).
+    return503OnClosing: false,
     keepAliveTimeout: 75_000,
   });
 

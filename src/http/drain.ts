@@ -1,7 +1,9 @@
 // How connections end when the server stops (guarantee E5): requests under way get their answers, everything else is
 // closed at once. Fastify and Node close only what is idle at that very moment, and not what has never asked anything.
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { ServiceError } from '../core/service-error.ts';
 
 /** How long requests under way have; below the 10 s in which the server is to be gone. */
 const graceMs = 6000;
@@ -12,15 +14,28 @@ export function installDrain(app: FastifyInstance): void {
   const { server } = app;
   /** Opened, perhaps by a browser in advance, but never used: Node does not count these as idle. */
   const unused = new Set<Socket>();
+  let isClosing = false;
   const used = ({ socket }: { socket: Socket }) => unused.delete(socket);
   server.on('connection', (socket: Socket) => {
     unused.add(socket);
     socket.once('close', () => unused.delete(socket));
   });
   server.on('request', used);
-  server.on('upgrade', used);
+  server.on('upgrade', (request: IncomingMessage) => {
+    used(request);
+    // Nobody else takes upgrades any more, and Node leaves them alone: the connection would outlive the server.
+    if (isClosing) request.socket.destroy();
+  });
+
+  // What still comes in on a connection that was not idle is refused as everything is, by a problem with a code.
+  app.addHook('onRequest', async () => {
+    if (isClosing) {
+      throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done. Ask another one.');
+    }
+  });
 
   app.addHook('preClose', async () => {
+    isClosing = true;
     const deadline = performance.now() + graceMs;
     const timer = setInterval(() => {
       for (const socket of unused) socket.destroy();
