@@ -7,8 +7,9 @@ import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
 import { decodeStat } from './node-codec.ts';
-import { bytes, integer, type ReplyValue, text } from './scripts.ts';
+import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
 import type { SessionCredential } from './sessions.ts';
+import { Turn } from './turn.ts';
 
 interface Written {
   data?: Buffer | string;
@@ -57,6 +58,11 @@ export interface Idempotency {
   fingerprint: string;
 }
 
+interface WriteRequest {
+  operations: Op[];
+  options: WriteOptions;
+}
+
 export interface WriteResult {
   zxid: number;
   /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
@@ -83,15 +89,42 @@ export const idempotencyTtlMs = 10 * 60_000;
 /** What a node's content type is when the writer gives none: text if the bytes are UTF-8. */
 export const textContentType = 'text/plain; charset=utf-8';
 
+/** What one call carries at most: about a millisecond of the store's time. */
+const operationsPerCallMax = 64;
+const readsPerCallMax = 64;
+
 export class Namespace {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
   readonly limits: NamespaceLimits;
+  readonly #reads: Turn<{ path: string; view: 'data' | 'stat' }, ReplyValue>;
+  readonly #writes: Turn<WriteRequest, ReplyValue>;
+  readonly #deletions: Turn<WriteRequest, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
     this.#keys = keys;
     this.limits = limits;
+    this.#writes = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
+    this.#deletions = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
+    this.#reads = new Turn(readsPerCallMax, (reads) =>
+      connection.call(
+        'nodes/get',
+        keys.root,
+        reads.flatMap(({ path, view }) => [path, view]),
+      ),
+    );
+  }
+
+  #send(script: 'nodes/write' | 'nodes/delete', requests: WriteRequest[]): Promise<ReplyValue[]> {
+    const { maxNodeBytes, eventRetention } = this.limits;
+    const args: (string | number | Buffer)[] = [maxNodeBytes, eventRetention, idempotencyTtlMs];
+    for (const { operations, options } of requests) {
+      const { privileged, idempotency } = options;
+      args.push(privileged ? '1' : '0', idempotency?.key ?? '', idempotency?.fingerprint ?? '', operations.length);
+      for (const operation of operations) pushOp(args, operation);
+    }
+    return this.#connection.call(script, this.#keys.root, args);
   }
 
   /**
@@ -105,20 +138,11 @@ export class Namespace {
     if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
       throw new Error('A recursive delete must be the only operation of its transaction');
     }
-    const args: (string | number | Buffer)[] = [
-      options.privileged ? '1' : '0',
-      this.limits.maxNodeBytes,
-      this.limits.eventRetention,
-      idempotency?.key ?? '',
-      idempotency?.fingerprint ?? '',
-      idempotencyTtlMs,
-    ];
-    for (const operation of operations) pushOp(args, operation);
     // Deleting must work when the store is full, so it is a script of its own (lua/nodes/delete.lua).
     const onlyDeletes =
       operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
-    const script = onlyDeletes && !idempotency ? 'nodes/delete' : 'nodes/write';
-    const reply = await this.#connection.call(script, this.#keys.root, args);
+    const turn = onlyDeletes && !idempotency ? this.#deletions : this.#writes;
+    const reply = decodeReply('nodes/write', await turn.ask({ operations, options }, weightOf(operations)));
     const results: OpResult[] = [];
     for (let i = 2; i + 2 < reply.length; i += 3) {
       const stat = text(reply[i + 2]);
@@ -148,13 +172,13 @@ export class Namespace {
 
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
   async get(path: string): Promise<NodeData> {
-    const [zxid, stat, contentType, data] = await this.#connection.call('nodes/get', this.#keys.root, [path, 'data']);
+    const [zxid, stat, contentType, data] = decodeReply('nodes/get', await this.#reads.ask({ path, view: 'data' }, 1));
     return { zxid: integer(zxid), stat: decodeStat(text(stat)), contentType: text(contentType), data: bytes(data) };
   }
 
   /** Reads a node's stat alone. @throws ServiceError NO_NODE (field `zxid`) */
   async stat(path: string): Promise<{ zxid: number; stat: Stat }> {
-    const [zxid, stat] = await this.#connection.call('nodes/get', this.#keys.root, [path, 'stat']);
+    const [zxid, stat] = decodeReply('nodes/get', await this.#reads.ask({ path, view: 'stat' }, 1));
     return { zxid: integer(zxid), stat: decodeStat(text(stat)) };
   }
 
@@ -216,6 +240,13 @@ export class Namespace {
     const [zxid, , ...rest] = await this.#connection.call('nodes/tree', this.#keys.root, args);
     return { zxid: integer(zxid), ...nest(path, rest) };
   }
+}
+
+/** Of a write request: its operations, and its data, 16 KiB of which cost about as much as one more. */
+function weightOf(operations: readonly Op[]): number {
+  let bytes = 0;
+  for (const operation of operations) if ('data' in operation) bytes += operation.data?.length ?? 0;
+  return operations.length + bytes / 16_384;
 }
 
 /** Builds nested nodes from the script's list of path and stat, parents before children. */

@@ -241,13 +241,12 @@ function ops.check(op)
   return { 'check', op.path, stat.format(node) }
 end
 
---- Applies every operation in ARGV from `first` on, and commits; or changes nothing and answers the first failure with
+--- Applies `count` operations in ARGV from `first` on, and commits; or changes nothing and answers the first failure with
 --- its index in the field `failed`. Returns { 'OK', replayed, zxid, op, path, stat, op, path, stat, … }.
-function ops.run(first, limits)
+function ops.run(first, count, limits)
   local reply = { 'OK', 0, 0 }
-  local index = 0
-  for at = first, #ARGV, ops.WIDTH do
-    local op = ops.read(at)
+  for index = 0, count - 1 do
+    local op = ops.read(first + index * ops.WIDTH)
     local result, problem = ops[op.op](op, limits)
     if problem then
       problem[#problem + 1] = 'failed'
@@ -255,7 +254,6 @@ function ops.run(first, limits)
       return problem
     end
     for _, word in ipairs(result) do reply[#reply + 1] = word end
-    index = index + 1
   end
   reply[3] = txn.commit(limits.event_retention)
   return reply

@@ -1,18 +1,24 @@
 #!lua flags=no-writes
 --- @include "lib/keys"
---[[ Reads a node and the newest zxid at one moment.
+--[[ Reads nodes and the newest zxid at one moment.
      KEYS    1 root
-     ARGV    1 path  2 'data' or 'stat'
-     Returns { 'OK', zxid, stat, content type, data }; the last two only for 'data'
+     ARGV    of each node: 1 path  2 'data' or 'stat'
+     Returns { 'OK', answer, … }, of each node { 'OK', zxid, stat, content type, data } (the last two only for 'data') or
+             an error
      Errors  NO_NODE, with the field zxid ]]
 local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
-local fields
-if ARGV[2] == 'data' then
-  fields = redis.call('HMGET', keys.node(ARGV[1]), 'stat', 'type', 'data')
-else
-  fields = redis.call('HMGET', keys.node(ARGV[1]), 'stat')
+local reply = { 'OK' }
+for at = 1, #ARGV, 2 do
+  local path, fields = ARGV[at], nil
+  if ARGV[at + 1] == 'data' then
+    fields = redis.call('HMGET', keys.node(path), 'stat', 'type', 'data')
+  else
+    fields = redis.call('HMGET', keys.node(path), 'stat')
+  end
+  if fields[1] then
+    reply[#reply + 1] = { 'OK', zxid, unpack(fields) }
+  else
+    reply[#reply + 1] = { 'NO_NODE', 'Node ' .. path .. ' does not exist.', 'path', path, 'zxid', zxid }
+  end
 end
-if not fields[1] then
-  return { 'NO_NODE', 'Node ' .. ARGV[1] .. ' does not exist.', 'path', ARGV[1], 'zxid', zxid }
-end
-return { 'OK', zxid, unpack(fields) }
+return reply
