@@ -158,6 +158,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
             'SESSION_EXPIRED',
             'BAD_VERSION',
             'TOO_LARGE',
+            'IDEMPOTENCY_KEY_REUSED',
             'STORE_UNAVAILABLE',
             'STORE_FULL',
           ),
@@ -167,7 +168,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     async (request, reply) => {
       const path = nodePathOf(request.url, nodesPrefix);
       const op = putOp(path, creation(request, request.query), request.query.version, request.headers);
-      const { zxid, result } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
+      const { zxid, result, replayed } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
+      if (replayed) reply.header('idempotency-replayed', 'true');
       const created = result.op === 'create';
       written(reply, zxid, result).code(created ? 201 : 200);
       if (created) reply.header('location', nodeLocation(nodesPrefix, path));

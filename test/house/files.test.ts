@@ -10,6 +10,7 @@ const code = [
   ...filesBelow('scripts', '.mjs'),
   ...filesBelow('src/store/lua', '.lua'),
   ...filesBelow('test', '.sh'),
+  ...filesBelow('examples'),
 ];
 const prose = [
   ...filesBelow('docs', '.md'),

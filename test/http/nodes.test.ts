@@ -96,6 +96,12 @@ t.test('a retried sequential creation with the same Idempotency-Key gives the sa
     body: { code: 'IDEMPOTENCY_KEY_REUSED' },
   });
   t.equal((await stat('/once')).numChildren, 1);
+
+  const put1 = await put('/once/put', 'v', { 'idempotency-key': 'key-2', 'if-none-match': '*' });
+  const put2 = await put('/once/put', 'v', { 'idempotency-key': 'key-2', 'if-none-match': '*' });
+  t.same([put1.status, put2.status], [201, 201], 'a PUT may carry one as well: its retry is no NODE_EXISTS');
+  t.same(put2.body, put1.body);
+  t.equal(put2.headers.get('idempotency-replayed'), 'true');
 });
 
 t.test('bytes come back as they were, with the content type they came with', async (t) => {
