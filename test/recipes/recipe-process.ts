@@ -1,0 +1,115 @@
+// Runs the recipes of examples/recipes as a user would: as processes of their own, which can be killed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Test } from 'tap';
+import { projectRoot } from '../../src/config.ts';
+import { temporaryFolder } from '../helpers/redis.ts';
+import { eventually } from '../helpers/server.ts';
+
+export const recipesFolder = join(projectRoot(), 'examples/recipes');
+
+/** Long enough that a slow machine loses no session; and short, for tests in which one is to be lost. */
+export const lastingTtlMs = 15_000;
+export const shortTtlMs = 2000;
+
+export interface RecipeProcess {
+  child: ChildProcess;
+  /** What it and its commands have written so far. */
+  lines: string[];
+  errors: string[];
+  hasEnded: boolean;
+  /** The exit code, or the signal that ended it. Its commands may outlive it. */
+  exited: Promise<number | NodeJS.Signals | null>;
+  /** Kills the script alone, as the kernel would: nothing can be tidied up, and its command goes on. */
+  kill9(): Promise<void>;
+  /** Sends a signal to it and all that it has started. */
+  signalAll(signal: NodeJS.Signals): void;
+}
+
+export interface Recipes {
+  /** A folder for what the commands share. */
+  folder: string;
+  /** A file in that folder, line by line; none if it does not exist yet. */
+  lines(file: string): string[];
+  write(file: string, line: string): void;
+  start(script: string, args: string[], options?: { ttlMs?: number; url?: string }): RecipeProcess;
+  /** Runs a recipe to its end; it must end well. Gives its output. */
+  run(script: string, args: string[], options?: { ttlMs?: number; url?: string }): Promise<string[]>;
+}
+
+/** Recipes against the server at `url`; whatever of them still runs is killed with the test. */
+export function recipesFor(t: Test, url: string): Recipes {
+  const folder = temporaryFolder(t);
+  const path = (file: string) => join(folder, file);
+
+  const start: Recipes['start'] = (script, args, options = {}) => {
+    const child = spawn(join(recipesFolder, script), args, {
+      cwd: folder,
+      env: {
+        PATH: `${recipesFolder}:${process.env.PATH}`,
+        WEIRKEEPER_URL: options.url ?? url,
+        WEIRKEEPER_TTL_MS: String(options.ttlMs ?? lastingTtlMs),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own, so that also what outlives the script can be ended.
+      detached: true,
+    });
+    const signalAll = (signal: NodeJS.Signals) => {
+      try {
+        process.kill(-child.pid!, signal);
+      } catch (error) {
+        // There is nobody left.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    };
+    t.teardown(() => signalAll('SIGKILL'));
+    const lines: string[] = [];
+    const errors: string[] = [];
+    createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
+    createInterface({ input: child.stderr }).on('line', (line) => errors.push(line));
+    const running: RecipeProcess = {
+      child,
+      lines,
+      errors,
+      hasEnded: false,
+      exited: new Promise((resolve, reject) => {
+        child.once('error', reject);
+        child.once('exit', (code, signal) => {
+          running.hasEnded = true;
+          resolve(signal ?? code);
+        });
+      }),
+      kill9: async () => {
+        child.kill('SIGKILL');
+        await running.exited;
+      },
+      signalAll,
+    };
+    return running;
+  };
+
+  return {
+    folder,
+    lines: (file) => (existsSync(path(file)) ? readFileSync(path(file), 'utf8').split('\n').slice(0, -1) : []),
+    write: (file, line) => appendFileSync(path(file), `${line}\n`),
+    start,
+    run: async (script, args, options) => {
+      const running = start(script, args, options);
+      const closed = new Promise((resolve) => running.child.once('close', resolve));
+      const ended = await running.exited;
+      if (ended !== 0) throw new Error(`${script} ${args.join(' ')} ended with ${ended}: ${running.errors.join('\n')}`);
+      await closed;
+      return running.lines;
+    },
+  };
+}
+
+/** Waits until a recipe has written a line. */
+export function written(recipe: RecipeProcess, line: string): Promise<unknown> {
+  return eventually(() => {
+    if (recipe.hasEnded && !recipe.lines.includes(line)) throw new Error(`It ended: ${recipe.errors.join('\n')}`);
+    return recipe.lines.includes(line);
+  }, `a recipe writes "${line}"`);
+}

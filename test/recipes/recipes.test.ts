@@ -1,0 +1,363 @@
+// The recipes of docs/recipes.md, run by several processes at once that die, fall asleep and lose replies.
+import t, { type Test } from 'tap';
+import { history } from '../helpers/groups.ts';
+import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
+import { startFaultyNetwork } from './faulty-network.ts';
+import { recipesFor, shortTtlMs, written } from './recipe-process.ts';
+
+// They mostly wait for sessions to end, so several of them can do that at once.
+t.jobs = 4;
+
+const server = await startTestServer(t);
+const nodes = `${server.url}/v1/nodes`;
+
+const children = async (path: string): Promise<string[]> =>
+  (await http(`${nodes}${path}?view=children`)).body.children ?? [];
+const data = async (path: string) => (await http(`${nodes}${path}`)).body;
+const childrenAre = (path: string, count: number) =>
+  eventually(async () => (await children(path)).length === count, `${path} has ${count} children`);
+const metricIs = (of: TestServer, name: string, value: number) =>
+  eventually(
+    async () =>
+      (await http(`${of.url}/metrics`)).body.includes(`weir_${name} ${value}
+`),
+    `${name} is ${value}`,
+  );
+const longPolls = (of: TestServer, count: number) => metricIs(of, 'long_polls_waiting', count);
+const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+const endsWell = async (t: Test, exits: Promise<number | NodeJS.Signals | null>[]) =>
+  t.same(
+    await Promise.all(exits),
+    exits.map(() => 0),
+    'all end well',
+  );
+
+/** A shell line that waits for a file of the test. */
+const until = (file: string) => `until [ -e ${file} ]; do sleep 0.05; done`;
+
+t.test('lock: no update is lost though each reads, and then writes', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  await http(`${nodes}/shared`, 'PUT', '0');
+  const increment = `N=$(curl -s ${nodes}/shared); curl -s -o ${recipes.folder}/null -X PUT -d $((N + 1)) ${nodes}/shared`;
+  await Promise.all(
+    times(5, async () => {
+      for (const _ of times(3, () => 0)) await recipes.run('lock.sh', ['shared', 'bash', '-c', increment]);
+    }),
+  );
+  t.equal(await data('/shared'), '15');
+  t.same(await children('/locks/shared'), [], 'and nobody is left in the queue');
+});
+
+t.test('lock: when the holder is killed the next in the queue has it, with a higher token', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const show = 'echo $FENCE_TOKEN $LOCK_NODE; ';
+  const ttlMs = shortTtlMs;
+  const first = recipes.start('lock.sh', ['killed', 'bash', '-c', `${show} exec sleep 60`], { ttlMs });
+  await eventually(() => first.lines.length === 1, 'the first holds the lock');
+  const second = recipes.start('lock.sh', ['killed', 'bash', '-c', show], { ttlMs });
+  await childrenAre('/locks/killed', 2);
+  await first.kill9();
+  await endsWell(t, [second.exited]);
+  const [token, node] = first.lines[0]!.split(' ');
+  t.ok(Number(second.lines[0]!.split(' ')[0]) > Number(token), 'the tokens grow');
+  const late = await http(`${server.url}/v1/multi`, 'POST', {
+    ops: [
+      { op: 'check', path: node, czxid: Number(token) },
+      { op: 'create', path: '/late' },
+    ],
+  });
+  t.equal(late.body.code, 'NO_NODE', 'a change that checks its lock is refused once the lock is lost');
+  t.equal((await http(`${nodes}/late`)).status, 404);
+});
+
+t.test('lock: each waits for the one before it, and only that one is woken', async (t) => {
+  const own = await startTestServer(t);
+  const recipes = recipesFor(t, own.url);
+  const queue: ReturnType<typeof recipes.start>[] = [];
+  for (const index of times(4, (i) => i)) {
+    const line = `echo has; ${until(`go-${index}`)}`;
+    queue.push(recipes.start('lock.sh', ['orderly', 'bash', '-c', line]));
+    if (index === 0) await written(queue[0]!, 'has');
+    else await longPolls(own, index);
+  }
+  queue[2]!.signalAll('SIGTERM');
+  t.equal(await queue[2]!.exited, 143, 'one that waits gives up');
+  await longPolls(own, 2);
+  t.same(queue[3]!.lines, [], 'the one behind it does not get the lock, but waits for who was before that');
+  recipes.write('go-0', '');
+  await written(queue[1]!, 'has');
+  await longPolls(own, 1);
+  recipes.write('go-1', '');
+  await written(queue[3]!, 'has');
+  recipes.write('go-3', '');
+  await endsWell(t, [queue[0]!.exited, queue[1]!.exited, queue[3]!.exited]);
+});
+
+t.test('lock: a reply that is lost leaves no second place in the queue', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const network = await startFaultyNetwork(t, server.url);
+  network.loseReplyTo('POST /v1/nodes/locks/lossy/');
+  await recipes.run('lock.sh', ['lossy', 'true'], { url: network.url });
+  t.equal(network.repliesLost, 1, 'the reply to the creation was lost');
+  const { cversion } = (await http(`${nodes}/locks/lossy?view=stat`)).body.stat;
+  t.equal(cversion, 2, 'there was one place, which was created and deleted');
+});
+
+t.test('lock: when a broker is gone, who holds and who waits go on through another one', async (t) => {
+  const one = await startTestServer(t);
+  const two = await startTestServer(t, {}, one.target);
+  const recipes = recipesFor(t, one.url);
+  const network = await startFaultyNetwork(t, one.url);
+  const line = `echo has; ${until('go')}`;
+  const options = { url: network.url };
+  const holder = recipes.start('lock.sh', ['moving', 'bash', '-c', line], options);
+  await written(holder, 'has');
+  const next = recipes.start('lock.sh', ['moving', 'bash', '-c', line], options);
+  await longPolls(one, 1);
+  network.redirect(two.url);
+  await longPolls(two, 1);
+  t.same(next.lines, [], 'the lock is still held');
+  recipes.write('go', '');
+  await endsWell(t, [holder.exited, next.exited]);
+});
+
+t.test('lock: a holder that reaches nobody stops its command before somebody else begins', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const network = await startFaultyNetwork(t, server.url);
+  const work = 'trap "echo stopped >>log; exit" TERM; echo began >>log; echo has; while :; do sleep 0.05; done';
+  const cut = recipes.start('lock.sh', ['cut', 'bash', '-c', work], { url: network.url, ttlMs: shortTtlMs });
+  await written(cut, 'has');
+  const next = recipes.start('lock.sh', ['cut', 'bash', '-c', 'echo next >>log']);
+  network.block();
+  t.equal(await cut.exited, 75, 'it says so by its exit code');
+  await endsWell(t, [next.exited]);
+  t.same(recipes.lines('log'), ['began', 'stopped', 'next']);
+});
+
+t.test('election: the next candidate leads, and the log refuses the late record of the deposed leader', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  await http(`${server.url}/v1/topics`, 'POST', { name: 'ledger', partitions: 2 });
+  const lead = (name: string) =>
+    `echo leads; produce.sh ledger ${name} >>${name}-log; ${until(`${name}-late`)}
+     produce.sh ledger ${name}-again 2>${name}-errors; echo $? >>${name}-status`;
+  const candidate = (name: string) =>
+    recipes.start('election.sh', ['billing', name, 'ledger', 'bash', '-c', lead(name)], { ttlMs: shortTtlMs });
+  const ann = candidate('ann');
+  await written(ann, 'leads');
+  const bob = candidate('bob');
+  await childrenAre('/elections/billing', 2);
+  const [leader] = await children('/elections/billing');
+  t.equal(await data(`/elections/billing/${leader}`), 'ann', 'everybody can see who leads');
+  await eventually(() => recipes.lines('ann-log'), 'ann produces');
+
+  await ann.kill9();
+  await written(bob, 'leads');
+  recipes.write('ann-late', '');
+  await eventually(() => recipes.lines('ann-status').length > 0, 'what ann had started is still at it');
+  t.equal(recipes.lines('ann-status')[0], '1', 'and fails');
+  t.match(recipes.lines('ann-errors').join(), /409 .*"code":"FENCED"/);
+  recipes.write('bob-late', '');
+  await endsWell(t, [bob.exited]);
+  const values = [];
+  for (const partition of [0, 1]) {
+    const { body } = await http(`${server.url}/v1/topics/ledger/partitions/${partition}/records?offset=earliest`);
+    values.push(...body.records.map(({ value }: { value: string }) => value));
+    t.match(body.records[0].value, /^ann leads/, 'each partition was taken possession of');
+  }
+  t.same(values.filter((value) => /^[a-z-]+$/.test(value)).sort(), ['ann', 'bob', 'bob-again']);
+});
+
+t.test('read-write lock: readers read together, a writer writes alone', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const read = 'echo +read >>log; until [ $(grep -c +read log) -ge 2 ]; do sleep 0.05; done; echo -- -read >>log';
+  const write = 'echo +write >>log; sleep 0.1; echo -- -write >>log';
+  const start = (kind: string, script: string) => recipes.start('rw-lock.sh', [kind, 'page', 'bash', '-c', script]);
+  // Each of two readers waits for the other one to read.
+  const running = [start('read', read), start('read', read)];
+  await endsWell(
+    t,
+    running.map(({ exited }) => exited),
+  );
+  const more = times(6, (i) => start(i % 3 === 0 ? 'write' : 'read', i % 3 === 0 ? write : read));
+  await endsWell(
+    t,
+    more.map(({ exited }) => exited),
+  );
+  let [readers, writers] = [0, 0];
+  for (const line of recipes.lines('log').map((text) => text.replace('-- ', ''))) {
+    if (line.endsWith('read')) readers += line.startsWith('+') ? 1 : -1;
+    else writers += line.startsWith('+') ? 1 : -1;
+    t.ok(writers === 0 || (writers === 1 && readers === 0), `${line}: ${readers} readers, ${writers} writers`);
+  }
+  t.equal(recipes.lines('log').length, 16);
+});
+
+t.test('semaphore: as many as there are permits, never more, also when a holder is killed', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  // Nobody leaves before two have been in together.
+  const work = 'echo + >>log; until [ $(grep -c + log) -ge 2 ]; do sleep 0.05; done; sleep 0.1; echo - >>log';
+  const hung = recipes.start('semaphore.sh', ['slots', '2', 'bash', '-c', 'echo in; exec sleep 60'], {
+    ttlMs: shortTtlMs,
+  });
+  await written(hung, 'in');
+  const running = times(5, () => recipes.start('semaphore.sh', ['slots', '2', 'bash', '-c', work]));
+  await eventually(() => recipes.lines('log').length > 0, 'a second one is in');
+  await childrenAre('/semaphores/slots/queue', 4);
+  t.same(recipes.lines('log'), ['+'], 'and no third one');
+  await hung.kill9();
+  await endsWell(
+    t,
+    running.map(({ exited }) => exited),
+  );
+  let leases = 0;
+  for (const { events, zxid } of await history(server.broker.store)) {
+    for (const { kind, path } of events.filter(({ path }) => path.startsWith('/semaphores/slots/leases/'))) {
+      if (kind === 'created') leases += 1;
+      if (kind === 'deleted') leases -= 1;
+      t.ok(leases <= 2, `${zxid}: ${kind} ${path}, ${leases} are in`);
+    }
+  }
+  t.equal(leases, 0);
+  t.equal(recipes.lines('log').length, 10, 'and all were in');
+});
+
+t.test('barrier: whoever waits is let through, also if the barrier is set again at once', async (t) => {
+  const own = await startTestServer(t);
+  const recipes = recipesFor(t, own.url);
+  t.same(await recipes.run('barrier.sh', ['wait', 'gate']), [], 'where there is no barrier nobody waits');
+  await recipes.run('barrier.sh', ['set', 'gate']);
+  const waiting = times(3, () => recipes.start('barrier.sh', ['wait', 'gate']));
+  await longPolls(own, 3);
+  t.notOk(
+    waiting.some(({ hasEnded }) => hasEnded),
+    'all three wait',
+  );
+  const node = `${own.url}/v1/nodes/barriers/gate`;
+  await Promise.all([http(node, 'DELETE'), http(node, 'PUT', 'again')]);
+  await endsWell(
+    t,
+    waiting.map(({ exited }) => exited),
+  );
+});
+
+t.test('double barrier: all begin together and end together, one that dies is not waited for', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const start = (name: string, work: string) =>
+    recipes.start('double-barrier.sh', ['run', '4', name, 'bash', '-c', `echo ${name} >>log; ${work}`], {
+      ttlMs: shortTtlMs,
+    });
+  const [quick, slow, dead] = [start('a', 'true'), start('b', until('go')), start('c', 'exec sleep 60')];
+  await childrenAre('/double-barriers/run/members', 3);
+  t.same(recipes.lines('log'), [], 'three of four do not begin');
+  const last = start('d', 'true');
+  await eventually(() => recipes.lines('log').length === 4, 'all four begin');
+  await dead.kill9();
+  // d leaves, and c is gone; a stays, as the first of those there are.
+  await eventually(async () => (await children('/double-barriers/run/members')).join() === 'a,b', 'a and b are left');
+  t.notOk(quick.hasEnded || last.hasEnded, 'who is through does not end before all are');
+  recipes.write('go', '');
+  await endsWell(t, [quick.exited, slow.exited, last.exited]);
+});
+
+t.test('counter: every addition counts once, also one whose reply is lost', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const network = await startFaultyNetwork(t, server.url);
+  network.loseReplyTo('PUT /v1/nodes/counters/hits');
+  t.same(await recipes.run('counter.sh', ['hits', '5'], { url: network.url }), ['5']);
+  t.equal(network.repliesLost, 1);
+  const results = await Promise.all(times(8, () => recipes.run('counter.sh', ['hits'])));
+  t.same(
+    results
+      .flat()
+      .map(Number)
+      .sort((a, b) => a - b),
+    [6, 7, 8, 9, 10, 11, 12, 13],
+    'each has seen its own sum',
+  );
+  t.same(await recipes.run('counter.sh', ['hits', '0']), ['13']);
+});
+
+t.test('service discovery: instances come and go, and one that is started again takes its name', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const register = (name: string, address: string) =>
+    recipes.start('discovery.sh', ['register', 'web', name, address], { ttlMs: shortTtlMs });
+  const follower = recipes.start('discovery.sh', ['follow', 'web']);
+  const one = register('one', 'http://10.0.0.1');
+  const two = register('two', 'http://10.0.0.2');
+  await written(one, 'registered /services/web/one');
+  await written(two, 'registered /services/web/two');
+  await written(follower, 'two http://10.0.0.2');
+  t.same(await recipes.run('discovery.sh', ['list', 'web']), ['one http://10.0.0.1', 'two http://10.0.0.2']);
+  await two.kill9();
+  const again = register('two', 'http://10.0.0.3');
+  await written(again, 'registered /services/web/two');
+  await written(follower, 'two http://10.0.0.3');
+  one.signalAll('SIGTERM');
+  await one.exited;
+  t.same(await recipes.run('discovery.sh', ['list', 'web']), ['two http://10.0.0.3'], 'who ends is gone at once');
+});
+
+t.test('configuration: each watcher has every change once, in order, through broken connections', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const network = await startFaultyNetwork(t, server.url);
+  const watchers = times(2, () => recipes.start('configuration.mjs', ['shop'], { url: network.url }));
+  await eventually(() => watchers.every(({ lines }) => lines.length > 0), 'the watchers have begun');
+  const sent: number[] = [];
+  for (const round of times(8, (i) => i)) {
+    const [line] = await recipes.run('configuration.sh', ['shop', `low=${round}`, `high=${round + 10}`]);
+    sent.push(Number(line!.replace('zxid ', '')));
+    if (round % 3 !== 1) continue;
+    await metricIs(server, 'watch_streams_open', 2);
+    network.cut();
+  }
+  const changes = (watcher: { lines: string[] }) =>
+    watcher.lines.map((line) => JSON.parse(line)).filter(({ settings }) => settings.low !== undefined);
+  for (const watcher of watchers) {
+    await eventually(() => changes(watcher).at(-1)?.zxid === sent.at(-1), 'a watcher has the last change');
+    t.same(
+      changes(watcher).map(({ zxid }) => zxid),
+      sent,
+      'every change, once, in order',
+    );
+    t.ok(
+      changes(watcher).every(({ settings }) => +settings.high === +settings.low + 10),
+      'never half of one',
+    );
+  }
+});
+
+t.test('queue: every item is processed, also that of a worker that is killed', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const network = await startFaultyNetwork(t, server.url);
+  const killed = recipes.start('queue.sh', ['process', 'jobs', 'bash', '-c', 'echo has; exec sleep 60'], {
+    ttlMs: shortTtlMs,
+  });
+  network.loseReplyTo('POST /v1/multi');
+  await recipes.run('queue.sh', ['put', 'jobs', 'job 0', 'job "1"', 'job 2'], { url: network.url });
+  t.equal(network.repliesLost, 1, 'the reply to who has put them was lost');
+  await written(killed, 'has');
+  const work = 'read -r LINE || true; echo "$LINE" >>done';
+  const workers = times(2, () => recipes.start('queue.sh', ['process', 'jobs', 'bash', '-c', work]));
+  await childrenAre('/queues/jobs', 2);
+  t.same(recipes.lines('done').sort(), ['job "1"', 'job 2'], 'all but the one that is claimed, each once');
+  await killed.kill9();
+  await childrenAre('/queues/jobs', 0);
+  t.same(recipes.lines('done').sort(), ['job "1"', 'job 0', 'job 2'], 'then that one, too');
+  for (const worker of workers) worker.signalAll('SIGTERM');
+});
+
+t.test('group membership: all see who is there; one that was asleep for too long comes back', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  const join = (name: string, ttlMs: number) => recipes.start('membership.sh', ['crew', name], { ttlMs });
+  const ann = join('ann', 15_000);
+  await written(ann, 'ann');
+  const bob = join('bob', shortTtlMs);
+  await written(ann, 'ann bob');
+  bob.signalAll('SIGSTOP');
+  await eventually(() => ann.lines.at(-1) === 'ann', 'bob is missed');
+  bob.signalAll('SIGCONT');
+  await eventually(() => ann.lines.at(-1) === 'ann bob', 'bob comes back');
+  await eventually(() => bob.lines.at(-1) === 'ann bob', 'and sees it');
+  ann.signalAll('SIGTERM');
+  await eventually(() => bob.lines.at(-1) === 'bob', 'who ends is gone at once');
+});
