@@ -57,7 +57,7 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
   installValidation(app);
   installErrorHandler(app);
   installDrain(app);
-  installRequestLog(app, broker.metrics);
+  installRequestLog(app, broker.metrics, broker.log);
   installOriginCheck(app, config.corsOrigins);
   installSessionHeader(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);

@@ -28,10 +28,9 @@ export function installDrain(app: FastifyInstance): void {
   });
 
   // What still comes in on a connection that was not idle is refused as everything is, by a problem with a code.
-  app.addHook('onRequest', async () => {
-    if (isClosing) {
-      throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done. Ask another one.');
-    }
+  app.addHook('onRequest', (_request, _reply, done) => {
+    if (!isClosing) return done();
+    done(new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done. Ask another one.'));
   });
 
   app.addHook('preClose', async () => {

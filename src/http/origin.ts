@@ -6,14 +6,12 @@ import { ServiceError } from '../core/service-error.ts';
 const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Stat, Idempotency-Replayed, Retry-After';
 
 export function installOriginCheck(app: FastifyInstance, allowed: readonly string[]): void {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const { origin } = request.headers;
-    if (origin === undefined || isOwn(request, origin)) return;
+    if (origin === undefined || isOwn(request, origin)) return done();
     if (!allowed.includes('*') && !allowed.includes(origin)) {
-      throw new ServiceError(
-        'FORBIDDEN',
-        `Pages of ${origin} may not use this service; WEIR_CORS_ORIGINS can allow it.`,
-      );
+      const detail = `Pages of ${origin} may not use this service; WEIR_CORS_ORIGINS can allow it.`;
+      return done(new ServiceError('FORBIDDEN', detail));
     }
     reply.header('access-control-allow-origin', origin).header('vary', 'Origin');
     reply.header('access-control-expose-headers', exposedHeaders);
@@ -22,8 +20,10 @@ export function installOriginCheck(app: FastifyInstance, allowed: readonly strin
       reply.header('access-control-allow-methods', 'GET, HEAD, PUT, POST, PATCH, DELETE');
       reply.header('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '*');
       reply.header('access-control-max-age', 600);
-      return reply.code(204).send();
+      reply.code(204).send();
+      return;
     }
+    done();
   });
 }
 

@@ -11,12 +11,17 @@ declare module 'fastify' {
 
 export function installSessionHeader(app: FastifyInstance, sessions: Sessions): void {
   app.decorateRequest('session', undefined);
-  app.addHook('preHandler', async (request) => {
+  // A callback, as most requests carry no session: a promise each would cost more than the look.
+  app.addHook('preHandler', (request, _reply, done) => {
     const handle = request.headers['weir-session'];
-    if (typeof handle !== 'string') return;
+    if (typeof handle === 'string') renew(request, handle).then(() => done(), done);
+    else done();
+  });
+
+  async function renew(request: FastifyRequest, handle: string): Promise<void> {
     request.session = parseHandle(handle);
     await sessions.renew(request.session);
-  });
+  }
 }
 
 /** The session that a request names, in the parameter `session` or in the header. */
