@@ -1,0 +1,186 @@
+// Clients that change the tree below /t at random through any broker, and those that hold on to sessions. They write
+// down what they were promised.
+import { errorCodes } from '../../schemas/errors.ts';
+import type { Transaction } from '../../src/store/node-codec.ts';
+import type { Random } from '../helpers/random.ts';
+import { type Answer, http } from '../helpers/server.ts';
+import { count, goesOn } from './torture-cluster.ts';
+
+const names = ['a', 'b', 'c'];
+
+export class Writer {
+  /** What was acknowledged: the transaction, and a path that it changed. */
+  readonly acknowledged: { zxid: number; path: string }[] = [];
+  /** The data of changes that were certainly not made, as they were told. */
+  readonly refused = new Set<string>();
+  /** Answers by code, to see that it does what it should. */
+  readonly outcomes = new Map<string, number>();
+  readonly problems: string[] = [];
+  readonly #name: string;
+  readonly #urls: string[];
+  readonly #random: Random;
+  #session: string | undefined;
+  #requests = 0;
+
+  constructor(name: string, urls: string[], random: Random) {
+    this.#name = name;
+    this.#urls = urls;
+    this.#random = random;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (await goesOn(this.#random.between(0, 15), signal)) await this.#act();
+  }
+
+  async #act(): Promise<void> {
+    const random = this.#random;
+    const path = this.#path();
+    const data = this.#data();
+    const dice = random.next();
+    if (dice < 0.03 || !this.#session) return this.#newSession();
+    if (dice < 0.4) return this.#send('PUT', `${path}?parents=true`, path, data);
+    if (dice < 0.5) return this.#send('POST', `${path}/s-?parents=true`, undefined, data);
+    if (dice < 0.6) {
+      const own = `${path}/e${random.below(3)}`;
+      return this.#send('PUT', `${own}?mode=ephemeral&parents=true&session=${this.#session}`, own, data);
+    }
+    if (dice < 0.65) {
+      const mode = random.chance(0.5) ? 'mode=container' : 'ttl=500ms';
+      return this.#send('PUT', `${path}?parents=true&${mode}`, path, data);
+    }
+    if (dice < 0.75) return this.#send('DELETE', path, path);
+    if (dice < 0.8 && path !== '/t') return this.#send('DELETE', `${path}?recursive=true`, path);
+    return this.#multi();
+  }
+
+  async #newSession(): Promise<void> {
+    const old = this.#session;
+    // Half of the sessions are left to expire, with all their nodes.
+    if (old && this.#random.chance(0.5)) await this.#request(`/v1/sessions/${old}`, 'DELETE');
+    this.#session = undefined;
+    const answer = await this.#request('/v1/sessions', 'POST', { ttl: 500 + this.#random.below(1000) });
+    if (answer?.status === 201) this.#session = answer.body.session;
+  }
+
+  async #multi(): Promise<void> {
+    const data = this.#data();
+    const ops = Array.from({ length: 1 + this.#random.below(5) }, () => {
+      const path = this.#path();
+      const dice = this.#random.next();
+      if (dice < 0.35) return { op: 'create', path, data };
+      if (dice < 0.6) return { op: 'set', path, data };
+      if (dice < 0.7) return { op: 'create', path: `${path}/s-`, data, sequential: true };
+      if (dice < 0.85) return { op: 'delete', path };
+      return {
+        op: 'create',
+        path: `${path}/e${this.#random.below(3)}`,
+        data,
+        mode: 'ephemeral',
+        session: this.#session,
+      };
+    });
+    const answer = await this.#request('/v1/multi', 'POST', { ops });
+    if (!answer) return;
+    this.#judge(answer, data);
+    if (answer.status === 200) this.acknowledged.push({ zxid: answer.body.zxid, path: answer.body.results[0].path });
+  }
+
+  async #send(method: string, target: string, path: string | undefined, data?: string): Promise<void> {
+    const answer = await this.#request(`/v1/nodes${target}`, method, data);
+    if (!answer) return;
+    this.#judge(answer, data);
+    if (answer.status >= 300) return;
+    const zxid = Number(answer.headers.get('weir-zxid'));
+    this.acknowledged.push({ zxid, path: path ?? answer.body.path });
+  }
+
+  #judge({ status, body }: Answer, data: string | undefined): void {
+    if (status === 503 && data !== undefined && /othing was done/.test(body.detail)) this.refused.add(data);
+    if (status === 500 || (status >= 400 && !errorCodes.includes(body.code))) {
+      this.problems.push(`${status} ${JSON.stringify(body)}`);
+    }
+  }
+
+  /** Undefined if there is no answer. */
+  async #request(target: string, method: string, body?: unknown): Promise<Answer | undefined> {
+    const url = this.#random.pick(this.#urls) + target;
+    try {
+      // Some are patient enough for the answer of a broker whose store is away (guarantee E3), others go on soon.
+      const answer = await http(url, method, body, {}, AbortSignal.timeout(this.#random.pick([300, 1000, 2500])));
+      count(this.outcomes, answer.status < 300 ? 'OK' : (answer.body.code ?? `${answer.status} without a code`));
+      return answer;
+    } catch {
+      count(this.outcomes, 'no answer');
+      return undefined;
+    }
+  }
+
+  #path(): string {
+    const depth = this.#random.below(4);
+    return ['/t', ...Array.from({ length: depth }, () => this.#random.pick(names))].join('/');
+  }
+
+  /** Unlike that of any other request; now and then more than an event carries, and not ASCII. */
+  #data(): string {
+    this.#requests += 1;
+    const start = `${this.#name}-${this.#requests};`;
+    return this.#random.chance(0.01) ? start + 'ä€😀'.repeat(2500) : start;
+  }
+
+  /** What was promised and is not so, by the history of the store. */
+  brokenPromises(history: readonly Transaction[]): string[] {
+    const byZxid = new Map(history.map((transaction) => [transaction.zxid, transaction]));
+    const broken = this.acknowledged
+      .filter(({ zxid, path }) => !byZxid.get(zxid)?.events.some((event) => event.path === path))
+      .map(({ zxid, path }) => `Acknowledged, and not in the history: ${zxid} ${path}`);
+    for (const { zxid, events } of history) {
+      for (const { path, data } of events) {
+        if (data && this.refused.has(data.toString())) broken.push(`Refused, and made all the same: ${zxid} ${path}`);
+      }
+    }
+    return broken;
+  }
+}
+
+/** Holds a session by renewing it, through any broker; it must live as long as renewals come in time. */
+export class SessionHolder {
+  readonly problems: string[] = [];
+  renewals = 0;
+  /** How often the session ended, its time being over. */
+  ends = 0;
+  readonly #urls: string[];
+  readonly #random: Random;
+
+  constructor(urls: string[], random: Random) {
+    this.#urls = urls;
+    this.#random = random;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const ttlMs = 2000;
+    let session: string | undefined;
+    /** When the last request was sent that was answered with the full time. */
+    let renewedAt = 0;
+    while (await goesOn(this.#random.between(100, 500), signal)) {
+      const sentAt = performance.now();
+      try {
+        const url = `${this.#random.pick(this.#urls)}/v1/sessions${session ? `/${session}` : ''}`;
+        const answer = session
+          ? await http(url, 'PUT', undefined, {}, AbortSignal.timeout(500))
+          : await http(url, 'POST', { ttl: ttlMs }, {}, AbortSignal.timeout(500));
+        if (answer.status < 300) {
+          session ??= answer.body.session;
+          renewedAt = sentAt;
+          this.renewals += 1;
+        } else if (answer.body.code === 'SESSION_EXPIRED') {
+          const livedMs = performance.now() - renewedAt;
+          if (livedMs < ttlMs) this.problems.push(`A session of ${ttlMs} ms ended ${livedMs} ms after its renewal`);
+          this.ends += 1;
+          session = undefined;
+        }
+      } catch {
+        // No answer: the next broker may have one.
+      }
+    }
+  }
+}
