@@ -130,7 +130,9 @@ t.test('conditions: create only, compare and set by ETag and by version, must ex
   t.match(await put('/cas', '', { 'if-match': '*' }), { status: 404, body: { code: 'NO_NODE' } });
   const created = await put('/cas', '1', { 'if-none-match': '*' });
   t.equal(created.status, 201);
-  t.match(await put('/cas', '2', { 'if-none-match': '*' }), { status: 409, body: { code: 'NODE_EXISTS' } });
+  const refused = await put('/cas', '2', { 'if-none-match': '*' });
+  t.match(refused, { status: 409, body: { code: 'NODE_EXISTS', zxid: created.body.stat.czxid } });
+  t.equal(refused.headers.get('weir-zxid'), created.headers.get('weir-zxid'), 'also a refusal says what it reflects');
   t.match(await put('/cas', '2', { 'if-match': '"0"' }), { status: 409, body: { code: 'NODE_EXISTS' } });
   const etag = created.headers.get('etag')!;
   const set = await put('/cas', '2', { 'if-match': etag });

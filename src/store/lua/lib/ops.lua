@@ -242,7 +242,8 @@ function ops.check(op)
 end
 
 --- Applies `count` operations in ARGV from `first` on, and commits; or changes nothing and answers the first failure with
---- its index in the field `failed`. Returns { 'OK', replayed, zxid, op, path, stat, op, path, stat, … }.
+--- its index in the field `failed` and the newest zxid in `zxid`.
+--- Returns { 'OK', replayed, zxid, op, path, stat, op, path, stat, … }.
 function ops.run(first, count, limits)
   local reply = { 'OK', 0, 0 }
   for index = 0, count - 1 do
@@ -251,6 +252,8 @@ function ops.run(first, count, limits)
     if problem then
       problem[#problem + 1] = 'failed'
       problem[#problem + 1] = index
+      problem[#problem + 1] = 'zxid'
+      problem[#problem + 1] = txn.zxid() - 1
       return problem
     end
     for _, word in ipairs(result) do reply[#reply + 1] = word end
