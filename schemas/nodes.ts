@@ -95,7 +95,9 @@ const opVersion = z
   .min(-(2 ** 31))
   .max(2 ** 31 - 1)
   .optional();
-const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: z.string().optional() };
+/** It is sent back as a header, so it must be able to stand in one. */
+const contentType = z.string().regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 to 256 printable ASCII characters');
+const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: contentType.optional() };
 
 export const multiOp = z.discriminatedUnion('op', [
   z.strictObject({

@@ -89,6 +89,10 @@ t.test('an empty multi succeeds, and malformed ones name what is wrong', async (
     status: 400,
     body: { detail: /not both/ },
   });
+  t.match(await multi({ op: 'create', path: '/x', contentType: 'text/plain\nx: y' }), {
+    status: 400,
+    body: { detail: /contentType/ },
+  });
   t.match(await multi({ op: 'create', path: '/x', mode: 'ephemeral' }), { status: 400, body: { failed: 0 } });
   t.match(await multi({ op: 'check', path: '/' }, { op: 'create', path: 'x' }), {
     status: 400,

@@ -132,7 +132,7 @@ function ops.create(op, limits)
   for _, ancestor in ipairs(missing) do txn.create(ancestor, '', 'text/plain; charset=utf-8', 'persistent') end
   local owner = op.mode == 'ephemeral' and op.session or nil
   local node = txn.create(path, op.data, op.content_type, op.mode, op.ttl_ms, owner)
-  return { 'create', path, stat.format(node) }
+  return { 'create', path, stat.of(node) }
 end
 
 function ops.set(op, limits)
@@ -143,7 +143,7 @@ function ops.set(op, limits)
   problem = reserved_problem(op, limits.privileged) or size_problem(op, limits.max_node_bytes) or version_problem(op, node)
   if problem then return nil, problem end
   txn.set(node, op.data, op.content_type)
-  return { 'set', op.path, stat.format(node) }
+  return { 'set', op.path, stat.of(node) }
 end
 
 --- Sets the data, or creates the node if it is absent.
@@ -183,7 +183,7 @@ function ops.delete(op, limits)
     }
   end
   txn.delete(node)
-  return { 'delete', op.path, stat.format(node) }
+  return { 'delete', op.path, stat.of(node) }
 end
 
 --- Every node from `path` down, parents before children, or nil if there are more than `max`. It reads the stored
@@ -238,7 +238,7 @@ function ops.check(op)
       'czxid', node.czxid,
     }
   end
-  return { 'check', op.path, stat.format(node) }
+  return { 'check', op.path, stat.of(node) }
 end
 
 --- Applies `count` operations in ARGV from `first` on, and commits; or changes nothing and answers the first failure with

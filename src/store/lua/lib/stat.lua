@@ -25,8 +25,11 @@ function stat.parse(text)
   }
 end
 
-function stat.format(node)
-  return string.format(
+--- The words of a node as it is now. They are wanted for the store, the event and the answer alike, so they are kept until
+--- the node changes (lib/txn.lua, touch).
+function stat.of(node)
+  if node.stat then return node.stat end
+  node.stat = string.format(
     '%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %s %s %.0f',
     node.czxid,
     node.mzxid,
@@ -42,6 +45,7 @@ function stat.format(node)
     node.mode,
     node.ttl_ms
   )
+  return node.stat
 end
 
 --- ZooKeeper's version counter: signed 32 bits, wrapping, and never -1, which means "any" (ZOOKEEPER-4743).

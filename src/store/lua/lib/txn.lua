@@ -40,6 +40,7 @@ function txn.node(path)
 end
 
 local function touch(node)
+  node.stat = nil
   if not node.touched then
     node.touched = true
     txn.touched[#txn.touched + 1] = node
@@ -47,7 +48,7 @@ local function touch(node)
 end
 
 local function emit(kind, node, data)
-  txn.events[#txn.events + 1] = { kind = kind, node = node, data = data, stat = stat.format(node) }
+  txn.events[#txn.events + 1] = { kind = kind, node = node, data = data, stat = stat.of(node) }
 end
 
 function txn.parent_path(path)
@@ -125,9 +126,9 @@ local function store(node)
   local fresh = not node.stored
   if node.replaces then erase(node.replaces) end
   if node.data then
-    redis.call('HSET', keys.node(node.path), 'stat', stat.format(node), 'data', node.data, 'type', node.content_type)
+    redis.call('HSET', keys.node(node.path), 'stat', stat.of(node), 'data', node.data, 'type', node.content_type)
   else
-    redis.call('HSET', keys.node(node.path), 'stat', stat.format(node))
+    redis.call('HSET', keys.node(node.path), 'stat', stat.of(node))
   end
   if fresh then
     if node.path ~= '/' then redis.call('ZADD', keys.children(txn.parent_path(node.path)), 0, txn.name(node.path)) end
