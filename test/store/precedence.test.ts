@@ -1,0 +1,97 @@
+// Guarantee N3: where several things are wrong with an operation, the answer is the one that ZooKeeper would give. Every
+// pair of faults that one operation can have at once is tried.
+import { pino } from 'pino';
+import t from 'tap';
+import type { Op } from '../../src/store/namespace.ts';
+import { Store } from '../../src/store/store.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { testConfig } from '../helpers/server.ts';
+
+const maxNodeBytes = 8;
+const { socketPath } = await startTestRedis(t);
+const store = new Store({ ...testConfig, maxNodeBytes, target: { socketPath } }, pino({ level: 'silent' }));
+await store.open();
+t.teardown(() => store.close());
+const { namespace } = store;
+
+const living = { id: (await store.sessions.create(60_000)).id, secretHash: '' };
+const dead = { id: '0123456789abcdef', secretHash: '' };
+const large = 'x'.repeat(maxNodeBytes + 1);
+await namespace.write(
+  [
+    { op: 'create', path: '/there' },
+    { op: 'create', path: '/there/kid' },
+    { op: 'create', path: '/ephemeral', mode: 'ephemeral', session: living },
+    { op: 'create', path: '/brokers/ids/9', mode: 'ephemeral', session: living },
+  ],
+  { privileged: true },
+);
+
+const create = (path: string, more: Partial<Extract<Op, { op: 'create' }>> = {}): Op => ({
+  op: 'create',
+  path,
+  ...more,
+});
+const set = (path: string, data: string, version = -1): Op => ({ op: 'set', path, data, version });
+const remove = (path: string, version = -1): Op => ({ op: 'delete', path, version });
+
+const cases: Record<string, [faults: string, op: Op, code: string][]> = {
+  'create: session, parent, reserved, path, exists, ephemeral parent, limit': [
+    ['session and parent', create('/no/x', { session: dead }), 'SESSION_EXPIRED'],
+    ['session and reserved', create('/brokers/x', { session: dead }), 'SESSION_EXPIRED'],
+    ['session and path', create('/..', { session: dead }), 'SESSION_EXPIRED'],
+    ['session and exists', create('/there', { session: dead }), 'SESSION_EXPIRED'],
+    ['session and ephemeral parent', create('/ephemeral/x', { session: dead }), 'SESSION_EXPIRED'],
+    ['session and limit', create('/x', { session: dead, data: large }), 'SESSION_EXPIRED'],
+    ['parent and reserved', create('/brokers/no/x'), 'NO_PARENT'],
+    ['parent and path', create('/no/..'), 'NO_PARENT'],
+    ['parent and limit', create('/no/x', { data: large }), 'NO_PARENT'],
+    ['reserved and path', create('/brokers/..'), 'RESERVED_PATH'],
+    ['reserved and exists', create('/brokers/ids'), 'RESERVED_PATH'],
+    ['reserved and ephemeral parent', create('/brokers/ids/9/x'), 'RESERVED_PATH'],
+    ['reserved and limit', create('/brokers/x', { data: large }), 'RESERVED_PATH'],
+    ['path and ephemeral parent', create('/ephemeral/..'), 'INVALID_PATH'],
+    ['path and limit', create('/..', { data: large }), 'INVALID_PATH'],
+    ['exists and limit', create('/there', { data: large }), 'NODE_EXISTS'],
+    ['ephemeral parent and limit', create('/ephemeral/x', { data: large }), 'NO_CHILDREN_FOR_EPHEMERALS'],
+  ],
+  'set: path, node, reserved, limit, version': [
+    ['path and limit', set('/..', large), 'INVALID_PATH'],
+    ['path and version', set('/..', '', 9), 'INVALID_PATH'],
+    ['node and reserved', set('/brokers/no', ''), 'NO_NODE'],
+    ['node and limit', set('/no', large), 'NO_NODE'],
+    ['node and version', set('/no', '', 9), 'NO_NODE'],
+    ['reserved and limit', set('/brokers', large), 'RESERVED_PATH'],
+    ['reserved and version', set('/brokers', '', 9), 'RESERVED_PATH'],
+    ['limit and version', set('/there', large, 9), 'TOO_LARGE'],
+  ],
+  'delete: path, parent, reserved, node, version, not empty': [
+    ['path and version', remove('/..', 9), 'INVALID_PATH'],
+    ['parent and reserved', remove('/brokers/no/x'), 'NO_NODE'],
+    ['reserved and node', remove('/brokers/no'), 'RESERVED_PATH'],
+    ['reserved and version', remove('/brokers/ids/9', 9), 'RESERVED_PATH'],
+    ['reserved and not empty', remove('/brokers/ids'), 'RESERVED_PATH'],
+    ['node and version', remove('/no', 9), 'NO_NODE'],
+    ['version and not empty', remove('/there', 9), 'BAD_VERSION'],
+  ],
+  'check: path, presence, version': [
+    ['path and presence', { op: 'check', path: '/..' }, 'INVALID_PATH'],
+    ['absence and version', { op: 'check', path: '/there', exists: false, version: 9 }, 'NODE_EXISTS'],
+    ['presence and version', { op: 'check', path: '/no', version: 9 }, 'NO_NODE'],
+    ['version and czxid', { op: 'check', path: '/there', version: 9, czxid: 1 }, 'BAD_VERSION'],
+  ],
+};
+
+for (const [order, faults] of Object.entries(cases)) {
+  t.test(order, async (t) => {
+    const before = await store.events.newestZxid();
+    for (const [what, op, code] of faults) {
+      await t.rejects(namespace.writeOne(op), { code }, what);
+      // In a multi as well, and whatever came before it is undone.
+      const multi = namespace.write([create('/first'), op, create('/last')]);
+      await t.rejects(multi, { code, fields: { failed: 1 } }, `${what}, in a multi`);
+    }
+    t.equal(await store.events.newestZxid(), before, 'and nothing was changed');
+    t.same(await namespace.allChildren('/there'), ['kid']);
+  });
+}
