@@ -27,7 +27,7 @@ await namespace.write(
   { privileged: true },
 );
 
-const create = (path: string, more: Partial<Extract<Op, { op: 'create' }>> = {}): Op => ({
+const create = (path: string, more: Partial<Omit<Extract<Op, { op: 'create' | 'put' }>, 'op' | 'path'>> = {}): Op => ({
   op: 'create',
   path,
   ...more,
