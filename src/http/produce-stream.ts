@@ -41,7 +41,8 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
       yield line;
     }
     if (!told) throw new ServiceError('BAD_REQUEST', 'The body has no records; give one on each line.');
-  } catch (error) {
+  } catch (failure) {
+    const error = source.readableAborted ? cutOff() : failure;
     if (!told || !(error instanceof ServiceError)) throw error;
     yield `${JSON.stringify(error.toProblem())}\n`;
   }
@@ -166,6 +167,14 @@ function idempotencyOfBatch(whole: Idempotency, records: readonly EncodedRecord[
   for (const { line, partition } of records) hash.update(`\n${partition ?? ''} ${line}`);
   // A line feed cannot stand in a header, so no other key is ever the same.
   return { key: number === 0 ? whole.key : `${whole.key}\n${number}`, fingerprint: hash.digest('base64url') };
+}
+
+/** Nobody is there to read it, but the log must not take it for a fault of the server. */
+function cutOff(): ServiceError {
+  return new ServiceError(
+    'BAD_REQUEST',
+    'The connection was lost before the body ended; what follows the last result was not appended.',
+  );
 }
 
 function atLine(line: number, code: ServiceError['code'], detail: string): ServiceError {

@@ -151,7 +151,8 @@ class ConsumeCall {
       if (kept.length > 0 || isOver) return this.#answer(kept);
       // A new partition has to be looked at before there is anything to wait for.
       if (this.#hasChanged || [...this.#cursors.values()].some((cursor) => !bounds.has(cursor))) continue;
-      if (JSON.stringify(assignmentOf(this.#member)) !== told) break;
+      // An abort that came while nothing was waited for has woken nobody.
+      if (signal.aborted || JSON.stringify(assignmentOf(this.#member)) !== told) break;
       await this.#waitForMore(bounds, Math.min(deadline - performance.now(), intervalMs));
     }
     return this.#answer([]);

@@ -25,7 +25,7 @@ import type { Groups } from '../store/groups.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
-import type { GroupLedger } from './group-ledger.ts';
+import type { Decide, GroupLedger } from './group-ledger.ts';
 import { viewOf } from './group-topics.ts';
 import { Repeat } from './repeat.ts';
 import type { Topics } from './topics.ts';
@@ -129,7 +129,7 @@ export class GroupCoordinator {
       Math.max(request.rebalanceTimeoutMs, rebalanceTimeoutMsMin),
       rebalanceTimeoutMsMax,
     );
-    const { result, zxid, replayed } = await this.#ledger.decide(group, async (document = emptyGroup()) => {
+    const decide: Decide<MemberAnswer> = async (document = emptyGroup()) => {
       const view = await viewOf(this.#sources, document, request.subscription);
       const known = own(document.members, memberId);
       const next = join(document, { ...request, memberId, sessionId, sessionTimeoutMs, rebalanceTimeoutMs }, view);
@@ -143,7 +143,8 @@ export class GroupCoordinator {
         commit: { ...commit, ...(isKept && { renew: { sessionId: member.sessionId, ttlMs: sessionTimeoutMs } }) },
         result: answer,
       };
-    });
+    };
+    const { result, zxid, replayed } = await this.#ledger.decide(group, decide, true);
     if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true };
     return { zxid, answer: result, replayed: false };
   }
@@ -170,10 +171,11 @@ export class GroupCoordinator {
 
   /** Takes a member out. @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID */
   async leave(group: string, memberId: string): Promise<{ zxid: number }> {
-    return this.#ledger.decide(group, (document) => {
+    const decide: Decide<undefined> = (document) => {
       const { memberId: known } = memberOf(existing(group, document), memberId);
       return { document: remove(existing(group, document), [known]), commit: { keeps: true }, result: undefined };
-    });
+    };
+    return this.#ledger.decide(group, decide, true);
   }
 
   /** Deletes a group with its committed offsets. @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY */

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { emptyGroup, type GroupDocument } from '../core/group-document.ts';
 import { changesBetween } from '../core/group-nodes.ts';
 import { expire } from '../core/group-state.ts';
+import { groupStateName } from '../core/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { CommitOutcome, GroupCommit, GroupSnapshot, Groups, PartitionPosition } from '../store/groups.ts';
 import type { Metrics } from './metrics.ts';
@@ -70,11 +71,15 @@ export class GroupLedger {
 
   /**
    * Decides over a group and commits that.
+   * @param isChange it is sure to change the group: to try it outside the turn would be in vain
    * @throws ServiceError what `decide` throws over a document that is surely the newest; what the store throws
    */
-  async decide<T>(group: string, decide: Decide<T>): Promise<Committed<T>> {
+  async decide<T>(group: string, decide: Decide<T>, isChange = false): Promise<Committed<T>> {
     const remembered = this.#remembered.get(group);
-    if (remembered) {
+    // While members are on the move most decisions change something, and each is long work in a large group: tried all at
+    // once, they would hold up this broker until it takes its store for dead.
+    const isBusy = this.#queues.has(group) && remembered?.document && groupStateName(remembered.document) !== 'stable';
+    if (remembered && !isChange && !isBusy) {
       const quick = await this.#tryUnchanged(group, remembered, decide);
       if (quick) return quick;
     }
@@ -132,7 +137,8 @@ export class GroupLedger {
       // It may fail only because what is remembered is old; what counts is decided over the newest document.
       return undefined;
     }
-    if (decision.idle || isChange(snapshot.document, decision.document)) return undefined;
+    // A copy that says the same is found out in turn: to compare large documents here would hold up everybody else.
+    if (decision.idle || (decision.document !== undefined && decision.document !== snapshot.document)) return undefined;
     const outcome = await this.#commit(group, snapshot, { ...decision, document: undefined });
     return outcome.outcome === 'applied' || outcome.outcome === 'superseded'
       ? committed(decision.result, snapshot.document, outcome)
@@ -276,7 +282,8 @@ const unasked = { zxid: 0, call: 0, positions: [], replayed: undefined, isSupers
 
 function isChange(before: GroupDocument | undefined, next: GroupDocument | 'delete' | undefined): boolean {
   if (next === undefined || next === before) return false;
-  return next === 'delete' || JSON.stringify(next) !== JSON.stringify(before);
+  if (next === 'delete' || next.groupEpoch !== before?.groupEpoch) return true;
+  return JSON.stringify(next) !== JSON.stringify(before);
 }
 
 function after(before: GroupDocument | undefined, decision: Decision<unknown>): GroupDocument | undefined {

@@ -164,9 +164,12 @@ export class LogWriter {
     }
     const outcomes = await Promise.allSettled(rest.map(([partition, batch]) => append(partition, batch)));
     done.sort(([a], [b]) => a - b);
-    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failure) throw done.length > 0 ? withResults(failure.reason, done) : failure.reason;
-    return done;
+    const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+    if (failures.length === 0) return done;
+    // That one batch was not sent says nothing of another, of which nobody knows what became.
+    const unknown = failures.find((error) => hasCode(error, 'STORE_UNAVAILABLE') && error.message !== notSentDetail);
+    const failure = unknown ?? failures[0];
+    throw done.length > 0 ? withResults(failure, done) : failure;
   }
 
   /** Puts a batch on the next flight to its partition. */
@@ -182,15 +185,18 @@ export class LogWriter {
       }
       const opened = [pending];
       this.#lanes.set(key, opened);
-      void this.#fly(topicId, partition, opened).finally(() => this.#lanes.delete(key));
+      void this.#fly(topicId, partition, opened, () => this.#lanes.delete(key));
     });
     return appended.finally(() => {
       this.#bytesUnderWay -= batch.records.length;
     });
   }
 
-  /** Makes one flight after the other while there are batches in the lane. */
-  async #fly(topicId: string, partition: number, lane: Pending[]): Promise<void> {
+  /**
+   * Makes one flight after the other while there are batches in the lane, then closes it. That must be in one step with
+   * the last look into it: a batch that came in between would wait for ever.
+   */
+  async #fly(topicId: string, partition: number, lane: Pending[], close: () => void): Promise<void> {
     while (lane.length > 0) {
       const flight = lane.splice(0, flightSize(lane));
       const end = this.#duration.startTimer();
@@ -220,6 +226,7 @@ export class LogWriter {
         end();
       }
     }
+    close();
   }
 
   async #checkReplicas(needed: number): Promise<void> {
@@ -326,6 +333,8 @@ function withResults(error: unknown, done: readonly [partition: number, appended
   });
 }
 
+const notSentDetail = 'The store did not answer those before; nothing was written.';
+
 function notSent(): ServiceError {
-  return new ServiceError('STORE_UNAVAILABLE', 'The store did not answer those before; nothing was written.');
+  return new ServiceError('STORE_UNAVAILABLE', notSentDetail);
 }

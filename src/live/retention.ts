@@ -20,26 +20,32 @@ export function createRetention(store: Store, topics: Topics, registration: Brok
     return decodePartitionState(data, []).leader === registration.brokerId;
   }
 
-  async function keepHouse({ name, topicId, partitionCount, config }: TopicInfo): Promise<void> {
+  /** @returns whether a partition has more to let go of than it had time for */
+  async function keepHouse({ name, topicId, partitionCount, config }: TopicInfo): Promise<boolean> {
     const limits = { retentionMs: config['retention.ms'], retentionBytes: config['retention.bytes'] };
-    if (!config['cleanup.policy'].includes('delete')) return;
-    if (limits.retentionMs < 0 && limits.retentionBytes < 0) return;
+    if (!config['cleanup.policy'].includes('delete')) return false;
+    if (limits.retentionMs < 0 && limits.retentionBytes < 0) return false;
+    let isBehind = false;
     for (let partition = 0; partition < partitionCount; partition++) {
       if (!(await leads(name, partition))) continue;
-      for (let step = 0; step < stepsMax; step++) {
-        if (!(await store.logs.retain(topicId, partition, limits)).more) break;
+      let more = true;
+      for (let step = 0; more && step < stepsMax; step++) {
+        more = (await store.logs.retain(topicId, partition, limits)).more;
       }
+      isBehind ||= more;
     }
+    return isBehind;
   }
 
-  return new Repeat(
+  const retention = new Repeat(
     'retention',
     everyMs,
     async () => {
       if (!registration.session) return;
       for (const name of topics.names()) {
         try {
-          await keepHouse(await topics.get(name));
+          // Who appends fast must not be faster than this: the next round then begins at once.
+          if (await keepHouse(await topics.get(name))) retention.trigger();
         } catch (error) {
           // The topic was deleted meanwhile.
           if (!hasCode(error, 'UNKNOWN_TOPIC') && !hasCode(error, 'NO_NODE')) throw error;
@@ -48,4 +54,5 @@ export function createRetention(store: Store, topics: Topics, registration: Brok
     },
     log,
   );
+  return retention;
 }

@@ -1,4 +1,6 @@
+import { PassThrough } from 'node:stream';
 import t from 'tap';
+import { produceStream } from '../../src/http/produce-stream.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { ndjson, startTestBrokers, values } from '../helpers/topics.ts';
 
@@ -105,4 +107,14 @@ t.test('a stream that is repeated with its Idempotency-Key is appended once', as
   );
   const changed = await http(topic.all, 'POST', `{"value":0}\n${lines}`, headers);
   t.match(changed, { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } });
+});
+
+t.test('a stream whose connection is lost is no fault of the server', async (t) => {
+  const source = new PassThrough();
+  source.write('{"value":1}\n{"val');
+  const append = () => Promise.reject(new Error('Nothing is to be appended'));
+  const options = { batchBytesMax: 1000, offsets: false, idempotency: undefined, hasArrived: () => true, append };
+  const first = produceStream(source, options).next();
+  source.destroy(new Error('aborted'));
+  await t.rejects(first, { code: 'BAD_REQUEST' });
 });

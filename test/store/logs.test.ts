@@ -258,3 +258,17 @@ t.test('all keys of a partition carry its tag, and no other', async (t) => {
   t.equal(keys.length, 4);
   for (const key of keys) t.ok(key.startsWith(`{${testConfig.prefix}:${topicId}:0}:`), key);
 });
+
+t.test('a walk over large batches gives others their turn after a few of them', async (t) => {
+  const { logs, connection } = await openStore(t);
+  const batches = 12;
+  for (let i = 0; i < batches; i += 1) await append(logs, batchOf(['x'.repeat(1024 * 1024)]));
+  const { partition: key } = partitionKeys(testConfig.prefix, topicId, 0);
+  const moment = Date.now() + 86_400_000;
+  const [outcome, next] = await connection.call('logs/seek', key, [0, moment, 200]);
+  t.equal(String(outcome), 'more');
+  t.equal(Number(next), 4);
+  t.same(await logs.seek(topicId, 0, 0, moment), { endOffset: batches }, 'and it goes on from there');
+  const limits = { retentionMs: -1, retentionBytes: 1 };
+  t.same(await logs.retain(topicId, 0, limits), { logStartOffset: 4, endOffset: batches, more: true });
+});

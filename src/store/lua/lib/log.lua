@@ -59,6 +59,9 @@ function log.batch_at(offset)
   return entry and log.batch(entry)
 end
 
+--- What a walk over batches copies at most before others have their turn; its last batch may go beyond that.
+log.WALK_BYTES_MAX = 4 * 1024 * 1024
+
 --- Moves the start of the log up to `offset`, and frees the batches that lie wholly below it.
 function log.trim(offset, bounds)
   local first = log.batch_at(offset)
