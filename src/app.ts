@@ -15,6 +15,7 @@ import { nodesRoutes } from './http/nodes.ts';
 import { openApiOptions } from './http/openapi.ts';
 import { operationRoutes } from './http/operation.ts';
 import { installOriginCheck } from './http/origin.ts';
+import { recordStreamRoutes } from './http/record-stream.ts';
 import { recordsRoutes } from './http/records.ts';
 import { installRequestLog } from './http/request-log.ts';
 import { installSessionHeader } from './http/session-header.ts';
@@ -23,6 +24,7 @@ import { topicsRoutes } from './http/topics.ts';
 import { installValidation } from './http/validation.ts';
 import { watchStreamRoutes } from './http/watch-stream.ts';
 import type { Broker } from './live/broker.ts';
+import { serveRecordSocket } from './ws/record-stream.ts';
 import { Sockets, socketFailed } from './ws/socket.ts';
 import { watchSockets } from './ws/watch.ts';
 
@@ -78,6 +80,11 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
 
   const sockets = new Sockets(broker);
   await app.register(watchSockets, { ...versioned, sockets });
+  // One address for server-sent events and a socket: neither of them knows of the other.
+  await app.register(recordStreamRoutes, {
+    ...versioned,
+    takeSocket: (ws, request) => serveRecordSocket(ws, request, broker, sockets),
+  });
   await app.ready();
   return app;
 }

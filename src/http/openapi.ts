@@ -5,6 +5,7 @@ import { fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { createSchema } from 'zod-openapi';
 import { type ErrorCode, errorCatalogue } from '../../schemas/errors.ts';
+import { recordStreamClientFrame, recordStreamServerFrame } from '../../schemas/record-stream.ts';
 import { clientFrame, serverFrame } from '../../schemas/watch.ts';
 
 export const apiVersion = '1.0.0';
@@ -38,8 +39,8 @@ interface Document extends Json {
 }
 
 /** Frames of sockets, which OpenAPI has no operations for: they stand among the schemas, for readers and generators. */
-const clientFrames: z.ZodType[] = [clientFrame];
-const serverFrames: z.ZodType[] = [serverFrame];
+const clientFrames: z.ZodType[] = [clientFrame, recordStreamClientFrame];
+const serverFrames: z.ZodType[] = [serverFrame, recordStreamServerFrame];
 
 const nodePathParameter = z.object({
   path: z

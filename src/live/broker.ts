@@ -14,6 +14,7 @@ import { createHousekeeper } from './housekeeper.ts';
 import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { RecordStreams } from './record-stream.ts';
 import type { Repeat } from './repeat.ts';
 import { createRetention } from './retention.ts';
 import { createSessionReaper } from './session-reaper.ts';
@@ -44,6 +45,7 @@ export class Broker {
   readonly topicAdmin: TopicAdmin;
   readonly logWriter: LogWriter;
   readonly logReader: LogReader;
+  readonly recordStreams: RecordStreams;
   readonly groups: GroupCoordinator;
   readonly groupConsumer: GroupConsumer;
   readonly groupOffsets: GroupOffsets;
@@ -81,6 +83,7 @@ export class Broker {
     this.topicAdmin = new TopicAdmin(store, this.topics);
     this.logWriter = new LogWriter(this.topics, store.logs, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
+    this.recordStreams = new RecordStreams(this.topics, this.logReader, store.logs, this.metrics);
     const ledger = new GroupLedger(store.groups, this.metrics, log);
     this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, log);
     this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs);

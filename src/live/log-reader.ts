@@ -158,8 +158,9 @@ export class LogReader {
   }
 
   /**
-   * Waits until one of the logs has grown beyond the end that the caller knows, or is gone, for at most `timeoutMs`.
-   * @returns whether one has; false after the time, when `signal` is aborted, and when the broker stops
+   * Waits until one of the logs has grown beyond the end that the caller knows, has lost what is before it, or is gone, for
+   * at most `timeoutMs`.
+   * @returns whether that is so; false after the time, when `signal` is aborted, and when the broker stops
    */
   waitForAppend(logs: readonly AwaitedLog[], timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (signal?.aborted || this.#abort.signal.aborted) return Promise.resolve(false);
@@ -226,7 +227,7 @@ export class LogReader {
     }
   }
 
-  /** Looks at every log that is waited for: news may have been lost, and a log may be gone. */
+  /** Looks at every log that is waited for: news may have been lost, and a log may be gone, or have gone back. */
   async #lookForGrowth(): Promise<void> {
     const awaited = new Map<string, AwaitedLog>();
     for (const [key, waiters] of this.#waiters) {
@@ -240,7 +241,11 @@ export class LogReader {
       const key = logKey(topicId, partition);
       const end = bounds[index]?.endOffset;
       if (end !== undefined) this.#learn(key, end);
-      else for (const waiter of [...(this.#waiters.get(key) ?? [])]) waiter.wake(true);
+      // A log that ends before what was read of it has lost something, and whoever waits must not take what is appended
+      // there anew for what follows; the next read says OFFSET_OUT_OF_RANGE.
+      const isBeyond = (waiter: Waiter) =>
+        waiter.logs.some((log) => logKey(log.topicId, log.partition) === key && log.endOffset > (end ?? -1));
+      for (const waiter of [...(this.#waiters.get(key) ?? [])]) if (isBeyond(waiter)) waiter.wake(true);
     }
   }
 

@@ -2,7 +2,7 @@
 // here and for the failures on the way.
 import t from 'tap';
 import { contractOf } from '../helpers/contract.ts';
-import { startTestServer } from '../helpers/server.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 const server = await startTestServer(t);
 const contract = await contractOf(server.url);
@@ -109,7 +109,14 @@ t.test('topics answer as documented', async (t) => {
   for (const [status, ...request] of failures) {
     t.equal((await contract.call(t, ...request)).status, status, request.slice(0, 2).join(' '));
   }
+  const stream = contract.call(t, 'GET', '/v1/topics/log/stream?offset=latest');
+  await eventually(
+    async () => /^weir_record_streams_open\{kind="sse"\} 1$/m.test((await http(`${server.url}/metrics`)).body),
+    'the stream is open',
+  );
   await contract.call(t, 'DELETE', '/v1/topics/log');
+  // It ends with its topic.
+  await stream;
   t.same(contract.unseen('topics'), [], 'every success was seen');
 });
 

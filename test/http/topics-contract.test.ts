@@ -1,7 +1,7 @@
 // Topics and records answer as the OpenAPI document says, for every success and for the failures on the way.
 import t from 'tap';
 import { contractOf } from '../helpers/contract.ts';
-import { startTestServer } from '../helpers/server.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 const server = await startTestServer(t);
 const contract = await contractOf(server.url);
@@ -56,6 +56,13 @@ t.test('failures of topics answer as documented', async (t) => {
 });
 
 t.test('every success of the topics was seen', async (t) => {
+  const stream = contract.call(t, 'GET', '/v1/topics/c/stream?offset=earliest');
+  await eventually(
+    async () => /^weir_record_streams_open\{kind="sse"\} 1$/m.test((await http(`${server.url}/metrics`)).body),
+    'the stream is open',
+  );
   await contract.call(t, 'DELETE', '/v1/topics/c');
+  // It ends with its topic.
+  await stream;
   t.same(contract.unseen('topics'), []);
 });

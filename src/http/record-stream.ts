@@ -1,0 +1,183 @@
+// GET /v1/topics/{topic}/stream: a topic's records as they come, as server-sent events. Each message has the position behind
+// it as its id, so an EventSource that was cut off resumes by itself, through any broker. The same address, upgraded, is a
+// WebSocket; what that does is not said here.
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { WebSocket } from '@fastify/websocket';
+import type { FastifyReply } from 'fastify';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import type { z } from 'zod';
+import {
+  positionMsMax,
+  recordStreamFrame,
+  recordStreamHeaders,
+  recordStreamQuery,
+} from '../../schemas/record-stream.ts';
+import { topicParams } from '../../schemas/topics.ts';
+import { ServiceError } from '../core/service-error.ts';
+import type { Broker } from '../live/broker.ts';
+import type { RecordStream, RecordStreamRequest } from '../live/record-stream.ts';
+import { toServiceError } from './error-handler.ts';
+import { problems } from './problems.ts';
+
+/** How soon an EventSource reconnects, ms: any broker goes on where this one has ended. */
+const retryMs = 1000;
+
+interface Options {
+  broker: Broker;
+  /** Takes over a connection that was upgraded. */
+  takeSocket(ws: WebSocket, request: RecordStreamRequest): void;
+}
+
+/** What the route's schemas make of a request. */
+interface Given {
+  params: z.output<typeof topicParams>;
+  query: z.output<typeof recordStreamQuery>;
+  headers: z.output<typeof recordStreamHeaders>;
+}
+
+export const recordStreamRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, takeSocket }) => {
+  const open = new Set<EventStream>();
+  broker.stopping.addEventListener('abort', () => {
+    for (const stream of open) stream.end();
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/topics/:topic/stream',
+    // A stream has no length and no end that a HEAD could tell.
+    exposeHeadRoute: false,
+    schema: {
+      tags: ['topics'],
+      operationId: 'records.stream',
+      summary:
+        'Read records as they come, as server-sent events; upgraded to a WebSocket: frames RecordStreamClientFrame to the server, RecordStreamServerFrame from it',
+      params: topicParams,
+      querystring: recordStreamQuery,
+      headers: recordStreamHeaders,
+      response: {
+        101: { description: 'The connection is a WebSocket now.' },
+        200: {
+          description:
+            'Messages with `id: <position>` and a RecordStreamFrame as `data`; a failure is an `event: error`, and the last.',
+          content: { 'text/event-stream': { schema: recordStreamFrame } },
+        },
+        ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'OFFSET_OUT_OF_RANGE', 'STORE_UNAVAILABLE'),
+      },
+    } satisfies FastifyZodOpenApiSchema,
+    handler: async (request, reply) => {
+      const stream = await broker.recordStreams.open(streamRequest(request));
+      if (broker.stopping.aborted) {
+        throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; ask another one.');
+      }
+      const sent: EventStream = new EventStream(reply, stream, () => open.delete(sent));
+      open.add(sent);
+      sent.start();
+      return reply;
+    },
+    wsHandler: (ws, request) => takeSocket(ws, streamRequest(request as unknown as Given)),
+  });
+};
+
+function streamRequest({ params, query, headers }: Given): RecordStreamRequest {
+  const { partition, offset, timestamp } = query;
+  // An EventSource that has no id yet may send an empty one.
+  const resume = headers['last-event-id'] || undefined;
+  return { topic: params.topic, partitions: partition, offset, timestamp, resume };
+}
+
+class EventStream {
+  readonly #reply: FastifyReply;
+  readonly #stream: RecordStream;
+  readonly #onEnd: () => void;
+  readonly #ended = new AbortController();
+  #positions: NodeJS.Timeout | undefined;
+  #waiting: (() => void)[] = [];
+
+  constructor(reply: FastifyReply, stream: RecordStream, onEnd: () => void) {
+    this.#reply = reply;
+    this.#stream = stream;
+    this.#onEnd = onEnd;
+  }
+
+  start(): void {
+    const { raw } = this.#reply;
+    // What hooks have set, such as the request id and the answer to a foreign origin.
+    const headers = this.#reply.getHeaders() as OutgoingHttpHeaders;
+    this.#reply.hijack();
+    raw.on('drain', () => this.#release());
+    raw.on('close', () => this.end());
+    // The reader may have gone while it was looked where to begin.
+    if (raw.destroyed) {
+      this.end();
+      return;
+    }
+    raw.writeHead(200, {
+      ...headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+      // Nothing can follow a stream that ends with the server.
+      connection: 'close',
+      // Proxies such as nginx would otherwise collect messages before they pass them on.
+      'x-accel-buffering': 'no',
+    });
+    raw.write(`retry: ${retryMs}\n`);
+    this.#sendPosition();
+    this.#positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
+    void this.#run();
+  }
+
+  /** Ends the stream behind what was written. */
+  end(): void {
+    if (this.#ended.signal.aborted) return;
+    clearInterval(this.#positions);
+    this.#ended.abort();
+    this.#release();
+    this.#reply.raw.end();
+    this.#onEnd();
+  }
+
+  async #run(): Promise<void> {
+    const { raw, request } = this.#reply;
+    try {
+      await this.#stream.run(
+        {
+          kind: 'sse',
+          room: () => this.#room(),
+          credit: () => Number.POSITIVE_INFINITY,
+          records: (partition, records, _count, position) => {
+            raw.write(`id: ${position}\ndata: {"type":"records","partition":${partition},"records":${records}}\n\n`);
+          },
+        },
+        this.#ended.signal,
+      );
+    } catch (error) {
+      const failure = toServiceError(error as Error, request);
+      if (failure.code === 'INTERNAL')
+        request.log.error({ err: error }, 'A stream of records failed by a fault of ours');
+      if (!this.#ended.signal.aborted) {
+        raw.write(`event: error\ndata: ${JSON.stringify({ ...failure.toProblem(), type: 'error' })}\n\n`);
+      }
+    }
+    this.end();
+  }
+
+  /** Says where to resume even if no record came for long, and that the server is alive; not to who is behind anyway. */
+  #sendPosition(): void {
+    const { raw } = this.#reply;
+    if (raw.writableNeedDrain) return;
+    const { position } = this.#stream;
+    raw.write(`id: ${position}\ndata: ${JSON.stringify({ type: 'position', position })}\n\n`);
+  }
+
+  /** A reader without room is not read for, and so costs no memory (guarantee W4). */
+  #room(): Promise<void> | undefined {
+    if (this.#ended.signal.aborted || !this.#reply.raw.writableNeedDrain) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #release(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const go of waiting) go();
+  }
+}

@@ -1,0 +1,95 @@
+// The socket /v1/topics/{topic}/stream: a topic's records, as many as the reader has given credit for.
+import type { WebSocket } from '@fastify/websocket';
+import { errorCatalogue } from '../../schemas/errors.ts';
+import {
+  positionMsMax,
+  problemCloseCodeBase,
+  type RecordStreamClientFrame,
+  type RecordStreamServerFrame,
+  recordStreamClientFrame,
+} from '../../schemas/record-stream.ts';
+import { serviceErrorIn } from '../core/service-error.ts';
+import type { Broker } from '../live/broker.ts';
+import type { RecordStream, RecordStreamRequest } from '../live/record-stream.ts';
+import type { Socket, Sockets } from './socket.ts';
+
+/**
+ * Serves one socket until either side ends it. What is wrong with the request is an error frame and the end, too: a
+ * browser shows its page nothing of an upgrade that was refused.
+ */
+export function serveRecordSocket(ws: WebSocket, request: RecordStreamRequest, broker: Broker, sockets: Sockets): void {
+  void new RecordSocket(ws, sockets).run(request, broker);
+}
+
+class RecordSocket {
+  readonly #socket: Socket;
+  readonly #closed = new AbortController();
+  #stream: RecordStream | undefined;
+  #credit = 0;
+  /** Waits for credit. */
+  #onCredit = (): void => undefined;
+
+  constructor(ws: WebSocket, sockets: Sockets) {
+    const positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
+    this.#socket = sockets.accept(ws, {
+      kind: 'tail',
+      schema: recordStreamClientFrame,
+      onFrame: (frame) => this.#onFrame(frame),
+      onClose: () => {
+        clearInterval(positions);
+        this.#closed.abort();
+        this.#onCredit();
+      },
+    });
+  }
+
+  async run(request: RecordStreamRequest, broker: Broker): Promise<void> {
+    try {
+      this.#stream = await broker.recordStreams.open(request);
+      this.#sendPosition();
+      await this.#stream.run(
+        {
+          kind: 'socket',
+          room: () => this.#room(),
+          credit: () => this.#credit,
+          records: (partition, records, count, position) => {
+            this.#credit -= count;
+            this.#socket.send(
+              `{"type":"records","partition":${partition},"records":${records},"position":"${position}"}`,
+            );
+          },
+        },
+        this.#closed.signal,
+      );
+    } catch (error) {
+      this.#socket.sendError(error);
+      const code = serviceErrorIn(error)?.code ?? 'INTERNAL';
+      this.#socket.close(problemCloseCodeBase + errorCatalogue[code].status, code);
+    }
+  }
+
+  #onFrame(frame: RecordStreamClientFrame): void {
+    if (frame.type === 'ping') {
+      this.#send({ type: 'pong' });
+    } else {
+      this.#credit += frame.records;
+      this.#onCredit();
+    }
+  }
+
+  #room(): Promise<void> | undefined {
+    if (this.#credit > 0 || this.#closed.signal.aborted) return this.#socket.room();
+    return new Promise((resolve) => {
+      this.#onCredit = resolve;
+    });
+  }
+
+  /** Says where to resume even if no record came for long; not to who is behind anyway. */
+  #sendPosition(): void {
+    if (this.#stream && !this.#socket.room()) this.#send({ type: 'position', position: this.#stream.position });
+  }
+
+  #send(frame: RecordStreamServerFrame): void {
+    this.#socket.sendFrame(frame);
+  }
+}
