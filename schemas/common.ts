@@ -7,6 +7,9 @@ export const queryFlag = z
   .transform((text) => text !== 'false')
   .meta({ type: 'boolean' });
 
+/** The query string of a route that takes no parameters: a typing error must not pass for one. */
+export const noQuery = z.strictObject({});
+
 /** A whole number in a query string, within bounds. */
 export function queryInteger(min: number, max: number) {
   return z

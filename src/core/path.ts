@@ -2,7 +2,8 @@
  * The rules for node paths: which texts are paths, who is whose parent, and which part of the tree the service keeps
  * for itself. It owns no tree: whether a node exists is the store's business.
  *
- * The rules are ZooKeeper's (PathUtils), so that a path that is legal there is legal here and the other way round.
+ * The rules are ZooKeeper's (PathUtils), so that a path that is legal there is legal here and the other way round, up to
+ * a depth that nobody needs (pathLevelsMax).
  */
 
 /** The roots of what the service itself writes. Users read and watch there, and never write. */
@@ -15,6 +16,12 @@ export const reservedRoots = [
   '/config',
   '/admin',
 ] as const;
+
+/**
+ * ZooKeeper bounds a path only by its packets. Here every level costs each broker a look at each event below it, and the
+ * store a node when missing parents are made, so a path of thousands of levels would hold up everybody.
+ */
+export const pathLevelsMax = 128;
 
 const slash = 0x2f;
 const dot = 0x2e;
@@ -41,6 +48,7 @@ export function pathProblem(path: string): string | undefined {
       if (length === 2 && path.charCodeAt(segmentStart) === dot && path.charCodeAt(segmentStart + 1) === dot) {
         return `segment ${segment} is '..'`;
       }
+      if (segment > pathLevelsMax) return `the path has more than ${pathLevelsMax} levels`;
       segment++;
       segmentStart = i + 1;
     } else if (isForbidden(unit)) {

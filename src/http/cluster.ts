@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { brokerReply, clusterReply } from '../../schemas/cluster.ts';
+import { noQuery } from '../../schemas/common.ts';
 import type { Broker } from '../live/broker.ts';
 import { describeBroker, describeCluster } from '../live/cluster.ts';
 import { problems } from './problems.ts';
@@ -16,6 +17,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
         tags: ['cluster'],
         operationId: 'cluster.get',
         summary: 'The cluster: its id, controller, live brokers, and store',
+        querystring: noQuery,
         response: {
           200: { description: 'The cluster.', content: { 'application/json': { schema: clusterReply } } },
           ...problems('STORE_UNAVAILABLE'),
@@ -32,6 +34,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
         tags: ['cluster'],
         operationId: 'brokers.get',
         summary: 'One live broker',
+        querystring: noQuery,
         params: brokerParam,
         response: {
           200: { description: 'The broker.', content: { 'application/json': { schema: brokerReply } } },

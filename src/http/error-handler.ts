@@ -8,6 +8,8 @@ import { ServiceError } from '../core/service-error.ts';
 
 /** How long a client should wait before it tries again, s: about as long as the store takes to come back. */
 const retryAfterSeconds = 1;
+/** A session's handle stands in URLs, and must not come back in an error (guarantee E4). */
+const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
 
 export function installErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
@@ -17,14 +19,19 @@ export function installErrorHandler(app: FastifyInstance): void {
   });
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0]!;
-    const methods = (['GET', 'PUT', 'POST', 'DELETE', 'PATCH'] as const).filter(
-      (method) => app.findRoute({ url: path, method }) ?? app.hasRoute({ url: path, method }),
+    const methods = (['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'] as const).filter(
+      (method) => app.findRoute({ url: path, method }) !== null,
     );
+    const shown = path.replace(handlePattern, '***');
+    if (methods.length > 0) reply.header('allow', methods.join(', '));
     return sendProblem(
       reply,
       methods.length > 0
-        ? new ServiceError('METHOD_NOT_ALLOWED', `${path} does not take ${request.method}, only ${methods.join(', ')}.`)
-        : new ServiceError('NOT_FOUND', `There is nothing at ${path}; GET /openapi.json lists what there is.`),
+        ? new ServiceError(
+            'METHOD_NOT_ALLOWED',
+            `${shown} does not take ${request.method}, only ${methods.join(', ')}.`,
+          )
+        : new ServiceError('NOT_FOUND', `There is nothing at ${shown}; GET /openapi.json lists what there is.`),
     );
   });
 }
@@ -46,6 +53,8 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): 
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // A peer that never closes its own half must not keep ours.
+  socket.destroySoon();
 }
 
 /** Answers with a problem. Fields of the case stand beside the standard ones; a zxid also goes into its header. */

@@ -1,7 +1,8 @@
 // /v1/multi: several operations on the tree as one transaction.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { noQuery } from '../../schemas/common.ts';
 import { type MultiOp, multiBody, multiReply } from '../../schemas/nodes.ts';
-import { ServiceError } from '../core/service-error.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Op } from '../store/namespace.ts';
 import { parseHandle, type SessionCredential } from '../store/sessions.ts';
@@ -19,6 +20,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         tags: ['nodes'],
         operationId: 'multi',
         summary: 'Apply several operations as one transaction: all or nothing, one zxid',
+        querystring: noQuery,
         body: multiBody,
         response: {
           200: { description: 'All are applied.', content: { 'application/json': { schema: multiReply } } },
@@ -59,7 +61,7 @@ function operation(op: MultiOp, index: number, header: SessionCredential | undef
   switch (op.op) {
     case 'create': {
       const { op: _, path, mode, ttl: ttlMs, sequential = false } = op;
-      const session = op.session === undefined ? header : parseHandle(op.session);
+      const session = op.session === undefined ? header : credentialOf(op.session);
       if (mode === 'ephemeral' && !session) {
         throw new ServiceError('BAD_REQUEST', `ops.${index}: an ephemeral node needs a session.`, { failed: index });
       }
@@ -103,6 +105,16 @@ function content(
   }
   const data = op.dataBase64 === undefined ? Buffer.from(op.data ?? '') : Buffer.from(op.dataBase64, 'base64');
   return { data, contentType: contentTypeOf(op.contentType, data) };
+}
+
+/** What cannot be a handle is a session that never was: the script says so, when the operation's turn comes. */
+function credentialOf(handle: string): SessionCredential {
+  try {
+    return parseHandle(handle);
+  } catch (error) {
+    if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
+    return { id: 'unknown', secretHash: 'unknown' };
+  }
 }
 
 /** Adds what became of each operation: OK before the one that failed, its code, ROLLED_BACK after it. */

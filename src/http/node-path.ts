@@ -3,12 +3,15 @@ import { ServiceError } from '../core/service-error.ts';
 
 /**
  * Reads the node path from what follows the route's prefix in the raw URL. It is read raw, because a decoded `%2F` would
- * look like a separator, and a node's name cannot contain one.
+ * look like a separator, and a node's name cannot contain one. The prefix itself may be spelt in other ways that lead to
+ * the same route, percent-encoded or behind scheme and host (RFC 9112, 3.2.2), so its segments are counted, not its letters.
  * @throws ServiceError INVALID_PATH
  */
 export function nodePathOf(rawUrl: string, prefix: string): string {
-  const end = rawUrl.indexOf('?');
-  const encoded = rawUrl.slice(prefix.length, end < 0 ? undefined : end);
+  const target = rawUrl.replace(/^https?:\/\/[^/?]*/i, '');
+  const end = target.indexOf('?');
+  const segments = target.slice(0, end < 0 ? undefined : end).split('/');
+  const encoded = segments.slice(prefix.split('/').length - 1).join('/');
   if (/%2f/i.test(encoded)) {
     throw new ServiceError('INVALID_PATH', `${encoded}: a node's name cannot contain a slash (%2F).`, {
       path: encoded,

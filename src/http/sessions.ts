@@ -1,6 +1,7 @@
 // /v1/sessions: what ephemeral nodes live with.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
+import { noQuery } from '../../schemas/common.ts';
 import {
   createSessionBody,
   sessionCreatedReply,
@@ -25,6 +26,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         tags: ['sessions'],
         operationId: 'sessions.create',
         summary: 'Create a session',
+        querystring: noQuery,
         body: createSessionBody.nullish(),
         response: {
           201: { description: 'Created.', content: { 'application/json': { schema: sessionCreatedReply } } },
@@ -48,6 +50,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         tags: ['sessions'],
         operationId: 'sessions.renew',
         summary: 'Renew a session for its full time',
+        querystring: noQuery,
         params: handleParam,
         response: {
           200: { description: 'Renewed.', content: { 'application/json': { schema: sessionReply } } },
@@ -65,6 +68,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         tags: ['sessions'],
         operationId: 'sessions.get',
         summary: 'Describe a session and its ephemeral nodes, without renewing it',
+        querystring: noQuery,
         params: handleParam,
         response: {
           200: { description: 'Alive.', content: { 'application/json': { schema: sessionDetailReply } } },
@@ -82,6 +86,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         tags: ['sessions'],
         operationId: 'sessions.end',
         summary: 'End a session with all its ephemeral nodes',
+        querystring: noQuery,
         params: handleParam,
         response: { 204: { description: 'Ended.' }, ...problems('SESSION_EXPIRED', 'STORE_UNAVAILABLE') },
       } satisfies FastifyZodOpenApiSchema,

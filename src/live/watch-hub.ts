@@ -46,6 +46,8 @@ export class WatchHub {
   readonly #subscriptions = new Map<string, LiveSubscription[]>();
   readonly #watches = new Set<RunningWatch>();
   readonly #polls = new Set<LongPoll>();
+  /** When the last turn that was asked for begins. */
+  #turns: Promise<void> = Promise.resolve();
 
   constructor(events: Events, tail: EventTail, metrics: Metrics, stopping: AbortSignal, log: Logger) {
     this.#events = events;
@@ -124,7 +126,7 @@ export class WatchHub {
     await Promise.resolve();
     const { path, since } = watch.request;
     const problem = pathProblem(path);
-    if (problem) throw new ServiceError('INVALID_PATH', problem, { path });
+    if (problem) throw new ServiceError('INVALID_PATH', `${path}: ${problem}.`, { path });
     const history = historyOf(path);
     if (since === undefined) {
       watch.begin(await this.#events.newestZxid());
@@ -133,6 +135,7 @@ export class WatchHub {
       watch.begin(since);
     }
     while (watch.state === 'unsynced' && !this.#sync(watch, history)) {
+      await this.#turn();
       try {
         await this.#advance(watch, history);
       } catch (error) {
@@ -143,12 +146,22 @@ export class WatchHub {
     }
   }
 
+  /**
+   * Waits for a turn of the event loop in which no other watch reads history: thousands that resume at once would
+   * otherwise keep everybody else waiting until the last of them has caught up.
+   */
+  #turn(): Promise<void> {
+    this.#turns = this.#turns.then(() => new Promise((resolve) => setImmediate(resolve)));
+    return this.#turns;
+  }
+
   /** Makes a watch synced, if what it lacks is small. Nothing can come between that and the subscription. */
   #sync(watch: RunningWatch, history: 'main' | 'both'): boolean {
     const missed = this.#tail.recent(watch.reached, history);
     if (!missed) return false;
+    if (missed.length > pageTransactions) return false;
     const bytes = missed.reduce((sum, transaction) => sum + transaction.bytes, 0);
-    if (missed.length > pageTransactions || (bytes > stepBytesMax && missed.length > 1)) return false;
+    if (bytes > stepBytesMax && missed.length > 1) return false;
     for (const transaction of missed) watch.take(transaction);
     if (watch.state === 'ended') return true;
     this.#tail.witness(watch.reached);

@@ -249,7 +249,8 @@ function storeError(error: unknown, writes: boolean): unknown {
       { cause: error },
     );
   }
-  if (error.name === 'ReplyError') return error;
+  // The client attaches the whole command, and a log line would show what it carried: handles, hashes, data (guarantee E4).
+  if (error.name === 'ReplyError') return Object.assign(error, { command: undefined });
   const neverSent = /isn't writeable|ECONNREFUSED|ENOENT/.test(message);
   const fate =
     writes && !neverSent

@@ -16,8 +16,6 @@ const blockMs = 2000;
 const readCount = 500;
 /** How much later than asked the store may answer a read that blocks, before the connection counts as dead. */
 const answerGraceMs = 3000;
-/** The upper part of a zxid, the epoch, counts in these (lua/cluster/open.lua). */
-const epochSize = 2 ** 32;
 
 export class Events {
   readonly #connection: StoreConnection;
@@ -71,8 +69,8 @@ export class Events {
    * is aborted. Transactions come in order, each once; one batch is what one read gave.
    *
    * Wherever something could have been lost or forgotten between two batches, this is ruled out before the second one is
-   * handed on: after a loss of the connection, when a new epoch begins, and when the reader is so far behind that
-   * trimming may have overtaken it.
+   * handed on: after a loss of the connection, and wherever a zxid is missing. Within an epoch they are dense over both
+   * histories, so that is where a new epoch begins, or where trimming has overtaken the reader.
    * @param follower `accept` takes each batch; `positions` names all that must not have been lost, beginning with what
    *   was accepted last; `offsetsForgotten` is told that the history on committed offsets alone has a gap here
    * @throws ServiceError COMPACTED if the main history goes on without what was followed so far (field `zxid`: the newest)
@@ -98,7 +96,7 @@ export class Events {
           const batch = await this.#readNext(client, position, isSame);
           const newest = batch.at(-1)?.zxid ?? position;
           // The check comes after the read, so that nothing can be trimmed between the two unnoticed.
-          if (!isSame || batch.length >= readCount || epochOf(newest) > epochOf(position)) {
+          if (!isSame || newest - position !== batch.length) {
             for (const zxid of follower.positions()) await this.#check(client, zxid, 'main');
             isSame = true;
             try {
@@ -179,10 +177,6 @@ function isHalf([, fields]: Entry): boolean {
 
 function isDeletion(event: NodeEvent): boolean {
   return event.kind === 'deleted';
-}
-
-function epochOf(zxid: number): number {
-  return Math.floor(zxid / epochSize);
 }
 
 function zxidOf(entry: Entry): number {

@@ -242,8 +242,12 @@ export class Namespace {
   }
 }
 
-/** Of a write request: its operations, and its data, 16 KiB of which cost about as much as one more. */
+/**
+ * Of a write request: its operations, and its data, 16 KiB of which cost about as much as one more. A recursive delete may
+ * take a tenth of a second by itself, so it fills a call.
+ */
 function weightOf(operations: readonly Op[]): number {
+  if (operations.some(({ op }) => op === 'delete-recursive')) return operationsPerCallMax;
   let bytes = 0;
   for (const operation of operations) if ('data' in operation) bytes += operation.data?.length ?? 0;
   return operations.length + bytes / 16_384;

@@ -5,6 +5,7 @@ import {
   isReserved,
   nameOf,
   parentOf,
+  pathLevelsMax,
   pathProblem,
   reservedRoots,
   sequentialPathProblem,
@@ -100,6 +101,12 @@ t.test('the parent is the text up to the last slash, also of paths that are not 
     t.equal(parentOf(path), parent, `parent of ${path}`);
     t.equal(nameOf(path), name, `name of ${path}`);
   }
+});
+
+t.test('a path has at most so many levels', async (t) => {
+  t.equal(pathProblem('/a'.repeat(pathLevelsMax)), undefined);
+  t.equal(pathProblem('/a'.repeat(pathLevelsMax + 1)), `the path has more than ${pathLevelsMax} levels`);
+  t.match(sequentialPathProblem(`${'/a'.repeat(pathLevelsMax)}/`), /more than/);
 });
 
 t.test('every valid path is its parent, a slash and its name', async (t) => {

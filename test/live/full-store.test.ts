@@ -1,5 +1,6 @@
 // What works when the store is at its memory limit: reading, and everything that makes room.
 import t from 'tap';
+import { redisCommand } from '../../src/store/redis-command.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
@@ -30,4 +31,16 @@ t.test('a full store refuses records, and takes them again when there is room', 
   t.equal((await http(`${url}/second`)).status, 404);
   await eventually(async () => (await produce('first')).status === 200, 'a deleted topic made room');
   t.equal((await http(url, 'POST', { name: 'second' })).status, 201, 'its name is free again');
+});
+
+t.test('a broker whose connection breaks while the store is full serves again', async (t) => {
+  const { socketPath } = await startTestRedis(t);
+  const server = await startTestServer(t, {}, { socketPath });
+  const node = `${server.url}/v1/nodes/n`;
+  t.equal((await http(node, 'PUT', 'x')).status, 201);
+  await redisCommand(socketPath, ['CONFIG', 'SET', 'maxmemory', '1']);
+  t.match(await http(node, 'PUT', 'y'), { status: 507, body: { code: 'STORE_FULL' } });
+  await redisCommand(socketPath, ['CLIENT', 'KILL', 'TYPE', 'normal']);
+  await eventually(async () => (await http(node)).status === 200, 'it reads again');
+  t.equal((await http(node, 'DELETE')).status, 204, 'and makes room');
 });

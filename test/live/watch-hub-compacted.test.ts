@@ -147,3 +147,13 @@ t.test('a restart of the store that loses nothing goes unnoticed by watches', as
   );
   t.equal(watch.failure, undefined);
 });
+
+t.test('large transactions are forgotten before they weigh more than 64 MiB, however few they are', async (t) => {
+  const { write, store } = await startBroker(t);
+  const first = await write(create('/large'));
+  const large = Array.from({ length: 400 }, () => set('/large', 'x'.repeat(16_384)));
+  for (let i = 0; i < 20; i++) await write(...large);
+  const { transactions } = await store.events.range('main', 0, Number.MAX_SAFE_INTEGER, 100);
+  t.ok(transactions.reduce((sum, { bytes }) => sum + bytes, 0) <= 64 * 1024 * 1024);
+  await t.rejects(store.events.checkResume(first), { code: 'COMPACTED' });
+});

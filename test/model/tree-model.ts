@@ -103,7 +103,7 @@ export class TreeModel {
       missing.unshift(at);
       at = above(at);
     }
-    if (missing.length > 0 && (!op.parents || problem !== undefined)) throw new Failure('NO_PARENT');
+    if (missing.length > 0 && !op.parents) throw new Failure('NO_PARENT');
     const nearest = this.nodes.get(at)!;
     const counter = missing.length > 0 ? 0 : nearest.created;
     const path = op.sequential ? `${op.path}${String(counter).padStart(10, '0')}` : op.path;

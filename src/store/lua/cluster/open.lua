@@ -1,7 +1,8 @@
-#!lua
+#!lua flags=allow-oom
 --- @include "lib/ops"
 --[[ Opens the store for a broker, at start and after every loss of the connection: makes the tree's roots where they are
-     missing, and starts a new epoch if this is another run of the store than before.
+     missing, and starts a new epoch if this is another run of the store than before. Let through at the memory limit: reads and
+     deletions must go on there, also for a broker that has just connected.
 
      The upper part of a zxid is the epoch (guarantee N8). A run that is not the last one may have lost acknowledged
      changes (a failover, an old backup), so the epoch rises before any new change; `epochs` remembers where each epoch

@@ -33,7 +33,7 @@ function ops.read(first)
     parents = ARGV[first + 10] == '1',
     version = tonumber(ARGV[first + 11]),
     mzxid = tonumber(ARGV[first + 12]),
-    -- Only for check: a czxid, 'exists' or 'absent'.
+    -- Only for check: a czxid, or 'absent'.
     expected = ARGV[first + 13],
   }
 end
@@ -107,7 +107,10 @@ function ops.create(op, limits)
   if not parent_path then return nil, path_problem(op) end
   local parent, missing = txn.node(parent_path), {}
   if not parent then
-    if not op.parents or op.path_problem ~= '' then
+    if op.parents and op.path_problem ~= '' then
+      return nil, reserved_problem(op, limits.privileged) or path_problem(op)
+    end
+    if not op.parents then
       return nil, {
         'NO_PARENT',
         'The parent of ' .. op.path .. ' does not exist; create it first, or add parents=true.',

@@ -15,8 +15,10 @@ end
 txn.begin()
 
 local EVENT_DATA_BYTES_MAX = 16384
--- Trimming looks at the history once in so many transactions: it costs more than it saves at every one.
+-- Trimming looks at the history once in so many transactions, as it costs more than it saves at every one; and after a
+-- large one, as so many of those would be gigabytes.
 local TRIM_EVERY = 128
+local TRIM_AFTER_BYTES = 262144
 local EVENTS_BYTES_MAX = 67108864
 
 function txn.zxid()
@@ -152,7 +154,7 @@ local function encode(event)
 end
 
 --[[ Offset commits would drown the history, so their events have a short stream of their own: what stands below
-     /consumers/{group}/offsets goes there, the rest to the main stream. An entry's id is its zxid in both. ]]
+     /consumers/{group}/offsets goes there, the rest to the main stream. An entry's id is its zxid in both. Returns the bytes of the latter. ]]
 local function append_events(zxid)
   local main, offsets = {}, {}
   for _, event in ipairs(txn.events) do
@@ -170,7 +172,9 @@ local function append_events(zxid)
     local events = table.concat(main)
     local total = redis.call('HINCRBY', keys.root, 'event_bytes', #events)
     redis.call('XADD', keys.events, id, 'events', events, 'total', whole(total), unpack(half))
+    return #events
   end
+  return 0
 end
 
 --- Forgets the oldest history beyond the limits. `total` of an entry is the running sum of bytes up to and with it, so
@@ -207,7 +211,7 @@ function txn.commit(retention)
       if stored then erase(stored) end
     end
   end
-  append_events(zxid)
-  if zxid % TRIM_EVERY == 0 then trim_events(retention) end
+  local bytes = append_events(zxid)
+  if zxid % TRIM_EVERY == 0 or bytes >= TRIM_AFTER_BYTES then trim_events(retention) end
   return zxid
 end

@@ -1,0 +1,114 @@
+// Requests that no client library makes: odd targets, typing errors, secrets in the wrong place, paths made to hurt. What the
+// server answers to them, and that it serves everybody else meanwhile (guarantees E1, E4).
+import { connect } from 'node:net';
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { startServer } from '../../src/server.ts';
+import { redisCommand } from '../../src/store/redis-command.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
+
+const handle = '0123456789abcdef.abcdefghijklmnopqrstuv';
+
+/** One request with its target exactly as given; all that is answered. */
+async function raw(t: Test, url: string, method: string, target: string, body = ''): Promise<string> {
+  const { port, host } = new URL(url);
+  const socket = connect(Number(port), '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  const head = `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
+  socket.write(head + body);
+  let told = '';
+  for await (const chunk of socket) told += String(chunk);
+  return told;
+}
+
+t.test('a target names the same node however its prefix is spelt', async (t) => {
+  const { url } = await startTestServer(t);
+  await http(`${url}/v1/nodes/a`, 'PUT', 'mine');
+  for (const target of [`${url}/v1/nodes/a`, '/v1/%6Eodes/a', '/%76%31/nodes/a', `${url}/v1/nodes/%61?view=data`]) {
+    t.match(await raw(t, url, 'GET', target), /^HTTP\/1\.1 200 [\s\S]*mine$/, target);
+  }
+  t.match(await raw(t, url, 'PUT', `${url}/v1/nodes/b`, 'x'), /^HTTP\/1\.1 201 /);
+  t.equal((await http(`${url}/v1/nodes/b`)).status, 200);
+});
+
+t.test('a query parameter that a route does not know is refused by its name', async (t) => {
+  const { url } = await startTestServer(t);
+  const routes = [
+    ['POST', '/v1/sessions?ttl=60s', 'ttl'],
+    ['PUT', `/v1/sessions/${handle}?ttl=60s`, 'ttl'],
+    ['GET', `/v1/sessions/${handle}?x`, 'x'],
+    ['DELETE', `/v1/sessions/${handle}?force=true`, 'force'],
+    ['GET', '/v1/cluster?verbose', 'verbose'],
+    ['GET', '/v1/brokers/1001?x=1', 'x'],
+  ] as const;
+  for (const [method, target, name] of routes) {
+    const { status, body } = await http(`${url}${target}`, method);
+    t.match({ status, body }, { status: 400, body: { code: 'BAD_REQUEST' } }, target);
+    t.match(body.detail, `'${name}'`);
+  }
+  t.equal((await http(`${url}/v1/multi?dryRun=true`, 'POST', { ops: [] })).status, 400);
+});
+
+t.test('no handle of a session stands in an error or in the log', async (t) => {
+  const lines: string[] = [];
+  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
+  const { socketPath } = await startTestRedis(t);
+  const server = await startServer(testConfig, { socketPath }, log);
+  t.teardown(() => server.close());
+  for (const [method, target] of [
+    ['PATCH', `/v1/sessions/${handle}`],
+    ['GET', `/v1/sessions/${handle}/more`],
+    ['GET', `/v1/session/${handle}`],
+  ] as const) {
+    const { status, body } = await http(`${server.url}${target}`, method);
+    t.ok(status === 404 || status === 405);
+    t.notOk(JSON.stringify(body).includes('abcdefghijklmnopqrstuv'), `${method} ${target}`);
+  }
+  // The store answers with an error of its own: what the call carried must not follow it into the log.
+  await redisCommand(socketPath, ['DEL', '{weir}:sessions']);
+  await redisCommand(socketPath, ['SET', '{weir}:sessions', 'of the wrong type']);
+  const broken = await http(`${server.url}/v1/sessions`, 'POST', {}, { 'idempotency-key': 'carried-along' });
+  t.equal(broken.status, 500);
+  await redisCommand(socketPath, ['DEL', '{weir}:sessions']);
+  await eventually(() => lines.some((line) => line.includes('fault of ours')), 'the failure is logged');
+  t.notOk(lines.some((line) => line.includes('carried-along') || line.includes('abcdefghijklmnopqrstuv')));
+});
+
+t.test('a method that is not taken is answered with those that are', async (t) => {
+  const { url } = await startTestServer(t);
+  const answer = await http(`${url}/v1/nodes/a`, 'PATCH');
+  t.equal(answer.status, 405);
+  t.equal(answer.headers.get('allow'), 'GET, HEAD, PUT, POST, DELETE');
+  t.equal((await http(`${url}/v1/watch/a`, 'PUT', '')).headers.get('allow'), 'GET');
+});
+
+t.test('a multi says which of its operations is at fault, also for a handle that cannot be one', async (t) => {
+  const { url } = await startTestServer(t);
+  const create = { op: 'create', path: '/x', mode: 'ephemeral', session: 'no handle' };
+  const multi = (...ops: unknown[]) => http(`${url}/v1/multi`, 'POST', { ops });
+  t.match(await multi({ op: 'check', path: '/' }, create), {
+    status: 410,
+    body: { code: 'SESSION_EXPIRED', failed: 1, results: ['OK', 'SESSION_EXPIRED'] },
+  });
+  t.match(await multi({ op: 'check', path: '/none' }, create), { status: 404, body: { code: 'NO_NODE', failed: 0 } });
+  for (const contentType of ['a\nb', 'тип', '', 'x'.repeat(257)]) {
+    const answer = await multi({ op: 'create', path: '/x', contentType });
+    const body = { code: 'BAD_REQUEST', detail: /contentType/ };
+    t.match(answer, { status: 400, body }, JSON.stringify(contentType.slice(0, 9)));
+  }
+});
+
+t.test('a path made of thousands of levels is refused, before it keeps everybody waiting', async (t) => {
+  const { url } = await startTestServer(t);
+  const deep = `/v1/nodes${'/a'.repeat(5000)}`;
+  for (const answer of [
+    await http(`${url}${deep}?parents=true`, 'PUT', 'x'),
+    await http(`${url}${deep}-?parents=true`, 'POST', 'x'),
+    await http(`${url}${deep}`),
+  ]) {
+    t.match(answer, { status: 400, body: { code: 'INVALID_PATH' } });
+    t.match(answer.body.detail, /128 levels/);
+  }
+  t.equal((await http(`${url}/v1/nodes${'/a'.repeat(128)}?parents=true`, 'PUT', 'x')).status, 201);
+});
