@@ -21,6 +21,7 @@ import { installRequestLog } from './http/request-log.ts';
 import { installSessionHeader } from './http/session-header.ts';
 import { sessionsRoutes } from './http/sessions.ts';
 import { topicsRoutes } from './http/topics.ts';
+import { installUpgradeCheck } from './http/upgrades.ts';
 import { installValidation } from './http/validation.ts';
 import { watchStreamRoutes } from './http/watch-stream.ts';
 import type { Broker } from './live/broker.ts';
@@ -56,6 +57,7 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
   app.removeContentTypeParser('text/plain');
   // Before all hooks that may refuse a request: it closes the connection of an upgrade that was refused.
   await app.register(fastifyWebsocket, { options: { maxPayload: socketPayloadBytesMax }, errorHandler: socketFailed });
+  installUpgradeCheck(app);
   installValidation(app);
   installErrorHandler(app);
   installDrain(app);

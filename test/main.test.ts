@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { WebSocket } from 'ws';
 import { startServerProcess } from './helpers/process.ts';
 import { temporaryFolder } from './helpers/redis.ts';
 import { eventually, http } from './helpers/server.ts';
@@ -62,6 +63,10 @@ t.test('no handle of a session stands in the log, at any level', async (t) => {
   await http(`${server.url}/v1/nodes/secret?mode=ephemeral&session=${handle}`, 'PUT', '');
   await http(`${server.url}/v1/nodes/?session=${handle}`);
   await http(`${server.url}/v1/nowhere/${handle}`);
+  for (const path of [`/v1/sessions/${handle}`, `/v1/nodes/?session=${handle}`, `/v1/nowhere/${handle}`]) {
+    const refused = new WebSocket(`${server.url.replace('http', 'ws')}${path}`);
+    await new Promise((resolve) => refused.once('error', resolve).once('close', resolve));
+  }
   await http(`${server.url}/v1/nodes/x`, 'GET', undefined, { 'weir-session': `${handle}x` });
   await eventually(async () => (await http(`${server.url}/v1/nodes/secret`)).status === 404, 'the session expired');
   const secret = handle.split('.')[1]!;

@@ -5,8 +5,12 @@ import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
 import type { Idempotency } from '../store/namespace.ts';
 
+/** The headers that make a request another one. */
+const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
+
 /**
- * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, type and body.
+ * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type
+ * and body.
  * @throws ServiceError BAD_REQUEST for a key that is empty or too long
  */
 export function idempotencyOf(request: FastifyRequest): Idempotency | undefined {
@@ -19,7 +23,7 @@ export function idempotencyOf(request: FastifyRequest): Idempotency | undefined 
   // What streams in is not there yet: whoever reads it completes the fingerprint (produce-stream.ts).
   const bytes = Buffer.isBuffer(body) ? body : body instanceof Readable ? '' : JSON.stringify(body ?? null);
   const fingerprint = createHash('sha256')
-    .update(`${request.method} ${request.url}\n${request.headers['content-type'] ?? ''}\n`)
+    .update(`${request.method} ${request.url}\n${telling.map((name) => request.headers[name] ?? '').join('\n')}\n`)
     .update(bytes)
     .digest('base64url');
   return { key, fingerprint };
