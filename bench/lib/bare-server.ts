@@ -1,0 +1,26 @@
+// The limit for HTTP and for sockets: Fastify with nothing behind it. One route answers a constant, one sends the bytes that
+// it was given to every open socket.
+import fastifyWebsocket, { type WebSocket } from '@fastify/websocket';
+import Fastify from 'fastify';
+import { nodeData } from './workload.ts';
+
+const app = Fastify({ keepAliveTimeout: 75_000 });
+await app.register(fastifyWebsocket);
+app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+
+app.get('/constant', async () => nodeData);
+
+const sockets = new Set<WebSocket>();
+app.get('/sockets', { websocket: true }, (socket) => {
+  sockets.add(socket);
+  socket.on('close', () => sockets.delete(socket));
+});
+app.post('/sockets', async (request, reply) => {
+  const frame = request.body as string;
+  for (const socket of sockets) socket.send(frame);
+  return reply.code(204).send();
+});
+
+const url = await app.listen({ host: '127.0.0.1', port: 0 });
+process.stdout.write(`${JSON.stringify({ url })}\n`);
+process.once('SIGTERM', () => process.exit(0));

@@ -1,0 +1,154 @@
+// A load generator for HTTP/1.1 on one address: keep-alive connections, each with one request under way (closed loop), that
+// send prepared bytes and read no more of an answer than its status and its length. It must cost less than what it measures.
+import { createConnection, type Socket } from 'node:net';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+
+/** What one round of load gave. */
+export interface Round {
+  perSecond: number;
+  requests: number;
+  /** Of single requests, in microseconds; undefined where only batches were timed. */
+  latencyUs: RecordableHistogram;
+}
+
+/** The bytes of a request; `body` goes with its length and as octets, unless `headers` say otherwise. */
+export function requestBytes(method: string, path: string, body = '', headers: Record<string, string> = {}): Buffer {
+  const all: Record<string, string> = { host: 'bench', ...headers };
+  if (body !== '') {
+    all['content-type'] ??= 'application/octet-stream';
+    all['content-length'] = String(Buffer.byteLength(body));
+  }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
+}
+
+export class HttpLoad {
+  readonly #connections: Connection[];
+
+  private constructor(connections: Connection[]) {
+    this.#connections = connections;
+  }
+
+  static async open(url: string, connections: number): Promise<HttpLoad> {
+    const { hostname, port } = new URL(url);
+    const opening = Array.from({ length: connections }, () => Connection.open(hostname, Number(port)));
+    return new HttpLoad(await Promise.all(opening));
+  }
+
+  close(): void {
+    for (const connection of this.#connections) connection.close();
+  }
+
+  /** Sends one request on the first connection. @returns when its answer was there, as performance.now() */
+  send(request: Buffer): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#connections[0]!.send(request, () => resolve(performance.now()), reject);
+    });
+  }
+
+  /** Keeps every connection busy for `ms`, or until `requestsMax` were sent. @param next gives the bytes of each request */
+  run(next: () => Buffer, ms: number, requestsMax = Number.POSITIVE_INFINITY): Promise<Round> {
+    return new Promise((resolve, reject) => {
+      const latencyUs = createHistogram();
+      const startedAt = performance.now();
+      const until = startedAt + ms;
+      let sent = 0;
+      let requests = 0;
+      let busy = 0;
+      const start = (connection: Connection) => {
+        const sentAt = performance.now();
+        if (sentAt >= until || sent >= requestsMax) return;
+        sent += 1;
+        busy += 1;
+        const answered = () => {
+          busy -= 1;
+          requests += 1;
+          latencyUs.record(Math.max(1, Math.round((performance.now() - sentAt) * 1000)));
+          start(connection);
+          if (busy > 0) return;
+          resolve({ perSecond: (requests * 1000) / (performance.now() - startedAt), requests, latencyUs });
+        };
+        connection.send(next(), answered, reject);
+      };
+      for (const connection of this.#connections) start(connection);
+    });
+  }
+}
+
+/** One keep-alive connection. It reads into a buffer of its own, again and again, so that nothing is allocated for it. */
+class Connection {
+  readonly #socket: Socket;
+  #answered: () => void = () => {};
+  #failed: (error: Error) => void = () => {};
+  /** The beginning of an answer whose head is not complete yet. */
+  #headPart: Buffer | undefined;
+  #bodyBytesLeft = 0;
+
+  static open(host: string, port: number): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const connection: Connection = new Connection(host, port, () => resolve(connection));
+      connection.#failed = reject;
+    });
+  }
+
+  private constructor(host: string, port: number, connected: () => void) {
+    const onread = {
+      buffer: Buffer.allocUnsafe(64 * 1024),
+      callback: (bytes: number, buffer: Uint8Array) => {
+        this.#receive((buffer as Buffer).subarray(0, bytes));
+        return true;
+      },
+    };
+    this.#socket = createConnection({ host, port, noDelay: true, onread }, connected);
+    this.#socket.on('error', (error) => this.#failed(error));
+    this.#socket.on('close', () => this.#failed(new Error('The server closed a connection under load')));
+  }
+
+  close(): void {
+    this.#failed = () => {};
+    this.#socket.destroy();
+  }
+
+  send(request: Buffer, answered: () => void, failed: (error: Error) => void): void {
+    this.#answered = answered;
+    this.#failed = failed;
+    this.#socket.write(request);
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#bodyBytesLeft > 0) {
+      this.#bodyBytesLeft -= chunk.length;
+      if (this.#bodyBytesLeft <= 0) this.#finish();
+      return;
+    }
+    const bytes = this.#headPart ? Buffer.concat([this.#headPart, chunk]) : chunk;
+    const headEnd = bytes.indexOf('\r\n\r\n');
+    if (headEnd < 0) {
+      this.#headPart = Buffer.from(bytes);
+      return;
+    }
+    this.#headPart = undefined;
+    const head = bytes.toString('latin1', 0, headEnd);
+    if (head[9] !== '2') {
+      this.#failed(new Error(`Not a success: ${bytes.toString()}`));
+      return;
+    }
+    this.#bodyBytesLeft = headEnd + 4 + contentLength(head) - bytes.length;
+    if (this.#bodyBytesLeft <= 0) this.#finish();
+  }
+
+  #finish(): void {
+    const tooMany = -this.#bodyBytesLeft;
+    this.#bodyBytesLeft = 0;
+    if (tooMany > 0) this.#failed(new Error(`An answer has ${tooMany} bytes more than its head says`));
+    else this.#answered();
+  }
+}
+
+/** Of an answer with that head. @throws if it does not say, as with chunks: the load generator knows no other end */
+function contentLength(head: string): number {
+  const at = head.indexOf('\r\ncontent-length: ');
+  if (at >= 0) return Number.parseInt(head.slice(at + 18, at + 30), 10);
+  if (head.startsWith('HTTP/1.1 204')) return 0;
+  throw new Error(`The answer does not say its length: ${head}`);
+}

@@ -1,0 +1,129 @@
+// The limit for whatever goes through Redis: the product's own scripts, called straight from a Redis client, pipelined.
+import { createHash } from 'node:crypto';
+import { createHistogram } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import type { StoreConnection } from '../../src/store/connection.ts';
+import { coordinationKeys } from '../../src/store/keys.ts';
+import { Namespace } from '../../src/store/namespace.ts';
+import { loadScripts } from '../../src/store/scripts.ts';
+import type { Round } from './http-load.ts';
+
+export interface ScriptCall {
+  script: string;
+  key: string;
+  arguments: (string | number | Buffer)[];
+}
+
+/** Two pipelines, so that Redis works on one while the client prepares the other. */
+const pipelines = 2;
+
+const keys = coordinationKeys('weir');
+
+/** As the server has them by default (src/config.ts). */
+const limits = { maxNodeBytes: 1024 * 1024, eventRetention: 100_000 };
+
+/** The tree straight on a connection, without a server before it. */
+export function namespaceOn(connection: StoreConnection): Namespace {
+  return new Namespace(connection, keys, limits);
+}
+
+/** The call of a script that the server makes for an operation: told by the product itself, and not made. */
+export async function scriptCallOf(operation: (namespace: Namespace) => Promise<unknown>): Promise<ScriptCall> {
+  let made: ScriptCall | undefined;
+  const recorder = {
+    call: async (script: string, key: string, args: ScriptCall['arguments']) => {
+      made = { script, key, arguments: args };
+      throw new Error('Recorded');
+    },
+  };
+  await operation(namespaceOn(recorder as unknown as StoreConnection)).catch(() => undefined);
+  if (!made) throw new Error('The operation calls no script');
+  return made;
+}
+
+/** The same call with another path. */
+export function callAt(call: ScriptCall, path: string, other: string): ScriptCall {
+  return { ...call, arguments: call.arguments.map((argument) => (argument === path ? other : argument)) };
+}
+
+export class RedisLoad {
+  readonly client: Redis;
+  readonly #shas = new Map<string, string>();
+
+  private constructor(client: Redis) {
+    this.client = client;
+  }
+
+  static async open(socketPath: string): Promise<RedisLoad> {
+    const load = new RedisLoad(new Redis({ path: socketPath, replyMapping: 'legacy', lazyConnect: true }));
+    await load.client.connect();
+    for (const { name, lua } of loadScripts().values()) {
+      await load.client.script('LOAD', lua);
+      load.#shas.set(name, createHash('sha1').update(lua).digest('hex'));
+    }
+    return load;
+  }
+
+  close(): void {
+    this.client.disconnect();
+  }
+
+  /**
+   * Keeps `inFlight` calls of scripts under way, in pipelines, for `ms` or until there were `callsMax`.
+   * @returns latencies are those of whole pipelines, each of which is answered at once
+   */
+  async run(next: () => ScriptCall, inFlight: number, ms: number, callsMax = Number.POSITIVE_INFINITY): Promise<Round> {
+    const size = Math.max(1, Math.floor(inFlight / pipelines));
+    const latencyUs = createHistogram();
+    const startedAt = performance.now();
+    let requests = 0;
+    let sent = 0;
+    const loop = async () => {
+      while (performance.now() - startedAt < ms && sent < callsMax) {
+        const sentAt = performance.now();
+        const pipeline = this.client.pipeline();
+        for (let i = 0; i < size; i++) {
+          const { script, key, arguments: args } = next();
+          pipeline.callBuffer('EVALSHA', this.#shas.get(script)!, 1, key, ...args);
+        }
+        sent += size;
+        const replies = await pipeline.exec();
+        for (const [error, reply] of replies ?? []) {
+          if (error) throw error;
+          check(reply as unknown[]);
+        }
+        requests += size;
+        latencyUs.record(Math.max(1, Math.round((performance.now() - sentAt) * 1000)));
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(pipelines, inFlight) }, loop));
+    return { perSecond: (requests * 1000) / (performance.now() - startedAt), requests, latencyUs };
+  }
+
+  /** Without the history of events, which is bounded and would hide what nodes and sessions need. */
+  async usedMemoryBytes(): Promise<number> {
+    const all = Number(/used_memory:(\d+)/.exec(await this.client.info('memory'))?.[1]);
+    return all - Number(await this.client.memory('USAGE', keys.events, 'SAMPLES', 0));
+  }
+
+  /** Waits until no background rewrite of the append-only file takes part of the machine. */
+  async settled(): Promise<void> {
+    while (/aof_rewrite_(in_progress|scheduled):1/.test(await this.client.info('persistence'))) await sleep(50);
+  }
+
+  /** Calls of scripts so far, and the time they took in Redis. */
+  async scriptTime(): Promise<{ calls: number; us: number }> {
+    const found = /cmdstat_evalsha:calls=(\d+),usec=(\d+)/.exec(await this.client.info('commandstats'));
+    return { calls: Number(found?.[1] ?? 0), us: Number(found?.[2] ?? 0) };
+  }
+}
+
+/** Scripts answer with OK, and those that take several requests with OK for each. */
+function check(reply: unknown[]): void {
+  const [tag, first] = reply;
+  const answers = Array.isArray(first) ? reply.slice(1) : [];
+  for (const each of [tag, ...answers.map((answer) => (answer as unknown[])[0])]) {
+    if (String(each) !== 'OK') throw new Error(`A script answered the Redis client: ${reply}`);
+  }
+}

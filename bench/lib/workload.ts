@@ -1,0 +1,36 @@
+// What every question of the benchmark writes and reads, so that its numbers can be compared.
+
+export const nodeDataBytes = 100;
+export const nodeData = 'weirkeeper '.repeat(10).slice(0, nodeDataBytes);
+
+export const secondsDefault = 200;
+
+/** How much of everything is done: the default run takes a little less than its `seconds`. */
+export interface Scale {
+  /** How often alternating rounds are repeated. */
+  rounds: number;
+  roundMs: number;
+  /** The largest tree. */
+  nodes: number;
+  /** Socket counts of the fan-out, rising. */
+  sockets: number[];
+  /** Sockets that are weighed. */
+  socketsWeighed: number;
+  /** Events to each number of sockets. */
+  events: number;
+  /** A folder for CPU profiles of the server, one for each question; undefined = none are taken. */
+  profiles: string | undefined;
+}
+
+export function scaleOf(seconds: number, profiles: string | undefined): Scale {
+  const share = seconds / secondsDefault;
+  return {
+    rounds: Math.max(2, Math.round(6 * share)),
+    roundMs: Math.min(300, Math.max(100, Math.round(300 * share))),
+    nodes: share < 0.5 ? 20_000 : 1_000_000,
+    sockets: [1, 1000, 5000],
+    socketsWeighed: share < 0.5 ? 2000 : 5000,
+    events: Math.max(10, Math.round(40 * share)),
+    profiles,
+  };
+}

@@ -1,0 +1,124 @@
+// How soon does a change reach one socket, a thousand, five thousand? The limit is a bare WebSocket server that sends the same
+// bytes to as many sockets; both take turns.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HttpLoad, requestBytes } from '../lib/http-load.ts';
+import { median, percent, percentile, shown, table } from '../lib/measure.ts';
+import type { ServerProcess, WeirServer } from '../lib/processes.ts';
+import { SocketFleet } from '../lib/sockets.ts';
+import { nodeData, type Scale } from '../lib/workload.ts';
+
+const path = '/bench/fan-out';
+const watchFrame = JSON.stringify({ type: 'watch', id: 'w', path });
+/** So much peace before each event, that the last one has passed everywhere. */
+const pauseMs = 15;
+/** `{"type":"events"`, not bookmark and not error. */
+const isEvents = (message: Buffer) => message[9] === 0x65 && message[10] === 0x76;
+
+/** All times in ms. */
+interface Spread {
+  toReply: number[];
+  lastAfterReply: number[];
+  firstAfterRequest: number[];
+  lastAfterRequest: number[];
+}
+
+const newSpread = (): Spread => ({
+  toReply: [],
+  lastAfterReply: [],
+  firstAfterRequest: [],
+  lastAfterRequest: [],
+});
+
+/** @returns a Markdown table */
+export async function measureFanOut(server: WeirServer, bare: ServerProcess, scale: Scale): Promise<string> {
+  const load = await HttpLoad.open(server.url, 1);
+  const bareLoad = await HttpLoad.open(bare.url, 1);
+  const set = requestBytes('PUT', `/v1/nodes${path}?parents=true`, nodeData);
+  await load.send(set);
+  const fleet = new SocketFleet(`${server.url}/v1/watch`, isEvents);
+  const bareFleet = new SocketFleet(`${bare.url}/sockets`, () => true);
+  const broadcast = requestBytes('POST', '/sockets', await eventsFrame(server, load, set));
+
+  const rows: string[][] = [];
+  for (const count of scale.sockets) {
+    await fleet.grow(count, [watchFrame]);
+    await bareFleet.grow(count);
+    const spread = newSpread();
+    const bareSpread = newSpread();
+    // Few sockets: more events, as each is quick and the spread is wide.
+    const events = count === 1 ? scale.events * 5 : scale.events;
+    for (let i = 0; i < 3; i++) await tell(fleet, load, set, newSpread());
+    for (let i = 0; i < 3; i++) await tell(bareFleet, bareLoad, broadcast, newSpread());
+    let serverUs = 0;
+    for (let i = 0; i < events; i++) {
+      const cpuBefore = server.cpuUs ?? Number.NaN;
+      await tell(fleet, load, set, spread);
+      serverUs += (server.cpuUs ?? Number.NaN) - cpuBefore;
+      await tell(bareFleet, bareLoad, broadcast, bareSpread);
+    }
+    if (scale.profiles) {
+      await server.profiled(`${scale.profiles}/fan-out-${count}.cpuprofile`, async () => {
+        for (let i = 0; i < 20; i++) await tell(fleet, load, set, newSpread());
+      });
+    }
+    const both = (values: number[]) => `${shown(median(values))} / ${shown(percentile(values, 0.99))}`;
+    const last = median(spread.lastAfterRequest);
+    rows.push([
+      count.toLocaleString('en'),
+      both(spread.toReply),
+      both(spread.firstAfterRequest),
+      both(spread.lastAfterRequest),
+      both(spread.lastAfterReply),
+      both(bareSpread.lastAfterRequest),
+      percent(median(bareSpread.lastAfterRequest) / last),
+      shown((count * 1000) / last),
+      shown(serverUs / events / count),
+    ]);
+  }
+  await fleet.close();
+  await bareFleet.close();
+  load.close();
+  bareLoad.close();
+  return table(
+    'Watch fan-out: one event to every socket (ms, p50 / p99)',
+    [
+      'sockets',
+      'request to reply',
+      'request to first event',
+      'request to last event',
+      'reply to last event',
+      'bare: request to last',
+      'speed, of bare',
+      'deliveries/s',
+      'server µs each',
+    ],
+    rows,
+  );
+}
+
+/** Causes one message and waits until all have it, and for a little peace. */
+async function tell(fleet: SocketFleet, load: HttpLoad, request: Buffer, into: Spread): Promise<void> {
+  const arrival = fleet.arrival();
+  const sentAt = performance.now();
+  const [repliedAt, { firstAt, lastAt }] = await Promise.all([load.send(request), arrival]);
+  into.toReply.push(repliedAt - sentAt);
+  into.firstAfterRequest.push(firstAt - sentAt);
+  into.lastAfterRequest.push(lastAt - sentAt);
+  // Below zero where an event comes before the reply of the write that caused it.
+  into.lastAfterReply.push(lastAt - repliedAt);
+  await sleep(pauseMs);
+}
+
+/** The very bytes that a socket gets, so that the bare server can send the same. */
+async function eventsFrame(server: WeirServer, load: HttpLoad, set: Buffer): Promise<string> {
+  let frame = '';
+  const fleet = new SocketFleet(`${server.url}/v1/watch`, (message) => {
+    if (!isEvents(message)) return false;
+    frame = message.toString();
+    return true;
+  });
+  await fleet.grow(1, [watchFrame]);
+  await tell(fleet, load, set, newSpread());
+  await fleet.close();
+  return frame;
+}
