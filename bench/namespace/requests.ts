@@ -9,6 +9,8 @@ import { nodeData, type Scale } from '../lib/workload.ts';
 
 const childrenCount = 100;
 const multiSize = 10;
+const warmUpRounds = 2;
+const profileMs = 2000;
 
 interface Operation {
   name: string;
@@ -108,26 +110,27 @@ async function measureAt(
   const sums = new Map(operations.map(({ name }) => [name, newSums()]));
   const bareRound = async (into = ofBare) =>
     add(into, await watchedRound(() => bareLoad.run(() => constant, roundMs), bare)).perSecond;
-  const round = async (operation: Operation, into: Sums, ms: number) => {
+  const round = async (operation: Operation, into: Sums) => {
     await redis.client.config('SET', 'appendfsync', operation.appendfsync);
-    const file =
-      scale.profiles && `${scale.profiles}/${operation.name.replaceAll(/\W+/g, '-')}-${connections}.cpuprofile`;
-    // A profile slows what it shows: it is taken in the warm-up, which is not counted.
-    const profiled = (run: () => Promise<Round>) => (into.requests > 0 ? run() : server.profiled(file, run));
-    const measured = await profiled(() => watchedRound(() => load.run(operation.request, ms), server));
-    const straight = await redis.run(operation.call, connections, ms);
+    const measured = await watchedRound(() => load.run(operation.request, roundMs), server);
+    const straight = await redis.run(operation.call, connections, roundMs);
     into.redisPerSecond.push(straight.perSecond);
     into.ofRedis.push(measured.perSecond / straight.perSecond);
-    return add(into, measured as WatchedRound).perSecond;
+    return add(into, measured).perSecond;
   };
 
-  for (const operation of operations) await round(operation, newSums(), roundMs);
+  for (const operation of operations) {
+    for (let i = 0; i < warmUpRounds; i++) await round(operation, newSums());
+    if (scale.profiles === undefined) continue;
+    const file = `${scale.profiles}/${operation.name.replaceAll(/\W+/g, '-')}-${connections}.cpuprofile`;
+    await server.profiled(file, () => load.run(operation.request, profileMs));
+  }
   await bareRound(newSums());
   for (let i = 0; i < rounds; i++) {
     let before = await bareRound();
     for (const operation of operations) {
       const into = sums.get(operation.name)!;
-      const perSecond = await round(operation, into, roundMs);
+      const perSecond = await round(operation, into);
       const after = await bareRound();
       into.ofBare.push(perSecond / ((before + after) / 2));
       before = after;
