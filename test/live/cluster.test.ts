@@ -52,6 +52,7 @@ t.test('the second broker with one id is refused clearly while the first lives',
 t.test('a broker that lost its session registers anew, with a larger epoch', async (t) => {
   const { url, broker } = await startTestServer(t, { brokerId: 3 });
   const { epoch } = (await http(`${url}/v1/brokers/3`)).body;
+  await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller?.epoch === 1, 'elected at first');
   await broker.store.sessions.end(broker.registration.session!);
   await eventually(async () => (await http(`${url}/v1/brokers/3`)).body.epoch > epoch, 'it is back');
   await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller?.epoch === 2, 'and elected again');
