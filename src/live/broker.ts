@@ -14,6 +14,7 @@ import { createHousekeeper } from './housekeeper.ts';
 import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { Partitions } from './partitions.ts';
 import { RecordStreams } from './record-stream.ts';
 import type { Repeat } from './repeat.ts';
 import { createRetention } from './retention.ts';
@@ -42,6 +43,7 @@ export class Broker {
   readonly slowReadersCut: Counter<'kind'>;
   readonly registration: BrokerRegistration;
   readonly topics: Topics;
+  readonly partitions: Partitions;
   readonly topicAdmin: TopicAdmin;
   readonly logWriter: LogWriter;
   readonly logReader: LogReader;
@@ -80,6 +82,7 @@ export class Broker {
       log,
     );
     this.topics = new Topics(store.namespace, this.tail, log);
+    this.partitions = new Partitions(store.namespace, this.tail, this.registration, log);
     this.topicAdmin = new TopicAdmin(store, this.topics);
     this.logWriter = new LogWriter(this.topics, store.logs, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
@@ -102,6 +105,7 @@ export class Broker {
   async start(): Promise<void> {
     await this.tail.start();
     await this.topics.start();
+    await this.partitions.start();
     this.logReader.start();
     this.groups.start();
     this.#topicDeleter.start();
@@ -134,6 +138,7 @@ export class Broker {
     await this.#topicDeleter.stop();
     await this.groups.stop();
     await this.logReader.stop();
+    await this.partitions.stop();
     this.topics.stop();
     await this.#housekeeper.stop();
     await this.#reaper.stop();
