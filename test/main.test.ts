@@ -79,17 +79,12 @@ t.test('a start that cannot work says why, and what to do, in one line', async (
   const dataDir = temporaryFolder(t);
   const holder = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
   t.equal(typeof JSON.parse(readFileSync(join(dataDir, 'weir.lock'), 'utf8')), 'object');
-  await t.rejects(startServerProcess(t, { WEIR_DATA_DIR: dataDir }), {
-    message: /in use by another server.*WEIR_DATA_DIR/,
-  });
-  await t.rejects(startServerProcess(t, { WEIR_PROT: '1' }), {
-    message: /WEIR_PROT is unknown; do you mean WEIR_PORT/,
-  });
   const { port } = new URL(holder.url);
-  await t.rejects(startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }), {
-    message: /EADDRINUSE/,
-  });
-  await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: 'redis://127.0.0.1:1' }), {
-    message: /ECONNREFUSED|cannot be reached/,
-  });
+  const attempts: [Record<string, string>, RegExp][] = [
+    [{ WEIR_DATA_DIR: dataDir }, /in use by another server.*WEIR_DATA_DIR/],
+    [{ WEIR_PROT: '1' }, /WEIR_PROT is unknown; do you mean WEIR_PORT/],
+    [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }, /EADDRINUSE/],
+    [{ WEIR_REDIS_URL: 'redis://127.0.0.1:1' }, /ECONNREFUSED|cannot be reached/],
+  ];
+  await Promise.all(attempts.map(([env, message]) => t.rejects(startServerProcess(t, env), { message })));
 });

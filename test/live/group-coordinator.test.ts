@@ -1,4 +1,5 @@
 import t from 'tap';
+import { coordinationKeys } from '../../src/store/keys.ts';
 import {
   beat,
   consume,
@@ -10,7 +11,7 @@ import {
   produce,
   type TestMember,
 } from '../helpers/groups.ts';
-import { eventually, http, startTestServer } from '../helpers/server.ts';
+import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
 
 /** A small deterministic generator (mulberry32), so that a storm can be told by its seed. */
 function randomFrom(seed: number): () => number {
@@ -113,6 +114,12 @@ t.test('a member that waits hears at once of a partition that it gets, through a
   t.equal((await consume(one.url, 'g', 'a', '?commit=previous')).body.records.length, 2);
   await join(two.url, 'g', { topics: ['orders'], memberId: 'b' });
   const waiting = consume(two.url, 'g', 'b', '?wait=20s');
+  // Were the partition let go of before, the call would find it its own from the start, and wait for records.
+  const { positions } = coordinationKeys(testConfig.prefix);
+  await eventually(
+    () => one.broker.store.connection.command(false, (client) => client.hexists(positions('g'), '@b')),
+    'the call has begun',
+  );
   await consume(one.url, 'g', 'a', '?commit=previous');
   const { body } = await waiting;
   t.equal(count(body.assignment), 1, 'it has one partition, which has been read already');
