@@ -1,14 +1,20 @@
-// The limit for HTTP and for sockets: Fastify with nothing behind it. One route answers a constant, one sends the bytes that
-// it was given to every open socket.
+// The limit for HTTP and for sockets: Fastify with nothing behind it. One route answers a constant, one takes a body and throws
+// it away, one sends the bytes that it was given to every open socket.
 import fastifyWebsocket, { type WebSocket } from '@fastify/websocket';
 import Fastify from 'fastify';
 import { nodeData } from './workload.ts';
 
-const app = Fastify({ keepAliveTimeout: 75_000 });
+const app = Fastify({ keepAliveTimeout: 75_000, bodyLimit: 16 * 1024 * 1024 });
 await app.register(fastifyWebsocket);
 app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
 
 app.get('/constant', async () => nodeData);
+
+await app.register(async (bodies) => {
+  bodies.removeAllContentTypeParsers();
+  bodies.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  bodies.post('/discard', async () => ({ ok: true }));
+});
 
 const sockets = new Set<WebSocket>();
 app.get('/sockets', { websocket: true }, (socket) => {

@@ -83,6 +83,8 @@ class Connection {
   /** The beginning of an answer whose head is not complete yet. */
   #headPart: Buffer | undefined;
   #bodyBytesLeft = 0;
+  /** The last bytes of an answer in chunks, which has no length; undefined while none is under way. */
+  #chunksEnd: string | undefined;
 
   static open(host: string, port: number): Promise<Connection> {
     return new Promise((resolve, reject) => {
@@ -116,6 +118,10 @@ class Connection {
   }
 
   #receive(chunk: Buffer): void {
+    if (this.#chunksEnd !== undefined) {
+      this.#receiveChunks(chunk);
+      return;
+    }
     if (this.#bodyBytesLeft > 0) {
       this.#bodyBytesLeft -= chunk.length;
       if (this.#bodyBytesLeft <= 0) this.#finish();
@@ -133,8 +139,22 @@ class Connection {
       this.#failed(new Error(`Not a success: ${bytes.toString()}`));
       return;
     }
+    if (head.includes('\r\nTransfer-Encoding: chunked')) {
+      this.#chunksEnd = '';
+      this.#receiveChunks(bytes.subarray(headEnd + 4));
+      return;
+    }
     this.#bodyBytesLeft = headEnd + 4 + contentLength(head) - bytes.length;
     if (this.#bodyBytesLeft <= 0) this.#finish();
+  }
+
+  /** The answers to NDJSON are lines of JSON, in which the mark of the last chunk cannot stand. */
+  #receiveChunks(chunk: Buffer): void {
+    const end = this.#chunksEnd + chunk.toString('latin1', Math.max(0, chunk.length - lastChunk.length));
+    this.#chunksEnd = end.slice(-lastChunk.length);
+    if (this.#chunksEnd !== lastChunk) return;
+    this.#chunksEnd = undefined;
+    this.#finish();
   }
 
   #finish(): void {
@@ -145,7 +165,9 @@ class Connection {
   }
 }
 
-/** Of an answer with that head. @throws if it does not say, as with chunks: the load generator knows no other end */
+const lastChunk = '\r\n0\r\n\r\n';
+
+/** Of an answer with that head. @throws if it does not say */
 function contentLength(head: string): number {
   const at = head.indexOf('\r\ncontent-length: ');
   if (at >= 0) return Number.parseInt(head.slice(at + 18, at + 30), 10);

@@ -1,10 +1,11 @@
 // How fast are the requests of the tree, against both limits: a bare Fastify route that answers a constant, and the same script
 // called straight from a Redis client? All three take turns in short rounds, so that what disturbs the machine disturbs all.
 import { createHistogram } from 'node:perf_hooks';
-import { HttpLoad, type Round, requestBytes } from '../lib/http-load.ts';
+import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
 import type { ServerProcess, WeirServer } from '../lib/processes.ts';
 import { callAt, RedisLoad, type ScriptCall, scriptCallOf } from '../lib/redis-load.ts';
+import { type WatchedRound, watchedRound } from '../lib/rounds.ts';
 import { nodeData, type Scale } from '../lib/workload.ts';
 
 const childrenCount = 100;
@@ -160,23 +161,6 @@ async function measureAt(
   ];
   const title = connections === 1 ? 'Requests, 1 connection' : `Requests, ${connections} connections`;
   return table(title, [...head, 'of Redis client'], rows);
-}
-
-interface WatchedRound extends Round {
-  serverUs: number;
-  redisUs: number;
-}
-
-/** A round, with the CPU time that it cost the server and its Redis. */
-async function watchedRound(run: () => Promise<Round>, server: ServerProcess | WeirServer): Promise<WatchedRound> {
-  const redisCpuUs = () => ('redisCpuUs' in server ? (server.redisCpuUs ?? Number.NaN) : 0);
-  const [serverBefore, redisBefore] = [server.cpuUs ?? Number.NaN, redisCpuUs()];
-  const round = await run();
-  return {
-    ...round,
-    serverUs: (server.cpuUs ?? Number.NaN) - serverBefore,
-    redisUs: redisCpuUs() - redisBefore,
-  };
 }
 
 function add(sums: Sums, round: WatchedRound): WatchedRound {

@@ -1,0 +1,102 @@
+// What every question about the log is measured on: a server with its private Redis, the bare route, and a Redis client that
+// calls the product's own scripts. Topics are made over HTTP, as a user would.
+import { pino } from 'pino';
+import type { StoreConnection } from '../../src/store/connection.ts';
+import { partitionKeys } from '../../src/store/keys.ts';
+import { Logs } from '../../src/store/logs.ts';
+import { openBareServer, type ServerProcess, WeirServer } from './processes.ts';
+import { RedisLoad, type ScriptCall } from './redis-load.ts';
+
+/** How much of everything is done. */
+export interface LogScale {
+  /** How often alternating rounds are repeated. */
+  rounds: number;
+  roundMs: number;
+  /** Whether this is the short run: questions that take long ask less. */
+  quick: boolean;
+  /** A folder for CPU profiles of the server; undefined = none are taken. */
+  profiles: string | undefined;
+}
+
+export interface Topic {
+  name: string;
+  topicId: string;
+  partitions: number;
+}
+
+/** The prefix of keys that a server has by default (src/config.ts). */
+const prefix = 'weir';
+
+export class LogSite {
+  readonly server: WeirServer;
+  /** Has `POST /discard`, which takes any body as bytes and throws it away. */
+  readonly bare: ServerProcess;
+  readonly redis: RedisLoad;
+  readonly scale: LogScale;
+
+  private constructor(parts: { server: WeirServer; bare: ServerProcess; redis: RedisLoad; scale: LogScale }) {
+    this.server = parts.server;
+    this.bare = parts.bare;
+    this.redis = parts.redis;
+    this.scale = parts.scale;
+  }
+
+  static async open(scale: LogScale): Promise<LogSite> {
+    const [server, bare] = await Promise.all([WeirServer.open(), openBareServer()]);
+    const redis = await RedisLoad.open(server.socketPath);
+    const site = new LogSite({ server, bare, redis, scale });
+    await site.sync('everysec');
+    return site;
+  }
+
+  /** How the private Redis writes its append-only file from now on. */
+  async sync(appendfsync: 'always' | 'everysec'): Promise<void> {
+    await this.redis.client.config('SET', 'appendfsync', appendfsync);
+  }
+
+  async createTopic(name: string, partitions: number, config: Record<string, unknown> = {}): Promise<Topic> {
+    const response = await fetch(`${this.server.url}/v1/topics`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name, partitions, config }),
+    });
+    const created = (await response.json()) as { topicId: string };
+    if (response.status !== 201) throw new Error(`Topic ${name} was not made: ${JSON.stringify(created)}`);
+    return { name, topicId: created.topicId, partitions };
+  }
+
+  /** Deletes all records of a topic, so that the next round has the memory to itself. */
+  async clear({ name, partitions }: Topic): Promise<void> {
+    for (let partition = 0; partition < partitions; partition++) {
+      const url = `${this.server.url}/v1/topics/${name}/partitions/${partition}/records?before=latest`;
+      const response = await fetch(url, { method: 'DELETE' });
+      if (!response.ok) throw new Error(`Topic ${name} was not cleared: ${await response.text()}`);
+    }
+    await this.redis.settled();
+  }
+
+  /** The key that a script of a partition's log is called with. */
+  partitionKey({ topicId }: Topic, partition: number): string {
+    return partitionKeys(prefix, topicId, partition).partition;
+  }
+
+  async close(): Promise<void> {
+    this.redis.close();
+    await Promise.all([this.server.stop(), this.bare.stop()]);
+  }
+}
+
+/** The calls of scripts that the server makes for an operation on logs: told by the product itself, and not made. */
+export async function logCallsOf(operation: (logs: Logs) => Promise<unknown>): Promise<ScriptCall[]> {
+  const made: ScriptCall[] = [];
+  const recorder = {
+    call: async (script: string, key: string, args: ScriptCall['arguments']) => {
+      made.push({ script, key, arguments: args });
+      throw new Error('Recorded');
+    },
+  };
+  const logs = new Logs(recorder as unknown as StoreConnection, prefix, pino({ level: 'silent' }));
+  await operation(logs).catch(() => undefined);
+  if (made.length === 0) throw new Error('The operation calls no script');
+  return made;
+}
