@@ -4,7 +4,7 @@ import { errorCodes } from '../../schemas/errors.ts';
 import type { Transaction } from '../../src/store/node-codec.ts';
 import type { Random } from '../helpers/random.ts';
 import { type Answer, http } from '../helpers/server.ts';
-import { count, goesOn } from './torture-cluster.ts';
+import { count, goesOn } from './torture-log.ts';
 
 const names = ['a', 'b', 'c'];
 

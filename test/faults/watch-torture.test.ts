@@ -6,12 +6,12 @@
 import { setMaxListeners } from 'node:events';
 import t from 'tap';
 import type { Op } from '../../src/store/namespace.ts';
-import type { Transaction } from '../../src/store/node-codec.ts';
 import type { Store } from '../../src/store/store.ts';
 import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { expectedMessages, type Message, messageProblems, type Watched } from './expected-events.ts';
-import { count, goesOn, startTortureCluster } from './torture-cluster.ts';
+import { startTortureCluster, wholeHistory } from './torture-cluster.ts';
+import { count, goesOn, shown, sumOf } from './torture-log.ts';
 import { SocketWatcher, StreamWatcher, type Watcher, WatchRecord } from './torture-watchers.ts';
 import { SessionHolder, Writer } from './torture-writers.ts';
 
@@ -88,11 +88,7 @@ t.test(`${seconds} s of faults: watchers are told the whole history, once and in
     `${history.length} transactions; ${records.length} watches on ${watchers.length} watchers, which connected`,
   );
   t.comment(`${connections} times; faults: ${shown(cluster.faults)}`);
-  const outcomes = new Map<string, number>();
-  for (const writer of writers) {
-    for (const [code, times] of writer.outcomes) outcomes.set(code, (outcomes.get(code) ?? 0) + times);
-  }
-  t.comment(`outcomes of writes: ${shown(outcomes)}`);
+  t.comment(`outcomes of writes: ${shown(sumOf(writers.map(({ outcomes }) => outcomes)))}`);
   t.comment(`sessions held: ${holders.map(({ renewals, ends }) => `${renewals} renewals, ${ends} ends`).join(' | ')}`);
   t.comment(`errors in the logs: ${shown(cluster.errors)}`);
 });
@@ -152,16 +148,6 @@ async function endForAll(store: Store, records: WatchRecord[]): Promise<number> 
   );
 }
 
-async function wholeHistory(store: Store, upTo: number): Promise<Transaction[]> {
-  const history: Transaction[] = [];
-  for (let complete = false; !complete; ) {
-    const page = await store.events.range('main', history.at(-1)?.zxid ?? 0, upTo, 1000);
-    history.push(...page.transactions);
-    complete = page.complete;
-  }
-  return history;
-}
-
 /** Guarantee W3: who has been told of an event reads, through any broker, a state that is at least as new. */
 class Freshness {
   readonly problems: string[] = [];
@@ -197,8 +183,4 @@ class Freshness {
     const isOlder = answer.status === 200 && stat && answer.body.stat.mzxid < stat.mzxid;
     if (isOlder) this.problems.push(`After ${JSON.stringify(stat)} of ${path}: ${JSON.stringify(answer.body.stat)}`);
   }
-}
-
-function shown(counts: Map<string, number>): string {
-  return [...counts].map(([what, times]) => `${times} × ${what}`).join(', ') || 'none';
 }

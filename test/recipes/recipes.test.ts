@@ -1,8 +1,8 @@
 // The recipes of docs/recipes.md, run by several processes at once that die, fall asleep and lose replies.
 import t, { type Test } from 'tap';
+import { startFaultyNetwork } from '../helpers/faulty-network.ts';
 import { history } from '../helpers/groups.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
-import { startFaultyNetwork } from './faulty-network.ts';
 import { recipesFor, shortTtlMs, written } from './recipe-process.ts';
 
 // They mostly wait for sessions to end, so several of them can do that at once.

@@ -1,10 +1,11 @@
-// A network between recipes and a server that loses replies and connections when it is told to.
+// A network between a client and a server that loses replies and connections, or stands still, when it is told to.
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
 
 export interface FaultyNetwork {
   /** The server's URL through this network. */
   url: string;
+  port: number;
   /** The next request that contains this text reaches the server, and its reply is lost with the connection. */
   loseReplyTo(text: string): void;
   /** How many replies were lost so far. */
@@ -15,17 +16,21 @@ export interface FaultyNetwork {
   redirect(toUrl: string): void;
   /** From now on nothing gets through any more. */
   block(): void;
+  /** Connections stay, and nothing gets through until `resume`; then all of it does. */
+  stall(): void;
+  resume(): void;
 }
 
 export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<FaultyNetwork> {
-  let { port } = new URL(serverUrl);
+  let { port: serverPort } = new URL(serverUrl);
   const sockets = new Set<Socket>();
   let unanswered: string | undefined;
   let repliesLost = 0;
   let isBlocked = false;
+  let isStalled = false;
 
   const network = createServer((client) => {
-    const upstream = connect(Number(port), '127.0.0.1');
+    const upstream = connect(Number(serverPort), '127.0.0.1');
     let losesReply = false;
     const end = () => {
       for (const socket of [client, upstream]) {
@@ -35,6 +40,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     };
     for (const socket of [client, upstream]) {
       sockets.add(socket);
+      if (isStalled) socket.pause();
       socket.on('close', end);
       socket.on('error', end);
     }
@@ -57,6 +63,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     });
   });
   await new Promise<void>((resolve) => network.listen(0, '127.0.0.1', resolve));
+  const { port } = network.address() as AddressInfo;
   const cut = () => {
     for (const socket of sockets) socket.destroy();
   };
@@ -65,7 +72,8 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     cut();
   });
   return {
-    url: `http://127.0.0.1:${(network.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
+    port,
     loseReplyTo: (text) => {
       unanswered = text;
     },
@@ -74,11 +82,19 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     },
     cut,
     redirect: (toUrl) => {
-      port = new URL(toUrl).port;
+      serverPort = new URL(toUrl).port;
       cut();
     },
     block: () => {
       isBlocked = true;
+    },
+    stall: () => {
+      isStalled = true;
+      for (const socket of sockets) socket.pause();
+    },
+    resume: () => {
+      isStalled = false;
+      for (const socket of sockets) socket.resume();
     },
   };
 }

@@ -1,0 +1,154 @@
+// The guarantees of a whole cluster while everything fails that can: three brokers over one Redis, which are killed, stopped,
+// cut off and misled about the time, under producers, a consumer group, locks and watchers. In the end nothing that was
+// acknowledged is missing or there twice, everything is in order, each thing had one owner at any time, and all serves again.
+//
+// WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes); WEIR_TEST_SEED repeats the choices of a run.
+import { setMaxListeners } from 'node:events';
+import t, { type Test } from 'tap';
+import { ownershipProblems } from '../helpers/groups.ts';
+import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
+import { eventually, http } from '../helpers/server.ts';
+import { expectedMessages, messageProblems } from './expected-events.ts';
+import { controllerProblems, ephemeralProblems, sequenceProblems } from './history-checks.ts';
+import type { TortureClient } from './torture-client.ts';
+import { startTortureCluster, type TortureCluster, wholeHistory } from './torture-cluster.ts';
+import { Member, OffsetsReader, passedOver } from './torture-groups.ts';
+import { fenceProblems, LockClient } from './torture-locks.ts';
+import { goesOn, shown, sumOf } from './torture-log.ts';
+import { logProblems, Producer, wholeTopic } from './torture-logs.ts';
+import { SocketWatcher, WatchRecord } from './torture-watchers.ts';
+
+const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 5);
+const seed = chooseSeed();
+const settleMsMax = 60_000;
+const partitions = 4;
+
+t.setTimeout((seconds + 180) * 1000);
+
+t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself (seed ${seed})`, async (t) => {
+  t.comment(`WEIR_TEST_SEED=${seed} WEIR_FAULTS_SECONDS=${seconds}`);
+  const random = randomOf(seed);
+  const cluster = await startTortureCluster(t);
+  const { urls, store } = cluster;
+  await createTopic(urls[0]!, 'log', partitions);
+  await createTopic(urls[0]!, 'guarded', 1);
+  await store.namespace.writeOne({ op: 'put', path: '/locks/one', data: '', parents: true });
+
+  const producers = clients(
+    4,
+    random.fork('producers'),
+    (n, own) => new Producer(`p${n}`, 'log', partitions, urls, own),
+  );
+  const members = clients(3, random.fork('members'), (n, own) => new Member(`m${n}`, 'group', 'log', urls, own));
+  const locks = clients(4, random.fork('locks'), (_, own) => new LockClient('/locks/one', 'guarded', urls, own));
+  const offsets = new OffsetsReader('group', urls, random.fork('offsets'));
+  const all: TortureClient[] = [...producers, ...locks, ...members, offsets];
+  const watcher = startWatcher(t, urls, random.fork('watcher'));
+
+  // Members go on until they have read everything; everybody else stops with the faults.
+  const [over, readAll] = [new AbortController(), new AbortController()];
+  for (const { signal } of [over, readAll]) setMaxListeners(0, signal);
+  const writing = Promise.all([
+    cluster.torture(random.fork('faults'), over.signal),
+    ...[...producers, ...locks].map((client) => client.run(over.signal)),
+  ]);
+  const reading = Promise.all([...members, offsets].map((client) => client.run(readAll.signal)));
+  await goesOn(seconds * 1000, over.signal);
+  const acknowledged = () => producers.reduce((sum, producer) => sum + producer.acknowledged.length, 0);
+  await eventually(() => acknowledged() >= 50 && cluster.faults.size >= 3, 'records and faults', settleMsMax);
+  over.abort();
+  await writing;
+  await healthy(t, cluster);
+
+  const log = await wholeTopic(urls[0]!, 'log', partitions);
+  const guarded = await wholeTopic(urls[1]!, 'guarded', 1);
+  await eventually(
+    () => log.every(({ partition, offset }) => members.some(({ consumed }) => consumed.has(`${partition}/${offset}`))),
+    'the group has read every record',
+    settleMsMax,
+  ).catch((error: unknown) => t.fail(String(error)));
+  readAll.abort();
+  await reading;
+  await eventually(() => offsets.read(), 'the committed offsets');
+  await eventually(
+    async () => (await store.namespace.allChildren('/locks/one')).length === 0,
+    'N5: the places in the queue of the lock go with their sessions',
+  );
+  const last = await store.namespace.writeOne({ op: 'put', path: '/locks/end', data: '' });
+  await eventually(() => watcher.records.every((record) => (record.last ?? 0) >= last.zxid), 'the watcher is told');
+
+  const history = await wholeHistory(store, last.zxid);
+  const controllers = controllerProblems(history);
+  const places = locks.flatMap((client) => client.places);
+  t.same(logProblems(log, producers), [], 'L1, L2, L3: nothing is lost, nothing is there twice, all is in order');
+  t.same(fenceProblems(guarded), [], 'L4: who has lost the lock writes no more');
+  t.same(ownershipProblems(history, 'group'), [], 'R1: each partition has one owner at any time');
+  t.same(passedOver(members, offsets.committed), [], 'R4: nothing is committed that nobody was given');
+  t.same(sequenceProblems(history, '/locks/one', places), [], 'N2: no sequential name is given twice');
+  t.same(controllers.problems, [], 'one controller an epoch, and nobody writes in its place');
+  t.same(await ephemeralProblems(store), [], 'N5: each ephemeral node belongs to a session that lives');
+  t.same(watcherProblems(watcher, history, last.zxid), [], 'W1, W2: the watcher was told the whole history');
+  const problems = all.flatMap((client) => client.problems);
+  t.same(problems, [], 'nobody was answered what could not be');
+  t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever there is a store');
+  t.ok(
+    guarded.length > 0 && controllers.elections > 0 && offsets.reads > 0,
+    'all kinds of clients have done something',
+  );
+
+  const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
+  t.comment(`faults: ${shown(cluster.faults)}`);
+  t.comment(`${log.length} records, ${acknowledged()} acknowledged; outcomes: ${outcomes(producers)}`);
+  t.comment(`members: ${outcomes(members)}; ${offsets.reads} looks at the offsets`);
+  const taken = sum(locks.map(({ lost }) => lost));
+  t.comment(`locks: held ${sum(locks.map(({ held }) => held))} times, lost ${taken}; ${outcomes(locks)}`);
+  t.comment(`${history.length} transactions, ${controllers.elections} controllers, ${guarded.length} fenced records`);
+  t.comment(`errors in the logs: ${shown(cluster.errors)}`);
+});
+
+function clients<T extends TortureClient>(count: number, random: Random, make: (n: number, own: Random) => T): T[] {
+  return Array.from({ length: count }, (_, n) => make(n, random.fork(String(n))));
+}
+
+const outcomes = (clients: TortureClient[]) => shown(sumOf(clients.map((client) => client.outcomes)));
+
+async function createTopic(url: string, name: string, partitions: number): Promise<void> {
+  const { status, body } = await http(`${url}/v1/topics`, 'POST', { name, partitions, replicationFactor: 3 });
+  if (status !== 201) throw new Error(`Topic ${name}: ${JSON.stringify(body)}`);
+}
+
+function startWatcher(t: Test, urls: string[], random: Random): SocketWatcher {
+  const paths = ['/locks', '/brokers', '/controller_epoch', '/consumers/group/owners'];
+  const records = paths.map((path) => new WatchRecord({ path, mode: 'recursive', data: true }, () => undefined));
+  const watcher = new SocketWatcher(records, urls, random);
+  void watcher.run();
+  t.teardown(() => watcher.stop());
+  return watcher;
+}
+
+function watcherProblems({ records }: SocketWatcher, history: Awaited<ReturnType<typeof wholeHistory>>, last: number) {
+  return records.flatMap(({ watched, from, heard, problems }) => {
+    if (from === undefined) return [`${watched.path} has never begun`];
+    const told = heard.filter(({ zxid }) => zxid <= last);
+    return [...problems, ...messageProblems(told, expectedMessages(history, watched, from, last), watched)];
+  });
+}
+
+/** Waits until all brokers serve, know of each other, and lead what they can. */
+async function healthy(t: Test, { urls }: TortureCluster): Promise<void> {
+  let seen = '';
+  await eventually(
+    async () => {
+      const ready = await Promise.all(urls.map((url) => http(`${url}/health/ready`)));
+      const { body: cluster } = await http(`${urls[0]}/v1/cluster`);
+      const { body: topic } = await http(`${urls[1]}/v1/topics/log`);
+      seen = JSON.stringify([ready.map(({ status }) => status), cluster, topic.partitions]);
+      if (ready.some(({ status }) => status !== 200) || !cluster.brokers || !topic.partitions) return false;
+      const ids: number[] = cluster.brokers.map(({ id }: { id: number }) => id);
+      const areAll = ids.length === urls.length && ids.includes(cluster.controller?.brokerId);
+      return areAll && topic.partitions.every(({ leader, isr }: any) => ids.includes(leader) && isr.length === 3);
+    },
+    'all brokers serve, with a controller, and are in sync for every partition',
+    settleMsMax,
+  ).catch((error: unknown) => t.fail(`${error}: ${seen}`));
+}

@@ -1,0 +1,144 @@
+// One of the brokers under torture, as a process of its own with a network of its own to Redis: it is killed, stopped for a
+// while, shut down and started anew, cut off, made to wait, and its clock jumps.
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { type FaultyNetwork, startFaultyNetwork } from '../helpers/faulty-network.ts';
+import { freePort, type ServerProcess, startServerProcess } from '../helpers/process.ts';
+import type { Random } from '../helpers/random.ts';
+import { count, goesOn, type TortureLog } from './torture-log.ts';
+
+const jumpingClock = new URL('../helpers/jumping-clock.js', import.meta.url);
+
+export class TortureBroker {
+  /** Its address stays the same when it is started anew. */
+  readonly url: string;
+  readonly #t: Test;
+  readonly #env: Record<string, string>;
+  readonly #network: FaultyNetwork;
+  readonly #log: TortureLog;
+  #process: ServerProcess | undefined;
+  /** All that it has said is read. */
+  #closed: Promise<void> = Promise.resolve();
+  /** Its end is none that was asked for. */
+  #isWanted = false;
+
+  /** Starts broker `id` over the Redis at `redisPort`. */
+  static async start(
+    t: Test,
+    id: number,
+    redisPort: number,
+    env: Record<string, string>,
+    log: TortureLog,
+  ): Promise<TortureBroker> {
+    const network = await startFaultyNetwork(t, `http://127.0.0.1:${redisPort}`);
+    const broker = new TortureBroker(t, await freePort(), network, { ...env, WEIR_BROKER_ID: String(id) }, log);
+    await broker.#start();
+    return broker;
+  }
+
+  private constructor(t: Test, port: number, network: FaultyNetwork, env: Record<string, string>, log: TortureLog) {
+    this.#t = t;
+    this.#network = network;
+    this.#log = log;
+    this.url = `http://127.0.0.1:${port}`;
+    this.#env = {
+      ...env,
+      WEIR_PORT: String(port),
+      WEIR_REDIS_URL: `redis://127.0.0.1:${network.port}`,
+      NODE_OPTIONS: `--import=${fileURLToPath(jumpingClock)}`,
+    };
+  }
+
+  /** Starts it; again, if the store was away for too long. */
+  async #start(): Promise<void> {
+    for (;;) {
+      try {
+        const running = await startServerProcess(this.#t, this.#env);
+        this.#process = running;
+        this.#isWanted = true;
+        void running.exited.then((how) => {
+          if (this.#isWanted) this.#log.problems.push(`A broker ended by itself: ${how}`);
+        });
+        // Its last words may come after its end.
+        this.#closed = once(running.child, 'close').then(() => this.#keepErrors(running));
+        return;
+      } catch (error) {
+        // Where the store cannot be reached, a start has to fail after a while; anything else is a fault.
+        if (!/store/i.test(String(error))) {
+          this.#log.problems.push(`A broker could not be started: ${error}`);
+          return;
+        }
+        count(this.#log.faults, 'start without a store');
+      }
+    }
+  }
+
+  #keepErrors({ log }: ServerProcess): void {
+    for (const { level, msg, err } of log) {
+      if (Number(level) >= 50) count(this.#log.errors, `${msg}: ${(err as { message?: string })?.message}`);
+    }
+  }
+
+  /** Lets faults happen until `signal` is aborted, and heals them. */
+  async torture(random: Random, signal: AbortSignal): Promise<void> {
+    while (this.#process && (await goesOn(random.between(1000, 5000), signal))) {
+      const dice = random.next();
+      if (dice < 0.3) await this.#kill(random, signal);
+      else if (dice < 0.55) await this.#stopForAWhile(random, signal);
+      else if (dice < 0.65) await this.#shutDown();
+      else if (dice < 0.75) this.#cutOff();
+      else if (dice < 0.9) await this.#holdUp(random, signal);
+      else this.#jump();
+    }
+  }
+
+  async #kill(random: Random, signal: AbortSignal): Promise<void> {
+    const { child, exited } = this.#process!;
+    count(this.#log.faults, 'broker killed');
+    this.#isWanted = false;
+    child.kill('SIGKILL');
+    await exited;
+    await goesOn(random.chance(0.7) ? 0 : random.between(0, 2000), signal);
+    await this.#start();
+  }
+
+  async #stopForAWhile(random: Random, signal: AbortSignal): Promise<void> {
+    const { child } = this.#process!;
+    count(this.#log.faults, 'broker stopped for a while');
+    child.kill('SIGSTOP');
+    // Now and then for longer than its session lives, and than its reads of the event stream may take.
+    await goesOn(random.chance(0.8) ? random.between(100, 2000) : random.between(4000, 7000), signal);
+    child.kill('SIGCONT');
+  }
+
+  async #shutDown(): Promise<void> {
+    const { child, exited, log } = this.#process!;
+    count(this.#log.faults, 'broker shut down');
+    this.#isWanted = false;
+    child.kill('SIGTERM');
+    const how = await exited;
+    await this.#closed;
+    if (how !== 0) this.#log.problems.push(`A shutdown ended with ${how}: ${JSON.stringify(log.slice(-5))}`);
+    await this.#start();
+  }
+
+  #cutOff(): void {
+    count(this.#log.faults, 'connections to Redis cut');
+    this.#network.cut();
+  }
+
+  /** Its connections to Redis stay, and nothing gets through for a while; sometimes they break in the end. */
+  async #holdUp(random: Random, signal: AbortSignal): Promise<void> {
+    count(this.#log.faults, 'connections to Redis held up');
+    this.#network.stall();
+    await goesOn(random.chance(0.8) ? random.between(100, 2500) : random.between(4000, 7000), signal);
+    if (random.chance(0.3)) this.#network.cut();
+    this.#network.resume();
+  }
+
+  #jump(): void {
+    count(this.#log.faults, 'clock of a broker jumped');
+    this.#process!.child.kill('SIGWINCH');
+  }
+}

@@ -1,0 +1,101 @@
+// Members of a consumer group that read through any broker, die, leave and come again, and what must be true of what they
+// were given: guarantees R1 and R4.
+import type { Random } from '../helpers/random.ts';
+import type { Answer } from '../helpers/server.ts';
+import { TortureClient } from './torture-client.ts';
+import { goesOn } from './torture-log.ts';
+
+export class Member extends TortureClient {
+  /** `<partition>/<offset>` of every record that it was given. */
+  readonly consumed = new Set<string>();
+  readonly #group: string;
+  readonly #topic: string;
+  readonly #name: string;
+  #lives = 0;
+
+  constructor(name: string, group: string, topic: string, urls: readonly string[], random: Random) {
+    super(urls, random);
+    this.#name = name;
+    this.#group = group;
+    this.#topic = topic;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) await this.#live(signal);
+  }
+
+  /** From joining to the end of a membership. Some just stop, and are found to be dead by the group. */
+  async #live(signal: AbortSignal): Promise<void> {
+    const memberId = `${this.#name}-${this.#lives++}`;
+    const members = `/v1/groups/${this.#group}/members`;
+    const body = { topics: [this.#topic], memberId, reset: 'earliest', sessionTimeout: 2000, rebalanceTimeout: 3000 };
+    if ((await this.ask(members, 'POST', body))?.status !== 201) {
+      await goesOn(this.random.between(50, 300), signal);
+      return;
+    }
+    let from = 'position';
+    for (let calls = 0; !signal.aborted; calls += 1) {
+      const dice = this.random.next();
+      if (calls > 20 && dice < 0.02) return;
+      if (calls > 20 && dice < 0.04) return void (await this.ask(`${members}/${memberId}`, 'DELETE'));
+      const query = `wait=200&maxRecords=20&commit=previous&from=${from}`;
+      const answer = await this.ask(`${members}/${memberId}/records?${query}`);
+      if (answer?.status === 200) {
+        for (const { partition, offset } of answer.body.records) this.consumed.add(`${partition}/${offset}`);
+        from = 'position';
+      } else {
+        if (answer && answer.status < 500) return this.#judgeEnd(answer);
+        from = 'committed';
+        await goesOn(this.random.between(20, 200), signal);
+      }
+    }
+  }
+
+  /** A membership may end because others have not heard of it for too long. */
+  #judgeEnd({ body }: Answer): void {
+    if (body.code !== 'UNKNOWN_MEMBER' && body.code !== 'UNKNOWN_GROUP') {
+      this.problems.push(`${this.#name} was refused: ${JSON.stringify(body)}`);
+    }
+  }
+}
+
+/** Reads the committed offsets of a group again and again: they must never go back. */
+export class OffsetsReader extends TortureClient {
+  /** The last that was seen, by partition. */
+  readonly committed = new Map<number, number>();
+  reads = 0;
+  readonly #group: string;
+
+  constructor(group: string, urls: readonly string[], random: Random) {
+    super(urls, random);
+    this.#group = group;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (await goesOn(this.random.between(20, 100), signal)) await this.read();
+  }
+
+  async read(): Promise<boolean> {
+    const answer = await this.ask(`/v1/groups/${this.#group}/offsets`);
+    if (answer?.status !== 200) return false;
+    this.reads += 1;
+    for (const { partition, offset } of answer.body.offsets) {
+      const before = this.committed.get(partition) ?? 0;
+      if (offset < before) this.problems.push(`Partition ${partition}: ${offset} is committed after ${before}`);
+      this.committed.set(partition, offset);
+    }
+    return true;
+  }
+}
+
+/** What nobody was given: records that are passed over, by what is committed. */
+export function passedOver(members: readonly Member[], committed: ReadonlyMap<number, number>): string[] {
+  const missing: string[] = [];
+  for (const [partition, end] of committed) {
+    for (let offset = 0; offset < end; offset += 1) {
+      const place = `${partition}/${offset}`;
+      if (!members.some(({ consumed }) => consumed.has(place))) missing.push(`${place} was committed, and never given`);
+    }
+  }
+  return missing;
+}

@@ -1,0 +1,102 @@
+// Clients that take a lock as ZooKeeper's recipe does, and write with its fencing token while they believe to hold it; and
+// what must be true of what they wrote: one after the other, never two at a time (L4, N2).
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Random } from '../helpers/random.ts';
+import { TortureClient } from './torture-client.ts';
+import { goesOn } from './torture-log.ts';
+import type { LogRecord } from './torture-logs.ts';
+
+/** Makes keys that no other client and no other try has. */
+let tries = 0;
+
+export class LockClient extends TortureClient {
+  /** The sequential nodes that it was told it had made. */
+  readonly places: string[] = [];
+  /** How often it held the lock, and how often that was taken from it. */
+  held = 0;
+  lost = 0;
+  readonly #lock: string;
+  readonly #topic: string;
+
+  constructor(lock: string, topic: string, urls: readonly string[], random: Random) {
+    super(urls, random);
+    this.#lock = lock;
+    this.#topic = topic;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (await goesOn(this.random.between(0, 100), signal)) await this.#useLock(signal);
+  }
+
+  async #useLock(signal: AbortSignal): Promise<void> {
+    const session = (await this.ask('/v1/sessions', 'POST', { ttl: 1500 }))?.body?.session;
+    if (!session) return;
+    const headers = { 'weir-session': session };
+    const place = await this.#takePlace(headers, signal);
+    if (place && (await this.#isFirst(place.name, headers, signal))) {
+      this.held += 1;
+      await this.#write(place.czxid, headers);
+    }
+    // Some end without a word.
+    if (this.random.chance(0.7)) await this.ask(`/v1/sessions/${session}`, 'DELETE');
+  }
+
+  /** Undefined if it cannot be had any more. */
+  async #takePlace(headers: Record<string, string>, signal: AbortSignal) {
+    const key = { 'idempotency-key': `place-${tries++}`, ...headers };
+    while (!signal.aborted) {
+      const answer = await this.ask(`/v1/nodes${this.#lock}/c-?mode=ephemeral`, 'POST', undefined, key);
+      if (answer?.status === 201) {
+        this.places.push(answer.body.path);
+        return { name: answer.body.name as string, czxid: answer.body.stat.czxid as number };
+      }
+      if (answer && answer.status < 500) {
+        if (answer.body.code !== 'SESSION_EXPIRED') this.problems.push(`No place: ${JSON.stringify(answer.body)}`);
+        return undefined;
+      }
+      await pause(this.random.between(20, 100));
+    }
+    return undefined;
+  }
+
+  async #isFirst(name: string, headers: Record<string, string>, signal: AbortSignal): Promise<boolean> {
+    while (await goesOn(this.random.between(10, 50), signal)) {
+      const answer = await this.ask(`/v1/nodes${this.#lock}?view=children`, 'GET', undefined, headers);
+      if (answer?.status === 200) {
+        if (!answer.body.children.includes(name)) return false;
+        if (answer.body.children[0] === name) return true;
+      } else if (answer && answer.status < 500) return false;
+    }
+    return false;
+  }
+
+  /** Writes under the lock, with pauses in which it may lose it; it does not look whether it still has it. */
+  async #write(token: number, headers: Record<string, string>): Promise<void> {
+    const fenced = { ...headers, 'weir-fence': `lock=${token}`, 'idempotency-key': `write-${tries++}` };
+    const times = 1 + this.random.below(4);
+    for (let n = 0; n < times; n += 1) {
+      const all = { ...fenced, 'idempotency-key': `${fenced['idempotency-key']}-${n}` };
+      const records = [{ value: { token, n } }];
+      const answer = await this.ask(`/v1/topics/${this.#topic}/records`, 'POST', { records }, all);
+      if (answer?.body.code === 'FENCED' || answer?.body.code === 'SESSION_EXPIRED') {
+        this.lost += 1;
+        return;
+      }
+      // Whether it was written is not known: it goes on as if it were.
+      await pause(this.random.chance(0.1) ? this.random.between(1000, 3000) : this.random.between(0, 30));
+    }
+  }
+}
+
+/** What is wrong with the records that were written under a lock: those of a token after those of a newer one. */
+export function fenceProblems(records: readonly LogRecord[]): string[] {
+  const problems: string[] = [];
+  let last = { token: 0, n: -1, offset: -1 };
+  for (const { offset, value } of records) {
+    const { token, n } = value;
+    if (token < last.token) problems.push(`Offset ${offset}: token ${token} after ${last.token}`);
+    if (token === last.token && n <= last.n) problems.push(`Offset ${offset}: ${n} of ${token} after ${last.n}`);
+    last = { token, n, offset };
+  }
+  return problems;
+}
