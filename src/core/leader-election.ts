@@ -42,6 +42,42 @@ export function electAfterBrokerChange(state: PartitionState, live: BrokerSet): 
 }
 
 /**
+ * The state after some of the live brokers have bounced: died and registered anew before anybody acted on their death. Kafka
+ * treats that as a failure followed by a start, and so does this, in one step: another live replica of the ISR takes over,
+ * and the epoch rises, so that what the earlier run of a leader has left under way is refused.
+ * @param live all live brokers, with those that bounced
+ */
+export function electAfterBounce(
+  state: PartitionState,
+  live: BrokerSet,
+  bounced: BrokerSet,
+): PartitionState | undefined {
+  const failed = electAfterBrokerChange(state, new Set([...live].filter((id) => !bounced.has(id))));
+  return failed ? (electAfterBrokerChange(failed, live) ?? failed) : electAfterBrokerChange(state, live);
+}
+
+/** The share of preferred partitions that a broker may not be leading before they are given back: Kafka's 10 %. */
+const imbalanceMax = 0.1;
+
+/**
+ * Which partitions are due for the preferred election: Kafka's `leader.imbalance.per.broker.percentage`. Those whose preferred
+ * leader is live but does not lead, where that is so for more than a tenth of the partitions that this broker is to lead.
+ */
+export function imbalanced<P extends PartitionState>(partitions: Iterable<P>, live: BrokerSet): P[] {
+  const byPreferred = new Map<number, { all: number; led: number; due: P[] }>();
+  for (const partition of partitions) {
+    const preferred = partition.replicas[0];
+    if (preferred === undefined || !live.has(preferred)) continue;
+    const share = byPreferred.get(preferred) ?? { all: 0, led: 0, due: [] };
+    byPreferred.set(preferred, share);
+    share.all += 1;
+    if (partition.leader === preferred) share.led += 1;
+    else if (partition.isr.includes(preferred)) share.due.push(partition);
+  }
+  return [...byPreferred.values()].flatMap(({ all, led, due }) => ((all - led) / all > imbalanceMax ? due : []));
+}
+
+/**
  * The preferred election: the first replica takes over, if it is live, in the ISR and not the leader already. The ISR is
  * not touched.
  */

@@ -30,9 +30,8 @@ export class BrokerRegistration {
   #brokerId: number | undefined;
   #url = '';
   #session: SessionCredential | undefined;
-  #unsubscribe: (() => void) | undefined;
-  /** Called each time the broker has registered anew. */
-  onRegistered: () => void = () => {};
+  readonly #listeners = new Set<() => void>();
+  readonly #unsubscribe: (() => void)[] = [];
 
   constructor(store: Store, tail: EventTail, options: RegistrationOptions, log: Logger) {
     this.#store = store;
@@ -53,22 +52,35 @@ export class BrokerRegistration {
     return this.#session;
   }
 
+  /**
+   * Calls `listener` each time that the broker has registered, with its session in place: the event of its node may come
+   * sooner. @returns how to stop that
+   */
+  onRegistered(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   /** @param url where clients reach this broker @throws ServiceError NODE_EXISTS if another broker has the id */
   async start(url: string): Promise<void> {
     this.#url = url;
     await this.#register();
-    this.#unsubscribe = this.#tail.subscribe((batch) => {
-      const own = brokerPath(this.brokerId);
-      for (const { events } of batch) {
-        if (events.some(({ kind, path }) => kind === 'deleted' && path === own)) this.#keepAlive.trigger();
-      }
-    });
+    this.#unsubscribe.push(
+      this.#tail.subscribe((batch) => {
+        const own = brokerPath(this.brokerId);
+        for (const { events } of batch) {
+          if (events.some(({ kind, path }) => kind === 'deleted' && path === own)) this.#keepAlive.trigger();
+        }
+      }),
+      // The store may have lost the registration with the rest.
+      this.#tail.onGap(() => this.#keepAlive.trigger()),
+    );
     this.#keepAlive.start();
   }
 
   /** Gives up the place at once, and with it the controller's, if it is ours. */
   async stop(): Promise<void> {
-    this.#unsubscribe?.();
+    for (const stop of this.#unsubscribe) stop();
     await this.#keepAlive.stop();
     const session = this.#session;
     this.#session = undefined;
@@ -104,7 +116,7 @@ export class BrokerRegistration {
     }
     this.#session = session;
     this.#log.info({ broker: this.#brokerId, url: this.#url, session: id }, 'The broker is registered');
-    this.onRegistered();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Creates the node under the configured id, or the one from before, or the next generated one that is free. */

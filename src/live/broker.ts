@@ -82,7 +82,7 @@ export class Broker {
       log,
     );
     this.topics = new Topics(store.namespace, this.tail, log);
-    this.partitions = new Partitions(store.namespace, this.tail, this.registration, log);
+    this.partitions = new Partitions(store.namespace, this.tail, this.registration, this.metrics, log);
     this.topicAdmin = new TopicAdmin(store, this.topics);
     this.logWriter = new LogWriter(this.topics, store.logs, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
@@ -93,7 +93,14 @@ export class Broker {
     this.groupOffsets = new GroupOffsets(store, ledger, this.topics, this.logReader, this.metrics);
     this.#topicDeleter = createTopicDeleter(store, log);
     this.#retention = createRetention(store, this.topics, this.registration, log);
-    this.#controller = new Controller(store.namespace, this.tail, this.registration, this.metrics, log);
+    this.#controller = new Controller(
+      store.namespace,
+      this.tail,
+      this.registration,
+      this.partitions,
+      this.metrics,
+      log,
+    );
   }
 
   /** Aborted when the broker begins to stop: whoever waits for something ends its wait. */
@@ -116,8 +123,9 @@ export class Broker {
 
   /** Takes its place in the cluster under the address that clients reach it by. @throws ServiceError NODE_EXISTS */
   async register(url: string): Promise<void> {
-    await this.registration.start(url);
+    // The controller hears of the registration.
     this.#controller.start();
+    await this.registration.start(url);
   }
 
   /** Whether it has its place in the cluster. */

@@ -8,6 +8,7 @@ import {
   decodeController,
 } from '../core/cluster-nodes.ts';
 import { hasCode } from '../core/service-error.ts';
+import type { Namespace } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
 
 /** One live broker. @throws ServiceError NO_NODE if it is not registered */
@@ -20,33 +21,47 @@ export async function describeBroker(store: Store, id: number) {
 /** The live brokers by id. A broker that goes meanwhile is left out. */
 export async function liveBrokers(store: Store) {
   const ids = (await store.namespace.allChildren(brokerIdsPath)).map(Number).sort((a, b) => a - b);
-  const found = await Promise.all(ids.map((id) => absentAs(undefined, describeBroker(store, id))));
+  const found = await Promise.all(ids.map((id) => orAbsent(describeBroker(store, id))));
   return found.filter((broker) => broker !== undefined);
 }
 
 export async function describeCluster(store: Store) {
   const [brokers, controller, epoch, figures] = await Promise.all([
     liveBrokers(store),
-    absentAs(undefined, store.namespace.get(controllerPath)),
-    absentAs(undefined, store.namespace.get(controllerEpochPath)),
+    orAbsent(store.namespace.get(controllerPath)),
+    newestControllerEpoch(store.namespace),
     store.figures(),
   ]);
   return {
     clusterId: store.clusterId,
     controller:
-      controller && epoch
-        ? { brokerId: decodeController(controller.data).brokerId, epoch: Number(epoch.data.toString()) }
-        : null,
+      controller && epoch ? { brokerId: decodeController(controller.data).brokerId, epoch: epoch.epoch } : null,
     brokers,
     store: figures,
   };
 }
 
-async function absentAs<T, A>(absent: A, reading: Promise<T>): Promise<T | A> {
+/** What a controller's office stands on: a change that checks `version` is refused once there is a later controller. */
+export interface ControllerEpoch {
+  epoch: number;
+  /** Of /controller_epoch. */
+  version: number;
+  /** The transaction of the election. */
+  mzxid: number;
+}
+
+/** The epoch of the newest controller; undefined before the first election. */
+export async function newestControllerEpoch(namespace: Namespace): Promise<ControllerEpoch | undefined> {
+  const node = await orAbsent(namespace.get(controllerEpochPath));
+  return node && { epoch: Number(node.data.toString()), version: node.stat.version, mzxid: node.stat.mzxid };
+}
+
+/** What is read, or undefined if there is no such node. */
+export async function orAbsent<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;
   } catch (error) {
-    if (hasCode(error, 'NO_NODE')) return absent;
+    if (hasCode(error, 'NO_NODE')) return undefined;
     throw error;
   }
 }

@@ -1,25 +1,25 @@
-// What a broker knows of the partitions: the leader, leader epoch and ISR of each, kept true by the event stream. So to ask
+// What a broker knows of the partitions: replicas, leader, leader epoch and ISR of each, kept true by the event stream. So to ask
 // whether this broker leads a partition costs a look into a map, with ten thousand partitions, too. What it says can be old
 // by the way of an event; whoever acts on it does so with the leader epoch or the version, which the store checks. It does not
 // elect: controller.ts.
 import type { Logger } from 'pino';
+import type { Stat } from '../../schemas/common.ts';
 import { decodePartitionState, decodeTopic, partitionStatePath, topicPath, topicsPath } from '../core/cluster-nodes.ts';
-import { hasCode } from '../core/service-error.ts';
-import type { Namespace } from '../store/namespace.ts';
-import type { EventKind, Transaction } from '../store/node-codec.ts';
+import type { PartitionState } from '../core/leader-election.ts';
+import type { Namespace, NodeData } from '../store/namespace.ts';
+import type { Transaction } from '../store/node-codec.ts';
 import type { BrokerRegistration } from './broker-registration.ts';
+import { orAbsent } from './cluster.ts';
 import type { EventTail } from './event-tail.ts';
+import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';
 
-export interface PartitionInfo {
+export interface PartitionInfo extends PartitionState {
   readonly topic: string;
   readonly partition: number;
-  /** The leading broker, or `noLeader`. */
-  readonly leader: number;
-  readonly leaderEpoch: number;
-  readonly isr: readonly number[];
-  /** Of the node that says so: what a change of it must be conditional on. */
+  /** Of the node that holds the state: what a change of it must be conditional on. */
   readonly version: number;
+  /** When the state was last changed: who registered later than this has bounced since. */
   readonly mzxid: number;
 }
 
@@ -28,27 +28,47 @@ const relearnMs = 1000;
 /** How many topics are read at a time, so that a broker that starts does not hold up those that serve. */
 const topicsPerStep = 50;
 
-const statePath = /^\/brokers\/topics\/([^/]+)\/partitions\/(\d+)\/state$/;
+const topicNode = /^\/brokers\/topics\/([^/]+)$/;
+const stateNode = /^\/brokers\/topics\/([^/]+)\/partitions\/(\d+)\/state$/;
+
+/** A topic as far as it is known. A change of its replicas is one transaction with the states of those partitions. */
+interface KnownTopic {
+  mzxid: number;
+  /** Undefined while they are being read: an event carries no more than 16 KiB of them. */
+  replicas: readonly (readonly number[])[] | undefined;
+  states: Map<number, KnownState>;
+}
+
+type KnownState = Omit<PartitionInfo, 'topic' | 'partition' | 'replicas'>;
 
 export class Partitions {
   readonly #namespace: Namespace;
   readonly #tail: EventTail;
   readonly #registration: BrokerRegistration;
-  readonly #known = new Map<string, Map<number, PartitionInfo>>();
+  readonly #log: Logger;
+  readonly #known = new Map<string, KnownTopic>();
   readonly #learning: Repeat;
   readonly #learnedListeners = new Set<() => void>();
   readonly #unsubscribe: (() => void)[] = [];
-  /** While everything is read: which state nodes were deleted meanwhile, and in which transaction. */
-  #deleted: Map<string, number> | undefined;
+  /** While nodes are read: which were deleted meanwhile, and in which transaction. */
+  readonly #deleted = new Map<string, number>();
+  #reads = 0;
   #isComplete = false;
-  /** Which of the readings counts: a gap makes the one under way worthless. */
+  /** Which reading of everything counts: a gap makes the one under way worthless. */
   #generation = 0;
 
-  constructor(namespace: Namespace, tail: EventTail, registration: BrokerRegistration, log: Logger) {
+  constructor(namespace: Namespace, tail: EventTail, registration: BrokerRegistration, metrics: Metrics, log: Logger) {
     this.#namespace = namespace;
     this.#tail = tail;
     this.#registration = registration;
+    this.#log = log;
     this.#learning = new Repeat('reading of the partitions', relearnMs, () => this.#learnIfNeeded(), log);
+    metrics.gauge('partitions_led', 'Partitions that this broker leads.', () => [...this.led()].length);
+    metrics.gauge(
+      'under_replicated_partitions',
+      'Partitions that this broker leads and that not all of their replicas are alive for.',
+      () => [...this.led()].filter(({ isr, replicas }) => isr.length < replicas.length).length,
+    );
   }
 
   /** Learns of all partitions; the tail has been started. */
@@ -76,7 +96,7 @@ export class Partitions {
     return this.#isComplete;
   }
 
-  /** Calls `listener` each time that knowledge is complete again after a gap. @returns how to stop that */
+  /** Calls `listener` each time that something that was missing has been read. @returns how to stop that */
   onLearned(listener: () => void): () => void {
     this.#learnedListeners.add(listener);
     return () => this.#learnedListeners.delete(listener);
@@ -84,58 +104,83 @@ export class Partitions {
 
   /** The leader epoch with which this broker leads the partition now, as far as it knows; undefined if it does not. */
   leads(topic: string, partition: number): number | undefined {
-    const info = this.#known.get(topic)?.get(partition);
-    return info && this.#isLedHere(info) ? info.leaderEpoch : undefined;
+    const state = this.#known.get(topic)?.states.get(partition);
+    return state && this.#isLedHere(state.leader) ? state.leaderEpoch : undefined;
   }
 
   /** The partitions that this broker leads now, as far as it knows. */
   *led(): IterableIterator<PartitionInfo> {
-    for (const info of this.all()) if (this.#isLedHere(info)) yield info;
+    for (const info of this.all()) if (this.#isLedHere(info.leader)) yield info;
   }
 
-  /** Every partition of every topic. */
+  /** Every partition of every topic, but for those whose replicas are just being read. */
   *all(): IterableIterator<PartitionInfo> {
-    for (const ofTopic of this.#known.values()) yield* ofTopic.values();
+    for (const [topic, { replicas, states }] of this.#known) {
+      if (!replicas) continue;
+      for (const [partition, state] of states) {
+        const assigned = replicas[partition];
+        if (assigned) yield { topic, partition, replicas: assigned, ...state };
+      }
+    }
   }
 
   /** A broker that is not registered leads nothing: others may have been elected. */
-  #isLedHere({ leader }: PartitionInfo): boolean {
+  #isLedHere(leader: number): boolean {
     return this.#registration.session !== undefined && leader === this.#registration.brokerId;
   }
 
   #accept({ zxid, events }: Transaction): void {
     for (const { kind, path, stat, data } of events) {
-      const match = statePath.exec(path);
-      // A state is far smaller than what an event carries, so its data is whole.
-      if (match)
-        this.#take(kind, match[1]!, Number(match[2]), data, kind === 'deleted' ? zxid : stat.mzxid, stat.version);
+      const ofState = stateNode.exec(path);
+      const topic = ofState?.[1] ?? topicNode.exec(path)?.[1];
+      if (topic === undefined) continue;
+      if (kind === 'deleted') {
+        if (this.#reads > 0) this.#deleted.set(path, zxid);
+        if (ofState) this.#known.get(topic)?.states.delete(Number(ofState[2]));
+        else this.#known.delete(topic);
+      } else if (ofState) {
+        // A state is far smaller than what an event carries, so its data is whole.
+        this.#takeState(topic, Number(ofState[2]), data!, stat);
+      } else if (data!.length === stat.dataLength) this.#takeTopic(topic, data!, stat);
+      else this.#reread(topic);
     }
   }
 
-  #take(
-    kind: EventKind,
-    topic: string,
-    partition: number,
-    data: Buffer | undefined,
-    zxid: number,
-    version: number,
-  ): void {
-    let ofTopic = this.#known.get(topic);
-    if (kind === 'deleted') {
-      this.#deleted?.set(partitionStatePath(topic, partition), zxid);
-      ofTopic?.delete(partition);
-      if (ofTopic?.size === 0) this.#known.delete(topic);
-      return;
+  #topic(name: string): KnownTopic {
+    let topic = this.#known.get(name);
+    if (!topic) {
+      topic = { mzxid: 0, replicas: undefined, states: new Map() };
+      this.#known.set(name, topic);
     }
-    if (data === undefined) return;
-    if (!ofTopic) {
-      ofTopic = new Map();
-      this.#known.set(topic, ofTopic);
-    }
-    // A reading and an event may overtake each other; the later change is the truth.
-    if ((ofTopic.get(partition)?.mzxid ?? 0) >= zxid) return;
+    return topic;
+  }
+
+  // A reading and an event may overtake each other; the later change is the truth.
+
+  #takeTopic(name: string, data: Buffer, { mzxid }: Stat): number[][] {
+    const topic = this.#topic(name);
+    const { replicas } = decodeTopic(data);
+    if (mzxid >= topic.mzxid) Object.assign(topic, { mzxid, replicas });
+    return replicas;
+  }
+
+  #takeState(name: string, partition: number, data: Buffer, { mzxid, version }: Stat): void {
+    const { states } = this.#topic(name);
+    if ((states.get(partition)?.mzxid ?? 0) >= mzxid) return;
     const { leader, leaderEpoch, isr } = decodePartitionState(data, []);
-    ofTopic.set(partition, { topic, partition, leader, leaderEpoch, isr, version, mzxid: zxid });
+    states.set(partition, { leader, leaderEpoch, isr, version, mzxid });
+  }
+
+  /** The replicas of a topic have changed, and are too many for an event: until they are read, nobody may go by the old. */
+  #reread(name: string): void {
+    this.#topic(name).replicas = undefined;
+    this.#reading(() => this.#readTopic(name, this.#generation)).then(
+      () => this.#announce(),
+      (error: unknown) => {
+        this.#log.debug({ err: error, topic: name }, 'The replicas of a topic could not be read; all are read anew');
+        this.#forget();
+      },
+    );
   }
 
   #forget(): void {
@@ -148,33 +193,52 @@ export class Partitions {
   async #learnIfNeeded(): Promise<void> {
     while (!this.#isComplete) {
       const generation = this.#generation;
-      this.#deleted = new Map();
-      const topics = await this.#namespace.allChildren(topicsPath);
-      for (let i = 0; i < topics.length; i += topicsPerStep) {
-        await Promise.all(topics.slice(i, i + topicsPerStep).map((topic) => this.#readTopic(topic, generation)));
-      }
-      if (generation !== this.#generation) continue;
-      this.#deleted = undefined;
-      this.#isComplete = true;
-      for (const listener of this.#learnedListeners) listener();
+      await this.#reading(async () => {
+        const topics = await this.#namespace.allChildren(topicsPath);
+        for (let i = 0; i < topics.length; i += topicsPerStep) {
+          const step = topics.slice(i, i + topicsPerStep);
+          await Promise.all(step.map((topic) => this.#readPartitions(topic, generation)));
+        }
+      });
+      if (generation === this.#generation) this.#isComplete = true;
+    }
+    this.#announce();
+  }
+
+  #announce(): void {
+    for (const listener of this.#learnedListeners) listener();
+  }
+
+  async #reading(read: () => Promise<unknown>): Promise<void> {
+    this.#reads += 1;
+    try {
+      await read();
+    } finally {
+      this.#reads -= 1;
+      if (this.#reads === 0) this.#deleted.clear();
     }
   }
 
-  async #readTopic(topic: string, generation: number): Promise<void> {
-    try {
-      const { replicas } = decodeTopic((await this.#namespace.get(topicPath(topic))).data);
-      await Promise.all(replicas.map((_, partition) => this.#readState(topic, partition, generation)));
-    } catch (error) {
-      // The topic was deleted meanwhile.
-      if (!hasCode(error, 'NO_NODE')) throw error;
-    }
+  async #readPartitions(topic: string, generation: number): Promise<void> {
+    const replicas = await this.#readTopic(topic, generation);
+    await Promise.all(replicas.map((_, partition) => this.#readState(topic, partition, generation)));
+  }
+
+  async #readTopic(topic: string, generation: number): Promise<number[][]> {
+    const found = await this.#read(topicPath(topic), generation);
+    return found ? this.#takeTopic(topic, found.data, found.stat) : [];
   }
 
   async #readState(topic: string, partition: number, generation: number): Promise<void> {
-    const path = partitionStatePath(topic, partition);
-    const { data, stat } = await this.#namespace.get(path);
-    // Read before it was deleted, though it comes after; or before a gap.
-    if (generation !== this.#generation || (this.#deleted?.get(path) ?? 0) > stat.mzxid) return;
-    this.#take('changed', topic, partition, data, stat.mzxid, stat.version);
+    const found = await this.#read(partitionStatePath(topic, partition), generation);
+    if (found) this.#takeState(topic, partition, found.data, found.stat);
+  }
+
+  /** A node as it is; undefined if it is gone by now, as far as this broker has heard, or if a gap came in between. */
+  async #read(path: string, generation: number): Promise<NodeData | undefined> {
+    const found = await orAbsent(this.#namespace.get(path));
+    if (!found || generation !== this.#generation || (this.#deleted.get(path) ?? 0) > found.stat.mzxid)
+      return undefined;
+    return found;
   }
 }

@@ -11,11 +11,12 @@ export class Repeat {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
-  #again = false;
+  #againMs: number;
 
   constructor(name: string, everyMs: number, run: () => Promise<void>, log: Logger) {
     this.#name = name;
     this.#everyMs = everyMs;
+    this.#againMs = everyMs;
     this.#run = run;
     this.#log = log;
   }
@@ -24,10 +25,10 @@ export class Repeat {
     this.#schedule(0);
   }
 
-  /** Does it now rather than at the next turn; if it is being done, once more right after. */
-  trigger(): void {
-    if (this.#running) this.#again = true;
-    else this.#schedule(0);
+  /** Does it `afterMs` from now rather than at the next turn; if it is being done, once more so long after that. */
+  trigger(afterMs = 0): void {
+    if (this.#running) this.#againMs = Math.min(this.#againMs, afterMs);
+    else this.#schedule(afterMs);
   }
 
   /** Waits for the run under way, and does no more. */
@@ -43,8 +44,8 @@ export class Repeat {
     this.#timer = setTimeout(() => {
       this.#running = this.#once().finally(() => {
         this.#running = undefined;
-        this.#schedule(this.#again ? 0 : this.#everyMs);
-        this.#again = false;
+        this.#schedule(this.#againMs);
+        this.#againMs = this.#everyMs;
       });
     }, delayMs);
   }

@@ -11,7 +11,6 @@ import { randomInt, randomUUID } from 'node:crypto';
 import type { TopicDescription } from '../../schemas/topics.ts';
 import {
   brokerPath,
-  controllerEpochPath,
   decodePartitionState,
   decodeTopic,
   encodePartitionState,
@@ -34,7 +33,8 @@ import {
 import type { Idempotency, Op } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
 import { jsonContentType } from './broker-registration.ts';
-import { liveBrokers } from './cluster.ts';
+import { liveBrokers, newestControllerEpoch } from './cluster.ts';
+import { fenceOf } from './partition-changes.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
 import { type TopicInfo, type Topics, topicConfigPath, unknownTopic } from './topics.ts';
 
@@ -242,7 +242,6 @@ export class TopicAdmin {
     replicationFactor: number,
     existing?: { count: number; firstReplica: number },
   ): Promise<{ replicas: number[][]; checks: Op[]; controllerEpoch: number }> {
-    const { namespace } = this.#store;
     const brokers = (await liveBrokers(this.#store)).map(({ id, rack }) => ({ id, ...(rack !== null && { rack }) }));
     const drawn = () => randomInt(Math.max(brokers.length, 1));
     const start = existing ? startForAddedPartitions(brokers, existing.firstReplica) : drawn();
@@ -254,13 +253,10 @@ export class TopicAdmin {
       shift: existing ? start : drawn(),
       firstPartition: existing?.count ?? 0,
     });
-    const epoch = await namespace.get(controllerEpochPath).catch((error: unknown) => {
-      if (hasCode(error, 'NO_NODE')) return undefined;
-      throw error;
-    });
+    const controller = await newestControllerEpoch(this.#store.namespace);
     const checks: Op[] = [...new Set(replicas.flat())].map((id) => ({ op: 'check', path: brokerPath(id) }));
-    if (epoch) checks.push({ op: 'check', path: controllerEpochPath, version: epoch.stat.version });
-    return { replicas, checks, controllerEpoch: epoch ? Number(epoch.data.toString()) : 0 };
+    if (controller) checks.push(fenceOf(controller));
+    return { replicas, checks, controllerEpoch: controller?.epoch ?? 0 };
   }
 
   async #eachLog(

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import t from 'tap';
 import {
+  electAfterBounce,
   electAfterBrokerChange,
   electForShutdown,
   electPreferred,
+  imbalanced,
   initialPartitionState,
   noLeader,
   type PartitionState,
@@ -65,6 +67,36 @@ t.test('brokers that hold no replica change nothing', async (t) => {
   t.equal(electAfterBrokerChange(state([1, 2], [1, 2], 1), live(1, 2)), undefined);
 });
 
+t.test(
+  'a broker that bounced has failed and started: another leads, it is in sync again, and the epoch rises',
+  async (t) => {
+    const bounce = (before: PartitionState, ...bounced: number[]) =>
+      electAfterBounce(before, live(1, 2, 3), live(...bounced));
+    t.same(bounce(state([1, 2, 3], [1, 2, 3], 1), 1), state([1, 2, 3], [1, 2, 3], 2, 6), 'the leader');
+    t.same(bounce(state([1, 2, 3], [1, 2, 3], 1), 3), state([1, 2, 3], [1, 2, 3], 1, 6), 'a follower');
+    t.same(bounce(state([1], [1], 1), 1), state([1], [1], 1, 7), 'the only replica: gone, and elected again');
+    t.same(bounce(state([1, 2], [1, 2], 1), 1, 2), state([1, 2], [1, 2], 1, 7), 'all of them');
+    t.same(bounce(state([1, 2], [2], 2), 9), state([1, 2], [1, 2], 2, 5), 'another broker: only what is due anyway');
+    t.equal(bounce(state([1, 2], [1, 2], 1)), undefined);
+  },
+);
+
+t.test(
+  'leaders are brought back where more than a tenth of those that a broker is to lead are elsewhere',
+  async (t) => {
+    const led = (count: number, leader: number, isr = [1, 2]) =>
+      Array.from({ length: count }, () => state([1, 2], isr, leader));
+    t.equal(imbalanced([...led(9, 1), ...led(1, 2)], live(1, 2)).length, 0, 'a tenth is not more than a tenth');
+    t.equal(imbalanced([...led(8, 1), ...led(1, 2)], live(1, 2)).length, 1);
+    t.equal(imbalanced([...led(8, 1), ...led(1, 2), ...led(1, noLeader)], live(1, 2)).length, 2);
+    t.equal(imbalanced(led(3, 2), live(2)).length, 0, 'the preferred leader is dead');
+    t.equal(imbalanced([...led(2, 2), ...led(1, 2, [2])], live(1, 2)).length, 2, 'who is not in sync cannot lead');
+    const other = Array.from({ length: 20 }, () => state([2, 1], [1, 2], 2));
+    t.equal(imbalanced([...other, ...led(1, 2)], live(1, 2)).length, 1, 'each broker is judged by its own partitions');
+    t.same(imbalanced([state([], [], noLeader)], live(1)), []);
+  },
+);
+
 t.test('the preferred election takes the first replica if it is live and in the ISR', async (t) => {
   t.same(electPreferred(state([1, 2], [1, 2], 2), live(1, 2)), state([1, 2], [1, 2], 1, 6));
   t.equal(electPreferred(state([1, 2], [1, 2], 1), live(1, 2)), undefined, 'it leads already');
@@ -110,6 +142,7 @@ const anyIds = fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { minLength: 1, ma
 t.test('through any history the leader is live and in the ISR, or no replica is alive; epochs only grow', async (t) => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('brokers' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),
+    fc.record({ kind: fc.constant('bounce' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),
     fc.record({ kind: fc.constant('preferred' as const), ids: fc.constant([]) }),
     fc.record({ kind: fc.constant('shutdown' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),
     fc.record({ kind: fc.constant('reassign' as const), ids: anyIds }),
@@ -127,12 +160,14 @@ t.test('through any history the leader is live and in the ISR, or no replica is 
           if (kind === 'brokers') {
             alive = live(...ids);
             changed = electAfterBrokerChange(current, alive);
-          } else if (kind === 'preferred') changed = electPreferred(current, alive);
+          } else if (kind === 'bounce') changed = electAfterBounce(current, alive, live(...ids));
+          else if (kind === 'preferred') changed = electPreferred(current, alive);
           else if (kind === 'shutdown') changed = electForShutdown(current, alive, live(...ids));
           else changed = reassign(current, ids, alive);
           if (changed) {
             if (changed.leaderEpoch < current.leaderEpoch) return false;
-            if (changed.leader !== current.leader && changed.leaderEpoch !== current.leaderEpoch + 1) return false;
+            const rise = changed.leaderEpoch - current.leaderEpoch;
+            if (changed.leader !== current.leader && rise !== 1 && !(kind === 'bounce' && rise === 2)) return false;
             if (current.isr.length > 0 && changed.isr.length === 0) return false;
             current = changed;
           }

@@ -95,27 +95,41 @@ t.test('when a broker leaves, its partitions and the office of controller pass t
   );
 });
 
-t.test(
-  'kill -9 of a broker: its session ends, another takes over its partitions and its office, and writes go on',
-  async (t) => {
-    const port = await freePort();
-    await startTestRedis(t, { port });
-    const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${port}`, WEIR_BROKER_SESSION_TTL: '1s' };
-    const doomed = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '1' });
-    const survivor = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '2' });
-    await http(`${doomed.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
-    await http(`${doomed.url}/v1/nodes/kept`, 'PUT', 'by the store');
-    doomed.child.kill('SIGKILL');
-    t.equal(await doomed.exited, 'SIGKILL');
-    t.equal((await http(`${survivor.url}/v1/nodes/kept`)).body, 'by the store');
-    t.equal((await http(`${survivor.url}/v1/topics/led/records`, 'POST', { records: [{ value: 1 }] })).status, 200);
-    await eventually(
-      async () => (await http(`${survivor.url}/v1/cluster`)).body.controller?.brokerId === 2,
-      'the office',
-    );
-    await eventually(
-      async () => (await partitionsOf(survivor.url, 'led')).every(({ leader }: any) => leader === 2),
-      'the partitions',
-    );
-  },
-);
+t.test('a broker process that hangs, wakes and dies: others take over its partitions and its office', async (t) => {
+  const port = await freePort();
+  await startTestRedis(t, { port });
+  const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${port}`, WEIR_BROKER_SESSION_TTL: '1s' };
+  const doomed = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '1' });
+  const survivor = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '2' });
+  const cluster = async () => (await http(`${survivor.url}/v1/cluster`)).body;
+  const leaders = async () => (await partitionsOf(survivor.url, 'led')).map(({ leader }: any) => leader);
+  await eventually(async () => (await cluster()).controller?.brokerId === 1, 'the first one rules');
+  await http(`${survivor.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
+  await http(`${doomed.url}/v1/nodes/kept`, 'PUT', 'by the store');
+  const writes = async () =>
+    (await http(`${survivor.url}/v1/topics/led/records`, 'POST', { records: [{ value: 1 }] })).status === 200;
+  const { epoch } = (await http(`${survivor.url}/v1/brokers/1`)).body;
+
+  // Longer than its session lives.
+  doomed.child.kill('SIGSTOP');
+  t.ok(await writes(), 'nobody has noticed, and writes go on');
+  await eventually(async () => (await cluster()).controller?.brokerId === 2, 'the office');
+  await eventually(async () => (await leaders()).every((leader: number) => leader === 2), 'the partitions');
+  doomed.child.kill('SIGCONT');
+  await eventually(
+    async () => (await cluster()).brokers.some((broker: any) => broker.id === 1 && broker.epoch > epoch),
+    'it has registered anew by itself',
+  );
+  await eventually(
+    async () => new Set(await leaders()).size === 2,
+    'and leads again what it is the preferred leader of',
+  );
+  t.match((await cluster()).controller, { brokerId: 2, epoch: 2 }, 'the office is taken');
+  t.equal((await http(`${doomed.url}/health/ready`)).status, 200);
+
+  doomed.child.kill('SIGKILL');
+  t.equal(await doomed.exited, 'SIGKILL');
+  t.equal((await http(`${survivor.url}/v1/nodes/kept`)).body, 'by the store');
+  t.ok(await writes());
+  await eventually(async () => (await leaders()).every((leader: number) => leader === 2), 'the partitions');
+});
