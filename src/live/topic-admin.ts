@@ -236,13 +236,22 @@ export class TopicAdmin {
     ];
   }
 
-  /** Places new partitions on the live brokers; `checks` hold the transaction to what the placement stands on. */
+  /**
+   * Places new partitions on the live brokers; `checks` hold the transaction to what the placement stands on.
+   * @throws ServiceError STORE_UNAVAILABLE while no broker has its place, which is not for the client to mend
+   */
   async #place(
     partitions: number,
     replicationFactor: number,
     existing?: { count: number; firstReplica: number },
   ): Promise<{ replicas: number[][]; checks: Op[]; controllerEpoch: number }> {
     const brokers = (await liveBrokers(this.#store)).map(({ id, rack }) => ({ id, ...(rack !== null && { rack }) }));
+    if (brokers.length === 0) {
+      throw new ServiceError(
+        'STORE_UNAVAILABLE',
+        'No broker has its place in the cluster now, as they have only just begun or come back; nothing was done. Try again soon.',
+      );
+    }
     const drawn = () => randomInt(Math.max(brokers.length, 1));
     const start = existing ? startForAddedPartitions(brokers, existing.firstReplica) : drawn();
     const replicas = placeReplicas({

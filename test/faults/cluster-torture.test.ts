@@ -16,6 +16,7 @@ import { Member, OffsetsReader, passedOver } from './torture-groups.ts';
 import { fenceProblems, LockClient } from './torture-locks.ts';
 import { goesOn, shown, sumOf } from './torture-log.ts';
 import { logProblems, Producer, wholeTopic } from './torture-logs.ts';
+import { strayLogs, TopicClient } from './torture-topics.ts';
 import { SocketWatcher, WatchRecord } from './torture-watchers.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 5);
@@ -41,8 +42,9 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   );
   const members = clients(3, random.fork('members'), (n, own) => new Member(`m${n}`, 'group', 'log', urls, own));
   const locks = clients(4, random.fork('locks'), (_, own) => new LockClient('/locks/one', 'guarded', urls, own));
+  const topics = clients(2, random.fork('topics'), (_, own) => new TopicClient(urls, own));
   const offsets = new OffsetsReader('group', urls, random.fork('offsets'));
-  const all: TortureClient[] = [...producers, ...locks, ...members, offsets];
+  const all: TortureClient[] = [...producers, ...locks, ...topics, ...members, offsets];
   const watcher = startWatcher(t, urls, random.fork('watcher'));
 
   // Members go on until they have read everything; everybody else stops with the faults.
@@ -50,7 +52,7 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   for (const { signal } of [over, readAll]) setMaxListeners(0, signal);
   const writing = Promise.all([
     cluster.torture(random.fork('faults'), over.signal),
-    ...[...producers, ...locks].map((client) => client.run(over.signal)),
+    ...[...producers, ...locks, ...topics].map((client) => client.run(over.signal)),
   ]);
   const reading = Promise.all([...members, offsets].map((client) => client.run(readAll.signal)));
   await goesOn(seconds * 1000, over.signal);
@@ -77,6 +79,13 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   const last = await store.namespace.writeOne({ op: 'put', path: '/locks/end', data: '' });
   await eventually(() => watcher.records.every((record) => (record.last ?? 0) >= last.zxid), 'the watcher is told');
 
+  await eventually(
+    async () => (await store.namespace.allChildren('/admin/delete_topics')).length === 0,
+    'deletions of topics are finished',
+  );
+  const described = await Promise.all(['log', 'guarded'].map((name) => http(`${urls[2]}/v1/topics/${name}`)));
+  const ids = new Set(described.map(({ body }) => body.topicId as string));
+
   const history = await wholeHistory(store, last.zxid);
   const controllers = controllerProblems(history);
   const places = locks.flatMap((client) => client.places);
@@ -86,6 +95,7 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   t.same(passedOver(members, offsets.committed), [], 'R4: nothing is committed that nobody was given');
   t.same(sequenceProblems(history, '/locks/one', places), [], 'N2: no sequential name is given twice');
   t.same(controllers.problems, [], 'one controller an epoch, and nobody writes in its place');
+  t.same(await strayLogs(cluster.socketPath, ids), [], 'a topic that is deleted leaves nothing behind');
   t.same(await ephemeralProblems(store), [], 'N5: each ephemeral node belongs to a session that lives');
   t.same(watcherProblems(watcher, history, last.zxid), [], 'W1, W2: the watcher was told the whole history');
   const problems = all.flatMap((client) => client.problems);
@@ -100,6 +110,7 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   t.comment(`faults: ${shown(cluster.faults)}`);
   t.comment(`${log.length} records, ${acknowledged()} acknowledged; outcomes: ${outcomes(producers)}`);
   t.comment(`members: ${outcomes(members)}; ${offsets.reads} looks at the offsets`);
+  t.comment(`topics: ${sum(topics.map(({ rounds }) => rounds))} made and deleted; ${outcomes(topics)}`);
   const taken = sum(locks.map(({ lost }) => lost));
   t.comment(`locks: held ${sum(locks.map(({ held }) => held))} times, lost ${taken}; ${outcomes(locks)}`);
   t.comment(`${history.length} transactions, ${controllers.elections} controllers, ${guarded.length} fenced records`);

@@ -11,6 +11,8 @@ export abstract class TortureClient {
   readonly problems: string[] = [];
   readonly random: Random;
   readonly #urls: readonly string[];
+  /** Who did not answer the last time: as a client of any sense would, it asks others first. */
+  #silent: string | undefined;
 
   constructor(urls: readonly string[], random: Random) {
     this.#urls = urls;
@@ -27,12 +29,13 @@ export abstract class TortureClient {
     headers: Record<string, string> = {},
     ms = this.random.pick([300, 1000, 2500]),
   ): Promise<Answer | undefined> {
-    const url = this.random.pick(this.#urls) + target;
+    const broker = this.random.pick(this.#urls.filter((url) => url !== this.#silent));
     let answer: Answer;
     try {
-      answer = await http(url, method, body, headers, AbortSignal.timeout(ms));
+      answer = await http(broker + target, method, body, headers, AbortSignal.timeout(ms));
     } catch {
       count(this.outcomes, 'no answer');
+      this.#silent = broker;
       return undefined;
     }
     const { status, body: problem } = answer;

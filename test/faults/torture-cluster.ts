@@ -21,6 +21,8 @@ export interface TortureCluster extends TortureLog {
   urls: string[];
   /** The test's own way to the store, past all brokers. */
   store: Store;
+  /** Where Redis itself is reached. */
+  socketPath: string;
   /** Lets faults happen until `signal` is aborted; when it settles all is healed and serves. */
   torture(random: Random, signal: AbortSignal): Promise<void>;
 }
@@ -40,6 +42,7 @@ export async function startTortureCluster(t: Test): Promise<TortureCluster> {
     ...log,
     urls: all.map(({ url }) => url),
     store,
+    socketPath,
     torture: async (random, signal) => {
       await Promise.all([
         tortureRedis({ redis, socketPath }, log, random.fork('redis'), signal),

@@ -1,6 +1,8 @@
 import { pino } from 'pino';
 import t from 'tap';
+import { Broker } from '../../src/live/broker.ts';
 import { startServer } from '../../src/server.ts';
+import { Store } from '../../src/store/store.ts';
 import { freePort, startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
@@ -47,6 +49,18 @@ t.test('the second broker with one id is refused clearly while the first lives',
     message: /WEIR_BROKER_ID/,
   });
   t.ok(broker.isRegistered);
+});
+
+t.test('while no broker has its place in the cluster, a new topic is refused for the time being only', async (t) => {
+  const { socketPath } = await startTestRedis(t);
+  const log = pino({ level: 'silent' });
+  const store = new Store({ ...testConfig, target: { socketPath } }, log);
+  await store.open();
+  t.teardown(() => store.close());
+  const broker = new Broker(testConfig, store, { sole: false }, log);
+  const creation = { name: 'early', partitions: 1, replicationFactor: 1, config: {} };
+  await t.rejects(broker.topicAdmin.create(creation), { code: 'STORE_UNAVAILABLE', message: /nothing was done/ });
+  t.same(await store.namespace.allChildren('/brokers/topics'), []);
 });
 
 t.test('a broker that lost its session registers anew, with a larger epoch', async (t) => {
