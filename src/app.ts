@@ -25,6 +25,7 @@ import { installUpgradeCheck } from './http/upgrades.ts';
 import { installValidation } from './http/validation.ts';
 import { watchStreamRoutes } from './http/watch-stream.ts';
 import type { Broker } from './live/broker.ts';
+import { groupSockets } from './ws/group.ts';
 import { serveRecordSocket } from './ws/record-stream.ts';
 import { Sockets, socketFailed } from './ws/socket.ts';
 import { watchSockets } from './ws/watch.ts';
@@ -82,6 +83,7 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
 
   const sockets = new Sockets(broker);
   await app.register(watchSockets, { ...versioned, sockets });
+  await app.register(groupSockets, { ...versioned, sockets });
   // One address for server-sent events and a socket: neither of them knows of the other.
   await app.register(recordStreamRoutes, {
     ...versioned,

@@ -127,12 +127,13 @@ export function heartbeat(
 
 /**
  * A consume call of a member. It says that all records given out before are dealt with, so whatever the member was asked
- * to let go of is free from here on.
+ * to let go of is free from here on; but for `owned`, which a member on a socket may still be using. No epoch goes with
+ * it: the broker speaks for a member that it serves right now.
  * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID
  */
-export function consume(group: GroupDocument, memberId: string): GroupDocument {
+export function consume(group: GroupDocument, memberId: string, owned: TopicPartitions[] = []): GroupDocument {
   const { memberId: known } = memberOf(group, memberId);
-  return settle(group, { memberId: known, owned: [] });
+  return settle(group, { memberId: known, owned });
 }
 
 /** Takes members out: they left, were fenced, or their sessions have ended. Unknown ones are passed over. */

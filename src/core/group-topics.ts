@@ -3,14 +3,26 @@
  * deleted, made anew, or grows. It does not watch topics; the group coordinator does, and brings what it sees as a view.
  */
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
-import { type GroupDocument, type GroupMember, own, type TopicInfo } from './group-document.ts';
+import { type GroupDocument, type GroupMember, own, type Subscription, type TopicInfo } from './group-document.ts';
 import type { HeldPartitions } from './reconcile.ts';
+import { ServiceError } from './service-error.ts';
+import { checkTopicName } from './topic-config.ts';
 
 /** The topics that there are, read after the document was: so where the two differ, the view is the newer one. */
 export interface TopicsView {
   get(topic: string): TopicInfo | undefined;
   /** The names of all topics that the pattern matches as a whole. */
   matching(pattern: string): readonly string[];
+}
+
+/** What a member that joins subscribes to: topics or a pattern. @throws ServiceError BAD_REQUEST */
+export function subscriptionOf(topics: string[] | undefined, pattern: string | undefined): Subscription {
+  if ((topics === undefined) === (pattern === undefined)) {
+    throw new ServiceError('BAD_REQUEST', 'Give topics or pattern, one of the two.');
+  }
+  if (topics === undefined) return { pattern: pattern! };
+  for (const topic of topics) checkTopicName(topic);
+  return { topics };
 }
 
 /**

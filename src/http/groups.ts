@@ -15,9 +15,7 @@ import {
   rebalanceTimeoutDefaultMs,
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
-import type { Subscription } from '../core/group-document.ts';
-import { ServiceError } from '../core/service-error.ts';
-import { checkTopicName } from '../core/topic-config.ts';
+import { subscriptionOf } from '../core/group-topics.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Consumed } from '../live/group-consumer.ts';
 import { idempotencyOf } from './idempotency.ts';
@@ -223,16 +221,6 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     },
   );
 };
-
-/** @throws ServiceError BAD_REQUEST */
-function subscriptionOf(topics: string[] | undefined, pattern: string | undefined): Subscription {
-  if ((topics === undefined) === (pattern === undefined)) {
-    throw new ServiceError('BAD_REQUEST', 'Give topics or pattern, one of the two.');
-  }
-  if (topics === undefined) return { pattern: pattern! };
-  for (const topic of topics) checkTopicName(topic);
-  return { topics };
-}
 
 /** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
 function consumedJson({ memberEpoch, assignment, records }: Consumed): string {

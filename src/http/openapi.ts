@@ -5,6 +5,7 @@ import { fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { createSchema } from 'zod-openapi';
 import { type ErrorCode, errorCatalogue } from '../../schemas/errors.ts';
+import { groupClientFrame, groupServerFrame } from '../../schemas/group-stream.ts';
 import { recordStreamClientFrame, recordStreamServerFrame } from '../../schemas/record-stream.ts';
 import { clientFrame, serverFrame } from '../../schemas/watch.ts';
 
@@ -39,8 +40,8 @@ interface Document extends Json {
 }
 
 /** Frames of sockets, which OpenAPI has no operations for: they stand among the schemas, for readers and generators. */
-const clientFrames: z.ZodType[] = [clientFrame, recordStreamClientFrame];
-const serverFrames: z.ZodType[] = [serverFrame, recordStreamServerFrame];
+const clientFrames: z.ZodType[] = [clientFrame, recordStreamClientFrame, groupClientFrame];
+const serverFrames: z.ZodType[] = [serverFrame, recordStreamServerFrame, groupServerFrame];
 
 const nodePathParameter = z.object({
   path: z

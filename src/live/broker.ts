@@ -10,6 +10,7 @@ import { GroupConsumer } from './group-consumer.ts';
 import { GroupCoordinator } from './group-coordinator.ts';
 import { GroupLedger } from './group-ledger.ts';
 import { GroupOffsets } from './group-offsets.ts';
+import { GroupStreams } from './group-stream.ts';
 import { createHousekeeper } from './housekeeper.ts';
 import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
@@ -51,6 +52,7 @@ export class Broker {
   readonly groups: GroupCoordinator;
   readonly groupConsumer: GroupConsumer;
   readonly groupOffsets: GroupOffsets;
+  readonly groupStreams: GroupStreams;
   readonly #controller: Controller;
   readonly #reaper: Repeat;
   readonly #housekeeper: Repeat;
@@ -89,8 +91,18 @@ export class Broker {
     this.recordStreams = new RecordStreams(this.topics, this.logReader, store.logs, this.metrics);
     const ledger = new GroupLedger(store.groups, this.metrics, log);
     this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, log);
-    this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs);
+    const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
+    this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs, given);
     this.groupOffsets = new GroupOffsets(store, ledger, this.topics, this.logReader, this.metrics);
+    this.groupStreams = new GroupStreams({
+      coordinator: this.groups,
+      ledger,
+      offsets: this.groupOffsets,
+      topics: this.topics,
+      reader: this.logReader,
+      logs: store.logs,
+      given,
+    });
     this.#topicDeleter = createTopicDeleter(store, log);
     this.#retention = createRetention(store, this.topics, this.registration, log);
     this.#controller = new Controller(

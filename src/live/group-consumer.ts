@@ -3,25 +3,36 @@
 //
 // Where a member has read to (its positions) is in the store, so its next call may go through any broker. An answer may
 // be lost on its way: a member that got none asks again from what is committed, so that nothing is passed over.
+import type { Counter } from 'prom-client';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
 import {
   type GroupMember,
   heartbeatIntervalMs,
   heldBy,
   memberOf,
-  own,
   type TopicPartition,
 } from '../core/group-document.ts';
 import { consume } from '../core/group-state.ts';
 import { assignmentOf } from '../core/reconcile.ts';
 import type { StoredRecord } from '../core/record-batch.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { GroupCommit, KnownPartition } from '../store/groups.ts';
+import { hasCode } from '../core/service-error.ts';
+import type { GroupCommit } from '../store/groups.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';
 import { existing } from './group-coordinator.ts';
+import {
+  type Cursor,
+  cursorKey,
+  cursorsOf,
+  knownPartition,
+  noCommittedOffset,
+  noOffset,
+  outOfRange,
+  resetOffset,
+  topicOf,
+} from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { LogReader } from './log-reader.ts';
-import type { TopicInfo, Topics } from './topics.ts';
+import type { Topics } from './topics.ts';
 
 export interface ConsumeRequest {
   waitMs: number;
@@ -45,10 +56,7 @@ export interface ConsumedRecord extends TopicPartition {
   record: StoredRecord;
 }
 
-interface Cursor extends KnownPartition {
-  /** The member epoch at which the partition was given: given anew, another may have read in it. */
-  epoch: number;
-  offset: number;
+interface PlacedCursor extends Cursor {
   /** Whether the store has this offset as the member's position. */
   isStored: boolean;
 }
@@ -59,7 +67,11 @@ export class GroupConsumer {
   readonly #reader: LogReader;
   readonly #logs: Logs;
 
-  constructor(ledger: GroupLedger, topics: Topics, reader: LogReader, logs: Logs) {
+  readonly #given: Counter<'via'>;
+
+  /** @param given counts the records, here `via` http */
+  constructor(ledger: GroupLedger, topics: Topics, reader: LogReader, logs: Logs, given: Counter<'via'>) {
+    this.#given = given;
     this.#ledger = ledger;
     this.#topics = topics;
     this.#reader = reader;
@@ -78,7 +90,9 @@ export class GroupConsumer {
     const onAbort = () => call.wake(false);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await call.run(signal);
+      const consumed = await call.run(signal);
+      this.#given.inc({ via: 'http' }, consumed.records.length);
+      return consumed;
     } finally {
       stop();
       signal.removeEventListener('abort', onAbort);
@@ -95,7 +109,7 @@ class ConsumeCall {
   readonly #reader: LogReader;
   readonly #logs: Logs;
   /** By `topic:partition`, the partitions that the member has. */
-  #cursors = new Map<string, Cursor>();
+  #cursors = new Map<string, PlacedCursor>();
   #member!: GroupMember;
   #zxid = 0;
   /** The number of this call; only the member's newest may move its positions. */
@@ -147,7 +161,7 @@ class ConsumeCall {
         heardAt = performance.now();
       }
       // What was taken from the member meanwhile is another's to read.
-      const kept = records.filter(({ cursor }) => this.#cursors.get(keyOf(cursor)) === cursor);
+      const kept = records.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
       if (kept.length > 0 || isOver) return this.#answer(kept);
       // A new partition has to be looked at before there is anything to wait for.
       if (this.#hasChanged || [...this.#cursors.values()].some((cursor) => !bounds.has(cursor))) continue;
@@ -168,34 +182,29 @@ class ConsumeCall {
   }
 
   /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
-  async #commit(what: { commitsPrevious?: boolean; forgets?: boolean; pins?: Cursor[] }): Promise<void> {
+  async #commit(what: { commitsPrevious?: boolean; forgets?: boolean; pins?: PlacedCursor[] }): Promise<void> {
     const decided = await this.#ledger.decide(this.#group, (stored) => {
       const document = existing(this.#group, stored);
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
       const before = heldBy(memberOf(document, this.#memberId));
-      const known = ({ topic, partition }: TopicPartition): KnownPartition => ({
-        topic,
-        partition,
-        topicId: own(document.topics, topic)!.topicId,
-      });
-      const cursors = this.#cursorsOf(member, known);
+      const { kept, wanted } = cursorsOf(document, member, this.#cursors);
       const commit: GroupCommit['consume'] = {
         memberId: this.#memberId,
         call: this.#call,
-        set: [...cursors.kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
-        wanted: cursors.wanted,
-        commit: what.commitsPrevious ? before.map(known) : (what.pins ?? []),
+        set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
+        wanted,
+        commit: what.commitsPrevious ? before.map((at) => knownPartition(document, at)) : (what.pins ?? []),
       };
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       const forget = what.forgets ? before : [];
       return {
         document: next,
         commit: { keeps: true, renew, forget, consume: commit },
-        result: { member, cursors },
+        result: { member, kept, wanted },
       };
     });
-    const { member, cursors } = decided.result;
+    const { member, kept, wanted } = decided.result;
     this.#member = member;
     if (decided.isSuperseded) {
       this.#isSuperseded = true;
@@ -203,31 +212,12 @@ class ConsumeCall {
     }
     this.#zxid = decided.zxid;
     if (this.#call === 'new') this.#call = decided.call;
-    for (const cursor of cursors.kept.values()) cursor.isStored = cursor.offset !== noOffset;
-    this.#cursors = cursors.kept;
+    for (const cursor of kept.values()) cursor.isStored = cursor.offset !== noOffset;
+    this.#cursors = kept;
     for (const [index, { position, committed }] of decided.positions.entries()) {
-      const offset = position ?? committed;
-      const cursor = cursors.wanted[index]!;
-      cursor.offset = offset ?? noOffset;
-      cursor.isStored = position !== undefined;
-      this.#cursors.set(keyOf(cursor), cursor);
+      const cursor = { ...wanted[index]!, offset: position ?? committed ?? noOffset, isStored: position !== undefined };
+      this.#cursors.set(cursorKey(cursor), cursor);
     }
-  }
-
-  /** The cursors that stay good for what the member has, and new ones, still without an offset, for the rest. */
-  #cursorsOf(member: GroupMember, known: (at: TopicPartition) => KnownPartition) {
-    const kept = new Map<string, Cursor>();
-    const wanted: Cursor[] = [];
-    for (const { topic, partitions, epochs } of member.assigned) {
-      for (const [i, partition] of partitions.entries()) {
-        const at = known({ topic, partition });
-        const epoch = epochs[i]!;
-        const cursor = this.#cursors.get(keyOf(at));
-        if (cursor?.epoch === epoch && cursor.topicId === at.topicId) kept.set(keyOf(at), cursor);
-        else wanted.push({ ...at, epoch, offset: noOffset, isStored: false });
-      }
-    }
-    return { kept, wanted };
   }
 
   /** Finds where to begin in partitions for which there is neither a position nor a committed offset. */
@@ -238,14 +228,13 @@ class ConsumeCall {
     const bounds = await this.#logs.bounds(unplaced);
     for (const [index, cursor] of unplaced.entries()) {
       if (reset === 'none') throw noCommittedOffset(this.#group, cursor);
-      const log = bounds[index];
-      cursor.offset = (reset === 'earliest' ? log?.logStartOffset : log?.endOffset) ?? 0;
+      cursor.offset = resetOffset(reset, bounds[index]);
     }
     if (reset !== 'latest') return;
     // The place is committed at once: else what is appended from here on would be passed over by whoever must find it
     // again, this member after a lost answer, or the next owner.
     await this.#commit({});
-    await this.#commit({ pins: unplaced.filter((cursor) => this.#cursors.get(keyOf(cursor)) === cursor) });
+    await this.#commit({ pins: unplaced.filter((cursor) => this.#cursors.get(cursorKey(cursor)) === cursor) });
     await this.#placeCursors();
   }
 
@@ -253,32 +242,34 @@ class ConsumeCall {
    * The bounds of each log that the member reads, undefined for one that is gone. A cursor outside of them is placed by
    * the reset policy.
    */
-  async #bounds(): Promise<Map<Cursor, LogBounds | undefined>> {
+  async #bounds(): Promise<Map<PlacedCursor, LogBounds | undefined>> {
     const cursors = [...this.#cursors.values()];
     const found = await this.#logs.bounds(cursors);
-    const bounds = new Map<Cursor, LogBounds | undefined>();
+    const bounds = new Map<PlacedCursor, LogBounds | undefined>();
     for (const [index, cursor] of cursors.entries()) {
       const log = found[index];
       bounds.set(cursor, log);
       if (!log || (cursor.offset >= log.logStartOffset && cursor.offset <= log.endOffset)) continue;
       if (this.#member.reset === 'none') throw outOfRange(this.#group, cursor, log);
-      cursor.offset = this.#member.reset === 'earliest' ? log.logStartOffset : log.endOffset;
+      cursor.offset = resetOffset(this.#member.reset, log);
       cursor.isStored = false;
     }
     return bounds;
   }
 
   /** Reads what there is, beginning at a random partition, so that a busy one does not keep the others back. */
-  async #fetch(bounds: Map<Cursor, LogBounds | undefined>): Promise<(ConsumedRecord & { cursor: Cursor })[]> {
+  async #fetch(
+    bounds: Map<PlacedCursor, LogBounds | undefined>,
+  ): Promise<(ConsumedRecord & { cursor: PlacedCursor })[]> {
     const cursors = [...this.#cursors.values()];
     const start = Math.floor(Math.random() * cursors.length);
-    const records: (ConsumedRecord & { cursor: Cursor })[] = [];
+    const records: (ConsumedRecord & { cursor: PlacedCursor })[] = [];
     let { maxRecords, maxBytes } = this.#request;
     for (const cursor of [...cursors.slice(start), ...cursors.slice(0, start)]) {
       if (maxRecords <= 0 || maxBytes <= 0) break;
       const { topic: name, partition, offset } = cursor;
       if (offset >= (bounds.get(cursor)?.endOffset ?? 0)) continue;
-      const topic = await this.#topicOf(cursor);
+      const topic = await topicOf(this.#topics, cursor);
       if (!topic) continue;
       try {
         const fetched = await this.#reader.fetch({ topic, partition, offset, maxRecords, maxBytes });
@@ -296,21 +287,7 @@ class ConsumeCall {
     return records;
   }
 
-  /** The topic, if it is still the one that the member was given; if not, the group will learn of that soon. */
-  async #topicOf(cursor: Cursor): Promise<TopicInfo | undefined> {
-    try {
-      const cached = await this.#topics.get(cursor.topic);
-      const isRight = (topic: TopicInfo) => topic.topicId === cursor.topicId && cursor.partition < topic.partitionCount;
-      if (isRight(cached)) return cached;
-      const fresh = await this.#topics.refresh(cursor.topic);
-      return isRight(fresh) ? fresh : undefined;
-    } catch (error) {
-      if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
-      throw error;
-    }
-  }
-
-  async #waitForMore(bounds: Map<Cursor, LogBounds | undefined>, timeoutMs: number): Promise<void> {
+  async #waitForMore(bounds: Map<PlacedCursor, LogBounds | undefined>, timeoutMs: number): Promise<void> {
     if (timeoutMs <= 0) return;
     const logs = [...bounds].flatMap(([{ topicId, partition }, log]) =>
       log ? [{ topicId, partition, endOffset: log.endOffset }] : [],
@@ -320,7 +297,7 @@ class ConsumeCall {
     this.#wait = undefined;
   }
 
-  #answer(records: (ConsumedRecord & { cursor: Cursor })[]): Consumed {
+  #answer(records: (ConsumedRecord & { cursor: PlacedCursor })[]): Consumed {
     return {
       zxid: this.#zxid,
       memberEpoch: this.#member.memberEpoch,
@@ -328,30 +305,4 @@ class ConsumeCall {
       records: this.#isSuperseded ? [] : records,
     };
   }
-}
-
-/** What a cursor has before it is placed. */
-const noOffset = -1;
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${topic}:${partition}`;
-}
-
-function noCommittedOffset(group: string, { topic, partition }: TopicPartition): ServiceError {
-  return new ServiceError(
-    'NO_COMMITTED_OFFSET',
-    `Group '${group}' has committed no offset for partition ${partition} of topic '${topic}', and the member joined with ` +
-      'reset none; commit one, or join with reset earliest or latest.',
-    { group, topic, partition },
-  );
-}
-
-function outOfRange(group: string, cursor: Cursor, { logStartOffset, endOffset }: LogBounds): ServiceError {
-  const { topic, partition, offset } = cursor;
-  return new ServiceError(
-    'OFFSET_OUT_OF_RANGE',
-    `Group '${group}' would read partition ${partition} of topic '${topic}' at offset ${offset}, but the log has ` +
-      `${logStartOffset} to ${endOffset}; reset the group's offsets, or join with reset earliest or latest.`,
-    { topic, partition, offset, logStartOffset, endOffset },
-  );
 }

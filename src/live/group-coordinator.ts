@@ -111,6 +111,7 @@ export class GroupCoordinator {
 
   /**
    * Adds a member, or lets it begin anew if it is one.
+   * @returns `call` = its newest consume call is the one of this number
    * @throws ServiceError BAD_REQUEST, UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID,
    *   IDEMPOTENCY_KEY_REUSED
    */
@@ -118,7 +119,7 @@ export class GroupCoordinator {
     group: string,
     request: Join,
     idempotency?: Idempotency,
-  ): Promise<{ zxid: number; answer: MemberAnswer; replayed: boolean }> {
+  ): Promise<{ zxid: number; answer: MemberAnswer; replayed: boolean; call: number }> {
     checkName('group', group);
     const memberId = request.memberId ?? randomUUID();
     checkName('memberId', memberId);
@@ -136,7 +137,10 @@ export class GroupCoordinator {
       const member = memberOf(next, memberId);
       const answer = answerTo(member);
       // What a member that begins anew was given before may be lost: it goes on from what is committed.
-      const commit = { idempotency, answer: JSON.stringify(answer), forget: known ? heldBy(known) : [] };
+      // And whoever has spoken for it until now, in a consume call or on a socket, does so no more.
+      const call = { memberId, call: 'new' as const };
+      const forget = known ? heldBy(known) : [];
+      const commit = { idempotency, answer: JSON.stringify(answer), forget, consume: call };
       const isKept = known?.sessionId === member.sessionId;
       return {
         document: next,
@@ -144,9 +148,9 @@ export class GroupCoordinator {
         result: answer,
       };
     };
-    const { result, zxid, replayed } = await this.#ledger.decide(group, decide, true);
-    if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true };
-    return { zxid, answer: result, replayed: false };
+    const { result, zxid, replayed, call } = await this.#ledger.decide(group, decide, true);
+    if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true, call };
+    return { zxid, answer: result, replayed: false, call };
   }
 
   /**
@@ -264,7 +268,7 @@ export function checkEmpty(group: string, document: GroupDocument): void {
   );
 }
 
-function answerTo(member: GroupMember): MemberAnswer {
+export function answerTo(member: GroupMember): MemberAnswer {
   return {
     memberId: member.memberId,
     memberEpoch: member.memberEpoch,

@@ -50,6 +50,8 @@ export class GroupLedger {
   /** The last of the decisions under way that change a group: on one broker they wait for each other. */
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #watchers = new Map<string, Set<() => void>>();
+  /** Reads that have not begun yet. */
+  readonly #looks = new Map<string, Promise<GroupSnapshot>>();
   readonly #rebalances;
   readonly #conflicts;
 
@@ -100,6 +102,20 @@ export class GroupLedger {
       if (isSwept || attempt > 2) return { zxid, version, document };
       await this.sweep(group);
     }
+  }
+
+  /** The group as it is in the store now; all who ask in one turn share one read. */
+  look(group: string): Promise<GroupSnapshot> {
+    const shared = this.#looks.get(group);
+    if (shared) return shared;
+    const look = new Promise((resolve) => setImmediate(resolve)).then(async () => {
+      this.#looks.delete(group);
+      const { version, document } = await this.#groups.get(group);
+      this.#remember(group, { version, document });
+      return { version, document };
+    });
+    this.#looks.set(group, look);
+    return look;
   }
 
   /** Says that the group has changed: whoever waits on its behalf looks again. */

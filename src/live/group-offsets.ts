@@ -18,6 +18,7 @@ import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { CommittedOffset, Groups, OffsetCommit } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';
 import { checkEmpty, existing } from './group-coordinator.ts';
+import { superseded } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { LogReader } from './log-reader.ts';
 import type { Metrics } from './metrics.ts';
@@ -34,6 +35,8 @@ export interface Committer {
   memberId: string;
   /** Without one, the member's present epoch is taken to be meant. */
   memberEpoch: number | undefined;
+  /** The consume call, or the socket, that speaks for it; it must be the member's newest. */
+  call?: number;
 }
 
 export type ResetTarget = 'earliest' | 'latest' | { timestamp: number } | { offset: number } | { shiftBy: number };
@@ -76,7 +79,7 @@ export class GroupOffsets {
    * Commits offsets, for a member those of partitions that it has. They may be lower than what was committed: who asks for
    * that gets it.
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; with a member UNKNOWN_GROUP, UNKNOWN_MEMBER,
-   *   FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH; without one GROUP_NOT_EMPTY
+   *   FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, with its call FENCED; without one GROUP_NOT_EMPTY
    */
   async commit(
     group: string,
@@ -92,7 +95,8 @@ export class GroupOffsets {
       }
       const member = memberOf(existing(group, document), by.memberId);
       checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
-      return { sessionId: member.sessionId };
+      const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
+      return { sessionId: member.sessionId, caller };
     });
     this.#committed.inc(offsets.length);
     return { zxid };
@@ -258,7 +262,11 @@ export class GroupOffsets {
   async #write(
     group: string,
     commits: readonly OffsetCommit[],
-    judge: (document: GroupDocument | undefined) => { makes?: GroupDocument | undefined; sessionId?: string },
+    judge: (document: GroupDocument | undefined) => {
+      makes?: GroupDocument | undefined;
+      sessionId?: string;
+      caller?: { memberId: string; call: number } | undefined;
+    },
   ): Promise<number> {
     let snapshot = this.#ledger.remembered(group);
     let isNewest = false;
@@ -277,6 +285,7 @@ export class GroupOffsets {
       }
       const outcome = await this.#groups.commitOffsets(group, snapshot.version, commits, judged);
       if (outcome.outcome === 'applied') return outcome.zxid;
+      if (outcome.outcome === 'superseded') throw superseded(judged.caller!.memberId);
       snapshot = undefined;
     }
     throw new ServiceError(

@@ -306,13 +306,14 @@ function parsePosition(text: string): { topicId: string | undefined; offsets: Ma
 /** Arrays that several readers were given by the log reader are turned into text once. */
 const madeJson = new WeakMap<readonly StoredRecord[], string>();
 
-function sharedJson(records: readonly StoredRecord[]): string {
+/** A JSON array of what the log reader gave. */
+export function sharedJson(records: readonly StoredRecord[]): string {
   const made = madeJson.get(records) ?? recordsJson(records);
   madeJson.set(records, made);
   return made;
 }
 
-function recordsJson(records: readonly StoredRecord[]): string {
+export function recordsJson(records: readonly StoredRecord[]): string {
   return `[${records.map(({ offset, line }) => `{"offset":${offset},${line}`).join(',')}]`;
 }
 

@@ -87,7 +87,8 @@ export interface OffsetCommit extends KnownPartition {
 
 export type OffsetsOutcome =
   | { outcome: 'applied'; version: number; zxid: number }
-  | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot);
+  | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
+  | { outcome: 'superseded' };
 
 type Arguments = (string | number | Buffer)[];
 
@@ -200,13 +201,18 @@ export class Groups {
 
   /**
    * Commits offsets, or takes commits back, if the group is still at `version`.
-   * @param options `makes` = the document of a group that begins with this; `sessionId` = the member's, which must live
+   * @param options `makes` = the document of a group that begins with this; `sessionId` = the member's, which must live;
+   *   `caller` = the member with the consume call that speaks for it, which must be its newest
    */
   async commitOffsets(
     group: string,
     version: number,
     offsets: readonly OffsetCommit[],
-    options: { makes?: GroupDocument | undefined; sessionId?: string | undefined },
+    options: {
+      makes?: GroupDocument | undefined;
+      sessionId?: string | undefined;
+      caller?: { memberId: string; call: number } | undefined;
+    },
   ): Promise<OffsetsOutcome> {
     const args: Arguments = [
       group,
@@ -215,12 +221,15 @@ export class Groups {
       this.#limits.maxNodeBytes,
       this.#limits.eventRetention,
       options.sessionId ?? '',
+      options.caller?.memberId ?? '',
+      options.caller?.call ?? '',
     ];
     const rows = offsets.map((at) => [at.topic, at.topicId, at.partition, at.offset ?? '', at.metadata ?? '']);
     pushRows(args, rows);
     const [, outcome, ...rest] = await this.#call('commit-offsets', args);
     const kind = text(outcome);
     if (kind === 'applied') return { outcome: kind, version: integer(rest[0]), zxid: integer(rest[1]) };
+    if (kind === 'superseded') return { outcome: kind };
     return { outcome: kind === 'gone' ? kind : 'conflict', ...snapshot(rest[0], rest[1]) };
   }
 

@@ -24,8 +24,10 @@ export interface SocketOptions<F> {
   schema: z.ZodType<F>;
   /** Takes one frame. What it throws is answered with an error frame, and the socket stays open. */
   onFrame(frame: F): void | Promise<void>;
-  /** Called once, when nothing can be sent any more. */
-  onClose(): void;
+  /** Called once, when nothing can be sent any more. `code` = what the peer closed it with; undefined if we did. */
+  onClose(code?: number): void;
+  /** Called at each sign of life of the peer: a frame, a pong, or that it has read something. */
+  onHeard?(): void;
 }
 
 /** All open sockets of a broker. */
@@ -49,10 +51,11 @@ export class Sockets {
   /** Takes over a socket. To be called in the tick in which it was opened: a frame may be there already. */
   accept<F>(ws: WebSocket, options: SocketOptions<F>): Socket {
     const socket: Socket = new Socket(ws, this.#broker.log, {
-      closed: () => {
+      closed: (code) => {
         this.#open.delete(socket);
-        options.onClose();
+        options.onClose(code);
       },
+      heard: () => options.onHeard?.(),
       tooSlow: () => this.#broker.slowReadersCut.inc({ kind: options.kind }),
       kind: options.kind,
     });
@@ -87,28 +90,34 @@ export class Sockets {
   }
 }
 
+/** Whom a socket tells what becomes of it. */
+interface SocketOwner {
+  kind: string;
+  closed(code?: number): void;
+  heard(): void;
+  tooSlow(): void;
+}
+
 /** One open socket, as its kind writes to it. */
 export class Socket {
   readonly kind: string;
   readonly #ws: WebSocket;
   readonly #log: Logger;
-  readonly #owner: { closed(): void; tooSlow(): void };
+  readonly #owner: SocketOwner;
   /** Who waits for room. */
   #waiting: (() => void)[] = [];
   #isOpen = true;
   #wasHeard = true;
 
-  constructor(ws: WebSocket, log: Logger, owner: { kind: string; closed(): void; tooSlow(): void }) {
+  constructor(ws: WebSocket, log: Logger, owner: SocketOwner) {
     this.kind = owner.kind;
     this.#ws = ws;
     this.#log = log;
     this.#owner = owner;
-    const heard = () => {
-      this.#wasHeard = true;
-    };
+    const heard = () => this.#hear();
     ws.on('pong', heard);
     ws.on('message', heard);
-    ws.on('close', () => this.#end());
+    ws.on('close', (code: number) => this.#end(code));
   }
 
   get isOpen(): boolean {
@@ -166,9 +175,14 @@ export class Socket {
     this.#ws.ping();
   }
 
+  /** Asks the peer for a sign of life, which `onHeard` then tells of. */
+  ping(): void {
+    if (this.#isOpen) this.#ws.ping();
+  }
+
   readonly #sent = (): void => {
     // More waits behind what was sent just now: so the peer has made room, even if our ping has yet to reach it.
-    if (this.#ws.bufferedAmount > 0) this.#wasHeard = true;
+    if (this.#ws.bufferedAmount > 0) this.#hear();
     if (this.#waiting.length > 0 && this.#ws.bufferedAmount <= roomBytes) this.#release();
   };
 
@@ -178,10 +192,15 @@ export class Socket {
     for (const go of waiting) go();
   }
 
-  #end(): void {
+  #hear(): void {
+    this.#wasHeard = true;
+    if (this.#isOpen) this.#owner.heard();
+  }
+
+  #end(code?: number): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#owner.closed();
+    this.#owner.closed(code);
     this.#release();
   }
 }

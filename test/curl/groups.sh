@@ -143,6 +143,10 @@ expect_status 204
 request GET $GROUP
 expect_problem 404 UNKNOWN_GROUP 'stats'
 
+step 'upgraded to a WebSocket, /v1/groups/<group>/stream?topics=… is a member by itself; without an upgrade it is refused'
+request GET "$GROUP/stream?topics=clicks"
+expect_problem 400 BAD_REQUEST 'WebSocket'
+
 step 'what cannot be meant is refused'
 request POST $GROUP/members -H "$JSON" -d '{"memberId":"x"}'
 expect_problem 400 BAD_REQUEST 'topics'

@@ -5,21 +5,25 @@
      KEYS    1 root
      ARGV    1 group  2 version that was judged (0 = there was no group)  3 document, if that makes the group, else ''
              4 largest data of a node, bytes  5 transactions to keep  6 session of the member that commits, or ''
+             7 that member, and 8 its consume call, which must be its newest; or '' and ''
              then a list with its length before it: (topic, topic id, partition, offset or '' = take back, metadata or '')
      Returns { 'OK', 0, 'applied', version, zxid }
              { 'OK', 0, 'conflict', version, document }: another version is there
              { 'OK', 0, 'gone', version, document, member… }: the member's session has ended
+             { 'OK', 0, 'superseded' }: the member has begun a newer call
      Errors  those of the operations on the tree
      Emits   one transaction of created, changed, deleted, into the history of committed offsets ]]
 arguments.next()
 local expected, made = arguments.number(), arguments.next()
 local limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() }
 local session_id = arguments.next()
+local caller, call = '@' .. arguments.next(), arguments.next()
 local rows = arguments.rows(5)
 
 local version, document = group.load()
 if version ~= expected then return group.conflict(version, document) end
 if session_id ~= '' and session.problem(session_id, '') then return group.gone(version, document) end
+if call ~= '' and call ~= redis.call('HGET', keys.positions(group.name), caller) then return { 'OK', 0, 'superseded' } end
 for _, row in ipairs(rows) do
   local problem = group.claim_topic(row[1], row[2], limits)
   if problem then return problem end

@@ -1,0 +1,109 @@
+// Where a member of a group reads: one cursor for each partition that it has. What consume calls and sockets of members
+// have in common; how they read, and when, is their own affair.
+import { type TopicPartitions, toTopicPartitions } from '../core/assignors/assignor.ts';
+import {
+  type GroupDocument,
+  type GroupMember,
+  own,
+  type ResetPolicy,
+  type TopicPartition,
+} from '../core/group-document.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
+import type { KnownPartition } from '../store/groups.ts';
+import type { LogBounds } from '../store/logs.ts';
+import type { TopicInfo, Topics } from './topics.ts';
+
+export interface Cursor extends KnownPartition {
+  /** The member epoch at which the partition was given: given anew, another may have read in it. */
+  epoch: number;
+  /** Of the next record; `noOffset` before the cursor is placed. */
+  offset: number;
+}
+
+export const noOffset = -1;
+
+export function cursorKey({ topic, partition }: TopicPartition): string {
+  return `${topic}:${partition}`;
+}
+
+/** The partition with the id of the topic that the group means. */
+export function knownPartition(document: GroupDocument, { topic, partition }: TopicPartition): KnownPartition {
+  return { topic, partition, topicId: own(document.topics, topic)!.topicId };
+}
+
+/** The cursors that stay good for what the member may use, by key, and new ones, not placed yet, for the rest. */
+export function cursorsOf<C extends Cursor>(
+  document: GroupDocument,
+  member: GroupMember,
+  current: ReadonlyMap<string, C>,
+): { kept: Map<string, C>; wanted: Cursor[] } {
+  const kept = new Map<string, C>();
+  const wanted: Cursor[] = [];
+  for (const { topic, partitions, epochs } of member.assigned) {
+    for (const [i, partition] of partitions.entries()) {
+      const at = knownPartition(document, { topic, partition });
+      const epoch = epochs[i]!;
+      const cursor = current.get(cursorKey(at));
+      if (cursor?.epoch === epoch && cursor.topicId === at.topicId) kept.set(cursorKey(at), cursor);
+      else wanted.push({ ...at, epoch, offset: noOffset });
+    }
+  }
+  return { kept, wanted };
+}
+
+export function partitionsOf(cursors: readonly Cursor[]): TopicPartitions[] {
+  const partitions = new Map<string, number[]>();
+  for (const { topic, partition } of cursors) {
+    const known = partitions.get(topic);
+    if (known) known.push(partition);
+    else partitions.set(topic, [partition]);
+  }
+  return toTopicPartitions(partitions);
+}
+
+/**
+ * Where a member begins in a log for which the group has committed nothing, or whose records there are gone.
+ * @param bounds undefined if there is no such log any more
+ */
+export function resetOffset(reset: Exclude<ResetPolicy, 'none'>, bounds: LogBounds | undefined): number {
+  return (reset === 'earliest' ? bounds?.logStartOffset : bounds?.endOffset) ?? 0;
+}
+
+/** The topic, if it is still the one that the member was given; if not, the group will learn of that soon. */
+export async function topicOf(topics: Topics, cursor: Cursor): Promise<TopicInfo | undefined> {
+  try {
+    const cached = await topics.get(cursor.topic);
+    const isRight = (topic: TopicInfo) => topic.topicId === cursor.topicId && cursor.partition < topic.partitionCount;
+    if (isRight(cached)) return cached;
+    const fresh = await topics.refresh(cursor.topic);
+    return isRight(fresh) ? fresh : undefined;
+  } catch (error) {
+    if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+    throw error;
+  }
+}
+
+export function noCommittedOffset(group: string, { topic, partition }: TopicPartition): ServiceError {
+  return new ServiceError(
+    'NO_COMMITTED_OFFSET',
+    `Group '${group}' has committed no offset for partition ${partition} of topic '${topic}', and the member joined with ` +
+      'reset none; commit one, or join with reset earliest or latest.',
+    { group, topic, partition },
+  );
+}
+
+export function outOfRange(group: string, cursor: Cursor, { logStartOffset, endOffset }: LogBounds): ServiceError {
+  const { topic, partition, offset } = cursor;
+  return new ServiceError(
+    'OFFSET_OUT_OF_RANGE',
+    `Group '${group}' would read partition ${partition} of topic '${topic}' at offset ${offset}, but the log has ` +
+      `${logStartOffset} to ${endOffset}; reset the group's offsets, or join with reset earliest or latest.`,
+    { topic, partition, offset, logStartOffset, endOffset },
+  );
+}
+
+export function superseded(memberId: string): ServiceError {
+  return new ServiceError('FENCED', `Member '${memberId}' has a newer connection or consume call; this one is over.`, {
+    memberId,
+  });
+}

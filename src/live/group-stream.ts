@@ -1,0 +1,400 @@
+// A member of a group on one connection: it joins, is told which partitions it gets and must let go of, is given their
+// records as far as it takes them, and commits. How frames travel is the sink's affair.
+//
+// The member lives by its peer's signs of life alone: each one that was asked for renews its session, nothing else does. A
+// connection that is lost leaves the member its session; who comes back in time under the same member id goes on from what
+// is committed, so that nothing is passed over.
+import { setTimeout as pause } from 'node:timers/promises';
+import type { TopicPartitions } from '../core/assignors/assignor.ts';
+import { eachPartition, type GroupMember, heartbeatIntervalMs, memberOf, own } from '../core/group-document.ts';
+import { consume, remove } from '../core/group-state.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
+import type { PartitionPosition } from '../store/groups.ts';
+import { answerTo, existing, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
+import { type Cursor, cursorKey, cursorsOf, noOffset, partitionsOf, superseded } from './group-cursors.ts';
+import type { GroupLedger } from './group-ledger.ts';
+import type { GroupOffsets, OffsetToCommit } from './group-offsets.ts';
+import {
+  type GroupRecordParts,
+  type GroupRecordSink,
+  GroupRecords,
+  type ReadCursor,
+  type ReadingMember,
+} from './group-records.ts';
+
+/** Where the news and the records of a member go. */
+export interface GroupSink extends GroupRecordSink {
+  assigned(partitions: TopicPartitions[], memberEpoch: number): void;
+  /** The member is to say within the time that it has let go of them; no records of them follow. */
+  revoking(partitions: TopicPartitions[], withinMs: number): void;
+  revoked(partitions: TopicPartitions[], memberEpoch: number): void;
+  /** Asks the peer for a sign of life, which is told to the stream by `heard`. */
+  ping(): void;
+}
+
+interface StreamCursor extends ReadCursor {
+  /** `revoking`: the member was asked to let go of it; `released`: it has said that it did. */
+  state: 'assigned' | 'revoking' | 'released';
+}
+
+/** How soon a stream tries again what the store could not answer, ms. */
+const retryMs = 500;
+
+export interface GroupStreamParts extends GroupRecordParts {
+  coordinator: GroupCoordinator;
+  ledger: GroupLedger;
+  offsets: GroupOffsets;
+}
+
+/** Opens streams of members. */
+export class GroupStreams {
+  readonly #parts: GroupStreamParts;
+  /** Those of this broker, by group and member id. */
+  readonly #open = new Map<string, GroupStream>();
+
+  constructor(parts: GroupStreamParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Joins as a member, or comes back as one; an earlier stream of the same member ends with FENCED, through another
+   * broker at its next heartbeat.
+   * @throws ServiceError as GroupCoordinator.join
+   */
+  async open(group: string, request: Join, sink: GroupSink): Promise<GroupStream> {
+    const joinedAt = performance.now();
+    const { answer, call } = await this.#parts.coordinator.join(group, request);
+    const { memberId } = answer;
+    const key = `${group}/${memberId}`;
+    const stream = new GroupStream({ group, memberId, call, joinedAt }, sink, this.#parts, () => {
+      if (this.#open.get(key) === stream) this.#open.delete(key);
+    });
+    const other = this.#open.get(key);
+    if (other && other.call > call) throw superseded(memberId);
+    other?.end(superseded(memberId));
+    this.#open.set(key, stream);
+    await stream.begin();
+    return stream;
+  }
+}
+
+export class GroupStream {
+  readonly #group: string;
+  readonly #memberId: string;
+  /** The consume call that the stream is to the store: a newer one ends it. */
+  readonly call: number;
+  readonly #sink: GroupSink;
+  readonly #parts: GroupStreamParts;
+  readonly #onEnd: () => void;
+  #member!: GroupMember;
+  /** By key, what the member was told that it has, and may still be using. */
+  readonly #cursors = new Map<string, StreamCursor>();
+  readonly #records: GroupRecords;
+  /** Until then, by this broker's clock, the session lives for sure: beyond it nothing is given out. */
+  #leaseEnd: number;
+  #lastFrameAt = performance.now();
+  /** A sign of life has been asked for. */
+  #isDue = false;
+  /** It has come, and the session is to be renewed. */
+  #renews = false;
+  /** The group may have changed. What happened before the stream runs is looked at first. */
+  #mustLook = true;
+  /** The member has something to say to the group. */
+  #mustReport = false;
+  /** Why it is over. */
+  #failure: ServiceError | undefined;
+  #wake = (): void => undefined;
+
+  constructor(
+    as: { group: string; memberId: string; call: number; joinedAt: number },
+    sink: GroupSink,
+    parts: GroupStreamParts,
+    onEnd: () => void,
+  ) {
+    this.#group = as.group;
+    this.#memberId = as.memberId;
+    this.call = as.call;
+    this.#leaseEnd = as.joinedAt;
+    this.#sink = sink;
+    this.#parts = parts;
+    this.#onEnd = onEnd;
+    const reading: ReadingMember = {
+      group: as.group,
+      member: () => this.#member,
+      isSure: () => !this.#failure && performance.now() < this.#leaseEnd,
+      commit: (offsets) => this.commit(offsets),
+      changed: () => {
+        this.#mustReport = true;
+      },
+      wake: () => this.#wake(),
+    };
+    this.#records = new GroupRecords(reading, sink, parts);
+  }
+
+  /** What the member is told when it has joined. */
+  get answer(): MemberAnswer {
+    return answerTo(this.#member);
+  }
+
+  /** A static member keeps its partitions when it closes the connection, as in Kafka. */
+  get isStatic(): boolean {
+    return this.#member.instanceId !== undefined;
+  }
+
+  /** Learns what the member has, without telling it: the answer to joining does. To be called once, before `run`. */
+  async begin(): Promise<void> {
+    try {
+      this.#renews = true;
+      await this.#report(() => undefined);
+    } catch (error) {
+      this.#onEnd();
+      throw error;
+    }
+  }
+
+  /**
+   * Serves the member until `signal` is aborted; to be called once. While the store is away it waits, and then goes on.
+   * @throws ServiceError when it is over: FENCED by a newer connection, FENCED_MEMBER_EPOCH if the member did not let go
+   *   in time, or takes nothing and says nothing for its rebalance timeout while records wait for it; UNKNOWN_MEMBER,
+   *   UNKNOWN_GROUP, FENCED_INSTANCE_ID; NO_COMMITTED_OFFSET, OFFSET_OUT_OF_RANGE for the reset policy `none`
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const wake = () => this.#wake();
+    const stopWatching = this.#parts.ledger.watch(this.#group, () => {
+      this.#mustLook = true;
+      wake();
+    });
+    const ticks = setInterval(() => this.#tick(), heartbeatIntervalMs(this.#member.sessionTimeoutMs));
+    signal.addEventListener('abort', wake, { once: true });
+    try {
+      while (!signal.aborted) await this.#step(signal);
+    } finally {
+      clearInterval(ticks);
+      stopWatching();
+      for (const { over } of this.#cursors.values()) over.abort();
+      this.#onEnd();
+    }
+  }
+
+  /** Ends it from outside: `run` throws the error. */
+  end(error: ServiceError): void {
+    this.#failure = error;
+    this.#wake();
+  }
+
+  /** The peer has given a sign of life. */
+  heard(): void {
+    if (!this.#isDue) return;
+    this.#isDue = false;
+    this.#renews = true;
+    this.#wake();
+  }
+
+  /** The client itself has said something: it is not stuck. */
+  heardFrame(): void {
+    this.#lastFrameAt = performance.now();
+    this.#wake();
+  }
+
+  /**
+   * The member has let go of partitions that are being revoked; undefined = of all of them.
+   * @throws ServiceError BAD_REQUEST if one of them is not being revoked; then nothing is released
+   */
+  released(partitions: readonly TopicPartitions[] | undefined): void {
+    const all = [...this.#cursors.values()].filter(({ state }) => state === 'revoking');
+    const released = partitions
+      ?.flatMap((list) => eachPartition([list]))
+      .map((at) => {
+        const cursor = this.#cursors.get(cursorKey(at));
+        if (cursor?.state === 'revoking') return cursor;
+        const why = cursor
+          ? cursor.state === 'assigned'
+            ? 'the member has it'
+            : 'it was released'
+          : 'the member has it not';
+        throw new ServiceError(
+          'BAD_REQUEST',
+          `Partition ${at.partition} of topic '${at.topic}' is not being revoked: ${why}. Release what a revoking frame names.`,
+          { topic: at.topic, partition: at.partition },
+        );
+      });
+    for (const cursor of released ?? all) cursor.state = 'released';
+    this.#mustReport = true;
+    this.#wake();
+  }
+
+  /** @throws ServiceError as GroupOffsets.commit */
+  async commit(offsets: readonly OffsetToCommit[]): Promise<void> {
+    const committer = { memberId: this.#memberId, memberEpoch: this.#member.memberEpoch, call: this.call };
+    await this.#parts.offsets.commit(this.#group, committer, offsets);
+  }
+
+  /** Takes the member out, unless a newer connection speaks for it. @throws ServiceError STORE_UNAVAILABLE */
+  async leave(): Promise<void> {
+    await this.#parts.ledger.decide(
+      this.#group,
+      (document) => ({
+        document: document && remove(document, [this.#memberId]),
+        commit: { keeps: true, consume: { memberId: this.#memberId, call: this.call } },
+        result: undefined,
+      }),
+      true,
+    );
+  }
+
+  #tick(): void {
+    this.#isDue = true;
+    this.#sink.ping();
+    if (this.#isSilent()) this.#endIfStuck().catch(() => undefined);
+  }
+
+  /** Whether the client has given no sign of its own for so long that it may be stuck, as in Kafka without polls. */
+  #isSilent(): boolean {
+    return this.#records.isHeldBack && performance.now() - this.#lastFrameAt > this.#member.rebalanceTimeoutMs;
+  }
+
+  /** Takes the member out if records wait for it indeed: another one is to have them. */
+  async #endIfStuck(): Promise<void> {
+    if (!(await this.#records.hasMore()) || !this.#isSilent()) return;
+    this.end(stuck(this.#member));
+    await this.leave();
+  }
+
+  /** Does the next thing there is to do, or waits for one. */
+  async #step(signal: AbortSignal): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    try {
+      if (this.#mustReport || this.#renews) return await this.#report((change) => this.#tell(change));
+      if (this.#mustLook) return await this.#look();
+      const giving = this.#records.step(signal);
+      if (giving) return await giving;
+    } catch (error) {
+      if (!hasCode(error, 'STORE_UNAVAILABLE') && !hasCode(error, 'TOO_MANY_REQUESTS')) throw error;
+      // The member could do no more than to come back.
+      this.#mustReport = true;
+      return pause(retryMs, undefined, { signal }).catch(() => undefined);
+    }
+    // Since the looks above nobody else has run, so nothing is slept over.
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  /** Sees whether the group's change concerns this member; one read serves all members of the group on this broker. */
+  async #look(): Promise<void> {
+    // Before the look, as it may change again meanwhile.
+    this.#mustLook = false;
+    const { document } = await this.#parts.ledger.look(this.#group);
+    const member = document && own(document.members, this.#memberId);
+    if (!member || holdings(member) !== holdings(this.#member)) this.#mustReport = true;
+  }
+
+  /** Says what the member may still be using, renews its session if its peer lives, and learns what it has now. */
+  async #report(tell: (change: Change) => void): Promise<void> {
+    const renews = this.#renews;
+    const startedAt = performance.now();
+    this.#mustReport = false;
+    this.#renews = false;
+    try {
+      const { result, positions, isSuperseded } = await this.#decide(renews);
+      if (isSuperseded) throw superseded(this.#memberId);
+      if (renews) this.#leaseEnd = startedAt + result.member.sessionTimeoutMs;
+      tell(this.#take(result.member, result.kept, result.wanted, positions));
+    } catch (error) {
+      if (renews) this.#renews = true;
+      const isUnreleased = [...this.#cursors.values()].some(({ state }) => state === 'revoking');
+      // With its session alive it can only have been fenced, or taken out by hand.
+      if (hasCode(error, 'UNKNOWN_MEMBER') && isUnreleased && performance.now() < this.#leaseEnd)
+        throw notReleased(this.#member);
+      throw error;
+    }
+  }
+
+  #decide(renews: boolean) {
+    const memberId = this.#memberId;
+    return this.#parts.ledger.decide(this.#group, (stored) => {
+      const document = existing(this.#group, stored);
+      const next = consume(document, memberId, this.#owned());
+      const member = memberOf(next, memberId);
+      const { kept, wanted } = cursorsOf(document, member, this.#cursors);
+      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
+      return {
+        document: next,
+        commit: { keeps: true, ...(renews && { renew }), consume: { memberId, call: this.call, wanted } },
+        result: { member, kept, wanted },
+      };
+    });
+  }
+
+  #owned(): TopicPartitions[] {
+    return partitionsOf([...this.#cursors.values()].filter(({ state }) => state !== 'released'));
+  }
+
+  /** Takes over what the group has decided. */
+  #take(
+    member: GroupMember,
+    kept: ReadonlyMap<string, StreamCursor>,
+    wanted: readonly Cursor[],
+    positions: readonly PartitionPosition[],
+  ): Change {
+    this.#member = member;
+    const pending = new Set(eachPartition(member.pendingRevocation).map(cursorKey));
+    const change: Change = { assigned: [], revoking: [], revoked: [] };
+    const replaced = new Set(wanted.map(cursorKey));
+    for (const [key, cursor] of this.#cursors) {
+      if (kept.has(key)) continue;
+      cursor.over.abort();
+      if (!pending.has(key) || replaced.has(key)) {
+        this.#cursors.delete(key);
+        change.revoked.push(cursor);
+      } else if (cursor.state === 'assigned') {
+        cursor.state = 'revoking';
+        change.revoking.push(cursor);
+      }
+    }
+    this.#records.drop();
+    for (const [index, at] of wanted.entries()) {
+      const offset = positions[index]?.committed ?? noOffset;
+      const cursor = { ...at, offset, state: 'assigned' as const, isAtEnd: false, over: new AbortController() };
+      this.#cursors.set(cursorKey(at), cursor);
+      this.#records.add(cursor);
+      change.assigned.push(cursor);
+    }
+    return change;
+  }
+
+  #tell({ revoking, revoked, assigned }: Change): void {
+    const { memberEpoch, rebalanceTimeoutMs } = this.#member;
+    if (revoking.length > 0) this.#sink.revoking(partitionsOf(revoking), rebalanceTimeoutMs);
+    if (revoked.length > 0) this.#sink.revoked(partitionsOf(revoked), memberEpoch);
+    if (assigned.length > 0) this.#sink.assigned(partitionsOf(assigned), memberEpoch);
+  }
+}
+
+interface Change {
+  assigned: Cursor[];
+  revoking: Cursor[];
+  revoked: Cursor[];
+}
+
+function holdings({ assigned, pendingRevocation }: GroupMember): string {
+  return JSON.stringify([assigned, pendingRevocation]);
+}
+
+function notReleased({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
+  return new ServiceError(
+    'FENCED_MEMBER_EPOCH',
+    `Member '${memberId}' did not release what was being revoked within its rebalance timeout of ${rebalanceTimeoutMs} ms, ` +
+      'and was taken out; let go of all partitions and join again.',
+    { memberId, memberEpoch },
+  );
+}
+
+function stuck({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
+  return new ServiceError(
+    'FENCED_MEMBER_EPOCH',
+    `Member '${memberId}' has records waiting, gave no credit and sent no frame for its rebalance timeout of ` +
+      `${rebalanceTimeoutMs} ms, and was taken out; let go of all partitions and join again.`,
+    { memberId, memberEpoch },
+  );
+}

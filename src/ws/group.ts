@@ -1,0 +1,192 @@
+// The socket /v1/groups/{group}/stream: the socket is a member of the group. It joins, hears what it gets and must let go of,
+// is sent as many records as it has given credit for, and commits.
+import type { WebSocket } from '@fastify/websocket';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import type { z } from 'zod';
+import { errorCatalogue } from '../../schemas/errors.ts';
+import {
+  type GroupClientFrame,
+  type GroupServerFrame,
+  groupClientFrame,
+  groupFramesWaitingMax,
+  groupStreamQuery,
+} from '../../schemas/group-stream.ts';
+import { groupParams, rebalanceTimeoutDefaultMs, sessionTimeoutDefaultMs } from '../../schemas/groups.ts';
+import { problemCloseCodeBase } from '../../schemas/record-stream.ts';
+import { subscriptionOf } from '../core/group-topics.ts';
+import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
+import type { Broker } from '../live/broker.ts';
+import type { GroupSink, GroupStream } from '../live/group-stream.ts';
+import type { Socket, Sockets } from './socket.ts';
+
+/** What the route's schemas make of a request. */
+interface Given {
+  params: z.output<typeof groupParams>;
+  query: z.output<typeof groupStreamQuery>;
+}
+
+/** A client that closes with one of these is done; with any other, or without a word, it may come back. */
+const closedForGood = new Set([1000, 1005]);
+
+export const groupSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; sockets: Sockets }> = async (
+  app,
+  { broker, sockets },
+) => {
+  app.route({
+    method: 'GET',
+    url: '/groups/:group/stream',
+    exposeHeadRoute: false,
+    schema: {
+      tags: ['groups'],
+      operationId: 'groups.socket',
+      summary:
+        'Be a member of a group over a WebSocket: frames GroupClientFrame to the server, GroupServerFrame from it',
+      description:
+        'A lost socket leaves the member until its session timeout: who comes back in time with the same memberId goes on from what is committed, and nobody else is moved. A socket that its client closes with 1000, or without a code, leaves the group, but for a static member. A newer socket of a member ends the older one with FENCED. A failure is an error frame and the close code 4000 + its status.',
+      params: groupParams,
+      querystring: groupStreamQuery,
+      response: { 101: { description: 'The connection is a WebSocket now.' } },
+    } satisfies FastifyZodOpenApiSchema,
+    handler: () => {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        'This is a WebSocket: connect with ws:// or wss://. Without one, join with POST /v1/groups/{group}/members.',
+      );
+    },
+    wsHandler: (ws, request) => void new GroupSocket(ws, sockets).run(request as unknown as Given, broker),
+  });
+};
+
+class GroupSocket {
+  readonly #socket: Socket;
+  readonly #closed = new AbortController();
+  #closeCode: number | undefined;
+  #stream: GroupStream | undefined;
+  #credit = 0;
+  /** Waits for credit. */
+  #onCredit = (): void => undefined;
+  #isLeaving = false;
+  /** What frames ask of the group is done one after the other, once the member has joined. */
+  #turn: Promise<unknown>;
+  #hasJoined!: () => void;
+  #waiting = 0;
+
+  constructor(ws: WebSocket, sockets: Sockets) {
+    this.#turn = new Promise<void>((resolve) => {
+      this.#hasJoined = resolve;
+    });
+    this.#socket = sockets.accept(ws, {
+      kind: 'group',
+      schema: groupClientFrame,
+      onFrame: (frame) => this.#onFrame(frame),
+      onHeard: () => this.#stream?.heard(),
+      onClose: (code) => {
+        this.#closeCode = code;
+        this.#closed.abort();
+        this.#onCredit();
+      },
+    });
+  }
+
+  async run({ params, query }: Given, broker: Broker): Promise<void> {
+    const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = query;
+    try {
+      const join = {
+        ...rest,
+        subscription: subscriptionOf(topics, pattern),
+        sessionTimeoutMs: sessionTimeout ?? sessionTimeoutDefaultMs,
+        rebalanceTimeoutMs: rebalanceTimeout ?? rebalanceTimeoutDefaultMs,
+      };
+      const stream = await broker.groupStreams.open(params.group, join, this.#sink());
+      this.#stream = stream;
+      this.#send({ type: 'joined', ...stream.answer });
+      this.#hasJoined();
+      await stream.run(this.#closed.signal);
+    } catch (error) {
+      if (this.#isLeaving || this.#closed.signal.aborted) return;
+      this.#socket.sendError(error);
+      const code = serviceErrorIn(error)?.code ?? 'INTERNAL';
+      this.#socket.close(problemCloseCodeBase + errorCatalogue[code].status, code);
+    } finally {
+      this.#hasJoined();
+      const isDone = !this.#isLeaving && this.#closeCode !== undefined && closedForGood.has(this.#closeCode);
+      // If the store cannot be told, the session ends by itself.
+      if (isDone && this.#stream?.isStatic === false) this.#inTurn((stream) => stream.leave()).catch(() => undefined);
+    }
+  }
+
+  async #onFrame(frame: GroupClientFrame): Promise<void> {
+    this.#stream?.heardFrame();
+    switch (frame.type) {
+      case 'ping':
+        return this.#send({ type: 'pong' });
+      case 'credit':
+        this.#credit += frame.records;
+        return this.#onCredit();
+      case 'commit':
+        return this.#inTurn(async (stream) => {
+          await stream.commit(frame.offsets);
+          this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
+        });
+      case 'released':
+        return this.#inTurn(async (stream) => stream.released(frame.partitions));
+      case 'leave':
+        return this.#inTurn(async (stream) => {
+          this.#isLeaving = true;
+          try {
+            await stream.leave();
+          } catch (error) {
+            this.#isLeaving = false;
+            throw error;
+          }
+          this.#socket.close(1000, 'LEFT');
+        });
+    }
+  }
+
+  /** Runs `work` behind what was asked before it, unless the member could not join. */
+  async #inTurn(work: (stream: GroupStream) => Promise<void>): Promise<void> {
+    if (this.#waiting >= groupFramesWaitingMax) {
+      throw new ServiceError(
+        'TOO_MANY_REQUESTS',
+        `${groupFramesWaitingMax} frames of this socket wait for their turn, and this one was not taken; wait for answers.`,
+      );
+    }
+    this.#waiting += 1;
+    const mine = this.#turn.then(() => (this.#stream ? work(this.#stream) : undefined));
+    this.#turn = mine.catch(() => undefined);
+    try {
+      await mine;
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  #sink(): GroupSink {
+    return {
+      room: () => this.#room(),
+      credit: () => this.#credit,
+      records: (topic, partition, records, count, nextOffset) => {
+        this.#credit -= count;
+        this.#socket.send(
+          `{"type":"records","topic":${JSON.stringify(topic)},"partition":${partition},"records":${records},"nextOffset":${nextOffset}}`,
+        );
+      },
+      assigned: (partitions, memberEpoch) => this.#send({ type: 'assigned', partitions, memberEpoch }),
+      revoking: (partitions, withinMs) => this.#send({ type: 'revoking', partitions, withinMs }),
+      revoked: (partitions, memberEpoch) => this.#send({ type: 'revoked', partitions, memberEpoch }),
+      ping: () => this.#socket.ping(),
+    };
+  }
+
+  #room(): Promise<void> | undefined {
+    if (this.#credit > 0 || this.#closed.signal.aborted) return this.#socket.room();
+    return new Promise((resolve) => {
+      this.#onCredit = resolve;
+    });
+  }
+
+  #send(frame: GroupServerFrame): void {
+    this.#socket.sendFrame(frame);
+  }
+}

@@ -1,0 +1,79 @@
+// What tests of members on sockets share: two brokers, groups that no other test uses, and what a socket was told.
+import type { Test } from 'tap';
+import { count, createTopic } from './groups.ts';
+import { eventually, http, startTestServer, type TestServer } from './server.ts';
+import { openSocket, type TestSocket } from './socket.ts';
+
+export interface SocketGroups {
+  one: TestServer;
+  two: TestServer;
+  /** Makes a topic and a group that no other test uses, both of this name. */
+  newGroup(partitions: number): Promise<string>;
+  /** Opens a member's socket, through the first broker unless another is given; it begins at the beginning. */
+  member(t: Test, group: string, query?: string, on?: { url: string }): Promise<TestSocket>;
+  /** The group as an operator sees it. */
+  describe(group: string): Promise<any>;
+}
+
+export async function startSocketGroups(t: Test): Promise<SocketGroups> {
+  const one = await startTestServer(t, { brokerId: 1001 });
+  const two = await startTestServer(t, { brokerId: 1002 }, one.target);
+  let groups = 0;
+  return {
+    one,
+    two,
+    newGroup: async (partitions) => {
+      groups += 1;
+      const name = `group-${groups}`;
+      await createTopic(one.url, name, partitions);
+      return name;
+    },
+    member: (t, group, query = '', on = one) =>
+      openSocket(t, `${on.url}/v1/groups/${group}/stream?topics=${group}&reset=earliest${query}`),
+    describe: async (group) => (await http(`${one.url}/v1/groups/${group}`)).body,
+  };
+}
+
+export const joined = (socket: TestSocket): Promise<any> => socket.frame({ type: 'joined' });
+
+export const credit = (socket: TestSocket, records: number): void => socket.send({ type: 'credit', records });
+
+/** The values of all records that it was sent. */
+export const values = ({ frames }: TestSocket): unknown[] =>
+  frames.filter(({ type }) => type === 'records').flatMap(({ records }) => records.map(({ value }: any) => value));
+
+export const typesOf = ({ frames }: TestSocket): string[] => frames.map(({ type }) => type);
+
+/** How many partitions the member has by what it was told. */
+export function held({ frames }: TestSocket): number {
+  let sum = 0;
+  for (const { type, assignment, partitions } of frames) {
+    if (type === 'joined') sum += count(assignment);
+    if (type === 'assigned') sum += count(partitions);
+    if (type === 'revoked') sum -= count(partitions);
+  }
+  return sum;
+}
+
+/** Settles when all that the server had to send so far has come: a round trip of its own shows that. */
+export async function settled(socket: TestSocket): Promise<void> {
+  const pongs = () => typesOf(socket).filter((type) => type === 'pong').length;
+  const before = pongs();
+  socket.send({ type: 'ping' });
+  await eventually(() => pongs() > before, 'a pong');
+}
+
+/** Commits, and gives the answer. */
+export async function committed(socket: TestSocket, id: string, offsets: object[]): Promise<any> {
+  socket.send({ type: 'commit', id, offsets });
+  return eventually(() => socket.frames.find((frame) => frame.id === id), `an answer to ${id}`);
+}
+
+/** Lets go of whatever is revoked, at once. */
+export function releases(socket: TestSocket): void {
+  socket.ws.on('message', (data: Buffer) => {
+    if (JSON.parse(data.toString()).type === 'revoking') socket.send({ type: 'released' });
+  });
+}
+
+export const numbers = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);

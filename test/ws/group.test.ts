@@ -1,0 +1,234 @@
+import t from 'tap';
+import { groupClientFrame, groupServerFrame } from '../../schemas/group-stream.ts';
+import {
+  committed,
+  credit,
+  held,
+  joined,
+  numbers,
+  releases,
+  settled,
+  startSocketGroups,
+  typesOf,
+  values,
+} from '../helpers/group-sockets.ts';
+import { beat, count, createTopic, history, join, ownershipProblems, produce } from '../helpers/groups.ts';
+import { eventually, http } from '../helpers/server.ts';
+import { openSocket, type TestSocket } from '../helpers/socket.ts';
+
+const { one, two, newGroup, member, describe } = await startSocketGroups(t);
+
+t.test('a socket joins, has everything, and is sent as many records as it gave credit for', async (t) => {
+  const group = await newGroup(2);
+  await produce(one.url, group, 0, numbers(0, 10));
+  const socket = await member(t, group, '&memberId=a&clientId=me');
+  t.match(await joined(socket), {
+    memberId: 'a',
+    memberEpoch: 1,
+    assignment: [{ topic: group, partitions: [0, 1] }],
+    sessionTimeoutMs: 45_000,
+  });
+  t.match((await describe(group)).members, [{ memberId: 'a', clientId: 'me' }]);
+  await settled(socket);
+  t.same(values(socket), [], 'nothing comes without credit');
+  credit(socket, 3);
+  await eventually(() => values(socket).length === 3, 'three come');
+  await settled(socket);
+  t.same(values(socket), [0, 1, 2]);
+  t.match(socket.frames.at(-2), { type: 'records', topic: group, partition: 0, nextOffset: 3 });
+  credit(socket, 100);
+  await eventually(() => values(socket).length === 10, 'the rest');
+  await produce(two.url, group, 1, ['x']);
+  await eventually(() => values(socket).length === 11, 'what comes later');
+  for (const frame of socket.frames) t.ok(groupServerFrame.safeParse(frame).success, JSON.stringify(frame));
+  const { body } = await http(`${one.url}/metrics`);
+  t.match(body, /weir_sockets_open{kind="group"} 1\n/);
+  t.match(body, /weir_group_records_total{via="socket"} 11\n/);
+});
+
+t.test('two share: the first lets go in order before the second gets anything', async (t) => {
+  const group = await newGroup(2);
+  const a = await member(t, group, '&memberId=a');
+  await joined(a);
+  credit(a, 1000);
+  const b = await member(t, group, '&memberId=b', two);
+  t.same((await joined(b)).assignment, []);
+  credit(b, 1000);
+  const { partitions, withinMs } = await a.frame({ type: 'revoking' });
+  t.equal(withinMs, 300_000);
+  t.equal(count(partitions), 1);
+  const { partitions: moving } = partitions[0];
+  await produce(one.url, group, moving[0], ['after revoking']);
+  await produce(one.url, group, 1 - moving[0], ['kept']);
+  await eventually(() => values(a).length === 1, 'what it keeps goes on');
+  await settled(a);
+  t.same(values(a), ['kept'], 'no records of what is being revoked');
+  t.equal((await committed(a, 'last', [{ topic: group, partition: moving[0], offset: 0 }])).type, 'committed');
+  await settled(b);
+  t.notOk(typesOf(b).includes('assigned'), 'the second one waits');
+  a.send({ type: 'released', partitions });
+  t.match(await a.frame({ type: 'revoked' }), { partitions });
+  t.match(await b.frame({ type: 'assigned' }), { partitions });
+  await eventually(() => values(b).length === 1, 'the second one reads on');
+  t.same(values(b), ['after revoking']);
+  t.same(
+    typesOf(a).filter((type) => type.startsWith('revok')),
+    ['revoking', 'revoked'],
+  );
+  const late = await committed(a, 'late', [{ topic: group, partition: moving[0], offset: 1 }]);
+  t.match(late, { type: 'error', code: 'STALE_MEMBER_EPOCH' });
+  t.equal((await describe(group)).state, 'stable');
+  t.same(ownershipProblems(await history(one.broker.store), group), []);
+});
+
+t.test('members on sockets and over HTTP share one group, and hand over to each other', async (t) => {
+  const group = await newGroup(4);
+  for (const partition of [0, 1, 2, 3]) await produce(one.url, group, partition, [`${partition}`]);
+  const a = await member(t, group, '&memberId=a');
+  await joined(a);
+  releases(a);
+  credit(a, 1000);
+  const b = (await join(two.url, group, { topics: [group], memberId: 'b' })).body;
+  await eventually(
+    async () => (await beat(two.url, group, b)) && count(b.assignment) === 2,
+    'the one over HTTP has two',
+  );
+  t.equal(held(a), 2);
+  const c = await member(t, group, '&memberId=c', two);
+  await eventually(async () => {
+    await beat(one.url, group, b);
+    return held(c) === 1;
+  }, 'the third has one');
+  await eventually(() => http(`${one.url}/v1/groups/${group}/members/b`, 'DELETE'), 'b leaves');
+  await eventually(() => held(a) === 2 && held(c) === 2, 'two remain');
+  t.same(ownershipProblems(await history(one.broker.store), group), []);
+});
+
+t.test('a wrong frame gets an error frame and changes nothing', async (t) => {
+  const group = await newGroup(1);
+  await produce(one.url, group, 0, ['x']);
+  const socket = await member(t, group, '&memberId=a');
+  await joined(socket);
+  const commit = (fields: object) => ({
+    type: 'commit',
+    offsets: [{ topic: group, partition: 0, offset: 1, ...fields }],
+  });
+  const wrong: [unknown, string, RegExp][] = [
+    ['{', 'BAD_REQUEST', /not valid JSON/],
+    ['[]', 'BAD_REQUEST', /./],
+    [{ type: 'credits' }, 'BAD_REQUEST', /type/],
+    ...[undefined, 0, -1, 1.5, '1', 1e10].map((records): [unknown, string, RegExp] => [
+      { type: 'credit', records },
+      'BAD_REQUEST',
+      /records/,
+    ]),
+    [{ type: 'commit' }, 'BAD_REQUEST', /offsets/],
+    [{ type: 'commit', offsets: [] }, 'BAD_REQUEST', /offsets/],
+    [commit({ offset: -1 }), 'BAD_REQUEST', /offset/],
+    [commit({ metadata: 'x'.repeat(4097) }), 'BAD_REQUEST', /metadata/],
+    [commit({ more: 1 }), 'BAD_REQUEST', /unknown field 'more'/],
+    [commit({ topic: 'none' }), 'UNKNOWN_TOPIC', /none/],
+    [commit({ partition: 7 }), 'UNKNOWN_PARTITION', /7/],
+    [{ type: 'released', partitions: [{ topic: group, partitions: [0] }] }, 'BAD_REQUEST', /the member has it\./],
+    [{ type: 'released', partitions: [{ topic: 'none', partitions: [0] }] }, 'BAD_REQUEST', /has it not/],
+    [{ type: 'released', partitions: 1 }, 'BAD_REQUEST', /partitions/],
+    [{ type: 'leave', now: true }, 'BAD_REQUEST', /unknown field 'now'/],
+  ];
+  const errors = () => socket.frames.filter(({ type }) => type === 'error');
+  for (const [index, [frame, code, detail]] of wrong.entries()) {
+    socket.send(frame);
+    await eventually(() => errors().length === index + 1, `an error for ${JSON.stringify(frame)}`);
+    t.match(errors()[index], { code, detail }, JSON.stringify(frame));
+    t.ok(groupServerFrame.safeParse(errors()[index]).success);
+  }
+  socket.ws.send(Buffer.from('{"type":"leave"}'), { binary: true });
+  await eventually(() => errors().length === wrong.length + 1, 'a binary frame is none');
+  const { members, partitions } = await describe(group);
+  t.match(members, [{ memberId: 'a' }]);
+  t.equal(partitions[0].committed, null);
+  t.same(values(socket), []);
+  credit(socket, 1);
+  await eventually(() => values(socket).length === 1, 'it goes on');
+  t.equal((await committed(socket, 'ok', [{ topic: group, partition: 0, offset: 1 }])).type, 'committed');
+  t.equal((await describe(group)).partitions[0].committed, 1);
+});
+
+t.test('frames that come before the member has joined are done once it has', async (t) => {
+  const group = await newGroup(1);
+  await produce(one.url, group, 0, ['x']);
+  const { ws, frames, ...rest } = await member(t, group, '&memberId=a');
+  const socket = { ws, frames, ...rest };
+  credit(socket, 5);
+  t.equal((await committed(socket, 'early', [{ topic: group, partition: 0, offset: 1 }])).type, 'committed');
+  t.equal(typesOf(socket)[0], 'joined');
+  await eventually(() => values(socket).length === 1, 'and is sent records');
+});
+
+t.test('what ends a member is an error frame, and a close code that has its status', async (t) => {
+  const group = await newGroup(1);
+  const open = (query: string) => openSocket(t, `${one.url}/v1/groups/${group}/stream${query}`);
+  const ends = async (socket: TestSocket, status: number, code: string) => {
+    t.match(await socket.frame({ type: 'error' }), { status, code });
+    t.equal(await socket.closed, 4000 + status);
+  };
+  await ends(await open(''), 400, 'BAD_REQUEST');
+  await ends(await open('?topics=a&pattern=b'), 400, 'BAD_REQUEST');
+  await ends(await open('?topics=a/b'), 400, 'BAD_REQUEST');
+  await ends(await open('?topics=a&memberId=x/y'), 400, 'BAD_REQUEST');
+  await ends(await open('?topics=a&assignor=best'), 422, 'UNSUPPORTED_ASSIGNOR');
+  t.equal((await http(`${one.url}/v1/groups/${group}`)).status, 404, 'and nothing is half done');
+  await ends(await open(`?topics=${group}&reset=none`), 404, 'NO_COMMITTED_OFFSET');
+  const a = await open(`?topics=${group}&memberId=a`);
+  await joined(a);
+  await http(`${one.url}/v1/groups/${group}/members/a`, 'DELETE');
+  await ends(a, 404, 'UNKNOWN_MEMBER');
+  // What is no query of this address, or no WebSocket, is refused before there is a socket.
+  await t.rejects(open('?topic=a'), /400/);
+  await t.rejects(open('?topics=a&sessionTimeout=soon'), /400/);
+  t.match((await http(`${one.url}/v1/groups/${group}/stream?topics=a`)).body, {
+    code: 'BAD_REQUEST',
+    detail: /WebSocket/,
+  });
+});
+
+t.test('a browser needs no headers; a page of a foreign origin is refused', async (t) => {
+  const group = await newGroup(1);
+  const url = `${one.url.replace('http', 'ws')}/v1/groups/${group}/stream?topics=${group}&reset=earliest`;
+  await t.rejects(openSocket(t, url, { origin: 'https://evil.example' }), /403/);
+  const own = await openSocket(t, url, { origin: one.url });
+  t.match(await joined(own), { assignment: [{ partitions: [0] }] });
+  for (const type of ['credit', 'commit', 'released', 'leave', 'ping']) {
+    const fields = { credit: { records: 1 }, commit: { offsets: [{ topic: group, partition: 0, offset: 0 }] } };
+    t.ok(groupClientFrame.safeParse({ type, ...fields[type as keyof typeof fields] }).success, type);
+  }
+});
+
+t.test('new partitions and topics come to a member by themselves, and those that go are taken', async (t) => {
+  const group = await newGroup(1);
+  const socket = await openSocket(t, `${one.url}/v1/groups/${group}/stream?pattern=${group}.*&memberId=a`);
+  await joined(socket);
+  credit(socket, 100);
+  await http(`${two.url}/v1/topics/${group}`, 'PATCH', { partitions: 2 });
+  await eventually(() => held(socket) === 2, 'the new partition');
+  await createTopic(two.url, `${group}-more`, 1);
+  await eventually(() => held(socket) === 3, 'the new topic');
+  await eventually(async () => {
+    const { partitions } = await describe(group);
+    return partitions.every(({ committed }: any) => committed === 0);
+  }, 'where it begins is committed, as it begins at the end');
+  await produce(two.url, `${group}-more`, 0, ['x']);
+  await eventually(() => values(socket).length === 1, 'is read');
+  await http(`${one.url}/v1/topics/${group}-more`, 'DELETE');
+  t.match(await socket.frame({ type: 'revoked' }), { partitions: [{ topic: `${group}-more`, partitions: [0] }] });
+  t.notOk(typesOf(socket).includes('revoking'), 'there is nothing to let go of');
+});
+
+t.test('a busy partition does not keep the others back', async (t) => {
+  const group = await newGroup(2);
+  for (let i = 0; i < 5; i += 1) await produce(one.url, group, 0, numbers(0, 1000));
+  await produce(one.url, group, 1, ['quiet']);
+  const socket = await member(t, group);
+  credit(socket, 1000);
+  await eventually(() => values(socket).length === 1000, 'the credit is used up');
+  t.ok(values(socket).includes('quiet'));
+});
