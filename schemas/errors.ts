@@ -19,6 +19,7 @@ export const errorCatalogue = {
   UNKNOWN_TOPIC: { status: 404, retryable: false, summary: 'The topic does not exist.' },
   UNKNOWN_PARTITION: { status: 404, retryable: false, summary: 'The topic has no such partition.' },
   UNKNOWN_GROUP: { status: 404, retryable: false, summary: 'The group does not exist.' },
+  UNKNOWN_PRODUCER: { status: 404, retryable: false, summary: 'The producer is not known; get a new id and epoch.' },
   UNKNOWN_MEMBER: { status: 404, retryable: false, summary: 'The group has no such member; join again.' },
   NO_COMMITTED_OFFSET: { status: 404, retryable: false, summary: 'The group has committed no offset here.' },
   METHOD_NOT_ALLOWED: { status: 405, retryable: false, summary: 'The resource does not take this method.' },

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { offset, queryFlag, queryInteger } from './common.ts';
 import { durationMs } from './duration.ts';
+import { producerStamp } from './producers.ts';
 import { topicName } from './topics.ts';
 
 const partitionText = z
@@ -29,7 +30,10 @@ const producedRecord = z.strictObject({
   timestamp: z.int().min(0).optional().describe('Ms since the epoch; default: when it is appended.'),
 });
 
-export const produceBody = z.strictObject({ records: z.array(producedRecord).min(1) });
+export const produceBody = z.strictObject({
+  records: z.array(producedRecord).min(1),
+  producer: producerStamp.optional().describe('Appends exactly once, whatever is sent again.'),
+});
 
 const produceOptions = {
   acks: z

@@ -30,6 +30,8 @@ export interface Config {
   sessionMinTtlMs: number;
   sessionMaxTtlMs: number;
   brokerSessionTtlMs: number;
+  /** How long a named producer lives that nobody uses. */
+  producerIdExpirationMs: number;
   /** How many transactions are kept for replay. */
   eventRetention: number;
   maxNodeBytes: number;
@@ -139,6 +141,13 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '6s',
     placeholder: 'duration',
     meaning: 'How long after its last sign of life a broker counts as dead.',
+  },
+  producerIdExpirationMs: {
+    variable: 'WEIR_PRODUCER_ID_EXPIRATION',
+    schema: duration(1000),
+    default: '24h',
+    placeholder: 'duration',
+    meaning: 'How long a named producer lives that nobody uses.',
   },
   eventRetention: {
     variable: 'WEIR_EVENT_RETENTION',

@@ -31,6 +31,7 @@ t.test('with nothing set every option has its documented default', async (t) => 
     sessionMinTtlMs: 1000,
     sessionMaxTtlMs: 86_400_000,
     brokerSessionTtlMs: 6000,
+    producerIdExpirationMs: 86_400_000,
     eventRetention: 100_000,
     maxNodeBytes: 1_048_576,
     maxBodyBytes: 16_777_216,
@@ -54,6 +55,7 @@ t.test('every option is read from its variable', async (t) => {
     WEIR_SESSION_MIN_TTL: '500ms',
     WEIR_SESSION_MAX_TTL: '1h',
     WEIR_BROKER_SESSION_TTL: '3000',
+    WEIR_PRODUCER_ID_EXPIRATION: '1h',
     WEIR_EVENT_RETENTION: '500',
     WEIR_MAX_NODE_BYTES: '512kb',
     WEIR_MAX_BODY_BYTES: '32 MiB',
@@ -77,6 +79,7 @@ t.test('every option is read from its variable', async (t) => {
     sessionMinTtlMs: 500,
     sessionMaxTtlMs: 3_600_000,
     brokerSessionTtlMs: 3000,
+    producerIdExpirationMs: 3_600_000,
     eventRetention: 500,
     maxNodeBytes: 524_288,
     maxBodyBytes: 33_554_432,
@@ -184,7 +187,14 @@ t.test('--help tells of every option, also beside broken ones', async (t) => {
   const text = help.kind === 'help' ? help.text : '';
   const documented = [
     ...['HOST', 'PORT', 'ADVERTISED_URL', 'BROKER_ID', 'RACK', 'DATA_DIR', 'REDIS_URL', 'APPENDFSYNC', 'PREFIX'],
-    ...['SESSION_MIN_TTL', 'SESSION_MAX_TTL', 'BROKER_SESSION_TTL', 'EVENT_RETENTION', 'MAX_NODE_BYTES'],
+    ...[
+      'SESSION_MIN_TTL',
+      'SESSION_MAX_TTL',
+      'BROKER_SESSION_TTL',
+      'PRODUCER_ID_EXPIRATION',
+      'EVENT_RETENTION',
+      'MAX_NODE_BYTES',
+    ],
     ...['MAX_BODY_BYTES', 'AUTO_CREATE_TOPICS', 'REDIS_MAXMEMORY', 'CORS_ORIGINS', 'LOG_LEVEL'],
   ];
   for (const name of documented) {

@@ -6,6 +6,7 @@ import { effectiveConfig } from '../../src/core/topic-config.ts';
 import { LogWriter } from '../../src/live/log-writer.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
 import type { Topics } from '../../src/live/topics.ts';
+import type { Producers } from '../../src/store/producers.ts';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { type LogSite, logCallsOf, type Topic } from '../lib/log-site.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
@@ -175,6 +176,9 @@ function bodyOf(each: Case): string {
   return each.type === 'json' ? `{"records":[${records.join(',')}]}` : records.map((line) => `${line}\n`).join('');
 }
 
+/** The records that are measured come from nobody by name. */
+const noProducers = {} as Producers;
+
 /** What the server would ask of Redis for that body. */
 async function callsFor({ name, topicId }: Topic, { type }: Case, body: string): Promise<ScriptCall[]> {
   const lines = type === 'ndjson' ? body.trimEnd().split('\n') : [];
@@ -182,10 +186,14 @@ async function callsFor({ name, topicId }: Topic, { type }: Case, body: string):
     type === 'json'
       ? (JSON.parse(body) as { records: unknown[] }).records.map((record) => parseRecord(JSON.stringify(record), 'it'))
       : lines.map((line) => parseRecord(line, 'it'));
-  const info = { name, topicId, partitionCount: partitions, config: effectiveConfig({}) };
+  const info = { name, topicId, partitionCount: partitions, homePartitions: partitions, config: effectiveConfig({}) };
   const topics = { using: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
   return logCallsOf((logs) =>
-    new LogWriter(topics as unknown as Topics, logs, createMetrics()).produce({ topic: name, records, acks: '1' }),
+    new LogWriter(topics as unknown as Topics, logs, noProducers, createMetrics()).produce({
+      topic: name,
+      records,
+      acks: '1',
+    }),
   );
 }
 

@@ -84,9 +84,11 @@ export interface TopicNode {
   topicId: string;
   /** Replica lists by partition, in order; the first of each is the preferred leader. */
   replicas: number[][];
+  /** How many partitions it was created with: where requests have their home (docs/adr/005). */
+  homePartitions: number;
 }
 
-/** `/brokers/topics/T`, version 3; partitions are keyed by strings. */
+/** `/brokers/topics/T`, version 3, and one member of our own; partitions are keyed by strings. */
 export function encodeTopic(topic: TopicNode): string {
   return JSON.stringify({
     version: 3,
@@ -94,16 +96,19 @@ export function encodeTopic(topic: TopicNode): string {
     partitions: Object.fromEntries(topic.replicas.map((replicas, partition) => [String(partition), replicas])),
     adding_replicas: {},
     removing_replicas: {},
+    home_partitions: topic.homePartitions,
   });
 }
 
 export function decodeTopic(data: Buffer): TopicNode {
-  const { topic_id, partitions } = JSON.parse(data.toString()) as {
+  const { topic_id, partitions, home_partitions } = JSON.parse(data.toString()) as {
     topic_id: string;
     partitions: Record<string, number[]>;
+    home_partitions?: number;
   };
   return {
     topicId: topic_id,
+    homePartitions: home_partitions ?? Object.keys(partitions).length,
     replicas: Array.from({ length: Object.keys(partitions).length }, (_, p) => partitions[String(p)]!),
   };
 }

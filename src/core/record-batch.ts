@@ -46,11 +46,16 @@ export function parseRecords(body: string): { records: EncodedRecord[]; rest: Re
   const { records: values, ...rest } = parsed;
   if (!Array.isArray(values)) throw bad('The body must have a list of records: {"records":[…]}.');
   if (values.length === 0) throw bad('records is empty; give at least one record.');
-  const members = membersOf(body, skipSpace(body, 0)).filter(({ name }) => name === 'records');
-  if (members.length !== 1) throw bad('The body has the field records twice.');
+  const members = membersOf(body, skipSpace(body, 0));
+  const names = new Set<string>();
+  for (const { name } of members) {
+    if (names.has(name)) throw bad(`The body has the field ${name} twice.`);
+    names.add(name);
+  }
+  const list = members.find(({ name }) => name === 'records')!;
   const records: EncodedRecord[] = [];
   const span: Span = { end: 0, members: 0 };
-  let at = skipSpace(body, members[0]!.start + 1);
+  let at = skipSpace(body, list.start + 1);
   for (let index = 0; index < values.length; index++) {
     const value: unknown = values[index];
     if (!isObject(value)) throw bad(`records.${index} must be an object, such as {"key":"k","value":1}.`);

@@ -117,13 +117,20 @@ const commonParameters = {
     description:
       'A fencing token, `<name>=<integer>`: each partition refuses one that is lower than the highest it has seen of that name. The `czxid` of a lock is a good one.',
   },
+  WeirProducer: {
+    name: 'Weir-Producer',
+    in: 'header',
+    schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}:\\d{1,16}:\\d{1,16}$' },
+    description:
+      'A named producer, `<id>:<epoch>:<sequence>`, for bodies that have no member `producer`. Of NDJSON each appended batch takes the next sequence.',
+  },
 };
 
 const commonHeaders = {
   WeirZxid: { schema: { type: 'integer', format: 'int64' }, description: 'The newest zxid that the answer reflects.' },
   IdempotencyReplayed: {
     schema: { type: 'string', const: 'true' },
-    description: 'The answer is that of an earlier request with the same Idempotency-Key.',
+    description: 'The answer is that of an earlier request with the same Idempotency-Key or producer sequence.',
   },
 };
 
@@ -151,6 +158,7 @@ function complete(operation: Operation, path: string): void {
     ...(path.startsWith('/v1/') ? ['WeirSession'] : []),
     ...(isIdempotent ? ['IdempotencyKey'] : []),
     ...(answers('FENCED') ? ['WeirFence'] : []),
+    ...(answers('OUT_OF_ORDER_SEQUENCE') ? ['WeirProducer'] : []),
   ];
   const all = [...parameters, ...common.map((name) => ({ $ref: `#/components/parameters/${name}` }))];
   if (all.length > 0) operation.parameters = all as Parameter[];

@@ -6,8 +6,7 @@ import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { type EncodedRecord, parseRecord } from '../core/record-batch.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Produced } from '../live/log-writer.ts';
-import type { Idempotency } from '../store/namespace.ts';
+import type { Identity, Produced } from '../live/log-writer.ts';
 import { offsetsOf } from './produce.ts';
 
 export interface StreamOptions {
@@ -15,10 +14,10 @@ export interface StreamOptions {
   batchBytesMax: number;
   offsets: boolean;
   /** That of the whole stream; each batch gets one of its own that follows from it. */
-  idempotency: Idempotency | undefined;
+  identity: Identity | undefined;
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
-  append(records: EncodedRecord[], idempotency: Idempotency | undefined): Promise<Produced>;
+  append(records: EncodedRecord[], identity: Identity | undefined): Promise<Produced>;
 }
 
 /** A batch is appended when it has so many records or bytes, if not before. */
@@ -49,7 +48,7 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
 }
 
 async function* appendBatches(source: Readable, options: StreamOptions): AsyncGenerator<string> {
-  const { idempotency } = options;
+  const { identity } = options;
   const batchBytesMax = Math.min(batchBytesUsual, options.batchBytesMax);
   let batch: EncodedRecord[] = [];
   let batchBytes = 0;
@@ -59,16 +58,16 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
     const records = batch;
     batch = [];
     batchBytes = 0;
-    const produced = await options.append(
-      records,
-      idempotency && idempotencyOfBatch(idempotency, records, batchNumber),
-    );
+    const known = identity && identityOfBatch(identity, records, batchNumber);
+    const produced = await options.append(records, known);
     batchNumber += 1;
     const last = produced.results.length - 1;
+    // Whoever resumes a stream that broke has to know which sequences it used.
+    const sequence = known?.kind === 'producer' ? { sequence: known.stamp.sequence } : {};
     return produced.results
       .map((result, index) => {
         const offsets = options.offsets && index === last ? { offsets: offsetsOf(produced) } : {};
-        return `${JSON.stringify({ ...result, ...offsets })}\n`;
+        return `${JSON.stringify({ ...result, ...sequence, ...offsets })}\n`;
       })
       .join('');
   }
@@ -82,10 +81,10 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
       batch.push(record);
       batchBytes += size;
     }
-    // No more has arrived: whoever sends now and then is not to wait for a batch to be full. With an Idempotency-Key,
-    // batches must be the same in a repeat, so there what has arrived when decides nothing. And a small body that is
+    // No more has arrived: whoever sends now and then is not to wait for a batch to be full. If it may be repeated,
+    // batches must be the same in the repeat, so there what has arrived when decides nothing. And a small body that is
     // there as a whole is read to its end first, so that it is appended as a whole, or refused.
-    if (isAll && !idempotency && batch.length > 0 && !options.hasArrived()) yield await append();
+    if (isAll && !identity && batch.length > 0 && !options.hasArrived()) yield await append();
   }
   if (batch.length > 0) yield await append();
 }
@@ -161,12 +160,20 @@ class GrowingBuffer {
   }
 }
 
-function idempotencyOfBatch(whole: Idempotency, records: readonly EncodedRecord[], number: number): Idempotency {
+/** A producer's batches take one sequence after the other; keys are made from that of the stream. */
+function identityOfBatch(whole: Identity, records: readonly EncodedRecord[], number: number): Identity {
+  if (whole.kind === 'producer') {
+    return { kind: 'producer', stamp: { ...whole.stamp, sequence: whole.stamp.sequence + number } };
+  }
   const hash = createHash('sha256').update(whole.fingerprint);
   // `line` leaves out the partition that a record asks for.
   for (const { line, partition } of records) hash.update(`\n${partition ?? ''} ${line}`);
   // A line feed cannot stand in a header, so no other key is ever the same.
-  return { key: number === 0 ? whole.key : `${whole.key}\n${number}`, fingerprint: hash.digest('base64url') };
+  return {
+    kind: 'key',
+    key: number === 0 ? whole.key : `${whole.key}\n${number}`,
+    fingerprint: hash.digest('base64url'),
+  };
 }
 
 /** Nobody is there to read it, but the log must not take it for a fault of the server. */

@@ -1,10 +1,13 @@
 // How records come in over HTTP, by the type of the body: JSON, a stream of NDJSON (produce-stream.ts), or one raw record.
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
+import { producerStamp } from '../../schemas/producers.ts';
 import { buildRecord, type EncodedRecord, parseRecords } from '../core/record-batch.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Produced } from '../live/log-writer.ts';
+import type { Identity, Produced } from '../live/log-writer.ts';
 import type { Fence } from '../store/logs.ts';
+import type { ProducerStamp } from '../store/producers.ts';
+import { idempotencyOf } from './idempotency.ts';
 
 export const ndjsonType = 'application/x-ndjson';
 
@@ -16,21 +19,61 @@ export function mediaTypeOf(request: FastifyRequest): string {
 }
 
 /**
- * The records of a body that is there as a whole. @param key of a raw record
+ * The records of a body that is there as a whole, and the producer that JSON may name beside them. @param key of a raw record
  * @throws ServiceError BAD_REQUEST
  */
-export function readRecords(request: FastifyRequest, key: string | undefined): EncodedRecord[] {
+export function readRecords(
+  request: FastifyRequest,
+  key: string | undefined,
+): { records: EncodedRecord[]; producer?: ProducerStamp } {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const type = mediaTypeOf(request);
-  if (type !== 'application/json') return [readRawRecord(request, type, body, key)];
+  if (type !== 'application/json') return { records: [readRawRecord(request, type, body, key)] };
   if (key !== undefined) {
     throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in JSON each record has its own.');
   }
   if (!isUtf8(body)) throw new ServiceError('BAD_REQUEST', 'The body is not valid UTF-8, as JSON has to be.');
-  const { records, rest } = parseRecords(body.toString());
+  const {
+    records,
+    rest: { producer, ...rest },
+  } = parseRecords(body.toString());
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) throw new ServiceError('BAD_REQUEST', `The body has an unknown field '${unknown}'.`);
-  return records;
+  return producer === undefined ? { records } : { records, producer: readStamp(producer) };
+}
+
+/**
+ * What a repeat of the request is known by: its Idempotency-Key, or its producer, named in the body or in the header
+ * `Weir-Producer: <id>:<epoch>:<sequence>`.
+ * @throws ServiceError BAD_REQUEST
+ */
+export function identityOf(request: FastifyRequest, inBody: ProducerStamp | undefined): Identity | undefined {
+  const idempotency = idempotencyOf(request);
+  const header = request.headers['weir-producer'];
+  if (header !== undefined && inBody) {
+    throw new ServiceError('BAD_REQUEST', 'Give the producer in the body or as Weir-Producer, not both.');
+  }
+  const stamp = header === undefined ? inBody : stampOfHeader(String(header));
+  if (idempotency && stamp) {
+    throw new ServiceError('BAD_REQUEST', 'Give an Idempotency-Key or a producer, not both: each makes a repeat safe.');
+  }
+  if (stamp) return { kind: 'producer', stamp };
+  return idempotency && { kind: 'key', ...idempotency };
+}
+
+function stampOfHeader(header: string): ProducerStamp {
+  const match = /^([^:]+):(\d{1,16}):(\d{1,16})$/.exec(header);
+  if (!match) {
+    throw new ServiceError('BAD_REQUEST', 'Weir-Producer must be <id>:<epoch>:<sequence>, such as dGhlIGlk:0:17.');
+  }
+  return readStamp({ id: match[1], epoch: Number(match[2]), sequence: Number(match[3]) });
+}
+
+function readStamp(given: unknown): ProducerStamp {
+  const parsed = producerStamp.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new ServiceError('BAD_REQUEST', `${['producer', ...path].join('.')}: ${message}.`);
 }
 
 /** Text stays text, so that it reads well in JSON; what is not known to be text stays bytes. */

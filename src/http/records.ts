@@ -22,9 +22,8 @@ import type { Broker } from '../live/broker.ts';
 import type { Fetched } from '../live/log-reader.ts';
 import type { Acks, ProduceRequest } from '../live/log-writer.ts';
 import { checkPartition } from '../live/topics.ts';
-import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
-import { fenceOf, mediaTypeOf, ndjsonType, offsetsOf, readRecords } from './produce.ts';
+import { fenceOf, identityOf, mediaTypeOf, ndjsonType, offsetsOf, readRecords } from './produce.ts';
 import { produceStream } from './produce-stream.ts';
 import { rawReply } from './raw-content.ts';
 
@@ -55,6 +54,9 @@ const produceResponses = {
     'UNKNOWN_TOPIC',
     'UNKNOWN_PARTITION',
     'FENCED',
+    'UNKNOWN_PRODUCER',
+    'PRODUCER_FENCED',
+    'OUT_OF_ORDER_SEQUENCE',
     'TOO_LARGE',
     'IDEMPOTENCY_KEY_REUSED',
     'STORE_UNAVAILABLE',
@@ -129,9 +131,10 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     const fence = fenceOf(request);
     const common: Omit<ProduceRequest, 'records'> = { topic, partition, acks, fence };
     if (mediaTypeOf(request) === ndjsonType) return produceLines(request, reply, options, common);
-    const records = readRecords(request, options.key);
+    const { records, producer } = readRecords(request, options.key);
+    const identity = identityOf(request, producer);
     await ensureTopic(topic);
-    const produced = await logWriter.produce({ ...common, records, idempotency: idempotencyOf(request) });
+    const produced = await logWriter.produce({ ...common, records, identity });
     if (produced.replayed) reply.header('idempotency-replayed', 'true');
     return { topic, results: produced.results, ...(options.offsets && { offsets: offsetsOf(produced) }) };
   }
@@ -150,11 +153,11 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     const lines = produceStream(request.body as Readable, {
       batchBytesMax: config['max.message.bytes'],
       offsets,
-      idempotency: idempotencyOf(request),
+      identity: identityOf(request, undefined),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
-      append: (records, idempotency) =>
-        logWriter.produce({ ...common, acks: common.acks === '0' ? '1' : common.acks, records, idempotency }),
+      append: (records, identity) =>
+        logWriter.produce({ ...common, acks: common.acks === '0' ? '1' : common.acks, records, identity }),
     });
     // Until the first batch is appended, a failure is an answer of its own; from then on it is the last line.
     const first = await lines.next();

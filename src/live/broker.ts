@@ -16,6 +16,7 @@ import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Partitions } from './partitions.ts';
+import { NamedProducers } from './producers.ts';
 import { RecordStreams } from './record-stream.ts';
 import type { Repeat } from './repeat.ts';
 import { createRetention } from './retention.ts';
@@ -46,6 +47,7 @@ export class Broker {
   readonly topics: Topics;
   readonly partitions: Partitions;
   readonly topicAdmin: TopicAdmin;
+  readonly producers: NamedProducers;
   readonly logWriter: LogWriter;
   readonly logReader: LogReader;
   readonly recordStreams: RecordStreams;
@@ -86,7 +88,8 @@ export class Broker {
     this.topics = new Topics(store.namespace, this.tail, log);
     this.partitions = new Partitions(store.namespace, this.tail, this.registration, this.metrics, log);
     this.topicAdmin = new TopicAdmin(store, this.topics);
-    this.logWriter = new LogWriter(this.topics, store.logs, this.metrics);
+    this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
+    this.logWriter = new LogWriter(this.topics, store.logs, store.producers, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
     this.recordStreams = new RecordStreams(this.topics, this.logReader, store.logs, this.metrics);
     const ledger = new GroupLedger(store.groups, this.metrics, log);
@@ -131,6 +134,7 @@ export class Broker {
     this.#retention.start();
     this.#reaper.start();
     this.#housekeeper.start();
+    this.producers.start();
   }
 
   /** Takes its place in the cluster under the address that clients reach it by. @throws ServiceError NODE_EXISTS */
@@ -154,6 +158,7 @@ export class Broker {
 
   /** Stops in the opposite order; the store stays open. */
   async stop(): Promise<void> {
+    await this.producers.stop();
     await this.#retention.stop();
     await this.#topicDeleter.stop();
     await this.groups.stop();

@@ -96,7 +96,10 @@ export class TopicAdmin {
           [
             ...placed.checks,
             createNode(topicConfigPath(name), config),
-            createNode(topicPath(name), encodeTopic({ topicId, replicas: placed.replicas })),
+            createNode(
+              topicPath(name),
+              encodeTopic({ topicId, replicas: placed.replicas, homePartitions: placed.replicas.length }),
+            ),
             createNode(`${topicPath(name)}/partitions`),
             ...partitionNodes(name, placed.replicas, 0, placed.controllerEpoch),
           ],
@@ -215,7 +218,7 @@ export class TopicAdmin {
 
   async #addPartitions(name: string, partitions: number): Promise<Op[]> {
     const { data, stat } = await this.#store.namespace.get(topicPath(name));
-    const { topicId, replicas } = decodeTopic(data);
+    const { topicId, replicas, homePartitions } = decodeTopic(data);
     const count = replicas.length;
     if (partitions < count) {
       throw new ServiceError(
@@ -228,7 +231,7 @@ export class TopicAdmin {
     const first = replicas[0]!;
     const placed = await this.#place(partitions - count, first.length, { count, firstReplica: first[0]! });
     await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.open(id, p));
-    const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas] });
+    const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas], homePartitions });
     return [
       ...placed.checks,
       { op: 'set', path: topicPath(name), data: grown, contentType: jsonContentType, version: stat.version },

@@ -14,6 +14,8 @@ export interface TopicInfo {
   /** Tells the topic from an earlier one of its name. */
   readonly topicId: string;
   readonly partitionCount: number;
+  /** How many partitions it was created with; requests that may be repeated have their home in one of them. */
+  readonly homePartitions: number;
   readonly config: TopicConfig;
 }
 
@@ -142,9 +144,15 @@ export class Topics {
         this.#namespace.get(topicPath(name)),
         this.#namespace.get(topicConfigPath(name)),
       ]);
-      const { topicId, replicas } = decodeTopic(topic.data);
+      const { topicId, replicas, homePartitions } = decodeTopic(topic.data);
       const overrides = decodeTopicConfig(config.data);
-      return { name, topicId, partitionCount: replicas.length, config: effectiveConfig(overrides) };
+      return {
+        name,
+        topicId,
+        partitionCount: replicas.length,
+        homePartitions,
+        config: effectiveConfig(overrides),
+      };
     } catch (error) {
       // What cannot be the name of a node cannot be that of a topic.
       if (hasCode(error, 'NO_NODE') || hasCode(error, 'INVALID_PATH')) throw unknownTopic(name);

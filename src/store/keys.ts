@@ -49,6 +49,14 @@ export function coordinationKeys(prefix: string) {
      * metadata of the commit, where there is any.
      */
     offsetDetails: (group: string) => `${base}offset-details:${group}`,
+    /** Sorted set: producer id by the moment at which the registry last heard of it, ms (docs/adr/005). */
+    producers: `${base}producers`,
+    /** Hash: name of a producer → its id. */
+    producerNames: `${base}producer-names`,
+    /** Hash by producer id: `name`, `epoch` (the newest). */
+    producer: (id: string) => `${base}producer:${id}`,
+    /** Set by producer id: the logs that may know it, each `<topicId>:<partition>`. */
+    producerLogs: (id: string) => `${base}producer-logs:${id}`,
     /** Sorted set: the timers of all groups (`group NUL member NUL epoch`) by the moment they are due, ms. */
     timers: `${base}timers`,
   };
@@ -78,7 +86,12 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
     log: `${base}log`,
     /** Hash: name of a fence → the highest token seen. */
     fences: `${base}fences`,
-    /** String with expiry, by Idempotency-Key: `<fingerprint> <base offset> <count> <time>`, or the fingerprint alone. */
+    /** Hash: producer id → what this log knows of it (cmsgpack; lua/lib/log-producer.lua). */
+    producers: `${base}producers`,
+    /**
+     * String with expiry, by Idempotency-Key: `<fingerprint> <base offset> <count> <time> <partitions>`; -1 and 0 where
+     * the request has no records in this partition, and the number of partitions by which its records are spread.
+     */
     idempotency: (key: string) => `${base}idempotency:${key}`,
     /** String with expiry: written only so that WAIT has something to wait for. */
     replicated: `${base}replicated`,

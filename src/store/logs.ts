@@ -4,22 +4,40 @@ import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from './keys.ts';
-import { type Idempotency, idempotencyTtlMs } from './namespace.ts';
+import { idempotencyTtlMs } from './namespace.ts';
+import type { ProducerStamp } from './producers.ts';
 import { Replication } from './replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
 
-/** The records of one request for one partition. */
+/** The records of one request for one partition; none at the home of a request that appends elsewhere. */
 export interface Batch {
   count: number;
   /** Their lines, joined by line feeds (core/record-batch.ts). */
-  records: string;
+  records: Buffer;
   /** The largest timestamp that a record has of its own, ms. */
   ownTimestampMax: number | undefined;
   /** Whether every record has one. */
   ownTimestamps: boolean;
   fence?: Fence | undefined;
-  idempotency?: Idempotency | undefined;
+  /** What a repeat of the request is known by. */
+  identity?: BatchIdentity | undefined;
 }
+
+/** A request as a log knows it again. */
+export type BatchIdentity = {
+  /** The number of partitions by which the records of the request are spread. */
+  partitions: number;
+} & (
+  | { kind: 'key'; key: string; fingerprint: string }
+  | {
+      kind: 'producer';
+      stamp: ProducerStamp;
+      /** Whether this partition is the producer's home, which counts its sequence. */
+      home: boolean;
+      /** Whether the registry has noted this log (store/producers.ts: join). */
+      joined: boolean;
+    }
+);
 
 /** A fencing token: the log refuses one that is lower than one it has seen under the same name. */
 export interface Fence {
@@ -29,12 +47,15 @@ export interface Fence {
 }
 
 export interface Appended {
+  /** -1 where there were no records for this partition. */
   baseOffset: number;
   count: number;
   /** When it was appended, by the store's clock, ms. */
   timestamp: number;
-  /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
+  /** Whether this is the kept answer of an earlier request with the same identity. */
   replayed: boolean;
+  /** The number of partitions by which that request's records were spread; 0 = not known. */
+  partitions: number;
 }
 
 export interface LogBounds {
@@ -94,32 +115,31 @@ export class Logs {
 
   /**
    * Appends batches to one partition, each judged by itself.
-   * @returns for each batch, in order, what became of it or why it was refused (IDEMPOTENCY_KEY_REUSED, FENCED)
+   * @returns for each batch, in order, what became of it or why it was refused: IDEMPOTENCY_KEY_REUSED, FENCED,
+   *   PRODUCER_FENCED, OUT_OF_ORDER_SEQUENCE, or UNKNOWN_PRODUCER if the producer has to join first
    * @throws ServiceError UNKNOWN_TOPIC for all of them
    */
   async append(topicId: string, partition: number, batches: readonly Batch[]): Promise<(Appended | ServiceError)[]> {
     const args: Arguments = [this.#channel, `${topicId}:${partition}:`, idempotencyTtlMs];
-    for (const { count, records, ownTimestampMax, ownTimestamps, fence, idempotency } of batches) {
-      args.push(
-        count,
-        records,
-        ownTimestampMax ?? '',
-        ownTimestamps ? '1' : '0',
-        fence?.name ?? '',
-        fence?.token ?? '',
-        idempotency?.key ?? '',
-        idempotency?.fingerprint ?? '',
-      );
+    for (const { count, records, ownTimestampMax, ownTimestamps, fence, identity } of batches) {
+      const own = ownTimestampMax === undefined ? '' : ownTimestamps ? ownTimestampMax : `~${ownTimestampMax}`;
+      args.push(count, records, own, fence || identity ? guardsOf(fence, identity) : '');
     }
     return (await this.#call('logs/append', topicId, partition, args)).map(readAppended);
   }
 
+  /** Tells a log a producer's new epoch: nothing of an older one is appended from then on. */
+  async fenceProducer(topicId: string, partition: number, id: string, epoch: number): Promise<void> {
+    await this.#call('logs/fence-producer', topicId, partition, [id, epoch]);
+  }
+
   /**
-   * Notes that an Idempotency-Key stands for one request, before that appends elsewhere.
-   * @throws ServiceError UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED
+   * Forgets a producer if it was idle in this log for `idleMs`.
+   * @returns when it was last used here, ms; undefined if this log does not know it (any more)
    */
-  async claim(topicId: string, partition: number, { key, fingerprint }: Idempotency): Promise<void> {
-    await this.#call('logs/claim', topicId, partition, [key, fingerprint, idempotencyTtlMs]);
+  async expireProducer(topicId: string, partition: number, id: string, idleMs: number): Promise<number | undefined> {
+    const [used] = await this.#call('logs/expire-producer', topicId, partition, [id, idleMs]);
+    return integer(used) || undefined;
   }
 
   /**
@@ -262,14 +282,36 @@ export class Logs {
   }
 }
 
+/** What the script checks a batch by, as JSON (lua/logs/append.lua). */
+function guardsOf(fence: Fence | undefined, identity: BatchIdentity | undefined): string {
+  const guards: Record<string, unknown> = {};
+  if (fence) Object.assign(guards, { fence: fence.name, token: fence.token });
+  if (identity?.kind === 'key') {
+    const { key, fingerprint, partitions } = identity;
+    Object.assign(guards, { key, fingerprint, partitions });
+  } else if (identity) {
+    const { stamp, home, joined, partitions } = identity;
+    Object.assign(guards, {
+      producer: stamp.id,
+      epoch: stamp.epoch,
+      sequence: stamp.sequence,
+      home,
+      joined,
+      partitions,
+    });
+  }
+  return JSON.stringify(guards);
+}
+
 function readAppended(answer: ReplyValue): Appended | ServiceError {
   try {
-    const [replayed, baseOffset, count, timestamp] = decodeReply('logs/append', answer);
+    const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', answer);
     return {
       replayed: integer(replayed) === 1,
       baseOffset: integer(baseOffset),
       count: integer(count),
       timestamp: integer(timestamp),
+      partitions: integer(partitions),
     };
   } catch (error) {
     if (error instanceof ServiceError) return error;

@@ -8,6 +8,7 @@ import { Groups } from './groups.ts';
 import { coordinationKeys } from './keys.ts';
 import { Logs } from './logs.ts';
 import { Namespace } from './namespace.ts';
+import { Producers } from './producers.ts';
 import { integer, text } from './scripts.ts';
 import { Sessions } from './sessions.ts';
 
@@ -44,6 +45,7 @@ export class Store {
   readonly events: Events;
   readonly logs: Logs;
   readonly groups: Groups;
+  readonly producers: Producers;
   readonly #rootKey: string;
   readonly #options: StoreOptions;
   readonly #log: Logger;
@@ -65,6 +67,7 @@ export class Store {
     });
     this.events = new Events(this.connection, keys, log);
     this.logs = new Logs(this.connection, options.prefix, log);
+    this.producers = new Producers(this.connection, keys);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.connection.onOpen(() => this.#open());
   }

@@ -125,6 +125,26 @@ expect_body "\"logStartOffset\":4,\"endOffset\":$END"
 request GET "$LOG?offset=earliest&maxRecords=1"
 expect_body '"nextOffset":5'
 
+step 'a named producer counts its requests: a repeat is appended once, a gap is refused, a new epoch fences the old one'
+request POST /v1/producers -H "$JSON" -d '{"name":"boatman"}'
+expect_status 201
+ID=$(field id)
+EPOCH=$(field epoch)
+stamped() { printf '{"records":[{"value":"once"}],"producer":{"id":"%s","epoch":%s,"sequence":%s}}' "$ID" "$EPOCH" "$1"; }
+request POST /v1/topics/river/records -H "$JSON" -d "$(stamped 0)"
+expect_status 200
+FIRST=$(field baseOffset)
+request POST /v1/topics/river/records -H "$JSON" -d "$(stamped 0)"
+expect_header Idempotency-Replayed true
+expect_body "\"baseOffset\":$FIRST"
+request POST /v1/topics/river/records -H "Weir-Producer: $ID:$EPOCH:1" -d 'once'
+expect_status 200
+request POST /v1/topics/river/records -H "$JSON" -d "$(stamped 9)"
+expect_problem 409 OUT_OF_ORDER_SEQUENCE 'expects 2'
+request POST /v1/producers -H "$JSON" -d '{"name":"boatman"}'
+request POST /v1/topics/river/records -H "$JSON" -d "$(stamped 2)"
+expect_problem 409 PRODUCER_FENCED
+
 step 'acks=all waits for replicas; a single machine is enough unless the topic asks for more'
 request POST '/v1/topics/river/records?acks=all' -d 'safe'
 expect_status 200

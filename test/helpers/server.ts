@@ -15,6 +15,7 @@ export const testConfig: Config = {
   sessionMinTtlMs: 500,
   sessionMaxTtlMs: 86_400_000,
   brokerSessionTtlMs: 6000,
+  producerIdExpirationMs: 86_400_000,
   eventRetention: 100_000,
   maxNodeBytes: 1024 * 1024,
   maxBodyBytes: 16 * 1024 * 1024,

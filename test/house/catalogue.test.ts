@@ -17,6 +17,7 @@ const published: Record<string, number> = {
   UNKNOWN_TOPIC: 404,
   UNKNOWN_PARTITION: 404,
   UNKNOWN_GROUP: 404,
+  UNKNOWN_PRODUCER: 404,
   UNKNOWN_MEMBER: 404,
   NO_COMMITTED_OFFSET: 404,
   METHOD_NOT_ALLOWED: 405,
@@ -54,8 +55,6 @@ const published: Record<string, number> = {
 /** Codes that are published, and that nothing answers with yet: why. */
 const unused: Record<string, string> = {
   AUTH_REQUIRED: 'reserved: there are no accounts yet',
-  PRODUCER_FENCED: 'reserved: there are no named producers yet',
-  OUT_OF_ORDER_SEQUENCE: 'reserved: there are no named producers yet',
 };
 
 /** The TypeScript sources without the catalogue, and without what routes say of themselves: there a code is only named. */

@@ -113,7 +113,7 @@ t.test('a stream whose connection is lost is no fault of the server', async (t) 
   const source = new PassThrough();
   source.write('{"value":1}\n{"val');
   const append = () => Promise.reject(new Error('Nothing is to be appended'));
-  const options = { batchBytesMax: 1000, offsets: false, idempotency: undefined, hasArrived: () => true, append };
+  const options = { batchBytesMax: 1000, offsets: false, identity: undefined, hasArrived: () => true, append };
   const first = produceStream(source, options).next();
   source.destroy(new Error('aborted'));
   await t.rejects(first, { code: 'BAD_REQUEST' });

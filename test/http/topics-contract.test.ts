@@ -22,6 +22,10 @@ t.test('topics answer as documented', async (t) => {
   ];
   await contract.call(t, 'POST', '/v1/topics/c/records?offsets=true', { records });
   await contract.call(t, 'POST', '/v1/topics/c/records?acks=0', { records });
+  const { body: producer } = await contract.call(t, 'POST', '/v1/producers', { name: 'contract' });
+  const stamped = { records: [{ value: 1 }], producer: { ...producer, sequence: 0 } };
+  await contract.call(t, 'POST', '/v1/topics/c/records', stamped);
+  await contract.call(t, 'POST', '/v1/topics/c/records', stamped);
   await contract.call(t, 'POST', '/v1/topics/c/records', 'raw', { 'content-type': 'text/plain' });
   await contract.call(t, 'POST', '/v1/topics/c/partitions/1/records', '{"value":1}\n', ndjson);
   await contract.call(t, 'GET', '/v1/topics/c/partitions/0/records?offset=0');
@@ -43,6 +47,8 @@ t.test('failures of topics answer as documented', async (t) => {
       [404, 'DELETE', '/v1/topics/none'],
       [400, 'POST', '/v1/topics/c/records', '{', json],
       [404, 'POST', '/v1/topics/none/records', { records: [{}] }],
+      [404, 'POST', '/v1/topics/c/records', { records: [{}], producer: { id: 'none', epoch: 0, sequence: 0 } }],
+      [400, 'POST', '/v1/producers', {}],
       [404, 'GET', '/v1/topics/c/partitions/9/records'],
       [416, 'GET', '/v1/topics/c/partitions/0/records?offset=0'],
       [416, 'DELETE', '/v1/topics/c/partitions/0/records?before=1000'],

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { partitionKeys } from '../../src/store/keys.ts';
-import type { Appended, Batch, Logs } from '../../src/store/logs.ts';
+import type { Appended, Batch, BatchIdentity, Logs } from '../../src/store/logs.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
@@ -19,13 +19,23 @@ async function openStore(t: Test): Promise<Store> {
 }
 
 function batchOf(lines: string[], more: Partial<Batch> = {}): Batch {
-  return { count: lines.length, records: lines.join('\n'), ownTimestampMax: undefined, ownTimestamps: false, ...more };
+  return {
+    count: lines.length,
+    records: Buffer.from(lines.join('\n')),
+    ownTimestampMax: undefined,
+    ownTimestamps: false,
+    ...more,
+  };
 }
 
 async function append(logs: Logs, batch: Batch, partition = 0): Promise<Appended> {
   const [outcome] = await logs.append(topicId, partition, [batch]);
   if (outcome instanceof ServiceError) throw outcome;
   return outcome!;
+}
+
+function keyed(key: string, fingerprint: string, partitions = 1): BatchIdentity {
+  return { kind: 'key', key, fingerprint, partitions };
 }
 
 const unlimited = { maxRecords: 1_000_000, maxBytes: 1_000_000_000 };
@@ -50,7 +60,7 @@ t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
   await t.rejects(logs.seek(topicId, 0, 0, 0), unknown);
   await t.rejects(logs.deleteRecords(topicId, 0, 0), unknown);
   await t.rejects(logs.retain(topicId, 0, { retentionMs: 1, retentionBytes: 1 }), unknown);
-  await t.rejects(logs.claim(topicId, 0, { key: 'k', fingerprint: 'f' }), unknown);
+  await t.rejects(append(logs, batchOf([])), unknown);
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [undefined]);
 });
 
@@ -107,22 +117,22 @@ t.test('deleting records moves the start and frees whole batches; offsets go on'
 
 t.test('an Idempotency-Key gets its first answer again, and serves one request only', async (t) => {
   const { logs } = await openStore(t);
-  const idempotency = { key: 'k', fingerprint: 'one' };
-  const first = await append(logs, batchOf(['a', 'b'], { idempotency }));
-  t.same(await append(logs, batchOf(['a', 'b'], { idempotency })), { ...first, replayed: true });
-  const other = batchOf(['c'], { idempotency: { key: 'k', fingerprint: 'two' } });
-  await t.rejects(append(logs, other), { code: 'IDEMPOTENCY_KEY_REUSED' });
-  await t.rejects(logs.claim(topicId, 0, { key: 'k', fingerprint: 'two' }), { code: 'IDEMPOTENCY_KEY_REUSED' });
-  await logs.claim(topicId, 0, idempotency);
+  const identity = keyed('k', 'one');
+  const first = await append(logs, batchOf(['a', 'b'], { identity }));
+  t.same(await append(logs, batchOf(['a', 'b'], { identity })), { ...first, replayed: true });
+  const other = keyed('k', 'two');
+  await t.rejects(append(logs, batchOf(['c'], { identity: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await t.rejects(append(logs, batchOf([], { identity: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
   t.match(await append(logs, batchOf(['d'])), { baseOffset: 2 }, 'nothing else was appended');
 });
 
-t.test('a key that was only claimed does not keep its own request from appending', async (t) => {
+t.test('a request is noted at its home without records, and known again with the spread it had', async (t) => {
   const { logs } = await openStore(t);
-  const idempotency = { key: 'k', fingerprint: 'one' };
-  await logs.claim(topicId, 0, idempotency);
-  t.match(await append(logs, batchOf(['a'], { idempotency })), { baseOffset: 0, replayed: false });
-  t.match(await append(logs, batchOf(['a'], { idempotency })), { baseOffset: 0, replayed: true });
+  const noted = await append(logs, batchOf([], { identity: keyed('k', 'one', 4) }));
+  t.match(noted, { baseOffset: -1, count: 0, replayed: false, partitions: 4 });
+  const again = await append(logs, batchOf(['a'], { identity: keyed('k', 'one', 8) }));
+  t.match(again, { baseOffset: -1, count: 0, replayed: true, partitions: 4 });
+  t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 0 }]);
 });
 
 t.test('a fence refuses every token below the highest it has seen, by name', async (t) => {
@@ -143,8 +153,8 @@ t.test('batches that share a flight are judged each by itself', async (t) => {
   const outcomes = await logs.append(topicId, 0, [
     batchOf(['a'], { fence: { name: 'f', token: 2 } }),
     batchOf(['b'], { fence: { name: 'f', token: 1 } }),
-    batchOf(['c', 'd'], { idempotency: { key: 'k', fingerprint: 'x' } }),
-    batchOf(['c', 'd'], { idempotency: { key: 'k', fingerprint: 'x' } }),
+    batchOf(['c', 'd'], { identity: keyed('k', 'x') }),
+    batchOf(['c', 'd'], { identity: keyed('k', 'x') }),
     batchOf(['e']),
   ]);
   t.match(outcomes, [
@@ -253,7 +263,7 @@ t.test('every append is told on the channel', async (t) => {
 
 t.test('all keys of a partition carry its tag, and no other', async (t) => {
   const { logs, connection } = await openStore(t);
-  await append(logs, batchOf(['a'], { fence: { name: 'f', token: 1 }, idempotency: { key: 'k}{', fingerprint: 'x' } }));
+  await append(logs, batchOf(['a'], { fence: { name: 'f', token: 1 }, identity: keyed('k}{', 'x') }));
   const keys = await connection.command(false, (client) => client.keys(`*${topicId}*`));
   t.equal(keys.length, 4);
   for (const key of keys) t.ok(key.startsWith(`{${testConfig.prefix}:${topicId}:0}:`), key);

@@ -8,6 +8,8 @@ function keys.ephemerals(id) return keys.base .. 'ephemerals:' .. id end
 function keys.idempotency(key) return keys.base .. 'idempotency:' .. key end
 function keys.group(group) return keys.base .. 'group:' .. group end
 function keys.positions(group) return keys.base .. 'positions:' .. group end
+function keys.producer(id) return keys.base .. 'producer:' .. id end
+function keys.producer_logs(id) return keys.base .. 'producer-logs:' .. id end
 function keys.offset_details(group) return keys.base .. 'offset-details:' .. group end
 keys.events = keys.base .. 'events'
 keys.offset_events = keys.base .. 'offset-events'
@@ -15,5 +17,7 @@ keys.epochs = keys.base .. 'epochs'
 keys.sessions = keys.base .. 'sessions'
 keys.transients = keys.base .. 'transients'
 keys.timers = keys.base .. 'timers'
+keys.producers = keys.base .. 'producers'
+keys.producer_names = keys.base .. 'producer-names'
 --- At least so many transactions on committed offsets are kept: trimming begins above it (lib/txn.lua, nodes/resume.lua).
 keys.OFFSET_EVENTS_MAX = 10000

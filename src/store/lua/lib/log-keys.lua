@@ -5,6 +5,7 @@ do
   local base = string.sub(KEYS[1], 1, -#'partition' - 1)
   log.batches = base .. 'log'
   log.fences = base .. 'fences'
+  log.producers = base .. 'producers'
   log.replicated = base .. 'replicated'
   function log.idempotency(key) return base .. 'idempotency:' .. key end
 end

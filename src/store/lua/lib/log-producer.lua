@@ -1,0 +1,61 @@
+--- @include "lib/log"
+--- @include "lib/clock"
+--[[ What a log knows of a producer: its newest epoch here, the sequence that is next (counted at the producer's home
+     alone), its last answers, and when it was used. docs/adr/005 says how the logs of a request work together. ]]
+local producer = { ANSWERS_MAX = 5 }
+
+--- The state { epoch, used, next, answers }, or nil.
+function producer.find(id)
+  local kept = redis.call('HGET', log.producers, id)
+  return kept and cmsgpack.unpack(kept)
+end
+
+function producer.save(id, state)
+  state.used = now_ms
+  redis.call('HSET', log.producers, id, cmsgpack.pack(state))
+end
+
+--- A state that begins with an epoch.
+function producer.begin(epoch) return { epoch = epoch, next = 0, answers = {} } end
+
+--- Judges a request { producer, epoch, sequence, home, joined }.
+--- Returns its first answer or an error; or nil and the state to pass to producer.note, if it is new.
+function producer.judge(asked)
+  local state = producer.find(asked.producer)
+  if state and asked.epoch < state.epoch then
+    return {
+      'PRODUCER_FENCED',
+      'Epoch ' .. whole(asked.epoch) .. ' of producer ' .. asked.producer .. ' is fenced: epoch ' .. whole(state.epoch)
+        .. ' was given out after it.',
+      'epoch', state.epoch,
+    }
+  end
+  if not state or state.epoch < asked.epoch then
+    if not asked.joined then
+      return { 'UNKNOWN_PRODUCER', 'This log does not know epoch ' .. whole(asked.epoch) .. ' of producer ' .. asked.producer .. '.' }
+    end
+    state = producer.begin(asked.epoch)
+  end
+  for _, answer in ipairs(state.answers) do
+    local sequence, base, count, time, partitions = unpack(answer)
+    if sequence == asked.sequence then return { 'OK', 1, base, count, time, partitions } end
+  end
+  if asked.home and asked.sequence ~= state.next then
+    return {
+      'OUT_OF_ORDER_SEQUENCE',
+      'Producer ' .. asked.producer .. ' sent sequence ' .. whole(asked.sequence) .. '; this topic expects ' .. whole(state.next)
+        .. ', or a repeat of one of the last ' .. producer.ANSWERS_MAX .. '. What is missing was not appended.',
+      'expected', state.next,
+      'got', asked.sequence,
+    }
+  end
+  return nil, state
+end
+
+--- Notes a request with its answer, together with the append.
+function producer.note(asked, state, base, count)
+  state.next = math.max(state.next, asked.sequence + 1)
+  state.answers[#state.answers + 1] = { asked.sequence, base, count, now_ms, asked.partitions }
+  if #state.answers > producer.ANSWERS_MAX then table.remove(state.answers, 1) end
+  producer.save(asked.producer, state)
+end

@@ -1,0 +1,26 @@
+#!lua
+--- @include "lib/keys"
+--- @include "lib/clock"
+--- @include "lib/text"
+--[[ Notes that a log is about to hear of a producer, so that it will be told of the next epoch.
+     KEYS    1 root
+     ARGV    1 producer id  2 epoch  3 the log, `<topicId>:<partition>`
+     Returns { 'OK' }
+     Errors  UNKNOWN_PRODUCER, PRODUCER_FENCED (field epoch, the newest) ]]
+local id, epoch = ARGV[1], tonumber(ARGV[2])
+local newest = tonumber(redis.call('HGET', keys.producer(id), 'epoch'))
+if not newest or epoch > newest then
+  local known = newest and ' is at epoch ' .. whole(newest) .. ', not yet at ' .. whole(epoch)
+    or ' is not known: it never was, or it was idle for too long'
+  return { 'UNKNOWN_PRODUCER', 'Producer ' .. id .. known .. '. POST /v1/producers gives an id and an epoch.' }
+end
+if epoch < newest then
+  return {
+    'PRODUCER_FENCED',
+    'Epoch ' .. whole(epoch) .. ' of producer ' .. id .. ' is fenced: epoch ' .. whole(newest) .. ' was given out after it.',
+    'epoch', newest,
+  }
+end
+redis.call('SADD', keys.producer_logs(id), ARGV[3])
+redis.call('ZADD', keys.producers, now_ms, id)
+return { 'OK' }
