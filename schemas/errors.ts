@@ -44,6 +44,7 @@ export const errorCatalogue = {
   INVALID_CONFIG: { status: 422, retryable: false, summary: 'The configuration is not valid.' },
   INVALID_PARTITIONS: { status: 422, retryable: false, summary: 'The number of partitions is not valid.' },
   INVALID_REPLICATION_FACTOR: { status: 422, retryable: false, summary: 'The replication factor is not valid.' },
+  INVALID_REPLICA_ASSIGNMENT: { status: 422, retryable: false, summary: 'The replicas are not valid.' },
   UNSUPPORTED_ASSIGNOR: { status: 422, retryable: false, summary: 'The assignor is not known.' },
   IDEMPOTENCY_KEY_REUSED: { status: 422, retryable: false, summary: 'The key was used for another request.' },
   TOO_MANY_REQUESTS: { status: 429, retryable: true, summary: 'The service is asked for too much at once.' },

@@ -51,23 +51,69 @@ export const topicConfig = z
 
 export type TopicConfig = z.infer<typeof topicConfig>;
 
+export const partitionReply = z
+  .object({
+    partition: z.int().min(0),
+    leader: z.int().describe('The broker that keeps house for it; -1 = none.'),
+    leaderEpoch: z.int().min(0).describe('Grows with each change of the leader, and when a replica dies.'),
+    replicas: z.array(z.int()).describe('The brokers that may; the first is preferred.'),
+    isr: z.array(z.int()).describe('Those of them that are alive.'),
+    logStartOffset: offset,
+    endOffset: offset.describe('The offset of the next record.'),
+    bytes: z.int().min(0).describe('Of its records.'),
+  })
+  .meta({ id: 'Partition' });
+
+export type PartitionDescription = z.infer<typeof partitionReply>;
+
+const brokerId = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
+
+export const reassignBody = z
+  .strictObject({
+    replicas: z
+      .array(brokerId)
+      .min(1)
+      .max(1000)
+      .refine((ids) => new Set(ids).size === ids.length, 'must name each broker once')
+      .describe('The ids of the brokers that may keep house for it from now on; the first is preferred as leader.'),
+  })
+  .meta({ id: 'ReassignPartition' });
+
+export const electionBody = z
+  .strictObject({
+    topic: topicName,
+    partition: z.int().min(0).optional().describe('Absent: every partition of the topic.'),
+  })
+  .meta({ id: 'ElectLeaders' });
+
+const electionOutcome = z
+  .object({
+    partition: z.int().min(0),
+    leader: z.int().describe('The broker that leads now; -1 = none.'),
+    leaderEpoch: z.int().min(0),
+    outcome: z
+      .enum(['elected', 'notNeeded', 'preferredUnavailable'])
+      .describe(
+        '`elected`: its preferred leader has taken over. `notNeeded`: it led already. `preferredUnavailable`: it is not alive.',
+      ),
+  })
+  .meta({ id: 'ElectionOutcome' });
+
+export type ElectionOutcome = z.infer<typeof electionOutcome>;
+
+export const electionReply = z
+  .object({ topic: topicName, partitions: z.array(electionOutcome) })
+  .meta({ id: 'Election' });
+
 export const topicReply = z
   .object({
     name: topicName,
     topicId: z.string().describe('Tells the topic from an earlier one of its name.'),
     config: topicConfig,
-    partitions: z.array(
-      z.object({
-        partition: z.int().min(0),
-        leader: z.int().describe('The broker that keeps house for it; -1 = none.'),
-        leaderEpoch: z.int().min(0),
-        replicas: z.array(z.int()).describe('The brokers that may; the first is preferred.'),
-        isr: z.array(z.int()).describe('Those of them that are alive.'),
-        logStartOffset: offset,
-        endOffset: offset.describe('The offset of the next record.'),
-        bytes: z.int().min(0).describe('Of its records.'),
-      }),
-    ),
+    partitions: z.array(partitionReply),
   })
   .meta({ id: 'Topic' });
 

@@ -15,6 +15,7 @@ import { nodesRoutes } from './http/nodes.ts';
 import { openApiOptions } from './http/openapi.ts';
 import { operationRoutes } from './http/operation.ts';
 import { installOriginCheck } from './http/origin.ts';
+import { partitionsRoutes } from './http/partitions.ts';
 import { producersRoutes } from './http/producers.ts';
 import { recordStreamRoutes } from './http/record-stream.ts';
 import { recordsRoutes } from './http/records.ts';
@@ -76,6 +77,7 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
   await app.register(sessionsRoutes, versioned);
   await app.register(clusterRoutes, versioned);
   await app.register(topicsRoutes, versioned);
+  await app.register(partitionsRoutes, versioned);
   await app.register(recordsRoutes, versioned);
   await app.register(producersRoutes, versioned);
   await app.register(groupsRoutes, versioned);

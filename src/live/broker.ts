@@ -15,6 +15,7 @@ import { createHousekeeper } from './housekeeper.ts';
 import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { PartitionAdmin } from './partition-admin.ts';
 import { Partitions } from './partitions.ts';
 import { NamedProducers } from './producers.ts';
 import { RecordStreams } from './record-stream.ts';
@@ -47,6 +48,7 @@ export class Broker {
   readonly topics: Topics;
   readonly partitions: Partitions;
   readonly topicAdmin: TopicAdmin;
+  readonly partitionAdmin: PartitionAdmin;
   readonly producers: NamedProducers;
   readonly logWriter: LogWriter;
   readonly logReader: LogReader;
@@ -88,6 +90,7 @@ export class Broker {
     this.topics = new Topics(store.namespace, this.tail, log);
     this.partitions = new Partitions(store.namespace, this.tail, this.registration, this.metrics, log);
     this.topicAdmin = new TopicAdmin(store, this.topics);
+    this.partitionAdmin = new PartitionAdmin(store);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.logWriter = new LogWriter(this.topics, store.logs, store.producers, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);

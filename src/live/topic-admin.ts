@@ -34,6 +34,7 @@ import type { Idempotency, Op } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch } from './cluster.ts';
+import { retrying } from './collisions.ts';
 import { fenceOf } from './partition-changes.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
 import { type TopicInfo, type Topics, topicConfigPath, unknownTopic } from './topics.ts';
@@ -47,10 +48,6 @@ export interface TopicCreation {
 
 /** Two nodes each, and one transaction makes them all: about 50 ms of the store's time. */
 export const partitionsMax = 2000;
-/** How often a change is tried again that another one got in the way of. */
-const attemptsMax = 10;
-/** How one of its operations fails when another change came in between. */
-const collisions = ['BAD_VERSION', 'NO_NODE', 'NODE_EXISTS', 'NOT_EMPTY'] as const;
 
 export class TopicAdmin {
   readonly #store: Store;
@@ -281,20 +278,6 @@ export class TopicAdmin {
 
   #removeLogs(topicId: string, partitions: readonly number[]): Promise<void> {
     return this.#eachLog(topicId, partitions, (id, partition) => this.#store.logs.remove(id, partition));
-  }
-}
-
-/** Does it again while other changes come in between: what was read is then no longer so. */
-async function retrying<T>(change: () => Promise<T>, notFor?: 'NODE_EXISTS'): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await change();
-    } catch (error) {
-      // Only a transaction says which of its operations failed.
-      const inTransaction = error instanceof ServiceError && error.fields.failed !== undefined;
-      const collided = collisions.some((code) => hasCode(error, code));
-      if (!inTransaction || !collided || (notFor && hasCode(error, notFor)) || attempt === attemptsMax) throw error;
-    }
   }
 }
 

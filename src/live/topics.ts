@@ -205,11 +205,14 @@ export function unknownTopic(name: string): ServiceError {
 
 /** @throws ServiceError UNKNOWN_PARTITION */
 export function checkPartition(topic: TopicInfo, partition: number): void {
-  if (partition < topic.partitionCount) return;
-  throw new ServiceError(
+  if (partition >= topic.partitionCount) throw unknownPartition(topic.name, partition, topic.partitionCount);
+}
+
+export function unknownPartition(topic: string, partition: number, partitions: number): ServiceError {
+  return new ServiceError(
     'UNKNOWN_PARTITION',
-    `Topic ${topic.name} has no partition ${partition}; it has ${topic.partitionCount}, numbered from 0.`,
-    { topic: topic.name, partition, partitions: topic.partitionCount },
+    `Topic ${topic} has no partition ${partition}; it has ${partitions}, numbered from 0.`,
+    { topic, partition, partitions },
   );
 }
 

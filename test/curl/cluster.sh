@@ -37,3 +37,24 @@ request GET /v1/nodes/controller
 expect_body "\"brokerid\":$BROKER"
 request GET /v1/nodes/controller_epoch
 expect_body_like '^[0-9]+$'
+
+step 'a partition has a leader, which can be asked for and moved'
+JSON='Content-Type: application/json'
+request POST /v1/topics -H "$JSON" -d '{"name":"housed"}'
+expect_status 201
+request GET /v1/topics/housed/partitions/0
+expect_status 200
+expect_body "\"partition\":0,\"leader\":$BROKER,\"leaderEpoch\":0,\"replicas\":[$BROKER],\"isr\":[$BROKER]"
+request PATCH /v1/topics/housed/partitions/0 -H "$JSON" -d "{\"replicas\":[$BROKER]}"
+expect_status 200
+request PATCH /v1/topics/housed/partitions/0 -H "$JSON" -d '{"replicas":[999999]}'
+expect_problem 422 INVALID_REPLICA_ASSIGNMENT '999999'
+request PATCH /v1/topics/housed/partitions/0 -H "$JSON" -d "{\"replicas\":[$BROKER,$BROKER]}"
+expect_problem 400 BAD_REQUEST 'each broker once'
+
+step 'the preferred leader is elected on request'
+request POST /v1/elections -H "$JSON" -d '{"topic":"housed"}'
+expect_status 200
+expect_body "\"topic\":\"housed\",\"partitions\":[{\"partition\":0,\"leader\":$BROKER,\"leaderEpoch\":0,\"outcome\":\"notNeeded\"}]"
+request POST /v1/elections -H "$JSON" -d '{"topic":"housed","partition":7}'
+expect_problem 404 UNKNOWN_PARTITION

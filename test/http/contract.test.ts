@@ -166,6 +166,25 @@ t.test('the cluster and the operation answer as documented', async (t) => {
   const { body } = await contract.call(t, 'GET', '/v1/cluster');
   await contract.call(t, 'GET', `/v1/brokers/${body.brokers[0].id}`);
   t.equal((await contract.call(t, 'GET', '/v1/brokers/999999')).status, 404);
+  const id = body.brokers[0].id;
+  await contract.call(t, 'POST', '/v1/topics', { name: 'kept' });
+  await contract.call(t, 'GET', '/v1/topics/kept/partitions/0');
+  await contract.call(t, 'PATCH', '/v1/topics/kept/partitions/0', { replicas: [id] });
+  await contract.call(t, 'POST', '/v1/elections', { topic: 'kept' });
+  const failures: [status: number, method: string, target: string, body?: unknown][] = [
+    [404, 'GET', '/v1/topics/kept/partitions/1'],
+    [404, 'GET', '/v1/topics/none/partitions/0'],
+    [400, 'GET', '/v1/topics/kept/partitions/x'],
+    [400, 'PATCH', '/v1/topics/kept/partitions/0', { replicas: [] }],
+    [422, 'PATCH', '/v1/topics/kept/partitions/0', { replicas: [id + 1] }],
+    [404, 'POST', '/v1/elections', { topic: 'none' }],
+    [404, 'POST', '/v1/elections', { topic: 'kept', partition: 1 }],
+    [400, 'POST', '/v1/elections', {}],
+  ];
+  for (const [status, ...request] of failures) {
+    t.equal((await contract.call(t, ...request)).status, status, request.slice(0, 2).join(' '));
+  }
+  t.same(contract.unseen('cluster'), [], 'every success was seen');
   await contract.call(t, 'GET', '/health/live');
   await contract.call(t, 'GET', '/health/ready');
   await contract.call(t, 'GET', '/metrics');
