@@ -8,6 +8,7 @@ import {
   decodeTopic,
   encodeTopic,
   partitionStatePath,
+  type TopicNode,
   topicPath,
 } from '../core/cluster-nodes.ts';
 import { electPreferred, type PartitionState, reassign } from '../core/leader-election.ts';
@@ -120,7 +121,7 @@ export class PartitionAdmin {
         checkAlive(replicas, assigned, live);
         const next = reassign(state, replicas, live);
         if (!next) return undefined;
-        const all = encodeTopic({ topicId: now.topicId, replicas: now.replicas.with(partition, replicas) });
+        const all = encodeTopic({ ...now, replicas: now.replicas.with(partition, replicas) });
         return namespace.write(
           [
             ...(controller ? [fenceOf(controller)] : []),
@@ -136,7 +137,7 @@ export class PartitionAdmin {
     return { description, zxid: Math.max(zxid, reassigned?.zxid ?? 0) };
   }
 
-  async #topic(topic: string): Promise<{ topicId: string; replicas: number[][]; version: number }> {
+  async #topic(topic: string): Promise<TopicNode & { version: number }> {
     const { data, stat } = await this.#store.namespace.get(topicPath(topic));
     return { ...decodeTopic(data), version: stat.version };
   }
