@@ -20,6 +20,8 @@ export const clusterReply = z
     brokers: z.array(brokerReply),
     store: z.object({
       version: z.string(),
+      engine: z.enum(['standalone', 'sentinel', 'cluster']),
+      shards: z.int().describe('How many Redis share the data; the figures are those of all together.'),
       usedMemoryBytes: z.int(),
       maxMemoryBytes: z.int().describe('0 = no limit.'),
       appendOnly: z.boolean(),

@@ -4,13 +4,13 @@
  */
 import { z } from 'zod';
 import {
+  checkRedisUrl,
   duration,
   integer,
   matching,
   oneOf,
   parseCorsOrigin,
   parseOrigin,
-  parseRedisUrl,
   size,
 } from './config-values.ts';
 
@@ -25,6 +25,14 @@ export interface Config {
   dataDir: string;
   /** A Redis that is running already; absent: the private one. May hold a password. */
   redisUrl?: string;
+  /** Files in PEM for a Redis that speaks TLS: who signed its certificate; what this server shows of itself. */
+  redisTlsCa?: string;
+  redisTlsCert?: string;
+  redisTlsKey?: string;
+  /** The name in the certificate of Redis, if it is not its host's. */
+  redisTlsServername?: string;
+  redisSentinelUsername?: string;
+  redisSentinelPassword?: string;
   appendfsync: 'always' | 'everysec' | 'no';
   prefix: string;
   sessionMinTtlMs: number;
@@ -101,10 +109,49 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
   },
   redisUrl: {
     variable: 'WEIR_REDIS_URL',
-    schema: z.string().transform(parseRedisUrl),
+    schema: z.string().transform(checkRedisUrl),
     placeholder: 'url',
     meaning:
-      'A Redis or Valkey 7.0+ that is running already: redis://[user:password@]host:port[/db], rediss:// for TLS. Absent: the server starts a private one.',
+      'A Redis or Valkey 7.0+ that is running already: redis://[user:password@]host:port[/db]; by Sentinel ' +
+      'redis+sentinel://[user:password@]host:port,host:port/name[/db]; a Redis Cluster redis+cluster://[user:password@]host:port,host:port; ' +
+      'unix:///path. rediss in the place of redis is TLS. Absent: the server starts a private one.',
+    isSecret: true,
+  },
+  redisTlsCa: {
+    variable: 'WEIR_REDIS_TLS_CA',
+    schema: z.string(),
+    placeholder: 'file',
+    meaning: 'Certificates, in PEM, of who may have signed that of the shared Redis. Absent: those that Node trusts.',
+  },
+  redisTlsCert: {
+    variable: 'WEIR_REDIS_TLS_CERT',
+    schema: z.string(),
+    placeholder: 'file',
+    meaning: 'Certificate, in PEM, that this server shows to the shared Redis.',
+  },
+  redisTlsKey: {
+    variable: 'WEIR_REDIS_TLS_KEY',
+    schema: z.string(),
+    placeholder: 'file',
+    meaning: 'Private key, in PEM, of that certificate.',
+  },
+  redisTlsServername: {
+    variable: 'WEIR_REDIS_TLS_SERVERNAME',
+    schema: matching(/^\S+$/, 'must be a host name'),
+    placeholder: 'name',
+    meaning: "Name in the certificate of the shared Redis, if it is not its host's.",
+  },
+  redisSentinelUsername: {
+    variable: 'WEIR_REDIS_SENTINEL_USERNAME',
+    schema: z.string(),
+    placeholder: 'name',
+    meaning: 'User for the Sentinels; the URL has that for Redis itself.',
+  },
+  redisSentinelPassword: {
+    variable: 'WEIR_REDIS_SENTINEL_PASSWORD',
+    schema: z.string(),
+    placeholder: 'password',
+    meaning: 'Password for the Sentinels, if they ask for one.',
     isSecret: true,
   },
   appendfsync: {

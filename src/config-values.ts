@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { durationMs } from '../schemas/duration.ts';
+import { parseRedisUrl } from './config-redis-url.ts';
 
 export function matching(pattern: RegExp, message: string) {
   return z.string().regex(pattern, message);
@@ -57,10 +58,11 @@ export function parseCorsOrigin(text: string, context: Refinement): string {
   return text === '*' ? text : parseOrigin(message)(text, context);
 }
 
-export function parseRedisUrl(text: string, context: Refinement): string {
-  // The text may hold a password, so the message does not repeat it.
-  const isRedisUrl = URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol) && new URL(text).hostname !== '';
-  if (!isRedisUrl)
-    context.addIssue('must be a URL such as redis://user:password@host:6379/0, or rediss://host:6380 for TLS');
+export function checkRedisUrl(text: string, context: Refinement): string {
+  try {
+    parseRedisUrl(text);
+  } catch (error) {
+    context.addIssue((error as Error).message);
+  }
   return text;
 }

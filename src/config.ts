@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { distance } from 'fastest-levenshtein';
 import { type Config, type Option, options } from './config-options.ts';
+import { describeRedisUrl, parseRedisUrl } from './config-redis-url.ts';
 
 export type { Config } from './config-options.ts';
 
@@ -61,11 +62,10 @@ export function loadConfig(
 
 /** The configuration as it may be logged: without passwords. */
 export function describeConfig(config: Config): Record<string, unknown> {
-  if (config.redisUrl === undefined) return { ...config };
-  const url = new URL(config.redisUrl);
   return {
     ...config,
-    redisUrl: `${url.protocol}//${url.username || url.password ? '***@' : ''}${url.host}${url.pathname}`,
+    ...(config.redisUrl !== undefined && { redisUrl: describeRedisUrl(config.redisUrl) }),
+    ...(config.redisSentinelPassword !== undefined && { redisSentinelPassword: '***' }),
   };
 }
 
@@ -152,6 +152,25 @@ function contradictions(config: Config): string[] {
     problems.push(
       `WEIR_MAX_NODE_BYTES is ${config.maxNodeBytes}, which is more than WEIR_MAX_BODY_BYTES, ${config.maxBodyBytes}: no request could carry such data`,
     );
+  }
+  return [...problems, ...storeContradictions(config)];
+}
+
+function storeContradictions(config: Config): string[] {
+  const location = config.redisUrl === undefined ? undefined : parseRedisUrl(config.redisUrl);
+  const problems: string[] = [];
+  for (const field of ['redisTlsCa', 'redisTlsCert', 'redisTlsKey', 'redisTlsServername'] as const) {
+    if (config[field] !== undefined && !location?.tls) {
+      problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL names no store that speaks TLS (rediss://)`);
+    }
+  }
+  if ((config.redisTlsCert === undefined) !== (config.redisTlsKey === undefined)) {
+    problems.push('WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY belong together: one of them is missing');
+  }
+  for (const field of ['redisSentinelUsername', 'redisSentinelPassword'] as const) {
+    if (config[field] !== undefined && location?.engine !== 'sentinel') {
+      problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL names no Sentinel (redis+sentinel://)`);
+    }
   }
   return problems;
 }

@@ -4,9 +4,9 @@ import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
 import { type Config, describeConfig, loadConfig, packageVersion } from './config.ts';
 import { startServer } from './server.ts';
-import type { StoreTarget } from './store/connection.ts';
 import { startEmbeddedRedis } from './store/embedded-redis.ts';
 import { resolveRedisBinary } from './store/redis-binary.ts';
+import { type StoreTarget, sharedStore } from './store/target.ts';
 
 /** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */
 const stopWithinMs = 9500;
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
 
 /** The shared store that is configured, or else the private one. */
 async function openStore(config: Config, log: Logger): Promise<RunningStore> {
-  if (config.redisUrl !== undefined) return { target: { url: config.redisUrl }, stop: async () => {} };
+  if (config.redisUrl !== undefined) return { target: sharedStore(config, config.redisUrl), stop: async () => {} };
   const redis = await startEmbeddedRedis({
     dataDir: config.dataDir,
     appendfsync: config.appendfsync,

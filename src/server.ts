@@ -5,8 +5,8 @@ import type { Logger } from 'pino';
 import { buildApp } from './app.ts';
 import type { Config } from './config.ts';
 import { Broker } from './live/broker.ts';
-import type { StoreTarget } from './store/connection.ts';
 import { Store } from './store/store.ts';
+import type { StoreTarget } from './store/target.ts';
 
 export interface Server {
   app: FastifyInstance;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { type Config, ConfigError, commandSearchPath, describeConfig, loadConfig, projectRoot } from '../src/config.ts';
+import { parseRedisUrl } from '../src/config-redis-url.ts';
 
 function load(env: Record<string, string> = {}, argv: string[] = []): Config {
   const invocation = loadConfig(env, argv);
@@ -174,11 +175,96 @@ t.test('the password of Redis is in no message and in no description', async (t)
   t.match(found, [/^WEIR_REDIS_URL must be a URL such as redis:/]);
   t.notMatch(found.join(), /secret@redis/);
 
-  const described = describeConfig(load({ WEIR_REDIS_URL: 'redis://user:secret@redis:6379/1?password=secret' }));
-  t.equal(described.redisUrl, 'redis://***@redis:6379/1');
+  const described = describeConfig(
+    load({
+      WEIR_REDIS_URL: 'redis+sentinel://user:sec%40ret@one,two:26380/main/1',
+      WEIR_REDIS_SENTINEL_PASSWORD: 'secret',
+    }),
+  );
+  t.equal(described.redisUrl, 'redis+sentinel://***@one,two:26380/main/1');
+  t.equal(described.redisSentinelPassword, '***');
   t.equal(described.port, 7070);
   t.equal(describeConfig(load({ WEIR_REDIS_URL: 'redis://redis:6379' })).redisUrl, 'redis://redis:6379');
   t.notOk('redisUrl' in describeConfig(load()));
+});
+
+t.test('what is wrong with the URL of a store is said, and what it may be', async (t) => {
+  const cases: [url: string, problem: RegExp][] = [
+    ['redis', /must be a URL such as redis:/],
+    ['redis://', /must be a URL such as redis:/],
+    ['redis://host:70000', /must be a URL such as redis:/],
+    ['redis://host/0?db=1', /must be a URL such as redis:/],
+    ['redis://host/x', /must end with the number of a database/],
+    ['redis://host/0/1', /must end with the number of a database/],
+    ['redis://one,two', /must name one host; several are for redis\+sentinel/],
+    ['redis://secret@host', /must have a password behind the user/],
+    ['redis://:sec%ret@host', /must have a % in it written as %25/],
+    ['redis+sentinel://host', /must name the primary behind the Sentinels/],
+    ['redis+cluster://host/1', /must name no database/],
+    ['unix://redis.sock', /must be a URL such as redis:/],
+  ];
+  for (const [url, problem] of cases) {
+    const [found = '', ...more] = problems({ WEIR_REDIS_URL: url });
+    t.match(found, problem, url);
+    t.same(more, []);
+    t.notMatch(found, /secret@|sec%ret/);
+  }
+  const mixed = problems({
+    WEIR_REDIS_URL: 'redis://host',
+    WEIR_REDIS_TLS_CA: '/ca.pem',
+    WEIR_REDIS_TLS_KEY: '/key.pem',
+    WEIR_REDIS_SENTINEL_PASSWORD: 'secret',
+  });
+  t.match(mixed, [
+    /^WEIR_REDIS_TLS_CA is set, but WEIR_REDIS_URL names no store that speaks TLS/,
+    /^WEIR_REDIS_TLS_KEY is set, but/,
+    /^WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY belong together/,
+    /^WEIR_REDIS_SENTINEL_PASSWORD is set, but WEIR_REDIS_URL names no Sentinel/,
+  ]);
+});
+
+t.test('the URL of a store says which engine it is, where, and who asks', async (t) => {
+  t.same(parseRedisUrl('redis://host'), {
+    engine: 'standalone',
+    tls: false,
+    db: 0,
+    place: { host: 'host', port: 6379 },
+  });
+  t.same(parseRedisUrl('rediss://user:p%40ss%3A@[::1]:6380/3'), {
+    engine: 'standalone',
+    username: 'user',
+    password: 'p@ss:',
+    tls: true,
+    db: 3,
+    place: { host: '::1', port: 6380 },
+  });
+  t.same(parseRedisUrl('unix://:secret@/run/redis.sock'), {
+    engine: 'standalone',
+    password: 'secret',
+    tls: false,
+    db: 0,
+    place: { path: '/run/redis.sock' },
+  });
+  t.same(parseRedisUrl('redis+sentinel://:secret@one,two:26380/main/2'), {
+    engine: 'sentinel',
+    password: 'secret',
+    tls: false,
+    db: 2,
+    sentinels: [
+      { host: 'one', port: 26_379 },
+      { host: 'two', port: 26_380 },
+    ],
+    primary: 'main',
+  });
+  t.same(parseRedisUrl('rediss+cluster://one:7000,two:7001'), {
+    engine: 'cluster',
+    tls: true,
+    db: 0,
+    nodes: [
+      { host: 'one', port: 7000 },
+      { host: 'two', port: 7001 },
+    ],
+  });
 });
 
 t.test('--help tells of every option, also beside broken ones', async (t) => {
@@ -195,6 +281,8 @@ t.test('--help tells of every option, also beside broken ones', async (t) => {
       'EVENT_RETENTION',
       'MAX_NODE_BYTES',
     ],
+    ...['REDIS_TLS_CA', 'REDIS_TLS_CERT', 'REDIS_TLS_KEY', 'REDIS_TLS_SERVERNAME'],
+    ...['REDIS_SENTINEL_USERNAME', 'REDIS_SENTINEL_PASSWORD'],
     ...['MAX_BODY_BYTES', 'AUTO_CREATE_TOPICS', 'REDIS_MAXMEMORY', 'CORS_ORIGINS', 'LOG_LEVEL'],
   ];
   for (const name of documented) {

@@ -1,6 +1,7 @@
 // A server whose tree is filled to a given size straight through its store, and what one more create costs there.
 import { pino } from 'pino';
 import { StoreConnection } from '../../src/store/connection.ts';
+import { coordinationKeys } from '../../src/store/keys.ts';
 import type { Namespace, Op } from '../../src/store/namespace.ts';
 import { HttpLoad, requestBytes } from './http-load.ts';
 import { WeirServer } from './processes.ts';
@@ -44,7 +45,11 @@ export class TreeSite {
 
   static async open(shape: Shape): Promise<TreeSite> {
     const server = await WeirServer.open();
-    const connection = new StoreConnection({ socketPath: server.socketPath }, pino({ level: 'silent' }));
+    const connection = new StoreConnection(
+      { socketPath: server.socketPath },
+      pino({ level: 'silent' }),
+      coordinationKeys('weir').root,
+    );
     await connection.connect();
     const redis = await RedisLoad.open(server.socketPath);
     const site = new TreeSite(server, shape, { redis, connection, load: await HttpLoad.open(server.url, connections) });

@@ -97,10 +97,10 @@ export class LogWriter {
       return { results, partitions: spread.partitions, replayed: false };
     }
     const replicas = request.acks === 'all' ? topic.config['min.insync.replicas'] - 1 : 0;
-    if (replicas > 0) await this.#checkReplicas(replicas);
+    if (replicas > 0) await this.#checkReplicas(topic, [...spread.batches.keys()], replicas);
     const appended = await this.#appendAll(topic, request, spread);
     const results = resultsOf(appended.done);
-    if (replicas > 0) await this.#awaitReplicas(topic, results, replicas);
+    if (replicas > 0) await this.#awaitReplicas(topic, appended.done, results, replicas);
     return {
       results,
       partitions: appended.spread.partitions,
@@ -179,8 +179,8 @@ export class LogWriter {
     return this.#lanes.append(topicId, partition, known(true));
   }
 
-  async #checkReplicas(needed: number): Promise<void> {
-    const connected = await this.#logs.connectedReplicas();
+  async #checkReplicas(topic: TopicInfo, partitions: readonly number[], needed: number): Promise<void> {
+    const connected = await this.#logs.connectedReplicas(topic.topicId, partitions);
     if (connected >= needed) return;
     throw new ServiceError(
       'NOT_ENOUGH_REPLICAS',
@@ -189,9 +189,14 @@ export class LogWriter {
     );
   }
 
-  async #awaitReplicas(topic: TopicInfo, results: ProduceResult[], needed: number): Promise<void> {
+  async #awaitReplicas(
+    topic: TopicInfo,
+    appended: readonly [partition: number, appended: Appended][],
+    results: ProduceResult[],
+    needed: number,
+  ): Promise<void> {
     const counts = await Promise.all(
-      results.map(({ partition }) => this.#logs.replicated(topic.topicId, partition, needed)),
+      appended.map(([partition, { run }]) => this.#logs.replicated(topic.topicId, partition, needed, run)),
     );
     const fewest = Math.min(...counts);
     if (fewest >= needed) return;

@@ -1,74 +1,68 @@
-// The connection to the store: how it is made, when it may be used, and how its failures read to a user. Everything
-// that talks to Redis goes through call(), or through a dedicated connection for commands that block.
-import { Redis, type RedisOptions } from 'ioredis';
+// The connection to the store: when it may be used, where each key's commands go, and what becomes of refusals. Everything
+// that talks to Redis goes through call() or command(), or through a dedicated connection for commands that block.
+import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { createEngine, type Engine, type EngineKind, engineKindOf } from './engine.ts';
+import { Link } from './link.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from './scripts.ts';
-
-/**
- * Where the store is: the socket of a private Redis, or the URL of a shared one. `sole`: no other server can be using it,
- * because this one holds the lock of its data directory.
- */
-export type StoreTarget = { socketPath: string; sole?: boolean } | { url: string };
-
-/** With the command's own time-out, a request never waits longer than 2 s for an absent store (guarantee E3). */
-const gateWaitMsMax = 500;
-const commandTimeoutMs = 1400;
-/** How long a server that starts waits for its store. */
-const startWaitMsMax = 10_000;
-
-const baseOptions: RedisOptions = {
-  // A command that was cut off must not be sent again behind the caller's back: its fate is unknown.
-  autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 0,
-  enableOfflineQueue: false,
-  // Autopipelining makes scripts slower: only one pipeline is in flight at a time.
-  enableAutoPipelining: false,
-  connectTimeout: 1000,
-  // Without this, a store that is still loading is asked again only after a second or more.
-  maxLoadingRetryTime: 50,
-  retryStrategy: (attempt) => Math.min(20 * attempt, 500),
-  lazyConnect: true,
-};
+import type { ServerInfo } from './server-info.ts';
+import { notReached, storeError } from './store-error.ts';
+import type { StoreTarget } from './target.ts';
+import { gateWaitMsMax, startWaitMsMax } from './time-limits.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
+/** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */
+type OpenStep = (info: ServerInfo, engine: EngineKind) => Promise<void>;
 
 export class StoreConnection {
-  readonly client: Redis;
+  readonly #coordinationKey: string;
+  readonly #engine: Engine;
   readonly #scripts: Map<string, Script>;
-  readonly #target: StoreTarget;
-  readonly #log: Logger;
-  readonly #dedicated = new Set<Redis>();
-  readonly #onOpen: (() => Promise<void>)[] = [];
-  #isOpen = false;
+  readonly #onOpen: OpenStep[] = [];
   #closing = false;
-  #waiting: ((opened: boolean) => void)[] = [];
-  /** Why the store is not open. */
-  #failure: unknown;
+  #waiting = new Set<() => void>();
 
-  constructor(target: StoreTarget, log: Logger) {
-    this.#target = target;
-    this.#log = log;
-    this.#scripts = loadScripts();
-    this.client = this.#create({ commandTimeout: commandTimeoutMs });
-    this.#define(this.client);
-    this.client.on('ready', () => void this.#open());
-    this.client.on('close', () => {
-      if (this.#isOpen && !this.#closing) this.#log.warn('The connection to the store is lost');
-      this.#isOpen = false;
+  /** @param coordinationKey one of the keys that all have the coordination slot */
+  constructor(target: StoreTarget, log: Logger, coordinationKey: string) {
+    this.#coordinationKey = coordinationKey;
+    const kind = engineKindOf(target);
+    const scripts = loadScripts(undefined, kind === 'cluster');
+    this.#scripts = scripts;
+    const define = (client: Redis) => {
+      for (const { name, lua } of scripts.values()) client.defineCommand(name, { lua, numberOfKeys: 1 });
+      return client;
+    };
+    const onChange = () => this.#wake();
+    this.#engine = createEngine(target, {
+      coordinationKey,
+      onChange,
+      makeLink: ({ make, coordinates }) =>
+        new Link({
+          make: (options) => define(make(options)),
+          open: async (info) => {
+            if (coordinates) for (const step of this.#onOpen) await step(info, kind);
+          },
+          onChange,
+          log,
+        }),
     });
   }
 
-  /** Whether the store can be used now. */
+  get engine(): EngineKind {
+    return this.#engine.kind;
+  }
+
+  /** Whether the coordination keys can be used now. */
   get isOpen(): boolean {
-    return this.#isOpen;
+    return this.#engine.coordination.isOpen;
   }
 
   /**
-   * Runs `step` each time the connection has become ready, before anybody else may use it. If it fails the connection
-   * is dropped and tried again.
+   * Runs `step` each time the way to the coordination keys has become ready, before anybody else may use it. If it fails the
+   * connection is dropped and tried again.
    */
-  onOpen(step: () => Promise<void>): void {
+  onOpen(step: OpenStep): void {
     this.#onOpen.push(step);
   }
 
@@ -77,16 +71,16 @@ export class StoreConnection {
    * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
    */
   async connect(): Promise<void> {
-    // A failed attempt is repeated by the client itself, and its reason is kept.
-    this.client.connect().catch(() => {});
-    try {
-      await this.#waitUntilOpen(startWaitMsMax);
-    } catch (error) {
-      const reason = this.#failure;
-      if (reason instanceof ServiceError) throw reason;
-      const detail = reason instanceof Error ? reason.message : 'it does not answer';
-      throw new ServiceError('STORE_UNAVAILABLE', `The store cannot be reached: ${detail}.`, {}, { cause: error });
-    }
+    this.#engine.start();
+    const { coordination } = this.#engine;
+    // Waiting does not help a store of the wrong kind.
+    const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
+    await this.#waitUntil(isDecided, startWaitMsMax);
+    if (coordination.isOpen) return;
+    const reason = coordination.failure;
+    if (reason instanceof ServiceError) throw reason;
+    const detail = reason instanceof Error ? reason.message : 'it does not answer';
+    throw new ServiceError('STORE_UNAVAILABLE', `The store cannot be reached: ${detail}.`, {}, { cause: reason });
   }
 
   /**
@@ -95,166 +89,131 @@ export class StoreConnection {
    * @throws ServiceError with the script's code; STORE_UNAVAILABLE or STORE_FULL for the store itself
    */
   async call(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    if (!this.#isOpen) await this.#waitUntilOpen(gateWaitMsMax);
-    return this.callUnguarded(name, key, args);
+    const script = this.#script(name);
+    const reply = await this.#serve(key, script.writes, (client) => run(client, name, key, args));
+    return decodeReply(name, reply);
   }
 
-  /** As call(), also while the connection is being opened: only for the steps of onOpen. */
+  /** As call(), on the way to the coordination keys while it is being opened: only for the steps of onOpen. */
   async callUnguarded(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    return this.callOn(this.client, name, key, args);
-  }
-
-  /** Runs a plain command, `fate` saying whether it writes. */
-  async command<T>(writes: boolean, run: (client: Redis) => Promise<T>): Promise<T> {
-    if (!this.#isOpen) await this.#waitUntilOpen(gateWaitMsMax);
-    try {
-      return await run(this.client);
-    } catch (error) {
-      throw storeError(error, writes);
-    }
+    return this.callOn(this.#engine.coordination.client, name, key, args);
   }
 
   /** As callUnguarded(), on a dedicated connection. */
   async callOn(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    const script = this.#scripts.get(name);
-    if (!script) throw new Error(`There is no script ${name}`);
-    let reply: unknown;
+    const script = this.#script(name);
     try {
-      reply = await (client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
+      return decodeReply(name, await run(client, name, key, args));
     } catch (error) {
       throw storeError(error, script.writes);
     }
-    return decodeReply(name, reply);
   }
 
   /**
-   * A connection of its own, for commands that block or subscribe. It reconnects by itself and is closed together with
-   * this one. A command that a loss of the connection cuts off is rejected (with retries it would never settle, as it is
-   * not sent again), and so is one that waits when an attempt to connect fails.
+   * Runs plain commands on the keys of one slot.
+   * @param writes whether they change anything
+   * @param key one of the keys; absent: they are coordination keys
+   */
+  async command<T>(writes: boolean, command: (client: Redis) => Promise<T>, key = this.#coordinationKey): Promise<T> {
+    return this.#serve(key, writes, command);
+  }
+
+  /** Asks each machine that holds a part of the data. */
+  async askShards<T>(ask: (client: Redis) => Promise<T>): Promise<T[]> {
+    return Promise.all(
+      this.#engine.shards().map(async (link) => {
+        if (!link.isOpen) await this.#waitUntil(() => link.isOpen, gateWaitMsMax);
+        if (!link.isOpen) throw notReached();
+        try {
+          return await ask(link.client);
+        } catch (error) {
+          throw storeError(error, false);
+        }
+      }),
+    );
+  }
+
+  /** The way to the Redis that holds a key. @throws ServiceError STORE_UNAVAILABLE */
+  async linkOf(key: string): Promise<Link> {
+    const link = this.#engine.linkOf(key);
+    return link?.isOpen ? link : this.#openLinkOf(key, performance.now() + gateWaitMsMax);
+  }
+
+  /** The run of the Redis that has just served a key: another one after a failover or a restart. */
+  runOf(key: string): string {
+    return this.#engine.linkOf(key)?.run ?? '';
+  }
+
+  /**
+   * A connection of its own to where the coordination keys are, for commands that block or subscribe (link.ts).
    * @param answerMsMax a command that is not answered for so long finds the connection dead, and drops it
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
   dedicated(answerMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
-    const client = this.#create({
-      maxRetriesPerRequest: 0,
+    return this.#engine.coordination.dedicated({
       enableOfflineQueue: whileAway === 'wait',
       ...(answerMsMax !== undefined && { socketTimeout: answerMsMax }),
     });
-    this.#define(client);
-    this.#dedicated.add(client);
-    client.once('end', () => this.#dedicated.delete(client));
-    return client;
   }
 
   async close(): Promise<void> {
     this.#closing = true;
-    this.#isOpen = false;
-    for (const client of this.#dedicated) client.disconnect();
-    this.client.disconnect();
+    this.#engine.close();
+    this.#wake();
   }
 
-  #define(client: Redis): void {
-    for (const { name, lua } of this.#scripts.values()) client.defineCommand(name, { lua, numberOfKeys: 1 });
+  #script(name: string): Script {
+    const script = this.#scripts.get(name);
+    if (!script) throw new Error(`There is no script ${name}`);
+    return script;
   }
 
-  #create(options: RedisOptions): Redis {
-    const where = 'socketPath' in this.#target ? { path: this.#target.socketPath } : urlOptions(this.#target.url);
-    const all = { ...baseOptions, ...where, ...options } as RedisOptions;
-    const client = new Redis({ ...all, replyMapping: 'legacy' });
-    // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
-    client.on('error', (error: Error) => {
-      this.#failure = error;
-      this.#log.debug({ err: { message: error.message } }, 'Store connection error');
-    });
-    return client;
-  }
-
-  async #open(): Promise<void> {
-    try {
-      for (const step of this.#onOpen) await step();
-      this.#isOpen = true;
-      this.#log.debug('The connection to the store is open');
-      this.#failure = undefined;
-      this.#release(true);
-    } catch (error) {
-      if (this.#closing) return;
-      this.#failure = error;
-      this.#log.error({ err: error }, 'The store could not be opened; trying again');
-      // Waiting does not help a store of the wrong kind.
-      if (hasCode(error, 'INVALID_CONFIG')) this.#release(false);
-      this.client.disconnect(true);
+  /** Sends a command to where its key is; again, for a bounded time, if it was refused before anything was done. */
+  async #serve<T>(key: string, writes: boolean, send: (client: Redis) => Promise<T>): Promise<T> {
+    const deadline = performance.now() + gateWaitMsMax;
+    for (;;) {
+      const known = this.#engine.linkOf(key);
+      const link = known?.isOpen ? known : await this.#openLinkOf(key, deadline);
+      try {
+        return await send(link.client);
+      } catch (error) {
+        const pauseMs = error instanceof Error ? this.#engine.refused(error, key, link) : undefined;
+        if (pauseMs === undefined || performance.now() + pauseMs > deadline) throw storeError(error, writes);
+        if (pauseMs > 0) await this.#waitUntil(() => false, pauseMs);
+      }
     }
   }
 
-  #release(opened: boolean): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const go of waiting) go(opened);
-  }
-
-  async #waitUntilOpen(ms: number): Promise<void> {
-    if (this.#isOpen) return;
+  async #openLinkOf(key: string, deadline: number): Promise<Link> {
     if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done.');
-    const opened = await new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => {
-        this.#waiting = this.#waiting.filter((other) => other !== go);
-        resolve(false);
-      }, ms);
-      const go = (opened: boolean) => {
+    await this.#waitUntil(() => this.#engine.linkOf(key)?.isOpen === true, deadline - performance.now());
+    const link = this.#engine.linkOf(key);
+    if (!link?.isOpen) throw notReached();
+    return link;
+  }
+
+  #wake(): void {
+    for (const look of this.#waiting) look();
+  }
+
+  /** Waits until something holds, for at most `ms`; it is looked at whenever a link or the engine has changed. */
+  async #waitUntil(holds: () => boolean, ms: number): Promise<void> {
+    if (holds() || this.#closing) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
         clearTimeout(timer);
-        resolve(opened);
+        this.#waiting.delete(look);
+        resolve();
       };
-      this.#waiting.push(go);
+      const look = () => {
+        if (holds() || this.#closing) done();
+      };
+      const timer = setTimeout(done, Math.max(0, ms));
+      this.#waiting.add(look);
     });
-    if (opened) return;
-    throw new ServiceError('STORE_UNAVAILABLE', 'The store cannot be reached; nothing was done. Try again soon.');
   }
 }
 
-/** `redis://user:password@host:port/db`, `rediss:` for TLS. @throws Error naming the URL's fault, never its password */
-function urlOptions(url: string): RedisOptions {
-  const { protocol, hostname, port, username, password, pathname } = new URL(url);
-  const db = pathname.length > 1 ? Number(pathname.slice(1)) : 0;
-  if (protocol !== 'redis:' && protocol !== 'rediss:')
-    throw new Error(`The store's URL must begin with redis:// or rediss://, not ${protocol}`);
-  if (!Number.isInteger(db) || db < 0)
-    throw new Error(`The store's URL names the database ${pathname.slice(1)}; it must be a whole number`);
-  return {
-    host: hostname,
-    port: port === '' ? 6379 : Number(port),
-    db,
-    ...(username !== '' && { username: decodeURIComponent(username) }),
-    ...(password !== '' && { password: decodeURIComponent(password) }),
-    ...(protocol === 'rediss:' && { tls: {} }),
-  };
-}
-
-/** Turns what the Redis client throws into the catalogue; what is no fault of the store stays as it is. */
-function storeError(error: unknown, writes: boolean): unknown {
-  if (!(error instanceof Error)) return error;
-  const message = error.message;
-  if (/^-?OOM\b/.test(message)) {
-    return new ServiceError(
-      'STORE_FULL',
-      'The store is at its memory limit; nothing was written. Delete what is not needed, or raise the limit.',
-      {},
-      { cause: error },
-    );
-  }
-  if (/^-?(LOADING|READONLY|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|TRYAGAIN)\b/.test(message)) {
-    return new ServiceError(
-      'STORE_UNAVAILABLE',
-      `The store refuses to serve now (${message.split(' ')[0]}).`,
-      {},
-      { cause: error },
-    );
-  }
-  // The client attaches the whole command, and a log line would show what it carried: handles, hashes, data (guarantee E4).
-  if (error.name === 'ReplyError') return Object.assign(error, { command: undefined });
-  const neverSent = /isn't writeable|ECONNREFUSED|ENOENT/.test(message);
-  const fate =
-    writes && !neverSent
-      ? 'Whether the change was made is unknown: retry with the same Idempotency-Key, or read it.'
-      : 'Nothing was done.';
-  return new ServiceError('STORE_UNAVAILABLE', `The store did not answer. ${fate}`, {}, { cause: error });
+function run(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<unknown> {
+  return (client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
 }

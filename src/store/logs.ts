@@ -1,5 +1,6 @@
 // The logs of partitions: typed calls of lua/logs, and the channel that tells of appends. Each partition stands for itself
 // (its keys have a tag of their own); what spans several, or a topic and its node in the tree, is the caller's to order.
+import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
@@ -56,6 +57,8 @@ export interface Appended {
   replayed: boolean;
   /** The number of partitions by which that request's records were spread; 0 = not known. */
   partitions: number;
+  /** The run of the Redis that has it: what replicated() has to hold it against. */
+  run: string;
 }
 
 export interface LogBounds {
@@ -125,7 +128,9 @@ export class Logs {
       const own = ownTimestampMax === undefined ? '' : ownTimestamps ? ownTimestampMax : `~${ownTimestampMax}`;
       args.push(count, records, own, fence || identity ? guardsOf(fence, identity) : '');
     }
-    return (await this.#call('logs/append', topicId, partition, args)).map(readAppended);
+    const answers = await this.#call('logs/append', topicId, partition, args);
+    const run = this.#connection.runOf(this.#keys(topicId, partition).partition);
+    return answers.map((answer) => readAppended(answer, run));
   }
 
   /** Tells a log a producer's new epoch: nothing of an older one is appended from then on. */
@@ -221,12 +226,12 @@ export class Logs {
     const found: ((LogBounds & { bytes: number }) | undefined)[] = [];
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
       const some = partitions.slice(i, i + boundsAtOnceMax);
-      const fields = await this.#connection.command(false, (client) =>
-        Promise.all(
-          some.map(({ topicId, partition }) =>
-            client.hmget(this.#keys(topicId, partition).partition, 'start', 'next', 'total', 'trimmed'),
-          ),
-        ),
+      const fields = await Promise.all(
+        some.map(({ topicId, partition }) => {
+          const key = this.#keys(topicId, partition).partition;
+          const read = (client: Redis) => client.hmget(key, 'start', 'next', 'total', 'trimmed');
+          return this.#connection.command(false, read, key);
+        }),
       );
       for (const [start, next, total, trimmed] of fields) {
         found.push(
@@ -262,15 +267,17 @@ export class Logs {
 
   /**
    * Waits until `count` replicas of the store have what was appended to this partition before, but not for long.
+   * @param run that of the append
    * @returns how many have it, fewer than `count` if it took too long
+   * @throws ServiceError STORE_UNAVAILABLE if they cannot tell any more
    */
-  replicated(topicId: string, partition: number, count: number): Promise<number> {
-    return this.#replication.confirm(this.#keys(topicId, partition).replicated, count);
+  replicated(topicId: string, partition: number, count: number, run: string): Promise<number> {
+    return this.#replication.confirm(this.#keys(topicId, partition).replicated, count, run);
   }
 
-  /** How many replicas are connected to the store now. */
-  connectedReplicas(): Promise<number> {
-    return this.#replication.connected();
+  /** How many replicas each Redis has at least, now, of those that have these partitions. */
+  connectedReplicas(topicId: string, partitions: readonly number[]): Promise<number> {
+    return this.#replication.connected(partitions.map((partition) => this.#keys(topicId, partition).partition));
   }
 
   #keys(topicId: string, partition: number): PartitionKeys {
@@ -303,7 +310,7 @@ function guardsOf(fence: Fence | undefined, identity: BatchIdentity | undefined)
   return JSON.stringify(guards);
 }
 
-function readAppended(answer: ReplyValue): Appended | ServiceError {
+function readAppended(answer: ReplyValue, run: string): Appended | ServiceError {
   try {
     const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', answer);
     return {
@@ -312,6 +319,7 @@ function readAppended(answer: ReplyValue): Appended | ServiceError {
       count: integer(count),
       timestamp: integer(timestamp),
       partitions: integer(partitions),
+      run,
     };
   } catch (error) {
     if (error instanceof ServiceError) return error;

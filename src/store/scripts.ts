@@ -17,8 +17,18 @@ export interface Script {
 const luaFolder = fileURLToPath(new URL('./lua/', import.meta.url));
 const includeLine = /^--- @include "([^"]+)"$/;
 
-/** Reads every entry script below `folder`, all but lib/. Throws on a missing or circular include, with file and line. */
-export function loadScripts(folder: string = luaFolder): Map<string, Script> {
+/**
+ * What a script that writes begins with in a Redis Cluster: it asks for a key of its slot that never is there. While the slot
+ * is moved to another node, the node that it leaves answers such a question with an error; so the script fails before it
+ * has done anything, and not halfway, at the first key that has left already.
+ */
+const slotProbe = "redis.call('EXISTS', KEYS[1] .. ':absent') ";
+
+/**
+ * Reads every entry script below `folder`, all but lib/. Throws on a missing or circular include, with file and line.
+ * @param forCluster whether their slots may be moved between nodes
+ */
+export function loadScripts(folder: string = luaFolder, forCluster = false): Map<string, Script> {
   const scripts = new Map<string, Script>();
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !entry.name.endsWith('.lua')) continue;
@@ -29,9 +39,15 @@ export function loadScripts(folder: string = luaFolder): Map<string, Script> {
     // With the shebang the store checks every key's slot, also on a single machine, and knows the script's flags.
     const shebang = text.slice(0, text.indexOf('\n'));
     if (!shebang.startsWith('#!lua')) throw new Error(`${file}:1: the first line must be the shebang #!lua`);
-    // The shebang's line stays as an empty one, so that lines are counted as in the file.
+    const writes = !shebang.includes('no-writes');
+    // The shebang's line stays as an empty one, and the probe goes on the line after it, so that lines are counted as in the
+    // file.
     const body = resolveIncludes(folder, file, text.slice(shebang.length), [file], new Set());
-    scripts.set(name, { name, lua: shebang + body, writes: !shebang.includes('no-writes') });
+    scripts.set(name, {
+      name,
+      lua: shebang + (forCluster && writes ? body.replace('\n', `\n${slotProbe}`) : body),
+      writes,
+    });
   }
   return scripts;
 }

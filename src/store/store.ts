@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
-import { StoreConnection, type StoreTarget } from './connection.ts';
+import { StoreConnection } from './connection.ts';
+import type { EngineKind } from './engine.ts';
 import { Events } from './events.ts';
 import { Groups } from './groups.ts';
 import { coordinationKeys } from './keys.ts';
@@ -10,7 +11,9 @@ import { Logs } from './logs.ts';
 import { Namespace } from './namespace.ts';
 import { Producers } from './producers.ts';
 import { integer, text } from './scripts.ts';
+import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { Sessions } from './sessions.ts';
+import type { StoreTarget } from './target.ts';
 
 /** The version of the data in the store. A program refuses data of a newer layout than it knows. */
 const layoutVersion = 1;
@@ -38,6 +41,18 @@ export interface StoreOptions {
   eventRetention: number;
 }
 
+export interface StoreFigures {
+  /** Of the Redis that holds the tree. */
+  version: string;
+  engine: EngineKind;
+  /** How many machines share the data. */
+  shards: number;
+  usedMemoryBytes: number;
+  /** 0 = no limit. */
+  maxMemoryBytes: number;
+  appendOnly: boolean;
+}
+
 export class Store {
   readonly connection: StoreConnection;
   readonly namespace: Namespace;
@@ -58,7 +73,7 @@ export class Store {
     this.#options = options;
     this.#log = log;
     this.#rootKey = keys.root;
-    this.connection = new StoreConnection(options.target, log);
+    this.connection = new StoreConnection(options.target, log, keys.root);
     this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention });
     this.sessions = new Sessions(this.connection, keys, {
       minTtlMs: options.sessionMinTtlMs,
@@ -69,7 +84,7 @@ export class Store {
     this.logs = new Logs(this.connection, options.prefix, log);
     this.producers = new Producers(this.connection, keys);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
-    this.connection.onOpen(() => this.#open());
+    this.connection.onOpen((info, engine) => this.#open(info, engine));
   }
 
   get clusterId(): string {
@@ -80,14 +95,23 @@ export class Store {
     return this.#serverVersion;
   }
 
-  /** The store's own figures, for the operator. */
-  async figures(): Promise<{ version: string; usedMemoryBytes: number; maxMemoryBytes: number; appendOnly: boolean }> {
-    const info = parseInfo(await this.connection.command(false, (client) => client.info()));
+  /** Whether the tree can be used now. */
+  get isOpen(): boolean {
+    return this.connection.isOpen;
+  }
+
+  /** The store's own figures, for the operator: of all machines that hold a part of the data together. */
+  async figures(): Promise<StoreFigures> {
+    const shards = await this.connection.askShards(async (client) => parseInfo(await client.info()));
+    const limits = shards.map((info) => Number(info.get('maxmemory')));
     return {
       version: this.#serverVersion,
-      usedMemoryBytes: Number(info.get('used_memory')),
-      maxMemoryBytes: Number(info.get('maxmemory')),
-      appendOnly: info.get('aof_enabled') === '1',
+      engine: this.connection.engine,
+      shards: shards.length,
+      usedMemoryBytes: sum(shards.map((info) => Number(info.get('used_memory')))),
+      // Where one has no limit, all have none.
+      maxMemoryBytes: limits.includes(0) ? 0 : sum(limits),
+      appendOnly: shards.every((info) => info.get('aof_enabled') === '1'),
     };
   }
 
@@ -101,12 +125,11 @@ export class Store {
   }
 
   /** Runs after every (re)connect, before any other call: see lua/cluster/open.lua. */
-  async #open(): Promise<void> {
-    const info = parseInfo(await this.connection.client.info());
+  async #open(info: ServerInfo, engine: EngineKind): Promise<void> {
     this.#serverVersion = info.get('redis_version') ?? 'unknown';
-    this.#check(info);
+    this.#check(info, engine);
     const [zxid, newEpoch, clusterId] = await this.connection.callUnguarded('cluster/open', this.#rootKey, [
-      info.get('run_id') ?? '',
+      runOf(info),
       layoutVersion,
       this.#options.eventRetention,
       randomBytes(16).toString('base64url'),
@@ -121,13 +144,23 @@ export class Store {
     }
   }
 
-  #check(info: Map<string, string>): void {
+  #check(info: ServerInfo, engine: EngineKind): void {
     const major = Number(this.#serverVersion.split('.')[0]);
     if (!(major >= 7)) {
       throw new ServiceError('INVALID_CONFIG', `The store is Redis ${this.#serverVersion}; 7.0 or newer is needed.`);
     }
     if (info.get('role') === 'slave') {
-      throw new ServiceError('INVALID_CONFIG', 'The store is a read-only replica; give the URL of its primary.');
+      // Sentinels and nodes of a cluster may say so a moment too early or too late; what an URL names is what was meant.
+      throw engine === 'standalone'
+        ? new ServiceError('INVALID_CONFIG', 'The store is a read-only replica; give the URL of its primary.')
+        : new ServiceError('STORE_UNAVAILABLE', 'What is said to be the primary is a replica.');
+    }
+    if (info.get('cluster_enabled') === '1' && engine !== 'cluster') {
+      const scheme = 'redis+cluster://';
+      throw new ServiceError(
+        'INVALID_CONFIG',
+        `The store is a node of a Redis Cluster; its URL must begin with ${scheme}.`,
+      );
     }
     const policy = info.get('maxmemory_policy');
     if (policy !== undefined && policy !== 'noeviction') {
@@ -144,11 +177,6 @@ export class Store {
   }
 }
 
-function parseInfo(info: string): Map<string, string> {
-  const fields = new Map<string, string>();
-  for (const line of info.split('\r\n')) {
-    const colon = line.indexOf(':');
-    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1));
-  }
-  return fields;
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

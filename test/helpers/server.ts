@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { Config } from '../../src/config.ts';
 import { type Server, startServer } from '../../src/server.ts';
-import type { StoreTarget } from '../../src/store/connection.ts';
+import type { StoreTarget } from '../../src/store/target.ts';
 import { startTestRedis } from './redis.ts';
 
 export const testConfig: Config = {

@@ -5,9 +5,9 @@ import { EventTail } from '../../src/live/event-tail.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
 import type { Watch, WatchRequest } from '../../src/live/running-watch.ts';
 import { WatchHub } from '../../src/live/watch-hub.ts';
-import type { StoreTarget } from '../../src/store/connection.ts';
 import type { Op } from '../../src/store/namespace.ts';
 import { Store } from '../../src/store/store.ts';
+import type { StoreTarget } from '../../src/store/target.ts';
 import { startTestRedis } from './redis.ts';
 import { eventually, testConfig } from './server.ts';
 

@@ -1,0 +1,108 @@
+/**
+ * How the address of a shared Redis is written: one URL that says which engine it is, where it is, and who asks.
+ *
+ *   redis://[user:password@]host[:port][/db]                    one Redis
+ *   unix://[user:password@]/path/of/redis.sock                  one Redis, by its unix socket
+ *   redis+sentinel://[user:password@]host[:port],…/name[/db]    the primary called `name`, of these Sentinels
+ *   redis+cluster://[user:password@]host[:port],…               Redis Cluster, by some of its nodes
+ *
+ * `rediss` in the place of `redis` speaks TLS. What is done with it is the business of src/store.
+ */
+
+export interface RedisPlace {
+  host: string;
+  port: number;
+}
+
+interface Access {
+  username?: string;
+  password?: string;
+  tls: boolean;
+  /** Number of the database. */
+  db: number;
+}
+
+export type RedisLocation = Access &
+  (
+    | { engine: 'standalone'; place: RedisPlace | { path: string } }
+    | { engine: 'sentinel'; sentinels: RedisPlace[]; primary: string }
+    | { engine: 'cluster'; nodes: RedisPlace[] }
+  );
+
+const urlForms =
+  'must be a URL such as redis://user:password@host:6379/0, redis+sentinel://host:26379,host:26379/name, ' +
+  'redis+cluster://host:6379,host:6379 or unix:///run/redis.sock; rediss in the place of redis is TLS';
+
+const urlPattern = /^(?:(rediss?)(?:\+(sentinel|cluster))?|(unix)):\/\/(?:([^/]*)@)?([^/?#@]*)(\/[^?#]*)?$/;
+const hostPattern = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+)(?::(\d{1,5}))?$/;
+
+/** Reads such a URL. @throws Error saying what is allowed, in words that go behind the option's name; never the password */
+export function parseRedisUrl(text: string): RedisLocation {
+  const match = urlPattern.exec(text);
+  if (!match) throw new Error(urlForms);
+  const [, scheme, kind, unix, user, hosts = '', path = ''] = match;
+  const access = { ...credentials(user), tls: scheme === 'rediss' };
+  if (unix) {
+    if (hosts !== '' || path.length < 2) throw new Error(urlForms);
+    return { engine: 'standalone', ...access, db: 0, place: { path: decoded(path) } };
+  }
+  const parts = path.split('/').slice(1);
+  if (kind === 'sentinel') {
+    const [primary = '', ...rest] = parts;
+    if (primary === '') throw new Error('must name the primary behind the Sentinels: redis+sentinel://host:26379/name');
+    return {
+      engine: 'sentinel',
+      ...access,
+      db: database(rest),
+      sentinels: places(hosts, 26_379),
+      primary: decoded(primary),
+    };
+  }
+  if (kind === 'cluster') {
+    if (database(parts) !== 0) throw new Error('must name no database: Redis Cluster has only 0');
+    return { engine: 'cluster', ...access, db: 0, nodes: places(hosts, 6379) };
+  }
+  const [place, ...others] = places(hosts, 6379);
+  if (!place || others.length > 0) {
+    throw new Error('must name one host; several are for redis+sentinel:// and redis+cluster://');
+  }
+  return { engine: 'standalone', ...access, db: database(parts), place };
+}
+
+/** The URL as it may be shown: without who asks. */
+export function describeRedisUrl(text: string): string {
+  return text.replace(/^([^:]*:\/\/)[^/]*@/, '$1***@');
+}
+
+function places(hosts: string, defaultPort: number): RedisPlace[] {
+  return hosts.split(',').map((text) => {
+    const [, host, port = String(defaultPort)] = hostPattern.exec(text) ?? [];
+    if (host === undefined || !(Number(port) >= 1 && Number(port) <= 65_535)) throw new Error(urlForms);
+    return { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) };
+  });
+}
+
+function database(parts: readonly string[]): number {
+  const [text = '', ...more] = parts;
+  if (more.length > 0 || !/^\d{0,9}$/.test(text)) {
+    throw new Error('must end with the number of a database, or with none');
+  }
+  return Number(text);
+}
+
+function credentials(user: string | undefined): { username?: string; password?: string } {
+  if (user === undefined || user === '' || user === ':') return {};
+  const colon = user.indexOf(':');
+  if (colon < 0)
+    throw new Error('must have a password behind the user: user:password@, or :password@ for the default user');
+  const [username, password] = [decoded(user.slice(0, colon)), decoded(user.slice(colon + 1))];
+  return { ...(username !== '' && { username }), password };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new Error('must have a % in it written as %25, and other special characters likewise');
+  }
+}

@@ -1,0 +1,64 @@
+// How a client of Redis is made: the options that all share, and connections that look for their Redis each time anew.
+import { connect as connectTcp } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
+import type { RedisPlace } from '../config-redis-url.ts';
+import { connectTimeoutMs, disconnectTimeoutMs, reconnectDelayMs } from './time-limits.ts';
+
+const baseOptions: RedisOptions = {
+  // A command that was cut off must not be sent again behind the caller's back: its fate is unknown.
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  enableOfflineQueue: false,
+  // Autopipelining makes scripts slower: only one pipeline is in flight at a time.
+  enableAutoPipelining: false,
+  connectTimeout: connectTimeoutMs,
+  disconnectTimeout: disconnectTimeoutMs,
+  // Without this, a store that is still loading is asked again only after a second or more.
+  maxLoadingRetryTime: 50,
+  retryStrategy: reconnectDelayMs,
+  lazyConnect: true,
+};
+
+/** A client that is not connected yet. Its user listens to its errors. */
+export function createClient(options: RedisOptions): Redis {
+  return new Redis({ ...baseOptions, ...options, replyMapping: 'legacy' });
+}
+
+/**
+ * The option of a client whose Redis is looked for at each attempt to connect: after a failover it is another one. It goes
+ * on looking until it finds one or the client is closed.
+ * @param locate says where it is now, or rejects
+ */
+export function locating(
+  locate: () => Promise<RedisPlace>,
+  tls: ConnectionOptions | undefined,
+): Pick<RedisOptions, 'Connector' | 'tls'> {
+  class LocatingConnector extends AbstractConnector {
+    constructor() {
+      super(disconnectTimeoutMs);
+    }
+
+    async connect(emit: (type: string, error: Error) => void) {
+      this.connecting = true;
+      for (let attempt = 1; ; attempt++) {
+        const found = await locate().catch((error: unknown) => {
+          emit('error', error as Error);
+          return undefined;
+        });
+        // It was closed meanwhile. For the client this is the end, as it should be.
+        if (!this.connecting) throw new Error('The connection was closed while its Redis was looked for.');
+        if (found) {
+          this.stream = tls ? connectTls({ ...tls, ...found }) : connectTcp(found);
+          this.stream.once('error', (error) => {
+            this.firstError = error;
+          });
+          return this.stream;
+        }
+        await pause(reconnectDelayMs(attempt));
+      }
+    }
+  }
+  return { Connector: LocatingConnector, ...(tls && { tls }) };
+}

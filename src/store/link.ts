@@ -1,0 +1,140 @@
+// One way to one Redis: a client that is used only after this Redis was looked at, with the dedicated connections that go to
+// the same place. It is lost and made anew by itself; which Redis it leads to is the engine's business.
+import type { Redis, RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
+import { commandTimeoutMs, silenceMsMax } from './time-limits.ts';
+
+export interface LinkOptions {
+  /** Makes a client that leads there. */
+  make(options: RedisOptions): Redis;
+  /** Looks at the Redis, and does what must be done before anybody uses it. If it rejects the connection is made anew. */
+  open(info: ServerInfo): Promise<void>;
+  /** It is open, or lost, or could not be opened. */
+  onChange(): void;
+  log: Logger;
+}
+
+export class Link {
+  readonly client: Redis;
+  readonly #options: LinkOptions;
+  readonly #dedicated = new Set<Redis>();
+  #isOpen = false;
+  #run = '';
+  #place = '';
+  #closing = false;
+  #failure: unknown;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.client = this.#make({ commandTimeout: commandTimeoutMs, socketTimeout: silenceMsMax });
+    this.client.on('ready', () => void this.#open());
+    this.client.on('close', () => this.#lost());
+  }
+
+  /** Whether it can be used now. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** The run of the Redis that it is, or was last, open to: another one after each failover and each restart. */
+  get run(): string {
+    return this.#run;
+  }
+
+  /** Why it is not open. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** The address that it leads, or led last, to; for a log line. */
+  get place(): string {
+    return this.#place;
+  }
+
+  /** Begins to connect; a failed attempt is repeated by the client itself, and its reason is kept. */
+  connect(): void {
+    this.client.connect().catch(() => {});
+  }
+
+  /** Gives up this connection, as it leads to the wrong Redis, and makes another. */
+  drop(): void {
+    if (this.client.status !== 'ready') return;
+    this.#lost();
+    this.client.disconnect(true);
+  }
+
+  /**
+   * A connection of its own to the same place, for commands that block or subscribe. It reconnects by itself and is
+   * closed together with this link. A command that a loss of the connection cuts off is rejected (with retries it would
+   * never settle, as it is not sent again), and so is one that waits when an attempt to connect fails.
+   */
+  dedicated(options: RedisOptions): Redis {
+    const client = this.#make({
+      ...options,
+      // What says so serves no more: another Redis has taken its place.
+      reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED|MOVED)\b/.test(message),
+    });
+    this.#dedicated.add(client);
+    client.once('end', () => this.#dedicated.delete(client));
+    return client;
+  }
+
+  close(): void {
+    this.#closing = true;
+    this.#isOpen = false;
+    for (const client of this.#dedicated) client.disconnect();
+    this.client.disconnect();
+  }
+
+  #make(options: RedisOptions): Redis {
+    const client = this.#options.make(options);
+    // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
+    client.on('error', (error: Error) => {
+      this.#failure = error;
+      this.#options.log.debug({ err: { message: error.message } }, 'Store connection error');
+      this.#options.onChange();
+    });
+    return client;
+  }
+
+  async #open(): Promise<void> {
+    try {
+      const info = parseInfo(await this.client.info());
+      await this.#options.open(info);
+      const isFirst = this.#run === '';
+      this.#run = runOf(info);
+      this.#place = addressOf(this.client);
+      this.#isOpen = true;
+      this.#failure = undefined;
+      if (!isFirst) this.#renewDedicated();
+      this.#options.log[isFirst ? 'debug' : 'info']({ place: this.place }, 'The connection to the store is open');
+    } catch (error) {
+      if (this.#closing) return;
+      // It is tried again several times a second: what is known already is not said again.
+      const isKnown = error instanceof Error && error.message === (this.#failure as Error | undefined)?.message;
+      this.#failure = error;
+      this.#options.log[isKnown ? 'debug' : 'error']({ err: error }, 'The store could not be opened; trying again');
+      if (this.client.status === 'ready') this.client.disconnect(true);
+    }
+    this.#options.onChange();
+  }
+
+  #lost(): void {
+    if (this.#isOpen && !this.#closing) {
+      this.#options.log.warn({ place: this.place }, 'The connection to the store is lost');
+    }
+    this.#isOpen = false;
+    this.#options.onChange();
+  }
+
+  /** Those that have outlived a loss may lead to a Redis that is not the one any more, or to none. */
+  #renewDedicated(): void {
+    for (const client of this.#dedicated) if (client.status === 'ready') client.disconnect(true);
+  }
+}
+
+function addressOf(client: Redis): string {
+  const { remoteAddress, remotePort } = client.stream as { remoteAddress?: string; remotePort?: number };
+  return remoteAddress === undefined ? 'the unix socket' : `${remoteAddress}:${remotePort}`;
+}

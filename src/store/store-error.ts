@@ -1,0 +1,43 @@
+// How failures of the store read to a user: from what the Redis client throws to the catalogue.
+import { ServiceError } from '../core/service-error.ts';
+
+/** Refusals that came before anything was done, and that pass: the store is loading, failing over, or being rearranged. */
+const refusals =
+  /^-?(LOADING|READONLY|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|TRYAGAIN|MOVED|ASK|UNBLOCKED)\b|non local key/;
+
+/** Turns what the Redis client throws into the catalogue; what is no fault of the store stays as it is. */
+export function storeError(error: unknown, writes: boolean): unknown {
+  if (!(error instanceof Error) || error instanceof ServiceError) return error;
+  const message = error.message;
+  if (/^-?OOM\b/.test(message)) {
+    return new ServiceError(
+      'STORE_FULL',
+      'The store is at its memory limit; nothing was written. Delete what is not needed, or raise the limit.',
+      {},
+      { cause: error },
+    );
+  }
+  const refusal = refusals.exec(message);
+  if (refusal) {
+    const why = refusal[1] ?? 'ASK';
+    return new ServiceError(
+      'STORE_UNAVAILABLE',
+      `The store refuses to serve now (${why}); nothing was done. Try again soon.`,
+      {},
+      { cause: error },
+    );
+  }
+  // The client attaches the whole command, and a log line would show what it carried: handles, hashes, data (guarantee E4).
+  if (error.name === 'ReplyError') return Object.assign(error, { command: undefined });
+  const neverSent = /isn't writeable|ECONNREFUSED|ENOENT/.test(message);
+  const fate =
+    writes && !neverSent
+      ? 'Whether the change was made is unknown: retry with the same Idempotency-Key, or read it.'
+      : 'Nothing was done.';
+  return new ServiceError('STORE_UNAVAILABLE', `The store did not answer. ${fate}`, {}, { cause: error });
+}
+
+/** The store cannot be reached, and was not. */
+export function notReached(): ServiceError {
+  return new ServiceError('STORE_UNAVAILABLE', 'The store cannot be reached; nothing was done. Try again soon.');
+}

@@ -1,0 +1,37 @@
+// How long the way to the store may take, and how often it is tried again: every such figure, with its reason.
+
+/**
+ * How long a call waits for a connection that is not open, or tries again what was refused before anything was done. With the
+ * command's own time-out, a request never waits longer than 2 s for an absent store (guarantee E3).
+ */
+export const gateWaitMsMax = 500;
+/** How long a command may take. Scripts take milliseconds; a sync of a slow disk may take a second. */
+export const commandTimeoutMs = 1400;
+/**
+ * A connection on which commands wait, and that says nothing for so long, is dead: its machine is gone, or the network between
+ * lets nothing through. More than a command's time-out, so that nobody is cut off who could still be answered.
+ */
+export const silenceMsMax = 2000;
+/** How long it may take to be connected. Between machines that talk at all this takes milliseconds. */
+export const connectTimeoutMs = 1000;
+/** How long the other side may take to say goodbye; one that is dead never does, and the next attempt waits for this. */
+export const disconnectTimeoutMs = 200;
+/** How long a server that starts waits for its store, which may be starting, too, or failing over. */
+export const startWaitMsMax = 10_000;
+/** How long a Sentinel, or a node of a cluster, may take to say where the store is, before another one is asked. */
+export const askTimeoutMs = 500;
+/** How often the nodes of a cluster are asked which of them holds what; a refusal, or a loss, lets them be asked at once. */
+export const topologyRefreshMs = 5000;
+/** The answer of a cluster is good for so long: many connections that are lost together ask once. */
+export const topologyFreshMs = 100;
+/** How long a cluster's refusal that passes by itself (a slot is moved, or has no primary) is waited for before the next try. */
+export const refusedPauseMs = 25;
+
+/**
+ * The pause before the n-th attempt to connect: at first as short as a restart of Redis takes, then long enough to cost
+ * nothing, and short enough that a store that is back is used at once. Up to a fifth of it is chance, so that the
+ * brokers of a cluster do not come all at the same moment.
+ */
+export function reconnectDelayMs(attempt: number): number {
+  return Math.min(20 * attempt, 400) * (1 + Math.random() / 4);
+}
