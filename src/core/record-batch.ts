@@ -27,13 +27,6 @@ export interface EncodedRecord {
 /** A header's value: text, bytes, or nothing (Kafka allows null). */
 export type HeaderValue = string | { base64: string } | null;
 
-/** A record of a stored batch: `line` is its JSON from after the offset on, such as `"timestamp":1,"value":"a"}`. */
-export interface StoredRecord {
-  offset: number;
-  line: string;
-}
-
-const ownTimestamp = '{"timestamp":';
 const fieldNames = new Set(['key', 'keyBase64', 'value', 'valueBase64', 'headers', 'partition', 'timestamp']);
 
 /**
@@ -100,37 +93,6 @@ export function withoutTimestamp(record: EncodedRecord): EncodedRecord {
   if (record.timestamp === undefined) return record;
   const rest = record.line.indexOf(',');
   return { ...record, timestamp: undefined, line: rest < 0 ? '{}' : `{${record.line.slice(rest + 1)}` };
-}
-
-/**
- * The records of a stored batch from offset `from` on.
- * @param batch `records` = the lines; `baseOffset` = the offset of the first; `timestamp` = when it was appended, ms
- */
-export function readBatch(
-  batch: { baseOffset: number; timestamp: number; records: string },
-  from: number,
-): StoredRecord[] {
-  const { baseOffset, timestamp, records: text } = batch;
-  const records: StoredRecord[] = [];
-  const time = `"timestamp":${timestamp}`;
-  const timeAndMore = `${time},`;
-  let offset = baseOffset;
-  for (let start = 0; start <= text.length; offset += 1) {
-    const lineFeed = text.indexOf('\n', start);
-    const end = lineFeed < 0 ? text.length : lineFeed;
-    if (offset >= from && end > start) {
-      if (text.startsWith(ownTimestamp, start)) records.push({ offset, line: text.slice(start + 1, end) });
-      else if (end - start === 2) records.push({ offset, line: `${time}}` });
-      else records.push({ offset, line: timeAndMore + text.slice(start + 1, end) });
-    }
-    start = end + 1;
-  }
-  return records;
-}
-
-/** The timestamp of a record as `readBatch` gives it, ms since the epoch. */
-export function timestampOf(record: StoredRecord): number {
-  return Number(/^"timestamp":(\d+)/.exec(record.line)![1]);
 }
 
 /** Where an object ends in a text, behind its brace, and how many members it has. Reused, as there is one a record. */

@@ -287,27 +287,23 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
   );
 };
 
-/** The answer as text: records are text already, so that none is parsed or built on its way through. */
-function fetchedJson(topic: string, partition: number, fetched: Fetched): string {
+/** The answer as bytes, in one piece: records are text already. */
+function fetchedJson(topic: string, partition: number, fetched: Fetched): Buffer {
   const { records, nextOffset, logStartOffset, endOffset } = fetched;
-  let list = '';
-  for (const { offset, line } of records)
-    list += list === '' ? `{"offset":${offset},${line}` : `,{"offset":${offset},${line}`;
-  return (
-    `{"topic":${JSON.stringify(topic)},"partition":${partition},"records":[${list}],` +
-    `"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}`
-  );
+  return Buffer.concat([
+    Buffer.from(`{"topic":${JSON.stringify(topic)},"partition":${partition},"records":[`),
+    records.elements(),
+    Buffer.from(`],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}`),
+  ]);
 }
 
 function sendLines(reply: FastifyReply, fetched: Fetched): FastifyReply {
-  let lines = '';
-  for (const { offset, line } of fetched.records) lines += `{"offset":${offset},${line}\n`;
   return reply
     .header('weir-next-offset', fetched.nextOffset)
     .header('weir-log-start-offset', fetched.logStartOffset)
     .header('weir-end-offset', fetched.endOffset)
     .type(ndjsonType)
-    .send(lines);
+    .send(fetched.records.lines());
 }
 
 async function* withFirst<T>(first: IteratorResult<T>, rest: AsyncGenerator<T>): AsyncGenerator<T> {

@@ -12,6 +12,8 @@ import { GroupLedger } from './group-ledger.ts';
 import { GroupOffsets } from './group-offsets.ts';
 import { GroupStreams } from './group-stream.ts';
 import { createHousekeeper } from './housekeeper.ts';
+import { LogCompactor } from './log-compactor.ts';
+import { LogHousekeeper } from './log-housekeeper.ts';
 import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -20,7 +22,6 @@ import { Partitions } from './partitions.ts';
 import { NamedProducers } from './producers.ts';
 import { RecordStreams } from './record-stream.ts';
 import type { Repeat } from './repeat.ts';
-import { createRetention } from './retention.ts';
 import { createSessionReaper } from './session-reaper.ts';
 import { TopicAdmin } from './topic-admin.ts';
 import { createTopicDeleter } from './topic-deleter.ts';
@@ -61,7 +62,7 @@ export class Broker {
   readonly #reaper: Repeat;
   readonly #housekeeper: Repeat;
   readonly #topicDeleter: Repeat;
-  readonly #retention: Repeat;
+  readonly #logHousekeeper: LogHousekeeper;
   readonly #stopping = new AbortController();
 
   constructor(config: Config, store: Store, options: BrokerOptions, log: Logger) {
@@ -110,7 +111,8 @@ export class Broker {
       given,
     });
     this.#topicDeleter = createTopicDeleter(store, log);
-    this.#retention = createRetention(store, this.topics, this.registration, log);
+    const compactor = new LogCompactor(store.logKeeping, this.metrics);
+    this.#logHousekeeper = new LogHousekeeper(store, this.topics, this.partitions, this.logReader, compactor, log);
     this.#controller = new Controller(
       store.namespace,
       this.tail,
@@ -134,7 +136,7 @@ export class Broker {
     this.logReader.start();
     this.groups.start();
     this.#topicDeleter.start();
-    this.#retention.start();
+    this.#logHousekeeper.start();
     this.#reaper.start();
     this.#housekeeper.start();
     this.producers.start();
@@ -162,7 +164,7 @@ export class Broker {
   /** Stops in the opposite order; the store stays open. */
   async stop(): Promise<void> {
     await this.producers.stop();
-    await this.#retention.stop();
+    await this.#logHousekeeper.stop();
     await this.#topicDeleter.stop();
     await this.groups.stop();
     await this.logReader.stop();

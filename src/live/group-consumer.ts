@@ -5,6 +5,7 @@
 // be lost on its way: a member that got none asks again from what is committed, so that nothing is passed over.
 import type { Counter } from 'prom-client';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
+import type { StoredRecord } from '../core/fetched-records.ts';
 import {
   type GroupMember,
   heartbeatIntervalMs,
@@ -14,7 +15,6 @@ import {
 } from '../core/group-document.ts';
 import { consume } from '../core/group-state.ts';
 import { assignmentOf } from '../core/reconcile.ts';
-import type { StoredRecord } from '../core/record-batch.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { GroupCommit } from '../store/groups.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';
@@ -273,9 +273,9 @@ class ConsumeCall {
       if (!topic) continue;
       try {
         const fetched = await this.#reader.fetch({ topic, partition, offset, maxRecords, maxBytes });
-        for (const record of fetched.records) records.push({ topic: name, partition, record, cursor });
-        maxRecords -= fetched.records.length;
-        maxBytes -= fetched.bytes;
+        for (const record of fetched.records.records) records.push({ topic: name, partition, record, cursor });
+        maxRecords -= fetched.records.count;
+        maxBytes -= fetched.records.bytes;
         if (fetched.nextOffset === offset) continue;
         cursor.offset = fetched.nextOffset;
         cursor.isStored = false;

@@ -3,13 +3,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import { streamBytesMax, streamRecordsMax } from '../../schemas/record-stream.ts';
+import { FetchedRecords } from '../core/fetched-records.ts';
 import type { GroupMember } from '../core/group-document.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { Logs } from '../store/logs.ts';
 import { type Cursor, noCommittedOffset, noOffset, outOfRange, resetOffset, topicOf } from './group-cursors.ts';
 import type { OffsetToCommit } from './group-offsets.ts';
 import type { Fetched, LogReader } from './log-reader.ts';
-import { recordsJson, sharedJson } from './record-stream.ts';
 import type { Topics } from './topics.ts';
 
 /** Where the records of a member go. */
@@ -152,16 +152,16 @@ export class GroupRecords {
       this.#enqueue(cursor, waitForTopicMs);
       return;
     }
-    const count = Math.min(fetched.records.length, this.#sink.credit());
-    const isCut = count < fetched.records.length;
-    cursor.offset = isCut ? fetched.records[count]!.offset : fetched.nextOffset;
+    const records = fetched.records.first(this.#sink.credit());
+    const { count } = records;
+    const isCut = count < fetched.records.count;
+    cursor.offset = isCut ? records.nextOffset : fetched.nextOffset;
     cursor.isAtEnd = !isCut && fetched.nextOffset >= fetched.endOffset;
     if (cursor.isAtEnd) this.#enqueue(cursor, waitMs);
     else this.#ready.push(cursor);
     if (count === 0) return;
     this.#parts.given.inc({ via: 'socket' }, count);
-    const records = isCut ? recordsJson(fetched.records.slice(0, count)) : sharedJson(fetched.records);
-    this.#sink.records(cursor.topic, cursor.partition, records, count, cursor.offset);
+    this.#sink.records(cursor.topic, cursor.partition, records.array(), count, cursor.offset);
   }
 
   /** Records from the cursor on; undefined if the topic has gone. */
@@ -182,7 +182,7 @@ export class GroupRecords {
     const [bounds] = await this.#parts.logs.bounds([cursor]);
     if (!bounds) return undefined;
     if (reset === 'none') throw outOfRange(this.#of.group, cursor, bounds);
-    return { ...bounds, records: [], bytes: 0, nextOffset: resetOffset(reset, bounds) };
+    return { ...bounds, records: FetchedRecords.none, nextOffset: resetOffset(reset, bounds) };
   }
 
   /** Puts a partition, of which all is read, among those to be read when there is more. */

@@ -1,7 +1,8 @@
 // Reads records, and waits for new ones. Identical reads under way share one way to the store; whoever waits is woken by
 // the news of an append, from whichever broker. News may be lost, so it also looks by itself now and then.
 import type { Logger } from 'pino';
-import { readBatch, type StoredRecord, timestampOf } from '../core/record-batch.ts';
+import { BatchLines } from '../core/batch-lines.ts';
+import { FetchedRecords } from '../core/fetched-records.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';
@@ -18,14 +19,9 @@ export interface FetchRequest {
 }
 
 export interface Fetched extends LogBounds {
-  /**
-   * In order. `line` is the record's JSON from after the offset on: `"timestamp":…,"key":…,"value":…}`, so a record is
-   * `{"offset":N,` and its line. Shared with other readers: not to be changed.
-   */
-  records: readonly StoredRecord[];
-  /** Bytes of the records. */
-  bytes: number;
-  /** Where to go on reading. */
+  /** Shared with other readers. */
+  records: FetchedRecords;
+  /** Where to go on reading: behind what compaction has removed, too. */
   nextOffset: number;
 }
 
@@ -34,6 +30,13 @@ export interface AwaitedLog {
   topicId: string;
   partition: number;
   endOffset: number;
+}
+
+export interface AppendListener {
+  /** @param log its `logKey` */
+  onAppend(log: string): void;
+  /** News may have been lost. */
+  onGap(): void;
 }
 
 interface Waiter {
@@ -58,6 +61,7 @@ export class LogReader {
   readonly #waiters = new Map<string, Set<Waiter>>();
   /** The newest ends that the news told, and when: they close the gap between a read and the wait that follows it. */
   readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
+  readonly #listeners = new Set<AppendListener>();
   readonly #abort = new AbortController();
   readonly #look: Repeat;
   readonly #fetchedRecords;
@@ -77,11 +81,23 @@ export class LogReader {
 
   start(): void {
     this.#logs.followAppends(
-      ({ topicId, partition, endOffset }) => this.#learn(logKey(topicId, partition), endOffset),
-      () => this.#look.trigger(),
+      ({ topicId, partition, endOffset }) => {
+        const key = logKey(topicId, partition);
+        this.#learn(key, endOffset);
+        for (const { onAppend } of this.#listeners) onAppend(key);
+      },
+      () => {
+        this.#look.trigger();
+        for (const { onGap } of this.#listeners) onGap();
+      },
       this.#abort.signal,
     );
     this.#look.start();
+  }
+
+  /** Tells `listener` of every append in the cluster that this broker hears of. */
+  listen(listener: AppendListener): void {
+    this.#listeners.add(listener);
   }
 
   /** Wakes everybody, and listens no more. */
@@ -105,8 +121,8 @@ export class LogReader {
       this.#reads.set(key, read);
     }
     const fetched = await read;
-    this.#fetchedRecords.inc(fetched.records.length);
-    this.#fetchedBytes.inc(fetched.bytes);
+    this.#fetchedRecords.inc(fetched.records.count);
+    this.#fetchedBytes.inc(fetched.records.bytes);
     return fetched;
   }
 
@@ -120,9 +136,9 @@ export class LogReader {
   ): Promise<Fetched> {
     const deadline = performance.now() + waitMs;
     let fetched = await this.fetch(request);
-    const offset = fetched.records[0]?.offset ?? fetched.nextOffset;
+    const offset = fetched.records.firstOffset ?? fetched.nextOffset;
     // What is not read up to the end was cut by the limits: there will not be more of it.
-    while (fetched.bytes < minBytes && fetched.nextOffset >= fetched.endOffset) {
+    while (fetched.records.bytes < minBytes && fetched.nextOffset >= fetched.endOffset) {
       const { topicId } = request.topic;
       const log = { topicId, partition: request.partition, endOffset: fetched.endOffset };
       const leftMs = deadline - performance.now();
@@ -148,12 +164,14 @@ export class LogReader {
     for (;;) {
       const found = await this.#logs.seek(topic.topicId, partition, from, momentMs);
       if ('endOffset' in found) return { offset: found.endOffset, timestamp: undefined };
-      const { baseOffset, timestamp, records } = found.batch;
-      const all = readBatch({ baseOffset, timestamp, records: records.toString() }, baseOffset);
-      const record = all.find((one) => one.offset >= from && timestampOf(one) >= momentMs);
-      if (record) return { offset: record.offset, timestamp: timestampOf(record) };
-      // The one that is late enough lies before the start of the log, or was removed by compaction.
-      from = baseOffset + countLines(records);
+      const batch = new BatchLines(found.batch);
+      for (let index = Math.max(from - batch.baseOffset, 0); index < batch.count; index += 1) {
+        if (batch.isRemoved(index)) continue;
+        const timestamp = batch.timestampOf(index);
+        if (timestamp >= momentMs) return { offset: batch.baseOffset + index, timestamp };
+      }
+      // The one that is late enough lies before the start of the log.
+      from = batch.baseOffset + batch.count;
     }
   }
 
@@ -194,25 +212,12 @@ export class LogReader {
 
   async #read({ topic, partition, offset, maxRecords, maxBytes }: FetchRequest): Promise<Fetched> {
     const limits = { maxRecords, maxBytes };
-    const { batches, ...read } = await this.#logs.read(topic.topicId, partition, offset, limits);
-    const records: StoredRecord[] = [];
-    let bytes = 0;
-    let nextOffset = read.offset;
-    for (const { baseOffset, count, timestamp, records: stored } of batches) {
-      const text = stored.toString();
-      // Where text and bytes are as long, each character is one byte, and need not be looked at again.
-      const sizeOf = text.length === stored.length ? (line: string) => line.length : Buffer.byteLength;
-      for (const record of readBatch({ baseOffset, timestamp, records: text }, nextOffset)) {
-        const size = sizeOf(record.line);
-        if (records.length === maxRecords || (bytes + size > maxBytes && records.length > 0)) {
-          return { ...boundsOf(read), records, bytes, nextOffset: record.offset };
-        }
-        bytes += size;
-        records.push(record);
-      }
-      nextOffset = baseOffset + count;
-    }
-    return { ...boundsOf(read), records, bytes, nextOffset };
+    const read = await this.#logs.read(topic.topicId, partition, offset, limits);
+    const { logStartOffset, endOffset } = read;
+    const batches = read.batches.map((batch) => new BatchLines(batch));
+    const records = new FetchedRecords(batches, read.offset, limits);
+    const nextOffset = read.isComplete && !records.isCut ? endOffset : records.nextOffset;
+    return { logStartOffset, endOffset, records, nextOffset };
   }
 
   #learn(key: string, endOffset: number): void {
@@ -256,16 +261,7 @@ export class LogReader {
   }
 }
 
-function logKey(topicId: string, partition: number): string {
+/** What a log is known by in this process. */
+export function logKey(topicId: string, partition: number): string {
   return `${topicId}:${partition}`;
-}
-
-function boundsOf({ logStartOffset, endOffset }: LogBounds): LogBounds {
-  return { logStartOffset, endOffset };
-}
-
-function countLines(records: Buffer): number {
-  let count = 1;
-  for (let at = records.indexOf(10); at >= 0; at = records.indexOf(10, at + 1)) count += 1;
-  return count;
 }

@@ -3,7 +3,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import { streamBytesMax, streamPartitionsMax, streamRecordsMax } from '../../schemas/record-stream.ts';
-import type { StoredRecord } from '../core/record-batch.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';
 import type { Fetched, LogReader } from './log-reader.ts';
@@ -240,15 +239,16 @@ export class RecordStream {
     }
     if (signal.aborted) return;
     this.#ready.shift();
-    const count = Math.min(fetched.records.length, sink.credit());
-    const isCut = count < fetched.records.length;
-    cursor.offset = isCut ? fetched.records[count]!.offset : fetched.nextOffset;
+    const all = fetched.records;
+    const records = all.first(sink.credit());
+    const { count } = records;
+    const isCut = count < all.count;
+    cursor.offset = isCut ? records.nextOffset : fetched.nextOffset;
     cursor.isAtEnd = !isCut && fetched.nextOffset >= fetched.endOffset;
     this.#enqueue(cursor, fetched.endOffset, signal);
     if (count === 0) return;
     this.#parts.sent.inc({ kind: sink.kind }, count);
-    const records = isCut ? recordsJson(fetched.records.slice(0, count)) : sharedJson(fetched.records);
-    sink.records(partition, records, count, this.position);
+    sink.records(partition, records.array(), count, this.position);
   }
 
   /** Puts a partition among those that are read; at its end, when there is more. */
@@ -301,20 +301,6 @@ function parsePosition(text: string): { topicId: string | undefined; offsets: Ma
   const offsets = new Map(pairs);
   if (offsets.size < pairs.length) throw new ServiceError('BAD_REQUEST', 'The position names a partition twice.');
   return { topicId: at < 0 ? undefined : text.slice(0, at), offsets };
-}
-
-/** Arrays that several readers were given by the log reader are turned into text once. */
-const madeJson = new WeakMap<readonly StoredRecord[], string>();
-
-/** A JSON array of what the log reader gave. */
-export function sharedJson(records: readonly StoredRecord[]): string {
-  const made = madeJson.get(records) ?? recordsJson(records);
-  madeJson.set(records, made);
-  return made;
-}
-
-export function recordsJson(records: readonly StoredRecord[]): string {
-  return `[${records.map(({ offset, line }) => `{"offset":${offset},${line}`).join(',')}]`;
 }
 
 function checkCount(topic: TopicInfo, count: number): void {

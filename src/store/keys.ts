@@ -73,8 +73,11 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
   return {
     /**
      * Hash, the one key that log scripts declare: `start` (logStartOffset), `next` (the end offset: that of the next
-     * record), `total` (bytes of records ever appended), `trimmed` (those of them that are gone from the head),
-     * `created_at` (ms). Where it is absent there is no such topic, or no more.
+     * record), `total` (bytes of records ever appended), `trimmed` (those of them that are gone from the stream, from its
+     * head on), `created_at` (ms), `leader_epoch` (the newest that has kept house here). Once compaction has begun also
+     * `cleaned` (up to this offset the batches are in `compacted`), `compacted` (bytes of records there), `generation` (grows
+     * with each change of what was appended before) and `tombstones_since` (when the oldest tombstones there were first
+     * compacted, ms; 0 = there are none). Where the hash is absent there is no such topic, or no more.
      */
     partition: `${base}partition`,
     /**
@@ -84,6 +87,12 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * records ever appended before it), `records` (lines: core/record-batch.ts).
      */
     log: `${base}log`,
+    /**
+     * Sorted set: the batches below `cleaned` (docs/adr/005), each by the offset of its last record. A member is a line
+     * `<base offset> <count> <time> <max> <since>` and the records behind it, as in the stream; `since` = when its
+     * tombstones were first compacted, ms, or 0.
+     */
+    compacted: `${base}compacted`,
     /** Hash: name of a fence → the highest token seen. */
     fences: `${base}fences`,
     /** Hash: producer id → what this log knows of it (cmsgpack; lua/lib/log-producer.lua). */

@@ -2,6 +2,7 @@
 // (its keys have a tag of their own); what spans several, or a topic and its node in the tree, is the caller's to order.
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import type { StoredBatch } from '../core/batch-lines.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from './keys.ts';
@@ -67,14 +68,6 @@ export interface LogBounds {
   endOffset: number;
 }
 
-export interface StoredBatch {
-  baseOffset: number;
-  count: number;
-  timestamp: number;
-  /** Bytes of UTF-8. */
-  records: Buffer;
-}
-
 /** An append somewhere in the cluster. */
 export interface AppendNotice {
   topicId: string;
@@ -86,10 +79,10 @@ type Arguments = (string | number | Buffer)[];
 
 /** How many batches a search by time looks at before others have their turn. */
 const seekBatchesMax = 200;
-/** How many batches retention lets go of in one call. */
-const retainBatchesMax = 100;
 /** How many partitions one round of plain reads asks at once. */
 const boundsAtOnceMax = 500;
+/** What `bounds` reads of a log. */
+const boundsFields = ['start', 'next', 'total', 'trimmed', 'compacted'] as const;
 
 export class Logs {
   readonly #connection: StoreConnection;
@@ -149,7 +142,8 @@ export class Logs {
 
   /**
    * Reads whole batches from the one that holds `offset` on, until there are enough; the first one always comes.
-   * @returns `offset` = the one asked for, as a number
+   * @returns `offset` = the one asked for, as a number; `isComplete` = nothing follows in the log, which may all the same end
+   *   later than the last batch, if compaction has removed what was there
    * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
    */
   async read(
@@ -157,11 +151,11 @@ export class Logs {
     partition: number,
     offset: number | 'earliest' | 'latest',
     limits: { maxRecords: number; maxBytes: number },
-  ): Promise<LogBounds & { offset: number; batches: StoredBatch[] }> {
+  ): Promise<LogBounds & { offset: number; isComplete: boolean; batches: StoredBatch[] }> {
     const args = [offset, limits.maxRecords, limits.maxBytes];
     const reply = await this.#call('logs/read', topicId, partition, args);
     const batches: StoredBatch[] = [];
-    for (let i = 3; i + 3 < reply.length; i += 4) {
+    for (let i = 4; i + 3 < reply.length; i += 4) {
       batches.push({
         baseOffset: integer(reply[i]),
         count: integer(reply[i + 1]),
@@ -169,7 +163,13 @@ export class Logs {
         records: bytes(reply[i + 3]),
       });
     }
-    return { offset: integer(reply[0]), logStartOffset: integer(reply[1]), endOffset: integer(reply[2]), batches };
+    return {
+      offset: integer(reply[0]),
+      logStartOffset: integer(reply[1]),
+      endOffset: integer(reply[2]),
+      isComplete: text(reply[3]) === '1',
+      batches,
+    };
   }
 
   /**
@@ -182,14 +182,22 @@ export class Logs {
     partition: number,
     offset: number,
     momentMs: number,
-  ): Promise<{ batch: Omit<StoredBatch, 'count'> } | { endOffset: number }> {
+  ): Promise<{ batch: StoredBatch } | { endOffset: number }> {
     let from = offset;
     for (;;) {
       const reply = await this.#call('logs/seek', topicId, partition, [from, momentMs, seekBatchesMax]);
       const outcome = text(reply[0]);
       if (outcome === 'end') return { endOffset: integer(reply[1]) };
       if (outcome === 'found') {
-        return { batch: { baseOffset: integer(reply[1]), timestamp: integer(reply[2]), records: bytes(reply[3]) } };
+        const [, baseOffset, count, timestamp, records] = reply;
+        return {
+          batch: {
+            baseOffset: integer(baseOffset),
+            count: integer(count),
+            timestamp: integer(timestamp),
+            records: bytes(records),
+          },
+        };
       }
       from = integer(reply[1]);
     }
@@ -200,23 +208,12 @@ export class Logs {
    * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
    */
   async deleteRecords(topicId: string, partition: number, before: number | 'latest'): Promise<LogBounds> {
-    const [start, end] = await this.#call('logs/delete-records', topicId, partition, [before]);
-    return { logStartOffset: integer(start), endOffset: integer(end) };
-  }
-
-  /**
-   * Lets go of the oldest batches that are outside the limits (-1 = no limit), a bounded number a call.
-   * @returns `more` = there may be others that are due
-   * @throws ServiceError UNKNOWN_TOPIC
-   */
-  async retain(
-    topicId: string,
-    partition: number,
-    limits: { retentionMs: number; retentionBytes: number },
-  ): Promise<LogBounds & { more: boolean }> {
-    const args = [limits.retentionMs, limits.retentionBytes, retainBatchesMax];
-    const [start, end, more] = await this.#call('logs/retain', topicId, partition, args);
-    return { logStartOffset: integer(start), endOffset: integer(end), more: text(more) === '1' };
+    for (let offset = before; ; ) {
+      const [start, end, more] = await this.#call('logs/delete-records', topicId, partition, [offset]);
+      if (text(more) === '0') return { logStartOffset: integer(start), endOffset: integer(end) };
+      // The log starts where it should; what is left below is freed in steps.
+      offset = integer(start);
+    }
   }
 
   /** The bounds of logs and the bytes of records in them, in the order asked; undefined where there is no such log. */
@@ -229,16 +226,13 @@ export class Logs {
       const fields = await Promise.all(
         some.map(({ topicId, partition }) => {
           const key = this.#keys(topicId, partition).partition;
-          const read = (client: Redis) => client.hmget(key, 'start', 'next', 'total', 'trimmed');
+          const read = (client: Redis) => client.hmget(key, ...boundsFields);
           return this.#connection.command(false, read, key);
         }),
       );
-      for (const [start, next, total, trimmed] of fields) {
-        found.push(
-          next
-            ? { logStartOffset: Number(start), endOffset: Number(next), bytes: Number(total) - Number(trimmed) }
-            : undefined,
-        );
+      for (const [start, next, total, trimmed, compacted] of fields) {
+        const bytes = Number(compacted) + Number(total) - Number(trimmed);
+        found.push(next ? { logStartOffset: Number(start), endOffset: Number(next), bytes } : undefined);
       }
     }
     return found;

@@ -7,6 +7,7 @@ import type { EngineKind } from './engine.ts';
 import { Events } from './events.ts';
 import { Groups } from './groups.ts';
 import { coordinationKeys } from './keys.ts';
+import { LogKeeping } from './log-keeping.ts';
 import { Logs } from './logs.ts';
 import { Namespace } from './namespace.ts';
 import { Producers } from './producers.ts';
@@ -59,6 +60,7 @@ export class Store {
   readonly sessions: Sessions;
   readonly events: Events;
   readonly logs: Logs;
+  readonly logKeeping: LogKeeping;
   readonly groups: Groups;
   readonly producers: Producers;
   readonly #rootKey: string;
@@ -83,6 +85,7 @@ export class Store {
     this.events = new Events(this.connection, keys, log);
     this.logs = new Logs(this.connection, options.prefix, log);
     this.producers = new Producers(this.connection, keys);
+    this.logKeeping = new LogKeeping(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.connection.onOpen((info, engine) => this.#open(info, engine));
   }

@@ -1,22 +1,22 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { BatchLines } from '../../src/core/batch-lines.ts';
+import { FetchedRecords } from '../../src/core/fetched-records.ts';
 import {
   buildRecord,
   type EncodedRecord,
   parseRecord,
   parseRecords,
-  readBatch,
-  timestampOf,
   withoutTimestamp,
 } from '../../src/core/record-batch.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 
 /** The records as a fetch answers them, from a batch of these records that begins at `baseOffset`. */
-function fetched(records: readonly EncodedRecord[], baseOffset = 0, from = baseOffset): string[] {
-  const lines = records.map(({ line }) => line).join('\n');
-  return readBatch({ baseOffset, timestamp: 1000, records: lines }, from).map(
-    ({ offset, line }) => `{"offset":${offset},${line}`,
-  );
+function fetched(records: readonly EncodedRecord[], baseOffset = 0): string[] {
+  const lines = Buffer.from(records.map(({ line }) => line).join('\n'));
+  const batch = new BatchLines({ baseOffset, count: records.length, timestamp: 1000, records: lines });
+  const all = { maxRecords: records.length, maxBytes: Number.POSITIVE_INFINITY };
+  return new FetchedRecords([batch], baseOffset, all).lines().toString().trimEnd().split('\n');
 }
 
 function problemOf(run: () => unknown): string {
@@ -142,15 +142,6 @@ t.test('headers are an object, or pairs where a name comes twice', async (t) => 
   t.equal(raw.line, '{"key":"k","value":"x","headers":[["a","1"],["a","2"]]}');
   t.equal(buildRecord({ value: 'x', headers: [['a', '1']] }).line, '{"value":"x","headers":{"a":"1"}}');
   t.equal(buildRecord({ value: Buffer.from([255]) }).line, '{"valueBase64":"/w=="}');
-});
-
-t.test('reading begins at any offset of a batch, and passes over what compaction removed', async (t) => {
-  const batch = { baseOffset: 10, timestamp: 1000, records: '{"value":0}\n\n{"timestamp":3}\n' };
-  const offsets = (from: number) => readBatch(batch, from).map(({ offset }) => offset);
-  t.same(offsets(10), [10, 12]);
-  t.same(offsets(11), [12]);
-  t.same(offsets(13), []);
-  t.same(readBatch(batch, 10).map(timestampOf), [1000, 3]);
 });
 
 t.test('any records come back as the same JSON, in their order', async (t) => {

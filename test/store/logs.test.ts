@@ -1,38 +1,8 @@
-import { pino } from 'pino';
-import t, { type Test } from 'tap';
-import { ServiceError } from '../../src/core/service-error.ts';
+import t from 'tap';
 import { partitionKeys } from '../../src/store/keys.ts';
-import type { Appended, Batch, BatchIdentity, Logs } from '../../src/store/logs.ts';
-import { Store } from '../../src/store/store.ts';
-import { startTestRedis } from '../helpers/redis.ts';
+import type { BatchIdentity } from '../../src/store/logs.ts';
+import { append, batchOf, openStore, topicId } from '../helpers/logs.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
-
-const topicId = 'AAAAAAAAAAAAAAAAAAAAAA';
-
-async function openStore(t: Test): Promise<Store> {
-  const { socketPath } = await startTestRedis(t);
-  const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
-  await store.open();
-  t.teardown(() => store.close());
-  await store.logs.open(topicId, 0);
-  return store;
-}
-
-function batchOf(lines: string[], more: Partial<Batch> = {}): Batch {
-  return {
-    count: lines.length,
-    records: Buffer.from(lines.join('\n')),
-    ownTimestampMax: undefined,
-    ownTimestamps: false,
-    ...more,
-  };
-}
-
-async function append(logs: Logs, batch: Batch, partition = 0): Promise<Appended> {
-  const [outcome] = await logs.append(topicId, partition, [batch]);
-  if (outcome instanceof ServiceError) throw outcome;
-  return outcome!;
-}
 
 function keyed(key: string, fingerprint: string, partitions = 1): BatchIdentity {
   return { kind: 'key', key, fingerprint, partitions };
@@ -59,7 +29,6 @@ t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
   await t.rejects(logs.read(topicId, 0, 0, unlimited), unknown);
   await t.rejects(logs.seek(topicId, 0, 0, 0), unknown);
   await t.rejects(logs.deleteRecords(topicId, 0, 0), unknown);
-  await t.rejects(logs.retain(topicId, 0, { retentionMs: 1, retentionBytes: 1 }), unknown);
   await t.rejects(append(logs, batchOf([])), unknown);
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [undefined]);
 });
@@ -196,38 +165,6 @@ t.test('a search by time goes through any number of batches', async (t) => {
   t.match(await logs.seek(topicId, 0, 0, 2), { batch: { baseOffset: 500 } });
 });
 
-t.test('retention takes what is outside a limit, and nothing that is inside both', async (t) => {
-  const { logs } = await openStore(t);
-  const timed = (line: string, at: number) => batchOf([line], { ownTimestampMax: at, ownTimestamps: true });
-  const far = 4_000_000_000_000;
-  for (const at of [1, 2, far, 3]) await append(logs, timed('x'.repeat(10), at));
-  const start = async (limits: { retentionMs: number; retentionBytes: number }) =>
-    (await logs.retain(topicId, 0, limits)).logStartOffset;
-  t.equal(await start({ retentionMs: -1, retentionBytes: -1 }), 0);
-  t.equal(
-    await start({ retentionMs: -1, retentionBytes: 31 }),
-    0,
-    'without the first, less would be left than may stay',
-  );
-  t.equal(await start({ retentionMs: -1, retentionBytes: 30 }), 1);
-  t.equal(await start({ retentionMs: 1000, retentionBytes: -1 }), 2, 'an old batch behind a young one stays');
-  t.equal(await start({ retentionMs: -1, retentionBytes: 0 }), 4);
-  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 4, endOffset: 4, bytes: 0 }]);
-});
-
-t.test('retention works in bounded steps, and says that there is more', async (t) => {
-  const { logs } = await openStore(t);
-  const old = batchOf(['x'], { ownTimestampMax: 1, ownTimestamps: true });
-  await logs.append(
-    topicId,
-    0,
-    Array.from({ length: 150 }, () => old),
-  );
-  const limits = { retentionMs: 1000, retentionBytes: -1 };
-  t.match(await logs.retain(topicId, 0, limits), { logStartOffset: 100, more: true });
-  t.match(await logs.retain(topicId, 0, limits), { logStartOffset: 150, more: false });
-});
-
 t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
   const { logs, connection } = await openStore(t);
   const far = 4_000_000_000_000_000;
@@ -235,7 +172,7 @@ t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
   await connection.command(true, (client) => client.hset(key, { start: far, next: far, total: far, trimmed: far }));
   t.match(await append(logs, batchOf(['a', 'b'])), { baseOffset: far });
   const { batches, ...bounds } = await logs.read(topicId, 0, far + 1, unlimited);
-  t.same(bounds, { offset: far + 1, logStartOffset: far, endOffset: far + 2 });
+  t.same(bounds, { offset: far + 1, logStartOffset: far, endOffset: far + 2, isComplete: true });
   t.match(batches, [{ baseOffset: far, count: 2 }]);
   t.same(await logs.deleteRecords(topicId, 0, far + 1), { logStartOffset: far + 1, endOffset: far + 2 });
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: far + 1, endOffset: far + 2, bytes: 3 }]);
@@ -279,6 +216,4 @@ t.test('a walk over large batches gives others their turn after a few of them', 
   t.equal(String(outcome), 'more');
   t.equal(Number(next), 4);
   t.same(await logs.seek(topicId, 0, 0, moment), { endOffset: batches }, 'and it goes on from there');
-  const limits = { retentionMs: -1, retentionBytes: 1 };
-  t.same(await logs.retain(topicId, 0, limits), { logStartOffset: 4, endOffset: batches, more: true });
 });

@@ -4,6 +4,7 @@ local log = { partition = KEYS[1] }
 do
   local base = string.sub(KEYS[1], 1, -#'partition' - 1)
   log.batches = base .. 'log'
+  log.compacted = base .. 'compacted'
   log.fences = base .. 'fences'
   log.producers = base .. 'producers'
   log.replicated = base .. 'replicated'

@@ -1,16 +1,19 @@
 --- @include "lib/log-keys"
 --- @include "lib/text"
---[[ What the scripts of a partition's log share: its bounds, its entries, its errors. ]]
+--[[ What the scripts of a partition's log share: its bounds, its batches, its errors. ]]
 
---- The bounds of the log as numbers { start, next, total, trimmed }, or nil if there is no such partition (any more).
+--- The bounds of the log as numbers (src/store/keys.ts: partition), or nil if there is no such partition (any more).
 function log.bounds()
-  local fields = redis.call('HMGET', log.partition, 'start', 'next', 'total', 'trimmed')
+  local fields = redis.call('HMGET', log.partition, 'start', 'next', 'total', 'trimmed', 'cleaned', 'compacted', 'generation')
   if not fields[2] then return nil end
   return {
     start = tonumber(fields[1]),
     next = tonumber(fields[2]),
     total = tonumber(fields[3]),
     trimmed = tonumber(fields[4]),
+    cleaned = tonumber(fields[5] or '0'),
+    compacted = tonumber(fields[6] or '0'),
+    generation = tonumber(fields[7] or '0'),
   }
 end
 
@@ -44,35 +47,115 @@ function log.batch(entry)
     time = fields[2],
     max = tonumber(fields[4]),
     before = tonumber(fields[6]),
+    since = '0',
     records = fields[8],
   }
 end
 
---- The batch that holds an offset or, where none does, the next one after it; nil at the end.
-function log.batch_at(offset)
-  local entry = redis.call('XREVRANGE', log.batches, whole(offset + 1), '-', 'COUNT', 1)[1]
-  if entry then
-    local batch = log.batch(entry)
-    if batch.base + batch.count > offset then return batch end
+--- Reads one member of the sorted set (src/store/keys.ts: compacted).
+local function compacted_batch(member)
+  local base, count, time, max, since, at = string.match(member, '^(%d+) (%d+) (%d+) (%d+) (%d+)\n()')
+  return {
+    base = tonumber(base),
+    count = tonumber(count),
+    time = time,
+    max = tonumber(max),
+    since = since,
+    records = string.sub(member, at),
+  }
+end
+
+--- Walks over the batches from the one that holds `offset` (or, where none does, the next one) to the end of the log.
+--- Returns a function that gives the next ones, at most as many as it is asked for; none at the end.
+function log.walk(offset, bounds)
+  local last_id
+
+  local function from_compacted(count)
+    local members = redis.call('ZRANGE', log.compacted, whole(offset), '+inf', 'BYSCORE', 'LIMIT', 0, count)
+    for i, member in ipairs(members) do members[i] = compacted_batch(member) end
+    local last = members[#members]
+    offset = last and last.base + last.count or bounds.cleaned
+    return members
   end
-  entry = redis.call('XRANGE', log.batches, whole(offset + 1), '+', 'COUNT', 1)[1]
-  return entry and log.batch(entry)
+
+  local function from_stream(count)
+    local entries
+    if last_id then
+      entries = redis.call('XRANGE', log.batches, '(' .. last_id, '+', 'COUNT', count)
+    else
+      entries = redis.call('XREVRANGE', log.batches, whole(offset + 1), '-', 'COUNT', 1)
+      local batch = entries[1] and log.batch(entries[1])
+      if not batch or batch.base + batch.count <= offset then
+        entries = redis.call('XRANGE', log.batches, whole(offset + 1), '+', 'COUNT', count)
+      end
+    end
+    for i, entry in ipairs(entries) do entries[i] = log.batch(entry) end
+    if #entries > 0 then last_id = entries[#entries].id end
+    return entries
+  end
+
+  return function(count)
+    if offset < bounds.cleaned then
+      local batches = from_compacted(count)
+      if #batches > 0 then return batches end
+    end
+    return from_stream(count)
+  end
 end
 
 --- What a walk over batches copies at most before others have their turn; its last batch may go beyond that.
 log.WALK_BYTES_MAX = 4 * 1024 * 1024
 
---- Moves the start of the log up to `offset`, and frees the batches that lie wholly below it.
-function log.trim(offset, bounds)
-  local first = log.batch_at(offset)
-  local trimmed
-  if first then
-    redis.call('XTRIM', log.batches, 'MINID', first.id)
-    trimmed = first.before
-  else
-    redis.call('XTRIM', log.batches, 'MAXLEN', 0)
-    trimmed = bounds.total
+--- Frees compacted batches that lie wholly below the start, up to a bounded number of bytes. Whether there are more.
+local function trim_compacted(bounds)
+  local bytes_left = log.WALK_BYTES_MAX
+  local below = '(' .. whole(bounds.start)
+  while bounds.compacted > 0 do
+    local members = redis.call('ZRANGE', log.compacted, '-inf', below, 'BYSCORE', 'LIMIT', 0, 16)
+    if #members == 0 then break end
+    if bytes_left <= 0 then return true end
+    for _, member in ipairs(members) do
+      local bytes = #compacted_batch(member).records
+      bounds.compacted = bounds.compacted - bytes
+      bytes_left = bytes_left - bytes
+    end
+    redis.call('ZREM', log.compacted, unpack(members))
   end
-  redis.call('HSET', log.partition, 'start', whole(offset), 'trimmed', whole(trimmed))
-  bounds.start, bounds.trimmed = offset, trimmed
+  return false
+end
+
+--- Moves the start of the log up to `offset`, and frees the batches that lie wholly below it. Whether some of these are
+--- left to be freed: they are not read any more.
+function log.trim(offset, bounds)
+  bounds.start = math.max(offset, bounds.start)
+  local more = trim_compacted(bounds)
+  if offset > bounds.cleaned then
+    local first = log.walk(offset, bounds)(1)[1]
+    if first then
+      redis.call('XTRIM', log.batches, 'MINID', first.id)
+      bounds.trimmed = first.before
+    else
+      redis.call('XTRIM', log.batches, 'MAXLEN', 0)
+      bounds.trimmed = bounds.total
+    end
+  end
+  bounds.generation = bounds.generation + 1
+  redis.call('HSET', log.partition, 'start', whole(bounds.start), 'trimmed', whole(bounds.trimmed),
+    'compacted', whole(bounds.compacted), 'generation', whole(bounds.generation))
+  return more
+end
+
+--- Refuses a leader that was deposed, as far as the log has heard of its successor; a newer one is noted, so that the
+--- ones before it are refused from now on. Nil if the epoch is good.
+function log.fence_leader(epoch)
+  local newest = tonumber(redis.call('HGET', log.partition, 'leader_epoch') or '-1')
+  if epoch < newest then
+    return {
+      'FENCED',
+      'A leader with epoch ' .. whole(newest) .. ' keeps house for this partition; epoch ' .. whole(epoch) .. ' is over.',
+      'leaderEpoch', newest,
+    }
+  end
+  if epoch > newest then redis.call('HSET', log.partition, 'leader_epoch', whole(epoch)) end
+  return nil
 end

@@ -6,5 +6,5 @@
      ARGV    none
      Returns { 'OK' }
      Errors  none ]]
-redis.call('UNLINK', log.partition, log.batches, log.fences, log.producers, log.replicated)
+redis.call('UNLINK', log.partition, log.batches, log.compacted, log.fences, log.producers, log.replicated)
 return { 'OK' }

@@ -5,29 +5,36 @@
      goes when all of its records are older than the one limit, or when what is left without it still fills the other:
      so no record that is inside both limits is ever taken (guarantee L5).
      KEYS    1 partition
-     ARGV    1 how long records are kept, ms, or -1  2 how many bytes are kept, or -1  3 most batches to let go of
-     Returns { 'OK', start, end offset, more ('1'/'0') }
-     Errors  UNKNOWN_TOPIC ]]
+     ARGV    1 leader epoch of the caller  2 how long records are kept, ms, or -1  3 how many bytes are kept, or -1
+             4 most batches to let go of
+     Returns { 'OK', start, end offset, more ('1'/'0'), how long until the oldest batch is too old, ms, or -1 }
+     Errors  UNKNOWN_TOPIC, FENCED (field leaderEpoch) ]]
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
-local retention_ms, retention_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
+local problem = log.fence_leader(tonumber(ARGV[1]))
+if problem then return problem end
+local retention_ms, retention_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 
+local bytes = bounds.compacted + bounds.total - bounds.trimmed
 local function is_due(batch)
   if retention_ms >= 0 and now_ms - batch.max > retention_ms then return true end
-  return retention_bytes >= 0 and bounds.total - batch.before - #batch.records >= retention_bytes
+  return retention_bytes >= 0 and bytes - #batch.records >= retention_bytes
 end
 
-local offset, more = bounds.start, '1'
+local offset, more, due_in = bounds.start, '1', -1
 local bytes_left = log.WALK_BYTES_MAX
-for _ = 1, tonumber(ARGV[3]) do
-  local batch = offset < bounds.next and log.batch_at(offset)
+local following = log.walk(offset, bounds)
+for _ = 1, tonumber(ARGV[4]) do
+  local batch = offset < bounds.next and following(1)[1]
   if not batch or not is_due(batch) then
     more = '0'
+    if batch and retention_ms >= 0 then due_in = batch.max + retention_ms - now_ms + 1 end
     break
   end
   offset = batch.base + batch.count
+  bytes = bytes - #batch.records
   bytes_left = bytes_left - #batch.records
   if bytes_left <= 0 then break end
 end
-if offset > bounds.start then log.trim(offset, bounds) end
-return { 'OK', bounds.start, bounds.next, more }
+if offset > bounds.start and log.trim(offset, bounds) then more = '1' end
+return { 'OK', bounds.start, bounds.next, more, due_in }

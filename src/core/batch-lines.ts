@@ -1,0 +1,107 @@
+/**
+ * A stored batch as its lines: where each record's text stands, and what can be told of a record without parsing all of it.
+ * Everything here works on the bytes as they are stored (record-batch.ts says what they look like). It does not choose
+ * which records a reader gets (fetched-records.ts), or which are kept (compaction.ts).
+ */
+
+export interface StoredBatch {
+  baseOffset: number;
+  /** How many offsets it holds, those of removed records among them. */
+  count: number;
+  /** When it was appended, ms since the epoch: the timestamp of each record that has none of its own. */
+  timestamp: number;
+  /** The lines, in UTF-8. */
+  records: Buffer;
+}
+
+const lineFeed = 0x0a;
+const comma = 0x2c;
+const quote = 0x22;
+const backslash = 0x5c;
+const closeBrace = 0x7d;
+const t = 0x74;
+
+const ownTimestamp = '{"timestamp":';
+const plainKey = '"key":"';
+const valueNames = [',"value":', ',"valueBase64":'];
+
+export class BatchLines {
+  readonly baseOffset: number;
+  readonly count: number;
+  readonly timestamp: number;
+  readonly bytes: Buffer;
+  /** Where each line ends, which is where its line feed stands, if it has one. */
+  readonly #ends: Int32Array;
+
+  constructor({ baseOffset, count, timestamp, records }: StoredBatch) {
+    this.baseOffset = baseOffset;
+    this.count = count;
+    this.timestamp = timestamp;
+    this.bytes = records;
+    this.#ends = new Int32Array(count);
+    let at = 0;
+    for (let index = 0; index < count; index += 1) {
+      const end = records.indexOf(lineFeed, at);
+      this.#ends[index] = end < 0 ? records.length : end;
+      at = end + 1;
+    }
+  }
+
+  startOf(index: number): number {
+    return index === 0 ? 0 : this.#ends[index - 1]! + 1;
+  }
+
+  endOf(index: number): number {
+    return this.#ends[index]!;
+  }
+
+  /** Whether compaction has removed the record. */
+  isRemoved(index: number): boolean {
+    return this.startOf(index) === this.endOf(index);
+  }
+
+  /** Whether the record has a timestamp of its own; its line then begins with it. No other field begins with a t. */
+  hasOwnTimestamp(index: number): boolean {
+    const start = this.startOf(index);
+    return this.bytes[start + 1] === quote && this.bytes[start + 2] === t;
+  }
+
+  /** The timestamp of a record that was not removed, ms since the epoch. */
+  timestampOf(index: number): number {
+    if (!this.hasOwnTimestamp(index)) return this.timestamp;
+    const start = this.startOf(index) + ownTimestamp.length;
+    return Number.parseInt(this.bytes.toString('latin1', start, Math.min(start + 17, this.endOf(index))), 10);
+  }
+
+  /**
+   * What compaction must know of a record that was not removed: its key, as a text that is equal exactly for equal bytes,
+   * and whether it is a tombstone.
+   */
+  keyOf(index: number): { key: string | undefined; isTombstone: boolean } {
+    const { bytes } = this;
+    const end = this.endOf(index);
+    let at = this.startOf(index) + 1;
+    if (this.hasOwnTimestamp(index)) at = bytes.indexOf(comma, at) + 1;
+    // As most clients write it: the key first, without escapes.
+    if (at > 0 && at + plainKey.length < end && bytes.toString('latin1', at, at + plainKey.length) === plainKey) {
+      const keyStart = at + plainKey.length;
+      const keyEnd = bytes.indexOf(quote, keyStart);
+      const hasEscape = bytes.subarray(keyStart, keyEnd).includes(backslash);
+      const rest = bytes.toString('latin1', keyEnd + 1, Math.min(keyEnd + 16, end));
+      const isTombstone = bytes[keyEnd + 1] === closeBrace;
+      if (!hasEscape && (isTombstone || valueNames.some((name) => rest.startsWith(name)))) {
+        return { key: bytes.toString('latin1', keyStart, keyEnd), isTombstone };
+      }
+    }
+    const record = JSON.parse(bytes.toString('utf8', this.startOf(index), end)) as {
+      key?: string | null;
+      keyBase64?: string;
+    };
+    const isTombstone = !('value' in record) && !('valueBase64' in record);
+    if (record.keyBase64 !== undefined) {
+      return { key: Buffer.from(record.keyBase64, 'base64').toString('latin1'), isTombstone };
+    }
+    if (record.key === undefined || record.key === null) return { key: undefined, isTombstone };
+    return { key: Buffer.from(record.key).toString('latin1'), isTombstone };
+  }
+}

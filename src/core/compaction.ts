@@ -1,0 +1,209 @@
+/**
+ * Compaction as functions: which records of a log a newer one of their key supersedes, and what their batches become without
+ * them. When it is done, and how it gets into the store, is live/log-compactor.ts; docs/adr/005 says why it is safe.
+ */
+import { BatchLines, type StoredBatch } from './batch-lines.ts';
+
+/** A batch that compaction has been through. */
+export interface CompactedBatch extends StoredBatch {
+  /** The largest timestamp of its records, ms. */
+  maxTimestamp: number;
+  /** When its tombstones were first compacted, ms; 0 = it has none. */
+  tombstonesSince: number;
+}
+
+/** A batch as it is found. */
+export interface FoundBatch extends StoredBatch {
+  tombstonesSince: number;
+  /** Whether compaction has been through it before; else it is still as it was appended. */
+  isCompacted: boolean;
+}
+
+/** What one step changes. */
+export interface Cleaning {
+  /** The batches that go, of those that were compacted before. */
+  removed: FoundBatch[];
+  added: CompactedBatch[];
+  /** When the oldest tombstones that stay were first compacted, ms; 0 = there are none. */
+  tombstonesSince: number;
+  removedRecords: number;
+}
+
+/** Small batches become one up to this size. Just below an allocator's class, as the store rounds up to one. */
+const mergedBytesMax = 32_000;
+/** Batches with more removed offsets than this between their records stay apart: each such offset costs a byte. */
+const gapMax = 64;
+/** What an entry of the map costs beside its key. */
+const entryBytes = 64;
+
+/** The newest offset of each key in a part of a log, in bounded memory. */
+export class NewestOffsets {
+  readonly #offsets = new Map<string, number>();
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  get size(): number {
+    return this.#offsets.size;
+  }
+
+  /** Notes the records of a batch. @returns whether there was room for all of it; if not, none of it counts any more */
+  add(batch: BatchLines): boolean {
+    const keys: [key: string, offset: number][] = [];
+    let bytes = this.#bytes;
+    for (let index = 0; index < batch.count; index += 1) {
+      if (batch.isRemoved(index)) continue;
+      const { key } = batch.keyOf(index);
+      if (key === undefined) continue;
+      if (!this.#offsets.has(key)) bytes += key.length + entryBytes;
+      keys.push([key, batch.baseOffset + index]);
+    }
+    // A batch always fits an empty map, so that there is progress in any case.
+    if (bytes > this.#bytesMax && this.#offsets.size > 0) return false;
+    for (const [key, offset] of keys) this.#offsets.set(key, offset);
+    this.#bytes = bytes;
+    return true;
+  }
+
+  /** Whether a newer record of the key than the one at `offset` was noted. */
+  supersedes(key: string, offset: number): boolean {
+    const newest = this.#offsets.get(key);
+    return newest !== undefined && newest > offset;
+  }
+}
+
+/**
+ * What batches that follow on each other become.
+ * @param startOffset what is below it is gone already
+ * @param now the store's time, ms
+ */
+export function cleanBatches(
+  found: readonly FoundBatch[],
+  newest: NewestOffsets,
+  { startOffset, now, deleteRetentionMs }: { startOffset: number; now: number; deleteRetentionMs: number },
+): Cleaning {
+  const cleaning: Cleaning = { removed: [], added: [], tombstonesSince: 0, removedRecords: 0 };
+  let open: Survivor[] = [];
+  let openBytes = 0;
+  /** The compacted batches that `open` stands for. */
+  let sources: FoundBatch[] = [];
+  let openIsNew = false;
+
+  const close = () => {
+    const merged = mergeSurvivors(open);
+    // What stays as it is and does not become fewer batches need not be written again.
+    if (openIsNew || merged.length < sources.length) {
+      cleaning.removed.push(...sources);
+      cleaning.added.push(...merged);
+    }
+    [open, openBytes, sources, openIsNew] = [[], 0, [], false];
+  };
+
+  for (const batch of found) {
+    const { kept, removedRecords } = survivorsOf(batch, newest, { startOffset, now, deleteRetentionMs });
+    cleaning.removedRecords += removedRecords;
+    for (const one of kept) {
+      cleaning.tombstonesSince = olderTombstones(cleaning.tombstonesSince, one.tombstonesSince);
+      openBytes += one.line.length + 1;
+    }
+    const isChanged = !batch.isCompacted || removedRecords > 0;
+    // A large one that stays as it is parts those that are merged.
+    if (!isChanged && batch.records.length >= mergedBytesMax / 2) {
+      close();
+      continue;
+    }
+    open.push(...kept);
+    if (batch.isCompacted) sources.push(batch);
+    openIsNew ||= isChanged;
+    if (openBytes >= mergedBytesMax) close();
+  }
+  close();
+  return cleaning;
+}
+
+/** The earlier of two moments at which tombstones were first compacted; 0 = there are none. */
+export function olderTombstones(a: number, b: number): number {
+  return a === 0 || b === 0 ? a + b : Math.min(a, b);
+}
+
+/** A record that stays. */
+interface Survivor {
+  offset: number;
+  line: Buffer;
+  timestamp: number;
+  hasOwnTimestamp: boolean;
+  tombstonesSince: number;
+}
+
+function survivorsOf(
+  found: FoundBatch,
+  newest: NewestOffsets,
+  { startOffset, now, deleteRetentionMs }: { startOffset: number; now: number; deleteRetentionMs: number },
+): { kept: Survivor[]; removedRecords: number } {
+  const batch = new BatchLines(found);
+  const kept: Survivor[] = [];
+  let removedRecords = 0;
+  for (let index = 0; index < batch.count; index += 1) {
+    if (batch.isRemoved(index)) continue;
+    const offset = batch.baseOffset + index;
+    const { key, isTombstone } = batch.keyOf(index);
+    const isMarked = isTombstone && key !== undefined;
+    const isOver = isMarked && found.isCompacted && now - found.tombstonesSince >= deleteRetentionMs;
+    if (offset < startOffset || (key !== undefined && newest.supersedes(key, offset)) || isOver) {
+      removedRecords += 1;
+      continue;
+    }
+    kept.push({
+      offset,
+      line: batch.bytes.subarray(batch.startOf(index), batch.endOf(index)),
+      timestamp: batch.timestampOf(index),
+      hasOwnTimestamp: batch.hasOwnTimestamp(index),
+      tombstonesSince: isMarked ? (found.isCompacted ? found.tombstonesSince : now) : 0,
+    });
+  }
+  return { kept, removedRecords };
+}
+
+/** Batches of records, as few as can be. */
+function mergeSurvivors(survivors: readonly Survivor[]): CompactedBatch[] {
+  const batches: CompactedBatch[] = [];
+  let first = 0;
+  let [bytes, since] = [0, 0];
+  for (const [index, { offset, line, tombstonesSince }] of survivors.entries()) {
+    const gap = index > first ? offset - survivors[index - 1]!.offset : 0;
+    // The moment at which tombstones were first compacted is one of the batch.
+    const fits = tombstonesSince === 0 || since === 0 || tombstonesSince === since;
+    if (index > first && (bytes + line.length > mergedBytesMax || gap > gapMax || !fits)) {
+      batches.push(makeBatch(survivors.slice(first, index)));
+      [first, bytes, since] = [index, 0, 0];
+    }
+    bytes += line.length + 1;
+    since ||= tombstonesSince;
+  }
+  if (first < survivors.length) batches.push(makeBatch(survivors.slice(first)));
+  return batches;
+}
+
+function makeBatch(survivors: readonly Survivor[]): CompactedBatch {
+  const [{ offset: baseOffset }, last] = [survivors[0]!, survivors.at(-1)!];
+  // The time that the first record lies under; those that lay under another one carry theirs.
+  const timestamp = (survivors.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? survivors[0]!).timestamp;
+  const parts: (Buffer | string)[] = [];
+  let next = baseOffset;
+  let [maxTimestamp, tombstonesSince] = [0, 0];
+  for (const survivor of survivors) {
+    if (survivor.offset > baseOffset) parts.push('\n'.repeat(survivor.offset - next + 1));
+    next = survivor.offset + 1;
+    if (survivor.hasOwnTimestamp || survivor.timestamp === timestamp) parts.push(survivor.line);
+    else if (survivor.line.length === 2) parts.push(`{"timestamp":${survivor.timestamp}}`);
+    else parts.push(`{"timestamp":${survivor.timestamp},`, survivor.line.subarray(1));
+    maxTimestamp = Math.max(maxTimestamp, survivor.timestamp);
+    tombstonesSince ||= survivor.tombstonesSince;
+  }
+  const records = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+  const count = last.offset - baseOffset + 1;
+  return { baseOffset, count, timestamp, records, maxTimestamp, tombstonesSince };
+}

@@ -1,0 +1,207 @@
+/**
+ * The records that a reader gets of some batches: from an offset on, within limits, and as text. Many readers may share one of
+ * these, so its text is put together once. It goes from the store's bytes to the answer's in one pass, and no record is
+ * parsed or built on its way.
+ */
+import type { BatchLines } from './batch-lines.ts';
+
+/** A record of a stored batch: `line` is its JSON from after the offset on, such as `"timestamp":1,"value":"a"}`. */
+export interface StoredRecord {
+  offset: number;
+  line: string;
+}
+
+/** What stands between two records: as elements of an array, or as lines. */
+type Separator = ',' | '\n';
+
+/** Records of one batch, from one index up to another. */
+interface Run {
+  batch: BatchLines;
+  first: number;
+  end: number;
+}
+
+export interface RecordLimits {
+  maxRecords: number;
+  /** The first record always comes, however large. */
+  maxBytes: number;
+}
+
+const headText = '{"offset":';
+const zero = 0x30;
+const nine = 0x39;
+
+export class FetchedRecords {
+  static readonly none = new FetchedRecords([], 0, { maxRecords: 0, maxBytes: 0 });
+
+  readonly count: number;
+  /** Of the records, from after the offset on. */
+  readonly bytes: number;
+  /** Where to go on reading: the offset of the first record that the limits cut off, else the end of the last batch. */
+  readonly nextOffset: number;
+  /** Whether the limits cut records off. */
+  readonly isCut: boolean;
+  readonly #batches: readonly BatchLines[];
+  readonly #from: number;
+  readonly #runs: readonly Run[];
+  #elements: Buffer | undefined;
+  #array: string | undefined;
+  #lines: Buffer | undefined;
+  #records: StoredRecord[] | undefined;
+
+  /** @param from offset of the first record that is wanted; the first batch holds it, or none does */
+  constructor(batches: readonly BatchLines[], from: number, { maxRecords, maxBytes }: RecordLimits) {
+    const runs: Run[] = [];
+    let [count, bytes, nextOffset, isCut] = [0, 0, from, false];
+    for (const batch of batches) {
+      const timeBytes = timePart(batch.timestamp).length;
+      const first = Math.max(from - batch.baseOffset, 0);
+      let index = first;
+      for (; index < batch.count; index += 1) {
+        if (batch.isRemoved(index)) continue;
+        const size = sizeOf(batch, index, timeBytes);
+        isCut = count === maxRecords || (count > 0 && bytes + size > maxBytes);
+        if (isCut) break;
+        count += 1;
+        bytes += size;
+      }
+      if (index > first) runs.push({ batch, first, end: index });
+      nextOffset = batch.baseOffset + index;
+      if (isCut) break;
+    }
+    this.count = count;
+    this.bytes = bytes;
+    this.nextOffset = nextOffset;
+    this.isCut = isCut;
+    this.#batches = batches;
+    this.#from = from;
+    this.#runs = runs;
+  }
+
+  /** The first ones of them, or all if there are no more than `count`. */
+  first(count: number): FetchedRecords {
+    if (count >= this.count) return this;
+    return new FetchedRecords(this.#batches, this.#from, { maxRecords: count, maxBytes: Number.POSITIVE_INFINITY });
+  }
+
+  /** Offset of the first one, if there is any. */
+  get firstOffset(): number | undefined {
+    for (const { batch, first, end } of this.#runs) {
+      for (let index = first; index < end; index += 1) {
+        if (!batch.isRemoved(index)) return batch.baseOffset + index;
+      }
+    }
+    return undefined;
+  }
+
+  /** Each by itself. Shared with other readers: not to be changed. */
+  get records(): readonly StoredRecord[] {
+    this.#records ??= this.#runs.flatMap(({ batch, first, end }) => {
+      const records: StoredRecord[] = [];
+      for (let index = first; index < end; index += 1) {
+        if (batch.isRemoved(index)) continue;
+        records.push({ offset: batch.baseOffset + index, line: lineOf(batch, index) });
+      }
+      return records;
+    });
+    return this.#records;
+  }
+
+  /** All of them, `{"offset":…,"timestamp":…,…}` each, as the elements of a JSON array without its brackets. */
+  elements(): Buffer {
+    this.#elements ??= this.#write(',').subarray(Math.min(1, this.count), -1);
+    return this.#elements;
+  }
+
+  /** As a JSON array. */
+  array(): string {
+    this.#array ??= `[${this.elements()}]`;
+    return this.#array;
+  }
+
+  /** Each on a line. */
+  lines(): Buffer {
+    this.#lines ??= this.#write('\n').subarray(1);
+    return this.#lines;
+  }
+
+  /** All of them with a separator before each, and one at the end. */
+  #write(separator: Separator): Buffer {
+    const offsetDigits = String(this.nextOffset).length;
+    const text = Buffer.allocUnsafe(this.bytes + this.count * (1 + headText.length + offsetDigits + 1) + 1);
+    let at = 0;
+    for (const { batch, first, end } of this.#runs) {
+      const prefix = new Prefix(separator, batch.baseOffset + first, batch.timestamp);
+      const { bytes } = batch;
+      for (let index = first; index < end; index += 1, prefix.next()) {
+        const start = batch.startOf(index);
+        const lineEnd = batch.endOf(index);
+        if (start === lineEnd) continue;
+        const length = batch.hasOwnTimestamp(index) ? prefix.offsetEnd : prefix.end;
+        // Short as it is, copying it by hand is faster than to call for it.
+        for (let i = 0; i < length; i += 1) text[at + i] = prefix.bytes[i]!;
+        at += length;
+        // A record of nothing but its offset and time has no comma before its brace.
+        if (lineEnd - start === 2) at -= 1;
+        at += bytes.copy(text, at, start + 1, lineEnd);
+      }
+    }
+    text[at] = separator.charCodeAt(0);
+    return text.subarray(0, at + 1);
+  }
+}
+
+/** `,{"offset":N,"timestamp":T,` as bytes: what stands before a line that has no timestamp of its own. It counts by itself. */
+class Prefix {
+  bytes!: Buffer;
+  /** Where the part with the timestamp begins. */
+  offsetEnd = 0;
+  end = 0;
+  readonly #separator: Separator;
+  readonly #timestamp: number;
+  #offset: number;
+
+  constructor(separator: Separator, offset: number, timestamp: number) {
+    this.#separator = separator;
+    this.#timestamp = timestamp;
+    this.#offset = offset;
+    this.#spell();
+  }
+
+  next(): void {
+    this.#offset += 1;
+    // Mostly only the last digits change.
+    let digit = this.offsetEnd - 2;
+    while (this.bytes[digit] === nine) {
+      this.bytes[digit] = zero;
+      digit -= 1;
+    }
+    if (this.bytes[digit]! >= zero && this.bytes[digit]! < nine) this.bytes[digit]! += 1;
+    else this.#spell();
+  }
+
+  #spell(): void {
+    const head = `${this.#separator}${headText}${this.#offset},`;
+    this.bytes = Buffer.from(`${head}${timePart(this.#timestamp)}`);
+    this.offsetEnd = head.length;
+    this.end = this.bytes.length;
+  }
+}
+
+function timePart(timestamp: number): string {
+  return `"timestamp":${timestamp},`;
+}
+
+/** Bytes of a record from after its offset on. */
+function sizeOf(batch: BatchLines, index: number, timeBytes: number): number {
+  const length = batch.endOf(index) - batch.startOf(index) - 1;
+  if (batch.hasOwnTimestamp(index)) return length;
+  return length === 1 ? length + timeBytes - 1 : length + timeBytes;
+}
+
+function lineOf(batch: BatchLines, index: number): string {
+  const rest = batch.bytes.toString('utf8', batch.startOf(index) + 1, batch.endOf(index));
+  if (batch.hasOwnTimestamp(index)) return rest;
+  const time = timePart(batch.timestamp);
+  return rest === '}' ? `${time.slice(0, -1)}}` : time + rest;
+}

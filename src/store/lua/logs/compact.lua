@@ -1,0 +1,38 @@
+#!lua flags=allow-oom
+--- @include "lib/log"
+--[[ One step of compaction (docs/adr/005): puts new batches in the place of old ones, if nothing has changed since these were
+     read. Let through at the memory limit, as it makes room in the end.
+     KEYS    1 partition
+     ARGV    1 leader epoch of the caller  2 generation that the batches were read at
+             3 offset up to which the log is compacted now; those of the stream below it are let go of
+             4 when the oldest tombstones were first compacted, ms, 0 = there are none, or '' = not known yet
+             5 bytes of the compacted batches that go  6 their number  7… the offset of the last record of each
+             …  the new batches, two words each: offset of the last record; member of the sorted set (keys.ts: compacted)
+     Returns { 'OK', generation, or -1 if the log has changed meanwhile and nothing was done }
+     Errors  UNKNOWN_TOPIC, FENCED (field leaderEpoch) ]]
+local bounds = log.bounds()
+if not bounds then return log.unknown() end
+local problem = log.fence_leader(tonumber(ARGV[1]))
+if problem then return problem end
+if bounds.generation ~= tonumber(ARGV[2]) then return { 'OK', -1 } end
+
+local FIRST = 7
+local count = tonumber(ARGV[6])
+for i = FIRST, FIRST + count - 1 do redis.call('ZREMRANGEBYSCORE', log.compacted, ARGV[i], ARGV[i]) end
+bounds.compacted = bounds.compacted - tonumber(ARGV[5])
+local cleaned = tonumber(ARGV[3])
+if cleaned > bounds.cleaned then
+  redis.call('XTRIM', log.batches, 'MINID', whole(cleaned + 1))
+  local first = redis.call('XRANGE', log.batches, '-', '+', 'COUNT', 1)[1]
+  bounds.trimmed = first and log.batch(first).before or bounds.total
+  bounds.cleaned = cleaned
+end
+for i = FIRST + count, #ARGV, 2 do
+  redis.call('ZADD', log.compacted, ARGV[i], ARGV[i + 1])
+  bounds.compacted = bounds.compacted + #ARGV[i + 1] - string.find(ARGV[i + 1], '\n', 1, true)
+end
+bounds.generation = bounds.generation + 1
+redis.call('HSET', log.partition, 'cleaned', whole(bounds.cleaned), 'compacted', whole(bounds.compacted),
+  'trimmed', whole(bounds.trimmed), 'generation', whole(bounds.generation))
+if ARGV[4] ~= '' then redis.call('HSET', log.partition, 'tombstones_since', ARGV[4]) end
+return { 'OK', bounds.generation }

@@ -1,0 +1,36 @@
+// Logs of a store of its own, for tests below the broker.
+import { pino } from 'pino';
+import type { Test } from 'tap';
+import { ServiceError } from '../../src/core/service-error.ts';
+import type { Appended, Batch, Logs } from '../../src/store/logs.ts';
+import { Store } from '../../src/store/store.ts';
+import { startTestRedis } from './redis.ts';
+import { testConfig } from './server.ts';
+
+export const topicId = 'AAAAAAAAAAAAAAAAAAAAAA';
+
+/** A store with the empty log of partition 0. */
+export async function openStore(t: Test): Promise<Store> {
+  const { socketPath } = await startTestRedis(t);
+  const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  await store.logs.open(topicId, 0);
+  return store;
+}
+
+export function batchOf(lines: string[], more: Partial<Batch> = {}): Batch {
+  return {
+    count: lines.length,
+    records: Buffer.from(lines.join('\n')),
+    ownTimestampMax: undefined,
+    ownTimestamps: false,
+    ...more,
+  };
+}
+
+export async function append(logs: Logs, batch: Batch, partition = 0): Promise<Appended> {
+  const [outcome] = await logs.append(topicId, partition, [batch]);
+  if (outcome instanceof ServiceError) throw outcome;
+  return outcome!;
+}
