@@ -27,11 +27,8 @@ export const offset = z.int().min(0).describe('Position of a record in its parti
 
 export const nodePath = z.string().describe('Absolute path of a node, such as `/app/leader`.');
 
-/** `If-Match`/`If-None-Match` of one tag; lists of tags have no meaning for a compare and set. */
-export const entityTag = z
-  .string()
-  .regex(/^(\*|"\d{1,16}")$/, 'must be * or one entity tag such as "42"')
-  .describe('`*`, or the ETag of an earlier answer.');
+/** `If-Match` and `If-None-Match`; src/http/conditions.ts reads them. */
+export const entityTags = z.string().describe('`*`, or the ETags of earlier answers, with commas between them.');
 
 /** A node's stat, field by field ZooKeeper's; `ephemeralOwner` is the public session id, null if there is none. */
 export const statSchema = z

@@ -19,7 +19,7 @@ import { partitionsRoutes } from './http/partitions.ts';
 import { producersRoutes } from './http/producers.ts';
 import { recordStreamRoutes } from './http/record-stream.ts';
 import { recordsRoutes } from './http/records.ts';
-import { installRequestLog } from './http/request-log.ts';
+import { installRequestLog, requestLogger } from './http/request-log.ts';
 import { installSessionHeader } from './http/session-header.ts';
 import { sessionsRoutes } from './http/sessions.ts';
 import { topicsRoutes } from './http/topics.ts';
@@ -42,6 +42,7 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
     loggerInstance: broker.log as FastifyBaseLogger,
     // The log line of a request names its route, never its URL: handles of sessions stand in URLs (guarantee E4).
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    childLoggerFactory: requestLogger,
     genReqId: () => randomUUID(),
     requestIdHeader: 'x-request-id',
     bodyLimit: config.maxBodyBytes,

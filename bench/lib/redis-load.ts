@@ -6,6 +6,7 @@ import { Redis } from 'ioredis';
 import type { StoreConnection } from '../../src/store/connection.ts';
 import { coordinationKeys } from '../../src/store/keys.ts';
 import { Namespace } from '../../src/store/namespace.ts';
+import { type Op, packRequest } from '../../src/store/op-codec.ts';
 import { loadScripts } from '../../src/store/scripts.ts';
 import type { Round } from './http-load.ts';
 
@@ -42,9 +43,9 @@ export async function scriptCallOf(operation: (namespace: Namespace) => Promise<
   return made;
 }
 
-/** The same call with another path. */
-export function callAt(call: ScriptCall, path: string, other: string): ScriptCall {
-  return { ...call, arguments: call.arguments.map((argument) => (argument === path ? other : argument)) };
+/** The same call of nodes/write with another operation. */
+export function callWith(call: ScriptCall, operation: Op): ScriptCall {
+  return { ...call, arguments: [...call.arguments.slice(0, -1), packRequest([operation], {})] };
 }
 
 export class RedisLoad {
@@ -119,11 +120,7 @@ export class RedisLoad {
   }
 }
 
-/** Scripts answer with OK, and those that take several requests with OK for each. */
+/** Scripts answer with OK, and those that take several requests with a list for each that failed. */
 function check(reply: unknown[]): void {
-  const [tag, first] = reply;
-  const answers = Array.isArray(first) ? reply.slice(1) : [];
-  for (const each of [tag, ...answers.map((answer) => (answer as unknown[])[0])]) {
-    if (String(each) !== 'OK') throw new Error(`A script answered the Redis client: ${reply}`);
-  }
+  if (String(reply[0]) !== 'OK' || reply.some(Array.isArray)) throw new Error(`A script answered: ${reply}`);
 }

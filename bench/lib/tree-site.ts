@@ -5,7 +5,7 @@ import { coordinationKeys } from '../../src/store/keys.ts';
 import type { Namespace, Op } from '../../src/store/namespace.ts';
 import { HttpLoad, requestBytes } from './http-load.ts';
 import { WeirServer } from './processes.ts';
-import { callAt, namespaceOn, RedisLoad, scriptCallOf } from './redis-load.ts';
+import { callWith, namespaceOn, RedisLoad, scriptCallOf } from './redis-load.ts';
 import { nodeData } from './workload.ts';
 
 const multiSize = 1000;
@@ -94,7 +94,12 @@ export class TreeSite {
     const paths = this.#extraPaths();
     let sent = 0;
     const before = await this.redis.scriptTime();
-    await this.redis.run(() => callAt(call, '/somewhere', paths[sent++]!), connections, 10_000, paths.length);
+    await this.redis.run(
+      () => callWith(call, { op: 'create', path: paths[sent++]!, data: nodeData }),
+      connections,
+      10_000,
+      paths.length,
+    );
     const after = await this.redis.scriptTime();
     await this.#delete(paths);
     return (after.us - before.us) / (after.calls - before.calls);

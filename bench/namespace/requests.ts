@@ -4,7 +4,7 @@ import { createHistogram } from 'node:perf_hooks';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
 import type { ServerProcess, WeirServer } from '../lib/processes.ts';
-import { callAt, RedisLoad, type ScriptCall, scriptCallOf } from '../lib/redis-load.ts';
+import { callWith, RedisLoad, type ScriptCall, scriptCallOf } from '../lib/redis-load.ts';
 import { type WatchedRound, watchedRound } from '../lib/rounds.ts';
 import { nodeData, type Scale } from '../lib/workload.ts';
 
@@ -83,7 +83,7 @@ async function prepare(server: WeirServer): Promise<Operation[]> {
   const setting = { request: () => set, call: () => setCall };
   const creating = {
     request: () => requestBytes('PUT', `/v1/nodes/bench/create/over-http-${++created}`, nodeData),
-    call: () => callAt(setCall, '/bench/set', `/bench/create/straight-${++created}`),
+    call: () => callWith(setCall, { op: 'put', path: `/bench/create/straight-${++created}`, data: nodeData }),
   };
   const appendfsync = 'always';
   return [

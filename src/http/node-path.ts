@@ -8,6 +8,12 @@ import { ServiceError } from '../core/service-error.ts';
  * @throws ServiceError INVALID_PATH
  */
 export function nodePathOf(rawUrl: string, prefix: string): string {
+  // Nearly all URLs are plain: nothing before the path, and nothing in it that is encoded.
+  if (rawUrl.startsWith(prefix)) {
+    const end = rawUrl.indexOf('?');
+    const path = rawUrl.slice(prefix.length - 1, end < 0 ? undefined : end);
+    if (!path.includes('%')) return path;
+  }
   const target = rawUrl.replace(/^https?:\/\/[^/?]*/i, '');
   const end = target.indexOf('?');
   const segments = target.slice(0, end < 0 ? undefined : end).split('/');

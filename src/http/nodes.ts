@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
-import { entityTag } from '../../schemas/common.ts';
+import { entityTags } from '../../schemas/common.ts';
 import {
   childrenReply,
   createdReply,
@@ -18,13 +18,16 @@ import { inJson } from '../core/json-data.ts';
 import { nameOf, pathProblem } from '../core/path.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
-import type { Op, OpResult } from '../store/namespace.ts';
+import type { Namespace, Op, OpResult } from '../store/namespace.ts';
+import { type Condition, conditionOf, matchesWeakly, strongMzxids } from './conditions.ts';
 import { contentTypeOf } from './content.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { nodeLocation, nodePathOf } from './node-path.ts';
+import { waitForChange } from './node-wait.ts';
 import { problems } from './problems.ts';
 import { rawBody, rawReply } from './raw-content.ts';
 import { sessionOf } from './session-header.ts';
+import { onlyDescribed } from './validation.ts';
 
 export const nodesPrefix = '/v1/nodes/';
 
@@ -34,11 +37,13 @@ const childrenLimitDefault = 1000;
 const treeLimitDefault = 1000;
 const treeDepthDefault = 1000;
 
-const conditions = z.looseObject({
-  'if-match': entityTag.optional(),
-  'if-none-match': entityTag.optional(),
-  'weir-session': z.string().optional().describe('Session handle; the request renews it.'),
-});
+const headers = onlyDescribed(
+  z.looseObject({
+    'if-match': entityTags.optional(),
+    'if-none-match': entityTags.optional(),
+    'weir-session': z.string().optional().describe('Session handle; the request renews it.'),
+  }),
+);
 
 export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { namespace } = broker.store;
@@ -55,7 +60,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.get',
         summary: 'Read a node: its data, stat, children, or the tree below it',
         querystring: getNodeQuery,
-        headers: conditions,
+        headers,
         response: {
           200: {
             description: 'By `view`: the raw bytes with their own type, or JSON.',
@@ -73,16 +78,17 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     async (request, reply) => {
       const path = validPath(request);
       const { view, limit, after, stats, depth, wait } = request.query;
-      const ifNoneMatch = request.headers['if-none-match'];
+      const known = conditionOf('If-None-Match', request.headers['if-none-match']);
+      const isKnown = (tag: number) => known !== undefined && matchesWeakly(known, tag);
       if (wait !== undefined && view === 'tree') {
         throw new ServiceError(
           'BAD_REQUEST',
           'A tree cannot be waited on; watch it: GET /v1/watch/{path}?mode=recursive.',
         );
       }
-      if (wait !== undefined && ifNoneMatch !== undefined) {
+      if (wait !== undefined && known !== undefined) {
         const kind = view === 'children' ? 'children' : 'node';
-        const { changed, zxid, tag } = await waitForChange(broker, reply, path, kind, ifNoneMatch, wait);
+        const { changed, zxid, tag } = await waitForChange(broker, reply, path, kind, known, wait);
         if (broker.stopping.aborted) reply.header('connection', 'close');
         if (!changed) return tagged(reply, zxid, tag).code(304).send();
       }
@@ -94,7 +100,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         case 'data': {
           const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
           tagged(reply, zxid, stat.mzxid);
-          if (ifNoneMatch === `"${stat.mzxid}"`) return reply.code(304).send();
+          if (isKnown(stat.mzxid)) return reply.code(304).send();
           // What one user stored must not run in another's browser.
           return reply
             .header('weir-stat', JSON.stringify(stat))
@@ -106,13 +112,13 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         case 'node': {
           const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
           tagged(reply, zxid, stat.mzxid);
-          if (ifNoneMatch === `"${stat.mzxid}"`) return reply.code(304).send();
+          if (isKnown(stat.mzxid)) return reply.code(304).send();
           return { path, ...inJson(data), contentType, stat };
         }
         case 'stat': {
           const { zxid, stat } = await namespace.stat(path).catch(absent);
           tagged(reply, zxid, stat.mzxid);
-          if (ifNoneMatch === `"${stat.mzxid}"`) return reply.code(304).send();
+          if (isKnown(stat.mzxid)) return reply.code(304).send();
           return { path, stat };
         }
         case 'children': {
@@ -120,7 +126,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
           const { zxid, stat, children, next } = await namespace.children(path, page).catch(absent);
           // pzxid changes exactly when the list does: it is the list's own tag.
           tagged(reply, zxid, stat.pzxid);
-          if (ifNoneMatch === `"${stat.pzxid}"`) return reply.code(304).send();
+          if (isKnown(stat.pzxid)) return reply.code(304).send();
           const names = stats ? children : children.map(({ name }) => name);
           return { path, children: names, ...(next !== undefined && { next }), stat };
         }
@@ -142,7 +148,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.put',
         summary: 'Set the data of a node, or create it',
         querystring: putNodeQuery,
-        headers: conditions,
+        headers,
         body: rawBody,
         response: {
           200: { description: 'Set.', content: { 'application/json': { schema: statReply } } },
@@ -167,8 +173,14 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     },
     async (request, reply) => {
       const path = nodePathOf(request.url, nodesPrefix);
-      const op = putOp(path, creation(request, request.query), request.query.version, request.headers);
-      const { zxid, result, replayed } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
+      const ifMatch = conditionOf('If-Match', request.headers['if-match']);
+      const mzxid = await expectedMzxid(namespace, path, ifMatch);
+      const op = putOp(path, creation(request, request.query), request.query.version, mzxid, request.headers);
+      const { zxid, result, replayed } = await namespace
+        .writeOne(op, { idempotency: idempotencyOf(request) })
+        .catch((error: unknown) => {
+          throw explained(error, ifMatch);
+        });
       if (replayed) reply.header('idempotency-replayed', 'true');
       const created = result.op === 'create';
       written(reply, zxid, result).code(created ? 201 : 200);
@@ -185,7 +197,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.createSequential',
         summary: "Create a sequential node: the parent's counter is appended to the path",
         querystring: postNodeQuery,
-        headers: conditions,
+        headers,
         body: rawBody,
         response: {
           201: { description: 'Created.', content: { 'application/json': { schema: createdReply } } },
@@ -224,7 +236,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.delete',
         summary: 'Delete a node, or with recursive=true everything below it, too',
         querystring: deleteNodeQuery,
-        headers: conditions,
+        headers,
         response: {
           204: { description: 'Deleted.' },
           ...problems(
@@ -245,54 +257,15 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       const path = nodePathOf(request.url, nodesPrefix);
       const { version, recursive } = request.query;
       const op = recursive ? 'delete-recursive' : 'delete';
-      const expected = { version, mzxid: expectedMzxid(request.headers['if-match']) };
-      const { zxid } = await namespace.writeOne({ op, path, ...expected });
+      const ifMatch = conditionOf('If-Match', request.headers['if-match']);
+      const mzxid = await expectedMzxid(namespace, path, ifMatch);
+      const { zxid } = await namespace.writeOne({ op, path, version, mzxid }).catch((error: unknown) => {
+        throw explained(error, ifMatch);
+      });
       return reply.code(204).header('weir-zxid', zxid).send();
     },
   );
 };
-
-/**
- * The long poll: waits until the node, or its list of children, no longer has the tag that the client knows.
- * @returns `changed` = false when `waitMs` are over, the client has gone or the broker stops; with the newest zxid and tag
- */
-async function waitForChange(
-  broker: Broker,
-  reply: FastifyReply,
-  path: string,
-  view: 'node' | 'children',
-  known: string,
-  waitMs: number,
-): Promise<{ changed: boolean; zxid: number; tag: number }> {
-  const deadline = performance.now() + waitMs;
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  for (;;) {
-    const { zxid, tag } = await currentTag(broker, path, view);
-    // As everywhere, * is any node that exists: it is waited on until it is gone.
-    const changed = known === '*' ? tag === 0 : known !== `"${tag}"`;
-    if (changed) return { changed, zxid, tag };
-    const leftMs = deadline - performance.now();
-    if (leftMs <= 0 || !(await broker.watches.nextChange({ path, view, after: zxid }, leftMs, gone.signal))) {
-      return { changed, zxid, tag };
-    }
-  }
-}
-
-/** The tag of a node, or of its list of children; 0 is the tag of what does not exist. */
-async function currentTag(
-  broker: Broker,
-  path: string,
-  view: 'node' | 'children',
-): Promise<{ zxid: number; tag: number }> {
-  try {
-    const { zxid, stat } = await broker.store.namespace.stat(path);
-    return { zxid, tag: view === 'children' ? stat.pzxid : stat.mzxid };
-  } catch (error) {
-    if (!hasCode(error, 'NO_NODE')) throw error;
-    return { zxid: Number((error as ServiceError).fields.zxid), tag: 0 };
-  }
-}
 
 /** The path of a read: its rules are checked first, as nothing else comes before them. */
 function validPath(request: FastifyRequest): string {
@@ -334,11 +307,12 @@ function creation(
   };
 }
 
-/** Which operation a PUT is, by its conditions: create only, compare and set, or either. */
+/** Which operation a PUT is, by its conditions: create only, compare and set, or either. @param mzxid what If-Match expects */
 function putOp(
   path: string,
   what: ReturnType<typeof creation>,
   version: number | undefined,
+  mzxid: number | undefined,
   headers: { 'if-match'?: string | undefined; 'if-none-match'?: string | undefined },
 ): Op {
   const ifMatch = headers['if-match'];
@@ -351,13 +325,43 @@ function putOp(
     throw new ServiceError('BAD_REQUEST', 'If-None-Match: * (create only) contradicts If-Match and version.');
   }
   // "0" is the tag of a node that does not exist (and of a root whose data was never set).
-  if (ifNoneMatch === '*' || (ifMatch === '"0"' && path !== '/')) return { op: 'create', path, ...what };
+  if (ifNoneMatch === '*' || (mzxid === 0 && path !== '/')) return { op: 'create', path, ...what };
   if (!mustExist) return { op: 'put', path, ...what };
-  return { op: 'set', path, data: what.data, contentType: what.contentType, version, mzxid: expectedMzxid(ifMatch) };
+  return { op: 'set', path, data: what.data, contentType: what.contentType, version, mzxid };
 }
 
-function expectedMzxid(ifMatch: string | undefined): number | undefined {
-  return ifMatch === undefined || ifMatch === '*' ? undefined : Number(ifMatch.slice(1, -1));
+/** An mzxid that no node has. */
+const noMzxid = Number.MAX_SAFE_INTEGER;
+
+/**
+ * The mzxid that a node must have, by If-Match; undefined = any. Of several tags it is the one that the node has now: should it get
+ * another one of them before the write, that is refused like any change, and the client reads again.
+ */
+async function expectedMzxid(
+  namespace: Namespace,
+  path: string,
+  ifMatch: Condition | undefined,
+): Promise<number | undefined> {
+  if (ifMatch === undefined || ifMatch === '*') return undefined;
+  const mzxids = strongMzxids(ifMatch);
+  if (mzxids.length < 2) return mzxids[0] ?? noMzxid;
+  const now = await namespace.stat(path).then(
+    ({ stat }) => stat.mzxid,
+    (error: unknown) => {
+      if (hasCode(error, 'NO_NODE')) return 0;
+      throw error;
+    },
+  );
+  return mzxids.find((mzxid) => mzxid === now) ?? noMzxid;
+}
+
+/** Says why a condition failed that no node can meet. */
+function explained(error: unknown, ifMatch: Condition | undefined): unknown {
+  if (!hasCode(error, 'BAD_VERSION') || ifMatch === undefined || ifMatch === '*') return error;
+  if (strongMzxids(ifMatch).length === 1) return error;
+  const { fields } = error as ServiceError;
+  const detail = `The tag of the node is "${fields.mzxid}", which is not in If-Match; weak tags (W/) never match there.`;
+  return new ServiceError('BAD_VERSION', detail, fields);
 }
 
 function tagged(reply: FastifyReply, zxid: number, tag: number): FastifyReply {

@@ -5,7 +5,8 @@ import type { GroupDocument, TopicPartition } from '../core/group-document.ts';
 import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
-import { type Idempotency, idempotencyTtlMs, type NamespaceLimits, type Op, pushOp } from './namespace.ts';
+import { idempotencyTtlMs, type NamespaceLimits } from './namespace.ts';
+import { type Idempotency, type Op, packOp } from './op-codec.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 
 /** A group as it was read. `version` 0 = there is no such group. */
@@ -181,8 +182,8 @@ export class Groups {
       args,
       consume?.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
     );
-    if (document === 'delete') pushOp(args, { op: 'delete-recursive', path: groupPath(group) });
-    for (const change of changes?.nodes ?? []) pushOp(args, operation(change));
+    if (document === 'delete') args.push(packOp({ op: 'delete-recursive', path: groupPath(group) }));
+    for (const change of changes?.nodes ?? []) args.push(packOp(operation(change)));
     const reply = await this.#call(commit.keeps ? 'keep' : 'apply', args);
     const [replayed, outcome, ...rest] = reply;
     switch (text(outcome)) {

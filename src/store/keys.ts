@@ -11,19 +11,19 @@ export function coordinationKeys(prefix: string) {
     /**
      * Hash: `zxid` of the newest transaction, `layout` version of the data, `run_id` of the server that last opened it,
      * `cluster_id`, `reaped_at` and `forgiven_at` (ms; see lua/sessions/reap.lua), `event_bytes` and `events_floor`
-     * (see lua/lib/txn.lua), `group_version` and `consume_calls` (the counters of lua/lib/group.lua and group-apply.lua).
+     * (see lua/lib/txn.lua and events.lua), `group_version` and `consume_calls` (the counters of lua/lib/group.lua and group-apply.lua).
      */
     root: `${base}root`,
-    /** Hash by path: `stat` (lua/lib/stat.lua), `data`, `type` (content type). */
+    /** Hash by path: `stat` (packed: lua/lib/stat.lua), `data`, `type` (content type). */
     node: (path: string) => `${base}node:${path}`,
     /** Sorted set by path: the names of its children, all of score 0, so that they page by name. */
     children: (path: string) => `${base}children:${path}`,
     /**
-     * Stream: one entry a transaction, its id `<zxid>-0`; `events` (lua/lib/txn.lua, encode), `total` bytes so far, and
-     * `half` if the transaction has an entry in offsetEvents, too.
+     * Stream: one entry a transaction, its id `<zxid>-0`; `events` (lua/lib/events.lua), and `half` if the transaction has
+     * an entry in offsetEvents, too.
      */
     events: `${base}events`,
-    /** Stream of the same form, without `total`: the transactions on committed offsets, kept apart and short. */
+    /** Stream of the same form: the transactions on committed offsets, kept apart and short. */
     offsetEvents: `${base}offset-events`,
     /** Hash: epoch → the last zxid of it that survived (lua/cluster/open.lua). */
     epochs: `${base}epochs`,

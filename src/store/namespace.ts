@@ -1,66 +1,31 @@
 // The tree of nodes: typed calls of lua/nodes. Checks live in the scripts, in ZooKeeper's order; here is only how the
 // operations go in and how the answers come out.
 import type { Stat } from '../../schemas/common.ts';
-import type { CreateMode, TreeNode } from '../../schemas/nodes.ts';
-import { nameOf, pathProblem, sequentialPathProblem } from '../core/path.ts';
+import type { TreeNode } from '../../schemas/nodes.ts';
+import { nameOf } from '../core/path.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
 import { decodeStat } from './node-codec.ts';
+import { type Idempotency, type Op, type OpResult, packRequest, unpackAnswer } from './op-codec.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
-import type { SessionCredential } from './sessions.ts';
 import { Turn } from './turn.ts';
 
-interface Written {
-  data?: Buffer | string;
-  contentType?: string;
+export { type Idempotency, type Op, type OpResult, textContentType } from './op-codec.ts';
+
+/** What nodes/get says of one node, and the newest zxid at that moment. */
+interface ReadAnswer {
+  zxid: number;
+  answer: ReplyValue;
 }
 
-interface Expected {
-  /** -1 or absent = any. */
-  version?: number | undefined;
-  mzxid?: number | undefined;
-}
-
-interface Creation extends Written {
-  mode?: CreateMode;
-  ttlMs?: number;
-  /** Who owns an ephemeral node; checked whenever it is given. */
-  session?: SessionCredential;
-  sequential?: boolean;
-  /** Create missing parents as persistent nodes. */
-  parents?: boolean;
-}
-
-/** One operation on the tree. `put` sets the data, or creates the node if it is absent. */
-export type Op =
-  | ({ op: 'create' | 'put'; path: string } & Creation)
-  | ({ op: 'set'; path: string } & Written & Expected)
-  | ({ op: 'delete' | 'delete-recursive'; path: string } & Expected)
-  | ({ op: 'check'; path: string; czxid?: number; exists?: boolean } & Expected);
-
-export interface OpResult {
-  op: 'create' | 'set' | 'delete' | 'check';
-  path: string;
-  /** Absent for a recursive delete, and for a check that a node is absent. */
-  stat: Stat | undefined;
-}
+/** In what nodes/get says of a node: the lengths before its stat. */
+const readHead = 3;
 
 export interface WriteOptions {
   /** The broker's own writes may touch reserved paths. */
   privileged?: boolean;
   idempotency?: Idempotency | undefined;
-}
-
-/** An Idempotency-Key, and the fingerprint of the request that it came with. */
-export interface Idempotency {
-  key: string;
-  fingerprint: string;
-}
-
-interface WriteRequest {
-  operations: Op[];
-  options: WriteOptions;
 }
 
 export interface WriteResult {
@@ -86,9 +51,6 @@ export interface NamespaceLimits {
 /** How long the answer to a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
 export const idempotencyTtlMs = 10 * 60_000;
 
-/** What a node's content type is when the writer gives none: text if the bytes are UTF-8. */
-export const textContentType = 'text/plain; charset=utf-8';
-
 /** What one call carries at most: about a millisecond of the store's time. */
 const operationsPerCallMax = 64;
 const readsPerCallMax = 64;
@@ -97,9 +59,10 @@ export class Namespace {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
   readonly limits: NamespaceLimits;
-  readonly #reads: Turn<{ path: string; view: 'data' | 'stat' }, ReplyValue>;
-  readonly #writes: Turn<WriteRequest, ReplyValue>;
-  readonly #deletions: Turn<WriteRequest, ReplyValue>;
+  readonly #reads: Turn<{ path: string; view: 'data' | 'stat' }, ReadAnswer>;
+  /** Each question is a packed request. */
+  readonly #writes: Turn<Buffer, ReplyValue>;
+  readonly #deletions: Turn<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
@@ -107,24 +70,24 @@ export class Namespace {
     this.limits = limits;
     this.#writes = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
     this.#deletions = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
-    this.#reads = new Turn(readsPerCallMax, (reads) =>
-      connection.call(
-        'nodes/get',
-        keys.root,
-        reads.flatMap(({ path, view }) => [path, view]),
-      ),
-    );
+    this.#reads = new Turn(readsPerCallMax, (reads) => this.#read(reads));
   }
 
-  #send(script: 'nodes/write' | 'nodes/delete', requests: WriteRequest[]): Promise<ReplyValue[]> {
+  #send(script: 'nodes/write' | 'nodes/delete', requests: Buffer[]): Promise<ReplyValue[]> {
     const { maxNodeBytes, eventRetention } = this.limits;
-    const args: (string | number | Buffer)[] = [maxNodeBytes, eventRetention, idempotencyTtlMs];
-    for (const { operations, options } of requests) {
-      const { privileged, idempotency } = options;
-      args.push(privileged ? '1' : '0', idempotency?.key ?? '', idempotency?.fingerprint ?? '', operations.length);
-      for (const operation of operations) pushOp(args, operation);
-    }
-    return this.#connection.call(script, this.#keys.root, args);
+    return this.#connection.call(script, this.#keys.root, [
+      maxNodeBytes,
+      eventRetention,
+      idempotencyTtlMs,
+      ...requests,
+    ]);
+  }
+
+  async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadAnswer[]> {
+    const args = reads.flatMap(({ path, view }) => [path, view]);
+    const [newest, ...answers] = await this.#connection.call('nodes/get', this.#keys.root, args);
+    const zxid = integer(newest);
+    return answers.map((answer) => ({ zxid, answer }));
   }
 
   /**
@@ -142,17 +105,9 @@ export class Namespace {
     const onlyDeletes =
       operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
     const turn = onlyDeletes && !idempotency ? this.#deletions : this.#writes;
-    const reply = decodeReply('nodes/write', await turn.ask({ operations, options }, weightOf(operations)));
-    const results: OpResult[] = [];
-    for (let i = 2; i + 2 < reply.length; i += 3) {
-      const stat = text(reply[i + 2]);
-      results.push({
-        op: text(reply[i]) as OpResult['op'],
-        path: text(reply[i + 1]),
-        stat: stat === '' ? undefined : decodeStat(stat),
-      });
-    }
-    return { replayed: integer(reply[0]) === 1, zxid: integer(reply[1]), results };
+    const answer = await turn.ask(packRequest(operations, options), weightOf(operations));
+    if (!Buffer.isBuffer(answer)) throw failure('nodes/write', answer);
+    return unpackAnswer(answer, operations);
   }
 
   /** Applies one operation; as write(), but its error says nothing of an index. */
@@ -172,14 +127,23 @@ export class Namespace {
 
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
   async get(path: string): Promise<NodeData> {
-    const [zxid, stat, contentType, data] = decodeReply('nodes/get', await this.#reads.ask({ path, view: 'data' }, 1));
-    return { zxid: integer(zxid), stat: decodeStat(text(stat)), contentType: text(contentType), data: bytes(data) };
+    const { zxid, answer } = await this.#reads.ask({ path, view: 'data' }, 1);
+    if (!Buffer.isBuffer(answer)) throw failure('nodes/get', answer);
+    const typeStart = readHead + answer[0]!;
+    const dataStart = typeStart + answer.readUInt16BE(1);
+    return {
+      zxid,
+      stat: decodeStat(answer.subarray(readHead, typeStart)),
+      contentType: answer.toString('utf8', typeStart, dataStart),
+      data: answer.subarray(dataStart),
+    };
   }
 
   /** Reads a node's stat alone. @throws ServiceError NO_NODE (field `zxid`) */
   async stat(path: string): Promise<{ zxid: number; stat: Stat }> {
-    const [zxid, stat] = decodeReply('nodes/get', await this.#reads.ask({ path, view: 'stat' }, 1));
-    return { zxid: integer(zxid), stat: decodeStat(text(stat)) };
+    const { zxid, answer } = await this.#reads.ask({ path, view: 'stat' }, 1);
+    if (!Buffer.isBuffer(answer)) throw failure('nodes/get', answer);
+    return { zxid, stat: decodeStat(answer.subarray(readHead)) };
   }
 
   /**
@@ -198,10 +162,10 @@ export class Namespace {
     const children: { name: string; stat?: Stat }[] = [];
     for (let i = 0; i < rest.length; i += withStats ? 2 : 1) {
       const name = text(rest[i]);
-      children.push(withStats ? { name, stat: decodeStat(text(rest[i + 1])) } : { name });
+      children.push(withStats ? { name, stat: decodeStat(bytes(rest[i + 1])) } : { name });
     }
     const next = text(more) === '1' ? children.at(-1)?.name : undefined;
-    return { zxid: integer(zxid), stat: decodeStat(text(stat)), children, next };
+    return { zxid: integer(zxid), stat: decodeStat(bytes(stat)), children, next };
   }
 
   /** The names of all children, however many, in pages behind the scenes: for the broker's own small directories. */
@@ -242,6 +206,16 @@ export class Namespace {
   }
 }
 
+/** What a script answered to one of several requests, where that was no success. */
+function failure(script: string, answer: ReplyValue): Error {
+  try {
+    decodeReply(script, answer);
+  } catch (error) {
+    return error as Error;
+  }
+  return new Error(`Script ${script} answered OK where it has nothing to say`);
+}
+
 /**
  * Of a write request: its operations, and its data, 16 KiB of which cost about as much as one more. A recursive delete may
  * take a tenth of a second by itself, so it fills a call.
@@ -258,7 +232,7 @@ function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: bo
   const byPath = new Map<string, TreeNode>();
   for (let i = 0; i < rest.length; i += 2) {
     const at = text(rest[i]);
-    const node: TreeNode = { name: at === path ? at : nameOf(at), stat: decodeStat(text(rest[i + 1])) };
+    const node: TreeNode = { name: at === path ? at : nameOf(at), stat: decodeStat(bytes(rest[i + 1])) };
     byPath.set(at, node);
     if (at === path) continue;
     const parent = byPath.get(at.slice(0, at.lastIndexOf('/')) || '/')!;
@@ -273,31 +247,4 @@ function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: bo
     }
   }
   return { tree: byPath.get(path)!, truncated };
-}
-
-/** Appends one operation as lua/lib/ops.lua reads it (ops.read); '' stands for "not given". */
-export function pushOp(args: (string | number | Buffer)[], operation: Op): void {
-  const { op, path } = operation;
-  // Each kind of operation has some of these; what it has not stays "not given".
-  const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;
-  const problem = creation.sequential ? sequentialPathProblem(path) : pathProblem(path);
-  const pathError = problem === undefined ? '' : `${path}: ${problem}.`;
-  let expectation: string | number = '';
-  if (op === 'check') expectation = operation.exists === false ? 'absent' : (operation.czxid ?? '');
-  args.push(
-    op,
-    path,
-    pathError,
-    data ?? '',
-    contentType ?? textContentType,
-    creation.mode ?? (creation.ttlMs === undefined ? 'persistent' : 'ttl'),
-    creation.ttlMs ?? '',
-    creation.session?.id ?? '',
-    creation.session?.secretHash ?? '',
-    creation.sequential ? '1' : '0',
-    creation.parents ? '1' : '0',
-    version ?? '',
-    mzxid ?? '',
-    expectation,
-  );
 }

@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
-import { type Idempotency, idempotencyTtlMs } from './namespace.ts';
+import { idempotencyTtlMs } from './namespace.ts';
+import type { Idempotency } from './op-codec.ts';
 import { integer, text } from './scripts.ts';
 
 /** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */

@@ -16,8 +16,8 @@ import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { Sessions } from './sessions.ts';
 import type { StoreTarget } from './target.ts';
 
-/** The version of the data in the store. A program refuses data of a newer layout than it knows. */
-const layoutVersion = 1;
+/** The version of the data in the store. A program refuses data of any other layout. */
+const layoutVersion = 2;
 
 /** Kafka's own directories, there from the first start (kafka-semantics, section 1). Parents come before children. */
 const roots = [

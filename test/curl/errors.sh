@@ -42,7 +42,7 @@ expect_problem 400 BAD_REQUEST 'body'
 
 step 'a header that makes no sense is named'
 request PUT /v1/nodes/errors -H 'If-Match: 42' -d 'x'
-expect_problem 400 BAD_REQUEST 'if-match'
+expect_problem 400 BAD_REQUEST 'If-Match'
 request PUT /v1/nodes/errors -H 'If-None-Match: "42"' -d 'x'
 expect_problem 400 BAD_REQUEST 'If-None-Match'
 request PUT /v1/nodes/errors -H 'If-None-Match: *' -H 'If-Match: *' -d 'x'

@@ -12,14 +12,14 @@
      ARGV    1 run id of the server  2 layout version of this program  3 transactions to keep  4 proposed cluster id
              5… roots to make
      Returns { 'OK', zxid, new epoch ('1'/'0'), cluster id }
-     Errors  INVALID_CONFIG (the data was written by a newer program)
+     Errors  INVALID_CONFIG (the data was written by another version of the program)
      Emits   one transaction of created, if a root was missing ]]
 local EPOCH = 4294967296
 local layout = tonumber(redis.call('HGET', keys.root, 'layout') or ARGV[2])
-if layout > tonumber(ARGV[2]) then
+if layout ~= tonumber(ARGV[2]) then
   return {
     'INVALID_CONFIG',
-    'The store holds data of layout ' .. whole(layout) .. '; this program knows layouts up to ' .. ARGV[2] .. '.',
+    'The store holds data of layout ' .. whole(layout) .. ', and this program reads only layout ' .. ARGV[2] .. '.',
   }
 end
 redis.call('HSET', keys.root, 'layout', ARGV[2])
@@ -35,8 +35,11 @@ end
 redis.call('HSET', keys.root, 'run_id', ARGV[1])
 
 if not txn.node('/') then
-  redis.call('HSET', keys.node('/'), 'stat', '0 0 0 ' .. whole(now_ms) .. ' ' .. whole(now_ms) .. ' 0 0 0 0 0 - persistent 0',
-    'data', '', 'type', 'text/plain; charset=utf-8')
+  local root = {
+    czxid = 0, mzxid = 0, pzxid = 0, ctime = now_ms, mtime = now_ms,
+    created = 0, version = 0, data_length = 0, num_children = 0, mode = 'persistent',
+  }
+  redis.call('HSET', keys.node('/'), 'stat', stat.of(root), 'data', '', 'type', 'text/plain; charset=utf-8')
   txn.loaded['/'] = nil
 end
 for i = 5, #ARGV do

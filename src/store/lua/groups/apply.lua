@@ -12,7 +12,7 @@
              still its newest, '' = neither
              then lists: positions to commit (topic, partition, topic id) · to forget (field) · to set (field, offset) ·
              partitions of which the position and the committed offset are wanted (topic, partition, topic id)
-             then operations on the tree, ops.WIDTH words each (lib/ops.lua)
+             then operations on the tree, one each, packed (lib/ops.lua)
      Returns { 'OK', replayed, 'applied', version, zxid, call, answer, (position or '', committed or '')… }
              { 'OK', 0, 'conflict', version, document }: another version is there
              { 'OK', 0, 'gone', version, document, member… }: sessions of members have ended; those live

@@ -54,8 +54,8 @@ local function stage_commits(given)
 end
 
 local function stage_operations(given)
-  for at = given.first_op, #ARGV, ops.WIDTH do
-    local op = ops.read(at)
+  for i = given.first_op, #ARGV do
+    local op = ops.read(ARGV[i], 1)
     local _, problem = ops[op.op](op, given.limits)
     if problem then return problem end
   end

@@ -1,7 +1,8 @@
 --- @include "lib/txn"
 --- @include "lib/session"
 --[[ The operations of the tree: each checks in ZooKeeper's order (guarantee N3), then changes the transaction. Each
-     returns a result { op, path, stat }, or nil and an error reply { code, detail, field, value, … }. ]]
+     returns its result, packed, or nil and an error reply { code, detail, field, value, … }. What fails has changed
+     nothing: each checks everything first. ]]
 local ops = {}
 
 local RESERVED = {
@@ -16,26 +17,44 @@ local RESERVED = {
 -- One script must not hold the store for long: about 10 us a node, so a tenth of a second at this size.
 local RECURSIVE_DELETE_MAX = 10000
 
---- How an operation comes in ARGV: ops.WIDTH strings from `first` on; '' stands for "not given".
-ops.WIDTH = 14
-function ops.read(first)
+-- How an operation comes packed: kind, mode, then whether it is sequential, makes parents, wants the node absent; ttl ms, version,
+-- mzxid and czxid, negative where they are not given; then with their lengths before them path, data, content type, what is
+-- wrong with the path, session, hash of its secret. src/store/op-codec.ts writes the same.
+local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I4c0I2c0I2c0'
+local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check' }
+-- How a result goes out: kind, lengths of stat and path, and these two. The path is told only if it is not the one asked for.
+local RESULT = '>BBI4'
+local CREATED, SET, DELETED, CHECKED = 1, 2, 3, 4
+
+--- Reads the operation that stands in `packed` from `at` on. Returns it and where the next one begins.
+function ops.read(packed, at)
+  local kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid
+  local path, data, content_type, path_problem, session_id, secret_hash
+  kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid, path, data, content_type, path_problem, session_id, secret_hash, at =
+    struct.unpack(OPERATION, packed, at)
   return {
-    op = ARGV[first],
-    path = ARGV[first + 1],
-    path_problem = ARGV[first + 2],
-    data = ARGV[first + 3],
-    content_type = ARGV[first + 4],
-    mode = ARGV[first + 5],
-    ttl_ms = tonumber(ARGV[first + 6]),
-    session = ARGV[first + 7],
-    secret_hash = ARGV[first + 8],
-    sequential = ARGV[first + 9] == '1',
-    parents = ARGV[first + 10] == '1',
-    version = tonumber(ARGV[first + 11]),
-    mzxid = tonumber(ARGV[first + 12]),
-    -- Only for check: a czxid, or 'absent'.
-    expected = ARGV[first + 13],
-  }
+    op = KINDS[kind],
+    path = path,
+    path_problem = path_problem,
+    data = data,
+    content_type = content_type,
+    mode = stat.mode(mode),
+    ttl_ms = ttl_ms,
+    session = session_id,
+    secret_hash = secret_hash,
+    sequential = sequential == 1,
+    parents = parents == 1,
+    version = version,
+    mzxid = mzxid >= 0 and mzxid or nil,
+    -- Only for check.
+    absent = absent == 1,
+    czxid = czxid >= 0 and czxid or nil,
+  },
+    at
+end
+
+local function result(kind, packed_stat, path)
+  return struct.pack(RESULT, kind, #packed_stat, #path) .. packed_stat .. path
 end
 
 local function reserved_problem(op, privileged)
@@ -135,7 +154,7 @@ function ops.create(op, limits)
   for _, ancestor in ipairs(missing) do txn.create(ancestor, '', 'text/plain; charset=utf-8', 'persistent') end
   local owner = op.mode == 'ephemeral' and op.session or nil
   local node = txn.create(path, op.data, op.content_type, op.mode, op.ttl_ms, owner)
-  return { 'create', path, stat.of(node) }
+  return result(CREATED, stat.of(node), op.sequential and path or '')
 end
 
 function ops.set(op, limits)
@@ -146,7 +165,7 @@ function ops.set(op, limits)
   problem = reserved_problem(op, limits.privileged) or size_problem(op, limits.max_node_bytes) or version_problem(op, node)
   if problem then return nil, problem end
   txn.set(node, op.data, op.content_type)
-  return { 'set', op.path, stat.of(node) }
+  return result(SET, stat.of(node), '')
 end
 
 --- Sets the data, or creates the node if it is absent.
@@ -186,7 +205,7 @@ function ops.delete(op, limits)
     }
   end
   txn.delete(node)
-  return { 'delete', op.path, stat.of(node) }
+  return result(DELETED, stat.of(node), '')
 end
 
 --- Every node from `path` down, parents before children, or nil if there are more than `max`. It reads the stored
@@ -218,21 +237,21 @@ ops['delete-recursive'] = function(op, limits)
     }
   end
   for i = #paths, 1, -1 do txn.delete(txn.node(paths[i])) end
-  return { 'delete', op.path, '' }
+  return result(DELETED, '', '')
 end
 
 function ops.check(op)
   local problem = path_problem(op)
   if problem then return nil, problem end
   local node = txn.node(op.path)
-  if op.expected == 'absent' then
+  if op.absent then
     if node then return nil, { 'NODE_EXISTS', 'Node ' .. op.path .. ' exists, and should not.', 'path', op.path } end
-    return { 'check', op.path, '' }
+    return result(CHECKED, '', '')
   end
   if not node then return nil, no_node(op.path) end
   problem = version_problem(op, node)
   if problem then return nil, problem end
-  local czxid = tonumber(op.expected)
+  local czxid = op.czxid
   if czxid and czxid ~= node.czxid then
     return nil, {
       'BAD_VERSION',
@@ -241,26 +260,31 @@ function ops.check(op)
       'czxid', node.czxid,
     }
   end
-  return { 'check', op.path, stat.of(node) }
+  return result(CHECKED, stat.of(node), '')
 end
 
---- Applies `count` operations in ARGV from `first` on, and commits; or changes nothing and answers the first failure with
---- its index in the field `failed` and the newest zxid in `zxid`.
---- Returns { 'OK', replayed, zxid, op, path, stat, op, path, stat, … }.
-function ops.run(first, count, limits)
-  local reply = { 'OK', 0, 0 }
+--- Applies `count` operations that stand in `packed` from `at` on as one transaction, and finishes it; or changes nothing.
+--- Returns the answer, packed (zxid, results), or nil and the first failure with its index in the field `failed` and the
+--- newest zxid in `zxid`.
+function ops.run(packed, at, count, limits)
+  -- When a later operation fails, what the earlier ones have changed is forgotten, and nothing else may be with it.
+  if count > 1 then txn.write(limits.event_retention) end
+  local results = {}
   for index = 0, count - 1 do
-    local op = ops.read(first + index * ops.WIDTH)
-    local result, problem = ops[op.op](op, limits)
+    local op
+    op, at = ops.read(packed, at)
+    -- It reads the stored lists of children.
+    if op.op == 'delete-recursive' then txn.write(limits.event_retention) end
+    local done, problem = ops[op.op](op, limits)
     if problem then
+      txn.abandon()
       problem[#problem + 1] = 'failed'
       problem[#problem + 1] = index
       problem[#problem + 1] = 'zxid'
-      problem[#problem + 1] = txn.zxid() - 1
-      return problem
+      problem[#problem + 1] = txn.newest()
+      return nil, problem
     end
-    for _, word in ipairs(result) do reply[#reply + 1] = word end
+    results[#results + 1] = done
   end
-  reply[3] = txn.commit(limits.event_retention)
-  return reply
+  return struct.pack('>d', txn.finish()) .. table.concat(results)
 end

@@ -1,34 +1,31 @@
 --- @include "lib/ops"
 --- @include "lib/idempotency"
---[[ Write requests that come in one call. Each is a transaction of its own, judged by itself: they share only the way.
+--[[ Write requests that come in one call. Each is a transaction of its own, judged by itself: they share the way, and what
+     is read and written for all of them.
 
      ARGV    1 largest data of a node, bytes  2 transactions to keep  3 how long to keep the answer to an
-             Idempotency-Key, ms; then of each request: 1 privileged ('1' = may write reserved paths)  2 idempotency key or ''
-             3 fingerprint of the request  4 how many operations  5… the operations, ops.WIDTH words each (ops.read) ]]
+             Idempotency-Key, ms  4… a request each, packed: whether it may write reserved paths, how many operations,
+             idempotency key or '', fingerprint of the request, then the operations (lib/ops.lua)
+     Returns { 'OK', answer, … }: of each request the packed answer (replayed, zxid, results: lib/ops.lua), or an error ]]
 local requests = {}
 
-local HEAD = 4
+local HEAD = '>BI4I2c0I2c0'
 
-local function answer(at, count, limits)
-  local key, fingerprint = ARGV[at + 1], ARGV[at + 2]
-  local reply = idempotency.find(key, fingerprint)
-  if reply then return reply end
-  txn.begin()
-  limits.privileged = ARGV[at] == '1'
-  reply = ops.run(at + HEAD, count, limits)
-  if reply[1] == 'OK' then idempotency.keep(key, fingerprint, ARGV[3], reply) end
-  return reply
+local function answer(packed, limits)
+  local privileged, count, key, fingerprint, at = struct.unpack(HEAD, packed)
+  local kept = idempotency.find(key, fingerprint)
+  if kept then return kept[1] == 'OK' and '\1' .. kept[3] or kept end
+  limits.privileged = privileged == 1
+  local done, problem = ops.run(packed, at, count, limits)
+  if problem then return problem end
+  idempotency.keep(key, fingerprint, ARGV[3], { 'OK', 0, done })
+  return '\0' .. done
 end
 
---- Returns { 'OK', answer, … }: of each request what ops.run answers.
 function requests.run()
   local limits = { max_node_bytes = tonumber(ARGV[1]), event_retention = tonumber(ARGV[2]) }
   local reply = { 'OK' }
-  local at = 4
-  while at <= #ARGV do
-    local count = tonumber(ARGV[at + 3])
-    reply[#reply + 1] = answer(at, count, limits)
-    at = at + HEAD + count * ops.WIDTH
-  end
+  for i = 4, #ARGV do reply[i - 2] = answer(ARGV[i], limits) end
+  txn.write(limits.event_retention)
   return reply
 end

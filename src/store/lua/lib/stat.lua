@@ -1,51 +1,68 @@
---[[ A node's stat as the store keeps it: one text of 13 words, so that a node is a small hash of three fields.
-     src/store/node-codec.ts reads the same words in the same order. `created` counts successful child creations: it is
-     ZooKeeper's stored cversion, and the sequence counter; cversion as users see it is 2 * created - num_children. ]]
+--[[ A node's stat as the store keeps it: packed, as every change reads and writes at least one. src/store/node-codec.ts reads
+     the same bytes. `created` counts successful child creations: it is ZooKeeper's stored cversion, and the sequence
+     counter; cversion as users see it is 2 * created - num_children. There is no aversion, as there are no access lists. ]]
 local stat = {}
 
-local PATTERN = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%-?%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%d+)$'
+-- In this order: czxid mzxid pzxid ctime mtime created, exact up to 2^53; version data_length num_children, 32 bits; mode. Then
+-- for mode ttl its milliseconds, for mode ephemeral its session. Without these it is under the 64 bytes up to which Redis
+-- keeps a small hash in one piece.
+local FORMAT = '>ddddddi4I4I4B'
+local MODES = { 'persistent', 'ephemeral', 'container', 'ttl' }
+local CODES = {}
+for code, mode in ipairs(MODES) do CODES[mode] = code end
 
-function stat.parse(text)
-  local czxid, mzxid, pzxid, ctime, mtime, version, created, aversion, data_length, num_children, owner, mode, ttl_ms =
-    string.match(text, PATTERN)
-  return {
-    czxid = tonumber(czxid),
-    mzxid = tonumber(mzxid),
-    pzxid = tonumber(pzxid),
-    ctime = tonumber(ctime),
-    mtime = tonumber(mtime),
-    version = tonumber(version),
-    created = tonumber(created),
-    aversion = tonumber(aversion),
-    data_length = tonumber(data_length),
-    num_children = tonumber(num_children),
-    owner = owner ~= '-' and owner or nil,
-    mode = mode,
-    ttl_ms = tonumber(ttl_ms),
+--- The mode of a code, which is its place in src/store/node-codec.ts, too.
+function stat.mode(code) return MODES[code] end
+
+function stat.parse(packed)
+  local czxid, mzxid, pzxid, ctime, mtime, created, version, data_length, num_children, code, rest =
+    struct.unpack(FORMAT, packed)
+  local node = {
+    czxid = czxid,
+    mzxid = mzxid,
+    pzxid = pzxid,
+    ctime = ctime,
+    mtime = mtime,
+    created = created,
+    version = version,
+    data_length = data_length,
+    num_children = num_children,
+    mode = MODES[code],
+    ttl_ms = 0,
+    stat = packed,
   }
+  if node.mode == 'ephemeral' then
+    node.owner = string.sub(packed, rest)
+  elseif node.mode == 'ttl' then
+    node.ttl_ms = struct.unpack('>d', packed, rest)
+  end
+  return node
 end
 
---- The words of a node as it is now. They are wanted for the store, the event and the answer alike, so they are kept until
---- the node changes (lib/txn.lua, touch).
+--- The stat of a node as it is now. It is wanted for the store, the event and the answer alike, so it is kept until the node
+--- changes (lib/txn.lua, touch).
 function stat.of(node)
   if node.stat then return node.stat end
-  node.stat = string.format(
-    '%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %s %s %.0f',
+  local packed = struct.pack(
+    FORMAT,
     node.czxid,
     node.mzxid,
     node.pzxid,
     node.ctime,
     node.mtime,
-    node.version,
     node.created,
-    node.aversion,
+    node.version,
     node.data_length,
     node.num_children,
-    node.owner or '-',
-    node.mode,
-    node.ttl_ms
+    CODES[node.mode]
   )
-  return node.stat
+  if node.mode == 'ephemeral' then
+    packed = packed .. node.owner
+  elseif node.mode == 'ttl' then
+    packed = packed .. struct.pack('>d', node.ttl_ms)
+  end
+  node.stat = packed
+  return packed
 end
 
 --- ZooKeeper's version counter: signed 32 bits, wrapping, and never -1, which means "any" (ZOOKEEPER-4743).

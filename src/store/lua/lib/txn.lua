@@ -2,36 +2,41 @@
 --- @include "lib/clock"
 --- @include "lib/text"
 --- @include "lib/stat"
---[[ One transaction on the tree: a unit of work. Nodes are loaded once and changed in memory, so that later operations
-     see earlier ones; a failed operation is answered before anything was written, and so changes nothing (guarantee
-     N4). commit() writes what changed and appends the events as its last write. Every commit is one zxid.
-     Redis has no rollback: whatever can fail must fail before commit(). ]]
-local txn = { now_ms = now_ms }
+--- @include "lib/events"
+--[[ Transactions on the tree: a unit of work. Nodes are loaded once and changed in memory, so that later operations see
+     earlier ones; a failed operation is answered before anything was written, and so changes nothing (guarantee N4).
+     Each transaction that is finished is one zxid and one entry of the event stream.
 
---- Begins the next transaction, in a script that makes several: what the last one has loaded is no longer so.
-function txn.begin()
-  txn.loaded, txn.touched, txn.events, txn.next_zxid = {}, {}, {}, nil
+     A script may finish several transactions before it writes: to the store a script is one moment, so nobody sees less of
+     it, and a node that several of them change is written once. Redis has no rollback: whatever can fail must fail before
+     write(), and the events are its last write. ]]
+local txn = {
+  -- By path: the node, or false if there is none; as all transactions up to now have left it.
+  loaded = {},
+  -- Nodes that differ from what is stored.
+  touched = {},
+  -- Transactions that were finished and not written.
+  finished = {},
+}
+
+--- The zxid of the newest transaction, finished ones with it.
+function txn.newest()
+  if not txn.newest_zxid then
+    local zxid, event_bytes = unpack(redis.call('HMGET', keys.root, 'zxid', 'event_bytes'))
+    txn.newest_zxid, txn.event_bytes = tonumber(zxid or '0'), tonumber(event_bytes or '0')
+  end
+  return txn.newest_zxid
 end
-txn.begin()
 
-local EVENT_DATA_BYTES_MAX = 16384
--- Trimming looks at the history once in so many transactions, as it costs more than it saves at every one; and after a
--- large one, as so many of those would be gigabytes.
-local TRIM_EVERY = 128
-local TRIM_AFTER_BYTES = 262144
-local EVENTS_BYTES_MAX = 67108864
-
-function txn.zxid()
-  if not txn.next_zxid then txn.next_zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0') + 1 end
-  return txn.next_zxid
-end
+--- The zxid of this transaction, if it changes anything.
+function txn.zxid() return txn.newest() + 1 end
 
 --- The node as this transaction sees it, or nil. The result is shared: change it only through the functions below.
 function txn.node(path)
   local node = txn.loaded[path]
   if node == nil then
-    local text = redis.call('HGET', keys.node(path), 'stat')
-    node = text and stat.parse(text) or false
+    local packed = redis.call('HGET', keys.node(path), 'stat')
+    node = packed and stat.parse(packed) or false
     if node then
       node.path, node.stored = path, true
     end
@@ -47,10 +52,6 @@ local function touch(node)
     node.touched = true
     txn.touched[#txn.touched + 1] = node
   end
-end
-
-local function emit(kind, node, data)
-  txn.events[#txn.events + 1] = { kind = kind, node = node, data = data, stat = stat.of(node) }
 end
 
 function txn.parent_path(path)
@@ -74,7 +75,6 @@ function txn.create(path, data, content_type, mode, ttl_ms, owner)
     mtime = now_ms,
     version = 0,
     created = 0,
-    aversion = 0,
     data_length = #data,
     num_children = 0,
     owner = owner,
@@ -82,7 +82,7 @@ function txn.create(path, data, content_type, mode, ttl_ms, owner)
     ttl_ms = ttl_ms or 0,
     data = data,
     content_type = content_type,
-    -- Deleted and created again in one transaction: what is stored must be cleared first, and its owner let go.
+    -- Deleted and created again before anything was written: what is stored must be cleared first, and its owner let go.
     replaces = before and (before.replaces or (before.stored and before)) or nil,
   }
   txn.loaded[path] = node
@@ -91,7 +91,7 @@ function txn.create(path, data, content_type, mode, ttl_ms, owner)
   parent.num_children = parent.num_children + 1
   parent.pzxid = zxid
   touch(parent)
-  emit('created', node, data)
+  events.created(node)
   return node
 end
 
@@ -102,7 +102,7 @@ function txn.set(node, data, content_type)
   node.data_length = #data
   node.data, node.content_type = data, content_type
   touch(node)
-  emit('changed', node, data)
+  events.changed(node)
 end
 
 --- Deletes a node; the caller has made sure that it has no children left.
@@ -114,7 +114,7 @@ function txn.delete(node)
   parent.num_children = parent.num_children - 1
   parent.pzxid = zxid
   touch(parent)
-  emit('deleted', node)
+  events.deleted(node)
 end
 
 local function erase(node)
@@ -142,76 +142,54 @@ local function store(node)
   elseif node.mode == 'container' then
     redis.call('ZADD', keys.transients, now_ms, node.path)
   end
+  node.stored, node.data, node.replaces = true, nil, nil
 end
 
---- One event as the streams keep it: a head line of kind and length, then path, stat and (where data was written)
---- content type and data, one a line. All events of a transaction are one field, however many there are.
-local function encode(event)
-  local node, data = event.node, event.data
-  local value = node.path .. '\n' .. event.stat
-  if data then value = value .. '\n' .. node.content_type .. '\n' .. string.sub(data, 1, EVENT_DATA_BYTES_MAX) end
-  return event.kind .. ' ' .. #value .. '\n' .. value
+--- Ends the transaction and begins the next. Returns its zxid; an empty one is none, and has the zxid of the last.
+function txn.finish()
+  local entry = events.take()
+  if entry then
+    entry.zxid = txn.zxid()
+    txn.newest_zxid = entry.zxid
+    txn.finished[#txn.finished + 1] = entry
+  end
+  return txn.newest()
 end
 
---[[ Offset commits would drown the history, so their events have a short stream of their own: what stands below
-     /consumers/{group}/offsets goes there, the rest to the main stream. An entry's id is its zxid in both. Returns the bytes of the latter. ]]
-local function append_events(zxid)
-  local main, offsets = {}, {}
-  for _, event in ipairs(txn.events) do
-    local into = string.find(event.node.path, '^/consumers/[^/]+/offsets/') and offsets or main
-    into[#into + 1] = encode(event)
-  end
-  local id = whole(zxid) .. '-0'
-  -- A reader that got one half by itself is told so, and asks again: a transaction is never split (guarantee W2).
-  local half = #offsets > 0 and #main > 0 and { 'half', '1' } or {}
-  if #offsets > 0 then
-    local events = table.concat(offsets)
-    redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', events, unpack(half))
-  end
-  if #main > 0 then
-    local events = table.concat(main)
-    local total = redis.call('HINCRBY', keys.root, 'event_bytes', #events)
-    redis.call('XADD', keys.events, id, 'events', events, 'total', whole(total), unpack(half))
-    return #events
-  end
-  return 0
+--- Forgets what the transaction has changed so far. Only for one that began with everything written: what it has changed
+--- in memory cannot be told from what earlier ones have.
+function txn.abandon()
+  if events.take() then txn.loaded, txn.touched = {}, {} end
 end
 
---- Forgets the oldest history beyond the limits. `total` of an entry is the running sum of bytes up to and with it, so
---- what is kept weighs the newest sum less the oldest. `events_floor` is the zxid up to which history is forgotten:
---- who resumes from before it gets COMPACTED.
-local function trim_events(retention)
-  local forgotten = redis.call('XTRIM', keys.events, 'MAXLEN', '~', retention)
-  local newest = tonumber(redis.call('HGET', keys.root, 'event_bytes') or '0')
-  local first
-  for _ = 1, 16 do
-    local oldest = redis.call('XRANGE', keys.events, '-', '+', 'COUNT', 1)[1]
-    if not oldest then return end
-    first = tonumber(string.match(oldest[1], '^%d+'))
-    local kept = newest - tonumber(oldest[2][4])
-    local length = redis.call('XLEN', keys.events)
-    if kept <= EVENTS_BYTES_MAX or length <= 1 then break end
-    forgotten = forgotten
-      + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * EVENTS_BYTES_MAX / kept * 0.9))
-  end
-  if forgotten > 0 then redis.call('HSET', keys.root, 'events_floor', whole(first - 1)) end
-end
-
---- Writes the transaction. `retention` = how many transactions to keep for watchers that resume.
---- Returns its zxid; an empty transaction writes nothing and has the zxid of the last one.
-function txn.commit(retention)
-  if #txn.events == 0 then return txn.zxid() - 1 end
-  local zxid = txn.zxid()
-  redis.call('HSET', keys.root, 'zxid', whole(zxid))
+--- Writes all finished transactions; there must be no unfinished one. `retention` = how many transactions to keep for
+--- watchers that resume.
+function txn.write(retention)
+  if #txn.finished == 0 then return end
   for _, node in ipairs(txn.touched) do
-    if not node.deleted then
-      if txn.loaded[node.path] == node then store(node) end
-    elseif txn.loaded[node.path] == node then
-      local stored = node.stored and node or node.replaces
-      if stored then erase(stored) end
+    node.touched = nil
+    if txn.loaded[node.path] == node then
+      if not node.deleted then
+        store(node)
+      else
+        local stored = node.stored and node or node.replaces
+        if stored then erase(stored) end
+        txn.loaded[node.path] = false
+      end
     end
   end
-  local bytes = append_events(zxid)
-  if zxid % TRIM_EVERY == 0 or bytes >= TRIM_AFTER_BYTES then trim_events(retention) end
+  for _, entry in ipairs(txn.finished) do
+    txn.event_bytes = txn.event_bytes + #entry.main
+    entry.total = txn.event_bytes
+  end
+  redis.call('HSET', keys.root, 'zxid', whole(txn.newest_zxid), 'event_bytes', whole(txn.event_bytes))
+  events.append(txn.finished, retention)
+  txn.touched, txn.finished = {}, {}
+end
+
+--- Ends the transaction and writes it. Returns its zxid, as finish().
+function txn.commit(retention)
+  local zxid = txn.finish()
+  txn.write(retention)
   return zxid
 end

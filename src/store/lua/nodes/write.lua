@@ -3,7 +3,7 @@
 --[[ Applies requests to the tree. The operations of one request are one transaction: all or nothing, one zxid.
      KEYS    1 root
      ARGV    lib/requests.lua
-     Returns { 'OK', answer, … }, of each request { 'OK', replayed, zxid, (op, path, stat)… } or an error
+     Returns { 'OK', answer, … }, as lib/requests.lua
      Errors  IDEMPOTENCY_KEY_REUSED; then of the first operation that fails, with its index in `failed`:
              create: SESSION_EXPIRED, NO_PARENT, RESERVED_PATH, INVALID_PATH, NODE_EXISTS,
                      NO_CHILDREN_FOR_EPHEMERALS, TOO_LARGE

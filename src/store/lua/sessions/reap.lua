@@ -39,7 +39,6 @@ for i = 1, #due, 2 do
   if until_ms > now_ms then
     redis.call('ZADD', keys.sessions, until_ms, id)
   else
-    txn.begin()
     local count = session.finish(id, tonumber(ARGV[2]))
     nodes = nodes + count
     reply[#reply + 1] = id

@@ -1,0 +1,75 @@
+--- @include "lib/keys"
+--- @include "lib/text"
+--- @include "lib/stat"
+--[[ What transactions tell watchers: one entry of the event stream each, its id the zxid. src/store/node-codec.ts reads them.
+
+     An entry has one field, `events`: the running sum of bytes of all entries, then event by event kind, lengths of stat,
+     content type, path and data, and these four. What was deleted has neither type nor data, and data is cut at 16 KiB. ]]
+local events = { main = {}, offsets = {} }
+
+local EVENT = '>BBI2I4I4'
+local CREATED, CHANGED, DELETED = 1, 2, 3
+local DATA_BYTES_MAX = 16384
+-- Trimming looks at the history once in so many transactions, as it costs more than it saves at every one; and after a
+-- large one, as so many of those would be gigabytes.
+local TRIM_EVERY = 128
+local TRIM_AFTER_BYTES = 262144
+local BYTES_MAX = 67108864
+
+--- Notes an event of the transaction. Offset commits would drown the history, so their events have a short stream of their
+--- own: what stands below /consumers/{group}/offsets goes there, the rest to the main stream.
+local function note(kind, node, content_type, data)
+  local path, packed = node.path, stat.of(node)
+  if #data > DATA_BYTES_MAX then data = string.sub(data, 1, DATA_BYTES_MAX) end
+  local into = string.find(path, '^/consumers/[^/]+/offsets/') and events.offsets or events.main
+  into[#into + 1] = struct.pack(EVENT, kind, #packed, #content_type, #path, #data) .. packed .. content_type .. path .. data
+end
+
+function events.created(node) note(CREATED, node, node.content_type, node.data) end
+function events.changed(node) note(CHANGED, node, node.content_type, node.data) end
+function events.deleted(node) note(DELETED, node, '', '') end
+
+--- Hands over what was noted, as the bytes for either stream, and begins anew; nil if that is nothing.
+function events.take()
+  if #events.main == 0 and #events.offsets == 0 then return nil end
+  local entry = { main = table.concat(events.main), offsets = table.concat(events.offsets) }
+  events.main, events.offsets = {}, {}
+  return entry
+end
+
+--- Forgets the oldest history beyond the limits: what is kept weighs the newest sum of bytes less the oldest. `events_floor`
+--- is the zxid up to which history is forgotten: who resumes from before it gets COMPACTED.
+local function trim(retention, newest)
+  local forgotten = redis.call('XTRIM', keys.events, 'MAXLEN', '~', retention)
+  local first
+  for _ = 1, 16 do
+    local oldest = redis.call('XRANGE', keys.events, '-', '+', 'COUNT', 1)[1]
+    if not oldest then return end
+    first = tonumber(string.match(oldest[1], '^%d+'))
+    local kept = newest - struct.unpack('>d', oldest[2][2])
+    local length = redis.call('XLEN', keys.events)
+    if kept <= BYTES_MAX or length <= 1 then break end
+    forgotten = forgotten + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * BYTES_MAX / kept * 0.9))
+  end
+  if forgotten > 0 then redis.call('HSET', keys.root, 'events_floor', whole(first - 1)) end
+end
+
+--- Appends transactions ({ zxid, main, offsets, total }) in their order. Their ids are their zxids in both streams.
+function events.append(transactions, retention)
+  local due = false
+  for _, entry in ipairs(transactions) do
+    local id, main, offsets = whole(entry.zxid) .. '-0', entry.main, entry.offsets
+    local head = struct.pack('>d', entry.total)
+    if offsets == '' then
+      redis.call('XADD', keys.events, id, 'events', head .. main)
+    elseif main == '' then
+      redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', head .. offsets)
+    else
+      -- A reader that got one half by itself is told so, and asks again: a transaction is never split (guarantee W2).
+      redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', head .. offsets, 'half', '1')
+      redis.call('XADD', keys.events, id, 'events', head .. main, 'half', '1')
+    end
+    due = due or entry.zxid % TRIM_EVERY == 0 or #main >= TRIM_AFTER_BYTES
+  end
+  if due then trim(retention, transactions[#transactions].total) end
+end
