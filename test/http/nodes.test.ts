@@ -265,3 +265,40 @@ t.test('paths with any characters that ZooKeeper takes work, braces included', a
   t.match(await http(`${nodes}/..%2e/`), { status: 400 });
   await eventually(async () => (await http(`${url}/health/live`)).status === 200, 'the server lives');
 });
+
+t.test('If-Match and If-None-Match take lists of tags; the one compares strongly, the other weakly', async (t) => {
+  const node = `${nodes}/tags`;
+  const send = (method: string, headers: Record<string, string>, path = node) =>
+    fetch(path, { method, headers, ...(method === 'PUT' && { body: 'x' }) });
+  const tag = (await send('PUT', {})).headers.get('etag')!;
+  for (const known of [tag, `W/${tag}`, `"1", W/${tag}`, `${tag},"abc"`, '*', `"" , ${tag}`]) {
+    t.equal((await send('GET', { 'if-none-match': known })).status, 304, `a read with If-None-Match: ${known}`);
+  }
+  for (const known of ['"abc"', 'W/"1"', '"1", "2"', '"0"']) {
+    t.equal((await send('GET', { 'if-none-match': known })).status, 200, `a read with If-None-Match: ${known}`);
+  }
+  for (const expected of [`W/${tag}`, '"abc"', `W/${tag}, "1"`, '"1", "2"']) {
+    for (const method of ['PUT', 'DELETE']) {
+      const reply = await send(method, { 'if-match': expected });
+      t.match(
+        [reply.status, await reply.json()],
+        [412, { code: 'BAD_VERSION' }],
+        `${method} with If-Match: ${expected}`,
+      );
+    }
+    const absent = await send('DELETE', { 'if-match': expected }, `${nodes}/absent`);
+    t.equal(absent.status, 404, 'what is absent is that first');
+  }
+  const written = await send('PUT', { 'if-match': `"1", ${tag}` });
+  t.equal(written.status, 200, 'one of the list is enough');
+  for (const header of ['', '42', '"42', 'W/42', '"1" "2"', '*, "1"', "'42'"]) {
+    for (const [method, name] of [
+      ['PUT', 'if-match'],
+      ['GET', 'if-none-match'],
+    ] as const) {
+      const reply = await send(method, { [name]: header });
+      t.match([reply.status, await reply.json()], [400, { code: 'BAD_REQUEST' }], `${name}: ${header}`);
+    }
+  }
+  t.equal((await send('DELETE', { 'if-match': written.headers.get('etag')! })).status, 204);
+});
