@@ -23,6 +23,7 @@ export const errorCatalogue = {
   UNKNOWN_MEMBER: { status: 404, retryable: false, summary: 'The group has no such member; join again.' },
   NO_COMMITTED_OFFSET: { status: 404, retryable: false, summary: 'The group has committed no offset here.' },
   METHOD_NOT_ALLOWED: { status: 405, retryable: false, summary: 'The resource does not take this method.' },
+  REQUEST_TIMEOUT: { status: 408, retryable: true, summary: 'The request took too long to come in.' },
   NODE_EXISTS: { status: 409, retryable: false, summary: 'The node exists already.' },
   NOT_EMPTY: { status: 409, retryable: false, summary: 'The node has children.' },
   NO_CHILDREN_FOR_EPHEMERALS: { status: 409, retryable: false, summary: 'An ephemeral node cannot have children.' },

@@ -5,6 +5,15 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
+import {
+  bodiesBytesMax,
+  defaultLoad,
+  defaultPatience,
+  headBytesMax,
+  type Load,
+  type Patience,
+} from './core/defaults.ts';
+import { installAdmission } from './http/admission.ts';
 import { clusterRoutes } from './http/cluster.ts';
 import { installDrain } from './http/drain.ts';
 import { installErrorHandler, refuseConnection, refuseUrl } from './http/error-handler.ts';
@@ -22,6 +31,7 @@ import { recordsRoutes } from './http/records.ts';
 import { installRequestLog, requestLogger } from './http/request-log.ts';
 import { installSessionHeader } from './http/session-header.ts';
 import { sessionsRoutes } from './http/sessions.ts';
+import { installSlowSenders } from './http/slow-senders.ts';
 import { topicsRoutes } from './http/topics.ts';
 import { installUpgradeCheck } from './http/upgrades.ts';
 import { installValidation } from './http/validation.ts';
@@ -35,8 +45,16 @@ import { watchSockets } from './ws/watch.ts';
 /** The largest frame that a socket client may send: its frames are small, only what it is sent is large. */
 const socketPayloadBytesMax = 1024 * 1024;
 
+/** How much a broker takes, and how long it waits for clients. */
+export interface Limits {
+  load: Load;
+  patience: Patience;
+}
+
+export const defaultLimits: Limits = { load: defaultLoad, patience: defaultPatience };
+
 /** Builds the application, ready to listen. */
-export async function buildApp(broker: Broker): Promise<FastifyInstance> {
+export async function buildApp(broker: Broker, limits: Limits = defaultLimits): Promise<FastifyInstance> {
   const { config } = broker;
   const app: FastifyInstance = Fastify({
     loggerInstance: broker.log as FastifyBaseLogger,
@@ -54,7 +72,16 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     // Fastify's own answer while it closes is no problem of the catalogue (http/drain.ts).
     return503OnClosing: false,
-    keepAliveTimeout: 75_000,
+    keepAliveTimeout: limits.patience.keepAliveMs,
+    http: {
+      headersTimeout: limits.patience.headMs,
+      connectionsCheckingInterval: limits.patience.lookEveryMs,
+      maxHeaderSize: headBytesMax,
+    },
+    // Bodies may be streamed for as long as they go on: slow ones are the business of http/slow-senders.ts.
+    requestTimeout: 0,
+    // Nor is a connection without traffic a fault: a long poll waits on it.
+    connectionTimeout: 0,
   });
 
   // A body is JSON unless a plugin takes other types; Fastify would also take text, and call it a malformed object.
@@ -66,6 +93,13 @@ export async function buildApp(broker: Broker): Promise<FastifyInstance> {
   installErrorHandler(app);
   installDrain(app);
   installRequestLog(app, broker.metrics, broker.log);
+  installAdmission(app, {
+    load: { ...limits.load, bodiesBytesMax: bodiesBytesMax(limits.load, config.maxBodyBytes) },
+    connectionsMax: config.maxConnections,
+    metrics: broker.metrics,
+    log: broker.log,
+  });
+  installSlowSenders(app, limits.patience, broker.metrics);
   installOriginCheck(app, config.corsOrigins);
   installSessionHeader(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);

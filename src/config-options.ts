@@ -44,6 +44,8 @@ export interface Config {
   eventRetention: number;
   maxNodeBytes: number;
   maxBodyBytes: number;
+  /** Of clients, to this broker. */
+  maxConnections: number;
   autoCreateTopics: boolean;
   /** Limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
@@ -216,6 +218,13 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '16MiB',
     placeholder: 'size',
     meaning: 'Largest body of a request; NDJSON streams are not bounded.',
+  },
+  maxConnections: {
+    variable: 'WEIR_MAX_CONNECTIONS',
+    schema: integer(10, 1_000_000),
+    default: '16000',
+    placeholder: 'number',
+    meaning: 'Most connections of clients at once; the system must allow as many open files and some more.',
   },
   autoCreateTopics: {
     variable: 'WEIR_AUTO_CREATE_TOPICS',

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { buildApp } from './app.ts';
+import { buildApp, defaultLimits, type Limits } from './app.ts';
 import type { Config } from './config.ts';
 import { Broker } from './live/broker.ts';
 import { Store } from './store/store.ts';
@@ -18,7 +18,12 @@ export interface Server {
 }
 
 /** Starts a server; when this returns it serves. @throws if the store cannot be opened or the port is taken */
-export async function startServer(config: Config, target: StoreTarget, log: Logger): Promise<Server> {
+export async function startServer(
+  config: Config,
+  target: StoreTarget,
+  log: Logger,
+  limits: Limits = defaultLimits,
+): Promise<Server> {
   const store = new Store({ ...config, target }, log);
   let broker: Broker | undefined;
   let app: FastifyInstance | undefined;
@@ -34,7 +39,7 @@ export async function startServer(config: Config, target: StoreTarget, log: Logg
     const sole = 'sole' in target && target.sole === true;
     broker = new Broker(config, store, { sole }, log);
     await broker.start();
-    app = await buildApp(broker);
+    app = await buildApp(broker, limits);
     const url = await app.listen({ host: config.host, port: config.port });
     await broker.register(config.advertisedUrl ?? reachableUrl(url));
     return { app, broker, url, close };

@@ -1,13 +1,13 @@
 // The one place where failures become HTTP answers: problem+json with a code of the catalogue.
+import { randomInt } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { headBytesMax, retryAfterSeconds } from '../core/defaults.ts';
 import { describeIssues } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
 
-/** How long a client should wait before it tries again, s: about as long as the store takes to come back. */
-const retryAfterSeconds = 1;
 /** A session's handle stands in URLs, and must not come back in an error (guarantee E4). */
 const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
 
@@ -43,11 +43,10 @@ export function refuseUrl(_error: Error, _request: FastifyRequest, reply: Fastif
 
 /** Answers a connection that speaks no HTTP, or headers that are too large: Node has parsed nothing that could be routed. */
 export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const problem =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? new ServiceError('TOO_LARGE', 'The headers, URL included, are over 16 KiB.')
-      : new ServiceError('BAD_REQUEST', 'This is not a valid HTTP/1.1 request.');
+  // Who has sent nothing expects no answer: a browser that connected in advance would take it for that to a later request.
+  const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+  if (error.code === 'ECONNRESET' || !socket.writable || isUnused) return void socket.destroy();
+  const problem = connectionProblem(error);
   const body = JSON.stringify(problem.toProblem());
   socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\n` +
@@ -57,11 +56,23 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): 
   socket.destroySoon();
 }
 
+function connectionProblem({ code }: NodeJS.ErrnoException): ServiceError {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new ServiceError('TOO_LARGE', `The headers, URL included, are over ${headBytesMax / 1024} KiB.`);
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new ServiceError('REQUEST_TIMEOUT', 'The headers did not come in in time.');
+  }
+  return new ServiceError('BAD_REQUEST', 'This is not a valid HTTP/1.1 request.');
+}
+
 /** Answers with a problem. Fields of the case stand beside the standard ones; a zxid also goes into its header. */
 export function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
   if (error.code === 'STORE_UNAVAILABLE' || error.code === 'TOO_MANY_REQUESTS') {
-    reply.header('retry-after', retryAfterSeconds);
+    reply.header('retry-after', randomInt(retryAfterSeconds.least, retryAfterSeconds.most + 1));
   }
+  // The rest of the body would be taken for the next request.
+  if (error.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close');
   const { zxid } = error.fields;
   if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
   return reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem()));

@@ -41,7 +41,7 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
     }
     if (!told) throw new ServiceError('BAD_REQUEST', 'The body has no records; give one on each line.');
   } catch (failure) {
-    const error = source.readableAborted ? cutOff() : failure;
+    const error = source.readableAborted && !(failure instanceof ServiceError) ? cutOff() : failure;
     if (!told || !(error instanceof ServiceError)) throw error;
     yield `${JSON.stringify(error.toProblem())}\n`;
   }

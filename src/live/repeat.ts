@@ -1,7 +1,13 @@
 // A chore that a broker does again and again: one run at a time, the next one a fixed while after the last has ended.
-// A failed run is logged and tried again; the store being away is not worth a line each time.
+// A failed run is tried again, after pauses that grow a little. It is logged, but not each time; the store being away is not
+// worth a line at all.
+import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
+import { choreRetryJitter, choreRetryMsMax } from '../core/defaults.ts';
 import { hasCode } from '../core/service-error.ts';
+
+/** Of failures one after the other, the first is logged, and then every so many. */
+const failuresPerLine = 60;
 
 export class Repeat {
   readonly #name: string;
@@ -12,6 +18,8 @@ export class Repeat {
   #running: Promise<void> | undefined;
   #stopped = false;
   #againMs: number;
+  /** One after the other. */
+  #failures = 0;
 
   constructor(name: string, everyMs: number, run: () => Promise<void>, log: Logger) {
     this.#name = name;
@@ -44,7 +52,8 @@ export class Repeat {
     this.#timer = setTimeout(() => {
       this.#running = this.#once().finally(() => {
         this.#running = undefined;
-        this.#schedule(this.#againMs);
+        const failed = this.#failures > 0;
+        this.#schedule(failed ? retryMs(this.#everyMs, this.#failures, randomInt(1000) / 1000) : this.#againMs);
         this.#againMs = this.#everyMs;
       });
     }, delayMs);
@@ -53,9 +62,19 @@ export class Repeat {
   async #once(): Promise<void> {
     try {
       await this.#run();
+      this.#failures = 0;
     } catch (error) {
-      const level = hasCode(error, 'STORE_UNAVAILABLE') ? 'debug' : 'error';
+      this.#failures += 1;
+      const isWorthALine = this.#failures % failuresPerLine === 1 && !hasCode(error, 'STORE_UNAVAILABLE');
+      const level = isWorthALine ? 'error' : 'debug';
       this.#log[level]({ err: error }, `The ${this.#name} failed; it tries again`);
     }
   }
+}
+
+/** The pause before a chore that has failed is tried again, ms. @param chance from 0 up to 1 */
+export function retryMs(everyMs: number, failures: number, chance: number): number {
+  // What is done seldom is worth a try sooner; what is done often, later.
+  const usual = Math.min(everyMs * 2 ** Math.min(failures - 1, 20), choreRetryMsMax);
+  return usual * (1 - choreRetryJitter * chance);
 }

@@ -88,15 +88,20 @@ export class LockClient extends TortureClient {
   }
 }
 
-/** What is wrong with the records that were written under a lock: those of a token after those of a newer one. */
+/**
+ * What is wrong with the records that were written under a lock: those of a token after those of a newer one, and those that
+ * are there twice. Those of one token may come in another order than they were sent in: their sender does not wait for all.
+ */
 export function fenceProblems(records: readonly LogRecord[]): string[] {
   const problems: string[] = [];
-  let last = { token: 0, n: -1, offset: -1 };
+  const seen = new Set<string>();
+  let newest = 0;
   for (const { offset, value } of records) {
     const { token, n } = value;
-    if (token < last.token) problems.push(`Offset ${offset}: token ${token} after ${last.token}`);
-    if (token === last.token && n <= last.n) problems.push(`Offset ${offset}: ${n} of ${token} after ${last.n}`);
-    last = { token, n, offset };
+    if (token < newest) problems.push(`Offset ${offset}: token ${token} after ${newest}`);
+    if (seen.has(`${token} ${n}`)) problems.push(`Offset ${offset}: ${n} of ${token} is there twice`);
+    seen.add(`${token} ${n}`);
+    newest = Math.max(newest, token);
   }
   return problems;
 }

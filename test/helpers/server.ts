@@ -1,6 +1,7 @@
 // Starts whole servers for tests: the production server over a private Redis, with faster clocks where a test needs them.
 import { pino } from 'pino';
 import type { Test } from 'tap';
+import type { Limits } from '../../src/app.ts';
 import type { Config } from '../../src/config.ts';
 import { type Server, startServer } from '../../src/server.ts';
 import type { StoreTarget } from '../../src/store/target.ts';
@@ -19,6 +20,7 @@ export const testConfig: Config = {
   eventRetention: 100_000,
   maxNodeBytes: 1024 * 1024,
   maxBodyBytes: 16 * 1024 * 1024,
+  maxConnections: 16_000,
   autoCreateTopics: false,
   corsOrigins: [],
   logLevel: 'silent',
@@ -37,10 +39,11 @@ export async function startTestServer(
   t: Test,
   overrides: Partial<Config> = {},
   target?: StoreTarget,
+  limits?: Limits,
 ): Promise<TestServer> {
   const store = target ?? { socketPath: (await startTestRedis(t)).socketPath };
   const log = pino({ level: process.env.WEIR_TEST_LOG ?? 'silent' });
-  const server = await startServer({ ...testConfig, ...overrides }, store, log);
+  const server = await startServer({ ...testConfig, ...overrides }, store, log, limits);
   t.teardown(() => server.close());
   return { ...server, target: store };
 }

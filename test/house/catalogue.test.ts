@@ -21,6 +21,7 @@ const published: Record<string, number> = {
   UNKNOWN_MEMBER: 404,
   NO_COMMITTED_OFFSET: 404,
   METHOD_NOT_ALLOWED: 405,
+  REQUEST_TIMEOUT: 408,
   NODE_EXISTS: 409,
   NOT_EMPTY: 409,
   NO_CHILDREN_FOR_EPHEMERALS: 409,
@@ -71,9 +72,9 @@ t.test('every code has the status that it was published with', async (t) => {
 t.test('every code says what it means in a sentence', async (t) => {
   for (const [name, { summary, status, retryable }] of Object.entries(errorCatalogue)) {
     t.match(summary, /^[A-Z].*\.$/, `${name} has a sentence`);
-    if (status === 503 || status === 429) t.ok(retryable, `${name} (${status}) may be tried again`);
-    if (status < 500 && status !== 429 && status !== 409)
-      t.notOk(retryable, `${name} (${status}) is not for repeating`);
+    const isForNow = status === 503 || status === 429 || status === 408;
+    if (isForNow) t.ok(retryable, `${name} (${status}) may be tried again`);
+    if (status < 500 && !isForNow && status !== 409) t.notOk(retryable, `${name} (${status}) is not for repeating`);
   }
 });
 

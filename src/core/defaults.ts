@@ -1,0 +1,86 @@
+/**
+ * The numbers that decide how a broker bears load and failures, each with its reason; docs/operations.md ("Limits and
+ * defaults") says them to operators. What a request may carry (records, nodes, offsets) is in the schemas; how long the store
+ * is waited for, in store/connection.ts; what is to be configured, in config-options.ts.
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** What one broker takes at most. Beyond it a request is refused at once, with 429: early, rather than late or never. */
+export interface Load {
+  /**
+   * Requests that are being worked at, without those that wait. A broker has reached all the throughput it has with about 100;
+   * 1000 of the usual kind are answered in half a second, well below the 1.4 s that a command of the store may take.
+   * Without this bound, thousands of senders made every command late, so that nothing was answered but failures.
+   */
+  requestsMax: number;
+  /** Long polls and event streams: they cost some 10 KiB each, and work only when something happens. */
+  waitsMax: number;
+  /** Bodies of NDJSON under way: up to half a MiB of memory each. */
+  uploadsMax: number;
+  /** WebSockets. */
+  socketsMax: number;
+  /** Bytes of bodies in memory. A body of WEIR_MAX_BODY_BYTES must fit several times: see bodiesBytesMax(). */
+  bodiesBytesMax: number;
+}
+
+export const defaultLoad: Load = {
+  requestsMax: 1000,
+  waitsMax: 10_000,
+  uploadsMax: 256,
+  socketsMax: 10_000,
+  bodiesBytesMax: 64 * MiB,
+};
+
+/** How long a client may take, ms. */
+export interface Patience {
+  /** For the head of a request, from its first byte or from the connection: a modem needs less than a second for 16 KiB. */
+  headMs: number;
+  /** Without a byte of a body that has begun. */
+  bodyIdleMs: number;
+  /** For a whole body, unless it is streamed: 16 MiB at half a megabit a second. */
+  bodyMs: number;
+  /** Without a byte of a streamed body: its sender may have nothing to say for as long as a long poll may last. */
+  streamIdleMs: number;
+  /**
+   * Without a request on a connection. Longer than balancers keep theirs (60 s with nginx, HAProxy and the clouds'), so that it is
+   * they who close: else a request of theirs could cross our close, and be lost.
+   */
+  keepAliveMs: number;
+  /** How often those are looked for who have taken too long. */
+  lookEveryMs: number;
+}
+
+export const defaultPatience: Patience = {
+  headMs: 20_000,
+  bodyIdleMs: 30_000,
+  bodyMs: 300_000,
+  streamIdleMs: 300_000,
+  keepAliveMs: 75_000,
+  lookEveryMs: 2500,
+};
+
+/** The head of a request, its URL included; a node's path may be as long. It is Node's own limit. */
+export const headBytesMax = 16 * KiB;
+
+/** Connections beyond the configured number that are still taken, to tell their clients so, and for health checks. */
+export const spareConnections = 100;
+
+/** Up to this size a body usually comes in one piece, and is counted as its sender announces it. */
+export const bodyBytesUsual = 64 * KiB;
+
+/** A few of the largest bodies must fit, or else one sender of large bodies would keep all others out. */
+export function bodiesBytesMax(load: Load, bodyBytesMax: number): number {
+  return Math.max(load.bodiesBytesMax, 4 * bodyBytesMax);
+}
+
+/** `Retry-After`, s, at least and at most: drawn for each answer, so that those refused together do not come back together. */
+export const retryAfterSeconds = { least: 1, most: 3 };
+
+/**
+ * A chore that fails is tried again after its usual pause, then after double that, up to this, ms; a fifth of each pause or
+ * less is left to chance. So the store is not run over by all brokers when it comes back, and comes back to use soon.
+ */
+export const choreRetryMsMax = 1000;
+export const choreRetryJitter = 0.2;
