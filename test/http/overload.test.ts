@@ -183,7 +183,9 @@ t.test(
     t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
 
     const unread = dial(t, server);
-    unread.socket.write(`${post(path, 'application/json', 1000).replace('Host: x', 'Host: x\r\nOrigin: http://other')}{`);
+    unread.socket.write(
+      `${post(path, 'application/json', 1000).replace('Host: x', 'Host: x\r\nOrigin: http://other')}{`,
+    );
     await eventually(unread.closed, 'one that was refused already is closed');
     t.match(unread.told(), /^HTTP\/1.1 403/);
   },
