@@ -134,7 +134,14 @@ const commonHeaders = {
   },
 };
 
-const everywhere = ['FORBIDDEN', 'SESSION_EXPIRED', 'REQUEST_TIMEOUT', 'TOO_MANY_REQUESTS', 'INTERNAL', 'STORE_UNAVAILABLE'] as const;
+const everywhere = [
+  'FORBIDDEN',
+  'SESSION_EXPIRED',
+  'REQUEST_TIMEOUT',
+  'TOO_MANY_REQUESTS',
+  'INTERNAL',
+  'STORE_UNAVAILABLE',
+] as const;
 
 const commonResponses = {
   Problem: {
