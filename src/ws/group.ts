@@ -90,6 +90,8 @@ class GroupSocket {
 
   async run({ params, query }: Given, broker: Broker): Promise<void> {
     const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = query;
+    // A server that stops closes what is opened meanwhile: nobody is there to be a member.
+    if (this.#closed.signal.aborted) return;
     try {
       const join = {
         ...rest,

@@ -82,15 +82,18 @@ export class TortureBroker {
 
   /** Lets faults happen until `signal` is aborted, and heals them. */
   async torture(random: Random, signal: AbortSignal): Promise<void> {
-    while (this.#process && (await goesOn(random.between(1000, 5000), signal))) {
-      const dice = random.next();
-      if (dice < 0.3) await this.#kill(random, signal);
-      else if (dice < 0.55) await this.#stopForAWhile(random, signal);
-      else if (dice < 0.65) await this.#shutDown();
-      else if (dice < 0.75) this.#cutOff();
-      else if (dice < 0.9) await this.#holdUp(random, signal);
-      else this.#jump();
-    }
+    while (this.#process && (await goesOn(random.between(1000, 5000), signal))) await this.fault(random, signal);
+  }
+
+  /** Lets one fault happen, and heals it. */
+  async fault(random: Random, signal: AbortSignal): Promise<void> {
+    const dice = random.next();
+    if (dice < 0.3) await this.#kill(random, signal);
+    else if (dice < 0.55) await this.#stopForAWhile(random, signal);
+    else if (dice < 0.65) await this.#shutDown();
+    else if (dice < 0.75) this.#cutOff();
+    else if (dice < 0.9) await this.#holdUp(random, signal);
+    else this.#jump();
   }
 
   async #kill(random: Random, signal: AbortSignal): Promise<void> {

@@ -25,6 +25,8 @@ export interface TortureCluster extends TortureLog {
   socketPath: string;
   /** Lets faults happen until `signal` is aborted; when it settles all is healed and serves. */
   torture(random: Random, signal: AbortSignal): Promise<void>;
+  /** Likewise, with faults of brokers only, one at a time: so the cluster serves all the while. */
+  tortureBrokers(random: Random, signal: AbortSignal): Promise<void>;
 }
 
 export async function startTortureCluster(t: Test): Promise<TortureCluster> {
@@ -38,6 +40,7 @@ export async function startTortureCluster(t: Test): Promise<TortureCluster> {
   const all = await Promise.all(
     Array.from({ length: brokers }, (_, n) => TortureBroker.start(t, n + 1, port, env, log)),
   );
+  const serves = () => eventually(() => store.events.newestZxid().catch(() => undefined), 'the store serves', 30_000);
   return {
     ...log,
     urls: all.map(({ url }) => url),
@@ -48,7 +51,11 @@ export async function startTortureCluster(t: Test): Promise<TortureCluster> {
         tortureRedis({ redis, socketPath }, log, random.fork('redis'), signal),
         ...all.map((broker, n) => broker.torture(random.fork(`broker ${n}`), signal)),
       ]);
-      await eventually(() => store.events.newestZxid().catch(() => undefined), 'the store serves', 30_000);
+      await serves();
+    },
+    tortureBrokers: async (random, signal) => {
+      while (await goesOn(random.between(500, 2500), signal)) await random.pick(all).fault(random, signal);
+      await serves();
     },
   };
 }

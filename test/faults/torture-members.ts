@@ -1,0 +1,229 @@
+// Members of a group that die, leave, and come back through any broker, over HTTP and on sockets. What each was told and
+// given goes into one log.
+import WebSocket from 'ws';
+import type { GroupServerFrame } from '../../schemas/group-stream.ts';
+import type { Random } from '../helpers/random.ts';
+import { TortureClient } from './torture-client.ts';
+import type { HoldingLog } from './torture-holdings.ts';
+import { count, goesOn } from './torture-log.ts';
+
+export const sessionTimeoutMs = 3000;
+const rebalanceTimeoutMs = 4000;
+/** A member that has waited so long for an answer does not take it any more: its session may be over when it comes. */
+const patienceMs = 2000;
+
+export interface GroupUnderTorture {
+  group: string;
+  topic: string;
+  urls: readonly string[];
+  log: HoldingLog;
+  /** Once aborted, members die no more. */
+  calm: AbortSignal;
+}
+
+/** What ends a membership, or a commit, while brokers die and others take over. */
+const expectedCodes = new Set([
+  'UNKNOWN_MEMBER',
+  'UNKNOWN_GROUP',
+  'FENCED',
+  'FENCED_MEMBER_EPOCH',
+  'STALE_MEMBER_EPOCH',
+  'STORE_UNAVAILABLE',
+  'TOO_MANY_REQUESTS',
+]);
+
+/** What both kinds of members share: lives under one member id after the other. */
+export abstract class TortureMember extends TortureClient {
+  readonly in: GroupUnderTorture;
+  readonly #name: string;
+  #lives = 0;
+  memberId = '';
+
+  constructor(name: string, group: GroupUnderTorture, random: Random) {
+    super(group.urls, random);
+    this.in = group;
+    this.#name = name;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    for (let comesBack = false; !signal.aborted; comesBack = this.random.chance(0.5)) {
+      if (!comesBack) this.memberId = `${this.#name}-${this.#lives++}`;
+      await this.live(signal);
+      await goesOn(this.random.between(0, 500), signal);
+    }
+  }
+
+  /** From joining, or coming back, to the next end. */
+  abstract live(signal: AbortSignal): Promise<void>;
+
+  judge(code: string, what: unknown): void {
+    if (!expectedCodes.has(code)) this.problems.push(`${this.memberId} was refused: ${JSON.stringify(what)}`);
+  }
+}
+
+export class HttpMember extends TortureMember {
+  async live(signal: AbortSignal): Promise<void> {
+    const { group, topic, log } = this.in;
+    const { memberId } = this;
+    const members = `/v1/groups/${group}/members`;
+    const timeouts = { sessionTimeout: sessionTimeoutMs, rebalanceTimeout: rebalanceTimeoutMs };
+    const joined = await this.ask(members, 'POST', { topics: [topic], memberId, reset: 'earliest', ...timeouts });
+    if (joined?.status !== 201) return;
+    let [from, sentAt] = ['committed', performance.now()];
+    for (let calls = 0; !signal.aborted; calls += 1) {
+      if (!this.in.calm.aborted && calls > 10 && this.random.chance(0.03)) {
+        count(this.outcomes, 'died');
+        return log.endAll(memberId, 'lost');
+      }
+      if (!this.in.calm.aborted && calls > 10 && this.random.chance(0.02)) {
+        log.endAll(memberId, 'left');
+        return void (await this.ask(`${members}/${memberId}`, 'DELETE'));
+      }
+      sentAt = performance.now();
+      const query = `wait=200&maxRecords=200&commit=previous&from=${from}`;
+      const answer = await this.ask(`${members}/${memberId}/records?${query}`, 'GET', undefined, {}, patienceMs);
+      if (answer?.status === 200) {
+        this.#take(answer.body, sentAt);
+        from = 'position';
+        continue;
+      }
+      // Whatever that call has let go of, or was given, is not known.
+      log.endAll(memberId, 'lost', sentAt);
+      if (answer) this.judge(answer.body.code, answer.body);
+      if (answer && answer.status < 500 && answer.status !== 429) return;
+      from = 'committed';
+      await goesOn(this.random.between(20, 200), signal);
+    }
+    log.endAll(memberId, 'lost');
+  }
+
+  #take({ assignment, records }: any, sentAt: number): void {
+    const { log } = this.in;
+    const partitions = new Set<number>(assignment.flatMap((list: any) => list.partitions));
+    for (const partition of log.heldBy(this.memberId)) {
+      if (!partitions.has(partition)) log.end(this.memberId, partition, 'released', sentAt);
+    }
+    for (const partition of partitions) {
+      if (!log.isHeld(this.memberId, partition)) log.begin(this.memberId, partition);
+    }
+    for (const partition of partitions) {
+      const given = records.filter((record: any) => record.partition === partition);
+      log.give(
+        this.memberId,
+        partition,
+        given.map(({ offset }: any) => offset),
+      );
+    }
+  }
+}
+
+/** How many records a member on a socket is ahead of what it has dealt with. */
+const window = 200;
+
+export class SocketMember extends TortureMember {
+  async live(signal: AbortSignal): Promise<void> {
+    const { group, topic, urls, calm, log } = this.in;
+    const query = `topics=${topic}&memberId=${this.memberId}&reset=earliest&sessionTimeout=${sessionTimeoutMs}&rebalanceTimeout=${rebalanceTimeoutMs}`;
+    const ws = new WebSocket(`${this.random.pick(urls).replace('http', 'ws')}/v1/groups/${group}/stream?${query}`, {
+      handshakeTimeout: 2000,
+    });
+    let heardAt = performance.now();
+    let how: 'lost' | 'left' = 'lost';
+    const hear = () => {
+      heardAt = performance.now();
+    };
+    ws.on('ping', hear);
+    ws.on('error', () => count(this.outcomes, 'no connection'));
+    ws.on('message', (data: Buffer) => {
+      hear();
+      this.#take(ws, JSON.parse(data.toString()));
+    });
+    const closed = new Promise<void>((resolve) => ws.once('close', () => resolve()));
+    const ends = { atMs: performance.now() + this.random.between(500, 8000), by: this.random.next() };
+    const watch = setInterval(() => {
+      const now = performance.now();
+      // Who hears nothing from its broker for so long is as good as out, and goes to another.
+      if (signal.aborted || now - heardAt > sessionTimeoutMs) return ws.terminate();
+      if (calm.aborted || now < ends.atMs || how === 'left') return;
+      if (ends.by < 0.6) {
+        count(this.outcomes, 'died');
+        return ws.terminate();
+      }
+      how = 'left';
+      log.endAll(this.memberId, 'left');
+      if (ends.by < 0.8 && ws.readyState === ws.OPEN) ws.send('{"type":"leave"}');
+      else ws.close(1000);
+    }, 50);
+    await closed;
+    clearInterval(watch);
+    log.endAll(this.memberId, how);
+  }
+
+  /** The next offset of each partition that is not committed yet. */
+  readonly #dealtWith = new Map<number, number>();
+  readonly #revoking = new Set<number>();
+  #frames = 0;
+
+  #take(ws: WebSocket, frame: GroupServerFrame): void {
+    const { log } = this.in;
+    const { memberId } = this;
+    const listed = (lists: { partitions: number[] }[]) => lists.flatMap(({ partitions }) => partitions);
+    const isOpen = ws.readyState === ws.OPEN;
+    count(this.outcomes, frame.type);
+    switch (frame.type) {
+      case 'joined':
+        this.#dealtWith.clear();
+        this.#revoking.clear();
+        for (const partition of listed(frame.assignment)) log.begin(memberId, partition);
+        if (isOpen) ws.send(JSON.stringify({ type: 'credit', records: window }));
+        return;
+      case 'assigned':
+        for (const partition of listed(frame.partitions)) {
+          this.#revoking.delete(partition);
+          log.begin(memberId, partition);
+        }
+        return;
+      case 'revoking':
+        for (const partition of listed(frame.partitions)) {
+          this.#revoking.add(partition);
+          log.end(memberId, partition, 'released');
+        }
+        this.#commit(ws);
+        if (isOpen) ws.send(JSON.stringify({ type: 'released', partitions: frame.partitions }));
+        return;
+      case 'revoked':
+        for (const partition of listed(frame.partitions)) {
+          this.#dealtWith.delete(partition);
+          log.end(memberId, partition, 'released');
+        }
+        return;
+      case 'records': {
+        const { partition, records, nextOffset } = frame;
+        if (this.#revoking.has(partition)) this.problems.push(`${memberId} was given records of ${partition}, revoked`);
+        // Who has let go of everything to leave may still be sent what was under way.
+        if (!log.isHeld(memberId, partition)) return;
+        log.give(
+          memberId,
+          partition,
+          records.map(({ offset }) => offset),
+        );
+        this.#dealtWith.set(partition, nextOffset);
+        this.#frames += 1;
+        if (this.#frames % 3 === 0) this.#commit(ws);
+        if (isOpen) ws.send(JSON.stringify({ type: 'credit', records: records.length }));
+        return;
+      }
+      case 'error':
+        count(this.outcomes, frame.code);
+        this.judge(frame.code, frame);
+    }
+  }
+
+  #commit(ws: WebSocket): void {
+    if (ws.readyState !== ws.OPEN || this.#dealtWith.size === 0) return;
+    const { topic } = this.in;
+    const offsets = [...this.#dealtWith].map(([partition, offset]) => ({ topic, partition, offset }));
+    ws.send(JSON.stringify({ type: 'commit', offsets }));
+    this.#dealtWith.clear();
+  }
+}
