@@ -1,7 +1,7 @@
 // How fast are records produced, against both limits: a bare Fastify route that takes the same body and throws it away, and the
 // same append script called from a pipelined Redis client with the same batches? All three take turns in short rounds.
 import { randomBytes, randomInt } from 'node:crypto';
-import { parseRecord } from '../../src/core/record-batch.ts';
+import { type EncodedRecords, parseLines, parseRecords } from '../../src/core/record-input.ts';
 import { effectiveConfig } from '../../src/core/topic-config.ts';
 import { LogWriter } from '../../src/live/log-writer.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
@@ -181,11 +181,9 @@ const noProducers = {} as Producers;
 
 /** What the server would ask of Redis for that body. */
 async function callsFor({ name, topicId }: Topic, { type }: Case, body: string): Promise<ScriptCall[]> {
-  const lines = type === 'ndjson' ? body.trimEnd().split('\n') : [];
-  const records =
-    type === 'json'
-      ? (JSON.parse(body) as { records: unknown[] }).records.map((record) => parseRecord(JSON.stringify(record), 'it'))
-      : lines.map((line) => parseRecord(line, 'it'));
+  const bytes = Buffer.from(body);
+  const records: EncodedRecords =
+    type === 'json' ? parseRecords(bytes).records : { kind: 'each', records: parseLines(bytes, 1).records };
   const info = { name, topicId, partitionCount: partitions, homePartitions: partitions, config: effectiveConfig({}) };
   const topics = { using: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
   return logCallsOf((logs) =>

@@ -1,6 +1,6 @@
 /**
  * A stored batch as its lines: where each record's text stands, and what can be told of a record without parsing all of it.
- * Everything here works on the bytes as they are stored (record-batch.ts says what they look like). It does not choose
+ * Everything here works on the bytes as they are stored (record-fields.ts says what they look like). It does not choose
  * which records a reader gets (fetched-records.ts), or which are kept (compaction.ts).
  */
 

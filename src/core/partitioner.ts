@@ -6,29 +6,33 @@
 const multiplier = 0x5bd1e995;
 const seed = 0x9747b28c;
 
-/** The 32-bit murmur2 of `bytes` with Kafka's seed, as the signed integer that Kafka's Utils.murmur2 gives. */
-export function murmur2(bytes: Uint8Array): number {
+/**
+ * The 32-bit murmur2 of bytes with Kafka's seed, as the signed integer that Kafka's Utils.murmur2 gives.
+ * @param bytes as text: each character is one byte (latin1)
+ */
+export function murmur2(bytes: string): number {
   const length = bytes.length;
   const wholeEnd = length & ~3;
   let h = seed ^ length;
   let i = 0;
   for (; i < wholeEnd; i += 4) {
-    let k = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    let k = bytes.charCodeAt(i) | (bytes.charCodeAt(i + 1) << 8);
+    k |= (bytes.charCodeAt(i + 2) << 16) | (bytes.charCodeAt(i + 3) << 24);
     k = Math.imul(k, multiplier);
     k ^= k >>> 24;
     h = Math.imul(h, multiplier) ^ Math.imul(k, multiplier);
   }
   const rest = length - wholeEnd;
-  if (rest === 3) h ^= bytes[i + 2]! << 16;
-  if (rest >= 2) h ^= bytes[i + 1]! << 8;
-  if (rest >= 1) h = Math.imul(h ^ bytes[i]!, multiplier);
+  if (rest === 3) h ^= bytes.charCodeAt(i + 2) << 16;
+  if (rest >= 2) h ^= bytes.charCodeAt(i + 1) << 8;
+  if (rest >= 1) h = Math.imul(h ^ bytes.charCodeAt(i), multiplier);
   h ^= h >>> 13;
   h = Math.imul(h, multiplier);
   return h ^ (h >>> 15);
 }
 
-/** The partition, 0 to `partitionCount` - 1, of a record with this key. `partitionCount` is at least 1. */
-export function partitionForKey(key: Uint8Array, partitionCount: number): number {
+/** The partition, 0 to `partitionCount` - 1, of a record with this key, bytes as text. `partitionCount` is at least 1. */
+export function partitionForKey(key: string, partitionCount: number): number {
   // Kafka clears the sign bit instead of taking the absolute value, which would map two hashes differently.
   return (murmur2(key) & 0x7fffffff) % partitionCount;
 }

@@ -4,13 +4,14 @@
  */
 import type { TopicConfig } from '../../schemas/topics.ts';
 import { partitionForKey } from './partitioner.ts';
-import { type EncodedRecord, withoutTimestamp } from './record-batch.ts';
+import type { EncodedRecord } from './record-fields.ts';
+import { type EncodedRecords, withoutTimestamp } from './record-input.ts';
 import { ServiceError } from './service-error.ts';
 
 /** The records of one request for one partition. */
 export interface RecordBatch {
   count: number;
-  /** Their lines, joined by line feeds (record-batch.ts). */
+  /** Their lines, joined by line feeds (record-fields.ts). */
   records: Buffer;
   /** The largest timestamp that a record has of its own, ms. */
   ownTimestampMax: number | undefined;
@@ -39,11 +40,21 @@ export interface SpreadOptions {
 }
 
 /** @throws ServiceError UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE */
-export function spreadRecords(records: readonly EncodedRecord[], options: SpreadOptions): Spread {
+export function spreadRecords(records: EncodedRecords, options: SpreadOptions): Spread {
   const { topic, partitionCount } = options;
-  const partitions = choosePartitions(records, options);
-  return { partitionCount, partitions, batches: makeBatches(records, partitions, topic) };
+  if (records.kind === 'together') {
+    const { count, lines } = records;
+    const partition = choosePartitions([keylessRecord], options)[0]!;
+    checkSize(topic, partition, lines.length);
+    const batch = { count, records: lines, ownTimestampMax: undefined, ownTimestamps: false };
+    return { partitionCount, partitions: Array(count).fill(partition), batches: new Map([[partition, batch]]) };
+  }
+  const partitions = choosePartitions(records.records, options);
+  return { partitionCount, partitions, batches: makeBatches(records.records, partitions, topic) };
 }
+
+/** What there is to know of records that lie together, to choose their partition. */
+const keylessRecord: EncodedRecord = { line: '', key: undefined, partition: undefined, timestamp: undefined };
 
 function choosePartitions(records: readonly EncodedRecord[], options: SpreadOptions): number[] {
   const { topic, partitionCount, asked, keyless, check } = options;
@@ -68,10 +79,17 @@ function choosePartitions(records: readonly EncodedRecord[], options: SpreadOpti
       check(partition);
       return partition;
     }
-    if (key !== undefined) return partitionForKey(bytesOf(key), partitionCount);
+    if (key !== undefined) return partitionForKey(key, partitionCount);
     forKeyless ??= keyless();
     return forKeyless;
   });
+}
+
+/** A batch as it grows, its lines as bytes as text. */
+interface Gathered {
+  lines: string[];
+  ownTimestampMax: number | undefined;
+  ownTimestamps: boolean;
 }
 
 function makeBatches(
@@ -79,26 +97,25 @@ function makeBatches(
   partitions: readonly number[],
   topic: SpreadOptions['topic'],
 ): Map<number, RecordBatch> {
-  const byPartition = new Map<number, EncodedRecord[]>();
+  const byPartition = new Map<number, Gathered>();
   const logTime = topic.config['message.timestamp.type'] === 'LogAppendTime';
-  for (const [index, given] of all.entries()) {
-    const record = logTime ? withoutTimestamp(given) : given;
-    const partition = partitions[index]!;
-    const records = byPartition.get(partition);
-    if (records) records.push(record);
-    else byPartition.set(partition, [record]);
+  for (let i = 0; i < all.length; i += 1) {
+    const { line, timestamp } = logTime ? withoutTimestamp(all[i]!) : all[i]!;
+    const partition = partitions[i]!;
+    let gathered = byPartition.get(partition);
+    if (!gathered) {
+      gathered = { lines: [], ownTimestampMax: undefined, ownTimestamps: true };
+      byPartition.set(partition, gathered);
+    }
+    gathered.lines.push(line);
+    if (timestamp === undefined) gathered.ownTimestamps = false;
+    else gathered.ownTimestampMax = Math.max(timestamp, gathered.ownTimestampMax ?? 0);
   }
   const batches = new Map<number, RecordBatch>();
-  for (const [partition, records] of byPartition) {
-    const lines = Buffer.from(records.map(({ line }) => line).join('\n'));
-    checkSize(topic, partition, lines.length);
-    let ownTimestampMax: number | undefined;
-    let ownTimestamps = true;
-    for (const { timestamp } of records) {
-      if (timestamp === undefined) ownTimestamps = false;
-      else if (ownTimestampMax === undefined || timestamp > ownTimestampMax) ownTimestampMax = timestamp;
-    }
-    batches.set(partition, { count: records.length, records: lines, ownTimestampMax, ownTimestamps });
+  for (const [partition, { lines, ...own }] of byPartition) {
+    const text = lines.join('\n');
+    checkSize(topic, partition, text.length);
+    batches.set(partition, { count: lines.length, records: Buffer.from(text, 'latin1'), ...own });
   }
   return batches;
 }
@@ -112,8 +129,4 @@ function checkSize(topic: SpreadOptions['topic'], partition: number, size: numbe
       `${maxBytes}. Send fewer at once, or as application/x-ndjson; nothing was written.`,
     { partition, bytes: size, maxBytes },
   );
-}
-
-function bytesOf(key: string | Buffer): Buffer {
-  return typeof key === 'string' ? Buffer.from(key) : key;
 }

@@ -1,10 +1,10 @@
 // NDJSON of any length: records are appended in batches as they arrive, and each appended batch is told at once. No more
 // of the body is in memory than one batch, one piece from the network and the line that is not yet complete.
-import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
-import { type EncodedRecord, parseRecord } from '../core/record-batch.ts';
+import type { EncodedRecord } from '../core/record-fields.ts';
+import { parseLines } from '../core/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
 import { offsetsOf } from './produce.ts';
@@ -74,7 +74,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
 
   for await (const { records, isAll } of readPieces(source, options.batchBytesMax + lineExtraBytesMax)) {
     for (const record of records) {
-      const size = Buffer.byteLength(record.line) + 1;
+      const size = record.line.length + 1;
       if (batch.length > 0 && (batch.length === batchRecordsMax || batchBytes + size > batchBytesMax)) {
         yield await append();
       }
@@ -98,18 +98,8 @@ async function* readPieces(
   let lineNumber = 0;
 
   const read = (lines: Buffer): EncodedRecord[] => {
-    const records: EncodedRecord[] = [];
-    const valid = isUtf8(lines);
-    try {
-      for (const line of lines.toString().split('\n')) {
-        lineNumber += 1;
-        const where = `line ${lineNumber}`;
-        if (!valid && line.includes('\ufffd')) throw new ServiceError('BAD_REQUEST', `${where} is not valid UTF-8.`);
-        if (line.trim() !== '') records.push(parseRecord(line, where));
-      }
-    } catch (error) {
-      throw error instanceof ServiceError ? atLine(lineNumber, error.code, error.message) : error;
-    }
+    const { records, lineCount } = parseLines(lines, lineNumber + 1);
+    lineNumber += lineCount;
     return records;
   };
 

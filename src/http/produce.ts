@@ -2,12 +2,13 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
-import { buildRecord, type EncodedRecord, parseRecords } from '../core/record-batch.ts';
+import type { EncodedRecord } from '../core/record-fields.ts';
+import { buildRecord, type EncodedRecords, parseRecords } from '../core/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
 import type { Fence } from '../store/logs.ts';
+import type { Idempotency } from '../store/namespace.ts';
 import type { ProducerStamp } from '../store/producers.ts';
-import { idempotencyOf } from './idempotency.ts';
 
 export const ndjsonType = 'application/x-ndjson';
 
@@ -25,18 +26,19 @@ export function mediaTypeOf(request: FastifyRequest): string {
 export function readRecords(
   request: FastifyRequest,
   key: string | undefined,
-): { records: EncodedRecord[]; producer?: ProducerStamp } {
+): { records: EncodedRecords; producer?: ProducerStamp } {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const type = mediaTypeOf(request);
-  if (type !== 'application/json') return { records: [readRawRecord(request, type, body, key)] };
+  if (type !== 'application/json') {
+    return { records: { kind: 'each', records: [readRawRecord(request, type, body, key)] } };
+  }
   if (key !== undefined) {
     throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in JSON each record has its own.');
   }
-  if (!isUtf8(body)) throw new ServiceError('BAD_REQUEST', 'The body is not valid UTF-8, as JSON has to be.');
   const {
     records,
     rest: { producer, ...rest },
-  } = parseRecords(body.toString());
+  } = parseRecords(body);
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) throw new ServiceError('BAD_REQUEST', `The body has an unknown field '${unknown}'.`);
   return producer === undefined ? { records } : { records, producer: readStamp(producer) };
@@ -47,8 +49,11 @@ export function readRecords(
  * `Weir-Producer: <id>:<epoch>:<sequence>`.
  * @throws ServiceError BAD_REQUEST
  */
-export function identityOf(request: FastifyRequest, inBody: ProducerStamp | undefined): Identity | undefined {
-  const idempotency = idempotencyOf(request);
+export function identityOf(
+  request: FastifyRequest,
+  idempotency: Idempotency | undefined,
+  inBody: ProducerStamp | undefined,
+): Identity | undefined {
   const header = request.headers['weir-producer'];
   if (header !== undefined && inBody) {
     throw new ServiceError('BAD_REQUEST', 'Give the producer in the body or as Weir-Producer, not both.');

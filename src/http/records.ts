@@ -22,6 +22,7 @@ import type { Broker } from '../live/broker.ts';
 import type { Fetched } from '../live/log-reader.ts';
 import type { Acks, ProduceRequest } from '../live/log-writer.ts';
 import { checkPartition } from '../live/topics.ts';
+import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
 import { fenceOf, identityOf, mediaTypeOf, ndjsonType, offsetsOf, readRecords } from './produce.ts';
 import { produceStream } from './produce-stream.ts';
@@ -30,7 +31,7 @@ import { rawReply } from './raw-content.ts';
 const { $schema: _, ...producedJson } = z.toJSONSchema(produceBody, { io: 'input' });
 const bytes = z.unknown().meta({ override: { type: 'string', format: 'binary' } });
 
-/** Bodies reach the handler as they are: core/record-batch.ts checks them, and keeps their text. */
+/** Bodies reach the handler as they are: core/record-input.ts checks them, and keeps their text. */
 const produceContent = {
   content: {
     'application/json': {
@@ -131,8 +132,10 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     const fence = fenceOf(request);
     const common: Omit<ProduceRequest, 'records'> = { topic, partition, acks, fence };
     if (mediaTypeOf(request) === ndjsonType) return produceLines(request, reply, options, common);
+    // Before the body is read, as that may change its bytes.
+    const idempotency = idempotencyOf(request);
     const { records, producer } = readRecords(request, options.key);
-    const identity = identityOf(request, producer);
+    const identity = identityOf(request, idempotency, producer);
     await ensureTopic(topic);
     const produced = await logWriter.produce({ ...common, records, identity });
     if (produced.replayed) reply.header('idempotency-replayed', 'true');
@@ -153,11 +156,16 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     const lines = produceStream(request.body as Readable, {
       batchBytesMax: config['max.message.bytes'],
       offsets,
-      identity: identityOf(request, undefined),
+      identity: identityOf(request, idempotencyOf(request), undefined),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
       append: (records, identity) =>
-        logWriter.produce({ ...common, acks: common.acks === '0' ? '1' : common.acks, records, identity }),
+        logWriter.produce({
+          ...common,
+          acks: common.acks === '0' ? '1' : common.acks,
+          records: { kind: 'each', records },
+          identity,
+        }),
     });
     // Until the first batch is appended, a failure is an answer of its own; from then on it is the last line.
     const first = await lines.next();

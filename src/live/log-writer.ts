@@ -2,7 +2,8 @@
 // its home first (docs/adr/005), and with acks=all the replicas are waited for.
 import { randomInt } from 'node:crypto';
 import { partitionForKey } from '../core/partitioner.ts';
-import type { EncodedRecord } from '../core/record-batch.ts';
+import { bytesAsText } from '../core/record-fields.ts';
+import type { EncodedRecords } from '../core/record-input.ts';
 import { type RecordBatch, type Spread, spreadRecords } from '../core/request-batches.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Appended, Batch, Fence, Logs } from '../store/logs.ts';
@@ -20,7 +21,7 @@ export type Identity = ({ kind: 'key' } & Idempotency) | { kind: 'producer'; sta
 
 export interface ProduceRequest {
   topic: string;
-  records: readonly EncodedRecord[];
+  records: EncodedRecords;
   /** For all records, where the request names one. */
   partition?: number | undefined;
   acks: Acks;
@@ -212,7 +213,7 @@ export class LogWriter {
 /** The partition that knows whether a request is a repeat: on every broker the same, however many are added. */
 function homeOf(topic: TopicInfo, identity: Identity): number {
   const name = identity.kind === 'key' ? identity.key : identity.stamp.id;
-  return partitionForKey(Buffer.from(name), topic.homePartitions);
+  return partitionForKey(bytesAsText(name), topic.homePartitions);
 }
 
 /** Where keyless records go: with a key straight to its home; a producer's go round, request by request. */

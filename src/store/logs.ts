@@ -14,7 +14,7 @@ import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts
 /** The records of one request for one partition; none at the home of a request that appends elsewhere. */
 export interface Batch {
   count: number;
-  /** Their lines, joined by line feeds (core/record-batch.ts). */
+  /** Their lines, joined by line feeds (core/record-fields.ts). */
   records: Buffer;
   /** The largest timestamp that a record has of its own, ms. */
   ownTimestampMax: number | undefined;

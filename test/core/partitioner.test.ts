@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { murmur2, partitionForKey } from '../../src/core/partitioner.ts';
 
+const asText = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+
 /** From Kafka's own test of murmur2, and the partitions that follow from it: key, hash, % 3, % 6, % 8, % 10. */
 const vectors: [string, number, number, number, number, number][] = [
   ['21', -973932308, 0, 0, 4, 0],
@@ -17,10 +19,9 @@ const vectors: [string, number, number, number, number, number][] = [
 
 t.test('keys hash and go to partitions as in Kafka', async (t) => {
   for (const [key, hash, of3, of6, of8, of10] of vectors) {
-    const bytes = Buffer.from(key);
-    t.equal(murmur2(bytes), hash, `murmur2 of '${key}'`);
+    t.equal(murmur2(key), hash, `murmur2 of '${key}'`);
     t.same(
-      [3, 6, 8, 10].map((count) => partitionForKey(bytes, count)),
+      [3, 6, 8, 10].map((count) => partitionForKey(key, count)),
       [of3, of6, of8, of10],
       `partitions of '${key}'`,
     );
@@ -51,7 +52,7 @@ t.test('bytes above 127 are taken as unsigned, at each place of a word and in th
     return Number(BigInt.asIntN(32, h));
   };
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => murmur2(bytes) === reference(bytes)),
+    fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => murmur2(asText(bytes)) === reference(bytes)),
     { numRuns: 1000 },
   );
   t.ok(true);
@@ -60,16 +61,16 @@ t.test('bytes above 127 are taken as unsigned, at each place of a word and in th
 t.test('the partition is an integer from 0 to the count, less one', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array(), fc.integer({ min: 1, max: 10_000 }), (key, count) => {
-      const partition = partitionForKey(key, count);
+      const partition = partitionForKey(asText(key), count);
       return Number.isInteger(partition) && partition >= 0 && partition < count;
     }),
   );
-  t.equal(partitionForKey(Buffer.from('anything'), 1), 0);
+  t.equal(partitionForKey('anything', 1), 0);
 });
 
 t.test('many keys spread over all partitions about evenly', async (t) => {
   const counts = new Array<number>(12).fill(0);
-  for (let i = 0; i < 12_000; i++) counts[partitionForKey(Buffer.from(`user-${i}`), 12)]!++;
+  for (let i = 0; i < 12_000; i++) counts[partitionForKey(`user-${i}`, 12)]!++;
   for (const [partition, count] of counts.entries()) {
     t.ok(count > 850 && count < 1150, `partition ${partition} has ${count} of 12,000`);
   }

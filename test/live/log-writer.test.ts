@@ -1,8 +1,13 @@
 // What becomes of requests that meet on their way to one partition.
 import t from 'tap';
-import { parseRecord } from '../../src/core/record-batch.ts';
+import { type EncodedRecords, parseLines } from '../../src/core/record-input.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
+
+const recordsOf = (lines: string): EncodedRecords => ({
+  kind: 'each',
+  records: parseLines(Buffer.from(lines), 1).records,
+});
 
 t.test('a request that comes at the very moment at which a flight ends is appended, too', async (t) => {
   const { url, broker } = await startTestServer(t);
@@ -12,7 +17,7 @@ t.test('a request that comes at the very moment at which a flight ends is append
   let answered = 0;
   const produce = async () => {
     asked += 1;
-    await broker.logWriter.produce({ topic: 'busy', records: [parseRecord('{"value":1}', 'it')], acks: '1' });
+    await broker.logWriter.produce({ topic: 'busy', records: recordsOf('{"value":1}'), acks: '1' });
     answered += 1;
   };
   // Answers to other requests arrive together with that of the flight, so their requests go on between any two of its steps.
@@ -46,9 +51,9 @@ t.test('that one batch of a request was not sent does not hide that the fate of 
     await new Promise((resolve) => setImmediate(resolve));
     throw new ServiceError('STORE_UNAVAILABLE', detail);
   };
-  const record = (partition: number) => parseRecord(JSON.stringify({ partition, value: 1 }), 'it');
+  const line = (partition: number) => JSON.stringify({ partition, value: 1 });
   const produce = (...partitions: number[]) =>
-    broker.logWriter.produce({ topic: 'lost', records: partitions.map(record), acks: '1' });
+    broker.logWriter.produce({ topic: 'lost', records: recordsOf(partitions.map(line).join('\n')), acks: '1' });
   await broker.topics.get('lost');
   const refused = { code: 'STORE_UNAVAILABLE', message: detail };
   // The second finds the first under way to partition 0, and is the first one to partition 1.

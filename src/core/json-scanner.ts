@@ -1,0 +1,242 @@
+/**
+ * Finds where the parts of a JSON text end, and whether they are valid, without making values of them. It works on bytes
+ * as text: each character is one byte of UTF-8 (latin1), which is how most of a text can be passed over by native searches.
+ *
+ * It accepts what JSON.parse accepts, and nothing else, up to a depth that any reader can be expected to take. What is wrong
+ * with the rest, JSON.parse says better (`problemOf`).
+ */
+
+/** How deep objects and arrays may lie in each other. */
+export const depthMax = 1000;
+
+/** Returned in place of a position: this is no JSON, or too deep. */
+export const gaveUp = -1;
+
+const quote = 0x22;
+const comma = 0x2c;
+const minus = 0x2d;
+const dot = 0x2e;
+const zero = 0x30;
+const colon = 0x3a;
+const openBracket = 0x5b;
+const backslash = 0x5c;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+
+const words = ['true', 'false', 'null'];
+const escapeSequence = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+
+export class JsonScanner {
+  readonly text: string;
+  /** Whether no string can have a control character, as there is none. */
+  readonly #isClean: boolean;
+  /** The first backslash that was not passed yet; behind the text if there is none. */
+  #nextEscape = -1;
+
+  /** @param isClean no byte is a control character, save line feeds that no value is scanned across */
+  constructor(text: string, isClean: boolean) {
+    this.text = text;
+    this.#isClean = isClean;
+  }
+
+  /** Behind the space at `at`. */
+  skipSpace(at: number): number {
+    let end = at;
+    for (;;) {
+      const unit = this.text.charCodeAt(end);
+      if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return end;
+      end += 1;
+    }
+  }
+
+  /** Behind the string that begins at `at` with its quote. */
+  skipString(at: number): number {
+    const { text } = this;
+    const end = text.indexOf('"', at + 1);
+    if (end < 0) return gaveUp;
+    if (this.#nextEscape <= at) this.#nextEscape = afterAll(text.indexOf('\\', at));
+    if (this.#nextEscape < end) return this.#skipStringSlowly(at);
+    // Without escapes it can only be wrong by a control character, which the slow way sees.
+    return this.#isClean ? end + 1 : this.#skipStringSlowly(at);
+  }
+
+  /** Whether the string that ends before `end` was written with escapes. */
+  hasEscape(start: number, end: number): boolean {
+    return this.#nextEscape < end && this.text.slice(start, end).includes('\\');
+  }
+
+  #skipStringSlowly(start: number): number {
+    const { text } = this;
+    let at = start + 1;
+    for (;;) {
+      const unit = text.charCodeAt(at);
+      if (unit === quote) return at + 1;
+      if (unit === backslash) {
+        escapeSequence.lastIndex = at;
+        if (!escapeSequence.test(text)) return gaveUp;
+        at = escapeSequence.lastIndex;
+      } else if (unit >= 0x20) at += 1;
+      // A control character, or the end of the text.
+      else return gaveUp;
+    }
+  }
+
+  /** Behind the value that begins at `start`, of any kind and depth. */
+  skipValue(start: number): number {
+    const unit = this.text.charCodeAt(start);
+    if (unit === quote) return this.skipString(start);
+    if (unit !== openBrace && unit !== openBracket) return this.#skipWord(start);
+    return this.#skipContainer(start);
+  }
+
+  #skipContainer(start: number): number {
+    const { text } = this;
+    /** What closes the objects and arrays that are open. */
+    const closers: number[] = [];
+    let at = start;
+    for (;;) {
+      // A value begins here, if the name before it was one.
+      if (at === gaveUp) return gaveUp;
+      const opener = text.charCodeAt(at);
+      if (opener === openBrace || opener === openBracket) {
+        if (closers.length === depthMax) return gaveUp;
+        const closer = opener + 2;
+        at = this.skipSpace(at + 1);
+        if (text.charCodeAt(at) === closer) at += 1;
+        else {
+          closers.push(closer);
+          if (closer === closeBrace) at = this.skipName(at);
+          continue;
+        }
+      } else at = opener === quote ? this.skipString(at) : this.#skipWord(at);
+      // It ended here, and perhaps what it is in.
+      for (;;) {
+        if (at === gaveUp) return gaveUp;
+        const closer = closers.at(-1);
+        if (closer === undefined) return at;
+        at = this.skipSpace(at);
+        const unit = text.charCodeAt(at);
+        at += 1;
+        if (unit === closer) {
+          closers.pop();
+          continue;
+        }
+        if (unit !== comma) return gaveUp;
+        at = this.skipSpace(at);
+        if (closer === closeBrace) at = this.skipName(at);
+        break;
+      }
+    }
+  }
+
+  /** Behind the name of a member that begins at `at`, and its colon: where its value begins. */
+  skipName(at: number): number {
+    if (this.text.charCodeAt(at) !== quote) return gaveUp;
+    const end = this.skipString(at);
+    return end === gaveUp ? gaveUp : this.skipColon(end);
+  }
+
+  /** Behind the colon that follows `at`, and the space about it. */
+  skipColon(at: number): number {
+    const colonAt = this.skipSpace(at);
+    return this.text.charCodeAt(colonAt) === colon ? this.skipSpace(colonAt + 1) : gaveUp;
+  }
+
+  /** Behind a number or one of the three words. */
+  #skipWord(at: number): number {
+    const { text } = this;
+    const unit = text.charCodeAt(at);
+    if (unit === minus || isDigit(unit)) return this.#skipNumber(at);
+    for (const word of words) if (text.startsWith(word, at)) return at + word.length;
+    return gaveUp;
+  }
+
+  #skipNumber(start: number): number {
+    const { text } = this;
+    let at = start;
+    if (text.charCodeAt(at) === minus) at += 1;
+    at = text.charCodeAt(at) === zero ? at + 1 : this.#skipDigits(at);
+    if (text.charCodeAt(at) === dot) at = this.#skipDigits(at + 1);
+    // Also if there was no digit: before the text there is nothing.
+    const exponent = text.charCodeAt(at) | 0x20;
+    if (exponent !== 0x65) return at;
+    const sign = text.charCodeAt(at + 1);
+    return this.#skipDigits(sign === minus || sign === 0x2b ? at + 2 : at + 1);
+  }
+
+  /** Behind the digits at `at`, of which there must be one. */
+  #skipDigits(start: number): number {
+    let at = start;
+    while (isDigit(this.text.charCodeAt(at))) at += 1;
+    return at === start ? gaveUp : at;
+  }
+}
+
+/**
+ * Tells of the members of the object that begins at `start`, in their order.
+ * @param member is given the name and where the value begins, and says where it ends, or that it gave up
+ * @returns behind the object; gaveUp if it is not JSON
+ */
+export function eachMember(scanner: JsonScanner, start: number, member: (name: string, at: number) => number): number {
+  const { text } = scanner;
+  let at = scanner.skipSpace(start + 1);
+  if (text.charCodeAt(at) === closeBrace) return at + 1;
+  for (;;) {
+    if (text.charCodeAt(at) !== quote) return gaveUp;
+    const nameEnd = scanner.skipString(at);
+    if (nameEnd === gaveUp) return gaveUp;
+    const valueStart = scanner.skipColon(nameEnd);
+    if (valueStart === gaveUp) return gaveUp;
+    at = member(valueIn(text, at, nameEnd) as string, valueStart);
+    if (at === gaveUp) return gaveUp;
+    at = scanner.skipSpace(at);
+    const unit = text.charCodeAt(at);
+    if (unit === closeBrace) return at + 1;
+    if (unit !== comma) return gaveUp;
+    at = scanner.skipSpace(at + 1);
+  }
+}
+
+/** The value of a part that is valid JSON. */
+export function valueIn(text: string, start: number, end: number): unknown {
+  return JSON.parse(Buffer.from(text.slice(start, end), 'latin1').toString());
+}
+
+function isDigit(unit: number): boolean {
+  return unit >= zero && unit <= 0x39;
+}
+
+function afterAll(found: number): number {
+  return found < 0 ? Number.POSITIVE_INFINITY : found;
+}
+
+/** What is wrong with a text that the scanner gave up on. */
+export function problemOf(bytes: Buffer): string {
+  try {
+    JSON.parse(bytes.toString());
+    return `nests deeper than ${depthMax} levels`;
+  } catch (error) {
+    return `is not JSON: ${(error as Error).message}`;
+  }
+}
+
+/** Whether any byte is a control character (below 0x20), line feeds aside. */
+export function hasControls(bytes: Uint8Array): boolean {
+  const { buffer, byteOffset, length } = bytes;
+  if (length < 8) return hasControlByte(bytes, 0, length);
+  const head = -byteOffset & 3;
+  const words = new Int32Array(buffer, byteOffset + head, (length - head) >> 2);
+  if (hasControlByte(bytes, 0, head) || hasControlByte(bytes, head + 4 * words.length, length)) return true;
+  for (let i = 0; i < words.length; i += 1) {
+    const word = words[i]!;
+    // Four bytes at once: the high bit of each byte that is below 0x20, and sometimes of one above such a byte.
+    if ((((word - 0x20202020) | 0) & ~word & 0x80808080) === 0) continue;
+    if (hasControlByte(bytes, head + 4 * i, head + 4 * i + 4)) return true;
+  }
+  return false;
+}
+
+function hasControlByte(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i += 1) if (bytes[i]! < 0x20 && bytes[i] !== 0x0a) return true;
+  return false;
+}
