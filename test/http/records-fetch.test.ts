@@ -28,8 +28,11 @@ t.test('a fetch begins at any offset and keeps to any limit', async (t) => {
   }
 });
 
+/** These records say that they are from 1970: retention would take them sooner or later. */
+const keptForever = { 'retention.ms': -1 };
+
 t.test('a fetch begins at the start, at the end, or at a moment', async (t) => {
-  const topic = await newTopic(t, { partitions: 2 });
+  const topic = await newTopic(t, { partitions: 2, config: keptForever });
   const stamps = [100, 300, 200, 400];
   for (const timestamp of stamps)
     await http(topic.partition(0), 'POST', { records: [{ value: timestamp, timestamp }] });
@@ -61,7 +64,7 @@ t.test('a fetch begins at the start, at the end, or at a moment', async (t) => {
 });
 
 t.test('within one batch the moment finds the record, not the batch', async (t) => {
-  const topic = await newTopic(t);
+  const topic = await newTopic(t, { config: keptForever });
   await http(topic.all, 'POST', { records: [1, 3, 2, 9].map((timestamp) => ({ timestamp })) });
   for (const [moment, offset] of [
     [2, 1],
