@@ -5,11 +5,17 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type LogScale, LogSite } from './lib/log-site.ts';
+import { measureFetch } from './log/fetch.ts';
 import { measureProduce } from './log/produce.ts';
+import { measureSize } from './log/size.ts';
+import { measureTail } from './log/tail.ts';
 
 /** Each gives Markdown tables. All share one site, and leave it as empty as they found it. */
 const questions: Record<string, (site: LogSite) => Promise<string[]>> = {
   produce: measureProduce,
+  fetch: measureFetch,
+  tail: measureTail,
+  size: measureSize,
 };
 
 async function main(): Promise<void> {

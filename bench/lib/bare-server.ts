@@ -1,5 +1,5 @@
-// The limit for HTTP and for sockets: Fastify with nothing behind it. One route answers a constant, one takes a body and throws
-// it away, one sends the bytes that it was given to every open socket.
+// The limit for HTTP and for sockets: Fastify with nothing behind it. One route answers a constant, one as many bytes as it
+// is asked for, one takes a body and throws it away, one sends the bytes that it was given to every open socket.
 import fastifyWebsocket, { type WebSocket } from '@fastify/websocket';
 import Fastify from 'fastify';
 import { nodeData } from './workload.ts';
@@ -9,6 +9,11 @@ await app.register(fastifyWebsocket);
 app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
 
 app.get('/constant', async () => nodeData);
+
+const someBytes = Buffer.alloc(4 * 1024 * 1024, 'x');
+app.get<{ Params: { count: string } }>('/bytes/:count', async (request, reply) =>
+  reply.type('application/json').send(someBytes.subarray(0, Number(request.params.count))),
+);
 
 await app.register(async (bodies) => {
   bodies.removeAllContentTypeParsers();

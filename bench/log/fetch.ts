@@ -1,0 +1,163 @@
+// How fast are records fetched, against both limits: a bare Fastify route that sends as many bytes, and a Redis client that reads
+// the same range of the stream? All three take turns in short rounds.
+import { randomBytes } from 'node:crypto';
+import { HttpLoad, requestBytes } from '../lib/http-load.ts';
+import type { LogSite, Topic } from '../lib/log-site.ts';
+import { median, percent, shown, table } from '../lib/measure.ts';
+import { Sums, watchedRound } from '../lib/rounds.ts';
+
+interface Case {
+  what: string;
+  /** Records in a batch, which is a request of whoever produced them. */
+  batch: number;
+  query: string;
+  connections: number;
+  lines?: boolean;
+  config?: Record<string, string>;
+  /** Values that compress as texts of a log do. */
+  compressible?: boolean;
+}
+
+const recordBytes = 100;
+const bytesMax = 1024 * 1024;
+/** More than any of the answers takes. */
+const large = `maxBytes=${bytesMax}&maxRecords=100000`;
+/** So many different places are read in turn, so that no two readers share a read. */
+const places = 16;
+
+const cases: Case[] = [
+  { what: '1 MiB, batches of 1,000', batch: 1000, query: large, connections: 4 },
+  { what: '1 MiB, batches of 1,000, NDJSON', batch: 1000, query: large, connections: 4, lines: true },
+  { what: '1 MiB, batches of 1,000, 1 connection', batch: 1000, query: large, connections: 1 },
+  { what: '1 MiB, batches of 100', batch: 100, query: large, connections: 4 },
+  { what: '1 MiB, batches of 10', batch: 10, query: large, connections: 4 },
+  { what: '1 MiB, single records', batch: 1, query: large, connections: 4 },
+  { what: '500 records, batches of 100', batch: 100, query: 'maxRecords=500', connections: 64 },
+  { what: '1 record, batches of 100', batch: 100, query: 'maxRecords=1', connections: 64 },
+  { what: '1 MiB, as a log’s texts', batch: 1000, query: large, connections: 4, compressible: true },
+  {
+    what: '1 MiB, as a log’s texts, gzip',
+    batch: 1000,
+    query: large,
+    connections: 4,
+    compressible: true,
+    config: { 'compression.type': 'gzip' },
+  },
+];
+
+export async function measureFetch(site: LogSite): Promise<string[]> {
+  const rows: string[][] = [];
+  for (const [index, each] of cases.entries()) rows.push(await measureCase(site, each, `bench-fetch-${index}`));
+  const head = [
+    'an answer',
+    'requests/s',
+    'records/s',
+    'MB/s',
+    'p50 ms',
+    'p99 ms',
+    'server µs',
+    'Redis µs',
+    'of bare route',
+    'Redis client, records/s',
+    'of Redis client',
+  ];
+  return [table(`Fetch, records of ${recordBytes} B`, head, rows)];
+}
+
+async function measureCase(site: LogSite, each: Case, name: string): Promise<string[]> {
+  const { server, bare, scale } = site;
+  const topic = await site.createTopic(name, 1, each.config);
+  await fill(site, topic, each);
+  const headers: Record<string, string> = each.lines ? { accept: 'application/x-ndjson' } : {};
+  const path = (offset: number) => `/v1/topics/${name}/partitions/0/records?offset=${offset}&${each.query}`;
+  const answer = await fetch(`${server.url}${path(0)}`);
+  const body = await answer.text();
+  const records = each.lines ? body.split('\n').length - 1 : JSON.parse(body).records.length;
+
+  const requests = Array.from({ length: places }, (_, i) => requestBytes('GET', path(i * 10), '', headers));
+  const load = await HttpLoad.open(server.url, each.connections);
+  const bareLoad = await HttpLoad.open(bare.url, each.connections);
+  const bareRequest = requestBytes('GET', `/bytes/${Buffer.byteLength(body)}`);
+  const stored = await storedEntries(site, topic, records);
+  let turn = 0;
+  const next = () => requests[turn++ % places]!;
+  await load.run(next, scale.roundMs);
+  await bareLoad.run(() => bareRequest, scale.roundMs);
+  if (scale.profiles !== undefined) {
+    await server.profiled(`${scale.profiles}/${name}.cpuprofile`, () => load.run(next, 2000));
+  }
+  const [ours, ofBare, raw, ofRaw] = [new Sums(), [] as number[], [] as number[], [] as number[]];
+  for (let i = 0; i < scale.rounds; i++) {
+    const { perSecond } = ours.add(await watchedRound(() => load.run(next, scale.roundMs), server));
+    ofBare.push(perSecond / (await bareLoad.run(() => bareRequest, scale.roundMs)).perSecond);
+    const rawRate = await readRaw(site, stored, each.connections, scale.roundMs);
+    raw.push(rawRate);
+    ofRaw.push(perSecond / rawRate);
+  }
+  load.close();
+  bareLoad.close();
+  await fetch(`${server.url}/v1/topics/${name}`, { method: 'DELETE' });
+  return [
+    each.what,
+    shown(ours.rate),
+    shown(ours.rate * records),
+    shown((ours.rate * Buffer.byteLength(body)) / 1e6),
+    ours.latencyMs(50),
+    ours.latencyMs(99),
+    shown(ours.serverUsEach),
+    shown(ours.redisUsEach),
+    percent(median(ofBare)),
+    shown(median(raw) * records),
+    percent(median(ofRaw)),
+  ];
+}
+
+/** As many records as an answer of 1 MiB and its other places take. */
+async function fill({ server }: LogSite, { name }: Topic, { batch, compressible = false }: Case): Promise<void> {
+  const wanted = 12_000;
+  const load = await HttpLoad.open(server.url, 8);
+  const record = (n: number) => {
+    const noise = randomBytes(recordBytes).toString('base64url').slice(0, recordBytes);
+    const text = `10.0.${n % 250}.${n % 199} - - [21/Nov/2026:00:0${n % 10}] "GET /articles/${n % 1000}?page=${n % 7} HTTP/1.1" 200 ${n}`;
+    return JSON.stringify({ value: compressible ? text.padEnd(recordBytes, ' ').slice(0, recordBytes) : noise });
+  };
+  let made = 0;
+  const request = () => {
+    const records = Array.from({ length: batch }, () => record(made++));
+    const headers = { 'content-type': 'application/json' };
+    return requestBytes('POST', `/v1/topics/${name}/records`, `{"records":[${records.join(',')}]}`, headers);
+  };
+  await load.run(request, 60_000, Math.ceil(wanted / batch));
+  load.close();
+}
+
+/** How a Redis client reads as many records as an answer has: the stream, and the number of its entries. */
+async function storedEntries(site: LogSite, topic: Topic, records: number): Promise<{ key: string; count: number }> {
+  const key = site.partitionKey(topic, 0).replace(/partition$/, 'log');
+  const entries = await site.redis.client.xrange(key, '-', '+');
+  let left = records;
+  const count = entries.findIndex(([id]) => {
+    left -= Number(id.split('-')[1]);
+    return left <= 0;
+  });
+  return { key, count: count < 0 ? entries.length : count + 1 };
+}
+
+/** Plain reads of that range, per second. */
+async function readRaw(
+  site: LogSite,
+  { key, count }: { key: string; count: number },
+  inFlight: number,
+  ms: number,
+): Promise<number> {
+  const startedAt = performance.now();
+  let reads = 0;
+  const loop = async () => {
+    while (performance.now() - startedAt < ms) {
+      await site.redis.client.xrangeBuffer(key, '-', '+', 'COUNT', count);
+      reads += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(inFlight, 8) }, loop));
+  return (reads * 1000) / (performance.now() - startedAt);
+}
