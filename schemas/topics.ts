@@ -37,7 +37,9 @@ export const topicParams = z.strictObject({ topic: topicName });
 export const topicConfig = z
   .object({
     'cleanup.policy': z.enum(['delete', 'compact', 'compact,delete']),
-    'compression.type': z.enum(['producer', 'uncompressed']),
+    'compression.type': z
+      .enum(['producer', 'uncompressed', 'gzip'])
+      .describe('Batches are kept as they come, or packed by the server.'),
     'delete.retention.ms': z.int().describe('How long the tombstone of a compacted topic is kept.'),
     'max.message.bytes': z.int().describe('The largest batch: what one request sends to one partition.'),
     'message.timestamp.type': z.enum(['CreateTime', 'LogAppendTime']),

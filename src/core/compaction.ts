@@ -17,6 +17,18 @@ export interface FoundBatch extends StoredBatch {
   tombstonesSince: number;
   /** Whether compaction has been through it before; else it is still as it was appended. */
   isCompacted: boolean;
+  /** What its records take in the store, where they may be packed. */
+  storedBytes: number;
+}
+
+export interface CleaningOptions {
+  /** What is below it is gone already. */
+  startOffset: number;
+  /** The store's time, ms. */
+  now: number;
+  deleteRetentionMs: number;
+  /** Small batches become one up to this size. */
+  mergedBytesMax: number;
 }
 
 /** What one step changes. */
@@ -29,8 +41,6 @@ export interface Cleaning {
   removedRecords: number;
 }
 
-/** Small batches become one up to this size. Just below an allocator's class, as the store rounds up to one. */
-const mergedBytesMax = 32_000;
 /** Batches with more removed offsets than this between their records stay apart: each such offset costs a byte. */
 const gapMax = 64;
 /** What an entry of the map costs beside its key. */
@@ -75,16 +85,9 @@ export class NewestOffsets {
   }
 }
 
-/**
- * What batches that follow on each other become.
- * @param startOffset what is below it is gone already
- * @param now the store's time, ms
- */
-export function cleanBatches(
-  found: readonly FoundBatch[],
-  newest: NewestOffsets,
-  { startOffset, now, deleteRetentionMs }: { startOffset: number; now: number; deleteRetentionMs: number },
-): Cleaning {
+/** What batches that follow on each other become. */
+export function cleanBatches(found: readonly FoundBatch[], newest: NewestOffsets, options: CleaningOptions): Cleaning {
+  const { mergedBytesMax } = options;
   const cleaning: Cleaning = { removed: [], added: [], tombstonesSince: 0, removedRecords: 0 };
   let open: Survivor[] = [];
   let openBytes = 0;
@@ -93,7 +96,7 @@ export function cleanBatches(
   let openIsNew = false;
 
   const close = () => {
-    const merged = mergeSurvivors(open);
+    const merged = mergeSurvivors(open, mergedBytesMax);
     // What stays as it is and does not become fewer batches need not be written again.
     if (openIsNew || merged.length < sources.length) {
       cleaning.removed.push(...sources);
@@ -103,7 +106,7 @@ export function cleanBatches(
   };
 
   for (const batch of found) {
-    const { kept, removedRecords } = survivorsOf(batch, newest, { startOffset, now, deleteRetentionMs });
+    const { kept, removedRecords } = survivorsOf(batch, newest, options);
     cleaning.removedRecords += removedRecords;
     for (const one of kept) {
       cleaning.tombstonesSince = olderTombstones(cleaning.tombstonesSince, one.tombstonesSince);
@@ -141,7 +144,7 @@ interface Survivor {
 function survivorsOf(
   found: FoundBatch,
   newest: NewestOffsets,
-  { startOffset, now, deleteRetentionMs }: { startOffset: number; now: number; deleteRetentionMs: number },
+  { startOffset, now, deleteRetentionMs }: CleaningOptions,
 ): { kept: Survivor[]; removedRecords: number } {
   const batch = new BatchLines(found);
   const kept: Survivor[] = [];
@@ -168,7 +171,7 @@ function survivorsOf(
 }
 
 /** Batches of records, as few as can be. */
-function mergeSurvivors(survivors: readonly Survivor[]): CompactedBatch[] {
+function mergeSurvivors(survivors: readonly Survivor[], mergedBytesMax: number): CompactedBatch[] {
   const batches: CompactedBatch[] = [];
   let first = 0;
   let [bytes, since] = [0, 0];

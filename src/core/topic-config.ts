@@ -37,8 +37,8 @@ const settings: { [K in TopicConfigKey]: Setting<TopicConfig[K]> } = {
   },
   'compression.type': {
     default: 'producer',
-    allowed: 'producer or uncompressed, as records are kept as they came',
-    read: (text) => oneOf(text, ['producer', 'uncompressed'] as const),
+    allowed: 'producer or uncompressed (kept as they come), or gzip',
+    read: (text) => oneOf(text, ['producer', 'uncompressed', 'gzip'] as const),
   },
   'delete.retention.ms': integerSetting(day, 0, Number.MAX_SAFE_INTEGER, 'ms'),
   'max.message.bytes': integerSetting(mebibyte, 1, messageBytesMax, 'bytes'),

@@ -1,10 +1,14 @@
 // How batches get to their logs: those for one partition that come while an append is under way share the next one.
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Appended, Batch, Logs } from '../store/logs.ts';
+import { packRecords } from './batch-packing.ts';
 import type { Metrics } from './metrics.ts';
+import type { TopicInfo } from './topics.ts';
 
 interface Pending {
   batch: Batch;
+  /** The batch as it is to be stored, where its topic is compressed: that goes on while others fly. */
+  packed: Promise<Batch> | undefined;
   resolve(appended: Appended): void;
   reject(error: unknown): void;
 }
@@ -40,11 +44,13 @@ export class AppendLanes {
   }
 
   /** Puts a batch on the next flight to its partition. @throws ServiceError of the batch (store/logs.ts: append) */
-  append(topicId: string, partition: number, batch: Batch): Promise<Appended> {
+  append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<Appended> {
+    const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;
     this.#bytesUnderWay += size;
     const appended = new Promise<Appended>((resolve, reject) => {
-      const pending = { batch, resolve, reject };
+      const packed = isCompressed ? packedBatch(batch) : undefined;
+      const pending = { batch, packed, resolve, reject };
       const key = `${topicId}:${partition}`;
       const lane = this.#lanes.get(key);
       if (lane) {
@@ -69,12 +75,10 @@ export class AppendLanes {
       const flight = lane.splice(0, flightSize(lane));
       const end = this.#duration.startTimer();
       try {
-        const outcomes = await this.#logs.append(
-          topicId,
-          partition,
-          flight.map(({ batch }) => batch),
-        );
-        for (const [index, { batch, resolve, reject }] of flight.entries()) {
+        const batches = await readyBatches(flight);
+        const outcomes = await this.#logs.append(topicId, partition, batches);
+        for (const [index, { resolve, reject }] of flight.entries()) {
+          const batch = batches[index]!;
           const outcome = outcomes[index]!;
           if (outcome instanceof ServiceError) {
             reject(outcome);
@@ -97,6 +101,16 @@ export class AppendLanes {
     }
     close();
   }
+}
+
+async function packedBatch(batch: Batch): Promise<Batch> {
+  return { ...batch, records: await packRecords(batch.records) };
+}
+
+/** The batches of a flight as they are stored; those of a topic that is not compressed are ready at once. */
+function readyBatches(flight: readonly Pending[]): Batch[] | Promise<Batch[]> {
+  if (!flight.some(({ packed }) => packed)) return flight.map(({ batch }) => batch);
+  return Promise.all(flight.map(({ batch, packed }) => packed ?? batch));
 }
 
 /** How many of the waiting batches fit on one flight. */

@@ -1,8 +1,9 @@
 // Compacts the logs of `cleanup.policy=compact`, one pass over one log at a time (docs/adr/005). Which records go is decided in
 // core/compaction; when a log has its turn, in log-housekeeper.ts.
 import { BatchLines } from '../core/batch-lines.ts';
-import { cleanBatches, NewestOffsets, olderTombstones } from '../core/compaction.ts';
+import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../core/compaction.ts';
 import type { LogKeeping, LogScan } from '../store/log-keeping.ts';
+import { packRecords, unpackBatch } from './batch-packing.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface CompactorLimits {
@@ -20,7 +21,13 @@ export interface CompactionTask {
   partition: number;
   leaderEpoch: number;
   deleteRetentionMs: number;
+  /** Whether batches are packed (batch-packing.ts). */
+  isPacked: boolean;
 }
+
+/** Just below an allocator's class, as the store rounds up to one; packed batches may hold more, as they pack better then. */
+const mergedBytesMax = 32_000;
+const packedFromBytesMax = 128_000;
 
 export interface Compacted {
   /** Whether there is more to compact than one pass could take in. */
@@ -71,7 +78,7 @@ export class LogCompactor {
       // What was there was deleted meanwhile.
       if (batches.length === 0) return { newest, upTo: end };
       for (const batch of batches) {
-        if (!newest.add(new BatchLines(batch))) return { newest, upTo };
+        if (!newest.add(new BatchLines(await unpackBatch(batch)))) return { newest, upTo };
         upTo = batch.baseOffset + batch.count;
       }
     }
@@ -95,10 +102,16 @@ export class LogCompactor {
         if (!isKnown && (await this.#keeping.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
         return { ...scan, tombstonesSince };
       }
-      const cleaning = cleanBatches(batches, newest, { startOffset, now, deleteRetentionMs });
+      const cleaning = cleanBatches(await Promise.all(batches.map(unpackBatch)), newest, {
+        startOffset,
+        now,
+        deleteRetentionMs,
+        mergedBytesMax: task.isPacked ? packedFromBytesMax : mergedBytesMax,
+      });
       const end = last.baseOffset + last.count;
       const cleaned = last.isCompacted ? scan.cleaned : end;
-      const { removed, added } = cleaning;
+      const { removed } = cleaning;
+      const added = task.isPacked ? await Promise.all(cleaning.added.map(packed)) : cleaning.added;
       if (removed.length > 0 || added.length > 0 || cleaned > scan.cleaned) {
         // At the end of the pass the oldest moment is known; should it not come to that, the first one is noted now.
         const known = scan.tombstonesSince === 0 && cleaning.tombstonesSince > 0 ? cleaning.tombstonesSince : undefined;
@@ -111,6 +124,10 @@ export class LogCompactor {
       offset = end;
     }
   }
+}
+
+async function packed(batch: CompactedBatch): Promise<CompactedBatch> {
+  return { ...batch, records: await packRecords(batch.records) };
 }
 
 function dueIn({ deleteRetentionMs }: CompactionTask, { tombstonesSince, now }: LogScan): number | undefined {

@@ -186,7 +186,13 @@ export class LogHousekeeper {
     // What is appended from now on asks for another pass.
     house.compactAt = never;
     try {
-      const task = { topicId, partition, leaderEpoch, deleteRetentionMs: config['delete.retention.ms'] };
+      const task = {
+        topicId,
+        partition,
+        leaderEpoch,
+        deleteRetentionMs: config['delete.retention.ms'],
+        isPacked: config['compression.type'] === 'gzip',
+      };
       const { more, tombstonesDueInMs = never } = await this.#compactor.compact(task, this.#stopping.signal);
       const now = performance.now();
       house.compactAt = more ? now : Math.min(house.compactAt, now + tombstonesDueInMs);

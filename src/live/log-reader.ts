@@ -1,9 +1,10 @@
 // Reads records, and waits for new ones. Identical reads under way share one way to the store; whoever waits is woken by
 // the news of an append, from whichever broker. News may be lost, so it also looks by itself now and then.
 import type { Logger } from 'pino';
-import { BatchLines } from '../core/batch-lines.ts';
+import { BatchLines, type StoredBatch } from '../core/batch-lines.ts';
 import { FetchedRecords } from '../core/fetched-records.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';
+import { isPacked, unpackBatch } from './batch-packing.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';
 import { checkPartition, type TopicInfo } from './topics.ts';
@@ -53,6 +54,8 @@ const lookEveryMs = 1000;
 const newsKeptMs = 1000;
 /** How many logs' newest ends are remembered, those heard of last. */
 const knownEndsMax = 10_000;
+/** Of how many logs it is remembered how well they are packed. */
+const packedSharesMax = 10_000;
 
 export class LogReader {
   readonly #logs: Logs;
@@ -61,6 +64,8 @@ export class LogReader {
   readonly #waiters = new Map<string, Set<Waiter>>();
   /** The newest ends that the news told, and when: they close the gap between a read and the wait that follows it. */
   readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
+  /** By log, the bytes of packed batches in the store, as a share of what they unpack to. */
+  readonly #packedShares = new Map<string, number>();
   readonly #listeners = new Set<AppendListener>();
   readonly #abort = new AbortController();
   readonly #look: Repeat;
@@ -164,7 +169,7 @@ export class LogReader {
     for (;;) {
       const found = await this.#logs.seek(topic.topicId, partition, from, momentMs);
       if ('endOffset' in found) return { offset: found.endOffset, timestamp: undefined };
-      const batch = new BatchLines(found.batch);
+      const batch = new BatchLines(await unpackBatch(found.batch));
       for (let index = Math.max(from - batch.baseOffset, 0); index < batch.count; index += 1) {
         if (batch.isRemoved(index)) continue;
         const timestamp = batch.timestampOf(index);
@@ -212,12 +217,40 @@ export class LogReader {
 
   async #read({ topic, partition, offset, maxRecords, maxBytes }: FetchRequest): Promise<Fetched> {
     const limits = { maxRecords, maxBytes };
-    const read = await this.#logs.read(topic.topicId, partition, offset, limits);
-    const { logStartOffset, endOffset } = read;
-    const batches = read.batches.map((batch) => new BatchLines(batch));
-    const records = new FetchedRecords(batches, read.offset, limits);
-    const nextOffset = read.isComplete && !records.isCut ? endOffset : records.nextOffset;
-    return { logStartOffset, endOffset, records, nextOffset };
+    const key = logKey(topic.topicId, partition);
+    const batches: BatchLines[] = [];
+    let [from, recordsLeft, bytesLeft]: [FetchRequest['offset'], number, number] = [offset, maxRecords, maxBytes];
+    let start: number | undefined;
+    for (;;) {
+      const share = this.#packedShares.get(key) ?? 1;
+      const asked = { maxRecords: recordsLeft, maxBytes: Math.ceil(bytesLeft * share) };
+      const read = await this.#logs.read(topic.topicId, partition, from, asked);
+      start ??= read.offset;
+      const unpacked = await this.#unpack(key, read.batches);
+      for (const { baseOffset, count, bytes } of unpacked) {
+        recordsLeft -= baseOffset + count - Math.max(baseOffset, read.offset);
+        bytesLeft -= bytes.length;
+        from = baseOffset + count;
+      }
+      batches.push(...unpacked);
+      // Of packed batches it is not known beforehand how many it takes.
+      if (!read.isComplete && recordsLeft > 0 && bytesLeft > 0) continue;
+      const { logStartOffset, endOffset } = read;
+      const records = new FetchedRecords(batches, start, limits);
+      const nextOffset = read.isComplete && !records.isCut ? endOffset : records.nextOffset;
+      return { logStartOffset, endOffset, records, nextOffset };
+    }
+  }
+
+  /** The batches as lines; it remembers how much smaller they lie in the store, for the next read of that log. */
+  async #unpack(key: string, stored: readonly StoredBatch[]): Promise<BatchLines[]> {
+    if (!stored.some(({ records }) => isPacked(records))) return stored.map((batch) => new BatchLines(batch));
+    const batches = await Promise.all(stored.map(unpackBatch));
+    const sizeOf = (all: readonly StoredBatch[]) => all.reduce((sum, { records }) => sum + records.length, 0);
+    this.#packedShares.delete(key);
+    this.#packedShares.set(key, sizeOf(stored) / sizeOf(batches));
+    if (this.#packedShares.size > packedSharesMax) this.#packedShares.delete(this.#packedShares.keys().next().value!);
+    return batches.map((batch) => new BatchLines(batch));
   }
 
   #learn(key: string, endOffset: number): void {

@@ -163,21 +163,21 @@ export class LogWriter {
     const records = spread.batches.get(partition);
     // A fence is checked where there is something to append.
     const batch: Batch = records ? { ...records, fence } : noRecords;
-    if (!identity) return this.#lanes.append(topicId, partition, batch);
+    if (!identity) return this.#lanes.append(topic, partition, batch);
     const { partitionCount: partitions } = spread;
     if (identity.kind === 'key') {
-      return this.#lanes.append(topicId, partition, { ...batch, identity: { ...identity, partitions } });
+      return this.#lanes.append(topic, partition, { ...batch, identity: { ...identity, partitions } });
     }
     const home = partition === homeOf(topic, identity);
     const known = (joined: boolean): Batch => ({ ...batch, identity: { ...identity, partitions, home, joined } });
     try {
-      return await this.#lanes.append(topicId, partition, known(false));
+      return await this.#lanes.append(topic, partition, known(false));
     } catch (error) {
       if (!hasCode(error, 'UNKNOWN_PRODUCER')) throw error;
     }
     // The first that this log hears of the producer, or of its epoch.
     await this.#producers.join(identity.stamp, { topicId, partition });
-    return this.#lanes.append(topicId, partition, known(true));
+    return this.#lanes.append(topic, partition, known(true));
   }
 
   async #checkReplicas(topic: TopicInfo, partitions: readonly number[], needed: number): Promise<void> {

@@ -75,13 +75,15 @@ export class LogKeeping {
     const batches: FoundBatch[] = [];
     for (let i = 6; i + 4 < reply.length; i += 5) {
       const baseOffset = integer(reply[i]);
+      const records = bytes(reply[i + 4]);
       batches.push({
         baseOffset,
         count: integer(reply[i + 1]),
         timestamp: integer(reply[i + 2]),
         tombstonesSince: integer(reply[i + 3]),
         isCompacted: baseOffset < integer(cleaned),
-        records: bytes(reply[i + 4]),
+        records,
+        storedBytes: records.length,
       });
     }
     return {
@@ -107,7 +109,7 @@ export class LogKeeping {
     step: CompactionStep,
   ): Promise<number | undefined> {
     const { generation, cleaned, tombstonesSince, removed, added } = step;
-    const removedBytes = removed.reduce((sum, { records }) => sum + records.length, 0);
+    const removedBytes = removed.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
     const args: (string | number | Buffer)[] = [
       leaderEpoch,
       generation,

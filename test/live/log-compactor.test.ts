@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { BatchLines } from '../../src/core/batch-lines.ts';
 import { FetchedRecords } from '../../src/core/fetched-records.ts';
+import { packRecords, unpackBatch } from '../../src/live/batch-packing.ts';
 import { LogCompactor } from '../../src/live/log-compactor.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
 import type { Logs } from '../../src/store/logs.ts';
@@ -23,7 +24,7 @@ interface Told {
 async function fetch(logs: Logs, partition: number, from: number | 'earliest', maxRecords: number, maxBytes: number) {
   const limits = { maxRecords, maxBytes };
   const read = await logs.read(topicId, partition, from, limits);
-  const batches = read.batches.map((batch) => new BatchLines(batch));
+  const batches = (await Promise.all(read.batches.map(unpackBatch))).map((batch) => new BatchLines(batch));
   const records = new FetchedRecords(batches, read.offset, limits);
   const nextOffset = read.isComplete && !records.isCut ? read.endOffset : records.nextOffset;
   return { records: JSON.parse(records.array()) as Told[], nextOffset, endOffset: read.endOffset };
@@ -53,7 +54,11 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.array(record, { minLength: 1, maxLength: 8 }) },
   {
     weight: 2,
-    arbitrary: fc.record({ compact: fc.constantFrom(0, 1_000_000_000), keyBytesMax: fc.constantFrom(1, 1e6) }),
+    arbitrary: fc.record({
+      compact: fc.constantFrom(0, 1_000_000_000),
+      keyBytesMax: fc.constantFrom(1, 1e6),
+      isPacked: fc.boolean(),
+    }),
   },
   { weight: 1, arbitrary: fc.record({ deleteBefore: fc.nat({ max: 100 }) }) },
   { weight: 2, arbitrary: fc.record({ maxRecords: fc.integer({ min: 1, max: 5 }) }) },
@@ -69,9 +74,9 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
       const model: Told[] = [];
       const reader = { next: 0, told: [] as Told[] };
       let start = 0;
-      const compact = async (deleteRetentionMs: number, keyBytesMax: number) => {
+      const compact = async (deleteRetentionMs: number, keyBytesMax: number, isPacked = false) => {
         const compactor = new LogCompactor(logKeeping, createMetrics(), { keyBytesMax, stepBytes: 2000 });
-        const task = { topicId, partition, leaderEpoch: 0, deleteRetentionMs };
+        const task = { topicId, partition, leaderEpoch: 0, deleteRetentionMs, isPacked };
         while ((await compactor.compact(task, keeping)).more);
       };
       // Passes go on beside everything else.
@@ -81,10 +86,13 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
           const lines = one.map(({ timestamp, ...rest }) =>
             JSON.stringify(timestamp === undefined ? rest : { timestamp, ...rest }),
           );
-          const { baseOffset, timestamp } = await append(logs, batchOf(lines), partition);
+          const batch = batchOf(lines);
+          // Some of them as a topic with compression has them.
+          if (lines.length % 2 === 0) batch.records = await packRecords(batch.records);
+          const { baseOffset, timestamp } = await append(logs, batch, partition);
           model.push(...one.map((given, index) => ({ offset: baseOffset + index, timestamp, ...given })));
         } else if ('compact' in one) {
-          passes = passes.then(() => compact(one.compact, one.keyBytesMax));
+          passes = passes.then(() => compact(one.compact, one.keyBytesMax, one.isPacked));
         } else if ('deleteBefore' in one) {
           const before = Math.min(one.deleteBefore, model.length);
           start = Math.max(start, before);
@@ -138,7 +146,7 @@ t.test('small batches become few, and a pass with nothing to do writes nothing',
   const { logs, logKeeping } = await openStore(t);
   for (let i = 0; i < 300; i += 1) await append(logs, batchOf([JSON.stringify({ key: `k${i}`, value: i })]));
   const compactor = new LogCompactor(logKeeping, createMetrics());
-  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1000 };
+  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1000, isPacked: false };
   t.same(await compactor.compact(task, keeping), { more: false, tombstonesDueInMs: undefined });
   const scan = await logKeeping.scan(topicId, 0, 0, 300, 1e9);
   t.equal(scan.batches.length, 1);
@@ -162,7 +170,7 @@ t.test('a search by time and retention go through what is compacted and what is 
   ] as const)
     await own(key, timestamp);
   const compactor = new LogCompactor(logKeeping, createMetrics());
-  await compactor.compact({ topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9 }, keeping);
+  await compactor.compact({ topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isPacked: false }, keeping);
   await own('d', 500);
   t.match(await logs.seek(topicId, 0, 0, 450), { batch: { baseOffset: 4 } });
   t.match(await logs.seek(topicId, 0, 0, 350), { batch: { baseOffset: 1, count: 3 } });
