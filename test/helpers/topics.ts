@@ -17,7 +17,8 @@ export interface TestTopic {
 export interface TestBrokers {
   server: TestServer;
   other: TestServer;
-  newTopic(t: Test, more?: Record<string, unknown>): Promise<TestTopic>;
+  /** Its records may be of any age: it keeps them, unless `more` says otherwise. */
+  newTopic(t: Test, more?: { config?: Record<string, unknown>; [field: string]: unknown }): Promise<TestTopic>;
 }
 
 /** Two brokers over one store, and a maker of topics that no other test uses. */
@@ -31,7 +32,8 @@ export async function startTestBrokers(t: Test): Promise<TestBrokers> {
     async newTopic(t, more = {}) {
       count += 1;
       const name = `topic-${count}`;
-      const created = await http(`${server.url}/v1/topics`, 'POST', { name, ...more });
+      const config = { 'retention.ms': -1, ...more.config };
+      const created = await http(`${server.url}/v1/topics`, 'POST', { name, ...more, config });
       t.equal(created.status, 201);
       const topic = `${server.url}/v1/topics/${name}`;
       const otherTopic = `${other.url}/v1/topics/${name}`;
