@@ -1,5 +1,6 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import t from 'tap';
+import type { EncodedRecord } from '../../src/core/record-fields.ts';
 import { produceStream } from '../../src/http/produce-stream.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { ndjson, startTestBrokers, values } from '../helpers/topics.ts';
@@ -117,4 +118,36 @@ t.test('a stream whose connection is lost is no fault of the server', async (t) 
   const first = produceStream(source, options).next();
   source.destroy(new Error('aborted'));
   await t.rejects(first, { code: 'BAD_REQUEST' });
+});
+
+t.test('a long stream is read no faster than it is appended', async (t) => {
+  const lines = Buffer.from(`${JSON.stringify({ value: 'x'.repeat(115) })}\n`.repeat(512));
+  const streamed = 48 * 1024 * 1024;
+  let given = 0;
+  let appended = 0;
+  let waitingMax = 0;
+  const source = new Readable({
+    highWaterMark: lines.length,
+    read() {
+      if (given >= streamed) this.push(null);
+      else {
+        given += lines.length;
+        this.push(lines);
+      }
+    },
+  });
+  const append = async (records: EncodedRecord[]) => {
+    waitingMax = Math.max(waitingMax, given - appended);
+    // The store takes its time; meanwhile the source could give as much as it likes.
+    await new Promise((resolve) => setImmediate(resolve));
+    waitingMax = Math.max(waitingMax, given - appended);
+    for (const { line } of records) appended += line.length + 1;
+    return { results: [{ partition: 0, count: records.length }], partitions: [], replayed: false };
+  };
+  const options = { batchBytesMax: 1024 * 1024, offsets: false, identity: undefined, hasArrived: () => false, append };
+  let results = 0;
+  for await (const _ of produceStream(source, options)) results += 1;
+  t.equal(appended, given);
+  t.ok(given >= streamed && results > 100);
+  t.ok(waitingMax <= 512 * 1024, `at most ${waitingMax} bytes lay in memory`);
 });
