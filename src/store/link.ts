@@ -2,6 +2,7 @@
 // the same place. It is lost and made anew by itself; which Redis it leads to is the engine's business.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { timeOutPatiently } from './patient-timeout.ts';
 import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { commandTimeoutMs, silenceMsMax } from './time-limits.ts';
 
@@ -27,7 +28,7 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.client = this.#make({ commandTimeout: commandTimeoutMs, socketTimeout: silenceMsMax });
+    this.client = timeOutPatiently(this.#make({ commandTimeout: commandTimeoutMs, socketTimeout: silenceMsMax }));
     this.client.on('ready', () => void this.#open());
     this.client.on('close', () => this.#lost());
   }
