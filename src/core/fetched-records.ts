@@ -113,6 +113,11 @@ export class FetchedRecords {
     return this.#elements;
   }
 
+  /** As elements(), with `fields` first in each record, such as `"partition":3`: ASCII, and no comma around them. */
+  elementsWith(fields: string): Buffer {
+    return this.#write(',', `{${fields},"offset":`).subarray(Math.min(1, this.count), -1);
+  }
+
   /** As a JSON array. */
   array(): string {
     this.#array ??= `[${this.elements()}]`;
@@ -126,12 +131,12 @@ export class FetchedRecords {
   }
 
   /** All of them with a separator before each, and one at the end. */
-  #write(separator: Separator): Buffer {
+  #write(separator: Separator, head = headText): Buffer {
     const offsetDigits = String(this.nextOffset).length;
-    const text = Buffer.allocUnsafe(this.bytes + this.count * (1 + headText.length + offsetDigits + 1) + 1);
+    const text = Buffer.allocUnsafe(this.bytes + this.count * (1 + head.length + offsetDigits + 1) + 1);
     let at = 0;
     for (const { batch, first, end } of this.#runs) {
-      const prefix = new Prefix(separator, batch.baseOffset + first, batch.timestamp);
+      const prefix = new Prefix(separator + head, batch.baseOffset + first, batch.timestamp);
       const { bytes } = batch;
       for (let index = first; index < end; index += 1, prefix.next()) {
         const start = batch.startOf(index);
@@ -157,12 +162,12 @@ class Prefix {
   /** Where the part with the timestamp begins. */
   offsetEnd = 0;
   end = 0;
-  readonly #separator: Separator;
+  readonly #head: string;
   readonly #timestamp: number;
   #offset: number;
 
-  constructor(separator: Separator, offset: number, timestamp: number) {
-    this.#separator = separator;
+  constructor(head: string, offset: number, timestamp: number) {
+    this.#head = head;
     this.#timestamp = timestamp;
     this.#offset = offset;
     this.#spell();
@@ -181,7 +186,7 @@ class Prefix {
   }
 
   #spell(): void {
-    const head = `${this.#separator}${headText}${this.#offset},`;
+    const head = `${this.#head}${this.#offset},`;
     this.bytes = Buffer.from(`${head}${timePart(this.#timestamp)}`);
     this.offsetEnd = head.length;
     this.end = this.bytes.length;

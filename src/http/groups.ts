@@ -223,10 +223,17 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
 };
 
 /** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
-function consumedJson({ memberEpoch, assignment, records }: Consumed): string {
-  const list = records.map(
-    ({ topic, partition, record }) =>
-      `{"topic":${JSON.stringify(topic)},"partition":${partition},"offset":${record.offset},${record.line}`,
-  );
-  return `{"memberEpoch":${memberEpoch},"assignment":${JSON.stringify(assignment)},"records":[${list.join(',')}]}`;
+function consumedJson({ memberEpoch, assignment, records }: Consumed): Buffer {
+  const parts: Uint8Array[] = [
+    Buffer.from(`{"memberEpoch":${memberEpoch},"assignment":${JSON.stringify(assignment)},"records":[`),
+  ];
+  for (const [i, { topic, partition, records: some }] of records.entries()) {
+    if (i > 0) parts.push(comma);
+    parts.push(some.elementsWith(`"topic":${JSON.stringify(topic)},"partition":${partition}`));
+  }
+  parts.push(end);
+  return Buffer.concat(parts);
 }
+
+const comma = Buffer.from(',');
+const end = Buffer.from(']}');

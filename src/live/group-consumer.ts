@@ -5,7 +5,8 @@
 // be lost on its way: a member that got none asks again from what is committed, so that nothing is passed over.
 import type { Counter } from 'prom-client';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import type { StoredRecord } from '../core/fetched-records.ts';
+import { fairShares } from '../core/fair-share.ts';
+import type { FetchedRecords } from '../core/fetched-records.ts';
 import {
   type GroupMember,
   heartbeatIntervalMs,
@@ -31,7 +32,7 @@ import {
   topicOf,
 } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
-import type { LogReader } from './log-reader.ts';
+import type { Fetched, LogReader } from './log-reader.ts';
 import type { Topics } from './topics.ts';
 
 export interface ConsumeRequest {
@@ -49,17 +50,30 @@ export interface Consumed {
   zxid: number;
   memberEpoch: number;
   assignment: TopicPartitions[];
-  records: ConsumedRecord[];
+  records: ConsumedRecords[];
 }
 
-export interface ConsumedRecord extends TopicPartition {
-  record: StoredRecord;
+/** Records of one partition, in order. */
+export interface ConsumedRecords extends TopicPartition {
+  records: FetchedRecords;
 }
 
 interface PlacedCursor extends Cursor {
   /** Whether the store has this offset as the member's position. */
   isStored: boolean;
 }
+
+type Read = ConsumedRecords & { cursor: PlacedCursor };
+
+/** What the last call of a member through this broker has left: where it is, if no other has called meanwhile. */
+interface LastCall {
+  call: number;
+  member: GroupMember;
+  cursors: Map<string, PlacedCursor>;
+}
+
+/** Of how many members the last call is remembered, those of the latest. */
+const lastCallsMax = 10_000;
 
 export class GroupConsumer {
   readonly #ledger: GroupLedger;
@@ -68,6 +82,8 @@ export class GroupConsumer {
   readonly #logs: Logs;
 
   readonly #given: Counter<'via'>;
+  /** By group and member, of those that had more to read. A call takes it, and leaves its own. */
+  readonly #lastCalls = new Map<string, LastCall>();
 
   /** @param given counts the records, here `via` http */
   constructor(ledger: GroupLedger, topics: Topics, reader: LogReader, logs: Logs, given: Counter<'via'>) {
@@ -85,18 +101,27 @@ export class GroupConsumer {
    *   for a member whose reset policy is `none`
    */
   async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<Consumed> {
+    const key = `${group}/${memberId}`;
+    const last = this.#lastCalls.get(key);
+    this.#lastCalls.delete(key);
     const call = new ConsumeCall(group, memberId, request, this.#ledger, this.#topics, this.#reader, this.#logs);
     const stop = this.#ledger.watch(group, () => call.wake(true));
     const onAbort = () => call.wake(false);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      const consumed = await call.run(signal);
-      this.#given.inc({ via: 'http' }, consumed.records.length);
+      const consumed = (last && (await call.goOn(last, signal))) ?? (await call.run(signal));
+      for (const { records } of consumed.records) this.#given.inc({ via: 'http' }, records.count);
+      if (call.left) this.#remember(key, call.left);
       return consumed;
     } finally {
       stop();
       signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  #remember(key: string, last: LastCall): void {
+    this.#lastCalls.set(key, last);
+    if (this.#lastCalls.size > lastCallsMax) this.#lastCalls.delete(this.#lastCalls.keys().next().value!);
   }
 }
 
@@ -116,6 +141,7 @@ class ConsumeCall {
   #call: 'new' | number = 'new';
   #isSuperseded = false;
   #hasChanged = false;
+  #hasMore = false;
   #wait: AbortController | undefined;
 
   constructor(
@@ -142,6 +168,41 @@ class ConsumeCall {
     this.#wait?.abort();
   }
 
+  /** What the next call of the member may go on from, if there is more to read. */
+  get left(): LastCall | undefined {
+    if (!this.#hasMore || this.#isSuperseded || this.#call === 'new') return undefined;
+    return { call: this.#call, member: this.#member, cursors: this.#cursors };
+  }
+
+  /**
+   * Goes on where the member's last call has left records unread. It reads first, and then does in one step of the store
+   * what `run` does in two: it lets go, commits what came before, and moves on; the store refuses that if the member has
+   * made another call meanwhile.
+   * @returns undefined if it must begin like any call
+   */
+  async goOn({ call, member, cursors }: LastCall, signal: AbortSignal): Promise<Consumed | undefined> {
+    if (this.#request.from === 'committed') return undefined;
+    this.#call = call;
+    this.#member = member;
+    this.#cursors = cursors;
+    try {
+      const read = await this.#fetch(await this.#bounds());
+      if (read.length > 0 && !signal.aborted) {
+        await this.#begin();
+        const kept = this.#isSuperseded ? [] : this.#keptOf(read);
+        if (kept.length > 0) return this.#answer(kept);
+      }
+    } catch (error) {
+      // By what is remembered; the store may know better.
+      if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
+    }
+    this.#call = 'new';
+    this.#cursors = new Map();
+    this.#isSuperseded = false;
+    this.#hasMore = false;
+    return undefined;
+  }
+
   async run(signal: AbortSignal): Promise<Consumed> {
     const deadline = performance.now() + this.#request.waitMs;
     await this.#begin();
@@ -160,8 +221,7 @@ class ConsumeCall {
         await this.#commit({});
         heardAt = performance.now();
       }
-      // What was taken from the member meanwhile is another's to read.
-      const kept = records.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
+      const kept = this.#keptOf(records);
       if (kept.length > 0 || isOver) return this.#answer(kept);
       // A new partition has to be looked at before there is anything to wait for.
       if (this.#hasChanged || [...this.#cursors.values()].some((cursor) => !bounds.has(cursor))) continue;
@@ -257,34 +317,62 @@ class ConsumeCall {
     return bounds;
   }
 
-  /** Reads what there is, beginning at a random partition, so that a busy one does not keep the others back. */
-  async #fetch(
-    bounds: Map<PlacedCursor, LogBounds | undefined>,
-  ): Promise<(ConsumedRecord & { cursor: PlacedCursor })[]> {
-    const cursors = [...this.#cursors.values()];
-    const start = Math.floor(Math.random() * cursors.length);
-    const records: (ConsumedRecord & { cursor: PlacedCursor })[] = [];
-    let { maxRecords, maxBytes } = this.#request;
-    for (const cursor of [...cursors.slice(start), ...cursors.slice(0, start)]) {
-      if (maxRecords <= 0 || maxBytes <= 0) break;
-      const { topic: name, partition, offset } = cursor;
-      if (offset >= (bounds.get(cursor)?.endOffset ?? 0)) continue;
-      const topic = await topicOf(this.#topics, cursor);
-      if (!topic) continue;
-      try {
-        const fetched = await this.#reader.fetch({ topic, partition, offset, maxRecords, maxBytes });
-        for (const record of fetched.records.records) records.push({ topic: name, partition, record, cursor });
-        maxRecords -= fetched.records.count;
-        maxBytes -= fetched.records.bytes;
-        if (fetched.nextOffset === offset) continue;
-        cursor.offset = fetched.nextOffset;
-        cursor.isStored = false;
-      } catch (error) {
-        // Retention or a deletion was faster; the next round sees the log as it is then.
-        if (!hasCode(error, 'OFFSET_OUT_OF_RANGE') && !hasCode(error, 'UNKNOWN_TOPIC')) throw error;
-      }
+  /**
+   * Reads what there is, of all partitions at once: each gives as many records as every other, as far as it has them, and
+   * the bytes go with the records. If there are more partitions than records to give, chance says which ones have a turn.
+   */
+  async #fetch(bounds: Map<PlacedCursor, LogBounds | undefined>): Promise<Read[]> {
+    const behind = [...bounds].flatMap(([cursor, log]) => {
+      const lag = (log?.endOffset ?? 0) - cursor.offset;
+      return lag > 0 ? [{ cursor, lag }] : [];
+    });
+    const start = Math.floor(Math.random() * behind.length);
+    const turns = [...behind.slice(start), ...behind.slice(0, start)];
+    const { maxRecords, maxBytes } = this.#request;
+    const lags = turns.map(({ lag }) => lag);
+    const shares = fairShares(lags, maxRecords);
+    const all = shares.reduce((sum, share) => sum + share, 0);
+    const read = await Promise.all(
+      turns.map(async ({ cursor }, i) => {
+        const share = shares[i]!;
+        if (share === 0) return undefined;
+        return this.#fetchFrom(cursor, share, Math.max(1, Math.floor((maxBytes * share) / all)));
+      }),
+    );
+    let bytes = 0;
+    const given: Read[] = [];
+    for (const [i, fetched] of read.entries()) {
+      const { cursor } = turns[i]!;
+      // Records that are larger than the share of their partition wait for the next call, but for the first one of all.
+      if (!fetched || (given.length > 0 && bytes + fetched.records.bytes > maxBytes)) continue;
+      const { topic, partition } = cursor;
+      const { records, nextOffset } = fetched;
+      bytes += records.bytes;
+      if (records.count > 0) given.push({ topic, partition, records, cursor });
+      if (nextOffset === cursor.offset) continue;
+      cursor.offset = nextOffset;
+      cursor.isStored = false;
     }
-    return records;
+    this.#hasMore = turns.some(({ cursor }) => cursor.offset < (bounds.get(cursor)?.endOffset ?? 0));
+    return given;
+  }
+
+  /** Records of one partition; undefined if there are none any more. */
+  async #fetchFrom(cursor: PlacedCursor, maxRecords: number, maxBytes: number): Promise<Fetched | undefined> {
+    const { partition, offset } = cursor;
+    try {
+      const topic = await topicOf(this.#topics, cursor);
+      return topic && (await this.#reader.fetch({ topic, partition, offset, maxRecords, maxBytes }));
+    } catch (error) {
+      // Retention or a deletion was faster; the next round sees the log as it is then.
+      if (!hasCode(error, 'OFFSET_OUT_OF_RANGE') && !hasCode(error, 'UNKNOWN_TOPIC')) throw error;
+      return undefined;
+    }
+  }
+
+  /** Without what was taken from the member meanwhile: that is another's to read. */
+  #keptOf(read: Read[]): Read[] {
+    return read.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
   }
 
   async #waitForMore(bounds: Map<PlacedCursor, LogBounds | undefined>, timeoutMs: number): Promise<void> {
@@ -297,7 +385,7 @@ class ConsumeCall {
     this.#wait = undefined;
   }
 
-  #answer(records: (ConsumedRecord & { cursor: PlacedCursor })[]): Consumed {
+  #answer(records: Read[]): Consumed {
     return {
       zxid: this.#zxid,
       memberEpoch: this.#member.memberEpoch,

@@ -107,3 +107,21 @@ export function superseded(memberId: string): ServiceError {
     memberId,
   });
 }
+
+export function notReleased({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
+  return new ServiceError(
+    'FENCED_MEMBER_EPOCH',
+    `Member '${memberId}' did not release what was being revoked within its rebalance timeout of ${rebalanceTimeoutMs} ms, ` +
+      'and was taken out; let go of all partitions and join again.',
+    { memberId, memberEpoch },
+  );
+}
+
+export function stuck({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
+  return new ServiceError(
+    'FENCED_MEMBER_EPOCH',
+    `Member '${memberId}' has records waiting, gave no credit and sent no frame for its rebalance timeout of ` +
+      `${rebalanceTimeoutMs} ms, and was taken out; let go of all partitions and join again.`,
+    { memberId, memberEpoch },
+  );
+}

@@ -11,7 +11,16 @@ import { consume, remove } from '../core/group-state.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { PartitionPosition } from '../store/groups.ts';
 import { answerTo, existing, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
-import { type Cursor, cursorKey, cursorsOf, noOffset, partitionsOf, superseded } from './group-cursors.ts';
+import {
+  type Cursor,
+  cursorKey,
+  cursorsOf,
+  noOffset,
+  notReleased,
+  partitionsOf,
+  stuck,
+  superseded,
+} from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupOffsets, OffsetToCommit } from './group-offsets.ts';
 import {
@@ -379,22 +388,4 @@ interface Change {
 
 function holdings({ assigned, pendingRevocation }: GroupMember): string {
   return JSON.stringify([assigned, pendingRevocation]);
-}
-
-function notReleased({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
-  return new ServiceError(
-    'FENCED_MEMBER_EPOCH',
-    `Member '${memberId}' did not release what was being revoked within its rebalance timeout of ${rebalanceTimeoutMs} ms, ` +
-      'and was taken out; let go of all partitions and join again.',
-    { memberId, memberEpoch },
-  );
-}
-
-function stuck({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
-  return new ServiceError(
-    'FENCED_MEMBER_EPOCH',
-    `Member '${memberId}' has records waiting, gave no credit and sent no frame for its rebalance timeout of ` +
-      `${rebalanceTimeoutMs} ms, and was taken out; let go of all partitions and join again.`,
-    { memberId, memberEpoch },
-  );
 }

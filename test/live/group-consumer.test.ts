@@ -1,0 +1,104 @@
+// How a consume call reads over the partitions that its member has, and goes on where the call before has left off.
+import t from 'tap';
+import { consume, createTopic, join, produce } from '../helpers/groups.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
+
+const one = await startTestServer(t, { brokerId: 1001 });
+const two = await startTestServer(t, { brokerId: 1002 }, one.target);
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const countOf = (records: { partition: number }[], partition: number) =>
+  records.filter((record) => record.partition === partition).length;
+
+/** A topic and a group of this name, with one member `m`; each list is the values of a partition. */
+async function newGroup(name: string, ...partitions: unknown[][]): Promise<string> {
+  await createTopic(one.url, name, partitions.length);
+  for (const [partition, values] of partitions.entries()) {
+    if (values.length > 0) await produce(one.url, name, partition, values);
+  }
+  await join(one.url, name, { topics: [name], memberId: 'm' });
+  return name;
+}
+
+t.test('each partition gives as many records as every other, as far as it has them', async (t) => {
+  const group = await newGroup('fair', numbers(0, 1000), numbers(0, 1000), numbers(0, 4), []);
+  const first = (await consume(one.url, group, 'm', '?maxRecords=100')).body.records;
+  t.same(
+    [0, 1, 2].map((partition) => countOf(first, partition)),
+    [48, 48, 4],
+  );
+  const second = (await consume(one.url, group, 'm', '?maxRecords=100')).body.records;
+  t.same(
+    [0, 1, 2].map((partition) => countOf(second, partition)),
+    [50, 50, 0],
+  );
+});
+
+t.test('with fewer records than partitions every one has its turn', async (t) => {
+  const group = await newGroup('turns', numbers(0, 500), ['quiet'], ['quiet']);
+  const seen = new Set<number>();
+  await eventually(async () => {
+    const { records } = (await consume(one.url, group, 'm', '?maxRecords=1')).body;
+    t.equal(records.length, 1);
+    seen.add(records[0].partition);
+    return seen.size === 3;
+  }, 'records of all three');
+});
+
+t.test('bytes are shared, too, and one record always fits', async (t) => {
+  const large = 'x'.repeat(10_000);
+  const group = await newGroup('bytes', [large, large, large, large], [large, large, large, large]);
+  const records = async (query: string) => (await consume(one.url, group, 'm', query)).body.records;
+  const some = await records('?maxBytes=41000');
+  t.same([countOf(some, 0), countOf(some, 1)], [2, 2]);
+  t.equal((await records('?maxBytes=1')).length, 1);
+  t.equal((await records('?maxBytes=100000')).length, 3, 'nothing was passed over');
+});
+
+t.test('a member that calls one broker, then another, has every record once and in order', async (t) => {
+  const group = await newGroup('moves', numbers(0, 60), numbers(100, 160));
+  const given: number[][] = [[], []];
+  for (let call = 0; given.flat().length < 120; call += 1) {
+    // Twice through the same one, so that it goes on from what it remembers; then what it remembers is old.
+    const { url } = call % 3 === 0 ? two : one;
+    const { status, body } = await consume(url, group, 'm', '?maxRecords=7&commit=previous');
+    t.equal(status, 200);
+    for (const { partition, value } of body.records) given[partition]!.push(value);
+  }
+  t.same(given, [numbers(0, 60), numbers(100, 160)]);
+  await consume(one.url, group, 'm', '?commit=previous');
+  const { partitions } = (await http(`${two.url}/v1/groups/${group}`)).body;
+  t.ok(partitions.every(({ committed }: any) => committed === 60));
+});
+
+t.test('going on commits what came before, and lets go of what is asked for', async (t) => {
+  const group = await newGroup('goes-on', numbers(0, 100), numbers(0, 100));
+  await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
+  await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
+  const committed = async () =>
+    (await http(`${two.url}/v1/groups/${group}`)).body.partitions.map((p: any) => p.committed);
+  t.same(await committed(), [5, 5]);
+  await join(two.url, group, { topics: [group], memberId: 'other' });
+  const { assignment, records } = (await consume(one.url, group, 'm', '?maxRecords=10&commit=previous')).body;
+  t.equal(assignment[0].partitions.length, 1);
+  t.ok(
+    records.every(({ partition }: any) => partition === assignment[0].partitions[0]),
+    'only what it keeps',
+  );
+  t.same(await committed(), [10, 10], 'what it let go of is committed as far as it was given');
+  const next = (await consume(two.url, group, 'other', '?maxRecords=3')).body;
+  t.same(
+    next.records.map(({ offset }: any) => offset),
+    [10, 11, 12],
+    'the other one goes on there',
+  );
+});
+
+t.test('a member that was taken out, or began anew, does not go on', async (t) => {
+  const group = await newGroup('anew', numbers(0, 100));
+  await consume(one.url, group, 'm', '?maxRecords=10');
+  await join(two.url, group, { topics: [group], memberId: 'm' });
+  t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.records[0].offset, 0, 'from what is committed');
+  await http(`${two.url}/v1/groups/${group}/members/m`, 'DELETE');
+  t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.code, 'UNKNOWN_MEMBER');
+});
