@@ -11,6 +11,8 @@ const baseOptions: RedisOptions = {
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
   enableOfflineQueue: false,
+  // Who subscribes does so at each connection; the client's own subscription would be a promise that nobody hears.
+  autoResubscribe: false,
   // Autopipelining makes scripts slower: only one pipeline is in flight at a time.
   enableAutoPipelining: false,
   connectTimeout: connectTimeoutMs,

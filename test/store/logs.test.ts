@@ -1,7 +1,12 @@
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { pino } from 'pino';
 import t from 'tap';
 import { partitionKeys } from '../../src/store/keys.ts';
 import type { BatchIdentity } from '../../src/store/logs.ts';
+import { Store } from '../../src/store/store.ts';
 import { append, batchOf, openStore, topicId } from '../helpers/logs.ts';
+import { startTestRedis, temporaryFolder } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
 
 function keyed(key: string, fingerprint: string, partitions = 1): BatchIdentity {
@@ -197,6 +202,51 @@ t.test('every append is told on the channel', async (t) => {
   await eventually(() => heard.length === 2, 'two notices');
   t.same(heard, [`${topicId} 0 2`, `${topicId} 0 3`]);
 });
+
+t.test(
+  'a connection that breaks while appends are subscribed to anew is made once more, and nothing else fails',
+  async (t) => {
+    const { socketPath } = await startTestRedis(t);
+    const inbetween = join(temporaryFolder(t), 'inbetween.sock');
+    const subscribers: Socket[] = [];
+    const relay = createServer((client) => {
+      const store = connect(socketPath);
+      for (const [from, to] of [
+        [client, store],
+        [store, client],
+      ] as const) {
+        from.on('error', () => undefined);
+        from.on('close', () => to.destroy());
+      }
+      store.on('data', (data) => client.write(data));
+      client.on('data', (data) => {
+        // The second subscription never reaches the store.
+        if (/\r\nsubscribe\r\n/i.test(String(data)) && subscribers.push(client) === 2) client.destroy();
+        else store.write(data);
+      });
+    });
+    await new Promise<void>((resolve) => relay.listen(inbetween, resolve));
+    t.teardown(() => relay.close());
+    const store = new Store({ ...testConfig, target: { socketPath: inbetween } }, pino({ level: 'silent' }));
+    await store.open();
+    t.teardown(() => store.close());
+    const abort = new AbortController();
+    t.teardown(() => abort.abort());
+    let subscriptions = 0;
+    store.logs.followAppends(
+      () => undefined,
+      () => {
+        subscriptions += 1;
+      },
+      abort.signal,
+    );
+    await eventually(() => subscriptions === 1, 'the subscription');
+    subscribers[0]!.destroy();
+    // A promise of the client's own that nobody hears would fail this test here, and end a server.
+    await eventually(() => subscriptions === 2, 'a subscription after two losses');
+    t.equal(subscribers.length, 3);
+  },
+);
 
 t.test('all keys of a partition carry its tag, and no other', async (t) => {
   const { logs, connection } = await openStore(t);
