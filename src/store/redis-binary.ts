@@ -12,7 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import { commandSearchPath, projectRoot } from '../config.ts';
-import { installRedis, isExecutable, libraryFolders } from './redis-install.ts';
+import { isExecutable, libraryFolders } from './private-packages.ts';
+import { installRedis } from './redis-install.ts';
 
 const run = promisify(execFile);
 
