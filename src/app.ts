@@ -91,7 +91,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
   installUpgradeCheck(app);
   installValidation(app);
   installErrorHandler(app);
-  installDrain(app);
+  installDrain(app, broker);
   installRequestLog(app, broker.metrics, broker.log);
   installAdmission(app, {
     load: { ...limits.load, bodiesBytesMax: bodiesBytesMax(limits.load, config.maxBodyBytes) },

@@ -38,6 +38,8 @@ export interface Config {
   sessionMinTtlMs: number;
   sessionMaxTtlMs: number;
   brokerSessionTtlMs: number;
+  /** How long a server that is told to stop serves on, though it is no longer ready. */
+  drainDelayMs: number;
   /** How long a named producer lives that nobody uses. */
   producerIdExpirationMs: number;
   /** How many transactions are kept for replay. */
@@ -190,6 +192,14 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '6s',
     placeholder: 'duration',
     meaning: 'How long after its last sign of life a broker counts as dead.',
+  },
+  drainDelayMs: {
+    variable: 'WEIR_DRAIN_DELAY',
+    schema: duration(0),
+    default: '3s',
+    placeholder: 'duration',
+    meaning:
+      'How long a server of a shared Redis serves on after SIGTERM, while /health/ready says no, so that load balancers notice.',
   },
   producerIdExpirationMs: {
     variable: 'WEIR_PRODUCER_ID_EXPIRATION',

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The process: configuration, the private Redis if there is no other, the server, and signals.
+import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
 import { type Config, describeConfig, loadConfig, packageVersion } from './config.ts';
@@ -10,6 +11,8 @@ import { type StoreTarget, sharedStore } from './store/target.ts';
 
 /** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */
 const stopWithinMs = 9500;
+/** What of it is for the drain delay; a longer one makes the stop so much longer. */
+const drainDelayIncludedMs = 3000;
 
 interface RunningStore {
   target: StoreTarget;
@@ -31,10 +34,13 @@ async function main(): Promise<void> {
     throw error;
   });
   log.info({ url: server.url, docs: `${server.url}/docs` }, 'Weirkeeper serves');
-  closeWithGrace({ delay: stopWithinMs, logger: false }, async ({ err, signal }) => {
+  const delay = stopWithinMs + Math.max(0, config.drainDelayMs - drainDelayIncludedMs);
+  closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
     if (err) log.fatal({ err }, 'Weirkeeper stops, as something is broken in it');
     else log.info({ signal }, 'Weirkeeper stops');
-    await server.close();
+    // Nobody can take over from the only server of a private store, and who presses Ctrl-C does not want to wait.
+    const drains = signal === 'SIGTERM' && config.redisUrl !== undefined;
+    await server.close(drains ? () => sleep(config.drainDelayMs) : undefined);
     await store.stop();
     log.info('Weirkeeper has stopped');
   });

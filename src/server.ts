@@ -13,8 +13,11 @@ export interface Server {
   broker: Broker;
   /** Where it listens, such as `http://127.0.0.1:7070`. */
   url: string;
-  /** Takes no more work, ends what it has, and stops (guarantee E5). */
-  close(): Promise<void>;
+  /**
+   * Takes no more work, ends what it has, and stops (guarantee E5).
+   * @param drained when it may do so: until then it is not ready any more, but serves whoever has not noticed
+   */
+  close(drained?: () => Promise<void>): Promise<void>;
 }
 
 /** Starts a server; when this returns it serves. @throws if the store cannot be opened or the port is taken */
@@ -28,8 +31,10 @@ export async function startServer(
   let broker: Broker | undefined;
   let app: FastifyInstance | undefined;
   // Deregister first, so that no new work is sent here; then let requests end; then stop what they stood on.
-  const close = async () => {
+  const close = async (drained?: () => Promise<void>) => {
     await broker?.leave();
+    await drained?.();
+    broker?.endWaits();
     await app?.close();
     await broker?.stop();
     await store.close();

@@ -1,16 +1,18 @@
-// How connections end when the server stops (guarantee E5): requests under way get their answers, everything else is
-// closed at once. Fastify and Node close only what is idle at that very moment, and not what has never asked anything.
+// How connections end when the server stops (guarantee E5). While it leaves it serves on, so that a load balancer which has not
+// noticed loses nothing, and each answer closes its connection. Then requests under way get their answers, and everything else
+// is closed at once. Fastify and Node close only what is idle at that very moment, and not what has never asked anything.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
+import type { Broker } from '../live/broker.ts';
 
 /** How long requests under way have; below the 10 s in which the server is to be gone. */
 const graceMs = 6000;
 /** How soon a connection is closed whose request has ended meanwhile. */
 const checkMs = 50;
 
-export function installDrain(app: FastifyInstance): void {
+export function installDrain(app: FastifyInstance, broker: Broker): void {
   const { server } = app;
   /** Opened, perhaps by a browser in advance, but never used: Node does not count these as idle. */
   const unused = new Set<Socket>();
@@ -28,7 +30,8 @@ export function installDrain(app: FastifyInstance): void {
   });
 
   // What still comes in on a connection that was not idle is refused as everything is, by a problem with a code.
-  app.addHook('onRequest', (_request, _reply, done) => {
+  app.addHook('onRequest', (_request, reply, done) => {
+    if (broker.isLeaving) reply.header('connection', 'close');
     if (!isClosing) return done();
     done(new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done. Ask another one.'));
   });

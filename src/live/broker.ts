@@ -64,6 +64,7 @@ export class Broker {
   readonly #topicDeleter: Repeat;
   readonly #logHousekeeper: LogHousekeeper;
   readonly #stopping = new AbortController();
+  #isLeaving = false;
 
   constructor(config: Config, store: Store, options: BrokerOptions, log: Logger) {
     this.config = config;
@@ -123,7 +124,7 @@ export class Broker {
     );
   }
 
-  /** Aborted when the broker begins to stop: whoever waits for something ends its wait. */
+  /** Aborted when the broker ends to serve: whoever waits for something ends its wait. */
   get stopping(): AbortSignal {
     return this.#stopping.signal;
   }
@@ -149,16 +150,26 @@ export class Broker {
     await this.registration.start(url);
   }
 
-  /** Whether it has its place in the cluster. */
+  /** Whether it has its place in the cluster, and means to keep it. */
   get isRegistered(): boolean {
-    return !this.stopping.aborted && this.registration.session !== undefined;
+    return !this.#isLeaving && this.registration.session !== undefined;
   }
 
-  /** Gives up its place in the cluster, so that no new work comes here, and ends all waits. */
+  /** Whether it has begun to stop; it may still serve for a while. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
+  /** Gives up its place in the cluster: others take over its duties, and load balancers may notice. It still serves. */
   async leave(): Promise<void> {
-    this.#stopping.abort();
+    this.#isLeaving = true;
     await this.#controller.stop();
     await this.registration.stop();
+  }
+
+  /** Ends all waits, streams and sockets, so that serving can end. */
+  endWaits(): void {
+    this.#stopping.abort();
   }
 
   /** Stops in the opposite order; the store stays open. */

@@ -36,7 +36,12 @@ export async function startTortureCluster(t: Test): Promise<TortureCluster> {
   await store.open();
   t.teardown(() => store.close());
   const log: TortureLog = { faults: new Map(), problems: [], errors: new Map() };
-  const env = { WEIR_SESSION_MIN_TTL: '500ms', WEIR_BROKER_SESSION_TTL: '3s', WEIR_LOG_LEVEL: 'info' };
+  const env = {
+    WEIR_SESSION_MIN_TTL: '500ms',
+    WEIR_BROKER_SESSION_TTL: '3s',
+    WEIR_DRAIN_DELAY: '0',
+    WEIR_LOG_LEVEL: 'info',
+  };
   const all = await Promise.all(
     Array.from({ length: brokers }, (_, n) => TortureBroker.start(t, n + 1, port, env, log)),
   );

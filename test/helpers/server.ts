@@ -16,6 +16,7 @@ export const testConfig: Config = {
   sessionMinTtlMs: 500,
   sessionMaxTtlMs: 86_400_000,
   brokerSessionTtlMs: 6000,
+  drainDelayMs: 0,
   producerIdExpirationMs: 86_400_000,
   eventRetention: 100_000,
   maxNodeBytes: 1024 * 1024,

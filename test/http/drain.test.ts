@@ -91,3 +91,41 @@ t.test('neither an unused connection nor an idle one keeps the server from stopp
   await eventually(() => closed === 2, 'both are closed');
   await t.rejects(http(`${server.url}/health/live`), 'nobody listens any more');
 });
+
+t.test(
+  'a server that is told to stop is no longer ready, but serves who has not noticed, and closes connections',
+  async (t) => {
+    const server = await startTestServer(t, { brokerId: 1 });
+    const other = await startTestServer(t, { brokerId: 2 }, server.target);
+    await http(`${server.url}/v1/topics`, 'POST', { name: 'served' });
+    const waiting = http(`${server.url}/v1/topics/served/partitions/0/records?offset=0&wait=60s`);
+    await eventually(
+      async () => /weir_log_waits 1/.test((await http(`${server.url}/metrics`)).body),
+      'the fetch waits',
+    );
+    let drained = () => {};
+    const stopped = server.close(
+      () =>
+        new Promise((resolve) => {
+          drained = resolve;
+        }),
+    );
+    await eventually(async () => (await http(`${server.url}/health/ready`)).status === 503, 'it is not ready');
+    t.equal((await http(`${server.url}/health/live`)).status, 200);
+    await eventually(async () => (await http(`${other.url}/v1/brokers/1`)).status === 404, 'it has deregistered');
+    const { socket, told } = openConnection(t, server.url);
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    socket.write('PUT /v1/nodes/late HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx');
+    await closed;
+    t.match(
+      told(),
+      /^HTTP\/1.1 201 .*connection: close/is,
+      'a late request is served, and is the last of its connection',
+    );
+    t.equal((await http(`${server.url}/v1/topics/served/records`, 'POST', { records: [{ value: 1 }] })).status, 200);
+    t.equal((await waiting).body.records.length, 1, 'what waited before goes on waiting');
+    drained();
+    await stopped;
+    t.ok(await refusesConnections(server.url));
+  },
+);

@@ -1,0 +1,90 @@
+// Brokers behind a real load balancer are restarted one after the other while everything goes through it: records, a group's
+// member, a session, a register, a long poll, a watch over WebSocket. Each request may reach any broker. With SIGTERM no
+// request fails; with kill -9 only those do that were under way when the process was gone. Nothing acknowledged is lost.
+//
+// WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes).
+import t from 'tap';
+import { startHaproxy } from '../helpers/haproxy.ts';
+import { freePort, type ServerProcess, startServerProcess } from '../helpers/process.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { eventually, http } from '../helpers/server.ts';
+import { BalancedLoad } from './balanced-load.ts';
+
+const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
+
+t.test(
+  'rolling restarts behind a load balancer fail no request, and a kill only those that were under way',
+  async (t) => {
+    const redisPort = await freePort();
+    await startTestRedis(t, { port: redisPort });
+    const envs = await Promise.all(
+      [1, 2, 3].map(async (id) => ({
+        WEIR_REDIS_URL: `redis://127.0.0.1:${redisPort}`,
+        WEIR_BROKER_ID: String(id),
+        WEIR_PORT: String(await freePort()),
+        WEIR_BROKER_SESSION_TTL: '1s',
+        // The balancer notices after two looks, 0.4 s; a busy machine may take its time.
+        WEIR_DRAIN_DELAY: '2s',
+      })),
+    );
+    const brokers: ServerProcess[] = await Promise.all(envs.map((env) => startServerProcess(t, env)));
+    const balancer = await startHaproxy(
+      t,
+      brokers.map(({ url }) => url),
+    );
+    await balancer.knows(3);
+    const load = new BalancedLoad(balancer.url);
+    await load.start();
+    t.teardown(() => load.stop());
+    const restart = async (index: number, signal: 'SIGTERM' | 'SIGKILL') => {
+      const broker = brokers[index]!;
+      broker.child.kill(signal);
+      t.equal(await broker.exited, signal === 'SIGTERM' ? 0 : 'SIGKILL', `broker ${index + 1}: ${signal}`);
+      const gone = load.moment();
+      // The others go on meanwhile.
+      await load.progress();
+      brokers[index] = await startServerProcess(t, envs[index]);
+      await balancer.knows(3);
+      return gone;
+    };
+
+    const deadline = Date.now() + seconds * 1000;
+    for (let round = 0; round === 0 || Date.now() < deadline; round++) {
+      await restart(round % 3, 'SIGTERM');
+      await restart((round + 1) % 3, 'SIGTERM');
+      await load.progress();
+      t.same(load.takeFailures(), [], 'a restart by SIGTERM fails nothing');
+      const gone = await restart((round + 2) % 3, 'SIGKILL');
+      await load.progress();
+      const failures = load.takeFailures();
+      t.same(
+        failures.filter(({ begun }) => begun > gone),
+        [],
+        'after a killed broker is gone nothing fails any more',
+      );
+      t.comment(`${failures.length} requests failed with the killed broker, of ${load.requests} so far`);
+    }
+    await load.stop();
+    t.same(load.takeFailures(), []);
+    t.comment(`${load.requests} requests, ${load.sockets} sockets, ${load.acknowledged.size} records`);
+    t.ok(load.sockets > 1, 'the watch went on through other brokers');
+
+    const { url } = brokers[0]!;
+    const stored = new Set<number>();
+    for (let offset = 0, end = 1; offset < end; ) {
+      const { body } = await http(`${url}/v1/topics/load/partitions/0/records?offset=${offset}&maxRecords=10000`);
+      for (const { value } of body.records) stored.add(value);
+      offset = body.nextOffset;
+      end = body.endOffset;
+    }
+    const missing = (from: Set<number>, of: Set<number>) => [...of].filter((value) => !from.has(value));
+    t.same(missing(stored, load.acknowledged), [], 'every acknowledged record is there');
+    t.same(missing(load.consumed, load.acknowledged), [], 'the group was given every one of them');
+    t.same(missing(load.watched, load.written), [], 'the watch was told of every write');
+    t.same(load.watchProblems, [], 'each once, and in order');
+    await eventually(
+      async () => (await http(`${url}/v1/topics/load`)).body.partitions[0].isr.length === 3,
+      'all brokers keep house again',
+    );
+  },
+);
