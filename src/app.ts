@@ -19,6 +19,7 @@ import { installDrain } from './http/drain.ts';
 import { installErrorHandler, refuseConnection, refuseUrl } from './http/error-handler.ts';
 import { groupOffsetsRoutes } from './http/group-offsets.ts';
 import { groupsRoutes } from './http/groups.ts';
+import { installHostCheck } from './http/host.ts';
 import { multiRoutes } from './http/multi.ts';
 import { nodesRoutes } from './http/nodes.ts';
 import { openApiOptions } from './http/openapi.ts';
@@ -100,6 +101,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
     log: broker.log,
   });
   installSlowSenders(app, limits.patience, broker.metrics);
+  installHostCheck(app, { listensOn: config.host, advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts });
   installOriginCheck(app, config.corsOrigins);
   installSessionHeader(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);

@@ -53,6 +53,8 @@ export interface Config {
   redisMaxmemoryBytes?: number;
   /** Foreign origins whose pages may use this server; `*` is every one. */
   corsOrigins: string[];
+  /** Names in Host that this server answers to besides its own; `*` is every one. */
+  allowedHosts: string[];
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 }
 
@@ -257,6 +259,17 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     placeholder: 'origins',
     meaning:
       'Origins, separated by commas, whose web pages may use this server; * is every one. Absent: none but its own.',
+  },
+  allowedHosts: {
+    variable: 'WEIR_ALLOWED_HOSTS',
+    schema: matching(
+      /^\s*(\*|[\w.-]+)\s*(,\s*(\*|[\w.-]+)\s*)*$/,
+      'must be host names without ports, separated by commas, or *',
+    ).transform((text) => text.split(',').map((name) => name.trim().toLowerCase())),
+    default: '',
+    placeholder: 'names',
+    meaning:
+      'Names in Host, separated by commas, that this server answers to; * is every one. Absent: on the loopback only its own names, elsewhere all.',
   },
   logLevel: {
     variable: 'WEIR_LOG_LEVEL',

@@ -40,6 +40,7 @@ t.test('with nothing set every option has its documented default', async (t) => 
     maxConnections: 16_000,
     autoCreateTopics: false,
     corsOrigins: [],
+    allowedHosts: [],
     logLevel: 'info',
   });
 });
@@ -66,6 +67,7 @@ t.test('every option is read from its variable', async (t) => {
     WEIR_AUTO_CREATE_TOPICS: 'true',
     WEIR_REDIS_MAXMEMORY: '4GiB',
     WEIR_CORS_ORIGINS: 'https://a.example, http://localhost:3000',
+    WEIR_ALLOWED_HOSTS: 'Weir.example, weir-2',
     WEIR_LOG_LEVEL: 'debug',
     PATH: '/usr/bin',
     WEIRD: 'not ours',
@@ -92,6 +94,7 @@ t.test('every option is read from its variable', async (t) => {
     autoCreateTopics: true,
     redisMaxmemoryBytes: 4_294_967_296,
     corsOrigins: ['https://a.example', 'http://localhost:3000'],
+    allowedHosts: ['weir.example', 'weir-2'],
     logLevel: 'debug',
   });
 });
@@ -142,6 +145,7 @@ t.test('a bad value is named together with its source and what is allowed', asyn
     [{ WEIR_REDIS_MAXMEMORY: '0' }, [], /must be a size from 1MiB/],
     [{ WEIR_AUTO_CREATE_TOPICS: 'maybe' }, [], /must be one of true, false$/],
     [{ WEIR_CORS_ORIGINS: 'https://a.example,b.example' }, [], /must be origins such as/],
+    [{ WEIR_ALLOWED_HOSTS: 'weir.example:7070' }, [], /must be host names without ports/],
     [{ WEIR_LOG_LEVEL: 'loud' }, [], /must be one of trace, debug, info, warn, error, fatal, silent$/],
     [{}, ['--port'], /^--port needs a value: --port <port>$/],
     [{}, ['--host', '--port=1'], /^--host needs a value/],
@@ -288,7 +292,7 @@ t.test('--help tells of every option, also beside broken ones', async (t) => {
     ],
     ...['REDIS_TLS_CA', 'REDIS_TLS_CERT', 'REDIS_TLS_KEY', 'REDIS_TLS_SERVERNAME'],
     ...['REDIS_SENTINEL_USERNAME', 'REDIS_SENTINEL_PASSWORD'],
-    ...['MAX_BODY_BYTES', 'AUTO_CREATE_TOPICS', 'REDIS_MAXMEMORY', 'CORS_ORIGINS', 'LOG_LEVEL'],
+    ...['MAX_BODY_BYTES', 'AUTO_CREATE_TOPICS', 'REDIS_MAXMEMORY', 'CORS_ORIGINS', 'ALLOWED_HOSTS', 'LOG_LEVEL'],
   ];
   for (const name of documented) {
     t.ok(text.includes(`WEIR_${name} `), name);

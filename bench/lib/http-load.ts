@@ -13,7 +13,7 @@ export interface Round {
 
 /** The bytes of a request; `body` goes with its length and as octets, unless `headers` say otherwise. */
 export function requestBytes(method: string, path: string, body = '', headers: Record<string, string> = {}): Buffer {
-  const all: Record<string, string> = { host: 'bench', ...headers };
+  const all: Record<string, string> = { host: 'localhost', ...headers };
   if (body !== '') {
     all['content-type'] ??= 'application/octet-stream';
     all['content-length'] = String(Buffer.byteLength(body));

@@ -248,6 +248,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
             'BAD_VERSION',
             'TOO_LARGE',
             'SESSION_EXPIRED',
+            'TOO_MANY_REQUESTS',
             'STORE_UNAVAILABLE',
           ),
         },

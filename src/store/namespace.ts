@@ -6,6 +6,7 @@ import { nameOf } from '../core/path.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
+import { Lane } from './lane.ts';
 import { decodeStat } from './node-codec.ts';
 import { type Idempotency, type Op, type OpResult, packRequest, unpackAnswer } from './op-codec.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
@@ -55,6 +56,11 @@ export const idempotencyTtlMs = 10 * 60_000;
 const operationsPerCallMax = 64;
 const readsPerCallMax = 64;
 
+/** A recursive delete may hold the store for a tenth of a second. Two at once keep it busy; the rest wait here, not there. */
+const recursiveDeletesAtOnce = 2;
+/** With the store's own time-out, less than the 2 s in which a request is answered. */
+const recursiveDeleteWaitMsMax = 500;
+
 export class Namespace {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
@@ -63,6 +69,7 @@ export class Namespace {
   /** Each question is a packed request. */
   readonly #writes: Turn<Buffer, ReplyValue>;
   readonly #deletions: Turn<Buffer, ReplyValue>;
+  readonly #recursive = new Lane('recursive deletes', recursiveDeletesAtOnce, recursiveDeleteWaitMsMax);
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
@@ -93,7 +100,7 @@ export class Namespace {
   /**
    * Applies operations as one transaction, all or nothing.
    * @throws ServiceError of the first operation that fails (codes and their order: lua/nodes/write.lua), its index in
-   *   the field `failed`
+   *   the field `failed`; TOO_MANY_REQUESTS if other recursive deletes keep one waiting for too long
    */
   async write(operations: Op[], options: WriteOptions = {}): Promise<WriteResult> {
     const { idempotency } = options;
@@ -105,7 +112,9 @@ export class Namespace {
     const onlyDeletes =
       operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
     const turn = onlyDeletes && !idempotency ? this.#deletions : this.#writes;
-    const answer = await turn.ask(packRequest(operations, options), weightOf(operations));
+    const ask = () => turn.ask(packRequest(operations, options), weightOf(operations));
+    const isRecursive = operations[0]?.op === 'delete-recursive' && !options.privileged;
+    const answer = await (isRecursive ? this.#recursive.run(ask) : ask());
     if (!Buffer.isBuffer(answer)) throw failure('nodes/write', answer);
     return unpackAnswer(answer, operations);
   }

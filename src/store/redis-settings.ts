@@ -38,6 +38,8 @@ export function redisSettings(options: RedisSettings): Map<string, string> {
     ['maxmemory-policy', 'noeviction'],
     // Others hear BUSY while a script runs for so long: sooner than the time-out of the service's own commands.
     ['busy-reply-threshold', '1000'],
+    // A node with little data lies in one piece: half of the memory, and half of the time to make one.
+    ['hash-max-listpack-value', '1024'],
     // Deleting a topic or trimming a log must not make everybody wait until all its memory is given back.
     ['lazyfree-lazy-user-del', 'yes'],
     ['lazyfree-lazy-server-del', 'yes'],

@@ -24,6 +24,7 @@ export const testConfig: Config = {
   maxConnections: 16_000,
   autoCreateTopics: false,
   corsOrigins: [],
+  allowedHosts: [],
   logLevel: 'silent',
 };
 

@@ -29,7 +29,7 @@ const refusesConnections = (url: string) =>
 async function requestDuringStop(t: Test, start: string) {
   const server = await startTestServer(t);
   const connection = openConnection(t, server.url);
-  connection.socket.write('GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n');
+  connection.socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n');
   await eventually(() => /"ok"/.test(connection.told()), 'the first request of the connection is answered');
   connection.socket.write(start);
   const stopped = server.close();
@@ -38,7 +38,7 @@ async function requestDuringStop(t: Test, start: string) {
 }
 
 t.test('a request that comes in while the server stops is refused by a problem with a code', async (t) => {
-  const { socket, told, stopped } = await requestDuringStop(t, 'PUT /v1/nodes/late HTTP/1.1\r\nhost: x\r\n');
+  const { socket, told, stopped } = await requestDuringStop(t, 'PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\n');
   socket.write('content-length: 1\r\n\r\nx');
   await eventually(() => /503 Service Unavailable/.test(told()), 'the late request is answered');
   const [, answer] = told().split(/(?=HTTP\/1\.1 503)/);
@@ -50,7 +50,7 @@ t.test('a request that comes in while the server stops is refused by a problem w
 });
 
 t.test('a WebSocket that is asked for while the server stops does not keep it from stopping', async (t) => {
-  const { socket, stopped } = await requestDuringStop(t, 'GET /v1/watch HTTP/1.1\r\nhost: x\r\n');
+  const { socket, stopped } = await requestDuringStop(t, 'GET /v1/watch HTTP/1.1\r\nhost: localhost\r\n');
   const closed = new Promise((resolve) => socket.on('close', resolve));
   const key = Buffer.alloc(16).toString('base64');
   socket.write(
@@ -80,7 +80,7 @@ t.test('neither an unused connection nor an idle one keeps the server from stopp
     .on('data', (chunk) => {
       answer += chunk;
     })
-    .write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n');
+    .write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await eventually(() => answer.includes('ok'), 'the second one is used, and idle now');
   await eventually(
     () => new Promise<boolean>((resolve) => server.app.server.getConnections((_error, count) => resolve(count >= 2))),

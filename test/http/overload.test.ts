@@ -29,7 +29,7 @@ function dial(t: Test, { url }: { url: string }) {
 }
 
 const post = (path: string, type: string, length: number | 'chunked') =>
-  `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\n${
+  `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n${
     length === 'chunked' ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`
   }\r\n\r\n`;
 
@@ -184,7 +184,7 @@ t.test(
 
     const unread = dial(t, server);
     unread.socket.write(
-      `${post(path, 'application/json', 1000).replace('Host: x', 'Host: x\r\nOrigin: http://other')}{`,
+      `${post(path, 'application/json', 1000).replace('Host: localhost', 'Host: localhost\r\nOrigin: http://other')}{`,
     );
     await eventually(unread.closed, 'one that was refused already is closed');
     t.match(unread.told(), /^HTTP\/1.1 403/);
@@ -216,7 +216,7 @@ t.test('a body may not trickle in for ever; a stream may', async (t) => {
 t.test('a head that does not come to its end is given up; a connection that says nothing is just closed', async (t) => {
   const server = await startTestServer(t, {}, undefined, { load, patience: { ...quick, headMs: 200 } });
   const [slow, silent] = [dial(t, server), dial(t, server)];
-  slow.socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n');
+  slow.socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n');
   const drip = setInterval(() => slow.socket.write('X-Slow: 1\r\n'), 20);
   t.teardown(() => clearInterval(drip));
   await eventually(() => slow.closed() && silent.closed(), 'both are closed');
@@ -231,11 +231,11 @@ t.test(
     const idle = Array.from({ length: 10 }, () => dial(t, server));
     await Promise.all(idle.map(({ socket }) => once(socket, 'connect')));
     const late = dial(t, server);
-    late.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: x\r\n\r\n');
+    late.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await eventually(late.closed, 'it is told, and closed');
     t.match(late.told(), /^HTTP\/1.1 429 .*connection: close.*"code":"TOO_MANY_REQUESTS"/is);
     const check = dial(t, server);
-    check.socket.write('GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n');
+    check.socket.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await eventually(() => /^HTTP\/1.1 200/.test(check.told()), 'a health check is answered');
     const flood = Array.from({ length: 200 }, () => dial(t, server));
     await eventually(() => flood.filter(({ closed }) => closed()).length >= 100, 'the rest is dropped');

@@ -16,6 +16,8 @@ local RESERVED = {
 }
 -- One script must not hold the store for long: about 10 us a node, so a tenth of a second at this size.
 local RECURSIVE_DELETE_MAX = 10000
+-- They go in one transaction when the session ends (guarantee N5), which takes as long.
+local EPHEMERALS_MAX = 10000
 
 -- How an operation comes packed: kind, mode, then whether it is sequential, makes parents, wants the node absent; ttl ms, version,
 -- mzxid and czxid, negative where they are not given; then with their lengths before them path, data, content type, what is
@@ -78,6 +80,17 @@ local function size_problem(op, max_node_bytes)
     op.path .. ' was given ' .. #op.data .. ' bytes; a node holds at most ' .. whole(max_node_bytes) .. '.',
     'path', op.path,
     'maxBytes', max_node_bytes,
+  }
+end
+
+--- The service's own sessions are let: what a member of a group owns is bounded by the partitions that there are.
+local function ephemerals_problem(op, privileged)
+  if op.mode ~= 'ephemeral' or privileged or txn.owned_by(op.session) < EPHEMERALS_MAX then return nil end
+  return {
+    'TOO_LARGE',
+    'Session ' .. op.session .. ' has ' .. EPHEMERALS_MAX .. ' ephemeral nodes, the most that can end together; use another session.',
+    'path', op.path,
+    'maxNodes', EPHEMERALS_MAX,
   }
 end
 
@@ -148,7 +161,9 @@ function ops.create(op, limits)
   local problem = reserved_problem(op, limits.privileged) or path_problem(op)
   if problem then return nil, problem end
   if txn.node(path) then return nil, { 'NODE_EXISTS', 'Node ' .. path .. ' exists already.', 'path', path } end
-  problem = ephemeral_parent_problem(parent) or size_problem(op, limits.max_node_bytes)
+  problem = ephemeral_parent_problem(parent)
+    or size_problem(op, limits.max_node_bytes)
+    or ephemerals_problem(op, limits.privileged)
   if problem then return nil, problem end
 
   for _, ancestor in ipairs(missing) do txn.create(ancestor, '', 'text/plain; charset=utf-8', 'persistent') end

@@ -17,6 +17,8 @@ local txn = {
   touched = {},
   -- Transactions that were finished and not written.
   finished = {},
+  -- By session: how many ephemeral nodes it has, where that was asked for.
+  owned = {},
 }
 
 --- The zxid of the newest transaction, finished ones with it.
@@ -46,6 +48,16 @@ function txn.node(path)
   return node
 end
 
+--- How many ephemeral nodes a session has, as this transaction sees it.
+function txn.owned_by(session_id)
+  local count = txn.owned[session_id]
+  if not count then
+    count = redis.call('SCARD', keys.ephemerals(session_id))
+    txn.owned[session_id] = count
+  end
+  return count
+end
+
 local function touch(node)
   node.stat = nil
   if not node.touched then
@@ -66,6 +78,7 @@ function txn.create(path, data, content_type, mode, ttl_ms, owner)
   local zxid = txn.zxid()
   local parent = txn.node(txn.parent_path(path))
   local before = txn.loaded[path]
+  if owner then txn.owned[owner] = txn.owned_by(owner) + 1 end
   local node = {
     path = path,
     czxid = zxid,
@@ -110,6 +123,7 @@ function txn.delete(node)
   local parent = txn.node(txn.parent_path(node.path))
   local zxid = txn.zxid()
   node.deleted = true
+  if node.owner then txn.owned[node.owner] = txn.owned_by(node.owner) - 1 end
   touch(node)
   parent.num_children = parent.num_children - 1
   parent.pzxid = zxid
@@ -159,7 +173,7 @@ end
 --- Forgets what the transaction has changed so far. Only for one that began with everything written: what it has changed
 --- in memory cannot be told from what earlier ones have.
 function txn.abandon()
-  if events.take() then txn.loaded, txn.touched = {}, {} end
+  if events.take() then txn.loaded, txn.touched, txn.owned = {}, {}, {} end
 end
 
 --- Writes all finished transactions; there must be no unfinished one. `retention` = how many transactions to keep for

@@ -1,0 +1,49 @@
+// Whom the server believes to be talking to it: names in Host, against pages that have their own name lead to the loopback.
+import { request } from 'node:http';
+import t from 'tap';
+import { WebSocket } from 'ws';
+import { startTestServer } from '../helpers/server.ts';
+
+/** The status of a read whose Host is not the address that it is sent to. */
+function statusFor(url: string, host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const asked = request(`${url}/v1/nodes/?view=stat`, { headers: { host } }, (reply) => {
+      reply.resume();
+      resolve(reply.statusCode!);
+    });
+    asked.on('error', reject).end();
+  });
+}
+
+t.test('on the loopback a server answers to its own names and to addresses, and to no other name', async (t) => {
+  const { url } = await startTestServer(t, { advertisedUrl: 'http://weir.example:7070' });
+  const { port } = new URL(url);
+  for (const name of ['localhost', 'app.localhost', '127.0.0.1', '127.8.8.8', '[::1]', '10.1.2.3', 'Weir.Example']) {
+    for (const host of [name, `${name}:${port}`]) t.equal(await statusFor(url, host), 200, host);
+  }
+  for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example', '127.0.0.1.evil.example']) {
+    t.equal(await statusFor(url, host), 403, `"${host}"`);
+  }
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`, {
+    headers: { host: `evil.example:${port}`, origin: `http://evil.example:${port}` },
+  });
+  const refused = await new Promise((resolve) => {
+    socket.on('unexpected-response', (_request, reply) => resolve(reply.statusCode)).on('error', () => {});
+    socket.on('open', () => resolve('open'));
+  });
+  t.equal(refused, 403, 'nor does a socket open');
+  socket.terminate();
+});
+
+t.test('WEIR_ALLOWED_HOSTS names more of them, and * is every one', async (t) => {
+  const named = await startTestServer(t, { allowedHosts: ['proxy.example'] });
+  t.equal(await statusFor(named.url, 'PROXY.example:80'), 200);
+  t.equal(await statusFor(named.url, 'evil.example'), 403);
+  const any = await startTestServer(t, { allowedHosts: ['*'] });
+  t.equal(await statusFor(any.url, 'evil.example'), 200);
+});
+
+t.test('a server that listens elsewhere, for others to reach, does not ask by which name they do', async (t) => {
+  const { url } = await startTestServer(t, { host: '0.0.0.0' });
+  t.equal(await statusFor(url.replace('0.0.0.0', '127.0.0.1'), 'whatever.example'), 200);
+});
