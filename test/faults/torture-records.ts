@@ -1,0 +1,121 @@
+// Named producers and readers of logs that may be packed and compacted. What is sent is text, odd spellings included, and is
+// compared as text.
+import type { Random } from '../helpers/random.ts';
+import { TortureClient } from './torture-client.ts';
+import { goesOn } from './torture-log.ts';
+
+export interface Place {
+  topic: string;
+  partition: number;
+}
+
+const never = new AbortController().signal;
+const json = { 'content-type': 'application/json' };
+
+/** Sends records to one partition, one request after the other, each with the next sequence until it is answered. */
+export class NamedProducer extends TortureClient {
+  readonly name: string;
+  readonly place: Place;
+  /** By offset, the record as it was sent. */
+  readonly acknowledged = new Map<number, string>();
+  /** By key, where its newest record is. */
+  readonly newest = new Map<string, number>();
+  readonly #keys: number;
+  #count = 0;
+  #sequence = 0;
+
+  constructor(name: string, place: Place, keys: number, urls: readonly string[], random: Random) {
+    super(urls, random);
+    this.name = name;
+    this.place = place;
+    this.#keys = keys;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    let producer: { id: string; epoch: number } | undefined;
+    while (!producer && !signal.aborted) {
+      const answer = await this.ask('/v1/producers', 'POST', { name: this.name }, { 'idempotency-key': this.name });
+      if (answer?.status === 201) producer = answer.body as { id: string; epoch: number };
+      else await goesOn(100, signal);
+    }
+    while (producer && (await goesOn(this.random.between(0, 30), signal))) await this.#produce(producer);
+  }
+
+  async #produce(producer: { id: string; epoch: number }): Promise<void> {
+    const records = Array.from({ length: 1 + this.random.below(20) }, () => this.#record());
+    const stamp = JSON.stringify({ id: producer.id, epoch: producer.epoch, sequence: this.#sequence++ });
+    const body = `{"records":[${records.map(({ text }) => text).join(',')}],"producer":${stamp}}`;
+    const target = `/v1/topics/${this.place.topic}/partitions/${this.place.partition}/records`;
+    for (;;) {
+      const answer = await this.ask(target, 'POST', body, json);
+      if (answer?.status === 200) {
+        const { baseOffset } = answer.body.results[0];
+        for (const [i, { key, text }] of records.entries()) {
+          this.acknowledged.set(baseOffset + i, text);
+          this.newest.set(key, baseOffset + i);
+        }
+        return;
+      }
+      if (answer && answer.status < 500) {
+        this.problems.push(`${this.name} was refused: ${JSON.stringify(answer.body)}`);
+        return;
+      }
+      await goesOn(this.random.between(20, 200), never);
+    }
+  }
+
+  #record(): { key: string; text: string } {
+    const key = `${this.name}-${this.random.below(this.#keys)}`;
+    const odd = this.random.pick(['1.50', '-0', '1E+2', '12345678901234567890123']);
+    const filling = 'é\\u00e9\\n"'.replace('"', '\\"').repeat(this.random.below(30));
+    return { key, text: `{"key":"${key}","value":{ "n" : ${this.#count++} , "odd":${odd},"text":"${filling}"}}` };
+  }
+}
+
+/** Reads one partition from its start on, through any broker, in answers of any size. */
+export class LogFollower extends TortureClient {
+  readonly place: Place;
+  /** By offset, the record as it was told, without its offset and time. */
+  readonly told = new Map<number, string>();
+  next = 0;
+  reads = 0;
+
+  constructor(place: Place, urls: readonly string[], random: Random) {
+    super(urls, random);
+    this.place = place;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) if (!(await this.read(signal))) await goesOn(50, signal);
+  }
+
+  /** One fetch. @returns the log's end; undefined if there was no answer */
+  async read(signal: AbortSignal = never): Promise<number | undefined> {
+    const limits = this.random.pick(['maxRecords=1', 'maxRecords=7', 'maxBytes=3000', 'maxRecords=1000']);
+    const { topic, partition } = this.place;
+    const wait = signal === never ? 0 : 200;
+    const target = `/v1/topics/${topic}/partitions/${partition}/records?offset=${this.next}&${limits}&wait=${wait}`;
+    const answer = await this.ask(target, 'GET', undefined, { accept: 'application/x-ndjson' });
+    if (answer?.status !== 200) {
+      if (answer && answer.status < 500) this.problems.push(`${target}: ${JSON.stringify(answer.body)}`);
+      return undefined;
+    }
+    this.reads += 1;
+    const nextOffset = Number(answer.headers.get('weir-next-offset'));
+    let last = this.next - 1;
+    for (const line of (answer.body as string).split('\n').filter((text) => text !== '')) {
+      const [, offset, record] = /^\{"offset":(\d+),"timestamp":\d+,(.*)$/.exec(line)!;
+      if (Number(offset) <= last) this.problems.push(`${target}: ${offset} comes behind ${last}`);
+      last = Number(offset);
+      this.told.set(last, `{${record}`);
+    }
+    if (nextOffset <= last || nextOffset < this.next) this.problems.push(`${target}: goes on at ${nextOffset}`);
+    this.next = nextOffset;
+    return Number(answer.headers.get('weir-end-offset'));
+  }
+
+  /** Reads up to the end of the log, which nobody appends to any more. */
+  async finish(): Promise<void> {
+    for (let end: number | undefined; end === undefined || this.next < end; ) end = await this.read();
+  }
+}
