@@ -1,0 +1,107 @@
+// What every question about groups is measured on: a server with its private Redis, topics with records, and members on
+// sockets that let go at once of what they are asked for.
+import { WebSocket } from 'ws';
+import { WeirServer } from './processes.ts';
+
+export interface GroupScale {
+  quick: boolean;
+  rounds: number;
+}
+
+/** A member on a socket. */
+export interface BenchMember {
+  ws: WebSocket;
+  /** How many records it was sent. */
+  records(): number;
+}
+
+export class GroupSite {
+  readonly server: WeirServer;
+  readonly scale: GroupScale;
+
+  private constructor(server: WeirServer, scale: GroupScale) {
+    this.server = server;
+    this.scale = scale;
+  }
+
+  static async open(scale: GroupScale): Promise<GroupSite> {
+    return new GroupSite(await WeirServer.open(), scale);
+  }
+
+  async close(): Promise<void> {
+    await this.server.stop();
+  }
+
+  /** One request with JSON. @throws if it is refused */
+  async ask(method: string, path: string, body?: unknown): Promise<Json> {
+    const response = await fetch(this.server.url + path, {
+      method,
+      ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  async createTopic(name: string, partitions: number): Promise<void> {
+    await this.ask('POST', '/v1/topics', { name, partitions });
+  }
+
+  /** Opens the socket of a member, which is one when this settles. */
+  async join(group: string, topic: string, query = '', credit = 0): Promise<BenchMember> {
+    const address = `${this.server.url.replace('http', 'ws')}/v1/groups/${group}/stream`;
+    const ws = new WebSocket(`${address}?topics=${topic}&reset=earliest${query}`, {
+      perMessageDeflate: false,
+      skipUTF8Validation: true,
+    });
+    let records = 0;
+    await new Promise<void>((resolve, reject) => {
+      ws.on('error', reject);
+      ws.on('message', (data: Buffer) => {
+        // Frames of records are large, and say first what they are.
+        const head = data.toString('latin1', 0, 24);
+        if (head.startsWith('{"type":"records"')) {
+          records += countOf(data);
+        } else if (head.startsWith('{"type":"revoking"')) {
+          ws.send('{"type":"released"}');
+        } else if (head.startsWith('{"type":"joined"')) {
+          if (credit > 0) ws.send(JSON.stringify({ type: 'credit', records: credit }));
+          resolve();
+        } else if (head.startsWith('{"type":"error"')) {
+          reject(new Error(data.toString()));
+        }
+      });
+    });
+    return { ws, records: () => records };
+  }
+
+  /** Waits until the group is stable with so many members. @returns when that was seen, as performance.now() */
+  async stable(group: string, members: number): Promise<number> {
+    for (;;) {
+      const { groups } = await this.ask('GET', `/v1/groups?limit=1&after=${before(group)}`);
+      const [found] = groups;
+      if (found?.groupId === group && found.state === 'stable' && found.members === members) return performance.now();
+      await pause(2);
+    }
+  }
+}
+
+/** What JSON may say. */
+// biome-ignore lint/suspicious/noExplicitAny: answers are looked into by who knows them
+type Json = any;
+
+const mark = Buffer.from('{"offset":');
+
+/** How many records a frame or an answer has, found without parsing it. */
+export function countOf(data: Buffer): number {
+  let count = 0;
+  for (let at = data.indexOf(mark); at >= 0; at = data.indexOf(mark, at + mark.length)) count += 1;
+  return count;
+}
+
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A name that stands just before another in the list. */
+function before(name: string): string {
+  return `${name.slice(0, -1)}${String.fromCharCode(name.charCodeAt(name.length - 1) - 1)}~`;
+}
