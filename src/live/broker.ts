@@ -74,6 +74,8 @@ export class Broker {
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Readers cut off for being too slow.', [
       'kind',
     ]);
+    this.metrics.gauge('store_open', 'Whether the store can be used now: 1 or 0.', () => Number(store.isOpen));
+    this.metrics.gauge('store_connections_lost', 'How often a connection to the store was lost.', () => store.losses);
     this.tail = new EventTail(store.events, log);
     this.watches = new WatchHub(store.events, this.tail, this.metrics, this.stopping, log);
     this.#reaper = createSessionReaper(store.sessions, this.metrics, log);

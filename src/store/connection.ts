@@ -20,6 +20,7 @@ export class StoreConnection {
   readonly #engine: Engine;
   readonly #scripts: Map<string, Script>;
   readonly #onOpen: OpenStep[] = [];
+  #losses = 0;
   #closing = false;
   #waiting = new Set<() => void>();
 
@@ -44,6 +45,9 @@ export class StoreConnection {
             if (coordinates) for (const step of this.#onOpen) await step(info, kind);
           },
           onChange,
+          onLost: () => {
+            this.#losses += 1;
+          },
           log,
         }),
     });
@@ -56,6 +60,11 @@ export class StoreConnection {
   /** Whether the coordination keys can be used now. */
   get isOpen(): boolean {
     return this.#engine.coordination.isOpen;
+  }
+
+  /** How often an open connection was lost, to any machine of the store. */
+  get losses(): number {
+    return this.#losses;
   }
 
   /**

@@ -4,6 +4,7 @@ import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { timeOutPatiently } from './patient-timeout.ts';
 import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
+import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, silenceMsMax } from './time-limits.ts';
 
 export interface LinkOptions {
@@ -13,6 +14,8 @@ export interface LinkOptions {
   open(info: ServerInfo): Promise<void>;
   /** It is open, or lost, or could not be opened. */
   onChange(): void;
+  /** It was open, and is lost. */
+  onLost(): void;
   log: Logger;
 }
 
@@ -92,7 +95,7 @@ export class Link {
     const client = this.#options.make(options);
     // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
     client.on('error', (error: Error) => {
-      this.#failure = error;
+      this.#failure = configurationFault(error) ?? error;
       this.#options.log.debug({ err: { message: error.message } }, 'Store connection error');
       this.#options.onChange();
     });
@@ -114,7 +117,7 @@ export class Link {
       if (this.#closing) return;
       // It is tried again several times a second: what is known already is not said again.
       const isKnown = error instanceof Error && error.message === (this.#failure as Error | undefined)?.message;
-      this.#failure = error;
+      this.#failure = (error instanceof Error && configurationFault(error)) || error;
       this.#options.log[isKnown ? 'debug' : 'error']({ err: error }, 'The store could not be opened; trying again');
       if (this.client.status === 'ready') this.client.disconnect(true);
     }
@@ -124,6 +127,7 @@ export class Link {
   #lost(): void {
     if (this.#isOpen && !this.#closing) {
       this.#options.log.warn({ place: this.place }, 'The connection to the store is lost');
+      this.#options.onLost();
     }
     this.#isOpen = false;
     this.#options.onChange();

@@ -41,3 +41,18 @@ export function storeError(error: unknown, writes: boolean): unknown {
 export function notReached(): ServiceError {
   return new ServiceError('STORE_UNAVAILABLE', 'The store cannot be reached; nothing was done. Try again soon.');
 }
+
+const certificateFault = /^(ERR_TLS_CERT_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(VERIFY|GET_ISSUER))/;
+
+/** What keeps this server from its store by being configured wrongly, so that no waiting helps; undefined for all else. */
+export function configurationFault(error: Error & { code?: unknown }): ServiceError | undefined {
+  const refused = /\b(WRONGPASS|NOAUTH|NOPERM)\b/.exec(error.message);
+  if (refused) {
+    const who = 'The store refuses this server: its user or password is wrong, or the user may not do enough';
+    return new ServiceError('INVALID_CONFIG', `${who} (${refused[0]}).`);
+  }
+  if (typeof error.code === 'string' && certificateFault.test(error.code)) {
+    return new ServiceError('INVALID_CONFIG', `The certificate of the store is not trusted: ${error.message}.`);
+  }
+  return undefined;
+}

@@ -103,6 +103,11 @@ export class Store {
     return this.connection.isOpen;
   }
 
+  /** How often a connection to it was lost. */
+  get losses(): number {
+    return this.connection.losses;
+  }
+
   /** The store's own figures, for the operator: of all machines that hold a part of the data together. */
   async figures(): Promise<StoreFigures> {
     const shards = await this.connection.askShards(async (client) => parseInfo(await client.info()));

@@ -30,7 +30,8 @@ if new_epoch then
   local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
   local epoch = math.floor(zxid / EPOCH)
   redis.call('HSET', keys.epochs, whole(epoch), whole(zxid))
-  redis.call('HSET', keys.root, 'zxid', whole((epoch + 1) * EPOCH))
+  -- Renewals may be lost, too: to the reaper this is an outage, however short it was (guarantee N6).
+  redis.call('HSET', keys.root, 'zxid', whole((epoch + 1) * EPOCH), 'reaped_at', 0)
 end
 redis.call('HSET', keys.root, 'run_id', ARGV[1])
 

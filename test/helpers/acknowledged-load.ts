@@ -1,0 +1,98 @@
+// Producers that go on through a failover, and keep account of what was acknowledged: nothing of that may be lost, and nothing
+// may be there twice. Beside them a session with a short time that is renewed as well as it goes: it must not end.
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { type Answer, eventually, http } from './server.ts';
+
+export interface AcknowledgedLoad {
+  /** Waits until so many more records are acknowledged in every partition. */
+  goesOn(count: number, what: string): Promise<void>;
+  /** Ends it, reads the topic, and holds it against what was acknowledged. */
+  check(t: Test): Promise<void>;
+}
+
+/** What a request may be refused with while the store fails over. */
+const passing = /^(STORE_UNAVAILABLE|NOT_ENOUGH_REPLICAS|NOT_ENOUGH_REPLICAS_AFTER_APPEND)$/;
+
+/**
+ * Makes a topic, and one producer for each partition that sends record after record with `acks=all`, each with an
+ * Idempotency-Key, and tries none again; and a session.
+ * @param replicas how many replicas must have a record
+ */
+export async function startAcknowledgedLoad(
+  url: string,
+  { topic, partitions, replicas }: { topic: string; partitions: number; replicas: number },
+): Promise<AcknowledgedLoad> {
+  const config = { 'min.insync.replicas': replicas + 1 };
+  await http(`${url}/v1/topics`, 'POST', { name: topic, partitions, config });
+  const stop = new AbortController();
+  const acknowledged: string[][] = Array.from({ length: partitions }, () => []);
+  const refusals = new Map<string, number>();
+  const unexpected: Answer[] = [];
+  let slowestMs = 0;
+
+  async function produce(partition: number): Promise<void> {
+    for (let number = 0; !stop.signal.aborted; number++) {
+      const value = `${partition}-${number}`;
+      const startedAt = performance.now();
+      const body = { records: [{ value, partition }] };
+      const answer = await http(`${url}/v1/topics/${topic}/records?acks=all`, 'POST', body, {
+        'Idempotency-Key': value,
+      });
+      slowestMs = Math.max(slowestMs, performance.now() - startedAt);
+      if (answer.status === 200) {
+        acknowledged[partition]!.push(value);
+        continue;
+      }
+      refusals.set(answer.body.code, (refusals.get(answer.body.code) ?? 0) + 1);
+      if (!passing.test(answer.body.code)) unexpected.push(answer);
+    }
+  }
+
+  const { body: lease } = await http(`${url}/v1/sessions`, 'POST', { ttl: '1s' });
+  const ephemeral = `${url}/v1/nodes/of-${topic}`;
+  await http(`${ephemeral}?mode=ephemeral`, 'PUT', 'x', { 'Weir-Session': lease.session });
+  async function renew(): Promise<void> {
+    while (!stop.signal.aborted) {
+      const answer = await http(`${url}/v1/sessions/${lease.session}`, 'PUT');
+      if (answer.status !== 200 && !passing.test(answer.body.code)) unexpected.push(answer);
+      await pause(100);
+    }
+  }
+
+  const renewing = renew();
+  const running = acknowledged.map((_, partition) => produce(partition));
+  return {
+    goesOn: async (count, what) => {
+      const wanted = acknowledged.map(({ length }) => length + count);
+      const isThere = () => acknowledged.every(({ length }, partition) => length >= wanted[partition]!);
+      await eventually(isThere, `${what}: records are acknowledged`, 30_000);
+    },
+    check: async (t) => {
+      stop.abort();
+      await Promise.all([...running, renewing]);
+      t.equal((await http(ephemeral)).status, 200, 'the session has lived through it, and so has its node');
+      t.same(unexpected.slice(0, 3), [], 'requests were refused for no other reason than the failover');
+      for (const [partition, values] of acknowledged.entries()) {
+        const found = new Map<string, number>();
+        for (let offset = 0; ; ) {
+          const path = `/v1/topics/${topic}/partitions/${partition}/records?offset=${offset}&maxRecords=10000`;
+          const { body } = await http(`${url}${path}`);
+          for (const { value } of body.records) found.set(value, (found.get(value) ?? 0) + 1);
+          if (body.nextOffset === offset) break;
+          offset = body.nextOffset;
+        }
+        const lost = values.filter((value) => !found.has(value));
+        t.same(lost, [], `nothing acknowledged is lost in partition ${partition}`);
+        t.same(
+          [...found].filter(([, times]) => times > 1),
+          [],
+          'nothing is there twice',
+        );
+      }
+      const refused = [...refusals].map(([code, count]) => `${count} ${code}`).join(', ');
+      const counts = acknowledged.map(({ length }) => length).join(', ');
+      t.comment(`${counts} acknowledged; ${refused || 'none refused'}; slowest answer ${Math.round(slowestMs)} ms`);
+    },
+  };
+}

@@ -1,0 +1,67 @@
+// A primary with replicas and three Sentinels that watch it, each a process.
+import type { Test } from 'tap';
+import { type RedisNode, startRedisNode } from './redis-node.ts';
+import { eventually } from './server.ts';
+
+export interface SentinelSetup {
+  url: string;
+  nodes: RedisNode[];
+  sentinels: RedisNode[];
+  /** The node that the Sentinels name now. */
+  primary(): Promise<RedisNode>;
+  /** Waits until the Sentinels name another node than `old`, and that one writes. */
+  failedOverFrom(old: RedisNode): Promise<RedisNode>;
+}
+
+/** @param settings further lines of the configuration of each Redis */
+export async function startSentinels(t: Test, replicas: number, settings: string[] = []): Promise<SentinelSetup> {
+  const first = await startRedisNode(t, settings);
+  const others = await Promise.all(
+    Array.from({ length: replicas }, () => startRedisNode(t, [...settings, `replicaof 127.0.0.1 ${first.port}`])),
+  );
+  const nodes = [first, ...others];
+  await eventually(async () => (await first.info('connected_slaves')) === String(replicas), 'the replicas are there');
+  const sentinels = await Promise.all(
+    [1, 2, 3].map(() =>
+      startRedisNode(
+        t,
+        [
+          `sentinel monitor main 127.0.0.1 ${first.port} 2`,
+          'sentinel down-after-milliseconds main 1000',
+          'sentinel failover-timeout main 3000',
+        ],
+        true,
+      ),
+    ),
+  );
+  for (const sentinel of sentinels) {
+    // Its own clockwork is slow by default: it finds replicas and other Sentinels within ten seconds, and here within one.
+    await sentinel.ask('SENTINEL', 'DEBUG', 'INFO-PERIOD', '500', 'PUBLISH-PERIOD', '200', 'PING-PERIOD', '200');
+  }
+  const knowsAll = async (sentinel: RedisNode) => {
+    const fields = (await sentinel.ask('SENTINEL', 'MASTER', 'main')) as string[];
+    const number = (name: string) => Number(fields[fields.indexOf(name) + 1]);
+    return number('num-slaves') === replicas && number('num-other-sentinels') === 2;
+  };
+  for (const sentinel of sentinels) await eventually(() => knowsAll(sentinel), 'a Sentinel knows all others');
+
+  const primary = async () => {
+    const [, port] = (await sentinels[0]!.ask('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')) as string[];
+    return nodes.find((node) => node.port === Number(port))!;
+  };
+  return {
+    url: `redis+sentinel://${sentinels.map(({ host, port }) => `${host}:${port}`).join(',')}/main`,
+    nodes,
+    sentinels,
+    primary,
+    failedOverFrom: (old) =>
+      eventually(
+        async () => {
+          const now = await primary();
+          return now !== old && (await now.info('role').catch(() => '')) === 'master' ? now : undefined;
+        },
+        'another primary is there',
+        30_000,
+      ),
+  };
+}

@@ -1,0 +1,87 @@
+// A server on a Redis that speaks TLS, wants a certificate of its clients, and lets a user do only what the service needs.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import t from 'tap';
+import { freePort, startServerProcess } from '../helpers/process.ts';
+import { temporaryFolder } from '../helpers/redis.ts';
+import { startRedisNode } from '../helpers/redis-node.ts';
+import { http } from '../helpers/server.ts';
+
+/** An authority and what it has signed: each a certificate and its key, as files. */
+function makeCertificates(folder: string): { ca: string; server: string; client: string } {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+  const newKey = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const sign = (name: string, subject: string) => {
+    const names = ['-addext', `subjectAltName=DNS:${subject}`];
+    openssl(...newKey, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${subject}`, ...names);
+    const authority = [
+      '-CA',
+      'ca.pem',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-copy_extensions',
+      'copy',
+      '-days',
+      '2',
+    ];
+    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.pem`, ...authority);
+  };
+  openssl(...newKey, '-x509', '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=authority');
+  sign('server', 'redis.test');
+  sign('client', 'weir.test');
+  return { ca: join(folder, 'ca.pem'), server: join(folder, 'server'), client: join(folder, 'client') };
+}
+
+/** As docs/operations.md gives it. */
+const userRules =
+  'on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends -@all +@read +@write +@stream +@hash ' +
+  '+@sortedset +@set +@string +@scripting -script +time +info +wait +publish +subscribe +unsubscribe +hello +auth ' +
+  '+select +ping +cluster|slots +cluster|info -@dangerous +info';
+
+t.test('TLS with certificates on both sides, a user with few rights, and another database', async (t) => {
+  const { ca, server, client } = makeCertificates(temporaryFolder(t));
+  const port = await freePort();
+  const redis = await startRedisNode(t, [
+    'port 0',
+    `tls-port ${port}`,
+    `tls-ca-cert-file ${ca}`,
+    `tls-cert-file ${server}.pem`,
+    `tls-key-file ${server}.key`,
+    `user weir ${userRules}`,
+  ]);
+  const env = {
+    WEIR_REDIS_URL: `rediss://weir:p%40ss%3Aword@localhost:${port}/2`,
+    WEIR_REDIS_TLS_CA: ca,
+    WEIR_REDIS_TLS_CERT: `${client}.pem`,
+    WEIR_REDIS_TLS_KEY: `${client}.key`,
+    WEIR_REDIS_TLS_SERVERNAME: 'redis.test',
+    WEIR_LOG_LEVEL: 'debug',
+  };
+  const { url, log } = await startServerProcess(t, env);
+  t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
+  await http(`${url}/v1/topics`, 'POST', { name: 'log', config: { 'min.insync.replicas': 1 } });
+  const waiting = http(`${url}/v1/topics/log/partitions/0/records?offset=0&wait=20s`);
+  t.equal((await http(`${url}/v1/topics/log/records?acks=all`, 'POST', { records: [{ value: 1 }] })).status, 200);
+  t.equal((await waiting).body.records.length, 1);
+  t.match(await redis.info('db2'), /^keys=/, 'it is in that database');
+  t.notMatch(JSON.stringify(log), /p@ss|p%40ss/, 'the password is in no line of the log');
+
+  const refused: [what: string, change: Record<string, string>, message: RegExp][] = [
+    ['a password that is wrong', { WEIR_REDIS_URL: `rediss://weir:sesame@localhost:${port}` }, /WRONGPASS/],
+    ['a certificate for another name', { WEIR_REDIS_TLS_SERVERNAME: 'other.test' }, /is not trusted.*other\.test/],
+    ['a certificate of nobody known', { WEIR_REDIS_TLS_CA: '' }, /is not trusted/],
+    ['a file that is not there', { WEIR_REDIS_TLS_CA: `${ca}.not` }, /WEIR_REDIS_TLS_CA is .* cannot be read/],
+    ['a key of another certificate', { WEIR_REDIS_TLS_KEY: `${server}.key` }, /do not make a TLS identity/],
+  ];
+  await Promise.all(
+    refused.map(async ([what, change, message]) => {
+      const error = await startServerProcess(t, { ...env, ...change }).then(
+        () => new Error('it started'),
+        (error: Error) => error,
+      );
+      t.match(error.message, message, what);
+      t.notMatch(error.message, /p@ss|p%40ss|sesame/, 'the password is not in the message');
+    }),
+  );
+});
