@@ -1,5 +1,6 @@
 // The connection to the store: when it may be used, where each key's commands go, and what becomes of refusals. Everything
 // that talks to Redis goes through call() or command(), or through a dedicated connection for commands that block.
+import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../core/service-error.ts';
@@ -224,5 +225,13 @@ export class StoreConnection {
 }
 
 function run(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<unknown> {
+  gather(client.stream as Socket | undefined);
   return (client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
+}
+
+/** What is written within one turn leaves in one piece: a call to the system for each would cost more than a small script. */
+function gather(stream: Socket | undefined): void {
+  if (!stream || stream.writableCorked > 0) return;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }
