@@ -120,7 +120,9 @@ export class RedisLoad {
   }
 }
 
-/** Scripts answer with OK, and those that take several requests with a list for each that failed. */
+/** Scripts answer with OK; those that take several requests with a list for each, or for each that failed. */
 function check(reply: unknown[]): void {
-  if (String(reply[0]) !== 'OK' || reply.some(Array.isArray)) throw new Error(`A script answered: ${reply}`);
+  const [tag, ...answers] = reply;
+  const tags = [tag, ...answers.filter(Array.isArray).map((answer) => answer[0])];
+  if (tags.some((each) => String(each) !== 'OK')) throw new Error(`A script answered: ${reply}`);
 }

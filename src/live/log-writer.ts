@@ -97,11 +97,12 @@ export class LogWriter {
       const results = [...spread.batches].map(([partition, { count }]) => ({ partition, count }));
       return { results, partitions: spread.partitions, replayed: false };
     }
-    const replicas = request.acks === 'all' ? topic.config['min.insync.replicas'] - 1 : 0;
-    if (replicas > 0) await this.#checkReplicas(topic, [...spread.batches.keys()], replicas);
+    const waitsForAll = request.acks === 'all';
+    const replicas = topic.config['min.insync.replicas'] - 1;
+    if (waitsForAll && replicas > 0) await this.#checkReplicas(topic, [...spread.batches.keys()], replicas);
     const appended = await this.#appendAll(topic, request, spread);
     const results = resultsOf(appended.done);
-    if (replicas > 0) await this.#awaitReplicas(topic, appended.done, results, replicas);
+    if (waitsForAll) await this.#awaitAll(topic, appended.done, results, replicas);
     return {
       results,
       partitions: appended.spread.partitions,
@@ -190,22 +191,26 @@ export class LogWriter {
     );
   }
 
-  async #awaitReplicas(
+  async #awaitAll(
     topic: TopicInfo,
     appended: readonly [partition: number, appended: Appended][],
     results: ProduceResult[],
     needed: number,
   ): Promise<void> {
-    const counts = await Promise.all(
+    const confirmed = await Promise.all(
       appended.map(([partition, { run }]) => this.#logs.replicated(topic.topicId, partition, needed, run)),
     );
-    const fewest = Math.min(...counts);
-    if (fewest >= needed) return;
+    const fewest = Math.min(...confirmed.map(({ count }) => count));
+    const isSynced = confirmed.every((each) => each.isSynced);
+    if (fewest >= needed && isSynced) return;
+    const missing =
+      fewest < needed
+        ? `Only ${fewest} of the ${needed} replicas that min.insync.replicas asks for have the records in time`
+        : 'The records were not synced to disk in time';
     throw new ServiceError(
       'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
-      `Only ${fewest} of the ${needed} replicas that min.insync.replicas asks for have the records in time; they are written, ` +
-        'and a retry without the same Idempotency-Key or producer sequence writes them again.',
-      { replicas: fewest, needed, results },
+      `${missing}; they are written, and a retry without the same Idempotency-Key or producer sequence writes them again.`,
+      { replicas: fewest, needed, synced: isSynced, results },
     );
   }
 }

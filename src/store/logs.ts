@@ -8,7 +8,7 @@ import type { StoreConnection } from './connection.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from './keys.ts';
 import { idempotencyTtlMs } from './namespace.ts';
 import type { ProducerStamp } from './producers.ts';
-import { Replication } from './replication.ts';
+import { type Confirmed, Replication } from './replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
 
 /** The records of one request for one partition; none at the home of a request that appends elsewhere. */
@@ -260,12 +260,13 @@ export class Logs {
   }
 
   /**
-   * Waits until `count` replicas of the store have what was appended to this partition before, but not for long.
+   * Waits until `count` replicas of the store, and its disk where it can tell, have what was appended to this partition
+   * before, but not for long.
    * @param run that of the append
-   * @returns how many have it, fewer than `count` if it took too long
+   * @returns who has it: fewer than `count`, or not the disk, if it took too long
    * @throws ServiceError STORE_UNAVAILABLE if they cannot tell any more
    */
-  replicated(topicId: string, partition: number, count: number, run: string): Promise<number> {
+  replicated(topicId: string, partition: number, count: number, run: string): Promise<Confirmed> {
     return this.#replication.confirm(this.#keys(topicId, partition).replicated, count, run);
   }
 

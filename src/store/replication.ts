@@ -1,5 +1,6 @@
-// Whether the store's replicas have what was written: what a produce with acks=all waits for. It counts replicas; how
-// many there must be is the topic's setting, and the caller's business. Each machine of the store has replicas of its own.
+// Whether the store's replicas have what was written, and its disk where Redis can tell (WAITAOF, from 7.2 on): what a produce
+// with acks=all waits for. It counts replicas; how many there must be is the topic's setting, and the caller's business. Each
+// machine of the store has replicas of its own.
 import type { Redis } from 'ioredis';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
@@ -7,21 +8,29 @@ import type { Link } from './link.ts';
 import { parseInfo, runOf } from './server-info.ts';
 import { storeError } from './store-error.ts';
 
-/** Longer than replicas ever take that keep up; with an append as usual this stays below 2 s (guarantee E3). */
+/** For both together. Longer than replicas ever take that keep up, and than a sync each second; with an append as usual this stays below 2 s (guarantee E3). */
 const waitMsMax = 1500;
 const answerMsMax = 1700;
 
 interface Round {
   count: number;
   key: string;
-  done: Promise<Confirmed>;
+  /** `run` = of the Redis that was asked; undefined if there was nothing to ask. */
+  done: Promise<Confirmed & { run: string | undefined }>;
 }
 
-interface Confirmed {
+export interface Confirmed {
   /** How many replicas have it. */
   count: number;
-  /** The run of the Redis that was asked. */
+  /** Whether it is synced to the disk of the primary; true if that cannot be told, or there is no append-only file. */
+  isSynced: boolean;
+}
+
+/** A Redis, as far as it matters here. */
+interface Primary {
   run: string;
+  /** Whether it can tell that its append-only file is synced. */
+  tellsSync: boolean;
 }
 
 export class Replication {
@@ -44,14 +53,15 @@ export class Replication {
   }
 
   /**
-   * Waits until `count` replicas have everything that was written before this call, but not for long.
+   * Waits until `count` replicas, and the disk of the primary where it can tell, have everything that was written before this
+   * call, but not for long.
    * @param key one that may be overwritten (keys.ts: replicated), beside what was written
    * @param run the run of the Redis that it was written to
-   * @returns how many have it, fewer than `count` if it took too long
+   * @returns who has it: fewer than `count`, or not the disk, if it took too long
    * @throws ServiceError STORE_UNAVAILABLE, also if another Redis has taken the place of that run: whether it has what was
    *   written is unknown
    */
-  async confirm(key: string, count: number, run: string): Promise<number> {
+  async confirm(key: string, count: number, run: string): Promise<Confirmed> {
     const link = await this.#connection.linkOf(key);
     let shard = this.#shards.get(link);
     if (!shard) {
@@ -59,7 +69,7 @@ export class Replication {
       this.#shards.set(link, shard);
     }
     const confirmed = await shard.confirm(key, count);
-    if (confirmed.run === run) return confirmed.count;
+    if (confirmed.run === undefined || confirmed.run === run) return confirmed;
     throw new ServiceError(
       'STORE_UNAVAILABLE',
       'The store has failed over, or was restarted, since this was written. Whether it has it still is unknown: retry with the ' +
@@ -72,8 +82,8 @@ export class Replication {
 class ShardReplication {
   readonly #link: Link;
   #client: Redis | undefined;
-  /** The run that the client is connected to; undefined when it has to be asked for. */
-  #run: string | undefined;
+  /** What the client is connected to; undefined when it has to be asked for. */
+  #primary: Primary | undefined;
   #current: Promise<unknown> = Promise.resolve();
   #next: Round | undefined;
 
@@ -81,7 +91,7 @@ class ShardReplication {
     this.#link = link;
   }
 
-  confirm(key: string, count: number): Promise<Confirmed> {
+  confirm(key: string, count: number): Round['done'] {
     // Calls that come while a wait is under way share the next one.
     if (this.#next) {
       this.#next.count = Math.max(this.#next.count, count);
@@ -93,18 +103,23 @@ class ShardReplication {
     return round.done;
   }
 
-  async #ask(round: Round): Promise<Confirmed> {
+  async #ask(round: Round): Round['done'] {
     this.#next = undefined;
     // WAIT holds up its whole connection, so it has one of its own. It waits for that connection's last write; replicas
     // get writes in their order, so a small one now stands for all that came before.
     this.#client ??= this.#connect();
     try {
-      this.#run ??= runOf(parseInfo(await this.#client.info('server')));
-      const run = this.#run;
+      this.#primary ??= await askPrimary(this.#client);
+      const primary = this.#primary;
+      const { run, tellsSync } = primary;
+      if (round.count === 0 && !tellsSync) return { count: 0, isSynced: true, run: undefined };
+      const startedAt = performance.now();
       await this.#client.set(round.key, '1', 'PX', waitMsMax);
-      const count = await this.#client.wait(round.count, waitMsMax);
-      // The connection was lost between these commands: they may have gone to two Redis.
-      return { count, run: this.#run === run ? run : '' };
+      const count = round.count === 0 ? 0 : await this.#client.wait(round.count, waitMsMax);
+      const leftMs = Math.max(1, Math.ceil(waitMsMax - (performance.now() - startedAt)));
+      const isSynced = !tellsSync || (await syncs(this.#client, leftMs));
+      // If the connection was lost between these commands, they may have gone to two Redis.
+      return { count, isSynced, run: this.#primary === primary ? run : '' };
     } catch (error) {
       throw storeError(error, true);
     }
@@ -113,8 +128,20 @@ class ShardReplication {
   #connect(): Redis {
     const client = this.#link.dedicated({ enableOfflineQueue: true, socketTimeout: answerMsMax });
     client.on('close', () => {
-      this.#run = undefined;
+      this.#primary = undefined;
     });
     return client;
   }
+}
+
+async function askPrimary(client: Redis): Promise<Primary> {
+  const info = parseInfo(await client.info());
+  const [command] = (await client.command('INFO', 'waitaof')) as unknown[];
+  return { run: runOf(info), tellsSync: Boolean(command) && info.get('aof_enabled') === '1' };
+}
+
+/** Whether the append-only file of the primary is synced within `ms`; its replicas' files are not asked for. */
+async function syncs(client: Redis, ms: number): Promise<boolean> {
+  const [local] = (await client.call('WAITAOF', '1', '0', String(ms))) as [number, number];
+  return Number(local) >= 1;
 }

@@ -1,0 +1,67 @@
+// What acks=all asks of Redis, by what Redis says that it can do: a double of its client stands for versions that are not here.
+// A real replica is in test/live/replicas.test.ts.
+import t from 'tap';
+import type { StoreConnection } from '../../src/store/connection.ts';
+import { Replication } from '../../src/store/replication.ts';
+
+interface Abilities {
+  waitaof: boolean;
+  aofEnabled: boolean;
+  /** What WAIT answers, and the first number of what WAITAOF does. */
+  replicas?: number;
+  synced?: number;
+}
+
+function replicationOver({ waitaof, aofEnabled, replicas = 0, synced = 1 }: Abilities) {
+  const asked: string[] = [];
+  const client = {
+    on: () => client,
+    info: async () => `run_id:r1\r\naof_enabled:${aofEnabled ? 1 : 0}\r\n`,
+    command: async () => [waitaof ? ['waitaof', -4] : null],
+    set: async (key: string) => asked.push(`SET ${key}`),
+    wait: async (count: number) => {
+      asked.push(`WAIT ${count}`);
+      return replicas;
+    },
+    call: async (...words: string[]) => {
+      asked.push(words.slice(0, 3).join(' '));
+      return [synced, 0];
+    },
+  };
+  const link = { dedicated: () => client };
+  return { replication: new Replication({ linkOf: async () => link } as unknown as StoreConnection), asked };
+}
+
+t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
+  const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true });
+  t.match(await replication.confirm('k', 0, 'r1'), { count: 0, isSynced: true });
+  t.same(asked, ['SET k', 'WAITAOF 1 0']);
+});
+
+t.test('replicas come first, and what is left of the time is for the file', async (t) => {
+  const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true, replicas: 2, synced: 0 });
+  t.match(await replication.confirm('k', 2, 'r1'), { count: 2, isSynced: false });
+  t.same(asked, ['SET k', 'WAIT 2', 'WAITAOF 1 0']);
+});
+
+t.test('where it cannot tell, or keeps no file, only replicas are waited for', async (t) => {
+  for (const abilities of [
+    { waitaof: false, aofEnabled: true },
+    { waitaof: true, aofEnabled: false },
+  ]) {
+    const { replication, asked } = replicationOver({ ...abilities, replicas: 1 });
+    t.match(await replication.confirm('k', 1, 'r1'), { count: 1, isSynced: true });
+    t.same(asked, ['SET k', 'WAIT 1']);
+    t.match(
+      await replication.confirm('k', 0, 'another run'),
+      { isSynced: true },
+      'with nothing to ask, nothing can be wrong',
+    );
+    t.equal(asked.length, 2);
+  }
+});
+
+t.test('another run of Redis cannot say what became of what was written to this one', async (t) => {
+  const { replication } = replicationOver({ waitaof: true, aofEnabled: true });
+  await t.rejects(replication.confirm('k', 0, 'another run'), { code: 'STORE_UNAVAILABLE' });
+});
