@@ -116,15 +116,21 @@ function pushOp(out: Packer, operation: Op): void {
   out.short(creation.session?.secretHash ?? '');
 }
 
-/** Reads the answer to a request (lua/lib/requests.lua). @param operations those of the request */
+/**
+ * Reads the answer to a request (lua/lib/requests.lua). One that is replayed has the results of the operations that were done
+ * then: as many as now if a client gave them, else perhaps more or fewer.
+ * @param operations those of the request
+ */
 export function unpackAnswer(
   packed: Buffer,
   operations: readonly Op[],
 ): { replayed: boolean; zxid: number; results: OpResult[] } {
   const results: OpResult[] = [];
+  const replayed = packed[0] === 1;
   let at = 9;
   for (const { path } of operations) {
     const op = resultKinds[packed[at] ?? 0];
+    if (!op && replayed) break;
     if (!op) throw new Error(`The store answered ${results.length} of ${operations.length} operations`);
     const stat = at + resultBytes;
     const statEnd = stat + packed[at + 1]!;
@@ -137,7 +143,7 @@ export function unpackAnswer(
     });
     at = end;
   }
-  return { replayed: packed[0] === 1, zxid: packed.readDoubleBE(1), results };
+  return { replayed, zxid: packed.readDoubleBE(1), results };
 }
 
 /** Writes numbers and texts one behind the other, big-endian. */
