@@ -1,4 +1,4 @@
-// The wire of named producers (docs/adr/005).
+// The wire of named producers (docs/adr/007).
 import { z } from 'zod';
 
 const producerId = z

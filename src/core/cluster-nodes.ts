@@ -84,7 +84,7 @@ export interface TopicNode {
   topicId: string;
   /** Replica lists by partition, in order; the first of each is the preferred leader. */
   replicas: number[][];
-  /** How many partitions it was created with: where requests have their home (docs/adr/005). */
+  /** How many partitions it was created with: where requests have their home (docs/adr/007). */
   homePartitions: number;
 }
 

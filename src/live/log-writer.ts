@@ -1,5 +1,5 @@
 // Takes the records of a request to their partitions: all is checked before anything is appended, what may be repeated goes to
-// its home first (docs/adr/005), and with acks=all the replicas are waited for.
+// its home first (docs/adr/007), and with acks=all the replicas are waited for.
 import { randomInt } from 'node:crypto';
 import { partitionForKey } from '../core/partitioner.ts';
 import { bytesAsText } from '../core/record-fields.ts';

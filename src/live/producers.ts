@@ -1,5 +1,5 @@
 // Named producers over time: a new epoch goes to all logs that may know the producer before anybody hears of it, and
-// producers that nobody uses end (docs/adr/005).
+// producers that nobody uses end (docs/adr/007).
 import type { Logger } from 'pino';
 import type { Idempotency } from '../store/namespace.ts';
 import type { DueProducer, LogName } from '../store/producers.ts';

@@ -49,7 +49,7 @@ export function coordinationKeys(prefix: string) {
      * metadata of the commit, where there is any.
      */
     offsetDetails: (group: string) => `${base}offset-details:${group}`,
-    /** Sorted set: producer id by the moment at which the registry last heard of it, ms (docs/adr/005). */
+    /** Sorted set: producer id by the moment at which the registry last heard of it, ms (docs/adr/007). */
     producers: `${base}producers`,
     /** Hash: name of a producer → its id. */
     producerNames: `${base}producer-names`,

@@ -1,5 +1,5 @@
 // The registry of named producers: typed calls of lua/producers. What each log knows of them is in store/logs.ts, and how the
-// two work together in docs/adr/005.
+// two work together in docs/adr/007.
 import { randomBytes } from 'node:crypto';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';

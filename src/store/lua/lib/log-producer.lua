@@ -1,7 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/clock"
 --[[ What a log knows of a producer: its newest epoch here, the sequence that is next (counted at the producer's home
-     alone), its last answers, and when it was used. docs/adr/005 says how the logs of a request work together. ]]
+     alone), its last answers, and when it was used. docs/adr/007 says how the logs of a request work together. ]]
 local producer = { ANSWERS_MAX = 5 }
 
 --- The state { epoch, used, next, answers }, or nil.

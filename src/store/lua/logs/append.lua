@@ -4,7 +4,7 @@
 --- @include "lib/clock"
 --[[ Appends batches, each the records of one request, to one partition. Each is judged by itself, and all of its
      records get contiguous offsets or none does. Requests that meet here share only the way. A batch without records
-     notes a request at its home that appends elsewhere (docs/adr/005).
+     notes a request at its home that appends elsewhere (docs/adr/007).
      KEYS    1 partition
      ARGV    1 channel of appends  2 `<topicId>:<partition>:`, what a message there begins with
              3 how long to keep the answer to an Idempotency-Key, ms

@@ -3,7 +3,7 @@
 --- @include "lib/clock"
 --- @include "lib/idempotency"
 --[[ Gives a producer its next epoch; a name that is not known becomes a producer with epoch 0. The caller then tells
-     the epoch to the logs that know the producer, and only then answers (docs/adr/005).
+     the epoch to the logs that know the producer, and only then answers (docs/adr/007).
      KEYS    1 root
      ARGV    1 name  2 id, if the name is new  3 idempotency key or ''  4 fingerprint  5 how long to keep the answer, ms
      Returns { 'OK', replayed (1/0), id, epoch, { log, … } } with the logs that may know it, each `<topicId>:<partition>`
