@@ -70,7 +70,7 @@ async function measureCase(site: LogSite, each: Case, name: string): Promise<str
   await fill(site, topic, each);
   const headers: Record<string, string> = each.lines ? { accept: 'application/x-ndjson' } : {};
   const path = (offset: number) => `/v1/topics/${name}/partitions/0/records?offset=${offset}&${each.query}`;
-  const answer = await fetch(`${server.url}${path(0)}`);
+  const answer = await fetch(`${server.url}${path(0)}`, { headers });
   const body = await answer.text();
   const records = each.lines ? body.split('\n').length - 1 : JSON.parse(body).records.length;
 

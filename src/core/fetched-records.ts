@@ -27,7 +27,7 @@ export interface RecordLimits {
   maxBytes: number;
 }
 
-const headText = '{"offset":';
+const startText = '{"offset":';
 const zero = 0x30;
 const nine = 0x39;
 
@@ -44,7 +44,6 @@ export class FetchedRecords {
   readonly #batches: readonly BatchLines[];
   readonly #from: number;
   readonly #runs: readonly Run[];
-  #elements: Buffer | undefined;
   #array: string | undefined;
   #lines: Buffer | undefined;
   #records: StoredRecord[] | undefined;
@@ -107,52 +106,58 @@ export class FetchedRecords {
     return this.#records;
   }
 
-  /** All of them, `{"offset":…,"timestamp":…,…}` each, as the elements of a JSON array without its brackets. */
-  elements(): Buffer {
-    this.#elements ??= this.#write(',').subarray(Math.min(1, this.count), -1);
-    return this.#elements;
+  /**
+   * All of them, `{"offset":…,"timestamp":…,…}` each, with commas between them, in one piece with what stands before and behind
+   * them (ASCII). Not kept, as it may be large.
+   */
+  enclosed(head: string, tail: string): Buffer {
+    return this.#write(',', head, tail);
   }
 
-  /** As elements(), with `fields` first in each record, such as `"partition":3`: ASCII, and no comma around them. */
+  /** With commas between them, and `fields` first in each, such as `"partition":3`: ASCII, and no comma around them. */
   elementsWith(fields: string): Buffer {
-    return this.#write(',', `{${fields},"offset":`).subarray(Math.min(1, this.count), -1);
+    return this.#write(',', '', '', `{${fields},"offset":`);
   }
 
   /** As a JSON array. */
   array(): string {
-    this.#array ??= `[${this.elements()}]`;
+    this.#array ??= this.enclosed('[', ']').toString();
     return this.#array;
   }
 
   /** Each on a line. */
   lines(): Buffer {
-    this.#lines ??= this.#write('\n').subarray(1);
+    this.#lines ??= this.#write('\n', '', this.count > 0 ? '\n' : '');
     return this.#lines;
   }
 
-  /** All of them with a separator before each, and one at the end. */
-  #write(separator: Separator, head = headText): Buffer {
-    const offsetDigits = String(this.nextOffset).length;
-    const text = Buffer.allocUnsafe(this.bytes + this.count * (1 + head.length + offsetDigits + 1) + 1);
-    let at = 0;
+  /** All of them between two texts; `start` = what each begins with, up to its offset. */
+  #write(separator: Separator, head: string, tail: string, start = startText): Buffer {
+    const eachBytes = 1 + start.length + String(this.nextOffset).length + 1;
+    const text = Buffer.allocUnsafe(head.length + this.bytes + this.count * eachBytes + tail.length);
+    // Each record has a separator before it; that of the first one is written over by the end of the head, or left out.
+    const skipped = head.length === 0 && this.count > 0 ? 1 : 0;
+    let at = this.count > 0 ? head.length - 1 + skipped : head.length;
     for (const { batch, first, end } of this.#runs) {
-      const prefix = new Prefix(separator + head, batch.baseOffset + first, batch.timestamp);
+      const prefix = new Prefix(separator + start, batch.baseOffset + first, batch.timestamp);
       const { bytes } = batch;
       for (let index = first; index < end; index += 1, prefix.next()) {
-        const start = batch.startOf(index);
+        const lineStart = batch.startOf(index);
         const lineEnd = batch.endOf(index);
-        if (start === lineEnd) continue;
+        if (lineStart === lineEnd) continue;
         const length = batch.hasOwnTimestamp(index) ? prefix.offsetEnd : prefix.end;
         // Short as it is, copying it by hand is faster than to call for it.
-        for (let i = 0; i < length; i += 1) text[at + i] = prefix.bytes[i]!;
+        const template = prefix.bytes;
+        for (let i = 0; i < length; i += 1) text[at + i] = template[i]!;
         at += length;
         // A record of nothing but its offset and time has no comma before its brace.
-        if (lineEnd - start === 2) at -= 1;
-        at += bytes.copy(text, at, start + 1, lineEnd);
+        if (lineEnd - lineStart === 2) at -= 1;
+        at += bytes.copy(text, at, lineStart + 1, lineEnd);
       }
     }
-    text[at] = separator.charCodeAt(0);
-    return text.subarray(0, at + 1);
+    text.write(head, 'latin1');
+    at += text.write(tail, at, 'latin1');
+    return text.subarray(skipped, at);
   }
 }
 

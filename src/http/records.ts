@@ -295,14 +295,12 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
   );
 };
 
-/** The answer as bytes, in one piece: records are text already. */
 function fetchedJson(topic: string, partition: number, fetched: Fetched): Buffer {
   const { records, nextOffset, logStartOffset, endOffset } = fetched;
-  return Buffer.concat([
-    Buffer.from(`{"topic":${JSON.stringify(topic)},"partition":${partition},"records":[`),
-    records.elements(),
-    Buffer.from(`],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}`),
-  ]);
+  return records.enclosed(
+    `{"topic":"${topic}","partition":${partition},"records":[`,
+    `],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}`,
+  );
 }
 
 function sendLines(reply: FastifyReply, fetched: Fetched): FastifyReply {

@@ -106,7 +106,7 @@ export class BrokerRegistration {
   }
 
   async #register(): Promise<void> {
-    const { id, ttlMs } = await this.#store.sessions.create(this.#options.sessionTtlMs);
+    const { id, ttlMs } = await this.#store.sessions.enroll(this.#options.sessionTtlMs);
     const session = { id, secretHash: '' };
     try {
       this.#brokerId = await this.#claimId(session, ttlMs);
@@ -127,7 +127,7 @@ export class BrokerRegistration {
     for (;;) {
       const brokerId = given ?? (await this.#generateId());
       try {
-        await this.#store.namespace.writeOne(this.#node(brokerId, session), { privileged: true });
+        await this.#store.namespace.writeOne(this.#node(brokerId, session), { privileged: true, upholds: true });
         return brokerId;
       } catch (error) {
         if (!hasCode(error, 'NODE_EXISTS')) throw error;
@@ -164,7 +164,7 @@ export class BrokerRegistration {
   /** Kafka's rule: the version of /brokers/seqid after a blind set, from 1 on, above the ids kept for people. */
   async #generateId(): Promise<number> {
     const op = { op: 'set' as const, path: seqidPath };
-    const { result } = await this.#store.namespace.writeOne(op, { privileged: true });
+    const { result } = await this.#store.namespace.writeOne(op, { privileged: true, upholds: true });
     return reservedBrokerIdMax + result.stat!.version;
   }
 

@@ -26,6 +26,8 @@ const readHead = 3;
 export interface WriteOptions {
   /** The broker's own writes may touch reserved paths. */
   privileged?: boolean;
+  /** The cluster itself lives by what is written, and it is little: let through at the store's memory limit. */
+  upholds?: boolean;
   idempotency?: Idempotency | undefined;
 }
 
@@ -70,6 +72,7 @@ export class Namespace {
   readonly #writes: Turn<Buffer, ReplyValue>;
   readonly #deletions: Turn<Buffer, ReplyValue>;
   readonly #recursive = new Lane('recursive deletes', recursiveDeletesAtOnce, recursiveDeleteWaitMsMax);
+  readonly #upholding: Turn<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
@@ -77,10 +80,11 @@ export class Namespace {
     this.limits = limits;
     this.#writes = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
     this.#deletions = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
+    this.#upholding = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/uphold', requests));
     this.#reads = new Turn(readsPerCallMax, (reads) => this.#read(reads));
   }
 
-  #send(script: 'nodes/write' | 'nodes/delete', requests: Buffer[]): Promise<ReplyValue[]> {
+  #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/uphold', requests: Buffer[]): Promise<ReplyValue[]> {
     const { maxNodeBytes, eventRetention } = this.limits;
     return this.#connection.call(script, this.#keys.root, [
       maxNodeBytes,
@@ -111,7 +115,8 @@ export class Namespace {
     // Deleting must work when the store is full, so it is a script of its own (lua/nodes/delete.lua).
     const onlyDeletes =
       operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
-    const turn = onlyDeletes && !idempotency ? this.#deletions : this.#writes;
+    const deletes = onlyDeletes && !idempotency;
+    const turn = options.upholds ? this.#upholding : deletes ? this.#deletions : this.#writes;
     const ask = () => turn.ask(packRequest(operations, options), weightOf(operations));
     const isRecursive = operations[0]?.op === 'delete-recursive' && !options.privileged;
     const answer = await (isRecursive ? this.#recursive.run(ask) : ask());

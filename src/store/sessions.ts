@@ -45,6 +45,14 @@ export class Sessions {
     this.#eventRetention = options.eventRetention;
   }
 
+  /** Creates the session of a broker, which nobody else can have a handle of; also at the store's memory limit. */
+  async enroll(ttlMs: number): Promise<{ id: string; ttlMs: number }> {
+    const id = randomBytes(8).toString('hex');
+    const clampedTtlMs = this.#clamp(ttlMs);
+    await this.#connection.call('sessions/enroll', this.#keys.root, [id, clampedTtlMs]);
+    return { id, ttlMs: clampedTtlMs };
+  }
+
   /**
    * Creates a session; the time to live is clamped to the configured bounds, as ZooKeeper negotiates it.
    * @returns the lease and the handle `<id>.<secret>`, which is never stored in the clear nor shown again
@@ -53,7 +61,7 @@ export class Sessions {
     ttlMs: number,
     idempotency?: Idempotency,
   ): Promise<SessionLease & { handle: string; replayed: boolean }> {
-    const clampedTtlMs = Math.min(Math.max(ttlMs, this.#bounds.minTtlMs), this.#bounds.maxTtlMs);
+    const clampedTtlMs = this.#clamp(ttlMs);
     const id = randomBytes(8).toString('hex');
     const secret = randomBytes(16).toString('base64url');
     const handle = `${id}.${secret}`;
@@ -113,6 +121,10 @@ export class Sessions {
       ended.push({ id: text(rest[i]), ephemerals: integer(rest[i + 1]), lateMs: integer(rest[i + 2]) });
     }
     return { ended, more: text(more) === '1', forgiven: text(forgiven) === '1' };
+  }
+
+  #clamp(ttlMs: number): number {
+    return Math.min(Math.max(ttlMs, this.#bounds.minTtlMs), this.#bounds.maxTtlMs);
   }
 }
 

@@ -44,3 +44,35 @@ t.test('a broker whose connection breaks while the store is full serves again', 
   await eventually(async () => (await http(node)).status === 200, 'it reads again');
   t.equal((await http(node, 'DELETE')).status, 204, 'and makes room');
 });
+
+t.test(
+  'a broker that starts while the store is full serves reads and deletions, and all goes on when there is room',
+  async (t) => {
+    const { socketPath } = await startTestRedis(t);
+    const first = await startTestServer(t, { brokerId: 1001, brokerSessionTtlMs: 1000 }, { socketPath });
+    const topics = `${first.url}/v1/topics`;
+    await http(topics, 'POST', { name: 'kept', replicationFactor: 1, config: { 'retention.ms': -1 } });
+    await http(`${topics}/kept/records`, 'POST', { records: [{ value: 1 }, { value: 2 }] });
+    const { body: session } = await http(`${first.url}/v1/sessions`, 'POST', { ttl: '30s' });
+    const [full, room] = ['1', String(512 * 1024 * 1024)];
+    await redisCommand(socketPath, ['CONFIG', 'SET', 'maxmemory', full]);
+
+    const second = await startTestServer(t, { brokerId: 1002, brokerSessionTtlMs: 1000 }, { socketPath });
+    const records = `${second.url}/v1/topics/kept/partitions/0/records`;
+    t.match((await http(records)).body, { records: [{ value: 1 }, { value: 2 }], endOffset: 2 });
+    t.match(await http(records, 'POST', { records: [{ value: 3 }] }), { status: 507, body: { code: 'STORE_FULL' } });
+    t.equal((await http(`${second.url}/v1/sessions/${session.session}`, 'PUT')).status, 200, 'a session is renewed');
+    t.equal((await http(`${second.url}/v1/sessions`, 'POST', { ttl: '5s' })).status, 507, 'and no new one made');
+    await first.close();
+    await eventually(
+      async () => (await http(`${second.url}/v1/cluster`)).body.controller?.brokerId === 1002,
+      'the new broker becomes the controller',
+    );
+    t.match(await http(`${records}?before=1`, 'DELETE'), { status: 200, body: { logStartOffset: 1 } });
+    await redisCommand(socketPath, ['CONFIG', 'SET', 'maxmemory', room]);
+    t.match(await http(records, 'POST', { records: [{ value: 3 }] }), {
+      status: 200,
+      body: { results: [{ baseOffset: 2 }] },
+    });
+  },
+);
