@@ -17,8 +17,9 @@ export type Subscription = { topics: string[] } | { pattern: string };
 export type ResetPolicy = 'earliest' | 'latest' | 'none';
 
 /**
- * A group may move a member on several times before that member is heard again. So `previousMemberEpoch` is here the last
- * epoch that it has sent, or was told when it joined, and every one since then is good.
+ * A group may move a member on several times before that member is heard again. So `previousMemberEpoch` is here an epoch
+ * that it has sent, or was told when it joined, and every one since then is good. Once it has all that it shall have, what
+ * it sends is noted no more: older epochs stay good for longer, and do nothing but get the newest answer again.
  */
 export interface GroupMember extends MemberState {
   /** The session that its nodes in the tree live with. */
@@ -35,6 +36,8 @@ export interface GroupMember extends MemberState {
   reset: ResetPolicy;
   /** The member ids that this static member had before, newest last: who still uses one is told that it was replaced. */
   formerIds?: string[];
+  /** A static member that has left and will be back: it uses nothing, and what it has is kept until its session ends. */
+  isAway?: true;
 }
 
 export interface TopicInfo {
@@ -63,10 +66,17 @@ export function own<T>(record: Readonly<Record<string, T>>, key: string): T | un
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
-/** The member. @throws ServiceError FENCED_INSTANCE_ID if another has taken its place, UNKNOWN_MEMBER */
-export function memberOf(group: GroupDocument, memberId: string): GroupMember {
+/** The member, which is there. @throws ServiceError FENCED_INSTANCE_ID if another has taken its place, UNKNOWN_MEMBER */
+export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string): GroupMember {
   const member = own(group.members, memberId);
-  if (member) return member;
+  if (member && !member.isAway) return member;
+  if (member) {
+    throw new ServiceError(
+      'UNKNOWN_MEMBER',
+      `Member '${memberId}' has left for a while; join again with its instance id '${member.instanceId}'.`,
+      { memberId, instanceId: member.instanceId },
+    );
+  }
   for (const { instanceId, formerIds } of Object.values(group.members)) {
     if (formerIds?.includes(memberId)) throw replaced(memberId, instanceId!);
   }
@@ -87,6 +97,28 @@ export function replaced(memberId: string, instanceId: string): ServiceError {
 
 export function isEmpty(group: GroupDocument): boolean {
   return Object.keys(group.members).length === 0;
+}
+
+/** @throws ServiceError UNKNOWN_GROUP */
+export function existing(group: string, document: GroupDocument | undefined): GroupDocument {
+  if (document) return document;
+  throw unknownGroup(group);
+}
+
+export function unknownGroup(group: string): ServiceError {
+  const detail = `There is no group '${group}'; it begins when its first member joins.`;
+  return new ServiceError('UNKNOWN_GROUP', detail, { group });
+}
+
+/** @throws ServiceError GROUP_NOT_EMPTY */
+export function checkEmpty(group: string, document: GroupDocument): void {
+  if (isEmpty(document)) return;
+  const members = Object.keys(document.members).length;
+  throw new ServiceError(
+    'GROUP_NOT_EMPTY',
+    `Group '${group}' has ${members} ${members === 1 ? 'member' : 'members'}; this needs an empty group. Stop them first.`,
+    { group, members },
+  );
 }
 
 /** Every partition of a list, one by one. */

@@ -3,14 +3,15 @@
  * when the group's document changes. It is a comparison of two documents, so whatever decided over them, owner nodes tell
  * the truth at every zxid: there is one for each partition that a member has, to use or still to let go of.
  */
+import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import {
   type GroupDocument,
   type GroupMember,
   heartbeatIntervalMs,
-  heldBy,
   own,
   type TopicPartition,
 } from './group-document.ts';
+import { groupStateName } from './reconcile.ts';
 
 export const groupsPath = '/consumers';
 export const groupPath = (group: string): string => `${groupsPath}/${group}`;
@@ -24,15 +25,30 @@ export type NodeChange =
   | { op: 'set'; path: string; data: string; contentType: string }
   | { op: 'delete'; path: string };
 
+/** Partitions that a member has from now on; their nodes are the session's. */
+export interface Ownership extends TopicPartitions {
+  memberId: string;
+  sessionId: string;
+}
+
 export interface GroupChanges {
+  /** Owner nodes that go, before anything else. */
+  ownersRemoved: TopicPartitions[];
+  /** The nodes of members. */
   nodes: NodeChange[];
+  /** Owner nodes that come, at last. */
+  ownersAdded: Ownership[];
   sessionsCreated: { id: string; ttlMs: number }[];
   sessionsEnded: string[];
   membersRemoved: string[];
   timersSet: { name: string; delayMs: number }[];
   timersCancelled: string[];
   /** Partitions whose position is forgotten: who has them next begins where the group has committed. */
-  positionsCleared: TopicPartition[];
+  positionsCleared: TopicPartitions[];
+  /** Every member has what it shall have. */
+  isSettled: boolean;
+  /** A topic is subscribed to no more, so its committed offsets may be of no use. */
+  topicsDropped: boolean;
 }
 
 /**
@@ -47,20 +63,28 @@ export function changesBetween(
   expired: ReadonlySet<string>,
   nowMs: number,
 ): GroupChanges {
+  const stateName = groupStateName(after);
   const changes: GroupChanges = {
+    ownersRemoved: [],
     nodes: [],
+    ownersAdded: [],
     sessionsCreated: [],
     sessionsEnded: [],
     membersRemoved: [],
     timersSet: [],
     timersCancelled: [],
     positionsCleared: [],
+    isSettled: stateName === 'stable' || stateName === 'empty',
+    topicsDropped: Object.keys(before.topics).some((topic) => !own(after.topics, topic)),
   };
-  // What goes goes first: a node that changes its owner is deleted and made anew.
-  removeOwners(group, before, after, expired, changes);
+  changes.positionsCleared = lost(before, after);
+  changes.ownersRemoved = lost(before, after, expired);
+  changes.ownersAdded = gained(before, after);
   for (const old of Object.values(before.members)) {
     const now = own(after.members, old.memberId);
+    if (now === old) continue;
     if (!now) changes.membersRemoved.push(old.memberId);
+    if (!now || now.isAway) changes.timersCancelled.push(pollTimerName(group, old.memberId));
     if (now?.sessionId === old.sessionId) continue;
     if (expired.has(old.memberId)) continue;
     changes.nodes.push({ op: 'delete', path: memberPath(group, old.memberId) });
@@ -68,8 +92,10 @@ export function changesBetween(
   }
   for (const now of Object.values(after.members)) {
     const old = own(before.members, now.memberId);
+    if (old === now) continue;
     const path = memberPath(group, now.memberId);
     if (old?.sessionId === now.sessionId) {
+      if (old.subscription === now.subscription && old.clientId === now.clientId) continue;
       if (describes(old) === describes(now)) continue;
       changes.nodes.push({ op: 'set', path, data: encodeMember(now, nowMs), contentType: 'application/json' });
     } else {
@@ -78,46 +104,59 @@ export function changesBetween(
       changes.nodes.push({ op: 'create', path, data, contentType: 'application/json', sessionId: now.sessionId });
     }
   }
-  addOwners(group, before, after, changes);
   setTimers(group, before, after, changes);
   return changes;
 }
 
-/** Who has each partition, and of which topic of that name: `topic:partition` → member, session and topic id. */
-function owners(group: GroupDocument): Map<string, { at: TopicPartition; member: GroupMember; as: string }> {
-  const all = new Map<string, { at: TopicPartition; member: GroupMember; as: string }>();
-  for (const member of Object.values(group.members)) {
-    for (const at of heldBy(member)) {
-      const as = `${member.memberId} ${member.sessionId} ${own(group.topics, at.topic)?.topicId}`;
-      all.set(`${at.topic}:${at.partition}`, { at, member, as });
-    }
-  }
-  return all;
-}
-
-function removeOwners(
-  group: string,
+/** What members of `before` have no more, taken together, but for members of `without`. */
+function lost(
   before: GroupDocument,
   after: GroupDocument,
-  expired: ReadonlySet<string>,
-  changes: GroupChanges,
-): void {
-  const now = owners(after);
-  for (const [key, { at, member, as }] of owners(before)) {
-    if (now.get(key)?.as === as) continue;
-    changes.positionsCleared.push(at);
-    if (!expired.has(member.memberId)) changes.nodes.push({ op: 'delete', path: ownerPath(group, at) });
+  without: ReadonlySet<string> = new Set(),
+): TopicPartitions[] {
+  const all = new Map<string, number[]>();
+  for (const member of Object.values(before.members)) {
+    if (without.has(member.memberId)) continue;
+    for (const { topic, partitions } of difference(before, member, after)) {
+      const known = all.get(topic);
+      if (known) known.push(...partitions);
+      else all.set(topic, [...partitions]);
+    }
   }
+  return [...all].sort(([a], [b]) => compareText(a, b)).map(([topic, partitions]) => ({ topic, partitions }));
 }
 
-function addOwners(group: string, before: GroupDocument, after: GroupDocument, changes: GroupChanges): void {
-  const old = owners(before);
-  for (const [key, { at, member, as }] of owners(after)) {
-    if (old.get(key)?.as === as) continue;
+/** What members of `after` have and had not before. */
+function gained(before: GroupDocument, after: GroupDocument): Ownership[] {
+  return Object.values(after.members).flatMap((member) => {
     const { memberId, sessionId } = member;
-    const contentType = 'text/plain; charset=utf-8';
-    changes.nodes.push({ op: 'create', path: ownerPath(group, at), data: memberId, contentType, sessionId });
+    return difference(after, member, before).map((held) => ({ memberId, sessionId, ...held }));
+  });
+}
+
+/** What the member has in its group and not in the other one: there under the same session, and of the same topic. */
+function difference(group: GroupDocument, member: GroupMember, other: GroupDocument): TopicPartitions[] {
+  const there = own(other.members, member.memberId);
+  const isSame = (topic: string) => own(group.topics, topic)?.topicId === own(other.topics, topic)?.topicId;
+  const hasKept =
+    there?.sessionId === member.sessionId &&
+    there.assigned === member.assigned &&
+    there.pendingRevocation === member.pendingRevocation;
+  if (hasKept && (group.topics === other.topics || heldLists(member).every(({ topic }) => isSame(topic)))) return [];
+  const has = new Map<string, Set<number>>();
+  for (const { topic, partitions } of there?.sessionId === member.sessionId ? heldLists(there) : []) {
+    if (!isSame(topic)) continue;
+    const known = has.get(topic);
+    if (known) for (const partition of partitions) known.add(partition);
+    else has.set(topic, new Set(partitions));
   }
+  return heldLists(member)
+    .map(({ topic, partitions }) => ({ topic, partitions: partitions.filter((p) => !has.get(topic)?.has(p)) }))
+    .filter(({ partitions }) => partitions.length > 0);
+}
+
+function heldLists({ assigned, pendingRevocation }: GroupMember): TopicPartitions[] {
+  return [...assigned, ...pendingRevocation];
 }
 
 /**
@@ -146,9 +185,15 @@ export function timerName(group: string, memberId: string, memberEpoch: number):
   return [group, memberId, memberEpoch].join('\0');
 }
 
-export function parseTimerName(name: string): { group: string; memberId: string; memberEpoch: number } {
-  const [group = '', memberId = '', memberEpoch] = name.split('\0');
-  return { group, memberId, memberEpoch: Number(memberEpoch) };
+/** The timer of the next consume call. */
+export function pollTimerName(group: string, memberId: string): string {
+  return [group, memberId, 'poll'].join('\0');
+}
+
+/** What a timer is about; no epoch = the member's next consume call. */
+export function parseTimerName(name: string): { group: string; memberId: string; memberEpoch: number | undefined } {
+  const [group = '', memberId = '', what] = name.split('\0');
+  return { group, memberId, memberEpoch: what === 'poll' ? undefined : Number(what) };
 }
 
 /** What a member's node says, but for the time. */

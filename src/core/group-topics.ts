@@ -30,33 +30,40 @@ export function subscriptionOf(topics: string[] | undefined, pattern: string | u
  * at once, as nobody can read them. If anything differs, the group epoch rises, and a new target is due.
  */
 export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocument {
-  let isSame = true;
-  const members: Record<string, GroupMember> = {};
-  const topics: Record<string, TopicInfo> = {};
+  const resubscribed = new Map<string, string[]>();
+  const names = new Set<string>();
   for (const [memberId, member] of Object.entries(group.members)) {
     const { subscription } = member;
     const subscribed = sortedTexts(
       'topics' in subscription ? subscription.topics : view.matching(subscription.pattern),
     );
-    const changed = subscribed.join() !== member.topics.join();
-    if (changed) isSame = false;
-    define(members, memberId, changed ? { ...member, topics: subscribed } : member);
-    for (const topic of subscribed) {
-      const info = view.get(topic);
-      if (info) define(topics, topic, { topicId: info.topicId, partitionCount: info.partitionCount });
-    }
+    if (!sameTexts(subscribed, member.topics)) resubscribed.set(memberId, subscribed);
+    for (const topic of subscribed) names.add(topic);
   }
-  if (!sameTopics(group.topics, topics)) isSame = false;
-  if (isSame) return group;
+  const topics: Record<string, TopicInfo> = {};
+  for (const topic of names) {
+    const info = view.get(topic);
+    if (info) define(topics, topic, { topicId: info.topicId, partitionCount: info.partitionCount });
+  }
+  const areSame = sameTopics(group.topics, topics);
+  if (areSame && resubscribed.size === 0) return group;
 
   const exists = (topic: string, partition: number) => {
     const now = own(topics, topic);
     return now !== undefined && partition < now.partitionCount && own(group.topics, topic)?.topicId === now.topicId;
   };
-  for (const [memberId, member] of Object.entries(members)) define(members, memberId, withoutMissing(member, exists));
-  const target = Object.fromEntries(
-    Object.entries(group.target).map(([memberId, list]) => [memberId, keepPartitions(list, exists)]),
+  const members = Object.fromEntries(
+    Object.entries(group.members).map(([memberId, member]) => {
+      const subscribed = resubscribed.get(memberId);
+      const next = subscribed ? { ...member, topics: subscribed } : member;
+      return [memberId, areSame ? next : withoutMissing(next, exists)];
+    }),
   );
+  const target = areSame
+    ? group.target
+    : Object.fromEntries(
+        Object.entries(group.target).map(([memberId, list]) => [memberId, keepPartitions(list, exists)]),
+      );
   // A change that the caller has counted already is the same change.
   const groupEpoch = Math.max(group.groupEpoch, group.targetEpoch + 1);
   return { ...group, members, target, topics, groupEpoch };
@@ -87,8 +94,17 @@ function keepPartitions(list: TopicPartitions[], keep: (topic: string, partition
     .filter(({ partitions }) => partitions.length > 0);
 }
 
+const sorted = new WeakMap<readonly string[], string[]>();
+
+/** Many members keep the same long list for as long as they live. */
 function sortedTexts(texts: readonly string[]): string[] {
-  return [...new Set(texts)].sort(compareText);
+  const known = sorted.get(texts) ?? [...new Set(texts)].sort(compareText);
+  sorted.set(texts, known);
+  return known;
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, i) => text === b[i]);
 }
 
 function sameTopics(a: Readonly<Record<string, TopicInfo>>, b: Readonly<Record<string, TopicInfo>>): boolean {

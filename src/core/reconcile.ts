@@ -80,6 +80,11 @@ export function reconcileMember<M extends MemberState>(
   if (member.state === 'stable' && member.memberEpoch === step.targetEpoch) return unchanged;
   if (member.state === 'unrevoked' && hasAny(step.owned, member.pendingRevocation)) return unchanged;
 
+  if (member.state === 'stable' && sameLists(member.assigned, step.target)) {
+    const { memberEpoch: previousMemberEpoch } = member;
+    return { ...unchanged, member: { ...member, memberEpoch: step.targetEpoch, previousMemberEpoch }, changed: true };
+  }
+
   // From here on, what was pending is let go of: it may be given away, also back to this very member.
   const target = partitionSets(step.target);
   const [kept, revoked] = splitHeld(member.assigned, (topic, p) => target.get(topic)?.has(p) ?? false);
@@ -214,6 +219,21 @@ function fenced(member: MemberState, epoch: number, advice: string): ServiceErro
     'FENCED_MEMBER_EPOCH',
     `Member '${member.memberId}' sent epoch ${epoch}, but its epoch is ${member.memberEpoch}; ${advice}.`,
     { memberEpoch: member.memberEpoch },
+  );
+}
+
+/** Whether both, in their order, name the same partitions. */
+function sameLists(a: readonly TopicPartitions[], b: readonly TopicPartitions[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ topic, partitions }, i) => {
+      const other = b[i]!;
+      return (
+        topic === other.topic &&
+        partitions.length === other.partitions.length &&
+        partitions.every((partition, j) => partition === other.partitions[j])
+      );
+    })
   );
 }
 

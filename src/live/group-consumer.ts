@@ -8,6 +8,7 @@ import type { TopicPartitions } from '../core/assignors/assignor.ts';
 import { fairShares } from '../core/fair-share.ts';
 import type { FetchedRecords } from '../core/fetched-records.ts';
 import {
+  existing,
   type GroupMember,
   heartbeatIntervalMs,
   heldBy,
@@ -19,7 +20,6 @@ import { assignmentOf } from '../core/reconcile.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { GroupCommit } from '../store/groups.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';
-import { existing } from './group-coordinator.ts';
 import {
   type Cursor,
   cursorKey,

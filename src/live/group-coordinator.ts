@@ -5,27 +5,28 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
 import {
+  checkEmpty,
   checkName,
-  emptyGroup,
-  type GroupDocument,
+  existing,
   type GroupMember,
   heartbeatIntervalMs,
-  heldBy,
   isEmpty,
-  memberOf,
-  own,
   type ResetPolicy,
   type Subscription,
 } from '../core/group-document.ts';
 import { groupsPath, parseTimerName } from '../core/group-nodes.ts';
-import { fenceOverdue, heartbeat, join, remove, topicsChanged } from '../core/group-state.ts';
+import { hasArrived } from '../core/group-settle.ts';
+import { fenceOverdue, fenceStuck, type JoinRequest, type MemberChange, topicsChanged } from '../core/group-state.ts';
 import { assignmentOf } from '../core/reconcile.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Groups } from '../store/groups.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
-import type { Decide, GroupLedger } from './group-ledger.ts';
+import type { GroupLedger } from './group-ledger.ts';
+import type { GroupMetrics } from './group-metrics.ts';
+import { checkPattern } from './group-patterns.ts';
+import { GroupRequests } from './group-requests.ts';
 import { viewOf } from './group-topics.ts';
 import { Repeat } from './repeat.ts';
 import type { Topics } from './topics.ts';
@@ -62,11 +63,14 @@ const timerClaimMs = 5000;
 const timersAtOnce = 100;
 /** Changes of topics are heard of at once; this finds what was missed in a gap of the event stream. */
 const topicsEveryMs = 60_000;
-const groupsAtOnce = 100;
+const groupsAtOnce = 1000;
 
 export class GroupCoordinator {
   readonly #groups: Groups;
   readonly #ledger: GroupLedger;
+  readonly #requests: GroupRequests;
+  readonly #metrics: GroupMetrics;
+  readonly #log: Logger;
   readonly #sources: { namespace: Namespace; topics: Topics };
   readonly #tail: EventTail;
   readonly #sessionMinTtlMs: number;
@@ -83,10 +87,14 @@ export class GroupCoordinator {
     topics: Topics,
     tail: EventTail,
     options: { sessionMinTtlMs: number },
+    metrics: GroupMetrics,
     log: Logger,
   ) {
     this.#groups = store.groups;
     this.#ledger = ledger;
+    this.#requests = new GroupRequests(ledger, { namespace: store.namespace, topics });
+    this.#metrics = metrics;
+    this.#log = log;
     this.#sources = { namespace: store.namespace, topics };
     this.#tail = tail;
     this.#sessionMinTtlMs = options.sessionMinTtlMs;
@@ -112,7 +120,7 @@ export class GroupCoordinator {
   /**
    * Adds a member, or lets it begin anew if it is one.
    * @returns `call` = its newest consume call is the one of this number
-   * @throws ServiceError BAD_REQUEST, UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID,
+   * @throws ServiceError BAD_REQUEST, UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, TOO_LARGE,
    *   IDEMPOTENCY_KEY_REUSED
    */
   async join(
@@ -124,31 +132,35 @@ export class GroupCoordinator {
     const memberId = request.memberId ?? randomUUID();
     checkName('memberId', memberId);
     if (request.instanceId !== undefined) checkName('instanceId', request.instanceId);
-    const sessionId = randomBytes(8).toString('hex');
+    if ('pattern' in request.subscription) checkPattern(request.subscription.pattern);
     const sessionTimeoutMs = Math.min(Math.max(request.sessionTimeoutMs, this.#sessionMinTtlMs), sessionTimeoutMsMax);
     const rebalanceTimeoutMs = Math.min(
       Math.max(request.rebalanceTimeoutMs, rebalanceTimeoutMsMin),
       rebalanceTimeoutMsMax,
     );
-    const decide: Decide<MemberAnswer> = async (document = emptyGroup()) => {
-      const view = await viewOf(this.#sources, document, request.subscription);
-      const known = own(document.members, memberId);
-      const next = join(document, { ...request, memberId, sessionId, sessionTimeoutMs, rebalanceTimeoutMs }, view);
-      const member = memberOf(next, memberId);
-      const answer = answerTo(member);
-      // What a member that begins anew was given before may be lost: it goes on from what is committed.
-      // And whoever has spoken for it until now, in a consume call or on a socket, does so no more.
-      const call = { memberId, call: 'new' as const };
-      const forget = known ? heldBy(known) : [];
-      const commit = { idempotency, answer: JSON.stringify(answer), forget, consume: call };
-      const isKept = known?.sessionId === member.sessionId;
-      return {
-        document: next,
-        commit: { ...commit, ...(isKept && { renew: { sessionId: member.sessionId, ttlMs: sessionTimeoutMs } }) },
-        result: answer,
-      };
-    };
-    const { result, zxid, replayed, call } = await this.#ledger.decide(group, decide, true);
+    const sessionId = randomBytes(8).toString('hex');
+    const joining = { ...request, memberId, sessionId, sessionTimeoutMs, rebalanceTimeoutMs };
+    if (idempotency) return this.#joinOnce(group, joining, idempotency);
+    const { zxid, member, call } = await this.#requests.ask(group, { kind: 'join', request: joining });
+    return { zxid, answer: answerTo(member!), replayed: false, call };
+  }
+
+  /** A join by itself: its answer is kept with the key. */
+  async #joinOnce(group: string, request: JoinRequest, idempotency: Idempotency) {
+    const decide = this.#requests.decide(group, [{ kind: 'join', request }]);
+    const { result, zxid, replayed, calls } = await this.#ledger.decide(
+      group,
+      async (document, isNewest) => {
+        const decision = await decide(document, isNewest);
+        const [joined] = decision.result;
+        if (joined instanceof ServiceError) throw joined;
+        const answer = answerTo(joined!);
+        const commit = { ...decision.commit, idempotency, answer: JSON.stringify(answer) };
+        return { ...decision, commit, result: answer };
+      },
+      true,
+    );
+    const [call] = calls as [number];
     if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true, call };
     return { zxid, answer: result, replayed: false, call };
   }
@@ -164,22 +176,24 @@ export class GroupCoordinator {
     memberEpoch: number,
     owned: TopicPartitions[] | undefined,
   ): Promise<{ zxid: number; answer: MemberAnswer }> {
-    const { result, zxid } = await this.#ledger.decide(group, (document) => {
-      const next = heartbeat(existing(group, document), memberId, memberEpoch, owned);
-      const member = memberOf(next, memberId);
-      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
-      return { document: next, commit: { keeps: true, renew }, result: answerTo(member) };
-    });
-    return { zxid, answer: result };
+    const change: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned };
+    const remembered = this.#ledger.remembered(group)?.document;
+    if (remembered && hasArrived(remembered, memberId)) {
+      const quick = await this.#ledger.tryUnchanged(group, this.#requests.decide(group, [change]));
+      if (quick) return { zxid: quick.zxid, answer: answerTo(quick.result[0] as GroupMember) };
+    }
+    const { zxid, member } = await this.#requests.ask(group, change);
+    return { zxid, answer: answerTo(member!) };
   }
 
-  /** Takes a member out. @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID */
-  async leave(group: string, memberId: string): Promise<{ zxid: number }> {
-    const decide: Decide<undefined> = (document) => {
-      const { memberId: known } = memberOf(existing(group, document), memberId);
-      return { document: remove(existing(group, document), [known]), commit: { keeps: true }, result: undefined };
-    };
-    return this.#ledger.decide(group, decide, true);
+  /**
+   * Takes a member out. `isTemporary`: a static member that will be back under its instance id keeps its partitions until
+   * its session ends.
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; BAD_REQUEST for a member without instance id
+   */
+  async leave(group: string, memberId: string, isTemporary = false): Promise<{ zxid: number }> {
+    const { zxid } = await this.#requests.ask(group, { kind: 'leave', memberId, isTemporary });
+    return { zxid };
   }
 
   /** Deletes a group with its committed offsets. @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY */
@@ -225,20 +239,30 @@ export class GroupCoordinator {
   async #fenceOverdue(): Promise<void> {
     for (const name of await this.#groups.due(timerClaimMs, timersAtOnce)) {
       const { group, memberId, memberEpoch } = parseTimerName(name);
-      await this.#ledger.decide(group, (document) => ({
-        document: document && fenceOverdue(document, memberId, memberEpoch),
-        commit: { keeps: true, cancel: [name] },
-        result: undefined,
-      }));
+      const { result: fenced } = await this.#ledger.decide(group, (document) => {
+        const next =
+          document &&
+          (memberEpoch === undefined ? fenceStuck(document, memberId) : fenceOverdue(document, memberId, memberEpoch));
+        return { document: next, commit: { keeps: true, cancel: [name] }, result: next !== document };
+      });
+      if (!fenced) continue;
+      this.#metrics.fenced.inc();
+      const why =
+        memberEpoch === undefined
+          ? 'A member was fenced: it made no consume call within its rebalance timeout'
+          : 'A member was fenced: it did not let go of partitions within its rebalance timeout';
+      this.#log.warn({ group, member: memberId }, why);
     }
   }
 
   async #refreshTopics(): Promise<void> {
     let after: string | undefined;
     do {
-      const page = await this.#groups.list(after, groupsAtOnce);
-      for (const { group, document } of page.groups) {
-        if (isEmpty(document) || topicsChanged(document, await viewOf(this.#sources, document)) === document) continue;
+      const page = await this.#groups.versions(after, groupsAtOnce);
+      for (const { group, version } of page.groups) {
+        const document = await this.#ledger.at(group, version);
+        if (!document || isEmpty(document)) continue;
+        if (topicsChanged(document, await viewOf(this.#sources, document)) === document) continue;
         await this.#ledger.decide(group, async (current) => {
           const next = current && topicsChanged(current, await viewOf(this.#sources, current));
           return { document: next, idle: next === current, commit: { keeps: true }, result: undefined };
@@ -247,25 +271,6 @@ export class GroupCoordinator {
       after = page.next;
     } while (after !== undefined);
   }
-}
-
-/** @throws ServiceError UNKNOWN_GROUP */
-export function existing(group: string, document: GroupDocument | undefined): GroupDocument {
-  if (document) return document;
-  throw new ServiceError('UNKNOWN_GROUP', `There is no group '${group}'; it begins when its first member joins.`, {
-    group,
-  });
-}
-
-/** @throws ServiceError GROUP_NOT_EMPTY */
-export function checkEmpty(group: string, document: GroupDocument): void {
-  if (isEmpty(document)) return;
-  const members = Object.keys(document.members).length;
-  throw new ServiceError(
-    'GROUP_NOT_EMPTY',
-    `Group '${group}' has ${members} ${members === 1 ? 'member' : 'members'}; this needs an empty group. Stop them first.`,
-    { group, members },
-  );
 }
 
 export function answerTo(member: GroupMember): MemberAnswer {

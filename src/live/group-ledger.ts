@@ -2,13 +2,13 @@
 // compare-and-set; where the store has another version by then, it decides anew over that. So any broker may serve any
 // member at any moment, and a heartbeat that changes nothing is one round trip. What is decided is not known here.
 import type { Logger } from 'pino';
-import { emptyGroup, type GroupDocument } from '../core/group-document.ts';
-import { changesBetween } from '../core/group-nodes.ts';
+import { emptyGroup, type GroupDocument, heartbeatIntervalMs, own } from '../core/group-document.ts';
+import { changesBetween, pollTimerName } from '../core/group-nodes.ts';
 import { expire } from '../core/group-state.ts';
 import { groupStateName } from '../core/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { CommitOutcome, GroupCommit, GroupSnapshot, Groups, PartitionPosition } from '../store/groups.ts';
-import type { Metrics } from './metrics.ts';
+import type { GroupMetrics } from './group-metrics.ts';
 
 export interface Decision<T> {
   /** The next document, 'delete', or undefined if it stays as it is. */
@@ -27,6 +27,8 @@ export interface Committed<T> {
   zxid: number;
   /** The number of the consume call, if there was one. */
   call: number;
+  /** Those of `commit.calls`. */
+  calls: number[];
   positions: PartitionPosition[];
   /** The kept answer of an earlier request with the same Idempotency-Key. */
   replayed: string | undefined;
@@ -34,14 +36,19 @@ export interface Committed<T> {
   isSuperseded: boolean;
 }
 
-/** Decides over a document that is not older than the call; it may be called again, and must do nothing but decide. */
-export type Decide<T> = (document: GroupDocument | undefined) => Decision<T> | Promise<Decision<T>>;
+/**
+ * Decides over a document; it may be called again, and must do nothing but decide. What it throws is final if `isNewest`,
+ * which says that the document is not older than the call; else it is asked again over one that is.
+ */
+export type Decide<T> = (document: GroupDocument | undefined, isNewest: boolean) => Decision<T> | Promise<Decision<T>>;
 
 /** How many groups' documents are remembered, those used last. */
 const rememberedMax = 1000;
 /** Brokers that decide over one group at once hinder each other; each round one of them gets through. */
 const attemptsMax = 100;
 const backOffMsMax = 20;
+/** How many comings or goings of one step are logged one by one; their number is in any case. */
+const loggedMax = 20;
 
 export class GroupLedger {
   readonly #groups: Groups;
@@ -52,23 +59,12 @@ export class GroupLedger {
   readonly #watchers = new Map<string, Set<() => void>>();
   /** Reads that have not begun yet. */
   readonly #looks = new Map<string, Promise<GroupSnapshot>>();
-  readonly #rebalances;
-  readonly #conflicts;
+  readonly #metrics: GroupMetrics;
 
-  constructor(groups: Groups, metrics: Metrics, log: Logger) {
+  constructor(groups: Groups, metrics: GroupMetrics, log: Logger) {
     this.#groups = groups;
+    this.#metrics = metrics;
     this.#log = log;
-    this.#rebalances = metrics.counter('group_rebalances_total', 'Assignments of groups that this broker computed.');
-    this.#conflicts = metrics.counter(
-      'group_conflicts_total',
-      'Decisions over groups that had to be made again, as the group had changed meanwhile.',
-    );
-    metrics.gauge('groups', 'Consumer groups that this broker knows of.', () => this.#remembered.size);
-    metrics.gauge('group_members', 'Members of the groups that this broker knows of.', () => {
-      let count = 0;
-      for (const { document } of this.#remembered.values()) count += Object.keys(document?.members ?? {}).length;
-      return count;
-    });
   }
 
   /**
@@ -77,15 +73,41 @@ export class GroupLedger {
    * @throws ServiceError what `decide` throws over a document that is surely the newest; what the store throws
    */
   async decide<T>(group: string, decide: Decide<T>, isChange = false): Promise<Committed<T>> {
-    const remembered = this.#remembered.get(group);
+    const quick = isChange ? undefined : await this.tryUnchanged(group, decide);
+    return quick ?? this.#inTurn(group, () => this.#decideUntilDone(group, decide));
+  }
+
+  /**
+   * Decides over what this broker remembers, without waiting for others: the most frequent case, in which the document
+   * stays as it is. @returns undefined if that was in vain, and nothing was done: decide() then does it
+   */
+  async tryUnchanged<T>(group: string, decide: Decide<T>): Promise<Committed<T> | undefined> {
+    const snapshot = this.#remembered.get(group);
+    if (!snapshot) return undefined;
     // While members are on the move most decisions change something, and each is long work in a large group: tried all at
     // once, they would hold up this broker until it takes its store for dead.
-    const isBusy = this.#queues.has(group) && remembered?.document && groupStateName(remembered.document) !== 'stable';
-    if (remembered && !isChange && !isBusy) {
-      const quick = await this.#tryUnchanged(group, remembered, decide);
-      if (quick) return quick;
+    if (this.#queues.has(group) && snapshot.document && groupStateName(snapshot.document) !== 'stable')
+      return undefined;
+    let decision: Decision<T>;
+    try {
+      decision = await decide(snapshot.document, false);
+    } catch {
+      // It may fail only because what is remembered is old; what counts is decided over the newest document.
+      return undefined;
     }
-    return this.#inTurn(group, () => this.#decideUntilDone(group, decide));
+    // A copy that says the same is found out in turn: to compare large documents here would hold up everybody else.
+    if (decision.idle || (decision.document !== undefined && decision.document !== snapshot.document)) return undefined;
+    const outcome = await this.#commit(group, snapshot, { ...decision, document: undefined });
+    return outcome.outcome === 'applied' || outcome.outcome === 'superseded'
+      ? committed(decision.result, snapshot.document, outcome)
+      : undefined;
+  }
+
+  /** The group's document at a version or newer; what is remembered is not read again. */
+  async at(group: string, version: number): Promise<GroupDocument | undefined> {
+    const remembered = this.#remembered.get(group);
+    if (remembered && remembered.version >= version) return remembered.document;
+    return (await this.#read(group)).document;
   }
 
   /** What this broker remembers of the group; it may be old. */
@@ -96,10 +118,9 @@ export class GroupLedger {
   /** The group as it is now in the store, without members whose session has ended. */
   async read(group: string): Promise<GroupSnapshot & { zxid: number }> {
     for (let attempt = 1; ; attempt += 1) {
-      const { zxid, version, document, living } = await this.#groups.get(group);
-      this.#remember(group, { version, document });
-      const isSwept = living.size === Object.keys(document?.members ?? {}).length;
-      if (isSwept || attempt > 2) return { zxid, version, document };
+      const { living, ...snapshot } = await this.#read(group);
+      const isSwept = living.size === Object.keys(snapshot.document?.members ?? {}).length;
+      if (isSwept || attempt > 2) return snapshot;
       await this.sweep(group);
     }
   }
@@ -110,12 +131,17 @@ export class GroupLedger {
     if (shared) return shared;
     const look = new Promise((resolve) => setImmediate(resolve)).then(async () => {
       this.#looks.delete(group);
-      const { version, document } = await this.#groups.get(group);
-      this.#remember(group, { version, document });
-      return { version, document };
+      return this.#read(group);
     });
     this.#looks.set(group, look);
     return look;
+  }
+
+  /** Reads the group; a document that is remembered is not sent again. */
+  async #read(group: string) {
+    const { version, document, text, zxid, living } = await this.#groups.get(group, this.#remembered.get(group));
+    this.#remember(group, { version, document, text });
+    return { version, document, text, zxid, living };
   }
 
   /** Says that the group has changed: whoever waits on its behalf looks again. */
@@ -144,34 +170,17 @@ export class GroupLedger {
     }));
   }
 
-  /** The most frequent case, without waiting for others: the document stays as this broker remembers it. */
-  async #tryUnchanged<T>(group: string, snapshot: GroupSnapshot, decide: Decide<T>): Promise<Committed<T> | undefined> {
-    let decision: Decision<T>;
-    try {
-      decision = await decide(snapshot.document);
-    } catch {
-      // It may fail only because what is remembered is old; what counts is decided over the newest document.
-      return undefined;
-    }
-    // A copy that says the same is found out in turn: to compare large documents here would hold up everybody else.
-    if (decision.idle || (decision.document !== undefined && decision.document !== snapshot.document)) return undefined;
-    const outcome = await this.#commit(group, snapshot, { ...decision, document: undefined });
-    return outcome.outcome === 'applied' || outcome.outcome === 'superseded'
-      ? committed(decision.result, snapshot.document, outcome)
-      : undefined;
-  }
-
   async #decideUntilDone<T>(group: string, decide: Decide<T>): Promise<Committed<T>> {
     let snapshot = this.#remembered.get(group);
     let isNewest = false;
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
       if (!snapshot) {
-        snapshot = await this.#groups.get(group);
+        snapshot = await this.#groups.get(group, this.#remembered.get(group));
         isNewest = true;
       }
       let decision: Decision<T>;
       try {
-        decision = await decide(snapshot.document);
+        decision = await decide(snapshot.document, isNewest);
       } catch (error) {
         if (isNewest) throw error;
         snapshot = undefined;
@@ -183,18 +192,17 @@ export class GroupLedger {
         snapshot = undefined;
         continue;
       }
-      const changes = isChange(snapshot.document, decision.document);
-      const outcome = await this.#commit(group, snapshot, changes ? decision : { ...decision, document: undefined });
+      const outcome = await this.#commit(group, snapshot, decision);
       switch (outcome.outcome) {
         case 'applied':
         case 'superseded':
-          return committed(decision.result, after(snapshot.document, decision), outcome);
+          return committed(decision.result, nextOf(snapshot, decision), outcome);
         case 'gone':
           snapshot = await this.#expire(group, outcome, outcome.living);
           break;
         case 'conflict':
-          this.#conflicts.inc();
-          snapshot = { version: outcome.version, document: outcome.document };
+          this.#metrics.conflicted();
+          snapshot = { version: outcome.version, document: outcome.document, text: outcome.text };
           this.#remember(group, snapshot);
           if (attempt > 2) await new Promise((resolve) => setTimeout(resolve, Math.random() * backOffMsMax));
       }
@@ -209,10 +217,10 @@ export class GroupLedger {
   }
 
   /** Commits that members are gone. @returns the new snapshot, or undefined if others were faster */
-  async #expire(group: string, { version, document }: GroupSnapshot, living: Set<string>) {
+  async #expire(group: string, { version, document, text }: GroupSnapshot, living: Set<string>) {
     if (!document) return undefined;
-    const next = expire(document, living);
-    const outcome = await this.#commit(group, { version, document }, { document: next, result: undefined }, living);
+    const decision = { document: expire(document, living), result: undefined };
+    const outcome = await this.#commit(group, { version, document, text }, decision, living);
     return outcome.outcome === 'applied' ? this.#remembered.get(group) : undefined;
   }
 
@@ -223,46 +231,58 @@ export class GroupLedger {
     living?: ReadonlySet<string>,
   ): Promise<CommitOutcome> {
     const before = snapshot.document ?? emptyGroup();
-    const { document: next } = decision;
+    const { next, text } = changeOf(snapshot, decision);
     const memberIds = Object.keys(before.members);
     const expired = new Set(living ? memberIds.filter((memberId) => !living.has(memberId)) : []);
     const changes =
       next === undefined || next === 'delete' ? undefined : changesBetween(group, before, next, expired, Date.now());
     const outcome = await this.#groups.commit(group, snapshot.version, {
-      ...decision.commit,
-      document: next,
+      ...withPollTimer(group, decision, before),
+      document: text,
       ...(changes && { changes }),
       living: memberIds.length - expired.size,
       ...(expired.size > 0 && { keeps: true }),
     });
     if (outcome.outcome === 'applied' && outcome.replayed === undefined) {
-      this.#remember(group, { version: outcome.version, document: after(snapshot.document, decision) });
+      const { version } = outcome;
+      if (next === undefined) this.#remember(group, { ...snapshot, version });
+      else if (next === 'delete') this.#remember(group, { version, document: undefined, text: '' });
+      else this.#remember(group, { version, document: next, text: text! });
       if (next !== undefined) {
-        this.#report(group, before, next === 'delete' ? emptyGroup() : next, expired);
+        this.#report(group, before, next === 'delete' ? undefined : next, expired, outcome.movedMs);
         this.changed(group);
       }
     }
     return outcome;
   }
 
-  /** Members' comings and goings, and new assignments, for the operator. */
-  #report(group: string, before: GroupDocument, next: GroupDocument, expired: ReadonlySet<string>): void {
-    for (const { memberId, instanceId } of Object.values(next.members)) {
-      if (Object.hasOwn(before.members, memberId)) continue;
-      this.#log.info({ group, member: memberId, ...(instanceId !== undefined && { instanceId }) }, 'A member joined');
+  /** Members' comings and goings, new assignments, and when they are through, for the operator. */
+  #report(
+    group: string,
+    before: GroupDocument,
+    next: GroupDocument = emptyGroup(),
+    expired: ReadonlySet<string>,
+    movedMs: number | undefined,
+  ): void {
+    this.#metrics.changed(before, next, movedMs);
+    const joined = Object.keys(next.members).filter((member) => !own(before.members, member));
+    for (const member of joined.slice(0, loggedMax)) {
+      const { instanceId } = next.members[member]!;
+      this.#log.info({ group, member, ...(instanceId !== undefined && { instanceId }) }, 'A member joined');
     }
-    for (const member of Object.keys(before.members)) {
-      if (Object.hasOwn(next.members, member)) continue;
+    const left = Object.keys(before.members).filter((member) => !own(next.members, member));
+    for (const member of left.slice(0, loggedMax)) {
       const what = expired.has(member) ? 'The session of a member expired' : 'A member left or was replaced';
       this.#log.info({ group, member }, what);
     }
-    if (next.targetEpoch === before.targetEpoch || next.targetEpoch === 0) return;
-    this.#rebalances.inc();
     const { groupEpoch, assignor } = next;
-    this.#log.info(
-      { group, groupEpoch, assignor, members: Object.keys(next.members).length },
-      'A group was assigned anew',
-    );
+    const members = Object.keys(next.members).length;
+    if (next.targetEpoch > before.targetEpoch) {
+      const state = groupStateName(next);
+      const [more, fewer] = [joined.length, left.length];
+      this.#log.info({ group, groupEpoch, assignor, members, more, fewer, state }, 'A group was assigned anew');
+    }
+    if (movedMs !== undefined) this.#log.info({ group, groupEpoch, members, tookMs: movedMs }, 'A group is stable');
   }
 
   #remember(group: string, snapshot: GroupSnapshot): void {
@@ -271,6 +291,7 @@ export class GroupLedger {
     if (known && known.version > snapshot.version && snapshot.version > 0) return;
     this.#remembered.delete(group);
     this.#remembered.set(group, snapshot);
+    this.#metrics.heard(group, snapshot.document);
     if (this.#remembered.size > rememberedMax) this.#remembered.delete(this.#remembered.keys().next().value!);
   }
 
@@ -294,17 +315,31 @@ export class GroupLedger {
   }
 }
 
-const unasked = { zxid: 0, call: 0, positions: [], replayed: undefined, isSuperseded: false };
+const unasked = { zxid: 0, call: 0, calls: [], positions: [], replayed: undefined, isSuperseded: false };
 
-function isChange(before: GroupDocument | undefined, next: GroupDocument | 'delete' | undefined): boolean {
-  if (next === undefined || next === before) return false;
-  if (next === 'delete' || next.groupEpoch !== before?.groupEpoch) return true;
-  return JSON.stringify(next) !== JSON.stringify(before);
+/** The next document and its JSON, both undefined if that says the same as before. */
+function changeOf(before: GroupSnapshot, decision: Decision<unknown>) {
+  const { document: next } = decision;
+  if (next === 'delete') return { next, text: next };
+  if (next === undefined || next === before.document) return { next: undefined, text: undefined };
+  const text = JSON.stringify(next);
+  return text === before.text ? { next: undefined, text: undefined } : { next, text };
 }
 
-function after(before: GroupDocument | undefined, decision: Decision<unknown>): GroupDocument | undefined {
-  if (decision.document === 'delete') return undefined;
-  return decision.document ?? before;
+/**
+ * A member that reads by consume calls and does not make one for so long is stuck, though something may go on sending its
+ * heartbeats. Who is silent altogether is out by its session before that.
+ */
+function withPollTimer(group: string, { commit = {} }: Decision<unknown>, document: GroupDocument): typeof commit {
+  const member = commit.consume && own(document.members, commit.consume.memberId);
+  if (!member) return commit;
+  const { memberId, rebalanceTimeoutMs, sessionTimeoutMs } = member;
+  const delayMs = Math.max(rebalanceTimeoutMs, sessionTimeoutMs) + heartbeatIntervalMs(sessionTimeoutMs);
+  return { ...commit, timers: [{ name: pollTimerName(group, memberId), delayMs }] };
+}
+
+function nextOf(before: GroupSnapshot, { document }: Decision<unknown>): GroupDocument | undefined {
+  return document === 'delete' ? undefined : (document ?? before.document);
 }
 
 function committed<T>(
@@ -313,6 +348,6 @@ function committed<T>(
   outcome: CommitOutcome & { outcome: 'applied' | 'superseded' },
 ): Committed<T> {
   if (outcome.outcome === 'superseded') return { ...unasked, result, document, isSuperseded: true };
-  const { zxid, call, positions, replayed } = outcome;
-  return { result, document, zxid, call, positions, replayed, isSuperseded: false };
+  const { zxid, call, calls, positions, replayed } = outcome;
+  return { result, document, zxid, call, calls, positions, replayed, isSuperseded: false };
 }

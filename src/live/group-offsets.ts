@@ -4,8 +4,10 @@
 import type { GroupDescription } from '../../schemas/groups.ts';
 import { toTopicPartitions } from '../core/assignors/assignor.ts';
 import {
+  checkEmpty,
   checkName,
   emptyGroup,
+  existing,
   type GroupDocument,
   heldBy,
   isEmpty,
@@ -17,7 +19,6 @@ import { assignmentOf, checkCommitEpoch, groupStateName } from '../core/reconcil
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { CommittedOffset, Groups, OffsetCommit } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';
-import { checkEmpty, existing } from './group-coordinator.ts';
 import { superseded } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { LogReader } from './log-reader.ts';

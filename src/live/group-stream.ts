@@ -6,11 +6,18 @@
 // is committed, so that nothing is passed over.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import { eachPartition, type GroupMember, heartbeatIntervalMs, memberOf, own } from '../core/group-document.ts';
+import {
+  eachPartition,
+  existing,
+  type GroupMember,
+  heartbeatIntervalMs,
+  memberOf,
+  own,
+} from '../core/group-document.ts';
 import { consume, remove } from '../core/group-state.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { PartitionPosition } from '../store/groups.ts';
-import { answerTo, existing, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
+import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
 import {
   type Cursor,
   cursorKey,

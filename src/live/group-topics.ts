@@ -1,45 +1,35 @@
-// The topics as a group's document is to be brought up to, and the patterns that members give. What a group makes of the
-// topics is core/group-topics.ts.
-import { createContext, Script } from 'node:vm';
+// The topics as a group's document is to be brought up to. What a group makes of them is core/group-topics.ts.
 import { topicsPath } from '../core/cluster-nodes.ts';
 import { type GroupDocument, own, type Subscription, type TopicInfo } from '../core/group-document.ts';
 import type { TopicsView } from '../core/group-topics.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
+import { hasCode } from '../core/service-error.ts';
 import type { Namespace } from '../store/namespace.ts';
+import { matches } from './group-patterns.ts';
 import type { Topics } from './topics.ts';
 
-/** A pattern that takes longer over all topics would hold up everybody else: no pattern that is meant well does. */
-const matchMsMax = 200;
-
 /**
- * The topics that the members of a group subscribe to, and those of `joining`. Where the broker's cache differs from the
- * document one of them is old, so the tree is read: the view is then at least as new as the document.
- * @throws ServiceError BAD_REQUEST for a pattern of `joining` that is none, or takes too long
+ * The topics that the members of a group subscribe to, and those that are `joining`. Where the broker's cache differs from
+ * the document one of them is old, so the tree is read: the view is then at least as new as the document.
+ * @throws ServiceError BAD_REQUEST for a pattern that is none
  */
 export async function viewOf(
   { namespace, topics }: { namespace: Namespace; topics: Topics },
   group: GroupDocument,
-  joining?: Subscription,
+  joining: readonly Subscription[] = [],
 ): Promise<TopicsView> {
-  const members = Object.values(group.members);
-  const subscriptions = [...members.map((member) => member.subscription), ...(joining ? [joining] : [])];
+  const subscriptions = [...Object.values(group.members).map(({ subscription }) => subscription), ...joining];
   const names = new Set<string>();
-  const candidates = new Map<string, readonly string[]>();
-  let known: string[] | undefined;
-  for (const subscription of subscriptions) {
+  const matching = new Map<string, readonly string[]>();
+  let all: string[] | undefined;
+  for (const subscription of new Set(subscriptions)) {
     if ('topics' in subscription) {
       for (const name of subscription.topics) names.add(name);
-    } else if (!candidates.has(subscription.pattern)) {
+    } else if (!matching.has(subscription.pattern)) {
       const { pattern } = subscription;
-      known ??= await namespace.allChildren(topicsPath);
-      // A pattern that was good when its member joined, and is too slow over what there is now, stays with what it has.
-      const present = members.find(
-        (member) => 'pattern' in member.subscription && member.subscription.pattern === pattern,
-      );
-      const matching =
-        present && subscription !== joining ? matchesOr(present.topics, pattern, known) : matches(pattern, known);
-      candidates.set(pattern, matching);
-      for (const name of matching) names.add(name);
+      all ??= await namespace.allChildren(topicsPath);
+      const found = await matches(pattern, all);
+      matching.set(pattern, found);
+      for (const name of found) names.add(name);
     }
   }
   const infos = new Map<string, TopicInfo>();
@@ -51,7 +41,7 @@ export async function viewOf(
   );
   return {
     get: (name) => infos.get(name),
-    matching: (pattern) => (candidates.get(pattern) ?? []).filter((name) => infos.has(name)),
+    matching: (pattern) => (matching.get(pattern) ?? []).filter((name) => infos.has(name)),
   };
 }
 
@@ -68,40 +58,4 @@ async function presentOf(reading: Promise<TopicInfo>): Promise<TopicInfo | undef
     if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
     throw error;
   }
-}
-
-const matchAll = new Script('names.filter((name) => expression.test(name))');
-const matchContext = createContext({});
-
-/**
- * The names that the pattern matches as a whole. It runs under a limit of time, since a pattern of a few characters can
- * take hours over one name.
- * @throws ServiceError BAD_REQUEST
- */
-export function matches(pattern: string, names: readonly string[]): string[] {
-  try {
-    Object.assign(matchContext, { names, expression: new RegExp(`^(?:${pattern})$`) });
-  } catch (error) {
-    throw badPattern(`is no regular expression: ${(error as Error).message}`);
-  }
-  try {
-    // What comes from another context is copied into a list of this one.
-    return [...(matchAll.runInContext(matchContext, { timeout: matchMsMax }) as string[])];
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
-    throw badPattern('takes too long to match; give one without nested repetitions');
-  }
-}
-
-function matchesOr(otherwise: readonly string[], pattern: string, names: readonly string[]): readonly string[] {
-  try {
-    return matches(pattern, names);
-  } catch (error) {
-    if (hasCode(error, 'BAD_REQUEST')) return otherwise;
-    throw error;
-  }
-}
-
-function badPattern(problem: string): ServiceError {
-  return new ServiceError('BAD_REQUEST', `pattern ${problem}.`, { field: 'pattern' });
 }

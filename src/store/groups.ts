@@ -1,6 +1,7 @@
 // Consumer groups in the store: typed calls of lua/groups. A group is one versioned document; what a broker decides over
 // it is committed with the version that it read, together with the sessions, nodes, timers and positions that go with it.
 import { randomBytes } from 'node:crypto';
+import type { TopicPartitions } from '../core/assignors/assignment.ts';
 import type { GroupDocument, TopicPartition } from '../core/group-document.ts';
 import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
 import type { StoreConnection } from './connection.ts';
@@ -13,6 +14,13 @@ import { integer, type ReplyValue, text } from './scripts.ts';
 export interface GroupSnapshot {
   version: number;
   document: GroupDocument | undefined;
+  /** The document as it is stored, '' if there is none. */
+  text: string;
+}
+
+export interface Renewal {
+  sessionId: string;
+  ttlMs: number;
 }
 
 /** A partition of a topic that exists. */
@@ -22,12 +30,12 @@ export interface KnownPartition extends TopicPartition {
 
 /** What is to be committed, over the snapshot that it was decided on. */
 export interface GroupCommit {
-  /** The next document; undefined = it stays as it is, 'delete' = the group goes. */
-  document: GroupDocument | 'delete' | undefined;
+  /** The next document as JSON; undefined = it stays as it is, 'delete' = the group goes. */
+  document: string | 'delete' | undefined;
   changes?: GroupChanges;
   /** How many of the members in the snapshot have a living session, as far as the broker knows. */
   living: number;
-  renew?: { sessionId: string; ttlMs: number };
+  renew?: Renewal | readonly Renewal[];
   idempotency?: Idempotency | undefined;
   /** What is kept with the idempotency key. */
   answer?: string;
@@ -35,8 +43,12 @@ export interface GroupCommit {
   keeps?: boolean;
   /** Partitions whose position is forgotten, besides those that change hands. */
   forget?: readonly TopicPartition[];
+  /** Timers to set, besides those that the changes begin. */
+  timers?: readonly { name: string; delayMs: number }[];
   /** Timers that are of no more use, besides those that the changes end. */
   cancel?: readonly string[];
+  /** Members whose newest consume call is made one that nobody has, and numbered. */
+  calls?: readonly string[];
   consume?: {
     memberId: string;
     /** 'new' = numbers this consume call; a number = only if that one is still the member's newest. */
@@ -62,6 +74,10 @@ export type CommitOutcome =
       zxid: number;
       /** The number of the consume call. */
       call: number;
+      /** Those of the members of `calls`. */
+      calls: number[];
+      /** For how long the members were on the move, if that has ended with this. */
+      movedMs: number | undefined;
       /** The kept answer of an earlier request with the same Idempotency-Key; else undefined. */
       replayed: string | undefined;
       positions: PartitionPosition[];
@@ -104,10 +120,15 @@ export class Groups {
     this.#limits = limits;
   }
 
-  /** Reads a group's document, and which of its members have a living session. */
-  async get(group: string): Promise<GroupSnapshot & { zxid: number; living: Set<string> }> {
-    const [zxid, version, document, ...living] = await this.#call('get', [group]);
-    return { zxid: integer(zxid), ...snapshot(version, document), living: new Set(living.map((name) => text(name))) };
+  /**
+   * Reads a group's document, and which of its members have a living session.
+   * @param known what the broker remembers: a document that is still the same is not sent again
+   */
+  async get(group: string, known?: GroupSnapshot): Promise<GroupSnapshot & { zxid: number; living: Set<string> }> {
+    const [zxid, version, document, ...names] = await this.#call('get', [group, known?.version ?? 0]);
+    const living = new Set(names.map((name) => text(name)));
+    const isKnown = known && known.version > 0 && known.version === integer(version);
+    return { zxid: integer(zxid), ...(isKnown ? known : snapshot(version, document)), living };
   }
 
   /** A page of the groups, by name in byte order, after the name `after`. `next` = the `after` of the next page. */
@@ -126,16 +147,24 @@ export class Groups {
     return { zxid: integer(zxid), groups, next: text(more) === '1' ? last : undefined };
   }
 
+  /** A page of the groups as list(), with their versions instead of their documents. */
+  async versions(
+    after: string | undefined,
+    limit: number,
+  ): Promise<{ groups: { group: string; version: number }[]; next: string | undefined }> {
+    const [more, ...rest] = await this.#call('versions', [after ?? '', limit]);
+    const groups: { group: string; version: number }[] = [];
+    for (let i = 0; i + 1 < rest.length; i += 2) groups.push({ group: text(rest[i]), version: integer(rest[i + 1]) });
+    return { groups, next: text(more) === '1' ? groups.at(-1)?.group : undefined };
+  }
+
   /** Commits what was decided over `version`. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
   async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
     const { document, changes, idempotency, consume } = commit;
-    let written = '';
-    if (document === 'delete') written = 'delete';
-    else if (document !== undefined) written = JSON.stringify(document);
     const args: Arguments = [
       group,
       version,
-      written,
+      document ?? '',
       this.#limits.maxNodeBytes,
       this.#limits.eventRetention,
       idempotency?.key ?? '',
@@ -143,8 +172,14 @@ export class Groups {
       idempotencyTtlMs,
       commit.answer ?? '',
       commit.living,
+      changes?.isSettled ? 'settled' : 'moving',
+      changes?.topicsDropped ? 1 : 0,
     ];
-    pushRows(args, commit.renew ? [[commit.renew.sessionId, commit.renew.ttlMs]] : []);
+    const renewals = [commit.renew ?? []].flat();
+    pushRows(
+      args,
+      renewals.map(({ sessionId, ttlMs }) => [sessionId, ttlMs]),
+    );
     // Nobody is told these secrets: the sessions are the broker's own, for the nodes of members.
     pushRows(
       args,
@@ -156,7 +191,7 @@ export class Groups {
     );
     pushRows(
       args,
-      changes?.timersSet.map(({ name, delayMs }) => [name, delayMs]),
+      [...(changes?.timersSet ?? []), ...(commit.timers ?? [])].map(({ name, delayMs }) => [name, delayMs]),
     );
     const cancelled = [...(changes?.timersCancelled ?? []), ...(commit.cancel ?? [])];
     pushRows(
@@ -166,13 +201,17 @@ export class Groups {
     args.push(consume?.memberId ?? '', consume?.call ?? '');
     pushRows(
       args,
-      consume?.commit?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
+      commit.calls?.map((memberId) => [memberId]),
     );
-    const forgotten = [...(changes?.positionsCleared ?? []), ...(commit.forget ?? [])].map(field);
-    const removed = changes?.membersRemoved.map((memberId) => `@${memberId}`) ?? [];
     pushRows(
       args,
-      [...forgotten, ...removed].map((name) => [name]),
+      consume?.commit?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
+    );
+    const forgotten = (commit.forget ?? []).map(({ topic, partition }) => [topic, String(partition)]);
+    pushRows(args, [...(changes?.positionsCleared ?? []).map(partitionsRow), ...forgotten]);
+    pushRows(
+      args,
+      changes?.membersRemoved.map((memberId) => [memberId]),
     );
     pushRows(
       args,
@@ -182,13 +221,18 @@ export class Groups {
       args,
       consume?.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
     );
+    pushRows(args, changes?.ownersRemoved.map(partitionsRow));
+    pushRows(
+      args,
+      changes?.ownersAdded.map((added) => [...partitionsRow(added), added.memberId, added.sessionId]),
+    );
     if (document === 'delete') args.push(packOp({ op: 'delete-recursive', path: groupPath(group) }));
     for (const change of changes?.nodes ?? []) args.push(packOp(operation(change)));
     const reply = await this.#call(commit.keeps ? 'keep' : 'apply', args);
     const [replayed, outcome, ...rest] = reply;
     switch (text(outcome)) {
       case 'applied':
-        return applied(integer(replayed) === 1, rest, consume?.wanted ?? []);
+        return applied(integer(replayed) === 1, rest, commit.calls?.length ?? 0, consume?.wanted ?? []);
       case 'superseded':
         return { outcome: 'superseded' };
       case 'gone': {
@@ -252,6 +296,36 @@ export class Groups {
     return { zxid: integer(zxid), offsets };
   }
 
+  /**
+   * Claims groups with committed offsets that may have been of no use for `retentionMs`, for `claimMs`: who claims one
+   * looks into it within that time, or it is claimed again.
+   */
+  async aged(retentionMs: number, claimMs: number, limit: number): Promise<string[]> {
+    return (await this.#call('aged', [retentionMs, claimMs, limit])).map((name) => text(name));
+  }
+
+  /**
+   * Takes back the commits that have been of no use for `retentionMs`, at most `limit`, and deletes an empty group of which
+   * nothing is left; does nothing if the group is not at `version` any more.
+   * @param kept the topics that members subscribe to
+   */
+  async expireOffsets(
+    group: string,
+    version: number,
+    kept: readonly string[],
+    retentionMs: number,
+    limit: number,
+  ): Promise<{ expired: number; isDeleted: boolean }> {
+    const { maxNodeBytes, eventRetention } = this.#limits;
+    const args: Arguments = [group, version, maxNodeBytes, eventRetention, retentionMs, limit];
+    pushRows(
+      args,
+      kept.map((topic) => [topic]),
+    );
+    const [, expired, isDeleted] = await this.#call('expire-offsets', args);
+    return { expired: integer(expired), isDeleted: integer(isDeleted) === 1 };
+  }
+
   /** Claims timers that are due, for `claimMs`: who claims one must act on it within that time, or it is due again. */
   async due(claimMs: number, limit: number): Promise<string[]> {
     return (await this.#call('due', [claimMs, limit])).map((name) => text(name));
@@ -265,6 +339,10 @@ export class Groups {
 /** The field of a position in its hash, as lua/lib/group.lua makes it. */
 function field({ topic, partition }: TopicPartition): string {
   return `${topic}:${partition}`;
+}
+
+function partitionsRow({ topic, partitions }: TopicPartitions): [string, string] {
+  return [topic, partitions.join()];
 }
 
 /** Appends a list as lua/lib/arguments.lua reads it. */
@@ -284,17 +362,26 @@ function snapshot(version: ReplyValue | undefined, document: ReplyValue | undefi
   return {
     version: integer(version),
     document: stored === '' ? undefined : (JSON.parse(stored) as GroupDocument),
+    text: stored,
   };
 }
 
-function applied(isReplay: boolean, rest: ReplyValue[], wanted: readonly TopicPartition[]): CommitOutcome {
-  const [version, zxid, call, answer, ...offsets] = rest;
+function applied(
+  isReplay: boolean,
+  rest: ReplyValue[],
+  callCount: number,
+  wanted: readonly TopicPartition[],
+): CommitOutcome {
+  const [version, zxid, call, answer, moved, ...more] = rest;
+  const offsets = more.splice(callCount);
   const offset = (value: ReplyValue | undefined) => (text(value) === '' ? undefined : integer(value));
   return {
     outcome: 'applied',
     version: integer(version),
     zxid: integer(zxid),
     call: integer(call),
+    calls: more.map((number) => integer(number)),
+    movedMs: isReplay || integer(moved) < 0 ? undefined : integer(moved),
     replayed: isReplay ? text(answer) : undefined,
     positions: isReplay
       ? []

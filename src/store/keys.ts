@@ -37,7 +37,10 @@ export function coordinationKeys(prefix: string) {
     transients: `${base}transients`,
     /** String with expiry, by Idempotency-Key: fingerprint of the request and its first answer (cmsgpack). */
     idempotency: (key: string) => `${base}idempotency:${key}`,
-    /** Hash by group: `version`, `document` (JSON of the group's state). */
+    /**
+     * Hash by group: `version`, `document` (JSON of the group's state); `moving_since` while not all members have what they
+     * shall have, `emptied_at` since the last one went (ms).
+     */
     group: (group: string) => `${base}group:${group}`,
     /**
      * Hash by group: `topic:partition` → the next offset its owner reads; `@member` → the number of its newest consume
@@ -57,8 +60,10 @@ export function coordinationKeys(prefix: string) {
     producer: (id: string) => `${base}producer:${id}`,
     /** Set by producer id: the logs that may know it, each `<topicId>:<partition>`. */
     producerLogs: (id: string) => `${base}producer-logs:${id}`,
-    /** Sorted set: the timers of all groups (`group NUL member NUL epoch`) by the moment they are due, ms. */
+    /** Sorted set: the timers of all groups (`group NUL member NUL what`) by the moment they are due, ms. */
     timers: `${base}timers`,
+    /** Sorted set: every group by the moment since which its oldest committed offset may be of no use, ms. */
+    offsetAges: `${base}offset-ages`,
   };
 }
 

@@ -144,12 +144,22 @@ class World {
 
   apply(changes: GroupChanges): void {
     for (const { id } of changes.sessionsCreated) this.sessions.add(id);
+    for (const { topic, partition } of eachPartition(changes.ownersRemoved)) {
+      if (!this.nodes.delete(owner(topic, partition))) throw new Error(`${topic} ${partition} has no owner to remove`);
+    }
     for (const change of changes.nodes) {
       const exists = this.nodes.has(change.path);
       if (exists === (change.op === 'create')) throw new Error(`${change.op} ${change.path}`);
       if (change.op === 'create' && !this.sessions.has(change.sessionId)) throw new Error(`${change.path}: no session`);
       if (change.op === 'delete') this.nodes.delete(change.path);
       else this.nodes.set(change.path, change.data);
+    }
+    for (const { memberId, sessionId, ...list } of changes.ownersAdded) {
+      for (const { topic, partition } of eachPartition([list])) {
+        const path = owner(topic, partition);
+        if (this.nodes.has(path) || !this.sessions.has(sessionId)) throw new Error(`${path} cannot be ${memberId}'s`);
+        this.nodes.set(path, memberId);
+      }
     }
     for (const id of changes.sessionsEnded) {
       if (!this.sessions.delete(id)) throw new Error(`Session ${id} is ended and was not there`);

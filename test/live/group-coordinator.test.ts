@@ -159,7 +159,14 @@ t.test('the operator sees members, groups, rebalances and commits', async (t) =>
     offsets: [{ topic: 'orders', partition: 0, offset: 0 }],
   });
   const { body } = await http(`${url}/metrics`);
-  for (const line of ['groups 1', 'group_members 1', 'group_rebalances_total 1', 'group_offset_commits_total 1']) {
+  for (const line of [
+    'groups{state="stable"} 1',
+    'groups{state="empty"} 0',
+    'group_members 1',
+    'group_rebalances_total 1',
+    'group_rebalance_seconds_count 1',
+    'group_offset_commits_total 1',
+  ]) {
     t.ok(body.includes(`\nweir_${line}\n`), line);
   }
 });

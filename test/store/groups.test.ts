@@ -41,7 +41,7 @@ class Believer {
     const changes = next && changesBetween('g', this.document, next, new Set(expired), 0);
     const living = Object.keys(this.document.members).length - expired.length;
     const outcome = await this.groups.commit('g', this.version, {
-      document: next,
+      document: next && JSON.stringify(next),
       living,
       ...(changes && { changes }),
       ...more,
@@ -109,8 +109,10 @@ t.test('a partition that has an owner cannot be given to another, whatever was d
   const changes = changesBetween('g', one.document, withMember(one.document, 'b'), new Set(), 0);
   const { sessionId } = memberOf(withMember(emptyGroup(), 'b'), 'b');
   changes.sessionsCreated = [{ id: sessionId, ttlMs: 1000 }];
-  changes.nodes = [{ op: 'create', path: '/consumers/g/owners/t1/0', data: 'b', contentType: 'text/plain', sessionId }];
-  const wrong = store.groups.commit('g', one.version, { document: one.document, changes, living: 1 });
+  changes.nodes = [];
+  changes.ownersAdded = [{ memberId: 'b', sessionId, topic: 't1', partitions: [0] }];
+  const document = JSON.stringify(one.document);
+  const wrong = store.groups.commit('g', one.version, { document, changes, living: 1 });
   await t.rejects(wrong, { code: 'NODE_EXISTS' });
   t.same(await store.groups.get('g'), before);
   await t.rejects(store.sessions.get({ id: sessionId, secretHash: '' }), { code: 'SESSION_EXPIRED' });

@@ -20,9 +20,9 @@ local session_id = arguments.next()
 local caller, call = '@' .. arguments.next(), arguments.next()
 local rows = arguments.rows(5)
 
-local version, document = group.load()
-if version ~= expected then return group.conflict(version, document) end
-if session_id ~= '' and session.problem(session_id, '') then return group.gone(version, document) end
+local version = group.version()
+if version ~= expected then return group.conflict() end
+if session_id ~= '' and session.problem(session_id, '') then return group.gone() end
 if call ~= '' and call ~= redis.call('HGET', keys.positions(group.name), caller) then return { 'OK', 0, 'superseded' } end
 for _, row in ipairs(rows) do
   local problem = group.claim_topic(row[1], row[2], limits)

@@ -2,8 +2,9 @@
 --- @include "lib/group"
 --[[ Reads a group's document.
      KEYS    1 root
-     ARGV    1 group
-     Returns { 'OK', zxid, version (0 = there is no such group), document, living member… }
+     ARGV    1 group  2 version that the broker has, 0 = none
+     Returns { 'OK', zxid, version (0 = there is no such group), document ('' if the broker has it), living member… }
      Errors  none ]]
-local version, document = group.load()
+local version = group.version()
+local document = version == tonumber(ARGV[2]) and '' or group.document()
 return group.add_members({ 'OK', tonumber(redis.call('HGET', keys.root, 'zxid') or '0'), version, document })

@@ -19,6 +19,8 @@ local function read()
     idempotency_ttl_ms = arguments.next(),
     answer = arguments.next(),
     living = arguments.number(),
+    state = arguments.next(),
+    look = arguments.next() == '1',
     renew = arguments.rows(2),
     create = arguments.rows(3),
     finish = arguments.rows(1),
@@ -26,10 +28,14 @@ local function read()
     cancel = arguments.rows(1),
     caller = arguments.next(),
     call = arguments.next(),
+    calls = arguments.rows(1),
     commit = arguments.rows(3),
-    clear = arguments.rows(1),
+    clear = arguments.rows(2),
+    removed = arguments.rows(1),
     position = arguments.rows(2),
     wanted = arguments.rows(3),
+    disowned = arguments.rows(2),
+    owned = arguments.rows(4),
     first_op = arguments.at + 1,
   }
 end
@@ -49,6 +55,23 @@ local function stage_commits(given)
       if problem then return problem end
       row.committed = true
     end
+  end
+  return nil
+end
+
+--- What goes goes first: a node that changes its owner is deleted and made anew.
+local function stage_disowned(given)
+  for _, row in ipairs(given.disowned) do
+    local problem = group.disown(row[1], row[2], given.limits)
+    if problem then return problem end
+  end
+  return nil
+end
+
+local function stage_owned(given)
+  for _, row in ipairs(given.owned) do
+    local problem = group.own(row[1], row[2], row[3], row[4], given.limits)
+    if problem then return problem end
   end
   return nil
 end
@@ -75,9 +98,19 @@ local function write_sessions(given)
   end
 end
 
+--- Numbers of one counter, so that a call of a member that left is never taken for one of a later member of its name.
+local function number_call(member)
+  local call = redis.call('HINCRBY', keys.root, 'consume_calls', 1)
+  redis.call('HSET', keys.positions(group.name), '@' .. member, call)
+  return call
+end
+
 local function write_positions(given)
   local positions = keys.positions(group.name)
-  for _, field in ipairs(given.clear) do redis.call('HDEL', positions, field) end
+  for _, row in ipairs(given.clear) do
+    for partition in string.gmatch(row[2], '%d+') do redis.call('HDEL', positions, group.field(row[1], partition)) end
+  end
+  for _, member in ipairs(given.removed) do redis.call('HDEL', positions, '@' .. member) end
   for _, row in ipairs(given.position) do redis.call('HSET', positions, row[1], row[2]) end
 end
 
@@ -94,9 +127,9 @@ function apply.run()
   local given = read()
   local replay = idempotency.find(given.idempotency_key, given.fingerprint)
   if replay then return replay end
-  local version, document = group.load()
-  if version ~= given.expected then return group.conflict(version, document) end
-  if group.member_count() ~= given.living then return group.gone(version, document) end
+  local version = group.version()
+  if version ~= given.expected then return group.conflict() end
+  if group.member_count() ~= given.living then return group.gone() end
   local caller = '@' .. given.caller
   local call = tonumber(given.call)
   if call and call ~= tonumber(redis.call('HGET', keys.positions(group.name), caller) or '0') then
@@ -107,7 +140,7 @@ function apply.run()
     redis.call('HSET', keys.session(row[1]), 'secret_hash', row[2], 'ttl_ms', row[3], 'created_at', now_ms)
     redis.call('ZADD', keys.sessions, now_ms + tonumber(row[3]), row[1])
   end
-  local problem = stage_commits(given) or stage_operations(given)
+  local problem = stage_commits(given) or stage_disowned(given) or stage_operations(given) or stage_owned(given)
   if problem then
     for _, row in ipairs(given.create) do
       redis.call('DEL', keys.session(row[1]))
@@ -116,11 +149,14 @@ function apply.run()
     return problem
   end
 
+  local moved_ms = -1
   if given.document == 'delete' then
-    redis.call('DEL', keys.group(group.name), keys.positions(group.name), keys.offset_details(group.name))
+    group.erase()
     version = 0
   elseif given.document ~= '' then
     version = group.store(given.document)
+    moved_ms = group.mark(given.state)
+    if given.look then redis.call('ZADD', keys.offset_ages, 0, group.name) end
   end
   write_sessions(given)
   write_timers(given)
@@ -129,12 +165,9 @@ function apply.run()
   for _, row in ipairs(given.commit) do
     if row.committed then group.write_metadata(row[1], row[2], '') end
   end
-  if given.call == 'new' then
-    -- Numbers of one counter, so that a call of a member that left is never taken for one of a later member of its name.
-    call = redis.call('HINCRBY', keys.root, 'consume_calls', 1)
-    redis.call('HSET', keys.positions(group.name), caller, call)
-  end
-  local reply = { 'OK', 0, 'applied', version, 0, call or 0, given.answer }
+  if given.call == 'new' then call = number_call(given.caller) end
+  local reply = { 'OK', 0, 'applied', version, 0, call or 0, given.answer, moved_ms }
+  for _, member in ipairs(given.calls) do reply[#reply + 1] = number_call(member) end
   idempotency.keep(given.idempotency_key, given.fingerprint, given.idempotency_ttl_ms, reply)
   reply[5] = txn.commit(given.limits.event_retention)
   read_positions(given, reply)

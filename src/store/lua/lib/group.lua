@@ -9,11 +9,11 @@ local group = { name = ARGV[1], path = '/consumers/' .. ARGV[1], topic_ids = {} 
 
 local TEXT = 'text/plain; charset=utf-8'
 
---- The version (0 = there is no such group) and the document.
-function group.load()
-  local fields = redis.call('HMGET', keys.group(group.name), 'version', 'document')
-  return tonumber(fields[1] or '0'), fields[2] or ''
-end
+--- 0 = there is no such group.
+function group.version() return tonumber(redis.call('HGET', keys.group(group.name), 'version') or '0') end
+
+--- The document, which may be megabytes: it is not touched where only its version matters.
+function group.document() return redis.call('HGET', keys.group(group.name), 'document') or '' end
 
 --- Stores a document under the next version, which it returns.
 function group.store(document)
@@ -21,7 +21,33 @@ function group.store(document)
   local version = whole(math.max(last, tonumber(redis.call('HGET', keys.root, 'zxid') or '0')) + 1)
   redis.call('HSET', keys.root, 'group_version', version)
   redis.call('HSET', keys.group(group.name), 'version', version, 'document', document)
+  redis.call('ZADD', keys.offset_ages, 'NX', now_ms, group.name)
   return tonumber(version)
+end
+
+--- Forgets all that there is of the group outside the tree.
+function group.erase()
+  redis.call('DEL', keys.group(group.name), keys.positions(group.name), keys.offset_details(group.name))
+  redis.call('ZREM', keys.offset_ages, group.name)
+end
+
+--- Notes since when members are on the move, and since when there are none. `state` is 'moving' or 'settled'.
+--- Returns for how many ms they were on the move, if that has ended now, else -1.
+function group.mark(state)
+  local key = keys.group(group.name)
+  if group.member_count() == 0 then
+    redis.call('HSETNX', key, 'emptied_at', now_ms)
+  else
+    redis.call('HDEL', key, 'emptied_at')
+  end
+  if state == 'moving' then
+    redis.call('HSETNX', key, 'moving_since', now_ms)
+    return -1
+  end
+  local since = redis.call('HGET', key, 'moving_since')
+  if not since then return -1 end
+  redis.call('HDEL', key, 'moving_since')
+  return now_ms - tonumber(since)
 end
 
 function group.member_count()
@@ -30,6 +56,35 @@ function group.member_count()
 end
 
 function group.field(topic, partition) return topic .. ':' .. partition end
+
+--- Puts into the transaction that a member owns these partitions ('0,4,7') of a topic. Returns an error reply or nil.
+function group.own(topic, partitions, member, session_id, limits)
+  for partition in string.gmatch(partitions, '%d+') do
+    local _, problem = ops.create({
+      op = 'create',
+      path = group.path .. '/owners/' .. topic .. '/' .. partition,
+      path_problem = '',
+      data = member,
+      content_type = TEXT,
+      mode = 'ephemeral',
+      session = session_id,
+      secret_hash = '',
+      parents = true,
+    }, limits)
+    if problem then return problem end
+  end
+  return nil
+end
+
+--- Puts into the transaction that nobody owns these partitions of a topic any more. Returns an error reply or nil.
+function group.disown(topic, partitions, limits)
+  for partition in string.gmatch(partitions, '%d+') do
+    local path = group.path .. '/owners/' .. topic .. '/' .. partition
+    local _, problem = ops.delete({ op = 'delete', path = path, path_problem = '' }, limits)
+    if problem then return problem end
+  end
+  return nil
+end
 
 local function offset_path(topic, partition) return group.path .. '/offsets/' .. topic .. '/' .. partition end
 
@@ -97,7 +152,7 @@ function group.add_members(reply)
 end
 
 --- The answer to a decision over another version: the broker decides anew at once.
-function group.conflict(version, document) return { 'OK', 0, 'conflict', version, document } end
+function group.conflict() return { 'OK', 0, 'conflict', group.version(), group.document() } end
 
 --- The answer to a decision that takes ended members for living ones, with the names of those that live.
-function group.gone(version, document) return group.add_members({ 'OK', 0, 'gone', version, document }) end
+function group.gone() return group.add_members({ 'OK', 0, 'gone', group.version(), group.document() }) end

@@ -17,6 +17,7 @@ keys.epochs = keys.base .. 'epochs'
 keys.sessions = keys.base .. 'sessions'
 keys.transients = keys.base .. 'transients'
 keys.timers = keys.base .. 'timers'
+keys.offset_ages = keys.base .. 'offset-ages'
 keys.producers = keys.base .. 'producers'
 keys.producer_names = keys.base .. 'producer-names'
 --- At least so many transactions on committed offsets are kept: trimming begins above it (lib/txn.lua, nodes/resume.lua).

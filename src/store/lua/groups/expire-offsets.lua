@@ -1,0 +1,69 @@
+#!lua flags=allow-oom
+--- @include "lib/group"
+--- @include "lib/arguments"
+--[[ Takes back the commits of a group that have been of no use for as long as they are kept, and deletes the group if it has
+     no members and nothing is left. A commit is of no use since it was made, or since the group's last member went.
+     KEYS    1 root
+     ARGV    1 group  2 version that was judged  3 largest data of a node, bytes  4 transactions to keep  5 how long offsets
+             are kept, ms  6 most commits to take back in one go
+             then a list with its length before it: topics that members subscribe to, whose commits stay
+     Returns { 'OK', 'applied', commits taken back, 1 if the group is deleted else 0 }
+             { 'OK', 'conflict', 0, 0 }: another version is there; it is looked at again when the claim is over
+     Errors  those of the operations on the tree
+     Emits   one transaction of deleted ]]
+arguments.next()
+local expected = arguments.number()
+local limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() }
+local retention_ms, most = arguments.number(), arguments.number()
+local kept = {}
+for _, topic in ipairs(arguments.rows(1)) do kept[topic] = true end
+
+if group.version() ~= expected or expected == 0 then return { 'OK', 'conflict', 0, 0 } end
+local emptied_at = tonumber(redis.call('HGET', keys.group(group.name), 'emptied_at') or '0')
+local offsets, going, oldest = group.path .. '/offsets', {}, now_ms
+local function due(since)
+  if since + retention_ms <= now_ms and #going < most then return true end
+  oldest = math.min(oldest, since)
+  return false
+end
+
+local topics = redis.call('ZRANGE', keys.children(offsets), 0, -1)
+for _, topic in ipairs(topics) do
+  local path = offsets .. '/' .. topic
+  for _, partition in ipairs(kept[topic] and {} or redis.call('ZRANGE', keys.children(path), 0, -1)) do
+    if due(math.max(emptied_at, txn.node(path .. '/' .. partition).mtime)) then going[#going + 1] = { topic, partition } end
+  end
+end
+for _, row in ipairs(going) do
+  local problem = group.uncommit(row[1], row[2], limits)
+  if problem then return problem end
+end
+local left, gone = 0, {}
+for _, topic in ipairs(topics) do
+  local node = txn.node(offsets .. '/' .. topic)
+  if node.num_children == 0 then
+    txn.delete(node)
+    gone[#gone + 1] = topic
+  else
+    left = left + 1
+  end
+end
+local is_over = left == 0 and group.member_count() == 0 and due(emptied_at)
+if is_over then
+  -- What lies below it was read and changed in this transaction, so the nodes are taken one by one.
+  for _, path in ipairs({ '/offsets', '/ids' }) do
+    local node = txn.node(group.path .. path)
+    if node then txn.delete(node) end
+  end
+  local owners = group.path .. '/owners'
+  for _, topic in ipairs(redis.call('ZRANGE', keys.children(owners), 0, -1)) do txn.delete(txn.node(owners .. '/' .. topic)) end
+  if txn.node(owners) then txn.delete(txn.node(owners)) end
+  txn.delete(txn.node(group.path))
+  group.erase()
+else
+  for _, row in ipairs(going) do group.write_metadata(row[1], row[2], '') end
+  for _, topic in ipairs(gone) do redis.call('HDEL', keys.offset_details(group.name), topic) end
+  redis.call('ZADD', keys.offset_ages, oldest, group.name)
+end
+txn.commit(limits.event_retention)
+return { 'OK', 'applied', #going, is_over and 1 or 0 }
