@@ -1,6 +1,6 @@
 // The wire of /v1/groups: consumers that share the partitions of topics. Their records are described in records.ts.
 import { z } from 'zod';
-import { offset, queryInteger } from './common.ts';
+import { offset, queryFlag, queryInteger } from './common.ts';
 import { durationMs } from './duration.ts';
 import { fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
 import { topicName } from './topics.ts';
@@ -34,7 +34,9 @@ export const joinBody = z
       .min(1)
       .max(patternMax)
       .optional()
-      .describe('Instead of topics: a regular expression that the whole name of a topic must match.'),
+      .describe(
+        'Instead of topics: a regular expression, as RE2 takes them (no look-around, no back-references), that the whole name of a topic must match.',
+      ),
     memberId: memberId
       .optional()
       .describe('If the client makes it, joining may be repeated, and a known member begins anew.'),
@@ -82,6 +84,14 @@ export const heartbeatBody = z
       ),
   })
   .meta({ id: 'GroupHeartbeat' });
+
+export const leaveQuery = z.strictObject({
+  temporary: queryFlag
+    .optional()
+    .describe(
+      'Of a static member that will be back (Kafka’s epoch -2): its partitions are kept for whoever joins under its instanceId within its session timeout, and nobody is moved.',
+    ),
+});
 
 export const consumeQuery = z.strictObject({
   wait: durationMs
@@ -228,6 +238,10 @@ export const groupReply = z
           .describe('unrevoked = it has to let go of something; unreleased = it waits for what others have.'),
         instanceId: z.string().optional(),
         clientId: z.string().optional(),
+        away: z
+          .boolean()
+          .optional()
+          .describe('It has left for a while; its partitions are kept until its session ends.'),
         topics: z.array(topicName),
         pattern: z.string().optional(),
         assignment,

@@ -44,6 +44,8 @@ export interface Config {
   producerIdExpirationMs: number;
   /** How many transactions are kept for replay. */
   eventRetention: number;
+  /** How long committed offsets are kept in an empty group, or of topics that no member subscribes to. */
+  offsetsRetentionMs: number;
   maxNodeBytes: number;
   maxBodyBytes: number;
   /** Of clients, to this broker. */
@@ -209,6 +211,13 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '24h',
     placeholder: 'duration',
     meaning: 'How long a named producer lives that nobody uses.',
+  },
+  offsetsRetentionMs: {
+    variable: 'WEIR_OFFSETS_RETENTION',
+    schema: duration(1000),
+    default: '7d',
+    placeholder: 'duration',
+    meaning: 'How long committed offsets are kept that no member of their group can need.',
   },
   eventRetention: {
     variable: 'WEIR_EVENT_RETENTION',

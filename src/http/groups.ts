@@ -9,6 +9,7 @@ import {
   groupsReply,
   heartbeatBody,
   joinBody,
+  leaveQuery,
   listGroupsQuery,
   memberParams,
   memberReply,
@@ -102,7 +103,9 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
             'UNSUPPORTED_ASSIGNOR',
             'FENCED_INSTANCE_ID',
             'UNRELEASED_INSTANCE_ID',
+            'TOO_LARGE',
             'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
             'STORE_UNAVAILABLE',
             'STORE_FULL',
           ),
@@ -166,16 +169,26 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       schema: {
         tags: ['groups'],
         operationId: 'groups.leave',
-        summary: 'Leave a group: the partitions go to the others at once',
+        summary:
+          'Leave a group: the partitions go to the others at once, or are kept for a static member that will be back',
         params: memberParams,
+        querystring: leaveQuery,
         response: {
           204: { description: 'Left.' },
-          ...problems('UNKNOWN_GROUP', 'UNKNOWN_MEMBER', 'FENCED_INSTANCE_ID', 'STORE_UNAVAILABLE'),
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_GROUP',
+            'UNKNOWN_MEMBER',
+            'FENCED_INSTANCE_ID',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+          ),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid } = await groups.leave(request.params.group, request.params.member);
+      const { group, member } = request.params;
+      const { zxid } = await groups.leave(group, member, request.query.temporary);
       return reply.code(204).header('weir-zxid', zxid).send();
     },
   );

@@ -18,6 +18,7 @@ import { LogHousekeeper } from './log-housekeeper.ts';
 import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { createOffsetRetention } from './offset-retention.ts';
 import { PartitionAdmin } from './partition-admin.ts';
 import { Partitions } from './partitions.ts';
 import { NamedProducers } from './producers.ts';
@@ -64,6 +65,7 @@ export class Broker {
   readonly #housekeeper: Repeat;
   readonly #topicDeleter: Repeat;
   readonly #logHousekeeper: LogHousekeeper;
+  readonly #offsetRetention: Repeat;
   readonly #stopping = new AbortController();
   #isLeaving = false;
 
@@ -102,6 +104,7 @@ export class Broker {
     this.recordStreams = new RecordStreams(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
     const ledger = new GroupLedger(store.groups, groupMetrics, log);
+    this.#offsetRetention = createOffsetRetention(store.groups, ledger, config, this.metrics, log);
     this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, groupMetrics, log);
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
     this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs, given);
@@ -140,6 +143,7 @@ export class Broker {
     await this.partitions.start();
     this.logReader.start();
     this.groups.start();
+    this.#offsetRetention.start();
     this.#topicDeleter.start();
     this.#logHousekeeper.start();
     this.#reaper.start();
@@ -181,6 +185,7 @@ export class Broker {
     await this.producers.stop();
     await this.#logHousekeeper.stop();
     await this.#topicDeleter.stop();
+    await this.#offsetRetention.stop();
     await this.groups.stop();
     await this.logReader.stop();
     await this.partitions.stop();

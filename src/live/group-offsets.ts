@@ -355,6 +355,7 @@ function describeMembers(document: GroupDocument): GroupDescription['members'] {
       state: member.state,
       ...(instanceId !== undefined && { instanceId }),
       ...(clientId !== undefined && { clientId }),
+      ...(member.isAway && { away: true }),
       topics: member.topics,
       ...('pattern' in subscription && { pattern: subscription.pattern }),
       assignment: assignmentOf(member),

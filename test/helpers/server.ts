@@ -19,6 +19,7 @@ export const testConfig: Config = {
   drainDelayMs: 0,
   producerIdExpirationMs: 86_400_000,
   eventRetention: 100_000,
+  offsetsRetentionMs: 604_800_000,
   maxNodeBytes: 1024 * 1024,
   maxBodyBytes: 16 * 1024 * 1024,
   maxConnections: 16_000,
