@@ -1,0 +1,300 @@
+// A group in virtual time: brokers that decide over its document by compare-and-set, a network that delays, repeats and
+// loses messages, and clients as real ones are: they retry through other brokers, stall, crash and come back.
+import type { TopicPartitions } from '../../src/core/assignors/assignor.ts';
+import {
+  emptyGroup,
+  type GroupDocument,
+  heldBy,
+  memberOf,
+  own,
+  type TopicPartition,
+} from '../../src/core/group-document.ts';
+import { changesBetween } from '../../src/core/group-nodes.ts';
+import { changeMembers, expire, fenceOverdue, type MemberChange, topicsChanged } from '../../src/core/group-state.ts';
+import type { TopicsView } from '../../src/core/group-topics.ts';
+import { assignmentOf, checkCommitEpoch } from '../../src/core/reconcile.ts';
+import { ServiceError } from '../../src/core/service-error.ts';
+import { request, viewOf } from './group-documents.ts';
+import type { Random } from './random.ts';
+
+export const sessionTimeoutMs = 3000;
+export const rebalanceTimeoutMs = 4000;
+export const heartbeatMs = 1000;
+
+export interface Answer {
+  memberEpoch: number;
+  assignment: TopicPartitions[];
+}
+
+export const keyOf = ({ topic, partition }: TopicPartition): string => `${topic} ${partition}`;
+
+/** Things that happen at moments, in order. */
+export class Clock {
+  now = 0;
+  #queue: { at: number; seq: number; run: () => void }[] = [];
+  #seq = 0;
+
+  after(delayMs: number, run: () => void): void {
+    this.#queue.push({ at: this.now + delayMs, seq: this.#seq++, run });
+  }
+
+  /** Runs what happens until `end`; `check` after each. */
+  runUntil(end: number, check: () => void): void {
+    for (;;) {
+      let first = -1;
+      for (const [i, { at, seq }] of this.#queue.entries()) {
+        const best = this.#queue[first];
+        if (!best || at < best.at || (at === best.at && seq < best.seq)) first = i;
+      }
+      const next = this.#queue[first];
+      if (!next || next.at > end) break;
+      this.#queue.splice(first, 1);
+      this.now = next.at;
+      next.run();
+      check();
+    }
+    this.now = end;
+  }
+}
+
+/** What all brokers together are to the group: each request is decided over the newest document, alone or with others. */
+export class Service {
+  group = emptyGroup();
+  view: TopicsView = viewOf({ t1: 3, t2: 2 });
+  /** `topic partition` → member, as the changes make it. */
+  readonly owners = new Map<string, string>();
+  /** `topic partition` → who committed last, and what. */
+  readonly commits = new Map<string, { offset: number; topicId: string }>();
+  readonly #deadlines = new Map<string, number>();
+  readonly #clock: Clock;
+  readonly #random: Random;
+  #waiting: { change: MemberChange; reply: (answer: Answer | ServiceError) => void }[] = [];
+
+  constructor(clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.#random = random;
+    const reap = () => {
+      this.#expire();
+      clock.after(200, reap);
+    };
+    reap();
+  }
+
+  /** What comes in at about the same time may be decided together. */
+  ask(change: MemberChange, reply: (answer: Answer | ServiceError) => void): void {
+    this.#waiting.push({ change, reply });
+    if (this.#waiting.length === 1) this.#clock.after(this.#random.chance(0.5) ? 0 : 30, () => this.#decide());
+  }
+
+  /** @throws ServiceError as GroupOffsets.commit */
+  commit(memberId: string, memberEpoch: number, at: TopicPartition, offset: number): void {
+    this.#expire();
+    checkCommitEpoch(memberOf(this.group, memberId), memberEpoch, [at]);
+    this.commits.set(keyOf(at), { offset, topicId: own(this.group.topics, at.topic)!.topicId });
+  }
+
+  setTopics(view: TopicsView): void {
+    this.view = view;
+    this.#accept(topicsChanged(this.group, view), new Set());
+  }
+
+  #decide(): void {
+    this.#expire();
+    const asked = this.#waiting;
+    this.#waiting = [];
+    const changes = asked.map(({ change }) => change);
+    const before = this.group;
+    const { group, errors } = changeMembers(before, changes, this.view);
+    this.#accept(group, new Set());
+    for (const [index, { change, reply }] of asked.entries()) {
+      const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
+      const member = own(this.group.members, memberId);
+      const error = errors[index] ?? (member ? undefined : new ServiceError('UNKNOWN_MEMBER', 'It is no more.'));
+      if (!error) this.#deadlines.set(member!.sessionId, this.#clock.now + member!.sessionTimeoutMs);
+      reply(error ?? { memberEpoch: member!.memberEpoch, assignment: assignmentOf(member!) });
+    }
+  }
+
+  #expire(): void {
+    const living = Object.values(this.group.members).filter(
+      ({ sessionId }) => (this.#deadlines.get(sessionId) ?? 0) > this.#clock.now,
+    );
+    if (living.length === Object.keys(this.group.members).length) return;
+    const ids = new Set(living.map(({ memberId }) => memberId));
+    const expired = Object.values(this.group.members).filter(({ memberId }) => !ids.has(memberId));
+    // The store takes their nodes with their sessions.
+    for (const member of expired) for (const at of heldBy(member)) this.owners.delete(keyOf(at));
+    this.#accept(expire(this.group, ids), new Set(expired.map(({ memberId }) => memberId)));
+  }
+
+  #accept(next: GroupDocument, expired: ReadonlySet<string>): void {
+    const before = this.group;
+    if (next === before) return;
+    const changes = changesBetween('g', before, next, expired, 0);
+    for (const { topic, partitions } of changes.ownersRemoved) {
+      for (const partition of partitions) {
+        if (!this.owners.delete(keyOf({ topic, partition }))) throw new Error(`${topic} ${partition} had no owner`);
+      }
+    }
+    for (const { memberId, topic, partitions } of changes.ownersAdded) {
+      for (const partition of partitions) {
+        const key = keyOf({ topic, partition });
+        if (this.owners.has(key)) throw new Error(`${key} goes from ${this.owners.get(key)} to ${memberId}`);
+        this.owners.set(key, memberId);
+      }
+    }
+    for (const { id, ttlMs } of changes.sessionsCreated) this.#deadlines.set(id, this.#clock.now + ttlMs);
+    for (const id of changes.sessionsEnded) this.#deadlines.delete(id);
+    this.group = next;
+    for (const { name, delayMs } of changes.timersSet) {
+      const [, memberId, epoch] = name.split('\0');
+      this.#clock.after(delayMs, () => {
+        this.#accept(fenceOverdue(this.group, memberId!, Number(epoch)), new Set());
+      });
+    }
+  }
+}
+
+/** What a client is given to live by; each is asked anew whenever something is sent. */
+export interface Faults {
+  /** How likely a message is lost, or comes twice. */
+  lost: number;
+  twice: number;
+  /** How long a message is under way, at most. */
+  delayMs: number;
+}
+
+/** One process of an application: it holds what it was told to, and lets go of the rest when it comes to it. */
+export class Client {
+  memberId: string;
+  readonly instanceId: string | undefined;
+  isDead = false;
+  epoch = 0;
+  topics: string[];
+  /** What it uses, by key. */
+  readonly uses = new Map<string, TopicPartition>();
+  #assignment: TopicPartition[] = [];
+  #attempt = 0;
+  #stalledUntil = 0;
+  #offset = 0;
+  readonly #clock: Clock;
+  readonly #service: Service;
+  readonly #random: Random;
+  readonly #faults: Faults;
+
+  constructor(
+    as: { memberId: string; instanceId?: string; topics: string[] },
+    parts: { clock: Clock; service: Service; random: Random; faults: Faults },
+  ) {
+    this.memberId = as.memberId;
+    this.instanceId = as.instanceId;
+    this.topics = as.topics;
+    this.#clock = parts.clock;
+    this.#service = parts.service;
+    this.#random = parts.random;
+    this.#faults = parts.faults;
+    this.#turn();
+  }
+
+  /** The process ends, with all that it used. */
+  die(): void {
+    this.isDead = true;
+    this.uses.clear();
+  }
+
+  /** It hangs: it neither sends nor lets go of anything, and goes on where it was. */
+  stall(forMs: number): void {
+    this.#stalledUntil = this.#clock.now + forMs;
+  }
+
+  /** Leaves; whether that arrives it does not wait for. */
+  leave(isTemporary: boolean): void {
+    this.uses.clear();
+    this.#send({ kind: 'leave', memberId: this.memberId, isTemporary }, () => undefined);
+    this.die();
+  }
+
+  subscribe(topics: string[]): void {
+    this.topics = topics;
+    this.#begin();
+  }
+
+  /** What it tries to commit: whether that is taken is the service's affair. */
+  commitAll(): void {
+    for (const at of this.uses.values()) {
+      this.#offset += 1;
+      try {
+        this.#service.commit(this.memberId, this.epoch, at, this.#offset);
+      } catch (error) {
+        if (!(error instanceof ServiceError)) throw error;
+      }
+    }
+  }
+
+  #turn(): void {
+    if (this.isDead) return;
+    if (this.#clock.now < this.#stalledUntil) {
+      this.#clock.after(this.#stalledUntil - this.#clock.now, () => this.#turn());
+      return;
+    }
+    this.#letGo();
+    const attempt = ++this.#attempt;
+    this.#send(this.#next(), (answer) => {
+      // The answer to an attempt that was given up is not heard.
+      if (!this.isDead && attempt === this.#attempt) this.#hear(answer);
+    });
+    // No answer, or the next one is due: through any broker, which is the same to the document.
+    this.#clock.after(heartbeatMs * this.#random.between(0.5, 1), () => this.#turn());
+  }
+
+  #next(): MemberChange {
+    const { memberId, epoch: memberEpoch, instanceId } = this;
+    if (memberEpoch > 0) return { kind: 'heartbeat', memberId, memberEpoch, owned: listOf(this.uses.values()) };
+    const timeouts = { sessionTimeoutMs, rebalanceTimeoutMs };
+    return { kind: 'join', request: request(memberId, { topics: this.topics }, { ...timeouts, instanceId }) };
+  }
+
+  #hear(answer: Answer | ServiceError): void {
+    if (answer instanceof ServiceError) {
+      if (answer.code === 'FENCED_INSTANCE_ID' || answer.code === 'UNRELEASED_INSTANCE_ID') this.die();
+      else this.#begin();
+      return;
+    }
+    this.epoch = answer.memberEpoch;
+    this.#assignment = answer.assignment.flatMap(({ topic, partitions }) =>
+      partitions.map((partition) => ({ topic, partition })),
+    );
+    for (const at of this.#assignment) this.uses.set(keyOf(at), at);
+  }
+
+  /** Lets go of everything, and joins next. */
+  #begin(): void {
+    this.uses.clear();
+    this.#assignment = [];
+    this.epoch = 0;
+    this.#attempt += 1;
+  }
+
+  /** Of what it was told no longer, when it comes to it. */
+  #letGo(): void {
+    const told = new Set(this.#assignment.map(keyOf));
+    for (const key of this.uses.keys()) if (!told.has(key) && this.#random.chance(0.6)) this.uses.delete(key);
+  }
+
+  #send(change: MemberChange, hear: (answer: Answer | ServiceError) => void): void {
+    const { lost, twice, delayMs } = this.#faults;
+    const copies = this.#random.chance(twice) ? 2 : 1;
+    for (let i = 0; i < copies; i += 1) {
+      if (this.#random.chance(lost)) continue;
+      this.#clock.after(this.#random.below(delayMs), () =>
+        this.#service.ask(change, (answer) => {
+          if (!this.#random.chance(lost)) this.#clock.after(this.#random.below(delayMs), () => hear(answer));
+        }),
+      );
+    }
+  }
+}
+
+function listOf(held: Iterable<TopicPartition>): TopicPartitions[] {
+  return [...held].map(({ topic, partition }) => ({ topic, partitions: [partition] }));
+}
