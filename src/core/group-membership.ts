@@ -148,8 +148,9 @@ export function admit(membership: Membership, request: JoinRequest): void {
   // Another wish for the assignor or another instance id changes the target as another subscription does, which
   // refreshTopics sees by itself.
   if (!before || before.assignor !== member.assignor || before.instanceId !== member.instanceId) membership.raise();
-  // It has nothing in use, so what it was asked to let go of is free.
-  membership.report(memberId, []);
+  // A member that is known may have joined long since, and this be its first try, which was late: so it releases nothing
+  // before the next heartbeat. Whoever had the place of a static one is fenced, and one that is new has nothing.
+  membership.report(memberId, known && !known.isAway ? undefined : []);
 }
 
 /**

@@ -8,6 +8,7 @@
 import type { TopicPartitions } from './assignors/assignment.ts';
 import { assignorNamed, defaultAssignor, fromTopicPartitions, toTopicPartitions } from './assignors/assignor.ts';
 import { type GroupDocument, type GroupMember, heldBy, own } from './group-document.ts';
+import { dropUnsubscribed } from './group-topics.ts';
 import { reconcileMember } from './reconcile.ts';
 
 /** What members say that they have, by member id; undefined = it says nothing of that. Who is not in it was not heard. */
@@ -24,7 +25,7 @@ export function settle(group: GroupDocument, reports: Reports = new Map()): Grou
   // Who has arrived changes nothing by what it says, neither for itself nor for others.
   const heard = [...reports].filter(([memberId]) => isDue || !hasArrived(group, memberId));
   if (!isDue && reports.size > 0 && heard.length === 0) return group;
-  const aimed = isDue ? withTarget(group) : group;
+  const aimed = isDue ? withTarget(dropUnsubscribed(group)) : group;
   const holdings = new Holdings(Object.values(aimed.members));
   const changed = new Map<string, GroupMember>();
   const stepOne = (memberId: string, owned: readonly TopicPartitions[] | undefined) => {

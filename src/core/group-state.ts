@@ -79,7 +79,7 @@ function hear(membership: Membership, memberId: string, epoch: number, owned: To
     case 'previous':
       return;
     case 'rejoin':
-      membership.report(memberId, []);
+      membership.report(memberId, undefined);
       return;
     case 'current':
       // Of who has arrived it is not noted, or else each member of a large group would have the document written once

@@ -48,25 +48,38 @@ export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocu
   const areSame = sameTopics(group.topics, topics);
   if (areSame && resubscribed.size === 0) return group;
 
+  const resolved = Object.fromEntries(
+    Object.entries(group.members).map(([memberId, member]) => {
+      const subscribed = resubscribed.get(memberId);
+      return [memberId, subscribed ? { ...member, topics: subscribed } : member];
+    }),
+  );
+  const next = { ...group, members: resolved };
+  // A change that the caller has counted already is the same change.
+  const groupEpoch = Math.max(group.groupEpoch, group.targetEpoch + 1);
+  return { ...(areSame ? next : withTopics(next, topics)), groupEpoch };
+}
+
+/** Forgets topics that no member subscribes to any more, as those who did are gone. */
+export function dropUnsubscribed(group: GroupDocument): GroupDocument {
+  const subscribed = new Set(Object.values(group.members).flatMap((member) => member.topics));
+  if (Object.keys(group.topics).every((topic) => subscribed.has(topic))) return group;
+  return withTopics(group, Object.fromEntries(Object.entries(group.topics).filter(([topic]) => subscribed.has(topic))));
+}
+
+/** The group with these topics only: what is of others, or of earlier ones of their names, is taken from everybody. */
+function withTopics(group: GroupDocument, topics: Record<string, TopicInfo>): GroupDocument {
   const exists = (topic: string, partition: number) => {
     const now = own(topics, topic);
     return now !== undefined && partition < now.partitionCount && own(group.topics, topic)?.topicId === now.topicId;
   };
   const members = Object.fromEntries(
-    Object.entries(group.members).map(([memberId, member]) => {
-      const subscribed = resubscribed.get(memberId);
-      const next = subscribed ? { ...member, topics: subscribed } : member;
-      return [memberId, areSame ? next : withoutMissing(next, exists)];
-    }),
+    Object.entries(group.members).map(([memberId, member]) => [memberId, withoutMissing(member, exists)]),
   );
-  const target = areSame
-    ? group.target
-    : Object.fromEntries(
-        Object.entries(group.target).map(([memberId, list]) => [memberId, keepPartitions(list, exists)]),
-      );
-  // A change that the caller has counted already is the same change.
-  const groupEpoch = Math.max(group.groupEpoch, group.targetEpoch + 1);
-  return { ...group, members, target, topics, groupEpoch };
+  const target = Object.fromEntries(
+    Object.entries(group.target).map(([memberId, list]) => [memberId, keepPartitions(list, exists)]),
+  );
+  return { ...group, members, target, topics };
 }
 
 /** The member with those partitions only that pass the test. */

@@ -28,6 +28,8 @@ export interface MemberState {
   assigned: HeldPartitions[];
   /** What it must let go of and may still be using; empty unless `unrevoked`. */
   pendingRevocation: HeldPartitions[];
+  /** It got partitions without another epoch: a heartbeat of its epoch may be older than they are. */
+  gainedLate?: true;
 }
 
 export interface GroupState<M extends MemberState = MemberState> {
@@ -67,6 +69,11 @@ export function newMember(memberId: string): MemberState {
  * Gives the member itself and `changed: false` if there is nothing to do yet. `startedRevocation` says that the member
  * was asked, in this step, to let go of something: the time in which it must do so begins.
  *
+ * A heartbeat may be late, and repeated through another broker. Of two with the same epoch it cannot be told which one is
+ * older; so a member must never have to let go, at an epoch, of what it got at that epoch without the epoch being raised:
+ * an old heartbeat does not name it, and would release what the member is using. Such a member is raised by one epoch when
+ * it is asked to let go; what it sent before is then known for old.
+ *
  * What is given up comes first: while the member still has a partition that the target takes away, it gets no new ones
  * and keeps its epoch. Only then does it go to the target epoch, with those of the wanted partitions that are free.
  * (Kafka up to 4.0 raised the epoch by one between two revocations. Now it stays, and so does ours: otherwise a member
@@ -81,15 +88,18 @@ export function reconcileMember<M extends MemberState>(
   if (member.state === 'unrevoked' && hasAny(step.owned, member.pendingRevocation)) return unchanged;
 
   if (member.state === 'stable' && sameLists(member.assigned, step.target)) {
-    const { memberEpoch: previousMemberEpoch } = member;
-    return { ...unchanged, member: { ...member, memberEpoch: step.targetEpoch, previousMemberEpoch }, changed: true };
+    const { gainedLate: _, memberEpoch: previousMemberEpoch, ...rest } = member;
+    const next = { ...rest, memberEpoch: step.targetEpoch, previousMemberEpoch } as unknown as M;
+    return { member: next, changed: true, startedRevocation: false };
   }
 
   // From here on, what was pending is let go of: it may be given away, also back to this very member.
   const target = partitionSets(step.target);
   const [kept, revoked] = splitHeld(member.assigned, (topic, p) => target.get(topic)?.has(p) ?? false);
   if (revoked.length > 0 && hasAny(step.owned, revoked)) {
-    const next: M = { ...member, state: 'unrevoked', assigned: kept, pendingRevocation: revoked };
+    const { gainedLate, ...rest } = member;
+    const raised = gainedLate && { memberEpoch: member.memberEpoch + 1, previousMemberEpoch: member.memberEpoch };
+    const next = { ...rest, ...raised, state: 'unrevoked', assigned: kept, pendingRevocation: revoked } as unknown as M;
     return { member: next, changed: true, startedRevocation: true };
   }
 
@@ -108,14 +118,17 @@ export function reconcileMember<M extends MemberState>(
   const moved = revoked.length + gained.length + member.pendingRevocation.length > 0;
   const reached = member.memberEpoch === step.targetEpoch;
   if (!moved && reached && state === member.state) return unchanged;
-  const next: M = {
-    ...member,
+  const { gainedLate, ...rest } = member;
+  const isLate = reached && (gainedLate || gained.length > 0);
+  const next = {
+    ...rest,
     memberEpoch: step.targetEpoch,
     previousMemberEpoch: reached ? member.previousMemberEpoch : member.memberEpoch,
     state,
     assigned: gained.length > 0 ? withGained(kept, gained, step.targetEpoch) : kept,
     pendingRevocation: [],
-  };
+    ...(isLate && { gainedLate: true }),
+  } as unknown as M;
   return { member: next, changed: true, startedRevocation: false };
 }
 
@@ -124,8 +137,8 @@ export function reconcileMember<M extends MemberState>(
  * - `current`: step the member with what it says it owns;
  * - `previous`: it missed the last answer. Give that answer again, from the state as it is, and do not step: a member
  *   is thus never more than one epoch behind, and what an old message says of `owned` can release nothing;
- * - `rejoin` (epoch 0): it has begun anew and has nothing. Step it with `owned: []`. Joining twice is no mistake, since
- *   clients make their own ids and repeat a join whose answer they missed.
+ * - `rejoin` (epoch 0): it has begun anew. Joining twice is no mistake, since clients make their own ids and repeat a join
+ *   whose answer they missed; but as such a repetition may arrive late, it releases nothing.
  *
  * Throws FENCED_MEMBER_EPOCH for any other epoch, and for the previous one if the member claims more than it was given.
  */

@@ -1,7 +1,7 @@
 // Lives of a group in virtual time, each told by its seed: clients come, stall, crash, leave and come back, messages are
 // late, lost and doubled, topics change; guarantee R1 is judged after everything that happens, and in the end all settles.
 import t from 'tap';
-import { memberOf, own } from '../../src/core/group-document.ts';
+import { memberOf, own, type TopicPartition } from '../../src/core/group-document.ts';
 import { assignmentOf, checkCommitEpoch, groupStateName } from '../../src/core/reconcile.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { viewOf } from '../helpers/group-documents.ts';
@@ -74,7 +74,13 @@ class Life {
   #changeTopics(): void {
     const { below, chance } = this.#random;
     const counts = { t1: 1 + below(4), ...(chance(0.8) && { t2: 1 + below(3) }), ...(chance(0.5) && { later: 1 }) };
+    const before = this.service.view;
     this.service.setTopics(viewOf(counts, { t1: `t1-${below(2)}` }));
+    const isGone = ({ topic, partition }: TopicPartition) => {
+      const now = this.service.view.get(topic);
+      return now?.topicId !== before.get(topic)?.topicId || partition >= (now?.partitionCount ?? 0);
+    };
+    for (const client of this.clients) client.lose(isGone);
   }
 
   /** No partition has two holders; the owners are theirs; and who uses what is not its own cannot commit for it. */

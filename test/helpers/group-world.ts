@@ -219,6 +219,13 @@ export class Client {
     this.#begin();
   }
 
+  /** Nobody can use a partition of a topic that is gone, whatever he believes, or is just being told. */
+  lose(isGone: (at: TopicPartition) => boolean): void {
+    for (const [key, at] of this.uses) if (isGone(at)) this.uses.delete(key);
+    this.#assignment = this.#assignment.filter((at) => !isGone(at));
+    this.#attempt += 1;
+  }
+
   /** What it tries to commit: whether that is taken is the service's affair. */
   commitAll(): void {
     for (const at of this.uses.values()) {
