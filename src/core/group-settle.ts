@@ -25,7 +25,7 @@ export function settle(group: GroupDocument, reports: Reports = new Map()): Grou
   // Who has arrived changes nothing by what it says, neither for itself nor for others.
   const heard = [...reports].filter(([memberId]) => isDue || !hasArrived(group, memberId));
   if (!isDue && reports.size > 0 && heard.length === 0) return group;
-  const aimed = isDue ? withTarget(dropUnsubscribed(group)) : group;
+  const aimed = isDue ? withTarget(group) : group;
   const holdings = new Holdings(Object.values(aimed.members));
   const changed = new Map<string, GroupMember>();
   const stepOne = (memberId: string, owned: readonly TopicPartitions[] | undefined) => {
@@ -40,11 +40,11 @@ export function settle(group: GroupDocument, reports: Reports = new Map()): Grou
   const memberIds = Object.keys(aimed.members);
   for (const memberId of memberIds) if (aimed.members[memberId]!.isAway) stepOne(memberId, []);
   for (const memberId of memberIds) if (!aimed.members[memberId]!.isAway) stepOne(memberId, undefined);
-  if (changed.size === 0) return aimed;
+  if (changed.size === 0) return dropUnsubscribed(aimed);
   const members = Object.fromEntries(
     Object.entries(aimed.members).map(([memberId, member]) => [memberId, changed.get(memberId) ?? member]),
   );
-  return { ...aimed, members };
+  return dropUnsubscribed({ ...aimed, members });
 }
 
 /** Whether there is such a member, and it has all that it shall have. */

@@ -39,6 +39,8 @@ export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocu
     );
     if (!sameTexts(subscribed, member.topics)) resubscribed.set(memberId, subscribed);
     for (const topic of subscribed) names.add(topic);
+    // What is still in use of a topic that nobody subscribes to any more must be let go of before others may have it.
+    for (const { topic } of [...member.assigned, ...member.pendingRevocation]) names.add(topic);
   }
   const topics: Record<string, TopicInfo> = {};
   for (const topic of names) {
@@ -60,11 +62,16 @@ export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocu
   return { ...(areSame ? next : withTopics(next, topics)), groupEpoch };
 }
 
-/** Forgets topics that no member subscribes to any more, as those who did are gone. */
+/** Forgets topics that no member subscribes to any more, nor has partitions of. */
 export function dropUnsubscribed(group: GroupDocument): GroupDocument {
-  const subscribed = new Set(Object.values(group.members).flatMap((member) => member.topics));
-  if (Object.keys(group.topics).every((topic) => subscribed.has(topic))) return group;
-  return withTopics(group, Object.fromEntries(Object.entries(group.topics).filter(([topic]) => subscribed.has(topic))));
+  const needed = new Set<string>();
+  for (const member of Object.values(group.members)) {
+    for (const topic of member.topics) needed.add(topic);
+    for (const { topic } of [...member.assigned, ...member.pendingRevocation]) needed.add(topic);
+  }
+  const entries = Object.entries(group.topics);
+  if (entries.every(([topic]) => needed.has(topic))) return group;
+  return { ...group, topics: Object.fromEntries(entries.filter(([topic]) => needed.has(topic))) };
 }
 
 /** The group with these topics only: what is of others, or of earlier ones of their names, is taken from everybody. */

@@ -18,7 +18,7 @@ export async function viewOf(
   joining: readonly Subscription[] = [],
 ): Promise<TopicsView> {
   const subscriptions = [...Object.values(group.members).map(({ subscription }) => subscription), ...joining];
-  const names = new Set<string>();
+  const names = new Set<string>(Object.keys(group.topics));
   const matching = new Map<string, readonly string[]>();
   let all: string[] | undefined;
   for (const subscription of new Set(subscriptions)) {
