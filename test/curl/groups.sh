@@ -118,6 +118,21 @@ until request GET /v1/groups/brief/members/here/records && grep -Fq '"partitions
 done
 request DELETE /v1/groups/brief/members/here
 
+step 'a static member may leave for a while: its partitions are kept for who comes under its instance id'
+request POST /v1/groups/fixed/members -H "$JSON" -d '{"memberId":"s1","instanceId":"one","topics":["clicks"]}'
+expect_status 201
+request DELETE '/v1/groups/fixed/members/s1?temporary=true'
+expect_status 204
+request GET /v1/groups/fixed
+expect_body '"away":true'
+request POST /v1/groups/fixed/members -H "$JSON" -d '{"memberId":"s2","instanceId":"one","topics":["clicks"]}'
+expect_status 201
+expect_body '"partitions":[0,1]'
+request DELETE '/v1/groups/fixed/members/s2?temporarily=true'
+expect_problem 400 BAD_REQUEST "temporarily"
+request DELETE /v1/groups/fixed/members/s2
+expect_status 204
+
 step 'an empty group may be moved to another place, after a look at what that would do'
 request DELETE $GROUP/members/m2
 expect_status 204
