@@ -1,0 +1,86 @@
+// The disk of the private Redis is full for a while: what was acknowledged is kept, requests are answered that cannot be done,
+// and all goes on by itself when there is room again. It needs a small file system of its own, which only root can make.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { startServerProcess } from '../helpers/process.ts';
+import { temporaryFolder } from '../helpers/redis.ts';
+import { type Answer, eventually, http } from '../helpers/server.ts';
+
+t.setTimeout(120_000);
+
+const mount = (folder: string) => spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=32m', 'tmpfs', folder]).status === 0;
+const unmount = (folder: string) => spawnSync('umount', ['-l', folder]);
+
+function canMount(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-test-'));
+  const can = mount(folder);
+  if (can) unmount(folder);
+  rmdirSync(folder);
+  return can;
+}
+
+const skip = canMount() ? false : 'this user may mount no file system';
+
+t.test('a full disk costs nothing that was acknowledged, and is got over when there is room', { skip }, async (t) => {
+  const disk = temporaryFolder(t);
+  mount(disk);
+  t.teardown(() => unmount(disk));
+  const dataDir = join(disk, 'data');
+  const { url, child, exited } = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
+  let hasEnded = false;
+  void exited.then(() => {
+    hasEnded = true;
+  });
+  try {
+    await fillAndFree(t, url, disk);
+    t.notOk(hasEnded);
+  } finally {
+    // Killed with the test it would leave its Redis behind, on a disk that is gone.
+    child.kill('SIGTERM');
+    await exited;
+  }
+});
+
+async function fillAndFree(t: Test, url: string, disk: string): Promise<void> {
+  await http(`${url}/v1/topics`, 'POST', { name: 'log' });
+  const acknowledged: number[] = [];
+  let sent = 0;
+  const produce = async (): Promise<Answer> => {
+    const n = sent++;
+    const records = [{ value: n, headers: [['filling', 'x'.repeat(10_000)]] }];
+    const answer = await http(`${url}/v1/topics/log/records`, 'POST', { records });
+    if (answer.status === 200) acknowledged.push(n);
+    return answer;
+  };
+  for (let n = 0; n < 10; n += 1) t.equal((await produce()).status, 200);
+
+  const ballast = join(disk, 'ballast');
+  const { bavail, bsize } = statfsSync(disk);
+  writeFileSync(ballast, Buffer.alloc(bavail * bsize - 64 * 1024));
+  const refused = await eventually(async () => {
+    const answer = await produce();
+    return answer.status !== 200 ? answer : undefined;
+  }, 'the disk is full');
+  t.equal(refused.status, 503);
+  t.equal(refused.body.code, 'STORE_UNAVAILABLE');
+  t.equal((await http(`${url}/health/live`)).status, 200, 'the process lives');
+  t.ok([200, 503].includes((await produce()).status), 'and answers');
+
+  rmSync(ballast);
+  await eventually(async () => (await produce()).status === 200, 'it writes again', 60_000);
+  const { body } = await http(`${url}/v1/topics/log/partitions/0/records?offset=0&maxRecords=10000&maxBytes=16777216`);
+  const kept: number[] = body.records.map(({ value }: { value: number }) => value);
+  t.same(
+    acknowledged.filter((n) => !kept.includes(n)),
+    [],
+    `all ${acknowledged.length} acknowledged records are there`,
+  );
+  t.same(
+    kept,
+    [...new Set(kept)].toSorted((a, b) => a - b),
+    'once, and in order',
+  );
+}
