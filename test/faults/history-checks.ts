@@ -1,5 +1,6 @@
 // What must be true of the history and the state of any cluster, whatever befell it: one controller per epoch, fenced writes,
 // names that are given once, and ephemeral nodes that belong to sessions.
+import { hasCode } from '../../src/core/service-error.ts';
 import type { Transaction } from '../../src/store/node-codec.ts';
 import type { Store } from '../../src/store/store.ts';
 
@@ -69,20 +70,28 @@ export function sequenceProblems(history: readonly Transaction[], parent: string
   return problems;
 }
 
-/** Guarantee N5: each ephemeral node there is belongs to a session that lives and knows of it. */
+/** Guarantee N5: each ephemeral node there is belongs to a session that lives and knows of it. Nodes may still go meanwhile. */
 export async function ephemeralProblems(store: Store, path = '/'): Promise<string[]> {
-  const problems: string[] = [];
-  const { stat } = await store.namespace.stat(path);
-  if (stat.ephemeralOwner !== null) {
-    const session = await store.sessions
-      .get({ id: stat.ephemeralOwner, secretHash: '' })
-      .catch((error: unknown) => ({ ephemerals: [String(error)] }));
-    if (!session.ephemerals.includes(path)) {
-      problems.push(`${path} belongs to ${stat.ephemeralOwner}, which has ${session.ephemerals}`);
+  const { namespace, sessions } = store;
+  try {
+    const problems: string[] = [];
+    const owner = (await namespace.stat(path)).stat.ephemeralOwner;
+    if (owner !== null) {
+      const known = await sessions.get({ id: owner, secretHash: '' }).catch((error: unknown) => {
+        if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
+        return undefined;
+      });
+      const isKnown = known?.ephemerals.includes(path);
+      const now = isKnown ? undefined : (await namespace.stat(path)).stat.ephemeralOwner;
+      if (now === owner) problems.push(`${path} belongs to ${owner}, which has ${known?.ephemerals ?? 'ended'}`);
     }
+    for (const name of await namespace.allChildren(path)) {
+      const child = path === '/' ? `/${name}` : `${path}/${name}`;
+      problems.push(...(await ephemeralProblems(store, child)));
+    }
+    return problems;
+  } catch (error) {
+    if (hasCode(error, 'NO_NODE')) return [];
+    throw error;
   }
-  for (const name of await store.namespace.allChildren(path)) {
-    problems.push(...(await ephemeralProblems(store, path === '/' ? `/${name}` : `${path}/${name}`)));
-  }
-  return problems;
 }
