@@ -68,14 +68,12 @@ t.test('what a deposed controller writes late is refused', async (t) => {
   );
   t.equal((await controllerOf(two)).epoch, 2);
   const states = () => Promise.all([0, 1, 2].map((partition) => stateOf(two.url, 'led', partition)));
-  const before = await states();
-  t.same(
-    before.map(({ controller_epoch }) => controller_epoch),
-    [2, 2, 2],
-  );
+  const epochs = async () => (await states()).map(({ controller_epoch }) => controller_epoch);
+  t.same(await epochs(), [2, 2, 2]);
   open();
   t.match(await late[0], { code: 'BAD_VERSION', fields: { failed: 0 } }, 'the check of the epoch refused it');
-  t.same(await states(), before);
+  // The new one may have balanced leaders meanwhile; what counts is whose the states are.
+  t.same(await epochs(), [2, 2, 2]);
   t.equal((await controllerOf(one)).brokerId, 2);
 });
 
