@@ -11,11 +11,18 @@ import {
   groupFramesWaitingMax,
   groupStreamQuery,
 } from '../../schemas/group-stream.ts';
-import { groupParams, rebalanceTimeoutDefaultMs, sessionTimeoutDefaultMs } from '../../schemas/groups.ts';
+import {
+  groupParams,
+  offsetsPerCommitMax,
+  rebalanceTimeoutDefaultMs,
+  sessionTimeoutDefaultMs,
+} from '../../schemas/groups.ts';
 import { problemCloseCodeBase } from '../../schemas/record-stream.ts';
 import { subscriptionOf } from '../core/group-topics.ts';
-import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
+import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
+import { cursorKey } from '../live/group-cursors.ts';
+import type { OffsetToCommit } from '../live/group-offsets.ts';
 import type { GroupSink, GroupStream } from '../live/group-stream.ts';
 import type { Socket, Sockets } from './socket.ts';
 
@@ -23,6 +30,12 @@ import type { Socket, Sockets } from './socket.ts';
 interface Given {
   params: z.output<typeof groupParams>;
   query: z.output<typeof groupStreamQuery>;
+}
+
+interface WaitingCommit {
+  offsets: readonly OffsetToCommit[];
+  resolve(): void;
+  reject(error: unknown): void;
 }
 
 /** A client that closes with one of these is done; with any other, or without a word, it may come back. */
@@ -70,6 +83,8 @@ class GroupSocket {
   #turn: Promise<unknown>;
   #hasJoined!: () => void;
   #waiting = 0;
+  /** Commits that wait for one turn, and take in others until it comes. */
+  #commits: WaitingCommit[] | undefined;
 
   constructor(ws: WebSocket, sockets: Sockets) {
     this.#turn = new Promise<void>((resolve) => {
@@ -126,10 +141,8 @@ class GroupSocket {
         this.#credit += frame.records;
         return this.#onCredit();
       case 'commit':
-        return this.#inTurn(async (stream) => {
-          await stream.commit(frame.offsets);
-          this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
-        });
+        await this.#commit(frame.offsets);
+        return this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
       case 'released':
         return this.#inTurn(async (stream) => stream.released(frame.partitions));
       case 'leave':
@@ -146,15 +159,41 @@ class GroupSocket {
     }
   }
 
+  /**
+   * Commits. What comes while others are under way goes together into one transaction, of which only the last offset of
+   * each partition would be left anyway; each is answered for itself, and judged by itself if all together are refused.
+   */
+  async #commit(offsets: readonly OffsetToCommit[]): Promise<void> {
+    const waiting = this.#commits;
+    const size = waiting?.reduce((sum, { offsets: some }) => sum + some.length, offsets.length) ?? 0;
+    this.#checkWaiting(Math.max(this.#waiting, waiting?.length ?? 0));
+    if (waiting && size <= offsetsPerCommitMax) {
+      return new Promise((resolve, reject) => waiting.push({ offsets, resolve, reject }));
+    }
+    return new Promise((resolve, reject) => {
+      const commits: WaitingCommit[] = [{ offsets, resolve, reject }];
+      this.#inTurn((stream) => {
+        if (this.#commits === commits) this.#commits = undefined;
+        return commitAll(stream, commits);
+      }).catch(reject);
+      this.#commits = commits;
+    });
+  }
+
+  #checkWaiting(waiting: number): void {
+    if (waiting < groupFramesWaitingMax) return;
+    throw new ServiceError(
+      'TOO_MANY_REQUESTS',
+      `${groupFramesWaitingMax} frames of this socket wait for their turn, and this one was not taken; wait for answers.`,
+    );
+  }
+
   /** Runs `work` behind what was asked before it, unless the member could not join. */
   async #inTurn(work: (stream: GroupStream) => Promise<void>): Promise<void> {
-    if (this.#waiting >= groupFramesWaitingMax) {
-      throw new ServiceError(
-        'TOO_MANY_REQUESTS',
-        `${groupFramesWaitingMax} frames of this socket wait for their turn, and this one was not taken; wait for answers.`,
-      );
-    }
+    this.#checkWaiting(this.#waiting);
     this.#waiting += 1;
+    // What comes from here on must not be done before this.
+    this.#commits = undefined;
     const mine = this.#turn.then(() => (this.#stream ? work(this.#stream) : undefined));
     this.#turn = mine.catch(() => undefined);
     try {
@@ -191,4 +230,21 @@ class GroupSocket {
   #send(frame: GroupServerFrame): void {
     this.#socket.sendFrame(frame);
   }
+}
+
+/** @throws nothing: each is told what has become of it */
+async function commitAll(stream: GroupStream, commits: readonly WaitingCommit[]): Promise<void> {
+  const last = new Map<string, OffsetToCommit>();
+  for (const { offsets } of commits) for (const at of offsets) last.set(cursorKey(at), at);
+  try {
+    await stream.commit([...last.values()]);
+    for (const { resolve } of commits) resolve();
+    return;
+  } catch (error) {
+    if (commits.length === 1 || hasCode(error, 'STORE_UNAVAILABLE')) {
+      for (const { reject } of commits) reject(error);
+      return;
+    }
+  }
+  for (const { offsets, resolve, reject } of commits) await stream.commit(offsets).then(resolve, reject);
 }

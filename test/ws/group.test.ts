@@ -153,6 +153,32 @@ t.test('a wrong frame gets an error frame and changes nothing', async (t) => {
   t.equal((await describe(group)).partitions[0].committed, 1);
 });
 
+t.test('commits that come at once are each answered in order, and judged by themselves', async (t) => {
+  const group = await newGroup(2);
+  const socket = await member(t, group, '&memberId=a');
+  await joined(socket);
+  const commit = (id: string, partition: number, offset: number) =>
+    socket.send({ type: 'commit', id, offsets: [{ topic: group, partition, offset }] });
+  for (const i of numbers(0, 50)) commit(`c${i}`, i % 2, i);
+  commit('wrong', 7, 1);
+  for (const i of numbers(50, 60)) commit(`c${i}`, i % 2, i);
+  await eventually(() => socket.frames.some(({ id }) => id === 'c59'), 'an answer to the last');
+  const answers = socket.frames.filter(({ id }) => id !== undefined);
+  t.same(
+    answers.map(({ id }) => id),
+    [...numbers(0, 50).map((i) => `c${i}`), 'wrong', ...numbers(50, 60).map((i) => `c${i}`)],
+  );
+  for (const { id, type, code } of answers) {
+    t.equal(type, id === 'wrong' ? 'error' : 'committed', id);
+    if (id === 'wrong') t.equal(code, 'UNKNOWN_PARTITION');
+  }
+  const { partitions } = await describe(group);
+  t.same(
+    partitions.map(({ committed: offset }: any) => offset),
+    [58, 59],
+  );
+});
+
 t.test('frames that come before the member has joined are done once it has', async (t) => {
   const group = await newGroup(1);
   await produce(one.url, group, 0, ['x']);
