@@ -1,11 +1,15 @@
 // One way to one Redis: a client that is used only after this Redis was looked at, with the dedicated connections that go to
 // the same place. It is lost and made anew by itself; which Redis it leads to is the engine's business.
+import type { Socket } from 'node:net';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { timeOutPatiently } from './patient-timeout.ts';
 import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, silenceMsMax } from './time-limits.ts';
+
+/** In how many looks a connection must be silent to be dropped, all within `silenceMsMax`. */
+const silentLooksMax = 4;
 
 export interface LinkOptions {
   /** Makes a client that leads there. */
@@ -26,12 +30,15 @@ export class Link {
   #isOpen = false;
   #run = '';
   #place = '';
+  #watchdog: NodeJS.Timeout | undefined;
+  /** What had come and gone when something had come last, and how many looks ago that was. */
+  #heard = { bytesRead: 0, bytesWritten: 0, silentLooks: 0 };
   #closing = false;
   #failure: unknown;
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.client = timeOutPatiently(this.#make({ commandTimeout: commandTimeoutMs, socketTimeout: silenceMsMax }));
+    this.client = timeOutPatiently(this.#make({ commandTimeout: commandTimeoutMs }));
     this.client.on('ready', () => void this.#open());
     this.client.on('close', () => this.#lost());
   }
@@ -58,6 +65,7 @@ export class Link {
 
   /** Begins to connect; a failed attempt is repeated by the client itself, and its reason is kept. */
   connect(): void {
+    this.#watchdog = setInterval(() => this.#listen(), silenceMsMax / silentLooksMax).unref();
     this.client.connect().catch(() => {});
   }
 
@@ -85,6 +93,7 @@ export class Link {
   }
 
   close(): void {
+    clearInterval(this.#watchdog);
     this.#closing = true;
     this.#isOpen = false;
     for (const client of this.#dedicated) client.disconnect();
@@ -122,6 +131,23 @@ export class Link {
       if (this.client.status === 'ready') this.client.disconnect(true);
     }
     this.#options.onChange();
+  }
+
+  /**
+   * Drops a connection on which something was sent, and nothing has come for several looks. Looks are counted, and not the
+   * time: to a process that was stopped itself, or too busy, what has come meanwhile is still to be read.
+   */
+  #listen(): void {
+    const stream = this.client.stream as Socket | undefined;
+    if (!stream || this.client.status !== 'ready') return;
+    const { bytesRead, bytesWritten } = stream;
+    const heard = this.#heard;
+    if (bytesRead !== heard.bytesRead || bytesWritten <= heard.bytesWritten) {
+      this.#heard = { bytesRead, bytesWritten, silentLooks: 0 };
+      return;
+    }
+    heard.silentLooks += 1;
+    if (heard.silentLooks >= silentLooksMax) stream.destroy(new Error('It says nothing any more.'));
   }
 
   #lost(): void {
