@@ -155,13 +155,13 @@ export class Logs {
     const args = [offset, limits.maxRecords, limits.maxBytes];
     const reply = await this.#call('logs/read', topicId, partition, args);
     const batches: StoredBatch[] = [];
-    for (let i = 4; i + 3 < reply.length; i += 4) {
-      batches.push({
-        baseOffset: integer(reply[i]),
-        count: integer(reply[i + 1]),
-        timestamp: integer(reply[i + 2]),
-        records: bytes(reply[i + 3]),
-      });
+    const all = bytes(reply[5]);
+    let at = 0;
+    for (const head of text(reply[4]).split('\n')) {
+      if (head === '') break;
+      const [baseOffset, count, timestamp, length] = head.split(' ').map(Number) as [number, number, number, number];
+      batches.push({ baseOffset, count, timestamp, records: all.subarray(at, at + length) });
+      at += length;
     }
     return {
       offset: integer(reply[0]),
