@@ -32,15 +32,15 @@ export class GroupSite {
     await this.server.stop();
   }
 
-  /** One request with JSON. @throws if it is refused */
-  async ask(method: string, path: string, body?: unknown): Promise<Json> {
+  /** One request with JSON; gives what its answer says. @throws if it is refused */
+  async ask<Answer = unknown>(method: string, path: string, body?: unknown): Promise<Answer> {
     const response = await fetch(this.server.url + path, {
       method,
       ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
-    return text === '' ? undefined : JSON.parse(text);
+    return (text === '' ? undefined : JSON.parse(text)) as Answer;
   }
 
   async createTopic(name: string, partitions: number): Promise<void> {
@@ -78,7 +78,7 @@ export class GroupSite {
   /** Waits until the group is stable with so many members. @returns when that was seen, as performance.now() */
   async stable(group: string, members: number): Promise<number> {
     for (;;) {
-      const { groups } = await this.ask('GET', `/v1/groups?limit=1&after=${before(group)}`);
+      const { groups } = await this.ask<{ groups: ListedGroup[] }>('GET', `/v1/groups?limit=1&after=${before(group)}`);
       const [found] = groups;
       if (found?.groupId === group && found.state === 'stable' && found.members === members) return performance.now();
       await pause(2);
@@ -86,9 +86,11 @@ export class GroupSite {
   }
 }
 
-/** What JSON may say. */
-// biome-ignore lint/suspicious/noExplicitAny: answers are looked into by who knows them
-type Json = any;
+interface ListedGroup {
+  groupId: string;
+  state: string;
+  members: number;
+}
 
 const mark = Buffer.from('{"offset":');
 
