@@ -72,7 +72,7 @@ export function newMember(memberId: string): MemberState {
  * A heartbeat may be late, and repeated through another broker. Of two with the same epoch it cannot be told which one is
  * older; so a member must never have to let go, at an epoch, of what it got at that epoch without the epoch being raised:
  * an old heartbeat does not name it, and would release what the member is using. Such a member is raised by one epoch when
- * it is asked to let go; what it sent before is then known for old.
+ * it is asked to let go, whatever it says to have; what it sent before is then known for old.
  *
  * What is given up comes first: while the member still has a partition that the target takes away, it gets no new ones
  * and keeps its epoch. Only then does it go to the target epoch, with those of the wanted partitions that are free.
@@ -96,7 +96,7 @@ export function reconcileMember<M extends MemberState>(
   // From here on, what was pending is let go of: it may be given away, also back to this very member.
   const target = partitionSets(step.target);
   const [kept, revoked] = splitHeld(member.assigned, (topic, p) => target.get(topic)?.has(p) ?? false);
-  if (revoked.length > 0 && hasAny(step.owned, revoked)) {
+  if (revoked.length > 0 && (member.gainedLate || hasAny(step.owned, revoked))) {
     const { gainedLate, ...rest } = member;
     const raised = gainedLate && { memberEpoch: member.memberEpoch + 1, previousMemberEpoch: member.memberEpoch };
     const next = { ...rest, ...raised, state: 'unrevoked', assigned: kept, pendingRevocation: revoked } as unknown as M;
