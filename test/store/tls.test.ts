@@ -41,7 +41,7 @@ function makeCertificates(folder: string): { ca: string; server: string; client:
 const userRules =
   'on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends -@all +@read +@write +@stream +@hash ' +
   '+@sortedset +@set +@string +@scripting -script +time +info +wait +publish +subscribe +unsubscribe +hello +auth ' +
-  '+select +ping +cluster|slots +cluster|info -@dangerous +info';
+  '+select +ping +cluster|slots +cluster|info +command|info -@dangerous +info';
 
 t.test('TLS with certificates on both sides, a user with few rights, and another database', async (t) => {
   const { ca, server, client } = makeCertificates(temporaryFolder(t));
