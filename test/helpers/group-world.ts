@@ -247,8 +247,10 @@ export class Client {
     this.#letGo();
     const attempt = ++this.#attempt;
     this.#send(this.#next(), (answer) => {
-      // The answer to an attempt that was given up is not heard.
-      if (!this.isDead && attempt === this.#attempt) this.#hear(answer);
+      // Neither the answer to an attempt that was given up is heard, nor a second one to the same.
+      if (this.isDead || attempt !== this.#attempt) return;
+      this.#attempt += 1;
+      this.#hear(answer);
     });
     // No answer, or the next one is due: through any broker, which is the same to the document.
     this.#clock.after(heartbeatMs * this.#random.between(0.5, 1), () => this.#turn());
