@@ -88,6 +88,8 @@ t.test('topics answer as documented', async (t) => {
   const records = [{ key: 'k', value: { a: 1 }, headers: { h: 'x' } }, { valueBase64: 'AAE=' }, { key: 'gone' }];
   await contract.call(t, 'POST', '/v1/topics/log/records?offsets=true', { records });
   await contract.call(t, 'POST', '/v1/topics/log/records?acks=0', { records });
+  const { id, epoch } = (await contract.call(t, 'POST', '/v1/producers', { name: 'writer' })).body;
+  await contract.call(t, 'POST', '/v1/topics/log/records', { records, producer: { id, epoch, sequence: 0 } });
   await contract.call(t, 'POST', '/v1/topics/log/partitions/0/records', 'raw', { 'content-type': 'text/plain' });
   await contract.call(t, 'POST', '/v1/topics/log/records', '{"value":1}\n', { 'content-type': 'application/x-ndjson' });
   for (const partition of [0, 1, 2]) await contract.call(t, 'GET', `/v1/topics/log/partitions/${partition}/records`);
@@ -103,6 +105,9 @@ t.test('topics answer as documented', async (t) => {
       [404, 'GET', '/v1/topics/log/partitions/9/records'],
       [416, 'GET', '/v1/topics/log/partitions/0/records?offset=999'],
       [400, 'POST', '/v1/topics/log/records', { records: [{ valeu: 1 }] }],
+      [409, 'POST', '/v1/topics/log/records', { records, producer: { id, epoch, sequence: 2 } }],
+      [404, 'POST', '/v1/topics/log/records', { records, producer: { id: 'none', epoch, sequence: 0 } }],
+      [400, 'POST', '/v1/producers', { nmae: 'writer' }],
       [200, 'POST', '/v1/topics/log/partitions/0/records', 'x', { 'weir-fence': 'f=2' }],
       [409, 'POST', '/v1/topics/log/partitions/0/records', 'x', { 'weir-fence': 'f=1' }],
     ];
