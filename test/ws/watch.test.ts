@@ -117,13 +117,17 @@ t.test(
 t.test('a socket has a limit of watches', async (t) => {
   const server = await startTestServer(t);
   const socket = await openSocket(t, `${server.url}/v1/watch`);
-  for (let i = 0; i <= 10_000; i++) socket.send({ type: 'watch', id: `${i}`, path: `/n/${i}` });
+  const watch = (i: number) => socket.send({ type: 'watch', id: `${i}`, path: `/n/${i}` });
+  // Some at a time: all at once are more than a busy store answers in time.
+  for (let begun = 0; begun < 10_000; begun += 500) {
+    for (let i = begun; i < begun + 500; i++) watch(i);
+    await eventually(
+      () => socket.frames.filter(({ type }) => type === 'watching').length === begun + 500,
+      `${begun + 500} watches stand`,
+    );
+  }
+  watch(10_000);
   t.match(await socket.frame({ type: 'error' }), { id: '10000', code: 'TOO_MANY_REQUESTS', retryable: true });
-  await eventually(
-    () => socket.frames.filter(({ type }) => type === 'watching').length === 10_000,
-    'all others stand',
-    60_000,
-  );
   await put(server, '/n');
   await socket.frame({ type: 'watching', id: '9999' });
   const created = await put(server, '/n/9999');
