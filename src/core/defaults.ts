@@ -15,6 +15,13 @@ export interface Load {
    * Without this bound, thousands of senders made every command late, so that nothing was answered but failures.
    */
   requestsMax: number;
+  /**
+   * Requests beyond those, waiting for their turn with their bodies unread, some KiB each: as many connections as a
+   * busy service has may send at the same moment, and are all answered. And how long one waits at most, ms: whoever has no turn
+   * by then is better told to come back.
+   */
+  requestsWaitingMax: number;
+  requestWaitMsMax: number;
   /** Long polls and event streams: they cost some 10 KiB each, and work only when something happens. */
   waitsMax: number;
   /** Bodies of NDJSON under way: up to half a MiB of memory each. */
@@ -27,6 +34,8 @@ export interface Load {
 
 export const defaultLoad: Load = {
   requestsMax: 1000,
+  requestsWaitingMax: 10_000,
+  requestWaitMsMax: 2000,
   waitsMax: 10_000,
   uploadsMax: 256,
   socketsMax: 10_000,

@@ -1,5 +1,7 @@
-// Who is let in: a broker takes no more work than it can answer in time, and refuses the rest at once. Requests for its
-// health and its metrics are always answered, for as long as there is a connection.
+// Who is let in: a broker takes no more work than it can answer in time. Requests beyond that wait at the door for a
+// moment, with their bodies unread; what is still too much is refused. Requests for its health and its metrics are always
+// answered, for as long as there is a connection.
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { bodyBytesUsual, type Load, spareConnections } from '../core/defaults.ts';
@@ -55,6 +57,8 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
     Object.entries(counts).map(([kind, value]) => ({ labels: { kind }, value })),
   );
   metrics.gauge('body_bytes_in_flight', 'Bytes of bodies in memory.', () => bodyBytes);
+  const door = new Door(() => counts.requests < limits.requests, load.requestWaitMsMax);
+  metrics.gauge('requests_waiting', 'Requests that wait for their turn, as there are many.', () => door.waiting);
   const connections = watchConnections(app, options);
 
   app.decorateRequest('admittedAs', undefined);
@@ -67,22 +71,27 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
       return done(refuse('connections'));
     }
     const kind = kindOf(request);
-    if (counts[kind] >= limits[kind]) return done(refuse(kind));
-    counts[kind] += 1;
-    if (kind === 'sockets') {
-      request.raw.socket.once('close', () => {
-        counts.sockets -= 1;
-      });
-    } else {
-      request.admittedAs = kind;
-      // Not the hook onResponse: it does not come if the client has broken off.
-      reply.raw.once('close', () => {
-        counts[kind] -= 1;
-        bodyBytes -= request.countedBytes;
-        request.countedBytes = 0;
-      });
-    }
-    done();
+    const letIn = () => {
+      counts[kind] += 1;
+      if (kind === 'sockets') {
+        request.raw.socket.once('close', () => {
+          counts.sockets -= 1;
+        });
+      } else {
+        request.admittedAs = kind;
+        // Not the hook onResponse: it does not come if the client has broken off.
+        reply.raw.once('close', () => {
+          counts[kind] -= 1;
+          bodyBytes -= request.countedBytes;
+          request.countedBytes = 0;
+          if (kind === 'requests') door.open();
+        });
+      }
+      done();
+    };
+    if (counts[kind] < limits[kind] && (kind !== 'requests' || door.waiting === 0)) return letIn();
+    if (kind !== 'requests' || door.waiting >= load.requestsWaitingMax) return done(refuse(kind));
+    door.wait(reply.raw, letIn, () => done(refuse(kind)));
   });
 
   app.addHook('preParsing', (request, _reply, payload, done) => {
@@ -107,6 +116,54 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
     raw.on('data', onData);
     done(null, payload);
   });
+}
+
+/** Where requests wait until there is room, first come, first served. */
+class Door {
+  readonly #hasRoom: () => boolean;
+  readonly #waitMsMax: number;
+  readonly #waiting = new Set<{ enter(): void }>();
+
+  constructor(hasRoom: () => boolean, waitMsMax: number) {
+    this.#hasRoom = hasRoom;
+    this.#waitMsMax = waitMsMax;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Calls `enter` when there is room, or `giveUp` after the longest time to wait; neither if the client breaks off before.
+   * @param answer the answer that the client waits for
+   */
+  wait(answer: ServerResponse, enter: () => void, giveUp: () => void): void {
+    const leave = () => {
+      clearTimeout(timer);
+      answer.off('close', leave);
+      this.#waiting.delete(place);
+    };
+    const timer = setTimeout(() => {
+      leave();
+      giveUp();
+    }, this.#waitMsMax);
+    const place = {
+      enter: () => {
+        leave();
+        enter();
+      },
+    };
+    answer.once('close', leave);
+    this.#waiting.add(place);
+  }
+
+  /** Lets in as many as there is room for. */
+  open(): void {
+    for (const { enter } of this.#waiting) {
+      if (!this.#hasRoom()) return;
+      enter();
+    }
+  }
 }
 
 function kindOf(request: FastifyRequest): Kind {

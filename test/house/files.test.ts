@@ -78,7 +78,12 @@ t.test('every test file is one that the runner finds', async (t) => {
     t.equal(isTest, usesTap, `${file}: it runs tests exactly if its name ends with .test.ts`);
     if (!isTest) t.match(file, helper, `${file} is a helper`);
   }
-  t.match(read('.taprc'), /build\/test\/\*\*\/\*\.test\.js/, 'the glob of the runner');
+  for (const glob of ['build/test/*.test.js', 'build/test/!(faults)/**/*.test.js']) {
+    t.ok(read('.taprc').includes(`"${glob}"`), `the runner looks at ${glob}`);
+  }
+  for (const script of ['test:faults', 'test:faults:short']) {
+    t.match(manifest.scripts[script], / build\/test\/faults\/\*\.test\.js$/, `${script} runs the rest`);
+  }
 });
 
 t.test('tests wait for conditions, and not for a time', async (t) => {

@@ -8,7 +8,9 @@ import WebSocket from 'ws';
 import { defaultLimits } from '../../src/app.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 
-const { load, patience } = defaultLimits;
+const { patience } = defaultLimits;
+/** Nobody waits at the door, but where that is what a test is about. */
+const load = { ...defaultLimits.load, requestsWaitingMax: 0 };
 const quick = { ...patience, lookEveryMs: 20 };
 
 /** A connection that speaks HTTP by hand, and keeps what it is told. */
@@ -70,6 +72,47 @@ t.test(
     await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'there is room again');
   },
 );
+
+async function waiting({ url }: TestServer): Promise<number> {
+  return Number(/^weir_requests_waiting (\d+)/m.exec((await http(`${url}/metrics`)).body as string)?.[1]);
+}
+
+t.test('requests beyond the limit wait for their turn, in order, and those beyond that are refused', async (t) => {
+  const patient = { ...load, requestsMax: 1, requestsWaitingMax: 2, requestWaitMsMax: 3_600_000 };
+  const server = await startTestServer(t, {}, undefined, { load: patient, patience });
+  const held = dial(t, server);
+  held.socket.write(post('/v1/sessions', 'application/json', 10));
+  await eventually(async () => (await inFlight(server)) === 1, 'the place is taken');
+  const first = dial(t, server);
+  first.socket.write(`${post('/v1/nodes/first', 'text/plain', 1).replace('POST', 'PUT')}1`);
+  await eventually(async () => (await waiting(server)) === 1, 'the first one waits');
+  const second = dial(t, server);
+  second.socket.write(`${post('/v1/nodes/second', 'text/plain', 1).replace('POST', 'PUT')}2`);
+  await eventually(async () => (await waiting(server)) === 2, 'the second one waits');
+  t.match(await http(`${server.url}/v1/nodes/`), { status: 429, body: { code: 'TOO_MANY_REQUESTS' } });
+  held.socket.write('{"ttl":900}');
+  for (const { told } of [first, second]) await eventually(() => /HTTP\/1.1 201/.test(told()), 'each has its turn');
+  const czxid = async (name: string) => (await http(`${server.url}/v1/nodes/${name}?view=stat`)).body.stat.czxid;
+  t.ok((await czxid('first')) < (await czxid('second')), 'first come, first served');
+  t.equal(await waiting(server), 0);
+});
+
+t.test('who waits too long is refused, who breaks off waits no more, and the rest have their turn', async (t) => {
+  const brief = { ...load, requestsMax: 1, requestsWaitingMax: 3, requestWaitMsMax: 100 };
+  const server = await startTestServer(t, {}, undefined, { load: brief, patience });
+  const held = dial(t, server);
+  held.socket.write(post('/v1/sessions', 'application/json', 10));
+  await eventually(async () => (await inFlight(server)) === 1, 'the place is taken');
+  t.match(await http(`${server.url}/v1/nodes/`), { status: 429, body: { detail: /nothing was done/ } });
+  const gone = dial(t, server);
+  gone.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  gone.socket.end();
+  gone.socket.destroy();
+  await eventually(async () => (await waiting(server)) === 0, 'nobody waits');
+  held.socket.write('{"ttl":900}');
+  await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'there is room again');
+  await eventually(async () => (await inFlight(server)) === 0, 'and all places are free');
+});
 
 t.test('who breaks off gives up its place', async (t) => {
   const server = await startTestServer(t, {}, undefined, { load: { ...load, requestsMax: 1 }, patience });
