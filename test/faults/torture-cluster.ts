@@ -72,14 +72,20 @@ async function tortureRedis(
   signal: AbortSignal,
 ): Promise<void> {
   const isBack = () => eventually(() => redisCommand(socketPath, ['PING']).catch(() => false), 'Redis is back', 30_000);
+  /** One that is told to end may answer for a while yet: what is waited for is the next one. */
+  const end = async (how: 'SIGKILL' | 'SIGTERM') => {
+    const { pid } = redis;
+    process.kill(pid, how);
+    await eventually(() => redis.pid !== pid, 'another Redis is started', 30_000);
+  };
   while (await goesOn(random.between(2000, 6000), signal)) {
     const dice = random.next();
     if (dice < 0.35) {
       count(faults, 'Redis killed');
-      process.kill(redis.pid, 'SIGKILL');
+      await end('SIGKILL');
     } else if (dice < 0.5) {
       count(faults, 'Redis restarted');
-      process.kill(redis.pid, 'SIGTERM');
+      await end('SIGTERM');
     } else if (dice < 0.8) {
       count(faults, 'Redis stopped for a while');
       const { pid } = redis;
