@@ -11,8 +11,6 @@ import {
   type GroupMember,
   heartbeatIntervalMs,
   isEmpty,
-  type ResetPolicy,
-  type Subscription,
 } from '../core/group-document.ts';
 import { groupsPath, parseTimerName } from '../core/group-nodes.ts';
 import { hasArrived } from '../core/group-settle.ts';
@@ -31,15 +29,9 @@ import { viewOf } from './group-topics.ts';
 import { Repeat } from './repeat.ts';
 import type { Topics } from './topics.ts';
 
-export interface Join {
+/** What a client says when it joins: it need not choose an id, and gets its session here. */
+export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId'> {
   memberId?: string | undefined;
-  instanceId?: string | undefined;
-  clientId?: string | undefined;
-  subscription: Subscription;
-  assignor?: string | undefined;
-  sessionTimeoutMs: number;
-  rebalanceTimeoutMs: number;
-  reset: ResetPolicy;
 }
 
 /** What a member is told when it joins and at each heartbeat. */
