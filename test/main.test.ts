@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { WebSocket } from 'ws';
+import { temporaryFolder } from '../testbed/scope.ts';
 import { startServerProcess } from './helpers/process.ts';
-import { temporaryFolder } from './helpers/redis.ts';
 import { eventually, http } from './helpers/server.ts';
 
 t.test('kill -9 of the server loses nothing: the next one takes over its private Redis and its place', async (t) => {

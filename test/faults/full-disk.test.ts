@@ -5,8 +5,8 @@ import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { temporaryFolder } from '../../testbed/scope.ts';
 import { startServerProcess } from '../helpers/process.ts';
-import { temporaryFolder } from '../helpers/redis.ts';
 import { type Answer, eventually, http } from '../helpers/server.ts';
 
 t.setTimeout(120_000);

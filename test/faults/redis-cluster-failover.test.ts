@@ -2,8 +2,8 @@
 // for so long, in every way in turn, and slots are moved meanwhile.
 import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
+import { type ClusterSetup, startRedisCluster } from '../../testbed/redis-cluster.ts';
 import { startAcknowledgedLoad } from '../helpers/acknowledged-load.ts';
-import { type ClusterSetup, startRedisCluster } from '../helpers/redis-cluster.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);

@@ -4,8 +4,9 @@
 //
 // WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes).
 import t from 'tap';
+import { freePort } from '../../testbed/scope.ts';
 import { startHaproxy } from '../helpers/haproxy.ts';
-import { freePort, type ServerProcess, startServerProcess } from '../helpers/process.ts';
+import { type ServerProcess, startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { BalancedLoad } from './balanced-load.ts';

@@ -1,9 +1,9 @@
 // A broker on a primary that Sentinels watch, and the primary fails. Once by default; with WEIR_FAULTS_SECONDS for so long, in
 // every way in turn.
 import t from 'tap';
+import type { RedisNode } from '../../testbed/redis-node.ts';
+import { type SentinelSetup, startSentinels } from '../../testbed/sentinels.ts';
 import { startAcknowledgedLoad } from '../helpers/acknowledged-load.ts';
-import type { RedisNode } from '../helpers/redis-node.ts';
-import { type SentinelSetup, startSentinels } from '../helpers/sentinels.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
 

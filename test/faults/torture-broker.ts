@@ -3,8 +3,9 @@
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
+import { freePort } from '../../testbed/scope.ts';
 import { type FaultyNetwork, startFaultyNetwork } from '../helpers/faulty-network.ts';
-import { freePort, type ServerProcess, startServerProcess } from '../helpers/process.ts';
+import { type ServerProcess, startServerProcess } from '../helpers/process.ts';
 import type { Random } from '../helpers/random.ts';
 import { count, goesOn, type TortureLog } from './torture-log.ts';
 

@@ -7,7 +7,7 @@ import type { EmbeddedRedis } from '../../src/store/embedded-redis.ts';
 import type { Transaction } from '../../src/store/node-codec.ts';
 import { redisCommand } from '../../src/store/redis-command.ts';
 import { Store } from '../../src/store/store.ts';
-import { freePort } from '../helpers/process.ts';
+import { freePort } from '../../testbed/scope.ts';
 import type { Random } from '../helpers/random.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';

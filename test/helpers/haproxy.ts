@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 import type { Test } from 'tap';
 import { commandSearchPath, projectRoot } from '../../src/config.ts';
 import { installPrivately, isExecutable, libraryFolders } from '../../src/store/private-packages.ts';
-import { freePort } from './process.ts';
-import { quietLog, temporaryFolder } from './redis.ts';
+import { quietLog } from '../../testbed/redis-node.ts';
+import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { eventually, http } from './server.ts';
 
 const run = promisify(execFile);

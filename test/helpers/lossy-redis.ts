@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { redisCommand } from '../../src/store/redis-command.ts';
 import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
-import { quietLog, temporaryFolder, testRedisBinary } from './redis.ts';
+import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 import { eventually } from './server.ts';
 
 export interface LossyRedis {
@@ -23,7 +24,7 @@ export async function startLossyRedis(t: Test): Promise<LossyRedis> {
   const socketPath = join(folder, 'redis.sock');
   const data = join(folder, 'appendonlydir');
   const copy = join(folder, 'copy');
-  const binary = await testRedisBinary();
+  const binary = await installedRedisBinary();
   let running: RedisProcess | undefined;
   const start = async () => {
     const settings = { unixsocket: socketPath, port: '0', dir: folder, save: '', appendonly: 'yes', appendfsync: 'no' };

@@ -1,6 +1,5 @@
 // Starts the server as a process of its own, for tests that kill or stop it as an operator would.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -40,13 +39,4 @@ export async function startServerProcess(t: Test, env: Record<string, string> = 
     child.once('close', () => reject(new Error(stderr)));
   });
   return { url, child, log, exited };
-}
-
-/** A TCP port of the loopback that nobody listens on at this moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -7,6 +7,8 @@ import { type Server, startServer } from '../../src/server.ts';
 import type { StoreTarget } from '../../src/store/target.ts';
 import { startTestRedis } from './redis.ts';
 
+export { eventually } from '../../testbed/scope.ts';
+
 export const testConfig: Config = {
   host: '127.0.0.1',
   port: 0,
@@ -78,19 +80,4 @@ export async function http(
     /json/.test(response.headers.get('content-type') ?? '') &&
     !/ndjson/.test(response.headers.get('content-type') ?? '');
   return { status: response.status, headers: response.headers, body: isJson && text !== '' ? JSON.parse(text) : text };
-}
-
-/** Polls until `condition` holds (returns something truthy), and returns that; fails after `withinMs`. */
-export async function eventually<T>(
-  condition: () => T | Promise<T>,
-  what: string,
-  withinMs = 15_000,
-): Promise<NonNullable<T>> {
-  const deadline = Date.now() + withinMs;
-  for (;;) {
-    const result = await condition();
-    if (result) return result as NonNullable<T>;
-    if (Date.now() > deadline) throw new Error(`Not within ${withinMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

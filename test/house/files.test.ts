@@ -7,6 +7,7 @@ const code = [
   ...sources,
   ...tests,
   ...filesBelow('bench', '.ts'),
+  ...filesBelow('testbed', '.ts'),
   ...filesBelow('scripts', '.mjs'),
   ...filesBelow('src/store/lua', '.lua'),
   ...filesBelow('test', '.sh'),

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { loadScripts } from '../../src/store/scripts.ts';
-import { temporaryFolder } from '../helpers/redis.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 import { entryScripts, luaWithoutComments, read, replyTags, scripts, sources, withoutComments } from './repository.ts';
 
 const keyLibraries = ['src/store/lua/lib/keys.lua', 'src/store/lua/lib/log-keys.lua'];

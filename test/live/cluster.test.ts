@@ -3,7 +3,8 @@ import t from 'tap';
 import { Broker } from '../../src/live/broker.ts';
 import { startServer } from '../../src/server.ts';
 import { Store } from '../../src/store/store.ts';
-import { freePort, startServerProcess } from '../helpers/process.ts';
+import { freePort } from '../../testbed/scope.ts';
+import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
 

@@ -1,13 +1,13 @@
 // Produce with acks=all, over a Redis that has a replica of its own.
 import t, { type Test } from 'tap';
 import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
-import { freePort } from '../helpers/process.ts';
-import { quietLog, temporaryFolder, testRedisBinary } from '../helpers/redis.ts';
+import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
+import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 async function startRedis(t: Test, port: number, ...more: string[]): Promise<RedisProcess> {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', temporaryFolder(t), '--save', ''];
-  const redis = await spawnRedis(await testRedisBinary(), [...settings, ...more], quietLog);
+  const redis = await spawnRedis(await installedRedisBinary(), [...settings, ...more], quietLog);
   t.teardown(async () => {
     redis.kill('SIGKILL');
     await redis.exit;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
 import { projectRoot } from '../../src/config.ts';
-import { temporaryFolder } from '../helpers/redis.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 import { eventually } from '../helpers/server.ts';
 
 export const recipesFolder = join(projectRoot(), 'examples/recipes');

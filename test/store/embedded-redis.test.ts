@@ -9,7 +9,9 @@ import t, { type Test } from 'tap';
 import { startEmbeddedRedis } from '../../src/store/embedded-redis.ts';
 import { identifyProcess, isAlive as isSameAlive } from '../../src/store/process-lock.ts';
 import { redisCommand } from '../../src/store/redis-command.ts';
-import { quietLog, startTestRedis, temporaryFolder, testRedisBinary } from '../helpers/redis.ts';
+import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
+import { startTestRedis } from '../helpers/redis.ts';
 import { eventually } from '../helpers/server.ts';
 
 /** A server process reduced to its private Redis: says what it got on its standard output, then lives on. */
@@ -33,7 +35,7 @@ interface Owner {
 }
 
 async function startOwner(t: Test, dataDir: string, env: Record<string, string> = {}): Promise<Owner> {
-  const options = { dataDir, appendfsync: 'always', maxmemoryBytes: 2 ** 28, binary: await testRedisBinary() };
+  const options = { dataDir, appendfsync: 'always', maxmemoryBytes: 2 ** 28, binary: await installedRedisBinary() };
   const child = spawn(process.execPath, ['--input-type=module', '-e', ownerProgram], {
     env: {
       ...env,
@@ -99,7 +101,7 @@ t.test('without a limit of its own Redis gets half of the memory at most, never 
   const redis = await startEmbeddedRedis({
     dataDir,
     appendfsync: 'no',
-    binary: await testRedisBinary(),
+    binary: await installedRedisBinary(),
     log: quietLog,
   });
   t.teardown(() => redis.stop());

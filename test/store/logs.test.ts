@@ -5,8 +5,9 @@ import t from 'tap';
 import { partitionKeys } from '../../src/store/keys.ts';
 import type { BatchIdentity } from '../../src/store/logs.ts';
 import { Store } from '../../src/store/store.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 import { append, batchOf, openStore, topicId } from '../helpers/logs.ts';
-import { startTestRedis, temporaryFolder } from '../helpers/redis.ts';
+import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
 
 function keyed(key: string, fingerprint: string, partitions = 1): BatchIdentity {

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { acquireProcessLock, identifyProcess, isAlive, LockHeldError } from '../../src/store/process-lock.ts';
-import { temporaryFolder } from '../helpers/redis.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 
 const self = identifyProcess(process.pid)!;
 const deadHolder = { ...self, startTime: '1' };

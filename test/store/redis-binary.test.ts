@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkS
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { resolveRedisBinary } from '../../src/store/redis-binary.ts';
-import { quietLog, temporaryFolder } from '../helpers/redis.ts';
+import { quietLog } from '../../testbed/redis-node.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 
 function writeScript(folder: string, name: string, lines: string[]): string {
   mkdirSync(folder, { recursive: true });

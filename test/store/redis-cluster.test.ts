@@ -4,8 +4,8 @@ import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { SlotTable } from '../../src/store/slot-table.ts';
 import { Store } from '../../src/store/store.ts';
-import { startRedisCluster } from '../helpers/redis-cluster.ts';
-import { startRedisNode } from '../helpers/redis-node.ts';
+import { startRedisCluster } from '../../testbed/redis-cluster.ts';
+import { startRedisNode } from '../../testbed/redis-node.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
 

@@ -3,7 +3,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { RedisReplyError, redisCommand } from '../../src/store/redis-command.ts';
-import { startTestRedis, temporaryFolder } from '../helpers/redis.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
+import { startTestRedis } from '../helpers/redis.ts';
 
 /** Listens like a Redis, and answers whatever it is asked with `pieces`, one packet each. */
 async function startAnswering(t: Test, pieces: string[], thenClose = false): Promise<string> {

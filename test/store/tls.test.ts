@@ -6,9 +6,9 @@ import t from 'tap';
 import { loadConfig } from '../../src/config.ts';
 import { Store } from '../../src/store/store.ts';
 import { sharedStore } from '../../src/store/target.ts';
-import { freePort, startServerProcess } from '../helpers/process.ts';
-import { temporaryFolder } from '../helpers/redis.ts';
-import { startRedisNode } from '../helpers/redis-node.ts';
+import { startRedisNode } from '../../testbed/redis-node.ts';
+import { freePort, temporaryFolder } from '../../testbed/scope.ts';
+import { startServerProcess } from '../helpers/process.ts';
 import { eventually, http } from '../helpers/server.ts';
 
 /** An authority and what it has signed: each a certificate and its key, as files. */

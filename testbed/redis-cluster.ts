@@ -1,10 +1,8 @@
 // A Redis Cluster of processes: primaries that share the hash slots, and a replica for each.
-import type { Test } from 'tap';
-import type { RedisReply } from '../../src/store/redis-command.ts';
-import { SlotTable } from '../../src/store/slot-table.ts';
-import { freePort } from './process.ts';
+import type { RedisReply } from '../src/store/redis-command.ts';
+import { SlotTable } from '../src/store/slot-table.ts';
 import { type RedisNode, startRedisNode } from './redis-node.ts';
-import { eventually } from './server.ts';
+import { eventually, freePort, type Scope } from './scope.ts';
 
 const slotCount = 16_384;
 
@@ -31,12 +29,12 @@ export interface ClusterSetup {
 }
 
 /** Starts one and waits until all its nodes call it whole. @param replicas one for each primary, or none */
-export async function startRedisCluster(t: Test, primaries: number, replicas: boolean): Promise<ClusterSetup> {
+export async function startRedisCluster(scope: Scope, primaries: number, replicas: boolean): Promise<ClusterSetup> {
   const count = replicas ? 2 * primaries : primaries;
   const nodes: ClusterNode[] = await Promise.all(
     Array.from({ length: count }, async () => {
       const busPort = await freePort();
-      const node = await startRedisNode(t, [
+      const node = await startRedisNode(scope, [
         'cluster-enabled yes',
         `cluster-port ${busPort}`,
         'cluster-node-timeout 1500',

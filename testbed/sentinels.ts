@@ -1,7 +1,6 @@
 // A primary with replicas and three Sentinels that watch it, each a process.
-import type { Test } from 'tap';
 import { type RedisNode, startRedisNode } from './redis-node.ts';
-import { eventually } from './server.ts';
+import { eventually, type Scope } from './scope.ts';
 
 export interface SentinelSetup {
   url: string;
@@ -14,17 +13,17 @@ export interface SentinelSetup {
 }
 
 /** @param settings further lines of the configuration of each Redis */
-export async function startSentinels(t: Test, replicas: number, settings: string[] = []): Promise<SentinelSetup> {
-  const first = await startRedisNode(t, settings);
+export async function startSentinels(scope: Scope, replicas: number, settings: string[] = []): Promise<SentinelSetup> {
+  const first = await startRedisNode(scope, settings);
   const others = await Promise.all(
-    Array.from({ length: replicas }, () => startRedisNode(t, [...settings, `replicaof 127.0.0.1 ${first.port}`])),
+    Array.from({ length: replicas }, () => startRedisNode(scope, [...settings, `replicaof 127.0.0.1 ${first.port}`])),
   );
   const nodes = [first, ...others];
   await eventually(async () => (await first.info('connected_slaves')) === String(replicas), 'the replicas are there');
   const sentinels = await Promise.all(
     [1, 2, 3].map(() =>
       startRedisNode(
-        t,
+        scope,
         [
           `sentinel monitor main 127.0.0.1 ${first.port} 2`,
           'sentinel down-after-milliseconds main 1000',

@@ -1,12 +1,20 @@
 // A Redis of its own process on a TCP port, as part of a set: a primary, a replica, a Sentinel, a node of a cluster.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Test } from 'tap';
-import { type RedisReply, redisCommand } from '../../src/store/redis-command.ts';
-import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
-import { freePort } from './process.ts';
-import { quietLog, temporaryFolder, testRedisBinary } from './redis.ts';
-import { eventually } from './server.ts';
+import { type RedisBinary, resolveRedisBinary } from '../src/store/redis-binary.ts';
+import { type RedisReply, redisCommand } from '../src/store/redis-command.ts';
+import { type RedisProcess, spawnRedis } from '../src/store/redis-process.ts';
+import { eventually, freePort, type Scope, temporaryFolder } from './scope.ts';
+
+export const quietLog = { info() {}, warn() {}, error() {} };
+
+let binary: Promise<RedisBinary> | undefined;
+
+/** The binary that all use; `npm run redis:install`, or the first start of a server, has put it in place before. */
+export function installedRedisBinary(): Promise<RedisBinary> {
+  binary ??= resolveRedisBinary({ log: quietLog });
+  return binary;
+}
 
 export interface RedisNode {
   host: string;
@@ -23,12 +31,12 @@ export interface RedisNode {
 }
 
 /**
- * Starts a Redis that is killed with the test.
+ * Starts a Redis that is killed with its scope.
  * @param settings lines of its redis.conf
  * @param sentinel whether it is a Sentinel
  */
-export async function startRedisNode(t: Test, settings: readonly string[], sentinel = false): Promise<RedisNode> {
-  const folder = temporaryFolder(t);
+export async function startRedisNode(scope: Scope, settings: readonly string[], sentinel = false): Promise<RedisNode> {
+  const folder = temporaryFolder(scope);
   const socketPath = join(folder, 's');
   const port = await freePort();
   const file = join(folder, 'redis.conf');
@@ -36,7 +44,7 @@ export async function startRedisNode(t: Test, settings: readonly string[], senti
   const lines = [`port ${port}`, 'bind 127.0.0.1', `unixsocket ${socketPath}`, `dir ${folder}`, ...data, ...settings];
   // A Sentinel writes what it learns into this file.
   writeFileSync(file, `${lines.join('\n')}\n`);
-  const binary = await testRedisBinary();
+  const binary = await installedRedisBinary();
   let running: RedisProcess | undefined;
   const ask = (...command: string[]) => redisCommand(socketPath, command);
   const kill = async () => {
@@ -50,7 +58,7 @@ export async function startRedisNode(t: Test, settings: readonly string[], senti
       return ask('PING').catch(() => undefined);
     }, 'a Redis serves');
   };
-  t.teardown(kill);
+  scope.teardown(kill);
   await start();
   return {
     host: '127.0.0.1',

@@ -1,0 +1,56 @@
+// What a set-up of processes needs of whoever asks for it: somewhere to leave what has to be ended and removed afterwards.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { isAlive, type ProcessIdentity } from '../src/store/process-lock.ts';
+
+/** A test, or a run of a benchmark: everything that is started for it goes with it. */
+export interface Scope {
+  /** Runs `end` when it is over, after what was left later. */
+  teardown(end: () => unknown): void;
+}
+
+/** An empty folder that is deleted with its scope, as are the Redis of servers that were killed in it. */
+export function temporaryFolder(scope: Scope): string {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-test-'));
+  scope.teardown(() => {
+    for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+      if (basename(name) === 'weir.lock') endLeftBehind(join(folder, name));
+    }
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+function endLeftBehind(lockFile: string): void {
+  const { details } = JSON.parse(readFileSync(lockFile, 'utf8')) as {
+    details: { socketPath: string; redis: ProcessIdentity | null };
+  };
+  if (details.redis && isAlive(details.redis)) process.kill(details.redis.pid, 'SIGKILL');
+  rmSync(dirname(details.socketPath), { recursive: true, force: true });
+}
+
+/** A TCP port of the loopback that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Polls until `condition` holds (returns something truthy), and returns that; fails after `withinMs`. */
+export async function eventually<T>(
+  condition: () => T | Promise<T>,
+  what: string,
+  withinMs = 15_000,
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const result = await condition();
+    if (result) return result as NonNullable<T>;
+    if (Date.now() > deadline) throw new Error(`Not within ${withinMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
