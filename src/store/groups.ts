@@ -1,93 +1,30 @@
 // Consumer groups in the store: typed calls of lua/groups. A group is one versioned document; what a broker decides over
 // it is committed with the version that it read, together with the sessions, nodes, timers and positions that go with it.
-import { randomBytes } from 'node:crypto';
-import type { TopicPartitions } from '../core/assignors/assignment.ts';
-import type { GroupDocument, TopicPartition } from '../core/group-document.ts';
-import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
+import type { GroupDocument } from '../core/group-document.ts';
 import type { StoreConnection } from './connection.ts';
+import {
+  type Arguments,
+  type CommitOutcome,
+  commitArguments,
+  commitOutcome,
+  type GroupCommit,
+  type GroupSnapshot,
+  type KnownPartition,
+  pushRows,
+  snapshot,
+} from './group-commit.ts';
 import type { CoordinationKeys } from './keys.ts';
-import { idempotencyTtlMs, type NamespaceLimits } from './namespace.ts';
-import { type Idempotency, type Op, packOp } from './op-codec.ts';
+import type { NamespaceLimits } from './namespace.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 
-/** A group as it was read. `version` 0 = there is no such group. */
-export interface GroupSnapshot {
-  version: number;
-  document: GroupDocument | undefined;
-  /** The document as it is stored, '' if there is none. */
-  text: string;
-}
-
-export interface Renewal {
-  sessionId: string;
-  ttlMs: number;
-}
-
-/** A partition of a topic that exists. */
-export interface KnownPartition extends TopicPartition {
-  topicId: string;
-}
-
-/** What is to be committed, over the snapshot that it was decided on. */
-export interface GroupCommit {
-  /** The next document as JSON; undefined = it stays as it is, 'delete' = the group goes. */
-  document: string | 'delete' | undefined;
-  changes?: GroupChanges;
-  /** How many of the members in the snapshot have a living session, as far as the broker knows. */
-  living: number;
-  renew?: Renewal | readonly Renewal[];
-  idempotency?: Idempotency | undefined;
-  /** What is kept with the idempotency key. */
-  answer?: string;
-  /** Lets it through at the store's memory limit: it keeps the group running and adds no member. */
-  keeps?: boolean;
-  /** Partitions whose position is forgotten, besides those that change hands. */
-  forget?: readonly TopicPartition[];
-  /** Timers to set, besides those that the changes begin. */
-  timers?: readonly { name: string; delayMs: number }[];
-  /** Timers that are of no more use, besides those that the changes end. */
-  cancel?: readonly string[];
-  /** Members whose newest consume call is made one that nobody has, and numbered. */
-  calls?: readonly string[];
-  consume?: {
-    memberId: string;
-    /** 'new' = numbers this consume call; a number = only if that one is still the member's newest. */
-    call: 'new' | number;
-    /** Where the member has read to in these is committed, unless the group has committed more. */
-    commit?: readonly KnownPartition[];
-    set?: readonly (TopicPartition & { offset: number })[];
-    /** What positions() of the result tells of. */
-    wanted?: readonly KnownPartition[];
-  };
-}
-
-export interface PartitionPosition extends TopicPartition {
-  /** The next offset that the member reads; undefined if it has not begun. */
-  position: number | undefined;
-  committed: number | undefined;
-}
-
-export type CommitOutcome =
-  | {
-      outcome: 'applied';
-      version: number;
-      zxid: number;
-      /** The number of the consume call. */
-      call: number;
-      /** Those of the members of `calls`. */
-      calls: number[];
-      /** For how long the members were on the move, if that has ended with this. */
-      movedMs: number | undefined;
-      /** The kept answer of an earlier request with the same Idempotency-Key; else undefined. */
-      replayed: string | undefined;
-      positions: PartitionPosition[];
-    }
-  /** Another version is there: decide anew over it. */
-  | ({ outcome: 'conflict' } & GroupSnapshot)
-  /** Sessions of members have ended; `living` are the others. */
-  | ({ outcome: 'gone'; living: Set<string> } & GroupSnapshot)
-  /** The member has begun a newer consume call. */
-  | { outcome: 'superseded' };
+export type {
+  CommitOutcome,
+  GroupCommit,
+  GroupSnapshot,
+  KnownPartition,
+  PartitionPosition,
+  Renewal,
+} from './group-commit.ts';
 
 export interface CommittedOffset extends KnownPartition {
   offset: number;
@@ -106,8 +43,6 @@ export type OffsetsOutcome =
   | { outcome: 'applied'; version: number; zxid: number }
   | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
   | { outcome: 'superseded' };
-
-type Arguments = (string | number | Buffer)[];
 
 export class Groups {
   readonly #connection: StoreConnection;
@@ -160,88 +95,8 @@ export class Groups {
 
   /** Commits what was decided over `version`. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
   async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
-    const { document, changes, idempotency, consume } = commit;
-    const args: Arguments = [
-      group,
-      version,
-      document ?? '',
-      this.#limits.maxNodeBytes,
-      this.#limits.eventRetention,
-      idempotency?.key ?? '',
-      idempotency?.fingerprint ?? '',
-      idempotencyTtlMs,
-      commit.answer ?? '',
-      commit.living,
-      changes?.isSettled ? 'settled' : 'moving',
-      changes?.topicsDropped ? 1 : 0,
-    ];
-    const renewals = [commit.renew ?? []].flat();
-    pushRows(
-      args,
-      renewals.map(({ sessionId, ttlMs }) => [sessionId, ttlMs]),
-    );
-    // Nobody is told these secrets: the sessions are the broker's own, for the nodes of members.
-    pushRows(
-      args,
-      changes?.sessionsCreated.map(({ id, ttlMs }) => [id, randomBytes(16).toString('hex'), ttlMs]),
-    );
-    pushRows(
-      args,
-      changes?.sessionsEnded.map((id) => [id]),
-    );
-    pushRows(
-      args,
-      [...(changes?.timersSet ?? []), ...(commit.timers ?? [])].map(({ name, delayMs }) => [name, delayMs]),
-    );
-    const cancelled = [...(changes?.timersCancelled ?? []), ...(commit.cancel ?? [])];
-    pushRows(
-      args,
-      cancelled.map((name) => [name]),
-    );
-    args.push(consume?.memberId ?? '', consume?.call ?? '');
-    pushRows(
-      args,
-      commit.calls?.map((memberId) => [memberId]),
-    );
-    pushRows(
-      args,
-      consume?.commit?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
-    );
-    const forgotten = (commit.forget ?? []).map(({ topic, partition }) => [topic, String(partition)]);
-    pushRows(args, [...(changes?.positionsCleared ?? []).map(partitionsRow), ...forgotten]);
-    pushRows(
-      args,
-      changes?.membersRemoved.map((memberId) => [memberId]),
-    );
-    pushRows(
-      args,
-      consume?.set?.map((at) => [field(at), at.offset]),
-    );
-    pushRows(
-      args,
-      consume?.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
-    );
-    pushRows(args, changes?.ownersRemoved.map(partitionsRow));
-    pushRows(
-      args,
-      changes?.ownersAdded.map((added) => [...partitionsRow(added), added.memberId, added.sessionId]),
-    );
-    if (document === 'delete') args.push(packOp({ op: 'delete-recursive', path: groupPath(group) }));
-    for (const change of changes?.nodes ?? []) args.push(packOp(operation(change)));
-    const reply = await this.#call(commit.keeps ? 'keep' : 'apply', args);
-    const [replayed, outcome, ...rest] = reply;
-    switch (text(outcome)) {
-      case 'applied':
-        return applied(integer(replayed) === 1, rest, commit.calls?.length ?? 0, consume?.wanted ?? []);
-      case 'superseded':
-        return { outcome: 'superseded' };
-      case 'gone': {
-        const living = new Set(rest.slice(2).map((name) => text(name)));
-        return { outcome: 'gone', ...snapshot(rest[0], rest[1]), living };
-      }
-      default:
-        return { outcome: 'conflict', ...snapshot(rest[0], rest[1]) };
-    }
+    const args = commitArguments(group, version, commit, this.#limits);
+    return commitOutcome(await this.#call(commit.keeps ? 'keep' : 'apply', args), commit);
   }
 
   /**
@@ -334,62 +189,4 @@ export class Groups {
   #call(verb: string, args: Arguments): Promise<ReplyValue[]> {
     return this.#connection.call(`groups/${verb}`, this.#keys.root, args);
   }
-}
-
-/** The field of a position in its hash, as lua/lib/group.lua makes it. */
-function field({ topic, partition }: TopicPartition): string {
-  return `${topic}:${partition}`;
-}
-
-function partitionsRow({ topic, partitions }: TopicPartitions): [string, string] {
-  return [topic, partitions.join()];
-}
-
-/** Appends a list as lua/lib/arguments.lua reads it. */
-function pushRows(args: Arguments, rows: (string | number)[][] = []): void {
-  args.push(rows.length);
-  for (const row of rows) args.push(...row);
-}
-
-function operation(change: GroupChanges['nodes'][number]): Op {
-  if (change.op !== 'create') return change;
-  const { sessionId, ...rest } = change;
-  return { ...rest, mode: 'ephemeral', session: { id: sessionId, secretHash: '' }, parents: true };
-}
-
-function snapshot(version: ReplyValue | undefined, document: ReplyValue | undefined): GroupSnapshot {
-  const stored = text(document);
-  return {
-    version: integer(version),
-    document: stored === '' ? undefined : (JSON.parse(stored) as GroupDocument),
-    text: stored,
-  };
-}
-
-function applied(
-  isReplay: boolean,
-  rest: ReplyValue[],
-  callCount: number,
-  wanted: readonly TopicPartition[],
-): CommitOutcome {
-  const [version, zxid, call, answer, moved, ...more] = rest;
-  const offsets = more.splice(callCount);
-  const offset = (value: ReplyValue | undefined) => (text(value) === '' ? undefined : integer(value));
-  return {
-    outcome: 'applied',
-    version: integer(version),
-    zxid: integer(zxid),
-    call: integer(call),
-    calls: more.map((number) => integer(number)),
-    movedMs: isReplay || integer(moved) < 0 ? undefined : integer(moved),
-    replayed: isReplay ? text(answer) : undefined,
-    positions: isReplay
-      ? []
-      : wanted.map(({ topic, partition }, i) => ({
-          topic,
-          partition,
-          position: offset(offsets[2 * i]),
-          committed: offset(offsets[2 * i + 1]),
-        })),
-  };
 }
