@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import { brokerPath, encodeBroker, reservedBrokerIdMax, seqidPath } from '../core/cluster-nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { SessionCredential } from '../store/sessions.ts';
+import type { SessionCredential, SessionLease } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { EventTail } from './event-tail.ts';
 import { Repeat } from './repeat.ts';
@@ -30,6 +30,7 @@ export class BrokerRegistration {
   #brokerId: number | undefined;
   #url = '';
   #session: SessionCredential | undefined;
+  #isStopping = false;
   readonly #listeners = new Set<() => void>();
   readonly #unsubscribe: (() => void)[] = [];
 
@@ -80,6 +81,7 @@ export class BrokerRegistration {
 
   /** Gives up the place at once, and with it the controller's, if it is ours. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     for (const stop of this.#unsubscribe) stop();
     await this.#keepAlive.stop();
     const session = this.#session;
@@ -122,8 +124,9 @@ export class BrokerRegistration {
   /** Creates the node under the configured id, or the one from before, or the next generated one that is free. */
   async #claimId(session: SessionCredential, ttlMs: number): Promise<number> {
     const given = this.#brokerId ?? this.#options.brokerId;
-    // The holder may be our own earlier run, killed and not yet expired: so it gets its time to go before we give up.
+    // The holder may be our own earlier run, stopping or killed and not yet expired: so it gets its time to go.
     const deadline = performance.now() + ttlMs + 1000;
+    let holder: SessionLease | undefined;
     for (;;) {
       const brokerId = given ?? (await this.#generateId());
       try {
@@ -132,19 +135,35 @@ export class BrokerRegistration {
       } catch (error) {
         if (!hasCode(error, 'NODE_EXISTS')) throw error;
         if (given === undefined) continue;
-        if (this.#options.soleBroker) await this.#evict(brokerId);
-        else if (performance.now() > deadline) {
+        if (this.#options.soleBroker) {
+          await this.#evict(brokerId);
+          continue;
+        }
+        const before = holder;
+        holder = await this.#holderOf(brokerId);
+        const own = await this.#store.sessions.renew(session);
+        if (performance.now() > deadline && isRenewed(before, holder, own.expiresAt - own.ttlMs)) {
           throw new ServiceError(
             'NODE_EXISTS',
             `Broker ${brokerId} is registered already and alive; give this one another WEIR_BROKER_ID.`,
             {},
             { cause: error },
           );
-        } else {
-          await this.#store.sessions.renew(session);
-          await new Promise((resolve) => setTimeout(resolve, 200));
         }
+        if (this.#isStopping) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 200));
       }
+    }
+  }
+
+  /** The lease of the session that holds an id, if one does. */
+  async #holderOf(brokerId: number): Promise<SessionLease | undefined> {
+    try {
+      const { stat } = await this.#store.namespace.stat(brokerPath(brokerId));
+      return await this.#store.sessions.get({ id: stat.ephemeralOwner!, secretHash: '' });
+    } catch (error) {
+      if (hasCode(error, 'NO_NODE') || hasCode(error, 'SESSION_EXPIRED')) return undefined;
+      throw error;
     }
   }
 
@@ -169,12 +188,24 @@ export class BrokerRegistration {
   }
 
   async #evict(brokerId: number): Promise<void> {
+    const holder = await this.#holderOf(brokerId);
+    if (!holder) return;
     try {
-      const { stat } = await this.#store.namespace.stat(brokerPath(brokerId));
-      await this.#store.sessions.end({ id: stat.ephemeralOwner!, secretHash: '' });
+      await this.#store.sessions.end({ id: holder.id, secretHash: '' });
     } catch (error) {
       // It went by itself in between: just as well.
-      if (!hasCode(error, 'NO_NODE') && !hasCode(error, 'SESSION_EXPIRED')) throw error;
+      if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
     }
   }
+}
+
+/**
+ * Whether somebody renewed a session between two looks at it. What an outage gives back to sessions (lua/sessions/reap.lua) is given to
+ * overdue ones only, so an end that moves before it was reached is a sign of life.
+ * @param now by the store's clock, not before the second look
+ */
+function isRenewed(before: SessionLease | undefined, after: SessionLease | undefined, now: number): boolean {
+  return (
+    before !== undefined && before.id === after?.id && before.expiresAt < after.expiresAt && now < before.expiresAt
+  );
 }

@@ -43,14 +43,37 @@ t.test("a broker registers itself with Kafka's JSON under a generated id, and be
 });
 
 t.test('the second broker with one id is refused clearly while the first lives', async (t) => {
-  // The first may be slow to renew on a busy machine; the second waits for as long as its own session lives, and a second.
-  const { target, broker } = await startTestServer(t, { brokerId: 5, brokerSessionTtlMs: 60_000 });
+  // The first may be slow to renew on a busy machine; that it renews is what tells it from one that is dead.
+  const { target, broker } = await startTestServer(t, { brokerId: 5, brokerSessionTtlMs: 9_000 });
   const config = { ...testConfig, brokerId: 5, brokerSessionTtlMs: 600 };
   await t.rejects(startServer(config, target, pino({ level: 'silent' })), {
     code: 'NODE_EXISTS',
     message: /WEIR_BROKER_ID/,
   });
   t.ok(broker.isRegistered);
+});
+
+t.test('a broker takes the place of one that is dead, however long the session of that one still lives', async (t) => {
+  const { socketPath } = await startTestRedis(t);
+  const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  // The first is killed in the middle of its work: its session goes on for its full time, and outages prolong that.
+  const dead = await store.sessions.enroll(3000);
+  await store.namespace.writeOne(
+    {
+      op: 'create',
+      path: '/brokers/ids/5',
+      data: '',
+      mode: 'ephemeral',
+      parents: true,
+      session: { ...dead, secretHash: '' },
+    },
+    { privileged: true, upholds: true },
+  );
+  const { broker } = await startTestServer(t, { brokerId: 5, brokerSessionTtlMs: 600 }, { socketPath });
+  t.equal(broker.registration.brokerId, 5);
+  t.match(await store.namespace.stat('/brokers/ids/5'), { stat: { ephemeralOwner: broker.registration.session!.id } });
 });
 
 t.test('while no broker has its place in the cluster, a new topic is refused for the time being only', async (t) => {
