@@ -104,7 +104,7 @@ export class Broker {
     this.recordStreams = new RecordStreams(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
     const ledger = new GroupLedger(store.groups, groupMetrics, log);
-    this.#offsetRetention = createOffsetRetention(store.groups, ledger, config, this.metrics, log);
+    this.#offsetRetention = createOffsetRetention(store.committedOffsets, ledger, config, this.metrics, log);
     this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, groupMetrics, log);
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
     this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs, given);

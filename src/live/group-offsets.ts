@@ -17,7 +17,8 @@ import {
 } from '../core/group-document.ts';
 import { assignmentOf, checkCommitEpoch, groupStateName } from '../core/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { CommittedOffset, Groups, OffsetCommit } from '../store/groups.ts';
+import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../store/committed-offsets.ts';
+import type { Groups } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';
 import { superseded } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
@@ -52,6 +53,7 @@ const attemptsMax = 20;
 
 export class GroupOffsets {
   readonly #groups: Groups;
+  readonly #offsets: CommittedOffsets;
   readonly #ledger: GroupLedger;
   readonly #topics: Topics;
   readonly #reader: LogReader;
@@ -59,13 +61,14 @@ export class GroupOffsets {
   readonly #committed;
 
   constructor(
-    store: { groups: Groups; logs: Logs },
+    store: { groups: Groups; committedOffsets: CommittedOffsets; logs: Logs },
     ledger: GroupLedger,
     topics: Topics,
     reader: LogReader,
     metrics: Metrics,
   ) {
     this.#groups = store.groups;
+    this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
     this.#ledger = ledger;
     this.#topics = topics;
@@ -112,7 +115,7 @@ export class GroupOffsets {
     only: { topic?: string | undefined; partition?: number | undefined },
   ): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
     existing(group, (await this.#ledger.read(group)).document);
-    const { zxid, offsets: all } = await this.#groups.offsets(group);
+    const { zxid, offsets: all } = await this.#offsets.list(group);
     const offsets = (await this.#ofPresentTopics(all)).filter(
       ({ topic, partition }) =>
         (only.topic === undefined || topic === only.topic) &&
@@ -136,7 +139,7 @@ export class GroupOffsets {
     group: string,
     only: { topic?: string | undefined; partition?: number | undefined },
   ): Promise<{ zxid: number }> {
-    const { offsets: all } = await this.#groups.offsets(group);
+    const { offsets: all } = await this.#offsets.list(group);
     const going = all.filter(
       ({ topic, partition }) =>
         (only.topic === undefined || topic === only.topic) &&
@@ -167,7 +170,7 @@ export class GroupOffsets {
     checkName('group', group);
     const { zxid: readAt, document } = await this.#ledger.read(group);
     if (topics === undefined || document) checkEmpty(group, existing(group, document));
-    const { offsets: all } = await this.#groups.offsets(group);
+    const { offsets: all } = await this.#offsets.list(group);
     const committed = await this.#ofPresentTopics(all);
     const moves: (OffsetCommit & ResetOffset)[] = [];
     for (const topic of await this.#infos(topics ?? committed.map((offset) => offset.topic))) {
@@ -207,7 +210,7 @@ export class GroupOffsets {
   async describe(group: string): Promise<{ zxid: number; description: GroupDescription }> {
     const { zxid, document: read } = await this.#ledger.read(group);
     const document = existing(group, read);
-    const committed = await this.#ofPresentTopics((await this.#groups.offsets(group)).offsets);
+    const committed = await this.#ofPresentTopics((await this.#offsets.list(group)).offsets);
     const owners = new Map<string, string>();
     for (const member of Object.values(document.members)) {
       for (const at of heldBy(member)) owners.set(keyOf(at), member.memberId);
@@ -284,7 +287,7 @@ export class GroupOffsets {
         snapshot = undefined;
         continue;
       }
-      const outcome = await this.#groups.commitOffsets(group, snapshot.version, commits, judged);
+      const outcome = await this.#offsets.commit(group, snapshot.version, commits, judged);
       if (outcome.outcome === 'applied') return outcome.zxid;
       if (outcome.outcome === 'superseded') throw superseded(judged.caller!.memberId);
       snapshot = undefined;

@@ -5,7 +5,7 @@
 // Every broker looks for groups that are due; each is claimed by one of them, and what it takes back is checked once more
 // in the script that does it, by the store's clock and for the version of the group that was judged.
 import type { Logger } from 'pino';
-import type { Groups } from '../store/groups.ts';
+import type { CommittedOffsets } from '../store/committed-offsets.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';
@@ -19,7 +19,7 @@ const groupsAtOnce = 100;
 const offsetsAtOnce = 1000;
 
 export function createOffsetRetention(
-  groups: Groups,
+  offsets: CommittedOffsets,
   ledger: GroupLedger,
   options: { offsetsRetentionMs: number },
   metrics: Metrics,
@@ -35,7 +35,7 @@ export function createOffsetRetention(
     for (;;) {
       const { version, document } = await ledger.read(group);
       const kept = Object.values(document?.members ?? {}).flatMap(({ topics }) => topics);
-      const { expired, isDeleted } = await groups.expireOffsets(
+      const { expired, isDeleted } = await offsets.expire(
         group,
         version,
         [...new Set(kept)],
@@ -54,7 +54,7 @@ export function createOffsetRetention(
     everyMs,
     async () => {
       for (;;) {
-        const due = await groups.aged(offsetsRetentionMs, claimMs, groupsAtOnce);
+        const due = await offsets.aged(offsetsRetentionMs, claimMs, groupsAtOnce);
         for (const group of due) await lookInto(group);
         if (due.length < groupsAtOnce) return;
       }

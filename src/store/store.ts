@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
+import { CommittedOffsets } from './committed-offsets.ts';
 import { StoreConnection } from './connection.ts';
 import type { EngineKind } from './engine.ts';
 import { Events } from './events.ts';
@@ -62,6 +63,7 @@ export class Store {
   readonly logs: Logs;
   readonly logKeeping: LogKeeping;
   readonly groups: Groups;
+  readonly committedOffsets: CommittedOffsets;
   readonly producers: Producers;
   readonly #rootKey: string;
   readonly #options: StoreOptions;
@@ -87,6 +89,7 @@ export class Store {
     this.producers = new Producers(this.connection, keys);
     this.logKeeping = new LogKeeping(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
+    this.committedOffsets = new CommittedOffsets(this.connection, keys, this.namespace.limits);
     this.connection.onOpen((info, engine) => this.#open(info, engine));
   }
 

@@ -165,15 +165,15 @@ t.test('positions are kept for the newest consume call alone, and are committed 
 
 t.test('offsets are committed and taken back with their metadata, for the version that was judged', async (t) => {
   const store = await openStore(t);
-  const { groups } = store;
-  const made = await groups.commitOffsets('g', 0, [{ ...at, offset: 5, metadata: 'm' }], { makes: emptyGroup() });
+  const { groups, committedOffsets } = store;
+  const made = await committedOffsets.commit('g', 0, [{ ...at, offset: 5, metadata: 'm' }], { makes: emptyGroup() });
   t.equal(made.outcome, 'applied');
   const { version } = await groups.get('g');
-  t.match((await groups.offsets('g')).offsets, [
+  t.match((await committedOffsets.list('g')).offsets, [
     { topic: 't1', topicId: 'id', partition: 0, offset: 5, metadata: 'm' },
   ]);
-  t.match(await groups.commitOffsets('g', 0, [{ ...at, offset: 6 }], {}), { outcome: 'conflict', version });
-  await groups.commitOffsets(
+  t.match(await committedOffsets.commit('g', 0, [{ ...at, offset: 6 }], {}), { outcome: 'conflict', version });
+  await committedOffsets.commit(
     'g',
     version,
     [
@@ -183,20 +183,20 @@ t.test('offsets are committed and taken back with their metadata, for the versio
     {},
   );
   t.same(
-    (await groups.offsets('g')).offsets.map(({ partition, offset, metadata }) => [partition, offset, metadata]),
+    (await committedOffsets.list('g')).offsets.map(({ partition, offset, metadata }) => [partition, offset, metadata]),
     [
       [0, 4, undefined],
       [10, 1, undefined],
     ],
   );
   const anew = { ...at, topicId: 'other', partition: 1, offset: 2 };
-  await groups.commitOffsets('g', version, [anew], {});
+  await committedOffsets.commit('g', version, [anew], {});
   t.match(
-    (await groups.offsets('g')).offsets,
+    (await committedOffsets.list('g')).offsets,
     [{ topicId: 'other', partition: 1, offset: 2 }],
     'those of the old topic go',
   );
-  await groups.commitOffsets(
+  await committedOffsets.commit(
     'g',
     version,
     [
@@ -205,8 +205,8 @@ t.test('offsets are committed and taken back with their metadata, for the versio
     ],
     {},
   );
-  t.same((await groups.offsets('g')).offsets, []);
-  const dead = await groups.commitOffsets('g', version, [anew], { sessionId: '0123456789abcdef' });
+  t.same((await committedOffsets.list('g')).offsets, []);
+  const dead = await committedOffsets.commit('g', version, [anew], { sessionId: '0123456789abcdef' });
   t.equal(dead.outcome, 'gone');
 });
 

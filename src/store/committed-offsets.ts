@@ -1,0 +1,124 @@
+// What groups have committed, in the store: typed calls of those scripts of lua/groups. The offsets themselves are nodes
+// of the tree; a commit is made for the version of the group that it was judged by.
+import type { GroupDocument } from '../core/group-document.ts';
+import type { StoreConnection } from './connection.ts';
+import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
+import type { CoordinationKeys } from './keys.ts';
+import type { NamespaceLimits } from './namespace.ts';
+import { integer, type ReplyValue, text } from './scripts.ts';
+
+export interface CommittedOffset extends KnownPartition {
+  offset: number;
+  /** By the store's clock, ms since the epoch. */
+  committedAt: number;
+  metadata: string | undefined;
+}
+
+/** One offset to commit; `offset` undefined takes the commit back. */
+export interface OffsetCommit extends KnownPartition {
+  offset: number | undefined;
+  metadata?: string | undefined;
+}
+
+export type OffsetsOutcome =
+  | { outcome: 'applied'; version: number; zxid: number }
+  | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
+  | { outcome: 'superseded' };
+
+export class CommittedOffsets {
+  readonly #connection: StoreConnection;
+  readonly #keys: CoordinationKeys;
+  readonly #limits: NamespaceLimits;
+
+  constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.#limits = limits;
+  }
+
+  /**
+   * Commits offsets, or takes commits back, if the group is still at `version`.
+   * @param options `makes` = the document of a group that begins with this; `sessionId` = the member's, which must live;
+   *   `caller` = the member with the consume call that speaks for it, which must be its newest
+   */
+  async commit(
+    group: string,
+    version: number,
+    offsets: readonly OffsetCommit[],
+    options: {
+      makes?: GroupDocument | undefined;
+      sessionId?: string | undefined;
+      caller?: { memberId: string; call: number } | undefined;
+    },
+  ): Promise<OffsetsOutcome> {
+    const args: Arguments = [
+      group,
+      version,
+      options.makes ? JSON.stringify(options.makes) : '',
+      this.#limits.maxNodeBytes,
+      this.#limits.eventRetention,
+      options.sessionId ?? '',
+      options.caller?.memberId ?? '',
+      options.caller?.call ?? '',
+    ];
+    const rows = offsets.map((at) => [at.topic, at.topicId, at.partition, at.offset ?? '', at.metadata ?? '']);
+    pushRows(args, rows);
+    const [, outcome, ...rest] = await this.#call('commit-offsets', args);
+    const kind = text(outcome);
+    if (kind === 'applied') return { outcome: kind, version: integer(rest[0]), zxid: integer(rest[1]) };
+    if (kind === 'superseded') return { outcome: kind };
+    return { outcome: kind === 'gone' ? kind : 'conflict', ...snapshot(rest[0], rest[1]) };
+  }
+
+  /** All committed offsets of a group, those of topics that were deleted, too: their topic ids tell them apart. */
+  async list(group: string): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
+    const [zxid, ...rest] = await this.#call('offsets', [group]);
+    const offsets: CommittedOffset[] = [];
+    for (let i = 0; i + 5 < rest.length; i += 6) {
+      offsets.push({
+        topic: text(rest[i]),
+        topicId: text(rest[i + 1]),
+        partition: integer(rest[i + 2]),
+        offset: integer(rest[i + 3]),
+        committedAt: integer(rest[i + 4]),
+        metadata: text(rest[i + 5]) || undefined,
+      });
+    }
+    offsets.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
+    return { zxid: integer(zxid), offsets };
+  }
+
+  /**
+   * Claims groups with committed offsets that may have been of no use for `retentionMs`, for `claimMs`: who claims one
+   * looks into it within that time, or it is claimed again.
+   */
+  async aged(retentionMs: number, claimMs: number, limit: number): Promise<string[]> {
+    return (await this.#call('aged', [retentionMs, claimMs, limit])).map((name) => text(name));
+  }
+
+  /**
+   * Takes back the commits that have been of no use for `retentionMs`, at most `limit`, and deletes an empty group of which
+   * nothing is left; does nothing if the group is not at `version` any more.
+   * @param kept the topics that members subscribe to
+   */
+  async expire(
+    group: string,
+    version: number,
+    kept: readonly string[],
+    retentionMs: number,
+    limit: number,
+  ): Promise<{ expired: number; isDeleted: boolean }> {
+    const { maxNodeBytes, eventRetention } = this.#limits;
+    const args: Arguments = [group, version, maxNodeBytes, eventRetention, retentionMs, limit];
+    pushRows(
+      args,
+      kept.map((topic) => [topic]),
+    );
+    const [, expired, isDeleted] = await this.#call('expire-offsets', args);
+    return { expired: integer(expired), isDeleted: integer(isDeleted) === 1 };
+  }
+
+  #call(verb: string, args: Arguments): Promise<ReplyValue[]> {
+    return this.#connection.call(`groups/${verb}`, this.#keys.root, args);
+  }
+}
