@@ -23,7 +23,7 @@ import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
 
 export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
-  const { groups, groupConsumer, groupOffsets } = broker;
+  const { groups, groupConsumer, groupDirectory } = broker;
 
   app.get(
     '/groups',
@@ -40,7 +40,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid, groups: page, next } = await groupOffsets.page(request.query.after, request.query.limit);
+      const { zxid, groups: page, next } = await groupDirectory.page(request.query.after, request.query.limit);
       reply.header('weir-zxid', zxid);
       return { groups: page, ...(next !== undefined && { next }) };
     },
@@ -61,7 +61,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid, description } = await groupOffsets.describe(request.params.group);
+      const { zxid, description } = await groupDirectory.describe(request.params.group);
       reply.header('weir-zxid', zxid);
       return description;
     },

@@ -8,6 +8,7 @@ import { Controller } from './controller.ts';
 import { EventTail } from './event-tail.ts';
 import { GroupConsumer } from './group-consumer.ts';
 import { GroupCoordinator } from './group-coordinator.ts';
+import { GroupDirectory } from './group-directory.ts';
 import { GroupLedger } from './group-ledger.ts';
 import { GroupMetrics } from './group-metrics.ts';
 import { GroupOffsets } from './group-offsets.ts';
@@ -59,6 +60,7 @@ export class Broker {
   readonly groups: GroupCoordinator;
   readonly groupConsumer: GroupConsumer;
   readonly groupOffsets: GroupOffsets;
+  readonly groupDirectory: GroupDirectory;
   readonly groupStreams: GroupStreams;
   readonly #controller: Controller;
   readonly #reaper: Repeat;
@@ -109,6 +111,7 @@ export class Broker {
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
     this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs, given);
     this.groupOffsets = new GroupOffsets(store, ledger, this.topics, this.logReader, this.metrics);
+    this.groupDirectory = new GroupDirectory(store, ledger, this.topics);
     this.groupStreams = new GroupStreams({
       coordinator: this.groups,
       ledger,

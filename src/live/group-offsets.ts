@@ -1,27 +1,22 @@
-// What groups have committed, as one broker serves it: commits of members and of those who have none, resets, and how far
-// a group is behind. Whether a member may commit is decided over the group's document, and holds only for that version.
-
-import type { GroupDescription } from '../../schemas/groups.ts';
-import { toTopicPartitions } from '../core/assignors/assignor.ts';
+// What groups have committed, as one broker serves it: commits of members and of those who have none, and resets. Whether a
+// member may commit is decided over the group's document, and holds only for that version.
 import {
   checkEmpty,
   checkName,
   emptyGroup,
   existing,
   type GroupDocument,
-  heldBy,
-  isEmpty,
   memberOf,
   own,
   type TopicPartition,
 } from '../core/group-document.ts';
-import { assignmentOf, checkCommitEpoch, groupStateName } from '../core/reconcile.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
+import { checkCommitEpoch } from '../core/reconcile.ts';
+import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../store/committed-offsets.ts';
-import type { Groups } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';
 import { superseded } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
+import { ofPresentTopics } from './group-topics.ts';
 import type { LogReader } from './log-reader.ts';
 import type { Metrics } from './metrics.ts';
 import { checkPartition, type TopicInfo, type Topics } from './topics.ts';
@@ -52,7 +47,6 @@ export interface ResetOffset extends TopicPartition {
 const attemptsMax = 20;
 
 export class GroupOffsets {
-  readonly #groups: Groups;
   readonly #offsets: CommittedOffsets;
   readonly #ledger: GroupLedger;
   readonly #topics: Topics;
@@ -61,13 +55,12 @@ export class GroupOffsets {
   readonly #committed;
 
   constructor(
-    store: { groups: Groups; committedOffsets: CommittedOffsets; logs: Logs },
+    store: { committedOffsets: CommittedOffsets; logs: Logs },
     ledger: GroupLedger,
     topics: Topics,
     reader: LogReader,
     metrics: Metrics,
   ) {
-    this.#groups = store.groups;
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
     this.#ledger = ledger;
@@ -91,16 +84,21 @@ export class GroupOffsets {
     offsets: readonly OffsetToCommit[],
   ): Promise<{ zxid: number }> {
     checkName('group', group);
-    const commits = await Promise.all(offsets.map((offset) => this.#known(offset)));
-    const zxid = await this.#write(group, commits, (document) => {
-      if (!by) {
-        if (document) checkEmpty(group, document);
-        return { makes: document ? undefined : emptyGroup() };
-      }
-      const member = memberOf(existing(group, document), by.memberId);
-      checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
-      const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
-      return { sessionId: member.sessionId, caller };
+    const zxid = await this.#overPresentTopics(async () => {
+      const commits = await Promise.all(offsets.map((offset) => this.#known(offset)));
+      return this.#write(group, (document) => {
+        if (!by) {
+          if (document) checkEmpty(group, document);
+          return { commits, makes: document ? undefined : emptyGroup() };
+        }
+        const { topics, members } = existing(group, document);
+        const member = memberOf({ members }, by.memberId);
+        checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
+        const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
+        // It has partitions of the topic that its group knows, which may not be the one that has the name by now.
+        const held = commits.map((commit) => ({ ...commit, topicId: own(topics, commit.topic)!.topicId }));
+        return { commits: held, sessionId: member.sessionId, caller };
+      });
     });
     this.#committed.inc(offsets.length);
     return { zxid };
@@ -116,7 +114,7 @@ export class GroupOffsets {
   ): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
     existing(group, (await this.#ledger.read(group)).document);
     const { zxid, offsets: all } = await this.#offsets.list(group);
-    const offsets = (await this.#ofPresentTopics(all)).filter(
+    const offsets = (await ofPresentTopics(this.#topics, all)).filter(
       ({ topic, partition }) =>
         (only.topic === undefined || topic === only.topic) &&
         (only.partition === undefined || partition === only.partition),
@@ -146,12 +144,12 @@ export class GroupOffsets {
         (only.partition === undefined || partition === only.partition),
     );
     const commits = going.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
-    const zxid = await this.#write(group, commits, (document) => {
+    const zxid = await this.#write(group, (document) => {
       const { members } = existing(group, document);
       const topics = new Set(Object.values(members).flatMap((member) => member.topics));
       const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
       if (inUse) checkEmpty(group, existing(group, document));
-      return {};
+      return { commits };
     });
     return { zxid };
   }
@@ -168,10 +166,14 @@ export class GroupOffsets {
     dryRun: boolean,
   ): Promise<{ zxid: number; offsets: ResetOffset[] }> {
     checkName('group', group);
+    return this.#overPresentTopics(() => this.#reset(group, to, topics, dryRun));
+  }
+
+  async #reset(group: string, to: ResetTarget, topics: readonly string[] | undefined, dryRun: boolean) {
     const { zxid: readAt, document } = await this.#ledger.read(group);
     if (topics === undefined || document) checkEmpty(group, existing(group, document));
     const { offsets: all } = await this.#offsets.list(group);
-    const committed = await this.#ofPresentTopics(all);
+    const committed = await ofPresentTopics(this.#topics, all);
     const moves: (OffsetCommit & ResetOffset)[] = [];
     for (const topic of await this.#infos(topics ?? committed.map((offset) => offset.topic))) {
       // Without named topics only what has an offset is moved, not the partitions that nobody has read.
@@ -185,88 +187,18 @@ export class GroupOffsets {
     }
     const offsets = moves.map(({ topic, partition, offset, previous }) => ({ topic, partition, offset, previous }));
     if (dryRun) return { zxid: readAt, offsets };
-    const zxid = await this.#write(group, moves, (current) => {
+    const zxid = await this.#write(group, (current) => {
       if (current) checkEmpty(group, current);
-      return { makes: current ? undefined : emptyGroup() };
+      return { commits: moves, makes: current ? undefined : emptyGroup() };
     });
     return { zxid, offsets };
-  }
-
-  /** A page of the groups, by name, after the name `after`. */
-  async page(after: string | undefined, limit: number) {
-    const { zxid, groups, next } = await this.#groups.list(after, limit);
-    return {
-      zxid,
-      groups: groups.map(({ group, document }) => ({
-        groupId: group,
-        state: groupStateName(document),
-        members: Object.keys(document.members).length,
-      })),
-      next,
-    };
-  }
-
-  /** A group with its members, and how far it is in each partition. @throws ServiceError UNKNOWN_GROUP */
-  async describe(group: string): Promise<{ zxid: number; description: GroupDescription }> {
-    const { zxid, document: read } = await this.#ledger.read(group);
-    const document = existing(group, read);
-    const committed = await this.#ofPresentTopics((await this.#offsets.list(group)).offsets);
-    const owners = new Map<string, string>();
-    for (const member of Object.values(document.members)) {
-      for (const at of heldBy(member)) owners.set(keyOf(at), member.memberId);
-    }
-    const offsets = new Map(committed.map((offset) => [keyOf(offset), offset.offset]));
-    const partitions = this.#partitionsOf(document, committed);
-    const bounds = await this.#logs.bounds(partitions);
-    return {
-      zxid,
-      description: {
-        groupId: group,
-        state: groupStateName(document),
-        groupEpoch: document.groupEpoch,
-        assignor: document.assignor,
-        members: describeMembers(document),
-        partitions: partitions.map((at, index) => {
-          const offset = offsets.get(keyOf(at));
-          const endOffset = bounds[index]?.endOffset ?? 0;
-          return {
-            topic: at.topic,
-            partition: at.partition,
-            owner: owners.get(keyOf(at)) ?? null,
-            committed: offset ?? null,
-            endOffset,
-            lag: offset === undefined ? null : Math.max(0, endOffset - offset),
-          };
-        }),
-      },
-    };
-  }
-
-  /** Every partition that members subscribe to, and every one with a committed offset, in order. */
-  #partitionsOf(document: GroupDocument, committed: readonly CommittedOffset[]) {
-    const counts = new Map<string, { topicId: string; partitions: Set<number> }>();
-    const add = (topic: string, topicId: string, partition: number) => {
-      const entry = counts.get(topic) ?? { topicId, partitions: new Set<number>() };
-      entry.partitions.add(partition);
-      counts.set(topic, entry);
-    };
-    if (!isEmpty(document)) {
-      for (const [topic, { topicId, partitionCount }] of Object.entries(document.topics)) {
-        for (let partition = 0; partition < partitionCount; partition += 1) add(topic, topicId, partition);
-      }
-    }
-    for (const { topic, topicId, partition } of committed) add(topic, topicId, partition);
-    const sorted = toTopicPartitions(new Map([...counts].map(([topic, entry]) => [topic, [...entry.partitions]])));
-    return sorted.flatMap(({ topic, partitions }) =>
-      partitions.map((partition) => ({ topic, topicId: counts.get(topic)!.topicId, partition })),
-    );
   }
 
   /** Writes commits for as long as it takes until the group is as `judge` saw it. `judge` throws if they may not be. */
   async #write(
     group: string,
-    commits: readonly OffsetCommit[],
     judge: (document: GroupDocument | undefined) => {
+      commits: readonly OffsetCommit[];
       makes?: GroupDocument | undefined;
       sessionId?: string;
       caller?: { memberId: string; call: number } | undefined;
@@ -287,7 +219,7 @@ export class GroupOffsets {
         snapshot = undefined;
         continue;
       }
-      const outcome = await this.#offsets.commit(group, snapshot.version, commits, judged);
+      const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged);
       if (outcome.outcome === 'applied') return outcome.zxid;
       if (outcome.outcome === 'superseded') throw superseded(judged.caller!.memberId);
       snapshot = undefined;
@@ -299,6 +231,22 @@ export class GroupOffsets {
     );
   }
 
+  /** Runs `use`, and anew where it meets a topic that is gone: this broker may not have heard of that, or of its successor. */
+  async #overPresentTopics<T>(use: () => Promise<T>): Promise<T> {
+    const refreshed = new Set<string>();
+    for (;;) {
+      try {
+        return await use();
+      } catch (error) {
+        const known = serviceErrorIn(error);
+        const topic = known?.code === 'UNKNOWN_TOPIC' && String(known.fields.topic);
+        if (!topic || refreshed.has(topic)) throw error;
+        refreshed.add(topic);
+        await this.#topics.refresh(topic).catch(() => undefined);
+      }
+    }
+  }
+
   async #known({ topic: name, partition, offset, metadata }: OffsetToCommit): Promise<OffsetCommit> {
     return this.#topics.using(name, async (topic) => {
       checkPartition(topic, partition);
@@ -308,19 +256,6 @@ export class GroupOffsets {
 
   async #infos(names: readonly string[]): Promise<TopicInfo[]> {
     return Promise.all([...new Set(names)].sort().map((name) => this.#topics.get(name)));
-  }
-
-  /** Without commits for earlier topics of the same name. */
-  async #ofPresentTopics(offsets: readonly CommittedOffset[]): Promise<CommittedOffset[]> {
-    const ids = new Map<string, string>();
-    for (const name of new Set(offsets.map(({ topic }) => topic))) {
-      try {
-        ids.set(name, (await this.#topics.get(name)).topicId);
-      } catch (error) {
-        if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
-      }
-    }
-    return offsets.filter(({ topic, topicId }) => ids.get(topic) === topicId);
   }
 
   async #resetOffset(
@@ -345,31 +280,4 @@ export class GroupOffsets {
       { group, topic: topic.name, partition },
     );
   }
-}
-
-function describeMembers(document: GroupDocument): GroupDescription['members'] {
-  const ids = Object.keys(document.members).sort();
-  return ids.map((memberId) => {
-    const member = own(document.members, memberId)!;
-    const { instanceId, clientId, subscription, pendingRevocation } = member;
-    return {
-      memberId,
-      memberEpoch: member.memberEpoch,
-      state: member.state,
-      ...(instanceId !== undefined && { instanceId }),
-      ...(clientId !== undefined && { clientId }),
-      ...(member.isAway && { away: true }),
-      topics: member.topics,
-      ...('pattern' in subscription && { pattern: subscription.pattern }),
-      assignment: assignmentOf(member),
-      revoking: pendingRevocation.map(({ topic, partitions }) => ({ topic, partitions })),
-      sessionTimeoutMs: member.sessionTimeoutMs,
-      rebalanceTimeoutMs: member.rebalanceTimeoutMs,
-      reset: member.reset,
-    };
-  });
-}
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${topic}:${partition}`;
 }

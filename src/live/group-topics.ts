@@ -3,6 +3,7 @@ import { topicsPath } from '../core/cluster-nodes.ts';
 import { type GroupDocument, own, type Subscription, type TopicInfo } from '../core/group-document.ts';
 import type { TopicsView } from '../core/group-topics.ts';
 import { hasCode } from '../core/service-error.ts';
+import type { CommittedOffset } from '../store/committed-offsets.ts';
 import type { Namespace } from '../store/namespace.ts';
 import { matches } from './group-patterns.ts';
 import type { Topics } from './topics.ts';
@@ -58,4 +59,14 @@ async function presentOf(reading: Promise<TopicInfo>): Promise<TopicInfo | undef
     if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
     throw error;
   }
+}
+
+/** The commits without those for earlier topics of the same name. */
+export async function ofPresentTopics(topics: Topics, offsets: readonly CommittedOffset[]): Promise<CommittedOffset[]> {
+  const ids = new Map<string, string>();
+  for (const name of new Set(offsets.map(({ topic }) => topic))) {
+    const info = await presentOf(topics.get(name));
+    if (info) ids.set(name, info.topicId);
+  }
+  return offsets.filter(({ topic, topicId }) => ids.get(topic) === topicId);
 }

@@ -5,8 +5,8 @@
 // - Create: first the logs, under a fresh random id; then all nodes in one transaction. A broker that dies between leaves
 //   empty logs that nothing names. Were it the other way round, there would be a topic that cannot be used.
 // - Add partitions: likewise, under the topic's id.
-// - Delete: first one transaction takes the nodes away and leaves a note under /admin/delete_topics; then the logs go; then
-//   the note. A broker that dies between leaves the note, and topic-deleter.ts goes on from it.
+// - Delete: first one transaction takes the nodes away and leaves a note under /admin/delete_topics; then the logs go, and what
+//   groups have committed; then the note. A broker that dies between leaves the note, and topic-deleter.ts goes on from it.
 import { randomInt, randomUUID } from 'node:crypto';
 import type { TopicDescription } from '../../schemas/topics.ts';
 import {
@@ -198,6 +198,7 @@ export class TopicAdmin {
           // cut short, the topic is still there to be deleted again.
           await this.#removeLogs(topicId, numbers(0, replicas.length));
           await namespace.write(deletes, { privileged: true });
+          await this.#store.committedOffsets.forgetTopic(name, topicId);
         }
       }),
     );

@@ -25,6 +25,10 @@ export type OffsetsOutcome =
   | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
   | { outcome: 'superseded' };
 
+/** What one script looks at, and about how much it changes: some ms of the store's time. */
+const groupsAtOnce = 1000;
+const commitsAtOnce = 500;
+
 export class CommittedOffsets {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
@@ -116,6 +120,23 @@ export class CommittedOffsets {
     );
     const [, expired, isDeleted] = await this.#call('expire-offsets', args);
     return { expired: integer(expired), isDeleted: integer(isDeleted) === 1 };
+  }
+
+  /**
+   * Takes back what all groups have committed for a topic whose node is gone, and deletes the groups without members of which
+   * nothing is left. What is not done when this fails may be done later.
+   * @returns how many commits there were
+   */
+  async forgetTopic(topic: string, topicId: string): Promise<number> {
+    let after = '';
+    let forgotten = 0;
+    do {
+      const args = [after, topic, topicId, groupsAtOnce, commitsAtOnce, this.#limits.eventRetention];
+      const [last, count] = await this.#call('forget-topic', args);
+      after = text(last);
+      forgotten += integer(count);
+    } while (after !== '');
+    return forgotten;
   }
 
   #call(verb: string, args: Arguments): Promise<ReplyValue[]> {

@@ -1,6 +1,8 @@
 import t from 'tap';
+import { encodeDeletion } from '../../src/live/topic-deleter.ts';
+import { openEventStream } from '../helpers/event-stream.ts';
 import { beat, consume, createTopic, join, produce } from '../helpers/groups.ts';
-import { http, startTestServer } from '../helpers/server.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 t.test('commit=previous commits what the last call gave, and from=committed goes back to it', async (t) => {
   const { url } = await startTestServer(t);
@@ -111,6 +113,59 @@ t.test('an operator commits, resets, reads and deletes the offsets of an empty g
   t.equal((await http(`${url}/v1/groups/ops`, 'DELETE')).status, 204);
   t.equal((await http(`${url}/v1/groups/ops`, 'DELETE')).body.code, 'UNKNOWN_GROUP');
   t.equal((await http(`${url}/v1/nodes/consumers/ops`)).status, 404);
+});
+
+t.test('a deleted topic takes its committed offsets with it, and a new one of its name begins without', async (t) => {
+  const { url, target, broker } = await startTestServer(t, { brokerId: 1001 });
+  const other = await startTestServer(t, { brokerId: 1002 }, target);
+  for (const topic of ['orders', 'bills']) await createTopic(url, topic, 1);
+  await produce(url, 'orders', 0, [1, 2, 3]);
+  const committed = (topic: string, offset: number) => ({ offsets: [{ topic, partition: 0, offset, metadata: 'm' }] });
+  const offsets = (group: string) => http(`${url}/v1/groups/${group}/offsets`);
+  const a = (await join(url, 'g', { topics: ['orders', 'bills'], memberId: 'a' })).body;
+  for (const body of [committed('orders', 3), committed('bills', 0)]) {
+    await http(`${url}/v1/groups/g/offsets`, 'POST', { memberId: 'a', memberEpoch: a.memberEpoch, ...body });
+  }
+  await http(`${other.url}/v1/groups/empty/offsets`, 'POST', committed('orders', 2));
+  const since = await broker.store.events.newestZxid();
+
+  t.equal((await http(`${other.url}/v1/topics/orders`, 'DELETE')).status, 204);
+  t.match((await offsets('g')).body, { offsets: [{ topic: 'bills', offset: 0 }] });
+  t.equal((await http(`${url}/v1/nodes/consumers/g/offsets/orders`)).status, 404);
+  t.equal((await offsets('empty')).body.code, 'UNKNOWN_GROUP', 'nothing was left of it');
+  const stream = await openEventStream(t, `${url}/v1/watch/consumers/g/offsets?mode=recursive&since=${since}`);
+  const { data } = await stream.message(({ data }) => data.events !== undefined, 'watchers are told');
+  t.same(
+    data.events.map(({ type, path }: { type: string; path: string }) => `${type} ${path}`),
+    ['deleted /consumers/g/offsets/orders/0', 'deleted /consumers/g/offsets/orders'],
+    'in one transaction',
+  );
+
+  await createTopic(other.url, 'orders', 1);
+  await produce(other.url, 'orders', 0, ['new']);
+  const b = (await join(url, 'h', { topics: ['orders'], memberId: 'b' })).body;
+  t.match((await consume(url, 'h', b.memberId)).body.records, [{ value: 'new', offset: 0 }]);
+  const { body } = await eventually(async () => {
+    const answer = await consume(url, 'g', 'a', '?commit=previous');
+    return answer.body.records.length > 0 ? answer : undefined;
+  }, 'the member has the new topic');
+  t.match(body.records, [{ topic: 'orders', offset: 0, value: 'new' }], 'from its beginning');
+  await consume(url, 'g', 'a', '?commit=previous');
+  t.match((await offsets('g')).body, { offsets: [{ topic: 'bills' }, { topic: 'orders', offset: 1 }] });
+});
+
+t.test('a deletion that a broker left half done is finished by another, with what was committed', async (t) => {
+  const { url, broker } = await startTestServer(t);
+  const { namespace } = broker.store;
+  await createTopic(url, 'orders', 1);
+  await http(`${url}/v1/groups/g/offsets`, 'POST', { offsets: [{ topic: 'orders', partition: 0, offset: 0 }] });
+  const { topicId } = await broker.topics.get('orders');
+  // As a broker does that dies behind its first step.
+  const note = encodeDeletion({ topicId, partitions: 1 });
+  await namespace.write([{ op: 'create', path: '/admin/delete_topics/orders', data: note }], { privileged: true });
+  await namespace.write([{ op: 'delete-recursive', path: '/brokers/topics/orders' }], { privileged: true });
+  await eventually(async () => (await http(`${url}/v1/nodes/consumers/g`)).status === 404, 'the group is gone', 30_000);
+  await eventually(async () => (await namespace.allChildren('/admin/delete_topics')).length === 0, 'so is the note');
 });
 
 t.test('where nothing is committed, reset says where to begin', async (t) => {

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { encodeTopic, topicPath } from '../../src/core/cluster-nodes.ts';
 import { emptyGroup, type GroupDocument, memberOf } from '../../src/core/group-document.ts';
 import { changesBetween } from '../../src/core/group-nodes.ts';
 import { consume, expire, join, remove } from '../../src/core/group-state.ts';
@@ -13,7 +14,15 @@ async function openStore(t: Test): Promise<Store> {
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());
+  await store.namespace.write([{ op: 'create', path: topicPath('t1'), data: topicNode('id') }], { privileged: true });
   return store;
+}
+
+const topicNode = (topicId: string) => encodeTopic({ topicId, replicas: [[1], [1]], homePartitions: 2 });
+
+/** Another topic takes the name of the first. */
+async function replaceTopic({ namespace }: Store): Promise<void> {
+  await namespace.write([{ op: 'set', path: topicPath('t1'), data: topicNode('other') }], { privileged: true });
 }
 
 const topic = { topicId: 'id', partitionCount: 2 };
@@ -190,7 +199,13 @@ t.test('offsets are committed and taken back with their metadata, for the versio
     ],
   );
   const anew = { ...at, topicId: 'other', partition: 1, offset: 2 };
+  const early = committedOffsets.commit('g', version, [anew], {});
+  await t.rejects(early, { code: 'UNKNOWN_TOPIC', fields: { topic: 't1' } });
+  await replaceTopic(store);
   await committedOffsets.commit('g', version, [anew], {});
+  const late = committedOffsets.commit('g', version, [{ ...at, offset: 9 }], {});
+  await t.rejects(late, { code: 'UNKNOWN_TOPIC' }, 'who has not heard of the new topic takes nothing from it');
+  await committedOffsets.commit('g', version, [{ ...at, partition: 1, offset: undefined }], {});
   t.match(
     (await committedOffsets.list('g')).offsets,
     [{ topicId: 'other', partition: 1, offset: 2 }],
@@ -208,6 +223,43 @@ t.test('offsets are committed and taken back with their metadata, for the versio
   t.same((await committedOffsets.list('g')).offsets, []);
   const dead = await committedOffsets.commit('g', version, [anew], { sessionId: '0123456789abcdef' });
   t.equal(dead.outcome, 'gone');
+});
+
+t.test('what was committed for a deleted topic is taken back from all groups, and empty ones go with it', async (t) => {
+  const store = await openStore(t);
+  const { groups, committedOffsets, namespace, events } = store;
+  await namespace.write([{ op: 'create', path: topicPath('t2'), data: topicNode('two') }], { privileged: true });
+  const offset = (topic: string, topicId: string, partition: number) => ({ topic, topicId, partition, offset: 5 });
+  const both = [offset('t1', 'id', 0), offset('t1', 'id', 1), offset('t2', 'two', 0)];
+  // More groups than one script looks at, so that it goes on behind the last of them.
+  const many = Array.from({ length: 1001 }, (_, i) => `many-${String(i).padStart(4, '0')}`);
+  for (const name of many) await committedOffsets.commit(name, 0, both.slice(0, 1), { makes: emptyGroup() });
+  await committedOffsets.commit('both', 0, both, { makes: emptyGroup() });
+  await committedOffsets.commit('other', 0, both.slice(2), { makes: emptyGroup() });
+  const one = new Believer(groups);
+  await one.commit(withMember(one.document, 'a'));
+  await committedOffsets.commit('g', one.version, [{ ...both[0]!, metadata: 'm' }], {});
+  await namespace.write([{ op: 'delete', path: topicPath('t1') }], { privileged: true });
+  const before = await events.newestZxid();
+  t.equal(await committedOffsets.forgetTopic('t1', 'earlier'), 0, 'those of another topic of that name stay');
+  t.equal(await committedOffsets.forgetTopic('t1', 'id'), 1001 + 2 + 1);
+  t.equal((await events.newestZxid()) - before, 1001 + 2, 'each group in a transaction of its own');
+  t.equal(await committedOffsets.forgetTopic('t1', 'id'), 0, 'once');
+  t.same(
+    (await groups.list(undefined, 100)).groups.map(({ group }) => group),
+    ['both', 'g', 'other'],
+  );
+  t.match((await committedOffsets.list('both')).offsets, [{ topic: 't2', offset: 5 }]);
+  t.same((await committedOffsets.list('g')).offsets, [], 'a group with members stays');
+  await t.rejects(namespace.stat('/consumers/g/offsets/t1'), { code: 'NO_NODE' });
+  await t.rejects(namespace.stat('/consumers/many-0000'), { code: 'NO_NODE' });
+  t.match(await groups.get('many-0000'), { version: 0 });
+  await t.rejects(committedOffsets.commit('g', one.version, [both[0]!], {}), { code: 'UNKNOWN_TOPIC' });
+  // What a consume call has read of it is not committed any more either, and the call goes on.
+  const call = { memberId: 'a', call: 'new' as const, set: [{ ...at, offset: 7 }] };
+  appliedOf(await one.commit(undefined, { consume: call }));
+  appliedOf(await one.commit(undefined, { consume: { ...call, set: [], commit: [at] } }));
+  t.same((await committedOffsets.list('g')).offsets, []);
 });
 
 t.test('a timer that is due is claimed by one, and is due again if that one does nothing', async (t) => {

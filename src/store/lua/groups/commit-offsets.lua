@@ -11,7 +11,7 @@
              { 'OK', 0, 'conflict', version, document }: another version is there
              { 'OK', 0, 'gone', version, document, member… }: the member's session has ended
              { 'OK', 0, 'superseded' }: the member has begun a newer call
-     Errors  those of the operations on the tree
+     Errors  UNKNOWN_TOPIC if a topic is not there (any more) with that id; those of the operations on the tree
      Emits   one transaction of created, changed, deleted, into the history of committed offsets ]]
 arguments.next()
 local expected, made = arguments.number(), arguments.next()
@@ -25,14 +25,15 @@ if version ~= expected then return group.conflict() end
 if session_id ~= '' and session.problem(session_id, '') then return group.gone() end
 if call ~= '' and call ~= redis.call('HGET', keys.positions(group.name), caller) then return { 'OK', 0, 'superseded' } end
 for _, row in ipairs(rows) do
-  local problem = group.claim_topic(row[1], row[2], limits)
+  local problem = row[4] ~= '' and group.claim_topic(row[1], row[2], limits)
   if problem then return problem end
 end
 for _, row in ipairs(rows) do
-  local topic, _, partition, offset = unpack(row)
+  local topic, topic_id, partition, offset = unpack(row)
   local problem
   if offset == '' then
-    problem = group.uncommit(topic, partition, limits)
+    -- Those of an earlier topic are gone already.
+    if group.has_claimed(topic, topic_id) then problem = group.uncommit(topic, partition, limits) end
   else
     problem = group.commit(topic, partition, offset, limits)
   end

@@ -50,16 +50,7 @@ for _, topic in ipairs(topics) do
 end
 local is_over = left == 0 and group.member_count() == 0 and due(emptied_at)
 if is_over then
-  -- What lies below it was read and changed in this transaction, so the nodes are taken one by one.
-  for _, path in ipairs({ '/offsets', '/ids' }) do
-    local node = txn.node(group.path .. path)
-    if node then txn.delete(node) end
-  end
-  local owners = group.path .. '/owners'
-  for _, topic in ipairs(redis.call('ZRANGE', keys.children(owners), 0, -1)) do txn.delete(txn.node(owners .. '/' .. topic)) end
-  if txn.node(owners) then txn.delete(txn.node(owners)) end
-  txn.delete(txn.node(group.path))
-  group.erase()
+  group.remove()
 else
   for _, row in ipairs(going) do group.write_metadata(row[1], row[2], '') end
   for _, topic in ipairs(gone) do redis.call('HDEL', keys.offset_details(group.name), topic) end

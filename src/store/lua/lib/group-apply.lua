@@ -40,15 +40,16 @@ local function read()
   }
 end
 
---- Commits where the members have read to; never backwards, as nobody asked for that.
+--- Commits where the members have read to; never backwards, as nobody asked for that, and not in topics that are gone.
 local function stage_commits(given)
   for _, row in ipairs(given.commit) do
     local problem = group.claim_topic(row[1], row[3], given.limits)
-    if problem then return problem end
+    if problem and problem[1] ~= 'UNKNOWN_TOPIC' then return problem end
+    row.gone = problem ~= nil
   end
   for _, row in ipairs(given.commit) do
     local topic, partition, topic_id = unpack(row)
-    local position = redis.call('HGET', keys.positions(group.name), group.field(topic, partition))
+    local position = not row.gone and redis.call('HGET', keys.positions(group.name), group.field(topic, partition))
     local committed = group.committed(topic, partition, topic_id)
     if position and (not committed or tonumber(committed) < tonumber(position)) then
       local problem = group.commit(topic, partition, position, given.limits)

@@ -7,6 +7,11 @@
      new one. They come from one counter, which is kept at or above the zxid, whose epoch rises after a loss. ]]
 local group = { name = ARGV[1], path = '/consumers/' .. ARGV[1], topic_ids = {} }
 
+--- Turns to another group: the rest is about that one.
+function group.turn_to(name)
+  group.name, group.path, group.topic_ids = name, '/consumers/' .. name, {}
+end
+
 local TEXT = 'text/plain; charset=utf-8'
 
 --- 0 = there is no such group.
@@ -23,6 +28,20 @@ function group.store(document)
   redis.call('HSET', keys.group(group.name), 'version', version, 'document', document)
   redis.call('ZADD', keys.offset_ages, 'NX', now_ms, group.name)
   return tonumber(version)
+end
+
+--- Takes the group away that has neither members nor committed offsets, as this transaction sees it. What lies below it may
+--- have been changed in this transaction, so the nodes are taken one by one.
+function group.remove()
+  for _, path in ipairs({ '/offsets', '/ids' }) do
+    local node = txn.node(group.path .. path)
+    if node then txn.delete(node) end
+  end
+  local owners = group.path .. '/owners'
+  for _, topic in ipairs(redis.call('ZRANGE', keys.children(owners), 0, -1)) do txn.delete(txn.node(owners .. '/' .. topic)) end
+  if txn.node(owners) then txn.delete(txn.node(owners)) end
+  txn.delete(txn.node(group.path))
+  group.erase()
 end
 
 --- Forgets all that there is of the group outside the tree.
@@ -94,11 +113,23 @@ function group.committed(topic, partition, topic_id)
   return redis.call('HGET', keys.node(offset_path(topic, partition)), 'data') or nil
 end
 
+--- Whether the group's commits for `topic` are of the topic with this id.
+function group.has_claimed(topic, topic_id)
+  return redis.call('HGET', keys.offset_details(group.name), topic) == topic_id
+end
+
 --- Puts into the transaction that the commits of `topic` are of the topic with this id: those for an earlier topic of
 --- the same name go. It reads stored child lists, so it must come first, for all topics. Returns an error reply or nil.
+---
+--- A broker may not have heard yet that the topic is gone, or is another one by now. What was claimed before that goes with
+--- the topic (groups/forget-topic.lua), and what was not cannot be claimed any more: so nothing stays behind.
 function group.claim_topic(topic, topic_id, limits)
   local kept = redis.call('HGET', keys.offset_details(group.name), topic)
   if kept == topic_id or group.topic_ids[topic] then return nil end
+  local named = '"topic_id":"' .. topic_id .. '"'
+  if not string.find(redis.call('HGET', keys.node('/brokers/topics/' .. topic), 'data') or '', named, 1, true) then
+    return { 'UNKNOWN_TOPIC', 'Topic ' .. topic .. ' was deleted, so nothing can be committed for it.', 'topic', topic }
+  end
   group.topic_ids[topic] = topic_id
   local path = group.path .. '/offsets/' .. topic
   if not kept or not txn.node(path) then return nil end
@@ -127,6 +158,20 @@ function group.uncommit(topic, partition, limits)
   if not txn.node(path) then return nil end
   local _, problem = ops.delete({ op = 'delete', path = path, path_problem = '' }, limits)
   return problem
+end
+
+--- Puts into the transaction that all commits for a topic go, and with them the group, if it has neither members nor any
+--- other commit. Nothing of this can fail, so what lies outside the tree is written at once. Returns how many there were.
+function group.forget_topic(topic)
+  local path, details = group.path .. '/offsets/' .. topic, keys.offset_details(group.name)
+  local partitions = redis.call('ZRANGE', keys.children(path), 0, -1)
+  for _, partition in ipairs(partitions) do txn.delete(txn.node(path .. '/' .. partition)) end
+  if txn.node(path) then txn.delete(txn.node(path)) end
+  for _, partition in ipairs(partitions) do redis.call('HDEL', details, group.field(topic, partition)) end
+  redis.call('HDEL', details, topic)
+  local offsets = txn.node(group.path .. '/offsets')
+  if group.member_count() == 0 and offsets and offsets.num_children == 0 then group.remove() end
+  return #partitions
 end
 
 --- Writes what claim_topic noted, once nothing can fail any more.
