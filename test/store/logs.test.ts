@@ -14,6 +14,11 @@ function keyed(key: string, fingerprint: string, partitions = 1): BatchIdentity 
   return { kind: 'key', key, fingerprint, partitions };
 }
 
+/** Of a request whose home is another log. */
+function producerOf(stamp: { id: string; epoch: number; sequence: number }): BatchIdentity {
+  return { kind: 'producer', stamp, home: false, joined: true, partitions: 2 };
+}
+
 const unlimited = { maxRecords: 1_000_000, maxBytes: 1_000_000_000 };
 
 t.test('offsets are dense: each batch begins where the last one ended', async (t) => {
@@ -108,6 +113,20 @@ t.test('a request is noted at its home without records, and known again with the
   const again = await append(logs, batchOf(['a'], { identity: keyed('k', 'one', 8) }));
   t.match(again, { baseOffset: -1, count: 0, replayed: true, partitions: 4 });
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 0 }]);
+});
+
+t.test('a request of a producer that comes again late is never appended twice, also away from its home', async (t) => {
+  const { logs } = await openStore(t);
+  const send = (sequence: number) =>
+    append(logs, batchOf([String(sequence)], { identity: producerOf({ id: 'p', epoch: 0, sequence }) }));
+  // What is under way together comes in any order.
+  for (const sequence of [4, 0, 1, 2, 3]) t.match(await send(sequence), { replayed: false });
+  t.match(await send(4), { baseOffset: 0, replayed: true });
+  for (const sequence of [5, 7, 6]) t.match(await send(sequence), { replayed: false });
+  // A broker held up for so long that its client went on through others: nobody remembers any more what became of it.
+  for (const sequence of [0, 1, 2]) await t.rejects(send(sequence), { code: 'OUT_OF_ORDER_SEQUENCE' });
+  for (const sequence of [3, 4, 5, 6, 7]) t.match(await send(sequence), { replayed: true });
+  t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 8 }]);
 });
 
 t.test('a fence refuses every token below the highest it has seen, by name', async (t) => {

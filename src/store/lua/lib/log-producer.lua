@@ -36,11 +36,16 @@ function producer.judge(asked)
     end
     state = producer.begin(asked.epoch)
   end
+  local oldest = asked.sequence
   for _, answer in ipairs(state.answers) do
     local sequence, base, count, time, partitions = unpack(answer)
     if sequence == asked.sequence then return { 'OK', 1, base, count, time, partitions } end
+    oldest = math.min(oldest, sequence)
   end
-  if asked.home and asked.sequence ~= state.next then
+  -- Elsewhere than at home requests come in any order, and not all of them do. Yet one that is older than all that are remembered may have
+  -- been appended and forgotten: a broker was held up with it, and its client went on through others long ago.
+  local is_forgotten = #state.answers == producer.ANSWERS_MAX and asked.sequence == oldest
+  if is_forgotten or (asked.home and asked.sequence ~= state.next) then
     return {
       'OUT_OF_ORDER_SEQUENCE',
       'Producer ' .. asked.producer .. ' sent sequence ' .. whole(asked.sequence) .. '; this topic expects ' .. whole(state.next)
@@ -56,6 +61,13 @@ end
 function producer.note(asked, state, base, count)
   state.next = math.max(state.next, asked.sequence + 1)
   state.answers[#state.answers + 1] = { asked.sequence, base, count, now_ms, asked.partitions }
-  if #state.answers > producer.ANSWERS_MAX then table.remove(state.answers, 1) end
+  if #state.answers > producer.ANSWERS_MAX then
+    -- The lowest sequence goes, whenever it came: so what is forgotten is lower than all that is remembered.
+    local lowest = 1
+    for i, answer in ipairs(state.answers) do
+      if answer[1] < state.answers[lowest][1] then lowest = i end
+    end
+    table.remove(state.answers, lowest)
+  end
   producer.save(asked.producer, state)
 end
