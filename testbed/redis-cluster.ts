@@ -21,7 +21,7 @@ export interface ClusterSetup {
   /** The primary that holds the slot of a key now, as most nodes see it. */
   ownerOf(key: string): Promise<ClusterNode>;
   /** Waits until another node than `old` holds the slot of a key. */
-  failedOverFrom(old: ClusterNode, key: string): Promise<ClusterNode>;
+  failedOverFrom(old: ClusterNode, key: string, withinMs?: number): Promise<ClusterNode>;
   /** Begins to move the slot of a key: from here on it is under way. */
   beginMove(key: string, from: ClusterNode, to: ClusterNode): Promise<void>;
   /** Moves all keys of that slot, a few at a time, and gives the slot to `to`. */
@@ -102,14 +102,14 @@ export async function startRedisCluster(scope: Scope, primaries: number, replica
     },
     isWhole,
     ownerOf,
-    failedOverFrom: (old, key) =>
+    failedOverFrom: (old, key, withinMs = 30_000) =>
       eventually(
         async () => {
           const owner = await ownerOf(key);
           return owner && owner !== old ? owner : undefined;
         },
         'another node has the slot',
-        30_000,
+        withinMs,
       ),
     beginMove: async (key, from, to) => {
       const slot = String(SlotTable.slotOf(key));

@@ -9,7 +9,7 @@ export interface SentinelSetup {
   /** The node that the Sentinels name now. */
   primary(): Promise<RedisNode>;
   /** Waits until the Sentinels name another node than `old`, and that one writes. */
-  failedOverFrom(old: RedisNode): Promise<RedisNode>;
+  failedOverFrom(old: RedisNode, withinMs?: number): Promise<RedisNode>;
 }
 
 /** @param settings further lines of the configuration of each Redis */
@@ -53,14 +53,14 @@ export async function startSentinels(scope: Scope, replicas: number, settings: s
     nodes,
     sentinels,
     primary,
-    failedOverFrom: (old) =>
+    failedOverFrom: (old, withinMs = 30_000) =>
       eventually(
         async () => {
           const now = await primary();
           return now !== old && (await now.info('role').catch(() => '')) === 'master' ? now : undefined;
         },
         'another primary is there',
-        30_000,
+        withinMs,
       ),
   };
 }

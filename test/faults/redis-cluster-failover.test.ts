@@ -5,6 +5,7 @@ import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { type ClusterSetup, startRedisCluster } from '../../testbed/redis-cluster.ts';
 import { startAcknowledgedLoad } from '../helpers/acknowledged-load.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
+import { handOver } from './hand-over.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 
@@ -45,8 +46,10 @@ const failures: [what: string, fail: (cluster: ClusterSetup, key: string) => Pro
     async (cluster, key) => {
       const owner = await cluster.ownerOf(key);
       const replica = await cluster.replicaOf(owner);
-      await replica.ask('CLUSTER', 'FAILOVER');
-      await cluster.failedOverFrom(owner, key);
+      await handOver(
+        () => replica.ask('CLUSTER', 'FAILOVER'),
+        () => cluster.failedOverFrom(owner, key, 8000),
+      );
       await cluster.isWhole();
     },
   ],
@@ -54,7 +57,7 @@ const failures: [what: string, fail: (cluster: ClusterSetup, key: string) => Pro
 
 t.test(
   'a failover costs time, and nothing that acks=all acknowledged',
-  { timeout: (seconds + 90) * 1000 },
+  { timeout: (seconds + 180) * 1000 },
   async (t) => {
     const cluster = await startRedisCluster(t, 3, true);
     const { url } = await startTestServer(t, {}, { url: cluster.url });
