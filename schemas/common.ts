@@ -14,7 +14,7 @@ export const noQuery = z.strictObject({});
 export function queryInteger(min: number, max: number) {
   return z
     .string()
-    .regex(/^-?\d{1,16}$/, 'must be a whole number')
+    .regex(/^-?\d{1,16}$/, 'must be a whole number of at most 16 digits')
     .transform(Number)
     .pipe(z.int().min(min).max(max))
     .meta({ type: 'integer', minimum: min, maximum: max });
@@ -28,7 +28,10 @@ export const offset = z.int().min(0).describe('Position of a record in its parti
 export const nodePath = z.string().describe('Absolute path of a node, such as `/app/leader`.');
 
 /** `If-Match` and `If-None-Match`; src/http/conditions.ts reads them. */
-export const entityTags = z.string().describe('`*`, or the ETags of earlier answers, with commas between them.');
+export const entityTags = z
+  .string()
+  .meta({ pattern: String.raw`^(\*|\s*(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*\s*)$` })
+  .describe('`*`, or the ETags of earlier answers, with commas between them.');
 
 /** A node's stat, field by field ZooKeeper's; `ephemeralOwner` is the public session id, null if there is none. */
 export const statSchema = z

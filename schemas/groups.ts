@@ -13,8 +13,12 @@ export const groupsLimitMax = 1000;
 /** Names of topics are no longer. */
 const patternMax = 249;
 
-const groupId = z.string().describe('1 to 249 characters without slashes and control characters.');
-const memberId = z.string().describe('As a group id; made by the client, or by the service when it joins.');
+/** Names of groups, members and instances are parts of paths (src/core/group-document.ts checks them). */
+const memberName = z
+  .string()
+  .meta({ minLength: 1, maxLength: 249, pattern: String.raw`^[^/\u0000-\u001f\u007f-\u009f]+$` });
+const groupId = memberName.describe('1 to 249 characters, as in a path of a node, without slashes.');
+const memberId = memberName.describe('As a group id; made by the client, or by the service when it joins.');
 const partition = z.int().min(0);
 
 export const topicPartitions = z
@@ -40,8 +44,7 @@ export const joinBody = z
     memberId: memberId
       .optional()
       .describe('If the client makes it, joining may be repeated, and a known member begins anew.'),
-    instanceId: z
-      .string()
+    instanceId: memberName
       .optional()
       .describe('Of a static member: another that joins under it takes the place and the partitions of this one.'),
     assignor: z
@@ -135,11 +138,7 @@ export const commitBody = z
         z.strictObject({
           topic: topicName,
           partition,
-          offset: z
-            .int()
-            .min(0)
-            .max(Number.MAX_SAFE_INTEGER)
-            .describe('The next one to read; it may be a lower one than before.'),
+          offset: z.int().min(0).describe('The next one to read; it may be a lower one than before.'),
           metadata: z.string().max(offsetMetadataMax).optional(),
         }),
       )

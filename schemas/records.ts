@@ -10,7 +10,7 @@ const partitionText = z
   .string()
   .regex(/^\d{1,9}$/, 'must be the number of a partition')
   .transform(Number)
-  .meta({ type: 'integer', minimum: 0 });
+  .meta({ type: 'integer', minimum: 0, maximum: 999_999_999 });
 
 export const partitionParams = z.strictObject({ topic: topicName, partition: partitionText });
 
@@ -78,7 +78,10 @@ const moment = queryInteger(0, Number.MAX_SAFE_INTEGER);
 
 export const fetchQuery = z.strictObject({
   offset: z
-    .union([z.enum(['earliest', 'latest']), queryInteger(0, Number.MAX_SAFE_INTEGER)])
+    .union(
+      [z.enum(['earliest', 'latest']), queryInteger(0, Number.MAX_SAFE_INTEGER)],
+      'must be earliest, latest or an offset',
+    )
     .optional()
     .describe('Where to begin; default earliest.'),
   timestamp: moment.optional().describe('Begin at the first record that is not older, ms since the epoch.'),
@@ -115,7 +118,7 @@ export const fetchReply = z
 
 export const offsetsQuery = z.strictObject({
   at: z
-    .union([z.enum(['earliest', 'latest']), moment])
+    .union([z.enum(['earliest', 'latest']), moment], 'must be earliest, latest or ms since the epoch')
     .default('latest')
     .describe('The start, the end, or the first record that is not older than a moment, ms since the epoch.'),
 });
@@ -135,7 +138,7 @@ export const offsetsReply = z
 
 export const deleteRecordsQuery = z.strictObject({
   before: z
-    .union([z.literal('latest'), queryInteger(0, Number.MAX_SAFE_INTEGER)])
+    .union([z.literal('latest'), queryInteger(0, Number.MAX_SAFE_INTEGER)], 'must be latest or an offset')
     .describe('The log begins at this offset from now on.'),
 });
 

@@ -2,10 +2,13 @@
 import { z } from 'zod';
 import { offset, queryInteger } from './common.ts';
 
-export const topicName = z.string().describe('1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`.');
+export const topicName = z
+  .string()
+  .meta({ pattern: '^[a-zA-Z0-9._-]{1,249}$' })
+  .describe('1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`.');
 
 const configInput = z
-  .record(z.string(), z.union([z.string(), z.number(), z.null()]))
+  .record(z.string(), z.union([z.string(), z.number(), z.null()], 'must be a text, a number or null'))
   .describe("Kafka's settings by their names, such as `retention.ms`; null = back to the default.");
 
 export const createTopicBody = z
@@ -80,6 +83,7 @@ export const reassignBody = z
       .min(1)
       .max(1000)
       .refine((ids) => new Set(ids).size === ids.length, 'must name each broker once')
+      .meta({ uniqueItems: true })
       .describe('The ids of the brokers that may keep house for it from now on; the first is preferred as leader.'),
   })
   .meta({ id: 'ReassignPartition' });

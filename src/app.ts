@@ -16,7 +16,7 @@ import {
 import { installAdmission } from './http/admission.ts';
 import { clusterRoutes } from './http/cluster.ts';
 import { installDrain } from './http/drain.ts';
-import { installErrorHandler, refuseConnection, refuseUrl } from './http/error-handler.ts';
+import { installErrorHandler, installNotFound, refuseConnection, refuseUrl } from './http/error-handler.ts';
 import { groupOffsetsRoutes } from './http/group-offsets.ts';
 import { groupsRoutes } from './http/groups.ts';
 import { installHostCheck } from './http/host.ts';
@@ -103,6 +103,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
   installSlowSenders(app, limits.patience, broker.metrics);
   installHostCheck(app, { listensOn: config.host, advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts });
   installOriginCheck(app, config.corsOrigins);
+  installNotFound(app);
   installSessionHeader(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, openApiOptions);

@@ -5,11 +5,8 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { headBytesMax, retryAfterSeconds } from '../core/defaults.ts';
-import { describeIssues } from '../core/issues.ts';
+import { describeIssues, withoutHandles } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
-
-/** A session's handle stands in URLs, and must not come back in an error (guarantee E4). */
-const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
 
 export function installErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
@@ -17,23 +14,33 @@ export function installErrorHandler(app: FastifyInstance): void {
     if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed by a fault of ours');
     return sendProblem(reply, failure);
   });
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?')[0]!;
-    const methods = (['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'] as const).filter(
-      (method) => app.findRoute({ url: path, method }) !== null,
-    );
-    const shown = path.replace(handlePattern, '***');
-    if (methods.length > 0) reply.header('allow', methods.join(', '));
-    return sendProblem(
-      reply,
-      methods.length > 0
-        ? new ServiceError(
-            'METHOD_NOT_ALLOWED',
-            `${shown} does not take ${request.method}, only ${methods.join(', ')}.`,
-          )
-        : new ServiceError('NOT_FOUND', `There is nothing at ${shown}; GET /openapi.json lists what there is.`),
-    );
+}
+
+/**
+ * Refuses what leads to no route, before its body is read and the session that comes with it is renewed; Fastify would also have words of its
+ * own for methods that nobody uses.
+ */
+export function installNotFound(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    done(request.is404 ? notFound(app, request, reply) : undefined);
   });
+  // A route may find that there is nothing, as that of the files below /docs does.
+  app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(app, request, reply)));
+}
+
+/** What is wrong with a request that leads to no route: its URL, or, with the header Allow, its method. */
+function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ServiceError {
+  const path = request.url.split('?')[0]!;
+  const shown = withoutHandles(path);
+  const methods = (['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'] as const).filter(
+    (method) => app.findRoute({ url: path, method }) !== null,
+  );
+  if (methods.length === 0 || methods.some((method) => method === request.method)) {
+    return new ServiceError('NOT_FOUND', `There is nothing at ${shown}; GET /openapi.json lists what there is.`);
+  }
+  reply.header('allow', methods.join(', '));
+  const detail = `${shown} does not take ${request.method}, only ${methods.join(', ')}.`;
+  return new ServiceError('METHOD_NOT_ALLOWED', detail);
 }
 
 /** Answers a URL that cannot be read at all, before there is a route for it. */

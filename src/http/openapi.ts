@@ -94,7 +94,7 @@ const transformObject: TransformObject = (given) => {
       responses: { ...components.responses, ...commonResponses },
     },
   };
-  return withoutSafeIntegerBounds(ordered) as ReturnType<TransformObject>;
+  return withIntegerFormats(ordered) as ReturnType<TransformObject>;
 };
 
 const commonParameters = {
@@ -233,16 +233,12 @@ function sorted(object: Json): Json {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Zod bounds every integer by 2^53; `int64` says the same to a generator of clients, and in one word to a reader. */
-function withoutSafeIntegerBounds(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutSafeIntegerBounds);
+/** Zod bounds every integer by 2^53, which holds; `int64` tells generators of clients that 32 bits are too few. */
+function withIntegerFormats(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withIntegerFormats);
   if (typeof value !== 'object' || value === null) return value;
-  const copy = Object.fromEntries(Object.entries(value).map(([key, part]) => [key, withoutSafeIntegerBounds(part)]));
-  if (copy.minimum === Number.MIN_SAFE_INTEGER) delete copy.minimum;
-  if (copy.maximum === Number.MAX_SAFE_INTEGER) {
-    delete copy.maximum;
-    copy.format = 'int64';
-  }
+  const copy = Object.fromEntries(Object.entries(value).map(([key, part]) => [key, withIntegerFormats(part)]));
+  if (copy.maximum === Number.MAX_SAFE_INTEGER) copy.format = 'int64';
   return copy;
 }
 

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
+import { describeIssues, parseInput } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/record-fields.ts';
 import { buildRecord, type EncodedRecords, parseRecords } from '../core/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
@@ -75,10 +76,9 @@ function stampOfHeader(header: string): ProducerStamp {
 }
 
 function readStamp(given: unknown): ProducerStamp {
-  const parsed = producerStamp.safeParse(given);
+  const parsed = producerStamp.safeParse(given, parseInput);
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new ServiceError('BAD_REQUEST', `${['producer', ...path].join('.')}: ${message}.`);
+  throw new ServiceError('BAD_REQUEST', describeIssues(parsed.error, 'producer'));
 }
 
 /** Text stays text, so that it reads well in JSON; what is not known to be text stays bytes. */

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
 import type { z } from 'zod';
-import { describeIssues } from '../core/issues.ts';
+import { describeIssues, parseInput } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
@@ -24,7 +24,7 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
   const nothing = ofNothing?.success ? { value: Object.freeze(ofNothing.data) } : undefined;
   return (data: unknown) => {
     if (nothing && Object.keys(data as object).length === 0) return nothing;
-    const result = zodSchema.safeParse(data);
+    const result = zodSchema.safeParse(data, parseInput);
     if (result.success) return { value: result.data };
     return { error: new ServiceError('BAD_REQUEST', describeIssues(result.error, places[httpPart ?? ''])) };
   };

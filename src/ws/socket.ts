@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { closeCodes, slowReaderBytesMax } from '../../schemas/watch.ts';
-import { describeIssues } from '../core/issues.ts';
+import { describeIssues, parseInput } from '../core/issues.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 
@@ -75,7 +75,7 @@ export class Sockets {
       if (isBinary) throw new ServiceError('BAD_REQUEST', 'A frame must be a text frame with JSON, not a binary one.');
       const raw = parseJson(data);
       id = idIn(raw);
-      const result = options.schema.safeParse(raw);
+      const result = options.schema.safeParse(raw, parseInput);
       if (!result.success) throw new ServiceError('BAD_REQUEST', describeIssues(result.error, 'frame'));
       await options.onFrame(result.data);
     } catch (error) {

@@ -81,6 +81,14 @@ t.test('a method that is not taken is answered with those that are', async (t) =
   t.equal(answer.status, 405);
   t.equal(answer.headers.get('allow'), 'GET, HEAD, PUT, POST, DELETE');
   t.equal((await http(`${url}/v1/watch/a`, 'PUT', '')).headers.get('allow'), 'GET');
+  // Whatever comes with it, and however seldom the method.
+  for (const method of ['OPTIONS', 'SEARCH', 'QUERY']) {
+    const seldom = await http(`${url}/health/live`, method, undefined, { 'weir-session': 'no handle' });
+    t.match(seldom, { status: 405, body: { code: 'METHOD_NOT_ALLOWED' } }, method);
+    t.equal(seldom.headers.get('allow'), 'GET, HEAD', method);
+  }
+  t.match(await http(`${url}/nothing`, 'QUERY'), { status: 404, body: { code: 'NOT_FOUND' } });
+  t.match(await http(`${url}/docs/static/nothing.js`), { status: 404, body: { code: 'NOT_FOUND' } });
 });
 
 t.test('a multi says which of its operations is at fault, also for a handle that cannot be one', async (t) => {

@@ -222,7 +222,7 @@ t.test('a producer that is not well-formed is refused, and nothing is written', 
     { ...stamp, x: 1 },
   ]) {
     const { status, body } = await http(topic.all, 'POST', { records: [{ value: 1 }], producer });
-    t.match({ status, body }, { status: 400, body: { code: 'BAD_REQUEST', detail: /^producer/ } });
+    t.match({ status, body }, { status: 400, body: { code: 'BAD_REQUEST', detail: /producer/ } });
   }
   for (const header of ['x', 'a:b:c', `${stamp.id}:0`, `${stamp.id}:0:99999999999999999`, 'ü:0:0']) {
     const headers = { 'weir-producer': Buffer.from(header).toString('latin1') };
