@@ -6,9 +6,11 @@ import { bytesAsText } from '../core/record-fields.ts';
 import type { EncodedRecords } from '../core/record-input.ts';
 import { type RecordBatch, type Spread, spreadRecords } from '../core/request-batches.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { inTime } from '../store/in-time.ts';
 import type { Appended, Batch, Fence, Logs } from '../store/logs.ts';
 import type { Idempotency } from '../store/namespace.ts';
 import type { ProducerStamp, Producers } from '../store/producers.ts';
+import { answerMsMax } from '../store/time-limits.ts';
 import { AppendLanes, wasNotSent } from './append-lanes.ts';
 import type { Metrics } from './metrics.ts';
 import { checkPartition, type TopicInfo, type Topics } from './topics.ts';
@@ -87,7 +89,9 @@ export class LogWriter {
    *   STORE_FULL; NOT_ENOUGH_REPLICAS_AFTER_APPEND: all is written
    */
   produce(request: ProduceRequest): Promise<Produced> {
-    return this.#topics.using(request.topic, (topic) => this.#produce(topic, request));
+    // A store that is slow at each step, or hangs between two of them, must not make the sum of their limits of it.
+    const produced = this.#topics.using(request.topic, (topic) => this.#produce(topic, request));
+    return inTime(produced, answerMsMax, unknownFate);
   }
 
   async #produce(topic: TopicInfo, request: ProduceRequest): Promise<Produced> {
@@ -213,6 +217,14 @@ export class LogWriter {
       { replicas: fewest, needed, synced: isSynced, results },
     );
   }
+}
+
+function unknownFate(): ServiceError {
+  return new ServiceError(
+    'STORE_UNAVAILABLE',
+    'The store did not answer in time. Whether the records are written, and replicated, is unknown: retry with the same ' +
+      'Idempotency-Key, or read them.',
+  );
 }
 
 /** The partition that knows whether a request is a repeat: on every broker the same, however many are added. */

@@ -10,11 +10,15 @@ import { storeError } from './store-error.ts';
 
 /** For both together. Longer than replicas ever take that keep up, and than a sync each second; with an append as usual this stays below 2 s (guarantee E3). */
 const waitMsMax = 1500;
+/** A round that begins late, as the one before has waited in vain, gives replicas that keep up no less than this. */
+const waitMsMin = 100;
 const answerMsMax = 1700;
 
 interface Round {
   count: number;
   key: string;
+  /** When the first that asked for it did, as performance.now(): the time that it has waited for its turn counts. */
+  askedAt: number;
   /** `run` = of the Redis that was asked; undefined if there was nothing to ask. */
   done: Promise<Confirmed & { run: string | undefined }>;
 }
@@ -97,7 +101,7 @@ class ShardReplication {
       this.#next.count = Math.max(this.#next.count, count);
       return this.#next.done;
     }
-    const round: Round = { count, key, done: this.#current.then(() => this.#ask(round)) };
+    const round: Round = { count, key, askedAt: performance.now(), done: this.#current.then(() => this.#ask(round)) };
     this.#next = round;
     this.#current = round.done.catch(() => undefined);
     return round.done;
@@ -113,11 +117,11 @@ class ShardReplication {
       const primary = this.#primary;
       const { run, tellsSync } = primary;
       if (round.count === 0 && !tellsSync) return { count: 0, isSynced: true, run: undefined };
-      const startedAt = performance.now();
+      const until = Math.max(round.askedAt + waitMsMax, performance.now() + waitMsMin);
+      const leftMs = () => Math.max(1, Math.ceil(until - performance.now()));
       await this.#client.set(round.key, '1', 'PX', waitMsMax);
-      const count = round.count === 0 ? 0 : await this.#client.wait(round.count, waitMsMax);
-      const leftMs = Math.max(1, Math.ceil(waitMsMax - (performance.now() - startedAt)));
-      const isSynced = !tellsSync || (await syncs(this.#client, leftMs));
+      const count = round.count === 0 ? 0 : await this.#client.wait(round.count, leftMs());
+      const isSynced = !tellsSync || (await syncs(this.#client, leftMs()));
       // If the connection was lost between these commands, they may have gone to two Redis.
       return { count, isSynced, run: this.#primary === primary ? run : '' };
     } catch (error) {

@@ -3,7 +3,7 @@ import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisPlace } from '../config-redis-url.ts';
 import { createClient } from './client.ts';
-import { askTimeoutMs } from './time-limits.ts';
+import { askTimeoutMs, sentinelFreshMs } from './time-limits.ts';
 
 export interface SentinelOptions {
   sentinels: RedisPlace[];
@@ -14,32 +14,63 @@ export interface SentinelOptions {
   tls?: ConnectionOptions | undefined;
 }
 
+interface Told {
+  place: RedisPlace;
+  /** Of the configuration that it knows: higher after each failover. */
+  epoch: number;
+}
+
 export class Sentinels {
   readonly #options: SentinelOptions;
-  /** The one that answered last is asked first. */
-  #sentinels: RedisPlace[];
+  #found: Promise<RedisPlace> | undefined;
 
   constructor(options: SentinelOptions) {
     this.#options = options;
-    this.#sentinels = [...options.sentinels];
   }
 
-  /** The primary's address. @throws Error if no Sentinel can tell */
-  async locate(): Promise<RedisPlace> {
-    const reasons: string[] = [];
-    for (const sentinel of this.#sentinels) {
-      try {
-        const place = await this.#ask(sentinel);
-        this.#sentinels = [sentinel, ...this.#sentinels.filter((other) => other !== sentinel)];
-        return place;
-      } catch (error) {
-        reasons.push(`${sentinel.host}:${sentinel.port}: ${error instanceof Error ? error.message : String(error)}`);
-      }
+  /** The primary's address; who asks within a moment is told the same. @throws Error if no Sentinel can tell */
+  locate(): Promise<RedisPlace> {
+    if (!this.#found) {
+      this.#found = this.#askAll();
+      const forget = () => {
+        this.#found = undefined;
+      };
+      this.#found.then(() => setTimeout(forget, sentinelFreshMs), forget);
     }
-    throw new Error(`no Sentinel says where the primary ${this.#options.primary} is (${reasons.join('; ')})`);
+    return this.#found;
   }
 
-  async #ask(sentinel: RedisPlace): Promise<RedisPlace> {
+  /**
+   * Asks all at once, as some may be gone. One that was cut off from the others names the old primary for as long as it is, so
+   * the newest configuration counts of those that more than half of them tell, or all that answer at all.
+   */
+  #askAll(): Promise<RedisPlace> {
+    const { sentinels, primary } = this.#options;
+    return new Promise((resolve, reject) => {
+      const told: Told[] = [];
+      const reasons: string[] = [];
+      const look = () => {
+        const isDecided = told.length > sentinels.length / 2 || told.length + reasons.length === sentinels.length;
+        if (!isDecided) return;
+        const [newest] = told.toSorted((a, b) => b.epoch - a.epoch);
+        if (newest) resolve(newest.place);
+        else reject(new Error(`no Sentinel says where the primary ${primary} is (${reasons.join('; ')})`));
+      };
+      for (const sentinel of sentinels) {
+        this.#ask(sentinel)
+          .then(
+            (answer) => told.push(answer),
+            (error: unknown) => {
+              const reason = error instanceof Error ? error.message : String(error);
+              reasons.push(`${sentinel.host}:${sentinel.port}: ${reason}`);
+            },
+          )
+          .finally(look);
+      }
+    });
+  }
+
+  async #ask(sentinel: RedisPlace): Promise<Told> {
     const { primary, username, password, tls } = this.#options;
     const client = createClient({
       ...sentinel,
@@ -57,9 +88,14 @@ export class Sentinels {
     });
     try {
       await client.connect();
-      const found = (await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', primary)) as [string, string] | null;
+      const [found, known] = await Promise.all([
+        client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', primary) as Promise<[string, string] | null>,
+        // Its user may be allowed no more than the first; then all have the same epoch, as far as can be told.
+        client.call('SENTINEL', 'MASTER', primary).catch(() => []) as Promise<string[]>,
+      ]);
       if (!found) throw new Error(`it watches no primary of the name ${primary}`);
-      return { host: found[0], port: Number(found[1]) };
+      const epoch = Number(known[known.indexOf('config-epoch') + 1] ?? 0);
+      return { place: { host: found[0], port: Number(found[1]) }, epoch };
     } catch (error) {
       throw reason ?? error;
     } finally {

@@ -7,6 +7,8 @@
 export const gateWaitMsMax = 500;
 /** How long a command may take. Scripts take milliseconds; a sync of a slow disk may take a second. */
 export const commandTimeoutMs = 1400;
+/** How long an answer may take that is made of several commands, one after the other, when the store is slow or away (guarantee E3). */
+export const answerMsMax = 1950;
 /**
  * A connection on which commands wait, and that says nothing for so long, is dead: its machine is gone, or the network between
  * lets nothing through. More than a command's time-out, so that nobody is cut off who could still be answered.
@@ -27,11 +29,15 @@ export const topologyFreshMs = 100;
 /** How long a cluster's refusal that passes by itself (a slot is moved, or has no primary) is waited for before the next try. */
 export const refusedPauseMs = 25;
 
+/** The answer of the Sentinels is good for so long: all connections to a primary are lost together, and look for it together. */
+export const sentinelFreshMs = 20;
+
 /**
- * The pause before the n-th attempt to connect: at first as short as a restart of Redis takes, then long enough to cost
- * nothing, and short enough that a store that is back is used at once. Up to a fifth of it is chance, so that the
- * brokers of a cluster do not come all at the same moment.
+ * The pause before the n-th attempt to connect: at first as short as a restart of Redis takes; then short enough that the end of
+ * a failover, which takes seconds, is not waited for much longer than it lasts; and after half a minute, when it is none, long
+ * enough to cost nothing. Up to a fifth of it is chance, so that the brokers of a cluster do not come all at the same moment.
  */
 export function reconnectDelayMs(attempt: number): number {
-  return Math.min(20 * attempt, 400) * (1 + Math.random() / 4);
+  const usual = attempt < 300 ? Math.min(20 * attempt, 100) : 400;
+  return usual * (1 + Math.random() / 4);
 }

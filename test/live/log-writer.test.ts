@@ -59,3 +59,14 @@ t.test('that one batch of a request was not sent does not hide that the fate of 
   // The second finds the first under way to partition 0, and is the first one to partition 1.
   await Promise.all([t.rejects(produce(0), refused), t.rejects(produce(0, 1), refused)]);
 });
+
+t.test('a request whose replicas are never heard of is answered all the same (guarantee E3)', async (t) => {
+  const { url, broker } = await startTestServer(t);
+  await http(`${url}/v1/topics`, 'POST', { name: 'unheard', config: { 'min.insync.replicas': 2 } });
+  broker.store.logs.connectedReplicas = async () => 1;
+  broker.store.logs.replicated = () => new Promise(() => {});
+  t.match(await http(`${url}/v1/topics/unheard/records?acks=all`, 'POST', { records: [{ value: 1 }] }), {
+    status: 503,
+    body: { code: 'STORE_UNAVAILABLE', detail: /replicated, is unknown: retry with the same Idempotency-Key/ },
+  });
+});

@@ -1,5 +1,6 @@
 // What acks=all asks of Redis, by what Redis says that it can do: a double of its client stands for versions that are not here.
 // A real replica is in test/live/replicas.test.ts.
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { StoreConnection } from '../../src/store/connection.ts';
 import { Replication } from '../../src/store/replication.ts';
@@ -10,17 +11,22 @@ interface Abilities {
   /** What WAIT answers, and the first number of what WAITAOF does. */
   replicas?: number;
   synced?: number;
+  /** Replicas say nothing: WAIT takes all the time that it is given. */
+  silent?: boolean;
 }
 
-function replicationOver({ waitaof, aofEnabled, replicas = 0, synced = 1 }: Abilities) {
+function replicationOver({ waitaof, aofEnabled, replicas = 0, synced = 1, silent = false }: Abilities) {
   const asked: string[] = [];
+  const waits: number[] = [];
   const client = {
     on: () => client,
     info: async () => `run_id:r1\r\naof_enabled:${aofEnabled ? 1 : 0}\r\n`,
     command: async () => [waitaof ? ['waitaof', -4] : null],
     set: async (key: string) => asked.push(`SET ${key}`),
-    wait: async (count: number) => {
+    wait: async (count: number, ms: number) => {
       asked.push(`WAIT ${count}`);
+      waits.push(ms);
+      if (silent) await pause(ms);
       return replicas;
     },
     call: async (...words: string[]) => {
@@ -29,7 +35,7 @@ function replicationOver({ waitaof, aofEnabled, replicas = 0, synced = 1 }: Abil
     },
   };
   const link = { dedicated: () => client };
-  return { replication: new Replication({ linkOf: async () => link } as unknown as StoreConnection), asked };
+  return { replication: new Replication({ linkOf: async () => link } as unknown as StoreConnection), asked, waits };
 }
 
 t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
@@ -64,4 +70,15 @@ t.test('where it cannot tell, or keeps no file, only replicas are waited for', a
 t.test('another run of Redis cannot say what became of what was written to this one', async (t) => {
   const { replication } = replicationOver({ waitaof: true, aofEnabled: true });
   await t.rejects(replication.confirm('k', 0, 'another run'), { code: 'STORE_UNAVAILABLE' });
+});
+
+t.test('who comes while replicas are waited for in vain is not kept for twice the time (guarantee E3)', async (t) => {
+  const { replication, waits } = replicationOver({ waitaof: false, aofEnabled: false, silent: true });
+  const rounds = [replication.confirm('k', 1, 'r1'), replication.confirm('k', 1, 'r1')];
+  // The first round is under way when the next one is asked for.
+  while (waits.length === 0) await pause(1);
+  rounds.push(replication.confirm('k', 1, 'r1'), replication.confirm('k', 2, 'r1'));
+  for (const { count } of await Promise.all(rounds)) t.equal(count, 0);
+  t.equal(waits.length, 2, 'all that came meanwhile share a round');
+  t.ok(waits[0]! + waits[1]! < 1700, `they wait for ${waits} ms`);
 });
