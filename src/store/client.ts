@@ -1,10 +1,10 @@
 // How a client of Redis is made: the options that all share, and connections that look for their Redis each time anew.
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
 import type { RedisPlace } from '../config-redis-url.ts';
-import { connectTimeoutMs, disconnectTimeoutMs, reconnectDelayMs } from './time-limits.ts';
+import { connectTimeoutMs, disconnectTimeoutMs, reconnectDelayMs, relocateEveryMs } from './time-limits.ts';
 
 const baseOptions: RedisOptions = {
   // A command that was cut off must not be sent again behind the caller's back: its fate is unknown.
@@ -30,7 +30,8 @@ export function createClient(options: RedisOptions): Redis {
 
 /**
  * The option of a client whose Redis is looked for at each attempt to connect: after a failover it is another one. It goes
- * on looking until it finds one or the client is closed.
+ * on looking until it finds one or the client is closed. One that hangs takes the connection and says nothing: until it does, it is
+ * looked whether another one has taken its place.
  * @param locate says where it is now, or rejects
  */
 export function locating(
@@ -56,11 +57,25 @@ export function locating(
           this.stream.once('error', (error) => {
             this.firstError = error;
           });
+          void leaveIfReplaced(this.stream as Socket, found);
           return this.stream;
         }
         await pause(reconnectDelayMs(attempt));
       }
     }
   }
+
+  async function leaveIfReplaced(stream: Socket, { host, port }: RedisPlace): Promise<void> {
+    const isUndecided = () => !stream.destroyed && stream.bytesRead === 0;
+    for (;;) {
+      await pause(relocateEveryMs, undefined, { ref: false });
+      if (!isUndecided()) return;
+      const now = await locate().catch(() => undefined);
+      if (now && isUndecided() && (now.host !== host || now.port !== port)) {
+        stream.destroy(new Error('Another Redis has taken the place of this one, which says nothing.'));
+      }
+    }
+  }
+
   return { Connector: LocatingConnector, ...(tls && { tls }) };
 }

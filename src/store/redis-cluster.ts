@@ -30,6 +30,7 @@ export class RedisCluster implements Engine {
   readonly #links = new Map<string, Link>();
   #asking: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
+  #triedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
   /**
@@ -53,7 +54,10 @@ export class RedisCluster implements Engine {
     const slot = SlotTable.slotOf(key);
     if (slot === this.#coordinationSlot) return this.coordination;
     const owner = this.#table.ownerOf(slot);
-    return owner === undefined ? undefined : this.#linkTo(owner);
+    const link = owner === undefined ? undefined : this.#linkTo(owner);
+    // Its node may hang, and a replica have taken its place: nobody says so unless he is asked.
+    if (!link?.isOpen) this.#refreshSoon();
+    return link;
   }
 
   shards(): Link[] {
@@ -113,8 +117,8 @@ export class RedisCluster implements Engine {
   }
 
   #refreshSoon(): void {
-    // If no node answers, whoever needs one asks again.
-    this.#refresh().catch(() => undefined);
+    // If no node answers, whoever needs one asks again; but not at each request.
+    if (performance.now() - this.#triedAt >= topologyFreshMs) this.#refresh().catch(() => undefined);
   }
 
   /** Asks the cluster for its slots, unless that was done a moment ago. @throws Error if no node answers */
@@ -127,6 +131,7 @@ export class RedisCluster implements Engine {
   }
 
   async #ask(): Promise<void> {
+    this.#triedAt = performance.now();
     const known = new Map(
       [...this.#seeds, ...this.#table.places].map((place) => [`${place.host}:${place.port}`, place]),
     );

@@ -29,6 +29,8 @@ export const topologyFreshMs = 100;
 /** How long a cluster's refusal that passes by itself (a slot is moved, or has no primary) is waited for before the next try. */
 export const refusedPauseMs = 25;
 
+/** How often it is looked whether a Redis that has not said anything yet is still the one. */
+export const relocateEveryMs = 100;
 /** The answer of the Sentinels is good for so long: all connections to a primary are lost together, and look for it together. */
 export const sentinelFreshMs = 20;
 
