@@ -1,33 +1,56 @@
-// How a cluster does under load and failures: `npm run bench:cluster [-- --quick] [-- --only=throughput]`. Starts everything on
-// the loopback (Redis, three brokers; this process is the load) and prints Markdown tables. README.md says how to read them.
+// How a cluster does under load and failures: `npm run bench:cluster [-- --quick] [-- --only=throughput,broker]`. Starts everything
+// on the loopback (Redis, brokers; this process is the load) and prints Markdown tables. README.md says how to read them.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { measureFailover } from './cluster/failover.ts';
+import { installedRedisBinary } from '../testbed/redis-node.ts';
+import type { Scope } from '../testbed/scope.ts';
+import { measureBrokerFailover, measureControllerKilled, measureControllerStopped } from './cluster/broker-failover.ts';
+import { measureClusterFailover } from './cluster/redis-cluster-failover.ts';
+import { measureRestart } from './cluster/restart.ts';
+import { measureSentinelKilled, measureSentinelStopped } from './cluster/sentinel-failover.ts';
+import { measureShards } from './cluster/shards.ts';
 import { measureThroughput } from './cluster/throughput.ts';
-import { ClusterSite } from './lib/cluster-site.ts';
+import type { ClusterScale } from './lib/cluster-site.ts';
+import { RunScope } from './lib/run-scope.ts';
 
-const questions: Record<string, (site: ClusterSite) => Promise<string[]>> = {
+/** Each takes less than five minutes. */
+const questions: Record<string, (scope: Scope, scale: ClusterScale) => Promise<string[]>> = {
   throughput: measureThroughput,
-  failover: measureFailover,
+  shards: measureShards,
+  broker: measureBrokerFailover,
+  'controller-killed': measureControllerKilled,
+  'controller-stopped': measureControllerStopped,
+  restart: measureRestart,
+  'sentinel-killed': measureSentinelKilled,
+  'sentinel-stopped': measureSentinelStopped,
+  'redis-cluster': measureClusterFailover,
 };
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } });
-  const names = Object.keys(questions);
-  const asked = values.only === undefined ? names : names.filter((name) => values.only!.split(',').includes(name));
-  if (asked.length === 0) throw new Error(`--only takes some of ${names.join(',')}`);
+  const { values } = parseArgs({
+    options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, failures: { type: 'string' } },
+  });
+  const names = values.only?.split(',') ?? Object.keys(questions);
+  const unknown = names.filter((name) => !(name in questions));
+  if (unknown.length > 0) throw new Error(`--only=${unknown} is no question; there are ${Object.keys(questions)}`);
   const scale = values.quick
-    ? { rounds: 3, roundMs: 500, failures: 5, sessionTtlMs: 2000 }
+    ? { rounds: 3, roundMs: 500, failures: 3, sessionTtlMs: 2000 }
     : { rounds: 8, roundMs: 1000, failures: 20, sessionTtlMs: 6000 };
-  const site = await ClusterSite.open(scale);
-  try {
-    console.log(
-      `Node ${process.versions.node}, Redis ${site.redis.version}, ${availableParallelism()} cores that all share, ` +
-        `appendfsync everysec; ${scale.rounds} rounds of ${scale.roundMs} ms each\n`,
-    );
-    for (const name of asked) for (const text of await questions[name]!(site)) console.log(text);
-  } finally {
-    await site.close();
+  if (values.failures !== undefined) scale.failures = Number(values.failures);
+  const { version } = await installedRedisBinary();
+  console.log(
+    `Node ${process.versions.node}, Redis ${version}, ${availableParallelism()} cores that all share; ` +
+      `${scale.rounds} rounds of ${scale.roundMs} ms each, ${scale.failures} failures of a kind\n`,
+  );
+  for (const name of names) {
+    const scope = new RunScope();
+    const startedAt = performance.now();
+    try {
+      for (const text of await questions[name]!(scope, scale)) console.log(text);
+    } finally {
+      await scope.end();
+    }
+    console.log(`(${name}: ${Math.round((performance.now() - startedAt) / 1000)} s)\n`);
   }
 }
 

@@ -28,8 +28,17 @@ export interface ClusterSetup {
   finishMove(key: string, from: ClusterNode, to: ClusterNode): Promise<void>;
 }
 
-/** Starts one and waits until all its nodes call it whole. @param replicas one for each primary, or none */
-export async function startRedisCluster(scope: Scope, primaries: number, replicas: boolean): Promise<ClusterSetup> {
+/**
+ * Starts one and waits until all its nodes call it whole.
+ * @param replicas one for each primary, or none
+ * @param settings further lines of the configuration of each node
+ */
+export async function startRedisCluster(
+  scope: Scope,
+  primaries: number,
+  replicas: boolean,
+  settings: string[] = [],
+): Promise<ClusterSetup> {
   const count = replicas ? 2 * primaries : primaries;
   const nodes: ClusterNode[] = await Promise.all(
     Array.from({ length: count }, async () => {
@@ -42,6 +51,7 @@ export async function startRedisCluster(scope: Scope, primaries: number, replica
         'cluster-migration-barrier 10',
         'appendonly yes',
         'appendfsync no',
+        ...settings,
       ]);
       return { ...node, busPort, id: String(await node.ask('CLUSTER', 'MYID')) };
     }),

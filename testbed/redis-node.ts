@@ -19,6 +19,8 @@ export function installedRedisBinary(): Promise<RedisBinary> {
 export interface RedisNode {
   host: string;
   port: number;
+  /** Of the process that runs now. */
+  pid(): number;
   /** One command, over its unix socket. Rejects with its error, or if it does not run. */
   ask(...command: string[]): Promise<RedisReply>;
   /** A field of its INFO. */
@@ -63,6 +65,7 @@ export async function startRedisNode(scope: Scope, settings: readonly string[], 
   return {
     host: '127.0.0.1',
     port,
+    pid: () => running!.pid,
     ask,
     info: async (field) => new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(String(await ask('INFO')))?.[1],
     kill,

@@ -6,13 +6,21 @@ export interface SentinelSetup {
   url: string;
   nodes: RedisNode[];
   sentinels: RedisNode[];
+  /** How often Sentinels look at each other and at Redis: as they do by themselves, or several times as often. */
+  setPace(pace: keyof typeof paces): Promise<void>;
   /** The node that the Sentinels name now. */
   primary(): Promise<RedisNode>;
   /** Waits until the Sentinels name another node than `old`, and that one writes. */
   failedOverFrom(old: RedisNode, withinMs?: number): Promise<RedisNode>;
 }
 
-/** @param settings further lines of the configuration of each Redis */
+/** ms; the first are Sentinel's own, with which it takes 10 s to find replicas and other Sentinels. */
+const paces = {
+  usual: { INFO: 10_000, PUBLISH: 2000, PING: 1000 },
+  hurried: { INFO: 500, PUBLISH: 200, PING: 200 },
+};
+
+/** Starts them, hurried. @param settings further lines of the configuration of each Redis */
 export async function startSentinels(scope: Scope, replicas: number, settings: string[] = []): Promise<SentinelSetup> {
   const first = await startRedisNode(scope, settings);
   const others = await Promise.all(
@@ -33,10 +41,11 @@ export async function startSentinels(scope: Scope, replicas: number, settings: s
       ),
     ),
   );
-  for (const sentinel of sentinels) {
-    // Its own clockwork is slow by default: it finds replicas and other Sentinels within ten seconds, and here within one.
-    await sentinel.ask('SENTINEL', 'DEBUG', 'INFO-PERIOD', '500', 'PUBLISH-PERIOD', '200', 'PING-PERIOD', '200');
-  }
+  const setPace = async (pace: keyof typeof paces) => {
+    const periods = Object.entries(paces[pace]).flatMap(([what, ms]) => [`${what}-PERIOD`, String(ms)]);
+    for (const sentinel of sentinels) await sentinel.ask('SENTINEL', 'DEBUG', ...periods);
+  };
+  await setPace('hurried');
   const knowsAll = async (sentinel: RedisNode) => {
     const fields = (await sentinel.ask('SENTINEL', 'MASTER', 'main')) as string[];
     const number = (name: string) => Number(fields[fields.indexOf(name) + 1]);
@@ -52,6 +61,7 @@ export async function startSentinels(scope: Scope, replicas: number, settings: s
     url: `redis+sentinel://${sentinels.map(({ host, port }) => `${host}:${port}`).join(',')}/main`,
     nodes,
     sentinels,
+    setPace,
     primary,
     failedOverFrom: (old, withinMs = 30_000) =>
       eventually(

@@ -1,15 +1,6 @@
-// What the questions about a cluster are measured on: a Redis that is started anew by itself when it ends, and brokers over it,
-// each a process as an operator starts it.
-import { rmSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type EmbeddedRedis, startEmbeddedRedis } from '../../src/store/embedded-redis.ts';
-import { resolveRedisBinary } from '../../src/store/redis-binary.ts';
+// What the questions about a cluster are measured on: brokers over one store, each a process as an operator starts it.
+import { freePort, type Scope } from '../../testbed/scope.ts';
 import { ServerProcess } from './processes.ts';
-
-const quiet = { info() {}, warn() {}, error() {} };
 
 export interface ClusterScale {
   rounds: number;
@@ -24,13 +15,7 @@ export interface ClusterScale {
 export class ClusterBroker extends ServerProcess {
   readonly id: number;
 
-  static open(id: number, port: number, redisPort: number, sessionTtlMs: number): Promise<ClusterBroker> {
-    const env = {
-      WEIR_PORT: String(port),
-      WEIR_BROKER_ID: String(id),
-      WEIR_REDIS_URL: `redis://127.0.0.1:${redisPort}`,
-      WEIR_BROKER_SESSION_TTL: `${sessionTtlMs}ms`,
-    };
+  static open(id: number, env: Record<string, string>): Promise<ClusterBroker> {
     return ServerProcess.start(new ClusterBroker(id, env), (line, broker) => {
       if (line.msg !== 'Weirkeeper serves') return false;
       broker.url = String(line.url);
@@ -43,60 +28,50 @@ export class ClusterBroker extends ServerProcess {
     this.id = id;
   }
 
-  /** As a crash does it: nothing is handed over. */
-  async kill(): Promise<void> {
-    const ended = new Promise((resolve) => this.process.once('exit', resolve));
+  /** As a crash does it: nothing is handed over. @returns the moment, as performance.now() */
+  kill(): number {
     this.process.kill('SIGKILL');
-    await ended;
-    await this.stop();
+    return performance.now();
   }
 }
 
 export class ClusterSite {
-  readonly scale: ClusterScale;
-  readonly redis: EmbeddedRedis;
   readonly brokers: ClusterBroker[] = [];
-  readonly #redisPort: number;
+  readonly #env: Record<string, string>;
   readonly #ports = new Map<number, number>();
-  readonly #dataDir: string;
 
-  static async open(scale: ClusterScale): Promise<ClusterSite> {
-    const dataDir = await mkdtemp(join(tmpdir(), 'weir-bench-'));
-    const port = await freePort();
-    const binary = await resolveRedisBinary({ log: quiet });
-    const redis = await startEmbeddedRedis({ dataDir, appendfsync: 'everysec', binary, log: quiet, port });
-    return new ClusterSite(scale, redis, port, dataDir);
+  /** Starts so many brokers, which stop with the scope. @param redisUrl as WEIR_REDIS_URL */
+  static async open(scope: Scope, redisUrl: string, count: number, { sessionTtlMs }: ClusterScale) {
+    const site = new ClusterSite(redisUrl, sessionTtlMs);
+    scope.teardown(() => Promise.all(site.brokers.map((broker) => broker.stop())));
+    for (let id = 1; id <= count; id += 1) await site.startBroker(id);
+    return site;
   }
 
-  private constructor(scale: ClusterScale, redis: EmbeddedRedis, redisPort: number, dataDir: string) {
-    this.scale = scale;
-    this.redis = redis;
-    this.#redisPort = redisPort;
-    this.#dataDir = dataDir;
+  private constructor(redisUrl: string, sessionTtlMs: number) {
+    // A broker that is to stop need not wait for a balancer.
+    this.#env = {
+      WEIR_REDIS_URL: redisUrl,
+      WEIR_BROKER_SESSION_TTL: `${sessionTtlMs}ms`,
+      WEIR_DRAIN_DELAY: '0s',
+      WEIR_LOG_LEVEL: 'info',
+    };
+  }
+
+  get urls(): string[] {
+    return this.brokers.map(({ url }) => url);
   }
 
   /** Starts the broker with this id, for the first time or again. */
   async startBroker(id: number): Promise<ClusterBroker> {
     const port = this.#ports.get(id) ?? (await freePort());
     this.#ports.set(id, port);
-    const broker = await ClusterBroker.open(id, port, this.#redisPort, this.scale.sessionTtlMs);
+    // What is left of its last run is collected.
+    await this.brokers[id - 1]?.stop();
+    const broker = await ClusterBroker.open(id, { ...this.#env, WEIR_PORT: String(port), WEIR_BROKER_ID: String(id) });
     this.brokers[id - 1] = broker;
     return broker;
   }
-
-  async close(): Promise<void> {
-    await Promise.all(this.brokers.map((broker) => broker.stop()));
-    await this.redis.stop();
-    rmSync(this.#dataDir, { recursive: true, force: true });
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** JSON of an address; undefined if there is no answer, or a failure. */
@@ -114,14 +89,13 @@ export async function json(url: string, method = 'GET', body?: unknown) {
   }
 }
 
-/** Asks until there is an answer. @returns that, and how long it took, ms */
-export async function until<T>(ask: () => Promise<T | undefined | false>): Promise<{ ms: number; answer: T }> {
+/** Asks until there is an answer, and gives that. */
+export async function until<T>(ask: () => Promise<T | undefined | false>, what: string): Promise<T> {
   const startedAt = performance.now();
   for (;;) {
     const answer = await ask();
-    const ms = performance.now() - startedAt;
-    if (answer) return { ms, answer };
-    if (ms > 60_000) throw new Error('The cluster has not come back within a minute');
+    if (answer) return answer;
+    if (performance.now() - startedAt > 60_000) throw new Error(`Not within a minute: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

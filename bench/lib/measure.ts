@@ -12,6 +12,11 @@ export function percentile(values: number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
 
+/** The middle and the worst of some times, `p50 / worst`; nothing if there are none. */
+export function both(values: number[]): string {
+  return values.length === 0 ? '' : `${shown(median(values))} / ${shown(Math.max(...values))}`;
+}
+
 /** A number as a reader wants it: three digits are as much as a noisy machine knows. */
 export function shown(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '–';

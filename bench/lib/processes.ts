@@ -137,7 +137,7 @@ export function openBareServer(): Promise<ServerProcess> {
 }
 
 /** CPU time of all threads of a process, in microseconds: Linux tells it exactly, other systems not at all. */
-function cpuUsOf(pid: number): number | undefined {
+export function cpuUsOf(pid: number): number | undefined {
   try {
     const tasks = `/proc/${pid}/task`;
     let ns = 0;

@@ -1,0 +1,177 @@
+// A load that goes on through failures, and keeps account of what they cost: clients that send one request after the other at a
+// steady pace, each to the broker that served it last; one that does not answer, or breaks the connection, is left for the next.
+import { Agent, request } from 'node:http';
+import type { Scope } from '../../testbed/scope.ts';
+import { both, shown } from './measure.ts';
+
+/** What one client sends again and again. */
+export interface Ask {
+  /** By which its client is found again. */
+  name: string;
+  method: string;
+  path: string;
+  body: unknown;
+}
+
+export interface Account {
+  begun: number;
+  failed: number;
+  /** For how long a client had no success, at the longest. */
+  gapMs: number;
+  slowestMs: number;
+}
+
+/** What the accounts of several failures say together, as a row of a table. */
+export const accountHead = [
+  'requests begun each time',
+  'of them failed',
+  'a client without success, ms, p50 / worst',
+  'slowest answer, ms, p50 / worst',
+];
+
+export function accountCells(accounts: Account[]): string[] {
+  const mean = (of: (account: Account) => number) =>
+    accounts.reduce((sum, each) => sum + of(each), 0) / accounts.length;
+  return [
+    shown(mean(({ begun }) => begun)),
+    shown(mean(({ failed }) => failed)),
+    both(accounts.map(({ gapMs }) => gapMs)),
+    both(accounts.map(({ slowestMs }) => slowestMs)),
+  ];
+}
+
+/** A client waits a little longer than any answer may take (guarantee E3). */
+const patienceMs = 3000;
+const everyMs = 20;
+
+export class SteadyLoad {
+  readonly #clients: SteadyClient[];
+
+  /** Starts one client for each of `asks`, spread over the brokers; they stop with the scope. */
+  static start(scope: Scope, urls: string[], asks: Ask[]): SteadyLoad {
+    const clients = asks.map((ask, index) => new SteadyClient(ask, urls, index));
+    scope.teardown(() => Promise.all(clients.map((client) => client.stop())));
+    return new SteadyLoad(clients);
+  }
+
+  private constructor(clients: SteadyClient[]) {
+    this.#clients = clients;
+  }
+
+  /** Spreads the clients over the brokers as at first, and begins new accounts. */
+  begin(): void {
+    for (const client of this.#clients) client.begin();
+  }
+
+  /**
+   * Waits until each of the clients has had a success with a request that it began after `since`.
+   * @returns when the last of them had, as performance.now()
+   */
+  async served(since: number, names = /./): Promise<number> {
+    return Math.max(...(await Promise.all(this.#of(names).map((client) => client.served(since)))));
+  }
+
+  account(names = /./): Account {
+    const accounts = this.#of(names).map(({ account }) => account);
+    return {
+      begun: accounts.reduce((sum, { begun }) => sum + begun, 0),
+      failed: accounts.reduce((sum, { failed }) => sum + failed, 0),
+      gapMs: Math.max(...accounts.map(({ gapMs }) => gapMs)),
+      slowestMs: Math.max(...accounts.map(({ slowestMs }) => slowestMs)),
+    };
+  }
+
+  #of(names: RegExp): SteadyClient[] {
+    return this.#clients.filter(({ name }) => names.test(name));
+  }
+}
+
+class SteadyClient {
+  account: Account = { begun: 0, failed: 0, gapMs: 0, slowestMs: 0 };
+  readonly name: string;
+  readonly #ask: Ask;
+  readonly #body: string;
+  readonly #urls: string[];
+  readonly #first: number;
+  #at: number;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  #servedAt = performance.now();
+  readonly #waiting = new Set<(begunAt: number) => void>();
+  #stopped = false;
+  readonly #done: Promise<void>;
+
+  constructor(ask: Ask, urls: string[], first: number) {
+    this.name = ask.name;
+    this.#ask = ask;
+    this.#body = JSON.stringify(ask.body);
+    this.#urls = urls;
+    this.#first = first;
+    this.#at = first;
+    this.#done = this.#run();
+  }
+
+  begin(): void {
+    this.#at = this.#first;
+    this.account = { begun: 0, failed: 0, gapMs: 0, slowestMs: 0 };
+  }
+
+  served(since: number): Promise<number> {
+    return new Promise((resolve) => {
+      const look = (begunAt: number) => {
+        if (begunAt <= since) return;
+        this.#waiting.delete(look);
+        resolve(performance.now());
+      };
+      this.#waiting.add(look);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#done;
+    this.#agent.destroy();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      const { account } = this;
+      const begunAt = performance.now();
+      account.begun += 1;
+      const status = await this.#send();
+      const now = performance.now();
+      account.slowestMs = Math.max(account.slowestMs, now - begunAt);
+      if (status >= 200 && status < 300) {
+        account.gapMs = Math.max(account.gapMs, now - this.#servedAt);
+        this.#servedAt = now;
+        for (const look of this.#waiting) look(begunAt);
+      } else {
+        account.failed += 1;
+        if (status === 0) this.#at += 1;
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, begunAt + everyMs - performance.now())));
+    }
+  }
+
+  /** @returns the status; 0 if there was no answer */
+  #send(): Promise<number> {
+    const { method, path } = this.#ask;
+    return new Promise((resolve) => {
+      const sent = request(
+        this.#urls[this.#at % this.#urls.length] + path,
+        { method, agent: this.#agent, headers: { 'content-type': 'application/json' } },
+        (response) => {
+          response.resume().once('close', () => {
+            clearTimeout(timer);
+            resolve(response.complete ? response.statusCode! : 0);
+          });
+        },
+      );
+      const timer = setTimeout(() => sent.destroy(), patienceMs);
+      sent.once('error', () => {
+        clearTimeout(timer);
+        resolve(0);
+      });
+      sent.end(this.#body);
+    });
+  }
+}
