@@ -154,21 +154,12 @@ export class Logs {
   ): Promise<LogBounds & { offset: number; isComplete: boolean; batches: StoredBatch[] }> {
     const args = [offset, limits.maxRecords, limits.maxBytes];
     const reply = await this.#call('logs/read', topicId, partition, args);
-    const batches: StoredBatch[] = [];
-    const all = bytes(reply[5]);
-    let at = 0;
-    for (const head of text(reply[4]).split('\n')) {
-      if (head === '') break;
-      const [baseOffset, count, timestamp, length] = head.split(' ').map(Number) as [number, number, number, number];
-      batches.push({ baseOffset, count, timestamp, records: all.subarray(at, at + length) });
-      at += length;
-    }
     return {
       offset: integer(reply[0]),
       logStartOffset: integer(reply[1]),
       endOffset: integer(reply[2]),
       isComplete: text(reply[3]) === '1',
-      batches,
+      batches: readBatches(text(reply[4]), reply.slice(5)),
     };
   }
 
@@ -303,6 +294,25 @@ function guardsOf(fence: Fence | undefined, identity: BatchIdentity | undefined)
     });
   }
   return JSON.stringify(guards);
+}
+
+/** @param texts the records of all batches, one behind the other; each text ends where a batch does */
+function readBatches(heads: string, texts: readonly ReplyValue[]): StoredBatch[] {
+  const batches: StoredBatch[] = [];
+  let [next, at] = [0, 0];
+  let records: Buffer = Buffer.alloc(0);
+  for (const head of heads.split('\n')) {
+    if (head === '') break;
+    const [baseOffset, count, timestamp, length] = head.split(' ').map(Number) as [number, number, number, number];
+    if (length > 0 && at === records.length) {
+      records = bytes(texts[next]);
+      next += 1;
+      at = 0;
+    }
+    batches.push({ baseOffset, count, timestamp, records: records.subarray(at, at + length) });
+    at += length;
+  }
+  return batches;
 }
 
 function readAppended(answer: ReplyValue, run: string): Appended | ServiceError {

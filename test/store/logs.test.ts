@@ -70,6 +70,21 @@ t.test('a read begins with the batch that holds the offset, and stops when it ha
   t.same(await read('latest'), [7]);
 });
 
+t.test('batches of any sizes are read back as they were, in any order of small and large', async (t) => {
+  const { logs } = await openStore(t);
+  const sizes = [5, 10_000, 1, 2, 4_095, 4_096, 3, 200_000, 4_000, 96, 1, 70_000];
+  const lines = sizes.map((size, index) => String.fromCharCode(97 + index).repeat(size));
+  for (const line of lines) await append(logs, batchOf([line]));
+  for (const from of lines.keys()) {
+    const { batches } = await logs.read(topicId, 0, from, unlimited);
+    t.ok(batches.map(({ records }) => String(records)).join() === lines.slice(from).join(), `from offset ${from}`);
+    t.same(
+      batches.map(({ baseOffset }) => baseOffset),
+      lines.map((_, offset) => offset).slice(from),
+    );
+  }
+});
+
 t.test('an offset outside the log is refused with its bounds', async (t) => {
   const { logs } = await openStore(t);
   for (const lines of [
