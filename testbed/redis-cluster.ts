@@ -1,6 +1,7 @@
 // A Redis Cluster of processes: primaries that share the hash slots, and a replica for each.
 import type { RedisReply } from '../src/store/redis-command.ts';
 import { SlotTable } from '../src/store/slot-table.ts';
+import type { Certificates } from './certificates.ts';
 import { type RedisNode, startRedisNode } from './redis-node.ts';
 import { eventually, freePort, type Scope } from './scope.ts';
 
@@ -32,18 +33,20 @@ export interface ClusterSetup {
  * Starts one and waits until all its nodes call it whole.
  * @param replicas one for each primary, or none
  * @param settings further lines of the configuration of each node
+ * @param tls with which all speak TLS
  */
 export async function startRedisCluster(
   scope: Scope,
   primaries: number,
   replicas: boolean,
   settings: string[] = [],
+  tls?: Certificates,
 ): Promise<ClusterSetup> {
   const count = replicas ? 2 * primaries : primaries;
   const nodes: ClusterNode[] = await Promise.all(
     Array.from({ length: count }, async () => {
       const busPort = await freePort();
-      const node = await startRedisNode(scope, [
+      const own = [
         'cluster-enabled yes',
         `cluster-port ${busPort}`,
         'cluster-node-timeout 1500',
@@ -51,8 +54,8 @@ export async function startRedisCluster(
         'cluster-migration-barrier 10',
         'appendonly yes',
         'appendfsync no',
-        ...settings,
-      ]);
+      ];
+      const node = await startRedisNode(scope, [...own, ...settings], { tls });
       return { ...node, busPort, id: String(await node.ask('CLUSTER', 'MYID')) };
     }),
   );

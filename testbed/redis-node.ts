@@ -1,9 +1,10 @@
 // A Redis of its own process on a TCP port, as part of a set: a primary, a replica, a Sentinel, a node of a cluster.
-import { writeFileSync } from 'node:fs';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RedisBinary, resolveRedisBinary } from '../src/store/redis-binary.ts';
 import { type RedisReply, redisCommand } from '../src/store/redis-command.ts';
 import { type RedisProcess, spawnRedis } from '../src/store/redis-process.ts';
+import type { Certificates } from './certificates.ts';
 import { eventually, freePort, type Scope, temporaryFolder } from './scope.ts';
 
 export const quietLog = { info() {}, warn() {}, error() {} };
@@ -30,20 +31,29 @@ export interface RedisNode {
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
   /** Starts it again on the same port, with the data that it has. */
   start(): Promise<void>;
+  /** Keeps a copy of its append-only file as it is now. */
+  backUp(): void;
+  /** Kills it and starts it on that copy: what was written since is lost, as by a failover to a replica that lags. */
+  killAndRestore(): Promise<void>;
 }
 
 /**
  * Starts a Redis that is killed with its scope.
  * @param settings lines of its redis.conf
- * @param sentinel whether it is a Sentinel
+ * @param kind whether it is a Sentinel; and whether it speaks only TLS, also with others of its kind
  */
-export async function startRedisNode(scope: Scope, settings: readonly string[], sentinel = false): Promise<RedisNode> {
+export async function startRedisNode(
+  scope: Scope,
+  settings: readonly string[],
+  { sentinel = false, tls }: { sentinel?: boolean; tls?: Certificates | undefined } = {},
+): Promise<RedisNode> {
   const folder = temporaryFolder(scope);
   const socketPath = join(folder, 's');
   const port = await freePort();
   const file = join(folder, 'redis.conf');
   const data = sentinel ? [] : ['save ""', 'repl-diskless-sync-delay 0', 'repl-ping-replica-period 1'];
-  const lines = [`port ${port}`, 'bind 127.0.0.1', `unixsocket ${socketPath}`, `dir ${folder}`, ...data, ...settings];
+  const ports = tls ? ['port 0', `tls-port ${port}`, ...tlsSettings(tls)] : [`port ${port}`];
+  const lines = [...ports, 'bind 127.0.0.1', `unixsocket ${socketPath}`, `dir ${folder}`, ...data, ...settings];
   // A Sentinel writes what it learns into this file.
   writeFileSync(file, `${lines.join('\n')}\n`);
   const binary = await installedRedisBinary();
@@ -60,6 +70,7 @@ export async function startRedisNode(scope: Scope, settings: readonly string[], 
       return ask('PING').catch(() => undefined);
     }, 'a Redis serves');
   };
+  const [appended, copy] = [join(folder, 'appendonlydir'), join(folder, 'copy')];
   scope.teardown(kill);
   await start();
   return {
@@ -71,5 +82,17 @@ export async function startRedisNode(scope: Scope, settings: readonly string[], 
     kill,
     signal: (signal) => process.kill(running!.pid, signal),
     start,
+    backUp: () => cpSync(appended, copy, { recursive: true }),
+    killAndRestore: async () => {
+      await kill();
+      rmSync(appended, { recursive: true });
+      cpSync(copy, appended, { recursive: true });
+      await start();
+    },
   };
+}
+
+function tlsSettings({ ca, server }: Certificates): string[] {
+  const files = [`tls-ca-cert-file ${ca}`, `tls-cert-file ${server}.pem`, `tls-key-file ${server}.key`];
+  return [...files, 'tls-replication yes', 'tls-cluster yes'];
 }

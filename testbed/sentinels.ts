@@ -1,4 +1,5 @@
 // A primary with replicas and three Sentinels that watch it, each a process.
+import type { Certificates } from './certificates.ts';
 import { type RedisNode, startRedisNode } from './redis-node.ts';
 import { eventually, type Scope } from './scope.ts';
 
@@ -20,11 +21,22 @@ const paces = {
   hurried: { INFO: 500, PUBLISH: 200, PING: 200 },
 };
 
-/** Starts them, hurried. @param settings further lines of the configuration of each Redis */
-export async function startSentinels(scope: Scope, replicas: number, settings: string[] = []): Promise<SentinelSetup> {
-  const first = await startRedisNode(scope, settings);
+/**
+ * Starts them, hurried.
+ * @param settings further lines of the configuration of each Redis
+ * @param secured with which all speak TLS, and further lines of the configuration of each Sentinel
+ */
+export async function startSentinels(
+  scope: Scope,
+  replicas: number,
+  settings: string[] = [],
+  { tls, sentinel: ofSentinel = [] }: { tls?: Certificates; sentinel?: string[] } = {},
+): Promise<SentinelSetup> {
+  const first = await startRedisNode(scope, settings, { tls });
   const others = await Promise.all(
-    Array.from({ length: replicas }, () => startRedisNode(scope, [...settings, `replicaof 127.0.0.1 ${first.port}`])),
+    Array.from({ length: replicas }, () =>
+      startRedisNode(scope, [...settings, `replicaof 127.0.0.1 ${first.port}`], { tls }),
+    ),
   );
   const nodes = [first, ...others];
   await eventually(async () => (await first.info('connected_slaves')) === String(replicas), 'the replicas are there');
@@ -36,8 +48,9 @@ export async function startSentinels(scope: Scope, replicas: number, settings: s
           `sentinel monitor main 127.0.0.1 ${first.port} 2`,
           'sentinel down-after-milliseconds main 1000',
           'sentinel failover-timeout main 3000',
+          ...ofSentinel,
         ],
-        true,
+        { sentinel: true, tls },
       ),
     ),
   );

@@ -6,7 +6,9 @@ import { type RedisNode, startRedisNode } from '../../testbed/redis-node.ts';
 t.test('the newest configuration counts, whoever is asked first, and one that hangs is not waited for', async (t) => {
   const [old, now] = [await startRedisNode(t, []), await startRedisNode(t, [])];
   const startSentinel = ({ host, port }: RedisNode, epoch: number) =>
-    startRedisNode(t, [`sentinel monitor main ${host} ${port} 2`, `sentinel config-epoch main ${epoch}`], true);
+    startRedisNode(t, [`sentinel monitor main ${host} ${port} 2`, `sentinel config-epoch main ${epoch}`], {
+      sentinel: true,
+    });
   // The first was cut off before the failover: it watches the old primary, which others left.
   const stale = await startSentinel(old, 1);
   const [second, third] = [await startSentinel(now, 2), await startSentinel(now, 2)];
@@ -32,7 +34,7 @@ t.test('the newest configuration counts, whoever is asked first, and one that ha
 
 t.test('connections that look for the primary at the same moment ask once', async (t) => {
   const redis = await startRedisNode(t, []);
-  const sentinel = await startRedisNode(t, [`sentinel monitor main ${redis.host} ${redis.port} 1`], true);
+  const sentinel = await startRedisNode(t, [`sentinel monitor main ${redis.host} ${redis.port} 1`], { sentinel: true });
   const connections = async () => Number(await sentinel.info('total_connections_received'));
   const sentinels = new Sentinels({ sentinels: [sentinel], primary: 'main' });
   const before = await connections();

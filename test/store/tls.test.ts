@@ -1,59 +1,20 @@
 // A server on a Redis that speaks TLS, wants a certificate of its clients, and lets a user do only what the service needs.
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
 import { loadConfig } from '../../src/config.ts';
 import { Store } from '../../src/store/store.ts';
 import { sharedStore } from '../../src/store/target.ts';
+import { makeCertificates, userRules } from '../../testbed/certificates.ts';
 import { startRedisNode } from '../../testbed/redis-node.ts';
-import { freePort, temporaryFolder } from '../../testbed/scope.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 import { startServerProcess } from '../helpers/process.ts';
 import { eventually, http } from '../helpers/server.ts';
 
-/** An authority and what it has signed: each a certificate and its key, as files. */
-function makeCertificates(folder: string): { ca: string; server: string; client: string } {
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
-  const newKey = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  const sign = (name: string, subject: string) => {
-    const names = ['-addext', `subjectAltName=DNS:${subject}`];
-    openssl(...newKey, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${subject}`, ...names);
-    const authority = [
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-copy_extensions',
-      'copy',
-      '-days',
-      '2',
-    ];
-    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.pem`, ...authority);
-  };
-  openssl(...newKey, '-x509', '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=authority');
-  sign('server', 'redis.test');
-  sign('client', 'weir.test');
-  return { ca: join(folder, 'ca.pem'), server: join(folder, 'server'), client: join(folder, 'client') };
-}
-
-/** As docs/operations.md gives it. */
-const userRules =
-  'on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends -@all +@read +@write +@stream +@hash ' +
-  '+@sortedset +@set +@string +@scripting -script +time +info +wait +publish +subscribe +unsubscribe +hello +auth ' +
-  '+select +ping +cluster|slots +cluster|info +command|info -@dangerous +info';
-
 t.test('TLS with certificates on both sides, a user with few rights, and another database', async (t) => {
-  const { ca, server, client } = makeCertificates(temporaryFolder(t));
-  const port = await freePort();
-  const redis = await startRedisNode(t, [
-    'port 0',
-    `tls-port ${port}`,
-    `tls-ca-cert-file ${ca}`,
-    `tls-cert-file ${server}.pem`,
-    `tls-key-file ${server}.key`,
-    `user weir ${userRules}`,
-  ]);
+  const certificates = makeCertificates(temporaryFolder(t));
+  const { ca, server, client } = certificates;
+  const redis = await startRedisNode(t, [`user weir ${userRules}`], { tls: certificates });
+  const { port } = redis;
   const env = {
     WEIR_REDIS_URL: `rediss://weir:p%40ss%3Aword@localhost:${port}/2`,
     WEIR_REDIS_TLS_CA: ca,

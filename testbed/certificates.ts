@@ -1,0 +1,43 @@
+// What a test of TLS and of rights in Redis needs: certificates of an authority of its own, and the user of docs/operations.md.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+
+export interface Certificates {
+  /** The authority's certificate, as a file. */
+  ca: string;
+  /** Of the Redis, and of its client: `.pem` and `.key` behind these are a certificate and its key. */
+  server: string;
+  client: string;
+}
+
+/** An authority and what it has signed: each a certificate and its key, as files. */
+export function makeCertificates(folder: string): Certificates {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+  const newKey = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const sign = (name: string, subject: string) => {
+    const names = ['-addext', `subjectAltName=DNS:${subject},IP:127.0.0.1`];
+    openssl(...newKey, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${subject}`, ...names);
+    const authority = [
+      '-CA',
+      'ca.pem',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-copy_extensions',
+      'copy',
+      '-days',
+      '2',
+    ];
+    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.pem`, ...authority);
+  };
+  openssl(...newKey, '-x509', '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=authority');
+  sign('server', 'redis.test');
+  sign('client', 'weir.test');
+  return { ca: join(folder, 'ca.pem'), server: join(folder, 'server'), client: join(folder, 'client') };
+}
+
+/** As docs/operations.md gives it. */
+export const userRules =
+  'on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends -@all +@read +@write +@stream +@hash ' +
+  '+@sortedset +@set +@string +@scripting -script +time +info +wait +publish +subscribe +unsubscribe +hello +auth ' +
+  '+select +ping +cluster|slots +cluster|info +command|info -@dangerous +info';
