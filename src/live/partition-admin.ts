@@ -78,7 +78,7 @@ export class PartitionAdmin {
               ...checksOf(new Set(step.map(({ next }) => next!.leader)), live),
               ...step.map(({ state, next }) => stateChange(state, next!, controller?.epoch ?? 0)),
             ],
-            { privileged: true },
+            { privileged: true, upholds: true },
           );
           zxid = written.zxid;
           for (const { state } of step) elected.add(state.partition);
@@ -129,7 +129,7 @@ export class PartitionAdmin {
             { op: 'set', path: topicPath(topic), data: all, contentType: jsonContentType, version: now.version },
             stateChange(state, next, controller?.epoch ?? 0),
           ],
-          { privileged: true },
+          { privileged: true, upholds: true },
         );
       }),
     );

@@ -168,8 +168,11 @@ export class TopicAdmin {
         const ops: Op[] = [];
         if (change.config) ops.push(await this.#configChange(name, change.config));
         if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
-        // With nothing to change, the topic must still exist.
-        await this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], { privileged: true });
+        // With nothing to change, the topic must still exist. In a full store a shorter retention is what makes room.
+        await this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], {
+          privileged: true,
+          upholds: change.partitions === undefined,
+        });
       }),
     );
     await this.#topics.refresh(name);
@@ -190,16 +193,8 @@ export class TopicAdmin {
         // That it is this topic still, with this many partitions.
         const unchanged: Op = { op: 'check', path: topicPath(name), mzxid: stat.mzxid };
         const note = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
-        try {
-          await namespace.write([unchanged, ...deletes, note], { privileged: true });
-        } catch (error) {
-          if (!hasCode(error, 'STORE_FULL')) throw error;
-          // Nothing can be noted in a full store, and a deletion is what makes room: so the logs go first. If that is
-          // cut short, the topic is still there to be deleted again.
-          await this.#removeLogs(topicId, numbers(0, replicas.length));
-          await namespace.write(deletes, { privileged: true });
-          await this.#store.committedOffsets.forgetTopic(name, topicId);
-        }
+        // The note is small, and makes room: it goes through in a full store, too.
+        await namespace.write([unchanged, ...deletes, note], { privileged: true, upholds: true });
       }),
     );
     await finishDeletion(this.#store, name);

@@ -26,7 +26,7 @@ const readHead = 3;
 export interface WriteOptions {
   /** The broker's own writes may touch reserved paths. */
   privileged?: boolean;
-  /** The cluster itself lives by what is written, and it is little: let through at the store's memory limit. */
+  /** The cluster itself lives by what is written, or makes room by it, and it is little: let through at the store's memory limit. */
   upholds?: boolean;
   idempotency?: Idempotency | undefined;
 }

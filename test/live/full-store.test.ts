@@ -1,6 +1,8 @@
 // What works when the store is at its memory limit: reading, and everything that makes room.
 import t from 'tap';
 import { redisCommand } from '../../src/store/redis-command.ts';
+import { freePort } from '../../testbed/scope.ts';
+import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
@@ -76,3 +78,49 @@ t.test(
     });
   },
 );
+
+t.test('a full store whose brokers have all died has leaders again, and makes room by itself', async (t) => {
+  const port = await freePort();
+  await startTestRedis(t, { port, maxmemoryBytes: 16 * 1024 * 1024 });
+  const start = (id: string) =>
+    startServerProcess(t, {
+      WEIR_REDIS_URL: `redis://127.0.0.1:${port}`,
+      WEIR_BROKER_ID: id,
+      WEIR_BROKER_SESSION_TTL: '1s',
+    });
+  const dead = await start('1');
+  for (const name of ['first', 'second']) await http(`${dead.url}/v1/topics`, 'POST', { name });
+  const value = 'x'.repeat(100_000);
+  const produce = (url: string, name: string) =>
+    http(`${url}/v1/topics/${name}/records`, 'POST', { records: [{ value }] });
+  const fill = (url: string) =>
+    eventually(async () => {
+      await produce(url, 'second');
+      return (await produce(url, 'first')).status === 507;
+    }, 'the store is full');
+  await fill(dead.url);
+  dead.child.kill('SIGKILL');
+  await dead.exited;
+
+  const other = await start('2');
+  const led = async () => (await http(`${other.url}/v1/topics/first/partitions/0`)).body;
+  await eventually(async () => (await led()).leader === -1, 'the controller has noted that nobody leads it');
+  t.match(await http(`${other.url}/v1/topics/first/partitions/0`, 'PATCH', { replicas: [2] }), {
+    status: 200,
+    body: { leader: 2, replicas: [2], isr: [2] },
+  });
+  const { url } = await start('1');
+  await eventually(
+    async () => (await http(`${url}/v1/topics/second/partitions/0`)).body.leader === 1,
+    'what the dead one led is led again',
+  );
+  t.match(await produce(url, 'first'), { status: 507, body: { code: 'STORE_FULL', retryable: true } });
+  t.match(await http(`${url}/v1/topics/first`, 'PATCH', { partitions: 2 }), { status: 507 });
+
+  t.equal((await http(`${url}/v1/topics/first`, 'PATCH', { config: { 'retention.bytes': 1 } })).status, 200);
+  await eventually(async () => (await produce(url, 'first')).status === 200, 'retention makes room');
+  await http(`${url}/v1/topics/first`, 'PATCH', { config: { 'retention.bytes': null } });
+  await fill(url);
+  t.equal((await http(`${url}/v1/topics/second`, 'DELETE')).status, 204);
+  await eventually(async () => (await produce(url, 'first')).status === 200, 'a deletion makes room');
+});
