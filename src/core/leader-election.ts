@@ -88,6 +88,16 @@ export function electPreferred(state: PartitionState, live: BrokerSet): Partitio
 }
 
 /**
+ * The state after the store has lost an election, of which the partition's log has heard and refuses all work under earlier
+ * epochs: the leader stays, under an epoch beyond that one, as epochs only grow. Undefined if the state is no older than
+ * what the log has heard of, or if its leader is dead: then an election is to come.
+ */
+export function outrank(state: PartitionState, heardOf: number, live: BrokerSet): PartitionState | undefined {
+  if (state.leaderEpoch >= heardOf || !live.has(state.leader)) return undefined;
+  return { ...state, leaderEpoch: heardOf + 1 };
+}
+
+/**
  * The controlled shutdown: brokers that are about to stop, but still live, hand over leadership and leave the ISR. A
  * partition that no other live replica can take stays as it is until they are gone.
  */

@@ -96,10 +96,10 @@ export class Broker {
       },
       log,
     );
-    this.topics = new Topics(store.namespace, this.tail, log);
+    this.topics = new Topics(store, this.tail, this.metrics, log);
     this.partitions = new Partitions(store.namespace, this.tail, this.registration, this.metrics, log);
     this.topicAdmin = new TopicAdmin(store, this.topics);
-    this.partitionAdmin = new PartitionAdmin(store);
+    this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.logWriter = new LogWriter(this.topics, store.logs, store.producers, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
@@ -123,7 +123,16 @@ export class Broker {
     });
     this.#topicDeleter = createTopicDeleter(store, log);
     const compactor = new LogCompactor(store.logKeeping, this.metrics);
-    this.#logHousekeeper = new LogHousekeeper(store, this.topics, this.partitions, this.logReader, compactor, log);
+    this.#logHousekeeper = new LogHousekeeper({
+      store,
+      topics: this.topics,
+      partitions: this.partitions,
+      admin: this.partitionAdmin,
+      reader: this.logReader,
+      compactor,
+      metrics: this.metrics,
+      log,
+    });
     this.#controller = new Controller(
       store.namespace,
       this.tail,

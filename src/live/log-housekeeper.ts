@@ -3,10 +3,12 @@
 // its leader changed. So idle partitions cost next to nothing, however many there are. What goes is decided by the scripts,
 // which refuse a leader that was deposed (guarantees L5, L6).
 import type { Logger } from 'pino';
-import { hasCode } from '../core/service-error.ts';
+import { hasCode, serviceErrorIn } from '../core/service-error.ts';
 import type { Store } from '../store/store.ts';
 import type { LogCompactor } from './log-compactor.ts';
 import { type LogReader, logKey } from './log-reader.ts';
+import type { Metrics } from './metrics.ts';
+import type { PartitionAdmin } from './partition-admin.ts';
 import type { PartitionInfo, Partitions } from './partitions.ts';
 import { Repeat } from './repeat.ts';
 import type { TopicInfo, Topics } from './topics.ts';
@@ -42,10 +44,22 @@ interface House {
 
 const never = Number.POSITIVE_INFINITY;
 
+export interface LogHousekeeperParts {
+  store: Store;
+  topics: Topics;
+  partitions: Partitions;
+  admin: PartitionAdmin;
+  reader: LogReader;
+  compactor: LogCompactor;
+  metrics: Metrics;
+  log: Logger;
+}
+
 export class LogHousekeeper {
   readonly #store: Store;
   readonly #topics: Topics;
   readonly #partitions: Partitions;
+  readonly #admin: PartitionAdmin;
   readonly #reader: LogReader;
   readonly #compactor: LogCompactor;
   readonly #log: Logger;
@@ -55,23 +69,23 @@ export class LogHousekeeper {
   readonly #keys = new Map<string, string>();
   readonly #retention: Repeat;
   readonly #compaction: Repeat;
+  readonly #epochsRaised;
   readonly #stopping = new AbortController();
   #stopListening: (() => void) | undefined;
 
-  constructor(
-    store: Store,
-    topics: Topics,
-    partitions: Partitions,
-    reader: LogReader,
-    compactor: LogCompactor,
-    log: Logger,
-  ) {
-    this.#store = store;
-    this.#topics = topics;
-    this.#partitions = partitions;
-    this.#reader = reader;
-    this.#compactor = compactor;
+  constructor(parts: LogHousekeeperParts) {
+    const { log } = parts;
+    this.#store = parts.store;
+    this.#topics = parts.topics;
+    this.#partitions = parts.partitions;
+    this.#admin = parts.admin;
+    this.#reader = parts.reader;
+    this.#compactor = parts.compactor;
     this.#log = log;
+    this.#epochsRaised = parts.metrics.counter(
+      'leader_epochs_raised_total',
+      'Leader epochs that this broker raised, as the store had lost an election.',
+    );
     this.#retention = new Repeat('retention', everyMs, () => this.#retainDue(), log);
     this.#compaction = new Repeat('compaction', everyMs, () => this.#compactDue(), log);
   }
@@ -144,9 +158,14 @@ export class LogHousekeeper {
     await this.#settle();
     const now = performance.now();
     const due = [...this.#houses.values()].filter(({ retainAt }) => retainAt <= now);
+    // One machine of the store may be away, which must not hold up what lies on others.
+    const failures: unknown[] = [];
     for (let i = 0; i < due.length; i += togetherMax) {
-      await Promise.all(due.slice(i, i + togetherMax).map((house) => this.#guarded(house, () => this.#retain(house))));
+      const some = due.slice(i, i + togetherMax).map((house) => this.#guarded(house, () => this.#retain(house)));
+      for (const outcome of await Promise.allSettled(some))
+        if (outcome.status === 'rejected') failures.push(outcome.reason);
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   async #retain(house: House): Promise<void> {
@@ -154,18 +173,20 @@ export class LogHousekeeper {
     const { config, topicId } = topic;
     const limits = { retentionMs: config['retention.ms'], retentionBytes: config['retention.bytes'] };
     house.retainAt = performance.now() + retainAnywayMs;
-    for (let step = 1; ; step++) {
-      const { more, dueInMs } = await this.#store.logKeeping.retain(topicId, partition, leaderEpoch, limits);
-      if (!more) {
+    try {
+      for (let step = 1; step <= stepsMax; step++) {
+        const { more, dueInMs } = await this.#store.logKeeping.retain(topicId, partition, leaderEpoch, limits);
+        if (more) continue;
         if (dueInMs !== undefined) house.retainAt = Math.min(house.retainAt, performance.now() + dueInMs);
         return;
       }
-      if (step < stepsMax) continue;
-      // Who appends fast must not be faster than this.
+    } catch (error) {
       house.retainAt = 0;
-      this.#retention.trigger();
-      return;
+      throw error;
     }
+    // Who appends fast must not be faster than this.
+    house.retainAt = 0;
+    this.#retention.trigger();
   }
 
   /** One log after the other: the keys of one pass take memory. */
@@ -173,10 +194,12 @@ export class LogHousekeeper {
     const now = performance.now();
     const due = [...this.#houses.values()].filter(({ compactAt }) => compactAt <= now);
     due.sort((a, b) => a.compactAt - b.compactAt);
+    const failures: unknown[] = [];
     for (const house of due) {
       if (this.#stopping.signal.aborted) return;
-      await this.#guarded(house, () => this.#compact(house));
+      await this.#guarded(house, () => this.#compact(house)).catch((error: unknown) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   async #compact(house: House): Promise<void> {
@@ -206,18 +229,44 @@ export class LogHousekeeper {
 
   /** A log that is gone, or is led by another broker, is no longer this one's to keep; what is news here will say so. */
   async #guarded(house: House, keep: () => Promise<void>): Promise<void> {
-    const { topic, partition, leaderEpoch } = house;
+    const { topic, partition } = house;
     try {
       await keep();
     } catch (error) {
       if (hasCode(error, 'FENCED')) {
-        house.retainAt = house.compactAt = never;
-        this.#log.info({ topic: topic.name, partition, leaderEpoch }, 'Another broker keeps house for a partition now');
+        await this.#giveUp(house, Number(serviceErrorIn(error)?.fields.leaderEpoch));
       } else if (hasCode(error, 'UNKNOWN_TOPIC')) {
+        await this.#mendLost(topic.name);
+        // If it is led here still, it is moved into anew.
         this.#moveOut(placeOf({ topic: topic.name, partition }), logKey(topic.topicId, partition));
       } else {
         throw error;
       }
+    }
+  }
+
+  /**
+   * Leaves a log that refuses this leader until there is news of who leads it. The news is made here if the store has lost
+   * the election that the log has heard of: else nobody would keep house there until the next one.
+   */
+  async #giveUp(house: House, heardOf: number): Promise<void> {
+    const { topic, partition, leaderEpoch } = house;
+    const isLost = await this.#admin.outrank(topic, partition, heardOf);
+    house.retainAt = house.compactAt = never;
+    const fields = { topic: topic.name, partition, leaderEpoch };
+    if (!isLost) this.#log.info(fields, 'Another broker keeps house for a partition now');
+    else {
+      this.#epochsRaised.inc();
+      this.#log.warn({ ...fields, heardOf }, 'The store had lost an election of a leader; its epoch was raised');
+    }
+  }
+
+  async #mendLost(name: string): Promise<void> {
+    try {
+      await this.#topics.reopenLogs(name);
+    } catch (error) {
+      // It was deleted.
+      if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
     }
   }
 }

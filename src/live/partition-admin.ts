@@ -11,15 +11,15 @@ import {
   type TopicNode,
   topicPath,
 } from '../core/cluster-nodes.ts';
-import { electPreferred, type PartitionState, reassign } from '../core/leader-election.ts';
+import { electPreferred, outrank, type PartitionState, reassign } from '../core/leader-election.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Op } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
 import { jsonContentType } from './broker-registration.ts';
-import { liveBrokers, newestControllerEpoch } from './cluster.ts';
+import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
 import { retrying } from './collisions.ts';
 import { fenceOf, stateChange, statesPerTransactionMax } from './partition-changes.ts';
-import { unknownPartition, unknownTopic } from './topics.ts';
+import { type Topics, unknownPartition, unknownTopic } from './topics.ts';
 
 interface ReadState extends PartitionState {
   topic: string;
@@ -29,13 +29,19 @@ interface ReadState extends PartitionState {
 
 export class PartitionAdmin {
   readonly #store: Store;
+  readonly #topics: Topics;
 
-  constructor(store: Store) {
+  constructor(store: Store, topics: Topics) {
     this.#store = store;
+    this.#topics = topics;
   }
 
   /** A partition as it is now. @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION */
   async describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
+    return this.#topics.using(topic, () => this.#describe(topic, partition));
+  }
+
+  #describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
     return asUnknownTopic(topic, async () => {
       const { topicId, replicas } = await this.#topic(topic);
       const [{ data, zxid }, [bounds]] = await Promise.all([
@@ -135,6 +141,40 @@ export class PartitionAdmin {
     );
     const { description, zxid } = await this.describe(topic, partition);
     return { description, zxid: Math.max(zxid, reassigned?.zxid ?? 0) };
+  }
+
+  /**
+   * Takes a partition beyond a leader epoch that its log has heard of, if the tree does not know that one: the store has lost the
+   * election. Under the epoch in the tree no leader's work would be taken.
+   * @returns whether that was so
+   */
+  async outrank(
+    { name, topicId }: { name: string; topicId: string },
+    partition: number,
+    heardOf: number,
+  ): Promise<boolean> {
+    const written = await orAbsent(
+      retrying(async () => {
+        const now = await this.#topic(name);
+        if (now.topicId !== topicId) return undefined;
+        const [state, live, controller] = await Promise.all([
+          this.#state(name, partition, now.replicas[checked(name, now.replicas, partition)]!),
+          this.#liveIds(),
+          newestControllerEpoch(this.#store.namespace),
+        ]);
+        const next = outrank(state, heardOf, live);
+        if (!next) return undefined;
+        return this.#store.namespace.write(
+          [
+            ...(controller ? [fenceOf(controller)] : []),
+            ...checksOf(new Set([next.leader]), live),
+            stateChange(state, next, controller?.epoch ?? 0),
+          ],
+          { privileged: true, upholds: true },
+        );
+      }),
+    );
+    return written !== undefined;
   }
 
   async #topic(topic: string): Promise<TopicNode & { version: number }> {

@@ -132,7 +132,11 @@ export class TopicAdmin {
   }
 
   /** A topic with its partitions as they are now. @throws ServiceError UNKNOWN_TOPIC */
-  async describe(name: string): Promise<TopicDescription> {
+  describe(name: string): Promise<TopicDescription> {
+    return this.#topics.using(name, () => this.#describe(name));
+  }
+
+  async #describe(name: string): Promise<TopicDescription> {
     const { namespace, logs } = this.#store;
     try {
       const [topic, config] = await Promise.all([namespace.get(topicPath(name)), namespace.get(topicConfigPath(name))]);

@@ -1,13 +1,16 @@
 // What a broker knows of the topics: a cache of their metadata, kept true by the event stream. A miss is read from the
-// tree, so a topic can be used through any broker the moment that it exists. It does not change topics: topic-admin.ts.
+// tree, so a topic can be used through any broker the moment that it exists; and a log that the tree has and the store has lost
+// is opened anew by whoever finds it missing. It does not change topics: topic-admin.ts.
 import type { Logger } from 'pino';
 import type { TopicConfig } from '../../schemas/topics.ts';
 import { decodeTopic, topicPath, topicsPath } from '../core/cluster-nodes.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
+import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import { decodeTopicConfig, effectiveConfig } from '../core/topic-config.ts';
+import type { Logs } from '../store/logs.ts';
 import type { Namespace } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
+import type { Metrics } from './metrics.ts';
 
 export interface TopicInfo {
   readonly name: string;
@@ -28,23 +31,37 @@ interface Load {
   stale: boolean;
 }
 
-/** What a stale cache can bring about, and nothing has been written when it does. */
+/** What a stale cache can bring about. */
 const staleCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'TOO_LARGE'] as const;
 
 export class Topics {
   readonly #namespace: Namespace;
+  readonly #logs: Logs;
   readonly #tail: EventTail;
   readonly #log: Logger;
   readonly #names = new Set<string>();
   readonly #known = new Map<string, TopicInfo>();
   readonly #loads = new Map<string, Load>();
+  /** By name, the opening of its lost logs that is under way. */
+  readonly #reopening = new Map<string, Promise<boolean>>();
+  readonly #reopened;
   readonly #listeners = new Set<(name: string) => void>();
   readonly #unsubscribe: (() => void)[] = [];
 
-  constructor(namespace: Namespace, tail: EventTail, log: Logger) {
+  constructor(
+    { namespace, logs }: { namespace: Namespace; logs: Logs },
+    tail: EventTail,
+    metrics: Metrics,
+    log: Logger,
+  ) {
     this.#namespace = namespace;
+    this.#logs = logs;
     this.#tail = tail;
     this.#log = log;
+    this.#reopened = metrics.counter(
+      'lost_logs_opened_total',
+      'Logs that the store had lost, as by a failover, and that this broker opened anew, empty.',
+    );
   }
 
   /** Learns the names of all topics; the tail has been started. */
@@ -97,8 +114,10 @@ export class Topics {
 
   /**
    * Runs `use` with a topic's metadata. If that fails in a way that old metadata would explain, and they were old, runs it
-   * once more with the new: what was changed through another broker a moment ago holds here, too.
-   * @throws ServiceError UNKNOWN_TOPIC, and what `use` throws
+   * once more with the new: what was changed through another broker a moment ago holds here, too. If a log was not found that
+   * should be there, it is opened anew first.
+   * @throws ServiceError UNKNOWN_TOPIC, and what `use` throws; STORE_UNAVAILABLE if the missing log was one of several that
+   *   `use` wrote to
    */
   async using<T>(name: string, use: (topic: TopicInfo) => Promise<T>): Promise<T> {
     const topic = await this.get(name);
@@ -108,8 +127,44 @@ export class Topics {
       if (!staleCodes.some((code) => hasCode(error, code))) throw error;
       const fresh = await this.refresh(name);
       if (JSON.stringify(fresh) !== JSON.stringify(topic)) return await use(fresh);
-      throw hasCode(error, 'UNKNOWN_TOPIC') ? unknownTopic(name) : error;
+      if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
+      if (!(await this.reopenLogs(name))) throw unknownTopic(name);
+      // What went to other logs must not go there once more.
+      const results = serviceErrorIn(error)?.fields.results;
+      if (results !== undefined) throw reopenedMeanwhile(name, results);
+      return await use(fresh);
     }
+  }
+
+  /**
+   * Opens anew, and empty, those logs of a topic that the store has lost: a failover loses what was not replicated yet. For
+   * whoever has just found one missing. The tree is asked after that, and a deletion takes its nodes before the logs, so
+   * what it still has was not deleted; if that happens now, the log knows it (lua/logs/open.lua).
+   * @returns whether all logs of the topic are there now
+   * @throws ServiceError UNKNOWN_TOPIC
+   */
+  reopenLogs(name: string): Promise<boolean> {
+    let reopening = this.#reopening.get(name);
+    if (!reopening) {
+      reopening = this.#reopenLogs(name).finally(() => this.#reopening.delete(name));
+      this.#reopening.set(name, reopening);
+    }
+    return reopening;
+  }
+
+  async #reopenLogs(name: string): Promise<boolean> {
+    const { topicId, partitionCount } = await this.refresh(name);
+    const numbers = Array.from({ length: partitionCount }, (_, partition) => partition);
+    const outcomes = await Promise.all(numbers.map((partition) => this.#logs.reopen(topicId, partition)));
+    const opened = numbers.filter((partition) => outcomes[partition] === 'opened');
+    if (opened.length > 0) {
+      this.#reopened.inc(opened.length);
+      this.#log.warn(
+        { topic: name, topicId, partitions: opened },
+        'The store had lost logs; they are open again, empty',
+      );
+    }
+    return !outcomes.includes('refused');
   }
 
   /** After a gap in the events nothing that was known may be right: topics may have come back, or never been. */
@@ -201,6 +256,15 @@ export function unknownTopic(name: string): ServiceError {
   return new ServiceError('UNKNOWN_TOPIC', `Topic ${name} does not exist; POST /v1/topics creates one.`, {
     topic: name,
   });
+}
+
+function reopenedMeanwhile(name: string, results: unknown): ServiceError {
+  return new ServiceError(
+    'STORE_UNAVAILABLE',
+    `The store had lost a log of topic ${name}, which is open again now, empty. Other partitions have their records: see ` +
+      'results. Send the rest again, or all of it with the same Idempotency-Key.',
+    { topic: name, results },
+  );
 }
 
 /** @throws ServiceError UNKNOWN_PARTITION */

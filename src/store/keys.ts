@@ -107,6 +107,8 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * the request has no records in this partition, and the number of partitions by which its records are spread.
      */
     idempotency: (key: string) => `${base}idempotency:${key}`,
+    /** String with expiry: the log was removed, so it must not be opened anew (lua/logs/open.lua). */
+    removed: `${base}removed`,
     /** String with expiry: written only so that WAIT has something to wait for. */
     replicated: `${base}replicated`,
   };

@@ -101,7 +101,16 @@ export class Logs {
 
   /** Makes an empty log; one that is there already stays as it is. */
   async open(topicId: string, partition: number): Promise<void> {
-    await this.#call('logs/open', topicId, partition, []);
+    await this.#call('logs/open', topicId, partition, ['new']);
+  }
+
+  /**
+   * Makes an empty log in the place of one that the store has lost as a whole.
+   * @returns whether it was made (`opened`), is `there`, or was `refused`, as it was removed a moment ago or something is left of it
+   */
+  async reopen(topicId: string, partition: number): Promise<'opened' | 'there' | 'refused'> {
+    const [outcome] = await this.#call('logs/open', topicId, partition, ['lost']);
+    return text(outcome) as 'opened' | 'there' | 'refused';
   }
 
   /** Removes a log with all its records; one that is gone already is no fault. */

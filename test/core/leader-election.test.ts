@@ -8,6 +8,7 @@ import {
   imbalanced,
   initialPartitionState,
   noLeader,
+  outrank,
   type PartitionState,
   reassign,
 } from '../../src/core/leader-election.ts';
@@ -103,6 +104,13 @@ t.test('the preferred election takes the first replica if it is live and in the 
   t.equal(electPreferred(state([1, 2], [1, 2], 2), live(2)), undefined, 'it is dead');
   t.equal(electPreferred(state([1, 2], [2], 2), live(1, 2)), undefined, 'it is not in the ISR');
   t.equal(electPreferred(state([], [], noLeader), live(1)), undefined, 'there is none');
+});
+
+t.test('a lost election is outranked: the same leader, beyond the epoch that the log has heard of', async (t) => {
+  t.same(outrank(state([1, 2], [1, 2], 2), 9, live(1, 2)), state([1, 2], [1, 2], 2, 10));
+  t.equal(outrank(state([1, 2], [1, 2], 2), 5, live(1, 2)), undefined, 'the state is as new as that');
+  t.equal(outrank(state([1, 2], [1, 2], 2), 9, live(1)), undefined, 'its leader is dead: an election is to come');
+  t.equal(outrank(state([1, 2], [1, 2], noLeader), 9, live(1, 2)), undefined);
 });
 
 t.test('a controlled shutdown hands over and takes the broker out of the ISR', async (t) => {

@@ -77,8 +77,8 @@ export async function strayLogs(socketPath: string, topicIds: ReadonlySet<string
     cursor = next;
     for (const key of keys) {
       const [, topicId, kind] = /^\{weir:([^:]+):\d+\}:(.*)$/.exec(key) ?? [];
-      // Kept answers go by themselves.
-      if (topicId === undefined || topicIds.has(topicId) || kind!.startsWith('idempotency:')) continue;
+      // Kept answers go by themselves, and so does the note that a log was removed.
+      if (topicId === undefined || topicIds.has(topicId) || /^(idempotency:|removed$)/.test(kind!)) continue;
       if (kind !== 'partition') strays.push(key);
       else if ((await redisCommand(socketPath, ['HGET', key, 'next'])) !== '0') strays.push(key);
     }

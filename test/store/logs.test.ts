@@ -44,6 +44,21 @@ t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [undefined]);
 });
 
+t.test('a log that was lost is opened anew, and one that was removed is not', async (t) => {
+  const { logs, connection } = await openStore(t);
+  const lose = () =>
+    connection.command(true, (client) => client.del(partitionKeys(testConfig.prefix, topicId, 0).partition));
+  t.equal(await logs.reopen(topicId, 0), 'there');
+  await lose();
+  t.equal(await logs.reopen(topicId, 0), 'opened');
+  t.match(await append(logs, batchOf(['b'])), { baseOffset: 0 });
+  await lose();
+  t.equal(await logs.reopen(topicId, 0), 'refused', 'batches are left, which nobody may lose sight of');
+  await logs.remove(topicId, 0);
+  t.equal(await logs.reopen(topicId, 0), 'refused');
+  await t.rejects(append(logs, batchOf(['c'])), { code: 'UNKNOWN_TOPIC' });
+});
+
 t.test('opening a log again leaves it as it is', async (t) => {
   const { logs } = await openStore(t);
   await append(logs, batchOf(['a']));

@@ -8,5 +8,6 @@ do
   log.fences = base .. 'fences'
   log.producers = base .. 'producers'
   log.replicated = base .. 'replicated'
+  log.removed = base .. 'removed'
   function log.idempotency(key) return base .. 'idempotency:' .. key end
 end

@@ -1,0 +1,88 @@
+// A Redis Cluster of which one node loses its last changes, as a failover does to what was not replicated: the tree and a log,
+// which lie on different nodes, do not fit together any more.
+import t from 'tap';
+import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
+import { startRedisCluster } from '../../testbed/redis-cluster.ts';
+import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
+
+const cluster = await startRedisCluster(t, 3, false);
+const one = await startTestServer(t, { brokerId: 1 }, { url: cluster.url });
+const two = await startTestServer(t, { brokerId: 2 }, one.target);
+const { url } = one;
+const coordination = await cluster.ownerOf(coordinationKeys(testConfig.prefix).root);
+const partitions = 12;
+
+const keyOf = (topicId: string, partition: number) => partitionKeys(testConfig.prefix, topicId, partition).partition;
+const metrics = async () =>
+  (await one.broker.metrics.registry.metrics()) + (await two.broker.metrics.registry.metrics());
+const isServed = (topic: string) =>
+  eventually(async () => (await http(`${url}/v1/topics/${topic}`)).status === 200, 'it is served again');
+
+/** A topic, with the owner of each of its logs. */
+async function newTopic(name: string, config: object = {}) {
+  const { body } = await http(`${url}/v1/topics`, 'POST', { name, partitions, replicationFactor: 2, config });
+  const keys = Array.from({ length: partitions }, (_, partition) => keyOf(body.topicId, partition));
+  const owners = await Promise.all(keys.map((key) => cluster.ownerOf(key)));
+  return { keys, owners, topicId: body.topicId as string };
+}
+
+t.test('an election that the tree has lost and the log has heard of does not end retention', async (t) => {
+  const { keys, owners } = await newTopic('led', { 'retention.ms': 1000 });
+  const partition = owners.findIndex((owner) => owner !== coordination);
+  const at = `${url}/v1/topics/led/partitions/${partition}`;
+  const heardOf = async () => Number(await owners[partition]!.ask('HGET', keys[partition]!, 'leader_epoch'));
+  const { leaderEpoch: kept } = (await http(at)).body;
+  coordination.backUp();
+  for (const replicas of [
+    [2, 1],
+    [1, 2],
+    [2, 1],
+    [1, 2],
+    [2, 1],
+  ])
+    await http(at, 'PATCH', { replicas });
+  const { leaderEpoch: lost } = (await http(at)).body;
+  await eventually(async () => (await heardOf()) === lost, 'the newest leader has kept house');
+
+  await coordination.killAndRestore();
+  await isServed('led');
+  t.ok(kept < lost, 'the tree has had later epochs');
+  await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 1 }] });
+  await eventually(async () => (await http(at)).body.logStartOffset === 1, 'retention goes on');
+  t.ok((await http(at)).body.leaderEpoch > lost, 'under an epoch beyond the lost ones');
+  t.match(await metrics(), /weir_leader_epochs_raised_total [1-9]/);
+});
+
+t.test('a log that was lost is opened anew where it is found missing, and not if its topic was deleted', async (t) => {
+  const node = cluster.nodes.find((each) => each !== coordination)!;
+  node.backUp();
+  // Without retention nobody looks at its logs but who is asked for them.
+  const { keys, owners, topicId } = await newTopic('young', { 'retention.ms': -1, 'retention.bytes': -1 });
+  const all = `${url}/v1/topics/young/records`;
+  const missing = owners.indexOf(node);
+  const records = keys.map((_, partition) => ({ partition, value: partition }));
+  t.equal((await http(all, 'POST', { records })).status, 200);
+
+  await node.killAndRestore();
+  await eventually(async () => (await http(`${url}/v1/nodes/x`, 'PUT', '')).status < 300, 'it is served again');
+  const cut = await eventually(async () => {
+    const answer = await http(`${two.url}/v1/topics/young/records`, 'POST', { records });
+    // The cluster may need a moment to be whole.
+    return /lost a log/.test(answer.body.detail ?? '') ? answer : undefined;
+  }, 'who writes to many logs, some of them lost, is told');
+  t.match(cut, { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
+  t.notOk(cut.body.results.some((result: any) => result.partition === missing));
+  t.match(await http(all, 'POST', { records: [{ partition: missing, value: 'new' }] }), {
+    status: 200,
+    body: { results: [{ baseOffset: 0 }] },
+  });
+  t.equal((await http(`${url}/v1/topics/young`)).status, 200);
+  t.match(await metrics(), /weir_lost_logs_opened_total [1-9]/);
+
+  const key = keys[missing]!;
+  await node.ask('DEL', key, key.replace(/partition$/, 'log'));
+  t.match((await http(`${url}/v1/topics/young/partitions/${missing}/records`)).body, { records: [], endOffset: 0 });
+  t.equal((await http(`${url}/v1/topics/young`, 'DELETE')).status, 204);
+  t.equal(await one.broker.store.logs.reopen(topicId, missing), 'refused');
+  t.equal((await http(`${url}/v1/topics/young`)).status, 404);
+});
