@@ -22,6 +22,9 @@ export const clusterReply = z
       version: z.string(),
       engine: z.enum(['standalone', 'sentinel', 'cluster']),
       shards: z.int().describe('How many Redis share the data; the figures are those of all together.'),
+      unreachable: z
+        .array(z.string())
+        .describe('The addresses of those that do not answer now: what lies there is away, and not in the figures.'),
       usedMemoryBytes: z.int(),
       maxMemoryBytes: z.int().describe('0 = no limit.'),
       appendOnly: z.boolean(),

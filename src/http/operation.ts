@@ -28,7 +28,10 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
       schema: {
         tags: ['operation'],
         operationId: 'health.ready',
-        summary: 'Whether the server can serve: its store answers, and it is not stopping',
+        summary: 'Whether the server can serve: the tree can be read, and it has its place in the cluster',
+        description:
+          'Means this broker, and not all of the data: where Redis Cluster shares it and the Redis of some logs is away, requests ' +
+          'for those are refused by every broker alike, and all others are served. /v1/cluster says what is away.',
         response: {
           200: { description: 'It can.', content: { 'application/json': { schema: healthReply } } },
           ...problems('STORE_UNAVAILABLE'),

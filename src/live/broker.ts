@@ -80,6 +80,11 @@ export class Broker {
       'kind',
     ]);
     this.metrics.gauge('store_open', 'Whether the store can be used now: 1 or 0.', () => Number(store.isOpen));
+    this.metrics.gauge(
+      'store_shards_unreachable',
+      'How many of the Redis that share the data cannot be used now.',
+      () => store.shardsAway,
+    );
     this.metrics.gauge('store_connections_lost', 'How often a connection to the store was lost.', () => store.losses);
     this.tail = new EventTail(store.events, log);
     this.watches = new WatchHub(store.events, this.tail, this.metrics, this.stopping, log);

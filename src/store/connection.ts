@@ -128,19 +128,35 @@ export class StoreConnection {
     return this.#serve(key, writes, command);
   }
 
-  /** Asks each machine that holds a part of the data. */
-  async askShards<T>(ask: (client: Redis) => Promise<T>): Promise<T[]> {
-    return Promise.all(
-      this.#engine.shards().map(async (link) => {
-        if (!link.isOpen) await this.#waitUntil(() => link.isOpen, gateWaitMsMax);
-        if (!link.isOpen) throw notReached();
+  /**
+   * Asks each machine that holds a part of the data.
+   * @returns the answers, and the addresses of those that gave none
+   * @throws ServiceError STORE_UNAVAILABLE if none did
+   */
+  async askShards<T>(ask: (client: Redis) => Promise<T>): Promise<{ answers: T[]; unreachable: string[] }> {
+    const answers: T[] = [];
+    const unreachable: string[] = [];
+    let failure: unknown;
+    await Promise.all(
+      this.#engine.shards().map(async ({ place, link }) => {
         try {
-          return await ask(link.client);
+          await this.#waitUntil(() => link.isOpen, gateWaitMsMax);
+          if (!link.isOpen) throw notReached();
+          answers.push(await ask(link.client));
         } catch (error) {
-          throw storeError(error, false);
+          failure = storeError(error, false);
+          if (!hasCode(failure, 'STORE_UNAVAILABLE')) throw failure;
+          unreachable.push(place);
         }
       }),
     );
+    if (answers.length === 0) throw failure ?? notReached();
+    return { answers, unreachable: unreachable.sort() };
+  }
+
+  /** How many machines that hold a part of the data cannot be used now. */
+  get shardsAway(): number {
+    return this.#engine.shards().filter(({ link }) => !link.isOpen).length;
   }
 
   /** The way to the Redis that holds a key. @throws ServiceError STORE_UNAVAILABLE */

@@ -15,8 +15,8 @@ export interface Engine {
   readonly coordination: Link;
   /** The way to the Redis that holds a key; undefined while it is not known. It need not be open. */
   linkOf(key: string): Link | undefined;
-  /** The ways to all machines that hold a part of the data. */
-  shards(): Link[];
+  /** The ways to all machines that hold a part of the data, each with its address for people. */
+  shards(): { place: string; link: Link }[];
   /**
    * Takes note of an error that a Redis answered with.
    * @returns the ms after which the same command may be sent again, as nothing was done; undefined if it may not be

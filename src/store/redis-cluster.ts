@@ -60,8 +60,8 @@ export class RedisCluster implements Engine {
     return link;
   }
 
-  shards(): Link[] {
-    return [...this.#table.primaries].map((address) => this.#linkTo(address));
+  shards(): { place: string; link: Link }[] {
+    return [...this.#table.primaries].map((place) => ({ place, link: this.#linkTo(place) }));
   }
 
   refused(error: Error, key: string, link: Link): number | undefined {

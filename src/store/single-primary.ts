@@ -40,8 +40,8 @@ export class SinglePrimary implements Engine {
     return this.coordination;
   }
 
-  shards(): Link[] {
-    return [this.coordination];
+  shards(): { place: string; link: Link }[] {
+    return [{ place: this.coordination.place, link: this.coordination }];
   }
 
   refused(error: Error, _key: string, link: Link): number | undefined {

@@ -49,6 +49,8 @@ export interface StoreFigures {
   engine: EngineKind;
   /** How many machines share the data. */
   shards: number;
+  /** The addresses of those that do not answer now; the figures below are of the others. */
+  unreachable: string[];
   usedMemoryBytes: number;
   /** 0 = no limit. */
   maxMemoryBytes: number;
@@ -106,6 +108,11 @@ export class Store {
     return this.connection.isOpen;
   }
 
+  /** How many of the machines that share the data cannot be used now. */
+  get shardsAway(): number {
+    return this.connection.shardsAway;
+  }
+
   /** How often a connection to it was lost. */
   get losses(): number {
     return this.connection.losses;
@@ -113,16 +120,18 @@ export class Store {
 
   /** The store's own figures, for the operator: of all machines that hold a part of the data together. */
   async figures(): Promise<StoreFigures> {
-    const shards = await this.connection.askShards(async (client) => parseInfo(await client.info()));
-    const limits = shards.map((info) => Number(info.get('maxmemory')));
+    const asked = await this.connection.askShards(async (client) => parseInfo(await client.info()));
+    const { answers, unreachable } = asked;
+    const limits = answers.map((info) => Number(info.get('maxmemory')));
     return {
       version: this.#serverVersion,
       engine: this.connection.engine,
-      shards: shards.length,
-      usedMemoryBytes: sum(shards.map((info) => Number(info.get('used_memory')))),
+      shards: answers.length + unreachable.length,
+      unreachable,
+      usedMemoryBytes: sum(answers.map((info) => Number(info.get('used_memory')))),
       // Where one has no limit, all have none.
       maxMemoryBytes: limits.includes(0) ? 0 : sum(limits),
-      appendOnly: shards.every((info) => info.get('aof_enabled') === '1'),
+      appendOnly: answers.every((info) => info.get('aof_enabled') === '1'),
     };
   }
 

@@ -128,3 +128,40 @@ t.test('a table of slots follows what the cluster tells', async (t) => {
   table.replace([], { host: 'seed', port: 6380 });
   t.equal(table.ownerOf(5), undefined);
 });
+
+t.test('while one node is away the others serve, and the cluster says what is missing', async (t) => {
+  const cluster = await startRedisCluster(t, 3, false, ['cluster-require-full-coverage no']);
+  const { url } = await startTestServer(t, {}, { url: cluster.url });
+  const partitions = 12;
+  const { body: topic } = await http(`${url}/v1/topics`, 'POST', { name: 'spread', partitions });
+  const keyOf = (partition: number) => partitionKeys(testConfig.prefix, topic.topicId, partition).partition;
+  const owners = await Promise.all(
+    Array.from({ length: partitions }, (_, partition) => cluster.ownerOf(keyOf(partition))),
+  );
+  const coordination = await cluster.ownerOf(root);
+  const away = owners.findIndex((owner) => owner !== coordination);
+  const other = owners.findIndex((owner) => owner !== owners[away]);
+  const { host, port } = owners[away]!;
+  const produce = (partition: number) =>
+    http(`${url}/v1/topics/spread/records`, 'POST', { records: [{ value: 1, partition }] });
+  const store = async () => (await http(`${url}/v1/cluster`)).body.store;
+  const { usedMemoryBytes } = await store();
+
+  await owners[away]!.kill();
+  const now = await eventually(async () => {
+    const now = await store();
+    return now?.unreachable.length === 1 ? now : undefined;
+  }, 'it is noticed');
+  t.match(now, { shards: 3, unreachable: [`${host}:${port}`] });
+  t.ok(now.usedMemoryBytes < usedMemoryBytes, 'what is away is not in the figures');
+  t.match(await http(`${url}/v1/cluster`), { status: 200, body: { brokers: [{}], clusterId: /./ } });
+  t.equal((await http(`${url}/health/ready`)).status, 200, 'another broker could not do more');
+  await eventually(async () => (await produce(other)).status === 200, 'other logs are written');
+  t.match(await produce(away), { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
+  t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
+  t.match((await http(`${url}/metrics`)).body, /weir_store_shards_unreachable 1/);
+
+  await owners[away]!.start();
+  await eventually(async () => (await produce(away)).status === 200, 'it is back');
+  await eventually(async () => (await store()).unreachable.length === 0, 'and nothing is missing');
+});
