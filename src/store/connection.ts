@@ -172,14 +172,11 @@ export class StoreConnection {
 
   /**
    * A connection of its own to where the coordination keys are, for commands that block or subscribe (link.ts).
-   * @param answerMsMax a command that is not answered for so long finds the connection dead, and drops it
+   * @param answerMsMax a command that is not answered for so long finds the connection dead, and drops it (silence.ts)
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
   dedicated(answerMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
-    return this.#engine.coordination.dedicated({
-      enableOfflineQueue: whileAway === 'wait',
-      ...(answerMsMax !== undefined && { socketTimeout: answerMsMax }),
-    });
+    return this.#engine.coordination.dedicated({ enableOfflineQueue: whileAway === 'wait' }, answerMsMax);
   }
 
   async close(): Promise<void> {

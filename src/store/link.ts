@@ -1,15 +1,12 @@
 // One way to one Redis: a client that is used only after this Redis was looked at, with the dedicated connections that go to
 // the same place. It is lost and made anew by itself; which Redis it leads to is the engine's business.
-import type { Socket } from 'node:net';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { timeOutPatiently } from './patient-timeout.ts';
 import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
+import { Silence } from './silence.ts';
 import { configurationFault } from './store-error.ts';
-import { commandTimeoutMs, silenceMsMax } from './time-limits.ts';
-
-/** In how many looks a connection must be silent to be dropped, all within `silenceMsMax`. */
-const silentLooksMax = 4;
+import { commandTimeoutMs, silenceLookEveryMs, silenceMsMax } from './time-limits.ts';
 
 export interface LinkOptions {
   /** Makes a client that leads there. */
@@ -26,19 +23,19 @@ export interface LinkOptions {
 export class Link {
   readonly client: Redis;
   readonly #options: LinkOptions;
-  readonly #dedicated = new Set<Redis>();
+  readonly #dedicated = new Map<Redis, Silence>();
+  readonly #silence: Silence;
   #isOpen = false;
   #run = '';
   #place = '';
   #watchdog: NodeJS.Timeout | undefined;
-  /** What had come and gone when something had come last, and how many looks ago that was. */
-  #heard = { bytesRead: 0, bytesWritten: 0, silentLooks: 0 };
   #closing = false;
   #failure: unknown;
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.client = timeOutPatiently(this.#make({ commandTimeout: commandTimeoutMs }));
+    this.client = this.#make({ commandTimeout: commandTimeoutMs });
+    this.#silence = new Silence(this.client, silenceMsMax);
     this.client.on('ready', () => void this.#open());
     this.client.on('close', () => this.#lost());
   }
@@ -65,7 +62,10 @@ export class Link {
 
   /** Begins to connect; a failed attempt is repeated by the client itself, and its reason is kept. */
   connect(): void {
-    this.#watchdog = setInterval(() => this.#listen(), silenceMsMax / silentLooksMax).unref();
+    this.#watchdog = setInterval(() => {
+      this.#silence.look();
+      for (const silence of this.#dedicated.values()) silence.look();
+    }, silenceLookEveryMs).unref();
     this.client.connect().catch(() => {});
   }
 
@@ -80,14 +80,15 @@ export class Link {
    * A connection of its own to the same place, for commands that block or subscribe. It reconnects by itself and is
    * closed together with this link. A command that a loss of the connection cuts off is rejected (with retries it would
    * never settle, as it is not sent again), and so is one that waits when an attempt to connect fails.
+   * @param answerMsMax a command that is not answered for so long finds the connection dead
    */
-  dedicated(options: RedisOptions): Redis {
+  dedicated(options: RedisOptions, answerMsMax: number = silenceMsMax): Redis {
     const client = this.#make({
       ...options,
       // What says so serves no more: another Redis has taken its place.
       reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED|MOVED)\b/.test(message),
     });
-    this.#dedicated.add(client);
+    this.#dedicated.set(client, new Silence(client, answerMsMax));
     client.once('end', () => this.#dedicated.delete(client));
     return client;
   }
@@ -96,12 +97,12 @@ export class Link {
     clearInterval(this.#watchdog);
     this.#closing = true;
     this.#isOpen = false;
-    for (const client of this.#dedicated) client.disconnect();
+    for (const client of this.#dedicated.keys()) client.disconnect();
     this.client.disconnect();
   }
 
   #make(options: RedisOptions): Redis {
-    const client = this.#options.make(options);
+    const client = timeOutPatiently(this.#options.make(options));
     // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
     client.on('error', (error: Error) => {
       this.#failure = configurationFault(error) ?? error;
@@ -133,23 +134,6 @@ export class Link {
     this.#options.onChange();
   }
 
-  /**
-   * Drops a connection on which something was sent, and nothing has come for several looks. Looks are counted, and not the
-   * time: to a process that was stopped itself, or too busy, what has come meanwhile is still to be read.
-   */
-  #listen(): void {
-    const stream = this.client.stream as Socket | undefined;
-    if (!stream || this.client.status !== 'ready') return;
-    const { bytesRead, bytesWritten } = stream;
-    const heard = this.#heard;
-    if (bytesRead !== heard.bytesRead || bytesWritten <= heard.bytesWritten) {
-      this.#heard = { bytesRead, bytesWritten, silentLooks: 0 };
-      return;
-    }
-    heard.silentLooks += 1;
-    if (heard.silentLooks >= silentLooksMax) stream.destroy(new Error('It says nothing any more.'));
-  }
-
   #lost(): void {
     if (this.#isOpen && !this.#closing) {
       this.#options.log.warn({ place: this.place }, 'The connection to the store is lost');
@@ -161,7 +145,7 @@ export class Link {
 
   /** Those that have outlived a loss may lead to a Redis that is not the one any more, or to none. */
   #renewDedicated(): void {
-    for (const client of this.#dedicated) if (client.status === 'ready') client.disconnect(true);
+    for (const client of this.#dedicated.keys()) if (client.status === 'ready') client.disconnect(true);
   }
 }
 

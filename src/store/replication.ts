@@ -130,7 +130,7 @@ class ShardReplication {
   }
 
   #connect(): Redis {
-    const client = this.#link.dedicated({ enableOfflineQueue: true, socketTimeout: answerMsMax });
+    const client = this.#link.dedicated({ enableOfflineQueue: true, commandTimeout: answerMsMax }, answerMsMax);
     client.on('close', () => {
       this.#primary = undefined;
     });

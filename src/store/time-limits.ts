@@ -14,6 +14,8 @@ export const answerMsMax = 1950;
  * lets nothing through. More than a command's time-out, so that nobody is cut off who could still be answered.
  */
 export const silenceMsMax = 2000;
+/** How often it is looked whether a connection says something; a fraction of the above, as looks are counted. */
+export const silenceLookEveryMs = 500;
 /** How long it may take to be connected. Between machines that talk at all this takes milliseconds. */
 export const connectTimeoutMs = 1000;
 /** How long the other side may take to say goodbye; one that is dead never does, and the next attempt waits for this. */

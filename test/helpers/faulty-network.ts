@@ -16,14 +16,22 @@ export interface FaultyNetwork {
   redirect(toUrl: string): void;
   /** From now on nothing gets through any more. */
   block(): void;
-  /** Connections stay, and nothing gets through until `resume`; then all of it does. */
-  stall(): void;
+  /**
+   * Connections stay, and nothing gets through until `resume`; then all of it does.
+   * @param said only those connections that there are, and on which the client has sent this
+   */
+  stall(said?: string): void;
   resume(): void;
 }
+
+/** Of what a client sends so much is remembered: what tells the purpose of a connection comes early. */
+const sentBytesKept = 64 * 1024;
 
 export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<FaultyNetwork> {
   let { port: serverPort } = new URL(serverUrl);
   const sockets = new Set<Socket>();
+  /** By connection, its two sockets: what the client has sent at first. */
+  const sent = new Map<readonly Socket[], string>();
   let unanswered: string | undefined;
   let repliesLost = 0;
   let isBlocked = false;
@@ -32,6 +40,9 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
   const network = createServer((client) => {
     const upstream = connect(Number(serverPort), '127.0.0.1');
     let losesReply = false;
+    const both = [client, upstream];
+    sent.set(both, '');
+    client.once('close', () => sent.delete(both));
     const end = () => {
       for (const socket of [client, upstream]) {
         socket.destroy();
@@ -50,6 +61,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
         unanswered = undefined;
         losesReply = true;
       }
+      if (sent.get(both)!.length < sentBytesKept) sent.set(both, sent.get(both)! + data.toString('latin1'));
       upstream.write(data);
     });
     upstream.on('data', (data) => {
@@ -88,7 +100,11 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     block: () => {
       isBlocked = true;
     },
-    stall: () => {
+    stall: (said) => {
+      if (said !== undefined) {
+        for (const [both, text] of sent) if (text.includes(said)) for (const socket of both) socket.pause();
+        return;
+      }
       isStalled = true;
       for (const socket of sockets) socket.pause();
     },
