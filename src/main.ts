@@ -35,14 +35,22 @@ async function main(): Promise<void> {
   });
   log.info({ url: server.url, docs: `${server.url}/docs` }, 'Weirkeeper serves');
   const delay = stopWithinMs + Math.max(0, config.drainDelayMs - drainDelayIncludedMs);
-  closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
+  let displacement: Error | undefined;
+  const stopping = closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
     if (err) log.fatal({ err }, 'Weirkeeper stops, as something is broken in it');
-    else log.info({ signal }, 'Weirkeeper stops');
+    else if (!displacement) log.info({ signal }, 'Weirkeeper stops');
     // Nobody can take over from the only server of a private store, and who presses Ctrl-C does not want to wait.
     const drains = signal === 'SIGTERM' && config.redisUrl !== undefined;
     await server.close(drains ? () => sleep(config.drainDelayMs) : undefined);
     await store.stop();
     log.info('Weirkeeper has stopped');
+    // Whoever supervises this process is to see that it did not mean to: the exit code is 1.
+    if (displacement) throw displacement;
+  });
+  void server.broker.registration.displaced.then((reason) => {
+    displacement = reason;
+    log.fatal(`${reason.message} Weirkeeper stops: give this server another WEIR_BROKER_ID, or leave it stopped.`);
+    stopping.close();
   });
 }
 

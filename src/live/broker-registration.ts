@@ -1,5 +1,5 @@
 // This broker's place in the cluster: an ephemeral node /brokers/ids/N under a session of its own, kept alive as long as the
-// process runs, and taken again if it was lost while the process hung.
+// process runs, and taken again if it was lost while the process hung; unless another server has taken it meanwhile.
 import type { Logger } from 'pino';
 import { brokerPath, encodeBroker, reservedBrokerIdMax, seqidPath } from '../core/cluster-nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
@@ -33,12 +33,19 @@ export class BrokerRegistration {
   #isStopping = false;
   readonly #listeners = new Set<() => void>();
   readonly #unsubscribe: (() => void)[] = [];
+  /** Resolves when another server is this broker, since this one had lost its place: it must stop. */
+  readonly displaced: Promise<ServiceError>;
+  #isDisplaced = false;
+  #displace!: (reason: ServiceError) => void;
 
   constructor(store: Store, tail: EventTail, options: RegistrationOptions, log: Logger) {
     this.#store = store;
     this.#tail = tail;
     this.#options = options;
     this.#log = log;
+    this.displaced = new Promise((resolve) => {
+      this.#displace = resolve;
+    });
     this.#keepAlive = new Repeat('broker registration', options.sessionTtlMs / 3, () => this.#renew(), log);
   }
 
@@ -96,14 +103,26 @@ export class BrokerRegistration {
   }
 
   async #renew(): Promise<void> {
+    if (this.#isDisplaced) return;
     try {
       if (this.#session) await this.#store.sessions.renew(this.#session);
-      else await this.#register();
+      else await this.#registerAnew();
     } catch (error) {
       if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
       this.#log.warn({ broker: this.brokerId }, 'The broker lost its session, as if it had died; it registers anew');
       this.#session = undefined;
+      await this.#registerAnew();
+    }
+  }
+
+  async #registerAnew(): Promise<void> {
+    try {
       await this.#register();
+    } catch (error) {
+      if (!hasCode(error, 'NODE_EXISTS') || this.#isStopping) throw error;
+      const detail = `Broker ${this.brokerId} is another server now, which registered while this one hung or was cut off.`;
+      this.#isDisplaced = true;
+      this.#displace(new ServiceError('NODE_EXISTS', detail, {}, { cause: error }));
     }
   }
 

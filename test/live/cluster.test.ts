@@ -172,3 +172,35 @@ t.test('a broker process that hangs, wakes and dies: others take over its partit
   t.ok(await writes());
   await eventually(async () => (await leaders()).every((leader: number) => leader === 2), 'the partitions');
 });
+
+t.test('a broker that hung and finds its id taken stops, and has written nothing', async (t) => {
+  const port = await freePort();
+  await startTestRedis(t, { port });
+  const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${port}`, WEIR_BROKER_SESSION_TTL: '1s' };
+  const hung = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '7' });
+  const other = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '8' });
+  const cluster = async () => (await http(`${other.url}/v1/cluster`)).body;
+  await eventually(async () => (await cluster()).controller?.brokerId === 7, 'it rules');
+  await http(`${other.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
+
+  hung.child.kill('SIGSTOP');
+  const successor = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '7' });
+  await eventually(
+    async () => new Set((await partitionsOf(other.url, 'led')).map(({ leader }: any) => leader)).size === 2,
+    'the new one leads what it is preferred for',
+  );
+  const state = async () => {
+    const { controller, brokers } = await cluster();
+    const states = await Promise.all([0, 1].map((p) => node(other.url, `/brokers/topics/led/partitions/${p}/state`)));
+    return { controller, epochs: brokers.map(({ epoch }: any) => epoch), states: states.map(({ data }) => data) };
+  };
+  const before = await state();
+  hung.child.kill('SIGCONT');
+  t.equal(await hung.exited, 1);
+  t.match(
+    hung.log.find(({ level }) => level === 60),
+    { msg: /^Broker 7 is another server now.*WEIR_BROKER_ID/ },
+  );
+  t.same(await state(), before);
+  t.equal((await http(`${successor.url}/health/ready`)).status, 200);
+});
