@@ -1,4 +1,6 @@
 import t from 'tap';
+import { freePort } from '../../testbed/scope.ts';
+import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
@@ -15,6 +17,32 @@ t.test('after an outage of all brokers every session has its full time again', a
   await eventually(async () => (await http(`${second.url}/v1/nodes/forgiven`)).status === 404, 'then it expires');
   const { body: end } = await http(`${second.url}/v1/nodes/end`, 'PUT', '');
   t.ok(end.stat.ctime - mark.stat.ctime > 1000, "by the store's clock, after about its full time");
+});
+
+t.test('the only broker hangs: forgiven; one of two hangs: the other ends sessions in time', async (t) => {
+  const port = await freePort();
+  await startTestRedis(t, { port });
+  const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${port}`, WEIR_BROKER_SESSION_TTL: '1s' };
+  const hung = await startServerProcess(t, env);
+  const newSession = async (node: string) => {
+    const { body } = await http(`${hung.url}/v1/sessions`, 'POST', { ttl: '1500ms' });
+    await http(`${hung.url}/v1/nodes/${node}?mode=ephemeral&session=${body.session}`, 'PUT', '');
+    return body;
+  };
+  const first = await newSession('forgiven');
+  hung.child.kill('SIGSTOP');
+  await eventually(() => Date.now() > first.expiresAt + 300, 'the deadline passes while nobody could renew');
+  hung.child.kill('SIGCONT');
+  t.equal((await http(`${hung.url}/v1/sessions/${first.session}`, 'PUT')).status, 200);
+  t.equal((await http(`${hung.url}/v1/nodes/forgiven`)).status, 200);
+  t.match((await http(`${hung.url}/metrics`)).body, /weir_outages_forgiven_total [1-9]/);
+
+  const other = await startServerProcess(t, env);
+  const second = await newSession('ended');
+  hung.child.kill('SIGSTOP');
+  await eventually(async () => (await http(`${other.url}/v1/nodes/ended`)).status === 404, 'it ends');
+  hung.child.kill('SIGCONT');
+  t.match(await http(`${hung.url}/v1/sessions/${second.session}`, 'PUT'), { status: 410 }, 'and is over for all');
 });
 
 t.test('an outage of Redis is forgiven as well', async (t) => {
