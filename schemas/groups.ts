@@ -98,7 +98,7 @@ export const leaveQuery = z.strictObject({
 
 export const consumeQuery = z.strictObject({
   wait: durationMs
-    .pipe(z.int().max(fetchWaitMsMax))
+    .pipe(z.int().max(fetchWaitMsMax, 'must be at most 5m'))
     .default(0)
     .describe('How long to wait for records, or for another assignment; at most 5m.'),
   maxRecords: queryInteger(1, fetchRecordsMax).default(500),

@@ -10,6 +10,8 @@ export type CreateMode = (typeof createModes)[number];
 /** ZooKeeper's largest TTL: 40 bits of milliseconds (zookeeper-semantics, item 15). */
 export const ttlMsMax = 2 ** 40 - 1;
 
+const ttl = durationMs.pipe(z.int().min(1, 'must be at least 1ms').max(ttlMsMax, 'must be at most 2^40-1 ms'));
+
 /** ZooKeeper's version is a signed 32-bit number; -1 means any. */
 const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version; -1 = any.');
 
@@ -35,7 +37,7 @@ export const getNodeQuery = z.strictObject({
 
 const creation = {
   mode: z.enum(createModes).optional().describe('Kind of a created node; ephemeral needs a session.'),
-  ttl: durationMs.pipe(z.int().min(1).max(ttlMsMax)).optional().describe('A created node goes when idle this long.'),
+  ttl: ttl.optional().describe('A created node goes when idle this long.'),
   parents: queryFlag.optional().describe('Create missing parents as persistent nodes.'),
   session: z.string().optional().describe('Session handle, the owner of an ephemeral node.'),
 };
@@ -105,7 +107,7 @@ export const multiOp = z.discriminatedUnion('op', [
     path: opPath,
     ...opData,
     mode: z.enum(createModes).optional(),
-    ttl: durationMs.pipe(z.int().min(1).max(ttlMsMax)).optional(),
+    ttl: ttl.optional(),
     session: z.string().optional(),
     sequential: z.boolean().optional(),
   }),

@@ -90,7 +90,10 @@ export const fetchQuery = z.strictObject({
     .default(1024 * 1024)
     .describe('One record always fits.'),
   minBytes: queryInteger(0, fetchBytesMax).default(1).describe('With wait: answer as soon as there are so many.'),
-  wait: durationMs.pipe(z.int().max(fetchWaitMsMax)).default(0).describe('How long to wait for them, at most 5m.'),
+  wait: durationMs
+    .pipe(z.int().max(fetchWaitMsMax, 'must be at most 5m'))
+    .default(0)
+    .describe('How long to wait for them, at most 5m.'),
 });
 
 export const fetchedRecord = z

@@ -14,6 +14,7 @@ import {
   type Patience,
 } from './core/defaults.ts';
 import { installAdmission } from './http/admission.ts';
+import { installBodies } from './http/bodies.ts';
 import { clusterRoutes } from './http/cluster.ts';
 import { installDrain } from './http/drain.ts';
 import { installErrorHandler, installNotFound, refuseConnection, refuseUrl } from './http/error-handler.ts';
@@ -85,8 +86,6 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
     connectionTimeout: 0,
   });
 
-  // A body is JSON unless a plugin takes other types; Fastify would also take text, and call it a malformed object.
-  app.removeContentTypeParser('text/plain');
   // Before all hooks that may refuse a request: it closes the connection of an upgrade that was refused.
   await app.register(fastifyWebsocket, { options: { maxPayload: socketPayloadBytesMax }, errorHandler: socketFailed });
   installUpgradeCheck(app);
@@ -104,6 +103,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
   installHostCheck(app, { listensOn: config.host, advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts });
   installOriginCheck(app, config.corsOrigins);
   installNotFound(app);
+  installBodies(app);
   installSessionHeader(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, openApiOptions);

@@ -6,6 +6,7 @@ const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
 
 /** How much of a value an error shows. */
 const shownCharacters = 60;
+const keysShown = 10;
 
 /** How schemas are to parse what comes in, so that an error can say which value was wrong. */
 export const parseInput = { reportInput: true } as const;
@@ -15,7 +16,9 @@ export function describeIssues(error: z.ZodError, where = ''): string {
   const texts = error.issues.slice(0, 5).map((issue) => {
     const at = [where, ...issue.path.map(String)].filter((part) => part !== '').join('.');
     if (issue.code === 'unrecognized_keys') {
-      return `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${issue.keys.map((key) => `'${key}'`).join(', ')}${at ? ` in ${at}` : ''}`;
+      const names = issue.keys.slice(0, keysShown).map((key) => `'${withoutHandles(key).slice(0, shownCharacters)}'`);
+      const more = issue.keys.length - names.length;
+      return `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}${at ? ` in ${at}` : ''}`;
     }
     if (issue.message.endsWith('received undefined')) return `${at || 'value'}: is missing`;
     // Of a query, only a parameter that stands there more than once is a list.

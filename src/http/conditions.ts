@@ -1,5 +1,6 @@
 // If-Match and If-None-Match (RFC 9110, 13.1): lists of entity tags, and what they say about a node's own tag, its mzxid (of its list
 // of children: the pzxid).
+import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
 
 /** What a conditional header holds: any tag, or some of them. */
@@ -33,6 +34,15 @@ export function conditionOf(name: 'If-Match' | 'If-None-Match', header: string |
     tags.push({ isWeak: found[1] !== undefined, opaque: found[2]! });
   } while (listedTag.lastIndex < header.length);
   return tags;
+}
+
+/** Refuses conditions that an operation has no use for: whoever sends one relies on it. @throws ServiceError BAD_REQUEST */
+export function refuseConditions(
+  { headers, method }: FastifyRequest,
+  ...names: ('If-Match' | 'If-None-Match')[]
+): void {
+  const found = names.find((name) => headers[name.toLowerCase()] !== undefined);
+  if (found) throw new ServiceError('BAD_REQUEST', `${found} is no condition of a ${method} here; leave it out.`);
 }
 
 /** Whether a condition holds the tag of what was read, as If-None-Match compares: weakly. 0 is the tag of what is absent. */

@@ -19,7 +19,7 @@ import { nameOf, pathProblem } from '../core/path.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Namespace, Op, OpResult } from '../store/namespace.ts';
-import { type Condition, conditionOf, matchesWeakly, strongMzxids } from './conditions.ts';
+import { type Condition, conditionOf, matchesWeakly, refuseConditions, strongMzxids } from './conditions.ts';
 import { contentTypeOf } from './content.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { nodeLocation, nodePathOf } from './node-path.ts';
@@ -37,13 +37,8 @@ const childrenLimitDefault = 1000;
 const treeLimitDefault = 1000;
 const treeDepthDefault = 1000;
 
-const headers = onlyDescribed(
-  z.looseObject({
-    'if-match': entityTags.optional(),
-    'if-none-match': entityTags.optional(),
-    'weir-session': z.string().optional().describe('Session handle; the request renews it.'),
-  }),
-);
+const ifMatch = { 'if-match': entityTags.optional() };
+const ifNoneMatch = { 'if-none-match': entityTags.optional() };
 
 export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { namespace } = broker.store;
@@ -60,7 +55,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.get',
         summary: 'Read a node: its data, stat, children, or the tree below it',
         querystring: getNodeQuery,
-        headers,
+        headers: onlyDescribed(z.looseObject(ifNoneMatch)),
         response: {
           200: {
             description: 'By `view`: the raw bytes with their own type, or JSON.',
@@ -78,6 +73,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     async (request, reply) => {
       const path = validPath(request);
       const { view, limit, after, stats, depth, wait } = request.query;
+      refuseConditions(request, 'If-Match');
       const known = conditionOf('If-None-Match', request.headers['if-none-match']);
       const isKnown = (tag: number) => known !== undefined && matchesWeakly(known, tag);
       if (wait !== undefined && view === 'tree') {
@@ -148,7 +144,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.put',
         summary: 'Set the data of a node, or create it',
         querystring: putNodeQuery,
-        headers,
+        headers: onlyDescribed(z.looseObject({ ...ifMatch, ...ifNoneMatch })),
         body: rawBody,
         response: {
           200: { description: 'Set.', content: { 'application/json': { schema: statReply } } },
@@ -197,7 +193,6 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.createSequential',
         summary: "Create a sequential node: the parent's counter is appended to the path",
         querystring: postNodeQuery,
-        headers,
         body: rawBody,
         response: {
           201: { description: 'Created.', content: { 'application/json': { schema: createdReply } } },
@@ -219,6 +214,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     },
     async (request, reply) => {
       const prefix = nodePathOf(request.url, nodesPrefix);
+      refuseConditions(request, 'If-Match', 'If-None-Match');
       const op: Op = { op: 'create', path: prefix, sequential: true, ...creation(request, request.query) };
       const { zxid, result, replayed } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
       const { path, stat } = result;
@@ -236,7 +232,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.delete',
         summary: 'Delete a node, or with recursive=true everything below it, too',
         querystring: deleteNodeQuery,
-        headers,
+        headers: onlyDescribed(z.looseObject(ifMatch)),
         response: {
           204: { description: 'Deleted.' },
           ...problems(
@@ -257,6 +253,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     async (request, reply) => {
       const path = nodePathOf(request.url, nodesPrefix);
       const { version, recursive } = request.query;
+      refuseConditions(request, 'If-None-Match');
       const op = recursive ? 'delete-recursive' : 'delete';
       const ifMatch = conditionOf('If-Match', request.headers['if-match']);
       const mzxid = await expectedMzxid(namespace, path, ifMatch);
@@ -295,7 +292,9 @@ function creation(
     );
   }
   if ((mode === 'ttl') !== (ttlMs !== undefined) && !(mode === undefined && ttlMs !== undefined)) {
-    throw new ServiceError('BAD_REQUEST', `A ttl goes with mode=ttl and only with it, not with mode=${mode}.`);
+    const wrong =
+      mode === 'ttl' ? 'mode=ttl needs a ttl, such as ttl=10s' : `A ttl goes with mode=ttl only, not with mode=${mode}`;
+    throw new ServiceError('BAD_REQUEST', `${wrong}.`);
   }
   const data = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   return {

@@ -136,6 +136,7 @@ const commonHeaders = {
 
 const everywhere = [
   'FORBIDDEN',
+  'UNSUPPORTED_MEDIA_TYPE',
   'SESSION_EXPIRED',
   'REQUEST_TIMEOUT',
   'TOO_MANY_REQUESTS',
@@ -205,6 +206,8 @@ function mended({ name, in: place, required, description, schema: given }: Param
     name: place === 'header' ? headerName(name) : name,
     in: place,
     ...(required && { required }),
+    // `?stats` says the same as `?stats=true`.
+    ...(schema.type === 'boolean' && { allowEmptyValue: true }),
     ...(description !== undefined && { description }),
     schema,
   };

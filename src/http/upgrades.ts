@@ -11,7 +11,14 @@ export function installUpgradeCheck(app: FastifyInstance): void {
   });
   app.addHook('onRequest', (request, _reply, done) => {
     const { url } = request.routeOptions;
-    if (!request.ws || url === undefined || socketRoutes.has(url)) return done();
-    done(new ServiceError('BAD_REQUEST', 'This resource is no WebSocket: ask for it without Upgrade.'));
+    if (!request.ws || url === undefined) return done();
+    if (!socketRoutes.has(url)) {
+      return done(new ServiceError('BAD_REQUEST', 'This resource is no WebSocket: ask for it without Upgrade.'));
+    }
+    const version = request.headers['sec-websocket-version'];
+    if (version === '13') return done();
+    done(
+      new ServiceError('BAD_REQUEST', `Sec-WebSocket-Version is ${version ?? 'missing'}; it must be 13 (RFC 6455).`),
+    );
   });
 }

@@ -34,5 +34,7 @@ t.test('of what is long or secret little is shown', async (t) => {
   t.ok(said(getNodeQuery, { limit: 'x'.repeat(10_000) }, 'query').length < 200);
   const handle = `${'0123456789abcdef'}.${'A'.repeat(22)}`;
   t.notMatch(said(getNodeQuery, { limit: handle }, 'query'), /AAAA/);
+  const unknown = Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`a${n}`, '']));
+  t.match(said(getNodeQuery, unknown, 'query'), /^unknown fields 'a0', .*'a9' and 1990 more in query\.$/);
   t.notMatch(said(heartbeatBody, { memberEpoch: { a: 1 } }, 'body'), /\[object/);
 });

@@ -1,6 +1,7 @@
 // The guarantees of a whole cluster while everything fails that can: three brokers over one Redis, which are killed, stopped,
 // cut off and misled about the time, under producers, a consumer group, locks and watchers. In the end nothing that was
 // acknowledged is missing or there twice, everything is in order, each thing had one owner at any time, and all serves again.
+// Producers are known by keys or by names that others take over, send JSON or streams of lines, and sockets read what they wrote.
 //
 // WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes); WEIR_TEST_SEED repeats the choices of a run.
 import { setMaxListeners } from 'node:events';
@@ -15,7 +16,8 @@ import { startTortureCluster, type TortureCluster, wholeHistory } from './tortur
 import { Member, OffsetsReader, passedOver } from './torture-groups.ts';
 import { fenceProblems, LockClient } from './torture-locks.ts';
 import { goesOn, shown, sumOf } from './torture-log.ts';
-import { logProblems, Producer, wholeTopic } from './torture-logs.ts';
+import { logProblems, NamedProducer, Producer, wholeTopic } from './torture-logs.ts';
+import { readerProblems, SocketReader } from './torture-readers.ts';
 import { strayLogs, TopicClient } from './torture-topics.ts';
 import { SocketWatcher, WatchRecord } from './torture-watchers.ts';
 
@@ -40,19 +42,25 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
     random.fork('producers'),
     (n, own) => new Producer(`p${n}`, 'log', partitions, urls, own),
   );
+  const named = clients(
+    3,
+    random.fork('named producers'),
+    (n, own) => new NamedProducer(`named-${n}`, 'log', partitions, urls, own),
+  );
   const members = clients(3, random.fork('members'), (n, own) => new Member(`m${n}`, 'group', 'log', urls, own));
   const locks = clients(4, random.fork('locks'), (_, own) => new LockClient('/locks/one', 'guarded', urls, own));
   const topics = clients(2, random.fork('topics'), (_, own) => new TopicClient(urls, own));
   const offsets = new OffsetsReader('group', urls, random.fork('offsets'));
-  const all: TortureClient[] = [...producers, ...locks, ...topics, ...members, offsets];
+  const all: TortureClient[] = [...producers, ...named, ...locks, ...topics, ...members, offsets];
   const watcher = startWatcher(t, urls, random.fork('watcher'));
+  const readers = startReaders(t, urls, random.fork('readers'));
 
   // Members go on until they have read everything; everybody else stops with the faults.
   const [over, readAll] = [new AbortController(), new AbortController()];
   for (const { signal } of [over, readAll]) setMaxListeners(0, signal);
   const writing = Promise.all([
     cluster.torture(random.fork('faults'), over.signal),
-    ...[...producers, ...locks, ...topics].map((client) => client.run(over.signal)),
+    ...[...producers, ...named, ...locks, ...topics].map((client) => client.run(over.signal)),
   ]);
   const reading = Promise.all([...members, offsets].map((client) => client.run(readAll.signal)));
   await goesOn(seconds * 1000, over.signal);
@@ -67,6 +75,11 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   await eventually(
     () => log.every(({ partition, offset }) => members.some(({ consumed }) => consumed.has(`${partition}/${offset}`))),
     'the group has read every record',
+    settleMsMax,
+  ).catch((error: unknown) => t.fail(String(error)));
+  await eventually(
+    () => readers.every(({ told }) => told.length >= log.length),
+    'the sockets have been told every record',
     settleMsMax,
   ).catch((error: unknown) => t.fail(String(error)));
   readAll.abort();
@@ -89,7 +102,18 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   const history = await wholeHistory(store, last.zxid);
   const controllers = controllerProblems(history);
   const places = locks.flatMap((client) => client.places);
-  t.same(logProblems(log, producers), [], 'L1, L2, L3: nothing is lost, nothing is there twice, all is in order');
+  t.same(
+    logProblems(log, [...producers, ...named]),
+    [],
+    'L1, L2, L3: nothing is lost, nothing is there twice, all is in order',
+  );
+  for (const reader of readers) {
+    t.same(
+      readerProblems(reader, log),
+      [],
+      `L1, L6: a socket was told the whole log, over ${reader.connections} connections`,
+    );
+  }
   t.same(fenceProblems(guarded), [], 'L4: who has lost the lock writes no more');
   t.same(ownershipProblems(history, 'group'), [], 'R1: each partition has one owner at any time');
   t.same(passedOver(members, offsets.committed), [], 'R4: nothing is committed that nobody was given');
@@ -101,14 +125,16 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   const problems = all.flatMap((client) => client.problems);
   t.same(problems, [], 'nobody was answered what could not be');
   t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever there is a store');
+  const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
+  const takeOvers = sum(named.map((one) => one.takeOvers));
   t.ok(
-    guarded.length > 0 && controllers.elections > 0 && offsets.reads > 0,
+    guarded.length > 0 && controllers.elections > 0 && offsets.reads > 0 && takeOvers > 0,
     'all kinds of clients have done something',
   );
 
-  const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
   t.comment(`faults: ${shown(cluster.faults)}`);
   t.comment(`${log.length} records, ${acknowledged()} acknowledged; outcomes: ${outcomes(producers)}`);
+  t.comment(`named producers: taken over ${takeOvers} times; outcomes: ${outcomes(named)}`);
   t.comment(`members: ${outcomes(members)}; ${offsets.reads} looks at the offsets`);
   t.comment(`topics: ${sum(topics.map(({ rounds }) => rounds))} made and deleted; ${outcomes(topics)}`);
   const taken = sum(locks.map(({ lost }) => lost));
@@ -135,6 +161,15 @@ function startWatcher(t: Test, urls: string[], random: Random): SocketWatcher {
   void watcher.run();
   t.teardown(() => watcher.stop());
   return watcher;
+}
+
+function startReaders(t: Test, urls: string[], random: Random): SocketReader[] {
+  const readers = [0, 1].map((n) => new SocketReader('log', urls, random.fork(String(n))));
+  for (const reader of readers) {
+    void reader.run();
+    t.teardown(() => reader.stop());
+  }
+  return readers;
 }
 
 function watcherProblems({ records }: SocketWatcher, history: Awaited<ReturnType<typeof wholeHistory>>, last: number) {

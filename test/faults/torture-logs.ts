@@ -18,7 +18,15 @@ interface Sent {
   offset: number;
 }
 
-/** Sends numbered records, one request after the other, each with an Idempotency-Key. */
+/** What a request is known by when it comes again: a header, or a member of its body. */
+interface Identity {
+  headers?: Record<string, string>;
+  producer?: { id: string; epoch: number; sequence: number };
+}
+
+const never = new AbortController().signal;
+
+/** Sends numbered records, one request after the other, each with an Idempotency-Key; now as JSON, now as a stream of lines. */
 export class Producer extends TortureClient {
   readonly name: string;
   readonly acknowledged: Sent[] = [];
@@ -39,28 +47,126 @@ export class Producer extends TortureClient {
     while (await goesOn(this.random.between(0, 60), signal)) await this.#produce();
   }
 
+  /** What the next request is known by. */
+  protected async identify(): Promise<Identity> {
+    return { headers: { 'idempotency-key': this.nextKey() } };
+  }
+
+  protected nextKey(): string {
+    return `${this.name}-${this.#requests++}`;
+  }
+
   async #produce(): Promise<void> {
+    const identity = await this.identify();
+    const send = this.prepare(identity);
+    for (;;) {
+      const answer = await send();
+      if (answer === 'done') return;
+      if (answer) {
+        this.problems.push(`${this.name} was refused: ${JSON.stringify(answer)}`);
+        return;
+      }
+      await goesOn(this.random.between(20, 200), never);
+    }
+  }
+
+  /**
+   * Makes a request of new records.
+   * @returns how to send it, any number of times; that gives `done`, a problem that is final, or undefined for what may yet be
+   */
+  protected prepare({ headers = {}, producer }: Identity): () => Promise<unknown> {
     const kind = this.random.pick(['keyed', 'keyless', 'placed']);
     const records = Array.from({ length: 1 + this.random.below(4) }, () => ({
       value: { producer: this.name, n: this.#count++ },
       ...(kind === 'keyed' && { key: `${this.name}-${this.random.below(5)}` }),
       ...(kind === 'placed' && { partition: this.random.below(this.#partitions) }),
     }));
-    const headers = { 'idempotency-key': `${this.name}-${this.#requests++}` };
-    for (;;) {
-      const answer = await this.ask(`/v1/topics/${this.#topic}/records?offsets=true`, 'POST', { records }, headers);
-      if (answer?.status === 200) {
-        for (const [i, [partition, offset]] of answer.body.offsets.entries()) {
-          this.acknowledged.push({ n: records[i]!.value.n, partition, offset });
-        }
-        return;
+    const target = `/v1/topics/${this.#topic}/records?offsets=true`;
+    const inHeader = producer && { 'weir-producer': `${producer.id}:${producer.epoch}:${producer.sequence}` };
+    const ask = this.random.chance(0.3)
+      ? () =>
+          this.ask(target, 'POST', records.map((record) => JSON.stringify(record)).join('\n'), {
+            ...headers,
+            ...inHeader,
+            'content-type': 'application/x-ndjson',
+          })
+      : () => this.ask(target, 'POST', { records, ...(producer && { producer }) }, headers);
+    return async () => {
+      const answer = await ask();
+      if (!answer || answer.status >= 500) return undefined;
+      if (answer.status !== 200) return answer.body;
+      const offsets: [number, number][] = [];
+      for (const result of answerLines(answer.body)) {
+        // A stream that failed on the way ends with the problem.
+        if (result.code) return result.retryable ? undefined : result;
+        offsets.push(...(result.offsets ?? []));
       }
-      if (answer && answer.status < 500) {
-        this.problems.push(`${this.name} was refused: ${JSON.stringify(answer.body)}`);
-        return;
+      for (const [i, [partition, offset]] of offsets.entries()) {
+        this.acknowledged.push({ n: records[i]!.value.n, partition, offset });
       }
-      await goesOn(this.random.between(20, 200), new AbortController().signal);
+      return 'done';
+    };
+  }
+}
+
+/** The lines of an answer to NDJSON; of an answer in JSON there is one. */
+function answerLines(body: unknown): any[] {
+  if (typeof body !== 'string') return [body];
+  return body
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+}
+
+/**
+ * A named producer that is taken over by the next process of its name now and then, while a request of the old one is still
+ * under way: once the new epoch is there, nothing of the old one may be appended any more.
+ */
+export class NamedProducer extends Producer {
+  /** How often it was taken over. */
+  takeOvers = 0;
+  #stamp: { id: string; epoch: number } | undefined;
+  #sequence = 0;
+  readonly #left: Promise<unknown>[] = [];
+
+  override async run(signal: AbortSignal): Promise<void> {
+    await super.run(signal);
+    await Promise.all(this.#left);
+  }
+
+  protected override async identify(): Promise<Identity> {
+    if (!this.#stamp || this.random.chance(0.08)) await this.#takeOver();
+    return { producer: { ...this.#stamp!, sequence: this.#sequence++ } };
+  }
+
+  async #takeOver(): Promise<void> {
+    // The old process sends a last request, and does not live to see what became of it.
+    if (this.#stamp) {
+      const last = this.prepare({ producer: { ...this.#stamp, sequence: this.#sequence } })();
+      this.#left.push(last.then((answer) => this.#checkLast(answer)));
+      this.takeOvers += 1;
     }
+    const headers = { 'idempotency-key': this.nextKey() };
+    for (;;) {
+      const answer = await this.ask('/v1/producers', 'POST', { name: this.name }, headers);
+      if (answer?.status === 201) {
+        const { id, epoch } = answer.body as { id: string; epoch: number };
+        if (this.#stamp && (id !== this.#stamp.id || epoch <= this.#stamp.epoch)) {
+          this.problems.push(`${this.name}: ${id} at ${epoch} follows ${JSON.stringify(this.#stamp)}`);
+        }
+        this.#stamp = { id, epoch };
+        this.#sequence = 0;
+        return;
+      }
+      if (answer && answer.status < 500)
+        this.problems.push(`${this.name} got no epoch: ${JSON.stringify(answer.body)}`);
+      await goesOn(this.random.between(20, 200), never);
+    }
+  }
+
+  #checkLast(answer: any): void {
+    if (answer === undefined || answer === 'done' || answer.code === 'PRODUCER_FENCED') return;
+    this.problems.push(`${this.name} was refused its last request: ${JSON.stringify(answer)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 // Requests that no client library makes: odd targets, typing errors, secrets in the wrong place, paths made to hurt. What the
 // server answers to them, and that it serves everybody else meanwhile (guarantees E1, E4).
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { startServer } from '../../src/server.ts';
@@ -119,4 +120,42 @@ t.test('a path made of thousands of levels is refused, before it keeps everybody
     t.match(answer.body.detail, /128 levels/);
   }
   t.equal((await http(`${url}/v1/nodes${'/a'.repeat(128)}?parents=true`, 'PUT', 'x')).status, 201);
+});
+
+t.test(
+  'a body that is packed, or is no UTF-8 where it is JSON, is refused rather than kept as something else',
+  async (t) => {
+    const { url } = await startTestServer(t);
+    const packed = { 'content-encoding': 'gzip', 'content-type': 'text/plain' };
+    for (const [method, path] of [
+      ['PUT', '/v1/nodes/packed'],
+      ['POST', '/v1/topics/none/records'],
+    ] as const) {
+      const answer = await http(url + path, method, 'x', packed);
+      t.match(answer, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /gzip/ } }, path);
+      t.equal(answer.headers.get('accept-encoding'), 'identity');
+    }
+    const noText = Buffer.from('{"ops":[{"op":"create","path":"/text","data":"\xff"}]}', 'latin1');
+    const multi = await fetch(`${url}/v1/multi`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: noText,
+    });
+    t.match(await multi.json(), { status: 400, code: 'BAD_REQUEST', detail: /UTF-8/ });
+    for (const path of ['packed', 'text']) t.equal((await http(`${url}/v1/nodes/${path}`)).status, 404);
+  },
+);
+
+t.test('what a server need not know of HTTP is refused with a problem, too', async (t) => {
+  const { url } = await startTestServer(t);
+  const { host, hostname, port } = new URL(url);
+  const ask = async (head: string) => {
+    const socket = connect(Number(port), hostname);
+    socket.end(`${head}\r\nHost: ${host}\r\n\r\n`);
+    return (await text(socket)).split('\r\n\r\n')[1];
+  };
+  t.match(await ask('POST /v1/sessions HTTP/1.1\r\nExpect: tea'), /BAD_REQUEST.*Expect: tea/);
+  const upgrade =
+    'GET /v1/watch HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGVhIHRlYSB0ZWEgdGVhIQ==';
+  t.match(await ask(`${upgrade}\r\nSec-WebSocket-Version: 7`), /BAD_REQUEST.*Sec-WebSocket-Version is 7/);
 });

@@ -266,6 +266,20 @@ t.test('paths with any characters that ZooKeeper takes work, braces included', a
   await eventually(async () => (await http(`${url}/health/live`)).status === 200, 'the server lives');
 });
 
+t.test('a condition that would not be looked at is refused, and nothing is done', async (t) => {
+  await put('/unconditional', '');
+  for (const [method, path, name] of [
+    ['GET', '/unconditional', 'if-match'],
+    ['POST', '/unconditional/n-', 'if-match'],
+    ['POST', '/unconditional/n-', 'if-none-match'],
+    ['DELETE', '/unconditional', 'if-none-match'],
+  ] as const) {
+    const answer = await http(`${nodes}${path}`, method, undefined, { [name]: '*' });
+    t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', detail: new RegExp(name, 'i') } }, `${method} ${name}`);
+  }
+  t.match(await http(`${nodes}/unconditional?view=stat`), { status: 200, body: { stat: { numChildren: 0 } } });
+});
+
 t.test('If-Match and If-None-Match take lists of tags; the one compares strongly, the other weakly', async (t) => {
   const node = `${nodes}/tags`;
   const send = (method: string, headers: Record<string, string>, path = node) =>
