@@ -7,7 +7,7 @@ request GET /v1/cluster
 expect_status 200
 expect_body_like '"clusterId":"[A-Za-z0-9_-]{22}"'
 expect_body_like '"brokers":\[\{"id":[0-9]+,"host":"[^"]+","port":[0-9]+,"endpoints":\["http://[^"]+"\]'
-expect_body_like '"store":\{"version":"[0-9.]+","engine":"standalone","shards":1,"usedMemoryBytes":[0-9]+,"maxMemoryBytes":[0-9]+,"appendOnly":(true|false)\}'
+expect_body_like '"store":\{"version":"[0-9.]+","engine":"standalone","shards":1,"unreachable":\[\],"usedMemoryBytes":[0-9]+,"maxMemoryBytes":[0-9]+,"appendOnly":(true|false)\}'
 BROKER=$(field id)
 
 step 'soon after the start a broker is the controller'
