@@ -95,6 +95,12 @@ export function replaced(memberId: string, instanceId: string): ServiceError {
   );
 }
 
+export function superseded(memberId: string): ServiceError {
+  return new ServiceError('FENCED', `Member '${memberId}' has a newer connection or consume call; this one is over.`, {
+    memberId,
+  });
+}
+
 export function isEmpty(group: GroupDocument): boolean {
   return Object.keys(group.members).length === 0;
 }

@@ -6,7 +6,7 @@
  * A change that calls for another target computes it at once, and the group is settled in the same step (group-settle.ts).
  */
 import type { TopicPartitions } from './assignors/assignor.ts';
-import { type GroupDocument, memberOf, own } from './group-document.ts';
+import { type GroupDocument, own, superseded } from './group-document.ts';
 import { admit, type JoinRequest, leave, Membership } from './group-membership.ts';
 import { hasArrived, raised, settle } from './group-settle.ts';
 import { refreshTopics, type TopicsView } from './group-topics.ts';
@@ -20,12 +20,18 @@ export type MemberChange =
   | { kind: 'join'; request: JoinRequest }
   /** It is at `memberEpoch` and says that it has `owned`; undefined = it says nothing of that. */
   | { kind: 'heartbeat'; memberId: string; memberEpoch: number; owned: TopicPartitions[] | undefined }
-  /** `isTemporary`: a static member that will be back keeps its partitions until its session ends. */
-  | { kind: 'leave'; memberId: string; isTemporary: boolean };
+  /**
+   * A broker that serves it right now says it for it: it has `owned`, and all else that it was given is dealt with. `call` =
+   * the consume call or socket that speaks for the member, until there is a newer one.
+   */
+  | { kind: 'consume'; memberId: string; owned: TopicPartitions[]; call?: number }
+  /** `isTemporary`: a static member that will be back keeps its partitions until its session ends. `call` as above. */
+  | { kind: 'leave'; memberId: string; isTemporary: boolean; call?: number | undefined };
 
 /**
  * What members ask for, one after the other, in one step: the target is computed once, so that a thousand who join at once
- * are one rebalance. What cannot be done is left out, and its error stands at its place in `errors`.
+ * are one rebalance. What cannot be done is left out, and its error stands at its place in `errors`. Whether a call is the
+ * member's newest is the caller's affair, but for what comes behind a join of that member.
  * @param view needed if any of them joins
  */
 export function changeMembers(
@@ -40,8 +46,14 @@ export function changeMembers(
       if (change.kind === 'join') {
         admit(membership, change.request);
         joined.add(change.request.memberId);
-      } else if (change.kind === 'leave') {
+        return undefined;
+      }
+      if ('call' in change && change.call !== undefined && joined.has(change.memberId))
+        return superseded(change.memberId);
+      if (change.kind === 'leave') {
         leave(membership, change.memberId, change.isTemporary);
+      } else if (change.kind === 'consume') {
+        membership.report(membership.memberOf(change.memberId).memberId, change.owned);
       } else {
         hear(membership, change.memberId, change.memberEpoch, change.owned);
       }
@@ -118,7 +130,7 @@ function only({ group, errors: [error] }: ReturnType<typeof changeMembers>): Gro
  * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID
  */
 export function consume(group: GroupDocument, memberId: string, owned: TopicPartitions[] = []): GroupDocument {
-  return settle(group, new Map([[memberOf(group, memberId).memberId, owned]]));
+  return only(changeMembers(group, [{ kind: 'consume', memberId, owned }]));
 }
 
 /** Takes members out: they were fenced, or their sessions have ended. Unknown ones are passed over. */
@@ -138,15 +150,27 @@ export function expire(group: GroupDocument, living: ReadonlySet<string>): Group
   );
 }
 
-/** Fences a member that has not let go of what it was asked for at `epoch`, in all its rebalance timeout. */
-export function fenceOverdue(group: GroupDocument, memberId: string, epoch: number): GroupDocument {
-  const member = own(group.members, memberId);
-  return member?.state === 'unrevoked' && member.memberEpoch === epoch ? remove(group, [memberId]) : group;
+/** A member whose time is over. */
+export interface Overdue {
+  memberId: string;
+  /** The epoch at which it was asked to let go of something; undefined = it has made no consume call for too long. */
+  memberEpoch: number | undefined;
 }
 
-/** Fences a member that has made no consume call for too long, though something may go on sending its heartbeats. */
-export function fenceStuck(group: GroupDocument, memberId: string): GroupDocument {
-  return own(group.members, memberId)?.isAway ? group : remove(group, [memberId]);
+/**
+ * Fences those that have not let go, in all their rebalance timeout, of what they were asked for, and those that make no
+ * consume calls, though something may go on sending their heartbeats. Whoever has moved on meanwhile stays.
+ */
+export function fence(group: GroupDocument, overdue: readonly Overdue[]): GroupDocument {
+  const late = overdue.filter(({ memberId, memberEpoch }) => {
+    const member = own(group.members, memberId);
+    if (memberEpoch === undefined) return member && !member.isAway;
+    return member?.state === 'unrevoked' && member.memberEpoch === memberEpoch;
+  });
+  return remove(
+    group,
+    late.map(({ memberId }) => memberId),
+  );
 }
 
 /** Topics were made or deleted, or have grown. */

@@ -188,7 +188,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     },
     async (request, reply) => {
       const { group, member } = request.params;
-      const { zxid } = await groups.leave(group, member, request.query.temporary);
+      const { zxid } = await groups.leave(group, member, { isTemporary: request.query.temporary ?? false });
       return reply.code(204).header('weir-zxid', zxid).send();
     },
   );

@@ -253,20 +253,19 @@ class ConsumeCall {
         memberId: this.#memberId,
         call: this.#call,
         set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
-        wanted,
         commit: what.commitsPrevious ? before.map((at) => knownPartition(document, at)) : (what.pins ?? []),
       };
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       const forget = what.forgets ? before : [];
       return {
         document: next,
-        commit: { keeps: true, renew, forget, consume: commit },
+        commit: { keeps: true, renew, forget, wanted, consume: commit },
         result: { member, kept, wanted },
       };
     });
     const { member, kept, wanted } = decided.result;
     this.#member = member;
-    if (decided.isSuperseded) {
+    if (decided.refused) {
       this.#isSuperseded = true;
       return;
     }

@@ -11,20 +11,20 @@ import {
   type GroupMember,
   heartbeatIntervalMs,
   isEmpty,
+  own,
 } from '../core/group-document.ts';
 import { groupsPath, parseTimerName } from '../core/group-nodes.ts';
 import { hasArrived } from '../core/group-settle.ts';
-import { fenceOverdue, fenceStuck, type JoinRequest, type MemberChange, topicsChanged } from '../core/group-state.ts';
+import { fence, type JoinRequest, type MemberChange, type Overdue, topicsChanged } from '../core/group-state.ts';
 import { assignmentOf } from '../core/reconcile.ts';
-import { ServiceError } from '../core/service-error.ts';
-import type { Groups } from '../store/groups.ts';
+import type { Caller, Groups, PartitionPosition } from '../store/groups.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 import { checkPattern } from './group-patterns.ts';
-import { GroupRequests } from './group-requests.ts';
+import { GroupRequests, type Wanted } from './group-requests.ts';
 import { viewOf } from './group-topics.ts';
 import { Repeat } from './repeat.ts';
 import type { Topics } from './topics.ts';
@@ -111,15 +111,62 @@ export class GroupCoordinator {
 
   /**
    * Adds a member, or lets it begin anew if it is one.
-   * @returns `call` = its newest consume call is the one of this number
    * @throws ServiceError BAD_REQUEST, UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, TOO_LARGE,
    *   IDEMPOTENCY_KEY_REUSED
    */
   async join(
     group: string,
-    request: Join,
+    join: Join,
     idempotency?: Idempotency,
-  ): Promise<{ zxid: number; answer: MemberAnswer; replayed: boolean; call: number }> {
+  ): Promise<{ zxid: number; answer: MemberAnswer; replayed: boolean }> {
+    const request = this.#joining(group, join);
+    const kept = idempotency && { ...idempotency, answer: (member: GroupMember) => JSON.stringify(answerTo(member)) };
+    const { zxid, member, replayed } = await this.#requests.ask(group, {
+      change: () => ({ kind: 'join', request }),
+      kept,
+    });
+    if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true };
+    return { zxid, answer: answerTo(member!), replayed: false };
+  }
+
+  /**
+   * Adds a member that a broker serves, as join(). @returns `call` = whoever has this number speaks for it, until there is
+   *   a newer one
+   */
+  async joinServed(
+    group: string,
+    join: Join,
+    wanted: Wanted,
+  ): Promise<{ member: GroupMember; call: number; positions: PartitionPosition[] }> {
+    const request = this.#joining(group, join);
+    const { member, call, positions } = await this.#requests.ask(group, {
+      change: () => ({ kind: 'join', request }),
+      wanted,
+    });
+    return { member: member!, call, positions };
+  }
+
+  /**
+   * Hears for a member that a broker serves what it may still be using, and tells what it has then.
+   * @param served `owned` is asked for when it is decided; `renews` = the member has given a sign of life
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; FENCED if the call is not the newest
+   */
+  async serve(
+    group: string,
+    { memberId, call }: Caller,
+    served: { owned(): TopicPartitions[]; renews: boolean; wanted: Wanted },
+  ): Promise<{ member: GroupMember; positions: PartitionPosition[] }> {
+    const { owned, renews, wanted } = served;
+    const { member, positions } = await this.#requests.ask(group, {
+      change: () => ({ kind: 'consume', memberId, owned: owned(), call }),
+      renews,
+      wanted,
+    });
+    return { member: member!, positions };
+  }
+
+  /** What a client asks for, with the ids and within the limits that the service gives. */
+  #joining(group: string, request: Join): JoinRequest {
     checkName('group', group);
     const memberId = request.memberId ?? randomUUID();
     checkName('memberId', memberId);
@@ -131,30 +178,7 @@ export class GroupCoordinator {
       rebalanceTimeoutMsMax,
     );
     const sessionId = randomBytes(8).toString('hex');
-    const joining = { ...request, memberId, sessionId, sessionTimeoutMs, rebalanceTimeoutMs };
-    if (idempotency) return this.#joinOnce(group, joining, idempotency);
-    const { zxid, member, call } = await this.#requests.ask(group, { kind: 'join', request: joining });
-    return { zxid, answer: answerTo(member!), replayed: false, call };
-  }
-
-  /** A join by itself: its answer is kept with the key. */
-  async #joinOnce(group: string, request: JoinRequest, idempotency: Idempotency) {
-    const decide = this.#requests.decide(group, [{ kind: 'join', request }]);
-    const { result, zxid, replayed, calls } = await this.#ledger.decide(
-      group,
-      async (document, isNewest) => {
-        const decision = await decide(document, isNewest);
-        const [joined] = decision.result;
-        if (joined instanceof ServiceError) throw joined;
-        const answer = answerTo(joined!);
-        const commit = { ...decision.commit, idempotency, answer: JSON.stringify(answer) };
-        return { ...decision, commit, result: answer };
-      },
-      true,
-    );
-    const [call] = calls as [number];
-    if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true, call };
-    return { zxid, answer: result, replayed: false, call };
+    return { ...request, memberId, sessionId, sessionTimeoutMs, rebalanceTimeoutMs };
   }
 
   /**
@@ -171,20 +195,27 @@ export class GroupCoordinator {
     const change: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned };
     const remembered = this.#ledger.remembered(group)?.document;
     if (remembered && hasArrived(remembered, memberId)) {
-      const quick = await this.#ledger.tryUnchanged(group, this.#requests.decide(group, [change]));
-      if (quick) return { zxid: quick.zxid, answer: answerTo(quick.result[0] as GroupMember) };
+      const quick = await this.#requests.tryUnchanged(group, { change: () => change });
+      if (quick) return { zxid: quick.zxid, answer: answerTo(quick.member) };
     }
-    const { zxid, member } = await this.#requests.ask(group, change);
+    const { zxid, member } = await this.#requests.ask(group, { change: () => change });
     return { zxid, answer: answerTo(member!) };
   }
 
   /**
-   * Takes a member out. `isTemporary`: a static member that will be back under its instance id keeps its partitions until
-   * its session ends.
-   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; BAD_REQUEST for a member without instance id
+   * Takes a member out.
+   * @param how `isTemporary` = a static member that will be back under its instance id keeps its partitions until its
+   *   session ends; `call` = only if that one speaks for the member
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; BAD_REQUEST for a member without instance id;
+   *   FENCED if the call is not the newest
    */
-  async leave(group: string, memberId: string, isTemporary = false): Promise<{ zxid: number }> {
-    const { zxid } = await this.#requests.ask(group, { kind: 'leave', memberId, isTemporary });
+  async leave(
+    group: string,
+    memberId: string,
+    how: { isTemporary?: boolean; call?: number },
+  ): Promise<{ zxid: number }> {
+    const change: MemberChange = { kind: 'leave', memberId, isTemporary: how.isTemporary ?? false, call: how.call };
+    const { zxid } = await this.#requests.ask(group, { change: () => change });
     return { zxid };
   }
 
@@ -228,16 +259,26 @@ export class GroupCoordinator {
     }
   }
 
+  /** Many members of one group are fenced in one step: others wait for what they have. */
   async #fenceOverdue(): Promise<void> {
+    const due = new Map<string, (Overdue & { name: string })[]>();
     for (const name of await this.#groups.due(timerClaimMs, timersAtOnce)) {
-      const { group, memberId, memberEpoch } = parseTimerName(name);
-      const { result: fenced } = await this.#ledger.decide(group, (document) => {
-        const next =
-          document &&
-          (memberEpoch === undefined ? fenceStuck(document, memberId) : fenceOverdue(document, memberId, memberEpoch));
-        return { document: next, commit: { keeps: true, cancel: [name] }, result: next !== document };
-      });
-      if (!fenced) continue;
+      const { group, ...overdue } = parseTimerName(name);
+      const known = due.get(group);
+      if (known) known.push({ ...overdue, name });
+      else due.set(group, [{ ...overdue, name }]);
+    }
+    for (const [group, overdue] of due) await this.#fence(group, overdue);
+  }
+
+  async #fence(group: string, overdue: readonly (Overdue & { name: string })[]): Promise<void> {
+    const { result: fenced } = await this.#ledger.decide(group, (document) => {
+      const next = document && fence(document, overdue);
+      const isOut = ({ memberId }: Overdue) => own(document?.members ?? {}, memberId) && !own(next!.members, memberId);
+      const commit = { keeps: true, cancel: overdue.map(({ name }) => name) };
+      return { document: next, commit, result: overdue.filter(isOut) };
+    });
+    for (const { memberId, memberEpoch } of fenced) {
       this.#metrics.fenced.inc();
       const why =
         memberEpoch === undefined

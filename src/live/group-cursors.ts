@@ -102,12 +102,6 @@ export function outOfRange(group: string, cursor: Cursor, { logStartOffset, endO
   );
 }
 
-export function superseded(memberId: string): ServiceError {
-  return new ServiceError('FENCED', `Member '${memberId}' has a newer connection or consume call; this one is over.`, {
-    memberId,
-  });
-}
-
 export function notReleased({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
   return new ServiceError(
     'FENCED_MEMBER_EPOCH',

@@ -7,7 +7,7 @@ import { changesBetween, pollTimerName } from '../core/group-nodes.ts';
 import { expire } from '../core/group-state.ts';
 import { groupStateName } from '../core/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { CommitOutcome, GroupCommit, GroupSnapshot, Groups, PartitionPosition } from '../store/groups.ts';
+import type { CommitOutcome, GroupCommit, GroupSnapshot, Groups, PartitionPosition, Refusal } from '../store/groups.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 
 export interface Decision<T> {
@@ -30,10 +30,8 @@ export interface Committed<T> {
   /** Those of `commit.calls`. */
   calls: number[];
   positions: PartitionPosition[];
-  /** The kept answer of an earlier request with the same Idempotency-Key. */
-  replayed: string | undefined;
-  /** Nothing was committed, as the member has begun a newer consume call. */
-  isSuperseded: boolean;
+  /** Nothing was committed, as callers are superseded, or requests were answered before. */
+  refused: Refusal | undefined;
 }
 
 /**
@@ -98,7 +96,7 @@ export class GroupLedger {
     // A copy that says the same is found out in turn: to compare large documents here would hold up everybody else.
     if (decision.idle || (decision.document !== undefined && decision.document !== snapshot.document)) return undefined;
     const outcome = await this.#commit(group, snapshot, { ...decision, document: undefined });
-    return outcome.outcome === 'applied' || outcome.outcome === 'superseded'
+    return outcome.outcome === 'applied' || outcome.outcome === 'refused'
       ? committed(decision.result, snapshot.document, outcome)
       : undefined;
   }
@@ -195,7 +193,7 @@ export class GroupLedger {
       const outcome = await this.#commit(group, snapshot, decision);
       switch (outcome.outcome) {
         case 'applied':
-        case 'superseded':
+        case 'refused':
           return committed(decision.result, nextOf(snapshot, decision), outcome);
         case 'gone':
           snapshot = await this.#expire(group, outcome, outcome.living);
@@ -243,7 +241,7 @@ export class GroupLedger {
       living: memberIds.length - expired.size,
       ...(expired.size > 0 && { keeps: true }),
     });
-    if (outcome.outcome === 'applied' && outcome.replayed === undefined) {
+    if (outcome.outcome === 'applied') {
       const { version } = outcome;
       if (next === undefined) this.#remember(group, { ...snapshot, version });
       else if (next === 'delete') this.#remember(group, { version, document: undefined, text: '' });
@@ -315,7 +313,7 @@ export class GroupLedger {
   }
 }
 
-const unasked = { zxid: 0, call: 0, calls: [], positions: [], replayed: undefined, isSuperseded: false };
+const unasked = { zxid: 0, call: 0, calls: [], positions: [], refused: undefined };
 
 /** The next document and its JSON, both undefined if that says the same as before. */
 function changeOf(before: GroupSnapshot, decision: Decision<unknown>) {
@@ -345,9 +343,9 @@ function nextOf(before: GroupSnapshot, { document }: Decision<unknown>): GroupDo
 function committed<T>(
   result: T,
   document: GroupDocument | undefined,
-  outcome: CommitOutcome & { outcome: 'applied' | 'superseded' },
+  outcome: CommitOutcome & { outcome: 'applied' | 'refused' },
 ): Committed<T> {
-  if (outcome.outcome === 'superseded') return { ...unasked, result, document, isSuperseded: true };
-  const { zxid, call, calls, positions, replayed } = outcome;
-  return { result, document, zxid, call, calls, positions, replayed, isSuperseded: false };
+  if (outcome.outcome === 'refused') return { ...unasked, result, document, refused: outcome };
+  const { zxid, call, calls, positions } = outcome;
+  return { result, document, zxid, call, calls, positions, refused: undefined };
 }

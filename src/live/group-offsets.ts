@@ -8,13 +8,13 @@ import {
   type GroupDocument,
   memberOf,
   own,
+  superseded,
   type TopicPartition,
 } from '../core/group-document.ts';
 import { checkCommitEpoch } from '../core/reconcile.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../store/committed-offsets.ts';
 import type { Logs } from '../store/logs.ts';
-import { superseded } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import { ofPresentTopics } from './group-topics.ts';
 import type { LogReader } from './log-reader.ts';

@@ -1,6 +1,6 @@
-// What members ask for while others do: joins, heartbeats and leaves of one group that come in while one commit is under
-// way are decided together and are the next one. So a thousand members that join at once are a few rebalances, not a
-// thousand, and the document, however large, is written a few times.
+// What members ask for while others do: joins, heartbeats, releases and leaves of one group that come in while one commit
+// is under way are decided together and are the next one. So a thousand members that join at once are a few rebalances, not
+// a thousand, and the document, however large, is written a few times.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   emptyGroup,
@@ -9,33 +9,56 @@ import {
   heldBy,
   memberOf,
   own,
+  superseded,
   type TopicPartition,
   unknownGroup,
 } from '../core/group-document.ts';
+import { pollTimerName } from '../core/group-nodes.ts';
 import { changeMembers, type MemberChange } from '../core/group-state.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Renewal } from '../store/groups.ts';
-import type { Namespace } from '../store/namespace.ts';
+import type { Caller, KeptAnswer, KnownPartition, PartitionPosition, Refusal, Renewal } from '../store/groups.ts';
+import type { Idempotency, Namespace } from '../store/namespace.ts';
 import type { Decide, Decision, GroupLedger } from './group-ledger.ts';
 import { checkRoom } from './group-limits.ts';
 import { viewOf } from './group-topics.ts';
 import type { Topics } from './topics.ts';
 
-interface Asked {
-  change: MemberChange;
-  resolve(outcome: Outcome): void;
-  reject(error: unknown): void;
+/** Which partitions the outcome tells the positions of, given the group and the member as they are to be. */
+export type Wanted = (document: GroupDocument, member: GroupMember) => readonly KnownPartition[];
+
+/** What is asked for one member. */
+export interface GroupRequest {
+  /** Asked for at each attempt to decide: what a member has let go of meanwhile counts. */
+  change(): MemberChange;
+  /** Whether the member's session has its full time from here on; that of who joins or sends a heartbeat has in any case. */
+  renews?: boolean;
+  wanted?: Wanted;
+  /** What is kept for the request's repetition: the key, and what the answer to the member as it is to be says. */
+  kept?: (Idempotency & { answer(member: GroupMember): string }) | undefined;
 }
 
-/** The member as it is after what it asked for; undefined if it left for good. */
+/** The member as it is after what was asked for; undefined if it left for good, or if the answer is a kept one. */
 export interface Outcome {
   zxid: number;
   member: GroupMember | undefined;
   /** If it joined: its newest consume call is the one of this number. */
   call: number;
+  /** Those of `wanted`. */
+  positions: PartitionPosition[];
+  /** The answer that an earlier request with the same Idempotency-Key got. */
+  replayed?: string;
 }
 
-type Result = GroupMember | ServiceError | undefined;
+interface Asked {
+  request: GroupRequest;
+  resolve(outcome: Outcome): void;
+  reject(error: unknown): void;
+}
+
+/** What comes of one of the requests that are decided together. */
+type Result =
+  | ServiceError
+  | { member: GroupMember | undefined; change: MemberChange; wanted: readonly KnownPartition[] };
 
 /** What one commit takes at most, so that it does not hold up the store. */
 const changesAtOnce = 1000;
@@ -53,12 +76,12 @@ export class GroupRequests {
   /**
    * Does it with whatever else is asked of the group.
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FENCED_MEMBER_EPOCH,
-   *   UNSUPPORTED_ASSIGNOR, BAD_REQUEST, TOO_LARGE
+   *   UNSUPPORTED_ASSIGNOR, BAD_REQUEST, TOO_LARGE; FENCED if the request's call is not the newest, IDEMPOTENCY_KEY_REUSED
    */
-  ask(group: string, change: MemberChange): Promise<Outcome> {
+  ask(group: string, request: GroupRequest): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       const waiting = this.#waiting.get(group);
-      const asked = { change, resolve, reject };
+      const asked = { request, resolve, reject };
       if (waiting) {
         waiting.push(asked);
         return;
@@ -68,9 +91,21 @@ export class GroupRequests {
     });
   }
 
-  /** A decision over what several members ask for; `results` has the member or the error at the place of each. */
-  decide(group: string, changes: readonly MemberChange[]): Decide<Result[]> {
+  /**
+   * Does a heartbeat that is thought to change nothing, at once and by itself. @returns undefined if it does change
+   * something, and nothing was done: ask() then does it
+   */
+  async tryUnchanged(group: string, request: GroupRequest): Promise<{ zxid: number; member: GroupMember } | undefined> {
+    const quick = await this.#ledger.tryUnchanged(group, this.#decide(group, [request]));
+    const [result] = quick?.result ?? [];
+    if (!quick || !result || result instanceof ServiceError || !result.member) return undefined;
+    return { zxid: quick.zxid, member: result.member };
+  }
+
+  /** A decision over several requests; its result has what comes of each at its place. */
+  #decide(group: string, requests: readonly GroupRequest[]): Decide<Result[]> {
     return async (document, isNewest) => {
+      const changes = requests.map((request) => request.change());
       const joins = changes.flatMap((change) => (change.kind === 'join' ? [change.request] : []));
       const before = document ?? emptyGroup();
       const full = checkRoom(group, before, joins);
@@ -82,43 +117,14 @@ export class GroupRequests {
       const view = joins.length > 0 ? await viewOf(this.#sources, before, subscriptions) : undefined;
       const { group: next, errors } = changeMembers(before, open, view);
       const judged = errors.values();
-      const results = changes.map(
-        (change, index): Result => refused[index] ?? judged.next().value ?? memberAfter(next, change),
-      );
+      const results = changes.map((change, index): Result => {
+        const error = refused[index] ?? judged.next().value;
+        return error ?? resultOf(next, change, requests[index]!);
+      });
       const failed = results.find((result) => result instanceof ServiceError);
       if (failed && !isNewest) throw failed;
-      return this.#commitOf(before, next, changes, results);
+      return commitOf(group, before, next, requests, results);
     };
-  }
-
-  #commitOf(
-    before: GroupDocument,
-    next: GroupDocument,
-    changes: readonly MemberChange[],
-    results: Result[],
-  ): Decision<Result[]> {
-    const renew: Renewal[] = [];
-    const forget: TopicPartition[] = [];
-    const calls: string[] = [];
-    let isIdle = true;
-    for (const [index, change] of changes.entries()) {
-      const result = results[index];
-      if (result instanceof ServiceError) continue;
-      isIdle = false;
-      if (!result) continue;
-      const known = own(before.members, result.memberId);
-      // A session that begins with this has its time from it.
-      if (known?.sessionId === result.sessionId) {
-        renew.push({ sessionId: result.sessionId, ttlMs: result.sessionTimeoutMs });
-      }
-      if (change.kind !== 'join') continue;
-      // Whoever has spoken for it until now, in a consume call or on a socket, does so no more.
-      calls.push(result.memberId);
-      // What a member that begins anew was given before may be lost: it goes on from what is committed.
-      if (known) forget.push(...heldBy(known));
-    }
-    const keeps = changes.every(({ kind }) => kind !== 'join');
-    return { document: next, idle: isIdle, commit: { keeps, renew, forget, calls }, result: results };
   }
 
   async #decideSoon(group: string): Promise<void> {
@@ -127,19 +133,18 @@ export class GroupRequests {
     await nextTurn();
     const decide: Decide<Result[]> = (document, isNewest) => {
       if (taken.length === 0) taken = this.#take(group);
-      return this.decide(
-        group,
-        taken.map(({ change }) => change),
-      )(document, isNewest);
+      const requests = taken.map(({ request }) => request);
+      return this.#decide(group, requests)(document, isNewest);
     };
     try {
-      const { zxid, result, calls } = await this.#ledger.decide(group, decide, true);
-      const numbers = calls.values();
-      for (const [index, { change, resolve, reject }] of taken.entries()) {
-        const outcome = result[index];
-        if (outcome instanceof ServiceError) reject(outcome);
-        else resolve({ zxid, member: outcome, call: change.kind === 'join' && outcome ? numbers.next().value! : 0 });
-      }
+      do {
+        const { zxid, result, calls, positions, refused } = await this.#ledger.decide(group, decide, true);
+        if (refused) taken = withoutRefused(taken, refused);
+        else {
+          tell(taken, result, { zxid, calls, positions });
+          return;
+        }
+      } while (taken.length > 0);
     } catch (error) {
       this.#fail(group, taken.length > 0 ? taken : this.#take(group), error);
     }
@@ -149,33 +154,133 @@ export class GroupRequests {
   #take(group: string): Asked[] {
     const waiting = this.#waiting.get(group) ?? [];
     this.#waiting.delete(group);
-    if (waiting.length <= changesAtOnce) return waiting;
-    this.#waiting.set(group, waiting.slice(changesAtOnce));
-    void this.#decideSoon(group);
-    return waiting.slice(0, changesAtOnce);
+    const keys = new Set<string>();
+    const later: Asked[] = [];
+    const taken = waiting.filter((asked, index) => {
+      const { key } = asked.request.kept ?? {};
+      // The repetition of a request that is about to be decided gets its answer, once that is kept.
+      const isNow = index < changesAtOnce && (key === undefined || !keys.has(key));
+      if (key !== undefined) keys.add(key);
+      if (!isNow) later.push(asked);
+      return isNow;
+    });
+    if (later.length > 0) {
+      this.#waiting.set(group, later);
+      void this.#decideSoon(group);
+    }
+    return taken;
   }
 
   #fail(group: string, taken: Asked[], error: unknown): void {
-    const joins = taken.filter(({ change }) => change.kind === 'join');
+    const joins = taken.filter(({ request }) => request.change().kind === 'join');
     // Only for those who join there is no room; the others keep the group going.
     const isTheirs = hasCode(error, 'STORE_FULL') && joins.length < taken.length;
     for (const { reject } of isTheirs ? joins : taken) reject(error);
     if (!isTheirs) return;
-    for (const { change, resolve, reject } of taken) {
-      if (change.kind !== 'join') this.ask(group, change).then(resolve, reject);
+    for (const asked of taken) {
+      if (!joins.includes(asked)) this.ask(group, asked.request).then(asked.resolve, asked.reject);
     }
   }
 }
 
 /** The member as it is then; undefined or away if it left; the error if another took its place in the same step. */
-function memberAfter(group: GroupDocument, change: MemberChange): Result {
+function resultOf(group: GroupDocument, change: MemberChange, { wanted }: GroupRequest): Result {
   const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
-  const member = own(group.members, memberId);
-  if (member || change.kind === 'leave') return member;
   try {
-    return memberOf(group, memberId);
+    const known = own(group.members, memberId);
+    const member = known || change.kind === 'leave' ? known : memberOf(group, memberId);
+    return { member, change, wanted: (member && wanted?.(group, member)) ?? [] };
   } catch (error) {
     if (error instanceof ServiceError) return error;
     throw error;
   }
+}
+
+/** What is committed for those requests that can be done. */
+function commitOf(
+  group: string,
+  before: GroupDocument,
+  next: GroupDocument,
+  requests: readonly GroupRequest[],
+  results: Result[],
+): Decision<Result[]> {
+  const renew: Renewal[] = [];
+  const forget: TopicPartition[] = [];
+  const calls: string[] = [];
+  const callers: Caller[] = [];
+  const answers: KeptAnswer[] = [];
+  const cancel: string[] = [];
+  const wanted: KnownPartition[] = [];
+  let isIdle = true;
+  let keeps = true;
+  for (const [index, result] of results.entries()) {
+    if (result instanceof ServiceError) continue;
+    const { renews, kept } = requests[index]!;
+    const { member, change } = result;
+    isIdle = false;
+    const caller = callerOf(change);
+    if (caller) callers.push(caller);
+    if (!member) continue;
+    const { memberId, sessionId, sessionTimeoutMs } = member;
+    const known = own(before.members, memberId);
+    // A session that begins with this has its time from it.
+    const isRenewed = renews ?? change.kind !== 'consume';
+    if (isRenewed && known?.sessionId === sessionId) renew.push({ sessionId, ttlMs: sessionTimeoutMs });
+    wanted.push(...result.wanted);
+    if (change.kind !== 'join') continue;
+    keeps = false;
+    // Whoever has spoken for it until now, in a consume call or on a socket, does so no more.
+    calls.push(memberId);
+    // What a member that begins anew was given before may be lost: it goes on from what is committed. Whether it will
+    // make consume calls is not known.
+    if (known) {
+      forget.push(...heldBy(known));
+      cancel.push(pollTimerName(group, memberId));
+    }
+    if (kept) answers.push({ key: kept.key, fingerprint: kept.fingerprint, answer: kept.answer(member) });
+  }
+  const commit = { keeps, renew, forget, calls, callers, answers, cancel, wanted };
+  return { document: next, idle: isIdle, commit, result: results };
+}
+
+/** Who says that it speaks for the member: nothing is done if another has begun to. */
+function callerOf(change: MemberChange): Caller | undefined {
+  if (change.kind !== 'consume' && change.kind !== 'leave') return undefined;
+  return change.call === undefined ? undefined : { memberId: change.memberId, call: change.call };
+}
+
+/** Tells each what has come of its request. */
+function tell(
+  taken: readonly Asked[],
+  results: readonly Result[],
+  committed: { zxid: number; calls: readonly number[]; positions: readonly PartitionPosition[] },
+): void {
+  const calls = committed.calls.values();
+  let at = 0;
+  for (const [index, { resolve, reject }] of taken.entries()) {
+    const result = results[index]!;
+    if (result instanceof ServiceError) {
+      reject(result);
+      continue;
+    }
+    const { member, change, wanted } = result;
+    const call = member && change.kind === 'join' ? calls.next().value! : 0;
+    const positions = committed.positions.slice(at, at + wanted.length);
+    at += wanted.length;
+    resolve({ zxid: committed.zxid, member, call, positions });
+  }
+}
+
+/** Answers those for whom nothing can be done. @returns the others: nothing has been done for them yet */
+function withoutRefused(taken: readonly Asked[], { superseded: callers, answered }: Refusal): Asked[] {
+  return taken.filter(({ request, resolve, reject }) => {
+    const caller = callerOf(request.change());
+    const isOld = callers.some(({ memberId, call }) => memberId === caller?.memberId && call === caller.call);
+    const answer = request.kept && answered.get(request.kept.key);
+    if (caller && isOld) reject(superseded(caller.memberId));
+    else if (answer instanceof ServiceError) reject(answer);
+    else if (answer !== undefined) resolve({ zxid: 0, member: undefined, call: 0, positions: [], replayed: answer });
+    else return true;
+    return false;
+  });
 }

@@ -6,28 +6,11 @@
 // is committed, so that nothing is passed over.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import {
-  eachPartition,
-  existing,
-  type GroupMember,
-  heartbeatIntervalMs,
-  memberOf,
-  own,
-} from '../core/group-document.ts';
-import { consume, remove } from '../core/group-state.ts';
+import { eachPartition, type GroupMember, heartbeatIntervalMs, own, superseded } from '../core/group-document.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { PartitionPosition } from '../store/groups.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
-import {
-  type Cursor,
-  cursorKey,
-  cursorsOf,
-  noOffset,
-  notReleased,
-  partitionsOf,
-  stuck,
-  superseded,
-} from './group-cursors.ts';
+import { type Cursor, cursorKey, cursorsOf, noOffset, notReleased, partitionsOf, stuck } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupOffsets, OffsetToCommit } from './group-offsets.ts';
 import {
@@ -52,6 +35,9 @@ interface StreamCursor extends ReadCursor {
   /** `revoking`: the member was asked to let go of it; `released`: it has said that it did. */
   state: 'assigned' | 'revoking' | 'released';
 }
+
+/** What says that there is no such member any more, or that it is another's. */
+const overCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'FENCED'] as const;
 
 /** How soon a stream tries again what the store could not answer, ms. */
 const retryMs = 500;
@@ -79,17 +65,21 @@ export class GroupStreams {
    */
   async open(group: string, request: Join, sink: GroupSink): Promise<GroupStream> {
     const joinedAt = performance.now();
-    const { answer, call } = await this.#parts.coordinator.join(group, request);
-    const { memberId } = answer;
+    let wanted: Cursor[] = [];
+    const { member, call, positions } = await this.#parts.coordinator.joinServed(group, request, (document, joined) => {
+      wanted = cursorsOf(document, joined, new Map()).wanted;
+      return wanted;
+    });
+    const { memberId } = member;
     const key = `${group}/${memberId}`;
-    const stream = new GroupStream({ group, memberId, call, joinedAt }, sink, this.#parts, () => {
+    const joined = { group, member, call, joinedAt, given: placed(wanted, positions) };
+    const stream = new GroupStream(joined, sink, this.#parts, () => {
       if (this.#open.get(key) === stream) this.#open.delete(key);
     });
     const other = this.#open.get(key);
     if (other && other.call > call) throw superseded(memberId);
     other?.end(superseded(memberId));
     this.#open.set(key, stream);
-    await stream.begin();
     return stream;
   }
 }
@@ -102,7 +92,7 @@ export class GroupStream {
   readonly #sink: GroupSink;
   readonly #parts: GroupStreamParts;
   readonly #onEnd: () => void;
-  #member!: GroupMember;
+  #member: GroupMember;
   /** By key, what the member was told that it has, and may still be using. */
   readonly #cursors = new Map<string, StreamCursor>();
   readonly #records: GroupRecords;
@@ -122,15 +112,16 @@ export class GroupStream {
   #wake = (): void => undefined;
 
   constructor(
-    as: { group: string; memberId: string; call: number; joinedAt: number },
+    as: { group: string; member: GroupMember; call: number; joinedAt: number; given: readonly Cursor[] },
     sink: GroupSink,
     parts: GroupStreamParts,
     onEnd: () => void,
   ) {
     this.#group = as.group;
-    this.#memberId = as.memberId;
+    this.#member = as.member;
+    this.#memberId = as.member.memberId;
     this.call = as.call;
-    this.#leaseEnd = as.joinedAt;
+    this.#leaseEnd = as.joinedAt + as.member.sessionTimeoutMs;
     this.#sink = sink;
     this.#parts = parts;
     this.#onEnd = onEnd;
@@ -145,6 +136,10 @@ export class GroupStream {
       wake: () => this.#wake(),
     };
     this.#records = new GroupRecords(reading, sink, parts);
+    // The answer to joining tells the member of these.
+    for (const cursor of as.given) this.#give(cursor);
+    // What an earlier connection of the member was to let go of, this one does not use: only now is that sure.
+    this.#mustReport = as.member.pendingRevocation.length > 0;
   }
 
   /** What the member is told when it has joined. */
@@ -155,17 +150,6 @@ export class GroupStream {
   /** A static member keeps its partitions when it closes the connection, as in Kafka. */
   get isStatic(): boolean {
     return this.#member.instanceId !== undefined;
-  }
-
-  /** Learns what the member has, without telling it: the answer to joining does. To be called once, before `run`. */
-  async begin(): Promise<void> {
-    try {
-      this.#renews = true;
-      await this.#report(() => undefined);
-    } catch (error) {
-      this.#onEnd();
-      throw error;
-    }
   }
 
   /**
@@ -245,17 +229,13 @@ export class GroupStream {
     await this.#parts.offsets.commit(this.#group, committer, offsets);
   }
 
-  /** Takes the member out, unless a newer connection speaks for it. @throws ServiceError STORE_UNAVAILABLE */
+  /** Takes the member out, unless it is out, or a newer connection speaks for it. @throws ServiceError STORE_UNAVAILABLE */
   async leave(): Promise<void> {
-    await this.#parts.ledger.decide(
-      this.#group,
-      (document) => ({
-        document: document && remove(document, [this.#memberId]),
-        commit: { keeps: true, consume: { memberId: this.#memberId, call: this.call } },
-        result: undefined,
-      }),
-      true,
-    );
+    try {
+      await this.#parts.coordinator.leave(this.#group, this.#memberId, { call: this.call });
+    } catch (error) {
+      if (!overCodes.some((code) => hasCode(error, code))) throw error;
+    }
   }
 
   #tick(): void {
@@ -280,7 +260,7 @@ export class GroupStream {
   async #step(signal: AbortSignal): Promise<void> {
     if (this.#failure) throw this.#failure;
     try {
-      if (this.#mustReport || this.#renews) return await this.#report((change) => this.#tell(change));
+      if (this.#mustReport || this.#renews) return await this.#report();
       if (this.#mustLook) return await this.#look();
       const giving = this.#records.step(signal);
       if (giving) return await giving;
@@ -302,20 +282,29 @@ export class GroupStream {
     this.#mustLook = false;
     const { document } = await this.#parts.ledger.look(this.#group);
     const member = document && own(document.members, this.#memberId);
+    if (member === this.#member) return;
     if (!member || holdings(member) !== holdings(this.#member)) this.#mustReport = true;
   }
 
   /** Says what the member may still be using, renews its session if its peer lives, and learns what it has now. */
-  async #report(tell: (change: Change) => void): Promise<void> {
+  async #report(): Promise<void> {
     const renews = this.#renews;
     const startedAt = performance.now();
     this.#mustReport = false;
     this.#renews = false;
     try {
-      const { result, positions, isSuperseded } = await this.#decide(renews);
-      if (isSuperseded) throw superseded(this.#memberId);
-      if (renews) this.#leaseEnd = startedAt + result.member.sessionTimeoutMs;
-      tell(this.#take(result.member, result.kept, result.wanted, positions));
+      let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, Cursor[]] = [new Map(), []];
+      const caller = { memberId: this.#memberId, call: this.call };
+      const { member, positions } = await this.#parts.coordinator.serve(this.#group, caller, {
+        owned: () => this.#owned(),
+        renews,
+        wanted: (document, next) => {
+          ({ kept, wanted } = cursorsOf(document, next, this.#cursors));
+          return wanted;
+        },
+      });
+      if (renews) this.#leaseEnd = startedAt + member.sessionTimeoutMs;
+      this.#tell(this.#take(member, kept, placed(wanted, positions)));
     } catch (error) {
       if (renews) this.#renews = true;
       const isUnreleased = [...this.#cursors.values()].some(({ state }) => state === 'revoking');
@@ -326,37 +315,16 @@ export class GroupStream {
     }
   }
 
-  #decide(renews: boolean) {
-    const memberId = this.#memberId;
-    return this.#parts.ledger.decide(this.#group, (stored) => {
-      const document = existing(this.#group, stored);
-      const next = consume(document, memberId, this.#owned());
-      const member = memberOf(next, memberId);
-      const { kept, wanted } = cursorsOf(document, member, this.#cursors);
-      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
-      return {
-        document: next,
-        commit: { keeps: true, ...(renews && { renew }), consume: { memberId, call: this.call, wanted } },
-        result: { member, kept, wanted },
-      };
-    });
-  }
-
   #owned(): TopicPartitions[] {
     return partitionsOf([...this.#cursors.values()].filter(({ state }) => state !== 'released'));
   }
 
   /** Takes over what the group has decided. */
-  #take(
-    member: GroupMember,
-    kept: ReadonlyMap<string, StreamCursor>,
-    wanted: readonly Cursor[],
-    positions: readonly PartitionPosition[],
-  ): Change {
+  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly Cursor[]): Change {
     this.#member = member;
     const pending = new Set(eachPartition(member.pendingRevocation).map(cursorKey));
     const change: Change = { assigned: [], revoking: [], revoked: [] };
-    const replaced = new Set(wanted.map(cursorKey));
+    const replaced = new Set(given.map(cursorKey));
     for (const [key, cursor] of this.#cursors) {
       if (kept.has(key)) continue;
       cursor.over.abort();
@@ -369,14 +337,15 @@ export class GroupStream {
       }
     }
     this.#records.drop();
-    for (const [index, at] of wanted.entries()) {
-      const offset = positions[index]?.committed ?? noOffset;
-      const cursor = { ...at, offset, state: 'assigned' as const, isAtEnd: false, over: new AbortController() };
-      this.#cursors.set(cursorKey(at), cursor);
-      this.#records.add(cursor);
-      change.assigned.push(cursor);
-    }
+    for (const cursor of given) change.assigned.push(this.#give(cursor));
     return change;
+  }
+
+  #give(at: Cursor): StreamCursor {
+    const cursor = { ...at, state: 'assigned' as const, isAtEnd: false, over: new AbortController() };
+    this.#cursors.set(cursorKey(at), cursor);
+    this.#records.add(cursor);
+    return cursor;
   }
 
   #tell({ revoking, revoked, assigned }: Change): void {
@@ -391,6 +360,11 @@ interface Change {
   assigned: Cursor[];
   revoking: Cursor[];
   revoked: Cursor[];
+}
+
+/** The cursors where the group has committed, which they come with. */
+function placed(cursors: readonly Cursor[], positions: readonly PartitionPosition[]): Cursor[] {
+  return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? noOffset }));
 }
 
 function holdings({ assigned, pendingRevocation }: GroupMember): string {

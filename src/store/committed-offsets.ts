@@ -67,7 +67,7 @@ export class CommittedOffsets {
     ];
     const rows = offsets.map((at) => [at.topic, at.topicId, at.partition, at.offset ?? '', at.metadata ?? '']);
     pushRows(args, rows);
-    const [, outcome, ...rest] = await this.#call('commit-offsets', args);
+    const [outcome, ...rest] = await this.#call('commit-offsets', args);
     const kind = text(outcome);
     if (kind === 'applied') return { outcome: kind, version: integer(rest[0]), zxid: integer(rest[1]) };
     if (kind === 'superseded') return { outcome: kind };

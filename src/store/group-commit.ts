@@ -1,9 +1,11 @@
 // A decision over a group on its way to lua/groups/apply.lua and back: what is committed, in the words that the script
 // reads, and what became of it.
 import { randomBytes } from 'node:crypto';
+import type { ErrorCode } from '../../schemas/errors.ts';
 import type { TopicPartitions } from '../core/assignors/assignment.ts';
 import type { GroupDocument, TopicPartition } from '../core/group-document.ts';
 import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
+import { ServiceError } from '../core/service-error.ts';
 import { idempotencyTtlMs, type NamespaceLimits } from './namespace.ts';
 import { type Idempotency, type Op, packOp } from './op-codec.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
@@ -21,6 +23,16 @@ export interface Renewal {
   ttlMs: number;
 }
 
+/** Who speaks for a member: a consume call or a socket, by its number. */
+export interface Caller {
+  memberId: string;
+  call: number;
+}
+
+export interface KeptAnswer extends Idempotency {
+  answer: string;
+}
+
 /** A partition of a topic that exists. */
 export interface KnownPartition extends TopicPartition {
   topicId: string;
@@ -34,9 +46,8 @@ export interface GroupCommit {
   /** How many of the members in the snapshot have a living session, as far as the broker knows. */
   living: number;
   renew?: Renewal | readonly Renewal[];
-  idempotency?: Idempotency | undefined;
-  /** What is kept with the idempotency key. */
-  answer?: string;
+  /** What is kept for requests with an Idempotency-Key, each of its own key. */
+  answers?: readonly KeptAnswer[];
   /** Lets it through at the store's memory limit: it keeps the group running and adds no member. */
   keeps?: boolean;
   /** Partitions whose position is forgotten, besides those that change hands. */
@@ -45,8 +56,12 @@ export interface GroupCommit {
   timers?: readonly { name: string; delayMs: number }[];
   /** Timers that are of no more use, besides those that the changes end. */
   cancel?: readonly string[];
+  /** Only if each of them is still the newest that speaks for its member. */
+  callers?: readonly Caller[];
   /** Members whose newest consume call is made one that nobody has, and numbered. */
   calls?: readonly string[];
+  /** What positions() of the result tells of. */
+  wanted?: readonly KnownPartition[];
   consume?: {
     memberId: string;
     /** 'new' = numbers this consume call; a number = only if that one is still the member's newest. */
@@ -54,8 +69,6 @@ export interface GroupCommit {
     /** Where the member has read to in these is committed, unless the group has committed more. */
     commit?: readonly KnownPartition[];
     set?: readonly (TopicPartition & { offset: number })[];
-    /** What positions() of the result tells of. */
-    wanted?: readonly KnownPartition[];
   };
 }
 
@@ -76,16 +89,20 @@ export type CommitOutcome =
       calls: number[];
       /** For how long the members were on the move, if that has ended with this. */
       movedMs: number | undefined;
-      /** The kept answer of an earlier request with the same Idempotency-Key; else undefined. */
-      replayed: string | undefined;
       positions: PartitionPosition[];
     }
   /** Another version is there: decide anew over it. */
   | ({ outcome: 'conflict' } & GroupSnapshot)
   /** Sessions of members have ended; `living` are the others. */
   | ({ outcome: 'gone'; living: Set<string> } & GroupSnapshot)
-  /** The member has begun a newer consume call. */
-  | { outcome: 'superseded' };
+  /** Nothing was done: these callers are not the newest any more, and these requests were answered before. */
+  | ({ outcome: 'refused' } & Refusal);
+
+export interface Refusal {
+  superseded: Caller[];
+  /** By key; an error where the key was used for another request. */
+  answered: Map<string, string | ServiceError>;
+}
 
 export type Arguments = (string | number | Buffer)[];
 
@@ -96,17 +113,14 @@ export function commitArguments(
   commit: GroupCommit,
   limits: NamespaceLimits,
 ): Arguments {
-  const { document, changes, idempotency, consume } = commit;
+  const { document, changes, consume } = commit;
   const args: Arguments = [
     group,
     version,
     document ?? '',
     limits.maxNodeBytes,
     limits.eventRetention,
-    idempotency?.key ?? '',
-    idempotency?.fingerprint ?? '',
     idempotencyTtlMs,
-    commit.answer ?? '',
     commit.living,
     changes?.isSettled ? 'settled' : 'moving',
     changes?.topicsDropped ? 1 : 0,
@@ -134,10 +148,15 @@ export function commitArguments(
     args,
     cancelled.map((name) => [name]),
   );
-  args.push(consume?.memberId ?? '', consume?.call ?? '');
+  const speaking = typeof consume?.call === 'number' ? [[consume.memberId, consume.call]] : [];
+  pushRows(args, [...(commit.callers ?? []).map(({ memberId, call }) => [memberId, call]), ...speaking]);
   pushRows(
     args,
-    commit.calls?.map((memberId) => [memberId]),
+    [...(commit.calls ?? []), ...(consume?.call === 'new' ? [consume.memberId] : [])].map((memberId) => [memberId]),
+  );
+  pushRows(
+    args,
+    commit.answers?.map(({ key, fingerprint, answer }) => [key, fingerprint, answer]),
   );
   pushRows(
     args,
@@ -155,7 +174,7 @@ export function commitArguments(
   );
   pushRows(
     args,
-    consume?.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
+    commit.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
   );
   pushRows(args, changes?.ownersRemoved.map(partitionsRow));
   pushRows(
@@ -169,12 +188,12 @@ export function commitArguments(
 
 /** What became of it. */
 export function commitOutcome(reply: ReplyValue[], commit: GroupCommit): CommitOutcome {
-  const [replayed, outcome, ...rest] = reply;
+  const [outcome, ...rest] = reply;
   switch (text(outcome)) {
     case 'applied':
-      return applied(integer(replayed) === 1, rest, commit.calls?.length ?? 0, commit.consume?.wanted ?? []);
-    case 'superseded':
-      return { outcome: 'superseded' };
+      return applied(rest, commit);
+    case 'refused':
+      return { outcome: 'refused', ...refusal(rest) };
     case 'gone': {
       const living = new Set(rest.slice(2).map((name) => text(name)));
       return { outcome: 'gone', ...snapshot(rest[0], rest[1]), living };
@@ -215,30 +234,35 @@ export function snapshot(version: ReplyValue | undefined, document: ReplyValue |
   };
 }
 
-function applied(
-  isReplay: boolean,
-  rest: ReplyValue[],
-  callCount: number,
-  wanted: readonly TopicPartition[],
-): CommitOutcome {
-  const [version, zxid, call, answer, moved, ...more] = rest;
-  const offsets = more.splice(callCount);
+function applied(rest: ReplyValue[], { calls = [], consume, wanted = [] }: GroupCommit): CommitOutcome {
+  const [version, zxid, moved, ...more] = rest;
+  const numbers = more.splice(0, calls.length + (consume?.call === 'new' ? 1 : 0)).map((number) => integer(number));
   const offset = (value: ReplyValue | undefined) => (text(value) === '' ? undefined : integer(value));
   return {
     outcome: 'applied',
     version: integer(version),
     zxid: integer(zxid),
-    call: integer(call),
-    calls: more.map((number) => integer(number)),
-    movedMs: isReplay || integer(moved) < 0 ? undefined : integer(moved),
-    replayed: isReplay ? text(answer) : undefined,
-    positions: isReplay
-      ? []
-      : wanted.map(({ topic, partition }, i) => ({
-          topic,
-          partition,
-          position: offset(offsets[2 * i]),
-          committed: offset(offsets[2 * i + 1]),
-        })),
+    call: consume?.call === 'new' ? numbers.pop()! : (consume?.call ?? 0),
+    calls: numbers,
+    movedMs: integer(moved) < 0 ? undefined : integer(moved),
+    positions: wanted.map(({ topic, partition }, i) => ({
+      topic,
+      partition,
+      position: offset(more[2 * i]),
+      committed: offset(more[2 * i + 1]),
+    })),
   };
+}
+
+function refusal([count, ...rest]: ReplyValue[]): Refusal {
+  const superseded = Array.from({ length: integer(count) }, (_, i) => ({
+    memberId: text(rest[2 * i]),
+    call: integer(rest[2 * i + 1]),
+  }));
+  const answered = new Map<string, string | ServiceError>();
+  for (let i = 2 * superseded.length; i + 2 < rest.length; i += 3) {
+    const [key, code, said] = [text(rest[i]), text(rest[i + 1]), text(rest[i + 2])];
+    answered.set(key, code === '' ? said : new ServiceError(code as ErrorCode, said));
+  }
+  return { superseded, answered };
 }

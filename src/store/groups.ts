@@ -16,11 +16,14 @@ import type { NamespaceLimits } from './namespace.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 
 export type {
+  Caller,
   CommitOutcome,
   GroupCommit,
   GroupSnapshot,
+  KeptAnswer,
   KnownPartition,
   PartitionPosition,
+  Refusal,
   Renewal,
 } from './group-commit.ts';
 
@@ -73,7 +76,7 @@ export class Groups {
     return { groups, next: text(more) === '1' ? groups.at(-1)?.group : undefined };
   }
 
-  /** Commits what was decided over `version`. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
+  /** Commits what was decided over `version`. */
   async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
     const args = commitArguments(group, version, commit, this.#limits);
     return commitOutcome(await this.#call(commit.keeps ? 'keep' : 'apply', args), commit);

@@ -2,10 +2,10 @@
 // late, lost and doubled, topics change; guarantee R1 is judged after everything that happens, and in the end all settles.
 import t from 'tap';
 import { memberOf, own, type TopicPartition } from '../../src/core/group-document.ts';
-import { assignmentOf, checkCommitEpoch, groupStateName } from '../../src/core/reconcile.ts';
-import { ServiceError } from '../../src/core/service-error.ts';
+import { assignmentOf, groupStateName } from '../../src/core/reconcile.ts';
 import { viewOf } from '../helpers/group-documents.ts';
-import { Client, Clock, type Faults, Service, sessionTimeoutMs } from '../helpers/group-world.ts';
+import { SocketClient } from '../helpers/group-served.ts';
+import { Client, Clock, type Faults, type LivingClient, Service, sessionTimeoutMs } from '../helpers/group-world.ts';
 import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
 
 /** WEIR_MODEL_RUNS=10000 searches for longer. */
@@ -16,7 +16,7 @@ const calmMs = 40_000;
 class Life {
   readonly clock = new Clock();
   readonly service: Service;
-  readonly clients: Client[] = [];
+  readonly clients: LivingClient[] = [];
   readonly #random: Random;
   readonly #faults: Faults = { lost: 0.1, twice: 0.1, delayMs: 700 };
   #names = 0;
@@ -45,7 +45,9 @@ class Life {
     const topics = this.#random.pick([['t1'], ['t2'], ['t1', 't2'], ['t1', 't2', 'later']]);
     const as = { memberId: `m${this.#names++}`, topics, ...(instanceId !== undefined && { instanceId }) };
     const parts = { clock: this.clock, service: this.service, random: this.#random, faults: this.#faults };
-    this.clients.push(new Client(as, parts));
+    // Half of those that are not static are on sockets.
+    const isServed = instanceId === undefined && this.#random.chance(0.5);
+    this.clients.push(isServed ? new SocketClient(as, parts) : new Client(as, parts));
   }
 
   #happen(): void {
@@ -64,7 +66,7 @@ class Life {
   }
 
   /** A static member comes back under another id: after a word of leave, after a crash, or while the old one still runs. */
-  #restart(one: Client): void {
+  #restart(one: LivingClient): void {
     if (one.instanceId === undefined) return;
     if (this.#random.chance(0.5)) one.leave(true);
     else if (this.#random.chance(0.7)) one.die();
@@ -102,13 +104,8 @@ class Life {
       for (const [key, at] of client.uses) {
         const isGone = at.partition >= (own(group.topics, at.topic)?.partitionCount ?? 0);
         if (holders.get(key) === client.memberId || isGone) continue;
-        if (!refuses(() => checkCommitEpoch(memberOf(group, client.memberId), client.epoch, [at]))) {
-          throw new Error(`${client.memberId} uses ${key} of ${holders.get(key)}, and might commit for it`);
-        }
-        // Who has not been fenced is in good faith, and must have what it uses.
-        const member = own(group.members, client.memberId);
-        const isFenced = !member || member.isAway || client.epoch < member.previousMemberEpoch;
-        if (!isFenced) throw new Error(`${client.memberId} uses ${key} of ${holders.get(key)}, unfenced`);
+        const problem = client.fenceProblem(at);
+        if (problem) throw new Error(`${client.memberId} uses ${key} of ${holders.get(key)}: ${problem}`);
       }
     }
     if (group.targetEpoch !== group.groupEpoch) throw new Error('The target lags behind');
@@ -136,16 +133,6 @@ class Life {
       for (let p = 0; p < partitionCount; p += 1)
         if (!used.has(`${topic} ${p}`)) throw new Error(`Nobody has ${topic} ${p}`);
     }
-  }
-}
-
-function refuses(commit: () => void): boolean {
-  try {
-    commit();
-    return false;
-  } catch (error) {
-    if (error instanceof ServiceError) return true;
-    throw error;
   }
 }
 

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { TopicPartitions } from '../../src/core/assignors/assignor.ts';
 import { eachPartition, emptyGroup, type GroupDocument, heldBy, memberOf } from '../../src/core/group-document.ts';
 import { changesBetween, type GroupChanges } from '../../src/core/group-nodes.ts';
-import { consume, expire, fenceOverdue, heartbeat, join, remove, topicsChanged } from '../../src/core/group-state.ts';
+import { consume, expire, fence, heartbeat, join, remove, topicsChanged } from '../../src/core/group-state.ts';
 import { assignmentOf } from '../../src/core/reconcile.ts';
 import { request, viewOf } from '../helpers/group-documents.ts';
 
@@ -110,7 +110,7 @@ class World {
         return;
       }
       case 'fence':
-        this.commit(fenceOverdue(this.group, memberId, memberOf(this.group, memberId).memberEpoch));
+        this.commit(fence(this.group, [{ memberId, memberEpoch: memberOf(this.group, memberId).memberEpoch }]));
     }
   }
 

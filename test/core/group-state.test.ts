@@ -1,7 +1,16 @@
 import t from 'tap';
 import { checkName, eachPartition, emptyGroup, type GroupDocument, memberOf } from '../../src/core/group-document.ts';
 import { changesBetween, parseTimerName } from '../../src/core/group-nodes.ts';
-import { consume, expire, fenceOverdue, heartbeat, join, remove, topicsChanged } from '../../src/core/group-state.ts';
+import {
+  changeMembers,
+  consume,
+  expire,
+  fence,
+  heartbeat,
+  join,
+  remove,
+  topicsChanged,
+} from '../../src/core/group-state.ts';
 import { assignmentOf, groupStateName } from '../../src/core/reconcile.ts';
 import { request, viewOf } from '../helpers/group-documents.ts';
 
@@ -169,9 +178,9 @@ t.test('the rebalance timer runs as long as a member has something to let go of'
   const { memberId, memberEpoch } = parseTimerName(timersSet[0]!.name) as { memberId: string; memberEpoch: number };
   t.same(changesBetween('g', both, consume(both, 'a'), new Set(), 0).timersCancelled, ['g\0a\x001']);
   const released = consume(both, 'a');
-  t.equal(fenceOverdue(released, memberId, memberEpoch), released, 'a late timer does nothing');
-  t.equal(assigned(fenceOverdue(both, memberId, memberEpoch), 'b'), 't1-0 t1-1');
-  t.equal(fenceOverdue(both, memberId, memberEpoch + 1), both);
+  t.equal(fence(released, [{ memberId, memberEpoch }]), released, 'a late timer does nothing');
+  t.equal(assigned(fence(both, [{ memberId, memberEpoch }]), 'b'), 't1-0 t1-1');
+  t.equal(fence(both, [{ memberId, memberEpoch: memberEpoch + 1 }]), both);
 });
 
 t.test('a name is refused with the reason', async (t) => {
@@ -179,4 +188,38 @@ t.test('a name is refused with the reason', async (t) => {
   for (const name of ['', 'a/b', '.', '..', 'a\nb', 'x'.repeat(250)]) {
     t.throws(() => checkName('memberId', name), { code: 'BAD_REQUEST', message: /^memberId is no valid name: / });
   }
+});
+
+t.test('what an older connection says behind a join of its member, in the same step, is void', async (t) => {
+  const view = viewOf({ t1: 2 });
+  const group = join(emptyGroup(), request('a', t1), view);
+  const rejoin = { kind: 'join' as const, request: request('a', t1) };
+  const leave = { kind: 'leave' as const, memberId: 'a', isTemporary: false, call: 1 };
+  const release = { kind: 'consume' as const, memberId: 'a', owned: [], call: 1 };
+  const after = changeMembers(group, [rejoin, leave, release], view);
+  t.match(after.errors, [undefined, { code: 'FENCED' }, { code: 'FENCED' }]);
+  t.equal(assigned(after.group, 'a'), 't1-0 t1-1');
+  const before = changeMembers(group, [release, leave, rejoin], view);
+  t.same(before.errors, [undefined, undefined, undefined]);
+  t.equal(assigned(before.group, 'a'), 't1-0 t1-1');
+});
+
+t.test('members on sockets that let go in one step give way to each other in that step', async (t) => {
+  const view = viewOf({ t1: 4 });
+  const two = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
+  const owned = (memberId: string, group: GroupDocument) => assignmentOf(memberOf(group, memberId));
+  const shared = consume(two, 'a', owned('a', two));
+  const asked = join(shared, request('c', t1), view);
+  const released = ['a', 'b'].map((memberId) => ({
+    kind: 'consume' as const,
+    memberId,
+    owned: owned(memberId, asked),
+    call: 1,
+  }));
+  const { group } = changeMembers(asked, released);
+  t.equal(groupStateName(group), 'stable');
+  t.same(
+    ['a', 'b', 'c'].map((memberId) => eachPartition(owned(memberId, group)).length),
+    [2, 1, 1],
+  );
 });

@@ -4,13 +4,15 @@ import type { TopicPartitions } from '../../src/core/assignors/assignor.ts';
 import {
   emptyGroup,
   type GroupDocument,
+  type GroupMember,
   heldBy,
   memberOf,
   own,
+  superseded,
   type TopicPartition,
 } from '../../src/core/group-document.ts';
 import { changesBetween } from '../../src/core/group-nodes.ts';
-import { changeMembers, expire, fenceOverdue, type MemberChange, topicsChanged } from '../../src/core/group-state.ts';
+import { changeMembers, expire, fence, type MemberChange, topicsChanged } from '../../src/core/group-state.ts';
 import type { TopicsView } from '../../src/core/group-topics.ts';
 import { assignmentOf, checkCommitEpoch } from '../../src/core/reconcile.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
@@ -24,6 +26,29 @@ export const heartbeatMs = 1000;
 export interface Answer {
   memberEpoch: number;
   assignment: TopicPartitions[];
+  member: GroupMember;
+  topics: GroupDocument['topics'];
+  /** The newest one that speaks for the member; only those that joined on a socket have use for it. */
+  call: number;
+}
+
+/** A process that has members' partitions. */
+export interface LivingClient {
+  memberId: string;
+  readonly instanceId: string | undefined;
+  readonly isDead: boolean;
+  /** What it uses, by key. */
+  readonly uses: ReadonlyMap<string, TopicPartition>;
+  die(): void;
+  stall(forMs: number): void;
+  leave(isTemporary: boolean): void;
+  subscribe(topics: string[]): void;
+  /** Nobody can use a partition of a topic that is gone, whatever he believes, or is just being told. */
+  lose(isGone: (at: TopicPartition) => boolean): void;
+  /** What it tries to commit: whether that is taken is the service's affair. */
+  commitAll(): void;
+  /** What is wrong if it uses `at`, and another has it; undefined if it has been fenced, and could not commit for it. */
+  fenceProblem(at: TopicPartition): string | undefined;
 }
 
 export const keyOf = ({ topic, partition }: TopicPartition): string => `${topic} ${partition}`;
@@ -68,7 +93,11 @@ export class Service {
   readonly #deadlines = new Map<string, number>();
   readonly #clock: Clock;
   readonly #random: Random;
-  #waiting: { change: MemberChange; reply: (answer: Answer | ServiceError) => void }[] = [];
+  /** Who speaks for each member: the number of its newest join. */
+  readonly calls = new Map<string, number>();
+  #lastCall = 0;
+  readonly #watchers: (() => void)[] = [];
+  #waiting: { change: () => MemberChange; reply: (answer: Answer | ServiceError) => void; renews: boolean }[] = [];
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -80,10 +109,15 @@ export class Service {
     reap();
   }
 
-  /** What comes in at about the same time may be decided together. */
-  ask(change: MemberChange, reply: (answer: Answer | ServiceError) => void): void {
-    this.#waiting.push({ change, reply });
+  /** What comes in at about the same time may be decided together. @param change asked for when it is decided */
+  ask(change: () => MemberChange, reply: (answer: Answer | ServiceError) => void, renews = true): void {
+    this.#waiting.push({ change, reply, renews });
     if (this.#waiting.length === 1) this.#clock.after(this.#random.chance(0.5) ? 0 : 30, () => this.#decide());
+  }
+
+  /** Calls `wake` some time after each change. */
+  watch(wake: () => void): void {
+    this.#watchers.push(wake);
   }
 
   /** @throws ServiceError as GroupOffsets.commit */
@@ -100,18 +134,31 @@ export class Service {
 
   #decide(): void {
     this.#expire();
-    const asked = this.#waiting;
+    // As the store refuses those of an older call: the others are decided without them.
+    const asked = this.#waiting.flatMap((waiting) => {
+      const change = waiting.change();
+      const isOld = 'call' in change && change.call !== undefined && change.call !== this.calls.get(change.memberId);
+      if (isOld) waiting.reply(superseded(change.memberId));
+      return isOld ? [] : [{ ...waiting, change }];
+    });
     this.#waiting = [];
     const changes = asked.map(({ change }) => change);
     const before = this.group;
     const { group, errors } = changeMembers(before, changes, this.view);
     this.#accept(group, new Set());
-    for (const [index, { change, reply }] of asked.entries()) {
+    for (const [index, { change }] of asked.entries()) {
+      if (change.kind === 'join' && !errors[index]) this.calls.set(change.request.memberId, ++this.#lastCall);
+    }
+    for (const [index, { change, reply, renews }] of asked.entries()) {
       const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
       const member = own(this.group.members, memberId);
       const error = errors[index] ?? (member ? undefined : new ServiceError('UNKNOWN_MEMBER', 'It is no more.'));
-      if (!error) this.#deadlines.set(member!.sessionId, this.#clock.now + member!.sessionTimeoutMs);
-      reply(error ?? { memberEpoch: member!.memberEpoch, assignment: assignmentOf(member!) });
+      if (!error && renews) this.#deadlines.set(member!.sessionId, this.#clock.now + member!.sessionTimeoutMs);
+      const call = this.calls.get(memberId) ?? 0;
+      const { topics } = this.group;
+      reply(
+        error ?? { memberEpoch: member!.memberEpoch, assignment: assignmentOf(member!), member: member!, topics, call },
+      );
     }
   }
 
@@ -146,10 +193,12 @@ export class Service {
     for (const { id, ttlMs } of changes.sessionsCreated) this.#deadlines.set(id, this.#clock.now + ttlMs);
     for (const id of changes.sessionsEnded) this.#deadlines.delete(id);
     this.group = next;
+    for (const memberId of changes.membersRemoved) this.calls.delete(memberId);
+    for (const wake of this.#watchers) this.#clock.after(this.#random.below(100), wake);
     for (const { name, delayMs } of changes.timersSet) {
       const [, memberId, epoch] = name.split('\0');
       this.#clock.after(delayMs, () => {
-        this.#accept(fenceOverdue(this.group, memberId!, Number(epoch)), new Set());
+        this.#accept(fence(this.group, [{ memberId: memberId!, memberEpoch: Number(epoch) }]), new Set());
       });
     }
   }
@@ -165,7 +214,7 @@ export interface Faults {
 }
 
 /** One process of an application: it holds what it was told to, and lets go of the rest when it comes to it. */
-export class Client {
+export class Client implements LivingClient {
   memberId: string;
   readonly instanceId: string | undefined;
   isDead = false;
@@ -219,14 +268,12 @@ export class Client {
     this.#begin();
   }
 
-  /** Nobody can use a partition of a topic that is gone, whatever he believes, or is just being told. */
   lose(isGone: (at: TopicPartition) => boolean): void {
     for (const [key, at] of this.uses) if (isGone(at)) this.uses.delete(key);
     this.#assignment = this.#assignment.filter((at) => !isGone(at));
     this.#attempt += 1;
   }
 
-  /** What it tries to commit: whether that is taken is the service's affair. */
   commitAll(): void {
     for (const at of this.uses.values()) {
       this.#offset += 1;
@@ -236,6 +283,20 @@ export class Client {
         if (!(error instanceof ServiceError)) throw error;
       }
     }
+  }
+
+  fenceProblem(at: TopicPartition): string | undefined {
+    const { group } = this.#service;
+    try {
+      checkCommitEpoch(memberOf(group, this.memberId), this.epoch, [at]);
+      return 'it might commit for it';
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+    }
+    // Who has not been fenced is in good faith, and must have what it uses.
+    const member = own(group.members, this.memberId);
+    const isFenced = !member || member.isAway || this.epoch < member.previousMemberEpoch;
+    return isFenced ? undefined : 'it was not fenced';
   }
 
   #turn(): void {
@@ -296,9 +357,12 @@ export class Client {
     for (let i = 0; i < copies; i += 1) {
       if (this.#random.chance(lost)) continue;
       this.#clock.after(this.#random.below(delayMs), () =>
-        this.#service.ask(change, (answer) => {
-          if (!this.#random.chance(lost)) this.#clock.after(this.#random.below(delayMs), () => hear(answer));
-        }),
+        this.#service.ask(
+          () => change,
+          (answer) => {
+            if (!this.#random.chance(lost)) this.#clock.after(this.#random.below(delayMs), () => hear(answer));
+          },
+        ),
       );
     }
   }

@@ -104,6 +104,40 @@ t.test('many join at once through two brokers, and share evenly', async (t) => {
   t.same(ownershipProblems(await history(one.broker.store), 'g'), []);
 });
 
+t.test('joins with an Idempotency-Key are decided together, and each key has one answer', async (t) => {
+  const one = await startTestServer(t);
+  const two = await startTestServer(t, {}, one.target);
+  await createTopic(one.url, 'orders', 60);
+  const keyed = (url: string, key: string, clientId: string) =>
+    http(`${url}/v1/groups/g/members`, 'POST', { topics: ['orders'], clientId }, { 'idempotency-key': key });
+  const keys = Array.from({ length: 30 }, (_, i) => `k${i}`);
+  // As if the first answer was lost: each comes twice at the same moment, and once more through another broker.
+  const asked = await Promise.all(
+    keys.map((key) => Promise.all([one.url, one.url, two.url].map((url) => keyed(url, key, key)))),
+  );
+  for (const answers of asked) {
+    t.same(new Set(answers.map(({ status }) => status)), new Set([201]));
+    t.equal(new Set(answers.map(({ body }) => body.memberId)).size, 1);
+    const replays = answers.filter(({ headers }) => headers.get('idempotency-replayed') === 'true');
+    t.equal(replays.length, 2);
+  }
+  const { body } = await http(`${one.url}/v1/groups/g`);
+  t.equal(body.members.length, keys.length);
+  t.ok(body.groupEpoch < keys.length, `they were ${body.groupEpoch} rebalances`);
+
+  // Refusals and replays among others hold up nobody.
+  const [reused, replayed, fresh] = await Promise.all([
+    keyed(one.url, 'k0', 'another'),
+    keyed(one.url, 'k1', 'k1'),
+    keyed(one.url, 'fresh', 'fresh'),
+  ]);
+  t.match(reused.body, { code: 'IDEMPOTENCY_KEY_REUSED' });
+  t.same(replayed.body, asked[1]![0]!.body);
+  t.equal(fresh.status, 201);
+  t.equal((await http(`${one.url}/v1/groups/g`)).body.members.length, keys.length + 1);
+  t.same(ownershipProblems(await history(one.broker.store), 'g'), []);
+});
+
 t.test('a member that waits hears at once of a partition that it gets, through another broker, too', async (t) => {
   const one = await startTestServer(t);
   const two = await startTestServer(t, {}, one.target);

@@ -148,15 +148,15 @@ t.test('positions are kept for the newest consume call alone, and are committed 
   const store = await openStore(t);
   const one = new Believer(store.groups);
   await one.commit(withMember(one.document, 'a'));
-  const call = async (more: Partial<NonNullable<GroupCommit['consume']>>) =>
-    one.commit(undefined, { consume: { memberId: 'a', call: 'new', wanted: [at], ...more } });
+  const call = async (more: Partial<NonNullable<GroupCommit['consume']>>, wanted = [at]) =>
+    one.commit(undefined, { wanted, consume: { memberId: 'a', call: 'new', ...more } });
   const first = appliedOf(await call({}));
   t.same(first.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
   t.match(appliedOf(await call({ call: first.call, set: [{ ...at, offset: 7 }] })).positions, [{ position: 7 }]);
   const second = appliedOf(await call({ commit: [at] }));
   t.match(second.positions, [{ position: 7, committed: 7 }]);
   const late = await call({ call: first.call, set: [{ ...at, offset: 99 }] });
-  t.same(late, { outcome: 'superseded' });
+  t.match(late, { outcome: 'refused', superseded: [{ memberId: 'a', call: first.call }] });
   await call({ call: second.call, set: [{ ...at, offset: 3 }] });
   t.match(
     appliedOf(await call({ commit: [at] })).positions,
@@ -165,11 +165,12 @@ t.test('positions are kept for the newest consume call alone, and are committed 
   );
   const forgotten = await one.commit(undefined, {
     forget: [at],
-    consume: { memberId: 'a', call: 'new', wanted: [at] },
+    wanted: [at],
+    consume: { memberId: 'a', call: 'new' },
   });
   t.match(appliedOf(forgotten).positions, [{ position: undefined, committed: 7 }]);
   const anew = [{ ...at, topicId: 'other' }];
-  t.match(appliedOf(await call({ wanted: anew })).positions, [{ committed: undefined }], 'that was another topic');
+  t.match(appliedOf(await call({}, anew)).positions, [{ committed: undefined }], 'that was another topic');
 });
 
 t.test('offsets are committed and taken back with their metadata, for the version that was judged', async (t) => {
@@ -284,18 +285,57 @@ t.test('a timer that is due is claimed by one, and is due again if that one does
   t.same(await store.groups.due(0, 10), []);
 });
 
-t.test('a join is answered once for its idempotency key', async (t) => {
-  const store = await openStore(t);
-  const one = new Believer(store.groups);
-  const idempotency = { key: 'k', fingerprint: 'f' };
-  await one.commit(withMember(one.document, 'a'), { idempotency, answer: 'first' });
-  const again = appliedOf(await one.commit(withMember(one.document, 'b'), { idempotency, answer: 'second' }));
-  t.equal(again.replayed, 'first');
-  t.equal((await store.groups.get('g')).living.size, 1);
-  const reused = store.groups.commit('g', 0, {
-    document: undefined,
-    living: 0,
-    idempotency: { key: 'k', fingerprint: 'x' },
-  });
-  await t.rejects(reused, { code: 'IDEMPOTENCY_KEY_REUSED' });
-});
+t.test(
+  'of several who join, each that was answered before has its own answer; nothing is done for the others',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    const first = [
+      { key: 'k1', fingerprint: 'f1', answer: 'one' },
+      { key: 'k2', fingerprint: 'f2', answer: 'two' },
+    ];
+    appliedOf(await one.commit(withMember(withMember(one.document, 'a'), 'b'), { answers: first }));
+    const again = [
+      { key: 'k2', fingerprint: 'f2', answer: 'another' },
+      { key: 'k3', fingerprint: 'f3', answer: 'three' },
+      { key: 'k1', fingerprint: 'of another request', answer: 'another' },
+    ];
+    const outcome = await one.commit(withMember(one.document, 'c'), { answers: again });
+    if (outcome.outcome !== 'refused') throw new Error(outcome.outcome);
+    t.same(outcome.superseded, []);
+    t.same([...outcome.answered.keys()], ['k2', 'k1']);
+    t.equal(outcome.answered.get('k2'), 'two');
+    t.match(outcome.answered.get('k1'), { code: 'IDEMPOTENCY_KEY_REUSED' });
+    t.equal((await store.groups.get('g')).living.size, 2);
+    const late = await store.groups.commit('g', 0, { document: undefined, living: 0, answers: [first[0]!] });
+    t.match(late, { outcome: 'refused' }, 'whatever has become of the group');
+    appliedOf(await one.commit(withMember(one.document, 'c'), { answers: [again[1]!] }));
+    const third = await one.commit(undefined, { answers: [again[1]!] });
+    t.equal(third.outcome === 'refused' && third.answered.get('k3'), 'three');
+  },
+);
+
+t.test(
+  'of several who speak for members, those with a newer call are named; nothing is done for the others',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    const joined = appliedOf(
+      await one.commit(withMember(withMember(one.document, 'a'), 'b'), { calls: ['a', 'b'], wanted: [at] }),
+    );
+    t.equal(new Set(joined.calls).size, 2);
+    t.same(joined.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
+    const [callOfA, callOfB] = joined.calls as [number, number];
+    const callers = [
+      { memberId: 'a', call: callOfA },
+      { memberId: 'b', call: callOfB },
+    ];
+    appliedOf(await one.commit(undefined, { callers }));
+    appliedOf(await one.commit(undefined, { calls: ['a'] }));
+    const { sessionId } = memberOf(one.document, 'b');
+    const refused = await one.commit(remove(one.document, ['b']), { callers, renew: { sessionId, ttlMs: 60_000 } });
+    t.match(refused, { outcome: 'refused', superseded: [callers[0]] });
+    t.same((await store.groups.get('g')).living, new Set(['a', 'b']));
+    appliedOf(await one.commit(remove(one.document, ['b']), { callers: [callers[1]!] }));
+  },
+);

@@ -7,10 +7,10 @@
              4 largest data of a node, bytes  5 transactions to keep  6 session of the member that commits, or ''
              7 that member, and 8 its consume call, which must be its newest; or '' and ''
              then a list with its length before it: (topic, topic id, partition, offset or '' = take back, metadata or '')
-     Returns { 'OK', 0, 'applied', version, zxid }
-             { 'OK', 0, 'conflict', version, document }: another version is there
-             { 'OK', 0, 'gone', version, document, member… }: the member's session has ended
-             { 'OK', 0, 'superseded' }: the member has begun a newer call
+     Returns { 'OK', 'applied', version, zxid }
+             { 'OK', 'conflict', version, document }: another version is there
+             { 'OK', 'gone', version, document, member… }: the member's session has ended
+             { 'OK', 'superseded' }: the member has begun a newer call
      Errors  UNKNOWN_TOPIC if a topic is not there (any more) with that id; those of the operations on the tree
      Emits   one transaction of created, changed, deleted, into the history of committed offsets ]]
 arguments.next()
@@ -23,7 +23,7 @@ local rows = arguments.rows(5)
 local version = group.version()
 if version ~= expected then return group.conflict() end
 if session_id ~= '' and session.problem(session_id, '') then return group.gone() end
-if call ~= '' and call ~= redis.call('HGET', keys.positions(group.name), caller) then return { 'OK', 0, 'superseded' } end
+if call ~= '' and call ~= redis.call('HGET', keys.positions(group.name), caller) then return { 'OK', 'superseded' } end
 for _, row in ipairs(rows) do
   local problem = row[4] ~= '' and group.claim_topic(row[1], row[2], limits)
   if problem then return problem end
@@ -43,4 +43,4 @@ end
 if made ~= '' then version = group.store(made) end
 group.write_topic_ids()
 for _, row in ipairs(rows) do group.write_metadata(row[1], row[3], row[5]) end
-return { 'OK', 0, 'applied', version, txn.commit(limits.event_retention) }
+return { 'OK', 'applied', version, txn.commit(limits.event_retention) }

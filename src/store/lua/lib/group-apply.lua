@@ -14,10 +14,7 @@ local function read()
     expected = arguments.number(),
     document = arguments.next(),
     limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() },
-    idempotency_key = arguments.next(),
-    fingerprint = arguments.next(),
-    idempotency_ttl_ms = arguments.next(),
-    answer = arguments.next(),
+    answer_ttl_ms = arguments.next(),
     living = arguments.number(),
     state = arguments.next(),
     look = arguments.next() == '1',
@@ -26,9 +23,9 @@ local function read()
     finish = arguments.rows(1),
     timers = arguments.rows(2),
     cancel = arguments.rows(1),
-    caller = arguments.next(),
-    call = arguments.next(),
+    callers = arguments.rows(2),
     calls = arguments.rows(1),
+    answers = arguments.rows(3),
     commit = arguments.rows(3),
     clear = arguments.rows(2),
     removed = arguments.rows(1),
@@ -38,6 +35,47 @@ local function read()
     owned = arguments.rows(4),
     first_op = arguments.at + 1,
   }
+end
+
+local function newest_call(member)
+  return tonumber(redis.call('HGET', keys.positions(group.name), '@' .. member) or '0')
+end
+
+--- Of those who ask, the ones that speak for a member no more, as it has begun a newer call: member and their call.
+local function superseded_of(given)
+  local superseded = {}
+  for _, row in ipairs(given.callers) do
+    if newest_call(row[1]) ~= tonumber(row[2]) then
+      superseded[#superseded + 1] = row[1]
+      superseded[#superseded + 1] = row[2]
+    end
+  end
+  return superseded
+end
+
+--- Of those who ask with an Idempotency-Key, the ones that were answered before: key, '' or the code of an error, and the
+--- answer or the error's detail.
+local function answered_of(given)
+  local answered = {}
+  for _, row in ipairs(given.answers) do
+    local kept = idempotency.find(row[1], row[2])
+    if kept then
+      answered[#answered + 1] = row[1]
+      answered[#answered + 1] = kept[1] == 'OK' and '' or kept[1]
+      answered[#answered + 1] = kept[1] == 'OK' and kept[3] or kept[2]
+    end
+  end
+  return answered
+end
+
+--- The reply that says for whom nothing may be decided, or nil. The others are not done either: what was decided for them
+--- may hang on it.
+local function refusal(superseded, answered)
+  if #superseded + #answered == 0 then return nil end
+  local reply = { 'OK', 'refused', #superseded / 2 }
+  for _, word in ipairs(superseded) do reply[#reply + 1] = word end
+  for _, word in ipairs(answered) do reply[#reply + 1] = word end
+  return reply
 end
 
 --- Commits where the members have read to; never backwards, as nobody asked for that, and not in topics that are gone.
@@ -126,16 +164,14 @@ end
 
 function apply.run()
   local given = read()
-  local replay = idempotency.find(given.idempotency_key, given.fingerprint)
-  if replay then return replay end
   local version = group.version()
+  -- Whoever was answered gets that answer, whatever has become of the group since.
+  local refused = refusal({}, answered_of(given))
+  if refused then return refused end
   if version ~= given.expected then return group.conflict() end
   if group.member_count() ~= given.living then return group.gone() end
-  local caller = '@' .. given.caller
-  local call = tonumber(given.call)
-  if call and call ~= tonumber(redis.call('HGET', keys.positions(group.name), caller) or '0') then
-    return { 'OK', 0, 'superseded' }
-  end
+  refused = refusal(superseded_of(given), {})
+  if refused then return refused end
 
   for _, row in ipairs(given.create) do
     redis.call('HSET', keys.session(row[1]), 'secret_hash', row[2], 'ttl_ms', row[3], 'created_at', now_ms)
@@ -166,11 +202,12 @@ function apply.run()
   for _, row in ipairs(given.commit) do
     if row.committed then group.write_metadata(row[1], row[2], '') end
   end
-  if given.call == 'new' then call = number_call(given.caller) end
-  local reply = { 'OK', 0, 'applied', version, 0, call or 0, given.answer, moved_ms }
+  local reply = { 'OK', 'applied', version, 0, moved_ms }
   for _, member in ipairs(given.calls) do reply[#reply + 1] = number_call(member) end
-  idempotency.keep(given.idempotency_key, given.fingerprint, given.idempotency_ttl_ms, reply)
-  reply[5] = txn.commit(given.limits.event_retention)
+  for _, row in ipairs(given.answers) do
+    idempotency.keep(row[1], row[2], given.answer_ttl_ms, { 'OK', 0, row[3] })
+  end
+  reply[4] = txn.commit(given.limits.event_retention)
   read_positions(given, reply)
   return reply
 end

@@ -197,7 +197,7 @@ function group.add_members(reply)
 end
 
 --- The answer to a decision over another version: the broker decides anew at once.
-function group.conflict() return { 'OK', 0, 'conflict', group.version(), group.document() } end
+function group.conflict() return { 'OK', 'conflict', group.version(), group.document() } end
 
 --- The answer to a decision that takes ended members for living ones, with the names of those that live.
-function group.gone() return group.add_members({ 'OK', 0, 'gone', group.version(), group.document() }) end
+function group.gone() return group.add_members({ 'OK', 'gone', group.version(), group.document() }) end

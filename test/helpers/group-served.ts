@@ -1,0 +1,323 @@
+// Members on sockets in the world of group-world.ts: a connection speaks for its member to the group, as src/live's streams
+// do, until a newer one does; what it sends arrives late but in order, and it may be cut while neither end knows.
+import { own, type TopicPartition } from '../../src/core/group-document.ts';
+import { ServiceError } from '../../src/core/service-error.ts';
+import { request } from './group-documents.ts';
+import {
+  type Answer,
+  type Clock,
+  type Faults,
+  heartbeatMs,
+  keyOf,
+  type LivingClient,
+  rebalanceTimeoutMs,
+  type Service,
+  sessionTimeoutMs,
+} from './group-world.ts';
+import type { Random } from './random.ts';
+
+interface Held extends TopicPartition {
+  topicId: string;
+  epoch: number;
+  state: 'assigned' | 'revoking' | 'released';
+}
+
+type Frame = { type: 'assigned' | 'revoking' | 'revoked'; partitions: Held[] } | { type: 'closed' };
+
+interface Parts {
+  clock: Clock;
+  service: Service;
+  random: Random;
+  faults: Faults;
+}
+
+/** The broker's end of a socket. */
+class Connection {
+  readonly call: number;
+  epoch = 0;
+  readonly #held = new Map<string, Held>();
+  readonly #memberId: string;
+  readonly #parts: Parts;
+  readonly #send: (frame: Frame) => void;
+  /** Whether the peer answers pings. */
+  readonly #isHeard: () => boolean;
+  #isOpen = true;
+  #isAsking = false;
+  #mustReport = false;
+  #renews = false;
+
+  constructor(
+    as: { memberId: string; joined: Answer },
+    parts: Parts,
+    peer: { send(frame: Frame): void; isHeard(): boolean },
+  ) {
+    this.call = as.joined.call;
+    this.#memberId = as.memberId;
+    this.#parts = parts;
+    this.#send = peer.send;
+    this.#isHeard = peer.isHeard;
+    parts.service.watch(() => this.#report());
+    this.#take(as.joined);
+    if (as.joined.member.pendingRevocation.length > 0) this.#report();
+    this.#tick();
+  }
+
+  /** The peer has let go of what it was asked for. */
+  released(keys: readonly string[]): void {
+    for (const key of keys) {
+      const held = this.#held.get(key);
+      if (held?.state === 'revoking') held.state = 'released';
+    }
+    this.#report();
+  }
+
+  leave(): void {
+    const { memberId, call } = { memberId: this.#memberId, call: this.call };
+    this.#parts.service.ask(
+      () => ({ kind: 'leave', memberId, isTemporary: false, call }),
+      () => this.close(),
+    );
+  }
+
+  close(): void {
+    if (this.#isOpen) this.#send({ type: 'closed' });
+    this.#isOpen = false;
+  }
+
+  #tick(): void {
+    if (!this.#isOpen) return;
+    if (this.#isHeard()) {
+      this.#renews = true;
+      this.#report();
+    }
+    this.#parts.clock.after(heartbeatMs, () => this.#tick());
+  }
+
+  /** Says what the peer may still be using, and tells it what comes of that. */
+  #report(): void {
+    if (!this.#isOpen) return;
+    this.#mustReport = true;
+    if (this.#isAsking) return;
+    const renews = this.#renews;
+    this.#mustReport = false;
+    this.#renews = false;
+    this.#isAsking = true;
+    const { memberId, call } = { memberId: this.#memberId, call: this.call };
+    const owned = () =>
+      [...this.#held.values()]
+        .filter(({ state }) => state !== 'released')
+        .map(({ topic, partition }) => ({ topic, partitions: [partition] }));
+    this.#parts.service.ask(
+      () => ({ kind: 'consume', memberId, owned: owned(), call }),
+      (answer) => {
+        this.#isAsking = false;
+        if (answer instanceof ServiceError) this.close();
+        else this.#take(answer);
+        if (this.#mustReport || this.#renews) this.#report();
+      },
+      renews,
+    );
+  }
+
+  #take({ member, topics }: Answer): void {
+    if (!this.#isOpen) return;
+    this.epoch = member.memberEpoch;
+    const pending = new Set(
+      member.pendingRevocation.flatMap(({ topic, partitions }) =>
+        partitions.map((partition) => keyOf({ topic, partition })),
+      ),
+    );
+    const wanted = new Map<string, Held>();
+    for (const { topic, partitions, epochs } of member.assigned) {
+      for (const [i, partition] of partitions.entries()) {
+        const { topicId } = own(topics, topic)!;
+        const held: Held = { topic, partition, topicId, epoch: epochs[i]!, state: 'assigned' };
+        const before = this.#held.get(keyOf(held));
+        if (before?.epoch !== held.epoch || before.topicId !== topicId) wanted.set(keyOf(held), held);
+        else pending.add(`kept ${keyOf(held)}`);
+      }
+    }
+    const revoked: Held[] = [];
+    const revoking: Held[] = [];
+    for (const [key, held] of this.#held) {
+      if (pending.has(`kept ${key}`)) continue;
+      if (!pending.has(key) || wanted.has(key)) {
+        this.#held.delete(key);
+        revoked.push(held);
+      } else if (held.state === 'assigned') {
+        held.state = 'revoking';
+        revoking.push(held);
+      }
+    }
+    for (const [key, held] of wanted) this.#held.set(key, held);
+    this.#send({ type: 'revoking', partitions: revoking });
+    this.#send({ type: 'revoked', partitions: revoked });
+    this.#send({ type: 'assigned', partitions: [...wanted.values()] });
+  }
+}
+
+interface Link {
+  isUp: boolean;
+  lastAt: number;
+  connection: Connection | undefined;
+}
+
+/** One process of an application with a socket: when that is lost, it lets go of everything and opens another. */
+export class SocketClient implements LivingClient {
+  readonly memberId: string;
+  readonly instanceId = undefined;
+  isDead = false;
+  topics: string[];
+  readonly uses = new Map<string, TopicPartition>();
+  readonly #parts: Parts;
+  /** What is under way on it arrives only while it is up. */
+  #link: Link | undefined;
+  #stalledUntil = 0;
+  #offset = 0;
+
+  constructor(as: { memberId: string; topics: string[] }, parts: Parts) {
+    this.memberId = as.memberId;
+    this.topics = as.topics;
+    this.#parts = parts;
+    this.#connect();
+    this.#look();
+  }
+
+  die(): void {
+    this.isDead = true;
+    this.uses.clear();
+    this.#cut();
+  }
+
+  /** It hangs, or its socket is cut, which neither end notices at once. */
+  stall(forMs: number): void {
+    if (this.#parts.random.chance(0.5)) this.#stalledUntil = this.#parts.clock.now + forMs;
+    else this.#cut();
+  }
+
+  leave(): void {
+    this.uses.clear();
+    this.#later(() => this.#link?.connection?.leave());
+    this.isDead = true;
+  }
+
+  /** Another subscription needs another socket; the old one leaves, or is just forgotten, and its word may come late. */
+  subscribe(topics: string[]): void {
+    this.topics = topics;
+    const { connection } = this.#link ?? {};
+    if (connection && this.#parts.random.chance(0.5)) this.#later(() => connection.leave());
+    this.#connect();
+  }
+
+  lose(isGone: (at: TopicPartition) => boolean): void {
+    for (const [key, at] of this.uses) if (isGone(at)) this.uses.delete(key);
+  }
+
+  commitAll(): void {
+    const { connection, isUp } = this.#link ?? {};
+    if (!connection || !isUp || !this.#speaks(connection)) return;
+    for (const at of this.uses.values()) {
+      this.#offset += 1;
+      try {
+        this.#parts.service.commit(this.memberId, connection.epoch, at, this.#offset);
+      } catch (error) {
+        if (!(error instanceof ServiceError)) throw error;
+      }
+    }
+  }
+
+  /** What it uses without having it, it can commit no more: its socket is cut, or another one speaks for the member. */
+  fenceProblem(): string | undefined {
+    const { connection, isUp } = this.#link ?? {};
+    return connection && isUp && this.#speaks(connection) ? 'its socket speaks for the member' : undefined;
+  }
+
+  #speaks({ call }: Connection): boolean {
+    return this.#parts.service.calls.get(this.memberId) === call;
+  }
+
+  #cut(): void {
+    if (this.#link) this.#link.isUp = false;
+  }
+
+  /** When it notices that its socket is lost, it opens another. */
+  #look(): void {
+    if (this.isDead) return;
+    const { clock, random } = this.#parts;
+    if (!this.#link?.isUp && clock.now >= this.#stalledUntil) this.#connect();
+    clock.after(random.below(2 * heartbeatMs), () => this.#look());
+  }
+
+  #connect(): void {
+    if (this.isDead) return;
+    const { service, random, faults } = this.#parts;
+    this.uses.clear();
+    this.#cut();
+    const link: Link = { isUp: true, lastAt: 0, connection: undefined };
+    this.#link = link;
+    const { memberId, topics } = this;
+    const join = request(memberId, { topics }, { sessionTimeoutMs, rebalanceTimeoutMs });
+    const fail = () => {
+      link.isUp = false;
+    };
+    if (random.chance(faults.lost)) {
+      fail();
+      return;
+    }
+    this.#later(() =>
+      service.ask(
+        () => ({ kind: 'join', request: join }),
+        (answer) => {
+          if (answer instanceof ServiceError) {
+            fail();
+            return;
+          }
+          // It is there though its client may have gone: it hears nothing then, and its session ends.
+          link.connection = new Connection({ memberId, joined: answer }, this.#parts, {
+            send: (frame) => this.#toClient(link, frame),
+            isHeard: () => link.isUp && !this.isDead && this.#parts.clock.now >= this.#stalledUntil,
+          });
+        },
+      ),
+    );
+  }
+
+  /** A frame that arrives behind all that were sent before it. */
+  #toClient(link: Link, frame: Frame): void {
+    const { clock, random, faults } = this.#parts;
+    link.lastAt = Math.max(link.lastAt, clock.now + random.below(faults.delayMs));
+    clock.after(link.lastAt - clock.now, () => {
+      if (link.isUp && link === this.#link && !this.isDead) this.#hear(link, frame);
+    });
+  }
+
+  #hear(link: Link, frame: Frame): void {
+    if (frame.type === 'closed') {
+      link.isUp = false;
+      this.uses.clear();
+      return;
+    }
+    const { clock, random } = this.#parts;
+    const keys = frame.partitions.map(keyOf);
+    if (frame.type === 'revoked') for (const key of keys) this.uses.delete(key);
+    if (frame.type === 'assigned') {
+      for (const { topic, partition, topicId } of frame.partitions) {
+        // Nobody can use what has gone while it was told.
+        const info = this.#parts.service.view.get(topic);
+        if (info?.topicId !== topicId || partition >= info.partitionCount) continue;
+        this.uses.set(keyOf({ topic, partition }), { topic, partition });
+      }
+    }
+    if (frame.type !== 'revoking' || keys.length === 0) return;
+    const waitMs = Math.max(this.#stalledUntil - clock.now, 0) + random.below(500);
+    clock.after(waitMs, () => {
+      if (!link.isUp || link !== this.#link) return;
+      for (const key of keys) this.uses.delete(key);
+      this.#later(() => link.connection?.released(keys));
+    });
+  }
+
+  #later(run: () => void): void {
+    this.#parts.clock.after(this.#parts.random.below(this.#parts.faults.delayMs), run);
+  }
+}
