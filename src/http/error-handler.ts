@@ -8,9 +8,17 @@ import { headBytesMax, retryAfterSeconds } from '../core/defaults.ts';
 import { describeIssues, withoutHandles } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
 
+/** Nobody hears it; it is for the log. */
+const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the answer began.');
+
+/** Whether an answer that is a stream could not begin, as whoever asked had left by then: no fault of ours. */
+function isGone(error: FastifyError | Error, reply: FastifyReply): boolean {
+  return (error as FastifyError).code === 'ERR_STREAM_PREMATURE_CLOSE' && reply.raw.destroyed;
+}
+
 export function installErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
-    const failure = toServiceError(error, request);
+    const failure = isGone(error, reply) ? gone : toServiceError(error, request);
     if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed by a fault of ours');
     return sendProblem(reply, failure);
   });

@@ -159,3 +159,39 @@ t.test('what a server need not know of HTTP is refused with a problem, too', asy
     'GET /v1/watch HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGVhIHRlYSB0ZWEgdGVhIQ==';
   t.match(await ask(`${upgrade}\r\nSec-WebSocket-Version: 7`), /BAD_REQUEST.*Sec-WebSocket-Version is 7/);
 });
+
+t.test('who leaves before the first line of a streamed answer is no fault of the server', async (t) => {
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  const { socketPath } = await startTestRedis(t);
+  const server = await startServer(testConfig, { socketPath }, log);
+  t.teardown(() => server.close());
+  const { logs } = server.broker.store;
+  await server.broker.topicAdmin.create({ name: 'left', partitions: 1, replicationFactor: 1, config: {} });
+  const append = logs.append.bind(logs);
+  let goOn: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  let begun = false;
+  logs.append = async (...batches) => {
+    begun = true;
+    await held;
+    return append(...batches);
+  };
+  const { port, host } = new URL(server.url);
+  const socket = connect(Number(port), '127.0.0.1');
+  socket.write(
+    `POST /v1/topics/left/records HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 12\r\n\r\n{"value":1}\n`,
+  );
+  await eventually(() => begun, 'the append is under way');
+  socket.destroy();
+  const open = () => new Promise((resolve) => server.app.server.getConnections((_, count) => resolve(count)));
+  await eventually(async () => (await open()) === 0, 'the connection is gone');
+  goOn();
+  await eventually(async () => {
+    const { body } = await http(`${server.url}/v1/topics/left/partitions/0/records`);
+    return body.endOffset === 1;
+  }, 'the record is there nevertheless');
+  t.notOk(lines.find((line) => line.includes('fault of ours')));
+});
