@@ -3,7 +3,7 @@ import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisPlace } from '../config-redis-url.ts';
 import { createClient } from './client.ts';
-import { askTimeoutMs, sentinelFreshMs } from './time-limits.ts';
+import { askTimeoutMs, sentinelFreshMs, sentinelsLateMs } from './time-limits.ts';
 
 export interface SentinelOptions {
   sentinels: RedisPlace[];
@@ -41,20 +41,26 @@ export class Sentinels {
   }
 
   /**
-   * Asks all at once, as some may be gone. One that was cut off from the others names the old primary for as long as it is, so
-   * the newest configuration counts of those that more than half of them tell, or all that answer at all.
+   * Asks all at once, as some may be gone. One that was cut off from the others names the old primary for as long as it is, and
+   * after a failover all but the one that led it do so for a second: so the newest configuration counts that any of them
+   * tells. Once more than half have answered the others are waited for a moment only.
    */
   #askAll(): Promise<RedisPlace> {
     const { sentinels, primary } = this.#options;
     return new Promise((resolve, reject) => {
       const told: Told[] = [];
       const reasons: string[] = [];
-      const look = () => {
-        const isDecided = told.length > sentinels.length / 2 || told.length + reasons.length === sentinels.length;
-        if (!isDecided) return;
+      const decide = () => {
         const [newest] = told.toSorted((a, b) => b.epoch - a.epoch);
         if (newest) resolve(newest.place);
         else reject(new Error(`no Sentinel says where the primary ${primary} is (${reasons.join('; ')})`));
+      };
+      let late: NodeJS.Timeout | undefined;
+      const look = () => {
+        if (told.length + reasons.length === sentinels.length) {
+          clearTimeout(late);
+          decide();
+        } else if (told.length > sentinels.length / 2) late ??= setTimeout(decide, sentinelsLateMs);
       };
       for (const sentinel of sentinels) {
         this.#ask(sentinel)

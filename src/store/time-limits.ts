@@ -33,6 +33,8 @@ export const refusedPauseMs = 25;
 
 /** How often it is looked whether a Redis that has not said anything yet is still the one. */
 export const relocateEveryMs = 100;
+/** How long the last Sentinels are waited for when most have answered: they are asked at once, and take milliseconds. */
+export const sentinelsLateMs = 50;
 /** The answer of the Sentinels is good for so long: all connections to a primary are lost together, and look for it together. */
 export const sentinelFreshMs = 20;
 

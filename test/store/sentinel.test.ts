@@ -16,6 +16,10 @@ t.test('the newest configuration counts, whoever is asked first, and one that ha
   const { host, port } = now;
   t.same(await sentinels.locate(), { host, port });
 
+  const other = await startSentinel(old, 1);
+  const led = new Sentinels({ sentinels: [stale, other, second], primary: 'main' });
+  t.same(await led.locate(), { host, port }, 'also when only one has heard of it yet');
+
   third.signal('SIGSTOP');
   t.teardown(() => third.signal('SIGCONT'));
   const others = new Sentinels({ sentinels: [stale, second, third], primary: 'main' });

@@ -10,7 +10,7 @@ import { eventually, http } from '../helpers/server.ts';
 const certificates = makeCertificates(temporaryFolder(t));
 const access = 'weir:p%40ss%3Aword@';
 /** As docs/operations.md gives it. */
-const sentinelRules = 'on >sesame resetchannels -@all +auth +hello +sentinel|get-master-addr-by-name';
+const sentinelRules = 'on >sesame resetchannels -@all +auth +hello +sentinel|get-master-addr-by-name +sentinel|master';
 
 /** @param url of the engine, without access */
 function environment(url: string, { ca, client }: Certificates): Record<string, string> {
