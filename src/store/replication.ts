@@ -33,7 +33,7 @@ export interface Confirmed {
 /** A Redis, as far as it matters here. */
 interface Primary {
   run: string;
-  /** Whether it can tell that its append-only file is synced. */
+  /** Whether it can tell that its append-only file is synced, and does sync it. */
   tellsSync: boolean;
 }
 
@@ -141,7 +141,19 @@ class ShardReplication {
 async function askPrimary(client: Redis): Promise<Primary> {
   const info = parseInfo(await client.info());
   const [command] = (await client.command('INFO', 'waitaof')) as unknown[];
-  return { run: runOf(info), tellsSync: Boolean(command) && info.get('aof_enabled') === '1' };
+  const tellsSync = Boolean(command) && info.get('aof_enabled') === '1' && (await syncsAtAll(client));
+  return { run: runOf(info), tellsSync };
+}
+
+/** With `appendfsync no` nobody syncs the file, and WAITAOF would wait in vain each time. Where the user may not ask, it is believed to be synced. */
+async function syncsAtAll(client: Redis): Promise<boolean> {
+  try {
+    const [, policy] = (await client.config('GET', 'appendfsync')) as string[];
+    return policy !== 'no';
+  } catch (error) {
+    if (error instanceof Error && /^-?NOPERM\b/.test(error.message)) return true;
+    throw error;
+  }
 }
 
 /** Whether the append-only file of the primary is synced within `ms`; its replicas' files are not asked for. */

@@ -11,7 +11,7 @@ const otherUrl = `${other.url}/v1/topics`;
 /** The keys of logs in the store, but for the notes that a log was removed, which go by themselves. */
 const logKeys = async () => {
   const keys = await server.broker.store.connection.command(false, (client) => client.keys('{weir:*'));
-  return keys.filter((key) => !key.endsWith(':removed'));
+  return keys.filter((key) => !key.endsWith(':removed')).sort();
 };
 
 t.test('a created topic is described as it was asked for', async (t) => {

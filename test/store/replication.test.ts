@@ -8,6 +8,8 @@ import { Replication } from '../../src/store/replication.ts';
 interface Abilities {
   waitaof: boolean;
   aofEnabled: boolean;
+  /** Its `appendfsync`; undefined: the user may not ask. */
+  appendfsync?: string | undefined;
   /** What WAIT answers, and the first number of what WAITAOF does. */
   replicas?: number;
   synced?: number;
@@ -15,13 +17,18 @@ interface Abilities {
   silent?: boolean;
 }
 
-function replicationOver({ waitaof, aofEnabled, replicas = 0, synced = 1, silent = false }: Abilities) {
+function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synced = 1, silent = false }: Abilities) {
   const asked: string[] = [];
   const waits: number[] = [];
   const client = {
     on: () => client,
     info: async () => `run_id:r1\r\naof_enabled:${aofEnabled ? 1 : 0}\r\n`,
     command: async () => [waitaof ? ['waitaof', -4] : null],
+    config: async () => {
+      if (appendfsync === undefined)
+        throw new Error("NOPERM User weir has no permissions to run the 'config|get' command");
+      return ['appendfsync', appendfsync];
+    },
     set: async (key: string) => asked.push(`SET ${key}`),
     wait: async (count: number, ms: number) => {
       asked.push(`WAIT ${count}`);
@@ -41,19 +48,26 @@ function replicationOver({ waitaof, aofEnabled, replicas = 0, synced = 1, silent
 t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
   const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true });
   t.match(await replication.confirm('k', 0, 'r1'), { count: 0, isSynced: true });
-  t.same(asked, ['SET k', 'WAITAOF 1 0']);
+  t.same(asked, ['SET k', 'WAITAOF 1 0'], 'also if it may not be asked whether it syncs at all');
 });
 
 t.test('replicas come first, and what is left of the time is for the file', async (t) => {
-  const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true, replicas: 2, synced: 0 });
+  const { replication, asked } = replicationOver({
+    waitaof: true,
+    aofEnabled: true,
+    appendfsync: 'everysec',
+    replicas: 2,
+    synced: 0,
+  });
   t.match(await replication.confirm('k', 2, 'r1'), { count: 2, isSynced: false });
   t.same(asked, ['SET k', 'WAIT 2', 'WAITAOF 1 0']);
 });
 
-t.test('where it cannot tell, or keeps no file, only replicas are waited for', async (t) => {
+t.test('where it cannot tell, or keeps no file, or never syncs it, only replicas are waited for', async (t) => {
   for (const abilities of [
     { waitaof: false, aofEnabled: true },
     { waitaof: true, aofEnabled: false },
+    { waitaof: true, aofEnabled: true, appendfsync: 'no' },
   ]) {
     const { replication, asked } = replicationOver({ ...abilities, replicas: 1 });
     t.match(await replication.confirm('k', 1, 'r1'), { count: 1, isSynced: true });
