@@ -44,6 +44,7 @@ export async function measureShards(_: Scope, scale: ClusterScale): Promise<stri
             shown(found.cores.brokers),
             shown(found.cores.redis),
             shown(found.cores.load),
+            shown(found.cores.others),
             shown(found.busiestRedisUs),
             percent(found.busiestRedisUs / one.busiestRedisUs),
           ]);
@@ -59,6 +60,7 @@ export async function measureShards(_: Scope, scale: ClusterScale): Promise<stri
       'cores used by brokers',
       'by all Redis',
       'by the load',
+      'by others',
       'busiest Redis, µs a request',
       'of one primary',
     ];

@@ -37,9 +37,10 @@ export async function measureThroughput(scope: Scope, scale: ClusterScale): Prom
         shown(cores.brokers),
         shown(cores.redis),
         shown(cores.load),
+        shown(cores.others),
       ]);
     }
   }
-  const head = ['', 'requests/s', 'of one broker', 'cores used by brokers', 'by Redis', 'by the load'];
+  const head = ['', 'requests/s', 'of one broker', 'cores used by brokers', 'by Redis', 'by the load', 'by others'];
   return [table(`Throughput, ${connections} connections spread over the brokers, everysec`, head, rows)];
 }

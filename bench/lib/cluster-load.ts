@@ -3,12 +3,12 @@ import type { RedisNode } from '../../testbed/redis-node.ts';
 import type { ClusterBroker, ClusterScale } from './cluster-site.ts';
 import { HttpLoad, type Round } from './http-load.ts';
 import { median } from './measure.ts';
-import { cpuUsOf } from './processes.ts';
+import { cpuUsOf, machineCpuUs } from './processes.ts';
 
 export interface ClusterThroughput {
   perSecond: number;
-  /** Cores used, all of a kind together. */
-  cores: { brokers: number; redis: number; load: number };
+  /** Cores used, all of a kind together; `others` = by whatever else runs on the machine. */
+  cores: { brokers: number; redis: number; load: number; others: number };
   /** CPU time of the busiest Redis per request, µs. */
   busiestRedisUs: number;
 }
@@ -24,8 +24,9 @@ export async function clusterThroughput(
   const each = Math.floor(connections / brokers.length);
   const loads = await Promise.all(brokers.map(({ url }) => HttpLoad.open(url, each)));
   const all = (ms: number): Promise<Round[]> => Promise.all(loads.map((load) => load.run(next, ms)));
-  // In microseconds; brokers, the load, then one Redis after the other.
+  // In microseconds; the machine, brokers, the load, then one Redis after the other.
   const spent = () => [
+    machineCpuUs() ?? Number.NaN,
     sum(brokers.map(({ cpuUs }) => cpuUs ?? Number.NaN)),
     cpuUsOf(process.pid) ?? Number.NaN,
     ...redis.map((node) => cpuUsOf(node.pid()) ?? Number.NaN),
@@ -42,10 +43,16 @@ export async function clusterThroughput(
   const us = spent().map((value, index) => value - before[index]!);
   const elapsedUs = (performance.now() - startedAt) * 1000;
   for (const load of loads) load.close();
-  const [brokersUs, loadUs, ...redisUs] = us as [number, number, ...number[]];
+  const [machineUs, brokersUs, loadUs, ...redisUs] = us as [number, number, number, ...number[]];
+  const ownUs = brokersUs + loadUs + sum(redisUs);
   return {
     perSecond: median(rates),
-    cores: { brokers: brokersUs / elapsedUs, redis: sum(redisUs) / elapsedUs, load: loadUs / elapsedUs },
+    cores: {
+      brokers: brokersUs / elapsedUs,
+      redis: sum(redisUs) / elapsedUs,
+      load: loadUs / elapsedUs,
+      others: Math.max(0, machineUs - ownUs) / elapsedUs,
+    },
     busiestRedisUs: Math.max(...redisUs) / requests,
   };
 }
