@@ -1,43 +1,130 @@
-// How long it takes until a group is stable again when a member joins, leaves, or dies.
-import type { BenchMember, GroupSite } from '../lib/group-site.ts';
+// How long it takes until a group is stable again when members join, leave, or die.
+import { type GroupSite, pause } from '../lib/group-site.ts';
 import { median, shown, table } from '../lib/measure.ts';
 
-const sessionTimeoutMs = 1000;
+const sessionTimeoutMs = 2000;
+/** As many join at once as a fleet that starts would. */
+const atOnce = 50;
+
+/** A member of either kind; it lets go at once of what it is asked for. */
+interface Member {
+  leave(): Promise<void>;
+  /** Its process ends without a word. */
+  die(): void;
+}
+
+interface Kind {
+  name: string;
+  sizes: readonly number[];
+  join(site: GroupSite, group: string, memberId: string, sessionTimeout: string): Promise<Member>;
+}
+
+const sockets: Kind = {
+  name: 'sockets',
+  sizes: [3, 30, 300, 1000],
+  join: async (site, group, memberId, sessionTimeout) => {
+    const query = `&memberId=${memberId}&sessionTimeout=${sessionTimeout}`;
+    const { ws } = await site.join(group, group, query);
+    return { leave: async () => ws.send('{"type":"leave"}'), die: () => ws.terminate() };
+  },
+};
+
+/** Members over HTTP hear of a change with a heartbeat: these send ten a second, so that the service is measured. */
+const http: Kind = {
+  name: 'HTTP',
+  sizes: [3, 30, 300],
+  join: async (site, group, memberId, sessionTimeout) => {
+    const members = `/v1/groups/${group}/members`;
+    let told = await site.ask<Told>('POST', members, { topics: [group], memberId, sessionTimeout });
+    let isOver = false;
+    const beat = async () => {
+      while (!isOver) {
+        const { memberEpoch, assignment: owned } = told;
+        const heard = site.ask<Told>('POST', `${members}/${memberId}/heartbeat`, { memberEpoch, owned });
+        // Who leaves while its heartbeat is under way is unknown to the group by then.
+        told = await heard.catch((error) => {
+          if (isOver) return told;
+          throw error;
+        });
+        await pause(100);
+      }
+    };
+    const beating = beat();
+    const die = () => {
+      isOver = true;
+    };
+    const leave = async () => {
+      die();
+      await beating;
+      await site.ask('DELETE', `${members}/${memberId}`);
+    };
+    return { leave, die };
+  },
+};
+
+interface Told {
+  memberEpoch: number;
+  assignment: { topic: string; partitions: number[] }[];
+}
 
 export async function measureRebalance(site: GroupSite): Promise<string[]> {
   const rows: string[][] = [];
-  for (const size of [3, 30, 300]) rows.push(await measure(site, size));
-  const title = `From a change to a stable group, ms; members on sockets, two partitions each`;
-  return [table(title, ['members', 'all join', 'one joins', 'one leaves', 'one dies, after its session'], rows)];
+  for (const kind of [sockets, http]) for (const size of kind.sizes) rows.push(await measure(site, kind, size));
+  const title = 'From a change to a stable group, ms; two partitions each';
+  const changes = [
+    'all join',
+    'one joins',
+    'one leaves',
+    'one dies',
+    'a third leaves',
+    'a third joins',
+    'a third dies',
+  ];
+  return [table(`${title}; a death from the end of its session`, ['members', ...changes], rows)];
 }
 
-async function measure(site: GroupSite, size: number): Promise<string[]> {
-  const name = `rebalance-${size}`;
+async function measure(site: GroupSite, kind: Kind, size: number): Promise<string[]> {
+  const name = `rebalance-${kind.name.toLowerCase()}-${size}`;
   await site.createTopic(name, 2 * size);
-  const startedAt = performance.now();
-  const members: BenchMember[] = [];
-  // As many at once as a fleet that starts would.
-  for (let i = 0; i < size; i += 50) {
-    const some = Array.from({ length: Math.min(50, size - i) }, (_, n) => site.join(name, name, `&memberId=m${i + n}`));
-    members.push(...(await Promise.all(some)));
-  }
-  const allMs = (await site.stable(name, size)) - startedAt;
+  const timed = async (members: number, change: () => Promise<unknown>) => {
+    const at = performance.now();
+    await change();
+    return (await site.stable(name, members)) - at;
+  };
+  const joinAll = async (prefix: string, count: number, sessionTimeout = '30s') => {
+    const joined: Member[] = [];
+    for (let i = 0; i < count; i += atOnce) {
+      const some = Array.from({ length: Math.min(atOnce, count - i) }, (_, n) =>
+        kind.join(site, name, `${prefix}${i + n}`, sessionTimeout),
+      );
+      joined.push(...(await Promise.all(some)));
+    }
+    return joined;
+  };
+  const members: Member[] = [];
+  const allMs = await timed(size, async () => members.push(...(await joinAll('m', size))));
   const joins: number[] = [];
   const leaves: number[] = [];
   const deaths: number[] = [];
   for (let round = 0; round < site.scale.rounds; round += 1) {
-    let at = performance.now();
-    const one = await site.join(name, name, '&memberId=one');
-    joins.push((await site.stable(name, size + 1)) - at);
-    at = performance.now();
-    one.ws.send('{"type":"leave"}');
-    leaves.push((await site.stable(name, size)) - at);
-    const mortal = await site.join(name, name, `&memberId=mortal&sessionTimeout=${sessionTimeoutMs}`);
+    const some: Member[] = [];
+    joins.push(await timed(size + 1, async () => some.push(...(await joinAll('one', 1)))));
+    leaves.push(await timed(size, () => some[0]!.leave()));
+    const [mortal] = await joinAll('mortal', 1, `${sessionTimeoutMs}ms`);
     await site.stable(name, size + 1);
-    at = performance.now();
-    mortal.ws.terminate();
-    deaths.push((await site.stable(name, size)) - at - sessionTimeoutMs);
+    deaths.push((await timed(size, async () => mortal!.die())) - sessionTimeoutMs);
   }
-  for (const { ws } of members) ws.terminate();
-  return [String(size), shown(allMs), ...[joins, leaves, deaths].map((times) => shown(median(times)))];
+  const third = Math.ceil(size / 3);
+  const left = members.splice(0, third);
+  const leftMs = await timed(size - third, () => Promise.all(left.map((member) => member.leave())));
+  const mortals: Member[] = [];
+  const joinedMs = await timed(size, async () => {
+    mortals.push(...(await joinAll('third', third, `${sessionTimeoutMs}ms`)));
+  });
+  const diedMs = await timed(size - third, async () => {
+    for (const member of mortals) member.die();
+  });
+  for (const member of members) member.die();
+  const medians = [joins, leaves, deaths].map((times) => median(times));
+  return [`${size}, ${kind.name}`, ...[allMs, ...medians, leftMs, joinedMs, diedMs - sessionTimeoutMs].map(shown)];
 }

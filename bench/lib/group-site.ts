@@ -75,12 +75,13 @@ export class GroupSite {
     return { ws, records: () => records };
   }
 
-  /** Waits until the group is stable with so many members. @returns when that was seen, as performance.now() */
+  /** Waits until the group is stable with so many members, or empty. @returns when that was seen, as performance.now() */
   async stable(group: string, members: number): Promise<number> {
     for (;;) {
       const { groups } = await this.ask<{ groups: ListedGroup[] }>('GET', `/v1/groups?limit=1&after=${before(group)}`);
       const [found] = groups;
-      if (found?.groupId === group && found.state === 'stable' && found.members === members) return performance.now();
+      const isSettled = members > 0 ? 'stable' : 'empty';
+      if (found?.groupId === group && found.state === isSettled && found.members === members) return performance.now();
       await pause(2);
     }
   }
