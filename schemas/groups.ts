@@ -109,18 +109,24 @@ export const consumeQuery = z.strictObject({
     .enum(['manual', 'previous'])
     .default('manual')
     .describe(
-      'previous = what the last call answered is dealt with, and is committed now. Not after a call that failed: see from.',
+      'previous = what the last call answered is dealt with, and is committed now. Not after a call that failed, unless it names after: see there.',
+    ),
+  after: queryInteger(0, Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe(
+      'The next of the last answer, 0 after joining. It makes the call safe to repeat: whoever got no answer sends the same again and gets the same records, and a copy that a proxy sends, or that comes late, commits, lets go of and passes over nothing; FENCED if others have gone on. Without it such a copy counts as a call of its own.',
     ),
   from: z
     .enum(['position', 'committed'])
     .default('position')
     .describe(
-      'position = go on behind what the last call answered. After a call that failed or was not answered (a 503, a timeout, a lost connection) ask with committed: it goes back to what is committed and commits nothing, so that no record is passed over; some may come twice.',
+      'position = go on behind what the last call answered. After a call without after that failed or was not answered (a 503, a timeout, a lost connection) ask with committed: it goes back to what is committed and commits nothing, so that no record is passed over; some may come twice.',
     ),
 });
 
 export const consumeReply = z
   .object({
+    next: z.int().min(0).describe('What the next call names as after. It stays the same if nothing was given.'),
     memberEpoch: z.int().min(0),
     assignment,
     records: z.array(

@@ -54,7 +54,8 @@ export class FetchedRecords {
     let [count, bytes, nextOffset, isCut] = [0, 0, from, false];
     for (const batch of batches) {
       const timeBytes = timePart(batch.timestamp).length;
-      const first = Math.max(from - batch.baseOffset, 0);
+      // Read later than the one before it, a batch may hold some of the same offsets, as compaction joins batches.
+      const first = Math.max(nextOffset - batch.baseOffset, 0);
       let index = first;
       for (; index < batch.count; index += 1) {
         if (batch.isRemoved(index)) continue;
@@ -75,6 +76,11 @@ export class FetchedRecords {
     this.#batches = batches;
     this.#from = from;
     this.#runs = runs;
+  }
+
+  /** The batches that they are in, whole. */
+  get batches(): readonly BatchLines[] {
+    return this.#batches;
   }
 
   /** The first ones of them, or all if there are no more than `count`. */

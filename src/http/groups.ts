@@ -17,8 +17,9 @@ import {
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
 import { subscriptionOf } from '../core/group-topics.ts';
+import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
-import type { Consumed } from '../live/group-consumer.ts';
+import type { Consumed } from '../live/consume-call.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
 
@@ -211,6 +212,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
             'UNKNOWN_GROUP',
             'UNKNOWN_MEMBER',
             'NO_COMMITTED_OFFSET',
+            'FENCED',
             'FENCED_INSTANCE_ID',
             'OFFSET_OUT_OF_RANGE',
             'STORE_UNAVAILABLE',
@@ -220,12 +222,18 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     },
     async (request, reply) => {
       const { group, member } = request.params;
-      const { wait: waitMs, ...rest } = request.query;
+      const { wait: waitMs, after, ...rest } = request.query;
+      if (after !== undefined && rest.from === 'committed') {
+        throw new ServiceError(
+          'BAD_REQUEST',
+          'Give after or from=committed, not both: the latter goes back behind it.',
+        );
+      }
       const gone = new AbortController();
       const onClose = () => gone.abort();
       reply.raw.once('close', onClose);
       const signal = AbortSignal.any([broker.stopping, gone.signal]);
-      const consumed = await groupConsumer.consume(group, member, { waitMs, ...rest }, signal);
+      const consumed = await groupConsumer.consume(group, member, { waitMs, after, ...rest }, signal);
       reply.raw.off('close', onClose);
       return reply
         .header('weir-zxid', consumed.zxid)
@@ -236,13 +244,13 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
 };
 
 /** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
-function consumedJson({ memberEpoch, assignment, records }: Consumed): Buffer {
+function consumedJson({ next, memberEpoch, assignment, records }: Consumed): Buffer {
   const parts: Uint8Array[] = [
-    Buffer.from(`{"memberEpoch":${memberEpoch},"assignment":${JSON.stringify(assignment)},"records":[`),
+    Buffer.from(`{"next":${next},"memberEpoch":${memberEpoch},"assignment":${JSON.stringify(assignment)},"records":[`),
   ];
-  for (const [i, { topic, partition, records: some }] of records.entries()) {
+  for (const [i, some] of records.entries()) {
     if (i > 0) parts.push(comma);
-    parts.push(some.elementsWith(`"topic":${JSON.stringify(topic)},"partition":${partition}`));
+    parts.push(some.json());
   }
   parts.push(end);
   return Buffer.concat(parts);

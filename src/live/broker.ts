@@ -18,6 +18,7 @@ import { LogCompactor } from './log-compactor.ts';
 import { LogHousekeeper } from './log-housekeeper.ts';
 import { LogReader } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
+import { MemberReader } from './member-reader.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createOffsetRetention } from './offset-retention.ts';
 import { PartitionAdmin } from './partition-admin.ts';
@@ -114,7 +115,14 @@ export class Broker {
     this.#offsetRetention = createOffsetRetention(store.committedOffsets, ledger, config, this.metrics, log);
     this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, groupMetrics, log);
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
-    this.groupConsumer = new GroupConsumer(ledger, this.topics, this.logReader, store.logs, given);
+    const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
+    const consumeParts = { ledger, reader: memberReader, logs: store.logs };
+    this.groupConsumer = new GroupConsumer(consumeParts, () => store.losses, given);
+    this.metrics.gauge(
+      'group_ahead_bytes',
+      'Bytes read ahead for the next consume calls of members.',
+      () => this.groupConsumer.aheadBytes,
+    );
     this.groupOffsets = new GroupOffsets(store, ledger, this.topics, this.logReader, this.metrics);
     this.groupDirectory = new GroupDirectory(store, ledger, this.topics);
     this.groupStreams = new GroupStreams({

@@ -70,12 +70,12 @@ export function resetOffset(reset: Exclude<ResetPolicy, 'none'>, bounds: LogBoun
 }
 
 /** The topic, if it is still the one that the member was given; if not, the group will learn of that soon. */
-export async function topicOf(topics: Topics, cursor: Cursor): Promise<TopicInfo | undefined> {
+export async function topicOf(topics: Topics, at: KnownPartition): Promise<TopicInfo | undefined> {
   try {
-    const cached = await topics.get(cursor.topic);
-    const isRight = (topic: TopicInfo) => topic.topicId === cursor.topicId && cursor.partition < topic.partitionCount;
+    const cached = await topics.get(at.topic);
+    const isRight = (topic: TopicInfo) => topic.topicId === at.topicId && at.partition < topic.partitionCount;
     if (isRight(cached)) return cached;
-    const fresh = await topics.refresh(cursor.topic);
+    const fresh = await topics.refresh(at.topic);
     return isRight(fresh) ? fresh : undefined;
   } catch (error) {
     if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;

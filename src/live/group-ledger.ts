@@ -27,11 +27,15 @@ export interface Committed<T> {
   zxid: number;
   /** The number of the consume call, if there was one. */
   call: number;
+  /** The number of what the member of `commit.consume` was given last. */
+  given: number;
   /** Those of `commit.calls`. */
   calls: number[];
   positions: PartitionPosition[];
   /** Nothing was committed, as callers are superseded, or requests were answered before. */
   refused: Refusal | undefined;
+  /** Nothing was committed, as this is what the member was given last, and before that; not what `consume.after` says. */
+  elsewhere: { given: number; before: number } | undefined;
 }
 
 /**
@@ -96,9 +100,9 @@ export class GroupLedger {
     // A copy that says the same is found out in turn: to compare large documents here would hold up everybody else.
     if (decision.idle || (decision.document !== undefined && decision.document !== snapshot.document)) return undefined;
     const outcome = await this.#commit(group, snapshot, { ...decision, document: undefined });
-    return outcome.outcome === 'applied' || outcome.outcome === 'refused'
-      ? committed(decision.result, snapshot.document, outcome)
-      : undefined;
+    return outcome.outcome === 'conflict' || outcome.outcome === 'gone'
+      ? undefined
+      : committed(decision.result, snapshot.document, outcome);
   }
 
   /** The group's document at a version or newer; what is remembered is not read again. */
@@ -194,6 +198,7 @@ export class GroupLedger {
       switch (outcome.outcome) {
         case 'applied':
         case 'refused':
+        case 'elsewhere':
           return committed(decision.result, nextOf(snapshot, decision), outcome);
         case 'gone':
           snapshot = await this.#expire(group, outcome, outcome.living);
@@ -313,7 +318,7 @@ export class GroupLedger {
   }
 }
 
-const unasked = { zxid: 0, call: 0, calls: [], positions: [], refused: undefined };
+const unasked = { zxid: 0, call: 0, given: 0, calls: [], positions: [], refused: undefined, elsewhere: undefined };
 
 /** The next document and its JSON, both undefined if that says the same as before. */
 function changeOf(before: GroupSnapshot, decision: Decision<unknown>) {
@@ -343,9 +348,10 @@ function nextOf(before: GroupSnapshot, { document }: Decision<unknown>): GroupDo
 function committed<T>(
   result: T,
   document: GroupDocument | undefined,
-  outcome: CommitOutcome & { outcome: 'applied' | 'refused' },
+  outcome: Exclude<CommitOutcome, { outcome: 'conflict' | 'gone' }>,
 ): Committed<T> {
   if (outcome.outcome === 'refused') return { ...unasked, result, document, refused: outcome };
-  const { zxid, call, calls, positions } = outcome;
-  return { result, document, zxid, call, calls, positions, refused: undefined };
+  if (outcome.outcome === 'elsewhere') return { ...unasked, result, document, elsewhere: outcome };
+  const { zxid, call, given, calls, positions } = outcome;
+  return { ...unasked, result, document, zxid, call, given, calls, positions };
 }

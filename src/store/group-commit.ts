@@ -65,16 +65,21 @@ export interface GroupCommit {
   consume?: {
     memberId: string;
     /** 'new' = numbers this consume call; a number = only if that one is still the member's newest. */
-    call: 'new' | number;
+    call?: 'new' | number;
+    /** What the member says to have been given: only if that is what it was given last, or before that for `again`. */
+    after?: { given: number; answer: 'next' | 'again' };
     /** Where the member has read to in these is committed, unless the group has committed more. */
     commit?: readonly KnownPartition[];
-    set?: readonly (TopicPartition & { offset: number })[];
+    /** With `start`, records from there up to `offset` are given out with this. */
+    set?: readonly (TopicPartition & { offset: number; start?: number | undefined })[];
   };
 }
 
 export interface PartitionPosition extends TopicPartition {
   /** The next offset that the member reads; undefined if it has not begun. */
   position: number | undefined;
+  /** Where that began which the member was given last; undefined if that has nothing of this partition. */
+  start: number | undefined;
   committed: number | undefined;
 }
 
@@ -85,6 +90,8 @@ export type CommitOutcome =
       zxid: number;
       /** The number of the consume call. */
       call: number;
+      /** The number of what the member of `consume` was given last, by this or before; 0 = nothing yet. */
+      given: number;
       /** Those of the members of `calls`. */
       calls: number[];
       /** For how long the members were on the move, if that has ended with this. */
@@ -96,7 +103,9 @@ export type CommitOutcome =
   /** Sessions of members have ended; `living` are the others. */
   | ({ outcome: 'gone'; living: Set<string> } & GroupSnapshot)
   /** Nothing was done: these callers are not the newest any more, and these requests were answered before. */
-  | ({ outcome: 'refused' } & Refusal);
+  | ({ outcome: 'refused' } & Refusal)
+  /** What the member was given last, and before that, is not as `consume.after` says. */
+  | { outcome: 'elsewhere'; given: number; before: number };
 
 export interface Refusal {
   superseded: Caller[];
@@ -148,6 +157,7 @@ export function commitArguments(
     args,
     cancelled.map((name) => [name]),
   );
+  args.push(consume?.memberId ?? '', consume?.after?.given ?? '', consume?.after?.answer ?? '');
   const speaking = typeof consume?.call === 'number' ? [[consume.memberId, consume.call]] : [];
   pushRows(args, [...(commit.callers ?? []).map(({ memberId, call }) => [memberId, call]), ...speaking]);
   pushRows(
@@ -170,7 +180,7 @@ export function commitArguments(
   );
   pushRows(
     args,
-    consume?.set?.map((at) => [field(at), at.offset]),
+    consume?.set?.map((at) => [field(at), at.offset, at.start ?? '']),
   );
   pushRows(
     args,
@@ -194,6 +204,8 @@ export function commitOutcome(reply: ReplyValue[], commit: GroupCommit): CommitO
       return applied(rest, commit);
     case 'refused':
       return { outcome: 'refused', ...refusal(rest) };
+    case 'elsewhere':
+      return { outcome: 'elsewhere', given: integer(rest[0]), before: integer(rest[1]) };
     case 'gone': {
       const living = new Set(rest.slice(2).map((name) => text(name)));
       return { outcome: 'gone', ...snapshot(rest[0], rest[1]), living };
@@ -235,7 +247,7 @@ export function snapshot(version: ReplyValue | undefined, document: ReplyValue |
 }
 
 function applied(rest: ReplyValue[], { calls = [], consume, wanted = [] }: GroupCommit): CommitOutcome {
-  const [version, zxid, moved, ...more] = rest;
+  const [version, zxid, moved, given, ...more] = rest;
   const numbers = more.splice(0, calls.length + (consume?.call === 'new' ? 1 : 0)).map((number) => integer(number));
   const offset = (value: ReplyValue | undefined) => (text(value) === '' ? undefined : integer(value));
   return {
@@ -243,13 +255,15 @@ function applied(rest: ReplyValue[], { calls = [], consume, wanted = [] }: Group
     version: integer(version),
     zxid: integer(zxid),
     call: consume?.call === 'new' ? numbers.pop()! : (consume?.call ?? 0),
+    given: integer(given),
     calls: numbers,
     movedMs: integer(moved) < 0 ? undefined : integer(moved),
     positions: wanted.map(({ topic, partition }, i) => ({
       topic,
       partition,
-      position: offset(more[2 * i]),
-      committed: offset(more[2 * i + 1]),
+      position: offset(more[3 * i]),
+      start: offset(more[3 * i + 1]),
+      committed: offset(more[3 * i + 2]),
     })),
   };
 }

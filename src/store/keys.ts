@@ -43,8 +43,9 @@ export function coordinationKeys(prefix: string) {
      */
     group: (group: string) => `${base}group:${group}`,
     /**
-     * Hash by group: `topic:partition` → the next offset its owner reads; `@member` → the number of its newest consume
-     * call (lua/lib/group.lua).
+     * Hash by group: `topic:partition` → the next offset its owner reads and, if it was given records up to there, the
+     * offset of the first one and the number of that giving; `@member` → the number of its newest consume call;
+     * `>member` → the numbers of what consume calls gave it last, and before that (lua/lib/group-apply.lua).
      */
     positions: (group: string) => `${base}positions:${group}`,
     /**

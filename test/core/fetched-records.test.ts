@@ -89,6 +89,17 @@ t.test('a fetch gives the records from its offset on, as many as its limits let 
   );
 });
 
+t.test('a batch that was joined with ones before it between two reads gives no record twice', async (t) => {
+  const of = (baseOffset: number, count: number) =>
+    new BatchLines({ baseOffset, count, timestamp: 1, records: Buffer.from('{"value":1}\n'.repeat(count)) });
+  const limits = { maxRecords: 100, maxBytes: 10_000 };
+  const offsets = ({ records }: FetchedRecords) => records.map(({ offset }) => offset);
+  t.same(offsets(new FetchedRecords([of(10, 5), of(8, 9)], 12, limits)), [12, 13, 14, 15, 16]);
+  const covered = new FetchedRecords([of(10, 5), of(10, 3), of(15, 1)], 12, limits);
+  t.same(offsets(covered), [12, 13, 14, 15]);
+  t.equal(covered.nextOffset, 16);
+});
+
 t.test('a key is known by its bytes, however it is written, and a tombstone by what it has not', async (t) => {
   const cases: [line: string, key: string | undefined, isTombstone: boolean][] = [
     ['{"key":"k","value":1}', 'k', false],

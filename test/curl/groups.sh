@@ -43,6 +43,24 @@ until request GET $GROUP/offsets && grep -Fq '"topic":"clicks","partition":0,"of
   request GET "$GROUP/members/m1/records?commit=previous"
 done
 
+step 'a call that names what it was given last is safe to repeat'
+AGAIN=/v1/groups/again
+request POST $AGAIN/members -H "$JSON" -d '{"memberId":"m1","topics":["clicks"],"reset":"earliest"}'
+expect_status 201
+request GET "$AGAIN/members/m1/records?commit=previous&after=0"
+expect_body '"value":"b"'
+GIVEN=$(cat "$WORK/body")
+NEXT=$(field next)
+request GET "$AGAIN/members/m1/records?commit=previous&after=0"
+expect_body_is "$GIVEN"
+request GET "$AGAIN/members/m1/records?commit=previous&after=$NEXT"
+expect_body "\"next\":$NEXT"
+expect_body '"records":[]'
+request GET "$AGAIN/members/m1/records?commit=previous&after=$((NEXT + 1000))"
+expect_problem 409 FENCED
+request GET "$AGAIN/offsets"
+expect_body '"topic":"clicks","partition":0,"offset":2'
+
 step 'the group shows who has what, and how far it is behind'
 request POST /v1/topics/clicks/records -H "$JSON" -d '{"records":[{"value":"d","partition":0}]}'
 request GET $GROUP

@@ -102,3 +102,61 @@ t.test('a member that was taken out, or began anew, does not go on', async (t) =
   await http(`${two.url}/v1/groups/${group}/members/m`, 'DELETE');
   t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.code, 'UNKNOWN_MEMBER');
 });
+
+t.test('over batches of any size every record comes once and in order, whatever is read ahead', async (t) => {
+  const group = await newGroup('any-size', [], [], []);
+  const ends = [0, 0, 0];
+  for (let i = 0; i < 60; i += 1) {
+    const partition = i % 3;
+    const end = ends[partition]! + [1, 1, 40, 3, 7][i % 5]!;
+    await produce(one.url, group, partition, numbers(ends[partition]!, end));
+    ends[partition] = end;
+  }
+  const given: number[][] = [[], [], []];
+  for (let call = 0, after = 0; given.flat().length < ends[0]! + ends[1]! + ends[2]!; call += 1) {
+    const limits = ['maxRecords=11', 'maxRecords=50', 'maxBytes=700', 'maxRecords=2'][call % 4];
+    const { body } = await consume(one.url, group, 'm', `?${limits}&commit=previous&after=${after}`);
+    if (body.records.length === 0) return t.fail('a call came back empty, and there was more');
+    after = body.next;
+    for (const { partition, value } of body.records) given[partition]!.push(value);
+  }
+  t.same(
+    given,
+    ends.map((end) => numbers(0, end)),
+  );
+});
+
+t.test('a log that is cut below what was read ahead is read on from its start', async (t) => {
+  const group = await newGroup('cut', numbers(0, 500));
+  const given: number[] = [];
+  const call = async () => {
+    const { body } = await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
+    given.push(...body.records.map(({ value }: any) => value));
+    return body.records.length;
+  };
+  for (let i = 0; i < 3; i += 1) t.equal(await call(), 10);
+  await http(`${one.url}/v1/topics/cut/partitions/0/records?before=200`, 'DELETE');
+  while (given.at(-1) !== 499) if ((await call()) === 0) return t.fail('a call came back empty, and there was more');
+  t.same(
+    given.filter((value) => value >= 200),
+    numbers(200, 500),
+    'all that is left, once',
+  );
+  t.same(
+    given,
+    [...given].sort((a, b) => a - b),
+  );
+});
+
+t.test('what is read ahead is held for a moment only', async (t) => {
+  const held = async () => Number(/^weir_group_ahead_bytes (\d+)/m.exec((await http(`${one.url}/metrics`)).body)![1]);
+  const group = await newGroup('moment', numbers(0, 1000));
+  let seen = 0;
+  for (let i = 0; i < 5; i += 1) {
+    await consume(one.url, group, 'm', '?maxRecords=10');
+    seen = Math.max(seen, await held());
+  }
+  t.ok(seen > 1000, `${seen} bytes`);
+  await eventually(async () => (await held()) === 0, 'nothing is held any more');
+  t.match((await consume(one.url, group, 'm', '?maxRecords=1')).body.records, [{ offset: 50 }]);
+});

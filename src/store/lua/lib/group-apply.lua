@@ -23,18 +23,44 @@ local function read()
     finish = arguments.rows(1),
     timers = arguments.rows(2),
     cancel = arguments.rows(1),
+    consumer = arguments.next(),
+    after = arguments.next(),
+    is_again = arguments.next() == 'again',
     callers = arguments.rows(2),
     calls = arguments.rows(1),
     answers = arguments.rows(3),
     commit = arguments.rows(3),
     clear = arguments.rows(2),
     removed = arguments.rows(1),
-    position = arguments.rows(2),
+    position = arguments.rows(3),
     wanted = arguments.rows(3),
     disowned = arguments.rows(2),
     owned = arguments.rows(4),
     first_op = arguments.at + 1,
   }
+end
+
+--- A position as it is kept (src/store/keys.ts: positions): the offset, and for what was given out its start and number.
+local function position_of(topic, partition)
+  local kept = redis.call('HGET', keys.positions(group.name), group.field(topic, partition))
+  if not kept then return nil end
+  return string.match(kept, '^(%d+) ?(%d*) ?(%d*)$')
+end
+
+--- The number of what a member was given last, and that of what it was given before; 0 = nothing.
+local function given_of(member)
+  local kept = redis.call('HGET', keys.positions(group.name), '>' .. member) or '0 0'
+  local last, before = string.match(kept, '^(%d+) (%d+)$')
+  return tonumber(last), tonumber(before)
+end
+
+--- The reply that says that the member was given something else than it says, or nil.
+local function elsewhere(given)
+  if given.after == '' then return nil end
+  local last, before = given_of(given.consumer)
+  local after = tonumber(given.after)
+  if given.is_again and after == before and after ~= last or not given.is_again and after == last then return nil end
+  return { 'OK', 'elsewhere', last, before }
 end
 
 local function newest_call(member)
@@ -87,7 +113,7 @@ local function stage_commits(given)
   end
   for _, row in ipairs(given.commit) do
     local topic, partition, topic_id = unpack(row)
-    local position = not row.gone and redis.call('HGET', keys.positions(group.name), group.field(topic, partition))
+    local position = not row.gone and position_of(topic, partition)
     local committed = group.committed(topic, partition, topic_id)
     if position and (not committed or tonumber(committed) < tonumber(position)) then
       local problem = group.commit(topic, partition, position, given.limits)
@@ -138,26 +164,45 @@ local function write_sessions(given)
 end
 
 --- Numbers of one counter, so that a call of a member that left is never taken for one of a later member of its name.
+local function next_number() return redis.call('HINCRBY', keys.root, 'consume_calls', 1) end
+
 local function number_call(member)
-  local call = redis.call('HINCRBY', keys.root, 'consume_calls', 1)
+  local call = next_number()
   redis.call('HSET', keys.positions(group.name), '@' .. member, call)
   return call
 end
 
+--- Returns the number of what the member that consumes was given last.
 local function write_positions(given)
   local positions = keys.positions(group.name)
   for _, row in ipairs(given.clear) do
     for partition in string.gmatch(row[2], '%d+') do redis.call('HDEL', positions, group.field(row[1], partition)) end
   end
-  for _, member in ipairs(given.removed) do redis.call('HDEL', positions, '@' .. member) end
-  for _, row in ipairs(given.position) do redis.call('HSET', positions, row[1], row[2]) end
+  for _, member in ipairs(given.removed) do redis.call('HDEL', positions, '@' .. member, '>' .. member) end
+  if given.consumer == '' then return 0 end
+  local last = given_of(given.consumer)
+  local number
+  for _, row in ipairs(given.position) do
+    local field, offset, start = unpack(row)
+    if start ~= '' then
+      number = number or next_number()
+      offset = offset .. ' ' .. start .. ' ' .. whole(number)
+    end
+    redis.call('HSET', positions, field, offset)
+  end
+  if not number then return last end
+  redis.call('HSET', positions, '>' .. given.consumer, whole(number) .. ' ' .. whole(last))
+  return number
 end
 
---- For each wanted partition the position and the committed offset, '' where there is none.
-local function read_positions(given, reply)
+--- For each wanted partition the position, where that began which the member was given last, and the committed offset;
+--- '' for what there is not.
+local function read_positions(given, number, reply)
   for _, row in ipairs(given.wanted) do
     local topic, partition, topic_id = unpack(row)
-    reply[#reply + 1] = redis.call('HGET', keys.positions(group.name), group.field(topic, partition)) or ''
+    local offset, start, by = position_of(topic, partition)
+    reply[#reply + 1] = offset or ''
+    reply[#reply + 1] = by ~= '' and tonumber(by) == number and start or ''
     reply[#reply + 1] = group.committed(topic, partition, topic_id) or ''
   end
 end
@@ -170,7 +215,7 @@ function apply.run()
   if refused then return refused end
   if version ~= given.expected then return group.conflict() end
   if group.member_count() ~= given.living then return group.gone() end
-  refused = refusal(superseded_of(given), {})
+  refused = refusal(superseded_of(given), {}) or elsewhere(given)
   if refused then return refused end
 
   for _, row in ipairs(given.create) do
@@ -197,17 +242,21 @@ function apply.run()
   end
   write_sessions(given)
   write_timers(given)
-  write_positions(given)
+  local number = write_positions(given)
   group.write_topic_ids()
   for _, row in ipairs(given.commit) do
     if row.committed then group.write_metadata(row[1], row[2], '') end
   end
-  local reply = { 'OK', 'applied', version, 0, moved_ms }
-  for _, member in ipairs(given.calls) do reply[#reply + 1] = number_call(member) end
+  local reply = { 'OK', 'applied', version, 0, moved_ms, number }
+  for _, member in ipairs(given.calls) do
+    reply[#reply + 1] = number_call(member)
+    -- Who begins anew was given nothing yet.
+    if member ~= given.consumer then redis.call('HDEL', keys.positions(group.name), '>' .. member) end
+  end
   for _, row in ipairs(given.answers) do
     idempotency.keep(row[1], row[2], given.answer_ttl_ms, { 'OK', 0, row[3] })
   end
   reply[4] = txn.commit(given.limits.event_retention)
-  read_positions(given, reply)
+  read_positions(given, number, reply)
   return reply
 end
