@@ -255,6 +255,9 @@ export const openApiOptions: FastifyDynamicSwaggerOptions = {
         "ZooKeeper's coordination and Kafka's logs over HTTP and WebSocket. Errors are application/problem+json with a stable `code`.",
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
     },
+    // Wherever the document came from, and without credentials: who may reach the server may use it.
+    servers: [{ url: '/' }],
+    security: [],
     tags: [
       { name: 'nodes', description: 'A tree of nodes as ZooKeeper has it.' },
       { name: 'sessions', description: 'What ephemeral nodes live with.' },

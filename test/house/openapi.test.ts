@@ -34,7 +34,7 @@ t.test('the YAML says the same as the document, and is made the same every time'
 t.test('it is an OpenAPI 3.1 document with a title, a version and a licence', async (t) => {
   t.match(document.openapi, /^3\.1\.\d+$/);
   t.match(document.info, { title: 'Weirkeeper', version: /^\d+\.\d+\.\d+$/, license: { identifier: 'Apache-2.0' } });
-  const known = ['openapi', 'info', 'tags', 'paths', 'components', 'servers'];
+  const known = ['openapi', 'info', 'tags', 'paths', 'components', 'servers', 'security'];
   t.same(
     Object.keys(document).filter((key) => !known.includes(key)),
     [],
