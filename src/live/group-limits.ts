@@ -1,12 +1,12 @@
 // How large a group may grow. It is one document, which is decided over as a whole: beyond these limits each change of it
 // would hold up a broker, and the store, for longer than others may wait.
-import { type GroupDocument, own, type Subscription } from '../core/group-document.ts';
+import type { GroupDocument, Subscription } from '../core/group-document.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 /** Measured: a thousand members that join at once are through within seconds (docs/semantics.md, limits). */
-const membersMax = 2000;
+export const membersMax = 2000;
 /** Of the subscriptions of all members together, as they come in. */
-const subscriptionBytesMax = 4 * 1024 * 1024;
+export const subscriptionBytesMax = 4 * 1024 * 1024;
 
 interface Joining {
   memberId: string;
@@ -22,29 +22,52 @@ export function checkRoom<T extends Joining>(
 ): Map<T, ServiceError> {
   const refused = new Map<T, ServiceError>();
   if (joining.length === 0) return refused;
-  const members = Object.values(document.members);
-  const instances = new Set(members.map(({ instanceId }) => instanceId));
-  let count = members.length;
-  let bytes = 0;
-  for (const { subscription } of members) bytes += bytesOf(subscription);
+  const places = new Places(document);
   for (const join of joining) {
-    const known = own(document.members, join.memberId);
-    const isNew = !known && (join.instanceId === undefined || !instances.has(join.instanceId));
-    const more = bytesOf(join.subscription) - (known ? bytesOf(known.subscription) : 0);
-    if (isNew && count >= membersMax) {
-      refused.set(join, tooLarge(group, `has ${count} members, the most that a group may have`, { membersMax }));
-    } else if (more > 0 && bytes + more > subscriptionBytesMax) {
-      const limit = `${subscriptionBytesMax} bytes of topic names in the subscriptions of its members`;
-      refused.set(
-        join,
-        tooLarge(group, `may have ${limit}; subscribe to fewer, or with a pattern`, { subscriptionBytesMax }),
-      );
+    const { isNew, bytes } = places.neededBy(join);
+    if (isNew && places.count >= membersMax) {
+      refused.set(join, tooManyMembers(group, places.count));
+    } else if (bytes > 0 && places.bytes + bytes > subscriptionBytesMax) {
+      refused.set(join, tooLongSubscriptions(group, places.bytes, bytes));
     } else {
-      if (isNew) count += 1;
-      bytes += more;
+      places.take(join);
     }
   }
   return refused;
+}
+
+/** Who has a place in the group and how many bytes its subscription takes, while others join. */
+class Places {
+  bytes = 0;
+  readonly #sizes = new Map<string, number>();
+  readonly #instances = new Map<string, string>();
+
+  constructor(document: GroupDocument) {
+    for (const member of Object.values(document.members)) this.take(member);
+  }
+
+  get count(): number {
+    return this.#sizes.size;
+  }
+
+  /** What joining takes, as things stand: nothing new for a member that begins anew, or one that takes another's place. */
+  neededBy(join: Joining): { isNew: boolean; bytes: number } {
+    const place = this.#placeOf(join);
+    return { isNew: place === undefined, bytes: bytesOf(join.subscription) - (this.#sizes.get(place ?? '') ?? 0) };
+  }
+
+  take(join: Joining): void {
+    this.bytes += this.neededBy(join).bytes;
+    const place = this.#placeOf(join);
+    if (place !== undefined) this.#sizes.delete(place);
+    this.#sizes.set(join.memberId, bytesOf(join.subscription));
+    if (join.instanceId !== undefined) this.#instances.set(join.instanceId, join.memberId);
+  }
+
+  #placeOf({ memberId, instanceId }: Joining): string | undefined {
+    if (this.#sizes.has(memberId)) return memberId;
+    return instanceId === undefined ? undefined : this.#instances.get(instanceId);
+  }
 }
 
 const sizes = new WeakMap<Subscription, number>();
@@ -55,6 +78,19 @@ function bytesOf(subscription: Subscription): number {
   return known;
 }
 
-function tooLarge(group: string, what: string, fields: Record<string, unknown>): ServiceError {
-  return new ServiceError('TOO_LARGE', `Group '${group}' ${what}.`, { group, ...fields });
+function tooManyMembers(group: string, members: number): ServiceError {
+  return new ServiceError(
+    'TOO_LARGE',
+    `Group '${group}' has ${members} members, the most that a group may have; join when one of them has left.`,
+    { group, members, membersMax },
+  );
+}
+
+function tooLongSubscriptions(group: string, bytes: number, more: number): ServiceError {
+  return new ServiceError(
+    'TOO_LARGE',
+    `The subscriptions of group '${group}' have ${bytes} bytes of topic names, and this one would add ${more}; ` +
+      `the most is ${subscriptionBytesMax}. Subscribe to fewer topics, or with a pattern.`,
+    { group, subscriptionBytes: bytes, subscriptionBytesMax },
+  );
 }

@@ -113,8 +113,9 @@ export class GroupRequests {
         change.kind === 'join' ? full.get(change.request) : document ? undefined : unknownGroup(group),
       );
       const open = changes.filter((_, index) => !refused[index]);
-      const subscriptions = joins.map(({ subscription }) => subscription);
-      const view = joins.length > 0 ? await viewOf(this.#sources, before, subscriptions) : undefined;
+      const admitted = joins.filter((join) => !full.has(join));
+      const subscriptions = admitted.map(({ subscription }) => subscription);
+      const view = admitted.length > 0 ? await viewOf(this.#sources, before, subscriptions) : undefined;
       const { group: next, errors } = changeMembers(before, open, view);
       const judged = errors.values();
       const results = changes.map((change, index): Result => {

@@ -8,6 +8,9 @@ import type { Namespace } from '../store/namespace.ts';
 import { matches } from './group-patterns.ts';
 import type { Topics } from './topics.ts';
 
+/** From so many names on it is better to learn which topics there are. */
+const namesMax = 100;
+
 /**
  * The topics that the members of a group subscribe to, and those that are `joining`. Where the broker's cache differs from
  * the document one of them is old, so the tree is read: the view is then at least as new as the document.
@@ -33,9 +36,13 @@ export async function viewOf(
       for (const name of found) names.add(name);
     }
   }
+  // A name of no topic is not remembered, so to look for thousands of them one by one would hold up the store.
+  if (names.size > namesMax) all ??= await namespace.allChildren(topicsPath);
+  const present = all && new Set(all);
   const infos = new Map<string, TopicInfo>();
   await Promise.all(
     [...names].map(async (name) => {
+      if (present && !present.has(name)) return;
       const info = await infoOf(topics, name, own(group.topics, name));
       if (info) infos.set(name, info);
     }),

@@ -73,8 +73,10 @@ local function no_node(path)
   return { 'NO_NODE', 'Node ' .. path .. ' does not exist.', 'path', path }
 end
 
-local function size_problem(op, max_node_bytes)
-  if #op.data <= max_node_bytes then return nil end
+--- What the service itself writes is bounded by what it is about, such as the subscriptions of a group.
+local function size_problem(op, limits)
+  local max_node_bytes = limits.max_node_bytes
+  if limits.privileged or #op.data <= max_node_bytes then return nil end
   return {
     'TOO_LARGE',
     op.path .. ' was given ' .. #op.data .. ' bytes; a node holds at most ' .. whole(max_node_bytes) .. '.',
@@ -162,7 +164,7 @@ function ops.create(op, limits)
   if problem then return nil, problem end
   if txn.node(path) then return nil, { 'NODE_EXISTS', 'Node ' .. path .. ' exists already.', 'path', path } end
   problem = ephemeral_parent_problem(parent)
-    or size_problem(op, limits.max_node_bytes)
+    or size_problem(op, limits)
     or ephemerals_problem(op, limits.privileged)
   if problem then return nil, problem end
 
@@ -177,7 +179,7 @@ function ops.set(op, limits)
   if problem then return nil, problem end
   local node = txn.node(op.path)
   if not node then return nil, no_node(op.path) end
-  problem = reserved_problem(op, limits.privileged) or size_problem(op, limits.max_node_bytes) or version_problem(op, node)
+  problem = reserved_problem(op, limits.privileged) or size_problem(op, limits) or version_problem(op, node)
   if problem then return nil, problem end
   txn.set(node, op.data, op.content_type)
   return result(SET, stat.of(node), '')
