@@ -70,6 +70,9 @@ export const defaultPatience: Patience = {
   lookEveryMs: 2500,
 };
 
+/** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */
+export const lagSeriesMax = 2000;
+
 /** The head of a request, its URL included; a node's path may be as long. It is Node's own limit. */
 export const headBytesMax = 16 * KiB;
 

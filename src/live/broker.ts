@@ -13,6 +13,7 @@ import { GroupLedger } from './group-ledger.ts';
 import { GroupMetrics } from './group-metrics.ts';
 import { GroupOffsets } from './group-offsets.ts';
 import { GroupStreams } from './group-stream.ts';
+import { GroupSurvey } from './group-survey.ts';
 import { createHousekeeper } from './housekeeper.ts';
 import { LogCompactor } from './log-compactor.ts';
 import { LogHousekeeper } from './log-housekeeper.ts';
@@ -154,6 +155,7 @@ export class Broker {
       this.metrics,
       log,
     );
+    new GroupSurvey(store, () => this.#controller.isInOffice, this.metrics, log);
   }
 
   /** Aborted when the broker ends to serve: whoever waits for something ends its wait. */

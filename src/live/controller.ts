@@ -84,6 +84,11 @@ export class Controller {
     );
   }
 
+  /** Whether this broker is the controller, as far as it knows. */
+  get isInOffice(): boolean {
+    return this.#reign !== undefined;
+  }
+
   start(): void {
     this.#unsubscribe.push(
       this.#tail.subscribe((batch) => {

@@ -294,7 +294,6 @@ export class GroupLedger {
     if (known && known.version > snapshot.version && snapshot.version > 0) return;
     this.#remembered.delete(group);
     this.#remembered.set(group, snapshot);
-    this.#metrics.heard(group, snapshot.document);
     if (this.#remembered.size > rememberedMax) this.#remembered.delete(this.#remembered.keys().next().value!);
   }
 

@@ -20,6 +20,14 @@ export interface OffsetCommit extends KnownPartition {
   metadata?: string | undefined;
 }
 
+/** How a group is, and what it has committed, or a part of that. */
+export interface SurveyedGroup {
+  group: string;
+  state: 'empty' | 'reconciling' | 'stable';
+  members: number;
+  topics: { topic: string; topicId: string; offsets: { partition: number; offset: number }[] }[];
+}
+
 export type OffsetsOutcome =
   | { outcome: 'applied'; version: number; zxid: number }
   | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
@@ -28,6 +36,7 @@ export type OffsetsOutcome =
 /** What one script looks at, and about how much it changes: some ms of the store's time. */
 const groupsAtOnce = 1000;
 const commitsAtOnce = 500;
+const surveyedAtOnce = 2000;
 
 export class CommittedOffsets {
   readonly #connection: StoreConnection;
@@ -139,7 +148,35 @@ export class CommittedOffsets {
     return forgotten;
   }
 
+  /** A look at all groups, in parts; a group that has committed much is in several of them. */
+  async *survey(): AsyncGenerator<SurveyedGroup[]> {
+    let [group, topic] = ['', ''];
+    do {
+      const [next, after, ...rest] = await this.#call('survey', [group, topic, groupsAtOnce, surveyedAtOnce]);
+      [group, topic] = [text(next), text(after)];
+      yield surveyed(rest);
+    } while (group !== '');
+  }
+
   #call(verb: string, args: Arguments): Promise<ReplyValue[]> {
     return this.#connection.call(`groups/${verb}`, this.#keys.root, args);
   }
+}
+
+function surveyed(reply: ReplyValue[]): SurveyedGroup[] {
+  const groups: SurveyedGroup[] = [];
+  const values = reply.values();
+  const next = () => values.next().value as ReplyValue;
+  for (const name of values) {
+    const [state, members, count] = [text(next()) as SurveyedGroup['state'], integer(next()), integer(next())];
+    const topics = Array.from({ length: count }, () => {
+      const [topic, topicId, words] = [text(next()), text(next()), text(next())];
+      const numbers = words.split(' ').map(Number);
+      const offsets = [];
+      for (let i = 0; i + 1 < numbers.length; i += 2) offsets.push({ partition: numbers[i]!, offset: numbers[i + 1]! });
+      return { topic, topicId, offsets };
+    });
+    groups.push({ group: text(name), state, members, topics });
+  }
+  return groups;
 }

@@ -1,0 +1,64 @@
+#!lua flags=no-writes
+--- @include "lib/group"
+--[[ A part of a look at all groups: how each is, how many members it has, and what it has committed. A group that has committed
+     much is told in several parts.
+     KEYS    1 root
+     ARGV    1 group to begin with, or ''  2 topic of it after which to go on, or ''  3 most groups  4 commits after which to stop
+     Returns { 'OK', group to go on with ('' = that was the last), topic of it after which to go on ('' = from its first),
+               (group, state, members, number of topics, (topic, topic id, 'partition offset partition offset…')…)… }
+             state = 'empty', 'reconciling' or 'stable'
+     Errors  none ]]
+local most, enough = tonumber(ARGV[3]), tonumber(ARGV[4])
+local from = ARGV[1] == '' and '-' or '[' .. ARGV[1]
+local names = redis.call('ZRANGE', keys.children('/consumers'), from, '+', 'BYLEX', 'LIMIT', 0, most + 1)
+local reply, commits = { 'OK', '', '' }, 0
+
+local function state_of(members)
+  if members == 0 then return 'empty' end
+  return redis.call('HEXISTS', keys.group(group.name), 'moving_since') == 1 and 'reconciling' or 'stable'
+end
+
+--- Appends what was committed for a topic. Returns how many commits that were.
+local function add_topic(topic)
+  local path, words = group.path .. '/offsets/' .. topic, {}
+  local partitions = redis.call('ZRANGE', keys.children(path), 0, -1)
+  for _, partition in ipairs(partitions) do
+    words[#words + 1] = partition
+    words[#words + 1] = redis.call('HGET', keys.node(path .. '/' .. partition), 'data')
+  end
+  reply[#reply + 1] = topic
+  reply[#reply + 1] = redis.call('HGET', keys.offset_details(group.name), topic) or ''
+  reply[#reply + 1] = table.concat(words, ' ')
+  return #partitions
+end
+
+--- Appends the group with its topics behind `after`. Returns the topic after which to go on, if there are more.
+local function add_group(after)
+  local members = group.member_count()
+  local head = #reply
+  reply[head + 1], reply[head + 2], reply[head + 3], reply[head + 4] = group.name, state_of(members), members, 0
+  local since = after == '' and '-' or '(' .. after
+  for _, topic in ipairs(redis.call('ZRANGE', keys.children(group.path .. '/offsets'), since, '+', 'BYLEX')) do
+    if commits >= enough then return after end
+    commits = commits + add_topic(topic)
+    reply[head + 4] = reply[head + 4] + 1
+    after = topic
+  end
+  return nil
+end
+
+for i, name in ipairs(names) do
+  if i > most or commits >= enough then
+    reply[2] = name
+    break
+  end
+  group.turn_to(name)
+  if group.version() > 0 then
+    local more = add_group(name == ARGV[1] and ARGV[2] or '')
+    if more then
+      reply[2], reply[3] = name, more
+      break
+    end
+  end
+end
+return reply
