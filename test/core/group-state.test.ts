@@ -22,6 +22,13 @@ function assigned(group: GroupDocument, memberId: string): string {
     .join(' ');
 }
 
+const leave = (memberId: string) => ({ kind: 'leave' as const, memberId, isTemporary: false });
+
+function only({ group, errors }: ReturnType<typeof changeMembers>): GroupDocument {
+  for (const error of errors) if (error) throw error;
+  return group;
+}
+
 /** Heartbeats of a member that has what it was told, until it has nothing more to let go of. */
 function obey(group: GroupDocument, memberId: string): GroupDocument {
   let next = group;
@@ -52,6 +59,28 @@ t.test('the first member gets everything, the second what the first lets go of',
   t.equal(assigned(done, 'b'), 't1-2 t1-3', 'b need not be heard for it');
   t.equal(memberOf(done, 'a').memberEpoch, 2);
   t.equal(groupStateName(done), 'stable');
+});
+
+t.test('a group that all have left is at rest, at one epoch, however they went', async (t) => {
+  const both = join(join(emptyGroup(), request('a', t1), viewOf({ t1: 4 })), request('b', t1), viewOf({ t1: 4 }));
+  const emptied = {
+    left: only(changeMembers(only(changeMembers(both, [leave('a')])), [leave('b')])),
+    'left together': only(changeMembers(both, [leave('b'), leave('a')])),
+    expired: expire(both, new Set()),
+    fenced: fence(
+      both,
+      ['a', 'b'].map((memberId) => ({ memberId, memberEpoch: undefined })),
+    ),
+  };
+  for (const [how, group] of Object.entries(emptied)) {
+    t.equal(groupStateName(group), 'empty', how);
+    t.ok(group.groupEpoch > both.groupEpoch, `${how}: the epoch goes on`);
+    t.equal(group.targetEpoch, group.groupEpoch, how);
+    t.same([group.members, group.target, group.topics], [{}, {}, {}], how);
+    const next = join(group, request('c', t1), viewOf({ t1: 4 }));
+    t.equal(assigned(next, 'c'), 't1-0 t1-1 t1-2 t1-3', how);
+    t.equal(memberOf(next, 'c').memberEpoch, group.groupEpoch + 1, how);
+  }
 });
 
 t.test('a heartbeat that changes nothing gives the same document', async (t) => {
