@@ -184,7 +184,7 @@ export class ConsumeCall {
     const reads = decided.positions.map(async ({ start, position }, i) =>
       start === undefined ? undefined : this.#parts.reader.range(wanted[i]!, start, position!),
     );
-    const records = (await Promise.all(reads)).filter((read) => read !== undefined);
+    const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
     const { zxid } = decided;
     return { zxid, next: decided.given, memberEpoch: member.memberEpoch, assignment: assignmentOf(member), records };
   }
@@ -298,9 +298,14 @@ export class ConsumeCall {
       next: this.#given,
       memberEpoch: this.#member.memberEpoch,
       assignment: assignmentOf(this.#member),
-      records: this.#isSuperseded ? [] : records,
+      records: this.#isSuperseded ? [] : inOrder(records),
     };
   }
+}
+
+/** By topic and partition, whoever had a turn first: so a call that is sent again has the same answer. */
+function inOrder(records: ConsumedRecords[]): ConsumedRecords[] {
+  return records.toSorted((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
 }
 
 /** Puts the texts of records together while the store is at work: a commit waits for the disk, and those take as long. */
