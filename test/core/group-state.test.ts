@@ -233,6 +233,31 @@ t.test('what an older connection says behind a join of its member, in the same s
   t.equal(assigned(before.group, 'a'), 't1-0 t1-1');
 });
 
+t.test(
+  'a member that is heard twice in one step lets go of nothing that it has by either word, in whatever order',
+  async (t) => {
+    const view = viewOf({ t1: 4 });
+    const both = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
+    const says = (owned: number[] | undefined) => ({
+      kind: 'heartbeat' as const,
+      memberId: 'a',
+      memberEpoch: 1,
+      owned: owned && [{ topic: 't1', partitions: owned }],
+    });
+    const [all, less, nothing] = [says([0, 1, 2, 3]), says([0, 1]), says(undefined)];
+    for (const words of [
+      [all, less],
+      [less, all],
+      [less, nothing],
+      [nothing, less],
+      [less, all, less],
+    ]) {
+      t.equal(assigned(only(changeMembers(both, words)), 'b'), '', JSON.stringify(words.map(({ owned }) => owned)));
+    }
+    t.equal(assigned(only(changeMembers(both, [less, less])), 'b'), 't1-2 t1-3');
+  },
+);
+
 t.test('members on sockets that let go in one step give way to each other in that step', async (t) => {
   const view = viewOf({ t1: 4 });
   const two = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
