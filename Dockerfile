@@ -32,4 +32,5 @@ STOPSIGNAL SIGTERM
 # The start period leaves time to load a large log; a server that is ready sooner counts as healthy at once.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.WEIR_PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["tini", "--", "node", "--enable-source-maps", "dist/src/main.js"]
+# With the flags of `npm start`; docs/operations.md says why.
+ENTRYPOINT ["tini", "--", "node", "--enable-source-maps", "--initial-old-space-size=128", "dist/src/main.js"]

@@ -10,6 +10,12 @@ import type { ProbeAnswer, ProbeQuestion } from './probe.ts';
 
 const stopMsMax = 12_000;
 const compiled = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+/** Those of `npm start`: a server runs as its users run it, and the bare one beside it likewise. */
+const nodeFlags = (
+  JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { scripts: { start: string } }
+).scripts.start
+  .split(' ')
+  .filter((word) => word.startsWith('--'));
 const running = new Set<ServerProcess>();
 
 // Whatever ends the run, by Ctrl-C or by a fault, ends what it has started.
@@ -42,7 +48,7 @@ export class ServerProcess {
   constructor(module: string, env: Record<string, string>) {
     // What the user has set for a server of their own must not reach this one.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('WEIR_'));
-    const args = ['--expose-gc', '--import', compiled('bench/lib/probe.js'), compiled(module)];
+    const args = [...nodeFlags, '--expose-gc', '--import', compiled('bench/lib/probe.js'), compiled(module)];
     this.process = spawn(process.execPath, args, {
       env: { ...Object.fromEntries(inherited), ...env },
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],

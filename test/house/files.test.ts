@@ -142,6 +142,14 @@ t.test('files that the texts name are there', async (t) => {
   }
 });
 
+t.test('the server runs with the same flags of Node.js, however it is started', async (t) => {
+  const flagsIn = (text = '') => text.match(/--[a-z][\w-]*(=\w+)?/g)?.join(' ');
+  const flags = flagsIn(manifest.scripts.start);
+  const [firstLine] = read('src/main.ts').split('\n');
+  t.equal(flagsIn(firstLine), flags, 'by the command weir');
+  t.equal(flagsIn(read('Dockerfile').match(/^ENTRYPOINT .*"node",(.*)$/m)?.[1]), flags, 'in the image');
+});
+
 t.test('the image has what the server needs', async (t) => {
   t.ok(exists('Dockerfile'), 'there is a Dockerfile');
   const dockerfile = exists('Dockerfile') ? read('Dockerfile') : '';
