@@ -117,7 +117,7 @@ t.test(
     }
     for (const path of Object.values<string>(manifest.bin)) {
       const source = path.replace(/^dist\//, '').replace(/\.js$/, '.ts');
-      t.match(read(source), /^#!\/usr\/bin\/env node\n/, `${source} can be run as a command`);
+      t.match(read(source), /^#!\/usr\/bin\/env -S node /, `${source} can be run as a command`);
     }
   },
 );
