@@ -4,7 +4,7 @@
  *
  * Members are looked up by names that clients choose ('constructor' is one), so own keys alone count.
  */
-import type { TopicPartitions } from './assignors/assignment.ts';
+import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import { defaultAssignor } from './assignors/assignor.ts';
 import { pathProblem } from './path.ts';
 import type { GroupState, MemberState } from './reconcile.ts';
@@ -130,6 +130,11 @@ export function checkEmpty(group: string, document: GroupDocument): void {
 /** Every partition of a list, one by one. */
 export function eachPartition(list: readonly TopicPartitions[]): TopicPartition[] {
   return list.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition })));
+}
+
+/** The order of partitions in lists: by topic, then by number. */
+export function comparePartitions(a: TopicPartition, b: TopicPartition): number {
+  return compareText(a.topic, b.topic) || a.partition - b.partition;
 }
 
 /** All that a member has: what it may use, and what it must let go of and may still be using. */

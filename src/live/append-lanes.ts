@@ -2,6 +2,7 @@
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Appended, Batch, Logs } from '../store/logs.ts';
 import { packRecords } from './batch-packing.ts';
+import { logKey } from './log-reader.ts';
 import type { Metrics } from './metrics.ts';
 import type { TopicInfo } from './topics.ts';
 
@@ -51,7 +52,7 @@ export class AppendLanes {
     const appended = new Promise<Appended>((resolve, reject) => {
       const packed = isCompressed ? packedBatch(batch) : undefined;
       const pending = { batch, packed, resolve, reject };
-      const key = `${topicId}:${partition}`;
+      const key = logKey(topicId, partition);
       const lane = this.#lanes.get(key);
       if (lane) {
         lane.push(pending);

@@ -1,7 +1,14 @@
 // One consume call of a member, step by step. A consume call is also the member's heartbeat, and says that all that was
 // given out before is dealt with; so what the member shall no longer have is let go of right there, also while it waits.
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import { existing, type GroupMember, heartbeatIntervalMs, heldBy, memberOf } from '../core/group-document.ts';
+import {
+  comparePartitions,
+  existing,
+  type GroupMember,
+  heartbeatIntervalMs,
+  heldBy,
+  memberOf,
+} from '../core/group-document.ts';
 import { consume } from '../core/group-state.ts';
 import { assignmentOf } from '../core/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
@@ -305,7 +312,7 @@ export class ConsumeCall {
 
 /** By topic and partition, whoever had a turn first: so a call that is sent again has the same answer. */
 function inOrder(records: ConsumedRecords[]): ConsumedRecords[] {
-  return records.toSorted((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
+  return records.toSorted(comparePartitions);
 }
 
 /** Puts the texts of records together while the store is at work: a commit waits for the disk, and those take as long. */

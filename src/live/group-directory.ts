@@ -1,11 +1,12 @@
 // Which groups there are, and how each stands: its members, who has which partition, and how far it is behind.
 import type { GroupDescription } from '../../schemas/groups.ts';
 import { toTopicPartitions } from '../core/assignors/assignor.ts';
-import { existing, type GroupDocument, heldBy, isEmpty, own, type TopicPartition } from '../core/group-document.ts';
+import { existing, type GroupDocument, heldBy, isEmpty, own } from '../core/group-document.ts';
 import { assignmentOf, groupStateName } from '../core/reconcile.ts';
 import type { CommittedOffset, CommittedOffsets } from '../store/committed-offsets.ts';
 import type { Groups } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';
+import { cursorKey } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import { ofPresentTopics } from './group-topics.ts';
 import type { Topics } from './topics.ts';
@@ -50,9 +51,9 @@ export class GroupDirectory {
     const committed = await ofPresentTopics(this.#topics, (await this.#offsets.list(group)).offsets);
     const owners = new Map<string, string>();
     for (const member of Object.values(document.members)) {
-      for (const at of heldBy(member)) owners.set(keyOf(at), member.memberId);
+      for (const at of heldBy(member)) owners.set(cursorKey(at), member.memberId);
     }
-    const offsets = new Map(committed.map((offset) => [keyOf(offset), offset.offset]));
+    const offsets = new Map(committed.map((offset) => [cursorKey(offset), offset.offset]));
     const partitions = this.#partitionsOf(document, committed);
     const bounds = await this.#logs.bounds(partitions);
     return {
@@ -64,12 +65,12 @@ export class GroupDirectory {
         assignor: document.assignor,
         members: describeMembers(document),
         partitions: partitions.map((at, index) => {
-          const offset = offsets.get(keyOf(at));
+          const offset = offsets.get(cursorKey(at));
           const endOffset = bounds[index]?.endOffset ?? 0;
           return {
             topic: at.topic,
             partition: at.partition,
-            owner: owners.get(keyOf(at)) ?? null,
+            owner: owners.get(cursorKey(at)) ?? null,
             committed: offset ?? null,
             endOffset,
             lag: offset === undefined ? null : Math.max(0, endOffset - offset),
@@ -121,8 +122,4 @@ function describeMembers(document: GroupDocument): GroupDescription['members'] {
       reset: member.reset,
     };
   });
-}
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${topic}:${partition}`;
 }

@@ -7,7 +7,9 @@
 import type { Logger } from 'pino';
 import { lagSeriesMax } from '../core/defaults.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../store/committed-offsets.ts';
+import { inTime } from '../store/in-time.ts';
 import type { Logs } from '../store/logs.ts';
+import { logKey } from './log-reader.ts';
 import type { Metrics } from './metrics.ts';
 
 /** What was found is not looked up again for so long, and for so many times the time that it took. */
@@ -104,7 +106,7 @@ export class GroupSurvey {
     this.#look ??= this.#lookAtAll().finally(() => {
       this.#look = undefined;
     });
-    await within(this.#look, patienceMs);
+    await inTime(this.#look, patienceMs, () => new Error('The look goes on.')).catch(() => undefined);
     return this.#last;
   }
 
@@ -113,7 +115,7 @@ export class GroupSurvey {
     try {
       const groups = new Map<string, SurveyedGroup>();
       const lags: TopicLag[] = [];
-      // By topic id and partition; read once, however many groups read it.
+      // By log; read once, however many groups read it.
       const ends = new Map<string, number | undefined>();
       for await (const part of this.#offsets.survey()) {
         for (const group of part) groups.set(group.group, { ...group, topics: [] });
@@ -140,7 +142,7 @@ export class GroupSurvey {
     for (const { topics } of groups) {
       for (const { topicId, offsets } of topics) {
         for (const { partition } of offsets) {
-          const key = `${topicId}:${partition}`;
+          const key = logKey(topicId, partition);
           if (!ends.has(key)) wanted.set(key, { topicId, partition });
         }
       }
@@ -153,7 +155,7 @@ export class GroupSurvey {
 function lagsOf({ group, topics }: SurveyedGroup, ends: ReadonlyMap<string, number | undefined>): TopicLag[] {
   return topics.flatMap(({ topic, topicId, offsets }) => {
     const behind = offsets.flatMap(({ partition, offset }) => {
-      const end = ends.get(`${topicId}:${partition}`);
+      const end = ends.get(logKey(topicId, partition));
       // A log that is not there is that of a topic that was just deleted. One may end before a commit that is newer than the look.
       return end === undefined ? [] : [Math.max(0, end - offset)];
     });
@@ -169,13 +171,4 @@ function lagsOf({ group, topics }: SurveyedGroup, ends: ReadonlyMap<string, numb
 
 function exported(figures: Figures | undefined): TopicLag[] {
   return figures?.lags.slice(0, lagSeriesMax) ?? [];
-}
-
-async function within(work: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, over]);
-  clearTimeout(timer);
 }

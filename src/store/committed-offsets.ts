@@ -1,6 +1,6 @@
 // What groups have committed, in the store: typed calls of those scripts of lua/groups. The offsets themselves are nodes
 // of the tree; a commit is made for the version of the group that it was judged by.
-import type { GroupDocument } from '../core/group-document.ts';
+import { comparePartitions, type GroupDocument } from '../core/group-document.ts';
 import type { StoreConnection } from './connection.ts';
 import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
 import type { CoordinationKeys } from './keys.ts';
@@ -97,7 +97,7 @@ export class CommittedOffsets {
         metadata: text(rest[i + 5]) || undefined,
       });
     }
-    offsets.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
+    offsets.sort(comparePartitions);
     return { zxid: integer(zxid), offsets };
   }
 

@@ -107,15 +107,15 @@ end
 
 local function offset_path(topic, partition) return group.path .. '/offsets/' .. topic .. '/' .. partition end
 
---- The committed offset as text, or nil; a commit for an earlier topic of the same name is none.
-function group.committed(topic, partition, topic_id)
-  if redis.call('HGET', keys.offset_details(group.name), topic) ~= topic_id then return nil end
-  return redis.call('HGET', keys.node(offset_path(topic, partition)), 'data') or nil
-end
-
 --- Whether the group's commits for `topic` are of the topic with this id.
 function group.has_claimed(topic, topic_id)
   return redis.call('HGET', keys.offset_details(group.name), topic) == topic_id
+end
+
+--- The committed offset as text, or nil; a commit for an earlier topic of the same name is none.
+function group.committed(topic, partition, topic_id)
+  if not group.has_claimed(topic, topic_id) then return nil end
+  return redis.call('HGET', keys.node(offset_path(topic, partition)), 'data') or nil
 end
 
 --- Puts into the transaction that the commits of `topic` are of the topic with this id: those for an earlier topic of
