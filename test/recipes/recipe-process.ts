@@ -64,7 +64,12 @@ export function recipesFor(t: Test, url: string): Recipes {
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
       }
     };
-    t.teardown(() => signalAll('SIGKILL'));
+    t.teardown(() => {
+      // Who finds a test failed wants to know what became of its scripts.
+      if (!t.passing())
+        t.comment(script, args.join(' '), child.exitCode ?? child.signalCode ?? 'runs', errors.join('\n'));
+      signalAll('SIGKILL');
+    });
     const lines: string[] = [];
     const errors: string[] = [];
     createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
