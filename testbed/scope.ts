@@ -31,13 +31,24 @@ function endLeftBehind(lockFile: string): void {
   rmSync(dirname(details.socketPath), { recursive: true, force: true });
 }
 
-/** A TCP port of the loopback that nobody listens on at this moment. */
+// From below the ports that systems give to outgoing connections: one of those could be gone before a process has bound
+// it, or while the process is down. Each of the test's own processes begins elsewhere, and asks for no port twice.
+const [firstPort, portCount] = [10_000, 22_000];
+let portsTried = process.pid * 64;
+
+/** A TCP port of the loopback that nobody listens on, nor will but for whoever asked for it. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = firstPort + (portsTried++ % portCount);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Polls until `condition` holds (returns something truthy), and returns that; fails after `withinMs`. */

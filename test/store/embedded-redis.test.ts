@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,7 +10,7 @@ import { startEmbeddedRedis } from '../../src/store/embedded-redis.ts';
 import { identifyProcess, isAlive as isSameAlive } from '../../src/store/process-lock.ts';
 import { redisCommand } from '../../src/store/redis-command.ts';
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
-import { temporaryFolder } from '../../testbed/scope.ts';
+import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually } from '../helpers/server.ts';
 
@@ -138,11 +138,7 @@ t.test('a data directory of any length will do', async (t) => {
 });
 
 t.test('a port is opened on request, on the loopback', async (t) => {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
+  const port = await freePort();
   const { redis } = await startTestRedis(t, { port });
   t.equal(await setting(redis, 'bind'), '127.0.0.1');
   const client = connect(port, '127.0.0.1');
