@@ -88,12 +88,19 @@ export function electPreferred(state: PartitionState, live: BrokerSet): Partitio
 }
 
 /**
- * The state after the store has lost an election, of which the partition's log has heard and refuses all work under earlier
- * epochs: the leader stays, under an epoch beyond that one, as epochs only grow. Undefined if the state is no older than
- * what the log has heard of, or if its leader is dead: then an election is to come.
+ * The state after the store has lost an election, of which the partition's log has heard and refuses the leader: its epoch is
+ * older than that one, or the same, and another broker has worked under it. The leader stays, under an epoch beyond that one, as
+ * epochs only grow. Undefined if the state has moved on meanwhile: another broker leads, or the epoch is newer than what the log
+ * has heard of; or if the leader is dead: then an election is to come.
+ * @param leader who was refused
  */
-export function outrank(state: PartitionState, heardOf: number, live: BrokerSet): PartitionState | undefined {
-  if (state.leaderEpoch >= heardOf || !live.has(state.leader)) return undefined;
+export function outrank(
+  state: PartitionState,
+  leader: number,
+  heardOf: number,
+  live: BrokerSet,
+): PartitionState | undefined {
+  if (state.leader !== leader || state.leaderEpoch > heardOf || !live.has(leader)) return undefined;
   return { ...state, leaderEpoch: heardOf + 1 };
 }
 

@@ -30,6 +30,7 @@ export class BrokerRegistration {
   #brokerId: number | undefined;
   #url = '';
   #session: SessionCredential | undefined;
+  #epoch = 0;
   #isStopping = false;
   readonly #listeners = new Set<() => void>();
   readonly #unsubscribe: (() => void)[] = [];
@@ -58,6 +59,11 @@ export class BrokerRegistration {
   /** The session that the broker's own ephemeral nodes live with, while it is registered. */
   get session(): SessionCredential | undefined {
     return this.#session;
+  }
+
+  /** The broker epoch, which is the czxid of its node: what was decided before it speaks of an earlier run. */
+  get epoch(): number {
+    return this.#epoch;
   }
 
   /**
@@ -149,7 +155,8 @@ export class BrokerRegistration {
     for (;;) {
       const brokerId = given ?? (await this.#generateId());
       try {
-        await this.#store.namespace.writeOne(this.#node(brokerId, session), { privileged: true, upholds: true });
+        const node = this.#node(brokerId, session);
+        this.#epoch = (await this.#store.namespace.writeOne(node, { privileged: true, upholds: true })).zxid;
         return brokerId;
       } catch (error) {
         if (!hasCode(error, 'NODE_EXISTS')) throw error;

@@ -36,6 +36,8 @@ interface House {
   topic: TopicInfo;
   partition: number;
   leaderEpoch: number;
+  /** This broker's id, as of then. */
+  leader: number;
   retainAt: number;
   compactAt: number;
   /** How long the last pass of compaction took. */
@@ -139,14 +141,14 @@ export class LogHousekeeper {
     for (const [place, key] of this.#keys) if (!led.has(place)) this.#moveOut(place, key);
   }
 
-  async #moveIn(place: string, { topic: name, partition, leaderEpoch }: PartitionInfo): Promise<void> {
+  async #moveIn(place: string, { topic: name, partition, leaderEpoch, leader }: PartitionInfo): Promise<void> {
     try {
       const topic = await this.#topics.get(name);
       const now = performance.now();
       const key = logKey(topic.topicId, partition);
       const compactAt = isCompacted(topic) ? now : never;
       const retainAt = hasRetention(topic) ? now : never;
-      this.#houses.set(key, { topic, partition, leaderEpoch, retainAt, compactAt, compactionMs: 0 });
+      this.#houses.set(key, { topic, partition, leaderEpoch, leader, retainAt, compactAt, compactionMs: 0 });
       this.#keys.set(place, key);
     } catch (error) {
       // It was deleted meanwhile.
@@ -250,8 +252,8 @@ export class LogHousekeeper {
    * the election that the log has heard of: else nobody would keep house there until the next one.
    */
   async #giveUp(house: House, heardOf: number): Promise<void> {
-    const { topic, partition, leaderEpoch } = house;
-    const isLost = await this.#admin.outrank(topic, partition, heardOf);
+    const { topic, partition, leaderEpoch, leader } = house;
+    const isLost = await this.#admin.outrank(topic, partition, leader, heardOf);
     house.retainAt = house.compactAt = never;
     const fields = { topic: topic.name, partition, leaderEpoch };
     if (!isLost) this.#log.info(fields, 'Another broker keeps house for a partition now');

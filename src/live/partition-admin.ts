@@ -144,13 +144,15 @@ export class PartitionAdmin {
   }
 
   /**
-   * Takes a partition beyond a leader epoch that its log has heard of, if the tree does not know that one: the store has lost the
-   * election. Under the epoch in the tree no leader's work would be taken.
+   * Takes a partition beyond a leader epoch that its log has heard of, if the tree does not know that one, or gave it to two: the
+   * store has lost the election. Under the epoch in the tree the leader's work would not be taken.
+   * @param leader the broker that was refused
    * @returns whether that was so
    */
   async outrank(
     { name, topicId }: { name: string; topicId: string },
     partition: number,
+    leader: number,
     heardOf: number,
   ): Promise<boolean> {
     const written = await orAbsent(
@@ -162,12 +164,12 @@ export class PartitionAdmin {
           this.#liveIds(),
           newestControllerEpoch(this.#store.namespace),
         ]);
-        const next = outrank(state, heardOf, live);
+        const next = outrank(state, leader, heardOf, live);
         if (!next) return undefined;
         return this.#store.namespace.write(
           [
             ...(controller ? [fenceOf(controller)] : []),
-            ...checksOf(new Set([next.leader]), live),
+            ...checksOf(new Set([leader]), live),
             stateChange(state, next, controller?.epoch ?? 0),
           ],
           { privileged: true, upholds: true },

@@ -105,12 +105,12 @@ export class Partitions {
   /** The leader epoch with which this broker leads the partition now, as far as it knows; undefined if it does not. */
   leads(topic: string, partition: number): number | undefined {
     const state = this.#known.get(topic)?.states.get(partition);
-    return state && this.#isLedHere(state.leader) ? state.leaderEpoch : undefined;
+    return state && this.#isLedHere(state) ? state.leaderEpoch : undefined;
   }
 
   /** The partitions that this broker leads now, as far as it knows. */
   *led(): IterableIterator<PartitionInfo> {
-    for (const info of this.all()) if (this.#isLedHere(info.leader)) yield info;
+    for (const info of this.all()) if (this.#isLedHere(info)) yield info;
   }
 
   /** Every partition of every topic, but for those whose replicas are just being read. */
@@ -124,9 +124,13 @@ export class Partitions {
     }
   }
 
-  /** A broker that is not registered leads nothing: others may have been elected. */
-  #isLedHere(leader: number): boolean {
-    return this.#registration.session !== undefined && leader === this.#registration.brokerId;
+  /**
+   * A broker that is not registered leads nothing: others may have been elected. And what was written before it registered speaks
+   * of an earlier run of it, which may not know yet that it is over: the controller is about to elect somebody (controller.ts).
+   */
+  #isLedHere({ leader, mzxid }: KnownState): boolean {
+    const { session, brokerId, epoch } = this.#registration;
+    return session !== undefined && leader === brokerId && mzxid > epoch;
   }
 
   #accept({ zxid, events }: Transaction): void {

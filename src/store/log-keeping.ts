@@ -1,5 +1,6 @@
 // What a partition's leader does to its log in the background: retention and compaction. Each call says under which leader
-// epoch it is made, and the log refuses one that is over (guarantee L6).
+// epoch it is made, and the log refuses one that is over, or that another run of a broker has worked under (guarantee L6).
+import { randomBytes } from 'node:crypto';
 import type { StoredBatch } from '../core/batch-lines.ts';
 import type { CompactedBatch, FoundBatch } from '../core/compaction.ts';
 import type { StoreConnection } from './connection.ts';
@@ -37,6 +38,8 @@ const retainBatchesMax = 100;
 export class LogKeeping {
   readonly #connection: StoreConnection;
   readonly #prefix: string;
+  /** Tells this run of a broker from all others, those with its id, too. */
+  readonly #run = randomBytes(9).toString('base64url');
 
   constructor(connection: StoreConnection, prefix: string) {
     this.#connection = connection;
@@ -46,7 +49,7 @@ export class LogKeeping {
   /**
    * Lets go of the oldest batches that are outside the limits (-1 = no limit), a bounded number a call.
    * @returns `more` = there may be others that are due; `dueInMs` = how long until the oldest batch is too old
-   * @throws ServiceError UNKNOWN_TOPIC; FENCED (field `leaderEpoch`) for a leader that was deposed
+   * @throws ServiceError UNKNOWN_TOPIC; FENCED (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
    */
   async retain(
     topicId: string,
@@ -54,7 +57,7 @@ export class LogKeeping {
     leaderEpoch: number,
     limits: { retentionMs: number; retentionBytes: number },
   ): Promise<LogBounds & { more: boolean; dueInMs: number | undefined }> {
-    const args = [leaderEpoch, limits.retentionMs, limits.retentionBytes, retainBatchesMax];
+    const args = [leaderEpoch, this.#run, limits.retentionMs, limits.retentionBytes, retainBatchesMax];
     const [start, end, more, dueIn] = await this.#call('logs/retain', topicId, partition, args);
     return {
       logStartOffset: integer(start),
@@ -100,7 +103,7 @@ export class LogKeeping {
   /**
    * One step of compaction: puts batches in the place of others, if the log is still of the generation of the scan.
    * @returns the generation that it has now; undefined if it has changed meanwhile, and nothing was done
-   * @throws ServiceError UNKNOWN_TOPIC; FENCED (field `leaderEpoch`) for a leader that was deposed
+   * @throws ServiceError UNKNOWN_TOPIC; FENCED (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
    */
   async compact(
     topicId: string,
@@ -112,6 +115,7 @@ export class LogKeeping {
     const removedBytes = removed.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
     const args: (string | number | Buffer)[] = [
       leaderEpoch,
+      this.#run,
       generation,
       cleaned,
       tombstonesSince ?? '',

@@ -53,6 +53,26 @@ t.test('an election that the tree has lost and the log has heard of does not end
   t.match(await metrics(), /weir_leader_epochs_raised_total [1-9]/);
 });
 
+t.test(
+  'a leader epoch that two brokers have, as the tree lost the first election, is left by the second one',
+  async (t) => {
+    const { topicId } = await newTopic('shared', { 'retention.ms': 1000 });
+    const at = `${url}/v1/topics/shared/partitions/0`;
+    await http(at, 'PATCH', { replicas: [1] });
+    const { leaderEpoch: before } = (await http(at)).body;
+    // So it is after the loss of an election of broker 2, which does not know of the loss yet: it works under the next epoch.
+    const keepHouse = () =>
+      two.broker.store.logKeeping.retain(topicId, 0, before + 1, { retentionMs: -1, retentionBytes: -1 });
+    await keepHouse();
+    await http(at, 'PATCH', { replicas: [1, 2] });
+    await eventually(async () => (await http(at)).body.leaderEpoch > before + 1, 'the one of the tree takes another');
+    t.match((await http(at)).body, { leader: 1, leaderEpoch: before + 2 });
+    await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 1 }] });
+    await eventually(async () => (await http(at)).body.logStartOffset === 1, 'and keeps house');
+    await t.rejects(keepHouse(), { code: 'FENCED', fields: { leaderEpoch: before + 2 } });
+  },
+);
+
 t.test('a log that was lost is opened anew where it is found missing, and not if its topic was deleted', async (t) => {
   const node = cluster.nodes.find((each) => each !== coordination)!;
   node.backUp();

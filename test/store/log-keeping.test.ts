@@ -1,6 +1,8 @@
 // Retention and compaction as the store does them, and what it refuses. Whole passes of compaction: test/live/log-compactor.
 import t from 'tap';
+import { LogKeeping } from '../../src/store/log-keeping.ts';
 import { append, batchOf, openStore, topicId } from '../helpers/logs.ts';
+import { testConfig } from '../helpers/server.ts';
 
 t.test('retention takes what is outside a limit, and nothing that is inside both', async (t) => {
   const { logs, logKeeping } = await openStore(t);
@@ -68,6 +70,24 @@ t.test('the work of a deposed leader is refused, and changes nothing', async (t)
   t.match(await logKeeping.scan(topicId, 0, 0, 2, 1000), unchanged);
   t.ok(await logKeeping.compact(topicId, 0, 3, step), 'the newest leader may');
   await t.rejects(logKeeping.retain(topicId, 0, 2, everything), refused);
+});
+
+t.test('a leader epoch that the tree gave to two brokers has at the log the one that came first', async (t) => {
+  const store = await openStore(t);
+  const { logs, logKeeping: first } = store;
+  const second = new LogKeeping(store.connection, testConfig.prefix);
+  await append(logs, batchOf(['{"key":"a"}']));
+  const nothing = { retentionMs: -1, retentionBytes: -1 };
+  const everything = { retentionMs: -1, retentionBytes: 0 };
+  const step = { generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
+  await first.retain(topicId, 0, 3, nothing);
+  const refused = { code: 'FENCED', fields: { leaderEpoch: 3 } };
+  await t.rejects(second.retain(topicId, 0, 3, everything), refused);
+  await t.rejects(second.compact(topicId, 0, 3, step), refused);
+  t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 0, endOffset: 1 }], 'nothing was done');
+  await first.retain(topicId, 0, 3, nothing);
+  await second.retain(topicId, 0, 4, nothing);
+  await t.rejects(first.retain(topicId, 0, 4, everything), { code: 'FENCED', fields: { leaderEpoch: 4 } });
 });
 
 t.test('a step of compaction that stands on an old reading does nothing', async (t) => {

@@ -146,16 +146,20 @@ function log.trim(offset, bounds)
 end
 
 --- Refuses a leader that was deposed, as far as the log has heard of its successor; a newer one is noted, so that the
---- ones before it are refused from now on. Nil if the epoch is good.
-function log.fence_leader(epoch)
-  local newest = tonumber(redis.call('HGET', log.partition, 'leader_epoch') or '-1')
-  if epoch < newest then
+--- ones before it are refused from now on. An epoch belongs to the run of a broker that was the first to work under it: a tree
+--- that has lost an election may give its epoch to another broker, while the first one does not know yet. Nil if all is good.
+function log.fence_leader(epoch, run)
+  local noted = redis.call('HMGET', log.partition, 'leader_epoch', 'leader_run')
+  local newest, holder = tonumber(noted[1] or '-1'), noted[2]
+  if epoch < newest or (epoch == newest and holder and holder ~= run) then
     return {
       'FENCED',
-      'A leader with epoch ' .. whole(newest) .. ' keeps house for this partition; epoch ' .. whole(epoch) .. ' is over.',
+      'A leader with epoch ' .. whole(newest) .. ' keeps house for this partition; epoch ' .. whole(epoch) .. ' is over, or is another\'s.',
       'leaderEpoch', newest,
     }
   end
-  if epoch > newest then redis.call('HSET', log.partition, 'leader_epoch', whole(epoch)) end
+  if holder ~= run or epoch > newest then
+    redis.call('HSET', log.partition, 'leader_epoch', whole(epoch), 'leader_run', run)
+  end
   return nil
 end

@@ -5,15 +5,15 @@
      goes when all of its records are older than the one limit, or when what is left without it still fills the other:
      so no record that is inside both limits is ever taken (guarantee L5).
      KEYS    1 partition
-     ARGV    1 leader epoch of the caller  2 how long records are kept, ms, or -1  3 how many bytes are kept, or -1
-             4 most batches to let go of
+     ARGV    1 leader epoch of the caller  2 the run of the broker that it is  3 how long records are kept, ms, or -1
+             4 how many bytes are kept, or -1  5 most batches to let go of
      Returns { 'OK', start, end offset, more ('1'/'0'), how long until the oldest batch is too old, ms, or -1 }
      Errors  UNKNOWN_TOPIC, FENCED (field leaderEpoch) ]]
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
-local problem = log.fence_leader(tonumber(ARGV[1]))
+local problem = log.fence_leader(tonumber(ARGV[1]), ARGV[2])
 if problem then return problem end
-local retention_ms, retention_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local retention_ms, retention_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local bytes = bounds.compacted + bounds.total - bounds.trimmed
 local function is_due(batch)
@@ -24,7 +24,7 @@ end
 local offset, more, due_in = bounds.start, '1', -1
 local bytes_left = log.WALK_BYTES_MAX
 local following = log.walk(offset, bounds)
-for _ = 1, tonumber(ARGV[4]) do
+for _ = 1, tonumber(ARGV[5]) do
   local batch = offset < bounds.next and following(1)[1]
   if not batch or not is_due(batch) then
     more = '0'
