@@ -36,13 +36,16 @@ export interface Compacted {
   tombstonesDueInMs: number | undefined;
 }
 
+/** What a pass needs of the store. */
+type Keeping = Pick<LogKeeping, 'scan' | 'compact'>;
+
 export class LogCompactor {
-  readonly #keeping: LogKeeping;
+  readonly #keeping: Keeping;
   readonly #limits: CompactorLimits;
   readonly #removals;
   readonly #duration;
 
-  constructor(keeping: LogKeeping, metrics: Metrics, limits: CompactorLimits = usualLimits) {
+  constructor(keeping: Keeping, metrics: Metrics, limits: CompactorLimits = usualLimits) {
     this.#keeping = keeping;
     this.#limits = limits;
     this.#removals = metrics.counter('records_compacted_total', 'Records that compaction by this broker removed.');
@@ -62,7 +65,8 @@ export class LogCompactor {
     const end = this.#duration.startTimer();
     try {
       const { newest, upTo } = await this.#noteKeys(task, begin, found.endOffset, signal);
-      const last = await this.#clean(task, newest, Math.max(upTo, begin), signal);
+      const last = await this.#clean(task, found.run, newest, Math.max(upTo, begin), signal);
+      if (!last) return { more: true, tombstonesDueInMs: undefined };
       return { more: upTo < found.endOffset, tombstonesDueInMs: dueIn(task, last) };
     } finally {
       end();
@@ -85,8 +89,18 @@ export class LogCompactor {
     return { newest, upTo };
   }
 
-  /** Goes over the log from its start up to an offset, and takes out what is superseded there. */
-  async #clean(task: CompactionTask, newest: NewestOffsets, upTo: number, signal: AbortSignal): Promise<LogScan> {
+  /**
+   * Goes over the log from its start up to an offset, and takes out what is superseded there.
+   * @param run of the Redis that the keys were noted from. @returns undefined if there is another one, which may have lost some of
+   *   what supersedes others: then the pass stands on nothing
+   */
+  async #clean(
+    task: CompactionTask,
+    run: string,
+    newest: NewestOffsets,
+    upTo: number,
+    signal: AbortSignal,
+  ): Promise<LogScan | undefined> {
     const { topicId, partition, leaderEpoch, deleteRetentionMs } = task;
     let offset = 0;
     let tombstonesSince = 0;
@@ -94,10 +108,11 @@ export class LogCompactor {
       const scan = await this.#keeping.scan(topicId, partition, offset, upTo, this.#limits.stepBytes);
       const { batches, logStartOffset: startOffset, now, generation } = scan;
       const last = batches.at(-1);
+      if (scan.run !== run) return undefined;
       if (signal.aborted) return scan;
       if (!last) {
         // Only now it is known, as all of the compacted part was seen.
-        const step = { generation, cleaned: scan.cleaned, tombstonesSince, removed: [], added: [] };
+        const step = { run, generation, cleaned: scan.cleaned, tombstonesSince, removed: [], added: [] };
         const isKnown = scan.tombstonesSince === tombstonesSince;
         if (!isKnown && (await this.#keeping.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
         return { ...scan, tombstonesSince };
@@ -115,7 +130,7 @@ export class LogCompactor {
       if (removed.length > 0 || added.length > 0 || cleaned > scan.cleaned) {
         // At the end of the pass the oldest moment is known; should it not come to that, the first one is noted now.
         const known = scan.tombstonesSince === 0 && cleaning.tombstonesSince > 0 ? cleaning.tombstonesSince : undefined;
-        const step = { generation, cleaned, tombstonesSince: known, removed, added };
+        const step = { run, generation, cleaned, tombstonesSince: known, removed, added };
         // The log's head was let go of meanwhile: what was read may be gone, so it is read again.
         if ((await this.#keeping.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
         this.#removals.inc(cleaning.removedRecords);

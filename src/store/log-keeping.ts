@@ -10,6 +10,8 @@ import { bytes, integer, type ReplyValue, text } from './scripts.ts';
 
 /** What compaction reads of a log (store/keys.ts says what the words mean). */
 export interface LogScan extends LogBounds {
+  /** Of the Redis that was read: another one may have lost some of it. */
+  run: string;
   generation: number;
   /** Compaction has been through the log up to here. */
   cleaned: number;
@@ -21,6 +23,8 @@ export interface LogScan extends LogBounds {
 }
 
 export interface CompactionStep {
+  /** Of the scan that it stands on, and of all those before it in the pass. */
+  run: string;
   /** Of the scan that it stands on. */
   generation: number;
   /** Up to where the log is compacted with this step. */
@@ -74,9 +78,9 @@ export class LogKeeping {
    */
   async scan(topicId: string, partition: number, from: number, to: number, bytesMax: number): Promise<LogScan> {
     const reply = await this.#call('logs/scan', topicId, partition, [from, to, bytesMax]);
-    const [generation, start, end, cleaned, tombstonesSince, now] = reply;
+    const [run, generation, start, end, cleaned, tombstonesSince, now] = reply;
     const batches: FoundBatch[] = [];
-    for (let i = 6; i + 4 < reply.length; i += 5) {
+    for (let i = 7; i + 4 < reply.length; i += 5) {
       const baseOffset = integer(reply[i]);
       const records = bytes(reply[i + 4]);
       batches.push({
@@ -90,6 +94,7 @@ export class LogKeeping {
       });
     }
     return {
+      run: text(run),
       generation: integer(generation),
       logStartOffset: integer(start),
       endOffset: integer(end),
@@ -101,7 +106,7 @@ export class LogKeeping {
   }
 
   /**
-   * One step of compaction: puts batches in the place of others, if the log is still of the generation of the scan.
+   * One step of compaction: puts batches in the place of others, if the log is still of the generation of the scan, in the same run of Redis.
    * @returns the generation that it has now; undefined if it has changed meanwhile, and nothing was done
    * @throws ServiceError UNKNOWN_TOPIC; FENCED (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
    */
@@ -111,11 +116,12 @@ export class LogKeeping {
     leaderEpoch: number,
     step: CompactionStep,
   ): Promise<number | undefined> {
-    const { generation, cleaned, tombstonesSince, removed, added } = step;
+    const { run, generation, cleaned, tombstonesSince, removed, added } = step;
     const removedBytes = removed.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
     const args: (string | number | Buffer)[] = [
       leaderEpoch,
       this.#run,
+      run,
       generation,
       cleaned,
       tombstonesSince ?? '',

@@ -9,9 +9,9 @@ import { testConfig } from './server.ts';
 
 export const topicId = 'AAAAAAAAAAAAAAAAAAAAAA';
 
-/** A store with the empty log of partition 0. */
-export async function openStore(t: Test): Promise<Store> {
-  const { socketPath } = await startTestRedis(t);
+/** A store with the empty log of partition 0, on a Redis of its own if there is none yet. */
+export async function openStore(t: Test, redis?: { socketPath: string }): Promise<Store> {
+  const { socketPath } = redis ?? (await startTestRedis(t));
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());

@@ -9,6 +9,8 @@ import { LogCompactor } from '../../src/live/log-compactor.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
 import type { Logs } from '../../src/store/logs.ts';
 import { append, batchOf, openStore, topicId } from '../helpers/logs.ts';
+import { startLossyRedis } from '../helpers/lossy-redis.ts';
+import { eventually } from '../helpers/server.ts';
 
 const keeping = new AbortController().signal;
 const runs = Number(process.env.WEIR_MODEL_RUNS ?? 40);
@@ -140,6 +142,36 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
     }),
     { numRuns: runs },
   );
+});
+
+t.test('a pass that Redis loses records under removes nothing for their sake', async (t) => {
+  const redis = await startLossyRedis(t);
+  const store = await openStore(t, redis);
+  const { logs, logKeeping } = store;
+  await append(logs, batchOf(['{"key":"a","value":"kept"}']));
+  redis.backUp();
+  await append(logs, batchOf(['{"key":"a","value":"lost"}']));
+  let isLost = false;
+  const losing = {
+    // The keys are noted from the whole log; then it is gone over from the start, by a Redis that has less.
+    scan: async (...args: Parameters<typeof logKeeping.scan>) => {
+      const [, , from, to] = args;
+      if (from === 0 && to > 0 && isLost) {
+        await redis.killAndRestore();
+        await eventually(() => store.isOpen, 'it is back');
+        await append(logs, batchOf(['{"key":"b","value":"new"}']));
+      }
+      isLost = from === 0 && to > 0;
+      return logKeeping.scan(...args);
+    },
+    compact: (...args: Parameters<typeof logKeeping.compact>) => logKeeping.compact(...args),
+  };
+  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isPacked: false };
+  t.match(await new LogCompactor(losing, createMetrics()).compact(task, keeping), { more: true }, 'it is given up');
+  const values = async () => (await readAll(logs, 0)).map(({ value }) => value);
+  t.same(await values(), ['kept', 'new']);
+  t.match(await new LogCompactor(logKeeping, createMetrics()).compact(task, keeping), { more: false });
+  t.same(await values(), ['kept', 'new']);
 });
 
 t.test('small batches become few, and a pass with nothing to do writes nothing', async (t) => {

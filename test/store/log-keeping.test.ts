@@ -2,7 +2,8 @@
 import t from 'tap';
 import { LogKeeping } from '../../src/store/log-keeping.ts';
 import { append, batchOf, openStore, topicId } from '../helpers/logs.ts';
-import { testConfig } from '../helpers/server.ts';
+import { startLossyRedis } from '../helpers/lossy-redis.ts';
+import { eventually, testConfig } from '../helpers/server.ts';
 
 t.test('retention takes what is outside a limit, and nothing that is inside both', async (t) => {
   const { logs, logKeeping } = await openStore(t);
@@ -60,7 +61,7 @@ t.test('the work of a deposed leader is refused, and changes nothing', async (t)
   const nothing = { retentionMs: -1, retentionBytes: -1 };
   const everything = { retentionMs: -1, retentionBytes: 0 };
   const scan = await logKeeping.scan(topicId, 0, 0, 2, 1000);
-  const step = { generation: scan.generation, cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
+  const step = { run: scan.run, generation: scan.generation, cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
   await logKeeping.retain(topicId, 0, 3, nothing);
   const refused = { code: 'FENCED', fields: { leaderEpoch: 3 } };
   await t.rejects(logKeeping.retain(topicId, 0, 2, everything), refused);
@@ -79,7 +80,7 @@ t.test('a leader epoch that the tree gave to two brokers has at the log the one 
   await append(logs, batchOf(['{"key":"a"}']));
   const nothing = { retentionMs: -1, retentionBytes: -1 };
   const everything = { retentionMs: -1, retentionBytes: 0 };
-  const step = { generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
+  const step = { run: '', generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
   await first.retain(topicId, 0, 3, nothing);
   const refused = { code: 'FENCED', fields: { leaderEpoch: 3 } };
   await t.rejects(second.retain(topicId, 0, 3, everything), refused);
@@ -95,9 +96,28 @@ t.test('a step of compaction that stands on an old reading does nothing', async 
   for (const line of ['{"key":"a"}', '{"key":"b"}', '{"key":"c"}']) await append(logs, batchOf([line]));
   const scan = await logKeeping.scan(topicId, 0, 0, 3, 1000);
   await logs.deleteRecords(topicId, 0, 1);
-  const step = { generation: scan.generation, cleaned: 3, tombstonesSince: 0, removed: [], added: [] };
+  const step = { run: scan.run, generation: scan.generation, cleaned: 3, tombstonesSince: 0, removed: [], added: [] };
   t.equal(await logKeeping.compact(topicId, 0, 0, step), undefined);
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 1, endOffset: 3, bytes: 22 }]);
+});
+
+t.test('a step of compaction that stands on what another run of Redis had does nothing', async (t) => {
+  const redis = await startLossyRedis(t);
+  const store = await openStore(t, redis);
+  const { logs, logKeeping } = store;
+  await append(logs, batchOf(['{"key":"a","value":1}']));
+  redis.backUp();
+  await append(logs, batchOf(['{"key":"a","value":2}']));
+  const scan = await logKeeping.scan(topicId, 0, 0, 2, 1000);
+  await redis.killAndRestore();
+  await eventually(() => store.isOpen, 'it is back');
+  await append(logs, batchOf(['{"key":"b"}']));
+  // Of the same generation, as appends are none of its business.
+  const after = await logKeeping.scan(topicId, 0, 0, 2, 1000);
+  t.equal(after.generation, scan.generation);
+  const step = { cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
+  t.equal(await logKeeping.compact(topicId, 0, 0, { ...step, run: scan.run, generation: scan.generation }), undefined);
+  t.ok(await logKeeping.compact(topicId, 0, 0, { ...step, run: after.run, generation: after.generation }));
 });
 
 t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
@@ -106,6 +126,6 @@ t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
   const unknown = { code: 'UNKNOWN_TOPIC' };
   await t.rejects(logKeeping.retain(topicId, 0, 0, { retentionMs: 1, retentionBytes: 1 }), unknown);
   await t.rejects(logKeeping.scan(topicId, 0, 0, 1, 1), unknown);
-  const step = { generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
+  const step = { run: '', generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
   await t.rejects(logKeeping.compact(topicId, 0, 0, step), unknown);
 });

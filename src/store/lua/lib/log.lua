@@ -145,6 +145,9 @@ function log.trim(offset, bounds)
   return more
 end
 
+--- The run of this Redis: another one after each failover and each restart, which may have lost what was read before.
+function log.redis_run() return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
+
 --- Refuses a leader that was deposed, as far as the log has heard of its successor; a newer one is noted, so that the
 --- ones before it are refused from now on. An epoch belongs to the run of a broker that was the first to work under it: a tree
 --- that has lost an election may give its epoch to another broker, while the first one does not know yet. Nil if all is good.

@@ -5,8 +5,8 @@
      bytes as asked for, at least one and a bounded number.
      KEYS    1 partition
      ARGV    1 offset; below the log it is the log's start  2 offset to stop before  3 bytes
-     Returns { 'OK', generation, start, end offset, cleaned (compaction has been through up to there), tombstones since, time ms,
-             (base offset, number of records, time ms, tombstones since, records)… }
+     Returns { 'OK', run of this Redis, generation, start, end offset, cleaned (compaction has been through up to there),
+             tombstones since, time ms, (base offset, number of records, time ms, tombstones since, records)… }
      Errors  UNKNOWN_TOPIC ]]
 local READ_AHEAD_MAX = 16
 local BATCHES_MAX, WIDTH = 1000, 5
@@ -14,7 +14,7 @@ local bounds = log.bounds()
 if not bounds then return log.unknown() end
 local offset, stop, bytes_left = math.max(tonumber(ARGV[1]), bounds.start), tonumber(ARGV[2]), tonumber(ARGV[3])
 local tombstones = tonumber(redis.call('HGET', log.partition, 'tombstones_since') or '0')
-local reply = { 'OK', bounds.generation, bounds.start, bounds.next, bounds.cleaned, tombstones, now_ms }
+local reply = { 'OK', log.redis_run(), bounds.generation, bounds.start, bounds.next, bounds.cleaned, tombstones, now_ms }
 local following, count, largest = log.walk(offset, bounds), 1, 1
 while offset < stop and bytes_left > 0 do
   local batches = following(count)
