@@ -174,7 +174,10 @@ export class GroupRecords {
       if (!topic) return undefined;
       return await this.#parts.reader.fetch({ topic, partition, offset, maxRecords, maxBytes: streamBytesMax });
     } catch (error) {
-      if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+      if (hasCode(error, 'UNKNOWN_TOPIC')) {
+        // Perhaps it is not the topic that has gone, but the log that the store has lost.
+        return (await this.#parts.topics.mendLost([cursor])) ? this.#fetch(cursor) : undefined;
+      }
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
     }
     // Retention was faster, or the store has lost something.

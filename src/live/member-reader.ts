@@ -66,10 +66,12 @@ export class MemberReader {
     this.#logs = logs;
   }
 
-  /** Sees where the logs of the cursors begin and end. */
+  /** Sees where the logs of the cursors begin and end. Those that the store has lost are opened anew. */
   async look(cursors: Iterable<ReadingCursor>): Promise<void> {
     const seen = [...cursors];
-    const found = await this.#logs.bounds(seen);
+    let found = await this.#logs.bounds(seen);
+    const missing = seen.filter((_, index) => !found[index]);
+    if (missing.length > 0 && (await this.#topics.mendLost(missing))) found = await this.#logs.bounds(seen);
     for (const [index, cursor] of seen.entries()) cursor.log = found[index] ?? 'gone';
   }
 

@@ -31,6 +31,9 @@ interface Load {
   stale: boolean;
 }
 
+/** How often a topic is looked at of which a log is missing. */
+const mendEveryMs = 1000;
+
 /** What a stale cache can bring about. */
 const staleCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'TOO_LARGE'] as const;
 
@@ -44,6 +47,7 @@ export class Topics {
   readonly #loads = new Map<string, Load>();
   /** By name, the opening of its lost logs that is under way. */
   readonly #reopening = new Map<string, Promise<boolean>>();
+  readonly #mendedLately = new Set<string>();
   readonly #reopened;
   readonly #listeners = new Set<(name: string) => void>();
   readonly #unsubscribe: (() => void)[] = [];
@@ -150,6 +154,27 @@ export class Topics {
       this.#reopening.set(name, reopening);
     }
     return reopening;
+  }
+
+  /**
+   * As reopenLogs, for those who know a log that they have not found by the id of its topic, and come back if it is not there yet:
+   * a topic is looked at once a second for all of them. What fails is tried again then, too.
+   * @returns whether a log may be there now that was not
+   */
+  async mendLost(missing: Iterable<{ topic: string; topicId: string }>): Promise<boolean> {
+    const ids = new Map([...missing].map(({ topic, topicId }) => [topic, topicId]));
+    const mended = [...ids].map(async ([name, topicId]) => {
+      if (this.#mendedLately.has(name)) return false;
+      this.#mendedLately.add(name);
+      setTimeout(() => this.#mendedLately.delete(name), mendEveryMs).unref();
+      try {
+        return (await this.get(name)).topicId === topicId && (await this.reopenLogs(name));
+      } catch (error) {
+        this.#log.debug({ err: error, topic: name }, 'A log is missing, and was not opened anew');
+        return false;
+      }
+    });
+    return (await Promise.all(mended)).includes(true);
   }
 
   async #reopenLogs(name: string): Promise<boolean> {

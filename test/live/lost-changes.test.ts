@@ -1,9 +1,10 @@
 // A Redis Cluster of which one node loses its last changes, as a failover does to what was not replicated: the tree and a log,
 // which lie on different nodes, do not fit together any more.
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { startRedisCluster } from '../../testbed/redis-cluster.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
+import { openSocket } from '../helpers/socket.ts';
 
 const cluster = await startRedisCluster(t, 3, false);
 const one = await startTestServer(t, { brokerId: 1 }, { url: cluster.url });
@@ -105,4 +106,44 @@ t.test('a log that was lost is opened anew where it is found missing, and not if
   t.equal((await http(`${url}/v1/topics/young`, 'DELETE')).status, 204);
   t.equal(await one.broker.store.logs.reopen(topicId, missing), 'refused');
   t.equal((await http(`${url}/v1/topics/young`)).status, 404);
+});
+
+/** Loses a log that nobody but members of groups asks for. @returns how to see whether it is there */
+async function loseLog(t: Test, topic: string, read: (partition: number) => Promise<unknown>) {
+  const node = cluster.nodes.find((each) => each !== coordination)!;
+  node.backUp();
+  const { keys, owners } = await newTopic(topic, { 'retention.ms': -1, 'retention.bytes': -1 });
+  const partition = owners.indexOf(node);
+  const produce = (value: string) =>
+    http(`${url}/v1/topics/${topic}/records`, 'POST', { records: [{ partition, value }] });
+  await produce('lost');
+  await read(partition);
+  await node.killAndRestore();
+  const exists = async () => (await node.ask('EXISTS', keys[partition]!).catch(() => 0)) === 1;
+  t.notOk(await exists(), 'it is lost');
+  return { exists, produce };
+}
+
+t.test('a log that was lost is opened anew by a member that reads it by consume calls', async (t) => {
+  const members = `${url}/v1/groups/callers/members`;
+  const call = () => http(`${members}/m/records`);
+  const { exists } = await loseLog(t, 'called', async () => {
+    await http(members, 'POST', { memberId: 'm', topics: ['called'], reset: 'earliest' });
+    await eventually(async () => (await call()).body.records?.length === 1, 'it has read what will be lost');
+  });
+  await eventually(async () => (await call()).status === 200 && exists(), 'a call is enough');
+});
+
+t.test('a log that was lost is opened anew by a member that is a socket', async (t) => {
+  const socket = await openSocket(t, `${two.url}/v1/groups/sockets/stream?topics=sent&reset=earliest`);
+  const values = () => socket.frames.flatMap(({ records = [] }) => records.map(({ value }: any) => value));
+  socket.send({ type: 'credit', records: 100 });
+  const { exists, produce } = await loseLog(t, 'sent', () =>
+    eventually(() => values().includes('lost'), 'it has read what will be lost'),
+  );
+  await eventually(exists, 'it need not be asked for');
+  await eventually(async () => {
+    await produce('new');
+    return values().includes('new');
+  }, 'what comes then is read');
 });
