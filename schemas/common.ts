@@ -25,6 +25,13 @@ export const zxid = z.int().min(0).describe('Transaction id: strictly increasing
 
 export const offset = z.int().min(0).describe('Position of a record in its partition.');
 
+/** What stands beside nulls in a description, as Kafka answers with an error for each partition. */
+export const logError = z
+  .literal('STORE_UNAVAILABLE')
+  .describe(
+    'The machine of the store that has this log cannot be reached: what only the log knows is null. Else absent.',
+  );
+
 export const nodePath = z.string().describe('Absolute path of a node, such as `/app/leader`.');
 
 /** `If-Match` and `If-None-Match`; src/http/conditions.ts reads them. */

@@ -1,6 +1,6 @@
 // The wire of /v1/groups: consumers that share the partitions of topics. Their records are described in records.ts.
 import { z } from 'zod';
-import { offset, queryFlag, queryInteger } from './common.ts';
+import { logError, offset, queryFlag, queryInteger } from './common.ts';
 import { durationMs } from './duration.ts';
 import { fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
 import { topicName } from './topics.ts';
@@ -262,8 +262,9 @@ export const groupReply = z
         partition,
         owner: memberId.nullable(),
         committed: offset.nullable(),
-        endOffset: offset,
+        endOffset: offset.nullable(),
         lag: z.int().min(0).nullable().describe('How many records lie behind the committed offset; null without one.'),
+        error: logError.optional(),
       }),
     ),
   })

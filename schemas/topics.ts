@@ -1,6 +1,6 @@
 // The wire of /v1/topics, but for the records: schemas/records.ts.
 import { z } from 'zod';
-import { offset, queryInteger } from './common.ts';
+import { logError, offset, queryInteger } from './common.ts';
 
 export const topicName = z
   .string()
@@ -63,9 +63,10 @@ export const partitionReply = z
     leaderEpoch: z.int().min(0).describe('Grows with each change of the leader, and when a replica dies.'),
     replicas: z.array(z.int()).describe('The brokers that may; the first is preferred.'),
     isr: z.array(z.int()).describe('Those of them that are alive.'),
-    logStartOffset: offset,
-    endOffset: offset.describe('The offset of the next record.'),
-    bytes: z.int().min(0).describe('Of its records.'),
+    logStartOffset: offset.nullable(),
+    endOffset: offset.nullable().describe('The offset of the next record.'),
+    bytes: z.int().min(0).nullable().describe('Of its records.'),
+    error: logError.optional(),
   })
   .meta({ id: 'Partition' });
 

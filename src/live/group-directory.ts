@@ -55,7 +55,7 @@ export class GroupDirectory {
     }
     const offsets = new Map(committed.map((offset) => [cursorKey(offset), offset.offset]));
     const partitions = this.#partitionsOf(document, committed);
-    const bounds = await this.#logs.bounds(partitions);
+    const logs = await this.#logs.boundsWherePossible(partitions);
     return {
       zxid,
       description: {
@@ -66,15 +66,16 @@ export class GroupDirectory {
         members: describeMembers(document),
         partitions: partitions.map((at, index) => {
           const offset = offsets.get(cursorKey(at));
-          const endOffset = bounds[index]?.endOffset ?? 0;
-          return {
+          const log = logs[index];
+          const known = {
             topic: at.topic,
             partition: at.partition,
             owner: owners.get(cursorKey(at)) ?? null,
             committed: offset ?? null,
-            endOffset,
-            lag: offset === undefined ? null : Math.max(0, endOffset - offset),
           };
+          if (log === 'away') return { ...known, endOffset: null, lag: null, error: 'STORE_UNAVAILABLE' };
+          const endOffset = log?.endOffset ?? 0;
+          return { ...known, endOffset, lag: offset === undefined ? null : Math.max(0, endOffset - offset) };
         }),
       },
     };

@@ -19,6 +19,7 @@ import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
 import { retrying } from './collisions.ts';
 import { fenceOf, stateChange, statesPerTransactionMax } from './partition-changes.ts';
+import { describePartition } from './partition-description.ts';
 import { type Topics, unknownPartition, unknownTopic } from './topics.ts';
 
 interface ReadState extends PartitionState {
@@ -44,14 +45,12 @@ export class PartitionAdmin {
   #describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
     return asUnknownTopic(topic, async () => {
       const { topicId, replicas } = await this.#topic(topic);
-      const [{ data, zxid }, [bounds]] = await Promise.all([
+      const [{ data, zxid }, [log]] = await Promise.all([
         this.#store.namespace.get(partitionStatePath(topic, checked(topic, replicas, partition))),
-        this.#store.logs.bounds([{ topicId, partition }]),
+        this.#store.logs.boundsWherePossible([{ topicId, partition }]),
       ]);
-      if (!bounds) throw unknownTopic(topic);
-      const { leader, leaderEpoch, isr } = decodePartitionState(data, []);
-      const assigned = replicas[partition]!;
-      return { description: { partition, leader, leaderEpoch, replicas: assigned, isr: [...isr], ...bounds }, zxid };
+      if (!log) throw unknownTopic(topic);
+      return { description: describePartition(partition, replicas[partition]!, data, log), zxid };
     });
   }
 

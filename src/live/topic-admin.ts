@@ -11,7 +11,6 @@ import { randomInt, randomUUID } from 'node:crypto';
 import type { TopicDescription } from '../../schemas/topics.ts';
 import {
   brokerPath,
-  decodePartitionState,
   decodeTopic,
   encodePartitionState,
   encodeTopic,
@@ -36,6 +35,7 @@ import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch } from './cluster.ts';
 import { retrying } from './collisions.ts';
 import { fenceOf } from './partition-changes.ts';
+import { describePartition } from './partition-description.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
 import { type TopicInfo, type Topics, topicConfigPath, unknownTopic } from './topics.ts';
 
@@ -143,13 +143,12 @@ export class TopicAdmin {
       const { topicId, replicas } = decodeTopic(topic.data);
       const [states, bounds] = await Promise.all([
         Promise.all(replicas.map((_, partition) => namespace.get(partitionStatePath(name, partition)))),
-        logs.bounds(replicas.map((_, partition) => ({ topicId, partition }))),
+        logs.boundsWherePossible(replicas.map((_, partition) => ({ topicId, partition }))),
       ]);
       const partitions = replicas.map((assigned, partition) => {
-        const { leader, leaderEpoch, isr } = decodePartitionState(states[partition]!.data, assigned);
         const log = bounds[partition];
         if (!log) throw unknownTopic(name);
-        return { partition, leader, leaderEpoch, replicas: assigned, isr: [...isr], ...log };
+        return describePartition(partition, assigned, states[partition]!.data, log);
       });
       return { name, topicId, config: effectiveConfig(decodeTopicConfig(config.data)), partitions };
     } catch (error) {

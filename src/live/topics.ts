@@ -144,7 +144,7 @@ export class Topics {
    * Opens anew, and empty, those logs of a topic that the store has lost: a failover loses what was not replicated yet. For
    * whoever has just found one missing. The tree is asked after that, and a deletion takes its nodes before the logs, so
    * what it still has was not deleted; if that happens now, the log knows it (lua/logs/open.lua).
-   * @returns whether all logs of the topic are there now
+   * @returns whether all logs of the topic that can be reached are there now
    * @throws ServiceError UNKNOWN_TOPIC
    */
   reopenLogs(name: string): Promise<boolean> {
@@ -180,7 +180,9 @@ export class Topics {
   async #reopenLogs(name: string): Promise<boolean> {
     const { topicId, partitionCount } = await this.refresh(name);
     const numbers = Array.from({ length: partitionCount }, (_, partition) => partition);
-    const outcomes = await Promise.all(numbers.map((partition) => this.#logs.reopen(topicId, partition)));
+    // One machine of the store may be away, which must not hold up what lies on others.
+    const tried = await Promise.allSettled(numbers.map((partition) => this.#logs.reopen(topicId, partition)));
+    const outcomes = tried.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     const opened = numbers.filter((partition) => outcomes[partition] === 'opened');
     if (opened.length > 0) {
       this.#reopened.inc(opened.length);
@@ -189,6 +191,8 @@ export class Topics {
         'The store had lost logs; they are open again, empty',
       );
     }
+    const failed = tried.find((one) => one.status === 'rejected');
+    if (failed && opened.length === 0) throw failed.reason;
     return !outcomes.includes('refused');
   }
 

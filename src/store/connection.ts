@@ -165,6 +165,11 @@ export class StoreConnection {
     return link?.isOpen ? link : this.#openLinkOf(key, performance.now() + gateWaitMsMax);
   }
 
+  /** Stands for the machine that has a key, open or not: the same for all keys there. */
+  shardOf(key: string): unknown {
+    return this.#engine.linkOf(key);
+  }
+
   /** The run of the Redis that has just served a key: another one after a failover or a restart. */
   runOf(key: string): string {
     return this.#engine.linkOf(key)?.run ?? '';

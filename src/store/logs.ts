@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { StoredBatch } from '../core/batch-lines.ts';
-import { ServiceError } from '../core/service-error.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from './keys.ts';
 import { idempotencyTtlMs } from './namespace.ts';
@@ -68,11 +68,21 @@ export interface LogBounds {
   endOffset: number;
 }
 
+export interface LogFigures extends LogBounds {
+  /** Of the records in it. */
+  bytes: number;
+}
+
 /** An append somewhere in the cluster. */
 export interface AppendNotice {
   topicId: string;
   partition: number;
   endOffset: number;
+}
+
+interface PartitionId {
+  topicId: string;
+  partition: number;
 }
 
 type Arguments = (string | number | Buffer)[];
@@ -217,25 +227,43 @@ export class Logs {
   }
 
   /** The bounds of logs and the bytes of records in them, in the order asked; undefined where there is no such log. */
-  async bounds(
-    partitions: readonly { topicId: string; partition: number }[],
-  ): Promise<((LogBounds & { bytes: number }) | undefined)[]> {
-    const found: ((LogBounds & { bytes: number }) | undefined)[] = [];
+  async bounds(partitions: readonly PartitionId[]): Promise<(LogFigures | undefined)[]> {
+    const found: (LogFigures | undefined)[] = [];
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
       const some = partitions.slice(i, i + boundsAtOnceMax);
-      const fields = await Promise.all(
-        some.map(({ topicId, partition }) => {
-          const key = this.#keys(topicId, partition).partition;
-          const read = (client: Redis) => client.hmget(key, ...boundsFields);
-          return this.#connection.command(false, read, key);
-        }),
-      );
-      for (const [start, next, total, trimmed, compacted] of fields) {
-        const bytes = Number(compacted) + Number(total) - Number(trimmed);
-        found.push(next ? { logStartOffset: Number(start), endOffset: Number(next), bytes } : undefined);
-      }
+      found.push(...(await Promise.all(some.map((log) => this.#figures(this.#keysOf(log))))));
     }
     return found;
+  }
+
+  /** As bounds(), for those who want to know as much as there is: `away` where the machine that has the log cannot be reached. */
+  async boundsWherePossible(partitions: readonly PartitionId[]): Promise<(LogFigures | 'away' | undefined)[]> {
+    const found: (LogFigures | 'away' | undefined)[] = [];
+    // A machine that does not answer is waited for once.
+    const away = new Set<unknown>();
+    for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
+      const some = partitions.slice(i, i + boundsAtOnceMax).map(async (log) => {
+        const keys = this.#keysOf(log);
+        if (away.size > 0 && away.has(this.#connection.shardOf(keys.partition))) return 'away';
+        try {
+          return await this.#figures(keys);
+        } catch (error) {
+          if (!hasCode(error, 'STORE_UNAVAILABLE')) throw error;
+          away.add(this.#connection.shardOf(keys.partition));
+          return 'away';
+        }
+      });
+      found.push(...(await Promise.all(some)));
+    }
+    return found;
+  }
+
+  async #figures({ partition: key }: PartitionKeys): Promise<LogFigures | undefined> {
+    const read = (client: Redis) => client.hmget(key, ...boundsFields);
+    const [start, next, total, trimmed, compacted] = await this.#connection.command(false, read, key);
+    if (!next) return undefined;
+    const bytes = Number(compacted) + Number(total) - Number(trimmed);
+    return { logStartOffset: Number(start), endOffset: Number(next), bytes };
   }
 
   /**
@@ -277,6 +305,10 @@ export class Logs {
 
   #keys(topicId: string, partition: number): PartitionKeys {
     return partitionKeys(this.#prefix, topicId, partition);
+  }
+
+  #keysOf({ topicId, partition }: PartitionId): PartitionKeys {
+    return this.#keys(topicId, partition);
   }
 
   #call(script: string, topicId: string, partition: number, args: Arguments): Promise<ReplyValue[]> {

@@ -146,6 +146,9 @@ t.test('while one node is away the others serve, and the cluster says what is mi
     http(`${url}/v1/topics/spread/records`, 'POST', { records: [{ value: 1, partition }] });
   const store = async () => (await http(`${url}/v1/cluster`)).body.store;
   const { usedMemoryBytes } = await store();
+  await http(`${url}/v1/groups/g/members`, 'POST', { memberId: 'm', topics: ['spread'] });
+  const committed = { memberId: 'm', offsets: [{ topic: 'spread', partition: away, offset: 0 }] };
+  t.equal((await http(`${url}/v1/groups/g/offsets`, 'POST', committed)).status, 200);
 
   await owners[away]!.kill();
   const now = await eventually(async () => {
@@ -160,6 +163,28 @@ t.test('while one node is away the others serve, and the cluster says what is mi
   t.match(await produce(away), { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
   t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
   t.match((await http(`${url}/metrics`)).body, /weir_store_shards_unreachable 1/);
+
+  const missing = { error: 'STORE_UNAVAILABLE', endOffset: null };
+  const { status, body: described } = await http(`${url}/v1/topics/spread`);
+  t.match({ status, of: described.partitions.length }, { status: 200, of: partitions });
+  for (const { partition, error, ...known } of described.partitions) {
+    t.match(known, { leader: 1001, leaderEpoch: 0, replicas: [1001], isr: [1001] }, 'what the tree knows');
+    const isAway = owners[partition] === owners[away];
+    t.match({ error, ...known }, isAway ? { ...missing, logStartOffset: null, bytes: null } : { logStartOffset: 0 });
+    t.equal(error !== undefined, isAway);
+  }
+  t.match(await http(`${url}/v1/topics/spread/partitions/${away}`), {
+    status: 200,
+    body: { leader: 1001, ...missing },
+  });
+  t.match(await http(`${url}/v1/topics/spread`, 'PATCH', { config: { 'retention.ms': 1 } }), {
+    status: 200,
+    body: { config: { 'retention.ms': 1 } },
+  });
+  const { body: group } = await http(`${url}/v1/groups/g`);
+  t.match(group.members, [{ memberId: 'm' }]);
+  t.match(group.partitions[away], { owner: 'm', committed: 0, lag: null, ...missing });
+  t.match(group.partitions[other], { owner: 'm', endOffset: 1, lag: null });
 
   await owners[away]!.start();
   await eventually(async () => (await produce(away)).status === 200, 'it is back');
