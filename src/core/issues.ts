@@ -8,8 +8,60 @@ const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
 const shownCharacters = 60;
 const keysShown = 10;
 
-/** How schemas are to parse what comes in, so that an error can say which value was wrong. */
-export const parseInput = { reportInput: true } as const;
+/** What a value must be, by zod's word for its type. */
+const kinds: Partial<Record<string, string>> = {
+  object: 'an object',
+  record: 'an object',
+  array: 'a list',
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+};
+
+const missing = 'is missing';
+const units: Partial<Record<string, string>> = { string: 'character', array: 'item' };
+
+/** What is right, for schemas that have no words of their own for it. */
+const wording: z.core.$ZodErrorMap = (issue) => {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.input === undefined ? missing : `must be ${kinds[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return issue.input === undefined ? missing : `must be ${oneOf(issue.values)}`;
+    case 'invalid_union': {
+      const { options, discriminator } = issue as { options?: unknown[]; discriminator?: string };
+      if (options === undefined || discriminator === undefined) return undefined;
+      const isThere = discriminator in (issue.input as object);
+      return `${isThere ? '' : `${missing}; it `}must be ${oneOf(options)}`;
+    }
+    case 'too_small':
+      return bound(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum);
+    case 'too_big':
+      return bound(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum);
+    case 'invalid_format':
+      return `must be ${issue.format}`;
+    case 'unrecognized_keys': {
+      const known = Object.keys((issue.inst as z.ZodObject).def.shape);
+      return `it takes ${known.length > 0 ? known.join(', ') : 'none'}`;
+    }
+  }
+  return undefined;
+};
+
+/** The empty one of a flag in a query is no advice. */
+function oneOf(values: readonly unknown[]): string {
+  const shown = values.filter((value) => value !== '');
+  return `${shown.length > 1 ? 'one of ' : ''}${shown.join(', ')}`;
+}
+
+function bound(origin: string, relation: string, limit: number | bigint): string {
+  const unit = units[origin];
+  return unit ? `must have ${relation} ${limit} ${unit}${limit === 1 ? '' : 's'}` : `must be ${relation} ${limit}`;
+}
+
+/** How schemas are to parse what comes in, so that an error can say which value was wrong, and what would be right. */
+export const parseInput = { reportInput: true, error: wording } as const;
 
 /** Says for each issue where it is, what is wrong and with which value, the unknown fields by name. */
 export function describeIssues(error: z.ZodError, where = ''): string {
@@ -18,14 +70,22 @@ export function describeIssues(error: z.ZodError, where = ''): string {
     if (issue.code === 'unrecognized_keys') {
       const names = issue.keys.slice(0, keysShown).map((key) => `'${withoutHandles(key).slice(0, shownCharacters)}'`);
       const more = issue.keys.length - names.length;
-      return `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}${at ? ` in ${at}` : ''}`;
+      const unknown = `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+      return `${unknown}${at ? ` in ${at}` : ''} (${issue.message})`;
     }
-    if (issue.message.endsWith('received undefined')) return `${at || 'value'}: is missing`;
+    // A body that is not there at all is null to the router.
+    if (issue.message === missing || (at === 'body' && issue.input === null)) return `${at || 'value'}: ${missing}`;
     // Of a query, only a parameter that stands there more than once is a list.
     if (where === 'query' && Array.isArray(issue.input)) return `${at}: is given ${issue.input.length} times, not once`;
-    return `${at || 'value'}: ${issue.message}${shown(issue.input)}`;
+    return `${at || 'value'}: ${issue.message}${shown(wrongPart(issue))}`;
   });
   return `${texts.join('; ')}.`;
+}
+
+/** What was wrong: of objects that differ by one member, what stands there. */
+function wrongPart(issue: z.core.$ZodIssue): unknown {
+  const { input, discriminator } = issue as { input?: unknown; discriminator?: string };
+  return discriminator === undefined ? input : (input as Record<string, unknown>)[discriminator];
 }
 
 /** A text without the handles of sessions that stand in it. */

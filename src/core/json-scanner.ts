@@ -212,9 +212,14 @@ function afterAll(found: number): number {
 
 /** What is wrong with a text that the scanner gave up on. */
 export function problemOf(bytes: Buffer): string {
+  return syntaxProblemOf(bytes.toString()) ?? `nests deeper than ${depthMax} levels`;
+}
+
+/** Where and why a text is no JSON, in the words of JSON.parse, of which a part of the text may be; undefined if it is JSON. */
+export function syntaxProblemOf(text: string): string | undefined {
   try {
-    JSON.parse(bytes.toString());
-    return `nests deeper than ${depthMax} levels`;
+    JSON.parse(text);
+    return undefined;
   } catch (error) {
     return `is not JSON: ${(error as Error).message}`;
   }

@@ -2,6 +2,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import { withoutHandles } from '../core/issues.ts';
+import { syntaxProblemOf } from '../core/json-scanner.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 export function installBodies(app: FastifyInstance): void {
@@ -10,8 +12,9 @@ export function installBodies(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   // Fastify's own would put U+FFFD in the place of bytes that are no UTF-8, and nobody would know.
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    if (isUtf8(body)) return parseJson(request, body.toString(), done);
-    done(new ServiceError('BAD_REQUEST', 'The body is not valid UTF-8, as JSON has to be.'));
+    if (!isUtf8(body)) return done(new ServiceError('BAD_REQUEST', 'The body is not valid UTF-8, as JSON has to be.'));
+    const text = body.toString();
+    parseJson(request, text, (error, value) => done(error && text !== '' ? malformed(text) : error, value));
   });
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -29,4 +32,14 @@ export function installBodies(app: FastifyInstance): void {
     response.writeHead(problem.status, { 'content-type': 'application/problem+json', connection: 'close' });
     response.end(JSON.stringify(problem.toProblem()));
   });
+}
+
+/** What Fastify's parser refuses without a word of why: no JSON, or members by which a copy of the object gets another prototype. */
+function malformed(text: string): ServiceError {
+  const problem = syntaxProblemOf(text);
+  if (problem !== undefined) return new ServiceError('BAD_REQUEST', `The body ${withoutHandles(problem)}.`);
+  return new ServiceError(
+    'BAD_REQUEST',
+    "The body has a field '__proto__', or a 'constructor' with a 'prototype': nothing here takes one; leave it out.",
+  );
 }

@@ -3,9 +3,8 @@ import { randomInt } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import { headBytesMax, retryAfterSeconds } from '../core/defaults.ts';
-import { describeIssues, withoutHandles } from '../core/issues.ts';
+import { withoutHandles } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 /** Nobody hears it; it is for the log. */
@@ -40,15 +39,25 @@ export function installNotFound(app: FastifyInstance): void {
 function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ServiceError {
   const path = request.url.split('?')[0]!;
   const shown = withoutHandles(path);
-  const methods = (['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'] as const).filter(
-    (method) => app.findRoute({ url: path, method }) !== null,
-  );
+  const methods = methodsAt(app, path);
   if (methods.length === 0 || methods.some((method) => method === request.method)) {
-    return new ServiceError('NOT_FOUND', `There is nothing at ${shown}; GET /openapi.json lists what there is.`);
+    return new ServiceError('NOT_FOUND', `There is nothing at ${shown}; ${whereElse(app, path)}.`);
   }
   reply.header('allow', methods.join(', '));
   const detail = `${shown} does not take ${request.method}, only ${methods.join(', ')}.`;
   return new ServiceError('METHOD_NOT_ALLOWED', detail);
+}
+
+function methodsAt(app: FastifyInstance, path: string) {
+  const methods = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'] as const;
+  return methods.filter((method) => app.findRoute({ url: path, method }) !== null);
+}
+
+/** The root of the tree ends with a slash, and nothing else does: who mixes that up is told. */
+function whereElse(app: FastifyInstance, path: string): string {
+  const other = path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
+  if (other !== '' && methodsAt(app, other).length > 0) return `${withoutHandles(other)} is what you may mean`;
+  return '/docs shows what there is, and /openapi.json lists it';
 }
 
 /** Answers a URL that cannot be read at all, before there is a route for it. */
@@ -99,7 +108,6 @@ export function toServiceError(
   request?: FastifyRequest,
 ): ServiceError {
   for (let e: unknown = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError) return e;
-  if (error instanceof z.ZodError) return new ServiceError('BAD_REQUEST', describeIssues(error));
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return new ServiceError(
@@ -109,7 +117,8 @@ export function toServiceError(
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new ServiceError(
         'UNSUPPORTED_MEDIA_TYPE',
-        `The content type ${request?.headers['content-type'] ?? '(none)'} is not supported here; send application/json.`,
+        `The content type ${request?.headers['content-type'] ?? '(none)'} is not supported here; send application/json` +
+          " (curl -d says otherwise by itself: add -H 'Content-Type: application/json').",
       );
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
       return new ServiceError('BAD_REQUEST', 'The body is empty, but its content type is application/json.');

@@ -5,7 +5,8 @@ import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { closeCodes, slowReaderBytesMax } from '../../schemas/watch.ts';
-import { describeIssues, parseInput } from '../core/issues.ts';
+import { describeIssues, parseInput, withoutHandles } from '../core/issues.ts';
+import { syntaxProblemOf } from '../core/json-scanner.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 
@@ -213,10 +214,11 @@ export function socketFailed(error: Error, ws: WebSocket, request: FastifyReques
 }
 
 function parseJson(data: Buffer): unknown {
+  const text = data.toString('utf8');
   try {
-    return JSON.parse(data.toString('utf8'));
+    return JSON.parse(text);
   } catch {
-    throw new ServiceError('BAD_REQUEST', 'The frame is not valid JSON.');
+    throw new ServiceError('BAD_REQUEST', `The frame ${withoutHandles(syntaxProblemOf(text) ?? '')}.`);
   }
 }
 

@@ -195,3 +195,37 @@ t.test('who leaves before the first line of a streamed answer is no fault of the
   }, 'the record is there nevertheless');
   t.notOk(lines.find((line) => line.includes('fault of ours')));
 });
+
+t.test(
+  'a body that is no JSON is told where, and one with a field that would change a copy is told which',
+  async (t) => {
+    const { url } = await startTestServer(t);
+    const said = async (body: string) => {
+      const response = await fetch(`${url}/v1/multi`, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/json' },
+      });
+      const { code, detail } = (await response.json()) as { code: string; detail: string };
+      t.equal(`${response.status} ${code}`, '400 BAD_REQUEST', body);
+      return detail;
+    };
+    t.match(await said('{"ops":['), /^The body is not JSON: Unexpected end/);
+    t.match(await said("{'ops':[]}"), /^The body is not JSON: .*position 1/);
+    t.match(await said(''), /^The body is empty/);
+    t.notMatch(await said(`{"session":"${handle}"`), /abcdefghijklmnopqrstuv/);
+    for (const body of ['{"__proto__":1}', '{"ops":[{"\\u005f_proto__":1}]}', '{"constructor":{"prototype":1}}']) {
+      t.match(await said(body), /^The body has a field '__proto__'/, body);
+    }
+    t.match(await said('{"ops":[],"constructor":1}'), /unknown field 'constructor'/);
+  },
+);
+
+t.test('who leaves out a slash, or adds one, is told so', async (t) => {
+  const { url } = await startTestServer(t);
+  const detail = async (path: string) => (await http(`${url}${path}`)).body.detail;
+  t.match(await detail('/v1/nodes'), /^There is nothing at \/v1\/nodes; \/v1\/nodes\/ is what you may mean\.$/);
+  t.match(await detail('/v1/cluster/'), /; \/v1\/cluster is what you may mean\.$/);
+  for (const path of ['/', '/v1', '/v1/', '/v1/node/a'])
+    t.match(await detail(path), /\/docs shows what there is/, path);
+});

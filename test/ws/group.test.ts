@@ -114,7 +114,7 @@ t.test('a wrong frame gets an error frame and changes nothing', async (t) => {
     offsets: [{ topic: group, partition: 0, offset: 1, ...fields }],
   });
   const wrong: [unknown, string, RegExp][] = [
-    ['{', 'BAD_REQUEST', /not valid JSON/],
+    ['{', 'BAD_REQUEST', /frame is not JSON: /],
     ['[]', 'BAD_REQUEST', /./],
     [{ type: 'credits' }, 'BAD_REQUEST', /type/],
     ...[undefined, 0, -1, 1.5, '1', 1e10].map((records): [unknown, string, RegExp] => [

@@ -89,7 +89,7 @@ t.test(
       t.match(error, { code: 'BAD_REQUEST', ...fields, detail });
       t.ok(serverFrame.safeParse(error).success);
     };
-    await refused('{"type":', {}, /not valid JSON/);
+    await refused('{"type":', {}, /frame is not JSON: /);
     await refused(Buffer.from('{"type":"ping"}'), {}, /text frame/);
     await refused('[]', {}, /frame/);
     await refused({ type: 'wacht', id: 'x' }, { id: 'x' }, /frame\.type/);
