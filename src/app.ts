@@ -79,6 +79,8 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
       headersTimeout: limits.patience.headMs,
       connectionsCheckingInterval: limits.patience.lookEveryMs,
       maxHeaderSize: headBytesMax,
+      // Node would answer with nothing but the status (http/host.ts).
+      requireHostHeader: false,
     },
     // Bodies may be streamed for as long as they go on: slow ones are the business of http/slow-senders.ts.
     requestTimeout: 0,

@@ -2,6 +2,7 @@
 // rebinding"): to the browser the service is then that page's own origin, and only the name in Host tells. So a server that
 // listens on the loopback answers to the loopback's names, to its advertised one and to those that are configured. An address says
 // nothing of a name, and is always good.
+import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
@@ -18,17 +19,22 @@ export interface HostNames {
 const rememberedMax = 1000;
 
 export function installHostCheck(app: FastifyInstance, names: HostNames): void {
-  if (names.allowed.includes('*') || (!isLoopback(names.listensOn) && names.allowed.length === 0)) return;
+  const takesAll = names.allowed.includes('*') || (!isLoopback(names.listensOn) && names.allowed.length === 0);
   const good = new Set(names.allowed.map((name) => name.toLowerCase()));
   if (names.advertisedUrl !== undefined) good.add(new URL(names.advertisedUrl).hostname);
   const remembered = new Set<string>();
 
   app.addHook('onRequest', (request, _reply, done) => {
+    const problem = numberProblem(request.raw);
+    if (problem) return done(problem);
     const { host } = request.headers;
-    // HTTP/1.0 has no Host, and no browser speaks it.
-    if (host === undefined || remembered.has(host)) return done();
+    if (takesAll || host === undefined || remembered.has(host)) return done();
     const name = nameIn(host);
-    if (name !== undefined && (isIP(name) > 0 || isLoopback(name) || good.has(name))) {
+    if (name === undefined) {
+      const detail = `Host is ${JSON.stringify(host)}; it must be a name or an address, with its port if there is one.`;
+      return done(new ServiceError('BAD_REQUEST', detail));
+    }
+    if (isIP(name) > 0 || isLoopback(name) || good.has(name)) {
       if (remembered.size < rememberedMax) remembered.add(host);
       return done();
     }
@@ -37,9 +43,24 @@ export function installHostCheck(app: FastifyInstance, names: HostNames): void {
   });
 }
 
+/**
+ * A request has one Host, or none if it is of HTTP/1.0, which no browser speaks (RFC 9112, 3.2). Of several Node would take the
+ * first, and a proxy before it perhaps the last.
+ */
+function numberProblem({ rawHeaders, httpVersionMinor }: IncomingMessage): ServiceError | undefined {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.length === 4 && rawHeaders[i]!.toLowerCase() === 'host') hosts += 1;
+  }
+  if (hosts === 1 || (hosts === 0 && httpVersionMinor === 0)) return undefined;
+  const number = hosts === 0 ? 'no header Host' : `${hosts} headers Host`;
+  return new ServiceError('BAD_REQUEST', `The request has ${number}; HTTP/1.1 asks for exactly one.`);
+}
+
 /** The name or address in a Host header, without its port and brackets; undefined if it is none. */
 function nameIn(host: string): string | undefined {
   const url = `http://${host}/`;
+  if (/[/\\?#@]/.test(host)) return undefined;
   return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : undefined;
 }
 

@@ -1,5 +1,7 @@
 // Whom the server believes to be talking to it: names in Host, against pages that have their own name lead to the loopback.
 import { request } from 'node:http';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { WebSocket } from 'ws';
 import { startTestServer } from '../helpers/server.ts';
@@ -46,4 +48,29 @@ t.test('WEIR_ALLOWED_HOSTS names more of them, and * is every one', async (t) =>
 t.test('a server that listens elsewhere, for others to reach, does not ask by which name they do', async (t) => {
   const { url } = await startTestServer(t, { host: '0.0.0.0' });
   t.equal(await statusFor(url.replace('0.0.0.0', '127.0.0.1'), 'whatever.example'), 200);
+});
+
+t.test('a request has exactly one Host, and HTTP/1.0 may do without', async (t) => {
+  for (const allowedHosts of [[], ['*']]) {
+    const { url } = await startTestServer(t, { allowedHosts });
+    const { host, port } = new URL(url);
+    const answer = async (version: string, ...lines: string[]) => {
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.write([`GET /health/live HTTP/${version}`, ...lines, 'Connection: close', '', ''].join('\r\n'));
+      return text(socket);
+    };
+    const own = `Host: ${host}`;
+    t.match(await answer('1.1', own), /^HTTP\/1\.1 200 /);
+    t.match(await answer('1.0'), /^HTTP\/1\.1 200 /);
+    for (const other of ['host: evil.example', `HOST: ${host}`]) {
+      t.match(await answer('1.1', own, other), /^HTTP\/1\.1 400 [\s\S]*"BAD_REQUEST".*has 2 headers Host/, other);
+    }
+    t.match(await answer('1.0', own, own), /^HTTP\/1\.1 400 .*/);
+    t.match(await answer('1.1'), /^HTTP\/1\.1 400 [\s\S]*"BAD_REQUEST".*has no header Host/);
+  }
+});
+
+t.test('a Host that is neither a name nor an address is said to be none', async (t) => {
+  const { url } = await startTestServer(t);
+  for (const host of ['a b', 'a/b:c', ':']) t.equal(await statusFor(url, host), 400, host);
 });
