@@ -34,6 +34,7 @@ import { installRequestLog, requestLogger } from './http/request-log.ts';
 import { installSessionHeader } from './http/session-header.ts';
 import { sessionsRoutes } from './http/sessions.ts';
 import { installSlowSenders } from './http/slow-senders.ts';
+import { installTimeLimit } from './http/time-limit.ts';
 import { topicsRoutes } from './http/topics.ts';
 import { installUpgradeCheck } from './http/upgrades.ts';
 import { installValidation } from './http/validation.ts';
@@ -102,6 +103,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
     log: broker.log,
   });
   installSlowSenders(app, limits.patience, broker.metrics);
+  installTimeLimit(app);
   installHostCheck(app, { listensOn: config.host, advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts });
   installOriginCheck(app, config.corsOrigins);
   installNotFound(app);

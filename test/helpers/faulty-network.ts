@@ -1,5 +1,6 @@
 // A network between a client and a server that loses replies and connections, or stands still, when it is told to.
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 
 export interface FaultyNetwork {
@@ -22,6 +23,8 @@ export interface FaultyNetwork {
    */
   stall(said?: string): void;
   resume(): void;
+  /** From now on each piece that the server says comes so much later. */
+  delay(ms: number): void;
 }
 
 /** Of what a client sends so much is remembered: what tells the purpose of a connection comes early. */
@@ -36,10 +39,12 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
   let repliesLost = 0;
   let isBlocked = false;
   let isStalled = false;
+  let delayMs = 0;
 
   const network = createServer((client) => {
     const upstream = connect(Number(serverPort), '127.0.0.1');
     let losesReply = false;
+    let said = Promise.resolve();
     const both = [client, upstream];
     sent.set(both, '');
     client.once('close', () => sent.delete(both));
@@ -70,7 +75,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
         repliesLost += 1;
         end();
       } else {
-        client.write(data);
+        said = Promise.all([said, delayMs > 0 && pause(delayMs)]).then(() => void client.write(data));
       }
     });
   });
@@ -107,6 +112,9 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
       }
       isStalled = true;
       for (const socket of sockets) socket.pause();
+    },
+    delay: (ms) => {
+      delayMs = ms;
     },
     resume: () => {
       isStalled = false;
