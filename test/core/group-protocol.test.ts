@@ -20,6 +20,8 @@ class Life {
   readonly #random: Random;
   readonly #faults: Faults = { lost: 0.1, twice: 0.1, delayMs: 700 };
   #names = 0;
+  /** A topic that is made anew has an id that none had before it. */
+  #topicsMade = 0;
 
   constructor(random: Random) {
     this.#random = random;
@@ -77,7 +79,8 @@ class Life {
     const { below, chance } = this.#random;
     const counts = { t1: 1 + below(4), ...(chance(0.8) && { t2: 1 + below(3) }), ...(chance(0.5) && { later: 1 }) };
     const before = this.service.view;
-    this.service.setTopics(viewOf(counts, { t1: `t1-${below(2)}` }));
+    if (chance(0.5)) this.#topicsMade += 1;
+    this.service.setTopics(viewOf(counts, { t1: `t1-${this.#topicsMade}` }));
     const isGone = ({ topic, partition }: TopicPartition) => {
       const now = this.service.view.get(topic);
       return now?.topicId !== before.get(topic)?.topicId || partition >= (now?.partitionCount ?? 0);

@@ -309,10 +309,12 @@ export class SocketClient implements LivingClient {
       }
     }
     if (frame.type !== 'revoking' || keys.length === 0) return;
+    const had = keys.map((key) => [key, this.uses.get(key)] as const);
     const waitMs = Math.max(this.#stalledUntil - clock.now, 0) + random.below(500);
     clock.after(waitMs, () => {
       if (!link.isUp || link !== this.#link) return;
-      for (const key of keys) this.uses.delete(key);
+      // Not of what it was given anew meanwhile, as the topic is another one.
+      for (const [key, at] of had) if (this.uses.get(key) === at) this.uses.delete(key);
       this.#later(() => link.connection?.released(keys));
     });
   }
