@@ -52,6 +52,11 @@ export const groupClientFrame = z
       .strictObject({
         type: z.literal('released'),
         id: frameId,
+        memberEpoch: memberReply.shape.memberEpoch
+          .optional()
+          .describe(
+            'That of the revoking frame. What the member was given since then it keeps: without it, a release that is late could be taken for one of that.',
+          ),
         partitions: z.array(topicPartitions).optional().describe('Default: all that are being revoked.'),
       })
       .describe(
@@ -76,7 +81,7 @@ export const groupServerFrame = z
       .describe('The first frame. `assignment` is what the member has at once.'),
     z.object({ type: z.literal('assigned'), partitions, memberEpoch }).describe('The member has these, too, now.'),
     z
-      .object({ type: z.literal('revoking'), partitions, withinMs: z.int().min(1) })
+      .object({ type: z.literal('revoking'), partitions, withinMs: z.int().min(1), memberEpoch })
       .describe(
         'No more records of these follow. The member is to commit what it has dealt with, and to release them.',
       ),

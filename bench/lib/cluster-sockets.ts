@@ -99,7 +99,7 @@ export class RoamingMember {
     ws.on('message', (message: Buffer) => {
       const frame = JSON.parse(message.toString());
       if (frame.type === 'joined') send({ type: 'credit', records: 1000 });
-      if (frame.type === 'revoking') send({ type: 'released' });
+      if (frame.type === 'revoking') send({ type: 'released', memberEpoch: frame.memberEpoch });
       if (frame.type !== 'records') return;
       send({ type: 'credit', records: frame.records.length });
       this.#onRecords(url);

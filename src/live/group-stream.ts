@@ -6,7 +6,14 @@
 // is committed, so that nothing is passed over.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import { eachPartition, type GroupMember, heartbeatIntervalMs, own, superseded } from '../core/group-document.ts';
+import {
+  eachPartition,
+  type GroupMember,
+  heartbeatIntervalMs,
+  own,
+  superseded,
+  type TopicPartition,
+} from '../core/group-document.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { PartitionPosition } from '../store/groups.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
@@ -25,7 +32,7 @@ import {
 export interface GroupSink extends GroupRecordSink {
   assigned(partitions: TopicPartitions[], memberEpoch: number): void;
   /** The member is to say within the time that it has let go of them; no records of them follow. */
-  revoking(partitions: TopicPartitions[], withinMs: number): void;
+  revoking(partitions: TopicPartitions[], withinMs: number, memberEpoch: number): void;
   revoked(partitions: TopicPartitions[], memberEpoch: number): void;
   /** Asks the peer for a sign of life, which is told to the stream by `heard`. */
   ping(): void;
@@ -34,6 +41,11 @@ export interface GroupSink extends GroupRecordSink {
 interface StreamCursor extends ReadCursor {
   /** `revoking`: the member was asked to let go of it; `released`: it has said that it did. */
   state: 'assigned' | 'revoking' | 'released';
+}
+
+interface Released {
+  partitions?: TopicPartitions[] | undefined;
+  memberEpoch?: number | undefined;
 }
 
 /** What says that there is no such member any more, or that it is another's. */
@@ -197,30 +209,46 @@ export class GroupStream {
   }
 
   /**
-   * The member has let go of partitions that are being revoked; undefined = of all of them.
+   * The member has let go of partitions that are being revoked.
+   * @param partitions which; all of them by default
+   * @param memberEpoch what the revoking frame said: what the member was given later is not meant, though it may have the
+   *   same name and be revoked again, as its topic was made anew
    * @throws ServiceError BAD_REQUEST if one of them is not being revoked; then nothing is released
    */
-  released(partitions: readonly TopicPartitions[] | undefined): void {
-    const all = [...this.#cursors.values()].filter(({ state }) => state === 'revoking');
-    const released = partitions
-      ?.flatMap((list) => eachPartition([list]))
-      .map((at) => {
-        const cursor = this.#cursors.get(cursorKey(at));
-        if (cursor?.state === 'revoking') return cursor;
-        const why = cursor
-          ? cursor.state === 'assigned'
-            ? 'the member has it'
-            : 'it was released'
-          : 'the member has it not';
-        throw new ServiceError(
-          'BAD_REQUEST',
-          `Partition ${at.partition} of topic '${at.topic}' is not being revoked: ${why}. Release what a revoking frame names.`,
-          { topic: at.topic, partition: at.partition },
-        );
-      });
-    for (const cursor of released ?? all) cursor.state = 'released';
+  released({ partitions, memberEpoch }: Released): void {
+    const newest = this.#member.memberEpoch;
+    const askedAt = memberEpoch ?? newest;
+    if (askedAt > newest) {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        `The member is at memberEpoch ${newest}, and has never been at ${askedAt}. Name that of the revoking frame.`,
+      );
+    }
+    const named = partitions && eachPartition(partitions);
+    // Who names an older epoch has sent it before it could know that nothing of that is left.
+    if (named && askedAt === newest) for (const at of named) this.#checkRevoking(at);
+    const keys = named && new Set(named.map(cursorKey));
+    for (const [key, cursor] of this.#cursors) {
+      if (cursor.state !== 'revoking' || cursor.epoch > askedAt) continue;
+      if (!keys || keys.has(key)) cursor.state = 'released';
+    }
     this.#mustReport = true;
     this.#wake();
+  }
+
+  #checkRevoking(at: TopicPartition): void {
+    const cursor = this.#cursors.get(cursorKey(at));
+    if (cursor?.state === 'revoking') return;
+    const why = cursor
+      ? cursor.state === 'assigned'
+        ? 'the member has it'
+        : 'it was released'
+      : 'the member has it not';
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `Partition ${at.partition} of topic '${at.topic}' is not being revoked: ${why}. Release what a revoking frame names.`,
+      { topic: at.topic, partition: at.partition },
+    );
   }
 
   /** @throws ServiceError as GroupOffsets.commit */
@@ -350,7 +378,7 @@ export class GroupStream {
 
   #tell({ revoking, revoked, assigned }: Change): void {
     const { memberEpoch, rebalanceTimeoutMs } = this.#member;
-    if (revoking.length > 0) this.#sink.revoking(partitionsOf(revoking), rebalanceTimeoutMs);
+    if (revoking.length > 0) this.#sink.revoking(partitionsOf(revoking), rebalanceTimeoutMs, memberEpoch);
     if (revoked.length > 0) this.#sink.revoked(partitionsOf(revoked), memberEpoch);
     if (assigned.length > 0) this.#sink.assigned(partitionsOf(assigned), memberEpoch);
   }

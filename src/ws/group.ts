@@ -144,7 +144,7 @@ class GroupSocket {
         await this.#commit(frame.offsets);
         return this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
       case 'released':
-        return this.#inTurn(async (stream) => stream.released(frame.partitions));
+        return this.#inTurn(async (stream) => stream.released(frame));
       case 'leave':
         return this.#inTurn(async (stream) => {
           this.#isLeaving = true;
@@ -214,7 +214,8 @@ class GroupSocket {
         );
       },
       assigned: (partitions, memberEpoch) => this.#send({ type: 'assigned', partitions, memberEpoch }),
-      revoking: (partitions, withinMs) => this.#send({ type: 'revoking', partitions, withinMs }),
+      revoking: (partitions, withinMs, memberEpoch) =>
+        this.#send({ type: 'revoking', partitions, withinMs, memberEpoch }),
       revoked: (partitions, memberEpoch) => this.#send({ type: 'revoked', partitions, memberEpoch }),
       ping: () => this.#socket.ping(),
     };

@@ -189,7 +189,10 @@ export class SocketMember extends TortureMember {
           log.end(memberId, partition, 'released');
         }
         this.#commit(ws);
-        if (isOpen) ws.send(JSON.stringify({ type: 'released', partitions: frame.partitions }));
+        if (isOpen) {
+          const { partitions, memberEpoch } = frame;
+          ws.send(JSON.stringify({ type: 'released', partitions, memberEpoch }));
+        }
         return;
       case 'revoked':
         for (const partition of listed(frame.partitions)) {

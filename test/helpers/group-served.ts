@@ -22,7 +22,9 @@ interface Held extends TopicPartition {
   state: 'assigned' | 'revoking' | 'released';
 }
 
-type Frame = { type: 'assigned' | 'revoking' | 'revoked'; partitions: Held[] } | { type: 'closed' };
+type Frame =
+  | { type: 'assigned' | 'revoking' | 'revoked'; partitions: Held[]; memberEpoch: number }
+  | { type: 'closed' };
 
 interface Parts {
   clock: Clock;
@@ -62,11 +64,11 @@ class Connection {
     this.#tick();
   }
 
-  /** The peer has let go of what it was asked for. */
-  released(keys: readonly string[]): void {
+  /** The peer has let go of what it was asked for at that epoch. */
+  released(keys: readonly string[], memberEpoch: number): void {
     for (const key of keys) {
       const held = this.#held.get(key);
-      if (held?.state === 'revoking') held.state = 'released';
+      if (held?.state === 'revoking' && held.epoch <= memberEpoch) held.state = 'released';
     }
     this.#report();
   }
@@ -150,9 +152,10 @@ class Connection {
       }
     }
     for (const [key, held] of wanted) this.#held.set(key, held);
-    this.#send({ type: 'revoking', partitions: revoking });
-    this.#send({ type: 'revoked', partitions: revoked });
-    this.#send({ type: 'assigned', partitions: [...wanted.values()] });
+    const { memberEpoch } = member;
+    this.#send({ type: 'revoking', partitions: revoking, memberEpoch });
+    this.#send({ type: 'revoked', partitions: revoked, memberEpoch });
+    this.#send({ type: 'assigned', partitions: [...wanted.values()], memberEpoch });
   }
 }
 
@@ -315,7 +318,7 @@ export class SocketClient implements LivingClient {
       if (!link.isUp || link !== this.#link) return;
       // Not of what it was given anew meanwhile, as the topic is another one.
       for (const [key, at] of had) if (this.uses.get(key) === at) this.uses.delete(key);
-      this.#later(() => link.connection?.released(keys));
+      this.#later(() => link.connection?.released(keys, frame.memberEpoch));
     });
   }
 

@@ -72,7 +72,8 @@ export async function committed(socket: TestSocket, id: string, offsets: object[
 /** Lets go of whatever is revoked, at once. */
 export function releases(socket: TestSocket): void {
   socket.ws.on('message', (data: Buffer) => {
-    if (JSON.parse(data.toString()).type === 'revoking') socket.send({ type: 'released' });
+    const { type, memberEpoch } = JSON.parse(data.toString());
+    if (type === 'revoking') socket.send({ type: 'released', memberEpoch });
   });
 }
 

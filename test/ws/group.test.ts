@@ -81,6 +81,37 @@ t.test('two share: the first lets go in order before the second gets anything', 
   t.same(ownershipProblems(await history(one.broker.store), group), []);
 });
 
+t.test('a release that comes late lets go of nothing that the member was given since', async (t) => {
+  const group = await newGroup(1);
+  const only = [{ topic: group, partitions: [0] }];
+  // Under range the first by id has the only partition.
+  const m = await member(t, group, '&memberId=m&assignor=range');
+  await joined(m);
+  const revokings = () => m.frames.filter(({ type }) => type === 'revoking');
+  const first = await member(t, group, '&memberId=a', two);
+  await eventually(() => revokings().length === 1, 'm is asked for it');
+  first.send({ type: 'leave' });
+  await eventually(async () => (await describe(group)).members.length === 1, 'm is alone');
+  await http(`${one.url}/v1/topics/${group}`, 'DELETE');
+  await createTopic(one.url, group, 1);
+  t.match(await m.frame({ type: 'assigned' }), { partitions: only }, 'the topic is another one, and so is what m has');
+  await member(t, group, '&memberId=b', two);
+  await eventually(() => revokings().length === 2, 'm is asked for it again');
+
+  const [{ memberEpoch: late }, { memberEpoch }] = revokings() as [{ memberEpoch: number }, { memberEpoch: number }];
+  m.send({ type: 'released', memberEpoch: late });
+  m.send({ type: 'released', memberEpoch: late, partitions: only });
+  await settled(m);
+  t.notOk(typesOf(m).includes('error'), 'nothing is wrong with that');
+  m.send({ type: 'released', id: 'unborn', memberEpoch: memberEpoch + 1000 });
+  t.match(await m.frame({ type: 'error', id: 'unborn' }), { code: 'BAD_REQUEST', detail: /memberEpoch/ });
+  await settled(m);
+  t.match((await describe(group)).members, [{ memberId: 'b' }, { memberId: 'm', revoking: only }]);
+  m.send({ type: 'released', memberEpoch });
+  await eventually(async () => (await describe(group)).state === 'stable', 'it is handed over');
+  t.same(ownershipProblems(await history(one.broker.store), group), []);
+});
+
 t.test('members on sockets and over HTTP share one group, and hand over to each other', async (t) => {
   const group = await newGroup(4);
   for (const partition of [0, 1, 2, 3]) await produce(one.url, group, partition, [`${partition}`]);
