@@ -79,8 +79,11 @@ class Life {
     const { below, chance } = this.#random;
     const counts = { t1: 1 + below(4), ...(chance(0.8) && { t2: 1 + below(3) }), ...(chance(0.5) && { later: 1 }) };
     const before = this.service.view;
-    if (chance(0.5)) this.#topicsMade += 1;
-    this.service.setTopics(viewOf(counts, { t1: `t1-${this.#topicsMade}` }));
+    const isNew = (topic: string) => !before.get(topic) || (topic === 't1' && chance(0.5));
+    const idOf = (topic: string) => (isNew(topic) ? `${topic}-${++this.#topicsMade}` : before.get(topic)!.topicId);
+    this.service.setTopics(
+      viewOf(counts, Object.fromEntries(Object.keys(counts).map((topic) => [topic, idOf(topic)]))),
+    );
     const isGone = ({ topic, partition }: TopicPartition) => {
       const now = this.service.view.get(topic);
       return now?.topicId !== before.get(topic)?.topicId || partition >= (now?.partitionCount ?? 0);
