@@ -79,11 +79,13 @@ class Life {
     const { below, chance } = this.#random;
     const counts = { t1: 1 + below(4), ...(chance(0.8) && { t2: 1 + below(3) }), ...(chance(0.5) && { later: 1 }) };
     const before = this.service.view;
-    const isNew = (topic: string) => !before.get(topic) || (topic === 't1' && chance(0.5));
-    const idOf = (topic: string) => (isNew(topic) ? `${topic}-${++this.#topicsMade}` : before.get(topic)!.topicId);
-    this.service.setTopics(
-      viewOf(counts, Object.fromEntries(Object.keys(counts).map((topic) => [topic, idOf(topic)]))),
-    );
+    // A topic never has fewer partitions than before: it is another one.
+    const isNew = (topic: string, count: number) =>
+      (before.get(topic)?.partitionCount ?? Infinity) > count || (topic === 't1' && chance(0.5));
+    const idOf = (topic: string, count: number) =>
+      isNew(topic, count) ? `${topic}-${++this.#topicsMade}` : before.get(topic)!.topicId;
+    const ids = Object.entries(counts).map(([topic, count]) => [topic, idOf(topic, count)]);
+    this.service.setTopics(viewOf(counts, Object.fromEntries(ids)));
     const isGone = ({ topic, partition }: TopicPartition) => {
       const now = this.service.view.get(topic);
       return now?.topicId !== before.get(topic)?.topicId || partition >= (now?.partitionCount ?? 0);
