@@ -25,7 +25,7 @@ export function coordinationKeys(prefix: string) {
     events: `${base}events`,
     /** Stream of the same form: the transactions on committed offsets, kept apart and short. */
     offsetEvents: `${base}offset-events`,
-    /** Hash: epoch → the last zxid of it that survived (lua/cluster/open.lua). */
+    /** Hash: epoch → the last zxid of it that survived; `<epoch>:begin` → the zxid before its first (lua/cluster/open.lua). */
     epochs: `${base}epochs`,
     /** Sorted set: session id by deadline, ms. */
     sessions: `${base}sessions`,

@@ -73,6 +73,11 @@ export class RedisCluster implements Engine {
       // If its own node says so, it was told of a change that others will hear of in a moment.
       return this.linkOf(key) === link ? refusedPauseMs : 0;
     }
+    // It was emptied (lua/lib/opened.lua).
+    if (/^-?UNOPENED\b/.test(message)) {
+      link.drop();
+      return 0;
+    }
     // A slot that is under way to another node: no script that writes runs before it has arrived as a whole (scripts.ts). And
     // a slot whose primary is gone, until a replica takes its place.
     if (/^-?(ASK|TRYAGAIN|CLUSTERDOWN|READONLY)\b|non local key/.test(message)) {

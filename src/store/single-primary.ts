@@ -45,8 +45,9 @@ export class SinglePrimary implements Engine {
   }
 
   refused(error: Error, _key: string, link: Link): number | undefined {
-    // It has become a replica: the primary is elsewhere now, or will be. Scripts that write are refused as a whole.
-    if (!/^-?READONLY\b/.test(error.message)) return undefined;
+    // It has become a replica: the primary is elsewhere now, or will be. Or it was emptied. Scripts that write are refused as a
+    // whole.
+    if (!/^-?(READONLY|UNOPENED)\b/.test(error.message)) return undefined;
     link.drop();
     return 0;
   }

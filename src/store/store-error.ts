@@ -1,9 +1,9 @@
 // How failures of the store read to a user: from what the Redis client throws to the catalogue.
 import { ServiceError } from '../core/service-error.ts';
 
-/** Refusals that came before anything was done, and that pass: the store is loading, failing over, or being rearranged. */
+/** Refusals that came before anything was done, and that pass: the store is loading, failing over, being rearranged, or was emptied. */
 const refusals =
-  /^-?(LOADING|READONLY|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|TRYAGAIN|MOVED|ASK|UNBLOCKED)\b|non local key/;
+  /^-?(LOADING|READONLY|UNOPENED|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|TRYAGAIN|MOVED|ASK|UNBLOCKED)\b|non local key/;
 
 /** Turns what the Redis client throws into the catalogue; what is no fault of the store stays as it is. */
 export function storeError(error: unknown, writes: boolean): unknown {

@@ -1,5 +1,5 @@
 // The store of one cluster: its connection, and the nouns that live in it. Opening it makes the tree's roots.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { CommittedOffsets } from './committed-offsets.ts';
@@ -19,6 +19,9 @@ import type { StoreTarget } from './target.ts';
 
 /** The version of the data in the store. A program refuses data of any other layout. */
 const layoutVersion = 2;
+
+/** An epoch of zxids begins at a place below this (lua/cluster/open.lua); as many transactions and more fit behind it. */
+const epochBeginMax = 2 ** 31;
 
 /** Kafka's own directories, there from the first start (kafka-semantics, section 1). Parents come before children. */
 const roots = [
@@ -153,8 +156,12 @@ export class Store {
       layoutVersion,
       this.#options.eventRetention,
       randomBytes(16).toString('base64url'),
+      randomInt(epochBeginMax),
       ...roots,
     ]);
+    if (this.#clusterId !== '' && this.#clusterId !== text(clusterId)) {
+      this.#log.warn({ was: this.#clusterId, is: text(clusterId) }, 'The store was emptied: a new cluster begins');
+    }
     this.#clusterId = text(clusterId);
     if (text(newEpoch) === '1') {
       this.#log.warn(

@@ -6,11 +6,13 @@
 
      The upper part of a zxid is the epoch (guarantee N8). A run that is not the last one may have lost acknowledged
      changes (a failover, an old backup), so the epoch rises before any new change; `epochs` remembers where each epoch
-     ended in the history that survived. A zxid of an ended epoch beyond that end belongs to a lost change.
+     ended in the history that survived. A zxid of an ended epoch beyond that end belongs to a lost change. What was lost may
+     be whole epochs, so that their numbers are given again, and a store that was emptied begins with the first: so each
+     epoch begins at a place of its own, far from where others of its number had theirs.
 
      KEYS    1 root
      ARGV    1 run id of the server  2 layout version of this program  3 transactions to keep  4 proposed cluster id
-             5… roots to make
+             5 where an epoch that begins now is to begin, below 2^31  6… roots to make
      Returns { 'OK', zxid, new epoch ('1'/'0'), cluster id }
      Errors  INVALID_CONFIG (the data was written by another version of the program)
      Emits   one transaction of created, if a root was missing ]]
@@ -25,13 +27,20 @@ end
 redis.call('HSET', keys.root, 'layout', ARGV[2])
 
 local run_id = redis.call('HGET', keys.root, 'run_id')
-local new_epoch = run_id and run_id ~= ARGV[1]
+local zxid = tonumber(redis.call('HGET', keys.root, 'zxid'))
+local new_epoch = zxid and run_id ~= ARGV[1]
+local epoch = 0
 if new_epoch then
-  local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
-  local epoch = math.floor(zxid / EPOCH)
+  epoch = math.floor(zxid / EPOCH)
   redis.call('HSET', keys.epochs, whole(epoch), whole(zxid))
+  epoch = epoch + 1
   -- Renewals may be lost, too: to the reaper this is an outage, however short it was (guarantee N6).
-  redis.call('HSET', keys.root, 'zxid', whole((epoch + 1) * EPOCH), 'reaped_at', 0)
+  redis.call('HSET', keys.root, 'reaped_at', 0)
+end
+if new_epoch or not zxid then
+  local begin = whole(epoch * EPOCH + tonumber(ARGV[5]))
+  redis.call('HSET', keys.epochs, whole(epoch) .. ':begin', begin)
+  redis.call('HSET', keys.root, 'zxid', begin)
 end
 redis.call('HSET', keys.root, 'run_id', ARGV[1])
 
@@ -43,7 +52,7 @@ if not txn.node('/') then
   redis.call('HSET', keys.node('/'), 'stat', stat.of(root), 'data', '', 'type', 'text/plain; charset=utf-8')
   txn.loaded['/'] = nil
 end
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   if not txn.node(ARGV[i]) then txn.create(ARGV[i], '', 'text/plain; charset=utf-8', 'persistent') end
 end
 if not txn.node('/cluster/id') then

@@ -20,9 +20,12 @@ if asked > newest then
 elseif asked < floor then
   problem = 'history is kept since ' .. string.format('%.0f', floor)
 else
-  -- Between the end of an ended epoch and the start of the next lie only transactions that the store has lost.
-  local ended_at = redis.call('HGET', keys.epochs, string.format('%.0f', math.floor(asked / EPOCH)))
-  if ended_at and asked > tonumber(ended_at) then problem = 'the store has lost that transaction' end
+  -- Between the end of an ended epoch and the start of the next lie only transactions that the store has lost. 0 is before all.
+  local epoch = string.format('%.0f', math.floor(asked / EPOCH))
+  local begin, ended_at = unpack(redis.call('HMGET', keys.epochs, epoch .. ':begin', epoch))
+  if asked > 0 and asked < tonumber(begin or '0') or asked > tonumber(ended_at or asked) then
+    problem = 'the store has lost that transaction'
+  end
 end
 if problem then
   return {

@@ -1,0 +1,26 @@
+// A store that somebody empties while the service is connected to it, by FLUSHALL or a wrong DEL.
+import t from 'tap';
+import { redisCommand } from '../../src/store/redis-command.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
+
+t.test('a store that is emptied is a new cluster at once, and what was seen of the old one is COMPACTED', async (t) => {
+  const { socketPath } = await startTestRedis(t);
+  const { url } = await startTestServer(t, {}, { socketPath });
+  const put = (path: string) => http(`${url}/v1/nodes${path}?parents=true`, 'PUT', 'x');
+  const before = await put('/a/b/c');
+  t.equal(before.status, 201);
+  const { clusterId } = (await http(`${url}/v1/cluster`)).body;
+
+  await redisCommand(socketPath, ['FLUSHALL']);
+  await eventually(async () => (await put('/a/b/c')).status === 201, 'the tree has its roots again');
+  t.not((await http(`${url}/v1/cluster`)).body.clusterId, clusterId);
+  t.equal((await http(`${url}/v1/nodes/a/b/c`)).body, 'x');
+  for (let i = 0; i < 50; i++) await http(`${url}/v1/nodes/a`, 'PUT', `${i}`);
+  t.match(await http(`${url}/v1/watch/a?since=${before.body.stat.czxid}`), {
+    status: 410,
+    body: { code: 'COMPACTED' },
+  });
+  await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller !== null, 'it has a controller');
+  t.equal((await http(`${url}/v1/topics`, 'POST', { name: 'new' })).status, 201, 'its broker is a member again');
+});
