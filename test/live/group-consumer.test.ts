@@ -1,10 +1,13 @@
 // How a consume call reads over the partitions that its member has, and goes on where the call before has left off.
 import t from 'tap';
+import { redisCommand } from '../../src/store/redis-command.ts';
 import { consume, createTopic, join, produce } from '../helpers/groups.ts';
+import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
-const one = await startTestServer(t, { brokerId: 1001 });
-const two = await startTestServer(t, { brokerId: 1002 }, one.target);
+const { socketPath } = await startTestRedis(t);
+const one = await startTestServer(t, { brokerId: 1001 }, { socketPath });
+const two = await startTestServer(t, { brokerId: 1002 }, { socketPath });
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 const countOf = (records: { partition: number }[], partition: number) =>
@@ -148,8 +151,30 @@ t.test('a log that is cut below what was read ahead is read on from its start', 
   );
 });
 
+/** What the first broker holds that was read ahead, or has reserved for it. */
+async function held(): Promise<number> {
+  return Number(/^weir_group_ahead_bytes (\d+)/m.exec((await http(`${one.url}/metrics`)).body)![1]);
+}
+
+t.test('what was read ahead before a connection to the store was lost is read anew', async (t) => {
+  const group = await newGroup('lost', numbers(0, 500));
+  const call = async () => (await consume(one.url, group, 'm', '?maxRecords=10')).body.records;
+  await call();
+  await call();
+  const reservedMin = 1024 * 1024;
+  await eventually(async () => {
+    const bytes = await held();
+    return bytes > 0 && bytes < reservedMin;
+  }, 'there is something ahead');
+  // It stands for all that may have come about in the store meanwhile.
+  await http(`${two.url}/v1/topics/lost/partitions/0/records?before=200`, 'DELETE');
+  const { losses } = one.broker.store;
+  await redisCommand(socketPath, ['CLIENT', 'KILL', 'TYPE', 'normal']);
+  await eventually(() => one.broker.store.losses > losses, 'the broker has noticed');
+  t.match(await call(), [{ offset: 200 }]);
+});
+
 t.test('what is read ahead is held for a moment only', async (t) => {
-  const held = async () => Number(/^weir_group_ahead_bytes (\d+)/m.exec((await http(`${one.url}/metrics`)).body)![1]);
   const group = await newGroup('moment', numbers(0, 1000));
   let seen = 0;
   for (let i = 0; i < 5; i += 1) {
