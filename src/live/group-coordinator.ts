@@ -26,6 +26,7 @@ import type { GroupMetrics } from './group-metrics.ts';
 import { checkPattern } from './group-patterns.ts';
 import { GroupRequests, type Wanted } from './group-requests.ts';
 import { viewOf } from './group-topics.ts';
+import { JoinGathering } from './join-gathering.ts';
 import { Repeat } from './repeat.ts';
 import type { Topics } from './topics.ts';
 
@@ -61,6 +62,7 @@ export class GroupCoordinator {
   readonly #groups: Groups;
   readonly #ledger: GroupLedger;
   readonly #requests: GroupRequests;
+  readonly #gathering = new JoinGathering();
   readonly #metrics: GroupMetrics;
   readonly #log: Logger;
   readonly #sources: { namespace: Namespace; topics: Topics };
@@ -121,6 +123,7 @@ export class GroupCoordinator {
   ): Promise<{ zxid: number; answer: MemberAnswer; replayed: boolean }> {
     const request = this.#joining(group, join);
     const kept = idempotency && { ...idempotency, answer: (member: GroupMember) => JSON.stringify(answerTo(member)) };
+    await this.#gathered(group);
     const { zxid, member, replayed } = await this.#requests.ask(group, {
       change: () => ({ kind: 'join', request }),
       kept,
@@ -139,6 +142,7 @@ export class GroupCoordinator {
     wanted: Wanted,
   ): Promise<{ member: GroupMember; call: number; positions: PartitionPosition[] }> {
     const request = this.#joining(group, join);
+    await this.#gathered(group);
     const { member, call, positions } = await this.#requests.ask(group, {
       change: () => ({ kind: 'join', request }),
       wanted,
@@ -163,6 +167,11 @@ export class GroupCoordinator {
       wanted,
     });
     return { member: member!, positions };
+  }
+
+  /** Waits for others that join, if the group is large, as far as this broker knows. */
+  #gathered(group: string): Promise<void> {
+    return this.#gathering.wait(group, Object.keys(this.#ledger.remembered(group)?.document?.members ?? {}).length);
   }
 
   /** What a client asks for, with the ids and within the limits that the service gives. */

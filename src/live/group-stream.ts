@@ -51,6 +51,9 @@ interface Released {
 /** What says that there is no such member any more, or that it is another's. */
 const overCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'FENCED'] as const;
 
+/** Why a cursor's waits end. Without a reason each end would make an error with a stack, which nobody reads. */
+const isOver = 'over';
+
 /** How soon a stream tries again what the store could not answer, ms. */
 const retryMs = 500;
 
@@ -183,7 +186,7 @@ export class GroupStream {
     } finally {
       clearInterval(ticks);
       stopWatching();
-      for (const { over } of this.#cursors.values()) over.abort();
+      for (const { over } of this.#cursors.values()) over.abort(isOver);
       this.#onEnd();
     }
   }
@@ -311,7 +314,7 @@ export class GroupStream {
     const { document } = await this.#parts.ledger.look(this.#group);
     const member = document && own(document.members, this.#memberId);
     if (member === this.#member) return;
-    if (!member || holdings(member) !== holdings(this.#member)) this.#mustReport = true;
+    if (!member || !hasSame(member, this.#member)) this.#mustReport = true;
   }
 
   /** Says what the member may still be using, renews its session if its peer lives, and learns what it has now. */
@@ -355,7 +358,7 @@ export class GroupStream {
     const replaced = new Set(given.map(cursorKey));
     for (const [key, cursor] of this.#cursors) {
       if (kept.has(key)) continue;
-      cursor.over.abort();
+      cursor.over.abort(isOver);
       if (!pending.has(key) || replaced.has(key)) {
         this.#cursors.delete(key);
         change.revoked.push(cursor);
@@ -393,6 +396,12 @@ interface Change {
 /** The cursors where the group has committed, which they come with. */
 function placed(cursors: readonly Cursor[], positions: readonly PartitionPosition[]): Cursor[] {
   return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? noOffset }));
+}
+
+/** Whether two states of a member hold the same; what was not touched between them is the same list. */
+function hasSame(a: GroupMember, b: GroupMember): boolean {
+  if (a.assigned === b.assigned && a.pendingRevocation === b.pendingRevocation) return true;
+  return holdings(a) === holdings(b);
 }
 
 function holdings({ assigned, pendingRevocation }: GroupMember): string {
