@@ -61,7 +61,15 @@ export abstract class TortureMember extends TortureClient {
   }
 }
 
+/** Reads by consume calls: those that name what they were given last (`after`), and those that ask again with `from=committed`. */
 export class HttpMember extends TortureMember {
+  readonly #namesAfter: boolean;
+
+  constructor(name: string, group: GroupUnderTorture, random: Random, namesAfter: boolean) {
+    super(name, group, random);
+    this.#namesAfter = namesAfter;
+  }
+
   async live(signal: AbortSignal): Promise<void> {
     const { group, topic, log } = this.in;
     const { memberId } = this;
@@ -69,7 +77,7 @@ export class HttpMember extends TortureMember {
     const timeouts = { sessionTimeout: sessionTimeoutMs, rebalanceTimeout: rebalanceTimeoutMs };
     const joined = await this.ask(members, 'POST', { topics: [topic], memberId, reset: 'earliest', ...timeouts });
     if (joined?.status !== 201) return;
-    let [from, sentAt] = ['committed', performance.now()];
+    let [from, after] = ['committed', 0];
     for (let calls = 0; !signal.aborted; calls += 1) {
       if (!this.in.calm.aborted && calls > 10 && this.random.chance(0.03)) {
         count(this.outcomes, 'died');
@@ -79,12 +87,15 @@ export class HttpMember extends TortureMember {
         log.endAll(memberId, 'left');
         return void (await this.ask(`${members}/${memberId}`, 'DELETE'));
       }
-      sentAt = performance.now();
-      const query = `wait=200&maxRecords=200&commit=previous&from=${from}`;
-      const answer = await this.ask(`${members}/${memberId}/records?${query}`, 'GET', undefined, {}, patienceMs);
+      const sentAt = performance.now();
+      const goesOnFrom = this.#namesAfter ? `after=${after}` : `from=${from}`;
+      const call = `${members}/${memberId}/records?wait=200&maxRecords=200&commit=previous&${goesOnFrom}`;
+      const answer = await this.ask(call, 'GET', undefined, {}, patienceMs);
       if (answer?.status === 200) {
         this.#take(answer.body, sentAt);
-        from = 'position';
+        const { next } = answer.body;
+        if (this.#namesAfter && next !== after && this.random.chance(0.2)) await this.#repeat(call, answer.body);
+        [from, after] = ['position', next];
         continue;
       }
       // Whatever that call has let go of, or was given, is not known.
@@ -97,9 +108,25 @@ export class HttpMember extends TortureMember {
     log.endAll(memberId, 'lost');
   }
 
-  #take({ assignment, records }: any, sentAt: number): void {
+  /** Makes a call that was answered once more, as if the answer was lost: it gets the same, of what the member still has. */
+  async #repeat(call: string, first: any): Promise<void> {
+    const again = await this.ask(call, 'GET', undefined, {}, patienceMs);
+    if (!again) return;
+    if (again.status !== 200) return this.judge(again.body.code, again.body);
+    count(this.outcomes, 'repeated');
+    const { next, records } = again.body;
+    const partitions = partitionsIn(again.body);
+    const kept = first.records.filter(({ partition }: any) => partitions.has(partition));
+    if (next === first.next && JSON.stringify(records) === JSON.stringify(kept)) return;
+    const places = (of: any[]) => of.map(({ partition, offset }) => `${partition}/${offset}`).join(' ');
+    this.problems.push(
+      `${this.memberId} was given ${first.next}: ${places(kept)}; and by the same call ${next}: ${places(records)}`,
+    );
+  }
+
+  #take(answer: any, sentAt: number): void {
     const { log } = this.in;
-    const partitions = new Set<number>(assignment.flatMap((list: any) => list.partitions));
+    const partitions = partitionsIn(answer);
     for (const partition of log.heldBy(this.memberId)) {
       if (!partitions.has(partition)) log.end(this.memberId, partition, 'released', sentAt);
     }
@@ -107,7 +134,7 @@ export class HttpMember extends TortureMember {
       if (!log.isHeld(this.memberId, partition)) log.begin(this.memberId, partition);
     }
     for (const partition of partitions) {
-      const given = records.filter((record: any) => record.partition === partition);
+      const given = answer.records.filter((record: any) => record.partition === partition);
       log.give(
         this.memberId,
         partition,
@@ -115,6 +142,14 @@ export class HttpMember extends TortureMember {
       );
     }
   }
+}
+
+/** Those that the member has: one that is to go next is in the assignment no more, but a repeated answer has its records. */
+function partitionsIn({ assignment, records }: any): Set<number> {
+  return new Set([
+    ...assignment.flatMap((list: any) => list.partitions),
+    ...records.map(({ partition }: any) => partition),
+  ]);
 }
 
 /** How many records a member on a socket is ahead of what it has dealt with. */
