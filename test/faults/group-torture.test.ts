@@ -11,6 +11,7 @@ import { ownershipProblems } from '../helpers/groups.ts';
 import { chooseSeed, randomOf } from '../helpers/random.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { startTortureCluster, wholeHistory } from './torture-cluster.ts';
+import { madeOf } from './torture-delays.ts';
 import { type Ending, HoldingLog } from './torture-holdings.ts';
 import { goesOn, shown, sumOf } from './torture-log.ts';
 import { type GroupUnderTorture, HttpMember, SocketMember } from './torture-members.ts';
@@ -94,10 +95,11 @@ t.test(`${seconds} s of deaths: a group gives out everything, and each partition
   t.comment(`${log.consumed.size} records; faults: ${shown(cluster.faults)}`);
   t.comment(`members: ${shown(sumOf(members.map(({ outcomes }) => outcomes)))}`);
   for (const how of ['released', 'left', 'lost'] satisfies Ending[]) {
-    const times = handOvers.filter((handOver) => handOver.how === how).map(({ ms }) => Math.round(ms));
-    times.sort((a, b) => a - b);
+    const those = handOvers.filter((handOver) => handOver.how === how).sort((a, b) => a.ms - b.ms);
+    const times = those.map(({ ms }) => Math.round(ms));
     const at = (share: number) => times[Math.floor(share * (times.length - 1))] ?? '-';
     t.comment(`hand-overs, ${how}: ${times.length}, ms p50 ${at(0.5)}, p90 ${at(0.9)}, longest ${at(1)}`);
+    for (const handOver of those.slice(-3)) t.comment(`  ${madeOf(handOver, history, cluster.timed, 'group')}`);
   }
   t.comment(
     `errors in the logs: ${shown(cluster.errors)}; this process was up to ${Math.round(slack - slackMs)} ms late`,

@@ -23,6 +23,8 @@ export class TortureBroker {
   #closed: Promise<void> = Promise.resolve();
   /** Its end is none that was asked for. */
   #isWanted = false;
+  /** The fault that it had last. */
+  #last = '';
 
   /** Starts broker `id` over the Redis at `redisPort`. */
   static async start(
@@ -88,6 +90,13 @@ export class TortureBroker {
 
   /** Lets one fault happen, and heals it. */
   async fault(random: Random, signal: AbortSignal): Promise<void> {
+    const fromMs = performance.now();
+    await this.#someFault(random, signal);
+    const what = `${this.#last} (broker ${this.#env.WEIR_BROKER_ID})`;
+    this.#log.timed.push({ what, fromMs, untilMs: performance.now() });
+  }
+
+  async #someFault(random: Random, signal: AbortSignal): Promise<void> {
     const dice = random.next();
     if (dice < 0.3) await this.#kill(random, signal);
     else if (dice < 0.55) await this.#stopForAWhile(random, signal);
@@ -97,9 +106,14 @@ export class TortureBroker {
     else this.#jump();
   }
 
+  #note(fault: string): void {
+    count(this.#log.faults, fault);
+    this.#last = fault;
+  }
+
   async #kill(random: Random, signal: AbortSignal): Promise<void> {
     const { child, exited } = this.#process!;
-    count(this.#log.faults, 'broker killed');
+    this.#note('broker killed');
     this.#isWanted = false;
     child.kill('SIGKILL');
     await exited;
@@ -109,7 +123,7 @@ export class TortureBroker {
 
   async #stopForAWhile(random: Random, signal: AbortSignal): Promise<void> {
     const { child } = this.#process!;
-    count(this.#log.faults, 'broker stopped for a while');
+    this.#note('broker stopped for a while');
     child.kill('SIGSTOP');
     // Now and then for longer than its session lives, and than its reads of the event stream may take.
     await goesOn(random.chance(0.8) ? random.between(100, 2000) : random.between(4000, 7000), signal);
@@ -118,7 +132,7 @@ export class TortureBroker {
 
   async #shutDown(): Promise<void> {
     const { child, exited, log } = this.#process!;
-    count(this.#log.faults, 'broker shut down');
+    this.#note('broker shut down');
     this.#isWanted = false;
     child.kill('SIGTERM');
     const how = await exited;
@@ -128,13 +142,13 @@ export class TortureBroker {
   }
 
   #cutOff(): void {
-    count(this.#log.faults, 'connections to Redis cut');
+    this.#note('connections to Redis cut');
     this.#network.cut();
   }
 
   /** Its connections to Redis stay, and nothing gets through for a while; sometimes they break in the end. */
   async #holdUp(random: Random, signal: AbortSignal): Promise<void> {
-    count(this.#log.faults, 'connections to Redis held up');
+    this.#note('connections to Redis held up');
     this.#network.stall();
     await goesOn(random.chance(0.8) ? random.between(100, 2500) : random.between(4000, 7000), signal);
     if (random.chance(0.3)) this.#network.cut();
@@ -142,7 +156,7 @@ export class TortureBroker {
   }
 
   #jump(): void {
-    count(this.#log.faults, 'clock of a broker jumped');
+    this.#note('clock of a broker jumped');
     this.#process!.child.kill('SIGWINCH');
   }
 }

@@ -35,7 +35,7 @@ export async function startTortureCluster(t: Test): Promise<TortureCluster> {
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());
-  const log: TortureLog = { faults: new Map(), problems: [], errors: new Map() };
+  const log: TortureLog = { faults: new Map(), timed: [], problems: [], errors: new Map() };
   const env = {
     WEIR_SESSION_MIN_TTL: '500ms',
     WEIR_BROKER_SESSION_TTL: '3s',

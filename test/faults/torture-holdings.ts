@@ -13,7 +13,12 @@ interface Hold {
 }
 
 export interface HandOver {
+  partition: number;
+  from: string;
+  to: string;
   how: Ending;
+  /** When the last one used it no more, by performance.now(). */
+  startMs: number;
   ms: number;
 }
 
@@ -84,7 +89,9 @@ export class HoldingLog {
         const last = holds
           .filter(({ untilMs }) => untilMs !== undefined && untilMs <= next.fromMs)
           .reduce<Hold | undefined>((a, b) => (a && a.untilMs! > b.untilMs! ? a : b), undefined);
-        if (last && last.member !== next.member) found.push({ how: last.how!, ms: next.fromMs - last.untilMs! });
+        if (!last || last.member === next.member) continue;
+        const { member: from, partition, untilMs, how } = last;
+        found.push({ partition, from, to: next.member, how: how!, startMs: untilMs!, ms: next.fromMs - untilMs! });
       }
     }
     return found;

@@ -1,9 +1,18 @@
 // What a torture writes down about itself, and how it waits.
 import { setTimeout as pause } from 'node:timers/promises';
 
+/** A fault of a broker, and when it was, by performance.now(). */
+export interface TimedFault {
+  what: string;
+  fromMs: number;
+  untilMs: number;
+}
+
 export interface TortureLog {
   /** How often each fault was done. */
   faults: Map<string, number>;
+  /** Those of brokers, one by one. */
+  timed: TimedFault[];
   /** What should not have been: a broker that ended by itself, or one that could not be started. */
   problems: string[];
   /** Errors that the brokers wrote to their logs, each text with its count. */

@@ -1,0 +1,61 @@
+// What a hand-over was made of: how long the partition was still the last one's in the tree, how long it was nobody's or another
+// one's, how long the next was not told of it, and which faults there were meanwhile.
+import type { Transaction } from '../../src/store/node-codec.ts';
+import type { HandOver } from './torture-holdings.ts';
+import type { TimedFault } from './torture-log.ts';
+
+/** When the owners of a partition came and went, by this process's clock. */
+interface Owned {
+  member: string;
+  fromMs: number;
+  /** Not later than this; undefined = it has it still. */
+  untilMs: number | undefined;
+}
+
+/** One line about a hand-over of the group `group`, in ms from the moment at which it began. */
+export function madeOf(
+  { partition, from, to, how, ms, startMs }: HandOver,
+  history: readonly Transaction[],
+  faults: readonly TimedFault[],
+  group: string,
+): string {
+  const at = (time: number | undefined) => (time === undefined ? '?' : `${Math.round(time - startMs)}`);
+  const owners = ownersOf(history, `/consumers/${group}/owners/`, `/${partition}`)
+    .filter(({ fromMs, untilMs }) => fromMs <= startMs + ms && (untilMs ?? Number.POSITIVE_INFINITY) >= startMs)
+    .map(({ member, fromMs, untilMs }) => `${member} ${at(fromMs)} to ${at(untilMs)}`);
+  const meanwhile = faults
+    .filter(({ fromMs, untilMs }) => fromMs <= startMs + ms && untilMs >= startMs)
+    .map(({ what, fromMs, untilMs }) => `${what} ${at(fromMs)} to ${at(untilMs)}`);
+  return (
+    `partition ${partition}, ${from} (${how}) to ${to}: told after ${Math.round(ms)}; ` +
+    `owner nodes: ${owners.join(', ') || 'none'}; faults: ${meanwhile.join(', ') || 'none'}`
+  );
+}
+
+function ownersOf(history: readonly Transaction[], prefix: string, suffix: string): Owned[] {
+  const owned: Owned[] = [];
+  const times = timesOf(history);
+  for (const [i, { events }] of history.entries()) {
+    for (const { kind, path, data } of events) {
+      if (!path.startsWith(prefix) || !path.endsWith(suffix)) continue;
+      const last = owned.at(-1);
+      if (kind === 'deleted' && last) last.untilMs = times[i];
+      if (kind === 'created') owned.push({ member: String(data), fromMs: times[i]!, untilMs: undefined });
+    }
+  }
+  return owned;
+}
+
+/** What was made or changed says when; of a deletion it is only known that it was not later than what came next. */
+function timesOf(history: readonly Transaction[]): number[] {
+  const times: number[] = [];
+  let next = performance.now();
+  for (const [i, { events }] of [...history.entries()].reverse()) {
+    const written = events
+      .filter(({ kind }) => kind !== 'deleted')
+      .map(({ stat }) => stat.mtime - performance.timeOrigin);
+    next = written.length > 0 ? Math.max(...written) : next;
+    times[i] = next;
+  }
+  return times;
+}
