@@ -15,10 +15,13 @@ export interface SentinelSetup {
   failedOverFrom(old: RedisNode, withinMs?: number): Promise<RedisNode>;
 }
 
-/** ms; the first are Sentinel's own, with which it takes 10 s to find replicas and other Sentinels. */
+/**
+ * ms; the first are Sentinel's own, with which it takes 10 s to find replicas and other Sentinels, and with which it does nothing for half a
+ * minute (TILT) after the machine has stood still for two seconds.
+ */
 const paces = {
-  usual: { INFO: 10_000, PUBLISH: 2000, PING: 1000 },
-  hurried: { INFO: 500, PUBLISH: 200, PING: 200 },
+  usual: { INFO: 10_000, PUBLISH: 2000, PING: 1000, TILT: 30_000 },
+  hurried: { INFO: 500, PUBLISH: 200, PING: 200, TILT: 1000 },
 };
 
 /**
