@@ -9,7 +9,7 @@ import {
   type TopicPartition,
 } from '../core/group-document.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { KnownPartition } from '../store/groups.ts';
+import type { KnownPartition, PartitionPosition } from '../store/groups.ts';
 import type { LogBounds } from '../store/logs.ts';
 import type { TopicInfo, Topics } from './topics.ts';
 
@@ -59,6 +59,21 @@ export function partitionsOf(cursors: readonly Cursor[]): TopicPartitions[] {
     else partitions.set(topic, [partition]);
   }
   return toTopicPartitions(partitions);
+}
+
+/** The cursors where the group has committed, which they come with. */
+export function placed(cursors: readonly Cursor[], positions: readonly PartitionPosition[]): Cursor[] {
+  return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? noOffset }));
+}
+
+/** Whether two states of a member hold the same; what was not touched between them is the same list. */
+export function hasSame(a: GroupMember, b: GroupMember): boolean {
+  if (a.assigned === b.assigned && a.pendingRevocation === b.pendingRevocation) return true;
+  return holdings(a) === holdings(b);
+}
+
+function holdings({ assigned, pendingRevocation }: GroupMember): string {
+  return JSON.stringify([assigned, pendingRevocation]);
 }
 
 /**

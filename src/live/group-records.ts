@@ -29,6 +29,11 @@ export interface ReadCursor extends Cursor {
   over: AbortController;
 }
 
+/** Nothing more is read for the member. Without a reason each abort would make an error with a stack, which nobody reads. */
+export function endWaits({ over }: ReadCursor): void {
+  over.abort('over');
+}
+
 /** The member that reads. */
 export interface ReadingMember {
   group: string;

@@ -15,12 +15,21 @@ import {
   type TopicPartition,
 } from '../core/group-document.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { PartitionPosition } from '../store/groups.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
-import { type Cursor, cursorKey, cursorsOf, noOffset, notReleased, partitionsOf, stuck } from './group-cursors.ts';
+import {
+  type Cursor,
+  cursorKey,
+  cursorsOf,
+  hasSame,
+  notReleased,
+  partitionsOf,
+  placed,
+  stuck,
+} from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupOffsets, OffsetToCommit } from './group-offsets.ts';
 import {
+  endWaits,
   type GroupRecordParts,
   type GroupRecordSink,
   GroupRecords,
@@ -50,9 +59,6 @@ interface Released {
 
 /** What says that there is no such member any more, or that it is another's. */
 const overCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'FENCED'] as const;
-
-/** Why a cursor's waits end. Without a reason each end would make an error with a stack, which nobody reads. */
-const isOver = 'over';
 
 /** How soon a stream tries again what the store could not answer, ms. */
 const retryMs = 500;
@@ -186,7 +192,7 @@ export class GroupStream {
     } finally {
       clearInterval(ticks);
       stopWatching();
-      for (const { over } of this.#cursors.values()) over.abort(isOver);
+      for (const cursor of this.#cursors.values()) endWaits(cursor);
       this.#onEnd();
     }
   }
@@ -358,7 +364,7 @@ export class GroupStream {
     const replaced = new Set(given.map(cursorKey));
     for (const [key, cursor] of this.#cursors) {
       if (kept.has(key)) continue;
-      cursor.over.abort(isOver);
+      endWaits(cursor);
       if (!pending.has(key) || replaced.has(key)) {
         this.#cursors.delete(key);
         change.revoked.push(cursor);
@@ -391,19 +397,4 @@ interface Change {
   assigned: Cursor[];
   revoking: Cursor[];
   revoked: Cursor[];
-}
-
-/** The cursors where the group has committed, which they come with. */
-function placed(cursors: readonly Cursor[], positions: readonly PartitionPosition[]): Cursor[] {
-  return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? noOffset }));
-}
-
-/** Whether two states of a member hold the same; what was not touched between them is the same list. */
-function hasSame(a: GroupMember, b: GroupMember): boolean {
-  if (a.assigned === b.assigned && a.pendingRevocation === b.pendingRevocation) return true;
-  return holdings(a) === holdings(b);
-}
-
-function holdings({ assigned, pendingRevocation }: GroupMember): string {
-  return JSON.stringify([assigned, pendingRevocation]);
 }
