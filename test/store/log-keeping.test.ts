@@ -37,6 +37,14 @@ t.test('retention works in bounded steps, and says that there is more', async (t
   t.match(await logKeeping.retain(topicId, 0, 0, limits), { logStartOffset: 150, more: false });
 });
 
+t.test('a batch of which some records have old timestamps and others none is as young as its append', async (t) => {
+  const { logs, logKeeping } = await openStore(t);
+  await append(logs, batchOf(['{"timestamp":1}', '{"value":1}'], { ownTimestampMax: 1 }));
+  const limits = { retentionMs: 60_000, retentionBytes: -1 };
+  t.match(await logKeeping.retain(topicId, 0, 0, limits), { logStartOffset: 0, endOffset: 2 });
+  t.match(await logs.seek(topicId, 0, 0, 2), { batch: { baseOffset: 0 } }, 'and is found by a later moment');
+});
+
 t.test('retention says when the oldest batch will be too old', async (t) => {
   const { logs, logKeeping } = await openStore(t);
   const limits = { retentionMs: 60_000, retentionBytes: -1 };
