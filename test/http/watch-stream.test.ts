@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import { EventSource } from 'eventsource';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { streamFrame } from '../../schemas/watch.ts';
+import { openEventStream, type StreamMessage } from '../helpers/event-stream.ts';
 import { startLossyRedis } from '../helpers/lossy-redis.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 
@@ -24,49 +25,15 @@ const metric = async (server: TestServer, name: string) => {
   );
 };
 
-interface Message {
-  id?: string;
-  event?: string;
-  data: any;
-}
-
-/** Reads a stream by hand, as curl would show it. */
-async function openStream(t: Test, url: string, headers: Record<string, string> = {}) {
-  const abort = new AbortController();
-  t.teardown(() => abort.abort());
-  const response = await fetch(url, { headers, signal: abort.signal });
-  const messages: Message[] = [];
-  let ended = false;
-  const read = async () => {
-    let rest = '';
-    for await (const chunk of response.body!) {
-      rest += Buffer.from(chunk).toString();
-      const blocks = rest.split('\n\n');
-      rest = blocks.pop()!;
-      for (const block of blocks) {
-        const fields = Object.fromEntries(block.split('\n').map((line) => line.split(/: (.*)/s).slice(0, 2)));
-        messages.push({ ...fields, data: JSON.parse(fields.data) });
-      }
-    }
-  };
-  void read()
-    .catch(() => undefined)
-    .finally(() => {
-      ended = true;
-    });
-  const message = (condition: (message: Message) => boolean, what: string) =>
-    eventually(() => messages.find(condition), what);
-  return { response, messages, abort, message, end: () => eventually(() => ended, 'the stream ends') };
-}
-
-const withZxid = (zxid: number) => (message: Message) => message.data.type === 'events' && message.data.zxid === zxid;
+const withZxid = (zxid: number) => (message: StreamMessage) =>
+  message.data.type === 'events' && message.data.zxid === zxid;
 
 t.test(
   'a stream begins with watching, has the zxid as id of each message, and the headers that proxies need',
   async (t) => {
     const one = await startTestServer(t, { corsOrigins: ['https://page.example'] });
     const two = await startTestServer(t, {}, one.target);
-    const stream = await openStream(t, `${one.url}/v1/watch/app?mode=recursive&data`, {
+    const stream = await openEventStream(t, `${one.url}/v1/watch/app?mode=recursive&data`, {
       origin: 'https://page.example',
     });
     t.equal(stream.response.status, 200);
@@ -95,7 +62,7 @@ t.test(
     for (const { data } of stream.messages)
       t.ok(streamFrame.safeParse(data).success, `${data.type} is as the schema says`);
     t.equal(await metric(one, 'weir_watch_streams_open'), 1);
-    stream.abort.abort();
+    stream.cut();
     await eventually(async () => (await metric(one, 'weir_watch_streams_open')) === 0, 'a client that goes frees it');
     t.notMatch((await http(`${one.url}/metrics`)).body, /weir_watches\{mode="recursive",state="synced"\}/);
   },
@@ -105,13 +72,13 @@ t.test('since replays, Last-Event-ID wins over it, and once ends the stream', as
   const server = await startTestServer(t);
   const z = [];
   for (let i = 0; i < 5; i++) z.push(await put(server, '/r', `${i}`));
-  const since = await openStream(t, `${server.url}/v1/watch/r?since=${z[0]}`);
+  const since = await openEventStream(t, `${server.url}/v1/watch/r?since=${z[0]}`);
   await since.message(withZxid(z[4]!), 'the last');
   t.same(
     since.messages.map(({ data }) => [data.type, data.zxid]),
     [['watching', z[0]], ...z.slice(1).map((zxid) => ['events', zxid])],
   );
-  const resumed = await openStream(t, `${server.url}/v1/watch/r?since=0&once`, { 'last-event-id': `${z[2]}` });
+  const resumed = await openEventStream(t, `${server.url}/v1/watch/r?since=0&once`, { 'last-event-id': `${z[2]}` });
   await resumed.end();
   t.same(
     resumed.messages.map(({ data }) => [data.type, data.zxid]),
@@ -124,8 +91,8 @@ t.test('since replays, Last-Event-ID wins over it, and once ends the stream', as
 
 t.test('the root is watched at /v1/watch/, and encoded names are read as names', async (t) => {
   const server = await startTestServer(t);
-  const root = await openStream(t, `${server.url}/v1/watch/?mode=children`);
-  const named = await openStream(t, `${server.url}/v1/watch/caf%C3%A9%20x`);
+  const root = await openEventStream(t, `${server.url}/v1/watch/?mode=children`);
+  const named = await openEventStream(t, `${server.url}/v1/watch/caf%C3%A9%20x`);
   await named.message(({ data }) => data.type === 'watching', 'watching');
   const created = await put(server, '/caf%C3%A9%20x');
   t.match((await root.message(withZxid(created), 'the list of the root')).data.events, [
@@ -156,7 +123,7 @@ t.test('what goes wrong later is an error message, and the end: here, changes th
   const server = await startTestServer(t, {}, redis);
   await put(server, '/n');
   redis.backUp();
-  const stream = await openStream(t, `${server.url}/v1/watch/n`);
+  const stream = await openEventStream(t, `${server.url}/v1/watch/n`);
   await stream.message(({ data }) => data.type === 'watching', 'watching');
   await stream.message(withZxid(await put(server, '/n', 'lost')), 'the change');
   await redis.killAndRestore();
@@ -227,7 +194,7 @@ t.test('a long history is replayed whole to a reader that takes its time', async
   const first = await put(server, '/h');
   let last = first;
   for (let i = 0; i < 60; i++) last = await putMuch(server, '/h');
-  const stream = await openStream(t, `${server.url}/v1/watch/h?data&since=${first}`);
+  const stream = await openEventStream(t, `${server.url}/v1/watch/h?data&since=${first}`);
   await stream.message(withZxid(last), 'the last');
   t.equal(stream.messages.filter(({ data }) => data.type === 'events').length, 60);
   t.not(await metric(server, 'weir_slow_readers_cut_total{kind="watch-stream"}'), 1);
@@ -235,7 +202,7 @@ t.test('a long history is replayed whole to a reader that takes its time', async
 
 t.test('streams end when the server stops', async (t) => {
   const server = await startTestServer(t);
-  const stream = await openStream(t, `${server.url}/v1/watch/`);
+  const stream = await openEventStream(t, `${server.url}/v1/watch/`);
   await stream.message(({ data }) => data.type === 'watching', 'watching');
   await server.close();
   await stream.end();

@@ -11,18 +11,8 @@ import {
   produce,
   type TestMember,
 } from '../helpers/groups.ts';
+import { randomOf } from '../helpers/random.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
-
-/** A small deterministic generator (mulberry32), so that a storm can be told by its seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 t.test(
   'in a storm of joins, leaves and deaths over two brokers, no partition has two owners and no record is lost',
@@ -30,8 +20,7 @@ t.test(
     const one = await startTestServer(t);
     const two = await startTestServer(t, {}, one.target);
     const urls = [one.url, two.url];
-    const random = randomFrom(7);
-    const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
+    const { below, chance, pick } = randomOf(7);
     await createTopic(one.url, 'orders', 5);
     await createTopic(one.url, 'bills', 3);
     const sent = new Set<string>();
@@ -44,7 +33,7 @@ t.test(
           ['orders', 5],
           ['bills', 3],
         ] as const);
-        await produce(pick(urls), topic, Math.floor(random() * partitions), [`r${i}`]);
+        await produce(pick(urls), topic, below(partitions), [`r${i}`]);
         sent.add(`r${i}`);
       }
     })();
@@ -55,13 +44,13 @@ t.test(
         const memberId = `${name}-${life}`;
         const topics = pick([['orders', 'bills'], ['orders'], ['bills']]);
         await join(pick(urls), 'storm', { topics, memberId, sessionTimeout: '500ms' });
-        const calls = 2 + Math.floor(random() * 10);
+        const calls = 2 + below(10);
         for (let i = 0; i < calls && !isOver; i += 1) {
-          const query = `?commit=previous&wait=50ms&maxRecords=${1 + Math.floor(random() * 20)}`;
+          const query = `?commit=previous&wait=50ms&maxRecords=${1 + below(20)}`;
           const { status, body } = await consume(pick(urls), 'storm', memberId, query);
           // A machine under load may be slower than its session; then it is out like any other.
           if (status !== 200) break;
-          const dies = i === calls - 1 && random() < 0.5;
+          const dies = i === calls - 1 && chance(0.5);
           if (!dies) for (const { value } of body.records) dealtWith.add(value);
           if (dies) break;
           if (i === calls - 1) await http(`${pick(urls)}/v1/groups/storm/members/${memberId}`, 'DELETE');
