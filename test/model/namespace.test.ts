@@ -10,7 +10,7 @@ import { startTestRedis } from '../helpers/redis.ts';
 import { TreeModel } from './tree-model.ts';
 
 /** WEIR_MODEL_RUNS=10000 searches for longer. */
-const runs = Number(process.env.WEIR_MODEL_RUNS ?? 1000);
+const runs = Number(process.env.WEIR_MODEL_RUNS ?? 300);
 const maxNodeBytes = 8;
 
 const { socketPath } = await startTestRedis(t);
