@@ -4,6 +4,7 @@
 usage 1 "$@"
 COUNTER=/counters/$1
 BY=${2:-1}
+number 'the number to add' "$BY"
 
 while :; do
   request GET "/nodes$COUNTER"
@@ -11,6 +12,7 @@ while :; do
   # A counter that does not exist is 0, and has the tag "0": the same condition creates it.
   VALUE=0
   if [ "$STATUS" = 200 ]; then VALUE=$(cat "$FILES/body"); fi
+  number "the node $COUNTER" "$VALUE"
   [ "$BY" != 0 ] || break
   request PUT "/nodes$COUNTER?parents=true" -H "If-Match: $(header ETag)" -H "Idempotency-Key: $(unique)" \
     -d "$((VALUE + BY))"

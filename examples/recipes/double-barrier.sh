@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 usage 4 "$@"
 BARRIER=/double-barriers/$1 COUNT=$2 MEMBER=$3
+number members "$COUNT"
 shift 3
 
 members() {

@@ -24,6 +24,11 @@ fail() {
   exit 1
 }
 
+# number <what it is> <value>: a whole number, or the script ends; the shell would take other text for an expression.
+number() {
+  case ${2#-} in '' | *[!0-9]*) fail "$1 is '$2'; it must be a whole number" ;; esac
+}
+
 # now_ms: a clock for measuring; whole seconds before bash 5.
 now_ms() {
   local now=${EPOCHREALTIME:-$SECONDS.000000}
@@ -43,7 +48,7 @@ unique() {
 # request <method> <path and query> [curl options]: sends it, and again until there is an answer. Sets STATUS; HEADERS and
 # BODY are files. So whatever changes something must bear to be repeated: by an Idempotency-Key, or by its meaning.
 request() {
-  local method=$1 target=$2
+  local method=$1 target=$2 failures=0
   shift 2
   while :; do
     SENT_AT=$(now_ms)
@@ -56,6 +61,8 @@ request() {
       STATUS=$(cat "$FILES/status")
       grep -q '"retryable":true' "$FILES/body" || return 0
     fi
+    failures=$((failures + 1))
+    [ $failures != 5 ] || echo "$(basename "$0"): $WEIR does not answer; trying again until it does" >&2
     sleep 0.2
   done
 }

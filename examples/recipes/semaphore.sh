@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 usage 3 "$@"
 SEMAPHORE=/semaphores/$1 PERMITS=$2
+number permits "$PERMITS"
 shift 2
 
 session_open

@@ -1,4 +1,5 @@
 // The recipes of docs/recipes.md, run by several processes at once that die, fall asleep and lose replies.
+import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { startFaultyNetwork } from '../helpers/faulty-network.ts';
 import { history } from '../helpers/groups.ts';
@@ -34,6 +35,21 @@ const endsWell = async (t: Test, exits: Promise<number | NodeJS.Signals | null>[
 
 /** A shell line that waits for a file of the test. */
 const until = (file: string) => `until [ -e ${file} ]; do sleep 0.05; done`;
+
+t.test('what should be a number is one, also what a node has, and is never run as an expression', async (t) => {
+  const recipes = recipesFor(t, server.url);
+  await http(`${nodes}/counters/evil?parents=true`, 'PUT', `a[$(touch ${recipes.folder}/run)]`);
+  for (const [script, ...args] of [
+    ['counter.sh', 'evil'],
+    ['counter.sh', 'fine', `a[$(touch ${recipes.folder}/run)]`],
+    ['semaphore.sh', 'many', 'two', 'true'],
+    ['double-barrier.sh', 'step', 'two', 'ann', 'true'],
+  ] as const) {
+    const started = recipes.start(script, args);
+    t.equal(await started.exited, 1, `${script} ${args[0]}`);
+  }
+  t.notOk(existsSync(`${recipes.folder}/run`));
+});
 
 t.test('lock: no update is lost though each reads, and then writes', async (t) => {
   const recipes = recipesFor(t, server.url);
