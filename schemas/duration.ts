@@ -9,11 +9,17 @@ const message = 'must be a duration such as "500ms", "10s", "5m", "1h", "7d", or
  * `"500ms"`, `"10s"`, `"5m"`, `"1h"`, `"7d"`, or a whole number of ms (as a number, or as digits, which is all that a
  * query string has). Gives ms: a non-negative integer below 2^53.
  */
-export const durationMs = z
-  .union([z.int(message).min(0, message), z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
-  .transform((duration) => (typeof duration === 'number' ? duration : parse(duration)))
-  .pipe(z.int(message))
-  .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+export const durationMs = durationBetween(0, Number.MAX_SAFE_INTEGER, message);
+
+/** A duration within bounds. Of its two spellings only the number can show them in the OpenAPI document. */
+export function durationBetween(minMs: number, maxMs: number, problem: string) {
+  const number = z.int(message).min(0, message).meta({ minimum: minMs, maximum: maxMs });
+  return z
+    .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
+    .transform((duration) => (typeof duration === 'number' ? duration : parse(duration)))
+    .pipe(z.int(message).min(minMs, problem).max(maxMs, problem))
+    .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+}
 
 function parse(text: string): number {
   const digits = /^\d+/.exec(text)?.[0] ?? '';

@@ -1,7 +1,7 @@
 // The wire of /v1/groups: consumers that share the partitions of topics. Their records are described in records.ts.
 import { z } from 'zod';
 import { logError, offset, queryFlag, queryInteger } from './common.ts';
-import { durationMs } from './duration.ts';
+import { durationBetween, durationMs } from './duration.ts';
 import { fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
 import { topicName } from './topics.ts';
 
@@ -97,8 +97,7 @@ export const leaveQuery = z.strictObject({
 });
 
 export const consumeQuery = z.strictObject({
-  wait: durationMs
-    .pipe(z.int().max(fetchWaitMsMax, 'must be at most 5m'))
+  wait: durationBetween(0, fetchWaitMsMax, 'must be at most 5m')
     .default(0)
     .describe('How long to wait for records, or for another assignment; at most 5m.'),
   maxRecords: queryInteger(1, fetchRecordsMax).default(500),

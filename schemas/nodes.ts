@@ -1,7 +1,7 @@
 // The wire of /v1/nodes and /v1/multi: a ZooKeeper-like tree over HTTP.
 import { z } from 'zod';
 import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
-import { durationMs } from './duration.ts';
+import { durationBetween } from './duration.ts';
 import { errorCodes } from './errors.ts';
 
 export const createModes = ['persistent', 'ephemeral', 'container', 'ttl'] as const;
@@ -10,7 +10,7 @@ export type CreateMode = (typeof createModes)[number];
 /** ZooKeeper's largest TTL: 40 bits of milliseconds (zookeeper-semantics, item 15). */
 export const ttlMsMax = 2 ** 40 - 1;
 
-const ttl = durationMs.pipe(z.int().min(1, 'must be at least 1ms').max(ttlMsMax, 'must be at most 2^40-1 ms'));
+const ttl = durationBetween(1, ttlMsMax, 'must be from 1ms to 2^40-1 ms');
 
 /** ZooKeeper's version is a signed 32-bit number; -1 means any. */
 const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version; -1 = any.');
@@ -29,8 +29,7 @@ export const getNodeQuery = z.strictObject({
   after: z.string().optional().describe('Children: the `next` of the page before.'),
   stats: queryFlag.optional().describe("Children: add each child's stat."),
   depth: queryInteger(0, 1000).optional().describe('Tree: levels below the node; default all.'),
-  wait: durationMs
-    .pipe(z.int().max(waitMsMax, 'must be at most 5m'))
+  wait: durationBetween(0, waitMsMax, 'must be at most 5m')
     .optional()
     .describe('Long poll with If-None-Match: how long to wait for a change, at most 5m.'),
 });

@@ -2,7 +2,7 @@
 // came; the schemas of bodies here describe them.
 import { z } from 'zod';
 import { offset, queryFlag, queryInteger } from './common.ts';
-import { durationMs } from './duration.ts';
+import { durationBetween } from './duration.ts';
 import { producerStamp } from './producers.ts';
 import { topicName } from './topics.ts';
 
@@ -90,8 +90,7 @@ export const fetchQuery = z.strictObject({
     .default(1024 * 1024)
     .describe('One record always fits.'),
   minBytes: queryInteger(0, fetchBytesMax).default(1).describe('With wait: answer as soon as there are so many.'),
-  wait: durationMs
-    .pipe(z.int().max(fetchWaitMsMax, 'must be at most 5m'))
+  wait: durationBetween(0, fetchWaitMsMax, 'must be at most 5m')
     .default(0)
     .describe('How long to wait for them, at most 5m.'),
 });

@@ -11,18 +11,28 @@ const configInput = z
   .record(z.string(), z.union([z.string(), z.number(), z.null()], 'must be a text, a number or null'))
   .describe("Kafka's settings by their names, such as `retention.ms`; null = back to the default.");
 
+/** Two nodes each, and one transaction makes them all: about 50 ms of the store's time. */
+export const partitionsMax = 2000;
+
+/** How many partitions; src/live/topic-admin.ts refuses others with a code of their own. */
+const partitionCount = z.int().meta({ minimum: 1, maximum: partitionsMax });
+
 export const createTopicBody = z
   .strictObject({
     name: topicName,
-    partitions: z.int().default(1),
-    replicationFactor: z.int().default(1).describe('How many brokers may keep house for each partition.'),
+    partitions: partitionCount.default(1),
+    replicationFactor: z
+      .int()
+      .meta({ minimum: 1 })
+      .default(1)
+      .describe('How many brokers may keep house for each partition.'),
     config: configInput.default({}),
   })
   .meta({ id: 'CreateTopic' });
 
 export const alterTopicBody = z
   .strictObject({
-    partitions: z.int().optional().describe('How many there shall be; the number only grows.'),
+    partitions: partitionCount.optional().describe('How many there shall be; the number only grows.'),
     config: configInput.optional(),
   })
   .meta({ id: 'AlterTopic' });

@@ -144,7 +144,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         operationId: 'nodes.put',
         summary: 'Set the data of a node, or create it',
         querystring: putNodeQuery,
-        headers: onlyDescribed(z.looseObject({ ...ifMatch, ...ifNoneMatch })),
+        headers: onlyDescribed(z.looseObject({ ...ifMatch, 'if-none-match': z.literal('*').optional() })),
         body: rawBody,
         response: {
           200: { description: 'Set.', content: { 'application/json': { schema: statReply } } },

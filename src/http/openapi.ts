@@ -236,12 +236,12 @@ function sorted(object: Json): Json {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Zod bounds every integer by 2^53, which holds; `int64` tells generators of clients that 32 bits are too few. */
+/** Zod bounds every integer by 2^53, which holds; `int64` tells generators of clients where 32 bits are too few. */
 function withIntegerFormats(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withIntegerFormats);
   if (typeof value !== 'object' || value === null) return value;
   const copy = Object.fromEntries(Object.entries(value).map(([key, part]) => [key, withIntegerFormats(part)]));
-  if (copy.maximum === Number.MAX_SAFE_INTEGER) copy.format = 'int64';
+  if (typeof copy.maximum === 'number' && copy.maximum >= 2 ** 31) copy.format = 'int64';
   return copy;
 }
 

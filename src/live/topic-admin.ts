@@ -8,7 +8,7 @@
 // - Delete: first one transaction takes the nodes away and leaves a note under /admin/delete_topics; then the logs go, and what
 //   groups have committed; then the note. A broker that dies between leaves the note, and topic-deleter.ts goes on from it.
 import { randomInt, randomUUID } from 'node:crypto';
-import type { TopicDescription } from '../../schemas/topics.ts';
+import { partitionsMax, type TopicDescription } from '../../schemas/topics.ts';
 import {
   brokerPath,
   decodeTopic,
@@ -45,9 +45,6 @@ export interface TopicCreation {
   replicationFactor: number;
   config: ConfigInput;
 }
-
-/** Two nodes each, and one transaction makes them all: about 50 ms of the store's time. */
-export const partitionsMax = 2000;
 
 export class TopicAdmin {
   readonly #store: Store;

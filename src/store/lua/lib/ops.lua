@@ -147,7 +147,7 @@ function ops.create(op, limits)
     if not op.parents then
       return nil, {
         'NO_PARENT',
-        'The parent of ' .. op.path .. ' does not exist; create it first, or add parents=true.',
+        'The parent of ' .. op.path .. ' does not exist; create it first; PUT and POST of a node also take parents=true.',
         'path', op.path,
       }
     end
@@ -216,7 +216,7 @@ function ops.delete(op, limits)
   if node.num_children > 0 then
     return nil, {
       'NOT_EMPTY',
-      'Node ' .. op.path .. ' has ' .. whole(node.num_children) .. ' children; delete them first, or add recursive=true.',
+      'Node ' .. op.path .. ' has ' .. whole(node.num_children) .. ' children; delete them first; DELETE of a node also takes recursive=true.',
       'path', op.path,
       'numChildren', node.num_children,
     }
