@@ -28,6 +28,9 @@ interface TopicLag {
   max: number;
 }
 
+/** By log, read once, however many groups read it: undefined where there is none, `away` where it cannot be reached. */
+type LogEnds = Map<string, number | 'away' | undefined>;
+
 interface Figures {
   states: Record<SurveyedGroup['state'], number>;
   members: number;
@@ -115,8 +118,7 @@ export class GroupSurvey {
     try {
       const groups = new Map<string, SurveyedGroup>();
       const lags: TopicLag[] = [];
-      // By log; read once, however many groups read it.
-      const ends = new Map<string, number | undefined>();
+      const ends: LogEnds = new Map();
       for await (const part of this.#offsets.survey()) {
         for (const group of part) groups.set(group.group, { ...group, topics: [] });
         await this.#readEnds(part, ends);
@@ -137,7 +139,7 @@ export class GroupSurvey {
     }
   }
 
-  async #readEnds(groups: readonly SurveyedGroup[], ends: Map<string, number | undefined>): Promise<void> {
+  async #readEnds(groups: readonly SurveyedGroup[], ends: LogEnds): Promise<void> {
     const wanted = new Map<string, { topicId: string; partition: number }>();
     for (const { topics } of groups) {
       for (const { topicId, offsets } of topics) {
@@ -147,17 +149,22 @@ export class GroupSurvey {
         }
       }
     }
-    const bounds = await this.#logs.bounds([...wanted.values()]);
-    for (const [index, key] of [...wanted.keys()].entries()) ends.set(key, bounds[index]?.endOffset);
+    const logs = await this.#logs.boundsWherePossible([...wanted.values()]);
+    for (const [index, key] of [...wanted.keys()].entries()) {
+      const log = logs[index];
+      ends.set(key, log === 'away' ? log : log?.endOffset);
+    }
   }
 }
 
-function lagsOf({ group, topics }: SurveyedGroup, ends: ReadonlyMap<string, number | undefined>): TopicLag[] {
+function lagsOf({ group, topics }: SurveyedGroup, ends: Readonly<LogEnds>): TopicLag[] {
   return topics.flatMap(({ topic, topicId, offsets }) => {
+    // A sum over what is left would look as if the group had caught up.
+    if (offsets.some(({ partition }) => ends.get(logKey(topicId, partition)) === 'away')) return [];
     const behind = offsets.flatMap(({ partition, offset }) => {
       const end = ends.get(logKey(topicId, partition));
       // A log that is not there is that of a topic that was just deleted. One may end before a commit that is newer than the look.
-      return end === undefined ? [] : [Math.max(0, end - offset)];
+      return typeof end === 'number' ? [Math.max(0, end - offset)] : [];
     });
     if (behind.length === 0) return [];
     let [sum, max] = [0, 0];

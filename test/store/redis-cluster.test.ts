@@ -185,8 +185,14 @@ t.test('while one node is away the others serve, and the cluster says what is mi
   t.match(group.members, [{ memberId: 'm' }]);
   t.match(group.partitions[away], { owner: 'm', committed: 0, lag: null, ...missing });
   t.match(group.partitions[other], { owner: 'm', endOffset: 1, lag: null });
+  await eventually(async () => {
+    const { body } = await http(`${url}/metrics`);
+    return body.includes('weir_group_members 1') && !body.includes('weir_group_lag_records{');
+  }, 'metrics tell of groups, and not of the lag that nobody knows');
 
   await owners[away]!.start();
   await eventually(async () => (await produce(away)).status === 200, 'it is back');
   await eventually(async () => (await store()).unreachable.length === 0, 'and nothing is missing');
+  const lag = 'weir_group_lag_records{group="g",topic="spread"} ';
+  await eventually(async () => (await http(`${url}/metrics`)).body.includes(lag), 'nor is the lag');
 });
