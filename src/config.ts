@@ -179,7 +179,7 @@ function helpText(): string {
   const lines = entries.map(([, option]) => {
     const flag = `--${flagOf(option)}${option.placeholder === undefined ? '' : ` <${option.placeholder}>`}`;
     const value = option.default ? `default ${option.default}` : 'no default';
-    return `  ${flag.padEnd(34)}${option.variable.padEnd(30)}${value}\n      ${option.meaning}`;
+    return `  ${flag.padEnd(38)}${option.variable.padEnd(30)}${value}\n      ${option.meaning}`;
   });
   return `weir ${packageVersion()}: coordination and logs over HTTP and WebSocket, on Redis
 
@@ -190,6 +190,6 @@ Durations are 500ms, 10s, 5m, 1h, 7d or a number of ms; sizes are 512KiB, 16MiB,
 gb mean the same as KiB, MiB and GiB).
 
 ${lines.join('\n')}
-  ${'--help, -h'.padEnd(64)}Prints this.
-  ${'--version, -v'.padEnd(64)}Prints the version.`;
+  ${'--help, -h'.padEnd(68)}Prints this.
+  ${'--version, -v'.padEnd(68)}Prints the version.`;
 }

@@ -25,7 +25,7 @@ import { idempotencyOf } from './idempotency.ts';
 import { nodeLocation, nodePathOf } from './node-path.ts';
 import { waitForChange } from './node-wait.ts';
 import { problems } from './problems.ts';
-import { rawBody, rawReply } from './raw-content.ts';
+import { rawBody, rawJson, rawReply } from './raw-content.ts';
 import { sessionOf } from './session-header.ts';
 import { onlyDescribed } from './validation.ts';
 
@@ -62,7 +62,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
             headers: z.object({ etag: z.string().optional(), 'weir-stat': z.string().optional() }),
             content: {
               '*/*': rawReply,
-              'application/json': { schema: z.union([nodeReply, statReply, childrenReply, treeReply]) },
+              'application/json': { schema: z.union([nodeReply, statReply, childrenReply, treeReply, rawJson]) },
             },
           },
           304: { description: 'Not changed: within the wait, if there is one.' },

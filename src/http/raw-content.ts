@@ -5,3 +5,6 @@ const bytes = z.unknown().meta({ description: 'Any bytes.', override: { type: 's
 
 export const rawBody = { content: { '*/*': { schema: bytes } } };
 export const rawReply = { schema: bytes };
+
+/** What is given as it is may be JSON by itself. */
+export const rawJson = z.unknown().describe('Whatever was set as JSON.');

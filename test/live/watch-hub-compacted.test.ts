@@ -15,7 +15,7 @@ t.test('what is no longer kept is COMPACTED with the oldest zxid, and that one c
   t.equal(old.failure.code, 'COMPACTED');
   const { oldest, zxid } = old.failure.fields;
   t.equal(zxid, last);
-  t.ok(oldest > first && oldest < last - 200);
+  t.ok(oldest > first && oldest <= last - 200);
   const resumed = record(hub, { path: '/c', mode: 'node', since: oldest });
   await reached(last, resumed);
   t.equal(resumed.told.length, last - oldest);
@@ -29,7 +29,8 @@ t.test('a watch whose history is trimmed away while it catches up ends with COMP
   await write(create('/c'));
   for (let i = 0; i < 250; i++) await write(set('/c', `${i}`));
   const first = await store.events.newestZxid();
-  for (let i = 0; i < 250; i++) await write(set('/c', `${i}`));
+  // As many as are kept whenever it is that the history is trimmed.
+  for (let i = 0; i < 199; i++) await write(set('/c', `${i}`));
   const { hub } = await startBroker(t, { target, eventRetention: 200 });
   let go = () => {};
   const gate = new Promise<void>((resolve) => {
