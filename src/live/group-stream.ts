@@ -6,36 +6,14 @@
 // is committed, so that nothing is passed over.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import {
-  eachPartition,
-  type GroupMember,
-  heartbeatIntervalMs,
-  own,
-  superseded,
-  type TopicPartition,
-} from '../core/group-document.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
+import { type GroupMember, heartbeatIntervalMs, own, superseded } from '../core/group-document.ts';
+import { hasCode, type ServiceError } from '../core/service-error.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
-import {
-  type Cursor,
-  cursorKey,
-  cursorsOf,
-  hasSame,
-  notReleased,
-  partitionsOf,
-  placed,
-  stuck,
-} from './group-cursors.ts';
+import { type Cursor, cursorsOf, hasSame, notReleased, partitionsOf, placed, stuck } from './group-cursors.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupOffsets, OffsetToCommit } from './group-offsets.ts';
-import {
-  endWaits,
-  type GroupRecordParts,
-  type GroupRecordSink,
-  GroupRecords,
-  type ReadCursor,
-  type ReadingMember,
-} from './group-records.ts';
+import { type GroupRecordParts, type GroupRecordSink, GroupRecords, type ReadingMember } from './group-records.ts';
+import { type HoldingsChange, type Released, type StreamCursor, StreamHoldings } from './stream-holdings.ts';
 
 /** Where the news and the records of a member go. */
 export interface GroupSink extends GroupRecordSink {
@@ -45,16 +23,6 @@ export interface GroupSink extends GroupRecordSink {
   revoked(partitions: TopicPartitions[], memberEpoch: number): void;
   /** Asks the peer for a sign of life, which is told to the stream by `heard`. */
   ping(): void;
-}
-
-interface StreamCursor extends ReadCursor {
-  /** `revoking`: the member was asked to let go of it; `released`: it has said that it did. */
-  state: 'assigned' | 'revoking' | 'released';
-}
-
-interface Released {
-  partitions?: TopicPartitions[] | undefined;
-  memberEpoch?: number | undefined;
 }
 
 /** What says that there is no such member any more, or that it is another's. */
@@ -114,8 +82,7 @@ export class GroupStream {
   readonly #parts: GroupStreamParts;
   readonly #onEnd: () => void;
   #member: GroupMember;
-  /** By key, what the member was told that it has, and may still be using. */
-  readonly #cursors = new Map<string, StreamCursor>();
+  readonly #holdings = new StreamHoldings();
   readonly #records: GroupRecords;
   /** Until then, by this broker's clock, the session lives for sure: beyond it nothing is given out. */
   #leaseEnd: number;
@@ -158,7 +125,7 @@ export class GroupStream {
     };
     this.#records = new GroupRecords(reading, sink, parts);
     // The answer to joining tells the member of these.
-    for (const cursor of as.given) this.#give(cursor);
+    for (const cursor of as.given) this.#records.add(this.#holdings.give(cursor));
     // What an earlier connection of the member was to let go of, this one does not use: only now is that sure.
     this.#mustReport = as.member.pendingRevocation.length > 0;
   }
@@ -192,7 +159,7 @@ export class GroupStream {
     } finally {
       clearInterval(ticks);
       stopWatching();
-      for (const cursor of this.#cursors.values()) endWaits(cursor);
+      this.#holdings.endWaits();
       this.#onEnd();
     }
   }
@@ -217,47 +184,11 @@ export class GroupStream {
     this.#wake();
   }
 
-  /**
-   * The member has let go of partitions that are being revoked.
-   * @param partitions which; all of them by default
-   * @param memberEpoch what the revoking frame said: what the member was given later is not meant, though it may have the
-   *   same name and be revoked again, as its topic was made anew
-   * @throws ServiceError BAD_REQUEST if one of them is not being revoked; then nothing is released
-   */
-  released({ partitions, memberEpoch }: Released): void {
-    const newest = this.#member.memberEpoch;
-    const askedAt = memberEpoch ?? newest;
-    if (askedAt > newest) {
-      throw new ServiceError(
-        'BAD_REQUEST',
-        `The member is at memberEpoch ${newest}, and has never been at ${askedAt}. Name that of the revoking frame.`,
-      );
-    }
-    const named = partitions && eachPartition(partitions);
-    // Who names an older epoch has sent it before it could know that nothing of that is left.
-    if (named && askedAt === newest) for (const at of named) this.#checkRevoking(at);
-    const keys = named && new Set(named.map(cursorKey));
-    for (const [key, cursor] of this.#cursors) {
-      if (cursor.state !== 'revoking' || cursor.epoch > askedAt) continue;
-      if (!keys || keys.has(key)) cursor.state = 'released';
-    }
+  /** The member has let go of partitions that are being revoked. @throws ServiceError as StreamHoldings.release */
+  released(released: Released): void {
+    this.#holdings.release(released, this.#member.memberEpoch);
     this.#mustReport = true;
     this.#wake();
-  }
-
-  #checkRevoking(at: TopicPartition): void {
-    const cursor = this.#cursors.get(cursorKey(at));
-    if (cursor?.state === 'revoking') return;
-    const why = cursor
-      ? cursor.state === 'assigned'
-        ? 'the member has it'
-        : 'it was released'
-      : 'the member has it not';
-    throw new ServiceError(
-      'BAD_REQUEST',
-      `Partition ${at.partition} of topic '${at.topic}' is not being revoked: ${why}. Release what a revoking frame names.`,
-      { topic: at.topic, partition: at.partition },
-    );
   }
 
   /** @throws ServiceError as GroupOffsets.commit */
@@ -333,68 +264,37 @@ export class GroupStream {
       let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, Cursor[]] = [new Map(), []];
       const caller = { memberId: this.#memberId, call: this.call };
       const { member, positions } = await this.#parts.coordinator.serve(this.#group, caller, {
-        owned: () => this.#owned(),
+        owned: () => this.#holdings.owned(),
         renews,
         wanted: (document, next) => {
-          ({ kept, wanted } = cursorsOf(document, next, this.#cursors));
+          ({ kept, wanted } = cursorsOf(document, next, this.#holdings.cursors));
           return wanted;
         },
       });
       if (renews) this.#leaseEnd = startedAt + member.sessionTimeoutMs;
-      this.#tell(this.#take(member, kept, placed(wanted, positions)));
+      this.#take(member, kept, placed(wanted, positions));
     } catch (error) {
       if (renews) this.#renews = true;
-      const isUnreleased = [...this.#cursors.values()].some(({ state }) => state === 'revoking');
       // With its session alive it can only have been fenced, or taken out by hand.
-      if (hasCode(error, 'UNKNOWN_MEMBER') && isUnreleased && performance.now() < this.#leaseEnd)
+      if (hasCode(error, 'UNKNOWN_MEMBER') && this.#holdings.isUnreleased && performance.now() < this.#leaseEnd)
         throw notReleased(this.#member);
       throw error;
     }
   }
 
-  #owned(): TopicPartitions[] {
-    return partitionsOf([...this.#cursors.values()].filter(({ state }) => state !== 'released'));
-  }
-
-  /** Takes over what the group has decided. */
-  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly Cursor[]): Change {
+  /** Takes over what the group has decided, and tells the member. */
+  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly Cursor[]): void {
     this.#member = member;
-    const pending = new Set(eachPartition(member.pendingRevocation).map(cursorKey));
-    const change: Change = { assigned: [], revoking: [], revoked: [] };
-    const replaced = new Set(given.map(cursorKey));
-    for (const [key, cursor] of this.#cursors) {
-      if (kept.has(key)) continue;
-      endWaits(cursor);
-      if (!pending.has(key) || replaced.has(key)) {
-        this.#cursors.delete(key);
-        change.revoked.push(cursor);
-      } else if (cursor.state === 'assigned') {
-        cursor.state = 'revoking';
-        change.revoking.push(cursor);
-      }
-    }
+    const change = this.#holdings.take(member, kept, given);
     this.#records.drop();
-    for (const cursor of given) change.assigned.push(this.#give(cursor));
-    return change;
+    for (const cursor of change.assigned) this.#records.add(cursor);
+    this.#tell(change);
   }
 
-  #give(at: Cursor): StreamCursor {
-    const cursor = { ...at, state: 'assigned' as const, isAtEnd: false, over: new AbortController() };
-    this.#cursors.set(cursorKey(at), cursor);
-    this.#records.add(cursor);
-    return cursor;
-  }
-
-  #tell({ revoking, revoked, assigned }: Change): void {
+  #tell({ revoking, revoked, assigned }: HoldingsChange): void {
     const { memberEpoch, rebalanceTimeoutMs } = this.#member;
     if (revoking.length > 0) this.#sink.revoking(partitionsOf(revoking), rebalanceTimeoutMs, memberEpoch);
     if (revoked.length > 0) this.#sink.revoked(partitionsOf(revoked), memberEpoch);
     if (assigned.length > 0) this.#sink.assigned(partitionsOf(assigned), memberEpoch);
   }
-}
-
-interface Change {
-  assigned: Cursor[];
-  revoking: Cursor[];
-  revoked: Cursor[];
 }
