@@ -37,7 +37,7 @@ function events.take()
   return entry
 end
 
---- Forgets the oldest history beyond the limits: what is kept weighs the newest sum of bytes less the oldest. `events_floor`
+--- Forgets the oldest history beyond the limits: what is kept weighs the newest sum of bytes less the oldest, and what that one weighs itself. `events_floor`
 --- is the zxid up to which history is forgotten: who resumes from before it gets COMPACTED.
 local function trim(retention, newest)
   local forgotten = redis.call('XTRIM', keys.events, 'MAXLEN', '~', retention)
@@ -46,7 +46,7 @@ local function trim(retention, newest)
     local oldest = redis.call('XRANGE', keys.events, '-', '+', 'COUNT', 1)[1]
     if not oldest then return end
     first = tonumber(string.match(oldest[1], '^%d+'))
-    local kept = newest - struct.unpack('>d', oldest[2][2])
+    local kept = newest - struct.unpack('>d', oldest[2][2]) + #oldest[2][2]
     local length = redis.call('XLEN', keys.events)
     if kept <= BYTES_MAX or length <= 1 then break end
     forgotten = forgotten + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * BYTES_MAX / kept * 0.9))
