@@ -46,7 +46,16 @@ export const groupClientFrame = z
       records: z.int().min(1).max(1_000_000_000).describe('How many more records may be sent.'),
     }),
     z
-      .strictObject({ type: z.literal('commit'), id: frameId, offsets: commitBody.shape.offsets })
+      .strictObject({
+        type: z.literal('commit'),
+        id: frameId,
+        memberEpoch: memberReply.shape.memberEpoch
+          .optional()
+          .describe(
+            'The newest that a frame has said: a commit that is late is not taken for one of what the member was given since.',
+          ),
+        offsets: commitBody.shape.offsets,
+      })
       .describe('Answered by committed, or by an error; in the order in which they came.'),
     z
       .strictObject({

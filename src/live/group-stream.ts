@@ -191,9 +191,12 @@ export class GroupStream {
     this.#wake();
   }
 
-  /** @throws ServiceError as GroupOffsets.commit */
-  async commit(offsets: readonly OffsetToCommit[]): Promise<void> {
-    const committer = { memberId: this.#memberId, memberEpoch: this.#member.memberEpoch, call: this.call };
+  /**
+   * @param memberEpoch at which the member had the partitions, as far as it knows; its present one by default
+   * @throws ServiceError as GroupOffsets.commit
+   */
+  async commit(offsets: readonly OffsetToCommit[], memberEpoch = this.#member.memberEpoch): Promise<void> {
+    const committer = { memberId: this.#memberId, memberEpoch, call: this.call };
     await this.#parts.offsets.commit(this.#group, committer, offsets);
   }
 

@@ -32,8 +32,12 @@ interface Given {
   query: z.output<typeof groupStreamQuery>;
 }
 
-interface WaitingCommit {
+interface Commit {
   offsets: readonly OffsetToCommit[];
+  memberEpoch?: number | undefined;
+}
+
+interface WaitingCommit extends Commit {
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -141,7 +145,7 @@ class GroupSocket {
         this.#credit += frame.records;
         return this.#onCredit();
       case 'commit':
-        await this.#commit(frame.offsets);
+        await this.#commit(frame);
         return this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
       case 'released':
         return this.#inTurn(async (stream) => stream.released(frame));
@@ -160,18 +164,18 @@ class GroupSocket {
   }
 
   /**
-   * Commits. What comes while others are under way goes together into one transaction, of which only the last offset of
-   * each partition would be left anyway; each is answered for itself, and judged by itself if all together are refused.
+   * Commits. What comes of the same epoch while others are under way goes together into one transaction, of which only the last
+   * offset of each partition would be left anyway; each is answered for itself, and judged by itself if all together are refused.
    */
-  async #commit(offsets: readonly OffsetToCommit[]): Promise<void> {
+  async #commit({ offsets, memberEpoch }: Commit): Promise<void> {
     const waiting = this.#commits;
     const size = waiting?.reduce((sum, { offsets: some }) => sum + some.length, offsets.length) ?? 0;
     this.#checkWaiting(Math.max(this.#waiting, waiting?.length ?? 0));
-    if (waiting && size <= offsetsPerCommitMax) {
-      return new Promise((resolve, reject) => waiting.push({ offsets, resolve, reject }));
+    if (waiting && waiting[0]?.memberEpoch === memberEpoch && size <= offsetsPerCommitMax) {
+      return new Promise((resolve, reject) => waiting.push({ offsets, memberEpoch, resolve, reject }));
     }
     return new Promise((resolve, reject) => {
-      const commits: WaitingCommit[] = [{ offsets, resolve, reject }];
+      const commits: WaitingCommit[] = [{ offsets, memberEpoch, resolve, reject }];
       this.#inTurn((stream) => {
         if (this.#commits === commits) this.#commits = undefined;
         return commitAll(stream, commits);
@@ -233,12 +237,13 @@ class GroupSocket {
   }
 }
 
-/** @throws nothing: each is told what has become of it */
+/** Commits of one epoch. @throws nothing: each is told what has become of it */
 async function commitAll(stream: GroupStream, commits: readonly WaitingCommit[]): Promise<void> {
+  const memberEpoch = commits[0]?.memberEpoch;
   const last = new Map<string, OffsetToCommit>();
   for (const { offsets } of commits) for (const at of offsets) last.set(cursorKey(at), at);
   try {
-    await stream.commit([...last.values()]);
+    await stream.commit([...last.values()], memberEpoch);
     for (const { resolve } of commits) resolve();
     return;
   } catch (error) {
@@ -247,5 +252,5 @@ async function commitAll(stream: GroupStream, commits: readonly WaitingCommit[])
       return;
     }
   }
-  for (const { offsets, resolve, reject } of commits) await stream.commit(offsets).then(resolve, reject);
+  for (const { offsets, resolve, reject } of commits) await stream.commit(offsets, memberEpoch).then(resolve, reject);
 }
