@@ -215,14 +215,19 @@ export function problemOf(bytes: Buffer): string {
   return syntaxProblemOf(bytes.toString()) ?? `nests deeper than ${depthMax} levels`;
 }
 
-/** Where and why a text is no JSON, in the words of JSON.parse, of which a part of the text may be; undefined if it is JSON. */
+/** Where and why a text is no JSON; undefined if it is JSON. */
 export function syntaxProblemOf(text: string): string | undefined {
   try {
     JSON.parse(text);
     return undefined;
   } catch (error) {
-    return `is not JSON: ${(error as Error).message}`;
+    return notJson(error);
   }
+}
+
+/** In the words of JSON.parse, of which a part of the text may be. @param error that it threw */
+export function notJson(error: unknown): string {
+  return `is not JSON: ${(error as Error).message}`;
 }
 
 /** Whether any byte is a control character (below 0x20), line feeds aside. */

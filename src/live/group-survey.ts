@@ -159,10 +159,11 @@ export class GroupSurvey {
 
 function lagsOf({ group, topics }: SurveyedGroup, ends: Readonly<LogEnds>): TopicLag[] {
   return topics.flatMap(({ topic, topicId, offsets }) => {
+    const found = offsets.map(({ partition }) => ends.get(logKey(topicId, partition)));
     // A sum over what is left would look as if the group had caught up.
-    if (offsets.some(({ partition }) => ends.get(logKey(topicId, partition)) === 'away')) return [];
-    const behind = offsets.flatMap(({ partition, offset }) => {
-      const end = ends.get(logKey(topicId, partition));
+    if (found.includes('away')) return [];
+    const behind = offsets.flatMap(({ offset }, index) => {
+      const end = found[index];
       // A log that is not there is that of a topic that was just deleted. One may end before a commit that is newer than the look.
       return typeof end === 'number' ? [Math.max(0, end - offset)] : [];
     });

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { closeCodes, slowReaderBytesMax } from '../../schemas/watch.ts';
 import { describeIssues, parseInput, withoutHandles } from '../core/issues.ts';
-import { syntaxProblemOf } from '../core/json-scanner.ts';
+import { notJson } from '../core/json-scanner.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 
@@ -214,11 +214,10 @@ export function socketFailed(error: Error, ws: WebSocket, request: FastifyReques
 }
 
 function parseJson(data: Buffer): unknown {
-  const text = data.toString('utf8');
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new ServiceError('BAD_REQUEST', `The frame ${withoutHandles(syntaxProblemOf(text) ?? '')}.`);
+    return JSON.parse(data.toString('utf8'));
+  } catch (error) {
+    throw new ServiceError('BAD_REQUEST', `The frame ${withoutHandles(notJson(error))}.`);
   }
 }
 

@@ -37,8 +37,8 @@ function events.take()
   return entry
 end
 
---- Forgets the oldest history beyond the limits: what is kept weighs the newest sum of bytes less the oldest, and what that one weighs itself. `events_floor`
---- is the zxid up to which history is forgotten: who resumes from before it gets COMPACTED.
+--- Forgets the oldest history beyond the limits: what is kept weighs the newest sum of bytes less the oldest, and what that
+--- one weighs itself. `events_floor` is the zxid up to which history is forgotten: who resumes from before it gets COMPACTED.
 local function trim(retention, newest)
   local forgotten = redis.call('XTRIM', keys.events, 'MAXLEN', '~', retention)
   local first
