@@ -1,7 +1,10 @@
-// Members on sockets in the world of group-world.ts: a connection speaks for its member to the group, as src/live's streams
-// do, until a newer one does; what it sends arrives late but in order, and it may be cut while neither end knows.
-import { own, type TopicPartition } from '../../src/core/group-document.ts';
+// Members on sockets in the world of group-world.ts: a connection speaks for its member to the group, as src/live/group-stream.ts
+// does and with the same holdings, until a newer one does; what it sends arrives late but in order, and it may be cut while neither end knows.
+import type { TopicPartitions } from '../../src/core/assignors/assignor.ts';
+import type { TopicPartition } from '../../src/core/group-document.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
+import { cursorsOf, partitionsOf } from '../../src/live/group-cursors.ts';
+import { type StreamCursor, StreamHoldings } from '../../src/live/stream-holdings.ts';
 import { request } from './group-documents.ts';
 import {
   type Answer,
@@ -16,14 +19,8 @@ import {
 } from './group-world.ts';
 import type { Random } from './random.ts';
 
-interface Held extends TopicPartition {
-  topicId: string;
-  epoch: number;
-  state: 'assigned' | 'revoking' | 'released';
-}
-
 type Frame =
-  | { type: 'assigned' | 'revoking' | 'revoked'; partitions: Held[]; memberEpoch: number }
+  | { type: 'assigned' | 'revoking' | 'revoked'; partitions: StreamCursor[]; memberEpoch: number }
   | { type: 'closed' };
 
 interface Parts {
@@ -37,7 +34,7 @@ interface Parts {
 class Connection {
   readonly call: number;
   epoch = 0;
-  readonly #held = new Map<string, Held>();
+  readonly #holdings = new StreamHoldings();
   readonly #memberId: string;
   readonly #parts: Parts;
   readonly #send: (frame: Frame) => void;
@@ -65,11 +62,8 @@ class Connection {
   }
 
   /** The peer has let go of what it was asked for at that epoch. */
-  released(keys: readonly string[], memberEpoch: number): void {
-    for (const key of keys) {
-      const held = this.#held.get(key);
-      if (held?.state === 'revoking' && held.epoch <= memberEpoch) held.state = 'released';
-    }
+  released(partitions: TopicPartitions[], memberEpoch: number): void {
+    this.#holdings.release({ partitions, memberEpoch }, this.epoch);
     this.#report();
   }
 
@@ -105,12 +99,8 @@ class Connection {
     this.#renews = false;
     this.#isAsking = true;
     const { memberId, call } = { memberId: this.#memberId, call: this.call };
-    const owned = () =>
-      [...this.#held.values()]
-        .filter(({ state }) => state !== 'released')
-        .map(({ topic, partition }) => ({ topic, partitions: [partition] }));
     this.#parts.service.ask(
-      () => ({ kind: 'consume', memberId, owned: owned(), call }),
+      () => ({ kind: 'consume', memberId, owned: this.#holdings.owned(), call }),
       (answer) => {
         this.#isAsking = false;
         if (answer instanceof ServiceError) this.close();
@@ -121,41 +111,15 @@ class Connection {
     );
   }
 
-  #take({ member, topics }: Answer): void {
+  #take({ member }: Answer): void {
     if (!this.#isOpen) return;
     this.epoch = member.memberEpoch;
-    const pending = new Set(
-      member.pendingRevocation.flatMap(({ topic, partitions }) =>
-        partitions.map((partition) => keyOf({ topic, partition })),
-      ),
-    );
-    const wanted = new Map<string, Held>();
-    for (const { topic, partitions, epochs } of member.assigned) {
-      for (const [i, partition] of partitions.entries()) {
-        const { topicId } = own(topics, topic)!;
-        const held: Held = { topic, partition, topicId, epoch: epochs[i]!, state: 'assigned' };
-        const before = this.#held.get(keyOf(held));
-        if (before?.epoch !== held.epoch || before.topicId !== topicId) wanted.set(keyOf(held), held);
-        else pending.add(`kept ${keyOf(held)}`);
-      }
-    }
-    const revoked: Held[] = [];
-    const revoking: Held[] = [];
-    for (const [key, held] of this.#held) {
-      if (pending.has(`kept ${key}`)) continue;
-      if (!pending.has(key) || wanted.has(key)) {
-        this.#held.delete(key);
-        revoked.push(held);
-      } else if (held.state === 'assigned') {
-        held.state = 'revoking';
-        revoking.push(held);
-      }
-    }
-    for (const [key, held] of wanted) this.#held.set(key, held);
+    const { kept, wanted } = cursorsOf(this.#parts.service.group, member, this.#holdings.cursors);
+    const { assigned, revoking, revoked } = this.#holdings.take(member, kept, wanted);
     const { memberEpoch } = member;
     this.#send({ type: 'revoking', partitions: revoking, memberEpoch });
     this.#send({ type: 'revoked', partitions: revoked, memberEpoch });
-    this.#send({ type: 'assigned', partitions: [...wanted.values()], memberEpoch });
+    this.#send({ type: 'assigned', partitions: assigned, memberEpoch });
   }
 }
 
@@ -318,7 +282,7 @@ export class SocketClient implements LivingClient {
       if (!link.isUp || link !== this.#link) return;
       // Not of what it was given anew meanwhile, as the topic is another one.
       for (const [key, at] of had) if (this.uses.get(key) === at) this.uses.delete(key);
-      this.#later(() => link.connection?.released(keys, frame.memberEpoch));
+      this.#later(() => link.connection?.released(partitionsOf(frame.partitions), frame.memberEpoch));
     });
   }
 
