@@ -1,8 +1,8 @@
 // Members on sockets in the world of group-world.ts: a connection speaks for its member to the group, as src/live/group-stream.ts
 // does and with the same holdings, until a newer one does; what it sends arrives late but in order, and it may be cut while neither end knows.
 import type { TopicPartitions } from '../../src/core/assignors/assignor.ts';
-import type { TopicPartition } from '../../src/core/group-document.ts';
-import { ServiceError } from '../../src/core/service-error.ts';
+import { eachPartition, type TopicPartition } from '../../src/core/group-document.ts';
+import { hasCode, ServiceError } from '../../src/core/service-error.ts';
 import { cursorsOf, partitionsOf } from '../../src/live/group-cursors.ts';
 import { type StreamCursor, StreamHoldings } from '../../src/live/stream-holdings.ts';
 import { request } from './group-documents.ts';
@@ -63,7 +63,17 @@ class Connection {
 
   /** The peer has let go of what it was asked for at that epoch. */
   released(partitions: TopicPartitions[], memberEpoch: number): void {
-    this.#holdings.release({ partitions, memberEpoch }, this.epoch);
+    // A frame for each: one is refused as a whole if it names what has gone with its topic meanwhile.
+    for (const at of eachPartition(partitions)) {
+      try {
+        this.#holdings.release(
+          { partitions: [{ topic: at.topic, partitions: [at.partition] }], memberEpoch },
+          this.epoch,
+        );
+      } catch (error) {
+        if (!hasCode(error, 'BAD_REQUEST')) throw error;
+      }
+    }
     this.#report();
   }
 
