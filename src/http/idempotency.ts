@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
 import type { Idempotency } from '../store/namespace.ts';
+import { secretKeyLengthMin } from '../store/sealed-reply.ts';
 
 /** The headers that make a request another one. */
 const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
@@ -11,13 +12,21 @@ const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
 /**
  * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type
  * and body.
- * @throws ServiceError BAD_REQUEST for a key that is empty or too long
+ * @param options `secret` = the response holds a secret, which is kept encrypted under the key (store/sealed-reply.ts)
+ * @throws ServiceError BAD_REQUEST for a key that is empty or too long, or too short for a secret
  */
-export function idempotencyOf(request: FastifyRequest): Idempotency | undefined {
+export function idempotencyOf(request: FastifyRequest, options: { secret?: boolean } = {}): Idempotency | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || key.length < 1 || key.length > 255) {
     throw new ServiceError('BAD_REQUEST', 'Idempotency-Key must be one value of 1 to 255 characters.');
+  }
+  if (options.secret && key.length < secretKeyLengthMin) {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `Idempotency-Key has ${key.length} characters; where the response holds a secret it must have at least ` +
+        `${secretKeyLengthMin} that nobody can guess, as whoever sends the same key gets the same response. Use a random UUID.`,
+    );
   }
   const body = request.body;
   // What streams in is not there yet: whoever reads it completes the fingerprint (produce-stream.ts).

@@ -36,7 +36,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
     },
     async (request, reply) => {
       const ttlMs = request.body?.ttl ?? sessionTtlDefaultMs;
-      const created = await sessions.create(ttlMs, idempotencyOf(request));
+      const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }));
       if (created.replayed) reply.header('idempotency-replayed', 'true');
       reply.code(201).header('location', `/v1/sessions/${created.handle}`);
       return { id: created.id, session: created.handle, ttlMs: created.ttlMs, expiresAt: created.expiresAt };

@@ -6,7 +6,8 @@ import type { TopicPartitions } from '../core/assignors/assignment.ts';
 import type { GroupDocument, TopicPartition } from '../core/group-document.ts';
 import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
 import { ServiceError } from '../core/service-error.ts';
-import { idempotencyTtlMs, type NamespaceLimits } from './namespace.ts';
+import { recordWords } from './kept-responses.ts';
+import type { NamespaceLimits } from './namespace.ts';
 import { type Idempotency, type Op, packOp } from './op-codec.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 
@@ -129,7 +130,7 @@ export function commitArguments(
     document ?? '',
     limits.maxNodeBytes,
     limits.eventRetention,
-    idempotencyTtlMs,
+    limits.responses,
     commit.living,
     changes?.isSettled ? 'settled' : 'moving',
     changes?.topicsDropped ? 1 : 0,
@@ -166,7 +167,7 @@ export function commitArguments(
   );
   pushRows(
     args,
-    commit.answers?.map(({ key, fingerprint, answer }) => [key, fingerprint, answer]),
+    commit.answers?.map((answer) => [...recordWords(answer), answer.answer]),
   );
   pushRows(
     args,
@@ -203,7 +204,7 @@ export function commitOutcome(reply: ReplyValue[], commit: GroupCommit): CommitO
     case 'applied':
       return applied(rest, commit);
     case 'refused':
-      return { outcome: 'refused', ...refusal(rest) };
+      return { outcome: 'refused', ...refusal(rest, commit) };
     case 'elsewhere':
       return { outcome: 'elsewhere', given: integer(rest[0]), before: integer(rest[1]) };
     case 'gone': {
@@ -268,15 +269,16 @@ function applied(rest: ReplyValue[], { calls = [], consume, wanted = [] }: Group
   };
 }
 
-function refusal([count, ...rest]: ReplyValue[]): Refusal {
+function refusal([count, ...rest]: ReplyValue[], { answers = [] }: GroupCommit): Refusal {
+  const keys = new Map(answers.map((answer) => [recordWords(answer)[0], answer.key]));
   const superseded = Array.from({ length: integer(count) }, (_, i) => ({
     memberId: text(rest[2 * i]),
     call: integer(rest[2 * i + 1]),
   }));
   const answered = new Map<string, string | ServiceError>();
   for (let i = 2 * superseded.length; i + 2 < rest.length; i += 3) {
-    const [key, code, said] = [text(rest[i]), text(rest[i + 1]), text(rest[i + 2])];
-    answered.set(key, code === '' ? said : new ServiceError(code as ErrorCode, said));
+    const [id, code, said] = [text(rest[i]), text(rest[i + 1]), text(rest[i + 2])];
+    answered.set(keys.get(id)!, code === '' ? said : new ServiceError(code as ErrorCode, said));
   }
   return { superseded, answered };
 }

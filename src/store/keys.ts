@@ -35,8 +35,10 @@ export function coordinationKeys(prefix: string) {
     ephemerals: (id: string) => `${base}ephemerals:${id}`,
     /** Sorted set: path of each container and TTL node by the moment it may be due, ms. */
     transients: `${base}transients`,
-    /** String with expiry, by Idempotency-Key: fingerprint of the request and its first answer (cmsgpack). */
-    idempotency: (key: string) => `${base}idempotency:${key}`,
+    /** String with expiry, by a hash of an Idempotency-Key: the record of its request (cmsgpack; lua/lib/idempotency.lua). */
+    response: (id: string) => `${base}response:${id}`,
+    /** Hash with expiry: how many such records there are, and their bytes (lua/lib/record-room.lua). */
+    responses: `${base}responses`,
     /**
      * Hash by group: `version`, `document` (JSON of the group's state); `moving_since` while not all members have what they
      * shall have, `emptied_at` since the last one went (ms).

@@ -49,10 +49,9 @@ export interface NamespaceLimits {
   maxNodeBytes: number;
   /** How many transactions to keep for watchers that resume. */
   eventRetention: number;
+  /** Limits of the records kept for Idempotency-Keys, as kept-responses.ts words them. */
+  responses: string;
 }
-
-/** How long the answer to a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
-export const idempotencyTtlMs = 10 * 60_000;
 
 /** What one call carries at most: about a millisecond of the store's time. */
 const operationsPerCallMax = 64;
@@ -85,13 +84,8 @@ export class Namespace {
   }
 
   #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/uphold', requests: Buffer[]): Promise<ReplyValue[]> {
-    const { maxNodeBytes, eventRetention } = this.limits;
-    return this.#connection.call(script, this.#keys.root, [
-      maxNodeBytes,
-      eventRetention,
-      idempotencyTtlMs,
-      ...requests,
-    ]);
+    const { maxNodeBytes, eventRetention, responses } = this.limits;
+    return this.#connection.call(script, this.#keys.root, [maxNodeBytes, eventRetention, responses, ...requests]);
   }
 
   async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadAnswer[]> {
@@ -107,15 +101,12 @@ export class Namespace {
    *   the field `failed`; TOO_MANY_REQUESTS if other recursive deletes keep one waiting for too long
    */
   async write(operations: Op[], options: WriteOptions = {}): Promise<WriteResult> {
-    const { idempotency } = options;
     // The subtree is read from what is stored, so it would not see what came before it in the same transaction.
     if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
       throw new Error('A recursive delete must be the only operation of its transaction');
     }
     // Deleting must work when the store is full, so it is a script of its own (lua/nodes/delete.lua).
-    const onlyDeletes =
-      operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
-    const deletes = onlyDeletes && !idempotency;
+    const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
     const turn = options.upholds ? this.#upholding : deletes ? this.#deletions : this.#writes;
     const ask = () => turn.ask(packRequest(operations, options), weightOf(operations));
     const isRecursive = operations[0]?.op === 'delete-recursive' && !options.privileged;

@@ -3,6 +3,7 @@
 import type { Stat } from '../../schemas/common.ts';
 import type { CreateMode } from '../../schemas/nodes.ts';
 import { pathProblem, sequentialPathProblem } from '../core/path.ts';
+import { recordWords } from './kept-responses.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';
 
@@ -64,13 +65,13 @@ export function packRequest(
   operations: readonly Op[],
   options: { privileged?: boolean; idempotency?: Idempotency | undefined },
 ): Buffer {
-  const { key = '', fingerprint = '' } = options.idempotency ?? {};
+  const [id, fingerprint] = recordWords(options.idempotency);
   const out = new Packer(
-    operations.reduce((sum, op) => sum + roomFor(op), requestBytes + 3 * (key.length + fingerprint.length)),
+    operations.reduce((sum, op) => sum + roomFor(op), requestBytes + 3 * (id.length + fingerprint.length)),
   );
   out.byte(options.privileged ? 1 : 0);
   out.whole(operations.length);
-  out.short(key);
+  out.short(id);
   out.short(fingerprint);
   for (const operation of operations) pushOp(out, operation);
   return out.packed();

@@ -2,8 +2,9 @@
 // two work together in docs/adr/007.
 import { randomBytes } from 'node:crypto';
 import type { StoreConnection } from './connection.ts';
+import { recordWords } from './kept-responses.ts';
 import type { CoordinationKeys } from './keys.ts';
-import { type Idempotency, idempotencyTtlMs } from './namespace.ts';
+import type { Idempotency } from './op-codec.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 
 /** What a named producer puts on a request. */
@@ -39,10 +40,12 @@ export interface DueProducer {
 export class Producers {
   readonly #connection: StoreConnection;
   readonly #root: string;
+  readonly #responses: string;
 
-  constructor(connection: StoreConnection, keys: CoordinationKeys) {
+  constructor(connection: StoreConnection, keys: CoordinationKeys, options: { responses: string }) {
     this.#connection = connection;
     this.#root = keys.root;
+    this.#responses = options.responses;
   }
 
   /** Gives a producer its next epoch, 0 if the name is new. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
@@ -50,9 +53,8 @@ export class Producers {
     const [replayed, id, epoch, logs] = await this.#connection.call('producers/register', this.#root, [
       name,
       randomBytes(9).toString('base64url'),
-      idempotency?.key ?? '',
-      idempotency?.fingerprint ?? '',
-      idempotencyTtlMs,
+      ...recordWords(idempotency),
+      this.#responses,
     ]);
     return { replayed: integer(replayed) === 1, id: text(id), epoch: integer(epoch), logs: logsOf(logs) };
   }

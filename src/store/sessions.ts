@@ -2,10 +2,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
+import { recordWords } from './kept-responses.ts';
 import type { CoordinationKeys } from './keys.ts';
-import { idempotencyTtlMs } from './namespace.ts';
 import type { Idempotency } from './op-codec.ts';
 import { integer, text } from './scripts.ts';
+import { openReply, sealReply } from './sealed-reply.ts';
 
 /** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
 export interface SessionCredential {
@@ -33,16 +34,18 @@ export class Sessions {
   readonly #keys: CoordinationKeys;
   readonly #bounds: { minTtlMs: number; maxTtlMs: number };
   readonly #eventRetention: number;
+  readonly #responses: string;
 
   constructor(
     connection: StoreConnection,
     keys: CoordinationKeys,
-    options: { minTtlMs: number; maxTtlMs: number; eventRetention: number },
+    options: { minTtlMs: number; maxTtlMs: number; eventRetention: number; responses: string },
   ) {
     this.#connection = connection;
     this.#keys = keys;
     this.#bounds = options;
     this.#eventRetention = options.eventRetention;
+    this.#responses = options.responses;
   }
 
   /** Creates the session of a broker, which nobody else can have a handle of; also at the store's memory limit. */
@@ -69,16 +72,16 @@ export class Sessions {
       id,
       hashSecret(secret),
       clampedTtlMs,
-      // A repeat of the same key must get the same handle, so it is kept for that while, and only then.
-      idempotency ? handle : '',
-      idempotency?.key ?? '',
-      idempotency?.fingerprint ?? '',
-      idempotencyTtlMs,
+      // A repeat with the same key must get the same handle, and nobody else may read it.
+      idempotency ? sealReply(idempotency.key, handle) : '',
+      ...recordWords(idempotency),
+      this.#responses,
     ]);
+    const replayed = integer(reply[0]) === 1;
     return {
-      replayed: integer(reply[0]) === 1,
+      replayed,
       id: text(reply[1]),
-      handle: text(reply[2]) || handle,
+      handle: replayed ? openReply(idempotency!.key, text(reply[2])) : handle,
       ttlMs: integer(reply[3]),
       expiresAt: integer(reply[4]),
     };

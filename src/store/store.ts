@@ -1,12 +1,14 @@
 // The store of one cluster: its connection, and the nouns that live in it. Opening it makes the tree's roots.
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
+import { defaultStoredLimits, type StoredLimits } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { CommittedOffsets } from './committed-offsets.ts';
 import { StoreConnection } from './connection.ts';
 import type { EngineKind } from './engine.ts';
 import { Events } from './events.ts';
 import { Groups } from './groups.ts';
+import { KeptResponses, recordLimits } from './kept-responses.ts';
 import { coordinationKeys } from './keys.ts';
 import { LogKeeping } from './log-keeping.ts';
 import { Logs } from './logs.ts';
@@ -44,6 +46,8 @@ export interface StoreOptions {
   sessionMaxTtlMs: number;
   maxNodeBytes: number;
   eventRetention: number;
+  /** Absent: the usual ones. */
+  stored?: StoredLimits;
 }
 
 export interface StoreFigures {
@@ -70,6 +74,7 @@ export class Store {
   readonly groups: Groups;
   readonly committedOffsets: CommittedOffsets;
   readonly producers: Producers;
+  readonly keptResponses: KeptResponses;
   readonly #rootKey: string;
   readonly #options: StoreOptions;
   readonly #log: Logger;
@@ -77,21 +82,24 @@ export class Store {
   #serverVersion = '';
 
   constructor(options: StoreOptions, log: Logger) {
-    const { eventRetention, maxNodeBytes } = options;
+    const { eventRetention, maxNodeBytes, stored = defaultStoredLimits } = options;
+    const responses = recordLimits(stored.responsesMax, stored.responseBytesMax);
     const keys = coordinationKeys(options.prefix);
     this.#options = options;
     this.#log = log;
     this.#rootKey = keys.root;
     this.connection = new StoreConnection(options.target, log, keys.root);
-    this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention });
+    this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responses });
     this.sessions = new Sessions(this.connection, keys, {
       minTtlMs: options.sessionMinTtlMs,
       maxTtlMs: options.sessionMaxTtlMs,
       eventRetention,
+      responses,
     });
     this.events = new Events(this.connection, keys, log);
     this.logs = new Logs(this.connection, options.prefix, log);
-    this.producers = new Producers(this.connection, keys);
+    this.producers = new Producers(this.connection, keys, { responses });
+    this.keptResponses = new KeptResponses(this.connection, keys, responses);
     this.logKeeping = new LogKeeping(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.committedOffsets = new CommittedOffsets(this.connection, keys, this.namespace.limits);

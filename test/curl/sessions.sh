@@ -82,11 +82,11 @@ request GET "/v1/sessions/$SESSION"
 expect_problem 410 SESSION_EXPIRED
 
 step 'an Idempotency-Key makes the creation safe to repeat: the same handle comes again'
-request POST /v1/sessions -H 'Idempotency-Key: my-session'
+request POST /v1/sessions -H 'Idempotency-Key: my-session-4f1c9a07'
 SESSION=$(field session)
-request POST /v1/sessions -H 'Idempotency-Key: my-session'
+request POST /v1/sessions -H 'Idempotency-Key: my-session-4f1c9a07'
 expect_status 201
 expect_header Idempotency-Replayed 'true'
 expect_body "\"session\":\"$SESSION\""
-request POST /v1/sessions -H 'Idempotency-Key: my-session' -H 'Content-Type: application/json' -d '{"ttl":"1h"}'
+request POST /v1/sessions -H 'Idempotency-Key: my-session-4f1c9a07' -H 'Content-Type: application/json' -d '{"ttl":"1h"}'
 expect_problem 422 IDEMPOTENCY_KEY_REUSED

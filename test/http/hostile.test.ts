@@ -69,7 +69,7 @@ t.test('no handle of a session stands in an error or in the log', async (t) => {
   // The store answers with an error of its own: what the call carried must not follow it into the log.
   await redisCommand(socketPath, ['DEL', '{weir}:sessions']);
   await redisCommand(socketPath, ['SET', '{weir}:sessions', 'of the wrong type']);
-  const broken = await http(`${server.url}/v1/sessions`, 'POST', {}, { 'idempotency-key': 'carried-along' });
+  const broken = await http(`${server.url}/v1/sessions`, 'POST', {}, { 'idempotency-key': 'carried-along-0001' });
   t.equal(broken.status, 500);
   await redisCommand(socketPath, ['DEL', '{weir}:sessions']);
   await eventually(() => lines.some((line) => line.includes('fault of ours')), 'the failure is logged');

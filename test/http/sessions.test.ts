@@ -106,7 +106,7 @@ t.test('a wrong secret is answered like an ended session and changes nothing', a
 });
 
 t.test('a repeated creation with one Idempotency-Key gives the same session', async (t) => {
-  const headers = { 'idempotency-key': 'session-1' };
+  const headers = { 'idempotency-key': '0b0cbd2e-session-1' };
   const first = await http(`${url}/v1/sessions`, 'POST', { ttl: '5s' }, headers);
   const again = await http(`${url}/v1/sessions`, 'POST', { ttl: '5s' }, headers);
   t.same(again.body, first.body);

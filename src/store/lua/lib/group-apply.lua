@@ -14,7 +14,7 @@ local function read()
     expected = arguments.number(),
     document = arguments.next(),
     limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() },
-    answer_ttl_ms = arguments.next(),
+    response_limits = arguments.next(),
     living = arguments.number(),
     state = arguments.next(),
     look = arguments.next() == '1',
@@ -79,12 +79,12 @@ local function superseded_of(given)
   return superseded
 end
 
---- Of those who ask with an Idempotency-Key, the ones that were answered before: key, '' or the code of an error, and the
+--- Of those who ask with an Idempotency-Key, the ones that were answered before: id, '' or the code of an error, and the
 --- answer or the error's detail.
 local function answered_of(given)
   local answered = {}
   for _, row in ipairs(given.answers) do
-    local kept = idempotency.find(row[1], row[2])
+    local kept = idempotency.find(row[1], row[2], given.response_limits)
     if kept then
       answered[#answered + 1] = row[1]
       answered[#answered + 1] = kept[1] == 'OK' and '' or kept[1]
@@ -254,7 +254,7 @@ function apply.run()
     if member ~= given.consumer then redis.call('HDEL', keys.positions(group.name), '>' .. member) end
   end
   for _, row in ipairs(given.answers) do
-    idempotency.keep(row[1], row[2], given.answer_ttl_ms, { 'OK', 0, row[3] })
+    idempotency.keep(row[1], row[2], given.response_limits, { 'OK', 0, row[3] })
   end
   reply[4] = txn.commit(given.limits.event_retention)
   read_positions(given, number, reply)

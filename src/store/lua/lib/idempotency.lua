@@ -1,26 +1,65 @@
 --- @include "lib/keys"
---[[ Answers kept for requests that carry an Idempotency-Key, so that a retry after a lost reply gets the first one.
-     Only success is kept: a failure changed nothing, and may be tried again. ]]
+--- @include "lib/record-room"
+--[[ Records of requests that carry an Idempotency-Key, so that a repeat after a lost response gets the first one. A record is found
+     by a hash of the key (src/store/sealed-reply.ts). Only success is kept: a failure changed nothing, and may be tried
+     again. A record (cmsgpack) has
+
+       fingerprint   of the request: another request with the same key is refused
+       reply         what the script replied that made the change: written together with it
+       response      what the client got, where that is more than the reply: written when all steps are done
+
+     So a record with a reply alone is that of a request whose change was made, and whose other steps may be missing: a
+     repeat goes on from there (docs/adr/007). `limits` is a word as record-room.lua reads it. ]]
 local idempotency = {}
 
---- The first answer, or an error reply if the key was used for another request, or nil if the key is new (or '').
-function idempotency.find(key, fingerprint)
-  if key == '' then return nil end
-  local kept = redis.call('GET', keys.idempotency(key))
-  if not kept then return nil end
-  local entry = cmsgpack.unpack(kept)
-  if entry.fingerprint ~= fingerprint then
-    return {
-      'IDEMPOTENCY_KEY_REUSED',
-      'Idempotency-Key ' .. key .. ' was used for another request in the last minutes; use a new key.',
-    }
-  end
-  entry.reply[2] = 1
-  return entry.reply
+local function read(id)
+  local kept = redis.call('GET', keys.response(id))
+  return kept and cmsgpack.unpack(kept), kept and #kept
 end
 
---- Keeps `reply`, whose second element is the flag "replayed".
-function idempotency.keep(key, fingerprint, ttl_ms, reply)
-  if key == '' then return end
-  redis.call('SET', keys.idempotency(key), cmsgpack.pack({ fingerprint = fingerprint, reply = reply }), 'PX', ttl_ms)
+--- The record, or nil if the key is new (or ''); or nil and an error, if the key was used for another request, or if no
+--- more records are taken.
+function idempotency.record(id, fingerprint, limits)
+  if id == '' then return nil end
+  local record = read(id)
+  if record and record.fingerprint ~= fingerprint then
+    return nil, {
+      'IDEMPOTENCY_KEY_REUSED',
+      'This Idempotency-Key was used for another request in the last minutes; use a new key.',
+    }
+  end
+  if record then return record end
+  limits = room.limits(limits)
+  if not room.has(keys.responses, limits) then
+    return nil, {
+      'TOO_MANY_REQUESTS',
+      'The responses kept for requests with an Idempotency-Key are at their limit of ' .. whole(limits.count) .. ' or '
+        .. whole(limits.bytes) .. ' bytes; each is kept for ' .. whole(limits.ttl_ms / 60000)
+        .. ' minutes. Nothing was done: try again later, or send the request without a key.',
+      'responsesMax', whole(limits.count),
+      'bytesMax', whole(limits.bytes),
+    }
+  end
+  return nil
+end
+
+--- The first reply, or an error reply, or nil if the key is new (or '').
+function idempotency.find(id, fingerprint, limits)
+  local record, problem = idempotency.record(id, fingerprint, limits)
+  if problem then return problem end
+  if not record or not record.reply then return nil end
+  record.reply[2] = 1
+  return record.reply
+end
+
+--- Keeps a field of the record: `reply`, whose second element is the flag "replayed", or `response`, a text.
+function idempotency.keep(id, fingerprint, limits, value, field)
+  if id == '' then return end
+  limits = room.limits(limits)
+  local record, before = read(id)
+  if not record or record.fingerprint ~= fingerprint then record = { fingerprint = fingerprint } end
+  record[field or 'reply'] = value
+  local packed = cmsgpack.pack(record)
+  redis.call('SET', keys.response(id), packed, 'PX', whole(limits.ttl_ms))
+  room.take(keys.responses, limits, #id + #packed, before and #id + before)
 end

@@ -5,7 +5,7 @@ function keys.node(path) return keys.base .. 'node:' .. path end
 function keys.children(path) return keys.base .. 'children:' .. path end
 function keys.session(id) return keys.base .. 'session:' .. id end
 function keys.ephemerals(id) return keys.base .. 'ephemerals:' .. id end
-function keys.idempotency(key) return keys.base .. 'idempotency:' .. key end
+function keys.response(id) return keys.base .. 'response:' .. id end
 function keys.group(group) return keys.base .. 'group:' .. group end
 function keys.positions(group) return keys.base .. 'positions:' .. group end
 function keys.producer(id) return keys.base .. 'producer:' .. id end
@@ -20,5 +20,6 @@ keys.timers = keys.base .. 'timers'
 keys.offset_ages = keys.base .. 'offset-ages'
 keys.producers = keys.base .. 'producers'
 keys.producer_names = keys.base .. 'producer-names'
+keys.responses = keys.base .. 'responses'
 --- At least so many transactions on committed offsets are kept: trimming begins above it (lib/txn.lua, nodes/resume.lua).
 keys.OFFSET_EVENTS_MAX = 10000

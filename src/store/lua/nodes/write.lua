@@ -4,7 +4,7 @@
      KEYS    1 root
      ARGV    lib/requests.lua
      Returns { 'OK', answer, … }, as lib/requests.lua
-     Errors  IDEMPOTENCY_KEY_REUSED; then of the first operation that fails, with its index in `failed`:
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses); then of the first operation that fails, with its index in `failed`:
              create: SESSION_EXPIRED, NO_PARENT, RESERVED_PATH, INVALID_PATH, NODE_EXISTS,
                      NO_CHILDREN_FOR_EPHEMERALS, TOO_LARGE
              set:    INVALID_PATH, NO_NODE, RESERVED_PATH, TOO_LARGE, BAD_VERSION

@@ -5,15 +5,16 @@
 --[[ Gives a producer its next epoch; a name that is not known becomes a producer with epoch 0. The caller then tells
      the epoch to the logs that know the producer, and only then answers (docs/adr/007).
      KEYS    1 root
-     ARGV    1 name  2 id, if the name is new  3 idempotency key or ''  4 fingerprint  5 how long to keep the answer, ms
+     ARGV    1 name  2 id, if the name is new  3 id of the record for its Idempotency-Key or ''
+             4 fingerprint  5 limits of kept responses (lib/record-room.lua)
      Returns { 'OK', replayed (1/0), id, epoch, { log, … } } with the logs that may know it, each `<topicId>:<partition>`
-     Errors  IDEMPOTENCY_KEY_REUSED ]]
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS ]]
 local function with_logs(reply)
   if reply[1] == 'OK' then reply[5] = redis.call('SMEMBERS', keys.producer_logs(reply[3])) end
   return reply
 end
 
-local replay = idempotency.find(ARGV[3], ARGV[4])
+local replay = idempotency.find(ARGV[3], ARGV[4], ARGV[5])
 if replay then return with_logs(replay) end
 local name, epoch = ARGV[1], 0
 local id = redis.call('HGET', keys.producer_names, name)

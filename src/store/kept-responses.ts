@@ -1,0 +1,60 @@
+// What is kept for repeats of requests with an Idempotency-Key: typed calls of lua/responses. Scripts that make a change write their
+// part of the record themselves, together with it (lua/lib/idempotency.lua; docs/adr/007).
+import type { StoreConnection } from './connection.ts';
+import type { CoordinationKeys } from './keys.ts';
+import type { Idempotency } from './op-codec.ts';
+import { text } from './scripts.ts';
+import { recordId } from './sealed-reply.ts';
+
+/** How long the record of a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
+export const idempotencyTtlMs = 10 * 60_000;
+
+/** How many records are kept at once, and their bytes: `<ttl>:<count>:<bytes>`, as lua/lib/record-room.lua reads it. */
+export function recordLimits(count: number, bytes: number): string {
+  return `${idempotencyTtlMs}:${count}:${bytes}`;
+}
+
+/** What a script finds and keeps the record of a request by: its id or '', and the fingerprint of the request. */
+export function recordWords(idempotency: Idempotency | undefined): [id: string, fingerprint: string] {
+  return idempotency ? [recordId(idempotency.key), idempotency.fingerprint] : ['', ''];
+}
+
+export class KeptResponses {
+  readonly #connection: StoreConnection;
+  readonly #keys: CoordinationKeys;
+  readonly #limits: string;
+
+  constructor(connection: StoreConnection, keys: CoordinationKeys, limits: string) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.#limits = limits;
+  }
+
+  /**
+   * The response to an earlier request with the same key, if it is kept.
+   * @throws ServiceError IDEMPOTENCY_KEY_REUSED; TOO_MANY_REQUESTS if the key is new and no more are taken
+   */
+  async find(idempotency: Idempotency): Promise<string | undefined> {
+    const [state, response] = await this.#call('find', [...recordWords(idempotency), this.#limits]);
+    return text(state) === 'kept' ? text(response) : undefined;
+  }
+
+  /** Keeps the response, when all that belongs to the request is done. */
+  async keep(idempotency: Idempotency, response: string): Promise<void> {
+    await this.#call('keep', [...recordWords(idempotency), this.#limits, response]);
+  }
+
+  /** How many records are kept, and their bytes. */
+  async figures(): Promise<{ count: number; bytes: number }> {
+    const read = await this.#connection.command(
+      false,
+      (client) => client.hmget(this.#keys.responses, 'count', 'bytes'),
+      this.#keys.responses,
+    );
+    return { count: Number(read[0] ?? 0), bytes: Number(read[1] ?? 0) };
+  }
+
+  #call(verb: string, args: string[]) {
+    return this.#connection.call(`responses/${verb}`, this.#keys.root, args);
+  }
+}

@@ -1,0 +1,124 @@
+// What Redis keeps for repeats of requests with an Idempotency-Key: how much of it, and that it gives no secret away.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { defaultStoredLimits, type StoredLimits } from '../../src/core/defaults.ts';
+import { openReply, recordId, sealReply } from '../../src/store/sealed-reply.ts';
+import { Store } from '../../src/store/store.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { http, startTestServer, testConfig } from '../helpers/server.ts';
+
+async function openStore(t: Test, stored: Partial<StoredLimits> = {}) {
+  const { socketPath, dataDir } = await startTestRedis(t);
+  const options = { ...testConfig, target: { socketPath }, stored: { ...defaultStoredLimits, ...stored } };
+  const store = new Store(options, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  const redis = new Redis(socketPath);
+  t.teardown(() => redis.quit());
+  return { store, redis, dataDir };
+}
+
+t.test('a sealed response can be read with its own key only, and tells nothing', async (t) => {
+  const key = 'c7a1f2d0-order-4711';
+  const sealed = sealReply(key, 'a secret');
+  t.equal(openReply(key, sealed), 'a secret');
+  t.not(sealReply(key, 'a secret'), sealed, 'two of the same text differ');
+  t.notMatch(Buffer.from(sealed, 'base64url').toString('latin1'), /secret/);
+  t.throws(() => openReply('c7a1f2d0-order-4712', sealed), 'another key does not open it');
+  const changed = Buffer.from(sealed, 'base64url');
+  changed[changed.length - 1]! ^= 1;
+  t.throws(() => openReply(key, changed.toString('base64url')), 'nor can it be changed');
+  t.equal(recordId(key), recordId(key));
+  t.not(recordId(key), recordId(`${key} `));
+});
+
+t.test('neither an Idempotency-Key nor the handle that it gave is in Redis or in the append-only file', async (t) => {
+  const { socketPath, dataDir } = await startTestRedis(t);
+  const { url } = await startTestServer(t, {}, { socketPath });
+  const key = 'key-that-nobody-may-find';
+  const headers = { 'idempotency-key': key };
+  const { session } = (await http(`${url}/v1/sessions`, 'POST', { ttl: '30s' }, headers)).body;
+  const again = await http(`${url}/v1/sessions`, 'POST', { ttl: '30s' }, headers);
+  t.equal(again.body.session, session, 'the repeat gets the same handle');
+  await http(`${url}/v1/nodes/beside`, 'PUT', 'marker-of-this-test', { 'idempotency-key': `${key}-2` });
+
+  const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const stored = files.map((file) => readFileSync(join(file.parentPath, file.name), 'latin1')).join('\n');
+  const redis = new Redis(socketPath);
+  t.teardown(() => redis.quit());
+  const names = await redis.keys('*');
+  const dumps = await Promise.all(names.map(async (name) => (await redis.dumpBuffer(name))?.toString('latin1')));
+  const slow = JSON.stringify(await redis.slowlog('GET', 128));
+  const inRedis = [...names, ...dumps, slow].join('\n');
+  t.match(stored, /marker-of-this-test/, 'the append-only file was looked at');
+  for (const secret of [key, session, session.split('.')[1]]) {
+    t.notOk(stored.includes(secret), 'not in a file');
+    t.notOk(inRedis.includes(secret), 'not in Redis');
+  }
+});
+
+t.test('a request whose response holds a secret needs a key that cannot be guessed', async (t) => {
+  const { url } = await startTestServer(t);
+  const refused = await http(`${url}/v1/sessions`, 'POST', { ttl: '30s' }, { 'idempotency-key': 'x'.repeat(15) });
+  t.match(refused, { status: 400, body: { code: 'BAD_REQUEST', detail: /15 characters.*at least 16/ } });
+  const taken = await http(`${url}/v1/sessions`, 'POST', { ttl: '30s' }, { 'idempotency-key': 'x'.repeat(16) });
+  t.equal(taken.status, 201);
+  const node = await http(`${url}/v1/nodes/n`, 'PUT', '', { 'idempotency-key': 'x' });
+  t.equal(node.status, 201, 'one without a secret takes any');
+});
+
+t.test('when as many responses are kept as may be, a new key is refused, and a repeat gets its response', async (t) => {
+  const { store } = await openStore(t, { responsesMax: 3 });
+  const put = (key: string) =>
+    store.namespace.write([{ op: 'put', path: '/n', data: key }], { idempotency: { key, fingerprint: key } });
+  for (const key of ['one', 'two', 'three']) await put(key);
+  await put('three');
+  t.match(await store.keptResponses.figures(), { count: 3 }, 'a repeat is not counted again');
+  const writes: Promise<unknown>[] = [
+    put('four'),
+    store.sessions.create(5000, { key: 'a long key of a session', fingerprint: 'f' }),
+    store.producers.register('p', { key: 'five', fingerprint: 'f' }),
+    store.keptResponses.find({ key: 'six', fingerprint: 'f' }),
+  ];
+  for (const write of writes) {
+    await t.rejects(write, { code: 'TOO_MANY_REQUESTS', message: /limit of 3 .*10 minutes.*without a key/ });
+  }
+  t.match(await put('one'), { replayed: true });
+  t.match(await store.namespace.get('/n'), { data: Buffer.from('three') }, 'what is refused changes nothing');
+  await store.namespace.write([{ op: 'put', path: '/n', data: 'no key' }]);
+});
+
+t.test('the bytes of kept responses are limited, too', async (t) => {
+  const { store } = await openStore(t, { responseBytesMax: 100_000 });
+  const idempotency = { key: 'large', fingerprint: 'f' };
+  await store.keptResponses.keep(idempotency, 'x'.repeat(100_000));
+  await store.keptResponses.keep(idempotency, 'y'.repeat(50_000));
+  const { bytes } = await store.keptResponses.figures();
+  t.ok(bytes > 50_000 && bytes < 50_500, `a response takes the place of the one before: ${bytes} bytes`);
+  t.equal(await store.keptResponses.find(idempotency), 'y'.repeat(50_000));
+  await store.keptResponses.keep({ key: 'more', fingerprint: 'f' }, 'x'.repeat(50_000));
+  await t.rejects(store.keptResponses.find({ key: 'new', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
+});
+
+t.test('what has expired makes room', async (t) => {
+  const { store, redis } = await openStore(t, { responsesMax: 2 });
+  const keep = (key: string) => store.keptResponses.keep({ key, fingerprint: 'f' }, 'response');
+  await keep('one');
+  await keep('two');
+  await t.rejects(store.keptResponses.find({ key: 'three', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
+  // As if they had been kept 11 minutes ago: the counts move to intervals that are over by now.
+  const counts = await redis.hgetall('{weir}:responses');
+  for (const [field, value] of Object.entries(counts)) {
+    const interval = /^(\d+):([cb])$/.exec(field);
+    if (!interval) continue;
+    await redis.hdel('{weir}:responses', field);
+    await redis.hset('{weir}:responses', `${Number(interval[1]) - 66}:${interval[2]}`, value);
+  }
+  await redis.hset('{weir}:responses', 'oldest', Number(counts.oldest) - 66);
+  await keep('three');
+  t.equal(await store.keptResponses.find({ key: 'four', fingerprint: 'f' }), undefined, 'a new key is taken');
+  t.match(await store.keptResponses.figures(), { count: 1 });
+});
