@@ -1,9 +1,11 @@
 // Words that every resource shares: the stat of a node, encodings, paging, and how a query string says true and false.
 import { z } from 'zod';
 
-/** A query parameter that is a flag: `?stats`, `?stats=true`, `?stats=false`. Nothing else passes. */
+/** A query parameter that is a flag: `?stats`, `?stats=true`, `?stats=False` as Python writes it. Nothing else passes. */
 export const queryFlag = z
-  .enum(['', 'true', 'false'])
+  .string()
+  .toLowerCase()
+  .pipe(z.enum(['', 'true', 'false']))
   .transform((text) => text !== 'false')
   .meta({ type: 'boolean' });
 

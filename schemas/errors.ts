@@ -50,6 +50,11 @@ export const errorCatalogue = {
   IDEMPOTENCY_KEY_REUSED: { status: 422, retryable: false, summary: 'The key was used for another request.' },
   TOO_MANY_REQUESTS: { status: 429, retryable: true, summary: 'The service is asked for too much at once.' },
   INTERNAL: { status: 500, retryable: true, summary: 'The service failed; this is a fault of ours.' },
+  NOT_IMPLEMENTED: {
+    status: 501,
+    retryable: false,
+    summary: 'The server does not know what the request is made with.',
+  },
   STORE_UNAVAILABLE: { status: 503, retryable: true, summary: 'The store cannot be reached.' },
   NOT_ENOUGH_REPLICAS: { status: 503, retryable: true, summary: 'Too few replicas; nothing was written.' },
   NOT_ENOUGH_REPLICAS_AFTER_APPEND: {

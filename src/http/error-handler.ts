@@ -6,6 +6,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { headBytesMax, retryAfterSeconds } from '../core/defaults.ts';
 import { withoutHandles } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
+import { percentEncodingProblem } from './request-head.ts';
 
 /** Nobody hears it; it is for the log. */
 const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the answer began.');
@@ -61,8 +62,10 @@ function whereElse(app: FastifyInstance, path: string): string {
 }
 
 /** Answers a URL that cannot be read at all, before there is a route for it. */
-export function refuseUrl(_error: Error, _request: FastifyRequest, reply: FastifyReply): void {
-  sendProblem(reply, new ServiceError('BAD_REQUEST', 'The URL is not valid: its percent-encoding is no UTF-8.'));
+export function refuseUrl(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = percentEncodingProblem(request.url.split('?')[0]!);
+  const detail = problem === undefined ? `The URL is not valid: ${error.message}.` : `The path of the URL ${problem}`;
+  sendProblem(reply, new ServiceError('BAD_REQUEST', withoutHandles(detail)));
 }
 
 /** Answers a connection that speaks no HTTP, or headers that are too large: Node has parsed nothing that could be routed. */

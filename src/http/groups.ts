@@ -197,6 +197,8 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/groups/:group/members/:member/records',
     {
+      exposeHeadRoute: false,
+      config: { hasEffect: true },
       schema: {
         tags: ['groups'],
         operationId: 'groups.consume',

@@ -2,7 +2,6 @@
 // rebinding"): to the browser the service is then that page's own origin, and only the name in Host tells. So a server that
 // listens on the loopback answers to the loopback's names, to its advertised one and to those that are configured. An address says
 // nothing of a name, and is always good.
-import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
@@ -25,8 +24,6 @@ export function installHostCheck(app: FastifyInstance, names: HostNames): void {
   const remembered = new Set<string>();
 
   app.addHook('onRequest', (request, _reply, done) => {
-    const problem = numberProblem(request.raw);
-    if (problem) return done(problem);
     const { host } = request.headers;
     if (takesAll || host === undefined || remembered.has(host)) return done();
     const name = nameIn(host);
@@ -41,20 +38,6 @@ export function installHostCheck(app: FastifyInstance, names: HostNames): void {
     const detail = `${host} is no name of this server; WEIR_ALLOWED_HOSTS can allow it, and WEIR_ADVERTISED_URL does.`;
     done(new ServiceError('FORBIDDEN', detail));
   });
-}
-
-/**
- * A request has one Host, or none if it is of HTTP/1.0, which no browser speaks (RFC 9112, 3.2). Of several Node would take the
- * first, and a proxy before it perhaps the last.
- */
-function numberProblem({ rawHeaders, httpVersionMinor }: IncomingMessage): ServiceError | undefined {
-  let hosts = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]!.length === 4 && rawHeaders[i]!.toLowerCase() === 'host') hosts += 1;
-  }
-  if (hosts === 1 || (hosts === 0 && httpVersionMinor === 0)) return undefined;
-  const number = hosts === 0 ? 'no header Host' : `${hosts} headers Host`;
-  return new ServiceError('BAD_REQUEST', `The request has ${number}; HTTP/1.1 asks for exactly one.`);
 }
 
 /** The name or address in a Host header, without its port and brackets; undefined if it is none. */
