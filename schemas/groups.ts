@@ -57,7 +57,7 @@ export const joinBody = z
       .enum(['earliest', 'latest', 'none'])
       .default('latest')
       .describe(
-        'Where to begin in a partition for which nothing is committed. The place that latest stands for is committed at once, so that no record that comes after it is passed over; none is an error.',
+        'Where to begin in a partition for which nothing is committed, or whose log does not have the committed offset. The place that latest stands for is committed at once, so that no record that comes after it is skipped; partitions and topics that appear later are read from their beginning. none is an error.',
       ),
     clientId: z.string().max(249).optional().describe('For people to read.'),
   })
@@ -113,7 +113,7 @@ export const consumeQuery = z.strictObject({
   after: queryInteger(0, Number.MAX_SAFE_INTEGER)
     .optional()
     .describe(
-      'The next of the last answer, 0 after joining. It makes the call safe to repeat: whoever got no answer sends the same again and gets the same records, and a copy that a proxy sends, or that comes late, commits, lets go of and passes over nothing; FENCED if others have gone on. Without it such a copy counts as a call of its own.',
+      'The next of the last answer, 0 after joining. It makes the call safe to repeat: whoever got no answer sends the same again and gets the same records, and a copy that a proxy sends, or that comes late, commits, lets go of and passes over nothing; STALE_POSITION if others have gone on. Without it such a copy counts as a call of its own.',
     ),
   from: z
     .enum(['position', 'committed'])

@@ -44,6 +44,18 @@ export interface TopicInfo {
   /** Sets a topic apart from an earlier one of its name. */
   topicId: string;
   partitionCount: number;
+  /**
+   * How many partitions the topic had when the group began to subscribe to it; 0 = the topic itself came later. What came
+   * later is read from its beginning. Absent = none did.
+   */
+  begunWith?: number;
+}
+
+/** What members have subscribed to and do no more: what comes under it meanwhile is read from its beginning, too. */
+export interface FormerSubscriptions {
+  /** The newest last. */
+  subscriptions: Subscription[];
+  topics: Record<string, TopicInfo>;
 }
 
 export interface GroupDocument extends GroupState<GroupMember> {
@@ -51,6 +63,7 @@ export interface GroupDocument extends GroupState<GroupMember> {
   assignor: string;
   /** The subscribed topics that exist, as the target was computed with. */
   topics: Record<string, TopicInfo>;
+  former?: FormerSubscriptions;
 }
 
 export interface TopicPartition {
@@ -96,9 +109,13 @@ export function replaced(memberId: string, instanceId: string): ServiceError {
 }
 
 export function superseded(memberId: string): ServiceError {
-  return new ServiceError('FENCED', `Member '${memberId}' has a newer connection or consume call; this one is over.`, {
-    memberId,
-  });
+  return new ServiceError(
+    'MEMBER_SUPERSEDED',
+    `Member '${memberId}' has a newer connection or consume call; this one is over.`,
+    {
+      memberId,
+    },
+  );
 }
 
 export function isEmpty(group: GroupDocument): boolean {

@@ -9,7 +9,7 @@ import type { TopicPartitions } from './assignors/assignor.ts';
 import { type GroupDocument, own, superseded } from './group-document.ts';
 import { admit, type JoinRequest, leave, Membership } from './group-membership.ts';
 import { hasArrived, raised, settle } from './group-settle.ts';
-import { refreshTopics, type TopicsView } from './group-topics.ts';
+import { refreshTopics, rememberFormer, type TopicsView } from './group-topics.ts';
 import { checkMemberEpoch } from './reconcile.ts';
 import { ServiceError } from './service-error.ts';
 
@@ -66,8 +66,8 @@ export function changeMembers(
   const changed = membership.document();
   const { reports } = membership;
   if (changed === group && reports.size === 0) return { group, errors };
-  const settled = settle(joined.size > 0 && view ? refreshTopics(changed, view) : changed, reports);
-  return { group: told(settled, joined), errors };
+  const settled = settle(joined.size > 0 && view ? refreshTopics(changed, view, group) : changed, reports);
+  return { group: rememberFormer(group, told(settled, joined)), errors };
 }
 
 /** The answer to a join tells a member all that it has by then. */
@@ -139,7 +139,7 @@ export function remove(group: GroupDocument, memberIds: readonly string[]): Grou
   if (going.size === 0) return group;
   const stay = <T>(record: Record<string, T>) =>
     Object.fromEntries(Object.entries(record).filter(([memberId]) => !going.has(memberId)));
-  return settle(raised({ ...group, members: stay(group.members), target: stay(group.target) }));
+  return rememberFormer(group, settle(raised({ ...group, members: stay(group.members), target: stay(group.target) })));
 }
 
 /** Takes out the members whose session has ended, given those whose session lives. */

@@ -3,7 +3,14 @@
  * deleted, made anew, or grows. It does not watch topics; the group coordinator does, and brings what it sees as a view.
  */
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
-import { type GroupDocument, type GroupMember, own, type Subscription, type TopicInfo } from './group-document.ts';
+import {
+  type FormerSubscriptions,
+  type GroupDocument,
+  type GroupMember,
+  own,
+  type Subscription,
+  type TopicInfo,
+} from './group-document.ts';
 import type { HeldPartitions } from './reconcile.ts';
 import { ServiceError } from './service-error.ts';
 import { checkTopicName } from './topic-config.ts';
@@ -25,11 +32,18 @@ export function subscriptionOf(topics: string[] | undefined, pattern: string | u
   return { topics };
 }
 
+/** How many subscriptions and topics a group remembers that no member has any more, the newest of them. */
+const formerSubscriptionsMax = 20;
+const formerSubscriptionBytesMax = 64 * 1024;
+const formerTopicsMax = 1000;
+
 /**
  * Brings the group up to the view: patterns are resolved anew, and partitions that are no more are taken from everybody
  * at once, as nobody can read them. If anything differs, the group epoch rises, and a new target is due.
+ * @param before the group without those that join in this step: what its members subscribe to was subscribed to when
+ *   topics appeared
  */
-export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocument {
+export function refreshTopics(group: GroupDocument, view: TopicsView, before = group): GroupDocument {
   const resubscribed = new Map<string, string[]>();
   const names = new Set<string>();
   for (const [memberId, member] of Object.entries(group.members)) {
@@ -43,9 +57,10 @@ export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocu
     for (const { topic } of [...member.assigned, ...member.pendingRevocation]) names.add(topic);
   }
   const topics: Record<string, TopicInfo> = {};
+  const earlier = new EarlierSubscriptions(before, view);
   for (const topic of names) {
     const info = view.get(topic);
-    if (info) define(topics, topic, { topicId: info.topicId, partitionCount: info.partitionCount });
+    if (info) define(topics, topic, withBeginning(info, earlier.topic(topic), earlier.covers(topic)));
   }
   const areSame = sameTopics(group.topics, topics);
   if (areSame && resubscribed.size === 0) return group;
@@ -62,7 +77,105 @@ export function refreshTopics(group: GroupDocument, view: TopicsView): GroupDocu
   return { ...(areSame ? next : withTopics(next, topics)), groupEpoch };
 }
 
-/** Forgets topics that no member subscribes to any more, nor has partitions of. */
+/** The topic as the group is to know it. @param known as it knew it before; `isCovered` = it was subscribed to already */
+function withBeginning(info: TopicInfo, known: TopicInfo | undefined, isCovered: boolean): TopicInfo {
+  const { topicId, partitionCount } = info;
+  let begunWith: number | undefined;
+  if (known?.topicId === topicId) begunWith = known.begunWith ?? known.partitionCount;
+  else if (known || isCovered) begunWith = 0;
+  const isAllOld = begunWith === undefined || begunWith >= partitionCount;
+  return { topicId, partitionCount, ...(!isAllOld && { begunWith: begunWith! }) };
+}
+
+/** Whether the partition came while the group subscribed to its topic: then it is read from its beginning. */
+export function appearedLater(group: GroupDocument, topic: string, partition: number): boolean {
+  return partition >= (own(group.topics, topic)?.begunWith ?? Number.POSITIVE_INFINITY);
+}
+
+/** What a group subscribed to before a step. */
+class EarlierSubscriptions {
+  readonly #group: GroupDocument;
+  readonly #view: TopicsView;
+  #covered: Set<string> | undefined;
+
+  constructor(group: GroupDocument, view: TopicsView) {
+    this.#group = group;
+    this.#view = view;
+  }
+
+  topic(name: string): TopicInfo | undefined {
+    return own(this.#group.topics, name) ?? own(this.#group.former?.topics ?? {}, name);
+  }
+
+  covers(name: string): boolean {
+    this.#covered ??= new Set(this.#names());
+    return this.#covered.has(name);
+  }
+
+  *#names(): Generator<string> {
+    const members = Object.values(this.#group.members).map(({ subscription }) => subscription);
+    for (const subscription of distinct([...members, ...(this.#group.former?.subscriptions ?? [])])) {
+      yield* 'topics' in subscription ? subscription.topics : this.#view.matching(subscription.pattern);
+    }
+  }
+}
+
+/** The next group, which remembers what members subscribed to before the step and no member does after it. */
+export function rememberFormer(before: GroupDocument, after: GroupDocument): GroupDocument {
+  if (before.members === after.members) return after;
+  const gone = Object.values(before.members).filter(
+    ({ memberId, subscription }) => own(after.members, memberId)?.subscription !== subscription,
+  );
+  const known = after.former?.subscriptions ?? [];
+  if (gone.length === 0 && known.length === 0) return after;
+  const living = new Set(Object.values(after.members).map(({ subscription }) => textOf(subscription)));
+  const former = distinct([...known, ...gone.map(({ subscription }) => subscription)].reverse())
+    .filter((subscription) => !living.has(textOf(subscription)))
+    .slice(0, formerSubscriptionsMax);
+  while (former.reduce((sum, one) => sum + textOf(one).length, 0) > formerSubscriptionBytesMax) former.pop();
+  former.reverse();
+  const isSame = former.length === known.length && former.every((one, i) => textOf(one) === textOf(known[i]!));
+  return isSame ? after : withFormer(after, { subscriptions: former, topics: after.former?.topics ?? {} });
+}
+
+/**
+ * The group as if its members had never subscribed to what they do not subscribe to now.
+ * @param only this topic, as it is now; undefined = all
+ */
+export function forgetFormer(group: GroupDocument, only?: { name: string; info: TopicInfo }): GroupDocument {
+  if (!group.former) return group;
+  if (!only) return withFormer(group, { subscriptions: [], topics: {} });
+  if (own(group.topics, only.name)) return group;
+  const { topics, subscriptions } = group.former;
+  const { topicId, partitionCount } = only.info;
+  const others = Object.entries(topics).filter(([name]) => name !== only.name);
+  const all = Object.fromEntries([...others, [only.name, { topicId, partitionCount }]].slice(-formerTopicsMax));
+  return withFormer(group, { subscriptions, topics: all });
+}
+
+function withFormer({ former: _, ...group }: GroupDocument, former: FormerSubscriptions): GroupDocument {
+  const isNone = former.subscriptions.length === 0 && Object.keys(former.topics).length === 0;
+  return isNone ? group : { ...group, former };
+}
+
+function withoutTopics(topics: Readonly<Record<string, TopicInfo>>, names: ReadonlySet<string>) {
+  return Object.fromEntries(Object.entries(topics).filter(([name]) => !names.has(name)));
+}
+
+const texts = new WeakMap<Subscription, string>();
+
+function textOf(subscription: Subscription): string {
+  const known = texts.get(subscription) ?? JSON.stringify(subscription);
+  texts.set(subscription, known);
+  return known;
+}
+
+/** The subscriptions without those that say the same as one before them. */
+function distinct(subscriptions: readonly Subscription[]): Subscription[] {
+  return [...new Map([...subscriptions].reverse().map((one) => [textOf(one), one])).values()].reverse();
+}
+
+/** Puts topics that no member subscribes to any more, nor has partitions of, among the former ones. */
 export function dropUnsubscribed(group: GroupDocument): GroupDocument {
   const needed = new Set<string>();
   for (const member of Object.values(group.members)) {
@@ -70,8 +183,13 @@ export function dropUnsubscribed(group: GroupDocument): GroupDocument {
     for (const { topic } of [...member.assigned, ...member.pendingRevocation]) needed.add(topic);
   }
   const entries = Object.entries(group.topics);
-  if (entries.every(([topic]) => needed.has(topic))) return group;
-  return { ...group, topics: Object.fromEntries(entries.filter(([topic]) => needed.has(topic))) };
+  const dropped = entries.filter(([topic]) => !needed.has(topic));
+  if (dropped.length === 0) return group;
+  const { subscriptions = [], topics: before = {} } = group.former ?? {};
+  const kept = Object.entries(withoutTopics(before, new Set(dropped.map(([topic]) => topic))));
+  const former = Object.fromEntries([...kept, ...dropped].slice(-formerTopicsMax));
+  const topics = Object.fromEntries(entries.filter(([topic]) => needed.has(topic)));
+  return withFormer({ ...group, topics }, { subscriptions, topics: former });
 }
 
 /** The group with these topics only: what is of others, or of earlier ones of their names, is taken from everybody. */
@@ -86,7 +204,9 @@ function withTopics(group: GroupDocument, topics: Record<string, TopicInfo>): Gr
   const target = Object.fromEntries(
     Object.entries(group.target).map(([memberId, list]) => [memberId, keepPartitions(list, exists)]),
   );
-  return { ...group, members, target, topics };
+  const { subscriptions = [], topics: former = {} } = group.former ?? {};
+  const next = { ...group, members, target, topics };
+  return withFormer(next, { subscriptions, topics: withoutTopics(former, new Set(Object.keys(topics))) });
 }
 
 /** The member with those partitions only that pass the test. */

@@ -214,7 +214,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
             'UNKNOWN_GROUP',
             'UNKNOWN_MEMBER',
             'NO_COMMITTED_OFFSET',
-            'FENCED',
+            'STALE_POSITION',
             'FENCED_INSTANCE_ID',
             'OFFSET_OUT_OF_RANGE',
             'STORE_UNAVAILABLE',

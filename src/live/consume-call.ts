@@ -8,6 +8,7 @@ import {
   heartbeatIntervalMs,
   heldBy,
   memberOf,
+  type TopicPartition,
 } from '../core/group-document.ts';
 import { consume } from '../core/group-state.ts';
 import { assignmentOf } from '../core/reconcile.ts';
@@ -17,6 +18,8 @@ import type { Logs } from '../store/logs.ts';
 import {
   cursorKey,
   cursorsOf,
+  firstOffset,
+  isPlaceCommitted,
   knownPartition,
   noCommittedOffset,
   noOffset,
@@ -207,24 +210,21 @@ export class ConsumeCall {
   }
 
   /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
-  async #commit(what: {
-    commitsPrevious?: boolean;
-    forgets?: boolean;
-    after?: number | undefined;
-    pins?: ReadingCursor[];
-  }): Promise<void> {
+  async #commit(what: { commitsPrevious?: boolean; forgets?: boolean; after?: number | undefined }): Promise<void> {
     const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
       const document = existing(this.#group, stored);
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
       const before = heldBy(memberOf(document, this.#memberId));
       const { kept, wanted } = cursorsOf(document, member, this.#cursors);
+      const hasPlace = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
+      const previous = what.commitsPrevious ? before.filter((at) => !hasPlace(at)) : [];
       const commit: GroupCommit['consume'] = {
         memberId: this.#memberId,
         call: this.#call,
         ...(what.after !== undefined && { after: { given: what.after, answer: 'next' } }),
         set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
-        commit: what.commitsPrevious ? before.map((at) => knownPartition(document, at)) : (what.pins ?? []),
+        commit: [...previous.map((at) => knownPartition(document, at)), ...[...kept.values()].filter(hasPlace)],
       };
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       const forget = what.forgets ? before : [];
@@ -247,6 +247,7 @@ export class ConsumeCall {
     if (this.#call === 'new') this.#call = decided.call;
     for (const cursor of kept.values()) {
       cursor.isStored = cursor.offset !== noOffset;
+      cursor.place = undefined;
       cursor.start = undefined;
     }
     this.#cursors = kept;
@@ -264,14 +265,10 @@ export class ConsumeCall {
     const bounds = await this.#parts.logs.bounds(unplaced);
     for (const [index, cursor] of unplaced.entries()) {
       if (reset === 'none') throw noCommittedOffset(this.#group, cursor);
-      cursor.offset = resetOffset(reset, bounds[index]);
+      cursor.offset = firstOffset(reset, cursor, bounds[index]);
+      const { offset } = cursor;
+      if (isPlaceCommitted(reset, noOffset, offset)) cursor.place = { offset, isBack: false };
     }
-    if (reset !== 'latest') return;
-    // The place is committed at once: else what is appended from here on would be passed over by whoever must find it
-    // again, this member after a lost answer, or the next owner.
-    await this.#commit({});
-    await this.#commit({ pins: unplaced.filter((cursor) => this.#cursors.get(cursorKey(cursor)) === cursor) });
-    await this.#placeCursors();
   }
 
   /** Places cursors that are outside of their logs by the reset policy. @throws ServiceError OFFSET_OUT_OF_RANGE for `none` */
@@ -280,7 +277,10 @@ export class ConsumeCall {
       const { log } = cursor;
       if (!isOutside(cursor) || !log || log === 'gone') continue;
       if (this.#member.reset === 'none') throw outOfRange(this.#group, cursor, log);
-      cursor.offset = resetOffset(this.#member.reset, log);
+      const { offset: before } = cursor;
+      const offset = resetOffset(this.#member.reset, log);
+      if (isPlaceCommitted(this.#member.reset, before, offset)) cursor.place = { offset, isBack: before > offset };
+      cursor.offset = offset;
       cursor.ahead = undefined;
       cursor.isStored = false;
     }
@@ -323,7 +323,7 @@ async function written(taken: Taken[]): Promise<void> {
 
 function outOfStep(memberId: string, after: number, given: number): ServiceError {
   return new ServiceError(
-    'FENCED',
+    'STALE_POSITION',
     `The call goes on after ${after}, but member '${memberId}' was given ${given} last: it is an old one that came late, ` +
       'or there is another caller. Nothing was done. Ask with from=committed for what is not committed yet.',
     { memberId, after, given },

@@ -153,7 +153,7 @@ export class GroupCoordinator {
   /**
    * Hears for a member that a broker serves what it may still be using, and tells what it has then.
    * @param served `owned` is asked for when it is decided; `renews` = the member has given a sign of life
-   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; FENCED if the call is not the newest
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; MEMBER_SUPERSEDED if the call is not the newest
    */
   async serve(
     group: string,
@@ -216,7 +216,7 @@ export class GroupCoordinator {
    * @param how `isTemporary` = a static member that will be back under its instance id keeps its partitions until its
    *   session ends; `call` = only if that one speaks for the member
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; BAD_REQUEST for a member without instance id;
-   *   FENCED if the call is not the newest
+   *   MEMBER_SUPERSEDED if the call is not the newest
    */
   async leave(
     group: string,

@@ -8,6 +8,7 @@ import {
   type ResetPolicy,
   type TopicPartition,
 } from '../core/group-document.ts';
+import { appearedLater } from '../core/group-topics.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { KnownPartition, PartitionPosition } from '../store/groups.ts';
 import type { LogBounds } from '../store/logs.ts';
@@ -16,6 +17,8 @@ import type { TopicInfo, Topics } from './topics.ts';
 export interface Cursor extends KnownPartition {
   /** The member epoch at which the partition was given: given anew, another may have read in it. */
   epoch: number;
+  /** The partition came while the group subscribed to its topic: it is read from its beginning. */
+  isNew: boolean;
   /** Of the next record; `noOffset` before the cursor is placed. */
   offset: number;
 }
@@ -45,7 +48,7 @@ export function cursorsOf<C extends Cursor>(
       const epoch = epochs[i]!;
       const cursor = current.get(cursorKey(at));
       if (cursor?.epoch === epoch && cursor.topicId === at.topicId) kept.set(cursorKey(at), cursor);
-      else wanted.push({ ...at, epoch, offset: noOffset });
+      else wanted.push({ ...at, epoch, isNew: appearedLater(document, topic, partition), offset: noOffset });
     }
   }
   return { kept, wanted };
@@ -76,8 +79,22 @@ function holdings({ assigned, pendingRevocation }: GroupMember): string {
   return JSON.stringify([assigned, pendingRevocation]);
 }
 
+/** Where a member begins in a partition for which the group has committed nothing. */
+export function firstOffset(reset: Exclude<ResetPolicy, 'none'>, { isNew }: Cursor, bounds: LogBounds | undefined) {
+  return resetOffset(isNew ? 'earliest' : reset, bounds);
+}
+
 /**
- * Where a member begins in a log for which the group has committed nothing, or whose records there are gone.
+ * Whether the group commits at once that it goes on at `offset`, where the reset policy has put it. Else what is appended from
+ * here on would be passed over by whoever must find the place again: this member after a lost answer, or the next owner. A
+ * log that ends before what was committed has lost something; when it has grown again that offset would look as if it were good.
+ */
+export function isPlaceCommitted(reset: ResetPolicy, before: number, offset: number): boolean {
+  return reset === 'latest' || before > offset;
+}
+
+/**
+ * Where a member goes on in a log by its reset policy.
  * @param bounds undefined if there is no such log any more
  */
 export function resetOffset(reset: Exclude<ResetPolicy, 'none'>, bounds: LogBounds | undefined): number {

@@ -11,6 +11,7 @@ import {
   superseded,
   type TopicPartition,
 } from '../core/group-document.ts';
+import { forgetFormer } from '../core/group-topics.ts';
 import { checkCommitEpoch } from '../core/reconcile.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../store/committed-offsets.ts';
@@ -76,7 +77,7 @@ export class GroupOffsets {
    * Commits offsets, for a member those of partitions that it has. They may be lower than what was committed: who asks for
    * that gets it.
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; with a member UNKNOWN_GROUP, UNKNOWN_MEMBER,
-   *   FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, with its call FENCED; without one GROUP_NOT_EMPTY
+   *   FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, with its call MEMBER_SUPERSEDED; without one GROUP_NOT_EMPTY
    */
   async commit(
     group: string,
@@ -151,7 +152,18 @@ export class GroupOffsets {
       if (inUse) checkEmpty(group, existing(group, document));
       return { commits };
     });
+    if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
     return { zxid };
+  }
+
+  /** Who takes commits back begins anew: what has come to the topics since the group first read them counts no more. */
+  async #forgetFormer(group: string, topic: string | undefined): Promise<void> {
+    await this.#ledger.decide(group, async (document) => {
+      const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
+      if (!document || (topic !== undefined && !info)) return { idle: true, result: undefined };
+      const next = forgetFormer(document, info && { name: info.name, info });
+      return { document: next, idle: next === document, commit: { keeps: true }, result: undefined };
+    });
   }
 
   /**

@@ -7,7 +7,16 @@ import { FetchedRecords } from '../core/fetched-records.ts';
 import type { GroupMember } from '../core/group-document.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { Logs } from '../store/logs.ts';
-import { type Cursor, noCommittedOffset, noOffset, outOfRange, resetOffset, topicOf } from './group-cursors.ts';
+import {
+  type Cursor,
+  firstOffset,
+  isPlaceCommitted,
+  noCommittedOffset,
+  noOffset,
+  outOfRange,
+  resetOffset,
+  topicOf,
+} from './group-cursors.ts';
 import type { OffsetToCommit } from './group-offsets.ts';
 import type { Fetched, LogReader } from './log-reader.ts';
 import type { Topics } from './topics.ts';
@@ -129,23 +138,29 @@ export class GroupRecords {
     const { reset } = this.#of.member();
     if (reset === 'none') throw noCommittedOffset(this.#of.group, cursors[0]!);
     const bounds = await this.#parts.logs.bounds(cursors);
-    const places = cursors.map(({ topic, partition }, i) => {
-      return { topic, partition, offset: resetOffset(reset, bounds[i]) };
-    });
-    try {
-      // The place is committed at once: else what is appended from here on would be passed over by whoever must find it
-      // again, this member after a lost connection, or the next owner.
-      if (reset === 'latest') await this.#of.commit(places);
-    } catch (error) {
-      // The group has changed, or is about to, as a topic has gone.
-      if (!changedCodes.some((code) => hasCode(error, code))) throw error;
-      this.#of.changed();
-      await pause(retryMs, undefined, { signal: cursors[0]!.over.signal }).catch(() => undefined);
-      return;
-    }
-    for (const [i, cursor] of cursors.entries()) cursor.offset = places[i]!.offset;
+    const places = cursors.map((cursor, i) => ({ cursor, offset: firstOffset(reset, cursor, bounds[i]) }));
+    if (!(await this.#commitPlaces(places))) return;
+    for (const { cursor, offset } of places) cursor.offset = offset;
     this.#ready.push(...cursors);
     this.#unplaced = [];
+  }
+
+  /** Commits those of the places that are to be. @returns false if the group has changed, or is about to, as a topic has gone */
+  async #commitPlaces(places: readonly { cursor: ReadCursor; offset: number }[]): Promise<boolean> {
+    const { reset } = this.#of.member();
+    const committed = places.filter(({ cursor, offset }) => isPlaceCommitted(reset, cursor.offset, offset));
+    if (committed.length === 0) return true;
+    try {
+      await this.#of.commit(
+        committed.map(({ cursor: { topic, partition }, offset }) => ({ topic, partition, offset })),
+      );
+      return true;
+    } catch (error) {
+      if (!changedCodes.some((code) => hasCode(error, code))) throw error;
+      this.#of.changed();
+      await pause(retryMs, undefined, { signal: places[0]!.cursor.over.signal }).catch(() => undefined);
+      return false;
+    }
   }
 
   async #read(cursor: ReadCursor, signal: AbortSignal): Promise<void> {
@@ -190,7 +205,9 @@ export class GroupRecords {
     const [bounds] = await this.#parts.logs.bounds([cursor]);
     if (!bounds) return undefined;
     if (reset === 'none') throw outOfRange(this.#of.group, cursor, bounds);
-    return { ...bounds, records: FetchedRecords.none, nextOffset: resetOffset(reset, bounds) };
+    const nextOffset = resetOffset(reset, bounds);
+    if (!(await this.#commitPlaces([{ cursor, offset: nextOffset }]))) return undefined;
+    return { ...bounds, records: FetchedRecords.none, nextOffset };
   }
 
   /** Puts a partition, of which all is read, among those to be read when there is more. */

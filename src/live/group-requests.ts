@@ -76,7 +76,7 @@ export class GroupRequests {
   /**
    * Does it with whatever else is asked of the group.
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FENCED_MEMBER_EPOCH,
-   *   UNSUPPORTED_ASSIGNOR, BAD_REQUEST, TOO_LARGE; FENCED if the request's call is not the newest, IDEMPOTENCY_KEY_REUSED
+   *   UNSUPPORTED_ASSIGNOR, BAD_REQUEST, TOO_LARGE; MEMBER_SUPERSEDED if the request's call is not the newest, IDEMPOTENCY_KEY_REUSED
    */
   ask(group: string, request: GroupRequest): Promise<Outcome> {
     return new Promise((resolve, reject) => {

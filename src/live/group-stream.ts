@@ -26,7 +26,7 @@ export interface GroupSink extends GroupRecordSink {
 }
 
 /** What says that there is no such member any more, or that it is another's. */
-const overCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'FENCED'] as const;
+const overCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'MEMBER_SUPERSEDED'] as const;
 
 /** How soon a stream tries again what the store could not answer, ms. */
 const retryMs = 500;
@@ -48,7 +48,7 @@ export class GroupStreams {
   }
 
   /**
-   * Joins as a member, or comes back as one; an earlier stream of the same member ends with FENCED, through another
+   * Joins as a member, or comes back as one; an earlier stream of the same member ends with MEMBER_SUPERSEDED, through another
    * broker at its next heartbeat.
    * @throws ServiceError as GroupCoordinator.join
    */
@@ -142,7 +142,7 @@ export class GroupStream {
 
   /**
    * Serves the member until `signal` is aborted; to be called once. While the store is away it waits, and then goes on.
-   * @throws ServiceError when it is over: FENCED by a newer connection, FENCED_MEMBER_EPOCH if the member did not let go
+   * @throws ServiceError when it is over: MEMBER_SUPERSEDED by a newer connection, FENCED_MEMBER_EPOCH if the member did not let go
    *   in time, or takes nothing and says nothing for its rebalance timeout while records wait for it; UNKNOWN_MEMBER,
    *   UNKNOWN_GROUP, FENCED_INSTANCE_ID; NO_COMMITTED_OFFSET, OFFSET_OUT_OF_RANGE for the reset policy `none`
    */

@@ -54,7 +54,7 @@ export class LogCompactor {
 
   /**
    * Makes one pass over a log, if there is anything to do; ends early when `signal` is aborted.
-   * @throws ServiceError UNKNOWN_TOPIC; FENCED if this broker was deposed as the partition's leader
+   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH if this broker was deposed as the partition's leader
    */
   async compact(task: CompactionTask, signal: AbortSignal): Promise<Compacted> {
     const { topicId, partition, deleteRetentionMs } = task;

@@ -235,7 +235,7 @@ export class LogHousekeeper {
     try {
       await keep();
     } catch (error) {
-      if (hasCode(error, 'FENCED')) {
+      if (hasCode(error, 'STALE_LEADER_EPOCH')) {
         await this.#giveUp(house, Number(serviceErrorIn(error)?.fields.leaderEpoch));
       } else if (hasCode(error, 'UNKNOWN_TOPIC')) {
         await this.#mendLost(topic.name);

@@ -15,6 +15,8 @@ import type { Topics } from './topics.ts';
 export interface ReadingCursor extends Cursor {
   /** Whether the store has the offset as the member's position. */
   isStored: boolean;
+  /** Where the reset policy has put it, which is to be committed; `isBack` = even if more is committed. */
+  place?: { offset: number; isBack: boolean } | undefined;
   /** Where the records begin that this call gives out, if there are any. */
   start?: number | undefined;
   /** The log as it was seen last; undefined before that. */

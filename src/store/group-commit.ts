@@ -69,8 +69,11 @@ export interface GroupCommit {
     call?: 'new' | number;
     /** What the member says to have been given: only if that is what it was given last, or before that for `again`. */
     after?: { given: number; answer: 'next' | 'again' };
-    /** Where the member has read to in these is committed, unless the group has committed more. */
-    commit?: readonly KnownPartition[];
+    /**
+     * Where the member has read to in these is committed, or their `place`, unless the group has committed more; `isBack` =
+     * even then.
+     */
+    commit?: readonly (KnownPartition & { place?: { offset: number; isBack: boolean } | undefined })[];
     /** With `start`, records from there up to `offset` are given out with this. */
     set?: readonly (TopicPartition & { offset: number; start?: number | undefined })[];
   };
@@ -171,7 +174,9 @@ export function commitArguments(
   );
   pushRows(
     args,
-    consume?.commit?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
+    consume?.commit?.map(({ topic, partition, topicId, place }) => {
+      return [topic, partition, topicId, place?.offset ?? '', place?.isBack ? 'back' : ''];
+    }),
   );
   const forgotten = (commit.forget ?? []).map(({ topic, partition }) => [topic, String(partition)]);
   pushRows(args, [...(changes?.positionsCleared ?? []).map(partitionsRow), ...forgotten]);

@@ -53,7 +53,7 @@ export class LogKeeping {
   /**
    * Lets go of the oldest batches that are outside the limits (-1 = no limit), a bounded number a call.
    * @returns `more` = there may be others that are due; `dueInMs` = how long until the oldest batch is too old
-   * @throws ServiceError UNKNOWN_TOPIC; FENCED (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
+   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
    */
   async retain(
     topicId: string,
@@ -108,7 +108,7 @@ export class LogKeeping {
   /**
    * One step of compaction: puts batches in the place of others, if the log is still of the generation of the scan, in the same run of Redis.
    * @returns the generation that it has now; undefined if it has changed meanwhile, and nothing was done
-   * @throws ServiceError UNKNOWN_TOPIC; FENCED (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
+   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
    */
   async compact(
     topicId: string,

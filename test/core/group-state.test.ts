@@ -226,7 +226,7 @@ t.test('what an older connection says behind a join of its member, in the same s
   const leave = { kind: 'leave' as const, memberId: 'a', isTemporary: false, call: 1 };
   const release = { kind: 'consume' as const, memberId: 'a', owned: [], call: 1 };
   const after = changeMembers(group, [rejoin, leave, release], view);
-  t.match(after.errors, [undefined, { code: 'FENCED' }, { code: 'FENCED' }]);
+  t.match(after.errors, [undefined, { code: 'MEMBER_SUPERSEDED' }, { code: 'MEMBER_SUPERSEDED' }]);
   t.equal(assigned(after.group, 'a'), 't1-0 t1-1');
   const before = changeMembers(group, [release, leave, rejoin], view);
   t.same(before.errors, [undefined, undefined, undefined]);

@@ -57,7 +57,7 @@ request GET "$AGAIN/members/m1/records?commit=previous&after=$NEXT"
 expect_body "\"next\":$NEXT"
 expect_body '"records":[]'
 request GET "$AGAIN/members/m1/records?commit=previous&after=$((NEXT + 1000))"
-expect_problem 409 FENCED
+expect_problem 409 STALE_POSITION
 request GET "$AGAIN/offsets"
 expect_body '"topic":"clicks","partition":0,"offset":2'
 
@@ -111,7 +111,7 @@ request GET "$GROUP/offsets?topic=clicks&partition=$KEPT"
 expect_body '"offset":1,"metadata":"by hand"'
 request POST $GROUP/offsets -H "$JSON" \
   -d "{\"memberId\":\"m1\",\"memberEpoch\":999,\"offsets\":[{\"topic\":\"clicks\",\"partition\":$KEPT,\"offset\":1}]}"
-expect_problem 409 FENCED_MEMBER_EPOCH
+expect_problem 409 STALE_POSITION_MEMBER_EPOCH
 request POST $GROUP/offsets -H "$JSON" -d '{"offsets":[{"topic":"clicks","partition":0,"offset":0}]}'
 expect_problem 409 GROUP_NOT_EMPTY
 

@@ -25,7 +25,7 @@ export interface GroupUnderTorture {
 const expectedCodes = new Set([
   'UNKNOWN_MEMBER',
   'UNKNOWN_GROUP',
-  'FENCED',
+  'MEMBER_SUPERSEDED',
   'FENCED_MEMBER_EPOCH',
   'STALE_MEMBER_EPOCH',
   'STORE_UNAVAILABLE',

@@ -44,8 +44,8 @@ t.test('a copy that comes late moves nothing, whichever it is', async (t) => {
   const answers = [await call('&after=0')];
   for (let i = 0; i < 3; i += 1) answers.push(await call(`&after=${answers[i]!.body.next}`));
   t.same(valuesOf(answers[3]!), numbers(30, 40));
-  t.match(await call('&after=0', two.url), { status: 409, body: { code: 'FENCED', after: 0 } });
-  t.match(await call(`&after=${answers[0]!.body.next}`), { status: 409, body: { code: 'FENCED' } });
+  t.match(await call('&after=0', two.url), { status: 409, body: { code: 'STALE_POSITION', after: 0 } });
+  t.match(await call(`&after=${answers[0]!.body.next}`), { status: 409, body: { code: 'STALE_POSITION' } });
   t.same((await call(`&after=${answers[2]!.body.next}`, two.url)).body, answers[3]!.body);
   t.equal(await committed('late'), 30);
   t.same(valuesOf(await call(`&after=${answers[3]!.body.next}`)), numbers(40, 50));
@@ -100,9 +100,9 @@ t.test('who begins anew begins at 0, and what it has sent before is refused', as
   const call = await newGroup('begins');
   const first = await call('&after=0');
   await join(two.url, 'begins', { topics: ['begins'], memberId: 'm' });
-  t.match(await call(`&after=${first.body.next}`), { status: 409, body: { code: 'FENCED', given: 0 } });
+  t.match(await call(`&after=${first.body.next}`), { status: 409, body: { code: 'STALE_POSITION', given: 0 } });
   t.same(valuesOf(await call('&after=0')), numbers(0, 10));
-  t.match(await call('&after=1'), { status: 409, body: { code: 'FENCED', detail: /from=committed/ } });
+  t.match(await call('&after=1'), { status: 409, body: { code: 'STALE_POSITION', detail: /from=committed/ } });
   const back = await call('&from=committed');
   t.same(valuesOf(back), numbers(0, 10));
   t.same(valuesOf(await call(`&after=${back.body.next}`)), numbers(10, 20));

@@ -70,7 +70,7 @@ t.test(
     t.match((await http(at)).body, { leader: 1, leaderEpoch: before + 2 });
     await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 1 }] });
     await eventually(async () => (await http(at)).body.logStartOffset === 1, 'and keeps house');
-    await t.rejects(keepHouse(), { code: 'FENCED', fields: { leaderEpoch: before + 2 } });
+    await t.rejects(keepHouse(), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: before + 2 } });
   },
 );
 

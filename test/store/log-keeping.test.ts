@@ -71,7 +71,7 @@ t.test('the work of a deposed leader is refused, and changes nothing', async (t)
   const scan = await logKeeping.scan(topicId, 0, 0, 2, 1000);
   const step = { run: scan.run, generation: scan.generation, cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
   await logKeeping.retain(topicId, 0, 3, nothing);
-  const refused = { code: 'FENCED', fields: { leaderEpoch: 3 } };
+  const refused = { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 3 } };
   await t.rejects(logKeeping.retain(topicId, 0, 2, everything), refused);
   await t.rejects(logKeeping.compact(topicId, 0, 2, step), refused);
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 0, endOffset: 2, bytes: 22 }]);
@@ -90,13 +90,13 @@ t.test('a leader epoch that the tree gave to two brokers has at the log the one 
   const everything = { retentionMs: -1, retentionBytes: 0 };
   const step = { run: '', generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
   await first.retain(topicId, 0, 3, nothing);
-  const refused = { code: 'FENCED', fields: { leaderEpoch: 3 } };
+  const refused = { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 3 } };
   await t.rejects(second.retain(topicId, 0, 3, everything), refused);
   await t.rejects(second.compact(topicId, 0, 3, step), refused);
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 0, endOffset: 1 }], 'nothing was done');
   await first.retain(topicId, 0, 3, nothing);
   await second.retain(topicId, 0, 4, nothing);
-  await t.rejects(first.retain(topicId, 0, 4, everything), { code: 'FENCED', fields: { leaderEpoch: 4 } });
+  await t.rejects(first.retain(topicId, 0, 4, everything), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 4 } });
 });
 
 t.test('a step of compaction that stands on an old reading does nothing', async (t) => {

@@ -111,13 +111,13 @@ t.test('a newer connection of a member ends the older one, through the same brok
   const first = await member(t, group, '&memberId=a&sessionTimeout=1s');
   await joined(first);
   const second = await member(t, group, '&memberId=a&sessionTimeout=1s');
-  t.match(await first.frame({ type: 'error' }), { code: 'FENCED', memberId: 'a' });
+  t.match(await first.frame({ type: 'error' }), { code: 'MEMBER_SUPERSEDED', memberId: 'a' });
   t.equal(await first.closed, 4409);
   t.equal((await joined(second)).assignment.length, 1);
   const third = await member(t, group, '&memberId=a&sessionTimeout=1s', two);
   await joined(third);
   const late = await committed(second, 'late', [{ topic: group, partition: 0, offset: 0 }]);
-  t.equal(late.code, 'FENCED', 'the older one commits nothing any more');
+  t.equal(late.code, 'MEMBER_SUPERSEDED', 'the older one commits nothing any more');
   t.equal(await second.closed, 4409);
   t.equal((await consume(one.url, group, 'a')).status, 200, 'a consume call is one, too');
   t.equal(await third.closed, 4409);

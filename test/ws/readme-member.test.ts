@@ -59,7 +59,7 @@ t.test(
 
     await joined(await openSocket(t, `${server.url}/v1/groups/stats/stream?topics=clicks&memberId=page`));
     await eventually(() => errors.length > 0, 'it is told');
-    t.same(errors, ['over: FENCED']);
+    t.same(errors, ['over: MEMBER_SUPERSEDED']);
     t.equal(returns, 2, 'it does not come back');
   },
 );

@@ -14,7 +14,8 @@
              is what it was given before the last time, else only if it is what it was given last; '' thrice without one
              then lists: members that are spoken for, each by a call that must be its newest (id, number) · members that begin a new
              call, each with a new number (id) · answers to keep (id of the record for an Idempotency-Key, fingerprint, answer)
-             positions to commit (topic, partition, topic id) · to forget (topic, partitions '0,4,7') · members whose
+             positions to commit (topic, partition, topic id, another
+             offset or '', 'back' = even if more is committed) · to forget (topic, partitions '0,4,7') · members whose
              calls are forgotten (id) · positions to set (field, offset, where what is given out now begins or '') ·
              partitions of which the position and the committed offset are wanted (topic, partition, topic id) · owner nodes
              to delete (topic, partitions) · to create (topic, partitions, member, session)

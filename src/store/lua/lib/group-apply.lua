@@ -29,7 +29,7 @@ local function read()
     callers = arguments.rows(2),
     calls = arguments.rows(1),
     answers = arguments.rows(3),
-    commit = arguments.rows(3),
+    commit = arguments.rows(5),
     clear = arguments.rows(2),
     removed = arguments.rows(1),
     position = arguments.rows(3),
@@ -104,7 +104,8 @@ local function refusal(superseded, answered)
   return reply
 end
 
---- Commits where the members have read to; never backwards, as nobody asked for that, and not in topics that are gone.
+--- Commits where the members have read to, or the place that is given; backwards only where that is asked for, and not in
+--- topics that are gone.
 local function stage_commits(given)
   for _, row in ipairs(given.commit) do
     local problem = group.claim_topic(row[1], row[3], given.limits)
@@ -112,10 +113,10 @@ local function stage_commits(given)
     row.gone = problem ~= nil
   end
   for _, row in ipairs(given.commit) do
-    local topic, partition, topic_id = unpack(row)
-    local position = not row.gone and position_of(topic, partition)
+    local topic, partition, topic_id, place, back = unpack(row)
+    local position = not row.gone and (place ~= '' and place or position_of(topic, partition))
     local committed = group.committed(topic, partition, topic_id)
-    if position and (not committed or tonumber(committed) < tonumber(position)) then
+    if position and (not committed or tonumber(committed) < tonumber(position) or back ~= '' and committed ~= position) then
       local problem = group.commit(topic, partition, position, given.limits)
       if problem then return problem end
       row.committed = true

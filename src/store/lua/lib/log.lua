@@ -156,7 +156,7 @@ function log.fence_leader(epoch, run)
   local newest, holder = tonumber(noted[1] or '-1'), noted[2]
   if epoch < newest or (epoch == newest and holder and holder ~= run) then
     return {
-      'FENCED',
+      'STALE_LEADER_EPOCH',
       'A leader with epoch ' .. whole(newest) .. ' keeps house for this partition; epoch ' .. whole(epoch) .. ' is over, or is another\'s.',
       'leaderEpoch', newest,
     }

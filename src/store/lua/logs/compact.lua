@@ -10,7 +10,7 @@
              7 bytes of the compacted batches that go  8 their number  9… the offset of the last record of each
              …  the new batches, two words each: offset of the last record; member of the sorted set (keys.ts: compacted)
      Returns { 'OK', generation, or -1 if the log has changed meanwhile and nothing was done }
-     Errors  UNKNOWN_TOPIC, FENCED (field leaderEpoch) ]]
+     Errors  UNKNOWN_TOPIC, STALE_LEADER_EPOCH (field leaderEpoch) ]]
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
 local problem = log.fence_leader(tonumber(ARGV[1]), ARGV[2])

@@ -8,7 +8,7 @@
      ARGV    1 leader epoch of the caller  2 the run of the broker that it is  3 how long records are kept, ms, or -1
              4 how many bytes are kept, or -1  5 most batches to let go of
      Returns { 'OK', start, end offset, more ('1'/'0'), how long until the oldest batch is too old, ms, or -1 }
-     Errors  UNKNOWN_TOPIC, FENCED (field leaderEpoch) ]]
+     Errors  UNKNOWN_TOPIC, STALE_LEADER_EPOCH (field leaderEpoch) ]]
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
 local problem = log.fence_leader(tonumber(ARGV[1]), ARGV[2])

@@ -1,0 +1,77 @@
+// Which partitions of a group came while it subscribed to their topics, whatever else happens to the group.
+import t from 'tap';
+import { emptyGroup, type GroupDocument, type Subscription } from '../../src/core/group-document.ts';
+import { changeMembers, expire, join, remove, topicsChanged } from '../../src/core/group-state.ts';
+import { appearedLater, forgetFormer } from '../../src/core/group-topics.ts';
+import { request, viewOf } from '../helpers/group-documents.ts';
+
+/** The partitions of the group's topics that came later, such as `a-1`. */
+const later = (group: GroupDocument): string[] =>
+  Object.entries(group.topics).flatMap(([topic, { partitionCount }]) =>
+    Array.from({ length: partitionCount }, (_, partition) => partition)
+      .filter((partition) => appearedLater(group, topic, partition))
+      .map((partition) => `${topic}-${partition}`),
+  );
+const a: Subscription = { topics: ['a'] };
+const pattern: Subscription = { pattern: 'a' };
+
+t.test('what is there when a subscription begins is old, what comes later is new', async (t) => {
+  let group = join(emptyGroup(), request('m', pattern), viewOf({ a: 1 }));
+  t.same(later(group), []);
+  group = topicsChanged(group, viewOf({ a: 3, ab: 1 }));
+  t.same(later(group), ['a-1', 'a-2', 'ab-0']);
+  group = topicsChanged(group, viewOf({ a: 4, ab: 1 }));
+  t.same(later(group), ['a-1', 'a-2', 'a-3', 'ab-0'], 'it stays so');
+  group = topicsChanged(group, viewOf({ a: 2 }, { a: 'another' }));
+  t.same(later(group), ['a-0', 'a-1'], 'a topic of the same name is another one');
+});
+
+t.test('what another member subscribed to already is new to one that joins', async (t) => {
+  const alone = join(emptyGroup(), request('m', pattern), viewOf({}));
+  const view = viewOf({ a: 2, b: 1 });
+  t.same(later(join(alone, request('n', a), view)), ['a-0', 'a-1']);
+  t.same(later(join(alone, request('n', { topics: ['b'] }), view)), ['a-0', 'a-1'], 'nobody waited for b');
+  const both = [request('n', a), request('o', a)].map((asked) => ({ kind: 'join' as const, request: asked }));
+  t.same(later(changeMembers(emptyGroup(), both, view).group), [], 'nor for what those want who join together');
+});
+
+t.test('it is remembered while nobody subscribes', async (t) => {
+  const began = topicsChanged(join(emptyGroup(), request('m', pattern), viewOf({ a: 1 })), viewOf({ a: 2 }));
+  const view = viewOf({ a: 3, ab: 1, b: 1 });
+  for (const emptied of [remove(began, ['m']), expire(began, new Set())]) {
+    t.same(emptied.topics, {});
+    t.same(later(join(emptied, request('n', pattern), view)), ['a-1', 'a-2', 'ab-0']);
+    t.same(later(join(emptied, request('n', { topics: ['a', 'b'] }), view)), ['a-1', 'a-2']);
+    t.same(later(join(emptied, request('n', a), viewOf({ a: 1 }, { a: 'another' }))), ['a-0']);
+    const forgotten = forgetFormer(emptied, { name: 'a', info: { topicId: 'a', partitionCount: 3 } });
+    t.same(later(join(forgotten, request('n', pattern), view)), ['ab-0']);
+    t.same(later(join(forgetFormer(emptied), request('n', pattern), view)), []);
+  }
+  const other = join(began, request('n', { topics: ['b'] }), view);
+  const left = remove(other, ['m']);
+  t.same(later(join(left, request('m', pattern), view)), ['a-1', 'a-2', 'ab-0'], 'also while others do');
+});
+
+t.test('a group that others join and leave remembers no more than it must', async (t) => {
+  let group = join(emptyGroup(), request('m', pattern), viewOf({ a: 1 }));
+  group = remove(join(group, request('n', pattern), viewOf({ a: 1 })), ['n']);
+  t.equal(group.former, undefined, 'its subscription lives on');
+  for (let i = 0; i < 1100; i += 1) {
+    const topic = `t${i}`;
+    group = remove(join(group, request('n', { topics: [topic] }), viewOf({ a: 1, [topic]: 1 })), ['n']);
+  }
+  t.equal(group.former?.subscriptions.length, 20);
+  t.equal(Object.keys(group.former?.topics ?? {}).length, 1000);
+  t.same(group.former?.subscriptions.at(-1), { topics: ['t1099'] });
+  const long = Array.from({ length: 2000 }, (_, i) => `${'x'.repeat(40)}${i}`);
+  group = remove(join(group, request('n', { topics: long }), viewOf({ a: 1 })), ['n']);
+  t.same(group.former?.subscriptions, [], 'a subscription of more than 64 KiB is not remembered');
+});
+
+t.test('a group that was stored before this was noted has no new partitions, until some come', async (t) => {
+  const stored = JSON.stringify(join(emptyGroup(), request('m', a), viewOf({ a: 2 })));
+  t.notMatch(stored, /begunWith|former/);
+  const group = JSON.parse(stored) as GroupDocument;
+  t.same(later(group), []);
+  t.same(later(topicsChanged(group, viewOf({ a: 3 }))), ['a-2']);
+});
