@@ -35,23 +35,31 @@ async function main(): Promise<void> {
   });
   log.info({ url: server.url, docs: `${server.url}/docs` }, 'Weirkeeper serves');
   const delay = stopWithinMs + Math.max(0, config.drainDelayMs - drainDelayIncludedMs);
-  let displacement: Error | undefined;
+  let failure: Error | undefined;
   const stopping = closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
     if (err) log.fatal({ err }, 'Weirkeeper stops, as something is broken in it');
-    else if (!displacement) log.info({ signal }, 'Weirkeeper stops');
+    else if (!failure) log.info({ signal }, 'Weirkeeper stops');
     // Nobody can take over from the only server of a private store, and who presses Ctrl-C does not want to wait.
     const drains = signal === 'SIGTERM' && config.redisUrl !== undefined;
     await server.close(drains ? () => sleep(config.drainDelayMs) : undefined);
     await store.stop();
     log.info('Weirkeeper has stopped');
     // Whoever supervises this process is to see that it did not mean to: the exit code is 1.
-    if (displacement) throw displacement;
+    if (failure) throw failure;
   });
-  void server.broker.registration.displaced.then((reason) => {
-    displacement = reason;
-    log.fatal(`${reason.message} Weirkeeper stops: give this server another WEIR_BROKER_ID, or leave it stopped.`);
+  const stopFor = (reason: Error, text: string) => {
+    failure ??= reason;
+    log.fatal(text);
     stopping.close();
+  };
+  void server.broker.registration.displaced.then((reason) => {
+    stopFor(
+      reason,
+      `${reason.message} Weirkeeper stops: give this server another WEIR_BROKER_ID, or leave it stopped.`,
+    );
   });
+  // A newer version of the program has converted the stored data while this one was running.
+  void server.broker.store.outdated.then((reason) => stopFor(reason, `${reason.message} Weirkeeper stops.`));
 }
 
 /** The shared store that is configured, or else the private one. */

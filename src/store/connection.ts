@@ -78,14 +78,16 @@ export class StoreConnection {
 
   /**
    * Connects for the first time, patiently: a store that is started at the same time may need a while.
+   * @param isBusy whether a step of onOpen is doing what takes its time
    * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
    */
-  async connect(): Promise<void> {
+  async connect(isBusy: () => boolean = () => false): Promise<void> {
     this.#engine.start();
     const { coordination } = this.#engine;
     // Waiting does not help a store of the wrong kind.
     const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
-    await this.#waitUntil(isDecided, startWaitMsMax);
+    do await this.#waitUntil(isDecided, startWaitMsMax);
+    while (!isDecided() && !this.#closing && isBusy());
     if (coordination.isOpen) return;
     const reason = coordination.failure;
     if (reason instanceof ServiceError) throw reason;
@@ -107,6 +109,19 @@ export class StoreConnection {
   /** As call(), on the way to the coordination keys while it is being opened: only for the steps of onOpen. */
   async callUnguarded(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
     return this.callOn(this.#engine.coordination.client, name, key, args);
+  }
+
+  /** As call(), from a step of onOpen, also for keys that are not coordination keys. */
+  async callWhileOpening(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+    return this.#isCoordination(key) ? this.callUnguarded(name, key, args) : this.call(name, key, args);
+  }
+
+  /** As command(), from a step of onOpen. */
+  async commandWhileOpening<T>(key: string, command: (client: Redis) => Promise<T>): Promise<T> {
+    if (!this.#isCoordination(key)) return this.command(true, command, key);
+    return command(this.#engine.coordination.client).catch((error: unknown) => {
+      throw storeError(error, true);
+    });
   }
 
   /** As callUnguarded(), on a dedicated connection. */
@@ -188,6 +203,10 @@ export class StoreConnection {
     this.#closing = true;
     this.#engine.close();
     this.#wake();
+  }
+
+  #isCoordination(key: string): boolean {
+    return this.#engine.linkOf(key) === this.#engine.coordination;
   }
 
   #script(name: string): Script {

@@ -9,9 +9,10 @@ export function coordinationKeys(prefix: string) {
   const base = `{${prefix}}:`;
   return {
     /**
-     * Hash: `zxid` of the newest transaction, `layout` version of the data, `run_id` of the server that last opened it,
+     * Hash: `zxid` of the newest transaction, `layout` version of the data, `run` of the server that last opened it,
      * `cluster_id`, `reaped_at` and `forgiven_at` (ms; see lua/sessions/reap.lua), `event_bytes` and `events_floor`
-     * (see lua/lib/txn.lua and events.lua), `group_version` and `consume_calls` (the counters of lua/lib/group.lua and group-apply.lua).
+     * (see lua/lib/txn.lua and events.lua), `group_version` and `consume_calls` (the counters of lua/lib/group.lua and group-apply.lua). While stored
+     * data is converted also `migrated_to`, the layout that it has reached (lua/cluster/claim-migration.lua).
      */
     root: `${base}root`,
     /** Hash by path: `stat` (packed: lua/lib/stat.lua), `data`, `type` (content type). */
@@ -27,6 +28,8 @@ export function coordinationKeys(prefix: string) {
     offsetEvents: `${base}offset-events`,
     /** Hash: epoch → the last zxid of it that survived; `<epoch>:begin` → the zxid before its first (lua/cluster/open.lua). */
     epochs: `${base}epochs`,
+    /** String with expiry: the broker that converts the stored data to a newer layout (src/store/migrations). */
+    migration: `${base}migration`,
     /** Sorted set: session id by deadline, ms. */
     sessions: `${base}sessions`,
     /** Hash by session id: `secret_hash`, `ttl_ms`, `created_at`. The session lives as long as this does. */

@@ -12,15 +12,14 @@ import { KeptResponses, recordLimits } from './kept-responses.ts';
 import { coordinationKeys } from './keys.ts';
 import { LogKeeping } from './log-keeping.ts';
 import { Logs } from './logs.ts';
+import { layoutOf, migrate } from './migrations/migrate.ts';
+import { type Migration, migrations } from './migrations/migrations.ts';
 import { Namespace } from './namespace.ts';
 import { Producers } from './producers.ts';
-import { integer, text } from './scripts.ts';
+import { integer, type ReplyValue, text } from './scripts.ts';
 import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { Sessions } from './sessions.ts';
 import type { StoreTarget } from './target.ts';
-
-/** The version of the data in the store. A program refuses data of any other layout. */
-const layoutVersion = 2;
 
 /** An epoch of zxids begins at a place below this (lua/cluster/open.lua); as many transactions and more fit behind it. */
 const epochBeginMax = 2 ** 31;
@@ -48,6 +47,8 @@ export interface StoreOptions {
   eventRetention: number;
   /** Absent: the usual ones. */
   stored?: StoredLimits;
+  /** Conversions of stored data; the last one leads to the layout of this program. Default: those of the product. */
+  migrations?: readonly Migration[];
 }
 
 export interface StoreFigures {
@@ -78,6 +79,11 @@ export class Store {
   readonly #rootKey: string;
   readonly #options: StoreOptions;
   readonly #log: Logger;
+  /** Resolves when the stored data turns out to be of a layout that this program does not read: no waiting helps. */
+  readonly outdated: Promise<ServiceError>;
+  #becomeOutdated!: (reason: ServiceError) => void;
+  readonly #migrations: readonly Migration[];
+  #isConverting = false;
   #clusterId = '';
   #serverVersion = '';
 
@@ -87,6 +93,10 @@ export class Store {
     const keys = coordinationKeys(options.prefix);
     this.#options = options;
     this.#log = log;
+    this.#migrations = options.migrations ?? migrations;
+    this.outdated = new Promise((resolve) => {
+      this.#becomeOutdated = resolve;
+    });
     this.#rootKey = keys.root;
     this.connection = new StoreConnection(options.target, log, keys.root);
     this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responses });
@@ -119,6 +129,11 @@ export class Store {
     return this.connection.isOpen;
   }
 
+  /** Whether this broker is converting older data now, or waits for another one that does. */
+  get isConverting(): boolean {
+    return this.#isConverting;
+  }
+
   /** How many of the machines that share the data cannot be used now. */
   get shardsAway(): number {
     return this.connection.shardsAway;
@@ -148,7 +163,7 @@ export class Store {
 
   /** Connects and opens the store. @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG for a store that cannot serve */
   async open(): Promise<void> {
-    await this.connection.connect();
+    await this.connection.connect(() => this.#isConverting);
   }
 
   async close(): Promise<void> {
@@ -159,14 +174,10 @@ export class Store {
   async #open(info: ServerInfo, engine: EngineKind): Promise<void> {
     this.#serverVersion = info.get('redis_version') ?? 'unknown';
     this.#check(info, engine);
-    const [zxid, newEpoch, clusterId] = await this.connection.callUnguarded('cluster/open', this.#rootKey, [
-      runOf(info),
-      layoutVersion,
-      this.#options.eventRetention,
-      randomBytes(16).toString('base64url'),
-      randomInt(epochBeginMax),
-      ...roots,
-    ]);
+    const [zxid, newEpoch, clusterId] = await this.#openData(info).catch((error: unknown) => {
+      if (error instanceof ServiceError && error.fields.layout !== undefined) this.#becomeOutdated(error);
+      throw error;
+    });
     if (this.#clusterId !== '' && this.#clusterId !== text(clusterId)) {
       this.#log.warn({ was: this.#clusterId, is: text(clusterId) }, 'The store was emptied: a new cluster begins');
     }
@@ -177,6 +188,25 @@ export class Store {
         'The store is another run than before (a restart, a failover or a restored backup): a new epoch of zxids begins',
       );
     }
+  }
+
+  /** Converts older data, then makes the store ready for use. */
+  async #openData(info: ServerInfo): Promise<ReplyValue[]> {
+    this.#isConverting = true;
+    try {
+      const { prefix } = this.#options;
+      await migrate(this.connection, this.#rootKey, { prefix, migrations: this.#migrations, log: this.#log });
+    } finally {
+      this.#isConverting = false;
+    }
+    return this.connection.callUnguarded('cluster/open', this.#rootKey, [
+      runOf(info),
+      layoutOf(this.#migrations),
+      this.#options.eventRetention,
+      randomBytes(16).toString('base64url'),
+      randomInt(epochBeginMax),
+      ...roots,
+    ]);
   }
 
   #check(info: ServerInfo, engine: EngineKind): void {

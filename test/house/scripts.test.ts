@@ -3,6 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
+import { layoutOf } from '../../src/store/migrations/migrate.ts';
+import { migrations } from '../../src/store/migrations/migrations.ts';
 import { loadScripts } from '../../src/store/scripts.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 import { entryScripts, luaWithoutComments, read, replyTags, scripts, sources, withoutComments } from './repository.ts';
@@ -93,6 +95,11 @@ t.test('the names of keys in Lua are those in TypeScript', async (t) => {
     );
     t.same(inLua, inTypeScript, file);
   }
+});
+
+t.test('the layout that scripts look for is the one that stored data is converted to', async (t) => {
+  const inLua = /local LAYOUT = '(\d+)'/.exec(read('src/store/lua/lib/opened.lua'))?.[1];
+  t.equal(Number(inLua), layoutOf(migrations));
 });
 
 t.test('every script is called from the store, and no script is called that there is not', async (t) => {

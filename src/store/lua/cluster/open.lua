@@ -14,21 +14,24 @@
      ARGV    1 run id of the server  2 layout version of this program  3 transactions to keep  4 proposed cluster id
              5 where an epoch that begins now is to begin, below 2^31  6… roots to make
      Returns { 'OK', zxid, new epoch ('1'/'0'), cluster id }
-     Errors  INVALID_CONFIG (the data was written by another version of the program)
+     Errors  INVALID_CONFIG (field layout: another version of the program has the data)
      Emits   one transaction of created, if a root was missing ]]
 local EPOCH = 4294967296
-local layout = tonumber(redis.call('HGET', keys.root, 'layout') or ARGV[2])
-if layout ~= tonumber(ARGV[2]) then
+-- Older data has been converted before (lua/cluster/claim-migration.lua); this is for a program that comes between.
+local layout, migrated_to = unpack(redis.call('HMGET', keys.root, 'layout', 'migrated_to'))
+layout = tonumber(layout or ARGV[2])
+if layout ~= tonumber(ARGV[2]) or migrated_to then
   return {
     'INVALID_CONFIG',
     'The store holds data of layout ' .. whole(layout) .. ', and this program reads only layout ' .. ARGV[2] .. '.',
+    'layout', layout,
   }
 end
 redis.call('HSET', keys.root, 'layout', ARGV[2])
 
-local run_id = redis.call('HGET', keys.root, 'run_id')
+local run = redis.call('HGET', keys.root, 'run')
 local zxid = tonumber(redis.call('HGET', keys.root, 'zxid'))
-local new_epoch = zxid and run_id ~= ARGV[1]
+local new_epoch = zxid and run ~= ARGV[1]
 local epoch = 0
 if new_epoch then
   epoch = math.floor(zxid / EPOCH)
@@ -42,7 +45,7 @@ if new_epoch or not zxid then
   redis.call('HSET', keys.epochs, whole(epoch) .. ':begin', begin)
   redis.call('HSET', keys.root, 'zxid', begin)
 end
-redis.call('HSET', keys.root, 'run_id', ARGV[1])
+redis.call('HSET', keys.root, 'run', ARGV[1])
 
 if not txn.node('/') then
   local root = {

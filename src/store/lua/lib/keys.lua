@@ -14,6 +14,7 @@ function keys.offset_details(group) return keys.base .. 'offset-details:' .. gro
 keys.events = keys.base .. 'events'
 keys.offset_events = keys.base .. 'offset-events'
 keys.epochs = keys.base .. 'epochs'
+keys.migration = keys.base .. 'migration'
 keys.sessions = keys.base .. 'sessions'
 keys.transients = keys.base .. 'transients'
 keys.timers = keys.base .. 'timers'

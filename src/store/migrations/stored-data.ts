@@ -1,0 +1,77 @@
+// What a migration sees of the stored data: its keys, commands on them before the store is open, and ways to visit all topics and
+// partitions, in pages.
+import type { Redis } from 'ioredis';
+import { decodeTopic, topicPath, topicsPath } from '../../core/cluster-nodes.ts';
+import type { StoreConnection } from '../connection.ts';
+import { type CoordinationKeys, coordinationKeys, type PartitionKeys, partitionKeys } from '../keys.ts';
+import type { ReplyValue } from '../scripts.ts';
+
+const pageSize = 500;
+
+export interface StoredTopic {
+  name: string;
+  topicId: string;
+  partitionCount: number;
+}
+
+export class StoredData {
+  readonly keys: CoordinationKeys;
+  readonly #connection: StoreConnection;
+  readonly #prefix: string;
+  readonly #lost: AbortSignal;
+
+  /** @param lost aborted when another broker has taken over; nothing may be changed from then on */
+  constructor(connection: StoreConnection, prefix: string, lost: AbortSignal) {
+    this.keys = coordinationKeys(prefix);
+    this.#connection = connection;
+    this.#prefix = prefix;
+    this.#lost = lost;
+  }
+
+  /** Runs plain commands on the keys of one slot, of which `key` is one. */
+  command<T>(key: string, command: (client: Redis) => Promise<T>): Promise<T> {
+    this.#lost.throwIfAborted();
+    return this.#connection.commandWhileOpening(key, command);
+  }
+
+  /** Runs a script. @returns what follows OK in its reply */
+  call(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+    this.#lost.throwIfAborted();
+    return this.#connection.callWhileOpening(name, key, args);
+  }
+
+  /** The names of a node's children, in order. */
+  async *children(path: string): AsyncGenerator<string> {
+    for (let after = '-'; ; ) {
+      const key = this.keys.children(path);
+      const names = await this.command(key, (client) => client.zrange(key, after, '+', 'BYLEX', 'LIMIT', 0, pageSize));
+      yield* names;
+      if (names.length < pageSize) return;
+      after = `(${names.at(-1)}`;
+    }
+  }
+
+  /** The data of a node; undefined if there is none. */
+  async node(path: string): Promise<Buffer | undefined> {
+    const key = this.keys.node(path);
+    return (await this.command(key, (client) => client.hgetBuffer(key, 'data'))) ?? undefined;
+  }
+
+  async *topics(): AsyncGenerator<StoredTopic> {
+    for await (const name of this.children(topicsPath)) {
+      const data = await this.node(topicPath(name));
+      if (data === undefined) continue;
+      const { topicId, replicas } = decodeTopic(data);
+      yield { name, topicId, partitionCount: replicas.length };
+    }
+  }
+
+  /** The keys of every partition's log: each has a hash slot of its own. */
+  async *partitions(): AsyncGenerator<{ topic: string; partition: number; keys: PartitionKeys }> {
+    for await (const { name, topicId, partitionCount } of this.topics()) {
+      for (let partition = 0; partition < partitionCount; partition++) {
+        yield { topic: name, partition, keys: partitionKeys(this.#prefix, topicId, partition) };
+      }
+    }
+  }
+}

@@ -1,0 +1,235 @@
+// Stored data outlives the program: the data of the version before opens with this one, a conversion survives a crash and is made
+// once, and programs that do not know the layout stop.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Logger, pino } from 'pino';
+import t, { type Test } from 'tap';
+import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
+import type { Migration } from '../../src/store/migrations/migrations.ts';
+import { migrations } from '../../src/store/migrations/migrations.ts';
+import type { StoredData } from '../../src/store/migrations/stored-data.ts';
+import { redisCommand } from '../../src/store/redis-command.ts';
+import { Store } from '../../src/store/store.ts';
+import type { DataFacts } from '../../testbed/data-fixture.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
+import { beat, type TestMember } from '../helpers/groups.ts';
+import { startServerProcess } from '../helpers/process.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
+
+const archive = fileURLToPath(new URL('../../../test/fixtures/data-layout-2.tar.gz', import.meta.url));
+const { root, node, children } = coordinationKeys('weir');
+
+/** A data directory as layout 2 left it; what expires in Redis has as much time left as it had then. */
+function olderData(t: Test): { dataDir: string; facts: DataFacts } {
+  const dataDir = temporaryFolder(t);
+  execFileSync('tar', ['-xzf', archive, '-C', dataDir]);
+  const facts: DataFacts = JSON.parse(readFileSync(join(dataDir, 'facts.json'), 'utf8'));
+  const passedMs = Date.now() - facts.madeAt;
+  for (const name of readdirSync(join(dataDir, 'appendonlydir')).filter((file) => file.endsWith('.incr.aof'))) {
+    const file = join(dataDir, 'appendonlydir', name);
+    const commands = readFileSync(file, 'latin1');
+    const moved = commands.replace(/(PXAT\r\n\$13\r\n)(\d{13})/g, (_, before, at) => before + (Number(at) + passedMs));
+    writeFileSync(file, moved, 'latin1');
+  }
+  return { dataDir, facts };
+}
+
+const untilFarAway = { producerIdExpirationMs: 2 ** 50, offsetsRetentionMs: 2 ** 50 };
+
+t.test('a data directory of layout 2 opens, with all that was in it, and goes on', async (t) => {
+  const { dataDir, facts } = olderData(t);
+  const { socketPath } = await startTestRedis(t, { dataDir });
+  const { url } = await startTestServer(t, untilFarAway, { socketPath });
+  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '3');
+  t.equal(
+    await redisCommand(socketPath, ['HGET', root, 'run_id']),
+    null,
+    'programs of layout 2 are refused without it',
+  );
+
+  await t.test('nodes of every kind, records, committed offsets read as they did', async (t) => {
+    const latest = ({ records }: any) =>
+      [...new Map(records.map(({ key, value }: any) => [key, value]))].filter(([, value]) => value !== null).sort();
+    for (const [path, before] of Object.entries<any>(facts.reads)) {
+      const { status, body } = await http(`${url}/v1${path}`);
+      t.equal(status, 200, path);
+      if (path.startsWith('/topics/compacted/')) t.same(latest(body), latest(before), path);
+      else if (path === '/topics/compacted') t.match(body, { topicId: before.topicId, config: before.config }, path);
+      else t.match(body, before, path);
+    }
+    t.equal((await http(`${url}/v1/nodes/kinds/gone`)).status, 404);
+  });
+
+  await t.test('the outage is forgiven to the session, and it goes on to own what it made', async (t) => {
+    const handle = facts.session;
+    t.equal((await http(`${url}/v1/sessions/${handle}`, 'PUT')).status, 200);
+    t.equal((await http(`${url}/v1/nodes/kinds/another?mode=ephemeral&session=${handle}`, 'PUT', '')).status, 201);
+    const { body } = await http(`${url}/v1/nodes/kinds/queue-`, 'POST', '');
+    t.match(body.path, /queue-\d{10}$/);
+    t.notOk(facts.reads[`/nodes${body.path}?view=node`], 'no number is given twice');
+    t.equal((await http(`${url}/v1/sessions/${handle}`, 'DELETE')).status, 204);
+    for (const name of ['ephemeral', 'another']) t.equal((await http(`${url}/v1/nodes/kinds/${name}`)).status, 404);
+  });
+
+  await t.test('repeats are known again: by Idempotency-Key, and of the named producer', async (t) => {
+    const node = await http(`${url}/v1/nodes/kinds/once`, 'PUT', 'answered once', {
+      'idempotency-key': 'fixture-node',
+    });
+    t.equal(node.headers.get('idempotency-replayed'), 'true');
+    const partition = `${url}/v1/topics/plain/partitions/1/records`;
+    const headers = { 'weir-fence': 'writer=7', 'idempotency-key': 'fixture-records' };
+    const again = await http(partition, 'POST', { records: [{ value: 'fenced' }] }, headers);
+    t.equal(again.headers.get('idempotency-replayed'), 'true');
+    const older = await http(partition, 'POST', { records: [{ value: 'no' }] }, { 'weir-fence': 'writer=6' });
+    t.match(older, { status: 409, body: { code: 'FENCED', token: 7 } });
+
+    const produce = (sequence: number) => {
+      const records = [0, 1].map((n) => ({ partition: 0, key: `k${n}`, value: { sequence, n }, headers: { h: 'v' } }));
+      const producer = { ...facts.producer, sequence };
+      return http(`${url}/v1/topics/plain/records`, 'POST', { records, producer });
+    };
+    const repeated = await produce(2);
+    t.equal(repeated.headers.get('idempotency-replayed'), 'true');
+    t.match(await produce(3), { status: 200, body: { results: [{ baseOffset: 6, count: 2 }] } });
+    const next = await http(`${url}/v1/producers`, 'POST', { name: 'named' });
+    t.match(next.body, { id: facts.producer.id, epoch: facts.producer.epoch + 1 });
+  });
+
+  await t.test('the member of the group is still there, and commits', async (t) => {
+    const member = facts.member as unknown as TestMember;
+    t.equal((await beat(url, 'living', member)).status, 200);
+    const offsets = [{ topic: 'plain', partition: 0, offset: 5 }];
+    const { memberId, memberEpoch } = member;
+    const commit = await http(`${url}/v1/groups/living/offsets`, 'POST', { memberId, memberEpoch, offsets });
+    t.equal(commit.status, 200);
+  });
+});
+
+const silent = pino({ level: 'silent' });
+
+function newStore(t: Test, socketPath: string, steps: readonly Migration[], log: Logger = silent): Store {
+  const store = new Store({ ...testConfig, target: { socketPath }, migrations: steps }, log);
+  t.teardown(() => store.close());
+  return store;
+}
+
+/** Marks each partition's hash and each node right below the root, in two layouts of their own. */
+const steps = (
+  onPartition: (data: StoredData) => Promise<void> | void = () => {},
+): [...typeof migrations, Migration, Migration] => [
+  ...migrations,
+  {
+    from: 3,
+    to: 4,
+    run: async (data) => {
+      for await (const { keys } of data.partitions()) {
+        await data.command(keys.partition, (client) => client.hincrby(keys.partition, 'test_mark', 1));
+        await onPartition(data);
+      }
+    },
+  },
+  {
+    from: 4,
+    to: 5,
+    run: async (data) => {
+      for await (const name of data.children('/')) {
+        const key = data.keys.node(`/${name}`);
+        await data.command(key, (client) => client.hset(key, 'test_mark', name));
+      }
+    },
+  },
+];
+
+async function storeOfLayout3(t: Test): Promise<{ socketPath: string; url: string; partitions: string[] }> {
+  const { socketPath } = await startTestRedis(t);
+  const { url, close } = await startTestServer(t, {}, { socketPath });
+  const partitions: string[] = [];
+  for (const name of ['one', 'two']) {
+    const { body } = await http(`${url}/v1/topics`, 'POST', { name, partitions: 3 });
+    for (let p = 0; p < 3; p++) partitions.push(partitionKeys('weir', body.topicId, p).partition);
+  }
+  await close();
+  return { socketPath, url, partitions };
+}
+
+t.test(
+  'a conversion that is cut off goes on from the layout it had reached, and a new epoch is not begun',
+  async (t) => {
+    const { socketPath, partitions } = await storeOfLayout3(t);
+    const epoch = Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32;
+    let visited = 0;
+    const cut = newStore(
+      t,
+      socketPath,
+      steps(async () => {
+        if (++visited === 4) throw new Error('The process is killed here.');
+      }),
+    );
+    const opening = cut.open().catch(() => undefined);
+    await eventually(() => visited >= 4, 'it is halfway');
+    await cut.close();
+    await opening;
+    t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', '3']);
+    await redisCommand(socketPath, ['DEL', '{weir}:migration']); // its time is over
+
+    const store = newStore(t, socketPath, steps());
+    await store.open();
+    for (const key of partitions) t.ok(Number(await redisCommand(socketPath, ['HGET', key, 'test_mark'])) >= 1);
+    const names = (await redisCommand(socketPath, ['ZRANGE', children('/'), '0', '-1'])) as string[];
+    for (const name of names) t.equal(await redisCommand(socketPath, ['HGET', node(`/${name}`), 'test_mark']), name);
+    t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', null]);
+    t.equal(Math.floor(Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32), Math.floor(epoch));
+  },
+);
+
+t.test('of several brokers that open older data at once one converts it, and the others wait for that', async (t) => {
+  const { socketPath, partitions } = await storeOfLayout3(t);
+  const stores = Array.from({ length: 4 }, () => newStore(t, socketPath, steps()));
+  await Promise.all(stores.map((store) => store.open()));
+  for (const key of partitions) t.equal(await redisCommand(socketPath, ['HGET', key, 'test_mark']), '1');
+});
+
+t.test('a broker whose lock has passed to another one changes nothing any more', async (t) => {
+  const { socketPath, partitions } = await storeOfLayout3(t);
+  let visited = 0;
+  const slow = newStore(
+    t,
+    socketPath,
+    steps(async (data) => {
+      visited += 1;
+      // Until its next renewal of the lock tells it.
+      for (;;) await data.command(root, (client) => client.exists(root));
+    }),
+  );
+  const opening = slow.open();
+  await eventually(() => visited === 1, 'it has begun');
+  await redisCommand(socketPath, ['DEL', '{weir}:migration']);
+  await newStore(t, socketPath, steps()).open();
+  await opening;
+  t.equal(visited, 1);
+  const marks = await Promise.all(partitions.map((key) => redisCommand(socketPath, ['HGET', key, 'test_mark'])));
+  t.same(marks.map(Number).sort(), [1, 1, 1, 1, 1, 2]);
+});
+
+t.test('a running server ends with a clear message when a newer program has converted the data', async (t) => {
+  const dataDir = temporaryFolder(t);
+  const { socketPath } = await startTestRedis(t, { dataDir });
+  const running = await startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` });
+  const newer = newStore(t, socketPath, steps());
+  await newer.open();
+  t.equal(await running.exited, 1);
+  const fatal = running.log.find(({ level }) => level === 60);
+  t.match(fatal?.msg, /layout 5, which a newer version of Weirkeeper has written.*Upgrade this server/);
+
+  await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {
+    message: /weir: The store holds data of layout 5.*Upgrade this server/,
+  });
+  await redisCommand(socketPath, ['HSET', root, 'layout', '1']);
+  await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {
+    message: /converts none older than 2\. Start an earlier version on it first/,
+  });
+  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '1', 'nothing was changed');
+});
