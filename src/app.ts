@@ -111,7 +111,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
   installRequestHeadCheck(app);
   installEffectGuard(app);
   installNotFound(app);
-  installBodies(app);
+  installBodies(app, config.maxBodyBytes);
   installSessionHeader(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, openApiOptions);

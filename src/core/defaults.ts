@@ -73,6 +73,17 @@ export const defaultPatience: Patience = {
 /** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */
 export const lagSeriesMax = 2000;
 
+/**
+ * Bytes of a body that becomes values, by what the route takes; WEIR_MAX_BODY_BYTES bounds each of them, and alone what is kept as
+ * bytes: the data of nodes, records. Little is what one thing is described by; a list has up to 10,000 names, offsets or partitions; a
+ * transaction holds 4 MiB of data, of which base64 makes a third more.
+ */
+export const bodyBytes = {
+  little: 64 * KiB,
+  list: MiB,
+  transaction: 8 * MiB,
+};
+
 /** The head of a request, its URL included; a node's path may be as long. It is Node's own limit. */
 export const headBytesMax = 16 * KiB;
 

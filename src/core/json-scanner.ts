@@ -3,8 +3,11 @@
  * as text: each character is one byte of UTF-8 (latin1), which is how most of a text can be passed over by native searches.
  *
  * It accepts what JSON.parse accepts, and nothing else, up to a depth that any reader can be expected to take. What is wrong
- * with the rest, JSON.parse says better (`problemOf`).
+ * with the rest, JSON.parse says better (`problemOf`), but it is never asked about a text that could keep it busy. It gives up
+ * for now within long objects and lists, so that whoever scans can let others go first.
  */
+
+import { withoutHandles } from './issues.ts';
 
 /** How deep objects and arrays may lie in each other. */
 export const depthMax = 1000;
@@ -23,8 +26,12 @@ const backslash = 0x5c;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
+/** After so many bytes of one object or list it is interrupted. */
+const sliceBytes = 256 * 1024;
+
 const words = ['true', 'false', 'null'];
-const escapeSequence = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const plainEscapes = '"\\/bfnrt';
+const unicodeEscape = /u[0-9a-fA-F]{4}/y;
 
 export class JsonScanner {
   readonly text: string;
@@ -32,11 +39,27 @@ export class JsonScanner {
   readonly #isClean: boolean;
   /** The first backslash that was not passed yet; behind the text if there is none. */
   #nextEscape = -1;
+  /** Where it gave up: the text is no JSON there, or nests too deep. */
+  failedAt = 0;
+  /** Whether it gave up as the text nests deeper than `depthMax`. */
+  isTooDeep = false;
+  /** Whether it gave up only for now, within a long object or list; to go on, call resume() and then do the same again. */
+  isInterrupted = false;
+  /** Where the long objects and lists end that it has passed in slices, by where they begin. */
+  readonly #long = new Map<number, number>();
+  /** The one that was interrupted: its beginning, where to go on, and what is open there. */
+  #pending = { start: 0, at: 0, closers: [] as number[] };
 
   /** @param isClean no byte is a control character, save line feeds that no value is scanned across */
   constructor(text: string, isClean: boolean) {
     this.text = text;
     this.#isClean = isClean;
+  }
+
+  /** Notes where the text stops being JSON. */
+  fail(at: number): typeof gaveUp {
+    this.failedAt = at;
+    return gaveUp;
   }
 
   /** Behind the space at `at`. */
@@ -53,7 +76,7 @@ export class JsonScanner {
   skipString(at: number): number {
     const { text } = this;
     const end = text.indexOf('"', at + 1);
-    if (end < 0) return gaveUp;
+    if (end < 0) return this.fail(text.length);
     if (this.#nextEscape <= at) this.#nextEscape = afterAll(text.indexOf('\\', at));
     if (this.#nextEscape < end) return this.#skipStringSlowly(at);
     // Without escapes it can only be wrong by a control character, which the slow way sees.
@@ -72,12 +95,15 @@ export class JsonScanner {
       const unit = text.charCodeAt(at);
       if (unit === quote) return at + 1;
       if (unit === backslash) {
-        escapeSequence.lastIndex = at;
-        if (!escapeSequence.test(text)) return gaveUp;
-        at = escapeSequence.lastIndex;
+        if (plainEscapes.includes(text.charAt(at + 1)) && at + 1 < text.length) at += 2;
+        else {
+          unicodeEscape.lastIndex = at + 1;
+          if (!unicodeEscape.test(text)) return this.fail(at);
+          at += 6;
+        }
       } else if (unit >= 0x20) at += 1;
       // A control character, or the end of the text.
-      else return gaveUp;
+      else return this.fail(at);
     }
   }
 
@@ -85,21 +111,46 @@ export class JsonScanner {
   skipValue(start: number): number {
     const unit = this.text.charCodeAt(start);
     if (unit === quote) return this.skipString(start);
-    if (unit !== openBrace && unit !== openBracket) return this.#skipWord(start);
-    return this.#skipContainer(start);
+    if (unit !== openBrace && unit !== openBracket) return this.skipWord(start);
+    const known = this.#long.size > 0 ? this.#long.get(start) : undefined;
+    return known ?? this.#skipContainer(start, start, []);
   }
 
-  #skipContainer(start: number): number {
+  /** Goes on in what was interrupted. @returns whether it came to its end, well or not */
+  resume(): boolean {
+    this.isInterrupted = false;
+    const { start, at, closers } = this.#pending;
+    const end = this.#skipContainer(start, at, closers);
+    if (this.isInterrupted) return false;
+    this.#long.set(start, end);
+    // Whoever goes on begins at a place that was passed before.
+    this.#nextEscape = -1;
+    return true;
+  }
+
+  /**
+   * Behind the object or list that begins at `start`.
+   * @param from where its next value begins
+   * @param closers what closes the objects and lists that are open
+   */
+  #skipContainer(start: number, from: number, closers: number[]): number {
     const { text } = this;
-    /** What closes the objects and arrays that are open. */
-    const closers: number[] = [];
-    let at = start;
+    const interruptAt = from + sliceBytes;
+    let at = from;
     for (;;) {
+      if (at > interruptAt) {
+        this.isInterrupted = true;
+        this.#pending = { start, at, closers };
+        return gaveUp;
+      }
       // A value begins here, if the name before it was one.
       if (at === gaveUp) return gaveUp;
       const opener = text.charCodeAt(at);
       if (opener === openBrace || opener === openBracket) {
-        if (closers.length === depthMax) return gaveUp;
+        if (closers.length === depthMax) {
+          this.isTooDeep = true;
+          return this.fail(at);
+        }
         const closer = opener + 2;
         at = this.skipSpace(at + 1);
         if (text.charCodeAt(at) === closer) at += 1;
@@ -108,7 +159,7 @@ export class JsonScanner {
           if (closer === closeBrace) at = this.skipName(at);
           continue;
         }
-      } else at = opener === quote ? this.skipString(at) : this.#skipWord(at);
+      } else at = opener === quote ? this.skipString(at) : this.skipWord(at);
       // It ended here, and perhaps what it is in.
       for (;;) {
         if (at === gaveUp) return gaveUp;
@@ -121,7 +172,7 @@ export class JsonScanner {
           closers.pop();
           continue;
         }
-        if (unit !== comma) return gaveUp;
+        if (unit !== comma) return this.fail(at - 1);
         at = this.skipSpace(at);
         if (closer === closeBrace) at = this.skipName(at);
         break;
@@ -131,7 +182,7 @@ export class JsonScanner {
 
   /** Behind the name of a member that begins at `at`, and its colon: where its value begins. */
   skipName(at: number): number {
-    if (this.text.charCodeAt(at) !== quote) return gaveUp;
+    if (this.text.charCodeAt(at) !== quote) return this.fail(at);
     const end = this.skipString(at);
     return end === gaveUp ? gaveUp : this.skipColon(end);
   }
@@ -139,16 +190,16 @@ export class JsonScanner {
   /** Behind the colon that follows `at`, and the space about it. */
   skipColon(at: number): number {
     const colonAt = this.skipSpace(at);
-    return this.text.charCodeAt(colonAt) === colon ? this.skipSpace(colonAt + 1) : gaveUp;
+    return this.text.charCodeAt(colonAt) === colon ? this.skipSpace(colonAt + 1) : this.fail(colonAt);
   }
 
   /** Behind a number or one of the three words. */
-  #skipWord(at: number): number {
+  skipWord(at: number): number {
     const { text } = this;
     const unit = text.charCodeAt(at);
     if (unit === minus || isDigit(unit)) return this.#skipNumber(at);
     for (const word of words) if (text.startsWith(word, at)) return at + word.length;
-    return gaveUp;
+    return this.fail(at);
   }
 
   #skipNumber(start: number): number {
@@ -168,7 +219,7 @@ export class JsonScanner {
   #skipDigits(start: number): number {
     let at = start;
     while (isDigit(this.text.charCodeAt(at))) at += 1;
-    return at === start ? gaveUp : at;
+    return at === start ? this.fail(at) : at;
   }
 }
 
@@ -182,7 +233,7 @@ export function eachMember(scanner: JsonScanner, start: number, member: (name: s
   let at = scanner.skipSpace(start + 1);
   if (text.charCodeAt(at) === closeBrace) return at + 1;
   for (;;) {
-    if (text.charCodeAt(at) !== quote) return gaveUp;
+    if (text.charCodeAt(at) !== quote) return scanner.fail(at);
     const nameEnd = scanner.skipString(at);
     if (nameEnd === gaveUp) return gaveUp;
     const valueStart = scanner.skipColon(nameEnd);
@@ -192,7 +243,7 @@ export function eachMember(scanner: JsonScanner, start: number, member: (name: s
     at = scanner.skipSpace(at);
     const unit = text.charCodeAt(at);
     if (unit === closeBrace) return at + 1;
-    if (unit !== comma) return gaveUp;
+    if (unit !== comma) return scanner.fail(at);
     at = scanner.skipSpace(at + 1);
   }
 }
@@ -210,24 +261,25 @@ function afterAll(found: number): number {
   return found < 0 ? Number.POSITIVE_INFINITY : found;
 }
 
-/** What is wrong with a text that the scanner gave up on. */
-export function problemOf(bytes: Buffer): string {
-  return syntaxProblemOf(bytes.toString()) ?? `nests deeper than ${depthMax} levels`;
-}
+/** Up to this length JSON.parse is asked what is wrong: its words are known, but it builds all values before the fault. */
+const wordedBytesMax = 64 * 1024;
+const shownCharacters = 20;
 
-/** Where and why a text is no JSON; undefined if it is JSON. */
-export function syntaxProblemOf(text: string): string | undefined {
-  try {
-    JSON.parse(text);
-    return undefined;
-  } catch (error) {
-    return notJson(error);
+/** What is wrong with a text that the scanner gave up on, or behind whose end at `failedAt` there is more. */
+export function problemOf(scanner: JsonScanner): string {
+  if (scanner.isTooDeep) return `nests deeper than ${depthMax} levels`;
+  const { text, failedAt } = scanner;
+  const bytes = Buffer.from(text, 'latin1');
+  if (bytes.length <= wordedBytesMax) {
+    try {
+      JSON.parse(bytes.toString());
+    } catch (error) {
+      return `is not JSON: ${withoutHandles((error as Error).message)}`;
+    }
   }
-}
-
-/** In the words of JSON.parse, of which a part of the text may be. @param error that it threw */
-export function notJson(error: unknown): string {
-  return `is not JSON: ${(error as Error).message}`;
+  if (failedAt >= text.length) return 'is not JSON: it ends too early';
+  const shown = withoutHandles(bytes.toString('utf8', failedAt, failedAt + shownCharacters));
+  return `is not JSON: ${JSON.stringify(shown)} at byte ${failedAt} cannot stand there`;
 }
 
 /** Whether any byte is a control character (below 0x20), line feeds aside. */

@@ -8,7 +8,8 @@
  * timestamp of its own stands first. So a fetch answers `{"offset":N,"timestamp":T,` and the line less its brace, and
  * neither parses nor builds records. An empty line is a record that compaction has removed; it keeps its offset.
  */
-import { eachMember, JsonScanner, valueIn } from './json-scanner.ts';
+import { readJson } from './json-input.ts';
+import { valueIn } from './json-scanner.ts';
 import { ServiceError } from './service-error.ts';
 
 /** One record, checked and in the form that it is kept in. */
@@ -23,62 +24,114 @@ export interface EncodedRecord {
   timestamp: number | undefined;
 }
 
-const fieldNames = new Set(['key', 'keyBase64', 'value', 'valueBase64', 'headers', 'partition', 'timestamp']);
+export const fieldNames: ReadonlySet<string> = new Set([
+  'key',
+  'keyBase64',
+  'value',
+  'valueBase64',
+  'headers',
+  'partition',
+  'timestamp',
+]);
 
 /** UTF-8 as bytes as text. */
 export function bytesAsText(text: string): string {
   return Buffer.from(text).toString('latin1');
 }
 
-/** Reads a record whose text is valid JSON, by its values. @throws ServiceError BAD_REQUEST, beginning with `where()` */
-export function readExactly(text: string, where: () => string): EncodedRecord {
-  const value = valueIn(text, 0, text.length) as Record<string, unknown>;
-  const members: { name: string; start: number; end: number }[] = [];
-  const scanner = new JsonScanner(text, false);
-  eachMember(scanner, 0, (name, start) => {
-    if (!fieldNames.has(name)) {
-      throw bad(`${where()}: unknown field '${name}'; a record has ${[...fieldNames].join(', ')}.`);
-    }
-    const end = scanner.skipValue(start);
-    members.push({ name, start, end });
-    return end;
-  });
-  // JSON.parse takes the last of two members of one name; other readers would take the first.
-  if (new Set(members.map(({ name }) => name)).size < members.length) throw bad(`${where()}: a field comes twice.`);
-  const key = readKey(value, where);
-  if (value.valueBase64 !== undefined) {
-    if (value.value !== undefined) throw bad(`${where()}: give value or valueBase64, not both.`);
-    readBase64(value.valueBase64, () => `${where()}.valueBase64`);
-  }
-  if (value.headers !== undefined) checkHeaders(value.headers, `${where()}.headers`);
-  const partition = readWhole(value.partition, () => `${where()}.partition`);
-  const timestamp = readWhole(value.timestamp, () => `${where()}.timestamp`);
+/** A member of an object: where its name stands, with its quotes, and its value. */
+export interface Member {
+  nameStart: number;
+  nameEnd: number;
+  start: number;
+  end: number;
+}
 
-  let line = members.length === 0 ? '{}' : text;
+/** The parts of a record by their names, as bytes as text. */
+type Parts = Map<string, string>;
+
+/**
+ * Reads a record by its fields; only the value is taken as it is.
+ * @param text it stands in it from `start` to `end`, and is valid JSON
+ * @param members its fields; if there are too many for a record, as many as show it
+ * @throws ServiceError BAD_REQUEST, beginning with `where()`
+ */
+export function readExactly(
+  text: string,
+  { start, end }: { start: number; end: number },
+  members: readonly Member[],
+  where: () => string,
+): EncodedRecord {
+  const parts = partsOf(text, members, where);
+  const key = readKey(parts, where);
+  const bytes = parts.get('valueBase64');
+  if (bytes !== undefined) {
+    if (parts.has('value')) throw bad(`${where()}: give value or valueBase64, not both.`);
+    readBase64(parse(bytes), () => `${where()}.valueBase64`);
+  }
+  const headers = parts.get('headers');
+  if (headers !== undefined) checkHeaders(headers, `${where()}.headers`);
+  const partition = readWhole(parse(parts.get('partition')), () => `${where()}.partition`);
+  const timestamp = readWhole(parse(parts.get('timestamp')), () => `${where()}.timestamp`);
+
+  let line = parts.size === 0 ? '{}' : text.slice(start, end);
   if (partition !== undefined || timestamp !== undefined) {
-    const kept = members
-      .filter(({ name }) => name !== 'partition' && name !== 'timestamp')
-      .map((member) => `"${member.name}":${text.slice(member.start, member.end)}`);
+    const kept = [...parts]
+      .filter(([name]) => name !== 'partition' && name !== 'timestamp')
+      .map(([name, part]) => `"${name}":${part}`);
     if (timestamp !== undefined) kept.unshift(`"timestamp":${timestamp}`);
     line = `{${kept.join(',')}}`;
   }
-  // Valid JSON has line feeds only between its parts, with nothing but more space behind them.
-  if (line.includes('\n') || line.includes('\r')) line = line.replace(/[\r\n][ \t\r\n]*/g, '');
-  return { line, key, partition, timestamp };
+  return { line: onOneLine(line), key, partition, timestamp };
 }
 
-function readKey(value: Record<string, unknown>, where: () => string): string | undefined {
-  const { key, keyBase64 } = value;
+/** Valid JSON has line feeds only between its parts, with nothing but more space behind them. */
+export function onOneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n][ \t\r\n]*/g, '') : json;
+}
+
+function partsOf(text: string, members: readonly Member[], where: () => string): Parts {
+  const parts: Parts = new Map();
+  for (const { nameStart, nameEnd, start, end } of members) {
+    const plain = text.slice(nameStart + 1, nameEnd - 1);
+    const name = fieldNames.has(plain) ? plain : (valueIn(text, nameStart, nameEnd) as string);
+    if (!fieldNames.has(name)) {
+      const shown = name.length > shownCharacters ? `${name.slice(0, shownCharacters)}…` : name;
+      throw bad(`${where()}: unknown field '${shown}'; a record has ${[...fieldNames].join(', ')}.`);
+    }
+    // JSON.parse takes the last of two members of one name; other readers would take the first.
+    if (parts.has(name)) throw bad(`${where()}: the field ${name} comes twice.`);
+    parts.set(name, text.slice(start, end));
+  }
+  return parts;
+}
+
+const shownCharacters = 60;
+
+/** The value of a part that is a text or a number; of an object or a list it is enough to know that it is one. */
+function parse(part: string | undefined): unknown {
+  if (part === undefined) return undefined;
+  return part.startsWith('{') || part.startsWith('[') ? {} : valueIn(part, 0, part.length);
+}
+
+function readKey(parts: Parts, where: () => string): string | undefined {
+  const [key, keyBase64] = [parts.get('key'), parts.get('keyBase64')];
   if (keyBase64 !== undefined) {
     if (key !== undefined) throw bad(`${where()}: give key or keyBase64, not both.`);
-    return readBase64(keyBase64, () => `${where()}.keyBase64`).toString('latin1');
+    return readBase64(parse(keyBase64), () => `${where()}.keyBase64`).toString('latin1');
   }
-  if (key === undefined || key === null) return undefined;
-  if (typeof key === 'string') return bytesAsText(key);
-  throw bad(`${where()}.key must be a string; bytes go as keyBase64.`);
+  if (key === undefined || key === 'null') return undefined;
+  if (!key.startsWith('"')) throw bad(`${where()}.key must be a string; bytes go as keyBase64.`);
+  const value = parse(key) as string;
+  // As UTF-8 all of them would be the same key.
+  if (!value.isWellFormed()) {
+    throw bad(`${where()}.key is no Unicode, as it has half of a surrogate pair; bytes go as keyBase64.`);
+  }
+  return bytesAsText(value);
 }
 
-function checkHeaders(headers: unknown, where: string): void {
+function checkHeaders(part: string, where: string): void {
+  const headers = readJson(Buffer.from(part, 'latin1'), where);
   if (Array.isArray(headers)) {
     for (const [index, pair] of headers.entries()) {
       if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string') {

@@ -6,14 +6,17 @@
  * and their bytes kept as they are; only of those that have more than a key and a value are values made.
  */
 import { isUtf8 } from 'node:buffer';
-import { eachMember, gaveUp, hasControls, JsonScanner, problemOf, valueIn } from './json-scanner.ts';
-import { bytesAsText, type EncodedRecord, readExactly } from './record-fields.ts';
+import { readJson, withoutMark } from './json-input.ts';
+import { gaveUp, hasControls, JsonScanner, problemOf, valueIn } from './json-scanner.ts';
+import { bytesAsText, type EncodedRecord, onOneLine } from './record-fields.ts';
+import { RecordReader } from './record-reader.ts';
 import { ServiceError } from './service-error.ts';
+import { atOnce, type Steps } from './steps.ts';
 
 /** The records of a request. */
 export type EncodedRecords =
-  /** Each by itself. */
-  | { kind: 'each'; records: EncodedRecord[] }
+  /** Each by itself; those of NDJSON with the number of the line of each. */
+  | { kind: 'each'; records: EncodedRecord[]; lines?: readonly number[] }
   /** None has a key, a partition or a timestamp: they lie together, wherever that is, and are not looked at again. */
   | { kind: 'together'; count: number; lines: Buffer };
 
@@ -24,39 +27,112 @@ const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
+/** How many records one request has at most, unless it is a stream. */
+export const recordsMax = 100_000;
+
+/** What is read at once between two steps, in records. */
+const recordsPerStep = 256;
+
 /**
  * Reads `{"records":[…]}`; other members of the object are given back as they are. It may change the bytes of `body`, of which
  * the answer is then a part.
- * @throws ServiceError BAD_REQUEST naming the record and the field
+ * @throws ServiceError BAD_REQUEST naming the record and the field; TOO_LARGE for too many records
  */
-export function parseRecords(body: Buffer): { records: EncodedRecords; rest: Record<string, unknown> } {
+export function* parseRecordsInSteps(given: Buffer): Steps<{ records: EncodedRecords; rest: Record<string, unknown> }> {
+  const body = withoutMark(given);
+  if (body.length === 0) throw bad('The body is empty, which is not JSON; send {"records":[…]}.');
   if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
   const text = body.toString('latin1');
   const isOneLine = !hasControls(body) && !body.includes(lineFeed);
   const scanner = new JsonScanner(text, isOneLine);
   const start = scanner.skipSpace(0);
   if (text.charCodeAt(start) !== openBrace) {
-    const end = scanner.skipValue(start);
-    if (end === gaveUp || scanner.skipSpace(end) < text.length) throw notJson(body);
+    const end = yield* skipValueInSteps(scanner, start);
+    if (end === gaveUp) throw notJson(scanner);
     throw bad('The body must be an object with the records: {"records":[…]}.');
   }
   const rest = new Map<string, unknown>();
   let list: RecordList | undefined;
-  const end = eachMember(scanner, start, (name, at) => {
+  let at = scanner.skipSpace(start + 1);
+  for (let isFirst = true; !(isFirst && text.charCodeAt(at) === closeBrace); isFirst = false) {
+    const valueAt = scanner.skipName(at);
+    if (valueAt === gaveUp) throw notJson(scanner);
+    const name = valueIn(text, at, scanner.skipString(at)) as string;
     if (rest.has(name) || (list && name === 'records')) throw bad(`The body has the field ${name} twice.`);
-    if (name === 'records' && text.charCodeAt(at) === openBracket) {
-      list = (isOneLine && scanTogether(text, at)) || readEach(new JsonScanner(text, isOneLine), at, isOneLine);
-      return list?.end ?? gaveUp;
+    if (name === 'records' && text.charCodeAt(valueAt) === openBracket) {
+      list =
+        (isOneLine && (yield* scanTogether(text, valueAt))) ||
+        (yield* readEach(new JsonScanner(text, isOneLine), valueAt, isOneLine));
+      at = list.end;
+    } else {
+      const part = restOf(body, text, scanner, valueAt);
+      rest.set(name, part.value);
+      at = part.end;
     }
-    const valueEnd = scanner.skipValue(at);
-    if (valueEnd !== gaveUp) rest.set(name, valueIn(text, at, valueEnd));
-    return valueEnd;
-  });
-  if (end === gaveUp || scanner.skipSpace(end) < text.length) throw notJson(body);
+    at = scanner.skipSpace(at);
+    if (text.charCodeAt(at) === closeBrace) break;
+    if (text.charCodeAt(at) !== comma) throw notJson(scanner, at);
+    at = scanner.skipSpace(at + 1);
+  }
+  const end = scanner.skipSpace(at + 1);
+  if (end < text.length) throw notJson(scanner, end);
   if (!list) throw bad('The body must have a list of records: {"records":[…]}.');
   const records = 'ends' in list ? together(body, list) : { kind: 'each' as const, records: list.records };
   if (records.kind === 'each' && records.records.length === 0) throw bad('records is empty; give at least one record.');
   return { records, rest: Object.fromEntries(rest) };
+}
+
+/** The same at once. */
+export function parseRecords(body: Buffer): { records: EncodedRecords; rest: Record<string, unknown> } {
+  return atOnce(parseRecordsInSteps(body));
+}
+
+/** What stands beside the records is a producer, which takes less. */
+const restBytesMax = 4096;
+
+function restOf(body: Buffer, text: string, scanner: JsonScanner, at: number): { value: unknown; end: number } {
+  const end = scanner.skipValue(at);
+  if (scanner.isInterrupted || end - at > restBytesMax) {
+    throw new ServiceError('TOO_LARGE', `The body has a field beside records of more than ${restBytesMax} bytes.`);
+  }
+  if (end === gaveUp) throw notJson(scanner);
+  const isContainer = text.charCodeAt(at) === openBrace || text.charCodeAt(at) === openBracket;
+  return { value: isContainer ? readJson(body.subarray(at, end), 'The body') : valueIn(text, at, end), end };
+}
+
+/**
+ * Makes a record of a body that is one JSON value, which is kept as it is.
+ * @throws ServiceError BAD_REQUEST
+ */
+export function* parseValueInSteps(given: Buffer, rest: RawParts): Steps<EncodedRecord> {
+  const body = withoutMark(given);
+  if (body.length === 0) throw bad('The body is empty, and its type says that it is JSON.');
+  if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
+  const text = body.toString('latin1');
+  const scanner = new JsonScanner(text, !hasControls(body) && !body.includes(lineFeed));
+  const start = scanner.skipSpace(0);
+  const end = yield* skipValueInSteps(scanner, start);
+  if (end === gaveUp) throw notJson(scanner);
+  if (scanner.skipSpace(end) < text.length) throw notJson(scanner, scanner.skipSpace(end));
+  return recordOfParts('value', onOneLine(text.slice(start, end)), rest);
+}
+
+function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<number> {
+  let end = scanner.skipValue(start);
+  while (scanner.isInterrupted) {
+    yield;
+    if (scanner.resume()) end = scanner.skipValue(start);
+  }
+  return end;
+}
+
+/** The records of some lines. */
+export interface Lines {
+  records: EncodedRecord[];
+  /** The number of the line of each. */
+  numbers: number[];
+  /** How many lines there are, blank ones included. */
+  lineCount: number;
 }
 
 /**
@@ -64,52 +140,107 @@ export function parseRecords(body: Buffer): { records: EncodedRecords; rest: Rec
  * @param firstLine the number of the first line, from 1
  * @throws ServiceError BAD_REQUEST naming the line and the field, with the number of the line as its field `line`
  */
-export function parseLines(bytes: Buffer, firstLine: number): { records: EncodedRecord[]; lineCount: number } {
+export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<Lines> {
+  const bytes = firstLine === 1 ? withoutMark(given) : given;
   const text = bytes.toString('latin1');
   const isText = isUtf8(bytes);
-  const reader = new RecordReader(new JsonScanner(text, !hasControls(bytes)), false);
+  const scanner = new JsonScanner(text, !hasControls(bytes));
+  const reader = new RecordReader(scanner, false);
   const records: EncodedRecord[] = [];
+  const numbers: number[] = [];
   let number = firstLine;
   try {
     for (let start = 0; start <= text.length; number += 1) {
       const found = text.indexOf('\n', start);
       const end = found < 0 ? text.length : found;
       if (!isText && !isUtf8(bytes.subarray(start, end))) throw bad(`line ${number} is not valid UTF-8.`);
-      const at = reader.scanner.skipSpace(start);
-      if (at < end) records.push(readLine(reader, bytes, at, end, number));
+      const at = skipSpaceInLine(text, start, end);
+      if (at < end) {
+        let record = readLine(reader, bytes, at, end, number);
+        while (!record) {
+          do yield;
+          while (!scanner.resume());
+          record = readLine(reader, bytes, at, end, number);
+        }
+        records.push(record);
+        numbers.push(number);
+      }
       start = end + 1;
+      if ((number - firstLine) % recordsPerStep === recordsPerStep - 1) yield;
     }
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     throw new ServiceError(error.code, error.message, { ...error.fields, line: number });
   }
-  return { records, lineCount: number - firstLine };
+  return { records, numbers, lineCount: number - firstLine };
 }
 
-function readLine(reader: RecordReader, bytes: Buffer, at: number, end: number, number: number): EncodedRecord {
+/** The same at once. */
+export function parseLines(bytes: Buffer, firstLine: number): Lines {
+  return atOnce(parseLinesInSteps(bytes, firstLine));
+}
+
+/** As skipSpace, but not into the lines behind, which may all be blank. */
+function skipSpaceInLine(text: string, start: number, end: number): number {
+  let at = start;
+  while (at < end && isSpace(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+function isSpace(unit: number): boolean {
+  return unit === 0x20 || unit === 0x09 || unit === 0x0d;
+}
+
+/** @returns undefined if the scanner was interrupted */
+function readLine(
+  reader: RecordReader,
+  bytes: Buffer,
+  at: number,
+  end: number,
+  number: number,
+): EncodedRecord | undefined {
+  const { scanner } = reader;
   const isObject = bytes[at] === openBrace;
   // What the scanner takes for a part of the line must not go on in the next one.
   const record = isObject ? reader.read(at, () => `line ${number}`) : undefined;
-  if (record && reader.end <= end && reader.scanner.skipSpace(reader.end) >= end) return record;
-  const line = bytes.subarray(at, end);
-  if (isObject || !isJson(line)) throw bad(`line ${number} ${problemOf(line)}.`);
+  if (record && reader.end <= end && skipSpaceInLine(scanner.text, reader.end, end) >= end) return record;
+  if (scanner.isInterrupted) return undefined;
+  // By itself, so that what is said of it says where in the line.
+  const line = new JsonScanner(scanner.text.slice(at, end), false);
+  const lineEnd = line.skipValue(0);
+  if (line.isInterrupted) throw bad(`line ${number} is not a record, an object such as {"key":"k","value":1}.`);
+  if (lineEnd === gaveUp) throw bad(`line ${number} ${problemOf(line)}.`);
+  const rest = line.skipSpace(lineEnd);
+  if (rest < line.text.length) {
+    line.fail(rest);
+    throw bad(`line ${number} ${problemOf(line)}.`);
+  }
   throw bad(`line ${number} must be a record, an object such as {"key":"k","value":1}.`);
 }
 
-/** Makes a record of parts that did not come as JSON: text stays text, bytes become base64. */
-export function buildRecord(parts: {
-  value: string | Buffer;
+/** What stands beside the value of a record that did not come as JSON itself. */
+export interface RawParts {
   key?: string | undefined;
   headers?: readonly (readonly [name: string, value: string])[];
-}): EncodedRecord {
-  const { value, key, headers = [] } = parts;
-  const line = JSON.stringify({
-    ...(key !== undefined && { key }),
-    ...(typeof value === 'string' ? { value } : { valueBase64: value.toString('base64') }),
-    ...(headers.length > 0 && { headers: hasRepeatedName(headers) ? headers : Object.fromEntries(headers) }),
-  });
+}
+
+/** Makes a record of parts that did not come as JSON: text stays text, bytes become base64. */
+export function buildRecord({ value, ...rest }: RawParts & { value: string | Buffer }): EncodedRecord {
+  return typeof value === 'string'
+    ? recordOfParts('value', bytesAsText(JSON.stringify(value)), rest)
+    : recordOfParts('valueBase64', `"${value.toString('base64')}"`, rest);
+}
+
+/** @param value its JSON, as bytes as text */
+function recordOfParts(name: 'value' | 'valueBase64', value: string, { key, headers = [] }: RawParts): EncodedRecord {
+  const parts = [`"${name}":${value}`];
+  if (key !== undefined) parts.unshift(`"key":${bytesAsText(JSON.stringify(key))}`);
+  if (headers.length > 0) {
+    const json = JSON.stringify(hasRepeatedName(headers) ? headers : Object.fromEntries(headers));
+    parts.push(`"headers":${bytesAsText(json)}`);
+  }
   return {
-    line: bytesAsText(line),
+    line: `{${parts.join(',')}}`,
     key: key === undefined ? undefined : bytesAsText(key),
     partition: undefined,
     timestamp: undefined,
@@ -131,17 +262,25 @@ type RecordList = { end: number } & ({ records: EncodedRecord[] } | { first: num
  * between them.
  * @returns where the first begins and each ends; undefined if the list is not like that
  */
-function scanTogether(text: string, start: number): RecordList | undefined {
-  const reader = new RecordReader(new JsonScanner(text, true), true);
+function* scanTogether(text: string, start: number): Steps<RecordList | undefined> {
+  const scanner = new JsonScanner(text, true);
+  const reader = new RecordReader(scanner, true);
   const first = start + 1;
   const ends: number[] = [];
-  for (let at = first; ; at = reader.end + 1) {
-    if (text.charCodeAt(at) !== openBrace || !reader.scan(at) || !reader.isUsual || reader.keyStart >= 0)
-      return undefined;
+  for (let at = first; ; ) {
+    if (text.charCodeAt(at) !== openBrace || !reader.scan(at) || !reader.isUsual || reader.keyStart >= 0) {
+      if (!scanner.isInterrupted) return undefined;
+      do yield;
+      while (!scanner.resume());
+      continue;
+    }
+    if (ends.length === recordsMax) throw tooMany();
     ends.push(reader.end);
     const unit = text.charCodeAt(reader.end);
     if (unit === closeBracket) return { end: reader.end + 1, first, ends };
     if (unit !== comma) return undefined;
+    at = reader.end + 1;
+    if (ends.length % recordsPerStep === 0) yield;
   }
 }
 
@@ -152,98 +291,38 @@ function together(body: Buffer, { first, ends }: { first: number; ends: number[]
   return { kind: 'together', count: ends.length, lines: body.subarray(first, last) };
 }
 
-/** Reads a list of records, each by itself. @returns undefined if it is not JSON */
-function readEach(scanner: JsonScanner, start: number, isOneLine: boolean): RecordList | undefined {
+/** Reads a list of records, each by itself. @throws ServiceError */
+function* readEach(
+  scanner: JsonScanner,
+  start: number,
+  isOneLine: boolean,
+): Steps<{ end: number; records: EncodedRecord[] }> {
   const { text } = scanner;
   const reader = new RecordReader(scanner, isOneLine);
   const records: EncodedRecord[] = [];
+  const where = () => `records.${records.length}`;
   let at = scanner.skipSpace(start + 1);
   if (text.charCodeAt(at) === closeBracket) return { end: at + 1, records };
   for (;;) {
-    const where = () => `records.${records.length}`;
     if (text.charCodeAt(at) !== openBrace) {
-      if (scanner.skipValue(at) === gaveUp) return undefined;
+      if ((yield* skipValueInSteps(scanner, at)) === gaveUp) throw notJson(scanner);
       throw bad(`${where()} must be an object, such as {"key":"k","value":1}.`);
     }
+    if (records.length === recordsMax) throw tooMany();
     const record = reader.read(at, where);
-    if (!record) return undefined;
+    if (!record) {
+      if (!scanner.isInterrupted) throw notJson(scanner);
+      do yield;
+      while (!scanner.resume());
+      continue;
+    }
     records.push(record);
     at = scanner.skipSpace(reader.end);
     const unit = text.charCodeAt(at);
     if (unit === closeBracket) return { end: at + 1, records };
-    if (unit !== comma) return undefined;
+    if (unit !== comma) throw notJson(scanner, at);
     at = scanner.skipSpace(at + 1);
-  }
-}
-
-/** Passes over records, one after the other; what it found of the last one is in its fields, as there are so many. */
-class RecordReader {
-  readonly scanner: JsonScanner;
-  readonly #isOneLine: boolean;
-  /** Where the record ends, behind its brace. */
-  end = 0;
-  /** Whether it has a value and perhaps a key, each once and the key spelled plainly. */
-  isUsual = false;
-  /** Where the text of its key begins, behind the quote, and ends; -1 for none. */
-  keyStart = gaveUp;
-  keyEnd = gaveUp;
-
-  /** @param isOneLine there are no line feeds in the whole text */
-  constructor(scanner: JsonScanner, isOneLine: boolean) {
-    this.scanner = scanner;
-    this.#isOneLine = isOneLine;
-  }
-
-  /**
-   * Reads the record that begins at `start`. @returns undefined if that is not JSON
-   * @throws ServiceError BAD_REQUEST, beginning with `where()`
-   */
-  read(start: number, where: () => string): EncodedRecord | undefined {
-    if (!this.scan(start)) return undefined;
-    const line = this.scanner.text.slice(start, this.end);
-    if (!this.isUsual || !(this.#isOneLine || !/[\r\n]/.test(line))) return readExactly(line, where);
-    const key = this.keyStart < 0 ? undefined : this.scanner.text.slice(this.keyStart, this.keyEnd);
-    return { line, key, partition: undefined, timestamp: undefined };
-  }
-
-  /** Passes over the object that begins at `start`. @returns whether it is JSON */
-  scan(start: number): boolean {
-    const { scanner } = this;
-    const { text } = scanner;
-    let values = 0;
-    let isUsual = true;
-    this.keyStart = gaveUp;
-    let at = scanner.skipSpace(start + 1);
-    if (text.charCodeAt(at) === closeBrace) {
-      this.isUsual = false;
-      this.end = at + 1;
-      return true;
-    }
-    for (;;) {
-      if (text.startsWith('"value":', at)) {
-        values += 1;
-        at = scanner.skipSpace(at + 8);
-        at = scanner.skipValue(at);
-      } else if (this.keyStart < 0 && text.startsWith('"key":"', at)) {
-        this.keyStart = at + 7;
-        at = scanner.skipString(at + 6);
-        this.keyEnd = at - 1;
-        if (at !== gaveUp && scanner.hasEscape(this.keyStart, at)) isUsual = false;
-      } else {
-        isUsual = false;
-        at = scanner.skipName(at);
-        if (at !== gaveUp) at = scanner.skipValue(at);
-      }
-      if (at === gaveUp) return false;
-      at = scanner.skipSpace(at);
-      const unit = text.charCodeAt(at);
-      if (unit === closeBrace) break;
-      if (unit !== comma) return false;
-      at = scanner.skipSpace(at + 1);
-    }
-    this.end = at + 1;
-    this.isUsual = isUsual && values <= 1;
-    return true;
+    if (records.length % recordsPerStep === 0) yield;
   }
 }
 
@@ -251,17 +330,18 @@ function hasRepeatedName(headers: readonly (readonly [name: string, value: strin
   return new Set(headers.map(([name]) => name)).size < headers.length;
 }
 
-function isJson(bytes: Buffer): boolean {
-  try {
-    JSON.parse(bytes.toString());
-    return true;
-  } catch {
-    return false;
-  }
+function tooMany(): ServiceError {
+  return new ServiceError(
+    'TOO_LARGE',
+    `The body has more than ${recordsMax} records; send fewer at once, or stream them as application/x-ndjson.`,
+    { recordsMax },
+  );
 }
 
-function notJson(body: Buffer): ServiceError {
-  return bad(`The body ${problemOf(body)}.`);
+/** @param at where, if the scanner has not noted it itself */
+function notJson(scanner: JsonScanner, at?: number): ServiceError {
+  if (at !== undefined) scanner.fail(at);
+  return bad(`The body ${problemOf(scanner)}.`);
 }
 
 function bad(detail: string): ServiceError {

@@ -44,19 +44,23 @@ export function spreadRecords(records: EncodedRecords, options: SpreadOptions): 
   const { topic, partitionCount } = options;
   if (records.kind === 'together') {
     const { count, lines } = records;
-    const partition = choosePartitions([keylessRecord], options)[0]!;
-    checkSize(topic, partition, lines.length);
+    const partition = choosePartitions([keylessRecord], undefined, options)[0]!;
+    checkSize(topic, partition, lines.length, { count, isStream: false });
     const batch = { count, records: lines, ownTimestampMax: undefined, ownTimestamps: false };
     return { partitionCount, partitions: Array(count).fill(partition), batches: new Map([[partition, batch]]) };
   }
-  const partitions = choosePartitions(records.records, options);
-  return { partitionCount, partitions, batches: makeBatches(records.records, partitions, topic) };
+  const partitions = choosePartitions(records.records, records.lines, options);
+  return { partitionCount, partitions, batches: makeBatches(records.records, records.lines, partitions, topic) };
 }
 
 /** What there is to know of records that lie together, to choose their partition. */
 const keylessRecord: EncodedRecord = { line: '', key: undefined, partition: undefined, timestamp: undefined };
 
-function choosePartitions(records: readonly EncodedRecord[], options: SpreadOptions): number[] {
+function choosePartitions(
+  records: readonly EncodedRecord[],
+  lines: readonly number[] | undefined,
+  options: SpreadOptions,
+): number[] {
   const { topic, partitionCount, asked, keyless, check } = options;
   const isCompacted = topic.config['cleanup.policy'].includes('compact');
   if (asked !== undefined) check(asked);
@@ -64,19 +68,14 @@ function choosePartitions(records: readonly EncodedRecord[], options: SpreadOpti
   return records.map((record, index) => {
     const { key, partition = asked } = record;
     if (asked !== undefined && partition !== asked) {
-      throw new ServiceError(
-        'BAD_REQUEST',
-        `records.${index}.partition is ${partition}, but the request is for partition ${asked}.`,
-      );
+      throw atRecord(lines, index, `asks for partition ${partition}, but the request is for partition ${asked}`);
     }
     if (key === undefined && isCompacted) {
-      throw new ServiceError(
-        'BAD_REQUEST',
-        `records.${index} has no key; topic ${topic.name} is compacted, which keeps the newest record of each key.`,
-      );
+      const detail = `has no key; topic ${topic.name} is compacted, which keeps the newest record of each key`;
+      throw atRecord(lines, index, detail);
     }
     if (partition !== undefined) {
-      check(partition);
+      checkAt(lines, index, () => check(partition));
       return partition;
     }
     if (key !== undefined) return partitionForKey(key, partitionCount);
@@ -94,6 +93,7 @@ interface Gathered {
 
 function makeBatches(
   all: readonly EncodedRecord[],
+  numbers: readonly number[] | undefined,
   partitions: readonly number[],
   topic: SpreadOptions['topic'],
 ): Map<number, RecordBatch> {
@@ -114,19 +114,55 @@ function makeBatches(
   const batches = new Map<number, RecordBatch>();
   for (const [partition, { lines, ...own }] of byPartition) {
     const text = lines.join('\n');
-    checkSize(topic, partition, text.length);
+    const isStream = numbers !== undefined;
+    const line = isStream && lines.length === 1 ? numbers[partitions.indexOf(partition)] : undefined;
+    checkSize(topic, partition, text.length, { count: lines.length, isStream, line });
     batches.set(partition, { count: lines.length, records: Buffer.from(text, 'latin1'), ...own });
   }
   return batches;
 }
 
-function checkSize(topic: SpreadOptions['topic'], partition: number, size: number): void {
+/** A problem of one record, by its place in the list or the number of its line. */
+function atRecord(lines: readonly number[] | undefined, index: number, problem: string): ServiceError {
+  const line = lines?.[index];
+  if (line === undefined) return new ServiceError('BAD_REQUEST', `records.${index} ${problem}.`);
+  return new ServiceError('BAD_REQUEST', `line ${line} ${problem}.`, { line });
+}
+
+/** Adds the line to what `check` throws. */
+function checkAt(lines: readonly number[] | undefined, index: number, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    const line = lines?.[index];
+    if (line === undefined || !(error instanceof ServiceError)) throw error;
+    throw new ServiceError(error.code, `line ${line}: ${error.message}`, { ...error.fields, line });
+  }
+}
+
+interface Sent {
+  count: number;
+  /** Whether it is a part of a stream, of which more was written perhaps. */
+  isStream: boolean;
+  /** Of a single record of a stream. */
+  line?: number | undefined;
+}
+
+function checkSize(topic: SpreadOptions['topic'], partition: number, bytes: number, sent: Sent): void {
   const maxBytes = topic.config['max.message.bytes'];
-  if (size <= maxBytes) return;
+  if (bytes <= maxBytes) return;
+  const { count, isStream, line } = sent;
+  const limit = `max.message.bytes of topic ${topic.name} is ${maxBytes}`;
+  const [what, remedy] =
+    count === 1
+      ? [line === undefined ? 'The record has' : `line ${line}: the record has`, 'Send a smaller record, or raise it']
+      : [
+          `The ${count} records for partition ${partition} have together`,
+          isStream ? 'Send smaller records, or raise it' : 'Send fewer at once, or stream them as application/x-ndjson',
+        ];
   throw new ServiceError(
     'TOO_LARGE',
-    `The records for partition ${partition} have ${size} bytes together; max.message.bytes of topic ${topic.name} is ` +
-      `${maxBytes}. Send fewer at once, or as application/x-ndjson; nothing was written.`,
-    { partition, bytes: size, maxBytes },
+    `${what} ${bytes} bytes; ${limit}. ${remedy}${isStream ? '' : '; nothing was written'}.`,
+    { partition, bytes, maxBytes, ...(line !== undefined && { line }) },
   );
 }

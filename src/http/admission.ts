@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { bodyBytesUsual, type Load, spareConnections } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Metrics } from '../live/metrics.ts';
-import { mediaTypeOf, ndjsonType } from './produce.ts';
+import { mediaTypeOf, ndjsonType } from './media-types.ts';
 
 /** What a request counts as: work, a wait for something to happen, a stream of records, or a socket. */
 type Kind = 'requests' | 'waits' | 'uploads' | 'sockets';

@@ -6,6 +6,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { headBytesMax, retryAfterSeconds } from '../core/defaults.ts';
 import { withoutHandles } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
+import { bodyTooLarge } from './bodies.ts';
 import { percentEncodingProblem } from './request-head.ts';
 
 /** Nobody hears it; it is for the log. */
@@ -113,18 +114,12 @@ export function toServiceError(
   for (let e: unknown = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError) return e;
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new ServiceError(
-        'TOO_LARGE',
-        'The body is over WEIR_MAX_BODY_BYTES; send less at once, or stream NDJSON.',
-      );
+      return bodyTooLarge(request!);
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new ServiceError(
         'UNSUPPORTED_MEDIA_TYPE',
-        `The content type ${request?.headers['content-type'] ?? '(none)'} is not supported here; send application/json` +
-          " (curl -d says otherwise by itself: add -H 'Content-Type: application/json').",
+        `The Content-Type ${request?.headers['content-type']} is no media type, such as application/json.`,
       );
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-      return new ServiceError('BAD_REQUEST', 'The body is empty, but its content type is application/json.');
   }
   // What Fastify and its parsers refuse is the client's to mend, and their texts say what is wrong.
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {

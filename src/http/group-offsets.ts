@@ -9,6 +9,7 @@ import {
   resetBody,
   resetReply,
 } from '../../schemas/groups.ts';
+import { bodyBytes } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import { problems } from './problems.ts';
@@ -19,6 +20,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
   app.post(
     '/groups/:group/offsets',
     {
+      bodyLimit: bodyBytes.list,
       schema: {
         tags: ['groups'],
         operationId: 'groups.commit',
@@ -110,6 +112,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
   app.post(
     '/groups/:group/offsets/reset',
     {
+      bodyLimit: bodyBytes.list,
       schema: {
         tags: ['groups'],
         operationId: 'groups.resetOffsets',

@@ -16,6 +16,7 @@ import {
   rebalanceTimeoutDefaultMs,
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
+import { bodyBytes } from '../core/defaults.ts';
 import { subscriptionOf } from '../core/group-topics.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
@@ -91,6 +92,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.post(
     '/groups/:group/members',
     {
+      bodyLimit: bodyBytes.list,
       schema: {
         tags: ['groups'],
         operationId: 'groups.join',
@@ -137,6 +139,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.post(
     '/groups/:group/members/:member/heartbeat',
     {
+      bodyLimit: bodyBytes.list,
       schema: {
         tags: ['groups'],
         operationId: 'groups.heartbeat',

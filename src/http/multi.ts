@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../schemas/common.ts';
 import { type MultiOp, multiBody, multiReply } from '../../schemas/nodes.ts';
+import { bodyBytes } from '../core/defaults.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Op } from '../store/namespace.ts';
@@ -16,6 +17,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   app.post(
     '/multi',
     {
+      bodyLimit: bodyBytes.transaction,
       schema: {
         tags: ['nodes'],
         operationId: 'multi',

@@ -139,6 +139,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   app.put(
     '/nodes/*',
     {
+      config: { takesBytes: true },
+      bodyLimit: broker.config.maxBodyBytes,
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.put',
@@ -188,6 +190,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   app.post(
     '/nodes/*',
     {
+      config: { takesBytes: true },
+      bodyLimit: broker.config.maxBodyBytes,
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.createSequential',

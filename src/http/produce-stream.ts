@@ -4,9 +4,10 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { EncodedRecord } from '../core/record-fields.ts';
-import { parseLines } from '../core/record-input.ts';
+import { type Lines, parseLinesInSteps } from '../core/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
+import { inSteps } from './in-steps.ts';
 import { offsetsOf } from './produce.ts';
 
 export interface StreamOptions {
@@ -17,7 +18,8 @@ export interface StreamOptions {
   identity: Identity | undefined;
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
-  append(records: EncodedRecord[], identity: Identity | undefined): Promise<Produced>;
+  /** @param numbers the number of the line of each record */
+  append(records: EncodedRecord[], numbers: number[], identity: Identity | undefined): Promise<Produced>;
 }
 
 /** A batch is appended when it has so many records or bytes, if not before. */
@@ -51,15 +53,18 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
   const { identity } = options;
   const batchBytesMax = Math.min(batchBytesUsual, options.batchBytesMax);
   let batch: EncodedRecord[] = [];
+  let numbers: number[] = [];
   let batchBytes = 0;
   let batchNumber = 0;
 
   async function append(): Promise<string> {
     const records = batch;
+    const lines = numbers;
     batch = [];
+    numbers = [];
     batchBytes = 0;
     const known = identity && identityOfBatch(identity, records, batchNumber);
-    const produced = await options.append(records, known);
+    const produced = await options.append(records, lines, known);
     batchNumber += 1;
     const last = produced.results.length - 1;
     // Whoever resumes a stream that broke has to know which sequences it used.
@@ -67,18 +72,20 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
     return produced.results
       .map((result, index) => {
         const offsets = options.offsets && index === last ? { offsets: offsetsOf(produced) } : {};
-        return `${JSON.stringify({ ...result, ...sequence, ...offsets })}\n`;
+        const replayed = produced.replayed ? { replayed: true } : {};
+        return `${JSON.stringify({ ...result, ...sequence, ...offsets, ...replayed })}\n`;
       })
       .join('');
   }
 
-  for await (const { records, isAll } of readPieces(source, options.batchBytesMax + lineExtraBytesMax)) {
-    for (const record of records) {
+  for await (const { lines, isAll } of readPieces(source, options.batchBytesMax + lineExtraBytesMax)) {
+    for (const [index, record] of lines.records.entries()) {
       const size = record.line.length + 1;
       if (batch.length > 0 && (batch.length === batchRecordsMax || batchBytes + size > batchBytesMax)) {
         yield await append();
       }
       batch.push(record);
+      numbers.push(lines.numbers[index]!);
       batchBytes += size;
     }
     // No more has arrived: whoever sends now and then is not to wait for a batch to be full. If it may be repeated,
@@ -93,23 +100,23 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
 async function* readPieces(
   source: Readable,
   lineBytesMax: number,
-): AsyncGenerator<{ records: EncodedRecord[]; isAll: boolean }> {
+): AsyncGenerator<{ lines: Pick<Lines, 'records' | 'numbers'>; isAll: boolean }> {
   const rest = new GrowingBuffer();
   let lineNumber = 0;
 
-  const read = (lines: Buffer): EncodedRecord[] => {
-    const { records, lineCount } = parseLines(lines, lineNumber + 1);
-    lineNumber += lineCount;
-    return records;
+  const read = async (bytes: Buffer): Promise<Lines> => {
+    const lines = await inSteps(parseLinesInSteps(bytes, lineNumber + 1));
+    lineNumber += lines.lineCount;
+    return lines;
   };
 
   // The stream is not destroyed at an error: its connection carries the answer.
   for await (const piece of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     const end = piece.lastIndexOf(lineFeed);
-    let records: EncodedRecord[] = [];
+    let lines: Pick<Lines, 'records' | 'numbers'> = noLines;
     if (end >= 0) {
       rest.append(piece.subarray(0, end));
-      records = read(rest.take());
+      lines = await read(rest.take());
     }
     rest.append(piece.subarray(end + 1));
     if (rest.length > lineBytesMax) {
@@ -121,10 +128,12 @@ async function* readPieces(
     }
     // What is on its way inside this process, the next piece or the end, is still to be counted as arrived.
     if (source.readableLength === 0) await setImmediate();
-    yield { records, isAll: source.readableLength === 0 };
+    yield { lines, isAll: source.readableLength === 0 };
   }
-  if (rest.length > 0) yield { records: read(rest.take()), isAll: true };
+  if (rest.length > 0) yield { lines: await read(rest.take()), isAll: true };
 }
+
+const noLines = { records: [], numbers: [] };
 
 /** Bytes that grow at their end, in memory of their own: a few bytes must not hold the whole piece that they came in. */
 class GrowingBuffer {

@@ -4,34 +4,32 @@ import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
 import { describeIssues, parseInput } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/record-fields.ts';
-import { buildRecord, type EncodedRecords, parseRecords } from '../core/record-input.ts';
+import { buildRecord, type EncodedRecords, parseRecordsInSteps, parseValueInSteps } from '../core/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
 import type { Fence } from '../store/logs.ts';
 import type { Idempotency } from '../store/namespace.ts';
 import type { ProducerStamp } from '../store/producers.ts';
-
-export const ndjsonType = 'application/x-ndjson';
+import { inSteps } from './in-steps.ts';
+import { jsonType, mediaTypeOf } from './media-types.ts';
 
 const recordHeaderPrefix = 'weir-record-';
 
-/** The type of a body without its parameters, in lower case; '' if the sender gave none. */
-export function mediaTypeOf(request: FastifyRequest): string {
-  return (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
-}
-
 /**
  * The records of a body that is there as a whole, and the producer that JSON may name beside them. @param key of a raw record
- * @throws ServiceError BAD_REQUEST
+ * @throws ServiceError BAD_REQUEST, UNSUPPORTED_MEDIA_TYPE
  */
-export function readRecords(
+export async function readRecords(
   request: FastifyRequest,
   key: string | undefined,
-): { records: EncodedRecords; producer?: ProducerStamp } {
+): Promise<{ records: EncodedRecords; producer?: ProducerStamp }> {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const type = mediaTypeOf(request);
-  if (type !== 'application/json') {
-    return { records: { kind: 'each', records: [readRawRecord(request, type, body, key)] } };
+  if (type !== jsonType) {
+    const record = isJsonValue(type)
+      ? await inSteps(parseValueInSteps(body, { key, headers: recordHeaders(request) }))
+      : readRawRecord(request, type, body, key);
+    return { records: { kind: 'each', records: [record] } };
   }
   if (key !== undefined) {
     throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in JSON each record has its own.');
@@ -39,10 +37,32 @@ export function readRecords(
   const {
     records,
     rest: { producer, ...rest },
-  } = parseRecords(body);
+  } = await inSteps(parseRecordsInSteps(body));
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) throw new ServiceError('BAD_REQUEST', `The body has an unknown field '${unknown}'.`);
   return producer === undefined ? { records } : { records, producer: readStamp(producer) };
+}
+
+const choices =
+  'application/json ({"records":[{"key":"k","value":1}]}), application/x-ndjson (a record on each line), or any other type, ' +
+  'such as text/plain, application/octet-stream or application/cloudevents+json, whose body is the value of one record';
+
+/** Refuses what would be taken for something else. @throws ServiceError UNSUPPORTED_MEDIA_TYPE */
+export function checkRecordType(request: FastifyRequest): void {
+  const type = mediaTypeOf(request);
+  if (type === '') {
+    throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', `The request has no Content-Type; give ${choices}.`);
+  }
+  if (!type.startsWith('application/vnd.kafka.')) return;
+  throw new ServiceError(
+    'UNSUPPORTED_MEDIA_TYPE',
+    `${type} is a type of the Kafka REST dialect, which is not served below /v1; here give ${choices}.`,
+  );
+}
+
+/** Whether a type says that the body is one JSON value (RFC 6839). */
+function isJsonValue(type: string): boolean {
+  return type.endsWith('+json');
 }
 
 /**
@@ -84,6 +104,11 @@ function readStamp(given: unknown): ProducerStamp {
 /** Text stays text, so that it reads well in JSON; what is not known to be text stays bytes. */
 function readRawRecord(request: FastifyRequest, type: string, body: Buffer, key: string | undefined): EncodedRecord {
   const isText = (type.startsWith('text/') || type === 'application/x-www-form-urlencoded') && isUtf8(body);
+  return buildRecord({ value: isText ? body.toString() : body, key, headers: recordHeaders(request) });
+}
+
+/** The headers of a raw record, `Weir-Record-<name>`. @throws ServiceError BAD_REQUEST */
+function recordHeaders(request: FastifyRequest): [name: string, value: string][] {
   const headers: [string, string][] = [];
   for (const [name, value] of Object.entries(request.headers)) {
     if (!name.startsWith(recordHeaderPrefix) || value === undefined) continue;
@@ -91,7 +116,7 @@ function readRawRecord(request: FastifyRequest, type: string, body: Buffer, key:
     if (header === '') throw new ServiceError('BAD_REQUEST', 'The header Weir-Record- needs a name behind its dash.');
     for (const one of [value].flat()) headers.push([header, headerText(one)]);
   }
-  return buildRecord({ value: isText ? body.toString() : body, key, headers });
+  return headers;
 }
 
 /** HTTP gives the bytes of a header one character each; most senders mean UTF-8. */

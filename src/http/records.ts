@@ -23,8 +23,9 @@ import type { Fetched } from '../live/log-reader.ts';
 import type { Acks, ProduceRequest } from '../live/log-writer.ts';
 import { checkPartition } from '../live/topics.ts';
 import { idempotencyOf } from './idempotency.ts';
+import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from './media-types.ts';
 import { problems } from './problems.ts';
-import { fenceOf, identityOf, mediaTypeOf, ndjsonType, offsetsOf, readRecords } from './produce.ts';
+import { checkRecordType, fenceOf, identityOf, offsetsOf, readRecords } from './produce.ts';
 import { produceStream } from './produce-stream.ts';
 import { rawReply } from './raw-content.ts';
 
@@ -78,13 +79,15 @@ interface ProduceOptions {
 export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { topics, topicAdmin, logWriter, logReader, store } = broker;
 
+  const takesRecords = { config: { takesBytes: true }, bodyLimit: broker.config.maxBodyBytes };
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  app.addContentTypeParser(ndjsonType, (_request, payload, done) => done(null, payload));
+  app.addContentTypeParser(ndjsonTypes, (_request, payload, done) => done(null, payload));
 
   app.post(
     '/topics/:topic/records',
     {
+      ...takesRecords,
       schema: {
         tags: ['topics'],
         operationId: 'records.produce',
@@ -98,7 +101,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     async (request, reply) => {
       const { topic } = request.params;
       const { partition, acks, key, offsets = false } = request.query;
-      if (partition !== undefined && ['application/json', ndjsonType].includes(mediaTypeOf(request))) {
+      if (partition !== undefined && [jsonType, ndjsonType].includes(mediaTypeOf(request))) {
         throw new ServiceError(
           'BAD_REQUEST',
           `partition goes with a raw record; POST /v1/topics/${topic}/partitions/${partition}/records takes any.`,
@@ -111,6 +114,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
   app.post(
     '/topics/:topic/partitions/:partition/records',
     {
+      ...takesRecords,
       schema: {
         tags: ['topics'],
         operationId: 'records.produceToPartition',
@@ -131,10 +135,11 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     const { topic, partition, acks } = options;
     const fence = fenceOf(request);
     const common: Omit<ProduceRequest, 'records'> = { topic, partition, acks, fence };
+    checkRecordType(request);
     if (mediaTypeOf(request) === ndjsonType) return produceLines(request, reply, options, common);
     // Before the body is read, as that may change its bytes.
     const idempotency = idempotencyOf(request);
-    const { records, producer } = readRecords(request, options.key);
+    const { records, producer } = await readRecords(request, options.key);
     const identity = identityOf(request, idempotency, producer);
     await ensureTopic(topic);
     const produced = await logWriter.produce({ ...common, records, identity });
@@ -159,11 +164,11 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
       identity: identityOf(request, idempotencyOf(request), undefined),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
-      append: (records, identity) =>
+      append: (records, numbers, identity) =>
         logWriter.produce({
           ...common,
           acks: common.acks === '0' ? '1' : common.acks,
-          records: { kind: 'each', records },
+          records: { kind: 'each', records, lines: numbers },
           identity,
         }),
     });
@@ -226,7 +231,8 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
         return logReader.fetchWhenReady(wanted, { minBytes, waitMs, signal });
       });
       reply.raw.off('close', onClose);
-      if (/\bapplication\/x-ndjson\b/i.test(request.headers.accept ?? '')) return sendLines(reply, fetched);
+      const type = preferredType(request, [jsonType, ...ndjsonTypes]);
+      if (type !== jsonType) return sendLines(reply, fetched, type);
       return reply.type('application/json; charset=utf-8').send(fetchedJson(name, partition, fetched));
     },
   );
@@ -303,12 +309,13 @@ function fetchedJson(topic: string, partition: number, fetched: Fetched): Buffer
   );
 }
 
-function sendLines(reply: FastifyReply, fetched: Fetched): FastifyReply {
+/** @param type that of NDJSON by the name that was asked for */
+function sendLines(reply: FastifyReply, fetched: Fetched, type: string): FastifyReply {
   return reply
     .header('weir-next-offset', fetched.nextOffset)
     .header('weir-log-start-offset', fetched.logStartOffset)
     .header('weir-end-offset', fetched.endOffset)
-    .type(ndjsonType)
+    .type(type)
     .send(fetched.records.lines());
 }
 

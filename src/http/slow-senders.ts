@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Patience } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Metrics } from '../live/metrics.ts';
-import { mediaTypeOf, ndjsonType } from './produce.ts';
+import { mediaTypeOf, ndjsonType } from './media-types.ts';
 
 interface Progress {
   beganAt: number;

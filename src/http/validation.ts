@@ -7,6 +7,8 @@ import { ServiceError } from '../core/service-error.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
 
+const emptyBody = 'The body is empty; this request takes JSON, as /docs describes it.';
+
 /** Schemas that stand in the OpenAPI document only: the route itself reads what they describe. */
 const described = new WeakSet<object>();
 
@@ -26,6 +28,8 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
     if (nothing && Object.keys(data as object).length === 0) return nothing;
     const result = zodSchema.safeParse(data, parseInput);
     if (result.success) return { value: result.data };
+    // A body that is not there at all is null to the router.
+    if (httpPart === 'body' && data === null) return { error: new ServiceError('BAD_REQUEST', emptyBody) };
     return { error: new ServiceError('BAD_REQUEST', describeIssues(result.error, places[httpPart ?? ''])) };
   };
 };

@@ -5,8 +5,8 @@ import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { closeCodes, slowReaderBytesMax } from '../../schemas/watch.ts';
-import { describeIssues, parseInput, withoutHandles } from '../core/issues.ts';
-import { notJson } from '../core/json-scanner.ts';
+import { describeIssues, parseInput } from '../core/issues.ts';
+import { readJson } from '../core/json-input.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 
@@ -74,7 +74,7 @@ export class Sockets {
     let id: string | undefined;
     try {
       if (isBinary) throw new ServiceError('BAD_REQUEST', 'A frame must be a text frame with JSON, not a binary one.');
-      const raw = parseJson(data);
+      const raw = readJson(data, 'The frame');
       id = idIn(raw);
       const result = options.schema.safeParse(raw, parseInput);
       if (!result.success) throw new ServiceError('BAD_REQUEST', describeIssues(result.error, 'frame'));
@@ -211,14 +211,6 @@ export function socketFailed(error: Error, ws: WebSocket, request: FastifyReques
   const isPeers = 'code' in error;
   request.log[isPeers ? 'debug' : 'error']({ err: error }, 'A socket failed');
   ws.terminate();
-}
-
-function parseJson(data: Buffer): unknown {
-  try {
-    return JSON.parse(data.toString('utf8'));
-  } catch (error) {
-    throw new ServiceError('BAD_REQUEST', `The frame ${withoutHandles(notJson(error))}.`);
-  }
 }
 
 /** The id that a frame gives, even if the frame is otherwise wrong: so its sender can tell which one it was. */

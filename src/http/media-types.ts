@@ -1,0 +1,29 @@
+// What the type of a body means, and which type an answer shall have.
+import type { FastifyRequest } from 'fastify';
+import Negotiator from 'negotiator';
+
+export const jsonType = 'application/json';
+export const ndjsonType = 'application/x-ndjson';
+
+/** Other names of the two, and what they are called here. */
+const sameAs = new Map([
+  ['text/json', jsonType],
+  ['application/ndjson', ndjsonType],
+  ['application/jsonl', ndjsonType],
+  ['application/x-jsonlines', ndjsonType],
+]);
+
+/** What NDJSON may be called, first what it is called unless somebody asks for another name. */
+export const ndjsonTypes = [ndjsonType, ...[...sameAs].flatMap(([name, type]) => (type === ndjsonType ? [name] : []))];
+
+/** The type of a body without its parameters, in lower case and by the name that is used here; '' if the sender gave none. */
+export function mediaTypeOf(request: FastifyRequest): string {
+  const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+  return sameAs.get(type) ?? type;
+}
+
+/** The one of `offers` that the client likes best, by the qualities in Accept; the first if it likes none. */
+export function preferredType(request: FastifyRequest, offers: readonly string[]): string {
+  if (request.headers.accept === undefined) return offers[0]!;
+  return new Negotiator(request.raw).mediaType([...offers]) ?? offers[0]!;
+}
