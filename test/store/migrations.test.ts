@@ -79,6 +79,7 @@ t.test('a data directory of layout 2 opens, with all that was in it, and goes on
       'idempotency-key': 'fixture-node',
     });
     t.equal(node.headers.get('idempotency-replayed'), 'true');
+    t.same(await redisCommand(socketPath, ['KEYS', '*idempotency:fixture-node']), [], 'the key itself is not kept');
     const partition = `${url}/v1/topics/plain/partitions/1/records`;
     const headers = { 'weir-fence': 'writer=7', 'idempotency-key': 'fixture-records' };
     const again = await http(partition, 'POST', { records: [{ value: 'fenced' }] }, headers);

@@ -1,5 +1,24 @@
-// From layout 2 to 3. What was added to the stored form is absent in older data, and is read as its default; so there is
-// nothing to rewrite, but older programs would not understand what is written from now on.
+// From layout 2 to 3.
+import { recordLimits } from '../kept-responses.ts';
+import { recordId } from '../sealed-reply.ts';
 import type { StoredData } from './stored-data.ts';
 
-export async function toLayout3(_data: StoredData): Promise<void> {}
+export async function toLayout3(data: StoredData): Promise<void> {
+  await nameResponsesByHash(data);
+}
+
+/** Records of requests with an Idempotency-Key had the key itself in their name. */
+async function nameResponsesByHash(data: StoredData): Promise<void> {
+  const { root, response } = data.keys;
+  const before = data.keys.response('').replace(/response:$/, 'idempotency:');
+  for await (const key of data.coordinationKeys(`${before}*`)) {
+    const id = recordId(key.slice(before.length));
+    await data.command(root, (client) =>
+      client.rename(key, response(id)).catch((error: Error) => {
+        // It has expired meanwhile.
+        if (!/no such key/.test(error.message)) throw error;
+      }),
+    );
+    await data.call('cluster/convert-response', root, [id, recordLimits(0, 0)]);
+  }
+}

@@ -40,6 +40,19 @@ export class StoredData {
     return this.#connection.callWhileOpening(name, key, args);
   }
 
+  /** The coordination keys that match a pattern, each once or more often; those that are made meanwhile may be left out. */
+  async *coordinationKeys(pattern: string): AsyncGenerator<string> {
+    let cursor = '0';
+    do {
+      const at = cursor;
+      const [next, found] = await this.command(this.keys.root, (client) =>
+        client.scan(at, 'MATCH', pattern, 'COUNT', pageSize),
+      );
+      yield* found;
+      cursor = next;
+    } while (cursor !== '0');
+  }
+
   /** The names of a node's children, in order. */
   async *children(path: string): AsyncGenerator<string> {
     for (let after = '-'; ; ) {
