@@ -39,14 +39,14 @@ export const nodePath = z.string().describe('Absolute path of a node, such as `/
 /** `If-Match` and `If-None-Match`; src/http/conditions.ts reads them. */
 export const entityTags = z
   .string()
-  .meta({ pattern: String.raw`^(\*|\s*(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*\s*)$` })
+  .meta({ pattern: String.raw`^(\*|[\s,]*(W/)?"[!#-~]*"(\s*,\s*((W/)?"[!#-~]*")?)*\s*)$` })
   .describe('`*`, or the ETags of earlier answers, with commas between them.');
 
 /** A node's stat, field by field ZooKeeper's; `ephemeralOwner` is the public session id, null if there is none. */
 export const statSchema = z
   .object({
     czxid: zxid.describe('The transaction that created the node.'),
-    mzxid: zxid.describe('The transaction that last set its data; also its ETag.'),
+    mzxid: zxid.describe('The transaction that last set its data; also the ETag of `view=data`.'),
     pzxid: zxid.describe('The transaction that last created or deleted a child.'),
     ctime: z.int().describe('When it was created, ms since the epoch.'),
     mtime: z.int().describe('When its data was last set, ms since the epoch.'),

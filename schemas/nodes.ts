@@ -38,7 +38,7 @@ const creation = {
   mode: z.enum(createModes).optional().describe('Kind of a created node; ephemeral needs a session.'),
   ttl: ttl.optional().describe('A created node goes when idle this long.'),
   parents: queryFlag.optional().describe('Create missing parents as persistent nodes.'),
-  session: z.string().optional().describe('Session handle, the owner of an ephemeral node.'),
+  session: z.string().optional().describe('Session handle, the owner of the node: without a mode it is ephemeral.'),
 };
 
 export const putNodeQuery = z.strictObject({ ...creation, version: version.optional() });

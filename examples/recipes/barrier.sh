@@ -14,11 +14,11 @@ case $1 in
     expect 204 404
     ;;
   wait)
-    request GET "/nodes$BARRIER?view=stat"
+    request GET "/nodes$BARRIER"
     # This very barrier, by its tag: one that is set again afterwards is another.
     until expect 200 304 404 && [ "$STATUS" = 404 ]; do
       TAG=${TAG:-$(header ETag)}
-      request GET "/nodes$BARRIER?view=stat&wait=30s" -H "If-None-Match: $TAG"
+      request GET "/nodes$BARRIER?wait=30s" -H "If-None-Match: $TAG"
       if [ "$STATUS" = 200 ]; then break; fi
     done
     ;;

@@ -23,6 +23,17 @@ export const reservedRoots = [
  */
 export const pathLevelsMax = 128;
 
+/**
+ * How long a new name and a new path may be, in bytes as percent-encoded in a URL: so that every node can be reached by its URL, with
+ * room for a query (a page of its children begins `after` a name) and headers within the 16 KiB of a request's head, and within the
+ * 8 KiB that nginx and Apache take for a URL. 256 characters of any script fit into a name.
+ */
+export const nameEncodedBytesMax = 2304;
+export const pathEncodedBytesMax = 4608;
+
+/** The longest number that a sequential node can get: a sign and ten digits. */
+const counterLengthMax = 11;
+
 const slash = 0x2f;
 const dot = 0x2e;
 
@@ -58,13 +69,71 @@ export function pathProblem(path: string): string | undefined {
   return undefined;
 }
 
+/** As pathProblem(), for a node that is to be created: its URL must fit into a request, too. */
+export function newPathProblem(path: string): string | undefined {
+  return pathProblem(path) ?? lengthProblem(path);
+}
+
 /**
  * What is wrong with the prefix of a sequential node. ZooKeeper judges it with a digit behind it, as the node will
  * have: so '/p/' and '/p/..' are good prefixes, and '/p//' is not.
  */
 export function sequentialPathProblem(prefix: string): string | undefined {
-  return pathProblem(`${prefix}1`);
+  return pathProblem(`${prefix}1`) ?? lengthProblem(prefix + '1'.repeat(counterLengthMax));
 }
+
+function lengthProblem(path: string): string | undefined {
+  // Nearly all paths are so short that they need no counting.
+  if (path.length * encodedBytesPerUnitMax <= nameEncodedBytesMax) return undefined;
+  const names = path.slice(1).split('/');
+  const lengths = names.map(encodedBytes);
+  const long = lengths.findIndex((bytes) => bytes > nameEncodedBytesMax);
+  if (long >= 0) return tooLong(`segment ${long + 1}`, lengths[long]!, nameEncodedBytesMax);
+  const bytes = lengths.reduce((sum, length) => sum + 1 + length, 0);
+  return bytes > pathEncodedBytesMax ? tooLong('the path', bytes, pathEncodedBytesMax) : undefined;
+}
+
+function tooLong(what: string, bytes: number, max: number): string {
+  return `${what} has ${bytes} bytes when it is percent-encoded, and at most ${max} fit into a URL; use a shorter name`;
+}
+
+/** Three bytes of UTF-8, each as `%XX`. */
+const encodedBytesPerUnitMax = 9;
+
+/** The length of a name in a URL whose writer encodes all that RFC 3986 does not call unreserved. */
+function encodedBytes(name: string): number {
+  let bytes = 0;
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i);
+    if (unit >= 0x80) bytes += unit < 0x800 ? 6 : encodedBytesPerUnitMax;
+    else bytes += isUnreserved(unit) ? 1 : 3;
+  }
+  return bytes;
+}
+
+function isUnreserved(unit: number): boolean {
+  const letter = unit | 0x20;
+  return (
+    (letter >= 0x61 && letter <= 0x7a) ||
+    (unit >= 0x30 && unit <= 0x39) ||
+    unit === 0x2d ||
+    unit === dot ||
+    unit === 0x5f ||
+    unit === 0x7e
+  );
+}
+
+/** A path as it is accepted from a client: one slash at its end is dropped, as ZooKeeper's own form has none. */
+export function withoutTrailingSlash(path: string): string {
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}
+
+/** A path as an error shows it: its beginning, if it is long. */
+export function shownPath(path: string): string {
+  return path.length > shownLengthMax ? `${path.slice(0, shownLengthMax)}…` : path;
+}
+
+const shownLengthMax = 200;
 
 /**
  * The text up to the last slash, and '/' for what lies directly below the root. As in ZooKeeper this needs no valid

@@ -1,39 +1,68 @@
-// If-Match and If-None-Match (RFC 9110, 13.1): lists of entity tags, and what they say about a node's own tag, its mzxid (of its list
-// of children: the pzxid).
+// The tags of a node's representations, and what If-Match and If-None-Match (RFC 9110, 13.1) say about them. A tag belongs to a
+// representation: the data has the mzxid, stat and node have mzxid and pzxid, as the number of children stands in them, the list of
+// children has the pzxid, and a page of children with their stats has a hash.
+import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import type { Stat } from '../../schemas/common.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 /** What a conditional header holds: any tag, or some of them. */
 export type Condition = '*' | EntityTag[];
 
-interface EntityTag {
-  isWeak: boolean;
-  /** What stands between the quotes. */
-  opaque: string;
+/** What stands between the quotes; what proxies add to our tags is dropped. */
+export type EntityTag = string;
+
+/** The tag of a node that does not exist, in every view. */
+export const absentTag: EntityTag = '0';
+
+export const dataTag = ({ mzxid }: Stat): EntityTag => `${mzxid}`;
+export const statTag = ({ mzxid, pzxid }: Stat): EntityTag => `${mzxid}-${pzxid}`;
+export const childrenTag = ({ pzxid }: Stat): EntityTag => `c${pzxid}`;
+
+/** Of a page of children with their stats: whatever is in it changes its tag. @param page as it goes out */
+export function pageTag(page: object): EntityTag {
+  return `s${createHash('sha256').update(JSON.stringify(page)).digest('hex').slice(0, 32)}`;
 }
 
 /** The one tag that nearly all requests carry. */
-const singleTag = /^"(\d{1,16})"$/;
-const listedTag = /\s*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)/y;
+const singleTag = /^"((?:0|[1-9]\d{0,15}))"$/;
+/** A tag, or nothing, as a list may have empty elements (RFC 9110, 5.6.1). */
+const listedTag = /[ \t]*(?:(?:W\/)?"([\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(?:,|$)/y;
+/**
+ * A tag of ours as a proxy that compresses passes it on: Apache, Caddy, Jetty and others add the name of the encoding. Weak tags
+ * (W/, of nginx and HAProxy) are told by the pattern of the list. The content is the same, so the tag is, too.
+ */
+const encodedTag =
+  /^((?:c?(?:0|[1-9]\d{0,15}))|(?:0|[1-9]\d{0,15})-(?:0|[1-9]\d{0,15})|s[0-9a-f]{32})(?:[-;:+]{1,2}(?:gzip|br|zstd|deflate|compress|bzip2|df))+$/;
+
+const own = /^(?:(0|[1-9]\d{0,15})(?:-(?:0|[1-9]\d{0,15}))?)$/;
+const ofChildren = /^(?:c(?:0|[1-9]\d{0,15})|s[0-9a-f]{32})$/;
 
 /** Reads a conditional header, if it is there. @throws ServiceError BAD_REQUEST */
 export function conditionOf(name: 'If-Match' | 'If-None-Match', header: string | undefined): Condition | undefined {
   if (header === undefined || header === '*') return header;
   const single = singleTag.exec(header);
-  if (single) return [{ isWeak: false, opaque: single[1]! }];
+  if (single) return [single[1]!];
   const tags: EntityTag[] = [];
   listedTag.lastIndex = 0;
-  do {
+  while (listedTag.lastIndex < header.length) {
     const found = listedTag.exec(header);
-    if (!found) {
-      throw new ServiceError(
-        'BAD_REQUEST',
-        `${name} is ${header}; it must be * or entity tags such as "42", as the ETag of an earlier answer.`,
-      );
-    }
-    tags.push({ isWeak: found[1] !== undefined, opaque: found[2]! });
-  } while (listedTag.lastIndex < header.length);
+    if (!found) throw malformed(name, header);
+    if (found[1] !== undefined) tags.push(encodedTag.exec(found[1])?.[1] ?? found[1]);
+  }
+  if (tags.length === 0) throw malformed(name, header);
   return tags;
+}
+
+function malformed(name: string, header: string): ServiceError {
+  const is = header.trim() === '' ? 'is empty' : `is ${header.length > 100 ? `${header.slice(0, 100)}…` : header}`;
+  const quotes = /^\s*(W\/)?[\w;-]+\s*$/.test(header)
+    ? ' The double quotes are part of a tag, and a shell removes them.'
+    : '';
+  return new ServiceError(
+    'BAD_REQUEST',
+    `${name} ${is}; send * or the ETag of an earlier response with its double quotes, such as "42".${quotes}`,
+  );
 }
 
 /** Refuses conditions that an operation has no use for: whoever sends one relies on it. @throws ServiceError BAD_REQUEST */
@@ -45,13 +74,24 @@ export function refuseConditions(
   if (found) throw new ServiceError('BAD_REQUEST', `${found} is no condition of a ${method} here; leave it out.`);
 }
 
-/** Whether a condition holds the tag of what was read, as If-None-Match compares: weakly. 0 is the tag of what is absent. */
-export function matchesWeakly(condition: Condition, tag: number): boolean {
+/** Whether a client knows the tag of what was read, by its If-None-Match. */
+export function isKnown(condition: Condition, tag: EntityTag): boolean {
   // As everywhere, * is whatever exists.
-  return condition === '*' ? tag !== 0 : condition.some(({ opaque }) => opaque === String(tag));
+  return condition === '*' ? tag !== absentTag : condition.includes(tag);
 }
 
-/** The mzxids that satisfy a condition, as If-Match compares: strongly, so that a weak tag never does. */
-export function strongMzxids(condition: EntityTag[]): number[] {
-  return condition.flatMap(({ isWeak, opaque }) => (!isWeak && /^\d{1,16}$/.test(opaque) ? [Number(opaque)] : []));
+/**
+ * The mzxids that satisfy an If-Match: of the tags of the data, and of those of stat and node.
+ * @throws ServiceError BAD_REQUEST for tags of children, which say nothing about the data
+ */
+export function expectedMzxids(condition: EntityTag[]): number[] {
+  const child = condition.find((tag) => ofChildren.test(tag));
+  if (child !== undefined) {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `If-Match has "${child}", the tag of a list of children, which does not change with the data; send the ETag of a GET` +
+        ' with view=data, view=stat or view=node.',
+    );
+  }
+  return [...new Set(condition.flatMap((tag) => own.exec(tag)?.[1] ?? []))].map(Number);
 }

@@ -3,12 +3,14 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { noQuery } from '../../schemas/common.ts';
 import { type MultiOp, multiBody, multiReply } from '../../schemas/nodes.ts';
 import { bodyBytes } from '../core/defaults.ts';
+import { withoutTrailingSlash } from '../core/path.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Op } from '../store/namespace.ts';
 import { parseHandle, type SessionCredential } from '../store/sessions.ts';
 import { contentTypeOf } from './content.ts';
 import { idempotencyOf } from './idempotency.ts';
+import { modeOf } from './node-writes.ts';
 import { problems } from './problems.ts';
 
 export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
@@ -62,7 +64,10 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
 function operation(op: MultiOp, index: number, header: SessionCredential | undefined): Op {
   switch (op.op) {
     case 'create': {
-      const { op: _, path, mode, ttl: ttlMs, sequential = false } = op;
+      const { op: _, ttl: ttlMs, sequential = false } = op;
+      // The empty prefix of a sequential node ends with a slash.
+      const path = sequential ? op.path : withoutTrailingSlash(op.path);
+      const mode = refusedAt(index, () => modeOf(op, `ops.${index}: `));
       const session = op.session === undefined ? header : credentialOf(op.session);
       if (mode === 'ephemeral' && !session) {
         throw new ServiceError('BAD_REQUEST', `ops.${index}: an ephemeral node needs a session.`, { failed: index });
@@ -83,18 +88,41 @@ function operation(op: MultiOp, index: number, header: SessionCredential | undef
       };
     }
     case 'set':
-      return { op: 'set', path: op.path, version: op.version, mzxid: op.mzxid, ...content(op, index) };
+      if (op.data === undefined && op.dataBase64 === undefined) {
+        throw new ServiceError(
+          'BAD_REQUEST',
+          `ops.${index}: a set needs data or dataBase64, as it replaces all data; to empty the node, send "data": "".`,
+          { failed: index },
+        );
+      }
+      return {
+        op: 'set',
+        path: withoutTrailingSlash(op.path),
+        version: op.version,
+        mzxid: op.mzxid,
+        ...content(op, index),
+      };
     case 'delete':
-      return { op: 'delete', path: op.path, version: op.version, mzxid: op.mzxid };
+      return { op: 'delete', path: withoutTrailingSlash(op.path), version: op.version, mzxid: op.mzxid };
     case 'check':
       return {
         op: 'check',
-        path: op.path,
+        path: withoutTrailingSlash(op.path),
         version: op.version,
         mzxid: op.mzxid,
         ...(op.czxid !== undefined && { czxid: op.czxid }),
         ...(op.exists !== undefined && { exists: op.exists }),
       };
+  }
+}
+
+/** Adds to a refusal which operation it is about. */
+function refusedAt<T>(index: number, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error;
+    throw new ServiceError(error.code, error.message, { ...error.fields, failed: index });
   }
 }
 

@@ -1,32 +1,58 @@
-// How a node's path stands in a URL: percent-encoded segment by segment, as UTF-8.
+// How a node's path stands in a URL: percent-encoded, as UTF-8.
+import { shownPath } from '../core/path.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 /**
- * Reads the node path from what follows the route's prefix in the raw URL. It is read raw, because a decoded `%2F` would
- * look like a separator, and a node's name cannot contain one. The prefix itself may be spelt in other ways that lead to
- * the same route, percent-encoded or behind scheme and host (RFC 9112, 3.2.2), so its segments are counted, not its letters.
+ * Reads the node path from what follows the route's prefix in the raw URL. `%2F` is the separator, as a name cannot hold one and
+ * generated clients encode it; one slash more at the beginning or the end is dropped, unless the end is the empty prefix of a
+ * sequential node. The route's prefix may be spelt in other ways that lead to the same route, percent-encoded or behind scheme and
+ * host (RFC 9112, 3.2.2), so its segments are counted, not its letters.
+ * @param keepsEnd whether a slash at the end says something: of the prefix of a sequential node
  * @throws ServiceError INVALID_PATH
  */
-export function nodePathOf(rawUrl: string, prefix: string): string {
+export function nodePathOf(rawUrl: string, prefix: string, keepsEnd = false): string {
   // Nearly all URLs are plain: nothing before the path, and nothing in it that is encoded.
   if (rawUrl.startsWith(prefix)) {
     const end = rawUrl.indexOf('?');
-    const path = rawUrl.slice(prefix.length - 1, end < 0 ? undefined : end);
-    if (!path.includes('%')) return path;
+    const rest = rawUrl.slice(prefix.length, end < 0 ? undefined : end);
+    if (!rest.includes('%')) return normalised(rest, keepsEnd);
   }
   const target = rawUrl.replace(/^https?:\/\/[^/?]*/i, '');
   const end = target.indexOf('?');
   const segments = target.slice(0, end < 0 ? undefined : end).split('/');
-  const encoded = segments.slice(prefix.split('/').length - 1).join('/');
-  if (/%2f/i.test(encoded)) {
-    throw new ServiceError('INVALID_PATH', `${encoded}: a node's name cannot contain a slash (%2F).`, {
-      path: encoded,
-    });
-  }
+  return normalised(decoded(segments.slice(prefix.split('/').length - 1).join('/')), keepsEnd);
+}
+
+function normalised(rest: string, keepsEnd: boolean): string {
+  const begun = rest.startsWith('/') ? rest : `/${rest}`;
+  return !keepsEnd && begun.length > 1 && begun.endsWith('/') ? begun.slice(0, -1) : begun;
+}
+
+function decoded(encoded: string): string {
   try {
-    return `/${decodeURIComponent(encoded)}`;
+    return decodeURIComponent(encoded);
   } catch {
-    throw new ServiceError('INVALID_PATH', `${encoded}: the percent-encoding is not valid UTF-8.`, { path: encoded });
+    throw new ServiceError('INVALID_PATH', `${shownPath(encoded)}: ${encodingProblem(encoded)}.`, { path: encoded });
+  }
+}
+
+/** What is wrong with percent-encoding that cannot be decoded. */
+export function encodingProblem(encoded: string): string {
+  const bare = /%(?![0-9a-f]{2})/i.exec(encoded);
+  if (bare) {
+    return `the % at position ${bare.index} is not followed by two hexadecimal digits; a percent sign itself is written %25`;
+  }
+  // Each run of encoded bytes stands for itself: what lies between is ASCII.
+  const run = [...encoded.matchAll(/(?:%[0-9a-f]{2})+/gi)].find(([bytes]) => !isDecodable(bytes));
+  return `the bytes ${shownPath(run?.[0] ?? encoded)} are not valid UTF-8; encode the path as UTF-8, then percent-encode it`;
+}
+
+function isDecodable(encoded: string): boolean {
+  try {
+    decodeURIComponent(encoded);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,47 +1,51 @@
 // The long poll on a node: GET /v1/nodes with If-None-Match and wait.
 import type { FastifyReply } from 'fastify';
+import type { Stat } from '../../schemas/common.ts';
 import { hasCode, type ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
-import { type Condition, matchesWeakly } from './conditions.ts';
+import type { Interest } from '../live/watch-match.ts';
+import { absentTag, type Condition, type EntityTag, isKnown } from './conditions.ts';
+
+/** What is waited on: which changes may be of it, and how its tag is found, from the node's stat alone or by a read of its own. */
+export type Seen = { interest: Interest } & (
+  | { tagOf: (stat: Stat) => EntityTag }
+  | { read: () => Promise<{ zxid: number; tag: EntityTag }> }
+);
 
 /**
- * The long poll: waits until the node, or its list of children, no longer has a tag that the client knows.
+ * The long poll: waits until what is seen of a node no longer has a tag that the client knows.
  * @returns `changed` = false when `waitMs` are over, the client has gone or the broker stops; with the newest zxid and tag
  */
 export async function waitForChange(
   broker: Broker,
   reply: FastifyReply,
   path: string,
-  view: 'node' | 'children',
+  seen: Seen,
   known: Condition,
   waitMs: number,
-): Promise<{ changed: boolean; zxid: number; tag: number }> {
+): Promise<{ changed: boolean; zxid: number; tag: EntityTag }> {
   const deadline = performance.now() + waitMs;
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
   for (;;) {
-    const { zxid, tag } = await currentTag(broker, path, view);
+    const { zxid, tag } = await currentTag(broker, path, seen);
     // * is waited on until the node is gone.
-    const changed = !matchesWeakly(known, tag);
+    const changed = !isKnown(known, tag);
     if (changed) return { changed, zxid, tag };
     const leftMs = deadline - performance.now();
-    if (leftMs <= 0 || !(await broker.watches.nextChange({ path, view, after: zxid }, leftMs, gone.signal))) {
-      return { changed, zxid, tag };
-    }
+    const what = { path, interest: seen.interest, after: zxid };
+    if (leftMs <= 0 || !(await broker.watches.nextChange(what, leftMs, gone.signal))) return { changed, zxid, tag };
   }
 }
 
-/** The tag of a node, or of its list of children; 0 is the tag of what does not exist. */
-async function currentTag(
-  broker: Broker,
-  path: string,
-  view: 'node' | 'children',
-): Promise<{ zxid: number; tag: number }> {
+/** The tag as it is now, and the transaction that it reflects. */
+async function currentTag(broker: Broker, path: string, seen: Seen): Promise<{ zxid: number; tag: EntityTag }> {
   try {
+    if ('read' in seen) return await seen.read();
     const { zxid, stat } = await broker.store.namespace.stat(path);
-    return { zxid, tag: view === 'children' ? stat.pzxid : stat.mzxid };
+    return { zxid, tag: seen.tagOf(stat) };
   } catch (error) {
     if (!hasCode(error, 'NO_NODE')) throw error;
-    return { zxid: Number((error as ServiceError).fields.zxid), tag: 0 };
+    return { zxid: Number((error as ServiceError).fields.zxid), tag: absentTag };
   }
 }

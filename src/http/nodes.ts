@@ -15,24 +15,39 @@ import {
   treeReply,
 } from '../../schemas/nodes.ts';
 import { inJson } from '../core/json-data.ts';
-import { nameOf, pathProblem } from '../core/path.ts';
+import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../core/path.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
-import type { Namespace, Op, OpResult } from '../store/namespace.ts';
-import { type Condition, conditionOf, matchesWeakly, refuseConditions, strongMzxids } from './conditions.ts';
-import { contentTypeOf } from './content.ts';
+import type { Op, OpResult } from '../store/namespace.ts';
+import {
+  absentTag,
+  type Condition,
+  childrenTag,
+  conditionOf,
+  dataTag,
+  type EntityTag,
+  isKnown,
+  pageTag,
+  refuseConditions,
+  statTag,
+} from './conditions.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { nodeLocation, nodePathOf } from './node-path.ts';
-import { waitForChange } from './node-wait.ts';
+import { type Seen, waitForChange } from './node-wait.ts';
+import { creation, expectedMzxid, explained, putOp } from './node-writes.ts';
 import { problems } from './problems.ts';
 import { rawBody, rawJson, rawReply } from './raw-content.ts';
-import { sessionOf } from './session-header.ts';
 import { onlyDescribed } from './validation.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the routes below /v1/nodes: the path of the node, or the prefix of a sequential one. */
+    nodePath: string;
+  }
+}
 
 export const nodesPrefix = '/v1/nodes/';
 
-/** The tag of a node that does not exist. */
-const absentTag = '"0"';
 const childrenLimitDefault = 1000;
 const treeLimitDefault = 1000;
 const treeDepthDefault = 1000;
@@ -46,6 +61,13 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   // A node takes any bytes of any type: nothing is parsed.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+
+  // What is wrong with a path comes before all else that may be wrong, as ZooKeeper's client looks at it before it asks anybody.
+  app.decorateRequest('nodePath', '');
+  app.addHook('preValidation', (request, _reply, done) => {
+    request.nodePath = validPath(request);
+    done();
+  });
 
   app.get(
     '/nodes/*',
@@ -71,32 +93,51 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const path = validPath(request);
+      const path = request.nodePath;
       const { view, limit, after, stats, depth, wait } = request.query;
       refuseConditions(request, 'If-Match');
       const known = conditionOf('If-None-Match', request.headers['if-none-match']);
-      const isKnown = (tag: number) => known !== undefined && matchesWeakly(known, tag);
-      if (wait !== undefined && view === 'tree') {
-        throw new ServiceError(
-          'BAD_REQUEST',
-          'A tree cannot be waited on; watch it: GET /v1/watch/{path}?mode=recursive.',
-        );
+      if (view === 'tree') {
+        if (wait !== undefined) {
+          throw new ServiceError(
+            'BAD_REQUEST',
+            'A tree cannot be waited on; watch it: GET /v1/watch/{path}?mode=recursive.',
+          );
+        }
+        const bounds = { depth: depth ?? treeDepthDefault, limit: limit ?? treeLimitDefault };
+        const { zxid, tree, truncated } = await namespace.tree(path, bounds);
+        reply.header('weir-zxid', zxid);
+        return { path, tree, truncated };
       }
+      const absent = (error: unknown): never => {
+        if (hasCode(error, 'NO_NODE')) reply.header('etag', `"${absentTag}"`);
+        throw error;
+      };
+      const page = async () => {
+        const { zxid, stat, children, next } = await namespace
+          .children(path, { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false })
+          .catch(absent);
+        const names = stats ? children : children.map(({ name }) => name);
+        const body = { path, children: names, ...(next !== undefined && { next }), stat };
+        return { zxid, tag: stats ? pageTag(body) : childrenTag(stat), body };
+      };
       if (wait !== undefined && known !== undefined) {
-        const kind = view === 'children' ? 'children' : 'node';
-        const { changed, zxid, tag } = await waitForChange(broker, reply, path, kind, known, wait);
+        const seen: Seen =
+          view === 'children' && stats
+            ? { interest: 'page', read: page }
+            : view === 'children'
+              ? { interest: 'list', tagOf: childrenTag }
+              : view === 'data'
+                ? { interest: 'content', tagOf: dataTag }
+                : { interest: 'node', tagOf: statTag };
+        const { changed, zxid, tag } = await waitForChange(broker, reply, path, seen, known, wait);
         if (broker.stopping.aborted) reply.header('connection', 'close');
         if (!changed) return tagged(reply, zxid, tag).code(304).send();
       }
-      const absent = (error: unknown): never => {
-        if (hasCode(error, 'NO_NODE')) reply.header('etag', absentTag);
-        throw error;
-      };
       switch (view) {
         case 'data': {
           const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
-          tagged(reply, zxid, stat.mzxid);
-          if (isKnown(stat.mzxid)) return reply.code(304).send();
+          if (isUnchanged(reply, zxid, dataTag(stat), known)) return reply.code(304).send();
           // What one user stored must not run in another's browser.
           return reply
             .header('weir-stat', JSON.stringify(stat))
@@ -107,30 +148,18 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         }
         case 'node': {
           const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
-          tagged(reply, zxid, stat.mzxid);
-          if (isKnown(stat.mzxid)) return reply.code(304).send();
+          if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
           return { path, ...inJson(data), contentType, stat };
         }
         case 'stat': {
           const { zxid, stat } = await namespace.stat(path).catch(absent);
-          tagged(reply, zxid, stat.mzxid);
-          if (isKnown(stat.mzxid)) return reply.code(304).send();
+          if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
           return { path, stat };
         }
         case 'children': {
-          const page = { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false };
-          const { zxid, stat, children, next } = await namespace.children(path, page).catch(absent);
-          // pzxid changes exactly when the list does: it is the list's own tag.
-          tagged(reply, zxid, stat.pzxid);
-          if (isKnown(stat.pzxid)) return reply.code(304).send();
-          const names = stats ? children : children.map(({ name }) => name);
-          return { path, children: names, ...(next !== undefined && { next }), stat };
-        }
-        case 'tree': {
-          const bounds = { depth: depth ?? treeDepthDefault, limit: limit ?? treeLimitDefault };
-          const { zxid, tree, truncated } = await namespace.tree(path, bounds);
-          reply.header('weir-zxid', zxid);
-          return { path, tree, truncated };
+          const { zxid, tag, body } = await page();
+          if (isUnchanged(reply, zxid, tag, known)) return reply.code(304).send();
+          return body;
         }
       }
     },
@@ -170,7 +199,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const path = nodePathOf(request.url, nodesPrefix);
+      const path = request.nodePath;
       const ifMatch = conditionOf('If-Match', request.headers['if-match']);
       const mzxid = await expectedMzxid(namespace, path, ifMatch);
       const op = putOp(path, creation(request, request.query), request.query.version, mzxid, request.headers);
@@ -217,7 +246,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const prefix = nodePathOf(request.url, nodesPrefix);
+      const prefix = request.nodePath;
       refuseConditions(request, 'If-Match', 'If-None-Match');
       const op: Op = { op: 'create', path: prefix, sequential: true, ...creation(request, request.query) };
       const { zxid, result, replayed } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
@@ -255,7 +284,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const path = nodePathOf(request.url, nodesPrefix);
+      const path = request.nodePath;
       const { version, recursive } = request.query;
       refuseConditions(request, 'If-None-Match');
       const op = recursive ? 'delete-recursive' : 'delete';
@@ -269,109 +298,25 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   );
 };
 
-/** The path of a read: its rules are checked first, as nothing else comes before them. */
-function validPath(request: FastifyRequest): string {
-  const path = nodePathOf(request.url, nodesPrefix);
-  const problem = pathProblem(path);
-  if (problem) throw new ServiceError('INVALID_PATH', `${path}: ${problem}.`, { path });
+/** The path of a request; a POST has the prefix of a sequential node. @throws ServiceError INVALID_PATH */
+function validPath({ url, method }: FastifyRequest): string {
+  const isPrefix = method === 'POST';
+  const path = nodePathOf(url, nodesPrefix, isPrefix);
+  const problem = isPrefix ? sequentialPathProblem(path) : pathProblem(path);
+  if (problem) throw new ServiceError('INVALID_PATH', `${shownPath(path)}: ${problem}.`, { path });
   return path;
 }
 
-/** What a creation takes from the query and the body. @throws ServiceError BAD_REQUEST where they contradict each other */
-function creation(
-  request: FastifyRequest,
-  query: {
-    mode?: 'persistent' | 'ephemeral' | 'container' | 'ttl' | undefined;
-    ttl?: number | undefined;
-    parents?: boolean | undefined;
-    session?: string | undefined;
-  },
-) {
-  const { mode, ttl: ttlMs, parents = false } = query;
-  const session = sessionOf(request, query.session);
-  if (mode === 'ephemeral' && !session) {
-    throw new ServiceError(
-      'BAD_REQUEST',
-      'An ephemeral node needs a session: add session=<handle> or the header Weir-Session.',
-    );
-  }
-  if ((mode === 'ttl') !== (ttlMs !== undefined) && !(mode === undefined && ttlMs !== undefined)) {
-    const wrong =
-      mode === 'ttl' ? 'mode=ttl needs a ttl, such as ttl=10s' : `A ttl goes with mode=ttl only, not with mode=${mode}`;
-    throw new ServiceError('BAD_REQUEST', `${wrong}.`);
-  }
-  const data = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  return {
-    data,
-    contentType: contentTypeOf(request.headers['content-type'], data),
-    parents,
-    ...(mode && { mode }),
-    ...(ttlMs !== undefined && { ttlMs }),
-    ...(session && { session }),
-  };
+/** Sets the tag of what was read, and says whether the client has it already. */
+function isUnchanged(reply: FastifyReply, zxid: number, tag: EntityTag, known: Condition | undefined): boolean {
+  tagged(reply, zxid, tag);
+  return known !== undefined && isKnown(known, tag);
 }
 
-/** Which operation a PUT is, by its conditions: create only, compare and set, or either. @param mzxid what If-Match expects */
-function putOp(
-  path: string,
-  what: ReturnType<typeof creation>,
-  version: number | undefined,
-  mzxid: number | undefined,
-  headers: { 'if-match'?: string | undefined; 'if-none-match'?: string | undefined },
-): Op {
-  const ifMatch = headers['if-match'];
-  const ifNoneMatch = headers['if-none-match'];
-  if (ifNoneMatch !== undefined && ifNoneMatch !== '*') {
-    throw new ServiceError('BAD_REQUEST', `If-None-Match ${ifNoneMatch}: a PUT takes only * (create only).`);
-  }
-  const mustExist = ifMatch !== undefined || version !== undefined;
-  if (ifNoneMatch && mustExist) {
-    throw new ServiceError('BAD_REQUEST', 'If-None-Match: * (create only) contradicts If-Match and version.');
-  }
-  // "0" is the tag of a node that does not exist (and of a root whose data was never set).
-  if (ifNoneMatch === '*' || (mzxid === 0 && path !== '/')) return { op: 'create', path, ...what };
-  if (!mustExist) return { op: 'put', path, ...what };
-  return { op: 'set', path, data: what.data, contentType: what.contentType, version, mzxid };
-}
-
-/** An mzxid that no node has. */
-const noMzxid = Number.MAX_SAFE_INTEGER;
-
-/**
- * The mzxid that a node must have, by If-Match; undefined = any. Of several tags it is the one that the node has now: should it get
- * another one of them before the write, that is refused like any change, and the client reads again.
- */
-async function expectedMzxid(
-  namespace: Namespace,
-  path: string,
-  ifMatch: Condition | undefined,
-): Promise<number | undefined> {
-  if (ifMatch === undefined || ifMatch === '*') return undefined;
-  const mzxids = strongMzxids(ifMatch);
-  if (mzxids.length < 2) return mzxids[0] ?? noMzxid;
-  const now = await namespace.stat(path).then(
-    ({ stat }) => stat.mzxid,
-    (error: unknown) => {
-      if (hasCode(error, 'NO_NODE')) return 0;
-      throw error;
-    },
-  );
-  return mzxids.find((mzxid) => mzxid === now) ?? noMzxid;
-}
-
-/** Says why a condition failed that no node can meet. */
-function explained(error: unknown, ifMatch: Condition | undefined): unknown {
-  if (!hasCode(error, 'BAD_VERSION') || ifMatch === undefined || ifMatch === '*') return error;
-  if (strongMzxids(ifMatch).length === 1) return error;
-  const { fields } = error as ServiceError;
-  const detail = `The tag of the node is "${fields.mzxid}", which is not in If-Match; weak tags (W/) never match there.`;
-  return new ServiceError('BAD_VERSION', detail, fields);
-}
-
-function tagged(reply: FastifyReply, zxid: number, tag: number): FastifyReply {
+function tagged(reply: FastifyReply, zxid: number, tag: EntityTag): FastifyReply {
   return reply.header('weir-zxid', zxid).header('etag', `"${tag}"`);
 }
 
 function written(reply: FastifyReply, zxid: number, result: OpResult): FastifyReply {
-  return tagged(reply, zxid, result.stat!.mzxid);
+  return tagged(reply, zxid, dataTag(result.stat!));
 }

@@ -13,7 +13,7 @@ import type { Transaction } from '../store/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
 import type { Metrics } from './metrics.ts';
 import { RunningWatch, type Watch, type WatchOwner, type WatchRequest, type WatchSink } from './running-watch.ts';
-import { historyOf, matchOne, matchTransaction, type Subscription, type Told } from './watch-match.ts';
+import { historyOf, type Interest, matchOne, matchTransaction, type Subscription, type Told } from './watch-match.ts';
 
 /** How much history is read at once, and how much is handed over in the step that makes a watch synced. */
 const pageTransactions = 200;
@@ -93,15 +93,15 @@ export class WatchHub {
    * @returns false if the time is over, `signal` is aborted or the broker stops
    */
   async nextChange(
-    what: { path: string; view: 'node' | 'children'; after: number },
+    what: { path: string; interest: Interest; after: number },
     timeoutMs: number,
     signal: AbortSignal,
   ): Promise<boolean> {
     if (signal.aborted || this.#stopping.aborted) return false;
-    const { path, view, after } = what;
+    const { path, interest, after } = what;
     const missed = this.#tail.recent(after, historyOf(path));
     if (!missed) return true;
-    const subscription = { path, interest: view === 'node' ? 'content' : 'list', data: false } as const;
+    const subscription = { path, interest, data: false };
     if (missed.some((transaction) => matchOne(transaction, subscription))) return true;
     this.#tail.witness(after);
     return new Promise((resolve) => {

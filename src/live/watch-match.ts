@@ -4,11 +4,14 @@ import { cutInJson, inJson } from '../core/json-data.ts';
 import { parentOf } from '../core/path.ts';
 import type { NodeEvent, Transaction } from '../store/node-codec.ts';
 
-/** The modes of watches, and what a long poll waits for: a change of the node's content, or of its list of children. */
-export type Interest = WatchMode | 'content' | 'list';
+/**
+ * The modes of watches, and what a long poll waits for besides them: a change of the node's content, of its list of children, or of
+ * that and its children's stats.
+ */
+export type Interest = WatchMode | 'content' | 'list' | 'page';
 
-/** What is told of a node itself; `below` = the changes of everything below it. */
-type Tidings = 'created' | 'changed' | 'deleted' | 'children' | 'below';
+/** What is told of a node itself; `below` = the changes of everything below it, `child` = those of its children's stats. */
+type Tidings = 'created' | 'changed' | 'deleted' | 'children' | 'child' | 'below';
 
 const interests: Record<Interest, ReadonlySet<Tidings>> = {
   node: new Set(['created', 'changed', 'deleted', 'children']),
@@ -17,6 +20,7 @@ const interests: Record<Interest, ReadonlySet<Tidings>> = {
   recursive: new Set(['created', 'changed', 'deleted', 'below']),
   content: new Set(['created', 'changed', 'deleted']),
   list: new Set(['created', 'deleted', 'children']),
+  page: new Set(['created', 'changed', 'deleted', 'children', 'child']),
 };
 
 /** Watches with the same three words are told the same. */
@@ -80,6 +84,9 @@ export function matchTransaction<S extends Subscription>(
       tell(above, 'below', event);
       if (above === top) break;
     }
+    // A child's stat changes with its data, and with its own list of children.
+    if (kind === 'changed') tell(parent, 'child', event);
+    else if (parent !== '/') tell(parentOf(parent), 'child', event);
     if (lastOfList.get(parent) === index) tell(parent, 'children', undefined);
   }
   return matched;

@@ -8,7 +8,7 @@ import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
 import { Lane } from './lane.ts';
 import { decodeStat } from './node-codec.ts';
-import { type Idempotency, type Op, type OpResult, packRequest, unpackAnswer } from './op-codec.ts';
+import { checkPaths, type Idempotency, type Op, type OpResult, packRequest, unpackAnswer } from './op-codec.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
 import { Turn } from './turn.ts';
 
@@ -101,6 +101,7 @@ export class Namespace {
    *   the field `failed`; TOO_MANY_REQUESTS if other recursive deletes keep one waiting for too long
    */
   async write(operations: Op[], options: WriteOptions = {}): Promise<WriteResult> {
+    checkPaths(operations);
     // The subtree is read from what is stored, so it would not see what came before it in the same transaction.
     if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
       throw new Error('A recursive delete must be the only operation of its transaction');

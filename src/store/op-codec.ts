@@ -2,7 +2,8 @@
 // lua/lib/requests.lua and lua/lib/ops.lua.
 import type { Stat } from '../../schemas/common.ts';
 import type { CreateMode } from '../../schemas/nodes.ts';
-import { pathProblem, sequentialPathProblem } from '../core/path.ts';
+import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../core/path.ts';
+import { ServiceError } from '../core/service-error.ts';
 import { recordWords } from './kept-responses.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';
@@ -18,11 +19,15 @@ interface Expected {
   mzxid?: number | undefined;
 }
 
-interface Creation extends Written {
+/** What kind of node it is to be. A node that is there already must be of that kind; without a mode any will do. */
+interface Kind {
   mode?: CreateMode;
   ttlMs?: number;
   /** Who owns an ephemeral node; checked whenever it is given. */
   session?: SessionCredential;
+}
+
+interface Creation extends Written, Kind {
   sequential?: boolean;
   /** Create missing parents as persistent nodes. */
   parents?: boolean;
@@ -31,7 +36,7 @@ interface Creation extends Written {
 /** One operation on the tree. `put` sets the data, or creates the node if it is absent. */
 export type Op =
   | ({ op: 'create' | 'put'; path: string } & Creation)
-  | ({ op: 'set'; path: string } & Written & Expected)
+  | ({ op: 'set'; path: string } & Written & Kind & Expected)
   | ({ op: 'delete' | 'delete-recursive'; path: string } & Expected)
   | ({ op: 'check'; path: string; czxid?: number; exists?: boolean } & Expected);
 
@@ -56,7 +61,7 @@ const resultKinds: readonly (OpResult['op'] | undefined)[] = [undefined, 'create
 const notGiven = -1;
 
 /** The bytes of a packed operation besides its texts and data, and of a request's head. */
-const operationBytes = 61;
+const operationBytes = 57;
 const requestBytes = 9;
 const resultBytes = 6;
 
@@ -89,19 +94,34 @@ function roomFor(operation: Op): number {
   const { path, data, contentType = textContentType, session } = operation as { op: string; path: string } & Creation;
   const dataBytes = typeof data === 'string' ? 3 * data.length : (data?.length ?? 0);
   const texts = contentType.length + (session ? session.id.length + session.secretHash.length : 0);
-  // A path is there twice when something is wrong with it: in the sentence that says what.
-  return operationBytes + 6 * path.length + problemBytesMax + 3 * texts + dataBytes;
+  return operationBytes + 3 * (path.length + texts) + dataBytes;
 }
 
-const problemBytesMax = 100;
+/** The mode of whoever asks for none. */
+const anyMode = 0;
+
+/**
+ * What is wrong with paths comes before all else, as in ZooKeeper's client. What exists may have a longer path than what is created: it
+ * was made when there was no limit.
+ * @throws ServiceError INVALID_PATH, with the index of the operation in `failed`
+ */
+export function checkPaths(operations: readonly Op[]): void {
+  for (const [failed, operation] of operations.entries()) {
+    const { op, path } = operation;
+    const isNew = op === 'create' || op === 'put';
+    const problem =
+      isNew && operation.sequential ? sequentialPathProblem(path) : isNew ? newPathProblem(path) : pathProblem(path);
+    if (problem) throw new ServiceError('INVALID_PATH', `${shownPath(path)}: ${problem}.`, { path, failed });
+  }
+}
 
 function pushOp(out: Packer, operation: Op): void {
   const { op, path } = operation;
   // Each kind of operation has some of these; what it has not stays "not given".
   const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;
-  const problem = creation.sequential ? sequentialPathProblem(path) : pathProblem(path);
   out.byte(kindCodes[op]);
-  out.byte(modeCodes[creation.mode ?? (creation.ttlMs === undefined ? 'persistent' : 'ttl')]);
+  const mode = creation.mode ?? (creation.ttlMs === undefined ? undefined : 'ttl');
+  out.byte(mode === undefined ? anyMode : modeCodes[mode]);
   out.byte(creation.sequential ? 1 : 0);
   out.byte(creation.parents ? 1 : 0);
   out.byte(op === 'check' && operation.exists === false ? 1 : 0);
@@ -112,7 +132,6 @@ function pushOp(out: Packer, operation: Op): void {
   out.long(path);
   out.long(data ?? '');
   out.short(contentType ?? textContentType);
-  out.long(problem === undefined ? '' : `${path}: ${problem}.`);
   out.short(creation.session?.id ?? '');
   out.short(creation.session?.secretHash ?? '');
 }

@@ -3,8 +3,11 @@ import t from 'tap';
 import {
   isBelowOrEqual,
   isReserved,
+  nameEncodedBytesMax,
   nameOf,
+  newPathProblem,
   parentOf,
+  pathEncodedBytesMax,
   pathLevelsMax,
   pathProblem,
   reservedRoots,
@@ -108,6 +111,36 @@ t.test('a path has at most so many levels', async (t) => {
   t.equal(pathProblem('/a'.repeat(pathLevelsMax + 1)), `the path has more than ${pathLevelsMax} levels`);
   t.match(sequentialPathProblem(`${'/a'.repeat(pathLevelsMax)}/`), /more than/);
 });
+
+t.test(
+  'a new name and a new path are bounded by their length in a URL, in which any script has room for 256 characters',
+  async (t) => {
+    const cases: [path: string, problem: RegExp | undefined][] = [
+      [`/${'é'.repeat(384)}`, undefined],
+      [`/pz/${'é'.repeat(3000)}`, /^segment 2 has 18000 bytes .* at most 2304/],
+      [`/${'é'.repeat(385)}`, /^segment 1 has 2310 bytes/],
+      [`/${'語'.repeat(256)}`, undefined],
+      [`/${'語'.repeat(257)}`, /segment 1/],
+      [`/a/${'x'.repeat(nameEncodedBytesMax)}`, undefined],
+      [`/a/${'x'.repeat(nameEncodedBytesMax + 1)}`, /segment 2/],
+      [`/${' '.repeat(768)}`, undefined],
+      [`/${' '.repeat(769)}`, /segment 1/],
+      [`/${'A~b-C_0.9z'.repeat(230)}`, undefined],
+      [`/${'x'.repeat(2303)}/${'x'.repeat(2303)}`, undefined],
+      [`/${'x'.repeat(2303)}/${'x'.repeat(2304)}`, /^the path has 4609 bytes .* at most 4608/],
+      ['/a'.repeat(pathLevelsMax), undefined],
+    ];
+    for (const [path, problem] of cases) {
+      if (problem) t.match(newPathProblem(path), problem, `${path.length} units`);
+      else t.equal(newPathProblem(path), undefined, `${path.length} units`);
+      const names = path.slice(1).split('/').map(encodeURIComponent);
+      if (!problem) t.ok(`/${names.join('/')}`.length <= pathEncodedBytesMax);
+    }
+    t.equal(pathProblem(`/pz/${'é'.repeat(3000)}`), undefined, 'what is there already can be named');
+    t.equal(sequentialPathProblem(`/${'x'.repeat(nameEncodedBytesMax - 11)}`), undefined);
+    t.match(sequentialPathProblem(`/${'x'.repeat(nameEncodedBytesMax - 10)}`), /segment 1 has 2305/, 'with its number');
+  },
+);
 
 t.test('every valid path is its parent, a slash and its name', async (t) => {
   const segment = fc.string({ minLength: 1, unit: fc.constantFrom('a', 'b', '.', ' ', 'é') });

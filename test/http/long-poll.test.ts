@@ -22,27 +22,61 @@ t.test('a long poll answers at once if the node differs from the tag', async (t)
   t.equal((await fetch(`${server.url}/v1/nodes/p?wait=5m`)).status, 200, 'and without any tag');
 });
 
-t.test('it answers when the node changes next, written through any broker, in every view of the node', async (t) => {
+t.test('it answers when what is seen changes next, written through any broker, in every view', async (t) => {
   const one = await startTestServer(t);
   const two = await startTestServer(t, {}, one.target);
-  const first = await put(one, '/p', '1');
-  const polls = ['?wait=60s', '?wait=60s&view=node', '?wait=60000&view=stat'].map((q) =>
-    poll(two, `/p${q}`, `"${first}"`),
-  );
-  await waiting(two, 3);
-  // A new child is no change of the node.
-  await put(one, '/p/child');
-  const second = await put(one, '/p', '2');
-  const [data, node, stat] = await Promise.all(polls);
-  for (const response of [data, node, stat]) {
-    t.equal(response!.status, 200);
-    t.equal(response!.headers.get('etag'), `"${second}"`);
-    t.ok(Number(response!.headers.get('weir-zxid')) >= second);
+  await put(one, '/p', '1');
+  await put(one, '/p/kid', '1');
+  const views = ['', '&view=node', '&view=stat', '&view=children', '&view=children&stats=true'];
+  const changes: [what: string, change: () => Promise<unknown>, answered: boolean[]][] = [
+    ['another child', () => put(one, '/p/child'), [false, true, true, true, true]],
+    ['its data', () => put(one, '/p', '2'), [true, true, true, false, true]],
+    ['the data of a child', () => put(one, '/p/kid', '2'), [false, false, false, false, true]],
+    ['a grandchild', () => put(one, '/p/kid/grand'), [false, false, false, false, true]],
+    ['a child less', () => http(`${one.url}/v1/nodes/p/child`, 'DELETE'), [false, true, true, true, true]],
+    ['its deletion', () => http(`${one.url}/v1/nodes/p?recursive=true`, 'DELETE'), [true, true, true, true, true]],
+  ];
+  for (const [what, change, answered] of changes) {
+    const tags = await Promise.all(
+      views.map(async (view) => (await http(`${two.url}/v1/nodes/p?${view.slice(1)}`)).headers.get('etag')!),
+    );
+    const abort = new AbortController();
+    const polls = views.map((view, i) =>
+      poll(two, `/p?wait=60s${view}`, tags[i]!, abort.signal).catch(() => undefined),
+    );
+    await waiting(two, views.length);
+    await change();
+    for (const [i, view] of views.entries()) {
+      if (!answered[i]) continue;
+      const response = await polls[i];
+      t.equal(response?.status, what === 'its deletion' ? 404 : 200, `${what}: ${view}`);
+      t.not(response?.headers.get('etag'), tags[i]);
+      await response?.body?.cancel();
+    }
+    await waiting(two, answered.filter((is) => !is).length);
+    abort.abort();
+    await waiting(two, 0);
   }
-  t.equal(await data!.text(), '2');
-  t.match(await node!.json(), { data: '2' });
-  t.match(await stat!.json(), { stat: { mzxid: second } });
-  await waiting(two, 0);
+});
+
+t.test('a wait on a page of children with their stats that others change far below goes on', async (t) => {
+  const server = await startTestServer(t);
+  await put(server, '/p');
+  await put(server, '/p/kid');
+  await put(server, '/p/kid/grand');
+  const page = '/p?view=children&stats=true';
+  const tag = (await http(`${server.url}/v1/nodes${page}`)).headers.get('etag')!;
+  const waited = poll(server, `${page}&wait=60s`, tag);
+  await waiting(server, 1);
+  await put(server, '/p/kid/grand', 'far below');
+  await put(server, '/p/kid', 'near');
+  t.match(await (await waited).json(), { children: [{ name: 'kid', stat: { dataLength: 4 } }] });
+  const late = await poll(
+    server,
+    `${page}&wait=20ms`,
+    (await http(`${server.url}/v1/nodes${page}`)).headers.get('etag')!,
+  );
+  t.equal(late.status, 304);
 });
 
 t.test('it answers 304 with the tag when the wait is over', async (t) => {
@@ -90,9 +124,9 @@ t.test('the list of children has a tag of its own', async (t) => {
   await put(server, '/p', 'new data is no change of the list');
   const child = await put(server, '/p/c');
   const response = await listed;
-  t.equal(response.headers.get('etag'), `"${child}"`);
+  t.equal(response.headers.get('etag'), `"c${child}"`);
   t.match(await response.json(), { children: ['c'] });
-  const gone = poll(server, '/p?view=children&wait=60s', `"${child}"`);
+  const gone = poll(server, '/p?view=children&wait=60s', `W/"c${child}-gzip"`);
   await waiting(server, 1);
   await http(`${server.url}/v1/nodes/p/c`, 'DELETE');
   t.match(await (await gone).json(), { children: [] });

@@ -36,7 +36,7 @@ t.test('a failure changes nothing, and says which operation failed and what beca
     { op: 'create', path: '/f' },
     { op: 'create', path: '/f/kid' },
     { op: 'delete', path: '/f' },
-    { op: 'set', path: '/f' },
+    { op: 'set', path: '/f', data: '' },
   );
   t.match(answer, {
     status: 409,
@@ -109,4 +109,43 @@ t.test('a repeated multi with one Idempotency-Key is applied once', async (t) =>
   t.same(again.body, first.body);
   t.equal(again.headers.get('idempotency-replayed'), 'true');
   t.equal((await http(`${url}/v1/nodes/idem?view=stat`)).body.stat.numChildren, 1);
+});
+
+t.test(
+  'a set needs data, perhaps empty; a session makes a node ephemeral, and contradicts any other mode',
+  async (t) => {
+    const session = (await http(`${url}/v1/sessions`, 'POST', { ttl: '60s' })).body;
+    await http(`${url}/v1/nodes/kept`, 'PUT', 'kept');
+    for (const op of [
+      { op: 'set', path: '/kept' },
+      { op: 'set', path: '/kept', version: 0 },
+      { op: 'create', path: '/other', session: session.session, mode: 'persistent' },
+      { op: 'create', path: '/other', session: session.session, ttl: '10s' },
+    ]) {
+      const detail = op.op === 'set' ? /ops\.1.*needs data/ : /ops\.1.*ephemeral.*mode is (persistent|ttl)/;
+      const answer = await multi({ op: 'create', path: '/before' }, op);
+      t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', failed: 1, detail } }, JSON.stringify(op));
+    }
+    t.equal((await http(`${url}/v1/nodes/kept`)).body, 'kept');
+    t.equal((await multi({ op: 'set', path: '/kept', data: '' })).status, 200);
+    t.match(await multi({ op: 'create', path: '/owned', session: session.session }), {
+      status: 200,
+      body: { results: [{ stat: { ephemeralOwner: session.id } }] },
+    });
+  },
+);
+
+t.test('one slash at the end of a path is dropped, but for the empty prefix of a sequential node', async (t) => {
+  const { body } = await multi(
+    { op: 'create', path: '/slashed/' },
+    { op: 'create', path: '/slashed/', sequential: true },
+    { op: 'check', path: '/slashed/' },
+    { op: 'set', path: '/slashed/', data: 'x' },
+    { op: 'delete', path: '/slashed/0000000000/' },
+  );
+  t.same(
+    body.results.map(({ path }: any) => path),
+    ['/slashed', '/slashed/0000000000', '/slashed', '/slashed', '/slashed/0000000000'],
+  );
+  t.match(await multi({ op: 'check', path: '/slashed//' }), { status: 400, body: { code: 'INVALID_PATH' } });
 });

@@ -85,7 +85,7 @@ t.test(
     await begun(watch, elsewhere);
     const lost = await write(set('/n', 'lost'));
     await reached(lost, watch);
-    const poll = hub.nextChange({ path: '/n', view: 'node', after: lost }, 60_000, new AbortController().signal);
+    const poll = hub.nextChange({ path: '/n', interest: 'content', after: lost }, 60_000, new AbortController().signal);
     await redis.killAndRestore();
     await eventually(() => watch.failure && elsewhere.failure, 'both hear of it');
     t.equal(watch.failure.code, 'COMPACTED');

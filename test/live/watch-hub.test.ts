@@ -227,25 +227,25 @@ t.test(
     const { hub, write, store } = await startBroker(t);
     const start = await write(create('/l'), create('/l/c'));
     const never = new AbortController();
-    const wait = (path: string, view: 'node' | 'children', after: number, ms = 60_000) =>
-      hub.nextChange({ path, view, after }, ms, never.signal);
+    const wait = (path: string, interest: 'content' | 'list', after: number, ms = 60_000) =>
+      hub.nextChange({ path, interest, after }, ms, never.signal);
     await eventually(async () => (await store.events.newestZxid()) >= start, 'written');
-    const node = wait('/l', 'node', start);
-    const list = wait('/l', 'children', start);
-    const child = wait('/l/c', 'node', start);
+    const node = wait('/l', 'content', start);
+    const list = wait('/l', 'list', start);
+    const child = wait('/l/c', 'content', start);
     const changed = await write(set('/l', '1'));
     t.equal(await node, true);
-    t.equal(await wait('/l', 'node', start), true, 'it changed after that');
-    t.equal(await wait('/l', 'node', changed, 20), false, 'and not since');
+    t.equal(await wait('/l', 'content', start), true, 'it changed after that');
+    t.equal(await wait('/l', 'content', changed, 20), false, 'and not since');
     const listed = await write(create('/l/d'));
     t.equal(await list, true);
-    t.equal(await wait('/l', 'node', changed, 20), false, 'a new child does not change the node');
+    t.equal(await wait('/l', 'content', changed, 20), false, 'a new child does not change the node');
     await write(remove('/l/c'));
     t.equal(await child, true, 'deleted');
-    const absent = wait('/l/c', 'node', listed + 1);
+    const absent = wait('/l/c', 'content', listed + 1);
     await write(create('/l/c'));
     t.equal(await absent, true, 'created');
-    const aborted = wait('/l', 'node', await store.events.newestZxid());
+    const aborted = wait('/l', 'content', await store.events.newestZxid());
     never.abort();
     t.equal(await aborted, false);
   },

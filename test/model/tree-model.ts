@@ -1,6 +1,6 @@
 // A plain in-memory model of ZooKeeper's rules for the tree, written from reference semantics alone: no store, no zxids of
 // its own. Transactions are numbered 1, 2, 3 …; the test maps the service's zxids to these numbers.
-import { pathProblem, sequentialPathProblem } from '../../src/core/path.ts';
+import { newPathProblem, pathProblem, sequentialPathProblem } from '../../src/core/path.ts';
 import type { Op } from '../../src/store/namespace.ts';
 
 export interface ModelNode {
@@ -17,6 +17,15 @@ export interface ModelNode {
 }
 
 export type Outcome = { code: string; failed?: number } | { code: 'OK'; results: (string | undefined)[] };
+
+function problemOf(op: Op): string | undefined {
+  if (op.op !== 'create' && op.op !== 'put') return pathProblem(op.path);
+  return op.sequential ? sequentialPathProblem(op.path) : newPathProblem(op.path);
+}
+
+function isOfKind(node: ModelNode, mode: string, session: string | undefined): boolean {
+  return node.mode === mode && node.owner === (mode === 'ephemeral' ? session : undefined);
+}
 
 class Failure extends Error {
   readonly code: string;
@@ -43,6 +52,9 @@ export class TreeModel {
     const next = this.transactions + 1;
     let changes = 0;
     const results: (string | undefined)[] = [];
+    // ZooKeeper's client looks at the paths of all operations before it sends them.
+    const malformed = ops.findIndex((op) => problemOf(op) !== undefined);
+    if (malformed >= 0) return { code: 'INVALID_PATH', failed: malformed };
     for (const [index, op] of ops.entries()) {
       try {
         const result = this.#apply(op, next);
@@ -81,6 +93,7 @@ export class TreeModel {
         if (!this.nodes.has(op.path)) return this.#create(op, zxid);
         // A session that is named must live, also where the node is there and nothing is created.
         if (op.session && !this.sessions.has(op.session.id)) throw new Failure('SESSION_EXPIRED');
+        if (op.mode && !isOfKind(this.nodes.get(op.path)!, op.mode, op.session?.id)) throw new Failure('NODE_EXISTS');
         return this.#set({ op: 'set', path: op.path, data: op.data ?? '' }, zxid);
       case 'create':
         return this.#create(op, zxid);
@@ -96,7 +109,6 @@ export class TreeModel {
 
   #create(op: Extract<Op, { op: 'create' | 'put' }>, zxid: number): { path: string; changes: number } {
     if (op.session && !this.sessions.has(op.session.id)) throw new Failure('SESSION_EXPIRED');
-    const problem = op.sequential ? sequentialPathProblem(op.path) : pathProblem(op.path);
     const missing: string[] = [];
     let at = above(op.path);
     while (!this.nodes.has(at) && at !== '') {
@@ -107,7 +119,6 @@ export class TreeModel {
     const nearest = this.nodes.get(at)!;
     const counter = missing.length > 0 ? 0 : nearest.created;
     const path = op.sequential ? `${op.path}${String(counter).padStart(10, '0')}` : op.path;
-    if (problem !== undefined) throw new Failure('INVALID_PATH');
     if (this.nodes.has(path)) throw new Failure('NODE_EXISTS');
     if (nearest.mode === 'ephemeral') throw new Failure('NO_CHILDREN_FOR_EPHEMERALS');
     const data = String(op.data ?? '');
@@ -119,7 +130,6 @@ export class TreeModel {
   }
 
   #set(op: Extract<Op, { op: 'set' }>, zxid: number): { path: string; changes: number } {
-    if (pathProblem(op.path) !== undefined) throw new Failure('INVALID_PATH');
     const node = this.nodes.get(op.path);
     if (!node) throw new Failure('NO_NODE');
     const data = String(op.data ?? '');
@@ -132,7 +142,6 @@ export class TreeModel {
   }
 
   #delete(op: Extract<Op, { op: 'delete' | 'delete-recursive' }>, zxid: number): { path: string; changes: number } {
-    if (pathProblem(op.path) !== undefined) throw new Failure('INVALID_PATH');
     const node = this.nodes.get(op.path);
     if (!this.nodes.has(above(op.path)) || !node) throw new Failure('NO_NODE');
     checkVersion(node, op.version);
@@ -144,7 +153,6 @@ export class TreeModel {
   }
 
   #check(op: Extract<Op, { op: 'check' }>): { path: string; changes: number } {
-    if (pathProblem(op.path) !== undefined) throw new Failure('INVALID_PATH');
     const node = this.nodes.get(op.path);
     if (op.exists === false) {
       if (node) throw new Failure('NODE_EXISTS');

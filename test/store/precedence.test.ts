@@ -36,17 +36,19 @@ const set = (path: string, data: string, version = -1): Op => ({ op: 'set', path
 const remove = (path: string, version = -1): Op => ({ op: 'delete', path, version });
 
 const cases: Record<string, [faults: string, op: Op, code: string][]> = {
-  'create: session, parent, reserved, path, exists, ephemeral parent, limit': [
+  'create: path, session, parent, reserved, exists, ephemeral parent, limit': [
     ['session and parent', create('/no/x', { session: dead }), 'SESSION_EXPIRED'],
     ['session and reserved', create('/brokers/x', { session: dead }), 'SESSION_EXPIRED'],
-    ['session and path', create('/..', { session: dead }), 'SESSION_EXPIRED'],
+    ['path and session', create('/..', { session: dead }), 'INVALID_PATH'],
     ['session and exists', create('/there', { session: dead }), 'SESSION_EXPIRED'],
     ['session and ephemeral parent', create('/ephemeral/x', { session: dead }), 'SESSION_EXPIRED'],
     ['session and limit', create('/x', { session: dead, data: large }), 'SESSION_EXPIRED'],
     ['parent and reserved', create('/brokers/no/x'), 'NO_PARENT'],
-    ['parent and path', create('/no/..'), 'NO_PARENT'],
+    ['path and parent', create('/no/..'), 'INVALID_PATH'],
+    ['path and parent, at its empty name', create('/no//x'), 'INVALID_PATH'],
+    ['length of the path and parent', create(`/no/${'é'.repeat(3000)}`), 'INVALID_PATH'],
     ['parent and limit', create('/no/x', { data: large }), 'NO_PARENT'],
-    ['reserved and path', create('/brokers/..'), 'RESERVED_PATH'],
+    ['path and reserved', create('/brokers/..'), 'INVALID_PATH'],
     ['reserved and exists', create('/brokers/ids'), 'RESERVED_PATH'],
     ['reserved and ephemeral parent', create('/brokers/ids/9/x'), 'RESERVED_PATH'],
     ['reserved and limit', create('/brokers/x', { data: large }), 'RESERVED_PATH'],
@@ -55,7 +57,9 @@ const cases: Record<string, [faults: string, op: Op, code: string][]> = {
     ['exists and limit', create('/there', { data: large }), 'NODE_EXISTS'],
     ['ephemeral parent and limit', create('/ephemeral/x', { data: large }), 'NO_CHILDREN_FOR_EPHEMERALS'],
   ],
-  'set: path, node, reserved, limit, version': [
+  'set: path, node, reserved, kind, limit, version': [
+    ['kind and limit', { op: 'put', path: '/there', mode: 'container', data: large }, 'NODE_EXISTS'],
+    ['kind and version', { ...set('/there', '', 9), mode: 'container' } as Op, 'NODE_EXISTS'],
     ['path and limit', set('/..', large), 'INVALID_PATH'],
     ['path and version', set('/..', '', 9), 'INVALID_PATH'],
     ['node and reserved', set('/brokers/no', ''), 'NO_NODE'],
@@ -87,7 +91,7 @@ for (const [order, faults] of Object.entries(cases)) {
     const before = await store.events.newestZxid();
     for (const [what, op, code] of faults) {
       await t.rejects(namespace.writeOne(op), { code }, what);
-      // In a multi as well, and whatever came before it is undone.
+      // In a multi as well, and what came before it is undone.
       const multi = namespace.write([create('/first'), op, create('/last')]);
       await t.rejects(multi, { code, fields: { failed: 1 } }, `${what}, in a multi`);
     }

@@ -83,7 +83,6 @@ function group.own(topic, partitions, member, session_id, limits)
     local _, problem = ops.create({
       op = 'create',
       path = group.path .. '/owners/' .. topic .. '/' .. partition,
-      path_problem = '',
       data = member,
       content_type = TEXT,
       mode = 'ephemeral',
@@ -100,7 +99,7 @@ end
 function group.disown(topic, partitions, limits)
   for partition in string.gmatch(partitions, '%d+') do
     local path = group.path .. '/owners/' .. topic .. '/' .. partition
-    local _, problem = ops.delete({ op = 'delete', path = path, path_problem = '' }, limits)
+    local _, problem = ops.delete({ op = 'delete', path = path }, limits)
     if problem then return problem end
   end
   return nil
@@ -134,7 +133,7 @@ function group.claim_topic(topic, topic_id, limits)
   group.topic_ids[topic] = topic_id
   local path = group.path .. '/offsets/' .. topic
   if not kept or not txn.node(path) then return nil end
-  local _, problem = ops['delete-recursive']({ op = 'delete-recursive', path = path, path_problem = '' }, limits)
+  local _, problem = ops['delete-recursive']({ op = 'delete-recursive', path = path }, limits)
   return problem
 end
 
@@ -143,7 +142,6 @@ function group.commit(topic, partition, offset, limits)
   local _, problem = ops.put({
     op = 'put',
     path = offset_path(topic, partition),
-    path_problem = '',
     data = offset,
     content_type = TEXT,
     mode = 'persistent',
@@ -157,7 +155,7 @@ end
 function group.uncommit(topic, partition, limits)
   local path = offset_path(topic, partition)
   if not txn.node(path) then return nil end
-  local _, problem = ops.delete({ op = 'delete', path = path, path_problem = '' }, limits)
+  local _, problem = ops.delete({ op = 'delete', path = path }, limits)
   return problem
 end
 

@@ -20,9 +20,9 @@ local RECURSIVE_DELETE_MAX = 10000
 local EPHEMERALS_MAX = 10000
 
 -- How an operation comes packed: kind, mode, then whether it is sequential, makes parents, wants the node absent; ttl ms, version,
--- mzxid and czxid, negative where they are not given; then with their lengths before them path, data, content type, what is
--- wrong with the path, session, hash of its secret. src/store/op-codec.ts writes the same.
-local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I4c0I2c0I2c0'
+-- mzxid and czxid, negative where they are not given; then with their lengths before them path, data, content type, session, hash of
+-- its secret. src/store/op-codec.ts writes the same, and has checked the path.
+local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0'
 local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check' }
 -- How a result goes out: kind, lengths of stat and path, and these two. The path is told only if it is not the one asked for.
 local RESULT = '>BBI4'
@@ -31,13 +31,12 @@ local CREATED, SET, DELETED, CHECKED = 1, 2, 3, 4
 --- Reads the operation that stands in `packed` from `at` on. Returns it and where the next one begins.
 function ops.read(packed, at)
   local kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid
-  local path, data, content_type, path_problem, session_id, secret_hash
-  kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid, path, data, content_type, path_problem, session_id, secret_hash, at =
+  local path, data, content_type, session_id, secret_hash
+  kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid, path, data, content_type, session_id, secret_hash, at =
     struct.unpack(OPERATION, packed, at)
   return {
     op = KINDS[kind],
     path = path,
-    path_problem = path_problem,
     data = data,
     content_type = content_type,
     mode = stat.mode(mode),
@@ -62,11 +61,6 @@ end
 local function reserved_problem(op, privileged)
   if privileged or not RESERVED[string.match(op.path, '^/([^/]*)')] then return nil end
   return { 'RESERVED_PATH', op.path .. ' is kept by the service; it can be read and watched, not written.', 'path', op.path }
-end
-
-local function path_problem(op)
-  if op.path_problem == '' then return nil end
-  return { 'INVALID_PATH', op.path_problem, 'path', op.path }
 end
 
 local function no_node(path)
@@ -137,13 +131,8 @@ function ops.create(op, limits)
     local problem = session.problem(op.session, op.secret_hash)
     if problem then return nil, problem end
   end
-  local parent_path = txn.parent_path(op.path)
-  if not parent_path then return nil, path_problem(op) end
-  local parent, missing = txn.node(parent_path), {}
+  local parent, missing = txn.node(txn.parent_path(op.path)), {}
   if not parent then
-    if op.parents and op.path_problem ~= '' then
-      return nil, reserved_problem(op, limits.privileged) or path_problem(op)
-    end
     if not op.parents then
       return nil, {
         'NO_PARENT',
@@ -160,7 +149,7 @@ function ops.create(op, limits)
     if counter > 2147483647 then counter = counter - 4294967296 end
     path = path .. string.format('%010d', counter)
   end
-  local problem = reserved_problem(op, limits.privileged) or path_problem(op)
+  local problem = reserved_problem(op, limits.privileged)
   if problem then return nil, problem end
   if txn.node(path) then return nil, { 'NODE_EXISTS', 'Node ' .. path .. ' exists already.', 'path', path } end
   problem = ephemeral_parent_problem(parent)
@@ -170,16 +159,39 @@ function ops.create(op, limits)
 
   for _, ancestor in ipairs(missing) do txn.create(ancestor, '', 'text/plain; charset=utf-8', 'persistent') end
   local owner = op.mode == 'ephemeral' and op.session or nil
-  local node = txn.create(path, op.data, op.content_type, op.mode, op.ttl_ms, owner)
+  local node = txn.create(path, op.data, op.content_type, op.mode or 'persistent', op.ttl_ms, owner)
   return result(CREATED, stat.of(node), op.sequential and path or '')
 end
 
+--- What a node is, in words: its mode, and what comes with that.
+local function kind_of(mode, owner, ttl_ms)
+  if mode == 'ephemeral' then return 'ephemeral of session ' .. owner end
+  return mode == 'ttl' and 'ttl of ' .. whole(ttl_ms) .. ' ms' or mode
+end
+
+--- Setting data does not change what a node is, so whoever asks for another kind is told that there is one of its name.
+local function kind_problem(op, node)
+  local owner = op.mode == 'ephemeral' and op.session or nil
+  if not op.mode or (op.mode == node.mode and (op.ttl_ms or 0) == node.ttl_ms and owner == node.owner) then return nil end
+  return {
+    'NODE_EXISTS',
+    'Node ' .. op.path .. ' exists as ' .. kind_of(node.mode, node.owner, node.ttl_ms) .. ', not as '
+      .. kind_of(op.mode, op.session, op.ttl_ms) .. ' as asked for; leave mode, ttl and session out to set its data, or delete it first.',
+    'path', op.path,
+  }
+end
+
 function ops.set(op, limits)
-  local problem = path_problem(op)
-  if problem then return nil, problem end
+  if op.session ~= '' then
+    local problem = session.problem(op.session, op.secret_hash)
+    if problem then return nil, problem end
+  end
   local node = txn.node(op.path)
   if not node then return nil, no_node(op.path) end
-  problem = reserved_problem(op, limits.privileged) or size_problem(op, limits) or version_problem(op, node)
+  local problem = reserved_problem(op, limits.privileged)
+    or kind_problem(op, node)
+    or size_problem(op, limits)
+    or version_problem(op, node)
   if problem then return nil, problem end
   txn.set(node, op.data, op.content_type)
   return result(SET, stat.of(node), '')
@@ -187,22 +199,14 @@ end
 
 --- Sets the data, or creates the node if it is absent.
 function ops.put(op, limits)
-  if op.path_problem == '' and txn.node(op.path) then
-    if op.session ~= '' then
-      local problem = session.problem(op.session, op.secret_hash)
-      if problem then return nil, problem end
-    end
-    return ops.set(op, limits)
-  end
+  if txn.node(op.path) then return ops.set(op, limits) end
   return ops.create(op, limits)
 end
 
 local function delete_problem(op, limits)
-  local problem = path_problem(op)
-  if problem then return problem end
   if op.path == '/' then return { 'BAD_REQUEST', 'The root node cannot be deleted.', 'path', op.path } end
   if not txn.node(txn.parent_path(op.path)) then return no_node(op.path) end
-  problem = reserved_problem(op, limits.privileged)
+  local problem = reserved_problem(op, limits.privileged)
   if problem then return problem end
   local node = txn.node(op.path)
   if not node then return no_node(op.path) end
@@ -258,15 +262,13 @@ ops['delete-recursive'] = function(op, limits)
 end
 
 function ops.check(op)
-  local problem = path_problem(op)
-  if problem then return nil, problem end
   local node = txn.node(op.path)
   if op.absent then
     if node then return nil, { 'NODE_EXISTS', 'Node ' .. op.path .. ' exists, and should not.', 'path', op.path } end
     return result(CHECKED, '', '')
   end
   if not node then return nil, no_node(op.path) end
-  problem = version_problem(op, node)
+  local problem = version_problem(op, node)
   if problem then return nil, problem end
   local czxid = op.czxid
   if czxid and czxid ~= node.czxid then

@@ -5,10 +5,9 @@
      ARGV    lib/requests.lua
      Returns { 'OK', answer, … }, as lib/requests.lua
      Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses); then of the first operation that fails, with its index in `failed`:
-             create: SESSION_EXPIRED, NO_PARENT, RESERVED_PATH, INVALID_PATH, NODE_EXISTS,
-                     NO_CHILDREN_FOR_EPHEMERALS, TOO_LARGE
-             set:    INVALID_PATH, NO_NODE, RESERVED_PATH, TOO_LARGE, BAD_VERSION
-             delete: INVALID_PATH, BAD_REQUEST (the root), NO_NODE, RESERVED_PATH, BAD_VERSION, NOT_EMPTY
-             check:  INVALID_PATH, NODE_EXISTS, NO_NODE, BAD_VERSION
+             create: SESSION_EXPIRED, NO_PARENT, RESERVED_PATH, NODE_EXISTS, NO_CHILDREN_FOR_EPHEMERALS, TOO_LARGE
+             set:    SESSION_EXPIRED, NO_NODE, RESERVED_PATH, NODE_EXISTS (of another kind), TOO_LARGE, BAD_VERSION
+             delete: BAD_REQUEST (the root), NO_NODE, RESERVED_PATH, BAD_VERSION, NOT_EMPTY
+             check:  NODE_EXISTS, NO_NODE, BAD_VERSION
      Emits   for each request one transaction of created, changed, deleted ]]
 return requests.run()
