@@ -23,9 +23,11 @@ import type { Broker } from '../live/broker.ts';
 import type { Consumed } from '../live/consume-call.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
+import { RequestSignals } from './request-signal.ts';
 
 export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groups, groupConsumer, groupDirectory } = broker;
+  const signals = new RequestSignals(broker.stopping);
 
   app.get(
     '/groups',
@@ -234,12 +236,9 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
           'Give after or from=committed, not both: the latter goes back behind it.',
         );
       }
-      const gone = new AbortController();
-      const onClose = () => gone.abort();
-      reply.raw.once('close', onClose);
-      const signal = AbortSignal.any([broker.stopping, gone.signal]);
-      const consumed = await groupConsumer.consume(group, member, { waitMs, after, ...rest }, signal);
-      reply.raw.off('close', onClose);
+      const consumed = await signals.run(reply.raw, (signal) =>
+        groupConsumer.consume(group, member, { waitMs, after, ...rest }, signal),
+      );
       return reply
         .header('weir-zxid', consumed.zxid)
         .type('application/json; charset=utf-8')

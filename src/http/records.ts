@@ -28,6 +28,7 @@ import { problems } from './problems.ts';
 import { checkRecordType, fenceOf, identityOf, offsetsOf, readRecords } from './produce.ts';
 import { produceStream } from './produce-stream.ts';
 import { rawReply } from './raw-content.ts';
+import { RequestSignals } from './request-signal.ts';
 
 const { $schema: _, ...producedJson } = z.toJSONSchema(produceBody, { io: 'input' });
 const bytes = z.unknown().meta({ override: { type: 'string', format: 'binary' } });
@@ -78,6 +79,7 @@ interface ProduceOptions {
 
 export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { topics, topicAdmin, logWriter, logReader, store } = broker;
+  const signals = new RequestSignals(broker.stopping);
 
   const takesRecords = { config: { takesBytes: true }, bodyLimit: broker.config.maxBodyBytes };
   app.removeAllContentTypeParsers();
@@ -218,19 +220,16 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
       if (offset !== undefined && timestamp !== undefined) {
         throw new ServiceError('BAD_REQUEST', 'Give offset or timestamp, not both.');
       }
-      const gone = new AbortController();
-      const onClose = () => gone.abort();
-      reply.raw.once('close', onClose);
-      const signal = AbortSignal.any([broker.stopping, gone.signal]);
-      const fetched = await topics.using(name, async (topic) => {
-        const from =
-          timestamp === undefined
-            ? (offset ?? 'earliest')
-            : (await logReader.offsetAt(topic, partition, timestamp)).offset;
-        const wanted = { topic, partition, offset: from, maxRecords, maxBytes };
-        return logReader.fetchWhenReady(wanted, { minBytes, waitMs, signal });
-      });
-      reply.raw.off('close', onClose);
+      const fetched = await signals.run(reply.raw, (signal) =>
+        topics.using(name, async (topic) => {
+          const from =
+            timestamp === undefined
+              ? (offset ?? 'earliest')
+              : (await logReader.offsetAt(topic, partition, timestamp)).offset;
+          const wanted = { topic, partition, offset: from, maxRecords, maxBytes };
+          return logReader.fetchWhenReady(wanted, { minBytes, waitMs, signal });
+        }),
+      );
       const type = preferredType(request, [jsonType, ...ndjsonTypes]);
       if (type !== jsonType) return sendLines(reply, fetched, type);
       return reply.type('application/json; charset=utf-8').send(fetchedJson(name, partition, fetched));

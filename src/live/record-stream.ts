@@ -174,8 +174,11 @@ export class RecordStream {
   async run(sink: RecordSink, signal: AbortSignal): Promise<void> {
     const wake = () => this.#wake();
     const { topics, open } = this.#parts;
-    const failed = new AbortController();
-    const ended = AbortSignal.any([signal, failed.signal]);
+    const over = new AbortController();
+    const end = () => over.abort();
+    const ended = over.signal;
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
     const stopListening = topics.onChange((name) => {
       if (name !== this.#topic.name) return;
       this.#topicHasChanged = true;
@@ -189,8 +192,9 @@ export class RecordStream {
     } finally {
       open[sink.kind] -= 1;
       stopListening();
+      signal.removeEventListener('abort', end);
       // Nobody waits for news any more.
-      failed.abort();
+      end();
     }
   }
 

@@ -63,6 +63,12 @@ t.test('nothing is left for later, switched off, or silenced', async (t) => {
   }
 });
 
+t.test('no signal is combined with another one', async (t) => {
+  // On Node 20 AbortSignal.any leaves an entry on a signal that lives as long as the process for ever.
+  const offenders = sources.filter((file) => /\bAbortSignal\.any\(/.test(read(file)));
+  t.same(offenders, [], 'sources use http/request-signal.ts, or a controller of their own, instead of AbortSignal.any');
+});
+
 t.test('no file names a folder of the machine that it was written on', async (t) => {
   const places = /(^|[\s'"`(=])\/(work|home|root|Users|mnt)\/[\w.-]+|[A-Z]:\\Users\\/m;
   for (const file of [...code, ...prose].filter((path) => path !== self)) {
