@@ -55,6 +55,14 @@ export const topicConfig = z
       .describe('Batches are kept as they come, or packed by the server.'),
     'delete.retention.ms': z.int().describe('How long the tombstone of a compacted topic is kept.'),
     'max.message.bytes': z.int().describe('The largest batch: what one request sends to one partition.'),
+    'message.timestamp.after.max.ms': z
+      .int()
+      .describe("How far a record's timestamp may be after the time of its append; -1 = any."),
+    'message.timestamp.before.max.ms': z
+      .int()
+      .describe(
+        "How far a record's timestamp may be before that; -1 = any that is not probably in seconds (before 1973).",
+      ),
     'message.timestamp.type': z.enum(['CreateTime', 'LogAppendTime']),
     'min.insync.replicas': z
       .int()

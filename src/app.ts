@@ -12,6 +12,7 @@ import {
   headBytesMax,
   type Load,
   type Patience,
+  type StoredLimits,
 } from './core/defaults.ts';
 import { installAdmission } from './http/admission.ts';
 import { installBodies } from './http/bodies.ts';
@@ -19,6 +20,7 @@ import { clusterRoutes } from './http/cluster.ts';
 import { installDrain } from './http/drain.ts';
 import { installEffectGuard } from './http/effect-guard.ts';
 import { installErrorHandler, installNotFound, refuseConnection, refuseUrl } from './http/error-handler.ts';
+import { fencesRoutes } from './http/fences.ts';
 import { groupOffsetsRoutes } from './http/group-offsets.ts';
 import { groupsRoutes } from './http/groups.ts';
 import { installHostCheck } from './http/host.ts';
@@ -50,10 +52,12 @@ import { watchSockets } from './ws/watch.ts';
 /** The largest frame that a socket client may send: its frames are small, only what it is sent is large. */
 const socketPayloadBytesMax = 1024 * 1024;
 
-/** How much a broker takes, and how long it waits for clients. */
+/** How much a broker takes, how long it waits for clients, and how much they may store. */
 export interface Limits {
   load: Load;
   patience: Patience;
+  /** Absent: the usual ones. */
+  stored?: StoredLimits;
 }
 
 export const defaultLimits: Limits = { load: defaultLoad, patience: defaultPatience };
@@ -119,6 +123,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
 
   const versioned = { prefix: '/v1', broker };
   await app.register(nodesRoutes, versioned);
+  await app.register(fencesRoutes, versioned);
   await app.register(multiRoutes, versioned);
   await app.register(sessionsRoutes, versioned);
   await app.register(clusterRoutes, versioned);

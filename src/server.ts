@@ -27,7 +27,7 @@ export async function startServer(
   log: Logger,
   limits: Limits = defaultLimits,
 ): Promise<Server> {
-  const store = new Store({ ...config, target }, log);
+  const store = new Store({ ...config, target, ...(limits.stored && { stored: limits.stored }) }, log);
   let broker: Broker | undefined;
   let app: FastifyInstance | undefined;
   // Deregister first, so that no new work is sent here; then let requests end; then stop what they stood on.

@@ -187,7 +187,11 @@ async function callsFor({ name, topicId }: Topic, { type }: Case, body: string):
   const info = { name, topicId, partitionCount: partitions, homePartitions: partitions, config: effectiveConfig({}) };
   const topics = { using: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
   return logCallsOf((logs) =>
-    new LogWriter(topics as unknown as Topics, logs, noProducers, createMetrics()).produce({
+    new LogWriter(
+      topics as unknown as Topics,
+      { logs, producers: noProducers, namespace: {} as never },
+      createMetrics(),
+    ).produce({
       topic: name,
       records,
       acks: '1',

@@ -25,7 +25,12 @@ export interface Spread {
   batches: ReadonlyMap<number, RecordBatch>;
   /** The partition of each record, in the order of the request. */
   partitions: readonly number[];
+  /** Of the timestamps that records have of their own, ms; undefined if none has one. */
+  timestamps: { oldest: number; newest: number } | undefined;
 }
+
+/** A timestamp below this (in 1973) was probably meant in seconds. */
+const secondsBelow = 100_000_000_000;
 
 export interface SpreadOptions {
   topic: { name: string; config: TopicConfig };
@@ -47,10 +52,48 @@ export function spreadRecords(records: EncodedRecords, options: SpreadOptions): 
     const partition = choosePartitions([keylessRecord], undefined, options)[0]!;
     checkSize(topic, partition, lines.length, { count, isStream: false });
     const batch = { count, records: lines, ownTimestampMax: undefined, ownTimestamps: false };
-    return { partitionCount, partitions: Array(count).fill(partition), batches: new Map([[partition, batch]]) };
+    const batches = new Map([[partition, batch]]);
+    return { partitionCount, partitions: Array(count).fill(partition), batches, timestamps: undefined };
   }
   const partitions = choosePartitions(records.records, records.lines, options);
-  return { partitionCount, partitions, batches: makeBatches(records.records, records.lines, partitions, topic) };
+  const timestamps = timestampsOf(records.records, records.lines, topic);
+  const batches = makeBatches(records.records, records.lines, partitions, topic);
+  return { partitionCount, partitions, batches, timestamps };
+}
+
+/** @throws ServiceError BAD_REQUEST for one that is probably in seconds, unless the topic says how old records may be */
+function timestampsOf(
+  records: readonly EncodedRecord[],
+  lines: readonly number[] | undefined,
+  { config }: SpreadOptions['topic'],
+): Spread['timestamps'] {
+  if (config['message.timestamp.type'] === 'LogAppendTime') return undefined;
+  let [oldest, newest] = [Number.POSITIVE_INFINITY, -1];
+  for (let index = 0; index < records.length; index += 1) {
+    const { timestamp } = records[index]!;
+    if (timestamp === undefined) continue;
+    if (timestamp < secondsBelow && config['message.timestamp.before.max.ms'] < 0) {
+      throw atRecord(
+        lines,
+        index,
+        `has the timestamp ${timestamp}, which is before March 1973: timestamps are milliseconds since 1970. If it is in seconds, ` +
+          `send ${timestamp * 1000}; for records that are really so old, set message.timestamp.before.max.ms of the topic`,
+      );
+    }
+    oldest = Math.min(oldest, timestamp);
+    newest = Math.max(newest, timestamp);
+  }
+  return newest < 0 ? undefined : { oldest, newest };
+}
+
+/** Says of which record it is that a log refused for its timestamp. */
+export function withRecord(error: unknown, records: EncodedRecords): unknown {
+  if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST' || records.kind === 'together') return error;
+  const index = records.records.findIndex(({ timestamp }) => timestamp === error.fields.timestamp);
+  if (index < 0) return error;
+  const line = records.lines?.[index];
+  const where = line === undefined ? `records.${index}` : `line ${line}`;
+  return new ServiceError(error.code, `${where}: ${error.message}`, { ...error.fields, ...(line && { line }) });
 }
 
 /** What there is to know of records that lie together, to choose their partition. */

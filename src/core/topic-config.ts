@@ -21,7 +21,8 @@ interface Setting<T> {
   read(text: string): T | undefined;
 }
 
-const day = 86_400_000;
+const hour = 3_600_000;
+const day = 24 * hour;
 const mebibyte = 1024 * 1024;
 /** A batch is one value in the store and one message to it: beyond this it would hold up everybody else. */
 const messageBytesMax = 64 * mebibyte;
@@ -42,6 +43,8 @@ const settings: { [K in TopicConfigKey]: Setting<TopicConfig[K]> } = {
   },
   'delete.retention.ms': integerSetting(day, 0, Number.MAX_SAFE_INTEGER, 'ms'),
   'max.message.bytes': integerSetting(mebibyte, 1, messageBytesMax, 'bytes'),
+  'message.timestamp.after.max.ms': timeSpan(hour, 'after'),
+  'message.timestamp.before.max.ms': timeSpan(-1, 'before'),
   'message.timestamp.type': {
     default: 'CreateTime',
     allowed: 'CreateTime or LogAppendTime',
@@ -137,3 +140,12 @@ function integerSetting(standard: number, min: number, max: number, unit: string
     },
   };
 }
+
+/** How far the timestamp of a record may be from the time of its append; Kafka says "no limit" by its largest number. */
+function timeSpan(standard: number, where: 'before' | 'after'): Setting<number> {
+  const unit = `ms that a record's timestamp may be ${where} the time of its append, -1 = any`;
+  const { read, ...setting } = integerSetting(standard, -1, Number.MAX_SAFE_INTEGER, unit);
+  return { ...setting, read: (text) => (text === kafkaLongMax ? -1 : read(text)) };
+}
+
+const kafkaLongMax = '9223372036854775807';

@@ -113,9 +113,9 @@ const commonParameters = {
   WeirFence: {
     name: 'Weir-Fence',
     in: 'header',
-    schema: { type: 'string', pattern: '^[^=\\s][^=]{0,254}=\\d{1,16}$' },
+    schema: { type: 'string', pattern: '^([^=\\s][^=]{0,254}=\\d{1,16}|/.*@\\d{1,16})$' },
     description:
-      'A fencing token, `<name>=<integer>`: each partition refuses one that is lower than the highest it has seen of that name. The `czxid` of a lock is a good one.',
+      'A fencing token, `<name>=<integer>`: each partition refuses one that is lower than the highest it has seen of that name. The `czxid` of a lock is a good one. `/path@<czxid>` also refuses the request unless that node exists with this `czxid`; the fence then has the path as its name.',
   },
   WeirProducer: {
     name: 'Weir-Producer',

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
 import { describeIssues, parseInput } from '../core/issues.ts';
+import { pathProblem } from '../core/path.ts';
 import type { EncodedRecord } from '../core/record-fields.ts';
 import { buildRecord, type EncodedRecords, parseRecordsInSteps, parseValueInSteps } from '../core/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
@@ -125,20 +126,59 @@ function headerText(value: string): string {
   return isUtf8(bytes) ? bytes.toString() : value;
 }
 
-/** The fencing token of a request, `Weir-Fence: <name>=<integer>`. @throws ServiceError BAD_REQUEST */
+/**
+ * The fencing token of a request: `Weir-Fence: <name>=<integer>`, or `/path@<czxid>`, the path as in a URL.
+ * @throws ServiceError BAD_REQUEST, INVALID_PATH
+ */
 export function fenceOf(request: FastifyRequest): Fence | undefined {
   const header = request.headers['weir-fence'];
   if (header === undefined) return undefined;
-  const match = typeof header === 'string' ? /^([^=\s][^=]{0,254})=(\d{1,16})$/.exec(header) : null;
-  const token = Number(match?.[2]);
-  if (!match || !Number.isSafeInteger(token)) {
+  const named = typeof header === 'string' ? /^([^=\s][^=]{0,254})=(\d+)$/.exec(header) : null;
+  if (named) return { name: named[1]!, token: fenceToken(named[2]!) };
+  const ofNode = typeof header === 'string' ? /^(\/.*)@(\d+)$/.exec(header) : null;
+  if (!ofNode) {
     throw new ServiceError(
       'BAD_REQUEST',
-      'Weir-Fence must be <name>=<integer>, such as orders=42: one name of up to 255 characters and a number up to 2^53-1.',
+      `Weir-Fence is '${String(header).slice(0, 300)}'; it must be <name>=<integer>, such as orders=42, with a name of up to 255 ` +
+        'characters, or /path@<czxid>, such as /locks/orders@42.',
     );
   }
-  return { name: match[1]!, token };
+  const node = nodeOfFence(ofNode[1]!);
+  return { name: node, token: fenceToken(ofNode[2]!), node };
 }
+
+function fenceToken(digits: string): number {
+  const token = Number(digits);
+  if (Number.isSafeInteger(token)) return token;
+  throw new ServiceError(
+    'BAD_REQUEST',
+    `The token ${digits.slice(0, 300)} of Weir-Fence is above ${Number.MAX_SAFE_INTEGER} (2^53-1), beyond which numbers are not exact ` +
+      'everywhere. The czxid of a node is a good token; a time in nanoseconds is none.',
+  );
+}
+
+/** The path of a node, given as in a URL: percent-encoded, or as UTF-8. */
+function nodeOfFence(text: string): string {
+  let path: string;
+  try {
+    path = decodeURIComponent(headerText(text));
+  } catch {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `The path ${text.slice(0, 300)} in Weir-Fence has a broken percent-encoding.`,
+    );
+  }
+  const bytes = Buffer.byteLength(path);
+  const problem =
+    pathProblem(path) ??
+    (bytes > fencePathBytesMax
+      ? `it has ${bytes} bytes, and the path of a fence at most ${fencePathBytesMax}`
+      : undefined);
+  if (problem) throw new ServiceError('INVALID_PATH', `Weir-Fence ${path.slice(0, 300)}: ${problem}.`, { path });
+  return path;
+}
+
+const fencePathBytesMax = 1024;
 
 /** [partition, offset] of each record, in the order of the request. Those of one partition are contiguous. */
 export function offsetsOf({ partitions, results }: Produced): [partition: number, offset: number][] {

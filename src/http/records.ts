@@ -59,6 +59,7 @@ const produceResponses = {
     'FENCED',
     'UNKNOWN_PRODUCER',
     'PRODUCER_FENCED',
+    'INVALID_PATH',
     'OUT_OF_ORDER_SEQUENCE',
     'TOO_LARGE',
     'IDEMPOTENCY_KEY_REUSED',
@@ -285,16 +286,25 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
             description: 'The log begins there.',
             content: { 'application/json': { schema: deleteRecordsReply } },
           },
-          ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'OFFSET_OUT_OF_RANGE', 'STORE_UNAVAILABLE'),
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_TOPIC',
+            'UNKNOWN_PARTITION',
+            'OFFSET_OUT_OF_RANGE',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+          ),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (request) => {
+    async (request, reply) => {
       const { topic: name, partition } = request.params;
-      const bounds = await topics.using(name, async (topic) => {
+      const idempotency = idempotencyOf(request);
+      const { replayed, ...bounds } = await topics.using(name, async (topic) => {
         checkPartition(topic, partition);
-        return store.logs.deleteRecords(topic.topicId, partition, request.query.before);
+        return store.logs.deleteRecords(topic.topicId, partition, request.query.before, idempotency);
       });
+      if (replayed) reply.header('idempotency-replayed', 'true');
       return { topic: name, partition, ...bounds };
     },
   );

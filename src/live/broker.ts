@@ -108,7 +108,7 @@ export class Broker {
     this.topicAdmin = new TopicAdmin(store, this.topics);
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
-    this.logWriter = new LogWriter(this.topics, store.logs, store.producers, this.metrics);
+    this.logWriter = new LogWriter(this.topics, store, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
     this.recordStreams = new RecordStreams(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);

@@ -173,7 +173,12 @@ export class LogHousekeeper {
   async #retain(house: House): Promise<void> {
     const { topic, partition, leaderEpoch } = house;
     const { config, topicId } = topic;
-    const limits = { retentionMs: config['retention.ms'], retentionBytes: config['retention.bytes'] };
+    const limits = {
+      retentionMs: config['retention.ms'],
+      retentionBytes: config['retention.bytes'],
+      timestampAfterMsMax: config['message.timestamp.after.max.ms'],
+      takesOldTimestamps: config['message.timestamp.before.max.ms'] >= 0,
+    };
     house.retainAt = performance.now() + retainAnywayMs;
     try {
       for (let step = 1; step <= stepsMax; step++) {

@@ -4,11 +4,11 @@ import { randomInt } from 'node:crypto';
 import { partitionForKey } from '../core/partitioner.ts';
 import { bytesAsText } from '../core/record-fields.ts';
 import type { EncodedRecords } from '../core/record-input.ts';
-import { type RecordBatch, type Spread, spreadRecords } from '../core/request-batches.ts';
+import { type RecordBatch, type Spread, spreadRecords, withRecord } from '../core/request-batches.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { inTime } from '../store/in-time.ts';
-import type { Appended, Batch, Fence, Logs } from '../store/logs.ts';
-import type { Idempotency } from '../store/namespace.ts';
+import type { Appended, Batch, Fence, Logs, Times } from '../store/logs.ts';
+import type { Idempotency, Namespace } from '../store/namespace.ts';
 import type { ProducerStamp, Producers } from '../store/producers.ts';
 import { answerMsMax } from '../store/time-limits.ts';
 import { AppendLanes, wasNotSent } from './append-lanes.ts';
@@ -64,15 +64,18 @@ export class LogWriter {
   readonly #topics: Topics;
   readonly #logs: Logs;
   readonly #producers: Producers;
+  readonly #namespace: Namespace;
   readonly #lanes: AppendLanes;
   /** The partition that keyless records of a topic went to last; each broker begins anywhere. */
   readonly #rotation = new WeakMap<TopicInfo, number>();
   readonly #unacknowledgedFailures;
 
-  constructor(topics: Topics, logs: Logs, producers: Producers, metrics: Metrics) {
+  constructor(topics: Topics, store: { logs: Logs; producers: Producers; namespace: Namespace }, metrics: Metrics) {
+    const { logs, producers, namespace } = store;
     this.#topics = topics;
     this.#logs = logs;
     this.#producers = producers;
+    this.#namespace = namespace;
     this.#lanes = new AppendLanes(logs, metrics);
     this.#unacknowledgedFailures = metrics.counter(
       'unacknowledged_appends_failed_total',
@@ -94,8 +97,9 @@ export class LogWriter {
     return inTime(produced, answerMsMax, unknownFate);
   }
 
-  async #produce(topic: TopicInfo, request: ProduceRequest): Promise<Produced> {
-    const spread = this.#spread(topic, request, topic.partitionCount);
+  async #produce(topic: TopicInfo, asked: ProduceRequest): Promise<Produced> {
+    const spread = this.#spread(topic, asked, topic.partitionCount);
+    const request = asked.fence?.node === undefined ? asked : await this.#withNodeChecked(asked, asked.fence);
     if (request.acks === '0' && this.#lanes.bytesUnderWay < unacknowledgedBytesMax) {
       this.#appendAll(topic, request, spread).catch(() => this.#unacknowledgedFailures.inc());
       const results = [...spread.batches].map(([partition, { count }]) => ({ partition, count }));
@@ -104,7 +108,9 @@ export class LogWriter {
     const waitsForAll = request.acks === 'all';
     const replicas = topic.config['min.insync.replicas'] - 1;
     if (waitsForAll && replicas > 0) await this.#checkReplicas(topic, [...spread.batches.keys()], replicas);
-    const appended = await this.#appendAll(topic, request, spread);
+    const appended = await this.#appendAll(topic, request, spread).catch((error: unknown) => {
+      throw withRecord(error, request.records);
+    });
     const results = resultsOf(appended.done);
     if (waitsForAll) await this.#awaitAll(topic, appended.done, results, replicas);
     return {
@@ -112,6 +118,30 @@ export class LogWriter {
       partitions: appended.spread.partitions,
       replayed: appended.done.every(([, { replayed }]) => replayed),
     };
+  }
+
+  /**
+   * Looks whether the node of a fence is the one that is meant. The tree and the log have a hash slot each, so this is a look before
+   * the append, which the node may not outlive; the token that the append brings is what its successor's first append refuses.
+   * @throws ServiceError FENCED, unless the request may be a repeat: the log knows that, and refuses it then
+   */
+  async #withNodeChecked(request: ProduceRequest, fence: Fence): Promise<ProduceRequest> {
+    const path = fence.node!;
+    const found = await this.#namespace.stat(path).then(
+      ({ stat }) => stat.czxid,
+      (error: unknown) => {
+        if (hasCode(error, 'NO_NODE')) return undefined;
+        throw error;
+      },
+    );
+    if (found === fence.token) return request;
+    const lost =
+      found === undefined
+        ? `Node ${path} with czxid ${fence.token} does not exist any more; its owner has lost its place.`
+        : `Node ${path} has czxid ${found}, not ${fence.token}: it was deleted and created again. Its sender has been replaced.`;
+    if (request.identity) return { ...request, fence: { ...fence, lost } };
+    const token = found ?? fence.token;
+    throw new ServiceError('FENCED', `${lost} Nothing was written.`, { fence: path, token });
   }
 
   #spread(topic: TopicInfo, { records, partition, identity }: ProduceRequest, partitionCount: number): Spread {
@@ -166,8 +196,11 @@ export class LogWriter {
     const { topicId } = topic;
     const { fence, identity } = request;
     const records = spread.batches.get(partition);
-    // A fence is checked where there is something to append.
-    const batch: Batch = records ? { ...records, fence } : noRecords;
+    const times = timesOf(topic, spread);
+    // A fence is checked where there is something to append; what no partition takes is refused at home already.
+    const batch: Batch = records
+      ? { ...records, fence, times }
+      : { ...noRecords, fence: fence?.lost ? fence : undefined, times };
     if (!identity) return this.#lanes.append(topic, partition, batch);
     const { partitionCount: partitions } = spread;
     if (identity.kind === 'key') {
@@ -217,6 +250,17 @@ export class LogWriter {
       { replicas: fewest, needed, synced: isSynced, results },
     );
   }
+}
+
+function timesOf({ config }: TopicInfo, { timestamps }: Spread): Times | undefined {
+  const limit = (ms: number) => (ms < 0 ? undefined : ms);
+  return (
+    timestamps && {
+      ...timestamps,
+      beforeMsMax: limit(config['message.timestamp.before.max.ms']),
+      afterMsMax: limit(config['message.timestamp.after.max.ms']),
+    }
+  );
 }
 
 function unknownFate(): ServiceError {

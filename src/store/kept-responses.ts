@@ -19,6 +19,11 @@ export function recordWords(idempotency: Idempotency | undefined): [id: string, 
   return idempotency ? [recordId(idempotency.key), idempotency.fingerprint] : ['', ''];
 }
 
+/** What a script of a log finds and keeps an answer by: the key or '', the fingerprint of the request, and the limits. */
+export function keyedWords(idempotency: Idempotency | undefined, limits: string): string[] {
+  return [idempotency?.key ?? '', idempotency?.fingerprint ?? '', limits];
+}
+
 export class KeptResponses {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;

@@ -105,15 +105,20 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * tombstones were first compacted, ms, or 0.
      */
     compacted: `${base}compacted`,
-    /** Hash: name of a fence → the highest token seen. */
+    /** Hash: name of a fence → the highest token seen (lua/lib/log-fence.lua). */
     fences: `${base}fences`,
+    /** Sorted set: name of a fence by the moment of its last use, ms, to the minute; one of an older version may be missing. */
+    fenceUses: `${base}fence-uses`,
     /** Hash: producer id → what this log knows of it (cmsgpack; lua/lib/log-producer.lua). */
     producers: `${base}producers`,
     /**
      * String with expiry, by Idempotency-Key: `<fingerprint> <base offset> <count> <time> <partitions>`; -1 and 0 where
-     * the request has no records in this partition, and the number of partitions by which its records are spread.
+     * the request has no records in this partition, and the number of partitions by which its records are spread. Of a
+     * deletion of records the two numbers are the bounds of the log after it.
      */
     idempotency: (key: string) => `${base}idempotency:${key}`,
+    /** Hash with expiry: how many such answers there are, and their bytes (lua/lib/record-room.lua). */
+    responses: `${base}responses`,
     /** String with expiry: the log was removed, so it must not be opened anew (lua/logs/open.lua). */
     removed: `${base}removed`,
     /** String with expiry: written only so that WAIT has something to wait for. */

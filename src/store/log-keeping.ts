@@ -36,6 +36,16 @@ export interface CompactionStep {
   added: readonly CompactedBatch[];
 }
 
+/** Each -1 = no limit. */
+export interface RetentionLimits {
+  retentionMs: number;
+  retentionBytes: number;
+  /** By how much the timestamps of records may be after their append: others do not count. */
+  timestampAfterMsMax?: number;
+  /** Whether timestamps count that are probably in seconds. */
+  takesOldTimestamps?: boolean;
+}
+
 /** How many batches retention lets go of in one call. */
 const retainBatchesMax = 100;
 
@@ -59,9 +69,11 @@ export class LogKeeping {
     topicId: string,
     partition: number,
     leaderEpoch: number,
-    limits: { retentionMs: number; retentionBytes: number },
+    limits: RetentionLimits,
   ): Promise<LogBounds & { more: boolean; dueInMs: number | undefined }> {
-    const args = [leaderEpoch, this.#run, limits.retentionMs, limits.retentionBytes, retainBatchesMax];
+    const { retentionMs, retentionBytes, timestampAfterMsMax = -1, takesOldTimestamps = true } = limits;
+    const ages = [retainBatchesMax, timestampAfterMsMax, takesOldTimestamps ? 1 : 0];
+    const args = [leaderEpoch, this.#run, retentionMs, retentionBytes, ...ages];
     const [start, end, more, dueIn] = await this.#call('logs/retain', topicId, partition, args);
     return {
       logStartOffset: integer(start),

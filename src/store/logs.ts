@@ -3,50 +3,17 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { StoredBatch } from '../core/batch-lines.ts';
+import { defaultStoredLimits, type StoredLimits } from '../core/defaults.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { type Batch, guardsOf } from './append-batch.ts';
 import type { StoreConnection } from './connection.ts';
-import { idempotencyTtlMs } from './kept-responses.ts';
+import { keyedWords, recordLimits } from './kept-responses.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from './keys.ts';
-import type { ProducerStamp } from './producers.ts';
+import type { Idempotency } from './op-codec.ts';
 import { type Confirmed, Replication } from './replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
 
-/** The records of one request for one partition; none at the home of a request that appends elsewhere. */
-export interface Batch {
-  count: number;
-  /** Their lines, joined by line feeds (core/record-fields.ts). */
-  records: Buffer;
-  /** The largest timestamp that a record has of its own, ms. */
-  ownTimestampMax: number | undefined;
-  /** Whether every record has one. */
-  ownTimestamps: boolean;
-  fence?: Fence | undefined;
-  /** What a repeat of the request is known by. */
-  identity?: BatchIdentity | undefined;
-}
-
-/** A request as a log knows it again. */
-export type BatchIdentity = {
-  /** The number of partitions by which the records of the request are spread. */
-  partitions: number;
-} & (
-  | { kind: 'key'; key: string; fingerprint: string }
-  | {
-      kind: 'producer';
-      stamp: ProducerStamp;
-      /** Whether this partition is the producer's home, which counts its sequence. */
-      home: boolean;
-      /** Whether the registry has noted this log (store/producers.ts: join). */
-      joined: boolean;
-    }
-);
-
-/** A fencing token: the log refuses one that is lower than one it has seen under the same name. */
-export interface Fence {
-  name: string;
-  /** 0 to 2^53-1; a node's czxid is a good one. */
-  token: number;
-}
+export type { Batch, BatchIdentity, Fence, Times } from './append-batch.ts';
 
 export interface Appended {
   /** -1 where there were no records for this partition. */
@@ -100,13 +67,18 @@ export class Logs {
   readonly #log: Logger;
   readonly #channel: string;
   readonly #replication: Replication;
+  readonly #fencesMax: number;
+  /** Limits of kept answers, as lua/lib/record-room.lua reads them. */
+  readonly #answers: string;
 
-  constructor(connection: StoreConnection, prefix: string, log: Logger) {
+  constructor(connection: StoreConnection, prefix: string, log: Logger, limits: StoredLimits = defaultStoredLimits) {
     this.#connection = connection;
     this.#prefix = prefix;
     this.#log = log;
     this.#channel = appendsChannel(prefix);
     this.#replication = new Replication(connection);
+    this.#fencesMax = limits.fencesMax;
+    this.#answers = recordLimits(limits.appendsMax, limits.appendBytesMax);
   }
 
   /** Makes an empty log; one that is there already stays as it is. */
@@ -131,14 +103,15 @@ export class Logs {
   /**
    * Appends batches to one partition, each judged by itself.
    * @returns for each batch, in order, what became of it or why it was refused: IDEMPOTENCY_KEY_REUSED, FENCED,
-   *   PRODUCER_FENCED, OUT_OF_ORDER_SEQUENCE, or UNKNOWN_PRODUCER if the producer has to join first
+   *   BAD_REQUEST (a timestamp), TOO_MANY_REQUESTS (no room for another fence or kept answer), PRODUCER_FENCED, OUT_OF_ORDER_SEQUENCE, or UNKNOWN_PRODUCER if the producer has to join first
    * @throws ServiceError UNKNOWN_TOPIC for all of them
    */
   async append(topicId: string, partition: number, batches: readonly Batch[]): Promise<(Appended | ServiceError)[]> {
-    const args: Arguments = [this.#channel, `${topicId}:${partition}:`, idempotencyTtlMs];
-    for (const { count, records, ownTimestampMax, ownTimestamps, fence, identity } of batches) {
+    const args: Arguments = [this.#channel, `${topicId}:${partition}:`, this.#answers, this.#fencesMax];
+    for (const batch of batches) {
+      const { count, records, ownTimestampMax, ownTimestamps } = batch;
       const own = ownTimestampMax === undefined ? '' : ownTimestamps ? ownTimestampMax : `~${ownTimestampMax}`;
-      args.push(count, records, own, fence || identity ? guardsOf(fence, identity) : '');
+      args.push(count, records, own, guardsOf(batch));
     }
     const answers = await this.#call('logs/append', topicId, partition, args);
     const run = this.#connection.runOf(this.#keys(topicId, partition).partition);
@@ -215,15 +188,27 @@ export class Logs {
 
   /**
    * Deletes the records before an offset.
-   * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
+   * @returns `replayed` = this is the answer to an earlier request with the same Idempotency-Key
+   * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`), IDEMPOTENCY_KEY_REUSED,
+   *   TOO_MANY_REQUESTS
    */
-  async deleteRecords(topicId: string, partition: number, before: number | 'latest'): Promise<LogBounds> {
-    for (let offset = before; ; ) {
-      const [start, end, more] = await this.#call('logs/delete-records', topicId, partition, [offset]);
-      if (text(more) === '0') return { logStartOffset: integer(start), endOffset: integer(end) };
-      // The log starts where it should; what is left below is freed in steps.
-      offset = integer(start);
+  async deleteRecords(
+    topicId: string,
+    partition: number,
+    before: number | 'latest',
+    idempotency?: Idempotency,
+  ): Promise<LogBounds & { replayed: boolean }> {
+    const args = [before, ...keyedWords(idempotency, this.#answers)];
+    const first = await this.#call('logs/delete-records', topicId, partition, args);
+    // The log starts where it should; what is left below is freed in steps.
+    for (let more = text(first[2]); more === '1'; ) {
+      const next = await this.#call('logs/delete-records', topicId, partition, [
+        integer(first[0]),
+        ...keyedWords(undefined, this.#answers),
+      ]);
+      more = text(next[2]);
     }
+    return { logStartOffset: integer(first[0]), endOffset: integer(first[1]), replayed: integer(first[3]) === 1 };
   }
 
   /** The bounds of logs and the bytes of records in them, in the order asked; undefined where there is no such log. */
@@ -314,27 +299,6 @@ export class Logs {
   #call(script: string, topicId: string, partition: number, args: Arguments): Promise<ReplyValue[]> {
     return this.#connection.call(script, this.#keys(topicId, partition).partition, args);
   }
-}
-
-/** What the script checks a batch by, as JSON (lua/logs/append.lua). */
-function guardsOf(fence: Fence | undefined, identity: BatchIdentity | undefined): string {
-  const guards: Record<string, unknown> = {};
-  if (fence) Object.assign(guards, { fence: fence.name, token: fence.token });
-  if (identity?.kind === 'key') {
-    const { key, fingerprint, partitions } = identity;
-    Object.assign(guards, { key, fingerprint, partitions });
-  } else if (identity) {
-    const { stamp, home, joined, partitions } = identity;
-    Object.assign(guards, {
-      producer: stamp.id,
-      epoch: stamp.epoch,
-      sequence: stamp.sequence,
-      home,
-      joined,
-      partitions,
-    });
-  }
-  return JSON.stringify(guards);
 }
 
 /** @param texts the records of all batches, one behind the other; each text ends where a batch does */

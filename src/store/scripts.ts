@@ -93,7 +93,12 @@ export function decodeReply(script: string, reply: unknown): ReplyValue[] {
   const fields: Record<string, unknown> = {};
   for (let i = 1; i + 1 < rest.length; i += 2) {
     const value = rest[i + 1];
-    fields[text(rest[i])] = Buffer.isBuffer(value) ? value.toString() : value;
+    // A number that must stay exact comes as a text in a list (lua/lib/text.lua).
+    fields[text(rest[i])] = Array.isArray(value)
+      ? integer(value[0])
+      : Buffer.isBuffer(value)
+        ? value.toString()
+        : value;
   }
   throw new ServiceError(code as ErrorCode, text(rest[0]), fields);
 }

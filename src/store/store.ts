@@ -7,6 +7,7 @@ import { CommittedOffsets } from './committed-offsets.ts';
 import { StoreConnection } from './connection.ts';
 import type { EngineKind } from './engine.ts';
 import { Events } from './events.ts';
+import { Fences } from './fences.ts';
 import { Groups } from './groups.ts';
 import { KeptResponses, recordLimits } from './kept-responses.ts';
 import { coordinationKeys } from './keys.ts';
@@ -71,6 +72,7 @@ export class Store {
   readonly sessions: Sessions;
   readonly events: Events;
   readonly logs: Logs;
+  readonly fences: Fences;
   readonly logKeeping: LogKeeping;
   readonly groups: Groups;
   readonly committedOffsets: CommittedOffsets;
@@ -107,7 +109,8 @@ export class Store {
       responses,
     });
     this.events = new Events(this.connection, keys, log);
-    this.logs = new Logs(this.connection, options.prefix, log);
+    this.logs = new Logs(this.connection, options.prefix, log, stored);
+    this.fences = new Fences(this.connection, options.prefix, stored);
     this.producers = new Producers(this.connection, keys, { responses });
     this.keptResponses = new KeptResponses(this.connection, keys, responses);
     this.logKeeping = new LogKeeping(this.connection, options.prefix);

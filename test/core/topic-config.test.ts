@@ -24,6 +24,8 @@ t.test('the defaults are those of the contract', async (t) => {
     'compression.type': 'producer',
     'delete.retention.ms': 86_400_000,
     'max.message.bytes': 1_048_576,
+    'message.timestamp.after.max.ms': 3_600_000,
+    'message.timestamp.before.max.ms': -1,
     'message.timestamp.type': 'CreateTime',
     'min.insync.replicas': 1,
     'retention.bytes': 1_073_741_824,

@@ -42,8 +42,9 @@ for name in position resumed; do
 done
 
 step 'timestamp=<ms since the epoch> begins at the first records that are not older'
-request POST /v1/topics/brook/partitions/0/records -H "$JSON" -d '{"records":[{"value":"later","timestamp":4000000000000}]}'
-open_stream moment "$STREAM?timestamp=3999999999999"
+LATER=$(($(date +%s) * 1000 + 1800000))
+request POST /v1/topics/brook/partitions/0/records -H "$JSON" -d "{\"records\":[{\"value\":\"later\",\"timestamp\":$LATER}]}"
+open_stream moment "$STREAM?timestamp=$((LATER - 1))"
 until_streamed moment '"value":"later"'
 ! grep -Fq '"old"' "$WORK/moment" || fail 'what is older is told, too'
 

@@ -17,7 +17,7 @@ export interface TestTopic {
 export interface TestBrokers {
   server: TestServer;
   other: TestServer;
-  /** Its records may be of any age: it keeps them, unless `more` says otherwise. */
+  /** Its records may be of any age: it takes and keeps them, unless `more` says otherwise. */
   newTopic(t: Test, more?: { config?: Record<string, unknown>; [field: string]: unknown }): Promise<TestTopic>;
 }
 
@@ -32,7 +32,8 @@ export async function startTestBrokers(t: Test): Promise<TestBrokers> {
     async newTopic(t, more = {}) {
       count += 1;
       const name = `topic-${count}`;
-      const config = { 'retention.ms': -1, ...more.config };
+      const ages = { 'message.timestamp.before.max.ms': Number.MAX_SAFE_INTEGER, 'message.timestamp.after.max.ms': -1 };
+      const config = { 'retention.ms': -1, ...ages, ...more.config };
       const created = await http(`${server.url}/v1/topics`, 'POST', { name, ...more, config });
       t.equal(created.status, 201);
       const topic = `${server.url}/v1/topics/${name}`;

@@ -17,7 +17,7 @@ t.test('topics answer as documented', async (t) => {
 
   const records = [
     { key: 'k', value: { a: 1 }, headers: { a: 'b', c: null, d: { base64: 'AA==' } }, partition: 0 },
-    { keyBase64: 'AA==', valueBase64: 'AA==', headers: [['a', 'b']], partition: 0, timestamp: 1 },
+    { keyBase64: 'AA==', valueBase64: 'AA==', headers: [['a', 'b']], partition: 0, timestamp: 1_500_000_000_000 },
     { key: null, partition: 0 },
   ];
   await contract.call(t, 'POST', '/v1/topics/c/records?offsets=true', { records });

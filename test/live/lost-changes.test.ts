@@ -48,7 +48,7 @@ t.test('an election that the tree has lost and the log has heard of does not end
   await coordination.killAndRestore();
   await isServed('led');
   t.ok(kept < lost, 'the tree has had later epochs');
-  await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 1 }] });
+  await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 100_000_000_000 }] });
   await eventually(async () => (await http(at)).body.logStartOffset === 1, 'retention goes on');
   t.ok((await http(at)).body.leaderEpoch > lost, 'under an epoch beyond the lost ones');
   t.match(await metrics(), /weir_leader_epochs_raised_total [1-9]/);
@@ -68,7 +68,7 @@ t.test(
     await http(at, 'PATCH', { replicas: [1, 2] });
     await eventually(async () => (await http(at)).body.leaderEpoch > before + 1, 'the one of the tree takes another');
     t.match((await http(at)).body, { leader: 1, leaderEpoch: before + 2 });
-    await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 1 }] });
+    await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 100_000_000_000 }] });
     await eventually(async () => (await http(at)).body.logStartOffset === 1, 'and keeps house');
     await t.rejects(keepHouse(), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: before + 2 } });
   },

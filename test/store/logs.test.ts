@@ -117,10 +117,10 @@ t.test('an offset outside the log is refused with its bounds', async (t) => {
 t.test('deleting records moves the start and frees whole batches; offsets go on', async (t) => {
   const { logs } = await openStore(t);
   for (const lines of [['a', 'b'], ['c', 'd'], ['e']]) await append(logs, batchOf(lines));
-  t.same(await logs.deleteRecords(topicId, 0, 3), { logStartOffset: 3, endOffset: 5 });
+  t.match(await logs.deleteRecords(topicId, 0, 3), { logStartOffset: 3, endOffset: 5 });
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 3, endOffset: 5, bytes: 4 }]);
-  t.same(await logs.deleteRecords(topicId, 0, 1), { logStartOffset: 3, endOffset: 5 }, 'it never moves back');
-  t.same(await logs.deleteRecords(topicId, 0, 'latest'), { logStartOffset: 5, endOffset: 5 });
+  t.match(await logs.deleteRecords(topicId, 0, 1), { logStartOffset: 3, endOffset: 5 }, 'it never moves back');
+  t.match(await logs.deleteRecords(topicId, 0, 'latest'), { logStartOffset: 5, endOffset: 5 });
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 5, endOffset: 5, bytes: 0 }]);
   t.match(await append(logs, batchOf(['f'])), { baseOffset: 5 });
 });
@@ -229,7 +229,7 @@ t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
   const { batches, ...bounds } = await logs.read(topicId, 0, far + 1, unlimited);
   t.same(bounds, { offset: far + 1, logStartOffset: far, endOffset: far + 2, isComplete: true });
   t.match(batches, [{ baseOffset: far, count: 2 }]);
-  t.same(await logs.deleteRecords(topicId, 0, far + 1), { logStartOffset: far + 1, endOffset: far + 2 });
+  t.match(await logs.deleteRecords(topicId, 0, far + 1), { logStartOffset: far + 1, endOffset: far + 2 });
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: far + 1, endOffset: far + 2, bytes: 3 }]);
 });
 
@@ -302,7 +302,7 @@ t.test('all keys of a partition carry its tag, and no other', async (t) => {
   const { logs, connection } = await openStore(t);
   await append(logs, batchOf(['a'], { fence: { name: 'f', token: 1 }, identity: keyed('k}{', 'x') }));
   const keys = await connection.command(false, (client) => client.keys(`*${topicId}*`));
-  t.equal(keys.length, 4);
+  t.equal(keys.length, 6);
   for (const key of keys) t.ok(key.startsWith(`{${testConfig.prefix}:${topicId}:0}:`), key);
 });
 

@@ -36,8 +36,8 @@ function idempotency.record(id, fingerprint, limits)
       'The responses kept for requests with an Idempotency-Key are at their limit of ' .. whole(limits.count) .. ' or '
         .. whole(limits.bytes) .. ' bytes; each is kept for ' .. whole(limits.ttl_ms / 60000)
         .. ' minutes. Nothing was done: try again later, or send the request without a key.',
-      'responsesMax', whole(limits.count),
-      'bytesMax', whole(limits.bytes),
+      'responsesMax', exact(limits.count),
+      'bytesMax', exact(limits.bytes),
     }
   end
   return nil

@@ -6,6 +6,8 @@ do
   log.batches = base .. 'log'
   log.compacted = base .. 'compacted'
   log.fences = base .. 'fences'
+  log.fence_uses = base .. 'fence-uses'
+  log.responses = base .. 'responses'
   log.producers = base .. 'producers'
   log.replicated = base .. 'replicated'
   log.removed = base .. 'removed'

@@ -27,7 +27,7 @@ function producer.judge(asked)
       'PRODUCER_FENCED',
       'Epoch ' .. whole(asked.epoch) .. ' of producer ' .. asked.producer .. ' is fenced: epoch ' .. whole(state.epoch)
         .. ' was given out after it.',
-      'epoch', state.epoch,
+      'epoch', exact(state.epoch),
     }
   end
   if not state or state.epoch < asked.epoch then
@@ -50,8 +50,8 @@ function producer.judge(asked)
       'OUT_OF_ORDER_SEQUENCE',
       'Producer ' .. asked.producer .. ' sent sequence ' .. whole(asked.sequence) .. '; this topic expects ' .. whole(state.next)
         .. ', or a repeat of one of the last ' .. producer.ANSWERS_MAX .. '. What is missing was not appended.',
-      'expected', state.next,
-      'got', asked.sequence,
+      'expected', exact(state.next),
+      'got', exact(asked.sequence),
     }
   end
   return nil, state

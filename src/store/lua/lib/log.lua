@@ -29,10 +29,10 @@ function log.out_of_range(offset, bounds)
   }
 end
 
-function log.key_reused(key)
+function log.key_reused()
   return {
     'IDEMPOTENCY_KEY_REUSED',
-    'Idempotency-Key ' .. key .. ' was used for another request in the last minutes; use a new key.',
+    'This Idempotency-Key was used for another request in the last minutes; use a new key.',
   }
 end
 

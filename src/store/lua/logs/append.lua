@@ -1,5 +1,7 @@
 #!lua
 --- @include "lib/log"
+--- @include "lib/log-answers"
+--- @include "lib/log-fence"
 --- @include "lib/log-producer"
 --- @include "lib/clock"
 --[[ Appends batches, each the records of one request, to one partition. Each is judged by itself, and all of its
@@ -7,58 +9,71 @@
      notes a request at its home that appends elsewhere (docs/adr/007).
      KEYS    1 partition
      ARGV    1 channel of appends  2 `<topicId>:<partition>:`, what a message there begins with
-             3 how long to keep the answer to an Idempotency-Key, ms
-             4… the batches, 4 words each: number of records; records (lines); their own timestamps: '' for none, the
-                largest in ms, with a '~' before it if not all have one; guards: '' or JSON { fence, token } and
-                { key, fingerprint, partitions } or { producer, epoch, sequence, home, joined, partitions }
+             3 limits of kept answers (lib/record-room.lua)  4 most names of fences
+             5… the batches, 4 words each: number of records; records (lines); their own timestamps: '' for none, the
+                largest in ms, with a '~' before it if not all have one; guards: '' or JSON { oldest, newest, before, after }
+                (timestamps of the whole request, ms, and by how much they may be before or after now), { fence, token, lost }
+                (`lost` = why the broker refuses, unless this is a repeat) and { key, fingerprint, partitions } or
+                { producer, epoch, sequence, home, joined, partitions }
      Returns { 'OK', answer, … } with one answer a batch: { 'OK', replayed (1/0), base offset (-1: no records), number of
              records, time ms, the number of partitions by which the request was spread, or 0 } or an error
      Errors  UNKNOWN_TOPIC for all; of one batch, in order: IDEMPOTENCY_KEY_REUSED; PRODUCER_FENCED (field epoch),
-             UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); FENCED (field token)
+             UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (kept answers); BAD_REQUEST
+             (fields timestamp, now); FENCED (field token), TOO_MANY_REQUESTS (names of fences)
      Emits   one message on the channel, if anything was appended; losing it costs a reader time, never records ]]
-local WIDTH = 4
+local FIRST, WIDTH = 5, 4
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
 
---- The first answer to the same request, or an error, or nil.
-local function answered(key, fingerprint)
-  local kept = redis.call('GET', log.idempotency(key))
-  if not kept then return nil end
-  local first, base, count, time, partitions = string.match(kept, '^(%S+) ?(%-?%d*) ?(%d*) ?(%d*) ?(%d*)$')
-  if first ~= fingerprint then return log.key_reused(key) end
-  if base == '' then return nil end
-  return { 'OK', 1, tonumber(base), tonumber(count), tonumber(time), tonumber(partitions) or 0 }
+local YEARS_MS = 30 * 365 * 24 * 3600 * 1000
+
+--- What a timestamp may have been meant to be that is too large for one in ms.
+local function unit_hint(timestamp)
+  for unit, factor in pairs({ microseconds = 1000, nanoseconds = 1000000 }) do
+    local ms = math.floor(timestamp / factor)
+    if math.abs(ms - now_ms) < YEARS_MS then return ' It looks like ' .. unit .. ': in milliseconds it is ' .. whole(ms) .. '.' end
+  end
+  return ''
 end
 
-local function fenced(name, token)
-  local highest = tonumber(redis.call('HGET', log.fences, name) or '-1')
-  if token < highest then
-    return {
-      'FENCED',
-      'Fence ' .. name .. ' has seen the token ' .. whole(highest) .. '; ' .. whole(token) .. ' is older. Whoever sent it has lost its place.',
-      'fence', name,
-      'token', highest,
-    }
+--- The error that a timestamp is too far from now, or nil.
+local function wrong_time(guards)
+  local timestamp, setting, limit, where
+  if guards.after and guards.newest > now_ms + guards.after then
+    timestamp, setting, limit, where = guards.newest, 'message.timestamp.after.max.ms', guards.after, ' after '
+  elseif guards.before and guards.oldest < now_ms - guards.before then
+    timestamp, setting, limit, where = guards.oldest, 'message.timestamp.before.max.ms', guards.before, ' before '
+  else
+    return nil
   end
-  if token > highest then redis.call('HSET', log.fences, name, whole(token)) end
-  return nil
+  return {
+    'BAD_REQUEST',
+    'A record has the timestamp ' .. whole(timestamp) .. ', more than ' .. whole(limit) .. ' ms (' .. setting .. ')' .. where
+      .. 'the time of the service, ' .. whole(now_ms) .. '. Timestamps are milliseconds since 1970.' .. unit_hint(timestamp),
+    'timestamp', exact(timestamp),
+    'now', now_ms,
+    'setting', setting,
+  }
+end
+
+local function lost(guards)
+  return { 'FENCED', guards.lost, 'fence', guards.fence, 'token', exact(guards.token) }
 end
 
 --- Why a batch is not to be appended: its first answer, or an error. Else nil, and what its producer's state is.
 local function judge(guards)
   local outcome, state
   -- A repeat gets its answer even if it is fenced by now: nothing is appended, and the answer is the truth.
-  if guards.key then outcome = answered(guards.key, guards.fingerprint) end
+  if guards.key then outcome = answers.find(guards.key, guards.fingerprint) or answers.full(ARGV[3]) end
   if guards.producer then outcome, state = producer.judge(guards) end
-  if not outcome and guards.fence then outcome = fenced(guards.fence, guards.token) end
+  if not outcome and guards.newest then outcome = wrong_time(guards) end
+  if not outcome and guards.lost then outcome = lost(guards) end
+  if not outcome and guards.fence then outcome = fence.judge(guards.fence, guards.token, tonumber(ARGV[4])) end
   return outcome, state
 end
 
 local function note(guards, state, base, count)
-  if guards.key then
-    local kept = { guards.fingerprint, whole(base), whole(count), whole(now_ms), whole(guards.partitions) }
-    redis.call('SET', log.idempotency(guards.key), table.concat(kept, ' '), 'PX', ARGV[3])
-  end
+  if guards.key then answers.keep(guards.key, guards.fingerprint, ARGV[3], base, count, guards.partitions) end
   if guards.producer then producer.note(guards, state, base, count) end
 end
 
@@ -90,7 +105,7 @@ end
 
 local before = bounds.next
 local reply = { 'OK' }
-for at = 4, #ARGV, WIDTH do reply[#reply + 1] = append(at) end
+for at = FIRST, #ARGV, WIDTH do reply[#reply + 1] = append(at) end
 if bounds.next > before then
   redis.call('HSET', log.partition, 'next', whole(bounds.next), 'total', whole(bounds.total))
   redis.call('PUBLISH', ARGV[1], ARGV[2] .. whole(bounds.next))

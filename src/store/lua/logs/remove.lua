@@ -8,6 +8,6 @@
      Errors  none ]]
 -- Much longer than a call to open it anew (open.lua) may be under way.
 local REMOVED_MS = 60000
-redis.call('UNLINK', log.partition, log.batches, log.compacted, log.fences, log.producers, log.replicated)
+redis.call('UNLINK', log.partition, log.batches, log.compacted, log.fences, log.fence_uses, log.producers, log.responses, log.replicated)
 redis.call('SET', log.removed, '', 'PX', REMOVED_MS)
 return { 'OK' }

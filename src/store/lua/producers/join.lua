@@ -18,7 +18,7 @@ if epoch < newest then
   return {
     'PRODUCER_FENCED',
     'Epoch ' .. whole(epoch) .. ' of producer ' .. id .. ' is fenced: epoch ' .. whole(newest) .. ' was given out after it.',
-    'epoch', newest,
+    'epoch', exact(newest),
   }
 end
 redis.call('SADD', keys.producer_logs(id), ARGV[3])

@@ -1,0 +1,38 @@
+--- @include "lib/log"
+--- @include "lib/record-room"
+--[[ Answers of a log to requests with an Idempotency-Key (src/store/keys.ts: idempotency), so that a repeat gets the first one.
+     `limits` is a word as record-room.lua reads it. ]]
+local answers = {}
+
+--- The first answer { replayed, base offset, count, time, partitions }, or an error, or nil if the key is new.
+function answers.find(key, fingerprint)
+  local kept = redis.call('GET', log.idempotency(key))
+  if not kept then return nil end
+  local first, base, count, time, partitions = string.match(kept, '^(%S+) ?(%-?%d*) ?(%d*) ?(%d*) ?(%d*)$')
+  if first ~= fingerprint then return log.key_reused() end
+  if base == '' then return nil end
+  return { 'OK', 1, tonumber(base), tonumber(count), tonumber(time), tonumber(partitions) or 0 }
+end
+
+--- The error that no more answers are kept here, or nil.
+function answers.full(limits)
+  limits = room.limits(limits)
+  if room.has(log.responses, limits) then return nil end
+  return {
+    'TOO_MANY_REQUESTS',
+    'The answers that this partition keeps for requests with an Idempotency-Key are at their limit of ' .. whole(limits.count)
+      .. ' or ' .. whole(limits.bytes) .. ' bytes; each is kept for ' .. whole(limits.ttl_ms / 60000)
+      .. ' minutes. Nothing was done: try again later, put more records into a request, or name a producer instead.',
+    'responsesMax', exact(limits.count),
+    'bytesMax', exact(limits.bytes),
+  }
+end
+
+function answers.keep(key, fingerprint, limits, base, count, partitions)
+  limits = room.limits(limits)
+  local name = log.idempotency(key)
+  local kept = table.concat({ fingerprint, whole(base), whole(count), whole(now_ms), whole(partitions) }, ' ')
+  local before = redis.call('STRLEN', name)
+  redis.call('SET', name, kept, 'PX', whole(limits.ttl_ms))
+  room.take(log.responses, limits, #key + #kept, before > 0 and #key + before)
+end

@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+--- @include "lib/log-fence"
+--- @include "lib/log-answers"
+--[[ Deletes a fence: the next token of its name is taken, whatever it is. Let through at the memory limit, as it only makes room.
+     KEYS    1 partition
+     ARGV    1 name  2 Idempotency-Key or ''  3 fingerprint of the request  4 limits of kept answers (lib/record-room.lua)
+     Returns { 'OK', replayed (1/0) }
+     Errors  UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept answers), NOT_FOUND ]]
+if redis.call('EXISTS', log.partition) == 0 then return log.unknown() end
+local name, key = ARGV[1], ARGV[2]
+if key ~= '' then
+  local outcome = answers.find(key, ARGV[3]) or answers.full(ARGV[4])
+  if outcome then return outcome[1] == 'OK' and { 'OK', 1 } or outcome end
+end
+local known = fence.find(name)
+redis.call('HDEL', log.fences, name)
+redis.call('ZREM', log.fence_uses, name)
+if not known then
+  return { 'NOT_FOUND', 'This partition has no fence ' .. name .. ': no token of that name was sent, or it has expired or was deleted.', 'fence', name }
+end
+if key ~= '' then answers.keep(key, ARGV[3], ARGV[4], 0, 0, 0) end
+return { 'OK', 0 }
