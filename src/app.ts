@@ -142,7 +142,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
   // One address for server-sent events and a socket: neither of them knows of the other.
   await app.register(recordStreamRoutes, {
     ...versioned,
-    takeSocket: (ws, request) => serveRecordSocket(ws, request, broker, sockets),
+    takeSocket: (ws, connection, request) => serveRecordSocket(ws, connection, request, broker, sockets),
   });
   await app.ready();
   return app;

@@ -2,6 +2,7 @@
 // it as its id, so an EventSource that was cut off resumes by itself, through any broker. The same address, upgraded, is a
 // WebSocket; what that does is not said here.
 import type { OutgoingHttpHeaders } from 'node:http';
+import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
@@ -25,7 +26,7 @@ const retryMs = 1000;
 interface Options {
   broker: Broker;
   /** Takes over a connection that was upgraded. */
-  takeSocket(ws: WebSocket, request: RecordStreamRequest): void;
+  takeSocket(ws: WebSocket, connection: Connection, request: RecordStreamRequest): void;
 }
 
 /** What the route's schemas make of a request. */
@@ -74,7 +75,7 @@ export const recordStreamRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
       sent.start();
       return reply;
     },
-    wsHandler: (ws, request) => takeSocket(ws, streamRequest(request as unknown as Given)),
+    wsHandler: (ws, request) => takeSocket(ws, request.raw.socket, streamRequest(request as unknown as Given)),
   });
 };
 

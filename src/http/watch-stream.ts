@@ -6,14 +6,13 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import {
   bookmarkMsMax,
   type StreamFrame,
-  slowReaderBytesMax,
   streamFrame,
   watchStreamHeaders,
   watchStreamQuery,
 } from '../../schemas/watch.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
-import type { Watch, WatchRequest } from '../live/running-watch.ts';
+import type { Watch, WatchReader, WatchRequest } from '../live/running-watch.ts';
 import { toServiceError } from './error-handler.ts';
 import { nodePathOf } from './node-path.ts';
 import { problems } from './problems.ts';
@@ -75,7 +74,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }>
   });
 };
 
-class WatchStream {
+class WatchStream implements WatchReader {
   readonly #broker: Broker;
   readonly #reply: FastifyReply;
   readonly #onEnd: () => void;
@@ -97,33 +96,49 @@ class WatchStream {
   start(request: WatchRequest): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#refuse = reject;
-      this.#watch = this.#broker.watches.watch(request, {
-        watching: (zxid) => {
-          this.#refuse = undefined;
-          this.#begin(zxid);
-          resolve();
+      this.#watch = this.#broker.watches.watch(
+        request,
+        {
+          watching: (zxid) => {
+            this.#refuse = undefined;
+            this.#begin(zxid);
+            resolve();
+          },
+          events: (zxid, events) => {
+            this.#write(`id: ${zxid}\ndata: {"type":"events","zxid":${zxid},"events":${events}}\n\n`);
+            if (request.once) this.end();
+          },
+          failed: (error) => {
+            if (this.#refuse) {
+              this.#finish(error);
+            } else {
+              const problem = toServiceError(error as Error, this.#reply.request).toProblem();
+              this.#write(`event: error\ndata: ${JSON.stringify({ ...problem, type: 'error' })}\n\n`);
+              this.end();
+            }
+          },
         },
-        events: (zxid, events) => {
-          this.#write(`id: ${zxid}\ndata: {"type":"events","zxid":${zxid},"events":${events}}\n\n`);
-          if (request.once) this.end();
-        },
-        failed: (error) => {
-          if (this.#refuse) {
-            this.#finish(error);
-          } else {
-            const problem = toServiceError(error as Error, this.#reply.request).toProblem();
-            this.#write(`event: error\ndata: ${JSON.stringify({ ...problem, type: 'error' })}\n\n`);
-            this.end();
-          }
-        },
-        room: () => this.#room(),
-      });
+        this,
+      );
     });
   }
 
+  /** Says how far everything was sent; not to who is behind anyway. */
   sendBookmark(): void {
     const zxid = this.#watch?.position;
-    if (zxid !== undefined) this.#writeFrame({ type: 'bookmark', zxid });
+    if (zxid !== undefined && !this.#reply.raw.writableNeedDrain) this.#writeFrame({ type: 'bookmark', zxid });
+  }
+
+  /** A reader that has left too much lying is cut off; it resumes with its last id (guarantee W4). */
+  tooSlow(): void {
+    this.#broker.slowReadersCut.inc({ kind: 'watch-stream' });
+    this.#reply.raw.destroy();
+    this.#finish();
+  }
+
+  together(write: () => void): void {
+    // A response that is corked may wait for a drain that never comes (node:http); and it has one watch only.
+    write();
   }
 
   /** Ends the stream behind what was written. */
@@ -154,20 +169,11 @@ class WatchStream {
     this.#write(`id: ${frame.zxid}\ndata: ${JSON.stringify(frame)}\n\n`);
   }
 
-  /** A reader that has left too much lying is cut off; it resumes with its last id (guarantee W4). */
   #write(text: string): void {
-    if (this.#ended) return;
-    const { raw } = this.#reply;
-    if (raw.writableLength > slowReaderBytesMax) {
-      this.#broker.slowReadersCut.inc({ kind: 'watch-stream' });
-      raw.destroy();
-      this.#finish();
-      return;
-    }
-    raw.write(text);
+    if (!this.#ended) this.#reply.raw.write(text);
   }
 
-  #room(): Promise<void> | undefined {
+  room(): Promise<void> | undefined {
     if (this.#ended || !this.#reply.raw.writableNeedDrain) return undefined;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }

@@ -2,8 +2,7 @@
 // business of watch-hub.ts.
 import type { WatchMode } from '../../schemas/watch.ts';
 import type { ServiceError } from '../core/service-error.ts';
-import type { Transaction } from '../store/node-codec.ts';
-import { matchOne, type Subscription, type Told } from './watch-match.ts';
+import { historyOf, type Subscription, type Told } from './watch-match.ts';
 
 export interface WatchRequest {
   path: string;
@@ -24,8 +23,16 @@ export interface WatchSink {
   events(zxid: number, events: string): void;
   /** Nothing more will come. ServiceError: INVALID_PATH, COMPACTED, STORE_UNAVAILABLE; anything else is a fault of ours. */
   failed(error: unknown): void;
-  /** Undefined if the reader has room for more, else settles when it has, or is gone. Only a watch that is behind asks. */
+}
+
+/** The connection that watches write to. What it is sent is in the order of zxids, but for watches that are catching up. */
+export interface WatchReader {
+  /** Undefined if it has room for more, else settles when it has, or is gone. */
   room(): Promise<void> | undefined;
+  /** Too much waits for it beyond the transaction that it is being sent: it is to be cut off, and closes its watches. */
+  tooSlow(): void;
+  /** Runs `write`; all that it sends may go out as one. */
+  together(write: () => void): void;
 }
 
 /** A watch as its owner holds it. */
@@ -40,7 +47,7 @@ export interface Watch {
 export type WatchState = 'starting' | 'unsynced' | 'synced' | 'ended';
 
 export interface WatchOwner {
-  /** The newest zxid that synced watches have been told of. */
+  /** Everything up to this zxid was sent to the synced watches of the same reader. */
   readonly position: number;
   told(watch: RunningWatch, events: number): void;
   ended(watch: RunningWatch): void;
@@ -49,6 +56,7 @@ export interface WatchOwner {
 export class RunningWatch implements Watch {
   readonly request: WatchRequest;
   readonly subscription: Subscription;
+  readonly history: 'main' | 'both';
   readonly sink: WatchSink;
   readonly #owner: WatchOwner;
   #state: WatchState = 'starting';
@@ -57,6 +65,7 @@ export class RunningWatch implements Watch {
   constructor(request: WatchRequest, sink: WatchSink, owner: WatchOwner) {
     this.request = request;
     this.subscription = { path: request.path, interest: request.mode, data: request.data ?? false };
+    this.history = historyOf(request.path);
     this.sink = sink;
     this.#owner = owner;
   }
@@ -72,7 +81,7 @@ export class RunningWatch implements Watch {
 
   get position(): number | undefined {
     if (this.#state === 'starting') return undefined;
-    // A synced watch hears only what concerns it, but it has been told everything that the tail has passed.
+    // A synced watch hears only what concerns it, but it has been told everything that its reader was sent.
     return this.#state === 'synced' ? Math.max(this.#reached, this.#owner.position) : this.#reached;
   }
 
@@ -93,16 +102,14 @@ export class RunningWatch implements Watch {
     this.#state = 'synced';
   }
 
-  /** The next transaction of history, whether it concerns the watch or not. */
-  take(transaction: Transaction): void {
-    if (this.#state === 'ended') return;
-    const told = matchOne(transaction, this.subscription);
-    if (told) this.tell(transaction.zxid, told);
-    else this.#reached = transaction.zxid;
+  /** History up to `zxid` holds nothing more for the watch. */
+  advance(zxid: number): void {
+    if (zxid > this.#reached) this.#reached = zxid;
   }
 
+  /** Tells it of a transaction, unless it has been told already. */
   tell(zxid: number, told: Told): void {
-    if (this.#state === 'ended') return;
+    if (this.#state === 'ended' || zxid <= this.#reached) return;
     this.#reached = zxid;
     this.#owner.told(this, told.count);
     this.sink.events(zxid, told.json());

@@ -1,76 +1,96 @@
 // The watches of one broker: who is told what, from which transaction on, without a gap (guarantees W1, W2, N8). It knows
-// nothing of sockets: a watch writes to a sink. What matches is the business of watch-match.ts.
+// nothing of sockets: a watch writes to a sink, and the sinks of one connection share a reader. What matches is the business of
+// watch-match.ts; when a reader is sent what, that of watch-queue.ts.
 //
-// A watch that is behind is *unsynced*: it reads history, from memory or from the store, at its reader's pace. Once the
-// rest fits into one step it becomes *synced*: synchronously it is handed that rest and takes its place among the
-// subscriptions that the event tail feeds.
+// A watch that is behind is *unsynced*: it is sent history at its reader's pace. Once it lacks nothing it becomes *synced*:
+// synchronously it takes its place among the subscriptions that the event tail feeds.
 import type { Logger } from 'pino';
 import type { WatchMode } from '../../schemas/watch.ts';
+import { defaultWatchLimits, type WatchLimits } from '../core/defaults.ts';
 import { pathProblem } from '../core/path.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
+import { ServiceError } from '../core/service-error.ts';
 import type { Events } from '../store/events.ts';
 import type { Transaction } from '../store/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
+import { FairQueue } from './fair-queue.ts';
+import { HistoryPages, type WatchedHistory } from './history-pages.ts';
 import type { Metrics } from './metrics.ts';
-import { RunningWatch, type Watch, type WatchOwner, type WatchRequest, type WatchSink } from './running-watch.ts';
+import { RunningWatch, type Watch, type WatchReader, type WatchRequest, type WatchSink } from './running-watch.ts';
+import { TimeSlices } from './time-slices.ts';
 import { historyOf, type Interest, matchOne, matchTransaction, type Subscription, type Told } from './watch-match.ts';
+import { WatchQueue, type WatchQueueParts } from './watch-queue.ts';
 
-/** How much history is read at once, and how much is handed over in the step that makes a watch synced. */
-const pageTransactions = 200;
-const stepBytesMax = 1024 * 1024;
-/** How long a watch that is catching up waits for a store that is away. */
-const storeRetryMs = 200;
-
-/** Whoever hangs on a subscription. */
-interface Member {
-  /** It has been told everything up to this zxid. */
+interface LongPoll {
+  /** It knows of everything up to this zxid. */
   readonly reached: number;
-  tell(zxid: number, told: Told): void;
-}
-
-interface LongPoll extends Member {
   end(changed: boolean): void;
 }
 
+/** Equal watches are matched, and their JSON is made, once. */
 interface LiveSubscription extends Subscription {
-  readonly members: Set<Member>;
+  readonly watches: Map<WatchQueue, Set<RunningWatch>>;
+  readonly polls: Set<LongPoll>;
 }
 
 export class WatchHub {
   readonly #events: Events;
   readonly #tail: EventTail;
-  readonly #log: Logger;
+  readonly #limits: WatchLimits;
   readonly #stopping: AbortSignal;
-  readonly #owner: WatchOwner;
+  readonly #parts: WatchQueueParts;
+  readonly #pages: HistoryPages;
+  readonly #slices = new TimeSlices();
+  readonly #queues = new WeakMap<WatchReader, WatchQueue>();
   /** The subscriptions that have members, by path. */
   readonly #subscriptions = new Map<string, LiveSubscription[]>();
   readonly #watches = new Set<RunningWatch>();
   readonly #polls = new Set<LongPoll>();
-  /** When the last turn that was asked for begins. */
-  #turns: Promise<void> = Promise.resolve();
+  /** Those that have yet to learn where they begin. */
+  readonly #starts = new FairQueue<WatchQueue, { watch: RunningWatch; queue: WatchQueue }>();
+  #isStarting = false;
+  /** The newest zxid that was published to the queues of all readers, once there are any. */
+  #published = 0;
 
-  constructor(events: Events, tail: EventTail, metrics: Metrics, stopping: AbortSignal, log: Logger) {
+  constructor(
+    events: Events,
+    tail: EventTail,
+    metrics: Metrics,
+    stopping: AbortSignal,
+    log: Logger,
+    limits: WatchLimits = defaultWatchLimits,
+  ) {
     this.#events = events;
     this.#tail = tail;
-    this.#log = log;
+    this.#limits = limits;
     this.#stopping = stopping;
+    this.#pages = new HistoryPages(events, tail, limits, metrics);
     const told = metrics.counter('watch_events_sent_total', 'Events that watches were told of.', ['mode']);
-    this.#owner = {
-      get position() {
-        return tail.position;
+    this.#parts = {
+      tail,
+      pages: this.#pages,
+      slices: this.#slices,
+      log,
+      slowReaderBytesMax: limits.slowReaderBytesMax,
+      published: () => this.#published,
+      join: (watch, queue) => this.#join(watch, queue),
+      leave: (watch, queue) => {
+        this.#watches.delete(watch);
+        this.#leave(watch, queue);
       },
       told: (watch, events) => told.inc({ mode: watch.request.mode }, events),
-      ended: (watch) => {
-        this.#watches.delete(watch);
-        this.#leave(watch.subscription, watch);
-      },
     };
     metrics.gauges('watches', 'Watches by mode and state; an unsynced one is catching up.', ['mode', 'state'], () =>
       this.#count(),
     );
     metrics.gauge('long_polls_waiting', 'Long polls that wait for a change of a node.', () => this.#polls.size);
+    metrics.gauge(
+      'watch_readers_waiting',
+      'Connections that have something to be sent and wait for their next slice of time.',
+      () => this.#slices.waiting,
+    );
     tail.subscribe((batch) => {
       for (const transaction of batch) this.#publish(transaction);
+      this.#slices.run();
     });
     tail.onGap((history, error) => this.#lose(history, error));
     stopping.addEventListener('abort', () => {
@@ -78,11 +98,20 @@ export class WatchHub {
     });
   }
 
-  /** Begins a watch. Whatever is wrong with it goes to its sink, and never before this has returned. */
-  watch(request: WatchRequest, sink: WatchSink): Watch {
-    const watch = new RunningWatch(request, sink, this.#owner);
+  /**
+   * Begins a watch. Whatever is wrong with it goes to its sink, and never before this has returned.
+   * @param reader the connection that the sink writes to, the same object for all its watches
+   */
+  watch(request: WatchRequest, sink: WatchSink, reader: WatchReader): Watch {
+    let queue = this.#queues.get(reader);
+    if (!queue) {
+      queue = new WatchQueue(reader, this.#parts);
+      this.#queues.set(reader, queue);
+    }
+    const watch = new RunningWatch(request, sink, queue);
     this.#watches.add(watch);
-    void this.#run(watch).catch((error: unknown) => watch.fail(error));
+    this.#starts.push(queue, { watch, queue });
+    if (!this.#isStarting) void this.#start();
     return watch;
   }
 
@@ -109,131 +138,134 @@ export class WatchHub {
         clearTimeout(timer);
         signal.removeEventListener('abort', aborted);
         this.#polls.delete(poll);
-        this.#leave(subscription, poll);
+        polls.delete(poll);
+        this.#tidy(subscription);
         resolve(changed);
       };
       const aborted = () => end(false);
       const timer = setTimeout(end, timeoutMs, false);
-      const poll: LongPoll = { reached: after, tell: () => end(true), end };
+      const poll: LongPoll = { reached: after, end };
       signal.addEventListener('abort', aborted, { once: true });
       this.#polls.add(poll);
-      this.#join(subscription, poll);
+      const { polls } = this.#subscribed(subscription);
+      polls.add(poll);
     });
   }
 
-  async #run(watch: RunningWatch): Promise<void> {
+  /** Finds where watches begin, many by one call of the store, those of all connections in rotation. */
+  async #start(): Promise<void> {
+    this.#isStarting = true;
     // Even what is known at once is said later: the caller must hold its watch first.
     await Promise.resolve();
-    const { path, since } = watch.request;
-    const problem = pathProblem(path);
-    if (problem) throw new ServiceError('INVALID_PATH', `${path}: ${problem}.`, { path });
-    const history = historyOf(path);
-    if (since === undefined) {
-      watch.begin(await this.#events.newestZxid());
-    } else {
-      await this.#events.checkResume(since, history);
-      watch.begin(since);
+    while (this.#starts.size > 0) {
+      const due = this.#starts.take(this.#limits.startsPerCall).filter(({ watch }) => watch.state === 'starting');
+      const valid = due.filter(({ watch }) => {
+        const { path } = watch.request;
+        const problem = pathProblem(path);
+        if (problem) watch.fail(new ServiceError('INVALID_PATH', `${path}: ${problem}.`, { path }));
+        return !problem;
+      });
+      await Promise.all(
+        (['main', 'both'] as const).map((history) =>
+          this.#begin(
+            history,
+            valid.filter(({ watch }) => watch.history === history),
+          ),
+        ),
+      );
     }
-    while (watch.state === 'unsynced' && !this.#sync(watch, history)) {
-      await this.#turn();
-      try {
-        await this.#advance(watch, history);
-      } catch (error) {
-        if (!hasCode(error, 'STORE_UNAVAILABLE')) throw error;
-        this.#log.debug({ err: error }, 'A watch cannot read its history now; trying again');
-        await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
+    this.#isStarting = false;
+  }
+
+  async #begin(history: WatchedHistory, starts: readonly { watch: RunningWatch; queue: WatchQueue }[]): Promise<void> {
+    if (starts.length === 0) return;
+    const zxids = new Set<number>();
+    for (const { watch } of starts) if (watch.request.since !== undefined) zxids.add(watch.request.since);
+    try {
+      const { newest, problems } = await this.#events.resumable([...zxids], history);
+      const problemOf = new Map([...zxids].map((zxid, index) => [zxid, problems[index]]));
+      for (const { watch, queue } of starts) {
+        // It may have been closed meanwhile.
+        if (watch.state !== 'starting') continue;
+        const { since = newest } = watch.request;
+        const problem = problemOf.get(since);
+        if (problem) {
+          watch.fail(problem);
+        } else {
+          watch.begin(since);
+          queue.catchUp(watch);
+        }
       }
+    } catch (error) {
+      for (const { watch } of starts) watch.fail(error);
     }
-  }
-
-  /**
-   * Waits for a turn of the event loop in which no other watch reads history: thousands that resume at once would
-   * otherwise keep everybody else waiting until the last of them has caught up.
-   */
-  #turn(): Promise<void> {
-    this.#turns = this.#turns.then(() => new Promise((resolve) => setImmediate(resolve)));
-    return this.#turns;
-  }
-
-  /** Makes a watch synced, if what it lacks is small. Nothing can come between that and the subscription. */
-  #sync(watch: RunningWatch, history: 'main' | 'both'): boolean {
-    const missed = this.#tail.recent(watch.reached, history);
-    if (!missed) return false;
-    if (missed.length > pageTransactions) return false;
-    const bytes = missed.reduce((sum, transaction) => sum + transaction.bytes, 0);
-    if (bytes > stepBytesMax && missed.length > 1) return false;
-    for (const transaction of missed) watch.take(transaction);
-    if (watch.state === 'ended') return true;
-    this.#tail.witness(watch.reached);
-    watch.becomeSynced();
-    this.#join(watch.subscription, watch);
-    return true;
-  }
-
-  /** Hands over the next page of history, at the reader's pace. */
-  async #advance(watch: RunningWatch, history: 'main' | 'both'): Promise<void> {
-    const page = this.#tail.recent(watch.reached, history)?.slice(0, pageTransactions);
-    for (const transaction of page ?? (await this.#storedPage(watch.reached, history))) {
-      const room = watch.sink.room();
-      if (room) await room;
-      // It may have been closed or lost while it waited.
-      if (watch.state !== 'unsynced') return;
-      watch.take(transaction);
-    }
-  }
-
-  /** A page of history from the store. @throws ServiceError COMPACTED if it was trimmed, or lost, before it was read */
-  async #storedPage(after: number, history: 'main' | 'both'): Promise<Transaction[]> {
-    const upTo = this.#tail.position;
-    const { transactions, complete } = await this.#events.range(history, after, upTo, pageTransactions);
-    await this.#events.checkResume(after, history);
-    // The last transactions up to the tail's position may all be of the other history: an empty one stands for them.
-    if (complete && upTo > (transactions.at(-1)?.zxid ?? after))
-      transactions.push({ zxid: upTo, events: [], bytes: 0 });
-    return transactions;
   }
 
   #publish(transaction: Transaction): void {
+    const { zxid } = transaction;
+    const before = this.#published;
+    this.#published = zxid;
     const matched = matchTransaction(transaction, (path) => this.#subscriptions.get(path));
-    for (const [subscription, told] of matched) {
-      for (const member of subscription.members) {
-        if (transaction.zxid > member.reached) this.#tell(member, transaction.zxid, told);
+    const byQueue = new Map<WatchQueue, { told: Told; watches: Set<RunningWatch> }[]>();
+    for (const [{ watches, polls }, told] of matched) {
+      for (const poll of [...polls]) if (zxid > poll.reached) poll.end(true);
+      for (const [queue, own] of watches) {
+        const parts = byQueue.get(queue);
+        if (parts) parts.push({ told, watches: own });
+        else byQueue.set(queue, [{ told, watches: own }]);
       }
     }
-  }
-
-  /** One sink's fault must not cost the others their events. */
-  #tell(member: Member, zxid: number, told: Told): void {
-    try {
-      member.tell(zxid, told);
-    } catch (error) {
-      this.#log.error({ err: error }, 'A watch could not be told of a transaction; it ends');
-      if (member instanceof RunningWatch) member.fail(error);
+    for (const [queue, parts] of byQueue) {
+      const size = parts.reduce((sum, { told, watches }) => sum + told.size * watches.size, 0);
+      queue.publish({ zxid, parts, size }, before);
     }
   }
 
   /** Guarantee N8: who was told of transactions that the store has lost hears so, and ends. */
-  #lose(history: 'main' | 'both', error: ServiceError): void {
+  #lose(history: WatchedHistory, error: ServiceError): void {
+    this.#pages.forget();
+    this.#published = this.#tail.position;
     for (const watch of [...this.#watches]) {
-      if (history === 'main' || historyOf(watch.request.path) === 'both') watch.lost(error);
+      if (history === 'main' || watch.history === 'both') watch.lost(error);
     }
     for (const poll of [...this.#polls]) poll.end(true);
   }
 
-  #join(subscription: Subscription, member: Member): void {
+  /** The entry of a subscription, made if there is none. */
+  #subscribed(subscription: Subscription): LiveSubscription {
     const here = this.#subscriptions.get(subscription.path) ?? [];
     this.#subscriptions.set(subscription.path, here);
-    const same = here.find((other) => isSame(other, subscription));
-    if (same) same.members.add(member);
-    else here.push({ ...subscription, members: new Set([member]) });
+    let same = here.find((other) => isSame(other, subscription));
+    if (!same) {
+      same = { ...subscription, watches: new Map(), polls: new Set() };
+      here.push(same);
+    }
+    return same;
   }
 
-  #leave(subscription: Subscription, member: Member): void {
+  #join(watch: RunningWatch, queue: WatchQueue): void {
+    // It joins between two batches of the tail.
+    this.#published = this.#tail.position;
+    const { watches } = this.#subscribed(watch.subscription);
+    const own = watches.get(queue);
+    if (own) own.add(watch);
+    else watches.set(queue, new Set([watch]));
+  }
+
+  #leave(watch: RunningWatch, queue: WatchQueue): void {
+    const { subscription } = watch;
+    const { watches } = this.#subscriptions.get(subscription.path)?.find((other) => isSame(other, subscription)) ?? {};
+    const own = watches?.get(queue);
+    if (!own?.delete(watch) || own.size > 0) return;
+    watches!.delete(queue);
+    this.#tidy(subscription);
+  }
+
+  /** Removes a subscription that nobody has any more. */
+  #tidy(subscription: Subscription): void {
     const here = this.#subscriptions.get(subscription.path);
     const at = here?.findIndex((other) => isSame(other, subscription)) ?? -1;
-    if (!here || at < 0) return;
-    here[at]!.members.delete(member);
-    if (here[at]!.members.size > 0) return;
+    if (!here || at < 0 || here[at]!.watches.size > 0 || here[at]!.polls.size > 0) return;
     here.splice(at, 1);
     if (here.length === 0) this.#subscriptions.delete(subscription.path);
   }

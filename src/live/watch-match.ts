@@ -34,9 +34,14 @@ export interface Subscription {
 /** What a subscription is told of one transaction. */
 export interface Told {
   readonly count: number;
+  /** About how many bytes its JSON has. */
+  readonly size: number;
   /** The events as a JSON array; made at the first call, and kept. */
   json(): string;
 }
+
+/** About what an event's JSON has beside path and data. */
+const statBytes = 250;
 
 const offsetsPath = /^\/consumers\/[^/]+\/offsets(?=\/|$)/;
 
@@ -49,14 +54,15 @@ export function historyOf(path: string): 'main' | 'both' {
  * Finds for each subscription what it is told of a transaction: in the order of the changes, a node's `children` behind
  * the last change of its list. An event costs a look at each of its ancestors, however many watches there are.
  * @param at the subscriptions on exactly that path
+ * @param json of the events of this transaction, as far as others have needed it already
  */
 export function matchTransaction<S extends Subscription>(
   transaction: Transaction,
   at: (path: string) => Iterable<S> | undefined,
+  json: EventJson = new EventJson(),
 ): Map<S, Told> {
   const { events } = transaction;
   const matched = new Map<S, Match>();
-  const json = new EventJson();
   const tell = (path: string, tidings: Tidings, event: NodeEvent | undefined) => {
     for (const subscription of at(path) ?? []) {
       if (!interests[subscription.interest].has(tidings)) continue;
@@ -65,7 +71,7 @@ export function matchTransaction<S extends Subscription>(
         match = new Match(subscription, json);
         matched.set(subscription, match);
       }
-      match.events.push(event);
+      match.add(event);
     }
   };
   // Several changes of one list are one `children`: a list that was read since then is the final one.
@@ -92,6 +98,19 @@ export function matchTransaction<S extends Subscription>(
   return matched;
 }
 
+/** Every path on which a watch could match one of the transaction's events. */
+export function* pathsOf(transaction: Transaction): Generator<string> {
+  const seen = new Set<string>();
+  for (const { path } of transaction.events) {
+    // Whoever is above what was seen was seen, too.
+    for (let at = path; !seen.has(at); at = parentOf(at)) {
+      seen.add(at);
+      yield at;
+      if (at === '/') break;
+    }
+  }
+}
+
 /** What one subscription is told of a transaction, if anything. */
 export function matchOne(transaction: Transaction, subscription: Subscription): Told | undefined {
   const own = [subscription];
@@ -108,7 +127,8 @@ class Match implements Told {
   readonly #subscription: Subscription;
   readonly #json: EventJson;
   /** In order; undefined is the `children` of the subscription's own path. */
-  readonly events: (NodeEvent | undefined)[] = [];
+  readonly #events: (NodeEvent | undefined)[] = [];
+  #size = 0;
   #text: string | undefined;
 
   constructor(subscription: Subscription, json: EventJson) {
@@ -117,12 +137,21 @@ class Match implements Told {
   }
 
   get count(): number {
-    return this.events.length;
+    return this.#events.length;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(event: NodeEvent | undefined): void {
+    this.#events.push(event);
+    this.#size += event ? event.path.length + statBytes + (this.#subscription.data ? (event.data?.length ?? 0) : 0) : 0;
   }
 
   json(): string {
     const { path, data } = this.#subscription;
-    this.#text ??= `[${this.events
+    this.#text ??= `[${this.#events
       .map((event) => (event ? this.#json.of(event, data) : JSON.stringify({ type: 'children', path })))
       .join(',')}]`;
     return this.#text;
@@ -130,7 +159,7 @@ class Match implements Told {
 }
 
 /** The JSON of each event of one transaction, made once for all subscriptions that are told of it. */
-class EventJson {
+export class EventJson {
   readonly #plain = new Map<NodeEvent, string>();
   readonly #withData = new Map<NodeEvent, string>();
 

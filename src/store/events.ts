@@ -5,12 +5,18 @@ import { hasCode, type ServiceError } from '../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
 import { decodeEvents, type NodeEvent, type Transaction } from './node-codec.ts';
-import { integer } from './scripts.ts';
+import { decodeReply, integer, type ReplyValue } from './scripts.ts';
 
 /** Which of the two histories: the main one, that on committed offsets, or both merged. */
 export type History = 'main' | 'offsets' | 'both';
 
 type Entry = [id: Buffer, fields: Buffer[]];
+
+/** Entries of one stream; `more` = there may be others behind them. */
+interface Page {
+  entries: Entry[];
+  more: boolean;
+}
 
 const blockMs = 2000;
 const readCount = 500;
@@ -35,7 +41,21 @@ export class Events {
    * @throws ServiceError COMPACTED with the fields `oldest` and `zxid`
    */
   async checkResume(zxid: number, history: 'main' | 'both' = 'main'): Promise<number> {
-    return integer((await this.#connection.call('nodes/resume', this.#keys.root, [zxid, history]))[0]);
+    const { newest, problems } = await this.resumable([zxid], history);
+    if (problems[0]) throw problems[0];
+    return newest;
+  }
+
+  /**
+   * As checkResume, of many zxids at one moment.
+   * @returns `problems` = of each zxid undefined, or COMPACTED
+   */
+  async resumable(
+    zxids: readonly number[],
+    history: 'main' | 'both',
+  ): Promise<{ newest: number; problems: (ServiceError | undefined)[] }> {
+    const reply = await this.#connection.call('nodes/resume', this.#keys.root, [history, ...zxids]);
+    return decodeResume(reply);
   }
 
   /** The newest zxid. */
@@ -45,6 +65,7 @@ export class Events {
 
   /**
    * A page of history: transactions after `after`, up to `upTo`, in order.
+   * @param bytes with which the page ends: the last transaction may go beyond it
    * @returns `complete` = nothing up to `upTo` is left behind the page
    */
   async range(
@@ -52,16 +73,16 @@ export class Events {
     after: number,
     upTo: number,
     count: number,
+    bytes = Number.MAX_SAFE_INTEGER,
   ): Promise<{ transactions: Transaction[]; complete: boolean }> {
-    const read = (key: string) =>
-      this.#connection.command(false, (client) =>
-        client.xrangeBuffer(key, `(${after}`, `${upTo}`, 'COUNT', count),
-      ) as Promise<Entry[]>;
-    const [main, offsets] = await Promise.all([
-      history === 'offsets' ? [] : read(this.#keys.events),
-      history === 'main' ? [] : read(this.#keys.offsetEvents),
-    ]);
-    return merge([main, offsets], count);
+    const read = async (stream: 'main' | 'offsets') =>
+      decodePage(await this.#connection.call('nodes/history', this.#keys.root, [stream, after, upTo, count, bytes]));
+    return merge(
+      await Promise.all([
+        ...(history === 'offsets' ? [] : [read('main')]),
+        ...(history === 'main' ? [] : [read('offsets')]),
+      ]),
+    );
   }
 
   /**
@@ -97,10 +118,10 @@ export class Events {
           const newest = batch.at(-1)?.zxid ?? position;
           // The check comes after the read, so that nothing can be trimmed between the two unnoticed.
           if (!isSame || newest - position !== batch.length) {
-            for (const zxid of follower.positions()) await this.#check(client, zxid, 'main');
+            await this.#check(client, [...follower.positions()], 'main');
             isSame = true;
             try {
-              await this.#check(client, position, 'both');
+              await this.#check(client, [position], 'both');
             } catch (error) {
               if (!hasCode(error, 'COMPACTED')) throw error;
               follower.offsetsForgotten(error as ServiceError);
@@ -123,8 +144,10 @@ export class Events {
     }
   }
 
-  async #check(client: Redis, zxid: number, history: 'main' | 'both'): Promise<void> {
-    await this.#connection.callOn(client, 'nodes/resume', this.#keys.root, [zxid, history]);
+  async #check(client: Redis, zxids: number[], history: 'main' | 'both'): Promise<void> {
+    const reply = await this.#connection.callOn(client, 'nodes/resume', this.#keys.root, [history, ...zxids]);
+    const problem = decodeResume(reply).problems.find((each) => each !== undefined);
+    if (problem) throw problem;
   }
 
   async #readNext(client: Redis, position: number, mayBlock: boolean): Promise<Transaction[]> {
@@ -133,24 +156,45 @@ export class Events {
     const reply = (await (mayBlock
       ? client.xreadBuffer('COUNT', readCount, 'BLOCK', blockMs, ...streams)
       : client.xreadBuffer('COUNT', readCount, ...streams))) as unknown as [key: Buffer, entries: Entry[]][] | null;
-    const pages = (reply ?? []).map(([, entries]) => entries);
+    const pages = (reply ?? []).map(([, entries]) => ({ entries, more: entries.length >= readCount }));
     // A read that has blocked is answered with the stream that was written first, without the other half of the same
     // transaction (Redis 7.0).
-    if (mayBlock && pages.length === 1 && pages[0]!.some(isHalf)) return this.#readNext(client, position, false);
-    return merge(pages, readCount).transactions;
+    if (mayBlock && pages.length === 1 && pages[0]!.entries.some(isHalf))
+      return this.#readNext(client, position, false);
+    return merge(pages).transactions;
   }
 }
 
+/** What nodes/resume says of each zxid. */
+function decodeResume([newest, ...answers]: ReplyValue[]): { newest: number; problems: (ServiceError | undefined)[] } {
+  const problems = answers.map((answer) => {
+    try {
+      decodeReply('nodes/resume', answer);
+      return undefined;
+    } catch (error) {
+      if (hasCode(error, 'COMPACTED')) return error as ServiceError;
+      throw error;
+    }
+  });
+  return { newest: integer(newest), problems };
+}
+
+function decodePage([more, ...rest]: ReplyValue[]): Page {
+  const entries: Entry[] = [];
+  for (let i = 0; i < rest.length; i += 2) entries.push([rest[i] as Buffer, rest[i + 1] as Buffer[]]);
+  return { entries, more: integer(more) === 1 };
+}
+
 /**
- * Merges pages of the streams by zxid; one transaction may have events in both. A page with `count` entries may have
- * more behind it, so nothing beyond the last entry of such a page is in order yet, and is left for the next read.
+ * Merges pages of the streams by zxid; one transaction may have events in both. Nothing beyond the last entry of a page that
+ * may have more behind it is in order yet: it is left for the next read.
  */
-function merge(pages: Entry[][], count: number): { transactions: Transaction[]; complete: boolean } {
+function merge(pages: Page[]): { transactions: Transaction[]; complete: boolean } {
   let horizon = Number.POSITIVE_INFINITY;
-  for (const page of pages) if (page.length >= count) horizon = Math.min(horizon, zxidOf(page.at(-1)!));
+  for (const { entries, more } of pages) if (more) horizon = Math.min(horizon, zxidOf(entries.at(-1)!));
   const byZxid = new Map<number, Transaction>();
-  for (const page of pages) {
-    for (const entry of page) {
+  for (const { entries } of pages) {
+    for (const entry of entries) {
       const zxid = zxidOf(entry);
       if (zxid > horizon) continue;
       const stored = entry[1][1]!;

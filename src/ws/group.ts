@@ -1,5 +1,6 @@
 // The socket /v1/groups/{group}/stream: the socket is a member of the group. It joins, hears what it gets and must let go of,
 // is sent as many records as it has given credit for, and commits.
+import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import type { z } from 'zod';
@@ -70,7 +71,8 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; socket
         'This is a WebSocket: connect with ws:// or wss://. Without one, join with POST /v1/groups/{group}/members.',
       );
     },
-    wsHandler: (ws, request) => void new GroupSocket(ws, sockets).run(request as unknown as Given, broker),
+    wsHandler: (ws, request) =>
+      void new GroupSocket(ws, request.raw.socket, sockets).run(request as unknown as Given, broker),
   });
 };
 
@@ -90,11 +92,11 @@ class GroupSocket {
   /** Commits that wait for one turn, and take in others until it comes. */
   #commits: WaitingCommit[] | undefined;
 
-  constructor(ws: WebSocket, sockets: Sockets) {
+  constructor(ws: WebSocket, connection: Connection, sockets: Sockets) {
     this.#turn = new Promise<void>((resolve) => {
       this.#hasJoined = resolve;
     });
-    this.#socket = sockets.accept(ws, {
+    this.#socket = sockets.accept(ws, connection, {
       kind: 'group',
       schema: groupClientFrame,
       onFrame: (frame) => this.#onFrame(frame),

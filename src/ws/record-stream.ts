@@ -1,4 +1,5 @@
 // The socket /v1/topics/{topic}/stream: a topic's records, as many as the reader has given credit for.
+import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import { errorCatalogue } from '../../schemas/errors.ts';
 import {
@@ -17,8 +18,14 @@ import type { Socket, Sockets } from './socket.ts';
  * Serves one socket until either side ends it. What is wrong with the request is an error frame and the end, too: a
  * browser shows its page nothing of an upgrade that was refused.
  */
-export function serveRecordSocket(ws: WebSocket, request: RecordStreamRequest, broker: Broker, sockets: Sockets): void {
-  void new RecordSocket(ws, sockets).run(request, broker);
+export function serveRecordSocket(
+  ws: WebSocket,
+  connection: Connection,
+  request: RecordStreamRequest,
+  broker: Broker,
+  sockets: Sockets,
+): void {
+  void new RecordSocket(ws, connection, sockets).run(request, broker);
 }
 
 class RecordSocket {
@@ -29,9 +36,9 @@ class RecordSocket {
   /** Waits for credit. */
   #onCredit = (): void => undefined;
 
-  constructor(ws: WebSocket, sockets: Sockets) {
+  constructor(ws: WebSocket, connection: Connection, sockets: Sockets) {
     const positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
-    this.#socket = sockets.accept(ws, {
+    this.#socket = sockets.accept(ws, connection, {
       kind: 'tail',
       schema: recordStreamClientFrame,
       onFrame: (frame) => this.#onFrame(frame),

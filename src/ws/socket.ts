@@ -1,5 +1,6 @@
 // What all our sockets share: frames in and out, the limit on slow readers, the search for dead peers, and the end of all
 // when the server stops. What the frames mean is the business of each kind of socket.
+import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -14,6 +15,8 @@ import type { Broker } from '../live/broker.ts';
 const heartbeatMs = 15_000;
 /** How long a peer may take to answer our close, and to read what was sent before it. */
 const closeGraceMs = 5000;
+/** What a peer takes at least in that time of what was sent before the close, or it is dropped. */
+const closeProgressBytes = 64 * 1024;
 /** A socket with no more than this waiting has room for more of what need not be sent at once. */
 const roomBytes = 1024 * 1024;
 
@@ -50,8 +53,8 @@ export class Sockets {
   }
 
   /** Takes over a socket. To be called in the tick in which it was opened: a frame may be there already. */
-  accept<F>(ws: WebSocket, options: SocketOptions<F>): Socket {
-    const socket: Socket = new Socket(ws, this.#broker.log, {
+  accept<F>(ws: WebSocket, connection: Connection, options: SocketOptions<F>): Socket {
+    const socket: Socket = new Socket(ws, connection, this.#broker.log, {
       closed: (code) => {
         this.#open.delete(socket);
         options.onClose(code);
@@ -105,14 +108,19 @@ export class Socket {
   readonly #ws: WebSocket;
   readonly #log: Logger;
   readonly #owner: SocketOwner;
+  readonly #connection: Connection;
   /** Who waits for room. */
   #waiting: (() => void)[] = [];
+  /** The sizes of the messages that are not sent yet, the one under way first. */
+  readonly #unsent: number[] = [];
+  #unsentBytes = 0;
   #isOpen = true;
   #wasHeard = true;
 
-  constructor(ws: WebSocket, log: Logger, owner: SocketOwner) {
+  constructor(ws: WebSocket, connection: Connection, log: Logger, owner: SocketOwner) {
     this.kind = owner.kind;
     this.#ws = ws;
+    this.#connection = connection;
     this.#log = log;
     this.#owner = owner;
     const heard = () => this.#hear();
@@ -125,16 +133,34 @@ export class Socket {
     return this.#isOpen;
   }
 
-  /** Sends one frame, given as JSON. Too much waiting already closes the socket instead (guarantee W4). */
+  /**
+   * Sends one frame, given as JSON. Too much waiting already closes the socket instead (guarantee W4): what counts is what has piled
+   * up behind the message under way, as the reader cannot help it if that is large.
+   */
   send(json: string): void {
     if (!this.#isOpen) return;
-    // One frame alone may be larger than the limit: what counts is what the reader has left lying.
-    if (this.#ws.bufferedAmount > slowReaderBytesMax) {
-      this.#owner.tooSlow();
-      this.close(closeCodes.slowReader, 'The reader is too slow; resume with since');
+    if (this.#unsentBytes - (this.#unsent[0] ?? 0) > slowReaderBytesMax) {
+      this.tooSlow();
       return;
     }
+    const size = Buffer.byteLength(json);
+    this.#unsent.push(size);
+    this.#unsentBytes += size;
     this.#ws.send(json, this.#sent);
+  }
+
+  /** Cuts the reader off, behind the message under way. */
+  tooSlow(): void {
+    if (!this.#isOpen) return;
+    this.#owner.tooSlow();
+    this.close(closeCodes.slowReader, 'The reader is too slow; resume with since');
+  }
+
+  /** Runs `write`: what it sends goes to the connection as one. */
+  together(write: () => void): void {
+    this.#connection.cork();
+    write();
+    this.#connection.uncork();
   }
 
   sendFrame(frame: { type: string }): void {
@@ -157,13 +183,19 @@ export class Socket {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Closes it behind what was sent; by force if the peer does not take part. */
+  /** Closes it behind what was sent; by force if the peer takes nothing of it, or does not answer. */
   close(code: number, reason: string): void {
     this.#ws.close(code, reason);
     if (!this.#isOpen) return;
     this.#end();
-    const timer = setTimeout(() => this.#ws.terminate(), closeGraceMs);
-    this.#ws.once('close', () => clearTimeout(timer));
+    let left = this.#ws.bufferedAmount;
+    const timer = setInterval(() => {
+      const now = this.#ws.bufferedAmount;
+      // A peer that takes its time over a large message gets it, at a few kilobytes a second or more.
+      if (now === 0 || left - now < closeProgressBytes) this.#ws.terminate();
+      left = now;
+    }, closeGraceMs);
+    this.#ws.once('close', () => clearInterval(timer));
   }
 
   /** Asks the peer for a sign of life; drops it if the last one was not answered. */
@@ -182,6 +214,7 @@ export class Socket {
   }
 
   readonly #sent = (): void => {
+    this.#unsentBytes -= this.#unsent.shift() ?? 0;
     // More waits behind what was sent just now: so the peer has made room, even if our ping has yet to reach it.
     if (this.#ws.bufferedAmount > 0) this.#hear();
     if (this.#waiting.length > 0 && this.#ws.bufferedAmount <= roomBytes) this.#release();

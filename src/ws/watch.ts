@@ -1,4 +1,5 @@
 // The socket /v1/watch: any number of watches on one connection, and sessions that live as long as it is open.
+import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
@@ -44,7 +45,7 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; socket
         'This is a WebSocket: connect with ws:// or wss://. For server-sent events, GET /v1/watch/{path}.',
       );
     },
-    wsHandler: (ws) => void new WatchSocket(ws, broker, sockets, open),
+    wsHandler: (ws, request) => void new WatchSocket(ws, request.raw.socket, broker, sockets, open),
   });
 };
 
@@ -54,11 +55,11 @@ class WatchSocket {
   readonly #watches = new Map<string, Watch>();
   readonly #sessions = new Map<string, SessionKeeper>();
 
-  constructor(ws: WebSocket, broker: Broker, sockets: Sockets, open: Set<WatchSocket>) {
+  constructor(ws: WebSocket, connection: Connection, broker: Broker, sockets: Sockets, open: Set<WatchSocket>) {
     this.#broker = broker;
     // Before the socket is accepted: a broker that is stopping closes it at once.
     open.add(this);
-    this.#socket = sockets.accept(ws, {
+    this.#socket = sockets.accept(ws, connection, {
       kind: 'watch',
       schema: clientFrame,
       onFrame: (frame) => this.#onFrame(frame),
@@ -70,8 +71,9 @@ class WatchSocket {
     });
   }
 
-  /** Says how far everything was sent, so that a client can resume there even if nothing concerned it for long. */
+  /** Says how far everything was sent, so that a client can resume there even if nothing concerned it for long; not to who is behind. */
   sendBookmark(): void {
+    if (this.#socket.room()) return;
     let zxid = Number.POSITIVE_INFINITY;
     // What a watch has not begun, it cannot have missed.
     for (const { position } of this.#watches.values()) if (position !== undefined) zxid = Math.min(zxid, position);
@@ -113,9 +115,8 @@ class WatchSocket {
         this.#watches.delete(id);
         this.#socket.sendError(error, id);
       },
-      room: () => this.#socket.room(),
     };
-    this.#watches.set(id, this.#broker.watches.watch(frame, sink));
+    this.#watches.set(id, this.#broker.watches.watch(frame, sink, this.#socket));
   }
 
   #unwatch(id: string): void {

@@ -1,9 +1,10 @@
 // A hub of watches over a real store, without a server around it, and watches that keep what they are told.
 import { pino } from 'pino';
 import type { Test } from 'tap';
+import { defaultWatchLimits, type WatchLimits } from '../../src/core/defaults.ts';
 import { EventTail } from '../../src/live/event-tail.ts';
-import { createMetrics } from '../../src/live/metrics.ts';
-import type { Watch, WatchRequest } from '../../src/live/running-watch.ts';
+import { createMetrics, type Metrics } from '../../src/live/metrics.ts';
+import type { Watch, WatchReader, WatchRequest } from '../../src/live/running-watch.ts';
 import { WatchHub } from '../../src/live/watch-hub.ts';
 import type { Op } from '../../src/store/namespace.ts';
 import { Store } from '../../src/store/store.ts';
@@ -18,20 +19,23 @@ export interface WatchBroker {
   hub: WatchHub;
   tail: EventTail;
   target: StoreTarget;
+  metrics: Metrics;
   write(...ops: Op[]): Promise<number>;
 }
 
 /** As much of a broker as watches need, over a Redis of its own or over one that others use, too. */
 export async function startBroker(
   t: Test,
-  options: { target?: StoreTarget; eventRetention?: number } = {},
+  options: { target?: StoreTarget; eventRetention?: number; limits?: Partial<WatchLimits> } = {},
 ): Promise<WatchBroker> {
   const target = options.target ?? { socketPath: (await startTestRedis(t)).socketPath };
   const store = new Store({ ...testConfig, eventRetention: options.eventRetention ?? 100_000, target }, log);
   await store.open();
   const tail = new EventTail(store.events, log);
   const stopping = new AbortController();
-  const hub = new WatchHub(store.events, tail, createMetrics(), stopping.signal, log);
+  const metrics = createMetrics();
+  const limits = { ...defaultWatchLimits, ...options.limits };
+  const hub = new WatchHub(store.events, tail, metrics, stopping.signal, log, limits);
   await tail.start();
   t.teardown(async () => {
     stopping.abort();
@@ -39,7 +43,7 @@ export async function startBroker(
     await store.close();
   });
   const write = async (...ops: Op[]) => (await store.namespace.write(ops, { privileged: true })).zxid;
-  return { store, hub, tail, target, write };
+  return { store, hub, tail, target, write, metrics };
 }
 
 export interface Recorded {
@@ -49,19 +53,26 @@ export interface Recorded {
   failure: any;
 }
 
-/** A watch that keeps what it is told; `room` as a slow reader would have it. */
-export function record(hub: WatchHub, request: WatchRequest, room?: () => Promise<void> | undefined): Recorded {
+/** A reader that takes all; `room` as a slow one would have it. */
+export const readerWith = (room: () => Promise<void> | undefined = () => undefined): WatchReader => ({
+  room,
+  tooSlow: () => {},
+  together: (write) => write(),
+});
+
+/** A watch that keeps what it is told, of a connection of its own unless `reader` is shared. */
+export function record(hub: WatchHub, request: WatchRequest, reader: WatchReader = readerWith()): Recorded {
   const recorded: Omit<Recorded, 'watch'> = { watching: undefined, told: [], failure: undefined };
-  const watch = hub.watch(request, {
-    watching: (zxid) => {
+  const sink = {
+    watching: (zxid: number) => {
       recorded.watching = zxid;
     },
-    events: (zxid, events) => recorded.told.push({ zxid, events: JSON.parse(events) }),
-    failed: (error) => {
+    events: (zxid: number, events: string) => recorded.told.push({ zxid, events: JSON.parse(events) }),
+    failed: (error: unknown) => {
       recorded.failure = error;
     },
-    room: room ?? (() => undefined),
-  });
+  };
+  const watch = hub.watch(request, sink, reader);
   return Object.assign(recorded, { watch });
 }
 

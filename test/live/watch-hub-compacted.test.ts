@@ -2,7 +2,7 @@
 import t from 'tap';
 import { startLossyRedis } from '../helpers/lossy-redis.ts';
 import { eventually } from '../helpers/server.ts';
-import { begun, create, reached, record, set, startBroker } from '../helpers/watch-hub.ts';
+import { begun, create, type Recorded, reached, readerWith, record, set, startBroker } from '../helpers/watch-hub.ts';
 
 t.test('what is no longer kept is COMPACTED with the oldest zxid, and that one can be resumed', async (t) => {
   const { hub, write, store } = await startBroker(t, { eventRetention: 200 });
@@ -33,15 +33,21 @@ t.test('a watch whose history is trimmed away while it catches up ends with COMP
   for (let i = 0; i < 199; i++) await write(set('/c', `${i}`));
   const { hub } = await startBroker(t, { target, eventRetention: 200 });
   let go = () => {};
-  const gate = new Promise<void>((resolve) => {
+  let gate: Promise<void> | undefined = new Promise<void>((resolve) => {
     go = resolve;
   });
-  const watch = record(hub, { path: '/c', mode: 'node', since: first }, () => gate);
-  await begun(watch);
+  // It takes some before it stands still.
+  const watch: Recorded = record(
+    hub,
+    { path: '/c', mode: 'node', since: first },
+    readerWith(() => (watch.told.length < 10 ? undefined : gate)),
+  );
+  await eventually(() => watch.told.length >= 10, 'it is on its way');
   let last = 0;
   // Beyond what the broker keeps in memory, too.
   for (let i = 0; i < 110; i++) last = await write(...Array.from({ length: 100 }, () => set('/c', 'x'.repeat(800))));
   for (let i = 0; i < 500; i++) last = await write(set('/c', `${i}`));
+  gate = undefined;
   go();
   await eventually(() => watch.failure, 'it fails');
   t.equal(watch.failure.code, 'COMPACTED');

@@ -7,6 +7,7 @@ import {
   create,
   type Recorded,
   reached,
+  readerWith,
   record,
   remove,
   set,
@@ -182,7 +183,7 @@ t.test('a watch that catches up does so at the pace of its reader', async (t) =>
       go = resolve;
     });
   };
-  const slow = record(hub, { path: '/s', mode: 'node', since: first }, room);
+  const slow = record(hub, { path: '/s', mode: 'node', since: first }, readerWith(room));
   const quick = record(hub, { path: '/s', mode: 'node', since: first });
   await reached(last, quick);
   t.equal(slow.told.length, 0, 'the slow one still waits for room, and held up nobody');

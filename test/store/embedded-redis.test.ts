@@ -88,6 +88,7 @@ t.test('a fresh start serves with the settings that keep data safe', async (t) =
   t.equal(await setting(redis, 'no-appendfsync-on-rewrite'), 'no');
   t.equal(await setting(redis, 'maxmemory'), '123456789');
   t.equal(await setting(redis, 'maxmemory-policy'), 'noeviction');
+  t.match(await setting(redis, 'client-output-buffer-limit'), /^normal 268435456 0 0 slave /);
   t.equal(await setting(redis, 'save'), '');
   t.equal(await setting(redis, 'port'), '0');
   t.equal(await setting(redis, 'unixsocketperm'), '700');

@@ -1,38 +1,12 @@
 #!lua flags=no-writes
 --- @include "lib/keys"
---[[ Whether a watcher may resume after a zxid: all later transactions are still kept, and it is no lost one.
+--- @include "lib/resume"
+--[[ Whether watchers may resume after zxids.
      KEYS    1 root
-     ARGV    1 zxid  2 history that the watcher follows: 'main', or 'both' (committed offsets, too)
-     Returns { 'OK', newest zxid }
+     ARGV    1 history that the watchers follow: 'main', or 'both' (committed offsets, too)  2… zxids
+     Returns { 'OK', newest zxid, answer, … }, one of each zxid: { 'OK' } or an error
      Errors  COMPACTED, with the fields oldest (the oldest zxid that can be asked for) and zxid (the newest) ]]
-local EPOCH = 4294967296
-local asked = tonumber(ARGV[1])
-local newest = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
-local floor = tonumber(redis.call('HGET', keys.root, 'events_floor') or '0')
-if ARGV[2] == 'both' and redis.call('XLEN', keys.offset_events) >= keys.OFFSET_EVENTS_MAX then
-  -- That history has no floor of its own: before its first entry, something may have been forgotten.
-  local oldest = redis.call('XRANGE', keys.offset_events, '-', '+', 'COUNT', 1)[1]
-  floor = math.max(floor, tonumber(string.match(oldest[1], '^%d+')) - 1)
-end
-local problem
-if asked > newest then
-  problem = 'the newest transaction is ' .. string.format('%.0f', newest) .. ', so that one was lost or never was'
-elseif asked < floor then
-  problem = 'history is kept since ' .. string.format('%.0f', floor)
-else
-  -- Between the end of an ended epoch and the start of the next lie only transactions that the store has lost. 0 is before all.
-  local epoch = string.format('%.0f', math.floor(asked / EPOCH))
-  local begin, ended_at = unpack(redis.call('HMGET', keys.epochs, epoch .. ':begin', epoch))
-  if asked > 0 and asked < tonumber(begin or '0') or asked > tonumber(ended_at or asked) then
-    problem = 'the store has lost that transaction'
-  end
-end
-if problem then
-  return {
-    'COMPACTED',
-    'Cannot resume after ' .. ARGV[1] .. ': ' .. problem .. '. Read the nodes again, then watch since the Weir-Zxid of that answer.',
-    'oldest', floor,
-    'zxid', newest,
-  }
-end
-return { 'OK', newest }
+local floor = floor_of(ARGV[1])
+local reply = { 'OK', newest }
+for at = 2, #ARGV do reply[#reply + 1] = not_resumable(ARGV[at], floor) or { 'OK' } end
+return reply

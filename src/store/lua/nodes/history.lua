@@ -1,0 +1,31 @@
+#!lua flags=no-writes
+--- @include "lib/keys"
+--[[ A page of one history, for watchers that catch up: bounded by count and by bytes, as one transaction may weigh as much as
+     thousands of others.
+     KEYS    1 root
+     ARGV    1 'main' or 'offsets'  2 zxid after which it begins  3 zxid up to which it goes  4 transactions at most
+             5 bytes with which it ends
+     Returns { 'OK', whether there may be more (0 or 1), id, fields, … }, of each entry of the stream
+     Errors  - ]]
+local key = ARGV[1] == 'main' and keys.events or keys.offset_events
+local from, upto, left, bytes_left = '(' .. ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local reply = { 'OK', 0 }
+-- Few at first: what they weigh is known only once they are read.
+local step = 1
+while true do
+  local count = math.min(step, left)
+  local entries = redis.call('XRANGE', key, from, upto, 'COUNT', count)
+  for _, entry in ipairs(entries) do
+    reply[#reply + 1], reply[#reply + 2] = entry[1], entry[2]
+    bytes_left = bytes_left - #entry[2][2]
+  end
+  if #entries < count then break end
+  from = '(' .. entries[count][1]
+  left = left - count
+  if left == 0 or bytes_left <= 0 then
+    reply[2] = 1
+    break
+  end
+  step = math.min(step * 2, 16)
+end
+return reply
