@@ -21,6 +21,31 @@ export function durationBetween(minMs: number, maxMs: number, problem: string) {
     .meta({ examples: ['500ms', '10s', '5m', '1h'] });
 }
 
+/** A duration that the service may grant another value for, and whether it came without a unit. */
+export interface AskedDuration {
+  ms: number;
+  isBare: boolean;
+}
+
+/**
+ * A duration that is negotiated: one with a unit is clamped to the bounds that hold. One without is in ms, which who meant seconds would
+ * not see, so src/core/asked-duration.ts refuses it below them.
+ */
+export const negotiatedDuration = z
+  .union(
+    [
+      z.int(message).min(0, message).meta({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+      z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message),
+    ],
+    message,
+  )
+  .transform((given) => ({
+    ms: typeof given === 'number' ? given : parse(given),
+    isBare: typeof given === 'number' || /\d$/.test(given),
+  }))
+  .refine(({ ms }) => Number.isSafeInteger(ms), message)
+  .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+
 function parse(text: string): number {
   const digits = /^\d+/.exec(text)?.[0] ?? '';
   const unit = text.slice(digits.length) || 'ms';

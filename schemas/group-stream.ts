@@ -2,7 +2,7 @@
 // a browser can set no headers on a socket, and none are needed.
 import { z } from 'zod';
 import { offset } from './common.ts';
-import { durationMs } from './duration.ts';
+import { negotiatedDuration } from './duration.ts';
 import { problemSchema } from './errors.ts';
 import { commitBody, joinBody, memberReply, topicPartitions } from './groups.ts';
 import { fetchedRecord } from './records.ts';
@@ -22,10 +22,10 @@ export const groupStreamQuery = z.strictObject({
   memberId,
   instanceId,
   assignor,
-  sessionTimeout: durationMs
+  sessionTimeout: negotiatedDuration
     .optional()
     .describe('Default 45s; at most 30m. A socket that is lost must be back within it, with the same memberId.'),
-  rebalanceTimeout: durationMs
+  rebalanceTimeout: negotiatedDuration
     .optional()
     .describe(
       'Default 5m: how long the member may take to release what is being revoked, and how long it may give no sign of its own while records wait for its credit.',

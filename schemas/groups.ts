@@ -1,7 +1,7 @@
 // The wire of /v1/groups: consumers that share the partitions of topics. Their records are described in records.ts.
 import { z } from 'zod';
 import { logError, offset, queryFlag, queryInteger } from './common.ts';
-import { durationBetween, durationMs } from './duration.ts';
+import { durationBetween, negotiatedDuration } from './duration.ts';
 import { fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
 import { topicName } from './topics.ts';
 
@@ -51,8 +51,14 @@ export const joinBody = z
       .string()
       .optional()
       .describe('range, roundrobin or uniform (default); the group takes what most ask for.'),
-    sessionTimeout: durationMs.optional().describe('Default 45s; at most 30m. Who is not heard for so long is out.'),
-    rebalanceTimeout: durationMs.optional().describe('Default 5m: how long a member may take to let go of partitions.'),
+    sessionTimeout: negotiatedDuration
+      .optional()
+      .describe(
+        'Default 45s; at most 30m. Who is not heard for so long is out. A number (of ms) below the least is refused.',
+      ),
+    rebalanceTimeout: negotiatedDuration
+      .optional()
+      .describe('Default 5m: how long a member may take to let go of partitions.'),
     reset: z
       .enum(['earliest', 'latest', 'none'])
       .default('latest')
@@ -65,6 +71,7 @@ export const joinBody = z
 
 export const sessionTimeoutDefaultMs = 45_000;
 export const rebalanceTimeoutDefaultMs = 300_000;
+export const rebalanceTimeoutMsMin = 100;
 
 export const memberReply = z
   .object({

@@ -1,10 +1,14 @@
 // The wire of /v1/sessions.
 import { z } from 'zod';
 import { nodePath } from './common.ts';
-import { durationMs } from './duration.ts';
+import { negotiatedDuration } from './duration.ts';
 
 export const createSessionBody = z
-  .strictObject({ ttl: durationMs.optional().describe('Clamped to the configured bounds; default 10s.') })
+  .strictObject({
+    ttl: negotiatedDuration
+      .optional()
+      .describe('Clamped to the configured bounds; default 10s. A number (of ms) below them is refused.'),
+  })
   .meta({ id: 'CreateSession' });
 
 export const sessionTtlDefaultMs = 10_000;

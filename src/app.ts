@@ -16,6 +16,7 @@ import {
 } from './core/defaults.ts';
 import { installAdmission } from './http/admission.ts';
 import { installBodies } from './http/bodies.ts';
+import { installCacheControl } from './http/cache-control.ts';
 import { clusterRoutes } from './http/cluster.ts';
 import { installDrain } from './http/drain.ts';
 import { installEffectGuard } from './http/effect-guard.ts';
@@ -100,6 +101,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
   installUpgradeCheck(app);
   installValidation(app);
   installErrorHandler(app);
+  installCacheControl(app);
   installDrain(app, broker);
   installRequestLog(app, broker.metrics, broker.log);
   installAdmission(app, {

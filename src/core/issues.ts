@@ -7,6 +7,9 @@ const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
 /** How much of a value an error shows. */
 const shownCharacters = 60;
 const keysShown = 10;
+/** Issues of one error that are shown, of those that are read to find different ones. */
+const issuesShown = 5;
+const issuesRead = 50;
 
 /** What a value must be, by zod's word for its type. */
 const kinds: Partial<Record<string, string>> = {
@@ -65,7 +68,11 @@ export const parseInput = { reportInput: true, error: wording } as const;
 
 /** Says for each issue where it is, what is wrong and with which value, the unknown fields by name. */
 export function describeIssues(error: z.ZodError, where = ''): string {
-  const texts = error.issues.slice(0, 5).map((issue) => {
+  // The last that is said of one place is the narrowest: after the bounds of all numbers come those of this one.
+  const issues = new Map(
+    error.issues.slice(0, issuesRead).map((issue) => [`${issue.code} ${issue.path.join()}`, issue]),
+  );
+  const texts = [...issues.values()].map((issue) => {
     const at = [where, ...issue.path.map(String)].filter((part) => part !== '').join('.');
     if (issue.code === 'unrecognized_keys') {
       const names = issue.keys.slice(0, keysShown).map((key) => `'${withoutHandles(key).slice(0, shownCharacters)}'`);
@@ -79,7 +86,7 @@ export function describeIssues(error: z.ZodError, where = ''): string {
     if (where === 'query' && Array.isArray(issue.input)) return `${at}: is given ${issue.input.length} times, not once`;
     return `${at || 'value'}: ${issue.message}${shown(wrongPart(issue))}`;
   });
-  return `${texts.join('; ')}.`;
+  return `${[...new Set(texts)].slice(0, issuesShown).join('; ')}.`;
 }
 
 /** What was wrong: of objects that differ by one member, what stands there. */
@@ -99,5 +106,7 @@ function shown(input: unknown): string {
     const text = withoutHandles(input);
     return `, not ${JSON.stringify(text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text)}`;
   }
+  // It was rounded when it was read, so that it is not what was sent.
+  if (Number.isInteger(input) && !Number.isSafeInteger(input)) return ', not a number beyond 2^53-1';
   return typeof input === 'number' || typeof input === 'boolean' || input === null ? `, not ${input}` : '';
 }

@@ -10,6 +10,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The body is bytes with a type of their own, which it has even if there are none. */
     takesBytes?: boolean;
+    /** The headers that the route reads beside those that all routes do, for its description. */
+    takesHeaders?: readonly ('Weir-Fence' | 'Weir-Producer')[];
   }
 }
 
@@ -115,7 +117,8 @@ export function bodyTooLarge(request: FastifyRequest): ServiceError {
   );
 }
 
-function readable(bytes: number): string {
+/** `64 KiB` */
+export function readable(bytes: number): string {
   const [unit, name] = bytes < 1024 * 1024 ? [1024, 'KiB'] : [1024 * 1024, 'MiB'];
   return `${Number((bytes / unit).toFixed(1))} ${name}`;
 }

@@ -31,7 +31,7 @@ export function installErrorHandler(app: FastifyInstance): void {
  */
 export function installNotFound(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
-    done(request.is404 ? notFound(app, request, reply) : undefined);
+    done(request.is404 || emptyParameter(request.params) !== undefined ? notFound(app, request, reply) : undefined);
   });
   // A route may find that there is nothing, as that of the files below /docs does.
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(app, request, reply)));
@@ -52,13 +52,23 @@ function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyR
 
 function methodsAt(app: FastifyInstance, path: string) {
   const methods = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'] as const;
-  return methods.filter((method) => app.findRoute({ url: path, method }) !== null);
+  return methods.filter((method) => {
+    const route = app.findRoute({ url: path, method });
+    return route !== null && emptyParameter(route.params) === undefined;
+  });
 }
 
-/** The root of the tree ends with a slash, and nothing else does: who mixes that up is told. */
+/** The router takes nothing for a name, too. The root of the tree is the one thing that has none. */
+function emptyParameter(params: unknown): string | undefined {
+  return Object.entries(params ?? {}).find(([name, value]) => value === '' && name !== '*')?.[0];
+}
+
+/** The root of the tree ends with a slash, and nothing else does: who mixes that up is told; and what a name must follow. */
 function whereElse(app: FastifyInstance, path: string): string {
   const other = path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
   if (other !== '' && methodsAt(app, other).length > 0) return `${withoutHandles(other)} is what you may mean`;
+  const unnamed = emptyParameter(app.findRoute({ url: other, method: 'GET' })?.params);
+  if (unnamed !== undefined) return `${withoutHandles(other)}{${unnamed}} is what you may mean`;
   return '/docs shows what there is, and /openapi.json lists it';
 }
 
@@ -77,7 +87,7 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): 
   const problem = connectionProblem(error);
   const body = JSON.stringify(problem.toProblem());
   socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\n` +
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
   // A peer that never closes its own half must not keep ours.

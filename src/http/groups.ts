@@ -14,8 +14,10 @@ import {
   memberParams,
   memberReply,
   rebalanceTimeoutDefaultMs,
+  rebalanceTimeoutMsMin,
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
+import { askedMs } from '../core/asked-duration.ts';
 import { bodyBytes } from '../core/defaults.ts';
 import { subscriptionOf } from '../core/group-topics.ts';
 import { ServiceError } from '../core/service-error.ts';
@@ -125,8 +127,12 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         {
           ...rest,
           subscription: subscriptionOf(topics, pattern),
-          sessionTimeoutMs: sessionTimeout ?? sessionTimeoutDefaultMs,
-          rebalanceTimeoutMs: rebalanceTimeout ?? rebalanceTimeoutDefaultMs,
+          sessionTimeoutMs: sessionTimeout
+            ? askedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
+            : sessionTimeoutDefaultMs,
+          rebalanceTimeoutMs: rebalanceTimeout
+            ? askedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
+            : rebalanceTimeoutDefaultMs,
         },
         idempotencyOf(request),
       );

@@ -1,13 +1,17 @@
 // The OpenAPI 3.1 document, made from the zod schemas of the routes: /openapi.json, /docs, and the file openapi.yaml. What
 // every operation has in common is added here, once, so that no route has to repeat it.
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { FastifyContextConfig } from 'fastify';
 import { fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { createSchema } from 'zod-openapi';
-import { type ErrorCode, errorCatalogue } from '../../schemas/errors.ts';
+import { errorCatalogue } from '../../schemas/errors.ts';
 import { groupClientFrame, groupServerFrame } from '../../schemas/group-stream.ts';
 import { recordStreamClientFrame, recordStreamServerFrame } from '../../schemas/record-stream.ts';
 import { clientFrame, serverFrame } from '../../schemas/watch.ts';
+import { readable } from './bodies.ts';
+import { ndjsonType } from './media-types.ts';
+import { declaresCode } from './problems.ts';
 
 export const apiVersion = '1.0.0';
 
@@ -31,7 +35,8 @@ interface Parameter {
 interface Operation {
   tags?: string[];
   parameters?: Parameter[];
-  requestBody?: { required?: boolean; content?: Record<string, { schema?: Json }> };
+  [declaredMark]?: Declared;
+  requestBody?: { description?: string; required?: boolean; content?: Record<string, { schema?: Json }> };
   responses?: Record<string, Response | Json>;
 }
 interface Document extends Json {
@@ -61,8 +66,33 @@ const transform: Transform = (given) => {
     const responses = Object.entries(schema.response).map(([status, response]) => [status, ownDescription(response)]);
     schema.response = Object.fromEntries(responses);
   }
-  return fastifyZodOpenApiTransformers.transform({ ...given, schema, url: given.url.replace(/\*$/, ':path') });
+  const transformed = fastifyZodOpenApiTransformers.transform({
+    ...given,
+    schema,
+    url: given.url.replace(/\*$/, ':path'),
+  });
+  return { ...transformed, schema: { ...transformed.schema, [declaredMark]: declaredBy(given) } };
 };
+
+/** What a route declares by other means than its schema, handed on to `complete`. */
+interface Declared {
+  headers: string[];
+  bodyLimit: number | undefined;
+}
+
+const declaredMark = 'x-declared';
+
+function declaredBy({ schema, route, url }: Parameters<Transform>[0]): Declared {
+  const { config, bodyLimit } = route as { config?: FastifyContextConfig; bodyLimit?: number };
+  return {
+    headers: [
+      ...(url.startsWith('/v1/') ? ['WeirSession'] : []),
+      ...(declaresCode(schema?.response, 'IDEMPOTENCY_KEY_REUSED') ? ['IdempotencyKey'] : []),
+      ...(config?.takesHeaders ?? []).map((name) => name.replace('-', '')),
+    ],
+    bodyLimit,
+  };
+}
 
 /** A copy of what is described by content types, as OpenAPI does it; a schema alone stays what it is. */
 function ownDescription(part: unknown): unknown {
@@ -71,8 +101,8 @@ function ownDescription(part: unknown): unknown {
 
 const transformObject: TransformObject = (given) => {
   const document = fastifyZodOpenApiTransformers.transformObject(given) as unknown as Document;
-  for (const [path, operations] of Object.entries(document.paths ?? {})) {
-    for (const operation of Object.values(operations)) complete(operation, path);
+  for (const operations of Object.values(document.paths ?? {})) {
+    for (const operation of Object.values(operations)) complete(operation);
   }
   const components = document.components ?? {};
   const { openapi, info, tags, paths, components: _, ...rest } = document;
@@ -135,7 +165,9 @@ const commonHeaders = {
 };
 
 const everywhere = [
+  'BAD_REQUEST',
   'FORBIDDEN',
+  'TOO_LARGE',
   'UNSUPPORTED_MEDIA_TYPE',
   'SESSION_EXPIRED',
   'REQUEST_TIMEOUT',
@@ -154,21 +186,15 @@ const commonResponses = {
 };
 
 /** Gives an operation what all have in common, and mends what the generator of the document gets wrong. */
-function complete(operation: Operation, path: string): void {
+function complete(operation: Operation): void {
   const responses = Object.entries(operation.responses ?? {}) as [string, Response][];
   const successes = responses.filter(([status]) => /^[23]/.test(status)).map(([, response]) => response);
-  // Who may answer that a key was reused takes a key, and who may answer that a token is old takes a token.
-  const answers = (code: ErrorCode) => responses.some(([, { description }]) => description?.includes(`\`${code}\``));
-  const isIdempotent = answers('IDEMPOTENCY_KEY_REUSED');
+  const declared = operation[declaredMark] ?? { headers: [], bodyLimit: undefined };
+  delete operation[declaredMark];
+  const isIdempotent = declared.headers.includes('IdempotencyKey');
 
   const parameters = (operation.parameters ?? []).filter(({ name }) => name !== 'weir-session').map(mended);
-  const common = [
-    ...(path.startsWith('/v1/') ? ['WeirSession'] : []),
-    ...(isIdempotent ? ['IdempotencyKey'] : []),
-    ...(answers('FENCED') ? ['WeirFence'] : []),
-    ...(answers('OUT_OF_ORDER_SEQUENCE') ? ['WeirProducer'] : []),
-  ];
-  const all = [...parameters, ...common.map((name) => ({ $ref: `#/components/parameters/${name}` }))];
+  const all = [...parameters, ...declared.headers.map((name) => ({ $ref: `#/components/parameters/${name}` }))];
   if (all.length > 0) operation.parameters = all as Parameter[];
 
   for (const response of successes) {
@@ -184,6 +210,10 @@ function complete(operation: Operation, path: string): void {
 
   // The generator calls every body required; bytes may be none at all, and what the schema lets be absent may be so.
   const { requestBody } = operation;
+  if (requestBody && declared.bodyLimit !== undefined) {
+    const isStream = ndjsonType in (requestBody.content ?? {});
+    requestBody.description = `At most ${readable(declared.bodyLimit)}${isStream ? '; NDJSON has any length' : ''}.`;
+  }
   for (const { schema } of Object.values(requestBody?.content ?? {})) {
     const isBytes = schema?.format === 'binary';
     if (isBytes || schema?.[optionalMark] === true) delete requestBody!.required;

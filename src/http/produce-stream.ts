@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { EncodedRecord } from '../core/record-fields.ts';
 import { type Lines, parseLinesInSteps } from '../core/record-input.ts';
-import { ServiceError } from '../core/service-error.ts';
+import { afterPart, ServiceError } from '../core/service-error.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
 import { inSteps } from './in-steps.ts';
 import { offsetsOf } from './produce.ts';
@@ -45,7 +45,8 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
   } catch (failure) {
     const error = source.readableAborted && !(failure instanceof ServiceError) ? cutOff() : failure;
     if (!told || !(error instanceof ServiceError)) throw error;
-    yield `${JSON.stringify(error.toProblem())}\n`;
+    const problem = error.toProblem();
+    yield `${JSON.stringify({ ...problem, title: afterPart(problem.title), detail: afterPart(problem.detail) })}\n`;
   }
 }
 

@@ -115,7 +115,7 @@ class EventStream {
     raw.writeHead(200, {
       ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-cache, no-transform',
+      'cache-control': 'no-store, no-transform',
       // Nothing can follow a stream that ends with the server.
       connection: 'close',
       // Proxies such as nginx would otherwise collect messages before they pass them on.

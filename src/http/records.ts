@@ -82,7 +82,8 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
   const { topics, topicAdmin, logWriter, logReader, store } = broker;
   const signals = new RequestSignals(broker.stopping);
 
-  const takesRecords = { config: { takesBytes: true }, bodyLimit: broker.config.maxBodyBytes };
+  const config = { takesBytes: true, takesHeaders: ['Weir-Fence', 'Weir-Producer'] } as const;
+  const takesRecords = { config, bodyLimit: broker.config.maxBodyBytes };
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.addContentTypeParser(ndjsonTypes, (_request, payload, done) => done(null, payload));

@@ -9,6 +9,7 @@ import {
   sessionReply,
   sessionTtlDefaultMs,
 } from '../../schemas/sessions.ts';
+import { askedMs } from '../core/asked-duration.ts';
 import type { Broker } from '../live/broker.ts';
 import { parseHandle } from '../store/sessions.ts';
 import { idempotencyOf } from './idempotency.ts';
@@ -35,7 +36,8 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const ttlMs = request.body?.ttl ?? sessionTtlDefaultMs;
+      const { ttl } = request.body ?? {};
+      const ttlMs = ttl ? askedMs('ttl', ttl, broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
       const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }));
       if (created.replayed) reply.header('idempotency-replayed', 'true');
       reply.code(201).header('location', `/v1/sessions/${created.handle}`);

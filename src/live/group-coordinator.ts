@@ -1,8 +1,10 @@
 // Consumer groups as one broker serves them: members join, are heard and leave; those whose session ends are taken out,
 // those that do not let go in time are fenced, and changes of topics move partitions. Every broker does all of it for
 // every group. Committed offsets are in group-offsets.ts, reading is in group-consumer.ts.
+
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import { rebalanceTimeoutMsMin } from '../../schemas/groups.ts';
 import type { TopicPartitions } from '../core/assignors/assignor.ts';
 import {
   checkEmpty,
@@ -46,7 +48,6 @@ export interface MemberAnswer {
 
 /** Kafka's bounds on what a member may ask for; the lower one of the session is configured. */
 const sessionTimeoutMsMax = 30 * 60_000;
-const rebalanceTimeoutMsMin = 100;
 const rebalanceTimeoutMsMax = 60 * 60_000;
 
 const sweepEveryMs = 1000;

@@ -5,7 +5,7 @@ import { partitionForKey } from '../core/partitioner.ts';
 import { bytesAsText } from '../core/record-fields.ts';
 import type { EncodedRecords } from '../core/record-input.ts';
 import { type RecordBatch, type Spread, spreadRecords, withRecord } from '../core/request-batches.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
+import { afterPart, hasCode, ServiceError } from '../core/service-error.ts';
 import { inTime } from '../store/in-time.ts';
 import type { Appended, Batch, Fence, Logs, Times } from '../store/logs.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';
@@ -289,7 +289,7 @@ function resultsOf(done: Progress['done']): Required<ProduceResult>[] {
 
 function withResults(error: unknown, done: Progress['done']): unknown {
   if (!(error instanceof ServiceError)) return error;
-  return new ServiceError(error.code, `${error.message} Other partitions have their records: see results.`, {
+  return new ServiceError(error.code, `${afterPart(error.message)} Other partitions have their records: see results.`, {
     ...error.fields,
     results: resultsOf(done),
   });

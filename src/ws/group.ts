@@ -16,9 +16,11 @@ import {
   groupParams,
   offsetsPerCommitMax,
   rebalanceTimeoutDefaultMs,
+  rebalanceTimeoutMsMin,
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
 import { problemCloseCodeBase } from '../../schemas/record-stream.ts';
+import { askedMs } from '../core/asked-duration.ts';
 import { subscriptionOf } from '../core/group-topics.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
@@ -117,8 +119,12 @@ class GroupSocket {
       const join = {
         ...rest,
         subscription: subscriptionOf(topics, pattern),
-        sessionTimeoutMs: sessionTimeout ?? sessionTimeoutDefaultMs,
-        rebalanceTimeoutMs: rebalanceTimeout ?? rebalanceTimeoutDefaultMs,
+        sessionTimeoutMs: sessionTimeout
+          ? askedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
+          : sessionTimeoutDefaultMs,
+        rebalanceTimeoutMs: rebalanceTimeout
+          ? askedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
+          : rebalanceTimeoutDefaultMs,
       };
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());
       this.#stream = stream;

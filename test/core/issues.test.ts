@@ -44,6 +44,14 @@ t.test('no word of the library is needed to know what is right', async (t) => {
   );
 });
 
+t.test('of one place one thing is said, and no number that was not sent', async (t) => {
+  const check = { op: 'check', path: '/', version: JSON.parse('9007199254740993') };
+  t.equal(
+    said(multiBody, { ops: [check] }, 'body'),
+    'body.ops.0.version: must be at most 2147483647, not a number beyond 2^53-1.',
+  );
+});
+
 t.test('what is missing, unknown or given twice is said so', async (t) => {
   t.equal(said(createTopicBody, {}, 'body'), 'body.name: is missing.');
   t.equal(

@@ -160,6 +160,21 @@ t.test('what takes an Idempotency-Key says so, and that its answer may be a repl
   t.ok(found >= 3, 'there are such operations');
 });
 
+t.test('a header stands where a route reads it, and a body has its limit', async (t) => {
+  const taking = (header: string) =>
+    operations
+      .filter(({ operation }) => (operation.parameters ?? []).some((each: any) => resolved(each).name === header))
+      .map(({ operation }) => operation.operationId)
+      .sort();
+  for (const header of ['Weir-Fence', 'Weir-Producer']) {
+    t.same(taking(header), ['records.produce', 'records.produceToPartition'], header);
+  }
+  for (const { name, operation } of operations) {
+    if (operation.requestBody) t.match(operation.requestBody.description, /^At most \d+ [KM]iB/, name);
+  }
+  t.notMatch(JSON.stringify(document), /x-declared/);
+});
+
 t.test('headers of answers are headers', async (t) => {
   for (const { pointer, value } of everything) {
     if (!/^#\/components\/headers\/[^/]+$|\/responses\/\w+\/headers\/[^/]+$/.test(pointer)) continue;

@@ -226,6 +226,17 @@ t.test('who leaves out a slash, or adds one, is told so', async (t) => {
   const detail = async (path: string) => (await http(`${url}${path}`)).body.detail;
   t.match(await detail('/v1/nodes'), /^There is nothing at \/v1\/nodes; \/v1\/nodes\/ is what you may mean\.$/);
   t.match(await detail('/v1/cluster/'), /; \/v1\/cluster is what you may mean\.$/);
+  t.match(await detail('/v1/topics/'), /^There is nothing at \/v1\/topics\/; \/v1\/topics is what you may mean\.$/);
+  t.match(await detail('/v1/groups/'), /; \/v1\/groups is what you may mean\.$/);
+  t.match(await detail('/v1/brokers'), /; \/v1\/brokers\/\{id\} is what you may mean\.$/);
+  for (const path of [
+    '/v1/topics//records',
+    '/v1/brokers/',
+    '/v1/groups//members',
+    '/v1/topics/t/partitions//records',
+  ]) {
+    t.match(await http(`${url}${path}`), { status: 404, body: { code: 'NOT_FOUND' } }, path);
+  }
   for (const path of ['/', '/v1', '/v1/', '/v1/node/a'])
     t.match(await detail(path), /\/docs shows what there is/, path);
 });

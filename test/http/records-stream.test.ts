@@ -1,6 +1,7 @@
 import { PassThrough, Readable } from 'node:stream';
 import t from 'tap';
 import type { EncodedRecord } from '../../src/core/record-fields.ts';
+import { ServiceError } from '../../src/core/service-error.ts';
 import { produceStream } from '../../src/http/produce-stream.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { ndjson, startTestBrokers, values } from '../helpers/topics.ts';
@@ -92,6 +93,88 @@ t.test('a stream that is bad before anything was appended is refused with a stat
   }
   t.equal((await http(`${server.url}/v1/topics/none/records`, 'POST', '{}\n', ndjson)).body.code, 'UNKNOWN_TOPIC');
   t.equal((await http(topic.partition(0))).body.endOffset, 0);
+});
+
+/** The problem: the whole answer, or its last line. */
+const lastOf = (body: unknown): any => (typeof body === 'string' ? JSON.parse(body.trim().split('\n').at(-1)!) : body);
+
+t.test('whatever is wrong with a line names it, counted over the whole stream with its blank lines', async (t) => {
+  const topic = await newTopic(t, { config: { 'max.message.bytes': 2000, 'cleanup.policy': 'compact' } });
+  const good = '{"key":"k","value":1}';
+  const before = [...Array.from({ length: 700 }, () => good), '', ' \r', ...Array.from({ length: 797 }, () => good)];
+  const cases: [line: string, code: string, detail: RegExp][] = [
+    ['{"value":1}', 'BAD_REQUEST', /^line 1500 has no key/],
+    ['{"key":"k","partition":7}', 'UNKNOWN_PARTITION', /^line 1500: Topic .* has no partition 7/],
+    [
+      `{"key":"k","value":"${'x'.repeat(2000)}"}`,
+      'TOO_LARGE',
+      /^line 1500: the record has \d+ bytes; max\.message\.bytes/,
+    ],
+    ['{"key":"k","value":1}x', 'BAD_REQUEST', /^line 1500 is not JSON/],
+    ['{"key":"a","key":"b"}', 'BAD_REQUEST', /^line 1500: the field key comes twice/],
+    ['{"key":"k","headers":{"a":"1","a":"2"}}', 'BAD_REQUEST', /^line 1500\.headers has the field a twice/],
+  ];
+  for (const [line, code, detail] of cases) {
+    const { body } = await http(topic.all, 'POST', [...before, line, good].join('\n'), ndjson);
+    const last = lastOf(body);
+    t.match(last, { code, line: 1500, detail }, line.slice(0, 40));
+    t.notMatch(last.detail, /nothing was written/);
+  }
+  const asked = await http(
+    `${topic.topic}/partitions/0/records`,
+    'POST',
+    `${good}\n\n{"key":"k","partition":1}`,
+    ndjson,
+  );
+  t.match(asked.body, { code: 'BAD_REQUEST', line: 3, detail: /^line 3 asks for partition 1/ });
+});
+
+t.test('what the store refuses later on does not say that nothing was written', async (t) => {
+  const topic = await newTopic(t, { partitions: 2 });
+  const { logs } = server.broker.store;
+  const append = logs.append.bind(logs);
+  let calls = 0;
+  logs.append = async (...args) => {
+    calls += 1;
+    if (calls > 1) throw new ServiceError('STORE_FULL', 'The store is at its memory limit; nothing was written.');
+    return append(...args);
+  };
+  t.teardown(() => {
+    logs.append = append;
+  });
+  const lines = Array.from({ length: 1500 }, (_, i) => `{"value":${i},"partition":0}`).join('\n');
+  const { body } = await http(topic.all, 'POST', lines, ndjson);
+  const last = lastOf(body);
+  t.match(last, { code: 'STORE_FULL', detail: /nothing more was written/ });
+});
+
+t.test('the size of a record is told by what it is a part of', async (t) => {
+  const topic = await newTopic(t, { config: { 'max.message.bytes': 1000 } });
+  const big = JSON.stringify('x'.repeat(1000));
+  const small = JSON.stringify('x'.repeat(400));
+  const json = { 'content-type': 'application/json' };
+  const cases: [body: string, headers: Record<string, string>, detail: RegExp][] = [
+    [
+      `{"records":[{"value":${big}}]}`,
+      json,
+      /^The record has 1012 bytes; .* is 1000\. Send a smaller record, or raise it; nothing was written\.$/,
+    ],
+    [big, { 'content-type': 'text/plain' }, /^The record has \d+ bytes/],
+    [
+      `{"records":[${Array(3).fill(`{"value":${small}}`).join()}]}`,
+      json,
+      /^The 3 records for partition 0 have together 1238 bytes; .*Send fewer at once, or stream/,
+    ],
+    [
+      `{"value":1}\n{"value":${big}}`,
+      ndjson,
+      /^line 2: the record has 1012 bytes; .*Send a smaller record, or raise it\.$/,
+    ],
+  ];
+  for (const [body, headers, detail] of cases) {
+    const answer = await http(topic.all, 'POST', body, headers);
+    t.match(lastOf(answer.body), { status: 413, code: 'TOO_LARGE', detail });
+  }
 });
 
 t.test('a stream that is repeated with its Idempotency-Key is appended once', async (t) => {

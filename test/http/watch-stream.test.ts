@@ -39,7 +39,7 @@ t.test(
     t.equal(stream.response.status, 200);
     t.match(Object.fromEntries(stream.response.headers), {
       'content-type': /^text\/event-stream/,
-      'cache-control': /no-cache/,
+      'cache-control': /no-store/,
       'x-request-id': /./,
       'access-control-allow-origin': 'https://page.example',
       'weir-zxid': /^\d+$/,

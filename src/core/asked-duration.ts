@@ -1,0 +1,19 @@
+/** Durations that clients ask for and the service grants within its bounds. */
+import type { AskedDuration } from '../../schemas/duration.ts';
+import { ServiceError } from './service-error.ts';
+
+/**
+ * The duration to negotiate about, ms: it is clamped later, as ZooKeeper does, but not if it is probably a mistake.
+ * @param minMs the least that is granted
+ * @throws ServiceError BAD_REQUEST for a number without a unit below that
+ */
+export function askedMs(name: string, asked: AskedDuration, minMs: number): number {
+  const { ms, isBare } = asked;
+  if (!isBare || ms >= minMs) return ms;
+  const guess = ms > 0 ? `; did you mean "${ms}s"?` : '.';
+  throw new ServiceError(
+    'BAD_REQUEST',
+    `${name} is ${ms}, and a number without a unit is in ms; the least is ${minMs} ms${guess}`,
+    { minMs },
+  );
+}

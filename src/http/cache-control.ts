@@ -1,0 +1,15 @@
+// Nothing that is answered here is to be taken from a cache: without a word on it, shared caches keep nodes, fetches and even long
+// polls for minutes by default. What has a tag may be kept, but must be asked for each time.
+import type { FastifyInstance } from 'fastify';
+
+const dynamic = /^\/(v1|health|metrics)(\/|$)/;
+
+export function installCacheControl(app: FastifyInstance): void {
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    const isDynamic = reply.statusCode >= 400 || dynamic.test(request.routeOptions.url ?? request.url);
+    if (isDynamic && !reply.hasHeader('cache-control')) {
+      reply.header('cache-control', reply.hasHeader('etag') ? 'no-cache' : 'no-store');
+    }
+    done();
+  });
+}
