@@ -1,5 +1,6 @@
 // The HTTP application of one broker: every Fastify option and plugin. The tests build the same one.
 import { randomUUID } from 'node:crypto';
+import type { Server, ServerOptions } from 'node:http';
 import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
@@ -7,6 +8,8 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
 import {
   bodiesBytesMax,
+  type ConnectionLimits,
+  defaultConnectionLimits,
   defaultLoad,
   defaultPatience,
   headBytesMax,
@@ -18,13 +21,17 @@ import { installAdmission } from './http/admission.ts';
 import { installBodies } from './http/bodies.ts';
 import { installCacheControl } from './http/cache-control.ts';
 import { clusterRoutes } from './http/cluster.ts';
+import { createConnectionRefusal } from './http/connection-errors.ts';
+import { Connections } from './http/connections.ts';
 import { installDrain } from './http/drain.ts';
+import { installEarlyResponses } from './http/early-response.ts';
 import { installEffectGuard } from './http/effect-guard.ts';
-import { installErrorHandler, installNotFound, refuseConnection, refuseUrl } from './http/error-handler.ts';
+import { installErrorHandler, installNotFound, refuseUrl } from './http/error-handler.ts';
 import { fencesRoutes } from './http/fences.ts';
 import { groupOffsetsRoutes } from './http/group-offsets.ts';
 import { groupsRoutes } from './http/groups.ts';
 import { installHostCheck } from './http/host.ts';
+import { LingeringClose } from './http/lingering-close.ts';
 import { multiRoutes } from './http/multi.ts';
 import { nodesRoutes } from './http/nodes.ts';
 import { openApiOptions } from './http/openapi.ts';
@@ -41,7 +48,7 @@ import { sessionsRoutes } from './http/sessions.ts';
 import { installSlowSenders } from './http/slow-senders.ts';
 import { installTimeLimit } from './http/time-limit.ts';
 import { topicsRoutes } from './http/topics.ts';
-import { installUpgradeCheck } from './http/upgrades.ts';
+import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/upgrades.ts';
 import { installValidation } from './http/validation.ts';
 import { watchStreamRoutes } from './http/watch-stream.ts';
 import type { Broker } from './live/broker.ts';
@@ -57,15 +64,23 @@ const socketPayloadBytesMax = 1024 * 1024;
 export interface Limits {
   load: Load;
   patience: Patience;
+  connections: ConnectionLimits;
   /** Absent: the usual ones. */
   stored?: StoredLimits;
 }
 
-export const defaultLimits: Limits = { load: defaultLoad, patience: defaultPatience };
+export const defaultLimits: Limits = {
+  load: defaultLoad,
+  patience: defaultPatience,
+  connections: defaultConnectionLimits,
+};
 
 /** Builds the application, ready to listen. */
-export async function buildApp(broker: Broker, limits: Limits = defaultLimits): Promise<FastifyInstance> {
+export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Promise<FastifyInstance> {
+  const limits = { ...defaultLimits, ...given };
   const { config } = broker;
+  const connections = new Connections(limits.connections.pipelinedMax, broker.metrics);
+  const lingering = new LingeringClose(limits.connections.lingering);
   const app: FastifyInstance = Fastify({
     loggerInstance: broker.log as FastifyBaseLogger,
     // The log line of a request names its route, never its URL: handles of sessions stand in URLs (guarantee E4).
@@ -75,7 +90,7 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
     requestIdHeader: 'x-request-id',
     bodyLimit: config.maxBodyBytes,
     frameworkErrors: refuseUrl,
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler: createConnectionRefusal(connections, lingering),
     // A node's path may be as long as a URL; Node's own limit on headers bounds both.
     routerOptions: { maxParamLength: 16 * 1024, ignoreTrailingSlash: false, caseSensitive: true },
     // Requests under way end; idle connections are closed at once.
@@ -89,6 +104,8 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
       maxHeaderSize: headBytesMax,
       // Node would answer with nothing but the status (http/host.ts).
       requireHostHeader: false,
+      // Node 20 has none and hands over all upgrades (http/upgrades.ts).
+      ...({ shouldUpgradeCallback: isWebSocketUpgrade } as ServerOptions),
     },
     // Bodies may be streamed for as long as they go on: slow ones are the business of http/slow-senders.ts.
     requestTimeout: 0,
@@ -96,13 +113,26 @@ export async function buildApp(broker: Broker, limits: Limits = defaultLimits): 
     connectionTimeout: 0,
   });
 
+  connections.attach(app.server);
+  const webSockets = sortUpgrades(app.server, connections);
   // Before all hooks that may refuse a request: it closes the connection of an upgrade that was refused.
-  await app.register(fastifyWebsocket, { options: { maxPayload: socketPayloadBytesMax }, errorHandler: socketFailed });
+  await app.register(fastifyWebsocket, {
+    // All that the plugin does with a server is to listen for its upgrades.
+    options: { server: webSockets as Server, maxPayload: socketPayloadBytesMax },
+    errorHandler: socketFailed,
+  });
+  connections.serialise(app);
   installUpgradeCheck(app);
   installValidation(app);
   installErrorHandler(app);
   installCacheControl(app);
-  installDrain(app, broker);
+  installDrain(app, broker, webSockets);
+  installEarlyResponses(app, lingering, limits.connections.lingering);
+  broker.metrics.gauge(
+    'connections_lingering',
+    'Connections read to their end behind an early response.',
+    () => lingering.size,
+  );
   installRequestLog(app, broker.metrics, broker.log);
   installAdmission(app, {
     load: { ...limits.load, bodiesBytesMax: bodiesBytesMax(limits.load, config.maxBodyBytes) },

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { buildApp, defaultLimits, type Limits } from './app.ts';
+import { buildApp, type Limits } from './app.ts';
 import type { Config } from './config.ts';
 import { Broker } from './live/broker.ts';
 import { Store } from './store/store.ts';
@@ -25,7 +25,7 @@ export async function startServer(
   config: Config,
   target: StoreTarget,
   log: Logger,
-  limits: Limits = defaultLimits,
+  limits: Partial<Limits> = {},
 ): Promise<Server> {
   const store = new Store({ ...config, target, ...(limits.stored && { stored: limits.stored }) }, log);
   let broker: Broker | undefined;

@@ -70,6 +70,20 @@ export const defaultPatience: Patience = {
   lookEveryMs: 2500,
 };
 
+/** How connections are borne with that are used in unusual ways. */
+export interface ConnectionLimits {
+  /** Requests on one connection that wait for those before them; nearly no client sends more than one at a time. */
+  pipelinedMax: number;
+  /** How long, of how many bytes and on how many connections at once what comes behind an early response is read and dropped. */
+  lingering: { ms: number; bytes: number; connections: number };
+}
+
+export const defaultConnectionLimits: ConnectionLimits = {
+  pipelinedMax: 100,
+  // A body of twice WEIR_MAX_BODY_BYTES comes in within that in any data centre, and its sender learns why it is too large.
+  lingering: { ms: 2000, bytes: 32 * MiB, connections: 500 },
+};
+
 /** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */
 export const lagSeriesMax = 2000;
 

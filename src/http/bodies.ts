@@ -32,6 +32,8 @@ export function installBodies(app: FastifyInstance, bodyBytesMax: number): void 
   });
   // Whatever else it is called, nothing is no body; and nothing more than that is read of others.
   app.addContentTypeParser('*', (request, payload, done) => {
+    // Whoever waits for "100 Continue" is not to send it first.
+    if (request.headers['transfer-encoding'] === undefined && !hasNoBody(request)) return done(notTaken(request));
     const finish = (error: Error | null) => {
       payload.off('data', onData).off('end', onEnd).off('error', finish);
       done(error, undefined);

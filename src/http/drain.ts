@@ -1,6 +1,7 @@
 // How connections end when the server stops (guarantee E5). While it leaves it serves on, so that a load balancer which has not
 // noticed loses nothing, and each answer closes its connection. Then requests under way get their answers, and everything else
 // is closed at once. Fastify and Node close only what is idle at that very moment, and not what has never asked anything.
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -12,7 +13,8 @@ const graceMs = 6000;
 /** How soon a connection is closed whose request has ended meanwhile. */
 const checkMs = 50;
 
-export function installDrain(app: FastifyInstance, broker: Broker): void {
+/** @param webSockets emits `upgrade` for requests that are to become WebSockets */
+export function installDrain(app: FastifyInstance, broker: Broker, webSockets: EventEmitter): void {
   const { server } = app;
   /** Opened, perhaps by a browser in advance, but never used: Node does not count these as idle. */
   const unused = new Set<Socket>();
@@ -23,7 +25,7 @@ export function installDrain(app: FastifyInstance, broker: Broker): void {
     socket.once('close', () => unused.delete(socket));
   });
   server.on('request', used);
-  server.on('upgrade', (request: IncomingMessage) => {
+  webSockets.on('upgrade', (request: IncomingMessage) => {
     used(request);
     // Nobody else takes upgrades any more, and Node leaves them alone: the connection would outlive the server.
     if (isClosing) request.socket.destroy();

@@ -1,9 +1,7 @@
 // The one place where failures become HTTP answers: problem+json with a code of the catalogue.
 import { randomInt } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { headBytesMax, retryAfterSeconds } from '../core/defaults.ts';
+import { retryAfterSeconds } from '../core/defaults.ts';
 import { withoutHandles } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { bodyTooLarge } from './bodies.ts';
@@ -77,31 +75,6 @@ export function refuseUrl(error: Error, request: FastifyRequest, reply: FastifyR
   const problem = percentEncodingProblem(request.url.split('?')[0]!);
   const detail = problem === undefined ? `The URL is not valid: ${error.message}.` : `The path of the URL ${problem}`;
   sendProblem(reply, new ServiceError('BAD_REQUEST', withoutHandles(detail)));
-}
-
-/** Answers a connection that speaks no HTTP, or headers that are too large: Node has parsed nothing that could be routed. */
-export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
-  // Who has sent nothing expects no answer: a browser that connected in advance would take it for that to a later request.
-  const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
-  if (error.code === 'ECONNRESET' || !socket.writable || isUnused) return void socket.destroy();
-  const problem = connectionProblem(error);
-  const body = JSON.stringify(problem.toProblem());
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-  // A peer that never closes its own half must not keep ours.
-  socket.destroySoon();
-}
-
-function connectionProblem({ code }: NodeJS.ErrnoException): ServiceError {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    return new ServiceError('TOO_LARGE', `The headers, URL included, are over ${headBytesMax / 1024} KiB.`);
-  }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return new ServiceError('REQUEST_TIMEOUT', 'The headers did not come in in time.');
-  }
-  return new ServiceError('BAD_REQUEST', 'This is not a valid HTTP/1.1 request.');
 }
 
 /** Answers with a problem. Fields of the case stand beside the standard ones; a zxid also goes into its header. */

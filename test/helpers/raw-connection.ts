@@ -21,9 +21,9 @@ export interface RawResponse {
   body: string;
 }
 
-/** Opens a connection that is gone with the test. */
-export function openRaw(t: Test, url: string): RawConnection {
-  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+/** Opens a connection that is gone with the test. @param allowHalfOpen whether it goes on when the other side sends no more */
+export function openRaw(t: Test, url: string, { allowHalfOpen = false } = {}): RawConnection {
+  const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', allowHalfOpen });
   t.teardown(() => socket.destroy());
   let told = '';
   let ended = false;

@@ -44,7 +44,7 @@ export async function startTestServer(
   t: Test,
   overrides: Partial<Config> = {},
   target?: StoreTarget,
-  limits?: Limits,
+  limits?: Partial<Limits>,
 ): Promise<TestServer> {
   const store = target ?? { socketPath: (await startTestRedis(t)).socketPath };
   const log = pino({ level: process.env.WEIR_TEST_LOG ?? 'silent' });

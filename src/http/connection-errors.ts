@@ -1,0 +1,104 @@
+// What is no HTTP, or stops being it: Node's parser has given up a connection. If nothing is under way on it, a problem says why. Else the
+// responses under way go out first, and never anything between or behind their bytes.
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { headBytesMax } from '../core/defaults.ts';
+import { ServiceError } from '../core/service-error.ts';
+import type { Connections } from './connections.ts';
+import type { LingeringClose } from './lingering-close.ts';
+
+/** What Node says of an error of its parser. */
+interface ParserError extends Error {
+  code?: string;
+  reason?: string;
+  bytesParsed?: number;
+  /** The bytes that it was parsing. */
+  rawPacket?: unknown;
+}
+
+/** How long a response may go on that has begun and is not written to its end, as that of an event stream. */
+const streamGraceMs = 5000;
+
+/** For Fastify's clientErrorHandler. */
+export function createConnectionRefusal(
+  connections: Connections,
+  lingering: LingeringClose,
+): (error: ParserError, socket: Socket) => void {
+  const failed = new WeakSet<Socket>();
+  return (error, socket) => {
+    // Who has sent nothing expects no response: a browser that connected in advance would take it for that to a later request.
+    const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+    if (error.code === 'ECONNRESET' || !socket.writable || isUnused || lingering.has(socket)) {
+      return void socket.destroy();
+    }
+    if (failed.has(socket)) return;
+    failed.add(socket);
+    const problem = connectionProblem(error);
+    const last = connections.underWay(socket).at(-1);
+    if (last) return closeBehind(last, problem, socket, lingering);
+    const body = JSON.stringify(problem.toProblem());
+    socket.write(
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    lingering.close(socket);
+  };
+}
+
+function closeBehind(last: ServerResponse, problem: ServiceError, socket: Socket, lingering: LingeringClose): void {
+  lingering.drop(socket);
+  if (!last.headersSent) last.setHeader('connection', 'close');
+  last.once('close', () => lingering.close(socket));
+  if (last.req.complete) {
+    if (!last.headersSent || last.writableEnded) return;
+    const timer = setTimeout(() => socket.destroy(), streamGraceMs);
+    socket.once('close', () => clearTimeout(timer));
+  } else {
+    failBody(last.req, problem);
+  }
+}
+
+/** Whoever reads the body fails, now or when it begins to. */
+function failBody(request: IncomingMessage, problem: ServiceError): void {
+  request.on('newListener', (event) => {
+    if (event === 'error') process.nextTick(() => request.listenerCount('error') > 0 && request.emit('error', problem));
+  });
+  if (request.listenerCount('error') > 0) request.emit('error', problem);
+}
+
+function connectionProblem(error: ParserError): ServiceError {
+  if (error.code === 'HPE_HEADER_OVERFLOW') {
+    return new ServiceError('TOO_LARGE', `The headers, URL included, are over ${headBytesMax / 1024} KiB.`);
+  }
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new ServiceError('REQUEST_TIMEOUT', 'The headers did not come in in time.');
+  }
+  return new ServiceError('BAD_REQUEST', describe(error));
+}
+
+/** Says what was sent in place of HTTP/1.1, where it can be told. */
+function describe({ code, reason, bytesParsed = 0, rawPacket }: ParserError): string {
+  const bytes = Buffer.isBuffer(rawPacket) ? rawPacket : Buffer.alloc(0);
+  const isFirst = bytesParsed <= 1;
+  // A record of a TLS handshake: type 22, version 3.x.
+  if (isFirst && bytes[0] === 0x16 && bytes[1] === 0x03) {
+    return 'This is a TLS handshake, and the port takes plain HTTP: use http:// or ws:// in place of https:// or wss://, or connect to the proxy that ends TLS.';
+  }
+  if (code === 'HPE_PAUSED_H2_UPGRADE' || bytes.subarray(0, 5).toString('latin1') === 'PRI *') {
+    return 'This is HTTP/2, and the port takes HTTP/1.1: have the client, or the proxy before it, use HTTP/1.1 (curl --http1.1).';
+  }
+  switch (code) {
+    case 'HPE_INVALID_URL': {
+      const wrong = bytes.subarray(bytesParsed).find((byte) => byte <= 0x20 || byte >= 0x7f);
+      const which = wrong === undefined ? '' : ` 0x${wrong.toString(16).padStart(2, '0')}`;
+      return `The URL has the byte${which} as it is; characters beyond ASCII must be percent-encoded as UTF-8, such as %C3%A9 for é.`;
+    }
+    case 'HPE_INVALID_CONSTANT':
+      return `The request line does not end in HTTP/1.1 behind the URL: ${reason}. A space in a URL is written %20.`;
+    case 'HPE_INVALID_METHOD':
+      return 'This is not HTTP/1.1: it begins with no method that is known. If it is behind a body, that was longer than its Content-Length, which counts bytes and not characters.';
+    case 'HPE_INVALID_EOF_STATE':
+      return 'The client closed the connection before the request had ended: its body is shorter than announced, or its last chunk is missing.';
+  }
+  return `This is not a valid HTTP/1.1 request${reason ? `: ${reason}` : ''}.`;
+}

@@ -1,0 +1,63 @@
+// How a connection is closed whose client may still be sending. To close it at once would reset it: the client would lose the response
+// that it has not read yet, and a proxy make a 502 of it. So our half is closed, and what comes is read and dropped for a moment
+// (RFC 9112, 9.6).
+import { Socket } from 'node:net';
+
+export interface LingeringLimits {
+  /** How long, ms. */
+  ms: number;
+  /** How much is read of one connection. */
+  bytes: number;
+  /** Of how many connections at once; others are closed without. */
+  connections: number;
+}
+
+export class LingeringClose {
+  readonly #limits: LingeringLimits;
+  readonly #open = new Set<Socket>();
+
+  constructor(limits: LingeringLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  has(socket: Socket): boolean {
+    return this.#open.has(socket);
+  }
+
+  /** Sends what was written, and closes the connection when the client has closed it, or at a limit. */
+  close(socket: Socket): void {
+    if (socket.destroyed || this.#open.has(socket)) return;
+    if (this.#open.size >= this.#limits.connections) {
+      // Whatever was put in its place: what was written is sent, and no more.
+      Socket.prototype.destroySoon.call(socket);
+      return;
+    }
+    this.#open.add(socket);
+    const timer = setTimeout(() => socket.destroy(), this.#limits.ms);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#open.delete(socket);
+    });
+    this.drop(socket);
+    socket.end();
+  }
+
+  /** Reads and drops what comes, past the parser. */
+  drop(socket: Socket): void {
+    let bytes = 0;
+    // Reading goes on as the parser would have it, before that is passed by: who listens for data has it do so no more.
+    socket.resume();
+    process.nextTick(() => {
+      if (socket.destroyed) return;
+      socket.removeAllListeners('data');
+      socket.on('data', (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes > this.#limits.bytes) socket.destroy();
+      });
+    });
+  }
+}
