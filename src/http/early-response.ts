@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { LingeringClose, LingeringLimits } from './lingering-close.ts';
-import { mediaTypeOf, ndjsonType } from './produce.ts';
+import { mediaTypeOf, ndjsonType } from './media-types.ts';
 
 /** Requests that wait for "100 Continue" and have not got it. */
 const expecting = new WeakSet<IncomingMessage>();
