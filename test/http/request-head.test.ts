@@ -7,6 +7,7 @@ const { url } = await startTestServer(t);
 await http(`${url}/v1/topics`, 'POST', { name: 'heads' });
 
 const length = 'Content-Length: 1';
+const text = 'Content-Type: text/plain';
 const produced = async () => (await http(`${url}/v1/topics/heads/partitions/0/records`)).body.endOffset;
 
 t.test('a header with one value that stands there twice is refused by its name', async (t) => {
@@ -33,7 +34,7 @@ t.test('a header with one value that stands there twice is refused by its name',
   t.equal(await produced(), 0, 'nothing is appended');
   // Lists may come in parts, and the headers of a record may have one name.
   const lists = ['Weir-Record-A: 1', 'Weir-Record-A: 2', 'Accept: text/plain', 'Accept: application/json'];
-  const { status } = await rawRequest(t, url, ['POST /v1/topics/heads/records HTTP/1.1', ...lists, length], 'x');
+  const { status } = await rawRequest(t, url, ['POST /v1/topics/heads/records HTTP/1.1', text, ...lists, length], 'x');
   t.equal(status, 200);
   // None is dropped because there are many.
   const many = Array.from({ length: 1500 }, () => 'a:');
@@ -81,7 +82,7 @@ t.test('a transfer coding other than chunked is not implemented, and nothing is 
   const { status } = await rawRequest(
     t,
     url,
-    ['POST /v1/topics/heads/records HTTP/1.1', 'Transfer-Encoding: Chunked'],
+    ['POST /v1/topics/heads/records HTTP/1.1', text, 'Transfer-Encoding: Chunked'],
     '1\r\nx\r\n0\r\n\r\n',
   );
   t.equal(status, 200);
@@ -104,7 +105,12 @@ t.test('percent-encoding that is none is said to be so, with the place, in a pat
     t.match({ status, body }, { status: 400, body: said }, target);
   }
   t.equal(await produced(), before);
-  const { status } = await rawRequest(t, url, ['POST /v1/topics/heads/records?key=caf%C3%A9 HTTP/1.1', length], 'x');
+  const { status } = await rawRequest(
+    t,
+    url,
+    ['POST /v1/topics/heads/records?key=caf%C3%A9 HTTP/1.1', text, length],
+    'x',
+  );
   t.equal(status, 200);
 });
 
