@@ -5,7 +5,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import type { Counter } from 'prom-client';
 import { ServiceError } from '../core/service-error.ts';
 import type { Metrics } from '../live/metrics.ts';
 
@@ -21,7 +20,7 @@ interface Waiting {
 export class Connections {
   readonly #connections = new WeakMap<Socket, Connection>();
   readonly #pipelinedMax: number;
-  readonly #refused: Counter;
+  readonly #refused: { inc(): void };
 
   /** @param pipelinedMax requests that wait on one connection for those before them */
   constructor(pipelinedMax: number, metrics: Metrics) {
