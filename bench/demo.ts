@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
+import { keepSecret, memberHeader } from '../testbed/member-secrets.ts';
 
 const topic = 'access';
 const group = 'stats';
@@ -34,11 +35,14 @@ const repository = join(here, '..', '..', '..');
 const call = async (url: string, method = 'GET', body?: unknown) => {
   const response = await fetch(url, {
     method,
-    ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...memberHeader(url, body) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
-  return text === '' ? undefined : JSON.parse(text);
+  const answer = text === '' ? undefined : JSON.parse(text);
+  keepSecret(url, answer);
+  return answer;
 };
 
 const statusOf = (line: string): string => / (\d{3}) (?:\d+|-)(?: |$)/.exec(line)?.[1] ?? 'none';

@@ -30,6 +30,24 @@ const assignment = z.array(topicPartitions).describe('Sorted by topic, partition
 export const groupParams = z.strictObject({ group: groupId });
 export const memberParams = z.strictObject({ group: groupId, member: memberId });
 
+/** Which incarnation of a member a call speaks for. */
+export const memberHeaders = {
+  'weir-member': z
+    .string()
+    .optional()
+    .describe(
+      'The memberSecret of the response to the join. FORBIDDEN if it is missing or another; MEMBER_SUPERSEDED if the member was joined again without it.',
+    ),
+};
+export const joinHeaders = {
+  'weir-member': z
+    .string()
+    .optional()
+    .describe(
+      'Of a member that joins again and goes on as the same: the memberSecret that it has. Without it the join begins a new incarnation, which ends the one before.',
+    ),
+};
+
 export const joinBody = z
   .strictObject({
     topics: z.array(topicName).min(1).max(10_000).optional().describe('The topics to read; they need not exist yet.'),
@@ -83,6 +101,16 @@ export const memberReply = z
   })
   .meta({ id: 'GroupMembership' });
 
+export const joinReply = memberReply
+  .extend({
+    memberSecret: z
+      .string()
+      .describe(
+        'Later calls of the member send it as Weir-Member. It is not shown again, but to a repeat with the same Idempotency-Key.',
+      ),
+  })
+  .meta({ id: 'GroupJoined' });
+
 export const heartbeatBody = z
   .strictObject({
     memberEpoch: z.int().min(0).describe('As the last answer had it.'),
@@ -135,6 +163,17 @@ export const consumeReply = z
     next: z.int().min(0).describe('What the next call names as after. It stays the same if nothing was given.'),
     memberEpoch: z.int().min(0),
     assignment,
+    partitions: z
+      .array(
+        z.object({
+          topic: topicName,
+          partition,
+          nextOffset: offset.describe('What to commit once the records before it are dealt with.'),
+        }),
+      )
+      .describe(
+        'Those in which the member has moved, also without records: compaction may have removed what was there, so that its last record is not the end.',
+      ),
     records: z.array(
       z.object({ topic: topicName, partition, ...fetchedRecord.shape }).describe('In the order of each partition.'),
     ),
@@ -269,7 +308,19 @@ export const groupReply = z
         owner: memberId.nullable(),
         committed: offset.nullable(),
         endOffset: offset.nullable(),
-        lag: z.int().min(0).nullable().describe('How many records lie behind the committed offset; null without one.'),
+        lag: z
+          .int()
+          .min(0)
+          .nullable()
+          .describe(
+            'How many offsets the group would still read: from the committed offset, or from where the reset policy of its member begins (lagFrom). What retention or compaction at the end has removed does not count; null if it cannot be known, or nobody would begin here.',
+          ),
+        lagFrom: z
+          .enum(['committed', 'earliest', 'latest'])
+          .nullable()
+          .describe(
+            'What the lag is counted from; earliest also for partitions that came later under a latest subscription.',
+          ),
         error: logError.optional(),
       }),
     ),

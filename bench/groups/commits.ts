@@ -1,5 +1,6 @@
 // How many commits of offsets a second, beside writes of a node: a commit is one, with a check of who may.
 import { WebSocket } from 'ws';
+import { memberHeader } from '../../testbed/member-secrets.ts';
 import type { GroupSite } from '../lib/group-site.ts';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
@@ -10,12 +11,13 @@ export async function measureCommits(site: GroupSite): Promise<string[]> {
   await site.createTopic('commits', 1);
   await site.ask('POST', '/v1/groups/commits/members', { topics: ['commits'], memberId: 'm', sessionTimeout: '10m' });
   await site.ask('PUT', '/v1/nodes/reference', 'x');
+  const headers = { ...json, ...memberHeader('/v1/groups/commits/members/m') };
   let offset = 0;
   const commit = () =>
     JSON.stringify({ memberId: 'm', offsets: [{ topic: 'commits', partition: 0, offset: ++offset }] });
   const requests = {
     set: () => requestBytes('PUT', '/v1/nodes/reference', 'x', { 'content-type': 'text/plain' }),
-    commit: () => requestBytes('POST', '/v1/groups/commits/offsets', commit(), json),
+    commit: () => requestBytes('POST', '/v1/groups/commits/offsets', commit(), headers),
   };
   const ms = site.scale.quick ? 300 : 1000;
   const rows: string[][] = [];

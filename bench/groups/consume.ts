@@ -1,4 +1,5 @@
 // Records a second that members of one group consume, beside plain fetches of the same partitions by as many readers.
+import { memberHeader } from '../../testbed/member-secrets.ts';
 import { countOf, type GroupSite, pause } from '../lib/group-site.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
 
@@ -70,7 +71,7 @@ async function eachReader(readers: number, read: (reader: number) => Promise<num
 }
 
 async function bytesOf(url: string): Promise<Buffer> {
-  const response = await fetch(url);
+  const response = await fetch(url, { headers: memberHeader(url) });
   const bytes = Buffer.from(await response.arrayBuffer());
   if (!response.ok) throw new Error(`${url}: ${bytes}`);
   return bytes;
@@ -117,7 +118,11 @@ async function consumeAll(
       const url = `${site.server.url}${members}/m${reader}/records?wait=20ms&commit=previous&${limits}`;
       const bytes = await bytesOf(url);
       let given = 0;
-      for (let at = bytes.indexOf(recordMark); at >= 0; at = bytes.indexOf(recordMark, at + recordMark.length))
+      for (
+        let at = bytes.indexOf(recordMark, bytes.indexOf('"records":['));
+        at >= 0;
+        at = bytes.indexOf(recordMark, at + recordMark.length)
+      )
         given += 1;
       count += given;
       own += given;

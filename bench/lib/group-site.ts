@@ -1,6 +1,7 @@
 // What every question about groups is measured on: a server with its private Redis, topics with records, and members on
 // sockets that let go at once of what they are asked for.
 import { WebSocket } from 'ws';
+import { keepSecret, memberHeader } from '../../testbed/member-secrets.ts';
 import { WeirServer } from './processes.ts';
 
 export interface GroupScale {
@@ -36,11 +37,14 @@ export class GroupSite {
   async ask<Answer = unknown>(method: string, path: string, body?: unknown): Promise<Answer> {
     const response = await fetch(this.server.url + path, {
       method,
-      ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...memberHeader(path, body) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
-    return (text === '' ? undefined : JSON.parse(text)) as Answer;
+    const answer = text === '' ? undefined : JSON.parse(text);
+    keepSecret(path, answer);
+    return answer as Answer;
   }
 
   async createTopic(name: string, partitions: number): Promise<void> {

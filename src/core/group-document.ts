@@ -36,6 +36,10 @@ export interface GroupMember extends MemberState {
   reset: ResetPolicy;
   /** The member ids that this static member had before, newest last: who still uses one is told that it was replaced. */
   formerIds?: string[];
+  /** Of the secret that its calls over HTTP name; absent for a member on a socket. */
+  secretHash?: string;
+  /** Of its earlier incarnations, newest last. */
+  formerSecretHashes?: string[];
   /** A static member that has left and will be back: it uses nothing, and what it has is kept until its session ends. */
   isAway?: true;
 }

@@ -14,6 +14,7 @@ import {
   type Subscription,
 } from './group-document.ts';
 import { raised } from './group-settle.ts';
+import { checkCredential, type MemberCredential, secretsOfJoin } from './member-secret.ts';
 import { newMember } from './reconcile.ts';
 import { ServiceError } from './service-error.ts';
 
@@ -31,6 +32,10 @@ export interface JoinRequest {
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
   reset: ResetPolicy;
+  /** Of the secret that the member gets if it begins a new incarnation; undefined for one on a socket. */
+  secretHash?: string | undefined;
+  /** Of the secret that the caller presents, to go on as the member. */
+  presentedSecretHash?: string | undefined;
 }
 
 /** A group's document in the works: so many changes of it are one copy, not one each. */
@@ -47,10 +52,13 @@ export class Membership {
     this.before = before;
   }
 
-  /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID */
-  memberOf(memberId: string): GroupMember {
-    const member = this.#members ? this.#members.get(memberId) : own(this.before.members, memberId);
-    return member && !member.isAway ? member : memberOf({ members: Object.fromEntries(this.members) }, memberId);
+  /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
+  memberOf(memberId: string, credential?: MemberCredential): GroupMember {
+    const known = this.#members ? this.#members.get(memberId) : own(this.before.members, memberId);
+    const isPresent = known && !known.isAway;
+    const member = isPresent ? known : memberOf({ members: Object.fromEntries(this.members) }, memberId);
+    checkCredential(member, credential);
+    return member;
   }
 
   get members(): Map<string, GroupMember> {
@@ -111,7 +119,7 @@ export class Membership {
  * Lets a member in. A member id that is known begins anew with what it is assigned, so that a join whose answer was lost
  * may be repeated. A static member under a new id takes the place of the old one, with its partitions, and nobody else
  * is moved.
- * @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID
+ * @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED
  */
 export function admit(membership: Membership, request: JoinRequest): void {
   if (request.assignor !== undefined) assignorNamed(request.assignor);
@@ -141,6 +149,7 @@ export function admit(membership: Membership, request: JoinRequest): void {
     instanceId,
     clientId: request.clientId,
     assignor: request.assignor,
+    ...secretsOfJoin(known, request.presentedSecretHash, request.secretHash),
     formerIds: holder ? [...(holder.formerIds ?? []), holder.memberId].slice(-formerIdsMax) : before?.formerIds,
   });
   if (holder) membership.replace(holder.memberId, member);
@@ -156,10 +165,16 @@ export function admit(membership: Membership, request: JoinRequest): void {
 /**
  * Lets a member go. One that will be back (Kafka's epoch -2) stays in the group, is not heard any more, and keeps its
  * partitions for whoever joins under its instance id; but what it was asked to let go of is free.
- * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID; BAD_REQUEST if one that is not static would be back
+ * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; BAD_REQUEST if one that is not static
+ *   would be back
  */
-export function leave(membership: Membership, memberId: string, isTemporary: boolean): void {
-  const member = membership.memberOf(memberId);
+export function leave(
+  membership: Membership,
+  memberId: string,
+  isTemporary: boolean,
+  credential?: MemberCredential,
+): void {
+  const member = membership.memberOf(memberId, credential);
   if (!isTemporary) {
     membership.remove(memberId);
     return;
@@ -190,15 +205,20 @@ function withOptional(
     clientId: string | undefined;
     assignor: string | undefined;
     formerIds: string[] | undefined;
+    secretHash: string | undefined;
+    formerSecretHashes: string[] | undefined;
   },
 ): GroupMember {
-  const { instanceId: _i, clientId: _c, assignor: _a, formerIds: _f, isAway: _w, ...rest } = member;
-  const { instanceId, clientId, assignor, formerIds } = fields;
+  const { instanceId: _i, clientId: _c, assignor: _a, formerIds: _f, isAway: _w, ...others } = member;
+  const { secretHash: _s, formerSecretHashes: _h, ...rest } = others;
+  const { instanceId, clientId, assignor, formerIds, secretHash, formerSecretHashes } = fields;
   return {
     ...rest,
     ...(instanceId !== undefined && { instanceId }),
     ...(clientId !== undefined && { clientId }),
     ...(assignor !== undefined && { assignor }),
     ...(formerIds !== undefined && { formerIds }),
+    ...(secretHash !== undefined && { secretHash }),
+    ...(formerSecretHashes !== undefined && { formerSecretHashes }),
   };
 }

@@ -10,6 +10,7 @@ import { type GroupDocument, own, superseded } from './group-document.ts';
 import { admit, type JoinRequest, leave, Membership } from './group-membership.ts';
 import { hasArrived, raised, settle } from './group-settle.ts';
 import { refreshTopics, rememberFormer, type TopicsView } from './group-topics.ts';
+import type { MemberCredential } from './member-secret.ts';
 import { checkMemberEpoch } from './reconcile.ts';
 import { ServiceError } from './service-error.ts';
 
@@ -19,14 +20,26 @@ export type { JoinRequest } from './group-membership.ts';
 export type MemberChange =
   | { kind: 'join'; request: JoinRequest }
   /** It is at `memberEpoch` and says that it has `owned`; undefined = it says nothing of that. */
-  | { kind: 'heartbeat'; memberId: string; memberEpoch: number; owned: TopicPartitions[] | undefined }
+  | {
+      kind: 'heartbeat';
+      memberId: string;
+      memberEpoch: number;
+      owned: TopicPartitions[] | undefined;
+      credential?: MemberCredential;
+    }
   /**
    * A broker that serves it right now says it for it: it has `owned`, and all else that it was given is dealt with. `call` =
    * the consume call or socket that speaks for the member, until there is a newer one.
    */
   | { kind: 'consume'; memberId: string; owned: TopicPartitions[]; call?: number }
   /** `isTemporary`: a static member that will be back keeps its partitions until its session ends. `call` as above. */
-  | { kind: 'leave'; memberId: string; isTemporary: boolean; call?: number | undefined };
+  | {
+      kind: 'leave';
+      memberId: string;
+      isTemporary: boolean;
+      call?: number | undefined;
+      credential?: MemberCredential;
+    };
 
 /**
  * What members ask for, one after the other, in one step: the target is computed once, so that a thousand who join at once
@@ -51,11 +64,11 @@ export function changeMembers(
       if ('call' in change && change.call !== undefined && joined.has(change.memberId))
         return superseded(change.memberId);
       if (change.kind === 'leave') {
-        leave(membership, change.memberId, change.isTemporary);
+        leave(membership, change.memberId, change.isTemporary, change.credential);
       } else if (change.kind === 'consume') {
         membership.report(membership.memberOf(change.memberId).memberId, change.owned);
       } else {
-        hear(membership, change.memberId, change.memberEpoch, change.owned);
+        hear(membership, change);
       }
       return undefined;
     } catch (error) {
@@ -79,9 +92,12 @@ function told(group: GroupDocument, joined: ReadonlySet<string>): GroupDocument 
   return next.document();
 }
 
-/** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH */
-function hear(membership: Membership, memberId: string, epoch: number, owned: TopicPartitions[] | undefined): void {
-  const member = membership.memberOf(memberId);
+/** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED, FENCED_MEMBER_EPOCH */
+function hear(
+  membership: Membership,
+  { memberId, memberEpoch: epoch, owned, credential }: Extract<MemberChange, { kind: 'heartbeat' }>,
+): void {
+  const member = membership.memberOf(memberId, credential);
   // Who has not heard yet that a topic is gone claims what nobody can have any more: that is no offence.
   const claimed = owned && presentPartitions(membership.before, owned);
   const isBehind = epoch >= member.previousMemberEpoch && epoch < member.memberEpoch && epoch > 0;

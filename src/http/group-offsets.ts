@@ -1,18 +1,22 @@
 // /v1/groups/{group}/offsets: what a group has committed.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
 import {
   commitBody,
   commitReply,
   groupOffsetsQuery,
   groupOffsetsReply,
   groupParams,
+  memberHeaders,
   resetBody,
   resetReply,
 } from '../../schemas/groups.ts';
 import { bodyBytes } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
+import { credentialOf } from './member-header.ts';
 import { problems } from './problems.ts';
+import { onlyDescribed } from './validation.ts';
 
 export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groupOffsets } = broker;
@@ -26,11 +30,14 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
         operationId: 'groups.commit',
         summary: 'Commit offsets: as a member for its partitions, or for an empty group',
         params: groupParams,
+        headers: onlyDescribed(z.looseObject(memberHeaders)),
         body: commitBody,
         response: {
           200: { description: 'Committed.', content: { 'application/json': { schema: commitReply } } },
           ...problems(
             'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
             'UNKNOWN_GROUP',
             'UNKNOWN_MEMBER',
             'UNKNOWN_TOPIC',
@@ -51,7 +58,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
       if (memberId === undefined && memberEpoch !== undefined) {
         throw new ServiceError('BAD_REQUEST', 'memberEpoch goes with memberId.');
       }
-      const by = memberId === undefined ? undefined : { memberId, memberEpoch };
+      const by = memberId === undefined ? undefined : { memberId, memberEpoch, credential: credentialOf(request) };
       const { zxid } = await groupOffsets.commit(request.params.group, by, offsets);
       reply.header('weir-zxid', zxid);
       return { offsets };

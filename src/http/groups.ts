@@ -1,6 +1,7 @@
 // /v1/groups: members of groups, and the groups themselves. What they commit: group-offsets.ts.
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   consumeQuery,
   consumeReply,
@@ -9,8 +10,11 @@ import {
   groupsReply,
   heartbeatBody,
   joinBody,
+  joinHeaders,
+  joinReply,
   leaveQuery,
   listGroupsQuery,
+  memberHeaders,
   memberParams,
   memberReply,
   rebalanceTimeoutDefaultMs,
@@ -24,8 +28,10 @@ import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Consumed } from '../live/consume-call.ts';
 import { idempotencyOf } from './idempotency.ts';
+import { credentialOf, memberSecretOf } from './member-header.ts';
 import { problems } from './problems.ts';
 import { RequestSignals } from './request-signal.ts';
+import { onlyDescribed } from './validation.ts';
 
 export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groups, groupConsumer, groupDirectory } = broker;
@@ -101,12 +107,17 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         tags: ['groups'],
         operationId: 'groups.join',
         summary: 'Join a group',
+        description:
+          'An Idempotency-Key needs at least 16 characters here, as the response holds a secret: a repeat with the same key gets it again. A join that is repeated without one begins another incarnation of the member.',
         params: groupParams,
+        headers: onlyDescribed(z.looseObject(joinHeaders)),
         body: joinBody,
         response: {
-          201: { description: 'A member.', content: { 'application/json': { schema: memberReply } } },
+          201: { description: 'A member.', content: { 'application/json': { schema: joinReply } } },
           ...problems(
             'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
             'UNSUPPORTED_ASSIGNOR',
             'FENCED_INSTANCE_ID',
             'UNRELEASED_INSTANCE_ID',
@@ -134,7 +145,8 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
             ? askedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
             : rebalanceTimeoutDefaultMs,
         },
-        idempotencyOf(request),
+        memberSecretOf(request),
+        idempotencyOf(request, { secret: true }),
       );
       if (replayed) reply.header('idempotency-replayed', 'true');
       else reply.header('weir-zxid', zxid);
@@ -153,11 +165,14 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         operationId: 'groups.heartbeat',
         summary: 'Keep a member alive, say what it has, and hear what it shall have',
         params: memberParams,
+        headers: onlyDescribed(z.looseObject(memberHeaders)),
         body: heartbeatBody,
         response: {
           200: { description: 'Alive.', content: { 'application/json': { schema: memberReply } } },
           ...problems(
             'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
             'UNKNOWN_GROUP',
             'UNKNOWN_MEMBER',
             'FENCED_MEMBER_EPOCH',
@@ -169,7 +184,8 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     },
     async (request, reply) => {
       const { group, member } = request.params;
-      const { zxid, answer } = await groups.heartbeat(group, member, request.body.memberEpoch, request.body.owned);
+      const { memberEpoch, owned } = request.body;
+      const { zxid, answer } = await groups.heartbeat(group, member, memberEpoch, owned, credentialOf(request));
       reply.header('weir-zxid', zxid);
       return answer;
     },
@@ -184,11 +200,14 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         summary:
           'Leave a group: the partitions go to the others at once, or are kept for a static member that will be back',
         params: memberParams,
+        headers: onlyDescribed(z.looseObject(memberHeaders)),
         querystring: leaveQuery,
         response: {
           204: { description: 'Left.' },
           ...problems(
             'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
             'UNKNOWN_GROUP',
             'UNKNOWN_MEMBER',
             'FENCED_INSTANCE_ID',
@@ -200,64 +219,85 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     },
     async (request, reply) => {
       const { group, member } = request.params;
-      const { zxid } = await groups.leave(group, member, { isTemporary: request.query.temporary ?? false });
+      const isTemporary = request.query.temporary ?? false;
+      const { zxid } = await groups.leave(group, member, { isTemporary, credential: credentialOf(request) });
       return reply.code(204).header('weir-zxid', zxid).send();
     },
   );
+
+  const consumeSchema = (operationId: string, summary: string) =>
+    ({
+      tags: ['groups'],
+      operationId,
+      summary,
+      description:
+        'From all partitions that the member has. The call is also its heartbeat, and says that what earlier calls answered is dealt with; what it shall no longer have is let go of with that. A member makes one call at a time: a newer one ends an older one, which then answers no records. GET and POST do the same, with the same parameters in the query: POST is for clients and proxies that repeat, cache or prefetch a GET.',
+      params: memberParams,
+      headers: onlyDescribed(z.looseObject(memberHeaders)),
+      querystring: consumeQuery,
+      response: {
+        200: { description: 'Records, or none.', content: { 'application/json': { schema: consumeReply } } },
+        ...problems(
+          'BAD_REQUEST',
+          'FORBIDDEN',
+          'UNKNOWN_GROUP',
+          'UNKNOWN_MEMBER',
+          'NO_COMMITTED_OFFSET',
+          'STALE_POSITION',
+          'MEMBER_SUPERSEDED',
+          'FENCED_INSTANCE_ID',
+          'OFFSET_OUT_OF_RANGE',
+          'STORE_UNAVAILABLE',
+        ),
+      },
+    }) satisfies FastifyZodOpenApiSchema;
+
+  async function consume(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { group, member }: z.output<typeof memberParams>,
+    { wait: waitMs, ...query }: z.output<typeof consumeQuery>,
+  ): Promise<Buffer> {
+    if (query.after !== undefined && query.from === 'committed') {
+      throw new ServiceError('BAD_REQUEST', 'Give after or from=committed, not both: the latter goes back behind it.');
+    }
+    const credential = credentialOf(request);
+    const consumed = await signals.run(reply.raw, (signal) =>
+      groupConsumer.consume(group, member, { waitMs, ...query, after: query.after, credential }, signal),
+    );
+    reply.header('weir-zxid', consumed.zxid).type('application/json; charset=utf-8');
+    return consumedJson(consumed);
+  }
+  const asReply = (text: Buffer) => text as unknown as z.infer<typeof consumeReply>;
 
   app.get(
     '/groups/:group/members/:member/records',
     {
       exposeHeadRoute: false,
       config: { hasEffect: true },
-      schema: {
-        tags: ['groups'],
-        operationId: 'groups.consume',
-        summary: 'Read records as a member',
-        description:
-          'From all partitions that the member has. The call is also its heartbeat, and says that what earlier calls answered is dealt with; what it shall no longer have is let go of with that. A member makes one call at a time: a newer one ends an older one, which then answers no records.',
-        params: memberParams,
-        querystring: consumeQuery,
-        response: {
-          200: { description: 'Records, or none.', content: { 'application/json': { schema: consumeReply } } },
-          ...problems(
-            'BAD_REQUEST',
-            'UNKNOWN_GROUP',
-            'UNKNOWN_MEMBER',
-            'NO_COMMITTED_OFFSET',
-            'STALE_POSITION',
-            'FENCED_INSTANCE_ID',
-            'OFFSET_OUT_OF_RANGE',
-            'STORE_UNAVAILABLE',
-          ),
-        },
-      } satisfies FastifyZodOpenApiSchema,
+      schema: consumeSchema('groups.consume', 'Read records as a member'),
     },
     async (request, reply) => {
-      const { group, member } = request.params;
-      const { wait: waitMs, after, ...rest } = request.query;
-      if (after !== undefined && rest.from === 'committed') {
-        throw new ServiceError(
-          'BAD_REQUEST',
-          'Give after or from=committed, not both: the latter goes back behind it.',
-        );
-      }
-      const consumed = await signals.run(reply.raw, (signal) =>
-        groupConsumer.consume(group, member, { waitMs, after, ...rest }, signal),
-      );
-      return reply
-        .header('weir-zxid', consumed.zxid)
-        .type('application/json; charset=utf-8')
-        .send(consumedJson(consumed) as unknown as z.infer<typeof consumeReply>);
+      const text = await consume(request, reply, request.params, request.query);
+      return reply.send(asReply(text));
+    },
+  );
+
+  app.post(
+    '/groups/:group/members/:member/records',
+    { schema: consumeSchema('groups.consumeByPost', 'Read records as a member, by a POST') },
+    async (request, reply) => {
+      const text = await consume(request, reply, request.params, request.query);
+      return reply.send(asReply(text));
     },
   );
 };
 
 /** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
-function consumedJson({ next, memberEpoch, assignment, records }: Consumed): Buffer {
-  const parts: Uint8Array[] = [
-    Buffer.from(`{"next":${next},"memberEpoch":${memberEpoch},"assignment":${JSON.stringify(assignment)},"records":[`),
-  ];
+function consumedJson({ records, ...rest }: Consumed): Buffer {
+  const { next, memberEpoch, assignment, partitions } = rest;
+  const head = JSON.stringify({ next, memberEpoch, assignment, partitions });
+  const parts: Uint8Array[] = [Buffer.from(`${head.slice(0, -1)},"records":[`)];
   for (const [i, some] of records.entries()) {
     if (i > 0) parts.push(comma);
     parts.push(some.json());

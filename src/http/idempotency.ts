@@ -7,7 +7,7 @@ import type { Idempotency } from '../store/namespace.ts';
 import { secretKeyLengthMin } from '../store/sealed-reply.ts';
 
 /** The headers that make a request another one. */
-const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
+const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session', 'weir-member'];
 
 /**
  * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type

@@ -46,7 +46,7 @@ export function installTimeLimit(app: FastifyInstance): void {
     if (operation === undefined || unlimited.has(operation)) return;
     const { handler, method } = route;
     const isRead = method === 'GET' || method === 'HEAD';
-    const fate = operation === 'groups.consume' ? fates.consume : isRead ? fates.read : fates.write;
+    const fate = operation.startsWith('groups.consume') ? fates.consume : isRead ? fates.read : fates.write;
     route.handler = function limited(request, reply) {
       const work: unknown = handler.call(this, request, reply);
       return work instanceof Promise && isLimited(request) ? answerInTime(work, request, reply, fate) : work;

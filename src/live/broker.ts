@@ -155,7 +155,7 @@ export class Broker {
       this.metrics,
       log,
     );
-    new GroupSurvey(store, () => this.#controller.isInOffice, this.metrics, log);
+    new GroupSurvey(store, ledger, () => this.#controller.isInOffice, this.metrics, log);
   }
 
   /** Aborted when the broker ends to serve: whoever waits for something ends its wait. */

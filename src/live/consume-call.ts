@@ -4,6 +4,7 @@ import type { TopicPartitions } from '../core/assignors/assignor.ts';
 import {
   comparePartitions,
   existing,
+  type GroupDocument,
   type GroupMember,
   heartbeatIntervalMs,
   heldBy,
@@ -11,6 +12,7 @@ import {
   type TopicPartition,
 } from '../core/group-document.ts';
 import { consume } from '../core/group-state.ts';
+import { checkCredential, type MemberCredential } from '../core/member-secret.ts';
 import { assignmentOf } from '../core/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { GroupCommit } from '../store/groups.ts';
@@ -40,6 +42,8 @@ export interface ConsumeRequest {
   from: 'position' | 'committed';
   /** What the caller was given last, by the `next` of that answer, 0 = nothing yet; undefined = it does not say. */
   after: number | undefined;
+  /** What the caller presents to speak for the member. */
+  credential: MemberCredential;
 }
 
 export interface Consumed {
@@ -48,7 +52,14 @@ export interface Consumed {
   next: number;
   memberEpoch: number;
   assignment: TopicPartitions[];
+  /** Where the member is by this call, in the partitions in which it has moved. */
+  partitions: NextOffset[];
   records: ConsumedRecords[];
+}
+
+export interface NextOffset extends TopicPartition {
+  /** What to commit once all records before it are dealt with. */
+  nextOffset: number;
 }
 
 /** What a call of a member has left: where it is, if no other call has moved it meanwhile. */
@@ -82,6 +93,8 @@ export class ConsumeCall {
   #given = 0;
   /** What the member was given last, and before that, if that is not what the caller says. */
   #elsewhere: Committed<unknown>['elsewhere'];
+  /** The cursors that this call has moved. */
+  readonly #moved = new Set<ReadingCursor>();
   #isSuperseded = false;
   #hasChanged = false;
   #wait: AbortController | undefined;
@@ -134,6 +147,7 @@ export class ConsumeCall {
     }
     this.#call = 'new';
     this.#cursors = new Map();
+    this.#moved.clear();
     this.#isSuperseded = false;
     this.#elsewhere = undefined;
     return undefined;
@@ -180,7 +194,7 @@ export class ConsumeCall {
     if (after !== before) throw outOfStep(this.#memberId, after, given);
     const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
       const document = existing(this.#group, stored);
-      const member = memberOf(document, this.#memberId);
+      const member = this.#memberIn(document);
       const wanted = heldBy(member).map((at) => knownPartition(document, at));
       const consume: GroupCommit['consume'] = {
         memberId: this.#memberId,
@@ -195,8 +209,24 @@ export class ConsumeCall {
       start === undefined ? undefined : this.#parts.reader.range(wanted[i]!, start, position!),
     );
     const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
-    const { zxid } = decided;
-    return { zxid, next: decided.given, memberEpoch: member.memberEpoch, assignment: assignmentOf(member), records };
+    const partitions = decided.positions.flatMap(({ topic, partition, start, position }) =>
+      start === undefined ? [] : [{ topic, partition, nextOffset: position! }],
+    );
+    return {
+      zxid: decided.zxid,
+      next: decided.given,
+      memberEpoch: member.memberEpoch,
+      assignment: assignmentOf(member),
+      partitions: partitions.sort(comparePartitions),
+      records,
+    };
+  }
+
+  /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
+  #memberIn(document: GroupDocument): GroupMember {
+    const member = memberOf(document, this.#memberId);
+    checkCredential(member, this.#request.credential);
+    return member;
   }
 
   /** The first commit of the call: it takes back or commits what came before. */
@@ -213,9 +243,9 @@ export class ConsumeCall {
   async #commit(what: { commitsPrevious?: boolean; forgets?: boolean; after?: number | undefined }): Promise<void> {
     const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
       const document = existing(this.#group, stored);
+      const before = heldBy(this.#memberIn(document));
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
-      const before = heldBy(memberOf(document, this.#memberId));
       const { kept, wanted } = cursorsOf(document, member, this.#cursors);
       const hasPlace = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
       const previous = what.commitsPrevious ? before.filter((at) => !hasPlace(at)) : [];
@@ -246,6 +276,7 @@ export class ConsumeCall {
     this.#given = decided.given;
     if (this.#call === 'new') this.#call = decided.call;
     for (const cursor of kept.values()) {
+      if (!cursor.isStored) this.#moved.add(cursor);
       cursor.isStored = cursor.offset !== noOffset;
       cursor.place = undefined;
       cursor.start = undefined;
@@ -305,8 +336,16 @@ export class ConsumeCall {
       next: this.#given,
       memberEpoch: this.#member.memberEpoch,
       assignment: assignmentOf(this.#member),
+      partitions: this.#isSuperseded ? [] : this.#nextOffsets(),
       records: this.#isSuperseded ? [] : inOrder(records),
     };
+  }
+
+  #nextOffsets(): NextOffset[] {
+    const moved = [...this.#cursors.values()].filter((cursor) => this.#moved.has(cursor) && cursor.offset !== noOffset);
+    return moved
+      .map(({ topic, partition, offset }) => ({ topic, partition, nextOffset: offset }))
+      .sort(comparePartitions);
   }
 }
 

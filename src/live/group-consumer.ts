@@ -29,7 +29,7 @@ export class GroupConsumer {
   /**
    * Records of all partitions that the member has, from its positions on. Waits until there are some, the assignment
    * changes, the time is over, or `signal` is aborted. A newer call of the same member ends an older one with no records.
-   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE
    *   for a member whose reset policy is `none`; STALE_POSITION if `after` is neither what it was given last nor before that
    */
   async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<Consumed> {

@@ -18,10 +18,13 @@ import {
 import { groupsPath, parseTimerName } from '../core/group-nodes.ts';
 import { hasArrived } from '../core/group-settle.ts';
 import { fence, type JoinRequest, type MemberChange, type Overdue, topicsChanged } from '../core/group-state.ts';
+import type { MemberCredential } from '../core/member-secret.ts';
 import { assignmentOf } from '../core/reconcile.ts';
 import type { Caller, Groups, PartitionPosition } from '../store/groups.ts';
+import { hashMemberSecret, newMemberSecret } from '../store/member-secret.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';
+import { openReply, sealReply } from '../store/sealed-reply.ts';
 import type { EventTail } from './event-tail.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupMetrics } from './group-metrics.ts';
@@ -33,7 +36,7 @@ import { Repeat } from './repeat.ts';
 import type { Topics } from './topics.ts';
 
 /** What a client says when it joins: it need not choose an id, and gets its session here. */
-export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId'> {
+export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'secretHash' | 'presentedSecretHash'> {
   memberId?: string | undefined;
 }
 
@@ -44,6 +47,11 @@ export interface MemberAnswer {
   assignment: TopicPartitions[];
   heartbeatIntervalMs: number;
   sessionTimeoutMs: number;
+}
+
+/** The answer to a join over HTTP: with it alone goes the secret. */
+export interface JoinAnswer extends MemberAnswer {
+  memberSecret: string;
 }
 
 /** Kafka's bounds on what a member may ask for; the lower one of the session is configured. */
@@ -113,24 +121,35 @@ export class GroupCoordinator {
   }
 
   /**
-   * Adds a member, or lets it begin anew if it is one.
+   * Adds a member, or lets it begin anew if it is one: as another incarnation, unless the caller presents its secret.
    * @throws ServiceError BAD_REQUEST, UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, TOO_LARGE,
-   *   IDEMPOTENCY_KEY_REUSED
+   *   IDEMPOTENCY_KEY_REUSED; FORBIDDEN, MEMBER_SUPERSEDED for a secret that is not the member's
    */
   async join(
     group: string,
     join: Join,
+    presented: string | undefined,
     idempotency?: Idempotency,
-  ): Promise<{ zxid: number; answer: MemberAnswer; replayed: boolean }> {
-    const request = this.#joining(group, join);
-    const kept = idempotency && { ...idempotency, answer: (member: GroupMember) => JSON.stringify(answerTo(member)) };
+  ): Promise<{ zxid: number; answer: JoinAnswer; replayed: boolean }> {
+    const fresh = newMemberSecret();
+    const secretHash = hashMemberSecret(fresh);
+    const presentedSecretHash = presented === undefined ? undefined : hashMemberSecret(presented);
+    const request = { ...this.#joining(group, join), secretHash, presentedSecretHash };
+    const answer = (member: GroupMember): JoinAnswer => {
+      const isFresh = member.secretHash === secretHash;
+      return { ...answerTo(member), memberSecret: isFresh ? fresh : presented! };
+    };
+    const kept = idempotency && {
+      ...idempotency,
+      answer: (member: GroupMember) => sealReply(idempotency.key, JSON.stringify(answer(member))),
+    };
     await this.#gathered(group);
     const { zxid, member, replayed } = await this.#requests.ask(group, {
       change: () => ({ kind: 'join', request }),
       kept,
     });
-    if (replayed !== undefined) return { zxid, answer: JSON.parse(replayed) as MemberAnswer, replayed: true };
-    return { zxid, answer: answerTo(member!), replayed: false };
+    if (replayed === undefined) return { zxid, answer: answer(member!), replayed: false };
+    return { zxid, answer: JSON.parse(openReply(idempotency!.key, replayed)) as JoinAnswer, replayed: true };
   }
 
   /**
@@ -194,15 +213,16 @@ export class GroupCoordinator {
   /**
    * Keeps a member alive, hears what it has, and tells what it shall have.
    * @param owned undefined = it says nothing
-   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED, FENCED_MEMBER_EPOCH
    */
   async heartbeat(
     group: string,
     memberId: string,
     memberEpoch: number,
     owned: TopicPartitions[] | undefined,
+    credential: MemberCredential,
   ): Promise<{ zxid: number; answer: MemberAnswer }> {
-    const change: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned };
+    const change: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned, credential };
     const remembered = this.#ledger.remembered(group)?.document;
     if (remembered && hasArrived(remembered, memberId)) {
       const quick = await this.#requests.tryUnchanged(group, { change: () => change });
@@ -222,9 +242,10 @@ export class GroupCoordinator {
   async leave(
     group: string,
     memberId: string,
-    how: { isTemporary?: boolean; call?: number },
+    how: { isTemporary?: boolean; call?: number; credential?: MemberCredential },
   ): Promise<{ zxid: number }> {
-    const change: MemberChange = { kind: 'leave', memberId, isTemporary: how.isTemporary ?? false, call: how.call };
+    const { isTemporary = false, call, credential } = how;
+    const change: MemberChange = { kind: 'leave', memberId, isTemporary, call, credential };
     const { zxid } = await this.#requests.ask(group, { change: () => change });
     return { zxid };
   }

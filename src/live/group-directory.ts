@@ -7,6 +7,7 @@ import type { CommittedOffset, CommittedOffsets } from '../store/committed-offse
 import type { Groups } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';
 import { cursorKey } from './group-cursors.ts';
+import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import { ofPresentTopics } from './group-topics.ts';
 import type { Topics } from './topics.ts';
@@ -56,6 +57,7 @@ export class GroupDirectory {
     const offsets = new Map(committed.map((offset) => [cursorKey(offset), offset.offset]));
     const partitions = this.#partitionsOf(document, committed);
     const logs = await this.#logs.boundsWherePossible(partitions);
+    const beginnings = new Beginnings(document);
     return {
       zxid,
       description: {
@@ -73,9 +75,13 @@ export class GroupDirectory {
             owner: owners.get(cursorKey(at)) ?? null,
             committed: offset ?? null,
           };
-          if (log === 'away') return { ...known, endOffset: null, lag: null, error: 'STORE_UNAVAILABLE' };
-          const endOffset = log?.endOffset ?? 0;
-          return { ...known, endOffset, lag: offset === undefined ? null : Math.max(0, endOffset - offset) };
+          const lagFrom = offset === undefined ? (beginnings.of(at) ?? null) : 'committed';
+          if (log === 'away') return { ...known, endOffset: null, lag: null, lagFrom, error: 'STORE_UNAVAILABLE' };
+          if (!log) return { ...known, endOffset: 0, lag: lagFrom && 0, lagFrom };
+          const { endOffset } = log;
+          if (offset !== undefined) return { ...known, endOffset, lag: recordsBehind(log, offset), lagFrom };
+          const from = beginnings.of(at);
+          return { ...known, endOffset, lag: from ? lagWithoutCommit(from, log) : null, lagFrom };
         }),
       },
     };

@@ -12,6 +12,7 @@ import {
   type TopicPartition,
 } from '../core/group-document.ts';
 import { forgetFormer } from '../core/group-topics.ts';
+import { checkCredential, type MemberCredential } from '../core/member-secret.ts';
 import { checkCommitEpoch } from '../core/reconcile.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../store/committed-offsets.ts';
@@ -35,6 +36,8 @@ export interface Committer {
   memberEpoch: number | undefined;
   /** The consume call, or the socket, that speaks for it; it must be the member's newest. */
   call?: number;
+  /** What the caller presents to speak for it. */
+  credential?: MemberCredential;
 }
 
 export type ResetTarget = 'earliest' | 'latest' | { timestamp: number } | { offset: number } | { shiftBy: number };
@@ -77,7 +80,7 @@ export class GroupOffsets {
    * Commits offsets, for a member those of partitions that it has. They may be lower than what was committed: who asks for
    * that gets it.
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; with a member UNKNOWN_GROUP, UNKNOWN_MEMBER,
-   *   FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, with its call MEMBER_SUPERSEDED; without one GROUP_NOT_EMPTY
+   *   FENCED_INSTANCE_ID, FORBIDDEN, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, with its credential or call MEMBER_SUPERSEDED; without one GROUP_NOT_EMPTY
    */
   async commit(
     group: string,
@@ -94,6 +97,7 @@ export class GroupOffsets {
         }
         const { topics, members } = existing(group, document);
         const member = memberOf({ members }, by.memberId);
+        checkCredential(member, by.credential);
         checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
         const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
         // It has partitions of the topic that its group knows, which may not be the one that has the name by now.

@@ -6,9 +6,13 @@
 // out again until it is 20 times as old as it took to find.
 import type { Logger } from 'pino';
 import { lagSeriesMax } from '../core/defaults.ts';
+import type { GroupDocument } from '../core/group-document.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../store/committed-offsets.ts';
+import type { KnownPartition } from '../store/groups.ts';
 import { inTime } from '../store/in-time.ts';
-import type { Logs } from '../store/logs.ts';
+import type { LogFigures, Logs } from '../store/logs.ts';
+import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
+import type { GroupLedger } from './group-ledger.ts';
 import { logKey } from './log-reader.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -18,18 +22,27 @@ const restFactor = 20;
 /** For so long whoever asks waits for a look; then he is given what the last one found. */
 const patienceMs = 1500;
 
-/** How far a group is behind in a topic: over all partitions for which it has committed something. */
+/** Of how many groups it is looked up what they subscribe to; as many documents are remembered (group-ledger.ts). */
+const documentsMax = 1000;
+
+/** How far a group is behind in a topic: over all its partitions of which that is known. */
 interface TopicLag {
   group: string;
   topic: string;
-  /** Records behind the committed offsets, of all partitions together. */
+  /** Records that are left to be read, of all partitions together. */
   sum: number;
   /** Those of the partition that has most of them. */
   max: number;
 }
 
 /** By log, read once, however many groups read it: undefined where there is none, `away` where it cannot be reached. */
-type LogEnds = Map<string, number | 'away' | undefined>;
+type FoundLogs = Map<string, LogFigures | 'away' | undefined>;
+
+/** A partition that a group reads. */
+interface ReadPartition extends KnownPartition {
+  /** What is committed, or where the group would begin without that. */
+  from: number | 'earliest' | 'latest';
+}
 
 interface Figures {
   states: Record<SurveyedGroup['state'], number>;
@@ -42,6 +55,7 @@ interface Figures {
 export class GroupSurvey {
   readonly #offsets: CommittedOffsets;
   readonly #logs: Logs;
+  readonly #ledger: Pick<GroupLedger, 'at'>;
   readonly #isController: () => boolean;
   readonly #log: Logger;
   #last: Figures | undefined;
@@ -50,12 +64,14 @@ export class GroupSurvey {
   /** @param isController whether this broker is the controller now, as far as it knows */
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
+    ledger: Pick<GroupLedger, 'at'>,
     isController: () => boolean,
     metrics: Metrics,
     log: Logger,
   ) {
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
+    this.#ledger = ledger;
     this.#isController = isController;
     this.#log = log;
     const only = 'only the controller has this';
@@ -81,7 +97,7 @@ export class GroupSurvey {
       );
     perTopic(
       'group_lag_records',
-      'Records of a topic behind what a group has committed, in all partitions for which it has committed something',
+      'Records of a topic that a group would still read, from what it has committed, or from where the reset policy of its members begins',
       ({ sum }) => sum,
     );
     perTopic('group_lag_max_records', 'As weir_group_lag_records, in the partition that has most', ({ max }) => max);
@@ -117,12 +133,28 @@ export class GroupSurvey {
     const beganAt = Date.now();
     try {
       const groups = new Map<string, SurveyedGroup>();
-      const lags: TopicLag[] = [];
-      const ends: LogEnds = new Map();
+      const lags = new Lags();
+      const logs: FoundLogs = new Map();
+      /** By group with members, what it has committed something for. */
+      const committed = new Map<string, Set<string>>();
       for await (const part of this.#offsets.survey()) {
-        for (const group of part) groups.set(group.group, { ...group, topics: [] });
-        await this.#readEnds(part, ends);
-        for (const group of part) lags.push(...lagsOf(group, ends));
+        for (const group of part) {
+          groups.set(group.group, { ...group, topics: [] });
+          const read = committedOf(group);
+          await this.#find(read, logs);
+          lags.add(group.group, read, logs);
+          if (group.members === 0 || (committed.size >= documentsMax && !committed.has(group.group))) continue;
+          const known = committed.get(group.group) ?? new Set();
+          for (const at of read) known.add(logKey(at.topicId, at.partition));
+          committed.set(group.group, known);
+        }
+      }
+      for (const [group, known] of committed) {
+        const document = await this.#ledger.at(group, groups.get(group)!.version);
+        if (!document) continue;
+        const read = uncommittedOf(document, known);
+        await this.#find(read, logs);
+        lags.add(group, read, logs);
       }
       const states = { empty: 0, reconciling: 0, stable: 0 };
       let members = 0;
@@ -130,8 +162,7 @@ export class GroupSurvey {
         states[group.state] += 1;
         members += group.members;
       }
-      lags.sort((a, b) => b.sum - a.sum);
-      this.#last = { states, members, lags, beganAt, tookMs: Date.now() - beganAt };
+      this.#last = { states, members, lags: lags.sorted(), beganAt, tookMs: Date.now() - beganAt };
     } catch (error) {
       // What is old by who knows how much is worth less than nothing.
       this.#last = undefined;
@@ -139,42 +170,62 @@ export class GroupSurvey {
     }
   }
 
-  async #readEnds(groups: readonly SurveyedGroup[], ends: LogEnds): Promise<void> {
-    const wanted = new Map<string, { topicId: string; partition: number }>();
-    for (const { topics } of groups) {
-      for (const { topicId, offsets } of topics) {
-        for (const { partition } of offsets) {
-          const key = logKey(topicId, partition);
-          if (!ends.has(key)) wanted.set(key, { topicId, partition });
-        }
-      }
+  async #find(partitions: readonly KnownPartition[], logs: FoundLogs): Promise<void> {
+    const wanted = new Map<string, KnownPartition>();
+    for (const at of partitions) {
+      const key = logKey(at.topicId, at.partition);
+      if (!logs.has(key)) wanted.set(key, at);
     }
-    const logs = await this.#logs.boundsWherePossible([...wanted.values()]);
-    for (const [index, key] of [...wanted.keys()].entries()) {
-      const log = logs[index];
-      ends.set(key, log === 'away' ? log : log?.endOffset);
-    }
+    const found = await this.#logs.boundsWherePossible([...wanted.values()]);
+    for (const [index, key] of [...wanted.keys()].entries()) logs.set(key, found[index]);
   }
 }
 
-function lagsOf({ group, topics }: SurveyedGroup, ends: Readonly<LogEnds>): TopicLag[] {
-  return topics.flatMap(({ topic, topicId, offsets }) => {
-    const found = offsets.map(({ partition }) => ends.get(logKey(topicId, partition)));
-    // A sum over what is left would look as if the group had caught up.
-    if (found.includes('away')) return [];
-    const behind = offsets.flatMap(({ offset }, index) => {
-      const end = found[index];
-      // A log that is not there is that of a topic that was just deleted. One may end before a commit that is newer than the look.
-      return typeof end === 'number' ? [Math.max(0, end - offset)] : [];
-    });
-    if (behind.length === 0) return [];
-    let [sum, max] = [0, 0];
-    for (const records of behind) {
-      sum += records;
-      max = Math.max(max, records);
+function committedOf({ topics }: SurveyedGroup): ReadPartition[] {
+  return topics.flatMap(({ topic, topicId, offsets }) =>
+    offsets.map(({ partition, offset }) => ({ topic, topicId, partition, from: offset })),
+  );
+}
+
+/** What members subscribe to and would begin with, without a commit. @param committed by log, what is committed */
+function uncommittedOf(document: GroupDocument, committed: ReadonlySet<string>): ReadPartition[] {
+  const beginnings = new Beginnings(document);
+  const read: ReadPartition[] = [];
+  for (const at of beginnings.partitions()) {
+    if (committed.has(logKey(at.topicId, at.partition))) continue;
+    const from = beginnings.of(at);
+    if (from !== undefined) read.push({ ...at, from });
+  }
+  return read;
+}
+
+/** The sums of groups and topics. */
+class Lags {
+  /** By group and topic; undefined where a machine with one of the logs is away: a sum of the rest would look as if it had caught up. */
+  readonly #lags = new Map<string, TopicLag | undefined>();
+
+  add(group: string, partitions: readonly ReadPartition[], logs: Readonly<FoundLogs>): void {
+    for (const { topic, topicId, partition, from } of partitions) {
+      const log = logs.get(logKey(topicId, partition));
+      // A log that is not there is that of a topic that was just deleted.
+      if (log === undefined) continue;
+      const key = `${group}\0${topic}`;
+      const known = this.#lags.has(key) ? this.#lags.get(key) : { group, topic, sum: 0, max: 0 };
+      if (log === 'away' || !known) {
+        this.#lags.set(key, undefined);
+        continue;
+      }
+      const lag = typeof from === 'number' ? recordsBehind(log, from) : lagWithoutCommit(from, log);
+      known.sum += lag;
+      known.max = Math.max(known.max, lag);
+      this.#lags.set(key, known);
     }
-    return [{ group, topic, sum, max }];
-  });
+  }
+
+  /** Those that are most behind first. */
+  sorted(): TopicLag[] {
+    return [...this.#lags.values()].filter((lag) => lag !== undefined).sort((a, b) => b.sum - a.sum);
+  }
 }
 
 function exported(figures: Figures | undefined): TopicLag[] {

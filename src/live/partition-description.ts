@@ -15,6 +15,9 @@ export function describePartition(
 ): PartitionDescription {
   const { leader, leaderEpoch, isr } = decodePartitionState(state, replicas);
   const known = { partition, leader, leaderEpoch, replicas: [...replicas], isr: [...isr] };
-  if (log !== 'away') return { ...known, ...log };
+  if (log !== 'away') {
+    const { logStartOffset, endOffset, bytes } = log;
+    return { ...known, logStartOffset, endOffset, bytes };
+  }
   return { ...known, logStartOffset: null, endOffset: null, bytes: null, error: 'STORE_UNAVAILABLE' };
 }

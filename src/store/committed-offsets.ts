@@ -25,6 +25,8 @@ export interface SurveyedGroup {
   group: string;
   state: 'empty' | 'reconciling' | 'stable';
   members: number;
+  /** Of its document. */
+  version: number;
   topics: { topic: string; topicId: string; offsets: { partition: number; offset: number }[] }[];
 }
 
@@ -168,7 +170,8 @@ function surveyed(reply: ReplyValue[]): SurveyedGroup[] {
   const values = reply.values();
   const next = () => values.next().value as ReplyValue;
   for (const name of values) {
-    const [state, members, count] = [text(next()) as SurveyedGroup['state'], integer(next()), integer(next())];
+    const state = text(next()) as SurveyedGroup['state'];
+    const [members, version, count] = [integer(next()), integer(next()), integer(next())];
     const topics = Array.from({ length: count }, () => {
       const [topic, topicId, words] = [text(next()), text(next()), text(next())];
       const numbers = words.split(' ').map(Number);
@@ -176,7 +179,7 @@ function surveyed(reply: ReplyValue[]): SurveyedGroup[] {
       for (let i = 0; i + 1 < numbers.length; i += 2) offsets.push({ partition: numbers[i]!, offset: numbers[i + 1]! });
       return { topic, topicId, offsets };
     });
-    groups.push({ group: text(name), state, members, topics });
+    groups.push({ group: text(name), state, members, version, topics });
   }
   return groups;
 }

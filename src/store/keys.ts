@@ -87,7 +87,7 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * record), `total` (bytes of records ever appended), `trimmed` (those of them that are gone from the stream, from its
      * head on), `created_at` (ms), `leader_epoch` (the newest that has kept house here), `leader_run` (the run of the
      * broker that was the first to do so under it). Once compaction has begun also
-     * `cleaned` (up to this offset the batches are in `compacted`), `compacted` (bytes of records there), `generation` (grows
+     * `cleaned` (up to this offset the batches are in `compacted`), `compacted` (bytes of records there), `records_end` (behind the last record there, if all is there), `generation` (grows
      * with each change of what was appended before) and `tombstones_since` (when the oldest tombstones there were first
      * compacted, ms; 0 = there are none). Where the hash is absent there is no such topic, or no more.
      */

@@ -36,6 +36,8 @@ export interface LogBounds {
 }
 
 export interface LogFigures extends LogBounds {
+  /** Behind the last record that is there: before `endOffset` where compaction has removed what was at the end. */
+  recordsEnd: number;
   /** Of the records in it. */
   bytes: number;
 }
@@ -59,7 +61,7 @@ const seekBatchesMax = 200;
 /** How many partitions one round of plain reads asks at once. */
 const boundsAtOnceMax = 500;
 /** What `bounds` reads of a log. */
-const boundsFields = ['start', 'next', 'total', 'trimmed', 'compacted'] as const;
+const boundsFields = ['start', 'next', 'total', 'trimmed', 'compacted', 'cleaned', 'records_end'] as const;
 
 export class Logs {
   readonly #connection: StoreConnection;
@@ -245,10 +247,12 @@ export class Logs {
 
   async #figures({ partition: key }: PartitionKeys): Promise<LogFigures | undefined> {
     const read = (client: Redis) => client.hmget(key, ...boundsFields);
-    const [start, next, total, trimmed, compacted] = await this.#connection.command(false, read, key);
+    const [start, next, total, trimmed, compacted, cleaned, end] = await this.#connection.command(false, read, key);
     if (!next) return undefined;
     const bytes = Number(compacted) + Number(total) - Number(trimmed);
-    return { logStartOffset: Number(start), endOffset: Number(next), bytes };
+    const isAllCompacted = end != null && Number(cleaned) >= Number(next);
+    const recordsEnd = Math.max(Number(start), Number(isAllCompacted ? end : next));
+    return { logStartOffset: Number(start), endOffset: Number(next), recordsEnd, bytes };
   }
 
   /**

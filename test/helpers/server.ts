@@ -5,6 +5,7 @@ import type { Limits } from '../../src/app.ts';
 import type { Config } from '../../src/config.ts';
 import { type Server, startServer } from '../../src/server.ts';
 import type { StoreTarget } from '../../src/store/target.ts';
+import { keepSecret, memberHeader } from '../../testbed/member-secrets.ts';
 import { startTestRedis } from './redis.ts';
 
 export { eventually } from '../../testbed/scope.ts';
@@ -60,7 +61,10 @@ export interface Answer {
   body: any;
 }
 
-/** One HTTP request; an object as `body` goes as JSON. Rejects if there is no answer, or `signal` is aborted. */
+/**
+ * One HTTP request; an object as `body` goes as JSON, and a member that joined so has its secret sent. Rejects if there is no
+ * answer, or `signal` is aborted.
+ */
 export async function http(
   url: string,
   method = 'GET',
@@ -71,7 +75,7 @@ export async function http(
   const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
   const response = await fetch(url, {
     method,
-    headers: raw ? headers : { 'content-type': 'application/json', ...headers },
+    headers: { ...(!raw && { 'content-type': 'application/json' }), ...memberHeader(url, body), ...headers },
     ...(signal && { signal }),
     ...(body !== undefined && { body: raw ? (body as string) : JSON.stringify(body) }),
   });
@@ -79,5 +83,7 @@ export async function http(
   const isJson =
     /json/.test(response.headers.get('content-type') ?? '') &&
     !/ndjson/.test(response.headers.get('content-type') ?? '');
-  return { status: response.status, headers: response.headers, body: isJson && text !== '' ? JSON.parse(text) : text };
+  const answer = isJson && text !== '' ? JSON.parse(text) : text;
+  keepSecret(url, answer);
+  return { status: response.status, headers: response.headers, body: answer };
 }

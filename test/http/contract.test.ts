@@ -134,6 +134,7 @@ t.test('groups answer as documented', async (t) => {
   await contract.call(t, 'POST', '/v1/groups/g/members/m/heartbeat', { memberEpoch, owned: member.assignment });
   await contract.call(t, 'GET', '/v1/groups/g/members/m/records');
   await contract.call(t, 'GET', '/v1/groups/g/members/m/records?commit=previous');
+  await contract.call(t, 'POST', '/v1/groups/g/members/m/records?commit=previous');
   const offsets = [{ topic: 'clicks', partition: 0, offset: 1, metadata: 'here' }];
   await contract.call(t, 'POST', '/v1/groups/g/offsets', { memberId: 'm', memberEpoch, offsets });
   await contract.call(t, 'GET', '/v1/groups/g/offsets');

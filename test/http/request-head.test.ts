@@ -125,7 +125,8 @@ t.test('a flag may be written as Python writes it', async (t) => {
 
 t.test('no HEAD, page of another origin or prefetch makes a GET that has an effect', async (t) => {
   const member = `${url}/v1/groups/effects/members`;
-  await http(member, 'POST', { topics: ['heads'], memberId: 'm', reset: 'earliest' });
+  const joined = await http(member, 'POST', { topics: ['heads'], memberId: 'm', reset: 'earliest' });
+  const secret = `Weir-Member: ${joined.body.memberSecret}`;
   const records = `${member}/m/records`;
   const head = await http(records, 'HEAD');
   t.equal(head.status, 405);
@@ -139,7 +140,7 @@ t.test('no HEAD, page of another origin or prefetch makes a GET that has an effe
   ];
   const raw = async (headers: Record<string, string>) => {
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-    return rawRequest(t, url, [`GET ${new URL(records).pathname} HTTP/1.1`, ...lines]);
+    return rawRequest(t, url, [`GET ${new URL(records).pathname} HTTP/1.1`, secret, ...lines]);
   };
   for (const headers of forbidden) {
     const { status, body } = await raw(headers);
@@ -155,8 +156,9 @@ t.test('a page that CORS allows may make a GET that has an effect', async (t) =>
   const origin = 'https://app.example';
   const allowing = await startTestServer(t, { corsOrigins: [origin] });
   await http(`${allowing.url}/v1/topics`, 'POST', { name: 'pages' });
-  await http(`${allowing.url}/v1/groups/g/members`, 'POST', { topics: ['pages'], memberId: 'm' });
-  const lines = ['GET /v1/groups/g/members/m/records HTTP/1.1', 'Sec-Fetch-Site: cross-site'];
+  const joined = await http(`${allowing.url}/v1/groups/g/members`, 'POST', { topics: ['pages'], memberId: 'm' });
+  const secret = `Weir-Member: ${joined.body.memberSecret}`;
+  const lines = ['GET /v1/groups/g/members/m/records HTTP/1.1', 'Sec-Fetch-Site: cross-site', secret];
   t.equal((await rawRequest(t, allowing.url, [...lines, `Origin: ${origin}`])).status, 200);
   t.equal((await rawRequest(t, allowing.url, lines)).status, 403);
 });

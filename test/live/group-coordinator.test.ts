@@ -99,7 +99,7 @@ t.test('joins with an Idempotency-Key are decided together, and each key has one
   await createTopic(one.url, 'orders', 60);
   const keyed = (url: string, key: string, clientId: string) =>
     http(`${url}/v1/groups/g/members`, 'POST', { topics: ['orders'], clientId }, { 'idempotency-key': key });
-  const keys = Array.from({ length: 30 }, (_, i) => `k${i}`);
+  const keys = Array.from({ length: 30 }, (_, i) => `a key of one join: ${i}`);
   // As if the first answer was lost: each comes twice at the same moment, and once more through another broker.
   const asked = await Promise.all(
     keys.map((key) => Promise.all([one.url, one.url, two.url].map((url) => keyed(url, key, key)))),
@@ -116,9 +116,9 @@ t.test('joins with an Idempotency-Key are decided together, and each key has one
 
   // Refusals and replays among others hold up nobody.
   const [reused, replayed, fresh] = await Promise.all([
-    keyed(one.url, 'k0', 'another'),
-    keyed(one.url, 'k1', 'k1'),
-    keyed(one.url, 'fresh', 'fresh'),
+    keyed(one.url, keys[0]!, 'another'),
+    keyed(one.url, keys[1]!, keys[1]!),
+    keyed(one.url, 'a fresh key of one join', 'fresh'),
   ]);
   t.match(reused.body, { code: 'IDEMPOTENCY_KEY_REUSED' });
   t.same(replayed.body, asked[1]![0]!.body);

@@ -21,7 +21,9 @@ t.test('retention takes what is outside a limit, and nothing that is inside both
   t.equal(await start({ retentionMs: -1, retentionBytes: 30 }), 1);
   t.equal(await start({ retentionMs: 1000, retentionBytes: -1 }), 2, 'an old batch behind a young one stays');
   t.equal(await start({ retentionMs: -1, retentionBytes: 0 }), 4);
-  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 4, endOffset: 4, bytes: 0 }]);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [
+    { logStartOffset: 4, endOffset: 4, recordsEnd: 4, bytes: 0 },
+  ]);
 });
 
 t.test('retention works in bounded steps, and says that there is more', async (t) => {

@@ -27,7 +27,9 @@ t.test('offsets are dense: each batch begins where the last one ended', async (t
   t.match(await append(logs, batchOf(['a', 'b', 'c'])), { baseOffset: 1, count: 3 });
   const outcomes = await logs.append(topicId, 0, [batchOf(['d']), batchOf(['e', 'f'])]);
   t.match(outcomes, [{ baseOffset: 4 }, { baseOffset: 5, count: 2 }]);
-  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 0, endOffset: 7, bytes: 2 + 5 + 1 + 3 }]);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [
+    { logStartOffset: 0, endOffset: 7, recordsEnd: 7, bytes: 2 + 5 + 1 + 3 },
+  ]);
 });
 
 t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
@@ -118,10 +120,14 @@ t.test('deleting records moves the start and frees whole batches; offsets go on'
   const { logs } = await openStore(t);
   for (const lines of [['a', 'b'], ['c', 'd'], ['e']]) await append(logs, batchOf(lines));
   t.match(await logs.deleteRecords(topicId, 0, 3), { logStartOffset: 3, endOffset: 5 });
-  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 3, endOffset: 5, bytes: 4 }]);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [
+    { logStartOffset: 3, endOffset: 5, recordsEnd: 5, bytes: 4 },
+  ]);
   t.match(await logs.deleteRecords(topicId, 0, 1), { logStartOffset: 3, endOffset: 5 }, 'it never moves back');
   t.match(await logs.deleteRecords(topicId, 0, 'latest'), { logStartOffset: 5, endOffset: 5 });
-  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 5, endOffset: 5, bytes: 0 }]);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [
+    { logStartOffset: 5, endOffset: 5, recordsEnd: 5, bytes: 0 },
+  ]);
   t.match(await append(logs, batchOf(['f'])), { baseOffset: 5 });
 });
 
@@ -230,7 +236,9 @@ t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
   t.same(bounds, { offset: far + 1, logStartOffset: far, endOffset: far + 2, isComplete: true });
   t.match(batches, [{ baseOffset: far, count: 2 }]);
   t.match(await logs.deleteRecords(topicId, 0, far + 1), { logStartOffset: far + 1, endOffset: far + 2 });
-  t.same(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: far + 1, endOffset: far + 2, bytes: 3 }]);
+  t.same(await logs.bounds([{ topicId, partition: 0 }]), [
+    { logStartOffset: far + 1, endOffset: far + 2, recordsEnd: far + 2, bytes: 3 },
+  ]);
 });
 
 t.test('every append is told on the channel', async (t) => {

@@ -5,7 +5,7 @@
      KEYS    1 root
      ARGV    1 group to begin with, or ''  2 topic of it after which to go on, or ''  3 most groups  4 commits after which to stop
      Returns { 'OK', group to go on with ('' = that was the last), topic of it after which to go on ('' = from its first),
-               (group, state, members, number of topics, (topic, topic id, 'partition offset partition offset…')…)… }
+               (group, state, members, version, number of topics, (topic, topic id, 'partition offset partition offset…')…)… }
              state = 'empty', 'reconciling' or 'stable'
      Errors  none ]]
 local most, enough = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -36,12 +36,13 @@ end
 local function add_group(after)
   local members = group.member_count()
   local head = #reply
-  reply[head + 1], reply[head + 2], reply[head + 3], reply[head + 4] = group.name, state_of(members), members, 0
+  local words = { group.name, state_of(members), members, group.version(), 0 }
+  for i, word in ipairs(words) do reply[head + i] = word end
   local since = after == '' and '-' or '(' .. after
   for _, topic in ipairs(redis.call('ZRANGE', keys.children(group.path .. '/offsets'), since, '+', 'BYLEX')) do
     if commits >= enough then return after end
     commits = commits + add_topic(topic)
-    reply[head + 4] = reply[head + 4] + 1
+    reply[head + 5] = reply[head + 5] + 1
     after = topic
   end
   return nil

@@ -35,5 +35,10 @@ end
 bounds.generation = bounds.generation + 1
 redis.call('HSET', log.partition, 'cleaned', whole(bounds.cleaned), 'compacted', whole(bounds.compacted),
   'trimmed', whole(bounds.trimmed), 'generation', whole(bounds.generation))
+-- Behind the last record that is left there is nothing to be read, though the log ends later.
+if bounds.cleaned >= bounds.next then
+  local last = redis.call('ZRANGE', log.compacted, -1, -1, 'WITHSCORES')[2]
+  redis.call('HSET', log.partition, 'records_end', last and whole(tonumber(last) + 1) or 0)
+end
 if ARGV[6] ~= '' then redis.call('HSET', log.partition, 'tombstones_since', ARGV[6]) end
 return { 'OK', bounds.generation }

@@ -1,0 +1,14 @@
+// The Weir-Member header: the secret of a member's incarnation, which its join answered.
+import type { FastifyRequest } from 'fastify';
+import { hashMemberSecret } from '../store/member-secret.ts';
+
+/** The secret that a request presents; an empty header is none. */
+export function memberSecretOf(request: FastifyRequest): string | undefined {
+  const secret = request.headers['weir-member'];
+  return secret === undefined || secret === '' ? undefined : String(secret);
+}
+
+export function credentialOf(request: FastifyRequest): { secretHash: string | undefined } {
+  const secret = memberSecretOf(request);
+  return { secretHash: secret === undefined ? undefined : hashMemberSecret(secret) };
+}
