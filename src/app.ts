@@ -1,6 +1,7 @@
 // The HTTP application of one broker: every Fastify option and plugin. The tests build the same one.
 import { randomUUID } from 'node:crypto';
 import type { Server, ServerOptions } from 'node:http';
+import { hostname } from 'node:os';
 import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
@@ -142,8 +143,9 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   });
   installSlowSenders(app, limits.patience, broker.metrics);
   installTimeLimit(app);
-  installHostCheck(app, { listensOn: config.host, advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts });
-  installOriginCheck(app, config.corsOrigins);
+  const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
+  installHostCheck(app, names, broker);
+  installOriginCheck(app, config.corsOrigins, broker);
   installRequestHeadCheck(app);
   installEffectGuard(app);
   installNotFound(app);

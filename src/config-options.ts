@@ -278,7 +278,7 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '',
     placeholder: 'names',
     meaning:
-      'Names in Host, separated by commas, that this server answers to; * is every one. Absent: on the loopback only its own names, elsewhere all.',
+      'Names in Host, separated by commas, that this server answers to beside localhost, addresses, the name of its machine and that in WEIR_ADVERTISED_URL. .example.com is every name below it, * every one.',
   },
   logLevel: {
     variable: 'WEIR_LOG_LEVEL',

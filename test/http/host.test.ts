@@ -1,15 +1,19 @@
 // Whom the server believes to be talking to it: names in Host, against pages that have their own name lead to the loopback.
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
+import { pino } from 'pino';
 import t from 'tap';
 import { WebSocket } from 'ws';
-import { startTestServer } from '../helpers/server.ts';
+import { startServer } from '../../src/server.ts';
+import { startTestRedis } from '../helpers/redis.ts';
+import { http, startTestServer, testConfig } from '../helpers/server.ts';
 
 /** The status of a read whose Host is not the address that it is sent to. */
-function statusFor(url: string, host: string): Promise<number> {
+function statusFor(url: string, host: string, path = '/v1/nodes/?view=stat'): Promise<number> {
   return new Promise((resolve, reject) => {
-    const asked = request(`${url}/v1/nodes/?view=stat`, { headers: { host } }, (reply) => {
+    const asked = request(`${url}${path}`, { headers: { host } }, (reply) => {
       reply.resume();
       resolve(reply.statusCode!);
     });
@@ -20,7 +24,16 @@ function statusFor(url: string, host: string): Promise<number> {
 t.test('on the loopback a server answers to its own names and to addresses, and to no other name', async (t) => {
   const { url } = await startTestServer(t, { advertisedUrl: 'http://weir.example:7070' });
   const { port } = new URL(url);
-  for (const name of ['localhost', 'app.localhost', '127.0.0.1', '127.8.8.8', '[::1]', '10.1.2.3', 'Weir.Example']) {
+  for (const name of [
+    'localhost',
+    'app.localhost',
+    hostname(),
+    '127.0.0.1',
+    '127.8.8.8',
+    '[::1]',
+    '10.1.2.3',
+    'Weir.Example',
+  ]) {
     for (const host of [name, `${name}:${port}`]) t.equal(await statusFor(url, host), 200, host);
   }
   for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example', '127.0.0.1.evil.example']) {
@@ -45,9 +58,30 @@ t.test('WEIR_ALLOWED_HOSTS names more of them, and * is every one', async (t) =>
   t.equal(await statusFor(any.url, 'evil.example'), 200);
 });
 
-t.test('a server that listens elsewhere, for others to reach, does not ask by which name they do', async (t) => {
-  const { url } = await startTestServer(t, { host: '0.0.0.0' });
-  t.equal(await statusFor(url.replace('0.0.0.0', '127.0.0.1'), 'whatever.example'), 200);
+t.test('wherever a server listens, a name that is not its own is refused, counted, and logged once', async (t) => {
+  const lines: { host?: string }[] = [];
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const { socketPath } = await startTestRedis(t);
+  const server = await startServer(
+    { ...testConfig, host: '0.0.0.0', allowedHosts: ['.inner.example'] },
+    { socketPath },
+    log,
+  );
+  t.teardown(() => server.close());
+  const url = server.url.replace('0.0.0.0', '127.0.0.1');
+  for (const host of [hostname(), 'localhost', 'localhost.', '10.1.2.3', 'weir-0.inner.example']) {
+    t.equal(await statusFor(url, host), 200, host);
+  }
+  for (const host of ['evil.example', 'EVIL.example:80', 'inner.example', `${hostname()}.evil.example`]) {
+    t.equal(await statusFor(url, host), 403, host);
+  }
+  t.equal(await statusFor(url, 'balancer.example', '/health/live'), 200, 'a health check may use any name');
+  t.equal(await statusFor(url, 'balancer.example', '/metrics'), 403);
+  t.match((await http(`${url}/metrics`)).body, /weir_hosts_refused_total 5/);
+  t.equal(lines.filter(({ host }) => host === 'evil.example').length, 1);
+  for (let i = 0; i < 150; i++) await statusFor(url, `evil-${i}.example`);
+  const about = lines.filter(({ host }) => host !== undefined);
+  t.equal(about.length, 100, 'whoever sends other names for ever does not fill the log');
 });
 
 t.test('a request has exactly one Host, and HTTP/1.0 may do without', async (t) => {
