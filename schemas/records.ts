@@ -42,6 +42,12 @@ const produceOptions = {
     .describe('0 = do not wait; 1 = the store has it; all = so have `min.insync.replicas` - 1 of its replicas.'),
   offsets: queryFlag.optional().describe('Answer also the partition and offset of each record.'),
   key: z.string().optional().describe("A raw record's key."),
+  results: z
+    .enum(['live', 'end'])
+    .optional()
+    .describe(
+      'When the results of NDJSON come: live = as batches are appended; end = when the body has been read, as nginx and clients need it that do not read while they send. Absent: end with Content-Length, live without.',
+    ),
 };
 
 export const produceQuery = z.strictObject({

@@ -31,6 +31,7 @@ import { installErrorHandler, installNotFound, refuseUrl } from './http/error-ha
 import { fencesRoutes } from './http/fences.ts';
 import { groupOffsetsRoutes } from './http/group-offsets.ts';
 import { groupsRoutes } from './http/groups.ts';
+import { HeldResults } from './http/held-results.ts';
 import { installHostCheck } from './http/host.ts';
 import { LingeringClose } from './http/lingering-close.ts';
 import { multiRoutes } from './http/multi.ts';
@@ -163,7 +164,13 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   await app.register(clusterRoutes, versioned);
   await app.register(topicsRoutes, versioned);
   await app.register(partitionsRoutes, versioned);
-  await app.register(recordsRoutes, versioned);
+  const held = new HeldResults(limits.connections.heldResults);
+  broker.metrics.gauge(
+    'held_results_bytes',
+    'Results of NDJSON held back until its body has been read.',
+    () => held.bytes,
+  );
+  await app.register(recordsRoutes, { ...versioned, held });
   await app.register(producersRoutes, versioned);
   await app.register(groupsRoutes, versioned);
   await app.register(groupOffsetsRoutes, versioned);

@@ -76,12 +76,16 @@ export interface ConnectionLimits {
   pipelinedMax: number;
   /** How long, of how many bytes and on how many connections at once what comes behind an early response is read and dropped. */
   lingering: { ms: number; bytes: number; connections: number };
+  /** Results of NDJSON that are held back until its body has been read: of one stream, and of all. */
+  heldResults: { streamBytesMax: number; bytesMax: number };
 }
 
 export const defaultConnectionLimits: ConnectionLimits = {
   pipelinedMax: 100,
   // A body of twice WEIR_MAX_BODY_BYTES comes in within that in any data centre, and its sender learns why it is too large.
   lingering: { ms: 2000, bytes: 32 * MiB, connections: 500 },
+  // Some 100 bytes for each batch of up to 256 KiB and each of its partitions: those of tens of GiB into one partition.
+  heldResults: { streamBytesMax: 16 * MiB, bytesMax: 64 * MiB },
 };
 
 /** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */

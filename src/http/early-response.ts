@@ -3,14 +3,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { LingeringClose, LingeringLimits } from './lingering-close.ts';
+import type { ConnectionLimits } from '../core/defaults.ts';
+import type { LingeringClose } from './lingering-close.ts';
 import { mediaTypeOf, ndjsonType } from './media-types.ts';
 
 /** Requests that wait for "100 Continue" and have not got it. */
 const expecting = new WeakSet<IncomingMessage>();
 
 /** Its hooks must come before all that read a body. */
-export function installEarlyResponses(app: FastifyInstance, lingering: LingeringClose, limits: LingeringLimits): void {
+export function installEarlyResponses(
+  app: FastifyInstance,
+  lingering: LingeringClose,
+  limits: ConnectionLimits['lingering'],
+): void {
   const { server } = app;
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     continueWhenRead(request, response);

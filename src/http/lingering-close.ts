@@ -2,15 +2,9 @@
 // that it has not read yet, and a proxy make a 502 of it. So our half is closed, and what comes is read and dropped for a moment
 // (RFC 9112, 9.6).
 import { Socket } from 'node:net';
+import type { ConnectionLimits } from '../core/defaults.ts';
 
-export interface LingeringLimits {
-  /** How long, ms. */
-  ms: number;
-  /** How much is read of one connection. */
-  bytes: number;
-  /** Of how many connections at once; others are closed without. */
-  connections: number;
-}
+type LingeringLimits = ConnectionLimits['lingering'];
 
 export class LingeringClose {
   readonly #limits: LingeringLimits;

@@ -22,6 +22,7 @@ import type { Broker } from '../live/broker.ts';
 import type { Fetched } from '../live/log-reader.ts';
 import type { Acks, ProduceRequest } from '../live/log-writer.ts';
 import { checkPartition } from '../live/topics.ts';
+import type { HeldResults } from './held-results.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from './media-types.ts';
 import { problems } from './problems.ts';
@@ -76,9 +77,15 @@ interface ProduceOptions {
   acks: Acks;
   key: string | undefined;
   offsets: boolean;
+  results: 'live' | 'end' | undefined;
 }
 
-export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+interface RecordsOptions {
+  broker: Broker;
+  held: HeldResults;
+}
+
+export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async (app, { broker, held }) => {
   const { topics, topicAdmin, logWriter, logReader, store } = broker;
   const signals = new RequestSignals(broker.stopping);
 
@@ -104,14 +111,14 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     },
     async (request, reply) => {
       const { topic } = request.params;
-      const { partition, acks, key, offsets = false } = request.query;
+      const { partition, acks, key, offsets = false, results } = request.query;
       if (partition !== undefined && [jsonType, ndjsonType].includes(mediaTypeOf(request))) {
         throw new ServiceError(
           'BAD_REQUEST',
           `partition goes with a raw record; POST /v1/topics/${topic}/partitions/${partition}/records takes any.`,
         );
       }
-      return produce(request, reply, { topic, partition, acks, key, offsets });
+      return produce(request, reply, { topic, partition, acks, key, offsets, results });
     },
   );
 
@@ -130,8 +137,8 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { acks, key, offsets = false } = request.query;
-      return produce(request, reply, { ...request.params, acks, key, offsets });
+      const { acks, key, offsets = false, results } = request.query;
+      return produce(request, reply, { ...request.params, acks, key, offsets, results });
     },
   );
 
@@ -141,6 +148,9 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
     const common: Omit<ProduceRequest, 'records'> = { topic, partition, acks, fence };
     checkRecordType(request);
     if (mediaTypeOf(request) === ndjsonType) return produceLines(request, reply, options, common);
+    if (options.results !== undefined) {
+      throw new ServiceError('BAD_REQUEST', 'results goes with NDJSON; any other body is read to its end anyway.');
+    }
     // Before the body is read, as that may change its bytes.
     const idempotency = idempotencyOf(request);
     const { records, producer } = await readRecords(request, options.key);
@@ -154,7 +164,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
   async function produceLines(
     request: FastifyRequest,
     reply: FastifyReply,
-    { topic, key, offsets }: ProduceOptions,
+    { topic, key, offsets, results }: ProduceOptions,
     common: Omit<ProduceRequest, 'records'>,
   ) {
     if (key !== undefined) {
@@ -176,9 +186,11 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
           identity,
         }),
     });
+    const hasLength = request.headers['content-length'] !== undefined;
+    const sent = (results ?? (hasLength ? 'end' : 'live')) === 'end' ? held.hold(lines) : lines;
     // Until the first batch is appended, a failure is an answer of its own; from then on it is the last line.
-    const first = await lines.next();
-    return reply.type(ndjsonType).send(Readable.from(withFirst(first, lines)));
+    const first = await sent.next();
+    return reply.type(ndjsonType).send(Readable.from(withFirst(first, sent)));
   }
 
   /** The topic, made if there is none and the configuration allows it. @throws ServiceError UNKNOWN_TOPIC */
