@@ -36,6 +36,11 @@ export function coordinationKeys(prefix: string) {
     session: (id: string) => `${base}session:${id}`,
     /** Set by session id: the paths of its ephemeral nodes. */
     ephemerals: (id: string) => `${base}ephemerals:${id}`,
+    /**
+     * Hash: session id → the bytes of the transaction that deletes its ephemeral nodes (lua/lib/txn.lua). Absent for
+     * sessions without such nodes, and where those are older than this key.
+     */
+    ephemeralBytes: `${base}ephemeral-bytes`,
     /** Sorted set: path of each container and TTL node by the moment it may be due, ms. */
     transients: `${base}transients`,
     /** String with expiry, by a hash of an Idempotency-Key: the record of its request (cmsgpack; lua/lib/idempotency.lua). */

@@ -10,6 +10,7 @@ import { Lane } from './lane.ts';
 import { decodeStat } from './node-codec.ts';
 import { checkPaths, type Idempotency, type Op, type OpResult, packRequest, unpackAnswer } from './op-codec.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
+import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 import { Turn } from './turn.ts';
 
 export { type Idempotency, type Op, type OpResult, textContentType } from './op-codec.ts';
@@ -57,10 +58,12 @@ export interface NamespaceLimits {
 const operationsPerCallMax = 64;
 const readsPerCallMax = 64;
 
-/** A recursive delete may hold the store for a tenth of a second. Two at once keep it busy; the rest wait here, not there. */
-const recursiveDeletesAtOnce = 2;
+/** A large request may hold the store for a tenth of a second. The others wait here, so that small ones go between them. */
+const largeAtOnce = 1;
 /** With the store's own time-out, less than the 2 s in which a request is answered. */
-const recursiveDeleteWaitMsMax = 500;
+const largeWaitMsMax = 1000;
+/** A page of so many children, or of a tree, is a large request: some milliseconds. */
+const largePage = 1000;
 
 export class Namespace {
   readonly #connection: StoreConnection;
@@ -70,7 +73,8 @@ export class Namespace {
   /** Each question is a packed request. */
   readonly #writes: Turn<Buffer, ReplyValue>;
   readonly #deletions: Turn<Buffer, ReplyValue>;
-  readonly #recursive = new Lane('recursive deletes', recursiveDeletesAtOnce, recursiveDeleteWaitMsMax);
+  readonly #large = new Lane('large transactions', largeAtOnce, largeWaitMsMax);
+  readonly #largeReads = new Lane('large pages of nodes', largeAtOnce, largeWaitMsMax);
   readonly #upholding: Turn<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
@@ -98,10 +102,12 @@ export class Namespace {
   /**
    * Applies operations as one transaction, all or nothing.
    * @throws ServiceError of the first operation that fails (codes and their order: lua/nodes/write.lua), its index in
-   *   the field `failed`; TOO_MANY_REQUESTS if other recursive deletes keep one waiting for too long
+   *   the field `failed`; TOO_LARGE for more than one transaction may be; TOO_MANY_REQUESTS if other large ones keep it waiting for
+   *   too long
    */
   async write(operations: Op[], options: WriteOptions = {}): Promise<WriteResult> {
     checkPaths(operations);
+    if (!options.privileged) checkTransaction(operations, this.limits.maxNodeBytes);
     // The subtree is read from what is stored, so it would not see what came before it in the same transaction.
     if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
       throw new Error('A recursive delete must be the only operation of its transaction');
@@ -109,9 +115,10 @@ export class Namespace {
     // Deleting must work when the store is full, so it is a script of its own (lua/nodes/delete.lua).
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
     const turn = options.upholds ? this.#upholding : deletes ? this.#deletions : this.#writes;
-    const ask = () => turn.ask(packRequest(operations, options), weightOf(operations));
-    const isRecursive = operations[0]?.op === 'delete-recursive' && !options.privileged;
-    const answer = await (isRecursive ? this.#recursive.run(ask) : ask());
+    const weight = weightOf(operations);
+    const ask = () => turn.ask(packRequest(operations, options), weight);
+    const isLarge = weight >= operationsPerCallMax && !options.privileged;
+    const answer = await (isLarge ? this.#large.run(ask) : ask());
     if (!Buffer.isBuffer(answer)) throw failure('nodes/write', answer);
     return unpackAnswer(answer, operations);
   }
@@ -133,7 +140,10 @@ export class Namespace {
 
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
   async get(path: string): Promise<NodeData> {
-    const { zxid, answer } = await this.#reads.ask({ path, view: 'data' }, 1);
+    let read = await this.#reads.ask({ path, view: 'data' }, 1);
+    // It did not fit into a call with others.
+    while (read.answer === 0) read = await this.#reads.ask({ path, view: 'data' }, 1);
+    const { zxid, answer } = read;
     if (!Buffer.isBuffer(answer)) throw failure('nodes/get', answer);
     const typeStart = readHead + answer[0]!;
     const dataStart = typeStart + answer.readUInt16BE(1);
@@ -164,7 +174,9 @@ export class Namespace {
   ): Promise<{ zxid: number; stat: Stat; children: { name: string; stat?: Stat }[]; next: string | undefined }> {
     const withStats = page.stats ?? false;
     const args = [path, page.after ?? '', page.limit, withStats ? '1' : '0'];
-    const [zxid, stat, more, ...rest] = await this.#connection.call('nodes/children', this.#keys.root, args);
+    const call = () => this.#connection.call('nodes/children', this.#keys.root, args);
+    const isLarge = withStats && page.limit > largePage;
+    const [zxid, stat, more, ...rest] = await (isLarge ? this.#largeReads.run(call) : call());
     const children: { name: string; stat?: Stat }[] = [];
     for (let i = 0; i < rest.length; i += withStats ? 2 : 1) {
       const name = text(rest[i]);
@@ -207,7 +219,8 @@ export class Namespace {
     bounds: { depth: number; limit: number },
   ): Promise<{ zxid: number; tree: TreeNode; truncated: boolean }> {
     const args = [path, bounds.depth, bounds.limit];
-    const [zxid, , ...rest] = await this.#connection.call('nodes/tree', this.#keys.root, args);
+    const call = () => this.#connection.call('nodes/tree', this.#keys.root, args);
+    const [zxid, , ...rest] = await (bounds.limit > largePage ? this.#largeReads.run(call) : call());
     return { zxid: integer(zxid), ...nest(path, rest) };
   }
 }
@@ -223,14 +236,12 @@ function failure(script: string, answer: ReplyValue): Error {
 }
 
 /**
- * Of a write request: its operations, and its data, 16 KiB of which cost about as much as one more. A recursive delete may
+ * Of a write request: its operations, and its bytes, 16 KiB of which cost about as much as one more. A recursive delete may
  * take a tenth of a second by itself, so it fills a call.
  */
 function weightOf(operations: readonly Op[]): number {
   if (operations.some(({ op }) => op === 'delete-recursive')) return operationsPerCallMax;
-  let bytes = 0;
-  for (const operation of operations) if ('data' in operation) bytes += operation.data?.length ?? 0;
-  return operations.length + bytes / 16_384;
+  return operations.length + transactionBytes(operations) / 32_768;
 }
 
 /** Builds nested nodes from the script's list of path and stat, parents before children. */

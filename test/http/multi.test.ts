@@ -69,15 +69,19 @@ t.test('delete and create anew in one transaction starts a new life of the node'
   t.notOk((await http(`${url}/v1/nodes/?view=children`)).body.children.includes('anew'));
 });
 
-t.test('five thousand operations fit into one transaction', async (t) => {
+t.test('four thousand operations that write fit into one transaction, and ten thousand checks', async (t) => {
   await http(`${url}/v1/nodes/many`, 'PUT', '');
-  const ops = Array.from({ length: 5000 }, () => ({ op: 'create', path: '/many/n-', sequential: true }));
+  const ops = Array.from({ length: 4000 }, () => ({ op: 'create', path: '/many/n-', sequential: true }));
   const { status, body } = await multi(...ops);
   t.equal(status, 200);
-  t.equal(body.results.length, 5000);
-  t.equal(body.results.at(-1).path, '/many/n-0000004999');
+  t.equal(body.results.length, 4000);
+  t.equal(body.results.at(-1).path, '/many/n-0000003999');
   const { transactions } = await broker.store.events.range('main', body.zxid - 1, body.zxid, 10);
-  t.equal(transactions[0]!.events.length, 5000);
+  t.equal(transactions[0]!.events.length, 4000);
+  const checks = Array.from({ length: 10_000 }, () => ({ op: 'check', path: '/many' }));
+  t.equal((await multi(...checks)).status, 200);
+  const refused = await multi(...ops, { op: 'create', path: '/many/more' });
+  t.match(refused, { status: 413, body: { code: 'TOO_LARGE', operations: 4001, maxWrites: 4000 } });
   t.equal((await http(`${url}/v1/nodes/many?recursive=true`, 'DELETE')).status, 204);
 });
 

@@ -177,7 +177,8 @@ t.test('a restart of the store that loses nothing goes unnoticed by watches', as
 t.test('large transactions are forgotten before they weigh more than 64 MiB, however few they are', async (t) => {
   const { write, store } = await startBroker(t);
   const first = await write(create('/large'));
-  const large = Array.from({ length: 400 }, () => set('/large', 'x'.repeat(16_384)));
+  // An event of 1.9 MiB.
+  const large = Array.from({ length: 124 }, () => set('/large', 'x'.repeat(16_384)));
   const kept = async () => {
     let bytes = 0;
     for (let after = 0, complete = false; !complete; ) {
@@ -188,10 +189,10 @@ t.test('large transactions are forgotten before they weigh more than 64 MiB, how
     }
     return bytes;
   };
-  for (let i = 0; i < 14; i++) {
+  for (let i = 0; i < 40; i++) {
     await write(...large);
-    // There is room for ten of them.
-    if (i < 10) continue;
+    // There is room for some thirty of them.
+    if (i < 33) continue;
     const bytes = await kept();
     t.ok(bytes > 0 && bytes <= 64 * 1024 * 1024, `${bytes} bytes are kept`);
   }

@@ -2,8 +2,10 @@
 import { pino } from 'pino';
 import t from 'tap';
 import { hasCode } from '../../src/core/service-error.ts';
+import { coordinationKeys } from '../../src/store/keys.ts';
 import { Lane } from '../../src/store/lane.ts';
 import type { Op } from '../../src/store/namespace.ts';
+import { redisCommand } from '../../src/store/redis-command.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { testConfig } from '../helpers/server.ts';
@@ -13,10 +15,13 @@ const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level:
 await store.open();
 t.teardown(() => store.close());
 const { namespace } = store;
-const nodesMax = 10_000;
+const nodesMax = 8000;
+/** A name that is as long as one may be. */
+const longName = (i: number) => `${String(i).padStart(4, '0')}${'x'.repeat(2300)}`;
+const bytesMax = 4 * 1024 * 1024;
 
 t.test(
-  'a session has at most 10,000 ephemeral nodes, however they come, and their end is one transaction',
+  'a session has at most 8,000 ephemeral nodes, however they come, and their end is one transaction',
   async (t) => {
     await namespace.write([{ op: 'create', path: '/owned' }]);
     const session = { id: (await store.sessions.create(600_000)).id, secretHash: '' };
@@ -87,4 +92,165 @@ t.test('recursive deletes at once all take place', async (t) => {
   );
   t.equal(new Set((await Promise.all(deletes)).map(({ zxid }) => zxid)).size, 5, 'each is a transaction');
   t.same(await namespace.allChildren('/many'), []);
+});
+
+t.test(
+  'paths and events of ephemeral nodes are bounded by their bytes, so that a session ends in one transaction',
+  async (t) => {
+    await namespace.write([{ op: 'create', path: '/heavy' }]);
+    const session = { id: (await store.sessions.create(600_000)).id, secretHash: '' };
+    const ephemeral = (i: number): Op => ({ op: 'create', path: `/heavy/${longName(i)}`, mode: 'ephemeral', session });
+    const weight = 2 * `/heavy/${longName(0)}`.length + 96;
+    const most = Math.floor(bytesMax / weight);
+    for (let from = 0; from < most; from += 300) {
+      await namespace.write(Array.from({ length: Math.min(300, most - from) }, (_, i) => ephemeral(from + i)));
+    }
+    const refused = {
+      code: 'TOO_LARGE',
+      fields: { bytes: most * weight, maxBytes: bytesMax },
+      message: /shorter names/,
+    };
+    await t.rejects(namespace.writeOne(ephemeral(most)), refused);
+    await namespace.writeOne({ op: 'delete', path: `/heavy/${longName(0)}` });
+    await namespace.writeOne(ephemeral(most));
+    await t.rejects(namespace.writeOne(ephemeral(0)), refused, 'what goes makes room');
+    // Nodes that are older than the sum of their bytes: it is counted once.
+    const { ephemeralBytes } = coordinationKeys('weir');
+    await redisCommand(socketPath, ['HDEL', ephemeralBytes, session.id]);
+    await t.rejects(namespace.writeOne(ephemeral(0)), refused);
+    const before = await store.events.newestZxid();
+    t.match(await store.sessions.end(session), { ephemerals: most, zxid: before + 1 });
+    t.equal(await redisCommand(socketPath, ['HLEN', ephemeralBytes]), 0, 'nothing is left of what was counted');
+  },
+);
+
+t.test('a recursive delete over a limit is refused with its number, and nothing is deleted', async (t) => {
+  const refusals: [what: string, count: number, name: (i: number) => string, fields: object][] = [
+    ['8,000 names of 2,300 characters', 8000, longName, { maxBytes: bytesMax }],
+    ['8,001 nodes', nodesMax, (i) => `n${i}`, { maxNodes: nodesMax }],
+  ];
+  for (const [what, count, name, fields] of refusals) {
+    await namespace.write([{ op: 'create', path: '/wide' }]);
+    for (let from = 0; from < count; from += 400) {
+      const some = Array.from({ length: Math.min(400, count - from) }, (_, i) => name(from + i));
+      await namespace.write(some.map((each): Op => ({ op: 'create', path: `/wide/${each}` })));
+    }
+    const error = await namespace.writeOne({ op: 'delete-recursive', path: '/wide' }).catch((error: unknown) => error);
+    t.match(error, { code: 'TOO_LARGE', fields, message: /Nothing was deleted.*first, in pages/ }, what);
+    t.equal((await namespace.stat('/wide')).stat.numChildren, count);
+    // The remedy that it names.
+    let pages = 0;
+    for (; ; pages++) {
+      const { children } = await namespace.children('/wide', { limit: 1000 });
+      if (children.length === 0) break;
+      for (let i = 0; i < children.length; i += 500) {
+        const some = children.slice(i, i + 500);
+        await namespace.write(some.map((child): Op => ({ op: 'delete', path: `/wide/${child.name}` })));
+      }
+    }
+    t.ok(pages >= count / 1000, `${pages} pages`);
+    await namespace.writeOne({ op: 'delete', path: '/wide' });
+  }
+});
+
+t.test('a transaction is bounded by its operations and its bytes, before any work for it', async (t) => {
+  const before = await store.events.newestZxid();
+  const many = (count: number, make: (i: number) => Op) => Array.from({ length: count }, (_, i) => make(i));
+  const large = 'x'.repeat(100_000);
+  const refused: [what: string, operations: Op[], fields: object, message: RegExp][] = [
+    [
+      'writes',
+      many(4001, (i) => ({ op: 'create', path: `/w${i}` })),
+      { operations: 4001, maxWrites: 4000 },
+      /4001 operations that write and 0 checks/,
+    ],
+    [
+      'checks',
+      many(10_001, () => ({ op: 'check', path: '/' })),
+      { operations: 10_001 },
+      /0 operations that write and 10001 checks/,
+    ],
+    [
+      'both',
+      [
+        ...many(3000, (i): Op => ({ op: 'set', path: `/w${i}`, data: '' })),
+        ...many(2501, (): Op => ({ op: 'check', path: '/' })),
+      ],
+      { operations: 5501 },
+      /3000 .* 2501/,
+    ],
+    [
+      'data',
+      many(50, (i) => ({ op: 'create', path: `/w${i}`, data: large })),
+      { maxBytes: bytesMax },
+      /at most 4194304/,
+    ],
+    [
+      'data of a thousand',
+      many(1000, (i) => ({ op: 'create', path: `/w${i}`, data: large.slice(0, 15_000) })),
+      { maxBytes: bytesMax },
+      /bytes, its paths and data/,
+    ],
+    [
+      'paths',
+      many(1000, (i) => ({ op: 'delete', path: `/${longName(i)}` })),
+      { maxBytes: bytesMax },
+      /at most 4194304/,
+    ],
+    [
+      'paths of creates',
+      many(1000, (i) => ({ op: 'create', path: `/${longName(i)}` })),
+      { maxBytes: bytesMax },
+      /at most 4194304/,
+    ],
+  ];
+  for (const [what, operations, fields, message] of refused) {
+    await t.rejects(namespace.write(operations), { code: 'TOO_LARGE', fields, message }, what);
+  }
+  t.equal(await store.events.newestZxid(), before, 'nothing was changed');
+  await namespace.write(many(10_000, () => ({ op: 'check', path: '/' })));
+  await namespace.write([
+    { op: 'create', path: '/bounded' },
+    ...many(3999, (i): Op => ({ op: 'create', path: `/bounded/${i}` })),
+  ]);
+  await namespace.write([
+    ...many(2000, (i): Op => ({ op: 'delete', path: `/bounded/${i}` })),
+    ...many(5000, (): Op => ({ op: 'check', path: '/' })),
+  ]);
+  await namespace.writeOne({ op: 'delete-recursive', path: '/bounded' });
+  await namespace.writeOne({ op: 'create', path: '/largest', data: 'x'.repeat(testConfig.maxNodeBytes) });
+});
+
+t.test('many large nodes read at once come in several replies, each with its own data', async (t) => {
+  const data = (i: number) => Buffer.alloc(700_000, i);
+  for (let i = 0; i < 20; i++) await namespace.writeOne({ op: 'create', path: `/large-${i}`, data: data(i) });
+  const reads = await Promise.all(Array.from({ length: 20 }, (_, i) => namespace.get(`/large-${i}`)));
+  t.ok(reads.every((read, i) => read.data.equals(data(i))));
+});
+
+t.test('pages of children and trees end early where the names are long, and say so', async (t) => {
+  await namespace.write([{ op: 'create', path: '/paged' }]);
+  for (let from = 0; from < 1500; from += 300) {
+    await namespace.write(
+      Array.from({ length: 300 }, (_, i): Op => ({ op: 'create', path: `/paged/${longName(from + i)}` })),
+    );
+  }
+  for (const stats of [false, true]) {
+    const names: string[] = [];
+    let pages = 0;
+    for (let after: string | undefined; ; pages++) {
+      const page = await namespace.children('/paged', { after, limit: 10_000, stats });
+      names.push(...page.children.map(({ name }) => name));
+      after = page.next;
+      if (after === undefined) break;
+    }
+    t.same(
+      names,
+      Array.from({ length: 1500 }, (_, i) => longName(i)),
+    );
+    t.ok(pages > 0, 'in several pages');
+  }
+  const { tree, truncated } = await namespace.tree('/paged', { depth: 5, limit: 10_000 });
+  t.equal(truncated, true);
+  t.ok(tree.children!.length > 100 && tree.children!.length < 1500);
 });

@@ -14,10 +14,14 @@ local RESERVED = {
   config = true,
   admin = true,
 }
--- One script must not hold the store for long: about 10 us a node, so a tenth of a second at this size.
-local RECURSIVE_DELETE_MAX = 10000
+-- One script must not hold the store for long: about 10 us a node, so a tenth of a second at this size (bench/README.md).
+local RECURSIVE_DELETE_MAX = 8000
 -- They go in one transaction when the session ends (guarantee N5), which takes as long.
-local EPHEMERALS_MAX = 10000
+local EPHEMERALS_MAX = 8000
+-- The paths and the event of one transaction; src/store/transaction-limits.ts has the same for what a request brings with it.
+local BYTES_MAX = 4194304
+-- How much of a list of children is read at once, as its names may be long.
+local PAGE = 256
 
 -- How an operation comes packed: kind, mode, then whether it is sequential, makes parents, wants the node absent; ttl ms, version,
 -- mzxid and czxid, negative where they are not given; then with their lengths before them path, data, content type, session, hash of
@@ -81,12 +85,25 @@ end
 
 --- The service's own sessions are let: what a member of a group owns is bounded by the partitions that there are.
 local function ephemerals_problem(op, privileged)
-  if op.mode ~= 'ephemeral' or privileged or txn.owned_by(op.session) < EPHEMERALS_MAX then return nil end
+  if op.mode ~= 'ephemeral' or privileged then return nil end
+  local owned = txn.owned_by(op.session)
+  if owned.count >= EPHEMERALS_MAX then
+    return {
+      'TOO_LARGE',
+      'Session ' .. op.session .. ' has ' .. whole(owned.count) .. ' ephemeral nodes; at most ' .. EPHEMERALS_MAX
+        .. ' can end together. Use another session.',
+      'path', op.path,
+      'maxNodes', EPHEMERALS_MAX,
+    }
+  end
+  if owned.bytes + txn.deletion_bytes(op.path) <= BYTES_MAX then return nil end
   return {
     'TOO_LARGE',
-    'Session ' .. op.session .. ' has ' .. EPHEMERALS_MAX .. ' ephemeral nodes, the most that can end together; use another session.',
+    'Session ' .. op.session .. ' has ' .. whole(owned.count) .. ' ephemeral nodes; with this one, the transaction that ends it would have'
+      .. ' more than ' .. BYTES_MAX .. ' bytes, mostly paths. Use shorter names or another session.',
     'path', op.path,
-    'maxNodes', EPHEMERALS_MAX,
+    'bytes', owned.bytes,
+    'maxBytes', BYTES_MAX,
   }
 end
 
@@ -229,17 +246,25 @@ function ops.delete(op, limits)
   return result(DELETED, stat.of(node), '')
 end
 
---- Every node from `path` down, parents before children, or nil if there are more than `max`. It reads the stored
---- child lists, so it must come first in its transaction.
-local function subtree(path, max)
-  local found, at = { path }, 1
+--- Every node from `path` down, parents before children; or nil, how many were counted and the bytes of their deletion so far, if one
+--- of them is over its limit. It reads the stored child lists, so it must come first in its transaction.
+local function subtree(path, privileged)
+  local found, at, bytes = { path }, 1, txn.deletion_bytes(path)
   while at <= #found do
-    local prefix = found[at] == '/' and '/' or found[at] .. '/'
-    -- One more than still fits tells that there are too many without reading a child list of millions.
-    for _, name in ipairs(redis.call('ZRANGE', keys.children(found[at]), 0, max - #found)) do
-      found[#found + 1] = prefix .. name
-    end
-    if #found > max then return nil end
+    local parent = found[at]
+    local children, prefix = keys.children(parent), parent == '/' and '/' or parent .. '/'
+    local rank = 0
+    repeat
+      local names = redis.call('ZRANGE', children, rank, rank + PAGE - 1)
+      for _, name in ipairs(names) do
+        local below = prefix .. name
+        found[#found + 1] = below
+        bytes = bytes + txn.deletion_bytes(below)
+      end
+      -- What the service itself deletes is bounded by what it is about, such as the partitions of a group.
+      if not privileged and (#found > RECURSIVE_DELETE_MAX or bytes > BYTES_MAX) then return nil, #found, bytes end
+      rank = rank + PAGE
+    until #names < PAGE
     at = at + 1
   end
   return found
@@ -248,13 +273,20 @@ end
 ops['delete-recursive'] = function(op, limits)
   local problem = delete_problem(op, limits)
   if problem then return nil, problem end
-  local paths = subtree(op.path, RECURSIVE_DELETE_MAX)
+  local paths, count, bytes = subtree(op.path, limits.privileged)
   if not paths then
+    local many = count > RECURSIVE_DELETE_MAX
     return nil, {
       'TOO_LARGE',
-      op.path .. ' has more than ' .. RECURSIVE_DELETE_MAX .. ' nodes below it; delete its branches one by one.',
+      'Nothing was deleted: ' .. (many
+        and op.path .. ' and what is below it are more than ' .. RECURSIVE_DELETE_MAX .. ' nodes, the most that one transaction deletes'
+        or 'a transaction that deletes ' .. op.path .. ' and what is below it would have more than ' .. BYTES_MAX
+          .. ' bytes, mostly paths (so much have its first ' .. whole(count) .. ' nodes)')
+        .. '. Delete its children first, in pages (view=children, then POST /v1/multi), or its branches one by one.',
       'path', op.path,
-      'maxNodes', RECURSIVE_DELETE_MAX,
+      many and 'maxNodes' or 'maxBytes', many and RECURSIVE_DELETE_MAX or BYTES_MAX,
+      'nodes', count,
+      'bytes', bytes,
     }
   end
   for i = #paths, 1, -1 do txn.delete(txn.node(paths[i])) end

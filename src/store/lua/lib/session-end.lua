@@ -10,6 +10,7 @@ function session.finish(id, event_retention)
     if node and node.owner == id then txn.delete(node) end
   end
   redis.call('DEL', keys.session(id), keys.ephemerals(id))
+  redis.call('HDEL', keys.ephemeral_bytes, id)
   redis.call('ZREM', keys.sessions, id)
   txn.commit(event_retention)
   return #paths

@@ -17,9 +17,15 @@ local txn = {
   touched = {},
   -- Transactions that were finished and not written.
   finished = {},
-  -- By session: how many ephemeral nodes it has, where that was asked for.
+  -- By session: how many ephemeral nodes it has, and the bytes of the transaction that deletes them, where that was asked for.
   owned = {},
 }
+
+--- What the deletion of a node counts for in the bytes of a transaction: its path, and its event (lib/events.lua, lib/stat.lua).
+function txn.deletion_bytes(path) return 2 * #path + 96 end
+
+-- So many members of a command at once: Lua's stack has room for some thousands.
+local BATCH = 500
 
 --- The zxid of the newest transaction, finished ones with it.
 function txn.newest()
@@ -48,14 +54,36 @@ function txn.node(path)
   return node
 end
 
---- How many ephemeral nodes a session has, as this transaction sees it.
+--- The bytes of the transaction that ends a session with these nodes.
+local function weight_of(paths)
+  local bytes = 0
+  for _, path in ipairs(paths) do bytes = bytes + txn.deletion_bytes(path) end
+  return bytes
+end
+
+--- What a session owns, as this transaction sees it: { count, bytes }. The bytes are kept beside the sessions; where they are not,
+--- as the nodes are older than that, they are counted once.
 function txn.owned_by(session_id)
-  local count = txn.owned[session_id]
-  if not count then
-    count = redis.call('SCARD', keys.ephemerals(session_id))
-    txn.owned[session_id] = count
+  local owned = txn.owned[session_id]
+  if not owned then
+    local count = redis.call('SCARD', keys.ephemerals(session_id))
+    local bytes = 0
+    if count > 0 then
+      bytes = redis.call('HGET', keys.ephemeral_bytes, session_id)
+        or weight_of(redis.call('SMEMBERS', keys.ephemerals(session_id)))
+    end
+    owned = { count = count, bytes = tonumber(bytes) }
+    txn.owned[session_id] = owned
   end
-  return count
+  return owned
+end
+
+--- Notes that a session has one node more (1) or less (-1).
+local function own(session_id, path, by)
+  local owned = txn.owned_by(session_id)
+  owned.count = owned.count + by
+  owned.bytes = owned.bytes + by * txn.deletion_bytes(path)
+  owned.changed = true
 end
 
 local function touch(node)
@@ -66,19 +94,27 @@ local function touch(node)
   end
 end
 
-function txn.parent_path(path)
-  local parent = string.match(path, '^(.*)/[^/]*$')
-  return parent == '' and '/' or parent
+--- Where the last slash is. A pattern would look at each letter for it, and paths may be long.
+local function last_slash(path)
+  local at, found = 1, 1
+  while found do
+    at = found
+    found = string.find(path, '/', at + 1, true)
+  end
+  return at
 end
 
-function txn.name(path) return string.match(path, '[^/]*$') end
+function txn.parent_path(path)
+  local at = last_slash(path)
+  return at == 1 and '/' or string.sub(path, 1, at - 1)
+end
 
 --- Creates a node; the caller has made sure that it may. `owner` is a session id for ephemeral nodes.
 function txn.create(path, data, content_type, mode, ttl_ms, owner)
   local zxid = txn.zxid()
   local parent = txn.node(txn.parent_path(path))
   local before = txn.loaded[path]
-  if owner then txn.owned[owner] = txn.owned_by(owner) + 1 end
+  if owner then own(owner, path, 1) end
   local node = {
     path = path,
     czxid = zxid,
@@ -123,7 +159,7 @@ function txn.delete(node)
   local parent = txn.node(txn.parent_path(node.path))
   local zxid = txn.zxid()
   node.deleted = true
-  if node.owner then txn.owned[node.owner] = txn.owned_by(node.owner) - 1 end
+  if node.owner then own(node.owner, node.path, -1) end
   touch(node)
   parent.num_children = parent.num_children - 1
   parent.pzxid = zxid
@@ -131,24 +167,46 @@ function txn.delete(node)
   events.deleted(node)
 end
 
-local function erase(node)
-  redis.call('DEL', keys.node(node.path))
-  redis.call('ZREM', keys.children(txn.parent_path(node.path)), txn.name(node.path))
-  if node.owner then redis.call('SREM', keys.ephemerals(node.owner), node.path) end
+--- Adds a member to the list that `lists` has for a key.
+local function add(lists, key, member)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  list[#list + 1] = member
+end
+
+--- One command for many members of a key, as a call costs more than a member.
+local function for_each(lists, command)
+  for key, members in pairs(lists) do
+    for i = 1, #members, BATCH do redis.call(command, key, unpack(members, i, math.min(i + BATCH - 1, #members))) end
+  end
+end
+
+local function erase(node, gone)
+  local at = last_slash(node.path)
+  gone.nodes[#gone.nodes + 1] = keys.node(node.path)
+  add(gone.children, keys.children(at == 1 and '/' or string.sub(node.path, 1, at - 1)), string.sub(node.path, at + 1))
+  if node.owner then add(gone.ephemerals, keys.ephemerals(node.owner), node.path) end
   if node.mode == 'container' or node.mode == 'ttl' then redis.call('ZREM', keys.transients, node.path) end
 end
 
-local function store(node)
-  local fresh = not node.stored
-  if node.replaces then erase(node.replaces) end
+local function store(node, fresh)
   if node.data then
     redis.call('HSET', keys.node(node.path), 'stat', stat.of(node), 'data', node.data, 'type', node.content_type)
   else
     redis.call('HSET', keys.node(node.path), 'stat', stat.of(node))
   end
-  if fresh then
-    if node.path ~= '/' then redis.call('ZADD', keys.children(txn.parent_path(node.path)), 0, txn.name(node.path)) end
-    if node.owner then redis.call('SADD', keys.ephemerals(node.owner), node.path) end
+  if not node.stored then
+    if node.path ~= '/' then
+      local at = last_slash(node.path)
+      local children = keys.children(at == 1 and '/' or string.sub(node.path, 1, at - 1))
+      -- Each with its score before it.
+      add(fresh.children, children, 0)
+      add(fresh.children, children, string.sub(node.path, at + 1))
+    end
+    if node.owner then add(fresh.ephemerals, keys.ephemerals(node.owner), node.path) end
   end
   -- The housekeeper looks at a container or TTL node when it may be due; a change only ever moves that later.
   if node.mode == 'ttl' then
@@ -157,6 +215,40 @@ local function store(node)
     redis.call('ZADD', keys.transients, now_ms, node.path)
   end
   node.stored, node.data, node.replaces = true, nil, nil
+end
+
+--- Writes the nodes that differ from what is stored. What goes is gone before anything comes in its place.
+local function write_nodes()
+  local gone = { nodes = {}, children = {}, ephemerals = {} }
+  for _, node in ipairs(txn.touched) do
+    node.touched = nil
+    if txn.loaded[node.path] == node then
+      local stored = node.deleted and node.stored and node or node.replaces
+      if stored then erase(stored, gone) end
+      if node.deleted then txn.loaded[node.path] = false end
+    end
+  end
+  for i = 1, #gone.nodes, BATCH do
+    redis.call('DEL', unpack(gone.nodes, i, math.min(i + BATCH - 1, #gone.nodes)))
+  end
+  for_each(gone.children, 'ZREM')
+  for_each(gone.ephemerals, 'SREM')
+  local fresh = { children = {}, ephemerals = {} }
+  for _, node in ipairs(txn.touched) do
+    if txn.loaded[node.path] == node then store(node, fresh) end
+  end
+  for_each(fresh.children, 'ZADD')
+  for_each(fresh.ephemerals, 'SADD')
+  for session_id, owned in pairs(txn.owned) do
+    if owned.changed then
+      if owned.count > 0 then
+        redis.call('HSET', keys.ephemeral_bytes, session_id, whole(owned.bytes))
+      else
+        redis.call('HDEL', keys.ephemeral_bytes, session_id)
+      end
+      owned.changed = nil
+    end
+  end
 end
 
 --- Ends the transaction and begins the next. Returns its zxid; an empty one is none, and has the zxid of the last.
@@ -180,18 +272,7 @@ end
 --- watchers that resume.
 function txn.write(retention)
   if #txn.finished == 0 then return end
-  for _, node in ipairs(txn.touched) do
-    node.touched = nil
-    if txn.loaded[node.path] == node then
-      if not node.deleted then
-        store(node)
-      else
-        local stored = node.stored and node or node.replaces
-        if stored then erase(stored) end
-        txn.loaded[node.path] = false
-      end
-    end
-  end
+  write_nodes()
   for _, entry in ipairs(txn.finished) do
     txn.event_bytes = txn.event_bytes + #entry.main
     entry.total = txn.event_bytes

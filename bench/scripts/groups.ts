@@ -1,0 +1,80 @@
+// The scripts of groups at their limits: as many partitions as a topic has, and as many offsets as a commit may carry.
+import { range, type ScriptCase, type ScriptSite } from './site.ts';
+
+const topics = 5;
+const partitions = 2000;
+
+export function groupCases({ server }: ScriptSite): ScriptCase[] {
+  const ask = async (method: string, path: string, body?: unknown) => {
+    const response = await fetch(`${server.url}/v1${path}`, {
+      method,
+      ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  };
+  const names = range(topics, (i) => `wide-${i}`);
+  let made = false;
+  const makeTopics = async () => {
+    if (made) return;
+    for (const name of names) await ask('POST', '/topics', { name, partitions });
+    made = true;
+  };
+  let next = 0;
+  const group = () => `g${next}`;
+  const join = (memberId: string) => ask('POST', `/groups/${group()}/members`, { memberId, topics: names });
+  const offsets = (topic: string) => range(partitions, (partition) => ({ topic, partition, offset: 0 }));
+  return [
+    {
+      what: `a member joins: ${topics} topics of ${partitions} partitions`,
+      scripts: ['groups/apply'],
+      prepare: async () => {
+        await makeTopics();
+        next += 1;
+      },
+      run: () => join('one'),
+    },
+    {
+      what: `it leaves: ${topics} topics of ${partitions} partitions`,
+      scripts: ['groups/apply', 'groups/keep'],
+      prepare: async () => {
+        next += 1;
+        await join('one');
+      },
+      run: () => ask('DELETE', `/groups/${group()}/members/one`),
+    },
+    {
+      what: '10,000 offsets are committed',
+      scripts: ['groups/commit-offsets'],
+      prepare: async () => {
+        next += 1;
+      },
+      run: () => ask('POST', `/groups/${group()}/offsets`, { offsets: names.flatMap(offsets) }),
+    },
+    {
+      what: 'a group with 10,000 committed offsets is described, and deleted',
+      scripts: ['groups/offsets', 'groups/get', 'groups/apply'],
+      prepare: async () => {
+        next += 1;
+        await ask('POST', `/groups/${group()}/offsets`, { offsets: names.flatMap(offsets) });
+      },
+      run: async () => {
+        await ask('GET', `/groups/${group()}/offsets`);
+        await ask('DELETE', `/groups/${group()}`);
+      },
+    },
+    {
+      what: '200 members join at once, and all are looked at',
+      scripts: ['groups/apply', 'groups/survey', 'groups/list'],
+      prepare: async () => {
+        next += 1;
+      },
+      run: async () => {
+        await Promise.all(range(200, (i) => join(`m${i}`)));
+        await ask('GET', '/groups');
+        await fetch(`${server.url}/metrics`);
+      },
+    },
+  ];
+}
