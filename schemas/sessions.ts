@@ -1,6 +1,6 @@
 // The wire of /v1/sessions.
 import { z } from 'zod';
-import { nodePath } from './common.ts';
+import { nodePath, queryFlag } from './common.ts';
 import { negotiatedDuration } from './duration.ts';
 
 export const createSessionBody = z
@@ -10,6 +10,12 @@ export const createSessionBody = z
       .describe('Clamped to the configured bounds; default 10s. A number (of ms) below them is refused.'),
   })
   .meta({ id: 'CreateSession' });
+
+export const endSessionQuery = z.strictObject({
+  force: queryFlag
+    .optional()
+    .describe('End the session of this public id, without its handle; from the loopback of the server only.'),
+});
 
 export const sessionTtlDefaultMs = 10_000;
 

@@ -14,12 +14,15 @@ import {
 import { bodyBytes } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
+import type { ResetOffset } from '../live/group-offsets.ts';
 import { credentialOf } from './member-header.ts';
 import { problems } from './problems.ts';
+import { respondOnce } from './respond-once.ts';
 import { onlyDescribed } from './validation.ts';
 
 export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groupOffsets } = broker;
+  const { keptResponses } = broker.store;
 
   app.post(
     '/groups/:group/offsets',
@@ -46,6 +49,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
             'FENCED_MEMBER_EPOCH',
             'STALE_MEMBER_EPOCH',
             'FENCED_INSTANCE_ID',
+            'IDEMPOTENCY_KEY_REUSED',
             'TOO_MANY_REQUESTS',
             'STORE_UNAVAILABLE',
             'STORE_FULL',
@@ -59,9 +63,11 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
         throw new ServiceError('BAD_REQUEST', 'memberEpoch goes with memberId.');
       }
       const by = memberId === undefined ? undefined : { memberId, memberEpoch, credential: credentialOf(request) };
-      const { zxid } = await groupOffsets.commit(request.params.group, by, offsets);
-      reply.header('weir-zxid', zxid);
-      return { offsets };
+      return respondOnce(keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (isChanged) return { body: { offsets }, replayed: true };
+        const { zxid } = await groupOffsets.commit(request.params.group, by, offsets, idempotency);
+        return { body: { offsets }, zxid };
+      });
     },
   );
 
@@ -106,13 +112,28 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
         querystring: groupOffsetsQuery,
         response: {
           204: { description: 'Taken back.' },
-          ...problems('BAD_REQUEST', 'UNKNOWN_GROUP', 'GROUP_NOT_EMPTY', 'TOO_MANY_REQUESTS', 'STORE_UNAVAILABLE'),
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_GROUP',
+            'GROUP_NOT_EMPTY',
+            'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+          ),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid } = await groupOffsets.delete(request.params.group, checked(request.query));
-      return reply.code(204).header('weir-zxid', zxid).send();
+      const only = checked(request.query);
+      await respondOnce(keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (!isChanged) {
+          const { zxid } = await groupOffsets.delete(request.params.group, only, idempotency);
+          return { body: null, zxid };
+        }
+        await groupOffsets.finishDelete(request.params.group, only);
+        return { body: null, replayed: true };
+      });
+      return reply.code(204).send();
     },
   );
 
@@ -134,6 +155,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
             'UNKNOWN_TOPIC',
             'NO_COMMITTED_OFFSET',
             'GROUP_NOT_EMPTY',
+            'IDEMPOTENCY_KEY_REUSED',
             'TOO_MANY_REQUESTS',
             'STORE_UNAVAILABLE',
             'STORE_FULL',
@@ -143,9 +165,13 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     },
     async (request, reply) => {
       const { to, topics, dryRun } = request.body;
-      const { zxid, offsets } = await groupOffsets.reset(request.params.group, to, topics, dryRun);
-      reply.header('weir-zxid', zxid);
-      return { dryRun, offsets };
+      return respondOnce(keptResponses, request, reply, async ({ idempotency, keptWithChange }) => {
+        if (keptWithChange !== undefined) {
+          return { body: { dryRun, offsets: JSON.parse(keptWithChange) as ResetOffset[] }, replayed: true };
+        }
+        const { zxid, offsets } = await groupOffsets.reset(request.params.group, to, topics, dryRun, idempotency);
+        return { body: { dryRun, offsets }, zxid };
+      });
     },
   );
 };

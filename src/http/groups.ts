@@ -31,6 +31,7 @@ import { idempotencyOf } from './idempotency.ts';
 import { credentialOf, memberSecretOf } from './member-header.ts';
 import { problems } from './problems.ts';
 import { RequestSignals } from './request-signal.ts';
+import { respondOnce } from './respond-once.ts';
 import { onlyDescribed } from './validation.ts';
 
 export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
@@ -89,13 +90,16 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         params: groupParams,
         response: {
           204: { description: 'Deleted.' },
-          ...problems('UNKNOWN_GROUP', 'GROUP_NOT_EMPTY', 'STORE_UNAVAILABLE'),
+          ...problems('UNKNOWN_GROUP', 'GROUP_NOT_EMPTY', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid } = await groups.delete(request.params.group);
-      return reply.code(204).header('weir-zxid', zxid).send();
+      await respondOnce(broker.store.keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (isChanged) return { body: null, replayed: true };
+        return { body: null, ...(await groups.delete(request.params.group, idempotency)) };
+      });
+      return reply.code(204).send();
     },
   );
 
@@ -211,6 +215,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
             'UNKNOWN_GROUP',
             'UNKNOWN_MEMBER',
             'FENCED_INSTANCE_ID',
+            'IDEMPOTENCY_KEY_REUSED',
             'TOO_MANY_REQUESTS',
             'STORE_UNAVAILABLE',
           ),
@@ -220,8 +225,14 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     async (request, reply) => {
       const { group, member } = request.params;
       const isTemporary = request.query.temporary ?? false;
-      const { zxid } = await groups.leave(group, member, { isTemporary, credential: credentialOf(request) });
-      return reply.code(204).header('weir-zxid', zxid).send();
+      await respondOnce(broker.store.keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (isChanged) return { body: null, replayed: true };
+        return {
+          body: null,
+          ...(await groups.leave(group, member, { isTemporary, credential: credentialOf(request), idempotency })),
+        };
+      });
+      return reply.code(204).send();
     },
   );
 

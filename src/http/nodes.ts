@@ -277,6 +277,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
             'BAD_VERSION',
             'TOO_LARGE',
             'SESSION_EXPIRED',
+            'IDEMPOTENCY_KEY_REUSED',
             'TOO_MANY_REQUESTS',
             'STORE_UNAVAILABLE',
           ),
@@ -290,9 +291,12 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       const op = recursive ? 'delete-recursive' : 'delete';
       const ifMatch = conditionOf('If-Match', request.headers['if-match']);
       const mzxid = await expectedMzxid(namespace, path, ifMatch);
-      const { zxid } = await namespace.writeOne({ op, path, version, mzxid }).catch((error: unknown) => {
-        throw explained(error, ifMatch);
-      });
+      const { zxid, replayed } = await namespace
+        .writeOne({ op, path, version, mzxid }, { idempotency: idempotencyOf(request) })
+        .catch((error: unknown) => {
+          throw explained(error, ifMatch);
+        });
+      if (replayed) reply.header('idempotency-replayed', 'true');
       return reply.code(204).header('weir-zxid', zxid).send();
     },
   );

@@ -5,9 +5,11 @@ import { partitionParams } from '../../schemas/records.ts';
 import { electionBody, electionReply, partitionReply, reassignBody } from '../../schemas/topics.ts';
 import type { Broker } from '../live/broker.ts';
 import { problems } from './problems.ts';
+import { respondOnce } from './respond-once.ts';
 
 export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { partitionAdmin } = broker;
+  const { keptResponses } = broker.store;
 
   app.get(
     '/topics/:topic/partitions/:partition',
@@ -51,6 +53,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
             'UNKNOWN_TOPIC',
             'UNKNOWN_PARTITION',
             'INVALID_REPLICA_ASSIGNMENT',
+            'IDEMPOTENCY_KEY_REUSED',
             'STORE_UNAVAILABLE',
             'STORE_FULL',
           ),
@@ -59,9 +62,15 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
     },
     async (request, reply) => {
       const { topic, partition } = request.params;
-      const { description, zxid } = await partitionAdmin.reassign(topic, partition, request.body.replicas);
-      reply.header('weir-zxid', zxid);
-      return description;
+      return respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+        const { description, ...rest } = await partitionAdmin.reassign(
+          topic,
+          partition,
+          request.body.replicas,
+          idempotency,
+        );
+        return { body: description, ...rest };
+      });
     },
   );
 
@@ -79,15 +88,24 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
         body: electionBody,
         response: {
           200: { description: 'How it went.', content: { 'application/json': { schema: electionReply } } },
-          ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE', 'STORE_FULL'),
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_TOPIC',
+            'UNKNOWN_PARTITION',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
       const { topic, partition } = request.body;
-      const { partitions, zxid } = await partitionAdmin.electPreferred(topic, partition);
-      reply.header('weir-zxid', zxid);
-      return { topic, partitions };
+      // To elect again does no harm, so only the response is kept.
+      return respondOnce(keptResponses, request, reply, async () => {
+        const { partitions, zxid } = await partitionAdmin.electPreferred(topic, partition);
+        return { body: { topic, partitions }, zxid };
+      });
     },
   );
 };

@@ -7,6 +7,10 @@ declare module 'fastify' {
     /** The session that the request carries in its header, renewed just now. */
     session: SessionCredential | undefined;
   }
+  interface FastifyContextConfig {
+    /** The route is about the session of the header itself, which it reads, renews or ends. */
+    isAboutOwnSession?: boolean;
+  }
 }
 
 export function installSessionHeader(app: FastifyInstance, sessions: Sessions): void {
@@ -14,7 +18,8 @@ export function installSessionHeader(app: FastifyInstance, sessions: Sessions): 
   // A callback, as most requests carry no session: a promise each would cost more than the look.
   app.addHook('preHandler', (request, _reply, done) => {
     const handle = request.headers['weir-session'];
-    if (typeof handle === 'string') renew(request, handle).then(() => done(), done);
+    if (typeof handle === 'string' && !request.routeOptions.config.isAboutOwnSession)
+      renew(request, handle).then(() => done(), done);
     else done();
   });
 

@@ -1,18 +1,22 @@
 // /v1/sessions: what ephemeral nodes live with.
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { noQuery } from '../../schemas/common.ts';
 import {
   createSessionBody,
+  endSessionQuery,
   sessionCreatedReply,
   sessionDetailReply,
   sessionReply,
   sessionTtlDefaultMs,
 } from '../../schemas/sessions.ts';
 import { askedMs } from '../core/asked-duration.ts';
+import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
-import { parseHandle } from '../store/sessions.ts';
+import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../store/sessions.ts';
 import { idempotencyOf } from './idempotency.ts';
+import { isFromLoopback } from './loopback.ts';
 import { problems } from './problems.ts';
 
 const handleParam = z.strictObject({ handle: z.string().describe('`<id>.<secret>`, as the creation answered it.') });
@@ -45,6 +49,20 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
     },
   );
 
+  const renewed = {
+    200: { description: 'Renewed.', content: { 'application/json': { schema: sessionReply } } },
+    ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
+  };
+  const described = {
+    200: { description: 'Alive.', content: { 'application/json': { schema: sessionDetailReply } } },
+    ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
+  };
+  const ended = {
+    204: { description: 'Ended.' },
+    ...problems('BAD_REQUEST', 'FORBIDDEN', 'SESSION_EXPIRED', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
+  };
+
+  // A repeat of a renewal is carried out again, whatever its Idempotency-Key: its first response would be no lease.
   app.put(
     '/sessions/:handle',
     {
@@ -54,13 +72,25 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         summary: 'Renew a session for its full time',
         querystring: noQuery,
         params: handleParam,
-        response: {
-          200: { description: 'Renewed.', content: { 'application/json': { schema: sessionReply } } },
-          ...problems('SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
-        },
+        response: renewed,
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request) => sessions.renew(parseHandle(request.params.handle)),
+  );
+
+  app.put(
+    '/sessions/self',
+    {
+      config: { isAboutOwnSession: true },
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.renewSelf',
+        summary: 'Renew the session of the header Weir-Session for its full time',
+        querystring: noQuery,
+        response: renewed,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => sessions.renew(ownSession(request)),
   );
 
   app.get(
@@ -72,13 +102,25 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         summary: 'Describe a session and its ephemeral nodes, without renewing it',
         querystring: noQuery,
         params: handleParam,
-        response: {
-          200: { description: 'Alive.', content: { 'application/json': { schema: sessionDetailReply } } },
-          ...problems('SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
-        },
+        response: described,
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request) => sessions.get(parseHandle(request.params.handle)),
+  );
+
+  app.get(
+    '/sessions/self',
+    {
+      config: { isAboutOwnSession: true },
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.getSelf',
+        summary: 'Describe the session of the header Weir-Session and its ephemeral nodes, without renewing it',
+        querystring: noQuery,
+        response: described,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => sessions.get(ownSession(request)),
   );
 
   app.delete(
@@ -88,14 +130,55 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         tags: ['sessions'],
         operationId: 'sessions.end',
         summary: 'End a session with all its ephemeral nodes',
-        querystring: noQuery,
+        querystring: endSessionQuery,
         params: handleParam,
-        response: { 204: { description: 'Ended.' }, ...problems('SESSION_EXPIRED', 'STORE_UNAVAILABLE') },
+        response: ended,
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid } = await sessions.end(parseHandle(request.params.handle));
-      return reply.code(204).header('weir-zxid', zxid).send();
+      const { handle } = request.params;
+      const isForced = request.query.force && isSessionId(handle);
+      return end(request, reply, isForced ? forced(request, handle) : parseHandle(handle));
     },
   );
+
+  app.delete(
+    '/sessions/self',
+    {
+      config: { isAboutOwnSession: true },
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.endSelf',
+        summary: 'End the session of the header Weir-Session with all its ephemeral nodes',
+        querystring: noQuery,
+        response: ended,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => end(request, reply, ownSession(request)),
+  );
+
+  async function end(request: FastifyRequest, reply: FastifyReply, session: SessionCredential) {
+    const { zxid, replayed } = await sessions.end(session, idempotencyOf(request));
+    if (replayed) reply.header('idempotency-replayed', 'true');
+    return reply.code(204).header('weir-zxid', zxid).send();
+  }
 };
+
+/** The session of the header, as it is given: it may have ended. @throws ServiceError BAD_REQUEST, SESSION_EXPIRED */
+function ownSession(request: FastifyRequest): SessionCredential {
+  const handle = request.headers['weir-session'];
+  if (typeof handle === 'string') return parseHandle(handle);
+  throw new ServiceError(
+    'BAD_REQUEST',
+    '/v1/sessions/self is the session of the header Weir-Session, which is missing.',
+  );
+}
+
+/** A session by its public id. @throws ServiceError FORBIDDEN unless the request comes from this machine */
+function forced(request: FastifyRequest, id: string): SessionCredential {
+  if (isFromLoopback(request)) return { id, secretHash: anySecret };
+  throw new ServiceError(
+    'FORBIDDEN',
+    `A session is ended by its public id from the machine of the server only, over the loopback and not through a proxy; the request comes from ${request.ip}.`,
+  );
+}

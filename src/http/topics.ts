@@ -9,13 +9,14 @@ import {
   topicsReply,
 } from '../../schemas/topics.ts';
 import type { Broker } from '../live/broker.ts';
-import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
+import { respondOnce } from './respond-once.ts';
 
 const topicsLimitDefault = 1000;
 
 export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { topicAdmin } = broker;
+  const { keptResponses } = broker.store;
 
   app.post(
     '/topics',
@@ -41,9 +42,11 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { topic, replayed, zxid } = await topicAdmin.create(request.body, idempotencyOf(request));
-      if (replayed) reply.header('idempotency-replayed', 'true');
-      reply.code(201).header('location', `/v1/topics/${topic.name}`).header('weir-zxid', zxid);
+      const topic = await respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+        const { topic: body, ...made } = await topicAdmin.create(request.body, idempotency);
+        return { body, ...made };
+      });
+      reply.code(201).header('location', `/v1/topics/${topic.name}`);
       return topic;
     },
   );
@@ -107,13 +110,18 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
             'INVALID_CONFIG',
             'INVALID_PARTITIONS',
             'INVALID_REPLICATION_FACTOR',
+            'IDEMPOTENCY_KEY_REUSED',
             'STORE_UNAVAILABLE',
             'STORE_FULL',
           ),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (request) => topicAdmin.alter(request.params.topic, request.body),
+    async (request, reply) =>
+      respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+        const { topic: body, ...altered } = await topicAdmin.alter(request.params.topic, request.body, idempotency);
+        return { body, ...altered };
+      }),
   );
 
   app.delete(
@@ -124,11 +132,17 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         operationId: 'topics.delete',
         summary: 'Delete a topic with all its records',
         params: topicParams,
-        response: { 204: { description: 'Deleted.' }, ...problems('UNKNOWN_TOPIC', 'STORE_UNAVAILABLE') },
+        response: {
+          204: { description: 'Deleted.' },
+          ...problems('UNKNOWN_TOPIC', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
+        },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      await topicAdmin.delete(request.params.topic);
+      await respondOnce(keptResponses, request, reply, async (attempt) => {
+        await topicAdmin.delete(request.params.topic, attempt);
+        return { body: null, replayed: attempt.isChanged };
+      });
       return reply.code(204).send();
     },
   );

@@ -20,6 +20,7 @@ import { hasArrived } from '../core/group-settle.ts';
 import { fence, type JoinRequest, type MemberChange, type Overdue, topicsChanged } from '../core/group-state.ts';
 import type { MemberCredential } from '../core/member-secret.ts';
 import { assignmentOf } from '../core/reconcile.ts';
+import { ServiceError } from '../core/service-error.ts';
 import type { Caller, Groups, PartitionPosition } from '../store/groups.ts';
 import { hashMemberSecret, newMemberSecret } from '../store/member-secret.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';
@@ -242,20 +243,30 @@ export class GroupCoordinator {
   async leave(
     group: string,
     memberId: string,
-    how: { isTemporary?: boolean; call?: number; credential?: MemberCredential },
-  ): Promise<{ zxid: number }> {
-    const { isTemporary = false, call, credential } = how;
+    how: {
+      isTemporary?: boolean;
+      call?: number;
+      credential?: MemberCredential;
+      idempotency?: Idempotency | undefined;
+    },
+  ): Promise<{ zxid: number; replayed: boolean }> {
+    const { isTemporary = false, call, credential, idempotency } = how;
     const change: MemberChange = { kind: 'leave', memberId, isTemporary, call, credential };
-    const { zxid } = await this.#requests.ask(group, { change: () => change });
-    return { zxid };
+    const kept = idempotency && { ...idempotency, answer: () => '' };
+    const { zxid, replayed } = await this.#requests.ask(group, { change: () => change, kept });
+    return { zxid, replayed: replayed !== undefined };
   }
 
   /** Deletes a group with its committed offsets. @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY */
-  async delete(group: string): Promise<{ zxid: number }> {
-    return this.#ledger.decide(group, (document) => {
+  async delete(group: string, idempotency?: Idempotency): Promise<{ zxid: number; replayed: boolean }> {
+    const answers = idempotency ? [{ ...idempotency, answer: '' }] : [];
+    const { zxid, refused } = await this.#ledger.decide(group, (document) => {
       checkEmpty(group, existing(group, document));
-      return { document: 'delete', commit: { keeps: true }, result: undefined };
+      return { document: 'delete', commit: { keeps: true, answers }, result: undefined };
     });
+    const earlier = idempotency && refused?.answered.get(idempotency.key);
+    if (earlier instanceof ServiceError) throw earlier;
+    return { zxid, replayed: earlier !== undefined };
   }
 
   #accept(batch: Transaction[]): void {

@@ -15,8 +15,9 @@ import { forgetFormer } from '../core/group-topics.ts';
 import { checkCredential, type MemberCredential } from '../core/member-secret.ts';
 import { checkCommitEpoch } from '../core/reconcile.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
-import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../store/committed-offsets.ts';
+import type { CommittedOffset, CommittedOffsets, Keeping, OffsetCommit } from '../store/committed-offsets.ts';
 import type { Logs } from '../store/logs.ts';
+import type { Idempotency } from '../store/namespace.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import { ofPresentTopics } from './group-topics.ts';
 import type { LogReader } from './log-reader.ts';
@@ -86,24 +87,30 @@ export class GroupOffsets {
     group: string,
     by: Committer | undefined,
     offsets: readonly OffsetToCommit[],
+    idempotency?: Idempotency,
   ): Promise<{ zxid: number }> {
     checkName('group', group);
-    const zxid = await this.#overPresentTopics(async () => {
+    const keeping = idempotency && { idempotency, text: '' };
+    const { zxid } = await this.#overPresentTopics(async () => {
       const commits = await Promise.all(offsets.map((offset) => this.#known(offset)));
-      return this.#write(group, (document) => {
-        if (!by) {
-          if (document) checkEmpty(group, document);
-          return { commits, makes: document ? undefined : emptyGroup() };
-        }
-        const { topics, members } = existing(group, document);
-        const member = memberOf({ members }, by.memberId);
-        checkCredential(member, by.credential);
-        checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
-        const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
-        // It has partitions of the topic that its group knows, which may not be the one that has the name by now.
-        const held = commits.map((commit) => ({ ...commit, topicId: own(topics, commit.topic)!.topicId }));
-        return { commits: held, sessionId: member.sessionId, caller };
-      });
+      return this.#write(
+        group,
+        (document) => {
+          if (!by) {
+            if (document) checkEmpty(group, document);
+            return { commits, makes: document ? undefined : emptyGroup() };
+          }
+          const { topics, members } = existing(group, document);
+          const member = memberOf({ members }, by.memberId);
+          checkCredential(member, by.credential);
+          checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
+          const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
+          // It has partitions of the topic that its group knows, which may not be the one that has the name by now.
+          const held = commits.map((commit) => ({ ...commit, topicId: own(topics, commit.topic)!.topicId }));
+          return { commits: held, sessionId: member.sessionId, caller };
+        },
+        keeping,
+      );
     });
     this.#committed.inc(offsets.length);
     return { zxid };
@@ -141,6 +148,7 @@ export class GroupOffsets {
   async delete(
     group: string,
     only: { topic?: string | undefined; partition?: number | undefined },
+    idempotency?: Idempotency,
   ): Promise<{ zxid: number }> {
     const { offsets: all } = await this.#offsets.list(group);
     const going = all.filter(
@@ -149,15 +157,28 @@ export class GroupOffsets {
         (only.partition === undefined || partition === only.partition),
     );
     const commits = going.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
-    const zxid = await this.#write(group, (document) => {
-      const { members } = existing(group, document);
-      const topics = new Set(Object.values(members).flatMap((member) => member.topics));
-      const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
-      if (inUse) checkEmpty(group, existing(group, document));
-      return { commits };
-    });
-    if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
+    const keeping = idempotency && { idempotency, text: '' };
+    const { zxid } = await this.#write(
+      group,
+      (document) => {
+        const { members } = existing(group, document);
+        const topics = new Set(Object.values(members).flatMap((member) => member.topics));
+        const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
+        if (inUse) checkEmpty(group, existing(group, document));
+        return { commits };
+      },
+      keeping,
+    );
+    await this.finishDelete(group, only);
     return { zxid };
+  }
+
+  /** What is left of delete() when the commits are gone. */
+  async finishDelete(
+    group: string,
+    only: { topic?: string | undefined; partition?: number | undefined },
+  ): Promise<void> {
+    if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
   }
 
   /** Who takes commits back begins anew: what has come to the topics since the group first read them counts no more. */
@@ -180,12 +201,19 @@ export class GroupOffsets {
     to: ResetTarget,
     topics: readonly string[] | undefined,
     dryRun: boolean,
+    idempotency?: Idempotency,
   ): Promise<{ zxid: number; offsets: ResetOffset[] }> {
     checkName('group', group);
-    return this.#overPresentTopics(() => this.#reset(group, to, topics, dryRun));
+    return this.#overPresentTopics(() => this.#reset(group, to, topics, dryRun, idempotency));
   }
 
-  async #reset(group: string, to: ResetTarget, topics: readonly string[] | undefined, dryRun: boolean) {
+  async #reset(
+    group: string,
+    to: ResetTarget,
+    topics: readonly string[] | undefined,
+    dryRun: boolean,
+    idempotency: Idempotency | undefined,
+  ) {
     const { zxid: readAt, document } = await this.#ledger.read(group);
     if (topics === undefined || document) checkEmpty(group, existing(group, document));
     const { offsets: all } = await this.#offsets.list(group);
@@ -203,11 +231,17 @@ export class GroupOffsets {
     }
     const offsets = moves.map(({ topic, partition, offset, previous }) => ({ topic, partition, offset, previous }));
     if (dryRun) return { zxid: readAt, offsets };
-    const zxid = await this.#write(group, (current) => {
-      if (current) checkEmpty(group, current);
-      return { commits: moves, makes: current ? undefined : emptyGroup() };
-    });
-    return { zxid, offsets };
+    // A repeat could not tell any more what was committed before.
+    const keeping = idempotency && { idempotency, text: JSON.stringify(offsets) };
+    const { zxid, kept } = await this.#write(
+      group,
+      (current) => {
+        if (current) checkEmpty(group, current);
+        return { commits: moves, makes: current ? undefined : emptyGroup() };
+      },
+      keeping,
+    );
+    return { zxid, offsets: kept === undefined ? offsets : (JSON.parse(kept) as ResetOffset[]) };
   }
 
   /** Writes commits for as long as it takes until the group is as `judge` saw it. `judge` throws if they may not be. */
@@ -219,7 +253,8 @@ export class GroupOffsets {
       sessionId?: string;
       caller?: { memberId: string; call: number } | undefined;
     },
-  ): Promise<number> {
+    keeping?: Keeping,
+  ): Promise<{ zxid: number; kept?: string }> {
     let snapshot = this.#ledger.remembered(group);
     let isNewest = false;
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
@@ -235,8 +270,9 @@ export class GroupOffsets {
         snapshot = undefined;
         continue;
       }
-      const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged);
-      if (outcome.outcome === 'applied') return outcome.zxid;
+      const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged, keeping);
+      if (outcome.outcome === 'applied') return { zxid: outcome.zxid };
+      if (outcome.outcome === 'repeated') return { zxid: 0, kept: outcome.kept };
       if (outcome.outcome === 'superseded') throw superseded(judged.caller!.memberId);
       snapshot = undefined;
     }

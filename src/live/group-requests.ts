@@ -221,6 +221,7 @@ function commitOf(
     isIdle = false;
     const caller = callerOf(change);
     if (caller) callers.push(caller);
+    if (kept && change.kind === 'leave') answers.push({ key: kept.key, fingerprint: kept.fingerprint, answer: '' });
     if (!member) continue;
     const { memberId, sessionId, sessionTimeoutMs } = member;
     const known = own(before.members, memberId);

@@ -13,7 +13,7 @@ import {
 } from '../core/cluster-nodes.ts';
 import { electPreferred, outrank, type PartitionState, reassign } from '../core/leader-election.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Op } from '../store/namespace.ts';
+import type { Idempotency, Op } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
@@ -112,7 +112,8 @@ export class PartitionAdmin {
     topic: string,
     partition: number,
     replicas: number[],
-  ): Promise<{ description: PartitionDescription; zxid: number }> {
+    idempotency?: Idempotency,
+  ): Promise<{ description: PartitionDescription; zxid: number; replayed: boolean }> {
     const reassigned = await asUnknownTopic(topic, () =>
       retrying(async () => {
         const { namespace } = this.#store;
@@ -134,12 +135,13 @@ export class PartitionAdmin {
             { op: 'set', path: topicPath(topic), data: all, contentType: jsonContentType, version: now.version },
             stateChange(state, next, controller?.epoch ?? 0),
           ],
-          { privileged: true, upholds: true },
+          { privileged: true, upholds: true, idempotency },
         );
       }),
     );
     const { description, zxid } = await this.describe(topic, partition);
-    return { description, zxid: Math.max(zxid, reassigned?.zxid ?? 0) };
+    const replayed = reassigned?.replayed ?? false;
+    return { description, zxid: Math.max(zxid, reassigned?.zxid ?? 0), replayed };
   }
 
   /**

@@ -160,28 +160,44 @@ export class TopicAdmin {
   async alter(
     name: string,
     change: { partitions?: number | undefined; config?: ConfigInput | undefined },
-  ): Promise<TopicDescription> {
+    idempotency?: Idempotency,
+  ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
     checkTopicName(name);
     if (change.partitions !== undefined) checkPartitions(change.partitions);
-    await asUnknownTopic(name, () =>
+    const written = await asUnknownTopic(name, () =>
       retrying(async () => {
         const ops: Op[] = [];
         if (change.config) ops.push(await this.#configChange(name, change.config));
         if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
         // With nothing to change, the topic must still exist. In a full store a shorter retention is what makes room.
-        await this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], {
+        return this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], {
           privileged: true,
+          idempotency,
           upholds: change.partitions === undefined,
         });
       }),
     );
     await this.#topics.refresh(name);
-    return this.describe(name);
+    return { topic: await this.describe(name), replayed: written.replayed, zxid: written.zxid };
   }
 
-  /** Deletes a topic with all its records. @throws ServiceError UNKNOWN_TOPIC */
-  async delete(name: string): Promise<void> {
+  /**
+   * Deletes a topic with all its records.
+   * @param attempt `isChanged` = an earlier attempt has taken the nodes away, and what is left of the topic is to go
+   * @throws ServiceError UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED
+   */
+  async delete(
+    name: string,
+    attempt: { idempotency?: Idempotency | undefined; isChanged?: boolean } = {},
+  ): Promise<void> {
     checkTopicName(name);
+    if (!attempt.isChanged) await this.#deleteNodes(name, attempt.idempotency);
+    await finishDeletion(this.#store, name);
+    // Others hear of it by the event stream; who asks this broker next must find it gone already.
+    await this.#topics.refresh(name).catch(() => undefined);
+  }
+
+  async #deleteNodes(name: string, idempotency: Idempotency | undefined): Promise<void> {
     const { namespace } = this.#store;
     await asUnknownTopic(name, () =>
       retrying(async () => {
@@ -194,12 +210,9 @@ export class TopicAdmin {
         const unchanged: Op = { op: 'check', path: topicPath(name), mzxid: stat.mzxid };
         const note = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
         // The note is small, and makes room: it goes through in a full store, too.
-        await namespace.write([unchanged, ...deletes, note], { privileged: true, upholds: true });
+        await namespace.write([unchanged, ...deletes, note], { privileged: true, upholds: true, idempotency });
       }),
     );
-    await finishDeletion(this.#store, name);
-    // Others hear of it by the event stream; who asks this broker next must find it gone already.
-    await this.#topics.refresh(name).catch(() => undefined);
   }
 
   async #configChange(name: string, input: ConfigInput): Promise<Op> {
@@ -277,9 +290,9 @@ export class TopicAdmin {
   }
 }
 
-async function asUnknownTopic(name: string, change: () => Promise<void>): Promise<void> {
+async function asUnknownTopic<T>(name: string, change: () => Promise<T>): Promise<T> {
   try {
-    await change();
+    return await change();
   } catch (error) {
     throw hasCode(error, 'NO_NODE') ? unknownTopic(name) : error;
   }

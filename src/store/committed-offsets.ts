@@ -3,8 +3,10 @@
 import { comparePartitions, type GroupDocument } from '../core/group-document.ts';
 import type { StoreConnection } from './connection.ts';
 import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
+import { recordWords } from './kept-responses.ts';
 import type { CoordinationKeys } from './keys.ts';
 import type { NamespaceLimits } from './namespace.ts';
+import type { Idempotency } from './op-codec.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 
 export interface CommittedOffset extends KnownPartition {
@@ -33,7 +35,15 @@ export interface SurveyedGroup {
 export type OffsetsOutcome =
   | { outcome: 'applied'; version: number; zxid: number }
   | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
-  | { outcome: 'superseded' };
+  | { outcome: 'superseded' }
+  /** An earlier request with the same Idempotency-Key has done it; what was kept for its repeat. */
+  | { outcome: 'repeated'; kept: string };
+
+/** What is kept for repeats of a request, together with its change. */
+export interface Keeping {
+  idempotency: Idempotency;
+  text: string;
+}
 
 /** What one script looks at, and about how much it changes: some ms of the store's time. */
 const groupsAtOnce = 1000;
@@ -65,6 +75,7 @@ export class CommittedOffsets {
       sessionId?: string | undefined;
       caller?: { memberId: string; call: number } | undefined;
     },
+    keeping?: Keeping,
   ): Promise<OffsetsOutcome> {
     const args: Arguments = [
       group,
@@ -75,6 +86,9 @@ export class CommittedOffsets {
       options.sessionId ?? '',
       options.caller?.memberId ?? '',
       options.caller?.call ?? '',
+      ...recordWords(keeping?.idempotency),
+      this.#limits.responses,
+      keeping?.text ?? '',
     ];
     const rows = offsets.map((at) => [at.topic, at.topicId, at.partition, at.offset ?? '', at.metadata ?? '']);
     pushRows(args, rows);
@@ -82,6 +96,7 @@ export class CommittedOffsets {
     const kind = text(outcome);
     if (kind === 'applied') return { outcome: kind, version: integer(rest[0]), zxid: integer(rest[1]) };
     if (kind === 'superseded') return { outcome: kind };
+    if (kind === 'repeated') return { outcome: kind, kept: text(rest[0]) };
     return { outcome: kind === 'gone' ? kind : 'conflict', ...snapshot(rest[0], rest[1]) };
   }
 

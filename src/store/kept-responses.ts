@@ -24,6 +24,9 @@ export function keyedWords(idempotency: Idempotency | undefined, limits: string)
   return [idempotency?.key ?? '', idempotency?.fingerprint ?? '', limits];
 }
 
+/** What there is of an earlier request with the same Idempotency-Key. */
+export type Found = { state: 'new' } | { state: 'changed' | 'kept'; text: string };
+
 export class KeptResponses {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
@@ -36,12 +39,14 @@ export class KeptResponses {
   }
 
   /**
-   * The response to an earlier request with the same key, if it is kept.
+   * The response to an earlier request with the same key, if it is kept. @returns `changed` = that request has made its change,
+   * and its response is not kept (yet); `text` is what was kept with the change then, if it is text
    * @throws ServiceError IDEMPOTENCY_KEY_REUSED; TOO_MANY_REQUESTS if the key is new and no more are taken
    */
-  async find(idempotency: Idempotency): Promise<string | undefined> {
-    const [state, response] = await this.#call('find', [...recordWords(idempotency), this.#limits]);
-    return text(state) === 'kept' ? text(response) : undefined;
+  async find(idempotency: Idempotency): Promise<Found> {
+    const [outcome, kept] = await this.#call('find', [...recordWords(idempotency), this.#limits]);
+    const state = text(outcome) as Found['state'];
+    return state === 'new' ? { state } : { state, text: text(kept) };
   }
 
   /** Keeps the response, when all that belongs to the request is done. */

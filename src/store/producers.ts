@@ -41,11 +41,17 @@ export class Producers {
   readonly #connection: StoreConnection;
   readonly #root: string;
   readonly #responses: string;
+  readonly #producersMax: number;
 
-  constructor(connection: StoreConnection, keys: CoordinationKeys, options: { responses: string }) {
+  constructor(
+    connection: StoreConnection,
+    keys: CoordinationKeys,
+    options: { responses: string; producersMax: number },
+  ) {
     this.#connection = connection;
     this.#root = keys.root;
     this.#responses = options.responses;
+    this.#producersMax = options.producersMax;
   }
 
   /** Gives a producer its next epoch, 0 if the name is new. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
@@ -55,6 +61,7 @@ export class Producers {
       randomBytes(9).toString('base64url'),
       ...recordWords(idempotency),
       this.#responses,
+      this.#producersMax,
     ]);
     return { replayed: integer(replayed) === 1, id: text(id), epoch: integer(epoch), logs: logsOf(logs) };
   }

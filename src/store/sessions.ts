@@ -14,6 +14,9 @@ export interface SessionCredential {
   secretHash: string;
 }
 
+/** In the place of the hash of a secret: whoever asks needs none. */
+export const anySecret = '';
+
 export interface SessionLease {
   id: string;
   ttlMs: number;
@@ -35,17 +38,19 @@ export class Sessions {
   readonly #bounds: { minTtlMs: number; maxTtlMs: number };
   readonly #eventRetention: number;
   readonly #responses: string;
+  readonly #sessionsMax: number;
 
   constructor(
     connection: StoreConnection,
     keys: CoordinationKeys,
-    options: { minTtlMs: number; maxTtlMs: number; eventRetention: number; responses: string },
+    options: { minTtlMs: number; maxTtlMs: number; eventRetention: number; responses: string; sessionsMax: number },
   ) {
     this.#connection = connection;
     this.#keys = keys;
     this.#bounds = options;
     this.#eventRetention = options.eventRetention;
     this.#responses = options.responses;
+    this.#sessionsMax = options.sessionsMax;
   }
 
   /** Creates the session of a broker, which nobody else can have a handle of; also at the store's memory limit. */
@@ -76,6 +81,7 @@ export class Sessions {
       idempotency ? sealReply(idempotency.key, handle) : '',
       ...recordWords(idempotency),
       this.#responses,
+      this.#sessionsMax,
     ]);
     const replayed = integer(reply[0]) === 1;
     return {
@@ -105,14 +111,22 @@ export class Sessions {
     };
   }
 
-  /** Ends a session with all its ephemeral nodes, in one transaction. @throws ServiceError SESSION_EXPIRED */
-  async end(session: SessionCredential): Promise<{ zxid: number; ephemerals: number }> {
+  /**
+   * Ends a session with all its ephemeral nodes, in one transaction.
+   * @throws ServiceError SESSION_EXPIRED, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
+   */
+  async end(
+    session: SessionCredential,
+    idempotency?: Idempotency,
+  ): Promise<{ zxid: number; ephemerals: number; replayed: boolean }> {
     const reply = await this.#connection.call('sessions/end', this.#keys.root, [
       session.id,
       session.secretHash,
       this.#eventRetention,
+      ...recordWords(idempotency),
+      this.#responses,
     ]);
-    return { zxid: integer(reply[0]), ephemerals: integer(reply[1]) };
+    return { replayed: integer(reply[0]) === 1, zxid: integer(reply[1]), ephemerals: integer(reply[2]) };
   }
 
   /** Ends some of the sessions that are overdue. @param outageMs nobody called for so long = the service was away */
@@ -126,18 +140,50 @@ export class Sessions {
     return { ended, more: text(more) === '1', forgiven: text(forgiven) === '1' };
   }
 
+  /** How many sessions there are, those of brokers and of members of groups, too. */
+  async count(): Promise<number> {
+    return this.#connection.command(false, (client) => client.zcard(this.#keys.sessions), this.#keys.sessions);
+  }
+
   #clamp(ttlMs: number): number {
     return Math.min(Math.max(ttlMs, this.#bounds.minTtlMs), this.#bounds.maxTtlMs);
   }
 }
 
-/** Reads a handle `<id>.<secret>`. @throws ServiceError SESSION_EXPIRED for what cannot be one: it gives nothing away */
+/**
+ * Reads a handle `<id>.<secret>`.
+ * @throws ServiceError BAD_REQUEST for none or several; SESSION_EXPIRED for what cannot be a handle. The text says what is wrong, and
+ *   never shows it: most of it may be a secret
+ */
 export function parseHandle(handle: string): SessionCredential {
   const match = /^([0-9a-f]{16})\.([A-Za-z0-9_-]{22})$/.exec(handle);
-  if (!match) {
-    throw new ServiceError('SESSION_EXPIRED', 'This is no handle of a living session; create a new session.');
+  if (match) return { id: match[1]!, secretHash: hashSecret(match[2]!) };
+  const is = '<id>.<secret>, the field session of the response to POST /v1/sessions';
+  if (handle.trim() === '') throw new ServiceError('BAD_REQUEST', `The session handle is empty; it must be ${is}.`);
+  if (handle.includes(',')) {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `There are several session handles, with a comma between them; send one, ${is}.`,
+    );
   }
-  return { id: match[1]!, secretHash: hashSecret(match[2]!) };
+  if (isSessionId(handle)) {
+    throw new ServiceError(
+      'SESSION_EXPIRED',
+      `${handle} is the public id of a session, which everybody can see; its handle is ${is}.`,
+    );
+  }
+  throw new ServiceError(
+    'SESSION_EXPIRED',
+    `This is not a session handle: it has ${handle.length} characters, and a handle has ${handleLength}. It must be ${is}; create a ` +
+      'new session if the handle is lost.',
+  );
+}
+
+const handleLength = 16 + 1 + 22;
+
+/** Whether a text can be the public id of a session. */
+export function isSessionId(text: string): boolean {
+  return /^[0-9a-f]{16}$/.test(text);
 }
 
 function hashSecret(secret: string): string {

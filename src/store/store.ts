@@ -107,11 +107,12 @@ export class Store {
       maxTtlMs: options.sessionMaxTtlMs,
       eventRetention,
       responses,
+      sessionsMax: stored.sessionsMax,
     });
     this.events = new Events(this.connection, keys, log);
     this.logs = new Logs(this.connection, options.prefix, log, stored);
     this.fences = new Fences(this.connection, options.prefix, stored);
-    this.producers = new Producers(this.connection, keys, { responses });
+    this.producers = new Producers(this.connection, keys, { responses, producersMax: stored.producersMax });
     this.keptResponses = new KeptResponses(this.connection, keys, responses);
     this.logKeeping = new LogKeeping(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);

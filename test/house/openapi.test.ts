@@ -175,6 +175,20 @@ t.test('a header stands where a route reads it, and a body has its limit', async
   t.notMatch(JSON.stringify(document), /x-declared/);
 });
 
+/** A repeat of these is carried out again: what they extend is a lease, or they say themselves which call they repeat. */
+const repeatable = ['sessions.renew', 'sessions.renewSelf', 'groups.heartbeat', 'groups.consumeByPost'];
+
+t.test(
+  'every operation that writes takes an Idempotency-Key, but those that may be repeated as they are',
+  async (t) => {
+    for (const { name, method, operation } of operations) {
+      if (!['post', 'put', 'patch', 'delete'].includes(method) || repeatable.includes(operation.operationId)) continue;
+      const parameters = (operation.parameters ?? []).map((parameter: any) => resolved(parameter).name);
+      t.ok(parameters.includes('Idempotency-Key'), name);
+    }
+  },
+);
+
 t.test('headers of answers are headers', async (t) => {
   for (const { pointer, value } of everything) {
     if (!/^#\/components\/headers\/[^/]+$|\/responses\/\w+\/headers\/[^/]+$/.test(pointer)) continue;

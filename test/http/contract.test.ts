@@ -73,6 +73,11 @@ t.test('sessions answer as documented', async (t) => {
   await contract.call(t, 'PUT', `/v1/nodes/e?mode=ephemeral&session=${body.session}`, 'x');
   await contract.call(t, 'PUT', `/v1/sessions/${body.session}`);
   t.same((await contract.call(t, 'GET', `/v1/sessions/${body.session}`)).body.ephemerals, ['/e']);
+  const own = { 'weir-session': body.session };
+  await contract.call(t, 'PUT', '/v1/sessions/self', undefined, own);
+  await contract.call(t, 'GET', '/v1/sessions/self', undefined, own);
+  const other = (await contract.call(t, 'POST', '/v1/sessions')).body;
+  await contract.call(t, 'DELETE', '/v1/sessions/self', undefined, { 'weir-session': other.session });
   await contract.call(t, 'DELETE', `/v1/sessions/${body.session}`);
   t.equal((await contract.call(t, 'GET', `/v1/sessions/${body.session}`)).status, 410);
   t.equal((await contract.call(t, 'POST', '/v1/sessions', '{"tll":1}', json)).status, 400);
@@ -91,6 +96,9 @@ t.test('topics answer as documented', async (t) => {
   const { id, epoch } = (await contract.call(t, 'POST', '/v1/producers', { name: 'writer' })).body;
   await contract.call(t, 'POST', '/v1/topics/log/records', { records, producer: { id, epoch, sequence: 0 } });
   await contract.call(t, 'POST', '/v1/topics/log/partitions/0/records', 'raw', { 'content-type': 'text/plain' });
+  await contract.call(t, 'POST', '/v1/topics/log/partitions/0/records', 'raw', { 'weir-fence': 'a=1' });
+  await contract.call(t, 'GET', '/v1/topics/log/partitions/0/fences');
+  await contract.call(t, 'DELETE', '/v1/topics/log/partitions/0/fences/a');
   await contract.call(t, 'POST', '/v1/topics/log/records', '{"value":1}\n', { 'content-type': 'application/x-ndjson' });
   for (const partition of [0, 1, 2]) await contract.call(t, 'GET', `/v1/topics/log/partitions/${partition}/records`);
   await contract.call(t, 'GET', '/v1/topics/log/partitions/0/records', undefined, { accept: 'application/x-ndjson' });

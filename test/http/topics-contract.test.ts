@@ -28,6 +28,9 @@ t.test('topics answer as documented', async (t) => {
   await contract.call(t, 'POST', '/v1/topics/c/records', stamped);
   await contract.call(t, 'POST', '/v1/topics/c/records', 'raw', { 'content-type': 'text/plain' });
   await contract.call(t, 'POST', '/v1/topics/c/partitions/1/records', '{"value":1}\n', ndjson);
+  await contract.call(t, 'POST', '/v1/topics/c/partitions/1/records', 'raw', { 'weir-fence': 'a=1' });
+  await contract.call(t, 'GET', '/v1/topics/c/partitions/1/fences');
+  await contract.call(t, 'DELETE', '/v1/topics/c/partitions/1/fences/a');
   await contract.call(t, 'GET', '/v1/topics/c/partitions/0/records?offset=0');
   await contract.call(t, 'GET', '/v1/topics/c/partitions/1/records', undefined, { accept: 'application/x-ndjson' });
   for (const at of ['earliest', 'latest', '0', '9007199254740991']) {

@@ -1,24 +1,32 @@
 #!lua
 --- @include "lib/group"
 --- @include "lib/arguments"
+--- @include "lib/idempotency"
 --[[ Commits offsets of a group, or takes commits back, if the group is still as the broker judged it.
      KEYS    1 root
      ARGV    1 group  2 version that was judged (0 = there was no group)  3 document, if that makes the group, else ''
              4 largest data of a node, bytes  5 transactions to keep  6 session of the member that commits, or ''
              7 that member, and 8 its consume call, which must be its newest; or '' and ''
+             9 id of the record for an Idempotency-Key or ''  10 fingerprint of the request  11 limits of kept responses
+             (lib/record-room.lua)  12 what to keep for a repeat
              then a list with its length before it: (topic, topic id, partition, offset or '' = take back, metadata or '')
      Returns { 'OK', 'applied', version, zxid }
              { 'OK', 'conflict', version, document }: another version is there
              { 'OK', 'gone', version, document, member… }: the member's session has ended
              { 'OK', 'superseded' }: the member has begun a newer call
-     Errors  UNKNOWN_TOPIC if a topic is not there (any more) with that id; those of the operations on the tree
+             { 'OK', 'repeated', what was kept }: a request with this key has done it before
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses); UNKNOWN_TOPIC if a topic is not there (any more) with that id; those of the operations on the tree
      Emits   one transaction of created, changed, deleted, into the history of committed offsets ]]
 arguments.next()
 local expected, made = arguments.number(), arguments.next()
 local limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() }
 local session_id = arguments.next()
 local caller, call = '@' .. arguments.next(), arguments.next()
+local record_id, fingerprint, response_limits, kept_text = arguments.next(), arguments.next(), arguments.next(), arguments.next()
 local rows = arguments.rows(5)
+
+local repeated = idempotency.find(record_id, fingerprint, response_limits)
+if repeated then return repeated[1] == 'OK' and { 'OK', 'repeated', repeated[3] } or repeated end
 
 local version = group.version()
 if version ~= expected then return group.conflict() end
@@ -43,4 +51,5 @@ end
 if made ~= '' then version = group.store(made) end
 group.write_topic_ids()
 for _, row in ipairs(rows) do group.write_metadata(row[1], row[3], row[5]) end
+idempotency.keep(record_id, fingerprint, response_limits, { 'OK', 0, kept_text })
 return { 'OK', 'applied', version, txn.commit(limits.event_retention) }

@@ -7,8 +7,9 @@
      KEYS    1 root
      ARGV    1 name  2 id, if the name is new  3 id of the record for its Idempotency-Key or ''
              4 fingerprint  5 limits of kept responses (lib/record-room.lua)
+             6 most producers
      Returns { 'OK', replayed (1/0), id, epoch, { log, … } } with the logs that may know it, each `<topicId>:<partition>`
-     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS ]]
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses, or producers) ]]
 local function with_logs(reply)
   if reply[1] == 'OK' then reply[5] = redis.call('SMEMBERS', keys.producer_logs(reply[3])) end
   return reply
@@ -21,6 +22,15 @@ local id = redis.call('HGET', keys.producer_names, name)
 if id then
   epoch = redis.call('HINCRBY', keys.producer(id), 'epoch', 1)
 else
+  local producers_max = tonumber(ARGV[6])
+  if redis.call('ZCARD', keys.producers) >= producers_max then
+    return {
+      'TOO_MANY_REQUESTS',
+      'There are ' .. whole(producers_max) .. ' named producers, which is the most; ' .. name .. ' would be another. Use a name again, send '
+        .. 'an Idempotency-Key instead, or try again when idle ones have expired (WEIR_PRODUCER_ID_EXPIRATION).',
+      'producersMax', producers_max,
+    }
+  end
   id = ARGV[2]
   redis.call('HSET', keys.producer_names, name, id)
   redis.call('HSET', keys.producer(id), 'name', name, 'epoch', epoch)

@@ -1,0 +1,52 @@
+// Responses that are kept whole for repeats with the same Idempotency-Key, where an operation is more than one script. The script that
+// makes the change notes it under the key, and the response is added when all is done: so a repeat gets the first
+// response, and one that comes in between goes on from where the first attempt got to (docs/adr/007).
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { KeptResponses } from '../store/kept-responses.ts';
+import type { Idempotency } from '../store/namespace.ts';
+import { idempotencyOf } from './idempotency.ts';
+
+interface Done<T> {
+  body: T;
+  zxid?: number | undefined;
+  /** Whether the change was made by an earlier attempt. */
+  replayed?: boolean | undefined;
+}
+
+/** What an attempt is told: the key to note the change under, and whether an earlier attempt has made it already. */
+export interface Attempt {
+  idempotency?: Idempotency | undefined;
+  isChanged: boolean;
+  /** What was kept with that change, if it is text. */
+  keptWithChange?: string | undefined;
+}
+
+/**
+ * Does what a request asks for, or gives the response that an earlier request with the same key got.
+ * @param act makes the change; passes the key on to the script that does
+ * @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS, and what `act` throws
+ */
+export async function respondOnce<T>(
+  kept: KeptResponses,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  act: (attempt: Attempt) => Promise<Done<T>>,
+): Promise<T> {
+  const idempotency = idempotencyOf(request);
+  if (!idempotency) return answered(reply, await act({ isChanged: false }));
+  const found = await kept.find(idempotency);
+  if (found.state === 'kept') return answered(reply, { ...(JSON.parse(found.text) as Done<T>), replayed: true });
+  const keptWithChange = found.state === 'changed' ? found.text : undefined;
+  const done = await act({ idempotency, isChanged: found.state === 'changed', keptWithChange });
+  await kept.keep(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
+    // All is done, and the client hears it; a repeat would go on from the change.
+    request.log.warn({ err: error }, 'The response to a request with an Idempotency-Key could not be kept');
+  });
+  return answered(reply, done);
+}
+
+function answered<T>(reply: FastifyReply, { body, zxid, replayed }: Done<T>): T {
+  if (replayed) reply.header('idempotency-replayed', 'true');
+  if (zxid !== undefined) reply.header('weir-zxid', zxid);
+  return body;
+}
