@@ -58,6 +58,7 @@ export const errorCatalogue = {
     retryable: false,
     summary: 'The server does not know what the request is made with.',
   },
+  LOADING: { status: 503, retryable: true, summary: 'The store loads its data; `percent` is there.' },
   STORE_UNAVAILABLE: { status: 503, retryable: true, summary: 'The store cannot be reached.' },
   NOT_ENOUGH_REPLICAS: { status: 503, retryable: true, summary: 'Too few replicas; nothing was written.' },
   NOT_ENOUGH_REPLICAS_AFTER_APPEND: {

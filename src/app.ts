@@ -48,6 +48,7 @@ import { installRequestLog, requestLogger } from './http/request-log.ts';
 import { installSessionHeader } from './http/session-header.ts';
 import { sessionsRoutes } from './http/sessions.ts';
 import { installSlowSenders } from './http/slow-senders.ts';
+import { installStartCheck } from './http/start-check.ts';
 import { installTimeLimit } from './http/time-limit.ts';
 import { topicsRoutes } from './http/topics.ts';
 import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/upgrades.ts';
@@ -129,6 +130,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   installErrorHandler(app);
   installCacheControl(app);
   installDrain(app, broker, webSockets);
+  installStartCheck(app, broker);
   installEarlyResponses(app, lingering, limits.connections.lingering);
   broker.metrics.gauge(
     'connections_lingering',

@@ -33,6 +33,8 @@ export interface Config {
   redisTlsServername?: string;
   redisSentinelUsername?: string;
   redisSentinelPassword?: string;
+  /** How long a server that starts waits for a Redis that does not answer. */
+  storeWaitMs: number;
   appendfsync: 'always' | 'everysec' | 'no';
   prefix: string;
   sessionMinTtlMs: number;
@@ -161,6 +163,14 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     placeholder: 'password',
     meaning: 'Password for the Sentinels, if they ask for one.',
     isSecret: true,
+  },
+  storeWaitMs: {
+    variable: 'WEIR_STORE_WAIT',
+    schema: duration(0),
+    default: '60s',
+    placeholder: 'duration',
+    meaning:
+      'How long a server that starts waits for a Redis that does not answer, as one that starts later; loading does not count.',
   },
   appendfsync: {
     variable: 'WEIR_APPENDFSYNC',

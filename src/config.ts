@@ -74,6 +74,11 @@ export function commandSearchPath(env: Record<string, string | undefined> = proc
   return (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
 }
 
+/** Where this user's sockets may be, if the system has such a folder. */
+export function userRuntimeDir(env: Record<string, string | undefined> = process.env): string | undefined {
+  return env.XDG_RUNTIME_DIR || undefined;
+}
+
 /** The folder of package.json: source and compiled files lie at different depths below it. */
 export function projectRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));

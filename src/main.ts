@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
-import { type Config, describeConfig, loadConfig, packageVersion } from './config.ts';
-import { startServer } from './server.ts';
-import { startEmbeddedRedis } from './store/embedded-redis.ts';
-import { resolveRedisBinary } from './store/redis-binary.ts';
+import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir } from './config.ts';
+import { type Server, type StartOptions, startServer } from './server.ts';
+import { holdEmbeddedRedis } from './store/embedded-redis.ts';
+import { binaryAge, type RedisBinary, resolveRedisBinary } from './store/redis-binary.ts';
 import { type StoreTarget, sharedStore } from './store/target.ts';
 
 /** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */
@@ -16,6 +16,8 @@ const drainDelayIncludedMs = 3000;
 
 interface RunningStore {
   target: StoreTarget;
+  /** What there is to start once the port is bound. */
+  start: StartOptions;
   stop(): Promise<void>;
 }
 
@@ -25,28 +27,44 @@ async function main(): Promise<void> {
     process.stdout.write(`${invocation.text}\n`);
     return;
   }
+  // What this process and its children write is for this user alone.
+  process.umask(0o077);
   const { config } = invocation;
   const log = pino({ level: config.logLevel });
   log.info({ version: packageVersion(), config: describeConfig(config) }, 'Weirkeeper starts');
   const store = await openStore(config, log);
-  const server = await startServer(config, store.target, log).catch(async (error: unknown) => {
-    await store.stop();
-    throw error;
-  });
-  log.info({ url: server.url, docs: `${server.url}/docs` }, 'Weirkeeper serves');
+  const start = new AbortController();
+  const starting = startServer(config, store.target, log, undefined, { ...store.start, signal: start.signal });
   const delay = stopWithinMs + Math.max(0, config.drainDelayMs - drainDelayIncludedMs);
+  let isServing = false;
   let failure: Error | undefined;
   const stopping = closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
     if (err) log.fatal({ err }, 'Weirkeeper stops, as something is broken in it');
     else if (!failure) log.info({ signal }, 'Weirkeeper stops');
+    start.abort(new Error('The server was told to stop.'));
+    // One that lets its Redis load, or installs it, need not wait for that.
+    if (!isServing) await store.stop();
+    const server = await starting.catch(() => undefined);
     // Nobody can take over from the only server of a private store, and who presses Ctrl-C does not want to wait.
     const drains = signal === 'SIGTERM' && config.redisUrl !== undefined;
-    await server.close(drains ? () => sleep(config.drainDelayMs) : undefined);
+    await server?.close(drains ? () => sleep(config.drainDelayMs) : undefined);
     await store.stop();
     log.info('Weirkeeper has stopped');
     // Whoever supervises this process is to see that it did not mean to: the exit code is 1.
     if (failure) throw failure;
   });
+  let server: Server;
+  try {
+    server = await starting;
+    isServing = true;
+  } catch (error) {
+    // It was told to stop, and does.
+    if (start.signal.aborted) return;
+    stopping.uninstall();
+    await store.stop();
+    throw error;
+  }
+  log.info({ url: server.url, docs: `${server.url}/docs` }, 'Weirkeeper serves');
   const stopFor = (reason: Error, text: string) => {
     failure ??= reason;
     log.fatal(text);
@@ -62,18 +80,34 @@ async function main(): Promise<void> {
   void server.broker.store.outdated.then((reason) => stopFor(reason, `${reason.message} Weirkeeper stops.`));
 }
 
-/** The shared store that is configured, or else the private one. */
+/** The shared store that is configured, or else the private one, whose data directory this process has from now on. */
 async function openStore(config: Config, log: Logger): Promise<RunningStore> {
-  if (config.redisUrl !== undefined) return { target: sharedStore(config, config.redisUrl), stop: async () => {} };
-  const redis = await startEmbeddedRedis({
+  if (config.redisUrl !== undefined) {
+    return { target: sharedStore(config, config.redisUrl), start: {}, stop: async () => {} };
+  }
+  const runtimeDir = userRuntimeDir();
+  const redis = await holdEmbeddedRedis({
     dataDir: config.dataDir,
     appendfsync: config.appendfsync,
     ...(config.redisMaxmemoryBytes !== undefined && { maxmemoryBytes: config.redisMaxmemoryBytes }),
-    binary: await resolveRedisBinary({ log }),
+    ...(runtimeDir !== undefined && { runtimeDir }),
+    binary: () => findRedis(log),
     log,
   });
-  // Whoever holds the lock of the data directory is the only server of this store.
-  return { target: { socketPath: redis.socketPath, sole: true }, stop: () => redis.stop() };
+  return {
+    // Whoever holds the lock of the data directory is the only server of this store.
+    target: { socketPath: redis.socketPath, sole: true },
+    start: { startStore: () => redis.start(), loading: () => redis.loading },
+    stop: () => redis.stop(),
+  };
+}
+
+async function findRedis(log: Logger): Promise<RedisBinary> {
+  const binary = await resolveRedisBinary({ log });
+  const { version, command, source } = binary;
+  const where = source === 'path' ? 'found on the PATH' : 'installed by npm run redis:install, or by the first start';
+  log.info({ version, command, source, ...binaryAge(command) }, `The private Redis is ${version}, ${where}`);
+  return binary;
 }
 
 try {

@@ -83,8 +83,9 @@ t.test('a start that cannot work says why, and what to do, in one line', async (
   const attempts: [Record<string, string>, RegExp][] = [
     [{ WEIR_DATA_DIR: dataDir }, /in use by another server.*WEIR_DATA_DIR/],
     [{ WEIR_PROT: '1' }, /WEIR_PROT is unknown; do you mean WEIR_PORT/],
-    [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }, /EADDRINUSE/],
-    [{ WEIR_REDIS_URL: 'redis://127.0.0.1:1' }, /ECONNREFUSED|cannot be reached/],
+    [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }, /Port \d+ of 127\.0\.0\.1 is in use.*WEIR_PORT/],
+    [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_HOST: '192.0.2.1' }, /192\.0\.2\.1 is no address of this machine/],
+    [{ WEIR_REDIS_URL: 'redis://127.0.0.1:1', WEIR_STORE_WAIT: '1s' }, /cannot be reached: .*ECONNREFUSED/],
   ];
   await Promise.all(attempts.map(([env, message]) => t.rejects(startServerProcess(t, env), { message })));
 });

@@ -28,7 +28,10 @@ function endLeftBehind(lockFile: string): void {
     details: { socketPath: string; redis: ProcessIdentity | null };
   };
   if (details.redis && isAlive(details.redis)) process.kill(details.redis.pid, 'SIGKILL');
-  rmSync(dirname(details.socketPath), { recursive: true, force: true });
+  // It is beside the data, or in a folder of its own.
+  const folder = dirname(details.socketPath);
+  if (basename(folder).startsWith('weir-') && folder !== dirname(lockFile))
+    rmSync(folder, { recursive: true, force: true });
 }
 
 // From below the ports that systems give to outgoing connections: one of those could be gone before a process has bound

@@ -50,7 +50,8 @@ export class TreeSite {
       pino({ level: 'silent' }),
       coordinationKeys('weir').root,
     );
-    await connection.connect();
+    connection.start();
+    await connection.ready(10_000);
     const redis = await RedisLoad.open(server.socketPath);
     const site = new TreeSite(server, shape, { redis, connection, load: await HttpLoad.open(server.url, connections) });
     await site.create(['/size', ...Array.from({ length: shape.parents }, (_, i) => site.parent(i))]);

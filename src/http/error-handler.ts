@@ -7,6 +7,9 @@ import { ServiceError } from '../core/service-error.ts';
 import { bodyTooLarge } from './bodies.ts';
 import { percentEncodingProblem } from './request-head.ts';
 
+/** What Redis says of how long it will load is a guess. */
+const loadingRetrySecondsMax = 30;
+
 /** Nobody hears it; it is for the log. */
 const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the answer began.');
 
@@ -79,7 +82,9 @@ export function refuseUrl(error: Error, request: FastifyRequest, reply: FastifyR
 
 /** Answers with a problem. Fields of the case stand beside the standard ones; a zxid also goes into its header. */
 export function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
-  if (error.code === 'STORE_UNAVAILABLE' || error.code === 'TOO_MANY_REQUESTS') {
+  if (error.code === 'LOADING') {
+    reply.header('retry-after', Math.min(Math.max(1, Number(error.fields.secondsLeft)), loadingRetrySecondsMax));
+  } else if (error.code === 'STORE_UNAVAILABLE' || error.code === 'TOO_MANY_REQUESTS') {
     reply.header('retry-after', randomInt(retryAfterSeconds.least, retryAfterSeconds.most + 1));
   }
   // The rest of the body would be taken for the next request.

@@ -7,7 +7,12 @@ import type { Idempotency } from '../store/namespace.ts';
 import { secretKeyLengthMin } from '../store/sealed-reply.ts';
 
 /** The headers that make a request another one. */
-const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session', 'weir-member'];
+const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
+/**
+ * Those that came later count only where they are sent: so fingerprints stay what they were, and repeats of requests to the
+ * version before are known.
+ */
+const tellingIfSent = ['weir-member'];
 
 /**
  * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type
@@ -33,6 +38,9 @@ export function idempotencyOf(request: FastifyRequest, options: { secret?: boole
   const bytes = Buffer.isBuffer(body) ? body : body instanceof Readable ? '' : JSON.stringify(body ?? null);
   const fingerprint = createHash('sha256')
     .update(`${request.method} ${request.url}\n${telling.map((name) => request.headers[name] ?? '').join('\n')}\n`)
+    .update(
+      tellingIfSent.map((name) => (name in request.headers ? `${name}: ${request.headers[name]}\n` : '')).join(''),
+    )
     .update(bytes)
     .digest('base64url');
   return { key, fingerprint };

@@ -34,7 +34,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
           'for those are refused by every broker alike, and all others are served. /v1/cluster says what is away.',
         response: {
           200: { description: 'It can.', content: { 'application/json': { schema: healthReply } } },
-          ...problems('STORE_UNAVAILABLE'),
+          ...problems('STORE_UNAVAILABLE', 'LOADING'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },

@@ -2,6 +2,8 @@
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import type { Config } from '../config.ts';
+import type { ServiceError } from '../core/service-error.ts';
+import type { Loading } from '../store/server-info.ts';
 import type { Store } from '../store/store.ts';
 import { BrokerRegistration } from './broker-registration.ts';
 import { Controller } from './controller.ts';
@@ -39,6 +41,8 @@ const soleBrokerId = 1001;
 export interface BrokerOptions {
   /** No other server can be using the store. */
   sole: boolean;
+  /** How far its private Redis has come that loads its data. */
+  loading?: () => Loading | undefined;
 }
 
 export class Broker {
@@ -71,12 +75,15 @@ export class Broker {
   readonly #logHousekeeper: LogHousekeeper;
   readonly #offsetRetention: Repeat;
   readonly #stopping = new AbortController();
+  readonly #loading: (() => Loading | undefined) | undefined;
+  #isStarted = false;
   #isLeaving = false;
 
   constructor(config: Config, store: Store, options: BrokerOptions, log: Logger) {
     this.config = config;
     this.store = store;
     this.log = log;
+    this.#loading = options.loading;
     this.metrics = createMetrics();
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Readers cut off for being too slow.', [
       'kind',
@@ -163,11 +170,19 @@ export class Broker {
     return this.#stopping.signal;
   }
 
-  /** Starts what requests lean on; the store is open. */
-  async start(): Promise<void> {
-    await this.tail.start();
-    await this.topics.start();
-    await this.partitions.start();
+  /** Why requests cannot be served yet; undefined once it has started. */
+  get startProblem(): ServiceError | undefined {
+    return this.#isStarted ? undefined : this.store.startProblem(this.#loading?.());
+  }
+
+  /**
+   * Starts what requests lean on; the store is open.
+   * @param attempt does a step, and does it again if the store went away meanwhile
+   */
+  async start(attempt: (step: () => Promise<void>) => Promise<void> = (step) => step()): Promise<void> {
+    await attempt(() => this.tail.start());
+    await attempt(() => this.topics.start());
+    await attempt(() => this.partitions.start());
     this.logReader.start();
     this.groups.start();
     this.#offsetRetention.start();
@@ -176,13 +191,17 @@ export class Broker {
     this.#reaper.start();
     this.#housekeeper.start();
     this.producers.start();
+    this.#isStarted = true;
   }
 
-  /** Takes its place in the cluster under the address that clients reach it by. @throws ServiceError NODE_EXISTS */
-  async register(url: string): Promise<void> {
+  /**
+   * Takes its place in the cluster under the address that clients reach it by. @throws ServiceError NODE_EXISTS
+   * @param attempt as for start()
+   */
+  async register(url: string, attempt: (step: () => Promise<void>) => Promise<void> = (step) => step()): Promise<void> {
     // The controller hears of the registration.
     this.#controller.start();
-    await this.registration.start(url);
+    await attempt(() => this.registration.start(url));
   }
 
   /** Whether it has its place in the cluster, and means to keep it. */

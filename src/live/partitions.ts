@@ -82,13 +82,22 @@ export class Partitions {
         if (history === 'main') this.#forget();
       }),
     );
-    await this.#learnIfNeeded();
+    try {
+      await this.#learnIfNeeded();
+    } catch (error) {
+      this.#unsubscribeAll();
+      throw error;
+    }
     this.#learning.start();
   }
 
   async stop(): Promise<void> {
-    for (const stop of this.#unsubscribe) stop();
+    this.#unsubscribeAll();
     await this.#learning.stop();
+  }
+
+  #unsubscribeAll(): void {
+    for (const stop of this.#unsubscribe.splice(0)) stop();
   }
 
   /** Whether nothing is missing; false for a moment after a gap in the events. */
@@ -129,8 +138,9 @@ export class Partitions {
    * of an earlier run of it, which may not know yet that it is over: the controller is about to elect somebody (controller.ts).
    */
   #isLedHere({ leader, mzxid }: KnownState): boolean {
-    const { session, brokerId, epoch } = this.#registration;
-    return session !== undefined && leader === brokerId && mzxid > epoch;
+    const registration = this.#registration;
+    // It has an id once it has registered.
+    return registration.session !== undefined && leader === registration.brokerId && mzxid > registration.epoch;
   }
 
   #accept({ zxid, events }: Transaction): void {

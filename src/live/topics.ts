@@ -79,19 +79,23 @@ export class Topics {
         if (history === 'main') this.#relearn();
       }),
     );
-    await this.#learn();
+    try {
+      await this.#learn();
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
   }
 
   async #learn(): Promise<void> {
     const gone = new Set<string>();
     const forget = this.onChange((name) => (this.#names.has(name) ? gone.delete(name) : gone.add(name)));
-    const found = await this.#namespace.allChildren(topicsPath);
-    forget();
+    const found = await this.#namespace.allChildren(topicsPath).finally(forget);
     for (const name of found) if (!gone.has(name)) this.#names.add(name);
   }
 
   stop(): void {
-    for (const stop of this.#unsubscribe) stop();
+    for (const stop of this.#unsubscribe.splice(0)) stop();
   }
 
   /** The names of all topics that this broker has heard of, in order. */

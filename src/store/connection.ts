@@ -7,14 +7,22 @@ import { hasCode, ServiceError } from '../core/service-error.ts';
 import { createEngine, type Engine, type EngineKind, engineKindOf } from './engine.ts';
 import { Link } from './link.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from './scripts.ts';
-import type { ServerInfo } from './server-info.ts';
+import type { Loading, ServerInfo } from './server-info.ts';
 import { notReached, storeError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
-import { gateWaitMsMax, startWaitMsMax } from './time-limits.ts';
+import { gateWaitMsMax, startWaitSayEveryMs } from './time-limits.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 /** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */
 type OpenStep = (info: ServerInfo, engine: EngineKind) => Promise<void>;
+
+/** What whoever waits for the store has to say to it. */
+interface Patience {
+  /** The store is there and needs its time, which does not count. */
+  isBusy(): boolean;
+  /** Called now and then. */
+  say(problem: string, leftMs: number): void;
+}
 
 export class StoreConnection {
   readonly #coordinationKey: string;
@@ -76,23 +84,49 @@ export class StoreConnection {
     this.#onOpen.push(step);
   }
 
+  /** How far the Redis of the coordination keys has come that loads its data; undefined if it does not. */
+  get loading(): Loading | undefined {
+    return this.#engine.coordination.loading;
+  }
+
+  /** Why the coordination keys cannot be used now, for people. */
+  get problem(): string {
+    const reason = this.#engine.coordination.failure;
+    return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'it does not answer';
+  }
+
+  /** Begins to connect. */
+  start(): void {
+    this.#engine.start();
+  }
+
   /**
-   * Connects for the first time, patiently: a store that is started at the same time may need a while.
-   * @param isBusy whether a step of onOpen is doing what takes its time
+   * Waits until the coordination keys can be used: a store that is started at the same time may need a while.
    * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
    */
-  async connect(isBusy: () => boolean = () => false): Promise<void> {
-    this.#engine.start();
+  async ready(waitMs: number, patience: Patience = { isBusy: () => false, say: () => {} }): Promise<void> {
     const { coordination } = this.#engine;
-    // Waiting does not help a store of the wrong kind.
+    // Waiting does not help a store of the wrong kind, or one that refuses this server.
     const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
-    do await this.#waitUntil(isDecided, startWaitMsMax);
-    while (!isDecided() && !this.#closing && isBusy());
+    let now = performance.now();
+    let deadline = now + waitMs;
+    let sayAt = now + 1000;
+    while (!isDecided() && !this.#closing && now < deadline) {
+      await this.#waitUntil(isDecided, Math.min(200, deadline - now));
+      now = performance.now();
+      if (patience.isBusy()) deadline = now + waitMs;
+      else if (now >= sayAt && !isDecided()) {
+        sayAt = now + startWaitSayEveryMs;
+        patience.say(this.problem, deadline - now);
+      }
+    }
     if (coordination.isOpen) return;
+    if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping.');
     const reason = coordination.failure;
-    if (reason instanceof ServiceError) throw reason;
-    const detail = reason instanceof Error ? reason.message : 'it does not answer';
-    throw new ServiceError('STORE_UNAVAILABLE', `The store cannot be reached: ${detail}.`, {}, { cause: reason });
+    if (hasCode(reason, 'INVALID_CONFIG')) throw reason;
+    const waited = waitMs >= 1000 ? ` It was waited for during ${Math.round(waitMs / 1000)} s (WEIR_STORE_WAIT).` : '';
+    const detail = `The store cannot be reached: ${this.problem}.${waited}`;
+    throw new ServiceError('STORE_UNAVAILABLE', detail, {}, { cause: reason });
   }
 
   /**

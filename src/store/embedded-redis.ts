@@ -4,12 +4,11 @@
  * killed. Owns the directory's lock and the socket's folder. Where the binary comes from is the business of
  * redis-binary.ts; what is stored, of everybody else.
  */
-import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { chooseSocketPath, isPrivateFolder, makeDataDir, refuseForeignFile } from './private-folders.ts';
 import {
   acquireProcessLock,
   identifyProcess,
@@ -20,8 +19,11 @@ import {
 } from './process-lock.ts';
 import type { RedisBinary } from './redis-binary.ts';
 import { RedisReplyError, redisCommand } from './redis-command.ts';
-import { adoptProcess, type RedisExit, type RedisProcess, spawnRedis } from './redis-process.ts';
+import { adoptProcess, isRedisOf, type RedisExit, type RedisProcess, spawnRedis } from './redis-process.ts';
+import { bringInForce, loadingAt, readSetting, serverInfo, serverVersion } from './redis-questions.ts';
 import { redisSettings } from './redis-settings.ts';
+import { startRedisWatchdog } from './redis-watchdog.ts';
+import type { Loading } from './server-info.ts';
 
 export interface EmbeddedRedisOptions {
   /** Where the data is; made if absent. One server at a time may use it. */
@@ -29,13 +31,24 @@ export interface EmbeddedRedisOptions {
   appendfsync: 'always' | 'everysec' | 'no';
   /** Default: half of what this machine, or this container, has. */
   maxmemoryBytes?: number;
-  binary: Pick<RedisBinary, 'command' | 'env'>;
+  /** What is started; a function is called when it is needed. */
+  binary: Binary | (() => Promise<Binary>);
+  /** The user's own folder for sockets (XDG_RUNTIME_DIR), for a data directory whose path is too long. */
+  runtimeDir?: string;
+  /** How long Redis lives on when its server was killed and no other has taken over. Default: 5 minutes. */
+  orphanLifeMs?: number;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** A TCP port on the loopback as well. Default: none. */
   port?: number;
 }
 
+type Binary = Pick<RedisBinary, 'command' | 'env'>;
+
 export interface EmbeddedRedis {
+  /** Starts Redis, or takes over the one that a killed server left behind; resolves when it answers. */
+  start(): Promise<void>;
+  /** How far it has come, while it loads its data. */
+  readonly loading: Loading | undefined;
   /** Stays the same when Redis is restarted. */
   readonly socketPath: string;
   readonly pid: number;
@@ -59,36 +72,42 @@ const socketTimeoutMs = 30_000;
 const answerTimeoutMs = 10_000;
 const stopTimeoutMs = 10_000;
 const restartDelayMsMax = 5000;
+/** How often Redis is asked how far it has loaded. */
+const loadingLookMs = 250;
+const orphanLifeMsDefault = 5 * 60_000;
 /** A Redis that ran for so long did not die of what it was started with. */
 const stableRunMs = 30_000;
 
 /**
- * Starts the private Redis, or takes over the one that a killed server left behind; gives it when it answers.
- * Rejects if a living server has the data directory, or if Redis cannot be started with what is in it.
+ * Takes the data directory for this server; Redis is started later.
+ * Rejects if a living server has the directory, or it is not this user's.
  */
-export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
-  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+export async function holdEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
+  const { log } = options;
+  makeDataDir(options.dataDir, log);
   const dataDir = realpathSync(options.dataDir);
-  const socketPath = join(socketFolder(dataDir), 'redis.sock');
-  const lock = await lockDataDir(dataDir, socketPath, options.log);
-  const supervisor = new Supervisor({ ...options, dataDir }, socketPath, lock);
-  try {
-    await supervisor.start();
-  } catch (error) {
-    await supervisor.stop();
-    throw error;
-  }
-  return supervisor;
+  const lock = await lockDataDir(dataDir, log);
+  const socketPath = await chooseSocketPath(dataDir, options.runtimeDir, lock.previousDetails?.socketPath);
+  return new Supervisor({ ...options, dataDir }, socketPath, lock);
 }
 
-async function lockDataDir(
-  dataDir: string,
-  socketPath: string,
-  log: EmbeddedRedisOptions['log'],
-): Promise<ProcessLock<LockDetails>> {
-  const file = join(dataDir, 'weir.lock');
+/** Takes the directory and starts Redis. Rejects also if Redis cannot be started with what is in it. */
+export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
+  const redis = await holdEmbeddedRedis(options);
   try {
-    return await acquireProcessLock<LockDetails>(file, { socketPath, redis: null }, () =>
+    await redis.start();
+  } catch (error) {
+    await redis.stop();
+    throw error;
+  }
+  return redis;
+}
+
+async function lockDataDir(dataDir: string, log: EmbeddedRedisOptions['log']): Promise<ProcessLock<LockDetails>> {
+  const file = join(dataDir, 'weir.lock');
+  refuseForeignFile(file);
+  try {
+    return await acquireProcessLock<LockDetails>(file, { socketPath: '', redis: null }, () =>
       log.info({ file }, 'The data directory was held from another container or machine; seeing whether it still is'),
     );
   } catch (error) {
@@ -102,25 +121,6 @@ async function lockDataDir(
   }
 }
 
-/**
- * The folder of the socket: short, as a socket's path has at most 107 bytes and the data directory's may be longer;
- * the same for each start, so that a Redis left behind is found even if its server had no time to write it down.
- */
-function socketFolder(dataDir: string): string {
-  const name = `weir-${createHash('sha256').update(dataDir).digest('hex').slice(0, 16)}`;
-  const preferred = join(tmpdir(), name);
-  return Buffer.byteLength(join(preferred, 'redis.sock')) <= 107 ? preferred : join('/tmp', name);
-}
-
-/** Makes the folder, or makes sure that nobody else can reach the socket in it: all may write in a temporary folder. */
-function makePrivateFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const found = lstatSync(folder);
-  if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0) {
-    throw new Error(`${folder} must be a folder that only this user can enter. Remove it, or set another TMPDIR.`);
-  }
-}
-
 class Supervisor implements EmbeddedRedis {
   readonly socketPath: string;
   readonly #options: EmbeddedRedisOptions;
@@ -130,6 +130,7 @@ class Supervisor implements EmbeddedRedis {
   readonly #stopping = new AbortController();
   #process: RedisProcess | undefined;
   #version = '';
+  #loading: Loading | undefined;
   #stopped: Promise<void> | undefined;
   #restarting: Promise<void> = Promise.resolve();
 
@@ -148,16 +149,19 @@ class Supervisor implements EmbeddedRedis {
     return this.#version;
   }
 
+  get loading(): Loading | undefined {
+    return this.#loading;
+  }
+
   onExit(listener: (exit: RedisExit) => void): void {
     this.#listeners.push(listener);
   }
 
   async start(): Promise<void> {
-    makePrivateFolder(dirname(this.socketPath));
     const adopted = await this.#adoptLeftBehind();
     if (adopted) {
       this.#process = adopted;
-      this.#lock.write({ socketPath: this.socketPath, redis: identifyProcess(adopted.pid) ?? null });
+      this.#noteDown(adopted.pid);
     } else {
       await this.#launch();
     }
@@ -175,8 +179,9 @@ class Supervisor implements EmbeddedRedis {
     if (this.#process) {
       // SIGTERM makes Redis write and sync the rest of its AOF before it ends, whatever appendfsync says.
       await this.#end(this.#process);
-      rmSync(dirname(this.socketPath), { recursive: true, force: true });
     }
+    const folder = dirname(this.socketPath);
+    if (folder !== this.#options.dataDir) rmSync(folder, { recursive: true, force: true });
     // Last of all: whoever gets the lock may start a Redis on the directory.
     this.#lock.release();
   }
@@ -185,10 +190,13 @@ class Supervisor implements EmbeddedRedis {
   async #launch(): Promise<void> {
     const { binary, log } = this.#options;
     const args = [...this.#settings].flatMap(([name, value]) => [`--${name}`, value]);
-    const child = await spawnRedis(binary, args, log);
+    const program = typeof binary === 'function' ? await binary() : binary;
+    this.#stopping.signal.throwIfAborted();
+    this.#lock.write({ socketPath: this.socketPath, redis: null });
+    const child = await spawnRedis(program, args, log);
     this.#process = child;
     // Written down at once: if this server is killed now, the next one finds Redis even before it has its socket.
-    this.#lock.write({ socketPath: this.socketPath, redis: identifyProcess(child.pid) ?? null });
+    this.#noteDown(child.pid);
     await this.#waitUntilReady(child);
     this.#version = await serverVersion(this.socketPath);
     log.info(
@@ -197,10 +205,21 @@ class Supervisor implements EmbeddedRedis {
     );
   }
 
+  /** Who Redis is, for the next server; and sees to it that it does not outlive this one for long. */
+  #noteDown(pid: number): void {
+    const redis = identifyProcess(pid) ?? null;
+    this.#lock.write({ socketPath: this.socketPath, redis });
+    const server = identifyProcess(process.pid);
+    if (!redis || !server) return;
+    const lock = { file: join(this.#options.dataDir, 'weir.lock'), id: this.#lock.id };
+    startRedisWatchdog({ lock, server, redis, orphanLifeMs: this.#options.orphanLifeMs ?? orphanLifeMsDefault });
+  }
+
   /** Polls until Redis answers PING; while it loads its data, for as long as that takes. */
   async #waitUntilReady(running: RedisProcess): Promise<void> {
     const startedAt = Date.now();
     let saidAt = startedAt;
+    let lookedAt = 0;
     for (let delayMs = 2; ; delayMs = Math.min(delayMs * 2, 50)) {
       const exit = running.exited;
       if (exit) {
@@ -210,13 +229,20 @@ class Supervisor implements EmbeddedRedis {
       this.#stopping.signal.throwIfAborted();
       try {
         await redisCommand(this.socketPath, ['PING']);
+        this.#loading = undefined;
         return;
       } catch (error) {
         const now = Date.now();
         if (error instanceof RedisReplyError) {
+          if (now - lookedAt > loadingLookMs) {
+            lookedAt = now;
+            this.#loading = await loadingAt(this.socketPath);
+          }
           if (now - saidAt > 5000) {
             saidAt = now;
-            this.#options.log.info({ redisPid: running.pid }, `Waiting for the private Redis: ${error.message}`);
+            const { percent, secondsLeft } = this.#loading ?? {};
+            const fields = { redisPid: running.pid, percent, secondsLeft };
+            this.#options.log.info(fields, `Waiting for the private Redis: ${error.message}`);
           }
         } else if (now - startedAt > socketTimeoutMs) {
           throw new Error(`Redis did not open ${this.socketPath} within ${socketTimeoutMs} ms`, { cause: error });
@@ -285,9 +311,11 @@ class Supervisor implements EmbeddedRedis {
   async #adoptLeftBehind(): Promise<RedisProcess | undefined> {
     const { log, dataDir } = this.#options;
     const left = this.#lock.previousDetails;
-    for (const socketPath of new Set([left?.socketPath ?? this.socketPath, this.socketPath])) {
+    const leftAt = left?.socketPath;
+    const paths = leftAt && isPrivateFolder(dirname(leftAt)) ? [leftAt, this.socketPath] : [this.socketPath];
+    for (const socketPath of new Set(paths)) {
       const identity = await redisAt(socketPath, dataDir, left?.redis ?? undefined);
-      if (!identity) continue;
+      if (!identity || !isRedisOf(identity.pid, dataDir)) continue;
       const running = adoptProcess(identity);
       try {
         if (socketPath !== this.socketPath) throw new Error(`it listens at ${socketPath}`);
@@ -305,7 +333,12 @@ class Supervisor implements EmbeddedRedis {
       }
     }
     // One that is alive and cannot be reached, its socket deleted perhaps: still it must not have company.
-    if (left?.redis && isAlive(left.redis)) {
+    if (left?.redis && isAlive(left.redis) && !isRedisOf(left.redis.pid, dataDir)) {
+      log.warn(
+        { pid: left.redis.pid },
+        'The lock of the data directory names a process that is no Redis of this user in this directory; it is left alone',
+      );
+    } else if (left?.redis && isAlive(left.redis)) {
       log.warn({ redisPid: left.redis.pid }, 'The private Redis of an earlier server cannot be reached; replacing it');
       await this.#end(adoptProcess(left.redis));
     }
@@ -341,26 +374,6 @@ async function redisAt(
       await sleep(50);
     }
   }
-}
-
-/** Changes a setting of a running Redis unless it has that value. Rejects if it cannot be changed while it runs. */
-async function bringInForce(socketPath: string, name: string, value: string): Promise<void> {
-  if ((await readSetting(socketPath, name)) !== value) await redisCommand(socketPath, ['CONFIG', 'SET', name, value]);
-}
-
-async function readSetting(socketPath: string, name: string): Promise<string | undefined> {
-  const reply = await redisCommand(socketPath, ['CONFIG', 'GET', name]);
-  return Array.isArray(reply) && typeof reply[1] === 'string' ? reply[1] : undefined;
-}
-
-async function serverVersion(socketPath: string): Promise<string> {
-  const info = await serverInfo(socketPath);
-  // Valkey also names the Redis version that it is compatible with, first.
-  return (/^valkey_version:(\S+)/m.exec(info) ?? /^redis_version:(\S+)/m.exec(info))?.[1] ?? 'unknown';
-}
-
-async function serverInfo(socketPath: string): Promise<string> {
-  return String(await redisCommand(socketPath, ['INFO', 'server']));
 }
 
 function describeExit({ code, signal }: RedisExit): string {

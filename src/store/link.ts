@@ -3,7 +3,7 @@
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { timeOutPatiently } from './patient-timeout.ts';
-import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
+import { type Loading, loadingOf, parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { Silence } from './silence.ts';
 import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, silenceLookEveryMs, silenceMsMax } from './time-limits.ts';
@@ -30,12 +30,14 @@ export class Link {
   #place = '';
   #watchdog: NodeJS.Timeout | undefined;
   #closing = false;
+  #loading: Loading | undefined;
   #failure: unknown;
 
   constructor(options: LinkOptions) {
     this.#options = options;
     this.client = this.#make({ commandTimeout: commandTimeoutMs });
     this.#silence = new Silence(this.client, silenceMsMax);
+    this.client.on('connect', () => void this.#lookWhetherLoading());
     this.client.on('ready', () => void this.#open());
     this.client.on('close', () => this.#lost());
   }
@@ -55,6 +57,11 @@ export class Link {
     return this.#failure;
   }
 
+  /** How far the Redis has come that is connected and not ready, as it loads its data. */
+  get loading(): Loading | undefined {
+    return this.#loading;
+  }
+
   /** The address that it leads, or led last, to; for a log line. */
   get place(): string {
     return this.#place;
@@ -65,6 +72,7 @@ export class Link {
     this.#watchdog = setInterval(() => {
       this.#silence.look();
       for (const silence of this.#dedicated.values()) silence.look();
+      void this.#lookWhetherLoading();
     }, silenceLookEveryMs).unref();
     this.client.connect().catch(() => {});
   }
@@ -112,7 +120,14 @@ export class Link {
     return client;
   }
 
+  async #lookWhetherLoading(): Promise<void> {
+    // Connected and not ready: of all commands INFO is answered.
+    const info = this.client.status === 'connect' ? await this.client.info('persistence').catch(() => '') : '';
+    this.#loading = loadingOf(parseInfo(info));
+  }
+
   async #open(): Promise<void> {
+    this.#loading = undefined;
     try {
       const info = parseInfo(await this.client.info());
       await this.#options.open(info);

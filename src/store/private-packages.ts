@@ -45,6 +45,8 @@ export interface PrivateInstallation {
   log: Pick<Logger, 'info' | 'warn'>;
   /** Where commands are looked for. */
   searchPath: string[];
+  /** Installs what the distribution has now, also where a usable program is there already. */
+  replace?: boolean;
 }
 
 /**
@@ -58,7 +60,7 @@ export async function installPrivately(installation: PrivateInstallation): Promi
   const lock = await waitForLock(join(installDir, 'install.lock'), installation);
   try {
     const target = join(installDir, name);
-    if ((await problemOf(target)) === undefined) return;
+    if (!installation.replace && (await problemOf(target)) === undefined) return;
     // The holder of the lock is alone here: other drafts were left by processes that were killed.
     for (const name of readdirSync(installDir).filter((name) => name.startsWith('draft-'))) {
       rmSync(join(installDir, name), { recursive: true, force: true });
@@ -66,7 +68,7 @@ export async function installPrivately(installation: PrivateInstallation): Promi
     const draft = mkdtempSync(join(installDir, 'draft-'));
     try {
       const root = await buildRoot(draft, installation);
-      // The old tree, if any, was found unusable above; nobody runs from it.
+      // The old tree, if any, was found unusable above, or whoever runs from it keeps its open files.
       if (existsSync(target)) renameSync(target, join(draft, 'replaced'));
       renameSync(root, target);
     } finally {
@@ -108,7 +110,9 @@ async function buildRoot(draft: string, installation: PrivateInstallation): Prom
   if (hasAll(commands)) {
     // The system's package lists save most of the download, if they are there and not so old that the mirrors have
     // dropped what they name. Otherwise lists of one's own are fetched, without a change to the system's.
-    for (const lists of ['system', 'private'] as const) {
+    const sources = ['system', 'private'] as const;
+    // What is newest only fresh lists tell.
+    for (const lists of installation.replace ? sources.toReversed() : sources) {
       const apt = new Apt(commands, draft, lists);
       if (lists === 'private') {
         log.info('Fetching the package lists of the distribution');

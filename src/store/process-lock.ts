@@ -40,6 +40,8 @@ interface LockContent<Details> {
 }
 
 export interface ProcessLock<Details> {
+  /** Stands in the file for as long as this holder has the lock. */
+  readonly id: string;
   /** What the dead holder before this one had left behind; undefined if the lock was free. */
   readonly previousDetails: Details | undefined;
   /** Replaces the details atomically. */
@@ -152,6 +154,7 @@ function heldLock<Details>(
   }, heartbeatIntervalMs);
   heartbeat.unref();
   return {
+    id: content.id,
     previousDetails,
     write: (details) => {
       if (isMine()) replaceContent(file, { ...content, details });

@@ -6,7 +6,7 @@
  * As a program (`npm run redis:install`) it finds or installs the binary and says which it is.
  */
 import { execFile } from 'node:child_process';
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -33,6 +33,8 @@ export interface ResolveRedisBinaryOptions {
   log: Pick<Logger, 'info' | 'warn'>;
   /** Folders to look in before that. Default: those of the PATH. */
   searchPath?: string[];
+  /** Installs the newest one that the distribution has, though there is one; it is in the place of what was installed before. */
+  update?: boolean;
 }
 
 /** Functions of 7.0 that the service uses: multi-part AOF, `#!lua` scripts, config sets of several values. */
@@ -48,6 +50,7 @@ export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Pr
   const { log, searchPath = commandSearchPath() } = options;
   const installDir = resolve(options.installDir ?? join(projectRoot(), '.redis'));
   const passedOver: string[] = [];
+  if (options.update) return installNewest(installDir, log, searchPath);
 
   for (const name of serverNames) {
     for (const folder of searchPath) {
@@ -87,6 +90,29 @@ export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Pr
   );
 }
 
+/** How old a binary is: when the distribution made it, and when it came to this machine. */
+export function binaryAge(command: string): { builtOn: string; installedOn: string } {
+  const { mtime, ctime } = statSync(command);
+  const day = (date: Date) => date.toISOString().slice(0, 10);
+  return { builtOn: day(mtime), installedOn: day(ctime) };
+}
+
+async function installNewest(
+  installDir: string,
+  log: ResolveRedisBinaryOptions['log'],
+  searchPath: string[],
+): Promise<RedisBinary> {
+  const installedRoot = join(installDir, 'redis');
+  const problemOf = async (root: string): Promise<string | undefined> => {
+    const found = await binaryIn(root);
+    return 'problem' in found ? found.problem : undefined;
+  };
+  await installRedis({ installDir, log, searchPath, problemOf, replace: true });
+  const installed = await binaryIn(installedRoot);
+  if ('problem' in installed) throw new Error(`The Redis that was installed cannot be used: ${installed.problem}`);
+  return installed;
+}
+
 /** The usable server in an unpacked tree of packages, with the libraries that were unpacked beside it, or why not. */
 async function binaryIn(root: string): Promise<RedisBinary | { problem: string }> {
   const libraryPath = libraryFolders(root).join(':');
@@ -124,8 +150,14 @@ async function probe(command: string, env: Record<string, string>): Promise<{ ve
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const say = (_fields: object | string, text?: string): void => console.error(text ?? _fields);
   try {
-    const { command, version, source } = await resolveRedisBinary({ log: { info: say, warn: say } });
-    console.log(`Redis ${version} (${source === 'path' ? 'found on the PATH' : 'installed'}): ${command}`);
+    const update = process.argv.includes('--update');
+    const { command, version, source } = await resolveRedisBinary({ log: { info: say, warn: say }, update });
+    const { builtOn, installedOn } = binaryAge(command);
+    const where = source === 'path' ? 'found on the PATH' : 'installed';
+    console.log(`Redis ${version} (${where} on ${installedOn}, built on ${builtOn}): ${command}`);
+    const used = update ? await resolveRedisBinary({ log: { info: say, warn: say } }) : undefined;
+    if (used?.source === 'path') console.log(`Servers use ${used.command} (${used.version}), as it is on the PATH.`);
+    else if (used) console.log('Servers use it from their next start on.');
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

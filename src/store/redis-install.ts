@@ -17,7 +17,7 @@ const disguises = { 'redis-check-rdb': 'redis-server', 'valkey-check-rdb': 'valk
 
 /** Puts a usable server into `installDir`/redis, or rejects with the reason; several processes may call it at once. */
 export async function installRedis(
-  options: Pick<PrivateInstallation, 'installDir' | 'log' | 'searchPath' | 'problemOf'>,
+  options: Pick<PrivateInstallation, 'installDir' | 'log' | 'searchPath' | 'problemOf' | 'replace'>,
 ): Promise<void> {
   await installPrivately({
     ...options,

@@ -3,8 +3,9 @@
  * same to whoever watches them. Also brings what Redis prints into the log. When to start or end one is the business
  * of embedded-redis.ts.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readlinkSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
@@ -46,6 +47,8 @@ export async function spawnRedis(
   args: string[],
   log: Log,
 ): Promise<RedisProcess> {
+  // What it writes is for this user alone.
+  const umask = process.umask(0o077);
   const child = spawn(binary.command, args, {
     // What this process has in its environment, passwords perhaps, is no business of Redis.
     env: binary.env,
@@ -53,6 +56,7 @@ export async function spawnRedis(
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  process.umask(umask);
   const lastLines: string[] = [];
   const outputEnded = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const exit = new Promise<RedisExit>((resolve) => {
@@ -86,6 +90,30 @@ export async function spawnRedis(
     log.error({ redisPid: pid }, `redis: ${line}`);
   });
   return follow(pid, exit, (signal) => child.kill(signal));
+}
+
+const serverProgram = /(^|\/)(redis|valkey)-(server|check-rdb)( \(deleted\))?$/;
+
+/**
+ * Whether a process is a Redis of this user that works in `dataDir`: what a file says of a process may be old, or planted, and
+ * nobody else is to be ended for it.
+ */
+export function isRedisOf(pid: number, dataDir: string): boolean {
+  try {
+    if (process.platform !== 'linux') {
+      const [uid, ...command] = execFileSync('ps', ['-o', 'uid=,comm=', '-p', String(pid)], { encoding: 'utf8' })
+        .trim()
+        .split(/\s+/);
+      return Number(uid) === process.getuid?.() && serverProgram.test(command.join(' '));
+    }
+    return (
+      statSync(`/proc/${pid}`).uid === process.getuid?.() &&
+      serverProgram.test(readlinkSync(`/proc/${pid}/exe`)) &&
+      readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '') === dataDir
+    );
+  } catch {
+    return false; // it is gone, or another user's
+  }
 }
 
 /** A Redis that is not a child of this process: its end is noticed by looking, its code is not known. */

@@ -13,6 +13,20 @@ export function parseInfo(info: string): ServerInfo {
   return fields;
 }
 
+/** How far a Redis has come that reads its data into memory. */
+export interface Loading {
+  percent: number;
+  secondsLeft: number;
+}
+
+/** From INFO persistence; undefined if it loads nothing. */
+export function loadingOf(info: ServerInfo): Loading | undefined {
+  if (info.get('loading') !== '1') return undefined;
+  const percent = Number(info.get('loading_loaded_perc'));
+  const secondsLeft = Number(info.get('loading_eta_seconds'));
+  return { percent: Math.floor(percent) || 0, secondsLeft: Math.max(0, secondsLeft || 0) };
+}
+
 /** The run of the process that answered: another one after each restart and each failover. */
 export function runOf(info: ServerInfo): string {
   return info.get('run_id') ?? '';

@@ -51,6 +51,12 @@ export function configurationFault(error: Error & { code?: unknown }): ServiceEr
     const who = 'The store refuses this server: its user or password is wrong, or the user may not do enough';
     return new ServiceError('INVALID_CONFIG', `${who} (${refused[0]}).`);
   }
+  if (/^ERR DB index is out of range/.test(error.message)) {
+    return new ServiceError('INVALID_CONFIG', 'The store has no database of the number in its URL.');
+  }
+  if (error.code === 'EPROTO' || String(error.code).startsWith('ERR_SSL_')) {
+    return new ServiceError('INVALID_CONFIG', `The store does not speak TLS as its URL says: ${error.message.trim()}.`);
+  }
   if (typeof error.code === 'string' && certificateFault.test(error.code)) {
     return new ServiceError('INVALID_CONFIG', `The certificate of the store is not trusted: ${error.message}.`);
   }

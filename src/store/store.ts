@@ -18,7 +18,7 @@ import { type Migration, migrations } from './migrations/migrations.ts';
 import { Namespace } from './namespace.ts';
 import { Producers } from './producers.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
-import { parseInfo, runOf, type ServerInfo } from './server-info.ts';
+import { type Loading, parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { Sessions } from './sessions.ts';
 import type { StoreTarget } from './target.ts';
 
@@ -46,6 +46,8 @@ export interface StoreOptions {
   sessionMaxTtlMs: number;
   maxNodeBytes: number;
   eventRetention: number;
+  /** How long open() waits for a store that does not answer. */
+  storeWaitMs: number;
   /** Absent: the usual ones. */
   stored?: StoredLimits;
   /** Conversions of stored data; the last one leads to the layout of this program. Default: those of the product. */
@@ -167,7 +169,32 @@ export class Store {
 
   /** Connects and opens the store. @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG for a store that cannot serve */
   async open(): Promise<void> {
-    await this.connection.connect(() => this.#isConverting);
+    this.connection.start();
+    await this.ready();
+  }
+
+  /** Waits until it is open again, as open() does. */
+  async ready(): Promise<void> {
+    await this.connection.ready(this.#options.storeWaitMs, {
+      isBusy: () => this.#isConverting || this.connection.loading !== undefined,
+      say: (problem, leftMs) => {
+        const seconds = Math.round(leftMs / 1000);
+        this.#log.warn({ problem }, `Waiting for the store, for up to ${seconds} s more (WEIR_STORE_WAIT)`);
+      },
+    });
+  }
+
+  /** What becomes of requests before the store is open for the first time. */
+  startProblem(loading: Loading | undefined = this.connection.loading): ServiceError {
+    if (loading || this.#isConverting) {
+      const { percent, secondsLeft } = loading ?? { percent: 0, secondsLeft: 1 };
+      const what = loading
+        ? `The store loads its data: ${percent} %, about ${secondsLeft} s left`
+        : 'The stored data is converted to the layout of this version';
+      return new ServiceError('LOADING', `${what}. Nothing was done; try again then.`, { percent, secondsLeft });
+    }
+    const detail = `The server starts and waits for its store: ${this.connection.problem}. Nothing was done; try again soon.`;
+    return new ServiceError('STORE_UNAVAILABLE', detail);
   }
 
   async close(): Promise<void> {

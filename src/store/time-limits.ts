@@ -20,8 +20,8 @@ export const silenceLookEveryMs = 500;
 export const connectTimeoutMs = 1000;
 /** How long the other side may take to say goodbye; one that is dead never does, and the next attempt waits for this. */
 export const disconnectTimeoutMs = 200;
-/** How long a server that starts waits for its store, which may be starting, too, or failing over. */
-export const startWaitMsMax = 10_000;
+/** How often a server that starts, and waits for its store, says so. */
+export const startWaitSayEveryMs = 15_000;
 /** How long a Sentinel, or a node of a cluster, may take to say where the store is, before another one is asked. */
 export const askTimeoutMs = 500;
 /** How often the nodes of a cluster are asked which of them holds what; a refusal, or a loss, lets them be asked at once. */

@@ -19,6 +19,7 @@ export const testConfig: Config = {
   sessionMinTtlMs: 500,
   sessionMaxTtlMs: 86_400_000,
   brokerSessionTtlMs: 6000,
+  storeWaitMs: 10_000,
   drainDelayMs: 0,
   producerIdExpirationMs: 86_400_000,
   eventRetention: 100_000,

@@ -17,6 +17,7 @@ const { socketPath } = await startTestRedis(t);
 const store = new Store(
   {
     target: { socketPath },
+    storeWaitMs: 10_000,
     prefix: 'model',
     sessionMinTtlMs: 1,
     sessionMaxTtlMs: 1e9,

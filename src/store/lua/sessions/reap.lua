@@ -17,7 +17,8 @@ local SESSIONS_MAX = 200
 -- About 10 us each. A session that has more is ended in one piece all the same.
 local NODES_MAX = 200
 
-local reaped_at = tonumber(redis.call('HGET', keys.root, 'reaped_at') or '0')
+-- A store in which nobody has ever looked is a new one: nothing was away.
+local reaped_at = tonumber(redis.call('HGET', keys.root, 'reaped_at') or now_ms)
 local forgiven = '0'
 if now_ms - reaped_at > tonumber(ARGV[1]) then
   redis.call('HSET', keys.root, 'forgiven_at', now_ms)

@@ -1,0 +1,28 @@
+// What the private Redis is asked before any client of it is there: its settings, its version, how far it has loaded.
+import { redisCommand } from './redis-command.ts';
+import { type Loading, loadingOf, parseInfo } from './server-info.ts';
+
+/** Changes a setting of a running Redis unless it has that value. Rejects if it cannot be changed while it runs. */
+export async function bringInForce(socketPath: string, name: string, value: string): Promise<void> {
+  if ((await readSetting(socketPath, name)) !== value) await redisCommand(socketPath, ['CONFIG', 'SET', name, value]);
+}
+
+export async function readSetting(socketPath: string, name: string): Promise<string | undefined> {
+  const reply = await redisCommand(socketPath, ['CONFIG', 'GET', name]);
+  return Array.isArray(reply) && typeof reply[1] === 'string' ? reply[1] : undefined;
+}
+
+export async function serverVersion(socketPath: string): Promise<string> {
+  const info = await serverInfo(socketPath);
+  // Valkey also names the Redis version that it is compatible with, first.
+  return (/^valkey_version:(\S+)/m.exec(info) ?? /^redis_version:(\S+)/m.exec(info))?.[1] ?? 'unknown';
+}
+
+export async function loadingAt(socketPath: string): Promise<Loading | undefined> {
+  const info = await redisCommand(socketPath, ['INFO', 'persistence']).catch(() => '');
+  return loadingOf(parseInfo(String(info)));
+}
+
+export async function serverInfo(socketPath: string): Promise<string> {
+  return String(await redisCommand(socketPath, ['INFO', 'server']));
+}

@@ -1,0 +1,188 @@
+// A server whose store is not there yet, or not any more, while it starts: it listens, says why it cannot serve, and waits.
+import { spawn } from 'node:child_process';
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { WebSocket } from 'ws';
+import { startServer } from '../src/server.ts';
+import { redisCommand } from '../src/store/redis-command.ts';
+import { startRedisNode } from '../testbed/redis-node.ts';
+import { freePort, temporaryFolder } from '../testbed/scope.ts';
+import { startServerProcess } from './helpers/process.ts';
+import { startTestRedis } from './helpers/redis.ts';
+import { eventually, http, testConfig } from './helpers/server.ts';
+
+const silent = pino({ level: 'silent' });
+
+/** A Redis that loads for as long as it is told to: to the server it is a real one behind a stand-in. */
+async function loadingRedis(t: Test, percent: () => number): Promise<string> {
+  const socketPath = join(temporaryFolder(t), 's');
+  const sockets = new Set<Socket>();
+  const server: NetServer = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (data) => {
+      const info = `redis_version:7.0.15\r\nloading:1\r\nloading_loaded_perc:${percent()}.00\r\nloading_eta_seconds:7\r\n`;
+      for (const [, name] of String(data).matchAll(/\*\d+\r\n\$\d+\r\n(\w+)\r\n/g)) {
+        if (/info/i.test(name!)) socket.write(`$${info.length}\r\n${info}\r\n`);
+        else socket.write('-LOADING Redis is loading the dataset in memory\r\n');
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return socketPath;
+}
+
+t.test('while Redis loads, health, metrics and documentation are served, and the API is LOADING', async (t) => {
+  let percent = 12;
+  const socketPath = await loadingRedis(t, () => percent);
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const stop = new AbortController();
+  const config = { ...testConfig, port, storeWaitMs: 3000 };
+  const starting = startServer(config, { socketPath }, silent, undefined, { signal: stop.signal });
+  const ended = starting.then(
+    () => 'served',
+    (error: Error) => error.message,
+  );
+  await eventually(() => http(`${url}/health/live`).catch(() => undefined), 'it listens');
+  const refused = await eventually(async () => {
+    const answer = await http(`${url}/v1/nodes/a`, 'PUT', 'x');
+    return answer.body.code === 'LOADING' ? answer : undefined;
+  }, 'it knows that Redis loads');
+  t.match(refused, { status: 503, body: { percent: 12, secondsLeft: 7, retryable: true, detail: /12 %, about 7 s/ } });
+  t.equal(refused.headers.get('retry-after'), '7');
+  percent = 60;
+  await eventually(async () => (await http(`${url}/health/ready`)).body.percent === 60, 'the figures are those of now');
+  for (const [method, path] of [
+    ['GET', '/v1/cluster'],
+    ['POST', '/v1/sessions'],
+    ['GET', '/v1/watch/a'],
+    ['POST', '/v1/topics/t/records'],
+    ['GET', '/health/ready'],
+  ] as const) {
+    t.match(await http(`${url}${path}`, method), { status: 503, body: { code: 'LOADING' } }, `${method} ${path}`);
+  }
+  for (const path of ['/health/live', '/metrics', '/docs', '/docs/errors', '/openapi.json']) {
+    t.equal((await http(url + path)).status, 200, path);
+  }
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`);
+  const outcome = await new Promise((resolve) => {
+    socket.once('unexpected-response', (_request, response) => resolve(response.statusCode));
+    socket.once('message', (data) => resolve(JSON.parse(String(data)).code));
+    socket.once('error', () => undefined);
+  });
+  t.ok(outcome === 503 || outcome === 'LOADING', 'a socket, too');
+  socket.terminate();
+  stop.abort(new Error('It was told to stop.'));
+  t.match(await ended, /told to stop|is stopping/, 'a stop need not wait for Redis');
+});
+
+t.test('a broker that is started before its Redis waits, says what for, and serves when that is there', async (t) => {
+  const redis = await startRedisNode(t, []);
+  await redis.kill();
+  const port = await freePort();
+  const starting = startServerProcess(t, {
+    WEIR_REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+    WEIR_PORT: String(port),
+  });
+  const answer = await eventually(
+    () => http(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined),
+    'it listens',
+  );
+  t.match(answer, { status: 503, body: { code: 'STORE_UNAVAILABLE', detail: /waits for its store: .*ECONNREFUSED/ } });
+  await redis.start();
+  const server = await starting;
+  t.equal((await http(`${server.url}/v1/nodes/a`, 'PUT', 'x')).status, 201);
+  t.same(
+    server.log.filter(({ level }) => Number(level) >= 50),
+    [],
+    'nothing of it was an error',
+  );
+});
+
+t.test('a Redis that goes away in the middle of a start is waited for', async (t) => {
+  const redis = await startRedisNode(t, []);
+  const config = { ...testConfig, port: await freePort(), storeWaitMs: 30_000 };
+  const url = `http://127.0.0.1:${config.port}`;
+  for (const step of ['SCAN', 'registration'] as const) {
+    // Nothing answers any more from the first moment at which the server is connected.
+    const pausing = eventually(async () => {
+      const clients = String(await redis.ask('CLIENT', 'LIST')).split('\n').length;
+      return clients > (step === 'SCAN' ? 1 : 2);
+    }, 'the server is connected').then(() => redis.kill());
+    const starting = startServer(config, { url: `redis://127.0.0.1:${redis.port}` }, silent);
+    await pausing;
+    await eventually(() => http(`${url}/health/live`).catch(() => undefined), 'it listens');
+    await redis.start();
+    const server = await starting;
+    await eventually(async () => (await http(`${server.url}/health/ready`)).status === 200, 'it serves');
+    await server.close();
+  }
+});
+
+t.test('what no waiting heals ends the start at once', async (t) => {
+  const redis = await startRedisNode(t, ['databases 2']);
+  await redis.ask('CONFIG', 'SET', 'requirepass', 'secret');
+  const plain = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.end('-ERR no TLS here\r\n');
+  });
+  await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => plain.close());
+  const at = (access: string, db = '') => `redis://${access}127.0.0.1:${redis.port}${db}`;
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ WEIR_REDIS_URL: at('default:wrong@') }, /user or password is wrong/],
+    [{ WEIR_REDIS_URL: at('') }, /user or password is wrong/],
+    [{ WEIR_REDIS_URL: at('default:secret@', '/9') }, /no database of the number/],
+    [{ WEIR_REDIS_URL: `rediss://127.0.0.1:${(plain.address() as AddressInfo).port}` }, /does not speak TLS/],
+  ];
+  const env = { WEIR_STORE_WAIT: '10m' };
+  await Promise.all(cases.map(([more, message]) => t.rejects(startServerProcess(t, { ...env, ...more }), { message })));
+});
+
+t.test('a taken port is said before a private Redis is started', async (t) => {
+  const holder = createServer();
+  const port = await freePort();
+  await new Promise<void>((resolve) => holder.listen(port, '127.0.0.1', resolve));
+  t.teardown(() => holder.close());
+  const dataDir = temporaryFolder(t);
+  const message = new RegExp(`^weir: Port ${port} of 127\\.0\\.0\\.1 is in use by another program: .*--port\\.$`, 'm');
+  await t.rejects(startServerProcess(t, { WEIR_DATA_DIR: dataDir, WEIR_PORT: String(port) }), { message });
+  const { socketPath } = await startTestRedis(t, { dataDir });
+  t.equal(await redisCommand(socketPath, ['DBSIZE']), 0, 'the directory is free, and nothing was written');
+});
+
+t.test('a first start, and a restart with topics, log nothing that never was, and no error', async (t) => {
+  const redis = await startRedisNode(t, []);
+  const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${redis.port}`, WEIR_DRAIN_DELAY: '0s', WEIR_BROKER_ID: '7' };
+  const first = await startServerProcess(t, env);
+  const topic = { name: 't', partitions: 2, config: { 'retention.ms': 1 } };
+  t.equal((await http(`${first.url}/v1/topics`, 'POST', topic)).status, 201);
+  for (let i = 0; i < 5; i++) await http(`${first.url}/v1/topics/t/records`, 'POST', { records: [{ value: i }] });
+  t.notOk(first.log.some(({ msg }) => /The service was away/.test(String(msg))));
+  first.child.kill('SIGTERM');
+  t.equal(await first.exited, 0);
+  const second = await startServerProcess(t, env);
+  const led = async () => /weir_partitions_led 2/.test((await http(`${second.url}/metrics`)).body);
+  await eventually(led, 'it leads what it led');
+  const bad = [...first.log, ...second.log].filter(({ level }) => Number(level) >= 50);
+  t.same(bad, []);
+});
+
+t.test('a start that waits is stopped by SIGTERM, and leaves nothing behind', async (t) => {
+  const main = new URL('../src/main.js', import.meta.url).pathname;
+  const port = await freePort();
+  const env = { PATH: process.env.PATH ?? '', WEIR_PORT: String(port), WEIR_REDIS_URL: 'redis://127.0.0.1:1' };
+  const child = spawn(process.execPath, [main], { env, stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
+  await eventually(() => http(`http://127.0.0.1:${port}/health/live`).catch(() => undefined), 'it listens');
+  child.kill('SIGTERM');
+  t.equal(await exited, 0);
+});
