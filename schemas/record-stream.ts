@@ -50,10 +50,10 @@ export const recordStreamQuery = z.strictObject({
 export const recordStreamHeaders = z.looseObject({
   'last-event-id': z
     .string()
-    .regex(new RegExp(`^([\\w-]+@${positions})?$`), 'must be the id of an event of this stream')
+    .regex(new RegExp(`^([\\w-]+@${positions}|lost:.*)?$`), 'must be the id of an event of this stream')
     .optional()
     .describe(
-      'Resume after this event: an EventSource sends it by itself. It wins over `offset` and `timestamp`, on a socket, too.',
+      'Resume after this event: an EventSource sends it by itself. It wins over `offset` and `timestamp`, on a socket, too. That of a problem, `lost:…`, is answered with 204.',
     ),
 });
 

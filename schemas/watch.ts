@@ -93,9 +93,11 @@ export const watchStreamQuery = z.strictObject({
 export const watchStreamHeaders = z.looseObject({
   'last-event-id': z
     .string()
-    .regex(/^\d{0,16}$/, 'must be the id of an event of this stream')
+    .regex(/^(\d{0,16}|lost:.{0,100})$/, 'must be the id of an event of this stream')
     .optional()
-    .describe('Resume after this event: an EventSource sends it by itself. It wins over `since`.'),
+    .describe(
+      'Resume after this event: an EventSource sends it by itself. It wins over `since`. That of a problem, `lost:…`, is answered with 204.',
+    ),
 });
 
 /** Close codes of our sockets (RFC 6455: 4000-4999 are for applications). */

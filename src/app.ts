@@ -53,10 +53,12 @@ import { installTimeLimit } from './http/time-limit.ts';
 import { topicsRoutes } from './http/topics.ts';
 import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/upgrades.ts';
 import { installValidation } from './http/validation.ts';
+import { installWaitingSessions } from './http/waiting-session.ts';
 import { watchStreamRoutes } from './http/watch-stream.ts';
 import type { Broker } from './live/broker.ts';
 import { groupSockets } from './ws/group.ts';
 import { serveRecordSocket } from './ws/record-stream.ts';
+import { installRefusedSockets } from './ws/refused-sockets.ts';
 import { Sockets, socketFailed } from './ws/socket.ts';
 import { watchSockets } from './ws/watch.ts';
 
@@ -127,7 +129,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   connections.serialise(app);
   installUpgradeCheck(app);
   installValidation(app);
-  installErrorHandler(app);
+  installErrorHandler(app, installRefusedSockets(app, webSockets, broker.metrics));
   installCacheControl(app);
   installDrain(app, broker, webSockets);
   installStartCheck(app, broker);
@@ -154,6 +156,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   installNotFound(app);
   installBodies(app, config.maxBodyBytes);
   installSessionHeader(app, broker.store.sessions);
+  installWaitingSessions(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, openApiOptions);
   await app.register(fastifySwaggerUi, { routePrefix: '/docs' });

@@ -184,3 +184,9 @@ export const defaultWatchLimits: WatchLimits = {
   startsPerCall: 200,
   slowReaderBytesMax: 8 * MiB,
 };
+
+/**
+ * Sockets that are open only to be told why they are refused, and for how long, ms: a peer far away needs less than a second for the
+ * frame and the close. Beyond that number they are refused by an HTTP response.
+ */
+export const refusedSockets = { openMax: 100, openMsMax: 2000 };

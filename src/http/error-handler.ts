@@ -18,10 +18,17 @@ function isGone(error: FastifyError | Error, reply: FastifyReply): boolean {
   return (error as FastifyError).code === 'ERR_STREAM_PREMATURE_CLOSE' && reply.raw.destroyed;
 }
 
-export function installErrorHandler(app: FastifyInstance): void {
+/**
+ * @param refuseSocket answers a refused handshake by a socket that is closed; false if it does not
+ */
+export function installErrorHandler(
+  app: FastifyInstance,
+  refuseSocket: (request: FastifyRequest, reply: FastifyReply, problem: ServiceError) => boolean,
+): void {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const failure = isGone(error, reply) ? gone : toServiceError(error, request);
     if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed by a fault of ours');
+    if (request.ws && refuseSocket(request, reply, failure)) return;
     return sendProblem(reply, failure);
   });
 }

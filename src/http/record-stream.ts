@@ -1,7 +1,6 @@
 // GET /v1/topics/{topic}/stream: a topic's records as they come, as server-sent events. Each message has the position behind
 // it as its id, so an EventSource that was cut off resumes by itself, through any broker. The same address, upgraded, is a
 // WebSocket; what that does is not said here.
-import type { OutgoingHttpHeaders } from 'node:http';
 import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyReply } from 'fastify';
@@ -17,11 +16,11 @@ import { topicParams } from '../../schemas/topics.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { RecordStream, RecordStreamRequest } from '../live/record-stream.ts';
+import type { Sessions } from '../store/sessions.ts';
 import { toServiceError } from './error-handler.ts';
+import { beginEventStream, isLost, lostMark, problemMessage } from './event-stream.ts';
 import { problems } from './problems.ts';
-
-/** How soon an EventSource reconnects, ms: any broker goes on where this one has ended. */
-const retryMs = 1000;
+import { keepStreamSession } from './waiting-session.ts';
 
 interface Options {
   broker: Broker;
@@ -59,18 +58,34 @@ export const recordStreamRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
         101: { description: 'The connection is a WebSocket now.' },
         200: {
           description:
-            'Messages with `id: <position>` and a RecordStreamFrame as `data`; a failure is an `event: error`, and the last.',
+            'Messages with `id: <position>` and a RecordStreamFrame as `data`; what ends the stream, such as a position that is lost, is an `event: problem`, and the last.',
           content: { 'text/event-stream': { schema: recordStreamFrame } },
         },
-        ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'OFFSET_OUT_OF_RANGE', 'STORE_UNAVAILABLE'),
+        204: {
+          description: 'The Last-Event-ID is that of a position that is lost, as was said; it stops an EventSource.',
+        },
+        ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
       },
     } satisfies FastifyZodOpenApiSchema,
     handler: async (request, reply) => {
-      const stream = await broker.recordStreams.open(streamRequest(request));
+      if (request.headers['last-event-id']?.startsWith(lostMark)) return reply.code(204).send();
+      const wanted = streamRequest(request);
+      const position = wanted.resume ?? wanted.offset;
+      let stream: RecordStream;
+      try {
+        stream = await broker.recordStreams.open(wanted);
+      } catch (error) {
+        const failure = toServiceError(error as Error, request);
+        // A topic that never was is a mistake of whoever asks; one that a position is of has gone.
+        if (!isLost(failure) || (failure.code === 'UNKNOWN_TOPIC' && !position?.includes(':'))) throw error;
+        beginEventStream(reply);
+        reply.raw.end(problemMessage(failure, position));
+        return reply;
+      }
       if (broker.stopping.aborted) {
         throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; ask another one.');
       }
-      const sent: EventStream = new EventStream(reply, stream, () => open.delete(sent));
+      const sent: EventStream = new EventStream(reply, stream, broker.store.sessions, () => open.delete(sent));
       open.add(sent);
       sent.start();
       return reply;
@@ -82,29 +97,30 @@ export const recordStreamRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
 function streamRequest({ params, query, headers }: Given): RecordStreamRequest {
   const { partition, offset, timestamp } = query;
   // An EventSource that has no id yet may send an empty one.
-  const resume = headers['last-event-id'] || undefined;
+  const resume = headers['last-event-id']?.replace(lostMark, '') || undefined;
   return { topic: params.topic, partitions: partition, offset, timestamp, resume };
 }
 
 class EventStream {
   readonly #reply: FastifyReply;
   readonly #stream: RecordStream;
+  readonly #sessions: Sessions;
   readonly #onEnd: () => void;
   readonly #ended = new AbortController();
   #positions: NodeJS.Timeout | undefined;
+  #stopKeeping = (): void => undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(reply: FastifyReply, stream: RecordStream, onEnd: () => void) {
+  constructor(reply: FastifyReply, stream: RecordStream, sessions: Sessions, onEnd: () => void) {
     this.#reply = reply;
     this.#stream = stream;
+    this.#sessions = sessions;
     this.#onEnd = onEnd;
   }
 
   start(): void {
     const { raw } = this.#reply;
-    // What hooks have set, such as the request id and the answer to a foreign origin.
-    const headers = this.#reply.getHeaders() as OutgoingHttpHeaders;
-    this.#reply.hijack();
+    beginEventStream(this.#reply);
     raw.on('drain', () => this.#release());
     raw.on('close', () => this.end());
     // The reader may have gone while it was looked where to begin.
@@ -112,18 +128,11 @@ class EventStream {
       this.end();
       return;
     }
-    raw.writeHead(200, {
-      ...headers,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store, no-transform',
-      // Nothing can follow a stream that ends with the server.
-      connection: 'close',
-      // Proxies such as nginx would otherwise collect messages before they pass them on.
-      'x-accel-buffering': 'no',
-    });
-    raw.write(`retry: ${retryMs}\n`);
     this.#sendPosition();
     this.#positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
+    this.#stopKeeping = keepStreamSession(this.#reply.request, this.#reply, this.#sessions, (error) =>
+      this.#fail(error),
+    );
     void this.#run();
   }
 
@@ -131,6 +140,7 @@ class EventStream {
   end(): void {
     if (this.#ended.signal.aborted) return;
     clearInterval(this.#positions);
+    this.#stopKeeping();
     this.#ended.abort();
     this.#release();
     this.#reply.raw.end();
@@ -155,10 +165,14 @@ class EventStream {
       const failure = toServiceError(error as Error, request);
       if (failure.code === 'INTERNAL')
         request.log.error({ err: error }, 'A stream of records failed by a fault of ours');
-      if (!this.#ended.signal.aborted) {
-        raw.write(`event: error\ndata: ${JSON.stringify({ ...failure.toProblem(), type: 'error' })}\n\n`);
-      }
+      this.#fail(failure);
     }
+    this.end();
+  }
+
+  /** Says why the stream cannot go on, and ends it. */
+  #fail(failure: ServiceError): void {
+    if (!this.#ended.signal.aborted) this.#reply.raw.write(problemMessage(failure, this.#stream.position));
     this.end();
   }
 

@@ -1,6 +1,5 @@
 // GET /v1/watch/{path}: one watch as server-sent events. Each message has the zxid as its id, so an EventSource that was
 // cut off resumes by itself, through any broker.
-import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import {
@@ -14,13 +13,12 @@ import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Watch, WatchReader, WatchRequest } from '../live/running-watch.ts';
 import { toServiceError } from './error-handler.ts';
+import { beginEventStream, isLost, lostMark, problemMessage } from './event-stream.ts';
 import { nodePathOf } from './node-path.ts';
 import { problems } from './problems.ts';
+import { keepStreamSession } from './waiting-session.ts';
 
 const prefix = '/v1/watch/';
-
-/** How soon an EventSource reconnects, ms: any broker goes on where this one has ended. */
-const retryMs = 1000;
 
 export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { metrics } = broker;
@@ -48,15 +46,19 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }>
       response: {
         200: {
           description:
-            'Messages with `id: <zxid>` and a WatchStreamFrame as `data`; a failure is an `event: error`, and the last.',
+            'Messages with `id: <zxid>` and a WatchStreamFrame as `data`; what ends the stream, such as a position that is lost, is an `event: problem`, and the last.',
           content: { 'text/event-stream': { schema: streamFrame } },
         },
-        ...problems('BAD_REQUEST', 'INVALID_PATH', 'SESSION_EXPIRED', 'COMPACTED', 'STORE_UNAVAILABLE'),
+        204: {
+          description: 'The Last-Event-ID is that of a position that is lost, as was said; it stops an EventSource.',
+        },
+        ...problems('BAD_REQUEST', 'INVALID_PATH', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
       },
     } satisfies FastifyZodOpenApiSchema,
     handler: async (request, reply) => {
       const { mode, data, once, since } = request.query;
       const lastEventId = request.headers['last-event-id'];
+      if (lastEventId?.startsWith(lostMark)) return reply.code(204).send();
       const watch: WatchRequest = {
         path: nodePathOf(request.url, prefix),
         mode,
@@ -83,6 +85,7 @@ class WatchStream implements WatchReader {
   /** Refuses the request, as long as the stream has not begun. */
   #refuse: ((error: unknown) => void) | undefined;
   #waiting: (() => void)[] = [];
+  #stopKeeping = (): void => undefined;
 
   constructor(reply: FastifyReply, broker: Broker, onEnd: () => void) {
     this.#broker = broker;
@@ -109,13 +112,18 @@ class WatchStream implements WatchReader {
             if (request.once) this.end();
           },
           failed: (error) => {
-            if (this.#refuse) {
+            const failure = toServiceError(error as Error, this.#reply.request);
+            if (this.#refuse && !isLost(failure)) {
               this.#finish(error);
-            } else {
-              const problem = toServiceError(error as Error, this.#reply.request).toProblem();
-              this.#write(`event: error\ndata: ${JSON.stringify({ ...problem, type: 'error' })}\n\n`);
-              this.end();
+              return;
             }
+            if (this.#refuse) {
+              this.#refuse = undefined;
+              this.#reply.header('weir-zxid', failure.fields.zxid);
+              beginEventStream(this.#reply);
+              resolve();
+            }
+            this.#fail(failure, this.#watch?.position ?? request.since);
           },
         },
         this,
@@ -149,20 +157,19 @@ class WatchStream implements WatchReader {
 
   #begin(zxid: number): void {
     this.#reply.header('weir-zxid', zxid);
-    // What hooks have set, such as the request id and the answer to a foreign origin.
-    const headers = this.#reply.getHeaders() as OutgoingHttpHeaders;
-    this.#reply.hijack();
-    this.#reply.raw.writeHead(200, {
-      ...headers,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store, no-transform',
-      // Nothing can follow a stream that ends with the server.
-      connection: 'close',
-      // Proxies such as nginx would otherwise collect messages before they pass them on.
-      'x-accel-buffering': 'no',
-    });
-    this.#write(`retry: ${retryMs}\n`);
+    beginEventStream(this.#reply);
     this.#writeFrame({ type: 'watching', zxid });
+    const { request } = this.#reply;
+    this.#stopKeeping = keepStreamSession(request, this.#reply, this.#broker.store.sessions, (error) =>
+      this.#fail(error),
+    );
+    if (this.#ended) this.#stopKeeping();
+  }
+
+  /** Says why the stream cannot go on, and ends it. */
+  #fail(failure: ServiceError, position = this.#watch?.position): void {
+    this.#write(problemMessage(failure, position));
+    this.end();
   }
 
   #writeFrame(frame: StreamFrame & { zxid: number }): void {
@@ -187,6 +194,7 @@ class WatchStream implements WatchReader {
   #finish(error: unknown = new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; ask another one.')): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#stopKeeping();
     this.#watch?.close();
     this.#release();
     this.#refuse?.(error);

@@ -61,6 +61,7 @@ export class RunningWatch implements Watch {
   readonly #owner: WatchOwner;
   #state: WatchState = 'starting';
   #reached = 0;
+  #hasBegun = false;
 
   constructor(request: WatchRequest, sink: WatchSink, owner: WatchOwner) {
     this.request = request;
@@ -80,7 +81,7 @@ export class RunningWatch implements Watch {
   }
 
   get position(): number | undefined {
-    if (this.#state === 'starting') return undefined;
+    if (!this.#hasBegun) return undefined;
     // A synced watch hears only what concerns it, but it has been told everything that its reader was sent.
     return this.#state === 'synced' ? Math.max(this.#reached, this.#owner.position) : this.#reached;
   }
@@ -94,6 +95,7 @@ export class RunningWatch implements Watch {
   begin(zxid: number): void {
     if (this.#state !== 'starting') return;
     this.#state = 'unsynced';
+    this.#hasBegun = true;
     this.#reached = zxid;
     this.sink.watching(zxid);
   }

@@ -30,7 +30,7 @@ export interface SocketOptions<F> {
   onFrame(frame: F): void | Promise<void>;
   /** Called once, when nothing can be sent any more. `code` = what the peer closed it with; undefined if we did. */
   onClose(code?: number): void;
-  /** Called at each sign of life of the peer: a frame, a pong, or that it has read something. */
+  /** Called at each sign of life of the peer: a frame or a pong. That bytes were taken shows only that its machine lives. */
   onHeard?(): void;
 }
 
@@ -123,7 +123,10 @@ export class Socket {
     this.#connection = connection;
     this.#log = log;
     this.#owner = owner;
-    const heard = () => this.#hear();
+    const heard = () => {
+      this.#wasHeard = true;
+      if (this.#isOpen) owner.heard();
+    };
     ws.on('pong', heard);
     ws.on('message', heard);
     ws.on('close', (code: number) => this.#end(code));
@@ -216,7 +219,7 @@ export class Socket {
   readonly #sent = (): void => {
     this.#unsentBytes -= this.#unsent.shift() ?? 0;
     // More waits behind what was sent just now: so the peer has made room, even if our ping has yet to reach it.
-    if (this.#ws.bufferedAmount > 0) this.#hear();
+    if (this.#ws.bufferedAmount > 0) this.#wasHeard = true;
     if (this.#waiting.length > 0 && this.#ws.bufferedAmount <= roomBytes) this.#release();
   };
 
@@ -224,11 +227,6 @@ export class Socket {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const go of waiting) go();
-  }
-
-  #hear(): void {
-    this.#wasHeard = true;
-    if (this.#isOpen) this.#owner.heard();
   }
 
   #end(code?: number): void {

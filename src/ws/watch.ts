@@ -63,6 +63,9 @@ class WatchSocket {
       kind: 'watch',
       schema: clientFrame,
       onFrame: (frame) => this.#onFrame(frame),
+      onHeard: () => {
+        for (const session of this.#sessions.values()) session.heard();
+      },
       onClose: () => {
         for (const watch of this.#watches.values()) watch.close();
         for (const session of this.#sessions.values()) session.stop();
@@ -98,7 +101,7 @@ class WatchSocket {
     if (this.#watches.has(id)) {
       throw new ServiceError(
         'BAD_REQUEST',
-        `There is a watch '${id}' on this socket already, and it goes on; unwatch it first, or take another id.`,
+        `The id '${id}' is in use: an earlier frame asked for a watch with it, and this frame has not changed that one. Take another id, or unwatch '${id}' first.`,
       );
     }
     if (this.#watches.size >= watchesPerSocketMax) {
@@ -138,7 +141,7 @@ class WatchSocket {
       this.#sessions.delete(id);
       this.#send({ type: 'sessionExpired', id });
     };
-    const keeper = new SessionKeeper(sessions, session, expired);
+    const keeper = new SessionKeeper(sessions, session, { ask: () => this.#socket.ping() }, expired);
     try {
       const { expiresAt } = await keeper.start();
       // The one before, if any, keeps the same session: one is enough.

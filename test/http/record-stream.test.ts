@@ -112,11 +112,19 @@ t.test('what is wrong before the stream is a problem', async (t) => {
   await refused('partition=2', 404, { code: 'UNKNOWN_PARTITION', partition: 2 });
   await refused('offset=7:0', 404, { code: 'UNKNOWN_PARTITION', partition: 7 });
   const bounds = { logStartOffset: 2, endOffset: 3, partition: 0 };
-  await refused('offset=1&partition=0', 416, { code: 'OFFSET_OUT_OF_RANGE', offset: 1, ...bounds });
-  await refused('offset=0:4,1:0', 416, { code: 'OFFSET_OUT_OF_RANGE', offset: 4, ...bounds });
+  const lost = async (query: string, position: string, problem: object, headers: Record<string, string> = {}) => {
+    const stream = await openEventStream(t, `${topic.topic}/stream?${query}`, headers);
+    await stream.end();
+    t.equal(stream.response.status, 200, 'an EventSource can read it');
+    t.match(stream.messages, [{ event: 'problem', id: `lost:${position}`, data: { type: 'error', ...problem } }]);
+    const again = { 'last-event-id': `lost:${position}` };
+    t.equal((await http(`${topic.topic}/stream?${query}`, 'GET', undefined, again)).status, 204, 'which stops it');
+  };
+  await lost('offset=1&partition=0', '1', { code: 'OFFSET_OUT_OF_RANGE', offset: 1, ...bounds });
+  await lost('offset=0:4,1:0', '0:4,1:0', { code: 'OFFSET_OUT_OF_RANGE', offset: 4, ...bounds });
   const id = (text: string) => ({ 'last-event-id': text });
   await refused('', 400, { code: 'BAD_REQUEST', detail: /last-event-id/ }, id('0:3'));
-  await refused('', 404, { code: 'UNKNOWN_TOPIC', detail: /earlier topic/ }, id('anotherTopic@0:3'));
+  await lost('', 'anotherTopic@0:3', { code: 'UNKNOWN_TOPIC', detail: /earlier topic/ }, id('anotherTopic@0:3'));
   t.match(await http(`${server.url}/v1/topics/none/stream`), { status: 404, body: { code: 'UNKNOWN_TOPIC' } });
   t.equal((await http(`${topic.topic}/stream`, 'HEAD')).status, 405);
   const large = await newTopic(t, { partitions: 501 });
@@ -133,11 +141,12 @@ t.test('what goes wrong later is an error message, and the end', async (t) => {
     await http(`${other.url}/v1/topics`, 'POST', { name: topic.name });
     await produce(topic.otherAll, 'new');
     await stream.end();
-    t.match(stream.messages.at(-1), { event: 'error', data: { type: 'error', code: 'UNKNOWN_TOPIC', status: 404 } });
+    t.match(stream.messages.at(-1), { event: 'problem', data: { type: 'error', code: 'UNKNOWN_TOPIC', status: 404 } });
     t.ok(recordStreamFrame.safeParse(stream.messages.at(-1)!.data).success);
     t.notOk(stream.messages.some(hasValue('new')));
-    const resumed = await http(`${topic.topic}/stream`, 'GET', undefined, { 'last-event-id': id! });
-    t.match(resumed, { status: 404, body: { code: 'UNKNOWN_TOPIC', detail: /earlier topic/ } });
+    const resumed = await openEventStream(t, `${topic.topic}/stream`, { 'last-event-id': id! });
+    await resumed.end();
+    t.match(resumed.messages, [{ event: 'problem', data: { code: 'UNKNOWN_TOPIC', detail: /earlier topic/ } }]);
   });
 
   await t.test('what comes next was removed while the reader was away, or slow', async (t) => {
@@ -159,7 +168,7 @@ t.test('what goes wrong later is an error message, and the end', async (t) => {
       text += chunk;
     });
     raw.resume();
-    await eventually(() => text.includes('event: error'), 'the error');
+    await eventually(() => text.includes('event: problem'), 'the error');
     t.match(text, /"code":"OFFSET_OUT_OF_RANGE".*"logStartOffset":100,"endOffset":100/);
     await eventually(async () => (await openOn(server)) === 0, 'it has ended');
   });

@@ -108,7 +108,6 @@ t.test('what is wrong before the stream is a problem', async (t) => {
   await refused('/a//b', { status: 400, body: { code: 'INVALID_PATH', path: '/a//b' } });
   await refused('/a?mode=all', { status: 400, body: { code: 'BAD_REQUEST', detail: /mode/ } });
   await refused('/a?sinse=1', { status: 400, body: { code: 'BAD_REQUEST', detail: /'sinse'/ } });
-  await refused('/a?since=999999999', { status: 410, body: { code: 'COMPACTED', oldest: 0 } });
   await refused(
     '/a',
     { status: 400, body: { code: 'BAD_REQUEST', detail: /last-event-id/ } },
@@ -128,9 +127,35 @@ t.test('what goes wrong later is an error message, and the end: here, changes th
   await stream.message(withZxid(await put(server, '/n', 'lost')), 'the change');
   await redis.killAndRestore();
   await stream.end();
-  t.match(stream.messages.at(-1), { event: 'error', data: { type: 'error', code: 'COMPACTED', status: 410 } });
+  t.match(stream.messages.at(-1), { event: 'problem', data: { type: 'error', code: 'COMPACTED', status: 410 } });
   t.ok(streamFrame.safeParse(stream.messages.at(-1)!.data).success);
 });
+
+t.test(
+  'an EventSource whose place is lost is told why in a problem it can read, and is stopped when it comes back',
+  async (t) => {
+    const server = await startTestServer(t);
+    const url = `${server.url}/v1/watch/a`;
+    const source = new EventSource(`${url}?since=999999999`);
+    t.teardown(() => source.close());
+    let told: any;
+    source.addEventListener('problem', ({ data, lastEventId }) => {
+      told = { ...JSON.parse(data), lastEventId };
+    });
+    await eventually(() => told, 'it is told');
+    t.match(told, { code: 'COMPACTED', oldest: 0, lastEventId: 'lost:999999999' });
+    // It would come back in a minute with that id; one that does so at once is closed for good.
+    const again = new EventSource(url, {
+      fetch: (input, init) =>
+        fetch(input, { ...init, headers: { ...init.headers, 'last-event-id': told.lastEventId } }),
+    });
+    t.teardown(() => again.close());
+    await eventually(() => again.readyState === EventSource.CLOSED, 'it is stopped');
+    const raw = await http(`${url}?since=999999999`);
+    t.match(raw.body, /^retry: 1000\nretry: 60000\nid: lost:999999999\nevent: problem\ndata: /);
+    t.match(raw.headers.get('weir-zxid'), /^\d+$/);
+  },
+);
 
 t.test("a browser's EventSource goes on by itself where it was, through another server", async (t) => {
   const one = await startTestServer(t);

@@ -250,9 +250,8 @@ t.test('what ends a member is an error frame, and a close code that has its stat
   await joined(a);
   await http(`${one.url}/v1/groups/${group}/members/a`, 'DELETE');
   await ends(a, 404, 'UNKNOWN_MEMBER');
-  // What is no query of this address, or no WebSocket, is refused before there is a socket.
-  await t.rejects(open('?topic=a'), /400/);
-  await t.rejects(open('?topics=a&sessionTimeout=soon'), /400/);
+  await ends(await open('?topic=a'), 400, 'BAD_REQUEST');
+  await ends(await open('?topics=a&sessionTimeout=soon'), 400, 'BAD_REQUEST');
   t.match((await http(`${one.url}/v1/groups/${group}/stream?topics=a`)).body, {
     code: 'BAD_REQUEST',
     detail: /WebSocket/,
@@ -262,7 +261,9 @@ t.test('what ends a member is an error frame, and a close code that has its stat
 t.test('a browser needs no headers; a page of a foreign origin is refused', async (t) => {
   const group = await newGroup(1);
   const url = `${one.url.replace('http', 'ws')}/v1/groups/${group}/stream?topics=${group}&reset=earliest`;
-  await t.rejects(openSocket(t, url, { origin: 'https://evil.example' }), /403/);
+  const foreign = await openSocket(t, url, { origin: 'https://evil.example' });
+  t.match(await foreign.frame({ type: 'error' }), { code: 'FORBIDDEN' });
+  t.equal(await foreign.closed, 4403);
   const own = await openSocket(t, url, { origin: one.url });
   t.match(await joined(own), { assignment: [{ partitions: [0] }] });
   for (const type of ['credit', 'commit', 'released', 'leave', 'ping']) {

@@ -1,5 +1,5 @@
+import { spawn } from 'node:child_process';
 import t from 'tap';
-import WebSocket from 'ws';
 import { serverFrame } from '../../schemas/watch.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 import { openSocket, type TestSocket } from '../helpers/socket.ts';
@@ -107,7 +107,7 @@ t.test(
     await refused({ type: 'session', session: 'secret-handle' }, { code: 'SESSION_EXPIRED' }, /handle/);
     socket.send({ type: 'watch', id: 'x', path: '/a' });
     await socket.frame({ type: 'watching', id: 'x' });
-    await refused({ type: 'watch', id: 'x', path: '/b' }, { id: 'x' }, /'x' on this socket already/);
+    await refused({ type: 'watch', id: 'x', path: '/b' }, { id: 'x' }, /'x' is in use/);
     const created = await put(server, '/a');
     await socket.frame({ type: 'events', id: 'x', zxid: created });
     t.notMatch(JSON.stringify(socket.frames), /secret-handle/);
@@ -250,17 +250,46 @@ t.test('sockets end with 1001 when the server stops', async (t) => {
   t.equal(await socket.closed, 1001);
 });
 
-t.test('a socket of a foreign origin is refused before it is one; its own and a configured one pass', async (t) => {
+t.test('a socket of its own origin and of a configured one is served', async (t) => {
   const server = await startTestServer(t, { corsOrigins: ['https://good.example'] });
-  const refusal = await new Promise<number | undefined>((resolve) => {
-    const ws = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`, { origin: 'https://evil.example' });
-    ws.on('unexpected-response', (_request, response) => resolve(response.statusCode));
-    ws.on('open', () => resolve(101));
-    ws.on('error', () => {});
+  for (const origin of ['https://good.example', server.url]) {
+    const socket = await openSocket(t, `${server.url}/v1/watch`, { origin });
+    socket.send({ type: 'ping' });
+    await socket.frame({ type: 'pong' });
+  }
+});
+
+t.test('a client that stands still loses its session in time, though its connection stays open', async (t) => {
+  const server = await startTestServer(t);
+  const { session } = (await http(`${server.url}/v1/sessions`, 'POST', { ttl: '1s' })).body;
+  await put(server, '/held', '', `?mode=ephemeral&session=${session}`);
+  const script = `
+    const ws = new (require('ws'))(${JSON.stringify(server.url.replace('http', 'ws'))} + '/v1/watch');
+    ws.on('open', () => {
+      ws.send(JSON.stringify({ type: 'watch', id: 'w', path: '/busy', data: true }));
+      ws.send(JSON.stringify({ type: 'session', session: ${JSON.stringify(session)} }));
+    });
+    ws.on('message', (frame) => console.log(String(frame)));`;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  let told = '';
+  child.stdout.on('data', (text) => {
+    told += text;
   });
-  t.equal(refusal, 403);
-  await openSocket(t, `${server.url}/v1/watch`, { origin: 'https://good.example' });
-  await openSocket(t, `${server.url}/v1/watch`, { origin: server.url });
+  await eventually(() => told.includes('"type":"session"'), 'its session is kept');
+  const expiresAt = async () => (await http(`${server.url}/v1/sessions/${session}`)).body.expiresAt as number;
+  const first = await expiresAt();
+  await eventually(async () => (await expiresAt()) > first + 2000, 'it lives beyond its time');
+  child.kill('SIGSTOP');
+  // What it is sent is taken by its machine, and is no sign of its life.
+  const ended = async () => {
+    await put(server, '/busy', 'x'.repeat(1000));
+    return (await http(`${server.url}/v1/nodes/held`)).status === 404;
+  };
+  await put(server, '/busy');
+  await eventually(ended, 'its node is gone');
+  t.match(await http(`${server.url}/v1/sessions/${session}`), { status: 410 });
+  t.equal(await metric(server, 'weir_sockets_open{kind="watch"}'), 1, 'the connection is still there');
 });
 
 t.test('without an upgrade the address says what to do', async (t) => {

@@ -1,0 +1,77 @@
+// Sockets that are refused at their handshake: a browser sees nothing of an HTTP response to that, so they are told as sockets.
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import t from 'tap';
+import WebSocket from 'ws';
+import { problemSchema } from '../../schemas/errors.ts';
+import { refusedSockets } from '../../src/core/defaults.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
+import { openSocket } from '../helpers/socket.ts';
+
+const server = await startTestServer(t);
+await http(`${server.url}/v1/topics`, 'POST', { name: 'topic' });
+const paths = ['/v1/watch', '/v1/topics/topic/stream', '/v1/groups/group/stream?topics=topic'];
+const metrics = async () => (await http(`${server.url}/metrics`)).body as string;
+
+t.test(
+  'each kind of socket is accepted, told the problem in an error frame, and closed with 4000 + its status',
+  async (t) => {
+    for (const path of paths) {
+      const refused = async (query: string, headers: Record<string, string>, status: number, code: string) => {
+        const url = `${server.url}${path}${query && (path.includes('?') ? '&' : '?')}${query}`;
+        const socket = await openSocket(t, url, headers);
+        t.equal(await socket.closed, 4000 + status, `${path} ${code}`);
+        t.match(socket.frames, [{ type: 'error', status, code }]);
+        t.ok(problemSchema.safeParse({ ...socket.frames[0], type: 'about:blank' }).success);
+      };
+      await refused('', { origin: 'https://evil.example' }, 403, 'FORBIDDEN');
+      await refused('', { host: 'evil.example' }, 403, 'FORBIDDEN');
+      await refused('tpoic=a', {}, 400, 'BAD_REQUEST');
+      await refused('', { 'weir-session': 'none' }, 410, 'SESSION_EXPIRED');
+    }
+    t.match(await metrics(), /weir_sockets_refused_total\{code="FORBIDDEN"\} 6/);
+    t.notMatch(await metrics(), /weir_sockets_open\{/, 'none of them is one of ours');
+  },
+);
+
+t.test('what can be no WebSocket, or asks where there is none, is refused by an HTTP response', async (t) => {
+  const ws = new WebSocket(`${server.url.replace('http', 'ws')}/v1/nodes/a`);
+  ws.on('error', () => {});
+  const [, response] = await once(ws, 'unexpected-response');
+  t.equal(response.statusCode, 400);
+  const { port } = new URL(server.url);
+  for (const key of ['', 'Sec-WebSocket-Key: short\r\n']) {
+    const socket = connect(Number(port), '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    socket.write(
+      `GET /v1/watch?x=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n${key}\r\n`,
+    );
+    const [head] = await once(socket, 'data');
+    t.match(String(head), /^HTTP\/1\.1 400 /);
+  }
+});
+
+t.test('few are open at a time, and none for long, whatever the peer does', async (t) => {
+  const { port } = new URL(server.url);
+  const heads: string[] = [];
+  let closed = 0;
+  for (let i = 0; i < refusedSockets.openMax + 20; i++) {
+    // It answers no close, and never leaves.
+    const socket = connect(Number(port), '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      closed += 1;
+    });
+    socket.write(
+      `GET /v1/watch?x=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+    );
+    socket.once('data', (data) => heads.push(String(data).slice(0, 12)));
+  }
+  await eventually(() => heads.length === refusedSockets.openMax + 20, 'each is answered');
+  t.equal(heads.filter((head) => head === 'HTTP/1.1 101').length, refusedSockets.openMax);
+  t.equal(heads.filter((head) => head === 'HTTP/1.1 400').length, 20);
+  await eventually(() => closed === heads.length, 'all are gone');
+  const socket = await openSocket(t, `${server.url}/v1/watch?x=1`);
+  t.equal(await socket.closed, 4400, 'there is room again');
+});
