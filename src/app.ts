@@ -7,6 +7,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
+import { inNetworks } from './config-networks.ts';
 import {
   bodiesBytesMax,
   type ConnectionLimits,
@@ -34,6 +35,7 @@ import { groupsRoutes } from './http/groups.ts';
 import { HeldResults } from './http/held-results.ts';
 import { installHostCheck } from './http/host.ts';
 import { LingeringClose } from './http/lingering-close.ts';
+import { credentialOf } from './http/member-header.ts';
 import { multiRoutes } from './http/multi.ts';
 import { nodesRoutes } from './http/nodes.ts';
 import { openApiOptions } from './http/openapi.ts';
@@ -86,6 +88,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   const { config } = broker;
   const connections = new Connections(limits.connections.pipelinedMax, broker.metrics);
   const lingering = new LingeringClose(limits.connections.lingering);
+  const trusts = config.trustProxy.length > 0 ? inNetworks(config.trustProxy) : undefined;
   const app: FastifyInstance = Fastify({
     loggerInstance: broker.log as FastifyBaseLogger,
     // The log line of a request names its route, never its URL: handles of sessions stand in URLs (guarantee E4).
@@ -103,6 +106,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     // Fastify's own answer while it closes is no problem of the catalogue (http/drain.ts).
     return503OnClosing: false,
     keepAliveTimeout: limits.patience.keepAliveMs,
+    ...(trusts && { trustProxy: trusts }),
     http: {
       headersTimeout: limits.patience.headMs,
       connectionsCheckingInterval: limits.patience.lookEveryMs,
@@ -140,9 +144,12 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     () => lingering.size,
   );
   installRequestLog(app, broker.metrics, broker.log);
-  installAdmission(app, {
+  const admission = installAdmission(app, {
     load: { ...limits.load, bodiesBytesMax: bodiesBytesMax(limits.load, config.maxBodyBytes) },
     connectionsMax: config.maxConnections,
+    addressShare: config.addressShare,
+    trusts,
+    keepMember: (request, group, member) => broker.groupConsumer.keepAlive(group, member, credentialOf(request)),
     metrics: broker.metrics,
     log: broker.log,
   });
@@ -155,7 +162,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   installEffectGuard(app);
   installNotFound(app);
   installBodies(app, config.maxBodyBytes);
-  installSessionHeader(app, broker.store.sessions);
+  installSessionHeader(app, broker.store.sessions, admission.reserved);
   installWaitingSessions(app, broker.store.sessions);
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, openApiOptions);

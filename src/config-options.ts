@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import {
+  addressList,
   checkRedisUrl,
   duration,
   integer,
@@ -11,6 +12,7 @@ import {
   oneOf,
   parseCorsOrigin,
   parseOrigin,
+  percentage,
   size,
 } from './config-values.ts';
 
@@ -52,6 +54,10 @@ export interface Config {
   maxBodyBytes: number;
   /** Of clients, to this broker. */
   maxConnections: number;
+  /** The part of each limit on what is held for long that one address may have alone: above 0, up to 1. */
+  addressShare: number;
+  /** Addresses and networks of proxies that say in X-Forwarded-For whom they speak for. */
+  trustProxy: string[];
   autoCreateTopics: boolean;
   /** Limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
@@ -256,6 +262,22 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '16000',
     placeholder: 'number',
     meaning: 'Most connections of clients at once; the system must allow as many open files and some more.',
+  },
+  addressShare: {
+    variable: 'WEIR_ADDRESS_SHARE',
+    schema: percentage(),
+    default: '50%',
+    placeholder: 'percent',
+    meaning:
+      'What one remote address may have of the connections, WebSockets, watches, long polls and NDJSON uploads while others have none; 100% is all.',
+  },
+  trustProxy: {
+    variable: 'WEIR_TRUST_PROXY',
+    schema: addressList(),
+    default: '',
+    placeholder: 'networks',
+    meaning:
+      'Proxies, separated by commas, whose X-Forwarded-For says which address a request is from: addresses, networks such as 10.0.0.0/8, or loopback, linklocal, uniquelocal. Absent: none.',
   },
   autoCreateTopics: {
     variable: 'WEIR_AUTO_CREATE_TOPICS',

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { durationMs } from '../schemas/duration.ts';
+import { networkProblem } from './config-networks.ts';
 import { parseRedisUrl } from './config-redis-url.ts';
 
 export function matching(pattern: RegExp, message: string) {
@@ -65,4 +66,25 @@ export function checkRedisUrl(text: string, context: Refinement): string {
     context.addIssue((error as Error).message);
   }
   return text;
+}
+
+/** From 1% to 100%, as a part of 1. */
+export function percentage() {
+  const message = 'must be a percentage from 1% to 100%';
+  return matching(/^\d{1,3} ?%?$/, message)
+    .transform((text) => Number(text.replace('%', '')) / 100)
+    .pipe(z.number().min(0.01, message).max(1, message));
+}
+
+export function addressList() {
+  const message =
+    'must be addresses, networks such as 10.0.0.0/8, or loopback, linklocal, uniquelocal, separated by commas';
+  return z.string().transform((text, context) => {
+    const networks = text.split(',').map((part) => part.trim());
+    for (const network of networks) {
+      const problem = networkProblem(network);
+      if (problem !== undefined) context.addIssue(`${message}: ${problem}`);
+    }
+    return networks;
+  });
 }

@@ -54,7 +54,7 @@ export function loadConfig(
     const shown = option.isSecret ? '' : ` is ${JSON.stringify(text)}, which is not valid: it`;
     problems.push(`${name}${shown} ${parsed.error.issues[0]!.message}${kubernetesHint(text)}`);
   }
-  const config = { corsOrigins: [], allowedHosts: [], ...values } as unknown as Config; // the type of `options` ties each field to its schema
+  const config = { corsOrigins: [], allowedHosts: [], trustProxy: [], ...values } as unknown as Config; // the type of `options` ties each field to its schema
   if (problems.length === 0) problems.push(...contradictions(config));
   if (problems.length > 0) throw new ConfigError(`${problems.join('\n')}\nSee --help for all options.`);
   return { kind: 'run', config };

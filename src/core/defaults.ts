@@ -7,39 +7,63 @@
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-/** What one broker takes at most. Beyond it a request is refused at once, with 429: early, rather than late or never. */
+/**
+ * What one broker takes at most. Beyond it a request is refused at once, with 429: early, rather than late or never. What is held for
+ * long (waits, uploads, sockets, watches, connections) is shared between clients by core/shared-limit.ts, work by http/wait-queue.ts.
+ */
 export interface Load {
   /**
-   * Requests that are being worked at, without those that wait. A broker has reached all the throughput it has with about 100;
-   * 1000 of the usual kind are answered in half a second, well below the 1.4 s that a command of the store may take.
-   * Without this bound, thousands of senders made every command late, so that nothing was answered but failures.
+   * Work under way, where a usual request is 1 and a large one is more (http/request-weight.ts), without what waits. A broker has
+   * reached all the throughput it has with about 100; 1000 of the usual kind are answered in half a second, well below the 1.4 s
+   * that a command of the store may take. Without this bound, thousands of senders made every command late, so that nothing was
+   * answered but failures.
    */
   requestsMax: number;
   /**
-   * Requests beyond those, waiting for their turn with their bodies unread, some KiB each: as many connections as a
-   * busy service has may send at the same moment, and are all answered. And how long one waits at most, ms: whoever has no turn
-   * by then is better told to come back.
+   * Requests beyond those, waiting for a place with their bodies in memory, most of them some KiB each: as many connections as a busy service has
+   * may send at the same moment, and are all answered. And how long one waits at most, ms: whoever has no place by then is
+   * better told to come back.
    */
   requestsWaitingMax: number;
   requestWaitMsMax: number;
+  /**
+   * Renewals, heartbeats and small commits under way, besides those requests. Each is one short script: so many are answered in
+   * some 20 ms.
+   */
+  reservedMax: number;
+  /**
+   * Requests with handles or members that are not known to be good: so many may a client send at once in the reserved capacity, and so many a second from
+   * then on. All clients behind one address may come to a broker at once when another one has died; to guess a handle takes 2^128.
+   */
+  unknownHandlesMax: number;
+  unknownHandlesPerSecond: number;
   /** Long polls and event streams: they cost some 10 KiB each, and work only when something happens. */
   waitsMax: number;
   /** Bodies of NDJSON under way: up to half a MiB of memory each. */
   uploadsMax: number;
   /** WebSockets. */
   socketsMax: number;
+  /** Watches on all sockets together: about 1 KiB each. */
+  watchesMax: number;
   /** Bytes of bodies in memory. A body of WEIR_MAX_BODY_BYTES must fit several times: see bodiesBytesMax(). */
   bodiesBytesMax: number;
+  /** The same of renewals, heartbeats and commits. */
+  reservedBodiesBytesMax: number;
 }
 
 export const defaultLoad: Load = {
   requestsMax: 1000,
   requestsWaitingMax: 10_000,
   requestWaitMsMax: 2000,
+  reservedMax: 256,
+  unknownHandlesMax: 1000,
+  unknownHandlesPerSecond: 20,
   waitsMax: 10_000,
   uploadsMax: 256,
   socketsMax: 10_000,
+  watchesMax: 500_000,
   bodiesBytesMax: 64 * MiB,
+  reservedBodiesBytesMax: 16 * MiB,
 };
 
 /** How long a client may take, ms. */
@@ -48,6 +72,12 @@ export interface Patience {
   headMs: number;
   /** Without a byte of a body that has begun. */
   bodyIdleMs: number;
+  /**
+   * A body has this long, and from then on has to come in at this rate on average, bytes a second: as Apache's mod_reqtimeout has it.
+   * A streamed body is bounded in its pauses only.
+   */
+  bodyGraceMs: number;
+  bodyBytesPerSecondMin: number;
   /** For a whole body, unless it is streamed: 16 MiB at half a megabit a second. */
   bodyMs: number;
   /** Without a byte of a streamed body: its sender may have nothing to say for as long as a long poll may last. */
@@ -64,6 +94,8 @@ export interface Patience {
 export const defaultPatience: Patience = {
   headMs: 20_000,
   bodyIdleMs: 30_000,
+  bodyGraceMs: 20_000,
+  bodyBytesPerSecondMin: 500,
   bodyMs: 300_000,
   streamIdleMs: 300_000,
   keepAliveMs: 75_000,
@@ -107,6 +139,9 @@ export const headBytesMax = 16 * KiB;
 
 /** Connections beyond the configured number that are still taken, to tell their clients so, and for health checks. */
 export const spareConnections = 100;
+
+/** The same of one address that has its share of the connections. */
+export const spareConnectionsOfClient = 10;
 
 /** Up to this size a body usually comes in one piece, and is counted as its sender announces it. */
 export const bodyBytesUsual = 64 * KiB;

@@ -1,224 +1,382 @@
-// Who is let in: a broker takes no more work than it can answer in time. Requests beyond that wait at the door for a
-// moment, with their bodies unread; what is still too much is refused. Requests for its health and its metrics are always
-// answered, for as long as there is a connection.
-import type { ServerResponse } from 'node:http';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+// Admission control: a broker takes no more work than it can answer in time, and no client takes the room of the others. A request
+// takes a place when its body is there, so that nobody holds one by sending slowly; until then only its bytes count. Work beyond
+// the places waits a moment, fairly between clients (wait-queue.ts); what is still too much is refused. What keeps sessions and
+// members of groups alive has capacity of its own (reserved-capacity.ts). Requests for health and metrics are always answered, for
+// as long as there is a connection.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { bodyBytesUsual, type Load, spareConnections } from '../core/defaults.ts';
-import { ServiceError } from '../core/service-error.ts';
+import { bodyBytesUsual, type Load } from '../core/defaults.ts';
+import type { ServiceError } from '../core/service-error.ts';
+import { SharedLimit } from '../core/shared-limit.ts';
 import type { Metrics } from '../live/metrics.ts';
+import { BodyBytes, type CountedBody } from './body-bytes.ts';
+import { clientOfSocket, installClient } from './client.ts';
+import { watchConnections } from './connection-limits.ts';
 import { mediaTypeOf, ndjsonType } from './media-types.ts';
+import { atIntervals, createRefusal, type Refuse } from './refusals.ts';
+import { weightOf } from './request-weight.ts';
+import { memberHolder, ReservedCapacity, sessionHolder } from './reserved-capacity.ts';
+import { type Place, WaitQueue, type WaitQueueReason } from './wait-queue.ts';
 
-/** What a request counts as: work, a wait for something to happen, a stream of records, or a socket. */
-type Kind = 'requests' | 'waits' | 'uploads' | 'sockets';
+/** What a request counts as: work, work in the reserved capacity, a wait for something to happen, or a stream of records. */
+type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
 
 export interface AdmissionOptions {
   load: Load;
   connectionsMax: number;
+  /** The part of each limit that one client may have while others want nothing of it: above 0, up to 1. */
+  addressShare: number;
+  /** Whether an address is that of a trusted proxy; undefined if there is none. */
+  trusts: ((address: string) => boolean) | undefined;
+  /** Keeps a member of a group alive, as a heartbeat of it would. */
+  keepMember(request: FastifyRequest, group: string, member: string): Promise<unknown>;
   metrics: Metrics;
   log: Logger;
+}
+
+export interface Admission {
+  reserved: ReservedCapacity;
+  /** Watches on sockets, of all and of each client. */
+  watches: ClientLimit;
+}
+
+/** A limit of what clients hold for long. */
+export interface ClientLimit {
+  /** Takes one. @throws ServiceError TOO_MANY_REQUESTS */
+  take(client: string): void;
+  give(client: string): void;
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** What it was let in as. */
     admittedAs: Kind | undefined;
-    /** Bytes of its body that are counted. */
-    countedBytes: number;
+    /** Its place among the work under way. What begins to wait for something to happen gives it back. */
+    place: Place | undefined;
+    /** Whether its handler was called: from then on its work goes on, also if the client breaks off. */
+    isBegun: boolean;
+    /** Its body, as it is counted. */
+    countedBody: CountedBody | undefined;
+    /**
+     * Does a piece of the work of a request that has no place while it waits for more, such as a batch of a stream of records. It
+     * waits for a place as long as it takes.
+     */
+    inPlace<T>(weight: number, work: () => Promise<T>): Promise<T>;
+  }
+  interface FastifyContextConfig {
+    route?: RouteKind;
   }
 }
 
-/** How often the log says that requests are refused, while they are. */
-const sayEveryMs = 10_000;
+/** What is decided about a route when it is made. */
+type RouteKind = 'always' | 'renewal' | 'heartbeat' | 'commit' | 'consume' | 'stream' | 'other';
+
 const alwaysAnswered = new Set(['/health/live', '/health/ready', '/metrics']);
 const eventStreams = new Set(['/v1/watch/*', '/v1/topics/:topic/stream']);
+/** Commits of no more offsets use the reserved capacity. */
+const smallCommitMax = 1000;
 
-const reasons = {
-  requests: 'There are too many requests under way',
-  waits: 'There are too many long polls and event streams',
-  uploads: 'There are too many streams of records under way',
-  sockets: 'There are too many WebSockets',
-  bodies: 'The bodies of the requests under way are too large together',
-  connections: 'There are too many connections',
-};
-
-export function installAdmission(app: FastifyInstance, options: AdmissionOptions): void {
-  const { load, metrics } = options;
-  const counts: Record<Kind, number> = { requests: 0, waits: 0, uploads: 0, sockets: 0 };
-  const limits: Record<Kind, number> = {
-    requests: load.requestsMax,
-    waits: load.waitsMax,
-    uploads: load.uploadsMax,
-    sockets: load.socketsMax,
-  };
-  let bodyBytes = 0;
-  const refuse = createRefusal(options);
-  metrics.gauges('requests_in_flight', 'Requests being answered, by what they count as.', ['kind'], () =>
-    Object.entries(counts).map(([kind, value]) => ({ labels: { kind }, value })),
+export function installAdmission(app: FastifyInstance, options: AdmissionOptions): Admission {
+  const { load, addressShare, metrics } = options;
+  const refuse = createRefusal(metrics, options.log);
+  installClient(app, options.trusts);
+  installConnections(app, options, refuse);
+  const queue = new WaitQueue({
+    capacity: load.requestsMax,
+    waitingMax: load.requestsWaitingMax,
+    waitMsMax: load.requestWaitMsMax,
+  });
+  const outcomes = metrics.counter(
+    'reserved_requests_total',
+    'Requests for the reserved capacity: of sessions and members that are alive or unknown, undecided as the store was away, or declined.',
+    ['outcome'],
   );
-  metrics.gauge('body_bytes_in_flight', 'Bytes of bodies in memory.', () => bodyBytes);
-  const door = new Door(() => counts.requests < limits.requests, load.requestWaitMsMax);
-  metrics.gauge('requests_waiting', 'Requests that wait for their turn, as there are many.', () => door.waiting);
-  const connections = watchConnections(app, options);
+  const reserved = new ReservedCapacity({
+    capacity: load.reservedMax,
+    waitingMax: load.requestsWaitingMax,
+    waitMsMax: load.requestWaitMsMax,
+    unknownMax: load.unknownHandlesMax,
+    unknownPerSecond: load.unknownHandlesPerSecond,
+    refusal: (reason, client) => refuseWork('reserved', reason, client),
+    onOutcome: (outcome) => outcomes.inc({ outcome }),
+  });
+  const shared = {
+    waits: new SharedLimit(load.waitsMax, addressShare),
+    uploads: new SharedLimit(load.uploadsMax, addressShare),
+    sockets: new SharedLimit(load.socketsMax, addressShare),
+    watches: new SharedLimit(load.watchesMax, addressShare),
+  };
+  const counts: Record<Kind, number> = { requests: 0, reserved: 0, waits: 0, uploads: 0 };
+  metrics.gauges('requests_in_flight', 'Requests being answered, by what they count as.', ['kind'], () =>
+    Object.entries({ ...counts, sockets: shared.sockets.used }).map(([kind, value]) => ({ labels: { kind }, value })),
+  );
+  metrics.gauges('admission_weight', 'Work under way, where a usual request is 1, by capacity.', ['kind'], () => [
+    { labels: { kind: 'requests' }, value: queue.used },
+    { labels: { kind: 'reserved' }, value: reserved.queue.used },
+  ]);
+  metrics.gauges('requests_waiting', 'Requests that wait for a place, by capacity.', ['kind'], () => [
+    { labels: { kind: 'requests' }, value: queue.waiting },
+    { labels: { kind: 'reserved' }, value: reserved.queue.waiting },
+  ]);
+  installBodyBytes(app, load, metrics, refuse);
 
   app.decorateRequest('admittedAs', undefined);
-  app.decorateRequest('countedBytes', 0);
-
-  app.addHook('onRequest', (request, reply, done) => {
-    if (alwaysAnswered.has(request.routeOptions.url ?? '')) return done();
-    if (connections.tooMany()) {
-      reply.header('connection', 'close');
-      return done(refuse('connections'));
-    }
-    const kind = kindOf(request);
-    const letIn = () => {
-      counts[kind] += 1;
-      if (kind === 'sockets') {
-        request.raw.socket.once('close', () => {
-          counts.sockets -= 1;
-        });
-      } else {
-        request.admittedAs = kind;
-        // Not the hook onResponse: it does not come if the client has broken off.
-        reply.raw.once('close', () => {
-          counts[kind] -= 1;
-          bodyBytes -= request.countedBytes;
-          request.countedBytes = 0;
-          if (kind === 'requests') door.open();
-        });
-      }
-      done();
-    };
-    if (counts[kind] < limits[kind] && (kind !== 'requests' || door.waiting === 0)) return letIn();
-    if (kind !== 'requests' || door.waiting >= load.requestsWaitingMax) return done(refuse(kind));
-    door.wait(reply.raw, letIn, () => done(refuse(kind)));
+  app.decorateRequest('place', undefined);
+  app.decorateRequest('isBegun', false);
+  app.decorateRequest('inPlace', function inPlace<T>(this: FastifyRequest, weight: number, work: () => Promise<T>) {
+    return new Promise<T>((resolve, reject) => {
+      const admitted = (place: Place) => {
+        const done = work();
+        done.then(resolve, reject).finally(() => place.release());
+      };
+      queue.enter(this.clientKey, weight, { admitted, refused: reject }, true);
+    });
   });
 
-  app.addHook('preParsing', (request, _reply, payload, done) => {
-    const { headers, raw } = request;
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, route: routeKindOf(route.url, [route.method].flat()) };
+    // The place is held while the work goes on, also if the client has broken off: else it would make room for more of its work.
+    const { handler } = route;
+    route.handler = function placed(request, reply) {
+      request.isBegun = true;
+      const work: unknown = handler.call(this, request, reply);
+      if (work instanceof Promise) return work.finally(() => request.place?.release());
+      request.place?.release();
+      return work;
+    };
+  });
+
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.ws) return done();
+    const { clientKey: client } = request;
+    const reason = shared.sockets.take(client);
+    if (reason) return done(refuse('sockets', reason, client, shared.sockets));
+    request.raw.socket.once('close', () => shared.sockets.give(client));
+    done();
+  });
+
+  app.addHook('preValidation', (request, reply, done) => {
+    const route = routeOf(request);
+    if (request.ws || route === 'always') return done();
+    const holder = holderOf(request, route);
+    if (route !== 'consume' && holder !== undefined && reserved.mayUse(request.clientKey, holder)) {
+      reportOutcome(request, reply, holder);
+      enter(request, reply, 'reserved', done);
+    } else if (isUpload(request)) {
+      if (share(request, reply, 'uploads', done)) done();
+    } else if (!isWait(request) || share(request, reply, 'waits', done)) {
+      enter(request, reply, isWait(request) ? 'waits' : 'requests', done);
+    }
+    if (route === 'consume' && request.place === undefined) keepMember(request, holder!);
+  });
+
+  /** Takes a place for the work of a request, or waits for one. */
+  function enter(request: FastifyRequest, reply: FastifyReply, kind: Exclude<Kind, 'uploads'>, done: Done): void {
+    const { clientKey: client } = request;
+    const weight = weightOf(request, request.countedBody?.bytes ?? 0);
+    let leave: (() => void) | undefined;
+    leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
+      admitted: (place) => {
+        if (leave) reply.raw.off('close', leave);
+        if (kind !== 'waits') count(request, reply, kind);
+        request.place = place;
+        reply.raw.once('close', () => {
+          if (!request.isBegun) place.release();
+        });
+        done();
+      },
+      refused: (reason) => done(refuseWork(kind === 'reserved' ? kind : 'requests', reason, client)),
+    });
+    // Whoever breaks off waits no more.
+    if (leave) reply.raw.once('close', leave);
+  }
+
+  /** Counts what may last long. @returns whether there is room for it */
+  function share(request: FastifyRequest, reply: FastifyReply, kind: 'waits' | 'uploads', done: Done): boolean {
+    const { clientKey: client } = request;
+    const reason = shared[kind].take(client);
+    if (reason) {
+      done(refuse(kind, reason, client, shared[kind]));
+      return false;
+    }
+    reply.raw.once('close', () => shared[kind].give(client));
+    count(request, reply, kind);
+    return true;
+  }
+
+  function count(request: FastifyRequest, reply: FastifyReply, kind: Kind): void {
+    request.admittedAs = kind;
+    counts[kind] += 1;
+    // Not the hook onResponse: it does not come if the client has broken off.
+    reply.raw.once('close', () => {
+      counts[kind] -= 1;
+    });
+  }
+
+  function reportOutcome({ clientKey: client }: FastifyRequest, { raw }: FastifyReply, holder: string): void {
+    raw.once('close', () => {
+      // Who breaks off has not heard whether it lives, and neither have we.
+      if (!raw.headersSent) return;
+      if (raw.statusCode < 300) reserved.found(client, holder);
+      else if (raw.statusCode >= 500 || raw.statusCode === 429) reserved.undecided(client, holder);
+      else reserved.notFound(holder);
+    });
+  }
+
+  /** The call has no place yet, or none at all: its member is kept alive all the same. */
+  function keepMember(request: FastifyRequest, holder: string): void {
+    const { clientKey: client } = request;
+    if (!reserved.mayUse(client, holder)) return;
+    const { group, member } = request.params as { group: string; member: string };
+    reserved.keep(client, holder, () => options.keepMember(request, group, member)).catch(() => undefined);
+  }
+
+  function refuseWork(kind: 'requests' | 'reserved', reason: WaitQueueReason, client: string): ServiceError {
+    const { used, waiting } = kind === 'reserved' ? reserved.queue : queue;
+    const state =
+      reason === 'time'
+        ? `this one waited for a place for ${load.requestWaitMsMax} ms`
+        : `all places are taken (weight ${used}), and ${waiting} wait`;
+    return refuse(kind, reason, client, state);
+  }
+
+  return {
+    reserved,
+    watches: {
+      take: (client) => {
+        const reason = shared.watches.take(client);
+        if (reason) throw refuse('watches', reason, client, shared.watches);
+      },
+      give: (client) => shared.watches.give(client),
+    },
+  };
+}
+
+type Done = (error?: Error) => void;
+
+function installConnections(
+  app: FastifyInstance,
+  { connectionsMax, addressShare, trusts, metrics, log }: AdmissionOptions,
+  refuse: Refuse,
+): void {
+  const dropped = metrics.counter('connections_dropped_total', 'Connections dropped as there were too many.', [
+    'reason',
+  ]);
+  const warn = atIntervals((reason: string, client: string, since: number) => {
+    const { open } = connections;
+    const detail = { reason, client, dropped: since, open, connectionsMax };
+    log.warn(detail, 'Connections are dropped, as there are too many: see WEIR_MAX_CONNECTIONS and WEIR_ADDRESS_SHARE');
+  });
+  const connections = watchConnections(app, {
+    max: connectionsMax,
+    share: addressShare,
+    trusts,
+    onDrop: (reason, client) => {
+      dropped.inc({ reason });
+      warn(reason, client);
+    },
+  });
+  metrics.gauge('connections_open', 'Open connections of clients.', () => connections.open);
+  app.addHook('onRequest', (request, reply, done) => {
+    const { socket } = request.raw;
+    const reason = connections.problemOf(socket);
+    if (!reason || routeOf(request) === 'always') return done();
+    reply.header('connection', 'close');
+    done(refuse('connections', reason, clientOfSocket(socket), connections.limit));
+  });
+}
+
+/** Bounds the bytes of bodies in memory. */
+function installBodyBytes(app: FastifyInstance, load: Load, metrics: Metrics, refuse: Refuse): void {
+  const bodies = new BodyBytes(load.bodiesBytesMax);
+  /** Of what uses the reserved capacity: large bodies elsewhere must not keep it from being read. */
+  const reservedBodies = new BodyBytes(load.reservedBodiesBytesMax);
+  metrics.gauges('body_bytes_in_flight', 'Bytes of bodies in memory, by capacity.', ['kind'], () => [
+    { labels: { kind: 'requests' }, value: bodies.used },
+    { labels: { kind: 'reserved' }, value: reservedBodies.used },
+  ]);
+  app.decorateRequest('countedBody', undefined);
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    const { headers, raw, clientKey: client } = request;
     const announced = Number(headers['content-length'] ?? (headers['transfer-encoding'] ? Number.NaN : 0));
     // A stream is never in memory as a whole.
-    if (announced === 0 || request.admittedAs !== 'requests') return done(null, payload);
-    const count = (bytes: number): boolean => {
-      // Whoever is alone is let through: the limit on one body is another one.
-      if (bodyBytes > 0 && bodyBytes + bytes > load.bodiesBytesMax) return false;
-      bodyBytes += bytes;
-      request.countedBytes += bytes;
-      return true;
+    if (announced === 0 || isUpload(request)) return done(null, payload);
+    const to = isReserved(routeOf(request)) ? reservedBodies : bodies;
+    const body: CountedBody = {
+      clientKey: client,
+      bytes: 0,
+      get isComing() {
+        return !raw.complete;
+      },
+      giveUp: () => fail('address'),
     };
-    if (announced <= bodyBytesUsual) return done(count(announced) ? null : refuse('bodies'), payload);
-    // Counted as they come: what is only announced takes no room. The parser listens in this same turn.
-    const onData = (piece: Buffer) => {
-      if (count(piece.length)) return;
+    const fail = (reason: 'total' | 'address') => {
       raw.off('data', onData);
-      raw.emit('error', refuse('bodies'));
+      raw.emit('error', refuse('bodies', reason, client, `at most ${to.max} bytes`));
     };
+    const onData = (piece: Buffer) => {
+      if (!to.add(body, piece.length)) fail('total');
+    };
+    request.countedBody = body;
+    reply.raw.once('close', () => to.remove(body));
+    if (announced <= bodyBytesUsual) {
+      const error = to.add(body, announced) ? null : refuse('bodies', 'total', client, `at most ${to.max} bytes`);
+      return done(error, payload);
+    }
+    // Counted as they come: what is only announced takes no room. The parser listens in this same turn.
     raw.on('data', onData);
     done(null, payload);
   });
 }
 
-/** Where requests wait until there is room, first come, first served. */
-class Door {
-  readonly #hasRoom: () => boolean;
-  readonly #waitMsMax: number;
-  readonly #waiting = new Set<{ enter(): void }>();
+function routeKindOf(url: string, methods: string[]): RouteKind {
+  if (alwaysAnswered.has(url)) return 'always';
+  if (eventStreams.has(url)) return 'stream';
+  if (url.startsWith('/v1/sessions/') && methods.includes('PUT')) return 'renewal';
+  if (url === '/v1/groups/:group/members/:member/heartbeat') return 'heartbeat';
+  if (url === '/v1/groups/:group/members/:member/records') return 'consume';
+  if (url === '/v1/groups/:group/offsets' && methods.includes('POST')) return 'commit';
+  return 'other';
+}
 
-  constructor(hasRoom: () => boolean, waitMsMax: number) {
-    this.#hasRoom = hasRoom;
-    this.#waitMsMax = waitMsMax;
-  }
+function routeOf(request: FastifyRequest): RouteKind {
+  return request.routeOptions.config?.route ?? 'other';
+}
 
-  get waiting(): number {
-    return this.#waiting.size;
-  }
+function isReserved(route: RouteKind): boolean {
+  return route === 'renewal' || route === 'heartbeat' || route === 'commit';
+}
 
-  /**
-   * Calls `enter` when there is room, or `giveUp` after the longest time to wait; neither if the client breaks off before.
-   * @param answer the answer that the client waits for
-   */
-  wait(answer: ServerResponse, enter: () => void, giveUp: () => void): void {
-    const leave = () => {
-      clearTimeout(timer);
-      answer.off('close', leave);
-      this.#waiting.delete(place);
-    };
-    const timer = setTimeout(() => {
-      leave();
-      giveUp();
-    }, this.#waitMsMax);
-    const place = {
-      enter: () => {
-        leave();
-        enter();
-      },
-    };
-    answer.once('close', leave);
-    this.#waiting.add(place);
-  }
-
-  /** Lets in as many as there is room for. */
-  open(): void {
-    for (const { enter } of this.#waiting) {
-      if (!this.#hasRoom()) return;
-      enter();
+/** The session or the member that a request is about, where that decides how it is let in. */
+function holderOf(request: FastifyRequest, route: RouteKind): string | undefined {
+  const { handle, group, member } = request.params as Record<string, string>;
+  switch (route) {
+    case 'renewal': {
+      const given = handle === undefined || handle === 'self' ? request.headers['weir-session'] : handle;
+      return typeof given === 'string' ? sessionHolder(given) : undefined;
     }
-  }
-}
-
-function kindOf(request: FastifyRequest): Kind {
-  if (request.ws) return 'sockets';
-  const { method, query, routeOptions } = request;
-  if (method === 'GET') {
-    const wait = (query as Record<string, unknown>).wait;
-    return (wait !== undefined && wait !== '0') || eventStreams.has(routeOptions.url ?? '') ? 'waits' : 'requests';
-  }
-  return method === 'POST' && mediaTypeOf(request) === ndjsonType ? 'uploads' : 'requests';
-}
-
-/** Counts and reports refusals. */
-function createRefusal({ metrics, log }: AdmissionOptions): (reason: keyof typeof reasons) => ServiceError {
-  const refused = metrics.counter('requests_refused_total', 'Requests refused as there were too many, by reason.', [
-    'reason',
-  ]);
-  let since = 0;
-  let saidAt = Number.NEGATIVE_INFINITY;
-  return (reason) => {
-    refused.inc({ reason });
-    since += 1;
-    const now = performance.now();
-    if (now - saidAt > sayEveryMs) {
-      log.warn({ reason, refused: since }, 'Requests are refused, as there are too many');
-      saidAt = now;
-      since = 0;
+    case 'heartbeat':
+    case 'consume':
+      return memberHolder(group!, member!, request.headers['weir-member']);
+    case 'commit': {
+      const { memberId, offsets } = (request.body ?? {}) as { memberId?: unknown; offsets?: unknown };
+      if (!Array.isArray(offsets) || offsets.length > smallCommitMax) return undefined;
+      return memberHolder(group!, String(memberId ?? ''), request.headers['weir-member']);
     }
-    return new ServiceError('TOO_MANY_REQUESTS', `${reasons[reason]}; nothing was done. Try again soon.`);
-  };
+    default:
+      return undefined;
+  }
 }
 
-/** Bounds the connections; Node itself drops those beyond the spare ones. */
-function watchConnections(
-  app: FastifyInstance,
-  { connectionsMax, metrics, log }: AdmissionOptions,
-): { tooMany(): boolean } {
-  const { server } = app;
-  let open = 0;
-  server.maxConnections = connectionsMax + spareConnections;
-  server.on('connection', (socket) => {
-    open += 1;
-    socket.once('close', () => {
-      open -= 1;
-    });
-  });
-  metrics.gauge('connections_open', 'Open connections of clients.', () => open);
-  const dropped = metrics.counter('connections_dropped_total', 'Connections dropped as there were too many.');
-  let saidAt = Number.NEGATIVE_INFINITY;
-  server.on('drop', () => {
-    dropped.inc();
-    const now = performance.now();
-    if (now - saidAt < sayEveryMs) return;
-    saidAt = now;
-    log.warn({ open, connectionsMax }, 'Connections are dropped, as there are too many: see WEIR_MAX_CONNECTIONS');
-  });
-  return { tooMany: () => open > connectionsMax };
+function isWait({ method, query, body, routeOptions }: FastifyRequest): boolean {
+  if (routeOptions.config?.route === 'stream') return true;
+  const asked = query as { wait?: unknown };
+  if (method === 'GET') return asked.wait !== undefined && asked.wait !== '0';
+  // A consume call by POST may say it in its body.
+  const wait = asked.wait ?? (body as { wait?: unknown } | null | undefined)?.wait;
+  return routeOptions.config?.route === 'consume' && wait !== undefined && wait !== '0' && wait !== 0;
+}
+
+function isUpload(request: FastifyRequest): boolean {
+  return request.method === 'POST' && mediaTypeOf(request) === ndjsonType;
 }

@@ -273,8 +273,9 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       throw new ServiceError('BAD_REQUEST', 'Give after or from=committed, not both: the latter goes back behind it.');
     }
     const credential = credentialOf(request);
+    const onWait = () => request.place?.release();
     const consumed = await signals.run(reply.raw, (signal) =>
-      groupConsumer.consume(group, member, { waitMs, ...query, after: query.after, credential }, signal),
+      groupConsumer.consume(group, member, { waitMs, ...query, after: query.after, credential, onWait }, signal),
     );
     reply.header('weir-zxid', consumed.zxid).type('application/json; charset=utf-8');
     return consumedJson(consumed);

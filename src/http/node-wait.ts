@@ -34,6 +34,7 @@ export async function waitForChange(
     if (changed) return { changed, zxid, tag };
     const leftMs = deadline - performance.now();
     const what = { path, interest: seen.interest, after: zxid };
+    reply.request.place?.release();
     if (leftMs <= 0 || !(await broker.watches.nextChange(what, leftMs, gone.signal))) return { changed, zxid, tag };
   }
 }

@@ -30,6 +30,7 @@ import { checkRecordType, fenceOf, identityOf, offsetsOf, readRecords } from './
 import { produceStream } from './produce-stream.ts';
 import { rawReply } from './raw-content.ts';
 import { RequestSignals } from './request-signal.ts';
+import { batchWeight } from './request-weight.ts';
 
 const { $schema: _, ...producedJson } = z.toJSONSchema(produceBody, { io: 'input' });
 const bytes = z.unknown().meta({ override: { type: 'string', format: 'binary' } });
@@ -179,12 +180,14 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
       append: (records, numbers, identity) =>
-        logWriter.produce({
-          ...common,
-          acks: common.acks === '0' ? '1' : common.acks,
-          records: { kind: 'each', records, lines: numbers },
-          identity,
-        }),
+        request.inPlace(batchWeight(records), () =>
+          logWriter.produce({
+            ...common,
+            acks: common.acks === '0' ? '1' : common.acks,
+            records: { kind: 'each', records, lines: numbers },
+            identity,
+          }),
+        ),
     });
     const hasLength = request.headers['content-length'] !== undefined;
     const sent = (results ?? (hasLength ? 'end' : 'live')) === 'end' ? held.hold(lines) : lines;
@@ -234,6 +237,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       if (offset !== undefined && timestamp !== undefined) {
         throw new ServiceError('BAD_REQUEST', 'Give offset or timestamp, not both.');
       }
+      const onWait = () => request.place?.release();
       const fetched = await signals.run(reply.raw, (signal) =>
         topics.using(name, async (topic) => {
           const from =
@@ -241,7 +245,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
               ? (offset ?? 'earliest')
               : (await logReader.offsetAt(topic, partition, timestamp)).offset;
           const wanted = { topic, partition, offset: from, maxRecords, maxBytes };
-          return logReader.fetchWhenReady(wanted, { minBytes, waitMs, signal });
+          return logReader.fetchWhenReady(wanted, { minBytes, waitMs, signal, onWait });
         }),
       );
       const type = preferredType(request, [jsonType, ...ndjsonTypes]);

@@ -1,5 +1,5 @@
-// Bodies that stall, or take for ever, are given up with 408, so that they hold neither memory nor a place. A streamed body is
-// bounded in its pauses only. The heads of requests are looked after by Node itself (app.ts, headersTimeout).
+// Bodies that stall, come in too slowly, or take for ever, are given up with 408, so that they hold neither memory nor a connection. A
+// streamed body is bounded in its pauses only: `tail -f | curl -T -` has nothing to say for long. The heads of requests are looked after by Node itself (app.ts, headersTimeout).
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Patience } from '../core/defaults.ts';
@@ -11,6 +11,8 @@ interface Progress {
   beganAt: number;
   /** When something of it was last seen to come in. */
   movedAt: number;
+  /** What had come in on its connection when it began, and by now. */
+  bytesBefore: number;
   bytes: number;
 }
 
@@ -18,7 +20,10 @@ export function installSlowSenders(app: FastifyInstance, patience: Patience, met
   /** By connection, its newest request with a body. Looked through now and then: a timer for each would cost every request. */
   const receiving = new Map<Socket, FastifyReply>();
   const progressOf = new WeakMap<FastifyReply, Progress>();
-  const givenUp = metrics.counter('slow_senders_cut_total', 'Requests given up because their body stalled.');
+  const givenUp = metrics.counter(
+    'slow_senders_cut_total',
+    'Requests given up because their body stalled or came in too slowly.',
+  );
 
   app.addHook('onRequest', (request, reply, done) => {
     const { headers, raw } = request;
@@ -49,21 +54,30 @@ function look(socket: Socket, reply: FastifyReply, before: Progress | undefined,
   const { raw } = reply.request;
   if (raw.complete) return undefined;
   const bytes = socket.bytesRead;
-  if (!before) return { beganAt: now, movedAt: now, bytes };
+  if (!before) return { beganAt: now, movedAt: now, bytesBefore: bytes, bytes };
   const moves = bytes !== before.bytes || raw.readableLength > 0;
-  return { beganAt: before.beganAt, movedAt: moves ? now : before.movedAt, bytes };
+  return { ...before, movedAt: moves ? now : before.movedAt, bytes };
 }
 
 function impatience(
-  { beganAt, movedAt }: Progress,
+  { beganAt, movedAt, bytesBefore, bytes }: Progress,
   reply: FastifyReply,
-  { bodyIdleMs, bodyMs, streamIdleMs }: Patience,
+  { bodyIdleMs, bodyGraceMs, bodyBytesPerSecondMin, bodyMs, streamIdleMs }: Patience,
   now: number,
 ): string | undefined {
   const isStream = mediaTypeOf(reply.request) === ndjsonType;
   const idleMsMax = isStream ? streamIdleMs : bodyIdleMs;
   if (now - movedAt > idleMsMax) return `Nothing of the body came in for ${idleMsMax} ms; it was given up.`;
-  if (!isStream && now - beganAt > bodyMs) return `The body took longer than ${bodyMs} ms; it was given up.`;
+  if (isStream) return undefined;
+  const tookMs = now - beganAt;
+  if (tookMs > bodyGraceMs + ((bytes - bytesBefore) / bodyBytesPerSecondMin) * 1000) {
+    const rate = Math.round((bytes - bytesBefore) / (tookMs / 1000));
+    return (
+      `The body came in at ${rate} bytes a second; after the first ${bodyGraceMs} ms it has to come in at ${bodyBytesPerSecondMin} ` +
+      'or more on average. It was given up.'
+    );
+  }
+  if (tookMs > bodyMs) return `The body took longer than ${bodyMs} ms; it was given up.`;
   return undefined;
 }
 

@@ -64,7 +64,12 @@ const fates = {
 /** What was asked to wait may, and a search by time may have to go through a whole log. */
 function isLimited({ admittedAs, query }: FastifyRequest): boolean {
   const { wait, timestamp, at } = query as Record<string, unknown>;
-  return admittedAs === 'requests' && !wait && timestamp === undefined && typeof at !== 'number';
+  return (
+    (admittedAs === 'requests' || admittedAs === 'reserved') &&
+    !wait &&
+    timestamp === undefined &&
+    typeof at !== 'number'
+  );
 }
 
 function answerInTime<T>(

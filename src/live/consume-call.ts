@@ -44,6 +44,8 @@ export interface ConsumeRequest {
   after: number | undefined;
   /** What the caller presents to speak for the member. */
   credential: MemberCredential;
+  /** Called when the call begins to wait for records. */
+  onWait?(): void;
 }
 
 export interface Consumed {
@@ -325,6 +327,7 @@ export class ConsumeCall {
 
   async #waitForMore(timeoutMs: number): Promise<void> {
     if (timeoutMs <= 0) return;
+    this.#request.onWait?.();
     this.#wait = new AbortController();
     await this.#parts.reader.waitForMore(this.#cursors.values(), timeoutMs, this.#wait.signal);
     this.#wait = undefined;

@@ -3,6 +3,8 @@
 // Where a member has read to (its positions) is in the store, so its next call may go through any broker; what a broker
 // remembers of the last call only makes the next one quicker.
 import type { Counter } from 'prom-client';
+import { existing, memberOf } from '../core/group-document.ts';
+import { checkCredential, type MemberCredential } from '../core/member-secret.ts';
 import { ConsumeCall, type Consumed, type ConsumeParts, type ConsumeRequest } from './consume-call.ts';
 import { LastCalls } from './last-calls.ts';
 
@@ -24,6 +26,19 @@ export class GroupConsumer {
   /** What is held in memory for the next calls of members. */
   get aheadBytes(): number {
     return this.#lastCalls.aheadBytes;
+  }
+
+  /**
+   * Keeps a member alive, and does nothing else: for a call of it that has to wait before it is worked at.
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FORBIDDEN, MEMBER_SUPERSEDED
+   */
+  async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {
+    await this.#parts.ledger.decide(group, (stored) => {
+      const member = memberOf(existing(group, stored), memberId);
+      checkCredential(member, credential);
+      const { sessionId, sessionTimeoutMs } = member;
+      return { commit: { keeps: true, renew: { sessionId, ttlMs: sessionTimeoutMs } }, result: undefined };
+    });
   }
 
   /**

@@ -137,7 +137,7 @@ export class LogReader {
    */
   async fetchWhenReady(
     request: FetchRequest,
-    { minBytes, waitMs, signal }: { minBytes: number; waitMs: number; signal: AbortSignal },
+    { minBytes, waitMs, signal, onWait }: { minBytes: number; waitMs: number; signal: AbortSignal; onWait?(): void },
   ): Promise<Fetched> {
     const deadline = performance.now() + waitMs;
     let fetched = await this.fetch(request);
@@ -147,6 +147,7 @@ export class LogReader {
       const { topicId } = request.topic;
       const log = { topicId, partition: request.partition, endOffset: fetched.endOffset };
       const leftMs = deadline - performance.now();
+      onWait?.();
       if (leftMs <= 0 || !(await this.waitForAppend([log], leftMs, signal))) break;
       fetched = await this.fetch({ ...request, offset });
     }

@@ -27,6 +27,8 @@ export const testConfig: Config = {
   maxNodeBytes: 1024 * 1024,
   maxBodyBytes: 16 * 1024 * 1024,
   maxConnections: 16_000,
+  addressShare: 0.5,
+  trustProxy: [],
   autoCreateTopics: false,
   corsOrigins: [],
   allowedHosts: [],

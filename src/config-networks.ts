@@ -1,0 +1,46 @@
+// Lists of addresses and networks, as WEIR_TRUST_PROXY has one.
+import ipaddr from 'ipaddr.js';
+
+/** The ranges that an option may name by a word. */
+const namedRanges: Record<string, readonly string[]> = {
+  loopback: ['127.0.0.0/8', '::1/128'],
+  linklocal: ['169.254.0.0/16', 'fe80::/10'],
+  uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
+};
+
+/** What is wrong with a list of addresses and networks, such as `10.0.0.0/8`; undefined if nothing is. */
+export function networkProblem(text: string): string | undefined {
+  if (Object.hasOwn(namedRanges, text) || ipaddr.isValidCIDR(text)) return undefined;
+  return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
+    ? undefined
+    : `${JSON.stringify(text)} is neither an address nor a network`;
+}
+
+/** Whether an address lies in one of these networks, each of which has no networkProblem(). */
+export function inNetworks(networks: readonly string[]): (address: string) => boolean {
+  const ranges = networks.flatMap((network) => namedRanges[network] ?? [network]).map(rangeOf);
+  const known = new Map<string, boolean>();
+  return (address) => {
+    let isIn = known.get(address);
+    if (isIn === undefined) {
+      isIn = ipaddr.isValid(address) && ranges.some((range) => matches(ipaddr.process(address), range));
+      // A peer may write what it likes into a header.
+      if (known.size >= rememberedMax) known.clear();
+      known.set(address, isIn);
+    }
+    return isIn;
+  };
+}
+
+type Range = [ipaddr.IPv4 | ipaddr.IPv6, number];
+const rememberedMax = 1000;
+
+function rangeOf(network: string): Range {
+  if (ipaddr.isValidCIDR(network)) return ipaddr.parseCIDR(network);
+  const address = ipaddr.process(network);
+  return [address, address.kind() === 'ipv4' ? 32 : 128];
+}
+
+function matches(address: ipaddr.IPv4 | ipaddr.IPv6, [network, bits]: Range): boolean {
+  return address.kind() === network.kind() && address.match(network, bits);
+}

@@ -1,0 +1,128 @@
+// How many connections there may be, in total and of one address. One connection too many is told so at its first request and closed;
+// where there are many more, they are dropped. Where all are taken, one that idles of the address with most makes room.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { spareConnections, spareConnectionsOfClient } from '../core/defaults.ts';
+import { SharedLimit, type SharedLimitReason } from '../core/shared-limit.ts';
+import { clientOfSocket } from './client.ts';
+
+export interface ConnectionLimitOptions {
+  max: number;
+  /** Of `max`, what one address may have while others have none. */
+  share: number;
+  /** Whether an address is that of a trusted proxy, which has as many as there are. */
+  trusts: ((address: string) => boolean) | undefined;
+  /** Called for each connection that is dropped. */
+  onDrop(reason: SharedLimitReason, client: string): void;
+}
+
+export interface ConnectionCounts {
+  readonly open: number;
+  readonly limit: SharedLimit;
+  /** Why a connection is one too many; undefined if it is not. */
+  problemOf(socket: Socket): SharedLimitReason | undefined;
+}
+
+export function watchConnections({ server }: FastifyInstance, options: ConnectionLimitOptions): ConnectionCounts {
+  const limit = new SharedLimit(options.max, options.share);
+  const tooMany = new Map<Socket, SharedLimitReason>();
+  /** Connections beyond its share, by address. */
+  const spare = new Map<string, number>();
+  const idle = new IdleConnections(server);
+  let open = 0;
+  server.maxConnections = options.max + spareConnections;
+
+  server.on('connection', (socket: Socket) => {
+    open += 1;
+    socket.once('close', () => {
+      open -= 1;
+    });
+    const client = clientOfSocket(socket);
+    const isProxy = options.trusts?.(socket.remoteAddress ?? '') ?? false;
+    let reason = isProxy ? (limit.free > 0 ? undefined : 'total') : limit.problemOf(client);
+    if (reason === 'total' && makeRoom(client)) reason = undefined;
+    if (reason === undefined) {
+      limit.add(client);
+      idle.add(client, socket);
+      socket.once('close', () => limit.give(client));
+      return;
+    }
+    const others = spare.get(client) ?? 0;
+    if (reason === 'address' && others >= spareConnectionsOfClient) {
+      options.onDrop(reason, client);
+      socket.destroy();
+      return;
+    }
+    tooMany.set(socket, reason);
+    spare.set(client, others + 1);
+    socket.once('close', () => {
+      tooMany.delete(socket);
+      const left = spare.get(client)! - 1;
+      if (left > 0) spare.set(client, left);
+      else spare.delete(client);
+    });
+  });
+  server.on('drop', (data) => options.onDrop('total', data?.remoteAddress ?? 'unknown'));
+
+  /** Closes a connection that idles, of the address that has most, if that is more than the newcomer would have. */
+  function makeRoom(client: string): boolean {
+    const largest = limit.largest();
+    if (!largest || largest.held <= limit.heldBy(client) + 1) return false;
+    const socket = idle.oldestOf(largest.key);
+    if (!socket) return false;
+    options.onDrop('total', largest.key);
+    socket.destroy();
+    return true;
+  }
+
+  return {
+    get open() {
+      return open;
+    },
+    limit,
+    problemOf: (socket) => tooMany.get(socket),
+  };
+}
+
+/** The connections without a request under way, by client, those that have idled longest first. */
+class IdleConnections {
+  readonly #idle = new Map<string, Set<Socket>>();
+  readonly #clients = new WeakMap<Socket, string>();
+
+  constructor(server: FastifyInstance['server']) {
+    server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      const client = this.#clients.get(socket);
+      if (client === undefined) return;
+      this.#delete(client, socket);
+      response.once('close', () => {
+        if (!socket.destroyed) this.#put(client, socket);
+      });
+    });
+    server.on('upgrade', ({ socket }: IncomingMessage) => {
+      const client = this.#clients.get(socket);
+      if (client !== undefined) this.#delete(client, socket);
+    });
+  }
+
+  add(client: string, socket: Socket): void {
+    this.#clients.set(socket, client);
+    this.#put(client, socket);
+    socket.once('close', () => this.#delete(client, socket));
+  }
+
+  oldestOf(client: string): Socket | undefined {
+    return this.#idle.get(client)?.values().next().value;
+  }
+
+  #put(client: string, socket: Socket): void {
+    const sockets = this.#idle.get(client);
+    if (sockets) sockets.add(socket);
+    else this.#idle.set(client, new Set([socket]));
+  }
+
+  #delete(client: string, socket: Socket): void {
+    const sockets = this.#idle.get(client);
+    if (sockets?.delete(socket) && sockets.size === 0) this.#idle.delete(client);
+  }
+}

@@ -1,0 +1,77 @@
+// How what is too much is refused: with a text that says what there is too much of and whose it is, counted by kind and reason, and
+// written to the log now and then.
+import type { Logger } from 'pino';
+import { ServiceError } from '../core/service-error.ts';
+import type { SharedLimit } from '../core/shared-limit.ts';
+import type { Metrics } from '../live/metrics.ts';
+
+/** How often the log says that something is refused, while it is. */
+const logEveryMs = 10_000;
+
+const limited = {
+  requests: 'requests under way',
+  reserved: 'renewals, heartbeats and commits under way',
+  waits: 'long polls and event streams',
+  uploads: 'streams of records under way',
+  sockets: 'WebSockets',
+  watches: 'watches on sockets',
+  bodies: 'bytes of bodies in memory',
+  connections: 'connections',
+};
+
+/** All of it is taken; the client has its share of it; there was no place in time. */
+export type RefusalReason = 'total' | 'address' | 'time';
+
+/** @param state what there is: a limit, or in words */
+export type Refuse = (
+  kind: keyof typeof limited,
+  reason: RefusalReason,
+  client: string,
+  state: SharedLimit | string,
+) => ServiceError;
+
+export function createRefusal(metrics: Metrics, log: Logger): Refuse {
+  const refused = metrics.counter(
+    'requests_refused_total',
+    'Requests refused as there was too much, by what there was too much of, and why.',
+    ['kind', 'reason'],
+  );
+  const warn = atIntervals((kind: string, reason: string, client: string, since: number) =>
+    log.warn(
+      { kind, reason, client, refused: since },
+      'Requests are refused: see "Limits and defaults" in operations.md',
+    ),
+  );
+  return (kind, reason, client, state) => {
+    refused.inc({ kind, reason });
+    warn(kind, reason, client);
+    return new ServiceError('TOO_MANY_REQUESTS', detailOf(limited[kind], reason, client, state));
+  };
+}
+
+function detailOf(what: string, reason: RefusalReason, client: string, state: SharedLimit | string): string {
+  if (typeof state === 'string') {
+    return `There are too many ${what}: ${state}; nothing was done. Try again soon.`;
+  }
+  if (reason !== 'address') {
+    return `There are too many ${what}: ${state.used} of at most ${state.max}; nothing was done. Try again soon.`;
+  }
+  return (
+    `There are too many ${what} of ${client}: it has ${state.heldBy(client)}, and of at most ${state.max} there are ${state.free} ` +
+    'left for all; nothing was done. One address has its share of what is left (WEIR_ADDRESS_SHARE); a proxy has to be named in WEIR_TRUST_PROXY.'
+  );
+}
+
+/** Calls `write` at most once in a while, with what came last and how many there were since. */
+export function atIntervals<T extends unknown[]>(write: (...what: [...T, number]) => void): (...what: T) => void {
+  let since = 0;
+  let writtenAt = Number.NEGATIVE_INFINITY;
+  return (...what) => {
+    since += 1;
+    const now = performance.now();
+    if (now - writtenAt < logEveryMs) return;
+    write(...what, since);
+    writtenAt = now;
+    since = 0;
+  };
+}

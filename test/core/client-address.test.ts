@@ -1,0 +1,24 @@
+// Which client an address belongs to.
+import t from 'tap';
+import { clientOfAddress } from '../../src/core/client-address.ts';
+
+t.test('an address of IPv4 is a client, however it is written; one of IPv6 belongs to its /64', async (t) => {
+  for (const [address, client] of [
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['::ffff:c000:207', '192.0.2.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2::9', '2001:db8:1:2::/64'],
+    ['2001:db8:1:3::9', '2001:db8:1:3::/64'],
+    ['::1', '::/64'],
+    ['fe80::1%eth0', 'fe80::/64'],
+  ] as const) {
+    t.equal(clientOfAddress(address), client, address);
+  }
+});
+
+t.test('what is no address is no client', async (t) => {
+  for (const text of ['', 'unknown', '_hidden', '192.0.2', '192.0.2.999', '2130706433', 'example.org', '1.2.3.4:80']) {
+    t.equal(clientOfAddress(text), undefined, text);
+  }
+});

@@ -1,0 +1,53 @@
+// The bytes of bodies in memory, shared between clients.
+import t from 'tap';
+import { BodyBytes } from '../../src/http/body-bytes.ts';
+
+function bodyOf(clientKey: string) {
+  const body = {
+    clientKey,
+    bytes: 0,
+    isComing: true,
+    isGivenUp: false,
+    giveUp() {
+      body.isGivenUp = true;
+    },
+  };
+  return body;
+}
+
+t.test('who is alone may have one body of any size; more than fits is refused', async (t) => {
+  const bytes = new BodyBytes(100);
+  const first = bodyOf('a');
+  t.ok(bytes.add(first, 1000));
+  t.notOk(bytes.add(bodyOf('a'), 1));
+  bytes.remove(first);
+  bytes.remove(first);
+  t.equal(bytes.used, 0);
+  t.ok(bytes.add(bodyOf('a'), 100));
+});
+
+t.test('a client that has most gives up bodies that are still coming in for one that has less', async (t) => {
+  const bytes = new BodyBytes(100);
+  const bodies = Array.from({ length: 10 }, () => bodyOf('greedy'));
+  for (const body of bodies) t.ok(bytes.add(body, 10));
+  bodies[0]!.isComing = false;
+  t.ok(bytes.add(bodyOf('b'), 30));
+  t.same(
+    bodies.map(({ isGivenUp }) => isGivenUp),
+    [false, true, true, true, false, false, false, false, false, false],
+    'what is there as a whole is worked at',
+  );
+  t.equal(bytes.used, 100);
+  t.notOk(bytes.add(bodyOf('greedy'), 1), 'it gets no more itself');
+  t.ok(bytes.add(bodyOf('c'), 25));
+  t.notOk(bytes.add(bodyOf('d'), 60), 'nobody makes room for one that would have more');
+});
+
+t.test('bodies that are there as a whole are not given up', async (t) => {
+  const bytes = new BodyBytes(100);
+  const body = bodyOf('a');
+  t.ok(bytes.add(body, 100));
+  body.isComing = false;
+  t.notOk(bytes.add(bodyOf('b'), 10));
+  t.notOk(body.isGivenUp);
+});

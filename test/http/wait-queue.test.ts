@@ -1,0 +1,154 @@
+// The queue of work that waits for a place: who is next, who is refused, and what a large piece of work costs.
+import t from 'tap';
+import { type Place, WaitQueue } from '../../src/http/wait-queue.ts';
+
+/** A queue that writes down who is admitted and refused. */
+function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: number }) {
+  const queue = new WaitQueue({ waitingMax: 100, waitMsMax: 3_600_000, ...options });
+  const events: string[] = [];
+  const places = new Map<string, Place>();
+  const leaves: (() => void)[] = [];
+  return {
+    queue,
+    events,
+    enter(client: string, name: string, weight = 1, isPatient = false) {
+      const leave = queue.enter(
+        client,
+        weight,
+        {
+          admitted: (place) => {
+            places.set(name, place);
+            events.push(name);
+          },
+          refused: (reason) => events.push(`${name} ${reason}`),
+        },
+        isPatient,
+      );
+      if (leave) leaves.push(leave);
+      return leave;
+    },
+    release(name: string) {
+      places.get(name)!.release();
+    },
+    leaveAll() {
+      for (const leave of leaves) leave();
+    },
+  };
+}
+
+t.test('a client alone may have all places, and its work is done in order', async (t) => {
+  const { enter, release, events, queue, leaveAll } = queueOf({ capacity: 4 });
+  t.teardown(leaveAll);
+  for (let n = 1; n <= 6; n += 1) enter('a', `a${n}`);
+  t.same(events, ['a1', 'a2', 'a3', 'a4']);
+  t.equal(queue.waiting, 2);
+  release('a2');
+  release('a2');
+  t.same(events.slice(4), ['a5'], 'a place is given back once');
+});
+
+t.test('a client that had nothing yet goes before one that had much', async (t) => {
+  const { enter, release, events, leaveAll } = queueOf({ capacity: 4 });
+  t.teardown(leaveAll);
+  for (let n = 1; n <= 50; n += 1) enter('greedy', `g${n}`);
+  enter('b', 'b1');
+  enter('b', 'b2');
+  enter('c', 'c1');
+  for (const name of ['g1', 'g2', 'g3', 'g4']) release(name);
+  t.same(events.slice(4).toSorted(), ['b1', 'b2', 'c1', 'g5'], 'the others are served within four places');
+});
+
+t.test('clients that all wait are served in turn', async (t) => {
+  const { enter, release, events, leaveAll } = queueOf({ capacity: 1 });
+  t.teardown(leaveAll);
+  enter('x', 'x0');
+  for (const client of ['a', 'b', 'c']) for (let n = 1; n <= 3; n += 1) enter(client, `${client}${n}`);
+  for (let n = 0; n < 9; n += 1) release(events.at(-1)!);
+  const served = events.slice(1);
+  for (let round = 0; round < 3; round += 1) {
+    const clients = served.slice(3 * round, 3 * round + 3).map((name) => name[0]);
+    t.same(clients.toSorted(), ['a', 'b', 'c'], `round ${round} has each of them once`);
+  }
+});
+
+t.test('what is served is weighed: a client with large work has as much as one with small, not as often', async (t) => {
+  const { enter, release, events, leaveAll } = queueOf({ capacity: 40, waitingMax: 1000 });
+  t.teardown(leaveAll);
+  for (let n = 1; n <= 4; n += 1) enter('x', `x${n}`, 10);
+  for (let n = 1; n <= 20; n += 1) enter('large', `l${n}`, 10);
+  for (let n = 1; n <= 100; n += 1) enter('small', `s${n}`, 1);
+  for (let n = 1; n <= 4; n += 1) release(`x${n}`);
+  const large = events.filter((name) => name.startsWith('l')).length * 10;
+  const small = events.filter((name) => name.startsWith('s')).length;
+  t.equal(large + small, 40, 'all places are taken');
+  t.ok(Math.abs(large - small) <= 10, `and shared: ${large} and ${small}`);
+});
+
+t.test('work of any weight has its turn: alone, and behind others that are small', async (t) => {
+  const { enter, release, events, leaveAll } = queueOf({ capacity: 8 });
+  t.teardown(leaveAll);
+  for (let n = 1; n <= 8; n += 1) enter('a', `a${n}`);
+  enter('b', 'b', 1_000_000);
+  for (let n = 9; n <= 20; n += 1) enter('a', `a${n}`);
+  for (const name of ['a1', 'a2', 'a3']) release(name);
+  t.notOk(events.includes('a9'), 'it is waited for');
+  release('a4');
+  t.ok(events.includes('b'), 'it takes no more than half of all');
+});
+
+t.test('where no more may wait, the client that has most waiting makes room for one that has less', async (t) => {
+  const { enter, events, queue, leaveAll } = queueOf({ capacity: 1, waitingMax: 4 });
+  t.teardown(leaveAll);
+  for (let n = 1; n <= 6; n += 1) enter('a', `a${n}`);
+  t.same(events, ['a1', 'a6 total'], 'alone it is refused itself');
+  enter('b', 'b1');
+  t.same(events.at(-1), 'a2 total', 'what has waited longest');
+  enter('b', 'b2');
+  t.same(events.at(-1), 'a3 total');
+  enter('b', 'b3');
+  t.same(events.at(-1), 'b3 total', 'and no more than that');
+  t.equal(queue.waiting, 4);
+});
+
+t.test('what waits too long is refused, and what leaves waits no more', async (t) => {
+  const { enter, release, events, queue } = queueOf({ capacity: 1, waitMsMax: 1 });
+  enter('a', 'a1');
+  await new Promise<void>((resolve) => {
+    queue.enter('b', 1, { admitted: () => t.fail('there is no place'), refused: () => resolve() });
+  });
+  const leave = enter('b', 'b2')!;
+  leave();
+  leave();
+  t.equal(queue.waiting, 0);
+  release('a1');
+  t.equal(queue.used, 0);
+  t.same(events, ['a1'], 'nothing is left that could be admitted');
+});
+
+t.test('patient work waits without limits, and is not what makes room', async (t) => {
+  const { enter, release, events, leaveAll } = queueOf({ capacity: 1, waitingMax: 0, waitMsMax: 1 });
+  t.teardown(leaveAll);
+  enter('a', 'a1');
+  for (let n = 1; n <= 3; n += 1) enter('a', `p${n}`, 1, true);
+  enter('b', 'b1');
+  t.same(events.at(-1), 'b1 total');
+  for (const name of ['a1', 'p1', 'p2', 'p3']) release(name);
+  t.same(events, ['a1', 'b1 total', 'p1', 'p2', 'p3']);
+});
+
+t.test('work that ends at once frees its place for all that wait, however many', async (t) => {
+  const queue = new WaitQueue({ capacity: 1, waitingMax: 100_000, waitMsMax: 3_600_000 });
+  let first: Place | undefined;
+  queue.enter('a', 1, { admitted: (place) => (first = place), refused: t.fail });
+  let done = 0;
+  for (let n = 0; n < 20_000; n += 1) {
+    const admitted = (place: Place) => {
+      done += 1;
+      place.release();
+    };
+    queue.enter(`client ${n % 5000}`, 1, { admitted, refused: t.fail });
+  }
+  first!.release();
+  t.equal(done, 20_000);
+  t.same([queue.used, queue.waiting], [0, 0]);
+});
