@@ -44,7 +44,8 @@ t.test('a waiter whose session ends hears so before what it waits for happens', 
 
 t.test('a session lives while a request with it waits, whatever is waited for, and no longer', async (t) => {
   await http(`${url}/v1/topics`, 'POST', { name: 'kept' });
-  await http(`${url}/v1/groups/kept/members`, 'POST', { topics: ['kept'], memberId: 'm' });
+  const { body } = await http(`${url}/v1/groups/kept/members`, 'POST', { topics: ['kept'], memberId: 'm' });
+  const member: Record<string, string> = body.memberSecret ? { 'weir-member': body.memberSecret } : {};
   const waits = async (t: Test, path: string, headers: Record<string, string> = {}) => {
     const { session } = await newSession('600ms');
     const first = await expiresAt(session);
@@ -62,6 +63,7 @@ t.test('a session lives while a request with it waits, whatever is waited for, a
   };
   await waits(t, '/v1/nodes/absent?wait=5m', { 'if-none-match': '"0"' });
   await waits(t, '/v1/topics/kept/partitions/0/records?offset=latest&wait=5m');
+  await waits(t, '/v1/groups/kept/members/m/records?wait=5m', member);
   await waits(t, '/v1/watch/a');
   await waits(t, '/v1/topics/kept/stream');
 });

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
 import t from 'tap';
 import { serverFrame } from '../../schemas/watch.ts';
+import { redisCommand } from '../../src/store/redis-command.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 import { openSocket, type TestSocket } from '../helpers/socket.ts';
 
@@ -296,4 +298,76 @@ t.test('without an upgrade the address says what to do', async (t) => {
   const server = await startTestServer(t);
   t.match(await http(`${server.url}/v1/watch`), { status: 400, body: { code: 'BAD_REQUEST', detail: /WebSocket/ } });
   t.match(await http(`${server.url}/v1/watch?path=/a`), { status: 400, body: { detail: /'path'/ } });
+});
+
+t.test('5,000 watches of one socket on an old history cost others nothing, and end with their socket', async (t) => {
+  const writer = await startTestServer(t);
+  await put(writer, '/old');
+  for (let i = 0; i < 30; i++) await putMuch(writer, '/old');
+  // This one has none of it in memory.
+  const server = await startTestServer(t, {}, writer.target);
+  const { socketPath } = writer.target as { socketPath: string };
+  const memory = async () =>
+    Number(/used_memory:(\d+)/.exec(String(await redisCommand(socketPath, ['INFO', 'memory'])))?.[1]);
+  const before = await memory();
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  socket.ws.pause();
+  for (let i = 0; i < 5000; i++) {
+    socket.send({ type: 'watch', id: `${i}`, path: '/', mode: 'recursive', data: true, since: 0 });
+  }
+  const reads = () => metric(server, 'weir_watch_history_reads_total');
+  await eventually(async () => (await reads()) > 0, 'they read');
+  let most = 0;
+  for (let i = 0; i < 50; i++) {
+    await put(i % 2 ? server : writer, '/other', `${i}`);
+    most = Math.max(most, (await memory()) - before);
+  }
+  t.ok(most < 64 * 1024 * 1024, `${most} bytes more in the store`);
+  // Another connection catches up meanwhile.
+  const honest = await openSocket(t, `${server.url}/v1/watch`);
+  honest.send({ type: 'watch', id: 'h', path: '/old', since: 0 });
+  const last = await put(writer, '/old', 'last');
+  await honest.frame({ type: 'events', id: 'h', zxid: last });
+  t.equal(zxids(honest, 'h').length, 32);
+  socket.ws.terminate();
+  await eventually(async () => (await metric(server, 'weir_sockets_open{kind="watch"}')) === 1, 'the socket is gone');
+  t.equal(await metric(server, 'weir_watch_history_reads_in_flight'), 0);
+  t.ok((await reads()) < 100, `${await reads()} pages were read for 5,001 watches`);
+});
+
+t.test('a reader that takes its time over one large message is not cut off, whatever else it is sent', async (t) => {
+  const server = await startTestServer(t);
+  await put(server, '/large');
+  const { hostname, port } = new URL(server.url);
+  const stream = connect(Number(port), hostname);
+  t.teardown(() => stream.destroy());
+  stream.write(`GET /v1/watch/large?data HTTP/1.1\r\nHost: ${hostname}:${port}\r\n\r\n`);
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  socket.send({ type: 'watch', id: 'w', path: '/large', data: true });
+  const { zxid: from } = await socket.frame({ type: 'watching', id: 'w' });
+  await eventually(async () => (await metric(server, 'weir_watch_streams_open')) === 1, 'both watch');
+  stream.pause();
+  socket.ws.pause();
+  // More than may wait, and than the connection holds: control characters have six bytes in JSON.
+  const dataBase64 = Buffer.alloc(16_384, 1).toString('base64');
+  const ops = Array.from({ length: 110 }, () => ({ op: 'set', path: '/large', dataBase64 }));
+  const { zxid } = (await http(`${server.url}/v1/multi`, 'POST', { ops })).body;
+  t.ok(zxid > from);
+  for (let i = 0; i < 20; i++) {
+    await put(server, '/large', `${i}`);
+    socket.send({ type: 'ping' });
+  }
+  const last = await put(server, '/large', 'last');
+  let text = '';
+  stream.setEncoding('latin1').on('data', (piece) => {
+    text += piece;
+  });
+  stream.resume();
+  socket.ws.resume();
+  await socket.frame({ type: 'events', zxid: last });
+  t.equal(zxids(socket, 'w').length, last - from, 'with every transaction');
+  t.ok(zxids(socket, 'w').includes(zxid));
+  await eventually(() => text.includes(`"zxid":${last},`), 'and the stream');
+  t.equal(socket.ws.readyState, socket.ws.OPEN);
+  t.notMatch((await http(`${server.url}/metrics`)).body, /weir_slow_readers_cut_total\{/);
 });
