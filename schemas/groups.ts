@@ -8,7 +8,7 @@ import { topicName } from './topics.ts';
 /** Kafka's limit on the metadata of a committed offset. */
 export const offsetMetadataMax = 4096;
 /** How many offsets one request commits: they are one transaction. */
-export const offsetsPerCommitMax = 10_000;
+export const offsetsPerCommitMax = 2500;
 export const groupsLimitMax = 1000;
 /** Names of topics are no longer. */
 const patternMax = 249;
@@ -279,6 +279,13 @@ export const groupReply = z
     state: groupState,
     groupEpoch: z.int().min(0).describe('Grows with each change that calls for another assignment.'),
     assignor: z.string(),
+    partitionsLeftOut: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Partitions that came under the subscriptions of the group, and for which it has no room: nobody reads them.',
+      ),
     members: z.array(
       z.object({
         memberId,

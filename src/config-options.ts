@@ -58,6 +58,7 @@ export interface Config {
   addressShare: number;
   /** Addresses and networks of proxies that say in X-Forwarded-For whom they speak for. */
   trustProxy: string[];
+  maxPartitions: number;
   autoCreateTopics: boolean;
   /** Limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
@@ -255,6 +256,13 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '16MiB',
     placeholder: 'size',
     meaning: 'Largest body of a request; NDJSON streams are not bounded.',
+  },
+  maxPartitions: {
+    variable: 'WEIR_MAX_PARTITIONS',
+    schema: integer(1, 1_000_000),
+    default: '20000',
+    placeholder: 'number',
+    meaning: 'Most partitions of all topics together.',
   },
   maxConnections: {
     variable: 'WEIR_MAX_CONNECTIONS',

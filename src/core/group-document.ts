@@ -68,6 +68,8 @@ export interface GroupDocument extends GroupState<GroupMember> {
   /** The subscribed topics that exist, as the target was computed with. */
   topics: Record<string, TopicInfo>;
   former?: FormerSubscriptions;
+  /** How many partitions came under the group's subscriptions that it has no room for (group-topics.ts). */
+  leftOut?: number;
 }
 
 export interface TopicPartition {

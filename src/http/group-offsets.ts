@@ -154,6 +154,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
             'UNKNOWN_GROUP',
             'UNKNOWN_TOPIC',
             'NO_COMMITTED_OFFSET',
+            'TOO_LARGE',
             'GROUP_NOT_EMPTY',
             'IDEMPOTENCY_KEY_REUSED',
             'TOO_MANY_REQUESTS',

@@ -112,7 +112,7 @@ export class Broker {
     );
     this.topics = new Topics(store, this.tail, this.metrics, log);
     this.partitions = new Partitions(store.namespace, this.tail, this.registration, this.metrics, log);
-    this.topicAdmin = new TopicAdmin(store, this.topics);
+    this.topicAdmin = new TopicAdmin(store, this.topics, config.maxPartitions, this.metrics);
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.logWriter = new LogWriter(this.topics, store, this.metrics);

@@ -73,11 +73,21 @@ export interface CallState {
   cursors: Map<string, ReadingCursor>;
 }
 
+/** How many places one commit takes: a member may have thousands of partitions, and each is a node of the tree. */
+const placesAtOnce = 1000;
+
 /** What the calls of all members lean on. */
 export interface ConsumeParts {
   ledger: GroupLedger;
   reader: MemberReader;
   logs: Logs;
+}
+
+/** What a commit of a call does besides keeping the member alive. */
+interface CommitParts {
+  commitsPrevious?: boolean;
+  forgets?: boolean;
+  after?: number | undefined;
 }
 
 export class ConsumeCall {
@@ -172,7 +182,7 @@ export class ConsumeCall {
       const intervalMs = heartbeatIntervalMs(this.#member.sessionTimeoutMs);
       if (isMoved || this.#hasChanged || performance.now() - heardAt >= intervalMs) {
         this.#hasChanged = false;
-        await Promise.all([this.#commit({}), written(taken)]);
+        await Promise.all([this.#commitAll({}), written(taken)]);
         heardAt = performance.now();
       }
       const kept = this.#keptOf(taken);
@@ -231,10 +241,17 @@ export class ConsumeCall {
     return member;
   }
 
+  /** As #commit, until all places are committed that the reset policy has found. */
+  async #commitAll(what: CommitParts): Promise<void> {
+    await this.#commit(what);
+    const hasPlaces = () => [...this.#cursors.values()].some(({ place }) => place !== undefined);
+    while (!this.#isSuperseded && !this.#elsewhere && hasPlaces()) await this.#commit({});
+  }
+
   /** The first commit of the call: it takes back or commits what came before. */
   async #begin(): Promise<void> {
     const { commit, from, after } = this.#request;
-    await this.#commit({
+    await this.#commitAll({
       after,
       commitsPrevious: from === 'position' && commit === 'previous',
       forgets: from === 'committed',
@@ -242,13 +259,14 @@ export class ConsumeCall {
   }
 
   /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
-  async #commit(what: { commitsPrevious?: boolean; forgets?: boolean; after?: number | undefined }): Promise<void> {
+  async #commit(what: CommitParts): Promise<void> {
     const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
       const document = existing(this.#group, stored);
       const before = heldBy(this.#memberIn(document));
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
       const { kept, wanted } = cursorsOf(document, member, this.#cursors);
+      const places = [...kept.values()].filter(({ place }) => place !== undefined).slice(0, placesAtOnce);
       const hasPlace = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
       const previous = what.commitsPrevious ? before.filter((at) => !hasPlace(at)) : [];
       const commit: GroupCommit['consume'] = {
@@ -256,17 +274,17 @@ export class ConsumeCall {
         call: this.#call,
         ...(what.after !== undefined && { after: { given: what.after, answer: 'next' } }),
         set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
-        commit: [...previous.map((at) => knownPartition(document, at)), ...[...kept.values()].filter(hasPlace)],
+        commit: [...previous.map((at) => knownPartition(document, at)), ...places],
       };
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       const forget = what.forgets ? before : [];
       return {
         document: next,
         commit: { keeps: true, renew, forget, wanted, consume: commit },
-        result: { member, kept, wanted },
+        result: { member, kept, wanted, places },
       };
     });
-    const { member, kept, wanted } = decided.result;
+    const { member, kept, wanted, places } = decided.result;
     this.#member = member;
     if (decided.refused) {
       this.#isSuperseded = true;
@@ -280,9 +298,9 @@ export class ConsumeCall {
     for (const cursor of kept.values()) {
       if (!cursor.isStored) this.#moved.add(cursor);
       cursor.isStored = cursor.offset !== noOffset;
-      cursor.place = undefined;
       cursor.start = undefined;
     }
+    for (const cursor of places) cursor.place = undefined;
     this.#cursors = kept;
     for (const [index, { position, committed }] of decided.positions.entries()) {
       const cursor = { ...wanted[index]!, offset: position ?? committed ?? noOffset, isStored: position !== undefined };

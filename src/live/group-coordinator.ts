@@ -96,7 +96,7 @@ export class GroupCoordinator {
   ) {
     this.#groups = store.groups;
     this.#ledger = ledger;
-    this.#requests = new GroupRequests(ledger, { namespace: store.namespace, topics });
+    this.#requests = new GroupRequests(ledger, { namespace: store.namespace, topics }, metrics);
     this.#metrics = metrics;
     this.#log = log;
     this.#sources = { namespace: store.namespace, topics };

@@ -65,6 +65,7 @@ export class GroupDirectory {
         state: groupStateName(document),
         groupEpoch: document.groupEpoch,
         assignor: document.assignor,
+        ...(document.leftOut !== undefined && { partitionsLeftOut: document.leftOut }),
         members: describeMembers(document),
         partitions: partitions.map((at, index) => {
           const offset = offsets.get(cursorKey(at));

@@ -278,6 +278,13 @@ export class GroupLedger {
       const what = expired.has(member) ? 'The session of a member expired' : 'A member left or was replaced';
       this.#log.info({ group, member }, what);
     }
+    if (next.leftOut !== undefined && next.leftOut !== before.leftOut) {
+      const leftOut = next.leftOut;
+      this.#log.warn(
+        { group, leftOut },
+        'A group has no room for some partitions under its subscriptions: nobody reads them',
+      );
+    }
     const { groupEpoch, assignor } = next;
     const members = Object.keys(next.members).length;
     if (next.targetEpoch > before.targetEpoch) {

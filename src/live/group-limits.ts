@@ -1,6 +1,7 @@
 // How large a group may grow. It is one document, which is decided over as a whole: beyond these limits each change of it
 // would hold up a broker, and the store, for longer than others may wait.
 import type { GroupDocument, Subscription } from '../core/group-document.ts';
+import { groupPartitionsMax, partitionsBeyond, type TopicsView } from '../core/group-topics.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 /** Measured: a thousand members that join at once are through within seconds (docs/semantics.md, limits). */
@@ -32,6 +33,34 @@ export function checkRoom<T extends Joining>(
     } else {
       places.take(join);
     }
+  }
+  return refused;
+}
+
+/**
+ * Which of those that join would bring in more partitions than a group may have, with the error of each: TOO_LARGE.
+ * @param view has what they subscribe to
+ */
+export function checkPartitionRoom<T extends Joining>(
+  group: string,
+  document: GroupDocument,
+  joining: readonly T[],
+  view: TopicsView,
+): Map<T, ServiceError> {
+  const refused = new Map<T, ServiceError>();
+  const admitted: Subscription[] = [];
+  // Most that join at once subscribe to the same.
+  const judged = new Map<string, ServiceError | undefined>();
+  for (const join of joining) {
+    const { subscription } = join;
+    const text = JSON.stringify(subscription);
+    if (!judged.has(text)) {
+      const beyond = partitionsBeyond(document, [...admitted, subscription], view);
+      judged.set(text, beyond && tooManyPartitions(group, beyond, view.partitionsMax ?? groupPartitionsMax));
+      if (!beyond) admitted.push(subscription);
+    }
+    const error = judged.get(text);
+    if (error) refused.set(join, error);
   }
   return refused;
 }
@@ -83,6 +112,19 @@ function tooManyMembers(group: string, members: number): ServiceError {
     'TOO_LARGE',
     `Group '${group}' has ${members} members, the most that a group may have; join when one of them has left.`,
     { group, members, membersMax },
+  );
+}
+
+function tooManyPartitions(
+  group: string,
+  { partitions, topics }: { partitions: number; topics: number },
+  partitionsMax: number,
+): ServiceError {
+  return new ServiceError(
+    'TOO_LARGE',
+    `With this member group '${group}' would have ${partitions} partitions, in ${topics} topics; the most is ${partitionsMax}. ` +
+      'Subscribe to fewer topics, or read them with several groups.',
+    { group, partitions, partitionsMax },
   );
 }
 

@@ -7,6 +7,8 @@ import type { Metrics } from './metrics.ts';
 export class GroupMetrics {
   /** A member was fenced: it did not let go in time, or made no consume call. */
   readonly fenced;
+  /** A join was refused, as the group has no room for it. */
+  readonly refused;
   readonly #rebalances;
   readonly #conflicts;
   readonly #settling;
@@ -20,6 +22,10 @@ export class GroupMetrics {
     this.#settling = metrics.seconds(
       'group_rebalance_seconds',
       'From the change that moved a group until each member had what it shall have; seen by the broker that ended it.',
+    );
+    this.refused = metrics.counter(
+      'group_joins_refused_total',
+      'Joins that this broker refused, as the group has as many members, topic names or partitions as it may have.',
     );
     this.fenced = metrics.counter(
       'group_members_fenced_total',

@@ -1,5 +1,6 @@
 // What groups have committed, as one broker serves it: commits of members and of those who have none, and resets. Whether a
 // member may commit is decided over the group's document, and holds only for that version.
+import { offsetsPerCommitMax } from '../../schemas/groups.ts';
 import {
   checkEmpty,
   checkName,
@@ -50,6 +51,8 @@ export interface ResetOffset extends TopicPartition {
 }
 
 const attemptsMax = 20;
+/** How many commits that are taken back are one transaction: about 40 ms of the store's time. */
+const deletedAtOnce = 1000;
 
 export class GroupOffsets {
   readonly #offsets: CommittedOffsets;
@@ -157,18 +160,25 @@ export class GroupOffsets {
         (only.partition === undefined || partition === only.partition),
     );
     const commits = going.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
-    const keeping = idempotency && { idempotency, text: '' };
-    const { zxid } = await this.#write(
-      group,
-      (document) => {
-        const { members } = existing(group, document);
-        const topics = new Set(Object.values(members).flatMap((member) => member.topics));
-        const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
-        if (inUse) checkEmpty(group, existing(group, document));
-        return { commits };
-      },
-      keeping,
-    );
+    const judge = (document: GroupDocument | undefined) => {
+      const { members } = existing(group, document);
+      const topics = new Set(Object.values(members).flatMap((member) => member.topics));
+      const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
+      if (inUse) checkEmpty(group, existing(group, document));
+    };
+    const write = (from: number, keeping?: Keeping) =>
+      this.#write(
+        group,
+        (document) => {
+          judge(document);
+          return { commits: commits.slice(from, from + deletedAtOnce) };
+        },
+        keeping,
+      );
+    // Many go in transactions of a bounded size, each judged by itself; what fails may be done again.
+    let from = 0;
+    for (; from + deletedAtOnce < commits.length; from += deletedAtOnce) await write(from);
+    const { zxid } = await write(from, idempotency && { idempotency, text: '' });
     await this.finishDelete(group, only);
     return { zxid };
   }
@@ -231,6 +241,7 @@ export class GroupOffsets {
     }
     const offsets = moves.map(({ topic, partition, offset, previous }) => ({ topic, partition, offset, previous }));
     if (dryRun) return { zxid: readAt, offsets };
+    if (moves.length > offsetsPerCommitMax) throw tooManyMoves(group, moves.length);
     // A repeat could not tell any more what was committed before.
     const keeping = idempotency && { idempotency, text: JSON.stringify(offsets) };
     const { zxid, kept } = await this.#write(
@@ -332,4 +343,13 @@ export class GroupOffsets {
       { group, topic: topic.name, partition },
     );
   }
+}
+
+function tooManyMoves(group: string, offsets: number): ServiceError {
+  return new ServiceError(
+    'TOO_LARGE',
+    `This would move ${offsets} offsets of group '${group}'; the most in one transaction is ${offsetsPerCommitMax}. Name some of its ` +
+      'topics, and then the others.',
+    { group, offsets, offsetsMax: offsetsPerCommitMax },
+  );
 }

@@ -65,6 +65,8 @@ export interface GroupRecordParts {
   given: Counter<'via'>;
 }
 
+/** How many places one commit takes: a member may have thousands of partitions, and each is a node of the tree. */
+const placesAtOnce = 1000;
 /** How soon it tries again what the group's change has hindered, ms. */
 const retryMs = 500;
 /** How long it waits for news of a log before it looks by itself, ms. The log reader finds lost news much sooner. */
@@ -151,9 +153,8 @@ export class GroupRecords {
     const committed = places.filter(({ cursor, offset }) => isPlaceCommitted(reset, cursor.offset, offset));
     if (committed.length === 0) return true;
     try {
-      await this.#of.commit(
-        committed.map(({ cursor: { topic, partition }, offset }) => ({ topic, partition, offset })),
-      );
+      const offsets = committed.map(({ cursor: { topic, partition }, offset }) => ({ topic, partition, offset }));
+      for (let i = 0; i < offsets.length; i += placesAtOnce) await this.#of.commit(offsets.slice(i, i + placesAtOnce));
       return true;
     } catch (error) {
       if (!changedCodes.some((code) => hasCode(error, code))) throw error;

@@ -19,7 +19,8 @@ import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Caller, KeptAnswer, KnownPartition, PartitionPosition, Refusal, Renewal } from '../store/groups.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';
 import type { Decide, Decision, GroupLedger } from './group-ledger.ts';
-import { checkRoom } from './group-limits.ts';
+import { checkPartitionRoom, checkRoom } from './group-limits.ts';
+import type { GroupMetrics } from './group-metrics.ts';
 import { viewOf } from './group-topics.ts';
 import type { Topics } from './topics.ts';
 
@@ -68,7 +69,14 @@ export class GroupRequests {
   readonly #sources: { namespace: Namespace; topics: Topics };
   readonly #waiting = new Map<string, Asked[]>();
 
-  constructor(ledger: GroupLedger, sources: { namespace: Namespace; topics: Topics }) {
+  readonly #metrics: Pick<GroupMetrics, 'refused'>;
+
+  constructor(
+    ledger: GroupLedger,
+    sources: { namespace: Namespace; topics: Topics },
+    metrics: Pick<GroupMetrics, 'refused'>,
+  ) {
+    this.#metrics = metrics;
     this.#ledger = ledger;
     this.#sources = sources;
   }
@@ -112,10 +120,16 @@ export class GroupRequests {
       const refused = changes.map((change) =>
         change.kind === 'join' ? full.get(change.request) : document ? undefined : unknownGroup(group),
       );
+      const roomy = joins.filter((join) => !full.has(join));
+      const subscriptions = roomy.map(({ subscription }) => subscription);
+      const view = roomy.length > 0 ? await viewOf(this.#sources, before, subscriptions) : undefined;
+      if (view) {
+        const tooMany = checkPartitionRoom(group, before, roomy, view);
+        for (const [index, change] of changes.entries()) {
+          if (change.kind === 'join') refused[index] ??= tooMany.get(change.request);
+        }
+      }
       const open = changes.filter((_, index) => !refused[index]);
-      const admitted = joins.filter((join) => !full.has(join));
-      const subscriptions = admitted.map(({ subscription }) => subscription);
-      const view = admitted.length > 0 ? await viewOf(this.#sources, before, subscriptions) : undefined;
       const { group: next, errors } = changeMembers(before, open, view);
       const judged = errors.values();
       const results = changes.map((change, index): Result => {
@@ -142,6 +156,7 @@ export class GroupRequests {
         const { zxid, result, calls, positions, refused } = await this.#ledger.decide(group, decide, true);
         if (refused) taken = withoutRefused(taken, refused);
         else {
+          for (const one of result) if (hasCode(one, 'TOO_LARGE')) this.#metrics.refused.inc();
           tell(taken, result, { zxid, calls, positions });
           return;
         }

@@ -47,6 +47,11 @@ export async function viewOf(
       if (info) infos.set(name, info);
     }),
   );
+  for (const subscription of group.former?.subscriptions ?? []) {
+    if ('topics' in subscription || matching.has(subscription.pattern)) continue;
+    all ??= await namespace.allChildren(topicsPath);
+    matching.set(subscription.pattern, await matches(subscription.pattern, all));
+  }
   return {
     get: (name) => infos.get(name),
     matching: (pattern) => (matching.get(pattern) ?? []).filter((name) => infos.has(name)),

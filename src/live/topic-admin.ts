@@ -19,7 +19,7 @@ import {
   topicsPath,
 } from '../core/cluster-nodes.ts';
 import { placeReplicas, startForAddedPartitions } from '../core/replica-placement.ts';
-import { hasCode, ServiceError } from '../core/service-error.ts';
+import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import {
   type ConfigInput,
   changeOverrides,
@@ -29,11 +29,12 @@ import {
   effectiveConfig,
   encodeTopicConfig,
 } from '../core/topic-config.ts';
-import type { Idempotency, Op } from '../store/namespace.ts';
+import type { Idempotency, Op, Step } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch } from './cluster.ts';
 import { retrying } from './collisions.ts';
+import type { Metrics } from './metrics.ts';
 import { fenceOf } from './partition-changes.ts';
 import { describePartition } from './partition-description.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
@@ -49,10 +50,18 @@ export interface TopicCreation {
 export class TopicAdmin {
   readonly #store: Store;
   readonly #topics: Topics;
+  readonly #partitionsMax: number;
+  readonly #refused;
 
-  constructor(store: Store, topics: Topics) {
+  /** @param partitionsMax most partitions of all topics together */
+  constructor(store: Store, topics: Topics, partitionsMax: number, metrics: Metrics) {
+    this.#refused = metrics.counter(
+      'partitions_refused_total',
+      'Requests for topics or partitions that this broker refused at WEIR_MAX_PARTITIONS.',
+    );
     this.#store = store;
     this.#topics = topics;
+    this.#partitionsMax = partitionsMax;
   }
 
   /**
@@ -84,7 +93,8 @@ export class TopicAdmin {
     try {
       const written = await retrying(async () => {
         const placed = await this.#place(creation.partitions, creation.replicationFactor);
-        // After the placement, which refuses what cannot be; repeating it does no harm.
+        // After the placement and the limit, which refuse what cannot be; repeating it does no harm.
+        await this.#checkLimit(creation.partitions);
         await this.#eachLog(topicId, opened, (id, partition) => this.#store.logs.open(id, partition));
         return this.#store.namespace.write(
           [
@@ -96,6 +106,7 @@ export class TopicAdmin {
             ),
             createNode(`${topicPath(name)}/partitions`),
             ...partitionNodes(name, placed.replicas, 0, placed.controllerEpoch),
+            this.#counted(creation.partitions),
           ],
           { privileged: true, idempotency },
         );
@@ -106,7 +117,7 @@ export class TopicAdmin {
     } catch (error) {
       // If nobody knows whether the nodes were made, the logs must stay: they may be a topic's.
       if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, opened).catch(() => undefined);
-      throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : error;
+      throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : overLimit(error);
     }
   }
 
@@ -166,7 +177,7 @@ export class TopicAdmin {
     if (change.partitions !== undefined) checkPartitions(change.partitions);
     const written = await asUnknownTopic(name, () =>
       retrying(async () => {
-        const ops: Op[] = [];
+        const ops: Step[] = [];
         if (change.config) ops.push(await this.#configChange(name, change.config));
         if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
         // With nothing to change, the topic must still exist. In a full store a shorter retention is what makes room.
@@ -210,7 +221,8 @@ export class TopicAdmin {
         const unchanged: Op = { op: 'check', path: topicPath(name), mzxid: stat.mzxid };
         const note = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
         // The note is small, and makes room: it goes through in a full store, too.
-        await namespace.write([unchanged, ...deletes, note], { privileged: true, upholds: true, idempotency });
+        const counted = this.#counted(-replicas.length);
+        await namespace.write([unchanged, ...deletes, note, counted], { privileged: true, upholds: true, idempotency });
       }),
     );
   }
@@ -222,7 +234,7 @@ export class TopicAdmin {
     return { op: 'set', path, data: changed, contentType: jsonContentType, version: stat.version };
   }
 
-  async #addPartitions(name: string, partitions: number): Promise<Op[]> {
+  async #addPartitions(name: string, partitions: number): Promise<Step[]> {
     const { data, stat } = await this.#store.namespace.get(topicPath(name));
     const { topicId, replicas, homePartitions } = decodeTopic(data);
     const count = replicas.length;
@@ -236,13 +248,29 @@ export class TopicAdmin {
     if (partitions === count) return [];
     const first = replicas[0]!;
     const placed = await this.#place(partitions - count, first.length, { count, firstReplica: first[0]! });
+    await this.#checkLimit(partitions - count);
     await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.open(id, p));
     const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas], homePartitions });
     return [
       ...placed.checks,
       { op: 'set', path: topicPath(name), data: grown, contentType: jsonContentType, version: stat.version },
       ...partitionNodes(name, placed.replicas, count, placed.controllerEpoch),
+      this.#counted(partitions - count),
     ];
+  }
+
+  /** The transaction that makes partitions counts them, so that many at once do not pass the limit together. */
+  #counted(add: number): Step {
+    return { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax };
+  }
+
+  /** Before logs are made for nothing. @throws ServiceError INVALID_PARTITIONS */
+  async #checkLimit(add: number): Promise<void> {
+    const trial: Step = { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax, isTrial: true };
+    await this.#store.namespace.write([trial], { privileged: true }).catch((error) => {
+      if (hasCode(error, 'INVALID_PARTITIONS')) this.#refused.inc();
+      throw overLimit(error);
+    });
   }
 
   /**
@@ -294,8 +322,16 @@ async function asUnknownTopic<T>(name: string, change: () => Promise<T>): Promis
   try {
     return await change();
   } catch (error) {
-    throw hasCode(error, 'NO_NODE') ? unknownTopic(name) : error;
+    throw hasCode(error, 'NO_NODE') ? unknownTopic(name) : overLimit(error);
   }
+}
+
+/** The refusal of too many partitions, without what it says of the transaction. */
+function overLimit(error: unknown): unknown {
+  const known = serviceErrorIn(error);
+  if (known?.code !== 'INVALID_PARTITIONS' || known.fields.maxPartitions === undefined) return error;
+  const { partitions, maxPartitions } = known.fields;
+  return new ServiceError('INVALID_PARTITIONS', known.message, { partitions, maxPartitions });
 }
 
 function checkPartitions(partitions: number): void {

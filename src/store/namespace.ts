@@ -8,12 +8,20 @@ import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
 import { Lane } from './lane.ts';
 import { decodeStat } from './node-codec.ts';
-import { checkPaths, type Idempotency, type Op, type OpResult, packRequest, unpackAnswer } from './op-codec.ts';
+import {
+  checkPaths,
+  type Idempotency,
+  type Op,
+  type OpResult,
+  packRequest,
+  type Step,
+  unpackAnswer,
+} from './op-codec.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from './scripts.ts';
 import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 import { Turn } from './turn.ts';
 
-export { type Idempotency, type Op, type OpResult, textContentType } from './op-codec.ts';
+export { type Idempotency, type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
 
 /** What nodes/get says of one node, and the newest zxid at that moment. */
 interface ReadAnswer {
@@ -105,7 +113,7 @@ export class Namespace {
    *   the field `failed`; TOO_LARGE for more than one transaction may be; TOO_MANY_REQUESTS if other large ones keep it waiting for
    *   too long
    */
-  async write(operations: Op[], options: WriteOptions = {}): Promise<WriteResult> {
+  async write(operations: Step[], options: WriteOptions = {}): Promise<WriteResult> {
     checkPaths(operations);
     if (!options.privileged) checkTransaction(operations, this.limits.maxNodeBytes);
     // The subtree is read from what is stored, so it would not see what came before it in the same transaction.
@@ -239,7 +247,7 @@ function failure(script: string, answer: ReplyValue): Error {
  * Of a write request: its operations, and its bytes, 16 KiB of which cost about as much as one more. A recursive delete may
  * take a tenth of a second by itself, so it fills a call.
  */
-function weightOf(operations: readonly Op[]): number {
+function weightOf(operations: readonly Step[]): number {
   if (operations.some(({ op }) => op === 'delete-recursive')) return operationsPerCallMax;
   return operations.length + transactionBytes(operations) / 32_768;
 }

@@ -40,6 +40,17 @@ export type Op =
   | ({ op: 'delete' | 'delete-recursive'; path: string } & Expected)
   | ({ op: 'check'; path: string; czxid?: number; exists?: boolean } & Expected);
 
+/** One step of a transaction. */
+export type Step =
+  | Op
+  /**
+   * Counts partitions of topics that this transaction makes, or, negative, deletes; refused where there would be more than `most`.
+   * `isTrial` = only says whether it would be.
+   */
+  | { op: 'partitions'; path: typeof topicsNode; add: number; most: number; isTrial?: boolean };
+
+const topicsNode = '/brokers/topics';
+
 export interface OpResult {
   op: 'create' | 'set' | 'delete' | 'check';
   path: string;
@@ -56,7 +67,7 @@ export interface Idempotency {
 /** What a node's content type is when the writer gives none: text if the bytes are UTF-8. */
 export const textContentType = 'text/plain; charset=utf-8';
 
-const kindCodes = { create: 1, put: 2, set: 3, delete: 4, 'delete-recursive': 5, check: 6 };
+const kindCodes = { create: 1, put: 2, set: 3, delete: 4, 'delete-recursive': 5, check: 6, partitions: 7 };
 const resultKinds: readonly (OpResult['op'] | undefined)[] = [undefined, 'create', 'set', 'delete', 'check'];
 const notGiven = -1;
 
@@ -67,7 +78,7 @@ const resultBytes = 6;
 
 /** A request of one transaction, as lua/lib/requests.lua reads it. */
 export function packRequest(
-  operations: readonly Op[],
+  operations: readonly Step[],
   options: { privileged?: boolean; idempotency?: Idempotency | undefined },
 ): Buffer {
   const [id, fingerprint] = recordWords(options.idempotency);
@@ -90,7 +101,7 @@ export function packOp(operation: Op): Buffer {
 }
 
 /** A little more than an operation may need: the longest that its texts can get. */
-function roomFor(operation: Op): number {
+function roomFor(operation: Step): number {
   const { path, data, contentType = textContentType, session } = operation as { op: string; path: string } & Creation;
   const dataBytes = typeof data === 'string' ? 3 * data.length : (data?.length ?? 0);
   const texts = contentType.length + (session ? session.id.length + session.secretHash.length : 0);
@@ -105,7 +116,7 @@ const anyMode = 0;
  * was made when there was no limit.
  * @throws ServiceError INVALID_PATH, with the index of the operation in `failed`
  */
-export function checkPaths(operations: readonly Op[]): void {
+export function checkPaths(operations: readonly Step[]): void {
   for (const [failed, operation] of operations.entries()) {
     const { op, path } = operation;
     const isNew = op === 'create' || op === 'put';
@@ -115,7 +126,7 @@ export function checkPaths(operations: readonly Op[]): void {
   }
 }
 
-function pushOp(out: Packer, operation: Op): void {
+function pushOp(out: Packer, operation: Step): void {
   const { op, path } = operation;
   // Each kind of operation has some of these; what it has not stays "not given".
   const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;
@@ -124,9 +135,10 @@ function pushOp(out: Packer, operation: Op): void {
   out.byte(mode === undefined ? anyMode : modeCodes[mode]);
   out.byte(creation.sequential ? 1 : 0);
   out.byte(creation.parents ? 1 : 0);
-  out.byte(op === 'check' && operation.exists === false ? 1 : 0);
-  out.double(creation.ttlMs ?? 0);
-  out.whole(version ?? notGiven);
+  const isCount = op === 'partitions';
+  out.byte((op === 'check' && operation.exists === false) || (isCount && operation.isTrial) ? 1 : 0);
+  out.double(isCount ? operation.add : (creation.ttlMs ?? 0));
+  out.whole(isCount ? operation.most : (version ?? notGiven));
   out.double(mzxid ?? notGiven);
   out.double((op === 'check' ? operation.czxid : undefined) ?? notGiven);
   out.long(path);
@@ -143,7 +155,7 @@ function pushOp(out: Packer, operation: Op): void {
  */
 export function unpackAnswer(
   packed: Buffer,
-  operations: readonly Op[],
+  operations: readonly Step[],
 ): { replayed: boolean; zxid: number; results: OpResult[] } {
   const results: OpResult[] = [];
   const replayed = packed[0] === 1;

@@ -1,7 +1,7 @@
 // What one transaction on the tree may be. While its script runs nothing else does, so it is bounded by the work that it makes and by
 // the bytes that it brings and tells watchers of; bench/README.md has the times at these limits.
 import { ServiceError } from '../core/service-error.ts';
-import type { Op } from './op-codec.ts';
+import type { Step } from './op-codec.ts';
 
 /** Operations that write. A check costs less than half of one, so that all operations of a multi may be checks: schemas/nodes.ts. */
 export const writesMax = 4000;
@@ -18,7 +18,7 @@ const eventDataBytesMax = 16_384;
  * @param maxNodeBytes one node of this size is let through, whatever else holds
  * @throws ServiceError TOO_LARGE
  */
-export function checkTransaction(operations: readonly Op[], maxNodeBytes: number): void {
+export function checkTransaction(operations: readonly Step[], maxNodeBytes: number): void {
   const writes = operations.filter(({ op }) => op !== 'check').length;
   const checks = operations.length - writes;
   if (writes + checks / checksPerWrite > writesMax) {
@@ -42,7 +42,7 @@ export function checkTransaction(operations: readonly Op[], maxNodeBytes: number
 }
 
 /** The bytes of paths and data, and those of the event as far as the request shows them. */
-export function transactionBytes(operations: readonly Op[]): number {
+export function transactionBytes(operations: readonly Step[]): number {
   let bytes = 0;
   for (const operation of operations) {
     if (operation.op === 'check') continue;

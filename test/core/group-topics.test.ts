@@ -75,3 +75,23 @@ t.test('a group that was stored before this was noted has no new partitions, unt
   t.same(later(group), []);
   t.same(later(topicsChanged(group, viewOf({ a: 3 }))), ['a-2']);
 });
+
+t.test(
+  'a group has room for so many partitions: it keeps what it has, then come topics that grow, then new ones',
+  async (t) => {
+    const within = (counts: Record<string, number>) => ({ ...viewOf(counts), partitionsMax: 10 });
+    const counts = (group: GroupDocument) =>
+      Object.fromEntries(Object.entries(group.topics).map(([topic, { partitionCount }]) => [topic, partitionCount]));
+    let group = join(emptyGroup(), request('m', pattern), within({ a2: 4, a3: 2 }));
+    group = topicsChanged(group, within({ a1: 3, a2: 4, a3: 2 }));
+    t.same([counts(group), group.leftOut], [{ a1: 3, a2: 4, a3: 2 }, undefined]);
+    group = topicsChanged(group, within({ a0: 2, a1: 3, a2: 9, a3: 3, a4: 1 }));
+    t.same([counts(group), group.leftOut], [{ a1: 3, a2: 4, a3: 3 }, 8]);
+    t.equal(topicsChanged(group, within({ a0: 2, a1: 3, a2: 9, a3: 3, a4: 1 })), group, 'it stays so');
+    group = topicsChanged(group, within({ a0: 2, a2: 9, a3: 3, a4: 1 }));
+    t.same([counts(group), group.leftOut], [{ a0: 2, a2: 4, a3: 3, a4: 1 }, 5]);
+    t.same(later(group), ['a0-0', 'a0-1', 'a3-2', 'a4-0']);
+    group = topicsChanged(group, within({ a2: 4 }));
+    t.same([counts(group), group.leftOut], [{ a2: 4 }, undefined]);
+  },
+);

@@ -29,6 +29,7 @@ export const testConfig: Config = {
   maxConnections: 16_000,
   addressShare: 0.5,
   trustProxy: [],
+  maxPartitions: 20_000,
   autoCreateTopics: false,
   corsOrigins: [],
   allowedHosts: [],

@@ -11,7 +11,7 @@ const { url } = server;
 
 const lagOf = async (group: string, partition = 0) => {
   const { partitions } = (await http(`${url}/v1/groups/${group}`)).body;
-  const { lag, lagFrom } = partitions.find((at: any) => at.partition === partition);
+  const { lag, lagFrom } = partitions.find((at: any) => at.partition === partition) ?? {};
   return { lag, lagFrom };
 };
 const commit = (group: string, offset: number, more: Record<string, unknown> = {}) =>

@@ -24,10 +24,10 @@ local BYTES_MAX = 4194304
 local PAGE = 256
 
 -- How an operation comes packed: kind, mode, then whether it is sequential, makes parents, wants the node absent; ttl ms, version,
--- mzxid and czxid, negative where they are not given; then with their lengths before them path, data, content type, session, hash of
+-- mzxid and czxid, negative where they are not given (of `partitions` how many are added, and the most, in the place of ttl and version); then with their lengths before them path, data, content type, session, hash of
 -- its secret. src/store/op-codec.ts writes the same, and has checked the path.
 local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0'
-local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check' }
+local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check', 'partitions' }
 -- How a result goes out: kind, lengths of stat and path, and these two. The path is told only if it is not the one asked for.
 local RESULT = '>BBI4'
 local CREATED, SET, DELETED, CHECKED = 1, 2, 3, 4
@@ -312,6 +312,26 @@ function ops.check(op)
     }
   end
   return result(CHECKED, stat.of(node), '')
+end
+
+--- Counts partitions of topics that are made or deleted. There is no other way to make or delete one, so the count is that of the
+--- tree; a store that has none yet is counted once.
+function ops.partitions(op)
+  local count = txn.partition_count()
+  if op.ttl_ms > 0 and count + op.ttl_ms > op.version then
+    return nil,
+      {
+        'INVALID_PARTITIONS',
+        'The cluster has ' .. whole(count) .. ' partitions, and this would add ' .. whole(op.ttl_ms) .. '; the limit is '
+          .. whole(op.version) .. ' (WEIR_MAX_PARTITIONS). Ask for fewer, delete topics, or raise the limit.',
+        'partitions',
+        count,
+        'maxPartitions',
+        op.version,
+      }
+  end
+  if not op.absent then txn.partitions = count + op.ttl_ms end
+  return result(CHECKED, '', '')
 end
 
 --- Applies `count` operations that stand in `packed` from `at` on as one transaction, and finishes it; or changes nothing.

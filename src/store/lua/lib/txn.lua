@@ -54,6 +54,19 @@ function txn.node(path)
   return node
 end
 
+--- How many partitions there are in the cluster, as this transaction sees it.
+function txn.partition_count()
+  if txn.partitions then return txn.partitions end
+  local stored = redis.call('HGET', keys.root, 'partitions')
+  if stored then return tonumber(stored) end
+  local count = 0
+  for _, topic in ipairs(redis.call('ZRANGE', keys.children('/brokers/topics'), 0, -1)) do
+    local packed = redis.call('HGET', keys.node('/brokers/topics/' .. topic .. '/partitions'), 'stat')
+    if packed then count = count + stat.parse(packed).num_children end
+  end
+  return count
+end
+
 --- The bytes of the transaction that ends a session with these nodes.
 local function weight_of(paths)
   local bytes = 0
@@ -265,6 +278,7 @@ end
 --- Forgets what the transaction has changed so far. Only for one that began with everything written: what it has changed
 --- in memory cannot be told from what earlier ones have.
 function txn.abandon()
+  txn.partitions = nil
   if events.take() then txn.loaded, txn.touched, txn.owned = {}, {}, {} end
 end
 
@@ -277,6 +291,7 @@ function txn.write(retention)
     txn.event_bytes = txn.event_bytes + #entry.main
     entry.total = txn.event_bytes
   end
+  if txn.partitions then redis.call('HSET', keys.root, 'partitions', whole(txn.partitions)) end
   redis.call('HSET', keys.root, 'zxid', whole(txn.newest_zxid), 'event_bytes', whole(txn.event_bytes))
   events.append(txn.finished, retention)
   txn.touched, txn.finished = {}, {}
