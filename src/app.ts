@@ -190,7 +190,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   await app.register(operationRoutes, { broker });
 
   const sockets = new Sockets(broker);
-  await app.register(watchSockets, { ...versioned, sockets });
+  await app.register(watchSockets, { ...versioned, sockets, limit: admission.watches });
   await app.register(groupSockets, { ...versioned, sockets });
   // One address for server-sent events and a socket: neither of them knows of the other.
   await app.register(recordStreamRoutes, {

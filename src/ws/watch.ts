@@ -18,10 +18,20 @@ import { SessionKeeper } from '../live/session-keeper.ts';
 import { parseHandle } from '../store/sessions.ts';
 import type { Socket, Sockets } from './socket.ts';
 
-export const watchSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; sockets: Sockets }> = async (
-  app,
-  { broker, sockets },
-) => {
+interface Options {
+  broker: Broker;
+  sockets: Sockets;
+  limit: WatchLimit;
+}
+
+/** How many watches there may be on all sockets, and of one client. */
+interface WatchLimit {
+  /** @throws ServiceError TOO_MANY_REQUESTS */
+  take(clientKey: string): void;
+  give(clientKey: string): void;
+}
+
+export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, sockets, limit }) => {
   const open = new Set<WatchSocket>();
   const bookmarks = setInterval(() => {
     for (const socket of open) socket.sendBookmark();
@@ -45,7 +55,11 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; socket
         'This is a WebSocket: connect with ws:// or wss://. For server-sent events, GET /v1/watch/{path}.',
       );
     },
-    wsHandler: (ws, request) => void new WatchSocket(ws, request.raw.socket, broker, sockets, open),
+    wsHandler: (ws, request) => {
+      const { clientKey } = request;
+      const own = { take: () => limit.take(clientKey), give: () => limit.give(clientKey) };
+      new WatchSocket(ws, request.raw.socket, { broker, sockets, limit: own }, open);
+    },
   });
 };
 
@@ -55,8 +69,17 @@ class WatchSocket {
   readonly #watches = new Map<string, Watch>();
   readonly #sessions = new Map<string, SessionKeeper>();
 
-  constructor(ws: WebSocket, connection: Connection, broker: Broker, sockets: Sockets, open: Set<WatchSocket>) {
+  /** The client's limit on watches. */
+  readonly #limit: { take(): void; give(): void };
+
+  constructor(
+    ws: WebSocket,
+    connection: Connection,
+    { broker, sockets, limit }: { broker: Broker; sockets: Sockets; limit: { take(): void; give(): void } },
+    open: Set<WatchSocket>,
+  ) {
     this.#broker = broker;
+    this.#limit = limit;
     // Before the socket is accepted: a broker that is stopping closes it at once.
     open.add(this);
     this.#socket = sockets.accept(ws, connection, {
@@ -67,7 +90,10 @@ class WatchSocket {
         for (const session of this.#sessions.values()) session.heard();
       },
       onClose: () => {
-        for (const watch of this.#watches.values()) watch.close();
+        for (const [id, watch] of [...this.#watches]) {
+          this.#forget(id);
+          watch.close();
+        }
         for (const session of this.#sessions.values()) session.stop();
         open.delete(this);
       },
@@ -107,15 +133,16 @@ class WatchSocket {
     if (this.#watches.size >= watchesPerSocketMax) {
       throw new ServiceError('TOO_MANY_REQUESTS', `A socket has at most ${watchesPerSocketMax} watches; open another.`);
     }
+    this.#limit.take();
     const idJson = JSON.stringify(id);
     const sink: WatchSink = {
       watching: (zxid) => this.#send({ type: 'watching', id, zxid }),
       events: (zxid, events) => {
-        if (frame.once) this.#watches.delete(id);
+        if (frame.once) this.#forget(id);
         this.#socket.send(`{"type":"events","id":${idJson},"zxid":${zxid},"events":${events}}`);
       },
       failed: (error) => {
-        this.#watches.delete(id);
+        this.#forget(id);
         this.#socket.sendError(error, id);
       },
     };
@@ -125,9 +152,13 @@ class WatchSocket {
   #unwatch(id: string): void {
     const watch = this.#watches.get(id);
     if (!watch) throw new ServiceError('BAD_REQUEST', `There is no watch '${id}' on this socket.`);
-    this.#watches.delete(id);
+    this.#forget(id);
     watch.close();
     this.#send({ type: 'unwatched', id });
+  }
+
+  #forget(id: string): void {
+    if (this.#watches.delete(id)) this.#limit.give();
   }
 
   async #keep(handle: string): Promise<void> {

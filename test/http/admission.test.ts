@@ -291,13 +291,15 @@ t.test('connections, WebSockets and long polls of one address leave room for oth
   const open = async (localAddress: string) => {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`, { localAddress });
     t.teardown(() => socket.terminate());
-    const answer = once(socket, 'unexpected-response').then(([, response]) => response.statusCode);
     socket.on('error', () => undefined);
-    return Promise.race([once(socket, 'open').then(() => 101), answer]);
+    socket.on('open', () => socket.send('{"type":"ping"}'));
+    const closed = once(socket, 'close').then(([code]) => code as number);
+    const taken = once(socket, 'message').then(([text]) => (/"pong"/.test(String(text)) ? 101 : closed));
+    return Promise.race([taken, closed]);
   };
   const statuses: number[] = [];
   for (let n = 0; n < 4; n += 1) statuses.push(await open(hostile));
-  t.same(statuses, [101, 101, 429, 429]);
+  t.same(statuses, [101, 101, 4429, 4429]);
   t.equal(await open(own), 101);
 
   await http(`${server.url}/v1/nodes/polled`, 'PUT', 'x');
@@ -313,6 +315,39 @@ t.test('connections, WebSockets and long polls of one address leave room for oth
     body: { code: 'TOO_MANY_REQUESTS', detail: /long polls and event streams of 127.0.0.2: it has 2/ },
   });
   t.equal((await send(server, '/v1/nodes/polled?wait=1ms', wait)).status, 304);
+});
+
+t.test('watches on the sockets of one address leave room for those of others, and are given back', async (t) => {
+  const server = await startTestServer(t, {}, undefined, { load: { ...load, watchesMax: 4 }, patience });
+  const open = async (localAddress: string) => {
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`, { localAddress });
+    t.teardown(() => socket.terminate());
+    const frames: { type: string; id?: string; detail?: string }[] = [];
+    socket.on('message', (text) => frames.push(JSON.parse(String(text))));
+    await once(socket, 'open');
+    const ask = (frame: { id: string; type: string; path?: string; mode?: string; once?: boolean }) => {
+      socket.send(JSON.stringify(frame));
+      return eventually(() => frames.findLast(({ id }) => id === frame.id), `an answer to ${frame.id}`);
+    };
+    const watch = (id: string, once = false) => ask({ type: 'watch', id, path: '/', mode: 'children', once });
+    return { socket, frames, ask, watch };
+  };
+  const [one, two, honest] = [await open(hostile), await open(hostile), await open(own)];
+  t.match(await one.watch('a'), { type: 'watching' });
+  t.match(await two.watch('b', true), { type: 'watching' });
+  t.match(await two.watch('c'), {
+    type: 'error',
+    code: 'TOO_MANY_REQUESTS',
+    detail: /watches on sockets of 127.0.0.2: it has 2, and of at most 4 there are 2 left/,
+  });
+  t.match(await honest.watch('d'), { type: 'watching' });
+  await honest.ask({ type: 'unwatch', id: 'd' });
+  await http(`${server.url}/v1/nodes/n`, 'PUT', 'x');
+  await eventually(() => two.frames.some(({ type, id }) => type === 'events' && id === 'b'), 'it has told its event');
+  t.match(await two.watch('e'), { type: 'watching' }, 'one that was for one event has made room');
+  one.socket.terminate();
+  let next = 0;
+  await eventually(async () => (await two.watch(`f${next++}`)).type === 'watching', 'so has a socket that is closed');
 });
 
 t.test('where all connections are taken, one that idles of the address with most makes room', async (t) => {
