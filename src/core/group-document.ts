@@ -81,6 +81,35 @@ export function emptyGroup(): GroupDocument {
   return { groupEpoch: 0, targetEpoch: 0, assignor: defaultAssignor, members: {}, target: {}, topics: {} };
 }
 
+/**
+ * The document as it is stored. What a pattern matches stands in it once, and not with each of the members that have it: that
+ * would be thousands of names for each of thousands of members.
+ */
+export function encodeGroup(group: GroupDocument): string {
+  const matched = new Map<string, string[]>();
+  const members = Object.entries(group.members).map(([memberId, member]) => {
+    if (!('pattern' in member.subscription)) return [memberId, member] as const;
+    const { pattern } = member.subscription;
+    const { topics, ...rest } = member;
+    const known = matched.get(pattern);
+    if (!known) matched.set(pattern, topics);
+    const isSame = !known || known === topics || known.join() === topics.join();
+    return [memberId, isSame ? rest : member] as const;
+  });
+  if (matched.size === 0) return JSON.stringify(group);
+  return JSON.stringify({ ...group, members: Object.fromEntries(members), matched: Object.fromEntries(matched) });
+}
+
+/** Reads what encodeGroup() made, or a document that was stored with the topics of each member. */
+export function decodeGroup(stored: string): GroupDocument {
+  const { matched, ...group } = JSON.parse(stored) as GroupDocument & { matched?: Record<string, string[]> };
+  if (!matched) return group;
+  for (const member of Object.values(group.members)) {
+    if ('pattern' in member.subscription) member.topics ??= own(matched, member.subscription.pattern) ?? [];
+  }
+  return group;
+}
+
 export function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }

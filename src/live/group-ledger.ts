@@ -2,7 +2,7 @@
 // compare-and-set; where the store has another version by then, it decides anew over that. So any broker may serve any
 // member at any moment, and a heartbeat that changes nothing is one round trip. What is decided is not known here.
 import type { Logger } from 'pino';
-import { emptyGroup, type GroupDocument, heartbeatIntervalMs, own } from '../core/group-document.ts';
+import { emptyGroup, encodeGroup, type GroupDocument, heartbeatIntervalMs, own } from '../core/group-document.ts';
 import { changesBetween, pollTimerName } from '../core/group-nodes.ts';
 import { expire } from '../core/group-state.ts';
 import { groupStateName } from '../core/reconcile.ts';
@@ -331,7 +331,7 @@ function changeOf(before: GroupSnapshot, decision: Decision<unknown>) {
   const { document: next } = decision;
   if (next === 'delete') return { next, text: next };
   if (next === undefined || next === before.document) return { next: undefined, text: undefined };
-  const text = JSON.stringify(next);
+  const text = encodeGroup(next);
   return text === before.text ? { next: undefined, text: undefined } : { next, text };
 }
 

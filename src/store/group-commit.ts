@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ErrorCode } from '../../schemas/errors.ts';
 import type { TopicPartitions } from '../core/assignors/assignment.ts';
-import type { GroupDocument, TopicPartition } from '../core/group-document.ts';
+import { decodeGroup, type GroupDocument, type TopicPartition } from '../core/group-document.ts';
 import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { recordWords } from './kept-responses.ts';
@@ -247,7 +247,7 @@ export function snapshot(version: ReplyValue | undefined, document: ReplyValue |
   const stored = text(document);
   return {
     version: integer(version),
-    document: stored === '' ? undefined : (JSON.parse(stored) as GroupDocument),
+    document: stored === '' ? undefined : decodeGroup(stored),
     text: stored,
   };
 }

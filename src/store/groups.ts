@@ -1,6 +1,6 @@
 // Consumer groups in the store: typed calls of lua/groups. A group is one versioned document; what a broker decides over
 // it is committed with the version that it read, together with the sessions, nodes, timers and positions that go with it.
-import type { GroupDocument } from '../core/group-document.ts';
+import { decodeGroup, type GroupDocument } from '../core/group-document.ts';
 import type { StoreConnection } from './connection.ts';
 import {
   type Arguments,
@@ -60,7 +60,7 @@ export class Groups {
     for (let i = 0; i + 1 < rest.length; i += 2) {
       last = text(rest[i]);
       const document = text(rest[i + 1]);
-      if (document !== '') groups.push({ group: last, document: JSON.parse(document) as GroupDocument });
+      if (document !== '') groups.push({ group: last, document: decodeGroup(document) });
     }
     return { zxid: integer(zxid), groups, next: text(more) === '1' ? last : undefined };
   }

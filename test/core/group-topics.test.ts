@@ -1,6 +1,12 @@
 // Which partitions of a group came while it subscribed to their topics, whatever else happens to the group.
 import t from 'tap';
-import { emptyGroup, type GroupDocument, type Subscription } from '../../src/core/group-document.ts';
+import {
+  decodeGroup,
+  emptyGroup,
+  encodeGroup,
+  type GroupDocument,
+  type Subscription,
+} from '../../src/core/group-document.ts';
 import { changeMembers, expire, join, remove, topicsChanged } from '../../src/core/group-state.ts';
 import { appearedLater, forgetFormer } from '../../src/core/group-topics.ts';
 import { request, viewOf } from '../helpers/group-documents.ts';
@@ -95,3 +101,18 @@ t.test(
     t.same([counts(group), group.leftOut], [{ a2: 4 }, undefined]);
   },
 );
+
+t.test('what a pattern matches is stored once, however many members have it', async (t) => {
+  const counts = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`a${i}`, 1]));
+  const asks = Array.from({ length: 200 }, (_, i) => ({ kind: 'join' as const, request: request(`m${i}`, pattern) }));
+  const joins = [...asks, { kind: 'join' as const, request: request('named', { topics: ['a1', 'b'] }) }];
+  const { group } = changeMembers(emptyGroup(), joins, viewOf({ ...counts, __proto__: 1 }));
+  const stored = encodeGroup(group);
+  t.ok(stored.length < 250_000, `it has ${stored.length} bytes`);
+  t.equal(stored.split('"a499"').length < 10, true, 'each name stands in it a few times');
+  t.same(decodeGroup(stored), JSON.parse(JSON.stringify(group)));
+  t.equal(encodeGroup(decodeGroup(stored)), stored, 'and it is the same when it comes back');
+  t.same(decodeGroup(JSON.stringify(group)), JSON.parse(JSON.stringify(group)), 'as is one that was stored before');
+  const alone = join(emptyGroup(), request('m', a), viewOf({ a: 1 }));
+  t.equal(encodeGroup(alone), JSON.stringify(alone));
+});
