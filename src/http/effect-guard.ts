@@ -13,6 +13,8 @@ declare module 'fastify' {
 /** Where a browser says that a request comes from, if not from a page of another origin: `none` is the user himself. */
 const ownSites = new Set(['same-origin', 'none']);
 
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
 /** Must be installed behind the check of origins, which lets no foreign one through unless it is configured. */
 export function installEffectGuard(app: FastifyInstance): void {
   app.addHook('onRoute', ({ method, url, config, exposeHeadRoute }) => {
@@ -20,19 +22,19 @@ export function installEffectGuard(app: FastifyInstance): void {
     throw new Error(`GET ${url} has an effect: it must not expose a HEAD route`);
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    const { config } = request.routeOptions;
-    done(config?.hasEffect && request.method === 'GET' ? problemOf(request) : undefined);
+    const hasEffect = request.routeOptions.config?.hasEffect || !safeMethods.has(request.method);
+    done(hasEffect ? problemOf(request) : undefined);
   });
 }
 
-function problemOf({ headers, routeOptions: { url } }: FastifyRequest): ServiceError | undefined {
+function problemOf({ method, headers, routeOptions: { url } }: FastifyRequest): ServiceError | undefined {
   const purpose = headers['sec-purpose'] ?? headers.purpose ?? headers['x-moz'];
   if (purpose !== undefined && /prefetch|prerender|preview/i.test(String(purpose))) {
-    return new ServiceError('FORBIDDEN', `GET ${url} has an effect, so it cannot be fetched in advance.`);
+    return new ServiceError('FORBIDDEN', `${method} ${url} has an effect, so it cannot be fetched in advance.`);
   }
   const site = headers['sec-fetch-site'];
   // With an Origin it is a call of a script, and of an origin that is allowed.
   if (site === undefined || ownSites.has(String(site)) || headers.origin !== undefined) return undefined;
-  const detail = `GET ${url} has an effect, so a page of another origin cannot load it (Sec-Fetch-Site: ${site}); its script can, if WEIR_CORS_ORIGINS allows the origin.`;
+  const detail = `${method} ${url} has an effect, so a page of another origin cannot load it (Sec-Fetch-Site: ${site}); its script can, if WEIR_CORS_ORIGINS allows the origin.`;
   return new ServiceError('FORBIDDEN', detail);
 }

@@ -70,7 +70,7 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; socket
     handler: () => {
       throw new ServiceError(
         'BAD_REQUEST',
-        'This is a WebSocket: connect with ws:// or wss://. Without one, join with POST /v1/groups/{group}/members.',
+        'This is a WebSocket: connect with ws:// or wss://; if that was done, a proxy between has removed the header Upgrade. Without one, join with POST /v1/groups/{group}/members.',
       );
     },
     wsHandler: (ws, request) =>

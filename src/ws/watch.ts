@@ -52,7 +52,7 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     handler: () => {
       throw new ServiceError(
         'BAD_REQUEST',
-        'This is a WebSocket: connect with ws:// or wss://. For server-sent events, GET /v1/watch/{path}.',
+        'This is a WebSocket: connect with ws:// or wss://; if that was done, a proxy between has removed the header Upgrade. For server-sent events, GET /v1/watch/{path}.',
       );
     },
     wsHandler: (ws, request) => {

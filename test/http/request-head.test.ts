@@ -161,6 +161,9 @@ t.test('a page that CORS allows may make a GET that has an effect', async (t) =>
   const lines = ['GET /v1/groups/g/members/m/records HTTP/1.1', 'Sec-Fetch-Site: cross-site', secret];
   t.equal((await rawRequest(t, allowing.url, [...lines, `Origin: ${origin}`])).status, 200);
   t.equal((await rawRequest(t, allowing.url, lines)).status, 403);
+  // Nor may a form of an old browser, which sends no Origin, write.
+  const form = ['POST /v1/topics/pages/records HTTP/1.1', 'Sec-Fetch-Site: cross-site', text, length];
+  t.equal((await rawRequest(t, allowing.url, form, 'x')).status, 403);
 });
 
 t.test('several requests that are refused by their heads leave the connection in order', async (t) => {

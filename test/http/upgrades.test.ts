@@ -121,6 +121,7 @@ t.test('what cannot become a WebSocket says why', async (t) => {
     const lost = await ask(`GET ${path} HTTP/1.1`, 'Connection: close', ...webSocket.slice(2));
     t.match(lost, { status: 400, body: /without the header Upgrade: a proxy between may have removed it/ }, path);
   }
+  t.match(await ask('GET /v1/watch HTTP/1.1'), { status: 400, body: /a proxy between has removed the header Upgrade/ });
 });
 
 t.test("curl's HTTP/2 by upgrade is served in HTTP/1.1", async (t) => {
