@@ -45,7 +45,7 @@ export class WatchRecord {
   }
 
   failed(problem: any): void {
-    if (problem.code !== 'STORE_UNAVAILABLE') this.#problem(`failed: ${JSON.stringify(problem)}`);
+    if (!['STORE_UNAVAILABLE', 'LOADING'].includes(problem.code)) this.#problem(`failed: ${JSON.stringify(problem)}`);
   }
 
   #problem(text: string): void {
@@ -120,6 +120,12 @@ export class SocketWatcher extends Reconnecting {
         const frame = JSON.parse(data.toString());
         if (frame.type === 'bookmark') {
           for (const n of begun) this.records[n]!.bookmark(frame.zxid);
+          return;
+        }
+        // A broker that is starting or stopping refuses the socket as a whole.
+        if (frame.id === undefined) {
+          for (const each of this.records) each.failed(frame);
+          ws.terminate();
           return;
         }
         const n = Number(frame.id);
