@@ -53,13 +53,15 @@ export function installEarlyResponses(
     const timer = setTimeout(() => {
       if (!request.complete) lingering.close(socket);
     }, limits.ms);
+    const onClose = () => clearTimeout(timer);
     const settle = () => {
       clearTimeout(timer);
+      socket.off('close', onClose);
       Reflect.deleteProperty(socket, 'destroySoon');
     };
     request.once('end', settle);
     response.once('close', () => request.resume());
-    socket.once('close', () => clearTimeout(timer));
+    socket.once('close', onClose);
   }
 }
 

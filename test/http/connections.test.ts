@@ -1,5 +1,6 @@
 // One connection with more than one thing on it: bodies that are no bodies, requests behind requests, and what comes behind the end. Each
 // response goes out whole, in order, and nothing is written into another one.
+import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { defaultConnectionLimits } from '../../src/core/defaults.ts';
@@ -223,6 +224,18 @@ t.test('who is refused while sending may finish: the response is not lost to a r
     sender.socket.end();
     await sender.end();
   }
+});
+
+t.test('a connection on which many requests were refused keeps nothing of them', async (t) => {
+  const connection = openRaw(t, url);
+  const accepted = new Promise<Socket>((resolve) => server.app.server.once('connection', resolve));
+  const socket = await accepted;
+  for (let i = 1; i <= 20; i++) {
+    connection.send('POST /v1/nothing HTTP/1.1', host, 'Content-Length: 1', '', '');
+    await eventually(() => connection.told().split('HTTP/1.1 404').length === i + 1, 'it is refused before its body');
+    connection.send('x');
+  }
+  await eventually(() => socket.listenerCount('close') < 15, 'no listeners stay');
 });
 
 t.test('but not for ever: bytes, time and connections that are read to their end are limited', async (t) => {
