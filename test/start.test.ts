@@ -1,13 +1,15 @@
 // A server whose store is not there yet, or not any more, while it starts: it listens, says why it cannot serve, and waits.
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { startServer } from '../src/server.ts';
+import { holdEmbeddedRedis } from '../src/store/embedded-redis.ts';
 import { redisCommand } from '../src/store/redis-command.ts';
-import { startRedisNode } from '../testbed/redis-node.ts';
+import { installedRedisBinary, quietLog, startRedisNode } from '../testbed/redis-node.ts';
 import { freePort, temporaryFolder } from '../testbed/scope.ts';
 import { startServerProcess } from './helpers/process.ts';
 import { startTestRedis } from './helpers/redis.ts';
@@ -81,6 +83,35 @@ t.test('while Redis loads, health, metrics and documentation are served, and the
   socket.terminate();
   stop.abort(new Error('It was told to stop.'));
   t.match(await ended, /told to stop|is stopping/, 'a stop need not wait for Redis');
+});
+
+t.test('a private Redis that loads for long lets the server listen meanwhile, and says how far it is', async (t) => {
+  const dataDir = temporaryFolder(t);
+  const filling = await startTestRedis(t, { dataDir });
+  // While it reads its append-only file Redis answers after every 1024 commands.
+  const fill = "for i = 1, 8000 do redis.call('SET', 'k' .. i, 'x') end";
+  await redisCommand(filling.socketPath, ['EVAL', fill, '0']);
+  await filling.redis.stop();
+
+  const { command, env } = await installedRedisBinary();
+  const slow = join(temporaryFolder(t), 'redis-server');
+  const slowness = '--key-load-delay 500 --loading-process-events-interval-bytes 1024';
+  writeFileSync(slow, `#!/bin/sh\nexec '${command}' "$@" ${slowness}\n`, { mode: 0o700 });
+  const redis = await holdEmbeddedRedis({ dataDir, appendfsync: 'no', binary: { command: slow, env }, log: quietLog });
+  t.teardown(() => redis.stop());
+  const config = { ...testConfig, port: await freePort() };
+  const url = `http://127.0.0.1:${config.port}`;
+  const start = { startStore: () => redis.start(), loading: () => redis.loading };
+  const starting = startServer(config, { socketPath: redis.socketPath, sole: true }, silent, {}, start);
+  const answer = await eventually(async () => {
+    const refused = await http(`${url}/v1/nodes/`).catch(() => undefined);
+    return refused?.body.code === 'LOADING' ? refused : undefined;
+  }, 'it is LOADING');
+  t.ok(answer.body.percent < 100);
+  t.match((await http(`${url}/metrics`)).body, /weir_store_loading_ratio 0/);
+  const server = await starting;
+  t.equal((await http(`${url}/health/ready`)).status, 200);
+  await server.close();
 });
 
 t.test('a broker that is started before its Redis waits, says what for, and serves when that is there', async (t) => {

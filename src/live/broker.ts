@@ -89,6 +89,10 @@ export class Broker {
       'kind',
     ]);
     this.metrics.gauge('store_open', 'Whether the store can be used now: 1 or 0.', () => Number(store.isOpen));
+    this.metrics.gauge('store_loading_ratio', 'How far the store has read its data into memory: 1 = it has.', () => {
+      const loading = this.#loading?.() ?? store.connection.loading;
+      return loading ? loading.percent / 100 : 1;
+    });
     this.metrics.gauge(
       'store_shards_unreachable',
       'How many of the Redis that share the data cannot be used now.',

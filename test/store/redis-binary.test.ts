@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { resolveRedisBinary } from '../../src/store/redis-binary.ts';
+import { binaryAge, resolveRedisBinary } from '../../src/store/redis-binary.ts';
 import { quietLog } from '../../testbed/redis-node.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 
@@ -143,6 +143,25 @@ t.test("the distribution's package is unpacked into the folder, and nothing else
 
   await resolveRedisBinary(options);
   t.equal(callsOf('apt-get').length, 1, 'the next time it is there');
+});
+
+t.test('an update brings the newest that the distribution has, and a failed one leaves what was there', async (t) => {
+  const installDir = join(temporaryFolder(t), 'install');
+  const command = writeServer(join(installDir, 'redis/usr/bin'), 'redis-server', '7.0.15');
+  await t.rejects(resolveRedisBinary({ installDir, log: quietLog, searchPath: [], update: true }), {
+    message: /there is no apt here/,
+  });
+  const { bin, callsOf } = writeDistribution(t, '7.2.5');
+  const options = { installDir, log: quietLog, searchPath: [bin] };
+  t.equal((await resolveRedisBinary(options)).version, '7.0.15', 'by itself nothing is replaced');
+  t.same(await resolveRedisBinary({ ...options, update: true }), {
+    command,
+    env: {},
+    version: '7.2.5',
+    source: 'installed',
+  });
+  t.match(callsOf('apt-get')[0], /apt-private\/apt\.conf update/, 'by fresh lists');
+  t.match(binaryAge(command), { builtOn: /^\d{4}-\d\d-\d\d$/, installedOn: new Date().toISOString().slice(0, 10) });
 });
 
 t.test('libraries that the machine lacks are fetched with all that they need, but not the C library', async (t) => {
