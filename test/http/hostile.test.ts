@@ -39,7 +39,7 @@ t.test('a query parameter that a route does not know is refused by its name', as
     ['POST', '/v1/sessions?ttl=60s', 'ttl'],
     ['PUT', `/v1/sessions/${handle}?ttl=60s`, 'ttl'],
     ['GET', `/v1/sessions/${handle}?x`, 'x'],
-    ['DELETE', `/v1/sessions/${handle}?force=true`, 'force'],
+    ['DELETE', `/v1/sessions/${handle}?forced=true`, 'forced'],
     ['GET', '/v1/cluster?verbose', 'verbose'],
     ['GET', '/v1/brokers/1001?x=1', 'x'],
   ] as const;

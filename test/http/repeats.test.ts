@@ -2,6 +2,7 @@
 // where the first attempt was cut off between the change and the response, and where others have changed it since.
 import t from 'tap';
 import { recordId } from '../../src/store/sealed-reply.ts';
+import { memberHeader } from '../../testbed/member-secrets.ts';
 import { http, startTestServer } from '../helpers/server.ts';
 
 const server = await startTestServer(t, { brokerId: 1 });
@@ -219,7 +220,9 @@ for (const { what, method, path, body, before, between, state, other, isOneScrip
   t.test(`${what}: a repeat gets the first response, and changes nothing`, async (t) => {
     await before?.();
     const key = `of-this-request: ${what}`;
-    const send = (to = path, as = body) => http(`${at}${to}`, method, as, { 'idempotency-key': key });
+    // A repeat has the secret that the first attempt had, also if the member has joined anew meanwhile.
+    const headers = { 'idempotency-key': key, ...memberHeader(`${at}${path}`, body) };
+    const send = (to = path, as = body) => http(`${at}${to}`, method, as, headers);
     const first = await send();
     t.ok(first.status >= 200 && first.status < 300, `${first.status} ${JSON.stringify(first.body)}`);
     t.equal(first.headers.get('idempotency-replayed'), null);

@@ -71,7 +71,9 @@ t.test('every success of the topics was seen', async (t) => {
     'the stream is open',
   );
   await contract.call(t, 'DELETE', '/v1/topics/c');
-  // It ends with its topic.
+  // It ends with its topic; a stream that is asked for where that one ended is told not to come back.
   await stream;
+  const lost = { 'last-event-id': 'lost:gone@0:1' };
+  t.equal((await contract.call(t, 'GET', '/v1/topics/c/stream', undefined, lost)).status, 204);
   t.same(contract.unseen('topics'), []);
 });
