@@ -49,6 +49,7 @@ interface Figures {
   members: number;
   lags: TopicLag[];
   beganAt: number;
+  /** Of work. */
   tookMs: number;
 }
 
@@ -162,7 +163,9 @@ export class GroupSurvey {
         states[group.state] += 1;
         members += group.members;
       }
-      this.#last = { states, members, lags: lags.sorted(), beganAt, tookMs: Date.now() - beganAt };
+      // Waiting for a machine that is away is no work of the store; and its figures are wanted as soon as it is back.
+      const tookMs = [...logs.values()].includes('away') ? 0 : Date.now() - beganAt;
+      this.#last = { states, members, lags: lags.sorted(), beganAt, tookMs };
     } catch (error) {
       // What is old by who knows how much is worth less than nothing.
       this.#last = undefined;

@@ -65,8 +65,8 @@ request GET /v1/nodes/a%1Fb
 expect_problem 400 INVALID_PATH 'U+001F'
 request GET /v1/nodes/%F0%9F%98%80
 expect_problem 400 INVALID_PATH 'U+1F600'
-request GET /v1/nodes/a%2Fb
-expect_problem 400 INVALID_PATH '%2F'
+request GET /v1/nodes/a%2F%2Fb
+expect_problem 400 INVALID_PATH 'segment 2 is empty'
 request GET /v1/nodes/a%FFb
 expect_status 400
 expect_header Content-Type 'application/problem\+json.*'
