@@ -30,6 +30,7 @@ import { NamedProducers } from './producers.ts';
 import { RecordStreams } from './record-stream.ts';
 import type { Repeat } from './repeat.ts';
 import { createSessionReaper } from './session-reaper.ts';
+import { createStoredTotals } from './stored-totals.ts';
 import { TopicAdmin } from './topic-admin.ts';
 import { createTopicDeleter } from './topic-deleter.ts';
 import { Topics } from './topics.ts';
@@ -71,6 +72,7 @@ export class Broker {
   readonly #controller: Controller;
   readonly #reaper: Repeat;
   readonly #housekeeper: Repeat;
+  readonly #storedTotals: Repeat;
   readonly #topicDeleter: Repeat;
   readonly #logHousekeeper: LogHousekeeper;
   readonly #offsetRetention: Repeat;
@@ -103,6 +105,7 @@ export class Broker {
     this.watches = new WatchHub(store.events, this.tail, this.metrics, this.stopping, log);
     this.#reaper = createSessionReaper(store.sessions, this.metrics, log);
     this.#housekeeper = createHousekeeper(store.namespace, this.metrics, log);
+    this.#storedTotals = createStoredTotals(store, this.metrics, log);
     this.registration = new BrokerRegistration(
       store,
       this.tail,
@@ -194,6 +197,7 @@ export class Broker {
     this.#logHousekeeper.start();
     this.#reaper.start();
     this.#housekeeper.start();
+    this.#storedTotals.start();
     this.producers.start();
     this.#isStarted = true;
   }
@@ -241,6 +245,7 @@ export class Broker {
     await this.partitions.stop();
     this.topics.stop();
     await this.#housekeeper.stop();
+    await this.#storedTotals.stop();
     await this.#reaper.stop();
     await this.tail.stop();
   }

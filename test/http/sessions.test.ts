@@ -1,4 +1,6 @@
 import t from 'tap';
+import { defaultLimits } from '../../src/app.ts';
+import { defaultStoredLimits } from '../../src/core/defaults.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 const server = await startTestServer(t, { sessionMinTtlMs: 300, sessionMaxTtlMs: 60_000 });
@@ -112,6 +114,92 @@ t.test('a repeated creation with one Idempotency-Key gives the same session', as
   t.same(again.body, first.body);
   t.equal(again.headers.get('idempotency-replayed'), 'true');
   t.equal((await http(`${url}/v1/sessions/${again.body.session}`)).status, 200);
+});
+
+t.test('the own session is used by its header alone, and its end may be repeated', async (t) => {
+  const { id, session } = await create('30s');
+  await putEphemeral('/own', session);
+  const own = { 'weir-session': session };
+  const self = (method: string, headers: Record<string, string> = own) =>
+    http(`${url}/v1/sessions/self`, method, undefined, headers);
+  t.match(await self('GET'), { status: 200, body: { id, ephemerals: ['/own'] } });
+  t.match(await self('PUT'), { status: 200, body: { id, ttlMs: 30_000 } });
+  for (const method of ['GET', 'PUT', 'DELETE']) {
+    t.match(await self(method, {}), {
+      status: 400,
+      body: { code: 'BAD_REQUEST', detail: /Weir-Session, which is missing/ },
+    });
+  }
+  const keyed = { ...own, 'idempotency-key': 'end-of-own' };
+  t.equal((await self('DELETE', keyed)).status, 204);
+  const again = await self('DELETE', keyed);
+  t.match([again.status, again.headers.get('idempotency-replayed')], [204, 'true']);
+  t.equal((await http(`${url}/v1/nodes/own`)).status, 404);
+  t.match(await self('DELETE'), { status: 410, body: { code: 'SESSION_EXPIRED' } });
+});
+
+t.test('a session is ended by its public id from this machine only, and not through a proxy', async (t) => {
+  const { id, session } = await create('30s');
+  const force = (headers: Record<string, string> = {}, query = '?force=true') =>
+    http(`${url}/v1/sessions/${id}${query}`, 'DELETE', undefined, headers);
+  for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']) {
+    t.match(
+      await force({ [name]: '127.0.0.1' }),
+      { status: 403, body: { code: 'FORBIDDEN', detail: /loopback/ } },
+      name,
+    );
+  }
+  t.equal((await force({}, '')).status, 410, 'without force it takes the handle');
+  t.equal((await http(`${url}/v1/sessions/${session}`)).status, 200);
+  t.equal((await force()).status, 204);
+  t.equal((await http(`${url}/v1/sessions/${session}`)).status, 410);
+  t.equal((await force()).status, 410);
+});
+
+t.test('what is no handle is refused with what is wrong about it', async (t) => {
+  const { id, session } = await create('30s');
+  const cases: [handle: string, status: number, detail: RegExp][] = [
+    ['', 400, /handle is empty.*<id>\.<secret>/],
+    [`${session}, ${session}`, 400, /several session handles/],
+    [id, 410, new RegExp(`${id} is the public id of a session`)],
+    [`${session}x`, 410, /has 40 characters, and a handle has 39/],
+    [`${id}.${'A'.repeat(22)}`, 410, /has ended or never was/],
+  ];
+  for (const [handle, status, detail] of cases) {
+    const refused = await http(`${url}/v1/nodes/`, 'GET', undefined, { 'weir-session': handle });
+    t.match(refused, { status, body: { detail } }, handle);
+    t.notOk(refused.body.detail.includes(session.split('.')[1]!), 'the secret is not shown');
+  }
+});
+
+t.test('there are so many sessions and producers and no more; those that exist go on', async (t) => {
+  const stored = { ...defaultStoredLimits, sessionsMax: 3, producersMax: 2 };
+  const limited = await startTestServer(t, {}, undefined, { ...defaultLimits, stored });
+  const at = `${limited.url}/v1`;
+  // That of the broker is one of them.
+  const made = [await http(`${at}/sessions`, 'POST'), await http(`${at}/sessions`, 'POST')];
+  t.match(made, [{ status: 201 }, { status: 201 }]);
+  const refused = await http(`${at}/sessions`, 'POST');
+  t.match(refused, {
+    status: 429,
+    body: { code: 'TOO_MANY_REQUESTS', detail: /3 sessions, which is the most/, sessionsMax: 3 },
+  });
+  t.ok(refused.headers.get('retry-after'));
+  const handle = made[0]!.body.session;
+  t.equal((await http(`${at}/sessions/${handle}`, 'PUT')).status, 200);
+  t.equal((await http(`${at}/sessions/${handle}`, 'DELETE')).status, 204);
+  t.equal((await http(`${at}/sessions`, 'POST')).status, 201, 'there is room again');
+  const register = (name: string) => http(`${at}/producers`, 'POST', { name });
+  t.match([await register('a'), await register('b')], [{ status: 201 }, { status: 201 }]);
+  t.match(await register('c'), {
+    status: 429,
+    body: { detail: /2 named producers.*c would be another/, producersMax: 2 },
+  });
+  t.match(await register('a'), { status: 201, body: { epoch: 1 } });
+  await eventually(async () => {
+    const text = (await http(`${limited.url}/metrics`)).body;
+    return /^weir_sessions 3$/m.test(text) && /^weir_kept_responses 0$/m.test(text);
+  }, 'the metrics say how many there are');
 });
 
 t.test('another broker ends the sessions of one that is gone', async (t) => {

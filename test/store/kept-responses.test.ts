@@ -60,6 +60,26 @@ t.test('neither an Idempotency-Key nor the handle that it gave is in Redis or in
   }
 });
 
+t.test('a handle that an older version kept in clear is sealed, and its repeat still gets it', async (t) => {
+  const { store, redis } = await openStore(t);
+  const [key, fingerprint] = ['key-of-an-older-version', 'f'];
+  const handle = `${'0a'.repeat(8)}.${'s'.repeat(22)}`;
+  const old = `{weir}:idempotency:${key}`;
+  const pack = `redis.call('SET', KEYS[1], cmsgpack.pack({ fingerprint = ARGV[1], reply = { 'OK', 0, ARGV[2], ARGV[3], 5000, 9 } }),
+    'PX', 600000)`;
+  await redis.eval(pack, 1, old, fingerprint, handle.slice(0, 16), handle);
+  await redis.hset('{weir}:root', 'layout', 2);
+  const newer = new Store({ ...testConfig, target: { socketPath: redis.options.path! } }, pino({ level: 'silent' }));
+  await store.close();
+  await newer.open();
+  t.teardown(() => newer.close());
+  t.equal(await redis.exists(old), 0);
+  const record = await redis.getBuffer(`{weir}:response:${recordId(key)}`);
+  t.notOk(record!.toString('latin1').includes(handle.slice(17)), 'it is not there in clear');
+  t.match(await newer.sessions.create(5000, { key, fingerprint }), { handle, replayed: true });
+  t.match(await newer.keptResponses.figures(), { count: 1 });
+});
+
 t.test('a request whose response holds a secret needs a key that cannot be guessed', async (t) => {
   const { url } = await startTestServer(t);
   const refused = await http(`${url}/v1/sessions`, 'POST', { ttl: '30s' }, { 'idempotency-key': 'x'.repeat(15) });

@@ -1,6 +1,7 @@
 // From layout 2 to 3.
 import { recordLimits } from '../kept-responses.ts';
-import { recordId } from '../sealed-reply.ts';
+import { text } from '../scripts.ts';
+import { recordId, sealReply } from '../sealed-reply.ts';
 import type { StoredData } from './stored-data.ts';
 
 export async function toLayout3(data: StoredData): Promise<void> {
@@ -12,13 +13,16 @@ async function nameResponsesByHash(data: StoredData): Promise<void> {
   const { root, response } = data.keys;
   const before = data.keys.response('').replace(/response:$/, 'idempotency:');
   for await (const key of data.coordinationKeys(`${before}*`)) {
-    const id = recordId(key.slice(before.length));
+    const given = key.slice(before.length);
+    const id = recordId(given);
     await data.command(root, (client) =>
       client.rename(key, response(id)).catch((error: Error) => {
         // It has expired meanwhile.
         if (!/no such key/.test(error.message)) throw error;
       }),
     );
-    await data.call('cluster/convert-response', root, [id, recordLimits(0, 0)]);
+    const convert = (sealed: string) => data.call('cluster/convert-response', root, [id, recordLimits(0, 0), sealed]);
+    const handle = text((await convert(''))[0]);
+    if (handle !== '') await convert(sealReply(given, handle));
   }
 }
