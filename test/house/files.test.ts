@@ -33,7 +33,8 @@ t.test('no file is longer than 400 lines', async (t) => {
 });
 
 t.test('files are named by nouns in kebab-case', async (t) => {
-  for (const file of code) t.match(file, /^(\.?[a-z0-9-]+\/)*[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|mjs|lua|sh)$/, file);
+  for (const file of code)
+    t.match(file, /^(\.?[a-z0-9-]+\/)*[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|mjs|lua|sh|py|go|java|conf|cfg|vcl)$/, file);
 });
 
 t.test('every source file opens with a comment that says what it owns', async (t) => {
@@ -85,11 +86,22 @@ t.test('every test file is one that the runner finds', async (t) => {
     t.equal(isTest, usesTap, `${file}: it runs tests exactly if its name ends with .test.ts`);
     if (!isTest) t.match(file, helper, `${file} is a helper`);
   }
-  for (const glob of ['build/test/*.test.js', 'build/test/!(faults)/**/*.test.js']) {
+  // These have commands of their own: each has to run all of its folder.
+  const byFolder = {
+    faults: ['test:faults', 'test:faults:short'],
+    proxies: ['test:proxies', 'test:proxies:short'],
+  };
+  const others = Object.keys(byFolder).join('|');
+  for (const glob of ['build/test/*.test.js', `build/test/!(${others})/**/*.test.js`]) {
     t.ok(read('.taprc').includes(`"${glob}"`), `the runner looks at ${glob}`);
   }
-  for (const script of ['test:faults', 'test:faults:short']) {
-    t.match(manifest.scripts[script], / build\/test\/faults\/\*\.test\.js$/, `${script} runs the rest`);
+  for (const [folder, scripts] of Object.entries(byFolder)) {
+    t.ok(filesBelow(`test/${folder}`, '.test.ts').length > 0, `there are tests in ${folder}`);
+    const below = tests.filter((path) => path.startsWith(`test/${folder}/`) && path.split('/').length > 3);
+    t.same(below, [], `none of ${folder} is in a folder further down, where its command does not look`);
+    for (const script of scripts) {
+      t.ok(manifest.scripts[script]?.endsWith(` build/test/${folder}/*.test.js`), `${script} runs ${folder}`);
+    }
   }
 });
 
@@ -134,6 +146,18 @@ t.test('links between the texts lead to files that are there', async (t) => {
       const target = posix.join(posix.dirname(file), link!);
       t.ok(exists(target), `${file} links to ${link}`);
     }
+  }
+});
+
+t.test('the configurations of proxies that operators read are those that are tested', async (t) => {
+  const page = read('docs/operations.md');
+  for (const file of filesBelow('examples/proxies')) {
+    t.ok(
+      page.includes(`<!-- excerpt of ${file} -->\n\`\`\`\n${read(file)}\`\`\`\n`),
+      `docs/operations.md shows ${file}`,
+    );
+    const name = posix.basename(file);
+    t.ok(read('test/proxies/proxy-programs.ts').includes(`configuration: '${name}'`), `${name} is run by a test`);
   }
 });
 

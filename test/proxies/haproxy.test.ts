@@ -1,0 +1,6 @@
+// See proxy-suite.ts.
+import t from 'tap';
+import { haproxy } from './proxy-programs.ts';
+import { testProxy } from './proxy-suite.ts';
+
+await testProxy(t, haproxy);
