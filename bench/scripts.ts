@@ -89,16 +89,20 @@ async function main(): Promise<void> {
         if (!what.includes(values.matching)) continue;
         const best = new Map<string, number>();
         let cpu = Number.POSITIVE_INFINITY;
-        for (let round = 0; round < rounds; round++) {
+        for (let round = 0; round <= rounds; round++) {
           await prepare?.();
           await redisCommand(socketPath, ['SLOWLOG', 'RESET']);
           const before = await cpuMs(socketPath);
           await run();
-          cpu = Math.min(cpu, (await cpuMs(socketPath)) - before);
+          const used = (await cpuMs(socketPath)) - before;
           const ran = await longest(socketPath, names);
+          // In the first round Redis may have to be given the scripts.
+          if (round === 0) continue;
+          cpu = Math.min(cpu, used);
           for (const script of scripts) {
             const ms = ran.get(script);
-            if (ms !== undefined) best.set(script, Math.min(best.get(script) ?? Number.POSITIVE_INFINITY, ms));
+            if (ms === undefined) continue;
+            best.set(script, Math.min(best.get(script) ?? Number.POSITIVE_INFINITY, ms));
           }
         }
         for (const script of scripts) {

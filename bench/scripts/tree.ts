@@ -225,7 +225,7 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
     },
     {
       what: 'a page of 200 transactions of the history',
-      scripts: ['XRANGE'],
+      scripts: ['nodes/history'],
       run: () => store.events.range('main', 0, Number.MAX_SAFE_INTEGER, 200),
     },
   ];
