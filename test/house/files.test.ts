@@ -11,6 +11,7 @@ const code = [
   ...filesBelow('scripts', '.mjs'),
   ...filesBelow('src/store/lua', '.lua'),
   ...filesBelow('test', '.sh'),
+  ...filesBelow('test/clients/programs'),
   ...filesBelow('examples'),
 ];
 const prose = [
@@ -90,6 +91,7 @@ t.test('every test file is one that the runner finds', async (t) => {
   const byFolder = {
     faults: ['test:faults', 'test:faults:short'],
     proxies: ['test:proxies', 'test:proxies:short'],
+    clients: ['test:clients'],
   };
   const others = Object.keys(byFolder).join('|');
   for (const glob of ['build/test/*.test.js', `build/test/!(${others})/**/*.test.js`]) {

@@ -26,8 +26,6 @@ export interface ProxyProgram {
   respondsWhileSending: boolean;
   /** Whether a large chunked body goes on after the response has begun. */
   passesBothWaysAtOnce: boolean;
-  /** Whether it closes the connection soon after a response that comes before the body has ended. */
-  closesEarly?: boolean;
   /** Whether it replaces the client's X-Forwarded-For, instead of adding to it. */
   dropsForwardedFor?: boolean;
 }
@@ -131,8 +129,6 @@ export const caddy: ProxyProgram = {
     'bind 127.0.0.1',
     'bind 127.0.0.1\n\tencode {\n\t\tgzip\n\t\tminimum_length 1\n\t\tmatch {\n\t\t\theader Content-Type text/plain*\n\t\t\theader Content-Type application/json*\n\t\t}\n\t}',
   ],
-  // Servers written in Go wait for half a second, and read nothing meanwhile.
-  closesEarly: true,
   dropsForwardedFor: true,
   prepare: ({ file }) => ['run', '--config', file, '--adapter', 'caddyfile'],
   passesLinesOn: true,

@@ -2,7 +2,9 @@
 // `npm run test:proxies`. WEIR_PROXY_SECONDS says for how long connections are idle: the time-outs of proxies are 60 s by default,
 // so it is 90 there.
 import type { Test } from 'tap';
-import { http, startTestServer } from '../helpers/server.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
+import { startServerProcess } from '../helpers/process.ts';
+import { http } from '../helpers/server.ts';
 import { checkBodies } from './proxy-bodies.ts';
 import { checkIdleConnections } from './proxy-idle.ts';
 import { findProxy, startProxy } from './proxy-process.ts';
@@ -31,7 +33,11 @@ export async function testProxy(
     t.pass(`not tried: ${program.command} is not on the PATH; ${how}`);
     return;
   }
-  const { url: brokerUrl } = await startTestServer(t, { trustProxy: ['127.0.0.1'] });
+  const { url: brokerUrl } = await startServerProcess(t, {
+    WEIR_DATA_DIR: temporaryFolder(t),
+    WEIR_APPENDFSYNC: 'no',
+    WEIR_TRUST_PROXY: '127.0.0.1',
+  });
   const start = async (t: Test, edits: Edit[]): Promise<Through> => {
     const url = await startProxy(t, program, command, brokerUrl, edits);
     return { program, compression: edits.includes(program.compresses), url, brokerUrl };
