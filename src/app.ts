@@ -148,6 +148,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     load: { ...limits.load, bodiesBytesMax: bodiesBytesMax(limits.load, config.maxBodyBytes) },
     connectionsMax: config.maxConnections,
     addressShare: config.addressShare,
+    patience: limits.patience,
     trusts,
     keepMember: (request, group, member) => broker.groupConsumer.keepAlive(group, member, credentialOf(request)),
     metrics: broker.metrics,

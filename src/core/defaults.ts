@@ -49,6 +49,8 @@ export interface Load {
   bodiesBytesMax: number;
   /** The same of renewals, heartbeats and commits. */
   reservedBodiesBytesMax: number;
+  /** Bytes of responses that their clients have not read yet: sixteen of the largest, and tens of thousands of the usual ones. */
+  responsesBytesMax: number;
 }
 
 export const defaultLoad: Load = {
@@ -64,6 +66,7 @@ export const defaultLoad: Load = {
   watchesMax: 500_000,
   bodiesBytesMax: 64 * MiB,
   reservedBodiesBytesMax: 16 * MiB,
+  responsesBytesMax: 256 * MiB,
 };
 
 /** How long a client may take, ms. */
@@ -80,6 +83,14 @@ export interface Patience {
   bodyBytesPerSecondMin: number;
   /** For a whole body, unless it is streamed: 16 MiB at half a megabit a second. */
   bodyMs: number;
+  /**
+   * Without a byte of a response that is taken by its client: as nginx's send_timeout. The network of the machine takes some MiB before
+   * anything waits here, and more in large steps, so that a slow modem moves nothing for half a minute.
+   */
+  responseIdleMs: number;
+  /** A response has this long, and from then on has to be taken at this rate on average, bytes a second: that of bodies. */
+  responseGraceMs: number;
+  responseBytesPerSecondMin: number;
   /** Without a byte of a streamed body: its sender may have nothing to say for as long as a long poll may last. */
   streamIdleMs: number;
   /**
@@ -98,6 +109,9 @@ export const defaultPatience: Patience = {
   bodyBytesPerSecondMin: 500,
   bodyMs: 300_000,
   streamIdleMs: 300_000,
+  responseIdleMs: 60_000,
+  responseGraceMs: 20_000,
+  responseBytesPerSecondMin: 500,
   keepAliveMs: 75_000,
   lookEveryMs: 2500,
 };

@@ -53,16 +53,16 @@ export class SharedLimit {
     return problem;
   }
 
-  /** Takes one, whatever the limit. */
-  add(client: string): void {
-    this.#used += 1;
-    this.#held.set(client, this.heldBy(client) + 1);
+  /** Takes one or more, whatever the limit. */
+  add(client: string, amount = 1): void {
+    this.#used += amount;
+    this.#held.set(client, this.heldBy(client) + amount);
   }
 
-  /** Gives one back. */
-  give(client: string): void {
-    this.#used -= 1;
-    const held = this.heldBy(client) - 1;
+  /** Gives one or more back. */
+  give(client: string, amount = 1): void {
+    this.#used -= amount;
+    const held = this.heldBy(client) - amount;
     if (held > 0) this.#held.set(client, held);
     else this.#held.delete(client);
   }

@@ -5,7 +5,7 @@
 // as long as there is a connection.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { bodyBytesUsual, type Load } from '../core/defaults.ts';
+import { bodyBytesUsual, type Load, type Patience } from '../core/defaults.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import { SharedLimit } from '../core/shared-limit.ts';
 import type { Metrics } from '../live/metrics.ts';
@@ -16,6 +16,7 @@ import { mediaTypeOf, ndjsonType } from './media-types.ts';
 import { atIntervals, createRefusal, type Refuse } from './refusals.ts';
 import { weightOf } from './request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from './reserved-capacity.ts';
+import { installUnreadResponses } from './unread-responses.ts';
 import { type Place, WaitQueue, type WaitQueueReason } from './wait-queue.ts';
 
 /** What a request counts as: work, work in the reserved capacity, a wait for something to happen, or a stream of records. */
@@ -26,6 +27,7 @@ export interface AdmissionOptions {
   connectionsMax: number;
   /** The part of each limit that one client may have while others want nothing of it: above 0, up to 1. */
   addressShare: number;
+  patience: Patience;
   /** Whether an address is that of a trusted proxy; undefined if there is none. */
   trusts: ((address: string) => boolean) | undefined;
   /** Keeps a member of a group alive, as a heartbeat of it would. */
@@ -106,6 +108,8 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
     sockets: new SharedLimit(load.socketsMax, addressShare),
     watches: new SharedLimit(load.watchesMax, addressShare),
   };
+  const unread = new SharedLimit(load.responsesBytesMax, addressShare);
+  installUnreadResponses(app, { limit: unread, patience: options.patience, metrics, log: options.log });
   const counts: Record<Kind, number> = { requests: 0, reserved: 0, waits: 0, uploads: 0 };
   metrics.gauges('requests_in_flight', 'Requests being answered, by what they count as.', ['kind'], () =>
     Object.entries({ ...counts, sockets: shared.sockets.used }).map(([kind, value]) => ({ labels: { kind }, value })),
@@ -178,6 +182,12 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
     leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
       admitted: (place) => {
         if (leave) reply.raw.off('close', leave);
+        // Only now: requests that wait together would all be let in.
+        const problem = kind === 'reserved' ? undefined : unread.problemOf(client);
+        if (problem) {
+          place.release();
+          return done(refuse('responses', problem, client, unread));
+        }
         if (kind !== 'waits') count(request, reply, kind);
         request.place = place;
         reply.raw.once('close', () => {

@@ -8,6 +8,15 @@ import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
 import type { Metrics } from '../live/metrics.ts';
 
+/**
+ * Reads of one connection that are answered at once: their responses are in memory until those before them are read. Clients that send
+ * more than one at a time at all send about so many.
+ */
+const parallelMax = 16;
+
+/** So many parts of the server may wait for the end of a response: each once. */
+const closeListenersMax = 20;
+
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** A request that waits for those before it. */
@@ -110,6 +119,7 @@ class Connection {
 
   add(response: ServerResponse): void {
     this.responses.add(response);
+    response.setMaxListeners(closeListenersMax);
     response.once('close', () => this.#remove(response));
   }
 
@@ -124,7 +134,7 @@ class Connection {
   }
 
   #hasRoom(isSafe: boolean): boolean {
-    return isSafe ? !this.#isWriting : this.#running.size === 0;
+    return isSafe ? !this.#isWriting && this.#running.size < parallelMax : this.#running.size === 0;
   }
 
   #remove(response: ServerResponse): void {

@@ -16,6 +16,7 @@ const limited = {
   sockets: 'WebSockets',
   watches: 'watches on sockets',
   bodies: 'bytes of bodies in memory',
+  responses: 'bytes of responses that were not read yet',
   connections: 'connections',
 };
 

@@ -6,6 +6,8 @@ import type { EncodedRecord } from '../core/record-fields.ts';
 /** So much of each is about as much work as a usual request, for the broker or for the store. */
 const operationsPerUnit = 20;
 const listedPerUnit = 250;
+/** Of nodes, where the request does not say. */
+const listedUsual = 1000;
 const jsonBytesPerUnit = 16 * 1024;
 const rawBytesPerUnit = 64 * 1024;
 const readBytesPerUnit = 256 * 1024;
@@ -17,9 +19,11 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   const { body, method, query } = request;
   // A body that is still bytes is records, which are JSON, or one record.
   const bytesPerUnit = isJson(request) ? jsonBytesPerUnit : rawBytesPerUnit;
-  const { limit, maxBytes, recursive } = (query ?? {}) as Record<string, unknown>;
+  const { limit, maxBytes, recursive, view } = (query ?? {}) as Record<string, unknown>;
   let weight = 1 + bodyBytes / bytesPerUnit + operationsIn(body) / operationsPerUnit;
-  weight += number(limit) / listedPerUnit + number(maxBytes) / readBytesPerUnit;
+  weight +=
+    number(limit ?? (view === 'tree' || view === 'children' ? listedUsual : 0)) / listedPerUnit +
+    number(maxBytes) / readBytesPerUnit;
   if (method === 'DELETE' && recursive !== undefined && recursive !== 'false') weight += recursiveDeleteWeight;
   return Math.floor(weight);
 }

@@ -239,6 +239,38 @@ export const attacks: Record<string, (attacker: Attacker) => Promise<void>> = {
         : ['POST', `/v1/groups/honest/members/nobody-${n}/heartbeat`, '{"memberEpoch":1}'],
     ),
 
+  'slow readers': async (attacker) => {
+    const agent = agentOf(attacker, 4);
+    const records = Array.from({ length: 12 }, () => ({ value: 'x'.repeat(64 * 1024), partition: 0 }));
+    await Promise.all(
+      Array.from({ length: 24 }, () =>
+        send(attacker, agent, 'POST', '/v1/topics/hostile/records', JSON.stringify({ records })),
+      ),
+    );
+    agent.destroy();
+    // Each connection asks for many fetches of 16 MiB, and reads nothing.
+    const open: Socket[] = [];
+    const ask = `GET /v1/topics/hostile/partitions/0/records?offset=0&maxBytes=16777216 HTTP/1.1\r\nhost: ${attacker.url.host}\r\n\r\n`;
+    while (attacker.leftMs() > 0) {
+      for (const socket of open) if (socket.destroyed) open.splice(open.indexOf(socket), 1);
+      while (open.length < 100) {
+        const { hostname: host, port } = attacker.url;
+        const socket = connect({ host, port: Number(port), localAddress: attacker.address() });
+        socket.pause();
+        socket.on('error', (error: NodeJS.ErrnoException) => {
+          attacker.note(error.code ?? 'cut off');
+          socket.destroy();
+        });
+        socket.write(ask.repeat(50));
+        open.push(socket);
+      }
+      await pause(Math.min(200, Math.max(1, attacker.leftMs())));
+      // Only a write shows who was cut.
+      for (const socket of open) if (socket.writable) socket.write(ask);
+    }
+    for (const socket of open) socket.destroy();
+  },
+
   'requests without end': (attacker) => flood(attacker, 1500, () => ['GET', '/v1/nodes/?view=tree', '', {}]),
 };
 
