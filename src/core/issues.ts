@@ -1,5 +1,6 @@
 /** What is wrong with an input that its schema refuses, in words for whoever sent it: in bodies and in frames alike. */
-import type { z } from 'zod';
+import { z } from 'zod';
+import { ServiceError } from './service-error.ts';
 
 /** A session's handle stands in URLs, and must not come back in an error (guarantee E4). */
 const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
@@ -65,6 +66,64 @@ function bound(origin: string, relation: string, limit: number | bigint): string
 
 /** How schemas are to parse what comes in, so that an error can say which value was wrong, and what would be right. */
 export const parseInput = { reportInput: true, error: wording } as const;
+
+/** Shorter lists are checked as a whole, and all that is wrong with them is said. */
+const longList = 64;
+
+/**
+ * What a schema makes of an input. Of a long list only the first item that is wrong is looked into: with an issue for each of 10,000,
+ * the error would take longer than the request.
+ * @throws ServiceError BAD_REQUEST
+ */
+export function readInput<T>(schema: z.ZodType<T>, input: unknown, where: string): T {
+  for (const [name, list, element] of longListsOf(schema, input)) {
+    for (const [index, item] of list.entries()) {
+      const { error } = element.safeParse(item, parseInput);
+      if (error) throw new ServiceError('BAD_REQUEST', describeIssues(error, `${where}.${name}.${index}`));
+    }
+  }
+  const { error, data } = schema.safeParse(input, parseInput);
+  if (error) throw new ServiceError('BAD_REQUEST', describeIssues(error, where));
+  return data;
+}
+
+function* longListsOf(
+  schema: z.ZodType,
+  input: unknown,
+): Generator<[name: string, list: readonly unknown[], element: z.ZodType]> {
+  const shape = shapeFor(schema, input);
+  if (shape === undefined) return;
+  for (const [name, value] of Object.entries(input as object)) {
+    if (!Array.isArray(value) || value.length < longList || !Object.hasOwn(shape, name)) continue;
+    const list = bare(shape[name]!);
+    if (list instanceof z.ZodArray) yield [name, value, list.element as z.ZodType];
+  }
+}
+
+/** The fields of the object that the input shall be. */
+function shapeFor(schema: z.ZodType, input: unknown): Record<string, z.ZodType> | undefined {
+  if (typeof input !== 'object' || input === null) return undefined;
+  const inner = bare(schema);
+  if (inner instanceof z.ZodObject) return inner.shape as Record<string, z.ZodType>;
+  if (!(inner instanceof z.ZodDiscriminatedUnion)) return undefined;
+  const type: unknown = (input as Record<string, unknown>)[inner.def.discriminator];
+  for (const option of inner.options as z.ZodType[]) {
+    const object = bare(option);
+    if (!(object instanceof z.ZodObject)) continue;
+    const literal = object.shape[inner.def.discriminator] as z.ZodType;
+    if (literal.safeParse(type).success) return object.shape as Record<string, z.ZodType>;
+  }
+  return undefined;
+}
+
+/** A schema without what lets it be absent. */
+function bare(schema: z.ZodType): z.ZodType {
+  let inner = schema;
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable || inner instanceof z.ZodDefault) {
+    inner = inner.unwrap() as z.ZodType;
+  }
+  return inner;
+}
 
 /** Says for each issue where it is, what is wrong and with which value, the unknown fields by name. */
 export function describeIssues(error: z.ZodError, where = ''): string {

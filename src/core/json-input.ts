@@ -26,6 +26,9 @@ export interface JsonLimits {
  */
 export const jsonLimits: JsonLimits = { depth: 32, values: 120_000, members: 1000, items: 10_000 };
 
+/** For what has no lists. */
+export const littleJsonLimits: JsonLimits = { depth: 32, values: 1000, members: 100, items: 100 };
+
 const quote = 0x22;
 const comma = 0x2c;
 const openBracket = 0x5b;
@@ -56,8 +59,9 @@ interface Container {
   closer: number;
   /** Of an object: the names so far. */
   names: Set<string> | undefined;
-  /** The member or item that is being read. */
+  /** Of an object: the member that is being read. */
   name: string;
+  /** Members or items so far, the one that is being read included. */
   count: number;
 }
 
@@ -132,14 +136,12 @@ class StructureCheck {
     const isList = container.names === undefined;
     const max = isList ? this.#limits.items : this.#limits.members;
     if (container.count === max) {
-      container.name = '';
-      const where = this.#place();
+      const where = this.#placeOf(this.#open.slice(0, -1));
       const part = where === '' ? '' : ` in ${where}`;
       throw this.#tooLarge(`has more than ${max} ${isList ? 'items in a list' : 'fields in an object'}${part}`, {
         [isList ? 'itemsMax' : 'fieldsMax']: max,
       });
     }
-    if (isList) container.name = String(container.count);
     container.count += 1;
   }
 
@@ -168,10 +170,11 @@ class StructureCheck {
 
   /** Where it is: `ops.17.path`. */
   #place(): string {
-    return this.#open
-      .map(({ name }) => shortened(name))
-      .filter((name) => name !== '')
-      .join('.');
+    return this.#placeOf(this.#open);
+  }
+
+  #placeOf(containers: readonly Container[]): string {
+    return containers.map(({ names, name, count }) => (names ? shortened(name) : count - 1)).join('.');
   }
 
   /** @param at where, if the scanner has not noted it itself */

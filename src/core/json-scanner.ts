@@ -30,8 +30,7 @@ const closeBrace = 0x7d;
 const sliceBytes = 256 * 1024;
 
 const words = ['true', 'false', 'null'];
-const plainEscapes = '"\\/bfnrt';
-const unicodeEscape = /u[0-9a-fA-F]{4}/y;
+const plainEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
 
 export class JsonScanner {
   readonly text: string;
@@ -95,10 +94,9 @@ export class JsonScanner {
       const unit = text.charCodeAt(at);
       if (unit === quote) return at + 1;
       if (unit === backslash) {
-        if (plainEscapes.includes(text.charAt(at + 1)) && at + 1 < text.length) at += 2;
+        if (plainEscapes.has(text.charCodeAt(at + 1))) at += 2;
         else {
-          unicodeEscape.lastIndex = at + 1;
-          if (!unicodeEscape.test(text)) return this.fail(at);
+          if (text.charCodeAt(at + 1) !== 0x75 || !isHex(text, at + 2)) return this.fail(at);
           at += 6;
         }
       } else if (unit >= 0x20) at += 1;
@@ -251,6 +249,16 @@ export function eachMember(scanner: JsonScanner, start: number, member: (name: s
 /** The value of a part that is valid JSON. */
 export function valueIn(text: string, start: number, end: number): unknown {
   return JSON.parse(Buffer.from(text.slice(start, end), 'latin1').toString());
+}
+
+/** Whether four hexadecimal digits stand at `at`. */
+function isHex(text: string, at: number): boolean {
+  for (let i = at; i < at + 4; i += 1) {
+    const unit = text.charCodeAt(i);
+    const lower = unit | 0x20;
+    if (!isDigit(unit) && !(lower >= 0x61 && lower <= 0x66)) return false;
+  }
+  return true;
 }
 
 function isDigit(unit: number): boolean {

@@ -34,7 +34,7 @@ export const recordsMax = 100_000;
 const recordsPerStep = 256;
 
 /**
- * Reads `{"records":[…]}`; other members of the object are given back as they are. It may change the bytes of `body`, of which
+ * Reads `{"records":[…]}`; a producer beside them is given back as it is. It may change the bytes of `body`, of which
  * the answer is then a part.
  * @throws ServiceError BAD_REQUEST naming the record and the field; TOO_LARGE for too many records
  */
@@ -59,6 +59,9 @@ export function* parseRecordsInSteps(given: Buffer): Steps<{ records: EncodedRec
     if (valueAt === gaveUp) throw notJson(scanner);
     const name = valueIn(text, at, scanner.skipString(at)) as string;
     if (rest.has(name) || (list && name === 'records')) throw bad(`The body has the field ${name} twice.`);
+    if (name !== 'records' && !restNames.has(name)) {
+      throw bad(`The body has an unknown field '${name.slice(0, shownCharacters)}'; it has records and producer.`);
+    }
     if (name === 'records' && text.charCodeAt(valueAt) === openBracket) {
       list =
         (isOneLine && (yield* scanTogether(text, valueAt))) ||
@@ -87,8 +90,10 @@ export function parseRecords(body: Buffer): { records: EncodedRecords; rest: Rec
   return atOnce(parseRecordsInSteps(body));
 }
 
-/** What stands beside the records is a producer, which takes less. */
+/** What may stand beside the records, and how long it may be. */
+const restNames = new Set(['producer']);
 const restBytesMax = 4096;
+const shownCharacters = 60;
 
 function restOf(body: Buffer, text: string, scanner: JsonScanner, at: number): { value: unknown; end: number } {
   const end = scanner.skipValue(at);
@@ -222,6 +227,18 @@ function readLine(
 export interface RawParts {
   key?: string | undefined;
   headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** How many bytes of JSON a value becomes that did not come as such, at least: to refuse it before they are made. */
+export function rawValueBytes(value: Buffer, isText: boolean): number {
+  if (!isText) return Math.ceil(value.length / 3) * 4;
+  let extra = 0;
+  for (const byte of value) {
+    // JSON has short escapes of \b \t \n \f \r, and \u0000 of the other controls.
+    if (byte < 0x20) extra += byte >= 8 && byte <= 13 && byte !== 11 ? 1 : 5;
+    else if (byte === 0x22 || byte === 0x5c) extra += 1;
+  }
+  return value.length + extra;
 }
 
 /** Makes a record of parts that did not come as JSON: text stays text, bytes become base64. */

@@ -191,7 +191,12 @@ interface Sent {
   line?: number | undefined;
 }
 
-function checkSize(topic: SpreadOptions['topic'], partition: number, bytes: number, sent: Sent): void {
+/** Refuses a record before it is made, which takes as long as it is large. @throws ServiceError TOO_LARGE */
+export function checkRecordBytes(topic: SpreadOptions['topic'], bytes: number): void {
+  checkSize(topic, undefined, bytes, { count: 1, isStream: false });
+}
+
+function checkSize(topic: SpreadOptions['topic'], partition: number | undefined, bytes: number, sent: Sent): void {
   const maxBytes = topic.config['max.message.bytes'];
   if (bytes <= maxBytes) return;
   const { count, isStream, line } = sent;
@@ -206,6 +211,6 @@ function checkSize(topic: SpreadOptions['topic'], partition: number, bytes: numb
   throw new ServiceError(
     'TOO_LARGE',
     `${what} ${bytes} bytes; ${limit}. ${remedy}${isStream ? '' : '; nothing was written'}.`,
-    { partition, bytes, maxBytes, ...(line !== undefined && { line }) },
+    { ...(partition !== undefined && { partition }), bytes, maxBytes, ...(line !== undefined && { line }) },
   );
 }

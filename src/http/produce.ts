@@ -5,7 +5,13 @@ import { producerStamp } from '../../schemas/producers.ts';
 import { describeIssues, parseInput } from '../core/issues.ts';
 import { pathProblem } from '../core/path.ts';
 import type { EncodedRecord } from '../core/record-fields.ts';
-import { buildRecord, type EncodedRecords, parseRecordsInSteps, parseValueInSteps } from '../core/record-input.ts';
+import {
+  buildRecord,
+  type EncodedRecords,
+  parseRecordsInSteps,
+  parseValueInSteps,
+  rawValueBytes,
+} from '../core/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
 import type { Fence } from '../store/logs.ts';
@@ -17,19 +23,22 @@ import { jsonType, mediaTypeOf } from './media-types.ts';
 const recordHeaderPrefix = 'weir-record-';
 
 /**
- * The records of a body that is there as a whole, and the producer that JSON may name beside them. @param key of a raw record
+ * The records of a body that is there as a whole, and the producer that JSON may name beside them.
+ * @param key of a raw record
+ * @param checkBytes refuses a raw record by the size that it will have at least
  * @throws ServiceError BAD_REQUEST, UNSUPPORTED_MEDIA_TYPE
  */
 export async function readRecords(
   request: FastifyRequest,
   key: string | undefined,
+  checkBytes: (bytes: number) => void,
 ): Promise<{ records: EncodedRecords; producer?: ProducerStamp }> {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const type = mediaTypeOf(request);
   if (type !== jsonType) {
     const record = isJsonValue(type)
       ? await inSteps(parseValueInSteps(body, { key, headers: recordHeaders(request) }))
-      : readRawRecord(request, type, body, key);
+      : readRawRecord(request, type, body, key, checkBytes);
     return { records: { kind: 'each', records: [record] } };
   }
   if (key !== undefined) {
@@ -37,10 +46,8 @@ export async function readRecords(
   }
   const {
     records,
-    rest: { producer, ...rest },
+    rest: { producer },
   } = await inSteps(parseRecordsInSteps(body));
-  const unknown = Object.keys(rest)[0];
-  if (unknown !== undefined) throw new ServiceError('BAD_REQUEST', `The body has an unknown field '${unknown}'.`);
   return producer === undefined ? { records } : { records, producer: readStamp(producer) };
 }
 
@@ -103,8 +110,15 @@ function readStamp(given: unknown): ProducerStamp {
 }
 
 /** Text stays text, so that it reads well in JSON; what is not known to be text stays bytes. */
-function readRawRecord(request: FastifyRequest, type: string, body: Buffer, key: string | undefined): EncodedRecord {
+function readRawRecord(
+  request: FastifyRequest,
+  type: string,
+  body: Buffer,
+  key: string | undefined,
+  checkBytes: (bytes: number) => void,
+): EncodedRecord {
   const isText = (type.startsWith('text/') || type === 'application/x-www-form-urlencoded') && isUtf8(body);
+  checkBytes(rawValueBytes(body, isText));
   return buildRecord({ value: isText ? body.toString() : body, key, headers: recordHeaders(request) });
 }
 

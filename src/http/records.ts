@@ -17,7 +17,9 @@ import {
   produceReply,
 } from '../../schemas/records.ts';
 import { topicParams } from '../../schemas/topics.ts';
+import { checkRecordBytes } from '../core/request-batches.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { effectiveConfig } from '../core/topic-config.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Fetched } from '../live/log-reader.ts';
 import type { Acks, ProduceRequest } from '../live/log-writer.ts';
@@ -154,7 +156,13 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     }
     // Before the body is read, as that may change its bytes.
     const idempotency = idempotencyOf(request);
-    const { records, producer } = await readRecords(request, options.key);
+    const known = await topics.get(topic).catch((error: unknown) => {
+      if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+      throw error;
+    });
+    const limits = known ?? { name: topic, config: effectiveConfig({}) };
+    const checkBytes = (bytes: number) => checkRecordBytes(limits, bytes);
+    const { records, producer } = await readRecords(request, options.key, checkBytes);
     const identity = identityOf(request, idempotency, producer);
     await ensureTopic(topic);
     const produced = await logWriter.produce({ ...common, records, identity });

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
 import type { z } from 'zod';
-import { describeIssues, parseInput } from '../core/issues.ts';
+import { describeIssues, parseInput, readInput } from '../core/issues.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
@@ -26,6 +26,13 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
   const nothing = ofNothing?.success ? { value: Object.freeze(ofNothing.data) } : undefined;
   return (data: unknown) => {
     if (nothing && Object.keys(data as object).length === 0) return nothing;
+    if (httpPart === 'body' && data !== null) {
+      try {
+        return { value: readInput(zodSchema, data, 'body') };
+      } catch (error) {
+        return { error: error as Error };
+      }
+    }
     const result = zodSchema.safeParse(data, parseInput);
     if (result.success) return { value: result.data };
     // A body that is not there at all is null to the router.

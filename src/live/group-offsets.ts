@@ -51,6 +51,8 @@ export interface ResetOffset extends TopicPartition {
 }
 
 const attemptsMax = 20;
+/** Topics that are looked up at once for one commit. */
+const lookupsAtOnce = 500;
 /** How many commits that are taken back are one transaction: about 40 ms of the store's time. */
 const deletedAtOnce = 1000;
 
@@ -95,7 +97,7 @@ export class GroupOffsets {
     checkName('group', group);
     const keeping = idempotency && { idempotency, text: '' };
     const { zxid } = await this.#overPresentTopics(async () => {
-      const commits = await Promise.all(offsets.map((offset) => this.#known(offset)));
+      const commits = await this.#allKnown(offsets);
       return this.#write(
         group,
         (document) => {
@@ -308,6 +310,16 @@ export class GroupOffsets {
         await this.#topics.refresh(topic).catch(() => undefined);
       }
     }
+  }
+
+  /** A part of them at a time: many topics that are not known yet are as many calls of the store. */
+  async #allKnown(offsets: readonly OffsetToCommit[]): Promise<OffsetCommit[]> {
+    const commits: OffsetCommit[] = [];
+    for (let start = 0; start < offsets.length; start += lookupsAtOnce) {
+      const part = offsets.slice(start, start + lookupsAtOnce);
+      commits.push(...(await Promise.all(part.map((offset) => this.#known(offset)))));
+    }
+    return commits;
   }
 
   async #known({ topic: name, partition, offset, metadata }: OffsetToCommit): Promise<OffsetCommit> {

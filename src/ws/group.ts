@@ -100,6 +100,7 @@ class GroupSocket {
     });
     this.#socket = sockets.accept(ws, connection, {
       kind: 'group',
+      takesLists: true,
       schema: groupClientFrame,
       onFrame: (frame) => this.#onFrame(frame),
       onHeard: () => this.#stream?.heard(),

@@ -6,8 +6,8 @@ import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { closeCodes, slowReaderBytesMax } from '../../schemas/watch.ts';
-import { describeIssues, parseInput } from '../core/issues.ts';
-import { readJson } from '../core/json-input.ts';
+import { readInput } from '../core/issues.ts';
+import { jsonLimits, littleJsonLimits, readJson } from '../core/json-input.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 
@@ -26,6 +26,8 @@ export interface SocketOptions<F> {
   kind: string;
   /** The frames that a client may send; usually a union by `type`. */
   schema: z.ZodType<F>;
+  /** Whether its frames have lists of offsets or partitions. */
+  takesLists?: boolean;
   /** Takes one frame. What it throws is answered with an error frame, and the socket stays open. */
   onFrame(frame: F): void | Promise<void>;
   /** Called once, when nothing can be sent any more. `code` = what the peer closed it with; undefined if we did. */
@@ -77,11 +79,9 @@ export class Sockets {
     let id: string | undefined;
     try {
       if (isBinary) throw new ServiceError('BAD_REQUEST', 'A frame must be a text frame with JSON, not a binary one.');
-      const raw = readJson(data, 'The frame');
+      const raw = readJson(data, 'The frame', options.takesLists ? jsonLimits : littleJsonLimits);
       id = idIn(raw);
-      const result = options.schema.safeParse(raw, parseInput);
-      if (!result.success) throw new ServiceError('BAD_REQUEST', describeIssues(result.error, 'frame'));
-      await options.onFrame(result.data);
+      await options.onFrame(readInput(options.schema, raw, 'frame'));
     } catch (error) {
       socket.sendError(error, id);
     }

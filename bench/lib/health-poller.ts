@@ -1,0 +1,51 @@
+// A thread of its own that asks for /health/live without a pause, so that what the main thread builds or sends does not delay it: how
+// long the answer takes is how long the server's event loop is kept.
+import { connect } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+const pauseMs = 4;
+
+export class HealthPoller {
+  readonly #worker: Worker;
+
+  constructor(url: string) {
+    this.#worker = new Worker(new URL(import.meta.url), { workerData: url });
+  }
+
+  /** The longest that an answer took since the last time that this was asked, that which is under way included, ms. */
+  worst(): Promise<number> {
+    return new Promise((resolve) => {
+      this.#worker.once('message', resolve);
+      this.#worker.postMessage('worst');
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+async function poll(url: string): Promise<void> {
+  const { hostname, port, host } = new URL(url);
+  const socket = connect(Number(port), hostname).setNoDelay();
+  const request = `GET /health/live HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+  let worst = 0;
+  let askedAt: number | undefined;
+  parentPort!.on('message', () => {
+    const underWay = askedAt === undefined ? 0 : performance.now() - askedAt;
+    parentPort!.postMessage(Math.max(worst, underWay));
+    worst = 0;
+  });
+  for (;;) {
+    askedAt = performance.now();
+    const answered = new Promise((resolve) => socket.once('data', resolve));
+    socket.write(request);
+    await answered;
+    worst = Math.max(worst, performance.now() - askedAt);
+    askedAt = undefined;
+    await setTimeout(pauseMs);
+  }
+}
+
+if (!isMainThread) await poll(workerData as string);
