@@ -191,8 +191,13 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   await app.register(operationRoutes, { broker });
 
   const sockets = new Sockets(broker);
-  await app.register(watchSockets, { ...versioned, sockets, limit: admission.watches });
-  await app.register(groupSockets, { ...versioned, sockets });
+  const { keepSession, reserved, watches } = admission;
+  await app.register(watchSockets, { ...versioned, sockets, limit: watches, keepSession });
+  await app.register(groupSockets, {
+    ...versioned,
+    sockets,
+    inPlace: (client, work) => reserved.inPlace(client, work),
+  });
   // One address for server-sent events and a socket: neither of them knows of the other.
   await app.register(recordStreamRoutes, {
     ...versioned,

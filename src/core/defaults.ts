@@ -39,7 +39,10 @@ export interface Load {
   unknownHandlesPerSecond: number;
   /** Long polls and event streams: they cost some 10 KiB each, and work only when something happens. */
   waitsMax: number;
-  /** Bodies of NDJSON under way: up to half a MiB of memory each. */
+  /**
+   * Bodies of NDJSON under way: up to half a MiB of memory each, but for a line of more than 128 KiB. One may have max.message.bytes of its
+   * topic and 64 KiB more; until it is read it counts among the bytes of bodies.
+   */
   uploadsMax: number;
   /** WebSockets. */
   socketsMax: number;

@@ -12,12 +12,12 @@ import type { Metrics } from '../live/metrics.ts';
 import { BodyBytes, type CountedBody } from './body-bytes.ts';
 import { clientOfSocket, installClient } from './client.ts';
 import { watchConnections } from './connection-limits.ts';
-import { mediaTypeOf, ndjsonType } from './media-types.ts';
 import { atIntervals, createRefusal, type Refuse } from './refusals.ts';
 import { weightOf } from './request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from './reserved-capacity.ts';
+import { isReserved, isUpload, isWait, type RouteKind, routeKindOf, routeOf } from './route-kinds.ts';
 import { installUnreadResponses } from './unread-responses.ts';
-import { type Place, WaitQueue, type WaitQueueReason } from './wait-queue.ts';
+import { type Place, runInPlace, WaitQueue, type WaitQueueReason } from './wait-queue.ts';
 
 /** What a request counts as: work, work in the reserved capacity, a wait for something to happen, or a stream of records. */
 type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
@@ -40,6 +40,8 @@ export interface Admission {
   reserved: ReservedCapacity;
   /** Watches on sockets, of all and of each client. */
   watches: ClientLimit;
+  /** Does what a frame asks for that keeps a session alive, in a place of the client's: as a renewal by a request would be. */
+  keepSession<T>(client: string, handle: string, work: () => Promise<T>): Promise<T>;
 }
 
 /** A limit of what clients hold for long. */
@@ -60,21 +62,18 @@ declare module 'fastify' {
     /** Its body, as it is counted. */
     countedBody: CountedBody | undefined;
     /**
+     * Counts what is in memory of a line of a stream of records: so many bytes now, 0 if none.
+     * @throws ServiceError TOO_MANY_REQUESTS
+     */
+    countLine(bytes: number): void;
+    /**
      * Does a piece of the work of a request that has no place while it waits for more, such as a batch of a stream of records. It
      * waits for a place as long as it takes.
      */
     inPlace<T>(weight: number, work: () => Promise<T>): Promise<T>;
   }
-  interface FastifyContextConfig {
-    route?: RouteKind;
-  }
 }
 
-/** What is decided about a route when it is made. */
-type RouteKind = 'always' | 'renewal' | 'heartbeat' | 'commit' | 'consume' | 'stream' | 'other';
-
-const alwaysAnswered = new Set(['/health/live', '/health/ready', '/metrics']);
-const eventStreams = new Set(['/v1/watch/*', '/v1/topics/:topic/stream']);
 /** Commits of no more offsets use the reserved capacity. */
 const smallCommitMax = 1000;
 
@@ -128,13 +127,7 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
   app.decorateRequest('place', undefined);
   app.decorateRequest('isBegun', false);
   app.decorateRequest('inPlace', function inPlace<T>(this: FastifyRequest, weight: number, work: () => Promise<T>) {
-    return new Promise<T>((resolve, reject) => {
-      const admitted = (place: Place) => {
-        const done = work();
-        done.then(resolve, reject).finally(() => place.release());
-      };
-      queue.enter(this.clientKey, weight, { admitted, refused: reject }, true);
-    });
+    return runInPlace(queue, this.clientKey, weight, work);
   });
 
   app.addHook('onRoute', (route) => {
@@ -252,6 +245,10 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
 
   return {
     reserved,
+    keepSession: (client, handle, work) => {
+      const holder = sessionHolder(handle);
+      return reserved.mayUse(client, holder) ? reserved.keep(client, holder, work) : runInPlace(queue, client, 1, work);
+    },
     watches: {
       take: (client) => {
         const reason = shared.watches.take(client);
@@ -306,11 +303,17 @@ function installBodyBytes(app: FastifyInstance, load: Load, metrics: Metrics, re
     { labels: { kind: 'reserved' }, value: reservedBodies.used },
   ]);
   app.decorateRequest('countedBody', undefined);
+  app.decorateRequest('countLine', function countLine(this: FastifyRequest, bytes: number) {
+    const { countedBody: body } = this;
+    if (!body) return;
+    if (bytes === 0) bodies.remove(body);
+    else if (!bodies.add(body, bytes - body.bytes))
+      throw refuse('bodies', 'total', body.clientKey, `at most ${bodies.max} bytes`);
+  });
   app.addHook('preParsing', (request, reply, payload, done) => {
     const { headers, raw, clientKey: client } = request;
     const announced = Number(headers['content-length'] ?? (headers['transfer-encoding'] ? Number.NaN : 0));
-    // A stream is never in memory as a whole.
-    if (announced === 0 || isUpload(request)) return done(null, payload);
+    if (announced === 0) return done(null, payload);
     const to = isReserved(routeOf(request)) ? reservedBodies : bodies;
     const body: CountedBody = {
       clientKey: client,
@@ -329,6 +332,8 @@ function installBodyBytes(app: FastifyInstance, load: Load, metrics: Metrics, re
     };
     request.countedBody = body;
     reply.raw.once('close', () => to.remove(body));
+    // A stream is never in memory as a whole: what is, is counted by who reads it.
+    if (isUpload(request)) return done(null, payload);
     if (announced <= bodyBytesUsual) {
       const error = to.add(body, announced) ? null : refuse('bodies', 'total', client, `at most ${to.max} bytes`);
       return done(error, payload);
@@ -337,24 +342,6 @@ function installBodyBytes(app: FastifyInstance, load: Load, metrics: Metrics, re
     raw.on('data', onData);
     done(null, payload);
   });
-}
-
-function routeKindOf(url: string, methods: string[]): RouteKind {
-  if (alwaysAnswered.has(url)) return 'always';
-  if (eventStreams.has(url)) return 'stream';
-  if (url.startsWith('/v1/sessions/') && methods.includes('PUT')) return 'renewal';
-  if (url === '/v1/groups/:group/members/:member/heartbeat') return 'heartbeat';
-  if (url === '/v1/groups/:group/members/:member/records') return 'consume';
-  if (url === '/v1/groups/:group/offsets' && methods.includes('POST')) return 'commit';
-  return 'other';
-}
-
-function routeOf(request: FastifyRequest): RouteKind {
-  return request.routeOptions.config?.route ?? 'other';
-}
-
-function isReserved(route: RouteKind): boolean {
-  return route === 'renewal' || route === 'heartbeat' || route === 'commit';
 }
 
 /** The session or the member that a request is about, where that decides how it is let in. */
@@ -376,17 +363,4 @@ function holderOf(request: FastifyRequest, route: RouteKind): string | undefined
     default:
       return undefined;
   }
-}
-
-function isWait({ method, query, body, routeOptions }: FastifyRequest): boolean {
-  if (routeOptions.config?.route === 'stream') return true;
-  const asked = query as { wait?: unknown };
-  if (method === 'GET') return asked.wait !== undefined && asked.wait !== '0';
-  // A consume call by POST may say it in its body.
-  const wait = asked.wait ?? (body as { wait?: unknown } | null | undefined)?.wait;
-  return routeOptions.config?.route === 'consume' && wait !== undefined && wait !== '0' && wait !== 0;
-}
-
-function isUpload(request: FastifyRequest): boolean {
-  return request.method === 'POST' && mediaTypeOf(request) === ndjsonType;
 }

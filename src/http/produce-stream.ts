@@ -16,6 +16,11 @@ export interface StreamOptions {
   offsets: boolean;
   /** That of the whole stream; each batch gets one of its own that follows from it. */
   identity: Identity | undefined;
+  /**
+   * Told how many bytes of a large line are in memory, whenever that changes; 0 when it is read.
+   * @throws ServiceError if there is no room for them
+   */
+  countLine(bytes: number): void;
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
   /** @param numbers the number of the line of each record */
@@ -27,6 +32,8 @@ const batchRecordsMax = 1000;
 const batchBytesUsual = 256 * 1024;
 /** What a line may have beyond the batch that it becomes: space, and the parts that are not kept. */
 const lineExtraBytesMax = 64 * 1024;
+/** A line in no more memory than that is a usual one: a piece from the network, and the rest of the one before it. */
+const lineBytesUsual = 128 * 1024;
 const lineFeed = 10;
 
 /**
@@ -79,7 +86,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
       .join('');
   }
 
-  for await (const { lines, isAll } of readPieces(source, options.batchBytesMax + lineExtraBytesMax)) {
+  for await (const { lines, isAll } of readPieces(source, options)) {
     for (const [index, record] of lines.records.entries()) {
       const size = record.line.length + 1;
       if (batch.length > 0 && (batch.length === batchRecordsMax || batchBytes + size > batchBytesMax)) {
@@ -100,9 +107,10 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
 /** The records of a stream, piece by piece as it arrives; `isAll` = no more of it has arrived so far. */
 async function* readPieces(
   source: Readable,
-  lineBytesMax: number,
+  { batchBytesMax, countLine }: StreamOptions,
 ): AsyncGenerator<{ lines: Pick<Lines, 'records' | 'numbers'>; isAll: boolean }> {
-  const rest = new GrowingBuffer();
+  const lineBytesMax = batchBytesMax + lineExtraBytesMax;
+  const rest = new GrowingBuffer(countLine);
   let lineNumber = 0;
 
   const read = async (bytes: Buffer): Promise<Lines> => {
@@ -118,6 +126,7 @@ async function* readPieces(
     if (end >= 0) {
       rest.append(piece.subarray(0, end));
       lines = await read(rest.take());
+      rest.shrink();
     }
     rest.append(piece.subarray(end + 1));
     if (rest.length > lineBytesMax) {
@@ -136,15 +145,25 @@ async function* readPieces(
 
 const noLines = { records: [], numbers: [] };
 
+const noBytes = Buffer.alloc(0);
+
 /** Bytes that grow at their end, in memory of their own: a few bytes must not hold the whole piece that they came in. */
 class GrowingBuffer {
-  #bytes = Buffer.alloc(0);
+  readonly #count: (bytes: number) => void;
+  #bytes = noBytes;
   length = 0;
+
+  /** @param count see StreamOptions.countLine */
+  constructor(count: (bytes: number) => void) {
+    this.#count = count;
+  }
 
   append(piece: Buffer): void {
     const length = this.length + piece.length;
     if (length > this.#bytes.length) {
-      const grown = Buffer.allocUnsafe(Math.max(length, 2 * this.#bytes.length));
+      const size = Math.max(length, 2 * this.#bytes.length);
+      if (size > lineBytesUsual) this.#count(size);
+      const grown = Buffer.allocUnsafe(size);
       this.#bytes.copy(grown, 0, 0, this.length);
       this.#bytes = grown;
     }
@@ -157,6 +176,13 @@ class GrowingBuffer {
     const taken = this.#bytes.subarray(0, this.length);
     this.length = 0;
     return taken;
+  }
+
+  /** Gives memory back that was needed for a large line. To be called when what was taken is used up. */
+  shrink(): void {
+    if (this.#bytes.length <= lineBytesUsual) return;
+    this.#bytes = noBytes;
+    this.#count(0);
   }
 }
 

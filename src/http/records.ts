@@ -185,6 +185,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       batchBytesMax: config['max.message.bytes'],
       offsets,
       identity: identityOf(request, idempotencyOf(request), undefined),
+      countLine: (bytes) => request.countLine(bytes),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
       append: (records, numbers, identity) =>

@@ -3,7 +3,7 @@
 // against its sender: one that sends unknown handles loses this capacity, but for the handles that were found good.
 import { createHash } from 'node:crypto';
 import { hasCode } from '../core/service-error.ts';
-import { type Place, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
+import { type Place, runInPlace, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
 export interface ReservedCapacityOptions extends WaitQueueOptions {
   /** What work is refused with that gets no place. */
@@ -86,6 +86,11 @@ export class ReservedCapacity {
     } finally {
       place.release();
     }
+  }
+
+  /** Does work of a member that is known to live, of which each has one piece at a time. It waits for a place as long as it takes. */
+  inPlace<T>(client: string, work: () => Promise<T>): Promise<T> {
+    return runInPlace(this.queue, client, 1, work);
   }
 
   #pay(client: string): boolean {

@@ -205,3 +205,14 @@ export class Place {
     release?.();
   }
 }
+
+/** Does a piece of work in a place of its own, for which it waits as long as it takes. */
+export function runInPlace<T>(queue: WaitQueue, client: string, weight: number, work: () => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const admitted = (place: Place) => {
+      const done = work();
+      done.then(resolve, reject).finally(() => place.release());
+    };
+    queue.enter(client, weight, { admitted, refused: reject }, true);
+  });
+}

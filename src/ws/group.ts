@@ -29,6 +29,13 @@ import type { OffsetToCommit } from '../live/group-offsets.ts';
 import type { GroupSink, GroupStream } from '../live/group-stream.ts';
 import type { Socket, Sockets } from './socket.ts';
 
+interface Options {
+  broker: Broker;
+  sockets: Sockets;
+  /** Does work of a live member of a client, in a place that is kept for such; it waits for one as long as it takes. */
+  inPlace<T>(clientKey: string, work: () => Promise<T>): Promise<T>;
+}
+
 /** What the route's schemas make of a request. */
 interface Given {
   params: z.output<typeof groupParams>;
@@ -48,10 +55,7 @@ interface WaitingCommit extends Commit {
 /** A client that closes with one of these is done; with any other, or without a word, it may come back. */
 const closedForGood = new Set([1000, 1005]);
 
-export const groupSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; sockets: Sockets }> = async (
-  app,
-  { broker, sockets },
-) => {
+export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, sockets, inPlace }) => {
   app.route({
     method: 'GET',
     url: '/groups/:group/stream',
@@ -74,12 +78,18 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<{ broker: Broker; socket
       );
     },
     wsHandler: (ws, request) =>
-      void new GroupSocket(ws, request.raw.socket, sockets).run(request as unknown as Given, broker),
+      void new GroupSocket(ws, request.raw.socket, sockets, (work) => inPlace(request.clientKey, work)).run(
+        request as unknown as Given,
+        broker,
+      ),
   });
 };
 
+type Place = <T>(work: () => Promise<T>) => Promise<T>;
+
 class GroupSocket {
   readonly #socket: Socket;
+  readonly #inPlace: Place;
   readonly #closed = new AbortController();
   #closeCode: number | undefined;
   #stream: GroupStream | undefined;
@@ -94,7 +104,8 @@ class GroupSocket {
   /** Commits that wait for one turn, and take in others until it comes. */
   #commits: WaitingCommit[] | undefined;
 
-  constructor(ws: WebSocket, connection: Connection, sockets: Sockets) {
+  constructor(ws: WebSocket, connection: Connection, sockets: Sockets, inPlace: Place) {
+    this.#inPlace = inPlace;
     this.#turn = new Promise<void>((resolve) => {
       this.#hasJoined = resolve;
     });
@@ -103,6 +114,8 @@ class GroupSocket {
       takesLists: true,
       schema: groupClientFrame,
       onFrame: (frame) => this.#onFrame(frame),
+      // They wait for each other here, and are limited by groupFramesWaitingMax.
+      framesInWorkMax: Number.POSITIVE_INFINITY,
       onHeard: () => this.#stream?.heard(),
       onClose: (code) => {
         this.#closeCode = code;
@@ -207,7 +220,10 @@ class GroupSocket {
     this.#waiting += 1;
     // What comes from here on must not be done before this.
     this.#commits = undefined;
-    const mine = this.#turn.then(() => (this.#stream ? work(this.#stream) : undefined));
+    const mine = this.#turn.then(() => {
+      const stream = this.#stream;
+      return stream && this.#inPlace(() => work(stream));
+    });
     this.#turn = mine.catch(() => undefined);
     try {
       await mine;

@@ -20,6 +20,9 @@ const closeProgressBytes = 64 * 1024;
 /** A socket with no more than this waiting has room for more of what need not be sent at once. */
 const roomBytes = 1024 * 1024;
 
+/** Frames of one socket that are worked at at once; what comes behind them is left in the network until there is room. */
+const framesInWorkMax = 16;
+
 /** What a kind of socket does with its frames. */
 export interface SocketOptions<F> {
   /** For metrics: `watch`, `tail`, `group`. */
@@ -30,6 +33,8 @@ export interface SocketOptions<F> {
   takesLists?: boolean;
   /** Takes one frame. What it throws is answered with an error frame, and the socket stays open. */
   onFrame(frame: F): void | Promise<void>;
+  /** Frames that are worked at at once, if not the usual number: of a kind that limits them itself. */
+  framesInWorkMax?: number;
   /** Called once, when nothing can be sent any more. `code` = what the peer closed it with; undefined if we did. */
   onClose(code?: number): void;
   /** Called at each sign of life of the peer: a frame or a pong. That bytes were taken shows only that its machine lives. */
@@ -44,6 +49,9 @@ export class Sockets {
   constructor(broker: Broker) {
     this.#broker = broker;
     const { metrics, stopping } = broker;
+    metrics.gauge('socket_frames_in_work', 'Frames of WebSockets that are worked at.', () =>
+      [...this.#open].reduce((sum, { framesInWork }) => sum + framesInWork, 0),
+    );
     metrics.gauges('sockets_open', 'Open WebSockets by kind.', ['kind'], () => this.#count());
     const heartbeat = setInterval(() => {
       for (const socket of this.#open) socket.checkPeer();
@@ -66,24 +74,28 @@ export class Sockets {
       kind: options.kind,
     });
     this.#open.add(socket);
-    ws.on('message', (data: Buffer, isBinary: boolean) => {
-      void this.#take(socket, options, data, isBinary);
-    });
+    const inWork = new FramesInWork(socket, options.framesInWorkMax ?? framesInWorkMax);
+    ws.on('message', (data: Buffer, isBinary: boolean) =>
+      inWork.take(() => this.#take(socket, options, data, isBinary)),
+    );
     if (this.#broker.stopping.aborted) socket.close(closeCodes.goingAway, 'The server is stopping');
     return socket;
   }
 
-  async #take<F>(socket: Socket, options: SocketOptions<F>, data: Buffer, isBinary: boolean): Promise<void> {
+  /** @returns undefined if the frame is done with, else settles when it is; never rejects */
+  #take<F>(socket: Socket, options: SocketOptions<F>, data: Buffer, isBinary: boolean): Promise<void> | undefined {
     // What comes after our close is not heard: nobody would clean up behind it.
-    if (!socket.isOpen) return;
+    if (!socket.isOpen) return undefined;
     let id: string | undefined;
     try {
       if (isBinary) throw new ServiceError('BAD_REQUEST', 'A frame must be a text frame with JSON, not a binary one.');
       const raw = readJson(data, 'The frame', options.takesLists ? jsonLimits : littleJsonLimits);
       id = idIn(raw);
-      await options.onFrame(readInput(options.schema, raw, 'frame'));
+      const frame = readInput(options.schema, raw, 'frame');
+      return options.onFrame(frame)?.catch((error: unknown) => socket.sendError(error, id));
     } catch (error) {
       socket.sendError(error, id);
+      return undefined;
     }
   }
 
@@ -91,6 +103,51 @@ export class Sockets {
     const counts = new Map<string, number>();
     for (const { kind } of this.#open) counts.set(kind, (counts.get(kind) ?? 0) + 1);
     return [...counts].map(([kind, value]) => ({ labels: { kind }, value }));
+  }
+}
+
+/** The frames of one socket that take their time. While there are too many, nothing more is read of it. */
+class FramesInWork {
+  readonly #socket: Socket;
+  readonly #max: number;
+  /** What had come in with those before it, when the socket was no longer read: not more than one piece from the network. */
+  #waiting: (() => Promise<void> | undefined)[] = [];
+
+  constructor(socket: Socket, max: number) {
+    this.#socket = socket;
+    this.#max = max;
+  }
+
+  /** Does the work of a frame, in the order of frames. */
+  take(work: () => Promise<void> | undefined): void {
+    if (this.#waiting.length > 0 || this.#socket.framesInWork >= this.#max) {
+      this.#waiting.push(work);
+      this.#socket.pauseReading();
+    } else {
+      this.#begin(work);
+    }
+  }
+
+  #begin(work: () => Promise<void> | undefined): void {
+    const done = work();
+    if (!done) return;
+    this.#socket.framesInWork += 1;
+    void done.then(() => {
+      this.#socket.framesInWork -= 1;
+      this.#goOn();
+    });
+  }
+
+  #goOn(): void {
+    if (this.#waiting.length === 0) return;
+    let begun = 0;
+    for (const work of this.#waiting) {
+      if (this.#socket.framesInWork >= this.#max) break;
+      this.#begin(work);
+      begun += 1;
+    }
+    this.#waiting = this.#waiting.slice(begun);
+    if (this.#waiting.length === 0) this.#socket.goOnReading();
   }
 }
 
@@ -105,6 +162,7 @@ interface SocketOwner {
 /** One open socket, as its kind writes to it. */
 export class Socket {
   readonly kind: string;
+  framesInWork = 0;
   readonly #ws: WebSocket;
   readonly #log: Logger;
   readonly #owner: SocketOwner;
@@ -201,8 +259,19 @@ export class Socket {
     this.#ws.once('close', () => clearInterval(timer));
   }
 
-  /** Asks the peer for a sign of life; drops it if the last one was not answered. */
+  /** Leaves what comes in the network, so that its sender has to wait. */
+  pauseReading(): void {
+    this.#ws.pause();
+  }
+
+  goOnReading(): void {
+    this.#wasHeard = true;
+    this.#ws.resume();
+  }
+
+  /** Asks the peer for a sign of life; drops it if the last one was not answered. Of a peer that is not read nothing can be heard. */
   checkPeer(): void {
+    if (this.#ws.isPaused) return;
     if (!this.#wasHeard) {
       this.#ws.terminate();
       return;

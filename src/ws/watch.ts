@@ -22,6 +22,8 @@ interface Options {
   broker: Broker;
   sockets: Sockets;
   limit: WatchLimit;
+  /** Does what keeps a session alive, in a place that the client has for that. */
+  keepSession<T>(clientKey: string, handle: string, work: () => Promise<T>): Promise<T>;
 }
 
 /** How many watches there may be on all sockets, and of one client. */
@@ -31,7 +33,10 @@ interface WatchLimit {
   give(clientKey: string): void;
 }
 
-export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, sockets, limit }) => {
+export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
+  app,
+  { broker, sockets, limit, keepSession },
+) => {
   const open = new Set<WatchSocket>();
   const bookmarks = setInterval(() => {
     for (const socket of open) socket.sendBookmark();
@@ -57,11 +62,23 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     },
     wsHandler: (ws, request) => {
       const { clientKey } = request;
-      const own = { take: () => limit.take(clientKey), give: () => limit.give(clientKey) };
+      const own: ClientShare = {
+        take: () => limit.take(clientKey),
+        give: () => limit.give(clientKey),
+        keepSession: (handle, work) => keepSession(clientKey, handle, work),
+      };
       new WatchSocket(ws, request.raw.socket, { broker, sockets, limit: own }, open);
     },
   });
 };
+
+/** What the client of a socket has of what is limited. */
+interface ClientShare {
+  /** A watch. */
+  take(): void;
+  give(): void;
+  keepSession<T>(handle: string, work: () => Promise<T>): Promise<T>;
+}
 
 class WatchSocket {
   readonly #broker: Broker;
@@ -69,13 +86,12 @@ class WatchSocket {
   readonly #watches = new Map<string, Watch>();
   readonly #sessions = new Map<string, SessionKeeper>();
 
-  /** The client's limit on watches. */
-  readonly #limit: { take(): void; give(): void };
+  readonly #limit: ClientShare;
 
   constructor(
     ws: WebSocket,
     connection: Connection,
-    { broker, sockets, limit }: { broker: Broker; sockets: Sockets; limit: { take(): void; give(): void } },
+    { broker, sockets, limit }: { broker: Broker; sockets: Sockets; limit: ClientShare },
     open: Set<WatchSocket>,
   ) {
     this.#broker = broker;
@@ -109,7 +125,7 @@ class WatchSocket {
     if (Number.isFinite(zxid)) this.#send({ type: 'bookmark', zxid });
   }
 
-  async #onFrame(frame: ClientFrame): Promise<void> {
+  #onFrame(frame: ClientFrame): Promise<void> | void {
     switch (frame.type) {
       case 'watch':
         return this.#watch(frame);
@@ -174,7 +190,7 @@ class WatchSocket {
     };
     const keeper = new SessionKeeper(sessions, session, { ask: () => this.#socket.ping() }, expired);
     try {
-      const { expiresAt } = await keeper.start();
+      const { expiresAt } = await this.#limit.keepSession(handle, () => keeper.start());
       // The one before, if any, keeps the same session: one is enough.
       this.#sessions.get(id)?.stop();
       this.#sessions.set(id, keeper);

@@ -8,6 +8,8 @@ import { ndjson, startTestBrokers, values } from '../helpers/topics.ts';
 
 const { server, newTopic } = await startTestBrokers(t);
 
+const countLine = () => undefined;
+
 t.test('a stream of NDJSON is appended in batches, each told in a line', async (t) => {
   const topic = await newTopic(t, { partitions: 2 });
   const count = 5000;
@@ -197,7 +199,14 @@ t.test('a stream whose connection is lost is no fault of the server', async (t) 
   const source = new PassThrough();
   source.write('{"value":1}\n{"val');
   const append = () => Promise.reject(new Error('Nothing is to be appended'));
-  const options = { batchBytesMax: 1000, offsets: false, identity: undefined, hasArrived: () => true, append };
+  const options = {
+    batchBytesMax: 1000,
+    offsets: false,
+    identity: undefined,
+    countLine,
+    hasArrived: () => true,
+    append,
+  };
   const first = produceStream(source, options).next();
   source.destroy(new Error('aborted'));
   await t.rejects(first, { code: 'BAD_REQUEST' });
@@ -227,7 +236,14 @@ t.test('a long stream is read no faster than it is appended', async (t) => {
     for (const { line } of records) appended += line.length + 1;
     return { results: [{ partition: 0, count: records.length }], partitions: [], replayed: false };
   };
-  const options = { batchBytesMax: 1024 * 1024, offsets: false, identity: undefined, hasArrived: () => false, append };
+  const options = {
+    batchBytesMax: 1024 * 1024,
+    offsets: false,
+    identity: undefined,
+    countLine,
+    hasArrived: () => false,
+    append,
+  };
   let results = 0;
   for await (const _ of produceStream(source, options)) results += 1;
   t.equal(appended, given);

@@ -371,3 +371,19 @@ t.test('a reader that takes its time over one large message is not cut off, what
   t.equal(socket.ws.readyState, socket.ws.OPEN);
   t.notMatch((await http(`${server.url}/metrics`)).body, /weir_slow_readers_cut_total\{/);
 });
+
+t.test('of one socket 16 frames are worked at, the others wait in their order, and none is lost', async (t) => {
+  const server = await startTestServer(t);
+  const one = await http(`${server.url}/v1/sessions`, 'POST', { ttl: '30s' });
+  const socket = await openSocket(t, `${server.url}/v1/watch`);
+  // The store answers nothing for a while.
+  await redisCommand((server.target as { socketPath: string }).socketPath, ['CLIENT', 'PAUSE', '1000', 'ALL']);
+  for (let n = 0; n < 500; n++) socket.send({ type: 'session', session: one.body.session });
+  socket.send({ type: 'ping' });
+  await eventually(async () => (await metric(server, 'weir_socket_frames_in_work')) === 16, '16 are worked at');
+  await socket.frame({ type: 'pong' });
+  await eventually(() => socket.frames.length === 501, 'each has its answer');
+  t.equal(socket.frames.filter(({ type }) => type === 'session').length, 500);
+  t.ok(socket.frames.findIndex(({ type }) => type === 'pong') >= 484, 'what came last had to wait');
+  t.equal(await metric(server, 'weir_socket_frames_in_work'), 0);
+});
