@@ -1,4 +1,5 @@
 # Weirkeeper behind Varnish: /etc/varnish/default.vcl. Tried with Varnish 7.1.
+# Run as `varnishd … -p timeout_idle=330`: by default a body that pauses for 5 s is broken off, and VCL cannot say otherwise.
 vcl 4.1;
 
 backend weirkeeper {
@@ -10,8 +11,6 @@ backend weirkeeper {
 }
 
 sub vcl_recv {
-    # NDJSON may come as slowly as its records are made; the default is 5 s.
-    set sess.timeout_idle = 330s;
     # WebSockets.
     if (req.http.Upgrade ~ "(?i)websocket") {
         return (pipe);

@@ -150,7 +150,7 @@ export const varnish: ProxyProgram = {
   ],
   prepare: ({ folder, file, port }) => [
     ...['-F', '-j', 'none', '-n', join(folder, 'varnish'), '-f', file, '-a', `127.0.0.1:${port}`],
-    ...['-s', 'malloc,64m'],
+    ...['-s', 'malloc,64m', '-p', 'timeout_idle=330'],
   ],
   passesLinesOn: true,
   respondsWhileSending: false,
