@@ -66,6 +66,8 @@ declare module 'fastify' {
      * @throws ServiceError TOO_MANY_REQUESTS
      */
     countLine(bytes: number): void;
+    /** Takes a place again, after a wait for something to happen; it waits for one as long as it takes. */
+    takePlace(): Promise<void>;
     /**
      * Does a piece of the work of a request that has no place while it waits for more, such as a batch of a stream of records. It
      * waits for a place as long as it takes.
@@ -126,6 +128,15 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
   app.decorateRequest('admittedAs', undefined);
   app.decorateRequest('place', undefined);
   app.decorateRequest('isBegun', false);
+  app.decorateRequest('takePlace', function takePlace(this: FastifyRequest) {
+    return new Promise<void>((resolve, reject) => {
+      const admitted = (place: Place) => {
+        this.place = place;
+        resolve();
+      };
+      queue.enter(this.clientKey, 1, { admitted, refused: reject }, true);
+    });
+  });
   app.decorateRequest('inPlace', function inPlace<T>(this: FastifyRequest, weight: number, work: () => Promise<T>) {
     return runInPlace(queue, this.clientKey, weight, work);
   });

@@ -36,6 +36,8 @@ export async function waitForChange(
     const what = { path, interest: seen.interest, after: zxid };
     reply.request.place?.release();
     if (leftMs <= 0 || !(await broker.watches.nextChange(what, leftMs, gone.signal))) return { changed, zxid, tag };
+    // One change may wake thousands at once: they read in turn with everybody else.
+    await reply.request.takePlace();
   }
 }
 
