@@ -134,7 +134,9 @@ export function describeIssues(error: z.ZodError, where = ''): string {
   const texts = [...issues.values()].map((issue) => {
     const at = [where, ...issue.path.map(String)].filter((part) => part !== '').join('.');
     if (issue.code === 'unrecognized_keys') {
-      const names = issue.keys.slice(0, keysShown).map((key) => `'${withoutHandles(key).slice(0, shownCharacters)}'`);
+      const names = issue.keys
+        .slice(0, keysShown)
+        .map((key) => `'${withoutHandles(key.slice(0, 4 * shownCharacters)).slice(0, shownCharacters)}'`);
       const more = issue.keys.length - names.length;
       const unknown = `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
       return `${unknown}${at ? ` in ${at}` : ''} (${issue.message})`;
@@ -162,7 +164,8 @@ export function withoutHandles(text: string): string {
 /** `, not "ten"`: what was sent, if it is short enough to be shown. */
 function shown(input: unknown): string {
   if (typeof input === 'string') {
-    const text = withoutHandles(input);
+    // Far more than is shown, and than a handle has: a long text is not looked through for what nobody sees.
+    const text = withoutHandles(input.slice(0, 4 * shownCharacters));
     return `, not ${JSON.stringify(text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text)}`;
   }
   // It was rounded when it was read, so that it is not what was sent.

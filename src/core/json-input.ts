@@ -195,7 +195,7 @@ class StructureCheck {
 const shownCharacters = 60;
 
 function shortened(name: string): string {
-  const safe = withoutHandles(name);
+  const safe = withoutHandles(name.slice(0, 4 * shownCharacters));
   return safe.length > shownCharacters ? `${safe.slice(0, shownCharacters)}…` : safe;
 }
 

@@ -63,9 +63,10 @@ export class JsonScanner {
 
   /** Behind the space at `at`. */
   skipSpace(at: number): number {
+    const { text } = this;
     let end = at;
     for (;;) {
-      const unit = this.text.charCodeAt(end);
+      const unit = text.charCodeAt(end);
       if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return end;
       end += 1;
     }
@@ -215,8 +216,9 @@ export class JsonScanner {
 
   /** Behind the digits at `at`, of which there must be one. */
   #skipDigits(start: number): number {
+    const { text } = this;
     let at = start;
-    while (isDigit(this.text.charCodeAt(at))) at += 1;
+    while (isDigit(text.charCodeAt(at))) at += 1;
     return at === start ? this.fail(at) : at;
   }
 }

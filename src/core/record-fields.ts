@@ -67,12 +67,15 @@ export function readExactly(
   const bytes = parts.get('valueBase64');
   if (bytes !== undefined) {
     if (parts.has('value')) throw bad(`${where()}: give value or valueBase64, not both.`);
-    readBase64(parse(bytes), () => `${where()}.valueBase64`);
+    checkBase64(parse(bytes), () => `${where()}.valueBase64`);
   }
   const headers = parts.get('headers');
-  if (headers !== undefined) checkHeaders(headers, `${where()}.headers`);
-  const partition = readWhole(parse(parts.get('partition')), () => `${where()}.partition`);
-  const timestamp = readWhole(parse(parts.get('timestamp')), () => `${where()}.timestamp`);
+  if (headers !== undefined) {
+    checkPartBytes(headers.length, () => `${where()}.headers`);
+    checkHeaders(headers, `${where()}.headers`);
+  }
+  const partition = readWhole(parts.get('partition'), () => `${where()}.partition`);
+  const timestamp = readWhole(parts.get('timestamp'), () => `${where()}.timestamp`);
 
   let line = parts.size === 0 ? '{}' : text.slice(start, end);
   if (partition !== undefined || timestamp !== undefined) {
@@ -83,6 +86,18 @@ export function readExactly(
     line = `{${kept.join(',')}}`;
   }
   return { line: onOneLine(line), key, partition, timestamp };
+}
+
+/** The longest key, and the longest headers of one record, as JSON: they become values, which the value does not. */
+export const partBytesMax = 1024 * 1024;
+
+/** @throws ServiceError TOO_LARGE */
+export function checkPartBytes(bytes: number, where: () => string): void {
+  if (bytes <= partBytesMax) return;
+  throw new ServiceError('TOO_LARGE', `${where()} has ${bytes} bytes of JSON; the limit is ${partBytesMax}.`, {
+    bytes,
+    maxBytes: partBytesMax,
+  });
 }
 
 /** Valid JSON has line feeds only between its parts, with nothing but more space behind them. */
@@ -109,16 +124,19 @@ function partsOf(text: string, members: readonly Member[], where: () => string):
 const shownCharacters = 60;
 
 /** The value of a part that is a text or a number; of an object or a list it is enough to know that it is one. */
-function parse(part: string | undefined): unknown {
-  if (part === undefined) return undefined;
+function parse(part: string): unknown {
+  // ASCII without escapes is what it says.
+  if (part.startsWith('"') && !/[^ -[\]-~]/.test(part)) return part.slice(1, -1);
   return part.startsWith('{') || part.startsWith('[') ? {} : valueIn(part, 0, part.length);
 }
 
 function readKey(parts: Parts, where: () => string): string | undefined {
   const [key, keyBase64] = [parts.get('key'), parts.get('keyBase64')];
+  checkPartBytes(Math.max(key?.length ?? 0, keyBase64?.length ?? 0), () => `${where()}.key`);
   if (keyBase64 !== undefined) {
     if (key !== undefined) throw bad(`${where()}: give key or keyBase64, not both.`);
-    return readBase64(parse(keyBase64), () => `${where()}.keyBase64`).toString('latin1');
+    const text = checkBase64(parse(keyBase64), () => `${where()}.keyBase64`);
+    return Buffer.from(text, 'base64').toString('latin1');
   }
   if (key === undefined || key === 'null') return undefined;
   if (!key.startsWith('"')) throw bad(`${where()}.key must be a string; bytes go as keyBase64.`);
@@ -151,21 +169,23 @@ function checkHeaderValue(value: unknown, where: string): void {
   if (!isObject(value) || Object.keys(value).join() !== 'base64') {
     throw bad(`${where}: the value of a header must be a string, null, or {"base64":"…"}.`);
   }
-  readBase64(value.base64, () => `${where}.base64`);
+  checkBase64(value.base64, () => `${where}.base64`);
 }
 
-function readBase64(value: unknown, where: () => string): Buffer {
-  if (typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value)) {
-    return Buffer.from(value, 'base64');
-  }
+function checkBase64(value: unknown, where: () => string): string {
+  if (typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value)) return value;
   throw bad(`${where()} must be base64 with its padding, such as "aGk=".`);
 }
 
-function readWhole(value: unknown, where: () => string): number | undefined {
-  if (value === undefined) return undefined;
+function readWhole(part: string | undefined, where: () => string): number | undefined {
+  if (part === undefined) return undefined;
+  const value = part.length <= wholeCharactersMax ? parse(part) : undefined;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   throw bad(`${where()} must be a whole number from 0 to 2^53-1.`);
 }
+
+/** More than any whole number has, with an exponent or without. */
+const wholeCharactersMax = 64;
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -30,8 +30,9 @@ const closeBrace = 0x7d;
 /** How many records one request has at most, unless it is a stream. */
 export const recordsMax = 100_000;
 
-/** What is read at once between two steps, in records. */
+/** What is read at most between two steps. */
 const recordsPerStep = 256;
+const bytesPerStep = 64 * 1024;
 
 /**
  * Reads `{"records":[…]}`; a producer beside them is given back as it is. It may change the bytes of `body`, of which
@@ -154,6 +155,7 @@ export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<Line
   const records: EncodedRecord[] = [];
   const numbers: number[] = [];
   let number = firstLine;
+  let stepEnd = bytesPerStep;
   try {
     for (let start = 0; start <= text.length; number += 1) {
       const found = text.indexOf('\n', start);
@@ -171,7 +173,10 @@ export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<Line
         numbers.push(number);
       }
       start = end + 1;
-      if ((number - firstLine) % recordsPerStep === recordsPerStep - 1) yield;
+      if (start > stepEnd || (number - firstLine) % recordsPerStep === recordsPerStep - 1) {
+        yield;
+        stepEnd = start + bytesPerStep;
+      }
     }
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
@@ -284,6 +289,7 @@ function* scanTogether(text: string, start: number): Steps<RecordList | undefine
   const reader = new RecordReader(scanner, true);
   const first = start + 1;
   const ends: number[] = [];
+  let stepEnd = first + bytesPerStep;
   for (let at = first; ; ) {
     if (text.charCodeAt(at) !== openBrace || !reader.scan(at) || !reader.isUsual || reader.keyStart >= 0) {
       if (!scanner.isInterrupted) return undefined;
@@ -297,7 +303,10 @@ function* scanTogether(text: string, start: number): Steps<RecordList | undefine
     if (unit === closeBracket) return { end: reader.end + 1, first, ends };
     if (unit !== comma) return undefined;
     at = reader.end + 1;
-    if (ends.length % recordsPerStep === 0) yield;
+    if (at > stepEnd || ends.length % recordsPerStep === 0) {
+      yield;
+      stepEnd = at + bytesPerStep;
+    }
   }
 }
 
@@ -318,6 +327,7 @@ function* readEach(
   const reader = new RecordReader(scanner, isOneLine);
   const records: EncodedRecord[] = [];
   const where = () => `records.${records.length}`;
+  let stepEnd = start + bytesPerStep;
   let at = scanner.skipSpace(start + 1);
   if (text.charCodeAt(at) === closeBracket) return { end: at + 1, records };
   for (;;) {
@@ -339,7 +349,10 @@ function* readEach(
     if (unit === closeBracket) return { end: at + 1, records };
     if (unit !== comma) throw notJson(scanner, at);
     at = scanner.skipSpace(at + 1);
-    if (records.length % recordsPerStep === 0) yield;
+    if (at > stepEnd || records.length % recordsPerStep === 0) {
+      yield;
+      stepEnd = at + bytesPerStep;
+    }
   }
 }
 

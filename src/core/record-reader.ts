@@ -2,7 +2,7 @@
  * Passes over one record after the other: where it ends, and whether it is of the usual kind, of which no values are made.
  */
 import { gaveUp, type JsonScanner } from './json-scanner.ts';
-import { type EncodedRecord, fieldNames, readExactly } from './record-fields.ts';
+import { checkPartBytes, type EncodedRecord, fieldNames, readExactly } from './record-fields.ts';
 
 const quote = 0x22;
 const comma = 0x2c;
@@ -42,6 +42,7 @@ export class RecordReader {
     if (!this.isUsual) return this.#readExactly(start, where);
     const line = text.slice(start, this.end);
     if (!this.#isOneLine && /[\r\n]/.test(line)) return this.#readExactly(start, where);
+    checkPartBytes(this.keyEnd - this.keyStart, () => `${where()}.key`);
     const key = this.keyStart < 0 ? undefined : text.slice(this.keyStart, this.keyEnd);
     return { line, key, partition: undefined, timestamp: undefined };
   }
@@ -61,6 +62,7 @@ export class RecordReader {
     let values = 0;
     let isUsual = true;
     this.keyStart = gaveUp;
+    this.keyEnd = gaveUp;
     this.#fields = 0;
     let at = scanner.skipSpace(start + 1);
     if (text.charCodeAt(at) === closeBrace) {

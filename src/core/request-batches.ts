@@ -156,11 +156,11 @@ function makeBatches(
   }
   const batches = new Map<number, RecordBatch>();
   for (const [partition, { lines, ...own }] of byPartition) {
-    const text = lines.join('\n');
+    const bytes = lines.reduce((sum, { length }) => sum + length, lines.length - 1);
     const isStream = numbers !== undefined;
     const line = isStream && lines.length === 1 ? numbers[partitions.indexOf(partition)] : undefined;
-    checkSize(topic, partition, text.length, { count: lines.length, isStream, line });
-    batches.set(partition, { count: lines.length, records: Buffer.from(text, 'latin1'), ...own });
+    checkSize(topic, partition, bytes, { count: lines.length, isStream, line });
+    batches.set(partition, { count: lines.length, records: Buffer.from(lines.join('\n'), 'latin1'), ...own });
   }
   return batches;
 }

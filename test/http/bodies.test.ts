@@ -185,12 +185,37 @@ t.test('a record may hold any value, but no more records come at once, and no de
     [`{"records":[{${manyFields(100_000)}}]}`, 400, /records\.0: unknown field 'k0'/],
     [`{"records":[{"headers":{${manyFields(2000)}}}]}`, 413, /records\.0\.headers has more than 1000 fields/],
     [`{"records":[{"value":[${many(1_000_000, '[]')}}]}`, 400, /not JSON: "\}\]\}" at byte \d+ cannot stand there/],
+    [`{${manyFields(300_000)}}`, 400, /unknown field 'k0'; it has records and producer/],
+    [
+      `{"records":[{"key":"${'\\n'.repeat(600_000)}"}]}`,
+      413,
+      /records\.0\.key has 1200002 bytes of JSON; the limit is 1048576/,
+    ],
+    [`{"records":[{"key":"${'k'.repeat(1_100_000)}"}]}`, 413, /records\.0\.key has 1100000 bytes/],
+    [`{"records":[{"headers":{"a":"${'x'.repeat(1_100_000)}"}}]}`, 413, /records\.0\.headers has \d+ bytes/],
     [`{"records":[{"value":1}],"producer":[${many(1_000_000, '[]')}]}`, 413, /field beside records/],
   ];
   for (const [text, status, detail] of cases) {
     t.match(await http(records, 'POST', text, json), { status, body: { detail } }, text.slice(0, 40));
   }
 });
+
+t.test(
+  'of a long list the first item that is wrong is named, and raw text is refused by the size that it would have',
+  async (t) => {
+    const ops = `{"ops":[${many(5000, '{"op":"check","path":"/"}')},${many(5000, '{"op":"create","path":1,"x":1}')}]}`;
+    const { status, body } = await http(`${url}/v1/multi`, 'POST', ops, json);
+    t.match({ status, body }, { status: 400, body: { detail: /^body\.ops\.5000\.path: must be a string, not 1/ } });
+    t.notMatch(body.detail, /ops\.5001/);
+    const records = `${url}/v1/topics/taken/records`;
+    const text = { 'content-type': 'text/plain' };
+    t.match(await http(records, 'POST', '\u0001'.repeat(200_000), text), {
+      status: 413,
+      body: { code: 'TOO_LARGE', bytes: 1_200_000, detail: /^The record has 1200000 bytes; .*nothing was written\.$/ },
+    });
+    t.equal((await http(records, 'POST', '\n'.repeat(200_000), text)).status, 200);
+  },
+);
 
 t.test('a frame of a socket is read within the same limits', async (t) => {
   const { WebSocket } = await import('ws');
