@@ -6,7 +6,7 @@ import { WebSocket } from 'ws';
 import { HealthPoller } from './lib/health-poller.ts';
 import { table } from './lib/measure.ts';
 import { WeirServer } from './lib/processes.ts';
-import { commits, heartbeats, hostileJson, joins, lines, multis, records } from './stalls/bodies.ts';
+import { commits, heartbeats, hostileJson, joins, lines, multis, records, texts } from './stalls/bodies.ts';
 
 const stallMsMax = 250;
 const idleMs = 2000;
@@ -138,14 +138,7 @@ async function casesFor(url: string): Promise<Case[]> {
     add(route, inMessage as [string, string][]);
     add(route, lines(bytes), 'application/x-ndjson');
     add(route, [['zeroes', Buffer.alloc(bytes)]], 'application/octet-stream');
-    add(
-      route,
-      [
-        ['text', 'é'.repeat(bytes / 2)],
-        ['controls', '\u0001'.repeat(bytes)],
-      ],
-      'text/plain',
-    );
+    add(route, texts(bytes, topic === 'large' ? largeMessageBytes - 100 : 1024 * 1024 - 100), 'text/plain');
     add(route, records(bytes).slice(0, 18), 'application/cloudevents+json');
   }
   for (const method of ['PUT', 'POST']) {

@@ -133,6 +133,15 @@ export function records(bytes: number): [name: string, body: string][] {
   ];
 }
 
+/** Text as the value of one record, as large as a body may be and as large as a record may be. */
+export function texts(bytes: number, recordBytes: number): [name: string, body: string][] {
+  return [bytes, recordBytes].flatMap((size): [string, string][] => [
+    [`text, ${size} bytes`, 'é'.repeat(size / 2)],
+    [`controls, ${size} bytes`, '\u0001'.repeat(size)],
+    [`controls that fit, ${size} bytes`, '\u0001'.repeat(size / 6 - 10)],
+  ]);
+}
+
 /** Records as lines. */
 export function lines(bytes: number): [name: string, body: string][] {
   return [

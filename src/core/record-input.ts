@@ -238,7 +238,9 @@ export interface RawParts {
 export function rawValueBytes(value: Buffer, isText: boolean): number {
   if (!isText) return Math.ceil(value.length / 3) * 4;
   let extra = 0;
-  for (const byte of value) {
+  // By index: an iterator over 16 MiB takes a quarter of a second.
+  for (let i = 0; i < value.length; i += 1) {
+    const byte = value[i]!;
     // JSON has short escapes of \b \t \n \f \r, and \u0000 of the other controls.
     if (byte < 0x20) extra += byte >= 8 && byte <= 13 && byte !== 11 ? 1 : 5;
     else if (byte === 0x22 || byte === 0x5c) extra += 1;
