@@ -49,8 +49,11 @@ export function installWaitingSessions(app: FastifyInstance, sessions: Sessions)
       () => done(null, payload),
       (error: unknown) => {
         if (!hasCode(error, 'SESSION_EXPIRED')) return done(null, payload);
-        for (const name of ['etag', 'weir-stat', 'content-length']) reply.removeHeader(name);
-        done(expired());
+        for (const name of ['etag', 'weir-stat', 'content-length', 'retry-after']) reply.removeHeader(name);
+        // Not as an error: the error handler has had its turn if the answer is a refusal, such as that of a node that is gone.
+        const problem = expired();
+        reply.code(problem.status).type('application/problem+json');
+        done(null, JSON.stringify(problem.toProblem()));
       },
     );
   });

@@ -25,7 +25,8 @@ t.test('a waiter for a lock whose session ends meanwhile hears 410, and not that
     await http(`${url}/v1/sessions/${session}`, 'DELETE');
     await http(`${url}/v1/nodes/lock`, 'DELETE');
     const answer = await waits;
-    t.match(answer, { status: 410, body: { code: 'SESSION_EXPIRED' } }, view);
+    t.match(answer, { status: 410, body: { status: 410, code: 'SESSION_EXPIRED', detail: /Weir-Session/ } }, view);
+    t.match(answer.headers.get('content-type'), /^application\/problem\+json/, view);
     t.equal(answer.headers.get('etag'), null);
   }
   t.ok(headers.get('etag'));
