@@ -111,9 +111,13 @@ export async function expectedMzxid(
 /** Says why a condition failed that no node can meet. */
 export function explained(error: unknown, ifMatch: Condition | undefined): unknown {
   if (!hasCode(error, 'BAD_VERSION') || ifMatch === undefined || ifMatch === '*') return error;
-  if (expectedMzxids(ifMatch).length === ifMatch.length) return error;
   const { fields } = error as ServiceError;
   const foreign = ifMatch.find((tag) => expectedMzxids([tag]).length === 0);
+  if (foreign === undefined) {
+    if (ifMatch.length === 1) return error;
+    const detail = `Node ${fields.path} is at mzxid ${fields.mzxid}, which is in no tag of If-Match; read it again.`;
+    return new ServiceError('BAD_VERSION', detail, fields);
+  }
   const detail =
     `The tag of the node's data is "${fields.mzxid}", which is not in If-Match; "${foreign}" there is no tag that this service makes:` +
     ' a proxy may have put its own in its place.';
