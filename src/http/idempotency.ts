@@ -14,6 +14,9 @@ const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
  */
 const tellingIfSent = ['weir-member'];
 
+/** The headers of the record that a body of its own type is: they belong to what is written (produce.ts). */
+export const recordHeaderPrefix = 'weir-record-';
+
 /**
  * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type
  * and body.
@@ -39,9 +42,17 @@ export function idempotencyOf(request: FastifyRequest, options: { secret?: boole
   const fingerprint = createHash('sha256')
     .update(`${request.method} ${request.url}\n${telling.map((name) => request.headers[name] ?? '').join('\n')}\n`)
     .update(
-      tellingIfSent.map((name) => (name in request.headers ? `${name}: ${request.headers[name]}\n` : '')).join(''),
+      [...tellingIfSent, ...recordHeaderNames(request)]
+        .map((name) => (name in request.headers ? `${name}: ${request.headers[name]}\n` : ''))
+        .join(''),
     )
     .update(bytes)
     .digest('base64url');
   return { key, fingerprint };
+}
+
+function recordHeaderNames({ headers }: FastifyRequest): string[] {
+  return Object.keys(headers)
+    .filter((name) => name.startsWith(recordHeaderPrefix))
+    .sort();
 }

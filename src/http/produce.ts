@@ -17,10 +17,9 @@ import type { Identity, Produced } from '../live/log-writer.ts';
 import type { Fence } from '../store/logs.ts';
 import type { Idempotency } from '../store/namespace.ts';
 import type { ProducerStamp } from '../store/producers.ts';
+import { recordHeaderPrefix } from './idempotency.ts';
 import { inSteps } from './in-steps.ts';
 import { jsonType, mediaTypeOf } from './media-types.ts';
-
-const recordHeaderPrefix = 'weir-record-';
 
 /**
  * The records of a body that is there as a whole, and the producer that JSON may name beside them.

@@ -269,3 +269,20 @@ t.test('a failure is not kept: the same request may be tried again with its key'
   await topic('later');
   t.equal((await send()).status, 204);
 });
+
+t.test('a record with other headers is another request, and not a repeat that is lost', async (t) => {
+  await topic('headed');
+  const send = (headers: Record<string, string>) =>
+    http(`${at}/topics/headed/records`, 'POST', 'x', {
+      'content-type': 'text/plain',
+      'idempotency-key': 'headed',
+      ...headers,
+    });
+  const first = await send({ 'weir-record-a': '1', 'weir-record-b': '2' });
+  const again = await send({ 'weir-record-b': '2', 'weir-record-a': '1' });
+  t.same(again.body, first.body);
+  t.equal(again.headers.get('idempotency-replayed'), 'true', 'in any order');
+  for (const other of [{}, { 'weir-record-a': '1' }, { 'weir-record-a': '2', 'weir-record-b': '2' }]) {
+    t.match(await send(other), { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } }, JSON.stringify(other));
+  }
+});
