@@ -146,14 +146,15 @@ function headerText(value: string): string {
 export function fenceOf(request: FastifyRequest): Fence | undefined {
   const header = request.headers['weir-fence'];
   if (header === undefined) return undefined;
-  const named = typeof header === 'string' ? /^([^=\s][^=]{0,254})=(\d+)$/.exec(header) : null;
-  if (named) return { name: named[1]!, token: fenceToken(named[2]!) };
+  const named = typeof header === 'string' ? /^([^=\s/][^=]{0,254})=(\d+)$/.exec(header) : null;
+  // A name that begins with / could lock out the holders of the node of that path: their fence is /path@<czxid>.
+  if (named) return { name: headerText(named[1]!), token: fenceToken(named[2]!) };
   const ofNode = typeof header === 'string' ? /^(\/.*)@(\d+)$/.exec(header) : null;
   if (!ofNode) {
     throw new ServiceError(
       'BAD_REQUEST',
       `Weir-Fence is '${String(header).slice(0, 300)}'; it must be <name>=<integer>, such as orders=42, with a name of up to 255 ` +
-        'characters, or /path@<czxid>, such as /locks/orders@42.',
+        'characters that does not begin with /, or /path@<czxid>, such as /locks/orders@42.',
     );
   }
   const node = nodeOfFence(ofNode[1]!);

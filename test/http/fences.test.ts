@@ -40,6 +40,13 @@ async function redisKeys(topicId: string) {
   return { redis, keys: partitionKeys(testConfig.prefix, topicId, 0) };
 }
 
+t.test('a name is no path, and is kept as it was sent', async (t) => {
+  const { send, fences } = await newLog();
+  t.match(await send('/locks/a=9007199254740991'), { status: 400, body: { detail: /does not begin with \// } });
+  t.equal((await send(Buffer.from('café=1').toString('latin1'))).status, 200);
+  t.match((await fences()).body, { fences: [{ name: 'café', token: 1 }] });
+});
+
 t.test('tokens are exact up to 2^53-1, in what is refused and what is shown, and beyond that refused', async (t) => {
   const { send, fences, end } = await newLog();
   for (const digits of ['9007199254740992', '9007199254740993', '18446744073709551616', '9'.repeat(100)]) {
@@ -112,7 +119,7 @@ t.test(
 
     t.equal((await send(`${path}@${second}`)).status, 200);
     const late = await send(`/locks/job é=${first}`.replace('é', '\u00c3\u00a9'));
-    t.equal(late.status, 200, 'a name is bytes as they were sent, and another one than the path');
+    t.equal(late.status, 400, 'a name cannot stand for the path of a node');
     const { logs } = server.broker.store;
     const { topicId } = (await http(topic)).body;
     const bytes = { count: 1, records: Buffer.from('{}'), ownTimestampMax: undefined, ownTimestamps: false };
