@@ -58,6 +58,18 @@ t.test(
   },
 );
 
+t.test('a request that is refused in the same call takes back nothing that another has counted', async (t) => {
+  const { broker } = await startTestServer(t, { maxPartitions: 10 });
+  const { namespace } = broker.store;
+  const counted = (add: number) => ({ op: 'partitions', path: '/brokers/topics', add, most: 10 }) as const;
+  const made = namespace.write([{ op: 'put', path: '/made', data: '' }, counted(8)], { privileged: true });
+  const refused = namespace.write([{ ...counted(8), isTrial: true }], { privileged: true });
+  await t.rejects(refused, { code: 'INVALID_PARTITIONS', fields: { partitions: 8 } });
+  await made;
+  const more = namespace.write([{ op: 'put', path: '/more', data: '' }, counted(3)], { privileged: true });
+  await t.rejects(more, { code: 'INVALID_PARTITIONS', fields: { partitions: 8 } });
+});
+
 t.test(
   'a group of more partitions than it may have is refused with the numbers, and one within them works',
   async (t) => {

@@ -267,6 +267,7 @@ end
 --- Ends the transaction and begins the next. Returns its zxid; an empty one is none, and has the zxid of the last.
 function txn.finish()
   local entry = events.take()
+  txn.finished_partitions = txn.partitions
   if entry then
     entry.zxid = txn.zxid()
     txn.newest_zxid = entry.zxid
@@ -278,7 +279,8 @@ end
 --- Forgets what the transaction has changed so far. Only for one that began with everything written: what it has changed
 --- in memory cannot be told from what earlier ones have.
 function txn.abandon()
-  txn.partitions = nil
+  -- Those that finished before it have counted, and are perhaps not written yet.
+  txn.partitions = txn.finished_partitions
   if events.take() then txn.loaded, txn.touched, txn.owned = {}, {}, {} end
 end
 
