@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/config.ts';
 import { startServer } from '../src/server.ts';
 import { startEmbeddedRedis } from '../src/store/embedded-redis.ts';
 import { redisCommand } from '../src/store/redis-command.ts';

@@ -7,7 +7,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
-import { inNetworks } from './config-networks.ts';
+import { inNetworks } from './config/networks.ts';
 import {
   bodiesBytesMax,
   type ConnectionLimits,

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
-import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir } from './config.ts';
+import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir } from './config/config.ts';
 import { type Server, type StartOptions, startServer } from './server.ts';
 import { holdEmbeddedRedis } from './store/embedded-redis.ts';
 import { binaryAge, type RedisBinary, resolveRedisBinary } from './store/redis-binary.ts';

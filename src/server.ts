@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildApp, type Limits } from './app.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/config.ts';
 import { hasCode } from './core/service-error.ts';
 import { Broker } from './live/broker.ts';
 import type { Loading } from './store/server-info.ts';

@@ -24,7 +24,7 @@ export interface Topic {
   partitions: number;
 }
 
-/** The prefix of keys that a server has by default (src/config.ts). */
+/** The prefix of keys that a server has by default (src/config/config.ts). */
 const prefix = 'weir';
 
 export class LogSite {

@@ -1,7 +1,7 @@
 // One broker: the parts that live beside the HTTP server, made and stopped in the order in which they lean on each other.
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import type { Loading } from '../store/server-info.ts';
 import type { Store } from '../store/store.ts';

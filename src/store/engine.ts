@@ -1,7 +1,7 @@
 // What the rest of the store needs to know of an engine (which Redis serves a key now, and what to make of its refusals), and
 // which engine a target asks for.
 import type { Redis, RedisOptions } from 'ioredis';
-import { parseRedisUrl } from '../config-redis-url.ts';
+import { parseRedisUrl } from '../config/redis-url.ts';
 import type { Link } from './link.ts';
 import { RedisCluster } from './redis-cluster.ts';
 import { SinglePrimary } from './single-primary.ts';

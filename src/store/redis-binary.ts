@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import { commandSearchPath, projectRoot } from '../config.ts';
+import { commandSearchPath, projectRoot } from '../config/config.ts';
 import { isExecutable, libraryFolders } from './private-packages.ts';
 import { installRedis } from './redis-install.ts';
 

@@ -9,7 +9,7 @@
  */
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
-import type { RedisPlace } from '../config-redis-url.ts';
+import type { RedisPlace } from '../config/redis-url.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { createClient, locating } from './client.ts';
 import type { Engine, EngineOptions } from './engine.ts';

@@ -1,7 +1,7 @@
 // Asks the Sentinels where their primary is.
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
-import type { RedisPlace } from '../config-redis-url.ts';
+import type { RedisPlace } from '../config/redis-url.ts';
 import { createClient } from './client.ts';
 import { askTimeoutMs, sentinelFreshMs, sentinelsLateMs } from './time-limits.ts';
 

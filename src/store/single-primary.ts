@@ -1,7 +1,7 @@
 // One Redis holds everything: a standalone one at a fixed address, or the primary that Sentinels name.
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
-import type { RedisLocation } from '../config-redis-url.ts';
+import type { RedisLocation } from '../config/redis-url.ts';
 import { createClient, locating } from './client.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import type { Link } from './link.ts';

@@ -1,6 +1,6 @@
 // Which node of a Redis Cluster holds which of its 16384 hash slots, as the cluster told last.
 import { createRequire } from 'node:module';
-import type { RedisPlace } from '../config-redis-url.ts';
+import type { RedisPlace } from '../config/redis-url.ts';
 
 // The package that ioredis has, too, which comes without types.
 const calculateSlot: (key: string) => number = createRequire(import.meta.url)('cluster-key-slot');

@@ -1,7 +1,7 @@
 // Where the store is, as the process is told it.
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 
 /** Files' contents, in PEM. */
 export interface RedisTls {
@@ -15,7 +15,7 @@ export interface RedisTls {
 }
 
 /**
- * The socket of a private Redis, or the URL of a shared one (src/config-redis-url.ts) with what does not stand in it. `sole`:
+ * The socket of a private Redis, or the URL of a shared one (src/config/redis-url.ts) with what does not stand in it. `sole`:
  * no other server can be using it, because this one holds the lock of its data directory.
  */
 export type StoreTarget =

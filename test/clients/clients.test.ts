@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { projectRoot } from '../../src/config.ts';
+import { projectRoot } from '../../src/config/config.ts';
 import { startTestServer } from '../helpers/server.ts';
 
 const run = promisify(execFile);

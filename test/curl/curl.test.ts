@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { projectRoot } from '../../src/config.ts';
+import { projectRoot } from '../../src/config/config.ts';
 import { startTestServer } from '../helpers/server.ts';
 
 const run = promisify(execFile);

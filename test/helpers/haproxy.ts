@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
-import { commandSearchPath, projectRoot } from '../../src/config.ts';
+import { commandSearchPath, projectRoot } from '../../src/config/config.ts';
 import { installPrivately, isExecutable, libraryFolders } from '../../src/store/private-packages.ts';
 import { quietLog } from '../../testbed/redis-node.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';

@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { Limits } from '../../src/app.ts';
-import type { Config } from '../../src/config.ts';
+import type { Config } from '../../src/config/config.ts';
 import { type Server, startServer } from '../../src/server.ts';
 import type { StoreTarget } from '../../src/store/target.ts';
 import { keepSecret, memberHeader } from '../../testbed/member-secrets.ts';

@@ -1,7 +1,7 @@
 // The repository as data, for the tests of this folder: its files, what they import, and its scripts.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix, relative, sep } from 'node:path';
-import { projectRoot } from '../../src/config.ts';
+import { projectRoot } from '../../src/config/config.ts';
 
 export const root = projectRoot();
 

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
-import { commandSearchPath, projectRoot } from '../../src/config.ts';
+import { commandSearchPath, projectRoot } from '../../src/config/config.ts';
 import { isExecutable } from '../../src/store/private-packages.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { eventually, http } from '../helpers/server.ts';

@@ -1,7 +1,7 @@
 // A server on a Redis that speaks TLS, wants a certificate of its clients, and lets a user do only what the service needs.
 import { pino } from 'pino';
 import t from 'tap';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { Store } from '../../src/store/store.ts';
 import { sharedStore } from '../../src/store/target.ts';
 import { makeCertificates, userRules } from '../../testbed/certificates.ts';

@@ -1,6 +1,6 @@
 /**
  * Every option there is: its variable, its default, what it takes and what it means. How the table is applied to the
- * environment and the command line is the business of config.ts.
+ * environment and the command line is the business of config/config.ts.
  */
 import { z } from 'zod';
 import {
@@ -14,7 +14,7 @@ import {
   parseOrigin,
   percentage,
   size,
-} from './config-values.ts';
+} from './values.ts';
 
 /** Values are in the units that their names end in. */
 export interface Config {

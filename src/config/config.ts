@@ -7,10 +7,10 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { distance } from 'fastest-levenshtein';
-import { type Config, type Option, options } from './config-options.ts';
-import { describeRedisUrl, parseRedisUrl } from './config-redis-url.ts';
+import { type Config, type Option, options } from './options.ts';
+import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
 
-export type { Config } from './config-options.ts';
+export type { Config } from './options.ts';
 
 /** What the command line asks for: to run, or only to print `text`. */
 export type Invocation = { kind: 'run'; config: Config } | { kind: 'help' | 'version'; text: string };

@@ -1,11 +1,11 @@
 /**
  * How a value of the configuration is written: from the text of a variable or flag to what the server works with, or to
- * a message that says what is allowed. Which values there are is the business of config.ts.
+ * a message that says what is allowed. Which values there are is the business of config/config.ts.
  */
 import { z } from 'zod';
-import { durationMs } from '../schemas/duration.ts';
-import { networkProblem } from './config-networks.ts';
-import { parseRedisUrl } from './config-redis-url.ts';
+import { durationMs } from '../../schemas/duration.ts';
+import { networkProblem } from './networks.ts';
+import { parseRedisUrl } from './redis-url.ts';
 
 export function matching(pattern: RegExp, message: string) {
   return z.string().regex(pattern, message);

@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { type Config, ConfigError, commandSearchPath, describeConfig, loadConfig, projectRoot } from '../src/config.ts';
-import { parseRedisUrl } from '../src/config-redis-url.ts';
+import {
+  type Config,
+  ConfigError,
+  commandSearchPath,
+  describeConfig,
+  loadConfig,
+  projectRoot,
+} from '../../src/config/config.ts';
+import { parseRedisUrl } from '../../src/config/redis-url.ts';
 
 function load(env: Record<string, string> = {}, argv: string[] = []): Config {
   const invocation = loadConfig(env, argv);
