@@ -13,7 +13,7 @@ export const groupsLimitMax = 1000;
 /** Names of topics are no longer. */
 const patternMax = 249;
 
-/** Names of groups, members and instances are parts of paths (src/core/group-document.ts checks them). */
+/** Names of groups, members and instances are parts of paths (src/core/groups/group-document.ts checks them). */
 const memberName = z
   .string()
   .meta({ minLength: 1, maxLength: 249, pattern: String.raw`^[^/\u0000-\u001f\u007f-\u009f]+$` });

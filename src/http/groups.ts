@@ -23,7 +23,7 @@ import {
 } from '../../schemas/groups.ts';
 import { askedMs } from '../core/asked-duration.ts';
 import { bodyBytes } from '../core/defaults.ts';
-import { subscriptionOf } from '../core/group-topics.ts';
+import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Consumed } from '../live/consume-call.ts';

@@ -3,8 +3,8 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { noQuery } from '../../schemas/common.ts';
 import { type MultiOp, multiBody, multiReply } from '../../schemas/nodes.ts';
 import { bodyBytes } from '../core/defaults.ts';
-import { withoutTrailingSlash } from '../core/path.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { withoutTrailingSlash } from '../core/tree/path.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Op } from '../store/namespace.ts';
 import { parseHandle, type SessionCredential } from '../store/sessions.ts';

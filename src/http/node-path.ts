@@ -1,6 +1,7 @@
 // How a node's path stands in a URL: percent-encoded, as UTF-8.
-import { shownPath } from '../core/path.ts';
+
 import { ServiceError } from '../core/service-error.ts';
+import { shownPath } from '../core/tree/path.ts';
 
 /**
  * Reads the node path from what follows the route's prefix in the raw URL. `%2F` is the separator, as a name cannot hold one and

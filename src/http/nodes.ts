@@ -15,8 +15,8 @@ import {
   treeReply,
 } from '../../schemas/nodes.ts';
 import { inJson } from '../core/json-data.ts';
-import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../core/path.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../core/tree/path.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Op, OpResult } from '../store/namespace.ts';
 import {

@@ -3,16 +3,16 @@ import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
 import { describeIssues, parseInput } from '../core/issues.ts';
-import { pathProblem } from '../core/path.ts';
-import type { EncodedRecord } from '../core/record-fields.ts';
+import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
   buildRecord,
   type EncodedRecords,
   parseRecordsInSteps,
   parseValueInSteps,
   rawValueBytes,
-} from '../core/record-input.ts';
+} from '../core/records/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
+import { pathProblem } from '../core/tree/path.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
 import type { Fence } from '../store/logs.ts';
 import type { Idempotency } from '../store/namespace.ts';

@@ -17,9 +17,9 @@ import {
   produceReply,
 } from '../../schemas/records.ts';
 import { topicParams } from '../../schemas/topics.ts';
-import { checkRecordBytes } from '../core/request-batches.ts';
+import { checkRecordBytes } from '../core/records/request-batches.ts';
+import { effectiveConfig } from '../core/records/topic-config.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import { effectiveConfig } from '../core/topic-config.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Fetched } from '../live/log-reader.ts';
 import type { Acks, ProduceRequest } from '../live/log-writer.ts';
@@ -37,7 +37,7 @@ import { batchWeight } from './request-weight.ts';
 const { $schema: _, ...producedJson } = z.toJSONSchema(produceBody, { io: 'input' });
 const bytes = z.unknown().meta({ override: { type: 'string', format: 'binary' } });
 
-/** Bodies reach the handler as they are: core/record-input.ts checks them, and keeps their text. */
+/** Bodies reach the handler as they are: core/records/record-input.ts checks them, and keeps their text. */
 const produceContent = {
   content: {
     'application/json': {

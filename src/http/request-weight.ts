@@ -1,7 +1,7 @@
 // How much work a request is, where a usual one is 1: so that few large requests count as many small ones (admission.ts). It is an
 // estimate by what the request asks for, made before that is checked.
 import type { FastifyRequest } from 'fastify';
-import type { EncodedRecord } from '../core/record-fields.ts';
+import type { EncodedRecord } from '../core/records/record-fields.ts';
 
 /** So much of each is about as much work as a usual request, for the broker or for the store. */
 const operationsPerUnit = 20;

@@ -3,7 +3,7 @@
 // loop.
 import { promisify } from 'node:util';
 import { constants, gunzip, gzip } from 'node:zlib';
-import type { StoredBatch } from '../core/batch-lines.ts';
+import type { StoredBatch } from '../core/records/batch-lines.ts';
 
 const gzipped = promisify(gzip);
 const gunzipped = promisify(gunzip);

@@ -1,7 +1,7 @@
 // This broker's place in the cluster: an ephemeral node /brokers/ids/N under a session of its own, kept alive as long as the
 // process runs, and taken again if it was lost while the process hung; unless another server has taken it meanwhile.
 import type { Logger } from 'pino';
-import { brokerPath, encodeBroker, reservedBrokerIdMax, seqidPath } from '../core/cluster-nodes.ts';
+import { brokerPath, encodeBroker, reservedBrokerIdMax, seqidPath } from '../core/cluster/cluster-nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { SessionCredential, SessionLease } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';

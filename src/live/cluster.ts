@@ -6,7 +6,7 @@ import {
   controllerPath,
   decodeBroker,
   decodeController,
-} from '../core/cluster-nodes.ts';
+} from '../core/cluster/cluster-nodes.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { Namespace } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';

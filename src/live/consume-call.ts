@@ -1,6 +1,6 @@
 // One consume call of a member, step by step. A consume call is also the member's heartbeat, and says that all that was
 // given out before is dealt with; so what the member shall no longer have is let go of right there, also while it waits.
-import type { TopicPartitions } from '../core/assignors/assignor.ts';
+import type { TopicPartitions } from '../core/groups/assignors/assignor.ts';
 import {
   comparePartitions,
   existing,
@@ -10,10 +10,10 @@ import {
   heldBy,
   memberOf,
   type TopicPartition,
-} from '../core/group-document.ts';
-import { consume } from '../core/group-state.ts';
-import { checkCredential, type MemberCredential } from '../core/member-secret.ts';
-import { assignmentOf } from '../core/reconcile.ts';
+} from '../core/groups/group-document.ts';
+import { consume } from '../core/groups/group-state.ts';
+import { checkCredential, type MemberCredential } from '../core/groups/member-secret.ts';
+import { assignmentOf } from '../core/groups/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { GroupCommit } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';

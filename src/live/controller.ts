@@ -8,14 +8,14 @@ import {
   controllerEpochPath,
   controllerPath,
   encodeController,
-} from '../core/cluster-nodes.ts';
+} from '../core/cluster/cluster-nodes.ts';
 import {
   electAfterBounce,
   electPreferred,
   imbalanced,
   noLeader,
   type PartitionState,
-} from '../core/leader-election.ts';
+} from '../core/cluster/leader-election.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { Namespace } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';

@@ -3,8 +3,8 @@
 // Where a member has read to (its positions) is in the store, so its next call may go through any broker; what a broker
 // remembers of the last call only makes the next one quicker.
 import type { Counter } from 'prom-client';
-import { existing, memberOf } from '../core/group-document.ts';
-import { checkCredential, type MemberCredential } from '../core/member-secret.ts';
+import { existing, memberOf } from '../core/groups/group-document.ts';
+import { checkCredential, type MemberCredential } from '../core/groups/member-secret.ts';
 import { ConsumeCall, type Consumed, type ConsumeParts, type ConsumeRequest } from './consume-call.ts';
 import { LastCalls } from './last-calls.ts';
 

@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { rebalanceTimeoutMsMin } from '../../schemas/groups.ts';
-import type { TopicPartitions } from '../core/assignors/assignor.ts';
+import type { TopicPartitions } from '../core/groups/assignors/assignor.ts';
 import {
   checkEmpty,
   checkName,
@@ -14,12 +14,12 @@ import {
   heartbeatIntervalMs,
   isEmpty,
   own,
-} from '../core/group-document.ts';
-import { groupsPath, parseTimerName } from '../core/group-nodes.ts';
-import { hasArrived } from '../core/group-settle.ts';
-import { fence, type JoinRequest, type MemberChange, type Overdue, topicsChanged } from '../core/group-state.ts';
-import type { MemberCredential } from '../core/member-secret.ts';
-import { assignmentOf } from '../core/reconcile.ts';
+} from '../core/groups/group-document.ts';
+import { groupsPath, parseTimerName } from '../core/groups/group-nodes.ts';
+import { hasArrived } from '../core/groups/group-settle.ts';
+import { fence, type JoinRequest, type MemberChange, type Overdue, topicsChanged } from '../core/groups/group-state.ts';
+import type { MemberCredential } from '../core/groups/member-secret.ts';
+import { assignmentOf } from '../core/groups/reconcile.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Caller, Groups, PartitionPosition } from '../store/groups.ts';
 import { hashMemberSecret, newMemberSecret } from '../store/member-secret.ts';

@@ -1,14 +1,14 @@
 // Where a member of a group reads: one cursor for each partition that it has. What consume calls and sockets of members
 // have in common; how they read, and when, is their own affair.
-import { type TopicPartitions, toTopicPartitions } from '../core/assignors/assignor.ts';
+import { type TopicPartitions, toTopicPartitions } from '../core/groups/assignors/assignor.ts';
 import {
   type GroupDocument,
   type GroupMember,
   own,
   type ResetPolicy,
   type TopicPartition,
-} from '../core/group-document.ts';
-import { appearedLater } from '../core/group-topics.ts';
+} from '../core/groups/group-document.ts';
+import { appearedLater } from '../core/groups/group-topics.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { KnownPartition, PartitionPosition } from '../store/groups.ts';
 import type { LogBounds } from '../store/logs.ts';

@@ -1,8 +1,8 @@
 // Which groups there are, and how each stands: its members, who has which partition, and how far it is behind.
 import type { GroupDescription } from '../../schemas/groups.ts';
-import { toTopicPartitions } from '../core/assignors/assignor.ts';
-import { existing, type GroupDocument, heldBy, isEmpty, own } from '../core/group-document.ts';
-import { assignmentOf, groupStateName } from '../core/reconcile.ts';
+import { toTopicPartitions } from '../core/groups/assignors/assignor.ts';
+import { existing, type GroupDocument, heldBy, isEmpty, own } from '../core/groups/group-document.ts';
+import { assignmentOf, groupStateName } from '../core/groups/reconcile.ts';
 import type { CommittedOffset, CommittedOffsets } from '../store/committed-offsets.ts';
 import type { Groups } from '../store/groups.ts';
 import type { Logs } from '../store/logs.ts';

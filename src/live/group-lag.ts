@@ -1,6 +1,12 @@
 // How far a group is behind in a partition: the records that it would still read, not the offsets of those that are gone.
-import { type GroupDocument, heldBy, own, type ResetPolicy, type TopicPartition } from '../core/group-document.ts';
-import { appearedLater } from '../core/group-topics.ts';
+import {
+  type GroupDocument,
+  heldBy,
+  own,
+  type ResetPolicy,
+  type TopicPartition,
+} from '../core/groups/group-document.ts';
+import { appearedLater } from '../core/groups/group-topics.ts';
 import type { LogFigures } from '../store/logs.ts';
 import { cursorKey } from './group-cursors.ts';
 

@@ -2,10 +2,16 @@
 // compare-and-set; where the store has another version by then, it decides anew over that. So any broker may serve any
 // member at any moment, and a heartbeat that changes nothing is one round trip. What is decided is not known here.
 import type { Logger } from 'pino';
-import { emptyGroup, encodeGroup, type GroupDocument, heartbeatIntervalMs, own } from '../core/group-document.ts';
-import { changesBetween, pollTimerName } from '../core/group-nodes.ts';
-import { expire } from '../core/group-state.ts';
-import { groupStateName } from '../core/reconcile.ts';
+import {
+  emptyGroup,
+  encodeGroup,
+  type GroupDocument,
+  heartbeatIntervalMs,
+  own,
+} from '../core/groups/group-document.ts';
+import { changesBetween, pollTimerName } from '../core/groups/group-nodes.ts';
+import { expire } from '../core/groups/group-state.ts';
+import { groupStateName } from '../core/groups/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { CommitOutcome, GroupCommit, GroupSnapshot, Groups, PartitionPosition, Refusal } from '../store/groups.ts';
 import type { GroupMetrics } from './group-metrics.ts';

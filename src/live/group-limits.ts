@@ -1,7 +1,7 @@
 // How large a group may grow. It is one document, which is decided over as a whole: beyond these limits each change of it
 // would hold up a broker, and the store, for longer than others may wait.
-import type { GroupDocument, Subscription } from '../core/group-document.ts';
-import { groupPartitionsMax, partitionsBeyond, type TopicsView } from '../core/group-topics.ts';
+import type { GroupDocument, Subscription } from '../core/groups/group-document.ts';
+import { groupPartitionsMax, partitionsBeyond, type TopicsView } from '../core/groups/group-topics.ts';
 import { ServiceError } from '../core/service-error.ts';
 
 /** Measured: a thousand members that join at once are through within seconds (docs/semantics.md, limits). */

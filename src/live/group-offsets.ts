@@ -11,10 +11,10 @@ import {
   own,
   superseded,
   type TopicPartition,
-} from '../core/group-document.ts';
-import { forgetFormer } from '../core/group-topics.ts';
-import { checkCredential, type MemberCredential } from '../core/member-secret.ts';
-import { checkCommitEpoch } from '../core/reconcile.ts';
+} from '../core/groups/group-document.ts';
+import { forgetFormer } from '../core/groups/group-topics.ts';
+import { checkCredential, type MemberCredential } from '../core/groups/member-secret.ts';
+import { checkCommitEpoch } from '../core/groups/reconcile.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, Keeping, OffsetCommit } from '../store/committed-offsets.ts';
 import type { Logs } from '../store/logs.ts';

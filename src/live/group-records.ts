@@ -3,8 +3,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import { streamBytesMax, streamRecordsMax } from '../../schemas/record-stream.ts';
-import { FetchedRecords } from '../core/fetched-records.ts';
-import type { GroupMember } from '../core/group-document.ts';
+import type { GroupMember } from '../core/groups/group-document.ts';
+import { FetchedRecords } from '../core/records/fetched-records.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { Logs } from '../store/logs.ts';
 import {

@@ -12,9 +12,9 @@ import {
   superseded,
   type TopicPartition,
   unknownGroup,
-} from '../core/group-document.ts';
-import { pollTimerName } from '../core/group-nodes.ts';
-import { changeMembers, type MemberChange } from '../core/group-state.ts';
+} from '../core/groups/group-document.ts';
+import { pollTimerName } from '../core/groups/group-nodes.ts';
+import { changeMembers, type MemberChange } from '../core/groups/group-state.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Caller, KeptAnswer, KnownPartition, PartitionPosition, Refusal, Renewal } from '../store/groups.ts';
 import type { Idempotency, Namespace } from '../store/namespace.ts';

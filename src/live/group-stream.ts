@@ -5,8 +5,8 @@
 // connection that is lost leaves the member its session; who comes back in time under the same member id goes on from what
 // is committed, so that nothing is passed over.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import { type GroupMember, heartbeatIntervalMs, own, superseded } from '../core/group-document.ts';
+import type { TopicPartitions } from '../core/groups/assignors/assignor.ts';
+import { type GroupMember, heartbeatIntervalMs, own, superseded } from '../core/groups/group-document.ts';
 import { hasCode, type ServiceError } from '../core/service-error.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from './group-coordinator.ts';
 import { type Cursor, cursorsOf, hasSame, notReleased, partitionsOf, placed, stuck } from './group-cursors.ts';

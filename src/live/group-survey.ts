@@ -6,7 +6,7 @@
 // out again until it is 20 times as old as it took to find.
 import type { Logger } from 'pino';
 import { lagSeriesMax } from '../core/defaults.ts';
-import type { GroupDocument } from '../core/group-document.ts';
+import type { GroupDocument } from '../core/groups/group-document.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../store/committed-offsets.ts';
 import type { KnownPartition } from '../store/groups.ts';
 import { inTime } from '../store/in-time.ts';

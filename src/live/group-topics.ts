@@ -1,7 +1,7 @@
-// The topics as a group's document is to be brought up to. What a group makes of them is core/group-topics.ts.
-import { topicsPath } from '../core/cluster-nodes.ts';
-import { type GroupDocument, own, type Subscription, type TopicInfo } from '../core/group-document.ts';
-import type { TopicsView } from '../core/group-topics.ts';
+// The topics as a group's document is to be brought up to. What a group makes of them is core/groups/group-topics.ts.
+import { topicsPath } from '../core/cluster/cluster-nodes.ts';
+import { type GroupDocument, own, type Subscription, type TopicInfo } from '../core/groups/group-document.ts';
+import type { TopicsView } from '../core/groups/group-topics.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { CommittedOffset } from '../store/committed-offsets.ts';
 import type { Namespace } from '../store/namespace.ts';

@@ -1,6 +1,6 @@
 // What a broker remembers of the last consume calls of members: where they are and, for a moment, what was read ahead for
 // the next one while the member is at work on the answer. It is bounded in bytes and in time, and never needed.
-import type { RecordLimits } from '../core/fetched-records.ts';
+import type { RecordLimits } from '../core/records/fetched-records.ts';
 import type { CallState, ConsumeRequest } from './consume-call.ts';
 import { aheadBytesOf, lagOf, type MemberReader } from './member-reader.ts';
 

@@ -1,7 +1,7 @@
 // Compacts the logs of `cleanup.policy=compact`, one pass over one log at a time (docs/adr/005). Which records go is decided in
 // core/compaction; when a log has its turn, in log-housekeeper.ts.
-import { BatchLines } from '../core/batch-lines.ts';
-import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../core/compaction.ts';
+import { BatchLines } from '../core/records/batch-lines.ts';
+import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../core/records/compaction.ts';
 import type { LogKeeping, LogScan } from '../store/log-keeping.ts';
 import { packRecords, unpackBatch } from './batch-packing.ts';
 import type { Metrics } from './metrics.ts';

@@ -1,8 +1,8 @@
 // Reads records, and waits for new ones. Identical reads under way share one way to the store; whoever waits is woken by
 // the news of an append, from whichever broker. News may be lost, so it also looks by itself now and then.
 import type { Logger } from 'pino';
-import { BatchLines, type StoredBatch } from '../core/batch-lines.ts';
-import { FetchedRecords } from '../core/fetched-records.ts';
+import { BatchLines, type StoredBatch } from '../core/records/batch-lines.ts';
+import { FetchedRecords } from '../core/records/fetched-records.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';
 import { isPacked, unpackBatch } from './batch-packing.ts';
 import type { Metrics } from './metrics.ts';

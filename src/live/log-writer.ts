@@ -1,10 +1,10 @@
 // Takes the records of a request to their partitions: all is checked before anything is appended, what may be repeated goes to
 // its home first (docs/adr/007), and with acks=all the replicas are waited for.
 import { randomInt } from 'node:crypto';
-import { partitionForKey } from '../core/partitioner.ts';
-import { bytesAsText } from '../core/record-fields.ts';
-import type { EncodedRecords } from '../core/record-input.ts';
-import { type RecordBatch, type Spread, spreadRecords, withRecord } from '../core/request-batches.ts';
+import { partitionForKey } from '../core/records/partitioner.ts';
+import { bytesAsText } from '../core/records/record-fields.ts';
+import type { EncodedRecords } from '../core/records/record-input.ts';
+import { type RecordBatch, type Spread, spreadRecords, withRecord } from '../core/records/request-batches.ts';
 import { afterPart, hasCode, ServiceError } from '../core/service-error.ts';
 import { inTime } from '../store/in-time.ts';
 import type { Appended, Batch, Fence, Logs, Times } from '../store/logs.ts';

@@ -1,9 +1,10 @@
 // Reads the logs of a member's partitions: all of them at once, each as much as every other, within the limits of a call.
 // Batches come whole from the store; what a call leaves of them is kept for the next, which may find more read ahead.
-import type { BatchLines } from '../core/batch-lines.ts';
+
 import { fairShares } from '../core/fair-share.ts';
-import { FetchedRecords, type RecordLimits } from '../core/fetched-records.ts';
-import type { TopicPartition } from '../core/group-document.ts';
+import type { TopicPartition } from '../core/groups/group-document.ts';
+import type { BatchLines } from '../core/records/batch-lines.ts';
+import { FetchedRecords, type RecordLimits } from '../core/records/fetched-records.ts';
 import { hasCode } from '../core/service-error.ts';
 import type { KnownPartition } from '../store/groups.ts';
 import type { LogBounds, Logs } from '../store/logs.ts';

@@ -10,8 +10,8 @@ import {
   partitionStatePath,
   type TopicNode,
   topicPath,
-} from '../core/cluster-nodes.ts';
-import { electPreferred, outrank, type PartitionState, reassign } from '../core/leader-election.ts';
+} from '../core/cluster/cluster-nodes.ts';
+import { electPreferred, outrank, type PartitionState, reassign } from '../core/cluster/leader-election.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Idempotency, Op } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';

@@ -4,8 +4,14 @@
 // elect: controller.ts.
 import type { Logger } from 'pino';
 import type { Stat } from '../../schemas/common.ts';
-import { decodePartitionState, decodeTopic, partitionStatePath, topicPath, topicsPath } from '../core/cluster-nodes.ts';
-import type { PartitionState } from '../core/leader-election.ts';
+import {
+  decodePartitionState,
+  decodeTopic,
+  partitionStatePath,
+  topicPath,
+  topicsPath,
+} from '../core/cluster/cluster-nodes.ts';
+import type { PartitionState } from '../core/cluster/leader-election.ts';
 import type { Namespace, NodeData } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';
 import type { BrokerRegistration } from './broker-registration.ts';

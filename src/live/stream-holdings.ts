@@ -1,6 +1,6 @@
 // What a member on a socket was told that it has: which partitions it uses, which it was asked to let go of, and which it has.
-import type { TopicPartitions } from '../core/assignors/assignor.ts';
-import { eachPartition, type GroupMember, type TopicPartition } from '../core/group-document.ts';
+import type { TopicPartitions } from '../core/groups/assignors/assignor.ts';
+import { eachPartition, type GroupMember, type TopicPartition } from '../core/groups/group-document.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { type Cursor, cursorKey, partitionsOf } from './group-cursors.ts';
 import { endWaits, type ReadCursor } from './group-records.ts';

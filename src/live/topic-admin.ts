@@ -17,9 +17,8 @@ import {
   partitionStatePath,
   topicPath,
   topicsPath,
-} from '../core/cluster-nodes.ts';
-import { placeReplicas, startForAddedPartitions } from '../core/replica-placement.ts';
-import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
+} from '../core/cluster/cluster-nodes.ts';
+import { placeReplicas, startForAddedPartitions } from '../core/cluster/replica-placement.ts';
 import {
   type ConfigInput,
   changeOverrides,
@@ -28,7 +27,8 @@ import {
   decodeTopicConfig,
   effectiveConfig,
   encodeTopicConfig,
-} from '../core/topic-config.ts';
+} from '../core/records/topic-config.ts';
+import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Idempotency, Op, Step } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
 import { jsonContentType } from './broker-registration.ts';

@@ -3,9 +3,9 @@
 // is opened anew by whoever finds it missing. It does not change topics: topic-admin.ts.
 import type { Logger } from 'pino';
 import type { TopicConfig } from '../../schemas/topics.ts';
-import { decodeTopic, topicPath, topicsPath } from '../core/cluster-nodes.ts';
+import { decodeTopic, topicPath, topicsPath } from '../core/cluster/cluster-nodes.ts';
+import { decodeTopicConfig, effectiveConfig } from '../core/records/topic-config.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
-import { decodeTopicConfig, effectiveConfig } from '../core/topic-config.ts';
 import type { Logs } from '../store/logs.ts';
 import type { Namespace } from '../store/namespace.ts';
 import type { Transaction } from '../store/node-codec.ts';

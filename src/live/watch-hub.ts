@@ -7,8 +7,8 @@
 import type { Logger } from 'pino';
 import type { WatchMode } from '../../schemas/watch.ts';
 import { defaultWatchLimits, type WatchLimits } from '../core/defaults.ts';
-import { pathProblem } from '../core/path.ts';
 import { ServiceError } from '../core/service-error.ts';
+import { pathProblem } from '../core/tree/path.ts';
 import type { Events } from '../store/events.ts';
 import type { Transaction } from '../store/node-codec.ts';
 import type { EventTail } from './event-tail.ts';

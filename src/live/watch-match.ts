@@ -1,7 +1,7 @@
 // What each watch is told of a transaction, and how that looks in JSON. It holds no watches: watch-hub.ts does.
 import type { WatchEvent, WatchMode } from '../../schemas/watch.ts';
 import { cutInJson, inJson } from '../core/json-data.ts';
-import { parentOf } from '../core/path.ts';
+import { parentOf } from '../core/tree/path.ts';
 import type { NodeEvent, Transaction } from '../store/node-codec.ts';
 
 /**

@@ -4,7 +4,7 @@ import type { ProducerStamp } from './producers.ts';
 /** The records of one request for one partition; none at the home of a request that appends elsewhere. */
 export interface Batch {
   count: number;
-  /** Their lines, joined by line feeds (core/record-fields.ts). */
+  /** Their lines, joined by line feeds (core/records/record-fields.ts). */
   records: Buffer;
   /** The largest timestamp that a record has of its own, ms. */
   ownTimestampMax: number | undefined;

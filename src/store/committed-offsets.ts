@@ -1,6 +1,6 @@
 // What groups have committed, in the store: typed calls of those scripts of lua/groups. The offsets themselves are nodes
 // of the tree; a commit is made for the version of the group that it was judged by.
-import { comparePartitions, type GroupDocument } from '../core/group-document.ts';
+import { comparePartitions, type GroupDocument } from '../core/groups/group-document.ts';
 import type { StoreConnection } from './connection.ts';
 import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
 import { recordWords } from './kept-responses.ts';

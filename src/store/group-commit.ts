@@ -2,9 +2,9 @@
 // reads, and what became of it.
 import { randomBytes } from 'node:crypto';
 import type { ErrorCode } from '../../schemas/errors.ts';
-import type { TopicPartitions } from '../core/assignors/assignment.ts';
-import { decodeGroup, type GroupDocument, type TopicPartition } from '../core/group-document.ts';
-import { type GroupChanges, groupPath } from '../core/group-nodes.ts';
+import type { TopicPartitions } from '../core/groups/assignors/assignment.ts';
+import { decodeGroup, type GroupDocument, type TopicPartition } from '../core/groups/group-document.ts';
+import { type GroupChanges, groupPath } from '../core/groups/group-nodes.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { recordWords } from './kept-responses.ts';
 import type { NamespaceLimits } from './namespace.ts';

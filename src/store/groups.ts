@@ -1,6 +1,6 @@
 // Consumer groups in the store: typed calls of lua/groups. A group is one versioned document; what a broker decides over
 // it is committed with the version that it read, together with the sessions, nodes, timers and positions that go with it.
-import { decodeGroup, type GroupDocument } from '../core/group-document.ts';
+import { decodeGroup, type GroupDocument } from '../core/groups/group-document.ts';
 import type { StoreConnection } from './connection.ts';
 import {
   type Arguments,

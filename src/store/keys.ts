@@ -101,7 +101,7 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * Stream: one entry a batch, which is what one request sent to this partition. Its id is `<base offset + 1>-<count>`
      * (0-0 is no valid id), so the batch that holds an offset is the last one up to `<offset + 1>`. Fields, in this
      * order: `time` (when it was appended, ms), `max` (the largest timestamp of its records, ms), `before` (bytes of
-     * records ever appended before it), `records` (lines: core/record-fields.ts).
+     * records ever appended before it), `records` (lines: core/records/record-fields.ts).
      */
     log: `${base}log`,
     /**

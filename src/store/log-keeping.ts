@@ -1,8 +1,8 @@
 // What a partition's leader does to its log in the background: retention and compaction. Each call says under which leader
 // epoch it is made, and the log refuses one that is over, or that another run of a broker has worked under (guarantee L6).
 import { randomBytes } from 'node:crypto';
-import type { StoredBatch } from '../core/batch-lines.ts';
-import type { CompactedBatch, FoundBatch } from '../core/compaction.ts';
+import type { StoredBatch } from '../core/records/batch-lines.ts';
+import type { CompactedBatch, FoundBatch } from '../core/records/compaction.ts';
 import type { StoreConnection } from './connection.ts';
 import { partitionKeys } from './keys.ts';
 import type { LogBounds } from './logs.ts';

@@ -2,8 +2,8 @@
 // (its keys have a tag of their own); what spans several, or a topic and its node in the tree, is the caller's to order.
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import type { StoredBatch } from '../core/batch-lines.ts';
 import { defaultStoredLimits, type StoredLimits } from '../core/defaults.ts';
+import type { StoredBatch } from '../core/records/batch-lines.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { type Batch, guardsOf } from './append-batch.ts';
 import type { StoreConnection } from './connection.ts';

@@ -1,4 +1,4 @@
-// The secrets of members as they are made and stored (core/member-secret.ts says what they are for).
+// The secrets of members as they are made and stored (core/groups/member-secret.ts says what they are for).
 import { createHash, randomBytes } from 'node:crypto';
 
 export function newMemberSecret(): string {

@@ -2,8 +2,8 @@
 // operations go in and how the answers come out.
 import type { Stat } from '../../schemas/common.ts';
 import type { TreeNode } from '../../schemas/nodes.ts';
-import { nameOf } from '../core/path.ts';
 import { ServiceError } from '../core/service-error.ts';
+import { nameOf } from '../core/tree/path.ts';
 import type { StoreConnection } from './connection.ts';
 import type { CoordinationKeys } from './keys.ts';
 import { Lane } from './lane.ts';

@@ -2,8 +2,8 @@
 // lua/lib/requests.lua and lua/lib/ops.lua.
 import type { Stat } from '../../schemas/common.ts';
 import type { CreateMode } from '../../schemas/nodes.ts';
-import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../core/path.ts';
 import { ServiceError } from '../core/service-error.ts';
+import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../core/tree/path.ts';
 import { recordWords } from './kept-responses.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';

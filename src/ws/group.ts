@@ -21,7 +21,7 @@ import {
 } from '../../schemas/groups.ts';
 import { problemCloseCodeBase } from '../../schemas/record-stream.ts';
 import { askedMs } from '../core/asked-duration.ts';
-import { subscriptionOf } from '../core/group-topics.ts';
+import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import { cursorKey } from '../live/group-cursors.ts';

@@ -1,7 +1,7 @@
 // What tests of group documents share: views of topics and requests to join.
-import type { Subscription, TopicInfo } from '../../src/core/group-document.ts';
-import type { JoinRequest } from '../../src/core/group-state.ts';
-import type { TopicsView } from '../../src/core/group-topics.ts';
+import type { Subscription, TopicInfo } from '../../src/core/groups/group-document.ts';
+import type { JoinRequest } from '../../src/core/groups/group-state.ts';
+import type { TopicsView } from '../../src/core/groups/group-topics.ts';
 
 /** A view of topics with these partition counts; the id of a topic is its name unless it is given. */
 export function viewOf(counts: Record<string, number>, ids: Record<string, string> = {}): TopicsView {

@@ -1,6 +1,6 @@
 // A group in virtual time: brokers that decide over its document by compare-and-set, a network that delays, repeats and
 // loses messages, and clients as real ones are: they retry through other brokers, stall, crash and come back.
-import type { TopicPartitions } from '../../src/core/assignors/assignor.ts';
+import type { TopicPartitions } from '../../src/core/groups/assignors/assignor.ts';
 import {
   emptyGroup,
   type GroupDocument,
@@ -10,11 +10,11 @@ import {
   own,
   superseded,
   type TopicPartition,
-} from '../../src/core/group-document.ts';
-import { changesBetween } from '../../src/core/group-nodes.ts';
-import { changeMembers, expire, fence, type MemberChange, topicsChanged } from '../../src/core/group-state.ts';
-import type { TopicsView } from '../../src/core/group-topics.ts';
-import { assignmentOf, checkCommitEpoch } from '../../src/core/reconcile.ts';
+} from '../../src/core/groups/group-document.ts';
+import { changesBetween } from '../../src/core/groups/group-nodes.ts';
+import { changeMembers, expire, fence, type MemberChange, topicsChanged } from '../../src/core/groups/group-state.ts';
+import type { TopicsView } from '../../src/core/groups/group-topics.ts';
+import { assignmentOf, checkCommitEpoch } from '../../src/core/groups/reconcile.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { request, viewOf } from './group-documents.ts';
 import type { Random } from './random.ts';

@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from 'node:stream';
 import t from 'tap';
-import type { EncodedRecord } from '../../src/core/record-fields.ts';
+import type { EncodedRecord } from '../../src/core/records/record-fields.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { produceStream } from '../../src/http/produce-stream.ts';
 import { eventually, http } from '../helpers/server.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { murmur2 } from '../../src/core/partitioner.ts';
-import { bytesAsText } from '../../src/core/record-fields.ts';
+import { murmur2 } from '../../src/core/records/partitioner.ts';
+import { bytesAsText } from '../../src/core/records/record-fields.ts';
 import { http, startTestServer } from '../helpers/server.ts';
 import { ndjson, startTestBrokers, textOf } from '../helpers/topics.ts';
 

@@ -1,5 +1,10 @@
 import t from 'tap';
-import { decodePartitionState, decodeTopic, partitionStatePath, topicPath } from '../../src/core/cluster-nodes.ts';
+import {
+  decodePartitionState,
+  decodeTopic,
+  partitionStatePath,
+  topicPath,
+} from '../../src/core/cluster/cluster-nodes.ts';
 import { deletionPath, encodeDeletion } from '../../src/live/topic-deleter.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 

@@ -1,7 +1,7 @@
 // The controller through hangs, lost answers and bounces. What it is held up with stands between it and a real store.
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { brokerIdsPath, brokerPath } from '../../src/core/cluster-nodes.ts';
+import { brokerIdsPath, brokerPath } from '../../src/core/cluster/cluster-nodes.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { startServer } from '../../src/server.ts';
 import type { Namespace } from '../../src/store/namespace.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { emptyGroup, type GroupDocument } from '../../src/core/group-document.ts';
-import { changesBetween } from '../../src/core/group-nodes.ts';
-import { changeMembers } from '../../src/core/group-state.ts';
+import { emptyGroup, type GroupDocument } from '../../src/core/groups/group-document.ts';
+import { changesBetween } from '../../src/core/groups/group-nodes.ts';
+import { changeMembers } from '../../src/core/groups/group-state.ts';
 import { checkRoom, membersMax, subscriptionBytesMax } from '../../src/live/group-limits.ts';
 import { request, viewOf } from '../helpers/group-documents.ts';
 import { createTopic, join } from '../helpers/groups.ts';

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { lagSeriesMax } from '../../src/core/defaults.ts';
-import { emptyGroup } from '../../src/core/group-document.ts';
+import { emptyGroup } from '../../src/core/groups/group-document.ts';
 import { beat, createTopic, join, produce } from '../helpers/groups.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 

@@ -2,8 +2,8 @@
 // goes through the log meanwhile must never see anything twice, or go back.
 import fc from 'fast-check';
 import t from 'tap';
-import { BatchLines } from '../../src/core/batch-lines.ts';
-import { FetchedRecords } from '../../src/core/fetched-records.ts';
+import { BatchLines } from '../../src/core/records/batch-lines.ts';
+import { FetchedRecords } from '../../src/core/records/fetched-records.ts';
 import { packRecords, unpackBatch } from '../../src/live/batch-packing.ts';
 import { LogCompactor } from '../../src/live/log-compactor.ts';
 import { createMetrics } from '../../src/live/metrics.ts';

@@ -1,6 +1,6 @@
 // What becomes of requests that meet on their way to one partition.
 import t from 'tap';
-import { type EncodedRecords, parseLines } from '../../src/core/record-input.ts';
+import { type EncodedRecords, parseLines } from '../../src/core/records/record-input.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 

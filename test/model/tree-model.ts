@@ -1,6 +1,6 @@
 // A plain in-memory model of ZooKeeper's rules for the tree, written from reference semantics alone: no store, no zxids of
 // its own. Transactions are numbered 1, 2, 3 …; the test maps the service's zxids to these numbers.
-import { newPathProblem, pathProblem, sequentialPathProblem } from '../../src/core/path.ts';
+import { newPathProblem, pathProblem, sequentialPathProblem } from '../../src/core/tree/path.ts';
 import type { Op } from '../../src/store/namespace.ts';
 
 export interface ModelNode {

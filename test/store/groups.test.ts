@@ -1,9 +1,9 @@
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { encodeTopic, topicPath } from '../../src/core/cluster-nodes.ts';
-import { emptyGroup, type GroupDocument, memberOf } from '../../src/core/group-document.ts';
-import { changesBetween } from '../../src/core/group-nodes.ts';
-import { consume, expire, join, remove } from '../../src/core/group-state.ts';
+import { encodeTopic, topicPath } from '../../src/core/cluster/cluster-nodes.ts';
+import { emptyGroup, type GroupDocument, memberOf } from '../../src/core/groups/group-document.ts';
+import { changesBetween } from '../../src/core/groups/group-nodes.ts';
+import { consume, expire, join, remove } from '../../src/core/groups/group-state.ts';
 import type { CommitOutcome, GroupCommit, Groups } from '../../src/store/groups.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from '../helpers/redis.ts';

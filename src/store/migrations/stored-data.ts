@@ -1,7 +1,7 @@
 // What a migration sees of the stored data: its keys, commands on them before the store is open, and ways to visit all topics and
 // partitions, in pages.
 import type { Redis } from 'ioredis';
-import { decodeTopic, topicPath, topicsPath } from '../../core/cluster-nodes.ts';
+import { decodeTopic, topicPath, topicsPath } from '../../core/cluster/cluster-nodes.ts';
 import type { StoreConnection } from '../connection.ts';
 import { type CoordinationKeys, coordinationKeys, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { ReplyValue } from '../scripts.ts';

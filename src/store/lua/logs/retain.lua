@@ -17,7 +17,7 @@ local problem = log.fence_leader(tonumber(ARGV[1]), ARGV[2])
 if problem then return problem end
 local retention_ms, retention_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- A timestamp below this was probably meant in seconds (src/core/request-batches.ts).
+-- A timestamp below this was probably meant in seconds (src/core/records/request-batches.ts).
 local SECONDS_BELOW = 100000000000
 local after, takes_old = tonumber(ARGV[6]), ARGV[7] == '1'
 

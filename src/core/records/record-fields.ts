@@ -1,0 +1,196 @@
+/**
+ * One record: which fields are valid, and the line that a log keeps of it. Records of the usual kind are not read field by
+ * field (record-input.ts), but all could be.
+ *
+ * A batch in the store is the lines of its records, joined by line feeds. A line is the record's JSON object as the client
+ * wrote it, so that a number beyond 2^53 or a spelling of its own survives byte for byte, with these exceptions: line feeds
+ * between its parts are taken out (a record must be one line), `partition` is left out (where it lies says it), and a
+ * timestamp of its own stands first. So a fetch answers `{"offset":N,"timestamp":T,` and the line less its brace, and
+ * neither parses nor builds records. An empty line is a record that compaction has removed; it keeps its offset.
+ */
+import { readJson } from '../json-input.ts';
+import { valueIn } from '../json-scanner.ts';
+import { ServiceError } from '../service-error.ts';
+
+/** One record, checked and in the form that it is kept in. */
+export interface EncodedRecord {
+  /** Bytes as text. */
+  line: string;
+  /** What the partitioner hashes, bytes as text; undefined for a record without a key. */
+  key: string | undefined;
+  /** The partition that the record itself asks for. */
+  partition: number | undefined;
+  /** Its own timestamp, ms since the epoch; `line` then begins with it. */
+  timestamp: number | undefined;
+}
+
+export const fieldNames: ReadonlySet<string> = new Set([
+  'key',
+  'keyBase64',
+  'value',
+  'valueBase64',
+  'headers',
+  'partition',
+  'timestamp',
+]);
+
+/** UTF-8 as bytes as text. */
+export function bytesAsText(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
+
+/** A member of an object: where its name stands, with its quotes, and its value. */
+export interface Member {
+  nameStart: number;
+  nameEnd: number;
+  start: number;
+  end: number;
+}
+
+/** The parts of a record by their names, as bytes as text. */
+type Parts = Map<string, string>;
+
+/**
+ * Reads a record by its fields; only the value is taken as it is.
+ * @param text it stands in it from `start` to `end`, and is valid JSON
+ * @param members its fields; if there are too many for a record, as many as show it
+ * @throws ServiceError BAD_REQUEST, beginning with `where()`
+ */
+export function readExactly(
+  text: string,
+  { start, end }: { start: number; end: number },
+  members: readonly Member[],
+  where: () => string,
+): EncodedRecord {
+  const parts = partsOf(text, members, where);
+  const key = readKey(parts, where);
+  const bytes = parts.get('valueBase64');
+  if (bytes !== undefined) {
+    if (parts.has('value')) throw bad(`${where()}: give value or valueBase64, not both.`);
+    checkBase64(parse(bytes), () => `${where()}.valueBase64`);
+  }
+  const headers = parts.get('headers');
+  if (headers !== undefined) {
+    checkPartBytes(headers.length, () => `${where()}.headers`);
+    checkHeaders(headers, `${where()}.headers`);
+  }
+  const partition = readWhole(parts.get('partition'), () => `${where()}.partition`);
+  const timestamp = readWhole(parts.get('timestamp'), () => `${where()}.timestamp`);
+
+  let line = parts.size === 0 ? '{}' : text.slice(start, end);
+  if (partition !== undefined || timestamp !== undefined) {
+    const kept = [...parts]
+      .filter(([name]) => name !== 'partition' && name !== 'timestamp')
+      .map(([name, part]) => `"${name}":${part}`);
+    if (timestamp !== undefined) kept.unshift(`"timestamp":${timestamp}`);
+    line = `{${kept.join(',')}}`;
+  }
+  return { line: onOneLine(line), key, partition, timestamp };
+}
+
+/** The longest key, and the longest headers of one record, as JSON: they become values, which the value does not. */
+export const partBytesMax = 1024 * 1024;
+
+/** @throws ServiceError TOO_LARGE */
+export function checkPartBytes(bytes: number, where: () => string): void {
+  if (bytes <= partBytesMax) return;
+  throw new ServiceError('TOO_LARGE', `${where()} has ${bytes} bytes of JSON; the limit is ${partBytesMax}.`, {
+    bytes,
+    maxBytes: partBytesMax,
+  });
+}
+
+/** Valid JSON has line feeds only between its parts, with nothing but more space behind them. */
+export function onOneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n][ \t\r\n]*/g, '') : json;
+}
+
+function partsOf(text: string, members: readonly Member[], where: () => string): Parts {
+  const parts: Parts = new Map();
+  for (const { nameStart, nameEnd, start, end } of members) {
+    const plain = text.slice(nameStart + 1, nameEnd - 1);
+    const name = fieldNames.has(plain) ? plain : (valueIn(text, nameStart, nameEnd) as string);
+    if (!fieldNames.has(name)) {
+      const shown = name.length > shownCharacters ? `${name.slice(0, shownCharacters)}…` : name;
+      throw bad(`${where()}: unknown field '${shown}'; a record has ${[...fieldNames].join(', ')}.`);
+    }
+    // JSON.parse takes the last of two members of one name; other readers would take the first.
+    if (parts.has(name)) throw bad(`${where()}: the field ${name} comes twice.`);
+    parts.set(name, text.slice(start, end));
+  }
+  return parts;
+}
+
+const shownCharacters = 60;
+
+/** The value of a part that is a text or a number; of an object or a list it is enough to know that it is one. */
+function parse(part: string): unknown {
+  // ASCII without escapes is what it says.
+  if (part.startsWith('"') && !/[^ -[\]-~]/.test(part)) return part.slice(1, -1);
+  return part.startsWith('{') || part.startsWith('[') ? {} : valueIn(part, 0, part.length);
+}
+
+function readKey(parts: Parts, where: () => string): string | undefined {
+  const [key, keyBase64] = [parts.get('key'), parts.get('keyBase64')];
+  checkPartBytes(Math.max(key?.length ?? 0, keyBase64?.length ?? 0), () => `${where()}.key`);
+  if (keyBase64 !== undefined) {
+    if (key !== undefined) throw bad(`${where()}: give key or keyBase64, not both.`);
+    const text = checkBase64(parse(keyBase64), () => `${where()}.keyBase64`);
+    return Buffer.from(text, 'base64').toString('latin1');
+  }
+  if (key === undefined || key === 'null') return undefined;
+  if (!key.startsWith('"')) throw bad(`${where()}.key must be a string; bytes go as keyBase64.`);
+  const value = parse(key) as string;
+  // As UTF-8 all of them would be the same key.
+  if (!value.isWellFormed()) {
+    throw bad(`${where()}.key is no Unicode, as it has half of a surrogate pair; bytes go as keyBase64.`);
+  }
+  return bytesAsText(value);
+}
+
+function checkHeaders(part: string, where: string): void {
+  const headers = readJson(Buffer.from(part, 'latin1'), where);
+  if (Array.isArray(headers)) {
+    for (const [index, pair] of headers.entries()) {
+      if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string') {
+        throw bad(`${where}.${index} must be a pair [name, value].`);
+      }
+      checkHeaderValue(pair[1], `${where}.${index}`);
+    }
+  } else if (isObject(headers)) {
+    for (const [name, value] of Object.entries(headers)) checkHeaderValue(value, `${where}.${name}`);
+  } else {
+    throw bad(`${where} must be an object of names and values, or a list of pairs [name, value].`);
+  }
+}
+
+function checkHeaderValue(value: unknown, where: string): void {
+  if (typeof value === 'string' || value === null) return;
+  if (!isObject(value) || Object.keys(value).join() !== 'base64') {
+    throw bad(`${where}: the value of a header must be a string, null, or {"base64":"…"}.`);
+  }
+  checkBase64(value.base64, () => `${where}.base64`);
+}
+
+function checkBase64(value: unknown, where: () => string): string {
+  if (typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value)) return value;
+  throw bad(`${where()} must be base64 with its padding, such as "aGk=".`);
+}
+
+function readWhole(part: string | undefined, where: () => string): number | undefined {
+  if (part === undefined) return undefined;
+  const value = part.length <= wholeCharactersMax ? parse(part) : undefined;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw bad(`${where()} must be a whole number from 0 to 2^53-1.`);
+}
+
+/** More than any whole number has, with an exponent or without. */
+const wholeCharactersMax = 64;
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function bad(detail: string): ServiceError {
+  return new ServiceError('BAD_REQUEST', detail);
+}

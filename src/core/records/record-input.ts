@@ -1,0 +1,381 @@
+/**
+ * Records as they come in: which are valid, and the line that a log keeps of each (record-fields.ts). It does not number
+ * them, choose their partition or store them.
+ *
+ * Everything here works on bytes as text: each character is one byte of UTF-8 (latin1). Most records are passed over once,
+ * and their bytes kept as they are; only of those that have more than a key and a value are values made.
+ */
+import { isUtf8 } from 'node:buffer';
+import { readJson, withoutMark } from '../json-input.ts';
+import { gaveUp, hasControls, JsonScanner, problemOf, valueIn } from '../json-scanner.ts';
+import { ServiceError } from '../service-error.ts';
+import { atOnce, type Steps } from '../steps.ts';
+import { bytesAsText, type EncodedRecord, onOneLine } from './record-fields.ts';
+import { RecordReader } from './record-reader.ts';
+
+/** The records of a request. */
+export type EncodedRecords =
+  /** Each by itself; those of NDJSON with the number of the line of each. */
+  | { kind: 'each'; records: EncodedRecord[]; lines?: readonly number[] }
+  /** None has a key, a partition or a timestamp: they lie together, wherever that is, and are not looked at again. */
+  | { kind: 'together'; count: number; lines: Buffer };
+
+const comma = 0x2c;
+const lineFeed = 0x0a;
+const openBracket = 0x5b;
+const closeBracket = 0x5d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+
+/** How many records one request has at most, unless it is a stream. */
+export const recordsMax = 100_000;
+
+/** What is read at most between two steps. */
+const recordsPerStep = 256;
+const bytesPerStep = 64 * 1024;
+
+/**
+ * Reads `{"records":[…]}`; a producer beside them is given back as it is. It may change the bytes of `body`, of which
+ * the answer is then a part.
+ * @throws ServiceError BAD_REQUEST naming the record and the field; TOO_LARGE for too many records
+ */
+export function* parseRecordsInSteps(given: Buffer): Steps<{ records: EncodedRecords; rest: Record<string, unknown> }> {
+  const body = withoutMark(given);
+  if (body.length === 0) throw bad('The body is empty, which is not JSON; send {"records":[…]}.');
+  if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
+  const text = body.toString('latin1');
+  const isOneLine = !hasControls(body) && !body.includes(lineFeed);
+  const scanner = new JsonScanner(text, isOneLine);
+  const start = scanner.skipSpace(0);
+  if (text.charCodeAt(start) !== openBrace) {
+    const end = yield* skipValueInSteps(scanner, start);
+    if (end === gaveUp) throw notJson(scanner);
+    throw bad('The body must be an object with the records: {"records":[…]}.');
+  }
+  const rest = new Map<string, unknown>();
+  let list: RecordList | undefined;
+  let at = scanner.skipSpace(start + 1);
+  for (let isFirst = true; !(isFirst && text.charCodeAt(at) === closeBrace); isFirst = false) {
+    const valueAt = scanner.skipName(at);
+    if (valueAt === gaveUp) throw notJson(scanner);
+    const name = valueIn(text, at, scanner.skipString(at)) as string;
+    if (rest.has(name) || (list && name === 'records')) throw bad(`The body has the field ${name} twice.`);
+    if (name !== 'records' && !restNames.has(name)) {
+      throw bad(`The body has an unknown field '${name.slice(0, shownCharacters)}'; it has records and producer.`);
+    }
+    if (name === 'records' && text.charCodeAt(valueAt) === openBracket) {
+      list =
+        (isOneLine && (yield* scanTogether(text, valueAt))) ||
+        (yield* readEach(new JsonScanner(text, isOneLine), valueAt, isOneLine));
+      at = list.end;
+    } else {
+      const part = restOf(body, text, scanner, valueAt);
+      rest.set(name, part.value);
+      at = part.end;
+    }
+    at = scanner.skipSpace(at);
+    if (text.charCodeAt(at) === closeBrace) break;
+    if (text.charCodeAt(at) !== comma) throw notJson(scanner, at);
+    at = scanner.skipSpace(at + 1);
+  }
+  const end = scanner.skipSpace(at + 1);
+  if (end < text.length) throw notJson(scanner, end);
+  if (!list) throw bad('The body must have a list of records: {"records":[…]}.');
+  const records = 'ends' in list ? together(body, list) : { kind: 'each' as const, records: list.records };
+  if (records.kind === 'each' && records.records.length === 0) throw bad('records is empty; give at least one record.');
+  return { records, rest: Object.fromEntries(rest) };
+}
+
+/** The same at once. */
+export function parseRecords(body: Buffer): { records: EncodedRecords; rest: Record<string, unknown> } {
+  return atOnce(parseRecordsInSteps(body));
+}
+
+/** What may stand beside the records, and how long it may be. */
+const restNames = new Set(['producer']);
+const restBytesMax = 4096;
+const shownCharacters = 60;
+
+function restOf(body: Buffer, text: string, scanner: JsonScanner, at: number): { value: unknown; end: number } {
+  const end = scanner.skipValue(at);
+  if (scanner.isInterrupted || end - at > restBytesMax) {
+    throw new ServiceError('TOO_LARGE', `The body has a field beside records of more than ${restBytesMax} bytes.`);
+  }
+  if (end === gaveUp) throw notJson(scanner);
+  const isContainer = text.charCodeAt(at) === openBrace || text.charCodeAt(at) === openBracket;
+  return { value: isContainer ? readJson(body.subarray(at, end), 'The body') : valueIn(text, at, end), end };
+}
+
+/**
+ * Makes a record of a body that is one JSON value, which is kept as it is.
+ * @throws ServiceError BAD_REQUEST
+ */
+export function* parseValueInSteps(given: Buffer, rest: RawParts): Steps<EncodedRecord> {
+  const body = withoutMark(given);
+  if (body.length === 0) throw bad('The body is empty, and its type says that it is JSON.');
+  if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
+  const text = body.toString('latin1');
+  const scanner = new JsonScanner(text, !hasControls(body) && !body.includes(lineFeed));
+  const start = scanner.skipSpace(0);
+  const end = yield* skipValueInSteps(scanner, start);
+  if (end === gaveUp) throw notJson(scanner);
+  if (scanner.skipSpace(end) < text.length) throw notJson(scanner, scanner.skipSpace(end));
+  return recordOfParts('value', onOneLine(text.slice(start, end)), rest);
+}
+
+function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<number> {
+  let end = scanner.skipValue(start);
+  while (scanner.isInterrupted) {
+    yield;
+    if (scanner.resume()) end = scanner.skipValue(start);
+  }
+  return end;
+}
+
+/** The records of some lines. */
+export interface Lines {
+  records: EncodedRecord[];
+  /** The number of the line of each. */
+  numbers: number[];
+  /** How many lines there are, blank ones included. */
+  lineCount: number;
+}
+
+/**
+ * Reads the lines of NDJSON, a record on each that is not blank.
+ * @param firstLine the number of the first line, from 1
+ * @throws ServiceError BAD_REQUEST naming the line and the field, with the number of the line as its field `line`
+ */
+export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<Lines> {
+  const bytes = firstLine === 1 ? withoutMark(given) : given;
+  const text = bytes.toString('latin1');
+  const isText = isUtf8(bytes);
+  const scanner = new JsonScanner(text, !hasControls(bytes));
+  const reader = new RecordReader(scanner, false);
+  const records: EncodedRecord[] = [];
+  const numbers: number[] = [];
+  let number = firstLine;
+  let stepEnd = bytesPerStep;
+  try {
+    for (let start = 0; start <= text.length; number += 1) {
+      const found = text.indexOf('\n', start);
+      const end = found < 0 ? text.length : found;
+      if (!isText && !isUtf8(bytes.subarray(start, end))) throw bad(`line ${number} is not valid UTF-8.`);
+      const at = skipSpaceInLine(text, start, end);
+      if (at < end) {
+        let record = readLine(reader, bytes, at, end, number);
+        while (!record) {
+          do yield;
+          while (!scanner.resume());
+          record = readLine(reader, bytes, at, end, number);
+        }
+        records.push(record);
+        numbers.push(number);
+      }
+      start = end + 1;
+      if (start > stepEnd || (number - firstLine) % recordsPerStep === recordsPerStep - 1) {
+        yield;
+        stepEnd = start + bytesPerStep;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error;
+    throw new ServiceError(error.code, error.message, { ...error.fields, line: number });
+  }
+  return { records, numbers, lineCount: number - firstLine };
+}
+
+/** The same at once. */
+export function parseLines(bytes: Buffer, firstLine: number): Lines {
+  return atOnce(parseLinesInSteps(bytes, firstLine));
+}
+
+/** As skipSpace, but not into the lines behind, which may all be blank. */
+function skipSpaceInLine(text: string, start: number, end: number): number {
+  let at = start;
+  while (at < end && isSpace(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+function isSpace(unit: number): boolean {
+  return unit === 0x20 || unit === 0x09 || unit === 0x0d;
+}
+
+/** @returns undefined if the scanner was interrupted */
+function readLine(
+  reader: RecordReader,
+  bytes: Buffer,
+  at: number,
+  end: number,
+  number: number,
+): EncodedRecord | undefined {
+  const { scanner } = reader;
+  const isObject = bytes[at] === openBrace;
+  // What the scanner takes for a part of the line must not go on in the next one.
+  const record = isObject ? reader.read(at, () => `line ${number}`) : undefined;
+  if (record && reader.end <= end && skipSpaceInLine(scanner.text, reader.end, end) >= end) return record;
+  if (scanner.isInterrupted) return undefined;
+  // By itself, so that what is said of it says where in the line.
+  const line = new JsonScanner(scanner.text.slice(at, end), false);
+  const lineEnd = line.skipValue(0);
+  if (line.isInterrupted) throw bad(`line ${number} is not a record, an object such as {"key":"k","value":1}.`);
+  if (lineEnd === gaveUp) throw bad(`line ${number} ${problemOf(line)}.`);
+  const rest = line.skipSpace(lineEnd);
+  if (rest < line.text.length) {
+    line.fail(rest);
+    throw bad(`line ${number} ${problemOf(line)}.`);
+  }
+  throw bad(`line ${number} must be a record, an object such as {"key":"k","value":1}.`);
+}
+
+/** What stands beside the value of a record that did not come as JSON itself. */
+export interface RawParts {
+  key?: string | undefined;
+  headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** How many bytes of JSON a value becomes that did not come as such, at least: to refuse it before they are made. */
+export function rawValueBytes(value: Buffer, isText: boolean): number {
+  if (!isText) return Math.ceil(value.length / 3) * 4;
+  let extra = 0;
+  // By index: an iterator over 16 MiB takes a quarter of a second.
+  for (let i = 0; i < value.length; i += 1) {
+    const byte = value[i]!;
+    // JSON has short escapes of \b \t \n \f \r, and \u0000 of the other controls.
+    if (byte < 0x20) extra += byte >= 8 && byte <= 13 && byte !== 11 ? 1 : 5;
+    else if (byte === 0x22 || byte === 0x5c) extra += 1;
+  }
+  return value.length + extra;
+}
+
+/** Makes a record of parts that did not come as JSON: text stays text, bytes become base64. */
+export function buildRecord({ value, ...rest }: RawParts & { value: string | Buffer }): EncodedRecord {
+  return typeof value === 'string'
+    ? recordOfParts('value', bytesAsText(JSON.stringify(value)), rest)
+    : recordOfParts('valueBase64', `"${value.toString('base64')}"`, rest);
+}
+
+/** @param value its JSON, as bytes as text */
+function recordOfParts(name: 'value' | 'valueBase64', value: string, { key, headers = [] }: RawParts): EncodedRecord {
+  const parts = [`"${name}":${value}`];
+  if (key !== undefined) parts.unshift(`"key":${bytesAsText(JSON.stringify(key))}`);
+  if (headers.length > 0) {
+    const json = JSON.stringify(hasRepeatedName(headers) ? headers : Object.fromEntries(headers));
+    parts.push(`"headers":${bytesAsText(json)}`);
+  }
+  return {
+    line: `{${parts.join(',')}}`,
+    key: key === undefined ? undefined : bytesAsText(key),
+    partition: undefined,
+    timestamp: undefined,
+  };
+}
+
+/** The record without its own timestamp: the log's time is to hold. */
+export function withoutTimestamp(record: EncodedRecord): EncodedRecord {
+  if (record.timestamp === undefined) return record;
+  const rest = record.line.indexOf(',');
+  return { ...record, timestamp: undefined, line: rest < 0 ? '{}' : `{${record.line.slice(rest + 1)}` };
+}
+
+/** A list of records, and where it ends, behind its bracket: read one by one, or known to lie together. */
+type RecordList = { end: number } & ({ records: EncodedRecord[] } | { first: number; ends: number[] });
+
+/**
+ * Passes over a list of records that can be kept as they stand: with nothing but a value each, and nothing but a comma
+ * between them.
+ * @returns where the first begins and each ends; undefined if the list is not like that
+ */
+function* scanTogether(text: string, start: number): Steps<RecordList | undefined> {
+  const scanner = new JsonScanner(text, true);
+  const reader = new RecordReader(scanner, true);
+  const first = start + 1;
+  const ends: number[] = [];
+  let stepEnd = first + bytesPerStep;
+  for (let at = first; ; ) {
+    if (text.charCodeAt(at) !== openBrace || !reader.scan(at) || !reader.isUsual || reader.keyStart >= 0) {
+      if (!scanner.isInterrupted) return undefined;
+      do yield;
+      while (!scanner.resume());
+      continue;
+    }
+    if (ends.length === recordsMax) throw tooMany();
+    ends.push(reader.end);
+    const unit = text.charCodeAt(reader.end);
+    if (unit === closeBracket) return { end: reader.end + 1, first, ends };
+    if (unit !== comma) return undefined;
+    at = reader.end + 1;
+    if (at > stepEnd || ends.length % recordsPerStep === 0) {
+      yield;
+      stepEnd = at + bytesPerStep;
+    }
+  }
+}
+
+/** Makes lines of a list: the commas between its records become line feeds. */
+function together(body: Buffer, { first, ends }: { first: number; ends: number[] }): EncodedRecords {
+  const last = ends.at(-1)!;
+  for (const end of ends) if (end < last) body[end] = lineFeed;
+  return { kind: 'together', count: ends.length, lines: body.subarray(first, last) };
+}
+
+/** Reads a list of records, each by itself. @throws ServiceError */
+function* readEach(
+  scanner: JsonScanner,
+  start: number,
+  isOneLine: boolean,
+): Steps<{ end: number; records: EncodedRecord[] }> {
+  const { text } = scanner;
+  const reader = new RecordReader(scanner, isOneLine);
+  const records: EncodedRecord[] = [];
+  const where = () => `records.${records.length}`;
+  let stepEnd = start + bytesPerStep;
+  let at = scanner.skipSpace(start + 1);
+  if (text.charCodeAt(at) === closeBracket) return { end: at + 1, records };
+  for (;;) {
+    if (text.charCodeAt(at) !== openBrace) {
+      if ((yield* skipValueInSteps(scanner, at)) === gaveUp) throw notJson(scanner);
+      throw bad(`${where()} must be an object, such as {"key":"k","value":1}.`);
+    }
+    if (records.length === recordsMax) throw tooMany();
+    const record = reader.read(at, where);
+    if (!record) {
+      if (!scanner.isInterrupted) throw notJson(scanner);
+      do yield;
+      while (!scanner.resume());
+      continue;
+    }
+    records.push(record);
+    at = scanner.skipSpace(reader.end);
+    const unit = text.charCodeAt(at);
+    if (unit === closeBracket) return { end: at + 1, records };
+    if (unit !== comma) throw notJson(scanner, at);
+    at = scanner.skipSpace(at + 1);
+    if (at > stepEnd || records.length % recordsPerStep === 0) {
+      yield;
+      stepEnd = at + bytesPerStep;
+    }
+  }
+}
+
+function hasRepeatedName(headers: readonly (readonly [name: string, value: string])[]): boolean {
+  return new Set(headers.map(([name]) => name)).size < headers.length;
+}
+
+function tooMany(): ServiceError {
+  return new ServiceError(
+    'TOO_LARGE',
+    `The body has more than ${recordsMax} records; send fewer at once, or stream them as application/x-ndjson.`,
+    { recordsMax },
+  );
+}
+
+/** @param at where, if the scanner has not noted it itself */
+function notJson(scanner: JsonScanner, at?: number): ServiceError {
+  if (at !== undefined) scanner.fail(at);
+  return bad(`The body ${problemOf(scanner)}.`);
+}
+
+function bad(detail: string): ServiceError {
+  return new ServiceError('BAD_REQUEST', detail);
+}

@@ -1,0 +1,216 @@
+/**
+ * From the records of a request to a batch for each partition: which partition each goes to, and what of it can be refused
+ * before anything is appended. The same request spread over the same number of partitions always gives the same batches.
+ */
+import type { TopicConfig } from '../../../schemas/topics.ts';
+import { ServiceError } from '../service-error.ts';
+import { partitionForKey } from './partitioner.ts';
+import type { EncodedRecord } from './record-fields.ts';
+import { type EncodedRecords, withoutTimestamp } from './record-input.ts';
+
+/** The records of one request for one partition. */
+export interface RecordBatch {
+  count: number;
+  /** Their lines, joined by line feeds (record-fields.ts). */
+  records: Buffer;
+  /** The largest timestamp that a record has of its own, ms. */
+  ownTimestampMax: number | undefined;
+  /** Whether every record has one. */
+  ownTimestamps: boolean;
+}
+
+export interface Spread {
+  /** By how many partitions. */
+  partitionCount: number;
+  batches: ReadonlyMap<number, RecordBatch>;
+  /** The partition of each record, in the order of the request. */
+  partitions: readonly number[];
+  /** Of the timestamps that records have of their own, ms; undefined if none has one. */
+  timestamps: { oldest: number; newest: number } | undefined;
+}
+
+/** A timestamp below this (in 1973) was probably meant in seconds. */
+const secondsBelow = 100_000_000_000;
+
+export interface SpreadOptions {
+  topic: { name: string; config: TopicConfig };
+  /** By how many partitions; that of the topic, or of an earlier attempt. */
+  partitionCount: number;
+  /** For all records, where the request names a partition. */
+  asked: number | undefined;
+  /** The partition of records that have no key and ask for none: asked for once, if at all. */
+  keyless: () => number;
+  /** Refuses a partition that does not exist. */
+  check: (partition: number) => void;
+}
+
+/** @throws ServiceError UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE */
+export function spreadRecords(records: EncodedRecords, options: SpreadOptions): Spread {
+  const { topic, partitionCount } = options;
+  if (records.kind === 'together') {
+    const { count, lines } = records;
+    const partition = choosePartitions([keylessRecord], undefined, options)[0]!;
+    checkSize(topic, partition, lines.length, { count, isStream: false });
+    const batch = { count, records: lines, ownTimestampMax: undefined, ownTimestamps: false };
+    const batches = new Map([[partition, batch]]);
+    return { partitionCount, partitions: Array(count).fill(partition), batches, timestamps: undefined };
+  }
+  const partitions = choosePartitions(records.records, records.lines, options);
+  const timestamps = timestampsOf(records.records, records.lines, topic);
+  const batches = makeBatches(records.records, records.lines, partitions, topic);
+  return { partitionCount, partitions, batches, timestamps };
+}
+
+/** @throws ServiceError BAD_REQUEST for one that is probably in seconds, unless the topic says how old records may be */
+function timestampsOf(
+  records: readonly EncodedRecord[],
+  lines: readonly number[] | undefined,
+  { config }: SpreadOptions['topic'],
+): Spread['timestamps'] {
+  if (config['message.timestamp.type'] === 'LogAppendTime') return undefined;
+  let [oldest, newest] = [Number.POSITIVE_INFINITY, -1];
+  for (let index = 0; index < records.length; index += 1) {
+    const { timestamp } = records[index]!;
+    if (timestamp === undefined) continue;
+    if (timestamp < secondsBelow && config['message.timestamp.before.max.ms'] < 0) {
+      throw atRecord(
+        lines,
+        index,
+        `has the timestamp ${timestamp}, which is before March 1973: timestamps are milliseconds since 1970. If it is in seconds, ` +
+          `send ${timestamp * 1000}; for records that are really so old, set message.timestamp.before.max.ms of the topic`,
+      );
+    }
+    oldest = Math.min(oldest, timestamp);
+    newest = Math.max(newest, timestamp);
+  }
+  return newest < 0 ? undefined : { oldest, newest };
+}
+
+/** Says of which record it is that a log refused for its timestamp. */
+export function withRecord(error: unknown, records: EncodedRecords): unknown {
+  if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST' || records.kind === 'together') return error;
+  const index = records.records.findIndex(({ timestamp }) => timestamp === error.fields.timestamp);
+  if (index < 0) return error;
+  const line = records.lines?.[index];
+  const where = line === undefined ? `records.${index}` : `line ${line}`;
+  return new ServiceError(error.code, `${where}: ${error.message}`, { ...error.fields, ...(line && { line }) });
+}
+
+/** What there is to know of records that lie together, to choose their partition. */
+const keylessRecord: EncodedRecord = { line: '', key: undefined, partition: undefined, timestamp: undefined };
+
+function choosePartitions(
+  records: readonly EncodedRecord[],
+  lines: readonly number[] | undefined,
+  options: SpreadOptions,
+): number[] {
+  const { topic, partitionCount, asked, keyless, check } = options;
+  const isCompacted = topic.config['cleanup.policy'].includes('compact');
+  if (asked !== undefined) check(asked);
+  let forKeyless: number | undefined;
+  return records.map((record, index) => {
+    const { key, partition = asked } = record;
+    if (asked !== undefined && partition !== asked) {
+      throw atRecord(lines, index, `asks for partition ${partition}, but the request is for partition ${asked}`);
+    }
+    if (key === undefined && isCompacted) {
+      const detail = `has no key; topic ${topic.name} is compacted, which keeps the newest record of each key`;
+      throw atRecord(lines, index, detail);
+    }
+    if (partition !== undefined) {
+      checkAt(lines, index, () => check(partition));
+      return partition;
+    }
+    if (key !== undefined) return partitionForKey(key, partitionCount);
+    forKeyless ??= keyless();
+    return forKeyless;
+  });
+}
+
+/** A batch as it grows, its lines as bytes as text. */
+interface Gathered {
+  lines: string[];
+  ownTimestampMax: number | undefined;
+  ownTimestamps: boolean;
+}
+
+function makeBatches(
+  all: readonly EncodedRecord[],
+  numbers: readonly number[] | undefined,
+  partitions: readonly number[],
+  topic: SpreadOptions['topic'],
+): Map<number, RecordBatch> {
+  const byPartition = new Map<number, Gathered>();
+  const logTime = topic.config['message.timestamp.type'] === 'LogAppendTime';
+  for (let i = 0; i < all.length; i += 1) {
+    const { line, timestamp } = logTime ? withoutTimestamp(all[i]!) : all[i]!;
+    const partition = partitions[i]!;
+    let gathered = byPartition.get(partition);
+    if (!gathered) {
+      gathered = { lines: [], ownTimestampMax: undefined, ownTimestamps: true };
+      byPartition.set(partition, gathered);
+    }
+    gathered.lines.push(line);
+    if (timestamp === undefined) gathered.ownTimestamps = false;
+    else gathered.ownTimestampMax = Math.max(timestamp, gathered.ownTimestampMax ?? 0);
+  }
+  const batches = new Map<number, RecordBatch>();
+  for (const [partition, { lines, ...own }] of byPartition) {
+    const bytes = lines.reduce((sum, { length }) => sum + length, lines.length - 1);
+    const isStream = numbers !== undefined;
+    const line = isStream && lines.length === 1 ? numbers[partitions.indexOf(partition)] : undefined;
+    checkSize(topic, partition, bytes, { count: lines.length, isStream, line });
+    batches.set(partition, { count: lines.length, records: Buffer.from(lines.join('\n'), 'latin1'), ...own });
+  }
+  return batches;
+}
+
+/** A problem of one record, by its place in the list or the number of its line. */
+function atRecord(lines: readonly number[] | undefined, index: number, problem: string): ServiceError {
+  const line = lines?.[index];
+  if (line === undefined) return new ServiceError('BAD_REQUEST', `records.${index} ${problem}.`);
+  return new ServiceError('BAD_REQUEST', `line ${line} ${problem}.`, { line });
+}
+
+/** Adds the line to what `check` throws. */
+function checkAt(lines: readonly number[] | undefined, index: number, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    const line = lines?.[index];
+    if (line === undefined || !(error instanceof ServiceError)) throw error;
+    throw new ServiceError(error.code, `line ${line}: ${error.message}`, { ...error.fields, line });
+  }
+}
+
+interface Sent {
+  count: number;
+  /** Whether it is a part of a stream, of which more was written perhaps. */
+  isStream: boolean;
+  /** Of a single record of a stream. */
+  line?: number | undefined;
+}
+
+/** Refuses a record before it is made, which takes as long as it is large. @throws ServiceError TOO_LARGE */
+export function checkRecordBytes(topic: SpreadOptions['topic'], bytes: number): void {
+  checkSize(topic, undefined, bytes, { count: 1, isStream: false });
+}
+
+function checkSize(topic: SpreadOptions['topic'], partition: number | undefined, bytes: number, sent: Sent): void {
+  const maxBytes = topic.config['max.message.bytes'];
+  if (bytes <= maxBytes) return;
+  const { count, isStream, line } = sent;
+  const limit = `max.message.bytes of topic ${topic.name} is ${maxBytes}`;
+  const [what, remedy] =
+    count === 1
+      ? [line === undefined ? 'The record has' : `line ${line}: the record has`, 'Send a smaller record, or raise it']
+      : [
+          `The ${count} records for partition ${partition} have together`,
+          isStream ? 'Send smaller records, or raise it' : 'Send fewer at once, or stream them as application/x-ndjson',
+        ];
+  throw new ServiceError(
+    'TOO_LARGE',
+    `${what} ${bytes} bytes; ${limit}. ${remedy}${isStream ? '' : '; nothing was written'}.`,
+    { ...(partition !== undefined && { partition }), bytes, maxBytes, ...(line !== undefined && { line }) },
+  );
+}

@@ -1,0 +1,151 @@
+/**
+ * The settings and names of topics: Kafka's keys, their defaults, what values they take, and which names a topic may
+ * have. It owns neither where the settings are kept nor what they bring about.
+ */
+import type { TopicConfig } from '../../../schemas/topics.ts';
+import { ServiceError } from '../service-error.ts';
+
+export type TopicConfigKey = keyof TopicConfig;
+
+/** The settings that a topic has of its own, as texts, as Kafka keeps them in `/config/topics/T`. */
+export type TopicOverrides = Partial<Record<TopicConfigKey, string>>;
+
+/** How a value comes in: as a number or text; null takes the setting back to its default. */
+export type ConfigInput = Readonly<Record<string, string | number | null>>;
+
+interface Setting<T> {
+  default: T;
+  /** What values it takes, for people. */
+  allowed: string;
+  /** The value that the text means, or undefined if it is not allowed. */
+  read(text: string): T | undefined;
+}
+
+const hour = 3_600_000;
+const day = 24 * hour;
+const mebibyte = 1024 * 1024;
+/** A batch is one value in the store and one message to it: beyond this it would hold up everybody else. */
+const messageBytesMax = 64 * mebibyte;
+
+const settings: { [K in TopicConfigKey]: Setting<TopicConfig[K]> } = {
+  'cleanup.policy': {
+    default: 'delete',
+    allowed: 'delete, compact, or compact,delete',
+    read(text) {
+      const policies = [...new Set(text.split(',').map((policy) => policy.trim()))].sort().join(',');
+      return oneOf(policies, ['delete', 'compact', 'compact,delete'] as const);
+    },
+  },
+  'compression.type': {
+    default: 'producer',
+    allowed: 'producer or uncompressed (kept as they come), or gzip',
+    read: (text) => oneOf(text, ['producer', 'uncompressed', 'gzip'] as const),
+  },
+  'delete.retention.ms': integerSetting(day, 0, Number.MAX_SAFE_INTEGER, 'ms'),
+  'max.message.bytes': integerSetting(mebibyte, 1, messageBytesMax, 'bytes'),
+  'message.timestamp.after.max.ms': timeSpan(hour, 'after'),
+  'message.timestamp.before.max.ms': timeSpan(-1, 'before'),
+  'message.timestamp.type': {
+    default: 'CreateTime',
+    allowed: 'CreateTime or LogAppendTime',
+    read: (text) => oneOf(text, ['CreateTime', 'LogAppendTime'] as const),
+  },
+  'min.insync.replicas': integerSetting(1, 1, 100, 'machines'),
+  'retention.bytes': integerSetting(1024 * mebibyte, -1, Number.MAX_SAFE_INTEGER, 'bytes, -1 = no limit'),
+  'retention.ms': integerSetting(7 * day, -1, Number.MAX_SAFE_INTEGER, 'ms, -1 = for ever'),
+};
+
+const keys = Object.keys(settings) as TopicConfigKey[];
+
+/**
+ * A topic's own settings after a change: those of `before`, less what `input` sets to null, plus what it gives.
+ * @throws ServiceError INVALID_CONFIG naming the key and what it takes (fields `key`, `allowed`)
+ */
+export function changeOverrides(before: TopicOverrides, input: ConfigInput): TopicOverrides {
+  const after: TopicOverrides = { ...before };
+  for (const [key, value] of Object.entries(input)) {
+    if (!isKey(key)) {
+      throw new ServiceError('INVALID_CONFIG', `There is no setting '${key}'; a topic has ${keys.join(', ')}.`, {
+        key,
+        allowed: keys,
+      });
+    }
+    if (value === null) {
+      delete after[key];
+      continue;
+    }
+    const { allowed, read } = settings[key];
+    const meant = read(String(value));
+    if (meant === undefined) {
+      throw new ServiceError('INVALID_CONFIG', `${key} is ${JSON.stringify(value)}; it must be ${allowed}.`, {
+        key,
+        allowed,
+      });
+    }
+    after[key] = String(meant);
+  }
+  return after;
+}
+
+/** Every setting with the value that holds: the topic's own where it has one. What this program does not know is left out. */
+export function effectiveConfig(overrides: TopicOverrides): TopicConfig {
+  const config: Partial<Record<TopicConfigKey, string | number>> = {};
+  for (const key of keys) {
+    const own = overrides[key];
+    config[key] = (own === undefined ? undefined : settings[key].read(own)) ?? settings[key].default;
+  }
+  return config as TopicConfig;
+}
+
+/** `/config/topics/T`, version 1: all values are texts (kafka-semantics, section 1). */
+export function encodeTopicConfig(overrides: TopicOverrides): string {
+  return JSON.stringify({ version: 1, config: overrides });
+}
+
+export function decodeTopicConfig(data: Buffer): TopicOverrides {
+  return (JSON.parse(data.toString()) as { config: TopicOverrides }).config;
+}
+
+/** @throws ServiceError BAD_REQUEST for what cannot be a topic's name (Kafka's rule) */
+export function checkTopicName(name: string): void {
+  if (/^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return;
+  throw new ServiceError(
+    'BAD_REQUEST',
+    `'${name.slice(0, 300)}' cannot be the name of a topic: it must be 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-', and not '.' or '..'.`,
+  );
+}
+
+/** The one of `names` that `name` collides with: metrics cannot tell '.' from '_', so Kafka keeps such names apart. */
+export function collidingTopic(name: string, names: Iterable<string>): string | undefined {
+  const folded = name.replaceAll('.', '_');
+  for (const other of names) if (other !== name && other.replaceAll('.', '_') === folded) return other;
+  return undefined;
+}
+
+function isKey(key: string): key is TopicConfigKey {
+  return Object.hasOwn(settings, key);
+}
+
+function oneOf<T extends string>(text: string, allowed: readonly T[]): T | undefined {
+  return allowed.find((value) => value === text);
+}
+
+function integerSetting(standard: number, min: number, max: number, unit: string): Setting<number> {
+  return {
+    default: standard,
+    allowed: `a whole number from ${min} to ${max} (${unit})`,
+    read(text) {
+      const value = Number(text);
+      return /^-?\d{1,16}$/.test(text) && value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+/** How far the timestamp of a record may be from the time of its append; Kafka says "no limit" by its largest number. */
+function timeSpan(standard: number, where: 'before' | 'after'): Setting<number> {
+  const unit = `ms that a record's timestamp may be ${where} the time of its append, -1 = any`;
+  const { read, ...setting } = integerSetting(standard, -1, Number.MAX_SAFE_INTEGER, unit);
+  return { ...setting, read: (text) => (text === kafkaLongMax ? -1 : read(text)) };
+}
+
+const kafkaLongMax = '9223372036854775807';
