@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
 import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir } from './config/config.ts';
+import { holdEmbeddedRedis } from './embedded-redis/embedded-redis.ts';
+import { binaryAge, type RedisBinary, resolveRedisBinary } from './embedded-redis/redis-binary.ts';
 import { type Server, type StartOptions, startServer } from './server.ts';
-import { holdEmbeddedRedis } from './store/embedded-redis.ts';
-import { binaryAge, type RedisBinary, resolveRedisBinary } from './store/redis-binary.ts';
 import { type StoreTarget, sharedStore } from './store/target.ts';
 
 /** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */

@@ -1,9 +1,9 @@
 // A Redis of its own process on a TCP port, as part of a set: a primary, a replica, a Sentinel, a node of a cluster.
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type RedisBinary, resolveRedisBinary } from '../src/store/redis-binary.ts';
-import { type RedisReply, redisCommand } from '../src/store/redis-command.ts';
-import { type RedisProcess, spawnRedis } from '../src/store/redis-process.ts';
+import { type RedisBinary, resolveRedisBinary } from '../src/embedded-redis/redis-binary.ts';
+import { type RedisReply, redisCommand } from '../src/embedded-redis/redis-command.ts';
+import { type RedisProcess, spawnRedis } from '../src/embedded-redis/redis-process.ts';
 import type { Certificates } from './certificates.ts';
 import { eventually, freePort, type Scope, temporaryFolder } from './scope.ts';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { isAlive, type ProcessIdentity } from '../src/store/process-lock.ts';
+import { isAlive, type ProcessIdentity } from '../src/embedded-redis/process-lock.ts';
 
 /** A test, or a run of a benchmark: everything that is started for it goes with it. */
 export interface Scope {

@@ -1,5 +1,5 @@
 // What a Redis uses and has done, by its own account.
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 
 /** Bytes. */
 export async function redisMemory(socketPath: string): Promise<number> {

@@ -3,9 +3,9 @@
 // they interleave.
 import { pino } from 'pino';
 import type { Test } from 'tap';
-import type { EmbeddedRedis } from '../../src/store/embedded-redis.ts';
+import type { EmbeddedRedis } from '../../src/embedded-redis/embedded-redis.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import type { Transaction } from '../../src/store/node-codec.ts';
-import { redisCommand } from '../../src/store/redis-command.ts';
 import { Store } from '../../src/store/store.ts';
 import { freePort } from '../../testbed/scope.ts';
 import type { Random } from '../helpers/random.ts';

@@ -1,7 +1,7 @@
 // Clients that create topics, write to them, enlarge and delete them: each is a sequence of steps over several keys of the
 // store, which any fault may cut in two. Each client has names of its own, so it knows what must be there.
 import { setTimeout as pause } from 'node:timers/promises';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import type { Answer } from '../helpers/server.ts';
 import { TortureClient } from './torture-client.ts';
 import { goesOn } from './torture-log.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
 import { commandSearchPath, projectRoot } from '../../src/config/config.ts';
-import { installPrivately, isExecutable, libraryFolders } from '../../src/store/private-packages.ts';
+import { installPrivately, isExecutable, libraryFolders } from '../../src/embedded-redis/private-packages.ts';
 import { quietLog } from '../../testbed/redis-node.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { eventually, http } from './server.ts';

@@ -3,8 +3,8 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
-import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
+import { type RedisProcess, spawnRedis } from '../../src/embedded-redis/redis-process.ts';
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 import { eventually } from './server.ts';

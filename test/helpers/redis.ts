@@ -1,6 +1,10 @@
 /** A real Redis for a test: private, in a folder of its own, gone with the test. */
 import type { Test } from 'tap';
-import { type EmbeddedRedis, type EmbeddedRedisOptions, startEmbeddedRedis } from '../../src/store/embedded-redis.ts';
+import {
+  type EmbeddedRedis,
+  type EmbeddedRedisOptions,
+  startEmbeddedRedis,
+} from '../../src/embedded-redis/embedded-redis.ts';
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 

@@ -57,7 +57,7 @@ t.test('nothing is left for later, switched off, or silenced', async (t) => {
     }
   }
   // This one is also a program, and speaks to who runs it.
-  for (const file of sources.filter((path) => path !== 'src/store/redis-binary.ts')) {
+  for (const file of sources.filter((path) => path !== 'src/embedded-redis/redis-binary.ts')) {
     t.notOk(/\bconsole\.(log|debug)\(|\bdebugger\b/.exec(read(file))?.[0], `${file} has an output for debugging`);
   }
   for (const file of tests.filter((path) => path !== self)) {

@@ -73,7 +73,7 @@ t.test('packages are used only in the rooms that own them, and are dependencies 
 t.test('the environment and the command line are read in one place', async (t) => {
   // The process hands both over; a program of its own finds out whether it was started as one, and which file to write.
   const handsOver = ['src/main.ts'];
-  const programs = [...handsOver, 'src/openapi-file.ts', 'src/store/redis-binary.ts'];
+  const programs = [...handsOver, 'src/openapi-file.ts', 'src/embedded-redis/redis-binary.ts'];
   for (const file of sources.filter((path) => roomOf(path) !== 'config')) {
     const text = withoutComments(read(file));
     if (!handsOver.includes(file))

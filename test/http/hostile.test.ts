@@ -4,8 +4,8 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { startServer } from '../../src/server.ts';
-import { redisCommand } from '../../src/store/redis-command.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
 

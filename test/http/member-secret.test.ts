@@ -1,6 +1,6 @@
 // Two programs with one memberId learn of each other: each incarnation of a member has a secret, which its calls name.
 import t from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { createTopic, produce } from '../helpers/groups.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { type Answer, eventually, http, startTestServer } from '../helpers/server.ts';

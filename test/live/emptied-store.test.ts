@@ -1,6 +1,6 @@
 // A store that somebody empties while the service is connected to it, by FLUSHALL or a wrong DEL.
 import t from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 

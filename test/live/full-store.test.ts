@@ -1,6 +1,6 @@
 // What works when the store is at its memory limit: reading, and everything that makes room.
 import t from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { freePort } from '../../testbed/scope.ts';
 import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';

@@ -1,6 +1,6 @@
 // How a consume call reads over the partitions that its member has, and goes on where the call before has left off.
 import t from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { consume, createTopic, join, produce } from '../helpers/groups.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';

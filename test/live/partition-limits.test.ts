@@ -1,7 +1,7 @@
 // Partitions are bounded: those of the cluster where topics are made, however many do it at once, and those of a group before its
 // script, which so never holds the store for long.
 import t from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { consume, count, createTopic, join, produce } from '../helpers/groups.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';

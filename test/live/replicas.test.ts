@@ -1,6 +1,6 @@
 // Produce with acks=all, over a Redis that has a replica of its own.
 import t, { type Test } from 'tap';
-import { type RedisProcess, spawnRedis } from '../../src/store/redis-process.ts';
+import { type RedisProcess, spawnRedis } from '../../src/embedded-redis/redis-process.ts';
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';

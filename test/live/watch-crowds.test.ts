@@ -1,6 +1,6 @@
 // Many watches at once: what they cost the store and the event loop is bounded, and each is still told everything in order.
 import t from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { eventually } from '../helpers/server.ts';
 import {
   begun,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually } from '../helpers/server.ts';
 import {

@@ -1,7 +1,7 @@
 // Guarantees N1 and N2 with several clients at once, through two brokers over one Redis, also while Redis is stopped or
 // killed: what the clients were told is one order of operations that time does not contradict (linearizability.ts).
 import t, { type Test } from 'tap';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, startTestServer } from '../helpers/server.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
 import { commandSearchPath, projectRoot } from '../../src/config/config.ts';
-import { isExecutable } from '../../src/store/private-packages.ts';
+import { isExecutable } from '../../src/embedded-redis/private-packages.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { eventually, http } from '../helpers/server.ts';
 import type { Edit, ProxyProgram } from './proxy-programs.ts';

@@ -2,10 +2,10 @@
 import { pino } from 'pino';
 import t from 'tap';
 import { hasCode } from '../../src/core/service-error.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { coordinationKeys } from '../../src/store/keys.ts';
 import { Lane } from '../../src/store/lane.ts';
 import type { Op } from '../../src/store/namespace.ts';
-import { redisCommand } from '../../src/store/redis-command.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { testConfig } from '../helpers/server.ts';

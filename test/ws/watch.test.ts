@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import t from 'tap';
 import { serverFrame } from '../../schemas/watch.ts';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 import { openSocket, type TestSocket } from '../helpers/socket.ts';
 

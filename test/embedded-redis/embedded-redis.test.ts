@@ -6,9 +6,9 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import { type EmbeddedRedisOptions, startEmbeddedRedis } from '../../src/store/embedded-redis.ts';
-import { identifyProcess, isAlive as isSameAlive } from '../../src/store/process-lock.ts';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { type EmbeddedRedisOptions, startEmbeddedRedis } from '../../src/embedded-redis/embedded-redis.ts';
+import { identifyProcess, isAlive as isSameAlive } from '../../src/embedded-redis/process-lock.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { startTestRedis } from '../helpers/redis.ts';
@@ -39,7 +39,7 @@ async function startOwner(t: Test, dataDir: string, more: Partial<EmbeddedRedisO
   const options = { dataDir, appendfsync: 'always', maxmemoryBytes: 2 ** 28, binary, ...more };
   const child = spawn(process.execPath, ['--input-type=module', '-e', ownerProgram], {
     env: {
-      MODULE: new URL('../../src/store/embedded-redis.js', import.meta.url).href,
+      MODULE: new URL('../../src/embedded-redis/embedded-redis.js', import.meta.url).href,
       OPTIONS: JSON.stringify(options),
     },
     stdio: ['pipe', 'pipe', 'inherit'],

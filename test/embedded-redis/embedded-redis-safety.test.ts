@@ -5,9 +5,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type EmbeddedRedisOptions, startEmbeddedRedis } from '../../src/store/embedded-redis.ts';
-import { identifyProcess, isAlive } from '../../src/store/process-lock.ts';
-import { redisCommand } from '../../src/store/redis-command.ts';
+import { type EmbeddedRedisOptions, startEmbeddedRedis } from '../../src/embedded-redis/embedded-redis.ts';
+import { identifyProcess, isAlive } from '../../src/embedded-redis/process-lock.ts';
+import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 import { startTestRedis } from '../helpers/redis.ts';
@@ -143,7 +143,7 @@ async function startOwner(t: Test, dataDir: string, more: Partial<EmbeddedRedisO
   };
   const child = spawn(process.execPath, ['--input-type=module', '-e', ownerProgram], {
     env: {
-      MODULE: new URL('../../src/store/embedded-redis.js', import.meta.url).href,
+      MODULE: new URL('../../src/embedded-redis/embedded-redis.js', import.meta.url).href,
       OPTIONS: JSON.stringify(options),
     },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { acquireProcessLock, identifyProcess, isAlive, LockHeldError } from '../../src/store/process-lock.ts';
+import { acquireProcessLock, identifyProcess, isAlive, LockHeldError } from '../../src/embedded-redis/process-lock.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 
 const self = identifyProcess(process.pid)!;
@@ -65,7 +65,7 @@ t.test('what a dead holder had written also survives a successor that dies befor
     process.kill(process.pid, 'SIGKILL');
   `;
   const successor = spawn(process.execPath, ['--input-type=module', '-e', program], {
-    env: { MODULE: new URL('../../src/store/process-lock.js', import.meta.url).href, FILE: file },
+    env: { MODULE: new URL('../../src/embedded-redis/process-lock.js', import.meta.url).href, FILE: file },
   });
   await once(successor, 'exit');
   const lock = await acquireProcessLock(file, 'newest');

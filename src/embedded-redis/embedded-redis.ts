@@ -8,6 +8,7 @@ import { realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { Loading } from '../store/server-info.ts';
 import { chooseSocketPath, isPrivateFolder, makeDataDir, refuseForeignFile } from './private-folders.ts';
 import {
   acquireProcessLock,
@@ -23,7 +24,6 @@ import { adoptProcess, isRedisOf, type RedisExit, type RedisProcess, spawnRedis 
 import { bringInForce, loadingAt, readSetting, serverInfo, serverVersion } from './redis-questions.ts';
 import { redisSettings } from './redis-settings.ts';
 import { startRedisWatchdog } from './redis-watchdog.ts';
-import type { Loading } from './server-info.ts';
 
 export interface EmbeddedRedisOptions {
   /** Where the data is; made if absent. One server at a time may use it. */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { RedisReplyError, redisCommand } from '../../src/store/redis-command.ts';
+import { RedisReplyError, redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 

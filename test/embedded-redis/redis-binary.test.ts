@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { binaryAge, resolveRedisBinary } from '../../src/store/redis-binary.ts';
+import { binaryAge, resolveRedisBinary } from '../../src/embedded-redis/redis-binary.ts';
 import { quietLog } from '../../testbed/redis-node.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 
