@@ -7,7 +7,7 @@ import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir
 import { holdEmbeddedRedis } from './embedded-redis/embedded-redis.ts';
 import { binaryAge, type RedisBinary, resolveRedisBinary } from './embedded-redis/redis-binary.ts';
 import { type Server, type StartOptions, startServer } from './server.ts';
-import { type StoreTarget, sharedStore } from './store/target.ts';
+import { type StoreTarget, sharedStore } from './store/redis/target.ts';
 
 /** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */
 const stopWithinMs = 9500;

@@ -7,9 +7,9 @@ import { buildApp, type Limits } from './app.ts';
 import type { Config } from './config/config.ts';
 import { hasCode } from './core/service-error.ts';
 import { Broker } from './live/broker.ts';
-import type { Loading } from './store/server-info.ts';
+import type { Loading } from './store/redis/server-info.ts';
+import type { StoreTarget } from './store/redis/target.ts';
 import { Store } from './store/store.ts';
-import type { StoreTarget } from './store/target.ts';
 
 export interface Server {
   app: FastifyInstance;

@@ -1,6 +1,6 @@
 // A Redis Cluster of processes: primaries that share the hash slots, and a replica for each.
 import type { RedisReply } from '../src/embedded-redis/redis-command.ts';
-import { SlotTable } from '../src/store/slot-table.ts';
+import { SlotTable } from '../src/store/redis/slot-table.ts';
 import type { Certificates } from './certificates.ts';
 import { type RedisNode, startRedisNode } from './redis-node.ts';
 import { eventually, freePort, type Scope } from './scope.ts';

@@ -1,9 +1,9 @@
 // What every question about the log is measured on: a server with its private Redis, the bare route, and a Redis client that
 // calls the product's own scripts. Topics are made over HTTP, as a user would.
 import { pino } from 'pino';
-import type { StoreConnection } from '../../src/store/connection.ts';
 import { partitionKeys } from '../../src/store/keys.ts';
-import { Logs } from '../../src/store/logs.ts';
+import { Logs } from '../../src/store/log/logs.ts';
+import type { StoreConnection } from '../../src/store/redis/connection.ts';
 import { openBareServer, type ServerProcess, WeirServer } from './processes.ts';
 import { RedisLoad, type ScriptCall } from './redis-load.ts';
 

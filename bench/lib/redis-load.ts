@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { StoreConnection } from '../../src/store/connection.ts';
 import { coordinationKeys } from '../../src/store/keys.ts';
-import { Namespace } from '../../src/store/namespace.ts';
-import { type Op, packRequest } from '../../src/store/op-codec.ts';
+import type { StoreConnection } from '../../src/store/redis/connection.ts';
 import { loadScripts } from '../../src/store/scripts.ts';
+import { Namespace } from '../../src/store/tree/namespace.ts';
+import { type Op, packRequest } from '../../src/store/tree/op-codec.ts';
 import type { Round } from './http-load.ts';
 
 export interface ScriptCall {

@@ -1,8 +1,8 @@
 // A server whose tree is filled to a given size straight through its store, and what one more create costs there.
 import { pino } from 'pino';
-import { StoreConnection } from '../../src/store/connection.ts';
 import { coordinationKeys } from '../../src/store/keys.ts';
-import type { Namespace, Op } from '../../src/store/namespace.ts';
+import { StoreConnection } from '../../src/store/redis/connection.ts';
+import type { Namespace, Op } from '../../src/store/tree/namespace.ts';
 import { HttpLoad, requestBytes } from './http-load.ts';
 import { WeirServer } from './processes.ts';
 import { callWith, namespaceOn, RedisLoad, scriptCallOf } from './redis-load.ts';

@@ -6,7 +6,7 @@ import { effectiveConfig } from '../../src/core/records/topic-config.ts';
 import { LogWriter } from '../../src/live/log-writer.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
 import type { Topics } from '../../src/live/topics.ts';
-import type { Producers } from '../../src/store/producers.ts';
+import type { Producers } from '../../src/store/log/producers.ts';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { type LogSite, logCallsOf, type Topic } from '../lib/log-site.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';

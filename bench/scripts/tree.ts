@@ -1,6 +1,6 @@
 // The scripts of nodes and sessions at their limits.
-import type { Op } from '../../src/store/namespace.ts';
-import type { SessionCredential } from '../../src/store/sessions.ts';
+import type { Op } from '../../src/store/tree/namespace.ts';
+import type { SessionCredential } from '../../src/store/tree/sessions.ts';
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
 
 const most = 10_000;

@@ -1,7 +1,7 @@
 /**
  * The numbers that decide how a broker bears load and failures, each with its reason; docs/operations.md ("Limits and
  * defaults") says them to operators. What a request may carry (records, nodes, offsets) is in the schemas; how long the store
- * is waited for, in store/connection.ts; what is to be configured, in config/options.ts.
+ * is waited for, in store/redis/connection.ts; what is to be configured, in config/options.ts.
  */
 
 const KiB = 1024;

@@ -8,7 +8,7 @@ import { realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Loading } from '../store/server-info.ts';
+import type { Loading } from '../store/redis/server-info.ts';
 import { chooseSocketPath, isPrivateFolder, makeDataDir, refuseForeignFile } from './private-folders.ts';
 import {
   acquireProcessLock,

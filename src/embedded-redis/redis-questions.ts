@@ -1,6 +1,6 @@
 // What the private Redis is asked before any client of it is there: its settings, its version, how far it has loaded.
 
-import { type Loading, loadingOf, parseInfo } from '../store/server-info.ts';
+import { type Loading, loadingOf, parseInfo } from '../store/redis/server-info.ts';
 import { redisCommand } from './redis-command.ts';
 
 /** Changes a setting of a running Redis unless it has that value. Rejects if it cannot be changed while it runs. */

@@ -1,6 +1,6 @@
 // What type a body has when its sender did not say.
 import { isUtf8 } from 'node:buffer';
-import { textContentType } from '../store/namespace.ts';
+import { textContentType } from '../store/tree/namespace.ts';
 
 const octets = 'application/octet-stream';
 /** What curl sends with -d unless told otherwise: it says nothing about the bytes. */

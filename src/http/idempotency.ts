@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
-import type { Idempotency } from '../store/namespace.ts';
 import { secretKeyLengthMin } from '../store/sealed-reply.ts';
+import type { Idempotency } from '../store/tree/namespace.ts';
 
 /** The headers that make a request another one. */
 const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];

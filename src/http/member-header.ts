@@ -1,6 +1,6 @@
 // The Weir-Member header: the secret of a member's incarnation, which its join answered.
 import type { FastifyRequest } from 'fastify';
-import { hashMemberSecret } from '../store/member-secret.ts';
+import { hashMemberSecret } from '../store/groups/member-secret.ts';
 
 /** The secret that a request presents; an empty header is none. */
 export function memberSecretOf(request: FastifyRequest): string | undefined {

@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { CreateMode } from '../../schemas/nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Namespace, Op } from '../store/namespace.ts';
+import type { Namespace, Op } from '../store/tree/namespace.ts';
 import { type Condition, expectedMzxids } from './conditions.ts';
 import { contentTypeOf } from './content.ts';
 import { sessionOf } from './session-header.ts';

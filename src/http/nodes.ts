@@ -18,7 +18,7 @@ import { inJson } from '../core/json-data.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../core/tree/path.ts';
 import type { Broker } from '../live/broker.ts';
-import type { Op, OpResult } from '../store/namespace.ts';
+import type { Op, OpResult } from '../store/tree/namespace.ts';
 import {
   absentTag,
   type Condition,

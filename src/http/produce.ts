@@ -14,9 +14,9 @@ import {
 import { ServiceError } from '../core/service-error.ts';
 import { pathProblem } from '../core/tree/path.ts';
 import type { Identity, Produced } from '../live/log-writer.ts';
-import type { Fence } from '../store/logs.ts';
-import type { Idempotency } from '../store/namespace.ts';
-import type { ProducerStamp } from '../store/producers.ts';
+import type { Fence } from '../store/log/logs.ts';
+import type { ProducerStamp } from '../store/log/producers.ts';
+import type { Idempotency } from '../store/tree/namespace.ts';
 import { recordHeaderPrefix } from './idempotency.ts';
 import { inSteps } from './in-steps.ts';
 import { jsonType, mediaTypeOf } from './media-types.ts';

@@ -16,7 +16,7 @@ import { topicParams } from '../../schemas/topics.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { RecordStream, RecordStreamRequest } from '../live/record-stream.ts';
-import type { Sessions } from '../store/sessions.ts';
+import type { Sessions } from '../store/tree/sessions.ts';
 import { toServiceError } from './error-handler.ts';
 import { beginEventStream, isLost, lostMark, problemMessage } from './event-stream.ts';
 import { problems } from './problems.ts';

@@ -3,7 +3,7 @@
 // response, and one that comes in between goes on from where the first attempt got to (docs/adr/007).
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { KeptResponses } from '../store/kept-responses.ts';
-import type { Idempotency } from '../store/namespace.ts';
+import type { Idempotency } from '../store/tree/namespace.ts';
 import { idempotencyOf } from './idempotency.ts';
 
 interface Done<T> {

@@ -1,7 +1,7 @@
 // The Weir-Session header: any request may carry a session's handle, and thereby renews it: on its arrival, before its body is read
 // and before it waits for a place, so that no load can make a session end whose holder goes on asking.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { parseHandle, type SessionCredential, type Sessions } from '../store/sessions.ts';
+import { parseHandle, type SessionCredential, type Sessions } from '../store/tree/sessions.ts';
 import { type ReservedCapacity, sessionHolder } from './reserved-capacity.ts';
 
 declare module 'fastify' {

@@ -14,7 +14,7 @@ import {
 import { askedMs } from '../core/asked-duration.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
-import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../store/sessions.ts';
+import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../store/tree/sessions.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { isFromLoopback } from './loopback.ts';
 import { problems } from './problems.ts';

@@ -3,8 +3,8 @@
 // something to happen is asked to (admission.ts), and is no business of this.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
-import { inTime } from '../store/in-time.ts';
-import { answerMsMax } from '../store/time-limits.ts';
+import { inTime } from '../store/redis/in-time.ts';
+import { answerMsMax } from '../store/redis/time-limits.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -7,7 +7,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { SessionKeeper } from '../live/session-keeper.ts';
-import type { Sessions } from '../store/sessions.ts';
+import type { Sessions } from '../store/tree/sessions.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {

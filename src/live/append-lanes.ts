@@ -1,6 +1,6 @@
 // How batches get to their logs: those for one partition that come while an append is under way share the next one.
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Appended, Batch, Logs } from '../store/logs.ts';
+import type { Appended, Batch, Logs } from '../store/log/logs.ts';
 import { packRecords } from './batch-packing.ts';
 import { logKey } from './log-reader.ts';
 import type { Metrics } from './metrics.ts';
@@ -44,7 +44,7 @@ export class AppendLanes {
     return this.#bytesUnderWay;
   }
 
-  /** Puts a batch on the next flight to its partition. @throws ServiceError of the batch (store/logs.ts: append) */
+  /** Puts a batch on the next flight to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
   append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<Appended> {
     const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;

@@ -3,8 +3,8 @@
 import type { Logger } from 'pino';
 import { brokerPath, encodeBroker, reservedBrokerIdMax, seqidPath } from '../core/cluster/cluster-nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { SessionCredential, SessionLease } from '../store/sessions.ts';
 import type { Store } from '../store/store.ts';
+import type { SessionCredential, SessionLease } from '../store/tree/sessions.ts';
 import type { EventTail } from './event-tail.ts';
 import { Repeat } from './repeat.ts';
 

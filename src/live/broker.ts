@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import type { Config } from '../config/config.ts';
 import type { ServiceError } from '../core/service-error.ts';
-import type { Loading } from '../store/server-info.ts';
+import type { Loading } from '../store/redis/server-info.ts';
 import type { Store } from '../store/store.ts';
 import { BrokerRegistration } from './broker-registration.ts';
 import { Controller } from './controller.ts';

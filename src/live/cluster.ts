@@ -8,8 +8,8 @@ import {
   decodeController,
 } from '../core/cluster/cluster-nodes.ts';
 import { hasCode } from '../core/service-error.ts';
-import type { Namespace } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
+import type { Namespace } from '../store/tree/namespace.ts';
 
 /** One live broker. @throws ServiceError NO_NODE if it is not registered */
 export async function describeBroker(store: Store, id: number) {

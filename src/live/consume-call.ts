@@ -15,8 +15,8 @@ import { consume } from '../core/groups/group-state.ts';
 import { checkCredential, type MemberCredential } from '../core/groups/member-secret.ts';
 import { assignmentOf } from '../core/groups/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { GroupCommit } from '../store/groups.ts';
-import type { Logs } from '../store/logs.ts';
+import type { GroupCommit } from '../store/groups/groups.ts';
+import type { Logs } from '../store/log/logs.ts';
 import {
   cursorKey,
   cursorsOf,

@@ -17,9 +17,9 @@ import {
   type PartitionState,
 } from '../core/cluster/leader-election.ts';
 import { hasCode } from '../core/service-error.ts';
-import type { Namespace } from '../store/namespace.ts';
-import type { Transaction } from '../store/node-codec.ts';
-import type { SessionCredential } from '../store/sessions.ts';
+import type { Namespace } from '../store/tree/namespace.ts';
+import type { Transaction } from '../store/tree/node-codec.ts';
+import type { SessionCredential } from '../store/tree/sessions.ts';
 import { type BrokerRegistration, jsonContentType } from './broker-registration.ts';
 import { type ControllerEpoch, newestControllerEpoch, orAbsent } from './cluster.ts';
 import type { EventTail } from './event-tail.ts';

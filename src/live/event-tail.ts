@@ -2,8 +2,8 @@
 // hands each transaction to the parts of the broker that live on it: watches, long polls, topic metadata, controller, groups.
 import type { Logger } from 'pino';
 import { hasCode, type ServiceError } from '../core/service-error.ts';
-import type { Events } from '../store/events.ts';
-import type { Transaction } from '../store/node-codec.ts';
+import type { Events } from '../store/tree/events.ts';
+import type { Transaction } from '../store/tree/node-codec.ts';
 
 /** What is kept in memory for watchers that resume: whichever is less; older history is read from the store. */
 const ringTransactionsMax = 10_000;

@@ -21,11 +21,11 @@ import { fence, type JoinRequest, type MemberChange, type Overdue, topicsChanged
 import type { MemberCredential } from '../core/groups/member-secret.ts';
 import { assignmentOf } from '../core/groups/reconcile.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Caller, Groups, PartitionPosition } from '../store/groups.ts';
-import { hashMemberSecret, newMemberSecret } from '../store/member-secret.ts';
-import type { Idempotency, Namespace } from '../store/namespace.ts';
-import type { Transaction } from '../store/node-codec.ts';
+import type { Caller, Groups, PartitionPosition } from '../store/groups/groups.ts';
+import { hashMemberSecret, newMemberSecret } from '../store/groups/member-secret.ts';
 import { openReply, sealReply } from '../store/sealed-reply.ts';
+import type { Idempotency, Namespace } from '../store/tree/namespace.ts';
+import type { Transaction } from '../store/tree/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupMetrics } from './group-metrics.ts';

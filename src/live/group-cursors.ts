@@ -10,8 +10,8 @@ import {
 } from '../core/groups/group-document.ts';
 import { appearedLater } from '../core/groups/group-topics.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { KnownPartition, PartitionPosition } from '../store/groups.ts';
-import type { LogBounds } from '../store/logs.ts';
+import type { KnownPartition, PartitionPosition } from '../store/groups/groups.ts';
+import type { LogBounds } from '../store/log/logs.ts';
 import type { TopicInfo, Topics } from './topics.ts';
 
 export interface Cursor extends KnownPartition {

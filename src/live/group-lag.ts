@@ -7,7 +7,7 @@ import {
   type TopicPartition,
 } from '../core/groups/group-document.ts';
 import { appearedLater } from '../core/groups/group-topics.ts';
-import type { LogFigures } from '../store/logs.ts';
+import type { LogFigures } from '../store/log/logs.ts';
 import { cursorKey } from './group-cursors.ts';
 
 /** From where it is counted: from what is committed, or from where the reset policy would begin. */

@@ -13,7 +13,14 @@ import { changesBetween, pollTimerName } from '../core/groups/group-nodes.ts';
 import { expire } from '../core/groups/group-state.ts';
 import { groupStateName } from '../core/groups/reconcile.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { CommitOutcome, GroupCommit, GroupSnapshot, Groups, PartitionPosition, Refusal } from '../store/groups.ts';
+import type {
+  CommitOutcome,
+  GroupCommit,
+  GroupSnapshot,
+  Groups,
+  PartitionPosition,
+  Refusal,
+} from '../store/groups/groups.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 
 export interface Decision<T> {

@@ -6,7 +6,7 @@ import { streamBytesMax, streamRecordsMax } from '../../schemas/record-stream.ts
 import type { GroupMember } from '../core/groups/group-document.ts';
 import { FetchedRecords } from '../core/records/fetched-records.ts';
 import { hasCode } from '../core/service-error.ts';
-import type { Logs } from '../store/logs.ts';
+import type { Logs } from '../store/log/logs.ts';
 import {
   type Cursor,
   firstOffset,

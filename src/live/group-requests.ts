@@ -16,8 +16,15 @@ import {
 import { pollTimerName } from '../core/groups/group-nodes.ts';
 import { changeMembers, type MemberChange } from '../core/groups/group-state.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Caller, KeptAnswer, KnownPartition, PartitionPosition, Refusal, Renewal } from '../store/groups.ts';
-import type { Idempotency, Namespace } from '../store/namespace.ts';
+import type {
+  Caller,
+  KeptAnswer,
+  KnownPartition,
+  PartitionPosition,
+  Refusal,
+  Renewal,
+} from '../store/groups/groups.ts';
+import type { Idempotency, Namespace } from '../store/tree/namespace.ts';
 import type { Decide, Decision, GroupLedger } from './group-ledger.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
 import type { GroupMetrics } from './group-metrics.ts';

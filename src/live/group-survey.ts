@@ -7,10 +7,10 @@
 import type { Logger } from 'pino';
 import { lagSeriesMax } from '../core/defaults.ts';
 import type { GroupDocument } from '../core/groups/group-document.ts';
-import type { CommittedOffsets, SurveyedGroup } from '../store/committed-offsets.ts';
-import type { KnownPartition } from '../store/groups.ts';
-import { inTime } from '../store/in-time.ts';
-import type { LogFigures, Logs } from '../store/logs.ts';
+import type { CommittedOffsets, SurveyedGroup } from '../store/groups/committed-offsets.ts';
+import type { KnownPartition } from '../store/groups/groups.ts';
+import type { LogFigures, Logs } from '../store/log/logs.ts';
+import { inTime } from '../store/redis/in-time.ts';
 import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import { logKey } from './log-reader.ts';

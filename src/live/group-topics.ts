@@ -3,8 +3,8 @@ import { topicsPath } from '../core/cluster/cluster-nodes.ts';
 import { type GroupDocument, own, type Subscription, type TopicInfo } from '../core/groups/group-document.ts';
 import type { TopicsView } from '../core/groups/group-topics.ts';
 import { hasCode } from '../core/service-error.ts';
-import type { CommittedOffset } from '../store/committed-offsets.ts';
-import type { Namespace } from '../store/namespace.ts';
+import type { CommittedOffset } from '../store/groups/committed-offsets.ts';
+import type { Namespace } from '../store/tree/namespace.ts';
 import { matches } from './group-patterns.ts';
 import type { Topics } from './topics.ts';
 

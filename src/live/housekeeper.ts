@@ -1,7 +1,7 @@
 // Removes the containers and TTL nodes that are due. Every broker does it, so any one that is alive suffices; the script
 // decides by the store's clock and by what it finds.
 import type { Logger } from 'pino';
-import type { Namespace } from '../store/namespace.ts';
+import type { Namespace } from '../store/tree/namespace.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';
 

@@ -2,7 +2,7 @@
 // core/compaction; when a log has its turn, in log-housekeeper.ts.
 import { BatchLines } from '../core/records/batch-lines.ts';
 import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../core/records/compaction.ts';
-import type { LogKeeping, LogScan } from '../store/log-keeping.ts';
+import type { LogKeeping, LogScan } from '../store/log/log-keeping.ts';
 import { packRecords, unpackBatch } from './batch-packing.ts';
 import type { Metrics } from './metrics.ts';
 

@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import { BatchLines, type StoredBatch } from '../core/records/batch-lines.ts';
 import { FetchedRecords } from '../core/records/fetched-records.ts';
-import type { LogBounds, Logs } from '../store/logs.ts';
+import type { LogBounds, Logs } from '../store/log/logs.ts';
 import { isPacked, unpackBatch } from './batch-packing.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';

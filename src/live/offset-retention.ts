@@ -5,7 +5,7 @@
 // Every broker looks for groups that are due; each is claimed by one of them, and what it takes back is checked once more
 // in the script that does it, by the store's clock and for the version of the group that was judged.
 import type { Logger } from 'pino';
-import type { CommittedOffsets } from '../store/committed-offsets.ts';
+import type { CommittedOffsets } from '../store/groups/committed-offsets.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';

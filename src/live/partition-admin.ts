@@ -13,8 +13,8 @@ import {
 } from '../core/cluster/cluster-nodes.ts';
 import { electPreferred, outrank, type PartitionState, reassign } from '../core/cluster/leader-election.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Idempotency, Op } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
+import type { Idempotency, Op } from '../store/tree/namespace.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
 import { retrying } from './collisions.ts';

@@ -1,7 +1,7 @@
 // How a decision on a partition is written: conditional on the state that it was made on, and on the controller's epoch.
 import { controllerEpochPath, encodePartitionState, partitionStatePath } from '../core/cluster/cluster-nodes.ts';
 import type { PartitionState } from '../core/cluster/leader-election.ts';
-import type { Op } from '../store/namespace.ts';
+import type { Op } from '../store/tree/namespace.ts';
 import { jsonContentType } from './broker-registration.ts';
 import type { ControllerEpoch } from './cluster.ts';
 

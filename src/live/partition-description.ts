@@ -1,7 +1,7 @@
 // How a partition reads to a user: what the tree says of it, and the figures of its log.
 import type { PartitionDescription } from '../../schemas/topics.ts';
 import { decodePartitionState } from '../core/cluster/cluster-nodes.ts';
-import type { LogFigures } from '../store/logs.ts';
+import type { LogFigures } from '../store/log/logs.ts';
 
 /**
  * @param state the data of its node

@@ -12,8 +12,8 @@ import {
   topicsPath,
 } from '../core/cluster/cluster-nodes.ts';
 import type { PartitionState } from '../core/cluster/leader-election.ts';
-import type { Namespace, NodeData } from '../store/namespace.ts';
-import type { Transaction } from '../store/node-codec.ts';
+import type { Namespace, NodeData } from '../store/tree/namespace.ts';
+import type { Transaction } from '../store/tree/node-codec.ts';
 import type { BrokerRegistration } from './broker-registration.ts';
 import { orAbsent } from './cluster.ts';
 import type { EventTail } from './event-tail.ts';

@@ -1,9 +1,9 @@
 // Named producers over time: a new epoch goes to all logs that may know the producer before anybody hears of it, and
 // producers that nobody uses end (docs/adr/007).
 import type { Logger } from 'pino';
-import type { Idempotency } from '../store/namespace.ts';
-import type { DueProducer, LogName } from '../store/producers.ts';
+import type { DueProducer, LogName } from '../store/log/producers.ts';
 import type { Store } from '../store/store.ts';
+import type { Idempotency } from '../store/tree/namespace.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';
 

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import { streamBytesMax, streamPartitionsMax, streamRecordsMax } from '../../schemas/record-stream.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
-import type { LogBounds, Logs } from '../store/logs.ts';
+import type { LogBounds, Logs } from '../store/log/logs.ts';
 import type { Fetched, LogReader } from './log-reader.ts';
 import type { Metrics } from './metrics.ts';
 import { checkPartition, type TopicInfo, type Topics, unknownTopic } from './topics.ts';

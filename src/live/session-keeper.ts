@@ -1,7 +1,7 @@
 // Keeps one session alive for a client that holds a connection open, as ZooKeeper's client does with its pings: as long as the
 // peer shows that it lives. It ends no session: who lets go of the keeper leaves the session its full time.
 import { hasCode } from '../core/service-error.ts';
-import type { SessionCredential, SessionLease, Sessions } from '../store/sessions.ts';
+import type { SessionCredential, SessionLease, Sessions } from '../store/tree/sessions.ts';
 
 /** Renewals come at a third of the session's time, but no further apart: so an end from elsewhere is noticed soon. */
 const everyMsMax = 10_000;

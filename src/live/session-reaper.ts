@@ -2,7 +2,7 @@
 // decides by the store's clock, so brokers that do it at once do no harm. A broker that hangs is no outage while another one is
 // alive, through which clients may renew; the only one is, though the store was there (N6).
 import type { Logger } from 'pino';
-import type { Sessions } from '../store/sessions.ts';
+import type { Sessions } from '../store/tree/sessions.ts';
 import type { Metrics } from './metrics.ts';
 import { Repeat } from './repeat.ts';
 

@@ -29,8 +29,8 @@ import {
   encodeTopicConfig,
 } from '../core/records/topic-config.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
-import type { Idempotency, Op, Step } from '../store/namespace.ts';
 import type { Store } from '../store/store.ts';
+import type { Idempotency, Op, Step } from '../store/tree/namespace.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch } from './cluster.ts';
 import { retrying } from './collisions.ts';

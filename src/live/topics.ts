@@ -6,9 +6,9 @@ import type { TopicConfig } from '../../schemas/topics.ts';
 import { decodeTopic, topicPath, topicsPath } from '../core/cluster/cluster-nodes.ts';
 import { decodeTopicConfig, effectiveConfig } from '../core/records/topic-config.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
-import type { Logs } from '../store/logs.ts';
-import type { Namespace } from '../store/namespace.ts';
-import type { Transaction } from '../store/node-codec.ts';
+import type { Logs } from '../store/log/logs.ts';
+import type { Namespace } from '../store/tree/namespace.ts';
+import type { Transaction } from '../store/tree/node-codec.ts';
 import type { EventTail } from './event-tail.ts';
 import type { Metrics } from './metrics.ts';
 

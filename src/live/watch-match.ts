@@ -2,7 +2,7 @@
 import type { WatchEvent, WatchMode } from '../../schemas/watch.ts';
 import { cutInJson, inJson } from '../core/json-data.ts';
 import { parentOf } from '../core/tree/path.ts';
-import type { NodeEvent, Transaction } from '../store/node-codec.ts';
+import type { NodeEvent, Transaction } from '../store/tree/node-codec.ts';
 
 /**
  * The modes of watches, and what a long poll waits for besides them: a change of the node's content, of its list of children, or of

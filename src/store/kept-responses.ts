@@ -1,10 +1,11 @@
 // What is kept for repeats of requests with an Idempotency-Key: typed calls of lua/responses. Scripts that make a change write their
 // part of the record themselves, together with it (lua/lib/idempotency.lua; docs/adr/007).
-import type { StoreConnection } from './connection.ts';
+
 import type { CoordinationKeys } from './keys.ts';
-import type { Idempotency } from './op-codec.ts';
+import type { StoreConnection } from './redis/connection.ts';
 import { text } from './scripts.ts';
 import { recordId } from './sealed-reply.ts';
+import type { Idempotency } from './tree/op-codec.ts';
 
 /** How long the record of a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
 export const idempotencyTtlMs = 10 * 60_000;

@@ -15,7 +15,7 @@ import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Broker } from '../live/broker.ts';
 import type { Watch, WatchSink } from '../live/running-watch.ts';
 import { SessionKeeper } from '../live/session-keeper.ts';
-import { parseHandle } from '../store/sessions.ts';
+import { parseHandle } from '../store/tree/sessions.ts';
 import type { Socket, Sockets } from './socket.ts';
 
 interface Options {

@@ -1,6 +1,6 @@
 // What a watch must have been told, worked out from the store's history by the contract alone: it shares no code with the
 // service, is slow, and easy to read.
-import type { NodeEvent, Transaction } from '../../src/store/node-codec.ts';
+import type { NodeEvent, Transaction } from '../../src/store/tree/node-codec.ts';
 
 export interface Watched {
   path: string;

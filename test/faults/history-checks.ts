@@ -1,8 +1,8 @@
 // What must be true of the history and the state of any cluster, whatever befell it: one controller per epoch, fenced writes,
 // names that are given once, and ephemeral nodes that belong to sessions.
 import { hasCode } from '../../src/core/service-error.ts';
-import type { Transaction } from '../../src/store/node-codec.ts';
 import type { Store } from '../../src/store/store.ts';
+import type { Transaction } from '../../src/store/tree/node-codec.ts';
 
 interface PartitionNode {
   leader: number;

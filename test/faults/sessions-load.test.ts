@@ -7,8 +7,8 @@ import t, { type Test } from 'tap';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
 import { createSessionReaper } from '../../src/live/session-reaper.ts';
-import type { ReapResult, SessionLease } from '../../src/store/sessions.ts';
 import { Store } from '../../src/store/store.ts';
+import type { ReapResult, SessionLease } from '../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
 

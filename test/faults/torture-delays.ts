@@ -1,6 +1,6 @@
 // What a hand-over was made of: how long the partition was still the last one's in the tree, how long it was nobody's or another
 // one's, how long the next was not told of it, and which faults there were meanwhile.
-import type { Transaction } from '../../src/store/node-codec.ts';
+import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import type { HandOver } from './torture-holdings.ts';
 import type { TimedFault } from './torture-log.ts';
 

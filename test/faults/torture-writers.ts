@@ -1,7 +1,7 @@
 // Clients that change the tree below /t at random through any broker, and those that hold on to sessions. They write
 // down what they were promised.
 import { errorCodes } from '../../schemas/errors.ts';
-import type { Transaction } from '../../src/store/node-codec.ts';
+import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import type { Random } from '../helpers/random.ts';
 import { type Answer, http } from '../helpers/server.ts';
 import { count, goesOn } from './torture-log.ts';

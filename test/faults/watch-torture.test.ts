@@ -5,8 +5,8 @@
 // WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes); WEIR_TEST_SEED repeats the choices of a run.
 import { setMaxListeners } from 'node:events';
 import t from 'tap';
-import type { Op } from '../../src/store/namespace.ts';
 import type { Store } from '../../src/store/store.ts';
+import type { Op } from '../../src/store/tree/namespace.ts';
 import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { expectedMessages, type Message, messageProblems, type Watched } from './expected-events.ts';

@@ -1,7 +1,8 @@
 // What tests of consumer groups share: topics, members that speak HTTP, and the judge of guarantee R1 over the history of
 // the tree.
-import type { Transaction } from '../../src/store/node-codec.ts';
+
 import type { Store } from '../../src/store/store.ts';
+import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import { type Answer, http } from './server.ts';
 
 export interface TestMember {

@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
-import type { Appended, Batch, Logs } from '../../src/store/logs.ts';
+import type { Appended, Batch, Logs } from '../../src/store/log/logs.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from './redis.ts';
 import { testConfig } from './server.ts';

@@ -4,7 +4,7 @@ import type { Test } from 'tap';
 import type { Limits } from '../../src/app.ts';
 import type { Config } from '../../src/config/config.ts';
 import { type Server, startServer } from '../../src/server.ts';
-import type { StoreTarget } from '../../src/store/target.ts';
+import type { StoreTarget } from '../../src/store/redis/target.ts';
 import { keepSecret, memberHeader } from '../../testbed/member-secrets.ts';
 import { startTestRedis } from './redis.ts';
 

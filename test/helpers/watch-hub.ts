@@ -6,9 +6,9 @@ import { EventTail } from '../../src/live/event-tail.ts';
 import { createMetrics, type Metrics } from '../../src/live/metrics.ts';
 import type { Watch, WatchReader, WatchRequest } from '../../src/live/running-watch.ts';
 import { WatchHub } from '../../src/live/watch-hub.ts';
-import type { Op } from '../../src/store/namespace.ts';
+import type { StoreTarget } from '../../src/store/redis/target.ts';
 import { Store } from '../../src/store/store.ts';
-import type { StoreTarget } from '../../src/store/target.ts';
+import type { Op } from '../../src/store/tree/namespace.ts';
 import { startTestRedis } from './redis.ts';
 import { eventually, testConfig } from './server.ts';
 

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import WebSocket from 'ws';
 import { defaultLimits } from '../../src/app.ts';
-import { parseHandle } from '../../src/store/sessions.ts';
+import { parseHandle } from '../../src/store/tree/sessions.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 
 const { load, patience } = defaultLimits;

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { brokerIdsPath, brokerPath } from '../../src/core/cluster/cluster-nodes.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { startServer } from '../../src/server.ts';
-import type { Namespace } from '../../src/store/namespace.ts';
+import type { Namespace } from '../../src/store/tree/namespace.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer, type TestServer, testConfig } from '../helpers/server.ts';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Namespace } from '../../src/store/namespace.ts';
+import type { Namespace } from '../../src/store/tree/namespace.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 const { url, broker } = await startTestServer(t);

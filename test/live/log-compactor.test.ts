@@ -7,7 +7,7 @@ import { FetchedRecords } from '../../src/core/records/fetched-records.ts';
 import { packRecords, unpackBatch } from '../../src/live/batch-packing.ts';
 import { LogCompactor } from '../../src/live/log-compactor.ts';
 import { createMetrics } from '../../src/live/metrics.ts';
-import type { Logs } from '../../src/store/logs.ts';
+import type { Logs } from '../../src/store/log/logs.ts';
 import { append, batchOf, openStore, topicId } from '../helpers/logs.ts';
 import { startLossyRedis } from '../helpers/lossy-redis.ts';
 import { eventually } from '../helpers/server.ts';

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import t from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
-import type { Op } from '../../src/store/namespace.ts';
 import { Store } from '../../src/store/store.ts';
+import type { Op } from '../../src/store/tree/namespace.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { TreeModel } from './tree-model.ts';
 

@@ -4,9 +4,9 @@ import t from 'tap';
 import { hasCode } from '../../src/core/service-error.ts';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { coordinationKeys } from '../../src/store/keys.ts';
-import { Lane } from '../../src/store/lane.ts';
-import type { Op } from '../../src/store/namespace.ts';
+import { Lane } from '../../src/store/redis/lane.ts';
 import { Store } from '../../src/store/store.ts';
+import type { Op } from '../../src/store/tree/namespace.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { testConfig } from '../helpers/server.ts';
 

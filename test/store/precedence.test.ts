@@ -2,8 +2,8 @@
 // pair of faults that one operation can have at once is tried.
 import { pino } from 'pino';
 import t from 'tap';
-import type { Op } from '../../src/store/namespace.ts';
 import { Store } from '../../src/store/store.ts';
+import type { Op } from '../../src/store/tree/namespace.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { testConfig } from '../helpers/server.ts';
 

@@ -1,5 +1,5 @@
 // What tells the callers of one member id apart: each join over HTTP that does not continue an earlier one gets a secret of its
-// own, which its later calls name. Only a hash of it is stored (store/member-secret.ts).
+// own, which its later calls name. Only a hash of it is stored (store/groups/member-secret.ts).
 
 import { ServiceError } from '../service-error.ts';
 import type { GroupMember } from './group-document.ts';

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { StoreConnection } from '../connection.ts';
+import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import type { Migration } from './migrations.ts';
 import { StoredData } from './stored-data.ts';

@@ -2,8 +2,8 @@
 // partitions, in pages.
 import type { Redis } from 'ioredis';
 import { decodeTopic, topicPath, topicsPath } from '../../core/cluster/cluster-nodes.ts';
-import type { StoreConnection } from '../connection.ts';
 import { type CoordinationKeys, coordinationKeys, type PartitionKeys, partitionKeys } from '../keys.ts';
+import type { StoreConnection } from '../redis/connection.ts';
 import type { ReplyValue } from '../scripts.ts';
 
 const pageSize = 500;

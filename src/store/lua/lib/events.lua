@@ -1,7 +1,7 @@
 --- @include "lib/keys"
 --- @include "lib/text"
 --- @include "lib/stat"
---[[ What transactions tell watchers: one entry of the event stream each, its id the zxid. src/store/node-codec.ts reads them.
+--[[ What transactions tell watchers: one entry of the event stream each, its id the zxid. src/store/tree/node-codec.ts reads them.
 
      An entry has one field, `events`: the running sum of bytes of all entries, then event by event kind, lengths of stat,
      content type, path and data, and these four. What was deleted has neither type nor data, and data is cut at 16 KiB. ]]

@@ -18,14 +18,14 @@ local RESERVED = {
 local RECURSIVE_DELETE_MAX = 8000
 -- They go in one transaction when the session ends (guarantee N5), which takes as long.
 local EPHEMERALS_MAX = 8000
--- The paths and the event of one transaction; src/store/transaction-limits.ts has the same for what a request brings with it.
+-- The paths and the event of one transaction; src/store/tree/transaction-limits.ts has the same for what a request brings with it.
 local BYTES_MAX = 4194304
 -- How much of a list of children is read at once, as its names may be long.
 local PAGE = 256
 
 -- How an operation comes packed: kind, mode, then whether it is sequential, makes parents, wants the node absent; ttl ms, version,
 -- mzxid and czxid, negative where they are not given (of `partitions` how many are added, and the most, in the place of ttl and version); then with their lengths before them path, data, content type, session, hash of
--- its secret. src/store/op-codec.ts writes the same, and has checked the path.
+-- its secret. src/store/tree/op-codec.ts writes the same, and has checked the path.
 local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0'
 local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check', 'partitions' }
 -- How a result goes out: kind, lengths of stat and path, and these two. The path is told only if it is not the one asked for.

@@ -1,4 +1,4 @@
---[[ A node's stat as the store keeps it: packed, as every change reads and writes at least one. src/store/node-codec.ts reads
+--[[ A node's stat as the store keeps it: packed, as every change reads and writes at least one. src/store/tree/node-codec.ts reads
      the same bytes. `created` counts successful child creations: it is ZooKeeper's stored cversion, and the sequence
      counter; cversion as users see it is 2 * created - num_children. There is no aversion, as there are no access lists. ]]
 local stat = {}
@@ -11,7 +11,7 @@ local MODES = { 'persistent', 'ephemeral', 'container', 'ttl' }
 local CODES = {}
 for code, mode in ipairs(MODES) do CODES[mode] = code end
 
---- The mode of a code, which is its place in src/store/node-codec.ts, too.
+--- The mode of a code, which is its place in src/store/tree/node-codec.ts, too.
 function stat.mode(code) return MODES[code] end
 
 function stat.parse(packed)

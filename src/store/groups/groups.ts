@@ -1,0 +1,93 @@
+// Consumer groups in the store: typed calls of lua/groups. A group is one versioned document; what a broker decides over
+// it is committed with the version that it read, together with the sessions, nodes, timers and positions that go with it.
+import { decodeGroup, type GroupDocument } from '../../core/groups/group-document.ts';
+import type { CoordinationKeys } from '../keys.ts';
+import type { StoreConnection } from '../redis/connection.ts';
+import { integer, type ReplyValue, text } from '../scripts.ts';
+import type { NamespaceLimits } from '../tree/namespace.ts';
+import {
+  type Arguments,
+  type CommitOutcome,
+  commitArguments,
+  commitOutcome,
+  type GroupCommit,
+  type GroupSnapshot,
+  snapshot,
+} from './group-commit.ts';
+
+export type {
+  Caller,
+  CommitOutcome,
+  GroupCommit,
+  GroupSnapshot,
+  KeptAnswer,
+  KnownPartition,
+  PartitionPosition,
+  Refusal,
+  Renewal,
+} from './group-commit.ts';
+
+export class Groups {
+  readonly #connection: StoreConnection;
+  readonly #keys: CoordinationKeys;
+  readonly #limits: NamespaceLimits;
+
+  constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.#limits = limits;
+  }
+
+  /**
+   * Reads a group's document, and which of its members have a living session.
+   * @param known what the broker remembers: a document that is still the same is not sent again
+   */
+  async get(group: string, known?: GroupSnapshot): Promise<GroupSnapshot & { zxid: number; living: Set<string> }> {
+    const [zxid, version, document, ...names] = await this.#call('get', [group, known?.version ?? 0]);
+    const living = new Set(names.map((name) => text(name)));
+    const isKnown = known && known.version > 0 && known.version === integer(version);
+    return { zxid: integer(zxid), ...(isKnown ? known : snapshot(version, document)), living };
+  }
+
+  /** A page of the groups, by name in byte order, after the name `after`. `next` = the `after` of the next page. */
+  async list(
+    after: string | undefined,
+    limit: number,
+  ): Promise<{ zxid: number; groups: { group: string; document: GroupDocument }[]; next: string | undefined }> {
+    const [zxid, more, ...rest] = await this.#call('list', [after ?? '', limit]);
+    const groups: { group: string; document: GroupDocument }[] = [];
+    let last: string | undefined;
+    for (let i = 0; i + 1 < rest.length; i += 2) {
+      last = text(rest[i]);
+      const document = text(rest[i + 1]);
+      if (document !== '') groups.push({ group: last, document: decodeGroup(document) });
+    }
+    return { zxid: integer(zxid), groups, next: text(more) === '1' ? last : undefined };
+  }
+
+  /** A page of the groups as list(), with their versions instead of their documents. */
+  async versions(
+    after: string | undefined,
+    limit: number,
+  ): Promise<{ groups: { group: string; version: number }[]; next: string | undefined }> {
+    const [more, ...rest] = await this.#call('versions', [after ?? '', limit]);
+    const groups: { group: string; version: number }[] = [];
+    for (let i = 0; i + 1 < rest.length; i += 2) groups.push({ group: text(rest[i]), version: integer(rest[i + 1]) });
+    return { groups, next: text(more) === '1' ? groups.at(-1)?.group : undefined };
+  }
+
+  /** Commits what was decided over `version`. */
+  async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
+    const args = commitArguments(group, version, commit, this.#limits);
+    return commitOutcome(await this.#call(commit.keeps ? 'keep' : 'apply', args), commit);
+  }
+
+  /** Claims timers that are due, for `claimMs`: who claims one must act on it within that time, or it is due again. */
+  async due(claimMs: number, limit: number): Promise<string[]> {
+    return (await this.#call('due', [claimMs, limit])).map((name) => text(name));
+  }
+
+  #call(verb: string, args: Arguments): Promise<ReplyValue[]> {
+    return this.#connection.call(`groups/${verb}`, this.#keys.root, args);
+  }
+}

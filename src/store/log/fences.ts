@@ -1,0 +1,61 @@
+// The fences of partitions, for operators: typed calls of those scripts of lua/logs. Appends check them: lua/lib/log-fence.lua.
+
+import type { StoredLimits } from '../../core/defaults.ts';
+import { keyedWords, recordLimits } from '../kept-responses.ts';
+import { partitionKeys } from '../keys.ts';
+import type { StoreConnection } from '../redis/connection.ts';
+import { integer, text } from '../scripts.ts';
+import type { Idempotency } from '../tree/op-codec.ts';
+
+/** A fence as it is listed. */
+export interface FenceState {
+  name: string;
+  token: number;
+  /** When it was used last, to the minute, ms; undefined for one of an older version that was not used since. */
+  usedAt: number | undefined;
+}
+
+export class Fences {
+  readonly #connection: StoreConnection;
+  readonly #prefix: string;
+  readonly #answers: string;
+
+  constructor(connection: StoreConnection, prefix: string, limits: StoredLimits) {
+    this.#connection = connection;
+    this.#prefix = prefix;
+    this.#answers = recordLimits(limits.appendsMax, limits.appendBytesMax);
+  }
+
+  /** The fences of a partition, by name. @throws ServiceError UNKNOWN_TOPIC */
+  async list(topicId: string, partition: number): Promise<FenceState[]> {
+    const reply = await this.#connection.call('logs/fences', this.#key(topicId, partition), []);
+    const fences: FenceState[] = [];
+    for (let i = 0; i + 2 < reply.length; i += 3) {
+      fences.push({
+        name: text(reply[i]),
+        token: integer(reply[i + 1]),
+        usedAt: integer(reply[i + 2]) || undefined,
+      });
+    }
+    return fences.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /**
+   * Deletes a fence: the next token of its name is taken, whatever it is.
+   * @throws ServiceError UNKNOWN_TOPIC, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
+   */
+  async delete(
+    topicId: string,
+    partition: number,
+    name: string,
+    idempotency?: Idempotency,
+  ): Promise<{ replayed: boolean }> {
+    const args = [name, ...keyedWords(idempotency, this.#answers)];
+    const [replayed] = await this.#connection.call('logs/delete-fence', this.#key(topicId, partition), args);
+    return { replayed: integer(replayed) === 1 };
+  }
+
+  #key(topicId: string, partition: number): string {
+    return partitionKeys(this.#prefix, topicId, partition).partition;
+  }
+}

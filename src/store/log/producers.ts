@@ -1,0 +1,110 @@
+// The registry of named producers: typed calls of lua/producers. What each log knows of them is in store/log/logs.ts, and how the
+// two work together in docs/adr/007.
+import { randomBytes } from 'node:crypto';
+import { recordWords } from '../kept-responses.ts';
+import type { CoordinationKeys } from '../keys.ts';
+import type { StoreConnection } from '../redis/connection.ts';
+import { integer, type ReplyValue, text } from '../scripts.ts';
+import type { Idempotency } from '../tree/op-codec.ts';
+
+/** What a named producer puts on a request. */
+export interface ProducerStamp {
+  id: string;
+  epoch: number;
+  /** Grows by one with each request to a topic, from 0 in each epoch. */
+  sequence: number;
+}
+
+/** A partition's log, as the registry notes it. */
+export interface LogName {
+  topicId: string;
+  partition: number;
+}
+
+export interface RegisteredProducer {
+  id: string;
+  epoch: number;
+  /** The logs that may know it: each has to be told the epoch. */
+  logs: LogName[];
+  /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
+  replayed: boolean;
+}
+
+export interface DueProducer {
+  id: string;
+  /** When the registry last heard of it, ms. */
+  heardAt: number;
+  logs: LogName[];
+}
+
+export class Producers {
+  readonly #connection: StoreConnection;
+  readonly #root: string;
+  readonly #responses: string;
+  readonly #producersMax: number;
+
+  constructor(
+    connection: StoreConnection,
+    keys: CoordinationKeys,
+    options: { responses: string; producersMax: number },
+  ) {
+    this.#connection = connection;
+    this.#root = keys.root;
+    this.#responses = options.responses;
+    this.#producersMax = options.producersMax;
+  }
+
+  /** Gives a producer its next epoch, 0 if the name is new. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
+  async register(name: string, idempotency?: Idempotency): Promise<RegisteredProducer> {
+    const [replayed, id, epoch, logs] = await this.#connection.call('producers/register', this.#root, [
+      name,
+      randomBytes(9).toString('base64url'),
+      ...recordWords(idempotency),
+      this.#responses,
+      this.#producersMax,
+    ]);
+    return { replayed: integer(replayed) === 1, id: text(id), epoch: integer(epoch), logs: logsOf(logs) };
+  }
+
+  /**
+   * Notes that a log is about to hear of a producer.
+   * @throws ServiceError UNKNOWN_PRODUCER, PRODUCER_FENCED (field `epoch`)
+   */
+  async join({ id, epoch }: ProducerStamp, log: LogName): Promise<void> {
+    await this.#connection.call('producers/join', this.#root, [id, epoch, nameOf(log)]);
+  }
+
+  /** Some of the producers of which the registry has not heard for `idleMs`, and how many producers there are in all. */
+  async due(idleMs: number, limit: number): Promise<{ producers: DueProducer[]; total: number }> {
+    const [total, ...found] = await this.#connection.call('producers/due', this.#root, [idleMs, limit]);
+    const producers = (found as ReplyValue[][]).map(([id, heardAt, logs]) => ({
+      id: text(id),
+      heardAt: integer(heardAt),
+      logs: logsOf(logs),
+    }));
+    return { producers, total: integer(total) };
+  }
+
+  /**
+   * Notes what the logs of a producer that was due said, unless the registry has heard of it meanwhile.
+   * @param usedAt when it was last used, ms; undefined = no log knows it any more
+   * @param gone the logs that do not know it any more
+   * @returns whether that was its end
+   */
+  async settle({ id, heardAt }: DueProducer, usedAt: number | undefined, gone: readonly LogName[]): Promise<boolean> {
+    const args = [id, heardAt, usedAt ?? 0, ...gone.map(nameOf)];
+    const [ended] = await this.#connection.call('producers/settle', this.#root, args);
+    return integer(ended) === 1;
+  }
+}
+
+function nameOf({ topicId, partition }: LogName): string {
+  return `${topicId}:${partition}`;
+}
+
+function logsOf(names: ReplyValue | undefined): LogName[] {
+  return (names as ReplyValue[]).map((name) => {
+    const [topicId, partition] = text(name).split(':');
+    return { topicId: topicId!, partition: Number(partition) };
+  });
+}

@@ -1,0 +1,308 @@
+// The connection to the store: when it may be used, where each key's commands go, and what becomes of refusals. Everything
+// that talks to Redis goes through call() or command(), or through a dedicated connection for commands that block.
+import type { Socket } from 'node:net';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import { decodeReply, loadScripts, type ReplyValue, type Script } from '../scripts.ts';
+import { createEngine, type Engine, type EngineKind, engineKindOf } from './engine.ts';
+import { Link } from './link.ts';
+import type { Loading, ServerInfo } from './server-info.ts';
+import { notReached, storeError } from './store-error.ts';
+import type { StoreTarget } from './target.ts';
+import { gateWaitMsMax, startWaitSayEveryMs } from './time-limits.ts';
+
+type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
+/** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */
+type OpenStep = (info: ServerInfo, engine: EngineKind) => Promise<void>;
+
+/** What whoever waits for the store has to say to it. */
+interface Patience {
+  /** The store is there and needs its time, which does not count. */
+  isBusy(): boolean;
+  /** Called now and then. */
+  say(problem: string, leftMs: number): void;
+}
+
+export class StoreConnection {
+  readonly #coordinationKey: string;
+  readonly #engine: Engine;
+  readonly #scripts: Map<string, Script>;
+  readonly #onOpen: OpenStep[] = [];
+  #losses = 0;
+  #closing = false;
+  #waiting = new Set<() => void>();
+
+  /** @param coordinationKey one of the keys that all have the coordination slot */
+  constructor(target: StoreTarget, log: Logger, coordinationKey: string) {
+    this.#coordinationKey = coordinationKey;
+    const kind = engineKindOf(target);
+    const scripts = loadScripts(undefined, kind === 'cluster');
+    this.#scripts = scripts;
+    const define = (client: Redis) => {
+      for (const { name, lua } of scripts.values()) client.defineCommand(name, { lua, numberOfKeys: 1 });
+      return client;
+    };
+    const onChange = () => this.#wake();
+    this.#engine = createEngine(target, {
+      coordinationKey,
+      onChange,
+      makeLink: ({ make, coordinates }) =>
+        new Link({
+          make: (options) => define(make(options)),
+          open: async (info) => {
+            if (coordinates) for (const step of this.#onOpen) await step(info, kind);
+          },
+          onChange,
+          onLost: () => {
+            this.#losses += 1;
+          },
+          log,
+        }),
+    });
+  }
+
+  get engine(): EngineKind {
+    return this.#engine.kind;
+  }
+
+  /** Whether the coordination keys can be used now. */
+  get isOpen(): boolean {
+    return this.#engine.coordination.isOpen;
+  }
+
+  /** How often an open connection was lost, to any machine of the store. */
+  get losses(): number {
+    return this.#losses;
+  }
+
+  /**
+   * Runs `step` each time the way to the coordination keys has become ready, before anybody else may use it. If it fails the
+   * connection is dropped and tried again.
+   */
+  onOpen(step: OpenStep): void {
+    this.#onOpen.push(step);
+  }
+
+  /** How far the Redis of the coordination keys has come that loads its data; undefined if it does not. */
+  get loading(): Loading | undefined {
+    return this.#engine.coordination.loading;
+  }
+
+  /** Why the coordination keys cannot be used now, for people. */
+  get problem(): string {
+    const reason = this.#engine.coordination.failure;
+    return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'it does not answer';
+  }
+
+  /** Begins to connect. */
+  start(): void {
+    this.#engine.start();
+  }
+
+  /**
+   * Waits until the coordination keys can be used: a store that is started at the same time may need a while.
+   * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
+   */
+  async ready(waitMs: number, patience: Patience = { isBusy: () => false, say: () => {} }): Promise<void> {
+    const { coordination } = this.#engine;
+    // Waiting does not help a store of the wrong kind, or one that refuses this server.
+    const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
+    let now = performance.now();
+    let deadline = now + waitMs;
+    let sayAt = now + 1000;
+    while (!isDecided() && !this.#closing && now < deadline) {
+      await this.#waitUntil(isDecided, Math.min(200, deadline - now));
+      now = performance.now();
+      if (patience.isBusy()) deadline = now + waitMs;
+      else if (now >= sayAt && !isDecided()) {
+        sayAt = now + startWaitSayEveryMs;
+        patience.say(this.problem, deadline - now);
+      }
+    }
+    if (coordination.isOpen) return;
+    if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping.');
+    const reason = coordination.failure;
+    if (hasCode(reason, 'INVALID_CONFIG')) throw reason;
+    const waited = waitMs >= 1000 ? ` It was waited for during ${Math.round(waitMs / 1000)} s (WEIR_STORE_WAIT).` : '';
+    const detail = `The store cannot be reached: ${this.problem}.${waited}`;
+    throw new ServiceError('STORE_UNAVAILABLE', detail, {}, { cause: reason });
+  }
+
+  /**
+   * Runs a script. `key` is its one key, which carries the hash tag of all that it touches.
+   * Returns what follows OK in its reply.
+   * @throws ServiceError with the script's code; STORE_UNAVAILABLE or STORE_FULL for the store itself
+   */
+  async call(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+    const script = this.#script(name);
+    const reply = await this.#serve(key, script.writes, (client) => run(client, name, key, args));
+    return decodeReply(name, reply);
+  }
+
+  /** As call(), on the way to the coordination keys while it is being opened: only for the steps of onOpen. */
+  async callUnguarded(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+    return this.callOn(this.#engine.coordination.client, name, key, args);
+  }
+
+  /** As call(), from a step of onOpen, also for keys that are not coordination keys. */
+  async callWhileOpening(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+    return this.#isCoordination(key) ? this.callUnguarded(name, key, args) : this.call(name, key, args);
+  }
+
+  /** As command(), from a step of onOpen. */
+  async commandWhileOpening<T>(key: string, command: (client: Redis) => Promise<T>): Promise<T> {
+    if (!this.#isCoordination(key)) return this.command(true, command, key);
+    return command(this.#engine.coordination.client).catch((error: unknown) => {
+      throw storeError(error, true);
+    });
+  }
+
+  /** As callUnguarded(), on a dedicated connection. */
+  async callOn(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+    const script = this.#script(name);
+    try {
+      return decodeReply(name, await run(client, name, key, args));
+    } catch (error) {
+      throw storeError(error, script.writes);
+    }
+  }
+
+  /**
+   * Runs plain commands on the keys of one slot.
+   * @param writes whether they change anything
+   * @param key one of the keys; absent: they are coordination keys
+   */
+  async command<T>(writes: boolean, command: (client: Redis) => Promise<T>, key = this.#coordinationKey): Promise<T> {
+    return this.#serve(key, writes, command);
+  }
+
+  /**
+   * Asks each machine that holds a part of the data.
+   * @returns the answers, and the addresses of those that gave none
+   * @throws ServiceError STORE_UNAVAILABLE if none did
+   */
+  async askShards<T>(ask: (client: Redis) => Promise<T>): Promise<{ answers: T[]; unreachable: string[] }> {
+    const answers: T[] = [];
+    const unreachable: string[] = [];
+    let failure: unknown;
+    await Promise.all(
+      this.#engine.shards().map(async ({ place, link }) => {
+        try {
+          await this.#waitUntil(() => link.isOpen, gateWaitMsMax);
+          if (!link.isOpen) throw notReached();
+          answers.push(await ask(link.client));
+        } catch (error) {
+          failure = storeError(error, false);
+          if (!hasCode(failure, 'STORE_UNAVAILABLE')) throw failure;
+          unreachable.push(place);
+        }
+      }),
+    );
+    if (answers.length === 0) throw failure ?? notReached();
+    return { answers, unreachable: unreachable.sort() };
+  }
+
+  /** How many machines that hold a part of the data cannot be used now. */
+  get shardsAway(): number {
+    return this.#engine.shards().filter(({ link }) => !link.isOpen).length;
+  }
+
+  /** The way to the Redis that holds a key. @throws ServiceError STORE_UNAVAILABLE */
+  async linkOf(key: string): Promise<Link> {
+    const link = this.#engine.linkOf(key);
+    return link?.isOpen ? link : this.#openLinkOf(key, performance.now() + gateWaitMsMax);
+  }
+
+  /** Stands for the machine that has a key, open or not: the same for all keys there. */
+  shardOf(key: string): unknown {
+    return this.#engine.linkOf(key);
+  }
+
+  /** The run of the Redis that has just served a key: another one after a failover or a restart. */
+  runOf(key: string): string {
+    return this.#engine.linkOf(key)?.run ?? '';
+  }
+
+  /**
+   * A connection of its own to where the coordination keys are, for commands that block or subscribe (link.ts).
+   * @param answerMsMax a command that is not answered for so long finds the connection dead, and drops it (silence.ts)
+   * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
+   */
+  dedicated(answerMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
+    return this.#engine.coordination.dedicated({ enableOfflineQueue: whileAway === 'wait' }, answerMsMax);
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#engine.close();
+    this.#wake();
+  }
+
+  #isCoordination(key: string): boolean {
+    return this.#engine.linkOf(key) === this.#engine.coordination;
+  }
+
+  #script(name: string): Script {
+    const script = this.#scripts.get(name);
+    if (!script) throw new Error(`There is no script ${name}`);
+    return script;
+  }
+
+  /** Sends a command to where its key is; again, for a bounded time, if it was refused before anything was done. */
+  async #serve<T>(key: string, writes: boolean, send: (client: Redis) => Promise<T>): Promise<T> {
+    const deadline = performance.now() + gateWaitMsMax;
+    for (;;) {
+      const known = this.#engine.linkOf(key);
+      const link = known?.isOpen ? known : await this.#openLinkOf(key, deadline);
+      try {
+        return await send(link.client);
+      } catch (error) {
+        const pauseMs = error instanceof Error ? this.#engine.refused(error, key, link) : undefined;
+        if (pauseMs === undefined || performance.now() + pauseMs > deadline) throw storeError(error, writes);
+        if (pauseMs > 0) await this.#waitUntil(() => false, pauseMs);
+      }
+    }
+  }
+
+  async #openLinkOf(key: string, deadline: number): Promise<Link> {
+    if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done.');
+    await this.#waitUntil(() => this.#engine.linkOf(key)?.isOpen === true, deadline - performance.now());
+    const link = this.#engine.linkOf(key);
+    if (!link?.isOpen) throw notReached();
+    return link;
+  }
+
+  #wake(): void {
+    for (const look of this.#waiting) look();
+  }
+
+  /** Waits until something holds, for at most `ms`; it is looked at whenever a link or the engine has changed. */
+  async #waitUntil(holds: () => boolean, ms: number): Promise<void> {
+    if (holds() || this.#closing) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#waiting.delete(look);
+        resolve();
+      };
+      const look = () => {
+        if (holds() || this.#closing) done();
+      };
+      const timer = setTimeout(done, Math.max(0, ms));
+      this.#waiting.add(look);
+    });
+  }
+}
+
+function run(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<unknown> {
+  gather(client.stream as Socket | undefined);
+  return (client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
+}
+
+/** What is written within one turn leaves in one piece: a call to the system for each would cost more than a small script. */
+function gather(stream: Socket | undefined): void {
+  if (!stream || stream.writableCorked > 0) return;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
+}

@@ -1,0 +1,196 @@
+/**
+ * Redis Cluster: the coordination keys lie in one hash slot, so on one primary; each partition's log has a slot of its own,
+ * so the logs are spread over all of them. There is one link for coordination, which follows its slot wherever that goes and
+ * is opened anew each time, and one for each primary that holds logs.
+ *
+ * Why not the cluster client of ioredis: it follows redirections by itself, so that a write could reach a primary that has
+ * just been promoted before the epoch rises there (ADR 003), and it runs scripts on a slot of which only some keys
+ * have arrived. Here a refusal is followed only if nothing was done, and only to a primary that was opened (ADR 006).
+ */
+import type { ConnectionOptions } from 'node:tls';
+import type { RedisOptions } from 'ioredis';
+import type { RedisPlace } from '../../config/redis-url.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { createClient, locating } from './client.ts';
+import type { Engine, EngineOptions } from './engine.ts';
+import type { Link } from './link.ts';
+import { type SlotRanges, SlotTable } from './slot-table.ts';
+import { askTimeoutMs, commandTimeoutMs, refusedPauseMs, topologyFreshMs, topologyRefreshMs } from './time-limits.ts';
+
+export class RedisCluster implements Engine {
+  readonly kind = 'cluster';
+  readonly coordination: Link;
+  readonly #seeds: RedisPlace[];
+  readonly #access: RedisOptions;
+  readonly #tls: ConnectionOptions | undefined;
+  readonly #options: EngineOptions;
+  readonly #coordinationSlot: number;
+  readonly #table = new SlotTable();
+  /** By address, those of primaries that hold logs. */
+  readonly #links = new Map<string, Link>();
+  #asking: Promise<void> | undefined;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #triedAt = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param seeds some nodes of the cluster, to ask for the others
+   * @param access user and password
+   */
+  constructor(seeds: RedisPlace[], access: RedisOptions, tls: ConnectionOptions | undefined, options: EngineOptions) {
+    this.#seeds = seeds;
+    this.#access = access;
+    this.#tls = tls;
+    this.#options = options;
+    this.#coordinationSlot = SlotTable.slotOf(options.coordinationKey);
+    const where = locating(() => this.#locateCoordination(), tls);
+    this.coordination = options.makeLink({
+      coordinates: true,
+      make: (clientOptions) => createClient({ ...access, ...where, ...clientOptions }),
+    });
+  }
+
+  linkOf(key: string): Link | undefined {
+    const slot = SlotTable.slotOf(key);
+    if (slot === this.#coordinationSlot) return this.coordination;
+    const owner = this.#table.ownerOf(slot);
+    const link = owner === undefined ? undefined : this.#linkTo(owner);
+    // Its node may hang, and a replica have taken its place: nobody says so unless he is asked.
+    if (!link?.isOpen) this.#refreshSoon();
+    return link;
+  }
+
+  shards(): { place: string; link: Link }[] {
+    return [...this.#table.primaries].map((place) => ({ place, link: this.#linkTo(place) }));
+  }
+
+  refused(error: Error, key: string, link: Link): number | undefined {
+    const { message } = error;
+    if (/^-?MOVED\b/.test(message)) {
+      this.#table.move(message, link.place);
+      this.#refreshSoon();
+      if (link === this.coordination) link.drop();
+      // If its own node says so, it was told of a change that others will hear of in a moment.
+      return this.linkOf(key) === link ? refusedPauseMs : 0;
+    }
+    // It was emptied (lua/lib/opened.lua).
+    if (/^-?UNOPENED\b/.test(message)) {
+      link.drop();
+      return 0;
+    }
+    // A slot that is under way to another node: no script that writes runs before it has arrived as a whole (scripts.ts). And
+    // a slot whose primary is gone, until a replica takes its place.
+    if (/^-?(ASK|TRYAGAIN|CLUSTERDOWN|READONLY)\b|non local key/.test(message)) {
+      this.#refreshSoon();
+      return refusedPauseMs;
+    }
+    return undefined;
+  }
+
+  start(): void {
+    this.coordination.connect();
+    this.#timer = setInterval(() => this.#refreshSoon(), topologyRefreshMs).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.coordination.close();
+    for (const link of this.#links.values()) link.close();
+  }
+
+  #linkTo(address: string): Link {
+    let link = this.#links.get(address);
+    if (!link) {
+      const where = { ...this.#access, ...this.#table.placeOf(address), ...(this.#tls && { tls: this.#tls }) };
+      link = this.#options.makeLink({
+        coordinates: false,
+        make: (options) => createClient({ ...where, ...options }),
+      });
+      // Its node may be dead, and another one the primary.
+      link.client.on('close', () => this.#refreshSoon());
+      this.#links.set(address, link);
+      link.connect();
+    }
+    return link;
+  }
+
+  async #locateCoordination(): Promise<RedisPlace> {
+    await this.#refresh();
+    const owner = this.#table.ownerOf(this.#coordinationSlot);
+    if (owner === undefined) throw new Error('no node of the Redis Cluster serves the slot of the coordination keys');
+    return this.#table.placeOf(owner);
+  }
+
+  #refreshSoon(): void {
+    // If no node answers, whoever needs one asks again; but not at each request.
+    if (performance.now() - this.#triedAt >= topologyFreshMs) this.#refresh().catch(() => undefined);
+  }
+
+  /** Asks the cluster for its slots, unless that was done a moment ago. @throws Error if no node answers */
+  #refresh(): Promise<void> {
+    if (performance.now() - this.#askedAt < topologyFreshMs) return Promise.resolve();
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #ask(): Promise<void> {
+    this.#triedAt = performance.now();
+    const known = new Map(
+      [...this.#seeds, ...this.#table.places].map((place) => [`${place.host}:${place.port}`, place]),
+    );
+    try {
+      // All at once: some may be dead, and whoever is cut off from the others knows it, and does not answer.
+      const { ranges, place } = await Promise.any([...known.values()].map((place) => this.#askNode(place)));
+      const before = this.#table.ownerOf(this.#coordinationSlot);
+      this.#table.replace(ranges, place);
+      if (before !== undefined && this.#table.ownerOf(this.#coordinationSlot) !== before) this.coordination.drop();
+    } catch (error) {
+      const reasons = (error as AggregateError).errors as Error[];
+      const known = reasons.find((reason) => reason instanceof ServiceError);
+      throw (
+        known ?? new Error(`no node of the Redis Cluster answers (${reasons.map(({ message }) => message).join('; ')})`)
+      );
+    }
+    this.#askedAt = performance.now();
+    for (const [address, link] of this.#links) if (!this.#table.primaries.has(address)) this.#retire(address, link);
+    this.#options.onChange();
+  }
+
+  async #askNode(place: RedisPlace): Promise<{ ranges: SlotRanges; place: RedisPlace }> {
+    const client = createClient({
+      ...this.#access,
+      ...place,
+      ...(this.#tls && { tls: this.#tls }),
+      connectTimeout: askTimeoutMs,
+      commandTimeout: askTimeoutMs,
+      enableReadyCheck: false,
+      retryStrategy: null,
+    });
+    let reason: Error | undefined;
+    client.on('error', (error: Error) => {
+      reason = error;
+    });
+    try {
+      await client.connect();
+      const [state, ranges] = await Promise.all([client.cluster('INFO'), client.cluster('SLOTS')]);
+      if (!String(state).includes('cluster_state:ok')) throw new Error('it says that the cluster is down');
+      return { ranges: ranges as SlotRanges, place };
+    } catch (error) {
+      const { message } = reason ?? (error as Error);
+      if (/cluster support disabled/.test(message)) {
+        throw new ServiceError('INVALID_CONFIG', `${place.host}:${place.port} is no node of a Redis Cluster.`);
+      }
+      throw new Error(`${place.host}:${place.port}: ${message}`);
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  /** What is still under way on a primary that is none any more ends in its own time. */
+  #retire(address: string, link: Link): void {
+    this.#links.delete(address);
+    setTimeout(() => link.close(), commandTimeoutMs).unref();
+  }
+}

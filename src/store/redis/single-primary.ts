@@ -1,0 +1,62 @@
+// One Redis holds everything: a standalone one at a fixed address, or the primary that Sentinels name.
+import type { ConnectionOptions } from 'node:tls';
+import type { RedisOptions } from 'ioredis';
+import type { RedisLocation } from '../../config/redis-url.ts';
+import { createClient, locating } from './client.ts';
+import type { Engine, EngineOptions } from './engine.ts';
+import type { Link } from './link.ts';
+import { Sentinels } from './sentinel.ts';
+
+export class SinglePrimary implements Engine {
+  readonly kind: 'standalone' | 'sentinel';
+  readonly coordination: Link;
+
+  /**
+   * @param access user, password and database, for the Redis
+   * @param sentinel user and password for the Sentinels, if these are asked
+   */
+  constructor(
+    location: Extract<RedisLocation, { engine: 'standalone' | 'sentinel' }>,
+    access: RedisOptions,
+    tls: ConnectionOptions | undefined,
+    sentinel: { username?: string | undefined; password?: string | undefined },
+    { makeLink }: EngineOptions,
+  ) {
+    this.kind = location.engine;
+    let where: RedisOptions;
+    if (location.engine === 'standalone') {
+      where = { ...location.place, ...(tls && { tls }) };
+    } else {
+      const sentinels = new Sentinels({ ...location, ...sentinel, tls });
+      where = locating(() => sentinels.locate(), tls);
+    }
+    this.coordination = makeLink({
+      coordinates: true,
+      make: (options) => createClient({ ...access, ...where, ...options }),
+    });
+  }
+
+  linkOf(): Link {
+    return this.coordination;
+  }
+
+  shards(): { place: string; link: Link }[] {
+    return [{ place: this.coordination.place, link: this.coordination }];
+  }
+
+  refused(error: Error, _key: string, link: Link): number | undefined {
+    // It has become a replica: the primary is elsewhere now, or will be. Or it was emptied. Scripts that write are refused as a
+    // whole.
+    if (!/^-?(READONLY|UNOPENED)\b/.test(error.message)) return undefined;
+    link.drop();
+    return 0;
+  }
+
+  start(): void {
+    this.coordination.connect();
+  }
+
+  close(): void {
+    this.coordination.close();
+  }
+}

@@ -1,0 +1,106 @@
+// How a node's stat and events look in the store, read into the shapes of the wire. The writing side is Lua:
+// lua/lib/stat.lua and lua/lib/events.lua.
+import type { Stat } from '../../../schemas/common.ts';
+import type { CreateMode } from '../../../schemas/nodes.ts';
+
+/** The modes in the order of their codes, which begin with 1 (lua/lib/stat.lua). */
+export const modeCodes: Record<CreateMode, number> = { persistent: 1, ephemeral: 2, container: 3, ttl: 4 };
+
+/** Where what only some modes have begins: the owner of an ephemeral node. */
+const statTail = 61;
+
+/** Reads a stored stat, which is all of `stored`. */
+export function decodeStat(stored: Buffer): Stat {
+  if (stored.length < statTail) throw new Error(`A stored stat has ${stored.length} bytes, not ${statTail} or more`);
+  const numChildren = stored.readUInt32BE(56);
+  return {
+    czxid: stored.readDoubleBE(0),
+    mzxid: stored.readDoubleBE(8),
+    pzxid: stored.readDoubleBE(16),
+    ctime: stored.readDoubleBE(24),
+    mtime: stored.readDoubleBE(32),
+    version: stored.readInt32BE(48),
+    // Child creations and deletions together (zookeeper-semantics, 2E).
+    cversion: 2 * stored.readDoubleBE(40) - numChildren,
+    aversion: 0,
+    ephemeralOwner: stored[60] === modeCodes.ephemeral ? stored.toString('latin1', statTail) : null,
+    dataLength: stored.readUInt32BE(52),
+    numChildren,
+  };
+}
+
+export type EventKind = 'created' | 'changed' | 'deleted';
+
+const eventKinds: readonly (EventKind | undefined)[] = [undefined, 'created', 'changed', 'deleted'];
+
+/** One change of one node. `data` is what was written, cut at 16 KiB; a deletion has none. */
+export interface NodeEvent {
+  readonly kind: EventKind;
+  readonly path: string;
+  readonly stat: Stat;
+  readonly contentType: string | undefined;
+  readonly data: Buffer | undefined;
+}
+
+/** One transaction as watchers see it. `bytes` is its weight in memory. */
+export interface Transaction {
+  zxid: number;
+  events: NodeEvent[];
+  bytes: number;
+}
+
+/** In an entry of the stream: what comes before the events, and before each event's own bytes. */
+const entryHead = 8;
+const eventHead = 12;
+
+/** Reads the `events` field of a stream entry (lua/lib/events.lua). */
+export function decodeEvents(stored: Buffer): NodeEvent[] {
+  const events: NodeEvent[] = [];
+  let at = entryHead;
+  while (at < stored.length) {
+    const kind = eventKinds[stored[at]!];
+    const statEnd = at + eventHead + stored[at + 1]!;
+    const typeEnd = statEnd + stored.readUInt16BE(at + 2);
+    const pathEnd = typeEnd + stored.readUInt32BE(at + 4);
+    const end = pathEnd + stored.readUInt32BE(at + 8);
+    if (kind === undefined || end > stored.length) throw new Error('An entry of the event stream is cut short');
+    events.push(new StoredEvent(kind, stored, { stat: at + eventHead, statEnd, typeEnd, pathEnd, end }));
+    at = end;
+  }
+  return events;
+}
+
+interface Places {
+  stat: number;
+  statEnd: number;
+  typeEnd: number;
+  pathEnd: number;
+  end: number;
+}
+
+/** Every broker hears of every event, and few are told to anybody: what only those need is read when it is asked for. */
+class StoredEvent implements NodeEvent {
+  readonly kind: EventKind;
+  readonly path: string;
+  readonly #stored: Buffer;
+  readonly #at: Places;
+
+  constructor(kind: EventKind, stored: Buffer, at: Places) {
+    this.kind = kind;
+    this.path = stored.toString('utf8', at.typeEnd, at.pathEnd);
+    this.#stored = stored;
+    this.#at = at;
+  }
+
+  get stat(): Stat {
+    return decodeStat(this.#stored.subarray(this.#at.stat, this.#at.statEnd));
+  }
+
+  get contentType(): string | undefined {
+    return this.kind === 'deleted' ? undefined : this.#stored.toString('utf8', this.#at.statEnd, this.#at.typeEnd);
+  }
+
+  get data(): Buffer | undefined {
+    return this.kind === 'deleted' ? undefined : this.#stored.subarray(this.#at.pathEnd, this.#at.end);
+  }
+}

@@ -1,0 +1,191 @@
+// Sessions: typed calls of lua/sessions, and how a handle carries an id and a secret.
+import { createHash, randomBytes } from 'node:crypto';
+import { ServiceError } from '../../core/service-error.ts';
+import { recordWords } from '../kept-responses.ts';
+import type { CoordinationKeys } from '../keys.ts';
+import type { StoreConnection } from '../redis/connection.ts';
+import { integer, text } from '../scripts.ts';
+import { openReply, sealReply } from '../sealed-reply.ts';
+import type { Idempotency } from './op-codec.ts';
+
+/** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
+export interface SessionCredential {
+  id: string;
+  secretHash: string;
+}
+
+/** In the place of the hash of a secret: whoever asks needs none. */
+export const anySecret = '';
+
+export interface SessionLease {
+  id: string;
+  ttlMs: number;
+  /** By the store's clock, ms since the epoch. */
+  expiresAt: number;
+}
+
+export interface ReapResult {
+  ended: { id: string; ephemerals: number; lateMs: number }[];
+  /** There are more whose time is over. */
+  more: boolean;
+  /** The service was away, so that every session has its full time again. */
+  forgiven: boolean;
+}
+
+export class Sessions {
+  readonly #connection: StoreConnection;
+  readonly #keys: CoordinationKeys;
+  readonly #bounds: { minTtlMs: number; maxTtlMs: number };
+  readonly #eventRetention: number;
+  readonly #responses: string;
+  readonly #sessionsMax: number;
+
+  constructor(
+    connection: StoreConnection,
+    keys: CoordinationKeys,
+    options: { minTtlMs: number; maxTtlMs: number; eventRetention: number; responses: string; sessionsMax: number },
+  ) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.#bounds = options;
+    this.#eventRetention = options.eventRetention;
+    this.#responses = options.responses;
+    this.#sessionsMax = options.sessionsMax;
+  }
+
+  /** Creates the session of a broker, which nobody else can have a handle of; also at the store's memory limit. */
+  async enroll(ttlMs: number): Promise<{ id: string; ttlMs: number }> {
+    const id = randomBytes(8).toString('hex');
+    const clampedTtlMs = this.#clamp(ttlMs);
+    await this.#connection.call('sessions/enroll', this.#keys.root, [id, clampedTtlMs]);
+    return { id, ttlMs: clampedTtlMs };
+  }
+
+  /**
+   * Creates a session; the time to live is clamped to the configured bounds, as ZooKeeper negotiates it.
+   * @returns the lease and the handle `<id>.<secret>`, which is never stored in the clear nor shown again
+   */
+  async create(
+    ttlMs: number,
+    idempotency?: Idempotency,
+  ): Promise<SessionLease & { handle: string; replayed: boolean }> {
+    const clampedTtlMs = this.#clamp(ttlMs);
+    const id = randomBytes(8).toString('hex');
+    const secret = randomBytes(16).toString('base64url');
+    const handle = `${id}.${secret}`;
+    const reply = await this.#connection.call('sessions/create', this.#keys.root, [
+      id,
+      hashSecret(secret),
+      clampedTtlMs,
+      // A repeat with the same key must get the same handle, and nobody else may read it.
+      idempotency ? sealReply(idempotency.key, handle) : '',
+      ...recordWords(idempotency),
+      this.#responses,
+      this.#sessionsMax,
+    ]);
+    const replayed = integer(reply[0]) === 1;
+    return {
+      replayed,
+      id: text(reply[1]),
+      handle: replayed ? openReply(idempotency!.key, text(reply[2])) : handle,
+      ttlMs: integer(reply[3]),
+      expiresAt: integer(reply[4]),
+    };
+  }
+
+  /** Renews a session for its full time. @throws ServiceError SESSION_EXPIRED */
+  async renew(session: SessionCredential): Promise<SessionLease> {
+    const reply = await this.#connection.call('sessions/renew', this.#keys.root, [session.id, session.secretHash]);
+    return { id: session.id, ttlMs: integer(reply[0]), expiresAt: integer(reply[1]) };
+  }
+
+  /** Describes a session without renewing it. @throws ServiceError SESSION_EXPIRED */
+  async get(session: SessionCredential): Promise<SessionLease & { ephemerals: string[] }> {
+    const reply = await this.#connection.call('sessions/get', this.#keys.root, [session.id, session.secretHash]);
+    const [ttlMs, expiresAt, ...paths] = reply;
+    return {
+      id: session.id,
+      ttlMs: integer(ttlMs),
+      expiresAt: integer(expiresAt),
+      ephemerals: paths.map((path) => text(path)).sort(),
+    };
+  }
+
+  /**
+   * Ends a session with all its ephemeral nodes, in one transaction.
+   * @throws ServiceError SESSION_EXPIRED, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
+   */
+  async end(
+    session: SessionCredential,
+    idempotency?: Idempotency,
+  ): Promise<{ zxid: number; ephemerals: number; replayed: boolean }> {
+    const reply = await this.#connection.call('sessions/end', this.#keys.root, [
+      session.id,
+      session.secretHash,
+      this.#eventRetention,
+      ...recordWords(idempotency),
+      this.#responses,
+    ]);
+    return { replayed: integer(reply[0]) === 1, zxid: integer(reply[1]), ephemerals: integer(reply[2]) };
+  }
+
+  /** Ends some of the sessions that are overdue. @param outageMs nobody called for so long = the service was away */
+  async reap(outageMs: number): Promise<ReapResult> {
+    const args = [outageMs, this.#eventRetention];
+    const [forgiven, more, ...rest] = await this.#connection.call('sessions/reap', this.#keys.root, args);
+    const ended: ReapResult['ended'] = [];
+    for (let i = 0; i < rest.length; i += 3) {
+      ended.push({ id: text(rest[i]), ephemerals: integer(rest[i + 1]), lateMs: integer(rest[i + 2]) });
+    }
+    return { ended, more: text(more) === '1', forgiven: text(forgiven) === '1' };
+  }
+
+  /** How many sessions there are, those of brokers and of members of groups, too. */
+  async count(): Promise<number> {
+    return this.#connection.command(false, (client) => client.zcard(this.#keys.sessions), this.#keys.sessions);
+  }
+
+  #clamp(ttlMs: number): number {
+    return Math.min(Math.max(ttlMs, this.#bounds.minTtlMs), this.#bounds.maxTtlMs);
+  }
+}
+
+/**
+ * Reads a handle `<id>.<secret>`.
+ * @throws ServiceError BAD_REQUEST for none or several; SESSION_EXPIRED for what cannot be a handle. The text says what is wrong, and
+ *   never shows it: most of it may be a secret
+ */
+export function parseHandle(handle: string): SessionCredential {
+  const match = /^([0-9a-f]{16})\.([A-Za-z0-9_-]{22})$/.exec(handle);
+  if (match) return { id: match[1]!, secretHash: hashSecret(match[2]!) };
+  const is = '<id>.<secret>, the field session of the response to POST /v1/sessions';
+  if (handle.trim() === '') throw new ServiceError('BAD_REQUEST', `The session handle is empty; it must be ${is}.`);
+  if (handle.includes(',')) {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `There are several session handles, with a comma between them; send one, ${is}.`,
+    );
+  }
+  if (isSessionId(handle)) {
+    throw new ServiceError(
+      'SESSION_EXPIRED',
+      `${handle} is the public id of a session, which everybody can see; its handle is ${is}.`,
+    );
+  }
+  throw new ServiceError(
+    'SESSION_EXPIRED',
+    `This is not a session handle: it has ${handle.length} characters, and a handle has ${handleLength}. It must be ${is}; create a ` +
+      'new session if the handle is lost.',
+  );
+}
+
+const handleLength = 16 + 1 + 22;
+
+/** Whether a text can be the public id of a session. */
+export function isSessionId(text: string): boolean {
+  return /^[0-9a-f]{16}$/.test(text);
+}
+
+function hashSecret(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
+}

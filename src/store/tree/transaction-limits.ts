@@ -1,0 +1,56 @@
+// What one transaction on the tree may be. While its script runs nothing else does, so it is bounded by the work that it makes and by
+// the bytes that it brings and tells watchers of; bench/README.md has the times at these limits.
+import { ServiceError } from '../../core/service-error.ts';
+import type { Step } from './op-codec.ts';
+
+/** Operations that write. A check costs less than half of one, so that all operations of a multi may be checks: schemas/nodes.ts. */
+export const writesMax = 4000;
+const checksPerWrite = 2.5;
+/** Paths, data and event together; lua/lib/ops.lua has the same for transactions that grow from what is stored. */
+export const transactionBytesMax = 4 * 1024 * 1024;
+
+/** What an event holds of a node besides its path, its type and its data, at most; and of its data (lua/lib/events.lua). */
+const eventHeadBytes = 96;
+const eventDataBytesMax = 16_384;
+
+/**
+ * Refuses a transaction before any work for it.
+ * @param maxNodeBytes one node of this size is let through, whatever else holds
+ * @throws ServiceError TOO_LARGE
+ */
+export function checkTransaction(operations: readonly Step[], maxNodeBytes: number): void {
+  const writes = operations.filter(({ op }) => op !== 'check').length;
+  const checks = operations.length - writes;
+  if (writes + checks / checksPerWrite > writesMax) {
+    throw new ServiceError(
+      'TOO_LARGE',
+      `The transaction has ${writes} operations that write and ${checks} checks; at most ${writesMax} that write are one transaction,` +
+        ` and ${checksPerWrite} checks count for one of them. Send several transactions.`,
+      { operations: operations.length, maxWrites: writesMax },
+    );
+  }
+  const bytes = transactionBytes(operations);
+  const max = Math.max(transactionBytesMax, operations.length === 1 ? maxNodeBytes + 4 * eventDataBytesMax : 0);
+  if (bytes > max) {
+    throw new ServiceError(
+      'TOO_LARGE',
+      `The transaction has ${bytes} bytes, its paths and data and the event for watchers together, and at most ${max} are one; send several` +
+        ' transactions, or keep large data elsewhere and its address here.',
+      { bytes, maxBytes: max },
+    );
+  }
+}
+
+/** The bytes of paths and data, and those of the event as far as the request shows them. */
+export function transactionBytes(operations: readonly Step[]): number {
+  let bytes = 0;
+  for (const operation of operations) {
+    if (operation.op === 'check') continue;
+    bytes += eventHeadBytes + 2 * Buffer.byteLength(operation.path);
+    if (!('data' in operation) || operation.data === undefined) continue;
+    const { data, contentType = '' } = operation;
+    const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
+    bytes += length + Math.min(length, eventDataBytesMax) + contentType.length;
+  }
+  return bytes;
+}

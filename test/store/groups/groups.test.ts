@@ -1,0 +1,341 @@
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { encodeTopic, topicPath } from '../../../src/core/cluster/cluster-nodes.ts';
+import { emptyGroup, type GroupDocument, memberOf } from '../../../src/core/groups/group-document.ts';
+import { changesBetween } from '../../../src/core/groups/group-nodes.ts';
+import { consume, expire, join, remove } from '../../../src/core/groups/group-state.ts';
+import type { CommitOutcome, GroupCommit, Groups } from '../../../src/store/groups/groups.ts';
+import { Store } from '../../../src/store/store.ts';
+import { startTestRedis } from '../../helpers/redis.ts';
+import { testConfig } from '../../helpers/server.ts';
+
+async function openStore(t: Test): Promise<Store> {
+  const { socketPath } = await startTestRedis(t);
+  const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  await store.namespace.write([{ op: 'create', path: topicPath('t1'), data: topicNode('id') }], { privileged: true });
+  return store;
+}
+
+const topicNode = (topicId: string) => encodeTopic({ topicId, replicas: [[1], [1]], homePartitions: 2 });
+
+/** Another topic takes the name of the first. */
+async function replaceTopic({ namespace }: Store): Promise<void> {
+  await namespace.write([{ op: 'set', path: topicPath('t1'), data: topicNode('other') }], { privileged: true });
+}
+
+const topic = { topicId: 'id', partitionCount: 2 };
+const view = { get: () => topic, matching: () => [] };
+
+let sessions = 0;
+
+function withMember(group: GroupDocument, memberId: string): GroupDocument {
+  const request = { sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 1000, reset: 'latest' as const };
+  const sessionId = (++sessions).toString(16).padStart(16, '0');
+  return join(group, { ...request, memberId, sessionId, subscription: { topics: ['t1'] } }, view);
+}
+
+/** A group and what this test believes of it, as a broker does. */
+class Believer {
+  version = 0;
+  document: GroupDocument = emptyGroup();
+  readonly groups: Groups;
+
+  constructor(groups: Groups) {
+    this.groups = groups;
+  }
+
+  async commit(next: GroupDocument | undefined, more: Partial<GroupCommit> = {}, expired: string[] = []) {
+    const changes = next && changesBetween('g', this.document, next, new Set(expired), 0);
+    const living = Object.keys(this.document.members).length - expired.length;
+    const outcome = await this.groups.commit('g', this.version, {
+      document: next && JSON.stringify(next),
+      living,
+      ...(changes && { changes }),
+      ...more,
+    });
+    if (outcome.outcome === 'applied') {
+      this.version = outcome.version;
+      this.document = next ?? this.document;
+    }
+    return outcome;
+  }
+}
+
+function appliedOf(outcome: CommitOutcome) {
+  if (outcome.outcome !== 'applied') throw new Error(outcome.outcome);
+  return outcome;
+}
+
+const at = { topic: 't1', topicId: 'id', partition: 0 };
+
+t.test(
+  'a document is committed with its nodes and sessions, and only over the version that was decided on',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    const two = new Believer(store.groups);
+    const { version, zxid } = appliedOf(await one.commit(withMember(one.document, 'a')));
+    t.equal(zxid, await store.events.newestZxid());
+    t.match(await store.groups.get('g'), { version, document: one.document, living: new Set(['a']) });
+    t.equal((await store.namespace.get('/consumers/g/owners/t1/1')).data.toString(), 'a');
+    const { sessionId } = memberOf(one.document, 'a');
+    t.equal((await store.namespace.stat('/consumers/g/ids/a')).stat.ephemeralOwner, sessionId);
+
+    const late = await two.commit(withMember(two.document, 'b'));
+    t.match(late, { outcome: 'conflict', version, document: one.document });
+    t.equal(await store.events.newestZxid(), zxid, 'and changes nothing');
+    t.match(await store.groups.get('g'), { version });
+
+    const unchanged = appliedOf(await one.commit(undefined, { renew: { sessionId, ttlMs: 10_000 } }));
+    t.same([unchanged.version, unchanged.zxid], [version, zxid], 'a heartbeat writes neither document nor tree');
+    t.same((await store.groups.list(undefined, 10)).groups, [{ group: 'g', document: one.document }]);
+  },
+);
+
+t.test(
+  'a member whose session has ended is found, and its partitions are free before they are given away',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    await one.commit(withMember(one.document, 'a'));
+    await one.commit(consume(withMember(one.document, 'b'), 'a'));
+    await store.sessions.end({ id: memberOf(one.document, 'a').sessionId, secretHash: '' });
+    const gone = await one.commit(undefined);
+    t.match(gone, { outcome: 'gone', version: one.version, living: new Set(['b']) });
+    await t.rejects(store.namespace.get('/consumers/g/owners/t1/0'), { code: 'NO_NODE' });
+    appliedOf(await one.commit(expire(one.document, new Set(['b'])), {}, ['a']));
+    t.equal((await store.namespace.get('/consumers/g/owners/t1/0')).data.toString(), 'b');
+  },
+);
+
+t.test('a partition that has an owner cannot be given to another, whatever was decided', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  await one.commit(withMember(one.document, 'a'));
+  const before = await store.groups.get('g');
+  const changes = changesBetween('g', one.document, withMember(one.document, 'b'), new Set(), 0);
+  const { sessionId } = memberOf(withMember(emptyGroup(), 'b'), 'b');
+  changes.sessionsCreated = [{ id: sessionId, ttlMs: 1000 }];
+  changes.nodes = [];
+  changes.ownersAdded = [{ memberId: 'b', sessionId, topic: 't1', partitions: [0] }];
+  const document = JSON.stringify(one.document);
+  const wrong = store.groups.commit('g', one.version, { document, changes, living: 1 });
+  await t.rejects(wrong, { code: 'NODE_EXISTS' });
+  t.same(await store.groups.get('g'), before);
+  await t.rejects(store.sessions.get({ id: sessionId, secretHash: '' }), { code: 'SESSION_EXPIRED' });
+});
+
+t.test('a version is never given twice, not even to a group of the same name', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  const versions = new Set<number>();
+  for (let round = 0; round < 3; round += 1) {
+    versions.add(appliedOf(await one.commit(withMember(one.document, 'a'))).version);
+    versions.add(appliedOf(await one.commit(remove(one.document, ['a']))).version);
+    const outcome = await store.groups.commit('g', one.version, { document: 'delete', living: 0 });
+    t.match(outcome, { outcome: 'applied', version: 0 });
+    t.match(await store.groups.get('g'), { version: 0, document: undefined });
+    await t.rejects(store.namespace.stat('/consumers/g'), { code: 'NO_NODE' });
+    one.version = 0;
+    one.document = emptyGroup();
+  }
+  t.equal(versions.size, 6);
+});
+
+t.test('positions are kept for the newest consume call alone, and are committed forwards only', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  await one.commit(withMember(one.document, 'a'));
+  const call = async (more: Partial<NonNullable<GroupCommit['consume']>>, wanted = [at]) =>
+    one.commit(undefined, { wanted, consume: { memberId: 'a', call: 'new', ...more } });
+  const first = appliedOf(await call({}));
+  t.same(first.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
+  t.match(appliedOf(await call({ call: first.call, set: [{ ...at, offset: 7 }] })).positions, [{ position: 7 }]);
+  const second = appliedOf(await call({ commit: [at] }));
+  t.match(second.positions, [{ position: 7, committed: 7 }]);
+  const late = await call({ call: first.call, set: [{ ...at, offset: 99 }] });
+  t.match(late, { outcome: 'refused', superseded: [{ memberId: 'a', call: first.call }] });
+  await call({ call: second.call, set: [{ ...at, offset: 3 }] });
+  t.match(
+    appliedOf(await call({ commit: [at] })).positions,
+    [{ position: 3, committed: 7 }],
+    'nobody asked to go back',
+  );
+  const forgotten = await one.commit(undefined, {
+    forget: [at],
+    wanted: [at],
+    consume: { memberId: 'a', call: 'new' },
+  });
+  t.match(appliedOf(forgotten).positions, [{ position: undefined, committed: 7 }]);
+  const anew = [{ ...at, topicId: 'other' }];
+  t.match(appliedOf(await call({}, anew)).positions, [{ committed: undefined }], 'that was another topic');
+});
+
+t.test('offsets are committed and taken back with their metadata, for the version that was judged', async (t) => {
+  const store = await openStore(t);
+  const { groups, committedOffsets } = store;
+  const made = await committedOffsets.commit('g', 0, [{ ...at, offset: 5, metadata: 'm' }], { makes: emptyGroup() });
+  t.equal(made.outcome, 'applied');
+  const { version } = await groups.get('g');
+  t.match((await committedOffsets.list('g')).offsets, [
+    { topic: 't1', topicId: 'id', partition: 0, offset: 5, metadata: 'm' },
+  ]);
+  t.match(await committedOffsets.commit('g', 0, [{ ...at, offset: 6 }], {}), { outcome: 'conflict', version });
+  await committedOffsets.commit(
+    'g',
+    version,
+    [
+      { ...at, offset: 4 },
+      { ...at, partition: 10, offset: 1 },
+    ],
+    {},
+  );
+  t.same(
+    (await committedOffsets.list('g')).offsets.map(({ partition, offset, metadata }) => [partition, offset, metadata]),
+    [
+      [0, 4, undefined],
+      [10, 1, undefined],
+    ],
+  );
+  const anew = { ...at, topicId: 'other', partition: 1, offset: 2 };
+  const early = committedOffsets.commit('g', version, [anew], {});
+  await t.rejects(early, { code: 'UNKNOWN_TOPIC', fields: { topic: 't1' } });
+  await replaceTopic(store);
+  await committedOffsets.commit('g', version, [anew], {});
+  const late = committedOffsets.commit('g', version, [{ ...at, offset: 9 }], {});
+  await t.rejects(late, { code: 'UNKNOWN_TOPIC' }, 'who has not heard of the new topic takes nothing from it');
+  await committedOffsets.commit('g', version, [{ ...at, partition: 1, offset: undefined }], {});
+  t.match(
+    (await committedOffsets.list('g')).offsets,
+    [{ topicId: 'other', partition: 1, offset: 2 }],
+    'those of the old topic go',
+  );
+  await committedOffsets.commit(
+    'g',
+    version,
+    [
+      { ...anew, offset: undefined },
+      { ...anew, partition: 7, offset: undefined },
+    ],
+    {},
+  );
+  t.same((await committedOffsets.list('g')).offsets, []);
+  const dead = await committedOffsets.commit('g', version, [anew], { sessionId: '0123456789abcdef' });
+  t.equal(dead.outcome, 'gone');
+});
+
+t.test('what was committed for a deleted topic is taken back from all groups, and empty ones go with it', async (t) => {
+  const store = await openStore(t);
+  const { groups, committedOffsets, namespace, events } = store;
+  await namespace.write([{ op: 'create', path: topicPath('t2'), data: topicNode('two') }], { privileged: true });
+  const offset = (topic: string, topicId: string, partition: number) => ({ topic, topicId, partition, offset: 5 });
+  const both = [offset('t1', 'id', 0), offset('t1', 'id', 1), offset('t2', 'two', 0)];
+  // More groups than one script looks at, so that it goes on behind the last of them.
+  const many = Array.from({ length: 1001 }, (_, i) => `many-${String(i).padStart(4, '0')}`);
+  for (const name of many) await committedOffsets.commit(name, 0, both.slice(0, 1), { makes: emptyGroup() });
+  await committedOffsets.commit('both', 0, both, { makes: emptyGroup() });
+  await committedOffsets.commit('other', 0, both.slice(2), { makes: emptyGroup() });
+  const one = new Believer(groups);
+  await one.commit(withMember(one.document, 'a'));
+  await committedOffsets.commit('g', one.version, [{ ...both[0]!, metadata: 'm' }], {});
+  await namespace.write([{ op: 'delete', path: topicPath('t1') }], { privileged: true });
+  const before = await events.newestZxid();
+  t.equal(await committedOffsets.forgetTopic('t1', 'earlier'), 0, 'those of another topic of that name stay');
+  t.equal(await committedOffsets.forgetTopic('t1', 'id'), 1001 + 2 + 1);
+  t.equal((await events.newestZxid()) - before, 1001 + 2, 'each group in a transaction of its own');
+  t.equal(await committedOffsets.forgetTopic('t1', 'id'), 0, 'once');
+  t.same(
+    (await groups.list(undefined, 100)).groups.map(({ group }) => group),
+    ['both', 'g', 'other'],
+  );
+  t.match((await committedOffsets.list('both')).offsets, [{ topic: 't2', offset: 5 }]);
+  t.same((await committedOffsets.list('g')).offsets, [], 'a group with members stays');
+  await t.rejects(namespace.stat('/consumers/g/offsets/t1'), { code: 'NO_NODE' });
+  await t.rejects(namespace.stat('/consumers/many-0000'), { code: 'NO_NODE' });
+  t.match(await groups.get('many-0000'), { version: 0 });
+  await t.rejects(committedOffsets.commit('g', one.version, [both[0]!], {}), { code: 'UNKNOWN_TOPIC' });
+  // What a consume call has read of it is not committed any more either, and the call goes on.
+  const call = { memberId: 'a', call: 'new' as const, set: [{ ...at, offset: 7 }] };
+  appliedOf(await one.commit(undefined, { consume: call }));
+  appliedOf(await one.commit(undefined, { consume: { ...call, set: [], commit: [at] } }));
+  t.same((await committedOffsets.list('g')).offsets, []);
+});
+
+t.test('a timer that is due is claimed by one, and is due again if that one does nothing', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  await one.commit(withMember(one.document, 'a'));
+  const changes = { ...changesBetween('g', one.document, one.document, new Set(), 0) };
+  const set = (delayMs: number) =>
+    store.groups.commit('g', one.version, {
+      document: undefined,
+      changes: { ...changes, timersSet: [{ name: 'g\0a\x001', delayMs }] },
+      living: 1,
+    });
+  await set(60_000);
+  t.same(await store.groups.due(60_000, 10), []);
+  await set(0);
+  t.same(await store.groups.due(0, 10), ['g\0a\x001']);
+  t.same(await store.groups.due(60_000, 10), ['g\0a\x001'], 'the first claim is over');
+  t.same(await store.groups.due(60_000, 10), []);
+  await set(0);
+  await one.commit(undefined, { cancel: ['g\0a\x001'] });
+  t.same(await store.groups.due(0, 10), []);
+});
+
+t.test(
+  'of several who join, each that was answered before has its own answer; nothing is done for the others',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    const first = [
+      { key: 'k1', fingerprint: 'f1', answer: 'one' },
+      { key: 'k2', fingerprint: 'f2', answer: 'two' },
+    ];
+    appliedOf(await one.commit(withMember(withMember(one.document, 'a'), 'b'), { answers: first }));
+    const again = [
+      { key: 'k2', fingerprint: 'f2', answer: 'another' },
+      { key: 'k3', fingerprint: 'f3', answer: 'three' },
+      { key: 'k1', fingerprint: 'of another request', answer: 'another' },
+    ];
+    const outcome = await one.commit(withMember(one.document, 'c'), { answers: again });
+    if (outcome.outcome !== 'refused') throw new Error(outcome.outcome);
+    t.same(outcome.superseded, []);
+    t.same([...outcome.answered.keys()], ['k2', 'k1']);
+    t.equal(outcome.answered.get('k2'), 'two');
+    t.match(outcome.answered.get('k1'), { code: 'IDEMPOTENCY_KEY_REUSED' });
+    t.equal((await store.groups.get('g')).living.size, 2);
+    const late = await store.groups.commit('g', 0, { document: undefined, living: 0, answers: [first[0]!] });
+    t.match(late, { outcome: 'refused' }, 'whatever has become of the group');
+    appliedOf(await one.commit(withMember(one.document, 'c'), { answers: [again[1]!] }));
+    const third = await one.commit(undefined, { answers: [again[1]!] });
+    t.equal(third.outcome === 'refused' && third.answered.get('k3'), 'three');
+  },
+);
+
+t.test(
+  'of several who speak for members, those with a newer call are named; nothing is done for the others',
+  async (t) => {
+    const store = await openStore(t);
+    const one = new Believer(store.groups);
+    const joined = appliedOf(
+      await one.commit(withMember(withMember(one.document, 'a'), 'b'), { calls: ['a', 'b'], wanted: [at] }),
+    );
+    t.equal(new Set(joined.calls).size, 2);
+    t.same(joined.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
+    const [callOfA, callOfB] = joined.calls as [number, number];
+    const callers = [
+      { memberId: 'a', call: callOfA },
+      { memberId: 'b', call: callOfB },
+    ];
+    appliedOf(await one.commit(undefined, { callers }));
+    appliedOf(await one.commit(undefined, { calls: ['a'] }));
+    const { sessionId } = memberOf(one.document, 'b');
+    const refused = await one.commit(remove(one.document, ['b']), { callers, renew: { sessionId, ttlMs: 60_000 } });
+    t.match(refused, { outcome: 'refused', superseded: [callers[0]] });
+    t.same((await store.groups.get('g')).living, new Set(['a', 'b']));
+    appliedOf(await one.commit(remove(one.document, ['b']), { callers: [callers[1]!] }));
+  },
+);

@@ -1,0 +1,24 @@
+import { pino } from 'pino';
+import t from 'tap';
+import { commandTimeoutMs } from '../../../src/store/redis/time-limits.ts';
+import { Store } from '../../../src/store/store.ts';
+import { startTestRedis } from '../../helpers/redis.ts';
+import { testConfig } from '../../helpers/server.ts';
+
+t.test('a reply that came while this process did not look is no failure of the store', async (t) => {
+  const { socketPath, redis } = await startTestRedis(t);
+  const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  const asked = store.connection.command(false, (client) => client.ping());
+  // The command is on its way before the event loop is held up, as by a flood of requests or by SIGSTOP.
+  await new Promise((resolve) => process.nextTick(resolve));
+  const until = performance.now() + commandTimeoutMs + 100;
+  while (performance.now() < until);
+  t.equal(await asked, 'PONG');
+
+  process.kill(redis.pid, 'SIGSTOP');
+  t.teardown(() => process.kill(redis.pid, 'SIGCONT'));
+  const unanswered = store.connection.command(true, (client) => client.ping());
+  await t.rejects(unanswered, { code: 'STORE_UNAVAILABLE', message: /unknown/ }, 'one that has not come is');
+});

@@ -1,0 +1,198 @@
+// A broker on a Redis Cluster: where its keys lie, and what happens while slots are moved to other nodes.
+import { pino } from 'pino';
+import t from 'tap';
+import { coordinationKeys, partitionKeys } from '../../../src/store/keys.ts';
+import { SlotTable } from '../../../src/store/redis/slot-table.ts';
+import { Store } from '../../../src/store/store.ts';
+import { startRedisCluster } from '../../../testbed/redis-cluster.ts';
+import { startRedisNode } from '../../../testbed/redis-node.ts';
+import { eventually, http, startTestServer, testConfig } from '../../helpers/server.ts';
+import { openSocket } from '../../helpers/socket.ts';
+
+const { root } = coordinationKeys(testConfig.prefix);
+
+t.test('coordination lies on one node, logs on all, and a slot may be moved under load', async (t) => {
+  const cluster = await startRedisCluster(t, 3, false);
+  const { url, target } = await startTestServer(t, {}, { url: cluster.url });
+  const other = await startTestServer(t, {}, target);
+  t.match((await http(`${url}/v1/cluster`)).body.store, { engine: 'cluster', shards: 3 });
+
+  const partitions = 12;
+  const { body: topic } = await http(`${url}/v1/topics`, 'POST', { name: 'spread', partitions });
+  const keyOf = (partition: number) => partitionKeys(testConfig.prefix, topic.topicId, partition).partition;
+  const owners = await Promise.all(
+    Array.from({ length: partitions }, (_, partition) => cluster.ownerOf(keyOf(partition))),
+  );
+  t.ok(new Set(owners).size > 1, 'partitions are on several nodes');
+  const produce = (partition: number, value: string, at = url) =>
+    http(`${at}/v1/topics/spread/records`, 'POST', { records: [{ value, partition }] }, { 'Idempotency-Key': value });
+  for (let partition = 0; partition < partitions; partition++)
+    t.equal((await produce(partition, `${partition}`)).status, 200);
+  const ends = (await http(`${other.url}/v1/topics/spread/offsets`)).body.partitions;
+  t.same(
+    ends.map(({ offset }: { offset: number }) => offset),
+    new Array(partitions).fill(1),
+    'any broker sees them',
+  );
+
+  await t.test('a long poll hears of an append on any node', async (t) => {
+    for (const partition of [0, owners.findIndex((owner) => owner !== owners[0])]) {
+      const path = `/v1/topics/spread/partitions/${partition}/records?offset=1&wait=20s`;
+      const waiting = http(`${other.url}${path}`);
+      await produce(partition, `woken ${partition}`);
+      t.equal((await waiting).body.records[0].value, `woken ${partition}`);
+    }
+  });
+
+  await t.test('while the slot of a log is under way nothing is done there, and all goes on elsewhere', async (t) => {
+    const from = owners[1]!;
+    const to = cluster.nodes.find((node) => node !== from)!;
+    await cluster.beginMove(keyOf(1), from, to);
+    t.match(await produce(1, 'refused'), {
+      status: 503,
+      body: { code: 'STORE_UNAVAILABLE', detail: /nothing was done/ },
+    });
+    t.equal((await produce(2, 'meanwhile')).status, 200);
+    const waiting = produce(1, 'moved');
+    await cluster.finishMove(keyOf(1), from, to);
+    await waiting;
+    t.equal((await produce(1, 'moved')).status, 200);
+    t.equal((await produce(1, 'after', other.url)).status, 200);
+    const { body } = await http(`${url}/v1/topics/spread/partitions/1/records?offset=0`);
+    const values = body.records.map(({ value }: { value: string }) => value);
+    t.same(
+      values.filter((value: string) => !value.startsWith('woken')),
+      ['1', 'moved', 'after'],
+      'each is there once',
+    );
+  });
+
+  await t.test('the slot of the coordination keys moves to another node, with a new epoch', async (t) => {
+    const watcher = await openSocket(t, `${url}/v1/watch`);
+    watcher.send({ type: 'watch', id: 'w', path: '/moving', mode: 'node' });
+    const { zxid } = await watcher.frame({ type: 'watching' });
+    const from = await cluster.ownerOf(root);
+    const to = cluster.nodes.find((node) => node !== from)!;
+    await cluster.beginMove(root, from, to);
+    t.match(await http(`${url}/v1/nodes/moving`, 'PUT', 'x'), { status: 503, body: { code: 'STORE_UNAVAILABLE' } });
+    await cluster.finishMove(root, from, to);
+    for (const at of [url, other.url]) {
+      const answer = await eventually(async () => {
+        const answer = await http(`${at}/v1/nodes/moving`, 'PUT', 'x');
+        return answer.status < 300 ? answer : undefined;
+      }, 'the tree is written again');
+      t.ok(Number(answer.headers.get('weir-zxid')) >= 2 ** 32 + zxid - (zxid % 2 ** 32), 'a new epoch has begun');
+    }
+    const told = () => watcher.frames.filter(({ type }) => type === 'events').map(({ events }) => events[0].type);
+    await eventually(() => told().length === 2, 'the watcher is told');
+    t.same(told(), ['created', 'changed']);
+  });
+});
+
+t.test('an URL of the wrong kind is refused at once, and says which is right', async (t) => {
+  const [cluster, single] = await Promise.all([startRedisCluster(t, 1, false), startRedisNode(t, [])]);
+  const open = async (url: string) => {
+    const store = new Store({ ...testConfig, target: { url } }, pino({ level: 'silent' }));
+    t.teardown(() => store.close());
+    await store.open();
+  };
+  const [node] = cluster.nodes;
+  await t.rejects(open(`redis://127.0.0.1:${node!.port}`), { code: 'INVALID_CONFIG', message: /redis\+cluster:/ });
+  await t.rejects(open(`redis+cluster://127.0.0.1:${single.port}`), { code: 'INVALID_CONFIG', message: /no node of/ });
+});
+
+t.test('a key has the slot that Redis gives it', async (t) => {
+  t.equal(SlotTable.slotOf('123456789'), 12_739);
+  t.equal(SlotTable.slotOf('{weir}:root'), SlotTable.slotOf('{weir}:node:/a{b}'));
+});
+
+t.test('a table of slots follows what the cluster tells', async (t) => {
+  const table = new SlotTable();
+  table.replace(
+    [
+      [0, 8191, ['10.0.0.1', 6379], ['10.0.0.2', 6379]],
+      [8192, 16_383, ['', 6380]],
+    ],
+    { host: 'seed', port: 6380 },
+  );
+  t.equal(table.ownerOf(8191), '10.0.0.1:6379');
+  t.equal(table.ownerOf(8192), 'seed:6380', 'a node without a name is the one that was asked');
+  t.same([...table.primaries], ['10.0.0.1:6379', 'seed:6380']);
+  t.equal(table.places.length, 3);
+  table.move('MOVED 5 ::1:7000', '10.0.0.1:6379');
+  t.equal(table.ownerOf(5), '::1:7000');
+  t.same(table.placeOf('::1:7000'), { host: '::1', port: 7000 });
+  table.move('MOVED 6 :7001', '10.0.0.1:6379');
+  t.equal(table.ownerOf(6), '10.0.0.1:7001');
+  table.move('MOVED 99999 10.0.0.9:7001', '10.0.0.1:6379');
+  table.replace([], { host: 'seed', port: 6380 });
+  t.equal(table.ownerOf(5), undefined);
+});
+
+t.test('while one node is away the others serve, and the cluster says what is missing', async (t) => {
+  const cluster = await startRedisCluster(t, 3, false, ['cluster-require-full-coverage no']);
+  const { url } = await startTestServer(t, {}, { url: cluster.url });
+  const partitions = 12;
+  const { body: topic } = await http(`${url}/v1/topics`, 'POST', { name: 'spread', partitions });
+  const keyOf = (partition: number) => partitionKeys(testConfig.prefix, topic.topicId, partition).partition;
+  const owners = await Promise.all(
+    Array.from({ length: partitions }, (_, partition) => cluster.ownerOf(keyOf(partition))),
+  );
+  const coordination = await cluster.ownerOf(root);
+  const away = owners.findIndex((owner) => owner !== coordination);
+  const other = owners.findIndex((owner) => owner !== owners[away]);
+  const { host, port } = owners[away]!;
+  const produce = (partition: number) =>
+    http(`${url}/v1/topics/spread/records`, 'POST', { records: [{ value: 1, partition }] });
+  const store = async () => (await http(`${url}/v1/cluster`)).body.store;
+  const { usedMemoryBytes } = await store();
+  await http(`${url}/v1/groups/g/members`, 'POST', { memberId: 'm', topics: ['spread'] });
+  const committed = { memberId: 'm', offsets: [{ topic: 'spread', partition: away, offset: 0 }] };
+  t.equal((await http(`${url}/v1/groups/g/offsets`, 'POST', committed)).status, 200);
+
+  await owners[away]!.kill();
+  const now = await eventually(async () => {
+    const now = await store();
+    return now?.unreachable.length === 1 ? now : undefined;
+  }, 'it is noticed');
+  t.match(now, { shards: 3, unreachable: [`${host}:${port}`] });
+  t.ok(now.usedMemoryBytes < usedMemoryBytes, 'what is away is not in the figures');
+  t.match(await http(`${url}/v1/cluster`), { status: 200, body: { brokers: [{}], clusterId: /./ } });
+  t.equal((await http(`${url}/health/ready`)).status, 200, 'another broker could not do more');
+  await eventually(async () => (await produce(other)).status === 200, 'other logs are written');
+  t.match(await produce(away), { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
+  t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
+  t.match((await http(`${url}/metrics`)).body, /weir_store_shards_unreachable 1/);
+
+  const missing = { error: 'STORE_UNAVAILABLE', endOffset: null };
+  const { status, body: described } = await http(`${url}/v1/topics/spread`);
+  t.match({ status, of: described.partitions.length }, { status: 200, of: partitions });
+  for (const { partition, error, ...known } of described.partitions) {
+    t.match(known, { leader: 1001, leaderEpoch: 0, replicas: [1001], isr: [1001] }, 'what the tree knows');
+    const isAway = owners[partition] === owners[away];
+    t.match({ error, ...known }, isAway ? { ...missing, logStartOffset: null, bytes: null } : { logStartOffset: 0 });
+    t.equal(error !== undefined, isAway);
+  }
+  t.match(await http(`${url}/v1/topics/spread/partitions/${away}`), {
+    status: 200,
+    body: { leader: 1001, ...missing },
+  });
+  t.match(await http(`${url}/v1/topics/spread`, 'PATCH', { config: { 'retention.ms': 1 } }), {
+    status: 200,
+    body: { config: { 'retention.ms': 1 } },
+  });
+  const { body: group } = await http(`${url}/v1/groups/g`);
+  t.match(group.members, [{ memberId: 'm' }]);
+  t.match(group.partitions[away], { owner: 'm', committed: 0, lag: null, ...missing });
+  t.match(group.partitions[other], { owner: 'm', endOffset: 1, lag: 0, lagFrom: 'latest' });
+  await eventually(async () => {
+    const { body } = await http(`${url}/metrics`);
+    return body.includes('weir_group_members 1') && !body.includes('weir_group_lag_records{');
+  }, 'metrics tell of groups, and not of the lag that nobody knows');
+
+  await owners[away]!.start();
+  await eventually(async () => (await produce(away)).status === 200, 'it is back');
+  await eventually(async () => (await store()).unreachable.length === 0, 'and nothing is missing');
+  const lag = 'weir_group_lag_records{group="g",topic="spread"} ';
+  await eventually(async () => (await http(`${url}/metrics`)).body.includes(lag), 'nor is the lag');
+});

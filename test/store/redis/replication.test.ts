@@ -1,0 +1,98 @@
+// What acks=all asks of Redis, by what Redis says that it can do: a double of its client stands for versions that are not here.
+// A real replica is in test/live/replicas.test.ts.
+import { setTimeout as pause } from 'node:timers/promises';
+import t from 'tap';
+import type { StoreConnection } from '../../../src/store/redis/connection.ts';
+import { Replication } from '../../../src/store/redis/replication.ts';
+
+interface Abilities {
+  waitaof: boolean;
+  aofEnabled: boolean;
+  /** Its `appendfsync`; undefined: the user may not ask. */
+  appendfsync?: string | undefined;
+  /** What WAIT answers, and the first number of what WAITAOF does. */
+  replicas?: number;
+  synced?: number;
+  /** Replicas say nothing: WAIT takes all the time that it is given. */
+  silent?: boolean;
+}
+
+function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synced = 1, silent = false }: Abilities) {
+  const asked: string[] = [];
+  const waits: number[] = [];
+  const client = {
+    on: () => client,
+    info: async () => `run_id:r1\r\naof_enabled:${aofEnabled ? 1 : 0}\r\n`,
+    command: async () => [waitaof ? ['waitaof', -4] : null],
+    config: async () => {
+      if (appendfsync === undefined)
+        throw new Error("NOPERM User weir has no permissions to run the 'config|get' command");
+      return ['appendfsync', appendfsync];
+    },
+    set: async (key: string) => asked.push(`SET ${key}`),
+    wait: async (count: number, ms: number) => {
+      asked.push(`WAIT ${count}`);
+      waits.push(ms);
+      if (silent) await pause(ms);
+      return replicas;
+    },
+    call: async (...words: string[]) => {
+      asked.push(words.slice(0, 3).join(' '));
+      return [synced, 0];
+    },
+  };
+  const link = { dedicated: () => client };
+  return { replication: new Replication({ linkOf: async () => link } as unknown as StoreConnection), asked, waits };
+}
+
+t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
+  const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true });
+  t.match(await replication.confirm('k', 0, 'r1'), { count: 0, isSynced: true });
+  t.same(asked, ['SET k', 'WAITAOF 1 0'], 'also if it may not be asked whether it syncs at all');
+});
+
+t.test('replicas come first, and what is left of the time is for the file', async (t) => {
+  const { replication, asked } = replicationOver({
+    waitaof: true,
+    aofEnabled: true,
+    appendfsync: 'everysec',
+    replicas: 2,
+    synced: 0,
+  });
+  t.match(await replication.confirm('k', 2, 'r1'), { count: 2, isSynced: false });
+  t.same(asked, ['SET k', 'WAIT 2', 'WAITAOF 1 0']);
+});
+
+t.test('where it cannot tell, or keeps no file, or never syncs it, only replicas are waited for', async (t) => {
+  for (const abilities of [
+    { waitaof: false, aofEnabled: true },
+    { waitaof: true, aofEnabled: false },
+    { waitaof: true, aofEnabled: true, appendfsync: 'no' },
+  ]) {
+    const { replication, asked } = replicationOver({ ...abilities, replicas: 1 });
+    t.match(await replication.confirm('k', 1, 'r1'), { count: 1, isSynced: true });
+    t.same(asked, ['SET k', 'WAIT 1']);
+    t.match(
+      await replication.confirm('k', 0, 'another run'),
+      { isSynced: true },
+      'with nothing to ask, nothing can be wrong',
+    );
+    t.equal(asked.length, 2);
+  }
+});
+
+t.test('another run of Redis cannot say what became of what was written to this one', async (t) => {
+  const { replication } = replicationOver({ waitaof: true, aofEnabled: true });
+  await t.rejects(replication.confirm('k', 0, 'another run'), { code: 'STORE_UNAVAILABLE' });
+});
+
+t.test('who comes while replicas are waited for in vain is not kept for twice the time (guarantee E3)', async (t) => {
+  const { replication, waits } = replicationOver({ waitaof: false, aofEnabled: false, silent: true });
+  const rounds = [replication.confirm('k', 1, 'r1'), replication.confirm('k', 1, 'r1')];
+  // The first round is under way when the next one is asked for.
+  while (waits.length === 0) await pause(1);
+  rounds.push(replication.confirm('k', 1, 'r1'), replication.confirm('k', 2, 'r1'));
+  for (const { count } of await Promise.all(rounds)) t.equal(count, 0);
+  t.equal(waits.length, 2, 'all that came meanwhile share a round');
+  t.ok(waits[0]! + waits[1]! < 1700, `they wait for ${waits} ms`);
+});

@@ -1,0 +1,62 @@
+// A server on a Redis that speaks TLS, wants a certificate of its clients, and lets a user do only what the service needs.
+import { pino } from 'pino';
+import t from 'tap';
+import { loadConfig } from '../../../src/config/config.ts';
+import { sharedStore } from '../../../src/store/redis/target.ts';
+import { Store } from '../../../src/store/store.ts';
+import { makeCertificates, userRules } from '../../../testbed/certificates.ts';
+import { startRedisNode } from '../../../testbed/redis-node.ts';
+import { temporaryFolder } from '../../../testbed/scope.ts';
+import { startServerProcess } from '../../helpers/process.ts';
+import { eventually, http } from '../../helpers/server.ts';
+
+t.test('TLS with certificates on both sides, a user with few rights, and another database', async (t) => {
+  const certificates = makeCertificates(temporaryFolder(t));
+  const { ca, server, client } = certificates;
+  const redis = await startRedisNode(t, [`user weir ${userRules}`], { tls: certificates });
+  const { port } = redis;
+  const env = {
+    WEIR_REDIS_URL: `rediss://weir:p%40ss%3Aword@localhost:${port}/2`,
+    WEIR_REDIS_TLS_CA: ca,
+    WEIR_REDIS_TLS_CERT: `${client}.pem`,
+    WEIR_REDIS_TLS_KEY: `${client}.key`,
+    WEIR_REDIS_TLS_SERVERNAME: 'redis.test',
+    WEIR_LOG_LEVEL: 'debug',
+  };
+  const { url, log } = await startServerProcess(t, env);
+  t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
+  await http(`${url}/v1/topics`, 'POST', { name: 'log', config: { 'min.insync.replicas': 1 } });
+  const waiting = http(`${url}/v1/topics/log/partitions/0/records?offset=0&wait=20s`);
+  const produce = () =>
+    http(`${url}/v1/topics/log/records?acks=all`, 'POST', { records: [{ value: 1 }] }, { 'Idempotency-Key': 'one' });
+  // A machine that is very busy may answer that it does not know; the key makes a second try safe.
+  await eventually(async () => (await produce()).status === 200, 'the record is acknowledged');
+  t.equal((await waiting).body.records.length, 1);
+  t.match(await redis.info('db2'), /^keys=/, 'it is in that database');
+  t.notMatch(JSON.stringify(log), /p@ss|p%40ss/, 'the password is in no line of the log');
+
+  const open = async (change: Record<string, string>) => {
+    const invocation = loadConfig({ ...env, ...change }, []);
+    if (invocation.kind !== 'run') throw new Error('it only prints');
+    const { config } = invocation;
+    const target = sharedStore(config, config.redisUrl ?? '');
+    const store = new Store({ ...config, target }, pino({ level: 'silent' }));
+    t.teardown(() => store.close());
+    await store.open();
+  };
+  const refused: [what: string, change: Record<string, string>, message: RegExp][] = [
+    ['a password that is wrong', { WEIR_REDIS_URL: `rediss://weir:sesame@localhost:${port}` }, /WRONGPASS/],
+    ['a certificate for another name', { WEIR_REDIS_TLS_SERVERNAME: 'other.test' }, /is not trusted.*other\.test/],
+    ['a certificate of nobody known', { WEIR_REDIS_TLS_CA: '' }, /is not trusted/],
+    ['a file that is not there', { WEIR_REDIS_TLS_CA: `${ca}.not` }, /WEIR_REDIS_TLS_CA is .* cannot be read/],
+    ['a key of another certificate', { WEIR_REDIS_TLS_KEY: `${server}.key` }, /do not make a TLS identity/],
+  ];
+  for (const [what, change, message] of refused) {
+    const error = await open(change).then(
+      () => new Error('it opened'),
+      (error: Error) => error,
+    );
+    t.match(error.message, message, what);
+    t.notMatch(error.message, /p@ss|p%40ss|sesame/, 'the password is not in the message');
+  }
+});
