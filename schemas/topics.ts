@@ -14,7 +14,7 @@ const configInput = z
 /** Two nodes each, and one transaction makes them all: about 50 ms of the store's time. */
 export const partitionsMax = 2000;
 
-/** How many partitions; src/live/topic-admin.ts refuses others with a code of their own. */
+/** How many partitions; src/broker/metadata/topic-admin.ts refuses others with a code of their own. */
 const partitionCount = z.int().meta({ minimum: 1, maximum: partitionsMax });
 
 export const createTopicBody = z

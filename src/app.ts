@@ -7,6 +7,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
+import type { Broker } from './broker/broker.ts';
 import { inNetworks } from './config/networks.ts';
 import {
   bodiesBytesMax,
@@ -57,7 +58,6 @@ import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/up
 import { installValidation } from './http/validation.ts';
 import { installWaitingSessions } from './http/waiting-session.ts';
 import { watchStreamRoutes } from './http/watch-stream.ts';
-import type { Broker } from './live/broker.ts';
 import { groupSockets } from './ws/group.ts';
 import { serveRecordSocket } from './ws/record-stream.ts';
 import { installRefusedSockets } from './ws/refused-sockets.ts';

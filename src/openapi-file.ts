@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { stringify } from 'yaml';
 import { buildApp } from './app.ts';
+import { Broker } from './broker/broker.ts';
 import { loadConfig } from './config/config.ts';
-import { Broker } from './live/broker.ts';
 import { Store } from './store/store.ts';
 
 /** The OpenAPI document. It depends on the program alone: not on the machine, its clock or its environment. */

@@ -1,11 +1,11 @@
 // How fast are records produced, against both limits: a bare Fastify route that takes the same body and throws it away, and the
 // same append script called from a pipelined Redis client with the same batches? All three take turns in short rounds.
 import { randomBytes, randomInt } from 'node:crypto';
+import { LogWriter } from '../../src/broker/log/log-writer.ts';
+import type { Topics } from '../../src/broker/metadata/topics.ts';
+import { createMetrics } from '../../src/broker/metrics.ts';
 import { type EncodedRecords, parseLines, parseRecords } from '../../src/core/records/record-input.ts';
 import { effectiveConfig } from '../../src/core/records/topic-config.ts';
-import { LogWriter } from '../../src/live/log-writer.ts';
-import { createMetrics } from '../../src/live/metrics.ts';
-import type { Topics } from '../../src/live/topics.ts';
 import type { Producers } from '../../src/store/log/producers.ts';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { type LogSite, logCallsOf, type Topic } from '../lib/log-site.ts';

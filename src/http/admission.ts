@@ -5,10 +5,10 @@
 // as long as there is a connection.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import type { Metrics } from '../broker/metrics.ts';
 import { bodyBytesUsual, type Load, type Patience } from '../core/defaults.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import { SharedLimit } from '../core/shared-limit.ts';
-import type { Metrics } from '../live/metrics.ts';
 import { BodyBytes, type CountedBody } from './body-bytes.ts';
 import { clientOfSocket, installClient } from './client.ts';
 import { watchConnections } from './connection-limits.ts';

@@ -3,8 +3,8 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { z } from 'zod';
 import { brokerReply, clusterReply } from '../../schemas/cluster.ts';
 import { noQuery } from '../../schemas/common.ts';
-import type { Broker } from '../live/broker.ts';
-import { describeBroker, describeCluster } from '../live/cluster.ts';
+import type { Broker } from '../broker/broker.ts';
+import { describeBroker, describeCluster } from '../broker/metadata/cluster.ts';
 import { problems } from './problems.ts';
 
 const brokerParam = z.strictObject({ id: z.coerce.number<string>().int().min(0) });

@@ -5,8 +5,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import type { Metrics } from '../broker/metrics.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Metrics } from '../live/metrics.ts';
 
 /**
  * Reads of one connection that are answered at once: their responses are in memory until those before them are read. Clients that send

@@ -5,8 +5,8 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import type { Broker } from '../broker/broker.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
 
 /** How long requests under way have; below the 10 s in which the server is to be gone. */
 const graceMs = 6000;

@@ -3,8 +3,8 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { noQuery } from '../../schemas/common.ts';
 import { fenceParams, fencesQuery, fencesReply } from '../../schemas/fences.ts';
 import { partitionParams } from '../../schemas/records.ts';
-import type { Broker } from '../live/broker.ts';
-import { checkPartition } from '../live/topics.ts';
+import type { Broker } from '../broker/broker.ts';
+import { checkPartition } from '../broker/metadata/topics.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
 

@@ -11,10 +11,10 @@ import {
   resetBody,
   resetReply,
 } from '../../schemas/groups.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { ResetOffset } from '../broker/groups/offsets/group-offsets.ts';
 import { bodyBytes } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { ResetOffset } from '../live/group-offsets.ts';
 import { credentialOf } from './member-header.ts';
 import { problems } from './problems.ts';
 import { respondOnce } from './respond-once.ts';

@@ -21,12 +21,12 @@ import {
   rebalanceTimeoutMsMin,
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { Consumed } from '../broker/groups/consume/consume-call.ts';
 import { askedMs } from '../core/asked-duration.ts';
 import { bodyBytes } from '../core/defaults.ts';
 import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { Consumed } from '../live/consume-call.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { credentialOf, memberSecretOf } from './member-header.ts';
 import { problems } from './problems.ts';

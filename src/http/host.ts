@@ -5,8 +5,8 @@
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Metrics } from '../broker/metrics.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Metrics } from '../live/metrics.ts';
 import { createOnceLog } from './log-once.ts';
 
 export interface HostNames {

@@ -1,9 +1,9 @@
 // The long poll on a node: GET /v1/nodes with If-None-Match and wait.
 import type { FastifyReply } from 'fastify';
 import type { Stat } from '../../schemas/common.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { Interest } from '../broker/watches/watch-match.ts';
 import { hasCode, type ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { Interest } from '../live/watch-match.ts';
 import { absentTag, type Condition, type EntityTag, isKnown } from './conditions.ts';
 
 /** What is waited on: which changes may be of it, and how its tag is found, from the node's stat alone or by a read of its own. */

@@ -14,10 +14,10 @@ import {
   statReply,
   treeReply,
 } from '../../schemas/nodes.ts';
+import type { Broker } from '../broker/broker.ts';
 import { inJson } from '../core/json-data.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../core/tree/path.ts';
-import type { Broker } from '../live/broker.ts';
 import type { Op, OpResult } from '../store/tree/namespace.ts';
 import {
   absentTag,

@@ -2,8 +2,8 @@
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { errorCatalogue } from '../../schemas/errors.ts';
+import type { Broker } from '../broker/broker.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
 import { problems } from './problems.ts';
 
 const healthReply = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });

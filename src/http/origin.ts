@@ -2,8 +2,8 @@
 // with WebSocket handshakes, which no same-origin policy guards; so a foreign one is refused unless it is configured.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import type { Metrics } from '../broker/metrics.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Metrics } from '../live/metrics.ts';
 import { createOnceLog } from './log-once.ts';
 
 const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Stat, Idempotency-Replayed, Retry-After';

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { noQuery } from '../../schemas/common.ts';
 import { partitionParams } from '../../schemas/records.ts';
 import { electionBody, electionReply, partitionReply, reassignBody } from '../../schemas/topics.ts';
-import type { Broker } from '../live/broker.ts';
+import type { Broker } from '../broker/broker.ts';
 import { problems } from './problems.ts';
 import { respondOnce } from './respond-once.ts';
 

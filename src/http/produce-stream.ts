@@ -3,10 +3,10 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
+import type { Identity, Produced } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import { type Lines, parseLinesInSteps } from '../core/records/record-input.ts';
 import { afterPart, ServiceError } from '../core/service-error.ts';
-import type { Identity, Produced } from '../live/log-writer.ts';
 import { inSteps } from './in-steps.ts';
 import { offsetsOf } from './produce.ts';
 

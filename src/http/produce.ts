@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
+import type { Identity, Produced } from '../broker/log/log-writer.ts';
 import { describeIssues, parseInput } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
@@ -13,7 +14,6 @@ import {
 } from '../core/records/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { pathProblem } from '../core/tree/path.ts';
-import type { Identity, Produced } from '../live/log-writer.ts';
 import type { Fence } from '../store/log/logs.ts';
 import type { ProducerStamp } from '../store/log/producers.ts';
 import type { Idempotency } from '../store/tree/namespace.ts';

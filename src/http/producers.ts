@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../schemas/common.ts';
 import { createProducerBody, producerReply } from '../../schemas/producers.ts';
-import type { Broker } from '../live/broker.ts';
+import type { Broker } from '../broker/broker.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { problems } from './problems.ts';
 

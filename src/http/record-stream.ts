@@ -13,9 +13,9 @@ import {
   recordStreamQuery,
 } from '../../schemas/record-stream.ts';
 import { topicParams } from '../../schemas/topics.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { RecordStream, RecordStreamRequest } from '../broker/log/record-stream.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { RecordStream, RecordStreamRequest } from '../live/record-stream.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
 import { toServiceError } from './error-handler.ts';
 import { beginEventStream, isLost, lostMark, problemMessage } from './event-stream.ts';

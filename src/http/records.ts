@@ -17,13 +17,13 @@ import {
   produceReply,
 } from '../../schemas/records.ts';
 import { topicParams } from '../../schemas/topics.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { Fetched } from '../broker/log/log-reader.ts';
+import type { Acks, ProduceRequest } from '../broker/log/log-writer.ts';
+import { checkPartition } from '../broker/metadata/topics.ts';
 import { checkRecordBytes } from '../core/records/request-batches.ts';
 import { effectiveConfig } from '../core/records/topic-config.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { Fetched } from '../live/log-reader.ts';
-import type { Acks, ProduceRequest } from '../live/log-writer.ts';
-import { checkPartition } from '../live/topics.ts';
 import type { HeldResults } from './held-results.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from './media-types.ts';

@@ -1,9 +1,9 @@
 // How what is too much is refused: with a text that says what there is too much of and whose it is, counted by kind and reason, and
 // written to the log now and then.
 import type { Logger } from 'pino';
+import type { Metrics } from '../broker/metrics.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { SharedLimit } from '../core/shared-limit.ts';
-import type { Metrics } from '../live/metrics.ts';
 
 /** How often the log says that something is refused, while it is. */
 const logEveryMs = 10_000;

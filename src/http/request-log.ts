@@ -2,7 +2,7 @@
 // These hooks run at every request, so they take callbacks: a promise each would cost more than what they do.
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import type { Metrics } from '../live/metrics.ts';
+import type { Metrics } from '../broker/metrics.ts';
 
 export function installRequestLog(
   app: FastifyInstance,

@@ -11,9 +11,9 @@ import {
   sessionReply,
   sessionTtlDefaultMs,
 } from '../../schemas/sessions.ts';
+import type { Broker } from '../broker/broker.ts';
 import { askedMs } from '../core/asked-duration.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
 import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../store/tree/sessions.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { isFromLoopback } from './loopback.ts';

@@ -2,9 +2,9 @@
 // streamed body is bounded in its pauses only: `tail -f | curl -T -` has nothing to say for long. The heads of requests are looked after by Node itself (app.ts, headersTimeout).
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Metrics } from '../broker/metrics.ts';
 import type { Patience } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Metrics } from '../live/metrics.ts';
 import { mediaTypeOf, ndjsonType } from './media-types.ts';
 
 interface Progress {

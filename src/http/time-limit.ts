@@ -15,7 +15,7 @@ declare module 'fastify' {
 
 /**
  * The work of these grows with what they touch, or is done together with that of others, so there is no time that is enough for it: a
- * store that hangs ends it at the next step. Produce has its own limit, which says what was written (live/log-writer.ts).
+ * store that hangs ends it at the next step. Produce has its own limit, which says what was written (broker/log/log-writer.ts).
  */
 const unlimited = new Set([
   'topics.create',

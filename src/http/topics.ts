@@ -8,7 +8,7 @@ import {
   topicReply,
   topicsReply,
 } from '../../schemas/topics.ts';
-import type { Broker } from '../live/broker.ts';
+import type { Broker } from '../broker/broker.ts';
 import { problems } from './problems.ts';
 import { respondOnce } from './respond-once.ts';
 

@@ -5,8 +5,8 @@
 // open, which is for 5 minutes at most. An event stream counts as alive while the peer takes what is written. A process that stands
 // still while its machine goes on is noticed by a socket alone (ws/watch.ts), which asks for signs of life.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { SessionKeeper } from '../broker/sessions/session-keeper.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import { SessionKeeper } from '../live/session-keeper.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
 
 declare module 'fastify' {

@@ -9,9 +9,9 @@ import {
   watchStreamHeaders,
   watchStreamQuery,
 } from '../../schemas/watch.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { Watch, WatchReader, WatchRequest } from '../broker/watches/running-watch.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { Watch, WatchReader, WatchRequest } from '../live/running-watch.ts';
 import { toServiceError } from './error-handler.ts';
 import { beginEventStream, isLost, lostMark, problemMessage } from './event-stream.ts';
 import { nodePathOf } from './node-path.ts';

@@ -20,13 +20,13 @@ import {
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
 import { problemCloseCodeBase } from '../../schemas/record-stream.ts';
+import type { Broker } from '../broker/broker.ts';
+import { cursorKey } from '../broker/groups/consume/group-cursors.ts';
+import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
+import type { GroupSink, GroupStream } from '../broker/groups/stream/group-stream.ts';
 import { askedMs } from '../core/asked-duration.ts';
 import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import { cursorKey } from '../live/group-cursors.ts';
-import type { OffsetToCommit } from '../live/group-offsets.ts';
-import type { GroupSink, GroupStream } from '../live/group-stream.ts';
 import type { Socket, Sockets } from './socket.ts';
 
 interface Options {

@@ -9,9 +9,9 @@ import {
   type RecordStreamServerFrame,
   recordStreamClientFrame,
 } from '../../schemas/record-stream.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { RecordStream, RecordStreamRequest } from '../broker/log/record-stream.ts';
 import { serviceErrorIn } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { RecordStream, RecordStreamRequest } from '../live/record-stream.ts';
 import type { Socket, Sockets } from './socket.ts';
 
 /**

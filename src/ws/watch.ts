@@ -11,10 +11,10 @@ import {
   sessionsPerSocketMax,
   watchesPerSocketMax,
 } from '../../schemas/watch.ts';
+import type { Broker } from '../broker/broker.ts';
+import { SessionKeeper } from '../broker/sessions/session-keeper.ts';
+import type { Watch, WatchSink } from '../broker/watches/running-watch.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
-import type { Broker } from '../live/broker.ts';
-import type { Watch, WatchSink } from '../live/running-watch.ts';
-import { SessionKeeper } from '../live/session-keeper.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
 import type { Socket, Sockets } from './socket.ts';
 

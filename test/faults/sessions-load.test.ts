@@ -4,9 +4,9 @@
 
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { createMetrics } from '../../src/broker/metrics.ts';
+import { createSessionReaper } from '../../src/broker/sessions/session-reaper.ts';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
-import { createMetrics } from '../../src/live/metrics.ts';
-import { createSessionReaper } from '../../src/live/session-reaper.ts';
 import { Store } from '../../src/store/store.ts';
 import type { ReapResult, SessionLease } from '../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../helpers/redis.ts';

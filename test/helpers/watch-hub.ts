@@ -1,11 +1,11 @@
 // A hub of watches over a real store, without a server around it, and watches that keep what they are told.
 import { pino } from 'pino';
 import type { Test } from 'tap';
+import { createMetrics, type Metrics } from '../../src/broker/metrics.ts';
+import { EventTail } from '../../src/broker/watches/event-tail.ts';
+import type { Watch, WatchReader, WatchRequest } from '../../src/broker/watches/running-watch.ts';
+import { WatchHub } from '../../src/broker/watches/watch-hub.ts';
 import { defaultWatchLimits, type WatchLimits } from '../../src/core/defaults.ts';
-import { EventTail } from '../../src/live/event-tail.ts';
-import { createMetrics, type Metrics } from '../../src/live/metrics.ts';
-import type { Watch, WatchReader, WatchRequest } from '../../src/live/running-watch.ts';
-import { WatchHub } from '../../src/live/watch-hub.ts';
 import type { StoreTarget } from '../../src/store/redis/target.ts';
 import { Store } from '../../src/store/store.ts';
 import type { Op } from '../../src/store/tree/namespace.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { encodeDeletion } from '../../src/live/topic-deleter.ts';
+import { encodeDeletion } from '../../src/broker/metadata/topic-deleter.ts';
 import { openEventStream } from '../helpers/event-stream.ts';
 import { beat, consume, createTopic, join, produce } from '../helpers/groups.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';

@@ -1,11 +1,11 @@
 import t from 'tap';
+import { deletionPath, encodeDeletion } from '../../src/broker/metadata/topic-deleter.ts';
 import {
   decodePartitionState,
   decodeTopic,
   partitionStatePath,
   topicPath,
 } from '../../src/core/cluster/cluster-nodes.ts';
-import { deletionPath, encodeDeletion } from '../../src/live/topic-deleter.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 const server = await startTestServer(t, { brokerId: 1001 });

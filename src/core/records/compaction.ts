@@ -1,6 +1,6 @@
 /**
  * Compaction as functions: which records of a log a newer one of their key supersedes, and what their batches become without
- * them. When it is done, and how it gets into the store, is live/log-compactor.ts; docs/adr/005 says why it is safe.
+ * them. When it is done, and how it gets into the store, is broker/log/log-compactor.ts; docs/adr/005 says why it is safe.
  */
 import { BatchLines, type StoredBatch } from './batch-lines.ts';
 

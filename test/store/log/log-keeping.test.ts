@@ -1,4 +1,4 @@
-// Retention and compaction as the store does them, and what it refuses. Whole passes of compaction: test/live/log-compactor.
+// Retention and compaction as the store does them, and what it refuses. Whole passes of compaction: test/broker/log/log-compactor.
 import t from 'tap';
 import { LogKeeping } from '../../../src/store/log/log-keeping.ts';
 import { append, batchOf, openStore, topicId } from '../../helpers/logs.ts';

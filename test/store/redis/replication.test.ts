@@ -1,5 +1,5 @@
 // What acks=all asks of Redis, by what Redis says that it can do: a double of its client stands for versions that are not here.
-// A real replica is in test/live/replicas.test.ts.
+// A real replica is in test/broker/replicas.test.ts.
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { StoreConnection } from '../../../src/store/redis/connection.ts';

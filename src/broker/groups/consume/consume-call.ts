@@ -1,0 +1,391 @@
+// One consume call of a member, step by step. A consume call is also the member's heartbeat, and says that all that was
+// given out before is dealt with; so what the member shall no longer have is let go of right there, also while it waits.
+import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
+import {
+  comparePartitions,
+  existing,
+  type GroupDocument,
+  type GroupMember,
+  heartbeatIntervalMs,
+  heldBy,
+  memberOf,
+  type TopicPartition,
+} from '../../../core/groups/group-document.ts';
+import { consume } from '../../../core/groups/group-state.ts';
+import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { assignmentOf } from '../../../core/groups/reconcile.ts';
+import { hasCode, ServiceError } from '../../../core/service-error.ts';
+import type { GroupCommit } from '../../../store/groups/groups.ts';
+import type { Logs } from '../../../store/log/logs.ts';
+import type { Committed, GroupLedger } from '../group-ledger.ts';
+import {
+  cursorKey,
+  cursorsOf,
+  firstOffset,
+  isPlaceCommitted,
+  knownPartition,
+  noCommittedOffset,
+  noOffset,
+  outOfRange,
+  resetOffset,
+} from './group-cursors.ts';
+import { type ConsumedRecords, isOutside, type MemberReader, type ReadingCursor, type Taken } from './member-reader.ts';
+
+export interface ConsumeRequest {
+  waitMs: number;
+  maxRecords: number;
+  /** The first record always comes, however large. */
+  maxBytes: number;
+  /** `previous`: what the last call gave out is committed now. */
+  commit: 'manual' | 'previous';
+  /** `committed`: forget the positions, commit nothing, and read on from what is committed. */
+  from: 'position' | 'committed';
+  /** What the caller was given last, by the `next` of that answer, 0 = nothing yet; undefined = it does not say. */
+  after: number | undefined;
+  /** What the caller presents to speak for the member. */
+  credential: MemberCredential;
+  /** Called when the call begins to wait for records. */
+  onWait?(): void;
+}
+
+export interface Consumed {
+  zxid: number;
+  /** The `after` of the next call. */
+  next: number;
+  memberEpoch: number;
+  assignment: TopicPartitions[];
+  /** Where the member is by this call, in the partitions in which it has moved. */
+  partitions: NextOffset[];
+  records: ConsumedRecords[];
+}
+
+export interface NextOffset extends TopicPartition {
+  /** What to commit once all records before it are dealt with. */
+  nextOffset: number;
+}
+
+/** What a call of a member has left: where it is, if no other call has moved it meanwhile. */
+export interface CallState {
+  call: number;
+  /** The number of what it was given last. */
+  given: number;
+  member: GroupMember;
+  cursors: Map<string, ReadingCursor>;
+}
+
+/** How many places one commit takes: a member may have thousands of partitions, and each is a node of the tree. */
+const placesAtOnce = 1000;
+
+/** What the calls of all members lean on. */
+export interface ConsumeParts {
+  ledger: GroupLedger;
+  reader: MemberReader;
+  logs: Logs;
+}
+
+/** What a commit of a call does besides keeping the member alive. */
+interface CommitParts {
+  commitsPrevious?: boolean;
+  forgets?: boolean;
+  after?: number | undefined;
+}
+
+export class ConsumeCall {
+  readonly #group: string;
+  readonly #memberId: string;
+  readonly #request: ConsumeRequest;
+  readonly #parts: ConsumeParts;
+  /** By `topic:partition`, the partitions that the member has. */
+  #cursors = new Map<string, ReadingCursor>();
+  #member!: GroupMember;
+  #zxid = 0;
+  /** The number of this call; only the member's newest may move its positions. */
+  #call: 'new' | number = 'new';
+  /** The number of what the member was given last. */
+  #given = 0;
+  /** What the member was given last, and before that, if that is not what the caller says. */
+  #elsewhere: Committed<unknown>['elsewhere'];
+  /** The cursors that this call has moved. */
+  readonly #moved = new Set<ReadingCursor>();
+  #isSuperseded = false;
+  #hasChanged = false;
+  #wait: AbortController | undefined;
+
+  constructor(group: string, memberId: string, request: ConsumeRequest, parts: ConsumeParts) {
+    this.#group = group;
+    this.#memberId = memberId;
+    this.#request = request;
+    this.#parts = parts;
+  }
+
+  /** Ends the wait under way. @param hasChanged the group may have changed */
+  wake(hasChanged: boolean): void {
+    if (hasChanged) this.#hasChanged = true;
+    this.#wait?.abort();
+  }
+
+  /** What the next call of the member may go on from. */
+  get state(): CallState | undefined {
+    if (this.#isSuperseded || this.#call === 'new') return undefined;
+    return { call: this.#call, given: this.#given, member: this.#member, cursors: this.#cursors };
+  }
+
+  /**
+   * Goes on where an earlier call of the member is. It takes records first, and then does in one step of the store what
+   * `run` does in two: it lets go, commits what came before, and moves on; the store refuses that if the member has made
+   * another call meanwhile.
+   * @param isSeen the logs were looked at just now
+   * @returns undefined if it must begin like any call
+   */
+  async goOn(state: CallState, isSeen: boolean, signal: AbortSignal): Promise<Consumed | undefined> {
+    const { call, given, member, cursors } = state;
+    if ([...cursors.values()].some(({ offset }) => offset === noOffset)) return undefined;
+    this.#call = call;
+    this.#given = given;
+    this.#member = member;
+    this.#cursors = cursors;
+    try {
+      if (!isSeen) await this.#parts.reader.look(cursors.values());
+      this.#placeOutside();
+      const taken = await this.#parts.reader.take(cursors.values(), this.#request);
+      if (taken.length > 0 && !signal.aborted) {
+        await Promise.all([this.#begin(), written(taken)]);
+        const kept = this.#isSuperseded || this.#elsewhere ? [] : this.#keptOf(taken);
+        if (kept.length > 0) return this.#answer(kept);
+      }
+    } catch (error) {
+      // By what is remembered; the store may know better.
+      if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
+    }
+    this.#call = 'new';
+    this.#cursors = new Map();
+    this.#moved.clear();
+    this.#isSuperseded = false;
+    this.#elsewhere = undefined;
+    return undefined;
+  }
+
+  async run(signal: AbortSignal): Promise<Consumed> {
+    const deadline = performance.now() + this.#request.waitMs;
+    await this.#begin();
+    if (this.#elsewhere) return this.#repeat(this.#elsewhere);
+    const told = JSON.stringify(assignmentOf(this.#member));
+    let heardAt = performance.now();
+    // Who has gone away must not be given anything more.
+    while (!this.#isSuperseded && !signal.aborted) {
+      await this.#placeCursors();
+      await this.#parts.reader.look(this.#cursors.values());
+      this.#placeOutside();
+      const taken = await this.#parts.reader.take(this.#cursors.values(), this.#request);
+      const isOver = performance.now() >= deadline;
+      const isMoved = [...this.#cursors.values()].some((cursor) => !cursor.isStored);
+      const intervalMs = heartbeatIntervalMs(this.#member.sessionTimeoutMs);
+      if (isMoved || this.#hasChanged || performance.now() - heardAt >= intervalMs) {
+        this.#hasChanged = false;
+        await Promise.all([this.#commitAll({}), written(taken)]);
+        heardAt = performance.now();
+      }
+      const kept = this.#keptOf(taken);
+      if (kept.length > 0 || isOver) return this.#answer(kept);
+      // A new partition has to be looked at before there is anything to wait for.
+      if (this.#hasChanged || [...this.#cursors.values()].some(({ log }) => log === undefined)) continue;
+      // An abort that came while nothing was waited for has woken nobody.
+      if (signal.aborted || JSON.stringify(assignmentOf(this.#member)) !== told) break;
+      await this.#waitForMore(Math.min(deadline - performance.now(), intervalMs));
+    }
+    return this.#answer([]);
+  }
+
+  /**
+   * The answer to a call that was made before, as nobody has gone on from its answer: the same records, as far as the
+   * member has the partitions and the logs have the records. Nothing is committed, let go of or moved on, whichever of
+   * the two calls it was that came late.
+   */
+  async #repeat({ given, before }: { given: number; before: number }): Promise<Consumed> {
+    const after = this.#request.after!;
+    if (after !== before) throw outOfStep(this.#memberId, after, given);
+    const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
+      const document = existing(this.#group, stored);
+      const member = this.#memberIn(document);
+      const wanted = heldBy(member).map((at) => knownPartition(document, at));
+      const consume: GroupCommit['consume'] = {
+        memberId: this.#memberId,
+        after: { given: after, answer: 'again' },
+      };
+      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
+      return { commit: { keeps: true, renew, wanted, consume }, result: { member, wanted } };
+    });
+    if (decided.elsewhere) throw outOfStep(this.#memberId, after, decided.elsewhere.given);
+    const { member, wanted } = decided.result;
+    const reads = decided.positions.map(async ({ start, position }, i) =>
+      start === undefined ? undefined : this.#parts.reader.range(wanted[i]!, start, position!),
+    );
+    const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
+    const partitions = decided.positions.flatMap(({ topic, partition, start, position }) =>
+      start === undefined ? [] : [{ topic, partition, nextOffset: position! }],
+    );
+    return {
+      zxid: decided.zxid,
+      next: decided.given,
+      memberEpoch: member.memberEpoch,
+      assignment: assignmentOf(member),
+      partitions: partitions.sort(comparePartitions),
+      records,
+    };
+  }
+
+  /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
+  #memberIn(document: GroupDocument): GroupMember {
+    const member = memberOf(document, this.#memberId);
+    checkCredential(member, this.#request.credential);
+    return member;
+  }
+
+  /** As #commit, until all places are committed that the reset policy has found. */
+  async #commitAll(what: CommitParts): Promise<void> {
+    await this.#commit(what);
+    const hasPlaces = () => [...this.#cursors.values()].some(({ place }) => place !== undefined);
+    while (!this.#isSuperseded && !this.#elsewhere && hasPlaces()) await this.#commit({});
+  }
+
+  /** The first commit of the call: it takes back or commits what came before. */
+  async #begin(): Promise<void> {
+    const { commit, from, after } = this.#request;
+    await this.#commitAll({
+      after,
+      commitsPrevious: from === 'position' && commit === 'previous',
+      forgets: from === 'committed',
+    });
+  }
+
+  /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
+  async #commit(what: CommitParts): Promise<void> {
+    const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
+      const document = existing(this.#group, stored);
+      const before = heldBy(this.#memberIn(document));
+      const next = consume(document, this.#memberId);
+      const member = memberOf(next, this.#memberId);
+      const { kept, wanted } = cursorsOf(document, member, this.#cursors);
+      const places = [...kept.values()].filter(({ place }) => place !== undefined).slice(0, placesAtOnce);
+      const hasPlace = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
+      const previous = what.commitsPrevious ? before.filter((at) => !hasPlace(at)) : [];
+      const commit: GroupCommit['consume'] = {
+        memberId: this.#memberId,
+        call: this.#call,
+        ...(what.after !== undefined && { after: { given: what.after, answer: 'next' } }),
+        set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
+        commit: [...previous.map((at) => knownPartition(document, at)), ...places],
+      };
+      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
+      const forget = what.forgets ? before : [];
+      return {
+        document: next,
+        commit: { keeps: true, renew, forget, wanted, consume: commit },
+        result: { member, kept, wanted, places },
+      };
+    });
+    const { member, kept, wanted, places } = decided.result;
+    this.#member = member;
+    if (decided.refused) {
+      this.#isSuperseded = true;
+      return;
+    }
+    this.#elsewhere = decided.elsewhere;
+    if (decided.elsewhere) return;
+    this.#zxid = decided.zxid;
+    this.#given = decided.given;
+    if (this.#call === 'new') this.#call = decided.call;
+    for (const cursor of kept.values()) {
+      if (!cursor.isStored) this.#moved.add(cursor);
+      cursor.isStored = cursor.offset !== noOffset;
+      cursor.start = undefined;
+    }
+    for (const cursor of places) cursor.place = undefined;
+    this.#cursors = kept;
+    for (const [index, { position, committed }] of decided.positions.entries()) {
+      const cursor = { ...wanted[index]!, offset: position ?? committed ?? noOffset, isStored: position !== undefined };
+      this.#cursors.set(cursorKey(cursor), cursor);
+    }
+  }
+
+  /** Finds where to begin in partitions for which there is neither a position nor a committed offset. */
+  async #placeCursors(): Promise<void> {
+    const unplaced = [...this.#cursors.values()].filter(({ offset }) => offset === noOffset);
+    if (unplaced.length === 0) return;
+    const { reset } = this.#member;
+    const bounds = await this.#parts.logs.bounds(unplaced);
+    for (const [index, cursor] of unplaced.entries()) {
+      if (reset === 'none') throw noCommittedOffset(this.#group, cursor);
+      cursor.offset = firstOffset(reset, cursor, bounds[index]);
+      const { offset } = cursor;
+      if (isPlaceCommitted(reset, noOffset, offset)) cursor.place = { offset, isBack: false };
+    }
+  }
+
+  /** Places cursors that are outside of their logs by the reset policy. @throws ServiceError OFFSET_OUT_OF_RANGE for `none` */
+  #placeOutside(): void {
+    for (const cursor of this.#cursors.values()) {
+      const { log } = cursor;
+      if (!isOutside(cursor) || !log || log === 'gone') continue;
+      if (this.#member.reset === 'none') throw outOfRange(this.#group, cursor, log);
+      const { offset: before } = cursor;
+      const offset = resetOffset(this.#member.reset, log);
+      if (isPlaceCommitted(this.#member.reset, before, offset)) cursor.place = { offset, isBack: before > offset };
+      cursor.offset = offset;
+      cursor.ahead = undefined;
+      cursor.isStored = false;
+    }
+  }
+
+  /** Without what was taken from the member meanwhile: that is another's to read. */
+  #keptOf(taken: Taken[]): ConsumedRecords[] {
+    const kept = taken.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
+    return kept.map(({ records }) => records);
+  }
+
+  async #waitForMore(timeoutMs: number): Promise<void> {
+    if (timeoutMs <= 0) return;
+    this.#request.onWait?.();
+    this.#wait = new AbortController();
+    await this.#parts.reader.waitForMore(this.#cursors.values(), timeoutMs, this.#wait.signal);
+    this.#wait = undefined;
+  }
+
+  #answer(records: ConsumedRecords[]): Consumed {
+    return {
+      zxid: this.#zxid,
+      next: this.#given,
+      memberEpoch: this.#member.memberEpoch,
+      assignment: assignmentOf(this.#member),
+      partitions: this.#isSuperseded ? [] : this.#nextOffsets(),
+      records: this.#isSuperseded ? [] : inOrder(records),
+    };
+  }
+
+  #nextOffsets(): NextOffset[] {
+    const moved = [...this.#cursors.values()].filter((cursor) => this.#moved.has(cursor) && cursor.offset !== noOffset);
+    return moved
+      .map(({ topic, partition, offset }) => ({ topic, partition, nextOffset: offset }))
+      .sort(comparePartitions);
+  }
+}
+
+/** By topic and partition, whoever had a turn first: so a call that is sent again has the same answer. */
+function inOrder(records: ConsumedRecords[]): ConsumedRecords[] {
+  return records.toSorted(comparePartitions);
+}
+
+/** Puts the texts of records together while the store is at work: a commit waits for the disk, and those take as long. */
+async function written(taken: Taken[]): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const { records } of taken) records.json();
+}
+
+function outOfStep(memberId: string, after: number, given: number): ServiceError {
+  return new ServiceError(
+    'STALE_POSITION',
+    `The call goes on after ${after}, but member '${memberId}' was given ${given} last: it is an old one that came late, ` +
+      'or there is another caller. Nothing was done. Ask with from=committed for what is not committed yet.',
+    { memberId, after, given },
+  );
+}

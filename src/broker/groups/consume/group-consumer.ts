@@ -1,0 +1,68 @@
+// Reading as a member of a group, one call after the other (consume-call.ts).
+//
+// Where a member has read to (its positions) is in the store, so its next call may go through any broker; what a broker
+// remembers of the last call only makes the next one quicker.
+import type { Counter } from 'prom-client';
+import { existing, memberOf } from '../../../core/groups/group-document.ts';
+import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { ConsumeCall, type Consumed, type ConsumeParts, type ConsumeRequest } from './consume-call.ts';
+import { LastCalls } from './last-calls.ts';
+
+export class GroupConsumer {
+  readonly #parts: ConsumeParts;
+  readonly #given: Counter<'via'>;
+  readonly #lastCalls: LastCalls;
+
+  /**
+   * @param losses how often a connection to the store was lost: what was read before may not be what the logs have now
+   * @param given counts the records, here `via` http
+   */
+  constructor(parts: ConsumeParts, losses: () => number, given: Counter<'via'>) {
+    this.#parts = parts;
+    this.#given = given;
+    this.#lastCalls = new LastCalls(parts.reader, losses);
+  }
+
+  /** What is held in memory for the next calls of members. */
+  get aheadBytes(): number {
+    return this.#lastCalls.aheadBytes;
+  }
+
+  /**
+   * Keeps a member alive, and does nothing else: for a call of it that has to wait before it is worked at.
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FORBIDDEN, MEMBER_SUPERSEDED
+   */
+  async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {
+    await this.#parts.ledger.decide(group, (stored) => {
+      const member = memberOf(existing(group, stored), memberId);
+      checkCredential(member, credential);
+      const { sessionId, sessionTimeoutMs } = member;
+      return { commit: { keeps: true, renew: { sessionId, ttlMs: sessionTimeoutMs } }, result: undefined };
+    });
+  }
+
+  /**
+   * Records of all partitions that the member has, from its positions on. Waits until there are some, the assignment
+   * changes, the time is over, or `signal` is aborted. A newer call of the same member ends an older one with no records.
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE
+   *   for a member whose reset policy is `none`; STALE_POSITION if `after` is neither what it was given last nor before that
+   */
+  async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<Consumed> {
+    const key = `${group}/${memberId}`;
+    const call = new ConsumeCall(group, memberId, request, this.#parts);
+    const stop = this.#parts.ledger.watch(group, () => call.wake(true));
+    const onAbort = () => call.wake(false);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      const last = await this.#lastCalls.take(key, request);
+      const consumed = (last && (await call.goOn(last.state, last.isSeen, signal))) ?? (await call.run(signal));
+      for (const { records } of consumed.records) this.#given.inc({ via: 'http' }, records.count);
+      if (consumed.records.length > 0 && call.state)
+        this.#lastCalls.put(key, call.state, request, last?.isSoon ?? false);
+      return consumed;
+    } finally {
+      stop();
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+}

@@ -1,0 +1,134 @@
+// What a broker remembers of the last consume calls of members: where they are and, for a moment, what was read ahead for
+// the next one while the member is at work on the answer. It is bounded in bytes and in time, and never needed.
+import type { RecordLimits } from '../../../core/records/fetched-records.ts';
+import type { CallState, ConsumeRequest } from './consume-call.ts';
+import { aheadBytesOf, lagOf, type MemberReader } from './member-reader.ts';
+
+/** Of how many members the last call is remembered, those of the latest. */
+const membersMax = 10_000;
+/** What may be ahead for all members together. */
+const aheadBytesMax = 32 * 1024 * 1024;
+/** What is read ahead for one member. */
+const memberBytesMax = 4 * 1024 * 1024;
+/** How long it is kept. A member that comes later than that once is not read ahead for. */
+const aheadKeptMs = 1000;
+
+interface LastCall {
+  state: CallState;
+  answeredAt: number;
+  /** As many losses of the store's connections there had been. */
+  losses: number;
+  /** What it counts for in the sum. */
+  bytes: number;
+  /** Of what is read ahead, while it is under way. */
+  reading: Promise<void> | undefined;
+  /** The logs were looked at after the answer. */
+  isSeen: boolean;
+}
+
+export class LastCalls {
+  readonly #reader: MemberReader;
+  readonly #losses: () => number;
+  readonly #calls = new Map<string, LastCall>();
+  #bytes = 0;
+  #dropping: NodeJS.Timeout | undefined;
+
+  /** @param losses how often a connection to the store was lost: what was read before that is not given out any more */
+  constructor(reader: MemberReader, losses: () => number) {
+    this.#reader = reader;
+    this.#losses = losses;
+  }
+
+  /** What is held in memory of what was read ahead, or reserved for it. */
+  get aheadBytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * What a call of the member may go on from. It is the caller's, and not remembered any more.
+   * @returns `isSeen` = its logs were looked at just now; `isSoon` = it comes soon after the last answer. Undefined if there
+   *   is nothing to go on from, or the call says that it does not
+   */
+  async take(
+    key: string,
+    { from, after }: Pick<ConsumeRequest, 'from' | 'after'>,
+  ): Promise<{ state: CallState; isSeen: boolean; isSoon: boolean } | undefined> {
+    const last = this.#calls.get(key);
+    // A late copy of an earlier call takes nothing away from the next.
+    if (!last || (after !== undefined && after !== last.state.given)) return undefined;
+    this.#forget(key);
+    if (from === 'committed') return undefined;
+    const isSoon = performance.now() - last.answeredAt < aheadKeptMs;
+    // If it fails now, so would the call.
+    await last.reading;
+    if (!isSoon || last.losses !== this.#losses()) drop(last);
+    const { state, isSeen } = last;
+    return { state, isSeen, isSoon };
+  }
+
+  /** Remembers where a member is. @param readsAhead if it has more to read, the next call is likely to come soon */
+  put(key: string, state: CallState, { maxRecords, maxBytes }: RecordLimits, readsAhead: boolean): void {
+    const answeredAt = performance.now();
+    const last: LastCall = { state, answeredAt, losses: this.#losses(), bytes: 0, reading: undefined, isSeen: false };
+    this.#forget(key);
+    this.#calls.set(key, last);
+    if (this.#calls.size > membersMax) this.#forget(this.#calls.keys().next().value!);
+    this.#count(last, aheadBytesOf(state.cursors.values()));
+    if (this.#bytes > aheadBytesMax) this.#drop(last);
+    if (!this.#dropping) this.#dropping = setTimeout(() => this.#dropOld(), aheadKeptMs).unref();
+    const limits = { maxRecords, maxBytes: Math.min(maxBytes, memberBytesMax) };
+    const hasMore = [...state.cursors.values()].some((cursor) => lagOf(cursor) > 0);
+    if (!readsAhead || !hasMore || this.#bytes + limits.maxBytes > aheadBytesMax) return;
+    this.#count(last, last.bytes + limits.maxBytes);
+    last.reading = this.#readAhead(key, last, limits);
+    // Else the next call reads for itself, and says what is wrong.
+    last.reading.catch(() => this.#drop(last));
+  }
+
+  async #readAhead(key: string, last: LastCall, limits: RecordLimits): Promise<void> {
+    const cursors = [...last.state.cursors.values()];
+    try {
+      await this.#reader.readAhead(cursors, limits);
+      last.isSeen = true;
+    } finally {
+      last.reading = undefined;
+    }
+    if (this.#calls.get(key) !== last) return;
+    this.#count(last, aheadBytesOf(cursors));
+    if (this.#bytes > aheadBytesMax || performance.now() - last.answeredAt >= aheadKeptMs) this.#drop(last);
+  }
+
+  #dropOld(): void {
+    this.#dropping = undefined;
+    const now = performance.now();
+    for (const last of this.#calls.values()) {
+      if (now - last.answeredAt >= aheadKeptMs) {
+        this.#drop(last);
+      } else {
+        this.#dropping = setTimeout(() => this.#dropOld(), last.answeredAt + aheadKeptMs - now).unref();
+        return;
+      }
+    }
+  }
+
+  #forget(key: string): void {
+    const last = this.#calls.get(key);
+    if (last) this.#count(last, 0);
+    this.#calls.delete(key);
+  }
+
+  #drop(last: LastCall): void {
+    drop(last);
+    this.#count(last, 0);
+  }
+
+  #count(last: LastCall, bytes: number): void {
+    this.#bytes += bytes - last.bytes;
+    last.bytes = bytes;
+  }
+}
+
+function drop(last: LastCall): void {
+  for (const cursor of last.state.cursors.values()) cursor.ahead = undefined;
+  last.isSeen = false;
+}

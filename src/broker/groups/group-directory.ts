@@ -1,0 +1,133 @@
+// Which groups there are, and how each stands: its members, who has which partition, and how far it is behind.
+import type { GroupDescription } from '../../../schemas/groups.ts';
+import { toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
+import { existing, type GroupDocument, heldBy, isEmpty, own } from '../../core/groups/group-document.ts';
+import { assignmentOf, groupStateName } from '../../core/groups/reconcile.ts';
+import type { CommittedOffset, CommittedOffsets } from '../../store/groups/committed-offsets.ts';
+import type { Groups } from '../../store/groups/groups.ts';
+import type { Logs } from '../../store/log/logs.ts';
+import type { Topics } from '../metadata/topics.ts';
+import { cursorKey } from './consume/group-cursors.ts';
+import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
+import type { GroupLedger } from './group-ledger.ts';
+import { ofPresentTopics } from './group-topics.ts';
+
+export class GroupDirectory {
+  readonly #groups: Groups;
+  readonly #offsets: CommittedOffsets;
+  readonly #logs: Logs;
+  readonly #ledger: GroupLedger;
+  readonly #topics: Topics;
+
+  constructor(
+    store: { groups: Groups; committedOffsets: CommittedOffsets; logs: Logs },
+    ledger: GroupLedger,
+    topics: Topics,
+  ) {
+    this.#groups = store.groups;
+    this.#offsets = store.committedOffsets;
+    this.#logs = store.logs;
+    this.#ledger = ledger;
+    this.#topics = topics;
+  }
+
+  /** A page of the groups, by name, after the name `after`. */
+  async page(after: string | undefined, limit: number) {
+    const { zxid, groups, next } = await this.#groups.list(after, limit);
+    return {
+      zxid,
+      groups: groups.map(({ group, document }) => ({
+        groupId: group,
+        state: groupStateName(document),
+        members: Object.keys(document.members).length,
+      })),
+      next,
+    };
+  }
+
+  /** A group with its members, and how far it is in each partition. @throws ServiceError UNKNOWN_GROUP */
+  async describe(group: string): Promise<{ zxid: number; description: GroupDescription }> {
+    const { zxid, document: read } = await this.#ledger.read(group);
+    const document = existing(group, read);
+    const committed = await ofPresentTopics(this.#topics, (await this.#offsets.list(group)).offsets);
+    const owners = new Map<string, string>();
+    for (const member of Object.values(document.members)) {
+      for (const at of heldBy(member)) owners.set(cursorKey(at), member.memberId);
+    }
+    const offsets = new Map(committed.map((offset) => [cursorKey(offset), offset.offset]));
+    const partitions = this.#partitionsOf(document, committed);
+    const logs = await this.#logs.boundsWherePossible(partitions);
+    const beginnings = new Beginnings(document);
+    return {
+      zxid,
+      description: {
+        groupId: group,
+        state: groupStateName(document),
+        groupEpoch: document.groupEpoch,
+        assignor: document.assignor,
+        ...(document.leftOut !== undefined && { partitionsLeftOut: document.leftOut }),
+        members: describeMembers(document),
+        partitions: partitions.map((at, index) => {
+          const offset = offsets.get(cursorKey(at));
+          const log = logs[index];
+          const known = {
+            topic: at.topic,
+            partition: at.partition,
+            owner: owners.get(cursorKey(at)) ?? null,
+            committed: offset ?? null,
+          };
+          const lagFrom = offset === undefined ? (beginnings.of(at) ?? null) : 'committed';
+          if (log === 'away') return { ...known, endOffset: null, lag: null, lagFrom, error: 'STORE_UNAVAILABLE' };
+          if (!log) return { ...known, endOffset: 0, lag: lagFrom && 0, lagFrom };
+          const { endOffset } = log;
+          if (offset !== undefined) return { ...known, endOffset, lag: recordsBehind(log, offset), lagFrom };
+          const from = beginnings.of(at);
+          return { ...known, endOffset, lag: from ? lagWithoutCommit(from, log) : null, lagFrom };
+        }),
+      },
+    };
+  }
+
+  /** Every partition that members subscribe to, and every one with a committed offset, in order. */
+  #partitionsOf(document: GroupDocument, committed: readonly CommittedOffset[]) {
+    const counts = new Map<string, { topicId: string; partitions: Set<number> }>();
+    const add = (topic: string, topicId: string, partition: number) => {
+      const entry = counts.get(topic) ?? { topicId, partitions: new Set<number>() };
+      entry.partitions.add(partition);
+      counts.set(topic, entry);
+    };
+    if (!isEmpty(document)) {
+      for (const [topic, { topicId, partitionCount }] of Object.entries(document.topics)) {
+        for (let partition = 0; partition < partitionCount; partition += 1) add(topic, topicId, partition);
+      }
+    }
+    for (const { topic, topicId, partition } of committed) add(topic, topicId, partition);
+    const sorted = toTopicPartitions(new Map([...counts].map(([topic, entry]) => [topic, [...entry.partitions]])));
+    return sorted.flatMap(({ topic, partitions }) =>
+      partitions.map((partition) => ({ topic, topicId: counts.get(topic)!.topicId, partition })),
+    );
+  }
+}
+
+function describeMembers(document: GroupDocument): GroupDescription['members'] {
+  const ids = Object.keys(document.members).sort();
+  return ids.map((memberId) => {
+    const member = own(document.members, memberId)!;
+    const { instanceId, clientId, subscription, pendingRevocation } = member;
+    return {
+      memberId,
+      memberEpoch: member.memberEpoch,
+      state: member.state,
+      ...(instanceId !== undefined && { instanceId }),
+      ...(clientId !== undefined && { clientId }),
+      ...(member.isAway && { away: true }),
+      topics: member.topics,
+      ...('pattern' in subscription && { pattern: subscription.pattern }),
+      assignment: assignmentOf(member),
+      revoking: pendingRevocation.map(({ topic, partitions }) => ({ topic, partitions })),
+      sessionTimeoutMs: member.sessionTimeoutMs,
+      rebalanceTimeoutMs: member.rebalanceTimeoutMs,
+      reset: member.reset,
+    };
+  });
+}

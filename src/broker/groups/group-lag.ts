@@ -1,0 +1,58 @@
+// How far a group is behind in a partition: the records that it would still read, not the offsets of those that are gone.
+import {
+  type GroupDocument,
+  heldBy,
+  own,
+  type ResetPolicy,
+  type TopicPartition,
+} from '../../core/groups/group-document.ts';
+import { appearedLater } from '../../core/groups/group-topics.ts';
+import type { LogFigures } from '../../store/log/logs.ts';
+import { cursorKey } from './consume/group-cursors.ts';
+
+/** From where it is counted: from what is committed, or from where the reset policy would begin. */
+export type LagFrom = 'committed' | Exclude<ResetPolicy, 'none'>;
+
+/** How many records of the log are behind an offset; none of them is one that nobody can read. */
+export function recordsBehind({ logStartOffset, recordsEnd }: LogFigures, offset: number): number {
+  return Math.max(0, recordsEnd - Math.max(offset, logStartOffset));
+}
+
+/** Where the members of a group would begin in partitions for which it has committed nothing. */
+export class Beginnings {
+  readonly #document: GroupDocument;
+  readonly #owners = new Map<string, ResetPolicy>();
+  /** Of a topic whose partition nobody has. */
+  readonly #subscribers = new Map<string, ResetPolicy>();
+
+  constructor(document: GroupDocument) {
+    this.#document = document;
+    for (const member of Object.values(document.members)) {
+      for (const at of heldBy(member)) this.#owners.set(cursorKey(at), member.reset);
+      for (const topic of member.topics) if (!this.#subscribers.has(topic)) this.#subscribers.set(topic, member.reset);
+    }
+  }
+
+  /** Undefined where nobody reads the partition, or begins only at a committed offset. */
+  of({ topic, partition }: TopicPartition): Exclude<LagFrom, 'committed'> | undefined {
+    const reset = this.#owners.get(cursorKey({ topic, partition })) ?? this.#subscribers.get(topic);
+    if (reset === undefined || reset === 'none') return undefined;
+    return appearedLater(this.#document, topic, partition) ? 'earliest' : reset;
+  }
+
+  /** Every partition that members subscribe to. */
+  *partitions(): Generator<TopicPartition & { topicId: string }> {
+    for (const topic of this.#subscribers.keys()) {
+      const info = own(this.#document.topics, topic);
+      if (!info) continue;
+      for (let partition = 0; partition < info.partitionCount; partition += 1) {
+        yield { topic, topicId: info.topicId, partition };
+      }
+    }
+  }
+}
+
+/** The lag of a partition for which nothing is committed. */
+export function lagWithoutCommit(from: Exclude<LagFrom, 'committed'>, log: LogFigures): number {
+  return from === 'latest' ? 0 : recordsBehind(log, 0);
+}

@@ -1,0 +1,84 @@
+// The topics as a group's document is to be brought up to. What a group makes of them is core/groups/group-topics.ts.
+import { topicsPath } from '../../core/cluster/cluster-nodes.ts';
+import { type GroupDocument, own, type Subscription, type TopicInfo } from '../../core/groups/group-document.ts';
+import type { TopicsView } from '../../core/groups/group-topics.ts';
+import { hasCode } from '../../core/service-error.ts';
+import type { CommittedOffset } from '../../store/groups/committed-offsets.ts';
+import type { Namespace } from '../../store/tree/namespace.ts';
+import type { Topics } from '../metadata/topics.ts';
+import { matches } from './group-patterns.ts';
+
+/** From so many names on it is better to learn which topics there are. */
+const namesMax = 100;
+
+/**
+ * The topics that the members of a group subscribe to, and those that are `joining`. Where the broker's cache differs from
+ * the document one of them is old, so the tree is read: the view is then at least as new as the document.
+ * @throws ServiceError BAD_REQUEST for a pattern that is none
+ */
+export async function viewOf(
+  { namespace, topics }: { namespace: Namespace; topics: Topics },
+  group: GroupDocument,
+  joining: readonly Subscription[] = [],
+): Promise<TopicsView> {
+  const subscriptions = [...Object.values(group.members).map(({ subscription }) => subscription), ...joining];
+  const names = new Set<string>(Object.keys(group.topics));
+  const matching = new Map<string, readonly string[]>();
+  let all: string[] | undefined;
+  for (const subscription of new Set(subscriptions)) {
+    if ('topics' in subscription) {
+      for (const name of subscription.topics) names.add(name);
+    } else if (!matching.has(subscription.pattern)) {
+      const { pattern } = subscription;
+      all ??= await namespace.allChildren(topicsPath);
+      const found = await matches(pattern, all);
+      matching.set(pattern, found);
+      for (const name of found) names.add(name);
+    }
+  }
+  // A name of no topic is not remembered, so to look for thousands of them one by one would hold up the store.
+  if (names.size > namesMax) all ??= await namespace.allChildren(topicsPath);
+  const present = all && new Set(all);
+  const infos = new Map<string, TopicInfo>();
+  await Promise.all(
+    [...names].map(async (name) => {
+      if (present && !present.has(name)) return;
+      const info = await infoOf(topics, name, own(group.topics, name));
+      if (info) infos.set(name, info);
+    }),
+  );
+  for (const subscription of group.former?.subscriptions ?? []) {
+    if ('topics' in subscription || matching.has(subscription.pattern)) continue;
+    all ??= await namespace.allChildren(topicsPath);
+    matching.set(subscription.pattern, await matches(subscription.pattern, all));
+  }
+  return {
+    get: (name) => infos.get(name),
+    matching: (pattern) => (matching.get(pattern) ?? []).filter((name) => infos.has(name)),
+  };
+}
+
+async function infoOf(topics: Topics, name: string, recorded: TopicInfo | undefined): Promise<TopicInfo | undefined> {
+  const cached = await presentOf(topics.get(name));
+  if (cached?.topicId === recorded?.topicId && cached?.partitionCount === recorded?.partitionCount) return cached;
+  return presentOf(topics.refresh(name));
+}
+
+async function presentOf(reading: Promise<TopicInfo>): Promise<TopicInfo | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+    throw error;
+  }
+}
+
+/** The commits without those for earlier topics of the same name. */
+export async function ofPresentTopics(topics: Topics, offsets: readonly CommittedOffset[]): Promise<CommittedOffset[]> {
+  const ids = new Map<string, string>();
+  for (const name of new Set(offsets.map(({ topic }) => topic))) {
+    const info = await presentOf(topics.get(name));
+    if (info) ids.set(name, info.topicId);
+  }
+  return offsets.filter(({ topic, topicId }) => ids.get(topic) === topicId);
+}

@@ -1,0 +1,372 @@
+// What groups have committed, as one broker serves it: commits of members and of those who have none, and resets. Whether a
+// member may commit is decided over the group's document, and holds only for that version.
+import { offsetsPerCommitMax } from '../../../../schemas/groups.ts';
+import {
+  checkEmpty,
+  checkName,
+  emptyGroup,
+  existing,
+  type GroupDocument,
+  memberOf,
+  own,
+  superseded,
+  type TopicPartition,
+} from '../../../core/groups/group-document.ts';
+import { forgetFormer } from '../../../core/groups/group-topics.ts';
+import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { checkCommitEpoch } from '../../../core/groups/reconcile.ts';
+import { ServiceError, serviceErrorIn } from '../../../core/service-error.ts';
+import type {
+  CommittedOffset,
+  CommittedOffsets,
+  Keeping,
+  OffsetCommit,
+} from '../../../store/groups/committed-offsets.ts';
+import type { Logs } from '../../../store/log/logs.ts';
+import type { Idempotency } from '../../../store/tree/namespace.ts';
+import type { LogReader } from '../../log/log-reader.ts';
+import { checkPartition, type TopicInfo, type Topics } from '../../metadata/topics.ts';
+import type { Metrics } from '../../metrics.ts';
+import type { GroupLedger } from '../group-ledger.ts';
+import { ofPresentTopics } from '../group-topics.ts';
+
+/** The next offset to read, as a client commits it. */
+export interface OffsetToCommit extends TopicPartition {
+  offset: number;
+  metadata?: string | undefined;
+}
+
+/** Who commits; nobody = an operator, which needs the group to be empty. */
+export interface Committer {
+  memberId: string;
+  /** Without one, the member's present epoch is taken to be meant. */
+  memberEpoch: number | undefined;
+  /** The consume call, or the socket, that speaks for it; it must be the member's newest. */
+  call?: number;
+  /** What the caller presents to speak for it. */
+  credential?: MemberCredential;
+}
+
+export type ResetTarget = 'earliest' | 'latest' | { timestamp: number } | { offset: number } | { shiftBy: number };
+
+export interface ResetOffset extends TopicPartition {
+  offset: number;
+  /** What was committed before; null = nothing. */
+  previous: number | null;
+}
+
+const attemptsMax = 20;
+/** Topics that are looked up at once for one commit. */
+const lookupsAtOnce = 500;
+/** How many commits that are taken back are one transaction: about 40 ms of the store's time. */
+const deletedAtOnce = 1000;
+
+export class GroupOffsets {
+  readonly #offsets: CommittedOffsets;
+  readonly #ledger: GroupLedger;
+  readonly #topics: Topics;
+  readonly #reader: LogReader;
+  readonly #logs: Logs;
+  readonly #committed;
+
+  constructor(
+    store: { committedOffsets: CommittedOffsets; logs: Logs },
+    ledger: GroupLedger,
+    topics: Topics,
+    reader: LogReader,
+    metrics: Metrics,
+  ) {
+    this.#offsets = store.committedOffsets;
+    this.#logs = store.logs;
+    this.#ledger = ledger;
+    this.#topics = topics;
+    this.#reader = reader;
+    this.#committed = metrics.counter(
+      'group_offset_commits_total',
+      'Offsets that clients committed through this broker.',
+    );
+  }
+
+  /**
+   * Commits offsets, for a member those of partitions that it has. They may be lower than what was committed: who asks for
+   * that gets it.
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; with a member UNKNOWN_GROUP, UNKNOWN_MEMBER,
+   *   FENCED_INSTANCE_ID, FORBIDDEN, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, with its credential or call MEMBER_SUPERSEDED; without one GROUP_NOT_EMPTY
+   */
+  async commit(
+    group: string,
+    by: Committer | undefined,
+    offsets: readonly OffsetToCommit[],
+    idempotency?: Idempotency,
+  ): Promise<{ zxid: number }> {
+    checkName('group', group);
+    const keeping = idempotency && { idempotency, text: '' };
+    const { zxid } = await this.#overPresentTopics(async () => {
+      const commits = await this.#allKnown(offsets);
+      return this.#write(
+        group,
+        (document) => {
+          if (!by) {
+            if (document) checkEmpty(group, document);
+            return { commits, makes: document ? undefined : emptyGroup() };
+          }
+          const { topics, members } = existing(group, document);
+          const member = memberOf({ members }, by.memberId);
+          checkCredential(member, by.credential);
+          checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
+          const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
+          // It has partitions of the topic that its group knows, which may not be the one that has the name by now.
+          const held = commits.map((commit) => ({ ...commit, topicId: own(topics, commit.topic)!.topicId }));
+          return { commits: held, sessionId: member.sessionId, caller };
+        },
+        keeping,
+      );
+    });
+    this.#committed.inc(offsets.length);
+    return { zxid };
+  }
+
+  /**
+   * What a group has committed, for topics that exist.
+   * @throws ServiceError UNKNOWN_GROUP; NO_COMMITTED_OFFSET if one partition is asked for and has none
+   */
+  async list(
+    group: string,
+    only: { topic?: string | undefined; partition?: number | undefined },
+  ): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
+    existing(group, (await this.#ledger.read(group)).document);
+    const { zxid, offsets: all } = await this.#offsets.list(group);
+    const offsets = (await ofPresentTopics(this.#topics, all)).filter(
+      ({ topic, partition }) =>
+        (only.topic === undefined || topic === only.topic) &&
+        (only.partition === undefined || partition === only.partition),
+    );
+    if (offsets.length === 0 && only.topic !== undefined && only.partition !== undefined) {
+      throw new ServiceError(
+        'NO_COMMITTED_OFFSET',
+        `Group '${group}' has committed no offset for partition ${only.partition} of topic '${only.topic}'.`,
+        { group, ...only },
+      );
+    }
+    return { zxid, offsets };
+  }
+
+  /**
+   * Takes commits back: all, those of a topic, or that of a partition. A topic that members subscribe to keeps its own.
+   * @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY
+   */
+  async delete(
+    group: string,
+    only: { topic?: string | undefined; partition?: number | undefined },
+    idempotency?: Idempotency,
+  ): Promise<{ zxid: number }> {
+    const { offsets: all } = await this.#offsets.list(group);
+    const going = all.filter(
+      ({ topic, partition }) =>
+        (only.topic === undefined || topic === only.topic) &&
+        (only.partition === undefined || partition === only.partition),
+    );
+    const commits = going.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
+    const judge = (document: GroupDocument | undefined) => {
+      const { members } = existing(group, document);
+      const topics = new Set(Object.values(members).flatMap((member) => member.topics));
+      const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
+      if (inUse) checkEmpty(group, existing(group, document));
+    };
+    const write = (from: number, keeping?: Keeping) =>
+      this.#write(
+        group,
+        (document) => {
+          judge(document);
+          return { commits: commits.slice(from, from + deletedAtOnce) };
+        },
+        keeping,
+      );
+    // Many go in transactions of a bounded size, each judged by itself; what fails may be done again.
+    let from = 0;
+    for (; from + deletedAtOnce < commits.length; from += deletedAtOnce) await write(from);
+    const { zxid } = await write(from, idempotency && { idempotency, text: '' });
+    await this.finishDelete(group, only);
+    return { zxid };
+  }
+
+  /** What is left of delete() when the commits are gone. */
+  async finishDelete(
+    group: string,
+    only: { topic?: string | undefined; partition?: number | undefined },
+  ): Promise<void> {
+    if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
+  }
+
+  /** Who takes commits back begins anew: what has come to the topics since the group first read them counts no more. */
+  async #forgetFormer(group: string, topic: string | undefined): Promise<void> {
+    await this.#ledger.decide(group, async (document) => {
+      const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
+      if (!document || (topic !== undefined && !info)) return { idle: true, result: undefined };
+      const next = forgetFormer(document, info && { name: info.name, info });
+      return { document: next, idle: next === document, commit: { keeps: true }, result: undefined };
+    });
+  }
+
+  /**
+   * Moves the committed offsets of an empty group; a target outside a log is put to its nearest end.
+   * @param topics undefined = those that have committed offsets; with topics, a group that does not exist begins with this
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_TOPIC, GROUP_NOT_EMPTY; NO_COMMITTED_OFFSET for a shift from nothing
+   */
+  async reset(
+    group: string,
+    to: ResetTarget,
+    topics: readonly string[] | undefined,
+    dryRun: boolean,
+    idempotency?: Idempotency,
+  ): Promise<{ zxid: number; offsets: ResetOffset[] }> {
+    checkName('group', group);
+    return this.#overPresentTopics(() => this.#reset(group, to, topics, dryRun, idempotency));
+  }
+
+  async #reset(
+    group: string,
+    to: ResetTarget,
+    topics: readonly string[] | undefined,
+    dryRun: boolean,
+    idempotency: Idempotency | undefined,
+  ) {
+    const { zxid: readAt, document } = await this.#ledger.read(group);
+    if (topics === undefined || document) checkEmpty(group, existing(group, document));
+    const { offsets: all } = await this.#offsets.list(group);
+    const committed = await ofPresentTopics(this.#topics, all);
+    const moves: (OffsetCommit & ResetOffset)[] = [];
+    for (const topic of await this.#infos(topics ?? committed.map((offset) => offset.topic))) {
+      // Without named topics only what has an offset is moved, not the partitions that nobody has read.
+      const partitions = Array.from({ length: topic.partitionCount }, (_, partition) => partition);
+      for (const partition of partitions) {
+        const before = committed.find((offset) => offset.topic === topic.name && offset.partition === partition);
+        if (topics === undefined && !before) continue;
+        const offset = await this.#resetOffset(group, topic, partition, to, before?.offset);
+        moves.push({ topic: topic.name, topicId: topic.topicId, partition, offset, previous: before?.offset ?? null });
+      }
+    }
+    const offsets = moves.map(({ topic, partition, offset, previous }) => ({ topic, partition, offset, previous }));
+    if (dryRun) return { zxid: readAt, offsets };
+    if (moves.length > offsetsPerCommitMax) throw tooManyMoves(group, moves.length);
+    // A repeat could not tell any more what was committed before.
+    const keeping = idempotency && { idempotency, text: JSON.stringify(offsets) };
+    const { zxid, kept } = await this.#write(
+      group,
+      (current) => {
+        if (current) checkEmpty(group, current);
+        return { commits: moves, makes: current ? undefined : emptyGroup() };
+      },
+      keeping,
+    );
+    return { zxid, offsets: kept === undefined ? offsets : (JSON.parse(kept) as ResetOffset[]) };
+  }
+
+  /** Writes commits for as long as it takes until the group is as `judge` saw it. `judge` throws if they may not be. */
+  async #write(
+    group: string,
+    judge: (document: GroupDocument | undefined) => {
+      commits: readonly OffsetCommit[];
+      makes?: GroupDocument | undefined;
+      sessionId?: string;
+      caller?: { memberId: string; call: number } | undefined;
+    },
+    keeping?: Keeping,
+  ): Promise<{ zxid: number; kept?: string }> {
+    let snapshot = this.#ledger.remembered(group);
+    let isNewest = false;
+    for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
+      if (!snapshot) {
+        snapshot = await this.#ledger.read(group);
+        isNewest = true;
+      }
+      let judged: ReturnType<typeof judge>;
+      try {
+        judged = judge(snapshot.document);
+      } catch (error) {
+        if (isNewest) throw error;
+        snapshot = undefined;
+        continue;
+      }
+      const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged, keeping);
+      if (outcome.outcome === 'applied') return { zxid: outcome.zxid };
+      if (outcome.outcome === 'repeated') return { zxid: 0, kept: outcome.kept };
+      if (outcome.outcome === 'superseded') throw superseded(judged.caller!.memberId);
+      snapshot = undefined;
+    }
+    throw new ServiceError(
+      'TOO_MANY_REQUESTS',
+      `Group '${group}' changes faster than this commit could be judged; nothing was done. Try again.`,
+      { group },
+    );
+  }
+
+  /** Runs `use`, and anew where it meets a topic that is gone: this broker may not have heard of that, or of its successor. */
+  async #overPresentTopics<T>(use: () => Promise<T>): Promise<T> {
+    const refreshed = new Set<string>();
+    for (;;) {
+      try {
+        return await use();
+      } catch (error) {
+        const known = serviceErrorIn(error);
+        const topic = known?.code === 'UNKNOWN_TOPIC' && String(known.fields.topic);
+        if (!topic || refreshed.has(topic)) throw error;
+        refreshed.add(topic);
+        await this.#topics.refresh(topic).catch(() => undefined);
+      }
+    }
+  }
+
+  /** A part of them at a time: many topics that are not known yet are as many calls of the store. */
+  async #allKnown(offsets: readonly OffsetToCommit[]): Promise<OffsetCommit[]> {
+    const commits: OffsetCommit[] = [];
+    for (let start = 0; start < offsets.length; start += lookupsAtOnce) {
+      const part = offsets.slice(start, start + lookupsAtOnce);
+      commits.push(...(await Promise.all(part.map((offset) => this.#known(offset)))));
+    }
+    return commits;
+  }
+
+  async #known({ topic: name, partition, offset, metadata }: OffsetToCommit): Promise<OffsetCommit> {
+    return this.#topics.using(name, async (topic) => {
+      checkPartition(topic, partition);
+      return { topic: name, topicId: topic.topicId, partition, offset, metadata };
+    });
+  }
+
+  async #infos(names: readonly string[]): Promise<TopicInfo[]> {
+    return Promise.all([...new Set(names)].sort().map((name) => this.#topics.get(name)));
+  }
+
+  async #resetOffset(
+    group: string,
+    topic: TopicInfo,
+    partition: number,
+    to: ResetTarget,
+    before: number | undefined,
+  ): Promise<number> {
+    const [bounds] = await this.#logs.bounds([{ topicId: topic.topicId, partition }]);
+    const { logStartOffset, endOffset } = bounds ?? { logStartOffset: 0, endOffset: 0 };
+    const within = (offset: number) => Math.min(Math.max(offset, logStartOffset), endOffset);
+    if (to === 'earliest') return logStartOffset;
+    if (to === 'latest') return endOffset;
+    if ('offset' in to) return within(to.offset);
+    if ('timestamp' in to) return within((await this.#reader.offsetAt(topic, partition, to.timestamp)).offset);
+    if (before !== undefined) return within(before + to.shiftBy);
+    throw new ServiceError(
+      'NO_COMMITTED_OFFSET',
+      `Group '${group}' has committed no offset for partition ${partition} of topic '${topic.name}', so there is nothing ` +
+        'to shift; reset it to earliest, latest, a timestamp or an offset.',
+      { group, topic: topic.name, partition },
+    );
+  }
+}
+
+function tooManyMoves(group: string, offsets: number): ServiceError {
+  return new ServiceError(
+    'TOO_LARGE',
+    `This would move ${offsets} offsets of group '${group}'; the most in one transaction is ${offsetsPerCommitMax}. Name some of its ` +
+      'topics, and then the others.',
+    { group, offsets, offsetsMax: offsetsPerCommitMax },
+  );
+}

@@ -1,0 +1,138 @@
+// How batches get to their logs: those for one partition that come while an append is under way share the next one.
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { Appended, Batch, Logs } from '../../store/log/logs.ts';
+import type { TopicInfo } from '../metadata/topics.ts';
+import type { Metrics } from '../metrics.ts';
+import { packRecords } from './batch-packing.ts';
+import { logKey } from './log-reader.ts';
+
+interface Pending {
+  batch: Batch;
+  /** The batch as it is to be stored, where its topic is compressed: that goes on while others fly. */
+  packed: Promise<Batch> | undefined;
+  resolve(appended: Appended): void;
+  reject(error: unknown): void;
+}
+
+/** What one flight to a partition carries at most: it must not hold up the store. One batch always fits. */
+const flightBatchesMax = 256;
+const flightBytesMax = 4 * 1024 * 1024;
+
+export class AppendLanes {
+  readonly #logs: Logs;
+  /** By log, the batches that wait for its flight to return; the log has an entry while one is under way. */
+  readonly #lanes = new Map<string, Pending[]>();
+  #bytesUnderWay = 0;
+  readonly #appendedRecords;
+  readonly #appendedBytes;
+  readonly #replays;
+  readonly #duration;
+
+  constructor(logs: Logs, metrics: Metrics) {
+    this.#logs = logs;
+    this.#appendedRecords = metrics.counter('records_appended_total', 'Records appended to logs by this broker.');
+    this.#appendedBytes = metrics.counter('appended_bytes_total', 'Bytes of records appended to logs by this broker.');
+    this.#replays = metrics.counter(
+      'appends_replayed_total',
+      'Batches that this broker was sent again, and answered without appending.',
+    );
+    this.#duration = metrics.seconds('append_duration_seconds', 'Time of one append of the store, batches together.');
+  }
+
+  /** Bytes of records that wait for the store. */
+  get bytesUnderWay(): number {
+    return this.#bytesUnderWay;
+  }
+
+  /** Puts a batch on the next flight to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
+  append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<Appended> {
+    const isCompressed = config['compression.type'] === 'gzip';
+    const size = batch.records.length;
+    this.#bytesUnderWay += size;
+    const appended = new Promise<Appended>((resolve, reject) => {
+      const packed = isCompressed ? packedBatch(batch) : undefined;
+      const pending = { batch, packed, resolve, reject };
+      const key = logKey(topicId, partition);
+      const lane = this.#lanes.get(key);
+      if (lane) {
+        lane.push(pending);
+        return;
+      }
+      const opened = [pending];
+      this.#lanes.set(key, opened);
+      void this.#fly(topicId, partition, opened, () => this.#lanes.delete(key));
+    });
+    return appended.finally(() => {
+      this.#bytesUnderWay -= size;
+    });
+  }
+
+  /**
+   * Makes one flight after the other while there are batches in the lane, then closes it. That must be in one step with
+   * the last look into it: a batch that came in between would wait for ever.
+   */
+  async #fly(topicId: string, partition: number, lane: Pending[], close: () => void): Promise<void> {
+    while (lane.length > 0) {
+      const flight = lane.splice(0, flightSize(lane));
+      const end = this.#duration.startTimer();
+      try {
+        const batches = await readyBatches(flight);
+        const outcomes = await this.#logs.append(topicId, partition, batches);
+        for (const [index, { resolve, reject }] of flight.entries()) {
+          const batch = batches[index]!;
+          const outcome = outcomes[index]!;
+          if (outcome instanceof ServiceError) {
+            reject(outcome);
+            continue;
+          }
+          if (outcome.replayed) this.#replays.inc();
+          else {
+            this.#appendedRecords.inc(batch.count);
+            this.#appendedBytes.inc(batch.records.length);
+          }
+          resolve(outcome);
+        }
+      } catch (error) {
+        for (const { reject } of flight) reject(error);
+        // Those that still wait have waited long enough: nobody is to wait twice for a store that is away (E3).
+        if (hasCode(error, 'STORE_UNAVAILABLE')) for (const { reject } of lane.splice(0)) reject(notSent());
+      } finally {
+        end();
+      }
+    }
+    close();
+  }
+}
+
+async function packedBatch(batch: Batch): Promise<Batch> {
+  return { ...batch, records: await packRecords(batch.records) };
+}
+
+/** The batches of a flight as they are stored; those of a topic that is not compressed are ready at once. */
+function readyBatches(flight: readonly Pending[]): Batch[] | Promise<Batch[]> {
+  if (!flight.some(({ packed }) => packed)) return flight.map(({ batch }) => batch);
+  return Promise.all(flight.map(({ batch, packed }) => packed ?? batch));
+}
+
+/** How many of the waiting batches fit on one flight. */
+function flightSize(lane: readonly Pending[]): number {
+  let bytes = 0;
+  let count = 0;
+  for (const { batch } of lane) {
+    bytes += batch.records.length;
+    if (count > 0 && (count === flightBatchesMax || bytes > flightBytesMax)) break;
+    count += 1;
+  }
+  return count;
+}
+
+const notSentDetail = 'The store did not answer those before; nothing was written.';
+
+function notSent(): ServiceError {
+  return new ServiceError('STORE_UNAVAILABLE', notSentDetail);
+}
+
+/** Whether a batch failed without having been sent, because those before it had. */
+export function wasNotSent(error: unknown): boolean {
+  return hasCode(error, 'STORE_UNAVAILABLE') && (error as Error).message === notSentDetail;
+}

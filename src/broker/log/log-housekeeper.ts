@@ -1,0 +1,292 @@
+// Keeps house for the partitions that this broker leads: lets go of what is outside their retention, and compacts them. It asks
+// the store about a log only when something may be due there: records were appended, the oldest ones come of age, the topic or
+// its leader changed. So idle partitions cost next to nothing, however many there are. What goes is decided by the scripts,
+// which refuse a leader that was deposed (guarantees L5, L6).
+import type { Logger } from 'pino';
+import { hasCode, serviceErrorIn } from '../../core/service-error.ts';
+import type { Store } from '../../store/store.ts';
+import type { PartitionAdmin } from '../metadata/partition-admin.ts';
+import type { PartitionInfo, Partitions } from '../metadata/partitions.ts';
+import type { TopicInfo, Topics } from '../metadata/topics.ts';
+import type { Metrics } from '../metrics.ts';
+import { Repeat } from '../repeat.ts';
+import type { LogCompactor } from './log-compactor.ts';
+import { type LogReader, logKey } from './log-reader.ts';
+
+/** How often it looks at what is due. */
+const everyMs = 1000;
+/** How soon retention follows on an append; with the look above, within the promised 10 s. */
+const retainAfterMs = 4000;
+/** A log is looked at now and then, whatever is known of it. */
+const retainAnywayMs = 600_000;
+/** How many bounded steps one log gets, before the others have their turn. */
+const stepsMax = 20;
+/** How many logs retention looks at together. */
+const togetherMax = 64;
+/**
+ * How soon a log is compacted once there may be garbage: so many times as long as its last pass took, so that compaction
+ * takes a small share of the time, but never so late that it is not done within the promised 30 s.
+ */
+const compactionShare = 20;
+const compactAfterMsMin = 1000;
+const compactAfterMsMax = 20_000;
+
+/** A partition that this broker leads. Moments are of this process' clock, performance.now(). */
+interface House {
+  topic: TopicInfo;
+  partition: number;
+  leaderEpoch: number;
+  /** This broker's id, as of then. */
+  leader: number;
+  retainAt: number;
+  compactAt: number;
+  /** How long the last pass of compaction took. */
+  compactionMs: number;
+}
+
+const never = Number.POSITIVE_INFINITY;
+
+export interface LogHousekeeperParts {
+  store: Store;
+  topics: Topics;
+  partitions: Partitions;
+  admin: PartitionAdmin;
+  reader: LogReader;
+  compactor: LogCompactor;
+  metrics: Metrics;
+  log: Logger;
+}
+
+export class LogHousekeeper {
+  readonly #store: Store;
+  readonly #topics: Topics;
+  readonly #partitions: Partitions;
+  readonly #admin: PartitionAdmin;
+  readonly #reader: LogReader;
+  readonly #compactor: LogCompactor;
+  readonly #log: Logger;
+  /** By logKey. */
+  readonly #houses = new Map<string, House>();
+  /** By topic and partition, the logKey of its house. */
+  readonly #keys = new Map<string, string>();
+  readonly #retention: Repeat;
+  readonly #compaction: Repeat;
+  readonly #epochsRaised;
+  readonly #stopping = new AbortController();
+  #stopListening: (() => void) | undefined;
+
+  constructor(parts: LogHousekeeperParts) {
+    const { log } = parts;
+    this.#store = parts.store;
+    this.#topics = parts.topics;
+    this.#partitions = parts.partitions;
+    this.#admin = parts.admin;
+    this.#reader = parts.reader;
+    this.#compactor = parts.compactor;
+    this.#log = log;
+    this.#epochsRaised = parts.metrics.counter(
+      'leader_epochs_raised_total',
+      'Leader epochs that this broker raised, as the store had lost an election.',
+    );
+    this.#retention = new Repeat('retention', everyMs, () => this.#retainDue(), log);
+    this.#compaction = new Repeat('compaction', everyMs, () => this.#compactDue(), log);
+  }
+
+  start(): void {
+    // A changed topic is moved into anew, with its settings of then; everything is due there at once.
+    this.#stopListening = this.#topics.onChange((name) => {
+      for (const [place, key] of this.#keys) if (place.startsWith(`${name}/`)) this.#moveOut(place, key);
+    });
+    this.#reader.listen({
+      onAppend: (key) => {
+        const house = this.#houses.get(key);
+        if (house) this.#noteAppend(house);
+      },
+      onGap: () => {
+        for (const house of this.#houses.values()) this.#noteAppend(house);
+      },
+    });
+    this.#retention.start();
+    this.#compaction.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopListening?.();
+    this.#stopping.abort();
+    await Promise.all([this.#retention.stop(), this.#compaction.stop()]);
+  }
+
+  #noteAppend(house: House): void {
+    const now = performance.now();
+    if (house.retainAt !== never) house.retainAt = Math.min(house.retainAt, now + retainAfterMs);
+    if (!isCompacted(house.topic)) return;
+    const afterMs = Math.min(Math.max(compactionShare * house.compactionMs, compactAfterMsMin), compactAfterMsMax);
+    house.compactAt = Math.min(house.compactAt, now + afterMs);
+  }
+
+  #moveOut(place: string, key: string): void {
+    this.#keys.delete(place);
+    this.#houses.delete(key);
+  }
+
+  /** Takes in the partitions that this broker leads now, and leaves the others. */
+  async #settle(): Promise<void> {
+    const led = new Set<string>();
+    for (const info of this.#partitions.led()) {
+      const place = placeOf(info);
+      led.add(place);
+      const house = this.#houses.get(this.#keys.get(place) ?? '');
+      if (house?.leaderEpoch !== info.leaderEpoch) await this.#moveIn(place, info);
+    }
+    for (const [place, key] of this.#keys) if (!led.has(place)) this.#moveOut(place, key);
+  }
+
+  async #moveIn(place: string, { topic: name, partition, leaderEpoch, leader }: PartitionInfo): Promise<void> {
+    try {
+      const topic = await this.#topics.get(name);
+      const now = performance.now();
+      const key = logKey(topic.topicId, partition);
+      const compactAt = isCompacted(topic) ? now : never;
+      const retainAt = hasRetention(topic) ? now : never;
+      this.#houses.set(key, { topic, partition, leaderEpoch, leader, retainAt, compactAt, compactionMs: 0 });
+      this.#keys.set(place, key);
+    } catch (error) {
+      // It was deleted meanwhile.
+      if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
+    }
+  }
+
+  async #retainDue(): Promise<void> {
+    await this.#settle();
+    const now = performance.now();
+    const due = [...this.#houses.values()].filter(({ retainAt }) => retainAt <= now);
+    // One machine of the store may be away, which must not hold up what lies on others.
+    const failures: unknown[] = [];
+    for (let i = 0; i < due.length; i += togetherMax) {
+      const some = due.slice(i, i + togetherMax).map((house) => this.#guarded(house, () => this.#retain(house)));
+      for (const outcome of await Promise.allSettled(some))
+        if (outcome.status === 'rejected') failures.push(outcome.reason);
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #retain(house: House): Promise<void> {
+    const { topic, partition, leaderEpoch } = house;
+    const { config, topicId } = topic;
+    const limits = {
+      retentionMs: config['retention.ms'],
+      retentionBytes: config['retention.bytes'],
+      timestampAfterMsMax: config['message.timestamp.after.max.ms'],
+      takesOldTimestamps: config['message.timestamp.before.max.ms'] >= 0,
+    };
+    house.retainAt = performance.now() + retainAnywayMs;
+    try {
+      for (let step = 1; step <= stepsMax; step++) {
+        const { more, dueInMs } = await this.#store.logKeeping.retain(topicId, partition, leaderEpoch, limits);
+        if (more) continue;
+        if (dueInMs !== undefined) house.retainAt = Math.min(house.retainAt, performance.now() + dueInMs);
+        return;
+      }
+    } catch (error) {
+      house.retainAt = 0;
+      throw error;
+    }
+    // Who appends fast must not be faster than this.
+    house.retainAt = 0;
+    this.#retention.trigger();
+  }
+
+  /** One log after the other: the keys of one pass take memory. */
+  async #compactDue(): Promise<void> {
+    const now = performance.now();
+    const due = [...this.#houses.values()].filter(({ compactAt }) => compactAt <= now);
+    due.sort((a, b) => a.compactAt - b.compactAt);
+    const failures: unknown[] = [];
+    for (const house of due) {
+      if (this.#stopping.signal.aborted) return;
+      await this.#guarded(house, () => this.#compact(house)).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #compact(house: House): Promise<void> {
+    const { topic, partition, leaderEpoch } = house;
+    const { topicId, config } = topic;
+    const startedAt = performance.now();
+    // What is appended from now on asks for another pass.
+    house.compactAt = never;
+    try {
+      const task = {
+        topicId,
+        partition,
+        leaderEpoch,
+        deleteRetentionMs: config['delete.retention.ms'],
+        isPacked: config['compression.type'] === 'gzip',
+      };
+      const { more, tombstonesDueInMs = never } = await this.#compactor.compact(task, this.#stopping.signal);
+      const now = performance.now();
+      house.compactAt = more ? now : Math.min(house.compactAt, now + tombstonesDueInMs);
+    } catch (error) {
+      house.compactAt = performance.now();
+      throw error;
+    } finally {
+      house.compactionMs = performance.now() - startedAt;
+    }
+  }
+
+  /** A log that is gone, or is led by another broker, is no longer this one's to keep; what is news here will say so. */
+  async #guarded(house: House, keep: () => Promise<void>): Promise<void> {
+    const { topic, partition } = house;
+    try {
+      await keep();
+    } catch (error) {
+      if (hasCode(error, 'STALE_LEADER_EPOCH')) {
+        await this.#giveUp(house, Number(serviceErrorIn(error)?.fields.leaderEpoch));
+      } else if (hasCode(error, 'UNKNOWN_TOPIC')) {
+        await this.#mendLost(topic.name);
+        // If it is led here still, it is moved into anew.
+        this.#moveOut(placeOf({ topic: topic.name, partition }), logKey(topic.topicId, partition));
+      } else {
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Leaves a log that refuses this leader until there is news of who leads it. The news is made here if the store has lost
+   * the election that the log has heard of: else nobody would keep house there until the next one.
+   */
+  async #giveUp(house: House, heardOf: number): Promise<void> {
+    const { topic, partition, leaderEpoch, leader } = house;
+    const isLost = await this.#admin.outrank(topic, partition, leader, heardOf);
+    house.retainAt = house.compactAt = never;
+    const fields = { topic: topic.name, partition, leaderEpoch };
+    if (!isLost) this.#log.info(fields, 'Another broker keeps house for a partition now');
+    else {
+      this.#epochsRaised.inc();
+      this.#log.warn({ ...fields, heardOf }, 'The store had lost an election of a leader; its epoch was raised');
+    }
+  }
+
+  async #mendLost(name: string): Promise<void> {
+    try {
+      await this.#topics.reopenLogs(name);
+    } catch (error) {
+      // It was deleted.
+      if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
+    }
+  }
+}
+
+function placeOf({ topic, partition }: { topic: string; partition: number }): string {
+  return `${topic}/${partition}`;
+}
+
+function isCompacted({ config }: TopicInfo): boolean {
+  return config['cleanup.policy'].includes('compact');
+}
+
+function hasRetention({ config }: TopicInfo): boolean {
+  if (!config['cleanup.policy'].includes('delete')) return false;
+  return config['retention.ms'] >= 0 || config['retention.bytes'] >= 0;
+}

@@ -1,0 +1,301 @@
+// Reads records, and waits for new ones. Identical reads under way share one way to the store; whoever waits is woken by
+// the news of an append, from whichever broker. News may be lost, so it also looks by itself now and then.
+import type { Logger } from 'pino';
+import { BatchLines, type StoredBatch } from '../../core/records/batch-lines.ts';
+import { FetchedRecords } from '../../core/records/fetched-records.ts';
+import type { LogBounds, Logs } from '../../store/log/logs.ts';
+import { checkPartition, type TopicInfo } from '../metadata/topics.ts';
+import type { Metrics } from '../metrics.ts';
+import { Repeat } from '../repeat.ts';
+import { isPacked, unpackBatch } from './batch-packing.ts';
+
+export interface FetchRequest {
+  topic: TopicInfo;
+  partition: number;
+  /** A number, or the start or end of the log as it is when it is read. */
+  offset: number | 'earliest' | 'latest';
+  maxRecords: number;
+  /** The first record always comes, however large. */
+  maxBytes: number;
+}
+
+export interface Fetched extends LogBounds {
+  /** Shared with other readers. */
+  records: FetchedRecords;
+  /** Where to go on reading: behind what compaction has removed, too. */
+  nextOffset: number;
+}
+
+/** A log that a reader has read up to `endOffset`. */
+export interface AwaitedLog {
+  topicId: string;
+  partition: number;
+  endOffset: number;
+}
+
+export interface AppendListener {
+  /** @param log its `logKey` */
+  onAppend(log: string): void;
+  /** News may have been lost. */
+  onGap(): void;
+}
+
+interface Waiter {
+  logs: readonly AwaitedLog[];
+  wake(grown: boolean): void;
+}
+
+/** How soon a reader finds an append of which the news was lost. */
+const lookEveryMs = 1000;
+/**
+ * How long news is remembered. No longer, because a log may also go back, if the store has lost something: then old news
+ * would tell the reader again and again that there is more.
+ */
+const newsKeptMs = 1000;
+/** How many logs' newest ends are remembered, those heard of last. */
+const knownEndsMax = 10_000;
+/** Of how many logs it is remembered how well they are packed. */
+const packedSharesMax = 10_000;
+
+export class LogReader {
+  readonly #logs: Logs;
+  readonly #reads = new Map<string, Promise<Fetched>>();
+  /** By log, who waits for it. */
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  /** The newest ends that the news told, and when: they close the gap between a read and the wait that follows it. */
+  readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
+  /** By log, the bytes of packed batches in the store, as a share of what they unpack to. */
+  readonly #packedShares = new Map<string, number>();
+  readonly #listeners = new Set<AppendListener>();
+  readonly #abort = new AbortController();
+  readonly #look: Repeat;
+  readonly #fetchedRecords;
+  readonly #fetchedBytes;
+
+  constructor(logs: Logs, metrics: Metrics, log: Logger) {
+    this.#logs = logs;
+    this.#look = new Repeat('look for new records', lookEveryMs, () => this.#lookForGrowth(), log);
+    this.#fetchedRecords = metrics.counter('records_fetched_total', 'Records read from logs by this broker.');
+    this.#fetchedBytes = metrics.counter('fetched_bytes_total', 'Bytes of records read from logs by this broker.');
+    metrics.gauge('log_waits', 'How many log positions are waited for, by long polls and streams.', () => {
+      let count = 0;
+      for (const waiters of this.#waiters.values()) count += waiters.size;
+      return count;
+    });
+  }
+
+  start(): void {
+    this.#logs.followAppends(
+      ({ topicId, partition, endOffset }) => {
+        const key = logKey(topicId, partition);
+        this.#learn(key, endOffset);
+        for (const { onAppend } of this.#listeners) onAppend(key);
+      },
+      () => {
+        this.#look.trigger();
+        for (const { onGap } of this.#listeners) onGap();
+      },
+      this.#abort.signal,
+    );
+    this.#look.start();
+  }
+
+  /** Tells `listener` of every append in the cluster that this broker hears of. */
+  listen(listener: AppendListener): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Wakes everybody, and listens no more. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    for (const waiters of [...this.#waiters.values()]) for (const waiter of [...waiters]) waiter.wake(false);
+    await this.#look.stop();
+  }
+
+  /**
+   * Records from an offset on; none at the end of the log.
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
+   */
+  async fetch(request: FetchRequest): Promise<Fetched> {
+    const { topic, partition, offset, maxRecords, maxBytes } = request;
+    checkPartition(topic, partition);
+    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}`;
+    let read = this.#reads.get(key);
+    if (!read) {
+      read = this.#read(request).finally(() => this.#reads.delete(key));
+      this.#reads.set(key, read);
+    }
+    const fetched = await read;
+    this.#fetchedRecords.inc(fetched.records.count);
+    this.#fetchedBytes.inc(fetched.records.bytes);
+    return fetched;
+  }
+
+  /**
+   * As fetch, but with fewer than `minBytes` of records it waits until there are so many, for at most `waitMs`, or until
+   * `signal` is aborted; then it gives what there is.
+   */
+  async fetchWhenReady(
+    request: FetchRequest,
+    { minBytes, waitMs, signal, onWait }: { minBytes: number; waitMs: number; signal: AbortSignal; onWait?(): void },
+  ): Promise<Fetched> {
+    const deadline = performance.now() + waitMs;
+    let fetched = await this.fetch(request);
+    const offset = fetched.records.firstOffset ?? fetched.nextOffset;
+    // What is not read up to the end was cut by the limits: there will not be more of it.
+    while (fetched.records.bytes < minBytes && fetched.nextOffset >= fetched.endOffset) {
+      const { topicId } = request.topic;
+      const log = { topicId, partition: request.partition, endOffset: fetched.endOffset };
+      const leftMs = deadline - performance.now();
+      onWait?.();
+      if (leftMs <= 0 || !(await this.waitForAppend([log], leftMs, signal))) break;
+      fetched = await this.fetch({ ...request, offset });
+    }
+    return fetched;
+  }
+
+  /**
+   * The offset of the first record that is not older than a moment, ms since the epoch, and its timestamp; the end offset
+   * without a timestamp if there is none.
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION
+   */
+  async offsetAt(
+    topic: TopicInfo,
+    partition: number,
+    momentMs: number,
+  ): Promise<{ offset: number; timestamp: number | undefined }> {
+    checkPartition(topic, partition);
+    const [bounds] = await this.#logs.bounds([{ topicId: topic.topicId, partition }]);
+    let from = bounds?.logStartOffset ?? 0;
+    for (;;) {
+      const found = await this.#logs.seek(topic.topicId, partition, from, momentMs);
+      if ('endOffset' in found) return { offset: found.endOffset, timestamp: undefined };
+      const batch = new BatchLines(await unpackBatch(found.batch));
+      for (let index = Math.max(from - batch.baseOffset, 0); index < batch.count; index += 1) {
+        if (batch.isRemoved(index)) continue;
+        const timestamp = batch.timestampOf(index);
+        if (timestamp >= momentMs) return { offset: batch.baseOffset + index, timestamp };
+      }
+      // The one that is late enough lies before the start of the log.
+      from = batch.baseOffset + batch.count;
+    }
+  }
+
+  /**
+   * Waits until one of the logs has grown beyond the end that the caller knows, has lost what is before it, or is gone, for
+   * at most `timeoutMs`.
+   * @returns whether that is so; false after the time, when `signal` is aborted, and when the broker stops
+   */
+  waitForAppend(logs: readonly AwaitedLog[], timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    if (signal?.aborted || this.#abort.signal.aborted) return Promise.resolve(false);
+    const now = performance.now();
+    const hasGrown = ({ topicId, partition, endOffset }: AwaitedLog) => {
+      const known = this.#knownEnds.get(logKey(topicId, partition));
+      return known !== undefined && known.endOffset > endOffset && now - known.at < newsKeptMs;
+    };
+    if (logs.some(hasGrown)) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const waiter: Waiter = {
+        logs,
+        wake: (grown) => {
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', onAbort);
+          for (const { topicId, partition } of logs) this.#forget(logKey(topicId, partition), waiter);
+          resolve(grown);
+        },
+      };
+      const onAbort = () => waiter.wake(false);
+      const timer = setTimeout(onAbort, timeoutMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      for (const { topicId, partition } of logs) {
+        const key = logKey(topicId, partition);
+        const waiters = this.#waiters.get(key);
+        if (waiters) waiters.add(waiter);
+        else this.#waiters.set(key, new Set([waiter]));
+      }
+    });
+  }
+
+  async #read({ topic, partition, offset, maxRecords, maxBytes }: FetchRequest): Promise<Fetched> {
+    const limits = { maxRecords, maxBytes };
+    const key = logKey(topic.topicId, partition);
+    const batches: BatchLines[] = [];
+    let [from, recordsLeft, bytesLeft]: [FetchRequest['offset'], number, number] = [offset, maxRecords, maxBytes];
+    let start: number | undefined;
+    for (;;) {
+      const share = this.#packedShares.get(key) ?? 1;
+      const asked = { maxRecords: recordsLeft, maxBytes: Math.ceil(bytesLeft * share) };
+      const read = await this.#logs.read(topic.topicId, partition, from, asked);
+      start ??= read.offset;
+      const unpacked = await this.#unpack(key, read.batches);
+      for (const { baseOffset, count, bytes } of unpacked) {
+        recordsLeft -= baseOffset + count - Math.max(baseOffset, read.offset);
+        bytesLeft -= bytes.length;
+        from = baseOffset + count;
+      }
+      batches.push(...unpacked);
+      // Of packed batches it is not known beforehand how many it takes.
+      if (!read.isComplete && recordsLeft > 0 && bytesLeft > 0) continue;
+      const { logStartOffset, endOffset } = read;
+      const records = new FetchedRecords(batches, start, limits);
+      const nextOffset = read.isComplete && !records.isCut ? endOffset : records.nextOffset;
+      return { logStartOffset, endOffset, records, nextOffset };
+    }
+  }
+
+  /** The batches as lines; it remembers how much smaller they lie in the store, for the next read of that log. */
+  async #unpack(key: string, stored: readonly StoredBatch[]): Promise<BatchLines[]> {
+    if (!stored.some(({ records }) => isPacked(records))) return stored.map((batch) => new BatchLines(batch));
+    const batches = await Promise.all(stored.map(unpackBatch));
+    const sizeOf = (all: readonly StoredBatch[]) => all.reduce((sum, { records }) => sum + records.length, 0);
+    this.#packedShares.delete(key);
+    this.#packedShares.set(key, sizeOf(stored) / sizeOf(batches));
+    if (this.#packedShares.size > packedSharesMax) this.#packedShares.delete(this.#packedShares.keys().next().value!);
+    return batches.map((batch) => new BatchLines(batch));
+  }
+
+  #learn(key: string, endOffset: number): void {
+    // Set anew, it comes last: those heard of least recently are forgotten first.
+    this.#knownEnds.delete(key);
+    this.#knownEnds.set(key, { endOffset, at: performance.now() });
+    if (this.#knownEnds.size > knownEndsMax) this.#knownEnds.delete(this.#knownEnds.keys().next().value!);
+    for (const waiter of [...(this.#waiters.get(key) ?? [])]) {
+      if (waiter.logs.some((log) => logKey(log.topicId, log.partition) === key && log.endOffset < endOffset)) {
+        waiter.wake(true);
+      }
+    }
+  }
+
+  /** Looks at every log that is waited for: news may have been lost, and a log may be gone, or have gone back. */
+  async #lookForGrowth(): Promise<void> {
+    const awaited = new Map<string, AwaitedLog>();
+    for (const [key, waiters] of this.#waiters) {
+      for (const { logs } of waiters) {
+        for (const log of logs) if (logKey(log.topicId, log.partition) === key) awaited.set(key, log);
+      }
+    }
+    const logs = [...awaited.values()];
+    const bounds = await this.#logs.bounds(logs);
+    for (const [index, { topicId, partition }] of logs.entries()) {
+      const key = logKey(topicId, partition);
+      const end = bounds[index]?.endOffset;
+      if (end !== undefined) this.#learn(key, end);
+      // A log that ends before what was read of it has lost something, and whoever waits must not take what is appended
+      // there anew for what follows; the next read says OFFSET_OUT_OF_RANGE.
+      const isBeyond = (waiter: Waiter) =>
+        waiter.logs.some((log) => logKey(log.topicId, log.partition) === key && log.endOffset > (end ?? -1));
+      for (const waiter of [...(this.#waiters.get(key) ?? [])]) if (isBeyond(waiter)) waiter.wake(true);
+    }
+  }
+
+  #forget(key: string, waiter: Waiter): void {
+    const waiters = this.#waiters.get(key);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.#waiters.delete(key);
+  }
+}
+
+/** What a log is known by in this process. */
+export function logKey(topicId: string, partition: number): string {
+  return `${topicId}:${partition}`;
+}

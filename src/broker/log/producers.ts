@@ -1,0 +1,88 @@
+// Named producers over time: a new epoch goes to all logs that may know the producer before anybody hears of it, and
+// producers that nobody uses end (docs/adr/007).
+import type { Logger } from 'pino';
+import type { DueProducer, LogName } from '../../store/log/producers.ts';
+import type { Store } from '../../store/store.ts';
+import type { Idempotency } from '../../store/tree/namespace.ts';
+import type { Metrics } from '../metrics.ts';
+import { Repeat } from '../repeat.ts';
+
+/** Half of the promise that housekeeping takes effect within 10 s (design/2-api.md, How soon). */
+const everyMs = 5000;
+const producersPerStepMax = 100;
+/** How many logs are told or asked at once. */
+const logsAtOnceMax = 200;
+
+export class NamedProducers {
+  readonly #store: Store;
+  readonly #idleMsMax: number;
+  readonly #log: Logger;
+  readonly #expiry: Repeat;
+  #total = 0;
+  readonly #epochs;
+  readonly #expired;
+
+  /** @param idleMsMax how long a producer lives that nobody uses: Kafka's `producer.id.expiration.ms` */
+  constructor(store: Store, idleMsMax: number, metrics: Metrics, log: Logger) {
+    this.#store = store;
+    this.#idleMsMax = idleMsMax;
+    this.#log = log;
+    this.#epochs = metrics.counter('producer_epochs_total', 'Epochs that this broker has given to named producers.');
+    this.#expired = metrics.counter('producers_expired_total', 'Idle producers that this broker has ended.');
+    metrics.gauge('producers', 'Named producers in the cluster, as this broker last saw it.', () => this.#total);
+    this.#expiry = new Repeat('expiry of producers', Math.min(everyMs, idleMsMax), () => this.#expire(), log);
+  }
+
+  start(): void {
+    this.#expiry.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#expiry.stop();
+  }
+
+  /**
+   * Gives a producer its next epoch. When this returns, nothing of an older one is appended any more, anywhere.
+   * @returns `replayed` = it was given by an earlier request with the same Idempotency-Key
+   * @throws ServiceError IDEMPOTENCY_KEY_REUSED
+   */
+  async register(name: string, idempotency?: Idempotency): Promise<{ id: string; epoch: number; replayed: boolean }> {
+    const { id, epoch, logs, replayed } = await this.#store.producers.register(name, idempotency);
+    // Also for a repeat: the first attempt may not have got that far.
+    await inSteps(logs, ({ topicId, partition }) => this.#store.logs.fenceProducer(topicId, partition, id, epoch));
+    if (!replayed) this.#epochs.inc();
+    return { id, epoch, replayed };
+  }
+
+  /** Ends the producers that are due; any broker may, and several at once do no harm. */
+  async #expire(): Promise<void> {
+    for (;;) {
+      const { producers, total } = await this.#store.producers.due(this.#idleMsMax, producersPerStepMax);
+      this.#total = total;
+      for (const producer of producers) if (await this.#settle(producer)) this.#total -= 1;
+      if (producers.length < producersPerStepMax) return;
+    }
+  }
+
+  /** Asks the logs of a producer when they last saw it. @returns whether it has ended */
+  async #settle(producer: DueProducer): Promise<boolean> {
+    const { id, logs } = producer;
+    const gone: LogName[] = [];
+    let usedAt: number | undefined;
+    await inSteps(logs, async (log) => {
+      const used = await this.#store.logs.expireProducer(log.topicId, log.partition, id, this.#idleMsMax);
+      if (used === undefined) gone.push(log);
+      else usedAt = Math.max(usedAt ?? 0, used);
+    });
+    const ended = await this.#store.producers.settle(producer, usedAt, gone);
+    if (ended) {
+      this.#expired.inc();
+      this.#log.debug({ producer: id }, 'A producer that nobody used has ended');
+    }
+    return ended;
+  }
+}
+
+async function inSteps(logs: readonly LogName[], act: (log: LogName) => Promise<void>): Promise<void> {
+  for (let i = 0; i < logs.length; i += logsAtOnceMax) await Promise.all(logs.slice(i, i + logsAtOnceMax).map(act));
+}

@@ -1,0 +1,342 @@
+// A topic's records for one reader, as they come: where it begins, which partition is read next, and its position, by which
+// it goes on through any broker. How records travel to the reader, and how much it takes, is the sink's affair.
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Counter } from 'prom-client';
+import { streamBytesMax, streamPartitionsMax, streamRecordsMax } from '../../../schemas/record-stream.ts';
+import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
+import type { LogBounds, Logs } from '../../store/log/logs.ts';
+import { checkPartition, type TopicInfo, type Topics, unknownTopic } from '../metadata/topics.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Fetched, LogReader } from './log-reader.ts';
+
+export interface RecordStreamRequest {
+  topic: string;
+  /** Undefined = all, also those that are added later. */
+  partitions: readonly number[] | undefined;
+  /** `earliest`, `latest`, a number if one partition is read, or a position; undefined = `latest`. */
+  offset: string | undefined;
+  /** Instead of an offset: begin at the first records that are not older, ms since the epoch. */
+  timestamp: number | undefined;
+  /** The position that the reader was given last; it wins over where it asked to begin at first. */
+  resume: string | undefined;
+}
+
+/** Where the records of a stream go. */
+export interface RecordSink {
+  /** For metrics. */
+  kind: 'sse' | 'socket';
+  /** Undefined if it takes records now, at least one; else settles when it may, or when it is closed. */
+  room(): Promise<void> | undefined;
+  /** How many records it takes, as long as it has room. */
+  credit(): number;
+  /** Takes at least one record of a partition, as a JSON array, and the position behind them. */
+  records(partition: number, records: string, count: number, position: string): void;
+}
+
+/** How far one partition was given out. */
+interface Cursor {
+  partition: number;
+  /** Of the next record. */
+  offset: number;
+  /** Whether the last look came to the end of the log: then what is read next is what all readers there read. */
+  isAtEnd: boolean;
+}
+
+/** How soon a stream tries again when the store is away, ms. */
+const retryMs = 500;
+/** How long a stream waits for news of a log before it looks by itself, ms. The log reader finds lost news much sooner. */
+const waitMs = 300_000;
+
+/** Opens streams of records. */
+export class RecordStreams {
+  readonly #topics: Topics;
+  readonly #reader: LogReader;
+  readonly #logs: Logs;
+  readonly #open = { sse: 0, socket: 0 };
+  readonly #sent;
+
+  constructor(topics: Topics, reader: LogReader, logs: Logs, metrics: Metrics) {
+    this.#topics = topics;
+    this.#reader = reader;
+    this.#logs = logs;
+    this.#sent = metrics.counter('records_streamed_total', 'Records sent to streams of topics.', ['kind']);
+    metrics.gauges('record_streams_open', 'Open streams of topics, by kind.', ['kind'], () =>
+      (['sse', 'socket'] as const).map((kind) => ({ labels: { kind }, value: this.#open[kind] })),
+    );
+  }
+
+  /**
+   * Finds where a stream begins; what is wrong with the request is thrown.
+   * @throws ServiceError BAD_REQUEST, UNKNOWN_TOPIC (also for the position of an earlier topic of the name),
+   *   UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `partition`, `offset`, `logStartOffset`, `endOffset`)
+   */
+  async open(request: RecordStreamRequest): Promise<RecordStream> {
+    const { resume, offset, timestamp, topic: name } = request;
+    if (offset !== undefined && timestamp !== undefined) {
+      throw new ServiceError('BAD_REQUEST', 'Give offset or timestamp, not both.');
+    }
+    const text = resume ?? offset;
+    const position = text?.includes(':') ? parsePosition(text) : undefined;
+    const topicId = position?.topicId;
+    // This broker may not have heard yet that the topic was made anew.
+    if (topicId !== undefined && (await this.#topics.get(name)).topicId !== topicId) {
+      const fresh = await this.#topics.refresh(name);
+      if (fresh.topicId !== topicId) throw earlierTopic(name, topicId);
+    }
+    return this.#topics.using(name, async (topic) => {
+      if (topicId !== undefined && topic.topicId !== topicId) throw earlierTopic(name, topicId);
+      const cursors = await this.#place(topic, request, position?.offsets);
+      return new RecordStream(topic, cursors, request.partitions === undefined, {
+        topics: this.#topics,
+        reader: this.#reader,
+        open: this.#open,
+        sent: this.#sent,
+      });
+    });
+  }
+
+  async #place(topic: TopicInfo, request: RecordStreamRequest, named?: ReadonlyMap<number, number>): Promise<Cursor[]> {
+    const partitions = request.partitions ?? Array.from({ length: topic.partitionCount }, (_, partition) => partition);
+    for (const partition of [...partitions, ...(named?.keys() ?? [])]) checkPartition(topic, partition);
+    checkCount(topic, partitions.length);
+    const foreign = [...(named?.keys() ?? [])].find((partition) => !partitions.includes(partition));
+    if (foreign !== undefined) {
+      throw new ServiceError('BAD_REQUEST', `The position names partition ${foreign}, which the stream does not read.`);
+    }
+    const { offset = 'latest', timestamp } = request;
+    if (!named && /^\d/.test(offset) && partitions.length !== 1) {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        `offset=${offset} is of one partition, and ${partitions.length} are read; name one with partition, or give a position such as 0:15,1:7.`,
+      );
+    }
+    const found = await this.#logs.bounds(partitions.map((partition) => ({ topicId: topic.topicId, partition })));
+    return Promise.all(
+      partitions.map(async (partition, index) => {
+        const bounds = found[index];
+        if (!bounds) throw unknownTopic(topic.name);
+        const start = async () => {
+          // What a position does not name was added behind it.
+          if (named) return named.get(partition) ?? 0;
+          if (timestamp !== undefined) return (await this.#reader.offsetAt(topic, partition, timestamp)).offset;
+          if (offset === 'earliest') return bounds.logStartOffset;
+          return offset === 'latest' ? bounds.endOffset : Number(offset);
+        };
+        const cursor = { partition, offset: await start(), isAtEnd: false };
+        // By time, the place may lie behind the end as it was a moment ago.
+        if (timestamp === undefined || named) checkRange(topic, cursor, bounds);
+        cursor.isAtEnd = cursor.offset >= bounds.endOffset;
+        return cursor;
+      }),
+    );
+  }
+}
+
+interface StreamParts {
+  topics: Topics;
+  reader: LogReader;
+  /** How many streams are open, by kind. */
+  open: Record<RecordSink['kind'], number>;
+  sent: Counter<'kind'>;
+}
+
+export class RecordStream {
+  #topic: TopicInfo;
+  /** In the order of their partitions. */
+  readonly #cursors: Cursor[];
+  readonly #takesNewPartitions: boolean;
+  readonly #parts: StreamParts;
+  /** Those with records to read, as far as is known: the next one first. Each read one goes to the end of the queue. */
+  readonly #ready: Cursor[] = [];
+  /** What may have changed before the stream runs is looked at first. */
+  #topicHasChanged = true;
+  #full: Promise<void> | undefined;
+  #wake = (): void => undefined;
+
+  constructor(topic: TopicInfo, cursors: Cursor[], takesNewPartitions: boolean, parts: StreamParts) {
+    this.#topic = topic;
+    this.#cursors = cursors.sort((a, b) => a.partition - b.partition);
+    this.#takesNewPartitions = takesNewPartitions;
+    this.#parts = parts;
+  }
+
+  /** Everything before it was given to the sink: where to go on, as `resume` or `offset` of another request. */
+  get position(): string {
+    return `${this.#topic.topicId}@${this.#cursors.map(({ partition, offset }) => `${partition}:${offset}`).join(',')}`;
+  }
+
+  /**
+   * Gives records to `sink`, those of each partition in order, until `signal` is aborted; to be called once. Nothing is
+   * read while the sink has no room. While the store is away it waits, and then goes on.
+   * @throws ServiceError UNKNOWN_TOPIC when the topic is deleted, OFFSET_OUT_OF_RANGE when what comes next was
+   *   (fields `partition`, `offset`, `logStartOffset`, `endOffset`), BAD_REQUEST when there are too many partitions
+   */
+  async run(sink: RecordSink, signal: AbortSignal): Promise<void> {
+    const wake = () => this.#wake();
+    const { topics, open } = this.#parts;
+    const over = new AbortController();
+    const end = () => over.abort();
+    const ended = over.signal;
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+    const stopListening = topics.onChange((name) => {
+      if (name !== this.#topic.name) return;
+      this.#topicHasChanged = true;
+      wake();
+    });
+    ended.addEventListener('abort', wake, { once: true });
+    open[sink.kind] += 1;
+    try {
+      for (const cursor of this.#cursors) this.#enqueue(cursor, cursor.offset, ended);
+      while (!ended.aborted) await this.#step(sink, ended);
+    } finally {
+      open[sink.kind] -= 1;
+      stopListening();
+      signal.removeEventListener('abort', end);
+      // Nobody waits for news any more.
+      end();
+    }
+  }
+
+  /** Does the next thing there is to do, or waits for one. */
+  async #step(sink: RecordSink, signal: AbortSignal): Promise<void> {
+    try {
+      if (this.#topicHasChanged) return await this.#followTopic(signal);
+      // A reader without room is still told that the topic is gone; so it is not simply waited for.
+      const cursor = this.#hasRoom(sink) ? this.#ready[0] : undefined;
+      if (cursor) return await this.#read(cursor, sink, signal);
+    } catch (error) {
+      if (!hasCode(error, 'STORE_UNAVAILABLE')) throw error;
+      // The reader could do no more than to come back: what was given out and what was not is known here.
+      return pause(retryMs, undefined, { signal }).catch(() => undefined);
+    }
+    // Since the looks above nobody else has run, so nothing is slept over.
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #hasRoom(sink: RecordSink): boolean {
+    if (this.#full) return false;
+    this.#full = sink.room();
+    void this.#full?.then(() => {
+      this.#full = undefined;
+      this.#wake();
+    });
+    return !this.#full;
+  }
+
+  async #read(cursor: Cursor, sink: RecordSink, signal: AbortSignal): Promise<void> {
+    const { topicId, name } = this.#topic;
+    const { partition, offset } = cursor;
+    // At the end all readers ask for the same, so that they share one read; what is over a reader's credit it reads again.
+    const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, sink.credit());
+    let fetched: Fetched;
+    try {
+      const request = { topic: this.#topic, partition, offset, maxRecords, maxBytes: streamBytesMax };
+      fetched = await this.#parts.reader.fetch(request);
+    } catch (error) {
+      if (hasCode(error, 'UNKNOWN_TOPIC')) throw deleted(name, topicId);
+      const { logStartOffset, endOffset } = serviceErrorIn(error)?.fields ?? {};
+      if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
+      throw outOfRange(this.#topic, cursor, { logStartOffset, endOffset } as LogBounds);
+    }
+    if (signal.aborted) return;
+    this.#ready.shift();
+    const all = fetched.records;
+    const records = all.first(sink.credit());
+    const { count } = records;
+    const isCut = count < all.count;
+    cursor.offset = isCut ? records.nextOffset : fetched.nextOffset;
+    cursor.isAtEnd = !isCut && fetched.nextOffset >= fetched.endOffset;
+    this.#enqueue(cursor, fetched.endOffset, signal);
+    if (count === 0) return;
+    this.#parts.sent.inc({ kind: sink.kind }, count);
+    sink.records(partition, records.array(), count, this.position);
+  }
+
+  /** Puts a partition among those that are read; at its end, when there is more. */
+  #enqueue(cursor: Cursor, endOffset: number, signal: AbortSignal): void {
+    if (!cursor.isAtEnd) {
+      this.#ready.push(cursor);
+      return;
+    }
+    const log = { topicId: this.#topic.topicId, partition: cursor.partition, endOffset };
+    void this.#parts.reader.waitForAppend([log], waitMs, signal).then(() => {
+      this.#ready.push(cursor);
+      this.#wake();
+    });
+  }
+
+  /** Sees whether the topic is still the same one, and takes in new partitions. */
+  async #followTopic(signal: AbortSignal): Promise<void> {
+    const { name, topicId } = this.#topic;
+    // Before the look, as it may change again meanwhile.
+    this.#topicHasChanged = false;
+    try {
+      const topic = await this.#parts.topics.get(name);
+      if (topic.topicId !== topicId) throw deleted(name, topicId);
+      this.#takeIn(topic, signal);
+    } catch (error) {
+      if (hasCode(error, 'STORE_UNAVAILABLE')) this.#topicHasChanged = true;
+      throw hasCode(error, 'UNKNOWN_TOPIC') ? deleted(name, topicId) : error;
+    }
+  }
+
+  #takeIn(topic: TopicInfo, signal: AbortSignal): void {
+    if (!this.#takesNewPartitions || topic.partitionCount <= this.#cursors.length) return;
+    checkCount(topic, topic.partitionCount);
+    this.#topic = topic;
+    for (let partition = this.#cursors.length; partition < topic.partitionCount; partition++) {
+      const cursor = { partition, offset: 0, isAtEnd: false };
+      this.#cursors.push(cursor);
+      this.#enqueue(cursor, 0, signal);
+    }
+  }
+}
+
+/** @throws ServiceError BAD_REQUEST for what no stream can have given */
+function parsePosition(text: string): { topicId: string | undefined; offsets: Map<number, number> } {
+  const at = text.indexOf('@');
+  const pairs = text
+    .slice(at + 1)
+    .split(',')
+    .map((pair) => pair.split(':').map(Number) as [partition: number, offset: number]);
+  const offsets = new Map(pairs);
+  if (offsets.size < pairs.length) throw new ServiceError('BAD_REQUEST', 'The position names a partition twice.');
+  return { topicId: at < 0 ? undefined : text.slice(0, at), offsets };
+}
+
+function checkCount(topic: TopicInfo, count: number): void {
+  if (count <= streamPartitionsMax) return;
+  throw new ServiceError(
+    'BAD_REQUEST',
+    `A stream reads at most ${streamPartitionsMax} partitions, not ${count} of topic ${topic.name}; name some with partition, and open several.`,
+  );
+}
+
+function checkRange(topic: TopicInfo, cursor: Cursor, bounds: LogBounds): void {
+  if (cursor.offset < bounds.logStartOffset || cursor.offset > bounds.endOffset)
+    throw outOfRange(topic, cursor, bounds);
+}
+
+function outOfRange(topic: TopicInfo, { partition, offset }: Cursor, bounds: LogBounds): ServiceError {
+  const { logStartOffset, endOffset } = bounds;
+  return new ServiceError(
+    'OFFSET_OUT_OF_RANGE',
+    `The stream would go on at offset ${offset} of partition ${partition} of topic ${topic.name}, but the log has ${logStartOffset} to ${endOffset}; begin anew with another offset.`,
+    { topic: topic.name, partition, offset, logStartOffset, endOffset },
+  );
+}
+
+function earlierTopic(name: string, topicId: string): ServiceError {
+  return new ServiceError(
+    'UNKNOWN_TOPIC',
+    `The position is of an earlier topic ${name}, ${topicId}, which was deleted; begin anew without it.`,
+    { topic: name, topicId },
+  );
+}
+
+function deleted(name: string, topicId: string): ServiceError {
+  return new ServiceError('UNKNOWN_TOPIC', `Topic ${name}, ${topicId}, was deleted.`, { topic: name, topicId });
+}

@@ -1,0 +1,227 @@
+// Changes of partitions on request, through any broker: the preferred leader takes over, or other brokers become the replicas.
+// The decisions are those of core/leader-election; they are committed as the controller's are, conditional on the newest
+// controller's epoch, on the state that they follow from, and on the brokers that are alive.
+import type { ElectionOutcome, PartitionDescription } from '../../../schemas/topics.ts';
+import {
+  brokerPath,
+  decodePartitionState,
+  decodeTopic,
+  encodeTopic,
+  partitionStatePath,
+  type TopicNode,
+  topicPath,
+} from '../../core/cluster/cluster-nodes.ts';
+import { electPreferred, outrank, type PartitionState, reassign } from '../../core/cluster/leader-election.ts';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { Store } from '../../store/store.ts';
+import type { Idempotency, Op } from '../../store/tree/namespace.ts';
+import { retrying } from '../collisions.ts';
+import { jsonContentType } from './broker-registration.ts';
+import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
+import { fenceOf, stateChange, statesPerTransactionMax } from './partition-changes.ts';
+import { describePartition } from './partition-description.ts';
+import { type Topics, unknownPartition, unknownTopic } from './topics.ts';
+
+interface ReadState extends PartitionState {
+  topic: string;
+  partition: number;
+  version: number;
+}
+
+export class PartitionAdmin {
+  readonly #store: Store;
+  readonly #topics: Topics;
+
+  constructor(store: Store, topics: Topics) {
+    this.#store = store;
+    this.#topics = topics;
+  }
+
+  /** A partition as it is now. @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION */
+  async describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
+    return this.#topics.using(topic, () => this.#describe(topic, partition));
+  }
+
+  #describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
+    return asUnknownTopic(topic, async () => {
+      const { topicId, replicas } = await this.#topic(topic);
+      const [{ data, zxid }, [log]] = await Promise.all([
+        this.#store.namespace.get(partitionStatePath(topic, checked(topic, replicas, partition))),
+        this.#store.logs.boundsWherePossible([{ topicId, partition }]),
+      ]);
+      if (!log) throw unknownTopic(topic);
+      return { description: describePartition(partition, replicas[partition]!, data, log), zxid };
+    });
+  }
+
+  /**
+   * Gives partitions back to their preferred leaders, the first of their replicas, where these are alive.
+   * @param partition absent: all of the topic
+   * @returns how it went for each of them
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION
+   */
+  async electPreferred(topic: string, partition?: number): Promise<{ partitions: ElectionOutcome[]; zxid: number }> {
+    // What an attempt has done stays done, though a later part of it may have to be tried again.
+    const elected = new Set<number>();
+    return asUnknownTopic(topic, () =>
+      retrying(async () => {
+        const { replicas } = await this.#topic(topic);
+        const numbers = partition === undefined ? [...replicas.keys()] : [checked(topic, replicas, partition)];
+        const [states, live, controller] = await Promise.all([
+          Promise.all(numbers.map((number) => this.#state(topic, number, replicas[number]!))),
+          this.#liveIds(),
+          newestControllerEpoch(this.#store.namespace),
+        ]);
+        let zxid = Math.max(...states.map((state) => state.zxid));
+        const decided = states.map((state) => ({ state, next: electPreferred(state, live) }));
+        const due = decided.filter(({ next }) => next !== undefined);
+        for (let i = 0; i < due.length; i += statesPerTransactionMax) {
+          const step = due.slice(i, i + statesPerTransactionMax);
+          const written = await this.#store.namespace.write(
+            [
+              ...(controller ? [fenceOf(controller)] : []),
+              ...checksOf(new Set(step.map(({ next }) => next!.leader)), live),
+              ...step.map(({ state, next }) => stateChange(state, next!, controller?.epoch ?? 0)),
+            ],
+            { privileged: true, upholds: true },
+          );
+          zxid = written.zxid;
+          for (const { state } of step) elected.add(state.partition);
+        }
+        const partitions = decided.map(({ state, next }): ElectionOutcome => {
+          const { leader, leaderEpoch } = next ?? state;
+          const outcome = elected.has(state.partition)
+            ? 'elected'
+            : leader === state.replicas[0]
+              ? 'notNeeded'
+              : 'preferredUnavailable';
+          return { partition: state.partition, leader, leaderEpoch, outcome };
+        });
+        return { partitions, zxid };
+      }),
+    );
+  }
+
+  /**
+   * Gives a partition other replicas, the first of them preferred as leader. The log is in the store, so no data is moved: a
+   * new replica is in sync once it is alive, and the list holds at once. The present list changes nothing.
+   * @param replicas not empty, each once
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_REPLICA_ASSIGNMENT: a new replica, or all, are not alive
+   */
+  async reassign(
+    topic: string,
+    partition: number,
+    replicas: number[],
+    idempotency?: Idempotency,
+  ): Promise<{ description: PartitionDescription; zxid: number; replayed: boolean }> {
+    const reassigned = await asUnknownTopic(topic, () =>
+      retrying(async () => {
+        const { namespace } = this.#store;
+        const now = await this.#topic(topic);
+        const assigned = now.replicas[checked(topic, now.replicas, partition)]!;
+        const [state, live, controller] = await Promise.all([
+          this.#state(topic, partition, assigned),
+          this.#liveIds(),
+          newestControllerEpoch(namespace),
+        ]);
+        checkAlive(replicas, assigned, live);
+        const next = reassign(state, replicas, live);
+        if (!next) return undefined;
+        const all = encodeTopic({ ...now, replicas: now.replicas.with(partition, replicas) });
+        return namespace.write(
+          [
+            ...(controller ? [fenceOf(controller)] : []),
+            ...checksOf(new Set(replicas), live),
+            { op: 'set', path: topicPath(topic), data: all, contentType: jsonContentType, version: now.version },
+            stateChange(state, next, controller?.epoch ?? 0),
+          ],
+          { privileged: true, upholds: true, idempotency },
+        );
+      }),
+    );
+    const { description, zxid } = await this.describe(topic, partition);
+    const replayed = reassigned?.replayed ?? false;
+    return { description, zxid: Math.max(zxid, reassigned?.zxid ?? 0), replayed };
+  }
+
+  /**
+   * Takes a partition beyond a leader epoch that its log has heard of, if the tree does not know that one, or gave it to two: the
+   * store has lost the election. Under the epoch in the tree the leader's work would not be taken.
+   * @param leader the broker that was refused
+   * @returns whether that was so
+   */
+  async outrank(
+    { name, topicId }: { name: string; topicId: string },
+    partition: number,
+    leader: number,
+    heardOf: number,
+  ): Promise<boolean> {
+    const written = await orAbsent(
+      retrying(async () => {
+        const now = await this.#topic(name);
+        if (now.topicId !== topicId) return undefined;
+        const [state, live, controller] = await Promise.all([
+          this.#state(name, partition, now.replicas[checked(name, now.replicas, partition)]!),
+          this.#liveIds(),
+          newestControllerEpoch(this.#store.namespace),
+        ]);
+        const next = outrank(state, leader, heardOf, live);
+        if (!next) return undefined;
+        return this.#store.namespace.write(
+          [
+            ...(controller ? [fenceOf(controller)] : []),
+            ...checksOf(new Set([leader]), live),
+            stateChange(state, next, controller?.epoch ?? 0),
+          ],
+          { privileged: true, upholds: true },
+        );
+      }),
+    );
+    return written !== undefined;
+  }
+
+  async #topic(topic: string): Promise<TopicNode & { version: number }> {
+    const { data, stat } = await this.#store.namespace.get(topicPath(topic));
+    return { ...decodeTopic(data), version: stat.version };
+  }
+
+  async #state(topic: string, partition: number, replicas: readonly number[]): Promise<ReadState & { zxid: number }> {
+    const { data, stat, zxid } = await this.#store.namespace.get(partitionStatePath(topic, partition));
+    return { ...decodePartitionState(data, replicas), topic, partition, version: stat.version, zxid };
+  }
+
+  async #liveIds(): Promise<ReadonlySet<number>> {
+    return new Set((await liveBrokers(this.#store)).map(({ id }) => id));
+  }
+}
+
+/** Holds a transaction to what is known of these brokers: those that are alive still are, the others still are not. */
+function checksOf(ids: ReadonlySet<number>, live: ReadonlySet<number>): Op[] {
+  return [...ids].map((id) => ({ op: 'check', path: brokerPath(id), ...(!live.has(id) && { exists: false }) }));
+}
+
+function checked(topic: string, replicas: number[][], partition: number): number {
+  if (partition < replicas.length) return partition;
+  throw unknownPartition(topic, partition, replicas.length);
+}
+
+/** Kafka's rule: brokers that are added must be alive. Ours besides: one of all must, or nobody could lead. */
+function checkAlive(replicas: readonly number[], assigned: readonly number[], live: ReadonlySet<number>): void {
+  const dead = replicas.filter((id) => !live.has(id) && !assigned.includes(id));
+  if (dead.length === 0 && replicas.some((id) => live.has(id))) return;
+  throw new ServiceError(
+    'INVALID_REPLICA_ASSIGNMENT',
+    dead.length > 0
+      ? `Of the new replicas [${replicas}] these are not live brokers: [${dead}]; the live ones are [${[...live]}].`
+      : `None of the replicas [${replicas}] is alive, so none could lead; the live brokers are [${[...live]}].`,
+    { liveBrokers: [...live] },
+  );
+}
+
+async function asUnknownTopic<T>(topic: string, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
+  } catch (error) {
+    throw hasCode(error, 'NO_NODE') || hasCode(error, 'INVALID_PATH') ? unknownTopic(topic) : error;
+  }
+}

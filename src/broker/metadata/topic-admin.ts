@@ -1,0 +1,389 @@
+// Creates, describes, changes and deletes topics. A topic is nodes in the tree and a log for each partition, and no one
+// transaction spans both (store/keys.ts), so each change is a sequence of steps that may be repeated, in an order that
+// leaves no state in which something acknowledged is lost:
+//
+// - Create: first the logs, under a fresh random id; then all nodes in one transaction. A broker that dies between leaves
+//   empty logs that nothing names. Were it the other way round, there would be a topic that cannot be used.
+// - Add partitions: likewise, under the topic's id.
+// - Delete: first one transaction takes the nodes away and leaves a note under /admin/delete_topics; then the logs go, and what
+//   groups have committed; then the note. A broker that dies between leaves the note, and topic-deleter.ts goes on from it.
+import { randomInt, randomUUID } from 'node:crypto';
+import { partitionsMax, type TopicDescription } from '../../../schemas/topics.ts';
+import {
+  brokerPath,
+  decodeTopic,
+  encodePartitionState,
+  encodeTopic,
+  partitionStatePath,
+  topicPath,
+  topicsPath,
+} from '../../core/cluster/cluster-nodes.ts';
+import { placeReplicas, startForAddedPartitions } from '../../core/cluster/replica-placement.ts';
+import {
+  type ConfigInput,
+  changeOverrides,
+  checkTopicName,
+  collidingTopic,
+  decodeTopicConfig,
+  effectiveConfig,
+  encodeTopicConfig,
+} from '../../core/records/topic-config.ts';
+import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
+import type { Store } from '../../store/store.ts';
+import type { Idempotency, Op, Step } from '../../store/tree/namespace.ts';
+import { retrying } from '../collisions.ts';
+import type { Metrics } from '../metrics.ts';
+import { jsonContentType } from './broker-registration.ts';
+import { liveBrokers, newestControllerEpoch } from './cluster.ts';
+import { fenceOf } from './partition-changes.ts';
+import { describePartition } from './partition-description.ts';
+import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
+import { type TopicInfo, type Topics, topicConfigPath, unknownTopic } from './topics.ts';
+
+export interface TopicCreation {
+  name: string;
+  partitions: number;
+  replicationFactor: number;
+  config: ConfigInput;
+}
+
+export class TopicAdmin {
+  readonly #store: Store;
+  readonly #topics: Topics;
+  readonly #partitionsMax: number;
+  readonly #refused;
+
+  /** @param partitionsMax most partitions of all topics together */
+  constructor(store: Store, topics: Topics, partitionsMax: number, metrics: Metrics) {
+    this.#refused = metrics.counter(
+      'partitions_refused_total',
+      'Requests for topics or partitions that this broker refused at WEIR_MAX_PARTITIONS.',
+    );
+    this.#store = store;
+    this.#topics = topics;
+    this.#partitionsMax = partitionsMax;
+  }
+
+  /**
+   * Creates a topic.
+   * @returns `replayed` = it was created by an earlier request with the same Idempotency-Key
+   * @throws ServiceError BAD_REQUEST (the name), INVALID_PARTITIONS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR, TOPIC_EXISTS,
+   *   IDEMPOTENCY_KEY_REUSED
+   */
+  async create(
+    creation: TopicCreation,
+    idempotency?: Idempotency,
+  ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
+    const { name } = creation;
+    checkTopicName(name);
+    checkPartitions(creation.partitions);
+    const config = encodeTopicConfig(changeOverrides({}, creation.config));
+    const names = await this.#store.namespace.allChildren(topicsPath);
+    const other = collidingTopic(name, names);
+    if (other !== undefined) {
+      throw new ServiceError('TOPIC_EXISTS', `The name ${name} differs from topic ${other} only by '.' and '_'.`, {
+        topic: other,
+      });
+    }
+    // The transaction will see that, too; but a repeat of the request that created the topic must get that far.
+    if (!idempotency && names.includes(name)) throw topicExists(name);
+
+    const topicId = newTopicId();
+    const opened = numbers(0, creation.partitions);
+    try {
+      const written = await retrying(async () => {
+        const placed = await this.#place(creation.partitions, creation.replicationFactor);
+        // After the placement and the limit, which refuse what cannot be; repeating it does no harm.
+        await this.#checkLimit(creation.partitions);
+        await this.#eachLog(topicId, opened, (id, partition) => this.#store.logs.open(id, partition));
+        return this.#store.namespace.write(
+          [
+            ...placed.checks,
+            createNode(topicConfigPath(name), config),
+            createNode(
+              topicPath(name),
+              encodeTopic({ topicId, replicas: placed.replicas, homePartitions: placed.replicas.length }),
+            ),
+            createNode(`${topicPath(name)}/partitions`),
+            ...partitionNodes(name, placed.replicas, 0, placed.controllerEpoch),
+            this.#counted(creation.partitions),
+          ],
+          { privileged: true, idempotency },
+        );
+      }, 'NODE_EXISTS');
+      if (written.replayed) await this.#removeLogs(topicId, opened);
+      await this.#topics.refresh(name);
+      return { topic: await this.describe(name), replayed: written.replayed, zxid: written.zxid };
+    } catch (error) {
+      // If nobody knows whether the nodes were made, the logs must stay: they may be a topic's.
+      if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, opened).catch(() => undefined);
+      throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : overLimit(error);
+    }
+  }
+
+  /** A page of the topics, by name. @returns `next` = what to pass as `after` for the next page, if there is one */
+  async list(page: {
+    after?: string | undefined;
+    limit: number;
+  }): Promise<{ topics: TopicInfo[]; next: string | undefined; zxid: number }> {
+    const { children, next, zxid } = await this.#store.namespace.children(topicsPath, page);
+    const topics = await Promise.all(
+      children.map(({ name }) =>
+        this.#topics.get(name).catch((error: unknown) => {
+          // It was deleted meanwhile.
+          if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+          throw error;
+        }),
+      ),
+    );
+    return { topics: topics.filter((topic) => topic !== undefined), next, zxid };
+  }
+
+  /** A topic with its partitions as they are now. @throws ServiceError UNKNOWN_TOPIC */
+  describe(name: string): Promise<TopicDescription> {
+    return this.#topics.using(name, () => this.#describe(name));
+  }
+
+  async #describe(name: string): Promise<TopicDescription> {
+    const { namespace, logs } = this.#store;
+    try {
+      const [topic, config] = await Promise.all([namespace.get(topicPath(name)), namespace.get(topicConfigPath(name))]);
+      const { topicId, replicas } = decodeTopic(topic.data);
+      const [states, bounds] = await Promise.all([
+        Promise.all(replicas.map((_, partition) => namespace.get(partitionStatePath(name, partition)))),
+        logs.boundsWherePossible(replicas.map((_, partition) => ({ topicId, partition }))),
+      ]);
+      const partitions = replicas.map((assigned, partition) => {
+        const log = bounds[partition];
+        if (!log) throw unknownTopic(name);
+        return describePartition(partition, assigned, states[partition]!.data, log);
+      });
+      return { name, topicId, config: effectiveConfig(decodeTopicConfig(config.data)), partitions };
+    } catch (error) {
+      throw hasCode(error, 'NO_NODE') || hasCode(error, 'INVALID_PATH') ? unknownTopic(name) : error;
+    }
+  }
+
+  /**
+   * Adds partitions, up to `partitions` in all, and changes settings (null = back to the default), in one transaction.
+   * @throws ServiceError UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR
+   */
+  async alter(
+    name: string,
+    change: { partitions?: number | undefined; config?: ConfigInput | undefined },
+    idempotency?: Idempotency,
+  ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
+    checkTopicName(name);
+    if (change.partitions !== undefined) checkPartitions(change.partitions);
+    const written = await asUnknownTopic(name, () =>
+      retrying(async () => {
+        const ops: Step[] = [];
+        if (change.config) ops.push(await this.#configChange(name, change.config));
+        if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
+        // With nothing to change, the topic must still exist. In a full store a shorter retention is what makes room.
+        return this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], {
+          privileged: true,
+          idempotency,
+          upholds: change.partitions === undefined,
+        });
+      }),
+    );
+    await this.#topics.refresh(name);
+    return { topic: await this.describe(name), replayed: written.replayed, zxid: written.zxid };
+  }
+
+  /**
+   * Deletes a topic with all its records.
+   * @param attempt `isChanged` = an earlier attempt has taken the nodes away, and what is left of the topic is to go
+   * @throws ServiceError UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED
+   */
+  async delete(
+    name: string,
+    attempt: { idempotency?: Idempotency | undefined; isChanged?: boolean } = {},
+  ): Promise<void> {
+    checkTopicName(name);
+    if (!attempt.isChanged) await this.#deleteNodes(name, attempt.idempotency);
+    await finishDeletion(this.#store, name);
+    // Others hear of it by the event stream; who asks this broker next must find it gone already.
+    await this.#topics.refresh(name).catch(() => undefined);
+  }
+
+  async #deleteNodes(name: string, idempotency: Idempotency | undefined): Promise<void> {
+    const { namespace } = this.#store;
+    await asUnknownTopic(name, () =>
+      retrying(async () => {
+        const { data, stat } = await namespace.get(topicPath(name));
+        const { topicId, replicas } = decodeTopic(data);
+        // An earlier topic of this name, whose deletion was cut short, must be out of the way.
+        await finishDeletion(this.#store, name);
+        const deletes = deletions(name, replicas.length);
+        // That it is this topic still, with this many partitions.
+        const unchanged: Op = { op: 'check', path: topicPath(name), mzxid: stat.mzxid };
+        const note = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
+        // The note is small, and makes room: it goes through in a full store, too.
+        const counted = this.#counted(-replicas.length);
+        await namespace.write([unchanged, ...deletes, note, counted], { privileged: true, upholds: true, idempotency });
+      }),
+    );
+  }
+
+  async #configChange(name: string, input: ConfigInput): Promise<Op> {
+    const { data, stat } = await this.#store.namespace.get(topicConfigPath(name));
+    const changed = encodeTopicConfig(changeOverrides(decodeTopicConfig(data), input));
+    const path = topicConfigPath(name);
+    return { op: 'set', path, data: changed, contentType: jsonContentType, version: stat.version };
+  }
+
+  async #addPartitions(name: string, partitions: number): Promise<Step[]> {
+    const { data, stat } = await this.#store.namespace.get(topicPath(name));
+    const { topicId, replicas, homePartitions } = decodeTopic(data);
+    const count = replicas.length;
+    if (partitions < count) {
+      throw new ServiceError(
+        'INVALID_PARTITIONS',
+        `Topic ${name} has ${count} partitions; the number can only grow, not become ${partitions}.`,
+        { partitions: count },
+      );
+    }
+    if (partitions === count) return [];
+    const first = replicas[0]!;
+    const placed = await this.#place(partitions - count, first.length, { count, firstReplica: first[0]! });
+    await this.#checkLimit(partitions - count);
+    await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.open(id, p));
+    const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas], homePartitions });
+    return [
+      ...placed.checks,
+      { op: 'set', path: topicPath(name), data: grown, contentType: jsonContentType, version: stat.version },
+      ...partitionNodes(name, placed.replicas, count, placed.controllerEpoch),
+      this.#counted(partitions - count),
+    ];
+  }
+
+  /** The transaction that makes partitions counts them, so that many at once do not pass the limit together. */
+  #counted(add: number): Step {
+    return { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax };
+  }
+
+  /** Before logs are made for nothing. @throws ServiceError INVALID_PARTITIONS */
+  async #checkLimit(add: number): Promise<void> {
+    const trial: Step = { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax, isTrial: true };
+    await this.#store.namespace.write([trial], { privileged: true }).catch((error) => {
+      if (hasCode(error, 'INVALID_PARTITIONS')) this.#refused.inc();
+      throw overLimit(error);
+    });
+  }
+
+  /**
+   * Places new partitions on the live brokers; `checks` hold the transaction to what the placement stands on.
+   * @throws ServiceError STORE_UNAVAILABLE while no broker has its place, which is not for the client to mend
+   */
+  async #place(
+    partitions: number,
+    replicationFactor: number,
+    existing?: { count: number; firstReplica: number },
+  ): Promise<{ replicas: number[][]; checks: Op[]; controllerEpoch: number }> {
+    const brokers = (await liveBrokers(this.#store)).map(({ id, rack }) => ({ id, ...(rack !== null && { rack }) }));
+    if (brokers.length === 0) {
+      throw new ServiceError(
+        'STORE_UNAVAILABLE',
+        'No broker has its place in the cluster now, as they have only just begun or come back; nothing was done. Try again soon.',
+      );
+    }
+    const drawn = () => randomInt(Math.max(brokers.length, 1));
+    const start = existing ? startForAddedPartitions(brokers, existing.firstReplica) : drawn();
+    const replicas = placeReplicas({
+      brokers,
+      partitions,
+      replicationFactor,
+      startIndex: start,
+      shift: existing ? start : drawn(),
+      firstPartition: existing?.count ?? 0,
+    });
+    const controller = await newestControllerEpoch(this.#store.namespace);
+    const checks: Op[] = [...new Set(replicas.flat())].map((id) => ({ op: 'check', path: brokerPath(id) }));
+    if (controller) checks.push(fenceOf(controller));
+    return { replicas, checks, controllerEpoch: controller?.epoch ?? 0 };
+  }
+
+  async #eachLog(
+    topicId: string,
+    partitions: readonly number[],
+    act: (topicId: string, partition: number) => Promise<void>,
+  ): Promise<void> {
+    await Promise.all(partitions.map((partition) => act(topicId, partition)));
+  }
+
+  #removeLogs(topicId: string, partitions: readonly number[]): Promise<void> {
+    return this.#eachLog(topicId, partitions, (id, partition) => this.#store.logs.remove(id, partition));
+  }
+}
+
+async function asUnknownTopic<T>(name: string, change: () => Promise<T>): Promise<T> {
+  try {
+    return await change();
+  } catch (error) {
+    throw hasCode(error, 'NO_NODE') ? unknownTopic(name) : overLimit(error);
+  }
+}
+
+/** The refusal of too many partitions, without what it says of the transaction. */
+function overLimit(error: unknown): unknown {
+  const known = serviceErrorIn(error);
+  if (known?.code !== 'INVALID_PARTITIONS' || known.fields.maxPartitions === undefined) return error;
+  const { partitions, maxPartitions } = known.fields;
+  return new ServiceError('INVALID_PARTITIONS', known.message, { partitions, maxPartitions });
+}
+
+function checkPartitions(partitions: number): void {
+  if (partitions >= 1 && partitions <= partitionsMax) return;
+  throw new ServiceError(
+    'INVALID_PARTITIONS',
+    `The number of partitions is ${partitions}; it must be from 1 to ${partitionsMax}.`,
+    { partitionsMax },
+  );
+}
+
+function topicExists(name: string): ServiceError {
+  return new ServiceError('TOPIC_EXISTS', `Topic ${name} exists already.`, { topic: name });
+}
+
+function createNode(path: string, data?: string): Op {
+  return data === undefined ? { op: 'create', path } : { op: 'create', path, data, contentType: jsonContentType };
+}
+
+/** The nodes of partitions from number `first` on: Kafka's first election, all replicas alive and in sync. */
+function partitionNodes(name: string, replicas: readonly number[][], first: number, controllerEpoch: number): Op[] {
+  return replicas.flatMap((assigned, index) => {
+    const path = partitionStatePath(name, first + index);
+    const state = { replicas: assigned, isr: assigned, leader: assigned[0]!, leaderEpoch: 0 };
+    return [
+      createNode(path.slice(0, path.lastIndexOf('/'))),
+      createNode(path, encodePartitionState(state, controllerEpoch)),
+    ];
+  });
+}
+
+/** All nodes of a topic, children first. */
+function deletions(name: string, partitions: number): Op[] {
+  const paths = numbers(0, partitions).flatMap((partition) => {
+    const path = partitionStatePath(name, partition);
+    return [path, path.slice(0, path.lastIndexOf('/'))];
+  });
+  return [
+    ...[...paths, `${topicPath(name)}/partitions`].map((path): Op => ({ op: 'delete', path })),
+    { op: 'delete', path: topicPath(name) },
+    { op: 'delete', path: topicConfigPath(name) },
+  ];
+}
+
+/** 22 letters, as Kafka's topic ids; none begins with a dash, which tools would take for an option. */
+function newTopicId(): string {
+  for (;;) {
+    const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
+}
+
+function numbers(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, index) => from + index);
+}

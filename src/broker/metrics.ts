@@ -1,0 +1,65 @@
+// What the operator sees at /metrics. Each part of the broker makes its own instruments on the broker's registry; labels
+// are bounded: route patterns, codes and outcomes. Names that users choose stand only in those of broker/groups/group-survey.ts, which
+// are limited in number.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+export interface Metrics {
+  registry: Registry;
+  /** A counter `weir_<name>`; `labels` must have few values each. */
+  counter<T extends string = never>(name: string, help: string, labels?: T[]): Counter<T>;
+  /** A histogram of seconds `weir_<name>`. */
+  seconds<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
+  /** A gauge `weir_<name>` that is read when it is asked for. */
+  gauge(name: string, help: string, read: () => number): void;
+  /** As gauge(), with one value for each combination of labels that `read` gives in the end; others are gone. */
+  gauges<T extends string>(
+    name: string,
+    help: string,
+    labels: T[],
+    read: () => Reading<T>[] | Promise<Reading<T>[]>,
+  ): void;
+}
+
+export interface Reading<T extends string> {
+  labels: Record<T, string>;
+  value: number;
+}
+
+const secondsBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return {
+    registry,
+    counter: (name, help, labels = []) =>
+      new Counter({ name: `weir_${name}`, help, labelNames: labels, registers: [registry] }),
+    seconds: (name, help, labels = []) =>
+      new Histogram({ name: `weir_${name}`, help, labelNames: labels, buckets: secondsBuckets, registers: [registry] }),
+    gauge: (name, help, read) => {
+      new Gauge({
+        name: `weir_${name}`,
+        help,
+        registers: [registry],
+        collect() {
+          this.set(read());
+        },
+      });
+    },
+    gauges: (name, help, labels, read) => {
+      new Gauge({
+        name: `weir_${name}`,
+        help,
+        labelNames: labels,
+        registers: [registry],
+        async collect() {
+          const readings = await read();
+          this.reset();
+          // To reset one without labels is to set it to 0.
+          if (labels.length === 0) this.remove();
+          for (const { labels, value } of readings) this.set(labels, value);
+        },
+      });
+    },
+  };
+}

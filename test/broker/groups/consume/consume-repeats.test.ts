@@ -1,0 +1,121 @@
+// What becomes of consume calls that are sent again, come twice, or come late, with `after` and without.
+import t from 'tap';
+import { consume, createTopic, join, produce } from '../../../helpers/groups.ts';
+import { type Answer, eventually, http, startTestServer } from '../../../helpers/server.ts';
+
+const one = await startTestServer(t, { brokerId: 1001 });
+const two = await startTestServer(t, { brokerId: 1002 }, one.target);
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const valuesOf = ({ body }: Answer) => body.records.map(({ value }: { value: unknown }) => value);
+
+/** A topic of one partition with a hundred records, and a group of its name with the member `m`. */
+async function newGroup(name: string): Promise<(query: string, url?: string) => Promise<Answer>> {
+  await createTopic(one.url, name, 1);
+  await produce(one.url, name, 0, numbers(0, 100));
+  await join(one.url, name, { topics: [name], memberId: 'm' });
+  return (query, url = one.url) => consume(url, name, 'm', `?maxRecords=10&commit=previous${query}`);
+}
+
+async function committed(group: string): Promise<number | null> {
+  return (await http(`${two.url}/v1/groups/${group}`)).body.partitions[0].committed;
+}
+
+t.test('a call that got no answer is sent again, through any broker, and gets the same', async (t) => {
+  const call = await newGroup('again');
+  const first = await call('&after=0');
+  t.same(valuesOf(first), numbers(0, 10));
+  for (const url of [one.url, two.url]) {
+    const again = await call('&after=0', url);
+    t.equal(again.status, 200);
+    t.same(again.body, first.body);
+  }
+  t.equal(await committed('again'), null, 'nobody has said to have it');
+  const second = await call(`&after=${first.body.next}`, two.url);
+  t.same(valuesOf(second), numbers(10, 20));
+  t.equal(await committed('again'), 10);
+  t.same((await call(`&after=${first.body.next}`)).body, second.body);
+  t.equal(await committed('again'), 10);
+  t.same(valuesOf(await call(`&after=${second.body.next}`)), numbers(20, 30));
+});
+
+t.test('a copy that comes late moves nothing, whichever it is', async (t) => {
+  const call = await newGroup('late');
+  const answers = [await call('&after=0')];
+  for (let i = 0; i < 3; i += 1) answers.push(await call(`&after=${answers[i]!.body.next}`));
+  t.same(valuesOf(answers[3]!), numbers(30, 40));
+  t.match(await call('&after=0', two.url), { status: 409, body: { code: 'STALE_POSITION', after: 0 } });
+  t.match(await call(`&after=${answers[0]!.body.next}`), { status: 409, body: { code: 'STALE_POSITION' } });
+  t.same((await call(`&after=${answers[2]!.body.next}`, two.url)).body, answers[3]!.body);
+  t.equal(await committed('late'), 30);
+  t.same(valuesOf(await call(`&after=${answers[3]!.body.next}`)), numbers(40, 50));
+});
+
+t.test('a late copy lets go of nothing that its member may be at work on, and gives it all the same', async (t) => {
+  const call = await newGroup('lets-go');
+  const first = await call('&after=0');
+  await join(two.url, 'lets-go', { topics: ['lets-go'], memberId: 'a', assignor: 'range' });
+  const owner = async () => (await http(`${one.url}/v1/nodes/consumers/lets-go/owners/lets-go/0`)).body;
+  await eventually(async () => (await http(`${one.url}/v1/groups/lets-go`)).body.members.length === 2, 'both');
+  const copy = await call('&after=0', two.url);
+  t.same(valuesOf(copy), numbers(0, 10));
+  t.same(copy.body.assignment, [], 'it is to go');
+  t.equal(await owner(), 'm');
+  const next = await call(`&after=${first.body.next}`);
+  t.same(next.body.records, []);
+  t.equal(await owner(), 'a');
+  t.same(
+    (await consume(one.url, 'lets-go', 'a', '?maxRecords=2')).body.records.map((r: any) => r.offset),
+    [10, 11],
+  );
+});
+
+t.test('of two at once the older one ends with nothing, and both answers lead on', async (t) => {
+  const call = await newGroup('at-once');
+  let { body } = await call('&after=0');
+  while (body.records.length > 0) ({ body } = await call(`&after=${body.next}`));
+  t.equal(await committed('at-once'), 100);
+  const older = call(`&after=${body.next}&wait=30s`);
+  await eventually(async () => /^weir_log_waits [1-9]/m.test((await http(`${one.url}/metrics`)).body), 'it waits');
+  const newer = call(`&after=${body.next}&wait=30s`, two.url);
+  const ended = await older;
+  t.match(ended.body, { records: [], next: body.next });
+  await produce(one.url, 'at-once', 0, ['new']);
+  t.same(valuesOf(await newer), ['new']);
+  t.same((await call(`&after=${ended.body.next}`)).body, (await newer).body, 'who got the older one, goes on there');
+});
+
+t.test('what retention has taken is not in the answer to a repeat, and the rest is', async (t) => {
+  const call = await newGroup('retention');
+  const first = await call('&after=0');
+  await http(`${one.url}/v1/topics/retention/partitions/0/records?before=7`, 'DELETE');
+  t.same(valuesOf(await call('&after=0')), [7, 8, 9]);
+  await http(`${one.url}/v1/topics/retention/partitions/0/records?before=12`, 'DELETE');
+  const none = await call('&after=0', two.url);
+  t.match(none.body, { records: [], next: first.body.next });
+  t.same(valuesOf(await call(`&after=${none.body.next}`)), numbers(12, 22));
+});
+
+t.test('who begins anew begins at 0, and what it has sent before is refused', async (t) => {
+  const call = await newGroup('begins');
+  const first = await call('&after=0');
+  await join(two.url, 'begins', { topics: ['begins'], memberId: 'm' });
+  t.match(await call(`&after=${first.body.next}`), { status: 409, body: { code: 'STALE_POSITION', given: 0 } });
+  t.same(valuesOf(await call('&after=0')), numbers(0, 10));
+  t.match(await call('&after=1'), { status: 409, body: { code: 'STALE_POSITION', detail: /from=committed/ } });
+  const back = await call('&from=committed');
+  t.same(valuesOf(back), numbers(0, 10));
+  t.same(valuesOf(await call(`&after=${back.body.next}`)), numbers(10, 20));
+  t.match(await call('&after=1&from=committed'), { status: 400, body: { code: 'BAD_REQUEST' } });
+  t.match(await call('&after=-1'), { status: 400, body: { code: 'BAD_REQUEST' } });
+});
+
+t.test('without after a copy is a call of its own: it commits what was given, and takes what comes next', async (t) => {
+  const call = await newGroup('plain');
+  t.same(valuesOf(await call('')), numbers(0, 10));
+  // The copy, of which nobody sees the answer.
+  await call('', two.url);
+  t.equal(await committed('plain'), 10, 'though its sender may be at work on that');
+  t.same(valuesOf(await call('')), numbers(20, 30), 'what the copy was given is passed over');
+  t.equal(await committed('plain'), 20);
+});

@@ -1,0 +1,187 @@
+// How a consume call reads over the partitions that its member has, and goes on where the call before has left off.
+import t from 'tap';
+import { redisCommand } from '../../../../src/embedded-redis/redis-command.ts';
+import { consume, createTopic, join, produce } from '../../../helpers/groups.ts';
+import { startTestRedis } from '../../../helpers/redis.ts';
+import { eventually, http, startTestServer } from '../../../helpers/server.ts';
+
+const { socketPath } = await startTestRedis(t);
+const one = await startTestServer(t, { brokerId: 1001 }, { socketPath });
+const two = await startTestServer(t, { brokerId: 1002 }, { socketPath });
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const countOf = (records: { partition: number }[], partition: number) =>
+  records.filter((record) => record.partition === partition).length;
+
+/** A topic and a group of this name, with one member `m`; each list is the values of a partition. */
+async function newGroup(name: string, ...partitions: unknown[][]): Promise<string> {
+  await createTopic(one.url, name, partitions.length);
+  for (const [partition, values] of partitions.entries()) {
+    if (values.length > 0) await produce(one.url, name, partition, values);
+  }
+  await join(one.url, name, { topics: [name], memberId: 'm' });
+  return name;
+}
+
+t.test('each partition gives as many records as every other, as far as it has them', async (t) => {
+  const group = await newGroup('fair', numbers(0, 1000), numbers(0, 1000), numbers(0, 4), []);
+  const first = (await consume(one.url, group, 'm', '?maxRecords=100')).body.records;
+  t.same(
+    [0, 1, 2].map((partition) => countOf(first, partition)),
+    [48, 48, 4],
+  );
+  const second = (await consume(one.url, group, 'm', '?maxRecords=100')).body.records;
+  t.same(
+    [0, 1, 2].map((partition) => countOf(second, partition)),
+    [50, 50, 0],
+  );
+});
+
+t.test('with fewer records than partitions every one has its turn', async (t) => {
+  const group = await newGroup('turns', numbers(0, 500), ['quiet'], ['quiet']);
+  const seen = new Set<number>();
+  await eventually(async () => {
+    const { records } = (await consume(one.url, group, 'm', '?maxRecords=1')).body;
+    t.equal(records.length, 1);
+    seen.add(records[0].partition);
+    return seen.size === 3;
+  }, 'records of all three');
+});
+
+t.test('bytes are shared, too, and one record always fits', async (t) => {
+  const large = 'x'.repeat(10_000);
+  const group = await newGroup('bytes', [large, large, large, large], [large, large, large, large]);
+  const records = async (query: string) => (await consume(one.url, group, 'm', query)).body.records;
+  const some = await records('?maxBytes=41000');
+  t.same([countOf(some, 0), countOf(some, 1)], [2, 2]);
+  t.equal((await records('?maxBytes=1')).length, 1);
+  t.equal((await records('?maxBytes=100000')).length, 3, 'nothing was passed over');
+});
+
+t.test('a member that calls one broker, then another, has every record once and in order', async (t) => {
+  const group = await newGroup('moves', numbers(0, 60), numbers(100, 160));
+  const given: number[][] = [[], []];
+  for (let call = 0; given.flat().length < 120; call += 1) {
+    // Twice through the same one, so that it goes on from what it remembers; then what it remembers is old.
+    const { url } = call % 3 === 0 ? two : one;
+    const { status, body } = await consume(url, group, 'm', '?maxRecords=7&commit=previous');
+    t.equal(status, 200);
+    for (const { partition, value } of body.records) given[partition]!.push(value);
+  }
+  t.same(given, [numbers(0, 60), numbers(100, 160)]);
+  await consume(one.url, group, 'm', '?commit=previous');
+  const { partitions } = (await http(`${two.url}/v1/groups/${group}`)).body;
+  t.ok(partitions.every(({ committed }: any) => committed === 60));
+});
+
+t.test('going on commits what came before, and lets go of what is asked for', async (t) => {
+  const group = await newGroup('goes-on', numbers(0, 100), numbers(0, 100));
+  await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
+  await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
+  const committed = async () =>
+    (await http(`${two.url}/v1/groups/${group}`)).body.partitions.map((p: any) => p.committed);
+  t.same(await committed(), [5, 5]);
+  await join(two.url, group, { topics: [group], memberId: 'other' });
+  const { assignment, records } = (await consume(one.url, group, 'm', '?maxRecords=10&commit=previous')).body;
+  t.equal(assignment[0].partitions.length, 1);
+  t.ok(
+    records.every(({ partition }: any) => partition === assignment[0].partitions[0]),
+    'only what it keeps',
+  );
+  t.same(await committed(), [10, 10], 'what it let go of is committed as far as it was given');
+  const next = (await consume(two.url, group, 'other', '?maxRecords=3')).body;
+  t.same(
+    next.records.map(({ offset }: any) => offset),
+    [10, 11, 12],
+    'the other one goes on there',
+  );
+});
+
+t.test('a member that was taken out, or began anew, does not go on', async (t) => {
+  const group = await newGroup('anew', numbers(0, 100));
+  await consume(one.url, group, 'm', '?maxRecords=10');
+  await join(two.url, group, { topics: [group], memberId: 'm' });
+  t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.records[0].offset, 0, 'from what is committed');
+  await http(`${two.url}/v1/groups/${group}/members/m`, 'DELETE');
+  t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.code, 'UNKNOWN_MEMBER');
+});
+
+t.test('over batches of any size every record comes once and in order, whatever is read ahead', async (t) => {
+  const group = await newGroup('any-size', [], [], []);
+  const ends = [0, 0, 0];
+  for (let i = 0; i < 60; i += 1) {
+    const partition = i % 3;
+    const end = ends[partition]! + [1, 1, 40, 3, 7][i % 5]!;
+    await produce(one.url, group, partition, numbers(ends[partition]!, end));
+    ends[partition] = end;
+  }
+  const given: number[][] = [[], [], []];
+  for (let call = 0, after = 0; given.flat().length < ends[0]! + ends[1]! + ends[2]!; call += 1) {
+    const limits = ['maxRecords=11', 'maxRecords=50', 'maxBytes=700', 'maxRecords=2'][call % 4];
+    const { body } = await consume(one.url, group, 'm', `?${limits}&commit=previous&after=${after}`);
+    if (body.records.length === 0) return t.fail('a call came back empty, and there was more');
+    after = body.next;
+    for (const { partition, value } of body.records) given[partition]!.push(value);
+  }
+  t.same(
+    given,
+    ends.map((end) => numbers(0, end)),
+  );
+});
+
+t.test('a log that is cut below what was read ahead is read on from its start', async (t) => {
+  const group = await newGroup('cut', numbers(0, 500));
+  const given: number[] = [];
+  const call = async () => {
+    const { body } = await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
+    given.push(...body.records.map(({ value }: any) => value));
+    return body.records.length;
+  };
+  for (let i = 0; i < 3; i += 1) t.equal(await call(), 10);
+  await http(`${one.url}/v1/topics/cut/partitions/0/records?before=200`, 'DELETE');
+  while (given.at(-1) !== 499) if ((await call()) === 0) return t.fail('a call came back empty, and there was more');
+  t.same(
+    given.filter((value) => value >= 200),
+    numbers(200, 500),
+    'all that is left, once',
+  );
+  t.same(
+    given,
+    [...given].sort((a, b) => a - b),
+  );
+});
+
+/** What the first broker holds that was read ahead, or has reserved for it. */
+async function held(): Promise<number> {
+  return Number(/^weir_group_ahead_bytes (\d+)/m.exec((await http(`${one.url}/metrics`)).body)![1]);
+}
+
+t.test('what was read ahead before a connection to the store was lost is read anew', async (t) => {
+  const group = await newGroup('lost', numbers(0, 500));
+  const call = async () => (await consume(one.url, group, 'm', '?maxRecords=10')).body.records;
+  await call();
+  await call();
+  const reservedMin = 1024 * 1024;
+  await eventually(async () => {
+    const bytes = await held();
+    return bytes > 0 && bytes < reservedMin;
+  }, 'there is something ahead');
+  // It stands for all that may have come about in the store meanwhile.
+  await http(`${two.url}/v1/topics/lost/partitions/0/records?before=200`, 'DELETE');
+  const { losses } = one.broker.store;
+  await redisCommand(socketPath, ['CLIENT', 'KILL', 'TYPE', 'normal']);
+  await eventually(() => one.broker.store.losses > losses, 'the broker has noticed');
+  t.match(await call(), [{ offset: 200 }]);
+});
+
+t.test('what is read ahead is held for a moment only', async (t) => {
+  const group = await newGroup('moment', numbers(0, 1000));
+  let seen = 0;
+  for (let i = 0; i < 5; i += 1) {
+    await consume(one.url, group, 'm', '?maxRecords=10');
+    seen = Math.max(seen, await held());
+  }
+  t.ok(seen > 1000, `${seen} bytes`);
+  await eventually(async () => (await held()) === 0, 'nothing is held any more');
+  t.match((await consume(one.url, group, 'm', '?maxRecords=1')).body.records, [{ offset: 50 }]);
+});

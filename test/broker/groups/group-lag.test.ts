@@ -1,0 +1,85 @@
+// The lag of a group is what it would still read: not what nobody can read any more, and what it will read though it has never
+// committed.
+import t from 'tap';
+import { LogCompactor } from '../../../src/broker/log/log-compactor.ts';
+import { createMetrics } from '../../../src/broker/metrics.ts';
+import { consume, createTopic, join, produce } from '../../helpers/groups.ts';
+import { eventually, http, startTestServer } from '../../helpers/server.ts';
+
+const server = await startTestServer(t);
+const { url } = server;
+
+const lagOf = async (group: string, partition = 0) => {
+  const { partitions } = (await http(`${url}/v1/groups/${group}`)).body;
+  const { lag, lagFrom } = partitions.find((at: any) => at.partition === partition) ?? {};
+  return { lag, lagFrom };
+};
+const commit = (group: string, offset: number, more: Record<string, unknown> = {}) =>
+  http(`${url}/v1/groups/${group}/offsets`, 'POST', { offsets: [{ topic: group, partition: 0, offset }], ...more });
+/** Waits until the metrics say so. */
+const shown = async (group: string, lag: number) => {
+  const line = `weir_group_lag_records{group="${group}",topic="${group}"} ${lag}`;
+  await eventually(async () => ((await http(`${url}/metrics`)).body as string).split('\n').includes(line), line);
+};
+
+t.test('records that are deleted or expired are no lag', async (t) => {
+  await createTopic(url, 'deleted', 1);
+  await produce(url, 'deleted', 0, [1, 2, 3, 4, 5]);
+  await commit('deleted', 1);
+  t.same(await lagOf('deleted'), { lag: 4, lagFrom: 'committed' });
+  await http(`${url}/v1/topics/deleted/partitions/0/records?before=3`, 'DELETE');
+  t.same(await lagOf('deleted'), { lag: 2, lagFrom: 'committed' });
+  await http(`${url}/v1/topics/deleted/partitions/0/records?before=latest`, 'DELETE');
+  t.same(await lagOf('deleted'), { lag: 0, lagFrom: 'committed' });
+  await shown('deleted', 0);
+});
+
+t.test('a group that has never committed is behind from where its reset policy begins', async (t) => {
+  await createTopic(url, 'uncommitted', 2);
+  await produce(url, 'uncommitted', 0, [1, 2, 3]);
+  const member = (group: string, reset: string) => join(url, group, { topics: ['uncommitted'], memberId: 'm', reset });
+  await Promise.all(['earliest', 'latest', 'none'].map((reset) => member(reset, reset)));
+  t.same(await lagOf('earliest'), { lag: 3, lagFrom: 'earliest' });
+  t.same(await lagOf('latest'), { lag: 0, lagFrom: 'latest' });
+  t.same(await lagOf('none'), { lag: null, lagFrom: null });
+  await http(`${url}/v1/topics/uncommitted`, 'PATCH', { partitions: 3 });
+  await produce(url, 'uncommitted', 2, [1, 2]);
+  await eventually(async () => (await lagOf('latest', 2)).lag === 2, 'the lag of a partition that came later');
+  t.same(await lagOf('latest', 2), { lag: 2, lagFrom: 'earliest' });
+  for (const [group, lag] of [
+    ['earliest', 5],
+    ['latest', 2],
+  ] as const) {
+    const line = `weir_group_lag_records{group="${group}",topic="uncommitted"} ${lag}`;
+    await eventually(async () => ((await http(`${url}/metrics`)).body as string).includes(line), line);
+  }
+});
+
+t.test('the lag of a log whose end was compacted away reaches 0', async (t) => {
+  const config = { 'cleanup.policy': 'compact', 'delete.retention.ms': 0 };
+  const { body: topic } = await http(`${url}/v1/topics`, 'POST', { name: 'compacted', config });
+  const append = (records: unknown[]) => http(`${url}/v1/topics/compacted/partitions/0/records`, 'POST', { records });
+  await append([{ key: 'a', value: 1 }]);
+  await append([{ key: 'b', value: 2 }]);
+  await append([{ key: 'b' }]);
+  await join(url, 'compacted', { topics: ['compacted'], memberId: 'm' });
+  const compactor = new LogCompactor(server.broker.store.logKeeping, createMetrics());
+  const task = { topicId: topic.topicId, partition: 0, leaderEpoch: 1000, deleteRetentionMs: 0, isPacked: false };
+  // One pass notes the tombstone, and the next one takes it away.
+  await eventually(async () => {
+    await compactor.compact(task, new AbortController().signal);
+    const { records } = (await http(`${url}/v1/topics/compacted/partitions/0/records?offset=0`)).body;
+    return records.length === 1;
+  }, 'one record to be left');
+  t.same(await lagOf('compacted'), { lag: 1, lagFrom: 'earliest' });
+  const { body } = await consume(url, 'compacted', 'm');
+  t.same(body.partitions, [{ topic: 'compacted', partition: 0, nextOffset: 3 }], 'behind what is gone');
+  t.equal(body.records.at(-1).offset, 0);
+  await commit('compacted', 1, { memberId: 'm' });
+  t.same(await lagOf('compacted'), { lag: 0, lagFrom: 'committed' }, 'by the offset of the last record');
+  await commit('compacted', 3, { memberId: 'm' });
+  t.same(await lagOf('compacted'), { lag: 0, lagFrom: 'committed' }, 'and by nextOffset');
+  await shown('compacted', 0);
+  await append([{ key: 'c', value: 3 }]);
+  t.same(await lagOf('compacted'), { lag: 1, lagFrom: 'committed' });
+});

@@ -1,0 +1,220 @@
+// Compaction against a plain model: random histories of appends, deletions, passes and reads over a real store. A reader that
+// goes through the log meanwhile must never see anything twice, or go back.
+import fc from 'fast-check';
+import t from 'tap';
+import { packRecords, unpackBatch } from '../../../src/broker/log/batch-packing.ts';
+import { LogCompactor } from '../../../src/broker/log/log-compactor.ts';
+import { createMetrics } from '../../../src/broker/metrics.ts';
+import { BatchLines } from '../../../src/core/records/batch-lines.ts';
+import { FetchedRecords } from '../../../src/core/records/fetched-records.ts';
+import type { Logs } from '../../../src/store/log/logs.ts';
+import { append, batchOf, openStore, topicId } from '../../helpers/logs.ts';
+import { startLossyRedis } from '../../helpers/lossy-redis.ts';
+import { eventually } from '../../helpers/server.ts';
+
+const keeping = new AbortController().signal;
+const runs = Number(process.env.WEIR_MODEL_RUNS ?? 40);
+
+interface Told {
+  offset: number;
+  timestamp: number;
+  key?: string;
+  value?: unknown;
+}
+
+/** Fetches as the log reader does. */
+async function fetch(logs: Logs, partition: number, from: number | 'earliest', maxRecords: number, maxBytes: number) {
+  const limits = { maxRecords, maxBytes };
+  const read = await logs.read(topicId, partition, from, limits);
+  const batches = (await Promise.all(read.batches.map(unpackBatch))).map((batch) => new BatchLines(batch));
+  const records = new FetchedRecords(batches, read.offset, limits);
+  const nextOffset = read.isComplete && !records.isCut ? read.endOffset : records.nextOffset;
+  return { records: JSON.parse(records.array()) as Told[], nextOffset, endOffset: read.endOffset };
+}
+
+async function readAll(logs: Logs, partition: number, maxRecords = 1000, maxBytes = 1_000_000): Promise<Told[]> {
+  const all: Told[] = [];
+  let next: number | 'earliest' = 'earliest';
+  for (;;) {
+    const { records, nextOffset, endOffset } = await fetch(logs, partition, next, maxRecords, maxBytes);
+    all.push(...records);
+    if (nextOffset === endOffset) return all;
+    if (nextOffset === next) throw new Error(`No way on from ${next} to ${endOffset}`);
+    next = nextOffset;
+  }
+}
+
+const record = fc.record(
+  {
+    key: fc.constantFrom('a', 'b', 'c', 'd', 'é"\\', 'f'),
+    value: fc.oneof(fc.nat(), fc.string({ maxLength: 30 }), fc.constant('x'.repeat(9000))),
+    timestamp: fc.integer({ min: 1, max: 4_000_000_000_000 }),
+  },
+  { requiredKeys: ['key'] },
+);
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.array(record, { minLength: 1, maxLength: 8 }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      compact: fc.constantFrom(0, 1_000_000_000),
+      keyBytesMax: fc.constantFrom(1, 1e6),
+      isPacked: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ deleteBefore: fc.nat({ max: 100 }) }) },
+  { weight: 2, arbitrary: fc.record({ maxRecords: fc.integer({ min: 1, max: 5 }) }) },
+);
+
+t.test('compaction keeps the newest record of each key, its offset and its text, whatever else happens', async (t) => {
+  const { logs, logKeeping } = await openStore(t);
+  let partition = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), async (steps) => {
+      partition += 1;
+      await logs.open(topicId, partition);
+      const model: Told[] = [];
+      const reader = { next: 0, told: [] as Told[] };
+      let start = 0;
+      const compact = async (deleteRetentionMs: number, keyBytesMax: number, isPacked = false) => {
+        const compactor = new LogCompactor(logKeeping, createMetrics(), { keyBytesMax, stepBytes: 2000 });
+        const task = { topicId, partition, leaderEpoch: 0, deleteRetentionMs, isPacked };
+        while ((await compactor.compact(task, keeping)).more);
+      };
+      // Passes go on beside everything else.
+      let passes = Promise.resolve();
+      for (const one of steps) {
+        if (Array.isArray(one)) {
+          const lines = one.map(({ timestamp, ...rest }) =>
+            JSON.stringify(timestamp === undefined ? rest : { timestamp, ...rest }),
+          );
+          const batch = batchOf(lines);
+          // Some of them as a topic with compression has them.
+          if (lines.length % 2 === 0) batch.records = await packRecords(batch.records);
+          const { baseOffset, timestamp } = await append(logs, batch, partition);
+          model.push(...one.map((given, index) => ({ offset: baseOffset + index, timestamp, ...given })));
+        } else if ('compact' in one) {
+          passes = passes.then(() => compact(one.compact, one.keyBytesMax, one.isPacked));
+        } else if ('deleteBefore' in one) {
+          const before = Math.min(one.deleteBefore, model.length);
+          start = Math.max(start, before);
+          t.match(await logs.deleteRecords(topicId, partition, before), { logStartOffset: start });
+        } else {
+          reader.next = Math.max(reader.next, start);
+          const { records, nextOffset } = await fetch(logs, partition, reader.next, one.maxRecords, 500);
+          for (const { offset } of records) t.ok(offset >= reader.next && offset < nextOffset);
+          reader.told.push(...records);
+          reader.next = nextOffset;
+        }
+      }
+      await passes;
+      await compact(1_000_000_000, 1e6);
+
+      const newest = new Map(model.map((told) => [told.key, told.offset]));
+      const kept = model.filter(({ key, offset }) => offset >= start && newest.get(key) === offset);
+      const found = await readAll(logs, partition);
+      const isTombstone = (told: Told) => !('value' in told);
+      // A pass with no time for tombstones may have taken some.
+      t.same(
+        found.filter((told) => !isTombstone(told)),
+        kept.filter((told) => !isTombstone(told)),
+      );
+      for (const told of found) t.same(told, model[told.offset], 'what is there is as it was');
+      t.same(await readAll(logs, partition, 1, 1), found, 'one by one as well');
+      for (const told of reader.told) t.same(told, model[told.offset]);
+      const [bounds] = await logs.bounds([{ topicId, partition }]);
+      t.match(bounds, { logStartOffset: start, endOffset: model.length });
+      const { batches } = await logKeeping.scan(topicId, partition, 0, model.length, 1e9);
+      t.equal(
+        bounds?.bytes,
+        batches.reduce((sum, { records }) => sum + records.length, 0),
+        'the bytes are those of the batches',
+      );
+
+      await compact(0, 1e6);
+      await compact(0, 1e6);
+      const values = await readAll(logs, partition);
+      t.same(
+        values,
+        kept.filter((told) => !isTombstone(told)),
+        'tombstones go when their time is over',
+      );
+    }),
+    { numRuns: runs },
+  );
+});
+
+t.test('a pass that Redis loses records under removes nothing for their sake', async (t) => {
+  const redis = await startLossyRedis(t);
+  const store = await openStore(t, redis);
+  const { logs, logKeeping } = store;
+  await append(logs, batchOf(['{"key":"a","value":"kept"}']));
+  redis.backUp();
+  await append(logs, batchOf(['{"key":"a","value":"lost"}']));
+  let isLost = false;
+  const losing = {
+    // The keys are noted from the whole log; then it is gone over from the start, by a Redis that has less.
+    scan: async (...args: Parameters<typeof logKeeping.scan>) => {
+      const [, , from, to] = args;
+      if (from === 0 && to > 0 && isLost) {
+        await redis.killAndRestore();
+        await eventually(() => store.isOpen, 'it is back');
+        await append(logs, batchOf(['{"key":"b","value":"new"}']));
+      }
+      isLost = from === 0 && to > 0;
+      return logKeeping.scan(...args);
+    },
+    compact: (...args: Parameters<typeof logKeeping.compact>) => logKeeping.compact(...args),
+  };
+  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isPacked: false };
+  t.match(await new LogCompactor(losing, createMetrics()).compact(task, keeping), { more: true }, 'it is given up');
+  const values = async () => (await readAll(logs, 0)).map(({ value }) => value);
+  t.same(await values(), ['kept', 'new']);
+  t.match(await new LogCompactor(logKeeping, createMetrics()).compact(task, keeping), { more: false });
+  t.same(await values(), ['kept', 'new']);
+});
+
+t.test('small batches become few, and a pass with nothing to do writes nothing', async (t) => {
+  const { logs, logKeeping } = await openStore(t);
+  for (let i = 0; i < 300; i += 1) await append(logs, batchOf([JSON.stringify({ key: `k${i}`, value: i })]));
+  const compactor = new LogCompactor(logKeeping, createMetrics());
+  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1000, isPacked: false };
+  t.same(await compactor.compact(task, keeping), { more: false, tombstonesDueInMs: undefined });
+  const scan = await logKeeping.scan(topicId, 0, 0, 300, 1e9);
+  t.equal(scan.batches.length, 1);
+  t.same(
+    (await readAll(logs, 0)).map(({ value }) => value),
+    Array.from({ length: 300 }, (_, i) => i),
+  );
+  t.same(await compactor.compact(task, keeping), { more: false, tombstonesDueInMs: undefined });
+  t.equal((await logKeeping.scan(topicId, 0, 0, 300, 1e9)).generation, scan.generation);
+});
+
+t.test('a search by time and retention go through what is compacted and what is not', async (t) => {
+  const { logs, logKeeping } = await openStore(t);
+  const own = (key: string, timestamp: number) =>
+    append(logs, batchOf([JSON.stringify({ timestamp, key })], { ownTimestampMax: timestamp, ownTimestamps: true }));
+  for (const [key, timestamp] of [
+    ['a', 100],
+    ['b', 300],
+    ['a', 200],
+    ['c', 400],
+  ] as const)
+    await own(key, timestamp);
+  const compactor = new LogCompactor(logKeeping, createMetrics());
+  await compactor.compact({ topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isPacked: false }, keeping);
+  await own('d', 500);
+  t.match(await logs.seek(topicId, 0, 0, 450), { batch: { baseOffset: 4 } });
+  t.match(await logs.seek(topicId, 0, 0, 350), { batch: { baseOffset: 1, count: 3 } });
+  t.same(
+    (await readAll(logs, 0)).map(({ offset }) => offset),
+    [1, 2, 3, 4],
+  );
+  t.match(await fetch(logs, 0, 0, 1, 1), { records: [{ offset: 1 }], nextOffset: 2 });
+  const [bounds] = await logs.bounds([{ topicId, partition: 0 }]);
+  const last = '{"timestamp":500,"key":"d"}'.length;
+  t.equal(bounds?.bytes, last * 4 + 2);
+  const left = await logKeeping.retain(topicId, 0, 0, { retentionMs: -1, retentionBytes: last });
+  t.match(left, { logStartOffset: 4, endOffset: 5 });
+  t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ bytes: last }]);
+});

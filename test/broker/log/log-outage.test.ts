@@ -1,0 +1,69 @@
+// What becomes of producers and readers when the store is killed under them and comes back.
+import t from 'tap';
+import { startLossyRedis } from '../../helpers/lossy-redis.ts';
+import { eventually, http, startTestServer } from '../../helpers/server.ts';
+import { values } from '../../helpers/topics.ts';
+
+t.test('with an Idempotency-Key each record is there once, however often the store was killed', async (t) => {
+  const redis = await startLossyRedis(t);
+  const target = { socketPath: redis.socketPath };
+  const server = await startTestServer(t, { brokerId: 1001 }, target);
+  const other = await startTestServer(t, { brokerId: 1002 }, target);
+  await http(`${server.url}/v1/topics`, 'POST', { name: 'kept', partitions: 2 });
+  const records = (url: string) => `${url}/v1/topics/kept/records`;
+
+  let failures = 0;
+  const unexpected: unknown[] = [];
+  const produce = async (value: number) => {
+    for (let attempt = 0; ; attempt++) {
+      const { url } = attempt % 2 ? other : server;
+      const body = {
+        records: [
+          { partition: 0, value },
+          { partition: 1, value },
+        ],
+      };
+      const answer = await http(records(url), 'POST', body, { 'idempotency-key': `record-${value}` });
+      if (answer.status === 200) return;
+      failures += 1;
+      if (answer.body.code !== 'STORE_UNAVAILABLE' || !answer.body.retryable) unexpected.push(answer.body);
+    }
+  };
+  const count = 300;
+  let next = 0;
+  const producers = Array.from({ length: 10 }, async () => {
+    while (next < count) await produce(next++);
+  });
+  for (const progress of [count / 4, count / 2]) {
+    await eventually(() => next >= progress, 'some are produced');
+    await redis.killAndRestart();
+  }
+  await Promise.all(producers);
+
+  t.ok(failures > 0, 'some requests met the outage');
+  t.same(unexpected, []);
+  for (const partition of [0, 1]) {
+    const url = `${other.url}/v1/topics/kept/partitions/${partition}/records?maxRecords=1000`;
+    const found = values((await http(url)).body) as number[];
+    t.same(
+      found.sort((a, b) => a - b),
+      Array.from({ length: count }, (_, i) => i),
+    );
+  }
+});
+
+t.test('a reader that waits hears of records again after the store was away', async (t) => {
+  const redis = await startLossyRedis(t);
+  const target = { socketPath: redis.socketPath };
+  const server = await startTestServer(t, { brokerId: 1001 }, target);
+  await http(`${server.url}/v1/topics`, 'POST', { name: 'heard' });
+  const url = `${server.url}/v1/topics/heard`;
+  const waiting = http(`${url}/partitions/0/records?wait=1m`);
+  await eventually(async () => /weir_log_waits 1/.test(await server.broker.metrics.registry.metrics()), 'it waits');
+  await redis.killAndRestart();
+  await eventually(
+    async () => (await http(`${url}/records`, 'POST', { records: [{ value: 1 }] })).status === 200,
+    'the store is back',
+  );
+  t.equal(values((await waiting).body)[0], 1);
+});

@@ -1,0 +1,72 @@
+// What becomes of requests that meet on their way to one partition.
+import t from 'tap';
+import { type EncodedRecords, parseLines } from '../../../src/core/records/record-input.ts';
+import { ServiceError } from '../../../src/core/service-error.ts';
+import { eventually, http, startTestServer } from '../../helpers/server.ts';
+
+const recordsOf = (lines: string): EncodedRecords => ({
+  kind: 'each',
+  records: parseLines(Buffer.from(lines), 1).records,
+});
+
+t.test('a request that comes at the very moment at which a flight ends is appended, too', async (t) => {
+  const { url, broker } = await startTestServer(t);
+  await http(`${url}/v1/topics`, 'POST', { name: 'busy' });
+  const moments = 60;
+  let asked = 0;
+  let answered = 0;
+  const produce = async () => {
+    asked += 1;
+    await broker.logWriter.produce({ topic: 'busy', records: recordsOf('{"value":1}'), acks: '1' });
+    answered += 1;
+  };
+  // Answers to other requests arrive together with that of the flight, so their requests go on between any two of its steps.
+  const { logs } = broker.store;
+  const append = logs.append.bind(logs);
+  let hasMet = false;
+  logs.append = async (...flight) => {
+    const outcomes = await append(...flight);
+    if (!hasMet) {
+      hasMet = true;
+      for (let moment = 0; moment < moments; moment += 1) {
+        let before = Promise.resolve();
+        for (let step = 0; step < moment; step += 1) before = before.then(() => undefined);
+        void before.then(produce);
+      }
+    }
+    return outcomes;
+  };
+  await produce();
+  await eventually(() => asked === moments + 1 && answered === asked, 'all are answered', 5000);
+  t.equal(answered, moments + 1);
+  const { body } = await http(`${url}/v1/topics/busy`);
+  t.equal(body.partitions[0].endOffset, moments + 1);
+});
+
+t.test('that one batch of a request was not sent does not hide that the fate of another is unknown', async (t) => {
+  const { url, broker } = await startTestServer(t);
+  await http(`${url}/v1/topics`, 'POST', { name: 'lost', partitions: 2 });
+  const detail = 'Whether the change was made is unknown.';
+  broker.store.logs.append = async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    throw new ServiceError('STORE_UNAVAILABLE', detail);
+  };
+  const line = (partition: number) => JSON.stringify({ partition, value: 1 });
+  const produce = (...partitions: number[]) =>
+    broker.logWriter.produce({ topic: 'lost', records: recordsOf(partitions.map(line).join('\n')), acks: '1' });
+  await broker.topics.get('lost');
+  const refused = { code: 'STORE_UNAVAILABLE', message: detail };
+  // The second finds the first under way to partition 0, and is the first one to partition 1.
+  await Promise.all([t.rejects(produce(0), refused), t.rejects(produce(0, 1), refused)]);
+});
+
+t.test('a request whose replicas are never heard of is answered all the same (guarantee E3)', async (t) => {
+  const { url, broker } = await startTestServer(t);
+  await http(`${url}/v1/topics`, 'POST', { name: 'unheard', config: { 'min.insync.replicas': 2 } });
+  broker.store.logs.connectedReplicas = async () => 1;
+  broker.store.logs.replicated = () => new Promise(() => {});
+  t.match(await http(`${url}/v1/topics/unheard/records?acks=all`, 'POST', { records: [{ value: 1 }] }), {
+    status: 503,
+    body: { code: 'STORE_UNAVAILABLE', detail: /replicated, is unknown: retry with the same Idempotency-Key/ },
+  });
+});

@@ -1,0 +1,60 @@
+import t from 'tap';
+import type { Partitions } from '../../../src/broker/metadata/partitions.ts';
+import { startLossyRedis } from '../../helpers/lossy-redis.ts';
+import { eventually, http, startTestServer } from '../../helpers/server.ts';
+
+const led = (partitions: Partitions) =>
+  [...partitions.led()].map(({ topic, partition, leaderEpoch }) => `${topic}-${partition} ${leaderEpoch}`).sort();
+
+t.test('each broker knows which partitions it leads, with which epoch, through elections and deletions', async (t) => {
+  const one = await startTestServer(t, { brokerId: 1 });
+  await eventually(async () => (await http(`${one.url}/v1/cluster`)).body.controller?.brokerId === 1, 'one rules');
+  const two = await startTestServer(t, { brokerId: 2 }, one.target);
+  await http(`${one.url}/v1/topics`, 'POST', { name: 'a', partitions: 4, replicationFactor: 2 });
+  await eventually(() => [one, two].every(({ broker }) => [...broker.partitions.all()].length === 4), 'both know all');
+  t.equal(led(one.broker.partitions).length, 2);
+  t.equal(led(two.broker.partitions).length, 2);
+  t.same(
+    [...led(one.broker.partitions), ...led(two.broker.partitions)].sort(),
+    ['a-0 0', 'a-1 0', 'a-2 0', 'a-3 0'],
+    'each partition is led once',
+  );
+  for (const { topic, partition, leaderEpoch } of two.broker.partitions.led()) {
+    t.equal(two.broker.partitions.leads(topic, partition), leaderEpoch);
+    t.equal(one.broker.partitions.leads(topic, partition), undefined);
+  }
+
+  await two.close();
+  t.same(led(two.broker.partitions), [], 'who has left the cluster leads nothing');
+  await eventually(() => led(one.broker.partitions).length === 4, 'the other leads all');
+  t.same(led(one.broker.partitions), ['a-0 1', 'a-1 1', 'a-2 1', 'a-3 1'], 'each ISR lost a member');
+
+  const late = await startTestServer(t, { brokerId: 3 }, one.target);
+  t.equal([...late.broker.partitions.all()].length, 4, 'who starts later reads what is there');
+  await http(`${one.url}/v1/topics/a`, 'PATCH', { partitions: 5 });
+  await eventually(() => [...late.broker.partitions.all()].length === 5, 'an added partition');
+  await http(`${one.url}/v1/topics/a`, 'DELETE');
+  await eventually(() => [...late.broker.partitions.all()].length === 0, 'none is left');
+  t.equal(one.broker.partitions.leads('a', 0), undefined);
+});
+
+t.test('after a gap in the events it is read anew, so nothing is led that no longer exists', async (t) => {
+  const redis = await startLossyRedis(t);
+  const { url, broker } = await startTestServer(t, {}, { socketPath: redis.socketPath });
+  await http(`${url}/v1/topics`, 'POST', { name: 'kept', partitions: 2 });
+  redis.backUp();
+  await http(`${url}/v1/topics`, 'POST', { name: 'lost', partitions: 2 });
+  await eventually(() => led(broker.partitions).length === 4, 'four are led');
+  let learned = 0;
+  broker.partitions.onLearned(() => {
+    learned += 1;
+  });
+  await redis.killAndRestore();
+  await eventually(() => learned > 0, 'it was read anew');
+  t.ok(broker.partitions.isComplete);
+  await eventually(() => broker.registration.session && led(broker.partitions).length === 2, 'two are left');
+  t.same(
+    led(broker.partitions).map((name) => name.split(' ')[0]),
+    ['kept-0', 'kept-1'],
+  );
+});
