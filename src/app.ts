@@ -20,44 +20,44 @@ import {
   type Patience,
   type StoredLimits,
 } from './core/defaults.ts';
-import { installAdmission } from './http/admission.ts';
-import { installBodies } from './http/bodies.ts';
-import { installCacheControl } from './http/cache-control.ts';
-import { clusterRoutes } from './http/cluster.ts';
 import { createConnectionRefusal } from './http/connection-errors.ts';
-import { Connections } from './http/connections.ts';
-import { installDrain } from './http/drain.ts';
-import { installEarlyResponses } from './http/early-response.ts';
-import { installEffectGuard } from './http/effect-guard.ts';
-import { installErrorHandler, installNotFound, refuseUrl } from './http/error-handler.ts';
-import { fencesRoutes } from './http/fences.ts';
-import { groupOffsetsRoutes } from './http/group-offsets.ts';
-import { groupsRoutes } from './http/groups.ts';
 import { HeldResults } from './http/held-results.ts';
-import { installHostCheck } from './http/host.ts';
 import { LingeringClose } from './http/lingering-close.ts';
 import { credentialOf } from './http/member-header.ts';
-import { multiRoutes } from './http/multi.ts';
-import { nodesRoutes } from './http/nodes.ts';
-import { openApiOptions } from './http/openapi.ts';
-import { operationRoutes } from './http/operation.ts';
-import { installOriginCheck } from './http/origin.ts';
-import { partitionsRoutes } from './http/partitions.ts';
-import { producersRoutes } from './http/producers.ts';
-import { recordStreamRoutes } from './http/record-stream.ts';
-import { recordsRoutes } from './http/records.ts';
-import { installRequestHeadCheck } from './http/request-head.ts';
-import { installRequestLog, requestLogger } from './http/request-log.ts';
-import { installSessionHeader } from './http/session-header.ts';
-import { sessionsRoutes } from './http/sessions.ts';
-import { installSlowSenders } from './http/slow-senders.ts';
-import { installStartCheck } from './http/start-check.ts';
-import { installTimeLimit } from './http/time-limit.ts';
-import { topicsRoutes } from './http/topics.ts';
-import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/upgrades.ts';
-import { installValidation } from './http/validation.ts';
+import { installAdmission } from './http/plugins/admission.ts';
+import { installBodies } from './http/plugins/bodies.ts';
+import { installCacheControl } from './http/plugins/cache-control.ts';
+import { Connections } from './http/plugins/connections.ts';
+import { installDrain } from './http/plugins/drain.ts';
+import { installEarlyResponses } from './http/plugins/early-response.ts';
+import { installEffectGuard } from './http/plugins/effect-guard.ts';
+import { installErrorHandler, installNotFound, refuseUrl } from './http/plugins/error-handler.ts';
+import { installHostCheck } from './http/plugins/host.ts';
+import { openApiOptions } from './http/plugins/openapi.ts';
+import { installOriginCheck } from './http/plugins/origin.ts';
+import { installRequestHeadCheck } from './http/plugins/request-head.ts';
+import { installRequestLog, requestLogger } from './http/plugins/request-log.ts';
+import { installSessionHeader } from './http/plugins/session-header.ts';
+import { installSlowSenders } from './http/plugins/slow-senders.ts';
+import { installStartCheck } from './http/plugins/start-check.ts';
+import { installTimeLimit } from './http/plugins/time-limit.ts';
+import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/plugins/upgrades.ts';
+import { installValidation } from './http/plugins/validation.ts';
+import { clusterRoutes } from './http/routes/cluster.ts';
+import { fencesRoutes } from './http/routes/fences.ts';
+import { groupOffsetsRoutes } from './http/routes/group-offsets.ts';
+import { groupsRoutes } from './http/routes/groups.ts';
+import { multiRoutes } from './http/routes/multi.ts';
+import { nodesRoutes } from './http/routes/nodes.ts';
+import { operationRoutes } from './http/routes/operation.ts';
+import { partitionsRoutes } from './http/routes/partitions.ts';
+import { producersRoutes } from './http/routes/producers.ts';
+import { recordStreamRoutes } from './http/routes/record-stream.ts';
+import { recordsRoutes } from './http/routes/records.ts';
+import { sessionsRoutes } from './http/routes/sessions.ts';
+import { topicsRoutes } from './http/routes/topics.ts';
+import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { installWaitingSessions } from './http/waiting-session.ts';
-import { watchStreamRoutes } from './http/watch-stream.ts';
 import { groupSockets } from './ws/group.ts';
 import { serveRecordSocket } from './ws/record-stream.ts';
 import { installRefusedSockets } from './ws/refused-sockets.ts';
@@ -103,7 +103,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     routerOptions: { maxParamLength: 16 * 1024, ignoreTrailingSlash: false, caseSensitive: true },
     // Requests under way end; idle connections are closed at once.
     forceCloseConnections: 'idle',
-    // Fastify's own answer while it closes is no problem of the catalogue (http/drain.ts).
+    // Fastify's own answer while it closes is no problem of the catalogue (http/plugins/drain.ts).
     return503OnClosing: false,
     keepAliveTimeout: limits.patience.keepAliveMs,
     ...(trusts && { trustProxy: trusts }),
@@ -111,12 +111,12 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
       headersTimeout: limits.patience.headMs,
       connectionsCheckingInterval: limits.patience.lookEveryMs,
       maxHeaderSize: headBytesMax,
-      // Node would answer with nothing but the status (http/host.ts).
+      // Node would answer with nothing but the status (http/plugins/host.ts).
       requireHostHeader: false,
-      // Node 20 has none and hands over all upgrades (http/upgrades.ts).
+      // Node 20 has none and hands over all upgrades (http/plugins/upgrades.ts).
       ...({ shouldUpgradeCallback: isWebSocketUpgrade } as ServerOptions),
     },
-    // Bodies may be streamed for as long as they go on: slow ones are the business of http/slow-senders.ts.
+    // Bodies may be streamed for as long as they go on: slow ones are the business of http/plugins/slow-senders.ts.
     requestTimeout: 0,
     // Nor is a connection without traffic a fault: a long poll waits on it.
     connectionTimeout: 0,

@@ -4,8 +4,8 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import type { Socket } from 'node:net';
 import { headBytesMax } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
-import type { Connections } from './connections.ts';
 import type { LingeringClose } from './lingering-close.ts';
+import type { Connections } from './plugins/connections.ts';
 
 /** What Node says of an error of its parser. */
 interface ParserError extends Error {

@@ -5,7 +5,7 @@ import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Namespace, Op } from '../store/tree/namespace.ts';
 import { type Condition, expectedMzxids } from './conditions.ts';
 import { contentTypeOf } from './content.ts';
-import { sessionOf } from './session-header.ts';
+import { sessionOf } from './plugins/session-header.ts';
 
 /** What a creation takes from the query and the body. @throws ServiceError BAD_REQUEST where they contradict each other */
 export function creation(

@@ -17,9 +17,9 @@ import { pathProblem } from '../core/tree/path.ts';
 import type { Fence } from '../store/log/logs.ts';
 import type { ProducerStamp } from '../store/log/producers.ts';
 import type { Idempotency } from '../store/tree/namespace.ts';
-import { recordHeaderPrefix } from './idempotency.ts';
 import { inSteps } from './in-steps.ts';
 import { jsonType, mediaTypeOf } from './media-types.ts';
+import { recordHeaderPrefix } from './plugins/idempotency.ts';
 
 /**
  * The records of a body that is there as a whole, and the producer that JSON may name beside them.

@@ -4,7 +4,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { KeptResponses } from '../store/kept-responses.ts';
 import type { Idempotency } from '../store/tree/namespace.ts';
-import { idempotencyOf } from './idempotency.ts';
+import { idempotencyOf } from './plugins/idempotency.ts';
 
 interface Done<T> {
   body: T;

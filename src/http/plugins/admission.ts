@@ -1,0 +1,377 @@
+// Admission control: a broker takes no more work than it can answer in time, and no client takes the room of the others. A request
+// takes a place when its body is there, so that nobody holds one by sending slowly; until then only its bytes count. Work beyond
+// the places waits a moment, fairly between clients (wait-queue.ts); what is still too much is refused. What keeps sessions and
+// members of groups alive has capacity of its own (reserved-capacity.ts). Requests for health and metrics are always answered, for
+// as long as there is a connection.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Metrics } from '../../broker/metrics.ts';
+import { bodyBytesUsual, type Load, type Patience } from '../../core/defaults.ts';
+import type { ServiceError } from '../../core/service-error.ts';
+import { SharedLimit } from '../../core/shared-limit.ts';
+import { BodyBytes, type CountedBody } from '../body-bytes.ts';
+import { clientOfSocket, installClient } from '../client.ts';
+import { watchConnections } from '../connection-limits.ts';
+import { atIntervals, createRefusal, type Refuse } from '../refusals.ts';
+import { weightOf } from '../request-weight.ts';
+import { memberHolder, ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
+import { isReserved, isUpload, isWait, type RouteKind, routeKindOf, routeOf } from '../route-kinds.ts';
+import { installUnreadResponses } from '../unread-responses.ts';
+import { type Place, runInPlace, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
+
+/** What a request counts as: work, work in the reserved capacity, a wait for something to happen, or a stream of records. */
+type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
+
+export interface AdmissionOptions {
+  load: Load;
+  connectionsMax: number;
+  /** The part of each limit that one client may have while others want nothing of it: above 0, up to 1. */
+  addressShare: number;
+  patience: Patience;
+  /** Whether an address is that of a trusted proxy; undefined if there is none. */
+  trusts: ((address: string) => boolean) | undefined;
+  /** Keeps a member of a group alive, as a heartbeat of it would. */
+  keepMember(request: FastifyRequest, group: string, member: string): Promise<unknown>;
+  metrics: Metrics;
+  log: Logger;
+}
+
+export interface Admission {
+  reserved: ReservedCapacity;
+  /** Watches on sockets, of all and of each client. */
+  watches: ClientLimit;
+  /** Does what a frame asks for that keeps a session alive, in a place of the client's: as a renewal by a request would be. */
+  keepSession<T>(client: string, handle: string, work: () => Promise<T>): Promise<T>;
+}
+
+/** A limit of what clients hold for long. */
+export interface ClientLimit {
+  /** Takes one. @throws ServiceError TOO_MANY_REQUESTS */
+  take(client: string): void;
+  give(client: string): void;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What it was let in as. */
+    admittedAs: Kind | undefined;
+    /** Its place among the work under way. What begins to wait for something to happen gives it back. */
+    place: Place | undefined;
+    /** Whether its handler was called: from then on its work goes on, also if the client breaks off. */
+    isBegun: boolean;
+    /** Its body, as it is counted. */
+    countedBody: CountedBody | undefined;
+    /**
+     * Counts what is in memory of a line of a stream of records: so many bytes now, 0 if none.
+     * @throws ServiceError TOO_MANY_REQUESTS
+     */
+    countLine(bytes: number): void;
+    /** Takes a place again, after a wait for something to happen; it waits for one as long as it takes. */
+    takePlace(): Promise<void>;
+    /**
+     * Does a piece of the work of a request that has no place while it waits for more, such as a batch of a stream of records. It
+     * waits for a place as long as it takes.
+     */
+    inPlace<T>(weight: number, work: () => Promise<T>): Promise<T>;
+  }
+}
+
+/** Commits of no more offsets use the reserved capacity. */
+const smallCommitMax = 1000;
+
+export function installAdmission(app: FastifyInstance, options: AdmissionOptions): Admission {
+  const { load, addressShare, metrics } = options;
+  const refuse = createRefusal(metrics, options.log);
+  installClient(app, options.trusts);
+  installConnections(app, options, refuse);
+  const queue = new WaitQueue({
+    capacity: load.requestsMax,
+    waitingMax: load.requestsWaitingMax,
+    waitMsMax: load.requestWaitMsMax,
+  });
+  const outcomes = metrics.counter(
+    'reserved_requests_total',
+    'Requests for the reserved capacity: of sessions and members that are alive or unknown, undecided as the store was away, or declined.',
+    ['outcome'],
+  );
+  const reserved = new ReservedCapacity({
+    capacity: load.reservedMax,
+    waitingMax: load.requestsWaitingMax,
+    waitMsMax: load.requestWaitMsMax,
+    unknownMax: load.unknownHandlesMax,
+    unknownPerSecond: load.unknownHandlesPerSecond,
+    refusal: (reason, client) => refuseWork('reserved', reason, client),
+    onOutcome: (outcome) => outcomes.inc({ outcome }),
+  });
+  const shared = {
+    waits: new SharedLimit(load.waitsMax, addressShare),
+    uploads: new SharedLimit(load.uploadsMax, addressShare),
+    sockets: new SharedLimit(load.socketsMax, addressShare),
+    watches: new SharedLimit(load.watchesMax, addressShare),
+  };
+  const unread = new SharedLimit(load.responsesBytesMax, addressShare);
+  installUnreadResponses(app, { limit: unread, patience: options.patience, metrics, log: options.log });
+  const counts: Record<Kind, number> = { requests: 0, reserved: 0, waits: 0, uploads: 0 };
+  metrics.gauges('requests_in_flight', 'Requests being answered, by what they count as.', ['kind'], () =>
+    Object.entries({ ...counts, sockets: shared.sockets.used }).map(([kind, value]) => ({ labels: { kind }, value })),
+  );
+  metrics.gauges('admission_weight', 'Work under way, where a usual request is 1, by capacity.', ['kind'], () => [
+    { labels: { kind: 'requests' }, value: queue.used },
+    { labels: { kind: 'reserved' }, value: reserved.queue.used },
+  ]);
+  metrics.gauges('requests_waiting', 'Requests that wait for a place, by capacity.', ['kind'], () => [
+    { labels: { kind: 'requests' }, value: queue.waiting },
+    { labels: { kind: 'reserved' }, value: reserved.queue.waiting },
+  ]);
+  installBodyBytes(app, load, metrics, refuse);
+
+  app.decorateRequest('admittedAs', undefined);
+  app.decorateRequest('place', undefined);
+  app.decorateRequest('isBegun', false);
+  app.decorateRequest('takePlace', function takePlace(this: FastifyRequest) {
+    return new Promise<void>((resolve, reject) => {
+      const admitted = (place: Place) => {
+        this.place = place;
+        resolve();
+      };
+      queue.enter(this.clientKey, 1, { admitted, refused: reject }, true);
+    });
+  });
+  app.decorateRequest('inPlace', function inPlace<T>(this: FastifyRequest, weight: number, work: () => Promise<T>) {
+    return runInPlace(queue, this.clientKey, weight, work);
+  });
+
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, route: routeKindOf(route.url, [route.method].flat()) };
+    // The place is held while the work goes on, also if the client has broken off: else it would make room for more of its work.
+    const { handler } = route;
+    route.handler = function placed(request, reply) {
+      request.isBegun = true;
+      const work: unknown = handler.call(this, request, reply);
+      if (work instanceof Promise) return work.finally(() => request.place?.release());
+      request.place?.release();
+      return work;
+    };
+  });
+
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.ws) return done();
+    const { clientKey: client } = request;
+    const reason = shared.sockets.take(client);
+    if (reason) return done(refuse('sockets', reason, client, shared.sockets));
+    request.raw.socket.once('close', () => shared.sockets.give(client));
+    done();
+  });
+
+  app.addHook('preValidation', (request, reply, done) => {
+    const route = routeOf(request);
+    if (request.ws || route === 'always') return done();
+    const holder = holderOf(request, route);
+    if (route !== 'consume' && holder !== undefined && reserved.mayUse(request.clientKey, holder)) {
+      reportOutcome(request, reply, holder);
+      enter(request, reply, 'reserved', done);
+    } else if (isUpload(request)) {
+      if (share(request, reply, 'uploads', done)) done();
+    } else if (!isWait(request) || share(request, reply, 'waits', done)) {
+      enter(request, reply, isWait(request) ? 'waits' : 'requests', done);
+    }
+    if (route === 'consume' && request.place === undefined) keepMember(request, holder!);
+  });
+
+  /** Takes a place for the work of a request, or waits for one. */
+  function enter(request: FastifyRequest, reply: FastifyReply, kind: Exclude<Kind, 'uploads'>, done: Done): void {
+    const { clientKey: client } = request;
+    const weight = weightOf(request, request.countedBody?.bytes ?? 0);
+    let leave: (() => void) | undefined;
+    leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
+      admitted: (place) => {
+        if (leave) reply.raw.off('close', leave);
+        // Only now: requests that wait together would all be let in.
+        const problem = kind === 'reserved' ? undefined : unread.problemOf(client);
+        if (problem) {
+          place.release();
+          return done(refuse('responses', problem, client, unread));
+        }
+        if (kind !== 'waits') count(request, reply, kind);
+        request.place = place;
+        reply.raw.once('close', () => {
+          if (!request.isBegun) place.release();
+        });
+        done();
+      },
+      refused: (reason) => done(refuseWork(kind === 'reserved' ? kind : 'requests', reason, client)),
+    });
+    // Whoever breaks off waits no more.
+    if (leave) reply.raw.once('close', leave);
+  }
+
+  /** Counts what may last long. @returns whether there is room for it */
+  function share(request: FastifyRequest, reply: FastifyReply, kind: 'waits' | 'uploads', done: Done): boolean {
+    const { clientKey: client } = request;
+    const reason = shared[kind].take(client);
+    if (reason) {
+      done(refuse(kind, reason, client, shared[kind]));
+      return false;
+    }
+    reply.raw.once('close', () => shared[kind].give(client));
+    count(request, reply, kind);
+    return true;
+  }
+
+  function count(request: FastifyRequest, reply: FastifyReply, kind: Kind): void {
+    request.admittedAs = kind;
+    counts[kind] += 1;
+    // Not the hook onResponse: it does not come if the client has broken off.
+    reply.raw.once('close', () => {
+      counts[kind] -= 1;
+    });
+  }
+
+  function reportOutcome({ clientKey: client }: FastifyRequest, { raw }: FastifyReply, holder: string): void {
+    raw.once('close', () => {
+      // Who breaks off has not heard whether it lives, and neither have we.
+      if (!raw.headersSent) return;
+      if (raw.statusCode < 300) reserved.found(client, holder);
+      else if (raw.statusCode >= 500 || raw.statusCode === 429) reserved.undecided(client, holder);
+      else reserved.notFound(holder);
+    });
+  }
+
+  /** The call has no place yet, or none at all: its member is kept alive all the same. */
+  function keepMember(request: FastifyRequest, holder: string): void {
+    const { clientKey: client } = request;
+    if (!reserved.mayUse(client, holder)) return;
+    const { group, member } = request.params as { group: string; member: string };
+    reserved.keep(client, holder, () => options.keepMember(request, group, member)).catch(() => undefined);
+  }
+
+  function refuseWork(kind: 'requests' | 'reserved', reason: WaitQueueReason, client: string): ServiceError {
+    const { used, waiting } = kind === 'reserved' ? reserved.queue : queue;
+    const state =
+      reason === 'time'
+        ? `this one waited for a place for ${load.requestWaitMsMax} ms`
+        : `all places are taken (weight ${used}), and ${waiting} wait`;
+    return refuse(kind, reason, client, state);
+  }
+
+  return {
+    reserved,
+    keepSession: (client, handle, work) => {
+      const holder = sessionHolder(handle);
+      return reserved.mayUse(client, holder) ? reserved.keep(client, holder, work) : runInPlace(queue, client, 1, work);
+    },
+    watches: {
+      take: (client) => {
+        const reason = shared.watches.take(client);
+        if (reason) throw refuse('watches', reason, client, shared.watches);
+      },
+      give: (client) => shared.watches.give(client),
+    },
+  };
+}
+
+type Done = (error?: Error) => void;
+
+function installConnections(
+  app: FastifyInstance,
+  { connectionsMax, addressShare, trusts, metrics, log }: AdmissionOptions,
+  refuse: Refuse,
+): void {
+  const dropped = metrics.counter('connections_dropped_total', 'Connections dropped as there were too many.', [
+    'reason',
+  ]);
+  const warn = atIntervals((reason: string, client: string, since: number) => {
+    const { open } = connections;
+    const detail = { reason, client, dropped: since, open, connectionsMax };
+    log.warn(detail, 'Connections are dropped, as there are too many: see WEIR_MAX_CONNECTIONS and WEIR_ADDRESS_SHARE');
+  });
+  const connections = watchConnections(app, {
+    max: connectionsMax,
+    share: addressShare,
+    trusts,
+    onDrop: (reason, client) => {
+      dropped.inc({ reason });
+      warn(reason, client);
+    },
+  });
+  metrics.gauge('connections_open', 'Open connections of clients.', () => connections.open);
+  app.addHook('onRequest', (request, reply, done) => {
+    const { socket } = request.raw;
+    const reason = connections.problemOf(socket);
+    if (!reason || routeOf(request) === 'always') return done();
+    reply.header('connection', 'close');
+    done(refuse('connections', reason, clientOfSocket(socket), connections.limit));
+  });
+}
+
+/** Bounds the bytes of bodies in memory. */
+function installBodyBytes(app: FastifyInstance, load: Load, metrics: Metrics, refuse: Refuse): void {
+  const bodies = new BodyBytes(load.bodiesBytesMax);
+  /** Of what uses the reserved capacity: large bodies elsewhere must not keep it from being read. */
+  const reservedBodies = new BodyBytes(load.reservedBodiesBytesMax);
+  metrics.gauges('body_bytes_in_flight', 'Bytes of bodies in memory, by capacity.', ['kind'], () => [
+    { labels: { kind: 'requests' }, value: bodies.used },
+    { labels: { kind: 'reserved' }, value: reservedBodies.used },
+  ]);
+  app.decorateRequest('countedBody', undefined);
+  app.decorateRequest('countLine', function countLine(this: FastifyRequest, bytes: number) {
+    const { countedBody: body } = this;
+    if (!body) return;
+    if (bytes === 0) bodies.remove(body);
+    else if (!bodies.add(body, bytes - body.bytes))
+      throw refuse('bodies', 'total', body.clientKey, `at most ${bodies.max} bytes`);
+  });
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    const { headers, raw, clientKey: client } = request;
+    const announced = Number(headers['content-length'] ?? (headers['transfer-encoding'] ? Number.NaN : 0));
+    if (announced === 0) return done(null, payload);
+    const to = isReserved(routeOf(request)) ? reservedBodies : bodies;
+    const body: CountedBody = {
+      clientKey: client,
+      bytes: 0,
+      get isComing() {
+        return !raw.complete;
+      },
+      giveUp: () => fail('address'),
+    };
+    const fail = (reason: 'total' | 'address') => {
+      raw.off('data', onData);
+      raw.emit('error', refuse('bodies', reason, client, `at most ${to.max} bytes`));
+    };
+    const onData = (piece: Buffer) => {
+      if (!to.add(body, piece.length)) fail('total');
+    };
+    request.countedBody = body;
+    reply.raw.once('close', () => to.remove(body));
+    // A stream is never in memory as a whole: what is, is counted by who reads it.
+    if (isUpload(request)) return done(null, payload);
+    if (announced <= bodyBytesUsual) {
+      const error = to.add(body, announced) ? null : refuse('bodies', 'total', client, `at most ${to.max} bytes`);
+      return done(error, payload);
+    }
+    // Counted as they come: what is only announced takes no room. The parser listens in this same turn.
+    raw.on('data', onData);
+    done(null, payload);
+  });
+}
+
+/** The session or the member that a request is about, where that decides how it is let in. */
+function holderOf(request: FastifyRequest, route: RouteKind): string | undefined {
+  const { handle, group, member } = request.params as Record<string, string>;
+  switch (route) {
+    case 'renewal': {
+      const given = handle === undefined || handle === 'self' ? request.headers['weir-session'] : handle;
+      return typeof given === 'string' ? sessionHolder(given) : undefined;
+    }
+    case 'heartbeat':
+    case 'consume':
+      return memberHolder(group!, member!, request.headers['weir-member']);
+    case 'commit': {
+      const { memberId, offsets } = (request.body ?? {}) as { memberId?: unknown; offsets?: unknown };
+      if (!Array.isArray(offsets) || offsets.length > smallCommitMax) return undefined;
+      return memberHolder(group!, String(memberId ?? ''), request.headers['weir-member']);
+    }
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,126 @@
+// How bodies may come: as they are, and JSON as UTF-8, which is taken as it was meant or not at all.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { bodyBytes } from '../../core/defaults.ts';
+import { readJson } from '../../core/json-input.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { mediaTypeOf } from '../media-types.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body is bytes with a type of their own, which it has even if there are none. */
+    takesBytes?: boolean;
+    /** The headers that the route reads beside those that all routes do, for its description. */
+    takesHeaders?: readonly ('Weir-Fence' | 'Weir-Producer')[];
+  }
+}
+
+/** @param bodyBytesMax WEIR_MAX_BODY_BYTES, which no route goes beyond */
+export function installBodies(app: FastifyInstance, bodyBytesMax: number): void {
+  app.addHook('onRoute', (route) => {
+    route.bodyLimit = Math.min(route.bodyLimit ?? bodyBytes.little, bodyBytesMax);
+  });
+
+  // A body is JSON unless a plugin takes other types; Fastify would also take text, and call it a malformed object.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(['application/json', 'text/json'], { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    try {
+      done(null, readJson(body, 'The body'));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  // Whatever else it is called, nothing is no body; and nothing more than that is read of others.
+  app.addContentTypeParser('*', (request, payload, done) => {
+    // Whoever waits for "100 Continue" is not to send it first.
+    if (request.headers['transfer-encoding'] === undefined && !hasNoBody(request)) return done(notTaken(request));
+    const finish = (error: Error | null) => {
+      payload.off('data', onData).off('end', onEnd).off('error', finish);
+      done(error, undefined);
+    };
+    const onData = () => {
+      payload.pause();
+      finish(notTaken(request));
+    };
+    const onEnd = () => finish(null);
+    payload.on('data', onData).on('end', onEnd).on('error', finish);
+  });
+
+  app.addHook('onRequest', (request, reply, done) => {
+    const { headers, routeOptions } = request;
+    // Many clients name a type for the body that they do not send.
+    const isUntyped = hasNoBody(request) && routeOptions.config?.takesBytes !== true;
+    if (headers['content-type'] === '' || isUntyped) delete headers['content-type'];
+    const coding = headers['content-encoding'];
+    if (coding === undefined || coding === 'identity') return done();
+    // Kept as it is it would come back without a word of how it was packed.
+    reply.header('accept-encoding', 'identity');
+    const detail = `Bodies with Content-Encoding: ${coding} are not unpacked here; send the body as it is, without Content-Encoding.`;
+    done(new ServiceError('UNSUPPORTED_MEDIA_TYPE', detail));
+  });
+
+  // What a route does not read, it would ignore: a condition in the body of a DELETE, a new time to live in that of a renewal.
+  app.addHook('preValidation', (request, _reply, done) => {
+    const { body, routeOptions } = request;
+    if (body === undefined || routeOptions.schema?.body !== undefined || isEmpty(body)) return done();
+    const route = `${request.method} ${routeOptions.url}`;
+    done(new ServiceError('BAD_REQUEST', `${route} takes no body; send none, and give parameters in the query.`));
+  });
+
+  // Node answers 100-continue by itself, and what else is expected with an empty 417.
+  app.server.on('checkExpectation', ({ headers }: IncomingMessage, response: ServerResponse) => {
+    const problem = new ServiceError('BAD_REQUEST', `Expect: ${headers.expect} is not known; 100-continue is.`);
+    response.writeHead(problem.status, { 'content-type': 'application/problem+json', connection: 'close' });
+    response.end(JSON.stringify(problem.toProblem()));
+  });
+}
+
+/** Whether the head says that no body comes; one in pieces may still turn out to be empty. */
+export function hasNoBody({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+}
+
+function isEmpty(body: unknown): boolean {
+  if (body === null) return true;
+  return typeof body === 'object' && Object.keys(body).length === 0;
+}
+
+function notTaken(request: FastifyRequest): ServiceError {
+  const type = request.headers['content-type'];
+  const given = type === undefined ? 'The body has no Content-Type' : `The content type ${type} is not supported here`;
+  const isForm = mediaTypeOf(request) === 'application/x-www-form-urlencoded';
+  const hint = isForm || type === undefined ? " (with curl: -H 'Content-Type: application/json')" : '';
+  return new ServiceError('UNSUPPORTED_MEDIA_TYPE', `${given}; send application/json${hint}.`);
+}
+
+/** What else to do, by the operation whose body was too large. */
+const remedies: Record<string, string> = {
+  'records.produce': 'Send fewer records in one request, or stream them as application/x-ndjson.',
+  'records.produceToPartition': 'Send fewer records in one request, or stream them as application/x-ndjson.',
+  'nodes.put': 'Keep what is larger elsewhere, and its address in the node.',
+  'nodes.createSequential': 'Keep what is larger elsewhere, and its address in the node.',
+  multi: 'Make several transactions of it.',
+  'groups.commit': 'Commit fewer offsets in one request.',
+  'groups.join': 'Subscribe to fewer topics, or with a pattern.',
+};
+
+/** The problem of a body that is over the limit of its route. */
+export function bodyTooLarge(request: FastifyRequest): ServiceError {
+  const { bodyLimit: maxBytes, schema } = request.routeOptions;
+  const announced = request.headers['content-length'];
+  const bytes = announced === undefined ? undefined : Number(announced);
+  const size = bytes === undefined ? 'is over the limit' : `has ${bytes} bytes; the limit is`;
+  const whose = maxBytes < request.server.initialConfig.bodyLimit! ? 'of this request' : 'WEIR_MAX_BODY_BYTES';
+  const remedy = remedies[(schema as { operationId?: string } | undefined)?.operationId ?? ''] ?? 'Send less.';
+  return new ServiceError(
+    'TOO_LARGE',
+    `The body ${size} ${bytes === undefined ? 'of ' : ''}${maxBytes} (${readable(maxBytes)}, ${whose}). ${remedy}`,
+    { ...(bytes !== undefined && { bytes }), maxBytes },
+  );
+}
+
+/** `64 KiB` */
+export function readable(bytes: number): string {
+  const [unit, name] = bytes < 1024 * 1024 ? [1024, 'KiB'] : [1024 * 1024, 'MiB'];
+  return `${Number((bytes / unit).toFixed(1))} ${name}`;
+}

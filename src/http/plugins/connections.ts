@@ -1,0 +1,154 @@
+// What is under way on each connection. Node hands over a request as soon as its head is there, also while earlier ones of its
+// connection are answered ("pipelining"), and tells their responses nothing when the connection is lost. So this keeps account: a
+// response is closed with its connection, a write begins when all before it is answered (RFC 9112, 9.3.2), and what must not
+// mix with a response waits for it.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Metrics } from '../../broker/metrics.ts';
+import { ServiceError } from '../../core/service-error.ts';
+
+/**
+ * Reads of one connection that are answered at once: their responses are in memory until those before them are read. Clients that send
+ * more than one at a time at all send about so many.
+ */
+const parallelMax = 16;
+
+/** So many parts of the server may wait for the end of a response: each once. */
+const closeListenersMax = 20;
+
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** A request that waits for those before it. */
+interface Waiting {
+  response: ServerResponse;
+  isSafe: boolean;
+  begin(): void;
+}
+
+export class Connections {
+  readonly #connections = new WeakMap<Socket, Connection>();
+  readonly #pipelinedMax: number;
+  readonly #refused: { inc(): void };
+
+  /** @param pipelinedMax requests that wait on one connection for those before them */
+  constructor(pipelinedMax: number, metrics: Metrics) {
+    this.#pipelinedMax = pipelinedMax;
+    this.#refused = metrics.counter(
+      'pipelined_requests_refused_total',
+      'Requests refused as too many wait on their connection.',
+    );
+  }
+
+  /** Must be called before any other listener may answer a request. */
+  attach(server: Server): void {
+    const track = ({ socket }: IncomingMessage, response: ServerResponse) => this.#of(socket).add(response);
+    server.prependListener('request', track);
+    server.prependListener('checkExpectation', track);
+  }
+
+  /** The responses that are not finished, in the order of their requests. */
+  underWay(socket: Socket): ServerResponse[] {
+    return [...(this.#connections.get(socket)?.responses ?? [])];
+  }
+
+  /** Calls back when nothing is under way on a connection, if need be at once; never if the connection is lost before. */
+  whenIdle(socket: Socket, callback: () => void): void {
+    const connection = this.#connections.get(socket);
+    if (!connection || connection.responses.size === 0) callback();
+    else connection.onIdle.push(callback);
+  }
+
+  /** Has requests begin in an order that is as good as one after the other. Its hook must come before all that may wait. */
+  serialise(app: FastifyInstance): void {
+    app.addHook('onRequest', (request, reply, done) => {
+      // A socket has begun on an idle connection (upgrades.ts).
+      if (request.ws) return done();
+      const connection = this.#of(request.raw.socket);
+      const isSafe = safeMethods.has(request.method);
+      if (connection.mayBegin(isSafe)) {
+        connection.begin(reply.raw, isSafe);
+        return done();
+      }
+      if (!connection.isRefusing && connection.waiting.length < this.#pipelinedMax) {
+        connection.waiting.push({ response: reply.raw, isSafe, begin: done });
+        return;
+      }
+      // Whatever follows must not be carried out either: its response would be lost.
+      connection.isRefusing = true;
+      this.#refused.inc();
+      reply.header('connection', 'close');
+      const detail = `More than ${this.#pipelinedMax} requests wait on this connection for those before them; this one was not begun. Use more connections.`;
+      done(new ServiceError('TOO_MANY_REQUESTS', detail));
+    });
+  }
+
+  #of(socket: Socket): Connection {
+    let connection = this.#connections.get(socket);
+    if (!connection) {
+      connection = new Connection(socket);
+      this.#connections.set(socket, connection);
+    }
+    return connection;
+  }
+}
+
+class Connection {
+  readonly responses = new Set<ServerResponse>();
+  readonly waiting: Waiting[] = [];
+  onIdle: (() => void)[] = [];
+  isRefusing = false;
+  /** Those that have begun, and whether one of them writes. */
+  readonly #running = new Set<ServerResponse>();
+  #isWriting = false;
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.once('close', () => {
+      this.waiting.length = 0;
+      this.onIdle = [];
+      // Node closes only the one that was being sent.
+      for (const response of [...this.responses]) {
+        if (!this.responses.has(response)) continue;
+        response.destroy();
+        response.emit('close');
+      }
+    });
+  }
+
+  add(response: ServerResponse): void {
+    this.responses.add(response);
+    response.setMaxListeners(closeListenersMax);
+    response.once('close', () => this.#remove(response));
+  }
+
+  mayBegin(isSafe: boolean): boolean {
+    if (this.waiting.length > 0 || this.isRefusing) return false;
+    return this.#hasRoom(isSafe);
+  }
+
+  begin(response: ServerResponse, isSafe: boolean): void {
+    this.#running.add(response);
+    if (!isSafe) this.#isWriting = true;
+  }
+
+  #hasRoom(isSafe: boolean): boolean {
+    return isSafe ? !this.#isWriting && this.#running.size < parallelMax : this.#running.size === 0;
+  }
+
+  #remove(response: ServerResponse): void {
+    this.responses.delete(response);
+    if (this.#running.delete(response) && this.#running.size === 0) this.#isWriting = false;
+    if (this.#socket.destroyed) return;
+    for (let next = this.waiting[0]; next && this.#hasRoom(next.isSafe); next = this.waiting[0]) {
+      this.waiting.shift();
+      this.begin(next.response, next.isSafe);
+      next.begin();
+    }
+    if (this.responses.size > 0) return;
+    const callbacks = this.onIdle;
+    this.onIdle = [];
+    for (const callback of callbacks) callback();
+  }
+}

@@ -1,0 +1,95 @@
+// Responses that are there before the body is: most are refusals. Whoever waits for "100 Continue" gets it when the body is wanted, and
+// not before; whoever sends a body that nobody wants may finish it, within limits (lingering-close.ts).
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { ConnectionLimits } from '../../core/defaults.ts';
+import type { LingeringClose } from '../lingering-close.ts';
+import { mediaTypeOf, ndjsonType } from '../media-types.ts';
+
+/** Requests that wait for "100 Continue" and have not got it. */
+const expecting = new WeakSet<IncomingMessage>();
+
+/** Its hooks must come before all that read a body. */
+export function installEarlyResponses(
+  app: FastifyInstance,
+  lingering: LingeringClose,
+  limits: ConnectionLimits['lingering'],
+): void {
+  const { server } = app;
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    continueWhenRead(request, response);
+    server.emit('request', request, response);
+  });
+  // Before Node's own listener, which closes the connection.
+  server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+    // A request forgets its socket when a reader of its body fails.
+    const { socket } = request;
+    response.prependListener('finish', () => {
+      if (!request.complete) finishBody(request, response, socket);
+    });
+  });
+
+  // What the head alone refuses is refused before the body is asked for.
+  app.addHook('preParsing', (request, _reply, payload, done) => done(headProblem(request), payload));
+
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const { raw } = request;
+    if (!raw.complete && reply.statusCode >= 400 && (expecting.has(raw) || !isShort(raw))) {
+      reply.header('connection', 'close');
+    }
+    done(null, payload);
+  });
+
+  /** Whether the rest of a body is worth reading, so that the connection can be used again. */
+  function isShort({ headers }: IncomingMessage): boolean {
+    return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= limits.bytes;
+  }
+
+  function finishBody(request: IncomingMessage, response: ServerResponse, socket: Socket): void {
+    // Node calls it behind the last response of a connection.
+    socket.destroySoon = () => (request.complete ? socket.destroy() : lingering.close(socket));
+    // Else the connection goes on behind this body, if it ends soon.
+    const timer = setTimeout(() => {
+      if (!request.complete) lingering.close(socket);
+    }, limits.ms);
+    const onClose = () => clearTimeout(timer);
+    const settle = () => {
+      clearTimeout(timer);
+      socket.off('close', onClose);
+      Reflect.deleteProperty(socket, 'destroySoon');
+    };
+    request.once('end', settle);
+    response.once('close', () => request.resume());
+    socket.once('close', onClose);
+  }
+}
+
+function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
+  expecting.add(request);
+  const onListener = (event: string | symbol) => {
+    if (event !== 'data' && event !== 'readable') return;
+    request.off('newListener', onListener);
+    if (!expecting.delete(request) || response.headersSent) return;
+    response.writeContinue();
+  };
+  request.on('newListener', onListener);
+}
+
+function headProblem(request: FastifyRequest): Error | undefined {
+  const { raw, headers, routeOptions } = request;
+  const isStreamed = mediaTypeOf(request) === ndjsonType;
+  if (!isStreamed && Number(headers['content-length'] ?? 0) > routeOptions.bodyLimit) {
+    return new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
+  }
+  if (!expecting.has(raw)) return undefined;
+  for (const [part, value] of [
+    ['params', request.params],
+    ['querystring', request.query],
+  ] as const) {
+    const validate = request.getValidationFunction(part) as ((value: unknown) => { error?: Error }) | undefined;
+    const error = validate?.(value).error;
+    if (error) return error;
+  }
+  return undefined;
+}

@@ -1,0 +1,76 @@
+// Under which names the service may be asked. A page of another site can have its own name resolve to the address of the service ("DNS
+// rebinding"), also to that of a container's published port: to the browser the service is then that page's own origin, and only the
+// name in Host tells. So a server answers to the loopback's names, to its machine's, to its advertised one and to those that are configured.
+// An address says nothing of a name, and is always good.
+import { isIP } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { Metrics } from '../../broker/metrics.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { createOnceLog } from '../log-once.ts';
+
+export interface HostNames {
+  /** The name of the machine, or of the container. */
+  machine: string;
+  advertisedUrl?: string | undefined;
+  /** Configured names; * is every one, and one that begins with a dot all below it. */
+  allowed: readonly string[];
+}
+
+/** Host headers that were found good are remembered, up to so many. */
+const rememberedMax = 1000;
+/** Whoever checks health by a name of its own learns nothing more than that. */
+const anyName = new Set(['/health/live', '/health/ready']);
+
+export function installHostCheck(
+  app: FastifyInstance,
+  names: HostNames,
+  { metrics, log }: { metrics: Metrics; log: Logger },
+): void {
+  const takesAll = names.allowed.includes('*');
+  const allowed = names.allowed.map((name) => name.toLowerCase());
+  const good = new Set([...allowed, names.machine.toLowerCase()]);
+  if (names.advertisedUrl !== undefined) good.add(new URL(names.advertisedUrl).hostname);
+  const suffixes = allowed.filter((name) => name.startsWith('.'));
+  const isGood = (name: string) =>
+    isIP(name) > 0 || isLoopback(name) || good.has(name) || suffixes.some((suffix) => name.endsWith(suffix));
+  const remembered = new Set<string>();
+  const refused = metrics.counter('hosts_refused_total', 'Requests refused as Host is no name of this server.');
+  const logOnce = createOnceLog(
+    log,
+    'host',
+    'Requests are refused: Host is no name of this server. WEIR_ALLOWED_HOSTS can allow it',
+  );
+
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { host } = request.headers;
+    // Without one it is of HTTP/1.0 (request-head.ts).
+    if (takesAll || host === undefined || remembered.has(host)) return done();
+    const name = nameIn(host);
+    if (name === undefined) {
+      const detail = `Host is ${JSON.stringify(host)}; it must be a name or an address, with its port if there is one.`;
+      return done(new ServiceError('BAD_REQUEST', detail));
+    }
+    if (isGood(name)) {
+      if (remembered.size < rememberedMax) remembered.add(host);
+      return done();
+    }
+    if (anyName.has(request.routeOptions.url ?? '')) return done();
+    refused.inc();
+    logOnce(name);
+    const detail = `${host} is no name of this server; WEIR_ALLOWED_HOSTS=${name} can allow it, as can WEIR_ADVERTISED_URL.`;
+    done(new ServiceError('FORBIDDEN', detail));
+  });
+}
+
+/** The name or address in a Host header, without its port and brackets; undefined if it is none. */
+function nameIn(host: string): string | undefined {
+  const url = `http://${host}/`;
+  if (/[/\\?#@]/.test(host)) return undefined;
+  // A dot at its end says no more than that a name is complete.
+  return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$|\.$/g, '') : undefined;
+}
+
+function isLoopback(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(\.\d+){3}$/.test(name);
+}

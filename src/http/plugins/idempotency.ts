@@ -1,0 +1,58 @@
+// The Idempotency-Key header: which request it stands for.
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
+import { ServiceError } from '../../core/service-error.ts';
+import { secretKeyLengthMin } from '../../store/sealed-reply.ts';
+import type { Idempotency } from '../../store/tree/namespace.ts';
+
+/** The headers that make a request another one. */
+const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
+/**
+ * Those that came later count only where they are sent: so fingerprints stay what they were, and repeats of requests to the
+ * version before are known.
+ */
+const tellingIfSent = ['weir-member'];
+
+/** The headers of the record that a body of its own type is: they belong to what is written (produce.ts). */
+export const recordHeaderPrefix = 'weir-record-';
+
+/**
+ * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type
+ * and body.
+ * @param options `secret` = the response holds a secret, which is kept encrypted under the key (store/sealed-reply.ts)
+ * @throws ServiceError BAD_REQUEST for a key that is empty or too long, or too short for a secret
+ */
+export function idempotencyOf(request: FastifyRequest, options: { secret?: boolean } = {}): Idempotency | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || key.length < 1 || key.length > 255) {
+    throw new ServiceError('BAD_REQUEST', 'Idempotency-Key must be one value of 1 to 255 characters.');
+  }
+  if (options.secret && key.length < secretKeyLengthMin) {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `Idempotency-Key has ${key.length} characters; where the response holds a secret it must have at least ` +
+        `${secretKeyLengthMin} that nobody can guess, as whoever sends the same key gets the same response. Use a random UUID.`,
+    );
+  }
+  const body = request.body;
+  // What streams in is not there yet: whoever reads it completes the fingerprint (produce-stream.ts).
+  const bytes = Buffer.isBuffer(body) ? body : body instanceof Readable ? '' : JSON.stringify(body ?? null);
+  const fingerprint = createHash('sha256')
+    .update(`${request.method} ${request.url}\n${telling.map((name) => request.headers[name] ?? '').join('\n')}\n`)
+    .update(
+      [...tellingIfSent, ...recordHeaderNames(request)]
+        .map((name) => (name in request.headers ? `${name}: ${request.headers[name]}\n` : ''))
+        .join(''),
+    )
+    .update(bytes)
+    .digest('base64url');
+  return { key, fingerprint };
+}
+
+function recordHeaderNames({ headers }: FastifyRequest): string[] {
+  return Object.keys(headers)
+    .filter((name) => name.startsWith(recordHeaderPrefix))
+    .sort();
+}

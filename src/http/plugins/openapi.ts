@@ -1,0 +1,303 @@
+// The OpenAPI 3.1 document, made from the zod schemas of the routes: /openapi.json, /docs, and the file openapi.yaml. What
+// every operation has in common is added here, once, so that no route has to repeat it.
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { FastifyContextConfig } from 'fastify';
+import { fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import { createSchema } from 'zod-openapi';
+import { errorCatalogue } from '../../../schemas/errors.ts';
+import { groupClientFrame, groupServerFrame } from '../../../schemas/group-stream.ts';
+import { recordStreamClientFrame, recordStreamServerFrame } from '../../../schemas/record-stream.ts';
+import { clientFrame, serverFrame } from '../../../schemas/watch.ts';
+import { ndjsonType } from '../media-types.ts';
+import { declaresCode } from '../problems.ts';
+import { readable } from './bodies.ts';
+
+export const apiVersion = '1.0.0';
+
+type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
+type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
+
+/** What the document is made of, as far as it is worked on here. */
+type Json = Record<string, unknown>;
+interface Response {
+  description?: string;
+  headers?: Json;
+  content?: Json;
+}
+interface Parameter {
+  name: string;
+  in: string;
+  required?: boolean;
+  description?: string;
+  schema: Json;
+}
+interface Operation {
+  tags?: string[];
+  parameters?: Parameter[];
+  [declaredMark]?: Declared;
+  requestBody?: { description?: string; required?: boolean; content?: Record<string, { schema?: Json }> };
+  responses?: Record<string, Response | Json>;
+}
+interface Document extends Json {
+  paths?: Record<string, Record<string, Operation>>;
+  components?: { schemas?: Record<string, unknown>; parameters?: Json; headers?: Json; responses?: Json };
+}
+
+/** Frames of sockets, which OpenAPI has no operations for: they stand among the schemas, for readers and generators. */
+const clientFrames: z.ZodType[] = [clientFrame, recordStreamClientFrame, groupClientFrame];
+const serverFrames: z.ZodType[] = [serverFrame, recordStreamServerFrame, groupServerFrame];
+
+const nodePathParameter = z.object({
+  path: z
+    .string()
+    .describe(
+      'Path of the node without its first slash, empty for the root. It may contain slashes, and they stand as they are: `/v1/nodes/app/leader`.',
+    ),
+});
+
+/** A node's path is the rest of the URL. OpenAPI has no word for that, so it is a parameter, and its text says so. */
+const transform: Transform = (given) => {
+  const isNode = given.url.endsWith('/*');
+  const schema = given.schema && { ...(isNode && { params: nodePathParameter }), ...given.schema };
+  // The generator fills in only the first of several routes that share one description of a body or an answer.
+  if (schema?.body) schema.body = ownDescription(schema.body);
+  if (schema?.response) {
+    const responses = Object.entries(schema.response).map(([status, response]) => [status, ownDescription(response)]);
+    schema.response = Object.fromEntries(responses);
+  }
+  const transformed = fastifyZodOpenApiTransformers.transform({
+    ...given,
+    schema,
+    url: given.url.replace(/\*$/, ':path'),
+  });
+  return { ...transformed, schema: { ...transformed.schema, [declaredMark]: declaredBy(given) } };
+};
+
+/** What a route declares by other means than its schema, handed on to `complete`. */
+interface Declared {
+  headers: string[];
+  bodyLimit: number | undefined;
+}
+
+const declaredMark = 'x-declared';
+
+function declaredBy({ schema, route, url }: Parameters<Transform>[0]): Declared {
+  const { config, bodyLimit } = route as { config?: FastifyContextConfig; bodyLimit?: number };
+  return {
+    headers: [
+      ...(url.startsWith('/v1/') ? ['WeirSession'] : []),
+      ...(declaresCode(schema?.response, 'IDEMPOTENCY_KEY_REUSED') ? ['IdempotencyKey'] : []),
+      ...(config?.takesHeaders ?? []).map((name) => name.replace('-', '')),
+    ],
+    bodyLimit,
+  };
+}
+
+/** A copy of what is described by content types, as OpenAPI does it; a schema alone stays what it is. */
+function ownDescription(part: unknown): unknown {
+  return typeof part === 'object' && part !== null && 'content' in part ? { ...part } : part;
+}
+
+const transformObject: TransformObject = (given) => {
+  const document = fastifyZodOpenApiTransformers.transformObject(given) as unknown as Document;
+  for (const operations of Object.values(document.paths ?? {})) {
+    for (const operation of Object.values(operations)) complete(operation);
+  }
+  const components = document.components ?? {};
+  const { openapi, info, tags, paths, components: _, ...rest } = document;
+  const ordered = {
+    openapi,
+    info,
+    tags,
+    ...rest,
+    paths,
+    components: {
+      ...components,
+      schemas: sorted({
+        ...components.schemas,
+        ...frames(clientFrames, 'input'),
+        ...frames(serverFrames, 'output'),
+      }),
+      parameters: { ...components.parameters, ...commonParameters },
+      headers: { ...components.headers, ...commonHeaders },
+      responses: { ...components.responses, ...commonResponses },
+    },
+  };
+  return withIntegerFormats(ordered) as ReturnType<TransformObject>;
+};
+
+const commonParameters = {
+  WeirSession: {
+    name: 'Weir-Session',
+    in: 'header',
+    schema: { type: 'string' },
+    description: 'Handle of a session: the request renews it, and what it creates as ephemeral lives with it.',
+  },
+  IdempotencyKey: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    schema: { type: 'string', minLength: 1, maxLength: 255 },
+    description: 'A repeat with the same key within 10 minutes gets the first answer again.',
+  },
+  WeirFence: {
+    name: 'Weir-Fence',
+    in: 'header',
+    schema: { type: 'string', pattern: '^([^=\\s][^=]{0,254}=\\d{1,16}|/.*@\\d{1,16})$' },
+    description:
+      'A fencing token, `<name>=<integer>`: each partition refuses one that is lower than the highest it has seen of that name. The `czxid` of a lock is a good one. `/path@<czxid>` also refuses the request unless that node exists with this `czxid`; the fence then has the path as its name.',
+  },
+  WeirProducer: {
+    name: 'Weir-Producer',
+    in: 'header',
+    schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}:\\d{1,16}:\\d{1,16}$' },
+    description:
+      'A named producer, `<id>:<epoch>:<sequence>`, for bodies that have no member `producer`. Of NDJSON each appended batch takes the next sequence.',
+  },
+};
+
+const commonHeaders = {
+  WeirZxid: { schema: { type: 'integer', format: 'int64' }, description: 'The newest zxid that the answer reflects.' },
+  IdempotencyReplayed: {
+    schema: { type: 'string', const: 'true' },
+    description: 'The answer is that of an earlier request with the same Idempotency-Key or producer sequence.',
+  },
+};
+
+const everywhere = [
+  'BAD_REQUEST',
+  'FORBIDDEN',
+  'TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'SESSION_EXPIRED',
+  'REQUEST_TIMEOUT',
+  'TOO_MANY_REQUESTS',
+  'INTERNAL',
+  'STORE_UNAVAILABLE',
+] as const;
+
+const commonResponses = {
+  Problem: {
+    description: `Any other problem. What may come everywhere: ${everywhere
+      .map((code) => `\`${code}\` (${errorCatalogue[code].status})`)
+      .join(', ')}.`,
+    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+  },
+};
+
+/** Gives an operation what all have in common, and mends what the generator of the document gets wrong. */
+function complete(operation: Operation): void {
+  const responses = Object.entries(operation.responses ?? {}) as [string, Response][];
+  const successes = responses.filter(([status]) => /^[23]/.test(status)).map(([, response]) => response);
+  const declared = operation[declaredMark] ?? { headers: [], bodyLimit: undefined };
+  delete operation[declaredMark];
+  const isIdempotent = declared.headers.includes('IdempotencyKey');
+
+  const parameters = (operation.parameters ?? []).filter(({ name }) => name !== 'weir-session').map(mended);
+  const all = [...parameters, ...declared.headers.map((name) => ({ $ref: `#/components/parameters/${name}` }))];
+  if (all.length > 0) operation.parameters = all as Parameter[];
+
+  for (const response of successes) {
+    const headers = Object.entries(response.headers ?? {}).map(([name, header]) => [
+      headerName(name),
+      unwrapped(header),
+    ]);
+    if (operation.tags?.includes('nodes')) headers.push(['Weir-Zxid', { $ref: '#/components/headers/WeirZxid' }]);
+    if (isIdempotent) headers.push(['Idempotency-Replayed', { $ref: '#/components/headers/IdempotencyReplayed' }]);
+    if (headers.length > 0) response.headers = Object.fromEntries(headers);
+  }
+  operation.responses = { ...operation.responses, default: { $ref: '#/components/responses/Problem' } };
+
+  // The generator calls every body required; bytes may be none at all, and what the schema lets be absent may be so.
+  const { requestBody } = operation;
+  if (requestBody && declared.bodyLimit !== undefined) {
+    const isStream = ndjsonType in (requestBody.content ?? {});
+    requestBody.description = `At most ${readable(declared.bodyLimit)}${isStream ? '; NDJSON has any length' : ''}.`;
+  }
+  for (const { schema } of Object.values(requestBody?.content ?? {})) {
+    const isBytes = schema?.format === 'binary';
+    if (isBytes || schema?.[optionalMark] === true) delete requestBody!.required;
+    delete schema?.[optionalMark];
+  }
+}
+
+/** The generator's own note on a body, which is not for readers. */
+const optionalMark = 'x-fastify-zod-openapi-optional';
+
+/**
+ * A parameter in its usual order. Its schema says what the value is, not how its text is checked before it is read as that:
+ * a number in a query is no pattern, a flag no list of words.
+ */
+function mended({ name, in: place, required, description, schema: given }: Parameter): Parameter {
+  const { description: _, ...schema } = given;
+  if (schema.type === 'integer') delete schema.pattern;
+  if (schema.type === 'boolean') delete schema.enum;
+  return {
+    name: place === 'header' ? headerName(name) : name,
+    in: place,
+    ...(required && { required }),
+    // `?stats` says the same as `?stats=true`.
+    ...(schema.type === 'boolean' && { allowEmptyValue: true }),
+    ...(description !== undefined && { description }),
+    schema,
+  };
+}
+
+/** The generator of the paths takes a header of the document for a schema, and so wraps it once more. */
+function unwrapped(header: unknown): unknown {
+  const { schema, ...rest } = header as { schema?: Json };
+  return schema && typeof schema.schema === 'object' ? { ...rest, ...schema } : header;
+}
+
+/** `if-match` as people write it: `If-Match`. */
+function headerName(name: string): string {
+  if (name === 'etag') return 'ETag';
+  return name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
+}
+
+function frames(schemas: z.ZodType[], io: 'input' | 'output'): Json {
+  return Object.assign(
+    {},
+    ...schemas.map((schema) => createSchema(schema, { io, openapiVersion: '3.1.0' }).components),
+  );
+}
+
+function sorted(object: Json): Json {
+  return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Zod bounds every integer by 2^53, which holds; `int64` tells generators of clients where 32 bits are too few. */
+function withIntegerFormats(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withIntegerFormats);
+  if (typeof value !== 'object' || value === null) return value;
+  const copy = Object.fromEntries(Object.entries(value).map(([key, part]) => [key, withIntegerFormats(part)]));
+  if (typeof copy.maximum === 'number' && copy.maximum >= 2 ** 31) copy.format = 'int64';
+  return copy;
+}
+
+export const openApiOptions: FastifyDynamicSwaggerOptions = {
+  openapi: {
+    openapi: '3.1.0',
+    info: {
+      title: 'Weirkeeper',
+      version: apiVersion,
+      description:
+        "ZooKeeper's coordination and Kafka's logs over HTTP and WebSocket. Errors are application/problem+json with a stable `code`.",
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
+    },
+    // Wherever the document came from, and without credentials: who may reach the server may use it.
+    servers: [{ url: '/' }],
+    security: [],
+    tags: [
+      { name: 'nodes', description: 'A tree of nodes as ZooKeeper has it.' },
+      { name: 'sessions', description: 'What ephemeral nodes live with.' },
+      { name: 'watches', description: 'Changes of the tree, as they happen and from the past.' },
+      { name: 'topics', description: 'Logs of records in partitions, as Kafka has them.' },
+      { name: 'groups', description: 'Consumers that share the partitions of topics.' },
+      { name: 'cluster', description: 'Brokers, controller and leaders.' },
+      { name: 'operation', description: 'Health and metrics.' },
+    ],
+  },
+  transform,
+  transformObject,
+};

@@ -1,0 +1,61 @@
+// Which web pages may use the service. A browser sends Origin with every request that another page's script makes, also
+// with WebSocket handshakes, which no same-origin policy guards; so a foreign one is refused unless it is configured.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Metrics } from '../../broker/metrics.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { createOnceLog } from '../log-once.ts';
+
+const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Stat, Idempotency-Replayed, Retry-After';
+
+export function installOriginCheck(
+  app: FastifyInstance,
+  allowed: readonly string[],
+  { metrics, log }: { metrics: Metrics; log: Logger },
+): void {
+  const refused = metrics.counter('origins_refused_total', 'Requests of web pages refused for their origin.');
+  const logOnce = createOnceLog(
+    log,
+    'origin',
+    'Web pages of another origin are refused. WEIR_CORS_ORIGINS can allow it; if a proxy serves them and this server together, have it pass Host on',
+  );
+
+  app.addHook('onRequest', (request, reply, done) => {
+    const { origin } = request.headers;
+    if (origin === undefined || isOwn(request, origin)) return done();
+    if (!allowed.includes('*') && !allowed.includes(origin)) {
+      refused.inc();
+      logOnce(origin);
+      return done(new ServiceError('FORBIDDEN', whyForeign(request, origin)));
+    }
+    reply.header('access-control-allow-origin', origin).header('vary', 'Origin');
+    reply.header('access-control-expose-headers', exposedHeaders);
+    // A preflight asks what the request itself may do.
+    if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
+      reply.header('access-control-allow-methods', 'GET, HEAD, PUT, POST, PATCH, DELETE');
+      reply.header('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '*');
+      reply.header('access-control-max-age', 600);
+      reply.code(204).send();
+      return;
+    }
+    done();
+  });
+}
+
+function isOwn(request: FastifyRequest, origin: string): boolean {
+  return URL.canParse(origin) && new URL(origin).host === request.headers.host?.toLowerCase();
+}
+
+/** A page of the service's own origin seems foreign behind a proxy that puts another name into Host. */
+function whyForeign({ headers }: FastifyRequest, origin: string): string {
+  const passHost = `have it pass Host on (nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On)`;
+  const allow = `WEIR_CORS_ORIGINS=${origin} can allow it`;
+  const site = headers['sec-fetch-site'];
+  if (site === 'same-origin') {
+    return `The page is of ${origin}, as the service is to its browser, but Host is ${headers.host}: a proxy between has replaced it; ${passHost}. Else ${allow}.`;
+  }
+  const foreign = `Pages of ${origin} may not use this service, which was asked as ${headers.host}`;
+  // The browser is sure of it.
+  if (site === 'cross-site' || site === 'same-site') return `${foreign}; ${allow}.`;
+  return `${foreign}. If a proxy serves both as one origin, ${passHost}; else ${allow}.`;
+}

@@ -1,0 +1,122 @@
+// What the head of a request may hold. Whatever Node, the router or a parser would drop, join or decode in silence is refused here, so
+// that a mistake does not pass for a request: headers that stand there twice, conditions and codings that nobody evaluates, percent-encoding
+// that is none.
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { withoutHandles } from '../../core/issues.ts';
+import { ServiceError } from '../../core/service-error.ts';
+
+/** Headers with one value. Of several, Node takes the first or joins them, and a proxy before it perhaps the last. */
+const singleHeaders = new Set([
+  'authorization',
+  'content-type',
+  'host',
+  'idempotency-key',
+  'if-modified-since',
+  'if-unmodified-since',
+  'last-event-id',
+  'origin',
+  'sec-websocket-key',
+  'sec-websocket-version',
+]);
+
+/** The service has no dates that are exact enough to compare with. */
+const dateConditions = ['if-unmodified-since', 'if-modified-since'] as const;
+/** Where entity tags are conditions of a write; http/routes/nodes.ts says of which. */
+const conditionalRoutes = new Set(['/v1/nodes/*']);
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+export function installRequestHeadCheck(app: FastifyInstance): void {
+  // Node would drop headers beyond a number without a word; the bytes of the head are bounded (app.ts, maxHeaderSize).
+  app.server.maxHeadersCount = 0;
+  app.addHook('onRequest', (request, reply, done) => {
+    const { raw } = request;
+    const unsupported = transferCodingProblem(raw);
+    // The body is of a form that cannot be read to its end.
+    if (unsupported) reply.header('connection', 'close');
+    done(
+      unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions.url) ?? queryProblem(raw.url!),
+    );
+  });
+}
+
+/** A request has one Host, or none if it is of HTTP/1.0, which no browser speaks (RFC 9112, 3.2). */
+function numberProblem({ rawHeaders, headers, httpVersionMinor }: IncomingMessage): ServiceError | undefined {
+  const seen = new Set<string>();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!.toLowerCase();
+    if (!isSingle(name)) continue;
+    if (seen.has(name)) return repeated(rawHeaders, name);
+    seen.add(name);
+  }
+  if (headers.host !== undefined || httpVersionMinor === 0) return undefined;
+  return new ServiceError('BAD_REQUEST', 'The request has no header Host; HTTP/1.1 asks for exactly one.');
+}
+
+function isSingle(name: string): boolean {
+  return singleHeaders.has(name) || (name.startsWith('weir-') && !name.startsWith('weir-record-'));
+}
+
+function repeated(rawHeaders: readonly string[], name: string): ServiceError {
+  const given = rawHeaders.filter((header, i) => i % 2 === 0 && header.toLowerCase() === name);
+  const detail = `The request has ${given.length} headers ${given[0]}; it takes exactly one. Remove all others.`;
+  return new ServiceError('BAD_REQUEST', detail);
+}
+
+/** RFC 9112, 6.1: what would be kept as it came is still packed. */
+function transferCodingProblem({ headers }: IncomingMessage): ServiceError | undefined {
+  const coding = headers['transfer-encoding'];
+  if (coding === undefined || coding.toLowerCase() === 'chunked') return undefined;
+  return new ServiceError(
+    'NOT_IMPLEMENTED',
+    `Transfer-Encoding is ${coding}; only chunked is known. Send the body unpacked.`,
+  );
+}
+
+/** Whoever sends a condition relies on it, so one that is not evaluated must not pass. */
+function conditionProblem({ method, headers }: IncomingMessage, route: string | undefined): ServiceError | undefined {
+  if (safeMethods.has(method!)) return undefined;
+  const byDate = dateConditions.find((name) => headers[name] !== undefined);
+  if (byDate) {
+    const detail = `${inTitleCase(byDate)} is not evaluated; leave it out. If-Match with the ETag of a node is the condition of a write.`;
+    return new ServiceError('BAD_REQUEST', detail);
+  }
+  if (route === undefined || conditionalRoutes.has(route)) return undefined;
+  const byTag = (['if-match', 'if-none-match'] as const).find((name) => headers[name] !== undefined);
+  if (!byTag) return undefined;
+  const detail = `${inTitleCase(byTag)} is not evaluated for ${method} ${route}, only for nodes; leave it out.`;
+  return new ServiceError('BAD_REQUEST', detail);
+}
+
+function inTitleCase(name: string): string {
+  return name.replace(/(^|-)[a-z]/g, (letters) => letters.toUpperCase());
+}
+
+/** The router's own reader of queries takes broken percent-encoding for text. */
+function queryProblem(url: string): ServiceError | undefined {
+  const start = url.indexOf('?');
+  if (start < 0 || !url.includes('%', start)) return undefined;
+  for (const part of url.slice(start + 1).split('&')) {
+    const problem = percentEncodingProblem(part);
+    if (problem === undefined) continue;
+    const name = part.split('=')[0]!.slice(0, 60);
+    return new ServiceError('BAD_REQUEST', `The query parameter ${withoutHandles(name)} ${problem}`);
+  }
+  return undefined;
+}
+
+/** What is wrong with the percent-encoding in a part of a URL, as the end of a sentence; undefined if it is right. */
+export function percentEncodingProblem(text: string): string | undefined {
+  const bare = /%(?![0-9a-f]{2}).{0,2}/i.exec(text);
+  if (bare) {
+    return `has ${JSON.stringify(bare[0])}: % must be followed by two hexadecimal digits. Write %25 for the character % itself.`;
+  }
+  for (const [encoded] of text.matchAll(/(?:%[0-9a-f]{2})+/gi)) {
+    try {
+      decodeURIComponent(encoded);
+    } catch {
+      return `has ${encoded.slice(0, 60)}, which is not UTF-8; é, for example, is %C3%A9 and not %E9.`;
+    }
+  }
+  return undefined;
+}

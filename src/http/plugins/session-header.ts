@@ -1,0 +1,91 @@
+// The Weir-Session header: any request may carry a session's handle, and thereby renews it: on its arrival, before its body is read
+// and before it waits for a place, so that no load can make a session end whose holder goes on asking.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { parseHandle, type SessionCredential, type Sessions } from '../../store/tree/sessions.ts';
+import { type ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The session that the request carries in its header, renewed just now. */
+    session: SessionCredential | undefined;
+    /** Its renewal on arrival; undefined if it is renewed once the request has a place. */
+    renewal: Promise<unknown> | undefined;
+  }
+  interface FastifyContextConfig {
+    /** The route is about the session of the header itself, which it reads, renews or ends. */
+    isAboutOwnSession?: boolean;
+  }
+}
+
+export function installSessionHeader(app: FastifyInstance, sessions: Sessions, reserved: ReservedCapacity): void {
+  const renewals = new SharedRenewals(sessions, reserved);
+  app.decorateRequest('session', undefined);
+  app.decorateRequest('renewal', undefined);
+  // Callbacks, as most requests carry no session: a promise each would cost more than the look.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const handle = request.headers['weir-session'];
+    if (typeof handle === 'string' && !isAboutOwnSession(request)) {
+      request.renewal = renewals.renew(request.clientKey, handle);
+      // Whether anybody asks for the outcome depends on what else is wrong with the request.
+      request.renewal?.catch(() => undefined);
+    }
+    done();
+  });
+  app.addHook('preHandler', (request, _reply, done) => {
+    const handle = request.headers['weir-session'];
+    if (typeof handle === 'string' && !isAboutOwnSession(request)) take(request, handle).then(() => done(), done);
+    else done();
+  });
+
+  async function take(request: FastifyRequest, handle: string): Promise<void> {
+    request.session = parseHandle(handle);
+    await (request.renewal ?? sessions.renew(request.session));
+  }
+}
+
+function isAboutOwnSession({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config?.isAboutOwnSession === true;
+}
+
+/** Requests of one session that arrive while it is being renewed share the next renewal. */
+class SharedRenewals {
+  readonly #sessions: Sessions;
+  readonly #reserved: ReservedCapacity;
+  readonly #underWay = new Map<string, { last: Promise<unknown>; next: Promise<unknown> | undefined }>();
+
+  constructor(sessions: Sessions, reserved: ReservedCapacity) {
+    this.#sessions = sessions;
+    this.#reserved = reserved;
+  }
+
+  /** @returns undefined if the handle may not use the reserved capacity */
+  renew(client: string, handle: string): Promise<unknown> | undefined {
+    const renewal = this.#underWay.get(handle);
+    if (!renewal) return this.#begin(client, handle);
+    // That under way may have been done before this request arrived.
+    renewal.next ??= renewal.last.catch(() => undefined).then(() => this.#begin(client, handle) ?? this.#renew(handle));
+    return renewal.next;
+  }
+
+  #begin(client: string, handle: string): Promise<unknown> | undefined {
+    const holder = sessionHolder(handle);
+    if (!this.#reserved.mayUse(client, holder)) return undefined;
+    const last = this.#reserved.keep(client, holder, () => this.#renew(handle));
+    const renewal = { last, next: undefined };
+    this.#underWay.set(handle, renewal);
+    const end = () => {
+      if (this.#underWay.get(handle) === renewal) this.#underWay.delete(handle);
+    };
+    last.then(end, end);
+    return last;
+  }
+
+  async #renew(handle: string): Promise<unknown> {
+    return this.#sessions.renew(parseHandle(handle));
+  }
+}
+
+/** The session that a request names, in the parameter `session` or in the header. */
+export function sessionOf(request: FastifyRequest, parameter: string | undefined): SessionCredential | undefined {
+  return parameter === undefined ? request.session : parseHandle(parameter);
+}

@@ -1,0 +1,11 @@
+// The port is bound before the store can be used: until then the API and its readiness are refused with the reason, while health,
+// metrics and documentation are served.
+import type { FastifyInstance } from 'fastify';
+import type { Broker } from '../../broker/broker.ts';
+
+export function installStartCheck(app: FastifyInstance, broker: Broker): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    const needsStore = request.url.startsWith('/v1') || request.url.startsWith('/health/ready');
+    done(needsStore ? broker.startProblem : undefined);
+  });
+}

@@ -1,0 +1,87 @@
+// How long an answer may take that is made of several calls of the store, one after the other: each has a limit of its own, and a store
+// that is slow at each, or hangs between two of them, must not make the sum of these limits of it (guarantee E3). What waits for
+// something to happen is asked to (admission.ts), and is no business of this.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ServiceError } from '../../core/service-error.ts';
+import { inTime } from '../../store/redis/in-time.ts';
+import { answerMsMax } from '../../store/redis/time-limits.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** When its answer is due, as performance.now(). */
+    answerBy: number;
+  }
+}
+
+/**
+ * The work of these grows with what they touch, or is done together with that of others, so there is no time that is enough for it: a
+ * store that hangs ends it at the next step. Produce has its own limit, which says what was written (broker/log/log-writer.ts).
+ */
+const unlimited = new Set([
+  'topics.create',
+  'topics.list',
+  'topics.alter',
+  'topics.delete',
+  'elections.create',
+  'records.delete',
+  'records.produce',
+  'records.produceToPartition',
+  'producers.register',
+  'groups.join',
+  'groups.leave',
+  'groups.delete',
+  'groups.deleteOffsets',
+  'groups.resetOffsets',
+]);
+
+export function installTimeLimit(app: FastifyInstance): void {
+  app.decorateRequest('answerBy', 0);
+  // Behind the body, which takes as long as its sender does, and before the session that comes with a request is renewed.
+  app.addHook('preValidation', (request, _reply, done) => {
+    request.answerBy = performance.now() + answerMsMax;
+    done();
+  });
+  app.addHook('onRoute', (route) => {
+    const operation = (route.schema as { operationId?: string } | undefined)?.operationId;
+    if (operation === undefined || unlimited.has(operation)) return;
+    const { handler, method } = route;
+    const isRead = method === 'GET' || method === 'HEAD';
+    const fate = operation.startsWith('groups.consume') ? fates.consume : isRead ? fates.read : fates.write;
+    route.handler = function limited(request, reply) {
+      const work: unknown = handler.call(this, request, reply);
+      return work instanceof Promise && isLimited(request) ? answerInTime(work, request, reply, fate) : work;
+    };
+  });
+}
+
+/** What became of a request whose answer did not come in time. */
+const fates = {
+  read: 'Nothing was done.',
+  write: 'Whether the change was made is unknown: retry with the same Idempotency-Key, or read it.',
+  consume: 'Whether the member was given records is unknown: call again with the same after, or with from=committed.',
+};
+
+/** What was asked to wait may, and a search by time may have to go through a whole log. */
+function isLimited({ admittedAs, query }: FastifyRequest): boolean {
+  const { wait, timestamp, at } = query as Record<string, unknown>;
+  return (
+    (admittedAs === 'requests' || admittedAs === 'reserved') &&
+    !wait &&
+    timestamp === undefined &&
+    typeof at !== 'number'
+  );
+}
+
+function answerInTime<T>(
+  work: Promise<T>,
+  { answerBy }: FastifyRequest,
+  reply: FastifyReply,
+  fate: string,
+): Promise<T> {
+  return inTime(work, Math.max(0, answerBy - performance.now()), () => {
+    // The handler goes on, and must not answer once more.
+    const { send } = reply;
+    reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));
+    return new ServiceError('STORE_UNAVAILABLE', `The store did not answer in time. ${fate}`);
+  });
+}

@@ -1,0 +1,98 @@
+// What becomes of requests with Upgrade. WebSocket is the only protocol to change to, and only on some routes; any other offer, such as
+// the h2c of Java's HTTP client, is ignored, and the request answered in HTTP/1.1 with its body (RFC 9110, 7.8). The WebSocket plugin
+// would accept an upgrade anywhere, close it again, and log its URL, in which a session's handle may stand (guarantee E4): so others are
+// refused before it sees them.
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { ServiceError } from '../../core/service-error.ts';
+import type { Connections } from './connections.ts';
+
+/**
+ * Takes the server's upgrades, as Node hands over all of them if anybody listens.
+ * @returns what emits `upgrade` for WebSockets, when their connection has no other response under way
+ */
+export function sortUpgrades(server: Server, connections: Connections): EventEmitter {
+  const webSockets = new EventEmitter();
+  // Node's own, which has been there since the server was made.
+  const serveConnection = server.listeners('connection')[0] as (this: Server, socket: Socket) => void;
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    // Node has taken its own listener away; who leaves meanwhile is nobody's fault.
+    const onError = () => socket.destroy();
+    socket.on('error', onError);
+    connections.whenIdle(socket, () => {
+      if (socket.destroyed) return;
+      socket.off('error', onError);
+      if (isWebSocketUpgrade(request)) {
+        request.headers.upgrade = 'websocket';
+        webSockets.emit('upgrade', request, socket, head);
+      } else {
+        // The parser has stopped behind the head. It begins anew, with a head that offers nothing.
+        socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
+        serveConnection.call(server, socket);
+      }
+    });
+  });
+  return webSockets;
+}
+
+/** For Node's `shouldUpgradeCallback`, where there is one. */
+export function isWebSocketUpgrade({ method, headers, httpVersionMinor }: IncomingMessage): boolean {
+  return method === 'GET' && httpVersionMinor > 0 && tokensIn(headers.upgrade).includes('websocket');
+}
+
+function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const [name, value] = [rawHeaders[i]!, rawHeaders[i + 1]!];
+    switch (name.toLowerCase()) {
+      case 'upgrade':
+      case 'http2-settings':
+        continue;
+      case 'connection': {
+        const kept = tokensIn(value).filter((token) => token !== 'upgrade' && token !== 'http2-settings');
+        if (kept.length > 0) lines.push(`${name}: ${kept.join(', ')}`);
+        continue;
+      }
+      default:
+        lines.push(`${name}: ${value}`);
+    }
+  }
+  // Node gives the bytes of a head one character each.
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+function tokensIn(header = ''): string[] {
+  return header.split(',').map((token) => token.trim().toLowerCase());
+}
+
+/** Must be installed behind the WebSocket plugin, and before the routes. */
+export function installUpgradeCheck(app: FastifyInstance): void {
+  const socketRoutes = new Set<string>();
+  app.addHook('onRoute', ({ url, websocket, wsHandler }) => {
+    if (websocket || wsHandler) socketRoutes.add(url);
+  });
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { url } = request.routeOptions;
+    if (url === undefined) return done();
+    if (!request.ws) return done(lostUpgrade(request.raw, socketRoutes.has(url)));
+    if (!socketRoutes.has(url)) {
+      const detail = `${url} takes no WebSocket; ${[...socketRoutes].join(', ')} do. For a plain request leave out Upgrade.`;
+      return done(new ServiceError('BAD_REQUEST', detail));
+    }
+    const version = request.headers['sec-websocket-version'];
+    if (version === '13') return done();
+    done(
+      new ServiceError('BAD_REQUEST', `Sec-WebSocket-Version is ${version ?? 'missing'}; it must be 13 (RFC 6455).`),
+    );
+  });
+}
+
+/** A handshake that has come without its Upgrade: a proxy passes neither that nor Connection on unless it is told to. */
+function lostUpgrade({ headers }: IncomingMessage, takesSockets: boolean): ServiceError | undefined {
+  if (!takesSockets || headers['sec-websocket-key'] === undefined) return undefined;
+  const detail =
+    'This is a WebSocket handshake without the header Upgrade: a proxy between may have removed it. It must pass on Upgrade and Connection (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade").';
+  return new ServiceError('BAD_REQUEST', detail);
+}

@@ -1,0 +1,50 @@
+// How zod schemas check what comes in, and how answers go out. What a schema does not name is refused with its name.
+import type { FastifyInstance, FastifySchema } from 'fastify';
+import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
+import type { z } from 'zod';
+import { describeIssues, parseInput, readInput } from '../../core/issues.ts';
+import { ServiceError } from '../../core/service-error.ts';
+
+const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
+
+const emptyBody = 'The body is empty; this request takes JSON, as /docs describes it.';
+
+/** Schemas that stand in the OpenAPI document only: the route itself reads what they describe. */
+const described = new WeakSet<object>();
+
+/** Marks a schema of headers that are read by the route: checking them would copy all headers of every request. */
+export function onlyDescribed<S extends z.ZodType>(schema: S): S {
+  described.add(schema);
+  return schema;
+}
+
+const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpPart }) => {
+  const zodSchema = schema as unknown as z.ZodType;
+  if (described.has(zodSchema)) return () => true;
+  // Most requests have no query at all.
+  const ofNothing = httpPart === 'querystring' ? zodSchema.safeParse({}) : undefined;
+  const nothing = ofNothing?.success ? { value: Object.freeze(ofNothing.data) } : undefined;
+  return (data: unknown) => {
+    if (nothing && Object.keys(data as object).length === 0) return nothing;
+    if (httpPart === 'body' && data !== null) {
+      try {
+        return { value: readInput(zodSchema, data, 'body') };
+      } catch (error) {
+        return { error: error as Error };
+      }
+    }
+    const result = zodSchema.safeParse(data, parseInput);
+    if (result.success) return { value: result.data };
+    // A body that is not there at all is null to the router.
+    if (httpPart === 'body' && data === null) return { error: new ServiceError('BAD_REQUEST', emptyBody) };
+    return { error: new ServiceError('BAD_REQUEST', describeIssues(result.error, places[httpPart ?? ''])) };
+  };
+};
+
+/** Answers are built by our own code and held to their schemas by the tests; checking each again would cost more than it finds. */
+const serializerCompiler: FastifySerializerCompiler<FastifySchema> = () => (data) => JSON.stringify(data);
+
+export function installValidation(app: FastifyInstance): void {
+  app.setValidatorCompiler(validatorCompiler as FastifySchemaCompiler<unknown>);
+  app.setSerializerCompiler(serializerCompiler as FastifySerializerCompiler<unknown>);
+}

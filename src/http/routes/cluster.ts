@@ -1,0 +1,47 @@
+// /v1/cluster and /v1/brokers: who is there, read from the tree.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import { brokerReply, clusterReply } from '../../../schemas/cluster.ts';
+import { noQuery } from '../../../schemas/common.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { describeBroker, describeCluster } from '../../broker/metadata/cluster.ts';
+import { problems } from '../problems.ts';
+
+const brokerParam = z.strictObject({ id: z.coerce.number<string>().int().min(0) });
+
+export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  app.get(
+    '/cluster',
+    {
+      schema: {
+        tags: ['cluster'],
+        operationId: 'cluster.get',
+        summary: 'The cluster: its id, controller, live brokers, and store',
+        querystring: noQuery,
+        response: {
+          200: { description: 'The cluster.', content: { 'application/json': { schema: clusterReply } } },
+          ...problems('STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async () => describeCluster(broker.store),
+  );
+
+  app.get(
+    '/brokers/:id',
+    {
+      schema: {
+        tags: ['cluster'],
+        operationId: 'brokers.get',
+        summary: 'One live broker',
+        querystring: noQuery,
+        params: brokerParam,
+        response: {
+          200: { description: 'The broker.', content: { 'application/json': { schema: brokerReply } } },
+          ...problems('BAD_REQUEST', 'NO_NODE', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => describeBroker(broker.store, request.params.id),
+  );
+};

@@ -1,0 +1,75 @@
+// /v1/topics/{t}/partitions/{p}/fences: the highest fencing token that a partition has seen of each name.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { noQuery } from '../../../schemas/common.ts';
+import { fenceParams, fencesQuery, fencesReply } from '../../../schemas/fences.ts';
+import { partitionParams } from '../../../schemas/records.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { checkPartition } from '../../broker/metadata/topics.ts';
+import { idempotencyOf } from '../plugins/idempotency.ts';
+import { problems } from '../problems.ts';
+
+export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { topics, store } = broker;
+
+  app.get(
+    '/topics/:topic/partitions/:partition/fences',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'fences.list',
+        summary: 'List the fences of a partition, by name',
+        params: partitionParams,
+        querystring: fencesQuery,
+        response: {
+          200: { description: 'A page of them.', content: { 'application/json': { schema: fencesReply } } },
+          ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => {
+      const { topic: name, partition } = request.params;
+      const { after = '', limit } = request.query;
+      const all = await topics.using(name, async (topic) => {
+        checkPartition(topic, partition);
+        return store.fences.list(topic.topicId, partition);
+      });
+      const rest = all.filter((fence) => fence.name > after);
+      const fences = rest.slice(0, limit).map(({ usedAt = null, ...fence }) => ({ ...fence, usedAt }));
+      return { topic: name, partition, fences, ...(rest.length > limit && { next: fences.at(-1)!.name }) };
+    },
+  );
+
+  app.delete(
+    '/topics/:topic/partitions/:partition/fences/:fence',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'fences.delete',
+        summary: 'Delete a fence: the next token of its name is taken, whatever it is',
+        params: fenceParams,
+        querystring: noQuery,
+        response: {
+          204: { description: 'Deleted.' },
+          ...problems(
+            'BAD_REQUEST',
+            'NOT_FOUND',
+            'UNKNOWN_TOPIC',
+            'UNKNOWN_PARTITION',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { topic: name, partition, fence } = request.params;
+      const idempotency = idempotencyOf(request);
+      const { replayed } = await topics.using(name, async (topic) => {
+        checkPartition(topic, partition);
+        return store.fences.delete(topic.topicId, partition, fence, idempotency);
+      });
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      return reply.code(204).send();
+    },
+  );
+};

@@ -1,0 +1,186 @@
+// /v1/groups/{group}/offsets: what a group has committed.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import {
+  commitBody,
+  commitReply,
+  groupOffsetsQuery,
+  groupOffsetsReply,
+  groupParams,
+  memberHeaders,
+  resetBody,
+  resetReply,
+} from '../../../schemas/groups.ts';
+import type { Broker } from '../../broker/broker.ts';
+import type { ResetOffset } from '../../broker/groups/offsets/group-offsets.ts';
+import { bodyBytes } from '../../core/defaults.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { credentialOf } from '../member-header.ts';
+import { onlyDescribed } from '../plugins/validation.ts';
+import { problems } from '../problems.ts';
+import { respondOnce } from '../respond-once.ts';
+
+export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { groupOffsets } = broker;
+  const { keptResponses } = broker.store;
+
+  app.post(
+    '/groups/:group/offsets',
+    {
+      bodyLimit: bodyBytes.list,
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.commit',
+        summary: 'Commit offsets: as a member for its partitions, or for an empty group',
+        params: groupParams,
+        headers: onlyDescribed(z.looseObject(memberHeaders)),
+        body: commitBody,
+        response: {
+          200: { description: 'Committed.', content: { 'application/json': { schema: commitReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
+            'UNKNOWN_GROUP',
+            'UNKNOWN_MEMBER',
+            'UNKNOWN_TOPIC',
+            'UNKNOWN_PARTITION',
+            'GROUP_NOT_EMPTY',
+            'FENCED_MEMBER_EPOCH',
+            'STALE_MEMBER_EPOCH',
+            'FENCED_INSTANCE_ID',
+            'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { memberId, memberEpoch, offsets } = request.body;
+      if (memberId === undefined && memberEpoch !== undefined) {
+        throw new ServiceError('BAD_REQUEST', 'memberEpoch goes with memberId.');
+      }
+      const by = memberId === undefined ? undefined : { memberId, memberEpoch, credential: credentialOf(request) };
+      return respondOnce(keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (isChanged) return { body: { offsets }, replayed: true };
+        const { zxid } = await groupOffsets.commit(request.params.group, by, offsets, idempotency);
+        return { body: { offsets }, zxid };
+      });
+    },
+  );
+
+  app.get(
+    '/groups/:group/offsets',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.offsets',
+        summary: 'What a group has committed',
+        params: groupParams,
+        querystring: groupOffsetsQuery,
+        response: {
+          200: { description: 'In order.', content: { 'application/json': { schema: groupOffsetsReply } } },
+          ...problems('BAD_REQUEST', 'UNKNOWN_GROUP', 'NO_COMMITTED_OFFSET', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { zxid, offsets } = await groupOffsets.list(request.params.group, checked(request.query));
+      reply.header('weir-zxid', zxid);
+      return {
+        offsets: offsets.map(({ topic, partition, offset, metadata, committedAt }) => ({
+          topic,
+          partition,
+          offset,
+          ...(metadata !== undefined && { metadata }),
+          committedAt,
+        })),
+      };
+    },
+  );
+
+  app.delete(
+    '/groups/:group/offsets',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.deleteOffsets',
+        summary: 'Take commits back, of topics that no member subscribes to',
+        params: groupParams,
+        querystring: groupOffsetsQuery,
+        response: {
+          204: { description: 'Taken back.' },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_GROUP',
+            'GROUP_NOT_EMPTY',
+            'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const only = checked(request.query);
+      await respondOnce(keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (!isChanged) {
+          const { zxid } = await groupOffsets.delete(request.params.group, only, idempotency);
+          return { body: null, zxid };
+        }
+        await groupOffsets.finishDelete(request.params.group, only);
+        return { body: null, replayed: true };
+      });
+      return reply.code(204).send();
+    },
+  );
+
+  app.post(
+    '/groups/:group/offsets/reset',
+    {
+      bodyLimit: bodyBytes.list,
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.resetOffsets',
+        summary: 'Move the committed offsets of an empty group',
+        params: groupParams,
+        body: resetBody,
+        response: {
+          200: { description: 'Moved, or what would be.', content: { 'application/json': { schema: resetReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_GROUP',
+            'UNKNOWN_TOPIC',
+            'NO_COMMITTED_OFFSET',
+            'TOO_LARGE',
+            'GROUP_NOT_EMPTY',
+            'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { to, topics, dryRun } = request.body;
+      return respondOnce(keptResponses, request, reply, async ({ idempotency, keptWithChange }) => {
+        if (keptWithChange !== undefined) {
+          return { body: { dryRun, offsets: JSON.parse(keptWithChange) as ResetOffset[] }, replayed: true };
+        }
+        const { zxid, offsets } = await groupOffsets.reset(request.params.group, to, topics, dryRun, idempotency);
+        return { body: { dryRun, offsets }, zxid };
+      });
+    },
+  );
+};
+
+/** @throws ServiceError BAD_REQUEST */
+function checked(only: { topic?: string | undefined; partition?: number | undefined }) {
+  if (only.topic === undefined && only.partition !== undefined) {
+    throw new ServiceError('BAD_REQUEST', 'partition goes with topic.');
+  }
+  return only;
+}

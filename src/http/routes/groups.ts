@@ -1,0 +1,322 @@
+// /v1/groups: members of groups, and the groups themselves. What they commit: group-offsets.ts.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import {
+  consumeQuery,
+  consumeReply,
+  groupParams,
+  groupReply,
+  groupsReply,
+  heartbeatBody,
+  joinBody,
+  joinHeaders,
+  joinReply,
+  leaveQuery,
+  listGroupsQuery,
+  memberHeaders,
+  memberParams,
+  memberReply,
+  rebalanceTimeoutDefaultMs,
+  rebalanceTimeoutMsMin,
+  sessionTimeoutDefaultMs,
+} from '../../../schemas/groups.ts';
+import type { Broker } from '../../broker/broker.ts';
+import type { Consumed } from '../../broker/groups/consume/consume-call.ts';
+import { askedMs } from '../../core/asked-duration.ts';
+import { bodyBytes } from '../../core/defaults.ts';
+import { subscriptionOf } from '../../core/groups/group-topics.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { credentialOf, memberSecretOf } from '../member-header.ts';
+import { idempotencyOf } from '../plugins/idempotency.ts';
+import { onlyDescribed } from '../plugins/validation.ts';
+import { problems } from '../problems.ts';
+import { RequestSignals } from '../request-signal.ts';
+import { respondOnce } from '../respond-once.ts';
+
+export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { groups, groupConsumer, groupDirectory } = broker;
+  const signals = new RequestSignals(broker.stopping);
+
+  app.get(
+    '/groups',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.list',
+        summary: 'List the groups, by name',
+        querystring: listGroupsQuery,
+        response: {
+          200: { description: 'A page of them.', content: { 'application/json': { schema: groupsReply } } },
+          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { zxid, groups: page, next } = await groupDirectory.page(request.query.after, request.query.limit);
+      reply.header('weir-zxid', zxid);
+      return { groups: page, ...(next !== undefined && { next }) };
+    },
+  );
+
+  app.get(
+    '/groups/:group',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.get',
+        summary: 'Describe a group: its members, who has which partition, and how far behind it is',
+        params: groupParams,
+        response: {
+          200: { description: 'As it is now.', content: { 'application/json': { schema: groupReply } } },
+          ...problems('UNKNOWN_GROUP', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { zxid, description } = await groupDirectory.describe(request.params.group);
+      reply.header('weir-zxid', zxid);
+      return description;
+    },
+  );
+
+  app.delete(
+    '/groups/:group',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.delete',
+        summary: 'Delete an empty group with its committed offsets',
+        params: groupParams,
+        response: {
+          204: { description: 'Deleted.' },
+          ...problems('UNKNOWN_GROUP', 'GROUP_NOT_EMPTY', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      await respondOnce(broker.store.keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (isChanged) return { body: null, replayed: true };
+        return { body: null, ...(await groups.delete(request.params.group, idempotency)) };
+      });
+      return reply.code(204).send();
+    },
+  );
+
+  app.post(
+    '/groups/:group/members',
+    {
+      bodyLimit: bodyBytes.list,
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.join',
+        summary: 'Join a group',
+        description:
+          'An Idempotency-Key needs at least 16 characters here, as the response holds a secret: a repeat with the same key gets it again. A join that is repeated without one begins another incarnation of the member.',
+        params: groupParams,
+        headers: onlyDescribed(z.looseObject(joinHeaders)),
+        body: joinBody,
+        response: {
+          201: { description: 'A member.', content: { 'application/json': { schema: joinReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
+            'UNSUPPORTED_ASSIGNOR',
+            'FENCED_INSTANCE_ID',
+            'UNRELEASED_INSTANCE_ID',
+            'TOO_LARGE',
+            'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { group } = request.params;
+      const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = request.body;
+      const { zxid, answer, replayed } = await groups.join(
+        group,
+        {
+          ...rest,
+          subscription: subscriptionOf(topics, pattern),
+          sessionTimeoutMs: sessionTimeout
+            ? askedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
+            : sessionTimeoutDefaultMs,
+          rebalanceTimeoutMs: rebalanceTimeout
+            ? askedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
+            : rebalanceTimeoutDefaultMs,
+        },
+        memberSecretOf(request),
+        idempotencyOf(request, { secret: true }),
+      );
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      else reply.header('weir-zxid', zxid);
+      const [groupPart, memberPart] = [encodeURIComponent(group), encodeURIComponent(answer.memberId)];
+      reply.code(201).header('location', `/v1/groups/${groupPart}/members/${memberPart}`);
+      return answer;
+    },
+  );
+
+  app.post(
+    '/groups/:group/members/:member/heartbeat',
+    {
+      bodyLimit: bodyBytes.list,
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.heartbeat',
+        summary: 'Keep a member alive, say what it has, and hear what it shall have',
+        params: memberParams,
+        headers: onlyDescribed(z.looseObject(memberHeaders)),
+        body: heartbeatBody,
+        response: {
+          200: { description: 'Alive.', content: { 'application/json': { schema: memberReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
+            'UNKNOWN_GROUP',
+            'UNKNOWN_MEMBER',
+            'FENCED_MEMBER_EPOCH',
+            'FENCED_INSTANCE_ID',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { group, member } = request.params;
+      const { memberEpoch, owned } = request.body;
+      const { zxid, answer } = await groups.heartbeat(group, member, memberEpoch, owned, credentialOf(request));
+      reply.header('weir-zxid', zxid);
+      return answer;
+    },
+  );
+
+  app.delete(
+    '/groups/:group/members/:member',
+    {
+      schema: {
+        tags: ['groups'],
+        operationId: 'groups.leave',
+        summary:
+          'Leave a group: the partitions go to the others at once, or are kept for a static member that will be back',
+        params: memberParams,
+        headers: onlyDescribed(z.looseObject(memberHeaders)),
+        querystring: leaveQuery,
+        response: {
+          204: { description: 'Left.' },
+          ...problems(
+            'BAD_REQUEST',
+            'FORBIDDEN',
+            'MEMBER_SUPERSEDED',
+            'UNKNOWN_GROUP',
+            'UNKNOWN_MEMBER',
+            'FENCED_INSTANCE_ID',
+            'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { group, member } = request.params;
+      const isTemporary = request.query.temporary ?? false;
+      await respondOnce(broker.store.keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+        if (isChanged) return { body: null, replayed: true };
+        return {
+          body: null,
+          ...(await groups.leave(group, member, { isTemporary, credential: credentialOf(request), idempotency })),
+        };
+      });
+      return reply.code(204).send();
+    },
+  );
+
+  const consumeSchema = (operationId: string, summary: string) =>
+    ({
+      tags: ['groups'],
+      operationId,
+      summary,
+      description:
+        'From all partitions that the member has. The call is also its heartbeat, and says that what earlier calls answered is dealt with; what it shall no longer have is let go of with that. A member makes one call at a time: a newer one ends an older one, which then answers no records. GET and POST do the same, with the same parameters in the query: POST is for clients and proxies that repeat, cache or prefetch a GET.',
+      params: memberParams,
+      headers: onlyDescribed(z.looseObject(memberHeaders)),
+      querystring: consumeQuery,
+      response: {
+        200: { description: 'Records, or none.', content: { 'application/json': { schema: consumeReply } } },
+        ...problems(
+          'BAD_REQUEST',
+          'FORBIDDEN',
+          'UNKNOWN_GROUP',
+          'UNKNOWN_MEMBER',
+          'NO_COMMITTED_OFFSET',
+          'STALE_POSITION',
+          'MEMBER_SUPERSEDED',
+          'FENCED_INSTANCE_ID',
+          'OFFSET_OUT_OF_RANGE',
+          'STORE_UNAVAILABLE',
+        ),
+      },
+    }) satisfies FastifyZodOpenApiSchema;
+
+  async function consume(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { group, member }: z.output<typeof memberParams>,
+    { wait: waitMs, ...query }: z.output<typeof consumeQuery>,
+  ): Promise<Buffer> {
+    if (query.after !== undefined && query.from === 'committed') {
+      throw new ServiceError('BAD_REQUEST', 'Give after or from=committed, not both: the latter goes back behind it.');
+    }
+    const credential = credentialOf(request);
+    const onWait = () => request.place?.release();
+    const consumed = await signals.run(reply.raw, (signal) =>
+      groupConsumer.consume(group, member, { waitMs, ...query, after: query.after, credential, onWait }, signal),
+    );
+    reply.header('weir-zxid', consumed.zxid).type('application/json; charset=utf-8');
+    return consumedJson(consumed);
+  }
+  const asReply = (text: Buffer) => text as unknown as z.infer<typeof consumeReply>;
+
+  app.get(
+    '/groups/:group/members/:member/records',
+    {
+      exposeHeadRoute: false,
+      config: { hasEffect: true },
+      schema: consumeSchema('groups.consume', 'Read records as a member'),
+    },
+    async (request, reply) => {
+      const text = await consume(request, reply, request.params, request.query);
+      return reply.send(asReply(text));
+    },
+  );
+
+  app.post(
+    '/groups/:group/members/:member/records',
+    { schema: consumeSchema('groups.consumeByPost', 'Read records as a member, by a POST') },
+    async (request, reply) => {
+      const text = await consume(request, reply, request.params, request.query);
+      return reply.send(asReply(text));
+    },
+  );
+};
+
+/** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
+function consumedJson({ records, ...rest }: Consumed): Buffer {
+  const { next, memberEpoch, assignment, partitions } = rest;
+  const head = JSON.stringify({ next, memberEpoch, assignment, partitions });
+  const parts: Uint8Array[] = [Buffer.from(`${head.slice(0, -1)},"records":[`)];
+  for (const [i, some] of records.entries()) {
+    if (i > 0) parts.push(comma);
+    parts.push(some.json());
+  }
+  parts.push(end);
+  return Buffer.concat(parts);
+}
+
+const comma = Buffer.from(',');
+const end = Buffer.from(']}');

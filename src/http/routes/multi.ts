@@ -1,0 +1,158 @@
+// /v1/multi: several operations on the tree as one transaction.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { noQuery } from '../../../schemas/common.ts';
+import { type MultiOp, multiBody, multiReply } from '../../../schemas/nodes.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { bodyBytes } from '../../core/defaults.ts';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import { withoutTrailingSlash } from '../../core/tree/path.ts';
+import type { Op } from '../../store/tree/namespace.ts';
+import { parseHandle, type SessionCredential } from '../../store/tree/sessions.ts';
+import { contentTypeOf } from '../content.ts';
+import { modeOf } from '../node-writes.ts';
+import { idempotencyOf } from '../plugins/idempotency.ts';
+import { problems } from '../problems.ts';
+
+export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { namespace } = broker.store;
+
+  app.post(
+    '/multi',
+    {
+      bodyLimit: bodyBytes.transaction,
+      schema: {
+        tags: ['nodes'],
+        operationId: 'multi',
+        summary: 'Apply several operations as one transaction: all or nothing, one zxid',
+        querystring: noQuery,
+        body: multiBody,
+        response: {
+          200: { description: 'All are applied.', content: { 'application/json': { schema: multiReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'INVALID_PATH',
+            'RESERVED_PATH',
+            'NO_NODE',
+            'NO_PARENT',
+            'NODE_EXISTS',
+            'NOT_EMPTY',
+            'NO_CHILDREN_FOR_EPHEMERALS',
+            'SESSION_EXPIRED',
+            'BAD_VERSION',
+            'TOO_LARGE',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const ops = request.body.ops.map((op, index) => operation(op, index, request.session));
+      try {
+        const { zxid, results, replayed } = await namespace.write(ops, { idempotency: idempotencyOf(request) });
+        if (replayed) reply.header('idempotency-replayed', 'true');
+        reply.header('weir-zxid', zxid);
+        return { zxid, results: results.map(({ op, path, stat }) => ({ op, path, ...(stat && { stat }) })) };
+      } catch (error) {
+        throw withOutcomes(error, ops.length);
+      }
+    },
+  );
+};
+
+function operation(op: MultiOp, index: number, header: SessionCredential | undefined): Op {
+  switch (op.op) {
+    case 'create': {
+      const { op: _, ttl: ttlMs, sequential = false } = op;
+      // The empty prefix of a sequential node ends with a slash.
+      const path = sequential ? op.path : withoutTrailingSlash(op.path);
+      const mode = refusedAt(index, () => modeOf(op, `ops.${index}: `));
+      const session = op.session === undefined ? header : credentialOf(op.session);
+      if (mode === 'ephemeral' && !session) {
+        throw new ServiceError('BAD_REQUEST', `ops.${index}: an ephemeral node needs a session.`, { failed: index });
+      }
+      if (mode !== undefined && (mode === 'ttl') !== (ttlMs !== undefined)) {
+        throw new ServiceError('BAD_REQUEST', `ops.${index}: a ttl goes with mode ttl and only with it.`, {
+          failed: index,
+        });
+      }
+      return {
+        op: 'create',
+        path,
+        sequential,
+        ...content(op, index),
+        ...(mode && { mode }),
+        ...(ttlMs !== undefined && { ttlMs }),
+        ...(session && { session }),
+      };
+    }
+    case 'set':
+      if (op.data === undefined && op.dataBase64 === undefined) {
+        throw new ServiceError(
+          'BAD_REQUEST',
+          `ops.${index}: a set needs data or dataBase64, as it replaces all data; to empty the node, send "data": "".`,
+          { failed: index },
+        );
+      }
+      return {
+        op: 'set',
+        path: withoutTrailingSlash(op.path),
+        version: op.version,
+        mzxid: op.mzxid,
+        ...content(op, index),
+      };
+    case 'delete':
+      return { op: 'delete', path: withoutTrailingSlash(op.path), version: op.version, mzxid: op.mzxid };
+    case 'check':
+      return {
+        op: 'check',
+        path: withoutTrailingSlash(op.path),
+        version: op.version,
+        mzxid: op.mzxid,
+        ...(op.czxid !== undefined && { czxid: op.czxid }),
+        ...(op.exists !== undefined && { exists: op.exists }),
+      };
+  }
+}
+
+/** Adds to a refusal which operation it is about. */
+function refusedAt<T>(index: number, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error;
+    throw new ServiceError(error.code, error.message, { ...error.fields, failed: index });
+  }
+}
+
+function content(
+  op: { data?: string | undefined; dataBase64?: string | undefined; contentType?: string | undefined },
+  index: number,
+) {
+  if (op.data !== undefined && op.dataBase64 !== undefined) {
+    throw new ServiceError('BAD_REQUEST', `ops.${index}: give data or dataBase64, not both.`, { failed: index });
+  }
+  const data = op.dataBase64 === undefined ? Buffer.from(op.data ?? '') : Buffer.from(op.dataBase64, 'base64');
+  return { data, contentType: contentTypeOf(op.contentType, data) };
+}
+
+/** What cannot be a handle is a session that never was: the script says so, when the operation's turn comes. */
+function credentialOf(handle: string): SessionCredential {
+  try {
+    return parseHandle(handle);
+  } catch (error) {
+    if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
+    return { id: 'unknown', secretHash: 'unknown' };
+  }
+}
+
+/** Adds what became of each operation: OK before the one that failed, its code, ROLLED_BACK after it. */
+function withOutcomes(error: unknown, count: number): unknown {
+  if (!(error instanceof ServiceError) || typeof error.fields.failed !== 'number') return error;
+  const failed = error.fields.failed;
+  const results = Array.from({ length: count }, (_, index) =>
+    index < failed ? 'OK' : index === failed ? error.code : 'ROLLED_BACK',
+  );
+  return new ServiceError(error.code, error.message, { ...error.fields, results });
+}

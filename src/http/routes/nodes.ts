@@ -1,0 +1,326 @@
+// /v1/nodes: the tree over HTTP.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import { entityTags } from '../../../schemas/common.ts';
+import {
+  childrenReply,
+  createdReply,
+  deleteNodeQuery,
+  getNodeQuery,
+  nodeReply,
+  postNodeQuery,
+  putNodeQuery,
+  statReply,
+  treeReply,
+} from '../../../schemas/nodes.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { inJson } from '../../core/json-data.ts';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
+import type { Op, OpResult } from '../../store/tree/namespace.ts';
+import {
+  absentTag,
+  type Condition,
+  childrenTag,
+  conditionOf,
+  dataTag,
+  type EntityTag,
+  isKnown,
+  pageTag,
+  refuseConditions,
+  statTag,
+} from '../conditions.ts';
+import { nodeLocation, nodePathOf } from '../node-path.ts';
+import { type Seen, waitForChange } from '../node-wait.ts';
+import { creation, expectedMzxid, explained, putOp } from '../node-writes.ts';
+import { idempotencyOf } from '../plugins/idempotency.ts';
+import { onlyDescribed } from '../plugins/validation.ts';
+import { problems } from '../problems.ts';
+import { rawBody, rawJson, rawReply } from '../raw-content.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the routes below /v1/nodes: the path of the node, or the prefix of a sequential one. */
+    nodePath: string;
+  }
+}
+
+export const nodesPrefix = '/v1/nodes/';
+
+const childrenLimitDefault = 1000;
+const treeLimitDefault = 1000;
+const treeDepthDefault = 1000;
+
+const ifMatch = { 'if-match': entityTags.optional() };
+const ifNoneMatch = { 'if-none-match': entityTags.optional() };
+
+export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { namespace } = broker.store;
+
+  // A node takes any bytes of any type: nothing is parsed.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+
+  // What is wrong with a path comes before all else that may be wrong, as ZooKeeper's client looks at it before it asks anybody.
+  app.decorateRequest('nodePath', '');
+  app.addHook('preValidation', (request, _reply, done) => {
+    request.nodePath = validPath(request);
+    done();
+  });
+
+  app.get(
+    '/nodes/*',
+    {
+      schema: {
+        tags: ['nodes'],
+        operationId: 'nodes.get',
+        summary: 'Read a node: its data, stat, children, or the tree below it',
+        querystring: getNodeQuery,
+        headers: onlyDescribed(z.looseObject(ifNoneMatch)),
+        response: {
+          200: {
+            description: 'By `view`: the raw bytes with their own type, or JSON.',
+            headers: z.object({ etag: z.string().optional(), 'weir-stat': z.string().optional() }),
+            content: {
+              '*/*': rawReply,
+              'application/json': { schema: z.union([nodeReply, statReply, childrenReply, treeReply, rawJson]) },
+            },
+          },
+          304: { description: 'Not changed: within the wait, if there is one.' },
+          ...problems('BAD_REQUEST', 'INVALID_PATH', 'NO_NODE', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const path = request.nodePath;
+      const { view, limit, after, stats, depth, wait } = request.query;
+      refuseConditions(request, 'If-Match');
+      const known = conditionOf('If-None-Match', request.headers['if-none-match']);
+      if (view === 'tree') {
+        if (wait !== undefined) {
+          throw new ServiceError(
+            'BAD_REQUEST',
+            'A tree cannot be waited on; watch it: GET /v1/watch/{path}?mode=recursive.',
+          );
+        }
+        const bounds = { depth: depth ?? treeDepthDefault, limit: limit ?? treeLimitDefault };
+        const { zxid, tree, truncated } = await namespace.tree(path, bounds);
+        reply.header('weir-zxid', zxid);
+        return { path, tree, truncated };
+      }
+      const absent = (error: unknown): never => {
+        if (hasCode(error, 'NO_NODE')) reply.header('etag', `"${absentTag}"`);
+        throw error;
+      };
+      const page = async () => {
+        const { zxid, stat, children, next } = await namespace
+          .children(path, { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false })
+          .catch(absent);
+        const names = stats ? children : children.map(({ name }) => name);
+        const body = { path, children: names, ...(next !== undefined && { next }), stat };
+        return { zxid, tag: stats ? pageTag(body) : childrenTag(stat), body };
+      };
+      if (wait !== undefined && known !== undefined) {
+        const seen: Seen =
+          view === 'children' && stats
+            ? { interest: 'page', read: page }
+            : view === 'children'
+              ? { interest: 'list', tagOf: childrenTag }
+              : view === 'data'
+                ? { interest: 'content', tagOf: dataTag }
+                : { interest: 'node', tagOf: statTag };
+        const { changed, zxid, tag } = await waitForChange(broker, reply, path, seen, known, wait);
+        if (broker.stopping.aborted) reply.header('connection', 'close');
+        if (!changed) return tagged(reply, zxid, tag).code(304).send();
+      }
+      switch (view) {
+        case 'data': {
+          const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
+          if (isUnchanged(reply, zxid, dataTag(stat), known)) return reply.code(304).send();
+          // What one user stored must not run in another's browser.
+          return reply
+            .header('weir-stat', JSON.stringify(stat))
+            .header('x-content-type-options', 'nosniff')
+            .header('content-security-policy', "sandbox; default-src 'none'")
+            .type(contentType)
+            .send(data);
+        }
+        case 'node': {
+          const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
+          if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
+          return { path, ...inJson(data), contentType, stat };
+        }
+        case 'stat': {
+          const { zxid, stat } = await namespace.stat(path).catch(absent);
+          if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
+          return { path, stat };
+        }
+        case 'children': {
+          const { zxid, tag, body } = await page();
+          if (isUnchanged(reply, zxid, tag, known)) return reply.code(304).send();
+          return body;
+        }
+      }
+    },
+  );
+
+  app.put(
+    '/nodes/*',
+    {
+      config: { takesBytes: true },
+      bodyLimit: broker.config.maxBodyBytes,
+      schema: {
+        tags: ['nodes'],
+        operationId: 'nodes.put',
+        summary: 'Set the data of a node, or create it',
+        querystring: putNodeQuery,
+        headers: onlyDescribed(z.looseObject({ ...ifMatch, 'if-none-match': z.literal('*').optional() })),
+        body: rawBody,
+        response: {
+          200: { description: 'Set.', content: { 'application/json': { schema: statReply } } },
+          201: { description: 'Created.', content: { 'application/json': { schema: statReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'INVALID_PATH',
+            'RESERVED_PATH',
+            'NO_NODE',
+            'NO_PARENT',
+            'NODE_EXISTS',
+            'NO_CHILDREN_FOR_EPHEMERALS',
+            'SESSION_EXPIRED',
+            'BAD_VERSION',
+            'TOO_LARGE',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const path = request.nodePath;
+      const ifMatch = conditionOf('If-Match', request.headers['if-match']);
+      const mzxid = await expectedMzxid(namespace, path, ifMatch);
+      const op = putOp(path, creation(request, request.query), request.query.version, mzxid, request.headers);
+      const { zxid, result, replayed } = await namespace
+        .writeOne(op, { idempotency: idempotencyOf(request) })
+        .catch((error: unknown) => {
+          throw explained(error, ifMatch);
+        });
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      const created = result.op === 'create';
+      written(reply, zxid, result).code(created ? 201 : 200);
+      if (created) reply.header('location', nodeLocation(nodesPrefix, path));
+      return { path, stat: result.stat! };
+    },
+  );
+
+  app.post(
+    '/nodes/*',
+    {
+      config: { takesBytes: true },
+      bodyLimit: broker.config.maxBodyBytes,
+      schema: {
+        tags: ['nodes'],
+        operationId: 'nodes.createSequential',
+        summary: "Create a sequential node: the parent's counter is appended to the path",
+        querystring: postNodeQuery,
+        body: rawBody,
+        response: {
+          201: { description: 'Created.', content: { 'application/json': { schema: createdReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'INVALID_PATH',
+            'RESERVED_PATH',
+            'NO_PARENT',
+            'NODE_EXISTS',
+            'NO_CHILDREN_FOR_EPHEMERALS',
+            'SESSION_EXPIRED',
+            'TOO_LARGE',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const prefix = request.nodePath;
+      refuseConditions(request, 'If-Match', 'If-None-Match');
+      const op: Op = { op: 'create', path: prefix, sequential: true, ...creation(request, request.query) };
+      const { zxid, result, replayed } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
+      const { path, stat } = result;
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      written(reply, zxid, result).code(201).header('location', nodeLocation(nodesPrefix, path));
+      return { path, name: nameOf(path), stat: stat! };
+    },
+  );
+
+  app.delete(
+    '/nodes/*',
+    {
+      schema: {
+        tags: ['nodes'],
+        operationId: 'nodes.delete',
+        summary: 'Delete a node, or with recursive=true everything below it, too',
+        querystring: deleteNodeQuery,
+        headers: onlyDescribed(z.looseObject(ifMatch)),
+        response: {
+          204: { description: 'Deleted.' },
+          ...problems(
+            'BAD_REQUEST',
+            'INVALID_PATH',
+            'RESERVED_PATH',
+            'NO_NODE',
+            'NOT_EMPTY',
+            'BAD_VERSION',
+            'TOO_LARGE',
+            'SESSION_EXPIRED',
+            'IDEMPOTENCY_KEY_REUSED',
+            'TOO_MANY_REQUESTS',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const path = request.nodePath;
+      const { version, recursive } = request.query;
+      refuseConditions(request, 'If-None-Match');
+      const op = recursive ? 'delete-recursive' : 'delete';
+      const ifMatch = conditionOf('If-Match', request.headers['if-match']);
+      const mzxid = await expectedMzxid(namespace, path, ifMatch);
+      const { zxid, replayed } = await namespace
+        .writeOne({ op, path, version, mzxid }, { idempotency: idempotencyOf(request) })
+        .catch((error: unknown) => {
+          throw explained(error, ifMatch);
+        });
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      return reply.code(204).header('weir-zxid', zxid).send();
+    },
+  );
+};
+
+/** The path of a request; a POST has the prefix of a sequential node. @throws ServiceError INVALID_PATH */
+function validPath({ url, method }: FastifyRequest): string {
+  const isPrefix = method === 'POST';
+  const path = nodePathOf(url, nodesPrefix, isPrefix);
+  const problem = isPrefix ? sequentialPathProblem(path) : pathProblem(path);
+  if (problem) throw new ServiceError('INVALID_PATH', `${shownPath(path)}: ${problem}.`, { path });
+  return path;
+}
+
+/** Sets the tag of what was read, and says whether the client has it already. */
+function isUnchanged(reply: FastifyReply, zxid: number, tag: EntityTag, known: Condition | undefined): boolean {
+  tagged(reply, zxid, tag);
+  return known !== undefined && isKnown(known, tag);
+}
+
+function tagged(reply: FastifyReply, zxid: number, tag: EntityTag): FastifyReply {
+  return reply.header('weir-zxid', zxid).header('etag', `"${tag}"`);
+}
+
+function written(reply: FastifyReply, zxid: number, result: OpResult): FastifyReply {
+  return tagged(reply, zxid, dataTag(result.stat!));
+}

@@ -1,0 +1,89 @@
+// Health, metrics and the API's own description.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import { errorCatalogue } from '../../../schemas/errors.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { problems } from '../problems.ts';
+
+const healthReply = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });
+
+export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  app.get(
+    '/health/live',
+    {
+      schema: {
+        tags: ['operation'],
+        operationId: 'health.live',
+        summary: 'Whether the process runs',
+        response: { 200: { description: 'It does.', content: { 'application/json': { schema: healthReply } } } },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async () => ({ status: 'ok' as const }),
+  );
+
+  app.get(
+    '/health/ready',
+    {
+      schema: {
+        tags: ['operation'],
+        operationId: 'health.ready',
+        summary: 'Whether the server can serve: the tree can be read, and it has its place in the cluster',
+        description:
+          'Means this broker, and not all of the data: where Redis Cluster shares it and the Redis of some logs is away, requests ' +
+          'for those are refused by every broker alike, and all others are served. /v1/cluster says what is away.',
+        response: {
+          200: { description: 'It can.', content: { 'application/json': { schema: healthReply } } },
+          ...problems('STORE_UNAVAILABLE', 'LOADING'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async () => {
+      if (!broker.isRegistered) {
+        throw new ServiceError(
+          'STORE_UNAVAILABLE',
+          'The broker is not registered: it is starting, stopping, or cut off from its store.',
+        );
+      }
+      await broker.store.events.newestZxid();
+      return { status: 'ok' as const };
+    },
+  );
+
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        tags: ['operation'],
+        operationId: 'metrics',
+        summary: "Metrics in Prometheus' text format",
+        response: {
+          200: { description: 'All metrics of this broker.', content: { 'text/plain': { schema: z.string() } } },
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (_request, reply) =>
+      reply.type(broker.metrics.registry.contentType).send(await broker.metrics.registry.metrics()),
+  );
+
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+
+  // Where the `type` of a problem leads to.
+  app.get('/docs/errors', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('text/html; charset=utf-8').send(errorsPage),
+  );
+};
+
+const errorsPage = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Weirkeeper: error codes</title></head><body>
+<h1>Error codes</h1>
+<p>Each error is <code>application/problem+json</code>. The code never changes; texts may.</p>
+<table><thead><tr><th>Code</th><th>Status</th><th>Retryable</th><th>Meaning</th></tr></thead><tbody>
+${Object.entries(errorCatalogue)
+  .map(
+    ([code, { status, retryable, summary }]) =>
+      `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${retryable ? 'yes' : 'no'}</td><td>${summary}</td></tr>`,
+  )
+  .join('\n')}
+</tbody></table></body></html>
+`;

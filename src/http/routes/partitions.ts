@@ -1,0 +1,111 @@
+// /v1/topics/{t}/partitions/{p} and /v1/elections: who keeps house for a partition. Its records: records.ts.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { noQuery } from '../../../schemas/common.ts';
+import { partitionParams } from '../../../schemas/records.ts';
+import { electionBody, electionReply, partitionReply, reassignBody } from '../../../schemas/topics.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { problems } from '../problems.ts';
+import { respondOnce } from '../respond-once.ts';
+
+export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { partitionAdmin } = broker;
+  const { keptResponses } = broker.store;
+
+  app.get(
+    '/topics/:topic/partitions/:partition',
+    {
+      schema: {
+        tags: ['cluster'],
+        operationId: 'partitions.get',
+        summary: 'Describe a partition: leader, replicas, offsets',
+        params: partitionParams,
+        querystring: noQuery,
+        response: {
+          200: { description: 'It exists.', content: { 'application/json': { schema: partitionReply } } },
+          ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { description, zxid } = await partitionAdmin.describe(request.params.topic, request.params.partition);
+      reply.header('weir-zxid', zxid);
+      return description;
+    },
+  );
+
+  app.patch(
+    '/topics/:topic/partitions/:partition',
+    {
+      schema: {
+        tags: ['cluster'],
+        operationId: 'partitions.reassign',
+        summary: 'Give a partition to other brokers',
+        description:
+          'The new list of replicas holds at once, as no data has to be moved: the log is in the store that all brokers share. ' +
+          'Brokers that are added must be alive. The leader stays if it is on the list.',
+        params: partitionParams,
+        querystring: noQuery,
+        body: reassignBody,
+        response: {
+          200: { description: 'It is theirs.', content: { 'application/json': { schema: partitionReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_TOPIC',
+            'UNKNOWN_PARTITION',
+            'INVALID_REPLICA_ASSIGNMENT',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { topic, partition } = request.params;
+      return respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+        const { description, ...rest } = await partitionAdmin.reassign(
+          topic,
+          partition,
+          request.body.replicas,
+          idempotency,
+        );
+        return { body: description, ...rest };
+      });
+    },
+  );
+
+  app.post(
+    '/elections',
+    {
+      schema: {
+        tags: ['cluster'],
+        operationId: 'elections.create',
+        summary: 'Elect the preferred leaders of a topic',
+        description:
+          'The first of its replicas becomes the leader of each partition, if it is alive. The controller does so by itself ' +
+          'a second after brokers came or went, where a broker leads less than nine tenths of what it is preferred for.',
+        querystring: noQuery,
+        body: electionBody,
+        response: {
+          200: { description: 'How it went.', content: { 'application/json': { schema: electionReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_TOPIC',
+            'UNKNOWN_PARTITION',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { topic, partition } = request.body;
+      // To elect again does no harm, so only the response is kept.
+      return respondOnce(keptResponses, request, reply, async () => {
+        const { partitions, zxid } = await partitionAdmin.electPreferred(topic, partition);
+        return { body: { topic, partitions }, zxid };
+      });
+    },
+  );
+};

@@ -1,0 +1,31 @@
+// /v1/producers: who appends exactly once, and fences who had its name before.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { noQuery } from '../../../schemas/common.ts';
+import { createProducerBody, producerReply } from '../../../schemas/producers.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { idempotencyOf } from '../plugins/idempotency.ts';
+import { problems } from '../problems.ts';
+
+export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  app.post(
+    '/producers',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'producers.register',
+        summary: 'Register a producer by its name, or take it over: a new epoch, which fences the old one everywhere',
+        querystring: noQuery,
+        body: createProducerBody,
+        response: {
+          201: { description: 'Its epoch.', content: { 'application/json': { schema: producerReply } } },
+          ...problems('BAD_REQUEST', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE', 'STORE_FULL'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { id, epoch, replayed } = await broker.producers.register(request.body.name, idempotencyOf(request));
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      return reply.code(201).send({ id, epoch });
+    },
+  );
+};

@@ -1,0 +1,360 @@
+// /v1/topics/{topic}/…/records and /offsets: produce, fetch, and where the logs begin and end.
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import {
+  deleteRecordsQuery,
+  deleteRecordsReply,
+  fetchQuery,
+  fetchReply,
+  offsetsQuery,
+  offsetsReply,
+  partitionParams,
+  produceBody,
+  producePartitionQuery,
+  produceQuery,
+  produceReply,
+} from '../../../schemas/records.ts';
+import { topicParams } from '../../../schemas/topics.ts';
+import type { Broker } from '../../broker/broker.ts';
+import type { Fetched } from '../../broker/log/log-reader.ts';
+import type { Acks, ProduceRequest } from '../../broker/log/log-writer.ts';
+import { checkPartition } from '../../broker/metadata/topics.ts';
+import { checkRecordBytes } from '../../core/records/request-batches.ts';
+import { effectiveConfig } from '../../core/records/topic-config.ts';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { HeldResults } from '../held-results.ts';
+import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
+import { idempotencyOf } from '../plugins/idempotency.ts';
+import { problems } from '../problems.ts';
+import { checkRecordType, fenceOf, identityOf, offsetsOf, readRecords } from '../produce.ts';
+import { produceStream } from '../produce-stream.ts';
+import { rawReply } from '../raw-content.ts';
+import { RequestSignals } from '../request-signal.ts';
+import { batchWeight } from '../request-weight.ts';
+
+const { $schema: _, ...producedJson } = z.toJSONSchema(produceBody, { io: 'input' });
+const bytes = z.unknown().meta({ override: { type: 'string', format: 'binary' } });
+
+/** Bodies reach the handler as they are: core/records/record-input.ts checks them, and keeps their text. */
+const produceContent = {
+  content: {
+    'application/json': {
+      schema: z.unknown().meta({ override: ({ jsonSchema }) => void Object.assign(jsonSchema, producedJson) }),
+    },
+    [ndjsonType]: {
+      schema: z.unknown().meta({ description: 'A record on each line.', override: { type: 'string' } }),
+    },
+    '*/*': { schema: bytes },
+  },
+};
+
+const produceResponses = {
+  200: {
+    description:
+      'Appended. For NDJSON: a line for each appended batch and, if it fails later on, the problem as the last.',
+    content: { 'application/json': { schema: produceReply }, [ndjsonType]: rawReply },
+  },
+  ...problems(
+    'BAD_REQUEST',
+    'UNKNOWN_TOPIC',
+    'UNKNOWN_PARTITION',
+    'FENCED',
+    'UNKNOWN_PRODUCER',
+    'PRODUCER_FENCED',
+    'INVALID_PATH',
+    'OUT_OF_ORDER_SEQUENCE',
+    'TOO_LARGE',
+    'IDEMPOTENCY_KEY_REUSED',
+    'STORE_UNAVAILABLE',
+    'NOT_ENOUGH_REPLICAS',
+    'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
+    'STORE_FULL',
+  ),
+};
+
+interface ProduceOptions {
+  topic: string;
+  partition: number | undefined;
+  acks: Acks;
+  key: string | undefined;
+  offsets: boolean;
+  results: 'live' | 'end' | undefined;
+}
+
+interface RecordsOptions {
+  broker: Broker;
+  held: HeldResults;
+}
+
+export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async (app, { broker, held }) => {
+  const { topics, topicAdmin, logWriter, logReader, store } = broker;
+  const signals = new RequestSignals(broker.stopping);
+
+  const config = { takesBytes: true, takesHeaders: ['Weir-Fence', 'Weir-Producer'] } as const;
+  const takesRecords = { config, bodyLimit: broker.config.maxBodyBytes };
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser(ndjsonTypes, (_request, payload, done) => done(null, payload));
+
+  app.post(
+    '/topics/:topic/records',
+    {
+      ...takesRecords,
+      schema: {
+        tags: ['topics'],
+        operationId: 'records.produce',
+        summary: 'Append records, each to the partition that it names, that its key leads to, or any',
+        params: topicParams,
+        querystring: produceQuery,
+        body: produceContent,
+        response: produceResponses,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { topic } = request.params;
+      const { partition, acks, key, offsets = false, results } = request.query;
+      if (partition !== undefined && [jsonType, ndjsonType].includes(mediaTypeOf(request))) {
+        throw new ServiceError(
+          'BAD_REQUEST',
+          `partition goes with a raw record; POST /v1/topics/${topic}/partitions/${partition}/records takes any.`,
+        );
+      }
+      return produce(request, reply, { topic, partition, acks, key, offsets, results });
+    },
+  );
+
+  app.post(
+    '/topics/:topic/partitions/:partition/records',
+    {
+      ...takesRecords,
+      schema: {
+        tags: ['topics'],
+        operationId: 'records.produceToPartition',
+        summary: 'Append records to one partition',
+        params: partitionParams,
+        querystring: producePartitionQuery,
+        body: produceContent,
+        response: produceResponses,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { acks, key, offsets = false, results } = request.query;
+      return produce(request, reply, { ...request.params, acks, key, offsets, results });
+    },
+  );
+
+  async function produce(request: FastifyRequest, reply: FastifyReply, options: ProduceOptions) {
+    const { topic, partition, acks } = options;
+    const fence = fenceOf(request);
+    const common: Omit<ProduceRequest, 'records'> = { topic, partition, acks, fence };
+    checkRecordType(request);
+    if (mediaTypeOf(request) === ndjsonType) return produceLines(request, reply, options, common);
+    if (options.results !== undefined) {
+      throw new ServiceError('BAD_REQUEST', 'results goes with NDJSON; any other body is read to its end anyway.');
+    }
+    // Before the body is read, as that may change its bytes.
+    const idempotency = idempotencyOf(request);
+    const known = await topics.get(topic).catch((error: unknown) => {
+      if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+      throw error;
+    });
+    const limits = known ?? { name: topic, config: effectiveConfig({}) };
+    const checkBytes = (bytes: number) => checkRecordBytes(limits, bytes);
+    const { records, producer } = await readRecords(request, options.key, checkBytes);
+    const identity = identityOf(request, idempotency, producer);
+    await ensureTopic(topic);
+    const produced = await logWriter.produce({ ...common, records, identity });
+    if (produced.replayed) reply.header('idempotency-replayed', 'true');
+    return { topic, results: produced.results, ...(options.offsets && { offsets: offsetsOf(produced) }) };
+  }
+
+  async function produceLines(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { topic, key, offsets, results }: ProduceOptions,
+    common: Omit<ProduceRequest, 'records'>,
+  ) {
+    if (key !== undefined) {
+      throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in NDJSON each record has its own.');
+    }
+    const { config, ...info } = await ensureTopic(topic);
+    if (common.partition !== undefined) checkPartition({ config, ...info }, common.partition);
+    const lines = produceStream(request.body as Readable, {
+      batchBytesMax: config['max.message.bytes'],
+      offsets,
+      identity: identityOf(request, idempotencyOf(request), undefined),
+      countLine: (bytes) => request.countLine(bytes),
+      hasArrived: () => request.raw.complete,
+      // Waiting for each append is what bounds a stream, so it does with acks=0, too.
+      append: (records, numbers, identity) =>
+        request.inPlace(batchWeight(records), () =>
+          logWriter.produce({
+            ...common,
+            acks: common.acks === '0' ? '1' : common.acks,
+            records: { kind: 'each', records, lines: numbers },
+            identity,
+          }),
+        ),
+    });
+    const hasLength = request.headers['content-length'] !== undefined;
+    const sent = (results ?? (hasLength ? 'end' : 'live')) === 'end' ? held.hold(lines) : lines;
+    // Until the first batch is appended, a failure is an answer of its own; from then on it is the last line.
+    const first = await sent.next();
+    return reply.type(ndjsonType).send(Readable.from(withFirst(first, sent)));
+  }
+
+  /** The topic, made if there is none and the configuration allows it. @throws ServiceError UNKNOWN_TOPIC */
+  async function ensureTopic(name: string) {
+    try {
+      return await topics.get(name);
+    } catch (error) {
+      if (!hasCode(error, 'UNKNOWN_TOPIC') || !broker.config.autoCreateTopics) throw error;
+      try {
+        await topicAdmin.create({ name, partitions: 1, replicationFactor: 1, config: {} });
+      } catch (failure) {
+        // Somebody else was faster.
+        if (!hasCode(failure, 'TOPIC_EXISTS')) throw failure;
+      }
+      return topics.get(name);
+    }
+  }
+
+  app.get(
+    '/topics/:topic/partitions/:partition/records',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'records.fetch',
+        summary: 'Read records of a partition, and wait for them if need be',
+        params: partitionParams,
+        querystring: fetchQuery,
+        response: {
+          200: {
+            description:
+              'Records from the offset on; none at the end of the log. As NDJSON: one a line, and the offsets in the headers Weir-Next-Offset, Weir-Log-Start-Offset, Weir-End-Offset.',
+            content: { 'application/json': { schema: fetchReply }, [ndjsonType]: rawReply },
+          },
+          ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'OFFSET_OUT_OF_RANGE', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { topic: name, partition } = request.params;
+      const { offset, timestamp, maxRecords, maxBytes, minBytes, wait: waitMs } = request.query;
+      if (offset !== undefined && timestamp !== undefined) {
+        throw new ServiceError('BAD_REQUEST', 'Give offset or timestamp, not both.');
+      }
+      const onWait = () => request.place?.release();
+      const fetched = await signals.run(reply.raw, (signal) =>
+        topics.using(name, async (topic) => {
+          const from =
+            timestamp === undefined
+              ? (offset ?? 'earliest')
+              : (await logReader.offsetAt(topic, partition, timestamp)).offset;
+          const wanted = { topic, partition, offset: from, maxRecords, maxBytes };
+          return logReader.fetchWhenReady(wanted, { minBytes, waitMs, signal, onWait });
+        }),
+      );
+      const type = preferredType(request, [jsonType, ...ndjsonTypes]);
+      if (type !== jsonType) return sendLines(reply, fetched, type);
+      return reply.type('application/json; charset=utf-8').send(fetchedJson(name, partition, fetched));
+    },
+  );
+
+  app.get(
+    '/topics/:topic/offsets',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'topics.offsets',
+        summary: 'Where the partitions begin, end, or were at a moment',
+        params: topicParams,
+        querystring: offsetsQuery,
+        response: {
+          200: { description: 'An offset of each.', content: { 'application/json': { schema: offsetsReply } } },
+          ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => {
+      const { at } = request.query;
+      return topics.using(request.params.topic, async (topic) => {
+        const { name, topicId, partitionCount } = topic;
+        const all = Array.from({ length: partitionCount }, (_, partition) => ({ topicId, partition }));
+        if (typeof at === 'number') {
+          const found = await Promise.all(all.map(({ partition }) => logReader.offsetAt(topic, partition, at)));
+          const partitions = found.map(({ offset, timestamp = null }, partition) => ({ partition, offset, timestamp }));
+          return { topic: name, partitions };
+        }
+        const bounds = await store.logs.bounds(all);
+        const partitions = bounds.map((log, partition) => {
+          if (!log) throw new ServiceError('UNKNOWN_TOPIC', `Topic ${name} was deleted.`, { topic: name });
+          return { partition, offset: at === 'earliest' ? log.logStartOffset : log.endOffset };
+        });
+        return { topic: name, partitions };
+      });
+    },
+  );
+
+  app.delete(
+    '/topics/:topic/partitions/:partition/records',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'records.delete',
+        summary: 'Delete the records before an offset',
+        params: partitionParams,
+        querystring: deleteRecordsQuery,
+        response: {
+          200: {
+            description: 'The log begins there.',
+            content: { 'application/json': { schema: deleteRecordsReply } },
+          },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_TOPIC',
+            'UNKNOWN_PARTITION',
+            'OFFSET_OUT_OF_RANGE',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { topic: name, partition } = request.params;
+      const idempotency = idempotencyOf(request);
+      const { replayed, ...bounds } = await topics.using(name, async (topic) => {
+        checkPartition(topic, partition);
+        return store.logs.deleteRecords(topic.topicId, partition, request.query.before, idempotency);
+      });
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      return { topic: name, partition, ...bounds };
+    },
+  );
+};
+
+function fetchedJson(topic: string, partition: number, fetched: Fetched): Buffer {
+  const { records, nextOffset, logStartOffset, endOffset } = fetched;
+  return records.enclosed(
+    `{"topic":"${topic}","partition":${partition},"records":[`,
+    `],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}`,
+  );
+}
+
+/** @param type that of NDJSON by the name that was asked for */
+function sendLines(reply: FastifyReply, fetched: Fetched, type: string): FastifyReply {
+  return reply
+    .header('weir-next-offset', fetched.nextOffset)
+    .header('weir-log-start-offset', fetched.logStartOffset)
+    .header('weir-end-offset', fetched.endOffset)
+    .type(type)
+    .send(fetched.records.lines());
+}
+
+async function* withFirst<T>(first: IteratorResult<T>, rest: AsyncGenerator<T>): AsyncGenerator<T> {
+  if (!first.done) yield first.value;
+  yield* rest;
+}

@@ -1,0 +1,184 @@
+// /v1/sessions: what ephemeral nodes live with.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import { noQuery } from '../../../schemas/common.ts';
+import {
+  createSessionBody,
+  endSessionQuery,
+  sessionCreatedReply,
+  sessionDetailReply,
+  sessionReply,
+  sessionTtlDefaultMs,
+} from '../../../schemas/sessions.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { askedMs } from '../../core/asked-duration.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../../store/tree/sessions.ts';
+import { isFromLoopback } from '../loopback.ts';
+import { idempotencyOf } from '../plugins/idempotency.ts';
+import { problems } from '../problems.ts';
+
+const handleParam = z.strictObject({ handle: z.string().describe('`<id>.<secret>`, as the creation answered it.') });
+
+export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { sessions } = broker.store;
+
+  app.post(
+    '/sessions',
+    {
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.create',
+        summary: 'Create a session',
+        querystring: noQuery,
+        body: createSessionBody.nullish(),
+        response: {
+          201: { description: 'Created.', content: { 'application/json': { schema: sessionCreatedReply } } },
+          ...problems('BAD_REQUEST', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE', 'STORE_FULL'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { ttl } = request.body ?? {};
+      const ttlMs = ttl ? askedMs('ttl', ttl, broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
+      const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }));
+      if (created.replayed) reply.header('idempotency-replayed', 'true');
+      reply.code(201).header('location', `/v1/sessions/${created.handle}`);
+      return { id: created.id, session: created.handle, ttlMs: created.ttlMs, expiresAt: created.expiresAt };
+    },
+  );
+
+  const renewed = {
+    200: { description: 'Renewed.', content: { 'application/json': { schema: sessionReply } } },
+    ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
+  };
+  const described = {
+    200: { description: 'Alive.', content: { 'application/json': { schema: sessionDetailReply } } },
+    ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
+  };
+  const ended = {
+    204: { description: 'Ended.' },
+    ...problems('BAD_REQUEST', 'FORBIDDEN', 'SESSION_EXPIRED', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
+  };
+
+  // A repeat of a renewal is carried out again, whatever its Idempotency-Key: its first response would be no lease.
+  app.put(
+    '/sessions/:handle',
+    {
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.renew',
+        summary: 'Renew a session for its full time',
+        querystring: noQuery,
+        params: handleParam,
+        response: renewed,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => sessions.renew(parseHandle(request.params.handle)),
+  );
+
+  app.put(
+    '/sessions/self',
+    {
+      config: { isAboutOwnSession: true },
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.renewSelf',
+        summary: 'Renew the session of the header Weir-Session for its full time',
+        querystring: noQuery,
+        response: renewed,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => sessions.renew(ownSession(request)),
+  );
+
+  app.get(
+    '/sessions/:handle',
+    {
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.get',
+        summary: 'Describe a session and its ephemeral nodes, without renewing it',
+        querystring: noQuery,
+        params: handleParam,
+        response: described,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => sessions.get(parseHandle(request.params.handle)),
+  );
+
+  app.get(
+    '/sessions/self',
+    {
+      config: { isAboutOwnSession: true },
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.getSelf',
+        summary: 'Describe the session of the header Weir-Session and its ephemeral nodes, without renewing it',
+        querystring: noQuery,
+        response: described,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => sessions.get(ownSession(request)),
+  );
+
+  app.delete(
+    '/sessions/:handle',
+    {
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.end',
+        summary: 'End a session with all its ephemeral nodes',
+        querystring: endSessionQuery,
+        params: handleParam,
+        response: ended,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { handle } = request.params;
+      const isForced = request.query.force && isSessionId(handle);
+      return end(request, reply, isForced ? forced(request, handle) : parseHandle(handle));
+    },
+  );
+
+  app.delete(
+    '/sessions/self',
+    {
+      config: { isAboutOwnSession: true },
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.endSelf',
+        summary: 'End the session of the header Weir-Session with all its ephemeral nodes',
+        querystring: noQuery,
+        response: ended,
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => end(request, reply, ownSession(request)),
+  );
+
+  async function end(request: FastifyRequest, reply: FastifyReply, session: SessionCredential) {
+    const { zxid, replayed } = await sessions.end(session, idempotencyOf(request));
+    if (replayed) reply.header('idempotency-replayed', 'true');
+    return reply.code(204).header('weir-zxid', zxid).send();
+  }
+};
+
+/** The session of the header, as it is given: it may have ended. @throws ServiceError BAD_REQUEST, SESSION_EXPIRED */
+function ownSession(request: FastifyRequest): SessionCredential {
+  const handle = request.headers['weir-session'];
+  if (typeof handle === 'string') return parseHandle(handle);
+  throw new ServiceError(
+    'BAD_REQUEST',
+    '/v1/sessions/self is the session of the header Weir-Session, which is missing.',
+  );
+}
+
+/** A session by its public id. @throws ServiceError FORBIDDEN unless the request comes from this machine */
+function forced(request: FastifyRequest, id: string): SessionCredential {
+  if (isFromLoopback(request)) return { id, secretHash: anySecret };
+  throw new ServiceError(
+    'FORBIDDEN',
+    `A session is ended by its public id from the machine of the server only, over the loopback and not through a proxy; the request comes from ${request.ip}.`,
+  );
+}

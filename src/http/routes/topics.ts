@@ -1,0 +1,149 @@
+// /v1/topics: what logs there are. Their records: records.ts.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import {
+  alterTopicBody,
+  createTopicBody,
+  listTopicsQuery,
+  topicParams,
+  topicReply,
+  topicsReply,
+} from '../../../schemas/topics.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { problems } from '../problems.ts';
+import { respondOnce } from '../respond-once.ts';
+
+const topicsLimitDefault = 1000;
+
+export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+  const { topicAdmin } = broker;
+  const { keptResponses } = broker.store;
+
+  app.post(
+    '/topics',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'topics.create',
+        summary: 'Create a topic',
+        body: createTopicBody,
+        response: {
+          201: { description: 'Created.', content: { 'application/json': { schema: topicReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'TOPIC_EXISTS',
+            'INVALID_CONFIG',
+            'INVALID_PARTITIONS',
+            'INVALID_REPLICATION_FACTOR',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const topic = await respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+        const { topic: body, ...made } = await topicAdmin.create(request.body, idempotency);
+        return { body, ...made };
+      });
+      reply.code(201).header('location', `/v1/topics/${topic.name}`);
+      return topic;
+    },
+  );
+
+  app.get(
+    '/topics',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'topics.list',
+        summary: 'List the topics, by name',
+        querystring: listTopicsQuery,
+        response: {
+          200: { description: 'A page of them.', content: { 'application/json': { schema: topicsReply } } },
+          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      const { after, limit = topicsLimitDefault } = request.query;
+      const { topics, next, zxid } = await topicAdmin.list({ after, limit });
+      reply.header('weir-zxid', zxid);
+      return {
+        topics: topics.map(({ name, topicId, partitionCount }) => ({ name, topicId, partitions: partitionCount })),
+        ...(next !== undefined && { next }),
+      };
+    },
+  );
+
+  app.get(
+    '/topics/:topic',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'topics.get',
+        summary: 'Describe a topic: settings, partitions, leaders, offsets',
+        params: topicParams,
+        response: {
+          200: { description: 'It exists.', content: { 'application/json': { schema: topicReply } } },
+          ...problems('UNKNOWN_TOPIC', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => topicAdmin.describe(request.params.topic),
+  );
+
+  app.patch(
+    '/topics/:topic',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'topics.alter',
+        summary: 'Add partitions to a topic, or change its settings',
+        params: topicParams,
+        body: alterTopicBody,
+        response: {
+          200: { description: 'Changed.', content: { 'application/json': { schema: topicReply } } },
+          ...problems(
+            'BAD_REQUEST',
+            'UNKNOWN_TOPIC',
+            'INVALID_CONFIG',
+            'INVALID_PARTITIONS',
+            'INVALID_REPLICATION_FACTOR',
+            'IDEMPOTENCY_KEY_REUSED',
+            'STORE_UNAVAILABLE',
+            'STORE_FULL',
+          ),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) =>
+      respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+        const { topic: body, ...altered } = await topicAdmin.alter(request.params.topic, request.body, idempotency);
+        return { body, ...altered };
+      }),
+  );
+
+  app.delete(
+    '/topics/:topic',
+    {
+      schema: {
+        tags: ['topics'],
+        operationId: 'topics.delete',
+        summary: 'Delete a topic with all its records',
+        params: topicParams,
+        response: {
+          204: { description: 'Deleted.' },
+          ...problems('UNKNOWN_TOPIC', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request, reply) => {
+      await respondOnce(keptResponses, request, reply, async (attempt) => {
+        await topicAdmin.delete(request.params.topic, attempt);
+        return { body: null, replayed: attempt.isChanged };
+      });
+      return reply.code(204).send();
+    },
+  );
+};

@@ -1,0 +1,131 @@
+import { connect, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { eventually, http, startTestServer } from '../../helpers/server.ts';
+
+/** A connection that speaks HTTP by hand, and keeps what it is told. */
+function openConnection(t: Test, url: string): { socket: Socket; told: () => string } {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  let told = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => {
+    told += chunk;
+  });
+  socket.on('error', () => undefined);
+  return { socket, told: () => told };
+}
+
+const refusesConnections = (url: string) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.on('error', () => resolve(true));
+  });
+
+/** A connection that is in the middle of a request while the server stops. */
+async function requestDuringStop(t: Test, start: string) {
+  const server = await startTestServer(t);
+  const connection = openConnection(t, server.url);
+  connection.socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  await eventually(() => /"ok"/.test(connection.told()), 'the first request of the connection is answered');
+  connection.socket.write(start);
+  const stopped = server.close();
+  await eventually(() => refusesConnections(server.url), 'the server stops');
+  return { ...connection, stopped };
+}
+
+t.test('a request that comes in while the server stops is refused by a problem with a code', async (t) => {
+  const { socket, told, stopped } = await requestDuringStop(t, 'PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\n');
+  socket.write('content-length: 1\r\n\r\nx');
+  await eventually(() => /503 Service Unavailable/.test(told()), 'the late request is answered');
+  const [, answer] = told().split(/(?=HTTP\/1\.1 503)/);
+  t.match(answer, /content-type: application\/problem\+json/i);
+  t.match(answer, /retry-after: [1-3]\r/i);
+  t.match(answer, /connection: close/i);
+  t.match(answer, /"code":"STORE_UNAVAILABLE".*"retryable":true/);
+  await stopped;
+});
+
+t.test('a WebSocket that is asked for while the server stops does not keep it from stopping', async (t) => {
+  const { socket, stopped } = await requestDuringStop(t, 'GET /v1/watch HTTP/1.1\r\nhost: localhost\r\n');
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  const key = Buffer.alloc(16).toString('base64');
+  socket.write(
+    `connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${key}\r\n\r\n`,
+  );
+  await closed;
+  await stopped;
+  t.pass('it has stopped');
+});
+
+t.test('neither an unused connection nor an idle one keeps the server from stopping', async (t) => {
+  const server = await startTestServer(t);
+  const { hostname, port } = new URL(server.url);
+  let closed = 0;
+  const open = () => {
+    const socket = connect(Number(port), hostname);
+    t.teardown(() => socket.destroy());
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      closed += 1;
+    });
+    return socket;
+  };
+  open();
+  let answer = '';
+  open()
+    .on('data', (chunk) => {
+      answer += chunk;
+    })
+    .write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await eventually(() => answer.includes('ok'), 'the second one is used, and idle now');
+  await eventually(
+    () => new Promise<boolean>((resolve) => server.app.server.getConnections((_error, count) => resolve(count >= 2))),
+    'both are open',
+  );
+  t.equal((await http(`${server.url}/health/live`)).status, 200);
+  await server.close();
+  await eventually(() => closed === 2, 'both are closed');
+  await t.rejects(http(`${server.url}/health/live`), 'nobody listens any more');
+});
+
+t.test(
+  'a server that is told to stop is no longer ready, but serves who has not noticed, and closes connections',
+  async (t) => {
+    const server = await startTestServer(t, { brokerId: 1 });
+    const other = await startTestServer(t, { brokerId: 2 }, server.target);
+    await http(`${server.url}/v1/topics`, 'POST', { name: 'served' });
+    const waiting = http(`${server.url}/v1/topics/served/partitions/0/records?offset=0&wait=60s`);
+    await eventually(
+      async () => /weir_log_waits 1/.test((await http(`${server.url}/metrics`)).body),
+      'the fetch waits',
+    );
+    let drained = () => {};
+    const stopped = server.close(
+      () =>
+        new Promise((resolve) => {
+          drained = resolve;
+        }),
+    );
+    await eventually(async () => (await http(`${server.url}/health/ready`)).status === 503, 'it is not ready');
+    t.equal((await http(`${server.url}/health/live`)).status, 200);
+    await eventually(async () => (await http(`${other.url}/v1/brokers/1`)).status === 404, 'it has deregistered');
+    const { socket, told } = openConnection(t, server.url);
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    socket.write('PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx');
+    await closed;
+    t.match(
+      told(),
+      /^HTTP\/1.1 201 .*connection: close/is,
+      'a late request is served, and is the last of its connection',
+    );
+    t.equal((await http(`${server.url}/v1/topics/served/records`, 'POST', { records: [{ value: 1 }] })).status, 200);
+    t.equal((await waiting).body.records.length, 1, 'what waited before goes on waiting');
+    drained();
+    await stopped;
+    t.ok(await refusesConnections(server.url));
+  },
+);

@@ -1,0 +1,283 @@
+// What a broker does when it is asked for too much at once, or by clients that never come to an end: it refuses early, says
+// so, stays answerable, and is itself again when they are gone. The limits are small here, and the same code.
+import { once } from 'node:events';
+import { type Agent, get } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import WebSocket from 'ws';
+import { defaultLimits } from '../../../src/app.ts';
+import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
+
+const { patience } = defaultLimits;
+/** Nobody waits at the door, but where that is what a test is about. */
+const load = { ...defaultLimits.load, requestsWaitingMax: 0 };
+const quick = { ...patience, lookEveryMs: 20 };
+
+/** A connection that speaks HTTP by hand, and keeps what it is told. */
+function dial(t: Test, { url }: { url: string }) {
+  const socket: Socket = connect(Number(new URL(url).port), '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  let told = '';
+  let closed = false;
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => {
+    told += chunk;
+  });
+  socket.on('error', () => undefined);
+  socket.on('close', () => {
+    closed = true;
+  });
+  return { socket, told: () => told, closed: () => closed };
+}
+
+const post = (path: string, type: string, length: number | 'chunked') =>
+  `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n${
+    length === 'chunked' ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`
+  }\r\n\r\n`;
+
+/** The sum of all samples of a metric whose labels match. */
+async function metric({ url }: TestServer, name: string, labels = ''): Promise<number> {
+  const text = (await http(`${url}/metrics`)).body as string;
+  const samples = [...text.matchAll(new RegExp(`^weir_${name}({.*${labels}.*})? (\\d+)`, 'gm'))];
+  return samples.reduce((sum, [, , value]) => sum + Number(value), 0);
+}
+
+const refusals = (server: TestServer, kind: string) => metric(server, 'requests_refused_total', `kind="${kind}"`);
+const inFlight = (server: TestServer) => metric(server, 'requests_in_flight', 'kind="requests"');
+
+/** Sends one large request after the other on several connections, until it is stopped. @returns how to stop it */
+function keepBusy(t: Test, { url }: TestServer, senders: number) {
+  let isOver = false;
+  const ops = Array.from({ length: 2000 }, () => ({ op: 'check', path: '/' }));
+  const send = async () => {
+    while (!isOver) await http(`${url}/v1/multi`, 'POST', { ops });
+  };
+  const all = Promise.all(Array.from({ length: senders }, send));
+  const stop = async () => {
+    isOver = true;
+    await all;
+  };
+  t.teardown(stop);
+  return stop;
+}
+
+async function createTopic({ url }: TestServer): Promise<string> {
+  await http(`${url}/v1/topics`, 'POST', { name: 't' });
+  return '/v1/topics/t/records';
+}
+
+t.test(
+  'requests beyond the limit are refused at once with 429 and when to try again; health is answered',
+  async (t) => {
+    const server = await startTestServer(t, {}, undefined, { load: { ...load, requestsMax: 1 }, patience });
+    const stop = keepBusy(t, server, 4);
+    const refused = await eventually(async () => {
+      const answer = await http(`${server.url}/v1/nodes/`);
+      return answer.status === 429 ? answer : undefined;
+    }, 'the place is taken');
+    t.match(refused.body, { code: 'TOO_MANY_REQUESTS', retryable: true, detail: /nothing was done/ });
+    t.match(refused.headers.get('retry-after'), /^[1-3]$/);
+    t.match(refused.headers.get('content-type'), /^application\/problem\+json/);
+    for (const path of ['/health/live', '/health/ready', '/metrics']) {
+      t.equal((await http(server.url + path)).status, 200, `${path} is answered`);
+    }
+    t.ok((await refusals(server, 'requests')) > 0, 'and they are counted');
+    await stop();
+    await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'there is room again');
+  },
+);
+
+t.test('requests beyond the limit wait for a place, and are all answered', async (t) => {
+  const patient = { ...load, requestsMax: 1, requestsWaitingMax: 100, requestWaitMsMax: 3_600_000 };
+  const server = await startTestServer(t, {}, undefined, { load: patient, patience });
+  const answers = await Promise.all(
+    Array.from({ length: 50 }, (_, n) => http(`${server.url}/v1/nodes/n${n}`, 'PUT', `${n}`)),
+  );
+  t.ok(answers.every(({ status }) => status === 201));
+  t.equal(await metric(server, 'requests_waiting'), 0);
+});
+
+t.test(
+  'a request whose body is still coming in holds no place, and one that breaks off leaves none taken',
+  async (t) => {
+    const server = await startTestServer(t, {}, undefined, { load: { ...load, requestsMax: 1 }, patience });
+    const slow = Array.from({ length: 10 }, () => dial(t, server));
+    for (const { socket } of slow) socket.write(`${post('/v1/sessions', 'application/json', 10)}{"ttl"`);
+    await eventually(async () => (await metric(server, 'body_bytes_in_flight')) === 100, 'all are there');
+    t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
+    slow[0]!.socket.write(':90}');
+    await eventually(() => /HTTP\/1.1 (201|400)/.test(slow[0]!.told()), 'the first is answered when its body is there');
+    for (const { socket } of slow) socket.destroy();
+    for (let n = 0; n < 20; n += 1) {
+      const { socket } = dial(t, server);
+      socket.write('GET /v1/nodes/?view=tree HTTP/1.1\r\nHost: localhost\r\n\r\n', () => socket.destroy());
+    }
+    await eventually(async () => (await inFlight(server)) === 0, 'nothing is under way');
+    await eventually(async () => (await metric(server, 'admission_weight')) === 0, 'and no place is taken');
+    t.equal(await metric(server, 'body_bytes_in_flight'), 0);
+    await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'and there is room');
+  },
+);
+
+t.test('long polls and event streams take no place of those that work, and have a limit of their own', async (t) => {
+  const limits = { load: { ...load, requestsMax: 1, waitsMax: 2, requestsWaitingMax: 10 }, patience };
+  const server = await startTestServer(t, { addressShare: 1 }, undefined, limits);
+  const gone = new AbortController();
+  t.teardown(() => gone.abort());
+  await http(`${server.url}/v1/nodes/waited`, 'PUT', 'x');
+  const { headers } = await http(`${server.url}/v1/nodes/waited`);
+  const tag = { 'if-none-match': headers.get('etag')! };
+  const waiting = http(`${server.url}/v1/nodes/waited?wait=5m`, 'GET', undefined, tag, gone.signal).catch(() => 0);
+  const stream = get(`${server.url}/v1/watch/waited`, { agent: false as unknown as Agent });
+  t.teardown(() => stream.destroy());
+  await once(stream, 'response');
+  const refused = await eventually(async () => {
+    const answer = await http(`${server.url}/v1/nodes/waited?wait=1ms`, 'GET', undefined, tag);
+    return answer.status === 429 ? answer : undefined;
+  }, 'both places are taken');
+  t.match(refused.body, { code: 'TOO_MANY_REQUESTS', detail: /long polls/ });
+  t.equal((await http(`${server.url}/v1/nodes/waited`)).status, 200, 'work goes on');
+  stream.destroy();
+  await eventually(
+    async () => (await http(`${server.url}/v1/nodes/waited?wait=1ms`, 'GET', undefined, tag)).status === 304,
+    'the place of the stream is free',
+  );
+  gone.abort();
+  await waiting;
+});
+
+t.test('bodies have a limit together; what is only announced takes no room', async (t) => {
+  const MiB = 1024 * 1024;
+  const limits = { load: { ...load, bodiesBytesMax: 4 * MiB }, patience };
+  const server = await startTestServer(t, { maxBodyBytes: MiB }, undefined, limits);
+  const path = await createTopic(server);
+  const announced = Array.from({ length: 8 }, () => dial(t, server));
+  for (const { socket } of announced) socket.write(post(path, 'application/octet-stream', MiB));
+  const octets = { 'content-type': 'application/octet-stream' };
+  const kinds = ['chunked', ...Array.from({ length: 8 }, () => MiB)] as const;
+  const large = kinds.map((kind) => ({ kind, ...dial(t, server) }));
+  for (const { kind, socket } of large) {
+    socket.write(post(path, 'application/octet-stream', kind));
+    if (kind === 'chunked') socket.write(`${(700_000).toString(16)}\r\n`);
+    socket.write(Buffer.alloc(700_000));
+  }
+  await eventually(() => large.filter(({ told }) => /HTTP\/1.1 429/.test(told())).length >= 2, 'the last are refused');
+  t.ok((await refusals(server, 'bodies')) >= 2);
+  t.ok(large.filter(({ told }) => told() === '').length >= 4, 'what there is room for goes on');
+  for (const { socket } of large) socket.destroy();
+  await eventually(
+    async () => (await http(server.url + path, 'POST', Buffer.alloc(700_000), octets)).status === 200,
+    'there is room again',
+  );
+});
+
+t.test('WebSockets and streams of records are bounded', async (t) => {
+  const limits = { load: { ...load, socketsMax: 1, uploadsMax: 1 }, patience };
+  const server = await startTestServer(t, {}, undefined, limits);
+  const path = await createTopic(server);
+  const open = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`);
+  t.teardown(() => open.terminate());
+  await once(open, 'open');
+  const second = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`);
+  const [code] = await once(second, 'close');
+  t.equal(code, 4429);
+  open.terminate();
+  await eventually(async () => {
+    const again = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`);
+    t.teardown(() => again.terminate());
+    again.on('open', () => again.send('{"type":"ping"}'));
+    // Each is told something: it is served, or refused.
+    const [frame] = await once(again, 'message');
+    return JSON.parse(String(frame)).type === 'pong';
+  }, 'the place of the first is free');
+
+  const upload = dial(t, server);
+  upload.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
+  await eventually(() => /200 OK/.test(upload.told()), 'one stream is under way');
+  const refused = await http(server.url + path, 'POST', '{"value":1}\n', { 'content-type': 'application/x-ndjson' });
+  t.match(refused.body, { code: 'TOO_MANY_REQUESTS', detail: /streams of records/ });
+});
+
+t.test(
+  'a body that stalls is given up with 408, also one of a stream; and what it had a place for is free',
+  async (t) => {
+    const limits = { load: { ...load, requestsMax: 1 }, patience: { ...quick, bodyIdleMs: 200, streamIdleMs: 400 } };
+    const server = await startTestServer(t, {}, undefined, limits);
+    const path = await createTopic(server);
+    const stalled = dial(t, server);
+    stalled.socket.write(`${post(path, 'application/json', 1000)}{"records":[`);
+    await eventually(stalled.closed, 'it is given up');
+    t.match(stalled.told(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+    t.match(stalled.told(), /connection: close\r\n/i);
+    t.match(stalled.told(), /"code":"REQUEST_TIMEOUT","detail":"Nothing of the body came in for 200 ms/);
+
+    const stream = dial(t, server);
+    stream.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
+    await eventually(stream.closed, 'it is given up, too');
+    t.match(stream.told(), /"baseOffset":0.*"code":"REQUEST_TIMEOUT"/s, 'after what was appended');
+    t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
+
+    const unread = dial(t, server);
+    unread.socket.write(
+      `${post(path, 'application/json', 1000).replace('Host: localhost', 'Host: localhost\r\nOrigin: http://other')}{`,
+    );
+    await eventually(unread.closed, 'one that was refused already is closed');
+    t.match(unread.told(), /^HTTP\/1.1 403/);
+  },
+);
+
+t.test('a body may neither trickle in for ever nor come in too slowly; a stream may', async (t) => {
+  const limits = { load, patience: { ...quick, bodyIdleMs: 5000, bodyMs: 300, streamIdleMs: 5000 } };
+  const server = await startTestServer(t, {}, undefined, limits);
+  const path = await createTopic(server);
+  const [body, stream] = [dial(t, server), dial(t, server)];
+  body.socket.write(post(path, 'application/json', 1_000_000));
+  stream.socket.write(post(path, 'application/x-ndjson', 'chunked'));
+  let sent = 0;
+  const trickle = setInterval(() => {
+    body.socket.write(' ');
+    stream.socket.write('c\r\n{"value":1}\n\r\n');
+    sent += 1;
+  }, 20);
+  t.teardown(() => clearInterval(trickle));
+  await eventually(body.closed, 'it is given up');
+  t.match(body.told(), /"code":"REQUEST_TIMEOUT","detail":"The body took longer than 300 ms/);
+  const then = sent;
+  await eventually(() => sent > then + 20, 'the stream goes on');
+  t.notOk(stream.closed());
+  t.notMatch(stream.told(), /REQUEST_TIMEOUT/);
+});
+
+t.test('a head that does not come to its end is given up; a connection that says nothing is just closed', async (t) => {
+  const server = await startTestServer(t, {}, undefined, { load, patience: { ...quick, headMs: 200 } });
+  const [slow, silent] = [dial(t, server), dial(t, server)];
+  slow.socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n');
+  const drip = setInterval(() => slow.socket.write('X-Slow: 1\r\n'), 20);
+  t.teardown(() => clearInterval(drip));
+  await eventually(() => slow.closed() && silent.closed(), 'both are closed');
+  t.match(slow.told(), /^HTTP\/1.1 408 Request Timeout\r\n.*"code":"REQUEST_TIMEOUT"/s);
+  t.equal(silent.told(), '', 'a browser would take an answer for that to a later request');
+});
+
+t.test(
+  'connections have a limit: those beyond it are told so, but for health checks, and far beyond dropped',
+  async (t) => {
+    const server = await startTestServer(t, { maxConnections: 10, addressShare: 1 });
+    const idle = Array.from({ length: 10 }, () => dial(t, server));
+    await Promise.all(idle.map(({ socket }) => once(socket, 'connect')));
+    const late = dial(t, server);
+    late.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await eventually(late.closed, 'it is told, and closed');
+    t.match(late.told(), /^HTTP\/1.1 429 .*connection: close.*"code":"TOO_MANY_REQUESTS"/is);
+    const check = dial(t, server);
+    check.socket.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await eventually(() => /^HTTP\/1.1 200/.test(check.told()), 'a health check is answered');
+    const flood = Array.from({ length: 200 }, () => dial(t, server));
+    await eventually(() => flood.filter(({ closed }) => closed()).length >= 100, 'the rest is dropped');
+    for (const { socket } of [...idle, ...flood]) socket.destroy();
+    await eventually(
+      async () => (await http(`${server.url}/v1/nodes/`).catch(() => undefined))?.status === 200,
+      'there is room again',
+    );
+  },
+);

@@ -1,0 +1,132 @@
+// What happens to groups over a longer time: static members that come back, members that are stuck, groups that nobody
+// needs any more, and what a watcher sees of it all.
+import t from 'tap';
+import {
+  beat,
+  consume,
+  count,
+  createTopic,
+  heartbeat,
+  history,
+  join,
+  ownershipProblems,
+} from '../../helpers/groups.ts';
+import { eventually, http, startTestServer } from '../../helpers/server.ts';
+
+t.test('a static member that leaves for a while is waited for, and nobody is moved', async (t) => {
+  const { url, broker } = await startTestServer(t);
+  await createTopic(url, 'orders', 4);
+  const options = { topics: ['orders'] };
+  const a = (await join(url, 'g', { ...options, memberId: 'a', instanceId: 'i1' })).body;
+  const b = (await join(url, 'g', { ...options, memberId: 'b' })).body;
+  for (let i = 0; i < 3; i += 1) for (const member of [a, b]) await beat(url, 'g', member);
+  const before = (await http(`${url}/v1/groups/g`)).body;
+
+  const dynamic = await http(`${url}/v1/groups/g/members/b?temporary=true`, 'DELETE');
+  t.match(dynamic.body, { code: 'BAD_REQUEST', detail: /no instanceId/ });
+  t.equal((await http(`${url}/v1/groups/g/members/a?temporary=true`, 'DELETE')).status, 204);
+  t.match((await heartbeat(url, 'g', a)).body, { code: 'UNKNOWN_MEMBER', instanceId: 'i1' });
+  t.equal((await consume(url, 'g', 'a')).body.code, 'UNKNOWN_MEMBER');
+  const away = (await http(`${url}/v1/groups/g`)).body;
+  t.equal(away.groupEpoch, before.groupEpoch);
+  t.match(away.members[0], { memberId: 'a', away: true });
+  t.equal((await http(`${url}/v1/nodes/consumers/g/owners/orders/0`)).body, 'a', 'its partitions are kept');
+  await beat(url, 'g', b);
+  t.equal(count(b.assignment), 2);
+
+  const again = (await join(url, 'g', { ...options, memberId: 'a2', instanceId: 'i1' })).body;
+  t.same(again.assignment, a.assignment);
+  const after = (await http(`${url}/v1/groups/g`)).body;
+  t.equal(after.groupEpoch, before.groupEpoch);
+  t.notOk(after.members[0].away);
+  t.same(ownershipProblems(await history(broker.store), 'g'), []);
+});
+
+t.test('a static member that does not come back in time is replaced', async (t) => {
+  const { url } = await startTestServer(t);
+  await createTopic(url, 'orders', 2);
+  const options = { topics: ['orders'], sessionTimeout: '1s' };
+  await join(url, 'g', { ...options, memberId: 'a', instanceId: 'i1' });
+  const b = (await join(url, 'g', { ...options, memberId: 'b' })).body;
+  await http(`${url}/v1/groups/g/members/a?temporary=true`, 'DELETE');
+  await eventually(async () => {
+    await beat(url, 'g', b);
+    return count(b.assignment) === 2;
+  }, 'the other member has it all');
+});
+
+t.test('a member that stops to make consume calls is replaced, though its heartbeats go on', async (t) => {
+  const { url } = await startTestServer(t);
+  await createTopic(url, 'orders', 2);
+  const options = { topics: ['orders'], sessionTimeout: '1s', rebalanceTimeout: '1s' };
+  const a = (await join(url, 'g', { ...options, memberId: 'a' })).body;
+  await consume(url, 'g', 'a');
+  const other = (await join(url, 'h', { ...options, memberId: 'a' })).body;
+  const { body } = await eventually(async () => {
+    t.equal((await beat(url, 'h', other)).status, 200, 'who reads otherwise is never taken for stuck');
+    const answer = await beat(url, 'g', a);
+    return answer.status === 200 ? undefined : answer;
+  }, 'it is out');
+  t.equal(body.code, 'UNKNOWN_MEMBER');
+});
+
+t.test('offsets that nobody needs for the retention time go, and an empty group with them', async (t) => {
+  const one = await startTestServer(t, { offsetsRetentionMs: 1500 });
+  await startTestServer(t, { offsetsRetentionMs: 1500 }, one.target);
+  const { url } = one;
+  for (const topic of ['orders', 'bills']) await createTopic(url, topic, 1);
+  const commit = (group: string, topic: string) =>
+    http(`${url}/v1/groups/${group}/offsets`, 'POST', { offsets: [{ topic, partition: 0, offset: 0, metadata: 'm' }] });
+  await commit('gone', 'orders');
+  await commit('used', 'orders');
+  await commit('used', 'bills');
+  const a = (await join(url, 'used', { topics: ['orders'], memberId: 'a' })).body;
+  await eventually(async () => (await http(`${url}/v1/groups/gone`)).status === 404, 'the empty group is gone', 30_000);
+  t.equal((await http(`${url}/v1/nodes/consumers/gone`)).status, 404);
+  const { offsets } = await eventually(
+    async () => {
+      await beat(url, 'used', a);
+      const { body } = await http(`${url}/v1/groups/used/offsets`);
+      return body.offsets.length === 1 ? body : undefined;
+    },
+    'what no member subscribes to is taken back',
+    30_000,
+  );
+  t.match(offsets, [{ topic: 'orders', offset: 0 }], 'what one subscribes to stays');
+  t.equal((await http(`${url}/v1/nodes/consumers/used/offsets/bills`)).status, 404);
+  t.match((await http(`${url}/metrics`)).body, /weir_group_offsets_expired_total \d/);
+});
+
+t.test('whoever watches the tree can follow a whole rebalance by its events alone', async (t) => {
+  const { url, broker } = await startTestServer(t);
+  await createTopic(url, 'orders', 4);
+  const options = { topics: ['orders'], sessionTimeout: '1s' };
+  const a = (await join(url, 'g', { ...options, memberId: 'a' })).body;
+  const b = (await join(url, 'g', { ...options, memberId: 'b' })).body;
+  await eventually(async () => {
+    for (const member of [a, b]) await beat(url, 'g', member);
+    return count(a.assignment) === 2 && count(b.assignment) === 2;
+  }, 'they share');
+  // b crashes; a has it all, and leaves.
+  await eventually(async () => (await beat(url, 'g', a)) && count(a.assignment) === 4, 'a has everything');
+  await http(`${url}/v1/groups/g/members/a`, 'DELETE');
+
+  const transactions = await history(broker.store);
+  t.same(ownershipProblems(transactions, 'g'), [], 'at each zxid, no partition had two owners');
+  const owners = new Map<string, string>();
+  const steps: string[] = [];
+  for (const { events } of transactions) {
+    let isOurs = false;
+    for (const { kind, path, data } of events) {
+      const [, , group, part, , partition] = path.split('/');
+      if (group !== 'g' || part !== 'owners' || partition === undefined) continue;
+      isOurs = true;
+      if (kind === 'created') owners.set(partition, String(data));
+      else owners.delete(partition);
+    }
+    const owned = [...owners].sort().map(([partition, owner]) => partition + owner);
+    if (isOurs) steps.push(owned.join(' '));
+  }
+  t.same(steps.filter((step, i) => step !== steps[i - 1]).slice(0, 2), ['0a 1a 2a 3a', '0a 1a 2b 3b']);
+  t.ok(steps.includes('0a 1a 2a 3a') && steps.at(-1) === '', 'the crash and the end are there');
+});
