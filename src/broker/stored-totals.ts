@@ -2,11 +2,11 @@
 import type { Logger } from 'pino';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
-import { Repeat } from './repeat.ts';
+import { PeriodicTask } from './periodic-task.ts';
 
 const everyMs = 5000;
 
-export function createStoredTotals(store: Store, metrics: Metrics, log: Logger): Repeat {
+export function createStoredTotals(store: Store, metrics: Metrics, log: Logger): PeriodicTask {
   const totals = { sessions: 0, count: 0, bytes: 0 };
   metrics.gauge('sessions', 'Sessions in the cluster, as this broker last saw it.', () => totals.sessions);
   metrics.gauge(
@@ -15,7 +15,7 @@ export function createStoredTotals(store: Store, metrics: Metrics, log: Logger):
     () => totals.count,
   );
   metrics.gauge('kept_response_bytes', 'Bytes of these responses.', () => totals.bytes);
-  return new Repeat(
+  return new PeriodicTask(
     'totals of what is stored',
     everyMs,
     async () => {

@@ -33,7 +33,7 @@ import { openReply, sealReply } from '../../store/sealed-reply.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { Topics } from '../metadata/topics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import type { GroupLedger } from './group-ledger.ts';
 import type { GroupMetrics } from './group-metrics.ts';
@@ -84,9 +84,9 @@ export class GroupCoordinator {
   readonly #sources: { namespace: Namespace; topics: Topics };
   readonly #tail: EventTail;
   readonly #sessionMinTtlMs: number;
-  readonly #sweeper: Repeat;
-  readonly #timers: Repeat;
-  readonly #topicsChore: Repeat;
+  readonly #sweeper: PeriodicTask;
+  readonly #timers: PeriodicTask;
+  readonly #topicsChore: PeriodicTask;
   /** Groups of which a member's node has gone. */
   readonly #toSweep = new Set<string>();
   readonly #unsubscribe: (() => void)[] = [];
@@ -108,9 +108,9 @@ export class GroupCoordinator {
     this.#sources = { namespace: store.namespace, topics };
     this.#tail = tail;
     this.#sessionMinTtlMs = options.sessionMinTtlMs;
-    this.#sweeper = new Repeat('sweep of groups', sweepEveryMs, () => this.#sweep(), log);
-    this.#timers = new Repeat('rebalance timers', timersEveryMs, () => this.#fenceOverdue(), log);
-    this.#topicsChore = new Repeat('topics of groups', topicsEveryMs, () => this.#refreshTopics(), log);
+    this.#sweeper = new PeriodicTask('sweep of groups', sweepEveryMs, () => this.#sweep(), log);
+    this.#timers = new PeriodicTask('rebalance timers', timersEveryMs, () => this.#fenceOverdue(), log);
+    this.#topicsChore = new PeriodicTask('topics of groups', topicsEveryMs, () => this.#refreshTopics(), log);
   }
 
   /** Begins to look after groups; tail and topics have been started. */

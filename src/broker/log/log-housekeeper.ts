@@ -9,7 +9,7 @@ import type { PartitionAdmin } from '../metadata/partition-admin.ts';
 import type { PartitionInfo, Partitions } from '../metadata/partitions.ts';
 import type { TopicInfo, Topics } from '../metadata/topics.ts';
 import type { Metrics } from '../metrics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 import type { LogCompactor } from './log-compactor.ts';
 import { type LogReader, logKey } from './log-reader.ts';
 
@@ -69,8 +69,8 @@ export class LogHousekeeper {
   readonly #houses = new Map<string, House>();
   /** By topic and partition, the logKey of its house. */
   readonly #keys = new Map<string, string>();
-  readonly #retention: Repeat;
-  readonly #compaction: Repeat;
+  readonly #retention: PeriodicTask;
+  readonly #compaction: PeriodicTask;
   readonly #epochsRaised;
   readonly #stopping = new AbortController();
   #stopListening: (() => void) | undefined;
@@ -88,8 +88,8 @@ export class LogHousekeeper {
       'leader_epochs_raised_total',
       'Leader epochs that this broker raised, as the store had lost an election.',
     );
-    this.#retention = new Repeat('retention', everyMs, () => this.#retainDue(), log);
-    this.#compaction = new Repeat('compaction', everyMs, () => this.#compactDue(), log);
+    this.#retention = new PeriodicTask('retention', everyMs, () => this.#retainDue(), log);
+    this.#compaction = new PeriodicTask('compaction', everyMs, () => this.#compactDue(), log);
   }
 
   start(): void {

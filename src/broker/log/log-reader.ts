@@ -6,7 +6,7 @@ import { FetchedRecords } from '../../core/records/fetched-records.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { checkPartition, type TopicInfo } from '../metadata/topics.ts';
 import type { Metrics } from '../metrics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 import { isPacked, unpackBatch } from './batch-packing.ts';
 
 export interface FetchRequest {
@@ -68,13 +68,13 @@ export class LogReader {
   readonly #packedShares = new Map<string, number>();
   readonly #listeners = new Set<AppendListener>();
   readonly #abort = new AbortController();
-  readonly #look: Repeat;
+  readonly #look: PeriodicTask;
   readonly #fetchedRecords;
   readonly #fetchedBytes;
 
   constructor(logs: Logs, metrics: Metrics, log: Logger) {
     this.#logs = logs;
-    this.#look = new Repeat('look for new records', lookEveryMs, () => this.#lookForGrowth(), log);
+    this.#look = new PeriodicTask('look for new records', lookEveryMs, () => this.#lookForGrowth(), log);
     this.#fetchedRecords = metrics.counter('records_fetched_total', 'Records read from logs by this broker.');
     this.#fetchedBytes = metrics.counter('fetched_bytes_total', 'Bytes of records read from logs by this broker.');
     metrics.gauge('log_waits', 'How many log positions are waited for, by long polls and streams.', () => {

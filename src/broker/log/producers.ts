@@ -5,7 +5,7 @@ import type { DueProducer, LogName } from '../../store/log/producers.ts';
 import type { Store } from '../../store/store.ts';
 import type { Idempotency } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 
 /** Half of the promise that housekeeping takes effect within 10 s (design/2-api.md, How soon). */
 const everyMs = 5000;
@@ -17,7 +17,7 @@ export class NamedProducers {
   readonly #store: Store;
   readonly #idleMsMax: number;
   readonly #log: Logger;
-  readonly #expiry: Repeat;
+  readonly #expiry: PeriodicTask;
   #total = 0;
   readonly #epochs;
   readonly #expired;
@@ -30,7 +30,7 @@ export class NamedProducers {
     this.#epochs = metrics.counter('producer_epochs_total', 'Epochs that this broker has given to named producers.');
     this.#expired = metrics.counter('producers_expired_total', 'Idle producers that this broker has ended.');
     metrics.gauge('producers', 'Named producers in the cluster, as this broker last saw it.', () => this.#total);
-    this.#expiry = new Repeat('expiry of producers', Math.min(everyMs, idleMsMax), () => this.#expire(), log);
+    this.#expiry = new PeriodicTask('expiry of producers', Math.min(everyMs, idleMsMax), () => this.#expire(), log);
   }
 
   start(): void {

@@ -5,7 +5,7 @@ import { brokerPath, encodeBroker, reservedBrokerIdMax, seqidPath } from '../../
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { SessionCredential, SessionLease } from '../../store/tree/sessions.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 
 /** JSON is what the nodes of the cluster hold. */
@@ -26,7 +26,7 @@ export class BrokerRegistration {
   readonly #options: RegistrationOptions;
   readonly #log: Logger;
   readonly #startedAt = Date.now();
-  readonly #keepAlive: Repeat;
+  readonly #keepAlive: PeriodicTask;
   #brokerId: number | undefined;
   #url = '';
   #session: SessionCredential | undefined;
@@ -47,7 +47,7 @@ export class BrokerRegistration {
     this.displaced = new Promise((resolve) => {
       this.#displace = resolve;
     });
-    this.#keepAlive = new Repeat('broker registration', options.sessionTtlMs / 3, () => this.#renew(), log);
+    this.#keepAlive = new PeriodicTask('broker registration', options.sessionTtlMs / 3, () => this.#renew(), log);
   }
 
   /** This broker's id. @throws Error before it has registered for the first time */

@@ -21,7 +21,7 @@ import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { SessionCredential } from '../../store/tree/sessions.ts';
 import type { Metrics } from '../metrics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import { type BrokerRegistration, jsonContentType } from './broker-registration.ts';
 import { type ControllerEpoch, newestControllerEpoch, orAbsent } from './cluster.ts';
@@ -45,8 +45,8 @@ export class Controller {
   readonly #registration: BrokerRegistration;
   readonly #partitions: Partitions;
   readonly #log: Logger;
-  readonly #chore: Repeat;
-  readonly #balance: Repeat;
+  readonly #chore: PeriodicTask;
+  readonly #balance: PeriodicTask;
   readonly #elections;
   /** What this broker holds while it is the controller. */
   #reign: ControllerEpoch | undefined;
@@ -65,8 +65,8 @@ export class Controller {
     this.#registration = registration;
     this.#partitions = partitions;
     this.#log = log;
-    this.#chore = new Repeat('controller', everyMs, () => this.#run(), log);
-    this.#balance = new Repeat('balance of the leaders', balanceEveryMs, () => this.#balanceLeaders(), log);
+    this.#chore = new PeriodicTask('controller', everyMs, () => this.#run(), log);
+    this.#balance = new PeriodicTask('balance of the leaders', balanceEveryMs, () => this.#balanceLeaders(), log);
     this.#elections = metrics.counter(
       'leader_elections_total',
       'Partition states that this broker changed as controller, by why: brokers came or went, or the preferred leader was due.',

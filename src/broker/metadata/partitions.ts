@@ -15,7 +15,7 @@ import type { PartitionState } from '../../core/cluster/leader-election.ts';
 import type { Namespace, NodeData } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { Metrics } from '../metrics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import type { BrokerRegistration } from './broker-registration.ts';
 import { orAbsent } from './cluster.ts';
@@ -53,7 +53,7 @@ export class Partitions {
   readonly #registration: BrokerRegistration;
   readonly #log: Logger;
   readonly #known = new Map<string, KnownTopic>();
-  readonly #learning: Repeat;
+  readonly #learning: PeriodicTask;
   readonly #learnedListeners = new Set<() => void>();
   readonly #unsubscribe: (() => void)[] = [];
   /** While nodes are read: which were deleted meanwhile, and in which transaction. */
@@ -68,7 +68,7 @@ export class Partitions {
     this.#tail = tail;
     this.#registration = registration;
     this.#log = log;
-    this.#learning = new Repeat('reading of the partitions', relearnMs, () => this.#learnIfNeeded(), log);
+    this.#learning = new PeriodicTask('reading of the partitions', relearnMs, () => this.#learnIfNeeded(), log);
     metrics.gauge('partitions_led', 'Partitions that this broker leads.', () => [...this.led()].length);
     metrics.gauge(
       'under_replicated_partitions',

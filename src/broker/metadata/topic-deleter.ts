@@ -4,7 +4,7 @@
 import type { Logger } from 'pino';
 import { hasCode } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 
 const everyMs = 5000;
 const deletionsPath = '/admin/delete_topics';
@@ -40,8 +40,8 @@ export async function finishDeletion({ namespace, logs, committedOffsets }: Stor
   }
 }
 
-export function createTopicDeleter(store: Store, log: Logger): Repeat {
-  return new Repeat(
+export function createTopicDeleter(store: Store, log: Logger): PeriodicTask {
+  return new PeriodicTask(
     'deletion of topics',
     everyMs,
     async () => {

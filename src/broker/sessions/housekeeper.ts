@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 
 /** Half of the promise that housekeeping takes effect within 10 s (design/2-api.md, How soon). */
 const everyMs = 5000;
@@ -11,12 +11,12 @@ const nodesPerStepMax = 200;
 /** ZooKeeper keeps a container that never had a child for so long (zookeeper-semantics, item 13). */
 const unusedContainerMs = 5 * 60_000;
 
-export function createHousekeeper(namespace: Namespace, metrics: Metrics, log: Logger): Repeat {
+export function createHousekeeper(namespace: Namespace, metrics: Metrics, log: Logger): PeriodicTask {
   const removals = metrics.counter(
     'transient_nodes_removed_total',
     'Containers and TTL nodes that this broker removed.',
   );
-  return new Repeat(
+  return new PeriodicTask(
     'housekeeper',
     everyMs,
     async () => {

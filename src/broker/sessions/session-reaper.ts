@@ -4,13 +4,13 @@
 import type { Logger } from 'pino';
 import type { Sessions } from '../../store/tree/sessions.ts';
 import type { Metrics } from '../metrics.ts';
-import { Repeat } from '../repeat.ts';
+import { PeriodicTask } from '../periodic-task.ts';
 
 const everyMs = 200;
 /** Nobody has looked for so long: the service was away, and its sessions get their full time again (guarantee N6). */
 const outageMs = 1000;
 
-export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: Logger): Repeat {
+export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: Logger): PeriodicTask {
   const ended = metrics.counter(
     'sessions_expired_total',
     'Sessions that this broker ended because their time was over.',
@@ -20,7 +20,7 @@ export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: L
     'Outages after which every session had its full time again, as this broker was the first to find.',
   );
   const late = metrics.seconds('session_expiry_lateness_seconds', 'How long after its deadline a session was ended.');
-  return new Repeat(
+  return new PeriodicTask(
     'session reaper',
     everyMs,
     async () => {

@@ -7,7 +7,7 @@
 import type { Logger } from 'pino';
 import type { CommittedOffsets } from '../../../store/groups/committed-offsets.ts';
 import type { Metrics } from '../../metrics.ts';
-import { Repeat } from '../../repeat.ts';
+import { PeriodicTask } from '../../periodic-task.ts';
 import type { GroupLedger } from '../group-ledger.ts';
 
 /** Half of the promise that housekeeping takes effect within 10 s (docs/semantics.md). */
@@ -24,7 +24,7 @@ export function createOffsetRetention(
   options: { offsetsRetentionMs: number },
   metrics: Metrics,
   log: Logger,
-): Repeat {
+): PeriodicTask {
   const { offsetsRetentionMs } = options;
   const expirations = metrics.counter(
     'group_offsets_expired_total',
@@ -49,7 +49,7 @@ export function createOffsetRetention(
     }
   }
 
-  return new Repeat(
+  return new PeriodicTask(
     'retention of committed offsets',
     everyMs,
     async () => {

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import t from 'tap';
-import { Repeat, retryMs } from '../../src/broker/repeat.ts';
+import { PeriodicTask, retryDelayMs } from '../../src/broker/periodic-task.ts';
 import { choreRetryMsMax } from '../../src/core/defaults.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { eventually } from '../helpers/server.ts';
@@ -8,15 +8,15 @@ import { eventually } from '../helpers/server.ts';
 const log = pino({ level: 'silent' });
 
 t.test('the pauses before a chore is tried again double up to a second, less some chance', async (t) => {
-  const pauses = [1, 2, 3, 4, 50].map((failures) => retryMs(200, failures, 0));
+  const pauses = [1, 2, 3, 4, 50].map((failures) => retryDelayMs(200, failures, 0));
   t.same(pauses, [200, 400, 800, choreRetryMsMax, choreRetryMsMax]);
-  t.equal(retryMs(5000, 1, 0), choreRetryMsMax, 'what is done seldom is tried again soon');
-  t.ok(retryMs(200, 3, 0.999) < 800 && retryMs(200, 3, 0.999) >= 640, 'no two brokers keep in step');
+  t.equal(retryDelayMs(5000, 1, 0), choreRetryMsMax, 'what is done seldom is tried again soon');
+  t.ok(retryDelayMs(200, 3, 0.999) < 800 && retryDelayMs(200, 3, 0.999) >= 640, 'no two brokers keep in step');
 });
 
 t.test('a chore that failed is tried again, even if it is done seldom, and asked for once more', async (t) => {
   let runs = 0;
-  const chore = new Repeat(
+  const chore = new PeriodicTask(
     'test',
     3_600_000,
     async () => {

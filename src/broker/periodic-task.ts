@@ -9,7 +9,7 @@ import { hasCode } from '../core/service-error.ts';
 /** Of failures one after the other, the first is logged, and then every so many. */
 const failuresPerLine = 60;
 
-export class Repeat {
+export class PeriodicTask {
   readonly #name: string;
   readonly #everyMs: number;
   readonly #run: () => Promise<void>;
@@ -53,7 +53,7 @@ export class Repeat {
       this.#running = this.#once().finally(() => {
         this.#running = undefined;
         const failed = this.#failures > 0;
-        this.#schedule(failed ? retryMs(this.#everyMs, this.#failures, randomInt(1000) / 1000) : this.#againMs);
+        this.#schedule(failed ? retryDelayMs(this.#everyMs, this.#failures, randomInt(1000) / 1000) : this.#againMs);
         this.#againMs = this.#everyMs;
       });
     }, delayMs);
@@ -73,7 +73,7 @@ export class Repeat {
 }
 
 /** The pause before a chore that has failed is tried again, ms. @param chance from 0 up to 1 */
-export function retryMs(everyMs: number, failures: number, chance: number): number {
+export function retryDelayMs(everyMs: number, failures: number, chance: number): number {
   // What is done seldom is worth a try sooner; what is done often, later.
   const usual = Math.min(everyMs * 2 ** Math.min(failures - 1, 20), choreRetryMsMax);
   return usual * (1 - choreRetryJitter * chance);
