@@ -15,7 +15,7 @@ import { electPreferred, outrank, type PartitionState, reassign } from '../../co
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { Idempotency, Op } from '../../store/tree/namespace.ts';
-import { retrying } from '../collisions.ts';
+import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
 import { fenceOf, stateChange, statesPerTransactionMax } from './partition-changes.ts';
@@ -64,7 +64,7 @@ export class PartitionAdmin {
     // What an attempt has done stays done, though a later part of it may have to be tried again.
     const elected = new Set<number>();
     return asUnknownTopic(topic, () =>
-      retrying(async () => {
+      retryOnConflict(async () => {
         const { replicas } = await this.#topic(topic);
         const numbers = partition === undefined ? [...replicas.keys()] : [checked(topic, replicas, partition)];
         const [states, live, controller] = await Promise.all([
@@ -115,7 +115,7 @@ export class PartitionAdmin {
     idempotency?: Idempotency,
   ): Promise<{ description: PartitionDescription; zxid: number; replayed: boolean }> {
     const reassigned = await asUnknownTopic(topic, () =>
-      retrying(async () => {
+      retryOnConflict(async () => {
         const { namespace } = this.#store;
         const now = await this.#topic(topic);
         const assigned = now.replicas[checked(topic, now.replicas, partition)]!;
@@ -157,7 +157,7 @@ export class PartitionAdmin {
     heardOf: number,
   ): Promise<boolean> {
     const written = await orAbsent(
-      retrying(async () => {
+      retryOnConflict(async () => {
         const now = await this.#topic(name);
         if (now.topicId !== topicId) return undefined;
         const [state, live, controller] = await Promise.all([

@@ -31,8 +31,8 @@ import {
 import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { Idempotency, Op, Step } from '../../store/tree/namespace.ts';
-import { retrying } from '../collisions.ts';
 import type { Metrics } from '../metrics.ts';
+import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch } from './cluster.ts';
 import { fenceOf } from './partition-changes.ts';
@@ -91,7 +91,7 @@ export class TopicAdmin {
     const topicId = newTopicId();
     const opened = numbers(0, creation.partitions);
     try {
-      const written = await retrying(async () => {
+      const written = await retryOnConflict(async () => {
         const placed = await this.#place(creation.partitions, creation.replicationFactor);
         // After the placement and the limit, which refuse what cannot be; repeating it does no harm.
         await this.#checkLimit(creation.partitions);
@@ -176,7 +176,7 @@ export class TopicAdmin {
     checkTopicName(name);
     if (change.partitions !== undefined) checkPartitions(change.partitions);
     const written = await asUnknownTopic(name, () =>
-      retrying(async () => {
+      retryOnConflict(async () => {
         const ops: Step[] = [];
         if (change.config) ops.push(await this.#configChange(name, change.config));
         if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
@@ -211,7 +211,7 @@ export class TopicAdmin {
   async #deleteNodes(name: string, idempotency: Idempotency | undefined): Promise<void> {
     const { namespace } = this.#store;
     await asUnknownTopic(name, () =>
-      retrying(async () => {
+      retryOnConflict(async () => {
         const { data, stat } = await namespace.get(topicPath(name));
         const { topicId, replicas } = decodeTopic(data);
         // An earlier topic of this name, whose deletion was cut short, must be out of the way.
