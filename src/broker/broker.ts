@@ -30,7 +30,7 @@ import { createTopicDeleter } from './metadata/topic-deleter.ts';
 import { Topics } from './metadata/topics.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { PeriodicTask } from './periodic-task.ts';
-import { createHousekeeper } from './sessions/housekeeper.ts';
+import { createNodeExpirer } from './sessions/node-expirer.ts';
 import { createSessionReaper } from './sessions/session-reaper.ts';
 import { createStoredTotals } from './stored-totals.ts';
 import { EventTail } from './watches/event-tail.ts';
@@ -71,7 +71,7 @@ export class Broker {
   readonly groupStreams: GroupStreams;
   readonly #controller: Controller;
   readonly #reaper: PeriodicTask;
-  readonly #housekeeper: PeriodicTask;
+  readonly #nodeExpirer: PeriodicTask;
   readonly #storedTotals: PeriodicTask;
   readonly #topicDeleter: PeriodicTask;
   readonly #logHousekeeper: LogHousekeeper;
@@ -104,7 +104,7 @@ export class Broker {
     this.tail = new EventTail(store.events, log);
     this.watches = new WatchHub(store.events, this.tail, this.metrics, this.stopping, log);
     this.#reaper = createSessionReaper(store.sessions, this.metrics, log);
-    this.#housekeeper = createHousekeeper(store.namespace, this.metrics, log);
+    this.#nodeExpirer = createNodeExpirer(store.namespace, this.metrics, log);
     this.#storedTotals = createStoredTotals(store, this.metrics, log);
     this.registration = new BrokerRegistration(
       store,
@@ -196,7 +196,7 @@ export class Broker {
     this.#topicDeleter.start();
     this.#logHousekeeper.start();
     this.#reaper.start();
-    this.#housekeeper.start();
+    this.#nodeExpirer.start();
     this.#storedTotals.start();
     this.producers.start();
     this.#isStarted = true;
@@ -244,7 +244,7 @@ export class Broker {
     await this.logReader.stop();
     await this.partitions.stop();
     this.topics.stop();
-    await this.#housekeeper.stop();
+    await this.#nodeExpirer.stop();
     await this.#storedTotals.stop();
     await this.#reaper.stop();
     await this.tail.stop();

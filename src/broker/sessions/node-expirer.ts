@@ -11,7 +11,7 @@ const nodesPerStepMax = 200;
 /** ZooKeeper keeps a container that never had a child for so long (zookeeper-semantics, item 13). */
 const unusedContainerMs = 5 * 60_000;
 
-export function createHousekeeper(namespace: Namespace, metrics: Metrics, log: Logger): PeriodicTask {
+export function createNodeExpirer(namespace: Namespace, metrics: Metrics, log: Logger): PeriodicTask {
   const removals = metrics.counter(
     'transient_nodes_removed_total',
     'Containers and TTL nodes that this broker removed.',
