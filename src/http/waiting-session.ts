@@ -5,14 +5,14 @@
 // open, which is for 5 minutes at most. An event stream counts as alive while the peer takes what is written. A process that stands
 // still while its machine goes on is noticed by a socket alone (ws/watch.ts), which asks for signs of life.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { SessionKeeper } from '../broker/sessions/session-keeper.ts';
+import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Keeps the session of a long poll; it is looked at once more before the answer goes out. */
-    sessionKeeper: SessionKeeper | undefined;
+    sessionKeeper: SessionRenewer | undefined;
   }
 }
 
@@ -27,7 +27,7 @@ export function installWaitingSessions(app: FastifyInstance, sessions: Sessions)
     const { wait } = (request.query ?? {}) as { wait?: unknown };
     if (!request.session || !wait || request.ws) return done();
     const { raw } = reply;
-    const keeper = new SessionKeeper(sessions, request.session, { isAlive: () => !raw.destroyed }, () =>
+    const keeper = new SessionRenewer(sessions, request.session, { isAlive: () => !raw.destroyed }, () =>
       refuse(request, reply),
     );
     request.raw.socket.setKeepAlive(true, tcpKeepAliveMs);
@@ -68,7 +68,7 @@ export function keepStreamSession(
 ): () => void {
   if (!session) return () => undefined;
   const isAlive = () => !reply.raw.destroyed && reply.raw.writableLength === 0;
-  const keeper = new SessionKeeper(sessions, session, { isAlive }, () => onExpired(expired()));
+  const keeper = new SessionRenewer(sessions, session, { isAlive }, () => onExpired(expired()));
   raw.socket.setKeepAlive(true, tcpKeepAliveMs);
   keeper.start().catch((error: unknown) => {
     if (hasCode(error, 'SESSION_EXPIRED')) onExpired(expired());

@@ -12,7 +12,7 @@ import {
   watchesPerSocketMax,
 } from '../../schemas/watch.ts';
 import type { Broker } from '../broker/broker.ts';
-import { SessionKeeper } from '../broker/sessions/session-keeper.ts';
+import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import type { Watch, WatchSink } from '../broker/watches/running-watch.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
@@ -84,7 +84,7 @@ class WatchSocket {
   readonly #broker: Broker;
   readonly #socket: Socket;
   readonly #watches = new Map<string, Watch>();
-  readonly #sessions = new Map<string, SessionKeeper>();
+  readonly #sessions = new Map<string, SessionRenewer>();
 
   readonly #limit: ClientShare;
 
@@ -103,7 +103,7 @@ class WatchSocket {
       schema: clientFrame,
       onFrame: (frame) => this.#onFrame(frame),
       onHeard: () => {
-        for (const session of this.#sessions.values()) session.heard();
+        for (const session of this.#sessions.values()) session.noteActivity();
       },
       onClose: () => {
         for (const [id, watch] of [...this.#watches]) {
@@ -188,7 +188,7 @@ class WatchSocket {
       this.#sessions.delete(id);
       this.#send({ type: 'sessionExpired', id });
     };
-    const keeper = new SessionKeeper(sessions, session, { ask: () => this.#socket.ping() }, expired);
+    const keeper = new SessionRenewer(sessions, session, { probe: () => this.#socket.ping() }, expired);
     try {
       const { expiresAt } = await this.#limit.keepSession(handle, () => keeper.start());
       // The one before, if any, keeps the same session: one is enough.

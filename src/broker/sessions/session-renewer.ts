@@ -9,17 +9,17 @@ const everyMsMax = 10_000;
 const retryMs = 500;
 
 /** How a peer shows that it lives. */
-export interface PeerLife {
+export interface PeerLiveness {
   /** Asks for a sign of life, which is told to the keeper by `heard`; absent: `isAlive` says it. */
-  ask?(): void;
+  probe?(): void;
   /** Whether the peer counts as alive now, though it says nothing. */
   isAlive?(): boolean;
 }
 
-export class SessionKeeper {
+export class SessionRenewer {
   readonly #sessions: Sessions;
   readonly #session: SessionCredential;
-  readonly #life: PeerLife;
+  readonly #life: PeerLiveness;
   readonly #onExpired: () => void;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -28,7 +28,7 @@ export class SessionKeeper {
   #isDue = false;
 
   /** @param onExpired called once, if the session ends while it is kept */
-  constructor(sessions: Sessions, session: SessionCredential, life: PeerLife, onExpired: () => void) {
+  constructor(sessions: Sessions, session: SessionCredential, life: PeerLiveness, onExpired: () => void) {
     this.#sessions = sessions;
     this.#session = session;
     this.#life = life;
@@ -43,7 +43,7 @@ export class SessionKeeper {
   async start(): Promise<SessionLease> {
     const lease = await this.#sessions.renew(this.#session);
     this.#ttlMs = lease.ttlMs;
-    this.#later(lease.ttlMs / 3);
+    this.#schedule(lease.ttlMs / 3);
     return lease;
   }
 
@@ -53,14 +53,14 @@ export class SessionKeeper {
   }
 
   /** The peer has given a sign of life. */
-  heard(): void {
+  noteActivity(): void {
     if (!this.#isDue || this.#stopped) return;
     this.#isDue = false;
     clearTimeout(this.#timer);
     void this.#renew();
   }
 
-  #later(ms: number): void {
+  #schedule(ms: number): void {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#tick(), Math.min(ms, everyMsMax));
@@ -72,15 +72,15 @@ export class SessionKeeper {
       return;
     }
     // Without a sign the session is left to its time; whoever shows up late is renewed if it is still there.
-    this.#isDue = this.#life.ask !== undefined;
-    this.#life.ask?.();
-    this.#later(this.#ttlMs / 3);
+    this.#isDue = this.#life.probe !== undefined;
+    this.#life.probe?.();
+    this.#schedule(this.#ttlMs / 3);
   }
 
   async #renew(): Promise<void> {
     try {
       await this.#sessions.renew(this.#session);
-      this.#later(this.#ttlMs / 3);
+      this.#schedule(this.#ttlMs / 3);
     } catch (error) {
       if (this.#stopped) return;
       if (hasCode(error, 'SESSION_EXPIRED')) {
