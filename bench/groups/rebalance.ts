@@ -35,12 +35,12 @@ const http: Kind = {
   sizes: [3, 30, 300],
   join: async (site, group, memberId, sessionTimeout) => {
     const members = `/v1/groups/${group}/members`;
-    let told = await site.ask<Told>('POST', members, { topics: [group], memberId, sessionTimeout });
+    let told = await site.ask<MatchedEvents>('POST', members, { topics: [group], memberId, sessionTimeout });
     let isOver = false;
     const beat = async () => {
       while (!isOver) {
         const { memberEpoch, assignment: owned } = told;
-        const heard = site.ask<Told>('POST', `${members}/${memberId}/heartbeat`, { memberEpoch, owned });
+        const heard = site.ask<MatchedEvents>('POST', `${members}/${memberId}/heartbeat`, { memberEpoch, owned });
         // Who leaves while its heartbeat is under way is unknown to the group by then.
         told = await heard.catch((error) => {
           if (isOver) return told;
@@ -62,7 +62,7 @@ const http: Kind = {
   },
 };
 
-interface Told {
+interface MatchedEvents {
   memberEpoch: number;
   assignment: { topic: string; partitions: number[] }[];
 }

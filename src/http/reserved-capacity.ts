@@ -8,7 +8,7 @@ import { type Place, runInPlace, WaitQueue, type WaitQueueOptions, type WaitQueu
 export interface ReservedCapacityOptions extends WaitQueueOptions {
   /** What work is refused with that gets no place. */
   refusal(reason: WaitQueueReason, client: string): Error;
-  /** Told what comes of each request for it. */
+  /** MatchedEvents what comes of each request for it. */
   onOutcome(outcome: ReservedOutcome): void;
   /** How many requests with handles that are not known to be good a client may send at once, and each second from then on. */
   unknownMax: number;

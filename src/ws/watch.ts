@@ -13,7 +13,7 @@ import {
 } from '../../schemas/watch.ts';
 import type { Broker } from '../broker/broker.ts';
 import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
-import type { Watch, WatchSink } from '../broker/watches/running-watch.ts';
+import type { Watch, WatchSink } from '../broker/watches/watcher.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
 import type { Socket, Sockets } from './socket.ts';

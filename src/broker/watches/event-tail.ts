@@ -69,7 +69,7 @@ export class EventTail {
   }
 
   /** Says that a client counts on `zxid`, though it may be newer than the position: its loss is a gap like any other. */
-  witness(zxid: number): void {
+  noteSeen(zxid: number): void {
     if (zxid > this.#position) this.#ahead.add(zxid);
   }
 
@@ -118,7 +118,7 @@ export class EventTail {
     this.#log.warn({ history, position: this.#position, detail: error.message }, 'The event stream has a gap');
     if (history === 'main') this.#restartAt(Number(error.fields.zxid));
     else this.#offsetsFloor = this.#position;
-    this.#tell(this.#gapListeners, (listener) => listener(history, error));
+    this.#notify(this.#gapListeners, (listener) => listener(history, error));
   }
 
   #accept(batch: Transaction[]): void {
@@ -138,11 +138,11 @@ export class EventTail {
     if (drop > 0) this.#ring.splice(0, drop);
     this.#position = batch.at(-1)!.zxid;
     for (const zxid of this.#ahead) if (zxid <= this.#position) this.#ahead.delete(zxid);
-    this.#tell(this.#listeners, (listener) => listener(batch));
+    this.#notify(this.#listeners, (listener) => listener(batch));
   }
 
   /** One part's fault must not cost the others their events. */
-  #tell<L>(listeners: Set<L>, call: (listener: L) => void): void {
+  #notify<L>(listeners: Set<L>, call: (listener: L) => void): void {
     for (const listener of listeners) {
       try {
         call(listener);

@@ -15,10 +15,17 @@ import type { Metrics } from '../metrics.ts';
 import type { EventTail } from './event-tail.ts';
 import { FairQueue } from './fair-queue.ts';
 import { HistoryPages, type WatchedHistory } from './history-pages.ts';
-import { RunningWatch, type Watch, type WatchReader, type WatchRequest, type WatchSink } from './running-watch.ts';
 import { TimeSlices } from './time-slices.ts';
-import { historyOf, type Interest, matchOne, matchTransaction, type Subscription, type Told } from './watch-match.ts';
+import {
+  historyOf,
+  type Interest,
+  type MatchedEvents,
+  matchOne,
+  matchTransaction,
+  type Subscription,
+} from './watch-match.ts';
 import { WatchQueue, type WatchQueueParts } from './watch-queue.ts';
+import { type Watch, Watcher, type WatchReader, type WatchRequest, type WatchSink } from './watcher.ts';
 
 interface LongPoll {
   /** It knows of everything up to this zxid. */
@@ -28,7 +35,7 @@ interface LongPoll {
 
 /** Equal watches are matched, and their JSON is made, once. */
 interface LiveSubscription extends Subscription {
-  readonly watches: Map<WatchQueue, Set<RunningWatch>>;
+  readonly watches: Map<WatchQueue, Set<Watcher>>;
   readonly polls: Set<LongPoll>;
 }
 
@@ -43,10 +50,10 @@ export class WatchHub {
   readonly #queues = new WeakMap<WatchReader, WatchQueue>();
   /** The subscriptions that have members, by path. */
   readonly #subscriptions = new Map<string, LiveSubscription[]>();
-  readonly #watches = new Set<RunningWatch>();
+  readonly #watches = new Set<Watcher>();
   readonly #polls = new Set<LongPoll>();
   /** Those that have yet to learn where they begin. */
-  readonly #starts = new FairQueue<WatchQueue, { watch: RunningWatch; queue: WatchQueue }>();
+  readonly #starts = new FairQueue<WatchQueue, { watch: Watcher; queue: WatchQueue }>();
   #isStarting = false;
   /** The newest zxid that was published to the queues of all readers, once there are any. */
   #published = 0;
@@ -77,7 +84,7 @@ export class WatchHub {
         this.#watches.delete(watch);
         this.#leave(watch, queue);
       },
-      told: (watch, events) => told.inc({ mode: watch.request.mode }, events),
+      delivered: (watch, events) => told.inc({ mode: watch.request.mode }, events),
     };
     metrics.gauges('watches', 'Watches by mode and state; an unsynced one is catching up.', ['mode', 'state'], () =>
       this.#count(),
@@ -108,7 +115,7 @@ export class WatchHub {
       queue = new WatchQueue(reader, this.#parts);
       this.#queues.set(reader, queue);
     }
-    const watch = new RunningWatch(request, sink, queue);
+    const watch = new Watcher(request, sink, queue);
     this.#watches.add(watch);
     this.#starts.push(queue, { watch, queue });
     if (!this.#isStarting) void this.#start();
@@ -132,7 +139,7 @@ export class WatchHub {
     if (!missed) return true;
     const subscription = { path, interest, data: false };
     if (missed.some((transaction) => matchOne(transaction, subscription))) return true;
-    this.#tail.witness(after);
+    this.#tail.noteSeen(after);
     return new Promise((resolve) => {
       const end = (changed: boolean) => {
         clearTimeout(timer);
@@ -177,7 +184,7 @@ export class WatchHub {
     this.#isStarting = false;
   }
 
-  async #begin(history: WatchedHistory, starts: readonly { watch: RunningWatch; queue: WatchQueue }[]): Promise<void> {
+  async #begin(history: WatchedHistory, starts: readonly { watch: Watcher; queue: WatchQueue }[]): Promise<void> {
     if (starts.length === 0) return;
     const zxids = new Set<number>();
     for (const { watch } of starts) if (watch.request.since !== undefined) zxids.add(watch.request.since);
@@ -206,7 +213,7 @@ export class WatchHub {
     const before = this.#published;
     this.#published = zxid;
     const matched = matchTransaction(transaction, (path) => this.#subscriptions.get(path));
-    const byQueue = new Map<WatchQueue, { told: Told; watches: Set<RunningWatch> }[]>();
+    const byQueue = new Map<WatchQueue, { told: MatchedEvents; watches: Set<Watcher> }[]>();
     for (const [{ watches, polls }, told] of matched) {
       for (const poll of [...polls]) if (zxid > poll.reached) poll.end(true);
       for (const [queue, own] of watches) {
@@ -243,7 +250,7 @@ export class WatchHub {
     return same;
   }
 
-  #join(watch: RunningWatch, queue: WatchQueue): void {
+  #join(watch: Watcher, queue: WatchQueue): void {
     // It joins between two batches of the tail.
     this.#published = this.#tail.position;
     const { watches } = this.#subscribed(watch.subscription);
@@ -252,7 +259,7 @@ export class WatchHub {
     else watches.set(queue, new Set([watch]));
   }
 
-  #leave(watch: RunningWatch, queue: WatchQueue): void {
+  #leave(watch: Watcher, queue: WatchQueue): void {
     const { subscription } = watch;
     const { watches } = this.#subscriptions.get(subscription.path)?.find((other) => isSame(other, subscription)) ?? {};
     const own = watches?.get(queue);

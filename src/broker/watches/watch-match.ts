@@ -11,9 +11,9 @@ import type { NodeEvent, Transaction } from '../../store/tree/node-codec.ts';
 export type Interest = WatchMode | 'content' | 'list' | 'page';
 
 /** What is told of a node itself; `below` = the changes of everything below it, `child` = those of its children's stats. */
-type Tidings = 'created' | 'changed' | 'deleted' | 'children' | 'child' | 'below';
+type ChangeKind = 'created' | 'changed' | 'deleted' | 'children' | 'child' | 'below';
 
-const interests: Record<Interest, ReadonlySet<Tidings>> = {
+const interests: Record<Interest, ReadonlySet<ChangeKind>> = {
   node: new Set(['created', 'changed', 'deleted', 'children']),
   // As ZooKeeper's child watch, which also hears that the node itself is gone (zookeeper-semantics, section G).
   children: new Set(['deleted', 'children']),
@@ -32,7 +32,7 @@ export interface Subscription {
 }
 
 /** What a subscription is told of one transaction. */
-export interface Told {
+export interface MatchedEvents {
   readonly count: number;
   /** About how many bytes its JSON has. */
   readonly size: number;
@@ -60,10 +60,10 @@ export function matchTransaction<S extends Subscription>(
   transaction: Transaction,
   at: (path: string) => Iterable<S> | undefined,
   json: EventJson = new EventJson(),
-): Map<S, Told> {
+): Map<S, MatchedEvents> {
   const { events } = transaction;
   const matched = new Map<S, Match>();
-  const tell = (path: string, tidings: Tidings, event: NodeEvent | undefined) => {
+  const tell = (path: string, tidings: ChangeKind, event: NodeEvent | undefined) => {
     for (const subscription of at(path) ?? []) {
       if (!interests[subscription.interest].has(tidings)) continue;
       let match = matched.get(subscription);
@@ -112,7 +112,7 @@ export function* pathsOf(transaction: Transaction): Generator<string> {
 }
 
 /** What one subscription is told of a transaction, if anything. */
-export function matchOne(transaction: Transaction, subscription: Subscription): Told | undefined {
+export function matchOne(transaction: Transaction, subscription: Subscription): MatchedEvents | undefined {
   const own = [subscription];
   return matchTransaction(transaction, (path) => (path === subscription.path ? own : undefined)).get(subscription);
 }
@@ -123,7 +123,7 @@ function isCommittedOffset(path: string): boolean {
   return root !== undefined && path.length > root.length;
 }
 
-class Match implements Told {
+class Match implements MatchedEvents {
   readonly #subscription: Subscription;
   readonly #json: EventJson;
   /** In order; undefined is the `children` of the subscription's own path. */

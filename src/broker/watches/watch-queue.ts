@@ -6,9 +6,9 @@ import type { Logger } from 'pino';
 import { hasCode } from '../../core/service-error.ts';
 import type { EventTail } from './event-tail.ts';
 import type { HistoryPage, HistoryPages, PageReader, WatchedHistory } from './history-pages.ts';
-import type { RunningWatch, WatchOwner, WatchReader } from './running-watch.ts';
 import type { TimeSlices, Worker } from './time-slices.ts';
-import { matchTransaction, type Subscription, type Told } from './watch-match.ts';
+import { type MatchedEvents, matchTransaction, type Subscription } from './watch-match.ts';
+import type { Watcher, WatcherOwner, WatchReader } from './watcher.ts';
 
 /** How much of a reader's is sent in one step: other readers come in between. */
 const stepBytes = 256 * 1024;
@@ -25,20 +25,20 @@ export interface WatchQueueParts {
   /** The newest zxid that was published to all queues. */
   published(): number;
   /** Makes the watch one of the synced ones: from now on it is published to. */
-  join(watch: RunningWatch, queue: WatchQueue): void;
-  leave(watch: RunningWatch, queue: WatchQueue): void;
-  told(watch: RunningWatch, events: number): void;
+  join(watch: Watcher, queue: WatchQueue): void;
+  leave(watch: Watcher, queue: WatchQueue): void;
+  delivered(watch: Watcher, events: number): void;
 }
 
 /** What watches are told of one transaction; those that share a subscription are told the same. */
 export interface Publication {
   readonly zxid: number;
-  readonly parts: readonly { told: Told; watches: Iterable<RunningWatch> }[];
+  readonly parts: readonly { told: MatchedEvents; watches: Iterable<Watcher> }[];
   /** About how many bytes it is in all. */
   readonly size: number;
 }
 
-export class WatchQueue implements Worker, WatchOwner {
+export class WatchQueue implements Worker, WatcherOwner {
   readonly #reader: WatchReader;
   readonly #parts: WatchQueueParts;
   /** Live transactions, the oldest first: it may have been sent in part. */
@@ -58,11 +58,11 @@ export class WatchQueue implements Worker, WatchOwner {
     return this.#live.length > 0 ? this.#sentUpTo : this.#parts.published();
   }
 
-  told(watch: RunningWatch, events: number): void {
-    this.#parts.told(watch, events);
+  delivered(watch: Watcher, events: number): void {
+    this.#parts.delivered(watch, events);
   }
 
-  ended(watch: RunningWatch): void {
+  ended(watch: Watcher): void {
     for (const catchUp of this.#catchUps) catchUp.watches.delete(watch);
     this.#parts.leave(watch, this);
   }
@@ -83,7 +83,7 @@ export class WatchQueue implements Worker, WatchOwner {
   }
 
   /** Lets a watch that has begun catch up with the tail, and then join those that are published to. */
-  catchUp(watch: RunningWatch): void {
+  catchUp(watch: Watcher): void {
     let catchUp = this.#catchUps.find(({ history }) => history === watch.history);
     if (!catchUp) {
       catchUp = new CatchUp(watch.history);
@@ -149,7 +149,7 @@ export class WatchQueue implements Worker, WatchOwner {
     for (let next = deliveries.next(); !next.done; next = deliveries.next()) {
       const { watch, zxid, told } = next.value;
       try {
-        watch.tell(zxid, told);
+        watch.deliver(zxid, told);
       } catch (error) {
         // One sink's fault must not cost the others their events.
         this.#parts.log.error({ err: error }, 'A watch could not be told of a transaction; it ends');
@@ -194,7 +194,7 @@ export class WatchQueue implements Worker, WatchOwner {
         continue;
       }
       catchUp.watches.delete(watch);
-      this.#parts.tail.witness(watch.reached);
+      this.#parts.tail.noteSeen(watch.reached);
       watch.becomeSynced();
       this.#parts.join(watch, this);
     }
@@ -224,9 +224,9 @@ export class WatchQueue implements Worker, WatchOwner {
 }
 
 interface Delivery {
-  watch: RunningWatch;
+  watch: Watcher;
   zxid: number;
-  told: Told;
+  told: MatchedEvents;
 }
 
 function* deliveriesOf({ zxid, parts }: Publication): Generator<Delivery> {
@@ -234,18 +234,18 @@ function* deliveriesOf({ zxid, parts }: Publication): Generator<Delivery> {
 }
 
 interface Group extends Subscription {
-  readonly watches: RunningWatch[];
+  readonly watches: Watcher[];
 }
 
 /** A pass of one reader's watches through one history. */
 class CatchUp implements PageReader {
   readonly history: WatchedHistory;
-  readonly watches = new Set<RunningWatch>();
+  readonly watches = new Set<Watcher>();
   page: HistoryPage | undefined;
   deliveries: Iterator<Delivery> | undefined;
   isReading = false;
   /** The watches that the page is for; others are at another position, or came later. */
-  #served: RunningWatch[] = [];
+  #served: Watcher[] = [];
 
   constructor(history: WatchedHistory) {
     this.history = history;

@@ -10,7 +10,7 @@ import {
   watchStreamQuery,
 } from '../../../schemas/watch.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { Watch, WatchReader, WatchRequest } from '../../broker/watches/running-watch.ts';
+import type { Watch, WatchReader, WatchRequest } from '../../broker/watches/watcher.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { beginEventStream, isLost, lostMark, problemMessage } from '../event-stream.ts';
 import { nodePathOf } from '../node-path.ts';

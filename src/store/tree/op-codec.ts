@@ -169,7 +169,7 @@ export function unpackAnswer(
     const end = statEnd + packed.readUInt32BE(at + 2);
     results.push({
       op,
-      // Told only where it is not the one asked for.
+      // MatchedEvents only where it is not the one asked for.
       path: end > statEnd ? packed.toString('utf8', statEnd, end) : path,
       stat: statEnd > stat ? decodeStat(packed.subarray(stat, statEnd)) : undefined,
     });

@@ -15,7 +15,7 @@ import { eventually } from '../../helpers/server.ts';
 const keeping = new AbortController().signal;
 const runs = Number(process.env.WEIR_MODEL_RUNS ?? 40);
 
-interface Told {
+interface MatchedEvents {
   offset: number;
   timestamp: number;
   key?: string;
@@ -29,11 +29,16 @@ async function fetch(logs: Logs, partition: number, from: number | 'earliest', m
   const batches = (await Promise.all(read.batches.map(unpackBatch))).map((batch) => new BatchLines(batch));
   const records = new FetchedRecords(batches, read.offset, limits);
   const nextOffset = read.isComplete && !records.isCut ? read.endOffset : records.nextOffset;
-  return { records: JSON.parse(records.array()) as Told[], nextOffset, endOffset: read.endOffset };
+  return { records: JSON.parse(records.array()) as MatchedEvents[], nextOffset, endOffset: read.endOffset };
 }
 
-async function readAll(logs: Logs, partition: number, maxRecords = 1000, maxBytes = 1_000_000): Promise<Told[]> {
-  const all: Told[] = [];
+async function readAll(
+  logs: Logs,
+  partition: number,
+  maxRecords = 1000,
+  maxBytes = 1_000_000,
+): Promise<MatchedEvents[]> {
+  const all: MatchedEvents[] = [];
   let next: number | 'earliest' = 'earliest';
   for (;;) {
     const { records, nextOffset, endOffset } = await fetch(logs, partition, next, maxRecords, maxBytes);
@@ -73,8 +78,8 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), async (steps) => {
       partition += 1;
       await logs.open(topicId, partition);
-      const model: Told[] = [];
-      const reader = { next: 0, told: [] as Told[] };
+      const model: MatchedEvents[] = [];
+      const reader = { next: 0, told: [] as MatchedEvents[] };
       let start = 0;
       const compact = async (deleteRetentionMs: number, keyBytesMax: number, isPacked = false) => {
         const compactor = new LogCompactor(logKeeping, createMetrics(), { keyBytesMax, stepBytes: 2000 });
@@ -113,7 +118,7 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
       const newest = new Map(model.map((told) => [told.key, told.offset]));
       const kept = model.filter(({ key, offset }) => offset >= start && newest.get(key) === offset);
       const found = await readAll(logs, partition);
-      const isTombstone = (told: Told) => !('value' in told);
+      const isTombstone = (told: MatchedEvents) => !('value' in told);
       // A pass with no time for tombstones may have taken some.
       t.same(
         found.filter((told) => !isTombstone(told)),

@@ -2,7 +2,7 @@
 // business of watch-hub.ts.
 import type { WatchMode } from '../../../schemas/watch.ts';
 import type { ServiceError } from '../../core/service-error.ts';
-import { historyOf, type Subscription, type Told } from './watch-match.ts';
+import { historyOf, type MatchedEvents, type Subscription } from './watch-match.ts';
 
 export interface WatchRequest {
   path: string;
@@ -46,24 +46,24 @@ export interface Watch {
 /** starting → unsynced (reads history) → synced (fed by the event tail) → ended. */
 export type WatchState = 'starting' | 'unsynced' | 'synced' | 'ended';
 
-export interface WatchOwner {
+export interface WatcherOwner {
   /** Everything up to this zxid was sent to the synced watches of the same reader. */
   readonly position: number;
-  told(watch: RunningWatch, events: number): void;
-  ended(watch: RunningWatch): void;
+  delivered(watch: Watcher, events: number): void;
+  ended(watch: Watcher): void;
 }
 
-export class RunningWatch implements Watch {
+export class Watcher implements Watch {
   readonly request: WatchRequest;
   readonly subscription: Subscription;
   readonly history: 'main' | 'both';
   readonly sink: WatchSink;
-  readonly #owner: WatchOwner;
+  readonly #owner: WatcherOwner;
   #state: WatchState = 'starting';
   #reached = 0;
   #hasBegun = false;
 
-  constructor(request: WatchRequest, sink: WatchSink, owner: WatchOwner) {
+  constructor(request: WatchRequest, sink: WatchSink, owner: WatcherOwner) {
     this.request = request;
     this.subscription = { path: request.path, interest: request.mode, data: request.data ?? false };
     this.history = historyOf(request.path);
@@ -110,10 +110,10 @@ export class RunningWatch implements Watch {
   }
 
   /** Tells it of a transaction, unless it has been told already. */
-  tell(zxid: number, told: Told): void {
+  deliver(zxid: number, told: MatchedEvents): void {
     if (this.#state === 'ended' || zxid <= this.#reached) return;
     this.#reached = zxid;
-    this.#owner.told(this, told.count);
+    this.#owner.delivered(this, told.count);
     this.sink.events(zxid, told.json());
     if (this.request.once) this.close();
   }
