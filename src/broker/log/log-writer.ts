@@ -13,7 +13,7 @@ import { answerMsMax } from '../../store/redis/time-limits.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
 import { checkPartition, type TopicInfo, type Topics } from '../metadata/topics.ts';
 import type { Metrics } from '../metrics.ts';
-import { AppendLanes, wasNotSent } from './append-lanes.ts';
+import { AppendBatcher, wasNotSent } from './append-batcher.ts';
 
 /** 0 = do not wait for the store, 1 = its primary has it, all = so have `min.insync.replicas` - 1 of its replicas. */
 export type Acks = '0' | '1' | 'all';
@@ -65,7 +65,7 @@ export class LogWriter {
   readonly #logs: Logs;
   readonly #producers: Producers;
   readonly #namespace: Namespace;
-  readonly #lanes: AppendLanes;
+  readonly #batcher: AppendBatcher;
   /** The partition that keyless records of a topic went to last; each broker begins anywhere. */
   readonly #rotation = new WeakMap<TopicInfo, number>();
   readonly #unacknowledgedFailures;
@@ -76,7 +76,7 @@ export class LogWriter {
     this.#logs = logs;
     this.#producers = producers;
     this.#namespace = namespace;
-    this.#lanes = new AppendLanes(logs, metrics);
+    this.#batcher = new AppendBatcher(logs, metrics);
     this.#unacknowledgedFailures = metrics.counter(
       'unacknowledged_appends_failed_total',
       'Appends with acks=0 that failed, of which nobody was told.',
@@ -100,7 +100,7 @@ export class LogWriter {
   async #produce(topic: TopicInfo, asked: ProduceRequest): Promise<Produced> {
     const spread = this.#spread(topic, asked, topic.partitionCount);
     const request = asked.fence?.node === undefined ? asked : await this.#withNodeChecked(asked, asked.fence);
-    if (request.acks === '0' && this.#lanes.bytesUnderWay < unacknowledgedBytesMax) {
+    if (request.acks === '0' && this.#batcher.bytesInFlight < unacknowledgedBytesMax) {
       this.#appendAll(topic, request, spread).catch(() => this.#unacknowledgedFailures.inc());
       const results = [...spread.batches].map(([partition, { count }]) => ({ partition, count }));
       return { results, partitions: spread.partitions, replayed: false };
@@ -201,21 +201,21 @@ export class LogWriter {
     const batch: Batch = records
       ? { ...records, fence, times }
       : { ...noRecords, fence: fence?.lost ? fence : undefined, times };
-    if (!identity) return this.#lanes.append(topic, partition, batch);
+    if (!identity) return this.#batcher.append(topic, partition, batch);
     const { partitionCount: partitions } = spread;
     if (identity.kind === 'key') {
-      return this.#lanes.append(topic, partition, { ...batch, identity: { ...identity, partitions } });
+      return this.#batcher.append(topic, partition, { ...batch, identity: { ...identity, partitions } });
     }
     const home = partition === homeOf(topic, identity);
     const known = (joined: boolean): Batch => ({ ...batch, identity: { ...identity, partitions, home, joined } });
     try {
-      return await this.#lanes.append(topic, partition, known(false));
+      return await this.#batcher.append(topic, partition, known(false));
     } catch (error) {
       if (!hasCode(error, 'UNKNOWN_PRODUCER')) throw error;
     }
     // The first that this log hears of the producer, or of its epoch.
     await this.#producers.join(identity.stamp, { topicId, partition });
-    return this.#lanes.append(topic, partition, known(true));
+    return this.#batcher.append(topic, partition, known(true));
   }
 
   async #checkReplicas(topic: TopicInfo, partitions: readonly number[], needed: number): Promise<void> {

@@ -9,20 +9,20 @@ import { logKey } from './log-reader.ts';
 interface Pending {
   batch: Batch;
   /** The batch as it is to be stored, where its topic is compressed: that goes on while others fly. */
-  packed: Promise<Batch> | undefined;
+  compressed: Promise<Batch> | undefined;
   resolve(appended: Appended): void;
   reject(error: unknown): void;
 }
 
 /** What one flight to a partition carries at most: it must not hold up the store. One batch always fits. */
-const flightBatchesMax = 256;
-const flightBytesMax = 4 * 1024 * 1024;
+const appendBatchesMax = 256;
+const appendBatchBytesMax = 4 * 1024 * 1024;
 
-export class AppendLanes {
+export class AppendBatcher {
   readonly #logs: Logs;
   /** By log, the batches that wait for its flight to return; the log has an entry while one is under way. */
-  readonly #lanes = new Map<string, Pending[]>();
-  #bytesUnderWay = 0;
+  readonly #queues = new Map<string, Pending[]>();
+  #bytesInFlight = 0;
   readonly #appendedRecords;
   readonly #appendedBytes;
   readonly #replays;
@@ -40,30 +40,30 @@ export class AppendLanes {
   }
 
   /** Bytes of records that wait for the store. */
-  get bytesUnderWay(): number {
-    return this.#bytesUnderWay;
+  get bytesInFlight(): number {
+    return this.#bytesInFlight;
   }
 
   /** Puts a batch on the next flight to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
   append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<Appended> {
     const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;
-    this.#bytesUnderWay += size;
+    this.#bytesInFlight += size;
     const appended = new Promise<Appended>((resolve, reject) => {
-      const packed = isCompressed ? packedBatch(batch) : undefined;
+      const packed = isCompressed ? compressedBatch(batch) : undefined;
       const pending = { batch, packed, resolve, reject };
       const key = logKey(topicId, partition);
-      const lane = this.#lanes.get(key);
+      const lane = this.#queues.get(key);
       if (lane) {
         lane.push(pending);
         return;
       }
       const opened = [pending];
-      this.#lanes.set(key, opened);
-      void this.#fly(topicId, partition, opened, () => this.#lanes.delete(key));
+      this.#queues.set(key, opened);
+      void this.#flush(topicId, partition, opened, () => this.#queues.delete(key));
     });
     return appended.finally(() => {
-      this.#bytesUnderWay -= size;
+      this.#bytesInFlight -= size;
     });
   }
 
@@ -71,9 +71,9 @@ export class AppendLanes {
    * Makes one flight after the other while there are batches in the lane, then closes it. That must be in one step with
    * the last look into it: a batch that came in between would wait for ever.
    */
-  async #fly(topicId: string, partition: number, lane: Pending[], close: () => void): Promise<void> {
+  async #flush(topicId: string, partition: number, lane: Pending[], close: () => void): Promise<void> {
     while (lane.length > 0) {
-      const flight = lane.splice(0, flightSize(lane));
+      const flight = lane.splice(0, appendBatchSize(lane));
       const end = this.#duration.startTimer();
       try {
         const batches = await readyBatches(flight);
@@ -104,23 +104,23 @@ export class AppendLanes {
   }
 }
 
-async function packedBatch(batch: Batch): Promise<Batch> {
+async function compressedBatch(batch: Batch): Promise<Batch> {
   return { ...batch, records: await packRecords(batch.records) };
 }
 
 /** The batches of a flight as they are stored; those of a topic that is not compressed are ready at once. */
 function readyBatches(flight: readonly Pending[]): Batch[] | Promise<Batch[]> {
-  if (!flight.some(({ packed }) => packed)) return flight.map(({ batch }) => batch);
-  return Promise.all(flight.map(({ batch, packed }) => packed ?? batch));
+  if (!flight.some(({ compressed: packed }) => packed)) return flight.map(({ batch }) => batch);
+  return Promise.all(flight.map(({ batch, compressed: packed }) => packed ?? batch));
 }
 
 /** How many of the waiting batches fit on one flight. */
-function flightSize(lane: readonly Pending[]): number {
+function appendBatchSize(lane: readonly Pending[]): number {
   let bytes = 0;
   let count = 0;
   for (const { batch } of lane) {
     bytes += batch.records.length;
-    if (count > 0 && (count === flightBatchesMax || bytes > flightBytesMax)) break;
+    if (count > 0 && (count === appendBatchesMax || bytes > appendBatchBytesMax)) break;
     count += 1;
   }
   return count;
