@@ -3,7 +3,7 @@ import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Appended, Batch, Logs } from '../../store/log/logs.ts';
 import type { TopicInfo } from '../metadata/topics.ts';
 import type { Metrics } from '../metrics.ts';
-import { packRecords } from './batch-packing.ts';
+import { compressRecords } from './batch-compression.ts';
 import { logKey } from './log-reader.ts';
 
 interface Pending {
@@ -105,7 +105,7 @@ export class AppendBatcher {
 }
 
 async function compressedBatch(batch: Batch): Promise<Batch> {
-  return { ...batch, records: await packRecords(batch.records) };
+  return { ...batch, records: await compressRecords(batch.records) };
 }
 
 /** The batches of a flight as they are stored; those of a topic that is not compressed are ready at once. */

@@ -4,7 +4,7 @@ import { BatchLines } from '../../core/records/batch-lines.ts';
 import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../../core/records/compaction.ts';
 import type { LogKeeping, LogScan } from '../../store/log/log-keeping.ts';
 import type { Metrics } from '../metrics.ts';
-import { packRecords, unpackBatch } from './batch-packing.ts';
+import { compressRecords, decompressBatch } from './batch-compression.ts';
 
 export interface CompactorLimits {
   /** How much memory the newest offsets of keys may take; what does not fit is compacted by another pass. */
@@ -21,13 +21,13 @@ export interface CompactionTask {
   partition: number;
   leaderEpoch: number;
   deleteRetentionMs: number;
-  /** Whether batches are packed (batch-packing.ts). */
-  isPacked: boolean;
+  /** Whether batches are packed (batch-compression.ts). */
+  isCompressed: boolean;
 }
 
 /** Just below an allocator's class, as the store rounds up to one; packed batches may hold more, as they pack better then. */
 const mergedBytesMax = 32_000;
-const packedFromBytesMax = 128_000;
+const compressedFromBytesMax = 128_000;
 
 export interface Compacted {
   /** Whether there is more to compact than one pass could take in. */
@@ -37,16 +37,16 @@ export interface Compacted {
 }
 
 /** What a pass needs of the store. */
-type Keeping = Pick<LogKeeping, 'scan' | 'compact'>;
+type Retained = Pick<LogKeeping, 'scan' | 'compact'>;
 
 export class LogCompactor {
-  readonly #keeping: Keeping;
+  readonly #maintenance: Retained;
   readonly #limits: CompactorLimits;
   readonly #removals;
   readonly #duration;
 
-  constructor(keeping: Keeping, metrics: Metrics, limits: CompactorLimits = usualLimits) {
-    this.#keeping = keeping;
+  constructor(keeping: Retained, metrics: Metrics, limits: CompactorLimits = usualLimits) {
+    this.#maintenance = keeping;
     this.#limits = limits;
     this.#removals = metrics.counter('records_compacted_total', 'Records that compaction by this broker removed.');
     this.#duration = metrics.seconds('compaction_duration_seconds', 'Time of one pass of compaction over one log.');
@@ -58,7 +58,7 @@ export class LogCompactor {
    */
   async compact(task: CompactionTask, signal: AbortSignal): Promise<Compacted> {
     const { topicId, partition, deleteRetentionMs } = task;
-    const found = await this.#keeping.scan(topicId, partition, 0, 0, 0);
+    const found = await this.#maintenance.scan(topicId, partition, 0, 0, 0);
     const begin = Math.max(found.cleaned, found.logStartOffset);
     const areTombstonesDue = found.tombstonesSince > 0 && found.now - found.tombstonesSince >= deleteRetentionMs;
     if (begin >= found.endOffset && !areTombstonesDue) return { more: false, tombstonesDueInMs: dueIn(task, found) };
@@ -78,11 +78,11 @@ export class LogCompactor {
     const newest = new NewestOffsets(this.#limits.keyBytesMax);
     let upTo = from;
     while (upTo < end && !signal.aborted) {
-      const { batches } = await this.#keeping.scan(topicId, partition, upTo, end, this.#limits.stepBytes);
+      const { batches } = await this.#maintenance.scan(topicId, partition, upTo, end, this.#limits.stepBytes);
       // What was there was deleted meanwhile.
       if (batches.length === 0) return { newest, upTo: end };
       for (const batch of batches) {
-        if (!newest.add(new BatchLines(await unpackBatch(batch)))) return { newest, upTo };
+        if (!newest.add(new BatchLines(await decompressBatch(batch)))) return { newest, upTo };
         upTo = batch.baseOffset + batch.count;
       }
     }
@@ -105,7 +105,7 @@ export class LogCompactor {
     let offset = 0;
     let tombstonesSince = 0;
     for (;;) {
-      const scan = await this.#keeping.scan(topicId, partition, offset, upTo, this.#limits.stepBytes);
+      const scan = await this.#maintenance.scan(topicId, partition, offset, upTo, this.#limits.stepBytes);
       const { batches, logStartOffset: startOffset, now, generation } = scan;
       const last = batches.at(-1);
       if (scan.run !== run) return undefined;
@@ -114,25 +114,26 @@ export class LogCompactor {
         // Only now it is known, as all of the compacted part was seen.
         const step = { run, generation, cleaned: scan.cleaned, tombstonesSince, removed: [], added: [] };
         const isKnown = scan.tombstonesSince === tombstonesSince;
-        if (!isKnown && (await this.#keeping.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
+        if (!isKnown && (await this.#maintenance.compact(topicId, partition, leaderEpoch, step)) === undefined)
+          continue;
         return { ...scan, tombstonesSince };
       }
-      const cleaning = cleanBatches(await Promise.all(batches.map(unpackBatch)), newest, {
+      const cleaning = cleanBatches(await Promise.all(batches.map(decompressBatch)), newest, {
         startOffset,
         now,
         deleteRetentionMs,
-        mergedBytesMax: task.isPacked ? packedFromBytesMax : mergedBytesMax,
+        mergedBytesMax: task.isCompressed ? compressedFromBytesMax : mergedBytesMax,
       });
       const end = last.baseOffset + last.count;
       const cleaned = last.isCompacted ? scan.cleaned : end;
       const { removed } = cleaning;
-      const added = task.isPacked ? await Promise.all(cleaning.added.map(packed)) : cleaning.added;
+      const added = task.isCompressed ? await Promise.all(cleaning.added.map(compressed)) : cleaning.added;
       if (removed.length > 0 || added.length > 0 || cleaned > scan.cleaned) {
         // At the end of the pass the oldest moment is known; should it not come to that, the first one is noted now.
         const known = scan.tombstonesSince === 0 && cleaning.tombstonesSince > 0 ? cleaning.tombstonesSince : undefined;
         const step = { run, generation, cleaned, tombstonesSince: known, removed, added };
         // The log's head was let go of meanwhile: what was read may be gone, so it is read again.
-        if ((await this.#keeping.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
+        if ((await this.#maintenance.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
         this.#removals.inc(cleaning.removedRecords);
       }
       tombstonesSince = olderTombstones(tombstonesSince, cleaning.tombstonesSince);
@@ -141,8 +142,8 @@ export class LogCompactor {
   }
 }
 
-async function packed(batch: CompactedBatch): Promise<CompactedBatch> {
-  return { ...batch, records: await packRecords(batch.records) };
+async function compressed(batch: CompactedBatch): Promise<CompactedBatch> {
+  return { ...batch, records: await compressRecords(batch.records) };
 }
 
 function dueIn({ deleteRetentionMs }: CompactionTask, { tombstonesSince, now }: LogScan): number | undefined {

@@ -221,7 +221,7 @@ export class LogHousekeeper {
         partition,
         leaderEpoch,
         deleteRetentionMs: config['delete.retention.ms'],
-        isPacked: config['compression.type'] === 'gzip',
+        isCompressed: config['compression.type'] === 'gzip',
       };
       const { more, tombstonesDueInMs = never } = await this.#compactor.compact(task, this.#stopping.signal);
       const now = performance.now();

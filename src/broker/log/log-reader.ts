@@ -7,7 +7,7 @@ import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { checkPartition, type TopicInfo } from '../metadata/topics.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
-import { isPacked, unpackBatch } from './batch-packing.ts';
+import { decompressBatch, isCompressed } from './batch-compression.ts';
 
 export interface FetchRequest {
   topic: TopicInfo;
@@ -55,7 +55,7 @@ const newsKeptMs = 1000;
 /** How many logs' newest ends are remembered, those heard of last. */
 const knownEndsMax = 10_000;
 /** Of how many logs it is remembered how well they are packed. */
-const packedSharesMax = 10_000;
+const compressedSharesMax = 10_000;
 
 export class LogReader {
   readonly #logs: Logs;
@@ -65,7 +65,7 @@ export class LogReader {
   /** The newest ends that the news told, and when: they close the gap between a read and the wait that follows it. */
   readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
   /** By log, the bytes of packed batches in the store, as a share of what they unpack to. */
-  readonly #packedShares = new Map<string, number>();
+  readonly #compressedShares = new Map<string, number>();
   readonly #listeners = new Set<AppendListener>();
   readonly #abort = new AbortController();
   readonly #look: PeriodicTask;
@@ -170,7 +170,7 @@ export class LogReader {
     for (;;) {
       const found = await this.#logs.seek(topic.topicId, partition, from, momentMs);
       if ('endOffset' in found) return { offset: found.endOffset, timestamp: undefined };
-      const batch = new BatchLines(await unpackBatch(found.batch));
+      const batch = new BatchLines(await decompressBatch(found.batch));
       for (let index = Math.max(from - batch.baseOffset, 0); index < batch.count; index += 1) {
         if (batch.isRemoved(index)) continue;
         const timestamp = batch.timestampOf(index);
@@ -223,11 +223,11 @@ export class LogReader {
     let [from, recordsLeft, bytesLeft]: [FetchRequest['offset'], number, number] = [offset, maxRecords, maxBytes];
     let start: number | undefined;
     for (;;) {
-      const share = this.#packedShares.get(key) ?? 1;
+      const share = this.#compressedShares.get(key) ?? 1;
       const asked = { maxRecords: recordsLeft, maxBytes: Math.ceil(bytesLeft * share) };
       const read = await this.#logs.read(topic.topicId, partition, from, asked);
       start ??= read.offset;
-      const unpacked = await this.#unpack(key, read.batches);
+      const unpacked = await this.#decompress(key, read.batches);
       for (const { baseOffset, count, bytes } of unpacked) {
         recordsLeft -= baseOffset + count - Math.max(baseOffset, read.offset);
         bytesLeft -= bytes.length;
@@ -244,13 +244,14 @@ export class LogReader {
   }
 
   /** The batches as lines; it remembers how much smaller they lie in the store, for the next read of that log. */
-  async #unpack(key: string, stored: readonly StoredBatch[]): Promise<BatchLines[]> {
-    if (!stored.some(({ records }) => isPacked(records))) return stored.map((batch) => new BatchLines(batch));
-    const batches = await Promise.all(stored.map(unpackBatch));
+  async #decompress(key: string, stored: readonly StoredBatch[]): Promise<BatchLines[]> {
+    if (!stored.some(({ records }) => isCompressed(records))) return stored.map((batch) => new BatchLines(batch));
+    const batches = await Promise.all(stored.map(decompressBatch));
     const sizeOf = (all: readonly StoredBatch[]) => all.reduce((sum, { records }) => sum + records.length, 0);
-    this.#packedShares.delete(key);
-    this.#packedShares.set(key, sizeOf(stored) / sizeOf(batches));
-    if (this.#packedShares.size > packedSharesMax) this.#packedShares.delete(this.#packedShares.keys().next().value!);
+    this.#compressedShares.delete(key);
+    this.#compressedShares.set(key, sizeOf(stored) / sizeOf(batches));
+    if (this.#compressedShares.size > compressedSharesMax)
+      this.#compressedShares.delete(this.#compressedShares.keys().next().value!);
     return batches.map((batch) => new BatchLines(batch));
   }
 

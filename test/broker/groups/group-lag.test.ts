@@ -64,7 +64,7 @@ t.test('the lag of a log whose end was compacted away reaches 0', async (t) => {
   await append([{ key: 'b' }]);
   await join(url, 'compacted', { topics: ['compacted'], memberId: 'm' });
   const compactor = new LogCompactor(server.broker.store.logKeeping, createMetrics());
-  const task = { topicId: topic.topicId, partition: 0, leaderEpoch: 1000, deleteRetentionMs: 0, isPacked: false };
+  const task = { topicId: topic.topicId, partition: 0, leaderEpoch: 1000, deleteRetentionMs: 0, isCompressed: false };
   // One pass notes the tombstone, and the next one takes it away.
   await eventually(async () => {
     await compactor.compact(task, new AbortController().signal);

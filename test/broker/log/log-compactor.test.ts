@@ -2,7 +2,7 @@
 // goes through the log meanwhile must never see anything twice, or go back.
 import fc from 'fast-check';
 import t from 'tap';
-import { packRecords, unpackBatch } from '../../../src/broker/log/batch-packing.ts';
+import { compressRecords, decompressBatch } from '../../../src/broker/log/batch-compression.ts';
 import { LogCompactor } from '../../../src/broker/log/log-compactor.ts';
 import { createMetrics } from '../../../src/broker/metrics.ts';
 import { BatchLines } from '../../../src/core/records/batch-lines.ts';
@@ -26,7 +26,7 @@ interface MatchedEvents {
 async function fetch(logs: Logs, partition: number, from: number | 'earliest', maxRecords: number, maxBytes: number) {
   const limits = { maxRecords, maxBytes };
   const read = await logs.read(topicId, partition, from, limits);
-  const batches = (await Promise.all(read.batches.map(unpackBatch))).map((batch) => new BatchLines(batch));
+  const batches = (await Promise.all(read.batches.map(decompressBatch))).map((batch) => new BatchLines(batch));
   const records = new FetchedRecords(batches, read.offset, limits);
   const nextOffset = read.isComplete && !records.isCut ? read.endOffset : records.nextOffset;
   return { records: JSON.parse(records.array()) as MatchedEvents[], nextOffset, endOffset: read.endOffset };
@@ -64,7 +64,7 @@ const step = fc.oneof(
     arbitrary: fc.record({
       compact: fc.constantFrom(0, 1_000_000_000),
       keyBytesMax: fc.constantFrom(1, 1e6),
-      isPacked: fc.boolean(),
+      isCompressed: fc.boolean(),
     }),
   },
   { weight: 1, arbitrary: fc.record({ deleteBefore: fc.nat({ max: 100 }) }) },
@@ -81,9 +81,9 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
       const model: MatchedEvents[] = [];
       const reader = { next: 0, told: [] as MatchedEvents[] };
       let start = 0;
-      const compact = async (deleteRetentionMs: number, keyBytesMax: number, isPacked = false) => {
+      const compact = async (deleteRetentionMs: number, keyBytesMax: number, isCompressed = false) => {
         const compactor = new LogCompactor(logKeeping, createMetrics(), { keyBytesMax, stepBytes: 2000 });
-        const task = { topicId, partition, leaderEpoch: 0, deleteRetentionMs, isPacked };
+        const task = { topicId, partition, leaderEpoch: 0, deleteRetentionMs, isCompressed };
         while ((await compactor.compact(task, keeping)).more);
       };
       // Passes go on beside everything else.
@@ -95,11 +95,11 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
           );
           const batch = batchOf(lines);
           // Some of them as a topic with compression has them.
-          if (lines.length % 2 === 0) batch.records = await packRecords(batch.records);
+          if (lines.length % 2 === 0) batch.records = await compressRecords(batch.records);
           const { baseOffset, timestamp } = await append(logs, batch, partition);
           model.push(...one.map((given, index) => ({ offset: baseOffset + index, timestamp, ...given })));
         } else if ('compact' in one) {
-          passes = passes.then(() => compact(one.compact, one.keyBytesMax, one.isPacked));
+          passes = passes.then(() => compact(one.compact, one.keyBytesMax, one.isCompressed));
         } else if ('deleteBefore' in one) {
           const before = Math.min(one.deleteBefore, model.length);
           start = Math.max(start, before);
@@ -171,7 +171,7 @@ t.test('a pass that Redis loses records under removes nothing for their sake', a
     },
     compact: (...args: Parameters<typeof logKeeping.compact>) => logKeeping.compact(...args),
   };
-  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isPacked: false };
+  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isCompressed: false };
   t.match(await new LogCompactor(losing, createMetrics()).compact(task, keeping), { more: true }, 'it is given up');
   const values = async () => (await readAll(logs, 0)).map(({ value }) => value);
   t.same(await values(), ['kept', 'new']);
@@ -183,7 +183,7 @@ t.test('small batches become few, and a pass with nothing to do writes nothing',
   const { logs, logKeeping } = await openStore(t);
   for (let i = 0; i < 300; i += 1) await append(logs, batchOf([JSON.stringify({ key: `k${i}`, value: i })]));
   const compactor = new LogCompactor(logKeeping, createMetrics());
-  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1000, isPacked: false };
+  const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1000, isCompressed: false };
   t.same(await compactor.compact(task, keeping), { more: false, tombstonesDueInMs: undefined });
   const scan = await logKeeping.scan(topicId, 0, 0, 300, 1e9);
   t.equal(scan.batches.length, 1);
@@ -207,7 +207,10 @@ t.test('a search by time and retention go through what is compacted and what is 
   ] as const)
     await own(key, timestamp);
   const compactor = new LogCompactor(logKeeping, createMetrics());
-  await compactor.compact({ topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isPacked: false }, keeping);
+  await compactor.compact(
+    { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isCompressed: false },
+    keeping,
+  );
   await own('d', 500);
   t.match(await logs.seek(topicId, 0, 0, 450), { batch: { baseOffset: 4 } });
   t.match(await logs.seek(topicId, 0, 0, 350), { batch: { baseOffset: 1, count: 3 } });
