@@ -16,7 +16,7 @@ import { GroupOffsets } from './groups/offsets/group-offsets.ts';
 import { createOffsetRetention } from './groups/offsets/offset-retention.ts';
 import { GroupStreams } from './groups/stream/group-stream.ts';
 import { LogCompactor } from './log/log-compactor.ts';
-import { LogHousekeeper } from './log/log-housekeeper.ts';
+import { LogMaintainer } from './log/log-maintainer.ts';
 import { LogReader } from './log/log-reader.ts';
 import { LogWriter } from './log/log-writer.ts';
 import { NamedProducers } from './log/producers.ts';
@@ -74,7 +74,7 @@ export class Broker {
   readonly #nodeExpirer: PeriodicTask;
   readonly #storedTotals: PeriodicTask;
   readonly #topicDeleter: PeriodicTask;
-  readonly #logHousekeeper: LogHousekeeper;
+  readonly #logMaintainer: LogMaintainer;
   readonly #offsetRetention: PeriodicTask;
   readonly #stopping = new AbortController();
   readonly #loading: (() => Loading | undefined) | undefined;
@@ -151,7 +151,7 @@ export class Broker {
     });
     this.#topicDeleter = createTopicDeleter(store, log);
     const compactor = new LogCompactor(store.logKeeping, this.metrics);
-    this.#logHousekeeper = new LogHousekeeper({
+    this.#logMaintainer = new LogMaintainer({
       store,
       topics: this.topics,
       partitions: this.partitions,
@@ -194,7 +194,7 @@ export class Broker {
     this.groups.start();
     this.#offsetRetention.start();
     this.#topicDeleter.start();
-    this.#logHousekeeper.start();
+    this.#logMaintainer.start();
     this.#reaper.start();
     this.#nodeExpirer.start();
     this.#storedTotals.start();
@@ -237,7 +237,7 @@ export class Broker {
   /** Stops in the opposite order; the store stays open. */
   async stop(): Promise<void> {
     await this.producers.stop();
-    await this.#logHousekeeper.stop();
+    await this.#logMaintainer.stop();
     await this.#topicDeleter.stop();
     await this.#offsetRetention.stop();
     await this.groups.stop();

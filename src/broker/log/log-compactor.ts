@@ -1,5 +1,5 @@
 // Compacts the logs of `cleanup.policy=compact`, one pass over one log at a time (docs/adr/005). Which records go is decided in
-// core/compaction; when a log has its turn, in log-housekeeper.ts.
+// core/compaction; when a log has its turn, in log-maintainer.ts.
 import { BatchLines } from '../../core/records/batch-lines.ts';
 import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../../core/records/compaction.ts';
 import type { LogKeeping, LogScan } from '../../store/log/log-keeping.ts';

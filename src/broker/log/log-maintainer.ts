@@ -32,7 +32,7 @@ const compactAfterMsMin = 1000;
 const compactAfterMsMax = 20_000;
 
 /** A partition that this broker leads. Moments are of this process' clock, performance.now(). */
-interface House {
+interface MaintainedLog {
   topic: TopicInfo;
   partition: number;
   leaderEpoch: number;
@@ -46,7 +46,7 @@ interface House {
 
 const never = Number.POSITIVE_INFINITY;
 
-export interface LogHousekeeperParts {
+export interface LogMaintainerParts {
   store: Store;
   topics: Topics;
   partitions: Partitions;
@@ -57,7 +57,7 @@ export interface LogHousekeeperParts {
   log: Logger;
 }
 
-export class LogHousekeeper {
+export class LogMaintainer {
   readonly #store: Store;
   readonly #topics: Topics;
   readonly #partitions: Partitions;
@@ -66,7 +66,7 @@ export class LogHousekeeper {
   readonly #compactor: LogCompactor;
   readonly #log: Logger;
   /** By logKey. */
-  readonly #houses = new Map<string, House>();
+  readonly #maintained = new Map<string, MaintainedLog>();
   /** By topic and partition, the logKey of its house. */
   readonly #keys = new Map<string, string>();
   readonly #retention: PeriodicTask;
@@ -75,7 +75,7 @@ export class LogHousekeeper {
   readonly #stopping = new AbortController();
   #stopListening: (() => void) | undefined;
 
-  constructor(parts: LogHousekeeperParts) {
+  constructor(parts: LogMaintainerParts) {
     const { log } = parts;
     this.#store = parts.store;
     this.#topics = parts.topics;
@@ -95,15 +95,15 @@ export class LogHousekeeper {
   start(): void {
     // A changed topic is moved into anew, with its settings of then; everything is due there at once.
     this.#stopListening = this.#topics.onChange((name) => {
-      for (const [place, key] of this.#keys) if (place.startsWith(`${name}/`)) this.#moveOut(place, key);
+      for (const [place, key] of this.#keys) if (place.startsWith(`${name}/`)) this.#stopMaintaining(place, key);
     });
     this.#reader.listen({
       onAppend: (key) => {
-        const house = this.#houses.get(key);
+        const house = this.#maintained.get(key);
         if (house) this.#noteAppend(house);
       },
       onGap: () => {
-        for (const house of this.#houses.values()) this.#noteAppend(house);
+        for (const house of this.#maintained.values()) this.#noteAppend(house);
       },
     });
     this.#retention.start();
@@ -116,7 +116,7 @@ export class LogHousekeeper {
     await Promise.all([this.#retention.stop(), this.#compaction.stop()]);
   }
 
-  #noteAppend(house: House): void {
+  #noteAppend(house: MaintainedLog): void {
     const now = performance.now();
     if (house.retainAt !== never) house.retainAt = Math.min(house.retainAt, now + retainAfterMs);
     if (!isCompacted(house.topic)) return;
@@ -124,31 +124,34 @@ export class LogHousekeeper {
     house.compactAt = Math.min(house.compactAt, now + afterMs);
   }
 
-  #moveOut(place: string, key: string): void {
+  #stopMaintaining(place: string, key: string): void {
     this.#keys.delete(place);
-    this.#houses.delete(key);
+    this.#maintained.delete(key);
   }
 
   /** Takes in the partitions that this broker leads now, and leaves the others. */
   async #settle(): Promise<void> {
     const led = new Set<string>();
     for (const info of this.#partitions.led()) {
-      const place = placeOf(info);
+      const place = logNameOf(info);
       led.add(place);
-      const house = this.#houses.get(this.#keys.get(place) ?? '');
-      if (house?.leaderEpoch !== info.leaderEpoch) await this.#moveIn(place, info);
+      const house = this.#maintained.get(this.#keys.get(place) ?? '');
+      if (house?.leaderEpoch !== info.leaderEpoch) await this.#startMaintaining(place, info);
     }
-    for (const [place, key] of this.#keys) if (!led.has(place)) this.#moveOut(place, key);
+    for (const [place, key] of this.#keys) if (!led.has(place)) this.#stopMaintaining(place, key);
   }
 
-  async #moveIn(place: string, { topic: name, partition, leaderEpoch, leader }: PartitionInfo): Promise<void> {
+  async #startMaintaining(
+    place: string,
+    { topic: name, partition, leaderEpoch, leader }: PartitionInfo,
+  ): Promise<void> {
     try {
       const topic = await this.#topics.get(name);
       const now = performance.now();
       const key = logKey(topic.topicId, partition);
       const compactAt = isCompacted(topic) ? now : never;
       const retainAt = hasRetention(topic) ? now : never;
-      this.#houses.set(key, { topic, partition, leaderEpoch, leader, retainAt, compactAt, compactionMs: 0 });
+      this.#maintained.set(key, { topic, partition, leaderEpoch, leader, retainAt, compactAt, compactionMs: 0 });
       this.#keys.set(place, key);
     } catch (error) {
       // It was deleted meanwhile.
@@ -159,7 +162,7 @@ export class LogHousekeeper {
   async #retainDue(): Promise<void> {
     await this.#settle();
     const now = performance.now();
-    const due = [...this.#houses.values()].filter(({ retainAt }) => retainAt <= now);
+    const due = [...this.#maintained.values()].filter(({ retainAt }) => retainAt <= now);
     // One machine of the store may be away, which must not hold up what lies on others.
     const failures: unknown[] = [];
     for (let i = 0; i < due.length; i += togetherMax) {
@@ -170,7 +173,7 @@ export class LogHousekeeper {
     if (failures.length > 0) throw failures[0];
   }
 
-  async #retain(house: House): Promise<void> {
+  async #retain(house: MaintainedLog): Promise<void> {
     const { topic, partition, leaderEpoch } = house;
     const { config, topicId } = topic;
     const limits = {
@@ -199,7 +202,7 @@ export class LogHousekeeper {
   /** One log after the other: the keys of one pass take memory. */
   async #compactDue(): Promise<void> {
     const now = performance.now();
-    const due = [...this.#houses.values()].filter(({ compactAt }) => compactAt <= now);
+    const due = [...this.#maintained.values()].filter(({ compactAt }) => compactAt <= now);
     due.sort((a, b) => a.compactAt - b.compactAt);
     const failures: unknown[] = [];
     for (const house of due) {
@@ -209,7 +212,7 @@ export class LogHousekeeper {
     if (failures.length > 0) throw failures[0];
   }
 
-  async #compact(house: House): Promise<void> {
+  async #compact(house: MaintainedLog): Promise<void> {
     const { topic, partition, leaderEpoch } = house;
     const { topicId, config } = topic;
     const startedAt = performance.now();
@@ -235,7 +238,7 @@ export class LogHousekeeper {
   }
 
   /** A log that is gone, or is led by another broker, is no longer this one's to keep; what is news here will say so. */
-  async #guarded(house: House, keep: () => Promise<void>): Promise<void> {
+  async #guarded(house: MaintainedLog, keep: () => Promise<void>): Promise<void> {
     const { topic, partition } = house;
     try {
       await keep();
@@ -243,9 +246,9 @@ export class LogHousekeeper {
       if (hasCode(error, 'STALE_LEADER_EPOCH')) {
         await this.#giveUp(house, Number(serviceErrorIn(error)?.fields.leaderEpoch));
       } else if (hasCode(error, 'UNKNOWN_TOPIC')) {
-        await this.#mendLost(topic.name);
+        await this.#recreateLost(topic.name);
         // If it is led here still, it is moved into anew.
-        this.#moveOut(placeOf({ topic: topic.name, partition }), logKey(topic.topicId, partition));
+        this.#stopMaintaining(logNameOf({ topic: topic.name, partition }), logKey(topic.topicId, partition));
       } else {
         throw error;
       }
@@ -256,7 +259,7 @@ export class LogHousekeeper {
    * Leaves a log that refuses this leader until there is news of who leads it. The news is made here if the store has lost
    * the election that the log has heard of: else nobody would keep house there until the next one.
    */
-  async #giveUp(house: House, heardOf: number): Promise<void> {
+  async #giveUp(house: MaintainedLog, heardOf: number): Promise<void> {
     const { topic, partition, leaderEpoch, leader } = house;
     const isLost = await this.#admin.outrank(topic, partition, leader, heardOf);
     house.retainAt = house.compactAt = never;
@@ -268,7 +271,7 @@ export class LogHousekeeper {
     }
   }
 
-  async #mendLost(name: string): Promise<void> {
+  async #recreateLost(name: string): Promise<void> {
     try {
       await this.#topics.reopenLogs(name);
     } catch (error) {
@@ -278,7 +281,7 @@ export class LogHousekeeper {
   }
 }
 
-function placeOf({ topic, partition }: { topic: string; partition: number }): string {
+function logNameOf({ topic, partition }: { topic: string; partition: number }): string {
   return `${topic}/${partition}`;
 }
 
