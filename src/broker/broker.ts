@@ -20,7 +20,7 @@ import { LogMaintainer } from './log/log-maintainer.ts';
 import { LogReader } from './log/log-reader.ts';
 import { LogWriter } from './log/log-writer.ts';
 import { NamedProducers } from './log/producers.ts';
-import { RecordStreams } from './log/record-stream.ts';
+import { TopicTails } from './log/topic-tail.ts';
 import { BrokerRegistration } from './metadata/broker-registration.ts';
 import { Controller } from './metadata/controller.ts';
 import { PartitionAdmin } from './metadata/partition-admin.ts';
@@ -63,7 +63,7 @@ export class Broker {
   readonly producers: NamedProducers;
   readonly logWriter: LogWriter;
   readonly logReader: LogReader;
-  readonly recordStreams: RecordStreams;
+  readonly topicTails: TopicTails;
   readonly groups: GroupCoordinator;
   readonly groupConsumer: GroupConsumer;
   readonly groupOffsets: GroupOffsets;
@@ -124,7 +124,7 @@ export class Broker {
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.logWriter = new LogWriter(this.topics, store, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
-    this.recordStreams = new RecordStreams(this.topics, this.logReader, store.logs, this.metrics);
+    this.topicTails = new TopicTails(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
     const ledger = new GroupLedger(store.groups, groupMetrics, log);
     this.#offsetRetention = createOffsetRetention(store.committedOffsets, ledger, config, this.metrics, log);

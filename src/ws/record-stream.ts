@@ -10,7 +10,7 @@ import {
   recordStreamClientFrame,
 } from '../../schemas/record-stream.ts';
 import type { Broker } from '../broker/broker.ts';
-import type { RecordStream, RecordStreamRequest } from '../broker/log/record-stream.ts';
+import type { TopicTail, TopicTailRequest } from '../broker/log/topic-tail.ts';
 import { serviceErrorIn } from '../core/service-error.ts';
 import type { Socket, Sockets } from './socket.ts';
 
@@ -21,7 +21,7 @@ import type { Socket, Sockets } from './socket.ts';
 export function serveRecordSocket(
   ws: WebSocket,
   connection: Connection,
-  request: RecordStreamRequest,
+  request: TopicTailRequest,
   broker: Broker,
   sockets: Sockets,
 ): void {
@@ -31,7 +31,7 @@ export function serveRecordSocket(
 class RecordSocket {
   readonly #socket: Socket;
   readonly #closed = new AbortController();
-  #stream: RecordStream | undefined;
+  #stream: TopicTail | undefined;
   #credit = 0;
   /** Waits for credit. */
   #onCredit = (): void => undefined;
@@ -50,9 +50,9 @@ class RecordSocket {
     });
   }
 
-  async run(request: RecordStreamRequest, broker: Broker): Promise<void> {
+  async run(request: TopicTailRequest, broker: Broker): Promise<void> {
     try {
-      this.#stream = await broker.recordStreams.open(request);
+      this.#stream = await broker.topicTails.open(request);
       this.#sendPosition();
       await this.#stream.run(
         {

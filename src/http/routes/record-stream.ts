@@ -14,7 +14,7 @@ import {
 } from '../../../schemas/record-stream.ts';
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { RecordStream, RecordStreamRequest } from '../../broker/log/record-stream.ts';
+import type { TopicTail, TopicTailRequest } from '../../broker/log/topic-tail.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Sessions } from '../../store/tree/sessions.ts';
 import { beginEventStream, isLost, lostMark, problemMessage } from '../event-stream.ts';
@@ -25,7 +25,7 @@ import { keepStreamSession } from '../waiting-session.ts';
 interface Options {
   broker: Broker;
   /** Takes over a connection that was upgraded. */
-  takeSocket(ws: WebSocket, connection: Connection, request: RecordStreamRequest): void;
+  takeSocket(ws: WebSocket, connection: Connection, request: TopicTailRequest): void;
 }
 
 /** What the route's schemas make of a request. */
@@ -71,9 +71,9 @@ export const recordStreamRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
       if (request.headers['last-event-id']?.startsWith(lostMark)) return reply.code(204).send();
       const wanted = streamRequest(request);
       const position = wanted.resume ?? wanted.offset;
-      let stream: RecordStream;
+      let stream: TopicTail;
       try {
-        stream = await broker.recordStreams.open(wanted);
+        stream = await broker.topicTails.open(wanted);
       } catch (error) {
         const failure = toServiceError(error as Error, request);
         // A topic that never was is a mistake of whoever asks; one that a position is of has gone.
@@ -94,7 +94,7 @@ export const recordStreamRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
   });
 };
 
-function streamRequest({ params, query, headers }: Given): RecordStreamRequest {
+function streamRequest({ params, query, headers }: Given): TopicTailRequest {
   const { partition, offset, timestamp } = query;
   // An EventSource that has no id yet may send an empty one.
   const resume = headers['last-event-id']?.replace(lostMark, '') || undefined;
@@ -103,7 +103,7 @@ function streamRequest({ params, query, headers }: Given): RecordStreamRequest {
 
 class EventStream {
   readonly #reply: FastifyReply;
-  readonly #stream: RecordStream;
+  readonly #stream: TopicTail;
   readonly #sessions: Sessions;
   readonly #onEnd: () => void;
   readonly #ended = new AbortController();
@@ -111,7 +111,7 @@ class EventStream {
   #stopKeeping = (): void => undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(reply: FastifyReply, stream: RecordStream, sessions: Sessions, onEnd: () => void) {
+  constructor(reply: FastifyReply, stream: TopicTail, sessions: Sessions, onEnd: () => void) {
     this.#reply = reply;
     this.#stream = stream;
     this.#sessions = sessions;

@@ -9,7 +9,7 @@ import { checkPartition, type TopicInfo, type Topics, unknownTopic } from '../me
 import type { Metrics } from '../metrics.ts';
 import type { Fetched, LogReader } from './log-reader.ts';
 
-export interface RecordStreamRequest {
+export interface TopicTailRequest {
   topic: string;
   /** Undefined = all, also those that are added later. */
   partitions: readonly number[] | undefined;
@@ -34,7 +34,7 @@ export interface RecordSink {
 }
 
 /** How far one partition was given out. */
-interface Cursor {
+interface TailCursor {
   partition: number;
   /** Of the next record. */
   offset: number;
@@ -48,7 +48,7 @@ const retryMs = 500;
 const waitMs = 300_000;
 
 /** Opens streams of records. */
-export class RecordStreams {
+export class TopicTails {
   readonly #topics: Topics;
   readonly #reader: LogReader;
   readonly #logs: Logs;
@@ -70,7 +70,7 @@ export class RecordStreams {
    * @throws ServiceError BAD_REQUEST, UNKNOWN_TOPIC (also for the position of an earlier topic of the name),
    *   UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `partition`, `offset`, `logStartOffset`, `endOffset`)
    */
-  async open(request: RecordStreamRequest): Promise<RecordStream> {
+  async open(request: TopicTailRequest): Promise<TopicTail> {
     const { resume, offset, timestamp, topic: name } = request;
     if (offset !== undefined && timestamp !== undefined) {
       throw new ServiceError('BAD_REQUEST', 'Give offset or timestamp, not both.');
@@ -86,7 +86,7 @@ export class RecordStreams {
     return this.#topics.using(name, async (topic) => {
       if (topicId !== undefined && topic.topicId !== topicId) throw earlierTopic(name, topicId);
       const cursors = await this.#place(topic, request, position?.offsets);
-      return new RecordStream(topic, cursors, request.partitions === undefined, {
+      return new TopicTail(topic, cursors, request.partitions === undefined, {
         topics: this.#topics,
         reader: this.#reader,
         open: this.#open,
@@ -95,7 +95,11 @@ export class RecordStreams {
     });
   }
 
-  async #place(topic: TopicInfo, request: RecordStreamRequest, named?: ReadonlyMap<number, number>): Promise<Cursor[]> {
+  async #place(
+    topic: TopicInfo,
+    request: TopicTailRequest,
+    named?: ReadonlyMap<number, number>,
+  ): Promise<TailCursor[]> {
     const partitions = request.partitions ?? Array.from({ length: topic.partitionCount }, (_, partition) => partition);
     for (const partition of [...partitions, ...(named?.keys() ?? [])]) checkPartition(topic, partition);
     checkCount(topic, partitions.length);
@@ -140,20 +144,20 @@ interface StreamParts {
   sent: Counter<'kind'>;
 }
 
-export class RecordStream {
+export class TopicTail {
   #topic: TopicInfo;
   /** In the order of their partitions. */
-  readonly #cursors: Cursor[];
+  readonly #cursors: TailCursor[];
   readonly #takesNewPartitions: boolean;
   readonly #parts: StreamParts;
   /** Those with records to read, as far as is known: the next one first. Each read one goes to the end of the queue. */
-  readonly #ready: Cursor[] = [];
+  readonly #ready: TailCursor[] = [];
   /** What may have changed before the stream runs is looked at first. */
   #topicHasChanged = true;
   #full: Promise<void> | undefined;
   #wake = (): void => undefined;
 
-  constructor(topic: TopicInfo, cursors: Cursor[], takesNewPartitions: boolean, parts: StreamParts) {
+  constructor(topic: TopicInfo, cursors: TailCursor[], takesNewPartitions: boolean, parts: StreamParts) {
     this.#topic = topic;
     this.#cursors = cursors.sort((a, b) => a.partition - b.partition);
     this.#takesNewPartitions = takesNewPartitions;
@@ -226,7 +230,7 @@ export class RecordStream {
     return !this.#full;
   }
 
-  async #read(cursor: Cursor, sink: RecordSink, signal: AbortSignal): Promise<void> {
+  async #read(cursor: TailCursor, sink: RecordSink, signal: AbortSignal): Promise<void> {
     const { topicId, name } = this.#topic;
     const { partition, offset } = cursor;
     // At the end all readers ask for the same, so that they share one read; what is over a reader's credit it reads again.
@@ -256,7 +260,7 @@ export class RecordStream {
   }
 
   /** Puts a partition among those that are read; at its end, when there is more. */
-  #enqueue(cursor: Cursor, endOffset: number, signal: AbortSignal): void {
+  #enqueue(cursor: TailCursor, endOffset: number, signal: AbortSignal): void {
     if (!cursor.isAtEnd) {
       this.#ready.push(cursor);
       return;
@@ -276,14 +280,14 @@ export class RecordStream {
     try {
       const topic = await this.#parts.topics.get(name);
       if (topic.topicId !== topicId) throw deleted(name, topicId);
-      this.#takeIn(topic, signal);
+      this.#addPartitions(topic, signal);
     } catch (error) {
       if (hasCode(error, 'STORE_UNAVAILABLE')) this.#topicHasChanged = true;
       throw hasCode(error, 'UNKNOWN_TOPIC') ? deleted(name, topicId) : error;
     }
   }
 
-  #takeIn(topic: TopicInfo, signal: AbortSignal): void {
+  #addPartitions(topic: TopicInfo, signal: AbortSignal): void {
     if (!this.#takesNewPartitions || topic.partitionCount <= this.#cursors.length) return;
     checkCount(topic, topic.partitionCount);
     this.#topic = topic;
@@ -315,12 +319,12 @@ function checkCount(topic: TopicInfo, count: number): void {
   );
 }
 
-function checkRange(topic: TopicInfo, cursor: Cursor, bounds: LogBounds): void {
+function checkRange(topic: TopicInfo, cursor: TailCursor, bounds: LogBounds): void {
   if (cursor.offset < bounds.logStartOffset || cursor.offset > bounds.endOffset)
     throw outOfRange(topic, cursor, bounds);
 }
 
-function outOfRange(topic: TopicInfo, { partition, offset }: Cursor, bounds: LogBounds): ServiceError {
+function outOfRange(topic: TopicInfo, { partition, offset }: TailCursor, bounds: LogBounds): ServiceError {
   const { logStartOffset, endOffset } = bounds;
   return new ServiceError(
     'OFFSET_OUT_OF_RANGE',
