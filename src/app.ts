@@ -52,9 +52,9 @@ import { nodesRoutes } from './http/routes/nodes.ts';
 import { operationRoutes } from './http/routes/operation.ts';
 import { partitionsRoutes } from './http/routes/partitions.ts';
 import { producersRoutes } from './http/routes/producers.ts';
-import { recordStreamRoutes } from './http/routes/record-stream.ts';
 import { recordsRoutes } from './http/routes/records.ts';
 import { sessionsRoutes } from './http/routes/sessions.ts';
+import { topicTailRoutes } from './http/routes/topic-tail.ts';
 import { topicsRoutes } from './http/routes/topics.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { installWaitingSessions } from './http/waiting-session.ts';
@@ -199,7 +199,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     inPlace: (client, work) => reserved.inPlace(client, work),
   });
   // One address for server-sent events and a socket: neither of them knows of the other.
-  await app.register(recordStreamRoutes, {
+  await app.register(topicTailRoutes, {
     ...versioned,
     takeSocket: (ws, connection, request) => serveRecordSocket(ws, connection, request, broker, sockets),
   });

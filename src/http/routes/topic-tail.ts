@@ -35,7 +35,7 @@ interface Given {
   headers: z.output<typeof recordStreamHeaders>;
 }
 
-export const recordStreamRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, takeSocket }) => {
+export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, takeSocket }) => {
   const open = new Set<EventStream>();
   broker.stopping.addEventListener('abort', () => {
     for (const stream of open) stream.end();
