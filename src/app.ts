@@ -59,9 +59,9 @@ import { topicsRoutes } from './http/routes/topics.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { installWaitingSessions } from './http/waiting-session.ts';
 import { groupSockets } from './ws/group.ts';
-import { serveRecordSocket } from './ws/record-stream.ts';
 import { installRefusedSockets } from './ws/refused-sockets.ts';
 import { Sockets, socketFailed } from './ws/socket.ts';
+import { serveTopicTail } from './ws/topic-tail.ts';
 import { watchSockets } from './ws/watch.ts';
 
 /** The largest frame that a socket client may send: its frames are small, only what it is sent is large. */
@@ -201,7 +201,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   // One address for server-sent events and a socket: neither of them knows of the other.
   await app.register(topicTailRoutes, {
     ...versioned,
-    takeSocket: (ws, connection, request) => serveRecordSocket(ws, connection, request, broker, sockets),
+    takeSocket: (ws, connection, request) => serveTopicTail(ws, connection, request, broker, sockets),
   });
   await app.ready();
   return app;

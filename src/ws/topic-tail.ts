@@ -18,17 +18,17 @@ import type { Socket, Sockets } from './socket.ts';
  * Serves one socket until either side ends it. What is wrong with the request is an error frame and the end, too: a
  * browser shows its page nothing of an upgrade that was refused.
  */
-export function serveRecordSocket(
+export function serveTopicTail(
   ws: WebSocket,
   connection: Connection,
   request: TopicTailRequest,
   broker: Broker,
   sockets: Sockets,
 ): void {
-  void new RecordSocket(ws, connection, sockets).run(request, broker);
+  void new TopicTailSocket(ws, connection, sockets).run(request, broker);
 }
 
-class RecordSocket {
+class TopicTailSocket {
   readonly #socket: Socket;
   readonly #closed = new AbortController();
   #stream: TopicTail | undefined;
