@@ -19,7 +19,7 @@ import {
   rebalanceTimeoutMsMin,
   sessionTimeoutDefaultMs,
 } from '../../schemas/groups.ts';
-import { problemCloseCodeBase } from '../../schemas/record-stream.ts';
+import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
 import { cursorKey } from '../broker/groups/consume/group-cursors.ts';
 import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';

@@ -4,7 +4,7 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { problemCloseCodeBase } from '../../schemas/record-stream.ts';
+import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Metrics } from '../broker/metrics.ts';
 import { refusedSockets } from '../core/defaults.ts';
 import type { ServiceError } from '../core/service-error.ts';

@@ -8,7 +8,7 @@ import {
   type RecordStreamClientFrame,
   type RecordStreamServerFrame,
   recordStreamClientFrame,
-} from '../../schemas/record-stream.ts';
+} from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { TopicTail, TopicTailRequest } from '../broker/log/topic-tail.ts';
 import { serviceErrorIn } from '../core/service-error.ts';

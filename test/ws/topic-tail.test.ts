@@ -1,5 +1,5 @@
 import t from 'tap';
-import { recordStreamServerFrame } from '../../schemas/record-stream.ts';
+import { recordStreamServerFrame } from '../../schemas/topic-tail.ts';
 import { startLossyRedis } from '../helpers/lossy-redis.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 import { openSocket, type TestSocket } from '../helpers/socket.ts';

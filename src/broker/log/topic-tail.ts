@@ -2,7 +2,7 @@
 // it goes on through any broker. How records travel to the reader, and how much it takes, is the sink's affair.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
-import { streamBytesMax, streamPartitionsMax, streamRecordsMax } from '../../../schemas/record-stream.ts';
+import { streamBytesMax, streamPartitionsMax, streamRecordsMax } from '../../../schemas/topic-tail.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { checkPartition, type TopicInfo, type Topics, unknownTopic } from '../metadata/topics.ts';

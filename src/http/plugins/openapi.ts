@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { createSchema } from 'zod-openapi';
 import { errorCatalogue } from '../../../schemas/errors.ts';
 import { groupClientFrame, groupServerFrame } from '../../../schemas/group-stream.ts';
-import { recordStreamClientFrame, recordStreamServerFrame } from '../../../schemas/record-stream.ts';
+import { recordStreamClientFrame, recordStreamServerFrame } from '../../../schemas/topic-tail.ts';
 import { clientFrame, serverFrame } from '../../../schemas/watch.ts';
 import { ndjsonType } from '../media-types.ts';
 import { declaresCode } from '../problems.ts';

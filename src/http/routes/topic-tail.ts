@@ -11,7 +11,7 @@ import {
   recordStreamFrame,
   recordStreamHeaders,
   recordStreamQuery,
-} from '../../../schemas/record-stream.ts';
+} from '../../../schemas/topic-tail.ts';
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { TopicTail, TopicTailRequest } from '../../broker/log/topic-tail.ts';

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { EventSource } from 'eventsource';
 import t, { type Test } from 'tap';
-import { recordStreamFrame } from '../../../schemas/record-stream.ts';
+import { recordStreamFrame } from '../../../schemas/topic-tail.ts';
 import { openEventStream, type StreamMessage } from '../../helpers/event-stream.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 import { startTestBrokers, type TestTopic } from '../../helpers/topics.ts';

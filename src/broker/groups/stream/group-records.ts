@@ -2,7 +2,7 @@
 // member takes, and none of what it may not use any more.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
-import { streamBytesMax, streamRecordsMax } from '../../../../schemas/record-stream.ts';
+import { streamBytesMax, streamRecordsMax } from '../../../../schemas/topic-tail.ts';
 import type { GroupMember } from '../../../core/groups/group-document.ts';
 import { FetchedRecords } from '../../../core/records/fetched-records.ts';
 import { hasCode } from '../../../core/service-error.ts';
