@@ -2,7 +2,7 @@
 // same append script called from a pipelined Redis client with the same batches? All three take turns in short rounds.
 import { randomBytes, randomInt } from 'node:crypto';
 import { LogWriter } from '../../src/broker/log/log-writer.ts';
-import type { Topics } from '../../src/broker/metadata/topics.ts';
+import type { TopicCache } from '../../src/broker/metadata/topic-cache.ts';
 import { createMetrics } from '../../src/broker/metrics.ts';
 import { type EncodedRecords, parseLines, parseRecords } from '../../src/core/records/record-input.ts';
 import { effectiveConfig } from '../../src/core/records/topic-config.ts';
@@ -188,7 +188,7 @@ async function callsFor({ name, topicId }: Topic, { type }: Case, body: string):
   const topics = { using: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
   return logCallsOf((logs) =>
     new LogWriter(
-      topics as unknown as Topics,
+      topics as unknown as TopicCache,
       { logs, producers: noProducers, namespace: {} as never },
       createMetrics(),
     ).produce({

@@ -26,8 +26,8 @@ import { Controller } from './metadata/controller.ts';
 import { PartitionAdmin } from './metadata/partition-admin.ts';
 import { Partitions } from './metadata/partitions.ts';
 import { TopicAdmin } from './metadata/topic-admin.ts';
+import { TopicCache } from './metadata/topic-cache.ts';
 import { createTopicDeleter } from './metadata/topic-deleter.ts';
-import { Topics } from './metadata/topics.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { PeriodicTask } from './periodic-task.ts';
 import { createNodeExpirer } from './sessions/node-expirer.ts';
@@ -56,7 +56,7 @@ export class Broker {
   /** Counts readers of streams and sockets that were cut off because too much waited for them, by `kind`. */
   readonly slowReadersCut: Counter<'kind'>;
   readonly registration: BrokerRegistration;
-  readonly topics: Topics;
+  readonly topics: TopicCache;
   readonly partitions: Partitions;
   readonly topicAdmin: TopicAdmin;
   readonly partitionAdmin: PartitionAdmin;
@@ -117,7 +117,7 @@ export class Broker {
       },
       log,
     );
-    this.topics = new Topics(store, this.tail, this.metrics, log);
+    this.topics = new TopicCache(store, this.tail, this.metrics, log);
     this.partitions = new Partitions(store.namespace, this.tail, this.registration, this.metrics, log);
     this.topicAdmin = new TopicAdmin(store, this.topics, config.maxPartitions, this.metrics);
     this.partitionAdmin = new PartitionAdmin(store, this.topics);

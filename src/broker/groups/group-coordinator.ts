@@ -32,7 +32,7 @@ import { hashMemberSecret, newMemberSecret } from '../../store/groups/member-sec
 import { openReply, sealReply } from '../../store/sealed-reply.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
-import type { Topics } from '../metadata/topics.ts';
+import type { TopicCache } from '../metadata/topic-cache.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import type { GroupLedger } from './group-ledger.ts';
@@ -81,7 +81,7 @@ export class GroupCoordinator {
   readonly #gathering = new JoinGathering();
   readonly #metrics: GroupMetrics;
   readonly #log: Logger;
-  readonly #sources: { namespace: Namespace; topics: Topics };
+  readonly #sources: { namespace: Namespace; topics: TopicCache };
   readonly #tail: EventTail;
   readonly #sessionMinTtlMs: number;
   readonly #sweeper: PeriodicTask;
@@ -94,7 +94,7 @@ export class GroupCoordinator {
   constructor(
     store: { groups: Groups; namespace: Namespace },
     ledger: GroupLedger,
-    topics: Topics,
+    topics: TopicCache,
     tail: EventTail,
     options: { sessionMinTtlMs: number },
     metrics: GroupMetrics,

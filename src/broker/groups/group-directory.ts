@@ -6,7 +6,7 @@ import { assignmentOf, groupStateName } from '../../core/groups/reconcile.ts';
 import type { CommittedOffset, CommittedOffsets } from '../../store/groups/committed-offsets.ts';
 import type { Groups } from '../../store/groups/groups.ts';
 import type { Logs } from '../../store/log/logs.ts';
-import type { Topics } from '../metadata/topics.ts';
+import type { TopicCache } from '../metadata/topic-cache.ts';
 import { cursorKey } from './consume/group-cursors.ts';
 import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
 import type { GroupLedger } from './group-ledger.ts';
@@ -17,12 +17,12 @@ export class GroupDirectory {
   readonly #offsets: CommittedOffsets;
   readonly #logs: Logs;
   readonly #ledger: GroupLedger;
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
 
   constructor(
     store: { groups: Groups; committedOffsets: CommittedOffsets; logs: Logs },
     ledger: GroupLedger,
-    topics: Topics,
+    topics: TopicCache,
   ) {
     this.#groups = store.groups;
     this.#offsets = store.committedOffsets;

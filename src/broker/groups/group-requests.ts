@@ -25,7 +25,7 @@ import type {
   Renewal,
 } from '../../store/groups/groups.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
-import type { Topics } from '../metadata/topics.ts';
+import type { TopicCache } from '../metadata/topic-cache.ts';
 import type { Decide, Decision, GroupLedger } from './group-ledger.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
 import type { GroupMetrics } from './group-metrics.ts';
@@ -73,14 +73,14 @@ const changesAtOnce = 1000;
 
 export class GroupRequests {
   readonly #ledger: GroupLedger;
-  readonly #sources: { namespace: Namespace; topics: Topics };
+  readonly #sources: { namespace: Namespace; topics: TopicCache };
   readonly #waiting = new Map<string, Asked[]>();
 
   readonly #metrics: Pick<GroupMetrics, 'refused'>;
 
   constructor(
     ledger: GroupLedger,
-    sources: { namespace: Namespace; topics: Topics },
+    sources: { namespace: Namespace; topics: TopicCache },
     metrics: Pick<GroupMetrics, 'refused'>,
   ) {
     this.#metrics = metrics;

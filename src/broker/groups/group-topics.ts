@@ -5,7 +5,7 @@ import type { TopicsView } from '../../core/groups/group-topics.ts';
 import { hasCode } from '../../core/service-error.ts';
 import type { CommittedOffset } from '../../store/groups/committed-offsets.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
-import type { Topics } from '../metadata/topics.ts';
+import type { TopicCache } from '../metadata/topic-cache.ts';
 import { matches } from './group-patterns.ts';
 
 /** From so many names on it is better to learn which topics there are. */
@@ -17,7 +17,7 @@ const namesMax = 100;
  * @throws ServiceError BAD_REQUEST for a pattern that is none
  */
 export async function viewOf(
-  { namespace, topics }: { namespace: Namespace; topics: Topics },
+  { namespace, topics }: { namespace: Namespace; topics: TopicCache },
   group: GroupDocument,
   joining: readonly Subscription[] = [],
 ): Promise<TopicsView> {
@@ -58,7 +58,11 @@ export async function viewOf(
   };
 }
 
-async function infoOf(topics: Topics, name: string, recorded: TopicInfo | undefined): Promise<TopicInfo | undefined> {
+async function infoOf(
+  topics: TopicCache,
+  name: string,
+  recorded: TopicInfo | undefined,
+): Promise<TopicInfo | undefined> {
   const cached = await presentOf(topics.get(name));
   if (cached?.topicId === recorded?.topicId && cached?.partitionCount === recorded?.partitionCount) return cached;
   return presentOf(topics.refresh(name));
@@ -74,7 +78,10 @@ async function presentOf(reading: Promise<TopicInfo>): Promise<TopicInfo | undef
 }
 
 /** The commits without those for earlier topics of the same name. */
-export async function ofPresentTopics(topics: Topics, offsets: readonly CommittedOffset[]): Promise<CommittedOffset[]> {
+export async function ofPresentTopics(
+  topics: TopicCache,
+  offsets: readonly CommittedOffset[],
+): Promise<CommittedOffset[]> {
   const ids = new Map<string, string>();
   for (const name of new Set(offsets.map(({ topic }) => topic))) {
     const info = await presentOf(topics.get(name));

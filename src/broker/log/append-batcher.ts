@@ -1,7 +1,7 @@
 // How batches get to their logs: those for one partition that come while an append is under way share the next one.
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Appended, Batch, Logs } from '../../store/log/logs.ts';
-import type { TopicInfo } from '../metadata/topics.ts';
+import type { TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords } from './batch-compression.ts';
 import { logKey } from './log-reader.ts';

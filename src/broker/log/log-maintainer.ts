@@ -7,7 +7,7 @@ import { hasCode, serviceErrorIn } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { PartitionAdmin } from '../metadata/partition-admin.ts';
 import type { PartitionInfo, Partitions } from '../metadata/partitions.ts';
-import type { TopicInfo, Topics } from '../metadata/topics.ts';
+import type { TopicCache, TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { LogCompactor } from './log-compactor.ts';
@@ -48,7 +48,7 @@ const never = Number.POSITIVE_INFINITY;
 
 export interface LogMaintainerParts {
   store: Store;
-  topics: Topics;
+  topics: TopicCache;
   partitions: Partitions;
   admin: PartitionAdmin;
   reader: LogReader;
@@ -59,7 +59,7 @@ export interface LogMaintainerParts {
 
 export class LogMaintainer {
   readonly #store: Store;
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
   readonly #partitions: Partitions;
   readonly #admin: PartitionAdmin;
   readonly #reader: LogReader;
@@ -273,7 +273,7 @@ export class LogMaintainer {
 
   async #recreateLost(name: string): Promise<void> {
     try {
-      await this.#topics.reopenLogs(name);
+      await this.#topics.recreateLogs(name);
     } catch (error) {
       // It was deleted.
       if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { BatchLines, type StoredBatch } from '../../core/records/batch-lines.ts';
 import { FetchedRecords } from '../../core/records/fetched-records.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
-import { checkPartition, type TopicInfo } from '../metadata/topics.ts';
+import { checkPartition, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import { decompressBatch, isCompressed } from './batch-compression.ts';

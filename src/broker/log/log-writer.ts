@@ -11,7 +11,7 @@ import type { ProducerStamp, Producers } from '../../store/log/producers.ts';
 import { inTime } from '../../store/redis/in-time.ts';
 import { answerMsMax } from '../../store/redis/time-limits.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
-import { checkPartition, type TopicInfo, type Topics } from '../metadata/topics.ts';
+import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { AppendBatcher, wasNotSent } from './append-batcher.ts';
 
@@ -61,7 +61,7 @@ const unacknowledgedBytesMax = 16 * 1024 * 1024;
 const noRecords: RecordBatch = { count: 0, records: Buffer.alloc(0), ownTimestampMax: undefined, ownTimestamps: false };
 
 export class LogWriter {
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
   readonly #logs: Logs;
   readonly #producers: Producers;
   readonly #namespace: Namespace;
@@ -70,7 +70,7 @@ export class LogWriter {
   readonly #rotation = new WeakMap<TopicInfo, number>();
   readonly #unacknowledgedFailures;
 
-  constructor(topics: Topics, store: { logs: Logs; producers: Producers; namespace: Namespace }, metrics: Metrics) {
+  constructor(topics: TopicCache, store: { logs: Logs; producers: Producers; namespace: Namespace }, metrics: Metrics) {
     const { logs, producers, namespace } = store;
     this.#topics = topics;
     this.#logs = logs;
@@ -93,7 +93,7 @@ export class LogWriter {
    */
   produce(request: ProduceRequest): Promise<Produced> {
     // A store that is slow at each step, or hangs between two of them, must not make the sum of their limits of it.
-    const produced = this.#topics.using(request.topic, (topic) => this.#produce(topic, request));
+    const produced = this.#topics.withTopic(request.topic, (topic) => this.#produce(topic, request));
     return inTime(produced, answerMsMax, unknownFate);
   }
 

@@ -5,7 +5,7 @@ import type { Counter } from 'prom-client';
 import { streamBytesMax, streamPartitionsMax, streamRecordsMax } from '../../../schemas/topic-tail.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
-import { checkPartition, type TopicInfo, type Topics, unknownTopic } from '../metadata/topics.ts';
+import { checkPartition, type TopicCache, type TopicInfo, unknownTopic } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Fetched, LogReader } from './log-reader.ts';
 
@@ -49,13 +49,13 @@ const waitMs = 300_000;
 
 /** Opens streams of records. */
 export class TopicTails {
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
   readonly #reader: LogReader;
   readonly #logs: Logs;
   readonly #open = { sse: 0, socket: 0 };
   readonly #sent;
 
-  constructor(topics: Topics, reader: LogReader, logs: Logs, metrics: Metrics) {
+  constructor(topics: TopicCache, reader: LogReader, logs: Logs, metrics: Metrics) {
     this.#topics = topics;
     this.#reader = reader;
     this.#logs = logs;
@@ -83,7 +83,7 @@ export class TopicTails {
       const fresh = await this.#topics.refresh(name);
       if (fresh.topicId !== topicId) throw earlierTopic(name, topicId);
     }
-    return this.#topics.using(name, async (topic) => {
+    return this.#topics.withTopic(name, async (topic) => {
       if (topicId !== undefined && topic.topicId !== topicId) throw earlierTopic(name, topicId);
       const cursors = await this.#place(topic, request, position?.offsets);
       return new TopicTail(topic, cursors, request.partitions === undefined, {
@@ -137,7 +137,7 @@ export class TopicTails {
 }
 
 interface StreamParts {
-  topics: Topics;
+  topics: TopicCache;
   reader: LogReader;
   /** How many streams are open, by kind. */
   open: Record<RecordSink['kind'], number>;

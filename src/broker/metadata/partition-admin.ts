@@ -20,7 +20,7 @@ import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
 import { fenceOf, stateChange, statesPerTransactionMax } from './partition-changes.ts';
 import { describePartition } from './partition-description.ts';
-import { type Topics, unknownPartition, unknownTopic } from './topics.ts';
+import { type TopicCache, unknownPartition, unknownTopic } from './topic-cache.ts';
 
 interface ReadState extends PartitionState {
   topic: string;
@@ -30,16 +30,16 @@ interface ReadState extends PartitionState {
 
 export class PartitionAdmin {
   readonly #store: Store;
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
 
-  constructor(store: Store, topics: Topics) {
+  constructor(store: Store, topics: TopicCache) {
     this.#store = store;
     this.#topics = topics;
   }
 
   /** A partition as it is now. @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION */
   async describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
-    return this.#topics.using(topic, () => this.#describe(topic, partition));
+    return this.#topics.withTopic(topic, () => this.#describe(topic, partition));
   }
 
   #describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {

@@ -37,8 +37,8 @@ import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch } from './cluster.ts';
 import { fenceOf } from './partition-changes.ts';
 import { describePartition } from './partition-description.ts';
+import { type TopicCache, type TopicInfo, topicConfigPath, unknownTopic } from './topic-cache.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
-import { type TopicInfo, type Topics, topicConfigPath, unknownTopic } from './topics.ts';
 
 export interface TopicCreation {
   name: string;
@@ -49,12 +49,12 @@ export interface TopicCreation {
 
 export class TopicAdmin {
   readonly #store: Store;
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
   readonly #partitionsMax: number;
   readonly #refused;
 
   /** @param partitionsMax most partitions of all topics together */
-  constructor(store: Store, topics: Topics, partitionsMax: number, metrics: Metrics) {
+  constructor(store: Store, topics: TopicCache, partitionsMax: number, metrics: Metrics) {
     this.#refused = metrics.counter(
       'partitions_refused_total',
       'Requests for topics or partitions that this broker refused at WEIR_MAX_PARTITIONS.',
@@ -141,7 +141,7 @@ export class TopicAdmin {
 
   /** A topic with its partitions as they are now. @throws ServiceError UNKNOWN_TOPIC */
   describe(name: string): Promise<TopicDescription> {
-    return this.#topics.using(name, () => this.#describe(name));
+    return this.#topics.withTopic(name, () => this.#describe(name));
   }
 
   async #describe(name: string): Promise<TopicDescription> {

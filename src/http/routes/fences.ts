@@ -4,7 +4,7 @@ import { noQuery } from '../../../schemas/common.ts';
 import { fenceParams, fencesQuery, fencesReply } from '../../../schemas/fences.ts';
 import { partitionParams } from '../../../schemas/records.ts';
 import type { Broker } from '../../broker/broker.ts';
-import { checkPartition } from '../../broker/metadata/topics.ts';
+import { checkPartition } from '../../broker/metadata/topic-cache.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
@@ -29,7 +29,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     async (request) => {
       const { topic: name, partition } = request.params;
       const { after = '', limit } = request.query;
-      const all = await topics.using(name, async (topic) => {
+      const all = await topics.withTopic(name, async (topic) => {
         checkPartition(topic, partition);
         return store.fences.list(topic.topicId, partition);
       });
@@ -64,7 +64,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     async (request, reply) => {
       const { topic: name, partition, fence } = request.params;
       const idempotency = idempotencyOf(request);
-      const { replayed } = await topics.using(name, async (topic) => {
+      const { replayed } = await topics.withTopic(name, async (topic) => {
         checkPartition(topic, partition);
         return store.fences.delete(topic.topicId, partition, fence, idempotency);
       });

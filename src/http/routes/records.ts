@@ -20,7 +20,7 @@ import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Fetched } from '../../broker/log/log-reader.ts';
 import type { Acks, ProduceRequest } from '../../broker/log/log-writer.ts';
-import { checkPartition } from '../../broker/metadata/topics.ts';
+import { checkPartition } from '../../broker/metadata/topic-cache.ts';
 import { checkRecordBytes } from '../../core/records/request-batches.ts';
 import { effectiveConfig } from '../../core/records/topic-config.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
@@ -248,7 +248,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       }
       const onWait = () => request.place?.release();
       const fetched = await signals.run(reply.raw, (signal) =>
-        topics.using(name, async (topic) => {
+        topics.withTopic(name, async (topic) => {
           const from =
             timestamp === undefined
               ? (offset ?? 'earliest')
@@ -280,7 +280,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     },
     async (request) => {
       const { at } = request.query;
-      return topics.using(request.params.topic, async (topic) => {
+      return topics.withTopic(request.params.topic, async (topic) => {
         const { name, topicId, partitionCount } = topic;
         const all = Array.from({ length: partitionCount }, (_, partition) => ({ topicId, partition }));
         if (typeof at === 'number') {
@@ -326,7 +326,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     async (request, reply) => {
       const { topic: name, partition } = request.params;
       const idempotency = idempotencyOf(request);
-      const { replayed, ...bounds } = await topics.using(name, async (topic) => {
+      const { replayed, ...bounds } = await topics.withTopic(name, async (topic) => {
         checkPartition(topic, partition);
         return store.logs.deleteRecords(topic.topicId, partition, request.query.before, idempotency);
       });

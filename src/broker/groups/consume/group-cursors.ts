@@ -12,7 +12,7 @@ import { appearedLater } from '../../../core/groups/group-topics.ts';
 import { hasCode, ServiceError } from '../../../core/service-error.ts';
 import type { KnownPartition, PartitionPosition } from '../../../store/groups/groups.ts';
 import type { LogBounds } from '../../../store/log/logs.ts';
-import type { TopicInfo, Topics } from '../../metadata/topics.ts';
+import type { TopicCache, TopicInfo } from '../../metadata/topic-cache.ts';
 
 export interface Cursor extends KnownPartition {
   /** The member epoch at which the partition was given: given anew, another may have read in it. */
@@ -102,7 +102,7 @@ export function resetOffset(reset: Exclude<ResetPolicy, 'none'>, bounds: LogBoun
 }
 
 /** The topic, if it is still the one that the member was given; if not, the group will learn of that soon. */
-export async function topicOf(topics: Topics, at: KnownPartition): Promise<TopicInfo | undefined> {
+export async function topicOf(topics: TopicCache, at: KnownPartition): Promise<TopicInfo | undefined> {
   try {
     const cached = await topics.get(at.topic);
     const isRight = (topic: TopicInfo) => topic.topicId === at.topicId && at.partition < topic.partitionCount;

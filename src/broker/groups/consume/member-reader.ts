@@ -9,7 +9,7 @@ import { hasCode } from '../../../core/service-error.ts';
 import type { KnownPartition } from '../../../store/groups/groups.ts';
 import type { LogBounds, Logs } from '../../../store/log/logs.ts';
 import type { LogReader } from '../../log/log-reader.ts';
-import type { Topics } from '../../metadata/topics.ts';
+import type { TopicCache } from '../../metadata/topic-cache.ts';
 import { type Cursor, topicOf } from './group-cursors.ts';
 
 /** Where a member reads one partition by consume calls. */
@@ -59,11 +59,11 @@ export interface Taken {
 }
 
 export class MemberReader {
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
   readonly #reader: LogReader;
   readonly #logs: Logs;
 
-  constructor(topics: Topics, reader: LogReader, logs: Logs) {
+  constructor(topics: TopicCache, reader: LogReader, logs: Logs) {
     this.#topics = topics;
     this.#reader = reader;
     this.#logs = logs;
@@ -74,7 +74,7 @@ export class MemberReader {
     const seen = [...cursors];
     let found = await this.#logs.bounds(seen);
     const missing = seen.filter((_, index) => !found[index]);
-    if (missing.length > 0 && (await this.#topics.mendLost(missing))) found = await this.#logs.bounds(seen);
+    if (missing.length > 0 && (await this.#topics.recreateLostLogs(missing))) found = await this.#logs.bounds(seen);
     for (const [index, cursor] of seen.entries()) cursor.log = found[index] ?? 'gone';
   }
 

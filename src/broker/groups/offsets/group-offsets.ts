@@ -25,7 +25,7 @@ import type {
 import type { Logs } from '../../../store/log/logs.ts';
 import type { Idempotency } from '../../../store/tree/namespace.ts';
 import type { LogReader } from '../../log/log-reader.ts';
-import { checkPartition, type TopicInfo, type Topics } from '../../metadata/topics.ts';
+import { checkPartition, type TopicCache, type TopicInfo } from '../../metadata/topic-cache.ts';
 import type { Metrics } from '../../metrics.ts';
 import type { GroupLedger } from '../group-ledger.ts';
 import { ofPresentTopics } from '../group-topics.ts';
@@ -64,7 +64,7 @@ const deletedAtOnce = 1000;
 export class GroupOffsets {
   readonly #offsets: CommittedOffsets;
   readonly #ledger: GroupLedger;
-  readonly #topics: Topics;
+  readonly #topics: TopicCache;
   readonly #reader: LogReader;
   readonly #logs: Logs;
   readonly #committed;
@@ -72,7 +72,7 @@ export class GroupOffsets {
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
     ledger: GroupLedger,
-    topics: Topics,
+    topics: TopicCache,
     reader: LogReader,
     metrics: Metrics,
   ) {
@@ -328,7 +328,7 @@ export class GroupOffsets {
   }
 
   async #known({ topic: name, partition, offset, metadata }: OffsetToCommit): Promise<OffsetCommit> {
-    return this.#topics.using(name, async (topic) => {
+    return this.#topics.withTopic(name, async (topic) => {
       checkPartition(topic, partition);
       return { topic: name, topicId: topic.topicId, partition, offset, metadata };
     });

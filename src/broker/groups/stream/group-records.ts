@@ -8,7 +8,7 @@ import { FetchedRecords } from '../../../core/records/fetched-records.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { Logs } from '../../../store/log/logs.ts';
 import type { Fetched, LogReader } from '../../log/log-reader.ts';
-import type { Topics } from '../../metadata/topics.ts';
+import type { TopicCache } from '../../metadata/topic-cache.ts';
 import {
   type Cursor,
   firstOffset,
@@ -58,7 +58,7 @@ export interface ReadingMember {
 }
 
 export interface GroupRecordParts {
-  topics: Topics;
+  topics: TopicCache;
   reader: LogReader;
   logs: Logs;
   /** Counts the records that were given out. */
@@ -197,7 +197,7 @@ export class GroupRecords {
     } catch (error) {
       if (hasCode(error, 'UNKNOWN_TOPIC')) {
         // Perhaps it is not the topic that has gone, but the log that the store has lost.
-        return (await this.#parts.topics.mendLost([cursor])) ? this.#fetch(cursor) : undefined;
+        return (await this.#parts.topics.recreateLostLogs([cursor])) ? this.#fetch(cursor) : undefined;
       }
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
     }

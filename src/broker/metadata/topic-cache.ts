@@ -32,12 +32,12 @@ interface Load {
 }
 
 /** How often a topic is looked at of which a log is missing. */
-const mendEveryMs = 1000;
+const recreateEveryMs = 1000;
 
 /** What a stale cache can bring about. */
 const staleCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'TOO_LARGE'] as const;
 
-export class Topics {
+export class TopicCache {
   readonly #namespace: Namespace;
   readonly #logs: Logs;
   readonly #tail: EventTail;
@@ -46,9 +46,9 @@ export class Topics {
   readonly #known = new Map<string, TopicInfo>();
   readonly #loads = new Map<string, Load>();
   /** By name, the opening of its lost logs that is under way. */
-  readonly #reopening = new Map<string, Promise<boolean>>();
-  readonly #mendedLately = new Set<string>();
-  readonly #reopened;
+  readonly #recreating = new Map<string, Promise<boolean>>();
+  readonly #recreatedLately = new Set<string>();
+  readonly #recreated;
   readonly #listeners = new Set<(name: string) => void>();
   readonly #unsubscribe: (() => void)[] = [];
 
@@ -62,7 +62,7 @@ export class Topics {
     this.#logs = logs;
     this.#tail = tail;
     this.#log = log;
-    this.#reopened = metrics.counter(
+    this.#recreated = metrics.counter(
       'lost_logs_opened_total',
       'Logs that the store had lost, as by a failover, and that this broker opened anew, empty.',
     );
@@ -127,7 +127,7 @@ export class Topics {
    * @throws ServiceError UNKNOWN_TOPIC, and what `use` throws; STORE_UNAVAILABLE if the missing log was one of several that
    *   `use` wrote to
    */
-  async using<T>(name: string, use: (topic: TopicInfo) => Promise<T>): Promise<T> {
+  async withTopic<T>(name: string, use: (topic: TopicInfo) => Promise<T>): Promise<T> {
     const topic = await this.get(name);
     try {
       return await use(topic);
@@ -136,10 +136,10 @@ export class Topics {
       const fresh = await this.refresh(name);
       if (JSON.stringify(fresh) !== JSON.stringify(topic)) return await use(fresh);
       if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
-      if (!(await this.reopenLogs(name))) throw unknownTopic(name);
+      if (!(await this.recreateLogs(name))) throw unknownTopic(name);
       // What went to other logs must not go there once more.
       const results = serviceErrorIn(error)?.fields.results;
-      if (results !== undefined) throw reopenedMeanwhile(name, results);
+      if (results !== undefined) throw recreatedMeanwhile(name, results);
       return await use(fresh);
     }
   }
@@ -151,11 +151,11 @@ export class Topics {
    * @returns whether all logs of the topic that can be reached are there now
    * @throws ServiceError UNKNOWN_TOPIC
    */
-  reopenLogs(name: string): Promise<boolean> {
-    let reopening = this.#reopening.get(name);
+  recreateLogs(name: string): Promise<boolean> {
+    let reopening = this.#recreating.get(name);
     if (!reopening) {
-      reopening = this.#reopenLogs(name).finally(() => this.#reopening.delete(name));
-      this.#reopening.set(name, reopening);
+      reopening = this.#recreateLogs(name).finally(() => this.#recreating.delete(name));
+      this.#recreating.set(name, reopening);
     }
     return reopening;
   }
@@ -165,14 +165,14 @@ export class Topics {
    * a topic is looked at once a second for all of them. What fails is tried again then, too.
    * @returns whether a log may be there now that was not
    */
-  async mendLost(missing: Iterable<{ topic: string; topicId: string }>): Promise<boolean> {
+  async recreateLostLogs(missing: Iterable<{ topic: string; topicId: string }>): Promise<boolean> {
     const ids = new Map([...missing].map(({ topic, topicId }) => [topic, topicId]));
     const mended = [...ids].map(async ([name, topicId]) => {
-      if (this.#mendedLately.has(name)) return false;
-      this.#mendedLately.add(name);
-      setTimeout(() => this.#mendedLately.delete(name), mendEveryMs).unref();
+      if (this.#recreatedLately.has(name)) return false;
+      this.#recreatedLately.add(name);
+      setTimeout(() => this.#recreatedLately.delete(name), recreateEveryMs).unref();
       try {
-        return (await this.get(name)).topicId === topicId && (await this.reopenLogs(name));
+        return (await this.get(name)).topicId === topicId && (await this.recreateLogs(name));
       } catch (error) {
         this.#log.debug({ err: error, topic: name }, 'A log is missing, and was not opened anew');
         return false;
@@ -181,7 +181,7 @@ export class Topics {
     return (await Promise.all(mended)).includes(true);
   }
 
-  async #reopenLogs(name: string): Promise<boolean> {
+  async #recreateLogs(name: string): Promise<boolean> {
     const { topicId, partitionCount } = await this.refresh(name);
     const numbers = Array.from({ length: partitionCount }, (_, partition) => partition);
     // One machine of the store may be away, which must not hold up what lies on others.
@@ -189,7 +189,7 @@ export class Topics {
     const outcomes = tried.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     const opened = numbers.filter((partition) => outcomes[partition] === 'opened');
     if (opened.length > 0) {
-      this.#reopened.inc(opened.length);
+      this.#recreated.inc(opened.length);
       this.#log.warn(
         { topic: name, topicId, partitions: opened },
         'The store had lost logs; they are open again, empty',
@@ -291,7 +291,7 @@ export function unknownTopic(name: string): ServiceError {
   });
 }
 
-function reopenedMeanwhile(name: string, results: unknown): ServiceError {
+function recreatedMeanwhile(name: string, results: unknown): ServiceError {
   return new ServiceError(
     'STORE_UNAVAILABLE',
     `The store had lost a log of topic ${name}, which is open again now, empty. Other partitions have their records: see ` +
