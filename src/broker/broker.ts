@@ -24,7 +24,7 @@ import { TopicTails } from './log/topic-tail.ts';
 import { BrokerRegistration } from './metadata/broker-registration.ts';
 import { Controller } from './metadata/controller.ts';
 import { PartitionAdmin } from './metadata/partition-admin.ts';
-import { Partitions } from './metadata/partitions.ts';
+import { PartitionCache } from './metadata/partition-cache.ts';
 import { TopicAdmin } from './metadata/topic-admin.ts';
 import { TopicCache } from './metadata/topic-cache.ts';
 import { createTopicDeleter } from './metadata/topic-deleter.ts';
@@ -57,7 +57,7 @@ export class Broker {
   readonly slowReadersCut: Counter<'kind'>;
   readonly registration: BrokerRegistration;
   readonly topics: TopicCache;
-  readonly partitions: Partitions;
+  readonly partitions: PartitionCache;
   readonly topicAdmin: TopicAdmin;
   readonly partitionAdmin: PartitionAdmin;
   readonly producers: NamedProducers;
@@ -118,7 +118,7 @@ export class Broker {
       log,
     );
     this.topics = new TopicCache(store, this.tail, this.metrics, log);
-    this.partitions = new Partitions(store.namespace, this.tail, this.registration, this.metrics, log);
+    this.partitions = new PartitionCache(store.namespace, this.tail, this.registration, this.metrics, log);
     this.topicAdmin = new TopicAdmin(store, this.topics, config.maxPartitions, this.metrics);
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
@@ -169,7 +169,7 @@ export class Broker {
       this.metrics,
       log,
     );
-    new GroupSurvey(store, ledger, () => this.#controller.isInOffice, this.metrics, log);
+    new GroupSurvey(store, ledger, () => this.#controller.isController, this.metrics, log);
   }
 
   /** Aborted when the broker ends to serve: whoever waits for something ends its wait. */

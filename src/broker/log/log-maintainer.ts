@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { hasCode, serviceErrorIn } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { PartitionAdmin } from '../metadata/partition-admin.ts';
-import type { PartitionInfo, Partitions } from '../metadata/partitions.ts';
+import type { PartitionCache, PartitionInfo } from '../metadata/partition-cache.ts';
 import type { TopicCache, TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
@@ -49,7 +49,7 @@ const never = Number.POSITIVE_INFINITY;
 export interface LogMaintainerParts {
   store: Store;
   topics: TopicCache;
-  partitions: Partitions;
+  partitions: PartitionCache;
   admin: PartitionAdmin;
   reader: LogReader;
   compactor: LogCompactor;
@@ -60,7 +60,7 @@ export interface LogMaintainerParts {
 export class LogMaintainer {
   readonly #store: Store;
   readonly #topics: TopicCache;
-  readonly #partitions: Partitions;
+  readonly #partitions: PartitionCache;
   readonly #admin: PartitionAdmin;
   readonly #reader: LogReader;
   readonly #compactor: LogCompactor;
@@ -261,7 +261,7 @@ export class LogMaintainer {
    */
   async #giveUp(house: MaintainedLog, heardOf: number): Promise<void> {
     const { topic, partition, leaderEpoch, leader } = house;
-    const isLost = await this.#admin.outrank(topic, partition, leader, heardOf);
+    const isLost = await this.#admin.raiseLeaderEpoch(topic, partition, leader, heardOf);
     house.retainAt = house.compactAt = never;
     const fields = { topic: topic.name, partition, leaderEpoch };
     if (!isLost) this.#log.info(fields, 'Another broker keeps house for a partition now');

@@ -25,8 +25,8 @@ import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import { type BrokerRegistration, jsonContentType } from './broker-registration.ts';
 import { type ControllerEpoch, newestControllerEpoch, orAbsent } from './cluster.ts';
-import { fenceOf, stateChange, statesPerTransactionMax } from './partition-changes.ts';
-import type { PartitionInfo, Partitions } from './partitions.ts';
+import type { PartitionCache, PartitionInfo } from './partition-cache.ts';
+import { controllerEpochCheck, stateChange, statesPerTransactionMax } from './partition-changes.ts';
 
 /** A look at everything even if no event asked for it, in case a round has failed. */
 const everyMs = 5000;
@@ -43,20 +43,20 @@ export class Controller {
   readonly #namespace: Namespace;
   readonly #tail: EventTail;
   readonly #registration: BrokerRegistration;
-  readonly #partitions: Partitions;
+  readonly #partitions: PartitionCache;
   readonly #log: Logger;
-  readonly #chore: PeriodicTask;
+  readonly #task: PeriodicTask;
   readonly #balance: PeriodicTask;
   readonly #elections;
   /** What this broker holds while it is the controller. */
-  #reign: ControllerEpoch | undefined;
+  #term: ControllerEpoch | undefined;
   readonly #unsubscribe: (() => void)[] = [];
 
   constructor(
     namespace: Namespace,
     tail: EventTail,
     registration: BrokerRegistration,
-    partitions: Partitions,
+    partitions: PartitionCache,
     metrics: Metrics,
     log: Logger,
   ) {
@@ -65,14 +65,14 @@ export class Controller {
     this.#registration = registration;
     this.#partitions = partitions;
     this.#log = log;
-    this.#chore = new PeriodicTask('controller', everyMs, () => this.#run(), log);
+    this.#task = new PeriodicTask('controller', everyMs, () => this.#run(), log);
     this.#balance = new PeriodicTask('balance of the leaders', balanceEveryMs, () => this.#balanceLeaders(), log);
     this.#elections = metrics.counter(
       'leader_elections_total',
       'Partition states that this broker changed as controller, by why: brokers came or went, or the preferred leader was due.',
       ['kind'],
     );
-    metrics.gauge('controller', 'Whether this broker is the controller (1) or not (0).', () => (this.#reign ? 1 : 0));
+    metrics.gauge('controller', 'Whether this broker is the controller (1) or not (0).', () => (this.#term ? 1 : 0));
     // As Kafka's own figures do, these count on the controller alone, so that a sum over all brokers is right.
     metrics.gauge('offline_partitions', 'Partitions without a leader; 0 on all brokers but the controller.', () =>
       this.#count(({ leader }) => leader === noLeader),
@@ -85,34 +85,34 @@ export class Controller {
   }
 
   /** Whether this broker is the controller, as far as it knows. */
-  get isInOffice(): boolean {
-    return this.#reign !== undefined;
+  get isController(): boolean {
+    return this.#term !== undefined;
   }
 
   start(): void {
     this.#unsubscribe.push(
       this.#tail.subscribe((batch) => {
-        if (batch.some(concernsController)) this.#chore.trigger();
+        if (batch.some(concernsController)) this.#task.trigger();
       }),
       // The event of its own node may have come before there was a session to stand for election with.
-      this.#registration.onRegistered(() => this.#chore.trigger()),
-      this.#partitions.onLearned(() => this.#chore.trigger()),
+      this.#registration.onRegistered(() => this.#task.trigger()),
+      this.#partitions.onLearned(() => this.#task.trigger()),
     );
-    this.#chore.start();
+    this.#task.start();
     this.#balance.start();
   }
 
   async stop(): Promise<void> {
     for (const stop of this.#unsubscribe) stop();
     await this.#balance.stop();
-    await this.#chore.stop();
-    this.#reign = undefined;
+    await this.#task.stop();
+    this.#term = undefined;
   }
 
   async #run(): Promise<void> {
-    await this.#holdOffice();
+    await this.#serveTerm();
     // What is being read anew is decided on when that is done.
-    if (!this.#reign || !this.#partitions.isComplete) return;
+    if (!this.#term || !this.#partitions.isComplete) return;
     const live = await this.#liveBrokers();
     const ids = new Set(live.keys());
     const changes = [...this.#partitions.all()].map((partition) => {
@@ -120,7 +120,7 @@ export class Controller {
       const bounced = [partition.leader, ...partition.isr].filter((id) => (live.get(id) ?? 0) > partition.mzxid);
       return { partition, next: electAfterBounce(partition, ids, new Set(bounced)) };
     });
-    const changed = await this.#commit(this.#reign, 'brokers', changes);
+    const changed = await this.#commit(this.#term, 'brokers', changes);
     if (changed > 0) {
       this.#balance.trigger(balanceDelayMs);
       this.#log.info(
@@ -131,26 +131,26 @@ export class Controller {
   }
 
   async #balanceLeaders(): Promise<void> {
-    if (!this.#reign || !this.#partitions.isComplete) return;
+    if (!this.#term || !this.#partitions.isComplete) return;
     const live = new Set((await this.#liveBrokers()).keys());
     const due = imbalanced(this.#partitions.all(), live);
     const changes = due.map((partition) => ({ partition, next: electPreferred(partition, live) }));
-    const changed = this.#reign ? await this.#commit(this.#reign, 'preferred', changes) : 0;
+    const changed = this.#term ? await this.#commit(this.#term, 'preferred', changes) : 0;
     if (changed > 0) this.#log.info({ partitions: changed }, 'Partitions are led by their preferred leaders again');
   }
 
   /** Takes the office if it is vacant; learns from the tree whether it is this broker's. */
-  async #holdOffice(): Promise<void> {
+  async #serveTerm(): Promise<void> {
     const { session } = this.#registration;
     const office = session && (await orAbsent(this.#namespace.get(controllerPath)));
     if (!office || office.stat.ephemeralOwner !== session.id) {
-      this.#depose();
+      this.#resign();
       // If it is another's there is nothing to win; when it falls vacant an event says so.
       if (session && !office) await this.#standForElection(session);
-    } else if (!this.#reign) {
+    } else if (!this.#term) {
       // It was won, though the answer was lost: then the epoch is of the same transaction.
       const newest = await newestControllerEpoch(this.#namespace);
-      if (newest?.mzxid === office.stat.czxid) this.#rule(newest);
+      if (newest?.mzxid === office.stat.czxid) this.#becomeController(newest);
     }
   }
 
@@ -176,7 +176,7 @@ export class Controller {
         ],
         { privileged: true, upholds: true },
       );
-      this.#rule({ epoch, version: results[1]!.stat!.version, mzxid: zxid });
+      this.#becomeController({ epoch, version: results[1]!.stat!.version, mzxid: zxid });
     } catch (error) {
       if (hasCode(error, 'SESSION_EXPIRED')) {
         this.#log.debug({ broker: brokerId }, 'The session to stand for election with is over; after a new one');
@@ -186,15 +186,15 @@ export class Controller {
     }
   }
 
-  #rule(reign: ControllerEpoch): void {
-    this.#reign = reign;
+  #becomeController(reign: ControllerEpoch): void {
+    this.#term = reign;
     this.#log.info({ broker: this.#registration.brokerId, epoch: reign.epoch }, 'This broker is the controller');
   }
 
-  #depose(): void {
-    if (!this.#reign) return;
-    this.#log.warn({ epoch: this.#reign.epoch }, 'This broker is no longer the controller');
-    this.#reign = undefined;
+  #resign(): void {
+    if (!this.#term) return;
+    this.#log.warn({ epoch: this.#term.epoch }, 'This broker is no longer the controller');
+    this.#term = undefined;
   }
 
   /** The live brokers, each with its epoch: the czxid of its node. */
@@ -220,12 +220,12 @@ export class Controller {
     for (let i = 0; i < changes.length; i += statesPerTransactionMax) {
       const batch = changes.slice(i, i + statesPerTransactionMax);
       try {
-        await this.#namespace.write([fenceOf(reign), ...batch], { privileged: true, upholds: true });
+        await this.#namespace.write([controllerEpochCheck(reign), ...batch], { privileged: true, upholds: true });
       } catch (error) {
         if (!hasCode(error, 'BAD_VERSION') && !hasCode(error, 'NO_NODE')) throw error;
         // Deposed, or a partition was changed under our hands: its event is on its way. Then look again from the start.
         this.#log.debug({ err: error, kind }, 'An election came too late');
-        this.#chore.trigger(conflictDelayMs);
+        this.#task.trigger(conflictDelayMs);
         break;
       }
       changed += batch.length;
@@ -235,7 +235,7 @@ export class Controller {
   }
 
   #count(condition: (partition: PartitionInfo) => boolean): number {
-    if (!this.#reign) return 0;
+    if (!this.#term) return 0;
     let count = 0;
     for (const partition of this.#partitions.all()) if (condition(partition)) count += 1;
     return count;

@@ -11,14 +11,14 @@ import {
   type TopicNode,
   topicPath,
 } from '../../core/cluster/cluster-nodes.ts';
-import { electPreferred, outrank, type PartitionState, reassign } from '../../core/cluster/leader-election.ts';
+import { electPreferred, type PartitionState, raiseLeaderEpoch, reassign } from '../../core/cluster/leader-election.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { Idempotency, Op } from '../../store/tree/namespace.ts';
 import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
-import { fenceOf, stateChange, statesPerTransactionMax } from './partition-changes.ts';
+import { controllerEpochCheck, stateChange, statesPerTransactionMax } from './partition-changes.ts';
 import { describePartition } from './partition-description.ts';
 import { type TopicCache, unknownPartition, unknownTopic } from './topic-cache.ts';
 
@@ -79,7 +79,7 @@ export class PartitionAdmin {
           const step = due.slice(i, i + statesPerTransactionMax);
           const written = await this.#store.namespace.write(
             [
-              ...(controller ? [fenceOf(controller)] : []),
+              ...(controller ? [controllerEpochCheck(controller)] : []),
               ...checksOf(new Set(step.map(({ next }) => next!.leader)), live),
               ...step.map(({ state, next }) => stateChange(state, next!, controller?.epoch ?? 0)),
             ],
@@ -130,7 +130,7 @@ export class PartitionAdmin {
         const all = encodeTopic({ ...now, replicas: now.replicas.with(partition, replicas) });
         return namespace.write(
           [
-            ...(controller ? [fenceOf(controller)] : []),
+            ...(controller ? [controllerEpochCheck(controller)] : []),
             ...checksOf(new Set(replicas), live),
             { op: 'set', path: topicPath(topic), data: all, contentType: jsonContentType, version: now.version },
             stateChange(state, next, controller?.epoch ?? 0),
@@ -150,7 +150,7 @@ export class PartitionAdmin {
    * @param leader the broker that was refused
    * @returns whether that was so
    */
-  async outrank(
+  async raiseLeaderEpoch(
     { name, topicId }: { name: string; topicId: string },
     partition: number,
     leader: number,
@@ -165,11 +165,11 @@ export class PartitionAdmin {
           this.#liveIds(),
           newestControllerEpoch(this.#store.namespace),
         ]);
-        const next = outrank(state, leader, heardOf, live);
+        const next = raiseLeaderEpoch(state, leader, heardOf, live);
         if (!next) return undefined;
         return this.#store.namespace.write(
           [
-            ...(controller ? [fenceOf(controller)] : []),
+            ...(controller ? [controllerEpochCheck(controller)] : []),
             ...checksOf(new Set([leader]), live),
             stateChange(state, next, controller?.epoch ?? 0),
           ],

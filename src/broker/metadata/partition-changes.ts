@@ -9,7 +9,7 @@ import type { ControllerEpoch } from './cluster.ts';
 export const statesPerTransactionMax = 200;
 
 /** Refuses the transaction with BAD_VERSION once a later controller was elected. */
-export function fenceOf({ version }: ControllerEpoch): Op {
+export function controllerEpochCheck({ version }: ControllerEpoch): Op {
   return { op: 'check', path: controllerEpochPath, version };
 }
 

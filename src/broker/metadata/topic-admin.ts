@@ -35,7 +35,7 @@ import type { Metrics } from '../metrics.ts';
 import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { liveBrokers, newestControllerEpoch } from './cluster.ts';
-import { fenceOf } from './partition-changes.ts';
+import { controllerEpochCheck } from './partition-changes.ts';
 import { describePartition } from './partition-description.ts';
 import { type TopicCache, type TopicInfo, topicConfigPath, unknownTopic } from './topic-cache.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
@@ -301,7 +301,7 @@ export class TopicAdmin {
     });
     const controller = await newestControllerEpoch(this.#store.namespace);
     const checks: Op[] = [...new Set(replicas.flat())].map((id) => ({ op: 'check', path: brokerPath(id) }));
-    if (controller) checks.push(fenceOf(controller));
+    if (controller) checks.push(controllerEpochCheck(controller));
     return { replicas, checks, controllerEpoch: controller?.epoch ?? 0 };
   }
 

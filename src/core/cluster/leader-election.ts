@@ -94,7 +94,7 @@ export function electPreferred(state: PartitionState, live: BrokerSet): Partitio
  * has heard of; or if the leader is dead: then an election is to come.
  * @param leader who was refused
  */
-export function outrank(
+export function raiseLeaderEpoch(
   state: PartitionState,
   leader: number,
   heardOf: number,

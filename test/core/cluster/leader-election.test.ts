@@ -8,8 +8,8 @@ import {
   imbalanced,
   initialPartitionState,
   noLeader,
-  outrank,
   type PartitionState,
+  raiseLeaderEpoch,
   reassign,
 } from '../../../src/core/cluster/leader-election.ts';
 
@@ -107,12 +107,20 @@ t.test('the preferred election takes the first replica if it is live and in the 
 });
 
 t.test('a lost election is outranked: the same leader, beyond the epoch that the log has heard of', async (t) => {
-  t.same(outrank(state([1, 2], [1, 2], 2), 2, 9, live(1, 2)), state([1, 2], [1, 2], 2, 10));
-  t.same(outrank(state([1, 2], [1, 2], 2), 2, 5, live(1, 2)), state([1, 2], [1, 2], 2, 6), 'the epoch was given twice');
-  t.equal(outrank(state([1, 2], [1, 2], 2), 2, 4, live(1, 2)), undefined, 'the state is newer than that');
-  t.equal(outrank(state([1, 2], [1, 2], 2), 1, 9, live(1, 2)), undefined, 'who was refused leads no more');
-  t.equal(outrank(state([1, 2], [1, 2], 2), 2, 9, live(1)), undefined, 'its leader is dead: an election is to come');
-  t.equal(outrank(state([1, 2], [1, 2], noLeader), 2, 9, live(1, 2)), undefined);
+  t.same(raiseLeaderEpoch(state([1, 2], [1, 2], 2), 2, 9, live(1, 2)), state([1, 2], [1, 2], 2, 10));
+  t.same(
+    raiseLeaderEpoch(state([1, 2], [1, 2], 2), 2, 5, live(1, 2)),
+    state([1, 2], [1, 2], 2, 6),
+    'the epoch was given twice',
+  );
+  t.equal(raiseLeaderEpoch(state([1, 2], [1, 2], 2), 2, 4, live(1, 2)), undefined, 'the state is newer than that');
+  t.equal(raiseLeaderEpoch(state([1, 2], [1, 2], 2), 1, 9, live(1, 2)), undefined, 'who was refused leads no more');
+  t.equal(
+    raiseLeaderEpoch(state([1, 2], [1, 2], 2), 2, 9, live(1)),
+    undefined,
+    'its leader is dead: an election is to come',
+  );
+  t.equal(raiseLeaderEpoch(state([1, 2], [1, 2], noLeader), 2, 9, live(1, 2)), undefined);
 });
 
 t.test('a controlled shutdown hands over and takes the broker out of the ISR', async (t) => {

@@ -47,7 +47,7 @@ interface KnownTopic {
 
 type KnownState = Omit<PartitionInfo, 'topic' | 'partition' | 'replicas'>;
 
-export class Partitions {
+export class PartitionCache {
   readonly #namespace: Namespace;
   readonly #tail: EventTail;
   readonly #registration: BrokerRegistration;

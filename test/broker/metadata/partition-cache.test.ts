@@ -1,9 +1,9 @@
 import t from 'tap';
-import type { Partitions } from '../../../src/broker/metadata/partitions.ts';
+import type { PartitionCache } from '../../../src/broker/metadata/partition-cache.ts';
 import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
-const led = (partitions: Partitions) =>
+const led = (partitions: PartitionCache) =>
   [...partitions.led()].map(({ topic, partition, leaderEpoch }) => `${topic}-${partition} ${leaderEpoch}`).sort();
 
 t.test('each broker knows which partitions it leads, with which epoch, through elections and deletions', async (t) => {
