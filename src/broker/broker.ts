@@ -9,8 +9,8 @@ import { GroupConsumer } from './groups/consume/group-consumer.ts';
 import { MemberReader } from './groups/consume/member-reader.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
 import { GroupDirectory } from './groups/group-directory.ts';
-import { GroupLedger } from './groups/group-ledger.ts';
 import { GroupMetrics } from './groups/group-metrics.ts';
+import { GroupStateManager } from './groups/group-state-manager.ts';
 import { GroupSurvey } from './groups/group-survey.ts';
 import { GroupOffsets } from './groups/offsets/group-offsets.ts';
 import { createOffsetRetention } from './groups/offsets/offset-retention.ts';
@@ -126,7 +126,7 @@ export class Broker {
     this.logReader = new LogReader(store.logs, this.metrics, log);
     this.topicTails = new TopicTails(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
-    const ledger = new GroupLedger(store.groups, groupMetrics, log);
+    const ledger = new GroupStateManager(store.groups, groupMetrics, log);
     this.#offsetRetention = createOffsetRetention(store.committedOffsets, ledger, config, this.metrics, log);
     this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, groupMetrics, log);
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
@@ -142,7 +142,7 @@ export class Broker {
     this.groupDirectory = new GroupDirectory(store, ledger, this.topics);
     this.groupStreams = new GroupStreams({
       coordinator: this.groups,
-      ledger,
+      states: ledger,
       offsets: this.groupOffsets,
       topics: this.topics,
       reader: this.logReader,

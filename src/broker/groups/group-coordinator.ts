@@ -35,10 +35,10 @@ import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
-import type { GroupLedger } from './group-ledger.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 import { checkPattern } from './group-patterns.ts';
 import { GroupRequests, type Wanted } from './group-requests.ts';
+import type { GroupStateManager } from './group-state-manager.ts';
 import { viewOf } from './group-topics.ts';
 import { JoinGathering } from './join-gathering.ts';
 
@@ -76,7 +76,7 @@ const groupsAtOnce = 1000;
 
 export class GroupCoordinator {
   readonly #groups: Groups;
-  readonly #ledger: GroupLedger;
+  readonly #states: GroupStateManager;
   readonly #requests: GroupRequests;
   readonly #gathering = new JoinGathering();
   readonly #metrics: GroupMetrics;
@@ -93,7 +93,7 @@ export class GroupCoordinator {
 
   constructor(
     store: { groups: Groups; namespace: Namespace },
-    ledger: GroupLedger,
+    ledger: GroupStateManager,
     topics: TopicCache,
     tail: EventTail,
     options: { sessionMinTtlMs: number },
@@ -101,7 +101,7 @@ export class GroupCoordinator {
     log: Logger,
   ) {
     this.#groups = store.groups;
-    this.#ledger = ledger;
+    this.#states = ledger;
     this.#requests = new GroupRequests(ledger, { namespace: store.namespace, topics }, metrics);
     this.#metrics = metrics;
     this.#log = log;
@@ -198,7 +198,7 @@ export class GroupCoordinator {
 
   /** Waits for others that join, if the group is large, as far as this broker knows. */
   #gathered(group: string): Promise<void> {
-    return this.#gathering.wait(group, Object.keys(this.#ledger.remembered(group)?.document?.members ?? {}).length);
+    return this.#gathering.wait(group, Object.keys(this.#states.cached(group)?.document?.members ?? {}).length);
   }
 
   /** What a client asks for, with the ids and within the limits that the service gives. */
@@ -230,7 +230,7 @@ export class GroupCoordinator {
     credential: MemberCredential,
   ): Promise<{ zxid: number; answer: MemberAnswer }> {
     const change: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned, credential };
-    const remembered = this.#ledger.remembered(group)?.document;
+    const remembered = this.#states.cached(group)?.document;
     if (remembered && hasArrived(remembered, memberId)) {
       const quick = await this.#requests.tryUnchanged(group, { change: () => change });
       if (quick) return { zxid: quick.zxid, answer: answerTo(quick.member) };
@@ -266,7 +266,7 @@ export class GroupCoordinator {
   /** Deletes a group with its committed offsets. @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY */
   async delete(group: string, idempotency?: Idempotency): Promise<{ zxid: number; replayed: boolean }> {
     const answers = idempotency ? [{ ...idempotency, answer: '' }] : [];
-    const { zxid, refused } = await this.#ledger.decide(group, (document) => {
+    const { zxid, refused } = await this.#states.update(group, (document) => {
       checkEmpty(group, existing(group, document));
       return { document: 'delete', commit: { keeps: true, answers }, result: undefined };
     });
@@ -290,7 +290,7 @@ export class GroupCoordinator {
         }
       }
     }
-    for (const group of changed) this.#ledger.changed(group);
+    for (const group of changed) this.#states.changed(group);
     if (isGone) this.#sweeper.trigger();
   }
 
@@ -299,7 +299,7 @@ export class GroupCoordinator {
       // First out of the list: what happens from here on puts it there again.
       this.#toSweep.delete(group);
       try {
-        await this.#ledger.sweep(group);
+        await this.#states.sweep(group);
       } catch (error) {
         this.#toSweep.add(group);
         throw error;
@@ -320,7 +320,7 @@ export class GroupCoordinator {
   }
 
   async #fence(group: string, overdue: readonly (Overdue & { name: string })[]): Promise<void> {
-    const { result: fenced } = await this.#ledger.decide(group, (document) => {
+    const { result: fenced } = await this.#states.update(group, (document) => {
       const next = document && fence(document, overdue);
       const isOut = ({ memberId }: Overdue) => own(document?.members ?? {}, memberId) && !own(next!.members, memberId);
       const commit = { keeps: true, cancel: overdue.map(({ name }) => name) };
@@ -341,10 +341,10 @@ export class GroupCoordinator {
     do {
       const page = await this.#groups.versions(after, groupsAtOnce);
       for (const { group, version } of page.groups) {
-        const document = await this.#ledger.at(group, version);
+        const document = await this.#states.at(group, version);
         if (!document || isEmpty(document)) continue;
         if (topicsChanged(document, await viewOf(this.#sources, document)) === document) continue;
-        await this.#ledger.decide(group, async (current) => {
+        await this.#states.update(group, async (current) => {
           const next = current && topicsChanged(current, await viewOf(this.#sources, current));
           return { document: next, idle: next === current, commit: { keeps: true }, result: undefined };
         });

@@ -9,25 +9,25 @@ import type { Logs } from '../../store/log/logs.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
 import { cursorKey } from './consume/group-cursors.ts';
 import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
-import type { GroupLedger } from './group-ledger.ts';
+import type { GroupStateManager } from './group-state-manager.ts';
 import { ofPresentTopics } from './group-topics.ts';
 
 export class GroupDirectory {
   readonly #groups: Groups;
   readonly #offsets: CommittedOffsets;
   readonly #logs: Logs;
-  readonly #ledger: GroupLedger;
+  readonly #states: GroupStateManager;
   readonly #topics: TopicCache;
 
   constructor(
     store: { groups: Groups; committedOffsets: CommittedOffsets; logs: Logs },
-    ledger: GroupLedger,
+    ledger: GroupStateManager,
     topics: TopicCache,
   ) {
     this.#groups = store.groups;
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
-    this.#ledger = ledger;
+    this.#states = ledger;
     this.#topics = topics;
   }
 
@@ -47,7 +47,7 @@ export class GroupDirectory {
 
   /** A group with its members, and how far it is in each partition. @throws ServiceError UNKNOWN_GROUP */
   async describe(group: string): Promise<{ zxid: number; description: GroupDescription }> {
-    const { zxid, document: read } = await this.#ledger.read(group);
+    const { zxid, document: read } = await this.#states.read(group);
     const document = existing(group, read);
     const committed = await ofPresentTopics(this.#topics, (await this.#offsets.list(group)).offsets);
     const owners = new Map<string, string>();

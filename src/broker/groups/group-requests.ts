@@ -26,9 +26,9 @@ import type {
 } from '../../store/groups/groups.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
-import type { Decide, Decision, GroupLedger } from './group-ledger.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
 import type { GroupMetrics } from './group-metrics.ts';
+import type { ComputeUpdate, GroupStateManager, GroupUpdate } from './group-state-manager.ts';
 import { viewOf } from './group-topics.ts';
 
 /** Which partitions the outcome tells the positions of, given the group and the member as they are to be. */
@@ -72,19 +72,19 @@ type Result =
 const changesAtOnce = 1000;
 
 export class GroupRequests {
-  readonly #ledger: GroupLedger;
+  readonly #states: GroupStateManager;
   readonly #sources: { namespace: Namespace; topics: TopicCache };
   readonly #waiting = new Map<string, Asked[]>();
 
   readonly #metrics: Pick<GroupMetrics, 'refused'>;
 
   constructor(
-    ledger: GroupLedger,
+    ledger: GroupStateManager,
     sources: { namespace: Namespace; topics: TopicCache },
     metrics: Pick<GroupMetrics, 'refused'>,
   ) {
     this.#metrics = metrics;
-    this.#ledger = ledger;
+    this.#states = ledger;
     this.#sources = sources;
   }
 
@@ -111,14 +111,14 @@ export class GroupRequests {
    * something, and nothing was done: ask() then does it
    */
   async tryUnchanged(group: string, request: GroupRequest): Promise<{ zxid: number; member: GroupMember } | undefined> {
-    const quick = await this.#ledger.tryUnchanged(group, this.#decide(group, [request]));
+    const quick = await this.#states.tryUnchanged(group, this.#decide(group, [request]));
     const [result] = quick?.result ?? [];
     if (!quick || !result || result instanceof ServiceError || !result.member) return undefined;
     return { zxid: quick.zxid, member: result.member };
   }
 
   /** A decision over several requests; its result has what comes of each at its place. */
-  #decide(group: string, requests: readonly GroupRequest[]): Decide<Result[]> {
+  #decide(group: string, requests: readonly GroupRequest[]): ComputeUpdate<Result[]> {
     return async (document, isNewest) => {
       const changes = requests.map((request) => request.change());
       const joins = changes.flatMap((change) => (change.kind === 'join' ? [change.request] : []));
@@ -153,14 +153,14 @@ export class GroupRequests {
     let taken: Asked[] = [];
     // Immediates run once all requests that have come in were looked at.
     await nextTurn();
-    const decide: Decide<Result[]> = (document, isNewest) => {
+    const decide: ComputeUpdate<Result[]> = (document, isNewest) => {
       if (taken.length === 0) taken = this.#take(group);
       const requests = taken.map(({ request }) => request);
       return this.#decide(group, requests)(document, isNewest);
     };
     try {
       do {
-        const { zxid, result, calls, positions, refused } = await this.#ledger.decide(group, decide, true);
+        const { zxid, result, calls, positions, refused } = await this.#states.update(group, decide, true);
         if (refused) taken = withoutRefused(taken, refused);
         else {
           for (const one of result) if (hasCode(one, 'TOO_LARGE')) this.#metrics.refused.inc();
@@ -226,7 +226,7 @@ function commitOf(
   next: GroupDocument,
   requests: readonly GroupRequest[],
   results: Result[],
-): Decision<Result[]> {
+): GroupUpdate<Result[]> {
   const renew: Renewal[] = [];
   const forget: TopicPartition[] = [];
   const calls: string[] = [];

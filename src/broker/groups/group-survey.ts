@@ -14,7 +14,7 @@ import { inTime } from '../../store/redis/in-time.ts';
 import { logKey } from '../log/log-reader.ts';
 import type { Metrics } from '../metrics.ts';
 import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
-import type { GroupLedger } from './group-ledger.ts';
+import type { GroupStateManager } from './group-state-manager.ts';
 
 /** What was found is not looked up again for so long, and for so many times the time that it took. */
 const freshMs = 1000;
@@ -22,7 +22,7 @@ const restFactor = 20;
 /** For so long whoever asks waits for a look; then he is given what the last one found. */
 const patienceMs = 1500;
 
-/** Of how many groups it is looked up what they subscribe to; as many documents are remembered (group-ledger.ts). */
+/** Of how many groups it is looked up what they subscribe to; as many documents are remembered (group-state-manager.ts). */
 const documentsMax = 1000;
 
 /** How far a group is behind in a topic: over all its partitions of which that is known. */
@@ -56,7 +56,7 @@ interface Figures {
 export class GroupSurvey {
   readonly #offsets: CommittedOffsets;
   readonly #logs: Logs;
-  readonly #ledger: Pick<GroupLedger, 'at'>;
+  readonly #states: Pick<GroupStateManager, 'at'>;
   readonly #isController: () => boolean;
   readonly #log: Logger;
   #last: Figures | undefined;
@@ -65,14 +65,14 @@ export class GroupSurvey {
   /** @param isController whether this broker is the controller now, as far as it knows */
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
-    ledger: Pick<GroupLedger, 'at'>,
+    ledger: Pick<GroupStateManager, 'at'>,
     isController: () => boolean,
     metrics: Metrics,
     log: Logger,
   ) {
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
-    this.#ledger = ledger;
+    this.#states = ledger;
     this.#isController = isController;
     this.#log = log;
     const only = 'only the controller has this';
@@ -151,7 +151,7 @@ export class GroupSurvey {
         }
       }
       for (const [group, known] of committed) {
-        const document = await this.#ledger.at(group, groups.get(group)!.version);
+        const document = await this.#states.at(group, groups.get(group)!.version);
         if (!document) continue;
         const read = uncommittedOf(document, known);
         await this.#find(read, logs);

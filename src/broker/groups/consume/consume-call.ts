@@ -17,7 +17,7 @@ import { assignmentOf } from '../../../core/groups/reconcile.ts';
 import { hasCode, ServiceError } from '../../../core/service-error.ts';
 import type { GroupCommit } from '../../../store/groups/groups.ts';
 import type { Logs } from '../../../store/log/logs.ts';
-import type { Committed, GroupLedger } from '../group-ledger.ts';
+import type { CommittedUpdate, GroupStateManager } from '../group-state-manager.ts';
 import {
   cursorKey,
   cursorsOf,
@@ -78,7 +78,7 @@ const placesAtOnce = 1000;
 
 /** What the calls of all members lean on. */
 export interface ConsumeParts {
-  ledger: GroupLedger;
+  states: GroupStateManager;
   reader: MemberReader;
   logs: Logs;
 }
@@ -104,7 +104,7 @@ export class ConsumeCall {
   /** The number of what the member was given last. */
   #given = 0;
   /** What the member was given last, and before that, if that is not what the caller says. */
-  #elsewhere: Committed<unknown>['elsewhere'];
+  #elsewhere: CommittedUpdate<unknown>['elsewhere'];
   /** The cursors that this call has moved. */
   readonly #moved = new Set<ReadingCursor>();
   #isSuperseded = false;
@@ -204,7 +204,7 @@ export class ConsumeCall {
   async #repeat({ given, before }: { given: number; before: number }): Promise<Consumed> {
     const after = this.#request.after!;
     if (after !== before) throw outOfStep(this.#memberId, after, given);
-    const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
+    const decided = await this.#parts.states.update(this.#group, (stored) => {
       const document = existing(this.#group, stored);
       const member = this.#memberIn(document);
       const wanted = heldBy(member).map((at) => knownPartition(document, at));
@@ -260,7 +260,7 @@ export class ConsumeCall {
 
   /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
   async #commit(what: CommitParts): Promise<void> {
-    const decided = await this.#parts.ledger.decide(this.#group, (stored) => {
+    const decided = await this.#parts.states.update(this.#group, (stored) => {
       const document = existing(this.#group, stored);
       const before = heldBy(this.#memberIn(document));
       const next = consume(document, this.#memberId);

@@ -33,7 +33,7 @@ export class GroupConsumer {
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FORBIDDEN, MEMBER_SUPERSEDED
    */
   async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {
-    await this.#parts.ledger.decide(group, (stored) => {
+    await this.#parts.states.update(group, (stored) => {
       const member = memberOf(existing(group, stored), memberId);
       checkCredential(member, credential);
       const { sessionId, sessionTimeoutMs } = member;
@@ -50,7 +50,7 @@ export class GroupConsumer {
   async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<Consumed> {
     const key = `${group}/${memberId}`;
     const call = new ConsumeCall(group, memberId, request, this.#parts);
-    const stop = this.#parts.ledger.watch(group, () => call.wake(true));
+    const stop = this.#parts.states.watch(group, () => call.wake(true));
     const onAbort = () => call.wake(false);
     signal.addEventListener('abort', onAbort, { once: true });
     try {

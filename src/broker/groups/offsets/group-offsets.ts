@@ -27,7 +27,7 @@ import type { Idempotency } from '../../../store/tree/namespace.ts';
 import type { LogReader } from '../../log/log-reader.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../../metadata/topic-cache.ts';
 import type { Metrics } from '../../metrics.ts';
-import type { GroupLedger } from '../group-ledger.ts';
+import type { GroupStateManager } from '../group-state-manager.ts';
 import { ofPresentTopics } from '../group-topics.ts';
 
 /** The next offset to read, as a client commits it. */
@@ -63,7 +63,7 @@ const deletedAtOnce = 1000;
 
 export class GroupOffsets {
   readonly #offsets: CommittedOffsets;
-  readonly #ledger: GroupLedger;
+  readonly #states: GroupStateManager;
   readonly #topics: TopicCache;
   readonly #reader: LogReader;
   readonly #logs: Logs;
@@ -71,14 +71,14 @@ export class GroupOffsets {
 
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
-    ledger: GroupLedger,
+    ledger: GroupStateManager,
     topics: TopicCache,
     reader: LogReader,
     metrics: Metrics,
   ) {
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
-    this.#ledger = ledger;
+    this.#states = ledger;
     this.#topics = topics;
     this.#reader = reader;
     this.#committed = metrics.counter(
@@ -134,7 +134,7 @@ export class GroupOffsets {
     group: string,
     only: { topic?: string | undefined; partition?: number | undefined },
   ): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
-    existing(group, (await this.#ledger.read(group)).document);
+    existing(group, (await this.#states.read(group)).document);
     const { zxid, offsets: all } = await this.#offsets.list(group);
     const offsets = (await ofPresentTopics(this.#topics, all)).filter(
       ({ topic, partition }) =>
@@ -200,7 +200,7 @@ export class GroupOffsets {
 
   /** Who takes commits back begins anew: what has come to the topics since the group first read them counts no more. */
   async #forgetFormer(group: string, topic: string | undefined): Promise<void> {
-    await this.#ledger.decide(group, async (document) => {
+    await this.#states.update(group, async (document) => {
       const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
       if (!document || (topic !== undefined && !info)) return { idle: true, result: undefined };
       const next = forgetFormer(document, info && { name: info.name, info });
@@ -231,7 +231,7 @@ export class GroupOffsets {
     dryRun: boolean,
     idempotency: Idempotency | undefined,
   ) {
-    const { zxid: readAt, document } = await this.#ledger.read(group);
+    const { zxid: readAt, document } = await this.#states.read(group);
     if (topics === undefined || document) checkEmpty(group, existing(group, document));
     const { offsets: all } = await this.#offsets.list(group);
     const committed = await ofPresentTopics(this.#topics, all);
@@ -273,11 +273,11 @@ export class GroupOffsets {
     },
     keeping?: Keeping,
   ): Promise<{ zxid: number; kept?: string }> {
-    let snapshot = this.#ledger.remembered(group);
+    let snapshot = this.#states.cached(group);
     let isNewest = false;
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
       if (!snapshot) {
-        snapshot = await this.#ledger.read(group);
+        snapshot = await this.#states.read(group);
         isNewest = true;
       }
       let judged: ReturnType<typeof judge>;

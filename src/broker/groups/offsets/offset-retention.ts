@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import type { CommittedOffsets } from '../../../store/groups/committed-offsets.ts';
 import type { Metrics } from '../../metrics.ts';
 import { PeriodicTask } from '../../periodic-task.ts';
-import type { GroupLedger } from '../group-ledger.ts';
+import type { GroupStateManager } from '../group-state-manager.ts';
 
 /** Half of the promise that housekeeping takes effect within 10 s (docs/semantics.md). */
 const everyMs = 5000;
@@ -20,7 +20,7 @@ const offsetsAtOnce = 1000;
 
 export function createOffsetRetention(
   offsets: CommittedOffsets,
-  ledger: GroupLedger,
+  ledger: GroupStateManager,
   options: { offsetsRetentionMs: number },
   metrics: Metrics,
   log: Logger,

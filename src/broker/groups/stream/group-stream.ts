@@ -10,7 +10,7 @@ import { type GroupMember, heartbeatIntervalMs, own, superseded } from '../../..
 import { hasCode, type ServiceError } from '../../../core/service-error.ts';
 import { type Cursor, cursorsOf, hasSame, notReleased, partitionsOf, placed, stuck } from '../consume/group-cursors.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from '../group-coordinator.ts';
-import type { GroupLedger } from '../group-ledger.ts';
+import type { GroupStateManager } from '../group-state-manager.ts';
 import type { GroupOffsets, OffsetToCommit } from '../offsets/group-offsets.ts';
 import { type GroupRecordParts, type GroupRecordSink, GroupRecords, type ReadingMember } from './group-records.ts';
 import { type HoldingsChange, type Released, type StreamCursor, StreamHoldings } from './stream-holdings.ts';
@@ -33,7 +33,7 @@ const retryMs = 500;
 
 export interface GroupStreamParts extends GroupRecordParts {
   coordinator: GroupCoordinator;
-  ledger: GroupLedger;
+  states: GroupStateManager;
   offsets: GroupOffsets;
 }
 
@@ -148,7 +148,7 @@ export class GroupStream {
    */
   async run(signal: AbortSignal): Promise<void> {
     const wake = () => this.#wake();
-    const stopWatching = this.#parts.ledger.watch(this.#group, () => {
+    const stopWatching = this.#parts.states.watch(this.#group, () => {
       this.#mustLook = true;
       wake();
     });
@@ -251,7 +251,7 @@ export class GroupStream {
   async #look(): Promise<void> {
     // Before the look, as it may change again meanwhile.
     this.#mustLook = false;
-    const { document } = await this.#parts.ledger.look(this.#group);
+    const { document } = await this.#parts.states.refresh(this.#group);
     const member = document && own(document.members, this.#memberId);
     if (member === this.#member) return;
     if (!member || !hasSame(member, this.#member)) this.#mustReport = true;

@@ -23,7 +23,7 @@ import type {
 } from '../../store/groups/groups.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 
-export interface Decision<T> {
+export interface GroupUpdate<T> {
   /** The next document, 'delete', or undefined if it stays as it is. */
   document?: GroupDocument | 'delete' | undefined;
   /** What goes with it. */
@@ -33,7 +33,7 @@ export interface Decision<T> {
   result: T;
 }
 
-export interface Committed<T> {
+export interface CommittedUpdate<T> {
   result: T;
   document: GroupDocument | undefined;
   /** 0 if the store was not asked. */
@@ -55,25 +55,28 @@ export interface Committed<T> {
  * Decides over a document; it may be called again, and must do nothing but decide. What it throws is final if `isNewest`,
  * which says that the document is not older than the call; else it is asked again over one that is.
  */
-export type Decide<T> = (document: GroupDocument | undefined, isNewest: boolean) => Decision<T> | Promise<Decision<T>>;
+export type ComputeUpdate<T> = (
+  document: GroupDocument | undefined,
+  isNewest: boolean,
+) => GroupUpdate<T> | Promise<GroupUpdate<T>>;
 
 /** How many groups' documents are remembered, those used last. */
-const rememberedMax = 1000;
+const cachedMax = 1000;
 /** Brokers that decide over one group at once hinder each other; each round one of them gets through. */
 const attemptsMax = 100;
 const backOffMsMax = 20;
 /** How many comings or goings of one step are logged one by one; their number is in any case. */
 const loggedMax = 20;
 
-export class GroupLedger {
+export class GroupStateManager {
   readonly #groups: Groups;
   readonly #log: Logger;
-  readonly #remembered = new Map<string, GroupSnapshot>();
+  readonly #cached = new Map<string, GroupSnapshot>();
   /** The last of the decisions under way that change a group: on one broker they wait for each other. */
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   /** Reads that have not begun yet. */
-  readonly #looks = new Map<string, Promise<GroupSnapshot>>();
+  readonly #refreshes = new Map<string, Promise<GroupSnapshot>>();
   readonly #metrics: GroupMetrics;
 
   constructor(groups: Groups, metrics: GroupMetrics, log: Logger) {
@@ -87,23 +90,23 @@ export class GroupLedger {
    * @param isChange it is sure to change the group: to try it outside the turn would be in vain
    * @throws ServiceError what `decide` throws over a document that is surely the newest; what the store throws
    */
-  async decide<T>(group: string, decide: Decide<T>, isChange = false): Promise<Committed<T>> {
+  async update<T>(group: string, decide: ComputeUpdate<T>, isChange = false): Promise<CommittedUpdate<T>> {
     const quick = isChange ? undefined : await this.tryUnchanged(group, decide);
-    return quick ?? this.#inTurn(group, () => this.#decideUntilDone(group, decide));
+    return quick ?? this.#serialize(group, () => this.#updateUntilCommitted(group, decide));
   }
 
   /**
    * Decides over what this broker remembers, without waiting for others: the most frequent case, in which the document
    * stays as it is. @returns undefined if that was in vain, and nothing was done: decide() then does it
    */
-  async tryUnchanged<T>(group: string, decide: Decide<T>): Promise<Committed<T> | undefined> {
-    const snapshot = this.#remembered.get(group);
+  async tryUnchanged<T>(group: string, decide: ComputeUpdate<T>): Promise<CommittedUpdate<T> | undefined> {
+    const snapshot = this.#cached.get(group);
     if (!snapshot) return undefined;
     // While members are on the move most decisions change something, and each is long work in a large group: tried all at
     // once, they would hold up this broker until it takes its store for dead.
     if (this.#queues.has(group) && snapshot.document && groupStateName(snapshot.document) !== 'stable')
       return undefined;
-    let decision: Decision<T>;
+    let decision: GroupUpdate<T>;
     try {
       decision = await decide(snapshot.document, false);
     } catch {
@@ -120,14 +123,14 @@ export class GroupLedger {
 
   /** The group's document at a version or newer; what is remembered is not read again. */
   async at(group: string, version: number): Promise<GroupDocument | undefined> {
-    const remembered = this.#remembered.get(group);
+    const remembered = this.#cached.get(group);
     if (remembered && remembered.version >= version) return remembered.document;
     return (await this.#read(group)).document;
   }
 
   /** What this broker remembers of the group; it may be old. */
-  remembered(group: string): GroupSnapshot | undefined {
-    return this.#remembered.get(group);
+  cached(group: string): GroupSnapshot | undefined {
+    return this.#cached.get(group);
   }
 
   /** The group as it is now in the store, without members whose session has ended. */
@@ -141,21 +144,21 @@ export class GroupLedger {
   }
 
   /** The group as it is in the store now; all who ask in one turn share one read. */
-  look(group: string): Promise<GroupSnapshot> {
-    const shared = this.#looks.get(group);
+  refresh(group: string): Promise<GroupSnapshot> {
+    const shared = this.#refreshes.get(group);
     if (shared) return shared;
     const look = new Promise((resolve) => setImmediate(resolve)).then(async () => {
-      this.#looks.delete(group);
+      this.#refreshes.delete(group);
       return this.#read(group);
     });
-    this.#looks.set(group, look);
+    this.#refreshes.set(group, look);
     return look;
   }
 
   /** Reads the group; a document that is remembered is not sent again. */
   async #read(group: string) {
-    const { version, document, text, zxid, living } = await this.#groups.get(group, this.#remembered.get(group));
-    this.#remember(group, { version, document, text });
+    const { version, document, text, zxid, living } = await this.#groups.get(group, this.#cached.get(group));
+    this.#cache(group, { version, document, text });
     return { version, document, text, zxid, living };
   }
 
@@ -178,22 +181,22 @@ export class GroupLedger {
 
   /** Takes the expired members out of a group, if there are any. */
   async sweep(group: string): Promise<void> {
-    await this.decide(group, (document) => ({
+    await this.update(group, (document) => ({
       idle: document === undefined,
       commit: { keeps: true },
       result: undefined,
     }));
   }
 
-  async #decideUntilDone<T>(group: string, decide: Decide<T>): Promise<Committed<T>> {
-    let snapshot = this.#remembered.get(group);
+  async #updateUntilCommitted<T>(group: string, decide: ComputeUpdate<T>): Promise<CommittedUpdate<T>> {
+    let snapshot = this.#cached.get(group);
     let isNewest = false;
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
       if (!snapshot) {
-        snapshot = await this.#groups.get(group, this.#remembered.get(group));
+        snapshot = await this.#groups.get(group, this.#cached.get(group));
         isNewest = true;
       }
-      let decision: Decision<T>;
+      let decision: GroupUpdate<T>;
       try {
         decision = await decide(snapshot.document, isNewest);
       } catch (error) {
@@ -219,7 +222,7 @@ export class GroupLedger {
         case 'conflict':
           this.#metrics.conflicted();
           snapshot = { version: outcome.version, document: outcome.document, text: outcome.text };
-          this.#remember(group, snapshot);
+          this.#cache(group, snapshot);
           if (attempt > 2) await new Promise((resolve) => setTimeout(resolve, Math.random() * backOffMsMax));
       }
       // A conflict has brought the newest document; after an expiry it is asked for.
@@ -237,13 +240,13 @@ export class GroupLedger {
     if (!document) return undefined;
     const decision = { document: expire(document, living), result: undefined };
     const outcome = await this.#commit(group, { version, document, text }, decision, living);
-    return outcome.outcome === 'applied' ? this.#remembered.get(group) : undefined;
+    return outcome.outcome === 'applied' ? this.#cached.get(group) : undefined;
   }
 
   async #commit(
     group: string,
     snapshot: GroupSnapshot,
-    decision: Decision<unknown>,
+    decision: GroupUpdate<unknown>,
     living?: ReadonlySet<string>,
   ): Promise<CommitOutcome> {
     const before = snapshot.document ?? emptyGroup();
@@ -261,9 +264,9 @@ export class GroupLedger {
     });
     if (outcome.outcome === 'applied') {
       const { version } = outcome;
-      if (next === undefined) this.#remember(group, { ...snapshot, version });
-      else if (next === 'delete') this.#remember(group, { version, document: undefined, text: '' });
-      else this.#remember(group, { version, document: next, text: text! });
+      if (next === undefined) this.#cache(group, { ...snapshot, version });
+      else if (next === 'delete') this.#cache(group, { version, document: undefined, text: '' });
+      else this.#cache(group, { version, document: next, text: text! });
       if (next !== undefined) {
         this.#report(group, before, next === 'delete' ? undefined : next, expired, outcome.movedMs);
         this.changed(group);
@@ -308,20 +311,20 @@ export class GroupLedger {
     if (movedMs !== undefined) this.#log.info({ group, groupEpoch, members, tookMs: movedMs }, 'A group is stable');
   }
 
-  #remember(group: string, snapshot: GroupSnapshot): void {
-    const known = this.#remembered.get(group);
+  #cache(group: string, snapshot: GroupSnapshot): void {
+    const known = this.#cached.get(group);
     // An answer that was under way for long must not take back what is known by now.
     if (known && known.version > snapshot.version && snapshot.version > 0) return;
-    this.#remembered.delete(group);
-    this.#remembered.set(group, snapshot);
-    if (this.#remembered.size > rememberedMax) this.#remembered.delete(this.#remembered.keys().next().value!);
+    this.#cached.delete(group);
+    this.#cached.set(group, snapshot);
+    if (this.#cached.size > cachedMax) this.#cached.delete(this.#cached.keys().next().value!);
   }
 
   /**
    * Runs one change of a group after the other: at once they would only make each other's work void. When the store is
    * away, those that wait for their turn are not kept waiting one by one (guarantee E3).
    */
-  async #inTurn<T>(group: string, work: () => Promise<T>): Promise<T> {
+  async #serialize<T>(group: string, work: () => Promise<T>): Promise<T> {
     const before = this.#queues.get(group);
     const afterFailure = (error: unknown) => {
       if (!hasCode(error, 'STORE_UNAVAILABLE')) return work();
@@ -340,7 +343,7 @@ export class GroupLedger {
 const unasked = { zxid: 0, call: 0, given: 0, calls: [], positions: [], refused: undefined, elsewhere: undefined };
 
 /** The next document and its JSON, both undefined if that says the same as before. */
-function changeOf(before: GroupSnapshot, decision: Decision<unknown>) {
+function changeOf(before: GroupSnapshot, decision: GroupUpdate<unknown>) {
   const { document: next } = decision;
   if (next === 'delete') return { next, text: next };
   if (next === undefined || next === before.document) return { next: undefined, text: undefined };
@@ -352,7 +355,7 @@ function changeOf(before: GroupSnapshot, decision: Decision<unknown>) {
  * A member that reads by consume calls and does not make one for so long is stuck, though something may go on sending its
  * heartbeats. Who is silent altogether is out by its session before that.
  */
-function withPollTimer(group: string, { commit = {} }: Decision<unknown>, document: GroupDocument): typeof commit {
+function withPollTimer(group: string, { commit = {} }: GroupUpdate<unknown>, document: GroupDocument): typeof commit {
   const member = commit.consume && own(document.members, commit.consume.memberId);
   if (!member) return commit;
   const { memberId, rebalanceTimeoutMs, sessionTimeoutMs } = member;
@@ -360,7 +363,7 @@ function withPollTimer(group: string, { commit = {} }: Decision<unknown>, docume
   return { ...commit, timers: [{ name: pollTimerName(group, memberId), delayMs }] };
 }
 
-function nextOf(before: GroupSnapshot, { document }: Decision<unknown>): GroupDocument | undefined {
+function nextOf(before: GroupSnapshot, { document }: GroupUpdate<unknown>): GroupDocument | undefined {
   return document === 'delete' ? undefined : (document ?? before.document);
 }
 
@@ -368,7 +371,7 @@ function committed<T>(
   result: T,
   document: GroupDocument | undefined,
   outcome: Exclude<CommitOutcome, { outcome: 'conflict' | 'gone' }>,
-): Committed<T> {
+): CommittedUpdate<T> {
   if (outcome.outcome === 'refused') return { ...unasked, result, document, refused: outcome };
   if (outcome.outcome === 'elsewhere') return { ...unasked, result, document, elsewhere: outcome };
   const { zxid, call, given, calls, positions } = outcome;
