@@ -37,10 +37,10 @@ import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 import { checkPattern } from './group-patterns.ts';
-import { GroupRequests, type Wanted } from './group-requests.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
 import { viewOf } from './group-topics.ts';
 import { JoinGathering } from './join-gathering.ts';
+import { MembershipBatcher, type RequestedPartitions } from './membership-batcher.ts';
 
 /** What a client says when it joins: it need not choose an id, and gets its session here. */
 export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'secretHash' | 'presentedSecretHash'> {
@@ -77,7 +77,7 @@ const groupsAtOnce = 1000;
 export class GroupCoordinator {
   readonly #groups: Groups;
   readonly #states: GroupStateManager;
-  readonly #requests: GroupRequests;
+  readonly #requests: MembershipBatcher;
   readonly #gathering = new JoinGathering();
   readonly #metrics: GroupMetrics;
   readonly #log: Logger;
@@ -102,7 +102,7 @@ export class GroupCoordinator {
   ) {
     this.#groups = store.groups;
     this.#states = ledger;
-    this.#requests = new GroupRequests(ledger, { namespace: store.namespace, topics }, metrics);
+    this.#requests = new MembershipBatcher(ledger, { namespace: store.namespace, topics }, metrics);
     this.#metrics = metrics;
     this.#log = log;
     this.#sources = { namespace: store.namespace, topics };
@@ -151,7 +151,7 @@ export class GroupCoordinator {
       answer: (member: GroupMember) => sealReply(idempotency.key, JSON.stringify(answer(member))),
     };
     await this.#gathered(group);
-    const { zxid, member, replayed } = await this.#requests.ask(group, {
+    const { zxid, member, replayed } = await this.#requests.submit(group, {
       change: () => ({ kind: 'join', request }),
       kept,
     });
@@ -166,11 +166,11 @@ export class GroupCoordinator {
   async joinServed(
     group: string,
     join: Join,
-    wanted: Wanted,
+    wanted: RequestedPartitions,
   ): Promise<{ member: GroupMember; call: number; positions: PartitionPosition[] }> {
     const request = this.#joining(group, join);
     await this.#gathered(group);
-    const { member, call, positions } = await this.#requests.ask(group, {
+    const { member, call, positions } = await this.#requests.submit(group, {
       change: () => ({ kind: 'join', request }),
       wanted,
     });
@@ -185,10 +185,10 @@ export class GroupCoordinator {
   async serve(
     group: string,
     { memberId, call }: Caller,
-    served: { owned(): TopicPartitions[]; renews: boolean; wanted: Wanted },
+    served: { owned(): TopicPartitions[]; renews: boolean; wanted: RequestedPartitions },
   ): Promise<{ member: GroupMember; positions: PartitionPosition[] }> {
     const { owned, renews, wanted } = served;
-    const { member, positions } = await this.#requests.ask(group, {
+    const { member, positions } = await this.#requests.submit(group, {
       change: () => ({ kind: 'consume', memberId, owned: owned(), call }),
       renews,
       wanted,
@@ -235,7 +235,7 @@ export class GroupCoordinator {
       const quick = await this.#requests.tryUnchanged(group, { change: () => change });
       if (quick) return { zxid: quick.zxid, answer: answerTo(quick.member) };
     }
-    const { zxid, member } = await this.#requests.ask(group, { change: () => change });
+    const { zxid, member } = await this.#requests.submit(group, { change: () => change });
     return { zxid, answer: answerTo(member!) };
   }
 
@@ -259,7 +259,7 @@ export class GroupCoordinator {
     const { isTemporary = false, call, credential, idempotency } = how;
     const change: MemberChange = { kind: 'leave', memberId, isTemporary, call, credential };
     const kept = idempotency && { ...idempotency, answer: () => '' };
-    const { zxid, replayed } = await this.#requests.ask(group, { change: () => change, kept });
+    const { zxid, replayed } = await this.#requests.submit(group, { change: () => change, kept });
     return { zxid, replayed: replayed !== undefined };
   }
 

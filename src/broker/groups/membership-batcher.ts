@@ -32,21 +32,21 @@ import type { ComputeUpdate, GroupStateManager, GroupUpdate } from './group-stat
 import { viewOf } from './group-topics.ts';
 
 /** Which partitions the outcome tells the positions of, given the group and the member as they are to be. */
-export type Wanted = (document: GroupDocument, member: GroupMember) => readonly KnownPartition[];
+export type RequestedPartitions = (document: GroupDocument, member: GroupMember) => readonly KnownPartition[];
 
 /** What is asked for one member. */
-export interface GroupRequest {
+export interface MembershipRequest {
   /** Asked for at each attempt to decide: what a member has let go of meanwhile counts. */
   change(): MemberChange;
   /** Whether the member's session has its full time from here on; that of who joins or sends a heartbeat has in any case. */
   renews?: boolean;
-  wanted?: Wanted;
+  wanted?: RequestedPartitions;
   /** What is kept for the request's repetition: the key, and what the answer to the member as it is to be says. */
   kept?: (Idempotency & { answer(member: GroupMember): string }) | undefined;
 }
 
 /** The member as it is after what was asked for; undefined if it left for good, or if the answer is a kept one. */
-export interface Outcome {
+export interface MembershipResult {
   zxid: number;
   member: GroupMember | undefined;
   /** If it joined: its newest consume call is the one of this number. */
@@ -57,9 +57,9 @@ export interface Outcome {
   replayed?: string;
 }
 
-interface Asked {
-  request: GroupRequest;
-  resolve(outcome: Outcome): void;
+interface Submitted {
+  request: MembershipRequest;
+  resolve(outcome: MembershipResult): void;
   reject(error: unknown): void;
 }
 
@@ -71,10 +71,10 @@ type Result =
 /** What one commit takes at most, so that it does not hold up the store. */
 const changesAtOnce = 1000;
 
-export class GroupRequests {
+export class MembershipBatcher {
   readonly #states: GroupStateManager;
   readonly #sources: { namespace: Namespace; topics: TopicCache };
-  readonly #waiting = new Map<string, Asked[]>();
+  readonly #waiting = new Map<string, Submitted[]>();
 
   readonly #metrics: Pick<GroupMetrics, 'refused'>;
 
@@ -93,7 +93,7 @@ export class GroupRequests {
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FENCED_MEMBER_EPOCH,
    *   UNSUPPORTED_ASSIGNOR, BAD_REQUEST, TOO_LARGE; MEMBER_SUPERSEDED if the request's call is not the newest, IDEMPOTENCY_KEY_REUSED
    */
-  ask(group: string, request: GroupRequest): Promise<Outcome> {
+  submit(group: string, request: MembershipRequest): Promise<MembershipResult> {
     return new Promise((resolve, reject) => {
       const waiting = this.#waiting.get(group);
       const asked = { request, resolve, reject };
@@ -110,7 +110,10 @@ export class GroupRequests {
    * Does a heartbeat that is thought to change nothing, at once and by itself. @returns undefined if it does change
    * something, and nothing was done: ask() then does it
    */
-  async tryUnchanged(group: string, request: GroupRequest): Promise<{ zxid: number; member: GroupMember } | undefined> {
+  async tryUnchanged(
+    group: string,
+    request: MembershipRequest,
+  ): Promise<{ zxid: number; member: GroupMember } | undefined> {
     const quick = await this.#states.tryUnchanged(group, this.#decide(group, [request]));
     const [result] = quick?.result ?? [];
     if (!quick || !result || result instanceof ServiceError || !result.member) return undefined;
@@ -118,7 +121,7 @@ export class GroupRequests {
   }
 
   /** A decision over several requests; its result has what comes of each at its place. */
-  #decide(group: string, requests: readonly GroupRequest[]): ComputeUpdate<Result[]> {
+  #decide(group: string, requests: readonly MembershipRequest[]): ComputeUpdate<Result[]> {
     return async (document, isNewest) => {
       const changes = requests.map((request) => request.change());
       const joins = changes.flatMap((change) => (change.kind === 'join' ? [change.request] : []));
@@ -150,7 +153,7 @@ export class GroupRequests {
   }
 
   async #decideSoon(group: string): Promise<void> {
-    let taken: Asked[] = [];
+    let taken: Submitted[] = [];
     // Immediates run once all requests that have come in were looked at.
     await nextTurn();
     const decide: ComputeUpdate<Result[]> = (document, isNewest) => {
@@ -164,7 +167,7 @@ export class GroupRequests {
         if (refused) taken = withoutRefused(taken, refused);
         else {
           for (const one of result) if (hasCode(one, 'TOO_LARGE')) this.#metrics.refused.inc();
-          tell(taken, result, { zxid, calls, positions });
+          settle(taken, result, { zxid, calls, positions });
           return;
         }
       } while (taken.length > 0);
@@ -174,11 +177,11 @@ export class GroupRequests {
   }
 
   /** The next of those that wait; the rest are decided after them. */
-  #take(group: string): Asked[] {
+  #take(group: string): Submitted[] {
     const waiting = this.#waiting.get(group) ?? [];
     this.#waiting.delete(group);
     const keys = new Set<string>();
-    const later: Asked[] = [];
+    const later: Submitted[] = [];
     const taken = waiting.filter((asked, index) => {
       const { key } = asked.request.kept ?? {};
       // The repetition of a request that is about to be decided gets its answer, once that is kept.
@@ -194,20 +197,20 @@ export class GroupRequests {
     return taken;
   }
 
-  #fail(group: string, taken: Asked[], error: unknown): void {
+  #fail(group: string, taken: Submitted[], error: unknown): void {
     const joins = taken.filter(({ request }) => request.change().kind === 'join');
     // Only for those who join there is no room; the others keep the group going.
     const isTheirs = hasCode(error, 'STORE_FULL') && joins.length < taken.length;
     for (const { reject } of isTheirs ? joins : taken) reject(error);
     if (!isTheirs) return;
     for (const asked of taken) {
-      if (!joins.includes(asked)) this.ask(group, asked.request).then(asked.resolve, asked.reject);
+      if (!joins.includes(asked)) this.submit(group, asked.request).then(asked.resolve, asked.reject);
     }
   }
 }
 
 /** The member as it is then; undefined or away if it left; the error if another took its place in the same step. */
-function resultOf(group: GroupDocument, change: MemberChange, { wanted }: GroupRequest): Result {
+function resultOf(group: GroupDocument, change: MemberChange, { wanted }: MembershipRequest): Result {
   const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
   try {
     const known = own(group.members, memberId);
@@ -224,7 +227,7 @@ function commitOf(
   group: string,
   before: GroupDocument,
   next: GroupDocument,
-  requests: readonly GroupRequest[],
+  requests: readonly MembershipRequest[],
   results: Result[],
 ): GroupUpdate<Result[]> {
   const renew: Renewal[] = [];
@@ -274,8 +277,8 @@ function callerOf(change: MemberChange): Caller | undefined {
 }
 
 /** Tells each what has come of its request. */
-function tell(
-  taken: readonly Asked[],
+function settle(
+  taken: readonly Submitted[],
   results: readonly Result[],
   committed: { zxid: number; calls: readonly number[]; positions: readonly PartitionPosition[] },
 ): void {
@@ -296,7 +299,7 @@ function tell(
 }
 
 /** Answers those for whom nothing can be done. @returns the others: nothing has been done for them yet */
-function withoutRefused(taken: readonly Asked[], { superseded: callers, answered }: Refusal): Asked[] {
+function withoutRefused(taken: readonly Submitted[], { superseded: callers, answered }: Refusal): Submitted[] {
   return taken.filter(({ request, resolve, reject }) => {
     const caller = callerOf(request.change());
     const isOld = callers.some(({ memberId, call }) => memberId === caller?.memberId && call === caller.call);
