@@ -39,7 +39,7 @@ import type { GroupMetrics } from './group-metrics.ts';
 import { checkPattern } from './group-patterns.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
 import { viewOf } from './group-topics.ts';
-import { JoinGathering } from './join-gathering.ts';
+import { JoinDebouncer } from './join-debouncer.ts';
 import { MembershipBatcher, type RequestedPartitions } from './membership-batcher.ts';
 
 /** What a client says when it joins: it need not choose an id, and gets its session here. */
@@ -78,7 +78,7 @@ export class GroupCoordinator {
   readonly #groups: Groups;
   readonly #states: GroupStateManager;
   readonly #requests: MembershipBatcher;
-  readonly #gathering = new JoinGathering();
+  readonly #debouncer = new JoinDebouncer();
   readonly #metrics: GroupMetrics;
   readonly #log: Logger;
   readonly #sources: { namespace: Namespace; topics: TopicCache };
@@ -86,7 +86,7 @@ export class GroupCoordinator {
   readonly #sessionMinTtlMs: number;
   readonly #sweeper: PeriodicTask;
   readonly #timers: PeriodicTask;
-  readonly #topicsChore: PeriodicTask;
+  readonly #topicsTask: PeriodicTask;
   /** Groups of which a member's node has gone. */
   readonly #toSweep = new Set<string>();
   readonly #unsubscribe: (() => void)[] = [];
@@ -110,21 +110,21 @@ export class GroupCoordinator {
     this.#sessionMinTtlMs = options.sessionMinTtlMs;
     this.#sweeper = new PeriodicTask('sweep of groups', sweepEveryMs, () => this.#sweep(), log);
     this.#timers = new PeriodicTask('rebalance timers', timersEveryMs, () => this.#fenceOverdue(), log);
-    this.#topicsChore = new PeriodicTask('topics of groups', topicsEveryMs, () => this.#refreshTopics(), log);
+    this.#topicsTask = new PeriodicTask('topics of groups', topicsEveryMs, () => this.#refreshTopics(), log);
   }
 
   /** Begins to look after groups; tail and topics have been started. */
   start(): void {
     this.#unsubscribe.push(
       this.#tail.subscribe((batch) => this.#accept(batch)),
-      this.#sources.topics.onChange(() => this.#topicsChore.trigger()),
+      this.#sources.topics.onChange(() => this.#topicsTask.trigger()),
     );
-    for (const chore of [this.#sweeper, this.#timers, this.#topicsChore]) chore.start();
+    for (const chore of [this.#sweeper, this.#timers, this.#topicsTask]) chore.start();
   }
 
   async stop(): Promise<void> {
     for (const stop of this.#unsubscribe) stop();
-    await Promise.all([this.#sweeper.stop(), this.#timers.stop(), this.#topicsChore.stop()]);
+    await Promise.all([this.#sweeper.stop(), this.#timers.stop(), this.#topicsTask.stop()]);
   }
 
   /**
@@ -150,7 +150,7 @@ export class GroupCoordinator {
       ...idempotency,
       answer: (member: GroupMember) => sealReply(idempotency.key, JSON.stringify(answer(member))),
     };
-    await this.#gathered(group);
+    await this.#debounced(group);
     const { zxid, member, replayed } = await this.#requests.submit(group, {
       change: () => ({ kind: 'join', request }),
       kept,
@@ -169,7 +169,7 @@ export class GroupCoordinator {
     wanted: RequestedPartitions,
   ): Promise<{ member: GroupMember; call: number; positions: PartitionPosition[] }> {
     const request = this.#joining(group, join);
-    await this.#gathered(group);
+    await this.#debounced(group);
     const { member, call, positions } = await this.#requests.submit(group, {
       change: () => ({ kind: 'join', request }),
       wanted,
@@ -197,8 +197,8 @@ export class GroupCoordinator {
   }
 
   /** Waits for others that join, if the group is large, as far as this broker knows. */
-  #gathered(group: string): Promise<void> {
-    return this.#gathering.wait(group, Object.keys(this.#states.cached(group)?.document?.members ?? {}).length);
+  #debounced(group: string): Promise<void> {
+    return this.#debouncer.wait(group, Object.keys(this.#states.cached(group)?.document?.members ?? {}).length);
   }
 
   /** What a client asks for, with the ids and within the limits that the service gives. */

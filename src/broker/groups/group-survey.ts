@@ -20,7 +20,7 @@ import type { GroupStateManager } from './group-state-manager.ts';
 const freshMs = 1000;
 const restFactor = 20;
 /** For so long whoever asks waits for a look; then he is given what the last one found. */
-const patienceMs = 1500;
+const overdueMs = 1500;
 
 /** Of how many groups it is looked up what they subscribe to; as many documents are remembered (group-state-manager.ts). */
 const documentsMax = 1000;
@@ -60,7 +60,7 @@ export class GroupSurvey {
   readonly #isController: () => boolean;
   readonly #log: Logger;
   #last: Figures | undefined;
-  #look: Promise<void> | undefined;
+  #refresh: Promise<void> | undefined;
 
   /** @param isController whether this broker is the controller now, as far as it knows */
   constructor(
@@ -123,14 +123,14 @@ export class GroupSurvey {
     const last = this.#last;
     const isFresh = last && Date.now() - last.beganAt < Math.max(freshMs, restFactor * last.tookMs);
     if (isFresh) return last;
-    this.#look ??= this.#lookAtAll().finally(() => {
-      this.#look = undefined;
+    this.#refresh ??= this.#refreshAll().finally(() => {
+      this.#refresh = undefined;
     });
-    await inTime(this.#look, patienceMs, () => new Error('The look goes on.')).catch(() => undefined);
+    await inTime(this.#refresh, overdueMs, () => new Error('The look goes on.')).catch(() => undefined);
     return this.#last;
   }
 
-  async #lookAtAll(): Promise<void> {
+  async #refreshAll(): Promise<void> {
     const beganAt = Date.now();
     try {
       const groups = new Map<string, SurveyedGroup>();

@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
-import { JoinGathering } from '../../../src/broker/groups/join-gathering.ts';
+import { JoinDebouncer } from '../../../src/broker/groups/join-debouncer.ts';
 
 const isDone = async (promise: Promise<void>) =>
   (await Promise.race([promise.then(() => 'yes'), nextTurn('no')])) === 'yes';
 
 t.test('joins of a large group wait for each other, those of a small one and of others do not', async (t) => {
-  const gathering = new JoinGathering();
+  const gathering = new JoinDebouncer();
   const first = gathering.wait('large', 1000);
   t.notOk(await isDone(first));
   t.ok(await isDone(gathering.wait('small', 3)));
@@ -20,7 +20,7 @@ t.test('joins of a large group wait for each other, those of a small one and of 
 });
 
 t.test('however many come one after the other, nobody waits for ever', async () => {
-  const gathering = new JoinGathering();
+  const gathering = new JoinDebouncer();
   const first = gathering.wait('large', 2000);
   let isOver = false;
   void first.then(() => {

@@ -8,15 +8,15 @@ const quietMs = 15;
 /** Joins through one broker assign a group of n members anew at most every n ms; but nobody waits for longer than this. */
 const waitMsMax = 200;
 
-export class JoinGathering {
-  readonly #gathered = new Map<string, { all: Promise<void>; another(): void }>();
+export class JoinDebouncer {
+  readonly #pending = new Map<string, { all: Promise<void>; another(): void }>();
 
   /**
    * Resolves when no other has come for a moment, for all that wait at once; so they are decided together.
    * @param members that the group has; with few of them there is little to save, and nobody waits
    */
   wait(group: string, members: number): Promise<void> {
-    const known = this.#gathered.get(group);
+    const known = this.#pending.get(group);
     if (known) {
       known.another();
       return known.all;
@@ -29,12 +29,12 @@ export class JoinGathering {
     const end = () => {
       clearTimeout(quiet);
       clearTimeout(last);
-      this.#gathered.delete(group);
+      this.#pending.delete(group);
       resolveAll();
     };
     const quiet = setTimeout(end, quietMs);
     const last = setTimeout(end, Math.min(members, waitMsMax));
-    this.#gathered.set(group, { all, another: () => quiet.refresh() });
+    this.#pending.set(group, { all, another: () => quiet.refresh() });
     return all;
   }
 }
