@@ -136,7 +136,7 @@ export class Broker {
     this.metrics.gauge(
       'group_ahead_bytes',
       'Bytes read ahead for the next consume calls of members.',
-      () => this.groupConsumer.aheadBytes,
+      () => this.groupConsumer.prefetchedBytes,
     );
     this.groupOffsets = new GroupOffsets(store, ledger, this.topics, this.logReader, this.metrics);
     this.groupDirectory = new GroupDirectory(store, ledger, this.topics);

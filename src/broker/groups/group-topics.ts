@@ -1,6 +1,6 @@
 // The topics as a group's document is to be brought up to. What a group makes of them is core/groups/group-topics.ts.
 import { topicsPath } from '../../core/cluster/cluster-nodes.ts';
-import { type GroupDocument, own, type Subscription, type TopicInfo } from '../../core/groups/group-document.ts';
+import { type GroupDocument, own, type SubscribedTopic, type Subscription } from '../../core/groups/group-document.ts';
 import type { TopicsView } from '../../core/groups/group-topics.ts';
 import { hasCode } from '../../core/service-error.ts';
 import type { CommittedOffset } from '../../store/groups/committed-offsets.ts';
@@ -39,7 +39,7 @@ export async function viewOf(
   // A name of no topic is not remembered, so to look for thousands of them one by one would hold up the store.
   if (names.size > namesMax) all ??= await namespace.allChildren(topicsPath);
   const present = all && new Set(all);
-  const infos = new Map<string, TopicInfo>();
+  const infos = new Map<string, SubscribedTopic>();
   await Promise.all(
     [...names].map(async (name) => {
       if (present && !present.has(name)) return;
@@ -61,14 +61,14 @@ export async function viewOf(
 async function infoOf(
   topics: TopicCache,
   name: string,
-  recorded: TopicInfo | undefined,
-): Promise<TopicInfo | undefined> {
+  recorded: SubscribedTopic | undefined,
+): Promise<SubscribedTopic | undefined> {
   const cached = await presentOf(topics.get(name));
   if (cached?.topicId === recorded?.topicId && cached?.partitionCount === recorded?.partitionCount) return cached;
   return presentOf(topics.refresh(name));
 }
 
-async function presentOf(reading: Promise<TopicInfo>): Promise<TopicInfo | undefined> {
+async function presentOf(reading: Promise<SubscribedTopic>): Promise<SubscribedTopic | undefined> {
   try {
     return await reading;
   } catch (error) {

@@ -45,7 +45,7 @@ export interface GroupMember extends MemberState {
   isAway?: true;
 }
 
-export interface TopicInfo {
+export interface SubscribedTopic {
   /** Sets a topic apart from an earlier one of its name. */
   topicId: string;
   partitionCount: number;
@@ -60,14 +60,14 @@ export interface TopicInfo {
 export interface FormerSubscriptions {
   /** The newest last. */
   subscriptions: Subscription[];
-  topics: Record<string, TopicInfo>;
+  topics: Record<string, SubscribedTopic>;
 }
 
 export interface GroupDocument extends GroupState<GroupMember> {
   /** The one in use. */
   assignor: string;
   /** The subscribed topics that exist, as the target was computed with. */
-  topics: Record<string, TopicInfo>;
+  topics: Record<string, SubscribedTopic>;
   former?: FormerSubscriptions;
   /** How many partitions came under the group's subscriptions that it has no room for (group-topics.ts). */
   leftOut?: number;

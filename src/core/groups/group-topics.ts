@@ -11,14 +11,14 @@ import {
   type GroupDocument,
   type GroupMember,
   own,
+  type SubscribedTopic,
   type Subscription,
-  type TopicInfo,
 } from './group-document.ts';
 import type { HeldPartitions } from './reconcile.ts';
 
 /** The topics that there are, read after the document was: so where the two differ, the view is the newer one. */
 export interface TopicsView {
-  get(topic: string): TopicInfo | undefined;
+  get(topic: string): SubscribedTopic | undefined;
   /** The names of all topics that the pattern matches as a whole. */
   matching(pattern: string): readonly string[];
   /** Most partitions of a group. */
@@ -65,7 +65,7 @@ export function refreshTopics(group: GroupDocument, view: TopicsView, before = g
     // What is still in use of a topic that nobody subscribes to any more must be let go of before others may have it.
     for (const { topic } of [...member.assigned, ...member.pendingRevocation]) names.add(topic);
   }
-  const topics: Record<string, TopicInfo> = {};
+  const topics: Record<string, SubscribedTopic> = {};
   const earlier = new EarlierSubscriptions(before, view);
   const { taken, leftOut } = withinLimit(names, earlier, view);
   for (const [topic, info] of taken) {
@@ -113,7 +113,7 @@ function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, 
       counts.set(name, hasRoom ? info.partitionCount : had);
     }
   }
-  const taken = all.flatMap(({ name, info }): [string, TopicInfo][] => {
+  const taken = all.flatMap(({ name, info }): [string, SubscribedTopic][] => {
     const partitionCount = counts.get(name)!;
     return partitionCount > 0 ? [[name, { topicId: info.topicId, partitionCount }]] : [];
   });
@@ -143,7 +143,7 @@ export function partitionsBeyond(
 }
 
 /** The topic as the group is to know it. @param known as it knew it before; `isCovered` = it was subscribed to already */
-function withBeginning(info: TopicInfo, known: TopicInfo | undefined, isCovered: boolean): TopicInfo {
+function withBeginning(info: SubscribedTopic, known: SubscribedTopic | undefined, isCovered: boolean): SubscribedTopic {
   const { topicId, partitionCount } = info;
   let begunWith: number | undefined;
   if (known?.topicId === topicId) begunWith = known.begunWith ?? known.partitionCount;
@@ -168,7 +168,7 @@ class EarlierSubscriptions {
     this.#view = view;
   }
 
-  topic(name: string): TopicInfo | undefined {
+  topic(name: string): SubscribedTopic | undefined {
     return own(this.#group.topics, name) ?? own(this.#group.former?.topics ?? {}, name);
   }
 
@@ -207,7 +207,7 @@ export function rememberFormer(before: GroupDocument, after: GroupDocument): Gro
  * The group as if its members had never subscribed to what they do not subscribe to now.
  * @param only this topic, as it is now; undefined = all
  */
-export function forgetFormer(group: GroupDocument, only?: { name: string; info: TopicInfo }): GroupDocument {
+export function forgetFormer(group: GroupDocument, only?: { name: string; info: SubscribedTopic }): GroupDocument {
   if (!group.former) return group;
   if (!only) return withFormer(group, { subscriptions: [], topics: {} });
   if (own(group.topics, only.name)) return group;
@@ -223,7 +223,7 @@ function withFormer({ former: _, ...group }: GroupDocument, former: FormerSubscr
   return isNone ? group : { ...group, former };
 }
 
-function withoutTopics(topics: Readonly<Record<string, TopicInfo>>, names: ReadonlySet<string>) {
+function withoutTopics(topics: Readonly<Record<string, SubscribedTopic>>, names: ReadonlySet<string>) {
   return Object.fromEntries(Object.entries(topics).filter(([name]) => !names.has(name)));
 }
 
@@ -258,7 +258,7 @@ export function dropUnsubscribed(group: GroupDocument): GroupDocument {
 }
 
 /** The group with these topics only: what is of others, or of earlier ones of their names, is taken from everybody. */
-function withTopics(group: GroupDocument, topics: Record<string, TopicInfo>): GroupDocument {
+function withTopics(group: GroupDocument, topics: Record<string, SubscribedTopic>): GroupDocument {
   const exists = (topic: string, partition: number) => {
     const now = own(topics, topic);
     return now !== undefined && partition < now.partitionCount && own(group.topics, topic)?.topicId === now.topicId;
@@ -312,7 +312,10 @@ function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, i) => text === b[i]);
 }
 
-function sameTopics(a: Readonly<Record<string, TopicInfo>>, b: Readonly<Record<string, TopicInfo>>): boolean {
+function sameTopics(
+  a: Readonly<Record<string, SubscribedTopic>>,
+  b: Readonly<Record<string, SubscribedTopic>>,
+): boolean {
   const names = Object.keys(a);
   if (names.length !== Object.keys(b).length) return false;
   return names.every((name) => {

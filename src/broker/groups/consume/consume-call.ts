@@ -137,7 +137,7 @@ export class ConsumeCall {
    * @param isSeen the logs were looked at just now
    * @returns undefined if it must begin like any call
    */
-  async goOn(state: CallState, isSeen: boolean, signal: AbortSignal): Promise<Consumed | undefined> {
+  async resume(state: CallState, isSeen: boolean, signal: AbortSignal): Promise<Consumed | undefined> {
     const { call, given, member, cursors } = state;
     if ([...cursors.values()].some(({ offset }) => offset === noOffset)) return undefined;
     this.#call = call;
@@ -332,7 +332,7 @@ export class ConsumeCall {
       const offset = resetOffset(this.#member.reset, log);
       if (isPlaceCommitted(this.#member.reset, before, offset)) cursor.place = { offset, isBack: before > offset };
       cursor.offset = offset;
-      cursor.ahead = undefined;
+      cursor.prefetched = undefined;
       cursor.isStored = false;
     }
   }

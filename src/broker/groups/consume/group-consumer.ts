@@ -6,12 +6,12 @@ import type { Counter } from 'prom-client';
 import { existing, memberOf } from '../../../core/groups/group-document.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
 import { ConsumeCall, type Consumed, type ConsumeParts, type ConsumeRequest } from './consume-call.ts';
-import { LastCalls } from './last-calls.ts';
+import { PrefetchCache } from './prefetch-cache.ts';
 
 export class GroupConsumer {
   readonly #parts: ConsumeParts;
   readonly #given: Counter<'via'>;
-  readonly #lastCalls: LastCalls;
+  readonly #prefetches: PrefetchCache;
 
   /**
    * @param losses how often a connection to the store was lost: what was read before may not be what the logs have now
@@ -20,12 +20,12 @@ export class GroupConsumer {
   constructor(parts: ConsumeParts, losses: () => number, given: Counter<'via'>) {
     this.#parts = parts;
     this.#given = given;
-    this.#lastCalls = new LastCalls(parts.reader, losses);
+    this.#prefetches = new PrefetchCache(parts.reader, losses);
   }
 
   /** What is held in memory for the next calls of members. */
-  get aheadBytes(): number {
-    return this.#lastCalls.aheadBytes;
+  get prefetchedBytes(): number {
+    return this.#prefetches.prefetchedBytes;
   }
 
   /**
@@ -54,11 +54,11 @@ export class GroupConsumer {
     const onAbort = () => call.wake(false);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      const last = await this.#lastCalls.take(key, request);
-      const consumed = (last && (await call.goOn(last.state, last.isSeen, signal))) ?? (await call.run(signal));
+      const last = await this.#prefetches.take(key, request);
+      const consumed = (last && (await call.resume(last.state, last.isSeen, signal))) ?? (await call.run(signal));
       for (const { records } of consumed.records) this.#given.inc({ via: 'http' }, records.count);
       if (consumed.records.length > 0 && call.state)
-        this.#lastCalls.put(key, call.state, request, last?.isSoon ?? false);
+        this.#prefetches.put(key, call.state, request, last?.isSoon ?? false);
       return consumed;
     } finally {
       stop();

@@ -14,7 +14,7 @@ import type { KnownPartition, PartitionPosition } from '../../../store/groups/gr
 import type { LogBounds } from '../../../store/log/logs.ts';
 import type { TopicCache, TopicInfo } from '../../metadata/topic-cache.ts';
 
-export interface Cursor extends KnownPartition {
+export interface MemberCursor extends KnownPartition {
   /** The member epoch at which the partition was given: given anew, another may have read in it. */
   epoch: number;
   /** The partition came while the group subscribed to its topic: it is read from its beginning. */
@@ -35,13 +35,13 @@ export function knownPartition(document: GroupDocument, { topic, partition }: To
 }
 
 /** The cursors that stay good for what the member may use, by key, and new ones, not placed yet, for the rest. */
-export function cursorsOf<C extends Cursor>(
+export function cursorsOf<C extends MemberCursor>(
   document: GroupDocument,
   member: GroupMember,
   current: ReadonlyMap<string, C>,
-): { kept: Map<string, C>; wanted: Cursor[] } {
+): { kept: Map<string, C>; wanted: MemberCursor[] } {
   const kept = new Map<string, C>();
-  const wanted: Cursor[] = [];
+  const wanted: MemberCursor[] = [];
   for (const { topic, partitions, epochs } of member.assigned) {
     for (const [i, partition] of partitions.entries()) {
       const at = knownPartition(document, { topic, partition });
@@ -54,7 +54,7 @@ export function cursorsOf<C extends Cursor>(
   return { kept, wanted };
 }
 
-export function partitionsOf(cursors: readonly Cursor[]): TopicPartitions[] {
+export function partitionsOf(cursors: readonly MemberCursor[]): TopicPartitions[] {
   const partitions = new Map<string, number[]>();
   for (const { topic, partition } of cursors) {
     const known = partitions.get(topic);
@@ -65,7 +65,7 @@ export function partitionsOf(cursors: readonly Cursor[]): TopicPartitions[] {
 }
 
 /** The cursors where the group has committed, which they come with. */
-export function placed(cursors: readonly Cursor[], positions: readonly PartitionPosition[]): Cursor[] {
+export function placed(cursors: readonly MemberCursor[], positions: readonly PartitionPosition[]): MemberCursor[] {
   return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? noOffset }));
 }
 
@@ -80,7 +80,11 @@ function holdings({ assigned, pendingRevocation }: GroupMember): string {
 }
 
 /** Where a member begins in a partition for which the group has committed nothing. */
-export function firstOffset(reset: Exclude<ResetPolicy, 'none'>, { isNew }: Cursor, bounds: LogBounds | undefined) {
+export function firstOffset(
+  reset: Exclude<ResetPolicy, 'none'>,
+  { isNew }: MemberCursor,
+  bounds: LogBounds | undefined,
+) {
   return resetOffset(isNew ? 'earliest' : reset, bounds);
 }
 
@@ -124,7 +128,11 @@ export function noCommittedOffset(group: string, { topic, partition }: TopicPart
   );
 }
 
-export function outOfRange(group: string, cursor: Cursor, { logStartOffset, endOffset }: LogBounds): ServiceError {
+export function outOfRange(
+  group: string,
+  cursor: MemberCursor,
+  { logStartOffset, endOffset }: LogBounds,
+): ServiceError {
   const { topic, partition, offset } = cursor;
   return new ServiceError(
     'OFFSET_OUT_OF_RANGE',

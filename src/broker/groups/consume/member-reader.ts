@@ -10,10 +10,10 @@ import type { KnownPartition } from '../../../store/groups/groups.ts';
 import type { LogBounds, Logs } from '../../../store/log/logs.ts';
 import type { LogReader } from '../../log/log-reader.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
-import { type Cursor, topicOf } from './group-cursors.ts';
+import { type MemberCursor, topicOf } from './group-cursors.ts';
 
 /** Where a member reads one partition by consume calls. */
-export interface ReadingCursor extends Cursor {
+export interface ReadingCursor extends MemberCursor {
   /** Whether the store has the offset as the member's position. */
   isStored: boolean;
   /** Where the reset policy has put it, which is to be committed; `isBack` = even if more is committed. */
@@ -23,10 +23,10 @@ export interface ReadingCursor extends Cursor {
   /** The log as it was seen last; undefined before that. */
   log?: LogBounds | 'gone';
   /** What was read from `offset` on, and not given out. */
-  ahead?: Ahead | undefined;
+  prefetched?: Prefetched | undefined;
 }
 
-interface Ahead {
+interface Prefetched {
   batches: readonly BatchLines[];
   /** Where to go on reading, behind what compaction has removed, too. */
   next: number;
@@ -109,13 +109,13 @@ export class MemberReader {
   }
 
   /** Reads ahead for the next call, if it has the same limits; cursors that are outside of their logs have nothing ahead. */
-  async readAhead(cursors: Iterable<ReadingCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<void> {
+  async prefetch(cursors: Iterable<ReadingCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<void> {
     const all = [...cursors];
     await this.look(all);
-    for (const cursor of all) if (isOutside(cursor)) cursor.ahead = undefined;
+    for (const cursor of all) if (isOutside(cursor)) cursor.prefetched = undefined;
     const behind = all.filter((cursor) => lagOf(cursor) > 0);
     const short = sharesOf(behind, { maxRecords, maxBytes }).filter(({ cursor, limits }) => {
-      const { ahead, offset } = cursor;
+      const { prefetched: ahead, offset } = cursor;
       return !ahead || ahead.next - offset < limits.maxRecords;
     });
     // By bytes alone: a call that wants few records leaves some for those behind it.
@@ -153,7 +153,7 @@ export class MemberReader {
 
   /** Reads behind what is ahead. @returns false if there is nothing any more */
   async #readOn(cursor: ReadingCursor, limits: RecordLimits): Promise<boolean> {
-    const { partition, ahead } = cursor;
+    const { partition, prefetched: ahead } = cursor;
     try {
       const topic = await topicOf(this.#topics, cursor);
       if (!topic) return false;
@@ -162,7 +162,7 @@ export class MemberReader {
       const { batches } = records;
       const last = batches.at(-1);
       const next = records.isCut && last ? last.baseOffset + last.count : nextOffset;
-      cursor.ahead = { batches: [...(ahead?.batches ?? []), ...batches], next };
+      cursor.prefetched = { batches: [...(ahead?.batches ?? []), ...batches], next };
       return true;
     } catch (error) {
       // Retention or a deletion was faster; the next round sees the log as it is then.
@@ -183,9 +183,9 @@ export function lagOf({ log, offset }: ReadingCursor): number {
 }
 
 /** The bytes of memory that is held by what was read ahead. */
-export function aheadBytesOf(cursors: Iterable<ReadingCursor>): number {
+export function prefetchedBytesOf(cursors: Iterable<ReadingCursor>): number {
   const buffers = new Set<ArrayBufferLike>();
-  for (const { ahead } of cursors) for (const { bytes } of ahead?.batches ?? []) buffers.add(bytes.buffer);
+  for (const { prefetched: ahead } of cursors) for (const { bytes } of ahead?.batches ?? []) buffers.add(bytes.buffer);
   let sum = 0;
   for (const { byteLength } of buffers) sum += byteLength;
   return sum;
@@ -203,16 +203,16 @@ function sharesOf(cursors: readonly ReadingCursor[], { maxRecords, maxBytes }: R
 }
 
 /** What is ahead of a cursor, within limits. */
-function cutOf({ ahead, offset }: ReadingCursor, limits: RecordLimits): FetchedRecords {
+function cutOf({ prefetched: ahead, offset }: ReadingCursor, limits: RecordLimits): FetchedRecords {
   return ahead ? new FetchedRecords(ahead.batches, offset, limits) : FetchedRecords.none;
 }
 
 /** Moves a cursor behind what was cut off from what is ahead of it. */
 function moveOn(cursor: ReadingCursor, records: FetchedRecords): void {
-  const { ahead, offset } = cursor;
+  const { prefetched: ahead, offset } = cursor;
   if (!ahead) return;
   cursor.offset = records.isCut ? records.nextOffset : ahead.next;
   const batches = ahead.batches.filter(({ baseOffset, count }) => baseOffset + count > cursor.offset);
-  cursor.ahead = records.isCut && batches.length > 0 ? { ...ahead, batches } : undefined;
+  cursor.prefetched = records.isCut && batches.length > 0 ? { ...ahead, batches } : undefined;
   if (cursor.offset !== offset) cursor.isStored = false;
 }

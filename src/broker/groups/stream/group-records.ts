@@ -10,9 +10,9 @@ import type { Logs } from '../../../store/log/logs.ts';
 import type { Fetched, LogReader } from '../../log/log-reader.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
 import {
-  type Cursor,
   firstOffset,
   isPlaceCommitted,
+  type MemberCursor,
   noCommittedOffset,
   noOffset,
   outOfRange,
@@ -31,7 +31,7 @@ export interface GroupRecordSink {
   records(topic: string, partition: number, records: string, count: number, nextOffset: number): void;
 }
 
-export interface ReadCursor extends Cursor {
+export interface ReadCursor extends MemberCursor {
   /** Whether the last look came to the end of the log: then what is read next is what all readers there read. */
   isAtEnd: boolean;
   /** Aborted when there is nothing more to read for the member. */

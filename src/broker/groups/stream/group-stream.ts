@@ -8,7 +8,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import { type GroupMember, heartbeatIntervalMs, own, superseded } from '../../../core/groups/group-document.ts';
 import { hasCode, type ServiceError } from '../../../core/service-error.ts';
-import { type Cursor, cursorsOf, hasSame, notReleased, partitionsOf, placed, stuck } from '../consume/group-cursors.ts';
+import {
+  cursorsOf,
+  hasSame,
+  type MemberCursor,
+  notReleased,
+  partitionsOf,
+  placed,
+  stuck,
+} from '../consume/group-cursors.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from '../group-coordinator.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
 import type { GroupOffsets, OffsetToCommit } from '../offsets/group-offsets.ts';
@@ -54,7 +62,7 @@ export class GroupStreams {
    */
   async open(group: string, request: Join, sink: GroupSink): Promise<GroupStream> {
     const joinedAt = performance.now();
-    let wanted: Cursor[] = [];
+    let wanted: MemberCursor[] = [];
     const { member, call, positions } = await this.#parts.coordinator.joinServed(group, request, (document, joined) => {
       wanted = cursorsOf(document, joined, new Map()).wanted;
       return wanted;
@@ -100,7 +108,7 @@ export class GroupStream {
   #wake = (): void => undefined;
 
   constructor(
-    as: { group: string; member: GroupMember; call: number; joinedAt: number; given: readonly Cursor[] },
+    as: { group: string; member: GroupMember; call: number; joinedAt: number; given: readonly MemberCursor[] },
     sink: GroupSink,
     parts: GroupStreamParts,
     onEnd: () => void,
@@ -264,7 +272,7 @@ export class GroupStream {
     this.#mustReport = false;
     this.#renews = false;
     try {
-      let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, Cursor[]] = [new Map(), []];
+      let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, MemberCursor[]] = [new Map(), []];
       const caller = { memberId: this.#memberId, call: this.call };
       const { member, positions } = await this.#parts.coordinator.serve(this.#group, caller, {
         owned: () => this.#holdings.owned(),
@@ -286,7 +294,7 @@ export class GroupStream {
   }
 
   /** Takes over what the group has decided, and tells the member. */
-  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly Cursor[]): void {
+  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly MemberCursor[]): void {
     this.#member = member;
     const change = this.#holdings.take(member, kept, given);
     this.#records.drop();

@@ -2,7 +2,7 @@
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import { eachPartition, type GroupMember, type TopicPartition } from '../../../core/groups/group-document.ts';
 import { ServiceError } from '../../../core/service-error.ts';
-import { type Cursor, cursorKey, partitionsOf } from '../consume/group-cursors.ts';
+import { cursorKey, type MemberCursor, partitionsOf } from '../consume/group-cursors.ts';
 import { endWaits, type ReadCursor } from './group-records.ts';
 
 export interface StreamCursor extends ReadCursor {
@@ -47,7 +47,7 @@ export class StreamHoldings {
   }
 
   /** The member has this, too, from now on. */
-  give(at: Cursor): StreamCursor {
+  give(at: MemberCursor): StreamCursor {
     const cursor = { ...at, state: 'assigned' as const, isAtEnd: false, over: new AbortController() };
     this.#cursors.set(cursorKey(at), cursor);
     return cursor;
@@ -58,7 +58,7 @@ export class StreamHoldings {
    * @param kept the cursors that stay good, by key
    * @param given those that are new, placed
    */
-  take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly Cursor[]): HoldingsChange {
+  take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly MemberCursor[]): HoldingsChange {
     const pending = new Set(eachPartition(member.pendingRevocation).map(cursorKey));
     const replaced = new Set(given.map(cursorKey));
     const [revoking, revoked]: [StreamCursor[], StreamCursor[]] = [[], []];

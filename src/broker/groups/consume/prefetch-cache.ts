@@ -2,16 +2,16 @@
 // the next one while the member is at work on the answer. It is bounded in bytes and in time, and never needed.
 import type { RecordLimits } from '../../../core/records/fetched-records.ts';
 import type { CallState, ConsumeRequest } from './consume-call.ts';
-import { aheadBytesOf, lagOf, type MemberReader } from './member-reader.ts';
+import { lagOf, type MemberReader, prefetchedBytesOf } from './member-reader.ts';
 
 /** Of how many members the last call is remembered, those of the latest. */
 const membersMax = 10_000;
 /** What may be ahead for all members together. */
-const aheadBytesMax = 32 * 1024 * 1024;
+const prefetchedBytesMax = 32 * 1024 * 1024;
 /** What is read ahead for one member. */
 const memberBytesMax = 4 * 1024 * 1024;
 /** How long it is kept. A member that comes later than that once is not read ahead for. */
-const aheadKeptMs = 1000;
+const prefetchedKeptMs = 1000;
 
 interface LastCall {
   state: CallState;
@@ -26,7 +26,7 @@ interface LastCall {
   isSeen: boolean;
 }
 
-export class LastCalls {
+export class PrefetchCache {
   readonly #reader: MemberReader;
   readonly #losses: () => number;
   readonly #calls = new Map<string, LastCall>();
@@ -40,7 +40,7 @@ export class LastCalls {
   }
 
   /** What is held in memory of what was read ahead, or reserved for it. */
-  get aheadBytes(): number {
+  get prefetchedBytes(): number {
     return this.#bytes;
   }
 
@@ -58,7 +58,7 @@ export class LastCalls {
     if (!last || (after !== undefined && after !== last.state.given)) return undefined;
     this.#forget(key);
     if (from === 'committed') return undefined;
-    const isSoon = performance.now() - last.answeredAt < aheadKeptMs;
+    const isSoon = performance.now() - last.answeredAt < prefetchedKeptMs;
     // If it fails now, so would the call.
     await last.reading;
     if (!isSoon || last.losses !== this.#losses()) drop(last);
@@ -73,39 +73,39 @@ export class LastCalls {
     this.#forget(key);
     this.#calls.set(key, last);
     if (this.#calls.size > membersMax) this.#forget(this.#calls.keys().next().value!);
-    this.#count(last, aheadBytesOf(state.cursors.values()));
-    if (this.#bytes > aheadBytesMax) this.#drop(last);
-    if (!this.#dropping) this.#dropping = setTimeout(() => this.#dropOld(), aheadKeptMs).unref();
+    this.#count(last, prefetchedBytesOf(state.cursors.values()));
+    if (this.#bytes > prefetchedBytesMax) this.#drop(last);
+    if (!this.#dropping) this.#dropping = setTimeout(() => this.#dropOld(), prefetchedKeptMs).unref();
     const limits = { maxRecords, maxBytes: Math.min(maxBytes, memberBytesMax) };
     const hasMore = [...state.cursors.values()].some((cursor) => lagOf(cursor) > 0);
-    if (!readsAhead || !hasMore || this.#bytes + limits.maxBytes > aheadBytesMax) return;
+    if (!readsAhead || !hasMore || this.#bytes + limits.maxBytes > prefetchedBytesMax) return;
     this.#count(last, last.bytes + limits.maxBytes);
-    last.reading = this.#readAhead(key, last, limits);
+    last.reading = this.#prefetch(key, last, limits);
     // Else the next call reads for itself, and says what is wrong.
     last.reading.catch(() => this.#drop(last));
   }
 
-  async #readAhead(key: string, last: LastCall, limits: RecordLimits): Promise<void> {
+  async #prefetch(key: string, last: LastCall, limits: RecordLimits): Promise<void> {
     const cursors = [...last.state.cursors.values()];
     try {
-      await this.#reader.readAhead(cursors, limits);
+      await this.#reader.prefetch(cursors, limits);
       last.isSeen = true;
     } finally {
       last.reading = undefined;
     }
     if (this.#calls.get(key) !== last) return;
-    this.#count(last, aheadBytesOf(cursors));
-    if (this.#bytes > aheadBytesMax || performance.now() - last.answeredAt >= aheadKeptMs) this.#drop(last);
+    this.#count(last, prefetchedBytesOf(cursors));
+    if (this.#bytes > prefetchedBytesMax || performance.now() - last.answeredAt >= prefetchedKeptMs) this.#drop(last);
   }
 
   #dropOld(): void {
     this.#dropping = undefined;
     const now = performance.now();
     for (const last of this.#calls.values()) {
-      if (now - last.answeredAt >= aheadKeptMs) {
+      if (now - last.answeredAt >= prefetchedKeptMs) {
         this.#drop(last);
       } else {
-        this.#dropping = setTimeout(() => this.#dropOld(), last.answeredAt + aheadKeptMs - now).unref();
+        this.#dropping = setTimeout(() => this.#dropOld(), last.answeredAt + prefetchedKeptMs - now).unref();
         return;
       }
     }
@@ -129,6 +129,6 @@ export class LastCalls {
 }
 
 function drop(last: LastCall): void {
-  for (const cursor of last.state.cursors.values()) cursor.ahead = undefined;
+  for (const cursor of last.state.cursors.values()) cursor.prefetched = undefined;
   last.isSeen = false;
 }
