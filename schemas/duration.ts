@@ -29,7 +29,7 @@ export interface AskedDuration {
 
 /**
  * A duration that is negotiated: one with a unit is clamped to the bounds that hold. One without is in ms, which who meant seconds would
- * not see, so src/core/asked-duration.ts refuses it below them.
+ * not see, so src/core/requested-duration.ts refuses it below them.
  */
 export const negotiatedDuration = z
   .union(

@@ -10,14 +10,14 @@ import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
 import type { Broker } from './broker/broker.ts';
 import { inNetworks } from './config/networks.ts';
 import {
+  type AdmissionLimits,
   bodiesBytesMax,
   type ConnectionLimits,
+  defaultAdmissionLimits,
   defaultConnectionLimits,
-  defaultLoad,
-  defaultPatience,
+  defaultHttpTimeouts,
+  type HttpTimeouts,
   headBytesMax,
-  type Load,
-  type Patience,
   type StoredLimits,
 } from './core/defaults.ts';
 import { createConnectionRefusal } from './http/connection-errors.ts';
@@ -69,16 +69,16 @@ const socketPayloadBytesMax = 1024 * 1024;
 
 /** How much a broker takes, how long it waits for clients, and how much they may store. */
 export interface Limits {
-  load: Load;
-  patience: Patience;
+  load: AdmissionLimits;
+  patience: HttpTimeouts;
   connections: ConnectionLimits;
   /** Absent: the usual ones. */
   stored?: StoredLimits;
 }
 
 export const defaultLimits: Limits = {
-  load: defaultLoad,
-  patience: defaultPatience,
+  load: defaultAdmissionLimits,
+  patience: defaultHttpTimeouts,
   connections: defaultConnectionLimits,
 };
 

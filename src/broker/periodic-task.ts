@@ -3,7 +3,7 @@
 // worth a line at all.
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
-import { choreRetryJitter, choreRetryMsMax } from '../core/defaults.ts';
+import { taskRetryJitter, taskRetryMsMax } from '../core/defaults.ts';
 import { hasCode } from '../core/service-error.ts';
 
 /** Of failures one after the other, the first is logged, and then every so many. */
@@ -75,6 +75,6 @@ export class PeriodicTask {
 /** The pause before a chore that has failed is tried again, ms. @param chance from 0 up to 1 */
 export function retryDelayMs(everyMs: number, failures: number, chance: number): number {
   // What is done seldom is worth a try sooner; what is done often, later.
-  const usual = Math.min(everyMs * 2 ** Math.min(failures - 1, 20), choreRetryMsMax);
-  return usual * (1 - choreRetryJitter * chance);
+  const usual = Math.min(everyMs * 2 ** Math.min(failures - 1, 20), taskRetryMsMax);
+  return usual * (1 - taskRetryJitter * chance);
 }

@@ -11,7 +11,7 @@ const MiB = 1024 * KiB;
  * What one broker takes at most. Beyond it a request is refused at once, with 429: early, rather than late or never. What is held for
  * long (waits, uploads, sockets, watches, connections) is shared between clients by core/shared-limit.ts, work by http/wait-queue.ts.
  */
-export interface Load {
+export interface AdmissionLimits {
   /**
    * Work under way, where a usual request is 1 and a large one is more (http/request-weight.ts), without what waits. A broker has
    * reached all the throughput it has with about 100; 1000 of the usual kind are answered in half a second, well below the 1.4 s
@@ -56,7 +56,7 @@ export interface Load {
   responsesBytesMax: number;
 }
 
-export const defaultLoad: Load = {
+export const defaultAdmissionLimits: AdmissionLimits = {
   requestsMax: 1000,
   requestsWaitingMax: 10_000,
   requestWaitMsMax: 2000,
@@ -73,7 +73,7 @@ export const defaultLoad: Load = {
 };
 
 /** How long a client may take, ms. */
-export interface Patience {
+export interface HttpTimeouts {
   /** For the head of a request, from its first byte or from the connection: a modem needs less than a second for 16 KiB. */
   headMs: number;
   /** Without a byte of a body that has begun. */
@@ -105,7 +105,7 @@ export interface Patience {
   lookEveryMs: number;
 }
 
-export const defaultPatience: Patience = {
+export const defaultHttpTimeouts: HttpTimeouts = {
   headMs: 20_000,
   bodyIdleMs: 30_000,
   bodyGraceMs: 20_000,
@@ -164,7 +164,7 @@ export const spareConnectionsOfClient = 10;
 export const bodyBytesUsual = 64 * KiB;
 
 /** A few of the largest bodies must fit, or else one sender of large bodies would keep all others out. */
-export function bodiesBytesMax(load: Load, bodyBytesMax: number): number {
+export function bodiesBytesMax(load: AdmissionLimits, bodyBytesMax: number): number {
   return Math.max(load.bodiesBytesMax, 4 * bodyBytesMax);
 }
 
@@ -175,8 +175,8 @@ export const retryAfterSeconds = { least: 1, most: 3 };
  * A chore that fails is tried again after its usual pause, then after double that, up to this, ms; a fifth of each pause or
  * less is left to chance. So the store is not run over by all brokers when it comes back, and comes back to use soon.
  */
-export const choreRetryMsMax = 1000;
-export const choreRetryJitter = 0.2;
+export const taskRetryMsMax = 1000;
+export const taskRetryJitter = 0.2;
 
 /**
  * What clients may store, in total: there are no identities yet that could each have a share. At the limit a request is

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import type { Metrics } from '../broker/metrics.ts';
-import type { Patience } from '../core/defaults.ts';
+import type { HttpTimeouts } from '../core/defaults.ts';
 import type { SharedLimit } from '../core/shared-limit.ts';
 import { atIntervals } from './refusals.ts';
 
@@ -75,7 +75,7 @@ interface Sent extends UnreadResponse {
 
 export interface UnreadResponsesOptions {
   limit: SharedLimit;
-  patience: Patience;
+  patience: HttpTimeouts;
   metrics: Metrics;
   log: Logger;
 }
@@ -150,7 +150,7 @@ export function installUnreadResponses(
 }
 
 /** Why it is to be cut; undefined if it is read well. What has yet to be written does not stall: it waits for us. */
-function look(response: Sent, patience: Patience, now: number): Reason | undefined {
+function look(response: Sent, patience: HttpTimeouts, now: number): Reason | undefined {
   const left = unsentBytes(response.socket);
   if (response.beganAt === undefined || left === 0) {
     response.beganAt = now;

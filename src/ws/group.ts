@@ -24,8 +24,8 @@ import type { Broker } from '../broker/broker.ts';
 import { cursorKey } from '../broker/groups/consume/group-cursors.ts';
 import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
 import type { GroupSink, GroupStream } from '../broker/groups/stream/group-stream.ts';
-import { askedMs } from '../core/asked-duration.ts';
 import { subscriptionOf } from '../core/groups/group-topics.ts';
+import { requestedMs } from '../core/requested-duration.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import type { Socket, Sockets } from './socket.ts';
 
@@ -134,10 +134,10 @@ class GroupSocket {
         ...rest,
         subscription: subscriptionOf(topics, pattern),
         sessionTimeoutMs: sessionTimeout
-          ? askedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
+          ? requestedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
           : sessionTimeoutDefaultMs,
         rebalanceTimeoutMs: rebalanceTimeout
-          ? askedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
+          ? requestedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
           : rebalanceTimeoutDefaultMs,
       };
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import t from 'tap';
 import { PeriodicTask, retryDelayMs } from '../../src/broker/periodic-task.ts';
-import { choreRetryMsMax } from '../../src/core/defaults.ts';
+import { taskRetryMsMax } from '../../src/core/defaults.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { eventually } from '../helpers/server.ts';
 
@@ -9,8 +9,8 @@ const log = pino({ level: 'silent' });
 
 t.test('the pauses before a chore is tried again double up to a second, less some chance', async (t) => {
   const pauses = [1, 2, 3, 4, 50].map((failures) => retryDelayMs(200, failures, 0));
-  t.same(pauses, [200, 400, 800, choreRetryMsMax, choreRetryMsMax]);
-  t.equal(retryDelayMs(5000, 1, 0), choreRetryMsMax, 'what is done seldom is tried again soon');
+  t.same(pauses, [200, 400, 800, taskRetryMsMax, taskRetryMsMax]);
+  t.equal(retryDelayMs(5000, 1, 0), taskRetryMsMax, 'what is done seldom is tried again soon');
   t.ok(retryDelayMs(200, 3, 0.999) < 800 && retryDelayMs(200, 3, 0.999) >= 640, 'no two brokers keep in step');
 });
 

@@ -6,7 +6,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
-import { bodyBytesUsual, type Load, type Patience } from '../../core/defaults.ts';
+import { type AdmissionLimits, bodyBytesUsual, type HttpTimeouts } from '../../core/defaults.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
 import { BodyBytes, type CountedBody } from '../body-bytes.ts';
@@ -23,11 +23,11 @@ import { type Place, runInPlace, WaitQueue, type WaitQueueReason } from '../wait
 type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
 
 export interface AdmissionOptions {
-  load: Load;
+  load: AdmissionLimits;
   connectionsMax: number;
   /** The part of each limit that one client may have while others want nothing of it: above 0, up to 1. */
   addressShare: number;
-  patience: Patience;
+  patience: HttpTimeouts;
   /** Whether an address is that of a trusted proxy; undefined if there is none. */
   trusts: ((address: string) => boolean) | undefined;
   /** Keeps a member of a group alive, as a heartbeat of it would. */
@@ -305,7 +305,7 @@ function installConnections(
 }
 
 /** Bounds the bytes of bodies in memory. */
-function installBodyBytes(app: FastifyInstance, load: Load, metrics: Metrics, refuse: Refuse): void {
+function installBodyBytes(app: FastifyInstance, load: AdmissionLimits, metrics: Metrics, refuse: Refuse): void {
   const bodies = new BodyBytes(load.bodiesBytesMax);
   /** Of what uses the reserved capacity: large bodies elsewhere must not keep it from being read. */
   const reservedBodies = new BodyBytes(load.reservedBodiesBytesMax);

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Metrics } from '../../broker/metrics.ts';
-import type { Patience } from '../../core/defaults.ts';
+import type { HttpTimeouts } from '../../core/defaults.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { mediaTypeOf, ndjsonType } from '../media-types.ts';
 
@@ -16,7 +16,7 @@ interface Progress {
   bytes: number;
 }
 
-export function installSlowSenders(app: FastifyInstance, patience: Patience, metrics: Metrics): void {
+export function installSlowSenders(app: FastifyInstance, patience: HttpTimeouts, metrics: Metrics): void {
   /** By connection, its newest request with a body. Looked through now and then: a timer for each would cost every request. */
   const receiving = new Map<Socket, FastifyReply>();
   const progressOf = new WeakMap<FastifyReply, Progress>();
@@ -62,7 +62,7 @@ function look(socket: Socket, reply: FastifyReply, before: Progress | undefined,
 function impatience(
   { beganAt, movedAt, bytesBefore, bytes }: Progress,
   reply: FastifyReply,
-  { bodyIdleMs, bodyGraceMs, bodyBytesPerSecondMin, bodyMs, streamIdleMs }: Patience,
+  { bodyIdleMs, bodyGraceMs, bodyBytesPerSecondMin, bodyMs, streamIdleMs }: HttpTimeouts,
   now: number,
 ): string | undefined {
   const isStream = mediaTypeOf(reply.request) === ndjsonType;

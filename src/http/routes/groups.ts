@@ -23,9 +23,9 @@ import {
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Consumed } from '../../broker/groups/consume/consume-call.ts';
-import { askedMs } from '../../core/asked-duration.ts';
 import { bodyBytes } from '../../core/defaults.ts';
 import { subscriptionOf } from '../../core/groups/group-topics.ts';
+import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { credentialOf, memberSecretOf } from '../member-header.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
@@ -143,10 +143,10 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
           ...rest,
           subscription: subscriptionOf(topics, pattern),
           sessionTimeoutMs: sessionTimeout
-            ? askedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
+            ? requestedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
             : sessionTimeoutDefaultMs,
           rebalanceTimeoutMs: rebalanceTimeout
-            ? askedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
+            ? requestedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
             : rebalanceTimeoutDefaultMs,
         },
         memberSecretOf(request),

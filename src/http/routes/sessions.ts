@@ -12,7 +12,7 @@ import {
   sessionTtlDefaultMs,
 } from '../../../schemas/sessions.ts';
 import type { Broker } from '../../broker/broker.ts';
-import { askedMs } from '../../core/asked-duration.ts';
+import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../../store/tree/sessions.ts';
 import { isFromLoopback } from '../loopback.ts';
@@ -41,7 +41,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
     },
     async (request, reply) => {
       const { ttl } = request.body ?? {};
-      const ttlMs = ttl ? askedMs('ttl', ttl, broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
+      const ttlMs = ttl ? requestedMs('ttl', ttl, broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
       const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }));
       if (created.replayed) reply.header('idempotency-replayed', 'true');
       reply.code(201).header('location', `/v1/sessions/${created.handle}`);

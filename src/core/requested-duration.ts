@@ -7,7 +7,7 @@ import { ServiceError } from './service-error.ts';
  * @param minMs the least that is granted
  * @throws ServiceError BAD_REQUEST for a number without a unit below that
  */
-export function askedMs(name: string, asked: AskedDuration, minMs: number): number {
+export function requestedMs(name: string, asked: AskedDuration, minMs: number): number {
   const { ms, isBare } = asked;
   if (!isBare || ms >= minMs) return ms;
   const guess = ms > 0 ? `; did you mean "${ms}s"?` : '.';
