@@ -5,9 +5,9 @@ import type { TreeNode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { nameOf } from '../../core/tree/path.ts';
 import type { CoordinationKeys } from '../keys.ts';
+import { CallBatcher } from '../redis/call-batcher.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { Lane } from '../redis/lane.ts';
-import { Turn } from '../redis/turn.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
 import { decodeStat } from './node-codec.ts';
 import {
@@ -77,22 +77,22 @@ export class Namespace {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
   readonly limits: NamespaceLimits;
-  readonly #reads: Turn<{ path: string; view: 'data' | 'stat' }, ReadAnswer>;
+  readonly #reads: CallBatcher<{ path: string; view: 'data' | 'stat' }, ReadAnswer>;
   /** Each question is a packed request. */
-  readonly #writes: Turn<Buffer, ReplyValue>;
-  readonly #deletions: Turn<Buffer, ReplyValue>;
+  readonly #writes: CallBatcher<Buffer, ReplyValue>;
+  readonly #deletions: CallBatcher<Buffer, ReplyValue>;
   readonly #large = new Lane('large transactions', largeAtOnce, largeWaitMsMax);
   readonly #largeReads = new Lane('large pages of nodes', largeAtOnce, largeWaitMsMax);
-  readonly #upholding: Turn<Buffer, ReplyValue>;
+  readonly #upholding: CallBatcher<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
     this.#keys = keys;
     this.limits = limits;
-    this.#writes = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
-    this.#deletions = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
-    this.#upholding = new Turn(operationsPerCallMax, (requests) => this.#send('nodes/uphold', requests));
-    this.#reads = new Turn(readsPerCallMax, (reads) => this.#read(reads));
+    this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
+    this.#deletions = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
+    this.#upholding = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/uphold', requests));
+    this.#reads = new CallBatcher(readsPerCallMax, (reads) => this.#read(reads));
   }
 
   #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/uphold', requests: Buffer[]): Promise<ReplyValue[]> {
@@ -124,7 +124,7 @@ export class Namespace {
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
     const turn = options.upholds ? this.#upholding : deletes ? this.#deletions : this.#writes;
     const weight = weightOf(operations);
-    const ask = () => turn.ask(packRequest(operations, options), weight);
+    const ask = () => turn.submit(packRequest(operations, options), weight);
     const isLarge = weight >= operationsPerCallMax && !options.privileged;
     const answer = await (isLarge ? this.#large.run(ask) : ask());
     if (!Buffer.isBuffer(answer)) throw failure('nodes/write', answer);
@@ -148,9 +148,9 @@ export class Namespace {
 
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
   async get(path: string): Promise<NodeData> {
-    let read = await this.#reads.ask({ path, view: 'data' }, 1);
+    let read = await this.#reads.submit({ path, view: 'data' }, 1);
     // It did not fit into a call with others.
-    while (read.answer === 0) read = await this.#reads.ask({ path, view: 'data' }, 1);
+    while (read.answer === 0) read = await this.#reads.submit({ path, view: 'data' }, 1);
     const { zxid, answer } = read;
     if (!Buffer.isBuffer(answer)) throw failure('nodes/get', answer);
     const typeStart = readHead + answer[0]!;
@@ -165,7 +165,7 @@ export class Namespace {
 
   /** Reads a node's stat alone. @throws ServiceError NO_NODE (field `zxid`) */
   async stat(path: string): Promise<{ zxid: number; stat: Stat }> {
-    const { zxid, answer } = await this.#reads.ask({ path, view: 'stat' }, 1);
+    const { zxid, answer } = await this.#reads.submit({ path, view: 'stat' }, 1);
     if (!Buffer.isBuffer(answer)) throw failure('nodes/get', answer);
     return { zxid, stat: decodeStat(answer.subarray(readHead)) };
   }

@@ -8,7 +8,7 @@ interface Waiting<Question, Answer> {
   reject(error: unknown): void;
 }
 
-export class Turn<Question, Answer> {
+export class CallBatcher<Question, Answer> {
   readonly #weightMax: number;
   readonly #send: (questions: Question[]) => Promise<Answer[]>;
   #waiting: Waiting<Question, Answer>[] = [];
@@ -23,7 +23,7 @@ export class Turn<Question, Answer> {
     this.#send = send;
   }
 
-  ask(question: Question, weight: number): Promise<Answer> {
+  submit(question: Question, weight: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length > 0 && this.#weight + weight > this.#weightMax) this.#flush();
       // Immediates run once all requests that have come in were looked at.

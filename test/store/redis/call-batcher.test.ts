@@ -1,45 +1,45 @@
 import { pino } from 'pino';
 import t from 'tap';
-import { Turn } from '../../../src/store/redis/turn.ts';
+import { CallBatcher } from '../../../src/store/redis/call-batcher.ts';
 import { Store } from '../../../src/store/store.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { testConfig } from '../../helpers/server.ts';
 
 t.test('what is asked in one turn of the event loop goes in one call, and is answered in order', async (t) => {
   const calls: number[][] = [];
-  const turn = new Turn<number, number>(10, async (questions) => {
+  const turn = new CallBatcher<number, number>(10, async (questions) => {
     calls.push(questions);
     return questions.map((question) => question * 2);
   });
-  t.same(await Promise.all([1, 2, 3].map((n) => turn.ask(n, 1))), [2, 4, 6]);
+  t.same(await Promise.all([1, 2, 3].map((n) => turn.submit(n, 1))), [2, 4, 6]);
   t.same(calls, [[1, 2, 3]]);
-  await turn.ask(4, 1);
+  await turn.submit(4, 1);
   t.same(calls, [[1, 2, 3], [4]]);
 });
 
 t.test('a call carries no more than its weight, but one question always goes', async (t) => {
   const calls: number[][] = [];
-  const turn = new Turn<number, number>(10, async (questions) => {
+  const turn = new CallBatcher<number, number>(10, async (questions) => {
     calls.push(questions);
     return questions;
   });
-  await Promise.all([6, 3, 2, 50, 1].map((weight) => turn.ask(weight, weight)));
+  await Promise.all([6, 3, 2, 50, 1].map((weight) => turn.submit(weight, weight)));
   t.same(calls, [[6, 3], [2], [50], [1]]);
 });
 
 t.test('a call that fails fails for all that it carried, and for nobody else', async (t) => {
   let fail = true;
-  const turn = new Turn<number, number>(10, async (questions) => {
+  const turn = new CallBatcher<number, number>(10, async (questions) => {
     if (fail) throw new Error('lost');
     return questions;
   });
-  const outcomes = await Promise.allSettled([turn.ask(1, 1), turn.ask(2, 1)]);
+  const outcomes = await Promise.allSettled([turn.submit(1, 1), turn.submit(2, 1)]);
   t.same(
     outcomes.map(({ status }) => status),
     ['rejected', 'rejected'],
   );
   fail = false;
-  t.equal(await turn.ask(3, 1), 3);
+  t.equal(await turn.submit(3, 1), 3);
 });
 
 t.test('writes that share a call are transactions of their own: each is judged by itself', async (t) => {
