@@ -4,7 +4,7 @@ import t from 'tap';
 import { hasCode } from '../../src/core/service-error.ts';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { coordinationKeys } from '../../src/store/keys.ts';
-import { Lane } from '../../src/store/redis/lane.ts';
+import { ConcurrencyLimiter } from '../../src/store/redis/concurrency-limiter.ts';
 import { Store } from '../../src/store/store.ts';
 import type { Op } from '../../src/store/tree/namespace.ts';
 import { startTestRedis } from '../helpers/redis.ts';
@@ -47,7 +47,7 @@ t.test(
 t.test(
   'recursive deletes wait for each other here, and whoever waits too long is told that nothing was done',
   async (t) => {
-    const lane = new Lane('things', 2, 20);
+    const lane = new ConcurrencyLimiter('things', 2, 20);
     const ends: (() => void)[] = [];
     const started: number[] = [];
     const ask = (n: number) =>

@@ -6,8 +6,8 @@ import { ServiceError } from '../../core/service-error.ts';
 import { nameOf } from '../../core/tree/path.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import { CallBatcher } from '../redis/call-batcher.ts';
+import { ConcurrencyLimiter } from '../redis/concurrency-limiter.ts';
 import type { StoreConnection } from '../redis/connection.ts';
-import { Lane } from '../redis/lane.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
 import { decodeStat } from './node-codec.ts';
 import {
@@ -81,8 +81,8 @@ export class Namespace {
   /** Each question is a packed request. */
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
-  readonly #large = new Lane('large transactions', largeAtOnce, largeWaitMsMax);
-  readonly #largeReads = new Lane('large pages of nodes', largeAtOnce, largeWaitMsMax);
+  readonly #large = new ConcurrencyLimiter('large transactions', largeAtOnce, largeWaitMsMax);
+  readonly #largeReads = new ConcurrencyLimiter('large pages of nodes', largeAtOnce, largeWaitMsMax);
   readonly #upholding: CallBatcher<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {

@@ -2,12 +2,12 @@
 // many at once can neither keep everybody else from the store, nor be cut off by a time-out with their fate unknown.
 import { ServiceError } from '../../core/service-error.ts';
 
-export class Lane {
+export class ConcurrencyLimiter {
   readonly #name: string;
   readonly #atOnce: number;
   readonly #waitMsMax: number;
   readonly #waiting: (() => void)[] = [];
-  #underWay = 0;
+  #inFlight = 0;
 
   /** @param name what goes here, in the plural, for the refusal */
   constructor(name: string, atOnce: number, waitMsMax: number) {
@@ -18,19 +18,19 @@ export class Lane {
 
   /** Runs `task` when its turn comes. @throws ServiceError TOO_MANY_REQUESTS if that is not soon enough; what `task` throws */
   async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#underWay >= this.#atOnce) await this.#turn();
-    else this.#underWay += 1;
+    if (this.#inFlight >= this.#atOnce) await this.#acquire();
+    else this.#inFlight += 1;
     try {
       return await task();
     } finally {
       // The place is handed on, so that nobody overtakes.
       const next = this.#waiting.shift();
       if (next) next();
-      else this.#underWay -= 1;
+      else this.#inFlight -= 1;
     }
   }
 
-  #turn(): Promise<void> {
+  #acquire(): Promise<void> {
     return new Promise((resolve, reject) => {
       const go = () => {
         clearTimeout(timer);
