@@ -10,7 +10,7 @@ import type { GroupDocument } from '../../core/groups/group-document.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../../store/groups/committed-offsets.ts';
 import type { KnownPartition } from '../../store/groups/groups.ts';
 import type { LogFigures, Logs } from '../../store/log/logs.ts';
-import { inTime } from '../../store/redis/in-time.ts';
+import { withTimeout } from '../../store/redis/with-timeout.ts';
 import { logKey } from '../log/log-reader.ts';
 import type { Metrics } from '../metrics.ts';
 import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
@@ -126,7 +126,7 @@ export class GroupSurvey {
     this.#refresh ??= this.#refreshAll().finally(() => {
       this.#refresh = undefined;
     });
-    await inTime(this.#refresh, overdueMs, () => new Error('The look goes on.')).catch(() => undefined);
+    await withTimeout(this.#refresh, overdueMs, () => new Error('The look goes on.')).catch(() => undefined);
     return this.#last;
   }
 

@@ -3,8 +3,8 @@
 // something to happen is asked to (admission.ts), and is no business of this.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../../core/service-error.ts';
-import { inTime } from '../../store/redis/in-time.ts';
 import { answerMsMax } from '../../store/redis/time-limits.ts';
+import { withTimeout } from '../../store/redis/with-timeout.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -78,7 +78,7 @@ function answerInTime<T>(
   reply: FastifyReply,
   fate: string,
 ): Promise<T> {
-  return inTime(work, Math.max(0, answerBy - performance.now()), () => {
+  return withTimeout(work, Math.max(0, answerBy - performance.now()), () => {
     // The handler goes on, and must not answer once more.
     const { send } = reply;
     reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));

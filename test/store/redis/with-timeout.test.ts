@@ -1,16 +1,16 @@
 import t from 'tap';
-import { inTime } from '../../../src/store/redis/in-time.ts';
+import { withTimeout } from '../../../src/store/redis/with-timeout.ts';
 
 t.test('work settles as it does, and is given up when its time is over', async (t) => {
   const late = () => new Error('late');
-  t.equal(await inTime(Promise.resolve(1), 60_000, late), 1);
-  await t.rejects(inTime(Promise.reject(new Error('failed')), 60_000, late), /failed/);
-  await t.rejects(inTime(new Promise(() => {}), 1, late), /late/);
+  t.equal(await withTimeout(Promise.resolve(1), 60_000, late), 1);
+  await t.rejects(withTimeout(Promise.reject(new Error('failed')), 60_000, late), /failed/);
+  await t.rejects(withTimeout(new Promise(() => {}), 1, late), /late/);
 });
 
 t.test('an answer that came while this process was busy counts', async (t) => {
   const answered = new Promise((resolve) => setTimeout(() => setImmediate(() => resolve('there')), 1));
-  const answer = inTime(answered, 2, () => new Error('late'));
+  const answer = withTimeout(answered, 2, () => new Error('late'));
   const until = performance.now() + 20;
   while (performance.now() < until);
   t.equal(await answer, 'there');

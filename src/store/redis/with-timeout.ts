@@ -4,7 +4,7 @@
  * Settles as `work` does, or rejects if that takes longer. What is under way goes on, and nobody hears of it.
  * @param late makes the error
  */
-export function inTime<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+export function withTimeout<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = setTimeout(() => {
       // What has come in while this process was busy is read before this (see patient-timeout.ts).
