@@ -8,13 +8,13 @@ if (!application) {
 }
 const root = `/settings/${application}`;
 /** Bookmarks come every 10 s at most: who has heard nothing for longer has lost the connection. */
-const silenceMsMax = 20_000;
+const inactivityMsMax = 20_000;
 const retryMs = 300;
 
 class Compacted extends Error {}
 
 async function get(target) {
-  const response = await fetch(weir + target, { signal: AbortSignal.timeout(silenceMsMax) });
+  const response = await fetch(weir + target, { signal: AbortSignal.timeout(inactivityMsMax) });
   if (!response.ok && response.status !== 404) throw new Error(`${target}: ${await response.text()}`);
   return response;
 }
@@ -42,7 +42,7 @@ async function* messagesAfter(zxid) {
   let timer;
   const heard = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(), silenceMsMax);
+    timer = setTimeout(() => silence.abort(), inactivityMsMax);
   };
   try {
     heard();

@@ -22,7 +22,7 @@ export interface Account {
 const json = { 'content-type': 'application/json' };
 const text = { 'content-type': 'text/plain' };
 /** Long enough for any answer that the service may give, short enough that the test ends. */
-const answerMsMax = 20_000;
+const replyMsMax = 20_000;
 
 export class HonestClients {
   readonly #url: string;
@@ -182,7 +182,7 @@ export class HonestClients {
       const length = { ...headers, 'content-length': String(Buffer.byteLength(body)) };
       const sent = request(
         this.#url + path,
-        { method, agent, headers: body === '' ? {} : length, timeout: answerMsMax },
+        { method, agent, headers: body === '' ? {} : length, timeout: replyMsMax },
         (response: IncomingMessage) => {
           let received = '';
           response.setEncoding('utf8');
@@ -195,7 +195,7 @@ export class HonestClients {
           });
         },
       );
-      sent.on('timeout', () => sent.destroy(new Error(`no answer within ${answerMsMax} ms`)));
+      sent.on('timeout', () => sent.destroy(new Error(`no answer within ${replyMsMax} ms`)));
       sent.on('error', (error) => resolve({ status: 0, body: error.message }));
       sent.end(body);
     });

@@ -10,7 +10,7 @@ import { Link } from './link.ts';
 import type { Loading, ServerInfo } from './server-info.ts';
 import { notReached, storeError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
-import { gateWaitMsMax, startWaitSayEveryMs } from './time-limits.ts';
+import { gateWaitMsMax, startWaitLogEveryMs } from './time-limits.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 /** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */
@@ -116,7 +116,7 @@ export class StoreConnection {
       now = performance.now();
       if (patience.isBusy()) deadline = now + waitMs;
       else if (now >= sayAt && !isDecided()) {
-        sayAt = now + startWaitSayEveryMs;
+        sayAt = now + startWaitLogEveryMs;
         patience.say(this.problem, deadline - now);
       }
     }
@@ -226,11 +226,11 @@ export class StoreConnection {
 
   /**
    * A connection of its own to where the coordination keys are, for commands that block or subscribe (link.ts).
-   * @param answerMsMax a command that is not answered for so long finds the connection dead, and drops it (silence.ts)
+   * @param replyMsMax a command that is not answered for so long finds the connection dead, and drops it (connection-watchdog.ts)
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
-  dedicated(answerMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
-    return this.#engine.coordination.dedicated({ enableOfflineQueue: whileAway === 'wait' }, answerMsMax);
+  dedicated(replyMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
+    return this.#engine.coordination.dedicated({ enableOfflineQueue: whileAway === 'wait' }, replyMsMax);
   }
 
   async close(): Promise<void> {

@@ -2,11 +2,11 @@
 // the same place. It is lost and made anew by itself; which Redis it leads to is the engine's business.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { ConnectionWatchdog } from './connection-watchdog.ts';
 import { timeOutPatiently } from './patient-timeout.ts';
 import { type Loading, loadingOf, parseInfo, runOf, type ServerInfo } from './server-info.ts';
-import { Silence } from './silence.ts';
 import { configurationFault } from './store-error.ts';
-import { commandTimeoutMs, silenceLookEveryMs, silenceMsMax } from './time-limits.ts';
+import { commandTimeoutMs, inactivityCheckEveryMs, inactivityMsMax } from './time-limits.ts';
 
 export interface LinkOptions {
   /** Makes a client that leads there. */
@@ -23,8 +23,8 @@ export interface LinkOptions {
 export class Link {
   readonly client: Redis;
   readonly #options: LinkOptions;
-  readonly #dedicated = new Map<Redis, Silence>();
-  readonly #silence: Silence;
+  readonly #dedicated = new Map<Redis, ConnectionWatchdog>();
+  readonly #activity: ConnectionWatchdog;
   #isOpen = false;
   #run = '';
   #place = '';
@@ -36,7 +36,7 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.client = this.#make({ commandTimeout: commandTimeoutMs });
-    this.#silence = new Silence(this.client, silenceMsMax);
+    this.#activity = new ConnectionWatchdog(this.client, inactivityMsMax);
     this.client.on('connect', () => void this.#lookWhetherLoading());
     this.client.on('ready', () => void this.#open());
     this.client.on('close', () => this.#lost());
@@ -70,10 +70,10 @@ export class Link {
   /** Begins to connect; a failed attempt is repeated by the client itself, and its reason is kept. */
   connect(): void {
     this.#watchdog = setInterval(() => {
-      this.#silence.look();
+      this.#activity.look();
       for (const silence of this.#dedicated.values()) silence.look();
       void this.#lookWhetherLoading();
-    }, silenceLookEveryMs).unref();
+    }, inactivityCheckEveryMs).unref();
     this.client.connect().catch(() => {});
   }
 
@@ -88,15 +88,15 @@ export class Link {
    * A connection of its own to the same place, for commands that block or subscribe. It reconnects by itself and is
    * closed together with this link. A command that a loss of the connection cuts off is rejected (with retries it would
    * never settle, as it is not sent again), and so is one that waits when an attempt to connect fails.
-   * @param answerMsMax a command that is not answered for so long finds the connection dead
+   * @param replyMsMax a command that is not answered for so long finds the connection dead
    */
-  dedicated(options: RedisOptions, answerMsMax: number = silenceMsMax): Redis {
+  dedicated(options: RedisOptions, replyMsMax: number = inactivityMsMax): Redis {
     const client = this.#make({
       ...options,
       // What says so serves no more: another Redis has taken its place.
       reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED|MOVED)\b/.test(message),
     });
-    this.#dedicated.set(client, new Silence(client, answerMsMax));
+    this.#dedicated.set(client, new ConnectionWatchdog(client, replyMsMax));
     client.once('end', () => this.#dedicated.delete(client));
     return client;
   }

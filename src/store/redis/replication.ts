@@ -12,7 +12,7 @@ import { storeError } from './store-error.ts';
 const waitMsMax = 1500;
 /** A round that begins late, as the one before has waited in vain, gives replicas that keep up no less than this. */
 const waitMsMin = 100;
-const answerMsMax = 1700;
+const replyMsMax = 1700;
 
 interface Round {
   count: number;
@@ -130,7 +130,7 @@ class ShardReplication {
   }
 
   #connect(): Redis {
-    const client = this.#link.dedicated({ enableOfflineQueue: true, commandTimeout: answerMsMax }, answerMsMax);
+    const client = this.#link.dedicated({ enableOfflineQueue: true, commandTimeout: replyMsMax }, replyMsMax);
     client.on('close', () => {
       this.#primary = undefined;
     });

@@ -8,20 +8,20 @@ export const gateWaitMsMax = 500;
 /** How long a command may take. Scripts take milliseconds; a sync of a slow disk may take a second. */
 export const commandTimeoutMs = 1400;
 /** How long an answer may take that is made of several commands, one after the other, when the store is slow or away (guarantee E3). */
-export const answerMsMax = 1950;
+export const replyMsMax = 1950;
 /**
  * A connection on which commands wait, and that says nothing for so long, is dead: its machine is gone, or the network between
  * lets nothing through. More than a command's time-out, so that nobody is cut off who could still be answered.
  */
-export const silenceMsMax = 2000;
+export const inactivityMsMax = 2000;
 /** How often it is looked whether a connection says something; a fraction of the above, as looks are counted. */
-export const silenceLookEveryMs = 500;
+export const inactivityCheckEveryMs = 500;
 /** How long it may take to be connected. Between machines that talk at all this takes milliseconds. */
 export const connectTimeoutMs = 1000;
 /** How long the other side may take to say goodbye; one that is dead never does, and the next attempt waits for this. */
 export const disconnectTimeoutMs = 200;
 /** How often a server that starts, and waits for its store, says so. */
-export const startWaitSayEveryMs = 15_000;
+export const startWaitLogEveryMs = 15_000;
 /** How long a Sentinel, or a node of a cluster, may take to say where the store is, before another one is asked. */
 export const askTimeoutMs = 500;
 /** How often the nodes of a cluster are asked which of them holds what; a refusal, or a loss, lets them be asked at once. */

@@ -3,7 +3,7 @@
 // read.
 import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
-import { silenceLookEveryMs } from './time-limits.ts';
+import { inactivityCheckEveryMs } from './time-limits.ts';
 
 /** The parts of a client that tell whether an answer is due. */
 interface Asking {
@@ -12,21 +12,21 @@ interface Asking {
   commandQueue: { length: number };
 }
 
-export class Silence {
+export class ConnectionWatchdog {
   readonly #client: Redis;
   readonly #looksMax: number;
   #stream: Socket | undefined;
   #bytesRead = 0;
   #silentLooks = 0;
 
-  /** @param silenceMsMax for so long at most nothing may come while an answer is due */
-  constructor(client: Redis, silenceMsMax: number) {
+  /** @param inactivityMsMax for so long at most nothing may come while an answer is due */
+  constructor(client: Redis, inactivityMsMax: number) {
     this.#client = client;
-    this.#looksMax = Math.ceil(silenceMsMax / silenceLookEveryMs);
+    this.#looksMax = Math.ceil(inactivityMsMax / inactivityCheckEveryMs);
   }
 
   /**
-   * Looks at the connection, as often as silenceLookEveryMs says, and destroys it if it is dead. One on which no answer is due is
+   * Looks at the connection, as often as inactivityCheckEveryMs says, and destroys it if it is dead. One on which no answer is due is
    * asked for a sign of life, which the next looks wait for: who only listens would never know.
    */
   look(): void {
