@@ -14,9 +14,9 @@ import { Producers } from './log/producers.ts';
 import { layoutOf, migrate } from './migrations/migrate.ts';
 import { type Migration, migrations } from './migrations/migrations.ts';
 import { StoreConnection } from './redis/connection.ts';
-import type { EngineKind } from './redis/engine.ts';
 import { type Loading, parseInfo, runOf, type ServerInfo } from './redis/server-info.ts';
 import type { StoreTarget } from './redis/target.ts';
+import type { TopologyKind } from './redis/topology.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 import { Events } from './tree/events.ts';
 import { Namespace } from './tree/namespace.ts';
@@ -57,7 +57,7 @@ export interface StoreOptions {
 export interface StoreFigures {
   /** Of the Redis that holds the tree. */
   version: string;
-  engine: EngineKind;
+  engine: TopologyKind;
   /** How many machines share the data. */
   shards: number;
   /** The addresses of those that do not answer now; the figures below are of the others. */
@@ -157,7 +157,7 @@ export class Store {
     const limits = answers.map((info) => Number(info.get('maxmemory')));
     return {
       version: this.#serverVersion,
-      engine: this.connection.engine,
+      engine: this.connection.topology,
       shards: answers.length + unreachable.length,
       unreachable,
       usedMemoryBytes: sum(answers.map((info) => Number(info.get('used_memory')))),
@@ -177,7 +177,7 @@ export class Store {
   async ready(): Promise<void> {
     await this.connection.ready(this.#options.storeWaitMs, {
       isBusy: () => this.#isConverting || this.connection.loading !== undefined,
-      say: (problem, leftMs) => {
+      log: (problem, leftMs) => {
         const seconds = Math.round(leftMs / 1000);
         this.#log.warn({ problem }, `Waiting for the store, for up to ${seconds} s more (WEIR_STORE_WAIT)`);
       },
@@ -202,7 +202,7 @@ export class Store {
   }
 
   /** Runs after every (re)connect, before any other call: see lua/cluster/open.lua. */
-  async #open(info: ServerInfo, engine: EngineKind): Promise<void> {
+  async #open(info: ServerInfo, engine: TopologyKind): Promise<void> {
     this.#serverVersion = info.get('redis_version') ?? 'unknown';
     this.#check(info, engine);
     const [zxid, newEpoch, clusterId] = await this.#openData(info).catch((error: unknown) => {
@@ -240,7 +240,7 @@ export class Store {
     ]);
   }
 
-  #check(info: ServerInfo, engine: EngineKind): void {
+  #check(info: ServerInfo, engine: TopologyKind): void {
     const major = Number(this.#serverVersion.split('.')[0]);
     if (!(major >= 7)) {
       throw new ServiceError('INVALID_CONFIG', `The store is Redis ${this.#serverVersion}; 7.0 or newer is needed.`);

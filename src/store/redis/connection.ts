@@ -5,28 +5,28 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from '../scripts.ts';
-import { createEngine, type Engine, type EngineKind, engineKindOf } from './engine.ts';
 import { Link } from './link.ts';
 import type { Loading, ServerInfo } from './server-info.ts';
 import { notReached, storeError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
 import { gateWaitMsMax, startWaitLogEveryMs } from './time-limits.ts';
+import { createTopology, type Topology, type TopologyKind, topologyKindOf } from './topology.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 /** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */
-type OpenStep = (info: ServerInfo, engine: EngineKind) => Promise<void>;
+type OpenStep = (info: ServerInfo, engine: TopologyKind) => Promise<void>;
 
 /** What whoever waits for the store has to say to it. */
-interface Patience {
+interface StartWait {
   /** The store is there and needs its time, which does not count. */
   isBusy(): boolean;
   /** Called now and then. */
-  say(problem: string, leftMs: number): void;
+  log(problem: string, leftMs: number): void;
 }
 
 export class StoreConnection {
   readonly #coordinationKey: string;
-  readonly #engine: Engine;
+  readonly #topology: Topology;
   readonly #scripts: Map<string, Script>;
   readonly #onOpen: OpenStep[] = [];
   #losses = 0;
@@ -36,7 +36,7 @@ export class StoreConnection {
   /** @param coordinationKey one of the keys that all have the coordination slot */
   constructor(target: StoreTarget, log: Logger, coordinationKey: string) {
     this.#coordinationKey = coordinationKey;
-    const kind = engineKindOf(target);
+    const kind = topologyKindOf(target);
     const scripts = loadScripts(undefined, kind === 'cluster');
     this.#scripts = scripts;
     const define = (client: Redis) => {
@@ -44,10 +44,10 @@ export class StoreConnection {
       return client;
     };
     const onChange = () => this.#wake();
-    this.#engine = createEngine(target, {
+    this.#topology = createTopology(target, {
       coordinationKey,
       onChange,
-      makeLink: ({ make, coordinates }) =>
+      makeConnection: ({ make, coordinates }) =>
         new Link({
           make: (options) => define(make(options)),
           open: async (info) => {
@@ -62,13 +62,13 @@ export class StoreConnection {
     });
   }
 
-  get engine(): EngineKind {
-    return this.#engine.kind;
+  get topology(): TopologyKind {
+    return this.#topology.kind;
   }
 
   /** Whether the coordination keys can be used now. */
   get isOpen(): boolean {
-    return this.#engine.coordination.isOpen;
+    return this.#topology.coordination.isOpen;
   }
 
   /** How often an open connection was lost, to any machine of the store. */
@@ -86,26 +86,26 @@ export class StoreConnection {
 
   /** How far the Redis of the coordination keys has come that loads its data; undefined if it does not. */
   get loading(): Loading | undefined {
-    return this.#engine.coordination.loading;
+    return this.#topology.coordination.loading;
   }
 
   /** Why the coordination keys cannot be used now, for people. */
   get problem(): string {
-    const reason = this.#engine.coordination.failure;
+    const reason = this.#topology.coordination.failure;
     return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'it does not answer';
   }
 
   /** Begins to connect. */
   start(): void {
-    this.#engine.start();
+    this.#topology.start();
   }
 
   /**
    * Waits until the coordination keys can be used: a store that is started at the same time may need a while.
    * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
    */
-  async ready(waitMs: number, patience: Patience = { isBusy: () => false, say: () => {} }): Promise<void> {
-    const { coordination } = this.#engine;
+  async ready(waitMs: number, patience: StartWait = { isBusy: () => false, log: () => {} }): Promise<void> {
+    const { coordination } = this.#topology;
     // Waiting does not help a store of the wrong kind, or one that refuses this server.
     const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
     let now = performance.now();
@@ -117,7 +117,7 @@ export class StoreConnection {
       if (patience.isBusy()) deadline = now + waitMs;
       else if (now >= sayAt && !isDecided()) {
         sayAt = now + startWaitLogEveryMs;
-        patience.say(this.problem, deadline - now);
+        patience.log(this.problem, deadline - now);
       }
     }
     if (coordination.isOpen) return;
@@ -142,7 +142,7 @@ export class StoreConnection {
 
   /** As call(), on the way to the coordination keys while it is being opened: only for the steps of onOpen. */
   async callUnguarded(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    return this.callOn(this.#engine.coordination.client, name, key, args);
+    return this.callOn(this.#topology.coordination.client, name, key, args);
   }
 
   /** As call(), from a step of onOpen, also for keys that are not coordination keys. */
@@ -153,7 +153,7 @@ export class StoreConnection {
   /** As command(), from a step of onOpen. */
   async commandWhileOpening<T>(key: string, command: (client: Redis) => Promise<T>): Promise<T> {
     if (!this.#isCoordination(key)) return this.command(true, command, key);
-    return command(this.#engine.coordination.client).catch((error: unknown) => {
+    return command(this.#topology.coordination.client).catch((error: unknown) => {
       throw storeError(error, true);
     });
   }
@@ -187,7 +187,7 @@ export class StoreConnection {
     const unreachable: string[] = [];
     let failure: unknown;
     await Promise.all(
-      this.#engine.shards().map(async ({ place, link }) => {
+      this.#topology.shards().map(async ({ place, link }) => {
         try {
           await this.#waitUntil(() => link.isOpen, gateWaitMsMax);
           if (!link.isOpen) throw notReached();
@@ -205,23 +205,23 @@ export class StoreConnection {
 
   /** How many machines that hold a part of the data cannot be used now. */
   get shardsAway(): number {
-    return this.#engine.shards().filter(({ link }) => !link.isOpen).length;
+    return this.#topology.shards().filter(({ link }) => !link.isOpen).length;
   }
 
   /** The way to the Redis that holds a key. @throws ServiceError STORE_UNAVAILABLE */
-  async linkOf(key: string): Promise<Link> {
-    const link = this.#engine.linkOf(key);
-    return link?.isOpen ? link : this.#openLinkOf(key, performance.now() + gateWaitMsMax);
+  async connectionOf(key: string): Promise<Link> {
+    const link = this.#topology.connectionOf(key);
+    return link?.isOpen ? link : this.#openConnectionOf(key, performance.now() + gateWaitMsMax);
   }
 
   /** Stands for the machine that has a key, open or not: the same for all keys there. */
   shardOf(key: string): unknown {
-    return this.#engine.linkOf(key);
+    return this.#topology.connectionOf(key);
   }
 
   /** The run of the Redis that has just served a key: another one after a failover or a restart. */
   runOf(key: string): string {
-    return this.#engine.linkOf(key)?.run ?? '';
+    return this.#topology.connectionOf(key)?.run ?? '';
   }
 
   /**
@@ -230,17 +230,17 @@ export class StoreConnection {
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
   dedicated(replyMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
-    return this.#engine.coordination.dedicated({ enableOfflineQueue: whileAway === 'wait' }, replyMsMax);
+    return this.#topology.coordination.dedicated({ enableOfflineQueue: whileAway === 'wait' }, replyMsMax);
   }
 
   async close(): Promise<void> {
     this.#closing = true;
-    this.#engine.close();
+    this.#topology.close();
     this.#wake();
   }
 
   #isCoordination(key: string): boolean {
-    return this.#engine.linkOf(key) === this.#engine.coordination;
+    return this.#topology.connectionOf(key) === this.#topology.coordination;
   }
 
   #script(name: string): Script {
@@ -253,22 +253,22 @@ export class StoreConnection {
   async #serve<T>(key: string, writes: boolean, send: (client: Redis) => Promise<T>): Promise<T> {
     const deadline = performance.now() + gateWaitMsMax;
     for (;;) {
-      const known = this.#engine.linkOf(key);
-      const link = known?.isOpen ? known : await this.#openLinkOf(key, deadline);
+      const known = this.#topology.connectionOf(key);
+      const link = known?.isOpen ? known : await this.#openConnectionOf(key, deadline);
       try {
         return await send(link.client);
       } catch (error) {
-        const pauseMs = error instanceof Error ? this.#engine.refused(error, key, link) : undefined;
+        const pauseMs = error instanceof Error ? this.#topology.refused(error, key, link) : undefined;
         if (pauseMs === undefined || performance.now() + pauseMs > deadline) throw storeError(error, writes);
         if (pauseMs > 0) await this.#waitUntil(() => false, pauseMs);
       }
     }
   }
 
-  async #openLinkOf(key: string, deadline: number): Promise<Link> {
+  async #openConnectionOf(key: string, deadline: number): Promise<Link> {
     if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done.');
-    await this.#waitUntil(() => this.#engine.linkOf(key)?.isOpen === true, deadline - performance.now());
-    const link = this.#engine.linkOf(key);
+    await this.#waitUntil(() => this.#topology.connectionOf(key)?.isOpen === true, deadline - performance.now());
+    const link = this.#topology.connectionOf(key);
     if (!link?.isOpen) throw notReached();
     return link;
   }

@@ -12,18 +12,18 @@ import type { RedisOptions } from 'ioredis';
 import type { RedisPlace } from '../../config/redis-url.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createClient, locating } from './client.ts';
-import type { Engine, EngineOptions } from './engine.ts';
 import type { Link } from './link.ts';
 import { type SlotRanges, SlotTable } from './slot-table.ts';
 import { askTimeoutMs, commandTimeoutMs, refusedPauseMs, topologyFreshMs, topologyRefreshMs } from './time-limits.ts';
+import type { Topology, TopologyOptions } from './topology.ts';
 
-export class RedisCluster implements Engine {
+export class RedisCluster implements Topology {
   readonly kind = 'cluster';
   readonly coordination: Link;
   readonly #seeds: RedisPlace[];
   readonly #access: RedisOptions;
   readonly #tls: ConnectionOptions | undefined;
-  readonly #options: EngineOptions;
+  readonly #options: TopologyOptions;
   readonly #coordinationSlot: number;
   readonly #table = new SlotTable();
   /** By address, those of primaries that hold logs. */
@@ -37,20 +37,20 @@ export class RedisCluster implements Engine {
    * @param seeds some nodes of the cluster, to ask for the others
    * @param access user and password
    */
-  constructor(seeds: RedisPlace[], access: RedisOptions, tls: ConnectionOptions | undefined, options: EngineOptions) {
+  constructor(seeds: RedisPlace[], access: RedisOptions, tls: ConnectionOptions | undefined, options: TopologyOptions) {
     this.#seeds = seeds;
     this.#access = access;
     this.#tls = tls;
     this.#options = options;
     this.#coordinationSlot = SlotTable.slotOf(options.coordinationKey);
     const where = locating(() => this.#locateCoordination(), tls);
-    this.coordination = options.makeLink({
+    this.coordination = options.makeConnection({
       coordinates: true,
       make: (clientOptions) => createClient({ ...access, ...where, ...clientOptions }),
     });
   }
 
-  linkOf(key: string): Link | undefined {
+  connectionOf(key: string): Link | undefined {
     const slot = SlotTable.slotOf(key);
     if (slot === this.#coordinationSlot) return this.coordination;
     const owner = this.#table.ownerOf(slot);
@@ -71,7 +71,7 @@ export class RedisCluster implements Engine {
       this.#refreshSoon();
       if (link === this.coordination) link.drop();
       // If its own node says so, it was told of a change that others will hear of in a moment.
-      return this.linkOf(key) === link ? refusedPauseMs : 0;
+      return this.connectionOf(key) === link ? refusedPauseMs : 0;
     }
     // It was emptied (lua/lib/opened.lua).
     if (/^-?UNOPENED\b/.test(message)) {
@@ -102,7 +102,7 @@ export class RedisCluster implements Engine {
     let link = this.#links.get(address);
     if (!link) {
       const where = { ...this.#access, ...this.#table.placeOf(address), ...(this.#tls && { tls: this.#tls }) };
-      link = this.#options.makeLink({
+      link = this.#options.makeConnection({
         coordinates: false,
         make: (options) => createClient({ ...where, ...options }),
       });

@@ -48,7 +48,7 @@ export class Replication {
   /** How many replicas each Redis has at least, now, of those that hold these keys. */
   async connected(keys: readonly string[]): Promise<number> {
     const byLink = new Map<Link, string>();
-    for (const key of keys) byLink.set(await this.#connection.linkOf(key), key);
+    for (const key of keys) byLink.set(await this.#connection.connectionOf(key), key);
     const counts = [...byLink.values()].map(async (key) => {
       const info = await this.#connection.command(false, (client) => client.info('replication'), key);
       return Number(parseInfo(info).get('connected_slaves') ?? 0);
@@ -66,7 +66,7 @@ export class Replication {
    *   written is unknown
    */
   async confirm(key: string, count: number, run: string): Promise<Confirmed> {
-    const link = await this.#connection.linkOf(key);
+    const link = await this.#connection.connectionOf(key);
     let shard = this.#shards.get(link);
     if (!shard) {
       shard = new ShardReplication(link);

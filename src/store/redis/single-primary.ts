@@ -3,11 +3,11 @@ import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisLocation } from '../../config/redis-url.ts';
 import { createClient, locating } from './client.ts';
-import type { Engine, EngineOptions } from './engine.ts';
 import type { Link } from './link.ts';
 import { Sentinels } from './sentinel.ts';
+import type { Topology, TopologyOptions } from './topology.ts';
 
-export class SinglePrimary implements Engine {
+export class SinglePrimary implements Topology {
   readonly kind: 'standalone' | 'sentinel';
   readonly coordination: Link;
 
@@ -20,7 +20,7 @@ export class SinglePrimary implements Engine {
     access: RedisOptions,
     tls: ConnectionOptions | undefined,
     sentinel: { username?: string | undefined; password?: string | undefined },
-    { makeLink }: EngineOptions,
+    { makeConnection: makeLink }: TopologyOptions,
   ) {
     this.kind = location.engine;
     let where: RedisOptions;
@@ -36,7 +36,7 @@ export class SinglePrimary implements Engine {
     });
   }
 
-  linkOf(): Link {
+  connectionOf(): Link {
     return this.coordination;
   }
 

@@ -7,7 +7,7 @@ const keys = coordinationKeys(testConfig.prefix);
 
 t.test('a producer ends when nobody has used it for its time, and nothing of it is left', async (t) => {
   const { url, broker } = await startTestServer(t, { producerIdExpirationMs: 1000 });
-  const { client } = await broker.store.connection.linkOf(keys.root);
+  const { client } = await broker.store.connection.connectionOf(keys.root);
   const { body: topic } = await http(`${url}/v1/topics`, 'POST', { name: 'used', partitions: 2 });
   const register = async (name: string) => (await http(`${url}/v1/producers`, 'POST', { name })).body;
   const produce = (producer: { id: string; epoch: number }, sequence: number) => {
@@ -40,7 +40,7 @@ t.test('a producer ends when nobody has used it for its time, and nothing of it 
 
 t.test('a producer outlives the topics that it wrote to, and forgets them', async (t) => {
   const { url, broker } = await startTestServer(t, { producerIdExpirationMs: 1000 });
-  const { client } = await broker.store.connection.linkOf(keys.root);
+  const { client } = await broker.store.connection.connectionOf(keys.root);
   const { body: producer } = await http(`${url}/v1/producers`, 'POST', { name: 'p' });
   const produce = async (topic: string, sequence: number) => {
     const body = { records: [{ value: 1 }], producer: { ...producer, sequence } };

@@ -7,14 +7,14 @@ import { RedisCluster } from './redis-cluster.ts';
 import { SinglePrimary } from './single-primary.ts';
 import type { StoreTarget } from './target.ts';
 
-export type EngineKind = 'standalone' | 'sentinel' | 'cluster';
+export type TopologyKind = 'standalone' | 'sentinel' | 'cluster';
 
-export interface Engine {
-  readonly kind: EngineKind;
+export interface Topology {
+  readonly kind: TopologyKind;
   /** The way to the coordination keys. What has to be done before anybody uses them is done each time it opens. */
   readonly coordination: Link;
   /** The way to the Redis that holds a key; undefined while it is not known. It need not be open. */
-  linkOf(key: string): Link | undefined;
+  connectionOf(key: string): Link | undefined;
   /** The ways to all machines that hold a part of the data, each with its address for people. */
   shards(): { place: string; link: Link }[];
   /**
@@ -28,21 +28,21 @@ export interface Engine {
 }
 
 /** What an engine is made with. */
-export interface EngineOptions {
+export interface TopologyOptions {
   /** @param coordinates whether the coordination keys are reached over it */
-  makeLink(link: { coordinates: boolean; make(options: RedisOptions): Redis }): Link;
+  makeConnection(link: { coordinates: boolean; make(options: RedisOptions): Redis }): Link;
   /** Where keys are has changed. */
   onChange(): void;
   /** A key of the coordination slot. */
   coordinationKey: string;
 }
 
-export function engineKindOf(target: StoreTarget): EngineKind {
+export function topologyKindOf(target: StoreTarget): TopologyKind {
   return 'socketPath' in target ? 'standalone' : parseRedisUrl(target.url).engine;
 }
 
 /** @throws Error if the target's URL is none */
-export function createEngine(target: StoreTarget, options: EngineOptions): Engine {
+export function createTopology(target: StoreTarget, options: TopologyOptions): Topology {
   if ('socketPath' in target) {
     const place = { path: target.socketPath };
     return new SinglePrimary({ engine: 'standalone', place, tls: false, db: 0 }, {}, undefined, {}, options);
