@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from '../scripts.ts';
-import { Link } from './link.ts';
+import { ManagedConnection } from './managed-connection.ts';
 import type { Loading, ServerInfo } from './server-info.ts';
 import { notReached, storeError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
@@ -48,7 +48,7 @@ export class StoreConnection {
       coordinationKey,
       onChange,
       makeConnection: ({ make, coordinates }) =>
-        new Link({
+        new ManagedConnection({
           make: (options) => define(make(options)),
           open: async (info) => {
             if (coordinates) for (const step of this.#onOpen) await step(info, kind);
@@ -209,7 +209,7 @@ export class StoreConnection {
   }
 
   /** The way to the Redis that holds a key. @throws ServiceError STORE_UNAVAILABLE */
-  async connectionOf(key: string): Promise<Link> {
+  async connectionOf(key: string): Promise<ManagedConnection> {
     const link = this.#topology.connectionOf(key);
     return link?.isOpen ? link : this.#openConnectionOf(key, performance.now() + gateWaitMsMax);
   }
@@ -225,7 +225,7 @@ export class StoreConnection {
   }
 
   /**
-   * A connection of its own to where the coordination keys are, for commands that block or subscribe (link.ts).
+   * A connection of its own to where the coordination keys are, for commands that block or subscribe (managed-connection.ts).
    * @param replyMsMax a command that is not answered for so long finds the connection dead, and drops it (connection-watchdog.ts)
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
@@ -265,7 +265,7 @@ export class StoreConnection {
     }
   }
 
-  async #openConnectionOf(key: string, deadline: number): Promise<Link> {
+  async #openConnectionOf(key: string, deadline: number): Promise<ManagedConnection> {
     if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done.');
     await this.#waitUntil(() => this.#topology.connectionOf(key)?.isOpen === true, deadline - performance.now());
     const link = this.#topology.connectionOf(key);

@@ -12,14 +12,14 @@ import type { RedisOptions } from 'ioredis';
 import type { RedisPlace } from '../../config/redis-url.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createClient, locating } from './client.ts';
-import type { Link } from './link.ts';
+import type { ManagedConnection } from './managed-connection.ts';
 import { type SlotRanges, SlotTable } from './slot-table.ts';
 import { askTimeoutMs, commandTimeoutMs, refusedPauseMs, topologyFreshMs, topologyRefreshMs } from './time-limits.ts';
 import type { Topology, TopologyOptions } from './topology.ts';
 
 export class RedisCluster implements Topology {
   readonly kind = 'cluster';
-  readonly coordination: Link;
+  readonly coordination: ManagedConnection;
   readonly #seeds: RedisPlace[];
   readonly #access: RedisOptions;
   readonly #tls: ConnectionOptions | undefined;
@@ -27,7 +27,7 @@ export class RedisCluster implements Topology {
   readonly #coordinationSlot: number;
   readonly #table = new SlotTable();
   /** By address, those of primaries that hold logs. */
-  readonly #links = new Map<string, Link>();
+  readonly #connections = new Map<string, ManagedConnection>();
   #asking: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
   #triedAt = Number.NEGATIVE_INFINITY;
@@ -50,21 +50,21 @@ export class RedisCluster implements Topology {
     });
   }
 
-  connectionOf(key: string): Link | undefined {
+  connectionOf(key: string): ManagedConnection | undefined {
     const slot = SlotTable.slotOf(key);
     if (slot === this.#coordinationSlot) return this.coordination;
     const owner = this.#table.ownerOf(slot);
-    const link = owner === undefined ? undefined : this.#linkTo(owner);
+    const link = owner === undefined ? undefined : this.#connectionTo(owner);
     // Its node may hang, and a replica have taken its place: nobody says so unless he is asked.
     if (!link?.isOpen) this.#refreshSoon();
     return link;
   }
 
-  shards(): { place: string; link: Link }[] {
-    return [...this.#table.primaries].map((place) => ({ place, link: this.#linkTo(place) }));
+  shards(): { place: string; link: ManagedConnection }[] {
+    return [...this.#table.primaries].map((place) => ({ place, link: this.#connectionTo(place) }));
   }
 
-  refused(error: Error, key: string, link: Link): number | undefined {
+  refused(error: Error, key: string, link: ManagedConnection): number | undefined {
     const { message } = error;
     if (/^-?MOVED\b/.test(message)) {
       this.#table.move(message, link.place);
@@ -95,11 +95,11 @@ export class RedisCluster implements Topology {
   close(): void {
     clearInterval(this.#timer);
     this.coordination.close();
-    for (const link of this.#links.values()) link.close();
+    for (const link of this.#connections.values()) link.close();
   }
 
-  #linkTo(address: string): Link {
-    let link = this.#links.get(address);
+  #connectionTo(address: string): ManagedConnection {
+    let link = this.#connections.get(address);
     if (!link) {
       const where = { ...this.#access, ...this.#table.placeOf(address), ...(this.#tls && { tls: this.#tls }) };
       link = this.#options.makeConnection({
@@ -108,7 +108,7 @@ export class RedisCluster implements Topology {
       });
       // Its node may be dead, and another one the primary.
       link.client.on('close', () => this.#refreshSoon());
-      this.#links.set(address, link);
+      this.#connections.set(address, link);
       link.connect();
     }
     return link;
@@ -154,7 +154,8 @@ export class RedisCluster implements Topology {
       );
     }
     this.#askedAt = performance.now();
-    for (const [address, link] of this.#links) if (!this.#table.primaries.has(address)) this.#retire(address, link);
+    for (const [address, link] of this.#connections)
+      if (!this.#table.primaries.has(address)) this.#retire(address, link);
     this.#options.onChange();
   }
 
@@ -189,8 +190,8 @@ export class RedisCluster implements Topology {
   }
 
   /** What is still under way on a primary that is none any more ends in its own time. */
-  #retire(address: string, link: Link): void {
-    this.#links.delete(address);
+  #retire(address: string, link: ManagedConnection): void {
+    this.#connections.delete(address);
     setTimeout(() => link.close(), commandTimeoutMs).unref();
   }
 }

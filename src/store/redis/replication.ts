@@ -4,7 +4,7 @@
 import type { Redis } from 'ioredis';
 import { ServiceError } from '../../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
-import type { Link } from './link.ts';
+import type { ManagedConnection } from './managed-connection.ts';
 import { parseInfo, runOf } from './server-info.ts';
 import { storeError } from './store-error.ts';
 
@@ -39,7 +39,7 @@ interface Primary {
 
 export class Replication {
   readonly #connection: StoreConnection;
-  readonly #shards = new WeakMap<Link, ShardReplication>();
+  readonly #shards = new WeakMap<ManagedConnection, ShardReplication>();
 
   constructor(connection: StoreConnection) {
     this.#connection = connection;
@@ -47,7 +47,7 @@ export class Replication {
 
   /** How many replicas each Redis has at least, now, of those that hold these keys. */
   async connected(keys: readonly string[]): Promise<number> {
-    const byLink = new Map<Link, string>();
+    const byLink = new Map<ManagedConnection, string>();
     for (const key of keys) byLink.set(await this.#connection.connectionOf(key), key);
     const counts = [...byLink.values()].map(async (key) => {
       const info = await this.#connection.command(false, (client) => client.info('replication'), key);
@@ -84,14 +84,14 @@ export class Replication {
 
 /** The replicas of one Redis. */
 class ShardReplication {
-  readonly #link: Link;
+  readonly #link: ManagedConnection;
   #client: Redis | undefined;
   /** What the client is connected to; undefined when it has to be asked for. */
   #primary: Primary | undefined;
   #current: Promise<unknown> = Promise.resolve();
   #next: Round | undefined;
 
-  constructor(link: Link) {
+  constructor(link: ManagedConnection) {
     this.#link = link;
   }
 

@@ -3,13 +3,13 @@ import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisLocation } from '../../config/redis-url.ts';
 import { createClient, locating } from './client.ts';
-import type { Link } from './link.ts';
+import type { ManagedConnection } from './managed-connection.ts';
 import { Sentinels } from './sentinel.ts';
 import type { Topology, TopologyOptions } from './topology.ts';
 
 export class SinglePrimary implements Topology {
   readonly kind: 'standalone' | 'sentinel';
-  readonly coordination: Link;
+  readonly coordination: ManagedConnection;
 
   /**
    * @param access user, password and database, for the Redis
@@ -36,15 +36,15 @@ export class SinglePrimary implements Topology {
     });
   }
 
-  connectionOf(): Link {
+  connectionOf(): ManagedConnection {
     return this.coordination;
   }
 
-  shards(): { place: string; link: Link }[] {
+  shards(): { place: string; link: ManagedConnection }[] {
     return [{ place: this.coordination.place, link: this.coordination }];
   }
 
-  refused(error: Error, _key: string, link: Link): number | undefined {
+  refused(error: Error, _key: string, link: ManagedConnection): number | undefined {
     // It has become a replica: the primary is elsewhere now, or will be. Or it was emptied. Scripts that write are refused as a
     // whole.
     if (!/^-?(READONLY|UNOPENED)\b/.test(error.message)) return undefined;

@@ -8,7 +8,7 @@ import { type Loading, loadingOf, parseInfo, runOf, type ServerInfo } from './se
 import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, inactivityCheckEveryMs, inactivityMsMax } from './time-limits.ts';
 
-export interface LinkOptions {
+export interface ManagedConnectionOptions {
   /** Makes a client that leads there. */
   make(options: RedisOptions): Redis;
   /** Looks at the Redis, and does what must be done before anybody uses it. If it rejects the connection is made anew. */
@@ -20,9 +20,9 @@ export interface LinkOptions {
   log: Logger;
 }
 
-export class Link {
+export class ManagedConnection {
   readonly client: Redis;
-  readonly #options: LinkOptions;
+  readonly #options: ManagedConnectionOptions;
   readonly #dedicated = new Map<Redis, ConnectionWatchdog>();
   readonly #activity: ConnectionWatchdog;
   #isOpen = false;
@@ -33,7 +33,7 @@ export class Link {
   #loading: Loading | undefined;
   #failure: unknown;
 
-  constructor(options: LinkOptions) {
+  constructor(options: ManagedConnectionOptions) {
     this.#options = options;
     this.client = this.#make({ commandTimeout: commandTimeoutMs });
     this.#activity = new ConnectionWatchdog(this.client, inactivityMsMax);
