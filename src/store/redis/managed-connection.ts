@@ -2,8 +2,8 @@
 // the same place. It is lost and made anew by itself; which Redis it leads to is the engine's business.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { installCommandTimeout } from './command-timeout.ts';
 import { ConnectionWatchdog } from './connection-watchdog.ts';
-import { timeOutPatiently } from './patient-timeout.ts';
 import { type Loading, loadingOf, parseInfo, runOf, type ServerInfo } from './server-info.ts';
 import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, inactivityCheckEveryMs, inactivityMsMax } from './time-limits.ts';
@@ -110,7 +110,7 @@ export class ManagedConnection {
   }
 
   #make(options: RedisOptions): Redis {
-    const client = timeOutPatiently(this.#options.make(options));
+    const client = installCommandTimeout(this.#options.make(options));
     // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
     client.on('error', (error: Error) => {
       this.#failure = configurationFault(error) ?? error;

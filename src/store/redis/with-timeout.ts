@@ -7,7 +7,7 @@
 export function withTimeout<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = setTimeout(() => {
-      // What has come in while this process was busy is read before this (see patient-timeout.ts).
+      // What has come in while this process was busy is read before this (see command-timeout.ts).
       setImmediate(() => reject(late()));
     }, ms);
     work.then(resolve, reject).finally(() => clearTimeout(timer));

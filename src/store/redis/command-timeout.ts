@@ -11,16 +11,16 @@ interface Timed {
 }
 
 /** Lets a client's commands (`commandTimeout`) fail only after one more look at what has come in. */
-export function timeOutPatiently<C extends Redis>(client: C): C {
+export function installCommandTimeout<C extends Redis>(client: C): C {
   const send = client.sendCommand.bind(client);
   client.sendCommand = (command, stream) => {
-    (command as Command).setTimeout = setTimeoutPatiently;
+    (command as Command).setTimeout = setCommandTimeout;
     return send(command, stream);
   };
   return client;
 }
 
-function setTimeoutPatiently(this: unknown, ms: number): void {
+function setCommandTimeout(this: unknown, ms: number): void {
   const command = this as Timed;
   command._commandTimeoutTimer ??= setTimeout(() => {
     // The event loop reads between its timers and this.
