@@ -4,7 +4,7 @@ import { range, type ScriptCase, type ScriptSite } from './site.ts';
 const MiB = 1024 * 1024;
 
 export function logCases({ store }: ScriptSite): ScriptCase[] {
-  const { logs, logKeeping, producers } = store;
+  const { logs, logMaintenance: logKeeping, producers } = store;
   let next = 0;
   const topic = () => `bench${next}`;
   const opened = async () => {

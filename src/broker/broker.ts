@@ -150,7 +150,7 @@ export class Broker {
       given,
     });
     this.#topicDeleter = createTopicDeleter(store, log);
-    const compactor = new LogCompactor(store.logKeeping, this.metrics);
+    const compactor = new LogCompactor(store.logMaintenance, this.metrics);
     this.#logMaintainer = new LogMaintainer({
       store,
       topics: this.topics,

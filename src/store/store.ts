@@ -8,7 +8,7 @@ import { Groups } from './groups/groups.ts';
 import { KeptResponses, recordLimits } from './kept-responses.ts';
 import { coordinationKeys } from './keys.ts';
 import { Fences } from './log/fences.ts';
-import { LogKeeping } from './log/log-keeping.ts';
+import { LogMaintenance } from './log/log-maintenance.ts';
 import { Logs } from './log/logs.ts';
 import { Producers } from './log/producers.ts';
 import { layoutOf, migrate } from './migrations/migrate.ts';
@@ -75,7 +75,7 @@ export class Store {
   readonly events: Events;
   readonly logs: Logs;
   readonly fences: Fences;
-  readonly logKeeping: LogKeeping;
+  readonly logMaintenance: LogMaintenance;
   readonly groups: Groups;
   readonly committedOffsets: CommittedOffsets;
   readonly producers: Producers;
@@ -116,7 +116,7 @@ export class Store {
     this.fences = new Fences(this.connection, options.prefix, stored);
     this.producers = new Producers(this.connection, keys, { responses, producersMax: stored.producersMax });
     this.keptResponses = new KeptResponses(this.connection, keys, responses);
-    this.logKeeping = new LogKeeping(this.connection, options.prefix);
+    this.logMaintenance = new LogMaintenance(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.committedOffsets = new CommittedOffsets(this.connection, keys, this.namespace.limits);
     this.connection.onOpen((info, engine) => this.#open(info, engine));

@@ -63,7 +63,7 @@ t.test(
     const { leaderEpoch: before } = (await http(at)).body;
     // So it is after the loss of an election of broker 2, which does not know of the loss yet: it works under the next epoch.
     const keepHouse = () =>
-      two.broker.store.logKeeping.retain(topicId, 0, before + 1, { retentionMs: -1, retentionBytes: -1 });
+      two.broker.store.logMaintenance.retain(topicId, 0, before + 1, { retentionMs: -1, retentionBytes: -1 });
     await keepHouse();
     await http(at, 'PATCH', { replicas: [1, 2] });
     await eventually(async () => (await http(at)).body.leaderEpoch > before + 1, 'the one of the tree takes another');

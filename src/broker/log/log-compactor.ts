@@ -2,7 +2,7 @@
 // core/compaction; when a log has its turn, in log-maintainer.ts.
 import { BatchLines } from '../../core/records/batch-lines.ts';
 import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../../core/records/compaction.ts';
-import type { LogKeeping, LogScan } from '../../store/log/log-keeping.ts';
+import type { LogMaintenance, LogScan } from '../../store/log/log-maintenance.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords, decompressBatch } from './batch-compression.ts';
 
@@ -37,7 +37,7 @@ export interface Compacted {
 }
 
 /** What a pass needs of the store. */
-type Retained = Pick<LogKeeping, 'scan' | 'compact'>;
+type Retained = Pick<LogMaintenance, 'scan' | 'compact'>;
 
 export class LogCompactor {
   readonly #maintenance: Retained;

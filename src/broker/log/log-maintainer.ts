@@ -185,7 +185,7 @@ export class LogMaintainer {
     house.retainAt = performance.now() + retainAnywayMs;
     try {
       for (let step = 1; step <= stepsMax; step++) {
-        const { more, dueInMs } = await this.#store.logKeeping.retain(topicId, partition, leaderEpoch, limits);
+        const { more, dueInMs } = await this.#store.logMaintenance.retain(topicId, partition, leaderEpoch, limits);
         if (more) continue;
         if (dueInMs !== undefined) house.retainAt = Math.min(house.retainAt, performance.now() + dueInMs);
         return;

@@ -63,7 +63,7 @@ t.test('the lag of a log whose end was compacted away reaches 0', async (t) => {
   await append([{ key: 'b', value: 2 }]);
   await append([{ key: 'b' }]);
   await join(url, 'compacted', { topics: ['compacted'], memberId: 'm' });
-  const compactor = new LogCompactor(server.broker.store.logKeeping, createMetrics());
+  const compactor = new LogCompactor(server.broker.store.logMaintenance, createMetrics());
   const task = { topicId: topic.topicId, partition: 0, leaderEpoch: 1000, deleteRetentionMs: 0, isCompressed: false };
   // One pass notes the tombstone, and the next one takes it away.
   await eventually(async () => {

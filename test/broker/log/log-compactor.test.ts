@@ -72,7 +72,7 @@ const step = fc.oneof(
 );
 
 t.test('compaction keeps the newest record of each key, its offset and its text, whatever else happens', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   let partition = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), async (steps) => {
@@ -152,7 +152,7 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
 t.test('a pass that Redis loses records under removes nothing for their sake', async (t) => {
   const redis = await startLossyRedis(t);
   const store = await openStore(t, redis);
-  const { logs, logKeeping } = store;
+  const { logs, logMaintenance: logKeeping } = store;
   await append(logs, batchOf(['{"key":"a","value":"kept"}']));
   redis.backUp();
   await append(logs, batchOf(['{"key":"a","value":"lost"}']));
@@ -180,7 +180,7 @@ t.test('a pass that Redis loses records under removes nothing for their sake', a
 });
 
 t.test('small batches become few, and a pass with nothing to do writes nothing', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   for (let i = 0; i < 300; i += 1) await append(logs, batchOf([JSON.stringify({ key: `k${i}`, value: i })]));
   const compactor = new LogCompactor(logKeeping, createMetrics());
   const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1000, isCompressed: false };
@@ -196,7 +196,7 @@ t.test('small batches become few, and a pass with nothing to do writes nothing',
 });
 
 t.test('a search by time and retention go through what is compacted and what is not', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   const own = (key: string, timestamp: number) =>
     append(logs, batchOf([JSON.stringify({ timestamp, key })], { ownTimestampMax: timestamp, ownTimestamps: true }));
   for (const [key, timestamp] of [

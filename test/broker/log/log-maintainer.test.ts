@@ -1,4 +1,4 @@
-// Retention and compaction as a broker does them over time; which records go is tested in test/store/log/log-keeping and
+// Retention and compaction as a broker does them over time; which records go is tested in test/store/log/log-maintenance and
 // test/broker/log/log-compactor.
 import t from 'tap';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';

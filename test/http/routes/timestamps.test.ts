@@ -82,7 +82,7 @@ t.test(
 
 t.test('a batch of an older version with an odd timestamp is as old as its append', async (t) => {
   const { topicId } = await newTopic({ 'retention.ms': -1 });
-  const { logs, logKeeping } = broker.store;
+  const { logs, logMaintenance: logKeeping } = broker.store;
   const stored = (timestamp: number) => ({
     count: 1,
     records: Buffer.from(`{"timestamp":${timestamp},"value":1}`),

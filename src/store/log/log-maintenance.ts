@@ -49,7 +49,7 @@ export interface RetentionLimits {
 /** How many batches retention lets go of in one call. */
 const retainBatchesMax = 100;
 
-export class LogKeeping {
+export class LogMaintenance {
   readonly #connection: StoreConnection;
   readonly #prefix: string;
   /** Tells this run of a broker from all others, those with its id, too. */

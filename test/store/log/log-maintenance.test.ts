@@ -1,12 +1,12 @@
 // Retention and compaction as the store does them, and what it refuses. Whole passes of compaction: test/broker/log/log-compactor.
 import t from 'tap';
-import { LogKeeping } from '../../../src/store/log/log-keeping.ts';
+import { LogMaintenance } from '../../../src/store/log/log-maintenance.ts';
 import { append, batchOf, openStore, topicId } from '../../helpers/logs.ts';
 import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { eventually, testConfig } from '../../helpers/server.ts';
 
 t.test('retention takes what is outside a limit, and nothing that is inside both', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   const timed = (line: string, at: number) => batchOf([line], { ownTimestampMax: at, ownTimestamps: true });
   const far = 4_000_000_000_000;
   for (const at of [1, 2, far, 3]) await append(logs, timed('x'.repeat(10), at));
@@ -27,7 +27,7 @@ t.test('retention takes what is outside a limit, and nothing that is inside both
 });
 
 t.test('retention works in bounded steps, and says that there is more', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   const old = batchOf(['x'], { ownTimestampMax: 1, ownTimestamps: true });
   await logs.append(
     topicId,
@@ -40,7 +40,7 @@ t.test('retention works in bounded steps, and says that there is more', async (t
 });
 
 t.test('a batch of which some records have old timestamps and others none is as young as its append', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   await append(logs, batchOf(['{"timestamp":1}', '{"value":1}'], { ownTimestampMax: 1 }));
   const limits = { retentionMs: 60_000, retentionBytes: -1 };
   t.match(await logKeeping.retain(topicId, 0, 0, limits), { logStartOffset: 0, endOffset: 2 });
@@ -48,7 +48,7 @@ t.test('a batch of which some records have old timestamps and others none is as 
 });
 
 t.test('retention says when the oldest batch will be too old', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   const limits = { retentionMs: 60_000, retentionBytes: -1 };
   t.equal((await logKeeping.retain(topicId, 0, 0, limits)).dueInMs, undefined);
   await append(logs, batchOf(['{}']));
@@ -58,7 +58,7 @@ t.test('retention says when the oldest batch will be too old', async (t) => {
 });
 
 t.test('a walk over large batches gives others their turn after a few of them', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   const batches = 12;
   for (let i = 0; i < batches; i += 1) await append(logs, batchOf(['x'.repeat(1024 * 1024)]));
   const limits = { retentionMs: -1, retentionBytes: 1 };
@@ -66,7 +66,7 @@ t.test('a walk over large batches gives others their turn after a few of them', 
 });
 
 t.test('the work of a deposed leader is refused, and changes nothing', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   for (const line of ['{"key":"a"}', '{"key":"b"}']) await append(logs, batchOf([line]));
   const nothing = { retentionMs: -1, retentionBytes: -1 };
   const everything = { retentionMs: -1, retentionBytes: 0 };
@@ -85,8 +85,8 @@ t.test('the work of a deposed leader is refused, and changes nothing', async (t)
 
 t.test('a leader epoch that the tree gave to two brokers has at the log the one that came first', async (t) => {
   const store = await openStore(t);
-  const { logs, logKeeping: first } = store;
-  const second = new LogKeeping(store.connection, testConfig.prefix);
+  const { logs, logMaintenance: first } = store;
+  const second = new LogMaintenance(store.connection, testConfig.prefix);
   await append(logs, batchOf(['{"key":"a"}']));
   const nothing = { retentionMs: -1, retentionBytes: -1 };
   const everything = { retentionMs: -1, retentionBytes: 0 };
@@ -102,7 +102,7 @@ t.test('a leader epoch that the tree gave to two brokers has at the log the one 
 });
 
 t.test('a step of compaction that stands on an old reading does nothing', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   for (const line of ['{"key":"a"}', '{"key":"b"}', '{"key":"c"}']) await append(logs, batchOf([line]));
   const scan = await logKeeping.scan(topicId, 0, 0, 3, 1000);
   await logs.deleteRecords(topicId, 0, 1);
@@ -114,7 +114,7 @@ t.test('a step of compaction that stands on an old reading does nothing', async 
 t.test('a step of compaction that stands on what another run of Redis had does nothing', async (t) => {
   const redis = await startLossyRedis(t);
   const store = await openStore(t, redis);
-  const { logs, logKeeping } = store;
+  const { logs, logMaintenance: logKeeping } = store;
   await append(logs, batchOf(['{"key":"a","value":1}']));
   redis.backUp();
   await append(logs, batchOf(['{"key":"a","value":2}']));
@@ -131,7 +131,7 @@ t.test('a step of compaction that stands on what another run of Redis had does n
 });
 
 t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
-  const { logs, logKeeping } = await openStore(t);
+  const { logs, logMaintenance: logKeeping } = await openStore(t);
   await logs.remove(topicId, 0);
   const unknown = { code: 'UNKNOWN_TOPIC' };
   await t.rejects(logKeeping.retain(topicId, 0, 0, { retentionMs: 1, retentionBytes: 1 }), unknown);
