@@ -7,7 +7,7 @@ import { coordinationKeys } from '../../src/store/keys.ts';
 import type { StoreConnection } from '../../src/store/redis/connection.ts';
 import { loadScripts } from '../../src/store/scripts.ts';
 import { Namespace } from '../../src/store/tree/namespace.ts';
-import { type Op, packRequest } from '../../src/store/tree/op-codec.ts';
+import { encodeRequest, type Op } from '../../src/store/tree/op-codec.ts';
 import type { Round } from './http-load.ts';
 
 export interface ScriptCall {
@@ -45,7 +45,7 @@ export async function scriptCallOf(operation: (namespace: Namespace) => Promise<
 
 /** The same call of nodes/write with another operation. */
 export function callWith(call: ScriptCall, operation: Op): ScriptCall {
-  return { ...call, arguments: [...call.arguments.slice(0, -1), packRequest([operation], {})] };
+  return { ...call, arguments: [...call.arguments.slice(0, -1), encodeRequest([operation], {})] };
 }
 
 export class RedisLoad {

@@ -2,7 +2,7 @@
 // makes the change notes it under the key, and the response is added when all is done: so a repeat gets the first
 // response, and one that comes in between goes on from where the first attempt got to (docs/adr/007).
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { KeptResponses } from '../store/kept-responses.ts';
+import type { StoredResponses } from '../store/stored-responses.ts';
 import type { Idempotency } from '../store/tree/namespace.ts';
 import { idempotencyOf } from './plugins/idempotency.ts';
 
@@ -27,7 +27,7 @@ export interface Attempt {
  * @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS, and what `act` throws
  */
 export async function respondOnce<T>(
-  kept: KeptResponses,
+  kept: StoredResponses,
   request: FastifyRequest,
   reply: FastifyReply,
   act: (attempt: Attempt) => Promise<Done<T>>,
@@ -38,7 +38,7 @@ export async function respondOnce<T>(
   if (found.state === 'kept') return answered(reply, { ...(JSON.parse(found.text) as Done<T>), replayed: true });
   const keptWithChange = found.state === 'changed' ? found.text : undefined;
   const done = await act({ idempotency, isChanged: found.state === 'changed', keptWithChange });
-  await kept.keep(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
+  await kept.store(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
     // All is done, and the client hears it; a repeat would go on from the change.
     request.log.warn({ err: error }, 'The response to a request with an Idempotency-Key could not be kept');
   });

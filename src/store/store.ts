@@ -5,7 +5,6 @@ import { defaultStoredLimits, type StoredLimits } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { CommittedOffsets } from './groups/committed-offsets.ts';
 import { Groups } from './groups/groups.ts';
-import { KeptResponses, recordLimits } from './kept-responses.ts';
 import { coordinationKeys } from './keys.ts';
 import { Fences } from './log/fences.ts';
 import { LogMaintenance } from './log/log-maintenance.ts';
@@ -18,6 +17,7 @@ import { type Loading, parseInfo, runOf, type ServerInfo } from './redis/server-
 import type { StoreTarget } from './redis/target.ts';
 import type { TopologyKind } from './redis/topology.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
+import { recordLimits, StoredResponses } from './stored-responses.ts';
 import { Events } from './tree/events.ts';
 import { Namespace } from './tree/namespace.ts';
 import { Sessions } from './tree/sessions.ts';
@@ -79,7 +79,7 @@ export class Store {
   readonly groups: Groups;
   readonly committedOffsets: CommittedOffsets;
   readonly producers: Producers;
-  readonly keptResponses: KeptResponses;
+  readonly storedResponses: StoredResponses;
   readonly #rootKey: string;
   readonly #options: StoreOptions;
   readonly #log: Logger;
@@ -115,7 +115,7 @@ export class Store {
     this.logs = new Logs(this.connection, options.prefix, log, stored);
     this.fences = new Fences(this.connection, options.prefix, stored);
     this.producers = new Producers(this.connection, keys, { responses, producersMax: stored.producersMax });
-    this.keptResponses = new KeptResponses(this.connection, keys, responses);
+    this.storedResponses = new StoredResponses(this.connection, keys, responses);
     this.logMaintenance = new LogMaintenance(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.committedOffsets = new CommittedOffsets(this.connection, keys, this.namespace.limits);

@@ -74,7 +74,7 @@ export class NamedProducers {
       if (used === undefined) gone.push(log);
       else usedAt = Math.max(usedAt ?? 0, used);
     });
-    const ended = await this.#store.producers.settle(producer, usedAt, gone);
+    const ended = await this.#store.producers.updateDue(producer, usedAt, gone);
     if (ended) {
       this.#expired.inc();
       this.#log.debug({ producer: id }, 'A producer that nobody used has ended');

@@ -133,7 +133,7 @@ export class BrokerRegistration {
   }
 
   async #register(): Promise<void> {
-    const { id, ttlMs } = await this.#store.sessions.enroll(this.#options.sessionTtlMs);
+    const { id, ttlMs } = await this.#store.sessions.createForBroker(this.#options.sessionTtlMs);
     const session = { id, secretHash: '' };
     try {
       this.#brokerId = await this.#claimId(session, ttlMs);
@@ -156,7 +156,7 @@ export class BrokerRegistration {
       const brokerId = given ?? (await this.#generateId());
       try {
         const node = this.#node(brokerId, session);
-        this.#epoch = (await this.#store.namespace.writeOne(node, { privileged: true, upholds: true })).zxid;
+        this.#epoch = (await this.#store.namespace.writeOne(node, { privileged: true, allowOom: true })).zxid;
         return brokerId;
       } catch (error) {
         if (!hasCode(error, 'NODE_EXISTS')) throw error;
@@ -209,7 +209,7 @@ export class BrokerRegistration {
   /** Kafka's rule: the version of /brokers/seqid after a blind set, from 1 on, above the ids kept for people. */
   async #generateId(): Promise<number> {
     const op = { op: 'set' as const, path: seqidPath };
-    const { result } = await this.#store.namespace.writeOne(op, { privileged: true, upholds: true });
+    const { result } = await this.#store.namespace.writeOne(op, { privileged: true, allowOom: true });
     return reservedBrokerIdMax + result.stat!.version;
   }
 

@@ -174,7 +174,7 @@ export class Controller {
             ? { op: 'set', path: controllerEpochPath, data: String(epoch), version: last.version }
             : { op: 'create', path: controllerEpochPath, data: String(epoch) },
         ],
-        { privileged: true, upholds: true },
+        { privileged: true, allowOom: true },
       );
       this.#becomeController({ epoch, version: results[1]!.stat!.version, mzxid: zxid });
     } catch (error) {
@@ -220,7 +220,7 @@ export class Controller {
     for (let i = 0; i < changes.length; i += statesPerTransactionMax) {
       const batch = changes.slice(i, i + statesPerTransactionMax);
       try {
-        await this.#namespace.write([controllerEpochCheck(reign), ...batch], { privileged: true, upholds: true });
+        await this.#namespace.write([controllerEpochCheck(reign), ...batch], { privileged: true, allowOom: true });
       } catch (error) {
         if (!hasCode(error, 'BAD_VERSION') && !hasCode(error, 'NO_NODE')) throw error;
         // Deposed, or a partition was changed under our hands: its event is on its way. Then look again from the start.

@@ -83,7 +83,7 @@ export class PartitionAdmin {
               ...checksOf(new Set(step.map(({ next }) => next!.leader)), live),
               ...step.map(({ state, next }) => stateChange(state, next!, controller?.epoch ?? 0)),
             ],
-            { privileged: true, upholds: true },
+            { privileged: true, allowOom: true },
           );
           zxid = written.zxid;
           for (const { state } of step) elected.add(state.partition);
@@ -135,7 +135,7 @@ export class PartitionAdmin {
             { op: 'set', path: topicPath(topic), data: all, contentType: jsonContentType, version: now.version },
             stateChange(state, next, controller?.epoch ?? 0),
           ],
-          { privileged: true, upholds: true, idempotency },
+          { privileged: true, allowOom: true, idempotency },
         );
       }),
     );
@@ -173,7 +173,7 @@ export class PartitionAdmin {
             ...checksOf(new Set([leader]), live),
             stateChange(state, next, controller?.epoch ?? 0),
           ],
-          { privileged: true, upholds: true },
+          { privileged: true, allowOom: true },
         );
       }),
     );

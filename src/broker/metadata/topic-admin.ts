@@ -184,7 +184,7 @@ export class TopicAdmin {
         return this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], {
           privileged: true,
           idempotency,
-          upholds: change.partitions === undefined,
+          allowOom: change.partitions === undefined,
         });
       }),
     );
@@ -222,7 +222,11 @@ export class TopicAdmin {
         const note = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
         // The note is small, and makes room: it goes through in a full store, too.
         const counted = this.#counted(-replicas.length);
-        await namespace.write([unchanged, ...deletes, note, counted], { privileged: true, upholds: true, idempotency });
+        await namespace.write([unchanged, ...deletes, note, counted], {
+          privileged: true,
+          allowOom: true,
+          idempotency,
+        });
       }),
     );
   }

@@ -22,7 +22,7 @@ export function createNodeExpirer(namespace: Namespace, metrics: Metrics, log: L
     async () => {
       // Removing a container may empty the one above it: so on until nothing more is due.
       for (;;) {
-        const { looked, removed } = await namespace.housekeep(nodesPerStepMax, unusedContainerMs);
+        const { looked, removed } = await namespace.expireNodes(nodesPerStepMax, unusedContainerMs);
         removals.inc(removed);
         if (looked === 0) return;
       }

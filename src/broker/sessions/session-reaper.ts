@@ -27,7 +27,7 @@ export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: L
       for (let more = true; more; ) {
         const result = await sessions.reap(outageMs);
         more = result.more;
-        if (result.forgiven) {
+        if (result.extended) {
           forgiven.inc();
           log.info('The service was away: every session has its full time again');
         }

@@ -22,7 +22,7 @@ import { respondOnce } from '../respond-once.ts';
 
 export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groupOffsets } = broker;
-  const { keptResponses } = broker.store;
+  const { storedResponses: keptResponses } = broker.store;
 
   app.post(
     '/groups/:group/offsets',

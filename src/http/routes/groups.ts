@@ -95,7 +95,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      await respondOnce(broker.store.keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+      await respondOnce(broker.store.storedResponses, request, reply, async ({ idempotency, isChanged }) => {
         if (isChanged) return { body: null, replayed: true };
         return { body: null, ...(await groups.delete(request.params.group, idempotency)) };
       });
@@ -225,7 +225,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     async (request, reply) => {
       const { group, member } = request.params;
       const isTemporary = request.query.temporary ?? false;
-      await respondOnce(broker.store.keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+      await respondOnce(broker.store.storedResponses, request, reply, async ({ idempotency, isChanged }) => {
         if (isChanged) return { body: null, replayed: true };
         return {
           body: null,

@@ -9,7 +9,7 @@ import { respondOnce } from '../respond-once.ts';
 
 export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { partitionAdmin } = broker;
-  const { keptResponses } = broker.store;
+  const { storedResponses: keptResponses } = broker.store;
 
   app.get(
     '/topics/:topic/partitions/:partition',

@@ -16,7 +16,7 @@ const topicsLimitDefault = 1000;
 
 export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { topicAdmin } = broker;
-  const { keptResponses } = broker.store;
+  const { storedResponses: keptResponses } = broker.store;
 
   app.post(
     '/topics',

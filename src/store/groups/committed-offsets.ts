@@ -1,10 +1,10 @@
 // What groups have committed, in the store: typed calls of those scripts of lua/groups. The offsets themselves are nodes
 // of the tree; a commit is made for the version of the group that it was judged by.
 import { comparePartitions, type GroupDocument } from '../../core/groups/group-document.ts';
-import { recordWords } from '../kept-responses.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
+import { recordWords } from '../stored-responses.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
@@ -40,7 +40,7 @@ export type OffsetsOutcome =
   | { outcome: 'repeated'; kept: string };
 
 /** What is kept for repeats of a request, together with its change. */
-export interface Keeping {
+export interface ResponseToStore {
   idempotency: Idempotency;
   text: string;
 }
@@ -75,7 +75,7 @@ export class CommittedOffsets {
       sessionId?: string | undefined;
       caller?: { memberId: string; call: number } | undefined;
     },
-    keeping?: Keeping,
+    keeping?: ResponseToStore,
   ): Promise<OffsetsOutcome> {
     const args: Arguments = [
       group,
@@ -122,7 +122,7 @@ export class CommittedOffsets {
    * Claims groups with committed offsets that may have been of no use for `retentionMs`, for `claimMs`: who claims one
    * looks into it within that time, or it is claimed again.
    */
-  async aged(retentionMs: number, claimMs: number, limit: number): Promise<string[]> {
+  async claimDue(retentionMs: number, claimMs: number, limit: number): Promise<string[]> {
     return (await this.#call('aged', [retentionMs, claimMs, limit])).map((name) => text(name));
   }
 

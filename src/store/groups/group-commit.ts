@@ -6,10 +6,10 @@ import type { TopicPartitions } from '../../core/groups/assignors/assignment.ts'
 import { decodeGroup, type GroupDocument, type TopicPartition } from '../../core/groups/group-document.ts';
 import { type GroupChanges, groupPath } from '../../core/groups/group-nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import { recordWords } from '../kept-responses.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
+import { recordWords } from '../stored-responses.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
-import { type Idempotency, type Op, packOp } from '../tree/op-codec.ts';
+import { encodeOp, type Idempotency, type Op } from '../tree/op-codec.ts';
 
 /** A group as it was read. `version` 0 = there is no such group. */
 export interface GroupSnapshot {
@@ -30,7 +30,7 @@ export interface Caller {
   call: number;
 }
 
-export interface KeptAnswer extends Idempotency {
+export interface StoredResult extends Idempotency {
   answer: string;
 }
 
@@ -48,7 +48,7 @@ export interface GroupCommit {
   living: number;
   renew?: Renewal | readonly Renewal[];
   /** What is kept for requests with an Idempotency-Key, each of its own key. */
-  answers?: readonly KeptAnswer[];
+  answers?: readonly StoredResult[];
   /** Lets it through at the store's memory limit: it keeps the group running and adds no member. */
   keeps?: boolean;
   /** Partitions whose position is forgotten, besides those that change hands. */
@@ -197,8 +197,8 @@ export function commitArguments(
     args,
     changes?.ownersAdded.map((added) => [...partitionsRow(added), added.memberId, added.sessionId]),
   );
-  if (document === 'delete') args.push(packOp({ op: 'delete-recursive', path: groupPath(group) }));
-  for (const change of changes?.nodes ?? []) args.push(packOp(operation(change)));
+  if (document === 'delete') args.push(encodeOp({ op: 'delete-recursive', path: groupPath(group) }));
+  for (const change of changes?.nodes ?? []) args.push(encodeOp(operation(change)));
   return args;
 }
 

@@ -20,11 +20,11 @@ export type {
   CommitOutcome,
   GroupCommit,
   GroupSnapshot,
-  KeptAnswer,
   KnownPartition,
   PartitionPosition,
   Refusal,
   Renewal,
+  StoredResult as KeptAnswer,
 } from './group-commit.ts';
 
 export class Groups {

@@ -53,7 +53,7 @@ export interface Times {
 }
 
 /** What the script checks a batch by, as JSON, or '' (lua/logs/append.lua). */
-export function guardsOf({ fence, identity, times }: Batch): string {
+export function checksOf({ fence, identity, times }: Batch): string {
   if (!fence && !identity && !times) return '';
   const guards: Record<string, unknown> = {};
   if (times) {

@@ -1,10 +1,10 @@
 // The fences of partitions, for operators: typed calls of those scripts of lua/logs. Appends check them: lua/lib/log-fence.lua.
 
 import type { StoredLimits } from '../../core/defaults.ts';
-import { keyedWords, recordLimits } from '../kept-responses.ts';
 import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
+import { keyedWords, recordLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 
 /** A fence as it is listed. */

@@ -5,13 +5,13 @@ import type { Logger } from 'pino';
 import { defaultStoredLimits, type StoredLimits } from '../../core/defaults.ts';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import { keyedWords, recordLimits } from '../kept-responses.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { type Confirmed, Replication } from '../redis/replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
+import { keyedWords, recordLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
-import { type Batch, guardsOf } from './append-batch.ts';
+import { type Batch, checksOf } from './append-batch.ts';
 
 export type { Batch, BatchIdentity, Fence, Times } from './append-batch.ts';
 
@@ -113,7 +113,7 @@ export class Logs {
     for (const batch of batches) {
       const { count, records, ownTimestampMax, ownTimestamps } = batch;
       const own = ownTimestampMax === undefined ? '' : ownTimestamps ? ownTimestampMax : `~${ownTimestampMax}`;
-      args.push(count, records, own, guardsOf(batch));
+      args.push(count, records, own, checksOf(batch));
     }
     const answers = await this.#call('logs/append', topicId, partition, args);
     const run = this.#connection.runOf(this.#keys(topicId, partition).partition);

@@ -1,10 +1,10 @@
 // The registry of named producers: typed calls of lua/producers. What each log knows of them is in store/log/logs.ts, and how the
 // two work together in docs/adr/007.
 import { randomBytes } from 'node:crypto';
-import { recordWords } from '../kept-responses.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
+import { recordWords } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 
 /** What a named producer puts on a request. */
@@ -91,7 +91,11 @@ export class Producers {
    * @param gone the logs that do not know it any more
    * @returns whether that was its end
    */
-  async settle({ id, heardAt }: DueProducer, usedAt: number | undefined, gone: readonly LogName[]): Promise<boolean> {
+  async updateDue(
+    { id, heardAt }: DueProducer,
+    usedAt: number | undefined,
+    gone: readonly LogName[],
+  ): Promise<boolean> {
     const args = [id, heardAt, usedAt ?? 0, ...gone.map(nameOf)];
     const [ended] = await this.#connection.call('producers/settle', this.#root, args);
     return integer(ended) === 1;

@@ -1,7 +1,8 @@
 // From layout 2 to 3.
-import { recordLimits } from '../kept-responses.ts';
+
 import { text } from '../scripts.ts';
 import { recordId, sealReply } from '../sealed-reply.ts';
+import { recordLimits } from '../stored-responses.ts';
 import type { StoredData } from './stored-data.ts';
 
 export async function toLayout3(data: StoredData): Promise<void> {

@@ -12,12 +12,12 @@ import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.t
 import { decodeStat } from './node-codec.ts';
 import {
   checkPaths,
+  decodeResult,
+  encodeRequest,
   type Idempotency,
   type Op,
   type OpResult,
-  packRequest,
   type Step,
-  unpackAnswer,
 } from './op-codec.ts';
 import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 
@@ -36,7 +36,7 @@ export interface WriteOptions {
   /** The broker's own writes may touch reserved paths. */
   privileged?: boolean;
   /** The cluster itself lives by what is written, or makes room by it, and it is little: let through at the store's memory limit. */
-  upholds?: boolean;
+  allowOom?: boolean;
   idempotency?: Idempotency | undefined;
 }
 
@@ -58,7 +58,7 @@ export interface NamespaceLimits {
   maxNodeBytes: number;
   /** How many transactions to keep for watchers that resume. */
   eventRetention: number;
-  /** Limits of the records kept for Idempotency-Keys, as kept-responses.ts words them. */
+  /** Limits of the records kept for Idempotency-Keys, as stored-responses.ts words them. */
   responses: string;
 }
 
@@ -83,7 +83,7 @@ export class Namespace {
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
   readonly #large = new ConcurrencyLimiter('large transactions', largeAtOnce, largeWaitMsMax);
   readonly #largeReads = new ConcurrencyLimiter('large pages of nodes', largeAtOnce, largeWaitMsMax);
-  readonly #upholding: CallBatcher<Buffer, ReplyValue>;
+  readonly #oomWrites: CallBatcher<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
@@ -91,7 +91,7 @@ export class Namespace {
     this.limits = limits;
     this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
     this.#deletions = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
-    this.#upholding = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/uphold', requests));
+    this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/uphold', requests));
     this.#reads = new CallBatcher(readsPerCallMax, (reads) => this.#read(reads));
   }
 
@@ -122,13 +122,13 @@ export class Namespace {
     }
     // Deleting must work when the store is full, so it is a script of its own (lua/nodes/delete.lua).
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
-    const turn = options.upholds ? this.#upholding : deletes ? this.#deletions : this.#writes;
+    const turn = options.allowOom ? this.#oomWrites : deletes ? this.#deletions : this.#writes;
     const weight = weightOf(operations);
-    const ask = () => turn.submit(packRequest(operations, options), weight);
+    const ask = () => turn.submit(encodeRequest(operations, options), weight);
     const isLarge = weight >= operationsPerCallMax && !options.privileged;
     const answer = await (isLarge ? this.#large.run(ask) : ask());
     if (!Buffer.isBuffer(answer)) throw failure('nodes/write', answer);
-    return unpackAnswer(answer, operations);
+    return decodeResult(answer, operations);
   }
 
   /** Applies one operation; as write(), but its error says nothing of an index. */
@@ -210,7 +210,7 @@ export class Namespace {
    * Removes containers and TTL nodes that are due: one step, of at most `limit` nodes.
    * @param unusedContainerMs how long a container that never had a child is kept
    */
-  async housekeep(limit: number, unusedContainerMs: number): Promise<{ looked: number; removed: number }> {
+  async expireNodes(limit: number, unusedContainerMs: number): Promise<{ looked: number; removed: number }> {
     const args = [limit, unusedContainerMs, this.limits.eventRetention];
     const [looked, removed] = await this.#connection.call('nodes/housekeep', this.#keys.root, args);
     return { looked: integer(looked), removed: integer(removed) };

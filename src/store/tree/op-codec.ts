@@ -4,7 +4,7 @@ import type { Stat } from '../../../schemas/common.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
-import { recordWords } from '../kept-responses.ts';
+import { recordWords } from '../stored-responses.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';
 
@@ -77,12 +77,12 @@ const requestBytes = 9;
 const resultBytes = 6;
 
 /** A request of one transaction, as lua/lib/requests.lua reads it. */
-export function packRequest(
+export function encodeRequest(
   operations: readonly Step[],
   options: { privileged?: boolean; idempotency?: Idempotency | undefined },
 ): Buffer {
   const [id, fingerprint] = recordWords(options.idempotency);
-  const out = new Packer(
+  const out = new Encoder(
     operations.reduce((sum, op) => sum + roomFor(op), requestBytes + 3 * (id.length + fingerprint.length)),
   );
   out.byte(options.privileged ? 1 : 0);
@@ -94,8 +94,8 @@ export function packRequest(
 }
 
 /** One operation by itself, as ops.read of lua/lib/ops.lua reads it. */
-export function packOp(operation: Op): Buffer {
-  const out = new Packer(roomFor(operation));
+export function encodeOp(operation: Op): Buffer {
+  const out = new Encoder(roomFor(operation));
   pushOp(out, operation);
   return out.packed();
 }
@@ -126,7 +126,7 @@ export function checkPaths(operations: readonly Step[]): void {
   }
 }
 
-function pushOp(out: Packer, operation: Step): void {
+function pushOp(out: Encoder, operation: Step): void {
   const { op, path } = operation;
   // Each kind of operation has some of these; what it has not stays "not given".
   const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;
@@ -153,7 +153,7 @@ function pushOp(out: Packer, operation: Step): void {
  * then: as many as now if a client gave them, else perhaps more or fewer.
  * @param operations those of the request
  */
-export function unpackAnswer(
+export function decodeResult(
   packed: Buffer,
   operations: readonly Step[],
 ): { replayed: boolean; zxid: number; results: OpResult[] } {
@@ -179,7 +179,7 @@ export function unpackAnswer(
 }
 
 /** Writes numbers and texts one behind the other, big-endian. */
-class Packer {
+class Encoder {
   readonly #bytes: Buffer;
   #at = 0;
 

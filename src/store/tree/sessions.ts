@@ -1,11 +1,11 @@
 // Sessions: typed calls of lua/sessions, and how a handle carries an id and a secret.
 import { createHash, randomBytes } from 'node:crypto';
 import { ServiceError } from '../../core/service-error.ts';
-import { recordWords } from '../kept-responses.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import { openReply, sealReply } from '../sealed-reply.ts';
+import { recordWords } from '../stored-responses.ts';
 import type { Idempotency } from './op-codec.ts';
 
 /** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
@@ -29,7 +29,7 @@ export interface ReapResult {
   /** There are more whose time is over. */
   more: boolean;
   /** The service was away, so that every session has its full time again. */
-  forgiven: boolean;
+  extended: boolean;
 }
 
 export class Sessions {
@@ -54,7 +54,7 @@ export class Sessions {
   }
 
   /** Creates the session of a broker, which nobody else can have a handle of; also at the store's memory limit. */
-  async enroll(ttlMs: number): Promise<{ id: string; ttlMs: number }> {
+  async createForBroker(ttlMs: number): Promise<{ id: string; ttlMs: number }> {
     const id = randomBytes(8).toString('hex');
     const clampedTtlMs = this.#clamp(ttlMs);
     await this.#connection.call('sessions/enroll', this.#keys.root, [id, clampedTtlMs]);
@@ -137,7 +137,7 @@ export class Sessions {
     for (let i = 0; i < rest.length; i += 3) {
       ended.push({ id: text(rest[i]), ephemerals: integer(rest[i + 1]), lateMs: integer(rest[i + 2]) });
     }
-    return { ended, more: text(more) === '1', forgiven: text(forgiven) === '1' };
+    return { ended, more: text(more) === '1', extended: text(forgiven) === '1' };
   }
 
   /** How many sessions there are, those of brokers and of members of groups, too. */

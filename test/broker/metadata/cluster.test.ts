@@ -59,7 +59,7 @@ t.test('a broker takes the place of one that is dead, however long the session o
   await store.open();
   t.teardown(() => store.close());
   // The first is killed in the middle of its work: its session goes on for its full time, and outages prolong that.
-  const dead = await store.sessions.enroll(3000);
+  const dead = await store.sessions.createForBroker(3000);
   await store.namespace.writeOne(
     {
       op: 'create',
@@ -69,7 +69,7 @@ t.test('a broker takes the place of one that is dead, however long the session o
       parents: true,
       session: { ...dead, secretHash: '' },
     },
-    { privileged: true, upholds: true },
+    { privileged: true, allowOom: true },
   );
   const { broker } = await startTestServer(t, { brokerId: 5, brokerSessionTtlMs: 600 }, { socketPath });
   t.equal(broker.registration.brokerId, 5);

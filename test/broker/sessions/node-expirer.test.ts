@@ -9,7 +9,7 @@ const exists = async (path: string) => (await http(`${url}/v1/nodes${path}`)).st
 const hour = 3_600_000;
 
 async function housekeep(unusedContainerMs = hour) {
-  while ((await namespace.housekeep(100, unusedContainerMs)).looked > 0);
+  while ((await namespace.expireNodes(100, unusedContainerMs)).looked > 0);
 }
 
 t.test('a container goes when its last child has gone, and containers above it follow', async (t) => {

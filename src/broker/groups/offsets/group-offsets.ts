@@ -19,8 +19,8 @@ import { ServiceError, serviceErrorIn } from '../../../core/service-error.ts';
 import type {
   CommittedOffset,
   CommittedOffsets,
-  Keeping,
   OffsetCommit,
+  ResponseToStore,
 } from '../../../store/groups/committed-offsets.ts';
 import type { Logs } from '../../../store/log/logs.ts';
 import type { Idempotency } from '../../../store/tree/namespace.ts';
@@ -173,7 +173,7 @@ export class GroupOffsets {
       const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
       if (inUse) checkEmpty(group, existing(group, document));
     };
-    const write = (from: number, keeping?: Keeping) =>
+    const write = (from: number, keeping?: ResponseToStore) =>
       this.#write(
         group,
         (document) => {
@@ -271,7 +271,7 @@ export class GroupOffsets {
       sessionId?: string;
       caller?: { memberId: string; call: number } | undefined;
     },
-    keeping?: Keeping,
+    keeping?: ResponseToStore,
   ): Promise<{ zxid: number; kept?: string }> {
     let snapshot = this.#states.cached(group);
     let isNewest = false;

@@ -54,7 +54,7 @@ export function createOffsetRetention(
     everyMs,
     async () => {
       for (;;) {
-        const due = await offsets.aged(offsetsRetentionMs, claimMs, groupsAtOnce);
+        const due = await offsets.claimDue(offsetsRetentionMs, claimMs, groupsAtOnce);
         for (const group of due) await lookInto(group);
         if (due.length < groupsAtOnce) return;
       }

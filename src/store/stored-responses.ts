@@ -28,7 +28,7 @@ export function keyedWords(idempotency: Idempotency | undefined, limits: string)
 /** What there is of an earlier request with the same Idempotency-Key. */
 export type Found = { state: 'new' } | { state: 'changed' | 'kept'; text: string };
 
-export class KeptResponses {
+export class StoredResponses {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
   readonly #limits: string;
@@ -51,7 +51,7 @@ export class KeptResponses {
   }
 
   /** Keeps the response, when all that belongs to the request is done. */
-  async keep(idempotency: Idempotency, response: string): Promise<void> {
+  async store(idempotency: Idempotency, response: string): Promise<void> {
     await this.#call('keep', [...recordWords(idempotency), this.#limits, response]);
   }
 

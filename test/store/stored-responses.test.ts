@@ -77,7 +77,7 @@ t.test('a handle that an older version kept in clear is sealed, and its repeat s
   const record = await redis.getBuffer(`{weir}:response:${recordId(key)}`);
   t.notOk(record!.toString('latin1').includes(handle.slice(17)), 'it is not there in clear');
   t.match(await newer.sessions.create(5000, { key, fingerprint }), { handle, replayed: true });
-  t.match(await newer.keptResponses.figures(), { count: 1 });
+  t.match(await newer.storedResponses.figures(), { count: 1 });
 });
 
 t.test('a request whose response holds a secret needs a key that cannot be guessed', async (t) => {
@@ -96,12 +96,12 @@ t.test('when as many responses are kept as may be, a new key is refused, and a r
     store.namespace.write([{ op: 'put', path: '/n', data: key }], { idempotency: { key, fingerprint: key } });
   for (const key of ['one', 'two', 'three']) await put(key);
   await put('three');
-  t.match(await store.keptResponses.figures(), { count: 3 }, 'a repeat is not counted again');
+  t.match(await store.storedResponses.figures(), { count: 3 }, 'a repeat is not counted again');
   const writes: (() => Promise<unknown>)[] = [
     () => put('four'),
     () => store.sessions.create(5000, { key: 'a long key of a session', fingerprint: 'f' }),
     () => store.producers.register('p', { key: 'five', fingerprint: 'f' }),
-    () => store.keptResponses.find({ key: 'six', fingerprint: 'f' }),
+    () => store.storedResponses.find({ key: 'six', fingerprint: 'f' }),
   ];
   for (const write of writes) {
     await t.rejects(write(), { code: 'TOO_MANY_REQUESTS', message: /limit of 3 .*10 minutes.*without a key/ });
@@ -114,21 +114,21 @@ t.test('when as many responses are kept as may be, a new key is refused, and a r
 t.test('the bytes of kept responses are limited, too', async (t) => {
   const { store } = await openStore(t, { responseBytesMax: 100_000 });
   const idempotency = { key: 'large', fingerprint: 'f' };
-  await store.keptResponses.keep(idempotency, 'x'.repeat(100_000));
-  await store.keptResponses.keep(idempotency, 'y'.repeat(50_000));
-  const { bytes } = await store.keptResponses.figures();
+  await store.storedResponses.store(idempotency, 'x'.repeat(100_000));
+  await store.storedResponses.store(idempotency, 'y'.repeat(50_000));
+  const { bytes } = await store.storedResponses.figures();
   t.ok(bytes > 50_000 && bytes < 50_500, `a response takes the place of the one before: ${bytes} bytes`);
-  t.same(await store.keptResponses.find(idempotency), { state: 'kept', text: 'y'.repeat(50_000) });
-  await store.keptResponses.keep({ key: 'more', fingerprint: 'f' }, 'x'.repeat(50_000));
-  await t.rejects(store.keptResponses.find({ key: 'new', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
+  t.same(await store.storedResponses.find(idempotency), { state: 'kept', text: 'y'.repeat(50_000) });
+  await store.storedResponses.store({ key: 'more', fingerprint: 'f' }, 'x'.repeat(50_000));
+  await t.rejects(store.storedResponses.find({ key: 'new', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
 });
 
 t.test('what has expired makes room', async (t) => {
   const { store, redis } = await openStore(t, { responsesMax: 2 });
-  const keep = (key: string) => store.keptResponses.keep({ key, fingerprint: 'f' }, 'response');
+  const keep = (key: string) => store.storedResponses.store({ key, fingerprint: 'f' }, 'response');
   await keep('one');
   await keep('two');
-  await t.rejects(store.keptResponses.find({ key: 'three', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
+  await t.rejects(store.storedResponses.find({ key: 'three', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
   // As if they had been kept 11 minutes ago: the counts move to intervals that are over by now.
   const counts = await redis.hgetall('{weir}:responses');
   for (const [field, value] of Object.entries(counts)) {
@@ -139,6 +139,6 @@ t.test('what has expired makes room', async (t) => {
   }
   await redis.hset('{weir}:responses', 'oldest', Number(counts.oldest) - 66);
   await keep('three');
-  t.same(await store.keptResponses.find({ key: 'four', fingerprint: 'f' }), { state: 'new' }, 'a new key is taken');
-  t.match(await store.keptResponses.figures(), { count: 1 });
+  t.same(await store.storedResponses.find({ key: 'four', fingerprint: 'f' }), { state: 'new' }, 'a new key is taken');
+  t.match(await store.storedResponses.figures(), { count: 1 });
 });
