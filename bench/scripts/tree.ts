@@ -217,7 +217,7 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
     },
     {
       what: '1,000 containers and TTL nodes that are due',
-      scripts: ['nodes/housekeep'],
+      scripts: ['nodes/expire'],
       prepare: () => filled(1000, undefined, { mode: 'ttl', ttlMs: 1 }),
       run: async () => {
         while ((await namespace.stat(m())).stat.numChildren > 0) await new Promise((go) => setTimeout(go, 100));

@@ -212,7 +212,7 @@ export class Namespace {
    */
   async expireNodes(limit: number, unusedContainerMs: number): Promise<{ looked: number; removed: number }> {
     const args = [limit, unusedContainerMs, this.limits.eventRetention];
-    const [looked, removed] = await this.#connection.call('nodes/housekeep', this.#keys.root, args);
+    const [looked, removed] = await this.#connection.call('nodes/expire', this.#keys.root, args);
     return { looked: integer(looked), removed: integer(removed) };
   }
 
