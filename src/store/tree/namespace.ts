@@ -91,11 +91,13 @@ export class Namespace {
     this.limits = limits;
     this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
     this.#deletions = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
-    this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/uphold', requests));
+    this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) =>
+      this.#send('nodes/write-allow-oom', requests),
+    );
     this.#reads = new CallBatcher(readsPerCallMax, (reads) => this.#read(reads));
   }
 
-  #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/uphold', requests: Buffer[]): Promise<ReplyValue[]> {
+  #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/write-allow-oom', requests: Buffer[]): Promise<ReplyValue[]> {
     const { maxNodeBytes, eventRetention, responses } = this.limits;
     return this.#connection.call(script, this.#keys.root, [maxNodeBytes, eventRetention, responses, ...requests]);
   }
