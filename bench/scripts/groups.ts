@@ -39,7 +39,7 @@ export function groupCases({ server }: ScriptSite): ScriptCase[] {
     },
     {
       what: `it leaves: ${topics} topics of ${partitions} partitions`,
-      scripts: ['groups/keep'],
+      scripts: ['groups/apply-allow-oom'],
       prepare: async () => {
         next += 1;
         ({ memberSecret } = await join('one'));
@@ -56,7 +56,7 @@ export function groupCases({ server }: ScriptSite): ScriptCase[] {
     },
     {
       what: 'a group with 2,500 committed offsets is described, and deleted',
-      scripts: ['groups/offsets', 'groups/get', 'groups/keep'],
+      scripts: ['groups/offsets', 'groups/get', 'groups/apply-allow-oom'],
       prepare: async () => {
         next += 1;
         await ask('POST', `/groups/${group()}/offsets`, { offsets: names.flatMap(offsets) });
