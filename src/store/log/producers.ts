@@ -97,7 +97,7 @@ export class Producers {
     gone: readonly LogName[],
   ): Promise<boolean> {
     const args = [id, heardAt, usedAt ?? 0, ...gone.map(nameOf)];
-    const [ended] = await this.#connection.call('producers/settle', this.#root, args);
+    const [ended] = await this.#connection.call('producers/update-due', this.#root, args);
     return integer(ended) === 1;
   }
 }
