@@ -108,7 +108,7 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
     },
     {
       what: 'a producer is registered; those that are due are looked for among 10,000',
-      scripts: ['producers/register', 'producers/due'],
+      scripts: ['producers/register', 'producers/claim-due'],
       prepare: async () => {
         if ((await producers.due(1e12, 1)).total < 10_000) {
           for (let i = 0; i < 10_000; i += 500) {

@@ -76,7 +76,7 @@ export class Producers {
 
   /** Some of the producers of which the registry has not heard for `idleMs`, and how many producers there are in all. */
   async due(idleMs: number, limit: number): Promise<{ producers: DueProducer[]; total: number }> {
-    const [total, ...found] = await this.#connection.call('producers/due', this.#root, [idleMs, limit]);
+    const [total, ...found] = await this.#connection.call('producers/claim-due', this.#root, [idleMs, limit]);
     const producers = (found as ReplyValue[][]).map(([id, heardAt, logs]) => ({
       id: text(id),
       heardAt: integer(heardAt),
