@@ -57,7 +57,7 @@ export class Sessions {
   async createForBroker(ttlMs: number): Promise<{ id: string; ttlMs: number }> {
     const id = randomBytes(8).toString('hex');
     const clampedTtlMs = this.#clamp(ttlMs);
-    await this.#connection.call('sessions/enroll', this.#keys.root, [id, clampedTtlMs]);
+    await this.#connection.call('sessions/create-for-broker', this.#keys.root, [id, clampedTtlMs]);
     return { id, ttlMs: clampedTtlMs };
   }
 
