@@ -98,7 +98,7 @@ t.test('the names of keys in Lua are those in TypeScript', async (t) => {
 });
 
 t.test('the layout that scripts look for is the one that stored data is converted to', async (t) => {
-  const inLua = /local LAYOUT = '(\d+)'/.exec(read('src/store/lua/lib/opened.lua'))?.[1];
+  const inLua = /local LAYOUT = '(\d+)'/.exec(read('src/store/lua/lib/require-open.lua'))?.[1];
   t.equal(Number(inLua), layoutOf(migrations));
 });
 

@@ -2,7 +2,7 @@
 --- @include "lib/keys"
 --[[ Compares the layout of the stored data with that of a program that opens it. If the data is older, or its conversion was
      begun and not finished, it takes the lock of the conversion for this broker. From that moment on the data counts as the
-     new layout's: no older program opens it again, and those that are connected are refused (lib/opened).
+     new layout's: no older program opens it again, and those that are connected are refused (lib/require-open).
 
      KEYS    1 root
      ARGV    1 layout of this program  2 oldest layout that it converts  3 name of this broker as the holder of the lock

@@ -1,4 +1,4 @@
---- @include "lib/opened"
+--- @include "lib/require-open"
 --- @include "lib/ops"
 --[[ A group in the store: one versioned document (its JSON is never decoded here), the positions of its members, and its
      part of the tree. Brokers decide over the document and commit with the version that they read.

@@ -1,4 +1,4 @@
---- @include "lib/opened"
+--- @include "lib/require-open"
 --- @include "lib/ops"
 --- @include "lib/idempotency"
 --[[ Write requests that come in one call. Each is a transaction of its own, judged by itself: they share the way, and what

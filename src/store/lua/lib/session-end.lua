@@ -1,4 +1,4 @@
---- @include "lib/opened"
+--- @include "lib/require-open"
 --- @include "lib/txn"
 --- @include "lib/session"
 --- Ends a session: all its ephemeral nodes go in one transaction (guarantee N5). Returns how many there were.

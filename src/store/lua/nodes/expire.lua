@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---- @include "lib/opened"
+--- @include "lib/require-open"
 --- @include "lib/txn"
 --[[ Removes containers and TTL nodes that are due (guarantee N7): a container once it has no children, if it ever had one or
      was never used for a while; a TTL node without children that was not set for its time. Brokers call it in turn; it
