@@ -4,7 +4,7 @@
 --[[ Brings the record of a request with an Idempotency-Key to layout 3, where it has been given its new name: it is counted. One
      that holds the handle of a session in clear gets it sealed: the first call gives the handle, the second puts it back.
      KEYS    1 root
-     ARGV    1 id of the record  2 limits of kept responses (lib/record-room.lua)  3 the sealed handle, or ''
+     ARGV    1 id of the record  2 limits of kept responses (lib/record-quota.lua)  3 the sealed handle, or ''
      Returns { 'OK', the handle that is to be sealed, or '' }
      Errors  none ]]
 local packed = redis.call('GET', keys.response(ARGV[1]))

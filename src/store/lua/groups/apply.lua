@@ -3,7 +3,7 @@
 --[[ Commits a decision over a group by compare-and-set: the document and all that goes with it, as one transaction.
      KEYS    1 root
      ARGV    1 group  2 version that was decided on (0 = there was no group)  3 new document, '' = unchanged, 'delete'
-             4 largest data of a node, bytes  5 transactions to keep  6 limits of kept responses (lib/record-room.lua)
+             4 largest data of a node, bytes  5 transactions to keep  6 limits of kept responses (lib/record-quota.lua)
              7 how many of the members have a living session
              8 with a document: 'settled' if every member has what it shall have, else 'moving'
              9 '1' = offsets may be of no use now: they are looked at soon

@@ -8,7 +8,7 @@
              4 largest data of a node, bytes  5 transactions to keep  6 session of the member that commits, or ''
              7 that member, and 8 its consume call, which must be its newest; or '' and ''
              9 id of the record for an Idempotency-Key or ''  10 fingerprint of the request  11 limits of kept responses
-             (lib/record-room.lua)  12 what to keep for a repeat
+             (lib/record-quota.lua)  12 what to keep for a repeat
              then a list with its length before it: (topic, topic id, partition, offset or '' = take back, metadata or '')
      Returns { 'OK', 'applied', version, zxid }
              { 'OK', 'conflict', version, document }: another version is there

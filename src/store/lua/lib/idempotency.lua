@@ -1,5 +1,5 @@
 --- @include "lib/keys"
---- @include "lib/record-room"
+--- @include "lib/record-quota"
 --[[ Records of requests that carry an Idempotency-Key, so that a repeat after a lost response gets the first one. A record is found
      by a hash of the key (src/store/sealed-reply.ts). Only success is kept: a failure changed nothing, and may be tried
      again. A record (cmsgpack) has
@@ -9,7 +9,7 @@
        response      what the client got, where that is more than the reply: written when all steps are done
 
      So a record with a reply alone is that of a request whose change was made, and whose other steps may be missing: a
-     repeat goes on from there (docs/adr/007). `limits` is a word as record-room.lua reads it. ]]
+     repeat goes on from there (docs/adr/007). `limits` is a word as record-quota.lua reads it. ]]
 local idempotency = {}
 
 local function read(id)

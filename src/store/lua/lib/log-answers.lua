@@ -1,7 +1,7 @@
 --- @include "lib/log"
---- @include "lib/record-room"
+--- @include "lib/record-quota"
 --[[ Answers of a log to requests with an Idempotency-Key (src/store/keys.ts: idempotency), so that a repeat gets the first one.
-     `limits` is a word as record-room.lua reads it. ]]
+     `limits` is a word as record-quota.lua reads it. ]]
 local answers = {}
 
 --- The first answer { replayed, base offset, count, time, partitions }, or an error, or nil if the key is new.

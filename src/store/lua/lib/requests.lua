@@ -5,7 +5,7 @@
      is read and written for all of them.
 
      ARGV    1 largest data of a node, bytes  2 transactions to keep  3 limits of kept responses
-             (lib/record-room.lua)  4… a request each, packed: whether it may write reserved paths, how many operations,
+             (lib/record-quota.lua)  4… a request each, packed: whether it may write reserved paths, how many operations,
              id of the record for its Idempotency-Key or '', fingerprint of the request, then the operations (lib/ops.lua)
      Returns { 'OK', answer, … }: of each request the packed answer (replayed, zxid, results: lib/ops.lua), or an error ]]
 local requests = {}

@@ -9,7 +9,7 @@
      notes a request at its home that appends elsewhere (docs/adr/007).
      KEYS    1 partition
      ARGV    1 channel of appends  2 `<topicId>:<partition>:`, what a message there begins with
-             3 limits of kept answers (lib/record-room.lua)  4 most names of fences
+             3 limits of kept answers (lib/record-quota.lua)  4 most names of fences
              5… the batches, 4 words each: number of records; records (lines); their own timestamps: '' for none, the
                 largest in ms, with a '~' before it if not all have one; guards: '' or JSON { oldest, newest, before, after }
                 (timestamps of the whole request, ms, and by how much they may be before or after now), { fence, token, lost }

@@ -3,7 +3,7 @@
 --- @include "lib/log-answers"
 --[[ Deletes a fence: the next token of its name is taken, whatever it is. Let through at the memory limit, as it only makes room.
      KEYS    1 partition
-     ARGV    1 name  2 Idempotency-Key or ''  3 fingerprint of the request  4 limits of kept answers (lib/record-room.lua)
+     ARGV    1 name  2 Idempotency-Key or ''  3 fingerprint of the request  4 limits of kept answers (lib/record-quota.lua)
      Returns { 'OK', replayed (1/0) }
      Errors  UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept answers), NOT_FOUND ]]
 if redis.call('EXISTS', log.partition) == 0 then return log.unknown() end

@@ -5,7 +5,7 @@
      stay is no longer read, and freed together with them. Let through at the memory limit, as it only makes room.
      KEYS    1 partition
      ARGV    1 offset, or 'latest'; one below the start changes nothing  2 Idempotency-Key or ''
-             3 fingerprint of the request  4 limits of kept answers (lib/record-room.lua)
+             3 fingerprint of the request  4 limits of kept answers (lib/record-quota.lua)
      Returns { 'OK', start, end offset, more ('1'/'0': batches below the start are left to be freed by another call),
              replayed (1/0) }
      Errors  UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept answers),

@@ -6,7 +6,7 @@
      the epoch to the logs that know the producer, and only then answers (docs/adr/007).
      KEYS    1 root
      ARGV    1 name  2 id, if the name is new  3 id of the record for its Idempotency-Key or ''
-             4 fingerprint  5 limits of kept responses (lib/record-room.lua)
+             4 fingerprint  5 limits of kept responses (lib/record-quota.lua)
              6 most producers
      Returns { 'OK', replayed (1/0), id, epoch, { log, … } } with the logs that may know it, each `<topicId>:<partition>`
      Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses, or producers) ]]

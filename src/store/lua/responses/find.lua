@@ -2,7 +2,7 @@
 --- @include "lib/idempotency"
 --[[ Looks for the response to an earlier request with the same Idempotency-Key.
      KEYS    1 root
-     ARGV    1 id of the record  2 fingerprint of the request  3 limits (lib/record-room.lua)
+     ARGV    1 id of the record  2 fingerprint of the request  3 limits (lib/record-quota.lua)
      Returns { 'OK', 'new' } | { 'OK', 'changed', what was kept with the change or '' }: its change was made, its
              response is not kept (yet)
              | { 'OK', 'kept', the response }

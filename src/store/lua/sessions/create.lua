@@ -5,7 +5,7 @@
 --[[ Creates a session.
      KEYS    1 root
      ARGV    1 id  2 hash of its secret  3 ttl, ms  4 the handle, sealed, for a repeat with the same Idempotency-Key
-             5 id of the record for that key or ''  6 fingerprint  7 limits of kept responses (lib/record-room.lua)
+             5 id of the record for that key or ''  6 fingerprint  7 limits of kept responses (lib/record-quota.lua)
              8 most sessions
      Returns { 'OK', replayed, id, the sealed handle, ttl ms, expires at ms }
      Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses, or sessions) ]]

@@ -4,7 +4,7 @@
 --[[ Ends a session now, with all its ephemeral nodes.
      KEYS    1 root
      ARGV    1 id  2 hash of the secret ('' = the broker's own)  3 transactions to keep
-             4 id of the record for its Idempotency-Key or ''  5 fingerprint  6 limits of kept responses (lib/record-room.lua)
+             4 id of the record for its Idempotency-Key or ''  5 fingerprint  6 limits of kept responses (lib/record-quota.lua)
      Returns { 'OK', replayed (1/0), zxid, how many ephemeral nodes }
      Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS, SESSION_EXPIRED
      Emits   one transaction of deleted, if it had ephemeral nodes ]]
