@@ -115,7 +115,7 @@ class GroupSocket {
       schema: groupClientFrame,
       onFrame: (frame) => this.#onFrame(frame),
       // They wait for each other here, and are limited by groupFramesWaitingMax.
-      framesInWorkMax: Number.POSITIVE_INFINITY,
+      framesInFlightMax: Number.POSITIVE_INFINITY,
       onHeard: () => this.#stream?.heard(),
       onClose: (code) => {
         this.#closeCode = code;

@@ -21,7 +21,7 @@ const closeProgressBytes = 64 * 1024;
 const roomBytes = 1024 * 1024;
 
 /** Frames of one socket that are worked at at once; what comes behind them is left in the network until there is room. */
-const framesInWorkMax = 16;
+const framesInFlightMax = 16;
 
 /** What a kind of socket does with its frames. */
 export interface SocketOptions<F> {
@@ -34,7 +34,7 @@ export interface SocketOptions<F> {
   /** Takes one frame. What it throws is answered with an error frame, and the socket stays open. */
   onFrame(frame: F): void | Promise<void>;
   /** Frames that are worked at at once, if not the usual number: of a kind that limits them itself. */
-  framesInWorkMax?: number;
+  framesInFlightMax?: number;
   /** Called once, when nothing can be sent any more. `code` = what the peer closed it with; undefined if we did. */
   onClose(code?: number): void;
   /** Called at each sign of life of the peer: a frame or a pong. That bytes were taken shows only that its machine lives. */
@@ -50,7 +50,7 @@ export class Sockets {
     this.#broker = broker;
     const { metrics, stopping } = broker;
     metrics.gauge('socket_frames_in_work', 'Frames of WebSockets that are worked at.', () =>
-      [...this.#open].reduce((sum, { framesInWork }) => sum + framesInWork, 0),
+      [...this.#open].reduce((sum, { framesInFlight: framesInWork }) => sum + framesInWork, 0),
     );
     metrics.gauges('sockets_open', 'Open WebSockets by kind.', ['kind'], () => this.#count());
     const heartbeat = setInterval(() => {
@@ -74,7 +74,7 @@ export class Sockets {
       kind: options.kind,
     });
     this.#open.add(socket);
-    const inWork = new FramesInWork(socket, options.framesInWorkMax ?? framesInWorkMax);
+    const inWork = new FramesInFlight(socket, options.framesInFlightMax ?? framesInFlightMax);
     ws.on('message', (data: Buffer, isBinary: boolean) =>
       inWork.take(() => this.#take(socket, options, data, isBinary)),
     );
@@ -107,7 +107,7 @@ export class Sockets {
 }
 
 /** The frames of one socket that take their time. While there are too many, nothing more is read of it. */
-class FramesInWork {
+class FramesInFlight {
   readonly #socket: Socket;
   readonly #max: number;
   /** What had come in with those before it, when the socket was no longer read: not more than one piece from the network. */
@@ -120,7 +120,7 @@ class FramesInWork {
 
   /** Does the work of a frame, in the order of frames. */
   take(work: () => Promise<void> | undefined): void {
-    if (this.#waiting.length > 0 || this.#socket.framesInWork >= this.#max) {
+    if (this.#waiting.length > 0 || this.#socket.framesInFlight >= this.#max) {
       this.#waiting.push(work);
       this.#socket.pauseReading();
     } else {
@@ -131,9 +131,9 @@ class FramesInWork {
   #begin(work: () => Promise<void> | undefined): void {
     const done = work();
     if (!done) return;
-    this.#socket.framesInWork += 1;
+    this.#socket.framesInFlight += 1;
     void done.then(() => {
-      this.#socket.framesInWork -= 1;
+      this.#socket.framesInFlight -= 1;
       this.#goOn();
     });
   }
@@ -142,12 +142,12 @@ class FramesInWork {
     if (this.#waiting.length === 0) return;
     let begun = 0;
     for (const work of this.#waiting) {
-      if (this.#socket.framesInWork >= this.#max) break;
+      if (this.#socket.framesInFlight >= this.#max) break;
       this.#begin(work);
       begun += 1;
     }
     this.#waiting = this.#waiting.slice(begun);
-    if (this.#waiting.length === 0) this.#socket.goOnReading();
+    if (this.#waiting.length === 0) this.#socket.resumeReading();
   }
 }
 
@@ -162,7 +162,7 @@ interface SocketOwner {
 /** One open socket, as its kind writes to it. */
 export class Socket {
   readonly kind: string;
-  framesInWork = 0;
+  framesInFlight = 0;
   readonly #ws: WebSocket;
   readonly #log: Logger;
   readonly #owner: SocketOwner;
@@ -264,7 +264,7 @@ export class Socket {
     this.#ws.pause();
   }
 
-  goOnReading(): void {
+  resumeReading(): void {
     this.#wasHeard = true;
     this.#ws.resume();
   }

@@ -1,6 +1,6 @@
 #!lua
 --- @include "lib/log"
---- @include "lib/log-answers"
+--- @include "lib/log-results"
 --- @include "lib/log-fence"
 --- @include "lib/log-producer"
 --- @include "lib/clock"

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --- @include "lib/log-fence"
---- @include "lib/log-answers"
+--- @include "lib/log-results"
 --[[ Deletes a fence: the next token of its name is taken, whatever it is. Let through at the memory limit, as it only makes room.
      KEYS    1 partition
      ARGV    1 name  2 Idempotency-Key or ''  3 fingerprint of the request  4 limits of kept answers (lib/record-quota.lua)

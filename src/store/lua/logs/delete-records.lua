@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --- @include "lib/log"
---- @include "lib/log-answers"
+--- @include "lib/log-results"
 --[[ Deletes the records before an offset: the log starts there from now on. What lies in one batch with records that
      stay is no longer read, and freed together with them. Let through at the memory limit, as it only makes room.
      KEYS    1 partition
