@@ -126,23 +126,23 @@ export class Broker {
     this.logReader = new LogReader(store.logs, this.metrics, log);
     this.topicTails = new TopicTails(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
-    const ledger = new GroupStateManager(store.groups, groupMetrics, log);
-    this.#offsetRetention = createOffsetRetention(store.committedOffsets, ledger, config, this.metrics, log);
-    this.groups = new GroupCoordinator(store, ledger, this.topics, this.tail, config, groupMetrics, log);
+    const states = new GroupStateManager(store.groups, groupMetrics, log);
+    this.#offsetRetention = createOffsetRetention(store.committedOffsets, states, config, this.metrics, log);
+    this.groups = new GroupCoordinator(store, states, this.topics, this.tail, config, groupMetrics, log);
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
     const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
-    const consumeParts = { ledger, reader: memberReader, logs: store.logs };
+    const consumeParts = { states, reader: memberReader, logs: store.logs };
     this.groupConsumer = new GroupConsumer(consumeParts, () => store.losses, given);
     this.metrics.gauge(
       'group_ahead_bytes',
       'Bytes read ahead for the next consume calls of members.',
       () => this.groupConsumer.prefetchedBytes,
     );
-    this.groupOffsets = new GroupOffsets(store, ledger, this.topics, this.logReader, this.metrics);
-    this.groupDirectory = new GroupDirectory(store, ledger, this.topics);
+    this.groupOffsets = new GroupOffsets(store, states, this.topics, this.logReader, this.metrics);
+    this.groupDirectory = new GroupDirectory(store, states, this.topics);
     this.groupStreams = new GroupStreams({
       coordinator: this.groups,
-      states: ledger,
+      states,
       offsets: this.groupOffsets,
       topics: this.topics,
       reader: this.logReader,
@@ -169,7 +169,7 @@ export class Broker {
       this.metrics,
       log,
     );
-    new GroupSurvey(store, ledger, () => this.#controller.isController, this.metrics, log);
+    new GroupSurvey(store, states, () => this.#controller.isController, this.metrics, log);
   }
 
   /** Aborted when the broker ends to serve: whoever waits for something ends its wait. */

@@ -17,7 +17,7 @@ export interface StreamOptions {
   /** That of the whole stream; each batch gets one of its own that follows from it. */
   identity: Identity | undefined;
   /**
-   * MatchedEvents how many bytes of a large line are in memory, whenever that changes; 0 when it is read.
+   * Called with how many bytes of a large line are in memory, whenever that changes; 0 when it is read.
    * @throws ServiceError if there is no room for them
    */
   countLine(bytes: number): void;

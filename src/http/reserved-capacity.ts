@@ -8,7 +8,7 @@ import { type Place, runInPlace, WaitQueue, type WaitQueueOptions, type WaitQueu
 export interface ReservedCapacityOptions extends WaitQueueOptions {
   /** What work is refused with that gets no place. */
   refusal(reason: WaitQueueReason, client: string): Error;
-  /** MatchedEvents what comes of each request for it. */
+  /** Called with the outcome of each request that asks for it. */
   onOutcome(outcome: ReservedOutcome): void;
   /** How many requests with handles that are not known to be good a client may send at once, and each second from then on. */
   unknownMax: number;

@@ -93,7 +93,7 @@ export class GroupCoordinator {
 
   constructor(
     store: { groups: Groups; namespace: Namespace },
-    ledger: GroupStateManager,
+    states: GroupStateManager,
     topics: TopicCache,
     tail: EventTail,
     options: { sessionMinTtlMs: number },
@@ -101,8 +101,8 @@ export class GroupCoordinator {
     log: Logger,
   ) {
     this.#groups = store.groups;
-    this.#states = ledger;
-    this.#requests = new MembershipBatcher(ledger, { namespace: store.namespace, topics }, metrics);
+    this.#states = states;
+    this.#requests = new MembershipBatcher(states, { namespace: store.namespace, topics }, metrics);
     this.#metrics = metrics;
     this.#log = log;
     this.#sources = { namespace: store.namespace, topics };

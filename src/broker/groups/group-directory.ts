@@ -21,13 +21,13 @@ export class GroupDirectory {
 
   constructor(
     store: { groups: Groups; committedOffsets: CommittedOffsets; logs: Logs },
-    ledger: GroupStateManager,
+    states: GroupStateManager,
     topics: TopicCache,
   ) {
     this.#groups = store.groups;
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
-    this.#states = ledger;
+    this.#states = states;
     this.#topics = topics;
   }
 

@@ -65,14 +65,14 @@ export class GroupSurvey {
   /** @param isController whether this broker is the controller now, as far as it knows */
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
-    ledger: Pick<GroupStateManager, 'at'>,
+    states: Pick<GroupStateManager, 'at'>,
     isController: () => boolean,
     metrics: Metrics,
     log: Logger,
   ) {
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
-    this.#states = ledger;
+    this.#states = states;
     this.#isController = isController;
     this.#log = log;
     const only = 'only the controller has this';

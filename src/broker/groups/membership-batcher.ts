@@ -79,12 +79,12 @@ export class MembershipBatcher {
   readonly #metrics: Pick<GroupMetrics, 'refused'>;
 
   constructor(
-    ledger: GroupStateManager,
+    states: GroupStateManager,
     sources: { namespace: Namespace; topics: TopicCache },
     metrics: Pick<GroupMetrics, 'refused'>,
   ) {
     this.#metrics = metrics;
-    this.#states = ledger;
+    this.#states = states;
     this.#sources = sources;
   }
 

@@ -14,13 +14,13 @@ interface Pending {
   reject(error: unknown): void;
 }
 
-/** What one flight to a partition carries at most: it must not hold up the store. One batch always fits. */
+/** What one appendBatch to a partition carries at most: it must not hold up the store. One batch always fits. */
 const appendBatchesMax = 256;
 const appendBatchBytesMax = 4 * 1024 * 1024;
 
 export class AppendBatcher {
   readonly #logs: Logs;
-  /** By log, the batches that wait for its flight to return; the log has an entry while one is under way. */
+  /** By log, the batches that wait for its appendBatch to return; the log has an entry while one is under way. */
   readonly #queues = new Map<string, Pending[]>();
   #bytesInFlight = 0;
   readonly #appendedRecords;
@@ -44,18 +44,18 @@ export class AppendBatcher {
     return this.#bytesInFlight;
   }
 
-  /** Puts a batch on the next flight to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
+  /** Puts a batch on the next appendBatch to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
   append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<Appended> {
     const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;
     this.#bytesInFlight += size;
     const appended = new Promise<Appended>((resolve, reject) => {
-      const packed = isCompressed ? compressedBatch(batch) : undefined;
-      const pending = { batch, packed, resolve, reject };
+      const compressed = isCompressed ? compressedBatch(batch) : undefined;
+      const pending = { batch, compressed, resolve, reject };
       const key = logKey(topicId, partition);
-      const lane = this.#queues.get(key);
-      if (lane) {
-        lane.push(pending);
+      const queue = this.#queues.get(key);
+      if (queue) {
+        queue.push(pending);
         return;
       }
       const opened = [pending];
@@ -68,17 +68,17 @@ export class AppendBatcher {
   }
 
   /**
-   * Makes one flight after the other while there are batches in the lane, then closes it. That must be in one step with
+   * Makes one append batch after the other while there are batches in the queue, then closes it. That must be in one step with
    * the last look into it: a batch that came in between would wait for ever.
    */
-  async #flush(topicId: string, partition: number, lane: Pending[], close: () => void): Promise<void> {
-    while (lane.length > 0) {
-      const flight = lane.splice(0, appendBatchSize(lane));
+  async #flush(topicId: string, partition: number, queue: Pending[], close: () => void): Promise<void> {
+    while (queue.length > 0) {
+      const appendBatch = queue.splice(0, appendBatchSize(queue));
       const end = this.#duration.startTimer();
       try {
-        const batches = await readyBatches(flight);
+        const batches = await readyBatches(appendBatch);
         const outcomes = await this.#logs.append(topicId, partition, batches);
-        for (const [index, { resolve, reject }] of flight.entries()) {
+        for (const [index, { resolve, reject }] of appendBatch.entries()) {
           const batch = batches[index]!;
           const outcome = outcomes[index]!;
           if (outcome instanceof ServiceError) {
@@ -93,9 +93,9 @@ export class AppendBatcher {
           resolve(outcome);
         }
       } catch (error) {
-        for (const { reject } of flight) reject(error);
+        for (const { reject } of appendBatch) reject(error);
         // Those that still wait have waited long enough: nobody is to wait twice for a store that is away (E3).
-        if (hasCode(error, 'STORE_UNAVAILABLE')) for (const { reject } of lane.splice(0)) reject(notSent());
+        if (hasCode(error, 'STORE_UNAVAILABLE')) for (const { reject } of queue.splice(0)) reject(notSent());
       } finally {
         end();
       }
@@ -108,17 +108,17 @@ async function compressedBatch(batch: Batch): Promise<Batch> {
   return { ...batch, records: await compressRecords(batch.records) };
 }
 
-/** The batches of a flight as they are stored; those of a topic that is not compressed are ready at once. */
-function readyBatches(flight: readonly Pending[]): Batch[] | Promise<Batch[]> {
-  if (!flight.some(({ compressed: packed }) => packed)) return flight.map(({ batch }) => batch);
-  return Promise.all(flight.map(({ batch, compressed: packed }) => packed ?? batch));
+/** The batches of an append batch as they are stored; those of a topic that is not compressed are ready at once. */
+function readyBatches(appendBatch: readonly Pending[]): Batch[] | Promise<Batch[]> {
+  if (!appendBatch.some(({ compressed }) => compressed)) return appendBatch.map(({ batch }) => batch);
+  return Promise.all(appendBatch.map(({ batch, compressed }) => compressed ?? batch));
 }
 
-/** How many of the waiting batches fit on one flight. */
-function appendBatchSize(lane: readonly Pending[]): number {
+/** How many of the waiting batches fit into one append batch. */
+function appendBatchSize(queue: readonly Pending[]): number {
   let bytes = 0;
   let count = 0;
-  for (const { batch } of lane) {
+  for (const { batch } of queue) {
     bytes += batch.records.length;
     if (count > 0 && (count === appendBatchesMax || bytes > appendBatchBytesMax)) break;
     count += 1;

@@ -1,4 +1,4 @@
-// Keeps house for the partitions that this broker leads: lets go of what is outside their retention, and compacts them. It asks
+// Keeps log for the partitions that this broker leads: lets go of what is outside their retention, and compacts them. It asks
 // the store about a log only when something may be due there: records were appended, the oldest ones come of age, the topic or
 // its leader changed. So idle partitions cost next to nothing, however many there are. What goes is decided by the scripts,
 // which refuse a leader that was deposed (guarantees L5, L6).
@@ -67,7 +67,7 @@ export class LogMaintainer {
   readonly #log: Logger;
   /** By logKey. */
   readonly #maintained = new Map<string, MaintainedLog>();
-  /** By topic and partition, the logKey of its house. */
+  /** By topic and partition, the logKey of its log. */
   readonly #keys = new Map<string, string>();
   readonly #retention: PeriodicTask;
   readonly #compaction: PeriodicTask;
@@ -99,11 +99,11 @@ export class LogMaintainer {
     });
     this.#reader.listen({
       onAppend: (key) => {
-        const house = this.#maintained.get(key);
-        if (house) this.#noteAppend(house);
+        const log = this.#maintained.get(key);
+        if (log) this.#noteAppend(log);
       },
       onGap: () => {
-        for (const house of this.#maintained.values()) this.#noteAppend(house);
+        for (const log of this.#maintained.values()) this.#noteAppend(log);
       },
     });
     this.#retention.start();
@@ -116,12 +116,12 @@ export class LogMaintainer {
     await Promise.all([this.#retention.stop(), this.#compaction.stop()]);
   }
 
-  #noteAppend(house: MaintainedLog): void {
+  #noteAppend(log: MaintainedLog): void {
     const now = performance.now();
-    if (house.retainAt !== never) house.retainAt = Math.min(house.retainAt, now + retainAfterMs);
-    if (!isCompacted(house.topic)) return;
-    const afterMs = Math.min(Math.max(compactionShare * house.compactionMs, compactAfterMsMin), compactAfterMsMax);
-    house.compactAt = Math.min(house.compactAt, now + afterMs);
+    if (log.retainAt !== never) log.retainAt = Math.min(log.retainAt, now + retainAfterMs);
+    if (!isCompacted(log.topic)) return;
+    const afterMs = Math.min(Math.max(compactionShare * log.compactionMs, compactAfterMsMin), compactAfterMsMax);
+    log.compactAt = Math.min(log.compactAt, now + afterMs);
   }
 
   #stopMaintaining(place: string, key: string): void {
@@ -135,8 +135,8 @@ export class LogMaintainer {
     for (const info of this.#partitions.led()) {
       const place = logNameOf(info);
       led.add(place);
-      const house = this.#maintained.get(this.#keys.get(place) ?? '');
-      if (house?.leaderEpoch !== info.leaderEpoch) await this.#startMaintaining(place, info);
+      const log = this.#maintained.get(this.#keys.get(place) ?? '');
+      if (log?.leaderEpoch !== info.leaderEpoch) await this.#startMaintaining(place, info);
     }
     for (const [place, key] of this.#keys) if (!led.has(place)) this.#stopMaintaining(place, key);
   }
@@ -166,15 +166,15 @@ export class LogMaintainer {
     // One machine of the store may be away, which must not hold up what lies on others.
     const failures: unknown[] = [];
     for (let i = 0; i < due.length; i += togetherMax) {
-      const some = due.slice(i, i + togetherMax).map((house) => this.#guarded(house, () => this.#retain(house)));
+      const some = due.slice(i, i + togetherMax).map((log) => this.#guarded(log, () => this.#retain(log)));
       for (const outcome of await Promise.allSettled(some))
         if (outcome.status === 'rejected') failures.push(outcome.reason);
     }
     if (failures.length > 0) throw failures[0];
   }
 
-  async #retain(house: MaintainedLog): Promise<void> {
-    const { topic, partition, leaderEpoch } = house;
+  async #retain(log: MaintainedLog): Promise<void> {
+    const { topic, partition, leaderEpoch } = log;
     const { config, topicId } = topic;
     const limits = {
       retentionMs: config['retention.ms'],
@@ -182,20 +182,20 @@ export class LogMaintainer {
       timestampAfterMsMax: config['message.timestamp.after.max.ms'],
       takesOldTimestamps: config['message.timestamp.before.max.ms'] >= 0,
     };
-    house.retainAt = performance.now() + retainAnywayMs;
+    log.retainAt = performance.now() + retainAnywayMs;
     try {
       for (let step = 1; step <= stepsMax; step++) {
         const { more, dueInMs } = await this.#store.logMaintenance.retain(topicId, partition, leaderEpoch, limits);
         if (more) continue;
-        if (dueInMs !== undefined) house.retainAt = Math.min(house.retainAt, performance.now() + dueInMs);
+        if (dueInMs !== undefined) log.retainAt = Math.min(log.retainAt, performance.now() + dueInMs);
         return;
       }
     } catch (error) {
-      house.retainAt = 0;
+      log.retainAt = 0;
       throw error;
     }
     // Who appends fast must not be faster than this.
-    house.retainAt = 0;
+    log.retainAt = 0;
     this.#retention.trigger();
   }
 
@@ -205,19 +205,19 @@ export class LogMaintainer {
     const due = [...this.#maintained.values()].filter(({ compactAt }) => compactAt <= now);
     due.sort((a, b) => a.compactAt - b.compactAt);
     const failures: unknown[] = [];
-    for (const house of due) {
+    for (const log of due) {
       if (this.#stopping.signal.aborted) return;
-      await this.#guarded(house, () => this.#compact(house)).catch((error: unknown) => failures.push(error));
+      await this.#guarded(log, () => this.#compact(log)).catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
   }
 
-  async #compact(house: MaintainedLog): Promise<void> {
-    const { topic, partition, leaderEpoch } = house;
+  async #compact(log: MaintainedLog): Promise<void> {
+    const { topic, partition, leaderEpoch } = log;
     const { topicId, config } = topic;
     const startedAt = performance.now();
     // What is appended from now on asks for another pass.
-    house.compactAt = never;
+    log.compactAt = never;
     try {
       const task = {
         topicId,
@@ -228,23 +228,23 @@ export class LogMaintainer {
       };
       const { more, tombstonesDueInMs = never } = await this.#compactor.compact(task, this.#stopping.signal);
       const now = performance.now();
-      house.compactAt = more ? now : Math.min(house.compactAt, now + tombstonesDueInMs);
+      log.compactAt = more ? now : Math.min(log.compactAt, now + tombstonesDueInMs);
     } catch (error) {
-      house.compactAt = performance.now();
+      log.compactAt = performance.now();
       throw error;
     } finally {
-      house.compactionMs = performance.now() - startedAt;
+      log.compactionMs = performance.now() - startedAt;
     }
   }
 
   /** A log that is gone, or is led by another broker, is no longer this one's to keep; what is news here will say so. */
-  async #guarded(house: MaintainedLog, keep: () => Promise<void>): Promise<void> {
-    const { topic, partition } = house;
+  async #guarded(log: MaintainedLog, keep: () => Promise<void>): Promise<void> {
+    const { topic, partition } = log;
     try {
       await keep();
     } catch (error) {
       if (hasCode(error, 'STALE_LEADER_EPOCH')) {
-        await this.#giveUp(house, Number(serviceErrorIn(error)?.fields.leaderEpoch));
+        await this.#giveUp(log, Number(serviceErrorIn(error)?.fields.leaderEpoch));
       } else if (hasCode(error, 'UNKNOWN_TOPIC')) {
         await this.#recreateLost(topic.name);
         // If it is led here still, it is moved into anew.
@@ -257,14 +257,14 @@ export class LogMaintainer {
 
   /**
    * Leaves a log that refuses this leader until there is news of who leads it. The news is made here if the store has lost
-   * the election that the log has heard of: else nobody would keep house there until the next one.
+   * the election that the log has heard of: else nobody would keep log there until the next one.
    */
-  async #giveUp(house: MaintainedLog, heardOf: number): Promise<void> {
-    const { topic, partition, leaderEpoch, leader } = house;
+  async #giveUp(log: MaintainedLog, heardOf: number): Promise<void> {
+    const { topic, partition, leaderEpoch, leader } = log;
     const isLost = await this.#admin.raiseLeaderEpoch(topic, partition, leader, heardOf);
-    house.retainAt = house.compactAt = never;
+    log.retainAt = log.compactAt = never;
     const fields = { topic: topic.name, partition, leaderEpoch };
-    if (!isLost) this.#log.info(fields, 'Another broker keeps house for a partition now');
+    if (!isLost) this.#log.info(fields, 'Another broker keeps log for a partition now');
     else {
       this.#epochsRaised.inc();
       this.#log.warn({ ...fields, heardOf }, 'The store had lost an election of a leader; its epoch was raised');

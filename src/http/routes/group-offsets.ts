@@ -22,7 +22,7 @@ import { respondOnce } from '../respond-once.ts';
 
 export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groupOffsets } = broker;
-  const { storedResponses: keptResponses } = broker.store;
+  const { storedResponses } = broker.store;
 
   app.post(
     '/groups/:group/offsets',
@@ -63,7 +63,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
         throw new ServiceError('BAD_REQUEST', 'memberEpoch goes with memberId.');
       }
       const by = memberId === undefined ? undefined : { memberId, memberEpoch, credential: credentialOf(request) };
-      return respondOnce(keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+      return respondOnce(storedResponses, request, reply, async ({ idempotency, isChanged }) => {
         if (isChanged) return { body: { offsets }, replayed: true };
         const { zxid } = await groupOffsets.commit(request.params.group, by, offsets, idempotency);
         return { body: { offsets }, zxid };
@@ -125,7 +125,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     },
     async (request, reply) => {
       const only = checked(request.query);
-      await respondOnce(keptResponses, request, reply, async ({ idempotency, isChanged }) => {
+      await respondOnce(storedResponses, request, reply, async ({ idempotency, isChanged }) => {
         if (!isChanged) {
           const { zxid } = await groupOffsets.delete(request.params.group, only, idempotency);
           return { body: null, zxid };
@@ -166,7 +166,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     },
     async (request, reply) => {
       const { to, topics, dryRun } = request.body;
-      return respondOnce(keptResponses, request, reply, async ({ idempotency, keptWithChange }) => {
+      return respondOnce(storedResponses, request, reply, async ({ idempotency, keptWithChange }) => {
         if (keptWithChange !== undefined) {
           return { body: { dryRun, offsets: JSON.parse(keptWithChange) as ResetOffset[] }, replayed: true };
         }

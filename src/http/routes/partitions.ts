@@ -9,7 +9,7 @@ import { respondOnce } from '../respond-once.ts';
 
 export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { partitionAdmin } = broker;
-  const { storedResponses: keptResponses } = broker.store;
+  const { storedResponses } = broker.store;
 
   app.get(
     '/topics/:topic/partitions/:partition',
@@ -62,7 +62,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
     },
     async (request, reply) => {
       const { topic, partition } = request.params;
-      return respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+      return respondOnce(storedResponses, request, reply, async ({ idempotency }) => {
         const { description, ...rest } = await partitionAdmin.reassign(
           topic,
           partition,
@@ -102,7 +102,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
     async (request, reply) => {
       const { topic, partition } = request.body;
       // To elect again does no harm, so only the response is kept.
-      return respondOnce(keptResponses, request, reply, async () => {
+      return respondOnce(storedResponses, request, reply, async () => {
         const { partitions, zxid } = await partitionAdmin.electPreferred(topic, partition);
         return { body: { topic, partitions }, zxid };
       });

@@ -16,7 +16,7 @@ const topicsLimitDefault = 1000;
 
 export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { topicAdmin } = broker;
-  const { storedResponses: keptResponses } = broker.store;
+  const { storedResponses } = broker.store;
 
   app.post(
     '/topics',
@@ -42,7 +42,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const topic = await respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+      const topic = await respondOnce(storedResponses, request, reply, async ({ idempotency }) => {
         const { topic: body, ...made } = await topicAdmin.create(request.body, idempotency);
         return { body, ...made };
       });
@@ -118,7 +118,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) =>
-      respondOnce(keptResponses, request, reply, async ({ idempotency }) => {
+      respondOnce(storedResponses, request, reply, async ({ idempotency }) => {
         const { topic: body, ...altered } = await topicAdmin.alter(request.params.topic, request.body, idempotency);
         return { body, ...altered };
       }),
@@ -139,7 +139,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      await respondOnce(keptResponses, request, reply, async (attempt) => {
+      await respondOnce(storedResponses, request, reply, async (attempt) => {
         await topicAdmin.delete(request.params.topic, attempt);
         return { body: null, replayed: attempt.isChanged };
       });

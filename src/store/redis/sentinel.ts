@@ -14,7 +14,7 @@ export interface SentinelOptions {
   tls?: ConnectionOptions | undefined;
 }
 
-interface MatchedEvents {
+interface ReportedPrimary {
   place: RedisPlace;
   /** Of the configuration that it knows: higher after each failover. */
   epoch: number;
@@ -48,7 +48,7 @@ export class Sentinels {
   #askAll(): Promise<RedisPlace> {
     const { sentinels, primary } = this.#options;
     return new Promise((resolve, reject) => {
-      const told: MatchedEvents[] = [];
+      const told: ReportedPrimary[] = [];
       const reasons: string[] = [];
       const decide = () => {
         const [newest] = told.toSorted((a, b) => b.epoch - a.epoch);
@@ -76,7 +76,7 @@ export class Sentinels {
     });
   }
 
-  async #ask(sentinel: RedisPlace): Promise<MatchedEvents> {
+  async #ask(sentinel: RedisPlace): Promise<ReportedPrimary> {
     const { primary, username, password, tls } = this.#options;
     const client = createClient({
       ...sentinel,

@@ -71,14 +71,14 @@ export class GroupOffsets {
 
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
-    ledger: GroupStateManager,
+    states: GroupStateManager,
     topics: TopicCache,
     reader: LogReader,
     metrics: Metrics,
   ) {
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
-    this.#states = ledger;
+    this.#states = states;
     this.#topics = topics;
     this.#reader = reader;
     this.#committed = metrics.counter(

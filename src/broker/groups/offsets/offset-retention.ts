@@ -20,7 +20,7 @@ const offsetsAtOnce = 1000;
 
 export function createOffsetRetention(
   offsets: CommittedOffsets,
-  ledger: GroupStateManager,
+  states: GroupStateManager,
   options: { offsetsRetentionMs: number },
   metrics: Metrics,
   log: Logger,
@@ -33,7 +33,7 @@ export function createOffsetRetention(
 
   async function lookInto(group: string): Promise<void> {
     for (;;) {
-      const { version, document } = await ledger.read(group);
+      const { version, document } = await states.read(group);
       const kept = Object.values(document?.members ?? {}).flatMap(({ topics }) => topics);
       const { expired, isDeleted } = await offsets.expire(
         group,
