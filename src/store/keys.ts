@@ -45,7 +45,7 @@ export function coordinationKeys(prefix: string) {
     transients: `${base}transients`,
     /** String with expiry, by a hash of an Idempotency-Key: the record of its request (cmsgpack; lua/lib/idempotency.lua). */
     response: (id: string) => `${base}response:${id}`,
-    /** Hash with expiry: how many such records there are, and their bytes (lua/lib/record-room.lua). */
+    /** Hash with expiry: how many such records there are, and their bytes (lua/lib/record-quota.lua). */
     responses: `${base}responses`,
     /**
      * Hash by group: `version`, `document` (JSON of the group's state); `moving_since` while not all members have what they
@@ -122,7 +122,7 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * deletion of records the two numbers are the bounds of the log after it.
      */
     idempotency: (key: string) => `${base}idempotency:${key}`,
-    /** Hash with expiry: how many such answers there are, and their bytes (lua/lib/record-room.lua). */
+    /** Hash with expiry: how many such answers there are, and their bytes (lua/lib/record-quota.lua). */
     responses: `${base}responses`,
     /** String with expiry: the log was removed, so it must not be opened anew (lua/logs/open.lua). */
     removed: `${base}removed`,

@@ -10,7 +10,7 @@ import type { Idempotency } from './tree/op-codec.ts';
 /** How long the record of a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
 export const idempotencyTtlMs = 10 * 60_000;
 
-/** How many records are kept at once, and their bytes: `<ttl>:<count>:<bytes>`, as lua/lib/record-room.lua reads it. */
+/** How many records are kept at once, and their bytes: `<ttl>:<count>:<bytes>`, as lua/lib/record-quota.lua reads it. */
 export function recordLimits(count: number, bytes: number): string {
   return `${idempotencyTtlMs}:${count}:${bytes}`;
 }
@@ -52,7 +52,7 @@ export class StoredResponses {
 
   /** Keeps the response, when all that belongs to the request is done. */
   async store(idempotency: Idempotency, response: string): Promise<void> {
-    await this.#call('keep', [...recordWords(idempotency), this.#limits, response]);
+    await this.#call('store', [...recordWords(idempotency), this.#limits, response]);
   }
 
   /** How many records are kept, and their bytes. */

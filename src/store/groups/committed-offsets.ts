@@ -123,7 +123,7 @@ export class CommittedOffsets {
    * looks into it within that time, or it is claimed again.
    */
   async claimDue(retentionMs: number, claimMs: number, limit: number): Promise<string[]> {
-    return (await this.#call('aged', [retentionMs, claimMs, limit])).map((name) => text(name));
+    return (await this.#call('claim-due-offsets', [retentionMs, claimMs, limit])).map((name) => text(name));
   }
 
   /**

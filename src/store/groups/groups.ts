@@ -79,12 +79,12 @@ export class Groups {
   /** Commits what was decided over `version`. */
   async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
     const args = commitArguments(group, version, commit, this.#limits);
-    return commitOutcome(await this.#call(commit.keeps ? 'keep' : 'apply', args), commit);
+    return commitOutcome(await this.#call(commit.keeps ? 'apply-allow-oom' : 'apply', args), commit);
   }
 
   /** Claims timers that are due, for `claimMs`: who claims one must act on it within that time, or it is due again. */
   async due(claimMs: number, limit: number): Promise<string[]> {
-    return (await this.#call('due', [claimMs, limit])).map((name) => text(name));
+    return (await this.#call('claim-due-timers', [claimMs, limit])).map((name) => text(name));
   }
 
   #call(verb: string, args: Arguments): Promise<ReplyValue[]> {

@@ -70,7 +70,7 @@ export class Logs {
   readonly #channel: string;
   readonly #replication: Replication;
   readonly #fencesMax: number;
-  /** Limits of kept answers, as lua/lib/record-room.lua reads them. */
+  /** Limits of kept answers, as lua/lib/record-quota.lua reads them. */
   readonly #answers: string;
 
   constructor(connection: StoreConnection, prefix: string, log: Logger, limits: StoredLimits = defaultStoredLimits) {

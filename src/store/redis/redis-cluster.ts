@@ -73,7 +73,7 @@ export class RedisCluster implements Topology {
       // If its own node says so, it was told of a change that others will hear of in a moment.
       return this.connectionOf(key) === link ? refusedPauseMs : 0;
     }
-    // It was emptied (lua/lib/opened.lua).
+    // It was emptied (lua/lib/require-open.lua).
     if (/^-?UNOPENED\b/.test(message)) {
       link.drop();
       return 0;
