@@ -45,133 +45,209 @@ t.test('it is an OpenAPI 3.1 document with a title, a version and a licence', as
 t.test('every reference leads somewhere', async (t) => {
   const references = everything.filter(({ value }) => typeof value?.$ref === 'string');
   t.ok(references.length > 50, 'there are references to look at');
-  for (const { pointer, value } of references) t.ok(pointers.has(value.$ref), `${pointer} -> ${value.$ref}`);
+  t.same(
+    references
+      .filter(({ value }) => !pointers.has(value.$ref))
+      .map(({ pointer, value }) => `${pointer} -> ${value.$ref}`),
+    [],
+  );
 });
 
 t.test('every component is used, or is a frame of a socket', async (t) => {
   const used = new Set(everything.map(({ value }) => value?.$ref).filter((ref) => ref !== undefined));
-  for (const [kind, components] of Object.entries<any>(document.components)) {
-    for (const name of Object.keys(components)) {
-      const isUsed = used.has(`#/components/${kind}/${name}`);
-      t.ok(isUsed || /Frame$/.test(name), `${kind}/${name} is used`);
-    }
-  }
+  const components = Object.entries<any>(document.components).flatMap(([kind, all]) =>
+    Object.keys(all).map((name) => `#/components/${kind}/${name}`),
+  );
+  t.same(
+    components.filter((pointer) => !used.has(pointer) && !/Frame$/.test(pointer)),
+    [],
+  );
 });
 
-t.test('components have names of their own, and stand there once', async (t) => {
+t.test('components have names that a person gave them, in order, so that changes are easy to read', async (t) => {
   const names = Object.keys(document.components.schemas);
-  for (const name of names) {
-    t.match(name, /^[A-Z][A-Za-z]+$/, `${name} was named by a person`);
-    t.notMatch(name, /^Def\b|^Schema\d|__/, `${name} was not made up`);
-    const plain = name.replace(/(Input|Output)$/, '');
-    if (plain !== name) t.notOk(names.includes(plain), `${name} is no second ${plain}`);
-  }
-  t.same(names, [...names].sort(), 'in order, so that changes are easy to read');
+  const isMadeUp = (name: string) => !/^[A-Z][A-Za-z]+$/.test(name) || /^Def\b|^Schema\d|__/.test(name);
+  t.same(names.filter(isMadeUp), []);
+  t.same(names, [...names].sort());
 });
 
-t.test('every operation has a unique id, one known tag, a summary and a success', async (t) => {
-  const tags = document.tags.map(({ name }: { name: string }) => name);
+t.test('a component stands there once, and not for input and for output', async (t) => {
+  const names = Object.keys(document.components.schemas);
+  t.same(
+    names.filter((name) => /(Input|Output)$/.test(name) && names.includes(name.replace(/(Input|Output)$/, ''))),
+    [],
+  );
+});
+
+/** The operations for which `offends`, by their names. */
+function operationsThat(offends: (each: (typeof operations)[number]) => boolean): string[] {
+  return operations.filter(offends).map(({ name }) => name);
+}
+
+/** All that any operation responds with. */
+const responses = operations.flatMap(({ name, operation }) =>
+  Object.entries<any>(operation.responses).map(([status, response]) => ({
+    name: `${name} ${status}`,
+    operation,
+    status,
+    response,
+  })),
+);
+
+/** The parameters of an operation, wherever they are declared. */
+function parametersOf(operation: any): any[] {
+  return (operation.parameters ?? []).map(resolved);
+}
+
+function takes(operation: any, header: string): boolean {
+  return parametersOf(operation).some(({ name }) => name === header);
+}
+
+t.test('every operation has a unique id', async (t) => {
   const ids = operations.map(({ operation }) => operation.operationId);
-  t.equal(new Set(ids).size, ids.length, 'the ids are unique');
-  for (const { name, operation } of operations) {
-    t.match(operation.operationId, /^[a-z]+(\.[a-z][A-Za-z]*)*$/, `${name} has an id`);
-    t.equal(operation.tags?.length, 1, `${name} has one tag`);
-    t.ok(tags.includes(operation.tags?.[0]), `${name}: its tag ${operation.tags?.[0]} is described`);
-    t.match(operation.summary, /^[A-Z].*[^.]$/, `${name} has a summary, a title without a full stop`);
-    const statuses = Object.keys(operation.responses);
-    t.ok(
-      statuses.some((status) => /^(2\d\d|101)$/.test(status)),
-      `${name} can succeed`,
-    );
-    t.ok('default' in operation.responses, `${name} says what any other failure looks like`);
-    for (const status of statuses) {
-      t.match(status, /^([1-5]\d\d|default)$/, `${name}: ${status} is a status`);
-      const response = operation.responses[status];
-      t.ok(response.$ref ?? response.description, `${name} ${status} is described`);
-      t.not(response.description, 'Default Response', `${name} ${status} is described by us`);
-    }
-  }
+  t.same(
+    ids.filter((id, at) => !/^[a-z]+(\.[a-z][A-Za-z]*)*$/.test(id) || ids.indexOf(id) !== at),
+    [],
+  );
+});
+
+t.test('every operation has one tag, which is described', async (t) => {
+  const tags = document.tags.map(({ name }: { name: string }) => name);
+  t.same(
+    operationsThat(({ operation }) => operation.tags?.length !== 1 || !tags.includes(operation.tags[0])),
+    [],
+  );
+});
+
+t.test('every operation has a summary, a title without a full stop', async (t) => {
+  t.same(
+    operationsThat(({ operation }) => !/^[A-Z].*[^.]$/.test(operation.summary)),
+    [],
+  );
+});
+
+t.test('every operation can succeed, and says what any other failure looks like', async (t) => {
+  const canSucceed = (statuses: string[]) => statuses.some((status) => /^(2\d\d|101)$/.test(status));
+  t.same(
+    operationsThat(({ operation: { responses } }) => !canSucceed(Object.keys(responses)) || !('default' in responses)),
+    [],
+  );
+});
+
+t.test('every response has a status, and is described by us', async (t) => {
+  const isDescribed = ({ $ref, description }: any) => $ref ?? (description && description !== 'Default Response');
+  t.same(
+    responses
+      .filter(({ status, response }) => !/^([1-5]\d\d|default)$/.test(status) || !isDescribed(response))
+      .map(({ name }) => name),
+    [],
+  );
 });
 
 t.test('failures are problems', async (t) => {
-  for (const { name, operation } of operations) {
-    for (const [status, response] of Object.entries<any>(operation.responses)) {
-      if (!/^[45]/.test(status)) continue;
-      const schema = response.content?.['application/problem+json']?.schema;
-      t.same(schema, { $ref: '#/components/schemas/Problem' }, `${name} ${status}`);
-    }
-  }
+  const schemaOf = (response: any) => response.content?.['application/problem+json']?.schema;
+  const failures = responses.filter(({ status }) => /^[45]/.test(status));
+  t.ok(failures.length > 50, 'there are failures to look at');
+  t.same(
+    failures
+      .filter(({ response }) => schemaOf(response)?.$ref !== '#/components/schemas/Problem')
+      .map(({ name }) => name),
+    [],
+  );
 });
 
-t.test('every parameter in a path is declared, and no other', async (t) => {
-  for (const { name, path, operation } of operations) {
-    const inPath = [...path.matchAll(/\{([^}]+)\}/g)].map((match) => match[1]).sort();
-    const declared = (operation.parameters ?? []).filter((parameter: any) => parameter.in === 'path');
-    t.same(declared.map((parameter: any) => parameter.name).sort(), inPath, `${name} declares ${inPath.join(', ')}`);
-    for (const parameter of declared) t.equal(parameter.required, true, `${name}: ${parameter.name} is required`);
-    t.notMatch(path, /[*:]/, `${name} has no wildcard left`);
-  }
+t.test('every parameter in a path is declared as required, and no other', async (t) => {
+  const inPath = (path: string) => [...path.matchAll(/\{([^}]+)\}/g)].map((match) => match[1]).sort();
+  const declared = (operation: any) =>
+    parametersOf(operation)
+      .filter((parameter) => parameter.in === 'path' && parameter.required === true)
+      .map(({ name }) => name)
+      .sort();
+  t.same(
+    operationsThat(({ path, operation }) => `${inPath(path)}` !== `${declared(operation)}` || /[*:]/.test(path)),
+    [],
+  );
 });
 
-t.test('every parameter has a name of its own and a schema that says something', async (t) => {
-  for (const { name, operation } of operations) {
-    const parameters = (operation.parameters ?? []).map((parameter: any) => resolved(parameter));
-    const names = parameters.map((parameter: any) => `${parameter.in} ${parameter.name.toLowerCase()}`);
-    t.equal(new Set(names).size, names.length, `${name}: no parameter stands there twice`);
-    for (const parameter of parameters) {
-      t.match(parameter.in, /^(path|query|header)$/, `${name}: ${parameter.name} is in a place`);
-      t.ok(Object.keys(parameter.schema ?? {}).length > 0, `${name}: ${parameter.name} has a schema`);
-      if (parameter.in === 'header') t.match(parameter.name, /^[A-Z]/, `${name}: ${parameter.name} is spelt as usual`);
-    }
-  }
+t.test('no operation has the same parameter twice', async (t) => {
+  const namesOf = (operation: any) => parametersOf(operation).map((each) => `${each.in} ${each.name.toLowerCase()}`);
+  t.same(
+    operationsThat(({ operation }) => new Set(namesOf(operation)).size !== namesOf(operation).length),
+    [],
+  );
 });
 
-t.test('every body and answer with a content has a schema that says something', async (t) => {
-  for (const { name, operation } of operations) {
-    const contents = [operation.requestBody, ...Object.values<any>(operation.responses).map(resolved)];
-    for (const [type, { schema }] of contents.flatMap((part) => Object.entries<any>(part?.content ?? {}))) {
-      t.match(type, /^([a-z*]+\/[a-z0-9.*+-]+)(;.*)?$/, `${name}: ${type} is a media type`);
-      t.ok(Object.keys(schema ?? {}).length > 0, `${name}: ${type} has a schema`);
-    }
-  }
+t.test('every parameter has a place, a schema that says something, and as a header the usual spelling', async (t) => {
+  const isSound = (parameter: any) =>
+    /^(path|query|header)$/.test(parameter.in) &&
+    Object.keys(parameter.schema ?? {}).length > 0 &&
+    (parameter.in !== 'header' || /^[A-Z]/.test(parameter.name));
+  t.same(
+    operationsThat(({ operation }) => !parametersOf(operation).every(isSound)),
+    [],
+  );
+});
+
+t.test('every body and response with a content has a media type, and a schema that says something', async (t) => {
+  const isSound = ([type, { schema }]: [string, any]) =>
+    /^([a-z*]+\/[a-z0-9.*+-]+)(;.*)?$/.test(type) && Object.keys(schema ?? {}).length > 0;
+  const contentsOf = (operation: any) =>
+    [operation.requestBody, ...Object.values<any>(operation.responses).map(resolved)].flatMap((part) =>
+      Object.entries<any>(part?.content ?? {}),
+    );
+  t.same(
+    operationsThat(({ operation }) => !contentsOf(operation).every(isSound)),
+    [],
+  );
 });
 
 t.test('raw bytes are binary, and may be none', async (t) => {
-  for (const { name, operation } of operations) {
-    const raw = operation.requestBody?.content?.['*/*'];
-    if (!raw) continue;
-    t.match(raw.schema, { type: 'string', format: 'binary' }, name);
-    t.not(operation.requestBody.required, true, name);
-  }
+  const raw = operations.filter(({ operation }) => operation.requestBody?.content?.['*/*']);
+  t.ok(raw.length > 0, 'there are raw bodies');
+  const isSound = ({ required, content }: any) =>
+    required !== true && content['*/*'].schema.type === 'string' && content['*/*'].schema.format === 'binary';
+  t.same(
+    raw.filter(({ operation }) => !isSound(operation.requestBody)).map(({ name }) => name),
+    [],
+  );
 });
 
-t.test('what takes an Idempotency-Key says so, and that its answer may be a replay', async (t) => {
-  let found = 0;
-  for (const { name, operation } of operations) {
-    const has422 = /IDEMPOTENCY_KEY_REUSED/.test(operation.responses['422']?.description ?? '');
-    const parameters = (operation.parameters ?? []).map((parameter: any) => resolved(parameter).name);
-    t.equal(parameters.includes('Idempotency-Key'), has422, name);
-    if (!has422) continue;
-    found += 1;
-    for (const [status, response] of Object.entries<any>(operation.responses)) {
-      if (/^2/.test(status)) t.ok(response.headers?.['Idempotency-Replayed'], `${name} ${status}`);
-    }
-  }
-  t.ok(found >= 3, 'there are such operations');
+t.test('an operation that takes an Idempotency-Key says so, and that its response may be a replay', async (t) => {
+  const says = (operation: any) => /IDEMPOTENCY_KEY_REUSED/.test(operation.responses['422']?.description ?? '');
+  t.ok(operations.filter(({ operation }) => says(operation)).length >= 3, 'there are such operations');
+  t.same(
+    operationsThat(({ operation }) => takes(operation, 'Idempotency-Key') !== says(operation)),
+    [],
+  );
+  t.same(
+    responses
+      .filter(({ operation, status }) => says(operation) && /^2/.test(status))
+      .filter(({ response }) => !response.headers?.['Idempotency-Replayed'])
+      .map(({ name }) => name),
+    [],
+  );
 });
 
-t.test('a header stands where a route reads it, and a body has its limit', async (t) => {
-  const taking = (header: string) =>
-    operations
-      .filter(({ operation }) => (operation.parameters ?? []).some((each: any) => resolved(each).name === header))
-      .map(({ operation }) => operation.operationId)
-      .sort();
+t.test('headers of fences and producers stand at the routes that read them', async (t) => {
   for (const header of ['Weir-Fence', 'Weir-Producer']) {
-    t.same(taking(header), ['records.produce', 'records.produceToPartition'], header);
+    t.same(
+      operations
+        .filter(({ operation }) => takes(operation, header))
+        .map(({ operation }) => operation.operationId)
+        .sort(),
+      ['records.produce', 'records.produceToPartition'],
+      header,
+    );
   }
-  for (const { name, operation } of operations) {
-    if (operation.requestBody) t.match(operation.requestBody.description, /^At most \d+ [KM]iB/, name);
-  }
+});
+
+t.test('every body says its limit', async (t) => {
+  t.same(
+    operationsThat(
+      ({ operation: { requestBody } }) => requestBody && !/^At most \d+ [KM]iB/.test(requestBody.description),
+    ),
+    [],
+  );
   t.notMatch(JSON.stringify(document), /x-declared/);
 });
 
@@ -181,36 +257,58 @@ const repeatable = ['sessions.renew', 'sessions.renewSelf', 'groups.heartbeat', 
 t.test(
   'every operation that writes takes an Idempotency-Key, but those that may be repeated as they are',
   async (t) => {
-    for (const { name, method, operation } of operations) {
-      if (!['post', 'put', 'patch', 'delete'].includes(method) || repeatable.includes(operation.operationId)) continue;
-      const parameters = (operation.parameters ?? []).map((parameter: any) => resolved(parameter).name);
-      t.ok(parameters.includes('Idempotency-Key'), name);
-    }
+    const writes = (method: string) => ['post', 'put', 'patch', 'delete'].includes(method);
+    t.same(
+      operations
+        .filter(({ method, operation }) => writes(method) && !takes(operation, 'Idempotency-Key'))
+        .map(({ operation }) => operation.operationId)
+        .sort(),
+      [...repeatable].sort(),
+    );
   },
 );
 
-t.test('headers of answers are headers', async (t) => {
-  for (const { pointer, value } of everything) {
-    if (!/^#\/components\/headers\/[^/]+$|\/responses\/\w+\/headers\/[^/]+$/.test(pointer)) continue;
-    const header = resolved(value);
-    t.ok(typeof header.schema?.type === 'string', `${pointer} has a schema with a type`);
-  }
+t.test('headers of responses have a schema with a type', async (t) => {
+  const headers = everything.filter(({ pointer }) =>
+    /^#\/components\/headers\/[^/]+$|\/responses\/\w+\/headers\/[^/]+$/.test(pointer),
+  );
+  t.ok(headers.length > 20, 'there are headers to look at');
+  t.same(
+    headers.filter(({ value }) => typeof resolved(value).schema?.type !== 'string').map(({ pointer }) => pointer),
+    [],
+  );
 });
+
+/** Every part of a component's schema that is itself a schema. */
+const schemaParts = everything.filter(
+  ({ pointer, value }) =>
+    pointer.startsWith('#/components/schemas/') &&
+    typeof value === 'object' &&
+    value !== null &&
+    !/\/(properties|enum|required|examples|default|const|mapping)$/.test(pointer),
+);
 
 t.test('schemas use the words of JSON Schema 2020-12 only', async (t) => {
   const types = ['string', 'integer', 'number', 'boolean', 'object', 'array', 'null'];
-  for (const { pointer, value } of everything) {
-    if (!pointer.startsWith('#/components/schemas/') || typeof value !== 'object' || value === null) continue;
-    if (/\/(properties|enum|required|examples|default|const|mapping)$/.test(pointer)) continue;
-    if (value.type !== undefined && !/\/properties$/.test(pointer)) {
-      for (const type of [value.type].flat()) t.ok(types.includes(type), `${pointer} has a type of JSON Schema`);
-    }
-    t.notOk('nullable' in value || 'x-fastify-zod-openapi-optional' in value, `${pointer} has no foreign word`);
-    if (Array.isArray(value.required)) {
-      for (const name of value.required)
-        t.ok(name in (value.properties ?? {}), `${pointer} requires ${name}, which it has`);
-    }
-  }
+  const isSound = (schema: any) =>
+    [schema.type ?? []].flat().every((type) => types.includes(type)) &&
+    !('nullable' in schema) &&
+    !('x-fastify-zod-openapi-optional' in schema);
+  t.same(
+    schemaParts.filter(({ value }) => !isSound(value)).map(({ pointer }) => pointer),
+    [],
+  );
+});
+
+t.test('schemas require only properties that they have', async (t) => {
+  const missing = (schema: any): string[] =>
+    Array.isArray(schema.required)
+      ? schema.required.filter((name: string) => !(name in (schema.properties ?? {})))
+      : [];
+  t.same(
+    schemaParts.flatMap(({ pointer, value }) => missing(value).map((name) => `${pointer}: ${name}`)),
+    [],
+  );
 });
 
 t.test('every schema is a valid one of JSON Schema 2020-12, and can be compiled', async (t) => {
@@ -219,10 +317,16 @@ t.test('every schema is a valid one of JSON Schema 2020-12, and can be compiled'
   ajv.addSchema(document, 'openapi');
   const schemas = everything.filter(({ pointer }) => /^#\/components\/schemas\/\w+$|\/schema$/.test(pointer));
   t.ok(schemas.length > 100, 'there are schemas to look at');
-  for (const { pointer, value } of schemas) {
-    t.ok(ajv.validateSchema(value), `${pointer}: ${ajv.errorsText(ajv.errors)}`);
-    t.doesNotThrow(() => ajv.compile({ $ref: `openapi${pointer}` }), pointer);
-  }
+  const faults = schemas.flatMap(({ pointer, value }) => {
+    if (!ajv.validateSchema(value)) return [`${pointer}: ${ajv.errorsText(ajv.errors)}`];
+    try {
+      ajv.compile({ $ref: `openapi${pointer}` });
+      return [];
+    } catch (error) {
+      return [`${pointer}: ${error}`];
+    }
+  });
+  t.same(faults, []);
 });
 
 t.test('the frames of the sockets are there, as OpenAPI has no words for sockets themselves', async (t) => {

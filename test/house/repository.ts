@@ -68,6 +68,29 @@ export function replyTags(lua: string): string[] {
   return [...luaWithoutComments(lua).matchAll(/\{\s*'([A-Z][A-Z_]+)'/g)].map((match) => match[1]!);
 }
 
+/** The files whose text has a match, each with the first one. `textOf` may leave out what does not count, such as comments. */
+export function filesWith(pattern: RegExp, files: string[], textOf: (path: string) => string = read): string[] {
+  return files.flatMap((file) => {
+    const found = pattern.exec(textOf(file))?.[0];
+    return found === undefined ? [] : [`${file}: ${found.trim()}`];
+  });
+}
+
+/** The files whose text has no match. */
+export function filesWithout(pattern: RegExp, files: string[], textOf: (path: string) => string = read): string[] {
+  return files.filter((file) => !pattern.test(textOf(file)));
+}
+
+/** The TypeScript text of a file without its comments. */
+export function codeOf(path: string): string {
+  return withoutComments(read(path));
+}
+
+/** The Lua text of a file without its comments. */
+export function luaOf(path: string): string {
+  return luaWithoutComments(read(path));
+}
+
 /** Every operation of an OpenAPI document. */
 export function operationsOf(document: any): { name: string; path: string; method: string; operation: any }[] {
   return Object.entries<any>(document.paths).flatMap(([path, item]) =>

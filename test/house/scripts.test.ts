@@ -7,60 +7,78 @@ import { layoutOf } from '../../src/store/migrations/migrate.ts';
 import { migrations } from '../../src/store/migrations/migrations.ts';
 import { loadScripts } from '../../src/store/scripts.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
-import { entryScripts, luaWithoutComments, read, replyTags, scripts, sources, withoutComments } from './repository.ts';
+import {
+  codeOf,
+  entryScripts,
+  filesWith,
+  filesWithout,
+  luaOf,
+  read,
+  replyTags,
+  scripts,
+  sources,
+} from './repository.ts';
 
 const keyLibraries = ['src/store/lua/lib/keys.lua', 'src/store/lua/lib/log-keys.lua'];
 
 t.test('every entry script begins with the shebang, its flags among those that we use', async (t) => {
   t.ok(entryScripts.length > 0, 'there are scripts');
-  for (const file of entryScripts) t.match(read(file), /^#!lua( flags=(no-writes|allow-oom))?\n/, file);
+  t.same(filesWithout(/^#!lua( flags=(no-writes|allow-oom))?\n/, entryScripts), []);
 });
 
-t.test('every entry script has a header that says what it takes, gives, and fails with', async (t) => {
-  for (const file of entryScripts) {
-    const header = headerOf(file);
-    for (const part of ['KEYS', 'ARGV', 'Returns', 'Errors']) {
-      t.match(header, new RegExp(`\\n +${part} `), `${file}: its header has a line ${part}`);
-    }
-    t.match(header, /\n +KEYS +1 (root|partition)\b/, `${file}: it declares one key, which carries the hash tag`);
-    t.match(header.split('\n')[0]!, /[A-Z].*/, `${file}: its header begins with what it is for`);
-    const writes = !/^#!lua flags=no-writes/.test(read(file));
-    if (!writes) t.notMatch(header, /\n +Emits /, `${file}: what only reads emits nothing`);
-  }
+t.test(
+  'every entry script has a header that begins with what it is for, and says what it takes and gives',
+  async (t) => {
+    t.same(filesWithout(/^[A-Z]/, entryScripts, headerOf), []);
+    const missing = ['KEYS', 'ARGV', 'Returns', 'Errors'].flatMap((part) =>
+      filesWithout(new RegExp(`\\n +${part} `), entryScripts, headerOf).map((file) => `${file}: ${part}`),
+    );
+    t.same(missing, []);
+  },
+);
+
+t.test('every script declares one key, which carries the hash tag', async (t) => {
+  t.same(filesWithout(/\n +KEYS +1 (root|partition)\b/, entryScripts, headerOf), []);
+});
+
+t.test('a script that only reads emits nothing', async (t) => {
+  const readers = entryScripts.filter((file) => /^#!lua flags=no-writes/.test(read(file)));
+  t.ok(readers.length > 0, 'there are such scripts');
+  t.same(filesWith(/\n +Emits /, readers, headerOf), []);
 });
 
 t.test('the header of a script names every error that the script itself answers with', async (t) => {
-  for (const file of entryScripts) {
+  const unnamed = entryScripts.flatMap((file) => {
     const errors = /\n +Errors ([\s\S]*?)(?=\n +(?:Emits|Returns) |$)/.exec(headerOf(file))?.[1] ?? '';
-    for (const tag of replyTags(read(file))) {
-      if (tag !== 'OK') t.match(errors, new RegExp(`\\b${tag}\\b`), `${file}: its header names ${tag}`);
-    }
-  }
+    return replyTags(read(file))
+      .filter((tag) => tag !== 'OK' && !new RegExp(`\\b${tag}\\b`).test(errors))
+      .map((tag) => `${file}: ${tag}`);
+  });
+  t.same(unnamed, []);
 });
 
-t.test('libraries have no shebang, and say in a comment what they are', async (t) => {
-  for (const file of scripts.filter((path) => !entryScripts.includes(path))) {
-    const text = read(file);
-    t.notMatch(text, /^#!/, `${file} has no shebang`);
-    t.match(text, /^(--- @include "lib\/[\w-]+"\n)*--/, `${file} begins with its includes and a comment`);
-  }
+t.test('libraries have no shebang, and begin with their includes and a comment that says what they are', async (t) => {
+  const libraries = scripts.filter((path) => !entryScripts.includes(path));
+  t.same(filesWithout(/^(--- @include "lib\/[\w-]+"\n)*--/, libraries), []);
 });
 
-t.test('scripts know no clock but the store, no chance, and no key but those of the key libraries', async (t) => {
-  for (const file of scripts) {
-    const lua = luaWithoutComments(read(file));
-    t.notMatch(lua, /\bmath\.random|\bos\./, `${file} is deterministic`);
-    if (!file.endsWith('/lib/clock.lua')) t.notMatch(lua, /'TIME'/, `${file} reads the clock through lib/clock`);
-    if (keyLibraries.includes(file)) continue;
-    t.notMatch(lua, /\bkeys\.base\b|\bKEYS\[/, `${file} has its keys from the key libraries`);
-  }
+t.test('scripts know no chance, and no clock but the store, which lib/clock reads', async (t) => {
+  const others = scripts.filter((file) => !file.endsWith('/lib/clock.lua'));
+  t.same([...filesWith(/\bmath\.random|\bos\./, scripts, luaOf), ...filesWith(/'TIME'/, others, luaOf)], []);
+});
+
+t.test('scripts know no key but those of the key libraries', async (t) => {
+  const others = scripts.filter((file) => !keyLibraries.includes(file));
+  t.same(filesWith(/\bkeys\.base\b|\bKEYS\[/, others, luaOf), []);
 });
 
 t.test('no script touches both kinds of hash slot', async (t) => {
-  for (const { name, lua } of loadScripts().values()) {
-    const kinds = [/^local keys = /m, /^local log = /m].filter((pattern) => pattern.test(lua));
-    t.ok(kinds.length <= 1, `${name} includes one key library at most`);
-  }
+  const libraries = [/^local keys = /m, /^local log = /m];
+  const both = [...loadScripts().values()].filter(({ lua }) => libraries.every((pattern) => pattern.test(lua)));
+  t.same(
+    both.map(({ name }) => name),
+    [],
+  );
 });
 
 t.test('the names of keys in Lua are those in TypeScript', async (t) => {
@@ -83,7 +101,7 @@ t.test('the names of keys in Lua are those in TypeScript', async (t) => {
   ];
   for (const { file, keys, base, first, renamed } of cases) {
     const inLua: Record<string, string> = { [first]: base + first };
-    const lua = luaWithoutComments(read(file));
+    const lua = luaOf(file);
     const declarations =
       /(?:function \w+\.(\w+)\(\w+\) return|\w+\.(\w+) =) (?:\w+\.)?base \.\. '([^']+)'( \.\. \w+)?/g;
     for (const [, method, field, text, argument] of lua.matchAll(declarations)) {
@@ -107,7 +125,7 @@ t.test('every script is called from the store, and no script is called that ther
   const folders = new Set(names.map((name) => name.split('/')[0]!));
   const called = new Set<string>();
   for (const file of sources) {
-    const text = withoutComments(read(file));
+    const text = codeOf(file);
     // A noun's calls may name the verb alone, where one line puts the folder before it.
     const folder = /`([a-z-]+)\/\$\{\w+\}`/.exec(text)?.[1];
     for (const [, argument] of text.matchAll(/call(?:Unguarded)?\(([^,)]*),/g)) {
@@ -123,18 +141,27 @@ t.test('every script is called from the store, and no script is called that ther
   t.same([...called].sort(), [...names].sort());
 });
 
-t.test('the loader gives every entry script, its includes resolved, each library once', async (t) => {
-  const loaded = loadScripts();
-  t.equal(loaded.size, entryScripts.length, 'all are there');
-  for (const { name, lua, writes } of loaded.values()) {
-    t.match(lua, /^#!lua/, `${name} keeps its shebang`);
-    t.notMatch(lua, /@include/, `${name} has no include left`);
-    t.equal(writes, !lua.startsWith('#!lua flags=no-writes'), `${name}: whether it writes follows its flags`);
-    for (const library of ['keys', 'txn', 'stat', 'session', 'ops', 'log']) {
-      const times = lua.match(new RegExp(`^local ${library} = `, 'gm'))?.length ?? 0;
-      t.ok(times <= 1, `${name} includes ${library} at most once`);
-    }
-  }
+t.test('the loader gives every entry script, with its shebang and without lines of includes', async (t) => {
+  const loaded = [...loadScripts().values()];
+  t.equal(loaded.length, entryScripts.length, 'all are there');
+  t.same(
+    loaded.filter(({ lua }) => !lua.startsWith('#!lua') || lua.includes('@include')),
+    [],
+  );
+  t.same(
+    loaded.filter(({ lua, writes }) => writes === lua.startsWith('#!lua flags=no-writes')),
+    [],
+  );
+});
+
+t.test('the loader puts each library into a script once at most', async (t) => {
+  const libraries = ['keys', 'txn', 'stat', 'session', 'ops', 'log'];
+  const twice = [...loadScripts().values()].flatMap(({ name, lua }) =>
+    libraries
+      .filter((library) => lua.split(new RegExp(`^local ${library} = `, 'm')).length > 2)
+      .map((library) => `${name}: ${library}`),
+  );
+  t.same(twice, []);
 });
 
 t.test('the loader refuses broken scripts, and says where', async (t) => {
