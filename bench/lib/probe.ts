@@ -32,8 +32,9 @@ async function answer(question: ProbeQuestion): Promise<ProbeAnswer> {
   }
 }
 
-process.on('message', async (question: ProbeQuestion) => {
-  process.send!(await answer(question));
+process.on('message', (question: ProbeQuestion) => {
+  // A failure is left unhandled, and so ends the process: its parent waits for no answer then.
+  void answer(question).then((reply) => process.send!(reply));
 });
 // The process lives for as long as its own program wants it to.
 process.channel!.unref();

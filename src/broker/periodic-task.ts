@@ -35,7 +35,7 @@ export class PeriodicTask {
 
   /** Does it `afterMs` from now rather than at the next turn; if it is being done, once more so long after that. */
   trigger(afterMs = 0): void {
-    if (this.#running) this.#againMs = Math.min(this.#againMs, afterMs);
+    if (this.#running !== undefined) this.#againMs = Math.min(this.#againMs, afterMs);
     else this.#schedule(afterMs);
   }
 

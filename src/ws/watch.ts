@@ -118,7 +118,7 @@ class WatchSocket {
 
   /** Says how far everything was sent, so that a client can resume there even if nothing concerned it for long; not to who is behind. */
   sendBookmark(): void {
-    if (this.#socket.room()) return;
+    if (this.#socket.room() !== undefined) return;
     let zxid = Number.POSITIVE_INFINITY;
     // What a watch has not begun, it cannot have missed.
     for (const { position } of this.#watches.values()) if (position !== undefined) zxid = Math.min(zxid, position);

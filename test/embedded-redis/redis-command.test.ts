@@ -12,10 +12,12 @@ async function startAnswering(t: Test, pieces: string[], thenClose = false): Pro
   const server = createServer((socket) => {
     socket.setNoDelay(true);
     socket.on('error', () => undefined);
-    socket.once('data', async () => {
+    const writePieces = async () => {
       for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve));
       if (thenClose) socket.end();
-    });
+    };
+    // Never rejects: a failed write also calls back.
+    socket.once('data', () => void writePieces());
   });
   server.listen(path);
   await once(server, 'listening');

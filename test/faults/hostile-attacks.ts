@@ -109,18 +109,22 @@ async function sockets(
     ws.on('error', () => attacker.note('cut off'));
     ws.on('close', (code) => attacker.note(`closed ${code}`));
     ws.on('message', (data) => attacker.note(/^.{0,40}"type":"(\w+)"/.exec(data.toString())?.[1] ?? 'frame'));
-    ws.once('open', async () => {
-      let sent = 0;
-      for (const frame of frames(n)) {
-        if (ws.readyState !== WebSocket.OPEN) return;
-        ws.send(JSON.stringify(frame));
-        sent += 1;
-        if (sent % 500 === 0) await pause(1);
-      }
-    });
+    // Never rejects: only an open socket is sent frames.
+    ws.once('open', () => void sendFrames(ws, frames(n)));
   }
   await pause(Math.max(0, attacker.leftMs()));
   for (const ws of open) ws.terminate();
+}
+
+/** Sends the frames, with a pause after each 500, for as long as the socket is open. */
+async function sendFrames(ws: WebSocket, frames: Iterable<object>): Promise<void> {
+  let sent = 0;
+  for (const frame of frames) {
+    if (ws.readyState !== WebSocket.OPEN) return;
+    ws.send(JSON.stringify(frame));
+    sent += 1;
+    if (sent % 500 === 0) await pause(1);
+  }
 }
 
 const watchFrames = (count: number, rest: object) =>

@@ -110,7 +110,7 @@ async function compressedBatch(batch: Batch): Promise<Batch> {
 
 /** The batches of an append batch as they are stored; those of a topic that is not compressed are ready at once. */
 function readyBatches(appendBatch: readonly Pending[]): Batch[] | Promise<Batch[]> {
-  if (!appendBatch.some(({ compressed }) => compressed)) return appendBatch.map(({ batch }) => batch);
+  if (appendBatch.every(({ compressed }) => compressed === undefined)) return appendBatch.map(({ batch }) => batch);
   return Promise.all(appendBatch.map(({ batch, compressed }) => compressed ?? batch));
 }
 

@@ -221,7 +221,7 @@ export class TopicTail {
   }
 
   #hasRoom(sink: RecordSink): boolean {
-    if (this.#full) return false;
+    if (this.#full !== undefined) return false;
     this.#full = sink.room();
     void this.#full?.then(() => {
       this.#full = undefined;

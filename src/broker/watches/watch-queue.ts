@@ -157,7 +157,7 @@ export class WatchQueue implements Worker, WatcherOwner {
       }
       bytes += told.size;
       watches += 1;
-      if (bytes >= stepBytes || watches >= stepWatches || this.#reader.room()) return false;
+      if (bytes >= stepBytes || watches >= stepWatches || this.#reader.room() !== undefined) return false;
     }
     return true;
   }

@@ -126,7 +126,7 @@ export class GroupRecords {
   }
 
   #hasRoom(): boolean {
-    if (this.#full) return false;
+    if (this.#full !== undefined) return false;
     this.#full = this.#sink.room();
     void this.#full?.then(() => {
       this.#full = undefined;
