@@ -42,7 +42,11 @@ function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synce
     },
   };
   const link = { dedicated: () => client };
-  return { replication: new Replication({ linkOf: async () => link } as unknown as StoreConnection), asked, waits };
+  return {
+    replication: new Replication({ connectionOf: async () => link } as unknown as StoreConnection),
+    asked,
+    waits,
+  };
 }
 
 t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
