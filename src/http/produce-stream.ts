@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
-import type { Identity, Produced } from '../broker/log/log-writer.ts';
+import type { DeduplicationKey, Produced } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import { type Lines, parseLinesInSteps } from '../core/records/record-input.ts';
 import { afterPart, ServiceError } from '../core/service-error.ts';
@@ -15,7 +15,7 @@ export interface StreamOptions {
   batchBytesMax: number;
   offsets: boolean;
   /** That of the whole stream; each batch gets one of its own that follows from it. */
-  identity: Identity | undefined;
+  identity: DeduplicationKey | undefined;
   /**
    * Called with how many bytes of a large line are in memory, whenever that changes; 0 when it is read.
    * @throws ServiceError if there is no room for them
@@ -24,7 +24,7 @@ export interface StreamOptions {
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
   /** @param numbers the number of the line of each record */
-  append(records: EncodedRecord[], numbers: number[], identity: Identity | undefined): Promise<Produced>;
+  append(records: EncodedRecord[], numbers: number[], identity: DeduplicationKey | undefined): Promise<Produced>;
 }
 
 /** A batch is appended when it has so many records or bytes, if not before. */
@@ -71,7 +71,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
     batch = [];
     numbers = [];
     batchBytes = 0;
-    const known = identity && identityOfBatch(identity, records, batchNumber);
+    const known = identity && deduplicationKeyOfBatch(identity, records, batchNumber);
     const produced = await options.append(records, lines, known);
     batchNumber += 1;
     const last = produced.results.length - 1;
@@ -187,7 +187,11 @@ class GrowingBuffer {
 }
 
 /** A producer's batches take one sequence after the other; keys are made from that of the stream. */
-function identityOfBatch(whole: Identity, records: readonly EncodedRecord[], number: number): Identity {
+function deduplicationKeyOfBatch(
+  whole: DeduplicationKey,
+  records: readonly EncodedRecord[],
+  number: number,
+): DeduplicationKey {
   if (whole.kind === 'producer') {
     return { kind: 'producer', stamp: { ...whole.stamp, sequence: whole.stamp.sequence + number } };
   }

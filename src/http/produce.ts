@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
-import type { Identity, Produced } from '../broker/log/log-writer.ts';
+import type { DeduplicationKey, Produced } from '../broker/log/log-writer.ts';
 import { describeIssues, parseInput } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
@@ -77,11 +77,11 @@ function isJsonValue(type: string): boolean {
  * `Weir-Producer: <id>:<epoch>:<sequence>`.
  * @throws ServiceError BAD_REQUEST
  */
-export function identityOf(
+export function deduplicationKeyOf(
   request: FastifyRequest,
   idempotency: Idempotency | undefined,
   inBody: ProducerStamp | undefined,
-): Identity | undefined {
+): DeduplicationKey | undefined {
   const header = request.headers['weir-producer'];
   if (header !== undefined && inBody) {
     throw new ServiceError('BAD_REQUEST', 'Give the producer in the body or as Weir-Producer, not both.');

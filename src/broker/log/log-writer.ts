@@ -19,7 +19,7 @@ import { AppendBatcher, wasNotSent } from './append-batcher.ts';
 export type Acks = '0' | '1' | 'all';
 
 /** What a repeat of a request is known by. */
-export type Identity = ({ kind: 'key' } & Idempotency) | { kind: 'producer'; stamp: ProducerStamp };
+export type DeduplicationKey = ({ kind: 'key' } & Idempotency) | { kind: 'producer'; stamp: ProducerStamp };
 
 export interface ProduceRequest {
   topic: string;
@@ -28,7 +28,7 @@ export interface ProduceRequest {
   partition?: number | undefined;
   acks: Acks;
   fence?: Fence | undefined;
-  identity?: Identity | undefined;
+  deduplicationKey?: DeduplicationKey | undefined;
 }
 
 export interface ProduceResult {
@@ -139,12 +139,16 @@ export class LogWriter {
       found === undefined
         ? `Node ${path} with czxid ${fence.token} does not exist any more; its owner has lost its place.`
         : `Node ${path} has czxid ${found}, not ${fence.token}: it was deleted and created again. Its sender has been replaced.`;
-    if (request.identity) return { ...request, fence: { ...fence, lost } };
+    if (request.deduplicationKey) return { ...request, fence: { ...fence, lost } };
     const token = found ?? fence.token;
     throw new ServiceError('FENCED', `${lost} Nothing was written.`, { fence: path, token });
   }
 
-  #spread(topic: TopicInfo, { records, partition, identity }: ProduceRequest, partitionCount: number): Spread {
+  #spread(
+    topic: TopicInfo,
+    { records, partition, deduplicationKey: identity }: ProduceRequest,
+    partitionCount: number,
+  ): Spread {
     return spreadRecords(records, {
       topic,
       partitionCount,
@@ -164,7 +168,7 @@ export class LogWriter {
 
   /** Appends every batch; those of a request that may be repeated after its home has said whether it is a repeat. */
   async #appendAll(topic: TopicInfo, request: ProduceRequest, asked: Spread): Promise<Progress> {
-    const { identity } = request;
+    const { deduplicationKey: identity } = request;
     const home = identity && homeOf(topic, identity);
     const done: Progress['done'] = [];
     let spread = asked;
@@ -194,7 +198,7 @@ export class LogWriter {
   /** Appends what one partition gets; at the home of the request, that may be nothing but the note of it. */
   async #append(topic: TopicInfo, request: ProduceRequest, spread: Spread, partition: number): Promise<Appended> {
     const { topicId } = topic;
-    const { fence, identity } = request;
+    const { fence, deduplicationKey: identity } = request;
     const records = spread.batches.get(partition);
     const times = timesOf(topic, spread);
     // A fence is checked where there is something to append; what no partition takes is refused at home already.
@@ -204,10 +208,10 @@ export class LogWriter {
     if (!identity) return this.#batcher.append(topic, partition, batch);
     const { partitionCount: partitions } = spread;
     if (identity.kind === 'key') {
-      return this.#batcher.append(topic, partition, { ...batch, identity: { ...identity, partitions } });
+      return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...identity, partitions } });
     }
     const home = partition === homeOf(topic, identity);
-    const known = (joined: boolean): Batch => ({ ...batch, identity: { ...identity, partitions, home, joined } });
+    const known = (joined: boolean): Batch => ({ ...batch, deduplication: { ...identity, partitions, home, joined } });
     try {
       return await this.#batcher.append(topic, partition, known(false));
     } catch (error) {
@@ -272,13 +276,13 @@ function unknownFate(): ServiceError {
 }
 
 /** The partition that knows whether a request is a repeat: on every broker the same, however many are added. */
-function homeOf(topic: TopicInfo, identity: Identity): number {
+function homeOf(topic: TopicInfo, identity: DeduplicationKey): number {
   const name = identity.kind === 'key' ? identity.key : identity.stamp.id;
   return partitionForKey(bytesAsText(name), topic.homePartitions);
 }
 
 /** Where keyless records go: with a key straight to its home; a producer's go round, request by request. */
-function keylessPartition(topic: TopicInfo, identity: Identity, partitionCount: number): number {
+function keylessPartition(topic: TopicInfo, identity: DeduplicationKey, partitionCount: number): number {
   const home = homeOf(topic, identity);
   return identity.kind === 'key' ? home : (home + identity.stamp.sequence) % partitionCount;
 }

@@ -28,7 +28,7 @@ import type { HeldResults } from '../held-results.ts';
 import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
-import { checkRecordType, fenceOf, identityOf, offsetsOf, readRecords } from '../produce.ts';
+import { checkRecordType, deduplicationKeyOf, fenceOf, offsetsOf, readRecords } from '../produce.ts';
 import { produceStream } from '../produce-stream.ts';
 import { rawReply } from '../raw-content.ts';
 import { RequestSignals } from '../request-signal.ts';
@@ -163,9 +163,9 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     const limits = known ?? { name: topic, config: effectiveConfig({}) };
     const checkBytes = (bytes: number) => checkRecordBytes(limits, bytes);
     const { records, producer } = await readRecords(request, options.key, checkBytes);
-    const identity = identityOf(request, idempotency, producer);
+    const identity = deduplicationKeyOf(request, idempotency, producer);
     await ensureTopic(topic);
-    const produced = await logWriter.produce({ ...common, records, identity });
+    const produced = await logWriter.produce({ ...common, records, deduplicationKey: identity });
     if (produced.replayed) reply.header('idempotency-replayed', 'true');
     return { topic, results: produced.results, ...(options.offsets && { offsets: offsetsOf(produced) }) };
   }
@@ -184,7 +184,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     const lines = produceStream(request.body as Readable, {
       batchBytesMax: config['max.message.bytes'],
       offsets,
-      identity: identityOf(request, idempotencyOf(request), undefined),
+      identity: deduplicationKeyOf(request, idempotencyOf(request), undefined),
       countLine: (bytes) => request.countLine(bytes),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
@@ -194,7 +194,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
             ...common,
             acks: common.acks === '0' ? '1' : common.acks,
             records: { kind: 'each', records, lines: numbers },
-            identity,
+            deduplicationKey: identity,
           }),
         ),
     });

@@ -13,11 +13,11 @@ export interface Batch {
   fence?: Fence | undefined;
   times?: Times | undefined;
   /** What a repeat of the request is known by. */
-  identity?: BatchIdentity | undefined;
+  deduplication?: BatchDeduplication | undefined;
 }
 
 /** A request as a log knows it again. */
-export type BatchIdentity = {
+export type BatchDeduplication = {
   /** The number of partitions by which the records of the request are spread. */
   partitions: number;
 } & (
@@ -53,7 +53,7 @@ export interface Times {
 }
 
 /** What the script checks a batch by, as JSON, or '' (lua/logs/append.lua). */
-export function checksOf({ fence, identity, times }: Batch): string {
+export function checksOf({ fence, deduplication: identity, times }: Batch): string {
   if (!fence && !identity && !times) return '';
   const guards: Record<string, unknown> = {};
   if (times) {

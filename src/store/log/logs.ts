@@ -13,7 +13,7 @@ import { keyedWords, recordLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 import { type Batch, checksOf } from './append-batch.ts';
 
-export type { Batch, BatchIdentity, Fence, Times } from './append-batch.ts';
+export type { Batch, BatchDeduplication as BatchIdentity, Fence, Times } from './append-batch.ts';
 
 export interface Appended {
   /** -1 where there were no records for this partition. */

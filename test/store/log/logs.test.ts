@@ -134,19 +134,19 @@ t.test('deleting records moves the start and frees whole batches; offsets go on'
 t.test('an Idempotency-Key gets its first answer again, and serves one request only', async (t) => {
   const { logs } = await openStore(t);
   const identity = keyed('k', 'one');
-  const first = await append(logs, batchOf(['a', 'b'], { identity }));
-  t.same(await append(logs, batchOf(['a', 'b'], { identity })), { ...first, replayed: true });
+  const first = await append(logs, batchOf(['a', 'b'], { deduplication: identity }));
+  t.same(await append(logs, batchOf(['a', 'b'], { deduplication: identity })), { ...first, replayed: true });
   const other = keyed('k', 'two');
-  await t.rejects(append(logs, batchOf(['c'], { identity: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
-  await t.rejects(append(logs, batchOf([], { identity: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await t.rejects(append(logs, batchOf(['c'], { deduplication: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await t.rejects(append(logs, batchOf([], { deduplication: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
   t.match(await append(logs, batchOf(['d'])), { baseOffset: 2 }, 'nothing else was appended');
 });
 
 t.test('a request is noted at its home without records, and known again with the spread it had', async (t) => {
   const { logs } = await openStore(t);
-  const noted = await append(logs, batchOf([], { identity: keyed('k', 'one', 4) }));
+  const noted = await append(logs, batchOf([], { deduplication: keyed('k', 'one', 4) }));
   t.match(noted, { baseOffset: -1, count: 0, replayed: false, partitions: 4 });
-  const again = await append(logs, batchOf(['a'], { identity: keyed('k', 'one', 8) }));
+  const again = await append(logs, batchOf(['a'], { deduplication: keyed('k', 'one', 8) }));
   t.match(again, { baseOffset: -1, count: 0, replayed: true, partitions: 4 });
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 0 }]);
 });
@@ -154,7 +154,7 @@ t.test('a request is noted at its home without records, and known again with the
 t.test('a request of a producer that comes again late is never appended twice, also away from its home', async (t) => {
   const { logs } = await openStore(t);
   const send = (sequence: number) =>
-    append(logs, batchOf([String(sequence)], { identity: producerOf({ id: 'p', epoch: 0, sequence }) }));
+    append(logs, batchOf([String(sequence)], { deduplication: producerOf({ id: 'p', epoch: 0, sequence }) }));
   // What is under way together comes in any order.
   for (const sequence of [4, 0, 1, 2, 3]) t.match(await send(sequence), { replayed: false });
   t.match(await send(4), { baseOffset: 0, replayed: true });
@@ -183,8 +183,8 @@ t.test('batches that share a flight are judged each by itself', async (t) => {
   const outcomes = await logs.append(topicId, 0, [
     batchOf(['a'], { fence: { name: 'f', token: 2 } }),
     batchOf(['b'], { fence: { name: 'f', token: 1 } }),
-    batchOf(['c', 'd'], { identity: keyed('k', 'x') }),
-    batchOf(['c', 'd'], { identity: keyed('k', 'x') }),
+    batchOf(['c', 'd'], { deduplication: keyed('k', 'x') }),
+    batchOf(['c', 'd'], { deduplication: keyed('k', 'x') }),
     batchOf(['e']),
   ]);
   t.match(outcomes, [
@@ -308,7 +308,7 @@ t.test(
 
 t.test('all keys of a partition carry its tag, and no other', async (t) => {
   const { logs, connection } = await openStore(t);
-  await append(logs, batchOf(['a'], { fence: { name: 'f', token: 1 }, identity: keyed('k}{', 'x') }));
+  await append(logs, batchOf(['a'], { fence: { name: 'f', token: 1 }, deduplication: keyed('k}{', 'x') }));
   const keys = await connection.command(false, (client) => client.keys(`*${topicId}*`));
   t.equal(keys.length, 6);
   for (const key of keys) t.ok(key.startsWith(`{${testConfig.prefix}:${topicId}:0}:`), key);
