@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
-import type { DeduplicationKey, Produced } from '../broker/log/log-writer.ts';
+import type { DeduplicationKey, ProduceResult } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import { type Lines, parseLinesInSteps } from '../core/records/record-input.ts';
 import { afterPart, ServiceError } from '../core/service-error.ts';
@@ -24,7 +24,7 @@ export interface StreamOptions {
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
   /** @param numbers the number of the line of each record */
-  append(records: EncodedRecord[], numbers: number[], identity: DeduplicationKey | undefined): Promise<Produced>;
+  append(records: EncodedRecord[], numbers: number[], identity: DeduplicationKey | undefined): Promise<ProduceResult>;
 }
 
 /** A batch is appended when it has so many records or bytes, if not before. */

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
-import type { DeduplicationKey, Produced } from '../broker/log/log-writer.ts';
+import type { DeduplicationKey, ProduceResult } from '../broker/log/log-writer.ts';
 import { describeIssues, parseInput } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
@@ -195,7 +195,7 @@ function nodeOfFence(text: string): string {
 const fencePathBytesMax = 1024;
 
 /** [partition, offset] of each record, in the order of the request. Those of one partition are contiguous. */
-export function offsetsOf({ partitions, results }: Produced): [partition: number, offset: number][] {
+export function offsetsOf({ partitions, results }: ProduceResult): [partition: number, offset: number][] {
   const next = new Map(results.map(({ partition, baseOffset }) => [partition, baseOffset]));
   const offsets: [number, number][] = [];
   for (const partition of partitions) {

@@ -29,7 +29,7 @@ export interface CompactionTask {
 const mergedBytesMax = 32_000;
 const compressedFromBytesMax = 128_000;
 
-export interface Compacted {
+export interface CompactionResult {
   /** Whether there is more to compact than one pass could take in. */
   more: boolean;
   /** How long until tombstones may go, ms, if there are any. */
@@ -37,15 +37,15 @@ export interface Compacted {
 }
 
 /** What a pass needs of the store. */
-type Retained = Pick<LogMaintenance, 'scan' | 'compact'>;
+type CompactionStore = Pick<LogMaintenance, 'scan' | 'compact'>;
 
 export class LogCompactor {
-  readonly #maintenance: Retained;
+  readonly #maintenance: CompactionStore;
   readonly #limits: CompactorLimits;
   readonly #removals;
   readonly #duration;
 
-  constructor(keeping: Retained, metrics: Metrics, limits: CompactorLimits = usualLimits) {
+  constructor(keeping: CompactionStore, metrics: Metrics, limits: CompactorLimits = usualLimits) {
     this.#maintenance = keeping;
     this.#limits = limits;
     this.#removals = metrics.counter('records_compacted_total', 'Records that compaction by this broker removed.');
@@ -56,7 +56,7 @@ export class LogCompactor {
    * Makes one pass over a log, if there is anything to do; ends early when `signal` is aborted.
    * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH if this broker was deposed as the partition's leader
    */
-  async compact(task: CompactionTask, signal: AbortSignal): Promise<Compacted> {
+  async compact(task: CompactionTask, signal: AbortSignal): Promise<CompactionResult> {
     const { topicId, partition, deleteRetentionMs } = task;
     const found = await this.#maintenance.scan(topicId, partition, 0, 0, 0);
     const begin = Math.max(found.cleaned, found.logStartOffset);

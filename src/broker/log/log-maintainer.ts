@@ -97,7 +97,7 @@ export class LogMaintainer {
     this.#stopListening = this.#topics.onChange((name) => {
       for (const [place, key] of this.#keys) if (place.startsWith(`${name}/`)) this.#stopMaintaining(place, key);
     });
-    this.#reader.listen({
+    this.#reader.subscribe({
       onAppend: (key) => {
         const log = this.#maintained.get(key);
         if (log) this.#noteAppend(log);

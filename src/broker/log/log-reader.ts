@@ -19,7 +19,7 @@ export interface FetchRequest {
   maxBytes: number;
 }
 
-export interface Fetched extends LogBounds {
+export interface FetchResult extends LogBounds {
   /** Shared with other readers. */
   records: FetchedRecords;
   /** Where to go on reading: behind what compaction has removed, too. */
@@ -59,7 +59,7 @@ const compressedSharesMax = 10_000;
 
 export class LogReader {
   readonly #logs: Logs;
-  readonly #reads = new Map<string, Promise<Fetched>>();
+  readonly #reads = new Map<string, Promise<FetchResult>>();
   /** By log, who waits for it. */
   readonly #waiters = new Map<string, Set<Waiter>>();
   /** The newest ends that the news told, and when: they close the gap between a read and the wait that follows it. */
@@ -101,7 +101,7 @@ export class LogReader {
   }
 
   /** Tells `listener` of every append in the cluster that this broker hears of. */
-  listen(listener: AppendListener): void {
+  subscribe(listener: AppendListener): void {
     this.#listeners.add(listener);
   }
 
@@ -116,7 +116,7 @@ export class LogReader {
    * Records from an offset on; none at the end of the log.
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
    */
-  async fetch(request: FetchRequest): Promise<Fetched> {
+  async fetch(request: FetchRequest): Promise<FetchResult> {
     const { topic, partition, offset, maxRecords, maxBytes } = request;
     checkPartition(topic, partition);
     const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}`;
@@ -138,7 +138,7 @@ export class LogReader {
   async fetchWhenReady(
     request: FetchRequest,
     { minBytes, waitMs, signal, onWait }: { minBytes: number; waitMs: number; signal: AbortSignal; onWait?(): void },
-  ): Promise<Fetched> {
+  ): Promise<FetchResult> {
     const deadline = performance.now() + waitMs;
     let fetched = await this.fetch(request);
     const offset = fetched.records.firstOffset ?? fetched.nextOffset;
@@ -216,7 +216,7 @@ export class LogReader {
     });
   }
 
-  async #read({ topic, partition, offset, maxRecords, maxBytes }: FetchRequest): Promise<Fetched> {
+  async #read({ topic, partition, offset, maxRecords, maxBytes }: FetchRequest): Promise<FetchResult> {
     const limits = { maxRecords, maxBytes };
     const key = logKey(topic.topicId, partition);
     const batches: BatchLines[] = [];

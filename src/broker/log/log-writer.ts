@@ -31,7 +31,7 @@ export interface ProduceRequest {
   deduplicationKey?: DeduplicationKey | undefined;
 }
 
-export interface ProduceResult {
+export interface PartitionResult {
   partition: number;
   count: number;
   /** With acks=0 nobody waits to learn this and the next. */
@@ -39,9 +39,9 @@ export interface ProduceResult {
   timestamp?: number;
 }
 
-export interface Produced {
+export interface ProduceResult {
   /** One for each partition, in their order. */
-  results: ProduceResult[];
+  results: PartitionResult[];
   /** The partition of each record, in the order of the request. */
   partitions: readonly number[];
   /** Whether all of it was answered from an earlier request with the same identity. */
@@ -91,13 +91,13 @@ export class LogWriter {
    *   OUT_OF_ORDER_SEQUENCE: nothing is written; IDEMPOTENCY_KEY_REUSED, PRODUCER_FENCED, FENCED, STORE_UNAVAILABLE,
    *   STORE_FULL; NOT_ENOUGH_REPLICAS_AFTER_APPEND: all is written
    */
-  produce(request: ProduceRequest): Promise<Produced> {
+  produce(request: ProduceRequest): Promise<ProduceResult> {
     // A store that is slow at each step, or hangs between two of them, must not make the sum of their limits of it.
     const produced = this.#topics.withTopic(request.topic, (topic) => this.#produce(topic, request));
     return withTimeout(produced, replyMsMax, unknownFate);
   }
 
-  async #produce(topic: TopicInfo, asked: ProduceRequest): Promise<Produced> {
+  async #produce(topic: TopicInfo, asked: ProduceRequest): Promise<ProduceResult> {
     const spread = this.#spread(topic, asked, topic.partitionCount);
     const request = asked.fence?.node === undefined ? asked : await this.#withNodeChecked(asked, asked.fence);
     if (request.acks === '0' && this.#batcher.bytesInFlight < unacknowledgedBytesMax) {
@@ -235,7 +235,7 @@ export class LogWriter {
   async #awaitAll(
     topic: TopicInfo,
     appended: readonly [partition: number, appended: Appended][],
-    results: ProduceResult[],
+    results: PartitionResult[],
     needed: number,
   ): Promise<void> {
     const confirmed = await Promise.all(
@@ -287,7 +287,7 @@ function keylessPartition(topic: TopicInfo, identity: DeduplicationKey, partitio
   return identity.kind === 'key' ? home : (home + identity.stamp.sequence) % partitionCount;
 }
 
-function resultsOf(done: Progress['done']): Required<ProduceResult>[] {
+function resultsOf(done: Progress['done']): Required<PartitionResult>[] {
   return done.map(([partition, { baseOffset, count, timestamp }]) => ({ partition, baseOffset, count, timestamp }));
 }
 

@@ -7,7 +7,7 @@ import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { checkPartition, type TopicCache, type TopicInfo, unknownTopic } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Fetched, LogReader } from './log-reader.ts';
+import type { FetchResult, LogReader } from './log-reader.ts';
 
 export interface TopicTailRequest {
   topic: string;
@@ -136,7 +136,7 @@ export class TopicTails {
   }
 }
 
-interface StreamParts {
+interface TailParts {
   topics: TopicCache;
   reader: LogReader;
   /** How many streams are open, by kind. */
@@ -149,7 +149,7 @@ export class TopicTail {
   /** In the order of their partitions. */
   readonly #cursors: TailCursor[];
   readonly #takesNewPartitions: boolean;
-  readonly #parts: StreamParts;
+  readonly #parts: TailParts;
   /** Those with records to read, as far as is known: the next one first. Each read one goes to the end of the queue. */
   readonly #ready: TailCursor[] = [];
   /** What may have changed before the stream runs is looked at first. */
@@ -157,7 +157,7 @@ export class TopicTail {
   #full: Promise<void> | undefined;
   #wake = (): void => undefined;
 
-  constructor(topic: TopicInfo, cursors: TailCursor[], takesNewPartitions: boolean, parts: StreamParts) {
+  constructor(topic: TopicInfo, cursors: TailCursor[], takesNewPartitions: boolean, parts: TailParts) {
     this.#topic = topic;
     this.#cursors = cursors.sort((a, b) => a.partition - b.partition);
     this.#takesNewPartitions = takesNewPartitions;
@@ -235,7 +235,7 @@ export class TopicTail {
     const { partition, offset } = cursor;
     // At the end all readers ask for the same, so that they share one read; what is over a reader's credit it reads again.
     const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, sink.credit());
-    let fetched: Fetched;
+    let fetched: FetchResult;
     try {
       const request = { topic: this.#topic, partition, offset, maxRecords, maxBytes: streamBytesMax };
       fetched = await this.#parts.reader.fetch(request);

@@ -18,7 +18,7 @@ import {
 } from '../../../schemas/records.ts';
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { Fetched } from '../../broker/log/log-reader.ts';
+import type { FetchResult } from '../../broker/log/log-reader.ts';
 import type { Acks, ProduceRequest } from '../../broker/log/log-writer.ts';
 import { checkPartition } from '../../broker/metadata/topic-cache.ts';
 import { checkRecordBytes } from '../../core/records/request-batches.ts';
@@ -336,7 +336,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   );
 };
 
-function fetchedJson(topic: string, partition: number, fetched: Fetched): Buffer {
+function fetchedJson(topic: string, partition: number, fetched: FetchResult): Buffer {
   const { records, nextOffset, logStartOffset, endOffset } = fetched;
   return records.enclosed(
     `{"topic":"${topic}","partition":${partition},"records":[`,
@@ -345,7 +345,7 @@ function fetchedJson(topic: string, partition: number, fetched: Fetched): Buffer
 }
 
 /** @param type that of NDJSON by the name that was asked for */
-function sendLines(reply: FastifyReply, fetched: Fetched, type: string): FastifyReply {
+function sendLines(reply: FastifyReply, fetched: FetchResult, type: string): FastifyReply {
   return reply
     .header('weir-next-offset', fetched.nextOffset)
     .header('weir-log-start-offset', fetched.logStartOffset)

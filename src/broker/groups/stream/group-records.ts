@@ -7,7 +7,7 @@ import type { GroupMember } from '../../../core/groups/group-document.ts';
 import { FetchedRecords } from '../../../core/records/fetched-records.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { Logs } from '../../../store/log/logs.ts';
-import type { Fetched, LogReader } from '../../log/log-reader.ts';
+import type { FetchResult, LogReader } from '../../log/log-reader.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
 import {
   firstOffset,
@@ -186,7 +186,7 @@ export class GroupRecords {
   }
 
   /** Records from the cursor on; undefined if the topic has gone. */
-  async #fetch(cursor: ReadCursor): Promise<Fetched | undefined> {
+  async #fetch(cursor: ReadCursor): Promise<FetchResult | undefined> {
     const { partition, offset } = cursor;
     // At the end all readers ask for the same, so that they share one read; what is over a reader's credit it reads again.
     const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, this.#sink.credit());
