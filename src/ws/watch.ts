@@ -13,7 +13,7 @@ import {
 } from '../../schemas/watch.ts';
 import type { Broker } from '../broker/broker.ts';
 import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
-import type { Watch, WatchSink } from '../broker/watches/watcher.ts';
+import type { WatchHandle, WatchSink } from '../broker/watches/watcher.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
 import type { Socket, Sockets } from './socket.ts';
@@ -83,7 +83,7 @@ interface ClientShare {
 class WatchSocket {
   readonly #broker: Broker;
   readonly #socket: Socket;
-  readonly #watches = new Map<string, Watch>();
+  readonly #watches = new Map<string, WatchHandle>();
   readonly #sessions = new Map<string, SessionRenewer>();
 
   readonly #limit: ClientShare;

@@ -4,7 +4,7 @@ import type { Test } from 'tap';
 import { createMetrics, type Metrics } from '../../src/broker/metrics.ts';
 import { EventTail } from '../../src/broker/watches/event-tail.ts';
 import { WatchHub } from '../../src/broker/watches/watch-hub.ts';
-import type { Watch, WatchReader, WatchRequest } from '../../src/broker/watches/watcher.ts';
+import type { WatchConnection, WatchHandle, WatchRequest } from '../../src/broker/watches/watcher.ts';
 import { defaultWatchLimits, type WatchLimits } from '../../src/core/defaults.ts';
 import type { StoreTarget } from '../../src/store/redis/target.ts';
 import { Store } from '../../src/store/store.ts';
@@ -47,21 +47,21 @@ export async function startBroker(
 }
 
 export interface Recorded {
-  watch: Watch;
+  watch: WatchHandle;
   watching: number | undefined;
   told: { zxid: number; events: any[] }[];
   failure: any;
 }
 
 /** A reader that takes all; `room` as a slow one would have it. */
-export const readerWith = (room: () => Promise<void> | undefined = () => undefined): WatchReader => ({
+export const readerWith = (room: () => Promise<void> | undefined = () => undefined): WatchConnection => ({
   room,
-  tooSlow: () => {},
-  together: (write) => write(),
+  cutOff: () => {},
+  cork: (write) => write(),
 });
 
 /** A watch that keeps what it is told, of a connection of its own unless `reader` is shared. */
-export function record(hub: WatchHub, request: WatchRequest, reader: WatchReader = readerWith()): Recorded {
+export function record(hub: WatchHub, request: WatchRequest, reader: WatchConnection = readerWith()): Recorded {
   const recorded: Omit<Recorded, 'watch'> = { watching: undefined, told: [], failure: undefined };
   const sink = {
     watching: (zxid: number) => {

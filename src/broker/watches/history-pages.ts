@@ -11,7 +11,7 @@ import { EventJson, pathsOf } from './watch-match.ts';
 export type WatchedHistory = 'main' | 'both';
 
 /** Whoever asks for a page. */
-export interface PageReader {
+export interface PageRequester {
   /** Whether it still has a watch that needs it. */
   readonly isWanted: boolean;
 }
@@ -34,7 +34,7 @@ export class HistoryPage {
   }
 
   /** The transactions that may have an event for a subscription on one of `paths`, in order. */
-  concerning(paths: Iterable<string>): Transaction[] {
+  transactionsOn(paths: Iterable<string>): Transaction[] {
     this.#places ??= placesOf(this.transactions);
     const found = new Set<number>();
     for (const path of paths) for (const place of this.#places.get(path) ?? []) found.add(place);
@@ -67,7 +67,7 @@ function placesOf(transactions: readonly Transaction[]): Map<string, number[]> {
 interface Read {
   readonly history: WatchedHistory;
   readonly after: number;
-  readonly readers: Set<PageReader>;
+  readonly readers: Set<PageRequester>;
   readonly page: Promise<HistoryPage | undefined>;
   begin(): void;
 }
@@ -123,7 +123,7 @@ export class HistoryPages {
    * @returns undefined if no reader of it was left when its turn came
    * @throws ServiceError COMPACTED if the history behind `after` was trimmed, or lost, before it was read; STORE_UNAVAILABLE
    */
-  read(history: WatchedHistory, after: number, reader: PageReader): Promise<HistoryPage | undefined> {
+  read(history: WatchedHistory, after: number, reader: PageRequester): Promise<HistoryPage | undefined> {
     const key = keyOf(history, after);
     const same = this.#reads.get(key);
     if (same) {
@@ -148,7 +148,7 @@ export class HistoryPages {
   }
 
   /** The store has lost transactions: what was read before is not to be told any more. */
-  forget(): void {
+  clear(): void {
     this.#recent.clear();
     this.#recentBytes = 0;
     for (const [key, read] of this.#reads) if (!this.#queue.includes(read)) this.#reads.delete(key);

@@ -25,7 +25,7 @@ import {
   type Subscription,
 } from './watch-match.ts';
 import { WatchQueue, type WatchQueueParts } from './watch-queue.ts';
-import { type Watch, Watcher, type WatchReader, type WatchRequest, type WatchSink } from './watcher.ts';
+import { type WatchConnection, Watcher, type WatchHandle, type WatchRequest, type WatchSink } from './watcher.ts';
 
 interface LongPoll {
   /** It knows of everything up to this zxid. */
@@ -47,7 +47,7 @@ export class WatchHub {
   readonly #parts: WatchQueueParts;
   readonly #pages: HistoryPages;
   readonly #slices = new TimeSlices();
-  readonly #queues = new WeakMap<WatchReader, WatchQueue>();
+  readonly #queues = new WeakMap<WatchConnection, WatchQueue>();
   /** The subscriptions that have members, by path. */
   readonly #subscriptions = new Map<string, LiveSubscription[]>();
   readonly #watches = new Set<Watcher>();
@@ -78,13 +78,13 @@ export class WatchHub {
       slices: this.#slices,
       log,
       slowReaderBytesMax: limits.slowReaderBytesMax,
-      published: () => this.#published,
-      join: (watch, queue) => this.#join(watch, queue),
-      leave: (watch, queue) => {
+      publishedUpTo: () => this.#published,
+      addSynced: (watch, queue) => this.#join(watch, queue),
+      remove: (watch, queue) => {
         this.#watches.delete(watch);
         this.#leave(watch, queue);
       },
-      delivered: (watch, events) => told.inc({ mode: watch.request.mode }, events),
+      sent: (watch, events) => told.inc({ mode: watch.request.mode }, events),
     };
     metrics.gauges('watches', 'Watches by mode and state; an unsynced one is catching up.', ['mode', 'state'], () =>
       this.#count(),
@@ -109,7 +109,7 @@ export class WatchHub {
    * Begins a watch. Whatever is wrong with it goes to its sink, and never before this has returned.
    * @param reader the connection that the sink writes to, the same object for all its watches
    */
-  watch(request: WatchRequest, sink: WatchSink, reader: WatchReader): Watch {
+  watch(request: WatchRequest, sink: WatchSink, reader: WatchConnection): WatchHandle {
     let queue = this.#queues.get(reader);
     if (!queue) {
       queue = new WatchQueue(reader, this.#parts);
@@ -230,10 +230,10 @@ export class WatchHub {
 
   /** Guarantee N8: who was told of transactions that the store has lost hears so, and ends. */
   #lose(history: WatchedHistory, error: ServiceError): void {
-    this.#pages.forget();
+    this.#pages.clear();
     this.#published = this.#tail.position;
     for (const watch of [...this.#watches]) {
-      if (history === 'main' || watch.history === 'both') watch.lost(error);
+      if (history === 'main' || watch.history === 'both') watch.failAfterGap(error);
     }
     for (const poll of [...this.#polls]) poll.end(true);
   }

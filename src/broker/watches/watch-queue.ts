@@ -5,10 +5,10 @@
 import type { Logger } from 'pino';
 import { hasCode } from '../../core/service-error.ts';
 import type { EventTail } from './event-tail.ts';
-import type { HistoryPage, HistoryPages, PageReader, WatchedHistory } from './history-pages.ts';
+import type { HistoryPage, HistoryPages, PageRequester, WatchedHistory } from './history-pages.ts';
 import type { TimeSlices, Worker } from './time-slices.ts';
 import { type MatchedEvents, matchTransaction, type Subscription } from './watch-match.ts';
-import type { Watcher, WatcherOwner, WatchReader } from './watcher.ts';
+import type { WatchConnection, Watcher, WatcherOwner } from './watcher.ts';
 
 /** How much of a reader's is sent in one step: other readers come in between. */
 const stepBytes = 256 * 1024;
@@ -23,15 +23,15 @@ export interface WatchQueueParts {
   log: Logger;
   slowReaderBytesMax: number;
   /** The newest zxid that was published to all queues. */
-  published(): number;
+  publishedUpTo(): number;
   /** Makes the watch one of the synced ones: from now on it is published to. */
-  join(watch: Watcher, queue: WatchQueue): void;
-  leave(watch: Watcher, queue: WatchQueue): void;
-  delivered(watch: Watcher, events: number): void;
+  addSynced(watch: Watcher, queue: WatchQueue): void;
+  remove(watch: Watcher, queue: WatchQueue): void;
+  sent(watch: Watcher, events: number): void;
 }
 
 /** What watches are told of one transaction; those that share a subscription are told the same. */
-export interface Publication {
+export interface MatchedTransaction {
   readonly zxid: number;
   readonly parts: readonly { told: MatchedEvents; watches: Iterable<Watcher> }[];
   /** About how many bytes it is in all. */
@@ -39,41 +39,41 @@ export interface Publication {
 }
 
 export class WatchQueue implements Worker, WatcherOwner {
-  readonly #reader: WatchReader;
+  readonly #reader: WatchConnection;
   readonly #parts: WatchQueueParts;
   /** Live transactions, the oldest first: it may have been sent in part. */
-  readonly #live: { publication: Publication; deliveries: Iterator<Delivery> }[] = [];
+  readonly #live: { publication: MatchedTransaction; deliveries: Iterator<Delivery> }[] = [];
   #liveBytes = 0;
   /** Everything up to this zxid was sent, as long as something waits. */
   #sentUpTo = 0;
   readonly #catchUps: CatchUp[] = [];
   #isFull = false;
 
-  constructor(reader: WatchReader, parts: WatchQueueParts) {
+  constructor(reader: WatchConnection, parts: WatchQueueParts) {
     this.#reader = reader;
     this.#parts = parts;
   }
 
-  get position(): number {
-    return this.#live.length > 0 ? this.#sentUpTo : this.#parts.published();
+  get sentUpTo(): number {
+    return this.#live.length > 0 ? this.#sentUpTo : this.#parts.publishedUpTo();
   }
 
-  delivered(watch: Watcher, events: number): void {
-    this.#parts.delivered(watch, events);
+  sent(watch: Watcher, events: number): void {
+    this.#parts.sent(watch, events);
   }
 
   ended(watch: Watcher): void {
-    for (const catchUp of this.#catchUps) catchUp.watches.delete(watch);
-    this.#parts.leave(watch, this);
+    for (const catchUp of this.#catchUps) catchUp.watchers.delete(watch);
+    this.#parts.remove(watch, this);
   }
 
   /** Queues what the synced watches of this reader are told. @param before the zxid that was published before it */
-  publish(publication: Publication, before: number): void {
+  publish(publication: MatchedTransaction, before: number): void {
     const underWay = this.#live[0]?.publication.size ?? 0;
     if (this.#liveBytes - underWay > this.#parts.slowReaderBytesMax) {
       this.#live.length = 0;
       this.#liveBytes = 0;
-      this.#reader.tooSlow();
+      this.#reader.cutOff();
       return;
     }
     if (this.#live.length === 0) this.#sentUpTo = before;
@@ -89,13 +89,13 @@ export class WatchQueue implements Worker, WatcherOwner {
       catchUp = new CatchUp(watch.history);
       this.#catchUps.push(catchUp);
     }
-    catchUp.watches.add(watch);
+    catchUp.watchers.add(watch);
     this.#wake();
   }
 
   step(): boolean {
     let goesOn = false;
-    this.#reader.together(() => {
+    this.#reader.cork(() => {
       goesOn = this.#step();
     });
     return goesOn;
@@ -147,9 +147,9 @@ export class WatchQueue implements Worker, WatcherOwner {
   #send(deliveries: Iterator<Delivery>): boolean {
     let [bytes, watches] = [0, 0];
     for (let next = deliveries.next(); !next.done; next = deliveries.next()) {
-      const { watch, zxid, told } = next.value;
+      const { watcher: watch, zxid, matched: told } = next.value;
       try {
-        watch.deliver(zxid, told);
+        watch.send(zxid, told);
       } catch (error) {
         // One sink's fault must not cost the others their events.
         this.#parts.log.error({ err: error }, 'A watch could not be told of a transaction; it ends');
@@ -188,15 +188,15 @@ export class WatchQueue implements Worker, WatcherOwner {
    */
   #syncThoseAt(catchUp: CatchUp, position: number): number | undefined {
     let furthest: number | undefined;
-    for (const watch of catchUp.watches) {
+    for (const watch of catchUp.watchers) {
       if (watch.reached < position) {
         if (furthest === undefined || watch.reached < furthest) furthest = watch.reached;
         continue;
       }
-      catchUp.watches.delete(watch);
+      catchUp.watchers.delete(watch);
       this.#parts.tail.noteSeen(watch.reached);
       watch.becomeSynced();
-      this.#parts.join(watch, this);
+      this.#parts.addSynced(watch, this);
     }
     return furthest;
   }
@@ -213,7 +213,7 @@ export class WatchQueue implements Worker, WatcherOwner {
       } else {
         // What is gone behind one position may be there behind another.
         const isGone = hasCode(error, 'COMPACTED');
-        for (const watch of [...catchUp.watches]) if (!isGone || watch.reached <= from) watch.fail(error);
+        for (const watch of [...catchUp.watchers]) if (!isGone || watch.reached <= from) watch.fail(error);
       }
     } finally {
       catchUp.isReading = false;
@@ -224,13 +224,13 @@ export class WatchQueue implements Worker, WatcherOwner {
 }
 
 interface Delivery {
-  watch: Watcher;
+  watcher: Watcher;
   zxid: number;
-  told: MatchedEvents;
+  matched: MatchedEvents;
 }
 
-function* deliveriesOf({ zxid, parts }: Publication): Generator<Delivery> {
-  for (const { told, watches } of parts) for (const watch of watches) yield { watch, zxid, told };
+function* deliveriesOf({ zxid, parts }: MatchedTransaction): Generator<Delivery> {
+  for (const { told, watches } of parts) for (const watch of watches) yield { watcher: watch, zxid, matched: told };
 }
 
 interface Group extends Subscription {
@@ -238,9 +238,9 @@ interface Group extends Subscription {
 }
 
 /** A pass of one reader's watches through one history. */
-class CatchUp implements PageReader {
+class CatchUp implements PageRequester {
   readonly history: WatchedHistory;
-  readonly watches = new Set<Watcher>();
+  readonly watchers = new Set<Watcher>();
   page: HistoryPage | undefined;
   deliveries: Iterator<Delivery> | undefined;
   isReading = false;
@@ -252,12 +252,12 @@ class CatchUp implements PageReader {
   }
 
   get isWanted(): boolean {
-    return this.watches.size > 0;
+    return this.watchers.size > 0;
   }
 
   begin(page: HistoryPage): void {
     const groups = new Map<string, Group[]>();
-    this.#served = [...this.watches].filter(({ reached }) => reached >= page.after && reached < page.end);
+    this.#served = [...this.watchers].filter(({ reached }) => reached >= page.after && reached < page.end);
     for (const watch of this.#served) {
       const { path, interest, data } = watch.subscription;
       const here = groups.get(path) ?? [];
@@ -281,9 +281,9 @@ class CatchUp implements PageReader {
 
 /** What groups of watches are told of a page, in order; each transaction is matched when it is due. */
 function* deliveriesFrom(page: HistoryPage, groups: ReadonlyMap<string, Group[]>): Generator<Delivery> {
-  for (const transaction of page.concerning(groups.keys())) {
+  for (const transaction of page.transactionsOn(groups.keys())) {
     const matched = matchTransaction(transaction, (path) => groups.get(path), page.jsonOf(transaction));
     for (const [{ watches }, told] of matched)
-      for (const watch of watches) yield { watch, zxid: transaction.zxid, told };
+      for (const watch of watches) yield { watcher: watch, zxid: transaction.zxid, matched: told };
   }
 }

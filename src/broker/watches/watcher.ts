@@ -26,17 +26,17 @@ export interface WatchSink {
 }
 
 /** The connection that watches write to. What it is sent is in the order of zxids, but for watches that are catching up. */
-export interface WatchReader {
+export interface WatchConnection {
   /** Undefined if it has room for more, else settles when it has, or is gone. */
   room(): Promise<void> | undefined;
   /** Too much waits for it beyond the transaction that it is being sent: it is to be cut off, and closes its watches. */
-  tooSlow(): void;
+  cutOff(): void;
   /** Runs `write`; all that it sends may go out as one. */
-  together(write: () => void): void;
+  cork(write: () => void): void;
 }
 
 /** A watch as its owner holds it. */
-export interface Watch {
+export interface WatchHandle {
   /** Everything up to this zxid that concerns the watch was written to the sink; undefined before `watching`. */
   readonly position: number | undefined;
   /** Ends it; the sink hears no more. */
@@ -48,12 +48,12 @@ export type WatchState = 'starting' | 'unsynced' | 'synced' | 'ended';
 
 export interface WatcherOwner {
   /** Everything up to this zxid was sent to the synced watches of the same reader. */
-  readonly position: number;
-  delivered(watch: Watcher, events: number): void;
+  readonly sentUpTo: number;
+  sent(watch: Watcher, events: number): void;
   ended(watch: Watcher): void;
 }
 
-export class Watcher implements Watch {
+export class Watcher implements WatchHandle {
   readonly request: WatchRequest;
   readonly subscription: Subscription;
   readonly history: 'main' | 'both';
@@ -83,7 +83,7 @@ export class Watcher implements Watch {
   get position(): number | undefined {
     if (!this.#hasBegun) return undefined;
     // A synced watch hears only what concerns it, but it has been told everything that its reader was sent.
-    return this.#state === 'synced' ? Math.max(this.#reached, this.#owner.position) : this.#reached;
+    return this.#state === 'synced' ? Math.max(this.#reached, this.#owner.sentUpTo) : this.#reached;
   }
 
   close(): void {
@@ -110,15 +110,15 @@ export class Watcher implements Watch {
   }
 
   /** Tells it of a transaction, unless it has been told already. */
-  deliver(zxid: number, told: MatchedEvents): void {
+  send(zxid: number, told: MatchedEvents): void {
     if (this.#state === 'ended' || zxid <= this.#reached) return;
     this.#reached = zxid;
-    this.#owner.delivered(this, told.count);
+    this.#owner.sent(this, told.count);
     this.sink.events(zxid, told.json());
     if (this.request.once) this.close();
   }
 
-  lost(error: ServiceError): void {
+  failAfterGap(error: ServiceError): void {
     // Who has been told nothing yet has nothing to lose: it will see the store as it is now.
     if (this.#state !== 'starting') this.fail(error);
   }

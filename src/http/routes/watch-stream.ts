@@ -10,7 +10,7 @@ import {
   watchStreamQuery,
 } from '../../../schemas/watch.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { Watch, WatchReader, WatchRequest } from '../../broker/watches/watcher.ts';
+import type { WatchConnection, WatchHandle, WatchRequest } from '../../broker/watches/watcher.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { beginEventStream, isLost, lostMark, problemMessage } from '../event-stream.ts';
 import { nodePathOf } from '../node-path.ts';
@@ -76,11 +76,11 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }>
   });
 };
 
-class WatchStream implements WatchReader {
+class WatchStream implements WatchConnection {
   readonly #broker: Broker;
   readonly #reply: FastifyReply;
   readonly #onEnd: () => void;
-  #watch: Watch | undefined;
+  #watch: WatchHandle | undefined;
   #ended = false;
   /** Refuses the request, as long as the stream has not begun. */
   #refuse: ((error: unknown) => void) | undefined;
@@ -138,13 +138,13 @@ class WatchStream implements WatchReader {
   }
 
   /** A reader that has left too much lying is cut off; it resumes with its last id (guarantee W4). */
-  tooSlow(): void {
+  cutOff(): void {
     this.#broker.slowReadersCut.inc({ kind: 'watch-stream' });
     this.#reply.raw.destroy();
     this.#finish();
   }
 
-  together(write: () => void): void {
+  cork(write: () => void): void {
     // A response that is corked may wait for a drain that never comes (node:http); and it has one watch only.
     write();
   }
