@@ -51,7 +51,7 @@ export class Broker {
   readonly store: Store;
   readonly log: Logger;
   readonly metrics: Metrics;
-  readonly tail: EventTail;
+  readonly eventTail: EventTail;
   readonly watches: WatchHub;
   /** Counts readers of streams and sockets that were cut off because too much waited for them, by `kind`. */
   readonly slowReadersCut: Counter<'kind'>;
@@ -101,14 +101,14 @@ export class Broker {
       () => store.shardsAway,
     );
     this.metrics.gauge('store_connections_lost', 'How often a connection to the store was lost.', () => store.losses);
-    this.tail = new EventTail(store.events, log);
-    this.watches = new WatchHub(store.events, this.tail, this.metrics, this.stopping, log);
+    this.eventTail = new EventTail(store.events, log);
+    this.watches = new WatchHub(store.events, this.eventTail, this.metrics, this.stopping, log);
     this.#reaper = createSessionReaper(store.sessions, this.metrics, log);
     this.#nodeExpirer = createNodeExpirer(store.namespace, this.metrics, log);
     this.#storedTotals = createStoredTotals(store, this.metrics, log);
     this.registration = new BrokerRegistration(
       store,
-      this.tail,
+      this.eventTail,
       {
         brokerId: config.brokerId ?? (options.sole ? soleBrokerId : undefined),
         rack: config.rack,
@@ -117,8 +117,8 @@ export class Broker {
       },
       log,
     );
-    this.topics = new TopicCache(store, this.tail, this.metrics, log);
-    this.partitions = new PartitionCache(store.namespace, this.tail, this.registration, this.metrics, log);
+    this.topics = new TopicCache(store, this.eventTail, this.metrics, log);
+    this.partitions = new PartitionCache(store.namespace, this.eventTail, this.registration, this.metrics, log);
     this.topicAdmin = new TopicAdmin(store, this.topics, config.maxPartitions, this.metrics);
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
@@ -128,7 +128,7 @@ export class Broker {
     const groupMetrics = new GroupMetrics(this.metrics);
     const states = new GroupStateManager(store.groups, groupMetrics, log);
     this.#offsetRetention = createOffsetRetention(store.committedOffsets, states, config, this.metrics, log);
-    this.groups = new GroupCoordinator(store, states, this.topics, this.tail, config, groupMetrics, log);
+    this.groups = new GroupCoordinator(store, states, this.topics, this.eventTail, config, groupMetrics, log);
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
     const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
     const consumeParts = { states, reader: memberReader, logs: store.logs };
@@ -163,7 +163,7 @@ export class Broker {
     });
     this.#controller = new Controller(
       store.namespace,
-      this.tail,
+      this.eventTail,
       this.registration,
       this.partitions,
       this.metrics,
@@ -187,7 +187,7 @@ export class Broker {
    * @param attempt does a step, and does it again if the store went away meanwhile
    */
   async start(attempt: (step: () => Promise<void>) => Promise<void> = (step) => step()): Promise<void> {
-    await attempt(() => this.tail.start());
+    await attempt(() => this.eventTail.start());
     await attempt(() => this.topics.start());
     await attempt(() => this.partitions.start());
     this.logReader.start();
@@ -247,6 +247,6 @@ export class Broker {
     await this.#nodeExpirer.stop();
     await this.#storedTotals.stop();
     await this.#reaper.stop();
-    await this.tail.stop();
+    await this.eventTail.stop();
   }
 }

@@ -8,7 +8,7 @@ export interface Metrics {
   /** A counter `weir_<name>`; `labels` must have few values each. */
   counter<T extends string = never>(name: string, help: string, labels?: T[]): Counter<T>;
   /** A histogram of seconds `weir_<name>`. */
-  seconds<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
+  histogram<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
   /** A gauge `weir_<name>` that is read when it is asked for. */
   gauge(name: string, help: string, read: () => number): void;
   /** As gauge(), with one value for each combination of labels that `read` gives in the end; others are gone. */
@@ -16,11 +16,11 @@ export interface Metrics {
     name: string,
     help: string,
     labels: T[],
-    read: () => Reading<T>[] | Promise<Reading<T>[]>,
+    read: () => GaugeValue<T>[] | Promise<GaugeValue<T>[]>,
   ): void;
 }
 
-export interface Reading<T extends string> {
+export interface GaugeValue<T extends string> {
   labels: Record<T, string>;
   value: number;
 }
@@ -34,7 +34,7 @@ export function createMetrics(): Metrics {
     registry,
     counter: (name, help, labels = []) =>
       new Counter({ name: `weir_${name}`, help, labelNames: labels, registers: [registry] }),
-    seconds: (name, help, labels = []) =>
+    histogram: (name, help, labels = []) =>
       new Histogram({ name: `weir_${name}`, help, labelNames: labels, buckets: secondsBuckets, registers: [registry] }),
     gauge: (name, help, read) => {
       new Gauge({

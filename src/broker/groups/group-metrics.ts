@@ -19,7 +19,7 @@ export class GroupMetrics {
       'group_conflicts_total',
       'Decisions over groups that had to be made again, as the group had changed meanwhile.',
     );
-    this.#settling = metrics.seconds(
+    this.#settling = metrics.histogram(
       'group_rebalance_seconds',
       'From the change that moved a group until each member had what it shall have; seen by the broker that ended it.',
     );

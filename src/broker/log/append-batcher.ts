@@ -36,7 +36,7 @@ export class AppendBatcher {
       'appends_replayed_total',
       'Batches that this broker was sent again, and answered without appending.',
     );
-    this.#duration = metrics.seconds('append_duration_seconds', 'Time of one append of the store, batches together.');
+    this.#duration = metrics.histogram('append_duration_seconds', 'Time of one append of the store, batches together.');
   }
 
   /** Bytes of records that wait for the store. */

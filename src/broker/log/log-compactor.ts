@@ -49,7 +49,7 @@ export class LogCompactor {
     this.#maintenance = keeping;
     this.#limits = limits;
     this.#removals = metrics.counter('records_compacted_total', 'Records that compaction by this broker removed.');
-    this.#duration = metrics.seconds('compaction_duration_seconds', 'Time of one pass of compaction over one log.');
+    this.#duration = metrics.histogram('compaction_duration_seconds', 'Time of one pass of compaction over one log.');
   }
 
   /**

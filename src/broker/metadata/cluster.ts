@@ -21,14 +21,14 @@ export async function describeBroker(store: Store, id: number) {
 /** The live brokers by id. A broker that goes meanwhile is left out. */
 export async function liveBrokers(store: Store) {
   const ids = (await store.namespace.allChildren(brokerIdsPath)).map(Number).sort((a, b) => a - b);
-  const found = await Promise.all(ids.map((id) => orAbsent(describeBroker(store, id))));
+  const found = await Promise.all(ids.map((id) => ifExists(describeBroker(store, id))));
   return found.filter((broker) => broker !== undefined);
 }
 
 export async function describeCluster(store: Store) {
   const [brokers, controller, epoch, figures] = await Promise.all([
     liveBrokers(store),
-    orAbsent(store.namespace.get(controllerPath)),
+    ifExists(store.namespace.get(controllerPath)),
     newestControllerEpoch(store.namespace),
     store.figures(),
   ]);
@@ -52,12 +52,12 @@ export interface ControllerEpoch {
 
 /** The epoch of the newest controller; undefined before the first election. */
 export async function newestControllerEpoch(namespace: Namespace): Promise<ControllerEpoch | undefined> {
-  const node = await orAbsent(namespace.get(controllerEpochPath));
+  const node = await ifExists(namespace.get(controllerEpochPath));
   return node && { epoch: Number(node.data.toString()), version: node.stat.version, mzxid: node.stat.mzxid };
 }
 
 /** What is read, or undefined if there is no such node. */
-export async function orAbsent<T>(reading: Promise<T>): Promise<T | undefined> {
+export async function ifExists<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;
   } catch (error) {

@@ -24,7 +24,7 @@ import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import { type BrokerRegistration, jsonContentType } from './broker-registration.ts';
-import { type ControllerEpoch, newestControllerEpoch, orAbsent } from './cluster.ts';
+import { type ControllerEpoch, ifExists, newestControllerEpoch } from './cluster.ts';
 import type { PartitionCache, PartitionInfo } from './partition-cache.ts';
 import { controllerEpochCheck, stateChange, statesPerTransactionMax } from './partition-changes.ts';
 
@@ -96,7 +96,7 @@ export class Controller {
       }),
       // The event of its own node may have come before there was a session to stand for election with.
       this.#registration.onRegistered(() => this.#task.trigger()),
-      this.#partitions.onLearned(() => this.#task.trigger()),
+      this.#partitions.onLoaded(() => this.#task.trigger()),
     );
     this.#task.start();
     this.#balance.start();
@@ -142,7 +142,7 @@ export class Controller {
   /** Takes the office if it is vacant; learns from the tree whether it is this broker's. */
   async #serveTerm(): Promise<void> {
     const { session } = this.#registration;
-    const office = session && (await orAbsent(this.#namespace.get(controllerPath)));
+    const office = session && (await ifExists(this.#namespace.get(controllerPath)));
     if (!office || office.stat.ephemeralOwner !== session.id) {
       this.#resign();
       // If it is another's there is nothing to win; when it falls vacant an event says so.
@@ -200,7 +200,7 @@ export class Controller {
   /** The live brokers, each with its epoch: the czxid of its node. */
   async #liveBrokers(): Promise<Map<number, number>> {
     const ids = await this.#namespace.allChildren(brokerIdsPath);
-    const stats = await Promise.all(ids.map((id) => orAbsent(this.#namespace.stat(brokerPath(Number(id))))));
+    const stats = await Promise.all(ids.map((id) => ifExists(this.#namespace.stat(brokerPath(Number(id))))));
     return new Map(stats.flatMap((found, i) => (found ? [[Number(ids[i]), found.stat.czxid] as const] : [])));
   }
 

@@ -17,7 +17,7 @@ import type { Store } from '../../store/store.ts';
 import type { Idempotency, Op } from '../../store/tree/namespace.ts';
 import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
-import { liveBrokers, newestControllerEpoch, orAbsent } from './cluster.ts';
+import { ifExists, liveBrokers, newestControllerEpoch } from './cluster.ts';
 import { controllerEpochCheck, stateChange, statesPerTransactionMax } from './partition-changes.ts';
 import { describePartition } from './partition-description.ts';
 import { type TopicCache, unknownPartition, unknownTopic } from './topic-cache.ts';
@@ -156,7 +156,7 @@ export class PartitionAdmin {
     leader: number,
     heardOf: number,
   ): Promise<boolean> {
-    const written = await orAbsent(
+    const written = await ifExists(
       retryOnConflict(async () => {
         const now = await this.#topic(name);
         if (now.topicId !== topicId) return undefined;

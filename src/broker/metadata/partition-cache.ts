@@ -18,7 +18,7 @@ import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import type { BrokerRegistration } from './broker-registration.ts';
-import { orAbsent } from './cluster.ts';
+import { ifExists } from './cluster.ts';
 
 export interface PartitionInfo extends PartitionState {
   readonly topic: string;
@@ -112,7 +112,7 @@ export class PartitionCache {
   }
 
   /** Calls `listener` each time that something that was missing has been read. @returns how to stop that */
-  onLearned(listener: () => void): () => void {
+  onLoaded(listener: () => void): () => void {
     this.#learnedListeners.add(listener);
     return () => this.#learnedListeners.delete(listener);
   }
@@ -256,7 +256,7 @@ export class PartitionCache {
 
   /** A node as it is; undefined if it is gone by now, as far as this broker has heard, or if a gap came in between. */
   async #read(path: string, generation: number): Promise<NodeData | undefined> {
-    const found = await orAbsent(this.#namespace.get(path));
+    const found = await ifExists(this.#namespace.get(path));
     if (!found || generation !== this.#generation || (this.#deleted.get(path) ?? 0) > found.stat.mzxid)
       return undefined;
     return found;

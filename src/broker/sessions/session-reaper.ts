@@ -19,7 +19,7 @@ export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: L
     'outages_forgiven_total',
     'Outages after which every session had its full time again, as this broker was the first to find.',
   );
-  const late = metrics.seconds('session_expiry_lateness_seconds', 'How long after its deadline a session was ended.');
+  const late = metrics.histogram('session_expiry_lateness_seconds', 'How long after its deadline a session was ended.');
   return new PeriodicTask(
     'session reaper',
     everyMs,

@@ -9,7 +9,7 @@ export function installRequestLog(
   metrics: Metrics,
   levels: Pick<Logger, 'isLevelEnabled'>,
 ): void {
-  const durations = metrics.seconds('http_request_duration_seconds', 'Time from request to end of answer.', [
+  const durations = metrics.histogram('http_request_duration_seconds', 'Time from request to end of answer.', [
     'method',
     'route',
     'status',

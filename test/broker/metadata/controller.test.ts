@@ -141,7 +141,7 @@ t.test('the event of a registration may reach the controller before the broker h
     const written = await go();
     if (operation.path !== own) return written;
     // The session is in the tree, but not yet in the broker: the event goes round first, and a whole round on it.
-    await eventually(() => broker.tail.position >= written.zxid, 'the event is here');
+    await eventually(() => broker.eventTail.position >= written.zxid, 'the event is here');
     await broker.store.namespace.allChildren(brokerIdsPath);
     heard += 1;
     return written;

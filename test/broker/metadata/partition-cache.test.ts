@@ -46,7 +46,7 @@ t.test('after a gap in the events it is read anew, so nothing is led that no lon
   await http(`${url}/v1/topics`, 'POST', { name: 'lost', partitions: 2 });
   await eventually(() => led(broker.partitions).length === 4, 'four are led');
   let learned = 0;
-  broker.partitions.onLearned(() => {
+  broker.partitions.onLoaded(() => {
     learned += 1;
   });
   await redis.killAndRestore();
