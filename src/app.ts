@@ -60,7 +60,7 @@ import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { installWaitingSessions } from './http/waiting-session.ts';
 import { groupSockets } from './ws/group.ts';
 import { installRefusedSockets } from './ws/refused-sockets.ts';
-import { Sockets, socketFailed } from './ws/socket.ts';
+import { handleSocketError, Sockets } from './ws/socket.ts';
 import { serveTopicTail } from './ws/topic-tail.ts';
 import { watchSockets } from './ws/watch.ts';
 
@@ -128,7 +128,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   await app.register(fastifyWebsocket, {
     // All that the plugin does with a server is to listen for its upgrades.
     options: { server: webSockets as Server, maxPayload: socketPayloadBytesMax },
-    errorHandler: socketFailed,
+    errorHandler: handleSocketError,
   });
   connections.serialise(app);
   installUpgradeCheck(app);

@@ -111,12 +111,12 @@ class GroupSocket {
     });
     this.#socket = sockets.accept(ws, connection, {
       kind: 'group',
-      takesLists: true,
+      allowsLists: true,
       schema: groupClientFrame,
       onFrame: (frame) => this.#onFrame(frame),
       // They wait for each other here, and are limited by groupFramesWaitingMax.
       framesInFlightMax: Number.POSITIVE_INFINITY,
-      onHeard: () => this.#stream?.heard(),
+      onPeerActivity: () => this.#stream?.heard(),
       onClose: (code) => {
         this.#closeCode = code;
         this.#closed.abort();

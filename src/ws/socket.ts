@@ -30,7 +30,7 @@ export interface SocketOptions<F> {
   /** The frames that a client may send; usually a union by `type`. */
   schema: z.ZodType<F>;
   /** Whether its frames have lists of offsets or partitions. */
-  takesLists?: boolean;
+  allowsLists?: boolean;
   /** Takes one frame. What it throws is answered with an error frame, and the socket stays open. */
   onFrame(frame: F): void | Promise<void>;
   /** Frames that are worked at at once, if not the usual number: of a kind that limits them itself. */
@@ -38,7 +38,7 @@ export interface SocketOptions<F> {
   /** Called once, when nothing can be sent any more. `code` = what the peer closed it with; undefined if we did. */
   onClose(code?: number): void;
   /** Called at each sign of life of the peer: a frame or a pong. That bytes were taken shows only that its machine lives. */
-  onHeard?(): void;
+  onPeerActivity?(): void;
 }
 
 /** All open sockets of a broker. */
@@ -69,7 +69,7 @@ export class Sockets {
         this.#open.delete(socket);
         options.onClose(code);
       },
-      heard: () => options.onHeard?.(),
+      peerActive: () => options.onPeerActivity?.(),
       tooSlow: () => this.#broker.slowReadersCut.inc({ kind: options.kind }),
       kind: options.kind,
     });
@@ -89,7 +89,7 @@ export class Sockets {
     let id: string | undefined;
     try {
       if (isBinary) throw new ServiceError('BAD_REQUEST', 'A frame must be a text frame with JSON, not a binary one.');
-      const raw = readJson(data, 'The frame', options.takesLists ? jsonLimits : littleJsonLimits);
+      const raw = readJson(data, 'The frame', options.allowsLists ? jsonLimits : littleJsonLimits);
       id = idIn(raw);
       const frame = readInput(options.schema, raw, 'frame');
       return options.onFrame(frame)?.catch((error: unknown) => socket.sendError(error, id));
@@ -155,7 +155,7 @@ class FramesInFlight {
 interface SocketOwner {
   kind: string;
   closed(code?: number): void;
-  heard(): void;
+  peerActive(): void;
   tooSlow(): void;
 }
 
@@ -183,7 +183,7 @@ export class Socket {
     this.#owner = owner;
     const heard = () => {
       this.#wasHeard = true;
-      if (this.#isOpen) owner.heard();
+      if (this.#isOpen) owner.peerActive();
     };
     ws.on('pong', heard);
     ws.on('message', heard);
@@ -201,7 +201,7 @@ export class Socket {
   send(json: string): void {
     if (!this.#isOpen) return;
     if (this.#unsentBytes - (this.#unsent[0] ?? 0) > slowReaderBytesMax) {
-      this.tooSlow();
+      this.cutOff();
       return;
     }
     const size = Buffer.byteLength(json);
@@ -211,14 +211,14 @@ export class Socket {
   }
 
   /** Cuts the reader off, behind the message under way. */
-  tooSlow(): void {
+  cutOff(): void {
     if (!this.#isOpen) return;
     this.#owner.tooSlow();
     this.close(closeCodes.slowReader, 'The reader is too slow; resume with since');
   }
 
   /** Runs `write`: what it sends goes to the connection as one. */
-  together(write: () => void): void {
+  cork(write: () => void): void {
     this.#connection.cork();
     write();
     this.#connection.uncork();
@@ -307,7 +307,7 @@ export class Socket {
 }
 
 /** For @fastify/websocket: a peer that goes away without a word is no fault of ours. */
-export function socketFailed(error: Error, ws: WebSocket, request: FastifyRequest): void {
+export function handleSocketError(error: Error, ws: WebSocket, request: FastifyRequest): void {
   const isPeers = 'code' in error;
   request.log[isPeers ? 'debug' : 'error']({ err: error }, 'A socket failed');
   ws.terminate();

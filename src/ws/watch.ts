@@ -29,8 +29,8 @@ interface Options {
 /** How many watches there may be on all sockets, and of one client. */
 interface WatchLimit {
   /** @throws ServiceError TOO_MANY_REQUESTS */
-  take(clientKey: string): void;
-  give(clientKey: string): void;
+  acquire(clientKey: string): void;
+  release(clientKey: string): void;
 }
 
 export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
@@ -63,8 +63,8 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     wsHandler: (ws, request) => {
       const { clientKey } = request;
       const own: ClientShare = {
-        take: () => limit.take(clientKey),
-        give: () => limit.give(clientKey),
+        acquireWatch: () => limit.acquire(clientKey),
+        releaseWatch: () => limit.release(clientKey),
         keepSession: (handle, work) => keepSession(clientKey, handle, work),
       };
       new WatchSocket(ws, request.raw.socket, { broker, sockets, limit: own }, open);
@@ -75,8 +75,8 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
 /** What the client of a socket has of what is limited. */
 interface ClientShare {
   /** A watch. */
-  take(): void;
-  give(): void;
+  acquireWatch(): void;
+  releaseWatch(): void;
   keepSession<T>(handle: string, work: () => Promise<T>): Promise<T>;
 }
 
@@ -102,7 +102,7 @@ class WatchSocket {
       kind: 'watch',
       schema: clientFrame,
       onFrame: (frame) => this.#onFrame(frame),
-      onHeard: () => {
+      onPeerActivity: () => {
         for (const session of this.#sessions.values()) session.noteActivity();
       },
       onClose: () => {
@@ -149,7 +149,7 @@ class WatchSocket {
     if (this.#watches.size >= watchesPerSocketMax) {
       throw new ServiceError('TOO_MANY_REQUESTS', `A socket has at most ${watchesPerSocketMax} watches; open another.`);
     }
-    this.#limit.take();
+    this.#limit.acquireWatch();
     const idJson = JSON.stringify(id);
     const sink: WatchSink = {
       watching: (zxid) => this.#send({ type: 'watching', id, zxid }),
@@ -174,7 +174,7 @@ class WatchSocket {
   }
 
   #forget(id: string): void {
-    if (this.#watches.delete(id)) this.#limit.give();
+    if (this.#watches.delete(id)) this.#limit.releaseWatch();
   }
 
   async #keep(handle: string): Promise<void> {
