@@ -29,8 +29,8 @@ interface Options {
 /** How many watches there may be on all sockets, and of one client. */
 interface WatchLimit {
   /** @throws ServiceError TOO_MANY_REQUESTS */
-  acquire(clientKey: string): void;
-  release(clientKey: string): void;
+  take(clientKey: string): void;
+  give(clientKey: string): void;
 }
 
 export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
@@ -63,8 +63,8 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     wsHandler: (ws, request) => {
       const { clientKey } = request;
       const own: ClientShare = {
-        acquireWatch: () => limit.acquire(clientKey),
-        releaseWatch: () => limit.release(clientKey),
+        acquireWatch: () => limit.take(clientKey),
+        releaseWatch: () => limit.give(clientKey),
         keepSession: (handle, work) => keepSession(clientKey, handle, work),
       };
       new WatchSocket(ws, request.raw.socket, { broker, sockets, limit: own }, open);
