@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { logError, offset, queryFlag, queryInteger } from './common.ts';
 import { durationBetween, negotiatedDuration } from './duration.ts';
-import { fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
+import { fetchBytesDefault, fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
 import { topicName } from './topics.ts';
 
 /** Kafka's limit on the metadata of a committed offset. */
@@ -136,9 +136,7 @@ export const consumeQuery = z.strictObject({
     .default(0)
     .describe('How long to wait for records, or for another assignment; at most 5m.'),
   maxRecords: queryInteger(1, fetchRecordsMax).default(500),
-  maxBytes: queryInteger(1, fetchBytesMax)
-    .default(1024 * 1024)
-    .describe('One record always fits.'),
+  maxBytes: queryInteger(1, fetchBytesMax).default(fetchBytesDefault).describe('One record always fits.'),
   commit: z
     .enum(['manual', 'previous'])
     .default('manual')

@@ -78,6 +78,7 @@ export const produceReply = z
 /** One fetch is one answer in memory, on both sides. */
 export const fetchRecordsMax = 100_000;
 export const fetchBytesMax = 16 * 1024 * 1024;
+export const fetchBytesDefault = 1024 * 1024;
 export const fetchWaitMsMax = 300_000;
 
 const moment = queryInteger(0, Number.MAX_SAFE_INTEGER);
@@ -92,9 +93,7 @@ export const fetchQuery = z.strictObject({
     .describe('Where to begin; default earliest.'),
   timestamp: moment.optional().describe('Begin at the first record that is not older, ms since the epoch.'),
   maxRecords: queryInteger(1, fetchRecordsMax).default(500),
-  maxBytes: queryInteger(1, fetchBytesMax)
-    .default(1024 * 1024)
-    .describe('One record always fits.'),
+  maxBytes: queryInteger(1, fetchBytesMax).default(fetchBytesDefault).describe('One record always fits.'),
   minBytes: queryInteger(0, fetchBytesMax).default(1).describe('With wait: answer as soon as there are so many.'),
   wait: durationBetween(0, fetchWaitMsMax, 'must be at most 5m')
     .default(0)

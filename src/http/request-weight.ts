@@ -1,16 +1,28 @@
 // How much work a request is, where a usual one is 1: so that few large requests count as many small ones (admission.ts). It is an
 // estimate by what the request asks for, made before that is checked.
 import type { FastifyRequest } from 'fastify';
+import { fetchBytesDefault } from '../../schemas/records.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 
-/** So much of each is about as much work as a usual request, for the broker or for the store. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** It reads records, of `maxBytes` at most. */
+    readsRecords?: boolean;
+    /** How many partitions, members or offsets the response is about, as far as that is known before. */
+    itemsOf?: (request: FastifyRequest) => number | undefined;
+  }
+}
+
+/** So much of each is about as much work as a usual request, half a millisecond of the broker and the store together. */
 const operationsPerUnit = 20;
-const listedPerUnit = 250;
+const namesPerUnit = 250;
+const statsPerUnit = 50;
+const itemsPerUnit = 15;
 /** Of nodes, where the request does not say. */
 const listedUsual = 1000;
 const jsonBytesPerUnit = 16 * 1024;
 const rawBytesPerUnit = 64 * 1024;
-const readBytesPerUnit = 256 * 1024;
+const readBytesPerUnit = 48 * 1024;
 /** How many nodes there are is known only when they are deleted. */
 const recursiveDeleteWeight = 100;
 
@@ -19,12 +31,15 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   const { body, method, query } = request;
   // A body that is still bytes is records, which are JSON, or one record.
   const bytesPerUnit = isJson(request) ? jsonBytesPerUnit : rawBytesPerUnit;
-  const { limit, maxBytes, recursive, view } = (query ?? {}) as Record<string, unknown>;
+  const { limit, maxBytes, recursive, stats, view } = (query ?? {}) as Record<string, unknown>;
+  const { readsRecords, itemsOf } = request.routeOptions.config;
   let weight = 1 + bodyBytes / bytesPerUnit + operationsIn(body) / operationsPerUnit;
   weight +=
-    number(limit ?? (view === 'tree' || view === 'children' ? listedUsual : 0)) / listedPerUnit +
-    number(maxBytes) / readBytesPerUnit;
-  if (method === 'DELETE' && recursive !== undefined && recursive !== 'false') weight += recursiveDeleteWeight;
+    number(limit ?? (view === 'tree' || view === 'children' ? listedUsual : 0)) /
+    (view === 'tree' || isSet(stats) ? statsPerUnit : namesPerUnit);
+  weight += number(maxBytes ?? (readsRecords ? fetchBytesDefault : 0)) / readBytesPerUnit;
+  weight += (itemsOf?.(request) ?? 0) / itemsPerUnit;
+  if (method === 'DELETE' && isSet(recursive)) weight += recursiveDeleteWeight;
   return Math.floor(weight);
 }
 
@@ -45,6 +60,10 @@ function operationsIn(body: unknown): number {
   let operations = 'partitions' in body ? number(body.partitions) : 0;
   for (const value of Object.values(body)) if (Array.isArray(value)) operations = Math.max(operations, value.length);
   return operations;
+}
+
+function isSet(flag: unknown): boolean {
+  return flag !== undefined && flag !== 'false';
 }
 
 /** 0 for what is no number: it is refused later on. */

@@ -276,6 +276,36 @@ export const attacks: Record<string, (attacker: Attacker) => Promise<void>> = {
   },
 
   'requests without end': (attacker) => flood(attacker, 1500, () => ['GET', '/v1/nodes/?view=tree', '', {}]),
+
+  'large responses without end': async (attacker) => {
+    const agent = agentOf(attacker, 8);
+    const topic = `wide-${process.pid}`;
+    await send(attacker, agent, 'POST', '/v1/topics', JSON.stringify({ name: topic, partitions: 2000 }));
+    const records = Array.from({ length: 12 }, () => ({ value: 'x'.repeat(64 * 1024), partition: 0 }));
+    const group = `wide-${process.pid}`;
+    const offsets = Array.from({ length: 2000 }, (_, partition) => ({ topic, partition, offset: 0 }));
+    await Promise.all([
+      send(attacker, agent, 'POST', `/v1/groups/${group}/offsets`, JSON.stringify({ offsets })),
+      ...Array.from({ length: 24 }, () =>
+        send(attacker, agent, 'POST', '/v1/topics/hostile/records', JSON.stringify({ records })),
+      ),
+    ]);
+    agent.destroy();
+    const paths = [
+      '/v1/nodes/?view=tree&limit=10000',
+      '/v1/nodes/?view=children&stats=true&limit=10000',
+      `/v1/topics/${topic}`,
+      `/v1/topics/${topic}/offsets`,
+      `/v1/topics/${topic}/offsets?at=1`,
+      `/v1/groups/${group}`,
+      `/v1/groups/${group}/offsets`,
+      '/v1/groups?limit=1000',
+      '/v1/topics/hostile/partitions/0/records?offset=0',
+      '/v1/topics/hostile/partitions/0/records?offset=0&maxBytes=16777216',
+      '/metrics',
+    ];
+    await flood(attacker, 500, (n) => ['GET', paths[n % paths.length]!, '', {}]);
+  },
 };
 
 async function main([url, attack, seconds, ...addresses]: string[]): Promise<void> {

@@ -47,11 +47,11 @@ t.test(
 t.test(
   'recursive deletes wait for each other here, and whoever waits too long is told that nothing was done',
   async (t) => {
-    const lane = new ConcurrencyLimiter('things', 2, 20);
+    const limiter = new ConcurrencyLimiter('things', 2, 20);
     const ends: (() => void)[] = [];
     const started: number[] = [];
     const ask = (n: number) =>
-      lane.run(() => {
+      limiter.run(() => {
         started.push(n);
         return new Promise<number>((resolve) => ends.push(() => resolve(n)));
       });
@@ -68,7 +68,7 @@ t.test(
     await first[1];
     ends[2]!();
     t.equal(await fourth, 4, 'the next one goes when one has ended');
-    const failing = lane.run(async () => {
+    const failing = limiter.run(async () => {
       throw new Error('lost');
     });
     await t.rejects(failing, /lost/);
@@ -253,4 +253,25 @@ t.test('pages of children and trees end early where the names are long, and say 
   const { tree, truncated } = await namespace.tree('/paged', { depth: 5, limit: 10_000 });
   t.equal(truncated, true);
   t.ok(tree.children!.length > 100 && tree.children!.length < 1500);
+});
+
+t.test('a limiter takes tasks by their weight, each in its order, and a task that is too heavy alone', async (t) => {
+  const limiter = new ConcurrencyLimiter('things', 10, 60_000);
+  const ends = new Map<string, () => void>();
+  const ask = (name: string, weight: number) =>
+    limiter.run(() => new Promise<void>((resolve) => ends.set(name, resolve)), weight);
+  const tasks = [ask('a', 4), ask('b', 4), ask('too heavy', 50), ask('light', 1)];
+  t.same([...ends.keys()], ['a', 'b'], 'the light one does not overtake the heavy one');
+  t.match({ inFlight: limiter.inFlight, waiting: limiter.waiting }, { inFlight: 2, waiting: 2 });
+  ends.get('a')!();
+  await tasks[0];
+  t.equal(ends.size, 2, 'there is not room enough yet');
+  ends.get('b')!();
+  await tasks[1];
+  t.same([...ends.keys()].slice(2), ['too heavy']);
+  ends.get('too heavy')!();
+  await tasks[2];
+  ends.get('light')!();
+  await Promise.all(tasks);
+  t.match({ inFlight: limiter.inFlight, waiting: limiter.waiting }, { inFlight: 0, waiting: 0 });
 });

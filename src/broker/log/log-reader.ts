@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { BatchLines, type StoredBatch } from '../../core/records/batch-lines.ts';
 import { FetchedRecords } from '../../core/records/fetched-records.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
+import { ConcurrencyLimiter } from '../../store/redis/concurrency-limiter.ts';
 import { checkPartition, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
@@ -54,6 +55,9 @@ const lookEveryMs = 1000;
 const newsKeptMs = 1000;
 /** How many logs' newest ends are remembered, those heard of last. */
 const knownEndsMax = 10_000;
+/** Searches by time at once, each of which may read a whole batch, and how long one may wait for the others, ms. */
+const searchesAtOnce = 32;
+const searchWaitMsMax = 5000;
 /** Of how many logs it is remembered how well they are packed. */
 const compressedSharesMax = 10_000;
 
@@ -66,6 +70,7 @@ export class LogReader {
   readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
   /** By log, the bytes of packed batches in the store, as a share of what they unpack to. */
   readonly #compressedShares = new Map<string, number>();
+  readonly #searches = new ConcurrencyLimiter('searches of records by time', searchesAtOnce, searchWaitMsMax);
   readonly #listeners = new Set<AppendListener>();
   readonly #abort = new AbortController();
   readonly #look: PeriodicTask;
@@ -157,13 +162,17 @@ export class LogReader {
   /**
    * The offset of the first record that is not older than a moment, ms since the epoch, and its timestamp; the end offset
    * without a timestamp if there is none.
-   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; TOO_MANY_REQUESTS if too many others search
    */
-  async offsetAt(
+  offsetAt(
     topic: TopicInfo,
     partition: number,
     momentMs: number,
   ): Promise<{ offset: number; timestamp: number | undefined }> {
+    return this.#searches.run(() => this.#offsetAt(topic, partition, momentMs));
+  }
+
+  async #offsetAt(topic: TopicInfo, partition: number, momentMs: number) {
     checkPartition(topic, partition);
     const [bounds] = await this.#logs.bounds([{ topicId: topic.topicId, partition }]);
     let from = bounds?.logStartOffset ?? 0;

@@ -109,6 +109,11 @@ export class TopicCache {
     return () => this.#listeners.delete(listener);
   }
 
+  /** A topic's metadata, if they are known without asking the store. */
+  known(name: string): TopicInfo | undefined {
+    return this.#known.get(name);
+  }
+
   /** A topic's metadata. @throws ServiceError UNKNOWN_TOPIC */
   async get(name: string): Promise<TopicInfo> {
     return this.#known.get(name) ?? this.#load(name);

@@ -15,6 +15,7 @@ import type { Broker } from '../../broker/broker.ts';
 import type { ResetOffset } from '../../broker/groups/offsets/group-offsets.ts';
 import { bodyBytes } from '../../core/defaults.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { KnownSizes } from '../known-items.ts';
 import { credentialOf } from '../member-header.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -23,6 +24,7 @@ import { respondOnce } from '../respond-once.ts';
 export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groupOffsets } = broker;
   const { storedResponses } = broker.store;
+  const sizes = new KnownSizes('group');
 
   app.post(
     '/groups/:group/offsets',
@@ -74,6 +76,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
   app.get(
     '/groups/:group/offsets',
     {
+      config: { itemsOf: sizes.of },
       schema: {
         tags: ['groups'],
         operationId: 'groups.offsets',
@@ -89,6 +92,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     async (request, reply) => {
       const { zxid, offsets } = await groupOffsets.list(request.params.group, checked(request.query));
       reply.header('weir-zxid', zxid);
+      sizes.set(request.params.group, offsets.length);
       return {
         offsets: offsets.map(({ topic, partition, offset, metadata, committedAt }) => ({
           topic,

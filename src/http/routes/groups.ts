@@ -27,6 +27,7 @@ import { bodyBytes } from '../../core/defaults.ts';
 import { subscriptionOf } from '../../core/groups/group-topics.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { KnownSizes } from '../known-items.ts';
 import { credentialOf, memberSecretOf } from '../member-header.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
@@ -37,6 +38,7 @@ import { respondOnce } from '../respond-once.ts';
 export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
   const { groups, groupConsumer, groupDirectory } = broker;
   const signals = new RequestSignals(broker.stopping);
+  const sizes = new KnownSizes('group');
 
   app.get(
     '/groups',
@@ -62,6 +64,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/groups/:group',
     {
+      config: { itemsOf: sizes.of },
       schema: {
         tags: ['groups'],
         operationId: 'groups.get',
@@ -75,6 +78,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     },
     async (request, reply) => {
       const { zxid, description } = await groupDirectory.describe(request.params.group);
+      sizes.set(request.params.group, description.members.length + description.partitions.length);
       reply.header('weir-zxid', zxid);
       return description;
     },
@@ -286,7 +290,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     '/groups/:group/members/:member/records',
     {
       exposeHeadRoute: false,
-      config: { hasEffect: true },
+      config: { hasEffect: true, readsRecords: true },
       schema: consumeSchema('groups.consume', 'Read records as a member'),
     },
     async (request, reply) => {
@@ -297,7 +301,10 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
 
   app.post(
     '/groups/:group/members/:member/records',
-    { schema: consumeSchema('groups.consumeByPost', 'Read records as a member, by a POST') },
+    {
+      config: { readsRecords: true },
+      schema: consumeSchema('groups.consumeByPost', 'Read records as a member, by a POST'),
+    },
     async (request, reply) => {
       const text = await consume(request, reply, request.params, request.query);
       return reply.send(asReply(text));

@@ -50,6 +50,8 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
     },
   );
 
+  const { registry } = broker.metrics;
+  const metricsText = rarely(() => registry.metrics());
   app.get(
     '/metrics',
     {
@@ -62,11 +64,10 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
         },
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (_request, reply) =>
-      reply.type(broker.metrics.registry.contentType).send(await broker.metrics.registry.metrics()),
+    async (_request, reply) => reply.type(registry.contentType).send(await metricsText()),
   );
 
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/openapi.json', { config: { itemsOf: () => 100 }, schema: { hide: true } }, async () => app.swagger());
 
   // Where the `type` of a problem leads to.
   app.get('/docs/errors', { schema: { hide: true } }, async (_request, reply) =>
@@ -87,3 +88,25 @@ ${Object.entries(errorCatalogue)
   .join('\n')}
 </tbody></table></body></html>
 `;
+
+/** So much of a second the metrics may take, ms: a text of them takes some 10 ms, and they are answered without admission. */
+const metricsMsPerSecond = 400;
+
+/** Calls `make` for as long as that takes no more of a second; who asks then is given what it gave last. */
+function rarely(make: () => Promise<string>): () => Promise<string> {
+  let [takenMs, since]: [number, number] = [0, 0];
+  let last: Promise<string> | undefined;
+  return () => {
+    const now = performance.now();
+    if (now - since > 1000) [takenMs, since] = [0, now];
+    if (last && takenMs >= metricsMsPerSecond) return last;
+    const text = make().finally(() => {
+      takenMs += performance.now() - now;
+    });
+    last = text;
+    text.catch(() => {
+      if (last === text) last = undefined;
+    });
+    return text;
+  };
+}

@@ -25,6 +25,7 @@ import { checkRecordBytes } from '../../core/records/request-batches.ts';
 import { effectiveConfig } from '../../core/records/topic-config.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { HeldResults } from '../held-results.ts';
+import { partitionsOf } from '../known-items.ts';
 import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
@@ -224,6 +225,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.get(
     '/topics/:topic/partitions/:partition/records',
     {
+      config: { readsRecords: true },
       schema: {
         tags: ['topics'],
         operationId: 'records.fetch',
@@ -266,6 +268,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.get(
     '/topics/:topic/offsets',
     {
+      config: { itemsOf: partitionsOf(topics) },
       schema: {
         tags: ['topics'],
         operationId: 'topics.offsets',

@@ -9,6 +9,7 @@ import {
   topicsReply,
 } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
+import { partitionsOf } from '../known-items.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';
 
@@ -79,6 +80,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/topics/:topic',
     {
+      config: { itemsOf: partitionsOf(broker.topics) },
       schema: {
         tags: ['topics'],
         operationId: 'topics.get',

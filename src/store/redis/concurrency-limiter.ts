@@ -1,47 +1,89 @@
-// A way to the store for what may hold it for a while: a few at a time go, and who waits too long is told that nothing was done. So
-// many at once can neither keep everybody else from the store, nor be cut off by a time-out with their fate unknown.
+// A way to the store for what may hold it for a while: so much of it at a time goes, and who waits too long is told that nothing was done.
+// So many at once can neither keep everybody else from the store, nor be cut off by a time-out with their fate unknown.
 import { ServiceError } from '../../core/service-error.ts';
+
+interface Waiting {
+  weight: number;
+  go(): void;
+}
 
 export class ConcurrencyLimiter {
   readonly #name: string;
   readonly #atOnce: number;
   readonly #waitMsMax: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: Waiting[] = [];
+  #weightInFlight = 0;
   #inFlight = 0;
 
-  /** @param name what goes here, in the plural, for the refusal */
+  /**
+   * @param name what goes here, in the plural, for the refusal
+   * @param atOnce the weight of what may be under way together; a task that weighs more goes alone
+   */
   constructor(name: string, atOnce: number, waitMsMax: number) {
     this.#name = name;
     this.#atOnce = atOnce;
     this.#waitMsMax = waitMsMax;
   }
 
+  /** How many tasks are under way. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Runs `task` when its turn comes. @throws ServiceError TOO_MANY_REQUESTS if that is not soon enough; what `task` throws */
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#inFlight >= this.#atOnce) await this.#acquire();
-    else this.#inFlight += 1;
+  async run<T>(task: () => Promise<T>, weight = 1): Promise<T> {
+    const taken = Math.min(weight, this.#atOnce);
+    if (this.#waiting.length === 0 && this.#fits(taken)) this.#take(taken);
+    else await this.#acquire(taken);
     try {
       return await task();
     } finally {
-      // The place is handed on, so that nobody overtakes.
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#inFlight -= 1;
+      this.#inFlight -= 1;
+      this.#weightInFlight -= taken;
+      this.#startNext();
     }
   }
 
-  #acquire(): Promise<void> {
+  #fits(weight: number): boolean {
+    return this.#weightInFlight + weight <= this.#atOnce;
+  }
+
+  #take(weight: number): void {
+    this.#inFlight += 1;
+    this.#weightInFlight += weight;
+  }
+
+  /** In their order, so that a heavy one has its turn, too. */
+  #startNext(): void {
+    for (let next = this.#waiting[0]; next && this.#fits(next.weight); next = this.#waiting[0]) {
+      this.#waiting.shift();
+      this.#take(next.weight);
+      next.go();
+    }
+  }
+
+  #acquire(weight: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const go = () => {
-        clearTimeout(timer);
-        resolve();
+      const waiting: Waiting = {
+        weight,
+        go: () => {
+          clearTimeout(timer);
+          resolve();
+        },
       };
       const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(go), 1);
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
         const detail = `There are too many ${this.#name} at once; nothing was done. Try again soon.`;
         reject(new ServiceError('TOO_MANY_REQUESTS', detail));
+        // It may have been what the others waited behind.
+        this.#startNext();
       }, this.#waitMsMax);
-      this.#waiting.push(go);
+      this.#waiting.push(waiting);
     });
   }
 }

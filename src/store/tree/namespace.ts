@@ -70,8 +70,12 @@ const readsPerCallMax = 64;
 const largeAtOnce = 1;
 /** With the store's own time-out, less than the 2 s in which a request is answered. */
 const largeWaitMsMax = 1000;
-/** A page of so many children, or of a tree, is a large request: some milliseconds. */
-const largePage = 1000;
+/** Of nodes with their stats, in all pages under way: some 5 ms. A page of the largest size goes alone, and takes ten times as long. */
+const pageNodesAtOnce = 2000;
+/** A page of no more takes half a millisecond: less than to wait for others. */
+const smallPage = 200;
+/** A name without a stat takes this part of the time. */
+const nameWeight = 1 / 5;
 
 export class Namespace {
   readonly #connection: StoreConnection;
@@ -82,7 +86,7 @@ export class Namespace {
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
   readonly #large = new ConcurrencyLimiter('large transactions', largeAtOnce, largeWaitMsMax);
-  readonly #largeReads = new ConcurrencyLimiter('large pages of nodes', largeAtOnce, largeWaitMsMax);
+  readonly #pages = new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, largeWaitMsMax);
   readonly #oomWrites: CallBatcher<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
@@ -184,9 +188,8 @@ export class Namespace {
   ): Promise<{ zxid: number; stat: Stat; children: { name: string; stat?: Stat }[]; next: string | undefined }> {
     const withStats = page.stats ?? false;
     const args = [path, page.after ?? '', page.limit, withStats ? '1' : '0'];
-    const call = () => this.#connection.call('nodes/children', this.#keys.root, args);
-    const isLarge = withStats && page.limit > largePage;
-    const [zxid, stat, more, ...rest] = await (isLarge ? this.#largeReads.run(call) : call());
+    const weight = page.limit * (withStats ? 1 : nameWeight);
+    const [zxid, stat, more, ...rest] = await this.#page('nodes/children', args, weight);
     const children: { name: string; stat?: Stat }[] = [];
     for (let i = 0; i < rest.length; i += withStats ? 2 : 1) {
       const name = text(rest[i]);
@@ -229,9 +232,14 @@ export class Namespace {
     bounds: { depth: number; limit: number },
   ): Promise<{ zxid: number; tree: TreeNode; truncated: boolean }> {
     const args = [path, bounds.depth, bounds.limit];
-    const call = () => this.#connection.call('nodes/tree', this.#keys.root, args);
-    const [zxid, , ...rest] = await (bounds.limit > largePage ? this.#largeReads.run(call) : call());
+    const [zxid, , ...rest] = await this.#page('nodes/tree', args, bounds.limit);
     return { zxid: integer(zxid), ...nest(path, rest) };
+  }
+
+  /** @param nodes how many it may have */
+  #page(script: 'nodes/children' | 'nodes/tree', args: (string | number)[], nodes: number): Promise<ReplyValue[]> {
+    const call = () => this.#connection.call(script, this.#keys.root, args);
+    return nodes > smallPage ? this.#pages.run(call, nodes) : call();
   }
 }
 

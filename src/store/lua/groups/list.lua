@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 --- @include "lib/keys"
---[[ One page of the groups, by name in byte order, with their documents.
+--[[ One page of the groups, by name in byte order, with their documents; it ends early where these are long.
      KEYS    1 root
      ARGV    1 name after which to start, or ''  2 most groups
      Returns { 'OK', zxid, more ('1'/'0'), name, document, name, document, … }
@@ -9,8 +9,17 @@ local limit = tonumber(ARGV[2])
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
 local names = redis.call('ZRANGE', keys.children('/consumers'), from, '+', 'BYLEX', 'LIMIT', 0, limit + 1)
 local reply = { 'OK', tonumber(redis.call('HGET', keys.root, 'zxid') or '0'), #names > limit and '1' or '0' }
+-- No more groups once their documents have so many bytes.
+local DOCUMENTS_BYTES = 1048576
+local bytes = 0
 for i = 1, math.min(#names, limit) do
+  if bytes > DOCUMENTS_BYTES then
+    reply[3] = '1'
+    break
+  end
+  local document = redis.call('HGET', keys.group(names[i]), 'document') or ''
+  bytes = bytes + #document
   reply[#reply + 1] = names[i]
-  reply[#reply + 1] = redis.call('HGET', keys.group(names[i]), 'document') or ''
+  reply[#reply + 1] = document
 end
 return reply

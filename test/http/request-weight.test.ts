@@ -1,0 +1,46 @@
+// What admission takes a request for: about as many usual ones as it costs the broker and the store.
+import t from 'tap';
+import { http, startTestServer } from '../helpers/server.ts';
+
+t.test('a request weighs what it costs', async (t) => {
+  const server = await startTestServer(t);
+  const { metrics, store } = server.broker;
+  await http(`${server.url}/v1/topics`, 'POST', { name: 'wide', partitions: 150 });
+  const offsets = Array.from({ length: 150 }, (_, partition) => ({ topic: 'wide', partition, offset: 0 }));
+  await http(`${server.url}/v1/groups/g/offsets`, 'POST', { offsets });
+  // How much there is to say of a group is known from the second request on.
+  for (const path of ['/v1/groups/g', '/v1/groups/g/offsets']) await http(`${server.url}${path}`);
+  // The weight that is taken whenever the store is asked.
+  const gauge = metrics.registry.getSingleMetric('weir_admission_weight')!;
+  let samples: ReturnType<typeof gauge.get>[] = [];
+  const { connection } = store;
+  const [call, command] = [connection.call.bind(connection), connection.command.bind(connection)];
+  connection.call = (...args) => {
+    samples.push(gauge.get());
+    return call(...args);
+  };
+  connection.command = (...args: Parameters<typeof command>) => {
+    samples.push(gauge.get());
+    return command(...args) as never;
+  };
+  const weightOf = async (path: string) => {
+    samples = [];
+    await http(`${server.url}${path}`);
+    const taken = (await Promise.all(samples)).flatMap(({ values }) => values);
+    return Math.max(...taken.filter(({ labels }) => labels.kind === 'requests').map(({ value }) => value));
+  };
+  const cases: [path: string, weight: number][] = [
+    ['/v1/nodes/', 1],
+    ['/v1/nodes/?view=children', 5],
+    ['/v1/nodes/?view=children&stats=true', 21],
+    ['/v1/nodes/?view=tree', 21],
+    ['/v1/nodes/?view=tree&limit=100', 3],
+    ['/v1/topics/wide', 11],
+    ['/v1/topics/wide/offsets', 11],
+    ['/v1/groups/g', 11],
+    ['/v1/groups/g/offsets', 11],
+    ['/v1/topics/wide/partitions/0/records', 22],
+    ['/v1/topics/wide/partitions/0/records?maxBytes=100', 1],
+  ];
+  for (const [path, weight] of cases) t.equal(await weightOf(path), weight, path);
+});
