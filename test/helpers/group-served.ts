@@ -81,7 +81,7 @@ class Connection {
   leave(): void {
     const { memberId, call } = { memberId: this.#memberId, call: this.call };
     this.#parts.service.ask(
-      () => ({ kind: 'leave', memberId, isTemporary: false, call }),
+      () => ({ kind: 'leave', memberId, isTemporary: false, callEpoch: call }),
       () => this.close(),
     );
   }
@@ -111,7 +111,7 @@ class Connection {
     this.#isAsking = true;
     const { memberId, call } = { memberId: this.#memberId, call: this.call };
     this.#parts.service.ask(
-      () => ({ kind: 'consume', memberId, owned: this.#holdings.owned(), call }),
+      () => ({ kind: 'consume', memberId, owned: this.#holdings.owned(), callEpoch: call }),
       (answer) => {
         this.#isAsking = false;
         if (answer instanceof ServiceError) this.close();

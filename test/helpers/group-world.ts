@@ -137,7 +137,8 @@ export class Service {
     // As the store refuses those of an older call: the others are decided without them.
     const asked = this.#waiting.flatMap((waiting) => {
       const change = waiting.change();
-      const isOld = 'call' in change && change.call !== undefined && change.call !== this.calls.get(change.memberId);
+      const isOld =
+        'callEpoch' in change && change.callEpoch !== undefined && change.callEpoch !== this.calls.get(change.memberId);
       if (isOld) waiting.reply(superseded(change.memberId));
       return isOld ? [] : [{ ...waiting, change }];
     });

@@ -167,14 +167,14 @@ export class GroupCoordinator {
     group: string,
     join: Join,
     wanted: RequestedPartitions,
-  ): Promise<{ member: GroupMember; call: number; positions: PartitionPosition[] }> {
+  ): Promise<{ member: GroupMember; callEpoch: number; positions: PartitionPosition[] }> {
     const request = this.#joining(group, join);
     await this.#debounced(group);
-    const { member, call, positions } = await this.#requests.submit(group, {
+    const { member, callEpoch, positions } = await this.#requests.submit(group, {
       change: () => ({ kind: 'join', request }),
       wanted,
     });
-    return { member: member!, call, positions };
+    return { member: member!, callEpoch, positions };
   }
 
   /**
@@ -184,12 +184,12 @@ export class GroupCoordinator {
    */
   async serve(
     group: string,
-    { memberId, call }: Caller,
+    { memberId, callEpoch }: Caller,
     served: { owned(): TopicPartitions[]; renews: boolean; wanted: RequestedPartitions },
   ): Promise<{ member: GroupMember; positions: PartitionPosition[] }> {
     const { owned, renews, wanted } = served;
     const { member, positions } = await this.#requests.submit(group, {
-      change: () => ({ kind: 'consume', memberId, owned: owned(), call }),
+      change: () => ({ kind: 'consume', memberId, owned: owned(), callEpoch }),
       renews,
       wanted,
     });
@@ -251,13 +251,13 @@ export class GroupCoordinator {
     memberId: string,
     how: {
       isTemporary?: boolean;
-      call?: number;
+      callEpoch?: number;
       credential?: MemberCredential;
       idempotency?: Idempotency | undefined;
     },
   ): Promise<{ zxid: number; replayed: boolean }> {
-    const { isTemporary = false, call, credential, idempotency } = how;
-    const change: MemberChange = { kind: 'leave', memberId, isTemporary, call, credential };
+    const { isTemporary = false, callEpoch, credential, idempotency } = how;
+    const change: MemberChange = { kind: 'leave', memberId, isTemporary, callEpoch, credential };
     const kept = idempotency && { ...idempotency, answer: () => '' };
     const { zxid, replayed } = await this.#requests.submit(group, { change: () => change, kept });
     return { zxid, replayed: replayed !== undefined };
@@ -268,7 +268,7 @@ export class GroupCoordinator {
     const answers = idempotency ? [{ ...idempotency, answer: '' }] : [];
     const { zxid, refused } = await this.#states.update(group, (document) => {
       checkEmpty(group, existing(group, document));
-      return { document: 'delete', commit: { keeps: true, answers }, result: undefined };
+      return { document: 'delete', commit: { allowOom: true, answers }, result: undefined };
     });
     const earlier = idempotency && refused?.answered.get(idempotency.key);
     if (earlier instanceof ServiceError) throw earlier;
@@ -323,7 +323,7 @@ export class GroupCoordinator {
     const { result: fenced } = await this.#states.update(group, (document) => {
       const next = document && fence(document, overdue);
       const isOut = ({ memberId }: Overdue) => own(document?.members ?? {}, memberId) && !own(next!.members, memberId);
-      const commit = { keeps: true, cancel: overdue.map(({ name }) => name) };
+      const commit = { allowOom: true, cancel: overdue.map(({ name }) => name) };
       return { document: next, commit, result: overdue.filter(isOut) };
     });
     for (const { memberId, memberEpoch } of fenced) {
@@ -346,7 +346,7 @@ export class GroupCoordinator {
         if (topicsChanged(document, await viewOf(this.#sources, document)) === document) continue;
         await this.#states.update(group, async (current) => {
           const next = current && topicsChanged(current, await viewOf(this.#sources, current));
-          return { document: next, idle: next === current, commit: { keeps: true }, result: undefined };
+          return { document: next, idle: next === current, commit: { allowOom: true }, result: undefined };
         });
       }
       after = page.next;

@@ -39,16 +39,16 @@ export interface CommittedUpdate<T> {
   /** 0 if the store was not asked. */
   zxid: number;
   /** The number of the consume call, if there was one. */
-  call: number;
+  callEpoch: number;
   /** The number of what the member of `commit.consume` was given last. */
-  given: number;
+  lastSeq: number;
   /** Those of `commit.calls`. */
-  calls: number[];
+  raisedCallEpochs: number[];
   positions: PartitionPosition[];
   /** Nothing was committed, as callers are superseded, or requests were answered before. */
   refused: Refusal | undefined;
   /** Nothing was committed, as this is what the member was given last, and before that; not what `consume.after` says. */
-  elsewhere: { given: number; before: number } | undefined;
+  elsewhere: { lastSeq: number; prevSeq: number } | undefined;
 }
 
 /**
@@ -183,7 +183,7 @@ export class GroupStateManager {
   async sweep(group: string): Promise<void> {
     await this.update(group, (document) => ({
       idle: document === undefined,
-      commit: { keeps: true },
+      commit: { allowOom: true },
       result: undefined,
     }));
   }
@@ -260,7 +260,7 @@ export class GroupStateManager {
       document: text,
       ...(changes && { changes }),
       living: memberIds.length - expired.size,
-      ...(expired.size > 0 && { keeps: true }),
+      ...(expired.size > 0 && { allowOom: true }),
     });
     if (outcome.outcome === 'applied') {
       const { version } = outcome;
@@ -340,7 +340,15 @@ export class GroupStateManager {
   }
 }
 
-const unasked = { zxid: 0, call: 0, given: 0, calls: [], positions: [], refused: undefined, elsewhere: undefined };
+const unasked = {
+  zxid: 0,
+  callEpoch: 0,
+  lastSeq: 0,
+  raisedCallEpochs: [],
+  positions: [],
+  refused: undefined,
+  elsewhere: undefined,
+};
 
 /** The next document and its JSON, both undefined if that says the same as before. */
 function changeOf(before: GroupSnapshot, decision: GroupUpdate<unknown>) {
@@ -374,6 +382,15 @@ function committed<T>(
 ): CommittedUpdate<T> {
   if (outcome.outcome === 'refused') return { ...unasked, result, document, refused: outcome };
   if (outcome.outcome === 'elsewhere') return { ...unasked, result, document, elsewhere: outcome };
-  const { zxid, call, given, calls, positions } = outcome;
-  return { ...unasked, result, document, zxid, call, given, calls, positions };
+  const { zxid, callEpoch, lastSeq, raisedCallEpochs, positions } = outcome;
+  return {
+    ...unasked,
+    result,
+    document,
+    zxid,
+    callEpoch,
+    lastSeq,
+    raisedCallEpochs,
+    positions,
+  };
 }

@@ -50,7 +50,7 @@ export interface MembershipResult {
   zxid: number;
   member: GroupMember | undefined;
   /** If it joined: its newest consume call is the one of this number. */
-  call: number;
+  callEpoch: number;
   /** Those of `wanted`. */
   positions: PartitionPosition[];
   /** The answer that an earlier request with the same Idempotency-Key got. */
@@ -163,11 +163,11 @@ export class MembershipBatcher {
     };
     try {
       do {
-        const { zxid, result, calls, positions, refused } = await this.#states.update(group, decide, true);
+        const { zxid, result, raisedCallEpochs, positions, refused } = await this.#states.update(group, decide, true);
         if (refused) taken = withoutRefused(taken, refused);
         else {
           for (const one of result) if (hasCode(one, 'TOO_LARGE')) this.#metrics.refused.inc();
-          settle(taken, result, { zxid, calls, positions });
+          settle(taken, result, { zxid, raisedCallEpochs, positions });
           return;
         }
       } while (taken.length > 0);
@@ -232,13 +232,13 @@ function commitOf(
 ): GroupUpdate<Result[]> {
   const renew: Renewal[] = [];
   const forget: TopicPartition[] = [];
-  const calls: string[] = [];
+  const raiseCallEpochs: string[] = [];
   const callers: Caller[] = [];
   const answers: KeptAnswer[] = [];
   const cancel: string[] = [];
   const wanted: KnownPartition[] = [];
   let isIdle = true;
-  let keeps = true;
+  let allowOom = true;
   for (const [index, result] of results.entries()) {
     if (result instanceof ServiceError) continue;
     const { renews, kept } = requests[index]!;
@@ -255,9 +255,9 @@ function commitOf(
     if (isRenewed && known?.sessionId === sessionId) renew.push({ sessionId, ttlMs: sessionTimeoutMs });
     wanted.push(...result.wanted);
     if (change.kind !== 'join') continue;
-    keeps = false;
+    allowOom = false;
     // Whoever has spoken for it until now, in a consume call or on a socket, does so no more.
-    calls.push(memberId);
+    raiseCallEpochs.push(memberId);
     // What a member that begins anew was given before may be lost: it goes on from what is committed. Whether it will
     // make consume calls is not known.
     if (known) {
@@ -266,23 +266,23 @@ function commitOf(
     }
     if (kept) answers.push({ key: kept.key, fingerprint: kept.fingerprint, answer: kept.answer(member) });
   }
-  const commit = { keeps, renew, forget, calls, callers, answers, cancel, wanted };
+  const commit = { allowOom, renew, forget, raiseCallEpochs, callers, answers, cancel, wanted };
   return { document: next, idle: isIdle, commit, result: results };
 }
 
 /** Who says that it speaks for the member: nothing is done if another has begun to. */
 function callerOf(change: MemberChange): Caller | undefined {
   if (change.kind !== 'consume' && change.kind !== 'leave') return undefined;
-  return change.call === undefined ? undefined : { memberId: change.memberId, call: change.call };
+  return change.callEpoch === undefined ? undefined : { memberId: change.memberId, callEpoch: change.callEpoch };
 }
 
 /** Tells each what has come of its request. */
 function settle(
   taken: readonly Submitted[],
   results: readonly Result[],
-  committed: { zxid: number; calls: readonly number[]; positions: readonly PartitionPosition[] },
+  committed: { zxid: number; raisedCallEpochs: readonly number[]; positions: readonly PartitionPosition[] },
 ): void {
-  const calls = committed.calls.values();
+  const callEpochs = committed.raisedCallEpochs.values();
   let at = 0;
   for (const [index, { resolve, reject }] of taken.entries()) {
     const result = results[index]!;
@@ -291,10 +291,10 @@ function settle(
       continue;
     }
     const { member, change, wanted } = result;
-    const call = member && change.kind === 'join' ? calls.next().value! : 0;
+    const callEpoch = member && change.kind === 'join' ? callEpochs.next().value! : 0;
     const positions = committed.positions.slice(at, at + wanted.length);
     at += wanted.length;
-    resolve({ zxid: committed.zxid, member, call, positions });
+    resolve({ zxid: committed.zxid, member, callEpoch, positions });
   }
 }
 
@@ -302,11 +302,12 @@ function settle(
 function withoutRefused(taken: readonly Submitted[], { superseded: callers, answered }: Refusal): Submitted[] {
   return taken.filter(({ request, resolve, reject }) => {
     const caller = callerOf(request.change());
-    const isOld = callers.some(({ memberId, call }) => memberId === caller?.memberId && call === caller.call);
+    const isOld = callers.some((old) => old.memberId === caller?.memberId && old.callEpoch === caller.callEpoch);
     const answer = request.kept && answered.get(request.kept.key);
     if (caller && isOld) reject(superseded(caller.memberId));
     else if (answer instanceof ServiceError) reject(answer);
-    else if (answer !== undefined) resolve({ zxid: 0, member: undefined, call: 0, positions: [], replayed: answer });
+    else if (answer !== undefined)
+      resolve({ zxid: 0, member: undefined, callEpoch: 0, positions: [], replayed: answer });
     else return true;
     return false;
   });

@@ -32,13 +32,13 @@ export type MemberChange =
    * A broker that serves it right now says it for it: it has `owned`, and all else that it was given is dealt with. `call` =
    * the consume call or socket that speaks for the member, until there is a newer one.
    */
-  | { kind: 'consume'; memberId: string; owned: TopicPartitions[]; call?: number }
+  | { kind: 'consume'; memberId: string; owned: TopicPartitions[]; callEpoch?: number }
   /** `isTemporary`: a static member that will be back keeps its partitions until its session ends. `call` as above. */
   | {
       kind: 'leave';
       memberId: string;
       isTemporary: boolean;
-      call?: number | undefined;
+      callEpoch?: number | undefined;
       credential?: MemberCredential;
     };
 
@@ -62,7 +62,7 @@ export function changeMembers(
         joined.add(change.request.memberId);
         return undefined;
       }
-      if ('call' in change && change.call !== undefined && joined.has(change.memberId))
+      if ('callEpoch' in change && change.callEpoch !== undefined && joined.has(change.memberId))
         return superseded(change.memberId);
       if (change.kind === 'leave') {
         leave(membership, change.memberId, change.isTemporary, change.credential);

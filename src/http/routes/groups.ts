@@ -271,15 +271,15 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     request: FastifyRequest,
     reply: FastifyReply,
     { group, member }: z.output<typeof memberParams>,
-    { wait: waitMs, ...query }: z.output<typeof consumeQuery>,
+    { wait: waitMs, after: expectedSeq, ...query }: z.output<typeof consumeQuery>,
   ): Promise<Buffer> {
-    if (query.after !== undefined && query.from === 'committed') {
+    if (expectedSeq !== undefined && query.from === 'committed') {
       throw new ServiceError('BAD_REQUEST', 'Give after or from=committed, not both: the latter goes back behind it.');
     }
     const credential = credentialOf(request);
     const onWait = () => request.place?.release();
     const consumed = await signals.run(reply.raw, (signal) =>
-      groupConsumer.consume(group, member, { waitMs, ...query, after: query.after, credential, onWait }, signal),
+      groupConsumer.consume(group, member, { waitMs, ...query, expectedSeq, credential, onWait }, signal),
     );
     reply.header('weir-zxid', consumed.zxid).type('application/json; charset=utf-8');
     return consumedJson(consumed);
@@ -314,7 +314,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
 
 /** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
 function consumedJson({ records, ...rest }: Consumed): Buffer {
-  const { next, memberEpoch, assignment, partitions } = rest;
+  const { lastSeq: next, memberEpoch, assignment, partitions } = rest;
   const head = JSON.stringify({ next, memberEpoch, assignment, partitions });
   const parts: Uint8Array[] = [Buffer.from(`${head.slice(0, -1)},"records":[`)];
   for (const [i, some] of records.entries()) {

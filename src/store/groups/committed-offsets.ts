@@ -73,7 +73,7 @@ export class CommittedOffsets {
     options: {
       makes?: GroupDocument | undefined;
       sessionId?: string | undefined;
-      caller?: { memberId: string; call: number } | undefined;
+      caller?: { memberId: string; callEpoch: number } | undefined;
     },
     keeping?: ResponseToStore,
   ): Promise<OffsetsOutcome> {
@@ -85,7 +85,7 @@ export class CommittedOffsets {
       this.#limits.eventRetention,
       options.sessionId ?? '',
       options.caller?.memberId ?? '',
-      options.caller?.call ?? '',
+      options.caller?.callEpoch ?? '',
       ...recordWords(keeping?.idempotency),
       this.#limits.responses,
       keeping?.text ?? '',

@@ -24,10 +24,10 @@ export interface Renewal {
   ttlMs: number;
 }
 
-/** Who speaks for a member: a consume call or a socket, by its number. */
+/** A consume call or socket that acts for a member. Only the one with the member's newest call epoch may. */
 export interface Caller {
   memberId: string;
-  call: number;
+  callEpoch: number;
 }
 
 export interface StoredResult extends Idempotency {
@@ -49,8 +49,8 @@ export interface GroupCommit {
   renew?: Renewal | readonly Renewal[];
   /** What is kept for requests with an Idempotency-Key, each of its own key. */
   answers?: readonly StoredResult[];
-  /** Lets it through at the store's memory limit: it keeps the group running and adds no member. */
-  keeps?: boolean;
+  /** Commit even when Redis is at its memory limit: the update adds no member and the group needs it to continue. */
+  allowOom?: boolean;
   /** Partitions whose position is forgotten, besides those that change hands. */
   forget?: readonly TopicPartition[];
   /** Timers to set, besides those that the changes begin. */
@@ -60,15 +60,16 @@ export interface GroupCommit {
   /** Only if each of them is still the newest that speaks for its member. */
   callers?: readonly Caller[];
   /** Members whose newest consume call is made one that nobody has, and numbered. */
-  calls?: readonly string[];
+  raiseCallEpochs?: readonly string[];
   /** What positions() of the result tells of. */
   wanted?: readonly KnownPartition[];
   consume?: {
     memberId: string;
-    /** 'new' = numbers this consume call; a number = only if that one is still the member's newest. */
-    call?: 'new' | number;
-    /** What the member says to have been given: only if that is what it was given last, or before that for `again`. */
-    after?: { given: number; answer: 'next' | 'again' };
+    /** 'new': the commit gives the call a call epoch. A number: it succeeds only if that is the member's newest call epoch. */
+    callEpoch?: 'new' | number;
+    /** The commit succeeds only if this is the sequence of the member's last response; with `isRepeat`, of the one before. */
+    expectedSeq?: number;
+    isRepeat?: boolean;
     /**
      * Where the member has read to in these is committed, or their `place`, unless the group has committed more; `isBack` =
      * even then.
@@ -93,11 +94,11 @@ export type CommitOutcome =
       version: number;
       zxid: number;
       /** The number of the consume call. */
-      call: number;
+      callEpoch: number;
       /** The number of what the member of `consume` was given last, by this or before; 0 = nothing yet. */
-      given: number;
+      lastSeq: number;
       /** Those of the members of `calls`. */
-      calls: number[];
+      raisedCallEpochs: number[];
       /** For how long the members were on the move, if that has ended with this. */
       movedMs: number | undefined;
       positions: PartitionPosition[];
@@ -109,7 +110,7 @@ export type CommitOutcome =
   /** Nothing was done: these callers are not the newest any more, and these requests were answered before. */
   | ({ outcome: 'refused' } & Refusal)
   /** What the member was given last, and before that, is not as `consume.after` says. */
-  | { outcome: 'elsewhere'; given: number; before: number };
+  | { outcome: 'elsewhere'; lastSeq: number; prevSeq: number };
 
 export interface Refusal {
   superseded: Caller[];
@@ -161,12 +162,14 @@ export function commitArguments(
     args,
     cancelled.map((name) => [name]),
   );
-  args.push(consume?.memberId ?? '', consume?.after?.given ?? '', consume?.after?.answer ?? '');
-  const speaking = typeof consume?.call === 'number' ? [[consume.memberId, consume.call]] : [];
-  pushRows(args, [...(commit.callers ?? []).map(({ memberId, call }) => [memberId, call]), ...speaking]);
+  args.push(consume?.memberId ?? '', consume?.expectedSeq ?? '', consume?.isRepeat ? 'again' : '');
+  const speaking = typeof consume?.callEpoch === 'number' ? [[consume.memberId, consume.callEpoch]] : [];
+  pushRows(args, [...(commit.callers ?? []).map(({ memberId, callEpoch }) => [memberId, callEpoch]), ...speaking]);
   pushRows(
     args,
-    [...(commit.calls ?? []), ...(consume?.call === 'new' ? [consume.memberId] : [])].map((memberId) => [memberId]),
+    [...(commit.raiseCallEpochs ?? []), ...(consume?.callEpoch === 'new' ? [consume.memberId] : [])].map((memberId) => [
+      memberId,
+    ]),
   );
   pushRows(
     args,
@@ -211,7 +214,7 @@ export function commitOutcome(reply: ReplyValue[], commit: GroupCommit): CommitO
     case 'refused':
       return { outcome: 'refused', ...refusal(rest, commit) };
     case 'elsewhere':
-      return { outcome: 'elsewhere', given: integer(rest[0]), before: integer(rest[1]) };
+      return { outcome: 'elsewhere', lastSeq: integer(rest[0]), prevSeq: integer(rest[1]) };
     case 'gone': {
       const living = new Set(rest.slice(2).map((name) => text(name)));
       return { outcome: 'gone', ...snapshot(rest[0], rest[1]), living };
@@ -252,17 +255,19 @@ export function snapshot(version: ReplyValue | undefined, document: ReplyValue |
   };
 }
 
-function applied(rest: ReplyValue[], { calls = [], consume, wanted = [] }: GroupCommit): CommitOutcome {
+function applied(rest: ReplyValue[], { raiseCallEpochs = [], consume, wanted = [] }: GroupCommit): CommitOutcome {
   const [version, zxid, moved, given, ...more] = rest;
-  const numbers = more.splice(0, calls.length + (consume?.call === 'new' ? 1 : 0)).map((number) => integer(number));
+  const numbers = more
+    .splice(0, raiseCallEpochs.length + (consume?.callEpoch === 'new' ? 1 : 0))
+    .map((number) => integer(number));
   const offset = (value: ReplyValue | undefined) => (text(value) === '' ? undefined : integer(value));
   return {
     outcome: 'applied',
     version: integer(version),
     zxid: integer(zxid),
-    call: consume?.call === 'new' ? numbers.pop()! : (consume?.call ?? 0),
-    given: integer(given),
-    calls: numbers,
+    callEpoch: consume?.callEpoch === 'new' ? numbers.pop()! : (consume?.callEpoch ?? 0),
+    lastSeq: integer(given),
+    raisedCallEpochs: numbers,
     movedMs: integer(moved) < 0 ? undefined : integer(moved),
     positions: wanted.map(({ topic, partition }, i) => ({
       topic,
@@ -278,7 +283,7 @@ function refusal([count, ...rest]: ReplyValue[], { answers = [] }: GroupCommit):
   const keys = new Map(answers.map((answer) => [recordWords(answer)[0], answer.key]));
   const superseded = Array.from({ length: integer(count) }, (_, i) => ({
     memberId: text(rest[2 * i]),
-    call: integer(rest[2 * i + 1]),
+    callEpoch: integer(rest[2 * i + 1]),
   }));
   const answered = new Map<string, string | ServiceError>();
   for (let i = 2 * superseded.length; i + 2 < rest.length; i += 3) {

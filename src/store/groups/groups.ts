@@ -79,7 +79,7 @@ export class Groups {
   /** Commits what was decided over `version`. */
   async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
     const args = commitArguments(group, version, commit, this.#limits);
-    return commitOutcome(await this.#call(commit.keeps ? 'apply-allow-oom' : 'apply', args), commit);
+    return commitOutcome(await this.#call(commit.allowOom ? 'apply-allow-oom' : 'apply', args), commit);
   }
 
   /** Claims timers that are due, for `claimMs`: who claims one must act on it within that time, or it is due again. */

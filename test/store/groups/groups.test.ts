@@ -149,15 +149,17 @@ t.test('positions are kept for the newest consume call alone, and are committed 
   const one = new Believer(store.groups);
   await one.commit(withMember(one.document, 'a'));
   const call = async (more: Partial<NonNullable<GroupCommit['consume']>>, wanted = [at]) =>
-    one.commit(undefined, { wanted, consume: { memberId: 'a', call: 'new', ...more } });
+    one.commit(undefined, { wanted, consume: { memberId: 'a', callEpoch: 'new', ...more } });
   const first = appliedOf(await call({}));
   t.same(first.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
-  t.match(appliedOf(await call({ call: first.call, set: [{ ...at, offset: 7 }] })).positions, [{ position: 7 }]);
+  t.match(appliedOf(await call({ callEpoch: first.callEpoch, set: [{ ...at, offset: 7 }] })).positions, [
+    { position: 7 },
+  ]);
   const second = appliedOf(await call({ commit: [at] }));
   t.match(second.positions, [{ position: 7, committed: 7 }]);
-  const late = await call({ call: first.call, set: [{ ...at, offset: 99 }] });
-  t.match(late, { outcome: 'refused', superseded: [{ memberId: 'a', call: first.call }] });
-  await call({ call: second.call, set: [{ ...at, offset: 3 }] });
+  const late = await call({ callEpoch: first.callEpoch, set: [{ ...at, offset: 99 }] });
+  t.match(late, { outcome: 'refused', superseded: [{ memberId: 'a', callEpoch: first.callEpoch }] });
+  await call({ callEpoch: second.callEpoch, set: [{ ...at, offset: 3 }] });
   t.match(
     appliedOf(await call({ commit: [at] })).positions,
     [{ position: 3, committed: 7 }],
@@ -166,7 +168,7 @@ t.test('positions are kept for the newest consume call alone, and are committed 
   const forgotten = await one.commit(undefined, {
     forget: [at],
     wanted: [at],
-    consume: { memberId: 'a', call: 'new' },
+    consume: { memberId: 'a', callEpoch: 'new' },
   });
   t.match(appliedOf(forgotten).positions, [{ position: undefined, committed: 7 }]);
   const anew = [{ ...at, topicId: 'other' }];
@@ -257,7 +259,7 @@ t.test('what was committed for a deleted topic is taken back from all groups, an
   t.match(await groups.get('many-0000'), { version: 0 });
   await t.rejects(committedOffsets.commit('g', one.version, [both[0]!], {}), { code: 'UNKNOWN_TOPIC' });
   // What a consume call has read of it is not committed any more either, and the call goes on.
-  const call = { memberId: 'a', call: 'new' as const, set: [{ ...at, offset: 7 }] };
+  const call = { memberId: 'a', callEpoch: 'new' as const, set: [{ ...at, offset: 7 }] };
   appliedOf(await one.commit(undefined, { consume: call }));
   appliedOf(await one.commit(undefined, { consume: { ...call, set: [], commit: [at] } }));
   t.same((await committedOffsets.list('g')).offsets, []);
@@ -321,17 +323,17 @@ t.test(
     const store = await openStore(t);
     const one = new Believer(store.groups);
     const joined = appliedOf(
-      await one.commit(withMember(withMember(one.document, 'a'), 'b'), { calls: ['a', 'b'], wanted: [at] }),
+      await one.commit(withMember(withMember(one.document, 'a'), 'b'), { raiseCallEpochs: ['a', 'b'], wanted: [at] }),
     );
-    t.equal(new Set(joined.calls).size, 2);
+    t.equal(new Set(joined.raisedCallEpochs).size, 2);
     t.same(joined.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
-    const [callOfA, callOfB] = joined.calls as [number, number];
+    const [callOfA, callOfB] = joined.raisedCallEpochs as [number, number];
     const callers = [
-      { memberId: 'a', call: callOfA },
-      { memberId: 'b', call: callOfB },
+      { memberId: 'a', callEpoch: callOfA },
+      { memberId: 'b', callEpoch: callOfB },
     ];
     appliedOf(await one.commit(undefined, { callers }));
-    appliedOf(await one.commit(undefined, { calls: ['a'] }));
+    appliedOf(await one.commit(undefined, { raiseCallEpochs: ['a'] }));
     const { sessionId } = memberOf(one.document, 'b');
     const refused = await one.commit(remove(one.document, ['b']), { callers, renew: { sessionId, ttlMs: 60_000 } });
     t.match(refused, { outcome: 'refused', superseded: [callers[0]] });

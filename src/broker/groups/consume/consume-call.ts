@@ -41,7 +41,7 @@ export interface ConsumeRequest {
   /** `committed`: forget the positions, commit nothing, and read on from what is committed. */
   from: 'position' | 'committed';
   /** What the caller was given last, by the `next` of that answer, 0 = nothing yet; undefined = it does not say. */
-  after: number | undefined;
+  expectedSeq: number | undefined;
   /** What the caller presents to speak for the member. */
   credential: MemberCredential;
   /** Called when the call begins to wait for records. */
@@ -51,7 +51,7 @@ export interface ConsumeRequest {
 export interface Consumed {
   zxid: number;
   /** The `after` of the next call. */
-  next: number;
+  lastSeq: number;
   memberEpoch: number;
   assignment: TopicPartitions[];
   /** Where the member is by this call, in the partitions in which it has moved. */
@@ -66,9 +66,9 @@ export interface NextOffset extends TopicPartition {
 
 /** What a call of a member has left: where it is, if no other call has moved it meanwhile. */
 export interface CallState {
-  call: number;
+  callEpoch: number;
   /** The number of what it was given last. */
-  given: number;
+  lastSeq: number;
   member: GroupMember;
   cursors: Map<string, ReadingCursor>;
 }
@@ -87,7 +87,7 @@ export interface ConsumeParts {
 interface CommitParts {
   commitsPrevious?: boolean;
   forgets?: boolean;
-  after?: number | undefined;
+  expectedSeq?: number | undefined;
 }
 
 export class ConsumeCall {
@@ -100,9 +100,9 @@ export class ConsumeCall {
   #member!: GroupMember;
   #zxid = 0;
   /** The number of this call; only the member's newest may move its positions. */
-  #call: 'new' | number = 'new';
+  #callEpoch: 'new' | number = 'new';
   /** The number of what the member was given last. */
-  #given = 0;
+  #lastSeq = 0;
   /** What the member was given last, and before that, if that is not what the caller says. */
   #elsewhere: CommittedUpdate<unknown>['elsewhere'];
   /** The cursors that this call has moved. */
@@ -126,8 +126,8 @@ export class ConsumeCall {
 
   /** What the next call of the member may go on from. */
   get state(): CallState | undefined {
-    if (this.#isSuperseded || this.#call === 'new') return undefined;
-    return { call: this.#call, given: this.#given, member: this.#member, cursors: this.#cursors };
+    if (this.#isSuperseded || this.#callEpoch === 'new') return undefined;
+    return { callEpoch: this.#callEpoch, lastSeq: this.#lastSeq, member: this.#member, cursors: this.#cursors };
   }
 
   /**
@@ -138,10 +138,10 @@ export class ConsumeCall {
    * @returns undefined if it must begin like any call
    */
   async resume(state: CallState, isSeen: boolean, signal: AbortSignal): Promise<Consumed | undefined> {
-    const { call, given, member, cursors } = state;
+    const { callEpoch, lastSeq, member, cursors } = state;
     if ([...cursors.values()].some(({ offset }) => offset === noOffset)) return undefined;
-    this.#call = call;
-    this.#given = given;
+    this.#callEpoch = callEpoch;
+    this.#lastSeq = lastSeq;
     this.#member = member;
     this.#cursors = cursors;
     try {
@@ -157,7 +157,7 @@ export class ConsumeCall {
       // By what is remembered; the store may know better.
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
     }
-    this.#call = 'new';
+    this.#callEpoch = 'new';
     this.#cursors = new Map();
     this.#moved.clear();
     this.#isSuperseded = false;
@@ -201,21 +201,22 @@ export class ConsumeCall {
    * member has the partitions and the logs have the records. Nothing is committed, let go of or moved on, whichever of
    * the two calls it was that came late.
    */
-  async #repeat({ given, before }: { given: number; before: number }): Promise<Consumed> {
-    const after = this.#request.after!;
-    if (after !== before) throw outOfStep(this.#memberId, after, given);
+  async #repeat({ lastSeq, prevSeq }: { lastSeq: number; prevSeq: number }): Promise<Consumed> {
+    const expectedSeq = this.#request.expectedSeq!;
+    if (expectedSeq !== prevSeq) throw stalePosition(this.#memberId, expectedSeq, lastSeq);
     const decided = await this.#parts.states.update(this.#group, (stored) => {
       const document = existing(this.#group, stored);
       const member = this.#memberIn(document);
       const wanted = heldBy(member).map((at) => knownPartition(document, at));
       const consume: GroupCommit['consume'] = {
         memberId: this.#memberId,
-        after: { given: after, answer: 'again' },
+        expectedSeq,
+        isRepeat: true,
       };
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
-      return { commit: { keeps: true, renew, wanted, consume }, result: { member, wanted } };
+      return { commit: { allowOom: true, renew, wanted, consume }, result: { member, wanted } };
     });
-    if (decided.elsewhere) throw outOfStep(this.#memberId, after, decided.elsewhere.given);
+    if (decided.elsewhere) throw stalePosition(this.#memberId, expectedSeq, decided.elsewhere.lastSeq);
     const { member, wanted } = decided.result;
     const reads = decided.positions.map(async ({ start, position }, i) =>
       start === undefined ? undefined : this.#parts.reader.range(wanted[i]!, start, position!),
@@ -226,7 +227,7 @@ export class ConsumeCall {
     );
     return {
       zxid: decided.zxid,
-      next: decided.given,
+      lastSeq: decided.lastSeq,
       memberEpoch: member.memberEpoch,
       assignment: assignmentOf(member),
       partitions: partitions.sort(comparePartitions),
@@ -250,9 +251,9 @@ export class ConsumeCall {
 
   /** The first commit of the call: it takes back or commits what came before. */
   async #begin(): Promise<void> {
-    const { commit, from, after } = this.#request;
+    const { commit, from, expectedSeq } = this.#request;
     await this.#commitAll({
-      after,
+      expectedSeq,
       commitsPrevious: from === 'position' && commit === 'previous',
       forgets: from === 'committed',
     });
@@ -271,8 +272,8 @@ export class ConsumeCall {
       const previous = what.commitsPrevious ? before.filter((at) => !hasPlace(at)) : [];
       const commit: GroupCommit['consume'] = {
         memberId: this.#memberId,
-        call: this.#call,
-        ...(what.after !== undefined && { after: { given: what.after, answer: 'next' } }),
+        callEpoch: this.#callEpoch,
+        ...(what.expectedSeq !== undefined && { expectedSeq: what.expectedSeq }),
         set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
         commit: [...previous.map((at) => knownPartition(document, at)), ...places],
       };
@@ -280,7 +281,7 @@ export class ConsumeCall {
       const forget = what.forgets ? before : [];
       return {
         document: next,
-        commit: { keeps: true, renew, forget, wanted, consume: commit },
+        commit: { allowOom: true, renew, forget, wanted, consume: commit },
         result: { member, kept, wanted, places },
       };
     });
@@ -293,8 +294,8 @@ export class ConsumeCall {
     this.#elsewhere = decided.elsewhere;
     if (decided.elsewhere) return;
     this.#zxid = decided.zxid;
-    this.#given = decided.given;
-    if (this.#call === 'new') this.#call = decided.call;
+    this.#lastSeq = decided.lastSeq;
+    if (this.#callEpoch === 'new') this.#callEpoch = decided.callEpoch;
     for (const cursor of kept.values()) {
       if (!cursor.isStored) this.#moved.add(cursor);
       cursor.isStored = cursor.offset !== noOffset;
@@ -354,7 +355,7 @@ export class ConsumeCall {
   #answer(records: ConsumedRecords[]): Consumed {
     return {
       zxid: this.#zxid,
-      next: this.#given,
+      lastSeq: this.#lastSeq,
       memberEpoch: this.#member.memberEpoch,
       assignment: assignmentOf(this.#member),
       partitions: this.#isSuperseded ? [] : this.#nextOffsets(),
@@ -381,11 +382,11 @@ async function written(taken: Taken[]): Promise<void> {
   for (const { records } of taken) records.json();
 }
 
-function outOfStep(memberId: string, after: number, given: number): ServiceError {
+function stalePosition(memberId: string, expectedSeq: number, lastSeq: number): ServiceError {
   return new ServiceError(
     'STALE_POSITION',
-    `The call goes on after ${after}, but member '${memberId}' was given ${given} last: it is an old one that came late, ` +
+    `The call goes on after ${expectedSeq}, but member '${memberId}' was given ${lastSeq} last: it is an old one that came late, ` +
       'or there is another caller. Nothing was done. Ask with from=committed for what is not committed yet.',
-    { memberId, after, given },
+    { memberId, after: expectedSeq, given: lastSeq },
   );
 }

@@ -37,7 +37,7 @@ export class GroupConsumer {
       const member = memberOf(existing(group, stored), memberId);
       checkCredential(member, credential);
       const { sessionId, sessionTimeoutMs } = member;
-      return { commit: { keeps: true, renew: { sessionId, ttlMs: sessionTimeoutMs } }, result: undefined };
+      return { commit: { allowOom: true, renew: { sessionId, ttlMs: sessionTimeoutMs } }, result: undefined };
     });
   }
 

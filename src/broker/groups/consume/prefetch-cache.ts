@@ -51,11 +51,11 @@ export class PrefetchCache {
    */
   async take(
     key: string,
-    { from, after }: Pick<ConsumeRequest, 'from' | 'after'>,
+    { from, expectedSeq }: Pick<ConsumeRequest, 'from' | 'expectedSeq'>,
   ): Promise<{ state: CallState; isSeen: boolean; isSoon: boolean } | undefined> {
     const last = this.#calls.get(key);
     // A late copy of an earlier call takes nothing away from the next.
-    if (!last || (after !== undefined && after !== last.state.given)) return undefined;
+    if (!last || (expectedSeq !== undefined && expectedSeq !== last.state.lastSeq)) return undefined;
     this.#forget(key);
     if (from === 'committed') return undefined;
     const isSoon = performance.now() - last.answeredAt < prefetchedKeptMs;

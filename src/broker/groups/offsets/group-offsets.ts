@@ -42,7 +42,7 @@ export interface Committer {
   /** Without one, the member's present epoch is taken to be meant. */
   memberEpoch: number | undefined;
   /** The consume call, or the socket, that speaks for it; it must be the member's newest. */
-  call?: number;
+  callEpoch?: number;
   /** What the caller presents to speak for it. */
   credential?: MemberCredential;
 }
@@ -114,7 +114,8 @@ export class GroupOffsets {
           const member = memberOf({ members }, by.memberId);
           checkCredential(member, by.credential);
           checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
-          const caller = by.call === undefined ? undefined : { memberId: member.memberId, call: by.call };
+          const caller =
+            by.callEpoch === undefined ? undefined : { memberId: member.memberId, callEpoch: by.callEpoch };
           // It has partitions of the topic that its group knows, which may not be the one that has the name by now.
           const held = commits.map((commit) => ({ ...commit, topicId: own(topics, commit.topic)!.topicId }));
           return { commits: held, sessionId: member.sessionId, caller };
@@ -204,7 +205,7 @@ export class GroupOffsets {
       const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
       if (!document || (topic !== undefined && !info)) return { idle: true, result: undefined };
       const next = forgetFormer(document, info && { name: info.name, info });
-      return { document: next, idle: next === document, commit: { keeps: true }, result: undefined };
+      return { document: next, idle: next === document, commit: { allowOom: true }, result: undefined };
     });
   }
 
@@ -269,7 +270,7 @@ export class GroupOffsets {
       commits: readonly OffsetCommit[];
       makes?: GroupDocument | undefined;
       sessionId?: string;
-      caller?: { memberId: string; call: number } | undefined;
+      caller?: { memberId: string; callEpoch: number } | undefined;
     },
     keeping?: ResponseToStore,
   ): Promise<{ zxid: number; kept?: string }> {

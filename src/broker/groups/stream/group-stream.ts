@@ -63,18 +63,22 @@ export class GroupStreams {
   async open(group: string, request: Join, sink: GroupSink): Promise<GroupStream> {
     const joinedAt = performance.now();
     let wanted: MemberCursor[] = [];
-    const { member, call, positions } = await this.#parts.coordinator.joinServed(group, request, (document, joined) => {
-      wanted = cursorsOf(document, joined, new Map()).wanted;
-      return wanted;
-    });
+    const { member, callEpoch, positions } = await this.#parts.coordinator.joinServed(
+      group,
+      request,
+      (document, joined) => {
+        wanted = cursorsOf(document, joined, new Map()).wanted;
+        return wanted;
+      },
+    );
     const { memberId } = member;
     const key = `${group}/${memberId}`;
-    const joined = { group, member, call, joinedAt, given: placed(wanted, positions) };
+    const joined = { group, member, callEpoch, joinedAt, given: placed(wanted, positions) };
     const stream = new GroupStream(joined, sink, this.#parts, () => {
       if (this.#open.get(key) === stream) this.#open.delete(key);
     });
     const other = this.#open.get(key);
-    if (other && other.call > call) throw superseded(memberId);
+    if (other && other.callEpoch > callEpoch) throw superseded(memberId);
     other?.end(superseded(memberId));
     this.#open.set(key, stream);
     return stream;
@@ -85,7 +89,7 @@ export class GroupStream {
   readonly #group: string;
   readonly #memberId: string;
   /** The consume call that the stream is to the store: a newer one ends it. */
-  readonly call: number;
+  readonly callEpoch: number;
   readonly #sink: GroupSink;
   readonly #parts: GroupStreamParts;
   readonly #onEnd: () => void;
@@ -108,7 +112,7 @@ export class GroupStream {
   #wake = (): void => undefined;
 
   constructor(
-    as: { group: string; member: GroupMember; call: number; joinedAt: number; given: readonly MemberCursor[] },
+    as: { group: string; member: GroupMember; callEpoch: number; joinedAt: number; given: readonly MemberCursor[] },
     sink: GroupSink,
     parts: GroupStreamParts,
     onEnd: () => void,
@@ -116,7 +120,7 @@ export class GroupStream {
     this.#group = as.group;
     this.#member = as.member;
     this.#memberId = as.member.memberId;
-    this.call = as.call;
+    this.callEpoch = as.callEpoch;
     this.#leaseEnd = as.joinedAt + as.member.sessionTimeoutMs;
     this.#sink = sink;
     this.#parts = parts;
@@ -204,14 +208,14 @@ export class GroupStream {
    * @throws ServiceError as GroupOffsets.commit
    */
   async commit(offsets: readonly OffsetToCommit[], memberEpoch = this.#member.memberEpoch): Promise<void> {
-    const committer = { memberId: this.#memberId, memberEpoch, call: this.call };
+    const committer = { memberId: this.#memberId, memberEpoch, callEpoch: this.callEpoch };
     await this.#parts.offsets.commit(this.#group, committer, offsets);
   }
 
   /** Takes the member out, unless it is out, or a newer connection speaks for it. @throws ServiceError STORE_UNAVAILABLE */
   async leave(): Promise<void> {
     try {
-      await this.#parts.coordinator.leave(this.#group, this.#memberId, { call: this.call });
+      await this.#parts.coordinator.leave(this.#group, this.#memberId, { callEpoch: this.callEpoch });
     } catch (error) {
       if (!overCodes.some((code) => hasCode(error, code))) throw error;
     }
@@ -273,7 +277,7 @@ export class GroupStream {
     this.#renews = false;
     try {
       let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, MemberCursor[]] = [new Map(), []];
-      const caller = { memberId: this.#memberId, call: this.call };
+      const caller = { memberId: this.#memberId, callEpoch: this.callEpoch };
       const { member, positions } = await this.#parts.coordinator.serve(this.#group, caller, {
         owned: () => this.#holdings.owned(),
         renews,
