@@ -23,7 +23,7 @@ import {
 import { createConnectionRefusal } from './http/connection-errors.ts';
 import { HeldResults } from './http/held-results.ts';
 import { LingeringClose } from './http/lingering-close.ts';
-import { credentialOf } from './http/member-header.ts';
+import { memberCredentialOf } from './http/member-header.ts';
 import { installAdmission } from './http/plugins/admission.ts';
 import { installBodies } from './http/plugins/bodies.ts';
 import { installCacheControl } from './http/plugins/cache-control.ts';
@@ -69,16 +69,16 @@ const socketPayloadBytesMax = 1024 * 1024;
 
 /** How much a broker takes, how long it waits for clients, and how much they may store. */
 export interface Limits {
-  load: AdmissionLimits;
-  patience: HttpTimeouts;
+  admission: AdmissionLimits;
+  timeouts: HttpTimeouts;
   connections: ConnectionLimits;
   /** Absent: the usual ones. */
   stored?: StoredLimits;
 }
 
 export const defaultLimits: Limits = {
-  load: defaultAdmissionLimits,
-  patience: defaultHttpTimeouts,
+  admission: defaultAdmissionLimits,
+  timeouts: defaultHttpTimeouts,
   connections: defaultConnectionLimits,
 };
 
@@ -105,11 +105,11 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     forceCloseConnections: 'idle',
     // Fastify's own answer while it closes is no problem of the catalogue (http/plugins/drain.ts).
     return503OnClosing: false,
-    keepAliveTimeout: limits.patience.keepAliveMs,
+    keepAliveTimeout: limits.timeouts.keepAliveMs,
     ...(trusts && { trustProxy: trusts }),
     http: {
-      headersTimeout: limits.patience.headMs,
-      connectionsCheckingInterval: limits.patience.lookEveryMs,
+      headersTimeout: limits.timeouts.headMs,
+      connectionsCheckingInterval: limits.timeouts.lookEveryMs,
       maxHeaderSize: headBytesMax,
       // Node would answer with nothing but the status (http/plugins/host.ts).
       requireHostHeader: false,
@@ -145,16 +145,16 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   );
   installRequestLog(app, broker.metrics, broker.log);
   const admission = installAdmission(app, {
-    load: { ...limits.load, bodiesBytesMax: bodiesBytesMax(limits.load, config.maxBodyBytes) },
+    load: { ...limits.admission, bodiesBytesMax: bodiesBytesMax(limits.admission, config.maxBodyBytes) },
     connectionsMax: config.maxConnections,
     addressShare: config.addressShare,
-    patience: limits.patience,
+    patience: limits.timeouts,
     trusts,
-    keepMember: (request, group, member) => broker.groupConsumer.keepAlive(group, member, credentialOf(request)),
+    keepMember: (request, group, member) => broker.groupConsumer.keepAlive(group, member, memberCredentialOf(request)),
     metrics: broker.metrics,
     log: broker.log,
   });
-  installSlowSenders(app, limits.patience, broker.metrics);
+  installSlowSenders(app, limits.timeouts, broker.metrics);
   installTimeLimit(app);
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
   installHostCheck(app, names, broker);

@@ -6,7 +6,7 @@ export interface CountedBody {
   clientKey: string;
   bytes: number;
   /** Whether more of it is to come. */
-  isComing: boolean;
+  isArriving: boolean;
   /** Refuses it, if there is no room for it after all. */
   giveUp(): void;
 }
@@ -62,7 +62,7 @@ export class BodyBytes {
     let largest: ClientBodies | undefined;
     for (const client of this.#clients.values()) {
       if (largest && client.bytes <= largest.bytes) continue;
-      for (const { isComing } of client.bodies) {
+      for (const { isArriving: isComing } of client.bodies) {
         if (!isComing) continue;
         largest = client;
         break;
@@ -73,7 +73,7 @@ export class BodyBytes {
 
   #giveUpOne({ bodies }: ClientBodies): boolean {
     for (const body of bodies) {
-      if (!body.isComing) continue;
+      if (!body.isArriving) continue;
       this.remove(body);
       body.giveUp();
       return true;

@@ -35,8 +35,8 @@ const listedTag = /[ \t]*(?:(?:W\/)?"([\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(?:,|$)
 const encodedTag =
   /^((?:c?(?:0|[1-9]\d{0,15}))|(?:0|[1-9]\d{0,15})-(?:0|[1-9]\d{0,15})|s[0-9a-f]{32})(?:[-;:+]{1,2}(?:gzip|br|zstd|deflate|compress|bzip2|df))+$/;
 
-const own = /^(?:(0|[1-9]\d{0,15})(?:-(?:0|[1-9]\d{0,15}))?)$/;
-const ofChildren = /^(?:c(?:0|[1-9]\d{0,15})|s[0-9a-f]{32})$/;
+const nodeTag = /^(?:(0|[1-9]\d{0,15})(?:-(?:0|[1-9]\d{0,15}))?)$/;
+const childrenTags = /^(?:c(?:0|[1-9]\d{0,15})|s[0-9a-f]{32})$/;
 
 /** Reads a conditional header, if it is there. @throws ServiceError BAD_REQUEST */
 export function conditionOf(name: 'If-Match' | 'If-None-Match', header: string | undefined): Condition | undefined {
@@ -85,7 +85,7 @@ export function isKnown(condition: Condition, tag: EntityTag): boolean {
  * @throws ServiceError BAD_REQUEST for tags of children, which say nothing about the data
  */
 export function expectedMzxids(condition: EntityTag[]): number[] {
-  const child = condition.find((tag) => ofChildren.test(tag));
+  const child = condition.find((tag) => childrenTags.test(tag));
   if (child !== undefined) {
     throw new ServiceError(
       'BAD_REQUEST',
@@ -93,5 +93,5 @@ export function expectedMzxids(condition: EntityTag[]): number[] {
         ' with view=data, view=stat or view=node.',
     );
   }
-  return [...new Set(condition.flatMap((tag) => own.exec(tag)?.[1] ?? []))].map(Number);
+  return [...new Set(condition.flatMap((tag) => nodeTag.exec(tag)?.[1] ?? []))].map(Number);
 }

@@ -34,7 +34,7 @@ export function createConnectionRefusal(
     if (failed.has(socket)) return;
     failed.add(socket);
     const problem = connectionProblem(error);
-    const last = connections.underWay(socket).at(-1);
+    const last = connections.inFlight(socket).at(-1);
     if (last) return closeBehind(last, problem, socket, lingering);
     const body = JSON.stringify(problem.toProblem());
     socket.write(

@@ -8,7 +8,7 @@ export function memberSecretOf(request: FastifyRequest): string | undefined {
   return secret === undefined || secret === '' ? undefined : String(secret);
 }
 
-export function credentialOf(request: FastifyRequest): { secretHash: string | undefined } {
+export function memberCredentialOf(request: FastifyRequest): { secretHash: string | undefined } {
   const secret = memberSecretOf(request);
   return { secretHash: secret === undefined ? undefined : hashMemberSecret(secret) };
 }

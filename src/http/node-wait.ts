@@ -7,7 +7,7 @@ import { hasCode, type ServiceError } from '../core/service-error.ts';
 import { absentTag, type Condition, type EntityTag, isKnown } from './conditions.ts';
 
 /** What is waited on: which changes may be of it, and how its tag is found, from the node's stat alone or by a read of its own. */
-export type Seen = { interest: Interest } & (
+export type WaitTarget = { interest: Interest } & (
   | { tagOf: (stat: Stat) => EntityTag }
   | { read: () => Promise<{ zxid: number; tag: EntityTag }> }
 );
@@ -20,7 +20,7 @@ export async function waitForChange(
   broker: Broker,
   reply: FastifyReply,
   path: string,
-  seen: Seen,
+  seen: WaitTarget,
   known: Condition,
   waitMs: number,
 ): Promise<{ changed: boolean; zxid: number; tag: EntityTag }> {
@@ -42,7 +42,7 @@ export async function waitForChange(
 }
 
 /** The tag as it is now, and the transaction that it reflects. */
-async function currentTag(broker: Broker, path: string, seen: Seen): Promise<{ zxid: number; tag: EntityTag }> {
+async function currentTag(broker: Broker, path: string, seen: WaitTarget): Promise<{ zxid: number; tag: EntityTag }> {
   try {
     if ('read' in seen) return await seen.read();
     const { zxid, stat } = await broker.store.namespace.stat(path);

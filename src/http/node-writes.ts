@@ -8,7 +8,7 @@ import { contentTypeOf } from './content.ts';
 import { sessionOf } from './plugins/session-header.ts';
 
 /** What a creation takes from the query and the body. @throws ServiceError BAD_REQUEST where they contradict each other */
-export function creation(
+export function readCreation(
   request: FastifyRequest,
   query: {
     mode?: CreateMode | undefined;
@@ -62,7 +62,7 @@ interface Kind {
 /** Which operation a PUT is, by its conditions: create only, compare and set, or either. @param mzxid what If-Match expects */
 export function putOp(
   path: string,
-  what: ReturnType<typeof creation>,
+  what: ReturnType<typeof readCreation>,
   version: number | undefined,
   mzxid: number | undefined,
   headers: { 'if-match'?: string | undefined; 'if-none-match'?: string | undefined },
@@ -109,7 +109,7 @@ export async function expectedMzxid(
 }
 
 /** Says why a condition failed that no node can meet. */
-export function explained(error: unknown, ifMatch: Condition | undefined): unknown {
+export function explainBadVersion(error: unknown, ifMatch: Condition | undefined): unknown {
   if (!hasCode(error, 'BAD_VERSION') || ifMatch === undefined || ifMatch === '*') return error;
   const { fields } = error as ServiceError;
   const foreign = ifMatch.find((tag) => expectedMzxids([tag]).length === 0);

@@ -15,7 +15,7 @@ export interface StreamOptions {
   batchBytesMax: number;
   offsets: boolean;
   /** That of the whole stream; each batch gets one of its own that follows from it. */
-  identity: DeduplicationKey | undefined;
+  deduplicationKey: DeduplicationKey | undefined;
   /**
    * Called with how many bytes of a large line are in memory, whenever that changes; 0 when it is read.
    * @throws ServiceError if there is no room for them
@@ -24,7 +24,11 @@ export interface StreamOptions {
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
   /** @param numbers the number of the line of each record */
-  append(records: EncodedRecord[], numbers: number[], identity: DeduplicationKey | undefined): Promise<ProduceResult>;
+  append(
+    records: EncodedRecord[],
+    numbers: number[],
+    deduplicationKey: DeduplicationKey | undefined,
+  ): Promise<ProduceResult>;
 }
 
 /** A batch is appended when it has so many records or bytes, if not before. */
@@ -50,7 +54,7 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
     }
     if (!told) throw new ServiceError('BAD_REQUEST', 'The body has no records; give one on each line.');
   } catch (failure) {
-    const error = source.readableAborted && !(failure instanceof ServiceError) ? cutOff() : failure;
+    const error = source.readableAborted && !(failure instanceof ServiceError) ? connectionLost() : failure;
     if (!told || !(error instanceof ServiceError)) throw error;
     const problem = error.toProblem();
     yield `${JSON.stringify({ ...problem, title: afterPart(problem.title), detail: afterPart(problem.detail) })}\n`;
@@ -58,7 +62,7 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
 }
 
 async function* appendBatches(source: Readable, options: StreamOptions): AsyncGenerator<string> {
-  const { identity } = options;
+  const { deduplicationKey } = options;
   const batchBytesMax = Math.min(batchBytesUsual, options.batchBytesMax);
   let batch: EncodedRecord[] = [];
   let numbers: number[] = [];
@@ -71,7 +75,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
     batch = [];
     numbers = [];
     batchBytes = 0;
-    const known = identity && deduplicationKeyOfBatch(identity, records, batchNumber);
+    const known = deduplicationKey && deduplicationKeyOfBatch(deduplicationKey, records, batchNumber);
     const produced = await options.append(records, lines, known);
     batchNumber += 1;
     const last = produced.results.length - 1;
@@ -99,7 +103,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
     // No more has arrived: whoever sends now and then is not to wait for a batch to be full. If it may be repeated,
     // batches must be the same in the repeat, so there what has arrived when decides nothing. And a small body that is
     // there as a whole is read to its end first, so that it is appended as a whole, or refused.
-    if (isAll && !identity && batch.length > 0 && !options.hasArrived()) yield await append();
+    if (isAll && !deduplicationKey && batch.length > 0 && !options.hasArrived()) yield await append();
   }
   if (batch.length > 0) yield await append();
 }
@@ -207,7 +211,7 @@ function deduplicationKeyOfBatch(
 }
 
 /** Nobody is there to read it, but the log must not take it for a fault of the server. */
-function cutOff(): ServiceError {
+function connectionLost(): ServiceError {
   return new ServiceError(
     'BAD_REQUEST',
     'The connection was lost before the body ended; what follows the last result was not appended.',

@@ -143,7 +143,7 @@ function headerText(value: string): string {
  * The fencing token of a request: `Weir-Fence: <name>=<integer>`, or `/path@<czxid>`, the path as in a URL.
  * @throws ServiceError BAD_REQUEST, INVALID_PATH
  */
-export function fenceOf(request: FastifyRequest): Fence | undefined {
+export function parseFence(request: FastifyRequest): Fence | undefined {
   const header = request.headers['weir-fence'];
   if (header === undefined) return undefined;
   const named = typeof header === 'string' ? /^([^=\s/][^=]{0,254})=(\d+)$/.exec(header) : null;

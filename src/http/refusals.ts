@@ -8,7 +8,7 @@ import type { SharedLimit } from '../core/shared-limit.ts';
 /** How often the log says that something is refused, while it is. */
 const logEveryMs = 10_000;
 
-const limited = {
+const kindTexts = {
   requests: 'requests under way',
   reserved: 'renewals, heartbeats and commits under way',
   waits: 'long polls and event streams',
@@ -25,7 +25,7 @@ export type RefusalReason = 'total' | 'address' | 'time';
 
 /** @param state what there is: a limit, or in words */
 export type Refuse = (
-  kind: keyof typeof limited,
+  kind: keyof typeof kindTexts,
   reason: RefusalReason,
   client: string,
   state: SharedLimit | string,
@@ -46,7 +46,7 @@ export function createRefusal(metrics: Metrics, log: Logger): Refuse {
   return (kind, reason, client, state) => {
     refused.inc({ kind, reason });
     warn(kind, reason, client);
-    return new ServiceError('TOO_MANY_REQUESTS', detailOf(limited[kind], reason, client, state));
+    return new ServiceError('TOO_MANY_REQUESTS', detailOf(kindTexts[kind], reason, client, state));
   };
 }
 

@@ -6,7 +6,7 @@ import type { StoredResponses } from '../store/stored-responses.ts';
 import type { Idempotency } from '../store/tree/namespace.ts';
 import { idempotencyOf } from './plugins/idempotency.ts';
 
-interface Done<T> {
+interface Completed<T> {
   body: T;
   zxid?: number | undefined;
   /** Whether the change was made by an earlier attempt. */
@@ -18,7 +18,7 @@ export interface Attempt {
   idempotency?: Idempotency | undefined;
   isChanged: boolean;
   /** What was kept with that change, if it is text. */
-  keptWithChange?: string | undefined;
+  storedText?: string | undefined;
 }
 
 /**
@@ -30,22 +30,23 @@ export async function respondOnce<T>(
   kept: StoredResponses,
   request: FastifyRequest,
   reply: FastifyReply,
-  act: (attempt: Attempt) => Promise<Done<T>>,
+  act: (attempt: Attempt) => Promise<Completed<T>>,
 ): Promise<T> {
   const idempotency = idempotencyOf(request);
-  if (!idempotency) return answered(reply, await act({ isChanged: false }));
+  if (!idempotency) return setOutcomeHeaders(reply, await act({ isChanged: false }));
   const found = await kept.find(idempotency);
-  if (found.state === 'kept') return answered(reply, { ...(JSON.parse(found.text) as Done<T>), replayed: true });
-  const keptWithChange = found.state === 'changed' ? found.text : undefined;
-  const done = await act({ idempotency, isChanged: found.state === 'changed', keptWithChange });
+  if (found.state === 'kept')
+    return setOutcomeHeaders(reply, { ...(JSON.parse(found.text) as Completed<T>), replayed: true });
+  const storedText = found.state === 'changed' ? found.text : undefined;
+  const done = await act({ idempotency, isChanged: found.state === 'changed', storedText });
   await kept.store(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
     // All is done, and the client hears it; a repeat would go on from the change.
     request.log.warn({ err: error }, 'The response to a request with an Idempotency-Key could not be kept');
   });
-  return answered(reply, done);
+  return setOutcomeHeaders(reply, done);
 }
 
-function answered<T>(reply: FastifyReply, { body, zxid, replayed }: Done<T>): T {
+function setOutcomeHeaders<T>(reply: FastifyReply, { body, zxid, replayed }: Completed<T>): T {
   if (replayed) reply.header('idempotency-replayed', 'true');
   if (zxid !== undefined) reply.header('weir-zxid', zxid);
   return body;

@@ -60,7 +60,7 @@ export function installWaitingSessions(app: FastifyInstance, sessions: Sessions)
 }
 
 /** Keeps the session of an event stream, if it came with one. @returns how to stop that */
-export function keepStreamSession(
+export function renewWhileStreaming(
   { session, raw }: FastifyRequest,
   reply: FastifyReply,
   sessions: Sessions,

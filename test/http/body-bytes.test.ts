@@ -6,7 +6,7 @@ function bodyOf(clientKey: string) {
   const body = {
     clientKey,
     bytes: 0,
-    isComing: true,
+    isArriving: true,
     isGivenUp: false,
     giveUp() {
       body.isGivenUp = true;
@@ -30,7 +30,7 @@ t.test('a client that has most gives up bodies that are still coming in for one 
   const bytes = new BodyBytes(100);
   const bodies = Array.from({ length: 10 }, () => bodyOf('greedy'));
   for (const body of bodies) t.ok(bytes.add(body, 10));
-  bodies[0]!.isComing = false;
+  bodies[0]!.isArriving = false;
   t.ok(bytes.add(bodyOf('b'), 30));
   t.same(
     bodies.map(({ isGivenUp }) => isGivenUp),
@@ -47,7 +47,7 @@ t.test('bodies that are there as a whole are not given up', async (t) => {
   const bytes = new BodyBytes(100);
   const body = bodyOf('a');
   t.ok(bytes.add(body, 100));
-  body.isComing = false;
+  body.isArriving = false;
   t.notOk(bytes.add(bodyOf('b'), 10));
   t.notOk(body.isGivenUp);
 });

@@ -6,7 +6,7 @@ import { SharedLimit } from '../../src/core/shared-limit.ts';
 import { UnreadResponses } from '../../src/http/unread-responses.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 
-const { load, patience } = defaultLimits;
+const { admission, timeouts } = defaultLimits;
 const MiB = 1024 * 1024;
 
 function responseOf(clientKey: string, bytes: number) {
@@ -89,8 +89,8 @@ async function largeThings({ url }: TestServer): Promise<string[]> {
 
 t.test('responses that nobody reads hold no more than the limit, and others are answered', async (t) => {
   const server = await startTestServer(t, { trustProxy: ['127.0.0.1'] }, undefined, {
-    load: { ...load, responsesBytesMax: 40 * MiB },
-    patience,
+    admission: { ...admission, responsesBytesMax: 40 * MiB },
+    timeouts,
   });
   const paths = await largeThings(server);
   const readers = paths.flatMap((path) => Array.from({ length: 12 }, () => ask(t, server, path, 40, '127.0.0.2')));
@@ -117,8 +117,8 @@ t.test('a response that stalls, or is read too slowly, is cut', async (t) => {
     ['slow', { responseGraceMs: 100, responseBytesPerSecondMin: 1e12 }],
   ] as const) {
     const server = await startTestServer(t, {}, undefined, {
-      load,
-      patience: { ...patience, lookEveryMs: 20, ...own },
+      admission,
+      timeouts: { ...timeouts, lookEveryMs: 20, ...own },
     });
     const [fetch] = await largeThings(server);
     const reader = ask(t, server, fetch!, 4);
@@ -132,8 +132,8 @@ t.test('a response that stalls, or is read too slowly, is cut', async (t) => {
 });
 
 t.test('a reader that takes its time is not cut', async (t) => {
-  const quick = { ...patience, lookEveryMs: 20, responseGraceMs: 2000 };
-  const server = await startTestServer(t, {}, undefined, { load, patience: quick });
+  const quick = { ...timeouts, lookEveryMs: 20, responseGraceMs: 2000 };
+  const server = await startTestServer(t, {}, undefined, { admission, timeouts: quick });
   const [fetch] = await largeThings(server);
   const reader = ask(t, server, fetch!, 2);
   let bytes = 0;

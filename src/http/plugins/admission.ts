@@ -329,7 +329,7 @@ function installBodyBytes(app: FastifyInstance, load: AdmissionLimits, metrics: 
     const body: CountedBody = {
       clientKey: client,
       bytes: 0,
-      get isComing() {
+      get isArriving() {
         return !raw.complete;
       },
       giveUp: () => fail('address'),

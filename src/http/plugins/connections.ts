@@ -48,7 +48,7 @@ export class Connections {
   }
 
   /** The responses that are not finished, in the order of their requests. */
-  underWay(socket: Socket): ServerResponse[] {
+  inFlight(socket: Socket): ServerResponse[] {
     return [...(this.#connections.get(socket)?.responses ?? [])];
   }
 

@@ -51,7 +51,7 @@ function isAboutOwnSession({ routeOptions }: FastifyRequest): boolean {
 class SharedRenewals {
   readonly #sessions: Sessions;
   readonly #reserved: ReservedCapacity;
-  readonly #underWay = new Map<string, { last: Promise<unknown>; next: Promise<unknown> | undefined }>();
+  readonly #inFlight = new Map<string, { last: Promise<unknown>; next: Promise<unknown> | undefined }>();
 
   constructor(sessions: Sessions, reserved: ReservedCapacity) {
     this.#sessions = sessions;
@@ -60,7 +60,7 @@ class SharedRenewals {
 
   /** @returns undefined if the handle may not use the reserved capacity */
   renew(client: string, handle: string): Promise<unknown> | undefined {
-    const renewal = this.#underWay.get(handle);
+    const renewal = this.#inFlight.get(handle);
     if (!renewal) return this.#begin(client, handle);
     // That under way may have been done before this request arrived.
     renewal.next ??= renewal.last.catch(() => undefined).then(() => this.#begin(client, handle) ?? this.#renew(handle));
@@ -72,9 +72,9 @@ class SharedRenewals {
     if (!this.#reserved.mayUse(client, holder)) return undefined;
     const last = this.#reserved.keep(client, holder, () => this.#renew(handle));
     const renewal = { last, next: undefined };
-    this.#underWay.set(handle, renewal);
+    this.#inFlight.set(handle, renewal);
     const end = () => {
-      if (this.#underWay.get(handle) === renewal) this.#underWay.delete(handle);
+      if (this.#inFlight.get(handle) === renewal) this.#inFlight.delete(handle);
     };
     last.then(end, end);
     return last;

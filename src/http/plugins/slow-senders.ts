@@ -37,10 +37,10 @@ export function installSlowSenders(app: FastifyInstance, patience: HttpTimeouts,
   const timer = setInterval(() => {
     const now = performance.now();
     for (const [socket, reply] of receiving) {
-      const progress = look(socket, reply, progressOf.get(reply), now);
+      const progress = measure(socket, reply, progressOf.get(reply), now);
       if (!progress) continue;
       progressOf.set(reply, progress);
-      const detail = impatience(progress, reply, patience, now);
+      const detail = slownessOf(progress, reply, patience, now);
       if (detail === undefined) continue;
       if (giveUp(socket, reply, detail)) givenUp.inc();
     }
@@ -50,7 +50,7 @@ export function installSlowSenders(app: FastifyInstance, patience: HttpTimeouts,
 }
 
 /** Undefined if the body is all there. What waits for us to read it does not stall. */
-function look(socket: Socket, reply: FastifyReply, before: Progress | undefined, now: number): Progress | undefined {
+function measure(socket: Socket, reply: FastifyReply, before: Progress | undefined, now: number): Progress | undefined {
   const { raw } = reply.request;
   if (raw.complete) return undefined;
   const bytes = socket.bytesRead;
@@ -59,7 +59,7 @@ function look(socket: Socket, reply: FastifyReply, before: Progress | undefined,
   return { ...before, movedAt: moves ? now : before.movedAt, bytes };
 }
 
-function impatience(
+function slownessOf(
   { beganAt, movedAt, bytesBefore, bytes }: Progress,
   reply: FastifyReply,
   { bodyIdleMs, bodyGraceMs, bodyBytesPerSecondMin, bodyMs, streamIdleMs }: HttpTimeouts,

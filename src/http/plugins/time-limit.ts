@@ -46,16 +46,20 @@ export function installTimeLimit(app: FastifyInstance): void {
     if (operation === undefined || unlimited.has(operation)) return;
     const { handler, method } = route;
     const isRead = method === 'GET' || method === 'HEAD';
-    const fate = operation.startsWith('groups.consume') ? fates.consume : isRead ? fates.read : fates.write;
+    const fate = operation.startsWith('groups.consume')
+      ? timeoutTexts.consume
+      : isRead
+        ? timeoutTexts.read
+        : timeoutTexts.write;
     route.handler = function limited(request, reply) {
       const work: unknown = handler.call(this, request, reply);
-      return work instanceof Promise && isLimited(request) ? answerInTime(work, request, reply, fate) : work;
+      return work instanceof Promise && isLimited(request) ? withDeadline(work, request, reply, fate) : work;
     };
   });
 }
 
 /** What became of a request whose answer did not come in time. */
-const fates = {
+const timeoutTexts = {
   read: 'Nothing was done.',
   write: 'Whether the change was made is unknown: retry with the same Idempotency-Key, or read it.',
   consume: 'Whether the member was given records is unknown: call again with the same after, or with from=committed.',
@@ -72,7 +76,7 @@ function isLimited({ admittedAs, query }: FastifyRequest): boolean {
   );
 }
 
-function answerInTime<T>(
+function withDeadline<T>(
   work: Promise<T>,
   { answerBy }: FastifyRequest,
   reply: FastifyReply,

@@ -16,7 +16,7 @@ import type { ResetOffset } from '../../broker/groups/offsets/group-offsets.ts';
 import { bodyBytes } from '../../core/defaults.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
-import { credentialOf } from '../member-header.ts';
+import { memberCredentialOf } from '../member-header.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';
@@ -64,7 +64,8 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
       if (memberId === undefined && memberEpoch !== undefined) {
         throw new ServiceError('BAD_REQUEST', 'memberEpoch goes with memberId.');
       }
-      const by = memberId === undefined ? undefined : { memberId, memberEpoch, credential: credentialOf(request) };
+      const by =
+        memberId === undefined ? undefined : { memberId, memberEpoch, credential: memberCredentialOf(request) };
       return respondOnce(storedResponses, request, reply, async ({ idempotency, isChanged }) => {
         if (isChanged) return { body: { offsets }, replayed: true };
         const { zxid } = await groupOffsets.commit(request.params.group, by, offsets, idempotency);
@@ -170,9 +171,9 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     },
     async (request, reply) => {
       const { to, topics, dryRun } = request.body;
-      return respondOnce(storedResponses, request, reply, async ({ idempotency, keptWithChange }) => {
-        if (keptWithChange !== undefined) {
-          return { body: { dryRun, offsets: JSON.parse(keptWithChange) as ResetOffset[] }, replayed: true };
+      return respondOnce(storedResponses, request, reply, async ({ idempotency, storedText }) => {
+        if (storedText !== undefined) {
+          return { body: { dryRun, offsets: JSON.parse(storedText) as ResetOffset[] }, replayed: true };
         }
         const { zxid, offsets } = await groupOffsets.reset(request.params.group, to, topics, dryRun, idempotency);
         return { body: { dryRun, offsets }, zxid };

@@ -28,7 +28,7 @@ import { subscriptionOf } from '../../core/groups/group-topics.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
-import { credentialOf, memberSecretOf } from '../member-header.ts';
+import { memberCredentialOf, memberSecretOf } from '../member-header.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -193,7 +193,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     async (request, reply) => {
       const { group, member } = request.params;
       const { memberEpoch, owned } = request.body;
-      const { zxid, answer } = await groups.heartbeat(group, member, memberEpoch, owned, credentialOf(request));
+      const { zxid, answer } = await groups.heartbeat(group, member, memberEpoch, owned, memberCredentialOf(request));
       reply.header('weir-zxid', zxid);
       return answer;
     },
@@ -233,7 +233,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         if (isChanged) return { body: null, replayed: true };
         return {
           body: null,
-          ...(await groups.leave(group, member, { isTemporary, credential: credentialOf(request), idempotency })),
+          ...(await groups.leave(group, member, { isTemporary, credential: memberCredentialOf(request), idempotency })),
         };
       });
       return reply.code(204).send();
@@ -276,7 +276,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     if (expectedSeq !== undefined && query.from === 'committed') {
       throw new ServiceError('BAD_REQUEST', 'Give after or from=committed, not both: the latter goes back behind it.');
     }
-    const credential = credentialOf(request);
+    const credential = memberCredentialOf(request);
     const onWait = () => request.place?.release();
     const consumed = await signals.run(reply.raw, (signal) =>
       groupConsumer.consume(group, member, { waitMs, ...query, expectedSeq, credential, onWait }, signal),

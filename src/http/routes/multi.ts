@@ -48,27 +48,27 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const ops = request.body.ops.map((op, index) => operation(op, index, request.session));
+      const ops = request.body.ops.map((op, index) => toOp(op, index, request.session));
       try {
         const { zxid, results, replayed } = await namespace.write(ops, { idempotency: idempotencyOf(request) });
         if (replayed) reply.header('idempotency-replayed', 'true');
         reply.header('weir-zxid', zxid);
         return { zxid, results: results.map(({ op, path, stat }) => ({ op, path, ...(stat && { stat }) })) };
       } catch (error) {
-        throw withOutcomes(error, ops.length);
+        throw withResults(error, ops.length);
       }
     },
   );
 };
 
-function operation(op: MultiOp, index: number, header: SessionCredential | undefined): Op {
+function toOp(op: MultiOp, index: number, header: SessionCredential | undefined): Op {
   switch (op.op) {
     case 'create': {
       const { op: _, ttl: ttlMs, sequential = false } = op;
       // The empty prefix of a sequential node ends with a slash.
       const path = sequential ? op.path : withoutTrailingSlash(op.path);
       const mode = refusedAt(index, () => modeOf(op, `ops.${index}: `));
-      const session = op.session === undefined ? header : credentialOf(op.session);
+      const session = op.session === undefined ? header : sessionCredentialOf(op.session);
       if (mode === 'ephemeral' && !session) {
         throw new ServiceError('BAD_REQUEST', `ops.${index}: an ephemeral node needs a session.`, { failed: index });
       }
@@ -138,7 +138,7 @@ function content(
 }
 
 /** What cannot be a handle is a session that never was: the script says so, when the operation's turn comes. */
-function credentialOf(handle: string): SessionCredential {
+function sessionCredentialOf(handle: string): SessionCredential {
   try {
     return parseHandle(handle);
   } catch (error) {
@@ -148,7 +148,7 @@ function credentialOf(handle: string): SessionCredential {
 }
 
 /** Adds what became of each operation: OK before the one that failed, its code, ROLLED_BACK after it. */
-function withOutcomes(error: unknown, count: number): unknown {
+function withResults(error: unknown, count: number): unknown {
   if (!(error instanceof ServiceError) || typeof error.fields.failed !== 'number') return error;
   const failed = error.fields.failed;
   const results = Array.from({ length: count }, (_, index) =>

@@ -32,12 +32,12 @@ import {
   statTag,
 } from '../conditions.ts';
 import { nodeLocation, nodePathOf } from '../node-path.ts';
-import { type Seen, waitForChange } from '../node-wait.ts';
-import { creation, expectedMzxid, explained, putOp } from '../node-writes.ts';
+import { type WaitTarget, waitForChange } from '../node-wait.ts';
+import { expectedMzxid, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
-import { rawBody, rawJson, rawReply } from '../raw-content.ts';
+import { rawBody, rawJson, rawResponse } from '../raw-content.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -83,7 +83,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
             description: 'By `view`: the raw bytes with their own type, or JSON.',
             headers: z.object({ etag: z.string().optional(), 'weir-stat': z.string().optional() }),
             content: {
-              '*/*': rawReply,
+              '*/*': rawResponse,
               'application/json': { schema: z.union([nodeReply, statReply, childrenReply, treeReply, rawJson]) },
             },
           },
@@ -122,7 +122,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         return { zxid, tag: stats ? pageTag(body) : childrenTag(stat), body };
       };
       if (wait !== undefined && known !== undefined) {
-        const seen: Seen =
+        const seen: WaitTarget =
           view === 'children' && stats
             ? { interest: 'page', read: page }
             : view === 'children'
@@ -202,11 +202,11 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       const path = request.nodePath;
       const ifMatch = conditionOf('If-Match', request.headers['if-match']);
       const mzxid = await expectedMzxid(namespace, path, ifMatch);
-      const op = putOp(path, creation(request, request.query), request.query.version, mzxid, request.headers);
+      const op = putOp(path, readCreation(request, request.query), request.query.version, mzxid, request.headers);
       const { zxid, result, replayed } = await namespace
         .writeOne(op, { idempotency: idempotencyOf(request) })
         .catch((error: unknown) => {
-          throw explained(error, ifMatch);
+          throw explainBadVersion(error, ifMatch);
         });
       if (replayed) reply.header('idempotency-replayed', 'true');
       const created = result.op === 'create';
@@ -248,7 +248,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     async (request, reply) => {
       const prefix = request.nodePath;
       refuseConditions(request, 'If-Match', 'If-None-Match');
-      const op: Op = { op: 'create', path: prefix, sequential: true, ...creation(request, request.query) };
+      const op: Op = { op: 'create', path: prefix, sequential: true, ...readCreation(request, request.query) };
       const { zxid, result, replayed } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
       const { path, stat } = result;
       if (replayed) reply.header('idempotency-replayed', 'true');
@@ -294,7 +294,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
       const { zxid, replayed } = await namespace
         .writeOne({ op, path, version, mzxid }, { idempotency: idempotencyOf(request) })
         .catch((error: unknown) => {
-          throw explained(error, ifMatch);
+          throw explainBadVersion(error, ifMatch);
         });
       if (replayed) reply.header('idempotency-replayed', 'true');
       return reply.code(204).header('weir-zxid', zxid).send();

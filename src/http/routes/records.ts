@@ -29,9 +29,9 @@ import { partitionsOf } from '../known-items.ts';
 import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
-import { checkRecordType, deduplicationKeyOf, fenceOf, offsetsOf, readRecords } from '../produce.ts';
+import { checkRecordType, deduplicationKeyOf, offsetsOf, parseFence, readRecords } from '../produce.ts';
 import { produceStream } from '../produce-stream.ts';
-import { rawReply } from '../raw-content.ts';
+import { rawResponse } from '../raw-content.ts';
 import { RequestSignals } from '../request-signal.ts';
 import { batchWeight } from '../request-weight.ts';
 
@@ -55,7 +55,7 @@ const produceResponses = {
   200: {
     description:
       'Appended. For NDJSON: a line for each appended batch and, if it fails later on, the problem as the last.',
-    content: { 'application/json': { schema: produceReply }, [ndjsonType]: rawReply },
+    content: { 'application/json': { schema: produceReply }, [ndjsonType]: rawResponse },
   },
   ...problems(
     'BAD_REQUEST',
@@ -148,7 +148,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
 
   async function produce(request: FastifyRequest, reply: FastifyReply, options: ProduceOptions) {
     const { topic, partition, acks } = options;
-    const fence = fenceOf(request);
+    const fence = parseFence(request);
     const common: Omit<ProduceRequest, 'records'> = { topic, partition, acks, fence };
     checkRecordType(request);
     if (mediaTypeOf(request) === ndjsonType) return produceLines(request, reply, options, common);
@@ -164,9 +164,9 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     const limits = known ?? { name: topic, config: effectiveConfig({}) };
     const checkBytes = (bytes: number) => checkRecordBytes(limits, bytes);
     const { records, producer } = await readRecords(request, options.key, checkBytes);
-    const identity = deduplicationKeyOf(request, idempotency, producer);
+    const deduplicationKey = deduplicationKeyOf(request, idempotency, producer);
     await ensureTopic(topic);
-    const produced = await logWriter.produce({ ...common, records, deduplicationKey: identity });
+    const produced = await logWriter.produce({ ...common, records, deduplicationKey });
     if (produced.replayed) reply.header('idempotency-replayed', 'true');
     return { topic, results: produced.results, ...(options.offsets && { offsets: offsetsOf(produced) }) };
   }
@@ -185,17 +185,17 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     const lines = produceStream(request.body as Readable, {
       batchBytesMax: config['max.message.bytes'],
       offsets,
-      identity: deduplicationKeyOf(request, idempotencyOf(request), undefined),
+      deduplicationKey: deduplicationKeyOf(request, idempotencyOf(request), undefined),
       countLine: (bytes) => request.countLine(bytes),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
-      append: (records, numbers, identity) =>
+      append: (records, numbers, deduplicationKey) =>
         request.inPlace(batchWeight(records), () =>
           logWriter.produce({
             ...common,
             acks: common.acks === '0' ? '1' : common.acks,
             records: { kind: 'each', records, lines: numbers },
-            deduplicationKey: identity,
+            deduplicationKey,
           }),
         ),
     });
@@ -236,7 +236,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
           200: {
             description:
               'Records from the offset on; none at the end of the log. As NDJSON: one a line, and the offsets in the headers Weir-Next-Offset, Weir-Log-Start-Offset, Weir-End-Offset.',
-            content: { 'application/json': { schema: fetchReply }, [ndjsonType]: rawReply },
+            content: { 'application/json': { schema: fetchReply }, [ndjsonType]: rawResponse },
           },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'OFFSET_OUT_OF_RANGE', 'STORE_UNAVAILABLE'),
         },

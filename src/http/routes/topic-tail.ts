@@ -20,7 +20,7 @@ import type { Sessions } from '../../store/tree/sessions.ts';
 import { beginEventStream, isLost, lostMark, problemMessage } from '../event-stream.ts';
 import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
-import { keepStreamSession } from '../waiting-session.ts';
+import { renewWhileStreaming } from '../waiting-session.ts';
 
 interface Options {
   broker: Broker;
@@ -29,7 +29,7 @@ interface Options {
 }
 
 /** What the route's schemas make of a request. */
-interface Given {
+interface ParsedRequest {
   params: z.output<typeof topicParams>;
   query: z.output<typeof recordStreamQuery>;
   headers: z.output<typeof recordStreamHeaders>;
@@ -90,11 +90,11 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
       sent.start();
       return reply;
     },
-    wsHandler: (ws, request) => takeSocket(ws, request.raw.socket, streamRequest(request as unknown as Given)),
+    wsHandler: (ws, request) => takeSocket(ws, request.raw.socket, streamRequest(request as unknown as ParsedRequest)),
   });
 };
 
-function streamRequest({ params, query, headers }: Given): TopicTailRequest {
+function streamRequest({ params, query, headers }: ParsedRequest): TopicTailRequest {
   const { partition, offset, timestamp } = query;
   // An EventSource that has no id yet may send an empty one.
   const resume = headers['last-event-id']?.replace(lostMark, '') || undefined;
@@ -130,7 +130,7 @@ class EventStream {
     }
     this.#sendPosition();
     this.#positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
-    this.#stopKeeping = keepStreamSession(this.#reply.request, this.#reply, this.#sessions, (error) =>
+    this.#stopKeeping = renewWhileStreaming(this.#reply.request, this.#reply, this.#sessions, (error) =>
       this.#fail(error),
     );
     void this.#run();

@@ -16,7 +16,7 @@ import { beginEventStream, isLost, lostMark, problemMessage } from '../event-str
 import { nodePathOf } from '../node-path.ts';
 import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
-import { keepStreamSession } from '../waiting-session.ts';
+import { renewWhileStreaming } from '../waiting-session.ts';
 
 const prefix = '/v1/watch/';
 
@@ -160,7 +160,7 @@ class WatchStream implements WatchConnection {
     beginEventStream(this.#reply);
     this.#writeFrame({ type: 'watching', zxid });
     const { request } = this.#reply;
-    this.#stopKeeping = keepStreamSession(request, this.#reply, this.#broker.store.sessions, (error) =>
+    this.#stopKeeping = renewWhileStreaming(request, this.#reply, this.#broker.store.sessions, (error) =>
       this.#fail(error),
     );
     if (this.#ended) this.#stopKeeping();

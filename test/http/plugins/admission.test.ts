@@ -10,7 +10,7 @@ import { defaultLimits } from '../../../src/app.ts';
 import { parseHandle } from '../../../src/store/tree/sessions.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 
-const { load, patience } = defaultLimits;
+const { admission, timeouts } = defaultLimits;
 const hostile = '127.0.0.2';
 const own = '127.0.0.1';
 
@@ -89,7 +89,7 @@ function flood(t: Test, server: TestServer, localAddress: string, senders: numbe
   return { stop, answers };
 }
 
-const busy = { ...load, requestsMax: 2, requestsWaitingMax: 30, requestWaitMsMax: 60_000 };
+const busy = { ...admission, requestsMax: 2, requestsWaitingMax: 30, requestWaitMsMax: 60_000 };
 
 async function createSession(server: TestServer, ttl = '5m'): Promise<string> {
   return (await http(`${server.url}/v1/sessions`, 'POST', { ttl })).body.session;
@@ -102,7 +102,7 @@ async function createGroup({ url }: TestServer) {
 }
 
 t.test('while one address takes all places, another is served in its turn, and nothing of it is refused', async (t) => {
-  const server = await startTestServer(t, {}, undefined, { load: busy, patience });
+  const server = await startTestServer(t, {}, undefined, { admission: busy, timeouts });
   const { stop, answers } = flood(t, server, hostile, 40);
   await eventually(
     async () => (await metric(server, 'requests_waiting', 'kind="requests"')) === 30,
@@ -121,7 +121,10 @@ t.test('while one address takes all places, another is served in its turn, and n
 });
 
 t.test('what keeps sessions and members alive never waits behind other work, also from the same address', async (t) => {
-  const server = await startTestServer(t, {}, undefined, { load: { ...busy, requestWaitMsMax: 100 }, patience });
+  const server = await startTestServer(t, {}, undefined, {
+    admission: { ...busy, requestWaitMsMax: 100 },
+    timeouts,
+  });
   const handle = await createSession(server);
   const { memberEpoch, headers } = await createGroup(server);
   const { stop } = flood(t, server, own, 40);
@@ -151,8 +154,8 @@ t.test('what keeps sessions and members alive never waits behind other work, als
 t.test(
   'a request that gets no place has renewed its session, and a consume call has kept its member alive',
   async (t) => {
-    const none = { ...load, requestsMax: 1, requestsWaitingMax: 0 };
-    const server = await startTestServer(t, {}, undefined, { load: none, patience });
+    const none = { ...admission, requestsMax: 1, requestsWaitingMax: 0 };
+    const server = await startTestServer(t, {}, undefined, { admission: none, timeouts });
     const handle = await createSession(server, '10m');
     const member = await createGroup(server);
     const { store } = server.broker;
@@ -175,7 +178,7 @@ t.test(
 
 t.test('who sends unknown handles loses its part of the reserved capacity, and nobody else does', async (t) => {
   const strict = { ...busy, requestsWaitingMax: 0, unknownHandlesMax: 5, unknownHandlesPerSecond: 0 };
-  const server = await startTestServer(t, {}, undefined, { load: strict, patience });
+  const server = await startTestServer(t, {}, undefined, { admission: strict, timeouts });
   const [mine, late] = [await createSession(server), await createSession(server)];
   const renew = (handle: string, localAddress = own) =>
     send(server, `/v1/sessions/${handle}`, { method: 'PUT', localAddress });
@@ -193,8 +196,11 @@ t.test('who sends unknown handles loses its part of the reserved capacity, and n
 });
 
 t.test('hundreds of slow bodies of one address leave others alone, and are given up', async (t) => {
-  const slow = { ...patience, bodyGraceMs: 1000, bodyBytesPerSecondMin: 500, lookEveryMs: 50 };
-  const server = await startTestServer(t, {}, undefined, { load: { ...load, requestsMax: 10 }, patience: slow });
+  const slow = { ...timeouts, bodyGraceMs: 1000, bodyBytesPerSecondMin: 500, lookEveryMs: 50 };
+  const server = await startTestServer(t, {}, undefined, {
+    admission: { ...admission, requestsMax: 10 },
+    timeouts: slow,
+  });
   const handle = await createSession(server, '5s');
   const senders = Array.from({ length: 400 }, () => dial(t, server, hostile));
   for (const { socket } of senders) {
@@ -221,8 +227,8 @@ t.test('hundreds of slow bodies of one address leave others alone, and are given
 });
 
 t.test('idle NDJSON uploads of one address leave room for those of others, and hold no place', async (t) => {
-  const few = { ...load, requestsMax: 1, uploadsMax: 8 };
-  const server = await startTestServer(t, {}, undefined, { load: few, patience });
+  const few = { ...admission, requestsMax: 1, uploadsMax: 8 };
+  const server = await startTestServer(t, {}, undefined, { admission: few, timeouts });
   await http(`${server.url}/v1/topics`, 'POST', { name: 't' });
   const head =
     'POST /v1/topics/t/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n';
@@ -249,8 +255,11 @@ t.test('idle NDJSON uploads of one address leave room for those of others, and h
 
 t.test('large bodies that come in slowly make room for those of others', async (t) => {
   const KiB = 1024;
-  const few = { ...load, bodiesBytesMax: 1024 * KiB };
-  const server = await startTestServer(t, { maxBodyBytes: 256 * KiB }, undefined, { load: few, patience });
+  const few = { ...admission, bodiesBytesMax: 1024 * KiB };
+  const server = await startTestServer(t, { maxBodyBytes: 256 * KiB }, undefined, {
+    admission: few,
+    timeouts,
+  });
   const senders = Array.from({ length: 32 }, () => dial(t, server, hostile));
   for (const { socket } of senders) {
     socket.write('PUT /v1/nodes/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 65536\r\n\r\nx');
@@ -269,8 +278,8 @@ t.test('large bodies that come in slowly make room for those of others', async (
 });
 
 t.test('connections, WebSockets and long polls of one address leave room for others', async (t) => {
-  const few = { ...load, socketsMax: 4, waitsMax: 4 };
-  const server = await startTestServer(t, { maxConnections: 40 }, undefined, { load: few, patience });
+  const few = { ...admission, socketsMax: 4, waitsMax: 4 };
+  const server = await startTestServer(t, { maxConnections: 40 }, undefined, { admission: few, timeouts });
   const idle = Array.from({ length: 60 }, () => dial(t, server, hostile));
   await eventually(
     () => idle.filter(({ isClosed }) => isClosed()).length === 30,
@@ -318,7 +327,7 @@ t.test('connections, WebSockets and long polls of one address leave room for oth
 });
 
 t.test('watches on the sockets of one address leave room for those of others, and are given back', async (t) => {
-  const server = await startTestServer(t, {}, undefined, { load: { ...load, watchesMax: 4 }, patience });
+  const server = await startTestServer(t, {}, undefined, { admission: { ...admission, watchesMax: 4 }, timeouts });
   const open = async (localAddress: string) => {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`, { localAddress });
     t.teardown(() => socket.terminate());
@@ -362,8 +371,11 @@ t.test('where all connections are taken, one that idles of the address with most
 });
 
 t.test('only a trusted proxy says for whom it speaks', async (t) => {
-  const few = { ...load, waitsMax: 4 };
-  const server = await startTestServer(t, { trustProxy: [hostile, '10.0.0.0/8'] }, undefined, { load: few, patience });
+  const few = { ...admission, waitsMax: 4 };
+  const server = await startTestServer(t, { trustProxy: [hostile, '10.0.0.0/8'] }, undefined, {
+    admission: few,
+    timeouts,
+  });
   await http(`${server.url}/v1/nodes/polled`, 'PUT', 'x');
   const tag = (await http(`${server.url}/v1/nodes/polled`)).headers.get('etag')!;
   const poll = (localAddress: string, forwardedFor: string, wait = '5m') => {
@@ -388,7 +400,10 @@ t.test('only a trusted proxy says for whom it speaks', async (t) => {
 t.test(
   'a hundred multis of thousands of checks at once are done one after the other, and none is too much for the store',
   async (t) => {
-    const server = await startTestServer(t, {}, undefined, { load: { ...load, requestWaitMsMax: 60_000 }, patience });
+    const server = await startTestServer(t, {}, undefined, {
+      admission: { ...admission, requestWaitMsMax: 60_000 },
+      timeouts,
+    });
     const body = JSON.stringify({ ops: Array.from({ length: 5000 }, () => ({ op: 'check', path: '/' })) });
     const agent = new Agent({ maxSockets: 100 });
     t.teardown(() => agent.destroy());

@@ -8,10 +8,10 @@ import WebSocket from 'ws';
 import { defaultLimits } from '../../../src/app.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 
-const { patience } = defaultLimits;
+const { timeouts } = defaultLimits;
 /** Nobody waits at the door, but where that is what a test is about. */
-const load = { ...defaultLimits.load, requestsWaitingMax: 0 };
-const quick = { ...patience, lookEveryMs: 20 };
+const admission = { ...defaultLimits.admission, requestsWaitingMax: 0 };
+const quick = { ...timeouts, lookEveryMs: 20 };
 
 /** A connection that speaks HTTP by hand, and keeps what it is told. */
 function dial(t: Test, { url }: { url: string }) {
@@ -69,7 +69,10 @@ async function createTopic({ url }: TestServer): Promise<string> {
 t.test(
   'requests beyond the limit are refused at once with 429 and when to try again; health is answered',
   async (t) => {
-    const server = await startTestServer(t, {}, undefined, { load: { ...load, requestsMax: 1 }, patience });
+    const server = await startTestServer(t, {}, undefined, {
+      admission: { ...admission, requestsMax: 1 },
+      timeouts,
+    });
     const stop = keepBusy(t, server, 4);
     const refused = await eventually(async () => {
       const answer = await http(`${server.url}/v1/nodes/`);
@@ -88,8 +91,8 @@ t.test(
 );
 
 t.test('requests beyond the limit wait for a place, and are all answered', async (t) => {
-  const patient = { ...load, requestsMax: 1, requestsWaitingMax: 100, requestWaitMsMax: 3_600_000 };
-  const server = await startTestServer(t, {}, undefined, { load: patient, patience });
+  const patient = { ...admission, requestsMax: 1, requestsWaitingMax: 100, requestWaitMsMax: 3_600_000 };
+  const server = await startTestServer(t, {}, undefined, { admission: patient, timeouts });
   const answers = await Promise.all(
     Array.from({ length: 50 }, (_, n) => http(`${server.url}/v1/nodes/n${n}`, 'PUT', `${n}`)),
   );
@@ -100,7 +103,10 @@ t.test('requests beyond the limit wait for a place, and are all answered', async
 t.test(
   'a request whose body is still coming in holds no place, and one that breaks off leaves none taken',
   async (t) => {
-    const server = await startTestServer(t, {}, undefined, { load: { ...load, requestsMax: 1 }, patience });
+    const server = await startTestServer(t, {}, undefined, {
+      admission: { ...admission, requestsMax: 1 },
+      timeouts,
+    });
     const slow = Array.from({ length: 10 }, () => dial(t, server));
     for (const { socket } of slow) socket.write(`${post('/v1/sessions', 'application/json', 10)}{"ttl"`);
     await eventually(async () => (await metric(server, 'body_bytes_in_flight')) === 100, 'all are there');
@@ -120,7 +126,7 @@ t.test(
 );
 
 t.test('long polls and event streams take no place of those that work, and have a limit of their own', async (t) => {
-  const limits = { load: { ...load, requestsMax: 1, waitsMax: 2, requestsWaitingMax: 10 }, patience };
+  const limits = { admission: { ...admission, requestsMax: 1, waitsMax: 2, requestsWaitingMax: 10 }, timeouts };
   const server = await startTestServer(t, { addressShare: 1 }, undefined, limits);
   const gone = new AbortController();
   t.teardown(() => gone.abort());
@@ -148,7 +154,7 @@ t.test('long polls and event streams take no place of those that work, and have 
 
 t.test('bodies have a limit together; what is only announced takes no room', async (t) => {
   const MiB = 1024 * 1024;
-  const limits = { load: { ...load, bodiesBytesMax: 4 * MiB }, patience };
+  const limits = { admission: { ...admission, bodiesBytesMax: 4 * MiB }, timeouts };
   const server = await startTestServer(t, { maxBodyBytes: MiB }, undefined, limits);
   const path = await createTopic(server);
   const announced = Array.from({ length: 8 }, () => dial(t, server));
@@ -172,7 +178,7 @@ t.test('bodies have a limit together; what is only announced takes no room', asy
 });
 
 t.test('WebSockets and streams of records are bounded', async (t) => {
-  const limits = { load: { ...load, socketsMax: 1, uploadsMax: 1 }, patience };
+  const limits = { admission: { ...admission, socketsMax: 1, uploadsMax: 1 }, timeouts };
   const server = await startTestServer(t, {}, undefined, limits);
   const path = await createTopic(server);
   const open = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`);
@@ -201,7 +207,10 @@ t.test('WebSockets and streams of records are bounded', async (t) => {
 t.test(
   'a body that stalls is given up with 408, also one of a stream; and what it had a place for is free',
   async (t) => {
-    const limits = { load: { ...load, requestsMax: 1 }, patience: { ...quick, bodyIdleMs: 200, streamIdleMs: 400 } };
+    const limits = {
+      admission: { ...admission, requestsMax: 1 },
+      timeouts: { ...quick, bodyIdleMs: 200, streamIdleMs: 400 },
+    };
     const server = await startTestServer(t, {}, undefined, limits);
     const path = await createTopic(server);
     const stalled = dial(t, server);
@@ -227,7 +236,7 @@ t.test(
 );
 
 t.test('a body may neither trickle in for ever nor come in too slowly; a stream may', async (t) => {
-  const limits = { load, patience: { ...quick, bodyIdleMs: 5000, bodyMs: 300, streamIdleMs: 5000 } };
+  const limits = { admission, timeouts: { ...quick, bodyIdleMs: 5000, bodyMs: 300, streamIdleMs: 5000 } };
   const server = await startTestServer(t, {}, undefined, limits);
   const path = await createTopic(server);
   const [body, stream] = [dial(t, server), dial(t, server)];
@@ -249,7 +258,7 @@ t.test('a body may neither trickle in for ever nor come in too slowly; a stream 
 });
 
 t.test('a head that does not come to its end is given up; a connection that says nothing is just closed', async (t) => {
-  const server = await startTestServer(t, {}, undefined, { load, patience: { ...quick, headMs: 200 } });
+  const server = await startTestServer(t, {}, undefined, { admission, timeouts: { ...quick, headMs: 200 } });
   const [slow, silent] = [dial(t, server), dial(t, server)];
   slow.socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n');
   const drip = setInterval(() => slow.socket.write('X-Slow: 1\r\n'), 20);

@@ -4,7 +4,7 @@ import { defaultLimits } from '../../../src/app.ts';
 import { openRaw } from '../../helpers/raw-connection.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 
-const { load, patience } = defaultLimits;
+const { admission, timeouts } = defaultLimits;
 
 async function metric({ url }: TestServer, name: string): Promise<number> {
   const text = (await http(`${url}/metrics`)).body as string;
@@ -14,10 +14,10 @@ async function metric({ url }: TestServer, name: string): Promise<number> {
 
 t.test('lines of streams of records that do not end count as bodies', async (t) => {
   const KiB = 1024;
-  const few = { ...load, bodiesBytesMax: 1024 * KiB };
+  const few = { ...admission, bodiesBytesMax: 1024 * KiB };
   const server = await startTestServer(t, { maxBodyBytes: 256 * KiB, trustProxy: ['127.0.0.1'] }, undefined, {
-    load: few,
-    patience,
+    admission: few,
+    timeouts,
   });
   await http(`${server.url}/v1/topics`, 'POST', { name: 'lines' });
   const head =

@@ -202,7 +202,7 @@ t.test('a stream whose connection is lost is no fault of the server', async (t) 
   const options = {
     batchBytesMax: 1000,
     offsets: false,
-    identity: undefined,
+    deduplicationKey: undefined,
     countLine,
     hasArrived: () => true,
     append,
@@ -239,7 +239,7 @@ t.test('a long stream is read no faster than it is appended', async (t) => {
   const options = {
     batchBytesMax: 1024 * 1024,
     offsets: false,
-    identity: undefined,
+    deduplicationKey: undefined,
     countLine,
     hasArrived: () => false,
     append,

@@ -3,14 +3,14 @@ import t from 'tap';
 import { defaultLimits } from '../../../src/app.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
-const { load, patience } = defaultLimits;
+const { admission, timeouts } = defaultLimits;
 
 t.test(
   'long polls that one change wakes are all answered, however few places there are, and others meanwhile',
   async (t) => {
     const server = await startTestServer(t, {}, undefined, {
-      load: { ...load, requestsMax: 2, requestWaitMsMax: 60_000 },
-      patience,
+      admission: { ...admission, requestsMax: 2, requestWaitMsMax: 60_000 },
+      timeouts,
     });
     const metric = async (name: string) => {
       const text = (await http(`${server.url}/metrics`)).body as string;
