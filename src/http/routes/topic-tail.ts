@@ -17,9 +17,9 @@ import type { Broker } from '../../broker/broker.ts';
 import type { TopicTail, TopicTailRequest } from '../../broker/log/topic-tail.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Sessions } from '../../store/tree/sessions.ts';
-import { beginEventStream, isLost, lostMark, problemMessage } from '../event-stream.ts';
 import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
+import { beginEventStream, isLost, lostMark, problemMessage } from '../sse.ts';
 import { renewWhileStreaming } from '../waiting-session.ts';
 
 interface Options {

@@ -12,10 +12,10 @@ import {
 import type { Broker } from '../../broker/broker.ts';
 import type { WatchConnection, WatchHandle, WatchRequest } from '../../broker/watches/watcher.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import { beginEventStream, isLost, lostMark, problemMessage } from '../event-stream.ts';
 import { nodePathOf } from '../node-path.ts';
 import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
+import { beginEventStream, isLost, lostMark, problemMessage } from '../sse.ts';
 import { renewWhileStreaming } from '../waiting-session.ts';
 
 const prefix = '/v1/watch/';
