@@ -34,9 +34,6 @@ export const groupStreamQuery = z.strictObject({
   clientId,
 });
 
-/** How many commits and releases of one socket may wait for their turn. */
-export const groupFramesWaitingMax = 1000;
-
 const frameId = z.string().max(256).optional().describe("The client's own name for the frame; its answer has it.");
 
 export const groupClientFrame = z

@@ -6,10 +6,6 @@ import { fetchedRecord } from './records.ts';
 
 /** How many partitions one stream reads: their positions must fit into the header by which an EventSource resumes. */
 export const streamPartitionsMax = 500;
-/** How many records one message has at most. */
-export const streamRecordsMax = 500;
-/** How many bytes of records one message has at most; one record always fits. */
-export const streamBytesMax = 256 * 1024;
 /** A message with the position comes at least so often, while the reader takes what it is sent. */
 export const positionMsMax = 10_000;
 

@@ -80,9 +80,6 @@ export type StreamFrame = z.infer<typeof streamFrame>;
 /** A bookmark comes at least so often. */
 export const bookmarkMsMax = 10_000;
 
-export const watchesPerSocketMax = 10_000;
-export const sessionsPerSocketMax = 100;
-
 export const watchStreamQuery = z.strictObject({
   mode: z.enum(watchModes).default('node'),
   since: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Replay every transaction after this one first.'),
@@ -105,6 +102,3 @@ export const closeCodes = {
   goingAway: 1001,
   slowReader: 4008,
 } as const;
-
-/** A reader that lets so much pile up is cut off; it resumes with `since`. */
-export const slowReaderBytesMax = 8 * 1024 * 1024;

@@ -18,7 +18,6 @@ import {
   defaultHttpTimeouts,
   type HttpTimeouts,
   headBytesMax,
-  type StoredLimits,
 } from './core/defaults.ts';
 import { createConnectionRefusal } from './http/connection-errors.ts';
 import { HeldResults } from './http/held-results.ts';
@@ -58,14 +57,13 @@ import { topicTailRoutes } from './http/routes/topic-tail.ts';
 import { topicsRoutes } from './http/routes/topics.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { installWaitingSessions } from './http/waiting-session.ts';
+import type { StoredLimits } from './store/stored-limits.ts';
 import { groupSockets } from './ws/group.ts';
+import { socketPayloadBytesMax } from './ws/limits.ts';
 import { installRefusedSockets } from './ws/refused-sockets.ts';
 import { handleSocketError, Sockets } from './ws/socket.ts';
 import { serveTopicTail } from './ws/topic-tail.ts';
 import { watchSockets } from './ws/watch.ts';
-
-/** The largest frame that a socket client may send: its frames are small, only what it is sent is large. */
-const socketPayloadBytesMax = 1024 * 1024;
 
 /** How much a broker takes, how long it waits for clients, and how much they may store. */
 export interface Limits {

@@ -3,8 +3,14 @@
 // worth a line at all.
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
-import { taskRetryJitter, taskRetryMsMax } from '../core/defaults.ts';
 import { hasCode } from '../core/service-error.ts';
+
+/**
+ * A chore that fails is tried again after its usual pause, then after double that, up to this, ms; a fifth of each pause or
+ * less is left to chance. So the store is not run over by all brokers when it comes back, and comes back to use soon.
+ */
+export const taskRetryMsMax = 1000;
+export const taskRetryJitter = 0.2;
 
 /** Of failures one after the other, the first is logged, and then every so many. */
 const failuresPerLine = 60;

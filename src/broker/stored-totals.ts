@@ -1,4 +1,4 @@
-// How much clients have stored of what is limited in total (StoredLimits in core/defaults.ts), for metrics.
+// How much clients have stored of what is limited in total (StoredLimits in store/stored-limits.ts), for metrics.
 import type { Logger } from 'pino';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';

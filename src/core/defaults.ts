@@ -137,9 +137,6 @@ export const defaultConnectionLimits: ConnectionLimits = {
   heldResults: { streamBytesMax: 16 * MiB, bytesMax: 64 * MiB },
 };
 
-/** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */
-export const lagSeriesMax = 2000;
-
 /**
  * Bytes of a body that becomes values, by what the route takes; WEIR_MAX_BODY_BYTES bounds each of them, and alone what is kept as
  * bytes: the data of nodes, records. Little is what one thing is described by; a list has up to 10,000 names, offsets or partitions; a
@@ -170,75 +167,3 @@ export function bodiesBytesMax(load: AdmissionLimits, bodyBytesMax: number): num
 
 /** `Retry-After`, s, at least and at most: drawn for each answer, so that those refused together do not come back together. */
 export const retryAfterSeconds = { least: 1, most: 3 };
-
-/**
- * A chore that fails is tried again after its usual pause, then after double that, up to this, ms; a fifth of each pause or
- * less is left to chance. So the store is not run over by all brokers when it comes back, and comes back to use soon.
- */
-export const taskRetryMsMax = 1000;
-export const taskRetryJitter = 0.2;
-
-/**
- * What clients may store, in total: there are no identities yet that could each have a share. At the limit a request is
- * refused with 429, as all of it goes by itself or can be deleted; what exists stays usable.
- */
-export interface StoredLimits {
-  /** Sessions of clients and of members of groups: about 500 bytes each, and the reaper ends some thousand a second. */
-  sessionsMax: number;
-  /** Named producers: about 400 bytes each, and as much in each log that they write to; idle ones end by themselves. */
-  producersMax: number;
-  /** Names of fences in one partition: up to 400 bytes each. */
-  fencesMax: number;
-  /** Responses kept for 10 minutes for requests on the tree with an Idempotency-Key: more than 1,600 such requests a second. */
-  responsesMax: number;
-  responseBytesMax: number;
-  /** As above, for the produce requests of one partition: some 200 bytes each. */
-  appendsMax: number;
-  appendBytesMax: number;
-}
-
-export const defaultStoredLimits: StoredLimits = {
-  sessionsMax: 200_000,
-  producersMax: 100_000,
-  fencesMax: 1000,
-  responsesMax: 1_000_000,
-  responseBytesMax: 256 * MiB,
-  appendsMax: 1_000_000,
-  appendBytesMax: 256 * MiB,
-};
-
-/** How watches that are behind read history, and what waits for those that are told live. */
-export interface WatchLimits {
-  /**
-   * Pages of history that one broker reads at a time, and what a page has at most: a page of the store's costs a few milliseconds, so
-   * that these keep nobody else from the store, whoever many watches resume. What is beyond waits.
-   */
-  readsMax: number;
-  pageTransactions: number;
-  pageBytes: number;
-  /** Pages kept for others who resume at the same place a moment later: the fewer of both. */
-  pagesKept: number;
-  pagesBytesKept: number;
-  /** Watches whose `since` is checked by one call of the store. */
-  startsPerCall: number;
-  /** A reader for which so much waits beyond the transaction that it is being sent is cut off; it resumes. */
-  slowReaderBytesMax: number;
-}
-
-export type HistoryLimits = Omit<WatchLimits, 'startsPerCall' | 'slowReaderBytesMax'>;
-
-export const defaultWatchLimits: WatchLimits = {
-  readsMax: 4,
-  pageTransactions: 200,
-  pageBytes: MiB,
-  pagesKept: 64,
-  pagesBytesKept: 8 * MiB,
-  startsPerCall: 200,
-  slowReaderBytesMax: 8 * MiB,
-};
-
-/**
- * Sockets that are open only to be told why they are refused, and for how long, ms: a peer far away needs less than a second for the
- * frame and the close. Beyond that number they are refused by an HTTP response.
- */
-export const refusedSockets = { openMax: 100, openMsMax: 2000 };

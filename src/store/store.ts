@@ -1,7 +1,6 @@
 // The store of one cluster: its connection, and the nouns that live in it. Opening it makes the tree's roots.
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
-import { defaultStoredLimits, type StoredLimits } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { CommittedOffsets } from './groups/committed-offsets.ts';
 import { Groups } from './groups/groups.ts';
@@ -17,6 +16,7 @@ import { type Loading, parseInfo, runOf, type ServerInfo } from './redis/server-
 import type { StoreTarget } from './redis/target.ts';
 import type { TopologyKind } from './redis/topology.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
+import { defaultStoredLimits, type StoredLimits } from './stored-limits.ts';
 import { recordLimits, StoredResponses } from './stored-responses.ts';
 import { Events } from './tree/events.ts';
 import { Namespace } from './tree/namespace.ts';

@@ -9,7 +9,6 @@ import {
   type GroupClientFrame,
   type GroupServerFrame,
   groupClientFrame,
-  groupFramesWaitingMax,
   groupStreamQuery,
 } from '../../schemas/group-stream.ts';
 import {
@@ -27,6 +26,7 @@ import type { GroupSink, GroupStream } from '../broker/groups/stream/group-strea
 import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { requestedMs } from '../core/requested-duration.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
+import { groupFramesWaitingMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
 
 interface Options {

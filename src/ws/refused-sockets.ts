@@ -6,8 +6,8 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Metrics } from '../broker/metrics.ts';
-import { refusedSockets } from '../core/defaults.ts';
 import type { ServiceError } from '../core/service-error.ts';
+import { refusedSockets } from './limits.ts';
 
 /** Answers a handshake with a socket that is closed. @returns false if it does not: then the answer is to be an HTTP response */
 export type RefuseSocket = (request: FastifyRequest, reply: FastifyReply, problem: ServiceError) => boolean;

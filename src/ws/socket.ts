@@ -5,11 +5,12 @@ import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import { closeCodes, slowReaderBytesMax } from '../../schemas/watch.ts';
+import { closeCodes } from '../../schemas/watch.ts';
 import type { Broker } from '../broker/broker.ts';
 import { readInput } from '../core/issues.ts';
 import { jsonLimits, littleJsonLimits, readJson } from '../core/json-input.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
+import { slowReaderBytesMax } from './limits.ts';
 
 /** A peer that has not been heard of for one to two of these is dead, and its socket is dropped. */
 const heartbeatMs = 15_000;

@@ -3,19 +3,13 @@ import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
-import {
-  bookmarkMsMax,
-  type ClientFrame,
-  clientFrame,
-  type ServerFrame,
-  sessionsPerSocketMax,
-  watchesPerSocketMax,
-} from '../../schemas/watch.ts';
+import { bookmarkMsMax, type ClientFrame, clientFrame, type ServerFrame } from '../../schemas/watch.ts';
 import type { Broker } from '../broker/broker.ts';
 import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import type { WatchHandle, WatchSink } from '../broker/watches/watcher.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
+import { sessionsPerSocketMax, watchesPerSocketMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
 
 interface Options {

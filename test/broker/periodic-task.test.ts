@@ -1,7 +1,6 @@
 import { pino } from 'pino';
 import t from 'tap';
-import { PeriodicTask, retryDelayMs } from '../../src/broker/periodic-task.ts';
-import { taskRetryMsMax } from '../../src/core/defaults.ts';
+import { PeriodicTask, retryDelayMs, taskRetryMsMax } from '../../src/broker/periodic-task.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { eventually } from '../helpers/server.ts';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { defaultStoredLimits, type StoredLimits } from '../../src/core/defaults.ts';
 import { openReply, recordId, sealReply } from '../../src/store/sealed-reply.ts';
 import { Store } from '../../src/store/store.ts';
+import { defaultStoredLimits, type StoredLimits } from '../../src/store/stored-limits.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { http, startTestServer, testConfig } from '../helpers/server.ts';
 

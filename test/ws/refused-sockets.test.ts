@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import t from 'tap';
 import WebSocket from 'ws';
 import { problemSchema } from '../../schemas/errors.ts';
-import { refusedSockets } from '../../src/core/defaults.ts';
+import { refusedSockets } from '../../src/ws/limits.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
 

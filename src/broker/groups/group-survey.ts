@@ -5,7 +5,6 @@
 // What that costs grows with what is committed. So a look takes at most a small share of the time: what was found is given
 // out again until it is 20 times as old as it took to find.
 import type { Logger } from 'pino';
-import { lagSeriesMax } from '../../core/defaults.ts';
 import type { GroupDocument } from '../../core/groups/group-document.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../../store/groups/committed-offsets.ts';
 import type { KnownPartition } from '../../store/groups/groups.ts';
@@ -15,6 +14,9 @@ import { logKey } from '../log/log-reader.ts';
 import type { Metrics } from '../metrics.ts';
 import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
+
+/** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */
+export const lagSeriesMax = 2000;
 
 /** What was found is not looked up again for so long, and for so many times the time that it took. */
 const freshMs = 1000;

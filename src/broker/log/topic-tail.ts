@@ -2,12 +2,17 @@
 // it goes on through any broker. How records travel to the reader, and how much it takes, is the sink's affair.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
-import { streamBytesMax, streamPartitionsMax, streamRecordsMax } from '../../../schemas/topic-tail.ts';
+import { streamPartitionsMax } from '../../../schemas/topic-tail.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { checkPartition, type TopicCache, type TopicInfo, unknownTopic } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import type { FetchResult, LogReader } from './log-reader.ts';
+
+/** How many records one message has at most, also in the stream of a group. */
+export const streamRecordsMax = 500;
+/** How many bytes of records one message has at most; one record always fits. */
+export const streamBytesMax = 256 * 1024;
 
 export interface TopicTailRequest {
   topic: string;

@@ -1,10 +1,11 @@
 // Pages of the history of transactions, for watches that catch up. Whoever is at one position shares one page; few are read at a
 // time, in the order in which they were asked for; a read that nobody wants any more when its time comes is dropped.
-import type { HistoryLimits } from '../../core/defaults.ts';
+
 import type { Events } from '../../store/tree/events.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { Metrics } from '../metrics.ts';
 import type { EventTail } from './event-tail.ts';
+import type { HistoryLimits } from './watch-limits.ts';
 import { EventJson, pathsOf } from './watch-match.ts';
 
 /** Which history a watcher follows: 'both' = with that of committed offsets. */

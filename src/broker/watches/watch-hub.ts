@@ -6,7 +6,6 @@
 // synchronously it takes its place among the subscriptions that the event tail feeds.
 import type { Logger } from 'pino';
 import type { WatchMode } from '../../../schemas/watch.ts';
-import { defaultWatchLimits, type WatchLimits } from '../../core/defaults.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { pathProblem } from '../../core/tree/path.ts';
 import type { Events } from '../../store/tree/events.ts';
@@ -16,6 +15,7 @@ import type { EventTail } from './event-tail.ts';
 import { FairQueue } from './fair-queue.ts';
 import { HistoryPages, type WatchedHistory } from './history-pages.ts';
 import { TimeSlices } from './time-slices.ts';
+import { defaultWatchLimits, type WatchLimits } from './watch-limits.ts';
 import {
   historyOf,
   type Interest,

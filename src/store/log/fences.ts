@@ -1,9 +1,9 @@
 // The fences of partitions, for operators: typed calls of those scripts of lua/logs. Appends check them: lua/lib/log-fence.lua.
 
-import type { StoredLimits } from '../../core/defaults.ts';
 import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
+import type { StoredLimits } from '../stored-limits.ts';
 import { keyedWords, recordLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 

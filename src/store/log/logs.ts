@@ -2,13 +2,13 @@
 // (its keys have a tag of their own); what spans several, or a topic and its node in the tree, is the caller's to order.
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { defaultStoredLimits, type StoredLimits } from '../../core/defaults.ts';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { type Confirmed, Replication } from '../redis/replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
+import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { keyedWords, recordLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 import { type Batch, checksOf } from './append-batch.ts';

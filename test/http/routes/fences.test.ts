@@ -2,8 +2,8 @@
 import { Redis } from 'ioredis';
 import t from 'tap';
 import { defaultLimits } from '../../../src/app.ts';
-import { defaultStoredLimits } from '../../../src/core/defaults.ts';
 import { partitionKeys } from '../../../src/store/keys.ts';
+import { defaultStoredLimits } from '../../../src/store/stored-limits.ts';
 import { http, startTestServer, testConfig } from '../../helpers/server.ts';
 import { ndjson } from '../../helpers/topics.ts';
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { defaultLimits } from '../../../src/app.ts';
-import { defaultStoredLimits } from '../../../src/core/defaults.ts';
+import { defaultStoredLimits } from '../../../src/store/stored-limits.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
 const server = await startTestServer(t, { sessionMinTtlMs: 300, sessionMaxTtlMs: 60_000 });

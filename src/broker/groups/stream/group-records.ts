@@ -2,12 +2,12 @@
 // member takes, and none of what it may not use any more.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
-import { streamBytesMax, streamRecordsMax } from '../../../../schemas/topic-tail.ts';
 import type { GroupMember } from '../../../core/groups/group-document.ts';
 import { FetchedRecords } from '../../../core/records/fetched-records.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { Logs } from '../../../store/log/logs.ts';
 import type { FetchResult, LogReader } from '../../log/log-reader.ts';
+import { streamBytesMax, streamRecordsMax } from '../../log/topic-tail.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
 import {
   firstOffset,
