@@ -9,6 +9,8 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
 import type { Broker } from './broker/broker.ts';
 import { inNetworks } from './config/networks.ts';
+import { createConnectionRefusal } from './http/connection-errors.ts';
+import { HeldResults } from './http/held-results.ts';
 import {
   type AdmissionLimits,
   bodiesBytesMax,
@@ -18,9 +20,7 @@ import {
   defaultHttpTimeouts,
   type HttpTimeouts,
   headBytesMax,
-} from './core/defaults.ts';
-import { createConnectionRefusal } from './http/connection-errors.ts';
-import { HeldResults } from './http/held-results.ts';
+} from './http/limits.ts';
 import { LingeringClose } from './http/lingering-close.ts';
 import { memberCredentialOf } from './http/member-header.ts';
 import { installAdmission } from './http/plugins/admission.ts';

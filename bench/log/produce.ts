@@ -122,7 +122,7 @@ async function measureCase(site: LogSite, topic: Topic, each: Case): Promise<str
   ];
 }
 
-/** Many connections that all send at once, more than a broker works at (core/defaults.ts: requestsMax); one record a request. */
+/** Many connections that all send at once, more than a broker works at (http/limits.ts: requestsMax); one record a request. */
 async function measureCrowds(site: LogSite, topic: Topic): Promise<string> {
   const one: Case = { ...usual, records: 1 };
   const requests = Array.from({ length: requestsInTurn }, () =>

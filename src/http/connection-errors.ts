@@ -2,8 +2,8 @@
 // responses under way go out first, and never anything between or behind their bytes.
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { headBytesMax } from '../core/defaults.ts';
 import { ServiceError } from '../core/service-error.ts';
+import { headBytesMax } from './limits.ts';
 import type { LingeringClose } from './lingering-close.ts';
 import type { Connections } from './plugins/connections.ts';
 

@@ -3,9 +3,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { spareConnections, spareConnectionsOfClient } from '../core/defaults.ts';
 import { SharedLimit, type SharedLimitReason } from '../core/shared-limit.ts';
 import { clientOfSocket } from './client.ts';
+import { spareConnections, spareConnectionsOfClient } from './limits.ts';
 
 export interface ConnectionLimitOptions {
   max: number;

@@ -1,6 +1,6 @@
 // Results of an NDJSON stream that are held back until its body has been read. Some clients read nothing before they have sent everything,
 // and nginx stops passing a body on when the head of its response has come: then neither side would go on.
-import type { ConnectionLimits } from '../core/defaults.ts';
+import type { ConnectionLimits } from './limits.ts';
 
 export class HeldResults {
   readonly #limits: ConnectionLimits['heldResults'];

@@ -2,7 +2,7 @@
 // that it has not read yet, and a proxy make a 502 of it. So our half is closed, and what comes is read and dropped for a moment
 // (RFC 9112, 9.6).
 import { Socket } from 'node:net';
-import type { ConnectionLimits } from '../core/defaults.ts';
+import type { ConnectionLimits } from './limits.ts';
 
 type LingeringLimits = ConnectionLimits['lingering'];
 

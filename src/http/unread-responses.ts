@@ -7,8 +7,8 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import type { Metrics } from '../broker/metrics.ts';
-import type { HttpTimeouts } from '../core/defaults.ts';
 import type { SharedLimit } from '../core/shared-limit.ts';
+import type { HttpTimeouts } from './limits.ts';
 import { atIntervals } from './refusals.ts';
 
 /** A response on its way to its client. */

@@ -6,12 +6,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
-import { type AdmissionLimits, bodyBytesUsual, type HttpTimeouts } from '../../core/defaults.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
 import { BodyBytes, type CountedBody } from '../body-bytes.ts';
 import { clientOfSocket, installClient } from '../client.ts';
 import { watchConnections } from '../connection-limits.ts';
+import { type AdmissionLimits, bodyBytesUsual, type HttpTimeouts } from '../limits.ts';
 import { atIntervals, createRefusal, type Refuse } from '../refusals.ts';
 import { weightOf } from '../request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';

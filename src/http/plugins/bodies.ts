@@ -1,9 +1,9 @@
 // How bodies may come: as they are, and JSON as UTF-8, which is taken as it was meant or not at all.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { bodyBytes } from '../../core/defaults.ts';
 import { readJson } from '../../core/json-input.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { bodyBytes } from '../limits.ts';
 import { mediaTypeOf } from '../media-types.ts';
 
 declare module 'fastify' {

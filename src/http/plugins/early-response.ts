@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { ConnectionLimits } from '../../core/defaults.ts';
+import type { ConnectionLimits } from '../limits.ts';
 import type { LingeringClose } from '../lingering-close.ts';
 import { mediaTypeOf, ndjsonType } from '../media-types.ts';
 

@@ -1,9 +1,9 @@
 // The one place where failures become HTTP answers: problem+json with a code of the catalogue.
 import { randomInt } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { retryAfterSeconds } from '../../core/defaults.ts';
 import { withoutHandles } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { retryAfterSeconds } from '../limits.ts';
 import { bodyTooLarge } from './bodies.ts';
 import { percentEncodingProblem } from './request-head.ts';
 

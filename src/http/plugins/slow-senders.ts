@@ -3,8 +3,8 @@
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Metrics } from '../../broker/metrics.ts';
-import type { HttpTimeouts } from '../../core/defaults.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import type { HttpTimeouts } from '../limits.ts';
 import { mediaTypeOf, ndjsonType } from '../media-types.ts';
 
 interface Progress {

@@ -13,10 +13,10 @@ import {
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { ResetOffset } from '../../broker/groups/offsets/group-offsets.ts';
-import { bodyBytes } from '../../core/defaults.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { memberCredentialOf } from '../member-header.ts';
+import { bodyBytes } from '../limits.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';

@@ -23,12 +23,12 @@ import {
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Consumed } from '../../broker/groups/consume/consume-call.ts';
-import { bodyBytes } from '../../core/defaults.ts';
 import { subscriptionOf } from '../../core/groups/group-topics.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { memberCredentialOf, memberSecretOf } from '../member-header.ts';
+import { bodyBytes } from '../limits.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';

@@ -3,12 +3,12 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { noQuery } from '../../../schemas/common.ts';
 import { type MultiOp, multiBody, multiReply } from '../../../schemas/nodes.ts';
 import type { Broker } from '../../broker/broker.ts';
-import { bodyBytes } from '../../core/defaults.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { withoutTrailingSlash } from '../../core/tree/path.ts';
 import type { Op } from '../../store/tree/namespace.ts';
 import { parseHandle, type SessionCredential } from '../../store/tree/sessions.ts';
 import { contentTypeOf } from '../content.ts';
+import { bodyBytes } from '../limits.ts';
 import { modeOf } from '../node-writes.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { defaultConnectionLimits } from '../../../src/core/defaults.ts';
+import { defaultConnectionLimits } from '../../../src/http/limits.ts';
 import { openRaw, responsesIn } from '../../helpers/raw-connection.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 

@@ -1,7 +1,7 @@
 // When the results of NDJSON come: not while a proxy or client that does not read meanwhile has still to send.
 import t, { type Test } from 'tap';
-import { defaultConnectionLimits } from '../../../src/core/defaults.ts';
 import { HeldResults } from '../../../src/http/held-results.ts';
+import { defaultConnectionLimits } from '../../../src/http/limits.ts';
 import { openRaw, responsesIn } from '../../helpers/raw-connection.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
