@@ -1,7 +1,6 @@
 /**
- * The numbers that decide how a broker bears load and failures, each with its reason; docs/operations.md ("Limits and
- * defaults") says them to operators. What a request may carry (records, nodes, offsets) is in the schemas; how long the store
- * is waited for, in store/redis/connection.ts; what is to be configured, in config/options.ts.
+ * The limits and time-outs of the HTTP edge, each with its reason. docs/operations.md ("Limits and defaults") lists them for
+ * operators. Limits on the content of requests (records, nodes, offsets) are in schemas/; configurable ones are in config/options.ts.
  */
 
 const KiB = 1024;
