@@ -8,13 +8,13 @@
 local events = { main = {}, offsets = {} }
 
 local EVENT = '>BBI2I4I4'
-local CREATED, CHANGED, DELETED = 1, 2, 3
+local EVENT_CREATED, EVENT_CHANGED, EVENT_DELETED = 1, 2, 3
 local DATA_BYTES_MAX = 16384
 -- Trimming looks at the history once in so many transactions, as it costs more than it saves at every one; and after a
 -- large one, as so many of those would be gigabytes.
 local TRIM_EVERY = 128
 local TRIM_AFTER_BYTES = 262144
-local BYTES_MAX = 67108864
+local HISTORY_BYTES_MAX = 67108864
 
 --- Notes an event of the transaction. Offset commits would drown the history, so their events have a short stream of their
 --- own: what stands below /consumers/{group}/offsets goes there, the rest to the main stream.
@@ -25,9 +25,9 @@ local function note(kind, node, content_type, data)
   into[#into + 1] = struct.pack(EVENT, kind, #packed, #content_type, #path, #data) .. packed .. content_type .. path .. data
 end
 
-function events.created(node) note(CREATED, node, node.content_type, node.data) end
-function events.changed(node) note(CHANGED, node, node.content_type, node.data) end
-function events.deleted(node) note(DELETED, node, '', '') end
+function events.created(node) note(EVENT_CREATED, node, node.content_type, node.data) end
+function events.changed(node) note(EVENT_CHANGED, node, node.content_type, node.data) end
+function events.deleted(node) note(EVENT_DELETED, node, '', '') end
 
 --- Hands over what was noted, as the bytes for either stream, and begins anew; nil if that is nothing.
 function events.take()
@@ -48,8 +48,8 @@ local function trim(retention, newest)
     first = tonumber(string.match(oldest[1], '^%d+'))
     local kept = newest - struct.unpack('>d', oldest[2][2]) + #oldest[2][2]
     local length = redis.call('XLEN', keys.events)
-    if kept <= BYTES_MAX or length <= 1 then break end
-    forgotten = forgotten + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * BYTES_MAX / kept * 0.9))
+    if kept <= HISTORY_BYTES_MAX or length <= 1 then break end
+    forgotten = forgotten + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * HISTORY_BYTES_MAX / kept * 0.9))
   end
   if forgotten > 0 then redis.call('HSET', keys.root, 'events_floor', whole(first - 1)) end
 end

@@ -8,7 +8,7 @@
      they are taken back if a node cannot be made. ]]
 local apply = {}
 
-local function read()
+local function read_arguments()
   arguments.next() -- the name, which group.name has
   return {
     expected = arguments.number(),
@@ -209,7 +209,7 @@ local function read_positions(given, number, reply)
 end
 
 function apply.run()
-  local given = read()
+  local given = read_arguments()
   local version = group.version()
   -- Whoever was answered gets that answer, whatever has become of the group since.
   local refused = refusal({}, answered_of(given))

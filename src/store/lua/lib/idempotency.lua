@@ -12,7 +12,7 @@
      repeat goes on from there (docs/adr/007). `limits` is a word as record-quota.lua reads it. ]]
 local idempotency = {}
 
-local function read(id)
+local function stored_record(id)
   local kept = redis.call('GET', keys.response(id))
   return kept and cmsgpack.unpack(kept), kept and #kept
 end
@@ -21,7 +21,7 @@ end
 --- more records are taken.
 function idempotency.record(id, fingerprint, limits)
   if id == '' then return nil end
-  local record = read(id)
+  local record = stored_record(id)
   if record and record.fingerprint ~= fingerprint then
     return nil, {
       'IDEMPOTENCY_KEY_REUSED',
@@ -56,7 +56,7 @@ end
 function idempotency.keep(id, fingerprint, limits, value, field)
   if id == '' then return end
   limits = room.limits(limits)
-  local record, before = read(id)
+  local record, before = stored_record(id)
   if not record or record.fingerprint ~= fingerprint then record = { fingerprint = fingerprint } end
   record[field or 'reply'] = value
   local packed = cmsgpack.pack(record)

@@ -19,7 +19,7 @@ local RECURSIVE_DELETE_MAX = 8000
 -- They go in one transaction when the session ends (guarantee N5), which takes as long.
 local EPHEMERALS_MAX = 8000
 -- The paths and the event of one transaction; src/store/tree/transaction-limits.ts has the same for what a request brings with it.
-local BYTES_MAX = 4194304
+local TRANSACTION_BYTES_MAX = 4194304
 -- How much of a list of children is read at once, as its names may be long.
 local PAGE = 256
 
@@ -30,7 +30,7 @@ local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0'
 local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check', 'partitions' }
 -- How a result goes out: kind, lengths of stat and path, and these two. The path is told only if it is not the one asked for.
 local RESULT = '>BBI4'
-local CREATED, SET, DELETED, CHECKED = 1, 2, 3, 4
+local RESULT_CREATED, RESULT_SET, RESULT_DELETED, RESULT_CHECKED = 1, 2, 3, 4
 
 --- Reads the operation that stands in `packed` from `at` on. Returns it and where the next one begins.
 function ops.read(packed, at)
@@ -96,14 +96,14 @@ local function ephemerals_problem(op, privileged)
       'maxNodes', EPHEMERALS_MAX,
     }
   end
-  if owned.bytes + txn.deletion_bytes(op.path) <= BYTES_MAX then return nil end
+  if owned.bytes + txn.deletion_bytes(op.path) <= TRANSACTION_BYTES_MAX then return nil end
   return {
     'TOO_LARGE',
     'Session ' .. op.session .. ' has ' .. whole(owned.count) .. ' ephemeral nodes; with this one, the transaction that ends it would have'
-      .. ' more than ' .. BYTES_MAX .. ' bytes, mostly paths. Use shorter names or another session.',
+      .. ' more than ' .. TRANSACTION_BYTES_MAX .. ' bytes, mostly paths. Use shorter names or another session.',
     'path', op.path,
     'bytes', owned.bytes,
-    'maxBytes', BYTES_MAX,
+    'maxBytes', TRANSACTION_BYTES_MAX,
   }
 end
 
@@ -177,7 +177,7 @@ function ops.create(op, limits)
   for _, ancestor in ipairs(missing) do txn.create(ancestor, '', 'text/plain; charset=utf-8', 'persistent') end
   local owner = op.mode == 'ephemeral' and op.session or nil
   local node = txn.create(path, op.data, op.content_type, op.mode or 'persistent', op.ttl_ms, owner)
-  return result(CREATED, stat.of(node), op.sequential and path or '')
+  return result(RESULT_CREATED, stat.of(node), op.sequential and path or '')
 end
 
 --- What a node is, in words: its mode, and what comes with that.
@@ -211,7 +211,7 @@ function ops.set(op, limits)
     or version_problem(op, node)
   if problem then return nil, problem end
   txn.set(node, op.data, op.content_type)
-  return result(SET, stat.of(node), '')
+  return result(RESULT_SET, stat.of(node), '')
 end
 
 --- Sets the data, or creates the node if it is absent.
@@ -243,7 +243,7 @@ function ops.delete(op, limits)
     }
   end
   txn.delete(node)
-  return result(DELETED, stat.of(node), '')
+  return result(RESULT_DELETED, stat.of(node), '')
 end
 
 --- Every node from `path` down, parents before children; or nil, how many were counted and the bytes of their deletion so far, if one
@@ -262,7 +262,7 @@ local function subtree(path, privileged)
         bytes = bytes + txn.deletion_bytes(below)
       end
       -- What the service itself deletes is bounded by what it is about, such as the partitions of a group.
-      if not privileged and (#found > RECURSIVE_DELETE_MAX or bytes > BYTES_MAX) then return nil, #found, bytes end
+      if not privileged and (#found > RECURSIVE_DELETE_MAX or bytes > TRANSACTION_BYTES_MAX) then return nil, #found, bytes end
       rank = rank + PAGE
     until #names < PAGE
     at = at + 1
@@ -280,24 +280,24 @@ ops['delete-recursive'] = function(op, limits)
       'TOO_LARGE',
       'Nothing was deleted: ' .. (many
         and op.path .. ' and what is below it are more than ' .. RECURSIVE_DELETE_MAX .. ' nodes, the most that one transaction deletes'
-        or 'a transaction that deletes ' .. op.path .. ' and what is below it would have more than ' .. BYTES_MAX
+        or 'a transaction that deletes ' .. op.path .. ' and what is below it would have more than ' .. TRANSACTION_BYTES_MAX
           .. ' bytes, mostly paths (so much have its first ' .. whole(count) .. ' nodes)')
         .. '. Delete its children first, in pages (view=children, then POST /v1/multi), or its branches one by one.',
       'path', op.path,
-      many and 'maxNodes' or 'maxBytes', many and RECURSIVE_DELETE_MAX or BYTES_MAX,
+      many and 'maxNodes' or 'maxBytes', many and RECURSIVE_DELETE_MAX or TRANSACTION_BYTES_MAX,
       'nodes', count,
       'bytes', bytes,
     }
   end
   for i = #paths, 1, -1 do txn.delete(txn.node(paths[i])) end
-  return result(DELETED, '', '')
+  return result(RESULT_DELETED, '', '')
 end
 
 function ops.check(op)
   local node = txn.node(op.path)
   if op.absent then
     if node then return nil, { 'NODE_EXISTS', 'Node ' .. op.path .. ' exists, and should not.', 'path', op.path } end
-    return result(CHECKED, '', '')
+    return result(RESULT_CHECKED, '', '')
   end
   if not node then return nil, no_node(op.path) end
   local problem = version_problem(op, node)
@@ -311,7 +311,7 @@ function ops.check(op)
       'czxid', node.czxid,
     }
   end
-  return result(CHECKED, stat.of(node), '')
+  return result(RESULT_CHECKED, stat.of(node), '')
 end
 
 --- Counts partitions of topics that are made or deleted. There is no other way to make or delete one, so the count is that of the
@@ -331,7 +331,7 @@ function ops.partitions(op)
       }
   end
   if not op.absent then txn.partitions = count + op.ttl_ms end
-  return result(CHECKED, '', '')
+  return result(RESULT_CHECKED, '', '')
 end
 
 --- Applies `count` operations that stand in `packed` from `at` on as one transaction, and finishes it; or changes nothing.

@@ -12,26 +12,28 @@ local REPLY_BYTES = 4194304
 local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
 local reply = { 'OK', zxid }
 local bytes = 0
+
+local function fits(path)
+  return bytes == 0 or bytes + redis.call('HSTRLEN', keys.node(path), 'data') <= REPLY_BYTES
+end
+
+local function read(path, with_data)
+  if not with_data then return redis.call('HGET', keys.node(path), 'stat'), '', '' end
+  return unpack(redis.call('HMGET', keys.node(path), 'stat', 'type', 'data'))
+end
+
 for at = 1, #ARGV, 2 do
-  local path, packed, content_type, data = ARGV[at], nil, '', ''
-  local node = keys.node(path)
-  if ARGV[at + 1] == 'data' then
-    local length = bytes > 0 and redis.call('HSTRLEN', node, 'data') or 0
-    if bytes + length > REPLY_BYTES then
-      packed = 0
-    else
-      packed, content_type, data = unpack(redis.call('HMGET', node, 'stat', 'type', 'data'))
-    end
-  else
-    packed = redis.call('HGET', node, 'stat')
-  end
-  if packed == 0 then
+  local path, with_data = ARGV[at], ARGV[at + 1] == 'data'
+  if with_data and not fits(path) then
     reply[#reply + 1] = 0
-  elseif packed then
-    bytes = bytes + #data
-    reply[#reply + 1] = struct.pack('>BI2', #packed, #content_type) .. packed .. content_type .. data
   else
-    reply[#reply + 1] = { 'NO_NODE', 'Node ' .. path .. ' does not exist.', 'path', path, 'zxid', zxid }
+    local packed, content_type, data = read(path, with_data)
+    if packed then
+      bytes = bytes + #data
+      reply[#reply + 1] = struct.pack('>BI2', #packed, #content_type) .. packed .. content_type .. data
+    else
+      reply[#reply + 1] = { 'NO_NODE', 'Node ' .. path .. ' does not exist.', 'path', path, 'zxid', zxid }
+    end
   end
 end
 return reply
