@@ -1,12 +1,13 @@
 // What is under way on each connection. Node hands over a request as soon as its head is there, also while earlier ones of its
 // connection are answered ("pipelining"), and tells their responses nothing when the connection is lost. So this keeps account: a
 // response is closed with its connection, a write begins when all before it is answered (RFC 9112, 9.3.2), and what must not
-// mix with a response waits for it.
+// mix with a response waits for it. A client that has closed its half of the connection still gets the responses to what it sent.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { isWait } from '../route-kinds.ts';
 
 /**
  * Reads of one connection that are answered at once: their responses are in memory until those before them are read. Clients that send
@@ -16,6 +17,9 @@ const parallelMax = 16;
 
 /** So many parts of the server may wait for the end of a response: each once. */
 const closeListenersMax = 20;
+
+/** How long a client that has closed its half waits for its responses, ms: longer than any of them takes that does not wait for something. */
+const halfClosedMsMax = 30_000;
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -42,6 +46,8 @@ export class Connections {
 
   /** Must be called before any other listener may answer a request. */
   attach(server: Server): void {
+    // Node would close the connection, its responses unsent, when the client closes its half.
+    Object.assign(server, { httpAllowHalfOpen: true });
     const track = ({ socket }: IncomingMessage, response: ServerResponse) => this.#of(socket).add(response);
     server.prependListener('request', track);
     server.prependListener('checkExpectation', track);
@@ -65,6 +71,7 @@ export class Connections {
       // A socket has begun on an idle connection (upgrades.ts).
       if (request.ws) return done();
       const connection = this.#of(request.raw.socket);
+      connection.requests.set(reply.raw, request);
       const isSafe = safeMethods.has(request.method);
       if (connection.mayBegin(isSafe)) {
         connection.begin(reply.raw, isSafe);
@@ -81,6 +88,12 @@ export class Connections {
       const detail = `More than ${this.#pipelinedMax} requests wait on this connection for those before them; this one was not begun. Use more connections.`;
       done(new ServiceError('TOO_MANY_REQUESTS', detail));
     });
+    // A body may say that its request waits.
+    app.addHook('preHandler', (request, _reply, done) => {
+      const { socket } = request.raw;
+      if (socket.readableEnded && !request.ws) this.#of(socket).leaveWaits();
+      done();
+    });
   }
 
   #of(socket: Socket): Connection {
@@ -95,6 +108,7 @@ export class Connections {
 
 class Connection {
   readonly responses = new Set<ServerResponse>();
+  readonly requests = new Map<ServerResponse, FastifyRequest>();
   readonly waiting: Waiting[] = [];
   onIdle: (() => void)[] = [];
   isRefusing = false;
@@ -105,6 +119,7 @@ class Connection {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    socket.once('end', () => this.#halfClosed());
     socket.once('close', () => {
       this.waiting.length = 0;
       this.onIdle = [];
@@ -128,6 +143,21 @@ class Connection {
     return this.#hasRoom(isSafe);
   }
 
+  /**
+   * Of a client that has closed its half: whether it has left, too, cannot be told. A wait, or a stream of events, may last for long and
+   * keep a session alive, so that its client counts as gone.
+   */
+  leaveWaits(): void {
+    for (const request of this.requests.values()) if (isWait(request)) return void this.#socket.destroy();
+  }
+
+  #halfClosed(): void {
+    this.leaveWaits();
+    if (this.#socket.destroyed || this.responses.size === 0) return;
+    const timer = setTimeout(() => this.#socket.destroy(), halfClosedMsMax);
+    this.#socket.once('close', () => clearTimeout(timer));
+  }
+
   begin(response: ServerResponse, isSafe: boolean): void {
     this.#running.add(response);
     if (!isSafe) this.#isWriting = true;
@@ -139,6 +169,7 @@ class Connection {
 
   #remove(response: ServerResponse): void {
     this.responses.delete(response);
+    this.requests.delete(response);
     if (this.#running.delete(response) && this.#running.size === 0) this.#isWriting = false;
     if (this.#socket.destroyed) return;
     for (let next = this.waiting[0]; next && this.#hasRoom(next.isSafe); next = this.waiting[0]) {

@@ -305,3 +305,76 @@ t.test('100 Continue is sent when the body is wanted, and not to who is refused 
     t.match(response, { status, head: /connection: close/i }, target);
   }
 });
+
+t.test('a client that closes its half of the connection gets the responses to all that it sent', async (t) => {
+  const put = (name: string, body: string) => [
+    `PUT /v1/nodes/${name} HTTP/1.1`,
+    host,
+    'Content-Type: text/plain',
+    `Content-Length: ${body.length}`,
+    '',
+    body,
+  ];
+  const cases: [what: string, lines: string[], expected: number[]][] = [
+    ['a read', ['GET /v1/nodes/?view=stat HTTP/1.1', host, '', ''], [200]],
+    ['a large read', ['GET /metrics HTTP/1.1', host, '', ''], [200]],
+    ['a write', put('half', 'a'), [201]],
+    [
+      'writes behind each other',
+      [
+        `${put('half-1', 'a').join('\r\n')}${put('half-1', 'b').join('\r\n')}DELETE /v1/nodes/half-1 HTTP/1.1`,
+        host,
+        '',
+        '',
+      ],
+      [201, 200, 204],
+    ],
+    ['a refusal', ['GET /v1/nodes/absent HTTP/1.1', host, '', ''], [404]],
+    [
+      'a stream of records',
+      [
+        'POST /v1/topics/lines/records HTTP/1.1',
+        host,
+        'Content-Type: application/x-ndjson',
+        'Transfer-Encoding: chunked',
+        '',
+        'c',
+        '{"value":1}\n',
+        '0',
+        '',
+        '',
+      ],
+      [200],
+    ],
+  ];
+  for (const [what, lines, expected] of cases) {
+    const connection = openRaw(t, url, { allowHalfOpen: true });
+    connection.socket.on('end', () => connection.socket.destroy());
+    connection.socket.end(lines.join('\r\n'), 'latin1');
+    t.same(statuses(await connection.end()), expected, what);
+  }
+});
+
+t.test('a client that waits and closes its half has left: its wait is over', async (t) => {
+  await http(`${url}/v1/nodes/left`, 'PUT', 'a');
+  const { headers } = await http(`${url}/v1/nodes/left`);
+  const waits = [
+    ['GET /v1/nodes/left?wait=60s HTTP/1.1', host, `If-None-Match: ${headers.get('etag')}`, '', ''],
+    ['GET /v1/watch/left HTTP/1.1', host, 'Accept: text/event-stream', '', ''],
+  ];
+  for (const lines of waits) {
+    const connection = openRaw(t, url, { allowHalfOpen: true });
+    connection.socket.on('end', () => connection.socket.destroy());
+    connection.send(...lines);
+    await eventually(async () => (await inFlight('waits')) === 1, 'it waits');
+    connection.socket.end();
+    await connection.end();
+    await eventually(async () => (await inFlight('waits')) === 0, 'it waits no more');
+  }
+  // Its end may be there before it waits.
+  const connection = openRaw(t, url, { allowHalfOpen: true });
+  connection.socket.on('end', () => connection.socket.destroy());
+  connection.socket.end(waits[0]!.join('\r\n'));
+  await connection.end();
+  t.equal(await inFlight('waits'), 0);
+});
