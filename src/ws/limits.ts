@@ -17,3 +17,6 @@ export const groupFramesWaitingMax = 1000;
  * frame and the close. Beyond that number they are refused by an HTTP response.
  */
 export const refusedSockets = { openMax: 100, openMsMax: 2000 };
+
+/** How long, ms, and how many bytes of what a peer still sends are read and dropped behind a refused frame: a reset would cost it the close. */
+export const refusedFrameDrain = { ms: 2000, bytes: 32 * 1024 * 1024 };

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Metrics } from '../broker/metrics.ts';
+import { handshakeProblem } from '../core/handshake.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import { refusedSockets } from './limits.ts';
 
@@ -38,7 +39,7 @@ export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitt
     refused.inc({ code: problem.code });
     const head = heads.get(request.raw);
     const { socket, headers } = request.raw;
-    if (!head || !routes.has(request.routeOptions.url ?? '') || !isHandshake(headers)) return false;
+    if (!head || !routes.has(request.routeOptions.url ?? '') || handshakeProblem(headers) !== undefined) return false;
     if (open >= refusedSockets.openMax || socket.destroyed) return false;
     open += 1;
     socket.once('close', () => {
@@ -55,12 +56,4 @@ export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitt
     });
     return true;
   };
-}
-
-/** Whether a WebSocket can be made of it at all (RFC 6455, 4.2.1). */
-function isHandshake(headers: IncomingMessage['headers']): boolean {
-  return (
-    headers['sec-websocket-version'] === '13' &&
-    /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key']?.trim() ?? '')
-  );
 }

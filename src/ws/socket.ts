@@ -10,7 +10,14 @@ import type { Broker } from '../broker/broker.ts';
 import { readInput } from '../core/issues.ts';
 import { jsonLimits, littleJsonLimits, readJson } from '../core/json-input.ts';
 import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
-import { slowReaderBytesMax } from './limits.ts';
+import { refusedFrameDrain, slowReaderBytesMax, socketPayloadBytesMax } from './limits.ts';
+
+/** What a peer is told whose frame the library refuses, by the code with which it closes the socket. */
+const refusals = new Map<number, { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail: string }>([
+  [1002, { problem: 'BAD_REQUEST', detail: 'A frame is not as the WebSocket protocol has it (RFC 6455).' }],
+  [1007, { problem: 'BAD_REQUEST', detail: 'A text frame is not UTF-8.' }],
+  [1009, { problem: 'TOO_LARGE', detail: `A frame is over the limit of ${socketPayloadBytesMax / 1024 ** 2} MiB.` }],
+]);
 
 /** A peer that has not been heard of for one to two of these is dead, and its socket is dropped. */
 const heartbeatMs = 15_000;
@@ -186,6 +193,13 @@ export class Socket {
       this.#wasHeard = true;
       if (this.#isOpen) owner.peerActive();
     };
+    // The library closes a socket by itself, with a code and no reason, when it refuses a frame.
+    const close = ws.close.bind(ws);
+    ws.close = (code, reason) => {
+      const refused = reason === undefined ? refusals.get(code ?? 0) : undefined;
+      if (refused) this.#refuse(refused);
+      close(code, refused?.detail ?? reason);
+    };
     ws.on('pong', heard);
     ws.on('message', heard);
     ws.on('close', (code: number) => this.#end(code));
@@ -260,6 +274,18 @@ export class Socket {
     this.#ws.once('close', () => clearInterval(timer));
   }
 
+  /** Says why it will be closed, and ends it, whatever the peer goes on sending. */
+  #refuse({ problem, detail }: { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail: string }): void {
+    this.sendError(new ServiceError(problem, detail));
+    this.#end();
+    const timer = setTimeout(() => this.#ws.terminate(), refusedFrameDrain.ms);
+    const until = this.#connection.bytesRead + refusedFrameDrain.bytes;
+    this.#connection.on('data', () => {
+      if (this.#connection.bytesRead > until) this.#ws.terminate();
+    });
+    this.#ws.once('close', () => clearTimeout(timer));
+  }
+
   /** Leaves what comes in the network, so that its sender has to wait. */
   pauseReading(): void {
     this.#ws.pause();
@@ -307,11 +333,12 @@ export class Socket {
   }
 }
 
-/** For @fastify/websocket: a peer that goes away without a word is no fault of ours. */
+/** For @fastify/websocket: a peer that goes away without a word, or sends a frame that is refused, is no fault of ours. */
 export function handleSocketError(error: Error, ws: WebSocket, request: FastifyRequest): void {
-  const isPeers = 'code' in error;
-  request.log[isPeers ? 'debug' : 'error']({ err: error }, 'A socket failed');
-  ws.terminate();
+  const code = 'code' in error ? String(error.code) : undefined;
+  request.log[code ? 'debug' : 'error']({ err: error }, 'A socket failed');
+  // The library is closing it: see Socket.
+  if (!code?.startsWith('WS_ERR_')) ws.terminate();
 }
 
 /** The id that a frame gives, even if the frame is otherwise wrong: so its sender can tell which one it was. */

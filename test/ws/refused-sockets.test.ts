@@ -40,14 +40,25 @@ t.test('what can be no WebSocket, or asks where there is none, is refused by an 
   const [, response] = await once(ws, 'unexpected-response');
   t.equal(response.statusCode, 400);
   const { port } = new URL(server.url);
-  for (const key of ['', 'Sec-WebSocket-Key: short\r\n']) {
+  const good = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+  const cases: [headers: string, detail: RegExp][] = [
+    ['Sec-WebSocket-Version: 13\r\n', /Sec-WebSocket-Key is missing; it must be 16 bytes in base64/],
+    ['Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n', /Sec-WebSocket-Key is \\"short\\"/],
+    ['Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n', /Sec-WebSocket-Version is missing; it must be 13/],
+    [good.replace('13', '8'), /Sec-WebSocket-Version is 8; it must be 13/],
+    [`${good}Sec-WebSocket-Protocol: a, a\r\n`, /Sec-WebSocket-Protocol is \\"a, a\\"/],
+    [`${good}Sec-WebSocket-Protocol: a b\r\n`, /Sec-WebSocket-Protocol is \\"a b\\"/],
+  ];
+  for (const [headers, detail] of cases) {
     const socket = connect(Number(port), '127.0.0.1');
     t.teardown(() => socket.destroy());
     socket.write(
-      `GET /v1/watch?x=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n${key}\r\n`,
+      `GET /v1/watch HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n${headers}\r\n`,
     );
-    const [head] = await once(socket, 'data');
-    t.match(String(head), /^HTTP\/1\.1 400 /);
+    const [response] = await once(socket, 'data');
+    t.match(String(response), /^HTTP\/1\.1 400 /);
+    t.match(String(response), /content-type: application\/problem\+json/i);
+    t.match(String(response), detail);
   }
 });
 

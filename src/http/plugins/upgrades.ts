@@ -6,6 +6,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { handshakeProblem } from '../../core/handshake.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Connections } from './connections.ts';
 
@@ -81,11 +82,8 @@ export function installUpgradeCheck(app: FastifyInstance): void {
       const detail = `${url} takes no WebSocket; ${[...socketRoutes].join(', ')} do. For a plain request leave out Upgrade.`;
       return done(new ServiceError('BAD_REQUEST', detail));
     }
-    const version = request.headers['sec-websocket-version'];
-    if (version === '13') return done();
-    done(
-      new ServiceError('BAD_REQUEST', `Sec-WebSocket-Version is ${version ?? 'missing'}; it must be 13 (RFC 6455).`),
-    );
+    const problem = handshakeProblem(request.headers);
+    done(problem === undefined ? undefined : new ServiceError('BAD_REQUEST', problem));
   });
 }
 
