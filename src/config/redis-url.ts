@@ -9,7 +9,7 @@
  * `rediss` in the place of `redis` speaks TLS. What is done with it is the business of src/store.
  */
 
-export interface RedisPlace {
+export interface RedisAddress {
   host: string;
   port: number;
 }
@@ -24,9 +24,9 @@ interface Access {
 
 export type RedisLocation = Access &
   (
-    | { engine: 'standalone'; place: RedisPlace | { path: string } }
-    | { engine: 'sentinel'; sentinels: RedisPlace[]; primary: string }
-    | { engine: 'cluster'; nodes: RedisPlace[] }
+    | { engine: 'standalone'; place: RedisAddress | { path: string } }
+    | { engine: 'sentinel'; sentinels: RedisAddress[]; primary: string }
+    | { engine: 'cluster'; nodes: RedisAddress[] }
   );
 
 const urlForms =
@@ -54,15 +54,15 @@ export function parseRedisUrl(text: string): RedisLocation {
       engine: 'sentinel',
       ...access,
       db: database(rest),
-      sentinels: places(hosts, 26_379),
+      sentinels: addressesOf(hosts, 26_379),
       primary: decoded(primary),
     };
   }
   if (kind === 'cluster') {
     if (database(parts) !== 0) throw new Error('must name no database: Redis Cluster has only 0');
-    return { engine: 'cluster', ...access, db: 0, nodes: places(hosts, 6379) };
+    return { engine: 'cluster', ...access, db: 0, nodes: addressesOf(hosts, 6379) };
   }
-  const [place, ...others] = places(hosts, 6379);
+  const [place, ...others] = addressesOf(hosts, 6379);
   if (!place || others.length > 0) {
     throw new Error('must name one host; several are for redis+sentinel:// and redis+cluster://');
   }
@@ -74,7 +74,7 @@ export function describeRedisUrl(text: string): string {
   return text.replace(/^([^:]*:\/\/)[^/]*@/, '$1***@');
 }
 
-function places(hosts: string, defaultPort: number): RedisPlace[] {
+function addressesOf(hosts: string, defaultPort: number): RedisAddress[] {
   return hosts.split(',').map((text) => {
     const [, host, port = String(defaultPort)] = hostPattern.exec(text) ?? [];
     if (host === undefined || !(Number(port) >= 1 && Number(port) <= 65_535)) throw new Error(urlForms);

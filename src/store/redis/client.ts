@@ -3,7 +3,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
-import type { RedisPlace } from '../../config/redis-url.ts';
+import type { RedisAddress } from '../../config/redis-url.ts';
 import { connectTimeoutMs, disconnectTimeoutMs, reconnectDelayMs, relocateEveryMs } from './time-limits.ts';
 
 const baseOptions: RedisOptions = {
@@ -35,7 +35,7 @@ export function createClient(options: RedisOptions): Redis {
  * @param locate says where it is now, or rejects
  */
 export function locating(
-  locate: () => Promise<RedisPlace>,
+  locate: () => Promise<RedisAddress>,
   tls: ConnectionOptions | undefined,
 ): Pick<RedisOptions, 'Connector' | 'tls'> {
   class LocatingConnector extends AbstractConnector {
@@ -65,7 +65,7 @@ export function locating(
     }
   }
 
-  async function leaveIfReplaced(stream: Socket, { host, port }: RedisPlace): Promise<void> {
+  async function leaveIfReplaced(stream: Socket, { host, port }: RedisAddress): Promise<void> {
     const isUndecided = () => !stream.destroyed && stream.bytesRead === 0;
     for (;;) {
       await pause(relocateEveryMs, undefined, { ref: false });

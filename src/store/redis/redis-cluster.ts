@@ -9,7 +9,7 @@
  */
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
-import type { RedisPlace } from '../../config/redis-url.ts';
+import type { RedisAddress } from '../../config/redis-url.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createClient, locating } from './client.ts';
 import type { ManagedConnection } from './managed-connection.ts';
@@ -20,7 +20,7 @@ import type { Topology, TopologyOptions } from './topology.ts';
 export class RedisCluster implements Topology {
   readonly kind = 'cluster';
   readonly coordination: ManagedConnection;
-  readonly #seeds: RedisPlace[];
+  readonly #seeds: RedisAddress[];
   readonly #access: RedisOptions;
   readonly #tls: ConnectionOptions | undefined;
   readonly #options: TopologyOptions;
@@ -37,7 +37,12 @@ export class RedisCluster implements Topology {
    * @param seeds some nodes of the cluster, to ask for the others
    * @param access user and password
    */
-  constructor(seeds: RedisPlace[], access: RedisOptions, tls: ConnectionOptions | undefined, options: TopologyOptions) {
+  constructor(
+    seeds: RedisAddress[],
+    access: RedisOptions,
+    tls: ConnectionOptions | undefined,
+    options: TopologyOptions,
+  ) {
     this.#seeds = seeds;
     this.#access = access;
     this.#tls = tls;
@@ -114,7 +119,7 @@ export class RedisCluster implements Topology {
     return link;
   }
 
-  async #locateCoordination(): Promise<RedisPlace> {
+  async #locateCoordination(): Promise<RedisAddress> {
     await this.#refresh();
     const owner = this.#table.ownerOf(this.#coordinationSlot);
     if (owner === undefined) throw new Error('no node of the Redis Cluster serves the slot of the coordination keys');
@@ -159,7 +164,7 @@ export class RedisCluster implements Topology {
     this.#options.onChange();
   }
 
-  async #askNode(place: RedisPlace): Promise<{ ranges: SlotRanges; place: RedisPlace }> {
+  async #askNode(place: RedisAddress): Promise<{ ranges: SlotRanges; place: RedisAddress }> {
     const client = createClient({
       ...this.#access,
       ...place,

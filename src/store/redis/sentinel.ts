@@ -1,12 +1,12 @@
 // Asks the Sentinels where their primary is.
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
-import type { RedisPlace } from '../../config/redis-url.ts';
+import type { RedisAddress } from '../../config/redis-url.ts';
 import { createClient } from './client.ts';
 import { askTimeoutMs, sentinelFreshMs, sentinelsLateMs } from './time-limits.ts';
 
 export interface SentinelOptions {
-  sentinels: RedisPlace[];
+  sentinels: RedisAddress[];
   /** The name that the Sentinels have for it. */
   primary: string;
   username?: string | undefined;
@@ -15,21 +15,21 @@ export interface SentinelOptions {
 }
 
 interface ReportedPrimary {
-  place: RedisPlace;
+  place: RedisAddress;
   /** Of the configuration that it knows: higher after each failover. */
   epoch: number;
 }
 
 export class Sentinels {
   readonly #options: SentinelOptions;
-  #found: Promise<RedisPlace> | undefined;
+  #found: Promise<RedisAddress> | undefined;
 
   constructor(options: SentinelOptions) {
     this.#options = options;
   }
 
   /** The primary's address; who asks within a moment is told the same. @throws Error if no Sentinel can tell */
-  locate(): Promise<RedisPlace> {
+  locate(): Promise<RedisAddress> {
     if (!this.#found) {
       this.#found = this.#askAll();
       const forget = () => {
@@ -45,7 +45,7 @@ export class Sentinels {
    * after a failover all but the one that led it do so for a second: so the newest configuration counts that any of them
    * tells. Once more than half have answered the others are waited for a moment only.
    */
-  #askAll(): Promise<RedisPlace> {
+  #askAll(): Promise<RedisAddress> {
     const { sentinels, primary } = this.#options;
     return new Promise((resolve, reject) => {
       const told: ReportedPrimary[] = [];
@@ -76,7 +76,7 @@ export class Sentinels {
     });
   }
 
-  async #ask(sentinel: RedisPlace): Promise<ReportedPrimary> {
+  async #ask(sentinel: RedisAddress): Promise<ReportedPrimary> {
     const { primary, username, password, tls } = this.#options;
     const client = createClient({
       ...sentinel,

@@ -1,6 +1,6 @@
 // Which node of a Redis Cluster holds which of its 16384 hash slots, as the cluster told last.
 import { createRequire } from 'node:module';
-import type { RedisPlace } from '../../config/redis-url.ts';
+import type { RedisAddress } from '../../config/redis-url.ts';
 
 // The package that ioredis has, too, which comes without types.
 const calculateSlot: (key: string) => number = createRequire(import.meta.url)('cluster-key-slot');
@@ -13,7 +13,7 @@ export type SlotRanges = [first: number, last: number, ...nodes: [host: string |
 export class SlotTable {
   /** By slot: the address of its primary. */
   #owners: (string | undefined)[] = new Array(slotCount).fill(undefined);
-  #places = new Map<string, RedisPlace>();
+  #places = new Map<string, RedisAddress>();
   #primaries = new Set<string>();
 
   static slotOf(key: string): number {
@@ -31,17 +31,17 @@ export class SlotTable {
   }
 
   /** All nodes that were heard of, replicas too. */
-  get places(): RedisPlace[] {
+  get places(): RedisAddress[] {
     return [...this.#places.values()];
   }
 
-  placeOf(address: string): RedisPlace {
+  placeOf(address: string): RedisAddress {
     const colon = address.lastIndexOf(':');
     return this.#places.get(address) ?? { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
   }
 
   /** Takes over what the node at `asked` told. */
-  replace(ranges: SlotRanges, asked: RedisPlace): void {
+  replace(ranges: SlotRanges, asked: RedisAddress): void {
     const owners: (string | undefined)[] = new Array(slotCount).fill(undefined);
     this.#places = new Map();
     this.#primaries = new Set();
