@@ -7,7 +7,7 @@ import { buildApp, type Limits } from './app.ts';
 import { Broker } from './broker/broker.ts';
 import type { Config } from './config/config.ts';
 import { hasCode } from './core/service-error.ts';
-import type { Loading } from './store/redis/server-info.ts';
+import type { LoadingProgress } from './store/redis/server-info.ts';
 import type { StoreTarget } from './store/redis/target.ts';
 import { Store } from './store/store.ts';
 
@@ -28,7 +28,7 @@ export interface StartOptions {
   /** Starts the store, once the port is bound. */
   startStore?(): Promise<void>;
   /** How far that has come. */
-  loading?(): Loading | undefined;
+  loading?(): LoadingProgress | undefined;
   /** Calls the start off; it then rejects. */
   signal?: AbortSignal;
 }

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import type { Config } from '../config/config.ts';
 import type { ServiceError } from '../core/service-error.ts';
-import type { Loading } from '../store/redis/server-info.ts';
+import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { Store } from '../store/store.ts';
 import { GroupConsumer } from './groups/consume/group-consumer.ts';
 import { MemberReader } from './groups/consume/member-reader.ts';
@@ -43,7 +43,7 @@ export interface BrokerOptions {
   /** No other server can be using the store. */
   sole: boolean;
   /** How far its private Redis has come that loads its data. */
-  loading?: () => Loading | undefined;
+  loading?: () => LoadingProgress | undefined;
 }
 
 export class Broker {
@@ -77,7 +77,7 @@ export class Broker {
   readonly #logMaintainer: LogMaintainer;
   readonly #offsetRetention: PeriodicTask;
   readonly #stopping = new AbortController();
-  readonly #loading: (() => Loading | undefined) | undefined;
+  readonly #loading: (() => LoadingProgress | undefined) | undefined;
   #isStarted = false;
   #isLeaving = false;
 

@@ -8,7 +8,7 @@ import { realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Loading } from '../store/redis/server-info.ts';
+import type { LoadingProgress } from '../store/redis/server-info.ts';
 import { chooseSocketPath, isPrivateFolder, makeDataDir, refuseForeignFile } from './private-folders.ts';
 import {
   acquireProcessLock,
@@ -48,7 +48,7 @@ export interface EmbeddedRedis {
   /** Starts Redis, or takes over the one that a killed server left behind; resolves when it answers. */
   start(): Promise<void>;
   /** How far it has come, while it loads its data. */
-  readonly loading: Loading | undefined;
+  readonly loading: LoadingProgress | undefined;
   /** Stays the same when Redis is restarted. */
   readonly socketPath: string;
   readonly pid: number;
@@ -130,7 +130,7 @@ class Supervisor implements EmbeddedRedis {
   readonly #stopping = new AbortController();
   #process: RedisProcess | undefined;
   #version = '';
-  #loading: Loading | undefined;
+  #loading: LoadingProgress | undefined;
   #stopped: Promise<void> | undefined;
   #restarting: Promise<void> = Promise.resolve();
 
@@ -149,7 +149,7 @@ class Supervisor implements EmbeddedRedis {
     return this.#version;
   }
 
-  get loading(): Loading | undefined {
+  get loading(): LoadingProgress | undefined {
     return this.#loading;
   }
 

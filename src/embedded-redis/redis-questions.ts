@@ -1,6 +1,6 @@
 // What the private Redis is asked before any client of it is there: its settings, its version, how far it has loaded.
 
-import { type Loading, loadingOf, parseInfo } from '../store/redis/server-info.ts';
+import { type LoadingProgress, loadingOf, parseInfo } from '../store/redis/server-info.ts';
 import { redisCommand } from './redis-command.ts';
 
 /** Changes a setting of a running Redis unless it has that value. Rejects if it cannot be changed while it runs. */
@@ -19,7 +19,7 @@ export async function serverVersion(socketPath: string): Promise<string> {
   return (/^valkey_version:(\S+)/m.exec(info) ?? /^redis_version:(\S+)/m.exec(info))?.[1] ?? 'unknown';
 }
 
-export async function loadingAt(socketPath: string): Promise<Loading | undefined> {
+export async function loadingAt(socketPath: string): Promise<LoadingProgress | undefined> {
   const info = await redisCommand(socketPath, ['INFO', 'persistence']).catch(() => '');
   return loadingOf(parseInfo(String(info)));
 }

@@ -12,7 +12,7 @@ import { Producers } from './log/producers.ts';
 import { layoutOf, migrate } from './migrations/migrate.ts';
 import { type Migration, migrations } from './migrations/migrations.ts';
 import { StoreConnection } from './redis/connection.ts';
-import { type Loading, parseInfo, runOf, type ServerInfo } from './redis/server-info.ts';
+import { type LoadingProgress, parseInfo, runIdOf, type ServerInfo } from './redis/server-info.ts';
 import type { StoreTarget } from './redis/target.ts';
 import type { TopologyKind } from './redis/topology.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
@@ -185,7 +185,7 @@ export class Store {
   }
 
   /** What becomes of requests before the store is open for the first time. */
-  startProblem(loading: Loading | undefined = this.connection.loading): ServiceError {
+  startProblem(loading: LoadingProgress | undefined = this.connection.loading): ServiceError {
     if (loading || this.#isConverting) {
       const { percent, secondsLeft } = loading ?? { percent: 0, secondsLeft: 1 };
       const what = loading
@@ -231,7 +231,7 @@ export class Store {
       this.#isConverting = false;
     }
     return this.connection.callUnguarded('cluster/open', this.#rootKey, [
-      runOf(info),
+      runIdOf(info),
       layoutOf(this.#migrations),
       this.#options.eventRetention,
       randomBytes(16).toString('base64url'),

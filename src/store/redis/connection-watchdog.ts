@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { inactivityCheckEveryMs } from './time-limits.ts';
 
 /** The parts of a client that tell whether an answer is due. */
-interface Asking {
+interface ClientInternals {
   stream?: Socket;
   /** Commands that were sent and are not answered. */
   commandQueue: { length: number };
@@ -14,33 +14,33 @@ interface Asking {
 
 export class ConnectionWatchdog {
   readonly #client: Redis;
-  readonly #looksMax: number;
+  readonly #silentChecksMax: number;
   #stream: Socket | undefined;
   #bytesRead = 0;
-  #silentLooks = 0;
+  #silentChecks = 0;
 
   /** @param inactivityMsMax for so long at most nothing may come while an answer is due */
   constructor(client: Redis, inactivityMsMax: number) {
     this.#client = client;
-    this.#looksMax = Math.ceil(inactivityMsMax / inactivityCheckEveryMs);
+    this.#silentChecksMax = Math.ceil(inactivityMsMax / inactivityCheckEveryMs);
   }
 
   /**
    * Looks at the connection, as often as inactivityCheckEveryMs says, and destroys it if it is dead. One on which no answer is due is
    * asked for a sign of life, which the next looks wait for: who only listens would never know.
    */
-  look(): void {
-    const { stream, commandQueue } = this.#client as unknown as Asking;
+  check(): void {
+    const { stream, commandQueue } = this.#client as unknown as ClientInternals;
     if (!stream) return;
     const isDue = commandQueue.length > 0;
     if (!isDue && this.#client.status === 'ready') this.#client.ping().catch(() => undefined);
     if (!isDue || stream !== this.#stream || stream.bytesRead !== this.#bytesRead) {
       this.#stream = stream;
       this.#bytesRead = stream.bytesRead;
-      this.#silentLooks = 0;
+      this.#silentChecks = 0;
       return;
     }
-    this.#silentLooks += 1;
-    if (this.#silentLooks >= this.#looksMax) stream.destroy(new Error('It says nothing any more.'));
+    this.#silentChecks += 1;
+    if (this.#silentChecks >= this.#silentChecksMax) stream.destroy(new Error('It says nothing any more.'));
   }
 }

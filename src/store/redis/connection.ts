@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from '../scripts.ts';
 import { ManagedConnection } from './managed-connection.ts';
-import type { Loading, ServerInfo } from './server-info.ts';
+import type { LoadingProgress, ServerInfo } from './server-info.ts';
 import { notReached, storeError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
 import { gateWaitMsMax, startWaitLogEveryMs } from './time-limits.ts';
@@ -49,8 +49,8 @@ export class StoreConnection {
       onChange,
       makeConnection: ({ make, coordinates }) =>
         new ManagedConnection({
-          make: (options) => define(make(options)),
-          open: async (info) => {
+          createClient: (options) => define(make(options)),
+          prepare: async (info) => {
             if (coordinates) for (const step of this.#onOpen) await step(info, kind);
           },
           onChange,
@@ -85,7 +85,7 @@ export class StoreConnection {
   }
 
   /** How far the Redis of the coordination keys has come that loads its data; undefined if it does not. */
-  get loading(): Loading | undefined {
+  get loading(): LoadingProgress | undefined {
     return this.#topology.coordination.loading;
   }
 
@@ -221,7 +221,7 @@ export class StoreConnection {
 
   /** The run of the Redis that has just served a key: another one after a failover or a restart. */
   runOf(key: string): string {
-    return this.#topology.connectionOf(key)?.run ?? '';
+    return this.#topology.connectionOf(key)?.runId ?? '';
   }
 
   /**
@@ -230,7 +230,7 @@ export class StoreConnection {
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
   dedicated(replyMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
-    return this.#topology.coordination.dedicated({ enableOfflineQueue: whileAway === 'wait' }, replyMsMax);
+    return this.#topology.coordination.createDedicatedClient({ enableOfflineQueue: whileAway === 'wait' }, replyMsMax);
   }
 
   async close(): Promise<void> {

@@ -4,15 +4,15 @@ import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { installCommandTimeout } from './command-timeout.ts';
 import { ConnectionWatchdog } from './connection-watchdog.ts';
-import { type Loading, loadingOf, parseInfo, runOf, type ServerInfo } from './server-info.ts';
+import { type LoadingProgress, loadingOf, parseInfo, runIdOf, type ServerInfo } from './server-info.ts';
 import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, inactivityCheckEveryMs, inactivityMsMax } from './time-limits.ts';
 
 export interface ManagedConnectionOptions {
   /** Makes a client that leads there. */
-  make(options: RedisOptions): Redis;
+  createClient(options: RedisOptions): Redis;
   /** Looks at the Redis, and does what must be done before anybody uses it. If it rejects the connection is made anew. */
-  open(info: ServerInfo): Promise<void>;
+  prepare(info: ServerInfo): Promise<void>;
   /** It is open, or lost, or could not be opened. */
   onChange(): void;
   /** It was open, and is lost. */
@@ -24,22 +24,22 @@ export class ManagedConnection {
   readonly client: Redis;
   readonly #options: ManagedConnectionOptions;
   readonly #dedicated = new Map<Redis, ConnectionWatchdog>();
-  readonly #activity: ConnectionWatchdog;
+  readonly #watchdog: ConnectionWatchdog;
   #isOpen = false;
-  #run = '';
-  #place = '';
-  #watchdog: NodeJS.Timeout | undefined;
+  #runId = '';
+  #address = '';
+  #checkTimer: NodeJS.Timeout | undefined;
   #closing = false;
-  #loading: Loading | undefined;
+  #loading: LoadingProgress | undefined;
   #failure: unknown;
 
   constructor(options: ManagedConnectionOptions) {
     this.#options = options;
-    this.client = this.#make({ commandTimeout: commandTimeoutMs });
-    this.#activity = new ConnectionWatchdog(this.client, inactivityMsMax);
-    this.client.on('connect', () => void this.#lookWhetherLoading());
+    this.client = this.#createClient({ commandTimeout: commandTimeoutMs });
+    this.#watchdog = new ConnectionWatchdog(this.client, inactivityMsMax);
+    this.client.on('connect', () => void this.#updateLoading());
     this.client.on('ready', () => void this.#open());
-    this.client.on('close', () => this.#lost());
+    this.client.on('close', () => this.#handleClose());
   }
 
   /** Whether it can be used now. */
@@ -48,8 +48,8 @@ export class ManagedConnection {
   }
 
   /** The run of the Redis that it is, or was last, open to: another one after each failover and each restart. */
-  get run(): string {
-    return this.#run;
+  get runId(): string {
+    return this.#runId;
   }
 
   /** Why it is not open. */
@@ -58,29 +58,29 @@ export class ManagedConnection {
   }
 
   /** How far the Redis has come that is connected and not ready, as it loads its data. */
-  get loading(): Loading | undefined {
+  get loading(): LoadingProgress | undefined {
     return this.#loading;
   }
 
   /** The address that it leads, or led last, to; for a log line. */
-  get place(): string {
-    return this.#place;
+  get address(): string {
+    return this.#address;
   }
 
   /** Begins to connect; a failed attempt is repeated by the client itself, and its reason is kept. */
   connect(): void {
-    this.#watchdog = setInterval(() => {
-      this.#activity.look();
-      for (const silence of this.#dedicated.values()) silence.look();
-      void this.#lookWhetherLoading();
+    this.#checkTimer = setInterval(() => {
+      this.#watchdog.check();
+      for (const silence of this.#dedicated.values()) silence.check();
+      void this.#updateLoading();
     }, inactivityCheckEveryMs).unref();
     this.client.connect().catch(() => {});
   }
 
   /** Gives up this connection, as it leads to the wrong Redis, and makes another. */
-  drop(): void {
+  reconnect(): void {
     if (this.client.status !== 'ready') return;
-    this.#lost();
+    this.#handleClose();
     this.client.disconnect(true);
   }
 
@@ -90,8 +90,8 @@ export class ManagedConnection {
    * never settle, as it is not sent again), and so is one that waits when an attempt to connect fails.
    * @param replyMsMax a command that is not answered for so long finds the connection dead
    */
-  dedicated(options: RedisOptions, replyMsMax: number = inactivityMsMax): Redis {
-    const client = this.#make({
+  createDedicatedClient(options: RedisOptions, replyMsMax: number = inactivityMsMax): Redis {
+    const client = this.#createClient({
       ...options,
       // What says so serves no more: another Redis has taken its place.
       reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED|MOVED)\b/.test(message),
@@ -102,15 +102,15 @@ export class ManagedConnection {
   }
 
   close(): void {
-    clearInterval(this.#watchdog);
+    clearInterval(this.#checkTimer);
     this.#closing = true;
     this.#isOpen = false;
     for (const client of this.#dedicated.keys()) client.disconnect();
     this.client.disconnect();
   }
 
-  #make(options: RedisOptions): Redis {
-    const client = installCommandTimeout(this.#options.make(options));
+  #createClient(options: RedisOptions): Redis {
+    const client = installCommandTimeout(this.#options.createClient(options));
     // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
     client.on('error', (error: Error) => {
       this.#failure = configurationFault(error) ?? error;
@@ -120,7 +120,7 @@ export class ManagedConnection {
     return client;
   }
 
-  async #lookWhetherLoading(): Promise<void> {
+  async #updateLoading(): Promise<void> {
     // Connected and not ready: of all commands INFO is answered.
     const info = this.client.status === 'connect' ? await this.client.info('persistence').catch(() => '') : '';
     this.#loading = loadingOf(parseInfo(info));
@@ -130,14 +130,14 @@ export class ManagedConnection {
     this.#loading = undefined;
     try {
       const info = parseInfo(await this.client.info());
-      await this.#options.open(info);
-      const isFirst = this.#run === '';
-      this.#run = runOf(info);
-      this.#place = addressOf(this.client);
+      await this.#options.prepare(info);
+      const isFirst = this.#runId === '';
+      this.#runId = runIdOf(info);
+      this.#address = addressOf(this.client);
       this.#isOpen = true;
       this.#failure = undefined;
-      if (!isFirst) this.#renewDedicated();
-      this.#options.log[isFirst ? 'debug' : 'info']({ place: this.place }, 'The connection to the store is open');
+      if (!isFirst) this.#reconnectDedicated();
+      this.#options.log[isFirst ? 'debug' : 'info']({ place: this.address }, 'The connection to the store is open');
     } catch (error) {
       if (this.#closing) return;
       // It is tried again several times a second: what is known already is not said again.
@@ -149,9 +149,9 @@ export class ManagedConnection {
     this.#options.onChange();
   }
 
-  #lost(): void {
+  #handleClose(): void {
     if (this.#isOpen && !this.#closing) {
-      this.#options.log.warn({ place: this.place }, 'The connection to the store is lost');
+      this.#options.log.warn({ place: this.address }, 'The connection to the store is lost');
       this.#options.onLost();
     }
     this.#isOpen = false;
@@ -159,7 +159,7 @@ export class ManagedConnection {
   }
 
   /** Those that have outlived a loss may lead to a Redis that is not the one any more, or to none. */
-  #renewDedicated(): void {
+  #reconnectDedicated(): void {
     for (const client of this.#dedicated.keys()) if (client.status === 'ready') client.disconnect(true);
   }
 }

@@ -72,15 +72,15 @@ export class RedisCluster implements Topology {
   refused(error: Error, key: string, link: ManagedConnection): number | undefined {
     const { message } = error;
     if (/^-?MOVED\b/.test(message)) {
-      this.#table.move(message, link.place);
+      this.#table.move(message, link.address);
       this.#refreshSoon();
-      if (link === this.coordination) link.drop();
+      if (link === this.coordination) link.reconnect();
       // If its own node says so, it was told of a change that others will hear of in a moment.
       return this.connectionOf(key) === link ? refusedPauseMs : 0;
     }
     // It was emptied (lua/lib/require-open.lua).
     if (/^-?UNOPENED\b/.test(message)) {
-      link.drop();
+      link.reconnect();
       return 0;
     }
     // A slot that is under way to another node: no script that writes runs before it has arrived as a whole (scripts.ts). And
@@ -150,7 +150,7 @@ export class RedisCluster implements Topology {
       const { ranges, place } = await Promise.any([...known.values()].map((place) => this.#askNode(place)));
       const before = this.#table.ownerOf(this.#coordinationSlot);
       this.#table.replace(ranges, place);
-      if (before !== undefined && this.#table.ownerOf(this.#coordinationSlot) !== before) this.coordination.drop();
+      if (before !== undefined && this.#table.ownerOf(this.#coordinationSlot) !== before) this.coordination.reconnect();
     } catch (error) {
       const reasons = (error as AggregateError).errors as Error[];
       const known = reasons.find((reason) => reason instanceof ServiceError);

@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import { ServiceError } from '../../core/service-error.ts';
 import type { StoreConnection } from './connection.ts';
 import type { ManagedConnection } from './managed-connection.ts';
-import { parseInfo, runOf } from './server-info.ts';
+import { parseInfo, runIdOf } from './server-info.ts';
 import { storeError } from './store-error.ts';
 
 /** For both together. Longer than replicas ever take that keep up, and than a sync each second; with an append as usual this stays below 2 s (guarantee E3). */
@@ -130,7 +130,10 @@ class ShardReplication {
   }
 
   #connect(): Redis {
-    const client = this.#link.dedicated({ enableOfflineQueue: true, commandTimeout: replyMsMax }, replyMsMax);
+    const client = this.#link.createDedicatedClient(
+      { enableOfflineQueue: true, commandTimeout: replyMsMax },
+      replyMsMax,
+    );
     client.on('close', () => {
       this.#primary = undefined;
     });
@@ -142,7 +145,7 @@ async function askPrimary(client: Redis): Promise<Primary> {
   const info = parseInfo(await client.info());
   const [command] = (await client.command('INFO', 'waitaof')) as unknown[];
   const tellsSync = Boolean(command) && info.get('aof_enabled') === '1' && (await syncsAtAll(client));
-  return { run: runOf(info), tellsSync };
+  return { run: runIdOf(info), tellsSync };
 }
 
 /** With `appendfsync no` nobody syncs the file, and WAITAOF would wait in vain each time. Where the user may not ask, it is believed to be synced. */

@@ -14,13 +14,13 @@ export function parseInfo(info: string): ServerInfo {
 }
 
 /** How far a Redis has come that reads its data into memory. */
-export interface Loading {
+export interface LoadingProgress {
   percent: number;
   secondsLeft: number;
 }
 
 /** From INFO persistence; undefined if it loads nothing. */
-export function loadingOf(info: ServerInfo): Loading | undefined {
+export function loadingOf(info: ServerInfo): LoadingProgress | undefined {
   if (info.get('loading') !== '1') return undefined;
   const percent = Number(info.get('loading_loaded_perc'));
   const secondsLeft = Number(info.get('loading_eta_seconds'));
@@ -28,6 +28,6 @@ export function loadingOf(info: ServerInfo): Loading | undefined {
 }
 
 /** The run of the process that answered: another one after each restart and each failover. */
-export function runOf(info: ServerInfo): string {
+export function runIdOf(info: ServerInfo): string {
   return info.get('run_id') ?? '';
 }

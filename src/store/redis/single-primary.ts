@@ -41,14 +41,14 @@ export class SinglePrimary implements Topology {
   }
 
   shards(): { place: string; link: ManagedConnection }[] {
-    return [{ place: this.coordination.place, link: this.coordination }];
+    return [{ place: this.coordination.address, link: this.coordination }];
   }
 
   refused(error: Error, _key: string, link: ManagedConnection): number | undefined {
     // It has become a replica: the primary is elsewhere now, or will be. Or it was emptied. Scripts that write are refused as a
     // whole.
     if (!/^-?(READONLY|UNOPENED)\b/.test(error.message)) return undefined;
-    link.drop();
+    link.reconnect();
     return 0;
   }
 
