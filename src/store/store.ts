@@ -142,17 +142,17 @@ export class Store {
 
   /** How many of the machines that share the data cannot be used now. */
   get shardsAway(): number {
-    return this.connection.shardsAway;
+    return this.connection.unreachableShardCount;
   }
 
   /** How often a connection to it was lost. */
   get losses(): number {
-    return this.connection.losses;
+    return this.connection.connectionLosses;
   }
 
   /** The store's own figures, for the operator: of all machines that hold a part of the data together. */
   async figures(): Promise<StoreFigures> {
-    const asked = await this.connection.askShards(async (client) => parseInfo(await client.info()));
+    const asked = await this.connection.queryShards(async (client) => parseInfo(await client.info()));
     const { answers, unreachable } = asked;
     const limits = answers.map((info) => Number(info.get('maxmemory')));
     return {
@@ -176,8 +176,8 @@ export class Store {
   /** Waits until it is open again, as open() does. */
   async ready(): Promise<void> {
     await this.connection.ready(this.#options.storeWaitMs, {
-      isBusy: () => this.#isConverting || this.connection.loading !== undefined,
-      log: (problem, leftMs) => {
+      isStoreBusy: () => this.#isConverting || this.connection.loading !== undefined,
+      onWait: (problem, leftMs) => {
         const seconds = Math.round(leftMs / 1000);
         this.#log.warn({ problem }, `Waiting for the store, for up to ${seconds} s more (WEIR_STORE_WAIT)`);
       },
@@ -193,7 +193,7 @@ export class Store {
         : 'The stored data is converted to the layout of this version';
       return new ServiceError('LOADING', `${what}. Nothing was done; try again then.`, { percent, secondsLeft });
     }
-    const detail = `The server starts and waits for its store: ${this.connection.problem}. Nothing was done; try again soon.`;
+    const detail = `The server starts and waits for its store: ${this.connection.unavailableReason}. Nothing was done; try again soon.`;
     return new ServiceError('STORE_UNAVAILABLE', detail);
   }
 

@@ -8,7 +8,7 @@ import { type RecordBatch, type Spread, spreadRecords, withRecord } from '../../
 import { afterPart, hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Appended, Batch, Fence, Logs, Times } from '../../store/log/logs.ts';
 import type { ProducerStamp, Producers } from '../../store/log/producers.ts';
-import { replyMsMax } from '../../store/redis/time-limits.ts';
+import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/topic-cache.ts';
@@ -94,7 +94,7 @@ export class LogWriter {
   produce(request: ProduceRequest): Promise<ProduceResult> {
     // A store that is slow at each step, or hangs between two of them, must not make the sum of their limits of it.
     const produced = this.#topics.withTopic(request.topic, (topic) => this.#produce(topic, request));
-    return withTimeout(produced, replyMsMax, unknownFate);
+    return withTimeout(produced, multiStepReplyMsMax, unknownFate);
   }
 
   async #produce(topic: TopicInfo, asked: ProduceRequest): Promise<ProduceResult> {

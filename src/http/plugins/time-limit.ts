@@ -3,7 +3,7 @@
 // something to happen is asked to (admission.ts), and is no business of this.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../../core/service-error.ts';
-import { replyMsMax } from '../../store/redis/time-limits.ts';
+import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 
 declare module 'fastify' {
@@ -38,7 +38,7 @@ export function installTimeLimit(app: FastifyInstance): void {
   app.decorateRequest('answerBy', 0);
   // Behind the body, which takes as long as its sender does, and before the session that comes with a request is renewed.
   app.addHook('preValidation', (request, _reply, done) => {
-    request.answerBy = performance.now() + replyMsMax;
+    request.answerBy = performance.now() + multiStepReplyMsMax;
     done();
   });
   app.addHook('onRoute', (route) => {

@@ -116,7 +116,7 @@ export class Logs {
       args.push(count, records, own, checksOf(batch));
     }
     const answers = await this.#call('logs/append', topicId, partition, args);
-    const run = this.#connection.runOf(this.#keys(topicId, partition).partition);
+    const run = this.#connection.runIdOf(this.#keys(topicId, partition).partition);
     return answers.map((answer) => readAppended(answer, run));
   }
 
@@ -260,7 +260,7 @@ export class Logs {
    * connection is; `onGap` says that this may have happened.
    */
   followAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
-    const client = this.#connection.dedicated();
+    const client = this.#connection.createDedicatedClient();
     client.on('message', (_channel: string, message: string) => {
       const [topicId, partition, endOffset] = message.split(':');
       onAppend({ topicId: topicId!, partition: Number(partition), endOffset: Number(endOffset) });

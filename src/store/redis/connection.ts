@@ -9,29 +9,29 @@ import { ManagedConnection } from './managed-connection.ts';
 import type { LoadingProgress, ServerInfo } from './server-info.ts';
 import { notReached, storeError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
-import { gateWaitMsMax, startWaitLogEveryMs } from './time-limits.ts';
+import { callRetryMsMax, startWaitLogEveryMs } from './time-limits.ts';
 import { createTopology, type Topology, type TopologyKind, topologyKindOf } from './topology.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 /** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */
-type OpenStep = (info: ServerInfo, engine: TopologyKind) => Promise<void>;
+type OpenHook = (info: ServerInfo, engine: TopologyKind) => Promise<void>;
 
 /** What whoever waits for the store has to say to it. */
-interface StartWait {
+interface ReadyOptions {
   /** The store is there and needs its time, which does not count. */
-  isBusy(): boolean;
+  isStoreBusy(): boolean;
   /** Called now and then. */
-  log(problem: string, leftMs: number): void;
+  onWait(problem: string, leftMs: number): void;
 }
 
 export class StoreConnection {
   readonly #coordinationKey: string;
   readonly #topology: Topology;
   readonly #scripts: Map<string, Script>;
-  readonly #onOpen: OpenStep[] = [];
-  #losses = 0;
+  readonly #openHooks: OpenHook[] = [];
+  #connectionLosses = 0;
   #closing = false;
-  #waiting = new Set<() => void>();
+  #waiters = new Set<() => void>();
 
   /** @param coordinationKey one of the keys that all have the coordination slot */
   constructor(target: StoreTarget, log: Logger, coordinationKey: string) {
@@ -43,7 +43,7 @@ export class StoreConnection {
       for (const { name, lua } of scripts.values()) client.defineCommand(name, { lua, numberOfKeys: 1 });
       return client;
     };
-    const onChange = () => this.#wake();
+    const onChange = () => this.#notifyWaiters();
     this.#topology = createTopology(target, {
       coordinationKey,
       onChange,
@@ -51,11 +51,11 @@ export class StoreConnection {
         new ManagedConnection({
           createClient: (options) => define(make(options)),
           prepare: async (info) => {
-            if (coordinates) for (const step of this.#onOpen) await step(info, kind);
+            if (coordinates) for (const step of this.#openHooks) await step(info, kind);
           },
           onChange,
           onLost: () => {
-            this.#losses += 1;
+            this.#connectionLosses += 1;
           },
           log,
         }),
@@ -72,16 +72,16 @@ export class StoreConnection {
   }
 
   /** How often an open connection was lost, to any machine of the store. */
-  get losses(): number {
-    return this.#losses;
+  get connectionLosses(): number {
+    return this.#connectionLosses;
   }
 
   /**
    * Runs `step` each time the way to the coordination keys has become ready, before anybody else may use it. If it fails the
    * connection is dropped and tried again.
    */
-  onOpen(step: OpenStep): void {
-    this.#onOpen.push(step);
+  onOpen(step: OpenHook): void {
+    this.#openHooks.push(step);
   }
 
   /** How far the Redis of the coordination keys has come that loads its data; undefined if it does not. */
@@ -90,7 +90,7 @@ export class StoreConnection {
   }
 
   /** Why the coordination keys cannot be used now, for people. */
-  get problem(): string {
+  get unavailableReason(): string {
     const reason = this.#topology.coordination.failure;
     return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'it does not answer';
   }
@@ -104,7 +104,7 @@ export class StoreConnection {
    * Waits until the coordination keys can be used: a store that is started at the same time may need a while.
    * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
    */
-  async ready(waitMs: number, patience: StartWait = { isBusy: () => false, log: () => {} }): Promise<void> {
+  async ready(waitMs: number, patience: ReadyOptions = { isStoreBusy: () => false, onWait: () => {} }): Promise<void> {
     const { coordination } = this.#topology;
     // Waiting does not help a store of the wrong kind, or one that refuses this server.
     const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
@@ -114,10 +114,10 @@ export class StoreConnection {
     while (!isDecided() && !this.#closing && now < deadline) {
       await this.#waitUntil(isDecided, Math.min(200, deadline - now));
       now = performance.now();
-      if (patience.isBusy()) deadline = now + waitMs;
+      if (patience.isStoreBusy()) deadline = now + waitMs;
       else if (now >= sayAt && !isDecided()) {
         sayAt = now + startWaitLogEveryMs;
-        patience.log(this.problem, deadline - now);
+        patience.onWait(this.unavailableReason, deadline - now);
       }
     }
     if (coordination.isOpen) return;
@@ -125,7 +125,7 @@ export class StoreConnection {
     const reason = coordination.failure;
     if (hasCode(reason, 'INVALID_CONFIG')) throw reason;
     const waited = waitMs >= 1000 ? ` It was waited for during ${Math.round(waitMs / 1000)} s (WEIR_STORE_WAIT).` : '';
-    const detail = `The store cannot be reached: ${this.problem}.${waited}`;
+    const detail = `The store cannot be reached: ${this.unavailableReason}.${waited}`;
     throw new ServiceError('STORE_UNAVAILABLE', detail, {}, { cause: reason });
   }
 
@@ -136,7 +136,7 @@ export class StoreConnection {
    */
   async call(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
     const script = this.#script(name);
-    const reply = await this.#serve(key, script.writes, (client) => run(client, name, key, args));
+    const reply = await this.#send(key, script.writes, (client) => sendScript(client, name, key, args));
     return decodeReply(name, reply);
   }
 
@@ -162,7 +162,7 @@ export class StoreConnection {
   async callOn(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
     const script = this.#script(name);
     try {
-      return decodeReply(name, await run(client, name, key, args));
+      return decodeReply(name, await sendScript(client, name, key, args));
     } catch (error) {
       throw storeError(error, script.writes);
     }
@@ -174,7 +174,7 @@ export class StoreConnection {
    * @param key one of the keys; absent: they are coordination keys
    */
   async command<T>(writes: boolean, command: (client: Redis) => Promise<T>, key = this.#coordinationKey): Promise<T> {
-    return this.#serve(key, writes, command);
+    return this.#send(key, writes, command);
   }
 
   /**
@@ -182,14 +182,14 @@ export class StoreConnection {
    * @returns the answers, and the addresses of those that gave none
    * @throws ServiceError STORE_UNAVAILABLE if none did
    */
-  async askShards<T>(ask: (client: Redis) => Promise<T>): Promise<{ answers: T[]; unreachable: string[] }> {
+  async queryShards<T>(ask: (client: Redis) => Promise<T>): Promise<{ answers: T[]; unreachable: string[] }> {
     const answers: T[] = [];
     const unreachable: string[] = [];
     let failure: unknown;
     await Promise.all(
       this.#topology.shards().map(async ({ place, link }) => {
         try {
-          await this.#waitUntil(() => link.isOpen, gateWaitMsMax);
+          await this.#waitUntil(() => link.isOpen, callRetryMsMax);
           if (!link.isOpen) throw notReached();
           answers.push(await ask(link.client));
         } catch (error) {
@@ -204,14 +204,14 @@ export class StoreConnection {
   }
 
   /** How many machines that hold a part of the data cannot be used now. */
-  get shardsAway(): number {
+  get unreachableShardCount(): number {
     return this.#topology.shards().filter(({ link }) => !link.isOpen).length;
   }
 
   /** The way to the Redis that holds a key. @throws ServiceError STORE_UNAVAILABLE */
   async connectionOf(key: string): Promise<ManagedConnection> {
     const link = this.#topology.connectionOf(key);
-    return link?.isOpen ? link : this.#openConnectionOf(key, performance.now() + gateWaitMsMax);
+    return link?.isOpen ? link : this.#openConnectionOf(key, performance.now() + callRetryMsMax);
   }
 
   /** Stands for the machine that has a key, open or not: the same for all keys there. */
@@ -220,7 +220,7 @@ export class StoreConnection {
   }
 
   /** The run of the Redis that has just served a key: another one after a failover or a restart. */
-  runOf(key: string): string {
+  runIdOf(key: string): string {
     return this.#topology.connectionOf(key)?.runId ?? '';
   }
 
@@ -229,14 +229,14 @@ export class StoreConnection {
    * @param replyMsMax a command that is not answered for so long finds the connection dead, and drops it (connection-watchdog.ts)
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
-  dedicated(replyMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
+  createDedicatedClient(replyMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
     return this.#topology.coordination.createDedicatedClient({ enableOfflineQueue: whileAway === 'wait' }, replyMsMax);
   }
 
   async close(): Promise<void> {
     this.#closing = true;
     this.#topology.close();
-    this.#wake();
+    this.#notifyWaiters();
   }
 
   #isCoordination(key: string): boolean {
@@ -250,8 +250,8 @@ export class StoreConnection {
   }
 
   /** Sends a command to where its key is; again, for a bounded time, if it was refused before anything was done. */
-  async #serve<T>(key: string, writes: boolean, send: (client: Redis) => Promise<T>): Promise<T> {
-    const deadline = performance.now() + gateWaitMsMax;
+  async #send<T>(key: string, writes: boolean, send: (client: Redis) => Promise<T>): Promise<T> {
+    const deadline = performance.now() + callRetryMsMax;
     for (;;) {
       const known = this.#topology.connectionOf(key);
       const link = known?.isOpen ? known : await this.#openConnectionOf(key, deadline);
@@ -273,8 +273,8 @@ export class StoreConnection {
     return link;
   }
 
-  #wake(): void {
-    for (const look of this.#waiting) look();
+  #notifyWaiters(): void {
+    for (const look of this.#waiters) look();
   }
 
   /** Waits until something holds, for at most `ms`; it is looked at whenever a link or the engine has changed. */
@@ -283,25 +283,25 @@ export class StoreConnection {
     await new Promise<void>((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        this.#waiting.delete(look);
+        this.#waiters.delete(look);
         resolve();
       };
       const look = () => {
         if (holds() || this.#closing) done();
       };
       const timer = setTimeout(done, Math.max(0, ms));
-      this.#waiting.add(look);
+      this.#waiters.add(look);
     });
   }
 }
 
-function run(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<unknown> {
-  gather(client.stream as Socket | undefined);
+function sendScript(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<unknown> {
+  corkUntilNextTick(client.stream as Socket | undefined);
   return (client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
 }
 
 /** What is written within one turn leaves in one piece: a call to the system for each would cost more than a small script. */
-function gather(stream: Socket | undefined): void {
+function corkUntilNextTick(stream: Socket | undefined): void {
   if (!stream || stream.writableCorked > 0) return;
   stream.cork();
   process.nextTick(() => stream.uncork());

@@ -14,7 +14,13 @@ import { ServiceError } from '../../core/service-error.ts';
 import { createClient, locating } from './client.ts';
 import type { ManagedConnection } from './managed-connection.ts';
 import { type SlotRanges, SlotTable } from './slot-table.ts';
-import { askTimeoutMs, commandTimeoutMs, refusedPauseMs, topologyFreshMs, topologyRefreshMs } from './time-limits.ts';
+import {
+  commandTimeoutMs,
+  locateTimeoutMs,
+  refusalRetryMs,
+  topologyFreshMs,
+  topologyRefreshMs,
+} from './time-limits.ts';
 import type { Topology, TopologyOptions } from './topology.ts';
 
 export class RedisCluster implements Topology {
@@ -76,7 +82,7 @@ export class RedisCluster implements Topology {
       this.#refreshSoon();
       if (link === this.coordination) link.reconnect();
       // If its own node says so, it was told of a change that others will hear of in a moment.
-      return this.connectionOf(key) === link ? refusedPauseMs : 0;
+      return this.connectionOf(key) === link ? refusalRetryMs : 0;
     }
     // It was emptied (lua/lib/require-open.lua).
     if (/^-?UNOPENED\b/.test(message)) {
@@ -87,7 +93,7 @@ export class RedisCluster implements Topology {
     // a slot whose primary is gone, until a replica takes its place.
     if (/^-?(ASK|TRYAGAIN|CLUSTERDOWN|READONLY)\b|non local key/.test(message)) {
       this.#refreshSoon();
-      return refusedPauseMs;
+      return refusalRetryMs;
     }
     return undefined;
   }
@@ -169,8 +175,8 @@ export class RedisCluster implements Topology {
       ...this.#access,
       ...place,
       ...(this.#tls && { tls: this.#tls }),
-      connectTimeout: askTimeoutMs,
-      commandTimeout: askTimeoutMs,
+      connectTimeout: locateTimeoutMs,
+      commandTimeout: locateTimeoutMs,
       enableReadyCheck: false,
       retryStrategy: null,
     });

@@ -3,7 +3,7 @@ import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisAddress } from '../../config/redis-url.ts';
 import { createClient } from './client.ts';
-import { askTimeoutMs, sentinelFreshMs, sentinelsLateMs } from './time-limits.ts';
+import { locateTimeoutMs, sentinelFreshMs, slowSentinelWaitMs } from './time-limits.ts';
 
 export interface SentinelOptions {
   sentinels: RedisAddress[];
@@ -60,7 +60,7 @@ export class Sentinels {
         if (told.length + reasons.length === sentinels.length) {
           clearTimeout(late);
           decide();
-        } else if (told.length > sentinels.length / 2) late ??= setTimeout(decide, sentinelsLateMs);
+        } else if (told.length > sentinels.length / 2) late ??= setTimeout(decide, slowSentinelWaitMs);
       };
       for (const sentinel of sentinels) {
         this.#ask(sentinel)
@@ -83,8 +83,8 @@ export class Sentinels {
       ...(username !== undefined && { username }),
       ...(password !== undefined && { password }),
       ...(tls && { tls }),
-      connectTimeout: askTimeoutMs,
-      commandTimeout: askTimeoutMs,
+      connectTimeout: locateTimeoutMs,
+      commandTimeout: locateTimeoutMs,
       enableReadyCheck: false,
       retryStrategy: null,
     } satisfies RedisOptions);

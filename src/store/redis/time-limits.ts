@@ -4,11 +4,11 @@
  * How long a call waits for a connection that is not open, or tries again what was refused before anything was done. With the
  * command's own time-out, a request never waits longer than 2 s for an absent store (guarantee E3).
  */
-export const gateWaitMsMax = 500;
+export const callRetryMsMax = 500;
 /** How long a command may take. Scripts take milliseconds; a sync of a slow disk may take a second. */
 export const commandTimeoutMs = 1400;
 /** How long an answer may take that is made of several commands, one after the other, when the store is slow or away (guarantee E3). */
-export const replyMsMax = 1950;
+export const multiStepReplyMsMax = 1950;
 /**
  * A connection on which commands wait, and that says nothing for so long, is dead: its machine is gone, or the network between
  * lets nothing through. More than a command's time-out, so that nobody is cut off who could still be answered.
@@ -23,18 +23,18 @@ export const disconnectTimeoutMs = 200;
 /** How often a server that starts, and waits for its store, says so. */
 export const startWaitLogEveryMs = 15_000;
 /** How long a Sentinel, or a node of a cluster, may take to say where the store is, before another one is asked. */
-export const askTimeoutMs = 500;
+export const locateTimeoutMs = 500;
 /** How often the nodes of a cluster are asked which of them holds what; a refusal, or a loss, lets them be asked at once. */
 export const topologyRefreshMs = 5000;
 /** The answer of a cluster is good for so long: many connections that are lost together ask once. */
 export const topologyFreshMs = 100;
 /** How long a cluster's refusal that passes by itself (a slot is moved, or has no primary) is waited for before the next try. */
-export const refusedPauseMs = 25;
+export const refusalRetryMs = 25;
 
 /** How often it is looked whether a Redis that has not said anything yet is still the one. */
 export const relocateEveryMs = 100;
 /** How long the last Sentinels are waited for when most have answered: they are asked at once, and take milliseconds. */
-export const sentinelsLateMs = 50;
+export const slowSentinelWaitMs = 50;
 /** The answer of the Sentinels is good for so long: all connections to a primary are lost together, and look for it together. */
 export const sentinelFreshMs = 20;
 

@@ -105,7 +105,7 @@ export class Events {
     },
     signal: AbortSignal,
   ): Promise<void> {
-    const client = this.#connection.dedicated(blockMs + answerGraceMs, 'reject');
+    const client = this.#connection.createDedicatedClient(blockMs + answerGraceMs, 'reject');
     const stop = () => client.disconnect();
     signal.addEventListener('abort', stop, { once: true });
     let position = after;
