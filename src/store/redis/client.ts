@@ -34,7 +34,7 @@ export function createClient(options: RedisOptions): Redis {
  * looked whether another one has taken its place.
  * @param locate says where it is now, or rejects
  */
-export function locating(
+export function locatingConnector(
   locate: () => Promise<RedisAddress>,
   tls: ConnectionOptions | undefined,
 ): Pick<RedisOptions, 'Connector' | 'tls'> {

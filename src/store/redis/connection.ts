@@ -68,7 +68,7 @@ export class StoreConnection {
 
   /** Whether the coordination keys can be used now. */
   get isOpen(): boolean {
-    return this.#topology.coordination.isOpen;
+    return this.#topology.coordinationConnection.isOpen;
   }
 
   /** How often an open connection was lost, to any machine of the store. */
@@ -86,12 +86,12 @@ export class StoreConnection {
 
   /** How far the Redis of the coordination keys has come that loads its data; undefined if it does not. */
   get loading(): LoadingProgress | undefined {
-    return this.#topology.coordination.loading;
+    return this.#topology.coordinationConnection.loading;
   }
 
   /** Why the coordination keys cannot be used now, for people. */
   get unavailableReason(): string {
-    const reason = this.#topology.coordination.failure;
+    const reason = this.#topology.coordinationConnection.failure;
     return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'it does not answer';
   }
 
@@ -105,7 +105,7 @@ export class StoreConnection {
    * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
    */
   async ready(waitMs: number, patience: ReadyOptions = { isStoreBusy: () => false, onWait: () => {} }): Promise<void> {
-    const { coordination } = this.#topology;
+    const { coordinationConnection: coordination } = this.#topology;
     // Waiting does not help a store of the wrong kind, or one that refuses this server.
     const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
     let now = performance.now();
@@ -142,7 +142,7 @@ export class StoreConnection {
 
   /** As call(), on the way to the coordination keys while it is being opened: only for the steps of onOpen. */
   async callUnguarded(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    return this.callOn(this.#topology.coordination.client, name, key, args);
+    return this.callOn(this.#topology.coordinationConnection.client, name, key, args);
   }
 
   /** As call(), from a step of onOpen, also for keys that are not coordination keys. */
@@ -153,7 +153,7 @@ export class StoreConnection {
   /** As command(), from a step of onOpen. */
   async commandWhileOpening<T>(key: string, command: (client: Redis) => Promise<T>): Promise<T> {
     if (!this.#isCoordination(key)) return this.command(true, command, key);
-    return command(this.#topology.coordination.client).catch((error: unknown) => {
+    return command(this.#topology.coordinationConnection.client).catch((error: unknown) => {
       throw storeError(error, true);
     });
   }
@@ -230,7 +230,10 @@ export class StoreConnection {
    * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
    */
   createDedicatedClient(replyMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
-    return this.#topology.coordination.createDedicatedClient({ enableOfflineQueue: whileAway === 'wait' }, replyMsMax);
+    return this.#topology.coordinationConnection.createDedicatedClient(
+      { enableOfflineQueue: whileAway === 'wait' },
+      replyMsMax,
+    );
   }
 
   async close(): Promise<void> {
@@ -240,7 +243,7 @@ export class StoreConnection {
   }
 
   #isCoordination(key: string): boolean {
-    return this.#topology.connectionOf(key) === this.#topology.coordination;
+    return this.#topology.connectionOf(key) === this.#topology.coordinationConnection;
   }
 
   #script(name: string): Script {
@@ -258,7 +261,7 @@ export class StoreConnection {
       try {
         return await send(link.client);
       } catch (error) {
-        const pauseMs = error instanceof Error ? this.#topology.refused(error, key, link) : undefined;
+        const pauseMs = error instanceof Error ? this.#topology.handleRefusal(error, key, link) : undefined;
         if (pauseMs === undefined || performance.now() + pauseMs > deadline) throw storeError(error, writes);
         if (pauseMs > 0) await this.#waitUntil(() => false, pauseMs);
       }

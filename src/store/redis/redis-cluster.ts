@@ -11,7 +11,7 @@ import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisAddress } from '../../config/redis-url.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import { createClient, locating } from './client.ts';
+import { createClient, locatingConnector } from './client.ts';
 import type { ManagedConnection } from './managed-connection.ts';
 import { type SlotRanges, SlotTable } from './slot-table.ts';
 import {
@@ -23,21 +23,21 @@ import {
 } from './time-limits.ts';
 import type { Topology, TopologyOptions } from './topology.ts';
 
-export class RedisCluster implements Topology {
+export class ClusterTopology implements Topology {
   readonly kind = 'cluster';
-  readonly coordination: ManagedConnection;
-  readonly #seeds: RedisAddress[];
-  readonly #access: RedisOptions;
+  readonly coordinationConnection: ManagedConnection;
+  readonly #seedNodes: RedisAddress[];
+  readonly #credentials: RedisOptions;
   readonly #tls: ConnectionOptions | undefined;
   readonly #options: TopologyOptions;
   readonly #coordinationSlot: number;
-  readonly #table = new SlotTable();
+  readonly #slots = new SlotTable();
   /** By address, those of primaries that hold logs. */
   readonly #connections = new Map<string, ManagedConnection>();
-  #asking: Promise<void> | undefined;
-  #askedAt = Number.NEGATIVE_INFINITY;
-  #triedAt = Number.NEGATIVE_INFINITY;
-  #timer: NodeJS.Timeout | undefined;
+  #refreshing: Promise<void> | undefined;
+  #refreshedAt = Number.NEGATIVE_INFINITY;
+  #refreshStartedAt = Number.NEGATIVE_INFINITY;
+  #refreshTimer: NodeJS.Timeout | undefined;
 
   /**
    * @param seeds some nodes of the cluster, to ask for the others
@@ -49,13 +49,13 @@ export class RedisCluster implements Topology {
     tls: ConnectionOptions | undefined,
     options: TopologyOptions,
   ) {
-    this.#seeds = seeds;
-    this.#access = access;
+    this.#seedNodes = seeds;
+    this.#credentials = access;
     this.#tls = tls;
     this.#options = options;
     this.#coordinationSlot = SlotTable.slotOf(options.coordinationKey);
-    const where = locating(() => this.#locateCoordination(), tls);
-    this.coordination = options.makeConnection({
+    const where = locatingConnector(() => this.#locateCoordination(), tls);
+    this.coordinationConnection = options.makeConnection({
       coordinates: true,
       make: (clientOptions) => createClient({ ...access, ...where, ...clientOptions }),
     });
@@ -63,8 +63,8 @@ export class RedisCluster implements Topology {
 
   connectionOf(key: string): ManagedConnection | undefined {
     const slot = SlotTable.slotOf(key);
-    if (slot === this.#coordinationSlot) return this.coordination;
-    const owner = this.#table.ownerOf(slot);
+    if (slot === this.#coordinationSlot) return this.coordinationConnection;
+    const owner = this.#slots.primaryOf(slot);
     const link = owner === undefined ? undefined : this.#connectionTo(owner);
     // Its node may hang, and a replica have taken its place: nobody says so unless he is asked.
     if (!link?.isOpen) this.#refreshSoon();
@@ -72,15 +72,15 @@ export class RedisCluster implements Topology {
   }
 
   shards(): { place: string; link: ManagedConnection }[] {
-    return [...this.#table.primaries].map((place) => ({ place, link: this.#connectionTo(place) }));
+    return [...this.#slots.primaries].map((place) => ({ place, link: this.#connectionTo(place) }));
   }
 
-  refused(error: Error, key: string, link: ManagedConnection): number | undefined {
+  handleRefusal(error: Error, key: string, link: ManagedConnection): number | undefined {
     const { message } = error;
     if (/^-?MOVED\b/.test(message)) {
-      this.#table.move(message, link.address);
+      this.#slots.applyMoved(message, link.address);
       this.#refreshSoon();
-      if (link === this.coordination) link.reconnect();
+      if (link === this.coordinationConnection) link.reconnect();
       // If its own node says so, it was told of a change that others will hear of in a moment.
       return this.connectionOf(key) === link ? refusalRetryMs : 0;
     }
@@ -99,20 +99,20 @@ export class RedisCluster implements Topology {
   }
 
   start(): void {
-    this.coordination.connect();
-    this.#timer = setInterval(() => this.#refreshSoon(), topologyRefreshMs).unref();
+    this.coordinationConnection.connect();
+    this.#refreshTimer = setInterval(() => this.#refreshSoon(), topologyRefreshMs).unref();
   }
 
   close(): void {
-    clearInterval(this.#timer);
-    this.coordination.close();
+    clearInterval(this.#refreshTimer);
+    this.coordinationConnection.close();
     for (const link of this.#connections.values()) link.close();
   }
 
   #connectionTo(address: string): ManagedConnection {
     let link = this.#connections.get(address);
     if (!link) {
-      const where = { ...this.#access, ...this.#table.placeOf(address), ...(this.#tls && { tls: this.#tls }) };
+      const where = { ...this.#credentials, ...this.#slots.addressOf(address), ...(this.#tls && { tls: this.#tls }) };
       link = this.#options.makeConnection({
         coordinates: false,
         make: (options) => createClient({ ...where, ...options }),
@@ -127,36 +127,37 @@ export class RedisCluster implements Topology {
 
   async #locateCoordination(): Promise<RedisAddress> {
     await this.#refresh();
-    const owner = this.#table.ownerOf(this.#coordinationSlot);
+    const owner = this.#slots.primaryOf(this.#coordinationSlot);
     if (owner === undefined) throw new Error('no node of the Redis Cluster serves the slot of the coordination keys');
-    return this.#table.placeOf(owner);
+    return this.#slots.addressOf(owner);
   }
 
   #refreshSoon(): void {
     // If no node answers, whoever needs one asks again; but not at each request.
-    if (performance.now() - this.#triedAt >= topologyFreshMs) this.#refresh().catch(() => undefined);
+    if (performance.now() - this.#refreshStartedAt >= topologyFreshMs) this.#refresh().catch(() => undefined);
   }
 
   /** Asks the cluster for its slots, unless that was done a moment ago. @throws Error if no node answers */
   #refresh(): Promise<void> {
-    if (performance.now() - this.#askedAt < topologyFreshMs) return Promise.resolve();
-    this.#asking ??= this.#ask().finally(() => {
-      this.#asking = undefined;
+    if (performance.now() - this.#refreshedAt < topologyFreshMs) return Promise.resolve();
+    this.#refreshing ??= this.#updateSlots().finally(() => {
+      this.#refreshing = undefined;
     });
-    return this.#asking;
+    return this.#refreshing;
   }
 
-  async #ask(): Promise<void> {
-    this.#triedAt = performance.now();
+  async #updateSlots(): Promise<void> {
+    this.#refreshStartedAt = performance.now();
     const known = new Map(
-      [...this.#seeds, ...this.#table.places].map((place) => [`${place.host}:${place.port}`, place]),
+      [...this.#seedNodes, ...this.#slots.nodes].map((place) => [`${place.host}:${place.port}`, place]),
     );
     try {
       // All at once: some may be dead, and whoever is cut off from the others knows it, and does not answer.
-      const { ranges, place } = await Promise.any([...known.values()].map((place) => this.#askNode(place)));
-      const before = this.#table.ownerOf(this.#coordinationSlot);
-      this.#table.replace(ranges, place);
-      if (before !== undefined && this.#table.ownerOf(this.#coordinationSlot) !== before) this.coordination.reconnect();
+      const { ranges, place } = await Promise.any([...known.values()].map((place) => this.#querySlots(place)));
+      const before = this.#slots.primaryOf(this.#coordinationSlot);
+      this.#slots.replace(ranges, place);
+      if (before !== undefined && this.#slots.primaryOf(this.#coordinationSlot) !== before)
+        this.coordinationConnection.reconnect();
     } catch (error) {
       const reasons = (error as AggregateError).errors as Error[];
       const known = reasons.find((reason) => reason instanceof ServiceError);
@@ -164,15 +165,15 @@ export class RedisCluster implements Topology {
         known ?? new Error(`no node of the Redis Cluster answers (${reasons.map(({ message }) => message).join('; ')})`)
       );
     }
-    this.#askedAt = performance.now();
+    this.#refreshedAt = performance.now();
     for (const [address, link] of this.#connections)
-      if (!this.#table.primaries.has(address)) this.#retire(address, link);
+      if (!this.#slots.primaries.has(address)) this.#retire(address, link);
     this.#options.onChange();
   }
 
-  async #askNode(place: RedisAddress): Promise<{ ranges: SlotRanges; place: RedisAddress }> {
+  async #querySlots(place: RedisAddress): Promise<{ ranges: SlotRanges; place: RedisAddress }> {
     const client = createClient({
-      ...this.#access,
+      ...this.#credentials,
       ...place,
       ...(this.#tls && { tls: this.#tls }),
       connectTimeout: locateTimeoutMs,

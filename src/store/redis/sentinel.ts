@@ -15,29 +15,29 @@ export interface SentinelOptions {
 }
 
 interface ReportedPrimary {
-  place: RedisAddress;
+  address: RedisAddress;
   /** Of the configuration that it knows: higher after each failover. */
   epoch: number;
 }
 
-export class Sentinels {
+export class SentinelClient {
   readonly #options: SentinelOptions;
-  #found: Promise<RedisAddress> | undefined;
+  #primary: Promise<RedisAddress> | undefined;
 
   constructor(options: SentinelOptions) {
     this.#options = options;
   }
 
   /** The primary's address; who asks within a moment is told the same. @throws Error if no Sentinel can tell */
-  locate(): Promise<RedisAddress> {
-    if (!this.#found) {
-      this.#found = this.#askAll();
+  findPrimary(): Promise<RedisAddress> {
+    if (!this.#primary) {
+      this.#primary = this.#queryAll();
       const forget = () => {
-        this.#found = undefined;
+        this.#primary = undefined;
       };
-      this.#found.then(() => setTimeout(forget, sentinelFreshMs), forget);
+      this.#primary.then(() => setTimeout(forget, sentinelFreshMs), forget);
     }
-    return this.#found;
+    return this.#primary;
   }
 
   /**
@@ -45,14 +45,14 @@ export class Sentinels {
    * after a failover all but the one that led it do so for a second: so the newest configuration counts that any of them
    * tells. Once more than half have answered the others are waited for a moment only.
    */
-  #askAll(): Promise<RedisAddress> {
+  #queryAll(): Promise<RedisAddress> {
     const { sentinels, primary } = this.#options;
     return new Promise((resolve, reject) => {
       const told: ReportedPrimary[] = [];
       const reasons: string[] = [];
       const decide = () => {
         const [newest] = told.toSorted((a, b) => b.epoch - a.epoch);
-        if (newest) resolve(newest.place);
+        if (newest) resolve(newest.address);
         else reject(new Error(`no Sentinel says where the primary ${primary} is (${reasons.join('; ')})`));
       };
       let late: NodeJS.Timeout | undefined;
@@ -63,7 +63,7 @@ export class Sentinels {
         } else if (told.length > sentinels.length / 2) late ??= setTimeout(decide, slowSentinelWaitMs);
       };
       for (const sentinel of sentinels) {
-        this.#ask(sentinel)
+        this.#query(sentinel)
           .then(
             (answer) => told.push(answer),
             (error: unknown) => {
@@ -76,7 +76,7 @@ export class Sentinels {
     });
   }
 
-  async #ask(sentinel: RedisAddress): Promise<ReportedPrimary> {
+  async #query(sentinel: RedisAddress): Promise<ReportedPrimary> {
     const { primary, username, password, tls } = this.#options;
     const client = createClient({
       ...sentinel,
@@ -101,7 +101,7 @@ export class Sentinels {
       ]);
       if (!found) throw new Error(`it watches no primary of the name ${primary}`);
       const epoch = Number(known[known.indexOf('config-epoch') + 1] ?? 0);
-      return { place: { host: found[0], port: Number(found[1]) }, epoch };
+      return { address: { host: found[0], port: Number(found[1]) }, epoch };
     } catch (error) {
       throw reason ?? error;
     } finally {

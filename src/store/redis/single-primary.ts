@@ -2,14 +2,14 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisLocation } from '../../config/redis-url.ts';
-import { createClient, locating } from './client.ts';
+import { createClient, locatingConnector } from './client.ts';
 import type { ManagedConnection } from './managed-connection.ts';
-import { Sentinels } from './sentinel.ts';
+import { SentinelClient } from './sentinel.ts';
 import type { Topology, TopologyOptions } from './topology.ts';
 
-export class SinglePrimary implements Topology {
+export class SinglePrimaryTopology implements Topology {
   readonly kind: 'standalone' | 'sentinel';
-  readonly coordination: ManagedConnection;
+  readonly coordinationConnection: ManagedConnection;
 
   /**
    * @param access user, password and database, for the Redis
@@ -27,24 +27,24 @@ export class SinglePrimary implements Topology {
     if (location.engine === 'standalone') {
       where = { ...location.place, ...(tls && { tls }) };
     } else {
-      const sentinels = new Sentinels({ ...location, ...sentinel, tls });
-      where = locating(() => sentinels.locate(), tls);
+      const sentinels = new SentinelClient({ ...location, ...sentinel, tls });
+      where = locatingConnector(() => sentinels.findPrimary(), tls);
     }
-    this.coordination = makeLink({
+    this.coordinationConnection = makeLink({
       coordinates: true,
       make: (options) => createClient({ ...access, ...where, ...options }),
     });
   }
 
   connectionOf(): ManagedConnection {
-    return this.coordination;
+    return this.coordinationConnection;
   }
 
   shards(): { place: string; link: ManagedConnection }[] {
-    return [{ place: this.coordination.address, link: this.coordination }];
+    return [{ place: this.coordinationConnection.address, link: this.coordinationConnection }];
   }
 
-  refused(error: Error, _key: string, link: ManagedConnection): number | undefined {
+  handleRefusal(error: Error, _key: string, link: ManagedConnection): number | undefined {
     // It has become a replica: the primary is elsewhere now, or will be. Or it was emptied. Scripts that write are refused as a
     // whole.
     if (!/^-?(READONLY|UNOPENED)\b/.test(error.message)) return undefined;
@@ -53,10 +53,10 @@ export class SinglePrimary implements Topology {
   }
 
   start(): void {
-    this.coordination.connect();
+    this.coordinationConnection.connect();
   }
 
   close(): void {
-    this.coordination.close();
+    this.coordinationConnection.close();
   }
 }

@@ -12,8 +12,8 @@ export type SlotRanges = [first: number, last: number, ...nodes: [host: string |
 
 export class SlotTable {
   /** By slot: the address of its primary. */
-  #owners: (string | undefined)[] = new Array(slotCount).fill(undefined);
-  #places = new Map<string, RedisAddress>();
+  #primaryBySlot: (string | undefined)[] = new Array(slotCount).fill(undefined);
+  #nodes = new Map<string, RedisAddress>();
   #primaries = new Set<string>();
 
   static slotOf(key: string): number {
@@ -21,8 +21,8 @@ export class SlotTable {
   }
 
   /** The address of the primary of a slot; undefined if there is none. */
-  ownerOf(slot: number): string | undefined {
-    return this.#owners[slot];
+  primaryOf(slot: number): string | undefined {
+    return this.#primaryBySlot[slot];
   }
 
   /** The addresses of all primaries that hold slots. */
@@ -31,42 +31,42 @@ export class SlotTable {
   }
 
   /** All nodes that were heard of, replicas too. */
-  get places(): RedisAddress[] {
-    return [...this.#places.values()];
+  get nodes(): RedisAddress[] {
+    return [...this.#nodes.values()];
   }
 
-  placeOf(address: string): RedisAddress {
+  addressOf(address: string): RedisAddress {
     const colon = address.lastIndexOf(':');
-    return this.#places.get(address) ?? { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
+    return this.#nodes.get(address) ?? { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
   }
 
   /** Takes over what the node at `asked` told. */
   replace(ranges: SlotRanges, asked: RedisAddress): void {
     const owners: (string | undefined)[] = new Array(slotCount).fill(undefined);
-    this.#places = new Map();
+    this.#nodes = new Map();
     this.#primaries = new Set();
     for (const [first, last, ...nodes] of ranges) {
       const [primary] = nodes.map(([host, port]) => {
         // A node that does not know its own name means the one that it was reached by.
         const place = { host: host || asked.host, port };
         const address = `${place.host}:${place.port}`;
-        this.#places.set(address, place);
+        this.#nodes.set(address, place);
         return address;
       });
       if (primary === undefined) continue;
       this.#primaries.add(primary);
       owners.fill(primary, first, last + 1);
     }
-    this.#owners = owners;
+    this.#primaryBySlot = owners;
   }
 
   /**
    * Takes over one slot's new owner from a refusal `MOVED <slot> <host>:<port>`.
    * @param asked the address that it came from; a MOVED without a host means the same one
    */
-  move(message: string, asked: string): void {
+  applyMoved(message: string, asked: string): void {
     const [, slot, host = '', port] = /^-?MOVED (\d{1,5}) (.*):(\d{1,5})/.exec(message) ?? [];
     if (slot === undefined || port === undefined || Number(slot) >= slotCount) return;
-    this.#owners[Number(slot)] = `${host || asked.slice(0, asked.lastIndexOf(':'))}:${port}`;
+    this.#primaryBySlot[Number(slot)] = `${host || asked.slice(0, asked.lastIndexOf(':'))}:${port}`;
   }
 }

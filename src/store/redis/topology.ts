@@ -3,8 +3,8 @@
 import type { Redis, RedisOptions } from 'ioredis';
 import { parseRedisUrl } from '../../config/redis-url.ts';
 import type { ManagedConnection } from './managed-connection.ts';
-import { RedisCluster } from './redis-cluster.ts';
-import { SinglePrimary } from './single-primary.ts';
+import { ClusterTopology } from './redis-cluster.ts';
+import { SinglePrimaryTopology } from './single-primary.ts';
 import type { StoreTarget } from './target.ts';
 
 export type TopologyKind = 'standalone' | 'sentinel' | 'cluster';
@@ -12,7 +12,7 @@ export type TopologyKind = 'standalone' | 'sentinel' | 'cluster';
 export interface Topology {
   readonly kind: TopologyKind;
   /** The way to the coordination keys. What has to be done before anybody uses them is done each time it opens. */
-  readonly coordination: ManagedConnection;
+  readonly coordinationConnection: ManagedConnection;
   /** The way to the Redis that holds a key; undefined while it is not known. It need not be open. */
   connectionOf(key: string): ManagedConnection | undefined;
   /** The ways to all machines that hold a part of the data, each with its address for people. */
@@ -21,7 +21,7 @@ export interface Topology {
    * Takes note of an error that a Redis answered with.
    * @returns the ms after which the same command may be sent again, as nothing was done; undefined if it may not be
    */
-  refused(error: Error, key: string, link: ManagedConnection): number | undefined;
+  handleRefusal(error: Error, key: string, link: ManagedConnection): number | undefined;
   /** Begins to connect. */
   start(): void;
   close(): void;
@@ -45,13 +45,13 @@ export function topologyKindOf(target: StoreTarget): TopologyKind {
 export function createTopology(target: StoreTarget, options: TopologyOptions): Topology {
   if ('socketPath' in target) {
     const place = { path: target.socketPath };
-    return new SinglePrimary({ engine: 'standalone', place, tls: false, db: 0 }, {}, undefined, {}, options);
+    return new SinglePrimaryTopology({ engine: 'standalone', place, tls: false, db: 0 }, {}, undefined, {}, options);
   }
   const location = parseRedisUrl(target.url);
   const { username, password, db } = location;
   const access = { ...(username !== undefined && { username }), ...(password !== undefined && { password }), db };
   const tls = location.tls ? { ...target.tls } : undefined;
-  if (location.engine === 'cluster') return new RedisCluster(location.nodes, access, tls, options);
+  if (location.engine === 'cluster') return new ClusterTopology(location.nodes, access, tls, options);
   const sentinel = { username: target.sentinelUsername, password: target.sentinelPassword };
-  return new SinglePrimary(location, access, tls, sentinel, options);
+  return new SinglePrimaryTopology(location, access, tls, sentinel, options);
 }

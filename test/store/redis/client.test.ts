@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import t from 'tap';
-import { createClient, locating } from '../../../src/store/redis/client.ts';
+import { createClient, locatingConnector } from '../../../src/store/redis/client.ts';
 import { startRedisNode } from '../../../testbed/redis-node.ts';
 
 t.test('a Redis that takes the connection and says nothing is left when another one has its place', async (t) => {
@@ -22,7 +22,7 @@ t.test('a Redis that takes the connection and says nothing is left when another 
     if (asked === 2) throw new Error('nobody knows');
     return { host, port };
   };
-  const client = createClient(locating(locate, undefined));
+  const client = createClient(locatingConnector(locate, undefined));
   t.teardown(() => client.disconnect());
   client.on('error', () => {});
   const ready = new Promise((resolve) => client.once('ready', resolve));

@@ -115,18 +115,18 @@ t.test('a table of slots follows what the cluster tells', async (t) => {
     ],
     { host: 'seed', port: 6380 },
   );
-  t.equal(table.ownerOf(8191), '10.0.0.1:6379');
-  t.equal(table.ownerOf(8192), 'seed:6380', 'a node without a name is the one that was asked');
+  t.equal(table.primaryOf(8191), '10.0.0.1:6379');
+  t.equal(table.primaryOf(8192), 'seed:6380', 'a node without a name is the one that was asked');
   t.same([...table.primaries], ['10.0.0.1:6379', 'seed:6380']);
-  t.equal(table.places.length, 3);
-  table.move('MOVED 5 ::1:7000', '10.0.0.1:6379');
-  t.equal(table.ownerOf(5), '::1:7000');
-  t.same(table.placeOf('::1:7000'), { host: '::1', port: 7000 });
-  table.move('MOVED 6 :7001', '10.0.0.1:6379');
-  t.equal(table.ownerOf(6), '10.0.0.1:7001');
-  table.move('MOVED 99999 10.0.0.9:7001', '10.0.0.1:6379');
+  t.equal(table.nodes.length, 3);
+  table.applyMoved('MOVED 5 ::1:7000', '10.0.0.1:6379');
+  t.equal(table.primaryOf(5), '::1:7000');
+  t.same(table.addressOf('::1:7000'), { host: '::1', port: 7000 });
+  table.applyMoved('MOVED 6 :7001', '10.0.0.1:6379');
+  t.equal(table.primaryOf(6), '10.0.0.1:7001');
+  table.applyMoved('MOVED 99999 10.0.0.9:7001', '10.0.0.1:6379');
   table.replace([], { host: 'seed', port: 6380 });
-  t.equal(table.ownerOf(5), undefined);
+  t.equal(table.primaryOf(5), undefined);
 });
 
 t.test('while one node is away the others serve, and the cluster says what is missing', async (t) => {
