@@ -239,9 +239,9 @@ export class LogWriter {
     needed: number,
   ): Promise<void> {
     const confirmed = await Promise.all(
-      appended.map(([partition, { run }]) => this.#logs.replicated(topic.topicId, partition, needed, run)),
+      appended.map(([partition, { run }]) => this.#logs.waitForReplicas(topic.topicId, partition, needed, run)),
     );
-    const fewest = Math.min(...confirmed.map(({ count }) => count));
+    const fewest = Math.min(...confirmed.map(({ replicas: count }) => count));
     const isSynced = confirmed.every((each) => each.isSynced);
     if (fewest >= needed && isSynced) return;
     const missing =

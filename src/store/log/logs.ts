@@ -6,7 +6,7 @@ import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
-import { type Confirmed, Replication } from '../redis/replication.ts';
+import { Replication, type ReplicationResult } from '../redis/replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { keyedWords, recordLimits } from '../stored-responses.ts';
@@ -283,13 +283,13 @@ export class Logs {
    * @returns who has it: fewer than `count`, or not the disk, if it took too long
    * @throws ServiceError STORE_UNAVAILABLE if they cannot tell any more
    */
-  replicated(topicId: string, partition: number, count: number, run: string): Promise<Confirmed> {
-    return this.#replication.confirm(this.#keys(topicId, partition).replicated, count, run);
+  waitForReplicas(topicId: string, partition: number, count: number, run: string): Promise<ReplicationResult> {
+    return this.#replication.waitForReplicas(this.#keys(topicId, partition).replicated, count, run);
   }
 
   /** How many replicas each Redis has at least, now, of those that have these partitions. */
   connectedReplicas(topicId: string, partitions: readonly number[]): Promise<number> {
-    return this.#replication.connected(partitions.map((partition) => this.#keys(topicId, partition).partition));
+    return this.#replication.connectedReplicas(partitions.map((partition) => this.#keys(topicId, partition).partition));
   }
 
   #keys(topicId: string, partition: number): PartitionKeys {

@@ -14,27 +14,27 @@ const waitMsMax = 1500;
 const waitMsMin = 100;
 const replyMsMax = 1700;
 
-interface Round {
-  count: number;
+interface ReplicationWait {
+  replicas: number;
   key: string;
   /** When the first that asked for it did, as performance.now(): the time that it has waited for its turn counts. */
-  askedAt: number;
+  requestedAt: number;
   /** `run` = of the Redis that was asked; undefined if there was nothing to ask. */
-  done: Promise<Confirmed & { run: string | undefined }>;
+  done: Promise<ReplicationResult & { run: string | undefined }>;
 }
 
-export interface Confirmed {
+export interface ReplicationResult {
   /** How many replicas have it. */
-  count: number;
+  replicas: number;
   /** Whether it is synced to the disk of the primary; true if that cannot be told, or there is no append-only file. */
   isSynced: boolean;
 }
 
 /** A Redis, as far as it matters here. */
 interface Primary {
-  run: string;
+  runId: string;
   /** Whether it can tell that its append-only file is synced, and does sync it. */
-  tellsSync: boolean;
+  canWaitForSync: boolean;
 }
 
 export class Replication {
@@ -46,7 +46,7 @@ export class Replication {
   }
 
   /** How many replicas each Redis has at least, now, of those that hold these keys. */
-  async connected(keys: readonly string[]): Promise<number> {
+  async connectedReplicas(keys: readonly string[]): Promise<number> {
     const byLink = new Map<ManagedConnection, string>();
     for (const key of keys) byLink.set(await this.#connection.connectionOf(key), key);
     const counts = [...byLink.values()].map(async (key) => {
@@ -65,14 +65,14 @@ export class Replication {
    * @throws ServiceError STORE_UNAVAILABLE, also if another Redis has taken the place of that run: whether it has what was
    *   written is unknown
    */
-  async confirm(key: string, count: number, run: string): Promise<Confirmed> {
+  async waitForReplicas(key: string, count: number, run: string): Promise<ReplicationResult> {
     const link = await this.#connection.connectionOf(key);
     let shard = this.#shards.get(link);
     if (!shard) {
       shard = new ShardReplication(link);
       this.#shards.set(link, shard);
     }
-    const confirmed = await shard.confirm(key, count);
+    const confirmed = await shard.waitForReplicas(key, count);
     if (confirmed.run === undefined || confirmed.run === run) return confirmed;
     throw new ServiceError(
       'STORE_UNAVAILABLE',
@@ -84,53 +84,58 @@ export class Replication {
 
 /** The replicas of one Redis. */
 class ShardReplication {
-  readonly #link: ManagedConnection;
+  readonly #connection: ManagedConnection;
   #client: Redis | undefined;
   /** What the client is connected to; undefined when it has to be asked for. */
   #primary: Primary | undefined;
   #current: Promise<unknown> = Promise.resolve();
-  #next: Round | undefined;
+  #next: ReplicationWait | undefined;
 
   constructor(link: ManagedConnection) {
-    this.#link = link;
+    this.#connection = link;
   }
 
-  confirm(key: string, count: number): Round['done'] {
+  waitForReplicas(key: string, count: number): ReplicationWait['done'] {
     // Calls that come while a wait is under way share the next one.
     if (this.#next) {
-      this.#next.count = Math.max(this.#next.count, count);
+      this.#next.replicas = Math.max(this.#next.replicas, count);
       return this.#next.done;
     }
-    const round: Round = { count, key, askedAt: performance.now(), done: this.#current.then(() => this.#ask(round)) };
+    const round: ReplicationWait = {
+      replicas: count,
+      key,
+      requestedAt: performance.now(),
+      done: this.#current.then(() => this.#wait(round)),
+    };
     this.#next = round;
     this.#current = round.done.catch(() => undefined);
     return round.done;
   }
 
-  async #ask(round: Round): Round['done'] {
+  async #wait(round: ReplicationWait): ReplicationWait['done'] {
     this.#next = undefined;
     // WAIT holds up its whole connection, so it has one of its own. It waits for that connection's last write; replicas
     // get writes in their order, so a small one now stands for all that came before.
     this.#client ??= this.#connect();
     try {
-      this.#primary ??= await askPrimary(this.#client);
+      this.#primary ??= await inspectPrimary(this.#client);
       const primary = this.#primary;
-      const { run, tellsSync } = primary;
-      if (round.count === 0 && !tellsSync) return { count: 0, isSynced: true, run: undefined };
-      const until = Math.max(round.askedAt + waitMsMax, performance.now() + waitMsMin);
+      const { runId: run, canWaitForSync: tellsSync } = primary;
+      if (round.replicas === 0 && !tellsSync) return { replicas: 0, isSynced: true, run: undefined };
+      const until = Math.max(round.requestedAt + waitMsMax, performance.now() + waitMsMin);
       const leftMs = () => Math.max(1, Math.ceil(until - performance.now()));
       await this.#client.set(round.key, '1', 'PX', waitMsMax);
-      const count = round.count === 0 ? 0 : await this.#client.wait(round.count, leftMs());
-      const isSynced = !tellsSync || (await syncs(this.#client, leftMs()));
+      const count = round.replicas === 0 ? 0 : await this.#client.wait(round.replicas, leftMs());
+      const isSynced = !tellsSync || (await waitForSync(this.#client, leftMs()));
       // If the connection was lost between these commands, they may have gone to two Redis.
-      return { count, isSynced, run: this.#primary === primary ? run : '' };
+      return { replicas: count, isSynced, run: this.#primary === primary ? run : '' };
     } catch (error) {
       throw storeError(error, true);
     }
   }
 
   #connect(): Redis {
-    const client = this.#link.createDedicatedClient(
+    const client = this.#connection.createDedicatedClient(
       { enableOfflineQueue: true, commandTimeout: replyMsMax },
       replyMsMax,
     );
@@ -141,15 +146,15 @@ class ShardReplication {
   }
 }
 
-async function askPrimary(client: Redis): Promise<Primary> {
+async function inspectPrimary(client: Redis): Promise<Primary> {
   const info = parseInfo(await client.info());
   const [command] = (await client.command('INFO', 'waitaof')) as unknown[];
-  const tellsSync = Boolean(command) && info.get('aof_enabled') === '1' && (await syncsAtAll(client));
-  return { run: runIdOf(info), tellsSync };
+  const tellsSync = Boolean(command) && info.get('aof_enabled') === '1' && (await isFsyncEnabled(client));
+  return { runId: runIdOf(info), canWaitForSync: tellsSync };
 }
 
 /** With `appendfsync no` nobody syncs the file, and WAITAOF would wait in vain each time. Where the user may not ask, it is believed to be synced. */
-async function syncsAtAll(client: Redis): Promise<boolean> {
+async function isFsyncEnabled(client: Redis): Promise<boolean> {
   try {
     const [, policy] = (await client.config('GET', 'appendfsync')) as string[];
     return policy !== 'no';
@@ -160,7 +165,7 @@ async function syncsAtAll(client: Redis): Promise<boolean> {
 }
 
 /** Whether the append-only file of the primary is synced within `ms`; its replicas' files are not asked for. */
-async function syncs(client: Redis, ms: number): Promise<boolean> {
+async function waitForSync(client: Redis, ms: number): Promise<boolean> {
   const [local] = (await client.call('WAITAOF', '1', '0', String(ms))) as [number, number];
   return Number(local) >= 1;
 }

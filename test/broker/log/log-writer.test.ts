@@ -64,7 +64,7 @@ t.test('a request whose replicas are never heard of is answered all the same (gu
   const { url, broker } = await startTestServer(t);
   await http(`${url}/v1/topics`, 'POST', { name: 'unheard', config: { 'min.insync.replicas': 2 } });
   broker.store.logs.connectedReplicas = async () => 1;
-  broker.store.logs.replicated = () => new Promise(() => {});
+  broker.store.logs.waitForReplicas = () => new Promise(() => {});
   t.match(await http(`${url}/v1/topics/unheard/records?acks=all`, 'POST', { records: [{ value: 1 }] }), {
     status: 503,
     body: { code: 'STORE_UNAVAILABLE', detail: /replicated, is unknown: retry with the same Idempotency-Key/ },

@@ -51,7 +51,7 @@ function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synce
 
 t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
   const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true });
-  t.match(await replication.confirm('k', 0, 'r1'), { count: 0, isSynced: true });
+  t.match(await replication.waitForReplicas('k', 0, 'r1'), { count: 0, isSynced: true });
   t.same(asked, ['SET k', 'WAITAOF 1 0'], 'also if it may not be asked whether it syncs at all');
 });
 
@@ -63,7 +63,7 @@ t.test('replicas come first, and what is left of the time is for the file', asyn
     replicas: 2,
     synced: 0,
   });
-  t.match(await replication.confirm('k', 2, 'r1'), { count: 2, isSynced: false });
+  t.match(await replication.waitForReplicas('k', 2, 'r1'), { count: 2, isSynced: false });
   t.same(asked, ['SET k', 'WAIT 2', 'WAITAOF 1 0']);
 });
 
@@ -74,10 +74,10 @@ t.test('where it cannot tell, or keeps no file, or never syncs it, only replicas
     { waitaof: true, aofEnabled: true, appendfsync: 'no' },
   ]) {
     const { replication, asked } = replicationOver({ ...abilities, replicas: 1 });
-    t.match(await replication.confirm('k', 1, 'r1'), { count: 1, isSynced: true });
+    t.match(await replication.waitForReplicas('k', 1, 'r1'), { count: 1, isSynced: true });
     t.same(asked, ['SET k', 'WAIT 1']);
     t.match(
-      await replication.confirm('k', 0, 'another run'),
+      await replication.waitForReplicas('k', 0, 'another run'),
       { isSynced: true },
       'with nothing to ask, nothing can be wrong',
     );
@@ -87,16 +87,16 @@ t.test('where it cannot tell, or keeps no file, or never syncs it, only replicas
 
 t.test('another run of Redis cannot say what became of what was written to this one', async (t) => {
   const { replication } = replicationOver({ waitaof: true, aofEnabled: true });
-  await t.rejects(replication.confirm('k', 0, 'another run'), { code: 'STORE_UNAVAILABLE' });
+  await t.rejects(replication.waitForReplicas('k', 0, 'another run'), { code: 'STORE_UNAVAILABLE' });
 });
 
 t.test('who comes while replicas are waited for in vain is not kept for twice the time (guarantee E3)', async (t) => {
   const { replication, waits } = replicationOver({ waitaof: false, aofEnabled: false, silent: true });
-  const rounds = [replication.confirm('k', 1, 'r1'), replication.confirm('k', 1, 'r1')];
+  const rounds = [replication.waitForReplicas('k', 1, 'r1'), replication.waitForReplicas('k', 1, 'r1')];
   // The first round is under way when the next one is asked for.
   while (waits.length === 0) await pause(1);
-  rounds.push(replication.confirm('k', 1, 'r1'), replication.confirm('k', 2, 'r1'));
-  for (const { count } of await Promise.all(rounds)) t.equal(count, 0);
+  rounds.push(replication.waitForReplicas('k', 1, 'r1'), replication.waitForReplicas('k', 2, 'r1'));
+  for (const { replicas: count } of await Promise.all(rounds)) t.equal(count, 0);
   t.equal(waits.length, 2, 'all that came meanwhile share a round');
   t.ok(waits[0]! + waits[1]! < 1700, `they wait for ${waits} ms`);
 });
