@@ -1,8 +1,8 @@
 // Questions that share the way to the store: what is asked within one turn of the event loop goes there in one call, and is
 // answered one by one. A lone question waits for nothing; under load many share what each call costs at either end.
 
-interface Waiting<Question, Answer> {
-  question: Question;
+interface PendingCall<Question, Answer> {
+  request: Question;
   weight: number;
   resolve(answer: Answer): void;
   reject(error: unknown): void;
@@ -11,7 +11,7 @@ interface Waiting<Question, Answer> {
 export class CallBatcher<Question, Answer> {
   readonly #weightMax: number;
   readonly #send: (questions: Question[]) => Promise<Answer[]>;
-  #waiting: Waiting<Question, Answer>[] = [];
+  #pending: PendingCall<Question, Answer>[] = [];
   #weight = 0;
 
   /**
@@ -25,21 +25,21 @@ export class CallBatcher<Question, Answer> {
 
   submit(question: Question, weight: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.length > 0 && this.#weight + weight > this.#weightMax) this.#flush();
+      if (this.#pending.length > 0 && this.#weight + weight > this.#weightMax) this.#flush();
       // Immediates run once all requests that have come in were looked at.
-      if (this.#waiting.length === 0) setImmediate(() => this.#flush());
-      this.#waiting.push({ question, weight, resolve, reject });
+      if (this.#pending.length === 0) setImmediate(() => this.#flush());
+      this.#pending.push({ request: question, weight, resolve, reject });
       this.#weight += weight;
     });
   }
 
   #flush(): void {
-    const asked = this.#waiting;
+    const asked = this.#pending;
     // An earlier flush of a full call has left nothing, or another turn's questions, which lose nothing by going now.
     if (asked.length === 0) return;
-    this.#waiting = [];
+    this.#pending = [];
     this.#weight = 0;
-    this.#send(asked.map(({ question }) => question)).then(
+    this.#send(asked.map(({ request: question }) => question)).then(
       (answers) => {
         for (const [index, { resolve }] of asked.entries()) resolve(answers[index]!);
       },

@@ -2,16 +2,16 @@
 // So many at once can neither keep everybody else from the store, nor be cut off by a time-out with their fate unknown.
 import { ServiceError } from '../../core/service-error.ts';
 
-interface Waiting {
+interface QueuedTask {
   weight: number;
-  go(): void;
+  start(): void;
 }
 
 export class ConcurrencyLimiter {
   readonly #name: string;
   readonly #atOnce: number;
   readonly #waitMsMax: number;
-  readonly #waiting: Waiting[] = [];
+  readonly #queue: QueuedTask[] = [];
   #weightInFlight = 0;
   #inFlight = 0;
 
@@ -32,13 +32,13 @@ export class ConcurrencyLimiter {
 
   /** How many wait for their turn. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#queue.length;
   }
 
   /** Runs `task` when its turn comes. @throws ServiceError TOO_MANY_REQUESTS if that is not soon enough; what `task` throws */
   async run<T>(task: () => Promise<T>, weight = 1): Promise<T> {
     const taken = Math.min(weight, this.#atOnce);
-    if (this.#waiting.length === 0 && this.#fits(taken)) this.#take(taken);
+    if (this.#queue.length === 0 && this.#fits(taken)) this.#take(taken);
     else await this.#acquire(taken);
     try {
       return await task();
@@ -60,30 +60,30 @@ export class ConcurrencyLimiter {
 
   /** In their order, so that a heavy one has its turn, too. */
   #startNext(): void {
-    for (let next = this.#waiting[0]; next && this.#fits(next.weight); next = this.#waiting[0]) {
-      this.#waiting.shift();
+    for (let next = this.#queue[0]; next && this.#fits(next.weight); next = this.#queue[0]) {
+      this.#queue.shift();
       this.#take(next.weight);
-      next.go();
+      next.start();
     }
   }
 
   #acquire(weight: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = {
+      const waiting: QueuedTask = {
         weight,
-        go: () => {
+        start: () => {
           clearTimeout(timer);
           resolve();
         },
       };
       const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        this.#queue.splice(this.#queue.indexOf(waiting), 1);
         const detail = `There are too many ${this.#name} at once; nothing was done. Try again soon.`;
         reject(new ServiceError('TOO_MANY_REQUESTS', detail));
         // It may have been what the others waited behind.
         this.#startNext();
       }, this.#waitMsMax);
-      this.#waiting.push(waiting);
+      this.#queue.push(waiting);
     });
   }
 }
