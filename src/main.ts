@@ -77,7 +77,7 @@ async function main(): Promise<void> {
     );
   });
   // A newer version of the program has converted the stored data while this one was running.
-  void server.broker.store.outdated.then((reason) => stopFor(reason, `${reason.message} Weirkeeper stops.`));
+  void server.broker.store.unsupportedLayout.then((reason) => stopFor(reason, `${reason.message} Weirkeeper stops.`));
 }
 
 /** The shared store that is configured, or else the private one, whose data directory this process has from now on. */

@@ -47,7 +47,7 @@ export async function startServer(
   limits: Partial<Limits> = {},
   { startStore, loading, signal }: StartOptions = {},
 ): Promise<Server> {
-  const store = new Store({ ...config, target, ...(limits.stored && { stored: limits.stored }) }, log);
+  const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;
   const broker = new Broker(config, store, { sole, ...(loading && { loading }) }, log);
   let app: FastifyInstance | undefined;

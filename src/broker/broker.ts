@@ -98,9 +98,13 @@ export class Broker {
     this.metrics.gauge(
       'store_shards_unreachable',
       'How many of the Redis that share the data cannot be used now.',
-      () => store.shardsAway,
+      () => store.unreachableShardCount,
     );
-    this.metrics.gauge('store_connections_lost', 'How often a connection to the store was lost.', () => store.losses);
+    this.metrics.gauge(
+      'store_connections_lost',
+      'How often a connection to the store was lost.',
+      () => store.connectionLosses,
+    );
     this.eventTail = new EventTail(store.events, log);
     this.watches = new WatchHub(store.events, this.eventTail, this.metrics, this.stopping, log);
     this.#reaper = createSessionReaper(store.sessions, this.metrics, log);
@@ -132,7 +136,7 @@ export class Broker {
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
     const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
     const consumeParts = { states, reader: memberReader, logs: store.logs };
-    this.groupConsumer = new GroupConsumer(consumeParts, () => store.losses, given);
+    this.groupConsumer = new GroupConsumer(consumeParts, () => store.connectionLosses, given);
     this.metrics.gauge(
       'group_ahead_bytes',
       'Bytes read ahead for the next consume calls of members.',
@@ -179,7 +183,7 @@ export class Broker {
 
   /** Why requests cannot be served yet; undefined once it has started. */
   get startProblem(): ServiceError | undefined {
-    return this.#isStarted ? undefined : this.store.startProblem(this.#loading?.());
+    return this.#isStarted ? undefined : this.store.notOpenError(this.#loading?.());
   }
 
   /**

@@ -19,7 +19,7 @@ export function createStoredTotals(store: Store, metrics: Metrics, log: Logger):
     'totals of what is stored',
     everyMs,
     async () => {
-      const [sessions, kept] = await Promise.all([store.sessions.count(), store.storedResponses.figures()]);
+      const [sessions, kept] = await Promise.all([store.sessions.count(), store.storedResponses.stats()]);
       Object.assign(totals, { sessions, ...kept });
     },
     log,

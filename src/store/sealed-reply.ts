@@ -13,27 +13,27 @@ const tagBytes = 16;
 export const secretKeyLengthMin = 16;
 
 /** The name under which the record of an Idempotency-Key is kept. */
-export function recordId(key: string): string {
-  return derived(key, 'record id').toString('base64url');
+export function storedResponseId(key: string): string {
+  return deriveKey(key, 'record id').toString('base64url');
 }
 
 /** Encrypts a response that holds a secret, so that only a repeat with the same Idempotency-Key can read it. */
-export function sealReply(key: string, reply: string): string {
+export function sealResponse(key: string, reply: string): string {
   const iv = randomBytes(ivBytes);
-  const sealing = createCipheriv(cipher, derived(key, 'sealed reply'), iv);
+  const sealing = createCipheriv(cipher, deriveKey(key, 'sealed reply'), iv);
   const sealed = Buffer.concat([sealing.update(reply, 'utf8'), sealing.final()]);
   return Buffer.concat([iv, sealing.getAuthTag(), sealed]).toString('base64url');
 }
 
 /** Reads what sealReply() made. @throws if it was made with another key, or changed */
-export function openReply(key: string, sealedReply: string): string {
+export function openResponse(key: string, sealedReply: string): string {
   const bytes = Buffer.from(sealedReply, 'base64url');
-  const opening = createDecipheriv(cipher, derived(key, 'sealed reply'), bytes.subarray(0, ivBytes));
+  const opening = createDecipheriv(cipher, deriveKey(key, 'sealed reply'), bytes.subarray(0, ivBytes));
   opening.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));
   return Buffer.concat([opening.update(bytes.subarray(ivBytes + tagBytes)), opening.final()]).toString('utf8');
 }
 
 /** Each purpose has a key of its own, so that the name of a record tells nothing of what encrypts it. */
-function derived(key: string, purpose: string): Buffer {
+function deriveKey(key: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', key, 'weirkeeper idempotency', purpose, 32));
 }

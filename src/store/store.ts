@@ -17,7 +17,7 @@ import type { StoreTarget } from './redis/target.ts';
 import type { TopologyKind } from './redis/topology.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from './stored-limits.ts';
-import { recordLimits, StoredResponses } from './stored-responses.ts';
+import { storedResponseLimits, StoredResponses } from './stored-responses.ts';
 import { Events } from './tree/events.ts';
 import { Namespace } from './tree/namespace.ts';
 import { Sessions } from './tree/sessions.ts';
@@ -49,12 +49,12 @@ export interface StoreOptions {
   /** How long open() waits for a store that does not answer. */
   storeWaitMs: number;
   /** Absent: the usual ones. */
-  stored?: StoredLimits;
+  storedLimits?: StoredLimits;
   /** Conversions of stored data; the last one leads to the layout of this program. Default: those of the product. */
   migrations?: readonly Migration[];
 }
 
-export interface StoreFigures {
+export interface StoreStats {
   /** Of the Redis that holds the tree. */
   version: string;
   engine: TopologyKind;
@@ -84,22 +84,22 @@ export class Store {
   readonly #options: StoreOptions;
   readonly #log: Logger;
   /** Resolves when the stored data turns out to be of a layout that this program does not read: no waiting helps. */
-  readonly outdated: Promise<ServiceError>;
-  #becomeOutdated!: (reason: ServiceError) => void;
+  readonly unsupportedLayout: Promise<ServiceError>;
+  #resolveUnsupportedLayout!: (reason: ServiceError) => void;
   readonly #migrations: readonly Migration[];
-  #isConverting = false;
+  #isMigrating = false;
   #clusterId = '';
   #serverVersion = '';
 
   constructor(options: StoreOptions, log: Logger) {
-    const { eventRetention, maxNodeBytes, stored = defaultStoredLimits } = options;
-    const responses = recordLimits(stored.responsesMax, stored.responseBytesMax);
+    const { eventRetention, maxNodeBytes, storedLimits: stored = defaultStoredLimits } = options;
+    const responses = storedResponseLimits(stored.responsesMax, stored.responseBytesMax);
     const keys = coordinationKeys(options.prefix);
     this.#options = options;
     this.#log = log;
     this.#migrations = options.migrations ?? migrations;
-    this.outdated = new Promise((resolve) => {
-      this.#becomeOutdated = resolve;
+    this.unsupportedLayout = new Promise((resolve) => {
+      this.#resolveUnsupportedLayout = resolve;
     });
     this.#rootKey = keys.root;
     this.connection = new StoreConnection(options.target, log, keys.root);
@@ -136,22 +136,22 @@ export class Store {
   }
 
   /** Whether this broker is converting older data now, or waits for another one that does. */
-  get isConverting(): boolean {
-    return this.#isConverting;
+  get isMigrating(): boolean {
+    return this.#isMigrating;
   }
 
   /** How many of the machines that share the data cannot be used now. */
-  get shardsAway(): number {
+  get unreachableShardCount(): number {
     return this.connection.unreachableShardCount;
   }
 
   /** How often a connection to it was lost. */
-  get losses(): number {
+  get connectionLosses(): number {
     return this.connection.connectionLosses;
   }
 
   /** The store's own figures, for the operator: of all machines that hold a part of the data together. */
-  async figures(): Promise<StoreFigures> {
+  async stats(): Promise<StoreStats> {
     const asked = await this.connection.queryShards(async (client) => parseInfo(await client.info()));
     const { answers, unreachable } = asked;
     const limits = answers.map((info) => Number(info.get('maxmemory')));
@@ -176,7 +176,7 @@ export class Store {
   /** Waits until it is open again, as open() does. */
   async ready(): Promise<void> {
     await this.connection.ready(this.#options.storeWaitMs, {
-      isStoreBusy: () => this.#isConverting || this.connection.loading !== undefined,
+      isStoreBusy: () => this.#isMigrating || this.connection.loading !== undefined,
       onWait: (problem, leftMs) => {
         const seconds = Math.round(leftMs / 1000);
         this.#log.warn({ problem }, `Waiting for the store, for up to ${seconds} s more (WEIR_STORE_WAIT)`);
@@ -185,8 +185,8 @@ export class Store {
   }
 
   /** What becomes of requests before the store is open for the first time. */
-  startProblem(loading: LoadingProgress | undefined = this.connection.loading): ServiceError {
-    if (loading || this.#isConverting) {
+  notOpenError(loading: LoadingProgress | undefined = this.connection.loading): ServiceError {
+    if (loading || this.#isMigrating) {
       const { percent, secondsLeft } = loading ?? { percent: 0, secondsLeft: 1 };
       const what = loading
         ? `The store loads its data: ${percent} %, about ${secondsLeft} s left`
@@ -204,9 +204,9 @@ export class Store {
   /** Runs after every (re)connect, before any other call: see lua/cluster/open.lua. */
   async #open(info: ServerInfo, engine: TopologyKind): Promise<void> {
     this.#serverVersion = info.get('redis_version') ?? 'unknown';
-    this.#check(info, engine);
+    this.#checkServer(info, engine);
     const [zxid, newEpoch, clusterId] = await this.#openData(info).catch((error: unknown) => {
-      if (error instanceof ServiceError && error.fields.layout !== undefined) this.#becomeOutdated(error);
+      if (error instanceof ServiceError && error.fields.layout !== undefined) this.#resolveUnsupportedLayout(error);
       throw error;
     });
     if (this.#clusterId !== '' && this.#clusterId !== text(clusterId)) {
@@ -223,12 +223,12 @@ export class Store {
 
   /** Converts older data, then makes the store ready for use. */
   async #openData(info: ServerInfo): Promise<ReplyValue[]> {
-    this.#isConverting = true;
+    this.#isMigrating = true;
     try {
       const { prefix } = this.#options;
       await migrate(this.connection, this.#rootKey, { prefix, migrations: this.#migrations, log: this.#log });
     } finally {
-      this.#isConverting = false;
+      this.#isMigrating = false;
     }
     return this.connection.callUnguarded('cluster/open', this.#rootKey, [
       runIdOf(info),
@@ -240,7 +240,7 @@ export class Store {
     ]);
   }
 
-  #check(info: ServerInfo, engine: TopologyKind): void {
+  #checkServer(info: ServerInfo, engine: TopologyKind): void {
     const major = Number(this.#serverVersion.split('.')[0]);
     if (!(major >= 7)) {
       throw new ServiceError('INVALID_CONFIG', `The store is Redis ${this.#serverVersion}; 7.0 or newer is needed.`);

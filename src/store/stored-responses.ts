@@ -4,29 +4,29 @@
 import type { CoordinationKeys } from './keys.ts';
 import type { StoreConnection } from './redis/connection.ts';
 import { text } from './scripts.ts';
-import { recordId } from './sealed-reply.ts';
+import { storedResponseId } from './sealed-reply.ts';
 import type { Idempotency } from './tree/op-codec.ts';
 
 /** How long the record of a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
 export const idempotencyTtlMs = 10 * 60_000;
 
 /** How many records are kept at once, and their bytes: `<ttl>:<count>:<bytes>`, as lua/lib/record-quota.lua reads it. */
-export function recordLimits(count: number, bytes: number): string {
+export function storedResponseLimits(count: number, bytes: number): string {
   return `${idempotencyTtlMs}:${count}:${bytes}`;
 }
 
 /** What a script finds and keeps the record of a request by: its id or '', and the fingerprint of the request. */
-export function recordWords(idempotency: Idempotency | undefined): [id: string, fingerprint: string] {
-  return idempotency ? [recordId(idempotency.key), idempotency.fingerprint] : ['', ''];
+export function idempotencyArguments(idempotency: Idempotency | undefined): [id: string, fingerprint: string] {
+  return idempotency ? [storedResponseId(idempotency.key), idempotency.fingerprint] : ['', ''];
 }
 
 /** What a script of a log finds and keeps an answer by: the key or '', the fingerprint of the request, and the limits. */
-export function keyedWords(idempotency: Idempotency | undefined, limits: string): string[] {
+export function logIdempotencyArguments(idempotency: Idempotency | undefined, limits: string): string[] {
   return [idempotency?.key ?? '', idempotency?.fingerprint ?? '', limits];
 }
 
 /** What there is of an earlier request with the same Idempotency-Key. */
-export type Found = { state: 'new' } | { state: 'changed' | 'kept'; text: string };
+export type StoredResponseLookup = { state: 'new' } | { state: 'changed' | 'kept'; text: string };
 
 export class StoredResponses {
   readonly #connection: StoreConnection;
@@ -44,19 +44,19 @@ export class StoredResponses {
    * and its response is not kept (yet); `text` is what was kept with the change then, if it is text
    * @throws ServiceError IDEMPOTENCY_KEY_REUSED; TOO_MANY_REQUESTS if the key is new and no more are taken
    */
-  async find(idempotency: Idempotency): Promise<Found> {
-    const [outcome, kept] = await this.#call('find', [...recordWords(idempotency), this.#limits]);
-    const state = text(outcome) as Found['state'];
+  async find(idempotency: Idempotency): Promise<StoredResponseLookup> {
+    const [outcome, kept] = await this.#call('find', [...idempotencyArguments(idempotency), this.#limits]);
+    const state = text(outcome) as StoredResponseLookup['state'];
     return state === 'new' ? { state } : { state, text: text(kept) };
   }
 
   /** Keeps the response, when all that belongs to the request is done. */
   async store(idempotency: Idempotency, response: string): Promise<void> {
-    await this.#call('store', [...recordWords(idempotency), this.#limits, response]);
+    await this.#call('store', [...idempotencyArguments(idempotency), this.#limits, response]);
   }
 
   /** How many records are kept, and their bytes. */
-  async figures(): Promise<{ count: number; bytes: number }> {
+  async stats(): Promise<{ count: number; bytes: number }> {
     const read = await this.#connection.command(
       false,
       (client) => client.hmget(this.#keys.responses, 'count', 'bytes'),

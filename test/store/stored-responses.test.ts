@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { openReply, recordId, sealReply } from '../../src/store/sealed-reply.ts';
+import { openResponse, storedResponseId, sealResponse } from '../../src/store/sealed-reply.ts';
 import { Store } from '../../src/store/store.ts';
 import { defaultStoredLimits, type StoredLimits } from '../../src/store/stored-limits.ts';
 import { startTestRedis } from '../helpers/redis.ts';
@@ -23,16 +23,16 @@ async function openStore(t: Test, stored: Partial<StoredLimits> = {}) {
 
 t.test('a sealed response can be read with its own key only, and tells nothing', async (t) => {
   const key = 'c7a1f2d0-order-4711';
-  const sealed = sealReply(key, 'a secret');
-  t.equal(openReply(key, sealed), 'a secret');
-  t.not(sealReply(key, 'a secret'), sealed, 'two of the same text differ');
+  const sealed = sealResponse(key, 'a secret');
+  t.equal(openResponse(key, sealed), 'a secret');
+  t.not(sealResponse(key, 'a secret'), sealed, 'two of the same text differ');
   t.notMatch(Buffer.from(sealed, 'base64url').toString('latin1'), /secret/);
-  t.throws(() => openReply('c7a1f2d0-order-4712', sealed), 'another key does not open it');
+  t.throws(() => openResponse('c7a1f2d0-order-4712', sealed), 'another key does not open it');
   const changed = Buffer.from(sealed, 'base64url');
   changed[changed.length - 1]! ^= 1;
-  t.throws(() => openReply(key, changed.toString('base64url')), 'nor can it be changed');
-  t.equal(recordId(key), recordId(key));
-  t.not(recordId(key), recordId(`${key} `));
+  t.throws(() => openResponse(key, changed.toString('base64url')), 'nor can it be changed');
+  t.equal(storedResponseId(key), storedResponseId(key));
+  t.not(storedResponseId(key), storedResponseId(`${key} `));
 });
 
 t.test('neither an Idempotency-Key nor the handle that it gave is in Redis or in the append-only file', async (t) => {
@@ -74,10 +74,10 @@ t.test('a handle that an older version kept in clear is sealed, and its repeat s
   await newer.open();
   t.teardown(() => newer.close());
   t.equal(await redis.exists(old), 0);
-  const record = await redis.getBuffer(`{weir}:response:${recordId(key)}`);
+  const record = await redis.getBuffer(`{weir}:response:${storedResponseId(key)}`);
   t.notOk(record!.toString('latin1').includes(handle.slice(17)), 'it is not there in clear');
   t.match(await newer.sessions.create(5000, { key, fingerprint }), { handle, replayed: true });
-  t.match(await newer.storedResponses.figures(), { count: 1 });
+  t.match(await newer.storedResponses.stats(), { count: 1 });
 });
 
 t.test('a request whose response holds a secret needs a key that cannot be guessed', async (t) => {
@@ -96,7 +96,7 @@ t.test('when as many responses are kept as may be, a new key is refused, and a r
     store.namespace.write([{ op: 'put', path: '/n', data: key }], { idempotency: { key, fingerprint: key } });
   for (const key of ['one', 'two', 'three']) await put(key);
   await put('three');
-  t.match(await store.storedResponses.figures(), { count: 3 }, 'a repeat is not counted again');
+  t.match(await store.storedResponses.stats(), { count: 3 }, 'a repeat is not counted again');
   const writes: (() => Promise<unknown>)[] = [
     () => put('four'),
     () => store.sessions.create(5000, { key: 'a long key of a session', fingerprint: 'f' }),
@@ -116,7 +116,7 @@ t.test('the bytes of kept responses are limited, too', async (t) => {
   const idempotency = { key: 'large', fingerprint: 'f' };
   await store.storedResponses.store(idempotency, 'x'.repeat(100_000));
   await store.storedResponses.store(idempotency, 'y'.repeat(50_000));
-  const { bytes } = await store.storedResponses.figures();
+  const { bytes } = await store.storedResponses.stats();
   t.ok(bytes > 50_000 && bytes < 50_500, `a response takes the place of the one before: ${bytes} bytes`);
   t.same(await store.storedResponses.find(idempotency), { state: 'kept', text: 'y'.repeat(50_000) });
   await store.storedResponses.store({ key: 'more', fingerprint: 'f' }, 'x'.repeat(50_000));
@@ -140,5 +140,5 @@ t.test('what has expired makes room', async (t) => {
   await redis.hset('{weir}:responses', 'oldest', Number(counts.oldest) - 66);
   await keep('three');
   t.same(await store.storedResponses.find({ key: 'four', fingerprint: 'f' }), { state: 'new' }, 'a new key is taken');
-  t.match(await store.storedResponses.figures(), { count: 1 });
+  t.match(await store.storedResponses.stats(), { count: 1 });
 });

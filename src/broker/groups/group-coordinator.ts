@@ -29,7 +29,7 @@ import { assignmentOf } from '../../core/groups/reconcile.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Caller, Groups, PartitionPosition } from '../../store/groups/groups.ts';
 import { hashMemberSecret, newMemberSecret } from '../../store/groups/member-secret.ts';
-import { openReply, sealReply } from '../../store/sealed-reply.ts';
+import { openResponse, sealResponse } from '../../store/sealed-reply.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
@@ -148,7 +148,7 @@ export class GroupCoordinator {
     };
     const kept = idempotency && {
       ...idempotency,
-      answer: (member: GroupMember) => sealReply(idempotency.key, JSON.stringify(answer(member))),
+      answer: (member: GroupMember) => sealResponse(idempotency.key, JSON.stringify(answer(member))),
     };
     await this.#debounced(group);
     const { zxid, member, replayed } = await this.#requests.submit(group, {
@@ -156,7 +156,7 @@ export class GroupCoordinator {
       kept,
     });
     if (replayed === undefined) return { zxid, answer: answer(member!), replayed: false };
-    return { zxid, answer: JSON.parse(openReply(idempotency!.key, replayed)) as JoinAnswer, replayed: true };
+    return { zxid, answer: JSON.parse(openResponse(idempotency!.key, replayed)) as JoinAnswer, replayed: true };
   }
 
   /**

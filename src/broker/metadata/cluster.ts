@@ -30,7 +30,7 @@ export async function describeCluster(store: Store) {
     liveBrokers(store),
     ifExists(store.namespace.get(controllerPath)),
     newestControllerEpoch(store.namespace),
-    store.figures(),
+    store.stats(),
   ]);
   return {
     clusterId: store.clusterId,

@@ -7,7 +7,7 @@ import { decodeGroup, type GroupDocument, type TopicPartition } from '../../core
 import { type GroupChanges, groupPath } from '../../core/groups/group-nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
-import { recordWords } from '../stored-responses.ts';
+import { idempotencyArguments } from '../stored-responses.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import { encodeOp, type Idempotency, type Op } from '../tree/op-codec.ts';
 
@@ -173,7 +173,7 @@ export function commitArguments(
   );
   pushRows(
     args,
-    commit.answers?.map((answer) => [...recordWords(answer), answer.answer]),
+    commit.answers?.map((answer) => [...idempotencyArguments(answer), answer.answer]),
   );
   pushRows(
     args,
@@ -280,7 +280,7 @@ function applied(rest: ReplyValue[], { raiseCallEpochs = [], consume, wanted = [
 }
 
 function refusal([count, ...rest]: ReplyValue[], { answers = [] }: GroupCommit): Refusal {
-  const keys = new Map(answers.map((answer) => [recordWords(answer)[0], answer.key]));
+  const keys = new Map(answers.map((answer) => [idempotencyArguments(answer)[0], answer.key]));
   const superseded = Array.from({ length: integer(count) }, (_, i) => ({
     memberId: text(rest[2 * i]),
     callEpoch: integer(rest[2 * i + 1]),

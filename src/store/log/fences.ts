@@ -4,7 +4,7 @@ import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import type { StoredLimits } from '../stored-limits.ts';
-import { keyedWords, recordLimits } from '../stored-responses.ts';
+import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 
 /** A fence as it is listed. */
@@ -23,7 +23,7 @@ export class Fences {
   constructor(connection: StoreConnection, prefix: string, limits: StoredLimits) {
     this.#connection = connection;
     this.#prefix = prefix;
-    this.#answers = recordLimits(limits.appendsMax, limits.appendBytesMax);
+    this.#answers = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
   }
 
   /** The fences of a partition, by name. @throws ServiceError UNKNOWN_TOPIC */
@@ -50,7 +50,7 @@ export class Fences {
     name: string,
     idempotency?: Idempotency,
   ): Promise<{ replayed: boolean }> {
-    const args = [name, ...keyedWords(idempotency, this.#answers)];
+    const args = [name, ...logIdempotencyArguments(idempotency, this.#answers)];
     const [replayed] = await this.#connection.call('logs/delete-fence', this.#key(topicId, partition), args);
     return { replayed: integer(replayed) === 1 };
   }

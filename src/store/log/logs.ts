@@ -9,7 +9,7 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { Replication, type ReplicationResult } from '../redis/replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
-import { keyedWords, recordLimits } from '../stored-responses.ts';
+import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 import { type Batch, checksOf } from './append-batch.ts';
 
@@ -80,7 +80,7 @@ export class Logs {
     this.#channel = appendsChannel(prefix);
     this.#replication = new Replication(connection);
     this.#fencesMax = limits.fencesMax;
-    this.#answers = recordLimits(limits.appendsMax, limits.appendBytesMax);
+    this.#answers = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
   }
 
   /** Makes an empty log; one that is there already stays as it is. */
@@ -200,13 +200,13 @@ export class Logs {
     before: number | 'latest',
     idempotency?: Idempotency,
   ): Promise<LogBounds & { replayed: boolean }> {
-    const args = [before, ...keyedWords(idempotency, this.#answers)];
+    const args = [before, ...logIdempotencyArguments(idempotency, this.#answers)];
     const first = await this.#call('logs/delete-records', topicId, partition, args);
     // The log starts where it should; what is left below is freed in steps.
     for (let more = text(first[2]); more === '1'; ) {
       const next = await this.#call('logs/delete-records', topicId, partition, [
         integer(first[0]),
-        ...keyedWords(undefined, this.#answers),
+        ...logIdempotencyArguments(undefined, this.#answers),
       ]);
       more = text(next[2]);
     }

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
-import { recordWords } from '../stored-responses.ts';
+import { idempotencyArguments } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 
 /** What a named producer puts on a request. */
@@ -59,7 +59,7 @@ export class Producers {
     const [replayed, id, epoch, logs] = await this.#connection.call('producers/register', this.#root, [
       name,
       randomBytes(9).toString('base64url'),
-      ...recordWords(idempotency),
+      ...idempotencyArguments(idempotency),
       this.#responses,
       this.#producersMax,
     ]);

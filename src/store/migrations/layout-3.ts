@@ -1,8 +1,8 @@
 // From layout 2 to 3.
 
 import { text } from '../scripts.ts';
-import { recordId, sealReply } from '../sealed-reply.ts';
-import { recordLimits } from '../stored-responses.ts';
+import { sealResponse, storedResponseId } from '../sealed-reply.ts';
+import { storedResponseLimits } from '../stored-responses.ts';
 import type { StoredData } from './stored-data.ts';
 
 export async function toLayout3(data: StoredData): Promise<void> {
@@ -15,15 +15,16 @@ async function nameResponsesByHash(data: StoredData): Promise<void> {
   const before = data.keys.response('').replace(/response:$/, 'idempotency:');
   for await (const key of data.coordinationKeys(`${before}*`)) {
     const given = key.slice(before.length);
-    const id = recordId(given);
+    const id = storedResponseId(given);
     await data.command(root, (client) =>
       client.rename(key, response(id)).catch((error: Error) => {
         // It has expired meanwhile.
         if (!/no such key/.test(error.message)) throw error;
       }),
     );
-    const convert = (sealed: string) => data.call('cluster/convert-response', root, [id, recordLimits(0, 0), sealed]);
+    const convert = (sealed: string) =>
+      data.call('cluster/convert-response', root, [id, storedResponseLimits(0, 0), sealed]);
     const handle = text((await convert(''))[0]);
-    if (handle !== '') await convert(sealReply(given, handle));
+    if (handle !== '') await convert(sealResponse(given, handle));
   }
 }

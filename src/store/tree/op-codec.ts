@@ -4,7 +4,7 @@ import type { Stat } from '../../../schemas/common.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
-import { recordWords } from '../stored-responses.ts';
+import { idempotencyArguments } from '../stored-responses.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';
 
@@ -81,7 +81,7 @@ export function encodeRequest(
   operations: readonly Step[],
   options: { privileged?: boolean; idempotency?: Idempotency | undefined },
 ): Buffer {
-  const [id, fingerprint] = recordWords(options.idempotency);
+  const [id, fingerprint] = idempotencyArguments(options.idempotency);
   const out = new Encoder(
     operations.reduce((sum, op) => sum + roomFor(op), requestBytes + 3 * (id.length + fingerprint.length)),
   );

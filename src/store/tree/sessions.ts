@@ -4,8 +4,8 @@ import { ServiceError } from '../../core/service-error.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
-import { openReply, sealReply } from '../sealed-reply.ts';
-import { recordWords } from '../stored-responses.ts';
+import { openResponse, sealResponse } from '../sealed-reply.ts';
+import { idempotencyArguments } from '../stored-responses.ts';
 import type { Idempotency } from './op-codec.ts';
 
 /** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
@@ -78,8 +78,8 @@ export class Sessions {
       hashSecret(secret),
       clampedTtlMs,
       // A repeat with the same key must get the same handle, and nobody else may read it.
-      idempotency ? sealReply(idempotency.key, handle) : '',
-      ...recordWords(idempotency),
+      idempotency ? sealResponse(idempotency.key, handle) : '',
+      ...idempotencyArguments(idempotency),
       this.#responses,
       this.#sessionsMax,
     ]);
@@ -87,7 +87,7 @@ export class Sessions {
     return {
       replayed,
       id: text(reply[1]),
-      handle: replayed ? openReply(idempotency!.key, text(reply[2])) : handle,
+      handle: replayed ? openResponse(idempotency!.key, text(reply[2])) : handle,
       ttlMs: integer(reply[3]),
       expiresAt: integer(reply[4]),
     };
@@ -123,7 +123,7 @@ export class Sessions {
       session.id,
       session.secretHash,
       this.#eventRetention,
-      ...recordWords(idempotency),
+      ...idempotencyArguments(idempotency),
       this.#responses,
     ]);
     return { replayed: integer(reply[0]) === 1, zxid: integer(reply[1]), ephemerals: integer(reply[2]) };

@@ -1,7 +1,7 @@
 // Repeats of requests with an Idempotency-Key, on every route that writes: each gets its first response again and changes nothing, also
 // where the first attempt was cut off between the change and the response, and where others have changed it since.
 import t from 'tap';
-import { recordId } from '../../../src/store/sealed-reply.ts';
+import { storedResponseId } from '../../../src/store/sealed-reply.ts';
 import { memberHeader } from '../../../testbed/member-secrets.ts';
 import { http, startTestServer } from '../../helpers/server.ts';
 
@@ -253,7 +253,7 @@ for (const { what, method, path, body, before, between, state, other, isOneScrip
 
 /** Takes the response out of a record, so that what is left is what the script of the change has written. */
 async function loseResponse(key: string): Promise<void> {
-  const record = `{weir}:response:${recordId(key)}`;
+  const record = `{weir}:response:${storedResponseId(key)}`;
   const script = `
     local kept = redis.call('GET', KEYS[1])
     if not kept then return end

@@ -36,7 +36,7 @@ t.test(
     network.stall('xread');
     t.equal((await http(`${quiet.url}/v1/nodes/n`, 'PUT', 'x')).status, 201);
     await eventually(() => watcher.frames.some(({ type }) => type === 'events'), 'the event comes all the same');
-    t.equal(cut.broker.store.losses, 0, 'the way of the requests was not lost');
+    t.equal(cut.broker.store.connectionLosses, 0, 'the way of the requests was not lost');
 
     t.ok((await connections('pubsub')).includes(ofQuiet[0]!), 'nobody took the quiet for death');
     await http(`${cut.url}/v1/topics/quiet/records`, 'POST', { records: [{ value: 1 }] });

@@ -168,9 +168,9 @@ t.test('what was read ahead before a connection to the store was lost is read an
   }, 'there is something ahead');
   // It stands for all that may have come about in the store meanwhile.
   await http(`${two.url}/v1/topics/lost/partitions/0/records?before=200`, 'DELETE');
-  const { losses } = one.broker.store;
+  const { connectionLosses: losses } = one.broker.store;
   await redisCommand(socketPath, ['CLIENT', 'KILL', 'TYPE', 'normal']);
-  await eventually(() => one.broker.store.losses > losses, 'the broker has noticed');
+  await eventually(() => one.broker.store.connectionLosses > losses, 'the broker has noticed');
   t.match(await call(), [{ offset: 200 }]);
 });
 
