@@ -4,7 +4,7 @@
 import type { CoordinationKeys } from './keys.ts';
 import type { StoreConnection } from './redis/connection.ts';
 import { text } from './scripts.ts';
-import { storedResponseId } from './sealed-reply.ts';
+import { storedResponseId } from './sealed-response.ts';
 import type { Idempotency } from './tree/op-codec.ts';
 
 /** How long the record of a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */

@@ -29,7 +29,7 @@ import { assignmentOf } from '../../core/groups/reconcile.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Caller, Groups, PartitionPosition } from '../../store/groups/groups.ts';
 import { hashMemberSecret, newMemberSecret } from '../../store/groups/member-secret.ts';
-import { openResponse, sealResponse } from '../../store/sealed-reply.ts';
+import { openResponse, sealResponse } from '../../store/sealed-response.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../../core/service-error.ts';
-import { secretKeyLengthMin } from '../../store/sealed-reply.ts';
+import { secretKeyLengthMin } from '../../store/sealed-response.ts';
 import type { Idempotency } from '../../store/tree/namespace.ts';
 
 /** The headers that make a request another one. */
@@ -20,7 +20,7 @@ export const recordHeaderPrefix = 'weir-record-';
 /**
  * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type
  * and body.
- * @param options `secret` = the response holds a secret, which is kept encrypted under the key (store/sealed-reply.ts)
+ * @param options `secret` = the response holds a secret, which is kept encrypted under the key (store/sealed-response.ts)
  * @throws ServiceError BAD_REQUEST for a key that is empty or too long, or too short for a secret
  */
 export function idempotencyOf(request: FastifyRequest, options: { secret?: boolean } = {}): Idempotency | undefined {

@@ -1,7 +1,7 @@
 // From layout 2 to 3.
 
 import { text } from '../scripts.ts';
-import { sealResponse, storedResponseId } from '../sealed-reply.ts';
+import { sealResponse, storedResponseId } from '../sealed-response.ts';
 import { storedResponseLimits } from '../stored-responses.ts';
 import type { StoredData } from './stored-data.ts';
 

@@ -4,7 +4,7 @@ import { ServiceError } from '../../core/service-error.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
-import { openResponse, sealResponse } from '../sealed-reply.ts';
+import { openResponse, sealResponse } from '../sealed-response.ts';
 import { idempotencyArguments } from '../stored-responses.ts';
 import type { Idempotency } from './op-codec.ts';
 

@@ -1,7 +1,7 @@
 // Repeats of requests with an Idempotency-Key, on every route that writes: each gets its first response again and changes nothing, also
 // where the first attempt was cut off between the change and the response, and where others have changed it since.
 import t from 'tap';
-import { storedResponseId } from '../../../src/store/sealed-reply.ts';
+import { storedResponseId } from '../../../src/store/sealed-response.ts';
 import { memberHeader } from '../../../testbed/member-secrets.ts';
 import { http, startTestServer } from '../../helpers/server.ts';
 

@@ -1,7 +1,7 @@
 --- @include "lib/keys"
 --- @include "lib/record-quota"
 --[[ Records of requests that carry an Idempotency-Key, so that a repeat after a lost response gets the first one. A record is found
-     by a hash of the key (src/store/sealed-reply.ts). Only success is kept: a failure changed nothing, and may be tried
+     by a hash of the key (src/store/sealed-response.ts). Only success is kept: a failure changed nothing, and may be tried
      again. A record (cmsgpack) has
 
        fingerprint   of the request: another request with the same key is refused
