@@ -4,7 +4,7 @@ import type { Redis, RedisOptions } from 'ioredis';
 import { parseRedisUrl } from '../../config/redis-url.ts';
 import type { ManagedConnection } from './managed-connection.ts';
 import { ClusterTopology } from './redis-cluster.ts';
-import { SinglePrimaryTopology } from './single-primary.ts';
+import { SinglePrimaryTopology } from './single-primary-topology.ts';
 import type { StoreTarget } from './target.ts';
 
 export type TopologyKind = 'standalone' | 'sentinel' | 'cluster';
