@@ -2,8 +2,8 @@
 // which engine a target asks for.
 import type { Redis, RedisOptions } from 'ioredis';
 import { parseRedisUrl } from '../../config/redis-url.ts';
+import { ClusterTopology } from './cluster-topology.ts';
 import type { ManagedConnection } from './managed-connection.ts';
-import { ClusterTopology } from './redis-cluster.ts';
 import { SinglePrimaryTopology } from './single-primary-topology.ts';
 import type { StoreTarget } from './target.ts';
 
