@@ -4,7 +4,7 @@ import type { RedisOptions } from 'ioredis';
 import type { RedisLocation } from '../../config/redis-url.ts';
 import { createClient, locatingConnector } from './client.ts';
 import type { ManagedConnection } from './managed-connection.ts';
-import { SentinelClient } from './sentinel.ts';
+import { SentinelClient } from './sentinel-client.ts';
 import type { Topology, TopologyOptions } from './topology.ts';
 
 export class SinglePrimaryTopology implements Topology {

@@ -1,6 +1,6 @@
 // Where Sentinels say that the primary is, when they do not agree or do not answer.
 import t from 'tap';
-import { SentinelClient } from '../../../src/store/redis/sentinel.ts';
+import { SentinelClient } from '../../../src/store/redis/sentinel-client.ts';
 import { type RedisNode, startRedisNode } from '../../../testbed/redis-node.ts';
 
 t.test('the newest configuration counts, whoever is asked first, and one that hangs is not waited for', async (t) => {
