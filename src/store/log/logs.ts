@@ -11,9 +11,9 @@ import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.t
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
-import { type Batch, checksOf } from './append-batch.ts';
+import { type Batch, checksOf } from './batch.ts';
 
-export type { Batch, BatchDeduplication as BatchIdentity, Fence, Times } from './append-batch.ts';
+export type { Batch, BatchDeduplication, Fence, Times } from './batch.ts';
 
 export interface Appended {
   /** -1 where there were no records for this partition. */
