@@ -9,7 +9,7 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
   const topic = () => `bench${next}`;
   const opened = async () => {
     next += 1;
-    await logs.open(topic(), 0);
+    await logs.create(topic(), 0);
   };
   const batch = (count: number, bytes: number) => {
     const line = `{"v":"${'x'.repeat(Math.max(1, Math.floor(bytes / count) - 9))}"}\n`;
@@ -83,9 +83,9 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
           return { ...head, records };
         });
         const cleaned = added.at(-1)!.baseOffset + added.at(-1)!.count;
-        const { run, generation } = scan;
+        const { runId: run, generation } = scan;
         await logKeeping.compact(topic(), 0, 0, {
-          run,
+          runId: run,
           generation,
           cleaned,
           tombstonesSince: undefined,
@@ -104,13 +104,13 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
       what: 'a search by time in 20,000 batches',
       scripts: ['logs/seek'],
       prepare: () => filled(80, 256, 1, 100),
-      run: () => logs.seek(topic(), 0, 0, Date.now() + 1e9),
+      run: () => logs.findByTimestamp(topic(), 0, 0, Date.now() + 1e9),
     },
     {
       what: 'a producer is registered; those that are due are looked for among 10,000',
       scripts: ['producers/register', 'producers/claim-due'],
       prepare: async () => {
-        if ((await producers.due(1e12, 1)).total < 10_000) {
+        if ((await producers.claimDue(1e12, 1)).total < 10_000) {
           for (let i = 0; i < 10_000; i += 500) {
             await Promise.all(range(500, (j) => producers.register(`p${i + j}`)));
           }
@@ -118,7 +118,7 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
       },
       run: async () => {
         await producers.register('one more');
-        await producers.due(1e12, 1000);
+        await producers.claimDue(1e12, 1000);
       },
     },
     {

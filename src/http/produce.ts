@@ -15,7 +15,7 @@ import {
 import { ServiceError } from '../core/service-error.ts';
 import { pathProblem } from '../core/tree/path.ts';
 import type { Fence } from '../store/log/logs.ts';
-import type { ProducerStamp } from '../store/log/producers.ts';
+import type { ProducerSequence } from '../store/log/producers.ts';
 import type { Idempotency } from '../store/tree/namespace.ts';
 import { inSteps } from './in-steps.ts';
 import { jsonType, mediaTypeOf } from './media-types.ts';
@@ -31,7 +31,7 @@ export async function readRecords(
   request: FastifyRequest,
   key: string | undefined,
   checkBytes: (bytes: number) => void,
-): Promise<{ records: EncodedRecords; producer?: ProducerStamp }> {
+): Promise<{ records: EncodedRecords; producer?: ProducerSequence }> {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const type = mediaTypeOf(request);
   if (type !== jsonType) {
@@ -80,7 +80,7 @@ function isJsonValue(type: string): boolean {
 export function deduplicationKeyOf(
   request: FastifyRequest,
   idempotency: Idempotency | undefined,
-  inBody: ProducerStamp | undefined,
+  inBody: ProducerSequence | undefined,
 ): DeduplicationKey | undefined {
   const header = request.headers['weir-producer'];
   if (header !== undefined && inBody) {
@@ -94,7 +94,7 @@ export function deduplicationKeyOf(
   return idempotency && { kind: 'key', ...idempotency };
 }
 
-function stampOfHeader(header: string): ProducerStamp {
+function stampOfHeader(header: string): ProducerSequence {
   const match = /^([^:]+):(\d{1,16}):(\d{1,16})$/.exec(header);
   if (!match) {
     throw new ServiceError('BAD_REQUEST', 'Weir-Producer must be <id>:<epoch>:<sequence>, such as dGhlIGlk:0:17.');
@@ -102,7 +102,7 @@ function stampOfHeader(header: string): ProducerStamp {
   return readStamp({ id: match[1], epoch: Number(match[2]), sequence: Number(match[3]) });
 }
 
-function readStamp(given: unknown): ProducerStamp {
+function readStamp(given: unknown): ProducerSequence {
   const parsed = producerStamp.safeParse(given, parseInput);
   if (parsed.success) return parsed.data;
   throw new ServiceError('BAD_REQUEST', describeIssues(parsed.error, 'producer'));

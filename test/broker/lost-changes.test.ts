@@ -104,7 +104,7 @@ t.test('a log that was lost is opened anew where it is found missing, and not if
   await node.ask('DEL', key, key.replace(/partition$/, 'log'));
   t.match((await http(`${url}/v1/topics/young/partitions/${missing}/records`)).body, { records: [], endOffset: 0 });
   t.equal((await http(`${url}/v1/topics/young`, 'DELETE')).status, 204);
-  t.equal(await one.broker.store.logs.reopen(topicId, missing), 'refused');
+  t.equal(await one.broker.store.logs.recreateLost(topicId, missing), 'refused');
   t.equal((await http(`${url}/v1/topics/young`)).status, 404);
 });
 

@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
-import type { Appended, Batch, Logs } from '../../src/store/log/logs.ts';
+import type { AppendResult, Batch, Logs } from '../../src/store/log/logs.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from './redis.ts';
 import { testConfig } from './server.ts';
@@ -15,7 +15,7 @@ export async function openStore(t: Test, redis?: { socketPath: string }): Promis
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());
-  await store.logs.open(topicId, 0);
+  await store.logs.create(topicId, 0);
   return store;
 }
 
@@ -23,13 +23,13 @@ export function batchOf(lines: string[], more: Partial<Batch> = {}): Batch {
   return {
     count: lines.length,
     records: Buffer.from(lines.join('\n')),
-    ownTimestampMax: undefined,
-    ownTimestamps: false,
+    maxTimestamp: undefined,
+    hasAllTimestamps: false,
     ...more,
   };
 }
 
-export async function append(logs: Logs, batch: Batch, partition = 0): Promise<Appended> {
+export async function append(logs: Logs, batch: Batch, partition = 0): Promise<AppendResult> {
   const [outcome] = await logs.append(topicId, partition, [batch]);
   if (outcome instanceof ServiceError) throw outcome;
   return outcome!;

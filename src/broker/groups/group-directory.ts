@@ -56,7 +56,7 @@ export class GroupDirectory {
     }
     const offsets = new Map(committed.map((offset) => [cursorKey(offset), offset.offset]));
     const partitions = this.#partitionsOf(document, committed);
-    const logs = await this.#logs.boundsWherePossible(partitions);
+    const logs = await this.#logs.boundsOfReachable(partitions);
     const beginnings = new Beginnings(document);
     return {
       zxid,

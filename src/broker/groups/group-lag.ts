@@ -7,14 +7,14 @@ import {
   type TopicPartition,
 } from '../../core/groups/group-document.ts';
 import { appearedLater } from '../../core/groups/group-topics.ts';
-import type { LogFigures } from '../../store/log/logs.ts';
+import type { LogSummary } from '../../store/log/logs.ts';
 import { cursorKey } from './consume/group-cursors.ts';
 
 /** From where it is counted: from what is committed, or from where the reset policy would begin. */
 export type LagFrom = 'committed' | Exclude<ResetPolicy, 'none'>;
 
 /** How many records of the log are behind an offset; none of them is one that nobody can read. */
-export function recordsBehind({ logStartOffset, recordsEnd }: LogFigures, offset: number): number {
+export function recordsBehind({ logStartOffset, recordsEnd }: LogSummary, offset: number): number {
   return Math.max(0, recordsEnd - Math.max(offset, logStartOffset));
 }
 
@@ -53,6 +53,6 @@ export class Beginnings {
 }
 
 /** The lag of a partition for which nothing is committed. */
-export function lagWithoutCommit(from: Exclude<LagFrom, 'committed'>, log: LogFigures): number {
+export function lagWithoutCommit(from: Exclude<LagFrom, 'committed'>, log: LogSummary): number {
   return from === 'latest' ? 0 : recordsBehind(log, 0);
 }

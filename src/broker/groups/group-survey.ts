@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import type { GroupDocument } from '../../core/groups/group-document.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../../store/groups/committed-offsets.ts';
 import type { KnownPartition } from '../../store/groups/groups.ts';
-import type { LogFigures, Logs } from '../../store/log/logs.ts';
+import type { LogSummary, Logs } from '../../store/log/logs.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 import { logKey } from '../log/log-reader.ts';
 import type { Metrics } from '../metrics.ts';
@@ -38,7 +38,7 @@ interface TopicLag {
 }
 
 /** By log, read once, however many groups read it: undefined where there is none, `away` where it cannot be reached. */
-type FoundLogs = Map<string, LogFigures | 'away' | undefined>;
+type FoundLogs = Map<string, LogSummary | 'away' | undefined>;
 
 /** A partition that a group reads. */
 interface ReadPartition extends KnownPartition {
@@ -181,7 +181,7 @@ export class GroupSurvey {
       const key = logKey(at.topicId, at.partition);
       if (!logs.has(key)) wanted.set(key, at);
     }
-    const found = await this.#logs.boundsWherePossible([...wanted.values()]);
+    const found = await this.#logs.boundsOfReachable([...wanted.values()]);
     for (const [index, key] of [...wanted.keys()].entries()) logs.set(key, found[index]);
   }
 }

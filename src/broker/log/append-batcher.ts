@@ -1,6 +1,6 @@
 // How batches get to their logs: those for one partition that come while an append is under way share the next one.
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import type { Appended, Batch, Logs } from '../../store/log/logs.ts';
+import type { AppendResult, Batch, Logs } from '../../store/log/logs.ts';
 import type { TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords } from './batch-compression.ts';
@@ -10,7 +10,7 @@ interface Pending {
   batch: Batch;
   /** The batch as it is to be stored, where its topic is compressed: that goes on while others fly. */
   compressed: Promise<Batch> | undefined;
-  resolve(appended: Appended): void;
+  resolve(appended: AppendResult): void;
   reject(error: unknown): void;
 }
 
@@ -45,11 +45,11 @@ export class AppendBatcher {
   }
 
   /** Puts a batch on the next appendBatch to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
-  append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<Appended> {
+  append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<AppendResult> {
     const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;
     this.#bytesInFlight += size;
-    const appended = new Promise<Appended>((resolve, reject) => {
+    const appended = new Promise<AppendResult>((resolve, reject) => {
       const compressed = isCompressed ? compressedBatch(batch) : undefined;
       const pending = { batch, compressed, resolve, reject };
       const key = logKey(topicId, partition);

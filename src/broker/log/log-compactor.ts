@@ -65,7 +65,7 @@ export class LogCompactor {
     const end = this.#duration.startTimer();
     try {
       const { newest, upTo } = await this.#noteKeys(task, begin, found.endOffset, signal);
-      const last = await this.#clean(task, found.run, newest, Math.max(upTo, begin), signal);
+      const last = await this.#clean(task, found.runId, newest, Math.max(upTo, begin), signal);
       if (!last) return { more: true, tombstonesDueInMs: undefined };
       return { more: upTo < found.endOffset, tombstonesDueInMs: dueIn(task, last) };
     } finally {
@@ -108,7 +108,7 @@ export class LogCompactor {
       const scan = await this.#maintenance.scan(topicId, partition, offset, upTo, this.#limits.stepBytes);
       const { batches, logStartOffset: startOffset, now, generation } = scan;
       const last = batches.at(-1);
-      if (scan.run !== run) return undefined;
+      if (scan.runId !== run) return undefined;
       if (signal.aborted) return scan;
       if (!last) {
         // Only now it is known, as all of the compacted part was seen.

@@ -90,7 +90,7 @@ export class LogReader {
   }
 
   start(): void {
-    this.#logs.followAppends(
+    this.#logs.subscribeToAppends(
       ({ topicId, partition, endOffset }) => {
         const key = logKey(topicId, partition);
         this.#learn(key, endOffset);
@@ -177,7 +177,7 @@ export class LogReader {
     const [bounds] = await this.#logs.bounds([{ topicId: topic.topicId, partition }]);
     let from = bounds?.logStartOffset ?? 0;
     for (;;) {
-      const found = await this.#logs.seek(topic.topicId, partition, from, momentMs);
+      const found = await this.#logs.findByTimestamp(topic.topicId, partition, from, momentMs);
       if ('endOffset' in found) return { offset: found.endOffset, timestamp: undefined };
       const batch = new BatchLines(await decompressBatch(found.batch));
       for (let index = Math.max(from - batch.baseOffset, 0); index < batch.count; index += 1) {

@@ -6,8 +6,8 @@ import { bytesAsText } from '../../core/records/record-fields.ts';
 import type { EncodedRecords } from '../../core/records/record-input.ts';
 import { type RecordBatch, type Spread, spreadRecords, withRecord } from '../../core/records/request-batches.ts';
 import { afterPart, hasCode, ServiceError } from '../../core/service-error.ts';
-import type { Appended, Batch, Fence, Logs, Times } from '../../store/log/logs.ts';
-import type { ProducerStamp, Producers } from '../../store/log/producers.ts';
+import type { AppendResult, Batch, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
+import type { ProducerSequence, Producers } from '../../store/log/producers.ts';
 import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
@@ -19,7 +19,7 @@ import { AppendBatcher, wasNotSent } from './append-batcher.ts';
 export type Acks = '0' | '1' | 'all';
 
 /** What a repeat of a request is known by. */
-export type DeduplicationKey = ({ kind: 'key' } & Idempotency) | { kind: 'producer'; stamp: ProducerStamp };
+export type DeduplicationKey = ({ kind: 'key' } & Idempotency) | { kind: 'producer'; stamp: ProducerSequence };
 
 export interface ProduceRequest {
   topic: string;
@@ -51,7 +51,7 @@ export interface ProduceResult {
 /** How the records of a request are spread, and what its partitions have answered. */
 interface Progress {
   spread: Spread;
-  done: [partition: number, appended: Appended][];
+  done: [partition: number, appended: AppendResult][];
 }
 
 /** With so much under way, a request with acks=0 waits after all: or else a fast sender would fill the memory. */
@@ -139,7 +139,7 @@ export class LogWriter {
       found === undefined
         ? `Node ${path} with czxid ${fence.token} does not exist any more; its owner has lost its place.`
         : `Node ${path} has czxid ${found}, not ${fence.token}: it was deleted and created again. Its sender has been replaced.`;
-    if (request.deduplicationKey) return { ...request, fence: { ...fence, lost } };
+    if (request.deduplicationKey) return { ...request, fence: { ...fence, refusal: lost } };
     const token = found ?? fence.token;
     throw new ServiceError('FENCED', `${lost} Nothing was written.`, { fence: path, token });
   }
@@ -196,15 +196,15 @@ export class LogWriter {
   }
 
   /** Appends what one partition gets; at the home of the request, that may be nothing but the note of it. */
-  async #append(topic: TopicInfo, request: ProduceRequest, spread: Spread, partition: number): Promise<Appended> {
+  async #append(topic: TopicInfo, request: ProduceRequest, spread: Spread, partition: number): Promise<AppendResult> {
     const { topicId } = topic;
     const { fence, deduplicationKey: identity } = request;
     const records = spread.batches.get(partition);
     const times = timesOf(topic, spread);
     // A fence is checked where there is something to append; what no partition takes is refused at home already.
     const batch: Batch = records
-      ? { ...records, fence, times }
-      : { ...noRecords, fence: fence?.lost ? fence : undefined, times };
+      ? { ...records, fence, timestamps: times }
+      : { ...noRecords, fence: fence?.refusal ? fence : undefined, timestamps: times };
     if (!identity) return this.#batcher.append(topic, partition, batch);
     const { partitionCount: partitions } = spread;
     if (identity.kind === 'key') {
@@ -218,7 +218,7 @@ export class LogWriter {
       if (!hasCode(error, 'UNKNOWN_PRODUCER')) throw error;
     }
     // The first that this log hears of the producer, or of its epoch.
-    await this.#producers.join(identity.stamp, { topicId, partition });
+    await this.#producers.registerLog(identity.stamp, { topicId, partition });
     return this.#batcher.append(topic, partition, known(true));
   }
 
@@ -234,12 +234,12 @@ export class LogWriter {
 
   async #awaitAll(
     topic: TopicInfo,
-    appended: readonly [partition: number, appended: Appended][],
+    appended: readonly [partition: number, appended: AppendResult][],
     results: PartitionResult[],
     needed: number,
   ): Promise<void> {
     const confirmed = await Promise.all(
-      appended.map(([partition, { run }]) => this.#logs.waitForReplicas(topic.topicId, partition, needed, run)),
+      appended.map(([partition, { runId: run }]) => this.#logs.waitForReplicas(topic.topicId, partition, needed, run)),
     );
     const fewest = Math.min(...confirmed.map(({ replicas: count }) => count));
     const isSynced = confirmed.every((each) => each.isSynced);
@@ -256,7 +256,7 @@ export class LogWriter {
   }
 }
 
-function timesOf({ config }: TopicInfo, { timestamps }: Spread): Times | undefined {
+function timesOf({ config }: TopicInfo, { timestamps }: Spread): RequestTimestamps | undefined {
   const limit = (ms: number) => (ms < 0 ? undefined : ms);
   return (
     timestamps && {

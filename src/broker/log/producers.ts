@@ -1,7 +1,7 @@
 // Named producers over time: a new epoch goes to all logs that may know the producer before anybody hears of it, and
 // producers that nobody uses end (docs/adr/007).
 import type { Logger } from 'pino';
-import type { DueProducer, LogName } from '../../store/log/producers.ts';
+import type { DueProducer, LogId } from '../../store/log/producers.ts';
 import type { Store } from '../../store/store.ts';
 import type { Idempotency } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
@@ -57,7 +57,7 @@ export class NamedProducers {
   /** Ends the producers that are due; any broker may, and several at once do no harm. */
   async #expire(): Promise<void> {
     for (;;) {
-      const { producers, total } = await this.#store.producers.due(this.#idleMsMax, producersPerStepMax);
+      const { producers, total } = await this.#store.producers.claimDue(this.#idleMsMax, producersPerStepMax);
       this.#total = total;
       for (const producer of producers) if (await this.#settle(producer)) this.#total -= 1;
       if (producers.length < producersPerStepMax) return;
@@ -67,7 +67,7 @@ export class NamedProducers {
   /** Asks the logs of a producer when they last saw it. @returns whether it has ended */
   async #settle(producer: DueProducer): Promise<boolean> {
     const { id, logs } = producer;
-    const gone: LogName[] = [];
+    const gone: LogId[] = [];
     let usedAt: number | undefined;
     await inSteps(logs, async (log) => {
       const used = await this.#store.logs.expireProducer(log.topicId, log.partition, id, this.#idleMsMax);
@@ -83,6 +83,6 @@ export class NamedProducers {
   }
 }
 
-async function inSteps(logs: readonly LogName[], act: (log: LogName) => Promise<void>): Promise<void> {
+async function inSteps(logs: readonly LogId[], act: (log: LogId) => Promise<void>): Promise<void> {
   for (let i = 0; i < logs.length; i += logsAtOnceMax) await Promise.all(logs.slice(i, i + logsAtOnceMax).map(act));
 }

@@ -47,7 +47,7 @@ export class PartitionAdmin {
       const { topicId, replicas } = await this.#topic(topic);
       const [{ data, zxid }, [log]] = await Promise.all([
         this.#store.namespace.get(partitionStatePath(topic, checked(topic, replicas, partition))),
-        this.#store.logs.boundsWherePossible([{ topicId, partition }]),
+        this.#store.logs.boundsOfReachable([{ topicId, partition }]),
       ]);
       if (!log) throw unknownTopic(topic);
       return { description: describePartition(partition, replicas[partition]!, data, log), zxid };

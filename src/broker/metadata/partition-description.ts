@@ -1,7 +1,7 @@
 // How a partition reads to a user: what the tree says of it, and the figures of its log.
 import type { PartitionDescription } from '../../../schemas/topics.ts';
 import { decodePartitionState } from '../../core/cluster/cluster-nodes.ts';
-import type { LogFigures } from '../../store/log/logs.ts';
+import type { LogSummary } from '../../store/log/logs.ts';
 
 /**
  * @param state the data of its node
@@ -11,7 +11,7 @@ export function describePartition(
   partition: number,
   replicas: readonly number[],
   state: Buffer,
-  log: LogFigures | 'away',
+  log: LogSummary | 'away',
 ): PartitionDescription {
   const { leader, leaderEpoch, isr } = decodePartitionState(state, replicas);
   const known = { partition, leader, leaderEpoch, replicas: [...replicas], isr: [...isr] };

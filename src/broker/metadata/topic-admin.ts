@@ -95,7 +95,7 @@ export class TopicAdmin {
         const placed = await this.#place(creation.partitions, creation.replicationFactor);
         // After the placement and the limit, which refuse what cannot be; repeating it does no harm.
         await this.#checkLimit(creation.partitions);
-        await this.#eachLog(topicId, opened, (id, partition) => this.#store.logs.open(id, partition));
+        await this.#eachLog(topicId, opened, (id, partition) => this.#store.logs.create(id, partition));
         return this.#store.namespace.write(
           [
             ...placed.checks,
@@ -151,7 +151,7 @@ export class TopicAdmin {
       const { topicId, replicas } = decodeTopic(topic.data);
       const [states, bounds] = await Promise.all([
         Promise.all(replicas.map((_, partition) => namespace.get(partitionStatePath(name, partition)))),
-        logs.boundsWherePossible(replicas.map((_, partition) => ({ topicId, partition }))),
+        logs.boundsOfReachable(replicas.map((_, partition) => ({ topicId, partition }))),
       ]);
       const partitions = replicas.map((assigned, partition) => {
         const log = bounds[partition];
@@ -253,7 +253,7 @@ export class TopicAdmin {
     const first = replicas[0]!;
     const placed = await this.#place(partitions - count, first.length, { count, firstReplica: first[0]! });
     await this.#checkLimit(partitions - count);
-    await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.open(id, p));
+    await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.create(id, p));
     const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas], homePartitions });
     return [
       ...placed.checks,

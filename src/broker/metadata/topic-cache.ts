@@ -190,7 +190,7 @@ export class TopicCache {
     const { topicId, partitionCount } = await this.refresh(name);
     const numbers = Array.from({ length: partitionCount }, (_, partition) => partition);
     // One machine of the store may be away, which must not hold up what lies on others.
-    const tried = await Promise.allSettled(numbers.map((partition) => this.#logs.reopen(topicId, partition)));
+    const tried = await Promise.allSettled(numbers.map((partition) => this.#logs.recreateLost(topicId, partition)));
     const outcomes = tried.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     const opened = numbers.filter((partition) => outcomes[partition] === 'opened');
     if (opened.length > 0) {

@@ -1,5 +1,5 @@
 // What a log is asked to append, and what each batch is judged by before it is (lua/logs/append.lua).
-import type { ProducerStamp } from './producers.ts';
+import type { ProducerSequence } from './producers.ts';
 
 /** The records of one request for one partition; none at the home of a request that appends elsewhere. */
 export interface Batch {
@@ -7,11 +7,11 @@ export interface Batch {
   /** Their lines, joined by line feeds (core/records/record-fields.ts). */
   records: Buffer;
   /** The largest timestamp that a record has of its own, ms. */
-  ownTimestampMax: number | undefined;
+  maxTimestamp: number | undefined;
   /** Whether every record has one. */
-  ownTimestamps: boolean;
+  hasAllTimestamps: boolean;
   fence?: Fence | undefined;
-  times?: Times | undefined;
+  timestamps?: RequestTimestamps | undefined;
   /** What a repeat of the request is known by. */
   deduplication?: BatchDeduplication | undefined;
 }
@@ -24,7 +24,7 @@ export type BatchDeduplication = {
   | { kind: 'key'; key: string; fingerprint: string }
   | {
       kind: 'producer';
-      stamp: ProducerStamp;
+      stamp: ProducerSequence;
       /** Whether this partition is the producer's home, which counts its sequence. */
       home: boolean;
       /** Whether the registry has noted this log (store/log/producers.ts: join). */
@@ -40,11 +40,11 @@ export interface Fence {
   /** The node of which `token` must be the czxid; the fence has its path as its name. */
   node?: string | undefined;
   /** Why the broker refuses the request, unless it is a repeat: the node is not there any more. */
-  lost?: string | undefined;
+  refusal?: string | undefined;
 }
 
 /** The timestamps that the records of a request have of their own, and how far they may be from now; in ms. */
-export interface Times {
+export interface RequestTimestamps {
   oldest: number;
   newest: number;
   /** Undefined = any. */
@@ -53,14 +53,14 @@ export interface Times {
 }
 
 /** What the script checks a batch by, as JSON, or '' (lua/logs/append.lua). */
-export function checksOf({ fence, deduplication: identity, times }: Batch): string {
+export function encodeChecks({ fence, deduplication: identity, timestamps: times }: Batch): string {
   if (!fence && !identity && !times) return '';
   const guards: Record<string, unknown> = {};
   if (times) {
     const { oldest, newest, beforeMsMax: before, afterMsMax: after } = times;
     Object.assign(guards, { oldest, newest, before, after });
   }
-  if (fence) Object.assign(guards, { fence: fence.name, token: fence.token, lost: fence.lost });
+  if (fence) Object.assign(guards, { fence: fence.name, token: fence.token, lost: fence.refusal });
   if (identity?.kind === 'key') {
     const { key, fingerprint, partitions } = identity;
     Object.assign(guards, { key, fingerprint, partitions });

@@ -18,12 +18,12 @@ export interface FenceState {
 export class Fences {
   readonly #connection: StoreConnection;
   readonly #prefix: string;
-  readonly #answers: string;
+  readonly #responseLimits: string;
 
   constructor(connection: StoreConnection, prefix: string, limits: StoredLimits) {
     this.#connection = connection;
     this.#prefix = prefix;
-    this.#answers = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
+    this.#responseLimits = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
   }
 
   /** The fences of a partition, by name. @throws ServiceError UNKNOWN_TOPIC */
@@ -50,7 +50,7 @@ export class Fences {
     name: string,
     idempotency?: Idempotency,
   ): Promise<{ replayed: boolean }> {
-    const args = [name, ...logIdempotencyArguments(idempotency, this.#answers)];
+    const args = [name, ...logIdempotencyArguments(idempotency, this.#responseLimits)];
     const [replayed] = await this.#connection.call('logs/delete-fence', this.#key(topicId, partition), args);
     return { replayed: integer(replayed) === 1 };
   }

@@ -11,7 +11,7 @@ import type { LogBounds } from './logs.ts';
 /** What compaction reads of a log (store/keys.ts says what the words mean). */
 export interface LogScan extends LogBounds {
   /** Of the Redis that was read: another one may have lost some of it. */
-  run: string;
+  runId: string;
   generation: number;
   /** Compaction has been through the log up to here. */
   cleaned: number;
@@ -24,7 +24,7 @@ export interface LogScan extends LogBounds {
 
 export interface CompactionStep {
   /** Of the scan that it stands on, and of all those before it in the pass. */
-  run: string;
+  runId: string;
   /** Of the scan that it stands on. */
   generation: number;
   /** Up to where the log is compacted with this step. */
@@ -43,7 +43,7 @@ export interface RetentionLimits {
   /** By how much the timestamps of records may be after their append: others do not count. */
   timestampAfterMsMax?: number;
   /** Whether timestamps count that are probably in seconds. */
-  takesOldTimestamps?: boolean;
+  allowsOldTimestamps?: boolean;
 }
 
 /** How many batches retention lets go of in one call. */
@@ -53,7 +53,7 @@ export class LogMaintenance {
   readonly #connection: StoreConnection;
   readonly #prefix: string;
   /** Tells this run of a broker from all others, those with its id, too. */
-  readonly #run = randomBytes(9).toString('base64url');
+  readonly #brokerRunId = randomBytes(9).toString('base64url');
 
   constructor(connection: StoreConnection, prefix: string) {
     this.#connection = connection;
@@ -71,9 +71,14 @@ export class LogMaintenance {
     leaderEpoch: number,
     limits: RetentionLimits,
   ): Promise<LogBounds & { more: boolean; dueInMs: number | undefined }> {
-    const { retentionMs, retentionBytes, timestampAfterMsMax = -1, takesOldTimestamps = true } = limits;
+    const {
+      retentionMs,
+      retentionBytes,
+      timestampAfterMsMax = -1,
+      allowsOldTimestamps: takesOldTimestamps = true,
+    } = limits;
     const ages = [retainBatchesMax, timestampAfterMsMax, takesOldTimestamps ? 1 : 0];
-    const args = [leaderEpoch, this.#run, retentionMs, retentionBytes, ...ages];
+    const args = [leaderEpoch, this.#brokerRunId, retentionMs, retentionBytes, ...ages];
     const [start, end, more, dueIn] = await this.#call('logs/retain', topicId, partition, args);
     return {
       logStartOffset: integer(start),
@@ -106,7 +111,7 @@ export class LogMaintenance {
       });
     }
     return {
-      run: text(run),
+      runId: text(run),
       generation: integer(generation),
       logStartOffset: integer(start),
       endOffset: integer(end),
@@ -128,11 +133,11 @@ export class LogMaintenance {
     leaderEpoch: number,
     step: CompactionStep,
   ): Promise<number | undefined> {
-    const { run, generation, cleaned, tombstonesSince, removed, added } = step;
+    const { runId: run, generation, cleaned, tombstonesSince, removed, added } = step;
     const removedBytes = removed.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
     const args: (string | number | Buffer)[] = [
       leaderEpoch,
-      this.#run,
+      this.#brokerRunId,
       run,
       generation,
       cleaned,

@@ -11,11 +11,11 @@ import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.t
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
-import { type Batch, checksOf } from './batch.ts';
+import { type Batch, encodeChecks } from './batch.ts';
 
-export type { Batch, BatchDeduplication, Fence, Times } from './batch.ts';
+export type { Batch, BatchDeduplication, Fence, RequestTimestamps } from './batch.ts';
 
-export interface Appended {
+export interface AppendResult {
   /** -1 where there were no records for this partition. */
   baseOffset: number;
   count: number;
@@ -26,7 +26,7 @@ export interface Appended {
   /** The number of partitions by which that request's records were spread; 0 = not known. */
   partitions: number;
   /** The run of the Redis that has it: what replicated() has to hold it against. */
-  run: string;
+  runId: string;
 }
 
 export interface LogBounds {
@@ -35,7 +35,7 @@ export interface LogBounds {
   endOffset: number;
 }
 
-export interface LogFigures extends LogBounds {
+export interface LogSummary extends LogBounds {
   /** Behind the last record that is there: before `endOffset` where compaction has removed what was at the end. */
   recordsEnd: number;
   /** Of the records in it. */
@@ -49,7 +49,7 @@ export interface AppendNotice {
   endOffset: number;
 }
 
-interface PartitionId {
+interface LogId {
   topicId: string;
   partition: number;
 }
@@ -71,7 +71,7 @@ export class Logs {
   readonly #replication: Replication;
   readonly #fencesMax: number;
   /** Limits of kept answers, as lua/lib/record-quota.lua reads them. */
-  readonly #answers: string;
+  readonly #responseLimits: string;
 
   constructor(connection: StoreConnection, prefix: string, log: Logger, limits: StoredLimits = defaultStoredLimits) {
     this.#connection = connection;
@@ -80,11 +80,11 @@ export class Logs {
     this.#channel = appendsChannel(prefix);
     this.#replication = new Replication(connection);
     this.#fencesMax = limits.fencesMax;
-    this.#answers = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
+    this.#responseLimits = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
   }
 
   /** Makes an empty log; one that is there already stays as it is. */
-  async open(topicId: string, partition: number): Promise<void> {
+  async create(topicId: string, partition: number): Promise<void> {
     await this.#call('logs/open', topicId, partition, ['new']);
   }
 
@@ -92,7 +92,7 @@ export class Logs {
    * Makes an empty log in the place of one that the store has lost as a whole.
    * @returns whether it was made (`opened`), is `there`, or was `refused`, as it was removed a moment ago or something is left of it
    */
-  async reopen(topicId: string, partition: number): Promise<'opened' | 'there' | 'refused'> {
+  async recreateLost(topicId: string, partition: number): Promise<'opened' | 'there' | 'refused'> {
     const [outcome] = await this.#call('logs/open', topicId, partition, ['lost']);
     return text(outcome) as 'opened' | 'there' | 'refused';
   }
@@ -108,16 +108,20 @@ export class Logs {
    *   BAD_REQUEST (a timestamp), TOO_MANY_REQUESTS (no room for another fence or kept answer), PRODUCER_FENCED, OUT_OF_ORDER_SEQUENCE, or UNKNOWN_PRODUCER if the producer has to join first
    * @throws ServiceError UNKNOWN_TOPIC for all of them
    */
-  async append(topicId: string, partition: number, batches: readonly Batch[]): Promise<(Appended | ServiceError)[]> {
-    const args: Arguments = [this.#channel, `${topicId}:${partition}:`, this.#answers, this.#fencesMax];
+  async append(
+    topicId: string,
+    partition: number,
+    batches: readonly Batch[],
+  ): Promise<(AppendResult | ServiceError)[]> {
+    const args: Arguments = [this.#channel, `${topicId}:${partition}:`, this.#responseLimits, this.#fencesMax];
     for (const batch of batches) {
-      const { count, records, ownTimestampMax, ownTimestamps } = batch;
+      const { count, records, maxTimestamp: ownTimestampMax, hasAllTimestamps: ownTimestamps } = batch;
       const own = ownTimestampMax === undefined ? '' : ownTimestamps ? ownTimestampMax : `~${ownTimestampMax}`;
-      args.push(count, records, own, checksOf(batch));
+      args.push(count, records, own, encodeChecks(batch));
     }
     const answers = await this.#call('logs/append', topicId, partition, args);
     const run = this.#connection.runIdOf(this.#keys(topicId, partition).partition);
-    return answers.map((answer) => readAppended(answer, run));
+    return answers.map((answer) => decodeAppendReply(answer, run));
   }
 
   /** Tells a log a producer's new epoch: nothing of an older one is appended from then on. */
@@ -162,7 +166,7 @@ export class Logs {
    * @returns the batch, or the end offset if there is none
    * @throws ServiceError UNKNOWN_TOPIC
    */
-  async seek(
+  async findByTimestamp(
     topicId: string,
     partition: number,
     offset: number,
@@ -200,13 +204,13 @@ export class Logs {
     before: number | 'latest',
     idempotency?: Idempotency,
   ): Promise<LogBounds & { replayed: boolean }> {
-    const args = [before, ...logIdempotencyArguments(idempotency, this.#answers)];
+    const args = [before, ...logIdempotencyArguments(idempotency, this.#responseLimits)];
     const first = await this.#call('logs/delete-records', topicId, partition, args);
     // The log starts where it should; what is left below is freed in steps.
     for (let more = text(first[2]); more === '1'; ) {
       const next = await this.#call('logs/delete-records', topicId, partition, [
         integer(first[0]),
-        ...logIdempotencyArguments(undefined, this.#answers),
+        ...logIdempotencyArguments(undefined, this.#responseLimits),
       ]);
       more = text(next[2]);
     }
@@ -214,18 +218,18 @@ export class Logs {
   }
 
   /** The bounds of logs and the bytes of records in them, in the order asked; undefined where there is no such log. */
-  async bounds(partitions: readonly PartitionId[]): Promise<(LogFigures | undefined)[]> {
-    const found: (LogFigures | undefined)[] = [];
+  async bounds(partitions: readonly LogId[]): Promise<(LogSummary | undefined)[]> {
+    const found: (LogSummary | undefined)[] = [];
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
       const some = partitions.slice(i, i + boundsAtOnceMax);
-      found.push(...(await Promise.all(some.map((log) => this.#figures(this.#keysOf(log))))));
+      found.push(...(await Promise.all(some.map((log) => this.#summary(this.#keysOf(log))))));
     }
     return found;
   }
 
   /** As bounds(), for those who want to know as much as there is: `away` where the machine that has the log cannot be reached. */
-  async boundsWherePossible(partitions: readonly PartitionId[]): Promise<(LogFigures | 'away' | undefined)[]> {
-    const found: (LogFigures | 'away' | undefined)[] = [];
+  async boundsOfReachable(partitions: readonly LogId[]): Promise<(LogSummary | 'away' | undefined)[]> {
+    const found: (LogSummary | 'away' | undefined)[] = [];
     // A machine that does not answer is waited for once.
     const away = new Set<unknown>();
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
@@ -233,7 +237,7 @@ export class Logs {
         const keys = this.#keysOf(log);
         if (away.size > 0 && away.has(this.#connection.shardOf(keys.partition))) return 'away';
         try {
-          return await this.#figures(keys);
+          return await this.#summary(keys);
         } catch (error) {
           if (!hasCode(error, 'STORE_UNAVAILABLE')) throw error;
           away.add(this.#connection.shardOf(keys.partition));
@@ -245,7 +249,7 @@ export class Logs {
     return found;
   }
 
-  async #figures({ partition: key }: PartitionKeys): Promise<LogFigures | undefined> {
+  async #summary({ partition: key }: PartitionKeys): Promise<LogSummary | undefined> {
     const read = (client: Redis) => client.hmget(key, ...boundsFields);
     const [start, next, total, trimmed, compacted, cleaned, end] = await this.#connection.command(false, read, key);
     if (!next) return undefined;
@@ -259,7 +263,7 @@ export class Logs {
    * Hears of appends of all brokers, on a connection of its own, until `signal` is aborted. A notice may be lost while the
    * connection is; `onGap` says that this may have happened.
    */
-  followAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
+  subscribeToAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
     const client = this.#connection.createDedicatedClient();
     client.on('message', (_channel: string, message: string) => {
       const [topicId, partition, endOffset] = message.split(':');
@@ -296,7 +300,7 @@ export class Logs {
     return partitionKeys(this.#prefix, topicId, partition);
   }
 
-  #keysOf({ topicId, partition }: PartitionId): PartitionKeys {
+  #keysOf({ topicId, partition }: LogId): PartitionKeys {
     return this.#keys(topicId, partition);
   }
 
@@ -324,7 +328,7 @@ function readBatches(heads: string, texts: readonly ReplyValue[]): StoredBatch[]
   return batches;
 }
 
-function readAppended(answer: ReplyValue, run: string): Appended | ServiceError {
+function decodeAppendReply(answer: ReplyValue, run: string): AppendResult | ServiceError {
   try {
     const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', answer);
     return {
@@ -333,7 +337,7 @@ function readAppended(answer: ReplyValue, run: string): Appended | ServiceError 
       count: integer(count),
       timestamp: integer(timestamp),
       partitions: integer(partitions),
-      run,
+      runId: run,
     };
   } catch (error) {
     if (error instanceof ServiceError) return error;

@@ -8,7 +8,7 @@ import { idempotencyArguments } from '../stored-responses.ts';
 import type { Idempotency } from '../tree/op-codec.ts';
 
 /** What a named producer puts on a request. */
-export interface ProducerStamp {
+export interface ProducerSequence {
   id: string;
   epoch: number;
   /** Grows by one with each request to a topic, from 0 in each epoch. */
@@ -16,7 +16,7 @@ export interface ProducerStamp {
 }
 
 /** A partition's log, as the registry notes it. */
-export interface LogName {
+export interface LogId {
   topicId: string;
   partition: number;
 }
@@ -25,7 +25,7 @@ export interface RegisteredProducer {
   id: string;
   epoch: number;
   /** The logs that may know it: each has to be told the epoch. */
-  logs: LogName[];
+  logs: LogId[];
   /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
   replayed: boolean;
 }
@@ -33,14 +33,14 @@ export interface RegisteredProducer {
 export interface DueProducer {
   id: string;
   /** When the registry last heard of it, ms. */
-  heardAt: number;
-  logs: LogName[];
+  lastUsedAt: number;
+  logs: LogId[];
 }
 
 export class Producers {
   readonly #connection: StoreConnection;
   readonly #root: string;
-  readonly #responses: string;
+  readonly #responseLimits: string;
   readonly #producersMax: number;
 
   constructor(
@@ -50,7 +50,7 @@ export class Producers {
   ) {
     this.#connection = connection;
     this.#root = keys.root;
-    this.#responses = options.responses;
+    this.#responseLimits = options.responses;
     this.#producersMax = options.producersMax;
   }
 
@@ -60,27 +60,27 @@ export class Producers {
       name,
       randomBytes(9).toString('base64url'),
       ...idempotencyArguments(idempotency),
-      this.#responses,
+      this.#responseLimits,
       this.#producersMax,
     ]);
-    return { replayed: integer(replayed) === 1, id: text(id), epoch: integer(epoch), logs: logsOf(logs) };
+    return { replayed: integer(replayed) === 1, id: text(id), epoch: integer(epoch), logs: decodeLogIds(logs) };
   }
 
   /**
    * Notes that a log is about to hear of a producer.
    * @throws ServiceError UNKNOWN_PRODUCER, PRODUCER_FENCED (field `epoch`)
    */
-  async join({ id, epoch }: ProducerStamp, log: LogName): Promise<void> {
-    await this.#connection.call('producers/join', this.#root, [id, epoch, nameOf(log)]);
+  async registerLog({ id, epoch }: ProducerSequence, log: LogId): Promise<void> {
+    await this.#connection.call('producers/join', this.#root, [id, epoch, encodeLogId(log)]);
   }
 
   /** Some of the producers of which the registry has not heard for `idleMs`, and how many producers there are in all. */
-  async due(idleMs: number, limit: number): Promise<{ producers: DueProducer[]; total: number }> {
+  async claimDue(idleMs: number, limit: number): Promise<{ producers: DueProducer[]; total: number }> {
     const [total, ...found] = await this.#connection.call('producers/claim-due', this.#root, [idleMs, limit]);
     const producers = (found as ReplyValue[][]).map(([id, heardAt, logs]) => ({
       id: text(id),
       heardAt: integer(heardAt),
-      logs: logsOf(logs),
+      logs: decodeLogIds(logs),
     }));
     return { producers, total: integer(total) };
   }
@@ -92,21 +92,21 @@ export class Producers {
    * @returns whether that was its end
    */
   async updateDue(
-    { id, heardAt }: DueProducer,
+    { id, lastUsedAt: heardAt }: DueProducer,
     usedAt: number | undefined,
-    gone: readonly LogName[],
+    gone: readonly LogId[],
   ): Promise<boolean> {
-    const args = [id, heardAt, usedAt ?? 0, ...gone.map(nameOf)];
+    const args = [id, heardAt, usedAt ?? 0, ...gone.map(encodeLogId)];
     const [ended] = await this.#connection.call('producers/update-due', this.#root, args);
     return integer(ended) === 1;
   }
 }
 
-function nameOf({ topicId, partition }: LogName): string {
+function encodeLogId({ topicId, partition }: LogId): string {
   return `${topicId}:${partition}`;
 }
 
-function logsOf(names: ReplyValue | undefined): LogName[] {
+function decodeLogIds(names: ReplyValue | undefined): LogId[] {
   return (names as ReplyValue[]).map((name) => {
     const [topicId, partition] = text(name).split(':');
     return { topicId: topicId!, partition: Number(partition) };

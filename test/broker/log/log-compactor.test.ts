@@ -77,7 +77,7 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), async (steps) => {
       partition += 1;
-      await logs.open(topicId, partition);
+      await logs.create(topicId, partition);
       const model: MatchedEvents[] = [];
       const reader = { next: 0, told: [] as MatchedEvents[] };
       let start = 0;
@@ -198,7 +198,7 @@ t.test('small batches become few, and a pass with nothing to do writes nothing',
 t.test('a search by time and retention go through what is compacted and what is not', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   const own = (key: string, timestamp: number) =>
-    append(logs, batchOf([JSON.stringify({ timestamp, key })], { ownTimestampMax: timestamp, ownTimestamps: true }));
+    append(logs, batchOf([JSON.stringify({ timestamp, key })], { maxTimestamp: timestamp, hasAllTimestamps: true }));
   for (const [key, timestamp] of [
     ['a', 100],
     ['b', 300],
@@ -212,8 +212,8 @@ t.test('a search by time and retention go through what is compacted and what is 
     keeping,
   );
   await own('d', 500);
-  t.match(await logs.seek(topicId, 0, 0, 450), { batch: { baseOffset: 4 } });
-  t.match(await logs.seek(topicId, 0, 0, 350), { batch: { baseOffset: 1, count: 3 } });
+  t.match(await logs.findByTimestamp(topicId, 0, 0, 450), { batch: { baseOffset: 4 } });
+  t.match(await logs.findByTimestamp(topicId, 0, 0, 350), { batch: { baseOffset: 1, count: 3 } });
   t.same(
     (await readAll(logs, 0)).map(({ offset }) => offset),
     [1, 2, 3, 4],

@@ -107,8 +107,8 @@ t.test('retention goes on behind a record whose timestamp is in microseconds', a
   const { topic, topicId } = await newTopic({ 'retention.ms': 500 });
   const record = { count: 1, ownTimestamps: true };
   await broker.store.logs.append(topicId, 0, [
-    { ...record, records: Buffer.from(`{"timestamp":${now * 1000}}`), ownTimestampMax: now * 1000 },
-    { ...record, records: Buffer.from(`{"timestamp":${now}}`), ownTimestampMax: now },
+    { ...record, records: Buffer.from(`{"timestamp":${now * 1000}}`), maxTimestamp: now * 1000 },
+    { ...record, records: Buffer.from(`{"timestamp":${now}}`), maxTimestamp: now },
   ]);
   await eventually(async () => (await http(topic)).body.partitions[0].logStartOffset === 2, 'all of it goes');
   t.pass();

@@ -198,7 +198,7 @@ t.test('a deleted topic is gone with its records, and a new one of its name begi
 t.test('a broker finishes the deletion that a dead one left', async (t) => {
   const { namespace, logs } = server.broker.store;
   const topicId = 'BBBBBBBBBBBBBBBBBBBBBB';
-  for (const partition of [0, 1]) await logs.open(topicId, partition);
+  for (const partition of [0, 1]) await logs.create(topicId, partition);
   const data = encodeDeletion({ topicId, partitions: 2 });
   await namespace.write([{ op: 'create', path: deletionPath('left'), data }], { privileged: true });
   await eventually(async () => (await namespace.allChildren('/admin/delete_topics')).length === 0, 'the note is gone');

@@ -7,7 +7,7 @@ import { eventually, testConfig } from '../../helpers/server.ts';
 
 t.test('retention takes what is outside a limit, and nothing that is inside both', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
-  const timed = (line: string, at: number) => batchOf([line], { ownTimestampMax: at, ownTimestamps: true });
+  const timed = (line: string, at: number) => batchOf([line], { maxTimestamp: at, hasAllTimestamps: true });
   const far = 4_000_000_000_000;
   for (const at of [1, 2, far, 3]) await append(logs, timed('x'.repeat(10), at));
   const start = async (limits: { retentionMs: number; retentionBytes: number }) =>
@@ -28,7 +28,7 @@ t.test('retention takes what is outside a limit, and nothing that is inside both
 
 t.test('retention works in bounded steps, and says that there is more', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
-  const old = batchOf(['x'], { ownTimestampMax: 1, ownTimestamps: true });
+  const old = batchOf(['x'], { maxTimestamp: 1, hasAllTimestamps: true });
   await logs.append(
     topicId,
     0,
@@ -41,10 +41,10 @@ t.test('retention works in bounded steps, and says that there is more', async (t
 
 t.test('a batch of which some records have old timestamps and others none is as young as its append', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
-  await append(logs, batchOf(['{"timestamp":1}', '{"value":1}'], { ownTimestampMax: 1 }));
+  await append(logs, batchOf(['{"timestamp":1}', '{"value":1}'], { maxTimestamp: 1 }));
   const limits = { retentionMs: 60_000, retentionBytes: -1 };
   t.match(await logKeeping.retain(topicId, 0, 0, limits), { logStartOffset: 0, endOffset: 2 });
-  t.match(await logs.seek(topicId, 0, 0, 2), { batch: { baseOffset: 0 } }, 'and is found by a later moment');
+  t.match(await logs.findByTimestamp(topicId, 0, 0, 2), { batch: { baseOffset: 0 } }, 'and is found by a later moment');
 });
 
 t.test('retention says when the oldest batch will be too old', async (t) => {
@@ -71,7 +71,7 @@ t.test('the work of a deposed leader is refused, and changes nothing', async (t)
   const nothing = { retentionMs: -1, retentionBytes: -1 };
   const everything = { retentionMs: -1, retentionBytes: 0 };
   const scan = await logKeeping.scan(topicId, 0, 0, 2, 1000);
-  const step = { run: scan.run, generation: scan.generation, cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
+  const step = { run: scan.runId, generation: scan.generation, cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
   await logKeeping.retain(topicId, 0, 3, nothing);
   const refused = { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 3 } };
   await t.rejects(logKeeping.retain(topicId, 0, 2, everything), refused);
@@ -106,7 +106,7 @@ t.test('a step of compaction that stands on an old reading does nothing', async 
   for (const line of ['{"key":"a"}', '{"key":"b"}', '{"key":"c"}']) await append(logs, batchOf([line]));
   const scan = await logKeeping.scan(topicId, 0, 0, 3, 1000);
   await logs.deleteRecords(topicId, 0, 1);
-  const step = { run: scan.run, generation: scan.generation, cleaned: 3, tombstonesSince: 0, removed: [], added: [] };
+  const step = { run: scan.runId, generation: scan.generation, cleaned: 3, tombstonesSince: 0, removed: [], added: [] };
   t.equal(await logKeeping.compact(topicId, 0, 0, step), undefined);
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 1, endOffset: 3, bytes: 22 }]);
 });
@@ -126,8 +126,11 @@ t.test('a step of compaction that stands on what another run of Redis had does n
   const after = await logKeeping.scan(topicId, 0, 0, 2, 1000);
   t.equal(after.generation, scan.generation);
   const step = { cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
-  t.equal(await logKeeping.compact(topicId, 0, 0, { ...step, run: scan.run, generation: scan.generation }), undefined);
-  t.ok(await logKeeping.compact(topicId, 0, 0, { ...step, run: after.run, generation: after.generation }));
+  t.equal(
+    await logKeeping.compact(topicId, 0, 0, { ...step, runId: scan.runId, generation: scan.generation }),
+    undefined,
+  );
+  t.ok(await logKeeping.compact(topicId, 0, 0, { ...step, runId: after.runId, generation: after.generation }));
 });
 
 t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {

@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
 import { partitionKeys } from '../../../src/store/keys.ts';
-import type { BatchIdentity } from '../../../src/store/log/logs.ts';
+import type { BatchIdempotency } from '../../../src/store/log/logs.ts';
 import { Store } from '../../../src/store/store.ts';
 import { temporaryFolder } from '../../../testbed/scope.ts';
 import { append, batchOf, openStore, topicId } from '../../helpers/logs.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { eventually, testConfig } from '../../helpers/server.ts';
 
-function keyed(key: string, fingerprint: string, partitions = 1): BatchIdentity {
+function keyed(key: string, fingerprint: string, partitions = 1): BatchIdempotency {
   return { kind: 'key', key, fingerprint, partitions };
 }
 
 /** Of a request whose home is another log. */
-function producerOf(stamp: { id: string; epoch: number; sequence: number }): BatchIdentity {
+function producerOf(stamp: { id: string; epoch: number; sequence: number }): BatchIdempotency {
   return { kind: 'producer', stamp, home: false, joined: true, partitions: 2 };
 }
 
@@ -40,7 +40,7 @@ t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
   const unknown = { code: 'UNKNOWN_TOPIC' };
   await t.rejects(append(logs, batchOf(['a'])), unknown);
   await t.rejects(logs.read(topicId, 0, 0, unlimited), unknown);
-  await t.rejects(logs.seek(topicId, 0, 0, 0), unknown);
+  await t.rejects(logs.findByTimestamp(topicId, 0, 0, 0), unknown);
   await t.rejects(logs.deleteRecords(topicId, 0, 0), unknown);
   await t.rejects(append(logs, batchOf([])), unknown);
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [undefined]);
@@ -50,21 +50,21 @@ t.test('a log that was lost is opened anew, and one that was removed is not', as
   const { logs, connection } = await openStore(t);
   const lose = () =>
     connection.command(true, (client) => client.del(partitionKeys(testConfig.prefix, topicId, 0).partition));
-  t.equal(await logs.reopen(topicId, 0), 'there');
+  t.equal(await logs.recreateLost(topicId, 0), 'there');
   await lose();
-  t.equal(await logs.reopen(topicId, 0), 'opened');
+  t.equal(await logs.recreateLost(topicId, 0), 'opened');
   t.match(await append(logs, batchOf(['b'])), { baseOffset: 0 });
   await lose();
-  t.equal(await logs.reopen(topicId, 0), 'refused', 'batches are left, which nobody may lose sight of');
+  t.equal(await logs.recreateLost(topicId, 0), 'refused', 'batches are left, which nobody may lose sight of');
   await logs.remove(topicId, 0);
-  t.equal(await logs.reopen(topicId, 0), 'refused');
+  t.equal(await logs.recreateLost(topicId, 0), 'refused');
   await t.rejects(append(logs, batchOf(['c'])), { code: 'UNKNOWN_TOPIC' });
 });
 
 t.test('opening a log again leaves it as it is', async (t) => {
   const { logs } = await openStore(t);
   await append(logs, batchOf(['a']));
-  await logs.open(topicId, 0);
+  await logs.create(topicId, 0);
   t.match(await append(logs, batchOf(['b'])), { baseOffset: 1 });
 });
 
@@ -201,7 +201,7 @@ t.test('a search by time finds the first record that is not older, whatever the 
   const own = (max: number) => ({ ownTimestampMax: max, ownTimestamps: true });
   for (const max of [100, 300, 200, 400]) await append(logs, batchOf([`{"timestamp":${max}}`], own(max)));
   const found = async (moment: number, from = 0) => {
-    const result = await logs.seek(topicId, 0, from, moment);
+    const result = await logs.findByTimestamp(topicId, 0, from, moment);
     return 'batch' in result ? result.batch.baseOffset : `end ${result.endOffset}`;
   };
   t.equal(await found(0), 0);
@@ -215,15 +215,15 @@ t.test('a search by time finds the first record that is not older, whatever the 
 
 t.test('a search by time goes through any number of batches', async (t) => {
   const { logs } = await openStore(t);
-  const old = batchOf(['{"timestamp":1}'], { ownTimestampMax: 1, ownTimestamps: true });
+  const old = batchOf(['{"timestamp":1}'], { maxTimestamp: 1, hasAllTimestamps: true });
   for (let i = 0; i < 5; i++)
     await logs.append(
       topicId,
       0,
       Array.from({ length: 100 }, () => old),
     );
-  await append(logs, batchOf(['{"timestamp":2}'], { ownTimestampMax: 2, ownTimestamps: true }));
-  t.match(await logs.seek(topicId, 0, 0, 2), { batch: { baseOffset: 500 } });
+  await append(logs, batchOf(['{"timestamp":2}'], { maxTimestamp: 2, hasAllTimestamps: true }));
+  t.match(await logs.findByTimestamp(topicId, 0, 0, 2), { batch: { baseOffset: 500 } });
 });
 
 t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
@@ -247,7 +247,7 @@ t.test('every append is told on the channel', async (t) => {
   t.teardown(() => abort.abort());
   const heard: string[] = [];
   let listening = false;
-  logs.followAppends(
+  logs.subscribeToAppends(
     ({ topicId: id, partition, endOffset }) => heard.push(`${id} ${partition} ${endOffset}`),
     () => {
       listening = true;
@@ -291,7 +291,7 @@ t.test(
     const abort = new AbortController();
     t.teardown(() => abort.abort());
     let subscriptions = 0;
-    store.logs.followAppends(
+    store.logs.subscribeToAppends(
       () => undefined,
       () => {
         subscriptions += 1;
@@ -323,5 +323,5 @@ t.test('a walk over large batches gives others their turn after a few of them', 
   const [outcome, next] = await connection.call('logs/seek', key, [0, moment, 200]);
   t.equal(String(outcome), 'more');
   t.equal(Number(next), 4);
-  t.same(await logs.seek(topicId, 0, 0, moment), { endOffset: batches }, 'and it goes on from there');
+  t.same(await logs.findByTimestamp(topicId, 0, 0, moment), { endOffset: batches }, 'and it goes on from there');
 });
