@@ -103,7 +103,7 @@ export class Store {
     });
     this.#rootKey = keys.root;
     this.connection = new StoreConnection(options.target, log, keys.root);
-    this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responses });
+    this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responseLimits: responses });
     this.sessions = new Sessions(this.connection, keys, {
       minTtlMs: options.sessionMinTtlMs,
       maxTtlMs: options.sessionMaxTtlMs,

@@ -189,7 +189,7 @@ export class WatchHub {
     const zxids = new Set<number>();
     for (const { watch } of starts) if (watch.request.since !== undefined) zxids.add(watch.request.since);
     try {
-      const { newest, problems } = await this.#events.resumable([...zxids], history);
+      const { newest, problems } = await this.#events.checkResumeAll([...zxids], history);
       const problemOf = new Map([...zxids].map((zxid, index) => [zxid, problems[index]]));
       for (const { watch, queue } of starts) {
         // It may have been closed meanwhile.

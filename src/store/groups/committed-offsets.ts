@@ -87,7 +87,7 @@ export class CommittedOffsets {
       options.caller?.memberId ?? '',
       options.caller?.callEpoch ?? '',
       ...idempotencyArguments(keeping?.idempotency),
-      this.#limits.responses,
+      this.#limits.responseLimits,
       keeping?.text ?? '',
     ];
     const rows = offsets.map((at) => [at.topic, at.topicId, at.partition, at.offset ?? '', at.metadata ?? '']);

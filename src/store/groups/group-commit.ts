@@ -134,7 +134,7 @@ export function commitArguments(
     document ?? '',
     limits.maxNodeBytes,
     limits.eventRetention,
-    limits.responses,
+    limits.responseLimits,
     commit.living,
     changes?.isSettled ? 'settled' : 'moving',
     changes?.topicsDropped ? 1 : 0,

@@ -21,7 +21,7 @@ interface Page {
 const blockMs = 2000;
 const readCount = 500;
 /** How much later than asked the store may answer a read that blocks, before the connection counts as dead. */
-const answerGraceMs = 3000;
+const replyGraceMs = 3000;
 
 export class Events {
   readonly #connection: StoreConnection;
@@ -41,7 +41,7 @@ export class Events {
    * @throws ServiceError COMPACTED with the fields `oldest` and `zxid`
    */
   async checkResume(zxid: number, history: 'main' | 'both' = 'main'): Promise<number> {
-    const { newest, problems } = await this.resumable([zxid], history);
+    const { newest, problems } = await this.checkResumeAll([zxid], history);
     if (problems[0]) throw problems[0];
     return newest;
   }
@@ -50,7 +50,7 @@ export class Events {
    * As checkResume, of many zxids at one moment.
    * @returns `problems` = of each zxid undefined, or COMPACTED
    */
-  async resumable(
+  async checkResumeAll(
     zxids: readonly number[],
     history: 'main' | 'both',
   ): Promise<{ newest: number; problems: (ServiceError | undefined)[] }> {
@@ -105,7 +105,7 @@ export class Events {
     },
     signal: AbortSignal,
   ): Promise<void> {
-    const client = this.#connection.createDedicatedClient(blockMs + answerGraceMs, 'reject');
+    const client = this.#connection.createDedicatedClient(blockMs + replyGraceMs, 'reject');
     const stop = () => client.disconnect();
     signal.addEventListener('abort', stop, { once: true });
     let position = after;
@@ -159,7 +159,7 @@ export class Events {
     const pages = (reply ?? []).map(([, entries]) => ({ entries, more: entries.length >= readCount }));
     // A read that has blocked is answered with the stream that was written first, without the other half of the same
     // transaction (Redis 7.0).
-    if (mayBlock && pages.length === 1 && pages[0]!.entries.some(isHalf))
+    if (mayBlock && pages.length === 1 && pages[0]!.entries.some(isInBothStreams))
       return this.#readNext(client, position, false);
     return merge(pages).transactions;
   }
@@ -215,7 +215,7 @@ function merge(pages: Page[]): { transactions: Transaction[]; complete: boolean 
 }
 
 /** Whether the transaction has an entry in the other stream, too (lua/lib/txn.lua). */
-function isHalf([, fields]: Entry): boolean {
+function isInBothStreams([, fields]: Entry): boolean {
   return fields.at(-2)?.toString('latin1') === 'half';
 }
 

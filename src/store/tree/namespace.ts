@@ -24,13 +24,13 @@ import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 export { type Idempotency, type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
 
 /** What nodes/get says of one node, and the newest zxid at that moment. */
-interface ReadAnswer {
+interface ReadReply {
   zxid: number;
-  answer: ReplyValue;
+  reply: ReplyValue;
 }
 
 /** In what nodes/get says of a node: the lengths before its stat. */
-const readHead = 3;
+const readHeadBytes = 3;
 
 export interface WriteOptions {
   /** The broker's own writes may touch reserved paths. */
@@ -59,7 +59,7 @@ export interface NamespaceLimits {
   /** How many transactions to keep for watchers that resume. */
   eventRetention: number;
   /** Limits of the records kept for Idempotency-Keys, as stored-responses.ts words them. */
-  responses: string;
+  responseLimits: string;
 }
 
 /** What one call carries at most: about a millisecond of the store's time. */
@@ -81,7 +81,7 @@ export class Namespace {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
   readonly limits: NamespaceLimits;
-  readonly #reads: CallBatcher<{ path: string; view: 'data' | 'stat' }, ReadAnswer>;
+  readonly #reads: CallBatcher<{ path: string; view: 'data' | 'stat' }, ReadReply>;
   /** Each question is a packed request. */
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
@@ -102,11 +102,11 @@ export class Namespace {
   }
 
   #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/write-allow-oom', requests: Buffer[]): Promise<ReplyValue[]> {
-    const { maxNodeBytes, eventRetention, responses } = this.limits;
+    const { maxNodeBytes, eventRetention, responseLimits: responses } = this.limits;
     return this.#connection.call(script, this.#keys.root, [maxNodeBytes, eventRetention, responses, ...requests]);
   }
 
-  async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadAnswer[]> {
+  async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadReply[]> {
     const args = reads.flatMap(({ path, view }) => [path, view]);
     const [newest, ...answers] = await this.#connection.call('nodes/get', this.#keys.root, args);
     const zxid = integer(newest);
@@ -133,7 +133,7 @@ export class Namespace {
     const ask = () => turn.submit(encodeRequest(operations, options), weight);
     const isLarge = weight >= operationsPerCallMax && !options.privileged;
     const answer = await (isLarge ? this.#large.run(ask) : ask());
-    if (!Buffer.isBuffer(answer)) throw failure('nodes/write', answer);
+    if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/write', answer);
     return decodeResult(answer, operations);
   }
 
@@ -156,14 +156,14 @@ export class Namespace {
   async get(path: string): Promise<NodeData> {
     let read = await this.#reads.submit({ path, view: 'data' }, 1);
     // It did not fit into a call with others.
-    while (read.answer === 0) read = await this.#reads.submit({ path, view: 'data' }, 1);
-    const { zxid, answer } = read;
-    if (!Buffer.isBuffer(answer)) throw failure('nodes/get', answer);
-    const typeStart = readHead + answer[0]!;
+    while (read.reply === 0) read = await this.#reads.submit({ path, view: 'data' }, 1);
+    const { zxid, reply: answer } = read;
+    if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/get', answer);
+    const typeStart = readHeadBytes + answer[0]!;
     const dataStart = typeStart + answer.readUInt16BE(1);
     return {
       zxid,
-      stat: decodeStat(answer.subarray(readHead, typeStart)),
+      stat: decodeStat(answer.subarray(readHeadBytes, typeStart)),
       contentType: answer.toString('utf8', typeStart, dataStart),
       data: answer.subarray(dataStart),
     };
@@ -171,9 +171,9 @@ export class Namespace {
 
   /** Reads a node's stat alone. @throws ServiceError NO_NODE (field `zxid`) */
   async stat(path: string): Promise<{ zxid: number; stat: Stat }> {
-    const { zxid, answer } = await this.#reads.submit({ path, view: 'stat' }, 1);
-    if (!Buffer.isBuffer(answer)) throw failure('nodes/get', answer);
-    return { zxid, stat: decodeStat(answer.subarray(readHead)) };
+    const { zxid, reply: answer } = await this.#reads.submit({ path, view: 'stat' }, 1);
+    if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/get', answer);
+    return { zxid, stat: decodeStat(answer.subarray(readHeadBytes)) };
   }
 
   /**
@@ -244,7 +244,7 @@ export class Namespace {
 }
 
 /** What a script answered to one of several requests, where that was no success. */
-function failure(script: string, answer: ReplyValue): Error {
+function decodeFailure(script: string, answer: ReplyValue): Error {
   try {
     decodeReply(script, answer);
   } catch (error) {

@@ -70,7 +70,7 @@ export function decodeEvents(stored: Buffer): NodeEvent[] {
   return events;
 }
 
-interface Places {
+interface EventOffsets {
   stat: number;
   statEnd: number;
   typeEnd: number;
@@ -83,9 +83,9 @@ class StoredEvent implements NodeEvent {
   readonly kind: EventKind;
   readonly path: string;
   readonly #stored: Buffer;
-  readonly #at: Places;
+  readonly #at: EventOffsets;
 
-  constructor(kind: EventKind, stored: Buffer, at: Places) {
+  constructor(kind: EventKind, stored: Buffer, at: EventOffsets) {
     this.kind = kind;
     this.path = stored.toString('utf8', at.typeEnd, at.pathEnd);
     this.#stored = stored;

@@ -37,7 +37,7 @@ export class Sessions {
   readonly #keys: CoordinationKeys;
   readonly #bounds: { minTtlMs: number; maxTtlMs: number };
   readonly #eventRetention: number;
-  readonly #responses: string;
+  readonly #responseLimits: string;
   readonly #sessionsMax: number;
 
   constructor(
@@ -49,7 +49,7 @@ export class Sessions {
     this.#keys = keys;
     this.#bounds = options;
     this.#eventRetention = options.eventRetention;
-    this.#responses = options.responses;
+    this.#responseLimits = options.responses;
     this.#sessionsMax = options.sessionsMax;
   }
 
@@ -80,7 +80,7 @@ export class Sessions {
       // A repeat with the same key must get the same handle, and nobody else may read it.
       idempotency ? sealResponse(idempotency.key, handle) : '',
       ...idempotencyArguments(idempotency),
-      this.#responses,
+      this.#responseLimits,
       this.#sessionsMax,
     ]);
     const replayed = integer(reply[0]) === 1;
@@ -124,7 +124,7 @@ export class Sessions {
       session.secretHash,
       this.#eventRetention,
       ...idempotencyArguments(idempotency),
-      this.#responses,
+      this.#responseLimits,
     ]);
     return { replayed: integer(reply[0]) === 1, zxid: integer(reply[1]), ephemerals: integer(reply[2]) };
   }
