@@ -22,7 +22,7 @@ const pipelines = 2;
 const keys = coordinationKeys('weir');
 
 /** As the server has them by default (src/config/config.ts). */
-const limits = { maxNodeBytes: 1024 * 1024, eventRetention: 100_000, responses: '600000:1000000:268435456' };
+const limits = { maxNodeBytes: 1024 * 1024, eventRetention: 100_000, responseLimits: '600000:1000000:268435456' };
 
 /** The tree straight on a connection, without a server before it. */
 export function namespaceOn(connection: StoreConnection): Namespace {

@@ -16,8 +16,8 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
     return {
       count,
       records: Buffer.from(line.repeat(count)),
-      ownTimestampMax: undefined,
-      ownTimestamps: false,
+      maxTimestamp: undefined,
+      hasAllTimestamps: false,
     } as never;
   };
   const append = (batches: never[]) => logs.append(topic(), 0, batches);
@@ -83,9 +83,9 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
           return { ...head, records };
         });
         const cleaned = added.at(-1)!.baseOffset + added.at(-1)!.count;
-        const { runId: run, generation } = scan;
+        const { runId, generation } = scan;
         await logKeeping.compact(topic(), 0, 0, {
-          runId: run,
+          runId,
           generation,
           cleaned,
           tombstonesSince: undefined,

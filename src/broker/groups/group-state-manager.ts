@@ -27,7 +27,7 @@ export interface GroupUpdate<T> {
   /** The next document, 'delete', or undefined if it stays as it is. */
   document?: GroupDocument | 'delete' | undefined;
   /** What goes with it. */
-  commit?: Omit<GroupCommit, 'document' | 'changes' | 'living'>;
+  commit?: Omit<GroupCommit, 'document' | 'changes' | 'liveMembers'>;
   /** There is nothing to commit: the store need not be asked. */
   idle?: boolean;
   result: T;

@@ -91,12 +91,12 @@ export class LogCompactor {
 
   /**
    * Goes over the log from its start up to an offset, and takes out what is superseded there.
-   * @param run of the Redis that the keys were noted from. @returns undefined if there is another one, which may have lost some of
+   * @param runId of the Redis that the keys were noted from. @returns undefined if there is another one, which may have lost some of
    *   what supersedes others: then the pass stands on nothing
    */
   async #clean(
     task: CompactionTask,
-    run: string,
+    runId: string,
     newest: NewestOffsets,
     upTo: number,
     signal: AbortSignal,
@@ -108,11 +108,11 @@ export class LogCompactor {
       const scan = await this.#maintenance.scan(topicId, partition, offset, upTo, this.#limits.stepBytes);
       const { batches, logStartOffset: startOffset, now, generation } = scan;
       const last = batches.at(-1);
-      if (scan.runId !== run) return undefined;
+      if (scan.runId !== runId) return undefined;
       if (signal.aborted) return scan;
       if (!last) {
         // Only now it is known, as all of the compacted part was seen.
-        const step = { run, generation, cleaned: scan.cleaned, tombstonesSince, removed: [], added: [] };
+        const step = { runId, generation, cleaned: scan.cleaned, tombstonesSince, removed: [], added: [] };
         const isKnown = scan.tombstonesSince === tombstonesSince;
         if (!isKnown && (await this.#maintenance.compact(topicId, partition, leaderEpoch, step)) === undefined)
           continue;
@@ -131,7 +131,7 @@ export class LogCompactor {
       if (removed.length > 0 || added.length > 0 || cleaned > scan.cleaned) {
         // At the end of the pass the oldest moment is known; should it not come to that, the first one is noted now.
         const known = scan.tombstonesSince === 0 && cleaning.tombstonesSince > 0 ? cleaning.tombstonesSince : undefined;
-        const step = { run, generation, cleaned, tombstonesSince: known, removed, added };
+        const step = { runId, generation, cleaned, tombstonesSince: known, removed, added };
         // The log's head was let go of meanwhile: what was read may be gone, so it is read again.
         if ((await this.#maintenance.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
         this.#removals.inc(cleaning.removedRecords);

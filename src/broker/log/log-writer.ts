@@ -58,7 +58,7 @@ interface Progress {
 const unacknowledgedBytesMax = 16 * 1024 * 1024;
 
 /** What the home of a request gets if its records all go elsewhere. */
-const noRecords: RecordBatch = { count: 0, records: Buffer.alloc(0), ownTimestampMax: undefined, ownTimestamps: false };
+const noRecords: RecordBatch = { count: 0, records: Buffer.alloc(0), maxTimestamp: undefined, hasAllTimestamps: false };
 
 export class LogWriter {
   readonly #topics: TopicCache;
@@ -239,7 +239,7 @@ export class LogWriter {
     needed: number,
   ): Promise<void> {
     const confirmed = await Promise.all(
-      appended.map(([partition, { runId: run }]) => this.#logs.waitForReplicas(topic.topicId, partition, needed, run)),
+      appended.map(([partition, { runId }]) => this.#logs.waitForReplicas(topic.topicId, partition, needed, runId)),
     );
     const fewest = Math.min(...confirmed.map(({ replicas: count }) => count));
     const isSynced = confirmed.every((each) => each.isSynced);

@@ -14,9 +14,9 @@ export interface RecordBatch {
   /** Their lines, joined by line feeds (record-fields.ts). */
   records: Buffer;
   /** The largest timestamp that a record has of its own, ms. */
-  ownTimestampMax: number | undefined;
+  maxTimestamp: number | undefined;
   /** Whether every record has one. */
-  ownTimestamps: boolean;
+  hasAllTimestamps: boolean;
 }
 
 export interface Spread {
@@ -51,7 +51,7 @@ export function spreadRecords(records: EncodedRecords, options: SpreadOptions): 
     const { count, lines } = records;
     const partition = choosePartitions([keylessRecord], undefined, options)[0]!;
     checkSize(topic, partition, lines.length, { count, isStream: false });
-    const batch = { count, records: lines, ownTimestampMax: undefined, ownTimestamps: false };
+    const batch = { count, records: lines, maxTimestamp: undefined, hasAllTimestamps: false };
     const batches = new Map([[partition, batch]]);
     return { partitionCount, partitions: Array(count).fill(partition), batches, timestamps: undefined };
   }
@@ -130,8 +130,8 @@ function choosePartitions(
 /** A batch as it grows, its lines as bytes as text. */
 interface Gathered {
   lines: string[];
-  ownTimestampMax: number | undefined;
-  ownTimestamps: boolean;
+  maxTimestamp: number | undefined;
+  hasAllTimestamps: boolean;
 }
 
 function makeBatches(
@@ -147,12 +147,12 @@ function makeBatches(
     const partition = partitions[i]!;
     let gathered = byPartition.get(partition);
     if (!gathered) {
-      gathered = { lines: [], ownTimestampMax: undefined, ownTimestamps: true };
+      gathered = { lines: [], maxTimestamp: undefined, hasAllTimestamps: true };
       byPartition.set(partition, gathered);
     }
     gathered.lines.push(line);
-    if (timestamp === undefined) gathered.ownTimestamps = false;
-    else gathered.ownTimestampMax = Math.max(timestamp, gathered.ownTimestampMax ?? 0);
+    if (timestamp === undefined) gathered.hasAllTimestamps = false;
+    else gathered.maxTimestamp = Math.max(timestamp, gathered.maxTimestamp ?? 0);
   }
   const batches = new Map<number, RecordBatch>();
   for (const [partition, { lines, ...own }] of byPartition) {

@@ -95,7 +95,7 @@ export class LogMaintenance {
    */
   async scan(topicId: string, partition: number, from: number, to: number, bytesMax: number): Promise<LogScan> {
     const reply = await this.#call('logs/scan', topicId, partition, [from, to, bytesMax]);
-    const [run, generation, start, end, cleaned, tombstonesSince, now] = reply;
+    const [runId, generation, start, end, cleaned, tombstonesSince, now] = reply;
     const batches: FoundBatch[] = [];
     for (let i = 7; i + 4 < reply.length; i += 5) {
       const baseOffset = integer(reply[i]);
@@ -111,7 +111,7 @@ export class LogMaintenance {
       });
     }
     return {
-      runId: text(run),
+      runId: text(runId),
       generation: integer(generation),
       logStartOffset: integer(start),
       endOffset: integer(end),
@@ -133,12 +133,12 @@ export class LogMaintenance {
     leaderEpoch: number,
     step: CompactionStep,
   ): Promise<number | undefined> {
-    const { runId: run, generation, cleaned, tombstonesSince, removed, added } = step;
+    const { runId, generation, cleaned, tombstonesSince, removed, added } = step;
     const removedBytes = removed.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
     const args: (string | number | Buffer)[] = [
       leaderEpoch,
       this.#brokerRunId,
-      run,
+      runId,
       generation,
       cleaned,
       tombstonesSince ?? '',

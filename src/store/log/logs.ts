@@ -115,13 +115,13 @@ export class Logs {
   ): Promise<(AppendResult | ServiceError)[]> {
     const args: Arguments = [this.#channel, `${topicId}:${partition}:`, this.#responseLimits, this.#fencesMax];
     for (const batch of batches) {
-      const { count, records, maxTimestamp: ownTimestampMax, hasAllTimestamps: ownTimestamps } = batch;
-      const own = ownTimestampMax === undefined ? '' : ownTimestamps ? ownTimestampMax : `~${ownTimestampMax}`;
+      const { count, records, maxTimestamp, hasAllTimestamps } = batch;
+      const own = maxTimestamp === undefined ? '' : hasAllTimestamps ? maxTimestamp : `~${maxTimestamp}`;
       args.push(count, records, own, encodeChecks(batch));
     }
     const answers = await this.#call('logs/append', topicId, partition, args);
-    const run = this.#connection.runIdOf(this.#keys(topicId, partition).partition);
-    return answers.map((answer) => decodeAppendReply(answer, run));
+    const runId = this.#connection.runIdOf(this.#keys(topicId, partition).partition);
+    return answers.map((answer) => decodeAppendReply(answer, runId));
   }
 
   /** Tells a log a producer's new epoch: nothing of an older one is appended from then on. */
@@ -283,12 +283,12 @@ export class Logs {
   /**
    * Waits until `count` replicas of the store, and its disk where it can tell, have what was appended to this partition
    * before, but not for long.
-   * @param run that of the append
+   * @param runId that of the append
    * @returns who has it: fewer than `count`, or not the disk, if it took too long
    * @throws ServiceError STORE_UNAVAILABLE if they cannot tell any more
    */
-  waitForReplicas(topicId: string, partition: number, count: number, run: string): Promise<ReplicationResult> {
-    return this.#replication.waitForReplicas(this.#keys(topicId, partition).replicated, count, run);
+  waitForReplicas(topicId: string, partition: number, count: number, runId: string): Promise<ReplicationResult> {
+    return this.#replication.waitForReplicas(this.#keys(topicId, partition).replicated, count, runId);
   }
 
   /** How many replicas each Redis has at least, now, of those that have these partitions. */
@@ -328,7 +328,7 @@ function readBatches(heads: string, texts: readonly ReplyValue[]): StoredBatch[]
   return batches;
 }
 
-function decodeAppendReply(answer: ReplyValue, run: string): AppendResult | ServiceError {
+function decodeAppendReply(answer: ReplyValue, runId: string): AppendResult | ServiceError {
   try {
     const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', answer);
     return {
@@ -337,7 +337,7 @@ function decodeAppendReply(answer: ReplyValue, run: string): AppendResult | Serv
       count: integer(count),
       timestamp: integer(timestamp),
       partitions: integer(partitions),
-      runId: run,
+      runId,
     };
   } catch (error) {
     if (error instanceof ServiceError) return error;

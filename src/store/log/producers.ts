@@ -77,9 +77,9 @@ export class Producers {
   /** Some of the producers of which the registry has not heard for `idleMs`, and how many producers there are in all. */
   async claimDue(idleMs: number, limit: number): Promise<{ producers: DueProducer[]; total: number }> {
     const [total, ...found] = await this.#connection.call('producers/claim-due', this.#root, [idleMs, limit]);
-    const producers = (found as ReplyValue[][]).map(([id, heardAt, logs]) => ({
+    const producers = (found as ReplyValue[][]).map(([id, lastUsedAt, logs]) => ({
       id: text(id),
-      heardAt: integer(heardAt),
+      lastUsedAt: integer(lastUsedAt),
       logs: decodeLogIds(logs),
     }));
     return { producers, total: integer(total) };
@@ -92,11 +92,11 @@ export class Producers {
    * @returns whether that was its end
    */
   async updateDue(
-    { id, lastUsedAt: heardAt }: DueProducer,
+    { id, lastUsedAt }: DueProducer,
     usedAt: number | undefined,
     gone: readonly LogId[],
   ): Promise<boolean> {
-    const args = [id, heardAt, usedAt ?? 0, ...gone.map(encodeLogId)];
+    const args = [id, lastUsedAt, usedAt ?? 0, ...gone.map(encodeLogId)];
     const [ended] = await this.#connection.call('producers/update-due', this.#root, args);
     return integer(ended) === 1;
   }

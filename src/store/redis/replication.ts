@@ -19,8 +19,8 @@ interface ReplicationWait {
   key: string;
   /** When the first that asked for it did, as performance.now(): the time that it has waited for its turn counts. */
   requestedAt: number;
-  /** `run` = of the Redis that was asked; undefined if there was nothing to ask. */
-  done: Promise<ReplicationResult & { run: string | undefined }>;
+  /** `runId` = of the Redis that was asked; undefined if there was nothing to ask. */
+  done: Promise<ReplicationResult & { runId: string | undefined }>;
 }
 
 export interface ReplicationResult {
@@ -60,12 +60,12 @@ export class Replication {
    * Waits until `count` replicas, and the disk of the primary where it can tell, have everything that was written before this
    * call, but not for long.
    * @param key one that may be overwritten (keys.ts: replicated), beside what was written
-   * @param run the run of the Redis that it was written to
+   * @param runId the run of the Redis that it was written to
    * @returns who has it: fewer than `count`, or not the disk, if it took too long
    * @throws ServiceError STORE_UNAVAILABLE, also if another Redis has taken the place of that run: whether it has what was
    *   written is unknown
    */
-  async waitForReplicas(key: string, count: number, run: string): Promise<ReplicationResult> {
+  async waitForReplicas(key: string, count: number, runId: string): Promise<ReplicationResult> {
     const link = await this.#connection.connectionOf(key);
     let shard = this.#shards.get(link);
     if (!shard) {
@@ -73,7 +73,7 @@ export class Replication {
       this.#shards.set(link, shard);
     }
     const confirmed = await shard.waitForReplicas(key, count);
-    if (confirmed.run === undefined || confirmed.run === run) return confirmed;
+    if (confirmed.runId === undefined || confirmed.runId === runId) return confirmed;
     throw new ServiceError(
       'STORE_UNAVAILABLE',
       'The store has failed over, or was restarted, since this was written. Whether it has it still is unknown: retry with the ' +
@@ -120,15 +120,15 @@ class ShardReplication {
     try {
       this.#primary ??= await inspectPrimary(this.#client);
       const primary = this.#primary;
-      const { runId: run, canWaitForSync: tellsSync } = primary;
-      if (round.replicas === 0 && !tellsSync) return { replicas: 0, isSynced: true, run: undefined };
+      const { runId, canWaitForSync: tellsSync } = primary;
+      if (round.replicas === 0 && !tellsSync) return { replicas: 0, isSynced: true, runId: undefined };
       const until = Math.max(round.requestedAt + waitMsMax, performance.now() + waitMsMin);
       const leftMs = () => Math.max(1, Math.ceil(until - performance.now()));
       await this.#client.set(round.key, '1', 'PX', waitMsMax);
       const count = round.replicas === 0 ? 0 : await this.#client.wait(round.replicas, leftMs());
       const isSynced = !tellsSync || (await waitForSync(this.#client, leftMs()));
       // If the connection was lost between these commands, they may have gone to two Redis.
-      return { replicas: count, isSynced, run: this.#primary === primary ? run : '' };
+      return { replicas: count, isSynced, runId: this.#primary === primary ? runId : '' };
     } catch (error) {
       throw storeError(error, true);
     }

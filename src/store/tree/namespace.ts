@@ -108,9 +108,9 @@ export class Namespace {
 
   async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadReply[]> {
     const args = reads.flatMap(({ path, view }) => [path, view]);
-    const [newest, ...answers] = await this.#connection.call('nodes/get', this.#keys.root, args);
+    const [newest, ...replies] = await this.#connection.call('nodes/get', this.#keys.root, args);
     const zxid = integer(newest);
-    return answers.map((answer) => ({ zxid, answer }));
+    return replies.map((reply) => ({ zxid, reply }));
   }
 
   /**

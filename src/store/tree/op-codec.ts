@@ -69,7 +69,7 @@ export const textContentType = 'text/plain; charset=utf-8';
 
 const kindCodes = { create: 1, put: 2, set: 3, delete: 4, 'delete-recursive': 5, check: 6, partitions: 7 };
 const resultKinds: readonly (OpResult['op'] | undefined)[] = [undefined, 'create', 'set', 'delete', 'check'];
-const ABSENT = -1;
+const absent = -1;
 
 /** The bytes of a packed operation besides its texts and data, and of a request's head. */
 const operationBytes = 57;
@@ -138,9 +138,9 @@ function pushOp(out: Encoder, operation: Step): void {
   const isCount = op === 'partitions';
   out.byte((op === 'check' && operation.exists === false) || (isCount && operation.isTrial) ? 1 : 0);
   out.double(isCount ? operation.add : (creation.ttlMs ?? 0));
-  out.whole(isCount ? operation.most : (version ?? ABSENT));
-  out.double(mzxid ?? ABSENT);
-  out.double((op === 'check' ? operation.czxid : undefined) ?? ABSENT);
+  out.whole(isCount ? operation.most : (version ?? absent));
+  out.double(mzxid ?? absent);
+  out.double((op === 'check' ? operation.czxid : undefined) ?? absent);
   out.long(path);
   out.long(data ?? '');
   out.short(contentType ?? textContentType);

@@ -8,7 +8,7 @@ t.test('retention keeps up with many small batches', async (t) => {
   const { url, broker } = await startTestServer(t);
   const { body: topic } = await http(`${url}/v1/topics`, 'POST', { name: 'busy', config: { 'retention.bytes': 20 } });
   const { logs } = broker.store;
-  const batch = { count: 1, records: Buffer.from('{"value":1}'), ownTimestampMax: undefined, ownTimestamps: false };
+  const batch = { count: 1, records: Buffer.from('{"value":1}'), maxTimestamp: undefined, hasAllTimestamps: false };
   const batches = 15_000;
   for (let i = 0; i < batches; i += 500)
     await logs.append(

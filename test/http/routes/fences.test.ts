@@ -122,7 +122,7 @@ t.test(
     t.equal(late.status, 400, 'a name cannot stand for the path of a node');
     const { logs } = server.broker.store;
     const { topicId } = (await http(topic)).body;
-    const bytes = { count: 1, records: Buffer.from('{}'), ownTimestampMax: undefined, ownTimestamps: false };
+    const bytes = { count: 1, records: Buffer.from('{}'), maxTimestamp: undefined, hasAllTimestamps: false };
     const raced = await logs.append(topicId, 0, [{ ...bytes, fence: { name: '/locks/job é', token: first } }]);
     t.match(raced, [{ code: 'FENCED' }], 'a writer that looked at the node before it was replaced');
   },

@@ -86,8 +86,8 @@ t.test('a batch of an older version with an odd timestamp is as old as its appen
   const stored = (timestamp: number) => ({
     count: 1,
     records: Buffer.from(`{"timestamp":${timestamp},"value":1}`),
-    ownTimestampMax: timestamp,
-    ownTimestamps: true,
+    maxTimestamp: timestamp,
+    hasAllTimestamps: true,
   });
   // Nothing checks them here: as they were appended before there were bounds.
   const odd = [now * 1000, Math.floor(now / 1000), now + 10 * day];
@@ -105,7 +105,7 @@ t.test('a batch of an older version with an odd timestamp is as old as its appen
 
 t.test('retention goes on behind a record whose timestamp is in microseconds', async (t) => {
   const { topic, topicId } = await newTopic({ 'retention.ms': 500 });
-  const record = { count: 1, ownTimestamps: true };
+  const record = { count: 1, hasAllTimestamps: true };
   await broker.store.logs.append(topicId, 0, [
     { ...record, records: Buffer.from(`{"timestamp":${now * 1000}}`), maxTimestamp: now * 1000 },
     { ...record, records: Buffer.from(`{"timestamp":${now}}`), maxTimestamp: now },

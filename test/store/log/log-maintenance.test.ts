@@ -71,7 +71,14 @@ t.test('the work of a deposed leader is refused, and changes nothing', async (t)
   const nothing = { retentionMs: -1, retentionBytes: -1 };
   const everything = { retentionMs: -1, retentionBytes: 0 };
   const scan = await logKeeping.scan(topicId, 0, 0, 2, 1000);
-  const step = { run: scan.runId, generation: scan.generation, cleaned: 2, tombstonesSince: 0, removed: [], added: [] };
+  const step = {
+    runId: scan.runId,
+    generation: scan.generation,
+    cleaned: 2,
+    tombstonesSince: 0,
+    removed: [],
+    added: [],
+  };
   await logKeeping.retain(topicId, 0, 3, nothing);
   const refused = { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 3 } };
   await t.rejects(logKeeping.retain(topicId, 0, 2, everything), refused);
@@ -90,7 +97,7 @@ t.test('a leader epoch that the tree gave to two brokers has at the log the one 
   await append(logs, batchOf(['{"key":"a"}']));
   const nothing = { retentionMs: -1, retentionBytes: -1 };
   const everything = { retentionMs: -1, retentionBytes: 0 };
-  const step = { run: '', generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
+  const step = { runId: '', generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
   await first.retain(topicId, 0, 3, nothing);
   const refused = { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 3 } };
   await t.rejects(second.retain(topicId, 0, 3, everything), refused);
@@ -106,7 +113,14 @@ t.test('a step of compaction that stands on an old reading does nothing', async 
   for (const line of ['{"key":"a"}', '{"key":"b"}', '{"key":"c"}']) await append(logs, batchOf([line]));
   const scan = await logKeeping.scan(topicId, 0, 0, 3, 1000);
   await logs.deleteRecords(topicId, 0, 1);
-  const step = { run: scan.runId, generation: scan.generation, cleaned: 3, tombstonesSince: 0, removed: [], added: [] };
+  const step = {
+    runId: scan.runId,
+    generation: scan.generation,
+    cleaned: 3,
+    tombstonesSince: 0,
+    removed: [],
+    added: [],
+  };
   t.equal(await logKeeping.compact(topicId, 0, 0, step), undefined);
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 1, endOffset: 3, bytes: 22 }]);
 });
@@ -139,6 +153,6 @@ t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
   const unknown = { code: 'UNKNOWN_TOPIC' };
   await t.rejects(logKeeping.retain(topicId, 0, 0, { retentionMs: 1, retentionBytes: 1 }), unknown);
   await t.rejects(logKeeping.scan(topicId, 0, 0, 1, 1), unknown);
-  const step = { run: '', generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
+  const step = { runId: '', generation: 0, cleaned: 1, tombstonesSince: 0, removed: [], added: [] };
   await t.rejects(logKeeping.compact(topicId, 0, 0, step), unknown);
 });

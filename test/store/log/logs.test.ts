@@ -198,7 +198,7 @@ t.test('batches that share a flight are judged each by itself', async (t) => {
 
 t.test('a search by time finds the first record that is not older, whatever the order of timestamps', async (t) => {
   const { logs } = await openStore(t);
-  const own = (max: number) => ({ ownTimestampMax: max, ownTimestamps: true });
+  const own = (max: number) => ({ maxTimestamp: max, hasAllTimestamps: true });
   for (const max of [100, 300, 200, 400]) await append(logs, batchOf([`{"timestamp":${max}}`], own(max)));
   const found = async (moment: number, from = 0) => {
     const result = await logs.findByTimestamp(topicId, 0, from, moment);
