@@ -17,7 +17,7 @@ import type { StoreTarget } from './redis/target.ts';
 import type { TopologyKind } from './redis/topology.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from './stored-limits.ts';
-import { storedResponseLimits, StoredResponses } from './stored-responses.ts';
+import { StoredResponses, storedResponseLimits } from './stored-responses.ts';
 import { Events } from './tree/events.ts';
 import { Namespace } from './tree/namespace.ts';
 import { Sessions } from './tree/sessions.ts';

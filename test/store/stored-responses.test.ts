@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { openResponse, storedResponseId, sealResponse } from '../../src/store/sealed-response.ts';
+import { openResponse, sealResponse, storedResponseId } from '../../src/store/sealed-response.ts';
 import { Store } from '../../src/store/store.ts';
 import { defaultStoredLimits, type StoredLimits } from '../../src/store/stored-limits.ts';
 import { startTestRedis } from '../helpers/redis.ts';

@@ -27,7 +27,7 @@ export interface GroupUpdate<T> {
   /** The next document, 'delete', or undefined if it stays as it is. */
   document?: GroupDocument | 'delete' | undefined;
   /** What goes with it. */
-  commit?: Omit<GroupCommit, 'document' | 'changes' | 'liveMembers'>;
+  commit?: Omit<GroupCommit, 'document' | 'changes' | 'liveMemberCount'>;
   /** There is nothing to commit: the store need not be asked. */
   idle?: boolean;
   result: T;
@@ -259,7 +259,7 @@ export class GroupStateManager {
       ...withPollTimer(group, decision, before),
       document: text,
       ...(changes && { changes }),
-      living: memberIds.length - expired.size,
+      liveMemberCount: memberIds.length - expired.size,
       ...(expired.size > 0 && { allowOom: true }),
     });
     if (outcome.outcome === 'applied') {

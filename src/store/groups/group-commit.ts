@@ -45,7 +45,7 @@ export interface GroupCommit {
   document: string | 'delete' | undefined;
   changes?: GroupChanges;
   /** How many of the members in the snapshot have a living session, as far as the broker knows. */
-  living: number;
+  liveMemberCount: number;
   renew?: Renewal | readonly Renewal[];
   /** What is kept for requests with an Idempotency-Key, each of its own key. */
   answers?: readonly StoredResult[];
@@ -135,7 +135,7 @@ export function commitArguments(
     limits.maxNodeBytes,
     limits.eventRetention,
     limits.responseLimits,
-    commit.living,
+    commit.liveMemberCount,
     changes?.isSettled ? 'settled' : 'moving',
     changes?.topicsDropped ? 1 : 0,
   ];

@@ -67,7 +67,7 @@ t.test('a join beyond the limits is answered with TOO_LARGE, and nothing has cha
   const full = groupOf(membersMax);
   const document = { ...full, topics: { orders: { topicId, partitionCount: 1 } } };
   const changes = changesBetween('full', emptyGroup(), document, new Set(), Date.now());
-  await broker.store.groups.commit('full', 0, { document: JSON.stringify(document), changes, living: 0 });
+  await broker.store.groups.commit('full', 0, { document: JSON.stringify(document), changes, liveMemberCount: 0 });
   const refused = await join(url, 'full', { topics: ['orders'], memberId: 'late' });
   t.equal(refused.status, 413);
   t.match(refused.body, { code: 'TOO_LARGE', retryable: false, group: 'full', members: 2000, membersMax: 2000 });

@@ -51,7 +51,7 @@ class Believer {
     const living = Object.keys(this.document.members).length - expired.length;
     const outcome = await this.groups.commit('g', this.version, {
       document: next && JSON.stringify(next),
-      living,
+      liveMemberCount: living,
       ...(changes && { changes }),
       ...more,
     });
@@ -121,7 +121,7 @@ t.test('a partition that has an owner cannot be given to another, whatever was d
   changes.nodes = [];
   changes.ownersAdded = [{ memberId: 'b', sessionId, topic: 't1', partitions: [0] }];
   const document = JSON.stringify(one.document);
-  const wrong = store.groups.commit('g', one.version, { document, changes, living: 1 });
+  const wrong = store.groups.commit('g', one.version, { document, changes, liveMemberCount: 1 });
   await t.rejects(wrong, { code: 'NODE_EXISTS' });
   t.same(await store.groups.get('g'), before);
   await t.rejects(store.sessions.get({ id: sessionId, secretHash: '' }), { code: 'SESSION_EXPIRED' });
@@ -134,7 +134,7 @@ t.test('a version is never given twice, not even to a group of the same name', a
   for (let round = 0; round < 3; round += 1) {
     versions.add(appliedOf(await one.commit(withMember(one.document, 'a'))).version);
     versions.add(appliedOf(await one.commit(remove(one.document, ['a']))).version);
-    const outcome = await store.groups.commit('g', one.version, { document: 'delete', living: 0 });
+    const outcome = await store.groups.commit('g', one.version, { document: 'delete', liveMemberCount: 0 });
     t.match(outcome, { outcome: 'applied', version: 0 });
     t.match(await store.groups.get('g'), { version: 0, document: undefined });
     await t.rejects(store.namespace.stat('/consumers/g'), { code: 'NO_NODE' });
@@ -274,7 +274,7 @@ t.test('a timer that is due is claimed by one, and is due again if that one does
     store.groups.commit('g', one.version, {
       document: undefined,
       changes: { ...changes, timersSet: [{ name: 'g\0a\x001', delayMs }] },
-      living: 1,
+      liveMemberCount: 1,
     });
   await set(60_000);
   t.same(await store.groups.due(60_000, 10), []);
@@ -309,7 +309,7 @@ t.test(
     t.equal(outcome.answered.get('k2'), 'two');
     t.match(outcome.answered.get('k1'), { code: 'IDEMPOTENCY_KEY_REUSED' });
     t.equal((await store.groups.get('g')).living.size, 2);
-    const late = await store.groups.commit('g', 0, { document: undefined, living: 0, answers: [first[0]!] });
+    const late = await store.groups.commit('g', 0, { document: undefined, liveMemberCount: 0, answers: [first[0]!] });
     t.match(late, { outcome: 'refused' }, 'whatever has become of the group');
     appliedOf(await one.commit(withMember(one.document, 'c'), { answers: [again[1]!] }));
     const third = await one.commit(undefined, { answers: [again[1]!] });

@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
 import { partitionKeys } from '../../../src/store/keys.ts';
-import type { BatchIdempotency } from '../../../src/store/log/logs.ts';
+import type { BatchDeduplication } from '../../../src/store/log/logs.ts';
 import { Store } from '../../../src/store/store.ts';
 import { temporaryFolder } from '../../../testbed/scope.ts';
 import { append, batchOf, openStore, topicId } from '../../helpers/logs.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { eventually, testConfig } from '../../helpers/server.ts';
 
-function keyed(key: string, fingerprint: string, partitions = 1): BatchIdempotency {
+function keyed(key: string, fingerprint: string, partitions = 1): BatchDeduplication {
   return { kind: 'key', key, fingerprint, partitions };
 }
 
 /** Of a request whose home is another log. */
-function producerOf(stamp: { id: string; epoch: number; sequence: number }): BatchIdempotency {
+function producerOf(stamp: { id: string; epoch: number; sequence: number }): BatchDeduplication {
   return { kind: 'producer', stamp, home: false, joined: true, partitions: 2 };
 }
 
