@@ -1,16 +1,18 @@
 #!lua flags=allow-oom
 --- @include "lib/keys"
---[[ Compares the layout of the stored data with that of a program that opens it. If the data is older, or its conversion was
-     begun and not finished, it takes the lock of the conversion for this broker. From that moment on the data counts as the
-     new layout's: no older program opens it again, and those that are connected are refused (lib/require-open).
+--[[ Compares the layout of the stored data with that of the program that opens it. If the data are older, or their migration
+     was begun and not completed, this broker takes the migration lock. From that moment the data count as the new layout's:
+     no older program opens them again, and those that are connected are refused (lib/require-open).
 
      KEYS    1 root
-     ARGV    1 layout of this program  2 oldest layout that it converts  3 name of this broker as the holder of the lock
-             4 how long the lock holds, ms
-     Returns { 'OK', 'ready' } if there is nothing to convert, { 'OK', 'busy' } while another broker converts it, or
-             { 'OK', 'claimed', layout that the data has reached }
+     ARGV    1 layout of this program  2 oldest layout that it migrates  3 name of this broker as the lock's holder
+             4 time until the lock expires, ms
+     Returns { 'OK', 'ready' }: there is nothing to migrate
+             { 'OK', 'busy' }: another broker migrates the data
+             { 'OK', 'claimed', layout that the data have reached }
      Errors  INVALID_CONFIG (field layout: the program is too old for the data, or the data for the program) ]]
-local ours, oldest = tonumber(ARGV[1]), tonumber(ARGV[2])
+local ours, oldest, holder, lock_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
+
 local layout, reached = unpack(redis.call('HMGET', keys.root, 'layout', 'migrated_to'))
 layout = tonumber(layout or ours)
 reached = tonumber(reached or layout)
@@ -32,8 +34,8 @@ if reached < oldest then
 end
 if layout == ours and reached == ours then return { 'OK', 'ready' } end
 
-if not redis.call('SET', keys.migration, ARGV[3], 'NX', 'PX', ARGV[4]) then return { 'OK', 'busy' } end
--- Programs of layout 2 look for the run under this name, and for no layout: without it they are refused, too.
+if not redis.call('SET', keys.migration, holder, 'NX', 'PX', lock_ms) then return { 'OK', 'busy' } end
+-- A program of layout 2 does not check the layout, but refuses a store without `run_id`: so that field is renamed.
 local run_id = redis.call('HGET', keys.root, 'run_id')
 if run_id then
   redis.call('HSET', keys.root, 'run', run_id)

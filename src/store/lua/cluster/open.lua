@@ -1,51 +1,55 @@
 #!lua flags=allow-oom
 --- @include "lib/ops"
---[[ Opens the store for a broker, at start and after every loss of the connection: makes the tree's roots where they are
-     missing, and starts a new epoch if this is another run of the store than before. Let through at the memory limit: reads and
-     deletions must go on there, also for a broker that has just connected.
+--[[ Opens the store for a broker, at its start and after each loss of its connection: creates missing root nodes, and begins
+     a new epoch if Redis runs as another run than before. Runs at the memory limit: reads and deletions must work there,
+     also for a broker that has just connected.
 
-     The upper part of a zxid is the epoch (guarantee N8). A run that is not the last one may have lost acknowledged
-     changes (a failover, an old backup), so the epoch rises before any new change; `epochs` remembers where each epoch
-     ended in the history that survived. A zxid of an ended epoch beyond that end belongs to a lost change. What was lost may
-     be whole epochs, so that their numbers are given again, and a store that was emptied begins with the first: so each
-     epoch begins at a place of its own, far from where others of its number had theirs.
+     The upper part of a zxid is the epoch (guarantee N8). A run other than the last one may have lost acknowledged changes
+     (a failover, an old backup), so the epoch rises before any new change. `epochs` stores where each epoch ended in the
+     history that survived: a zxid of an ended epoch beyond its end belongs to a lost change. Whole epochs may be lost, and
+     their numbers given again; a store that was emptied begins with the first. So each epoch begins at a random place, far
+     from where others of its number began.
 
      KEYS    1 root
-     ARGV    1 run id of the server  2 layout version of this program  3 transactions to keep  4 proposed cluster id
-             5 where an epoch that begins now is to begin, below 2^31  6… roots to make
+     ARGV    1 run id of Redis  2 layout of this program  3 transactions to retain in the event stream  4 proposed cluster id
+             5 where a new epoch begins, below 2^31  6… paths of root nodes to create
      Returns { 'OK', zxid, new epoch ('1'/'0'), cluster id }
-     Errors  INVALID_CONFIG (field layout: another version of the program has the data)
-     Emits   one transaction of created, if a root was missing ]]
+     Errors  INVALID_CONFIG (field layout: the data have another layout than the program's)
+     Emits   one transaction of created, if a root node was missing ]]
+local run_id, ours, event_retention, proposed_cluster_id = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local epoch_begin = tonumber(ARGV[5])
+local FIRST_ROOT = 6
+
 local EPOCH = 4294967296
--- Older data has been converted before (lua/cluster/claim-migration.lua); this is for a program that comes between.
+-- Older data were migrated before (cluster/claim-migration.lua); this refuses a program that connects meanwhile.
 local layout, migrated_to = unpack(redis.call('HMGET', keys.root, 'layout', 'migrated_to'))
-layout = tonumber(layout or ARGV[2])
-if layout ~= tonumber(ARGV[2]) or migrated_to then
+layout = tonumber(layout or ours)
+if layout ~= ours or migrated_to then
   return {
     'INVALID_CONFIG',
-    'The store holds data of layout ' .. whole(layout) .. ', and this program reads only layout ' .. ARGV[2] .. '.',
+    'The store holds data of layout ' .. whole(layout) .. ', and this program reads only layout ' .. ours .. '.',
     'layout', layout,
   }
 end
-redis.call('HSET', keys.root, 'layout', ARGV[2])
+redis.call('HSET', keys.root, 'layout', ours)
 
 local run = redis.call('HGET', keys.root, 'run')
 local zxid = tonumber(redis.call('HGET', keys.root, 'zxid'))
-local new_epoch = zxid and run ~= ARGV[1]
+local new_epoch = zxid and run ~= run_id
 local epoch = 0
 if new_epoch then
   epoch = math.floor(zxid / EPOCH)
   redis.call('HSET', keys.epochs, whole(epoch), whole(zxid))
   epoch = epoch + 1
-  -- Renewals may be lost, too: to the reaper this is an outage, however short it was (guarantee N6).
+  -- Renewals may be lost, too: sessions/reap.lua takes this for an outage, however short it was (guarantee N6).
   redis.call('HSET', keys.root, 'reaped_at', 0)
 end
 if new_epoch or not zxid then
-  local begin = whole(epoch * EPOCH + tonumber(ARGV[5]))
+  local begin = whole(epoch * EPOCH + epoch_begin)
   redis.call('HSET', keys.epochs, whole(epoch) .. ':begin', begin)
   redis.call('HSET', keys.root, 'zxid', begin)
 end
-redis.call('HSET', keys.root, 'run', ARGV[1])
+redis.call('HSET', keys.root, 'run', run_id)
 
 if not txn.node('/') then
   local root = {
@@ -55,14 +59,14 @@ if not txn.node('/') then
   redis.call('HSET', keys.node('/'), 'stat', stat.of(root), 'data', '', 'type', 'text/plain; charset=utf-8')
   txn.loaded['/'] = nil
 end
-for i = 6, #ARGV do
+for i = FIRST_ROOT, #ARGV do
   if not txn.node(ARGV[i]) then txn.create(ARGV[i], '', 'text/plain; charset=utf-8', 'persistent') end
 end
 if not txn.node('/cluster/id') then
-  txn.create('/cluster/id', '{"version":"1","id":"' .. ARGV[4] .. '"}', 'application/json', 'persistent')
-  redis.call('HSET', keys.root, 'cluster_id', ARGV[4])
+  txn.create('/cluster/id', '{"version":"1","id":"' .. proposed_cluster_id .. '"}', 'application/json', 'persistent')
+  redis.call('HSET', keys.root, 'cluster_id', proposed_cluster_id)
 end
-txn.commit(tonumber(ARGV[3]))
+txn.commit(event_retention)
 return {
   'OK',
   tonumber(redis.call('HGET', keys.root, 'zxid')),

@@ -2,12 +2,14 @@
 --- @include "lib/keys"
 --- @include "lib/clock"
 --- @include "lib/text"
---[[ Notes that a log is about to hear of a producer, so that it will be told of the next epoch.
+--[[ Registers that a log will have records of a producer, so that the log is told of the producer's next epoch.
+
      KEYS    1 root
-     ARGV    1 producer id  2 epoch  3 the log, `<topicId>:<partition>`
+     ARGV    1 producer id  2 producer epoch  3 log, `<topicId>:<partition>`
      Returns { 'OK' }
-     Errors  UNKNOWN_PRODUCER, PRODUCER_FENCED (field epoch, the newest) ]]
-local id, epoch = ARGV[1], tonumber(ARGV[2])
+     Errors  UNKNOWN_PRODUCER, PRODUCER_FENCED (field epoch: the newest) ]]
+local id, epoch, log_name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+
 local newest = tonumber(redis.call('HGET', keys.producer(id), 'epoch'))
 if not newest or epoch > newest then
   local known = newest and ' is at epoch ' .. whole(newest) .. ', not yet at ' .. whole(epoch)
@@ -21,6 +23,6 @@ if epoch < newest then
     'epoch', exact(newest),
   }
 end
-redis.call('SADD', keys.producer_logs(id), ARGV[3])
+redis.call('SADD', keys.producer_logs(id), log_name)
 redis.call('ZADD', keys.producers, now_ms, id)
 return { 'OK' }

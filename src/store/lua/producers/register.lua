@@ -2,27 +2,30 @@
 --- @include "lib/keys"
 --- @include "lib/clock"
 --- @include "lib/idempotency"
---[[ Gives a producer its next epoch; a name that is not known becomes a producer with epoch 0. The caller then tells
-     the epoch to the logs that know the producer, and only then answers (docs/adr/007).
+--[[ Gives a producer its next epoch; a name that is not known becomes a producer with epoch 0. The caller then tells the
+     epoch to the logs that know the producer, and only then responds to the client (docs/adr/007).
+
      KEYS    1 root
-     ARGV    1 name  2 id, if the name is new  3 id of the record for its Idempotency-Key or ''
-             4 fingerprint  5 limits of kept responses (lib/record-quota.lua)
-             6 most producers
-     Returns { 'OK', replayed (1/0), id, epoch, { log, … } } with the logs that may know it, each `<topicId>:<partition>`
-     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses, or producers) ]]
+     ARGV    1 name  2 producer id, if the name is new  3 record id of the Idempotency-Key, or ''
+             4 fingerprint of the request  5 limits of stored responses (lib/record-quota.lua)  6 most producers
+     Returns { 'OK', replayed (1/0), producer id, epoch, { log, … } } with the logs that may know it, each `<topicId>:<partition>`
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses, or producers) ]]
+local name, new_id = ARGV[1], ARGV[2]
+local record_id, fingerprint, response_limits = ARGV[3], ARGV[4], ARGV[5]
+local producers_max = tonumber(ARGV[6])
+
 local function with_logs(reply)
   if reply[1] == 'OK' then reply[5] = redis.call('SMEMBERS', keys.producer_logs(reply[3])) end
   return reply
 end
 
-local replay = idempotency.find(ARGV[3], ARGV[4], ARGV[5])
+local replay = idempotency.find(record_id, fingerprint, response_limits)
 if replay then return with_logs(replay) end
-local name, epoch = ARGV[1], 0
+local epoch = 0
 local id = redis.call('HGET', keys.producer_names, name)
 if id then
   epoch = redis.call('HINCRBY', keys.producer(id), 'epoch', 1)
 else
-  local producers_max = tonumber(ARGV[6])
   if redis.call('ZCARD', keys.producers) >= producers_max then
     return {
       'TOO_MANY_REQUESTS',
@@ -31,11 +34,11 @@ else
       'producersMax', producers_max,
     }
   end
-  id = ARGV[2]
+  id = new_id
   redis.call('HSET', keys.producer_names, name, id)
   redis.call('HSET', keys.producer(id), 'name', name, 'epoch', epoch)
 end
 redis.call('ZADD', keys.producers, now_ms, id)
 local reply = { 'OK', 0, id, epoch }
-idempotency.keep(ARGV[3], ARGV[4], ARGV[5], reply)
+idempotency.keep(record_id, fingerprint, response_limits, reply)
 return with_logs(reply)

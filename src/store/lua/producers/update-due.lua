@@ -1,18 +1,21 @@
 #!lua flags=allow-oom
 --- @include "lib/keys"
---[[ Notes what the logs of a producer said that was due: when it was last used, or that none knows it any more, which is
-     its end. If the registry has heard of it meanwhile, that counts, and nothing changes. Let through at the memory
-     limit, as it makes room.
+--[[ Updates the registry by what the logs of a producer know: when it was last used, or that no log knows it any more,
+     which ends the producer. If the registry has seen a use since it listed the producer, nothing changes. Runs at the
+     memory limit, as it frees memory.
+
      KEYS    1 root
-     ARGV    1 producer id  2 when the registry had last heard of it, ms  3 when it was last used, ms, or 0
-             4… the logs that do not know it any more
+     ARGV    1 producer id  2 last use known to the registry when it was listed, ms  3 last use known to its logs, ms, or 0
+             4… logs that do not know it any more
      Returns { 'OK', ended (1/0) }
      Errors  none ]]
-local id, used = ARGV[1], ARGV[3]
-if tonumber(redis.call('ZSCORE', keys.producers, id)) ~= tonumber(ARGV[2]) then return { 'OK', 0 } end
-if used ~= '0' then
-  redis.call('ZADD', keys.producers, used, id)
-  for i = 4, #ARGV do redis.call('SREM', keys.producer_logs(id), ARGV[i]) end
+local id, listed_use_ms, last_use_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local FIRST_LOG = 4
+
+if tonumber(redis.call('ZSCORE', keys.producers, id)) ~= listed_use_ms then return { 'OK', 0 } end
+if last_use_ms ~= '0' then
+  redis.call('ZADD', keys.producers, last_use_ms, id)
+  for i = FIRST_LOG, #ARGV do redis.call('SREM', keys.producer_logs(id), ARGV[i]) end
   return { 'OK', 0 }
 end
 redis.call('HDEL', keys.producer_names, redis.call('HGET', keys.producer(id), 'name'))

@@ -1,14 +1,16 @@
 #!lua flags=allow-oom
 --- @include "lib/keys"
 --- @include "lib/clock"
---[[ Creates the session of a broker. Let through at the memory limit, so that brokers can start there and serve reads and
-     deletions; sessions of clients are not (sessions/create.lua).
+--[[ Creates the session of a broker. Runs at the memory limit, so that a broker that starts there can serve reads and
+     deletions; sessions of clients do not (sessions/create.lua).
+
      KEYS    1 root
-     ARGV    1 id  2 ttl, ms
+     ARGV    1 session id  2 time to live, ms
      Returns { 'OK' }
      Errors  none ]]
 local id, ttl_ms = ARGV[1], tonumber(ARGV[2])
--- Nobody has its secret: no handle leads to it.
+
+-- It has no secret: no handle leads to it.
 redis.call('HSET', keys.session(id), 'secret_hash', '', 'ttl_ms', ttl_ms, 'created_at', now_ms)
 redis.call('ZADD', keys.sessions, now_ms + ttl_ms, id)
 return { 'OK' }

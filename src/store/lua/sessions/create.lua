@@ -2,16 +2,21 @@
 --- @include "lib/keys"
 --- @include "lib/clock"
 --- @include "lib/idempotency"
---[[ Creates a session.
+--[[ Creates the session of a client.
+
      KEYS    1 root
-     ARGV    1 id  2 hash of its secret  3 ttl, ms  4 the handle, sealed, for a repeat with the same Idempotency-Key
-             5 id of the record for that key or ''  6 fingerprint  7 limits of kept responses (lib/record-quota.lua)
+     ARGV    1 session id  2 hash of its secret  3 time to live, ms
+             4 sealed handle, which a repeat with the same Idempotency-Key gets
+             5 record id of that key, or ''  6 fingerprint of the request  7 limits of stored responses (lib/record-quota.lua)
              8 most sessions
-     Returns { 'OK', replayed, id, the sealed handle, ttl ms, expires at ms }
-     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses, or sessions) ]]
-local replay = idempotency.find(ARGV[5], ARGV[6], ARGV[7])
-if replay then return replay end
+     Returns { 'OK', replayed (1/0), session id, sealed handle, time to live in ms, expires at in ms }
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses, or sessions) ]]
+local id, secret_hash, ttl_ms, sealed_handle = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local record_id, fingerprint, response_limits = ARGV[5], ARGV[6], ARGV[7]
 local sessions_max = tonumber(ARGV[8])
+
+local replay = idempotency.find(record_id, fingerprint, response_limits)
+if replay then return replay end
 if redis.call('ZCARD', keys.sessions) >= sessions_max then
   return {
     'TOO_MANY_REQUESTS',
@@ -20,9 +25,8 @@ if redis.call('ZCARD', keys.sessions) >= sessions_max then
     'sessionsMax', sessions_max,
   }
 end
-local id, ttl_ms = ARGV[1], tonumber(ARGV[3])
-redis.call('HSET', keys.session(id), 'secret_hash', ARGV[2], 'ttl_ms', ttl_ms, 'created_at', now_ms)
+redis.call('HSET', keys.session(id), 'secret_hash', secret_hash, 'ttl_ms', ttl_ms, 'created_at', now_ms)
 redis.call('ZADD', keys.sessions, now_ms + ttl_ms, id)
-local reply = { 'OK', 0, id, ARGV[4], ttl_ms, now_ms + ttl_ms }
-idempotency.keep(ARGV[5], ARGV[6], ARGV[7], reply)
+local reply = { 'OK', 0, id, sealed_handle, ttl_ms, now_ms + ttl_ms }
+idempotency.keep(record_id, fingerprint, response_limits, reply)
 return reply

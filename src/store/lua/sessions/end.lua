@@ -1,18 +1,23 @@
 #!lua flags=allow-oom
 --- @include "lib/session-end"
 --- @include "lib/idempotency"
---[[ Ends a session now, with all its ephemeral nodes.
+--[[ Ends a session now, and deletes all its ephemeral nodes. Runs at the memory limit, as it frees memory.
+
      KEYS    1 root
-     ARGV    1 id  2 hash of the secret ('' = the broker's own)  3 transactions to keep
-             4 id of the record for its Idempotency-Key or ''  5 fingerprint  6 limits of kept responses (lib/record-quota.lua)
-     Returns { 'OK', replayed (1/0), zxid, how many ephemeral nodes }
-     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS, SESSION_EXPIRED
+     ARGV    1 session id  2 hash of its secret, or '' for a session of the broker itself  3 transactions to retain in the event stream
+             4 record id of the Idempotency-Key, or ''  5 fingerprint of the request
+             6 limits of stored responses (lib/record-quota.lua)
+     Returns { 'OK', replayed (1/0), zxid, number of ephemeral nodes deleted }
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses), SESSION_EXPIRED
      Emits   one transaction of deleted, if it had ephemeral nodes ]]
-local kept = idempotency.find(ARGV[4], ARGV[5], ARGV[6])
-if kept then return kept end
-local problem = session.problem(ARGV[1], ARGV[2])
+local id, secret_hash, event_retention = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local record_id, fingerprint, response_limits = ARGV[4], ARGV[5], ARGV[6]
+
+local replay = idempotency.find(record_id, fingerprint, response_limits)
+if replay then return replay end
+local problem = session.problem(id, secret_hash)
 if problem then return problem end
-local count = session.finish(ARGV[1], tonumber(ARGV[3]))
+local count = session.finish(id, event_retention)
 local reply = { 'OK', 0, tonumber(redis.call('HGET', keys.root, 'zxid') or '0'), count }
-idempotency.keep(ARGV[4], ARGV[5], ARGV[6], reply)
+idempotency.keep(record_id, fingerprint, response_limits, reply)
 return reply

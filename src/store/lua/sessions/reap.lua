@@ -1,26 +1,29 @@
 #!lua flags=allow-oom
 --- @include "lib/session-end"
---[[ Ends sessions whose time is over, the longest overdue first; brokers call it every 200 ms, and at once again while
-     there are more. Each end is a transaction of its own. One call does a bounded part, so that the store is never held
-     for long; yet it does many at once: sessions that end together must not wait for each other (guarantee N5).
+--[[ Ends sessions whose deadline has passed, the longest overdue first. Brokers call it every 200 ms, and again at once
+     while more are overdue. Each end is a transaction of its own. A call is bounded, so that it does not block the store;
+     yet it ends many sessions, because those that end together must not wait for each other (guarantee N5).
 
-     An outage is not the client's fault (guarantee N6): when nobody has called for longer than `outage`, the service was
-     away, and every session gets its full time again from now on. That is not written to each session: the moment is
-     kept, and a session found overdue whose full time from that moment is not over is put back to there.
+     An outage must not end sessions (guarantee N6). If this script has not run for longer than the outage threshold, every
+     session has its full time to live again from now on. That moment is stored once, not in each session: a session found
+     overdue whose time to live from that moment has not passed gets its deadline moved.
 
      KEYS    1 root
-     ARGV    1 outage, ms  2 transactions to keep
-     Returns { 'OK', forgiven ('1'/'0'), more ('1'/'0'), (id, ephemeral nodes, late ms)… }
+     ARGV    1 outage threshold, ms  2 transactions to retain in the event stream
+     Returns { 'OK', outage detected ('1'/'0'), more are overdue ('1'/'0'),
+               (session id, number of ephemeral nodes deleted, ms after its deadline)… }
      Errors  none
-     Emits   for each session that had ephemeral nodes one transaction of deleted ]]
+     Emits   one transaction of deleted for each session that had ephemeral nodes ]]
+local outage_ms, event_retention = tonumber(ARGV[1]), tonumber(ARGV[2])
+
 local SESSIONS_MAX = 200
--- About 10 us each. A session that has more is ended in one piece all the same.
+-- About 10 us each. A session that has more nodes still ends in one transaction.
 local NODES_MAX = 200
 
--- A store in which nobody has ever looked is a new one: nothing was away.
+-- A store without this field is a new one, and has had no outage.
 local reaped_at = tonumber(redis.call('HGET', keys.root, 'reaped_at') or now_ms)
 local forgiven = '0'
-if now_ms - reaped_at > tonumber(ARGV[1]) then
+if now_ms - reaped_at > outage_ms then
   redis.call('HSET', keys.root, 'forgiven_at', now_ms)
   forgiven = '1'
 end
@@ -40,7 +43,7 @@ for i = 1, #due, 2 do
   if until_ms > now_ms then
     redis.call('ZADD', keys.sessions, until_ms, id)
   else
-    local count = session.finish(id, tonumber(ARGV[2]))
+    local count = session.finish(id, event_retention)
     nodes = nodes + count
     reply[#reply + 1] = id
     reply[#reply + 1] = count

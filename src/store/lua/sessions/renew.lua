@@ -2,13 +2,16 @@
 --- @include "lib/keys"
 --- @include "lib/clock"
 --- @include "lib/session"
---[[ Renews a session for its full time. Let through at the memory limit: it only moves a deadline.
+--[[ Renews a session for its full time to live. Runs at the memory limit, as it only moves a deadline.
+
      KEYS    1 root
-     ARGV    1 id  2 hash of the secret ('' = the broker's own)
-     Returns { 'OK', ttl ms, expires at ms }
+     ARGV    1 session id  2 hash of its secret, or '' for a session of the broker itself
+     Returns { 'OK', time to live in ms, expires at in ms }
      Errors  SESSION_EXPIRED ]]
-local problem = session.problem(ARGV[1], ARGV[2])
+local id, secret_hash = ARGV[1], ARGV[2]
+
+local problem = session.problem(id, secret_hash)
 if problem then return problem end
-local ttl_ms = tonumber(redis.call('HGET', keys.session(ARGV[1]), 'ttl_ms'))
-redis.call('ZADD', keys.sessions, now_ms + ttl_ms, ARGV[1])
+local ttl_ms = tonumber(redis.call('HGET', keys.session(id), 'ttl_ms'))
+redis.call('ZADD', keys.sessions, now_ms + ttl_ms, id)
 return { 'OK', ttl_ms, now_ms + ttl_ms }
