@@ -7,7 +7,7 @@ import { errorCodes } from './errors.ts';
 export const createModes = ['persistent', 'ephemeral', 'container', 'ttl'] as const;
 export type CreateMode = (typeof createModes)[number];
 
-/** ZooKeeper's largest TTL: 40 bits of milliseconds (zookeeper-semantics, item 15). */
+/** ZooKeeper's largest TTL: 40 bits of milliseconds (docs/zookeeper.md, Creating nodes). */
 export const ttlMsMax = 2 ** 40 - 1;
 
 const ttl = durationBetween(1, ttlMsMax, 'must be from 1ms to 2^40-1 ms');

@@ -25,7 +25,7 @@ import { Sessions } from './tree/sessions.ts';
 /** An epoch of zxids begins at a place below this (lua/cluster/open.lua); as many transactions and more fit behind it. */
 const epochBeginMax = 2 ** 31;
 
-/** Kafka's own directories, there from the first start (kafka-semantics, section 1). Parents come before children. */
+/** Kafka's own directories, there from the first start (docs/concepts.md, Map of the tree). Parents come before children. */
 const roots = [
   '/admin',
   '/admin/delete_topics',

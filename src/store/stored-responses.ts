@@ -7,7 +7,7 @@ import { text } from './scripts.ts';
 import { storedResponseId } from './sealed-response.ts';
 import type { Idempotency } from './tree/op-codec.ts';
 
-/** How long the record of a request with an Idempotency-Key is kept (design/2-api.md, Conventions). */
+/** How long the record of a request with an Idempotency-Key is kept (docs/http.md, Idempotency keys). */
 export const idempotencyTtlMs = 10 * 60_000;
 
 /** How many records are kept at once, and their bytes: `<ttl>:<count>:<bytes>`, as lua/lib/record-quota.lua reads it. */

@@ -1,4 +1,4 @@
-// A plain in-memory model of ZooKeeper's rules for the tree, written from reference semantics alone: no store, no zxids of
+// A plain in-memory model of ZooKeeper's rules for the tree, written from docs/zookeeper.md alone: no store, no zxids of
 // its own. Transactions are numbered 1, 2, 3 …; the test maps the service's zxids to these numbers.
 import { newPathProblem, pathProblem, sequentialPathProblem } from '../../src/core/tree/path.ts';
 import type { Op } from '../../src/store/tree/namespace.ts';

@@ -4,7 +4,7 @@ import type { GroupDocument, Subscription } from '../../core/groups/group-docume
 import { groupPartitionsMax, partitionsBeyond, type TopicsView } from '../../core/groups/group-topics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
-/** Measured: a thousand members that join at once are through within seconds (docs/semantics.md, limits). */
+/** Measured: a thousand members that join at once are through within seconds (docs/group-protocol.md, Batching and limits). */
 export const membersMax = 2000;
 /** Of the subscriptions of all members together, as they come in. */
 export const subscriptionBytesMax = 4 * 1024 * 1024;

@@ -7,7 +7,7 @@ import type { Idempotency } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 
-/** Half of the promise that housekeeping takes effect within 10 s (design/2-api.md, How soon). */
+/** Half of the 10 s within which an idle producer expires. */
 const everyMs = 5000;
 const producersPerStepMax = 100;
 /** How many logs are told or asked at once. */

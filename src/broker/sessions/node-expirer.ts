@@ -5,10 +5,10 @@ import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 
-/** Half of the promise that housekeeping takes effect within 10 s (design/2-api.md, How soon). */
+/** Half of the 10 s within which expired containers and TTL nodes are deleted. */
 const everyMs = 5000;
 const nodesPerStepMax = 200;
-/** ZooKeeper keeps a container that never had a child for so long (zookeeper-semantics, item 13). */
+/** ZooKeeper keeps a container that never had a child for so long. */
 const unusedContainerMs = 5 * 60_000;
 
 export function createNodeExpirer(namespace: Namespace, metrics: Metrics, log: Logger): PeriodicTask {

@@ -15,7 +15,7 @@ type ChangeKind = 'created' | 'changed' | 'deleted' | 'children' | 'child' | 'be
 
 const interests: Record<Interest, ReadonlySet<ChangeKind>> = {
   node: new Set(['created', 'changed', 'deleted', 'children']),
-  // As ZooKeeper's child watch, which also hears that the node itself is gone (zookeeper-semantics, section G).
+  // As ZooKeeper's child watch, which also hears that the node itself is gone (docs/zookeeper.md, Watches).
   children: new Set(['deleted', 'children']),
   recursive: new Set(['created', 'changed', 'deleted', 'below']),
   content: new Set(['created', 'changed', 'deleted']),

@@ -1,5 +1,5 @@
 /**
- * The data of the nodes that brokers write: Kafka's paths and JSON (kafka-semantics, section 1), among them its odd types,
+ * The data of the nodes that brokers write: Kafka's paths and JSON (docs/concepts.md, Map of the tree), among them its odd types,
  * numbers inside strings. Whoever reads the tree with Kafka's habits finds what he expects.
  */
 import type { PartitionState } from './leader-election.ts';

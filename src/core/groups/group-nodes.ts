@@ -1,5 +1,5 @@
 /**
- * A group in the tree, in Kafka's paths and JSON (kafka-semantics, section 1), and what must change there, and beside it,
+ * A group in the tree, in Kafka's paths and JSON (docs/concepts.md, Map of the tree), and what must change there, and beside it,
  * when the group's document changes. It is a comparison of two documents, so whatever decided over them, owner nodes tell
  * the truth at every zxid: there is one for each partition that a member has, to use or still to let go of.
  */

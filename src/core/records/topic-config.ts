@@ -97,7 +97,7 @@ export function effectiveConfig(overrides: TopicOverrides): TopicConfig {
   return config as TopicConfig;
 }
 
-/** `/config/topics/T`, version 1: all values are texts (kafka-semantics, section 1). */
+/** `/config/topics/T`, version 1: all values are texts (docs/concepts.md, Map of the tree). */
 export function encodeTopicConfig(overrides: TopicOverrides): string {
   return JSON.stringify({ version: 1, config: overrides });
 }

@@ -20,7 +20,7 @@ export function decodeStat(stored: Buffer): Stat {
     ctime: stored.readDoubleBE(24),
     mtime: stored.readDoubleBE(32),
     version: stored.readInt32BE(48),
-    // Child creations and deletions together (zookeeper-semantics, 2E).
+    // Child creations and deletions together (ZooKeeper's `cversion`).
     cversion: 2 * stored.readDoubleBE(40) - numChildren,
     aversion: 0,
     ephemeralOwner: stored[60] === modeCodes.ephemeral ? stored.toString('latin1', statTail) : null,

@@ -1,4 +1,4 @@
-// What the head of a request may hold: nothing that means something passes in silence (2-api.md, Conventions: a typing error must not pass).
+// What the head of a request may hold: nothing that means something passes in silence (docs/http.md).
 import t from 'tap';
 import { openRaw, rawRequest, responsesIn } from '../../helpers/raw-connection.ts';
 import { http, startTestServer } from '../../helpers/server.ts';

@@ -10,7 +10,7 @@ import type { Metrics } from '../../metrics.ts';
 import { PeriodicTask } from '../../periodic-task.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
 
-/** Half of the promise that housekeeping takes effect within 10 s (docs/semantics.md). */
+/** Half of the 10 s within which committed offsets expire. */
 const everyMs = 5000;
 /** Who claims a group deals with it within this time, or another does. */
 const claimMs = 5000;
