@@ -23,11 +23,14 @@ import type { Broker } from '../broker/broker.ts';
 import { cursorKey } from '../broker/groups/consume/group-cursors.ts';
 import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
 import type { GroupSink, GroupStream } from '../broker/groups/stream/group-stream.ts';
+import { frameJson } from '../core/frame-json.ts';
 import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { requestedMs } from '../core/requested-duration.ts';
 import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
 import { groupFramesWaitingMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
+
+type RecordsFrame = Extract<GroupServerFrame, { type: 'records' }>;
 
 interface Options {
   broker: Broker;
@@ -239,7 +242,7 @@ class GroupSocket {
       records: (topic, partition, records, count, nextOffset) => {
         this.#credit -= count;
         this.#socket.send(
-          `{"type":"records","topic":${JSON.stringify(topic)},"partition":${partition},"records":${records},"nextOffset":${nextOffset}}`,
+          frameJson<RecordsFrame, 'records'>({ type: 'records', topic, partition, nextOffset }, { records }),
         );
       },
       assigned: (partitions, memberEpoch) => this.#send({ type: 'assigned', partitions, memberEpoch }),

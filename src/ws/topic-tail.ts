@@ -11,8 +11,11 @@ import {
 } from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { TopicTail, TopicTailRequest } from '../broker/log/topic-tail.ts';
+import { frameJson } from '../core/frame-json.ts';
 import { serviceErrorIn } from '../core/service-error.ts';
 import type { Socket, Sockets } from './socket.ts';
+
+type RecordsFrame = Extract<RecordStreamServerFrame, { type: 'records' }>;
 
 /**
  * Serves one socket until either side ends it. What is wrong with the request is an error frame and the end, too: a
@@ -62,7 +65,7 @@ class TopicTailSocket {
           records: (partition, records, count, position) => {
             this.#credit -= count;
             this.#socket.send(
-              `{"type":"records","partition":${partition},"records":${records},"position":"${position}"}`,
+              frameJson<RecordsFrame, 'records'>({ type: 'records', partition, position }, { records }),
             );
           },
         },

@@ -7,10 +7,13 @@ import { bookmarkMsMax, type ClientFrame, clientFrame, type ServerFrame } from '
 import type { Broker } from '../broker/broker.ts';
 import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import type { WatchHandle, WatchSink } from '../broker/watches/watcher.ts';
+import { frameJson } from '../core/frame-json.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
 import { sessionsPerSocketMax, watchesPerSocketMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
+
+type EventsFrame = Extract<ServerFrame, { type: 'events' }>;
 
 interface Options {
   broker: Broker;
@@ -144,12 +147,11 @@ class WatchSocket {
       throw new ServiceError('TOO_MANY_REQUESTS', `A socket has at most ${watchesPerSocketMax} watches; open another.`);
     }
     this.#limit.acquireWatch();
-    const idJson = JSON.stringify(id);
     const sink: WatchSink = {
       watching: (zxid) => this.#send({ type: 'watching', id, zxid }),
       events: (zxid, events) => {
         if (frame.once) this.#forget(id);
-        this.#socket.send(`{"type":"events","id":${idJson},"zxid":${zxid},"events":${events}}`);
+        this.#socket.send(frameJson<EventsFrame, 'events'>({ type: 'events', id, zxid }, { events }));
       },
       failed: (error) => {
         this.#forget(id);

@@ -1,0 +1,34 @@
+import t from 'tap';
+import { groupServerFrame } from '../../schemas/group-stream.ts';
+import { recordStreamFrame, recordStreamServerFrame } from '../../schemas/topic-tail.ts';
+import { serverFrame, streamFrame } from '../../schemas/watch.ts';
+import { frameJson } from '../../src/core/frame-json.ts';
+
+const record = { offset: 7, timestamp: 1, value: 'a "b"' };
+const event = { path: '/a', type: 'deleted' };
+
+t.test('a frame with a part that is text reads as if the part had been an object', async (t) => {
+  const records = JSON.stringify([record]);
+  const events = JSON.stringify([event]);
+  const cases = [
+    { schema: serverFrame, frame: { type: 'events', id: 'w"1', zxid: 5 }, parts: { events } },
+    { schema: streamFrame, frame: { type: 'events', zxid: 5 }, parts: { events } },
+    { schema: recordStreamFrame, frame: { type: 'records', partition: 3 }, parts: { records } },
+    { schema: recordStreamServerFrame, frame: { type: 'records', partition: 3, position: '3:8' }, parts: { records } },
+    {
+      schema: groupServerFrame,
+      frame: { type: 'records', topic: 't', partition: 3, nextOffset: 8 },
+      parts: { records },
+    },
+  ];
+  for (const { schema, frame, parts } of cases) {
+    const parsed = JSON.parse(frameJson<Record<string, unknown>, string>(frame, parts));
+    t.strictSame(Object.keys(parsed), [...Object.keys(frame), ...Object.keys(parts)]);
+    t.strictSame(schema.parse(parsed), parsed);
+    for (const [name, json] of Object.entries(parts)) t.strictSame(parsed[name], JSON.parse(json as string));
+  }
+});
+
+t.test('a frame may consist of text parts only', async (t) => {
+  t.equal(frameJson<{ a: number[]; b: string }, 'a' | 'b'>({}, { a: '[1]', b: '"x"' }), '{"a":[1],"b":"x"}');
+});
