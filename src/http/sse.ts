@@ -1,26 +1,192 @@
-// What our streams of server-sent events share: their head, and how they end when they cannot go on.
+// Server-sent events: the one form in which this server streams over plain HTTP. An EventStream owns its response from the head to
+// the last message. It keeps the session of the request alive, stops its source while the reader is behind, and ends when the broker stops.
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { FastifyReply } from 'fastify';
-import type { ServiceError } from '../core/service-error.ts';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { ServiceError } from '../core/service-error.ts';
+import type { Sessions } from '../store/tree/sessions.ts';
+import { toServiceError } from './plugins/error-handler.ts';
+import { renewWhileStreaming } from './waiting-session.ts';
 
-/** How soon an EventSource reconnects, ms: any broker goes on where this one has ended. */
+/** How soon an EventSource reconnects, ms: any broker resumes a stream that has ended. */
 const retryMs = 1000;
-/** How soon after a problem that does not go away by itself: it is then told to give up, so this only spares both sides. */
+
+/** How soon it reconnects after a problem that does not go away by itself, ms. It is stopped then; this only spares both sides. */
 const retryAfterProblemMs = 60_000;
 
-/** Marks the id of a position that is lost: an EventSource that sends it back has been told, and is stopped with 204. */
+/** Marks the id of a position that is lost. An EventSource that sends it back has had the problem, and is stopped with 204. */
 export const lostMark = 'lost:';
 
-/** Problems for which a stream cannot begin where it was to go on. An EventSource can read no other response than 200. */
+/** Problems for which a stream cannot resume at its position. They are sent with status 200: an EventSource can read no other. */
 const lostCodes = new Set(['COMPACTED', 'OFFSET_OUT_OF_RANGE', 'UNKNOWN_TOPIC']);
 
+/** Whether a failure means that the position of a stream is lost. */
 export function isLost(failure: ServiceError): boolean {
   return lostCodes.has(failure.code);
 }
 
-/** Sends the head of a stream; the reply is the caller's to write to. */
-export function beginEventStream(reply: FastifyReply): void {
-  // What hooks have set, such as the request id and the answer to a foreign origin.
+export interface EventStreamHandlers {
+  /** Called at intervals while the reader keeps up: sends the current position. */
+  onHeartbeat(): void;
+  /** Called once, when the stream has ended for whatever reason: stops the source. */
+  onEnd(): void;
+}
+
+/** The open event streams of one route. */
+export class EventStreams {
+  readonly #open = new Set<EventStream>();
+  readonly #stopping: AbortSignal;
+  readonly #sessions: Sessions;
+
+  /**
+   * @param broker `stopping` ends all streams; `sessions` are renewed while their streams last
+   * @param heartbeatMs interval of heartbeats
+   */
+  constructor(app: FastifyInstance, broker: { stopping: AbortSignal; sessions: Sessions }, heartbeatMs: number) {
+    this.#stopping = broker.stopping;
+    this.#sessions = broker.sessions;
+    const timer = setInterval(() => {
+      for (const stream of this.#open) stream.heartbeat();
+    }, heartbeatMs);
+    const endAll = () => {
+      for (const stream of this.#open) stream.end();
+    };
+    this.#stopping.addEventListener('abort', endAll);
+    app.addHook('onClose', async () => {
+      clearInterval(timer);
+      this.#stopping.removeEventListener('abort', endAll);
+    });
+  }
+
+  /** How many are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Makes the stream of one response. Nothing is sent before `begin` or `fail`.
+   * @throws ServiceError STORE_UNAVAILABLE if the broker is stopping
+   */
+  open(reply: FastifyReply, handlers: EventStreamHandlers): EventStream {
+    if (this.#stopping.aborted) {
+      throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping. Send the request to another broker.');
+    }
+    const stream: EventStream = new EventStream(reply, this.#sessions, {
+      ...handlers,
+      onEnd: () => {
+        this.#open.delete(stream);
+        handlers.onEnd();
+      },
+    });
+    this.#open.add(stream);
+    return stream;
+  }
+}
+
+export class EventStream {
+  readonly #reply: FastifyReply;
+  readonly #sessions: Sessions;
+  readonly #handlers: EventStreamHandlers;
+  #state: 'pending' | 'open' | 'ended' = 'pending';
+  /** Wake sources that wait for room. */
+  #waiting: (() => void)[] = [];
+  #stopRenewal = (): void => undefined;
+  readonly #onDrain = () => this.#wake();
+  readonly #onClose = () => this.end();
+
+  constructor(reply: FastifyReply, sessions: Sessions, handlers: EventStreamHandlers) {
+    this.#reply = reply;
+    this.#sessions = sessions;
+    this.#handlers = handlers;
+    reply.raw.on('drain', this.#onDrain).on('close', this.#onClose);
+  }
+
+  get hasBegun(): boolean {
+    return this.#state !== 'pending';
+  }
+
+  get hasEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
+  /** Sends the head, and renews the session of the request from now on. */
+  begin(): void {
+    if (this.#state !== 'pending') return;
+    this.#state = 'open';
+    sendHead(this.#reply);
+    if (this.#reply.raw.destroyed) {
+      this.end();
+      return;
+    }
+    this.#stopRenewal = renewWhileStreaming(this.#reply.request, this.#reply, this.#sessions, (error) =>
+      this.fail(error, undefined),
+    );
+  }
+
+  /**
+   * Sends a message.
+   * @param id what an EventSource sends back as Last-Event-ID
+   * @param json its data, on one line
+   */
+  send(id: string | number, json: string): void {
+    if (this.#state === 'open') this.#reply.raw.write(`id: ${id}\ndata: ${json}\n\n`);
+  }
+
+  /** Undefined if the reader has room for more; otherwise settles when it has, or when the stream has ended. */
+  room(): Promise<void> | undefined {
+    if (this.#state === 'ended' || !this.#reply.raw.writableNeedDrain) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Has the current position sent, unless the reader is behind. */
+  heartbeat(): void {
+    if (this.#state === 'open' && !this.#reply.raw.writableNeedDrain) this.#handlers.onHeartbeat();
+  }
+
+  /**
+   * Sends a problem as the last message, after the head if that was not sent yet.
+   * @param position where the stream would have resumed
+   */
+  fail(error: unknown, position: string | number | undefined): void {
+    if (this.#state === 'ended') return;
+    const { request } = this.#reply;
+    const failure = toServiceError(error as Error, request);
+    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'An event stream ended by an internal error');
+    if (this.#state === 'pending') {
+      this.#state = 'open';
+      sendHead(this.#reply);
+    }
+    this.#reply.raw.write(problemMessage(failure, position));
+    this.end();
+  }
+
+  /** Ends the stream after what was written. */
+  end(): void {
+    if (this.#state === 'ended') return;
+    const { raw } = this.#reply;
+    raw.off('drain', this.#onDrain).off('close', this.#onClose);
+    if (this.#state === 'open') raw.end();
+    this.#state = 'ended';
+    this.#stopRenewal();
+    this.#wake();
+    this.#handlers.onEnd();
+  }
+
+  /** Ends the stream at once, and drops what was not read: for a reader that is too slow. */
+  cutOff(): void {
+    this.#reply.raw.destroy();
+    this.end();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resume of waiting) resume();
+  }
+}
+
+/** Sends the head of a stream; the response is the caller's from then on. */
+function sendHead(reply: FastifyReply): void {
+  // Headers that hooks have set, such as the request id and those for pages of another origin.
   const headers = reply.getHeaders() as OutgoingHttpHeaders;
   reply.hijack();
   if (reply.raw.destroyed) return;
@@ -28,20 +194,18 @@ export function beginEventStream(reply: FastifyReply): void {
     ...headers,
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store, no-transform',
-    // Nothing can follow a stream that ends with the server.
+    // No request can follow: the stream lasts as long as the server.
     connection: 'close',
-    // Proxies such as nginx would otherwise collect messages before they pass them on.
+    // Proxies such as nginx would otherwise buffer messages.
     'x-accel-buffering': 'no',
   });
   reply.raw.write(`retry: ${retryMs}\n`);
 }
 
-/**
- * The last message of a stream that cannot go on. It is no `error`: that would reach an EventSource's own onerror.
- * @param position where it was to go on
- */
-export function problemMessage(failure: ServiceError, position: string | number | undefined): string {
-  const retry = failure.toProblem().retryable ? '' : `retry: ${retryAfterProblemMs}\n`;
+/** The last message of a stream that failed. Its event is not `error`: that would reach the onerror of an EventSource. */
+function problemMessage(failure: ServiceError, position: string | number | undefined): string {
+  const problem = failure.toProblem();
+  const retry = problem.retryable ? '' : `retry: ${retryAfterProblemMs}\n`;
   const id = isLost(failure) ? `id: ${lostMark}${position ?? ''}\n` : '';
-  return `${retry}${id}event: problem\ndata: ${JSON.stringify({ ...failure.toProblem(), type: 'error' })}\n\n`;
+  return `${retry}${id}event: problem\ndata: ${JSON.stringify({ ...problem, type: 'error' })}\n\n`;
 }
