@@ -5,7 +5,12 @@ import type { CoordinationKeys } from './keys.ts';
 import type { StoreConnection } from './redis/connection.ts';
 import { text } from './scripts.ts';
 import { storedResponseId } from './sealed-response.ts';
-import type { Idempotency } from './tree/op-codec.ts';
+
+/** An Idempotency-Key, and the fingerprint of the request that it came with. */
+export interface Idempotency {
+  key: string;
+  fingerprint: string;
+}
 
 /** How long the record of a request with an Idempotency-Key is kept (docs/http.md, Idempotency keys). */
 export const idempotencyTtlMs = 10 * 60_000;

@@ -4,9 +4,9 @@ import { comparePartitions, type GroupDocument } from '../../core/groups/group-d
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
+import type { Idempotency } from '../stored-responses.ts';
 import { idempotencyArguments } from '../stored-responses.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
-import type { Idempotency } from '../tree/op-codec.ts';
 import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
 
 export interface CommittedOffset extends KnownPartition {

@@ -7,9 +7,10 @@ import { decodeGroup, type GroupDocument, type TopicPartition } from '../../core
 import { type GroupChanges, groupPath } from '../../core/groups/group-nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
+import type { Idempotency } from '../stored-responses.ts';
 import { idempotencyArguments } from '../stored-responses.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
-import { encodeOp, type Idempotency, type Op } from '../tree/op-codec.ts';
+import { encodeOp, type Op } from '../tree/op-codec.ts';
 
 /** A group as it was read. `version` 0 = there is no such group. */
 export interface GroupSnapshot {

@@ -4,8 +4,8 @@ import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import type { StoredLimits } from '../stored-limits.ts';
+import type { Idempotency } from '../stored-responses.ts';
 import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
-import type { Idempotency } from '../tree/op-codec.ts';
 
 /** A fence as it is listed. */
 export interface FenceState {

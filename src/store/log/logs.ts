@@ -9,8 +9,8 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { Replication, type ReplicationResult } from '../redis/replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
+import type { Idempotency } from '../stored-responses.ts';
 import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
-import type { Idempotency } from '../tree/op-codec.ts';
 import { type Batch, encodeChecks } from './batch.ts';
 
 export type { Batch, BatchDeduplication, Fence, RequestTimestamps } from './batch.ts';

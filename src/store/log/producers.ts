@@ -4,8 +4,8 @@ import { randomBytes } from 'node:crypto';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
+import type { Idempotency } from '../stored-responses.ts';
 import { idempotencyArguments } from '../stored-responses.ts';
-import type { Idempotency } from '../tree/op-codec.ts';
 
 /** What a named producer puts on a request. */
 export interface ProducerSequence {

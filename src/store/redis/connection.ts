@@ -5,12 +5,13 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script } from '../scripts.ts';
+import { createTopology, topologyKindOf } from './create-topology.ts';
 import { ManagedConnection } from './managed-connection.ts';
 import type { LoadingProgress, ServerInfo } from './server-info.ts';
 import { notReached, storeError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
 import { callRetryMsMax, startWaitLogEveryMs } from './time-limits.ts';
-import { createTopology, type Topology, type TopologyKind, topologyKindOf } from './topology.ts';
+import type { Topology, TopologyKind } from './topology.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 /** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */

@@ -1,11 +1,6 @@
-// What the rest of the store needs to know of an engine (which Redis serves a key now, and what to make of its refusals), and
-// which engine a target asks for.
+// How the rest of the store sees the set of Redis servers: which connection serves a key, and what a refusal means.
 import type { Redis, RedisOptions } from 'ioredis';
-import { parseRedisUrl } from '../../config/redis-url.ts';
-import { ClusterTopology } from './cluster-topology.ts';
 import type { ManagedConnection } from './managed-connection.ts';
-import { SinglePrimaryTopology } from './single-primary-topology.ts';
-import type { StoreTarget } from './target.ts';
 
 export type TopologyKind = 'standalone' | 'sentinel' | 'cluster';
 
@@ -35,23 +30,4 @@ export interface TopologyOptions {
   onChange(): void;
   /** A key of the coordination slot. */
   coordinationKey: string;
-}
-
-export function topologyKindOf(target: StoreTarget): TopologyKind {
-  return 'socketPath' in target ? 'standalone' : parseRedisUrl(target.url).engine;
-}
-
-/** @throws Error if the target's URL is none */
-export function createTopology(target: StoreTarget, options: TopologyOptions): Topology {
-  if ('socketPath' in target) {
-    const place = { path: target.socketPath };
-    return new SinglePrimaryTopology({ engine: 'standalone', place, tls: false, db: 0 }, {}, undefined, {}, options);
-  }
-  const location = parseRedisUrl(target.url);
-  const { username, password, db } = location;
-  const access = { ...(username !== undefined && { username }), ...(password !== undefined && { password }), db };
-  const tls = location.tls ? { ...target.tls } : undefined;
-  if (location.engine === 'cluster') return new ClusterTopology(location.nodes, access, tls, options);
-  const sentinel = { username: target.sentinelUsername, password: target.sentinelPassword };
-  return new SinglePrimaryTopology(location, access, tls, sentinel, options);
 }

@@ -9,19 +9,13 @@ import { CallBatcher } from '../redis/call-batcher.ts';
 import { ConcurrencyLimiter } from '../redis/concurrency-limiter.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
+import type { Idempotency } from '../stored-responses.ts';
 import { decodeStat } from './node-codec.ts';
-import {
-  checkPaths,
-  decodeResult,
-  encodeRequest,
-  type Idempotency,
-  type Op,
-  type OpResult,
-  type Step,
-} from './op-codec.ts';
+import { checkPaths, decodeResult, encodeRequest, type Op, type OpResult, type Step } from './op-codec.ts';
 import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 
-export { type Idempotency, type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
+export type { Idempotency } from '../stored-responses.ts';
+export { type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
 
 /** What nodes/get says of one node, and the newest zxid at that moment. */
 interface ReadReply {

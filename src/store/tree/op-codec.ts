@@ -4,7 +4,7 @@ import type { Stat } from '../../../schemas/common.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
-import { idempotencyArguments } from '../stored-responses.ts';
+import { type Idempotency, idempotencyArguments } from '../stored-responses.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';
 
@@ -56,12 +56,6 @@ export interface OpResult {
   path: string;
   /** Absent for a recursive delete, and for a check that a node is absent. */
   stat: Stat | undefined;
-}
-
-/** An Idempotency-Key, and the fingerprint of the request that it came with. */
-export interface Idempotency {
-  key: string;
-  fingerprint: string;
 }
 
 /** What a node's content type is when the writer gives none: text if the bytes are UTF-8. */

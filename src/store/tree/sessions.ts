@@ -5,8 +5,8 @@ import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import { openResponse, sealResponse } from '../sealed-response.ts';
+import type { Idempotency } from '../stored-responses.ts';
 import { idempotencyArguments } from '../stored-responses.ts';
-import type { Idempotency } from './op-codec.ts';
 
 /** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
 export interface SessionCredential {
