@@ -1,5 +1,5 @@
 // What the operator sees at /metrics. Each part of the broker makes its own instruments on the broker's registry; labels
-// are bounded: route patterns, codes and outcomes. Names that users choose stand only in those of broker/groups/group-survey.ts, which
+// are bounded: route patterns, codes and outcomes. Names that users choose stand only in those of broker/groups/cluster-group-metrics.ts, which
 // are limited in number.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 

@@ -20,7 +20,7 @@ import {
 } from '../../schemas/groups.ts';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
-import { cursorKey } from '../broker/groups/consume/group-cursors.ts';
+import { cursorKey } from '../broker/groups/member-cursors.ts';
 import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
 import type { GroupSink, GroupStream } from '../broker/groups/stream/group-stream.ts';
 import { frameJson } from '../core/frame-json.ts';

@@ -1,8 +1,8 @@
 // Members on sockets in the world of group-world.ts: a connection speaks for its member to the group, as src/broker/groups/stream/group-stream.ts
 // does and with the same holdings, until a newer one does; what it sends arrives late but in order, and it may be cut while neither end knows.
 
-import { cursorsOf, partitionsOf } from '../../src/broker/groups/consume/group-cursors.ts';
-import { type StreamCursor, StreamHoldings } from '../../src/broker/groups/stream/stream-holdings.ts';
+import { cursorsOf, partitionsOf } from '../../src/broker/groups/member-cursors.ts';
+import { type StreamCursor, StreamHoldings } from '../../src/broker/groups/stream/stream-partitions.ts';
 import type { TopicPartitions } from '../../src/core/groups/assignors/assignor.ts';
 import { eachPartition, type TopicPartition } from '../../src/core/groups/group-document.ts';
 import { hasCode, ServiceError } from '../../src/core/service-error.ts';

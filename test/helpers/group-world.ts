@@ -14,7 +14,7 @@ import {
 import { changesBetween } from '../../src/core/groups/group-nodes.ts';
 import { changeMembers, expire, fence, type MemberChange, topicsChanged } from '../../src/core/groups/group-state.ts';
 import type { TopicsView } from '../../src/core/groups/group-topics.ts';
-import { assignmentOf, checkCommitEpoch } from '../../src/core/groups/reconcile.ts';
+import { assignmentOf, checkCommitEpoch } from '../../src/core/groups/member-reconciliation.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { request, viewOf } from './group-documents.ts';
 import type { Random } from './random.ts';

@@ -16,7 +16,7 @@ import {
   own,
 } from '../../core/groups/group-document.ts';
 import { groupsPath, parseTimerName } from '../../core/groups/group-nodes.ts';
-import { hasArrived } from '../../core/groups/group-settle.ts';
+import { hasArrived } from '../../core/groups/group-reconciliation.ts';
 import {
   fence,
   type JoinRequest,
@@ -24,8 +24,8 @@ import {
   type Overdue,
   topicsChanged,
 } from '../../core/groups/group-state.ts';
+import { assignmentOf } from '../../core/groups/member-reconciliation.ts';
 import type { MemberCredential } from '../../core/groups/member-secret.ts';
-import { assignmentOf } from '../../core/groups/reconcile.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Caller, Groups, PartitionPosition } from '../../store/groups/groups.ts';
 import { hashMemberSecret, newMemberSecret } from '../../store/groups/member-secret.ts';
@@ -38,9 +38,9 @@ import type { EventTail } from '../watches/event-tail.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 import { checkPattern } from './group-patterns.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
-import { viewOf } from './group-topics.ts';
 import { JoinDebouncer } from './join-debouncer.ts';
 import { MembershipBatcher, type RequestedPartitions } from './membership-batcher.ts';
+import { viewOf } from './topics-view.ts';
 
 /** What a client says when it joins: it need not choose an id, and gets its session here. */
 export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'secretHash' | 'presentedSecretHash'> {

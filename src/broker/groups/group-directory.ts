@@ -2,15 +2,15 @@
 import type { GroupDescription } from '../../../schemas/groups.ts';
 import { toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import { existing, type GroupDocument, heldBy, isEmpty, own } from '../../core/groups/group-document.ts';
-import { assignmentOf, groupStateName } from '../../core/groups/reconcile.ts';
+import { assignmentOf, groupStateName } from '../../core/groups/member-reconciliation.ts';
 import type { CommittedOffset, CommittedOffsets } from '../../store/groups/committed-offsets.ts';
 import type { Groups } from '../../store/groups/groups.ts';
 import type { Logs } from '../../store/log/logs.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
-import { cursorKey } from './consume/group-cursors.ts';
 import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
-import { ofPresentTopics } from './group-topics.ts';
+import { cursorKey } from './member-cursors.ts';
+import { ofPresentTopics } from './topics-view.ts';
 
 export class GroupDirectory {
   readonly #groups: Groups;

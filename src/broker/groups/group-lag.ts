@@ -8,7 +8,7 @@ import {
 } from '../../core/groups/group-document.ts';
 import { appearedLater } from '../../core/groups/group-topics.ts';
 import type { LogSummary } from '../../store/log/logs.ts';
-import { cursorKey } from './consume/group-cursors.ts';
+import { cursorKey } from './member-cursors.ts';
 
 /** From where it is counted: from what is committed, or from where the reset policy would begin. */
 export type LagFrom = 'committed' | Exclude<ResetPolicy, 'none'>;

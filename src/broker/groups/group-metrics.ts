@@ -1,7 +1,7 @@
 // What the operator sees of what this broker does to groups: assignments, and how long groups take to come to rest. How many
-// there are and how far they are behind is for all brokers together: group-survey.ts.
+// there are and how far they are behind is for all brokers together: cluster-group-metrics.ts.
 import { emptyGroup, type GroupDocument } from '../../core/groups/group-document.ts';
-import { groupStateName } from '../../core/groups/reconcile.ts';
+import { groupStateName } from '../../core/groups/member-reconciliation.ts';
 import type { Metrics } from '../metrics.ts';
 
 export class GroupMetrics {

@@ -11,7 +11,7 @@ import {
 } from '../../core/groups/group-document.ts';
 import { changesBetween, pollTimerName } from '../../core/groups/group-nodes.ts';
 import { expire } from '../../core/groups/group-state.ts';
-import { groupStateName } from '../../core/groups/reconcile.ts';
+import { groupStateName } from '../../core/groups/member-reconciliation.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type {
   CommitOutcome,

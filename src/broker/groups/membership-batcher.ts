@@ -29,7 +29,7 @@ import type { TopicCache } from '../metadata/topic-cache.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 import type { ComputeUpdate, GroupStateManager, GroupUpdate } from './group-state-manager.ts';
-import { viewOf } from './group-topics.ts';
+import { viewOf } from './topics-view.ts';
 
 /** Which partitions the outcome tells the positions of, given the group and the member as they are to be. */
 export type RequestedPartitions = (document: GroupDocument, member: GroupMember) => readonly KnownPartition[];

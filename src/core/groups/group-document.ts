@@ -9,7 +9,7 @@ import { ServiceError } from '../service-error.ts';
 import { pathProblem } from '../tree/path.ts';
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import { defaultAssignor } from './assignors/assignor.ts';
-import type { GroupState, MemberState } from './reconcile.ts';
+import type { GroupState, MemberState } from './member-reconciliation.ts';
 
 /** Topics by name, or a regular expression that a topic's whole name must match. */
 export type Subscription = { topics: string[] } | { pattern: string };

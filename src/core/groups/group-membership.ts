@@ -15,9 +15,9 @@ import {
   replaced,
   type Subscription,
 } from './group-document.ts';
-import { raised } from './group-settle.ts';
+import { raised } from './group-reconciliation.ts';
+import { newMember } from './member-reconciliation.ts';
 import { checkCredential, type MemberCredential, secretsOfJoin } from './member-secret.ts';
-import { newMember } from './reconcile.ts';
 
 /** How many former ids of a static member are remembered. */
 const formerIdsMax = 10;

@@ -11,7 +11,7 @@ import {
   own,
   type TopicPartition,
 } from './group-document.ts';
-import { groupStateName } from './reconcile.ts';
+import { groupStateName } from './member-reconciliation.ts';
 
 export const groupsPath = '/consumers';
 export const groupPath = (group: string): string => `${groupsPath}/${group}`;

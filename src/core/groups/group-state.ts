@@ -3,17 +3,17 @@
  * and gives the next one, the same object if nothing changes. There is no clock here and no store; who calls commits the
  * result with the version that it read, or decides anew over what is there instead.
  *
- * A change that calls for another target computes it at once, and the group is settled in the same step (group-settle.ts).
+ * A change that calls for another target computes it at once, and the group is settled in the same step (group-reconciliation.ts).
  */
 
 import { ServiceError } from '../service-error.ts';
 import type { TopicPartitions } from './assignors/assignor.ts';
 import { type GroupDocument, own, superseded } from './group-document.ts';
 import { admit, type JoinRequest, leave, Membership } from './group-membership.ts';
-import { hasArrived, raised, settle } from './group-settle.ts';
+import { hasArrived, raised, settle } from './group-reconciliation.ts';
 import { refreshTopics, rememberFormer, type TopicsView } from './group-topics.ts';
+import { checkMemberEpoch } from './member-reconciliation.ts';
 import type { MemberCredential } from './member-secret.ts';
-import { checkMemberEpoch } from './reconcile.ts';
 
 export type { JoinRequest } from './group-membership.ts';
 

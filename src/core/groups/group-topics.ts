@@ -14,7 +14,7 @@ import {
   type SubscribedTopic,
   type Subscription,
 } from './group-document.ts';
-import type { HeldPartitions } from './reconcile.ts';
+import type { HeldPartitions } from './member-reconciliation.ts';
 
 /** The topics that there are, read after the document was: so where the two differ, the view is the newer one. */
 export interface TopicsView {

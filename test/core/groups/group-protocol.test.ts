@@ -2,7 +2,7 @@
 // late, lost and doubled, topics change; guarantee R1 is judged after everything that happens, and in the end all settles.
 import t from 'tap';
 import { memberOf, own, type TopicPartition } from '../../../src/core/groups/group-document.ts';
-import { assignmentOf, groupStateName } from '../../../src/core/groups/reconcile.ts';
+import { assignmentOf, groupStateName } from '../../../src/core/groups/member-reconciliation.ts';
 import { viewOf } from '../../helpers/group-documents.ts';
 import { SocketClient } from '../../helpers/group-served.ts';
 import { Client, Clock, type Faults, type LivingClient, Service, sessionTimeoutMs } from '../../helpers/group-world.ts';

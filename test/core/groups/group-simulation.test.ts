@@ -16,7 +16,7 @@ import {
   type MemberChange,
   topicsChanged,
 } from '../../../src/core/groups/group-state.ts';
-import { assignmentOf } from '../../../src/core/groups/reconcile.ts';
+import { assignmentOf } from '../../../src/core/groups/member-reconciliation.ts';
 import { request, viewOf } from '../../helpers/group-documents.ts';
 
 /** WEIR_MODEL_RUNS=100000 searches for longer. */

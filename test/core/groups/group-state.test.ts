@@ -17,7 +17,7 @@ import {
   remove,
   topicsChanged,
 } from '../../../src/core/groups/group-state.ts';
-import { assignmentOf, groupStateName } from '../../../src/core/groups/reconcile.ts';
+import { assignmentOf, groupStateName } from '../../../src/core/groups/member-reconciliation.ts';
 import { request, viewOf } from '../../helpers/group-documents.ts';
 
 const t1 = { topics: ['t1'] };

@@ -12,8 +12,8 @@ import {
   type TopicPartition,
 } from '../../../core/groups/group-document.ts';
 import { consume } from '../../../core/groups/group-state.ts';
+import { assignmentOf } from '../../../core/groups/member-reconciliation.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
-import { assignmentOf } from '../../../core/groups/reconcile.ts';
 import { hasCode, ServiceError } from '../../../core/service-error.ts';
 import type { GroupCommit } from '../../../store/groups/groups.ts';
 import type { Logs } from '../../../store/log/logs.ts';
@@ -28,7 +28,7 @@ import {
   noOffset,
   outOfRange,
   resetOffset,
-} from './group-cursors.ts';
+} from '../member-cursors.ts';
 import { type ConsumedRecords, isOutside, type MemberReader, type ReadingCursor, type Taken } from './member-reader.ts';
 
 export interface ConsumeRequest {

@@ -10,7 +10,7 @@ import type { KnownPartition } from '../../../store/groups/groups.ts';
 import type { LogBounds, Logs } from '../../../store/log/logs.ts';
 import type { LogReader } from '../../log/log-reader.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
-import { type MemberCursor, topicOf } from './group-cursors.ts';
+import { type MemberCursor, topicOf } from '../member-cursors.ts';
 
 /** Where a member reads one partition by consume calls. */
 export interface ReadingCursor extends MemberCursor {

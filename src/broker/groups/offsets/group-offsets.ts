@@ -13,8 +13,8 @@ import {
   type TopicPartition,
 } from '../../../core/groups/group-document.ts';
 import { forgetFormer } from '../../../core/groups/group-topics.ts';
+import { checkCommitEpoch } from '../../../core/groups/member-reconciliation.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
-import { checkCommitEpoch } from '../../../core/groups/reconcile.ts';
 import { ServiceError, serviceErrorIn } from '../../../core/service-error.ts';
 import type {
   CommittedOffset,
@@ -28,7 +28,7 @@ import type { LogReader } from '../../log/log-reader.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../../metadata/topic-cache.ts';
 import type { Metrics } from '../../metrics.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
-import { ofPresentTopics } from '../group-topics.ts';
+import { ofPresentTopics } from '../topics-view.ts';
 
 /** The next offset to read, as a client commits it. */
 export interface OffsetToCommit extends TopicPartition {

@@ -8,20 +8,17 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import { type GroupMember, heartbeatIntervalMs, own, superseded } from '../../../core/groups/group-document.ts';
 import { hasCode, type ServiceError } from '../../../core/service-error.ts';
-import {
-  cursorsOf,
-  hasSame,
-  type MemberCursor,
-  notReleased,
-  partitionsOf,
-  placed,
-  stuck,
-} from '../consume/group-cursors.ts';
 import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from '../group-coordinator.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
+import { cursorsOf, hasSame, type MemberCursor, notReleased, partitionsOf, placed, stuck } from '../member-cursors.ts';
 import type { GroupOffsets, OffsetToCommit } from '../offsets/group-offsets.ts';
-import { type GroupRecordParts, type GroupRecordSink, GroupRecords, type ReadingMember } from './group-records.ts';
-import { type HoldingsChange, type Released, type StreamCursor, StreamHoldings } from './stream-holdings.ts';
+import { type HoldingsChange, type Released, type StreamCursor, StreamHoldings } from './stream-partitions.ts';
+import {
+  type GroupRecordParts,
+  type GroupRecordSink,
+  GroupRecords,
+  type ReadingMember,
+} from './stream-record-reader.ts';
 
 /** Where the news and the records of a member go. */
 export interface GroupSink extends GroupRecordSink {

@@ -1,18 +1,18 @@
 // Where a member of a group reads: one cursor for each partition that it has. What consume calls and sockets of members
 // have in common; how they read, and when, is their own affair.
-import { type TopicPartitions, toTopicPartitions } from '../../../core/groups/assignors/assignor.ts';
+import { type TopicPartitions, toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import {
   type GroupDocument,
   type GroupMember,
   own,
   type ResetPolicy,
   type TopicPartition,
-} from '../../../core/groups/group-document.ts';
-import { appearedLater } from '../../../core/groups/group-topics.ts';
-import { hasCode, ServiceError } from '../../../core/service-error.ts';
-import type { KnownPartition, PartitionPosition } from '../../../store/groups/groups.ts';
-import type { LogBounds } from '../../../store/log/logs.ts';
-import type { TopicCache, TopicInfo } from '../../metadata/topic-cache.ts';
+} from '../../core/groups/group-document.ts';
+import { appearedLater } from '../../core/groups/group-topics.ts';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { KnownPartition, PartitionPosition } from '../../store/groups/groups.ts';
+import type { LogBounds } from '../../store/log/logs.ts';
+import type { TopicCache, TopicInfo } from '../metadata/topic-cache.ts';
 
 export interface MemberCursor extends KnownPartition {
   /** The member epoch at which the partition was given: given anew, another may have read in it. */

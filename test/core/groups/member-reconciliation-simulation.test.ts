@@ -23,7 +23,7 @@ import {
   type MemberState,
   newMember,
   reconcileMember,
-} from '../../../src/core/groups/reconcile.ts';
+} from '../../../src/core/groups/member-reconciliation.ts';
 
 interface SubscribedMember extends MemberState {
   topics: string[];

@@ -2,8 +2,8 @@
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import { eachPartition, type GroupMember, type TopicPartition } from '../../../core/groups/group-document.ts';
 import { ServiceError } from '../../../core/service-error.ts';
-import { cursorKey, type MemberCursor, partitionsOf } from '../consume/group-cursors.ts';
-import { endWaits, type ReadCursor } from './group-records.ts';
+import { cursorKey, type MemberCursor, partitionsOf } from '../member-cursors.ts';
+import { endWaits, type ReadCursor } from './stream-record-reader.ts';
 
 export interface StreamCursor extends ReadCursor {
   /** `revoking`: the member was asked to let go of it; `released`: it has said that it did. */

@@ -10,7 +10,7 @@ import {
   type MemberState,
   newMember,
   reconcileMember,
-} from '../../../src/core/groups/reconcile.ts';
+} from '../../../src/core/groups/member-reconciliation.ts';
 
 type Parts = Record<string, number[]>;
 

@@ -18,7 +18,7 @@ import {
   outOfRange,
   resetOffset,
   topicOf,
-} from '../consume/group-cursors.ts';
+} from '../member-cursors.ts';
 import type { OffsetToCommit } from '../offsets/group-offsets.ts';
 
 /** Where the records of a member go. */

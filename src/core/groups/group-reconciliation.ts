@@ -9,7 +9,7 @@ import type { TopicPartitions } from './assignors/assignment.ts';
 import { assignorNamed, defaultAssignor, fromTopicPartitions, toTopicPartitions } from './assignors/assignor.ts';
 import { type GroupDocument, type GroupMember, heldBy, own } from './group-document.ts';
 import { dropUnsubscribed } from './group-topics.ts';
-import { reconcileMember } from './reconcile.ts';
+import { reconcileMember } from './member-reconciliation.ts';
 
 /** What members say that they have, by member id; undefined = it says nothing of that. Who is not in it was not heard. */
 export type Reports = ReadonlyMap<string, readonly TopicPartitions[] | undefined>;
