@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { Store } from '../store/store.ts';
-import { GroupSurvey } from './groups/cluster-group-metrics.ts';
+import { ClusterGroupMetrics } from './groups/cluster-group-metrics.ts';
 import { GroupConsumer } from './groups/consume/group-consumer.ts';
 import { MemberReader } from './groups/consume/member-reader.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
@@ -173,7 +173,7 @@ export class Broker {
       this.metrics,
       log,
     );
-    new GroupSurvey(store, states, () => this.#controller.isController, this.metrics, log);
+    new ClusterGroupMetrics(store, states, () => this.#controller.isController, this.metrics, log);
   }
 
   /** Aborted when the broker ends to serve: whoever waits for something ends its wait. */

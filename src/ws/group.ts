@@ -22,7 +22,7 @@ import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
 import { cursorKey } from '../broker/groups/member-cursors.ts';
 import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
-import type { GroupSink, GroupStream } from '../broker/groups/stream/group-stream.ts';
+import type { GroupStream, GroupStreamSink } from '../broker/groups/stream/group-stream.ts';
 import { frameJson } from '../core/frame-json.ts';
 import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { requestedMs } from '../core/requested-duration.ts';
@@ -119,7 +119,7 @@ class GroupSocket {
       onFrame: (frame) => this.#onFrame(frame),
       // They wait for each other here, and are limited by groupFramesWaitingMax.
       framesInFlightMax: Number.POSITIVE_INFINITY,
-      onPeerActivity: () => this.#stream?.heard(),
+      onPeerActivity: () => this.#stream?.notePong(),
       onClose: (code) => {
         this.#closeCode = code;
         this.#closed.abort();
@@ -162,7 +162,7 @@ class GroupSocket {
   }
 
   async #onFrame(frame: GroupClientFrame): Promise<void> {
-    this.#stream?.heardFrame();
+    this.#stream?.noteFrame();
     switch (frame.type) {
       case 'ping':
         return this.#send({ type: 'pong' });
@@ -235,7 +235,7 @@ class GroupSocket {
     }
   }
 
-  #sink(): GroupSink {
+  #sink(): GroupStreamSink {
     return {
       room: () => this.#room(),
       credit: () => this.#credit,

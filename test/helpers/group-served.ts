@@ -2,7 +2,7 @@
 // does and with the same holdings, until a newer one does; what it sends arrives late but in order, and it may be cut while neither end knows.
 
 import { cursorsOf, partitionsOf } from '../../src/broker/groups/member-cursors.ts';
-import { type StreamCursor, StreamHoldings } from '../../src/broker/groups/stream/stream-partitions.ts';
+import { type StreamCursor, StreamPartitions } from '../../src/broker/groups/stream/stream-partitions.ts';
 import type { TopicPartitions } from '../../src/core/groups/assignors/assignor.ts';
 import { eachPartition, type TopicPartition } from '../../src/core/groups/group-document.ts';
 import { hasCode, ServiceError } from '../../src/core/service-error.ts';
@@ -35,7 +35,7 @@ interface Parts {
 class Connection {
   readonly call: number;
   epoch = 0;
-  readonly #holdings = new StreamHoldings();
+  readonly #holdings = new StreamPartitions();
   readonly #memberId: string;
   readonly #parts: Parts;
   readonly #send: (frame: Frame) => void;

@@ -5,18 +5,18 @@ import {
   emptyGroup,
   type GroupDocument,
   type GroupMember,
+  getOwn,
   heldBy,
   memberOf,
-  own,
-  superseded,
+  memberSuperseded,
   type TopicPartition,
 } from '../../src/core/groups/group-document.ts';
 import { changesBetween } from '../../src/core/groups/group-nodes.ts';
-import { changeMembers, expire, fence, type MemberChange, topicsChanged } from '../../src/core/groups/group-state.ts';
+import { applyChanges, expire, fence, type MemberChange, updateTopics } from '../../src/core/groups/group-state.ts';
 import type { TopicsView } from '../../src/core/groups/group-topics.ts';
 import { assignmentOf, checkCommitEpoch } from '../../src/core/groups/member-reconciliation.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
-import { request, viewOf } from './group-documents.ts';
+import { request, topicsViewOf } from './group-documents.ts';
 import type { Random } from './random.ts';
 
 export const sessionTimeoutMs = 3000;
@@ -85,7 +85,7 @@ export class Clock {
 /** What all brokers together are to the group: each request is decided over the newest document, alone or with others. */
 export class Service {
   group = emptyGroup();
-  view: TopicsView = viewOf({ t1: 3, t2: 2 });
+  view: TopicsView = topicsViewOf({ t1: 3, t2: 2 });
   /** `topic partition` → member, as the changes make it. */
   readonly owners = new Map<string, string>();
   /** `topic partition` → who committed last, and what. */
@@ -124,12 +124,12 @@ export class Service {
   commit(memberId: string, memberEpoch: number, at: TopicPartition, offset: number): void {
     this.#expire();
     checkCommitEpoch(memberOf(this.group, memberId), memberEpoch, [at]);
-    this.commits.set(keyOf(at), { offset, topicId: own(this.group.topics, at.topic)!.topicId });
+    this.commits.set(keyOf(at), { offset, topicId: getOwn(this.group.topics, at.topic)!.topicId });
   }
 
   setTopics(view: TopicsView): void {
     this.view = view;
-    this.#accept(topicsChanged(this.group, view), new Set());
+    this.#accept(updateTopics(this.group, view), new Set());
   }
 
   #decide(): void {
@@ -139,20 +139,20 @@ export class Service {
       const change = waiting.change();
       const isOld =
         'callEpoch' in change && change.callEpoch !== undefined && change.callEpoch !== this.calls.get(change.memberId);
-      if (isOld) waiting.reply(superseded(change.memberId));
+      if (isOld) waiting.reply(memberSuperseded(change.memberId));
       return isOld ? [] : [{ ...waiting, change }];
     });
     this.#waiting = [];
     const changes = asked.map(({ change }) => change);
     const before = this.group;
-    const { group, errors } = changeMembers(before, changes, this.view);
+    const { group, errors } = applyChanges(before, changes, this.view);
     this.#accept(group, new Set());
     for (const [index, { change }] of asked.entries()) {
       if (change.kind === 'join' && !errors[index]) this.calls.set(change.request.memberId, ++this.#lastCall);
     }
     for (const [index, { change, reply, renews }] of asked.entries()) {
       const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
-      const member = own(this.group.members, memberId);
+      const member = getOwn(this.group.members, memberId);
       const error = errors[index] ?? (member ? undefined : new ServiceError('UNKNOWN_MEMBER', 'It is no more.'));
       if (!error && renews) this.#deadlines.set(member!.sessionId, this.#clock.now + member!.sessionTimeoutMs);
       const call = this.calls.get(memberId) ?? 0;
@@ -295,7 +295,7 @@ export class Client implements LivingClient {
       if (!(error instanceof ServiceError)) throw error;
     }
     // Who has not been fenced is in good faith, and must have what it uses.
-    const member = own(group.members, this.memberId);
+    const member = getOwn(group.members, this.memberId);
     const isFenced = !member || member.isAway || this.epoch < member.previousMemberEpoch;
     return isFenced ? undefined : 'it was not fenced';
   }

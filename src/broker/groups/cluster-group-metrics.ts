@@ -12,7 +12,7 @@ import type { LogSummary, Logs } from '../../store/log/logs.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 import { logKey } from '../log/log-reader.ts';
 import type { Metrics } from '../metrics.ts';
-import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
+import { lagWithoutCommit, recordsBehind, StartingPoints } from './group-lag.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
 
 /** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */
@@ -55,10 +55,10 @@ interface Figures {
   tookMs: number;
 }
 
-export class GroupSurvey {
+export class ClusterGroupMetrics {
   readonly #offsets: CommittedOffsets;
   readonly #logs: Logs;
-  readonly #states: Pick<GroupStateManager, 'at'>;
+  readonly #states: Pick<GroupStateManager, 'readAtVersion'>;
   readonly #isController: () => boolean;
   readonly #log: Logger;
   #last: Figures | undefined;
@@ -67,7 +67,7 @@ export class GroupSurvey {
   /** @param isController whether this broker is the controller now, as far as it knows */
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
-    states: Pick<GroupStateManager, 'at'>,
+    states: Pick<GroupStateManager, 'readAtVersion'>,
     isController: () => boolean,
     metrics: Metrics,
     log: Logger,
@@ -153,7 +153,7 @@ export class GroupSurvey {
         }
       }
       for (const [group, known] of committed) {
-        const document = await this.#states.at(group, groups.get(group)!.version);
+        const document = await this.#states.readAtVersion(group, groups.get(group)!.version);
         if (!document) continue;
         const read = uncommittedOf(document, known);
         await this.#find(read, logs);
@@ -194,11 +194,11 @@ function committedOf({ topics }: SurveyedGroup): ReadPartition[] {
 
 /** What members subscribe to and would begin with, without a commit. @param committed by log, what is committed */
 function uncommittedOf(document: GroupDocument, committed: ReadonlySet<string>): ReadPartition[] {
-  const beginnings = new Beginnings(document);
+  const startingPoints = new StartingPoints(document);
   const read: ReadPartition[] = [];
-  for (const at of beginnings.partitions()) {
+  for (const at of startingPoints.partitions()) {
     if (committed.has(logKey(at.topicId, at.partition))) continue;
-    const from = beginnings.of(at);
+    const from = startingPoints.of(at);
     if (from !== undefined) read.push({ ...at, from });
   }
   return read;

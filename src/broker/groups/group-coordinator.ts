@@ -9,20 +9,20 @@ import type { TopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import {
   checkEmpty,
   checkName,
-  existing,
   type GroupMember,
+  getOwn,
   heartbeatIntervalMs,
   isEmpty,
-  own,
+  requireGroup,
 } from '../../core/groups/group-document.ts';
 import { groupsPath, parseTimerName } from '../../core/groups/group-nodes.ts';
-import { hasArrived } from '../../core/groups/group-reconciliation.ts';
+import { hasReachedTarget } from '../../core/groups/group-reconciliation.ts';
 import {
   fence,
   type JoinRequest,
   type MemberChange,
-  type Overdue,
-  topicsChanged,
+  type OverdueMember,
+  updateTopics,
 } from '../../core/groups/group-state.ts';
 import { assignmentOf } from '../../core/groups/member-reconciliation.ts';
 import type { MemberCredential } from '../../core/groups/member-secret.ts';
@@ -40,7 +40,7 @@ import { checkPattern } from './group-patterns.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
 import { JoinDebouncer } from './join-debouncer.ts';
 import { MembershipBatcher, type RequestedPartitions } from './membership-batcher.ts';
-import { viewOf } from './topics-view.ts';
+import { topicsViewOf } from './topics-view.ts';
 
 /** What a client says when it joins: it need not choose an id, and gets its session here. */
 export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'secretHash' | 'presentedSecretHash'> {
@@ -48,7 +48,7 @@ export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'secr
 }
 
 /** What a member is told when it joins and at each heartbeat. */
-export interface MemberAnswer {
+export interface MemberResponse {
   memberId: string;
   memberEpoch: number;
   assignment: TopicPartitions[];
@@ -57,7 +57,7 @@ export interface MemberAnswer {
 }
 
 /** The answer to a join over HTTP: with it alone goes the secret. */
-export interface JoinAnswer extends MemberAnswer {
+export interface JoinResponse extends MemberResponse {
   memberSecret: string;
 }
 
@@ -137,14 +137,14 @@ export class GroupCoordinator {
     join: Join,
     presented: string | undefined,
     idempotency?: Idempotency,
-  ): Promise<{ zxid: number; answer: JoinAnswer; replayed: boolean }> {
+  ): Promise<{ zxid: number; answer: JoinResponse; replayed: boolean }> {
     const fresh = newMemberSecret();
     const secretHash = hashMemberSecret(fresh);
     const presentedSecretHash = presented === undefined ? undefined : hashMemberSecret(presented);
     const request = { ...this.#joining(group, join), secretHash, presentedSecretHash };
-    const answer = (member: GroupMember): JoinAnswer => {
+    const answer = (member: GroupMember): JoinResponse => {
       const isFresh = member.secretHash === secretHash;
-      return { ...answerTo(member), memberSecret: isFresh ? fresh : presented! };
+      return { ...memberResponse(member), memberSecret: isFresh ? fresh : presented! };
     };
     const kept = idempotency && {
       ...idempotency,
@@ -156,14 +156,14 @@ export class GroupCoordinator {
       kept,
     });
     if (replayed === undefined) return { zxid, answer: answer(member!), replayed: false };
-    return { zxid, answer: JSON.parse(openResponse(idempotency!.key, replayed)) as JoinAnswer, replayed: true };
+    return { zxid, answer: JSON.parse(openResponse(idempotency!.key, replayed)) as JoinResponse, replayed: true };
   }
 
   /**
    * Adds a member that a broker serves, as join(). @returns `call` = whoever has this number speaks for it, until there is
    *   a newer one
    */
-  async joinServed(
+  async joinOverSocket(
     group: string,
     join: Join,
     wanted: RequestedPartitions,
@@ -182,7 +182,7 @@ export class GroupCoordinator {
    * @param served `owned` is asked for when it is decided; `renews` = the member has given a sign of life
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; MEMBER_SUPERSEDED if the call is not the newest
    */
-  async serve(
+  async reportOwned(
     group: string,
     { memberId, callEpoch }: Caller,
     served: { owned(): TopicPartitions[]; renews: boolean; wanted: RequestedPartitions },
@@ -228,15 +228,15 @@ export class GroupCoordinator {
     memberEpoch: number,
     owned: TopicPartitions[] | undefined,
     credential: MemberCredential,
-  ): Promise<{ zxid: number; answer: MemberAnswer }> {
+  ): Promise<{ zxid: number; answer: MemberResponse }> {
     const change: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned, credential };
     const remembered = this.#states.cached(group)?.document;
-    if (remembered && hasArrived(remembered, memberId)) {
+    if (remembered && hasReachedTarget(remembered, memberId)) {
       const quick = await this.#requests.tryUnchanged(group, { change: () => change });
-      if (quick) return { zxid: quick.zxid, answer: answerTo(quick.member) };
+      if (quick) return { zxid: quick.zxid, answer: memberResponse(quick.member) };
     }
     const { zxid, member } = await this.#requests.submit(group, { change: () => change });
-    return { zxid, answer: answerTo(member!) };
+    return { zxid, answer: memberResponse(member!) };
   }
 
   /**
@@ -267,7 +267,7 @@ export class GroupCoordinator {
   async delete(group: string, idempotency?: Idempotency): Promise<{ zxid: number; replayed: boolean }> {
     const answers = idempotency ? [{ ...idempotency, answer: '' }] : [];
     const { zxid, refused } = await this.#states.update(group, (document) => {
-      checkEmpty(group, existing(group, document));
+      checkEmpty(group, requireGroup(group, document));
       return { document: 'delete', commit: { allowOom: true, answers }, result: undefined };
     });
     const earlier = idempotency && refused?.answered.get(idempotency.key);
@@ -290,7 +290,7 @@ export class GroupCoordinator {
         }
       }
     }
-    for (const group of changed) this.#states.changed(group);
+    for (const group of changed) this.#states.notifyChanged(group);
     if (isGone) this.#sweeper.trigger();
   }
 
@@ -309,7 +309,7 @@ export class GroupCoordinator {
 
   /** Many members of one group are fenced in one step: others wait for what they have. */
   async #fenceOverdue(): Promise<void> {
-    const due = new Map<string, (Overdue & { name: string })[]>();
+    const due = new Map<string, (OverdueMember & { name: string })[]>();
     for (const name of await this.#groups.due(timerClaimMs, timersAtOnce)) {
       const { group, ...overdue } = parseTimerName(name);
       const known = due.get(group);
@@ -319,10 +319,11 @@ export class GroupCoordinator {
     for (const [group, overdue] of due) await this.#fence(group, overdue);
   }
 
-  async #fence(group: string, overdue: readonly (Overdue & { name: string })[]): Promise<void> {
+  async #fence(group: string, overdue: readonly (OverdueMember & { name: string })[]): Promise<void> {
     const { result: fenced } = await this.#states.update(group, (document) => {
       const next = document && fence(document, overdue);
-      const isOut = ({ memberId }: Overdue) => own(document?.members ?? {}, memberId) && !own(next!.members, memberId);
+      const isOut = ({ memberId }: OverdueMember) =>
+        getOwn(document?.members ?? {}, memberId) && !getOwn(next!.members, memberId);
       const commit = { allowOom: true, cancel: overdue.map(({ name }) => name) };
       return { document: next, commit, result: overdue.filter(isOut) };
     });
@@ -341,12 +342,12 @@ export class GroupCoordinator {
     do {
       const page = await this.#groups.versions(after, groupsAtOnce);
       for (const { group, version } of page.groups) {
-        const document = await this.#states.at(group, version);
+        const document = await this.#states.readAtVersion(group, version);
         if (!document || isEmpty(document)) continue;
-        if (topicsChanged(document, await viewOf(this.#sources, document)) === document) continue;
+        if (updateTopics(document, await topicsViewOf(this.#sources, document)) === document) continue;
         await this.#states.update(group, async (current) => {
-          const next = current && topicsChanged(current, await viewOf(this.#sources, current));
-          return { document: next, idle: next === current, commit: { allowOom: true }, result: undefined };
+          const next = current && updateTopics(current, await topicsViewOf(this.#sources, current));
+          return { document: next, isNoop: next === current, commit: { allowOom: true }, result: undefined };
         });
       }
       after = page.next;
@@ -354,7 +355,7 @@ export class GroupCoordinator {
   }
 }
 
-export function answerTo(member: GroupMember): MemberAnswer {
+export function memberResponse(member: GroupMember): MemberResponse {
   return {
     memberId: member.memberId,
     memberEpoch: member.memberEpoch,

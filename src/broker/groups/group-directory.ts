@@ -1,13 +1,13 @@
 // Which groups there are, and how each stands: its members, who has which partition, and how far it is behind.
 import type { GroupDescription } from '../../../schemas/groups.ts';
 import { toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
-import { existing, type GroupDocument, heldBy, isEmpty, own } from '../../core/groups/group-document.ts';
+import { type GroupDocument, getOwn, heldBy, isEmpty, requireGroup } from '../../core/groups/group-document.ts';
 import { assignmentOf, groupStateName } from '../../core/groups/member-reconciliation.ts';
 import type { CommittedOffset, CommittedOffsets } from '../../store/groups/committed-offsets.ts';
 import type { Groups } from '../../store/groups/groups.ts';
 import type { Logs } from '../../store/log/logs.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
-import { Beginnings, lagWithoutCommit, recordsBehind } from './group-lag.ts';
+import { lagWithoutCommit, recordsBehind, StartingPoints } from './group-lag.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
 import { cursorKey } from './member-cursors.ts';
 import { ofPresentTopics } from './topics-view.ts';
@@ -48,7 +48,7 @@ export class GroupDirectory {
   /** A group with its members, and how far it is in each partition. @throws ServiceError UNKNOWN_GROUP */
   async describe(group: string): Promise<{ zxid: number; description: GroupDescription }> {
     const { zxid, document: read } = await this.#states.read(group);
-    const document = existing(group, read);
+    const document = requireGroup(group, read);
     const committed = await ofPresentTopics(this.#topics, (await this.#offsets.list(group)).offsets);
     const owners = new Map<string, string>();
     for (const member of Object.values(document.members)) {
@@ -57,7 +57,7 @@ export class GroupDirectory {
     const offsets = new Map(committed.map((offset) => [cursorKey(offset), offset.offset]));
     const partitions = this.#partitionsOf(document, committed);
     const logs = await this.#logs.boundsOfReachable(partitions);
-    const beginnings = new Beginnings(document);
+    const startingPoints = new StartingPoints(document);
     return {
       zxid,
       description: {
@@ -76,12 +76,12 @@ export class GroupDirectory {
             owner: owners.get(cursorKey(at)) ?? null,
             committed: offset ?? null,
           };
-          const lagFrom = offset === undefined ? (beginnings.of(at) ?? null) : 'committed';
+          const lagFrom = offset === undefined ? (startingPoints.of(at) ?? null) : 'committed';
           if (log === 'away') return { ...known, endOffset: null, lag: null, lagFrom, error: 'STORE_UNAVAILABLE' };
           if (!log) return { ...known, endOffset: 0, lag: lagFrom && 0, lagFrom };
           const { endOffset } = log;
           if (offset !== undefined) return { ...known, endOffset, lag: recordsBehind(log, offset), lagFrom };
-          const from = beginnings.of(at);
+          const from = startingPoints.of(at);
           return { ...known, endOffset, lag: from ? lagWithoutCommit(from, log) : null, lagFrom };
         }),
       },
@@ -112,7 +112,7 @@ export class GroupDirectory {
 function describeMembers(document: GroupDocument): GroupDescription['members'] {
   const ids = Object.keys(document.members).sort();
   return ids.map((memberId) => {
-    const member = own(document.members, memberId)!;
+    const member = getOwn(document.members, memberId)!;
     const { instanceId, clientId, subscription, pendingRevocation } = member;
     return {
       memberId,

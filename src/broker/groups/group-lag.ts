@@ -1,12 +1,12 @@
 // How far a group is behind in a partition: the records that it would still read, not the offsets of those that are gone.
 import {
   type GroupDocument,
+  getOwn,
   heldBy,
-  own,
   type ResetPolicy,
   type TopicPartition,
 } from '../../core/groups/group-document.ts';
-import { appearedLater } from '../../core/groups/group-topics.ts';
+import { isNewerThanSubscription } from '../../core/groups/group-topics.ts';
 import type { LogSummary } from '../../store/log/logs.ts';
 import { cursorKey } from './member-cursors.ts';
 
@@ -19,7 +19,7 @@ export function recordsBehind({ logStartOffset, recordsEnd }: LogSummary, offset
 }
 
 /** Where the members of a group would begin in partitions for which it has committed nothing. */
-export class Beginnings {
+export class StartingPoints {
   readonly #document: GroupDocument;
   readonly #owners = new Map<string, ResetPolicy>();
   /** Of a topic whose partition nobody has. */
@@ -37,13 +37,13 @@ export class Beginnings {
   of({ topic, partition }: TopicPartition): Exclude<LagFrom, 'committed'> | undefined {
     const reset = this.#owners.get(cursorKey({ topic, partition })) ?? this.#subscribers.get(topic);
     if (reset === undefined || reset === 'none') return undefined;
-    return appearedLater(this.#document, topic, partition) ? 'earliest' : reset;
+    return isNewerThanSubscription(this.#document, topic, partition) ? 'earliest' : reset;
   }
 
   /** Every partition that members subscribe to. */
   *partitions(): Generator<TopicPartition & { topicId: string }> {
     for (const topic of this.#subscribers.keys()) {
-      const info = own(this.#document.topics, topic);
+      const info = getOwn(this.#document.topics, topic);
       if (!info) continue;
       for (let partition = 0; partition < info.partitionCount; partition += 1) {
         yield { topic, topicId: info.topicId, partition };

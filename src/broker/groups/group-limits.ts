@@ -1,7 +1,7 @@
 // How large a group may grow. It is one document, which is decided over as a whole: beyond these limits each change of it
 // would hold up a broker, and the store, for longer than others may wait.
 import type { GroupDocument, Subscription } from '../../core/groups/group-document.ts';
-import { groupPartitionsMax, partitionsBeyond, type TopicsView } from '../../core/groups/group-topics.ts';
+import { groupPartitionsMax, partitionsOverLimit, type TopicsView } from '../../core/groups/group-topics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
 /** Measured: a thousand members that join at once are through within seconds (docs/group-protocol.md, Batching and limits). */
@@ -9,29 +9,29 @@ export const membersMax = 2000;
 /** Of the subscriptions of all members together, as they come in. */
 export const subscriptionBytesMax = 4 * 1024 * 1024;
 
-interface Joining {
+interface JoiningMember {
   memberId: string;
   instanceId?: string | undefined;
   subscription: Subscription;
 }
 
 /** Which of those that join find no room, with the error of each: TOO_LARGE. Who is a member already keeps its place. */
-export function checkRoom<T extends Joining>(
+export function checkRoom<T extends JoiningMember>(
   group: string,
   document: GroupDocument,
   joining: readonly T[],
 ): Map<T, ServiceError> {
   const refused = new Map<T, ServiceError>();
   if (joining.length === 0) return refused;
-  const places = new Places(document);
+  const slots = new MemberSlots(document);
   for (const join of joining) {
-    const { isNew, bytes } = places.neededBy(join);
-    if (isNew && places.count >= membersMax) {
-      refused.set(join, tooManyMembers(group, places.count));
-    } else if (bytes > 0 && places.bytes + bytes > subscriptionBytesMax) {
-      refused.set(join, tooLongSubscriptions(group, places.bytes, bytes));
+    const { isNew, bytes } = slots.requiredBy(join);
+    if (isNew && slots.count >= membersMax) {
+      refused.set(join, tooManyMembers(group, slots.count));
+    } else if (bytes > 0 && slots.bytes + bytes > subscriptionBytesMax) {
+      refused.set(join, tooLongSubscriptions(group, slots.bytes, bytes));
     } else {
-      places.take(join);
+      slots.take(join);
     }
   }
   return refused;
@@ -41,7 +41,7 @@ export function checkRoom<T extends Joining>(
  * Which of those that join would bring in more partitions than a group may have, with the error of each: TOO_LARGE.
  * @param view has what they subscribe to
  */
-export function checkPartitionRoom<T extends Joining>(
+export function checkPartitionRoom<T extends JoiningMember>(
   group: string,
   document: GroupDocument,
   joining: readonly T[],
@@ -55,7 +55,7 @@ export function checkPartitionRoom<T extends Joining>(
     const { subscription } = join;
     const text = JSON.stringify(subscription);
     if (!judged.has(text)) {
-      const beyond = partitionsBeyond(document, [...admitted, subscription], view);
+      const beyond = partitionsOverLimit(document, [...admitted, subscription], view);
       judged.set(text, beyond && tooManyPartitions(group, beyond, view.partitionsMax ?? groupPartitionsMax));
       if (!beyond) admitted.push(subscription);
     }
@@ -66,7 +66,7 @@ export function checkPartitionRoom<T extends Joining>(
 }
 
 /** Who has a place in the group and how many bytes its subscription takes, while others join. */
-class Places {
+class MemberSlots {
   bytes = 0;
   readonly #sizes = new Map<string, number>();
   readonly #instances = new Map<string, string>();
@@ -80,20 +80,20 @@ class Places {
   }
 
   /** What joining takes, as things stand: nothing new for a member that begins anew, or one that takes another's place. */
-  neededBy(join: Joining): { isNew: boolean; bytes: number } {
-    const place = this.#placeOf(join);
+  requiredBy(join: JoiningMember): { isNew: boolean; bytes: number } {
+    const place = this.#slotOf(join);
     return { isNew: place === undefined, bytes: bytesOf(join.subscription) - (this.#sizes.get(place ?? '') ?? 0) };
   }
 
-  take(join: Joining): void {
-    this.bytes += this.neededBy(join).bytes;
-    const place = this.#placeOf(join);
+  take(join: JoiningMember): void {
+    this.bytes += this.requiredBy(join).bytes;
+    const place = this.#slotOf(join);
     if (place !== undefined) this.#sizes.delete(place);
     this.#sizes.set(join.memberId, bytesOf(join.subscription));
     if (join.instanceId !== undefined) this.#instances.set(join.instanceId, join.memberId);
   }
 
-  #placeOf({ memberId, instanceId }: Joining): string | undefined {
+  #slotOf({ memberId, instanceId }: JoiningMember): string | undefined {
     if (this.#sizes.has(memberId)) return memberId;
     return instanceId === undefined ? undefined : this.#instances.get(instanceId);
   }

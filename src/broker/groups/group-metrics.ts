@@ -34,14 +34,18 @@ export class GroupMetrics {
   }
 
   /** This broker has taken the group from `before` to `next`. @param movedMs how long it was on the move, if it has ended */
-  changed(before: GroupDocument = emptyGroup(), next: GroupDocument = emptyGroup(), movedMs: number | undefined): void {
+  recordChange(
+    before: GroupDocument = emptyGroup(),
+    next: GroupDocument = emptyGroup(),
+    movedMs: number | undefined,
+  ): void {
     const isRebalance = next.targetEpoch > before.targetEpoch;
     if (isRebalance) this.#rebalances.inc();
     if (movedMs !== undefined) this.#settling.observe(movedMs / 1000);
     else if (isRebalance && groupStateName(next) === 'stable') this.#settling.observe(0);
   }
 
-  conflicted(): void {
+  countConflict(): void {
     this.#conflicts.inc();
   }
 }

@@ -6,8 +6,8 @@ import {
   emptyGroup,
   encodeGroup,
   type GroupDocument,
+  getOwn,
   heartbeatIntervalMs,
-  own,
 } from '../../core/groups/group-document.ts';
 import { changesBetween, pollTimerName } from '../../core/groups/group-nodes.ts';
 import { expire } from '../../core/groups/group-state.ts';
@@ -29,7 +29,7 @@ export interface GroupUpdate<T> {
   /** What goes with it. */
   commit?: Omit<GroupCommit, 'document' | 'changes' | 'liveMemberCount'>;
   /** There is nothing to commit: the store need not be asked. */
-  idle?: boolean;
+  isNoop?: boolean;
   result: T;
 }
 
@@ -114,7 +114,8 @@ export class GroupStateManager {
       return undefined;
     }
     // A copy that says the same is found out in turn: to compare large documents here would hold up everybody else.
-    if (decision.idle || (decision.document !== undefined && decision.document !== snapshot.document)) return undefined;
+    if (decision.isNoop || (decision.document !== undefined && decision.document !== snapshot.document))
+      return undefined;
     const outcome = await this.#commit(group, snapshot, { ...decision, document: undefined });
     return outcome.outcome === 'conflict' || outcome.outcome === 'gone'
       ? undefined
@@ -122,7 +123,7 @@ export class GroupStateManager {
   }
 
   /** The group's document at a version or newer; what is remembered is not read again. */
-  async at(group: string, version: number): Promise<GroupDocument | undefined> {
+  async readAtVersion(group: string, version: number): Promise<GroupDocument | undefined> {
     const remembered = this.#cached.get(group);
     if (remembered && remembered.version >= version) return remembered.document;
     return (await this.#read(group)).document;
@@ -163,7 +164,7 @@ export class GroupStateManager {
   }
 
   /** Says that the group has changed: whoever waits on its behalf looks again. */
-  changed(group: string): void {
+  notifyChanged(group: string): void {
     for (const wake of [...(this.#watchers.get(group) ?? [])]) wake();
   }
 
@@ -182,7 +183,7 @@ export class GroupStateManager {
   /** Takes the expired members out of a group, if there are any. */
   async sweep(group: string): Promise<void> {
     await this.update(group, (document) => ({
-      idle: document === undefined,
+      isNoop: document === undefined,
       commit: { allowOom: true },
       result: undefined,
     }));
@@ -204,7 +205,7 @@ export class GroupStateManager {
         snapshot = undefined;
         continue;
       }
-      if (decision.idle) {
+      if (decision.isNoop) {
         // To do nothing must be right for the newest document, too.
         if (isNewest) return { ...unasked, result: decision.result, document: snapshot.document };
         snapshot = undefined;
@@ -220,7 +221,7 @@ export class GroupStateManager {
           snapshot = await this.#expire(group, outcome, outcome.living);
           break;
         case 'conflict':
-          this.#metrics.conflicted();
+          this.#metrics.countConflict();
           snapshot = { version: outcome.version, document: outcome.document, text: outcome.text };
           this.#cache(group, snapshot);
           if (attempt > 2) await new Promise((resolve) => setTimeout(resolve, Math.random() * backOffMsMax));
@@ -269,7 +270,7 @@ export class GroupStateManager {
       else this.#cache(group, { version, document: next, text: text! });
       if (next !== undefined) {
         this.#report(group, before, next === 'delete' ? undefined : next, expired, outcome.movedMs);
-        this.changed(group);
+        this.notifyChanged(group);
       }
     }
     return outcome;
@@ -283,13 +284,13 @@ export class GroupStateManager {
     expired: ReadonlySet<string>,
     movedMs: number | undefined,
   ): void {
-    this.#metrics.changed(before, next, movedMs);
-    const joined = Object.keys(next.members).filter((member) => !own(before.members, member));
+    this.#metrics.recordChange(before, next, movedMs);
+    const joined = Object.keys(next.members).filter((member) => !getOwn(before.members, member));
     for (const member of joined.slice(0, loggedMax)) {
       const { instanceId } = next.members[member]!;
       this.#log.info({ group, member, ...(instanceId !== undefined && { instanceId }) }, 'A member joined');
     }
-    const left = Object.keys(before.members).filter((member) => !own(next.members, member));
+    const left = Object.keys(before.members).filter((member) => !getOwn(next.members, member));
     for (const member of left.slice(0, loggedMax)) {
       const what = expired.has(member) ? 'The session of a member expired' : 'A member left or was replaced';
       this.#log.info({ group, member }, what);
@@ -364,7 +365,7 @@ function changeOf(before: GroupSnapshot, decision: GroupUpdate<unknown>) {
  * heartbeats. Who is silent altogether is out by its session before that.
  */
 function withPollTimer(group: string, { commit = {} }: GroupUpdate<unknown>, document: GroupDocument): typeof commit {
-  const member = commit.consume && own(document.members, commit.consume.memberId);
+  const member = commit.consume && getOwn(document.members, commit.consume.memberId);
   if (!member) return commit;
   const { memberId, rebalanceTimeoutMs, sessionTimeoutMs } = member;
   const delayMs = Math.max(rebalanceTimeoutMs, sessionTimeoutMs) + heartbeatIntervalMs(sessionTimeoutMs);

@@ -4,11 +4,11 @@ import { type TopicPartitions, toTopicPartitions } from '../../core/groups/assig
 import {
   type GroupDocument,
   type GroupMember,
-  own,
+  getOwn,
   type ResetPolicy,
   type TopicPartition,
 } from '../../core/groups/group-document.ts';
-import { appearedLater } from '../../core/groups/group-topics.ts';
+import { isNewerThanSubscription } from '../../core/groups/group-topics.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { KnownPartition, PartitionPosition } from '../../store/groups/groups.ts';
 import type { LogBounds } from '../../store/log/logs.ts';
@@ -18,12 +18,12 @@ export interface MemberCursor extends KnownPartition {
   /** The member epoch at which the partition was given: given anew, another may have read in it. */
   epoch: number;
   /** The partition came while the group subscribed to its topic: it is read from its beginning. */
-  isNew: boolean;
-  /** Of the next record; `noOffset` before the cursor is placed. */
+  isNewPartition: boolean;
+  /** Of the next record; `unknownOffset` before the cursor is placed. */
   offset: number;
 }
 
-export const noOffset = -1;
+export const unknownOffset = -1;
 
 export function cursorKey({ topic, partition }: TopicPartition): string {
   return `${topic}:${partition}`;
@@ -31,7 +31,7 @@ export function cursorKey({ topic, partition }: TopicPartition): string {
 
 /** The partition with the id of the topic that the group means. */
 export function knownPartition(document: GroupDocument, { topic, partition }: TopicPartition): KnownPartition {
-  return { topic, partition, topicId: own(document.topics, topic)!.topicId };
+  return { topic, partition, topicId: getOwn(document.topics, topic)!.topicId };
 }
 
 /** The cursors that stay good for what the member may use, by key, and new ones, not placed yet, for the rest. */
@@ -48,7 +48,13 @@ export function cursorsOf<C extends MemberCursor>(
       const epoch = epochs[i]!;
       const cursor = current.get(cursorKey(at));
       if (cursor?.epoch === epoch && cursor.topicId === at.topicId) kept.set(cursorKey(at), cursor);
-      else wanted.push({ ...at, epoch, isNew: appearedLater(document, topic, partition), offset: noOffset });
+      else
+        wanted.push({
+          ...at,
+          epoch,
+          isNewPartition: isNewerThanSubscription(document, topic, partition),
+          offset: unknownOffset,
+        });
     }
   }
   return { kept, wanted };
@@ -65,12 +71,15 @@ export function partitionsOf(cursors: readonly MemberCursor[]): TopicPartitions[
 }
 
 /** The cursors where the group has committed, which they come with. */
-export function placed(cursors: readonly MemberCursor[], positions: readonly PartitionPosition[]): MemberCursor[] {
-  return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? noOffset }));
+export function withCommittedOffsets(
+  cursors: readonly MemberCursor[],
+  positions: readonly PartitionPosition[],
+): MemberCursor[] {
+  return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? unknownOffset }));
 }
 
 /** Whether two states of a member hold the same; what was not touched between them is the same list. */
-export function hasSame(a: GroupMember, b: GroupMember): boolean {
+export function hasSamePartitions(a: GroupMember, b: GroupMember): boolean {
   if (a.assigned === b.assigned && a.pendingRevocation === b.pendingRevocation) return true;
   return holdings(a) === holdings(b);
 }
@@ -80,12 +89,12 @@ function holdings({ assigned, pendingRevocation }: GroupMember): string {
 }
 
 /** Where a member begins in a partition for which the group has committed nothing. */
-export function firstOffset(
+export function initialOffset(
   reset: Exclude<ResetPolicy, 'none'>,
-  { isNew }: MemberCursor,
+  { isNewPartition }: MemberCursor,
   bounds: LogBounds | undefined,
 ) {
-  return resetOffset(isNew ? 'earliest' : reset, bounds);
+  return resetOffset(isNewPartition ? 'earliest' : reset, bounds);
 }
 
 /**
@@ -93,7 +102,7 @@ export function firstOffset(
  * here on would be passed over by whoever must find the place again: this member after a lost answer, or the next owner. A
  * log that ends before what was committed has lost something; when it has grown again that offset would look as if it were good.
  */
-export function isPlaceCommitted(reset: ResetPolicy, before: number, offset: number): boolean {
+export function mustCommitReset(reset: ResetPolicy, before: number, offset: number): boolean {
   return reset === 'latest' || before > offset;
 }
 
@@ -142,7 +151,7 @@ export function outOfRange(
   );
 }
 
-export function notReleased({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
+export function releaseOverdue({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
   return new ServiceError(
     'FENCED_MEMBER_EPOCH',
     `Member '${memberId}' did not release what was being revoked within its rebalance timeout of ${rebalanceTimeoutMs} ms, ` +
@@ -151,7 +160,7 @@ export function notReleased({ memberId, memberEpoch, rebalanceTimeoutMs }: Group
   );
 }
 
-export function stuck({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
+export function memberStuck({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
   return new ServiceError(
     'FENCED_MEMBER_EPOCH',
     `Member '${memberId}' has records waiting, gave no credit and sent no frame for its rebalance timeout of ` +

@@ -6,15 +6,15 @@ import {
   emptyGroup,
   type GroupDocument,
   type GroupMember,
+  getOwn,
   heldBy,
   memberOf,
-  own,
-  superseded,
+  memberSuperseded,
   type TopicPartition,
   unknownGroup,
 } from '../../core/groups/group-document.ts';
 import { pollTimerName } from '../../core/groups/group-nodes.ts';
-import { changeMembers, type MemberChange } from '../../core/groups/group-state.ts';
+import { applyChanges, type MemberChange } from '../../core/groups/group-state.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type {
   Caller,
@@ -29,7 +29,7 @@ import type { TopicCache } from '../metadata/topic-cache.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 import type { ComputeUpdate, GroupStateManager, GroupUpdate } from './group-state-manager.ts';
-import { viewOf } from './topics-view.ts';
+import { topicsViewOf } from './topics-view.ts';
 
 /** Which partitions the outcome tells the positions of, given the group and the member as they are to be. */
 export type RequestedPartitions = (document: GroupDocument, member: GroupMember) => readonly KnownPartition[];
@@ -132,7 +132,7 @@ export class MembershipBatcher {
       );
       const roomy = joins.filter((join) => !full.has(join));
       const subscriptions = roomy.map(({ subscription }) => subscription);
-      const view = roomy.length > 0 ? await viewOf(this.#sources, before, subscriptions) : undefined;
+      const view = roomy.length > 0 ? await topicsViewOf(this.#sources, before, subscriptions) : undefined;
       if (view) {
         const tooMany = checkPartitionRoom(group, before, roomy, view);
         for (const [index, change] of changes.entries()) {
@@ -140,7 +140,7 @@ export class MembershipBatcher {
         }
       }
       const open = changes.filter((_, index) => !refused[index]);
-      const { group: next, errors } = changeMembers(before, open, view);
+      const { group: next, errors } = applyChanges(before, open, view);
       const judged = errors.values();
       const results = changes.map((change, index): Result => {
         const error = refused[index] ?? judged.next().value;
@@ -213,7 +213,7 @@ export class MembershipBatcher {
 function resultOf(group: GroupDocument, change: MemberChange, { wanted }: MembershipRequest): Result {
   const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
   try {
-    const known = own(group.members, memberId);
+    const known = getOwn(group.members, memberId);
     const member = known || change.kind === 'leave' ? known : memberOf(group, memberId);
     return { member, change, wanted: (member && wanted?.(group, member)) ?? [] };
   } catch (error) {
@@ -249,7 +249,7 @@ function commitOf(
     if (kept && change.kind === 'leave') answers.push({ key: kept.key, fingerprint: kept.fingerprint, answer: '' });
     if (!member) continue;
     const { memberId, sessionId, sessionTimeoutMs } = member;
-    const known = own(before.members, memberId);
+    const known = getOwn(before.members, memberId);
     // A session that begins with this has its time from it.
     const isRenewed = renews ?? change.kind !== 'consume';
     if (isRenewed && known?.sessionId === sessionId) renew.push({ sessionId, ttlMs: sessionTimeoutMs });
@@ -267,7 +267,7 @@ function commitOf(
     if (kept) answers.push({ key: kept.key, fingerprint: kept.fingerprint, answer: kept.answer(member) });
   }
   const commit = { allowOom, renew, forget, raiseCallEpochs, callers, answers, cancel, wanted };
-  return { document: next, idle: isIdle, commit, result: results };
+  return { document: next, isNoop: isIdle, commit, result: results };
 }
 
 /** Who says that it speaks for the member: nothing is done if another has begun to. */
@@ -304,7 +304,7 @@ function withoutRefused(taken: readonly Submitted[], { superseded: callers, answ
     const caller = callerOf(request.change());
     const isOld = callers.some((old) => old.memberId === caller?.memberId && old.callEpoch === caller.callEpoch);
     const answer = request.kept && answered.get(request.kept.key);
-    if (caller && isOld) reject(superseded(caller.memberId));
+    if (caller && isOld) reject(memberSuperseded(caller.memberId));
     else if (answer instanceof ServiceError) reject(answer);
     else if (answer !== undefined)
       resolve({ zxid: 0, member: undefined, callEpoch: 0, positions: [], replayed: answer });

@@ -1,6 +1,11 @@
 // The topics as a group's document is to be brought up to. What a group makes of them is core/groups/group-topics.ts.
 import { topicsPath } from '../../core/cluster/cluster-nodes.ts';
-import { type GroupDocument, own, type SubscribedTopic, type Subscription } from '../../core/groups/group-document.ts';
+import {
+  type GroupDocument,
+  getOwn,
+  type SubscribedTopic,
+  type Subscription,
+} from '../../core/groups/group-document.ts';
 import type { TopicsView } from '../../core/groups/group-topics.ts';
 import { hasCode } from '../../core/service-error.ts';
 import type { CommittedOffset } from '../../store/groups/committed-offsets.ts';
@@ -16,7 +21,7 @@ const namesMax = 100;
  * the document one of them is old, so the tree is read: the view is then at least as new as the document.
  * @throws ServiceError BAD_REQUEST for a pattern that is none
  */
-export async function viewOf(
+export async function topicsViewOf(
   { namespace, topics }: { namespace: Namespace; topics: TopicCache },
   group: GroupDocument,
   joining: readonly Subscription[] = [],
@@ -43,7 +48,7 @@ export async function viewOf(
   await Promise.all(
     [...names].map(async (name) => {
       if (present && !present.has(name)) return;
-      const info = await infoOf(topics, name, own(group.topics, name));
+      const info = await infoOf(topics, name, getOwn(group.topics, name));
       if (info) infos.set(name, info);
     }),
   );

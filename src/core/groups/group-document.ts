@@ -106,18 +106,18 @@ export function decodeGroup(stored: string): GroupDocument {
   const { matched, ...group } = JSON.parse(stored) as GroupDocument & { matched?: Record<string, string[]> };
   if (!matched) return group;
   for (const member of Object.values(group.members)) {
-    if ('pattern' in member.subscription) member.topics ??= own(matched, member.subscription.pattern) ?? [];
+    if ('pattern' in member.subscription) member.topics ??= getOwn(matched, member.subscription.pattern) ?? [];
   }
   return group;
 }
 
-export function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+export function getOwn<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
 /** The member, which is there. @throws ServiceError FENCED_INSTANCE_ID if another has taken its place, UNKNOWN_MEMBER */
 export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string): GroupMember {
-  const member = own(group.members, memberId);
+  const member = getOwn(group.members, memberId);
   if (member && !member.isAway) return member;
   if (member) {
     throw new ServiceError(
@@ -127,7 +127,7 @@ export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string
     );
   }
   for (const { instanceId, formerIds } of Object.values(group.members)) {
-    if (formerIds?.includes(memberId)) throw replaced(memberId, instanceId!);
+    if (formerIds?.includes(memberId)) throw memberReplaced(memberId, instanceId!);
   }
   throw new ServiceError(
     'UNKNOWN_MEMBER',
@@ -136,7 +136,7 @@ export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string
   );
 }
 
-export function replaced(memberId: string, instanceId: string): ServiceError {
+export function memberReplaced(memberId: string, instanceId: string): ServiceError {
   return new ServiceError(
     'FENCED_INSTANCE_ID',
     `Member '${memberId}' was replaced by another with the instance id '${instanceId}'; stop this one.`,
@@ -144,7 +144,7 @@ export function replaced(memberId: string, instanceId: string): ServiceError {
   );
 }
 
-export function superseded(memberId: string): ServiceError {
+export function memberSuperseded(memberId: string): ServiceError {
   return new ServiceError(
     'MEMBER_SUPERSEDED',
     `Member '${memberId}' has a newer connection or consume call; this one is over.`,
@@ -159,7 +159,7 @@ export function isEmpty(group: GroupDocument): boolean {
 }
 
 /** @throws ServiceError UNKNOWN_GROUP */
-export function existing(group: string, document: GroupDocument | undefined): GroupDocument {
+export function requireGroup(group: string, document: GroupDocument | undefined): GroupDocument {
   if (document) return document;
   throw unknownGroup(group);
 }

@@ -9,13 +9,13 @@ import { assignorNamed } from './assignors/assignor.ts';
 import {
   type GroupDocument,
   type GroupMember,
+  getOwn,
   memberOf,
-  own,
+  memberReplaced,
   type ResetPolicy,
-  replaced,
   type Subscription,
 } from './group-document.ts';
-import { raised } from './group-reconciliation.ts';
+import { withRaisedEpoch } from './group-reconciliation.ts';
 import { newMember } from './member-reconciliation.ts';
 import { checkCredential, type MemberCredential, secretsOfJoin } from './member-secret.ts';
 
@@ -55,7 +55,7 @@ export class Membership {
 
   /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
   memberOf(memberId: string, credential?: MemberCredential): GroupMember {
-    const known = this.#members ? this.#members.get(memberId) : own(this.before.members, memberId);
+    const known = this.#members ? this.#members.get(memberId) : getOwn(this.before.members, memberId);
     const isPresent = known && !known.isAway;
     const member = isPresent ? known : memberOf({ members: Object.fromEntries(this.members) }, memberId);
     checkCredential(member, credential);
@@ -107,7 +107,7 @@ export class Membership {
     const members = Object.fromEntries(this.#members);
     const target = this.#target ? Object.fromEntries(this.#target) : this.before.target;
     const next = { ...this.before, members, target };
-    return this.#isRaised ? raised(next) : next;
+    return this.#isRaised ? withRaisedEpoch(next) : next;
   }
 
   private get target(): Map<string, TopicPartitions[]> {
@@ -127,7 +127,7 @@ export function admit(membership: Membership, request: JoinRequest): void {
   const { memberId, instanceId } = request;
   const known = membership.members.get(memberId);
   const holder = instanceId === undefined ? undefined : otherWith(membership, instanceId, memberId);
-  if (holder?.formerIds?.includes(memberId)) throw replaced(memberId, instanceId!);
+  if (holder?.formerIds?.includes(memberId)) throw memberReplaced(memberId, instanceId!);
   if (holder && known) {
     throw new ServiceError(
       'UNRELEASED_INSTANCE_ID',

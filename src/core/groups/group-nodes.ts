@@ -7,8 +7,8 @@ import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import {
   type GroupDocument,
   type GroupMember,
+  getOwn,
   heartbeatIntervalMs,
-  own,
   type TopicPartition,
 } from './group-document.ts';
 import { groupStateName } from './member-reconciliation.ts';
@@ -75,13 +75,13 @@ export function changesBetween(
     timersCancelled: [],
     positionsCleared: [],
     isSettled: stateName === 'stable' || stateName === 'empty',
-    topicsDropped: Object.keys(before.topics).some((topic) => !own(after.topics, topic)),
+    topicsDropped: Object.keys(before.topics).some((topic) => !getOwn(after.topics, topic)),
   };
   changes.positionsCleared = lost(before, after);
   changes.ownersRemoved = lost(before, after, expired);
   changes.ownersAdded = gained(before, after);
   for (const old of Object.values(before.members)) {
-    const now = own(after.members, old.memberId);
+    const now = getOwn(after.members, old.memberId);
     if (now === old) continue;
     if (!now) changes.membersRemoved.push(old.memberId);
     if (!now || now.isAway) changes.timersCancelled.push(pollTimerName(group, old.memberId));
@@ -91,7 +91,7 @@ export function changesBetween(
     changes.sessionsEnded.push(old.sessionId);
   }
   for (const now of Object.values(after.members)) {
-    const old = own(before.members, now.memberId);
+    const old = getOwn(before.members, now.memberId);
     if (old === now) continue;
     const path = memberPath(group, now.memberId);
     if (old?.sessionId === now.sessionId) {
@@ -136,8 +136,8 @@ function gained(before: GroupDocument, after: GroupDocument): Ownership[] {
 
 /** What the member has in its group and not in the other one: there under the same session, and of the same topic. */
 function difference(group: GroupDocument, member: GroupMember, other: GroupDocument): TopicPartitions[] {
-  const there = own(other.members, member.memberId);
-  const isSame = (topic: string) => own(group.topics, topic)?.topicId === own(other.topics, topic)?.topicId;
+  const there = getOwn(other.members, member.memberId);
+  const isSame = (topic: string) => getOwn(group.topics, topic)?.topicId === getOwn(other.topics, topic)?.topicId;
   const hasKept =
     there?.sessionId === member.sessionId &&
     there.assigned === member.assigned &&
@@ -167,12 +167,12 @@ function setTimers(group: string, before: GroupDocument, after: GroupDocument, c
   const nameOf = (member: GroupMember) => timerName(group, member.memberId, member.memberEpoch);
   for (const old of Object.values(before.members)) {
     if (old.state !== 'unrevoked') continue;
-    const now = own(after.members, old.memberId);
+    const now = getOwn(after.members, old.memberId);
     if (now?.state !== 'unrevoked' || nameOf(now) !== nameOf(old)) changes.timersCancelled.push(nameOf(old));
   }
   for (const now of Object.values(after.members)) {
     if (now.state !== 'unrevoked') continue;
-    const old = own(before.members, now.memberId);
+    const old = getOwn(before.members, now.memberId);
     const pending = JSON.stringify(now.pendingRevocation);
     if (old && nameOf(old) === nameOf(now) && JSON.stringify(old.pendingRevocation) === pending) continue;
     const delayMs = now.rebalanceTimeoutMs + heartbeatIntervalMs(now.sessionTimeoutMs);

@@ -7,7 +7,7 @@
 
 import type { TopicPartitions } from './assignors/assignment.ts';
 import { assignorNamed, defaultAssignor, fromTopicPartitions, toTopicPartitions } from './assignors/assignor.ts';
-import { type GroupDocument, type GroupMember, heldBy, own } from './group-document.ts';
+import { type GroupDocument, type GroupMember, getOwn, heldBy } from './group-document.ts';
 import { dropUnsubscribed } from './group-topics.ts';
 import { reconcileMember } from './member-reconciliation.ts';
 
@@ -15,15 +15,15 @@ import { reconcileMember } from './member-reconciliation.ts';
 export type Reports = ReadonlyMap<string, readonly TopicPartitions[] | undefined>;
 
 /** Another target is due: however many changes call for it before the group is settled, the epoch rises by one. */
-export function raised(group: GroupDocument): GroupDocument {
+export function withRaisedEpoch(group: GroupDocument): GroupDocument {
   return { ...group, groupEpoch: Math.max(group.groupEpoch, group.targetEpoch + 1) };
 }
 
 /** Computes the target if it is due, and moves on every member as far as it can go, those that report first. */
-export function settle(group: GroupDocument, reports: Reports = new Map()): GroupDocument {
+export function reconcileGroup(group: GroupDocument, reports: Reports = new Map()): GroupDocument {
   const isDue = group.groupEpoch > group.targetEpoch;
   // Who has arrived changes nothing by what it says, neither for itself nor for others.
-  const heard = [...reports].filter(([memberId]) => isDue || !hasArrived(group, memberId));
+  const heard = [...reports].filter(([memberId]) => isDue || !hasReachedTarget(group, memberId));
   if (!isDue && reports.size > 0 && heard.length === 0) return group;
   const aimed = isDue ? withTarget(group) : group;
   const holdings = new Holdings(Object.values(aimed.members));
@@ -48,8 +48,8 @@ export function settle(group: GroupDocument, reports: Reports = new Map()): Grou
 }
 
 /** Whether there is such a member, and it has all that it shall have. */
-export function hasArrived(group: GroupDocument, memberId: string): boolean {
-  const member = own(group.members, memberId);
+export function hasReachedTarget(group: GroupDocument, memberId: string): boolean {
+  const member = getOwn(group.members, memberId);
   return member?.state === 'stable' && member.memberEpoch === group.targetEpoch;
 }
 
@@ -59,7 +59,7 @@ function step(
   owned: readonly TopicPartitions[] | undefined,
   holdings: Holdings,
 ): GroupMember {
-  const target = own(group.target, member.memberId) ?? [];
+  const target = getOwn(group.target, member.memberId) ?? [];
   const { targetEpoch } = group;
   const { member: next, changed } = reconcileMember(member, { targetEpoch, target, owned, isFree: holdings.isFree });
   if (!changed) return member;
@@ -98,7 +98,7 @@ function withTarget(group: GroupDocument): GroupDocument {
     memberId: member.memberId,
     topics: member.topics,
     ...(member.instanceId !== undefined && { instanceId: member.instanceId }),
-    owned: fromTopicPartitions(own(group.target, member.memberId) ?? []),
+    owned: fromTopicPartitions(getOwn(group.target, member.memberId) ?? []),
   }));
   const topics = new Map(Object.entries(group.topics).map(([topic, info]) => [topic, info.partitionCount]));
   const assignments = assignorNamed(assignor)({ members, topics });

@@ -8,9 +8,9 @@
 
 import { ServiceError } from '../service-error.ts';
 import type { TopicPartitions } from './assignors/assignor.ts';
-import { type GroupDocument, own, superseded } from './group-document.ts';
+import { type GroupDocument, getOwn, memberSuperseded } from './group-document.ts';
 import { admit, type JoinRequest, leave, Membership } from './group-membership.ts';
-import { hasArrived, raised, settle } from './group-reconciliation.ts';
+import { hasReachedTarget, reconcileGroup, withRaisedEpoch } from './group-reconciliation.ts';
 import { refreshTopics, rememberFormer, type TopicsView } from './group-topics.ts';
 import { checkMemberEpoch } from './member-reconciliation.ts';
 import type { MemberCredential } from './member-secret.ts';
@@ -48,7 +48,7 @@ export type MemberChange =
  * member's newest is the caller's affair, but for what comes behind a join of that member.
  * @param view needed if any of them joins
  */
-export function changeMembers(
+export function applyChanges(
   group: GroupDocument,
   changes: readonly MemberChange[],
   view?: TopicsView,
@@ -63,7 +63,7 @@ export function changeMembers(
         return undefined;
       }
       if ('callEpoch' in change && change.callEpoch !== undefined && joined.has(change.memberId))
-        return superseded(change.memberId);
+        return memberSuperseded(change.memberId);
       if (change.kind === 'leave') {
         leave(membership, change.memberId, change.isTemporary, change.credential);
       } else if (change.kind === 'consume') {
@@ -80,13 +80,13 @@ export function changeMembers(
   const changed = membership.document();
   const { reports } = membership;
   if (changed === group && reports.size === 0) return { group, errors };
-  const settled = settle(joined.size > 0 && view ? refreshTopics(changed, view, group) : changed, reports);
+  const settled = reconcileGroup(joined.size > 0 && view ? refreshTopics(changed, view, group) : changed, reports);
   return { group: rememberFormer(group, told(settled, joined)), errors };
 }
 
 /** The answer to a join tells a member all that it has by then. */
 function told(group: GroupDocument, joined: ReadonlySet<string>): GroupDocument {
-  const members = [...joined].flatMap((memberId) => own(group.members, memberId) ?? []);
+  const members = [...joined].flatMap((memberId) => getOwn(group.members, memberId) ?? []);
   if (members.every(({ memberEpoch, previousMemberEpoch }) => memberEpoch === previousMemberEpoch)) return group;
   const next = new Membership(group);
   for (const member of members) next.put({ ...member, previousMemberEpoch: member.memberEpoch });
@@ -113,29 +113,29 @@ function hear(
     case 'current':
       // Of who has arrived it is not noted, or else each member of a large group would have the document written once
       // more after each rebalance. So it may send older epochs for longer, and is told the newest again: that is harmless.
-      if (member.previousMemberEpoch !== epoch && !hasArrived(membership.before, memberId)) {
+      if (member.previousMemberEpoch !== epoch && !hasReachedTarget(membership.before, memberId)) {
         membership.put({ ...member, previousMemberEpoch: epoch });
       }
       membership.report(memberId, claimed);
   }
 }
 
-/** One that joins, as changeMembers(). @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID */
+/** One that joins, as applyChanges(). @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID */
 export function join(group: GroupDocument, request: JoinRequest, view: TopicsView): GroupDocument {
-  return only(changeMembers(group, [{ kind: 'join', request }], view));
+  return only(applyChanges(group, [{ kind: 'join', request }], view));
 }
 
-/** One that is heard, as changeMembers(). @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH */
+/** One that is heard, as applyChanges(). @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH */
 export function heartbeat(
   group: GroupDocument,
   memberId: string,
   memberEpoch: number,
   owned: TopicPartitions[] | undefined,
 ): GroupDocument {
-  return only(changeMembers(group, [{ kind: 'heartbeat', memberId, memberEpoch, owned }]));
+  return only(applyChanges(group, [{ kind: 'heartbeat', memberId, memberEpoch, owned }]));
 }
 
-function only({ group, errors: [error] }: ReturnType<typeof changeMembers>): GroupDocument {
+function only({ group, errors: [error] }: ReturnType<typeof applyChanges>): GroupDocument {
   if (error) throw error;
   return group;
 }
@@ -147,16 +147,19 @@ function only({ group, errors: [error] }: ReturnType<typeof changeMembers>): Gro
  * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID
  */
 export function consume(group: GroupDocument, memberId: string, owned: TopicPartitions[] = []): GroupDocument {
-  return only(changeMembers(group, [{ kind: 'consume', memberId, owned }]));
+  return only(applyChanges(group, [{ kind: 'consume', memberId, owned }]));
 }
 
 /** Takes members out: they were fenced, or their sessions have ended. Unknown ones are passed over. */
 export function remove(group: GroupDocument, memberIds: readonly string[]): GroupDocument {
-  const going = new Set(memberIds.filter((memberId) => own(group.members, memberId)));
+  const going = new Set(memberIds.filter((memberId) => getOwn(group.members, memberId)));
   if (going.size === 0) return group;
   const stay = <T>(record: Record<string, T>) =>
     Object.fromEntries(Object.entries(record).filter(([memberId]) => !going.has(memberId)));
-  return rememberFormer(group, settle(raised({ ...group, members: stay(group.members), target: stay(group.target) })));
+  return rememberFormer(
+    group,
+    reconcileGroup(withRaisedEpoch({ ...group, members: stay(group.members), target: stay(group.target) })),
+  );
 }
 
 /** Takes out the members whose session has ended, given those whose session lives. */
@@ -168,7 +171,7 @@ export function expire(group: GroupDocument, living: ReadonlySet<string>): Group
 }
 
 /** A member whose time is over. */
-export interface Overdue {
+export interface OverdueMember {
   memberId: string;
   /** The epoch at which it was asked to let go of something; undefined = it has made no consume call for too long. */
   memberEpoch: number | undefined;
@@ -178,9 +181,9 @@ export interface Overdue {
  * Fences those that have not let go, in all their rebalance timeout, of what they were asked for, and those that make no
  * consume calls, though something may go on sending their heartbeats. Whoever has moved on meanwhile stays.
  */
-export function fence(group: GroupDocument, overdue: readonly Overdue[]): GroupDocument {
+export function fence(group: GroupDocument, overdue: readonly OverdueMember[]): GroupDocument {
   const late = overdue.filter(({ memberId, memberEpoch }) => {
-    const member = own(group.members, memberId);
+    const member = getOwn(group.members, memberId);
     if (memberEpoch === undefined) return member && !member.isAway;
     return member?.state === 'unrevoked' && member.memberEpoch === memberEpoch;
   });
@@ -191,14 +194,14 @@ export function fence(group: GroupDocument, overdue: readonly Overdue[]): GroupD
 }
 
 /** Topics were made or deleted, or have grown. */
-export function topicsChanged(group: GroupDocument, view: TopicsView): GroupDocument {
+export function updateTopics(group: GroupDocument, view: TopicsView): GroupDocument {
   const refreshed = refreshTopics(group, view);
-  return refreshed === group ? group : settle(refreshed);
+  return refreshed === group ? group : reconcileGroup(refreshed);
 }
 
 function presentPartitions(group: GroupDocument, list: readonly TopicPartitions[]): TopicPartitions[] {
   return list.map(({ topic, partitions }) => {
-    const partitionCount = own(group.topics, topic)?.partitionCount ?? 0;
+    const partitionCount = getOwn(group.topics, topic)?.partitionCount ?? 0;
     return { topic, partitions: partitions.filter((partition) => partition < partitionCount) };
   });
 }

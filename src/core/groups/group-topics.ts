@@ -10,7 +10,7 @@ import {
   type FormerSubscriptions,
   type GroupDocument,
   type GroupMember,
-  own,
+  getOwn,
   type SubscribedTopic,
   type Subscription,
 } from './group-document.ts';
@@ -125,7 +125,7 @@ function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, 
  * left out in part: else a group that has outgrown its room could not come back after a stop.
  * @returns undefined if there is; else how many partitions there would be, in how many topics
  */
-export function partitionsBeyond(
+export function partitionsOverLimit(
   group: GroupDocument,
   joining: readonly Subscription[],
   view: TopicsView,
@@ -133,7 +133,7 @@ export function partitionsBeyond(
   const earlier = new EarlierSubscriptions(group, view);
   const named = joining.flatMap((one) => ('topics' in one ? one.topics : view.matching(one.pattern)));
   const added = [...new Set(named)].filter(
-    (name) => view.get(name) && !own(group.topics, name) && !earlier.covers(name),
+    (name) => view.get(name) && !getOwn(group.topics, name) && !earlier.covers(name),
   );
   if (added.length === 0) return undefined;
   const counts = [...Object.values(group.topics), ...added.map((name) => view.get(name)!)];
@@ -153,8 +153,8 @@ function withBeginning(info: SubscribedTopic, known: SubscribedTopic | undefined
 }
 
 /** Whether the partition came while the group subscribed to its topic: then it is read from its beginning. */
-export function appearedLater(group: GroupDocument, topic: string, partition: number): boolean {
-  return partition >= (own(group.topics, topic)?.begunWith ?? Number.POSITIVE_INFINITY);
+export function isNewerThanSubscription(group: GroupDocument, topic: string, partition: number): boolean {
+  return partition >= (getOwn(group.topics, topic)?.begunWith ?? Number.POSITIVE_INFINITY);
 }
 
 /** What a group subscribed to before a step. */
@@ -169,7 +169,7 @@ class EarlierSubscriptions {
   }
 
   topic(name: string): SubscribedTopic | undefined {
-    return own(this.#group.topics, name) ?? own(this.#group.former?.topics ?? {}, name);
+    return getOwn(this.#group.topics, name) ?? getOwn(this.#group.former?.topics ?? {}, name);
   }
 
   covers(name: string): boolean {
@@ -189,7 +189,7 @@ class EarlierSubscriptions {
 export function rememberFormer(before: GroupDocument, after: GroupDocument): GroupDocument {
   if (before.members === after.members) return after;
   const gone = Object.values(before.members).filter(
-    ({ memberId, subscription }) => own(after.members, memberId)?.subscription !== subscription,
+    ({ memberId, subscription }) => getOwn(after.members, memberId)?.subscription !== subscription,
   );
   const known = after.former?.subscriptions ?? [];
   if (gone.length === 0 && known.length === 0) return after;
@@ -210,7 +210,7 @@ export function rememberFormer(before: GroupDocument, after: GroupDocument): Gro
 export function forgetFormer(group: GroupDocument, only?: { name: string; info: SubscribedTopic }): GroupDocument {
   if (!group.former) return group;
   if (!only) return withFormer(group, { subscriptions: [], topics: {} });
-  if (own(group.topics, only.name)) return group;
+  if (getOwn(group.topics, only.name)) return group;
   const { topics, subscriptions } = group.former;
   const { topicId, partitionCount } = only.info;
   const others = Object.entries(topics).filter(([name]) => name !== only.name);
@@ -260,8 +260,8 @@ export function dropUnsubscribed(group: GroupDocument): GroupDocument {
 /** The group with these topics only: what is of others, or of earlier ones of their names, is taken from everybody. */
 function withTopics(group: GroupDocument, topics: Record<string, SubscribedTopic>): GroupDocument {
   const exists = (topic: string, partition: number) => {
-    const now = own(topics, topic);
-    return now !== undefined && partition < now.partitionCount && own(group.topics, topic)?.topicId === now.topicId;
+    const now = getOwn(topics, topic);
+    return now !== undefined && partition < now.partitionCount && getOwn(group.topics, topic)?.topicId === now.topicId;
   };
   const members = Object.fromEntries(
     Object.entries(group.members).map(([memberId, member]) => [memberId, withoutMissing(member, exists)]),
@@ -319,7 +319,7 @@ function sameTopics(
   const names = Object.keys(a);
   if (names.length !== Object.keys(b).length) return false;
   return names.every((name) => {
-    const [x, y] = [own(a, name), own(b, name)];
+    const [x, y] = [getOwn(a, name), getOwn(b, name)];
     return x?.topicId === y?.topicId && x?.partitionCount === y?.partitionCount;
   });
 }

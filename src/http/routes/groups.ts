@@ -22,7 +22,7 @@ import {
   sessionTimeoutDefaultMs,
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { Consumed } from '../../broker/groups/consume/consume-call.ts';
+import type { ConsumeResult } from '../../broker/groups/consume/consume-call.ts';
 import { subscriptionOf } from '../../core/groups/group-topics.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -313,7 +313,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
 };
 
 /** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
-function consumedJson({ records, ...rest }: Consumed): Buffer {
+function consumedJson({ records, ...rest }: ConsumeResult): Buffer {
   const { lastSeq: next, memberEpoch, assignment, partitions } = rest;
   const head = JSON.stringify({ next, memberEpoch, assignment, partitions });
   const parts: Uint8Array[] = [Buffer.from(`${head.slice(0, -1)},"records":[`)];

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { lagSeriesMax } from '../../../src/broker/groups/group-survey.ts';
+import { lagSeriesMax } from '../../../src/broker/groups/cluster-group-metrics.ts';
 import { emptyGroup } from '../../../src/core/groups/group-document.ts';
 import { beat, createTopic, join, produce } from '../../helpers/groups.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';

@@ -2,8 +2,8 @@ import t from 'tap';
 import { checkRoom, membersMax, subscriptionBytesMax } from '../../../src/broker/groups/group-limits.ts';
 import { emptyGroup, type GroupDocument } from '../../../src/core/groups/group-document.ts';
 import { changesBetween } from '../../../src/core/groups/group-nodes.ts';
-import { changeMembers } from '../../../src/core/groups/group-state.ts';
-import { request, viewOf } from '../../helpers/group-documents.ts';
+import { applyChanges } from '../../../src/core/groups/group-state.ts';
+import { request, topicsViewOf } from '../../helpers/group-documents.ts';
 import { createTopic, join } from '../../helpers/groups.ts';
 import { http, startTestServer } from '../../helpers/server.ts';
 
@@ -17,7 +17,7 @@ function groupOf(members: number): GroupDocument {
     const more = i === 0 ? { sessionId, instanceId: 'one' } : { sessionId };
     return { kind: 'join' as const, request: request(`m${i}`, orders, more) };
   });
-  return changeMembers(emptyGroup(), changes, viewOf({})).group;
+  return applyChanges(emptyGroup(), changes, topicsViewOf({})).group;
 }
 
 t.test('a full group takes nobody else, but lets members begin anew and static ones be replaced', async (t) => {
@@ -39,13 +39,13 @@ t.test('a full group takes nobody else, but lets members begin anew and static o
 t.test('the subscriptions of a group have room for so many bytes, whoever they are of', async (t) => {
   const bytes = (length: number) => ({ topics: ['x'.repeat(length - '{"topics":[""]}'.length)] });
   const third = Math.floor(subscriptionBytesMax / 3);
-  const { group } = changeMembers(
+  const { group } = applyChanges(
     emptyGroup(),
     ['a', 'b', 'c'].map((memberId) => ({
       kind: 'join' as const,
       request: request(memberId, bytes(third), { instanceId: memberId }),
     })),
-    viewOf({}),
+    topicsViewOf({}),
   );
   const more = request('d', orders);
   const refused = checkRoom('g', group, [more]);

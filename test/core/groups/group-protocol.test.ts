@@ -1,9 +1,9 @@
 // Lives of a group in virtual time, each told by its seed: clients come, stall, crash, leave and come back, messages are
 // late, lost and doubled, topics change; guarantee R1 is judged after everything that happens, and in the end all settles.
 import t from 'tap';
-import { memberOf, own, type TopicPartition } from '../../../src/core/groups/group-document.ts';
+import { getOwn, memberOf, type TopicPartition } from '../../../src/core/groups/group-document.ts';
 import { assignmentOf, groupStateName } from '../../../src/core/groups/member-reconciliation.ts';
-import { viewOf } from '../../helpers/group-documents.ts';
+import { topicsViewOf } from '../../helpers/group-documents.ts';
 import { SocketClient } from '../../helpers/group-served.ts';
 import { Client, Clock, type Faults, type LivingClient, Service, sessionTimeoutMs } from '../../helpers/group-world.ts';
 import { chooseSeed, type Random, randomOf } from '../../helpers/random.ts';
@@ -85,7 +85,7 @@ class Life {
     const idOf = (topic: string, count: number) =>
       isNew(topic, count) ? `${topic}-${++this.#topicsMade}` : before.get(topic)!.topicId;
     const ids = Object.entries(counts).map(([topic, count]) => [topic, idOf(topic, count)]);
-    this.service.setTopics(viewOf(counts, Object.fromEntries(ids)));
+    this.service.setTopics(topicsViewOf(counts, Object.fromEntries(ids)));
     const isGone = ({ topic, partition }: TopicPartition) => {
       const now = this.service.view.get(topic);
       return now?.topicId !== before.get(topic)?.topicId || partition >= (now?.partitionCount ?? 0);
@@ -110,7 +110,7 @@ class Life {
     if (owners.size !== holders.size) throw new Error('There are owners of what nobody has');
     for (const client of this.clients) {
       for (const [key, at] of client.uses) {
-        const isGone = at.partition >= (own(group.topics, at.topic)?.partitionCount ?? 0);
+        const isGone = at.partition >= (getOwn(group.topics, at.topic)?.partitionCount ?? 0);
         if (holders.get(key) === client.memberId || isGone) continue;
         const problem = client.fenceProblem(at);
         if (problem) throw new Error(`${client.memberId} uses ${key} of ${holders.get(key)}: ${problem}`);
@@ -129,7 +129,7 @@ class Life {
     const used = new Set<string>();
     for (const client of living) {
       const assigned = assignmentOf(memberOf(group, client.memberId));
-      const shown = JSON.stringify(own(group.target, client.memberId));
+      const shown = JSON.stringify(getOwn(group.target, client.memberId));
       if (JSON.stringify(assigned) !== shown) throw new Error(`${client.memberId} has not what it shall have`);
       const keys = assigned.flatMap(({ topic, partitions }) => partitions.map((partition) => `${topic} ${partition}`));
       if (keys.length !== client.uses.size || keys.some((key) => !client.uses.has(key))) {

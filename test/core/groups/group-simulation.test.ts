@@ -9,15 +9,9 @@ import {
   memberOf,
 } from '../../../src/core/groups/group-document.ts';
 import { changesBetween, type GroupChanges } from '../../../src/core/groups/group-nodes.ts';
-import {
-  changeMembers,
-  expire,
-  fence,
-  type MemberChange,
-  topicsChanged,
-} from '../../../src/core/groups/group-state.ts';
+import { applyChanges, expire, fence, type MemberChange, updateTopics } from '../../../src/core/groups/group-state.ts';
 import { assignmentOf } from '../../../src/core/groups/member-reconciliation.ts';
-import { request, viewOf } from '../../helpers/group-documents.ts';
+import { request, topicsViewOf } from '../../helpers/group-documents.ts';
 
 /** WEIR_MODEL_RUNS=100000 searches for longer. */
 const runs = Number(process.env.WEIR_MODEL_RUNS ?? 2000);
@@ -88,7 +82,7 @@ const refusals = ['UNKNOWN_MEMBER', 'FENCED_INSTANCE_ID', 'UNRELEASED_INSTANCE_I
 
 class World {
   group = emptyGroup();
-  view = viewOf({ t1: 3, t2: 2, t3: 1 });
+  view = topicsViewOf({ t1: 3, t2: 2, t3: 1 });
   readonly clients = new Map<string, Client>();
   /** The tree below the group as the changes make it: path → data. */
   readonly nodes = new Map<string, string>();
@@ -98,8 +92,8 @@ class World {
   run(step: Step): void {
     if (step.kind === 'topics') {
       const counts = Object.fromEntries(Object.entries(step.counts).filter(([, count]) => count > 0));
-      this.view = viewOf({ ...counts, t3: 1 }, { t1: `t1-${step.made}` });
-      this.commit(topicsChanged(this.group, this.view));
+      this.view = topicsViewOf({ ...counts, t3: 1 }, { t1: `t1-${step.made}` });
+      this.commit(updateTopics(this.group, this.view));
       return;
     }
     if (step.kind === 'asked') {
@@ -130,7 +124,7 @@ class World {
       return change ? [{ one, change }] : [];
     });
     const changes = asked.map(({ change }) => change);
-    const { group, errors } = changeMembers(this.group, changes, this.view);
+    const { group, errors } = applyChanges(this.group, changes, this.view);
     this.commit(group);
     for (const [index, { one }] of asked.entries()) {
       const memberId = `m${one.who}`;

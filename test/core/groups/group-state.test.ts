@@ -8,17 +8,17 @@ import {
 } from '../../../src/core/groups/group-document.ts';
 import { changesBetween, parseTimerName } from '../../../src/core/groups/group-nodes.ts';
 import {
-  changeMembers,
+  applyChanges,
   consume,
   expire,
   fence,
   heartbeat,
   join,
   remove,
-  topicsChanged,
+  updateTopics,
 } from '../../../src/core/groups/group-state.ts';
 import { assignmentOf, groupStateName } from '../../../src/core/groups/member-reconciliation.ts';
-import { request, viewOf } from '../../helpers/group-documents.ts';
+import { request, topicsViewOf } from '../../helpers/group-documents.ts';
 
 const t1 = { topics: ['t1'] };
 
@@ -30,7 +30,7 @@ function assigned(group: GroupDocument, memberId: string): string {
 
 const leave = (memberId: string) => ({ kind: 'leave' as const, memberId, isTemporary: false });
 
-function only({ group, errors }: ReturnType<typeof changeMembers>): GroupDocument {
+function only({ group, errors }: ReturnType<typeof applyChanges>): GroupDocument {
   for (const error of errors) if (error) throw error;
   return group;
 }
@@ -46,7 +46,7 @@ function obey(group: GroupDocument, memberId: string): GroupDocument {
 }
 
 t.test('the first member gets everything, the second what the first lets go of', async (t) => {
-  const view = viewOf({ t1: 4 });
+  const view = topicsViewOf({ t1: 4 });
   const alone = join(emptyGroup(), request('a', t1), view);
   t.equal(assigned(alone, 'a'), 't1-0 t1-1 t1-2 t1-3');
   t.same([alone.groupEpoch, alone.targetEpoch, memberOf(alone, 'a').memberEpoch], [1, 1, 1]);
@@ -68,10 +68,14 @@ t.test('the first member gets everything, the second what the first lets go of',
 });
 
 t.test('a group that all have left is at rest, at one epoch, however they went', async (t) => {
-  const both = join(join(emptyGroup(), request('a', t1), viewOf({ t1: 4 })), request('b', t1), viewOf({ t1: 4 }));
+  const both = join(
+    join(emptyGroup(), request('a', t1), topicsViewOf({ t1: 4 })),
+    request('b', t1),
+    topicsViewOf({ t1: 4 }),
+  );
   const emptied = {
-    left: only(changeMembers(only(changeMembers(both, [leave('a')])), [leave('b')])),
-    'left together': only(changeMembers(both, [leave('b'), leave('a')])),
+    left: only(applyChanges(only(applyChanges(both, [leave('a')])), [leave('b')])),
+    'left together': only(applyChanges(both, [leave('b'), leave('a')])),
     expired: expire(both, new Set()),
     fenced: fence(
       both,
@@ -83,25 +87,25 @@ t.test('a group that all have left is at rest, at one epoch, however they went',
     t.ok(group.groupEpoch > both.groupEpoch, `${how}: the epoch goes on`);
     t.equal(group.targetEpoch, group.groupEpoch, how);
     t.same([group.members, group.target, group.topics], [{}, {}, {}], how);
-    const next = join(group, request('c', t1), viewOf({ t1: 4 }));
+    const next = join(group, request('c', t1), topicsViewOf({ t1: 4 }));
     t.equal(assigned(next, 'c'), 't1-0 t1-1 t1-2 t1-3', how);
     t.equal(memberOf(next, 'c').memberEpoch, group.groupEpoch + 1, how);
   }
 });
 
 t.test('a heartbeat that changes nothing gives the same document', async (t) => {
-  let group = join(emptyGroup(), request('a', t1), viewOf({ t1: 4 }));
+  let group = join(emptyGroup(), request('a', t1), topicsViewOf({ t1: 4 }));
   group = heartbeat(group, 'a', 1, assignmentOf(memberOf(group, 'a')));
   t.equal(heartbeat(group, 'a', 1, assignmentOf(memberOf(group, 'a'))), group);
   t.equal(heartbeat(group, 'a', 1, undefined), group);
   t.equal(consume(group, 'a'), group);
-  t.equal(topicsChanged(group, viewOf({ t1: 4 })), group);
+  t.equal(updateTopics(group, topicsViewOf({ t1: 4 })), group);
   t.equal(remove(group, ['nobody']), group);
   t.equal(expire(group, new Set(['a'])), group);
 });
 
 t.test('a consume call lets go of everything that was asked for', async (t) => {
-  const view = viewOf({ t1: 2 });
+  const view = topicsViewOf({ t1: 2 });
   const both = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
   const after = consume(both, 'a');
   t.equal(assigned(after, 'a'), 't1-0');
@@ -109,7 +113,7 @@ t.test('a consume call lets go of everything that was asked for', async (t) => {
 });
 
 t.test('joining again begins anew, with the same partitions', async (t) => {
-  const view = viewOf({ t1: 2 });
+  const view = topicsViewOf({ t1: 2 });
   const group = join(emptyGroup(), request('a', t1), view);
   const again = join(group, request('a', t1), view);
   t.same(again, group, 'the answer may have been lost');
@@ -118,7 +122,7 @@ t.test('joining again begins anew, with the same partitions', async (t) => {
   t.equal(assigned(anew, 'b'), '', 'the join may be an old one that was late: it releases nothing');
   const heard = heartbeat(anew, 'a', memberOf(anew, 'a').memberEpoch, assignmentOf(memberOf(anew, 'a')));
   t.equal(assigned(heard, 'b'), 't1-1', 'its next heartbeat says that it has let go');
-  const other = join(heard, request('a', { topics: ['t2'] }), viewOf({ t1: 2, t2: 1 }));
+  const other = join(heard, request('a', { topics: ['t2'] }), topicsViewOf({ t1: 2, t2: 1 }));
   const released = heartbeat(other, 'a', memberOf(other, 'a').memberEpoch, []);
   t.equal(assigned(released, 'a'), 't2-0');
   t.equal(assigned(released, 'b'), 't1-0 t1-1');
@@ -129,7 +133,7 @@ t.test('joining again begins anew, with the same partitions', async (t) => {
 t.test(
   'a member may be several epochs behind what others brought about, but claim nothing that it has not',
   async (t) => {
-    const view = viewOf({ t1: 6 });
+    const view = topicsViewOf({ t1: 6 });
     let group = join(emptyGroup(), request('a', t1), view);
     group = heartbeat(group, 'a', 1, assignmentOf(memberOf(group, 'a')));
     for (const memberId of ['b', 'c', 'd']) group = remove(join(group, request(memberId, t1), view), [memberId]);
@@ -156,7 +160,7 @@ t.test(
 );
 
 t.test('the assignor is the one that most members ask for', async (t) => {
-  const view = viewOf({ t1: 3, t2: 3 });
+  const view = topicsViewOf({ t1: 3, t2: 3 });
   const both = { topics: ['t1', 't2'] };
   let group = join(emptyGroup(), request('a', both, { assignor: 'range' }), view);
   t.equal(group.assignor, 'range');
@@ -171,7 +175,7 @@ t.test('the assignor is the one that most members ask for', async (t) => {
 });
 
 t.test('a static member is replaced without moving anybody', async (t) => {
-  const view = viewOf({ t1: 4 });
+  const view = topicsViewOf({ t1: 4 });
   let group = join(emptyGroup(), request('a', t1, { instanceId: 'i' }), view);
   group = join(group, request('b', t1), view);
   group = obey(group, 'a');
@@ -185,27 +189,27 @@ t.test('a static member is replaced without moving anybody', async (t) => {
 });
 
 t.test('topics that come, grow, go and are made anew', async (t) => {
-  let group = join(emptyGroup(), request('a', { pattern: 'app' }), viewOf({ other: 1 }));
+  let group = join(emptyGroup(), request('a', { pattern: 'app' }), topicsViewOf({ other: 1 }));
   t.equal(assigned(group, 'a'), '');
-  group = topicsChanged(group, viewOf({ other: 1, app1: 1 }));
+  group = updateTopics(group, topicsViewOf({ other: 1, app1: 1 }));
   t.equal(assigned(group, 'a'), 'app1-0');
-  group = topicsChanged(group, viewOf({ app1: 2, app2: 1 }));
+  group = updateTopics(group, topicsViewOf({ app1: 2, app2: 1 }));
   t.equal(assigned(group, 'a'), 'app1-0 app1-1 app2-0');
-  const anew = topicsChanged(group, viewOf({ app1: 2, app2: 1 }, { app1: 'new' }));
+  const anew = updateTopics(group, topicsViewOf({ app1: 2, app2: 1 }, { app1: 'new' }));
   t.equal(assigned(anew, 'a'), 'app1-0 app1-1 app2-0');
   const changes = changesBetween('g', group, anew, new Set(), 0);
   const partitions = [{ topic: 'app1', partitions: [0, 1] }];
   t.same(changes.ownersRemoved, partitions, 'they are other partitions, of the same names');
   t.match(changes.ownersAdded, [{ memberId: 'a', ...partitions[0] }]);
   t.same(changes.positionsCleared, partitions);
-  group = topicsChanged(anew, viewOf({ app2: 1 }));
+  group = updateTopics(anew, topicsViewOf({ app2: 1 }));
   t.equal(assigned(group, 'a'), 'app2-0');
   const { memberEpoch } = memberOf(group, 'a');
   t.equal(assigned(heartbeat(group, 'a', memberEpoch - 1, [{ topic: 'app1', partitions: [0] }]), 'a'), 'app2-0');
 });
 
 t.test('the rebalance timer runs as long as a member has something to let go of', async (t) => {
-  const view = viewOf({ t1: 2 });
+  const view = topicsViewOf({ t1: 2 });
   const alone = join(emptyGroup(), request('a', t1, { rebalanceTimeoutMs: 1000, sessionTimeoutMs: 600 }), view);
   const both = join(alone, request('b', t1), view);
   const { timersSet } = changesBetween('g', alone, both, new Set(), 0);
@@ -226,15 +230,15 @@ t.test('a name is refused with the reason', async (t) => {
 });
 
 t.test('what an older connection says behind a join of its member, in the same step, is void', async (t) => {
-  const view = viewOf({ t1: 2 });
+  const view = topicsViewOf({ t1: 2 });
   const group = join(emptyGroup(), request('a', t1), view);
   const rejoin = { kind: 'join' as const, request: request('a', t1) };
-  const leave = { kind: 'leave' as const, memberId: 'a', isTemporary: false, call: 1 };
-  const release = { kind: 'consume' as const, memberId: 'a', owned: [], call: 1 };
-  const after = changeMembers(group, [rejoin, leave, release], view);
+  const leave = { kind: 'leave' as const, memberId: 'a', isTemporary: false, callEpoch: 1 };
+  const release = { kind: 'consume' as const, memberId: 'a', owned: [], callEpoch: 1 };
+  const after = applyChanges(group, [rejoin, leave, release], view);
   t.match(after.errors, [undefined, { code: 'MEMBER_SUPERSEDED' }, { code: 'MEMBER_SUPERSEDED' }]);
   t.equal(assigned(after.group, 'a'), 't1-0 t1-1');
-  const before = changeMembers(group, [release, leave, rejoin], view);
+  const before = applyChanges(group, [release, leave, rejoin], view);
   t.same(before.errors, [undefined, undefined, undefined]);
   t.equal(assigned(before.group, 'a'), 't1-0 t1-1');
 });
@@ -242,7 +246,7 @@ t.test('what an older connection says behind a join of its member, in the same s
 t.test(
   'a member that is heard twice in one step lets go of nothing that it has by either word, in whatever order',
   async (t) => {
-    const view = viewOf({ t1: 4 });
+    const view = topicsViewOf({ t1: 4 });
     const both = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
     const says = (owned: number[] | undefined) => ({
       kind: 'heartbeat' as const,
@@ -258,14 +262,14 @@ t.test(
       [nothing, less],
       [less, all, less],
     ]) {
-      t.equal(assigned(only(changeMembers(both, words)), 'b'), '', JSON.stringify(words.map(({ owned }) => owned)));
+      t.equal(assigned(only(applyChanges(both, words)), 'b'), '', JSON.stringify(words.map(({ owned }) => owned)));
     }
-    t.equal(assigned(only(changeMembers(both, [less, less])), 'b'), 't1-2 t1-3');
+    t.equal(assigned(only(applyChanges(both, [less, less])), 'b'), 't1-2 t1-3');
   },
 );
 
 t.test('members on sockets that let go in one step give way to each other in that step', async (t) => {
-  const view = viewOf({ t1: 4 });
+  const view = topicsViewOf({ t1: 4 });
   const two = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
   const owned = (memberId: string, group: GroupDocument) => assignmentOf(memberOf(group, memberId));
   const shared = consume(two, 'a', owned('a', two));
@@ -274,9 +278,9 @@ t.test('members on sockets that let go in one step give way to each other in tha
     kind: 'consume' as const,
     memberId,
     owned: owned(memberId, asked),
-    call: 1,
+    callEpoch: 1,
   }));
-  const { group } = changeMembers(asked, released);
+  const { group } = applyChanges(asked, released);
   t.equal(groupStateName(group), 'stable');
   t.same(
     ['a', 'b', 'c'].map((memberId) => eachPartition(owned(memberId, group)).length),

@@ -3,12 +3,12 @@
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import {
   comparePartitions,
-  existing,
   type GroupDocument,
   type GroupMember,
   heartbeatIntervalMs,
   heldBy,
   memberOf,
+  requireGroup,
   type TopicPartition,
 } from '../../../core/groups/group-document.ts';
 import { consume } from '../../../core/groups/group-state.ts';
@@ -21,15 +21,21 @@ import type { CommittedUpdate, GroupStateManager } from '../group-state-manager.
 import {
   cursorKey,
   cursorsOf,
-  firstOffset,
-  isPlaceCommitted,
+  initialOffset,
   knownPartition,
+  mustCommitReset,
   noCommittedOffset,
-  noOffset,
   outOfRange,
   resetOffset,
+  unknownOffset,
 } from '../member-cursors.ts';
-import { type ConsumedRecords, isOutside, type MemberReader, type ReadingCursor, type Taken } from './member-reader.ts';
+import {
+  type ConsumeCursor,
+  type ConsumedRecords,
+  type CursorRecords,
+  isOutOfRange,
+  type MemberReader,
+} from './member-reader.ts';
 
 export interface ConsumeRequest {
   waitMs: number;
@@ -48,7 +54,7 @@ export interface ConsumeRequest {
   onWait?(): void;
 }
 
-export interface Consumed {
+export interface ConsumeResult {
   zxid: number;
   /** The `after` of the next call. */
   lastSeq: number;
@@ -70,21 +76,21 @@ export interface CallState {
   /** The number of what it was given last. */
   lastSeq: number;
   member: GroupMember;
-  cursors: Map<string, ReadingCursor>;
+  cursors: Map<string, ConsumeCursor>;
 }
 
 /** How many places one commit takes: a member may have thousands of partitions, and each is a node of the tree. */
-const placesAtOnce = 1000;
+const offsetsPerCommit = 1000;
 
 /** What the calls of all members lean on. */
-export interface ConsumeParts {
+export interface ConsumeDependencies {
   states: GroupStateManager;
   reader: MemberReader;
   logs: Logs;
 }
 
 /** What a commit of a call does besides keeping the member alive. */
-interface CommitParts {
+interface CommitOptions {
   commitsPrevious?: boolean;
   forgets?: boolean;
   expectedSeq?: number | undefined;
@@ -94,9 +100,9 @@ export class ConsumeCall {
   readonly #group: string;
   readonly #memberId: string;
   readonly #request: ConsumeRequest;
-  readonly #parts: ConsumeParts;
+  readonly #parts: ConsumeDependencies;
   /** By `topic:partition`, the partitions that the member has. */
-  #cursors = new Map<string, ReadingCursor>();
+  #cursors = new Map<string, ConsumeCursor>();
   #member!: GroupMember;
   #zxid = 0;
   /** The number of this call; only the member's newest may move its positions. */
@@ -104,14 +110,14 @@ export class ConsumeCall {
   /** The number of what the member was given last. */
   #lastSeq = 0;
   /** What the member was given last, and before that, if that is not what the caller says. */
-  #elsewhere: CommittedUpdate<unknown>['elsewhere'];
+  #staleSeq: CommittedUpdate<unknown>['elsewhere'];
   /** The cursors that this call has moved. */
-  readonly #moved = new Set<ReadingCursor>();
+  readonly #moved = new Set<ConsumeCursor>();
   #isSuperseded = false;
   #hasChanged = false;
   #wait: AbortController | undefined;
 
-  constructor(group: string, memberId: string, request: ConsumeRequest, parts: ConsumeParts) {
+  constructor(group: string, memberId: string, request: ConsumeRequest, parts: ConsumeDependencies) {
     this.#group = group;
     this.#memberId = memberId;
     this.#request = request;
@@ -134,23 +140,23 @@ export class ConsumeCall {
    * Goes on where an earlier call of the member is. It takes records first, and then does in one step of the store what
    * `run` does in two: it lets go, commits what came before, and moves on; the store refuses that if the member has made
    * another call meanwhile.
-   * @param isSeen the logs were looked at just now
+   * @param hasFreshBounds the logs were looked at just now
    * @returns undefined if it must begin like any call
    */
-  async resume(state: CallState, isSeen: boolean, signal: AbortSignal): Promise<Consumed | undefined> {
+  async resume(state: CallState, hasFreshBounds: boolean, signal: AbortSignal): Promise<ConsumeResult | undefined> {
     const { callEpoch, lastSeq, member, cursors } = state;
-    if ([...cursors.values()].some(({ offset }) => offset === noOffset)) return undefined;
+    if ([...cursors.values()].some(({ offset }) => offset === unknownOffset)) return undefined;
     this.#callEpoch = callEpoch;
     this.#lastSeq = lastSeq;
     this.#member = member;
     this.#cursors = cursors;
     try {
-      if (!isSeen) await this.#parts.reader.look(cursors.values());
-      this.#placeOutside();
+      if (!hasFreshBounds) await this.#parts.reader.look(cursors.values());
+      this.#resetOutOfRange();
       const taken = await this.#parts.reader.take(cursors.values(), this.#request);
       if (taken.length > 0 && !signal.aborted) {
-        await Promise.all([this.#begin(), written(taken)]);
-        const kept = this.#isSuperseded || this.#elsewhere ? [] : this.#keptOf(taken);
+        await Promise.all([this.#begin(), encodeRecords(taken)]);
+        const kept = this.#isSuperseded || this.#staleSeq ? [] : this.#stillOwned(taken);
         if (kept.length > 0) return this.#answer(kept);
       }
     } catch (error) {
@@ -161,31 +167,31 @@ export class ConsumeCall {
     this.#cursors = new Map();
     this.#moved.clear();
     this.#isSuperseded = false;
-    this.#elsewhere = undefined;
+    this.#staleSeq = undefined;
     return undefined;
   }
 
-  async run(signal: AbortSignal): Promise<Consumed> {
+  async run(signal: AbortSignal): Promise<ConsumeResult> {
     const deadline = performance.now() + this.#request.waitMs;
     await this.#begin();
-    if (this.#elsewhere) return this.#repeat(this.#elsewhere);
+    if (this.#staleSeq) return this.#repeat(this.#staleSeq);
     const told = JSON.stringify(assignmentOf(this.#member));
     let heardAt = performance.now();
     // Who has gone away must not be given anything more.
     while (!this.#isSuperseded && !signal.aborted) {
-      await this.#placeCursors();
+      await this.#resolveStartOffsets();
       await this.#parts.reader.look(this.#cursors.values());
-      this.#placeOutside();
+      this.#resetOutOfRange();
       const taken = await this.#parts.reader.take(this.#cursors.values(), this.#request);
       const isOver = performance.now() >= deadline;
       const isMoved = [...this.#cursors.values()].some((cursor) => !cursor.isStored);
       const intervalMs = heartbeatIntervalMs(this.#member.sessionTimeoutMs);
       if (isMoved || this.#hasChanged || performance.now() - heardAt >= intervalMs) {
         this.#hasChanged = false;
-        await Promise.all([this.#commitAll({}), written(taken)]);
+        await Promise.all([this.#commitAll({}), encodeRecords(taken)]);
         heardAt = performance.now();
       }
-      const kept = this.#keptOf(taken);
+      const kept = this.#stillOwned(taken);
       if (kept.length > 0 || isOver) return this.#answer(kept);
       // A new partition has to be looked at before there is anything to wait for.
       if (this.#hasChanged || [...this.#cursors.values()].some(({ log }) => log === undefined)) continue;
@@ -201,11 +207,11 @@ export class ConsumeCall {
    * member has the partitions and the logs have the records. Nothing is committed, let go of or moved on, whichever of
    * the two calls it was that came late.
    */
-  async #repeat({ lastSeq, prevSeq }: { lastSeq: number; prevSeq: number }): Promise<Consumed> {
+  async #repeat({ lastSeq, prevSeq }: { lastSeq: number; prevSeq: number }): Promise<ConsumeResult> {
     const expectedSeq = this.#request.expectedSeq!;
     if (expectedSeq !== prevSeq) throw stalePosition(this.#memberId, expectedSeq, lastSeq);
     const decided = await this.#parts.states.update(this.#group, (stored) => {
-      const document = existing(this.#group, stored);
+      const document = requireGroup(this.#group, stored);
       const member = this.#memberIn(document);
       const wanted = heldBy(member).map((at) => knownPartition(document, at));
       const consume: GroupCommit['consume'] = {
@@ -243,10 +249,10 @@ export class ConsumeCall {
   }
 
   /** As #commit, until all places are committed that the reset policy has found. */
-  async #commitAll(what: CommitParts): Promise<void> {
+  async #commitAll(what: CommitOptions): Promise<void> {
     await this.#commit(what);
     const hasPlaces = () => [...this.#cursors.values()].some(({ place }) => place !== undefined);
-    while (!this.#isSuperseded && !this.#elsewhere && hasPlaces()) await this.#commit({});
+    while (!this.#isSuperseded && !this.#staleSeq && hasPlaces()) await this.#commit({});
   }
 
   /** The first commit of the call: it takes back or commits what came before. */
@@ -260,21 +266,21 @@ export class ConsumeCall {
   }
 
   /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
-  async #commit(what: CommitParts): Promise<void> {
+  async #commit(what: CommitOptions): Promise<void> {
     const decided = await this.#parts.states.update(this.#group, (stored) => {
-      const document = existing(this.#group, stored);
+      const document = requireGroup(this.#group, stored);
       const before = heldBy(this.#memberIn(document));
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
       const { kept, wanted } = cursorsOf(document, member, this.#cursors);
-      const places = [...kept.values()].filter(({ place }) => place !== undefined).slice(0, placesAtOnce);
+      const places = [...kept.values()].filter(({ place }) => place !== undefined).slice(0, offsetsPerCommit);
       const hasPlace = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
       const previous = what.commitsPrevious ? before.filter((at) => !hasPlace(at)) : [];
       const commit: GroupCommit['consume'] = {
         memberId: this.#memberId,
         callEpoch: this.#callEpoch,
         ...(what.expectedSeq !== undefined && { expectedSeq: what.expectedSeq }),
-        set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== noOffset),
+        set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== unknownOffset),
         commit: [...previous.map((at) => knownPartition(document, at)), ...places],
       };
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
@@ -291,47 +297,51 @@ export class ConsumeCall {
       this.#isSuperseded = true;
       return;
     }
-    this.#elsewhere = decided.elsewhere;
+    this.#staleSeq = decided.elsewhere;
     if (decided.elsewhere) return;
     this.#zxid = decided.zxid;
     this.#lastSeq = decided.lastSeq;
     if (this.#callEpoch === 'new') this.#callEpoch = decided.callEpoch;
     for (const cursor of kept.values()) {
       if (!cursor.isStored) this.#moved.add(cursor);
-      cursor.isStored = cursor.offset !== noOffset;
+      cursor.isStored = cursor.offset !== unknownOffset;
       cursor.start = undefined;
     }
     for (const cursor of places) cursor.place = undefined;
     this.#cursors = kept;
     for (const [index, { position, committed }] of decided.positions.entries()) {
-      const cursor = { ...wanted[index]!, offset: position ?? committed ?? noOffset, isStored: position !== undefined };
+      const cursor = {
+        ...wanted[index]!,
+        offset: position ?? committed ?? unknownOffset,
+        isStored: position !== undefined,
+      };
       this.#cursors.set(cursorKey(cursor), cursor);
     }
   }
 
   /** Finds where to begin in partitions for which there is neither a position nor a committed offset. */
-  async #placeCursors(): Promise<void> {
-    const unplaced = [...this.#cursors.values()].filter(({ offset }) => offset === noOffset);
+  async #resolveStartOffsets(): Promise<void> {
+    const unplaced = [...this.#cursors.values()].filter(({ offset }) => offset === unknownOffset);
     if (unplaced.length === 0) return;
     const { reset } = this.#member;
     const bounds = await this.#parts.logs.bounds(unplaced);
     for (const [index, cursor] of unplaced.entries()) {
       if (reset === 'none') throw noCommittedOffset(this.#group, cursor);
-      cursor.offset = firstOffset(reset, cursor, bounds[index]);
+      cursor.offset = initialOffset(reset, cursor, bounds[index]);
       const { offset } = cursor;
-      if (isPlaceCommitted(reset, noOffset, offset)) cursor.place = { offset, isBack: false };
+      if (mustCommitReset(reset, unknownOffset, offset)) cursor.place = { offset, isBack: false };
     }
   }
 
   /** Places cursors that are outside of their logs by the reset policy. @throws ServiceError OFFSET_OUT_OF_RANGE for `none` */
-  #placeOutside(): void {
+  #resetOutOfRange(): void {
     for (const cursor of this.#cursors.values()) {
       const { log } = cursor;
-      if (!isOutside(cursor) || !log || log === 'gone') continue;
+      if (!isOutOfRange(cursor) || !log || log === 'gone') continue;
       if (this.#member.reset === 'none') throw outOfRange(this.#group, cursor, log);
       const { offset: before } = cursor;
       const offset = resetOffset(this.#member.reset, log);
-      if (isPlaceCommitted(this.#member.reset, before, offset)) cursor.place = { offset, isBack: before > offset };
+      if (mustCommitReset(this.#member.reset, before, offset)) cursor.place = { offset, isBack: before > offset };
       cursor.offset = offset;
       cursor.prefetched = undefined;
       cursor.isStored = false;
@@ -339,7 +349,7 @@ export class ConsumeCall {
   }
 
   /** Without what was taken from the member meanwhile: that is another's to read. */
-  #keptOf(taken: Taken[]): ConsumedRecords[] {
+  #stillOwned(taken: CursorRecords[]): ConsumedRecords[] {
     const kept = taken.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
     return kept.map(({ records }) => records);
   }
@@ -352,7 +362,7 @@ export class ConsumeCall {
     this.#wait = undefined;
   }
 
-  #answer(records: ConsumedRecords[]): Consumed {
+  #answer(records: ConsumedRecords[]): ConsumeResult {
     return {
       zxid: this.#zxid,
       lastSeq: this.#lastSeq,
@@ -364,7 +374,9 @@ export class ConsumeCall {
   }
 
   #nextOffsets(): NextOffset[] {
-    const moved = [...this.#cursors.values()].filter((cursor) => this.#moved.has(cursor) && cursor.offset !== noOffset);
+    const moved = [...this.#cursors.values()].filter(
+      (cursor) => this.#moved.has(cursor) && cursor.offset !== unknownOffset,
+    );
     return moved
       .map(({ topic, partition, offset }) => ({ topic, partition, nextOffset: offset }))
       .sort(comparePartitions);
@@ -377,7 +389,7 @@ function inOrder(records: ConsumedRecords[]): ConsumedRecords[] {
 }
 
 /** Puts the texts of records together while the store is at work: a commit waits for the disk, and those take as long. */
-async function written(taken: Taken[]): Promise<void> {
+async function encodeRecords(taken: CursorRecords[]): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   for (const { records } of taken) records.json();
 }

@@ -3,24 +3,24 @@
 // Where a member has read to (its positions) is in the store, so its next call may go through any broker; what a broker
 // remembers of the last call only makes the next one quicker.
 import type { Counter } from 'prom-client';
-import { existing, memberOf } from '../../../core/groups/group-document.ts';
+import { memberOf, requireGroup } from '../../../core/groups/group-document.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
-import { ConsumeCall, type Consumed, type ConsumeParts, type ConsumeRequest } from './consume-call.ts';
+import { ConsumeCall, type ConsumeDependencies, type ConsumeRequest, type ConsumeResult } from './consume-call.ts';
 import { PrefetchCache } from './prefetch-cache.ts';
 
 export class GroupConsumer {
-  readonly #parts: ConsumeParts;
+  readonly #parts: ConsumeDependencies;
   readonly #given: Counter<'via'>;
   readonly #prefetches: PrefetchCache;
 
   /**
-   * @param losses how often a connection to the store was lost: what was read before may not be what the logs have now
+   * @param connectionLosses how often a connection to the store was lost: what was read before may not be what the logs have now
    * @param given counts the records, here `via` http
    */
-  constructor(parts: ConsumeParts, losses: () => number, given: Counter<'via'>) {
+  constructor(parts: ConsumeDependencies, connectionLosses: () => number, given: Counter<'via'>) {
     this.#parts = parts;
     this.#given = given;
-    this.#prefetches = new PrefetchCache(parts.reader, losses);
+    this.#prefetches = new PrefetchCache(parts.reader, connectionLosses);
   }
 
   /** What is held in memory for the next calls of members. */
@@ -34,7 +34,7 @@ export class GroupConsumer {
    */
   async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {
     await this.#parts.states.update(group, (stored) => {
-      const member = memberOf(existing(group, stored), memberId);
+      const member = memberOf(requireGroup(group, stored), memberId);
       checkCredential(member, credential);
       const { sessionId, sessionTimeoutMs } = member;
       return { commit: { allowOom: true, renew: { sessionId, ttlMs: sessionTimeoutMs } }, result: undefined };
@@ -47,7 +47,7 @@ export class GroupConsumer {
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE
    *   for a member whose reset policy is `none`; STALE_POSITION if `after` is neither what it was given last nor before that
    */
-  async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<Consumed> {
+  async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<ConsumeResult> {
     const key = `${group}/${memberId}`;
     const call = new ConsumeCall(group, memberId, request, this.#parts);
     const stop = this.#parts.states.watch(group, () => call.wake(true));
@@ -55,10 +55,11 @@ export class GroupConsumer {
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       const last = await this.#prefetches.take(key, request);
-      const consumed = (last && (await call.resume(last.state, last.isSeen, signal))) ?? (await call.run(signal));
+      const consumed =
+        (last && (await call.resume(last.state, last.hasFreshBounds, signal))) ?? (await call.run(signal));
       for (const { records } of consumed.records) this.#given.inc({ via: 'http' }, records.count);
       if (consumed.records.length > 0 && call.state)
-        this.#prefetches.put(key, call.state, request, last?.isSoon ?? false);
+        this.#prefetches.put(key, call.state, request, last?.isPrompt ?? false);
       return consumed;
     } finally {
       stop();

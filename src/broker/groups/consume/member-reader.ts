@@ -13,7 +13,7 @@ import type { TopicCache } from '../../metadata/topic-cache.ts';
 import { type MemberCursor, topicOf } from '../member-cursors.ts';
 
 /** Where a member reads one partition by consume calls. */
-export interface ReadingCursor extends MemberCursor {
+export interface ConsumeCursor extends MemberCursor {
   /** Whether the store has the offset as the member's position. */
   isStored: boolean;
   /** Where the reset policy has put it, which is to be committed; `isBack` = even if more is committed. */
@@ -53,8 +53,8 @@ export class ConsumedRecords implements TopicPartition {
 }
 
 /** What was taken at a cursor. */
-export interface Taken {
-  cursor: ReadingCursor;
+export interface CursorRecords {
+  cursor: ConsumeCursor;
   records: ConsumedRecords;
 }
 
@@ -70,7 +70,7 @@ export class MemberReader {
   }
 
   /** Sees where the logs of the cursors begin and end. Those that the store has lost are opened anew. */
-  async look(cursors: Iterable<ReadingCursor>): Promise<void> {
+  async look(cursors: Iterable<ConsumeCursor>): Promise<void> {
     const seen = [...cursors];
     let found = await this.#logs.bounds(seen);
     const missing = seen.filter((_, index) => !found[index]);
@@ -83,17 +83,17 @@ export class MemberReader {
    * other, as far as it has them, and the bytes go with the records. If there are more partitions than records to give,
    * chance says which ones have a turn.
    */
-  async take(cursors: Iterable<ReadingCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<Taken[]> {
+  async take(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<CursorRecords[]> {
     const behind = [...cursors].filter((cursor) => lagOf(cursor) > 0);
     const first = Math.floor(Math.random() * behind.length);
     const turns = sharesOf([...behind.slice(first), ...behind.slice(0, first)], { maxRecords, maxBytes });
     const reads = turns.map(async ({ cursor, limits }) => {
-      const read = cutOf(cursor, limits);
+      const read = prefetchedRecords(cursor, limits);
       if (read.isCut || read.count >= limits.maxRecords || !(await this.#readOn(cursor, limits))) return read;
-      return cutOf(cursor, limits);
+      return prefetchedRecords(cursor, limits);
     });
     let bytes = 0;
-    const taken: Taken[] = [];
+    const taken: CursorRecords[] = [];
     for (const [i, records] of (await Promise.all(reads)).entries()) {
       const { cursor } = turns[i]!;
       // Records that are larger than the share of their partition wait for the next call, but for the first one of all.
@@ -103,16 +103,16 @@ export class MemberReader {
         taken.push({ cursor, records: new ConsumedRecords(cursor, records) });
         cursor.start ??= cursor.offset;
       }
-      moveOn(cursor, records);
+      advance(cursor, records);
     }
     return taken;
   }
 
   /** Reads ahead for the next call, if it has the same limits; cursors that are outside of their logs have nothing ahead. */
-  async prefetch(cursors: Iterable<ReadingCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<void> {
+  async prefetch(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<void> {
     const all = [...cursors];
     await this.look(all);
-    for (const cursor of all) if (isOutside(cursor)) cursor.prefetched = undefined;
+    for (const cursor of all) if (isOutOfRange(cursor)) cursor.prefetched = undefined;
     const behind = all.filter((cursor) => lagOf(cursor) > 0);
     const short = sharesOf(behind, { maxRecords, maxBytes }).filter(({ cursor, limits }) => {
       const { prefetched: ahead, offset } = cursor;
@@ -144,7 +144,7 @@ export class MemberReader {
   }
 
   /** Waits until there is something new in the logs, as they were seen, or `signal` is aborted. */
-  async waitForMore(cursors: Iterable<ReadingCursor>, timeoutMs: number, signal: AbortSignal): Promise<void> {
+  async waitForMore(cursors: Iterable<ConsumeCursor>, timeoutMs: number, signal: AbortSignal): Promise<void> {
     const logs = [...cursors].flatMap(({ topicId, partition, log }) =>
       log && log !== 'gone' ? [{ topicId, partition, endOffset: log.endOffset }] : [],
     );
@@ -152,7 +152,7 @@ export class MemberReader {
   }
 
   /** Reads behind what is ahead. @returns false if there is nothing any more */
-  async #readOn(cursor: ReadingCursor, limits: RecordLimits): Promise<boolean> {
+  async #readOn(cursor: ConsumeCursor, limits: RecordLimits): Promise<boolean> {
     const { partition, prefetched: ahead } = cursor;
     try {
       const topic = await topicOf(this.#topics, cursor);
@@ -173,17 +173,17 @@ export class MemberReader {
 }
 
 /** Whether the log, as it was seen, does not have the offset of the cursor. */
-export function isOutside({ log, offset }: ReadingCursor): boolean {
+export function isOutOfRange({ log, offset }: ConsumeCursor): boolean {
   return log !== undefined && log !== 'gone' && (offset < log.logStartOffset || offset > log.endOffset);
 }
 
 /** How many offsets of the log, as it was seen, are left to be read. */
-export function lagOf({ log, offset }: ReadingCursor): number {
+export function lagOf({ log, offset }: ConsumeCursor): number {
   return log === undefined || log === 'gone' ? 0 : log.endOffset - offset;
 }
 
 /** The bytes of memory that is held by what was read ahead. */
-export function prefetchedBytesOf(cursors: Iterable<ReadingCursor>): number {
+export function prefetchedBytesOf(cursors: Iterable<ConsumeCursor>): number {
   const buffers = new Set<ArrayBufferLike>();
   for (const { prefetched: ahead } of cursors) for (const { bytes } of ahead?.batches ?? []) buffers.add(bytes.buffer);
   let sum = 0;
@@ -192,7 +192,7 @@ export function prefetchedBytesOf(cursors: Iterable<ReadingCursor>): number {
 }
 
 /** What each of the cursors may give, of those that may give something. */
-function sharesOf(cursors: readonly ReadingCursor[], { maxRecords, maxBytes }: RecordLimits) {
+function sharesOf(cursors: readonly ConsumeCursor[], { maxRecords, maxBytes }: RecordLimits) {
   const shares = fairShares(cursors.map(lagOf), maxRecords);
   const all = shares.reduce((sum, share) => sum + share, 0);
   return cursors.flatMap((cursor, i) => {
@@ -203,12 +203,12 @@ function sharesOf(cursors: readonly ReadingCursor[], { maxRecords, maxBytes }: R
 }
 
 /** What is ahead of a cursor, within limits. */
-function cutOf({ prefetched: ahead, offset }: ReadingCursor, limits: RecordLimits): FetchedRecords {
+function prefetchedRecords({ prefetched: ahead, offset }: ConsumeCursor, limits: RecordLimits): FetchedRecords {
   return ahead ? new FetchedRecords(ahead.batches, offset, limits) : FetchedRecords.none;
 }
 
 /** Moves a cursor behind what was cut off from what is ahead of it. */
-function moveOn(cursor: ReadingCursor, records: FetchedRecords): void {
+function advance(cursor: ConsumeCursor, records: FetchedRecords): void {
   const { prefetched: ahead, offset } = cursor;
   if (!ahead) return;
   cursor.offset = records.isCut ? records.nextOffset : ahead.next;

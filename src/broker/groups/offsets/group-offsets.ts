@@ -5,11 +5,11 @@ import {
   checkEmpty,
   checkName,
   emptyGroup,
-  existing,
   type GroupDocument,
+  getOwn,
   memberOf,
-  own,
-  superseded,
+  memberSuperseded,
+  requireGroup,
   type TopicPartition,
 } from '../../../core/groups/group-document.ts';
 import { forgetFormer } from '../../../core/groups/group-topics.ts';
@@ -110,14 +110,14 @@ export class GroupOffsets {
             if (document) checkEmpty(group, document);
             return { commits, makes: document ? undefined : emptyGroup() };
           }
-          const { topics, members } = existing(group, document);
+          const { topics, members } = requireGroup(group, document);
           const member = memberOf({ members }, by.memberId);
           checkCredential(member, by.credential);
           checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
           const caller =
             by.callEpoch === undefined ? undefined : { memberId: member.memberId, callEpoch: by.callEpoch };
           // It has partitions of the topic that its group knows, which may not be the one that has the name by now.
-          const held = commits.map((commit) => ({ ...commit, topicId: own(topics, commit.topic)!.topicId }));
+          const held = commits.map((commit) => ({ ...commit, topicId: getOwn(topics, commit.topic)!.topicId }));
           return { commits: held, sessionId: member.sessionId, caller };
         },
         keeping,
@@ -135,7 +135,7 @@ export class GroupOffsets {
     group: string,
     only: { topic?: string | undefined; partition?: number | undefined },
   ): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
-    existing(group, (await this.#states.read(group)).document);
+    requireGroup(group, (await this.#states.read(group)).document);
     const { zxid, offsets: all } = await this.#offsets.list(group);
     const offsets = (await ofPresentTopics(this.#topics, all)).filter(
       ({ topic, partition }) =>
@@ -169,10 +169,10 @@ export class GroupOffsets {
     );
     const commits = going.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
     const judge = (document: GroupDocument | undefined) => {
-      const { members } = existing(group, document);
+      const { members } = requireGroup(group, document);
       const topics = new Set(Object.values(members).flatMap((member) => member.topics));
       const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
-      if (inUse) checkEmpty(group, existing(group, document));
+      if (inUse) checkEmpty(group, requireGroup(group, document));
     };
     const write = (from: number, keeping?: ResponseToStore) =>
       this.#write(
@@ -203,9 +203,9 @@ export class GroupOffsets {
   async #forgetFormer(group: string, topic: string | undefined): Promise<void> {
     await this.#states.update(group, async (document) => {
       const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
-      if (!document || (topic !== undefined && !info)) return { idle: true, result: undefined };
+      if (!document || (topic !== undefined && !info)) return { isNoop: true, result: undefined };
       const next = forgetFormer(document, info && { name: info.name, info });
-      return { document: next, idle: next === document, commit: { allowOom: true }, result: undefined };
+      return { document: next, isNoop: next === document, commit: { allowOom: true }, result: undefined };
     });
   }
 
@@ -233,7 +233,7 @@ export class GroupOffsets {
     idempotency: Idempotency | undefined,
   ) {
     const { zxid: readAt, document } = await this.#states.read(group);
-    if (topics === undefined || document) checkEmpty(group, existing(group, document));
+    if (topics === undefined || document) checkEmpty(group, requireGroup(group, document));
     const { offsets: all } = await this.#offsets.list(group);
     const committed = await ofPresentTopics(this.#topics, all);
     const moves: (OffsetCommit & ResetOffset)[] = [];
@@ -292,7 +292,7 @@ export class GroupOffsets {
       const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged, keeping);
       if (outcome.outcome === 'applied') return { zxid: outcome.zxid };
       if (outcome.outcome === 'repeated') return { zxid: 0, kept: outcome.kept };
-      if (outcome.outcome === 'superseded') throw superseded(judged.caller!.memberId);
+      if (outcome.outcome === 'superseded') throw memberSuperseded(judged.caller!.memberId);
       snapshot = undefined;
     }
     throw new ServiceError(

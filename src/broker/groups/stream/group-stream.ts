@@ -6,22 +6,35 @@
 // is committed, so that nothing is passed over.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
-import { type GroupMember, heartbeatIntervalMs, own, superseded } from '../../../core/groups/group-document.ts';
-import { hasCode, type ServiceError } from '../../../core/service-error.ts';
-import { answerTo, type GroupCoordinator, type Join, type MemberAnswer } from '../group-coordinator.ts';
-import type { GroupStateManager } from '../group-state-manager.ts';
-import { cursorsOf, hasSame, type MemberCursor, notReleased, partitionsOf, placed, stuck } from '../member-cursors.ts';
-import type { GroupOffsets, OffsetToCommit } from '../offsets/group-offsets.ts';
-import { type HoldingsChange, type Released, type StreamCursor, StreamHoldings } from './stream-partitions.ts';
 import {
-  type GroupRecordParts,
-  type GroupRecordSink,
-  GroupRecords,
-  type ReadingMember,
+  type GroupMember,
+  getOwn,
+  heartbeatIntervalMs,
+  memberSuperseded,
+} from '../../../core/groups/group-document.ts';
+import { hasCode, type ServiceError } from '../../../core/service-error.ts';
+import { type GroupCoordinator, type Join, type MemberResponse, memberResponse } from '../group-coordinator.ts';
+import type { GroupStateManager } from '../group-state-manager.ts';
+import {
+  cursorsOf,
+  hasSamePartitions,
+  type MemberCursor,
+  memberStuck,
+  partitionsOf,
+  releaseOverdue,
+  withCommittedOffsets,
+} from '../member-cursors.ts';
+import type { GroupOffsets, OffsetToCommit } from '../offsets/group-offsets.ts';
+import { type PartitionsChange, type Released, type StreamCursor, StreamPartitions } from './stream-partitions.ts';
+import {
+  type RecordSink,
+  type StreamMember,
+  type StreamReaderDependencies,
+  StreamRecordReader,
 } from './stream-record-reader.ts';
 
 /** Where the news and the records of a member go. */
-export interface GroupSink extends GroupRecordSink {
+export interface GroupStreamSink extends RecordSink {
   assigned(partitions: TopicPartitions[], memberEpoch: number): void;
   /** The member is to say within the time that it has let go of them; no records of them follow. */
   revoking(partitions: TopicPartitions[], withinMs: number, memberEpoch: number): void;
@@ -31,12 +44,12 @@ export interface GroupSink extends GroupRecordSink {
 }
 
 /** What says that there is no such member any more, or that it is another's. */
-const overCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'MEMBER_SUPERSEDED'] as const;
+const endCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'MEMBER_SUPERSEDED'] as const;
 
 /** How soon a stream tries again what the store could not answer, ms. */
 const retryMs = 500;
 
-export interface GroupStreamParts extends GroupRecordParts {
+export interface GroupStreamDependencies extends StreamReaderDependencies {
   coordinator: GroupCoordinator;
   states: GroupStateManager;
   offsets: GroupOffsets;
@@ -44,11 +57,11 @@ export interface GroupStreamParts extends GroupRecordParts {
 
 /** Opens streams of members. */
 export class GroupStreams {
-  readonly #parts: GroupStreamParts;
+  readonly #parts: GroupStreamDependencies;
   /** Those of this broker, by group and member id. */
   readonly #open = new Map<string, GroupStream>();
 
-  constructor(parts: GroupStreamParts) {
+  constructor(parts: GroupStreamDependencies) {
     this.#parts = parts;
   }
 
@@ -57,10 +70,10 @@ export class GroupStreams {
    * broker at its next heartbeat.
    * @throws ServiceError as GroupCoordinator.join
    */
-  async open(group: string, request: Join, sink: GroupSink): Promise<GroupStream> {
+  async open(group: string, request: Join, sink: GroupStreamSink): Promise<GroupStream> {
     const joinedAt = performance.now();
     let wanted: MemberCursor[] = [];
-    const { member, callEpoch, positions } = await this.#parts.coordinator.joinServed(
+    const { member, callEpoch, positions } = await this.#parts.coordinator.joinOverSocket(
       group,
       request,
       (document, joined) => {
@@ -70,13 +83,13 @@ export class GroupStreams {
     );
     const { memberId } = member;
     const key = `${group}/${memberId}`;
-    const joined = { group, member, callEpoch, joinedAt, given: placed(wanted, positions) };
+    const joined = { group, member, callEpoch, joinedAt, given: withCommittedOffsets(wanted, positions) };
     const stream = new GroupStream(joined, sink, this.#parts, () => {
       if (this.#open.get(key) === stream) this.#open.delete(key);
     });
     const other = this.#open.get(key);
-    if (other && other.callEpoch > callEpoch) throw superseded(memberId);
-    other?.end(superseded(memberId));
+    if (other && other.callEpoch > callEpoch) throw memberSuperseded(memberId);
+    other?.end(memberSuperseded(memberId));
     this.#open.set(key, stream);
     return stream;
   }
@@ -87,21 +100,21 @@ export class GroupStream {
   readonly #memberId: string;
   /** The consume call that the stream is to the store: a newer one ends it. */
   readonly callEpoch: number;
-  readonly #sink: GroupSink;
-  readonly #parts: GroupStreamParts;
+  readonly #sink: GroupStreamSink;
+  readonly #parts: GroupStreamDependencies;
   readonly #onEnd: () => void;
   #member: GroupMember;
-  readonly #holdings = new StreamHoldings();
-  readonly #records: GroupRecords;
+  readonly #holdings = new StreamPartitions();
+  readonly #records: StreamRecordReader;
   /** Until then, by this broker's clock, the session lives for sure: beyond it nothing is given out. */
   #leaseEnd: number;
   #lastFrameAt = performance.now();
   /** A sign of life has been asked for. */
-  #isDue = false;
+  #isPingPending = false;
   /** It has come, and the session is to be renewed. */
-  #renews = false;
+  #mustRenew = false;
   /** The group may have changed. What happened before the stream runs is looked at first. */
-  #mustLook = true;
+  #mustRefresh = true;
   /** The member has something to say to the group. */
   #mustReport = false;
   /** Why it is over. */
@@ -110,8 +123,8 @@ export class GroupStream {
 
   constructor(
     as: { group: string; member: GroupMember; callEpoch: number; joinedAt: number; given: readonly MemberCursor[] },
-    sink: GroupSink,
-    parts: GroupStreamParts,
+    sink: GroupStreamSink,
+    parts: GroupStreamDependencies,
     onEnd: () => void,
   ) {
     this.#group = as.group;
@@ -122,17 +135,17 @@ export class GroupStream {
     this.#sink = sink;
     this.#parts = parts;
     this.#onEnd = onEnd;
-    const reading: ReadingMember = {
+    const reading: StreamMember = {
       group: as.group,
       member: () => this.#member,
-      isSure: () => !this.#failure && performance.now() < this.#leaseEnd,
+      isLeaseValid: () => !this.#failure && performance.now() < this.#leaseEnd,
       commit: (offsets) => this.commit(offsets),
       changed: () => {
         this.#mustReport = true;
       },
       wake: () => this.#wake(),
     };
-    this.#records = new GroupRecords(reading, sink, parts);
+    this.#records = new StreamRecordReader(reading, sink, parts);
     // The answer to joining tells the member of these.
     for (const cursor of as.given) this.#records.add(this.#holdings.give(cursor));
     // What an earlier connection of the member was to let go of, this one does not use: only now is that sure.
@@ -140,8 +153,8 @@ export class GroupStream {
   }
 
   /** What the member is told when it has joined. */
-  get answer(): MemberAnswer {
-    return answerTo(this.#member);
+  get answer(): MemberResponse {
+    return memberResponse(this.#member);
   }
 
   /** A static member keeps its partitions when it closes the connection, as in Kafka. */
@@ -158,7 +171,7 @@ export class GroupStream {
   async run(signal: AbortSignal): Promise<void> {
     const wake = () => this.#wake();
     const stopWatching = this.#parts.states.watch(this.#group, () => {
-      this.#mustLook = true;
+      this.#mustRefresh = true;
       wake();
     });
     const ticks = setInterval(() => this.#tick(), heartbeatIntervalMs(this.#member.sessionTimeoutMs));
@@ -180,20 +193,20 @@ export class GroupStream {
   }
 
   /** The peer has given a sign of life. */
-  heard(): void {
-    if (!this.#isDue) return;
-    this.#isDue = false;
-    this.#renews = true;
+  notePong(): void {
+    if (!this.#isPingPending) return;
+    this.#isPingPending = false;
+    this.#mustRenew = true;
     this.#wake();
   }
 
   /** The client itself has said something: it is not stuck. */
-  heardFrame(): void {
+  noteFrame(): void {
     this.#lastFrameAt = performance.now();
     this.#wake();
   }
 
-  /** The member has let go of partitions that are being revoked. @throws ServiceError as StreamHoldings.release */
+  /** The member has let go of partitions that are being revoked. @throws ServiceError as StreamPartitions.release */
   released(released: Released): void {
     this.#holdings.release(released, this.#member.memberEpoch);
     this.#mustReport = true;
@@ -214,12 +227,12 @@ export class GroupStream {
     try {
       await this.#parts.coordinator.leave(this.#group, this.#memberId, { callEpoch: this.callEpoch });
     } catch (error) {
-      if (!overCodes.some((code) => hasCode(error, code))) throw error;
+      if (!endCodes.some((code) => hasCode(error, code))) throw error;
     }
   }
 
   #tick(): void {
-    this.#isDue = true;
+    this.#isPingPending = true;
     this.#sink.ping();
     if (this.#isSilent()) this.#endIfStuck().catch(() => undefined);
   }
@@ -232,7 +245,7 @@ export class GroupStream {
   /** Takes the member out if records wait for it indeed: another one is to have them. */
   async #endIfStuck(): Promise<void> {
     if (!(await this.#records.hasMore()) || !this.#isSilent()) return;
-    this.end(stuck(this.#member));
+    this.end(memberStuck(this.#member));
     await this.leave();
   }
 
@@ -240,8 +253,8 @@ export class GroupStream {
   async #step(signal: AbortSignal): Promise<void> {
     if (this.#failure) throw this.#failure;
     try {
-      if (this.#mustReport || this.#renews) return await this.#report();
-      if (this.#mustLook) return await this.#look();
+      if (this.#mustReport || this.#mustRenew) return await this.#report();
+      if (this.#mustRefresh) return await this.#refresh();
       const giving = this.#records.step(signal);
       if (giving) return await giving;
     } catch (error) {
@@ -257,25 +270,25 @@ export class GroupStream {
   }
 
   /** Sees whether the group's change concerns this member; one read serves all members of the group on this broker. */
-  async #look(): Promise<void> {
+  async #refresh(): Promise<void> {
     // Before the look, as it may change again meanwhile.
-    this.#mustLook = false;
+    this.#mustRefresh = false;
     const { document } = await this.#parts.states.refresh(this.#group);
-    const member = document && own(document.members, this.#memberId);
+    const member = document && getOwn(document.members, this.#memberId);
     if (member === this.#member) return;
-    if (!member || !hasSame(member, this.#member)) this.#mustReport = true;
+    if (!member || !hasSamePartitions(member, this.#member)) this.#mustReport = true;
   }
 
   /** Says what the member may still be using, renews its session if its peer lives, and learns what it has now. */
   async #report(): Promise<void> {
-    const renews = this.#renews;
+    const renews = this.#mustRenew;
     const startedAt = performance.now();
     this.#mustReport = false;
-    this.#renews = false;
+    this.#mustRenew = false;
     try {
       let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, MemberCursor[]] = [new Map(), []];
       const caller = { memberId: this.#memberId, callEpoch: this.callEpoch };
-      const { member, positions } = await this.#parts.coordinator.serve(this.#group, caller, {
+      const { member, positions } = await this.#parts.coordinator.reportOwned(this.#group, caller, {
         owned: () => this.#holdings.owned(),
         renews,
         wanted: (document, next) => {
@@ -284,12 +297,12 @@ export class GroupStream {
         },
       });
       if (renews) this.#leaseEnd = startedAt + member.sessionTimeoutMs;
-      this.#take(member, kept, placed(wanted, positions));
+      this.#take(member, kept, withCommittedOffsets(wanted, positions));
     } catch (error) {
-      if (renews) this.#renews = true;
+      if (renews) this.#mustRenew = true;
       // With its session alive it can only have been fenced, or taken out by hand.
       if (hasCode(error, 'UNKNOWN_MEMBER') && this.#holdings.isUnreleased && performance.now() < this.#leaseEnd)
-        throw notReleased(this.#member);
+        throw releaseOverdue(this.#member);
       throw error;
     }
   }
@@ -303,7 +316,7 @@ export class GroupStream {
     this.#tell(change);
   }
 
-  #tell({ revoking, revoked, assigned }: HoldingsChange): void {
+  #tell({ revoking, revoked, assigned }: PartitionsChange): void {
     const { memberEpoch, rebalanceTimeoutMs } = this.#member;
     if (revoking.length > 0) this.#sink.revoking(partitionsOf(revoking), rebalanceTimeoutMs, memberEpoch);
     if (revoked.length > 0) this.#sink.revoked(partitionsOf(revoked), memberEpoch);

@@ -3,7 +3,7 @@ import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts
 import { eachPartition, type GroupMember, type TopicPartition } from '../../../core/groups/group-document.ts';
 import { ServiceError } from '../../../core/service-error.ts';
 import { cursorKey, type MemberCursor, partitionsOf } from '../member-cursors.ts';
-import { endWaits, type ReadCursor } from './stream-record-reader.ts';
+import { endWait, type ReadCursor } from './stream-record-reader.ts';
 
 export interface StreamCursor extends ReadCursor {
   /** `revoking`: the member was asked to let go of it; `released`: it has said that it did. */
@@ -22,13 +22,13 @@ export interface Released {
 }
 
 /** What is to be told to the member. */
-export interface HoldingsChange {
+export interface PartitionsChange {
   assigned: StreamCursor[];
   revoking: StreamCursor[];
   revoked: StreamCursor[];
 }
 
-export class StreamHoldings {
+export class StreamPartitions {
   readonly #cursors = new Map<string, StreamCursor>();
 
   /** By key (cursorKey). */
@@ -58,13 +58,13 @@ export class StreamHoldings {
    * @param kept the cursors that stay good, by key
    * @param given those that are new, placed
    */
-  take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly MemberCursor[]): HoldingsChange {
+  take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly MemberCursor[]): PartitionsChange {
     const pending = new Set(eachPartition(member.pendingRevocation).map(cursorKey));
     const replaced = new Set(given.map(cursorKey));
     const [revoking, revoked]: [StreamCursor[], StreamCursor[]] = [[], []];
     for (const [key, cursor] of this.#cursors) {
       if (kept.has(key)) continue;
-      endWaits(cursor);
+      endWait(cursor);
       if (!pending.has(key) || replaced.has(key)) {
         this.#cursors.delete(key);
         revoked.push(cursor);
@@ -100,7 +100,7 @@ export class StreamHoldings {
 
   /** Nobody waits for records any more. */
   endWaits(): void {
-    for (const cursor of this.#cursors.values()) endWaits(cursor);
+    for (const cursor of this.#cursors.values()) endWait(cursor);
   }
 
   #checkRevoking(at: TopicPartition): void {

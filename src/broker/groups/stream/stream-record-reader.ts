@@ -10,19 +10,19 @@ import type { FetchResult, LogReader } from '../../log/log-reader.ts';
 import { streamBytesMax, streamRecordsMax } from '../../log/topic-tail.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
 import {
-  firstOffset,
-  isPlaceCommitted,
+  initialOffset,
   type MemberCursor,
+  mustCommitReset,
   noCommittedOffset,
-  noOffset,
   outOfRange,
   resetOffset,
   topicOf,
+  unknownOffset,
 } from '../member-cursors.ts';
 import type { OffsetToCommit } from '../offsets/group-offsets.ts';
 
 /** Where the records of a member go. */
-export interface GroupRecordSink {
+export interface RecordSink {
   /** Undefined if it takes records now, at least one; else settles when it may, or when it is closed. */
   room(): Promise<void> | undefined;
   /** How many records it takes. */
@@ -39,17 +39,17 @@ export interface ReadCursor extends MemberCursor {
 }
 
 /** Nothing more is read for the member. Without a reason each abort would make an error with a stack, which nobody reads. */
-export function endWaits({ over }: ReadCursor): void {
+export function endWait({ over }: ReadCursor): void {
   over.abort('over');
 }
 
 /** The member that reads. */
-export interface ReadingMember {
+export interface StreamMember {
   group: string;
   /** As the group last had it. */
   member(): GroupMember;
   /** Whether it is sure to be a member now. */
-  isSure(): boolean;
+  isLeaseValid(): boolean;
   commit(offsets: readonly OffsetToCommit[]): Promise<void>;
   /** The group must have changed. */
   changed(): void;
@@ -57,7 +57,7 @@ export interface ReadingMember {
   wake(): void;
 }
 
-export interface GroupRecordParts {
+export interface StreamReaderDependencies {
   topics: TopicCache;
   reader: LogReader;
   logs: Logs;
@@ -66,7 +66,7 @@ export interface GroupRecordParts {
 }
 
 /** How many places one commit takes: a member may have thousands of partitions, and each is a node of the tree. */
-const placesAtOnce = 1000;
+const offsetsPerCommit = 1000;
 /** How soon it tries again what the group's change has hindered, ms. */
 const retryMs = 500;
 /** How long it waits for news of a log before it looks by itself, ms. The log reader finds lost news much sooner. */
@@ -76,24 +76,24 @@ const waitForTopicMs = 1000;
 /** What a commit is answered with when the partition has gone, or is another's. */
 const changedCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STALE_MEMBER_EPOCH', 'FENCED_MEMBER_EPOCH'] as const;
 
-export class GroupRecords {
-  readonly #of: ReadingMember;
-  readonly #sink: GroupRecordSink;
-  readonly #parts: GroupRecordParts;
+export class StreamRecordReader {
+  readonly #of: StreamMember;
+  readonly #sink: RecordSink;
+  readonly #parts: StreamReaderDependencies;
   /** Those with records to read, as far as is known: the next one first. Each read one goes to the end of the queue. */
   #ready: ReadCursor[] = [];
   /** Those for which the group has committed nothing, and for which it is still to be found where to begin. */
   #unplaced: ReadCursor[] = [];
   #full: Promise<void> | undefined;
 
-  constructor(of: ReadingMember, sink: GroupRecordSink, parts: GroupRecordParts) {
+  constructor(of: StreamMember, sink: RecordSink, parts: StreamReaderDependencies) {
     this.#of = of;
     this.#sink = sink;
     this.#parts = parts;
   }
 
   add(cursor: ReadCursor): void {
-    (cursor.offset === noOffset ? this.#unplaced : this.#ready).push(cursor);
+    (cursor.offset === unknownOffset ? this.#unplaced : this.#ready).push(cursor);
   }
 
   /** Forgets those that are over. */
@@ -121,7 +121,7 @@ export class GroupRecords {
    */
   step(signal: AbortSignal): Promise<void> | undefined {
     if (this.#unplaced.length > 0) return this.#place(this.#unplaced);
-    const cursor = this.#of.isSure() && this.#hasRoom() ? this.#ready[0] : undefined;
+    const cursor = this.#of.isLeaseValid() && this.#hasRoom() ? this.#ready[0] : undefined;
     return cursor && this.#read(cursor, signal);
   }
 
@@ -140,7 +140,7 @@ export class GroupRecords {
     const { reset } = this.#of.member();
     if (reset === 'none') throw noCommittedOffset(this.#of.group, cursors[0]!);
     const bounds = await this.#parts.logs.bounds(cursors);
-    const places = cursors.map((cursor, i) => ({ cursor, offset: firstOffset(reset, cursor, bounds[i]) }));
+    const places = cursors.map((cursor, i) => ({ cursor, offset: initialOffset(reset, cursor, bounds[i]) }));
     if (!(await this.#commitPlaces(places))) return;
     for (const { cursor, offset } of places) cursor.offset = offset;
     this.#ready.push(...cursors);
@@ -150,11 +150,12 @@ export class GroupRecords {
   /** Commits those of the places that are to be. @returns false if the group has changed, or is about to, as a topic has gone */
   async #commitPlaces(places: readonly { cursor: ReadCursor; offset: number }[]): Promise<boolean> {
     const { reset } = this.#of.member();
-    const committed = places.filter(({ cursor, offset }) => isPlaceCommitted(reset, cursor.offset, offset));
+    const committed = places.filter(({ cursor, offset }) => mustCommitReset(reset, cursor.offset, offset));
     if (committed.length === 0) return true;
     try {
       const offsets = committed.map(({ cursor: { topic, partition }, offset }) => ({ topic, partition, offset }));
-      for (let i = 0; i < offsets.length; i += placesAtOnce) await this.#of.commit(offsets.slice(i, i + placesAtOnce));
+      for (let i = 0; i < offsets.length; i += offsetsPerCommit)
+        await this.#of.commit(offsets.slice(i, i + offsetsPerCommit));
       return true;
     } catch (error) {
       if (!changedCodes.some((code) => hasCode(error, code))) throw error;
@@ -167,7 +168,7 @@ export class GroupRecords {
   async #read(cursor: ReadCursor, signal: AbortSignal): Promise<void> {
     const fetched = await this.#fetch(cursor);
     // What the member has lost meanwhile is another's to read.
-    if (signal.aborted || cursor.over.signal.aborted || !this.#of.isSure()) return;
+    if (signal.aborted || cursor.over.signal.aborted || !this.#of.isLeaseValid()) return;
     this.#ready.shift();
     if (!fetched) {
       this.#enqueue(cursor, waitForTopicMs);
