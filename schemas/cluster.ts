@@ -1,7 +1,7 @@
 // The wire of /v1/cluster and /v1/brokers.
 import { z } from 'zod';
 
-export const brokerReply = z
+export const brokerResponse = z
   .object({
     id: z.int(),
     host: z.string(),
@@ -13,11 +13,11 @@ export const brokerReply = z
   })
   .meta({ id: 'Broker' });
 
-export const clusterReply = z
+export const clusterResponse = z
   .object({
     clusterId: z.string(),
     controller: z.object({ brokerId: z.int(), epoch: z.int() }).nullable().describe('null while the office is vacant.'),
-    brokers: z.array(brokerReply),
+    brokers: z.array(brokerResponse),
     store: z.object({
       version: z.string(),
       engine: z.enum(['standalone', 'sentinel', 'cluster']),

@@ -22,9 +22,9 @@ export function durationBetween(minMs: number, maxMs: number, problem: string) {
 }
 
 /** A duration that the service may grant another value for, and whether it came without a unit. */
-export interface AskedDuration {
+export interface RequestedDuration {
   ms: number;
-  isBare: boolean;
+  hasNoUnit: boolean;
 }
 
 /**
@@ -41,7 +41,7 @@ export const negotiatedDuration = z
   )
   .transform((given) => ({
     ms: typeof given === 'number' ? given : parse(given),
-    isBare: typeof given === 'number' || /\d$/.test(given),
+    hasNoUnit: typeof given === 'number' || /\d$/.test(given),
   }))
   .refine(({ ms }) => Number.isSafeInteger(ms), message)
   .meta({ examples: ['500ms', '10s', '5m', '1h'] });

@@ -16,7 +16,7 @@ export const fencesQuery = z.strictObject({
   after: z.string().optional().describe('The `next` of the page before.'),
 });
 
-export const fencesReply = z
+export const fencesResponse = z
   .object({
     topic: topicName,
     partition: z.int().min(0),

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { offset } from './common.ts';
 import { negotiatedDuration } from './duration.ts';
 import { problemSchema } from './errors.ts';
-import { commitBody, joinBody, memberReply, topicPartitions } from './groups.ts';
+import { commitBody, joinBody, memberResponse, topicPartitions } from './groups.ts';
 import { fetchedRecord } from './records.ts';
 import { topicName } from './topics.ts';
 
@@ -46,7 +46,7 @@ export const groupClientFrame = z
       .strictObject({
         type: z.literal('commit'),
         id: frameId,
-        memberEpoch: memberReply.shape.memberEpoch
+        memberEpoch: memberResponse.shape.memberEpoch
           .optional()
           .describe(
             'The newest that a frame has said: a commit that is late is not taken for one of what the member was given since.',
@@ -58,7 +58,7 @@ export const groupClientFrame = z
       .strictObject({
         type: z.literal('released'),
         id: frameId,
-        memberEpoch: memberReply.shape.memberEpoch
+        memberEpoch: memberResponse.shape.memberEpoch
           .optional()
           .describe(
             'That of the revoking frame. What the member was given since then it keeps: without it, a release that is late could be taken for one of that.',
@@ -78,12 +78,12 @@ export const groupClientFrame = z
 export type GroupClientFrame = z.infer<typeof groupClientFrame>;
 
 const partitions = z.array(topicPartitions).min(1);
-const memberEpoch = memberReply.shape.memberEpoch;
+const memberEpoch = memberResponse.shape.memberEpoch;
 
 export const groupServerFrame = z
   .discriminatedUnion('type', [
     z
-      .object({ type: z.literal('joined'), ...memberReply.shape })
+      .object({ type: z.literal('joined'), ...memberResponse.shape })
       .describe('The first frame. `assignment` is what the member has at once.'),
     z.object({ type: z.literal('assigned'), partitions, memberEpoch }).describe('The member has these, too, now.'),
     z

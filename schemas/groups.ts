@@ -91,7 +91,7 @@ export const sessionTimeoutDefaultMs = 45_000;
 export const rebalanceTimeoutDefaultMs = 300_000;
 export const rebalanceTimeoutMsMin = 100;
 
-export const memberReply = z
+export const memberResponse = z
   .object({
     memberId,
     memberEpoch: z.int().min(0).describe('To be sent with the next heartbeat and with commits.'),
@@ -101,7 +101,7 @@ export const memberReply = z
   })
   .meta({ id: 'GroupMembership' });
 
-export const joinReply = memberReply
+export const joinResponse = memberResponse
   .extend({
     memberSecret: z
       .string()
@@ -156,7 +156,7 @@ export const consumeQuery = z.strictObject({
     ),
 });
 
-export const consumeReply = z
+export const consumeResponse = z
   .object({
     next: z.int().min(0).describe('What the next call names as after. It stays the same if nothing was given.'),
     memberEpoch: z.int().min(0),
@@ -196,7 +196,7 @@ export const commitBody = z
   })
   .meta({ id: 'CommitOffsets' });
 
-export const commitReply = z
+export const commitResponse = z
   .object({ offsets: z.array(z.object({ topic: topicName, partition, offset, metadata: z.string().optional() })) })
   .meta({ id: 'CommittedOffsetsNow' });
 
@@ -205,7 +205,7 @@ export const groupOffsetsQuery = z.strictObject({
   partition: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Goes with topic.'),
 });
 
-export const groupOffsetsReply = z
+export const groupOffsetsResponse = z
   .object({
     offsets: z.array(
       z.object({
@@ -241,7 +241,7 @@ export const resetBody = z
   })
   .meta({ id: 'ResetOffsets' });
 
-export const resetReply = z
+export const resetResponse = z
   .object({
     dryRun: z.boolean(),
     offsets: z.array(
@@ -264,14 +264,14 @@ export const listGroupsQuery = z.strictObject({
   after: z.string().optional().describe('The `next` of the page before.'),
 });
 
-export const groupsReply = z
+export const groupsResponse = z
   .object({
     groups: z.array(z.object({ groupId, state: groupState, members: z.int().min(0) })),
     next: z.string().optional().describe('Pass as `after` for the next page; absent on the last.'),
   })
   .meta({ id: 'Groups' });
 
-export const groupReply = z
+export const groupResponse = z
   .object({
     groupId,
     state: groupState,
@@ -332,4 +332,4 @@ export const groupReply = z
   })
   .meta({ id: 'Group' });
 
-export type GroupDescription = z.infer<typeof groupReply>;
+export type GroupDescription = z.infer<typeof groupResponse>;

@@ -48,7 +48,7 @@ export const deleteNodeQuery = z.strictObject({
   recursive: queryFlag.optional().describe('Delete everything below, too, in one transaction.'),
 });
 
-export const nodeReply = z
+export const nodeResponse = z
   .object({
     path: nodePath,
     data: z.string(),
@@ -58,13 +58,13 @@ export const nodeReply = z
   })
   .meta({ id: 'Node' });
 
-export const statReply = z.object({ path: nodePath, stat: statSchema }).meta({ id: 'NodeStat' });
+export const statResponse = z.object({ path: nodePath, stat: statSchema }).meta({ id: 'NodeStat' });
 
-export const createdReply = z
+export const createdResponse = z
   .object({ path: nodePath, name: z.string(), stat: statSchema })
   .meta({ id: 'CreatedNode' });
 
-export const childrenReply = z
+export const childrenResponse = z
   .object({
     path: nodePath,
     children: z.union([z.array(z.string()), z.array(z.object({ name: z.string(), stat: statSchema }))]),
@@ -80,7 +80,7 @@ export interface TreeNode {
   truncated?: boolean;
 }
 
-export const treeReply = z
+export const treeResponse = z
   .object({
     path: nodePath,
     tree: z
@@ -128,7 +128,7 @@ export const multiOpsMax = 10_000;
 
 export const multiBody = z.strictObject({ ops: z.array(multiOp).max(multiOpsMax) }).meta({ id: 'Multi' });
 
-export const multiReply = z
+export const multiResponse = z
   .object({
     zxid,
     results: z.array(

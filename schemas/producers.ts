@@ -16,7 +16,7 @@ export const createProducerBody = z
   })
   .meta({ id: 'CreateProducer' });
 
-export const producerReply = z
+export const producerResponse = z
   .object({
     id: producerId,
     epoch: z.int().min(0).describe('0 for a new producer; each further request for its name raises it by one.'),

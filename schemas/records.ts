@@ -57,7 +57,7 @@ export const produceQuery = z.strictObject({
 
 export const producePartitionQuery = z.strictObject(produceOptions);
 
-export const produceReply = z
+export const produceResponse = z
   .object({
     topic: topicName,
     results: z.array(
@@ -112,7 +112,7 @@ export const fetchedRecord = z
   })
   .meta({ id: 'Record' });
 
-export const fetchReply = z
+export const fetchResponse = z
   .object({
     topic: topicName,
     partition: z.int().min(0),
@@ -130,7 +130,7 @@ export const offsetsQuery = z.strictObject({
     .describe('The start, the end, or the first record that is not older than a moment, ms since the epoch.'),
 });
 
-export const offsetsReply = z
+export const offsetsResponse = z
   .object({
     topic: topicName,
     partitions: z.array(
@@ -149,6 +149,6 @@ export const deleteRecordsQuery = z.strictObject({
     .describe('The log begins at this offset from now on.'),
 });
 
-export const deleteRecordsReply = z
+export const deleteRecordsResponse = z
   .object({ topic: topicName, partition: z.int().min(0), logStartOffset: offset, endOffset: offset })
   .meta({ id: 'DeletedRecords' });

@@ -25,15 +25,15 @@ const sessionFields = {
   expiresAt: z.int().describe("When it ends unless renewed, ms since the epoch by the store's clock."),
 };
 
-export const sessionCreatedReply = z
+export const sessionCreatedResponse = z
   .object({
     ...sessionFields,
     session: z.string().describe('The handle. Whoever has it may use the session; it is shown only once.'),
   })
   .meta({ id: 'SessionCreated' });
 
-export const sessionReply = z.object(sessionFields).meta({ id: 'Session' });
+export const sessionResponse = z.object(sessionFields).meta({ id: 'Session' });
 
-export const sessionDetailReply = z
+export const sessionDetailResponse = z
   .object({ ...sessionFields, ephemerals: z.array(nodePath).describe('Its ephemeral nodes, sorted.') })
   .meta({ id: 'SessionDetail' });

@@ -5,7 +5,7 @@ import { problemSchema } from './errors.ts';
 import { fetchedRecord } from './records.ts';
 
 /** How many partitions one stream reads: their positions must fit into the header by which an EventSource resumes. */
-export const streamPartitionsMax = 500;
+export const topicTailPartitionsMax = 500;
 /** A message with the position comes at least so often, while the reader takes what it is sent. */
 export const positionMsMax = 10_000;
 
@@ -20,7 +20,7 @@ const position = z
     "The topic's id and the next offset of each partition, `<topicId>@0:15,1:7`: where to go on. A partition that it does not name is new, and read from offset 0.",
   );
 
-export const recordStreamQuery = z.strictObject({
+export const topicTailQuery = z.strictObject({
   partition: z
     .string()
     .regex(/^\d{1,9}(,\d{1,9})*$/, 'must be the numbers of partitions, such as 0 or 0,2')
@@ -43,7 +43,7 @@ export const recordStreamQuery = z.strictObject({
     .describe('Begin at the first records that are not older, ms since the epoch.'),
 });
 
-export const recordStreamHeaders = z.looseObject({
+export const topicTailHeaders = z.looseObject({
   'last-event-id': z
     .string()
     .regex(new RegExp(`^([\\w-]+@${positions}|lost:.*)?$`), 'must be the id of an event of this stream')
@@ -53,7 +53,7 @@ export const recordStreamHeaders = z.looseObject({
     ),
 });
 
-export const recordStreamClientFrame = z
+export const topicTailClientFrame = z
   .discriminatedUnion('type', [
     z.strictObject({
       type: z.literal('credit'),
@@ -63,14 +63,14 @@ export const recordStreamClientFrame = z
   ])
   .meta({ id: 'RecordStreamClientFrame' });
 
-export type RecordStreamClientFrame = z.infer<typeof recordStreamClientFrame>;
+export type TopicTailClientFrame = z.infer<typeof topicTailClientFrame>;
 
 const partition = z.int().min(0);
 const records = z.array(fetchedRecord).min(1).describe('In order.');
 const positionFrame = z.object({ type: z.literal('position'), position });
 const errorFrame = z.looseObject({ ...problemSchema.shape, type: z.literal('error') });
 
-export const recordStreamServerFrame = z
+export const topicTailServerFrame = z
   .discriminatedUnion('type', [
     positionFrame,
     z.object({ type: z.literal('records'), partition, records, position }),
@@ -79,9 +79,9 @@ export const recordStreamServerFrame = z
   ])
   .meta({ id: 'RecordStreamServerFrame' });
 
-export type RecordStreamServerFrame = z.infer<typeof recordStreamServerFrame>;
+export type TopicTailServerFrame = z.infer<typeof topicTailServerFrame>;
 
 /** The `data` of a server-sent event; its `id` is the position, so that `Last-Event-ID` resumes. */
-export const recordStreamFrame = z
+export const topicTailEvent = z
   .discriminatedUnion('type', [positionFrame, z.object({ type: z.literal('records'), partition, records }), errorFrame])
   .meta({ id: 'RecordStreamFrame' });

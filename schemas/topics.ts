@@ -74,7 +74,7 @@ export const topicConfig = z
 
 export type TopicConfig = z.infer<typeof topicConfig>;
 
-export const partitionReply = z
+export const partitionResponse = z
   .object({
     partition: z.int().min(0),
     leader: z.int().describe('The broker that keeps house for it; -1 = none.'),
@@ -88,7 +88,7 @@ export const partitionReply = z
   })
   .meta({ id: 'Partition' });
 
-export type PartitionDescription = z.infer<typeof partitionReply>;
+export type PartitionDescription = z.infer<typeof partitionResponse>;
 
 const brokerId = z
   .int()
@@ -129,22 +129,22 @@ const electionOutcome = z
 
 export type ElectionOutcome = z.infer<typeof electionOutcome>;
 
-export const electionReply = z
+export const electionResponse = z
   .object({ topic: topicName, partitions: z.array(electionOutcome) })
   .meta({ id: 'Election' });
 
-export const topicReply = z
+export const topicResponse = z
   .object({
     name: topicName,
     topicId: z.string().describe('Tells the topic from an earlier one of its name.'),
     config: topicConfig,
-    partitions: z.array(partitionReply),
+    partitions: z.array(partitionResponse),
   })
   .meta({ id: 'Topic' });
 
-export type TopicDescription = z.infer<typeof topicReply>;
+export type TopicDescription = z.infer<typeof topicResponse>;
 
-export const topicsReply = z
+export const topicsResponse = z
   .object({
     topics: z.array(z.object({ name: topicName, topicId: z.string(), partitions: z.int().min(1) })),
     next: z.string().optional().describe('Pass as `after` for the next page; absent on the last.'),

@@ -4,13 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
 import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir } from './config/config.ts';
-import { holdEmbeddedRedis } from './embedded-redis/embedded-redis.ts';
+import { claimEmbeddedRedis } from './embedded-redis/embedded-redis.ts';
 import { binaryAge, type RedisBinary, resolveRedisBinary } from './embedded-redis/redis-binary.ts';
 import { type Server, type StartOptions, startServer } from './server.ts';
 import { type StoreTarget, sharedStore } from './store/redis/target.ts';
 
 /** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */
-const stopWithinMs = 9500;
+const stopTimeoutMs = 9500;
 /** What of it is for the drain delay; a longer one makes the stop so much longer. */
 const drainDelayIncludedMs = 3000;
 
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   const store = await openStore(config, log);
   const start = new AbortController();
   const starting = startServer(config, store.target, log, undefined, { ...store.start, signal: start.signal });
-  const delay = stopWithinMs + Math.max(0, config.drainDelayMs - drainDelayIncludedMs);
+  const delay = stopTimeoutMs + Math.max(0, config.drainDelayMs - drainDelayIncludedMs);
   let isServing = false;
   let failure: Error | undefined;
   const stopping = closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
@@ -86,7 +86,7 @@ async function openStore(config: Config, log: Logger): Promise<RunningStore> {
     return { target: sharedStore(config, config.redisUrl), start: {}, stop: async () => {} };
   }
   const runtimeDir = userRuntimeDir();
-  const redis = await holdEmbeddedRedis({
+  const redis = await claimEmbeddedRedis({
     dataDir: config.dataDir,
     appendfsync: config.appendfsync,
     ...(config.redisMaxmemoryBytes !== undefined && { maxmemoryBytes: config.redisMaxmemoryBytes }),

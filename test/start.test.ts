@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
-import { holdEmbeddedRedis } from '../src/embedded-redis/embedded-redis.ts';
+import { claimEmbeddedRedis } from '../src/embedded-redis/embedded-redis.ts';
 import { redisCommand } from '../src/embedded-redis/redis-command.ts';
 import { startServer } from '../src/server.ts';
 import { installedRedisBinary, quietLog, startRedisNode } from '../testbed/redis-node.ts';
@@ -102,7 +102,7 @@ t.test('a private Redis that loads for long lets the server listen meanwhile, an
   const slow = join(temporaryFolder(t), 'redis-server');
   const slowness = '--key-load-delay 500 --loading-process-events-interval-bytes 1024';
   writeFileSync(slow, `#!/bin/sh\nexec '${command}' "$@" ${slowness}\n`, { mode: 0o700 });
-  const redis = await holdEmbeddedRedis({ dataDir, appendfsync: 'no', binary: { command: slow, env }, log: quietLog });
+  const redis = await claimEmbeddedRedis({ dataDir, appendfsync: 'no', binary: { command: slow, env }, log: quietLog });
   t.teardown(() => redis.stop());
   const config = { ...testConfig, port: await freePort() };
   const url = `http://127.0.0.1:${config.port}`;

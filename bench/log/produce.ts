@@ -4,7 +4,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { LogWriter } from '../../src/broker/log/log-writer.ts';
 import type { TopicCache } from '../../src/broker/metadata/topic-cache.ts';
 import { createMetrics } from '../../src/broker/metrics.ts';
-import { type EncodedRecords, parseLines, parseRecords } from '../../src/core/records/record-input.ts';
+import { parseLines, parseRecords, type RequestRecords } from '../../src/core/records/record-input.ts';
 import { effectiveConfig } from '../../src/core/records/topic-config.ts';
 import type { Producers } from '../../src/store/log/producers.ts';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
@@ -182,8 +182,8 @@ const noProducers = {} as Producers;
 /** What the server would ask of Redis for that body. */
 async function callsFor({ name, topicId }: Topic, { type }: Case, body: string): Promise<ScriptCall[]> {
   const bytes = Buffer.from(body);
-  const records: EncodedRecords =
-    type === 'json' ? parseRecords(bytes).records : { kind: 'each', records: parseLines(bytes, 1).records };
+  const records: RequestRecords =
+    type === 'json' ? parseRecords(bytes).records : { kind: 'separate', records: parseLines(bytes, 1).records };
   const info = { name, topicId, partitionCount: partitions, homePartitions: partitions, config: effectiveConfig({}) };
   const topics = { using: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
   return logCallsOf((logs) =>

@@ -55,7 +55,7 @@ export function loadConfig(
     problems.push(`${name}${shown} ${parsed.error.issues[0]!.message}${kubernetesHint(text)}`);
   }
   const config = { corsOrigins: [], allowedHosts: [], trustProxy: [], ...values } as unknown as Config; // the type of `options` ties each field to its schema
-  if (problems.length === 0) problems.push(...contradictions(config));
+  if (problems.length === 0) problems.push(...conflicts(config));
   if (problems.length > 0) throw new ConfigError(`${problems.join('\n')}\nSee --help for all options.`);
   return { kind: 'run', config };
 }
@@ -115,7 +115,7 @@ function parseFlags(argv: string[]): { given: Map<string, string>; problems: str
     } else if (token.kind === 'option') {
       const option = known.get(token.name);
       if (token.name === 'help' || token.name === 'version') given.set(token.name, '');
-      else if (!option) problems.push(`${token.rawName} is unknown${nearest(token.name, [...known.keys()], '--')}`);
+      else if (!option) problems.push(`${token.rawName} is unknown${suggestion(token.name, [...known.keys()], '--')}`);
       else if (option.placeholder === undefined) given.set(token.name, token.value ?? 'true');
       else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
         problems.push(`${token.rawName} needs a value: ${token.rawName} <${option.placeholder}>`);
@@ -129,10 +129,10 @@ function unknownVariables(env: Record<string, string | undefined>): string[] {
   const known = entries.map(([, { variable }]) => variable);
   return Object.keys(env)
     .filter((name) => name.startsWith('WEIR_') && !known.includes(name))
-    .map((name) => `${name} is unknown${nearest(name, known, '')}${kubernetesHint(env[name] ?? '')}`);
+    .map((name) => `${name} is unknown${suggestion(name, known, '')}${kubernetesHint(env[name] ?? '')}`);
 }
 
-function nearest(name: string, known: string[], prefix: string): string {
+function suggestion(name: string, known: string[], prefix: string): string {
   const [best] = known.map((other) => ({ other, edits: distance(name, other) })).sort((a, b) => a.edits - b.edits);
   return best !== undefined && best.edits <= Math.max(2, name.length / 2)
     ? `; do you mean ${prefix}${best.other}?`
@@ -146,7 +146,7 @@ function kubernetesHint(value: string): string {
 }
 
 /** What each value allows by itself, but not together. */
-function contradictions(config: Config): string[] {
+function conflicts(config: Config): string[] {
   const problems: string[] = [];
   if (config.sessionMinTtlMs > config.sessionMaxTtlMs) {
     problems.push(
@@ -158,10 +158,10 @@ function contradictions(config: Config): string[] {
       `WEIR_MAX_NODE_BYTES is ${config.maxNodeBytes}, which is more than WEIR_MAX_BODY_BYTES, ${config.maxBodyBytes}: no request could carry such data`,
     );
   }
-  return [...problems, ...storeContradictions(config)];
+  return [...problems, ...redisConflicts(config)];
 }
 
-function storeContradictions(config: Config): string[] {
+function redisConflicts(config: Config): string[] {
   const location = config.redisUrl === undefined ? undefined : parseRedisUrl(config.redisUrl);
   const problems: string[] = [];
   for (const field of ['redisTlsCa', 'redisTlsCert', 'redisTlsKey', 'redisTlsServername'] as const) {

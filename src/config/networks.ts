@@ -25,7 +25,7 @@ export function inNetworks(networks: readonly string[]): (address: string) => bo
     if (isIn === undefined) {
       isIn = ipaddr.isValid(address) && ranges.some((range) => matches(ipaddr.process(address), range));
       // A peer may write what it likes into a header.
-      if (known.size >= rememberedMax) known.clear();
+      if (known.size >= cachedAddressesMax) known.clear();
       known.set(address, isIn);
     }
     return isIn;
@@ -33,7 +33,7 @@ export function inNetworks(networks: readonly string[]): (address: string) => bo
 }
 
 type Range = [ipaddr.IPv4 | ipaddr.IPv6, number];
-const rememberedMax = 1000;
+const cachedAddressesMax = 1000;
 
 function rangeOf(network: string): Range {
   if (ipaddr.isValidCIDR(network)) return ipaddr.parseCIDR(network);

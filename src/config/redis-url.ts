@@ -14,7 +14,7 @@ export interface RedisAddress {
   port: number;
 }
 
-interface Access {
+interface RedisAccess {
   username?: string;
   password?: string;
   tls: boolean;
@@ -22,7 +22,7 @@ interface Access {
   db: number;
 }
 
-export type RedisLocation = Access &
+export type RedisLocation = RedisAccess &
   (
     | { engine: 'standalone'; place: RedisAddress | { path: string } }
     | { engine: 'sentinel'; sentinels: RedisAddress[]; primary: string }
@@ -41,10 +41,10 @@ export function parseRedisUrl(text: string): RedisLocation {
   const match = urlPattern.exec(text);
   if (!match) throw new Error(urlForms);
   const [, scheme, kind, unix, user, hosts = '', path = ''] = match;
-  const access = { ...credentials(user), tls: scheme === 'rediss' };
+  const access = { ...parseCredentials(user), tls: scheme === 'rediss' };
   if (unix) {
     if (hosts !== '' || path.length < 2) throw new Error(urlForms);
-    return { engine: 'standalone', ...access, db: 0, place: { path: decoded(path) } };
+    return { engine: 'standalone', ...access, db: 0, place: { path: percentDecoded(path) } };
   }
   const parts = path.split('/').slice(1);
   if (kind === 'sentinel') {
@@ -53,20 +53,20 @@ export function parseRedisUrl(text: string): RedisLocation {
     return {
       engine: 'sentinel',
       ...access,
-      db: database(rest),
+      db: parseDatabase(rest),
       sentinels: addressesOf(hosts, 26_379),
-      primary: decoded(primary),
+      primary: percentDecoded(primary),
     };
   }
   if (kind === 'cluster') {
-    if (database(parts) !== 0) throw new Error('must name no database: Redis Cluster has only 0');
+    if (parseDatabase(parts) !== 0) throw new Error('must name no database: Redis Cluster has only 0');
     return { engine: 'cluster', ...access, db: 0, nodes: addressesOf(hosts, 6379) };
   }
   const [place, ...others] = addressesOf(hosts, 6379);
   if (!place || others.length > 0) {
     throw new Error('must name one host; several are for redis+sentinel:// and redis+cluster://');
   }
-  return { engine: 'standalone', ...access, db: database(parts), place };
+  return { engine: 'standalone', ...access, db: parseDatabase(parts), place };
 }
 
 /** The URL as it may be shown: without who asks. */
@@ -82,7 +82,7 @@ function addressesOf(hosts: string, defaultPort: number): RedisAddress[] {
   });
 }
 
-function database(parts: readonly string[]): number {
+function parseDatabase(parts: readonly string[]): number {
   const [text = '', ...more] = parts;
   if (more.length > 0 || !/^\d{0,9}$/.test(text)) {
     throw new Error('must end with the number of a database, or with none');
@@ -90,16 +90,16 @@ function database(parts: readonly string[]): number {
   return Number(text);
 }
 
-function credentials(user: string | undefined): { username?: string; password?: string } {
+function parseCredentials(user: string | undefined): { username?: string; password?: string } {
   if (user === undefined || user === '' || user === ':') return {};
   const colon = user.indexOf(':');
   if (colon < 0)
     throw new Error('must have a password behind the user: user:password@, or :password@ for the default user');
-  const [username, password] = [decoded(user.slice(0, colon)), decoded(user.slice(colon + 1))];
+  const [username, password] = [percentDecoded(user.slice(0, colon)), percentDecoded(user.slice(colon + 1))];
   return { ...(username !== '' && { username }), password };
 }
 
-function decoded(text: string): string {
+function percentDecoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {

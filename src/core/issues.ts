@@ -13,7 +13,7 @@ const issuesShown = 5;
 const issuesRead = 50;
 
 /** What a value must be, by zod's word for its type. */
-const kinds: Partial<Record<string, string>> = {
+const typeNames: Partial<Record<string, string>> = {
   object: 'an object',
   record: 'an object',
   array: 'a list',
@@ -27,10 +27,10 @@ const missing = 'is missing';
 const units: Partial<Record<string, string>> = { string: 'character', array: 'item' };
 
 /** What is right, for schemas that have no words of their own for it. */
-const wording: z.core.$ZodErrorMap = (issue) => {
+const messageOf: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined ? missing : `must be ${kinds[issue.expected] ?? issue.expected}`;
+      return issue.input === undefined ? missing : `must be ${typeNames[issue.expected] ?? issue.expected}`;
     case 'invalid_value':
       return issue.input === undefined ? missing : `must be ${oneOf(issue.values)}`;
     case 'invalid_union': {
@@ -65,7 +65,7 @@ function bound(origin: string, relation: string, limit: number | bigint): string
 }
 
 /** How schemas are to parse what comes in, so that an error can say which value was wrong, and what would be right. */
-export const parseInput = { reportInput: true, error: wording } as const;
+export const parseOptions = { reportInput: true, error: messageOf } as const;
 
 /** Shorter lists are checked as a whole, and all that is wrong with them is said. */
 const longList = 64;
@@ -78,11 +78,11 @@ const longList = 64;
 export function readInput<T>(schema: z.ZodType<T>, input: unknown, where: string): T {
   for (const [name, list, element] of longListsOf(schema, input)) {
     for (const [index, item] of list.entries()) {
-      const { error } = element.safeParse(item, parseInput);
+      const { error } = element.safeParse(item, parseOptions);
       if (error) throw new ServiceError('BAD_REQUEST', describeIssues(error, `${where}.${name}.${index}`));
     }
   }
-  const { error, data } = schema.safeParse(input, parseInput);
+  const { error, data } = schema.safeParse(input, parseOptions);
   if (error) throw new ServiceError('BAD_REQUEST', describeIssues(error, where));
   return data;
 }
@@ -95,7 +95,7 @@ function* longListsOf(
   if (shape === undefined) return;
   for (const [name, value] of Object.entries(input as object)) {
     if (!Array.isArray(value) || value.length < longList || !Object.hasOwn(shape, name)) continue;
-    const list = bare(shape[name]!);
+    const list = unwrapped(shape[name]!);
     if (list instanceof z.ZodArray) yield [name, value, list.element as z.ZodType];
   }
 }
@@ -103,12 +103,12 @@ function* longListsOf(
 /** The fields of the object that the input shall be. */
 function shapeFor(schema: z.ZodType, input: unknown): Record<string, z.ZodType> | undefined {
   if (typeof input !== 'object' || input === null) return undefined;
-  const inner = bare(schema);
+  const inner = unwrapped(schema);
   if (inner instanceof z.ZodObject) return inner.shape as Record<string, z.ZodType>;
   if (!(inner instanceof z.ZodDiscriminatedUnion)) return undefined;
   const type: unknown = (input as Record<string, unknown>)[inner.def.discriminator];
   for (const option of inner.options as z.ZodType[]) {
-    const object = bare(option);
+    const object = unwrapped(option);
     if (!(object instanceof z.ZodObject)) continue;
     const literal = object.shape[inner.def.discriminator] as z.ZodType;
     if (literal.safeParse(type).success) return object.shape as Record<string, z.ZodType>;
@@ -117,7 +117,7 @@ function shapeFor(schema: z.ZodType, input: unknown): Record<string, z.ZodType> 
 }
 
 /** A schema without what lets it be absent. */
-function bare(schema: z.ZodType): z.ZodType {
+function unwrapped(schema: z.ZodType): z.ZodType {
   let inner = schema;
   while (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable || inner instanceof z.ZodDefault) {
     inner = inner.unwrap() as z.ZodType;
@@ -145,13 +145,13 @@ export function describeIssues(error: z.ZodError, where = ''): string {
     if (issue.message === missing || (at === 'body' && issue.input === null)) return `${at || 'value'}: ${missing}`;
     // Of a query, only a parameter that stands there more than once is a list.
     if (where === 'query' && Array.isArray(issue.input)) return `${at}: is given ${issue.input.length} times, not once`;
-    return `${at || 'value'}: ${issue.message}${shown(wrongPart(issue))}`;
+    return `${at || 'value'}: ${issue.message}${rejectedValue(rejectedPart(issue))}`;
   });
   return `${[...new Set(texts)].slice(0, issuesShown).join('; ')}.`;
 }
 
 /** What was wrong: of objects that differ by one member, what stands there. */
-function wrongPart(issue: z.core.$ZodIssue): unknown {
+function rejectedPart(issue: z.core.$ZodIssue): unknown {
   const { input, discriminator } = issue as { input?: unknown; discriminator?: string };
   return discriminator === undefined ? input : (input as Record<string, unknown>)[discriminator];
 }
@@ -162,7 +162,7 @@ export function withoutHandles(text: string): string {
 }
 
 /** `, not "ten"`: what was sent, if it is short enough to be shown. */
-function shown(input: unknown): string {
+function rejectedValue(input: unknown): string {
   if (typeof input === 'string') {
     // Far more than is shown, and than a handle has: a long text is not looked through for what nobody sees.
     const text = withoutHandles(input.slice(0, 4 * shownCharacters));

@@ -6,17 +6,17 @@ export interface JsonData {
   encoding: 'utf8' | 'base64';
 }
 
-export function inJson(data: Buffer): JsonData {
+export function toJsonData(data: Buffer): JsonData {
   return isUtf8(data)
     ? { data: data.toString('utf8'), encoding: 'utf8' }
     : { data: data.toString('base64'), encoding: 'base64' };
 }
 
 /** As inJson(), for the beginning of longer data: a character that the cut has split does not make a text into bytes. */
-export function cutInJson(start: Buffer): JsonData {
+export function toTruncatedJsonData(start: Buffer): JsonData {
   for (let split = 1; split <= 3 && !isUtf8(start); split++) {
     const whole = start.subarray(0, start.length - split);
-    if (isUtf8(whole)) return inJson(whole);
+    if (isUtf8(whole)) return toJsonData(whole);
   }
-  return inJson(start);
+  return toJsonData(start);
 }

@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { withoutHandles } from './issues.ts';
-import { gaveUp, hasControls, JsonScanner, problemOf, valueIn } from './json-scanner.ts';
+import { hasControls, JsonScanner, jsonProblem, noPosition, valueIn } from './json-scanner.ts';
 import { ServiceError } from './service-error.ts';
 
 export interface JsonLimits {
@@ -27,7 +27,7 @@ export interface JsonLimits {
 export const jsonLimits: JsonLimits = { depth: 32, values: 120_000, members: 1000, items: 10_000 };
 
 /** For what has no lists. */
-export const littleJsonLimits: JsonLimits = { depth: 32, values: 1000, members: 100, items: 100 };
+export const smallJsonLimits: JsonLimits = { depth: 32, values: 1000, members: 100, items: 100 };
 
 const quote = 0x22;
 const comma = 0x2c;
@@ -40,7 +40,7 @@ const openBrace = 0x7b;
  * @throws ServiceError BAD_REQUEST; TOO_LARGE beyond the limits
  */
 export function readJson(given: Buffer, what: string, limits = jsonLimits): unknown {
-  const bytes = withoutMark(given);
+  const bytes = withoutByteOrderMark(given);
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw new ServiceError('BAD_REQUEST', `${what} is not valid UTF-8, as JSON has to be.`);
   const text = bytes.toString('latin1');
@@ -50,7 +50,7 @@ export function readJson(given: Buffer, what: string, limits = jsonLimits): unkn
 }
 
 /** Without the byte order mark that some editors and libraries put before UTF-8. */
-export function withoutMark(bytes: Buffer): Buffer {
+export function withoutByteOrderMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
@@ -69,7 +69,7 @@ class StructureCheck {
   readonly #scanner: JsonScanner;
   readonly #what: string;
   readonly #limits: JsonLimits;
-  readonly #open: Container[] = [];
+  readonly #openContainers: Container[] = [];
   #values = 0;
 
   constructor(scanner: JsonScanner, what: string, limits: JsonLimits) {
@@ -85,7 +85,7 @@ class StructureCheck {
     let at = this.#value(scanner.skipSpace(0));
     for (;;) {
       // A value ended before `at`, or a container was opened there.
-      const container = this.#open.at(-1);
+      const container = this.#openContainers.at(-1);
       at = scanner.skipSpace(at);
       if (!container) {
         if (at < text.length) throw this.#notJson(at);
@@ -93,7 +93,7 @@ class StructureCheck {
       }
       const unit = text.charCodeAt(at);
       if (unit === container.closer) {
-        this.#open.pop();
+        this.#openContainers.pop();
         at += 1;
         continue;
       }
@@ -117,17 +117,17 @@ class StructureCheck {
     }
     const unit = scanner.text.charCodeAt(at);
     if (unit === openBrace || unit === openBracket) {
-      if (this.#open.length === this.#limits.depth) {
+      if (this.#openContainers.length === this.#limits.depth) {
         throw new ServiceError('BAD_REQUEST', `${this.#what} nests deeper than ${this.#limits.depth} levels.`);
       }
       const names = unit === openBrace ? new Set<string>() : undefined;
-      this.#open.push({ closer: unit + 2, names, name: '', count: 0 });
+      this.#openContainers.push({ closer: unit + 2, names, name: '', count: 0 });
       return at + 1;
     }
-    const end = unit === quote ? scanner.skipString(at) : scanner.skipWord(at);
-    if (end === gaveUp) throw this.#notJson();
+    const end = unit === quote ? scanner.skipString(at) : scanner.skipPrimitive(at);
+    if (end === noPosition) throw this.#notJson();
     if (unit === quote && scanner.hasEscape(at, end) && !isUnicode(scanner.text, at, end)) {
-      throw this.#bad(`has a string that is no Unicode at ${this.#place()}: half of a surrogate pair`);
+      throw this.#bad(`has a string that is no Unicode at ${this.#currentPath()}: half of a surrogate pair`);
     }
     return end;
   }
@@ -136,7 +136,7 @@ class StructureCheck {
     const isList = container.names === undefined;
     const max = isList ? this.#limits.items : this.#limits.members;
     if (container.count === max) {
-      const where = this.#placeOf(this.#open.slice(0, -1));
+      const where = this.#pathOf(this.#openContainers.slice(0, -1));
       const part = where === '' ? '' : ` in ${where}`;
       throw this.#tooLarge(`has more than ${max} ${isList ? 'items in a list' : 'fields in an object'}${part}`, {
         [isList ? 'itemsMax' : 'fieldsMax']: max,
@@ -151,36 +151,36 @@ class StructureCheck {
     const { text } = scanner;
     if (text.charCodeAt(at) !== quote) throw this.#notJson(at);
     const end = scanner.skipString(at);
-    if (end === gaveUp) throw this.#notJson();
+    if (end === noPosition) throw this.#notJson();
     const plain = text.slice(at + 1, end - 1);
     const name = scanner.hasEscape(at, end) || notAscii.test(plain) ? (valueIn(text, at, end) as string) : plain;
     container.name = name;
-    if (names.has(name)) throw this.#bad(`has the field ${this.#place()} twice`);
+    if (names.has(name)) throw this.#bad(`has the field ${this.#currentPath()} twice`);
     if (!name.isWellFormed()) throw this.#bad('has a field whose name is no Unicode: half of a surrogate pair');
-    if (name === '__proto__' || (name === 'prototype' && this.#open.at(-2)?.name === 'constructor')) {
+    if (name === '__proto__' || (name === 'prototype' && this.#openContainers.at(-2)?.name === 'constructor')) {
       throw this.#bad(
         "has a field '__proto__', or a 'constructor' with a 'prototype': nothing here takes one; leave it out",
       );
     }
     names.add(name);
     const value = scanner.skipColon(end);
-    if (value === gaveUp) throw this.#notJson();
+    if (value === noPosition) throw this.#notJson();
     return value;
   }
 
   /** Where it is: `ops.17.path`. */
-  #place(): string {
-    return this.#placeOf(this.#open);
+  #currentPath(): string {
+    return this.#pathOf(this.#openContainers);
   }
 
-  #placeOf(containers: readonly Container[]): string {
+  #pathOf(containers: readonly Container[]): string {
     return containers.map(({ names, name, count }) => (names ? shortened(name) : count - 1)).join('.');
   }
 
   /** @param at where, if the scanner has not noted it itself */
   #notJson(at?: number): ServiceError {
     if (at !== undefined) this.#scanner.fail(at);
-    return this.#bad(problemOf(this.#scanner));
+    return this.#bad(jsonProblem(this.#scanner));
   }
 
   #bad(problem: string): ServiceError {

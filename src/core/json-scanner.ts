@@ -13,7 +13,7 @@ import { withoutHandles } from './issues.ts';
 export const depthMax = 1000;
 
 /** Returned in place of a position: this is no JSON, or too deep. */
-export const gaveUp = -1;
+export const noPosition = -1;
 
 const quote = 0x22;
 const comma = 0x2c;
@@ -29,7 +29,7 @@ const closeBrace = 0x7d;
 /** After so many bytes of one object or list it is interrupted. */
 const sliceBytes = 256 * 1024;
 
-const words = ['true', 'false', 'null'];
+const literals = ['true', 'false', 'null'];
 const plainEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
 
 export class JsonScanner {
@@ -45,9 +45,9 @@ export class JsonScanner {
   /** Whether it gave up only for now, within a long object or list; to go on, call resume() and then do the same again. */
   isInterrupted = false;
   /** Where the long objects and lists end that it has passed in slices, by where they begin. */
-  readonly #long = new Map<number, number>();
+  readonly #skippedContainers = new Map<number, number>();
   /** The one that was interrupted: its beginning, where to go on, and what is open there. */
-  #pending = { start: 0, at: 0, closers: [] as number[] };
+  #interrupted = { start: 0, at: 0, closers: [] as number[] };
 
   /** @param isClean no byte is a control character, save line feeds that no value is scanned across */
   constructor(text: string, isClean: boolean) {
@@ -56,9 +56,9 @@ export class JsonScanner {
   }
 
   /** Notes where the text stops being JSON. */
-  fail(at: number): typeof gaveUp {
+  fail(at: number): typeof noPosition {
     this.failedAt = at;
-    return gaveUp;
+    return noPosition;
   }
 
   /** Behind the space at `at`. */
@@ -77,7 +77,7 @@ export class JsonScanner {
     const { text } = this;
     const end = text.indexOf('"', at + 1);
     if (end < 0) return this.fail(text.length);
-    if (this.#nextEscape <= at) this.#nextEscape = afterAll(text.indexOf('\\', at));
+    if (this.#nextEscape <= at) this.#nextEscape = orEndOfText(text.indexOf('\\', at));
     if (this.#nextEscape < end) return this.#skipStringSlowly(at);
     // Without escapes it can only be wrong by a control character, which the slow way sees.
     return this.#isClean ? end + 1 : this.#skipStringSlowly(at);
@@ -110,18 +110,18 @@ export class JsonScanner {
   skipValue(start: number): number {
     const unit = this.text.charCodeAt(start);
     if (unit === quote) return this.skipString(start);
-    if (unit !== openBrace && unit !== openBracket) return this.skipWord(start);
-    const known = this.#long.size > 0 ? this.#long.get(start) : undefined;
+    if (unit !== openBrace && unit !== openBracket) return this.skipPrimitive(start);
+    const known = this.#skippedContainers.size > 0 ? this.#skippedContainers.get(start) : undefined;
     return known ?? this.#skipContainer(start, start, []);
   }
 
   /** Goes on in what was interrupted. @returns whether it came to its end, well or not */
   resume(): boolean {
     this.isInterrupted = false;
-    const { start, at, closers } = this.#pending;
+    const { start, at, closers } = this.#interrupted;
     const end = this.#skipContainer(start, at, closers);
     if (this.isInterrupted) return false;
-    this.#long.set(start, end);
+    this.#skippedContainers.set(start, end);
     // Whoever goes on begins at a place that was passed before.
     this.#nextEscape = -1;
     return true;
@@ -139,11 +139,11 @@ export class JsonScanner {
     for (;;) {
       if (at > interruptAt) {
         this.isInterrupted = true;
-        this.#pending = { start, at, closers };
-        return gaveUp;
+        this.#interrupted = { start, at, closers };
+        return noPosition;
       }
       // A value begins here, if the name before it was one.
-      if (at === gaveUp) return gaveUp;
+      if (at === noPosition) return noPosition;
       const opener = text.charCodeAt(at);
       if (opener === openBrace || opener === openBracket) {
         if (closers.length === depthMax) {
@@ -158,10 +158,10 @@ export class JsonScanner {
           if (closer === closeBrace) at = this.skipName(at);
           continue;
         }
-      } else at = opener === quote ? this.skipString(at) : this.skipWord(at);
+      } else at = opener === quote ? this.skipString(at) : this.skipPrimitive(at);
       // It ended here, and perhaps what it is in.
       for (;;) {
-        if (at === gaveUp) return gaveUp;
+        if (at === noPosition) return noPosition;
         const closer = closers.at(-1);
         if (closer === undefined) return at;
         at = this.skipSpace(at);
@@ -183,7 +183,7 @@ export class JsonScanner {
   skipName(at: number): number {
     if (this.text.charCodeAt(at) !== quote) return this.fail(at);
     const end = this.skipString(at);
-    return end === gaveUp ? gaveUp : this.skipColon(end);
+    return end === noPosition ? noPosition : this.skipColon(end);
   }
 
   /** Behind the colon that follows `at`, and the space about it. */
@@ -193,11 +193,11 @@ export class JsonScanner {
   }
 
   /** Behind a number or one of the three words. */
-  skipWord(at: number): number {
+  skipPrimitive(at: number): number {
     const { text } = this;
     const unit = text.charCodeAt(at);
     if (unit === minus || isDigit(unit)) return this.#skipNumber(at);
-    for (const word of words) if (text.startsWith(word, at)) return at + word.length;
+    for (const word of literals) if (text.startsWith(word, at)) return at + word.length;
     return this.fail(at);
   }
 
@@ -235,11 +235,11 @@ export function eachMember(scanner: JsonScanner, start: number, member: (name: s
   for (;;) {
     if (text.charCodeAt(at) !== quote) return scanner.fail(at);
     const nameEnd = scanner.skipString(at);
-    if (nameEnd === gaveUp) return gaveUp;
+    if (nameEnd === noPosition) return noPosition;
     const valueStart = scanner.skipColon(nameEnd);
-    if (valueStart === gaveUp) return gaveUp;
+    if (valueStart === noPosition) return noPosition;
     at = member(valueIn(text, at, nameEnd) as string, valueStart);
-    if (at === gaveUp) return gaveUp;
+    if (at === noPosition) return noPosition;
     at = scanner.skipSpace(at);
     const unit = text.charCodeAt(at);
     if (unit === closeBrace) return at + 1;
@@ -267,20 +267,20 @@ function isDigit(unit: number): boolean {
   return unit >= zero && unit <= 0x39;
 }
 
-function afterAll(found: number): number {
+function orEndOfText(found: number): number {
   return found < 0 ? Number.POSITIVE_INFINITY : found;
 }
 
 /** Up to this length JSON.parse is asked what is wrong: its words are known, but it builds all values before the fault. */
-const wordedBytesMax = 64 * 1024;
+const parseForMessageBytesMax = 64 * 1024;
 const shownCharacters = 20;
 
 /** What is wrong with a text that the scanner gave up on, or behind whose end at `failedAt` there is more. */
-export function problemOf(scanner: JsonScanner): string {
+export function jsonProblem(scanner: JsonScanner): string {
   if (scanner.isTooDeep) return `nests deeper than ${depthMax} levels`;
   const { text, failedAt } = scanner;
   const bytes = Buffer.from(text, 'latin1');
-  if (bytes.length <= wordedBytesMax) {
+  if (bytes.length <= parseForMessageBytesMax) {
     try {
       JSON.parse(bytes.toString());
     } catch (error) {

@@ -1,5 +1,5 @@
 /** Durations that clients ask for and the service grants within its bounds. */
-import type { AskedDuration } from '../../schemas/duration.ts';
+import type { RequestedDuration } from '../../schemas/duration.ts';
 import { ServiceError } from './service-error.ts';
 
 /**
@@ -7,9 +7,9 @@ import { ServiceError } from './service-error.ts';
  * @param minMs the least that is granted
  * @throws ServiceError BAD_REQUEST for a number without a unit below that
  */
-export function requestedMs(name: string, asked: AskedDuration, minMs: number): number {
-  const { ms, isBare } = asked;
-  if (!isBare || ms >= minMs) return ms;
+export function requestedMs(name: string, requested: RequestedDuration, minMs: number): number {
+  const { ms, hasNoUnit } = requested;
+  if (!hasNoUnit || ms >= minMs) return ms;
   const guess = ms > 0 ? `; did you mean "${ms}s"?` : '.';
   throw new ServiceError(
     'BAD_REQUEST',

@@ -36,12 +36,12 @@ export class ServiceError extends Error {
 }
 
 /** The text of a problem after a part of the request was carried out: what it says of nothing holds for the rest only. */
-export function afterPart(detail: string): string {
+export function afterPartialSuccess(detail: string): string {
   return detail.replace(/\bnothing was (written|done)\b/, 'nothing more was $1');
 }
 
 /** The ServiceError that `error` is, or that it carries as its `cause`. */
-export function serviceErrorIn(error: unknown): ServiceError | undefined {
+export function findServiceError(error: unknown): ServiceError | undefined {
   for (let e = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError) return e;
   return undefined;
 }

@@ -39,7 +39,7 @@ export class SharedLimit {
   }
 
   /** Why a client may hold nothing more; undefined if it may. */
-  problemOf(client: string): SharedLimitReason | undefined {
+  refusalFor(client: string): SharedLimitReason | undefined {
     const { free } = this;
     if (free <= 0) return 'total';
     // Alone: held / (held + free) is below the share.
@@ -47,8 +47,8 @@ export class SharedLimit {
   }
 
   /** Takes one for a client, or says why not. */
-  take(client: string): SharedLimitReason | undefined {
-    const problem = this.problemOf(client);
+  acquire(client: string): SharedLimitReason | undefined {
+    const problem = this.refusalFor(client);
     if (problem === undefined) this.add(client);
     return problem;
   }
@@ -60,7 +60,7 @@ export class SharedLimit {
   }
 
   /** Gives one or more back. */
-  give(client: string, amount = 1): void {
+  release(client: string, amount = 1): void {
     this.#used -= amount;
     const held = this.heldBy(client) - amount;
     if (held > 0) this.#held.set(client, held);

@@ -5,7 +5,7 @@
 export type Steps<T> = Generator<void, T, void>;
 
 /** Runs all steps at once, for work that is known to be short. */
-export function atOnce<T>(steps: Steps<T>): T {
+export function runSteps<T>(steps: Steps<T>): T {
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;

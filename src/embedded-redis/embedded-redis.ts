@@ -21,7 +21,7 @@ import {
 import type { RedisBinary } from './redis-binary.ts';
 import { RedisReplyError, redisCommand } from './redis-command.ts';
 import { adoptProcess, isRedisOf, type RedisExit, type RedisProcess, spawnRedis } from './redis-process.ts';
-import { bringInForce, loadingAt, readSetting, serverInfo, serverVersion } from './redis-questions.ts';
+import { ensureSetting, readLoading, readServerInfo, readSetting, readVersion } from './redis-queries.ts';
 import { redisSettings } from './redis-settings.ts';
 import { startRedisWatchdog } from './redis-watchdog.ts';
 
@@ -36,7 +36,7 @@ export interface EmbeddedRedisOptions {
   /** The user's own folder for sockets (XDG_RUNTIME_DIR), for a data directory whose path is too long. */
   runtimeDir?: string;
   /** How long Redis lives on when its server was killed and no other has taken over. Default: 5 minutes. */
-  orphanLifeMs?: number;
+  orphanTimeoutMs?: number;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** A TCP port on the loopback as well. Default: none. */
   port?: number;
@@ -69,12 +69,12 @@ interface LockDetails {
 /** How long Redis may take to open its socket; loading its data comes after that and may take as long as it needs. */
 const socketTimeoutMs = 30_000;
 /** How long a Redis left behind may take to answer before it is replaced. */
-const answerTimeoutMs = 10_000;
+const replyTimeoutMs = 10_000;
 const stopTimeoutMs = 10_000;
 const restartDelayMsMax = 5000;
 /** How often Redis is asked how far it has loaded. */
-const loadingLookMs = 250;
-const orphanLifeMsDefault = 5 * 60_000;
+const loadingPollMs = 250;
+const orphanTimeoutMsDefault = 5 * 60_000;
 /** A Redis that ran for so long did not die of what it was started with. */
 const stableRunMs = 30_000;
 
@@ -82,7 +82,7 @@ const stableRunMs = 30_000;
  * Takes the data directory for this server; Redis is started later.
  * Rejects if a living server has the directory, or it is not this user's.
  */
-export async function holdEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
+export async function claimEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   const { log } = options;
   makeDataDir(options.dataDir, log);
   const dataDir = realpathSync(options.dataDir);
@@ -93,7 +93,7 @@ export async function holdEmbeddedRedis(options: EmbeddedRedisOptions): Promise<
 
 /** Takes the directory and starts Redis. Rejects also if Redis cannot be started with what is in it. */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
-  const redis = await holdEmbeddedRedis(options);
+  const redis = await claimEmbeddedRedis(options);
   try {
     await redis.start();
   } catch (error) {
@@ -131,7 +131,7 @@ class Supervisor implements EmbeddedRedis {
   #process: RedisProcess | undefined;
   #version = '';
   #loading: LoadingProgress | undefined;
-  #stopped: Promise<void> | undefined;
+  #stopResult: Promise<void> | undefined;
   #restarting: Promise<void> = Promise.resolve();
 
   constructor(options: EmbeddedRedisOptions, socketPath: string, lock: ProcessLock<LockDetails>) {
@@ -158,10 +158,10 @@ class Supervisor implements EmbeddedRedis {
   }
 
   async start(): Promise<void> {
-    const adopted = await this.#adoptLeftBehind();
+    const adopted = await this.#adoptOrphan();
     if (adopted) {
       this.#process = adopted;
-      this.#noteDown(adopted.pid);
+      this.#recordProcess(adopted.pid);
     } else {
       await this.#launch();
     }
@@ -169,8 +169,8 @@ class Supervisor implements EmbeddedRedis {
   }
 
   stop(): Promise<void> {
-    this.#stopped ??= this.#stop();
-    return this.#stopped;
+    this.#stopResult ??= this.#stop();
+    return this.#stopResult;
   }
 
   async #stop(): Promise<void> {
@@ -196,9 +196,9 @@ class Supervisor implements EmbeddedRedis {
     const child = await spawnRedis(program, args, log);
     this.#process = child;
     // Written down at once: if this server is killed now, the next one finds Redis even before it has its socket.
-    this.#noteDown(child.pid);
+    this.#recordProcess(child.pid);
     await this.#waitUntilReady(child);
-    this.#version = await serverVersion(this.socketPath);
+    this.#version = await readVersion(this.socketPath);
     log.info(
       { redisPid: child.pid, redisVersion: this.#version, dataDir: this.#options.dataDir },
       'The private Redis is ready',
@@ -206,13 +206,18 @@ class Supervisor implements EmbeddedRedis {
   }
 
   /** Who Redis is, for the next server; and sees to it that it does not outlive this one for long. */
-  #noteDown(pid: number): void {
+  #recordProcess(pid: number): void {
     const redis = identifyProcess(pid) ?? null;
     this.#lock.write({ socketPath: this.socketPath, redis });
     const server = identifyProcess(process.pid);
     if (!redis || !server) return;
     const lock = { file: join(this.#options.dataDir, 'weir.lock'), id: this.#lock.id };
-    startRedisWatchdog({ lock, server, redis, orphanLifeMs: this.#options.orphanLifeMs ?? orphanLifeMsDefault });
+    startRedisWatchdog({
+      lock,
+      server,
+      redis,
+      orphanTimeoutMs: this.#options.orphanTimeoutMs ?? orphanTimeoutMsDefault,
+    });
   }
 
   /** Polls until Redis answers PING; while it loads its data, for as long as that takes. */
@@ -234,9 +239,9 @@ class Supervisor implements EmbeddedRedis {
       } catch (error) {
         const now = Date.now();
         if (error instanceof RedisReplyError) {
-          if (now - lookedAt > loadingLookMs) {
+          if (now - lookedAt > loadingPollMs) {
             lookedAt = now;
-            this.#loading = await loadingAt(this.socketPath);
+            this.#loading = await readLoading(this.socketPath);
           }
           if (now - saidAt > 5000) {
             saidAt = now;
@@ -308,20 +313,20 @@ class Supervisor implements EmbeddedRedis {
    * The Redis that a killed server left running on this directory, if there is one: taken over if it does what is
    * asked of it, else ended with its data synced. Gives undefined when none runs any more.
    */
-  async #adoptLeftBehind(): Promise<RedisProcess | undefined> {
+  async #adoptOrphan(): Promise<RedisProcess | undefined> {
     const { log, dataDir } = this.#options;
     const left = this.#lock.previousDetails;
     const leftAt = left?.socketPath;
     const paths = leftAt && isPrivateFolder(dirname(leftAt)) ? [leftAt, this.socketPath] : [this.socketPath];
     for (const socketPath of new Set(paths)) {
-      const identity = await redisAt(socketPath, dataDir, left?.redis ?? undefined);
+      const identity = await findRedisAt(socketPath, dataDir, left?.redis ?? undefined);
       if (!identity || !isRedisOf(identity.pid, dataDir)) continue;
       const running = adoptProcess(identity);
       try {
         if (socketPath !== this.socketPath) throw new Error(`it listens at ${socketPath}`);
         await this.#waitUntilReady(running);
-        this.#version = await serverVersion(socketPath);
-        for (const [name, value] of this.#settings) await bringInForce(socketPath, name, value);
+        this.#version = await readVersion(socketPath);
+        for (const [name, value] of this.#settings) await ensureSetting(socketPath, name, value);
         log.info(
           { redisPid: running.pid, redisVersion: this.#version, dataDir },
           'Took over the private Redis that an earlier server had left behind; its own log lines cannot be shown',
@@ -350,16 +355,16 @@ class Supervisor implements EmbeddedRedis {
  * Which process serves `dataDir` at that socket; undefined if nobody listens, or it serves another directory. If it
  * listens and does not answer it is taken to be `expected`, as long as that lives; rejects if there is none such.
  */
-async function redisAt(
+async function findRedisAt(
   socketPath: string,
   dataDir: string,
   expected: ProcessIdentity | undefined,
 ): Promise<ProcessIdentity | undefined> {
-  for (const deadline = Date.now() + answerTimeoutMs; ; ) {
+  for (const deadline = Date.now() + replyTimeoutMs; ; ) {
     try {
       const directory = await readSetting(socketPath, 'dir');
       if (directory !== dataDir) return undefined;
-      const pid = /^process_id:(\d+)/m.exec(await serverInfo(socketPath))?.[1];
+      const pid = /^process_id:(\d+)/m.exec(await readServerInfo(socketPath))?.[1];
       return identifyProcess(Number(pid));
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined;

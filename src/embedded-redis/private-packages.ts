@@ -39,9 +39,9 @@ export interface PrivateInstallation {
   /** The programs in an unpacked tree whose libraries must be there. */
   programsIn(root: string): string[];
   /** Why a tree holds no program that runs here and is new enough; undefined if it does. */
-  problemOf(root: string): Promise<string | undefined>;
+  usabilityProblem(root: string): Promise<string | undefined>;
   /** Another way to a tree, in the folder `draft`, where no package will do. */
-  otherwise?(draft: string): Promise<string | undefined>;
+  fallback?(draft: string): Promise<string | undefined>;
   log: Pick<Logger, 'info' | 'warn'>;
   /** Where commands are looked for. */
   searchPath: string[];
@@ -55,12 +55,12 @@ export interface PrivateInstallation {
  * finished installation.
  */
 export async function installPrivately(installation: PrivateInstallation): Promise<void> {
-  const { installDir, name, problemOf } = installation;
+  const { installDir, name, usabilityProblem } = installation;
   mkdirSync(installDir, { recursive: true });
   const lock = await waitForLock(join(installDir, 'install.lock'), installation);
   try {
     const target = join(installDir, name);
-    if (!installation.replace && (await problemOf(target)) === undefined) return;
+    if (!installation.replace && (await usabilityProblem(target)) === undefined) return;
     // The holder of the lock is alone here: other drafts were left by processes that were killed.
     for (const name of readdirSync(installDir).filter((name) => name.startsWith('draft-'))) {
       rmSync(join(installDir, name), { recursive: true, force: true });
@@ -97,7 +97,7 @@ async function waitForLock(file: string, { name, log }: PrivateInstallation): Pr
 
 /** Unpacks a usable program into a folder of `draft` and gives that folder. */
 async function buildRoot(draft: string, installation: PrivateInstallation): Promise<string> {
-  const { log, searchPath, problemOf } = installation;
+  const { log, searchPath, usabilityProblem } = installation;
   const find = (name: string): string | undefined => searchPath.map((folder) => join(folder, name)).find(isExecutable);
   const commands = {
     aptGet: find('apt-get'),
@@ -123,7 +123,7 @@ async function buildRoot(draft: string, installation: PrivateInstallation): Prom
         try {
           log.info(`Fetching the distribution's ${name} into a private folder`);
           const root = await apt.unpackWithLibraries(candidate, installation.programsIn);
-          const problem = await problemOf(root);
+          const problem = await usabilityProblem(root);
           if (problem === undefined) return root;
           problems.push(`the ${name} of this distribution was fetched, but ${problem}`);
         } catch (error) {
@@ -135,8 +135,8 @@ async function buildRoot(draft: string, installation: PrivateInstallation): Prom
     problems.push('there is no apt here, and no other way to install it is known');
   }
 
-  const root = await installation.otherwise?.(draft);
-  if (root !== undefined && (await problemOf(root)) === undefined) return root;
+  const root = await installation.fallback?.(draft);
+  if (root !== undefined && (await usabilityProblem(root)) === undefined) return root;
   throw new Error([...new Set(problems)].join('; '));
 }
 

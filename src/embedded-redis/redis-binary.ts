@@ -68,11 +68,11 @@ export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Pr
   if ('command' in earlier) return earlier;
   let { problem } = earlier;
   try {
-    const problemOf = async (root: string): Promise<string | undefined> => {
+    const usabilityProblem = async (root: string): Promise<string | undefined> => {
       const found = await binaryIn(root);
       return 'problem' in found ? found.problem : undefined;
     };
-    await installRedis({ installDir, log, searchPath, problemOf });
+    await installRedis({ installDir, log, searchPath, usabilityProblem });
     const installed = await binaryIn(installedRoot);
     if ('command' in installed) return installed;
     problem = installed.problem;
@@ -103,11 +103,11 @@ async function installNewest(
   searchPath: string[],
 ): Promise<RedisBinary> {
   const installedRoot = join(installDir, 'redis');
-  const problemOf = async (root: string): Promise<string | undefined> => {
+  const usabilityProblem = async (root: string): Promise<string | undefined> => {
     const found = await binaryIn(root);
     return 'problem' in found ? found.problem : undefined;
   };
-  await installRedis({ installDir, log, searchPath, problemOf, replace: true });
+  await installRedis({ installDir, log, searchPath, usabilityProblem, replace: true });
   const installed = await binaryIn(installedRoot);
   if ('problem' in installed) throw new Error(`The Redis that was installed cannot be used: ${installed.problem}`);
   return installed;

@@ -13,11 +13,11 @@ const serverPackages = [
 ];
 
 /** Commands under which a distribution ships the server's binary without the server's package. */
-const disguises = { 'redis-check-rdb': 'redis-server', 'valkey-check-rdb': 'valkey-server' };
+const aliases = { 'redis-check-rdb': 'redis-server', 'valkey-check-rdb': 'valkey-server' };
 
 /** Puts a usable server into `installDir`/redis, or rejects with the reason; several processes may call it at once. */
 export async function installRedis(
-  options: Pick<PrivateInstallation, 'installDir' | 'log' | 'searchPath' | 'problemOf' | 'replace'>,
+  options: Pick<PrivateInstallation, 'installDir' | 'log' | 'searchPath' | 'usabilityProblem' | 'replace'>,
 ): Promise<void> {
   await installPrivately({
     ...options,
@@ -28,22 +28,22 @@ export async function installRedis(
       const names = existsSync(bin) ? readdirSync(bin).filter((name) => name.endsWith('-server')) : [];
       return names.map((name) => join(bin, name));
     },
-    otherwise: async (draft) => disguisedServer(draft, options),
+    fallback: async (draft) => aliasedServer(draft, options),
   });
 }
 
 /** Debian's tools package has the very same binary under another name: the server looks at the name it is called by. */
-async function disguisedServer(
+async function aliasedServer(
   draft: string,
-  { searchPath, problemOf }: Pick<PrivateInstallation, 'searchPath' | 'problemOf'>,
+  { searchPath, usabilityProblem }: Pick<PrivateInstallation, 'searchPath' | 'usabilityProblem'>,
 ): Promise<string | undefined> {
-  for (const [disguise, name] of Object.entries(disguises)) {
+  for (const [disguise, name] of Object.entries(aliases)) {
     const binary = searchPath.map((folder) => join(folder, disguise)).find(isExecutable);
     if (binary === undefined) continue;
     const root = mkdtempSync(join(draft, 'root-'));
     mkdirSync(join(root, 'usr/bin'), { recursive: true });
     symlinkSync(binary, join(root, 'usr/bin', name));
-    if ((await problemOf(root)) === undefined) return root;
+    if ((await usabilityProblem(root)) === undefined) return root;
   }
   return undefined;
 }

@@ -12,11 +12,11 @@ export interface RedisWatchdogOptions {
   server: ProcessIdentity;
   redis: ProcessIdentity;
   /** How long Redis lives on without a server. */
-  orphanLifeMs: number;
+  orphanTimeoutMs: number;
 }
 
 /** It looks so often within that time: time that the whole machine slept must not count as one long look. */
-const looks = 30;
+const checks = 30;
 
 /** start_of prints the start time of a living process as process-lock.ts reads it. */
 const script = `
@@ -49,9 +49,9 @@ while sleep "$pause"; do
 done
 `;
 
-export function startRedisWatchdog({ lock, server, redis, orphanLifeMs }: RedisWatchdogOptions): void {
-  const pauseSeconds = (orphanLifeMs / looks / 1000).toFixed(3);
-  const args = [lock.file, lock.id, server.pid, server.startTime, redis.pid, redis.startTime, looks, pauseSeconds];
+export function startRedisWatchdog({ lock, server, redis, orphanTimeoutMs }: RedisWatchdogOptions): void {
+  const pauseSeconds = (orphanTimeoutMs / checks / 1000).toFixed(3);
+  const args = [lock.file, lock.id, server.pid, server.startTime, redis.pid, redis.startTime, checks, pauseSeconds];
   const watchdog = spawn('/bin/sh', ['-c', script, 'weir-redis-watchdog', ...args.map(String)], {
     cwd: '/',
     env: { PATH: '/usr/local/bin:/usr/bin:/bin' },

@@ -40,12 +40,12 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
     });
     const client = clientOfSocket(socket);
     const isProxy = options.trusts?.(socket.remoteAddress ?? '') ?? false;
-    let reason = isProxy ? (limit.free > 0 ? undefined : 'total') : limit.problemOf(client);
+    let reason = isProxy ? (limit.free > 0 ? undefined : 'total') : limit.refusalFor(client);
     if (reason === 'total' && makeRoom(client)) reason = undefined;
     if (reason === undefined) {
       limit.add(client);
       idle.add(client, socket);
-      socket.once('close', () => limit.give(client));
+      socket.once('close', () => limit.release(client));
       return;
     }
     const others = spare.get(client) ?? 0;

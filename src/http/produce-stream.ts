@@ -5,8 +5,8 @@ import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { DeduplicationKey, ProduceResult } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
-import { type Lines, parseLinesInSteps } from '../core/records/record-input.ts';
-import { afterPart, ServiceError } from '../core/service-error.ts';
+import { type ParsedLines, parseLinesInSteps } from '../core/records/record-input.ts';
+import { afterPartialSuccess, ServiceError } from '../core/service-error.ts';
 import { inSteps } from './in-steps.ts';
 import { offsetsOf } from './produce.ts';
 
@@ -57,7 +57,7 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
     const error = source.readableAborted && !(failure instanceof ServiceError) ? connectionLost() : failure;
     if (!told || !(error instanceof ServiceError)) throw error;
     const problem = error.toProblem();
-    yield `${JSON.stringify({ ...problem, title: afterPart(problem.title), detail: afterPart(problem.detail) })}\n`;
+    yield `${JSON.stringify({ ...problem, title: afterPartialSuccess(problem.title), detail: afterPartialSuccess(problem.detail) })}\n`;
   }
 }
 
@@ -112,12 +112,12 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
 async function* readPieces(
   source: Readable,
   { batchBytesMax, countLine }: StreamOptions,
-): AsyncGenerator<{ lines: Pick<Lines, 'records' | 'numbers'>; isAll: boolean }> {
+): AsyncGenerator<{ lines: Pick<ParsedLines, 'records' | 'numbers'>; isAll: boolean }> {
   const lineBytesMax = batchBytesMax + lineExtraBytesMax;
   const rest = new GrowingBuffer(countLine);
   let lineNumber = 0;
 
-  const read = async (bytes: Buffer): Promise<Lines> => {
+  const read = async (bytes: Buffer): Promise<ParsedLines> => {
     const lines = await inSteps(parseLinesInSteps(bytes, lineNumber + 1));
     lineNumber += lines.lineCount;
     return lines;
@@ -126,7 +126,7 @@ async function* readPieces(
   // The stream is not destroyed at an error: its connection carries the answer.
   for await (const piece of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     const end = piece.lastIndexOf(lineFeed);
-    let lines: Pick<Lines, 'records' | 'numbers'> = noLines;
+    let lines: Pick<ParsedLines, 'records' | 'numbers'> = noLines;
     if (end >= 0) {
       rest.append(piece.subarray(0, end));
       lines = await read(rest.take());

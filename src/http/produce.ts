@@ -3,14 +3,14 @@ import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
 import type { DeduplicationKey, ProduceResult } from '../broker/log/log-writer.ts';
-import { describeIssues, parseInput } from '../core/issues.ts';
+import { describeIssues, parseOptions } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
   buildRecord,
-  type EncodedRecords,
+  encodedValueBytesMin,
   parseRecordsInSteps,
   parseValueInSteps,
-  rawValueBytes,
+  type RequestRecords,
 } from '../core/records/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { pathProblem } from '../core/tree/path.ts';
@@ -31,14 +31,14 @@ export async function readRecords(
   request: FastifyRequest,
   key: string | undefined,
   checkBytes: (bytes: number) => void,
-): Promise<{ records: EncodedRecords; producer?: ProducerSequence }> {
+): Promise<{ records: RequestRecords; producer?: ProducerSequence }> {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const type = mediaTypeOf(request);
   if (type !== jsonType) {
     const record = isJsonValue(type)
       ? await inSteps(parseValueInSteps(body, { key, headers: recordHeaders(request) }))
       : readRawRecord(request, type, body, key, checkBytes);
-    return { records: { kind: 'each', records: [record] } };
+    return { records: { kind: 'separate', records: [record] } };
   }
   if (key !== undefined) {
     throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in JSON each record has its own.');
@@ -103,7 +103,7 @@ function stampOfHeader(header: string): ProducerSequence {
 }
 
 function readStamp(given: unknown): ProducerSequence {
-  const parsed = producerStamp.safeParse(given, parseInput);
+  const parsed = producerStamp.safeParse(given, parseOptions);
   if (parsed.success) return parsed.data;
   throw new ServiceError('BAD_REQUEST', describeIssues(parsed.error, 'producer'));
 }
@@ -117,7 +117,7 @@ function readRawRecord(
   checkBytes: (bytes: number) => void,
 ): EncodedRecord {
   const isText = (type.startsWith('text/') || type === 'application/x-www-form-urlencoded') && isUtf8(body);
-  checkBytes(rawValueBytes(body, isText));
+  checkBytes(encodedValueBytesMin(body, isText));
   return buildRecord({ value: isText ? body.toString() : body, key, headers: recordHeaders(request) });
 }
 

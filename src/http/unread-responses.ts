@@ -54,7 +54,7 @@ export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
     const { clientKey, bytes } = response;
     const own = this.#clients.get(clientKey);
     if (!own?.delete(response)) return;
-    this.limit.give(clientKey, bytes);
+    this.limit.release(clientKey, bytes);
     if (own.size === 0) this.#clients.delete(clientKey);
   }
 

@@ -26,7 +26,7 @@ import type { GroupStream, GroupStreamSink } from '../broker/groups/stream/group
 import { frameJson } from '../core/frame-json.ts';
 import { subscriptionOf } from '../core/groups/group-topics.ts';
 import { requestedMs } from '../core/requested-duration.ts';
-import { hasCode, ServiceError, serviceErrorIn } from '../core/service-error.ts';
+import { findServiceError, hasCode, ServiceError } from '../core/service-error.ts';
 import { groupFramesWaitingMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
 
@@ -151,7 +151,7 @@ class GroupSocket {
     } catch (error) {
       if (this.#isLeaving || this.#closed.signal.aborted) return;
       this.#socket.sendError(error);
-      const code = serviceErrorIn(error)?.code ?? 'INTERNAL';
+      const code = findServiceError(error)?.code ?? 'INTERNAL';
       this.#socket.close(problemCloseCodeBase + errorCatalogue[code].status, code);
     } finally {
       this.#hasJoined();

@@ -8,8 +8,8 @@ import type { z } from 'zod';
 import { closeCodes } from '../../schemas/watch.ts';
 import type { Broker } from '../broker/broker.ts';
 import { readInput } from '../core/issues.ts';
-import { jsonLimits, littleJsonLimits, readJson } from '../core/json-input.ts';
-import { ServiceError, serviceErrorIn } from '../core/service-error.ts';
+import { jsonLimits, readJson, smallJsonLimits } from '../core/json-input.ts';
+import { findServiceError, ServiceError } from '../core/service-error.ts';
 import { refusedFrameDrain, slowReaderBytesMax, socketPayloadBytesMax } from './limits.ts';
 
 /** What a peer is told whose frame the library refuses, by the code with which it closes the socket. */
@@ -97,7 +97,7 @@ export class Sockets {
     let id: string | undefined;
     try {
       if (isBinary) throw new ServiceError('BAD_REQUEST', 'A frame must be a text frame with JSON, not a binary one.');
-      const raw = readJson(data, 'The frame', options.allowsLists ? jsonLimits : littleJsonLimits);
+      const raw = readJson(data, 'The frame', options.allowsLists ? jsonLimits : smallJsonLimits);
       id = idIn(raw);
       const frame = readInput(options.schema, raw, 'frame');
       return options.onFrame(frame)?.catch((error: unknown) => socket.sendError(error, id));
@@ -245,7 +245,7 @@ export class Socket {
 
   /** Sends the error frame of whatever was thrown: the problem, under the id of what it is about. */
   sendError(error: unknown, id?: string): void {
-    let known = serviceErrorIn(error);
+    let known = findServiceError(error);
     if (!known) {
       this.#log.error({ err: error, kind: this.kind }, 'A socket failed by a fault of ours');
       known = new ServiceError('INTERNAL', "The service failed at this frame; the server's log says more.");

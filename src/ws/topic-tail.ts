@@ -5,17 +5,17 @@ import { errorCatalogue } from '../../schemas/errors.ts';
 import {
   positionMsMax,
   problemCloseCodeBase,
-  type RecordStreamClientFrame,
-  type RecordStreamServerFrame,
-  recordStreamClientFrame,
+  type TopicTailClientFrame,
+  type TopicTailServerFrame,
+  topicTailClientFrame,
 } from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { TopicTail, TopicTailRequest } from '../broker/log/topic-tail.ts';
 import { frameJson } from '../core/frame-json.ts';
-import { serviceErrorIn } from '../core/service-error.ts';
+import { findServiceError } from '../core/service-error.ts';
 import type { Socket, Sockets } from './socket.ts';
 
-type RecordsFrame = Extract<RecordStreamServerFrame, { type: 'records' }>;
+type RecordsFrame = Extract<TopicTailServerFrame, { type: 'records' }>;
 
 /**
  * Serves one socket until either side ends it. What is wrong with the request is an error frame and the end, too: a
@@ -43,7 +43,7 @@ class TopicTailSocket {
     const positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
     this.#socket = sockets.accept(ws, connection, {
       kind: 'tail',
-      schema: recordStreamClientFrame,
+      schema: topicTailClientFrame,
       onFrame: (frame) => this.#onFrame(frame),
       onClose: () => {
         clearInterval(positions);
@@ -73,12 +73,12 @@ class TopicTailSocket {
       );
     } catch (error) {
       this.#socket.sendError(error);
-      const code = serviceErrorIn(error)?.code ?? 'INTERNAL';
+      const code = findServiceError(error)?.code ?? 'INTERNAL';
       this.#socket.close(problemCloseCodeBase + errorCatalogue[code].status, code);
     }
   }
 
-  #onFrame(frame: RecordStreamClientFrame): void {
+  #onFrame(frame: TopicTailClientFrame): void {
     if (frame.type === 'ping') {
       this.#send({ type: 'pong' });
     } else {
@@ -99,7 +99,7 @@ class TopicTailSocket {
     if (this.#stream && !this.#socket.room()) this.#send({ type: 'position', position: this.#stream.position });
   }
 
-  #send(frame: RecordStreamServerFrame): void {
+  #send(frame: TopicTailServerFrame): void {
     this.#socket.sendFrame(frame);
   }
 }

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { groupServerFrame } from '../../schemas/group-stream.ts';
-import { recordStreamFrame, recordStreamServerFrame } from '../../schemas/topic-tail.ts';
+import { topicTailEvent, topicTailServerFrame } from '../../schemas/topic-tail.ts';
 import { serverFrame, streamFrame } from '../../schemas/watch.ts';
 import { frameJson } from '../../src/core/frame-json.ts';
 
@@ -13,8 +13,8 @@ t.test('a frame with a part that is text reads as if the part had been an object
   const cases = [
     { schema: serverFrame, frame: { type: 'events', id: 'w"1', zxid: 5 }, parts: { events } },
     { schema: streamFrame, frame: { type: 'events', zxid: 5 }, parts: { events } },
-    { schema: recordStreamFrame, frame: { type: 'records', partition: 3 }, parts: { records } },
-    { schema: recordStreamServerFrame, frame: { type: 'records', partition: 3, position: '3:8' }, parts: { records } },
+    { schema: topicTailEvent, frame: { type: 'records', partition: 3 }, parts: { records } },
+    { schema: topicTailServerFrame, frame: { type: 'records', partition: 3, position: '3:8' }, parts: { records } },
     {
       schema: groupServerFrame,
       frame: { type: 'records', topic: 't', partition: 3, nextOffset: 8 },

@@ -6,10 +6,10 @@ import { getNodeQuery, multiBody } from '../../schemas/nodes.ts';
 import { createProducerBody } from '../../schemas/producers.ts';
 import { fetchQuery, offsetsQuery } from '../../schemas/records.ts';
 import { createTopicBody } from '../../schemas/topics.ts';
-import { describeIssues, parseInput } from '../../src/core/issues.ts';
+import { describeIssues, parseOptions } from '../../src/core/issues.ts';
 
 const said = (schema: z.ZodType, input: unknown, where: string) => {
-  const { error } = schema.safeParse(input, parseInput);
+  const { error } = schema.safeParse(input, parseOptions);
   return error ? describeIssues(error, where) : '';
 };
 

@@ -5,7 +5,7 @@ import { SharedLimit } from '../../src/core/shared-limit.ts';
 /** Takes as much as a client gets. */
 function takeAll(limit: SharedLimit, client: string): number {
   let taken = 0;
-  while (limit.take(client) === undefined) taken += 1;
+  while (limit.acquire(client) === undefined) taken += 1;
   return taken;
 }
 
@@ -29,16 +29,16 @@ t.test('those that come later get something, whatever those before have taken', 
   const taken = Array.from({ length: 8 }, (_, n) => takeAll(limit, `greedy ${n}`));
   t.same(taken.slice(0, 3), [500, 250, 125]);
   t.ok(taken.every((some) => some > 0));
-  t.equal(limit.take('modest'), undefined);
-  t.equal(limit.take('greedy 0'), 'address');
+  t.equal(limit.acquire('modest'), undefined);
+  t.equal(limit.acquire('greedy 0'), 'address');
 });
 
 t.test('what is given back is there for others, and nothing is remembered of who has nothing', async (t) => {
   const limit = new SharedLimit(4, 1);
   t.equal(takeAll(limit, 'a'), 4);
-  t.equal(limit.take('b'), 'total');
+  t.equal(limit.acquire('b'), 'total');
   t.same(limit.largest(), { key: 'a', held: 4 });
-  for (let n = 0; n < 4; n += 1) limit.give('a');
+  for (let n = 0; n < 4; n += 1) limit.release('a');
   t.same([limit.used, limit.free, limit.largest()], [0, 4, undefined]);
-  t.equal(limit.take('b'), undefined);
+  t.equal(limit.acquire('b'), undefined);
 });

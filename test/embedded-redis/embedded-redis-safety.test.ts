@@ -176,11 +176,11 @@ function watchdogsOf(dataDir: string): string[] {
   });
 }
 
-const orphanLifeMs = 600;
+const orphanTimeoutMs = 600;
 
 t.test('the Redis of a killed server ends by itself, with all its data, when no other one takes it over', async (t) => {
   const dataDir = temporaryFolder(t);
-  const owner = await startOwner(t, dataDir, { orphanLifeMs });
+  const owner = await startOwner(t, dataDir, { orphanTimeoutMs });
   await redisCommand(owner.socketPath, ['SET', 'kept', 'yes']);
   await kill(owner.process);
   await eventually(() => identifyProcess(owner.pid) === undefined, 'Redis has ended');
@@ -190,12 +190,12 @@ t.test('the Redis of a killed server ends by itself, with all its data, when no 
 
 t.test('a Redis that was taken over, or whose server lives, is not ended; and watchdogs end with it', async (t) => {
   const dataDir = temporaryFolder(t);
-  const owner = await startOwner(t, dataDir, { orphanLifeMs });
+  const owner = await startOwner(t, dataDir, { orphanTimeoutMs });
   const [first] = watchdogsOf(dataDir);
   t.ok(first);
   await kill(owner.process);
   const options = { dataDir, appendfsync: 'no' as const, binary: await installedRedisBinary(), log: quietLog };
-  const redis = await startEmbeddedRedis({ ...options, orphanLifeMs });
+  const redis = await startEmbeddedRedis({ ...options, orphanTimeoutMs });
   t.teardown(() => redis.stop());
   t.equal(redis.pid, owner.pid);
   await eventually(() => !watchdogsOf(dataDir).includes(first!), 'the watchdog of the killed server has ended');

@@ -55,7 +55,7 @@ async function resolveHaproxy(): Promise<Program> {
       name: 'haproxy',
       packages: [{ name: 'haproxy' }],
       programsIn: (root) => [programIn(root).command].filter(isExecutable),
-      problemOf: (root) => problemOf(programIn(root)),
+      usabilityProblem: (root) => problemOf(programIn(root)),
       log: quietLog,
       searchPath,
     });

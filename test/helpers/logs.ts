@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
-import type { AppendResult, Batch, Logs } from '../../src/store/log/logs.ts';
+import type { AppendResult, BatchToAppend, Logs } from '../../src/store/log/logs.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from './redis.ts';
 import { testConfig } from './server.ts';
@@ -19,7 +19,7 @@ export async function openStore(t: Test, redis?: { socketPath: string }): Promis
   return store;
 }
 
-export function batchOf(lines: string[], more: Partial<Batch> = {}): Batch {
+export function batchOf(lines: string[], more: Partial<BatchToAppend> = {}): BatchToAppend {
   return {
     count: lines.length,
     records: Buffer.from(lines.join('\n')),
@@ -29,7 +29,7 @@ export function batchOf(lines: string[], more: Partial<Batch> = {}): Batch {
   };
 }
 
-export async function append(logs: Logs, batch: Batch, partition = 0): Promise<AppendResult> {
+export async function append(logs: Logs, batch: BatchToAppend, partition = 0): Promise<AppendResult> {
   const [outcome] = await logs.append(topicId, partition, [batch]);
   if (outcome instanceof ServiceError) throw outcome;
   return outcome!;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { recordStreamServerFrame } from '../../schemas/topic-tail.ts';
+import { topicTailServerFrame } from '../../schemas/topic-tail.ts';
 import { startLossyRedis } from '../helpers/lossy-redis.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 import { openSocket, type TestSocket } from '../helpers/socket.ts';
@@ -63,7 +63,7 @@ t.test('records come as far as the credit goes, each frame with the position beh
   t.match(positionOf(socket), /@0:10,1:2$/);
   const positions = () => socket.frames.filter(({ type }) => type === 'position').length;
   await eventually(() => positions() > 1, 'the position is told now and then');
-  for (const frame of socket.frames) t.ok(recordStreamServerFrame.safeParse(frame).success, JSON.stringify(frame));
+  for (const frame of socket.frames) t.ok(topicTailServerFrame.safeParse(frame).success, JSON.stringify(frame));
   t.equal(await metric(server, 'weir_record_streams_open{kind="socket"}'), 1);
   t.equal(await metric(server, 'weir_sockets_open{kind="tail"}'), 1);
   t.equal(await metric(server, 'weir_records_streamed_total{kind="socket"}'), 12);
@@ -89,7 +89,7 @@ t.test('a wrong frame is answered with an error frame, and the socket stays open
   }
   for (const frame of socket.frames.filter(({ type }) => type === 'error')) {
     t.match(frame, { code: 'BAD_REQUEST', status: 400 });
-    t.ok(recordStreamServerFrame.safeParse(frame).success);
+    t.ok(topicTailServerFrame.safeParse(frame).success);
   }
   socket.send({ type: 'credit', records: 1 });
   await produce(topic.all, 'on');

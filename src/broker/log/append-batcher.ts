@@ -1,15 +1,15 @@
 // How batches get to their logs: those for one partition that come while an append is under way share the next one.
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import type { AppendResult, Batch, Logs } from '../../store/log/logs.ts';
+import type { AppendResult, BatchToAppend, Logs } from '../../store/log/logs.ts';
 import type { TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords } from './batch-compression.ts';
 import { logKey } from './log-reader.ts';
 
 interface Pending {
-  batch: Batch;
+  batch: BatchToAppend;
   /** The batch as it is to be stored, where its topic is compressed: that goes on while others fly. */
-  compressed: Promise<Batch> | undefined;
+  compressed: Promise<BatchToAppend> | undefined;
   resolve(appended: AppendResult): void;
   reject(error: unknown): void;
 }
@@ -45,7 +45,7 @@ export class AppendBatcher {
   }
 
   /** Puts a batch on the next appendBatch to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
-  append({ topicId, config }: TopicInfo, partition: number, batch: Batch): Promise<AppendResult> {
+  append({ topicId, config }: TopicInfo, partition: number, batch: BatchToAppend): Promise<AppendResult> {
     const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;
     this.#bytesInFlight += size;
@@ -104,12 +104,12 @@ export class AppendBatcher {
   }
 }
 
-async function compressedBatch(batch: Batch): Promise<Batch> {
+async function compressedBatch(batch: BatchToAppend): Promise<BatchToAppend> {
   return { ...batch, records: await compressRecords(batch.records) };
 }
 
 /** The batches of an append batch as they are stored; those of a topic that is not compressed are ready at once. */
-function readyBatches(appendBatch: readonly Pending[]): Batch[] | Promise<Batch[]> {
+function readyBatches(appendBatch: readonly Pending[]): BatchToAppend[] | Promise<BatchToAppend[]> {
   if (appendBatch.every(({ compressed }) => compressed === undefined)) return appendBatch.map(({ batch }) => batch);
   return Promise.all(appendBatch.map(({ batch, compressed }) => compressed ?? batch));
 }

@@ -1,7 +1,7 @@
 // Compacts the logs of `cleanup.policy=compact`, one pass over one log at a time (docs/adr/005). Which records go is decided in
 // core/compaction; when a log has its turn, in log-maintainer.ts.
 import { BatchLines } from '../../core/records/batch-lines.ts';
-import { type CompactedBatch, cleanBatches, NewestOffsets, olderTombstones } from '../../core/records/compaction.ts';
+import { type CompactedBatch, compactBatches, NewestOffsets, olderTombstones } from '../../core/records/compaction.ts';
 import type { LogMaintenance, LogScan } from '../../store/log/log-maintenance.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords, decompressBatch } from './batch-compression.ts';
@@ -118,7 +118,7 @@ export class LogCompactor {
           continue;
         return { ...scan, tombstonesSince };
       }
-      const cleaning = cleanBatches(await Promise.all(batches.map(decompressBatch)), newest, {
+      const cleaning = compactBatches(await Promise.all(batches.map(decompressBatch)), newest, {
         startOffset,
         now,
         deleteRetentionMs,

@@ -3,7 +3,7 @@
 // its leader changed. So idle partitions cost next to nothing, however many there are. What goes is decided by the scripts,
 // which refuse a leader that was deposed (guarantees L5, L6).
 import type { Logger } from 'pino';
-import { hasCode, serviceErrorIn } from '../../core/service-error.ts';
+import { findServiceError, hasCode } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { PartitionAdmin } from '../metadata/partition-admin.ts';
 import type { PartitionCache, PartitionInfo } from '../metadata/partition-cache.ts';
@@ -244,7 +244,7 @@ export class LogMaintainer {
       await keep();
     } catch (error) {
       if (hasCode(error, 'STALE_LEADER_EPOCH')) {
-        await this.#giveUp(log, Number(serviceErrorIn(error)?.fields.leaderEpoch));
+        await this.#giveUp(log, Number(findServiceError(error)?.fields.leaderEpoch));
       } else if (hasCode(error, 'UNKNOWN_TOPIC')) {
         await this.#recreateLost(topic.name);
         // If it is led here still, it is moved into anew.

@@ -3,10 +3,10 @@
 import { randomInt } from 'node:crypto';
 import { partitionForKey } from '../../core/records/partitioner.ts';
 import { bytesAsText } from '../../core/records/record-fields.ts';
-import type { EncodedRecords } from '../../core/records/record-input.ts';
-import { type RecordBatch, type Spread, spreadRecords, withRecord } from '../../core/records/request-batches.ts';
-import { afterPart, hasCode, ServiceError } from '../../core/service-error.ts';
-import type { AppendResult, Batch, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
+import type { RequestRecords } from '../../core/records/record-input.ts';
+import { nameRefusedRecord, type RecordBatch, type Spread, spreadRecords } from '../../core/records/request-batches.ts';
+import { afterPartialSuccess, hasCode, ServiceError } from '../../core/service-error.ts';
+import type { AppendResult, BatchToAppend, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
 import type { ProducerSequence, Producers } from '../../store/log/producers.ts';
 import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
@@ -23,7 +23,7 @@ export type DeduplicationKey = ({ kind: 'key' } & Idempotency) | { kind: 'produc
 
 export interface ProduceRequest {
   topic: string;
-  records: EncodedRecords;
+  records: RequestRecords;
   /** For all records, where the request names one. */
   partition?: number | undefined;
   acks: Acks;
@@ -109,7 +109,7 @@ export class LogWriter {
     const replicas = topic.config['min.insync.replicas'] - 1;
     if (waitsForAll && replicas > 0) await this.#checkReplicas(topic, [...spread.batches.keys()], replicas);
     const appended = await this.#appendAll(topic, request, spread).catch((error: unknown) => {
-      throw withRecord(error, request.records);
+      throw nameRefusedRecord(error, request.records);
     });
     const results = resultsOf(appended.done);
     if (waitsForAll) await this.#awaitAll(topic, appended.done, results, replicas);
@@ -152,10 +152,11 @@ export class LogWriter {
     return spreadRecords(records, {
       topic,
       partitionCount,
-      asked: partition,
+      requestedPartition: partition,
       // A retry through any broker must lead to where the first try went.
-      keyless: () => (identity ? keylessPartition(topic, identity, partitionCount) : this.#rotate(topic)),
-      check: (asked) => checkPartition(topic, asked),
+      chooseKeylessPartition: () =>
+        identity ? keylessPartition(topic, identity, partitionCount) : this.#rotate(topic),
+      checkPartition: (asked) => checkPartition(topic, asked),
     });
   }
 
@@ -202,7 +203,7 @@ export class LogWriter {
     const records = spread.batches.get(partition);
     const times = timesOf(topic, spread);
     // A fence is checked where there is something to append; what no partition takes is refused at home already.
-    const batch: Batch = records
+    const batch: BatchToAppend = records
       ? { ...records, fence, timestamps: times }
       : { ...noRecords, fence: fence?.refusal ? fence : undefined, timestamps: times };
     if (!identity) return this.#batcher.append(topic, partition, batch);
@@ -211,7 +212,10 @@ export class LogWriter {
       return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...identity, partitions } });
     }
     const home = partition === homeOf(topic, identity);
-    const known = (joined: boolean): Batch => ({ ...batch, deduplication: { ...identity, partitions, home, joined } });
+    const known = (joined: boolean): BatchToAppend => ({
+      ...batch,
+      deduplication: { ...identity, partitions, home, joined },
+    });
     try {
       return await this.#batcher.append(topic, partition, known(false));
     } catch (error) {
@@ -293,8 +297,12 @@ function resultsOf(done: Progress['done']): Required<PartitionResult>[] {
 
 function withResults(error: unknown, done: Progress['done']): unknown {
   if (!(error instanceof ServiceError)) return error;
-  return new ServiceError(error.code, `${afterPart(error.message)} Other partitions have their records: see results.`, {
-    ...error.fields,
-    results: resultsOf(done),
-  });
+  return new ServiceError(
+    error.code,
+    `${afterPartialSuccess(error.message)} Other partitions have their records: see results.`,
+    {
+      ...error.fields,
+      results: resultsOf(done),
+    },
+  );
 }

@@ -2,8 +2,8 @@
 // it goes on through any broker. How records travel to the reader, and how much it takes, is the sink's affair.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
-import { streamPartitionsMax } from '../../../schemas/topic-tail.ts';
-import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
+import { topicTailPartitionsMax } from '../../../schemas/topic-tail.ts';
+import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { checkPartition, type TopicCache, type TopicInfo, unknownTopic } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
@@ -246,7 +246,7 @@ export class TopicTail {
       fetched = await this.#parts.reader.fetch(request);
     } catch (error) {
       if (hasCode(error, 'UNKNOWN_TOPIC')) throw deleted(name, topicId);
-      const { logStartOffset, endOffset } = serviceErrorIn(error)?.fields ?? {};
+      const { logStartOffset, endOffset } = findServiceError(error)?.fields ?? {};
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
       throw outOfRange(this.#topic, cursor, { logStartOffset, endOffset } as LogBounds);
     }
@@ -317,10 +317,10 @@ function parsePosition(text: string): { topicId: string | undefined; offsets: Ma
 }
 
 function checkCount(topic: TopicInfo, count: number): void {
-  if (count <= streamPartitionsMax) return;
+  if (count <= topicTailPartitionsMax) return;
   throw new ServiceError(
     'BAD_REQUEST',
-    `A stream reads at most ${streamPartitionsMax} partitions, not ${count} of topic ${topic.name}; name some with partition, and open several.`,
+    `A stream reads at most ${topicTailPartitionsMax} partitions, not ${count} of topic ${topic.name}; name some with partition, and open several.`,
   );
 }
 

@@ -1,7 +1,7 @@
 // This broker's place in the cluster: an ephemeral node /brokers/ids/N under a session of its own, kept alive as long as the
 // process runs, and taken again if it was lost while the process hung; unless another server has taken it meanwhile.
 import type { Logger } from 'pino';
-import { brokerPath, encodeBroker, reservedBrokerIdMax, seqidPath } from '../../core/cluster/cluster-nodes.ts';
+import { brokerPath, encodeBroker, reservedBrokerIdMax, sequenceIdPath } from '../../core/cluster/cluster-nodes.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { SessionCredential, SessionLease } from '../../store/tree/sessions.ts';
@@ -208,7 +208,7 @@ export class BrokerRegistration {
 
   /** Kafka's rule: the version of /brokers/seqid after a blind set, from 1 on, above the ids kept for people. */
   async #generateId(): Promise<number> {
-    const op = { op: 'set' as const, path: seqidPath };
+    const op = { op: 'set' as const, path: sequenceIdPath };
     const { result } = await this.#store.namespace.writeOne(op, { privileged: true, allowOom: true });
     return reservedBrokerIdMax + result.stat!.version;
   }

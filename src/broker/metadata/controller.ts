@@ -12,7 +12,7 @@ import {
 import {
   electAfterBounce,
   electPreferred,
-  imbalanced,
+  imbalancedPartitions,
   noLeader,
   type PartitionState,
 } from '../../core/cluster/leader-election.ts';
@@ -133,7 +133,7 @@ export class Controller {
   async #balanceLeaders(): Promise<void> {
     if (!this.#term || !this.#partitions.isComplete) return;
     const live = new Set((await this.#liveBrokers()).keys());
-    const due = imbalanced(this.#partitions.all(), live);
+    const due = imbalancedPartitions(this.#partitions.all(), live);
     const changes = due.map((partition) => ({ partition, next: electPreferred(partition, live) }));
     const changed = this.#term ? await this.#commit(this.#term, 'preferred', changes) : 0;
     if (changed > 0) this.#log.info({ partitions: changed }, 'Partitions are led by their preferred leaders again');

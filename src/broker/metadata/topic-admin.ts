@@ -28,7 +28,7 @@ import {
   effectiveConfig,
   encodeTopicConfig,
 } from '../../core/records/topic-config.ts';
-import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
+import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { Idempotency, Op, Step } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
@@ -332,7 +332,7 @@ async function asUnknownTopic<T>(name: string, change: () => Promise<T>): Promis
 
 /** The refusal of too many partitions, without what it says of the transaction. */
 function overLimit(error: unknown): unknown {
-  const known = serviceErrorIn(error);
+  const known = findServiceError(error);
   if (known?.code !== 'INVALID_PARTITIONS' || known.fields.maxPartitions === undefined) return error;
   const { partitions, maxPartitions } = known.fields;
   return new ServiceError('INVALID_PARTITIONS', known.message, { partitions, maxPartitions });

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { TopicConfig } from '../../../schemas/topics.ts';
 import { decodeTopic, topicPath, topicsPath } from '../../core/cluster/cluster-nodes.ts';
 import { decodeTopicConfig, effectiveConfig } from '../../core/records/topic-config.ts';
-import { hasCode, ServiceError, serviceErrorIn } from '../../core/service-error.ts';
+import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Logs } from '../../store/log/logs.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
@@ -143,7 +143,7 @@ export class TopicCache {
       if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
       if (!(await this.recreateLogs(name))) throw unknownTopic(name);
       // What went to other logs must not go there once more.
-      const results = serviceErrorIn(error)?.fields.results;
+      const results = findServiceError(error)?.fields.results;
       if (results !== undefined) throw recreatedMeanwhile(name, results);
       return await use(fresh);
     }

@@ -1,6 +1,6 @@
 // What each watch is told of a transaction, and how that looks in JSON. It holds no watches: watch-hub.ts does.
 import type { WatchEvent, WatchMode } from '../../../schemas/watch.ts';
-import { cutInJson, inJson } from '../../core/json-data.ts';
+import { toJsonData, toTruncatedJsonData } from '../../core/json-data.ts';
 import { parentOf } from '../../core/tree/path.ts';
 import type { NodeEvent, Transaction } from '../../store/tree/node-codec.ts';
 
@@ -179,7 +179,7 @@ function watchEvent(event: NodeEvent, withData: boolean): WatchEvent {
   const shown: WatchEvent = { type: kind, path, stat };
   if (!withData || data === undefined) return shown;
   const isCut = data.length < stat.dataLength;
-  Object.assign(shown, isCut ? cutInJson(data) : inJson(data));
+  Object.assign(shown, isCut ? toTruncatedJsonData(data) : toJsonData(data));
   if (contentType !== undefined) shown.contentType = contentType;
   if (isCut) shown.truncated = true;
   return shown;

@@ -6,7 +6,7 @@ import type { PartitionState } from './leader-election.ts';
 
 export const brokerIdsPath = '/brokers/ids';
 export const topicsPath = '/brokers/topics';
-export const seqidPath = '/brokers/seqid';
+export const sequenceIdPath = '/brokers/seqid';
 export const controllerPath = '/controller';
 export const controllerEpochPath = '/controller_epoch';
 

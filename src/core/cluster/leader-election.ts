@@ -38,7 +38,7 @@ export function initialPartitionState(replicas: readonly number[], live: BrokerS
 export function electAfterBrokerChange(state: PartitionState, live: BrokerSet): PartitionState | undefined {
   const isr = liveOrLast(state, live);
   const leader = live.has(state.leader) ? state.leader : firstEligible(state.replicas, state.isr, live);
-  return next(state, { isr, leader });
+  return nextState(state, { isr, leader });
 }
 
 /**
@@ -63,7 +63,7 @@ const imbalanceMax = 0.1;
  * Which partitions are due for the preferred election: Kafka's `leader.imbalance.per.broker.percentage`. Those whose preferred
  * leader is live but does not lead, where that is so for more than a tenth of the partitions that this broker is to lead.
  */
-export function imbalanced<P extends PartitionState>(partitions: Iterable<P>, live: BrokerSet): P[] {
+export function imbalancedPartitions<P extends PartitionState>(partitions: Iterable<P>, live: BrokerSet): P[] {
   const byPreferred = new Map<number, { all: number; led: number; due: P[] }>();
   for (const partition of partitions) {
     const preferred = partition.replicas[0];
@@ -84,7 +84,7 @@ export function imbalanced<P extends PartitionState>(partitions: Iterable<P>, li
 export function electPreferred(state: PartitionState, live: BrokerSet): PartitionState | undefined {
   const preferred = state.replicas[0];
   if (preferred === undefined || !live.has(preferred) || !state.isr.includes(preferred)) return undefined;
-  return next(state, { isr: state.isr, leader: preferred });
+  return nextState(state, { isr: state.isr, leader: preferred });
 }
 
 /**
@@ -148,7 +148,7 @@ function firstEligible(replicas: readonly number[], isr: readonly number[], live
 }
 
 /** The state with a new ISR and leader, its epoch raised if either the leader changed or the ISR lost a member. */
-function next(
+function nextState(
   state: PartitionState,
   { isr, leader }: { isr: readonly number[]; leader: number },
 ): PartitionState | undefined {

@@ -13,7 +13,7 @@ export interface CompactedBatch extends StoredBatch {
 }
 
 /** A batch as it is found. */
-export interface FoundBatch extends StoredBatch {
+export interface BatchToCompact extends StoredBatch {
   tombstonesSince: number;
   /** Whether compaction has been through it before; else it is still as it was appended. */
   isCompacted: boolean;
@@ -21,7 +21,7 @@ export interface FoundBatch extends StoredBatch {
   storedBytes: number;
 }
 
-export interface CleaningOptions {
+export interface CompactionOptions {
   /** What is below it is gone already. */
   startOffset: number;
   /** The store's time, ms. */
@@ -32,9 +32,9 @@ export interface CleaningOptions {
 }
 
 /** What one step changes. */
-export interface Cleaning {
+export interface CompactionStep {
   /** The batches that go, of those that were compacted before. */
-  removed: FoundBatch[];
+  removed: BatchToCompact[];
   added: CompactedBatch[];
   /** When the oldest tombstones that stay were first compacted, ms; 0 = there are none. */
   tombstonesSince: number;
@@ -86,17 +86,21 @@ export class NewestOffsets {
 }
 
 /** What batches that follow on each other become. */
-export function cleanBatches(found: readonly FoundBatch[], newest: NewestOffsets, options: CleaningOptions): Cleaning {
+export function compactBatches(
+  found: readonly BatchToCompact[],
+  newest: NewestOffsets,
+  options: CompactionOptions,
+): CompactionStep {
   const { mergedBytesMax } = options;
-  const cleaning: Cleaning = { removed: [], added: [], tombstonesSince: 0, removedRecords: 0 };
-  let open: Survivor[] = [];
+  const cleaning: CompactionStep = { removed: [], added: [], tombstonesSince: 0, removedRecords: 0 };
+  let open: RetainedRecord[] = [];
   let openBytes = 0;
   /** The compacted batches that `open` stands for. */
-  let sources: FoundBatch[] = [];
+  let sources: BatchToCompact[] = [];
   let openIsNew = false;
 
   const close = () => {
-    const merged = mergeSurvivors(open, mergedBytesMax);
+    const merged = mergeRecords(open, mergedBytesMax);
     // What stays as it is and does not become fewer batches need not be written again.
     if (openIsNew || merged.length < sources.length) {
       cleaning.removed.push(...sources);
@@ -106,7 +110,7 @@ export function cleanBatches(found: readonly FoundBatch[], newest: NewestOffsets
   };
 
   for (const batch of found) {
-    const { kept, removedRecords } = survivorsOf(batch, newest, options);
+    const { kept, removedRecords } = retainedRecords(batch, newest, options);
     cleaning.removedRecords += removedRecords;
     for (const one of kept) {
       cleaning.tombstonesSince = olderTombstones(cleaning.tombstonesSince, one.tombstonesSince);
@@ -133,7 +137,7 @@ export function olderTombstones(a: number, b: number): number {
 }
 
 /** A record that stays. */
-interface Survivor {
+interface RetainedRecord {
   offset: number;
   line: Buffer;
   timestamp: number;
@@ -141,13 +145,13 @@ interface Survivor {
   tombstonesSince: number;
 }
 
-function survivorsOf(
-  found: FoundBatch,
+function retainedRecords(
+  found: BatchToCompact,
   newest: NewestOffsets,
-  { startOffset, now, deleteRetentionMs }: CleaningOptions,
-): { kept: Survivor[]; removedRecords: number } {
+  { startOffset, now, deleteRetentionMs }: CompactionOptions,
+): { kept: RetainedRecord[]; removedRecords: number } {
   const batch = new BatchLines(found);
-  const kept: Survivor[] = [];
+  const kept: RetainedRecord[] = [];
   let removedRecords = 0;
   for (let index = 0; index < batch.count; index += 1) {
     if (batch.isRemoved(index)) continue;
@@ -171,7 +175,7 @@ function survivorsOf(
 }
 
 /** Batches of records, as few as can be. */
-function mergeSurvivors(survivors: readonly Survivor[], mergedBytesMax: number): CompactedBatch[] {
+function mergeRecords(survivors: readonly RetainedRecord[], mergedBytesMax: number): CompactedBatch[] {
   const batches: CompactedBatch[] = [];
   let first = 0;
   let [bytes, since] = [0, 0];
@@ -190,7 +194,7 @@ function mergeSurvivors(survivors: readonly Survivor[], mergedBytesMax: number):
   return batches;
 }
 
-function makeBatch(survivors: readonly Survivor[]): CompactedBatch {
+function makeBatch(survivors: readonly RetainedRecord[]): CompactedBatch {
   const [{ offset: baseOffset }, last] = [survivors[0]!, survivors.at(-1)!];
   // The time that the first record lies under; those that lay under another one carry theirs.
   const timestamp = (survivors.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? survivors[0]!).timestamp;

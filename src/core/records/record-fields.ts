@@ -40,7 +40,7 @@ export function bytesAsText(text: string): string {
 }
 
 /** A member of an object: where its name stands, with its quotes, and its value. */
-export interface Member {
+export interface MemberPosition {
   nameStart: number;
   nameEnd: number;
   start: number;
@@ -48,7 +48,7 @@ export interface Member {
 }
 
 /** The parts of a record by their names, as bytes as text. */
-type Parts = Map<string, string>;
+type FieldTexts = Map<string, string>;
 
 /**
  * Reads a record by its fields; only the value is taken as it is.
@@ -56,26 +56,26 @@ type Parts = Map<string, string>;
  * @param members its fields; if there are too many for a record, as many as show it
  * @throws ServiceError BAD_REQUEST, beginning with `where()`
  */
-export function readExactly(
+export function readFields(
   text: string,
   { start, end }: { start: number; end: number },
-  members: readonly Member[],
+  members: readonly MemberPosition[],
   where: () => string,
 ): EncodedRecord {
-  const parts = partsOf(text, members, where);
+  const parts = fieldTextsOf(text, members, where);
   const key = readKey(parts, where);
   const bytes = parts.get('valueBase64');
   if (bytes !== undefined) {
     if (parts.has('value')) throw bad(`${where()}: give value or valueBase64, not both.`);
-    checkBase64(parse(bytes), () => `${where()}.valueBase64`);
+    checkBase64(parseField(bytes), () => `${where()}.valueBase64`);
   }
   const headers = parts.get('headers');
   if (headers !== undefined) {
-    checkPartBytes(headers.length, () => `${where()}.headers`);
+    checkFieldBytes(headers.length, () => `${where()}.headers`);
     checkHeaders(headers, `${where()}.headers`);
   }
-  const partition = readWhole(parts.get('partition'), () => `${where()}.partition`);
-  const timestamp = readWhole(parts.get('timestamp'), () => `${where()}.timestamp`);
+  const partition = readWholeNumber(parts.get('partition'), () => `${where()}.partition`);
+  const timestamp = readWholeNumber(parts.get('timestamp'), () => `${where()}.timestamp`);
 
   let line = parts.size === 0 ? '{}' : text.slice(start, end);
   if (partition !== undefined || timestamp !== undefined) {
@@ -89,14 +89,14 @@ export function readExactly(
 }
 
 /** The longest key, and the longest headers of one record, as JSON: they become values, which the value does not. */
-export const partBytesMax = 1024 * 1024;
+export const fieldBytesMax = 1024 * 1024;
 
 /** @throws ServiceError TOO_LARGE */
-export function checkPartBytes(bytes: number, where: () => string): void {
-  if (bytes <= partBytesMax) return;
-  throw new ServiceError('TOO_LARGE', `${where()} has ${bytes} bytes of JSON; the limit is ${partBytesMax}.`, {
+export function checkFieldBytes(bytes: number, where: () => string): void {
+  if (bytes <= fieldBytesMax) return;
+  throw new ServiceError('TOO_LARGE', `${where()} has ${bytes} bytes of JSON; the limit is ${fieldBytesMax}.`, {
     bytes,
-    maxBytes: partBytesMax,
+    maxBytes: fieldBytesMax,
   });
 }
 
@@ -105,8 +105,8 @@ export function onOneLine(json: string): string {
   return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n][ \t\r\n]*/g, '') : json;
 }
 
-function partsOf(text: string, members: readonly Member[], where: () => string): Parts {
-  const parts: Parts = new Map();
+function fieldTextsOf(text: string, members: readonly MemberPosition[], where: () => string): FieldTexts {
+  const parts: FieldTexts = new Map();
   for (const { nameStart, nameEnd, start, end } of members) {
     const plain = text.slice(nameStart + 1, nameEnd - 1);
     const name = fieldNames.has(plain) ? plain : (valueIn(text, nameStart, nameEnd) as string);
@@ -124,23 +124,23 @@ function partsOf(text: string, members: readonly Member[], where: () => string):
 const shownCharacters = 60;
 
 /** The value of a part that is a text or a number; of an object or a list it is enough to know that it is one. */
-function parse(part: string): unknown {
+function parseField(part: string): unknown {
   // ASCII without escapes is what it says.
   if (part.startsWith('"') && !/[^ -[\]-~]/.test(part)) return part.slice(1, -1);
   return part.startsWith('{') || part.startsWith('[') ? {} : valueIn(part, 0, part.length);
 }
 
-function readKey(parts: Parts, where: () => string): string | undefined {
+function readKey(parts: FieldTexts, where: () => string): string | undefined {
   const [key, keyBase64] = [parts.get('key'), parts.get('keyBase64')];
-  checkPartBytes(Math.max(key?.length ?? 0, keyBase64?.length ?? 0), () => `${where()}.key`);
+  checkFieldBytes(Math.max(key?.length ?? 0, keyBase64?.length ?? 0), () => `${where()}.key`);
   if (keyBase64 !== undefined) {
     if (key !== undefined) throw bad(`${where()}: give key or keyBase64, not both.`);
-    const text = checkBase64(parse(keyBase64), () => `${where()}.keyBase64`);
+    const text = checkBase64(parseField(keyBase64), () => `${where()}.keyBase64`);
     return Buffer.from(text, 'base64').toString('latin1');
   }
   if (key === undefined || key === 'null') return undefined;
   if (!key.startsWith('"')) throw bad(`${where()}.key must be a string; bytes go as keyBase64.`);
-  const value = parse(key) as string;
+  const value = parseField(key) as string;
   // As UTF-8 all of them would be the same key.
   if (!value.isWellFormed()) {
     throw bad(`${where()}.key is no Unicode, as it has half of a surrogate pair; bytes go as keyBase64.`);
@@ -177,15 +177,15 @@ function checkBase64(value: unknown, where: () => string): string {
   throw bad(`${where()} must be base64 with its padding, such as "aGk=".`);
 }
 
-function readWhole(part: string | undefined, where: () => string): number | undefined {
+function readWholeNumber(part: string | undefined, where: () => string): number | undefined {
   if (part === undefined) return undefined;
-  const value = part.length <= wholeCharactersMax ? parse(part) : undefined;
+  const value = part.length <= wholeNumberCharactersMax ? parseField(part) : undefined;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   throw bad(`${where()} must be a whole number from 0 to 2^53-1.`);
 }
 
 /** More than any whole number has, with an exponent or without. */
-const wholeCharactersMax = 64;
+const wholeNumberCharactersMax = 64;
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

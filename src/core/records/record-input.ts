@@ -6,19 +6,19 @@
  * and their bytes kept as they are; only of those that have more than a key and a value are values made.
  */
 import { isUtf8 } from 'node:buffer';
-import { readJson, withoutMark } from '../json-input.ts';
-import { gaveUp, hasControls, JsonScanner, problemOf, valueIn } from '../json-scanner.ts';
+import { readJson, withoutByteOrderMark } from '../json-input.ts';
+import { hasControls, JsonScanner, jsonProblem, noPosition, valueIn } from '../json-scanner.ts';
 import { ServiceError } from '../service-error.ts';
-import { atOnce, type Steps } from '../steps.ts';
+import { runSteps, type Steps } from '../steps.ts';
 import { bytesAsText, type EncodedRecord, onOneLine } from './record-fields.ts';
 import { RecordReader } from './record-reader.ts';
 
 /** The records of a request. */
-export type EncodedRecords =
+export type RequestRecords =
   /** Each by itself; those of NDJSON with the number of the line of each. */
-  | { kind: 'each'; records: EncodedRecord[]; lines?: readonly number[] }
+  | { kind: 'separate'; records: EncodedRecord[]; lines?: readonly number[] }
   /** None has a key, a partition or a timestamp: they lie together, wherever that is, and are not looked at again. */
-  | { kind: 'together'; count: number; lines: Buffer };
+  | { kind: 'contiguous'; count: number; lines: Buffer };
 
 const comma = 0x2c;
 const lineFeed = 0x0a;
@@ -39,8 +39,8 @@ const bytesPerStep = 64 * 1024;
  * the answer is then a part.
  * @throws ServiceError BAD_REQUEST naming the record and the field; TOO_LARGE for too many records
  */
-export function* parseRecordsInSteps(given: Buffer): Steps<{ records: EncodedRecords; rest: Record<string, unknown> }> {
-  const body = withoutMark(given);
+export function* parseRecordsInSteps(given: Buffer): Steps<{ records: RequestRecords; rest: Record<string, unknown> }> {
+  const body = withoutByteOrderMark(given);
   if (body.length === 0) throw bad('The body is empty, which is not JSON; send {"records":[…]}.');
   if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
   const text = body.toString('latin1');
@@ -49,27 +49,27 @@ export function* parseRecordsInSteps(given: Buffer): Steps<{ records: EncodedRec
   const start = scanner.skipSpace(0);
   if (text.charCodeAt(start) !== openBrace) {
     const end = yield* skipValueInSteps(scanner, start);
-    if (end === gaveUp) throw notJson(scanner);
+    if (end === noPosition) throw notJson(scanner);
     throw bad('The body must be an object with the records: {"records":[…]}.');
   }
   const rest = new Map<string, unknown>();
-  let list: RecordList | undefined;
+  let list: ScannedList | undefined;
   let at = scanner.skipSpace(start + 1);
   for (let isFirst = true; !(isFirst && text.charCodeAt(at) === closeBrace); isFirst = false) {
     const valueAt = scanner.skipName(at);
-    if (valueAt === gaveUp) throw notJson(scanner);
+    if (valueAt === noPosition) throw notJson(scanner);
     const name = valueIn(text, at, scanner.skipString(at)) as string;
     if (rest.has(name) || (list && name === 'records')) throw bad(`The body has the field ${name} twice.`);
-    if (name !== 'records' && !restNames.has(name)) {
+    if (name !== 'records' && !otherFieldNames.has(name)) {
       throw bad(`The body has an unknown field '${name.slice(0, shownCharacters)}'; it has records and producer.`);
     }
     if (name === 'records' && text.charCodeAt(valueAt) === openBracket) {
       list =
-        (isOneLine && (yield* scanTogether(text, valueAt))) ||
-        (yield* readEach(new JsonScanner(text, isOneLine), valueAt, isOneLine));
+        (isOneLine && (yield* scanContiguous(text, valueAt))) ||
+        (yield* readSeparately(new JsonScanner(text, isOneLine), valueAt, isOneLine));
       at = list.end;
     } else {
-      const part = restOf(body, text, scanner, valueAt);
+      const part = readOtherField(body, text, scanner, valueAt);
       rest.set(name, part.value);
       at = part.end;
     }
@@ -81,27 +81,31 @@ export function* parseRecordsInSteps(given: Buffer): Steps<{ records: EncodedRec
   const end = scanner.skipSpace(at + 1);
   if (end < text.length) throw notJson(scanner, end);
   if (!list) throw bad('The body must have a list of records: {"records":[…]}.');
-  const records = 'ends' in list ? together(body, list) : { kind: 'each' as const, records: list.records };
-  if (records.kind === 'each' && records.records.length === 0) throw bad('records is empty; give at least one record.');
+  const records = 'ends' in list ? contiguousRecords(body, list) : { kind: 'separate' as const, records: list.records };
+  if (records.kind === 'separate' && records.records.length === 0)
+    throw bad('records is empty; give at least one record.');
   return { records, rest: Object.fromEntries(rest) };
 }
 
 /** The same at once. */
-export function parseRecords(body: Buffer): { records: EncodedRecords; rest: Record<string, unknown> } {
-  return atOnce(parseRecordsInSteps(body));
+export function parseRecords(body: Buffer): { records: RequestRecords; rest: Record<string, unknown> } {
+  return runSteps(parseRecordsInSteps(body));
 }
 
 /** What may stand beside the records, and how long it may be. */
-const restNames = new Set(['producer']);
-const restBytesMax = 4096;
+const otherFieldNames = new Set(['producer']);
+const otherFieldBytesMax = 4096;
 const shownCharacters = 60;
 
-function restOf(body: Buffer, text: string, scanner: JsonScanner, at: number): { value: unknown; end: number } {
+function readOtherField(body: Buffer, text: string, scanner: JsonScanner, at: number): { value: unknown; end: number } {
   const end = scanner.skipValue(at);
-  if (scanner.isInterrupted || end - at > restBytesMax) {
-    throw new ServiceError('TOO_LARGE', `The body has a field beside records of more than ${restBytesMax} bytes.`);
+  if (scanner.isInterrupted || end - at > otherFieldBytesMax) {
+    throw new ServiceError(
+      'TOO_LARGE',
+      `The body has a field beside records of more than ${otherFieldBytesMax} bytes.`,
+    );
   }
-  if (end === gaveUp) throw notJson(scanner);
+  if (end === noPosition) throw notJson(scanner);
   const isContainer = text.charCodeAt(at) === openBrace || text.charCodeAt(at) === openBracket;
   return { value: isContainer ? readJson(body.subarray(at, end), 'The body') : valueIn(text, at, end), end };
 }
@@ -110,17 +114,17 @@ function restOf(body: Buffer, text: string, scanner: JsonScanner, at: number): {
  * Makes a record of a body that is one JSON value, which is kept as it is.
  * @throws ServiceError BAD_REQUEST
  */
-export function* parseValueInSteps(given: Buffer, rest: RawParts): Steps<EncodedRecord> {
-  const body = withoutMark(given);
+export function* parseValueInSteps(given: Buffer, rest: RawRecordFields): Steps<EncodedRecord> {
+  const body = withoutByteOrderMark(given);
   if (body.length === 0) throw bad('The body is empty, and its type says that it is JSON.');
   if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
   const text = body.toString('latin1');
   const scanner = new JsonScanner(text, !hasControls(body) && !body.includes(lineFeed));
   const start = scanner.skipSpace(0);
   const end = yield* skipValueInSteps(scanner, start);
-  if (end === gaveUp) throw notJson(scanner);
+  if (end === noPosition) throw notJson(scanner);
   if (scanner.skipSpace(end) < text.length) throw notJson(scanner, scanner.skipSpace(end));
-  return recordOfParts('value', onOneLine(text.slice(start, end)), rest);
+  return recordOfFields('value', onOneLine(text.slice(start, end)), rest);
 }
 
 function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<number> {
@@ -133,7 +137,7 @@ function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<number> {
 }
 
 /** The records of some lines. */
-export interface Lines {
+export interface ParsedLines {
   records: EncodedRecord[];
   /** The number of the line of each. */
   numbers: number[];
@@ -146,8 +150,8 @@ export interface Lines {
  * @param firstLine the number of the first line, from 1
  * @throws ServiceError BAD_REQUEST naming the line and the field, with the number of the line as its field `line`
  */
-export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<Lines> {
-  const bytes = firstLine === 1 ? withoutMark(given) : given;
+export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<ParsedLines> {
+  const bytes = firstLine === 1 ? withoutByteOrderMark(given) : given;
   const text = bytes.toString('latin1');
   const isText = isUtf8(bytes);
   const scanner = new JsonScanner(text, !hasControls(bytes));
@@ -186,8 +190,8 @@ export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<Line
 }
 
 /** The same at once. */
-export function parseLines(bytes: Buffer, firstLine: number): Lines {
-  return atOnce(parseLinesInSteps(bytes, firstLine));
+export function parseLines(bytes: Buffer, firstLine: number): ParsedLines {
+  return runSteps(parseLinesInSteps(bytes, firstLine));
 }
 
 /** As skipSpace, but not into the lines behind, which may all be blank. */
@@ -219,23 +223,23 @@ function readLine(
   const line = new JsonScanner(scanner.text.slice(at, end), false);
   const lineEnd = line.skipValue(0);
   if (line.isInterrupted) throw bad(`line ${number} is not a record, an object such as {"key":"k","value":1}.`);
-  if (lineEnd === gaveUp) throw bad(`line ${number} ${problemOf(line)}.`);
+  if (lineEnd === noPosition) throw bad(`line ${number} ${jsonProblem(line)}.`);
   const rest = line.skipSpace(lineEnd);
   if (rest < line.text.length) {
     line.fail(rest);
-    throw bad(`line ${number} ${problemOf(line)}.`);
+    throw bad(`line ${number} ${jsonProblem(line)}.`);
   }
   throw bad(`line ${number} must be a record, an object such as {"key":"k","value":1}.`);
 }
 
 /** What stands beside the value of a record that did not come as JSON itself. */
-export interface RawParts {
+export interface RawRecordFields {
   key?: string | undefined;
   headers?: readonly (readonly [name: string, value: string])[];
 }
 
 /** How many bytes of JSON a value becomes that did not come as such, at least: to refuse it before they are made. */
-export function rawValueBytes(value: Buffer, isText: boolean): number {
+export function encodedValueBytesMin(value: Buffer, isText: boolean): number {
   if (!isText) return Math.ceil(value.length / 3) * 4;
   let extra = 0;
   // By index: an iterator over 16 MiB takes a quarter of a second.
@@ -249,14 +253,18 @@ export function rawValueBytes(value: Buffer, isText: boolean): number {
 }
 
 /** Makes a record of parts that did not come as JSON: text stays text, bytes become base64. */
-export function buildRecord({ value, ...rest }: RawParts & { value: string | Buffer }): EncodedRecord {
+export function buildRecord({ value, ...rest }: RawRecordFields & { value: string | Buffer }): EncodedRecord {
   return typeof value === 'string'
-    ? recordOfParts('value', bytesAsText(JSON.stringify(value)), rest)
-    : recordOfParts('valueBase64', `"${value.toString('base64')}"`, rest);
+    ? recordOfFields('value', bytesAsText(JSON.stringify(value)), rest)
+    : recordOfFields('valueBase64', `"${value.toString('base64')}"`, rest);
 }
 
 /** @param value its JSON, as bytes as text */
-function recordOfParts(name: 'value' | 'valueBase64', value: string, { key, headers = [] }: RawParts): EncodedRecord {
+function recordOfFields(
+  name: 'value' | 'valueBase64',
+  value: string,
+  { key, headers = [] }: RawRecordFields,
+): EncodedRecord {
   const parts = [`"${name}":${value}`];
   if (key !== undefined) parts.unshift(`"key":${bytesAsText(JSON.stringify(key))}`);
   if (headers.length > 0) {
@@ -279,21 +287,21 @@ export function withoutTimestamp(record: EncodedRecord): EncodedRecord {
 }
 
 /** A list of records, and where it ends, behind its bracket: read one by one, or known to lie together. */
-type RecordList = { end: number } & ({ records: EncodedRecord[] } | { first: number; ends: number[] });
+type ScannedList = { end: number } & ({ records: EncodedRecord[] } | { first: number; ends: number[] });
 
 /**
  * Passes over a list of records that can be kept as they stand: with nothing but a value each, and nothing but a comma
  * between them.
  * @returns where the first begins and each ends; undefined if the list is not like that
  */
-function* scanTogether(text: string, start: number): Steps<RecordList | undefined> {
+function* scanContiguous(text: string, start: number): Steps<ScannedList | undefined> {
   const scanner = new JsonScanner(text, true);
   const reader = new RecordReader(scanner, true);
   const first = start + 1;
   const ends: number[] = [];
   let stepEnd = first + bytesPerStep;
   for (let at = first; ; ) {
-    if (text.charCodeAt(at) !== openBrace || !reader.scan(at) || !reader.isUsual || reader.keyStart >= 0) {
+    if (text.charCodeAt(at) !== openBrace || !reader.scan(at) || !reader.isSimple || reader.keyStart >= 0) {
       if (!scanner.isInterrupted) return undefined;
       do yield;
       while (!scanner.resume());
@@ -313,14 +321,14 @@ function* scanTogether(text: string, start: number): Steps<RecordList | undefine
 }
 
 /** Makes lines of a list: the commas between its records become line feeds. */
-function together(body: Buffer, { first, ends }: { first: number; ends: number[] }): EncodedRecords {
+function contiguousRecords(body: Buffer, { first, ends }: { first: number; ends: number[] }): RequestRecords {
   const last = ends.at(-1)!;
   for (const end of ends) if (end < last) body[end] = lineFeed;
-  return { kind: 'together', count: ends.length, lines: body.subarray(first, last) };
+  return { kind: 'contiguous', count: ends.length, lines: body.subarray(first, last) };
 }
 
 /** Reads a list of records, each by itself. @throws ServiceError */
-function* readEach(
+function* readSeparately(
   scanner: JsonScanner,
   start: number,
   isOneLine: boolean,
@@ -334,7 +342,7 @@ function* readEach(
   if (text.charCodeAt(at) === closeBracket) return { end: at + 1, records };
   for (;;) {
     if (text.charCodeAt(at) !== openBrace) {
-      if ((yield* skipValueInSteps(scanner, at)) === gaveUp) throw notJson(scanner);
+      if ((yield* skipValueInSteps(scanner, at)) === noPosition) throw notJson(scanner);
       throw bad(`${where()} must be an object, such as {"key":"k","value":1}.`);
     }
     if (records.length === recordsMax) throw tooMany();
@@ -373,7 +381,7 @@ function tooMany(): ServiceError {
 /** @param at where, if the scanner has not noted it itself */
 function notJson(scanner: JsonScanner, at?: number): ServiceError {
   if (at !== undefined) scanner.fail(at);
-  return bad(`The body ${problemOf(scanner)}.`);
+  return bad(`The body ${jsonProblem(scanner)}.`);
 }
 
 function bad(detail: string): ServiceError {

@@ -1,8 +1,8 @@
 /**
  * Passes over one record after the other: where it ends, and whether it is of the usual kind, of which no values are made.
  */
-import { gaveUp, type JsonScanner } from '../json-scanner.ts';
-import { checkPartBytes, type EncodedRecord, fieldNames, readExactly } from './record-fields.ts';
+import { type JsonScanner, noPosition } from '../json-scanner.ts';
+import { checkFieldBytes, type EncodedRecord, fieldNames, readFields } from './record-fields.ts';
 
 const quote = 0x22;
 const comma = 0x2c;
@@ -15,13 +15,13 @@ export class RecordReader {
   /** Where the record ends, behind its brace. */
   end = 0;
   /** Whether it has a value and perhaps a key, each once and the key spelled plainly. */
-  isUsual = false;
+  isSimple = false;
   /** Where the text of its key begins, behind the quote, and ends; -1 for none. */
-  keyStart = gaveUp;
-  keyEnd = gaveUp;
+  keyStart = noPosition;
+  keyEnd = noPosition;
   /** Of each field: where its name begins and ends, and its value. One more than a record can have shows that it is none. */
-  readonly #places = new Int32Array(4 * (fieldNames.size + 1));
-  #fields = 0;
+  readonly #positions = new Int32Array(4 * (fieldNames.size + 1));
+  #fieldCount = 0;
 
   /** @param isOneLine there are no line feeds in the whole text */
   constructor(scanner: JsonScanner, isOneLine: boolean) {
@@ -36,23 +36,23 @@ export class RecordReader {
   read(start: number, where: () => string): EncodedRecord | undefined {
     const { text } = this.scanner;
     if (!this.scan(start)) {
-      if (this.#fields > fieldNames.size) this.#readExactly(start, where);
+      if (this.#fieldCount > fieldNames.size) this.#readFields(start, where);
       return undefined;
     }
-    if (!this.isUsual) return this.#readExactly(start, where);
+    if (!this.isSimple) return this.#readFields(start, where);
     const line = text.slice(start, this.end);
-    if (!this.#isOneLine && /[\r\n]/.test(line)) return this.#readExactly(start, where);
-    checkPartBytes(this.keyEnd - this.keyStart, () => `${where()}.key`);
+    if (!this.#isOneLine && /[\r\n]/.test(line)) return this.#readFields(start, where);
+    checkFieldBytes(this.keyEnd - this.keyStart, () => `${where()}.key`);
     const key = this.keyStart < 0 ? undefined : text.slice(this.keyStart, this.keyEnd);
     return { line, key, partition: undefined, timestamp: undefined };
   }
 
-  #readExactly(start: number, where: () => string): EncodedRecord {
-    const members = Array.from({ length: this.#fields }, (_, field) => {
-      const [nameStart, nameEnd, valueStart, end] = this.#places.subarray(4 * field);
+  #readFields(start: number, where: () => string): EncodedRecord {
+    const members = Array.from({ length: this.#fieldCount }, (_, field) => {
+      const [nameStart, nameEnd, valueStart, end] = this.#positions.subarray(4 * field);
       return { nameStart: nameStart!, nameEnd: nameEnd!, start: valueStart!, end: end! };
     });
-    return readExactly(this.scanner.text, { start, end: this.end }, members, where);
+    return readFields(this.scanner.text, { start, end: this.end }, members, where);
   }
 
   /** Passes over the object that begins at `start`. @returns whether it is JSON, and may be a record */
@@ -61,12 +61,12 @@ export class RecordReader {
     const { text } = scanner;
     let values = 0;
     let isUsual = true;
-    this.keyStart = gaveUp;
-    this.keyEnd = gaveUp;
-    this.#fields = 0;
+    this.keyStart = noPosition;
+    this.keyEnd = noPosition;
+    this.#fieldCount = 0;
     let at = scanner.skipSpace(start + 1);
     if (text.charCodeAt(at) === closeBrace) {
-      this.isUsual = false;
+      this.isSimple = false;
       this.end = at + 1;
       return true;
     }
@@ -85,24 +85,24 @@ export class RecordReader {
         this.keyStart = at + 7;
         at = scanner.skipString(valueStart);
         this.keyEnd = at - 1;
-        if (at !== gaveUp && scanner.hasEscape(this.keyStart, at)) isUsual = false;
+        if (at !== noPosition && scanner.hasEscape(this.keyStart, at)) isUsual = false;
       } else {
         isUsual = false;
         if (text.charCodeAt(at) !== quote) return this.#fail(at);
         nameEnd = scanner.skipString(at);
-        if (nameEnd === gaveUp) return false;
+        if (nameEnd === noPosition) return false;
         valueStart = scanner.skipColon(nameEnd);
-        if (valueStart === gaveUp) return false;
-        at = this.#fields < fieldNames.size ? scanner.skipValue(valueStart) : valueStart;
+        if (valueStart === noPosition) return false;
+        at = this.#fieldCount < fieldNames.size ? scanner.skipValue(valueStart) : valueStart;
       }
-      if (at === gaveUp) return false;
-      const place = 4 * this.#fields;
-      this.#places[place] = nameStart;
-      this.#places[place + 1] = nameEnd;
-      this.#places[place + 2] = valueStart;
-      this.#places[place + 3] = at;
-      this.#fields += 1;
-      if (this.#fields > fieldNames.size) return false;
+      if (at === noPosition) return false;
+      const place = 4 * this.#fieldCount;
+      this.#positions[place] = nameStart;
+      this.#positions[place + 1] = nameEnd;
+      this.#positions[place + 2] = valueStart;
+      this.#positions[place + 3] = at;
+      this.#fieldCount += 1;
+      if (this.#fieldCount > fieldNames.size) return false;
       at = scanner.skipSpace(at);
       const unit = text.charCodeAt(at);
       if (unit === closeBrace) break;
@@ -110,7 +110,7 @@ export class RecordReader {
       at = scanner.skipSpace(at + 1);
     }
     this.end = at + 1;
-    this.isUsual = isUsual && values <= 1;
+    this.isSimple = isUsual && values <= 1;
     return true;
   }
 

@@ -6,7 +6,7 @@ import type { TopicConfig } from '../../../schemas/topics.ts';
 import { ServiceError } from '../service-error.ts';
 import { partitionForKey } from './partitioner.ts';
 import type { EncodedRecord } from './record-fields.ts';
-import { type EncodedRecords, withoutTimestamp } from './record-input.ts';
+import { type RequestRecords, withoutTimestamp } from './record-input.ts';
 
 /** The records of one request for one partition. */
 export interface RecordBatch {
@@ -37,17 +37,17 @@ export interface SpreadOptions {
   /** By how many partitions; that of the topic, or of an earlier attempt. */
   partitionCount: number;
   /** For all records, where the request names a partition. */
-  asked: number | undefined;
+  requestedPartition: number | undefined;
   /** The partition of records that have no key and ask for none: asked for once, if at all. */
-  keyless: () => number;
+  chooseKeylessPartition: () => number;
   /** Refuses a partition that does not exist. */
-  check: (partition: number) => void;
+  checkPartition: (partition: number) => void;
 }
 
 /** @throws ServiceError UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE */
-export function spreadRecords(records: EncodedRecords, options: SpreadOptions): Spread {
+export function spreadRecords(records: RequestRecords, options: SpreadOptions): Spread {
   const { topic, partitionCount } = options;
-  if (records.kind === 'together') {
+  if (records.kind === 'contiguous') {
     const { count, lines } = records;
     const partition = choosePartitions([keylessRecord], undefined, options)[0]!;
     checkSize(topic, partition, lines.length, { count, isStream: false });
@@ -87,8 +87,8 @@ function timestampsOf(
 }
 
 /** Says of which record it is that a log refused for its timestamp. */
-export function withRecord(error: unknown, records: EncodedRecords): unknown {
-  if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST' || records.kind === 'together') return error;
+export function nameRefusedRecord(error: unknown, records: RequestRecords): unknown {
+  if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST' || records.kind === 'contiguous') return error;
   const index = records.records.findIndex(({ timestamp }) => timestamp === error.fields.timestamp);
   if (index < 0) return error;
   const line = records.lines?.[index];
@@ -104,31 +104,35 @@ function choosePartitions(
   lines: readonly number[] | undefined,
   options: SpreadOptions,
 ): number[] {
-  const { topic, partitionCount, asked, keyless, check } = options;
+  const { topic, partitionCount, requestedPartition, chooseKeylessPartition, checkPartition } = options;
   const isCompacted = topic.config['cleanup.policy'].includes('compact');
-  if (asked !== undefined) check(asked);
+  if (requestedPartition !== undefined) checkPartition(requestedPartition);
   let forKeyless: number | undefined;
   return records.map((record, index) => {
-    const { key, partition = asked } = record;
-    if (asked !== undefined && partition !== asked) {
-      throw atRecord(lines, index, `asks for partition ${partition}, but the request is for partition ${asked}`);
+    const { key, partition = requestedPartition } = record;
+    if (requestedPartition !== undefined && partition !== requestedPartition) {
+      throw atRecord(
+        lines,
+        index,
+        `asks for partition ${partition}, but the request is for partition ${requestedPartition}`,
+      );
     }
     if (key === undefined && isCompacted) {
       const detail = `has no key; topic ${topic.name} is compacted, which keeps the newest record of each key`;
       throw atRecord(lines, index, detail);
     }
     if (partition !== undefined) {
-      checkAt(lines, index, () => check(partition));
+      checkAt(lines, index, () => checkPartition(partition));
       return partition;
     }
     if (key !== undefined) return partitionForKey(key, partitionCount);
-    forKeyless ??= keyless();
+    forKeyless ??= chooseKeylessPartition();
     return forKeyless;
   });
 }
 
 /** A batch as it grows, its lines as bytes as text. */
-interface Gathered {
+interface GrowingBatch {
   lines: string[];
   maxTimestamp: number | undefined;
   hasAllTimestamps: boolean;
@@ -140,7 +144,7 @@ function makeBatches(
   partitions: readonly number[],
   topic: SpreadOptions['topic'],
 ): Map<number, RecordBatch> {
-  const byPartition = new Map<number, Gathered>();
+  const byPartition = new Map<number, GrowingBatch>();
   const logTime = topic.config['message.timestamp.type'] === 'LogAppendTime';
   for (let i = 0; i < all.length; i += 1) {
     const { line, timestamp } = logTime ? withoutTimestamp(all[i]!) : all[i]!;
@@ -183,7 +187,7 @@ function checkAt(lines: readonly number[] | undefined, index: number, check: () 
   }
 }
 
-interface Sent {
+interface BatchOrigin {
   count: number;
   /** Whether it is a part of a stream, of which more was written perhaps. */
   isStream: boolean;
@@ -196,7 +200,12 @@ export function checkRecordBytes(topic: SpreadOptions['topic'], bytes: number): 
   checkSize(topic, undefined, bytes, { count: 1, isStream: false });
 }
 
-function checkSize(topic: SpreadOptions['topic'], partition: number | undefined, bytes: number, sent: Sent): void {
+function checkSize(
+  topic: SpreadOptions['topic'],
+  partition: number | undefined,
+  bytes: number,
+  sent: BatchOrigin,
+): void {
   const maxBytes = topic.config['max.message.bytes'];
   if (bytes <= maxBytes) return;
   const { count, isStream, line } = sent;

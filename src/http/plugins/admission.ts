@@ -157,9 +157,9 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
   app.addHook('onRequest', (request, _reply, done) => {
     if (!request.ws) return done();
     const { clientKey: client } = request;
-    const reason = shared.sockets.take(client);
+    const reason = shared.sockets.acquire(client);
     if (reason) return done(refuse('sockets', reason, client, shared.sockets));
-    request.raw.socket.once('close', () => shared.sockets.give(client));
+    request.raw.socket.once('close', () => shared.sockets.release(client));
     done();
   });
 
@@ -187,7 +187,7 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
       admitted: (place) => {
         if (leave) reply.raw.off('close', leave);
         // Only now: requests that wait together would all be let in.
-        const problem = kind === 'reserved' ? undefined : unread.problemOf(client);
+        const problem = kind === 'reserved' ? undefined : unread.refusalFor(client);
         if (problem) {
           place.release();
           return done(refuse('responses', problem, client, unread));
@@ -208,12 +208,12 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
   /** Counts what may last long. @returns whether there is room for it */
   function share(request: FastifyRequest, reply: FastifyReply, kind: 'waits' | 'uploads', done: Done): boolean {
     const { clientKey: client } = request;
-    const reason = shared[kind].take(client);
+    const reason = shared[kind].acquire(client);
     if (reason) {
       done(refuse(kind, reason, client, shared[kind]));
       return false;
     }
-    reply.raw.once('close', () => shared[kind].give(client));
+    reply.raw.once('close', () => shared[kind].release(client));
     count(request, reply, kind);
     return true;
   }
@@ -262,10 +262,10 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
     },
     watches: {
       take: (client) => {
-        const reason = shared.watches.take(client);
+        const reason = shared.watches.acquire(client);
         if (reason) throw refuse('watches', reason, client, shared.watches);
       },
-      give: (client) => shared.watches.give(client),
+      give: (client) => shared.watches.release(client),
     },
   };
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { createSchema } from 'zod-openapi';
 import { errorCatalogue } from '../../../schemas/errors.ts';
 import { groupClientFrame, groupServerFrame } from '../../../schemas/group-stream.ts';
-import { recordStreamClientFrame, recordStreamServerFrame } from '../../../schemas/topic-tail.ts';
+import { topicTailClientFrame, topicTailServerFrame } from '../../../schemas/topic-tail.ts';
 import { clientFrame, serverFrame } from '../../../schemas/watch.ts';
 import { ndjsonType } from '../media-types.ts';
 import { declaresCode } from '../problems.ts';
@@ -45,8 +45,8 @@ interface Document extends Json {
 }
 
 /** Frames of sockets, which OpenAPI has no operations for: they stand among the schemas, for readers and generators. */
-const clientFrames: z.ZodType[] = [clientFrame, recordStreamClientFrame, groupClientFrame];
-const serverFrames: z.ZodType[] = [serverFrame, recordStreamServerFrame, groupServerFrame];
+const clientFrames: z.ZodType[] = [clientFrame, topicTailClientFrame, groupClientFrame];
+const serverFrames: z.ZodType[] = [serverFrame, topicTailServerFrame, groupServerFrame];
 
 const nodePathParameter = z.object({
   path: z

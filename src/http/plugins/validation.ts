@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
 import type { z } from 'zod';
-import { describeIssues, parseInput, readInput } from '../../core/issues.ts';
+import { describeIssues, parseOptions, readInput } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
@@ -33,7 +33,7 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
         return { error: error as Error };
       }
     }
-    const result = zodSchema.safeParse(data, parseInput);
+    const result = zodSchema.safeParse(data, parseOptions);
     if (result.success) return { value: result.data };
     // A body that is not there at all is null to the router.
     if (httpPart === 'body' && data === null) return { error: new ServiceError('BAD_REQUEST', emptyBody) };

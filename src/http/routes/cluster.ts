@@ -1,7 +1,7 @@
 // /v1/cluster and /v1/brokers: who is there, read from the tree.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
-import { brokerReply, clusterReply } from '../../../schemas/cluster.ts';
+import { brokerResponse, clusterResponse } from '../../../schemas/cluster.ts';
 import { noQuery } from '../../../schemas/common.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { describeBroker, describeCluster } from '../../broker/metadata/cluster.ts';
@@ -19,7 +19,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
         summary: 'The cluster: its id, controller, live brokers, and store',
         querystring: noQuery,
         response: {
-          200: { description: 'The cluster.', content: { 'application/json': { schema: clusterReply } } },
+          200: { description: 'The cluster.', content: { 'application/json': { schema: clusterResponse } } },
           ...problems('STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -37,7 +37,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
         querystring: noQuery,
         params: brokerParam,
         response: {
-          200: { description: 'The broker.', content: { 'application/json': { schema: brokerReply } } },
+          200: { description: 'The broker.', content: { 'application/json': { schema: brokerResponse } } },
           ...problems('BAD_REQUEST', 'NO_NODE', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,

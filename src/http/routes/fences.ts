@@ -1,7 +1,7 @@
 // /v1/topics/{t}/partitions/{p}/fences: the highest fencing token that a partition has seen of each name.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
-import { fenceParams, fencesQuery, fencesReply } from '../../../schemas/fences.ts';
+import { fenceParams, fencesQuery, fencesResponse } from '../../../schemas/fences.ts';
 import { partitionParams } from '../../../schemas/records.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { checkPartition } from '../../broker/metadata/topic-cache.ts';
@@ -21,7 +21,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         params: partitionParams,
         querystring: fencesQuery,
         response: {
-          200: { description: 'A page of them.', content: { 'application/json': { schema: fencesReply } } },
+          200: { description: 'A page of them.', content: { 'application/json': { schema: fencesResponse } } },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,

@@ -3,13 +3,13 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { z } from 'zod';
 import {
   commitBody,
-  commitReply,
+  commitResponse,
   groupOffsetsQuery,
-  groupOffsetsReply,
+  groupOffsetsResponse,
   groupParams,
   memberHeaders,
   resetBody,
-  resetReply,
+  resetResponse,
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { ResetOffset } from '../../broker/groups/offsets/group-offsets.ts';
@@ -38,7 +38,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
         headers: onlyDescribed(z.looseObject(memberHeaders)),
         body: commitBody,
         response: {
-          200: { description: 'Committed.', content: { 'application/json': { schema: commitReply } } },
+          200: { description: 'Committed.', content: { 'application/json': { schema: commitResponse } } },
           ...problems(
             'BAD_REQUEST',
             'FORBIDDEN',
@@ -85,7 +85,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
         params: groupParams,
         querystring: groupOffsetsQuery,
         response: {
-          200: { description: 'In order.', content: { 'application/json': { schema: groupOffsetsReply } } },
+          200: { description: 'In order.', content: { 'application/json': { schema: groupOffsetsResponse } } },
           ...problems('BAD_REQUEST', 'UNKNOWN_GROUP', 'NO_COMMITTED_OFFSET', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -153,7 +153,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
         params: groupParams,
         body: resetBody,
         response: {
-          200: { description: 'Moved, or what would be.', content: { 'application/json': { schema: resetReply } } },
+          200: { description: 'Moved, or what would be.', content: { 'application/json': { schema: resetResponse } } },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_GROUP',

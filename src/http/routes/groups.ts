@@ -4,19 +4,19 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { z } from 'zod';
 import {
   consumeQuery,
-  consumeReply,
+  consumeResponse,
   groupParams,
-  groupReply,
-  groupsReply,
+  groupResponse,
+  groupsResponse,
   heartbeatBody,
   joinBody,
   joinHeaders,
-  joinReply,
+  joinResponse,
   leaveQuery,
   listGroupsQuery,
   memberHeaders,
   memberParams,
-  memberReply,
+  memberResponse,
   rebalanceTimeoutDefaultMs,
   rebalanceTimeoutMsMin,
   sessionTimeoutDefaultMs,
@@ -49,7 +49,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         summary: 'List the groups, by name',
         querystring: listGroupsQuery,
         response: {
-          200: { description: 'A page of them.', content: { 'application/json': { schema: groupsReply } } },
+          200: { description: 'A page of them.', content: { 'application/json': { schema: groupsResponse } } },
           ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -71,7 +71,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         summary: 'Describe a group: its members, who has which partition, and how far behind it is',
         params: groupParams,
         response: {
-          200: { description: 'As it is now.', content: { 'application/json': { schema: groupReply } } },
+          200: { description: 'As it is now.', content: { 'application/json': { schema: groupResponse } } },
           ...problems('UNKNOWN_GROUP', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -121,7 +121,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         headers: onlyDescribed(z.looseObject(joinHeaders)),
         body: joinBody,
         response: {
-          201: { description: 'A member.', content: { 'application/json': { schema: joinReply } } },
+          201: { description: 'A member.', content: { 'application/json': { schema: joinResponse } } },
           ...problems(
             'BAD_REQUEST',
             'FORBIDDEN',
@@ -176,7 +176,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         headers: onlyDescribed(z.looseObject(memberHeaders)),
         body: heartbeatBody,
         response: {
-          200: { description: 'Alive.', content: { 'application/json': { schema: memberReply } } },
+          200: { description: 'Alive.', content: { 'application/json': { schema: memberResponse } } },
           ...problems(
             'BAD_REQUEST',
             'FORBIDDEN',
@@ -251,7 +251,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       headers: onlyDescribed(z.looseObject(memberHeaders)),
       querystring: consumeQuery,
       response: {
-        200: { description: 'Records, or none.', content: { 'application/json': { schema: consumeReply } } },
+        200: { description: 'Records, or none.', content: { 'application/json': { schema: consumeResponse } } },
         ...problems(
           'BAD_REQUEST',
           'FORBIDDEN',
@@ -284,7 +284,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     reply.header('weir-zxid', consumed.zxid).type('application/json; charset=utf-8');
     return consumedJson(consumed);
   }
-  const asReply = (text: Buffer) => text as unknown as z.infer<typeof consumeReply>;
+  const asReply = (text: Buffer) => text as unknown as z.infer<typeof consumeResponse>;
 
   app.get(
     '/groups/:group/members/:member/records',

@@ -1,7 +1,7 @@
 // /v1/multi: several operations on the tree as one transaction.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
-import { type MultiOp, multiBody, multiReply } from '../../../schemas/nodes.ts';
+import { type MultiOp, multiBody, multiResponse } from '../../../schemas/nodes.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { withoutTrailingSlash } from '../../core/tree/path.ts';
@@ -27,7 +27,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         querystring: noQuery,
         body: multiBody,
         response: {
-          200: { description: 'All are applied.', content: { 'application/json': { schema: multiReply } } },
+          200: { description: 'All are applied.', content: { 'application/json': { schema: multiResponse } } },
           ...problems(
             'BAD_REQUEST',
             'INVALID_PATH',

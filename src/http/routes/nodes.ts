@@ -4,18 +4,18 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { z } from 'zod';
 import { entityTags } from '../../../schemas/common.ts';
 import {
-  childrenReply,
-  createdReply,
+  childrenResponse,
+  createdResponse,
   deleteNodeQuery,
   getNodeQuery,
-  nodeReply,
+  nodeResponse,
   postNodeQuery,
   putNodeQuery,
-  statReply,
-  treeReply,
+  statResponse,
+  treeResponse,
 } from '../../../schemas/nodes.ts';
 import type { Broker } from '../../broker/broker.ts';
-import { inJson } from '../../core/json-data.ts';
+import { toJsonData } from '../../core/json-data.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
 import type { Op, OpResult } from '../../store/tree/namespace.ts';
@@ -84,7 +84,9 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
             headers: z.object({ etag: z.string().optional(), 'weir-stat': z.string().optional() }),
             content: {
               '*/*': rawResponse,
-              'application/json': { schema: z.union([nodeReply, statReply, childrenReply, treeReply, rawJson]) },
+              'application/json': {
+                schema: z.union([nodeResponse, statResponse, childrenResponse, treeResponse, rawJson]),
+              },
             },
           },
           304: { description: 'Not changed: within the wait, if there is one.' },
@@ -149,7 +151,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         case 'node': {
           const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
           if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
-          return { path, ...inJson(data), contentType, stat };
+          return { path, ...toJsonData(data), contentType, stat };
         }
         case 'stat': {
           const { zxid, stat } = await namespace.stat(path).catch(absent);
@@ -178,8 +180,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         headers: onlyDescribed(z.looseObject({ ...ifMatch, 'if-none-match': z.literal('*').optional() })),
         body: rawBody,
         response: {
-          200: { description: 'Set.', content: { 'application/json': { schema: statReply } } },
-          201: { description: 'Created.', content: { 'application/json': { schema: statReply } } },
+          200: { description: 'Set.', content: { 'application/json': { schema: statResponse } } },
+          201: { description: 'Created.', content: { 'application/json': { schema: statResponse } } },
           ...problems(
             'BAD_REQUEST',
             'INVALID_PATH',
@@ -228,7 +230,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         querystring: postNodeQuery,
         body: rawBody,
         response: {
-          201: { description: 'Created.', content: { 'application/json': { schema: createdReply } } },
+          201: { description: 'Created.', content: { 'application/json': { schema: createdResponse } } },
           ...problems(
             'BAD_REQUEST',
             'INVALID_PATH',

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { partitionParams } from '../../../schemas/records.ts';
-import { electionBody, electionReply, partitionReply, reassignBody } from '../../../schemas/topics.ts';
+import { electionBody, electionResponse, partitionResponse, reassignBody } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';
@@ -21,7 +21,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
         params: partitionParams,
         querystring: noQuery,
         response: {
-          200: { description: 'It exists.', content: { 'application/json': { schema: partitionReply } } },
+          200: { description: 'It exists.', content: { 'application/json': { schema: partitionResponse } } },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -47,7 +47,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
         querystring: noQuery,
         body: reassignBody,
         response: {
-          200: { description: 'It is theirs.', content: { 'application/json': { schema: partitionReply } } },
+          200: { description: 'It is theirs.', content: { 'application/json': { schema: partitionResponse } } },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_TOPIC',
@@ -87,7 +87,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
         querystring: noQuery,
         body: electionBody,
         response: {
-          200: { description: 'How it went.', content: { 'application/json': { schema: electionReply } } },
+          200: { description: 'How it went.', content: { 'application/json': { schema: electionResponse } } },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_TOPIC',

@@ -1,7 +1,7 @@
 // /v1/producers: who appends exactly once, and fences who had its name before.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
-import { createProducerBody, producerReply } from '../../../schemas/producers.ts';
+import { createProducerBody, producerResponse } from '../../../schemas/producers.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
@@ -17,7 +17,7 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
         querystring: noQuery,
         body: createProducerBody,
         response: {
-          201: { description: 'Its epoch.', content: { 'application/json': { schema: producerReply } } },
+          201: { description: 'Its epoch.', content: { 'application/json': { schema: producerResponse } } },
           ...problems('BAD_REQUEST', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE', 'STORE_FULL'),
         },
       } satisfies FastifyZodOpenApiSchema,

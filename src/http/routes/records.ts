@@ -5,16 +5,16 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { z } from 'zod';
 import {
   deleteRecordsQuery,
-  deleteRecordsReply,
+  deleteRecordsResponse,
   fetchQuery,
-  fetchReply,
+  fetchResponse,
   offsetsQuery,
-  offsetsReply,
+  offsetsResponse,
   partitionParams,
   produceBody,
   producePartitionQuery,
   produceQuery,
-  produceReply,
+  produceResponse,
 } from '../../../schemas/records.ts';
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
@@ -55,7 +55,7 @@ const produceResponses = {
   200: {
     description:
       'Appended. For NDJSON: a line for each appended batch and, if it fails later on, the problem as the last.',
-    content: { 'application/json': { schema: produceReply }, [ndjsonType]: rawResponse },
+    content: { 'application/json': { schema: produceResponse }, [ndjsonType]: rawResponse },
   },
   ...problems(
     'BAD_REQUEST',
@@ -194,7 +194,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
           logWriter.produce({
             ...common,
             acks: common.acks === '0' ? '1' : common.acks,
-            records: { kind: 'each', records, lines: numbers },
+            records: { kind: 'separate', records, lines: numbers },
             deduplicationKey,
           }),
         ),
@@ -236,7 +236,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
           200: {
             description:
               'Records from the offset on; none at the end of the log. As NDJSON: one a line, and the offsets in the headers Weir-Next-Offset, Weir-Log-Start-Offset, Weir-End-Offset.',
-            content: { 'application/json': { schema: fetchReply }, [ndjsonType]: rawResponse },
+            content: { 'application/json': { schema: fetchResponse }, [ndjsonType]: rawResponse },
           },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'OFFSET_OUT_OF_RANGE', 'STORE_UNAVAILABLE'),
         },
@@ -276,7 +276,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
         params: topicParams,
         querystring: offsetsQuery,
         response: {
-          200: { description: 'An offset of each.', content: { 'application/json': { schema: offsetsReply } } },
+          200: { description: 'An offset of each.', content: { 'application/json': { schema: offsetsResponse } } },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -313,7 +313,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
         response: {
           200: {
             description: 'The log begins there.',
-            content: { 'application/json': { schema: deleteRecordsReply } },
+            content: { 'application/json': { schema: deleteRecordsResponse } },
           },
           ...problems(
             'BAD_REQUEST',

@@ -6,9 +6,9 @@ import { noQuery } from '../../../schemas/common.ts';
 import {
   createSessionBody,
   endSessionQuery,
-  sessionCreatedReply,
-  sessionDetailReply,
-  sessionReply,
+  sessionCreatedResponse,
+  sessionDetailResponse,
+  sessionResponse,
   sessionTtlDefaultMs,
 } from '../../../schemas/sessions.ts';
 import type { Broker } from '../../broker/broker.ts';
@@ -34,7 +34,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
         querystring: noQuery,
         body: createSessionBody.nullish(),
         response: {
-          201: { description: 'Created.', content: { 'application/json': { schema: sessionCreatedReply } } },
+          201: { description: 'Created.', content: { 'application/json': { schema: sessionCreatedResponse } } },
           ...problems('BAD_REQUEST', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE', 'STORE_FULL'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -50,11 +50,11 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   );
 
   const renewed = {
-    200: { description: 'Renewed.', content: { 'application/json': { schema: sessionReply } } },
+    200: { description: 'Renewed.', content: { 'application/json': { schema: sessionResponse } } },
     ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
   };
   const described = {
-    200: { description: 'Alive.', content: { 'application/json': { schema: sessionDetailReply } } },
+    200: { description: 'Alive.', content: { 'application/json': { schema: sessionDetailResponse } } },
     ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
   };
   const ended = {

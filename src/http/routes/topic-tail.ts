@@ -5,12 +5,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import type { z } from 'zod';
-import {
-  positionMsMax,
-  recordStreamFrame,
-  recordStreamHeaders,
-  recordStreamQuery,
-} from '../../../schemas/topic-tail.ts';
+import { positionMsMax, topicTailEvent, topicTailHeaders, topicTailQuery } from '../../../schemas/topic-tail.ts';
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { RecordSink, TopicTail, TopicTailRequest } from '../../broker/log/topic-tail.ts';
@@ -19,7 +14,7 @@ import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
 import { EventStreams, isLost, lostMark } from '../sse.ts';
 
-type RecordStreamFrame = z.infer<typeof recordStreamFrame>;
+type RecordStreamFrame = z.infer<typeof topicTailEvent>;
 type RecordsFrame = Extract<RecordStreamFrame, { type: 'records' }>;
 
 interface Options {
@@ -31,8 +26,8 @@ interface Options {
 /** A request as the schemas of the route parse it. */
 interface ParsedRequest {
   params: z.output<typeof topicParams>;
-  query: z.output<typeof recordStreamQuery>;
-  headers: z.output<typeof recordStreamHeaders>;
+  query: z.output<typeof topicTailQuery>;
+  headers: z.output<typeof topicTailHeaders>;
 }
 
 export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, takeSocket }) => {
@@ -50,14 +45,14 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
       summary:
         'Read records as they come, as server-sent events; upgraded to a WebSocket: frames RecordStreamClientFrame to the server, RecordStreamServerFrame from it',
       params: topicParams,
-      querystring: recordStreamQuery,
-      headers: recordStreamHeaders,
+      querystring: topicTailQuery,
+      headers: topicTailHeaders,
       response: {
         101: { description: 'The connection is a WebSocket now.' },
         200: {
           description:
             'Messages with `id: <position>` and a RecordStreamFrame as `data`; what ends the stream, such as a position that is lost, is an `event: problem`, and the last.',
-          content: { 'text/event-stream': { schema: recordStreamFrame } },
+          content: { 'text/event-stream': { schema: topicTailEvent } },
         },
         204: {
           description: 'The Last-Event-ID is that of a position that is lost, as was said; it stops an EventSource.',

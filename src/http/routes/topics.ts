@@ -5,8 +5,8 @@ import {
   createTopicBody,
   listTopicsQuery,
   topicParams,
-  topicReply,
-  topicsReply,
+  topicResponse,
+  topicsResponse,
 } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { partitionsOf } from '../known-items.ts';
@@ -28,7 +28,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         summary: 'Create a topic',
         body: createTopicBody,
         response: {
-          201: { description: 'Created.', content: { 'application/json': { schema: topicReply } } },
+          201: { description: 'Created.', content: { 'application/json': { schema: topicResponse } } },
           ...problems(
             'BAD_REQUEST',
             'TOPIC_EXISTS',
@@ -61,7 +61,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         summary: 'List the topics, by name',
         querystring: listTopicsQuery,
         response: {
-          200: { description: 'A page of them.', content: { 'application/json': { schema: topicsReply } } },
+          200: { description: 'A page of them.', content: { 'application/json': { schema: topicsResponse } } },
           ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -87,7 +87,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         summary: 'Describe a topic: settings, partitions, leaders, offsets',
         params: topicParams,
         response: {
-          200: { description: 'It exists.', content: { 'application/json': { schema: topicReply } } },
+          200: { description: 'It exists.', content: { 'application/json': { schema: topicResponse } } },
           ...problems('UNKNOWN_TOPIC', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -105,7 +105,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
         params: topicParams,
         body: alterTopicBody,
         response: {
-          200: { description: 'Changed.', content: { 'application/json': { schema: topicReply } } },
+          200: { description: 'Changed.', content: { 'application/json': { schema: topicResponse } } },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_TOPIC',

@@ -2,7 +2,7 @@
 import type { ProducerSequence } from './producers.ts';
 
 /** The records of one request for one partition; none at the home of a request that appends elsewhere. */
-export interface Batch {
+export interface BatchToAppend {
   count: number;
   /** Their lines, joined by line feeds (core/records/record-fields.ts). */
   records: Buffer;
@@ -53,7 +53,7 @@ export interface RequestTimestamps {
 }
 
 /** What the script checks a batch by, as JSON, or '' (lua/logs/append.lua). */
-export function encodeChecks({ fence, deduplication: identity, timestamps: times }: Batch): string {
+export function encodeChecks({ fence, deduplication: identity, timestamps: times }: BatchToAppend): string {
   if (!fence && !identity && !times) return '';
   const guards: Record<string, unknown> = {};
   if (times) {

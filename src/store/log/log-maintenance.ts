@@ -2,7 +2,7 @@
 // epoch it is made, and the log refuses one that is over, or that another run of a broker has worked under (guarantee L6).
 import { randomBytes } from 'node:crypto';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
-import type { CompactedBatch, FoundBatch } from '../../core/records/compaction.ts';
+import type { BatchToCompact, CompactedBatch } from '../../core/records/compaction.ts';
 import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { bytes, integer, type ReplyValue, text } from '../scripts.ts';
@@ -19,7 +19,7 @@ export interface LogScan extends LogBounds {
   tombstonesSince: number;
   /** The store's time, ms. */
   now: number;
-  batches: FoundBatch[];
+  batches: BatchToCompact[];
 }
 
 export interface CompactionStep {
@@ -32,7 +32,7 @@ export interface CompactionStep {
   /** Undefined: not known yet. */
   tombstonesSince: number | undefined;
   /** Compacted batches that go. */
-  removed: readonly FoundBatch[];
+  removed: readonly BatchToCompact[];
   added: readonly CompactedBatch[];
 }
 
@@ -96,7 +96,7 @@ export class LogMaintenance {
   async scan(topicId: string, partition: number, from: number, to: number, bytesMax: number): Promise<LogScan> {
     const reply = await this.#call('logs/scan', topicId, partition, [from, to, bytesMax]);
     const [runId, generation, start, end, cleaned, tombstonesSince, now] = reply;
-    const batches: FoundBatch[] = [];
+    const batches: BatchToCompact[] = [];
     for (let i = 7; i + 4 < reply.length; i += 5) {
       const baseOffset = integer(reply[i]);
       const records = bytes(reply[i + 4]);

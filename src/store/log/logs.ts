@@ -11,9 +11,9 @@ import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.t
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import type { Idempotency } from '../stored-responses.ts';
 import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
-import { type Batch, encodeChecks } from './batch.ts';
+import { type BatchToAppend, encodeChecks } from './batch.ts';
 
-export type { Batch, BatchDeduplication, Fence, RequestTimestamps } from './batch.ts';
+export type { BatchDeduplication, BatchToAppend, Fence, RequestTimestamps } from './batch.ts';
 
 export interface AppendResult {
   /** -1 where there were no records for this partition. */
@@ -111,7 +111,7 @@ export class Logs {
   async append(
     topicId: string,
     partition: number,
-    batches: readonly Batch[],
+    batches: readonly BatchToAppend[],
   ): Promise<(AppendResult | ServiceError)[]> {
     const args: Arguments = [this.#channel, `${topicId}:${partition}:`, this.#responseLimits, this.#fencesMax];
     for (const batch of batches) {

@@ -1,11 +1,11 @@
 // What becomes of requests that meet on their way to one partition.
 import t from 'tap';
-import { type EncodedRecords, parseLines } from '../../../src/core/records/record-input.ts';
+import { parseLines, type RequestRecords } from '../../../src/core/records/record-input.ts';
 import { ServiceError } from '../../../src/core/service-error.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
-const recordsOf = (lines: string): EncodedRecords => ({
-  kind: 'each',
+const recordsOf = (lines: string): RequestRecords => ({
+  kind: 'separate',
   records: parseLines(Buffer.from(lines), 1).records,
 });
 

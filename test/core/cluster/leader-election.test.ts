@@ -5,7 +5,7 @@ import {
   electAfterBrokerChange,
   electForShutdown,
   electPreferred,
-  imbalanced,
+  imbalancedPartitions,
   initialPartitionState,
   noLeader,
   type PartitionState,
@@ -87,14 +87,26 @@ t.test(
   async (t) => {
     const led = (count: number, leader: number, isr = [1, 2]) =>
       Array.from({ length: count }, () => state([1, 2], isr, leader));
-    t.equal(imbalanced([...led(9, 1), ...led(1, 2)], live(1, 2)).length, 0, 'a tenth is not more than a tenth');
-    t.equal(imbalanced([...led(8, 1), ...led(1, 2)], live(1, 2)).length, 1);
-    t.equal(imbalanced([...led(8, 1), ...led(1, 2), ...led(1, noLeader)], live(1, 2)).length, 2);
-    t.equal(imbalanced(led(3, 2), live(2)).length, 0, 'the preferred leader is dead');
-    t.equal(imbalanced([...led(2, 2), ...led(1, 2, [2])], live(1, 2)).length, 2, 'who is not in sync cannot lead');
+    t.equal(
+      imbalancedPartitions([...led(9, 1), ...led(1, 2)], live(1, 2)).length,
+      0,
+      'a tenth is not more than a tenth',
+    );
+    t.equal(imbalancedPartitions([...led(8, 1), ...led(1, 2)], live(1, 2)).length, 1);
+    t.equal(imbalancedPartitions([...led(8, 1), ...led(1, 2), ...led(1, noLeader)], live(1, 2)).length, 2);
+    t.equal(imbalancedPartitions(led(3, 2), live(2)).length, 0, 'the preferred leader is dead');
+    t.equal(
+      imbalancedPartitions([...led(2, 2), ...led(1, 2, [2])], live(1, 2)).length,
+      2,
+      'who is not in sync cannot lead',
+    );
     const other = Array.from({ length: 20 }, () => state([2, 1], [1, 2], 2));
-    t.equal(imbalanced([...other, ...led(1, 2)], live(1, 2)).length, 1, 'each broker is judged by its own partitions');
-    t.same(imbalanced([state([], [], noLeader)], live(1)), []);
+    t.equal(
+      imbalancedPartitions([...other, ...led(1, 2)], live(1, 2)).length,
+      1,
+      'each broker is judged by its own partitions',
+    );
+    t.same(imbalancedPartitions([state([], [], noLeader)], live(1)), []);
   },
 );
 

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { gaveUp, hasControls, JsonScanner } from '../../../src/core/json-scanner.ts';
+import { hasControls, JsonScanner, noPosition } from '../../../src/core/json-scanner.ts';
 import { BatchLines } from '../../../src/core/records/batch-lines.ts';
 import { FetchedRecords } from '../../../src/core/records/fetched-records.ts';
 import { bytesAsText, type EncodedRecord } from '../../../src/core/records/record-fields.ts';
 import {
   buildRecord,
-  type EncodedRecords,
   parseLines,
   parseRecords,
+  type RequestRecords,
   withoutTimestamp,
 } from '../../../src/core/records/record-input.ts';
 import { ServiceError } from '../../../src/core/service-error.ts';
@@ -21,14 +21,14 @@ const recordOf = (line: string): EncodedRecord => parseLines(Buffer.from(line), 
 /** The records of a body; those that lie together have no more than their lines. */
 function recordsOf(body: string): EncodedRecord[] {
   const { records } = parseRecords(Buffer.from(body));
-  return records.kind === 'each' ? records.records : linesOf(records).map((line) => ({ ...keyless, line }));
+  return records.kind === 'separate' ? records.records : linesOf(records).map((line) => ({ ...keyless, line }));
 }
 
 const keyless = { key: undefined, partition: undefined, timestamp: undefined };
 
 /** The lines as a log keeps them. */
-function linesOf(records: EncodedRecords): string[] {
-  return records.kind === 'each'
+function linesOf(records: RequestRecords): string[] {
+  return records.kind === 'separate'
     ? records.records.map(({ line }) => line)
     : records.lines.toString('latin1').split('\n');
 }
@@ -207,14 +207,14 @@ t.test('any text is either read or refused as BAD_REQUEST', async (t) => {
 });
 
 t.test('records with nothing but values lie together as they stand, others are read one by one', async (t) => {
-  const kinds: [string, EncodedRecords['kind']][] = [
-    ['{"records":[{"value":1},{"value":"é"},{"value":{"a":[]}}]}', 'together'],
-    ['{"records":[{"value":1}],"producer":{}}', 'together'],
-    ['{"records":[{"value":1}, {"value":2}]}', 'each'],
-    ['{"records":[{"value":1},\n{"value":2}]}', 'each'],
-    ['{"records":[{"value":1},{"key":"a","value":2}]}', 'each'],
-    ['{"records":[{"value":1},{"value":2,"timestamp":3}]}', 'each'],
-    ['{"records":[{"value":1},{}]}', 'each'],
+  const kinds: [string, RequestRecords['kind']][] = [
+    ['{"records":[{"value":1},{"value":"é"},{"value":{"a":[]}}]}', 'contiguous'],
+    ['{"records":[{"value":1}],"producer":{}}', 'contiguous'],
+    ['{"records":[{"value":1}, {"value":2}]}', 'separate'],
+    ['{"records":[{"value":1},\n{"value":2}]}', 'separate'],
+    ['{"records":[{"value":1},{"key":"a","value":2}]}', 'separate'],
+    ['{"records":[{"value":1},{"value":2,"timestamp":3}]}', 'separate'],
+    ['{"records":[{"value":1},{}]}', 'separate'],
   ];
   for (const [body, kind] of kinds) {
     const { records } = parseRecords(Buffer.from(body));
@@ -332,7 +332,7 @@ t.test('the scanner accepts what JSON.parse accepts, and nothing else', async (t
       const isClean = !hasControls(bytes) && !bytes.includes(10);
       const scanner = new JsonScanner(text, isClean);
       const end = scanner.skipValue(scanner.skipSpace(0));
-      return (end !== gaveUp && scanner.skipSpace(end) === text.length) === isJson(bytes.toString());
+      return (end !== noPosition && scanner.skipSpace(end) === text.length) === isJson(bytes.toString());
     }),
     { numRuns: 5000 },
   );

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { EventSource } from 'eventsource';
 import t, { type Test } from 'tap';
-import { recordStreamFrame } from '../../../schemas/topic-tail.ts';
+import { topicTailEvent } from '../../../schemas/topic-tail.ts';
 import { openEventStream, type StreamMessage } from '../../helpers/event-stream.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 import { startTestBrokers, type TestTopic } from '../../helpers/topics.ts';
@@ -52,7 +52,7 @@ t.test('a stream begins with its position, and has the records of all partitions
   const before = stream.messages.length;
   await eventually(() => stream.messages.length > before, 'a heartbeat');
   t.match(stream.messages.at(-1), { id: last.id, data: { type: 'position', position: last.id } });
-  for (const { data } of stream.messages) t.ok(recordStreamFrame.safeParse(data).success, JSON.stringify(data));
+  for (const { data } of stream.messages) t.ok(topicTailEvent.safeParse(data).success, JSON.stringify(data));
   t.equal(await openOn(server), 1);
   t.equal(await metric(server, 'weir_records_streamed_total{kind="sse"}'), 3);
   stream.cut();
@@ -142,7 +142,7 @@ t.test('what goes wrong later is an error message, and the end', async (t) => {
     await produce(topic.otherAll, 'new');
     await stream.end();
     t.match(stream.messages.at(-1), { event: 'problem', data: { type: 'error', code: 'UNKNOWN_TOPIC', status: 404 } });
-    t.ok(recordStreamFrame.safeParse(stream.messages.at(-1)!.data).success);
+    t.ok(topicTailEvent.safeParse(stream.messages.at(-1)!.data).success);
     t.notOk(stream.messages.some(hasValue('new')));
     const resumed = await openEventStream(t, `${topic.topic}/stream`, { 'last-event-id': id! });
     await resumed.end();

@@ -15,7 +15,7 @@ import {
 import { forgetFormer } from '../../../core/groups/group-topics.ts';
 import { checkCommitEpoch } from '../../../core/groups/member-reconciliation.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
-import { ServiceError, serviceErrorIn } from '../../../core/service-error.ts';
+import { findServiceError, ServiceError } from '../../../core/service-error.ts';
 import type {
   CommittedOffset,
   CommittedOffsets,
@@ -309,7 +309,7 @@ export class GroupOffsets {
       try {
         return await use();
       } catch (error) {
-        const known = serviceErrorIn(error);
+        const known = findServiceError(error);
         const topic = known?.code === 'UNKNOWN_TOPIC' && String(known.fields.topic);
         if (!topic || refreshed.has(topic)) throw error;
         refreshed.add(topic);

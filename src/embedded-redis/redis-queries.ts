@@ -4,7 +4,7 @@ import { type LoadingProgress, loadingOf, parseInfo } from '../store/redis/serve
 import { redisCommand } from './redis-command.ts';
 
 /** Changes a setting of a running Redis unless it has that value. Rejects if it cannot be changed while it runs. */
-export async function bringInForce(socketPath: string, name: string, value: string): Promise<void> {
+export async function ensureSetting(socketPath: string, name: string, value: string): Promise<void> {
   if ((await readSetting(socketPath, name)) !== value) await redisCommand(socketPath, ['CONFIG', 'SET', name, value]);
 }
 
@@ -13,17 +13,17 @@ export async function readSetting(socketPath: string, name: string): Promise<str
   return Array.isArray(reply) && typeof reply[1] === 'string' ? reply[1] : undefined;
 }
 
-export async function serverVersion(socketPath: string): Promise<string> {
-  const info = await serverInfo(socketPath);
+export async function readVersion(socketPath: string): Promise<string> {
+  const info = await readServerInfo(socketPath);
   // Valkey also names the Redis version that it is compatible with, first.
   return (/^valkey_version:(\S+)/m.exec(info) ?? /^redis_version:(\S+)/m.exec(info))?.[1] ?? 'unknown';
 }
 
-export async function loadingAt(socketPath: string): Promise<LoadingProgress | undefined> {
+export async function readLoading(socketPath: string): Promise<LoadingProgress | undefined> {
   const info = await redisCommand(socketPath, ['INFO', 'persistence']).catch(() => '');
   return loadingOf(parseInfo(String(info)));
 }
 
-export async function serverInfo(socketPath: string): Promise<string> {
+export async function readServerInfo(socketPath: string): Promise<string> {
   return String(await redisCommand(socketPath, ['INFO', 'server']));
 }
