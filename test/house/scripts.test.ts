@@ -57,6 +57,11 @@ t.test('the header of a script names every error that the script itself answers 
   t.same(unnamed, []);
 });
 
+t.test('a script names its arguments in its first lines, and reads none by its number after that', async (t) => {
+  const afterNames = (file: string) => luaOf(file).replace(/^#!.*\n\s*(local (?!function)[^\n]*\n)*/, '');
+  t.same(filesWith(/.*\bARGV\[\d.*/, scripts, afterNames), []);
+});
+
 t.test('libraries have no shebang, and begin with their includes and a comment that says what they are', async (t) => {
   const libraries = scripts.filter((path) => !entryScripts.includes(path));
   t.same(filesWithout(/^(--- @include "lib\/[\w-]+"\n)*--/, libraries), []);

@@ -25,5 +25,5 @@ if string.find(handle, '.', 1, true) then
   packed = cmsgpack.pack(record)
   redis.call('SET', keys.response(record_id), packed, 'KEEPTTL')
 end
-room.take(keys.responses, room.limits(response_limits), #record_id + #packed)
+quota.take(keys.responses, quota.limits(response_limits), #record_id + #packed)
 return { 'OK', '' }

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 --- @include "lib/group-apply"
---[[ As groups/apply.lua, and let through when the store is at its memory limit: for what keeps a group running, adds no
-     member, and makes room as often as it takes some (heartbeats, leaving, expiry, reading on).
+--[[ Does the same as groups/apply.lua, and runs at the memory limit. It is for updates that keep a group running
+     (heartbeats, leaving, expiry, consuming): they add no member, and free as much memory as they take.
+
      KEYS    1 root
      ARGV    as groups/apply.lua
      Returns as groups/apply.lua

@@ -1,34 +1,35 @@
 #!lua
 --- @include "lib/group-apply"
---[[ Commits a decision over a group by compare-and-set: the document and all that goes with it, as one transaction.
+--[[ Updates a group by compare-and-set: its document, sessions, nodes, timers and positions change in one transaction.
+
      KEYS    1 root
-     ARGV    1 group  2 version that was decided on (0 = there was no group)  3 new document, '' = unchanged, 'delete'
-             4 largest data of a node, bytes  5 transactions to keep  6 limits of kept responses (lib/record-quota.lua)
-             7 how many of the members have a living session
-             8 with a document: 'settled' if every member has what it shall have, else 'moving'
-             9 '1' = offsets may be of no use now: they are looked at soon
+     ARGV    1 group  2 version that the update was made from (0 = there was no group)
+             3 new document, '' = unchanged, 'delete' = delete the group  4 largest data of a node, bytes
+             5 transactions to retain in the event stream  6 limits of stored responses (lib/record-quota.lua)
+             7 number of members that have a live session
+             8 with a document: 'settled' if every member has its target assignment, else 'moving'
+             9 '1' = commits may have expired now: check them soon
              then lists, each with its length before it:
-             sessions to renew (id, ttl ms) · to create (id, hash of the secret, ttl ms) · to end (id; the operations
-             delete its nodes) · timers to set (name, delay ms) · to cancel (name)
-             then the member that consumes, the number of what it says to have been given, or '', and 'again' = only if that
-             is what it was given before the last time, else only if it is what it was given last; '' thrice without one
-             then lists: members that are spoken for, each by a call that must be its newest (id, number) · members that begin a new
-             call, each with a new number (id) · answers to keep (id of the record for an Idempotency-Key, fingerprint, answer)
-             positions to commit (topic, partition, topic id, another
-             offset or '', 'back' = even if more is committed) · to forget (topic, partitions '0,4,7') · members whose
-             calls are forgotten (id) · positions to set (field, offset, where what is given out now begins or '') ·
-             partitions of which the position and the committed offset are wanted (topic, partition, topic id) · owner nodes
-             to delete (topic, partitions) · to create (topic, partitions, member, session)
-             then operations on the tree, one each, packed (lib/ops.lua)
-     Returns { 'OK', 'applied', version, zxid, moved, given, new number…,
-               (position or '', start or '', committed or '')… }
-             given = the number of what the member that consumes was given last, by this or before; start = where that began
-             moved = for how many ms the members were on the move, if that has ended with this, else -1
-             { 'OK', 'conflict', version, document }: another version is there
-             { 'OK', 'gone', version, document, member… }: sessions of members have ended; those live
-             { 'OK', 'refused', how many members, (member, call)…, (id of a record, '' or a code, answer or detail)… }:
-             the members have begun newer calls, the requests were answered before; decide again without them
-             { 'OK', 'elsewhere', given, before }: what the member was given last, and before that, is not as it says
-     Errors  those of an operation that fails: the document and the tree contradict each other
+             sessions to renew (id, time to live in ms) · to create (id, hash of the secret, time to live in ms) · to end
+             (id; the operations delete their nodes) · timers to set (name, delay in ms) · to cancel (name)
+             then of the member that consumes: its id; the number of its last delivery as it knows it, or ''; 'again' if that
+             must be the last but one here (it repeats a call), else it must be the last. '' three times without such a member
+             then lists: members that requests speak for, each with the call that must be its newest (id, number) · members
+             that begin a new call and get its number (id) · responses to store (record id of the Idempotency-Key,
+             fingerprint, response) · positions to commit (topic, partition, topic id, another offset or '', 'back' = also
+             to a lower offset) · to delete (topic, partitions '0,4,7') · members whose calls are forgotten (id) · positions
+             to set (field, offset, start of what is delivered now or '') · partitions to read the position and the committed
+             offset of (topic, partition, topic id) · owner nodes to delete (topic, partitions) · to create (topic,
+             partitions, member, session)
+             then operations on the tree, each packed (lib/ops.lua)
+     Returns { 'OK', 'applied', version, zxid, moved, delivery, new call number…, (position or '', start or '', committed or '')… }
+             moved = for how many ms members were moving to their target assignment, if this ends it, else -1
+             delivery = number of the last delivery to the member that consumes, with this one; start = where it began
+             { 'OK', 'conflict', version, document }: the document has another version
+             { 'OK', 'gone', version, document, member… }: sessions of members have ended; these members have one
+             { 'OK', 'refused', number of members, (member, call)…, (record id, '' or an error code, response or detail)… }:
+             these members have begun newer calls, these requests have a response already; update again without them
+             { 'OK', 'elsewhere', last delivery, last but one }: the member was delivered something else than it knows
+     Errors  those of an operation that fails: then the document and the tree contradict each other
      Emits   one transaction of created, changed, deleted ]]
 return apply.run()

@@ -2,27 +2,30 @@
 --- @include "lib/group"
 --- @include "lib/arguments"
 --- @include "lib/idempotency"
---[[ Commits offsets of a group, or takes commits back, if the group is still as the broker judged it.
+--[[ Commits offsets of a group, or deletes committed offsets, if the group's document still has the version that the broker
+     validated the request against.
+
      KEYS    1 root
-     ARGV    1 group  2 version that was judged (0 = there was no group)  3 document, if that makes the group, else ''
-             4 largest data of a node, bytes  5 transactions to keep  6 session of the member that commits, or ''
-             7 that member, and 8 its consume call, which must be its newest; or '' and ''
-             9 id of the record for an Idempotency-Key or ''  10 fingerprint of the request  11 limits of kept responses
-             (lib/record-quota.lua)  12 what to keep for a repeat
-             then a list with its length before it: (topic, topic id, partition, offset or '' = take back, metadata or '')
+     ARGV    1 group  2 version validated against (0 = there was no group)  3 document, if the commit creates the group, else ''
+             4 largest data of a node, bytes  5 transactions to retain in the event stream
+             6 session of the member that commits, or ''  7 that member  8 its consume call, which must be its newest; or '' and ''
+             9 record id of the Idempotency-Key, or ''  10 fingerprint of the request
+             11 limits of stored responses (lib/record-quota.lua)  12 what to store for a repeat
+             then a list with its length before it: (topic, topic id, partition, offset or '' = delete, metadata or '')
      Returns { 'OK', 'applied', version, zxid }
-             { 'OK', 'conflict', version, document }: another version is there
-             { 'OK', 'gone', version, document, member… }: the member's session has ended
+             { 'OK', 'conflict', version, document }: the document has another version
+             { 'OK', 'gone', version, document, member… }: the member's session has ended; these members have one
              { 'OK', 'superseded' }: the member has begun a newer call
-             { 'OK', 'repeated', what was kept }: a request with this key has done it before
-     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses); UNKNOWN_TOPIC if a topic is not there (any more) with that id; those of the operations on the tree
-     Emits   one transaction of created, changed, deleted, into the history of committed offsets ]]
-arguments.next()
-local expected, made = arguments.number(), arguments.next()
+             { 'OK', 'repeated', what was stored }: an earlier request with this key has done it
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses); UNKNOWN_TOPIC, if a topic with that id does not exist
+             (any more); those of the operations on the tree
+     Emits   one transaction of created, changed, deleted, in the history of committed offsets ]]
+group.select(arguments.next())
+local expected, new_document = arguments.number(), arguments.next()
 local limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() }
 local session_id = arguments.next()
 local caller, call = '@' .. arguments.next(), arguments.next()
-local record_id, fingerprint, response_limits, kept_text = arguments.next(), arguments.next(), arguments.next(), arguments.next()
+local record_id, fingerprint, response_limits, repeat_text = arguments.next(), arguments.next(), arguments.next(), arguments.next()
 local rows = arguments.rows(5)
 
 local repeated = idempotency.find(record_id, fingerprint, response_limits)
@@ -40,7 +43,7 @@ for _, row in ipairs(rows) do
   local topic, topic_id, partition, offset = unpack(row)
   local problem
   if offset == '' then
-    -- Those of an earlier topic are gone already.
+    -- Commits for an earlier topic of that name do not count.
     if group.has_claimed(topic, topic_id) then problem = group.uncommit(topic, partition, limits) end
   else
     problem = group.commit(topic, partition, offset, limits)
@@ -48,8 +51,8 @@ for _, row in ipairs(rows) do
   if problem then return problem end
 end
 
-if made ~= '' then version = group.store(made) end
+if new_document ~= '' then version = group.store(new_document) end
 group.write_topic_ids()
 for _, row in ipairs(rows) do group.write_metadata(row[1], row[3], row[5]) end
-idempotency.keep(record_id, fingerprint, response_limits, { 'OK', 0, kept_text })
+idempotency.keep(record_id, fingerprint, response_limits, { 'OK', 0, repeat_text })
 return { 'OK', 'applied', version, txn.commit(limits.event_retention) }

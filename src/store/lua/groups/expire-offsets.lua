@@ -1,28 +1,29 @@
 #!lua flags=allow-oom
 --- @include "lib/group"
 --- @include "lib/arguments"
---[[ Takes back the commits of a group that have been of no use for as long as they are kept, and deletes the group if it has
-     no members and nothing is left. A commit is of no use since it was made, or since the group's last member went.
+--[[ Deletes commits of a group that have expired, and the group itself if it has no members and no commits left. The age of
+     a commit counts from when it was made, or from when the group's last member left, whichever is later.
+
      KEYS    1 root
-     ARGV    1 group  2 version that was judged  3 largest data of a node, bytes  4 transactions to keep  5 how long offsets
-             are kept, ms  6 most commits to take back in one go
+     ARGV    1 group  2 version validated against  3 largest data of a node, bytes  4 transactions to retain in the event stream
+             5 retention of offsets, ms  6 most commits to delete in one call
              then a list with its length before it: topics that members subscribe to, whose commits stay
-     Returns { 'OK', 'applied', commits taken back, 1 if the group is deleted else 0 }
-             { 'OK', 'conflict', 0, 0 }: another version is there; it is looked at again when the claim is over
+     Returns { 'OK', 'applied', number of commits deleted, group deleted (1/0) }
+             { 'OK', 'conflict', 0, 0 }: the document has another version; the group is due again when the claim expires
      Errors  those of the operations on the tree
      Emits   one transaction of deleted ]]
-arguments.next()
+group.select(arguments.next())
 local expected = arguments.number()
 local limits = { privileged = true, max_node_bytes = arguments.number(), event_retention = arguments.number() }
-local retention_ms, most = arguments.number(), arguments.number()
-local kept = {}
-for _, topic in ipairs(arguments.rows(1)) do kept[topic] = true end
+local retention_ms, limit = arguments.number(), arguments.number()
+local subscribed = {}
+for _, topic in ipairs(arguments.rows(1)) do subscribed[topic] = true end
 
 if group.version() ~= expected or expected == 0 then return { 'OK', 'conflict', 0, 0 } end
 local emptied_at = tonumber(redis.call('HGET', keys.group(group.name), 'emptied_at') or '0')
 local offsets, going, oldest = group.path .. '/offsets', {}, now_ms
 local function due(since)
-  if since + retention_ms <= now_ms and #going < most then return true end
+  if since + retention_ms <= now_ms and #going < limit then return true end
   oldest = math.min(oldest, since)
   return false
 end
@@ -30,7 +31,7 @@ end
 local topics = redis.call('ZRANGE', keys.children(offsets), 0, -1)
 for _, topic in ipairs(topics) do
   local path = offsets .. '/' .. topic
-  for _, partition in ipairs(kept[topic] and {} or redis.call('ZRANGE', keys.children(path), 0, -1)) do
+  for _, partition in ipairs(subscribed[topic] and {} or redis.call('ZRANGE', keys.children(path), 0, -1)) do
     if due(math.max(emptied_at, txn.node(path .. '/' .. partition).mtime)) then going[#going + 1] = { topic, partition } end
   end
 end

@@ -1,10 +1,14 @@
 #!lua flags=no-writes
 --- @include "lib/group"
---[[ All committed offsets of a group, with the id of the topic that each is of.
+--[[ Reads all committed offsets of a group, each with the id of its topic.
+
      KEYS    1 root
      ARGV    1 group
-     Returns { 'OK', zxid, (topic, topic id, partition, offset, committed at ms, metadata or '')… }
+     Returns { 'OK', zxid, (topic, topic id, partition, offset, committed at in ms, metadata or '')… }
      Errors  none ]]
+local name = ARGV[1]
+
+group.select(name)
 local reply = { 'OK', tonumber(redis.call('HGET', keys.root, 'zxid') or '0') }
 local offsets, details = group.path .. '/offsets', keys.offset_details(group.name)
 for _, topic in ipairs(redis.call('ZRANGE', keys.children(offsets), 0, -1)) do

@@ -1,16 +1,19 @@
 #!lua flags=no-writes
 --- @include "lib/group"
---[[ A part of a look at all groups: how each is, how many members it has, and what it has committed. A group that has committed
-     much is told in several parts.
+--[[ Reads one part of the state of all groups: state, number of members, committed offsets. A group with many commits takes
+     several parts.
+
      KEYS    1 root
-     ARGV    1 group to begin with, or ''  2 topic of it after which to go on, or ''  3 most groups  4 commits after which to stop
-     Returns { 'OK', group to go on with ('' = that was the last), topic of it after which to go on ('' = from its first),
+     ARGV    1 group to begin with, or ''  2 topic of that group after which to continue, or ''  3 most groups
+             4 number of commits after which to stop
+     Returns { 'OK', group to continue with ('' = that was the last), topic of it after which to continue ('' = with its first),
                (group, state, members, version, number of topics, (topic, topic id, 'partition offset partition offset…')…)… }
              state = 'empty', 'reconciling' or 'stable'
      Errors  none ]]
-local most, enough = tonumber(ARGV[3]), tonumber(ARGV[4])
-local from = ARGV[1] == '' and '-' or '[' .. ARGV[1]
-local names = redis.call('ZRANGE', keys.children('/consumers'), from, '+', 'BYLEX', 'LIMIT', 0, most + 1)
+local first, continue_after, limit, enough = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local from = first == '' and '-' or '[' .. first
+local names = redis.call('ZRANGE', keys.children('/consumers'), from, '+', 'BYLEX', 'LIMIT', 0, limit + 1)
 local reply, commits = { 'OK', '', '' }, 0
 
 local function state_of(members)
@@ -18,7 +21,7 @@ local function state_of(members)
   return redis.call('HEXISTS', keys.group(group.name), 'moving_since') == 1 and 'reconciling' or 'stable'
 end
 
---- Appends what was committed for a topic. Returns how many commits that were.
+--- Appends the commits for a topic. Returns their number.
 local function add_topic(topic)
   local path, words = group.path .. '/offsets/' .. topic, {}
   local partitions = redis.call('ZRANGE', keys.children(path), 0, -1)
@@ -32,7 +35,7 @@ local function add_topic(topic)
   return #partitions
 end
 
---- Appends the group with its topics behind `after`. Returns the topic after which to go on, if there are more.
+--- Appends the group with its topics after `after`. Returns the topic after which to continue, if there are more.
 local function add_group(after)
   local members = group.member_count()
   local head = #reply
@@ -49,13 +52,13 @@ local function add_group(after)
 end
 
 for i, name in ipairs(names) do
-  if i > most or commits >= enough then
+  if i > limit or commits >= enough then
     reply[2] = name
     break
   end
-  group.turn_to(name)
+  group.select(name)
   if group.version() > 0 then
-    local more = add_group(name == ARGV[1] and ARGV[2] or '')
+    local more = add_group(name == first and continue_after or '')
     if more then
       reply[2], reply[3] = name, more
       break

@@ -9,7 +9,7 @@
 local apply = {}
 
 local function read_arguments()
-  arguments.next() -- the name, which group.name has
+  group.select(arguments.next())
   return {
     expected = arguments.number(),
     document = arguments.next(),

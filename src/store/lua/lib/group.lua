@@ -6,10 +6,10 @@
      Versions are never given twice, also not to a group of the same name that was deleted and made again, nor after the
      store has lost its newest changes (guarantee N8): else a broker that remembers an old document could commit over a
      new one. They come from one counter, which is kept at or above the zxid, whose epoch rises after a loss. ]]
-local group = { name = ARGV[1], path = '/consumers/' .. ARGV[1], topic_ids = {} }
+local group = {}
 
---- Turns to another group: the rest is about that one.
-function group.turn_to(name)
+--- Selects the group that all other functions are about.
+function group.select(name)
   group.name, group.path, group.topic_ids = name, '/consumers/' .. name, {}
 end
 

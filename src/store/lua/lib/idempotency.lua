@@ -29,8 +29,8 @@ function idempotency.record(id, fingerprint, limits)
     }
   end
   if record then return record end
-  limits = room.limits(limits)
-  if not room.has(keys.responses, limits) then
+  limits = quota.limits(limits)
+  if not quota.has(keys.responses, limits) then
     return nil, {
       'TOO_MANY_REQUESTS',
       'The responses kept for requests with an Idempotency-Key are at their limit of ' .. whole(limits.count) .. ' or '
@@ -55,11 +55,11 @@ end
 --- Keeps a field of the record: `reply`, whose second element is the flag "replayed", or `response`, a text.
 function idempotency.keep(id, fingerprint, limits, value, field)
   if id == '' then return end
-  limits = room.limits(limits)
+  limits = quota.limits(limits)
   local record, before = stored_record(id)
   if not record or record.fingerprint ~= fingerprint then record = { fingerprint = fingerprint } end
   record[field or 'reply'] = value
   local packed = cmsgpack.pack(record)
   redis.call('SET', keys.response(id), packed, 'PX', whole(limits.ttl_ms))
-  room.take(keys.responses, limits, #id + #packed, before and #id + before)
+  quota.take(keys.responses, limits, #id + #packed, before and #id + before)
 end

@@ -2,10 +2,10 @@
 --- @include "lib/record-quota"
 --[[ Answers of a log to requests with an Idempotency-Key (src/store/keys.ts: idempotency), so that a repeat gets the first one.
      `limits` is a word as record-quota.lua reads it. ]]
-local answers = {}
+local results = {}
 
 --- The first answer { replayed, base offset, count, time, partitions }, or an error, or nil if the key is new.
-function answers.find(key, fingerprint)
+function results.find(key, fingerprint)
   local kept = redis.call('GET', log.idempotency(key))
   if not kept then return nil end
   local first, base, count, time, partitions = string.match(kept, '^(%S+) ?(%-?%d*) ?(%d*) ?(%d*) ?(%d*)$')
@@ -15,9 +15,9 @@ function answers.find(key, fingerprint)
 end
 
 --- The error that no more answers are kept here, or nil.
-function answers.full(limits)
-  limits = room.limits(limits)
-  if room.has(log.responses, limits) then return nil end
+function results.full(limits)
+  limits = quota.limits(limits)
+  if quota.has(log.responses, limits) then return nil end
   return {
     'TOO_MANY_REQUESTS',
     'The answers that this partition keeps for requests with an Idempotency-Key are at their limit of ' .. whole(limits.count)
@@ -28,11 +28,11 @@ function answers.full(limits)
   }
 end
 
-function answers.keep(key, fingerprint, limits, base, count, partitions)
-  limits = room.limits(limits)
+function results.keep(key, fingerprint, limits, base, count, partitions)
+  limits = quota.limits(limits)
   local name = log.idempotency(key)
   local kept = table.concat({ fingerprint, whole(base), whole(count), whole(now_ms), whole(partitions) }, ' ')
   local before = redis.call('STRLEN', name)
   redis.call('SET', name, kept, 'PX', whole(limits.ttl_ms))
-  room.take(log.responses, limits, #key + #kept, before > 0 and #key + before)
+  quota.take(log.responses, limits, #key + #kept, before > 0 and #key + before)
 end

@@ -6,7 +6,7 @@
 
      The hash has `count` and `bytes` of all, `oldest` (the first interval that is counted), and `<interval>:c` and
      `<interval>:b` of each. ]]
-local room = {}
+local quota = {}
 
 local INTERVAL_MS = 10000
 --- What a record costs in Redis besides its own bytes and those of its name.
@@ -14,8 +14,8 @@ local RECORD_BYTES = 100
 
 local function interval_at(moment) return math.floor(moment / INTERVAL_MS) end
 
---- What a script passes to room.has and room.take: `<ms that a record is kept>:<most records>:<most bytes>`.
-function room.limits(word)
+--- What a script passes to quota.has and quota.take: `<ms that a record is kept>:<most records>:<most bytes>`.
+function quota.limits(word)
   local ttl_ms, count, bytes = string.match(word, '^(%d+):(%d+):(%d+)$')
   return { ttl_ms = tonumber(ttl_ms), count = tonumber(count), bytes = tonumber(bytes) }
 end
@@ -47,14 +47,14 @@ local function drop_expired(name, ttl_ms)
 end
 
 --- Whether one more record may be kept. What is kept may go beyond the limit of bytes by one record.
-function room.has(name, limits)
+function quota.has(name, limits)
   drop_expired(name, limits.ttl_ms)
   local used = redis.call('HMGET', name, 'count', 'bytes')
   return tonumber(used[1] or '0') < limits.count and tonumber(used[2] or '0') < limits.bytes
 end
 
 --- Counts a record of so many bytes, in the place of one of `before` bytes if there was one.
-function room.take(name, limits, bytes, before)
+function quota.take(name, limits, bytes, before)
   local interval = whole(interval_at(now_ms))
   local added = before and bytes - before or bytes + RECORD_BYTES
   if not before then

@@ -4,30 +4,34 @@
 --- @include "lib/log-fence"
 --- @include "lib/log-producer"
 --- @include "lib/clock"
---[[ Appends batches, each the records of one request, to one partition. Each is judged by itself, and all of its
-     records get contiguous offsets or none does. Requests that meet here share only the way. A batch without records
-     notes a request at its home that appends elsewhere (docs/adr/007).
+--[[ Appends batches to one partition, each the records of one request. Each batch is judged by itself; all of its records
+     get contiguous offsets, or none does. The requests share only the round trip. A batch without records notes, at the
+     home of its request, that its records go to other partitions (docs/adr/007).
+
      KEYS    1 partition
-     ARGV    1 channel of appends  2 `<topicId>:<partition>:`, what a message there begins with
-             3 limits of kept answers (lib/record-quota.lua)  4 most names of fences
-             5… the batches, 4 words each: number of records; records (lines); their own timestamps: '' for none, the
-                largest in ms, with a '~' before it if not all have one; guards: '' or JSON { oldest, newest, before, after }
-                (timestamps of the whole request, ms, and by how much they may be before or after now), { fence, token, lost }
-                (`lost` = why the broker refuses, unless this is a repeat) and { key, fingerprint, partitions } or
+     ARGV    1 channel of appends  2 `<topicId>:<partition>:`, which begins each message on it
+             3 limits of stored results (lib/record-quota.lua)  4 most fences
+             5… the batches, 4 values each: number of records; records (lines); their own timestamps: '' for none, else the
+                largest in ms, with a '~' before it if some records have none; guards: '' or JSON of
+                { oldest, newest, before, after } (timestamps of the whole request in ms, and how far they may be before and
+                after the present), { fence, token, lost } (lost = the error text if the broker refuses the token, unless the
+                request is a repeat), and { key, fingerprint, partitions } or
                 { producer, epoch, sequence, home, joined, partitions }
-     Returns { 'OK', answer, … } with one answer a batch: { 'OK', replayed (1/0), base offset (-1: no records), number of
-             records, time ms, the number of partitions by which the request was spread, or 0 } or an error
+     Returns { 'OK', result, … } with one result for each batch: { 'OK', replayed (1/0), base offset (-1: no records), number of
+             records, time in ms, number of partitions that the request was spread over, or 0 } or an error
      Errors  UNKNOWN_TOPIC for all; of one batch, in order: IDEMPOTENCY_KEY_REUSED; PRODUCER_FENCED (field epoch),
-             UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (kept answers); BAD_REQUEST
-             (fields timestamp, now); FENCED (field token), TOO_MANY_REQUESTS (names of fences)
-     Emits   one message on the channel, if anything was appended; losing it costs a reader time, never records ]]
+             UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (stored results); BAD_REQUEST
+             (fields timestamp, now); FENCED (field token), TOO_MANY_REQUESTS (fences)
+     Emits   one message on the channel, if anything was appended. If it is lost, readers learn of the records later. ]]
+local channel, message_head, result_limits, fences_max = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local FIRST, WIDTH = 5, 4
+
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
 
 local YEARS_MS = 30 * 365 * 24 * 3600 * 1000
 
---- What a timestamp may have been meant to be that is too large for one in ms.
+--- A hint at the unit that a timestamp was probably given in, if it is too large for milliseconds, else ''.
 local function unit_hint(timestamp)
   for unit, factor in pairs({ microseconds = 1000, nanoseconds = 1000000 }) do
     local ms = math.floor(timestamp / factor)
@@ -60,20 +64,20 @@ local function lost(guards)
   return { 'FENCED', guards.lost, 'fence', guards.fence, 'token', exact(guards.token) }
 end
 
---- Why a batch is not to be appended: its first answer, or an error. Else nil, and what its producer's state is.
+--- Returns why a batch is not appended: the result of an earlier append, or an error. Else nil and its producer's state.
 local function judge(guards)
   local outcome, state
-  -- A repeat gets its answer even if it is fenced by now: nothing is appended, and the answer is the truth.
-  if guards.key then outcome = answers.find(guards.key, guards.fingerprint) or answers.full(ARGV[3]) end
+  -- A repeat gets its first result even if it is fenced by now: nothing is appended, and the result is true.
+  if guards.key then outcome = results.find(guards.key, guards.fingerprint) or results.full(result_limits) end
   if guards.producer then outcome, state = producer.judge(guards) end
   if not outcome and guards.newest then outcome = wrong_time(guards) end
   if not outcome and guards.lost then outcome = lost(guards) end
-  if not outcome and guards.fence then outcome = fence.judge(guards.fence, guards.token, tonumber(ARGV[4])) end
+  if not outcome and guards.fence then outcome = fence.judge(guards.fence, guards.token, fences_max) end
   return outcome, state
 end
 
 local function note(guards, state, base, count)
-  if guards.key then answers.keep(guards.key, guards.fingerprint, ARGV[3], base, count, guards.partitions) end
+  if guards.key then results.keep(guards.key, guards.fingerprint, result_limits, base, count, guards.partitions) end
   if guards.producer then producer.note(guards, state, base, count) end
 end
 
@@ -108,6 +112,6 @@ local reply = { 'OK' }
 for at = FIRST, #ARGV, WIDTH do reply[#reply + 1] = append(at) end
 if bounds.next > before then
   redis.call('HSET', log.partition, 'next', whole(bounds.next), 'total', whole(bounds.total))
-  redis.call('PUBLISH', ARGV[1], ARGV[2] .. whole(bounds.next))
+  redis.call('PUBLISH', channel, message_head .. whole(bounds.next))
 end
 return reply

@@ -1,12 +1,15 @@
 #!lua flags=allow-oom
 --- @include "lib/log-producer"
---[[ Forgets a producer that was idle here for long enough. Let through at the memory limit, as it only makes room.
+--[[ Deletes what a log knows of a producer that has not used it for a given time. Runs at the memory limit, as it frees memory.
+
      KEYS    1 partition
-     ARGV    1 producer id  2 how long it may be idle, ms
-     Returns { 'OK', when it was last used here, ms; 0 = this log does not know it (any more) }
+     ARGV    1 producer id  2 time without use, ms
+     Returns { 'OK', last use here in ms, or 0 = this log does not know the producer (any more) }
      Errors  none ]]
-local state = producer.find(ARGV[1])
+local id, unused_ms = ARGV[1], tonumber(ARGV[2])
+
+local state = producer.find(id)
 if not state then return { 'OK', 0 } end
-if now_ms - state.used < tonumber(ARGV[2]) then return { 'OK', state.used } end
-redis.call('HDEL', log.producers, ARGV[1])
+if now_ms - state.used < unused_ms then return { 'OK', state.used } end
+redis.call('HDEL', log.producers, id)
 return { 'OK', 0 }

@@ -1,9 +1,10 @@
 #!lua flags=no-writes
 --- @include "lib/log-fence"
 --[[ Lists the fences of a partition.
+
      KEYS    1 partition
      ARGV    none
-     Returns { 'OK', (name, token, when it was used last ms; 0 = not known)… }
+     Returns { 'OK', (name, token, last use in ms, or 0 = not known)… }
      Errors  UNKNOWN_TOPIC ]]
 if redis.call('EXISTS', log.partition) == 0 then return log.unknown() end
 local reply = { 'OK' }

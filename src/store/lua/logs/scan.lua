@@ -1,18 +1,22 @@
 #!lua flags=no-writes
 --- @include "lib/log"
 --- @include "lib/clock"
---[[ Reads batches for compaction, as they are stored: from the one that holds an offset (or the next one) on, about as many
-     bytes as asked for, at least one and a bounded number.
+--[[ Reads batches for compaction, as they are stored, from the one that holds an offset (or the next one) on: about as many
+     bytes as asked for, at least one batch, and a bounded number.
+
      KEYS    1 partition
      ARGV    1 offset; below the log it is the log's start  2 offset to stop before  3 bytes
-     Returns { 'OK', run of this Redis, generation, start, end offset, cleaned (compaction has been through up to there),
-             tombstones since, time ms, (base offset, number of records, time ms, tombstones since, records)… }
+     Returns { 'OK', run of Redis, generation, start offset, end offset, offset up to which the log is compacted,
+             tombstones since in ms, time in ms,
+             (base offset, number of records, time in ms, tombstones since in ms, records)… }
      Errors  UNKNOWN_TOPIC ]]
+local begin, stop, bytes_left = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
 local READ_AHEAD_MAX = 16
 local BATCHES_MAX, WIDTH = 1000, 5
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
-local offset, stop, bytes_left = math.max(tonumber(ARGV[1]), bounds.start), tonumber(ARGV[2]), tonumber(ARGV[3])
+local offset = math.max(begin, bounds.start)
 local tombstones = tonumber(redis.call('HGET', log.partition, 'tombstones_since') or '0')
 local reply = { 'OK', log.redis_run(), bounds.generation, bounds.start, bounds.next, bounds.cleaned, tombstones, now_ms }
 local following, count, largest = log.walk(offset, bounds), 1, 1

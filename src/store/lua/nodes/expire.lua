@@ -1,16 +1,19 @@
 #!lua flags=allow-oom
 --- @include "lib/require-open"
 --- @include "lib/txn"
---[[ Removes containers and TTL nodes that are due (guarantee N7): a container once it has no children, if it ever had one or
-     was never used for a while; a TTL node without children that was not set for its time. Brokers call it in turn; it
-     decides by what it finds, so calls at once do no harm. A node that is not due yet is looked at again when it may be; one
-     with children when they change, as every change of a container or TTL node puts it back on the list (lib/txn.lua, store).
+--[[ Deletes containers and TTL nodes that are due (guarantee N7): a container without children, if it had one before or was
+     never used for a while; a TTL node without children whose time has passed since it was last set. Brokers call it in
+     turn, and may do so at once: it decides by what it reads. A node that is not due yet is checked again when it may be. A
+     node with children is checked again when they change, as each change of a container or TTL node enters it into the set
+     of due times again (lib/txn.lua, store).
+
      KEYS    1 root
-     ARGV    1 most nodes to look at  2 how long a container that was never used is kept, ms  3 transactions to keep
-     Returns { 'OK', looked at, removed }
+     ARGV    1 most nodes to check  2 time that a container without use is kept, ms  3 transactions to retain in the event stream
+     Returns { 'OK', number of nodes checked, number of nodes deleted }
      Errors  none
-     Emits   one transaction of deleted, if any was due ]]
-local limit, unused_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+     Emits   one transaction of deleted, if any node was due ]]
+local limit, unused_ms, event_retention = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
 local due = redis.call('ZRANGE', keys.transients, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, limit)
 local removed = 0
 for _, path in ipairs(due) do
@@ -30,5 +33,5 @@ for _, path in ipairs(due) do
     redis.call('ZADD', keys.transients, due_ms, path)
   end
 end
-txn.commit(tonumber(ARGV[3]))
+txn.commit(event_retention)
 return { 'OK', #due, removed }

@@ -1,13 +1,14 @@
 #!lua flags=no-writes
 --- @include "lib/keys"
 --[[ Reads nodes and the newest zxid at one moment.
+
      KEYS    1 root
-     ARGV    of each node: 1 path  2 'data' or 'stat'
-     Returns { 'OK', zxid, answer, … }, of each node its stat, packed (lib/stat.lua), for 'data' with the content type and
-             the data, and before all that the lengths of stat and content type; or an error; or 0 where it does not fit into this
-             reply any more: ask again
-     Errors  NO_NODE, with the field zxid ]]
--- Nodes may be large, and many reads may share this call: the first always fits.
+     ARGV    of each node: path; 'data' or 'stat'
+     Returns { 'OK', zxid, result, … } with one result for each node: lengths of stat and content type, packed stat (lib/stat.lua),
+             content type and data, the last two empty for 'stat'; or an error; or 0 if the data do not fit into this reply:
+             read that node again
+     Errors  NO_NODE (field zxid) ]]
+-- Nodes may be large, and many reads may share this call. The first node always fits.
 local REPLY_BYTES = 4194304
 local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
 local reply = { 'OK', zxid }

@@ -1,19 +1,22 @@
 #!lua flags=no-writes
 --- @include "lib/keys"
---[[ The subtree of a node at one moment, breadth first, bounded in depth and number, and by what its paths weigh.
+--[[ Reads the subtree of a node at one moment, breadth first, bounded by depth, by number of nodes and by bytes of paths.
+
      KEYS    1 root
-     ARGV    1 path  2 levels below the node  3 most nodes
-     Returns { 'OK', zxid, truncated ('1'/'0'), path, stat, path, stat, … }, parents before children, names in order
-     Errors  NO_NODE, with the field zxid ]]
+     ARGV    1 path of the node  2 levels below it to read  3 most nodes
+     Returns { 'OK', zxid, truncated ('1'/'0'), path, packed stat (lib/stat.lua), path, packed stat, … }, parents before
+             children, names in byte order
+     Errors  NO_NODE (field zxid) ]]
+local top, levels, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+
 local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
-local stat = redis.call('HGET', keys.node(ARGV[1]), 'stat')
-if not stat then return { 'NO_NODE', 'Node ' .. ARGV[1] .. ' does not exist.', 'path', ARGV[1], 'zxid', zxid } end
--- So many names are read at once, and no more nodes once their paths have so many bytes.
+local stat = redis.call('HGET', keys.node(top), 'stat')
+if not stat then return { 'NO_NODE', 'Node ' .. top .. ' does not exist.', 'path', top, 'zxid', zxid } end
+-- How many names one command reads, and after how many bytes of paths the reply ends.
 local AT_ONCE, PATHS_BYTES = 1000, 1048576
-local depth_max, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
-local reply = { 'OK', zxid, '0', ARGV[1], stat }
-local level, count, bytes = { ARGV[1] }, 1, 0
-for _ = 1, depth_max do
+local reply = { 'OK', zxid, '0', top, stat }
+local level, count, bytes = { top }, 1, 0
+for _ = 1, levels do
   local below = {}
   for _, parent in ipairs(level) do
     local prefix = parent == '/' and '/' or parent .. '/'

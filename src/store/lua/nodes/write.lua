@@ -1,13 +1,16 @@
 #!lua
 --- @include "lib/requests"
 --[[ Applies requests to the tree. The operations of one request are one transaction: all or nothing, one zxid.
+
      KEYS    1 root
-     ARGV    lib/requests.lua
-     Returns { 'OK', answer, … }, as lib/requests.lua
-     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (kept responses); then of the first operation that fails, with its index in `failed`:
+     ARGV    as lib/requests.lua
+     Returns as lib/requests.lua
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses); then of the first operation that fails, with its index
+             in the field failed:
              create: SESSION_EXPIRED, NO_PARENT, RESERVED_PATH, NODE_EXISTS, NO_CHILDREN_FOR_EPHEMERALS, TOO_LARGE
              set:    SESSION_EXPIRED, NO_NODE, RESERVED_PATH, NODE_EXISTS (of another kind), TOO_LARGE, BAD_VERSION
              delete: BAD_REQUEST (the root), NO_NODE, RESERVED_PATH, BAD_VERSION, NOT_EMPTY
              check:  NODE_EXISTS, NO_NODE, BAD_VERSION
-     Emits   for each request one transaction of created, changed, deleted ]]
+             partitions: INVALID_PARTITIONS
+     Emits   one transaction of created, changed, deleted for each request ]]
 return requests.run()
