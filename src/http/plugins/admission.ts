@@ -15,7 +15,7 @@ import { type AdmissionLimits, bodyBytesUsual, type HttpTimeouts } from '../limi
 import { atIntervals, createRefusal, type Refuse } from '../refusals.ts';
 import { weightOf } from '../request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
-import { isReserved, isUpload, isWait, type RouteKind, routeKindOf, routeOf } from '../route-kinds.ts';
+import { isReserved, isUpload, isWait, type RouteKind, routeKindOf, routeOf } from '../route-config.ts';
 import { installUnreadResponses } from '../unread-responses.ts';
 import { type Place, runInPlace, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
 

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import { isWait } from '../route-kinds.ts';
+import { isWait } from '../route-config.ts';
 
 /**
  * Reads of one connection that are answered at once: their responses are in memory until those before them are read. Clients that send
