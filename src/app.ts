@@ -42,6 +42,7 @@ import { installStartCheck } from './http/plugins/start-check.ts';
 import { installTimeLimit } from './http/plugins/time-limit.ts';
 import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/plugins/upgrades.ts';
 import { installValidation } from './http/plugins/validation.ts';
+import { requireRouteConfig } from './http/route-config.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
 import { fencesRoutes } from './http/routes/fences.ts';
 import { groupOffsetsRoutes } from './http/routes/group-offsets.ts';
@@ -130,6 +131,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   });
   connections.serialise(app);
   installUpgradeCheck(app);
+  requireRouteConfig(app);
   installValidation(app);
   installErrorHandler(app, installRefusedSockets(app, webSockets, broker.metrics));
   installCacheControl(app);

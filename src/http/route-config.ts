@@ -1,31 +1,49 @@
-// What decides how a request is let in: what kind its route is of, and whether it waits or streams.
-import type { FastifyRequest } from 'fastify';
+// What a route declares about itself in its `config`, so that the plugins around it need no tables of URLs or operation ids.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { mediaTypeOf, ndjsonType } from './media-types.ts';
+
+/**
+ * How admission control treats the requests of a route: they are always answered; they renew a session, are a heartbeat, commit
+ * offsets or make a consume call, and may use the reserved capacity for that; they open an event stream; or they are ordinary work.
+ */
+export type RouteKind = 'always' | 'renewal' | 'heartbeat' | 'commit' | 'consume' | 'stream' | 'work';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    route?: RouteKind;
+    /** Every operation of the API declares it. */
+    admission?: RouteKind;
+    /**
+     * What a request that exceeds the time limit may have done, for the text of its error. `none` = there is no limit: the work grows
+     * with what it touches or is shared with other requests, or the operation has a limit of its own (broker/log/log-writer.ts). Every
+     * operation of the API declares it.
+     */
+    timeLimit?: 'read' | 'write' | 'consume' | 'none';
+    /** If-Match and If-None-Match are conditions of the operation. Other writes refuse them. */
+    takesConditions?: boolean;
+    /** The route may be called under any Host. */
+    takesAnyHost?: boolean;
+    /** The route outside /v1 cannot be served before the store can be used. */
+    needsStore?: boolean;
+    /** What the client can do when its body is over the limit of the route. */
+    tooLargeRemedy?: string;
   }
 }
 
-/** What is decided about a route when it is made. */
-export type RouteKind = 'always' | 'renewal' | 'heartbeat' | 'commit' | 'consume' | 'stream' | 'other';
-
-const alwaysAnswered = new Set(['/health/live', '/health/ready', '/metrics']);
-const eventStreams = new Set(['/v1/watch/*', '/v1/topics/:topic/stream']);
-
-export function routeKindOf(url: string, methods: string[]): RouteKind {
-  if (alwaysAnswered.has(url)) return 'always';
-  if (eventStreams.has(url)) return 'stream';
-  if (url.startsWith('/v1/sessions/') && methods.includes('PUT')) return 'renewal';
-  if (url === '/v1/groups/:group/members/:member/heartbeat') return 'heartbeat';
-  if (url === '/v1/groups/:group/members/:member/records') return 'consume';
-  if (url === '/v1/groups/:group/offsets' && methods.includes('POST')) return 'commit';
-  return 'other';
+/**
+ * Refuses to add an operation that does not declare what every operation must.
+ * @throws Error when such a route is added
+ */
+export function requireRouteConfig(app: FastifyInstance): void {
+  app.addHook('onRoute', ({ method, url, schema, config }) => {
+    const operation = (schema as { operationId?: string } | undefined)?.operationId;
+    const isOperation = operation !== undefined || url.startsWith('/v1/');
+    if (!isOperation || (operation !== undefined && config?.admission && config.timeLimit)) return;
+    throw new Error(`${method} ${url} must declare an operationId, and admission and timeLimit in its config`);
+  });
 }
 
 export function routeOf(request: FastifyRequest): RouteKind {
-  return request.routeOptions.config?.route ?? 'other';
+  return request.routeOptions.config?.admission ?? 'work';
 }
 
 export function isReserved(route: RouteKind): boolean {
@@ -33,12 +51,12 @@ export function isReserved(route: RouteKind): boolean {
 }
 
 export function isWait({ method, query, body, routeOptions }: FastifyRequest): boolean {
-  if (routeOptions.config?.route === 'stream') return true;
+  if (routeOptions.config?.admission === 'stream') return true;
   const asked = query as { wait?: unknown };
   if (method === 'GET') return asked.wait !== undefined && asked.wait !== '0';
   // A consume call by POST may say it in its body.
   const wait = asked.wait ?? (body as { wait?: unknown } | null | undefined)?.wait;
-  return routeOptions.config?.route === 'consume' && wait !== undefined && wait !== '0' && wait !== 0;
+  return routeOptions.config?.admission === 'consume' && wait !== undefined && wait !== '0' && wait !== 0;
 }
 
 export function isUpload(request: FastifyRequest): boolean {

@@ -63,6 +63,7 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     method: 'GET',
     url: '/groups/:group/stream',
     exposeHeadRoute: false,
+    config: { admission: 'work', timeLimit: 'none' },
     schema: {
       tags: ['groups'],
       operationId: 'groups.socket',

@@ -44,6 +44,7 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     method: 'GET',
     url: '/watch',
     exposeHeadRoute: false,
+    config: { admission: 'work', timeLimit: 'none' },
     schema: {
       tags: ['watches'],
       operationId: 'watch.socket',

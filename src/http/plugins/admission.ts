@@ -15,7 +15,7 @@ import { type AdmissionLimits, bodyBytesUsual, type HttpTimeouts } from '../limi
 import { atIntervals, createRefusal, type Refuse } from '../refusals.ts';
 import { weightOf } from '../request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
-import { isReserved, isUpload, isWait, type RouteKind, routeKindOf, routeOf } from '../route-config.ts';
+import { isReserved, isUpload, isWait, type RouteKind, routeOf } from '../route-config.ts';
 import { installUnreadResponses } from '../unread-responses.ts';
 import { type Place, runInPlace, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
 
@@ -142,7 +142,6 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
   });
 
   app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, route: routeKindOf(route.url, [route.method].flat()) };
     // The place is held while the work goes on, also if the client has broken off: else it would make room for more of its work.
     const { handler } = route;
     route.handler = function placed(request, reply) {

@@ -93,25 +93,14 @@ function notTaken(request: FastifyRequest): ServiceError {
   return new ServiceError('UNSUPPORTED_MEDIA_TYPE', `${given}; send application/json${hint}.`);
 }
 
-/** What else to do, by the operation whose body was too large. */
-const remedies: Record<string, string> = {
-  'records.produce': 'Send fewer records in one request, or stream them as application/x-ndjson.',
-  'records.produceToPartition': 'Send fewer records in one request, or stream them as application/x-ndjson.',
-  'nodes.put': 'Keep what is larger elsewhere, and its address in the node.',
-  'nodes.createSequential': 'Keep what is larger elsewhere, and its address in the node.',
-  multi: 'Make several transactions of it.',
-  'groups.commit': 'Commit fewer offsets in one request.',
-  'groups.join': 'Subscribe to fewer topics, or with a pattern.',
-};
-
 /** The problem of a body that is over the limit of its route. */
 export function bodyTooLarge(request: FastifyRequest): ServiceError {
-  const { bodyLimit: maxBytes, schema } = request.routeOptions;
+  const { bodyLimit: maxBytes, config } = request.routeOptions;
   const announced = request.headers['content-length'];
   const bytes = announced === undefined ? undefined : Number(announced);
   const size = bytes === undefined ? 'is over the limit' : `has ${bytes} bytes; the limit is`;
   const whose = maxBytes < request.server.initialConfig.bodyLimit! ? 'of this request' : 'WEIR_MAX_BODY_BYTES';
-  const remedy = remedies[(schema as { operationId?: string } | undefined)?.operationId ?? ''] ?? 'Send less.';
+  const remedy = config?.tooLargeRemedy ?? 'Send less.';
   return new ServiceError(
     'TOO_LARGE',
     `The body ${size} ${bytes === undefined ? 'of ' : ''}${maxBytes} (${readable(maxBytes)}, ${whose}). ${remedy}`,

@@ -2,11 +2,9 @@
 // polls for minutes by default. What has a tag may be kept, but must be asked for each time.
 import type { FastifyInstance } from 'fastify';
 
-const dynamic = /^\/(v1|health|metrics)(\/|$)/;
-
 export function installCacheControl(app: FastifyInstance): void {
   app.addHook('onSend', (request, reply, _payload, done) => {
-    const isDynamic = reply.statusCode >= 400 || dynamic.test(request.routeOptions.url ?? request.url);
+    const isDynamic = reply.statusCode >= 400 || request.routeOptions.config?.admission !== undefined;
     if (isDynamic && !reply.hasHeader('cache-control')) {
       reply.header('cache-control', reply.hasHeader('etag') ? 'no-cache' : 'no-store');
     }

@@ -19,9 +19,6 @@ export interface HostNames {
 
 /** Host headers that were found good are remembered, up to so many. */
 const rememberedMax = 1000;
-/** Whoever checks health by a name of its own learns nothing more than that. */
-const anyName = new Set(['/health/live', '/health/ready']);
-
 export function installHostCheck(
   app: FastifyInstance,
   names: HostNames,
@@ -55,7 +52,7 @@ export function installHostCheck(
       if (remembered.size < rememberedMax) remembered.add(host);
       return done();
     }
-    if (anyName.has(request.routeOptions.url ?? '')) return done();
+    if (request.routeOptions.config?.takesAnyHost) return done();
     refused.inc();
     logOnce(name);
     const detail = `${host} is no name of this server; WEIR_ALLOWED_HOSTS=${name} can allow it, as can WEIR_ADVERTISED_URL.`;

@@ -2,7 +2,7 @@
 // that a mistake does not pass for a request: headers that stand there twice, conditions and codings that nobody evaluates, percent-encoding
 // that is none.
 import type { IncomingMessage } from 'node:http';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { withoutHandles } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
@@ -22,8 +22,6 @@ const singleHeaders = new Set([
 
 /** The service has no dates that are exact enough to compare with. */
 const dateConditions = ['if-unmodified-since', 'if-modified-since'] as const;
-/** Where entity tags are conditions of a write; http/routes/nodes.ts says of which. */
-const conditionalRoutes = new Set(['/v1/nodes/*']);
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 export function installRequestHeadCheck(app: FastifyInstance): void {
@@ -34,9 +32,7 @@ export function installRequestHeadCheck(app: FastifyInstance): void {
     const unsupported = transferCodingProblem(raw);
     // The body is of a form that cannot be read to its end.
     if (unsupported) reply.header('connection', 'close');
-    done(
-      unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions.url) ?? queryProblem(raw.url!),
-    );
+    done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions) ?? queryProblem(raw.url!));
   });
 }
 
@@ -74,17 +70,20 @@ function transferCodingProblem({ headers }: IncomingMessage): ServiceError | und
 }
 
 /** Whoever sends a condition relies on it, so one that is not evaluated must not pass. */
-function conditionProblem({ method, headers }: IncomingMessage, route: string | undefined): ServiceError | undefined {
+function conditionProblem(
+  { method, headers }: IncomingMessage,
+  { url, config }: FastifyRequest['routeOptions'],
+): ServiceError | undefined {
   if (safeMethods.has(method!)) return undefined;
   const byDate = dateConditions.find((name) => headers[name] !== undefined);
   if (byDate) {
     const detail = `${inTitleCase(byDate)} is not evaluated; leave it out. If-Match with the ETag of a node is the condition of a write.`;
     return new ServiceError('BAD_REQUEST', detail);
   }
-  if (route === undefined || conditionalRoutes.has(route)) return undefined;
+  if (url === undefined || config?.takesConditions) return undefined;
   const byTag = (['if-match', 'if-none-match'] as const).find((name) => headers[name] !== undefined);
   if (!byTag) return undefined;
-  const detail = `${inTitleCase(byTag)} is not evaluated for ${method} ${route}, only for nodes; leave it out.`;
+  const detail = `${inTitleCase(byTag)} is not evaluated for ${method} ${url}, only for nodes; leave it out.`;
   return new ServiceError('BAD_REQUEST', detail);
 }
 

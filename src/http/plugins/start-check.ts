@@ -5,7 +5,7 @@ import type { Broker } from '../../broker/broker.ts';
 
 export function installStartCheck(app: FastifyInstance, broker: Broker): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    const needsStore = request.url.startsWith('/v1') || request.url.startsWith('/health/ready');
+    const needsStore = request.url.startsWith('/v1') || request.routeOptions.config?.needsStore === true;
     done(needsStore ? broker.startProblem : undefined);
   });
 }

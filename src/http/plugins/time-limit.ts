@@ -13,27 +13,6 @@ declare module 'fastify' {
   }
 }
 
-/**
- * The work of these grows with what they touch, or is done together with that of others, so there is no time that is enough for it: a
- * store that hangs ends it at the next step. Produce has its own limit, which says what was written (broker/log/log-writer.ts).
- */
-const unlimited = new Set([
-  'topics.create',
-  'topics.list',
-  'topics.alter',
-  'topics.delete',
-  'elections.create',
-  'records.delete',
-  'records.produce',
-  'records.produceToPartition',
-  'producers.register',
-  'groups.join',
-  'groups.leave',
-  'groups.delete',
-  'groups.deleteOffsets',
-  'groups.resetOffsets',
-]);
-
 export function installTimeLimit(app: FastifyInstance): void {
   app.decorateRequest('answerBy', 0);
   // Behind the body, which takes as long as its sender does, and before the session that comes with a request is renewed.
@@ -42,18 +21,13 @@ export function installTimeLimit(app: FastifyInstance): void {
     done();
   });
   app.addHook('onRoute', (route) => {
-    const operation = (route.schema as { operationId?: string } | undefined)?.operationId;
-    if (operation === undefined || unlimited.has(operation)) return;
-    const { handler, method } = route;
-    const isRead = method === 'GET' || method === 'HEAD';
-    const fate = operation.startsWith('groups.consume')
-      ? timeoutTexts.consume
-      : isRead
-        ? timeoutTexts.read
-        : timeoutTexts.write;
+    const limit = route.config?.timeLimit ?? 'none';
+    if (limit === 'none') return;
+    const { handler } = route;
+    const effect = timeoutTexts[limit];
     route.handler = function limited(request, reply) {
       const work: unknown = handler.call(this, request, reply);
-      return work instanceof Promise && isLimited(request) ? withDeadline(work, request, reply, fate) : work;
+      return work instanceof Promise && isLimited(request) ? withDeadline(work, request, reply, effect) : work;
     };
   });
 }
@@ -80,12 +54,12 @@ function withDeadline<T>(
   work: Promise<T>,
   { answerBy }: FastifyRequest,
   reply: FastifyReply,
-  fate: string,
+  effect: string,
 ): Promise<T> {
   return withTimeout(work, Math.max(0, answerBy - performance.now()), () => {
     // The handler goes on, and must not answer once more.
     const { send } = reply;
     reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));
-    return new ServiceError('STORE_UNAVAILABLE', `The store did not answer in time. ${fate}`);
+    return new ServiceError('STORE_UNAVAILABLE', `The store did not answer in time. ${effect}`);
   });
 }

@@ -13,6 +13,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
   app.get(
     '/cluster',
     {
+      config: { admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['cluster'],
         operationId: 'cluster.get',
@@ -30,6 +31,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = a
   app.get(
     '/brokers/:id',
     {
+      config: { admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['cluster'],
         operationId: 'brokers.get',

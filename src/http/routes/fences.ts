@@ -14,6 +14,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/topics/:topic/partitions/:partition/fences',
     {
+      config: { admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['topics'],
         operationId: 'fences.list',
@@ -42,6 +43,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.delete(
     '/topics/:topic/partitions/:partition/fences/:fence',
     {
+      config: { admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['topics'],
         operationId: 'fences.delete',

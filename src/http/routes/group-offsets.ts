@@ -30,6 +30,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     '/groups/:group/offsets',
     {
       bodyLimit: bodyBytes.list,
+      config: { admission: 'commit', timeLimit: 'write', tooLargeRemedy: 'Commit fewer offsets in one request.' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.commit',
@@ -77,7 +78,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
   app.get(
     '/groups/:group/offsets',
     {
-      config: { itemsOf: sizes.of },
+      config: { admission: 'work', timeLimit: 'read', itemsOf: sizes.of },
       schema: {
         tags: ['groups'],
         operationId: 'groups.offsets',
@@ -109,6 +110,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
   app.delete(
     '/groups/:group/offsets',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.deleteOffsets',
@@ -146,6 +148,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     '/groups/:group/offsets/reset',
     {
       bodyLimit: bodyBytes.list,
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.resetOffsets',

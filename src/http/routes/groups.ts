@@ -43,6 +43,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/groups',
     {
+      config: { admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.list',
@@ -64,7 +65,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/groups/:group',
     {
-      config: { itemsOf: sizes.of },
+      config: { admission: 'work', timeLimit: 'read', itemsOf: sizes.of },
       schema: {
         tags: ['groups'],
         operationId: 'groups.get',
@@ -87,6 +88,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.delete(
     '/groups/:group',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.delete',
@@ -111,6 +113,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     '/groups/:group/members',
     {
       bodyLimit: bodyBytes.list,
+      config: { admission: 'work', timeLimit: 'none', tooLargeRemedy: 'Subscribe to fewer topics, or with a pattern.' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.join',
@@ -168,6 +171,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     '/groups/:group/members/:member/heartbeat',
     {
       bodyLimit: bodyBytes.list,
+      config: { admission: 'heartbeat', timeLimit: 'write' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.heartbeat',
@@ -202,6 +206,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.delete(
     '/groups/:group/members/:member',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.leave',
@@ -290,7 +295,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     '/groups/:group/members/:member/records',
     {
       exposeHeadRoute: false,
-      config: { hasEffect: true, readsRecords: true },
+      config: { admission: 'consume', timeLimit: 'consume', hasEffect: true, readsRecords: true },
       schema: consumeSchema('groups.consume', 'Read records as a member'),
     },
     async (request, reply) => {
@@ -302,7 +307,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.post(
     '/groups/:group/members/:member/records',
     {
-      config: { readsRecords: true },
+      config: { admission: 'consume', timeLimit: 'consume', readsRecords: true },
       schema: consumeSchema('groups.consumeByPost', 'Read records as a member, by a POST'),
     },
     async (request, reply) => {

@@ -20,6 +20,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
     '/multi',
     {
       bodyLimit: bodyBytes.transaction,
+      config: { admission: 'work', timeLimit: 'write', tooLargeRemedy: 'Make several transactions of it.' },
       schema: {
         tags: ['nodes'],
         operationId: 'multi',

@@ -72,6 +72,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   app.get(
     '/nodes/*',
     {
+      config: { admission: 'work', timeLimit: 'read', takesConditions: true },
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.get',
@@ -170,7 +171,13 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   app.put(
     '/nodes/*',
     {
-      config: { takesBytes: true },
+      config: {
+        admission: 'work',
+        timeLimit: 'write',
+        takesConditions: true,
+        tooLargeRemedy: 'Keep what is larger elsewhere, and its address in the node.',
+        takesBytes: true,
+      },
       bodyLimit: broker.config.maxBodyBytes,
       schema: {
         tags: ['nodes'],
@@ -221,7 +228,13 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   app.post(
     '/nodes/*',
     {
-      config: { takesBytes: true },
+      config: {
+        admission: 'work',
+        timeLimit: 'write',
+        takesConditions: true,
+        tooLargeRemedy: 'Keep what is larger elsewhere, and its address in the node.',
+        takesBytes: true,
+      },
       bodyLimit: broker.config.maxBodyBytes,
       schema: {
         tags: ['nodes'],
@@ -262,6 +275,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
   app.delete(
     '/nodes/*',
     {
+      config: { admission: 'work', timeLimit: 'write', takesConditions: true },
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.delete',

@@ -12,6 +12,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
   app.get(
     '/health/live',
     {
+      config: { admission: 'always', timeLimit: 'none', takesAnyHost: true },
       schema: {
         tags: ['operation'],
         operationId: 'health.live',
@@ -25,6 +26,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
   app.get(
     '/health/ready',
     {
+      config: { admission: 'always', timeLimit: 'none', takesAnyHost: true, needsStore: true },
       schema: {
         tags: ['operation'],
         operationId: 'health.ready',
@@ -55,6 +57,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
   app.get(
     '/metrics',
     {
+      config: { admission: 'always', timeLimit: 'none' },
       schema: {
         tags: ['operation'],
         operationId: 'metrics',

@@ -14,6 +14,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
   app.get(
     '/topics/:topic/partitions/:partition',
     {
+      config: { admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['cluster'],
         operationId: 'partitions.get',
@@ -36,6 +37,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
   app.patch(
     '/topics/:topic/partitions/:partition',
     {
+      config: { admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['cluster'],
         operationId: 'partitions.reassign',
@@ -77,6 +79,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
   app.post(
     '/elections',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['cluster'],
         operationId: 'elections.create',

@@ -10,6 +10,7 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
   app.post(
     '/producers',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'producers.register',

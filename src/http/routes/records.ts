@@ -93,7 +93,13 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   const { topics, topicAdmin, logWriter, logReader, store } = broker;
   const signals = new RequestSignals(broker.stopping);
 
-  const config = { takesBytes: true, takesHeaders: ['Weir-Fence', 'Weir-Producer'] } as const;
+  const config = {
+    admission: 'work',
+    timeLimit: 'none',
+    takesBytes: true,
+    takesHeaders: ['Weir-Fence', 'Weir-Producer'],
+    tooLargeRemedy: 'Send fewer records in one request, or stream them as application/x-ndjson.',
+  } as const;
   const takesRecords = { config, bodyLimit: broker.config.maxBodyBytes };
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -225,7 +231,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.get(
     '/topics/:topic/partitions/:partition/records',
     {
-      config: { readsRecords: true },
+      config: { admission: 'work', timeLimit: 'read', readsRecords: true },
       schema: {
         tags: ['topics'],
         operationId: 'records.fetch',
@@ -268,7 +274,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.get(
     '/topics/:topic/offsets',
     {
-      config: { itemsOf: partitionsOf(topics) },
+      config: { admission: 'work', timeLimit: 'read', itemsOf: partitionsOf(topics) },
       schema: {
         tags: ['topics'],
         operationId: 'topics.offsets',
@@ -304,6 +310,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.delete(
     '/topics/:topic/partitions/:partition/records',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'records.delete',

@@ -27,6 +27,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   app.post(
     '/sessions',
     {
+      config: { admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.create',
@@ -66,6 +67,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   app.put(
     '/sessions/:handle',
     {
+      config: { admission: 'renewal', timeLimit: 'write' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.renew',
@@ -81,7 +83,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   app.put(
     '/sessions/self',
     {
-      config: { isAboutOwnSession: true },
+      config: { admission: 'renewal', timeLimit: 'write', isAboutOwnSession: true },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.renewSelf',
@@ -96,6 +98,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   app.get(
     '/sessions/:handle',
     {
+      config: { admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.get',
@@ -111,7 +114,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   app.get(
     '/sessions/self',
     {
-      config: { isAboutOwnSession: true },
+      config: { admission: 'work', timeLimit: 'read', isAboutOwnSession: true },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.getSelf',
@@ -126,6 +129,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   app.delete(
     '/sessions/:handle',
     {
+      config: { admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.end',
@@ -145,7 +149,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   app.delete(
     '/sessions/self',
     {
-      config: { isAboutOwnSession: true },
+      config: { admission: 'work', timeLimit: 'write', isAboutOwnSession: true },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.endSelf',

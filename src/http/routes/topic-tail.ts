@@ -39,6 +39,7 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
     url: '/topics/:topic/stream',
     // A stream has no length and no end that a HEAD could tell.
     exposeHeadRoute: false,
+    config: { admission: 'stream', timeLimit: 'none' },
     schema: {
       tags: ['topics'],
       operationId: 'records.stream',

@@ -22,6 +22,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.post(
     '/topics',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.create',
@@ -55,6 +56,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/topics',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.list',
@@ -80,7 +82,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.get(
     '/topics/:topic',
     {
-      config: { itemsOf: partitionsOf(broker.topics) },
+      config: { admission: 'work', timeLimit: 'read', itemsOf: partitionsOf(broker.topics) },
       schema: {
         tags: ['topics'],
         operationId: 'topics.get',
@@ -98,6 +100,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.patch(
     '/topics/:topic',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.alter',
@@ -129,6 +132,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   app.delete(
     '/topics/:topic',
     {
+      config: { admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.delete',

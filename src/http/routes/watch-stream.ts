@@ -32,6 +32,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }>
     url: '/watch/*',
     // A stream has no length and no end that a HEAD could tell.
     exposeHeadRoute: false,
+    config: { admission: 'stream', timeLimit: 'none' },
     schema: {
       tags: ['watches'],
       operationId: 'watch.stream',

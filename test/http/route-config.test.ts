@@ -1,0 +1,24 @@
+import Fastify from 'fastify';
+import t from 'tap';
+import { requireRouteConfig } from '../../src/http/route-config.ts';
+
+t.test('a route of the API is refused at the start unless it declares what every operation must', async (t) => {
+  const app = Fastify();
+  t.teardown(() => app.close());
+  requireRouteConfig(app);
+  const schema = { operationId: 'things.get' };
+  const handler = async () => 'ok';
+  for (const [url, options] of [
+    ['/v1/things', {}],
+    ['/v1/things', { schema }],
+    ['/things', { schema }],
+    ['/v1/things', { schema, config: { admission: 'work' } }],
+    ['/v1/things', { schema, config: { timeLimit: 'read' } }],
+    ['/v1/things', { config: { admission: 'work', timeLimit: 'read' } }],
+  ] as const) {
+    t.throws(() => app.get(url, options, handler), /must declare/, `${url} ${JSON.stringify(options)}`);
+  }
+  app.get('/v1/things', { schema, config: { admission: 'work', timeLimit: 'read' } }, handler);
+  app.get('/docs/things', handler);
+  await app.ready();
+});
