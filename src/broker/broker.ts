@@ -123,7 +123,7 @@ export class Broker {
     );
     this.topics = new TopicCache(store, this.eventTail, this.metrics, log);
     this.partitions = new PartitionCache(store.namespace, this.eventTail, this.registration, this.metrics, log);
-    this.topicAdmin = new TopicAdmin(store, this.topics, config.maxPartitions, this.metrics);
+    this.topicAdmin = new TopicAdmin(store, this.topics, config, this.metrics);
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.logWriter = new LogWriter(this.topics, store, this.metrics);

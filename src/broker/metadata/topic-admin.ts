@@ -47,21 +47,29 @@ export interface TopicCreation {
   config: ConfigInput;
 }
 
+export interface TopicAdminOptions {
+  /** The largest number of partitions of all topics together. */
+  maxPartitions: number;
+  /** Whether producing to an unknown topic creates it. */
+  autoCreateTopics: boolean;
+}
+
 export class TopicAdmin {
   readonly #store: Store;
   readonly #topics: TopicCache;
   readonly #partitionsMax: number;
+  readonly #autoCreates: boolean;
   readonly #refused;
 
-  /** @param partitionsMax most partitions of all topics together */
-  constructor(store: Store, topics: TopicCache, partitionsMax: number, metrics: Metrics) {
+  constructor(store: Store, topics: TopicCache, options: TopicAdminOptions, metrics: Metrics) {
     this.#refused = metrics.counter(
       'partitions_refused_total',
       'Requests for topics or partitions that this broker refused at WEIR_MAX_PARTITIONS.',
     );
     this.#store = store;
     this.#topics = topics;
-    this.#partitionsMax = partitionsMax;
+    this.#partitionsMax = options.maxPartitions;
+    this.#autoCreates = options.autoCreateTopics;
   }
 
   /**
@@ -118,6 +126,25 @@ export class TopicAdmin {
       // If nobody knows whether the nodes were made, the logs must stay: they may be a topic's.
       if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, opened).catch(() => undefined);
       throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : overLimit(error);
+    }
+  }
+
+  /**
+   * The topic that records are produced to. If it is unknown and the configuration allows it, creates it with one partition.
+   * @throws ServiceError UNKNOWN_TOPIC, and as create()
+   */
+  async getOrCreate(name: string): Promise<TopicInfo> {
+    try {
+      return await this.#topics.get(name);
+    } catch (error) {
+      if (!this.#autoCreates || !hasCode(error, 'UNKNOWN_TOPIC')) throw error;
+      try {
+        await this.create({ name, partitions: 1, replicationFactor: 1, config: {} });
+      } catch (failure) {
+        // Another request created it first.
+        if (!hasCode(failure, 'TOPIC_EXISTS')) throw failure;
+      }
+      return this.#topics.get(name);
     }
   }
 

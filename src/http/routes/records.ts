@@ -171,7 +171,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     const checkBytes = (bytes: number) => checkRecordBytes(limits, bytes);
     const { records, producer } = await readRecords(request, options.key, checkBytes);
     const deduplicationKey = deduplicationKeyOf(request, idempotency, producer);
-    await ensureTopic(topic);
+    await topicAdmin.getOrCreate(topic);
     const produced = await logWriter.produce({ ...common, records, deduplicationKey });
     if (produced.replayed) reply.header('idempotency-replayed', 'true');
     return { topic, results: produced.results, ...(options.offsets && { offsets: offsetsOf(produced) }) };
@@ -186,7 +186,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     if (key !== undefined) {
       throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in NDJSON each record has its own.');
     }
-    const { config, ...info } = await ensureTopic(topic);
+    const { config, ...info } = await topicAdmin.getOrCreate(topic);
     if (common.partition !== undefined) checkPartition({ config, ...info }, common.partition);
     const lines = produceStream(request.body as Readable, {
       batchBytesMax: config['max.message.bytes'],
@@ -210,22 +210,6 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     // Until the first batch is appended, a failure is an answer of its own; from then on it is the last line.
     const first = await sent.next();
     return reply.type(ndjsonType).send(Readable.from(withFirst(first, sent)));
-  }
-
-  /** The topic, made if there is none and the configuration allows it. @throws ServiceError UNKNOWN_TOPIC */
-  async function ensureTopic(name: string) {
-    try {
-      return await topics.get(name);
-    } catch (error) {
-      if (!hasCode(error, 'UNKNOWN_TOPIC') || !broker.config.autoCreateTopics) throw error;
-      try {
-        await topicAdmin.create({ name, partitions: 1, replicationFactor: 1, config: {} });
-      } catch (failure) {
-        // Somebody else was faster.
-        if (!hasCode(failure, 'TOPIC_EXISTS')) throw failure;
-      }
-      return topics.get(name);
-    }
   }
 
   app.get(
