@@ -1,4 +1,4 @@
-// One broker: the parts that live beside the HTTP server, made and stopped in the order in which they lean on each other.
+// One broker: makes the parts that run beside the HTTP server, and starts and stops them in the order of their dependencies.
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import type { Config } from '../config/config.ts';
@@ -15,6 +15,7 @@ import { GroupStateManager } from './groups/group-state-manager.ts';
 import { GroupOffsets } from './groups/offsets/group-offsets.ts';
 import { createOffsetRetention } from './groups/offsets/offset-retention.ts';
 import { GroupStreams } from './groups/stream/group-stream.ts';
+import { type Attempt, Lifecycle } from './lifecycle.ts';
 import { LogCompactor } from './log/log-compactor.ts';
 import { LogMaintainer } from './log/log-maintainer.ts';
 import { LogReader } from './log/log-reader.ts';
@@ -29,20 +30,19 @@ import { TopicAdmin } from './metadata/topic-admin.ts';
 import { TopicCache } from './metadata/topic-cache.ts';
 import { createTopicDeleter } from './metadata/topic-deleter.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import type { PeriodicTask } from './periodic-task.ts';
 import { createNodeExpirer } from './sessions/node-expirer.ts';
 import { createSessionReaper } from './sessions/session-reaper.ts';
 import { createStoredTotals } from './stored-totals.ts';
 import { EventTail } from './watches/event-tail.ts';
 import { WatchHub } from './watches/watch-hub.ts';
 
-/** The id of the only broker of a private store, unless one is configured: the first one that Kafka's rule generates. */
+/** The id of the only broker of a private store, unless one is configured: the first id that Kafka's rule generates. */
 const soleBrokerId = 1001;
 
 export interface BrokerOptions {
-  /** No other server can be using the store. */
+  /** No other server can be using the store, as with a private Redis. */
   sole: boolean;
-  /** How far its private Redis has come that loads its data. */
+  /** How far the private Redis has loaded its data; undefined when it has. */
   loading?: () => LoadingProgress | undefined;
 }
 
@@ -53,7 +53,7 @@ export class Broker {
   readonly metrics: Metrics;
   readonly eventTail: EventTail;
   readonly watches: WatchHub;
-  /** Counts readers of streams and sockets that were cut off because too much waited for them, by `kind`. */
+  /** Counts streams and sockets that were closed because their reader was too slow, by `kind`. */
   readonly slowReadersCut: Counter<'kind'>;
   readonly registration: BrokerRegistration;
   readonly topics: TopicCache;
@@ -69,15 +69,13 @@ export class Broker {
   readonly groupOffsets: GroupOffsets;
   readonly groupDirectory: GroupDirectory;
   readonly groupStreams: GroupStreams;
-  readonly #controller: Controller;
-  readonly #reaper: PeriodicTask;
-  readonly #nodeExpirer: PeriodicTask;
-  readonly #storedTotals: PeriodicTask;
-  readonly #topicDeleter: PeriodicTask;
-  readonly #logMaintainer: LogMaintainer;
-  readonly #offsetRetention: PeriodicTask;
+  /** What requests depend on, and the broker's periodic tasks. */
+  readonly #parts: Lifecycle;
+  /** The broker's place in the cluster: it is taken after everything has started, and given up first. */
+  readonly #membership: Lifecycle;
   readonly #stopping = new AbortController();
   readonly #loading: (() => LoadingProgress | undefined) | undefined;
+  #url = '';
   #isStarted = false;
   #isLeaving = false;
 
@@ -87,17 +85,17 @@ export class Broker {
     this.log = log;
     this.#loading = options.loading;
     this.metrics = createMetrics();
-    this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Readers cut off for being too slow.', [
+    this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Slow readers whose connection was closed.', [
       'kind',
     ]);
     this.metrics.gauge('store_open', 'Whether the store can be used now: 1 or 0.', () => Number(store.isOpen));
-    this.metrics.gauge('store_loading_ratio', 'How far the store has read its data into memory: 1 = it has.', () => {
+    this.metrics.gauge('store_loading_ratio', 'Share of its data that the store has read into memory; 1 = all.', () => {
       const loading = this.#loading?.() ?? store.connection.loading;
       return loading ? loading.percent / 100 : 1;
     });
     this.metrics.gauge(
       'store_shards_unreachable',
-      'How many of the Redis that share the data cannot be used now.',
+      'Redis servers with a part of the data that cannot be reached.',
       () => store.unreachableShardCount,
     );
     this.metrics.gauge(
@@ -107,9 +105,6 @@ export class Broker {
     );
     this.eventTail = new EventTail(store.events, log);
     this.watches = new WatchHub(store.events, this.eventTail, this.metrics, this.stopping, log);
-    this.#reaper = createSessionReaper(store.sessions, this.metrics, log);
-    this.#nodeExpirer = createNodeExpirer(store.namespace, this.metrics, log);
-    this.#storedTotals = createStoredTotals(store, this.metrics, log);
     this.registration = new BrokerRegistration(
       store,
       this.eventTail,
@@ -131,7 +126,6 @@ export class Broker {
     this.topicTails = new TopicTails(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
     const states = new GroupStateManager(store.groups, groupMetrics, log);
-    this.#offsetRetention = createOffsetRetention(store.committedOffsets, states, config, this.metrics, log);
     this.groups = new GroupCoordinator(store, states, this.topics, this.eventTail, config, groupMetrics, log);
     const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
     const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
@@ -153,19 +147,7 @@ export class Broker {
       logs: store.logs,
       given,
     });
-    this.#topicDeleter = createTopicDeleter(store, log);
-    const compactor = new LogCompactor(store.logMaintenance, this.metrics);
-    this.#logMaintainer = new LogMaintainer({
-      store,
-      topics: this.topics,
-      partitions: this.partitions,
-      admin: this.partitionAdmin,
-      reader: this.logReader,
-      compactor,
-      metrics: this.metrics,
-      log,
-    });
-    this.#controller = new Controller(
+    const controller = new Controller(
       store.namespace,
       this.eventTail,
       this.registration,
@@ -173,10 +155,39 @@ export class Broker {
       this.metrics,
       log,
     );
-    new ClusterGroupMetrics(store, states, () => this.#controller.isController, this.metrics, log);
+    new ClusterGroupMetrics(store, states, () => controller.isController, this.metrics, log);
+    const logMaintainer = new LogMaintainer({
+      store,
+      topics: this.topics,
+      partitions: this.partitions,
+      admin: this.partitionAdmin,
+      reader: this.logReader,
+      compactor: new LogCompactor(store.logMaintenance, this.metrics),
+      metrics: this.metrics,
+      log,
+    });
+    this.#parts = new Lifecycle(
+      {
+        eventTail: this.eventTail,
+        topics: this.topics,
+        partitions: this.partitions,
+        logReader: this.logReader,
+        groups: this.groups,
+        offsetRetention: createOffsetRetention(store.committedOffsets, states, config, this.metrics, log),
+        topicDeleter: createTopicDeleter(store, log),
+        logMaintainer,
+        sessionReaper: createSessionReaper(store.sessions, this.metrics, log),
+        nodeExpirer: createNodeExpirer(store.namespace, this.metrics, log),
+        storedTotals: createStoredTotals(store, this.metrics, log),
+        producers: this.producers,
+      },
+      log,
+    );
+    const registration = { start: () => this.registration.start(this.#url), stop: () => this.registration.stop() };
+    this.#membership = new Lifecycle({ registration, controller }, log);
   }
 
-  /** Aborted when the broker ends to serve: whoever waits for something ends its wait. */
+  /** Aborted when the broker stops serving: long polls, streams and sockets end then. */
   get stopping(): AbortSignal {
     return this.#stopping.signal;
   }
@@ -187,70 +198,48 @@ export class Broker {
   }
 
   /**
-   * Starts what requests lean on; the store is open.
-   * @param attempt does a step, and does it again if the store went away meanwhile
+   * Starts what requests depend on; the store must be open.
+   * @param attempt runs a step, and may run it again if the store was lost meanwhile
    */
-  async start(attempt: (step: () => Promise<void>) => Promise<void> = (step) => step()): Promise<void> {
-    await attempt(() => this.eventTail.start());
-    await attempt(() => this.topics.start());
-    await attempt(() => this.partitions.start());
-    this.logReader.start();
-    this.groups.start();
-    this.#offsetRetention.start();
-    this.#topicDeleter.start();
-    this.#logMaintainer.start();
-    this.#reaper.start();
-    this.#nodeExpirer.start();
-    this.#storedTotals.start();
-    this.producers.start();
+  async start(attempt: Attempt = (step) => step()): Promise<void> {
+    await this.#parts.start(attempt);
     this.#isStarted = true;
   }
 
   /**
-   * Takes its place in the cluster under the address that clients reach it by. @throws ServiceError NODE_EXISTS
+   * Registers the broker in the cluster, and lets it stand for election as the controller.
+   * @param url the address at which clients reach it
    * @param attempt as for start()
+   * @throws ServiceError NODE_EXISTS if another broker that is alive has its id
    */
-  async register(url: string, attempt: (step: () => Promise<void>) => Promise<void> = (step) => step()): Promise<void> {
-    // The controller hears of the registration.
-    this.#controller.start();
-    await attempt(() => this.registration.start(url));
+  async register(url: string, attempt: Attempt = (step) => step()): Promise<void> {
+    this.#url = url;
+    await this.#membership.start(attempt);
   }
 
-  /** Whether it has its place in the cluster, and means to keep it. */
+  /** Whether the broker is registered in the cluster, and is not about to stop. */
   get isRegistered(): boolean {
     return !this.#isLeaving && this.registration.session !== undefined;
   }
 
-  /** Whether it has begun to stop; it may still serve for a while. */
+  /** Whether the broker has begun to stop; it may still serve for a while. */
   get isLeaving(): boolean {
     return this.#isLeaving;
   }
 
-  /** Gives up its place in the cluster: others take over its duties, and load balancers may notice. It still serves. */
+  /** Deregisters the broker: others take over its duties, and load balancers may notice. It still serves. */
   async leave(): Promise<void> {
     this.#isLeaving = true;
-    await this.#controller.stop();
-    await this.registration.stop();
+    await this.#membership.stop();
   }
 
-  /** Ends all waits, streams and sockets, so that serving can end. */
+  /** Ends all long polls, streams and sockets, so that the HTTP server can close. */
   endWaits(): void {
     this.#stopping.abort();
   }
 
-  /** Stops in the opposite order; the store stays open. */
+  /** Stops everything that start() started, in the reverse order; the store stays open. */
   async stop(): Promise<void> {
-    await this.producers.stop();
-    await this.#logMaintainer.stop();
-    await this.#topicDeleter.stop();
-    await this.#offsetRetention.stop();
-    await this.groups.stop();
-    await this.logReader.stop();
-    await this.partitions.stop();
-    this.topics.stop();
-    await this.#nodeExpirer.stop();
-    await this.#storedTotals.stop();
-    await this.#reaper.stop();
-    await this.eventTail.stop();
+    await this.#parts.stop();
   }
 }
