@@ -1,4 +1,4 @@
-// The wire of /v1/cluster and /v1/brokers.
+// Responses of /v1/cluster and /v1/brokers.
 import { z } from 'zod';
 
 export const brokerResponse = z
@@ -6,25 +6,30 @@ export const brokerResponse = z
     id: z.int(),
     host: z.string(),
     port: z.int(),
-    endpoints: z.array(z.string()).describe('Where clients reach it.'),
+    endpoints: z.array(z.string()).describe('URLs at which clients reach the broker.'),
     rack: z.string().nullable(),
-    startedAt: z.int(),
-    epoch: z.int().describe('The czxid of its node: a broker that bounced has a larger one.'),
+    startedAt: z.int().describe("Start time, ms since the epoch by the broker's own clock."),
+    epoch: z.int().describe('The czxid of the broker node. It grows when the broker registers again.'),
   })
   .meta({ id: 'Broker' });
 
 export const clusterResponse = z
   .object({
     clusterId: z.string(),
-    controller: z.object({ brokerId: z.int(), epoch: z.int() }).nullable().describe('null while the office is vacant.'),
+    controller: z
+      .object({ brokerId: z.int(), epoch: z.int() })
+      .nullable()
+      .describe('null while no broker is the controller.'),
     brokers: z.array(brokerResponse),
     store: z.object({
       version: z.string(),
-      engine: z.enum(['standalone', 'sentinel', 'cluster']),
-      shards: z.int().describe('How many Redis share the data; the figures are those of all together.'),
+      engine: z.enum(['standalone', 'sentinel', 'cluster']).describe('The topology of Redis.'),
+      shards: z.int().describe('Number of Redis primaries that share the data. The other fields are their totals.'),
       unreachable: z
         .array(z.string())
-        .describe('The addresses of those that do not answer now: what lies there is away, and not in the figures.'),
+        .describe(
+          'Addresses of Redis servers that do not respond now. Their data is unavailable and not in the totals.',
+        ),
       usedMemoryBytes: z.int(),
       maxMemoryBytes: z.int().describe('0 = no limit.'),
       appendOnly: z.boolean(),

@@ -1,7 +1,7 @@
-// Words that every resource shares: the stat of a node, encodings, paging, and how a query string says true and false.
+// Schemas that several resources share: the stat of a node, offsets, entity tags, and types of query parameters.
 import { z } from 'zod';
 
-/** A query parameter that is a flag: `?stats`, `?stats=true`, `?stats=False` as Python writes it. Nothing else passes. */
+/** A boolean query parameter: `?stats`, `?stats=true`, or `?stats=False` as Python writes it. Other values are refused. */
 export const queryFlag = z
   .string()
   .toLowerCase()
@@ -9,10 +9,10 @@ export const queryFlag = z
   .transform((text) => text !== 'false')
   .meta({ type: 'boolean' });
 
-/** The query string of a route that takes no parameters: a typing error must not pass for one. */
+/** The query of a route without parameters. It is strict, so that a mistyped parameter is refused. */
 export const noQuery = z.strictObject({});
 
-/** A whole number in a query string, within bounds. */
+/** A whole number in a query string, from `min` to `max`. */
 export function queryInteger(min: number, max: number) {
   return z
     .string()
@@ -22,16 +22,16 @@ export function queryInteger(min: number, max: number) {
     .meta({ type: 'integer', minimum: min, maximum: max });
 }
 
-/** Zxids and offsets are below 2^53, so that every JSON parser keeps them exact. */
-export const zxid = z.int().min(0).describe('Transaction id: strictly increasing over all changes of the tree.');
+/** Zxids and offsets stay below 2^53, so that every JSON parser represents them exactly. */
+export const zxid = z.int().min(0).describe('Transaction id; strictly increasing over all changes of the tree.');
 
-export const offset = z.int().min(0).describe('Position of a record in its partition.');
+export const offset = z.int().min(0).describe('Offset of a record in its partition, from 0.');
 
-/** What stands beside nulls in a description, as Kafka answers with an error for each partition. */
+/** Why fields of a partition are null: as in Kafka's responses, each partition has its own error. */
 export const logError = z
   .literal('STORE_UNAVAILABLE')
   .describe(
-    'The machine of the store that has this log cannot be reached: what only the log knows is null. Else absent.',
+    'The Redis server that holds this log cannot be reached. Fields that only the log knows are null. Absent if there is no error.',
   );
 
 export const nodePath = z.string().describe('Absolute path of a node, such as `/app/leader`.');
@@ -40,25 +40,28 @@ export const nodePath = z.string().describe('Absolute path of a node, such as `/
 export const entityTags = z
   .string()
   .meta({ pattern: String.raw`^(\*|[\s,]*(W/)?"[!#-~]*"(\s*,\s*((W/)?"[!#-~]*")?)*\s*)$` })
-  .describe('`*`, or the ETags of earlier answers, with commas between them.');
+  .describe('`*`, or ETags of earlier responses, separated by commas.');
 
-/** A node's stat, field by field ZooKeeper's; `ephemeralOwner` is the public session id, null if there is none. */
+/** The stat of a node, with ZooKeeper's fields. `ephemeralOwner` is the public session id, or null. */
 export const statSchema = z
   .object({
     czxid: zxid.describe('The transaction that created the node.'),
-    mzxid: zxid.describe('The transaction that last set its data; also the ETag of `view=data`.'),
+    mzxid: zxid.describe('The transaction that last set the data; also the ETag of `view=data`.'),
     pzxid: zxid.describe('The transaction that last created or deleted a child.'),
-    ctime: z.int().describe('When it was created, ms since the epoch.'),
-    mtime: z.int().describe('When its data was last set, ms since the epoch.'),
-    version: z.int().describe('How often its data was set.'),
+    ctime: z.int().describe('Time of creation, ms since the epoch.'),
+    mtime: z.int().describe('Time at which the data was last set, ms since the epoch.'),
+    version: z.int().describe('How often the data was set.'),
     cversion: z.int().describe('How often a child was created or deleted.'),
-    aversion: z.int().describe('Always 0: there are no access lists.'),
-    ephemeralOwner: z.string().nullable().describe('The session that it lives with.'),
-    dataLength: z.int().min(0),
+    aversion: z.int().describe('Always 0; kept for compatibility with ZooKeeper.'),
+    ephemeralOwner: z
+      .string()
+      .nullable()
+      .describe('The public id of the session that owns the node; null for a node that is not ephemeral.'),
+    dataLength: z.int().min(0).describe('Bytes of data.'),
     numChildren: z.int().min(0),
   })
   .meta({ id: 'Stat' });
 
 export type Stat = z.infer<typeof statSchema>;
 
-export const encoding = z.enum(['utf8', 'base64']).describe('How `data` stands in JSON: as text, or as base64.');
+export const encoding = z.enum(['utf8', 'base64']).describe('Encoding of `data` in JSON: UTF-8 text or base64.');

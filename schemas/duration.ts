@@ -1,4 +1,4 @@
-// How long: the one spelling of durations, shared by requests and configuration. Points in time are elsewhere integers.
+// Durations as requests and the configuration write them. Points in time are integers, ms since the epoch.
 import { z } from 'zod';
 
 const unitsMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -6,12 +6,12 @@ const unitsMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as co
 const message = 'must be a duration such as "500ms", "10s", "5m", "1h", "7d", or a whole number of ms';
 
 /**
- * `"500ms"`, `"10s"`, `"5m"`, `"1h"`, `"7d"`, or a whole number of ms (as a number, or as digits, which is all that a
- * query string has). Gives ms: a non-negative integer below 2^53.
+ * `"500ms"`, `"10s"`, `"5m"`, `"1h"`, `"7d"`, or a whole number of ms as a number or as digits (a query string has only
+ * digits). The output is a whole number of ms from 0 to 2^53-1.
  */
 export const durationMs = durationBetween(0, Number.MAX_SAFE_INTEGER, message);
 
-/** A duration within bounds. Of its two spellings only the number can show them in the OpenAPI document. */
+/** A duration from `minMs` to `maxMs`. In the OpenAPI document only the numeric form can show the bounds. */
 export function durationBetween(minMs: number, maxMs: number, problem: string) {
   const number = z.int(message).min(0, message).meta({ minimum: minMs, maximum: maxMs });
   return z
@@ -21,15 +21,15 @@ export function durationBetween(minMs: number, maxMs: number, problem: string) {
     .meta({ examples: ['500ms', '10s', '5m', '1h'] });
 }
 
-/** A duration that the service may grant another value for, and whether it came without a unit. */
+/** A duration that a client requests and the server clamps to its bounds. */
 export interface RequestedDuration {
   ms: number;
   hasNoUnit: boolean;
 }
 
 /**
- * A duration that is negotiated: one with a unit is clamped to the bounds that hold. One without is in ms, which who meant seconds would
- * not see, so src/core/requested-duration.ts refuses it below them.
+ * A duration that the server clamps to its bounds. A number without a unit is in ms; a client that meant seconds would not
+ * notice the clamping. So src/core/requested-duration.ts refuses such a number if it is below the minimum.
  */
 export const negotiatedDuration = z
   .union(
@@ -39,9 +39,9 @@ export const negotiatedDuration = z
     ],
     message,
   )
-  .transform((given) => ({
-    ms: typeof given === 'number' ? given : parse(given),
-    hasNoUnit: typeof given === 'number' || /\d$/.test(given),
+  .transform((value) => ({
+    ms: typeof value === 'number' ? value : parse(value),
+    hasNoUnit: typeof value === 'number' || /\d$/.test(value),
   }))
   .refine(({ ms }) => Number.isSafeInteger(ms), message)
   .meta({ examples: ['500ms', '10s', '5m', '1h'] });

@@ -1,87 +1,112 @@
 import { z } from 'zod';
 
 /**
- * THE error catalogue: every code that leaves the service, in HTTP bodies and in socket frames alike.
+ * The error catalogue: every error code of the service, in HTTP bodies and in WebSocket frames.
  *
- * A `code` never changes once it is published; `status` follows HTTP (RFC 9110); `retryable` says whether the same
- * request may succeed later without being changed; `summary` is the problem's `title`. Lua scripts answer with these
- * codes as reply tags, and `test/house` holds scripts, catalogue and OpenAPI document together.
+ * One code, one meaning. A `code` never changes once it is published. `status` follows HTTP (RFC 9110). `retryable` says
+ * whether the same request may succeed later without a change. `summary` becomes the `title` of the problem; it describes
+ * the code, and the `detail` of a problem describes the case. Lua scripts reply with these codes. `test/house` checks that
+ * scripts, catalogue and OpenAPI document agree.
  */
 export const errorCatalogue = {
   BAD_REQUEST: { status: 400, retryable: false, summary: 'The request is malformed.' },
-  INVALID_PATH: { status: 400, retryable: false, summary: 'The node path breaks the rules for paths.' },
+  INVALID_PATH: { status: 400, retryable: false, summary: 'The path of the node is not valid.' },
   AUTH_REQUIRED: { status: 401, retryable: false, summary: 'The request needs credentials.' },
-  FORBIDDEN: { status: 403, retryable: false, summary: 'The caller may not do this.' },
-  RESERVED_PATH: { status: 403, retryable: false, summary: 'The path is kept by the service: read and watch only.' },
-  NOT_FOUND: { status: 404, retryable: false, summary: 'There is no such resource.' },
+  FORBIDDEN: { status: 403, retryable: false, summary: 'The caller is not allowed to do this.' },
+  RESERVED_PATH: { status: 403, retryable: false, summary: 'The path is reserved: only the server writes it.' },
+  NOT_FOUND: { status: 404, retryable: false, summary: 'The resource does not exist.' },
   NO_NODE: { status: 404, retryable: false, summary: 'The node does not exist.' },
   NO_PARENT: { status: 404, retryable: false, summary: 'The parent of the node does not exist.' },
   UNKNOWN_TOPIC: { status: 404, retryable: false, summary: 'The topic does not exist.' },
   UNKNOWN_PARTITION: { status: 404, retryable: false, summary: 'The topic has no such partition.' },
   UNKNOWN_GROUP: { status: 404, retryable: false, summary: 'The group does not exist.' },
-  UNKNOWN_PRODUCER: { status: 404, retryable: false, summary: 'The producer is not known; get a new id and epoch.' },
-  UNKNOWN_MEMBER: { status: 404, retryable: false, summary: 'The group has no such member; join again.' },
-  NO_COMMITTED_OFFSET: { status: 404, retryable: false, summary: 'The group has committed no offset here.' },
-  METHOD_NOT_ALLOWED: { status: 405, retryable: false, summary: 'The resource does not take this method.' },
-  REQUEST_TIMEOUT: { status: 408, retryable: true, summary: 'The request took too long to come in.' },
-  NODE_EXISTS: { status: 409, retryable: false, summary: 'The node exists already.' },
+  UNKNOWN_PRODUCER: { status: 404, retryable: false, summary: 'The named producer does not exist.' },
+  UNKNOWN_MEMBER: { status: 404, retryable: false, summary: 'The group has no such member.' },
+  NO_COMMITTED_OFFSET: {
+    status: 404,
+    retryable: false,
+    summary: 'The group has no committed offset for the partition.',
+  },
+  METHOD_NOT_ALLOWED: { status: 405, retryable: false, summary: 'The resource does not support this method.' },
+  REQUEST_TIMEOUT: { status: 408, retryable: true, summary: 'The request was not received in time.' },
+  NODE_EXISTS: { status: 409, retryable: false, summary: 'The node already exists.' },
   NOT_EMPTY: { status: 409, retryable: false, summary: 'The node has children.' },
   NO_CHILDREN_FOR_EPHEMERALS: { status: 409, retryable: false, summary: 'An ephemeral node cannot have children.' },
-  TOPIC_EXISTS: { status: 409, retryable: false, summary: 'The topic exists already.' },
-  GROUP_NOT_EMPTY: { status: 409, retryable: false, summary: 'The group still has members.' },
-  FENCED: { status: 409, retryable: false, summary: 'A newer fencing token has been seen.' },
-  FENCED_MEMBER_EPOCH: { status: 409, retryable: false, summary: 'The member epoch is not valid; join again.' },
-  STALE_MEMBER_EPOCH: { status: 409, retryable: false, summary: 'The member epoch is old; send a heartbeat first.' },
+  TOPIC_EXISTS: { status: 409, retryable: false, summary: 'The topic already exists.' },
+  GROUP_NOT_EMPTY: { status: 409, retryable: false, summary: 'The group has members.' },
+  FENCED: { status: 409, retryable: false, summary: 'The log has seen a higher fencing token.' },
+  FENCED_MEMBER_EPOCH: {
+    status: 409,
+    retryable: false,
+    summary: 'The member has been fenced, or its epoch is not valid.',
+  },
+  STALE_MEMBER_EPOCH: { status: 409, retryable: false, summary: 'The member epoch is out of date.' },
   FENCED_INSTANCE_ID: { status: 409, retryable: false, summary: 'The instance id belongs to another member.' },
-  UNRELEASED_INSTANCE_ID: { status: 409, retryable: true, summary: 'The instance id is still in use.' },
-  PRODUCER_FENCED: { status: 409, retryable: false, summary: 'A newer epoch of this producer exists.' },
-  OUT_OF_ORDER_SEQUENCE: { status: 409, retryable: false, summary: 'The producer sequence is not the next one.' },
-  STALE_LEADER_EPOCH: { status: 409, retryable: false, summary: 'A newer leader maintains the log of the partition.' },
-  MEMBER_SUPERSEDED: { status: 409, retryable: false, summary: 'Another caller speaks for this member by now.' },
-  STALE_POSITION: { status: 409, retryable: false, summary: 'The member has gone on from where the call says it is.' },
-  SESSION_EXPIRED: { status: 410, retryable: false, summary: 'The session has ended, or never was.' },
-  COMPACTED: { status: 410, retryable: false, summary: 'The history asked for is no longer kept.' },
-  BAD_VERSION: { status: 412, retryable: false, summary: 'The node is not at the expected version.' },
-  TOO_LARGE: { status: 413, retryable: false, summary: 'The content is over the size limit.' },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false, summary: 'The content type is not supported here.' },
+  UNRELEASED_INSTANCE_ID: {
+    status: 409,
+    retryable: true,
+    summary: 'The instance id is in use by a member that has not left.',
+  },
+  PRODUCER_FENCED: { status: 409, retryable: false, summary: 'The producer has a newer epoch.' },
+  OUT_OF_ORDER_SEQUENCE: {
+    status: 409,
+    retryable: false,
+    summary: 'The sequence is not the next one of the producer.',
+  },
+  STALE_LEADER_EPOCH: { status: 409, retryable: false, summary: 'The partition has a newer leader epoch.' },
+  MEMBER_SUPERSEDED: { status: 409, retryable: false, summary: 'The member was joined again by a newer incarnation.' },
+  STALE_POSITION: { status: 409, retryable: false, summary: 'The position that the call names is out of date.' },
+  SESSION_EXPIRED: { status: 410, retryable: false, summary: 'The session has expired or does not exist.' },
+  COMPACTED: { status: 410, retryable: false, summary: 'The requested history is not kept any more.' },
+  BAD_VERSION: { status: 412, retryable: false, summary: 'The node does not have the expected version.' },
+  TOO_LARGE: { status: 413, retryable: false, summary: 'The content is larger than the limit.' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false, summary: 'The content type is not supported.' },
   OFFSET_OUT_OF_RANGE: { status: 416, retryable: false, summary: 'The offset is outside the log.' },
   INVALID_CONFIG: { status: 422, retryable: false, summary: 'The configuration is not valid.' },
   INVALID_PARTITIONS: { status: 422, retryable: false, summary: 'The number of partitions is not valid.' },
   INVALID_REPLICATION_FACTOR: { status: 422, retryable: false, summary: 'The replication factor is not valid.' },
-  INVALID_REPLICA_ASSIGNMENT: { status: 422, retryable: false, summary: 'The replicas are not valid.' },
-  UNSUPPORTED_ASSIGNOR: { status: 422, retryable: false, summary: 'The assignor is not known.' },
-  IDEMPOTENCY_KEY_REUSED: { status: 422, retryable: false, summary: 'The key was used for another request.' },
-  TOO_MANY_REQUESTS: { status: 429, retryable: true, summary: 'The service is asked for too much at once.' },
-  INTERNAL: { status: 500, retryable: true, summary: 'The service failed; this is a fault of ours.' },
+  INVALID_REPLICA_ASSIGNMENT: { status: 422, retryable: false, summary: 'The list of replicas is not valid.' },
+  UNSUPPORTED_ASSIGNOR: { status: 422, retryable: false, summary: 'The assignor is not supported.' },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    retryable: false,
+    summary: 'The idempotency key was used for a different request.',
+  },
+  TOO_MANY_REQUESTS: { status: 429, retryable: true, summary: 'A limit on load or on stored data is reached.' },
+  INTERNAL: { status: 500, retryable: true, summary: 'The server failed unexpectedly.' },
   NOT_IMPLEMENTED: {
     status: 501,
     retryable: false,
-    summary: 'The server does not know what the request is made with.',
+    summary: 'The server does not support a feature that the request uses.',
   },
-  LOADING: { status: 503, retryable: true, summary: 'The store loads its data; `percent` is there.' },
+  LOADING: { status: 503, retryable: true, summary: 'The store is loading its data.' },
   STORE_UNAVAILABLE: { status: 503, retryable: true, summary: 'The store cannot be reached.' },
-  NOT_ENOUGH_REPLICAS: { status: 503, retryable: true, summary: 'Too few replicas; nothing was written.' },
+  NOT_ENOUGH_REPLICAS: {
+    status: 503,
+    retryable: true,
+    summary: 'The store has too few replicas; nothing was written.',
+  },
   NOT_ENOUGH_REPLICAS_AFTER_APPEND: {
     status: 503,
     retryable: true,
-    summary: 'Too few replicas have it; it is written.',
+    summary: 'The records were appended, but too few replicas have them.',
   },
-  STORE_FULL: { status: 507, retryable: true, summary: 'The store is at its memory limit; reads go on.' },
+  STORE_FULL: { status: 507, retryable: true, summary: 'The store has reached its memory limit.' },
 } as const satisfies Record<string, { status: number; retryable: boolean; summary: string }>;
 
 export type ErrorCode = keyof typeof errorCatalogue;
 
 export const errorCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
 
-/** RFC 9457 problem details, the body of every error; fields of the case (`oldest`, `failed`, …) stand beside these. */
+/** RFC 9457 problem details, the body of every error; a code may have further fields, such as `oldest` or `failed`. */
 export const problemSchema = z
   .looseObject({
-    type: z.string().describe('A URI reference that names the kind of problem.'),
-    title: z.string(),
+    type: z.string().describe('A URI reference to the documentation of the code.'),
+    title: z.string().describe('What the code means; the same for every problem of this code.'),
     status: z.int(),
-    code: z.enum(errorCodes).describe('Stable and made for programs; texts may change.'),
-    detail: z.string().describe('What was wrong, with which value, and what to do.'),
-    retryable: z.boolean().describe('Whether the same request may succeed later.'),
+    code: z.enum(errorCodes).describe('Stable, for programs. Texts may change.'),
+    detail: z.string().describe('What was refused, with which value, and what to do.'),
+    retryable: z.boolean().describe('Whether the same request may succeed later without a change.'),
   })
   .meta({ id: 'Problem' });
 

@@ -1,5 +1,5 @@
-// The wire of /v1/groups/{group}/stream: a WebSocket that is a member of the group. Its query says what a join's body says;
-// a browser can set no headers on a socket, and none are needed.
+// Frames of /v1/groups/{group}/stream: a WebSocket that is a member of the group. Its query has the fields of a join's body,
+// as a browser cannot set headers on a socket.
 import { z } from 'zod';
 import { offset } from './common.ts';
 import { negotiatedDuration } from './duration.ts';
@@ -17,30 +17,36 @@ export const groupStreamQuery = z.strictObject({
     .transform((text) => [...new Set(text.split(','))])
     .meta({ type: 'string' })
     .optional()
-    .describe('The topics to read, such as `orders,bills`; they need not exist yet.'),
+    .describe('Topics to read, such as `orders,bills`; they need not exist yet.'),
   pattern,
   memberId,
   instanceId,
   assignor,
   sessionTimeout: negotiatedDuration
     .optional()
-    .describe('Default 45s; at most 30m. A socket that is lost must be back within it, with the same memberId.'),
+    .describe(
+      'Default 45s; at most 30m. A client that loses its socket must reconnect within this time, with the same memberId.',
+    ),
   rebalanceTimeout: negotiatedDuration
     .optional()
     .describe(
-      'Default 5m: how long the member may take to release what is being revoked, and how long it may give no sign of its own while records wait for its credit.',
+      'Default 5m. The member must release revoked partitions within this time. It must also send a frame within this time while records wait for its credit.',
     ),
   reset,
   clientId,
 });
 
-const frameId = z.string().max(256).optional().describe("The client's own name for the frame; its answer has it.");
+const frameId = z
+  .string()
+  .max(256)
+  .optional()
+  .describe("The client's name for the frame; the frame that responds to it has the same id.");
 
 export const groupClientFrame = z
   .discriminatedUnion('type', [
     z.strictObject({
       type: z.literal('credit'),
-      records: z.int().min(1).max(1_000_000_000).describe('How many more records may be sent.'),
+      records: z.int().min(1).max(1_000_000_000).describe('How many more records the server may send.'),
     }),
     z
       .strictObject({
@@ -49,11 +55,11 @@ export const groupClientFrame = z
         memberEpoch: memberResponse.shape.memberEpoch
           .optional()
           .describe(
-            'The newest that a frame has said: a commit that is late is not taken for one of what the member was given since.',
+            'The newest memberEpoch of a received frame. With it, a late commit does not apply to partitions that were assigned since.',
           ),
         offsets: commitBody.shape.offsets,
       })
-      .describe('Answered by committed, or by an error; in the order in which they came.'),
+      .describe('The response is `committed` or an error, in the order of the commits.'),
     z
       .strictObject({
         type: z.literal('released'),
@@ -61,12 +67,12 @@ export const groupClientFrame = z
         memberEpoch: memberResponse.shape.memberEpoch
           .optional()
           .describe(
-            'That of the revoking frame. What the member was given since then it keeps: without it, a release that is late could be taken for one of that.',
+            'The memberEpoch of the revoking frame. With it, a late release does not apply to partitions that were assigned since.',
           ),
-        partitions: z.array(topicPartitions).optional().describe('Default: all that are being revoked.'),
+        partitions: z.array(topicPartitions).optional().describe('Default: all partitions that are being revoked.'),
       })
       .describe(
-        'The member has let go of partitions that a revoking frame named, and has committed what it has dealt with.',
+        'The member releases partitions that a revoking frame named, after committing the records that it has processed.',
       ),
     z
       .strictObject({ type: z.literal('leave'), id: frameId })
@@ -84,28 +90,28 @@ export const groupServerFrame = z
   .discriminatedUnion('type', [
     z
       .object({ type: z.literal('joined'), ...memberResponse.shape })
-      .describe('The first frame. `assignment` is what the member has at once.'),
-    z.object({ type: z.literal('assigned'), partitions, memberEpoch }).describe('The member has these, too, now.'),
+      .describe('The first frame. `assignment` has the partitions that the member may read at once.'),
+    z.object({ type: z.literal('assigned'), partitions, memberEpoch }).describe('Partitions added to the assignment.'),
     z
       .object({ type: z.literal('revoking'), partitions, withinMs: z.int().min(1), memberEpoch })
       .describe(
-        'No more records of these follow. The member is to commit what it has dealt with, and to release them.',
+        'No more records of these partitions follow. The member should commit the records that it has processed, and release the partitions.',
       ),
     z
       .object({ type: z.literal('revoked'), partitions, memberEpoch })
-      .describe("These are another's now, or their topic has gone."),
+      .describe('Partitions that the member has lost: another member owns them, or the topic was deleted.'),
     z.object({
       type: z.literal('records'),
       topic: topicName,
       partition: z.int().min(0),
-      records: z.array(fetchedRecord).min(1).describe('In order.'),
-      nextOffset: offset.describe('What to commit once all of these are dealt with.'),
+      records: z.array(fetchedRecord).min(1).describe('In the order of their offsets.'),
+      nextOffset: offset.describe('The offset to commit after all of these records are processed.'),
     }),
     z.object({ type: z.literal('committed'), id: z.string().optional() }),
     z.looseObject({
       ...problemSchema.shape,
       type: z.literal('error'),
-      id: z.string().optional().describe('Of the frame that was wrong.'),
+      id: z.string().optional().describe('The id of the frame that was refused.'),
     }),
     z.object({ type: z.literal('pong') }),
   ])

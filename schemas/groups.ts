@@ -1,4 +1,4 @@
-// The wire of /v1/groups: consumers that share the partitions of topics. Their records are described in records.ts.
+// Requests and responses of /v1/groups. Records are described in schemas/records.ts.
 import { z } from 'zod';
 import { logError, offset, queryFlag, queryInteger } from './common.ts';
 import { durationBetween, negotiatedDuration } from './duration.ts';
@@ -7,18 +7,18 @@ import { topicName } from './topics.ts';
 
 /** Kafka's limit on the metadata of a committed offset. */
 export const offsetMetadataMax = 4096;
-/** How many offsets one request commits: they are one transaction. */
+/** Maximum number of offsets in one commit; they are one transaction. */
 export const offsetsPerCommitMax = 2500;
 export const groupsLimitMax = 1000;
-/** Names of topics are no longer. */
+/** As long as the longest name of a topic. */
 const patternMax = 249;
 
-/** Names of groups, members and instances are parts of paths (src/core/groups/group-document.ts checks them). */
+/** Names of groups, members and instances are names of nodes (src/core/groups/group-document.ts checks them). */
 const memberName = z
   .string()
   .meta({ minLength: 1, maxLength: 249, pattern: String.raw`^[^/\u0000-\u001f\u007f-\u009f]+$` });
-const groupId = memberName.describe('1 to 249 characters, as in a path of a node, without slashes.');
-const memberId = memberName.describe('As a group id; made by the client, or by the service when it joins.');
+const groupId = memberName.describe('1 to 249 characters that are valid in the name of a node.');
+const memberId = memberName.describe('Chosen by the client, or by the server on join; same characters as a group id.');
 const partition = z.int().min(0);
 
 export const topicPartitions = z
@@ -30,13 +30,13 @@ const assignment = z.array(topicPartitions).describe('Sorted by topic, partition
 export const groupParams = z.strictObject({ group: groupId });
 export const memberParams = z.strictObject({ group: groupId, member: memberId });
 
-/** Which incarnation of a member a call speaks for. */
+/** Identifies the incarnation of the member that sends the request. */
 export const memberHeaders = {
   'weir-member': z
     .string()
     .optional()
     .describe(
-      'The memberSecret of the response to the join. FORBIDDEN if it is missing or another; MEMBER_SUPERSEDED if the member was joined again without it.',
+      'The memberSecret from the response to the join. FORBIDDEN if it is missing or wrong; MEMBER_SUPERSEDED if the member was joined again without it.',
     ),
 };
 export const joinHeaders = {
@@ -44,46 +44,50 @@ export const joinHeaders = {
     .string()
     .optional()
     .describe(
-      'Of a member that joins again and goes on as the same: the memberSecret that it has. Without it the join begins a new incarnation, which ends the one before.',
+      'The memberSecret of a member that joins again and continues as the same incarnation. Without it the join begins a new incarnation, which supersedes the previous one.',
     ),
 };
 
 export const joinBody = z
   .strictObject({
-    topics: z.array(topicName).min(1).max(10_000).optional().describe('The topics to read; they need not exist yet.'),
+    topics: z.array(topicName).min(1).max(10_000).optional().describe('Topics to read; they need not exist yet.'),
     pattern: z
       .string()
       .min(1)
       .max(patternMax)
       .optional()
       .describe(
-        'Instead of topics: a regular expression, as RE2 takes them (no look-around, no back-references), that the whole name of a topic must match.',
+        'Instead of `topics`: a regular expression in RE2 syntax (no look-around, no back-references) that must match the whole name of a topic.',
       ),
     memberId: memberId
       .optional()
-      .describe('If the client makes it, joining may be repeated, and a known member begins anew.'),
+      .describe(
+        'If the client chooses it, the join can be repeated; an existing member of this id begins a new incarnation.',
+      ),
     instanceId: memberName
       .optional()
-      .describe('Of a static member: another that joins under it takes the place and the partitions of this one.'),
+      .describe(
+        'Makes the member static: a member that later joins with the same instance id takes over its partitions.',
+      ),
     assignor: z
       .string()
       .optional()
-      .describe('range, roundrobin or uniform (default); the group takes what most ask for.'),
+      .describe('range, roundrobin or uniform (default). The group uses the assignor that most members request.'),
     sessionTimeout: negotiatedDuration
       .optional()
       .describe(
-        'Default 45s; at most 30m. Who is not heard for so long is out. A number (of ms) below the least is refused.',
+        'Default 45s; at most 30m. A member without a request for this time is removed. A number without a unit (ms) below the minimum is refused.',
       ),
     rebalanceTimeout: negotiatedDuration
       .optional()
-      .describe('Default 5m: how long a member may take to let go of partitions.'),
+      .describe('Default 5m: how long a member may take to release partitions.'),
     reset: z
       .enum(['earliest', 'latest', 'none'])
       .default('latest')
       .describe(
-        'Where to begin in a partition for which nothing is committed, or whose log does not have the committed offset. The place that latest stands for is committed at once, so that no record that comes after it is skipped; partitions and topics that appear later are read from their beginning. none is an error.',
+        'Where to begin in a partition without a committed offset, or whose log no longer has that offset. latest: the end of the log is committed at once, so that no later record is skipped; partitions and topics that are created later are read from their beginning. none: an error.',
       ),
-    clientId: z.string().max(249).optional().describe('For people to read.'),
+    clientId: z.string().max(249).optional().describe('A name for operators to read; it has no effect.'),
   })
   .meta({ id: 'JoinGroup' });
 
@@ -94,10 +98,10 @@ export const rebalanceTimeoutMsMin = 100;
 export const memberResponse = z
   .object({
     memberId,
-    memberEpoch: z.int().min(0).describe('To be sent with the next heartbeat and with commits.'),
-    assignment: assignment.describe('What the member may read. It must let go of everything else.'),
-    heartbeatIntervalMs: z.int().min(1),
-    sessionTimeoutMs: z.int().min(1).describe('As it was granted, within the bounds.'),
+    memberEpoch: z.int().min(0).describe('Send it with the next heartbeat and with commits.'),
+    assignment: assignment.describe('Partitions that the member may read. It must release all others.'),
+    heartbeatIntervalMs: z.int().min(1).describe('Recommended time between two heartbeats, ms.'),
+    sessionTimeoutMs: z.int().min(1).describe('The granted session timeout, ms.'),
   })
   .meta({ id: 'GroupMembership' });
 
@@ -106,19 +110,19 @@ export const joinResponse = memberResponse
     memberSecret: z
       .string()
       .describe(
-        'Later calls of the member send it as Weir-Member. It is not shown again, but to a repeat with the same Idempotency-Key.',
+        'The member sends it as Weir-Member in later requests. It is shown again only to a repeat with the same Idempotency-Key.',
       ),
   })
   .meta({ id: 'GroupJoined' });
 
 export const heartbeatBody = z
   .strictObject({
-    memberEpoch: z.int().min(0).describe('As the last answer had it.'),
+    memberEpoch: z.int().min(0).describe('The memberEpoch of the last response.'),
     owned: z
       .array(topicPartitions)
       .optional()
       .describe(
-        'What the member has. Leaving out what is no longer in its assignment says that it is let go of; without `owned` nothing is said.',
+        'Partitions that the member currently owns. A partition that is neither here nor in the assignment is released. Without `owned` nothing is released.',
       ),
   })
   .meta({ id: 'GroupHeartbeat' });
@@ -127,38 +131,40 @@ export const leaveQuery = z.strictObject({
   temporary: queryFlag
     .optional()
     .describe(
-      'Of a static member that will be back (Kafka’s epoch -2): its partitions are kept for whoever joins under its instanceId within its session timeout, and nobody is moved.',
+      'The static member will be back (Kafka’s epoch -2). Its partitions are kept, without a rebalance, for a member that joins with its instanceId within its session timeout.',
     ),
 });
 
 export const consumeQuery = z.strictObject({
   wait: durationBetween(0, fetchWaitMsMax, 'must be at most 5m')
     .default(0)
-    .describe('How long to wait for records, or for another assignment; at most 5m.'),
+    .describe('How long to wait for records or for a change of the assignment; at most 5m.'),
   maxRecords: queryInteger(1, fetchRecordsMax).default(500),
-  maxBytes: queryInteger(1, fetchBytesMax).default(fetchBytesDefault).describe('One record always fits.'),
+  maxBytes: queryInteger(1, fetchBytesMax)
+    .default(fetchBytesDefault)
+    .describe('Maximum bytes of records in the response. The first record is returned even if it is larger.'),
   commit: z
     .enum(['manual', 'previous'])
     .default('manual')
     .describe(
-      'previous = what the last call answered is dealt with, and is committed now. Not after a call that failed, unless it names after: see there.',
+      'previous: commit the records of the last response, which must have been processed. Do not use it after a failed call, unless `after` is given.',
     ),
   after: queryInteger(0, Number.MAX_SAFE_INTEGER)
     .optional()
     .describe(
-      'The next of the last answer, 0 after joining. It makes the call safe to repeat: whoever got no answer sends the same again and gets the same records, and a copy that a proxy sends, or that comes late, commits, lets go of and passes over nothing; STALE_POSITION if others have gone on. Without it such a copy counts as a call of its own.',
+      'The `next` of the last response; 0 after joining. It makes the call safe to repeat: a client that got no response repeats the same call and gets the same records. A late or duplicated copy of an earlier call changes nothing and gets STALE_POSITION. Without `after` such a copy counts as a new call.',
     ),
   from: z
     .enum(['position', 'committed'])
     .default('position')
     .describe(
-      'position = go on behind what the last call answered. After a call without after that failed or was not answered (a 503, a timeout, a lost connection) ask with committed: it goes back to what is committed and commits nothing, so that no record is passed over; some may come twice.',
+      'position: continue after the records of the last response. committed: go back to the committed offsets, and commit nothing. Use committed after a call without `after` that failed or got no response (a 503, a timeout, a lost connection): no record is skipped, but some may be returned twice.',
     ),
 });
 
 export const consumeResponse = z
   .object({
-    next: z.int().min(0).describe('What the next call names as after. It stays the same if nothing was given.'),
+    next: z.int().min(0).describe('The `after` of the next call. It stays the same if no records were returned.'),
     memberEpoch: z.int().min(0),
     assignment,
     partitions: z
@@ -166,28 +172,40 @@ export const consumeResponse = z
         z.object({
           topic: topicName,
           partition,
-          nextOffset: offset.describe('What to commit once the records before it are dealt with.'),
+          nextOffset: offset.describe('The offset to commit after all records before it are processed.'),
         }),
       )
       .describe(
-        'Those in which the member has moved, also without records: compaction may have removed what was there, so that its last record is not the end.',
+        'Partitions in which the position of the member has changed. Compaction may have removed the last records, so `nextOffset` can be more than one after the last record.',
       ),
     records: z.array(
-      z.object({ topic: topicName, partition, ...fetchedRecord.shape }).describe('In the order of each partition.'),
+      z
+        .object({ topic: topicName, partition, ...fetchedRecord.shape })
+        .describe('In the order of offsets within each partition.'),
     ),
   })
   .meta({ id: 'Consumed' });
 
 export const commitBody = z
   .strictObject({
-    memberId: memberId.optional().describe('Without a member: only while the group is empty; it is made if need be.'),
-    memberEpoch: z.int().min(0).optional().describe('Fences: what the member had at that epoch, and still has.'),
+    memberId: memberId
+      .optional()
+      .describe(
+        'Without it, offsets can be committed only while the group is empty; a group that does not exist is created.',
+      ),
+    memberEpoch: z
+      .int()
+      .min(0)
+      .optional()
+      .describe(
+        'The epoch at which the member was assigned the partitions. The commit is refused if it no longer owns them.',
+      ),
     offsets: z
       .array(
         z.strictObject({
           topic: topicName,
           partition,
-          offset: z.int().min(0).describe('The next one to read; it may be a lower one than before.'),
+          offset: z.int().min(0).describe('The next offset to read; it may be lower than the committed one.'),
           metadata: z.string().max(offsetMetadataMax).optional(),
         }),
       )
@@ -202,7 +220,7 @@ export const commitResponse = z
 
 export const groupOffsetsQuery = z.strictObject({
   topic: topicName.optional(),
-  partition: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Goes with topic.'),
+  partition: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Requires `topic`.'),
 });
 
 export const groupOffsetsResponse = z
@@ -211,9 +229,9 @@ export const groupOffsetsResponse = z
       z.object({
         topic: topicName,
         partition,
-        offset: offset.describe('The next one to read.'),
+        offset: offset.describe('The next offset to read.'),
         metadata: z.string().optional(),
-        committedAt: z.int().describe('Ms since the epoch.'),
+        committedAt: z.int().describe('Time of the commit, ms since the epoch.'),
       }),
     ),
   })
@@ -225,10 +243,15 @@ export const resetBody = z
       [
         z.enum(['earliest', 'latest']),
         z.strictObject({
-          timestamp: z.int().min(0).describe('The first record that is not older, ms since the epoch.'),
+          timestamp: z
+            .int()
+            .min(0)
+            .describe('The first record with this timestamp or a later one, ms since the epoch.'),
         }),
         z.strictObject({ offset: z.int().min(0) }),
-        z.strictObject({ shiftBy: z.int().describe('From what is committed; negative = back.') }),
+        z.strictObject({
+          shiftBy: z.int().describe('Number of offsets relative to the committed offset; negative = back.'),
+        }),
       ],
       { error: 'must be "earliest", "latest", {"timestamp":ms}, {"offset":n} or {"shiftBy":n}' },
     ),
@@ -236,8 +259,8 @@ export const resetBody = z
       .array(topicName)
       .min(1)
       .optional()
-      .describe('All partitions of these; default: all partitions with a committed offset.'),
-    dryRun: z.boolean().default(false).describe('Only answer what would be committed.'),
+      .describe('Reset all partitions of these topics; default: all partitions with a committed offset.'),
+    dryRun: z.boolean().default(false).describe('Return the offsets that would be committed, but commit nothing.'),
   })
   .meta({ id: 'ResetOffsets' });
 
@@ -248,8 +271,8 @@ export const resetResponse = z
       z.object({
         topic: topicName,
         partition,
-        offset: offset.describe('A target outside the log is put to its nearest end.'),
-        previous: offset.nullable().describe('What was committed before.'),
+        offset: offset.describe('The new offset. A target outside the log is moved to the nearer end of the log.'),
+        previous: offset.nullable().describe('The previously committed offset.'),
       }),
     ),
   })
@@ -257,17 +280,17 @@ export const resetResponse = z
 
 const groupState = z
   .enum(['empty', 'assigning', 'reconciling', 'stable'])
-  .describe('stable = every member has what it shall have.');
+  .describe('stable: every member has the partitions of its target assignment.');
 
 export const listGroupsQuery = z.strictObject({
-  limit: queryInteger(1, groupsLimitMax).default(100).describe('Most groups per answer.'),
-  after: z.string().optional().describe('The `next` of the page before.'),
+  limit: queryInteger(1, groupsLimitMax).default(100).describe('Maximum number of groups in the response.'),
+  after: z.string().optional().describe('The `next` of the previous page.'),
 });
 
 export const groupsResponse = z
   .object({
     groups: z.array(z.object({ groupId, state: groupState, members: z.int().min(0) })),
-    next: z.string().optional().describe('Pass as `after` for the next page; absent on the last.'),
+    next: z.string().optional().describe('Pass it as `after` for the next page; absent on the last page.'),
   })
   .meta({ id: 'Groups' });
 
@@ -275,14 +298,14 @@ export const groupResponse = z
   .object({
     groupId,
     state: groupState,
-    groupEpoch: z.int().min(0).describe('Grows with each change that calls for another assignment.'),
+    groupEpoch: z.int().min(0).describe('Grows with each change that requires a new assignment.'),
     assignor: z.string(),
     partitionsLeftOut: z
       .int()
       .min(1)
       .optional()
       .describe(
-        'Partitions that came under the subscriptions of the group, and for which it has no room: nobody reads them.',
+        'Number of subscribed partitions that no member reads, because the group has reached its limit of partitions.',
       ),
     members: z.array(
       z.object({
@@ -290,17 +313,21 @@ export const groupResponse = z
         memberEpoch: z.int().min(0),
         state: z
           .enum(['stable', 'unrevoked', 'unreleased'])
-          .describe('unrevoked = it has to let go of something; unreleased = it waits for what others have.'),
+          .describe(
+            'unrevoked: it must release partitions. unreleased: it waits for partitions that other members must release.',
+          ),
         instanceId: z.string().optional(),
         clientId: z.string().optional(),
         away: z
           .boolean()
           .optional()
-          .describe('It has left for a while; its partitions are kept until its session ends.'),
+          .describe('The static member has left temporarily; its partitions are kept until its session expires.'),
         topics: z.array(topicName),
         pattern: z.string().optional(),
         assignment,
-        revoking: z.array(topicPartitions).describe('What it was asked to let go of, and may still be using.'),
+        revoking: z
+          .array(topicPartitions)
+          .describe('Partitions that it was asked to release and may still be reading.'),
         sessionTimeoutMs: z.int().min(1),
         rebalanceTimeoutMs: z.int().min(1),
         reset: z.enum(['earliest', 'latest', 'none']),
@@ -318,13 +345,13 @@ export const groupResponse = z
           .min(0)
           .nullable()
           .describe(
-            'How many offsets the group would still read: from the committed offset, or from where the reset policy of its member begins (lagFrom). What retention or compaction at the end has removed does not count; null if it cannot be known, or nobody would begin here.',
+            'Number of offsets that the group has yet to read, counted from lagFrom. Records removed by retention, or by compaction at the end of the log, do not count. null if it is unknown, or if no reset policy applies.',
           ),
         lagFrom: z
           .enum(['committed', 'earliest', 'latest'])
           .nullable()
           .describe(
-            'What the lag is counted from; earliest also for partitions that came later under a latest subscription.',
+            'Where the count of the lag begins: the committed offset, or the start given by the reset policy. earliest also for partitions that were added to a subscription with reset=latest.',
           ),
         error: logError.optional(),
       }),

@@ -1,4 +1,4 @@
-// The wire of /v1/nodes and /v1/multi: a ZooKeeper-like tree over HTTP.
+// Requests and responses of /v1/nodes and /v1/multi: a tree as in ZooKeeper, over HTTP.
 import { z } from 'zod';
 import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
 import { durationBetween } from './duration.ts';
@@ -12,40 +12,48 @@ export const ttlMsMax = 2 ** 40 - 1;
 
 const ttl = durationBetween(1, ttlMsMax, 'must be from 1ms to 2^40-1 ms');
 
-/** ZooKeeper's version is a signed 32-bit number; -1 means any. */
-const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version; -1 = any.');
+/** ZooKeeper's version is a signed 32-bit number; -1 stands for any. */
+const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version of the node; -1 = any.');
 
-/** The longest long poll. */
+/** The longest wait of a long poll, ms. */
 export const waitMsMax = 5 * 60_000;
 
 export const childrenLimitMax = 10_000;
 export const treeLimitMax = 10_000;
 
 export const getNodeQuery = z.strictObject({
-  view: z.enum(['data', 'node', 'stat', 'children', 'tree']).default('data'),
+  view: z
+    .enum(['data', 'node', 'stat', 'children', 'tree'])
+    .default('data')
+    .describe('What to return: the data as bytes, or the other views as JSON.'),
   limit: queryInteger(1, childrenLimitMax)
     .optional()
-    .describe('Most children (default 1000) or tree nodes per answer.'),
-  after: z.string().optional().describe('Children: the `next` of the page before.'),
-  stats: queryFlag.optional().describe("Children: add each child's stat."),
-  depth: queryInteger(0, 1000).optional().describe('Tree: levels below the node; default all.'),
+    .describe('Maximum number of children (default 1000) or of tree nodes in the response.'),
+  after: z.string().optional().describe('With view=children: the `next` of the previous page.'),
+  stats: queryFlag.optional().describe('With view=children: include the stat of each child.'),
+  depth: queryInteger(0, 1000).optional().describe('With view=tree: number of levels below the node; default all.'),
   wait: durationBetween(0, waitMsMax, 'must be at most 5m')
     .optional()
-    .describe('Long poll with If-None-Match: how long to wait for a change, at most 5m.'),
+    .describe('With If-None-Match: wait for a change for up to this time (long poll), at most 5m.'),
 });
 
 const creation = {
-  mode: z.enum(createModes).optional().describe('Kind of a created node; ephemeral needs a session.'),
-  ttl: ttl.optional().describe('A created node goes when idle this long.'),
+  mode: z.enum(createModes).optional().describe('Kind of node to create; `ephemeral` requires a session.'),
+  ttl: ttl
+    .optional()
+    .describe('For mode=ttl: the created node is deleted when it has no children and was not set for this time.'),
   parents: queryFlag.optional().describe('Create missing parents as persistent nodes.'),
-  session: z.string().optional().describe('Session handle, the owner of the node: without a mode it is ephemeral.'),
+  session: z
+    .string()
+    .optional()
+    .describe('Handle of the session that owns the node. Without `mode` the node is ephemeral.'),
 };
 
 export const putNodeQuery = z.strictObject({ ...creation, version: version.optional() });
 export const postNodeQuery = z.strictObject(creation);
 export const deleteNodeQuery = z.strictObject({
   version: version.optional(),
-  recursive: queryFlag.optional().describe('Delete everything below, too, in one transaction.'),
+  recursive: queryFlag.optional().describe('Also delete everything below the node, in the same transaction.'),
 });
 
 export const nodeResponse = z
@@ -68,7 +76,7 @@ export const childrenResponse = z
   .object({
     path: nodePath,
     children: z.union([z.array(z.string()), z.array(z.object({ name: z.string(), stat: statSchema }))]),
-    next: z.string().optional().describe('Pass as `after` for the next page; absent on the last.'),
+    next: z.string().optional().describe('Pass it as `after` for the next page; absent on the last page.'),
     stat: statSchema,
   })
   .meta({ id: 'Children' });
@@ -85,7 +93,9 @@ export const treeResponse = z
     path: nodePath,
     tree: z
       .looseObject({ name: z.string(), stat: statSchema })
-      .describe('Nested: `{name,stat,children:[…]}`; `truncated` where the limit or depth cut it.'),
+      .describe(
+        'Nested nodes: `{name,stat,children:[…]}`. `truncated` marks nodes below which the limit or the depth left nodes out.',
+      ),
     truncated: z.boolean(),
   })
   .meta({ id: 'Tree' });
@@ -96,7 +106,7 @@ const opVersion = z
   .min(-(2 ** 31))
   .max(2 ** 31 - 1)
   .optional();
-/** It is sent back as a header, so it must be able to stand in one. */
+/** It is returned in a response header, so it is limited to characters that are valid there. */
 const contentType = z.string().regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 to 256 printable ASCII characters');
 const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: contentType.optional() };
 
@@ -137,5 +147,5 @@ export const multiResponse = z
   })
   .meta({ id: 'MultiResult' });
 
-/** What stands in `results` of a failed multi: OK before the op that failed, its code, ROLLED_BACK after it. */
+/** Results of a failed multi: OK before the operation that failed, its error code, ROLLED_BACK after it. */
 export const multiOutcome = z.enum(['OK', 'ROLLED_BACK', ...errorCodes]);

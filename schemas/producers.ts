@@ -1,10 +1,10 @@
-// The wire of named producers (docs/adr/007).
+// Requests and responses about named producers (docs/adr/007).
 import { z } from 'zod';
 
 const producerId = z
   .string()
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be an id that POST /v1/producers gave')
-  .describe('As `POST /v1/producers` gave it.');
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be an id returned by POST /v1/producers')
+  .describe('The id returned by `POST /v1/producers`.');
 
 export const createProducerBody = z
   .strictObject({
@@ -12,20 +12,25 @@ export const createProducerBody = z
       .string()
       .min(1)
       .max(255)
-      .describe('Whoever asks for an epoch under the same name is the same producer, and fences the one before.'),
+      .describe(
+        'Name of the producer. Another request with this name returns the same producer with a higher epoch, and fences the previous epoch.',
+      ),
   })
   .meta({ id: 'CreateProducer' });
 
 export const producerResponse = z
   .object({
     id: producerId,
-    epoch: z.int().min(0).describe('0 for a new producer; each further request for its name raises it by one.'),
+    epoch: z.int().min(0).describe('0 for a new producer. Each further request with its name raises it by one.'),
   })
   .meta({ id: 'Producer' });
 
-/** What a named producer puts on a request. */
+/** Producer id, epoch and sequence of a produce request. */
 export const producerStamp = z.strictObject({
   id: producerId,
   epoch: z.int().min(0),
-  sequence: z.int().min(0).describe('Grows by one with each request to a topic, from 0 in each epoch.'),
+  sequence: z
+    .int()
+    .min(0)
+    .describe('Number of the request to the topic: 0 in each new epoch, then one more each time.'),
 });

@@ -1,5 +1,5 @@
-// The wire of records: produce, fetch, offsets. Records are checked by core/record-batch.ts, which keeps their text as it
-// came; the schemas of bodies here describe them.
+// Requests and responses about records: produce, fetch, offsets. The schema of a produce body only documents it:
+// src/core/records/record-input.ts checks records and keeps their text unchanged.
 import { z } from 'zod';
 import { offset, queryFlag, queryInteger } from './common.ts';
 import { durationBetween } from './duration.ts';
@@ -18,41 +18,47 @@ const headerValue = z.union([z.string(), z.null(), z.strictObject({ base64: z.ba
 
 const headers = z
   .union([z.record(z.string(), headerValue), z.array(z.tuple([z.string(), headerValue]))])
-  .describe('By name, or as pairs [name, value] where a name comes twice. Bytes are `{"base64":"…"}`.');
+  .describe(
+    'An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`.',
+  );
 
 const producedRecord = z.strictObject({
-  value: z.unknown().optional().describe('Any JSON. A record without a value is a tombstone.'),
+  value: z.unknown().optional().describe('Any JSON value. A record without a value is a tombstone.'),
   valueBase64: z.base64().optional().describe('The value as bytes.'),
   key: z.string().nullable().optional(),
   keyBase64: z.base64().optional().describe('The key as bytes.'),
   headers: headers.optional(),
-  partition: z.int().min(0).optional(),
-  timestamp: z.int().min(0).optional().describe('Ms since the epoch; default: when it is appended.'),
+  partition: z.int().min(0).optional().describe('Default: chosen by the key, or by the server if there is none.'),
+  timestamp: z.int().min(0).optional().describe('Ms since the epoch; default: the time of the append.'),
 });
 
 export const produceBody = z.strictObject({
   records: z.array(producedRecord).min(1),
-  producer: producerStamp.optional().describe('Appends exactly once, whatever is sent again.'),
+  producer: producerStamp
+    .optional()
+    .describe('Makes the request idempotent: a repeat with the same sequence appends nothing.'),
 });
 
 const produceOptions = {
   acks: z
     .enum(['0', '1', 'all'])
     .default('1')
-    .describe('0 = do not wait; 1 = the store has it; all = so have `min.insync.replicas` - 1 of its replicas.'),
-  offsets: queryFlag.optional().describe('Answer also the partition and offset of each record.'),
-  key: z.string().optional().describe("A raw record's key."),
+    .describe(
+      '0 = do not wait; 1 = wait until the store has the records; all = also wait until `min.insync.replicas` - 1 of its replicas have them.',
+    ),
+  offsets: queryFlag.optional().describe('Include the partition and offset of each record in the response.'),
+  key: z.string().optional().describe('Key of the record when the body is a single value.'),
   results: z
     .enum(['live', 'end'])
     .optional()
     .describe(
-      'When the results of NDJSON come: live = as batches are appended; end = when the body has been read, as nginx and clients need it that do not read while they send. Absent: end with Content-Length, live without.',
+      'When results of an NDJSON body are sent. live: as batches are appended. end: after the whole body was read, for nginx and for clients that do not read while they send. Default: end with Content-Length, live without.',
     ),
 };
 
 export const produceQuery = z.strictObject({
   ...produceOptions,
-  partition: partitionText.optional().describe("A raw record's partition."),
+  partition: partitionText.optional().describe('Partition of the record when the body is a single value.'),
 });
 
 export const producePartitionQuery = z.strictObject(produceOptions);
@@ -63,9 +69,9 @@ export const produceResponse = z
     results: z.array(
       z.object({
         partition: z.int().min(0),
-        baseOffset: offset.optional().describe('Of the first of its records; not with acks=0.'),
+        baseOffset: offset.optional().describe('Offset of the first record; absent with acks=0.'),
         count: z.int().min(1),
-        timestamp: z.int().optional().describe('When they were appended; not with acks=0.'),
+        timestamp: z.int().optional().describe('Time of the append, ms since the epoch; absent with acks=0.'),
       }),
     ),
     offsets: z
@@ -75,13 +81,13 @@ export const produceResponse = z
   })
   .meta({ id: 'Produced' });
 
-/** One fetch is one answer in memory, on both sides. */
+/** Limits of one fetch; server and client hold the whole response in memory. */
 export const fetchRecordsMax = 100_000;
 export const fetchBytesMax = 16 * 1024 * 1024;
 export const fetchBytesDefault = 1024 * 1024;
 export const fetchWaitMsMax = 300_000;
 
-const moment = queryInteger(0, Number.MAX_SAFE_INTEGER);
+const timestamp = queryInteger(0, Number.MAX_SAFE_INTEGER);
 
 export const fetchQuery = z.strictObject({
   offset: z
@@ -90,14 +96,20 @@ export const fetchQuery = z.strictObject({
       'must be earliest, latest or an offset',
     )
     .optional()
-    .describe('Where to begin; default earliest.'),
-  timestamp: moment.optional().describe('Begin at the first record that is not older, ms since the epoch.'),
+    .describe('Offset to begin at; default earliest.'),
+  timestamp: timestamp
+    .optional()
+    .describe('Begin at the first record with this timestamp or a later one, ms since the epoch.'),
   maxRecords: queryInteger(1, fetchRecordsMax).default(500),
-  maxBytes: queryInteger(1, fetchBytesMax).default(fetchBytesDefault).describe('One record always fits.'),
-  minBytes: queryInteger(0, fetchBytesMax).default(1).describe('With wait: answer as soon as there are so many.'),
+  maxBytes: queryInteger(1, fetchBytesMax)
+    .default(fetchBytesDefault)
+    .describe('Maximum bytes of records in the response. The first record is returned even if it is larger.'),
+  minBytes: queryInteger(0, fetchBytesMax)
+    .default(1)
+    .describe('With `wait`: respond as soon as this many bytes of records are there.'),
   wait: durationBetween(0, fetchWaitMsMax, 'must be at most 5m')
     .default(0)
-    .describe('How long to wait for them, at most 5m.'),
+    .describe('How long to wait for `minBytes`, at most 5m.'),
 });
 
 export const fetchedRecord = z
@@ -117,17 +129,19 @@ export const fetchResponse = z
     topic: topicName,
     partition: z.int().min(0),
     records: z.array(fetchedRecord),
-    nextOffset: offset.describe('Where to go on reading.'),
+    nextOffset: offset.describe('Offset for the next fetch.'),
     logStartOffset: offset,
-    endOffset: offset.describe('The offset of the next record that is produced.'),
+    endOffset: offset.describe('The offset that the next produced record gets.'),
   })
   .meta({ id: 'Fetched' });
 
 export const offsetsQuery = z.strictObject({
   at: z
-    .union([z.enum(['earliest', 'latest']), moment], 'must be earliest, latest or ms since the epoch')
+    .union([z.enum(['earliest', 'latest']), timestamp], 'must be earliest, latest or ms since the epoch')
     .default('latest')
-    .describe('The start, the end, or the first record that is not older than a moment, ms since the epoch.'),
+    .describe(
+      'The start or the end of the log, or the first record with this timestamp or a later one, ms since the epoch.',
+    ),
 });
 
 export const offsetsResponse = z
@@ -136,8 +150,12 @@ export const offsetsResponse = z
     partitions: z.array(
       z.object({
         partition: z.int().min(0),
-        offset: offset.describe('With a moment that is later than all records: the end.'),
-        timestamp: z.int().nullable().optional().describe("With a moment: that record's; null if there is none."),
+        offset: offset.describe('The end of the log if no record is that recent.'),
+        timestamp: z
+          .int()
+          .nullable()
+          .optional()
+          .describe('With a timestamp in `at`: the timestamp of that record; null if there is none.'),
       }),
     ),
   })
@@ -146,7 +164,7 @@ export const offsetsResponse = z
 export const deleteRecordsQuery = z.strictObject({
   before: z
     .union([z.literal('latest'), queryInteger(0, Number.MAX_SAFE_INTEGER)], 'must be latest or an offset')
-    .describe('The log begins at this offset from now on.'),
+    .describe('New start offset of the log: all records before it are deleted.'),
 });
 
 export const deleteRecordsResponse = z

@@ -1,4 +1,4 @@
-// The wire of /v1/sessions.
+// Requests and responses of /v1/sessions.
 import { z } from 'zod';
 import { nodePath, queryFlag } from './common.ts';
 import { negotiatedDuration } from './duration.ts';
@@ -7,33 +7,39 @@ export const createSessionBody = z
   .strictObject({
     ttl: negotiatedDuration
       .optional()
-      .describe('Clamped to the configured bounds; default 10s. A number (of ms) below them is refused.'),
+      .describe(
+        'Time to live; default 10s. Clamped to the configured bounds, but a number without a unit (ms) below the minimum is refused.',
+      ),
   })
   .meta({ id: 'CreateSession' });
 
 export const endSessionQuery = z.strictObject({
   force: queryFlag
     .optional()
-    .describe('End the session of this public id, without its handle; from the loopback of the server only.'),
+    .describe(
+      'End the session with this public id, without its handle. Allowed only from the loopback address of the server.',
+    ),
 });
 
 export const sessionTtlDefaultMs = 10_000;
 
 const sessionFields = {
-  id: z.string().describe('Public: `ephemeralOwner` shows it.'),
-  ttlMs: z.int(),
-  expiresAt: z.int().describe("When it ends unless renewed, ms since the epoch by the store's clock."),
+  id: z.string().describe('Public id of the session, as in `ephemeralOwner`.'),
+  ttlMs: z.int().describe('The granted time to live, ms.'),
+  expiresAt: z.int().describe("Expiry if the session is not renewed, ms since the epoch by the store's clock."),
 };
 
 export const sessionCreatedResponse = z
   .object({
     ...sessionFields,
-    session: z.string().describe('The handle. Whoever has it may use the session; it is shown only once.'),
+    session: z
+      .string()
+      .describe('The session handle, a secret: who has it can use and end the session. It is shown only once.'),
   })
   .meta({ id: 'SessionCreated' });
 
 export const sessionResponse = z.object(sessionFields).meta({ id: 'Session' });
 
 export const sessionDetailResponse = z
-  .object({ ...sessionFields, ephemerals: z.array(nodePath).describe('Its ephemeral nodes, sorted.') })
+  .object({ ...sessionFields, ephemerals: z.array(nodePath).describe('Paths of its ephemeral nodes, sorted.') })
   .meta({ id: 'SessionDetail' });

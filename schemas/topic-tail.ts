@@ -1,15 +1,15 @@
-// The wire of /v1/topics/{topic}/stream: a topic's records as they come, as server-sent events and as socket messages.
+// Messages of /v1/topics/{topic}/stream: the records of a topic as they are appended, as server-sent events or socket frames.
 import { z } from 'zod';
 import { queryInteger } from './common.ts';
 import { problemSchema } from './errors.ts';
 import { fetchedRecord } from './records.ts';
 
-/** How many partitions one stream reads: their positions must fit into the header by which an EventSource resumes. */
+/** Maximum number of partitions of one stream: their positions must fit into the Last-Event-ID header of an EventSource. */
 export const topicTailPartitionsMax = 500;
-/** A message with the position comes at least so often, while the reader takes what it is sent. */
+/** The longest time between two messages with the position, ms, while the reader reads what it is sent. */
 export const positionMsMax = 10_000;
 
-/** What a close code of the socket adds to the status of the problem for which it ends: 4404 = UNKNOWN_TOPIC. */
+/** A socket that ends with a problem is closed with this number plus its HTTP status: 4404 for UNKNOWN_TOPIC. */
 export const problemCloseCodeBase = 4000;
 
 const positions = '\\d{1,9}:\\d{1,16}(,\\d{1,9}:\\d{1,16})*';
@@ -17,7 +17,7 @@ const positions = '\\d{1,9}:\\d{1,16}(,\\d{1,9}:\\d{1,16})*';
 const position = z
   .string()
   .describe(
-    "The topic's id and the next offset of each partition, `<topicId>@0:15,1:7`: where to go on. A partition that it does not name is new, and read from offset 0.",
+    "Position to resume from: the topic's id and the next offset of each partition, `<topicId>@0:15,1:7`. A partition that it does not name is new, and is read from offset 0.",
   );
 
 export const topicTailQuery = z.strictObject({
@@ -27,7 +27,7 @@ export const topicTailQuery = z.strictObject({
     .transform((text) => [...new Set(text.split(',').map(Number))])
     .meta({ type: 'string', pattern: '^\\d{1,9}(,\\d{1,9})*$' })
     .optional()
-    .describe('The partitions to read, such as `0,2`; default all, also those that are added later.'),
+    .describe('Partitions to read, such as `0,2`; default: all, including those added later.'),
   offset: z
     .string()
     .regex(
@@ -36,11 +36,11 @@ export const topicTailQuery = z.strictObject({
     )
     .optional()
     .describe(
-      'Where to begin: `earliest`, `latest` (default), an offset if one partition is read, or a position, `0:15,1:7`, as messages give it.',
+      'Where to begin: `earliest`, `latest` (default), an offset if one partition is read, or the position of a message, such as `0:15,1:7`.',
     ),
   timestamp: queryInteger(0, Number.MAX_SAFE_INTEGER)
     .optional()
-    .describe('Begin at the first records that are not older, ms since the epoch.'),
+    .describe('Begin at the first record of each partition with this timestamp or a later one, ms since the epoch.'),
 });
 
 export const topicTailHeaders = z.looseObject({
@@ -49,7 +49,7 @@ export const topicTailHeaders = z.looseObject({
     .regex(new RegExp(`^([\\w-]+@${positions}|lost:.*)?$`), 'must be the id of an event of this stream')
     .optional()
     .describe(
-      'Resume after this event: an EventSource sends it by itself. It wins over `offset` and `timestamp`, on a socket, too. That of a problem, `lost:…`, is answered with 204.',
+      'Resume after this event. An EventSource sends it by itself. It takes precedence over `offset` and `timestamp`, also on a socket. The id of a problem, `lost:…`, gets the response 204.',
     ),
 });
 
@@ -57,7 +57,7 @@ export const topicTailClientFrame = z
   .discriminatedUnion('type', [
     z.strictObject({
       type: z.literal('credit'),
-      records: z.int().min(1).max(1_000_000_000).describe('How many more records may be sent.'),
+      records: z.int().min(1).max(1_000_000_000).describe('How many more records the server may send.'),
     }),
     z.strictObject({ type: z.literal('ping') }),
   ])
@@ -66,7 +66,7 @@ export const topicTailClientFrame = z
 export type TopicTailClientFrame = z.infer<typeof topicTailClientFrame>;
 
 const partition = z.int().min(0);
-const records = z.array(fetchedRecord).min(1).describe('In order.');
+const records = z.array(fetchedRecord).min(1).describe('In the order of their offsets.');
 const positionFrame = z.object({ type: z.literal('position'), position });
 const errorFrame = z.looseObject({ ...problemSchema.shape, type: z.literal('error') });
 
@@ -81,7 +81,7 @@ export const topicTailServerFrame = z
 
 export type TopicTailServerFrame = z.infer<typeof topicTailServerFrame>;
 
-/** The `data` of a server-sent event; its `id` is the position, so that `Last-Event-ID` resumes. */
+/** The `data` of a server-sent event. Its `id` is the position, so that `Last-Event-ID` resumes. */
 export const topicTailEvent = z
   .discriminatedUnion('type', [positionFrame, z.object({ type: z.literal('records'), partition, records }), errorFrame])
   .meta({ id: 'RecordStreamFrame' });

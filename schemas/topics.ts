@@ -1,4 +1,4 @@
-// The wire of /v1/topics, but for the records: schemas/records.ts.
+// Requests and responses of /v1/topics, without records, which are in schemas/records.ts.
 import { z } from 'zod';
 import { logError, offset, queryInteger } from './common.ts';
 
@@ -9,12 +9,12 @@ export const topicName = z
 
 const configInput = z
   .record(z.string(), z.union([z.string(), z.number(), z.null()], 'must be a text, a number or null'))
-  .describe("Kafka's settings by their names, such as `retention.ms`; null = back to the default.");
+  .describe("Topic settings by Kafka's names, such as `retention.ms`; null = reset to the default.");
 
-/** Two nodes each, and one transaction makes them all: about 50 ms of the store's time. */
+/** The most partitions of a topic. Each has two nodes, all created in one transaction: about 50 ms of the store's time. */
 export const partitionsMax = 2000;
 
-/** How many partitions; src/broker/metadata/topic-admin.ts refuses others with a code of their own. */
+/** Number of partitions. src/broker/metadata/topic-admin.ts checks the bounds and refuses others with INVALID_PARTITIONS. */
 const partitionCount = z.int().meta({ minimum: 1, maximum: partitionsMax });
 
 export const createTopicBody = z
@@ -25,14 +25,14 @@ export const createTopicBody = z
       .int()
       .meta({ minimum: 1 })
       .default(1)
-      .describe('How many brokers may keep house for each partition.'),
+      .describe('Number of brokers that may maintain the log of each partition.'),
     config: configInput.default({}),
   })
   .meta({ id: 'CreateTopic' });
 
 export const alterTopicBody = z
   .strictObject({
-    partitions: partitionCount.optional().describe('How many there shall be; the number only grows.'),
+    partitions: partitionCount.optional().describe('New number of partitions; it can only grow.'),
     config: configInput.optional(),
   })
   .meta({ id: 'AlterTopic' });
@@ -40,35 +40,39 @@ export const alterTopicBody = z
 export const topicsLimitMax = 10_000;
 
 export const listTopicsQuery = z.strictObject({
-  limit: queryInteger(1, topicsLimitMax).optional().describe('Most topics per answer; default 1000.'),
-  after: z.string().optional().describe('The `next` of the page before.'),
+  limit: queryInteger(1, topicsLimitMax).optional().describe('Maximum number of topics in the response; default 1000.'),
+  after: z.string().optional().describe('The `next` of the previous page.'),
 });
 
 export const topicParams = z.strictObject({ topic: topicName });
 
-/** Every setting of a topic with the value that holds: its own, or the default. Kafka's names. */
+/** All settings of a topic, by Kafka's names, with the effective values. */
 export const topicConfig = z
   .object({
     'cleanup.policy': z.enum(['delete', 'compact', 'compact,delete']),
     'compression.type': z
       .enum(['producer', 'uncompressed', 'gzip'])
-      .describe('Batches are kept as they come, or packed by the server.'),
-    'delete.retention.ms': z.int().describe('How long the tombstone of a compacted topic is kept.'),
-    'max.message.bytes': z.int().describe('The largest batch: what one request sends to one partition.'),
+      .describe('Whether the server stores batches as they were sent (`producer`, `uncompressed`) or compresses them.'),
+    'delete.retention.ms': z.int().describe('How long a compacted topic keeps tombstones, ms.'),
+    'max.message.bytes': z
+      .int()
+      .describe('Maximum size of a batch, bytes. A batch holds the records of one request for one partition.'),
     'message.timestamp.after.max.ms': z
       .int()
-      .describe("How far a record's timestamp may be after the time of its append; -1 = any."),
+      .describe('How far the timestamp of a record may be after the time of its append, ms; -1 = any.'),
     'message.timestamp.before.max.ms': z
       .int()
       .describe(
-        "How far a record's timestamp may be before that; -1 = any that is not probably in seconds (before 1973).",
+        'How far the timestamp of a record may be before the time of its append, ms; -1 = any, except timestamps before March 1973, which are probably in seconds.',
       ),
     'message.timestamp.type': z.enum(['CreateTime', 'LogAppendTime']),
     'min.insync.replicas': z
       .int()
-      .describe("How many machines must have a record produced with acks=all: the store's primary and its replicas."),
-    'retention.bytes': z.int().describe('Of one partition; -1 = no limit.'),
-    'retention.ms': z.int().describe('-1 = for ever.'),
+      .describe(
+        'Number of Redis servers that must have a record produced with acks=all: the primary and its replicas.',
+      ),
+    'retention.bytes': z.int().describe('Maximum size of the log of one partition, bytes; -1 = no limit.'),
+    'retention.ms': z.int().describe('How long records are kept, ms; -1 = without limit.'),
   })
   .meta({ id: 'TopicConfig' });
 
@@ -77,13 +81,13 @@ export type TopicConfig = z.infer<typeof topicConfig>;
 export const partitionResponse = z
   .object({
     partition: z.int().min(0),
-    leader: z.int().describe('The broker that keeps house for it; -1 = none.'),
-    leaderEpoch: z.int().min(0).describe('Grows with each change of the leader, and when a replica dies.'),
-    replicas: z.array(z.int()).describe('The brokers that may; the first is preferred.'),
-    isr: z.array(z.int()).describe('Those of them that are alive.'),
-    logStartOffset: offset.nullable(),
-    endOffset: offset.nullable().describe('The offset of the next record.'),
-    bytes: z.int().min(0).nullable().describe('Of its records.'),
+    leader: z.int().describe('The broker that maintains the log; -1 = none.'),
+    leaderEpoch: z.int().min(0).describe('Grows with each change of the leader, and when a replica leaves the ISR.'),
+    replicas: z.array(z.int()).describe('Brokers that may lead the partition; the first is the preferred leader.'),
+    isr: z.array(z.int()).describe('The replicas that are alive.'),
+    logStartOffset: offset.nullable().describe('Offset of the first record that is kept.'),
+    endOffset: offset.nullable().describe('The offset that the next record gets.'),
+    bytes: z.int().min(0).nullable().describe('Bytes of the records.'),
     error: logError.optional(),
   })
   .meta({ id: 'Partition' });
@@ -103,26 +107,26 @@ export const reassignBody = z
       .max(1000)
       .refine((ids) => new Set(ids).size === ids.length, 'must name each broker once')
       .meta({ uniqueItems: true })
-      .describe('The ids of the brokers that may keep house for it from now on; the first is preferred as leader.'),
+      .describe('Ids of the brokers that may lead the partition from now on; the first is the preferred leader.'),
   })
   .meta({ id: 'ReassignPartition' });
 
 export const electionBody = z
   .strictObject({
     topic: topicName,
-    partition: z.int().min(0).optional().describe('Absent: every partition of the topic.'),
+    partition: z.int().min(0).optional().describe('Default: every partition of the topic.'),
   })
   .meta({ id: 'ElectLeaders' });
 
 const electionOutcome = z
   .object({
     partition: z.int().min(0),
-    leader: z.int().describe('The broker that leads now; -1 = none.'),
+    leader: z.int().describe('The current leader; -1 = none.'),
     leaderEpoch: z.int().min(0),
     outcome: z
       .enum(['elected', 'notNeeded', 'preferredUnavailable'])
       .describe(
-        '`elected`: its preferred leader has taken over. `notNeeded`: it led already. `preferredUnavailable`: it is not alive.',
+        '`elected`: the preferred leader has taken over. `notNeeded`: it was the leader already. `preferredUnavailable`: it is not alive.',
       ),
   })
   .meta({ id: 'ElectionOutcome' });
@@ -136,7 +140,7 @@ export const electionResponse = z
 export const topicResponse = z
   .object({
     name: topicName,
-    topicId: z.string().describe('Tells the topic from an earlier one of its name.'),
+    topicId: z.string().describe('Id of the topic; a topic that is deleted and created again gets another one.'),
     config: topicConfig,
     partitions: z.array(partitionResponse),
   })
@@ -147,6 +151,6 @@ export type TopicDescription = z.infer<typeof topicResponse>;
 export const topicsResponse = z
   .object({
     topics: z.array(z.object({ name: topicName, topicId: z.string(), partitions: z.int().min(1) })),
-    next: z.string().optional().describe('Pass as `after` for the next page; absent on the last.'),
+    next: z.string().optional().describe('Pass it as `after` for the next page; absent on the last page.'),
   })
   .meta({ id: 'Topics' });

@@ -1,4 +1,4 @@
-// The frames of /v1/watch, as socket messages and as server-sent events.
+// Messages of /v1/watch, as socket frames and as server-sent events.
 import { z } from 'zod';
 import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
 import { problemSchema } from './errors.ts';
@@ -6,10 +6,10 @@ import { problemSchema } from './errors.ts';
 export const watchModes = ['node', 'children', 'recursive'] as const;
 export type WatchMode = (typeof watchModes)[number];
 
-/** How much of a node's data an event carries; above that it is cut and marked `truncated`. */
+/** Maximum bytes of a node's data in an event; longer data is cut and marked `truncated`. */
 export const eventDataBytesMax = 16 * 1024;
 
-const watchId = z.string().min(1).max(256).describe("The client's own name for the watch, unique on its socket.");
+const watchId = z.string().min(1).max(256).describe("The client's name for the watch, unique on the socket.");
 
 export const clientFrame = z
   .discriminatedUnion('type', [
@@ -19,11 +19,14 @@ export const clientFrame = z
       path: nodePath,
       mode: z.enum(watchModes).default('node'),
       once: z.boolean().optional().describe('End after the first events message.'),
-      since: zxid.optional().describe('Replay every transaction after this one, then go live.'),
-      data: z.boolean().optional().describe('Events carry the data as it was written.'),
+      since: zxid.optional().describe('Replay all transactions after this one, then continue live.'),
+      data: z.boolean().optional().describe('Include the data as it was written in the events.'),
     }),
     z.strictObject({ type: z.literal('unwatch'), id: watchId }),
-    z.strictObject({ type: z.literal('session'), session: z.string().describe('Handle to keep alive.') }),
+    z.strictObject({
+      type: z.literal('session'),
+      session: z.string().describe('Handle of a session that the socket renews while it is open.'),
+    }),
     z.strictObject({ type: z.literal('ping') }),
   ])
   .meta({ id: 'WatchClientFrame' });
@@ -47,7 +50,7 @@ export type WatchEvent = z.infer<typeof watchEvent>;
 const errorFrame = z.looseObject({
   ...problemSchema.shape,
   type: z.literal('error'),
-  id: z.string().optional().describe('The watch that has ended, or could not begin; or the frame that was wrong.'),
+  id: z.string().optional().describe('The watch that ended or could not start, or the frame that was refused.'),
 });
 
 export const serverFrame = z
@@ -55,7 +58,9 @@ export const serverFrame = z
     z.object({ type: z.literal('watching'), id: watchId, zxid }),
     z.object({ type: z.literal('unwatched'), id: watchId }),
     z.object({ type: z.literal('events'), id: watchId, zxid, events: z.array(watchEvent) }),
-    z.object({ type: z.literal('bookmark'), zxid }).describe('Everything up to here was sent, for all watches.'),
+    z
+      .object({ type: z.literal('bookmark'), zxid })
+      .describe('All watches of the socket have been sent everything up to this transaction.'),
     z.object({ type: z.literal('session'), id: z.string(), expiresAt: z.int() }),
     z.object({ type: z.literal('sessionExpired'), id: z.string() }),
     errorFrame,
@@ -65,7 +70,7 @@ export const serverFrame = z
 
 export type ServerFrame = z.infer<typeof serverFrame>;
 
-/** The `data` of a server-sent event; its `id` is the zxid, so that `Last-Event-ID` resumes. */
+/** The `data` of a server-sent event. Its `id` is the zxid, so that `Last-Event-ID` resumes. */
 export const streamFrame = z
   .discriminatedUnion('type', [
     z.object({ type: z.literal('watching'), zxid }),
@@ -77,13 +82,13 @@ export const streamFrame = z
 
 export type StreamFrame = z.infer<typeof streamFrame>;
 
-/** A bookmark comes at least so often. */
+/** The longest time between two bookmarks, ms. */
 export const bookmarkMsMax = 10_000;
 
 export const watchStreamQuery = z.strictObject({
   mode: z.enum(watchModes).default('node'),
-  since: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Replay every transaction after this one first.'),
-  data: queryFlag.optional().describe('Events carry the data as it was written.'),
+  since: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Replay all transactions after this one first.'),
+  data: queryFlag.optional().describe('Include the data as it was written in the events.'),
   once: queryFlag.optional().describe('End after the first events message.'),
 });
 
@@ -93,11 +98,11 @@ export const watchStreamHeaders = z.looseObject({
     .regex(/^(\d{0,16}|lost:.{0,100})$/, 'must be the id of an event of this stream')
     .optional()
     .describe(
-      'Resume after this event: an EventSource sends it by itself. It wins over `since`. That of a problem, `lost:…`, is answered with 204.',
+      'Resume after this event. An EventSource sends it by itself. It takes precedence over `since`. The id of a problem, `lost:…`, gets the response 204.',
     ),
 });
 
-/** Close codes of our sockets (RFC 6455: 4000-4999 are for applications). */
+/** Close codes of the sockets (RFC 6455 reserves 4000-4999 for applications). */
 export const closeCodes = {
   goingAway: 1001,
   slowReader: 4008,
