@@ -173,7 +173,7 @@ function redisConflicts(config: Config): string[] {
     problems.push('WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY belong together: one of them is missing');
   }
   for (const field of ['redisSentinelUsername', 'redisSentinelPassword'] as const) {
-    if (config[field] !== undefined && location?.engine !== 'sentinel') {
+    if (config[field] !== undefined && location?.topology !== 'sentinel') {
       problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL names no Sentinel (redis+sentinel://)`);
     }
   }

@@ -24,9 +24,9 @@ interface RedisAccess {
 
 export type RedisLocation = RedisAccess &
   (
-    | { engine: 'standalone'; place: RedisAddress | { path: string } }
-    | { engine: 'sentinel'; sentinels: RedisAddress[]; primary: string }
-    | { engine: 'cluster'; nodes: RedisAddress[] }
+    | { topology: 'standalone'; address: RedisAddress | { path: string } }
+    | { topology: 'sentinel'; sentinels: RedisAddress[]; primary: string }
+    | { topology: 'cluster'; nodes: RedisAddress[] }
   );
 
 const urlForms =
@@ -44,14 +44,14 @@ export function parseRedisUrl(text: string): RedisLocation {
   const access = { ...parseCredentials(user), tls: scheme === 'rediss' };
   if (unix) {
     if (hosts !== '' || path.length < 2) throw new Error(urlForms);
-    return { engine: 'standalone', ...access, db: 0, place: { path: percentDecoded(path) } };
+    return { topology: 'standalone', ...access, db: 0, address: { path: percentDecoded(path) } };
   }
   const parts = path.split('/').slice(1);
   if (kind === 'sentinel') {
     const [primary = '', ...rest] = parts;
     if (primary === '') throw new Error('must name the primary behind the Sentinels: redis+sentinel://host:26379/name');
     return {
-      engine: 'sentinel',
+      topology: 'sentinel',
       ...access,
       db: parseDatabase(rest),
       sentinels: addressesOf(hosts, 26_379),
@@ -60,13 +60,13 @@ export function parseRedisUrl(text: string): RedisLocation {
   }
   if (kind === 'cluster') {
     if (parseDatabase(parts) !== 0) throw new Error('must name no database: Redis Cluster has only 0');
-    return { engine: 'cluster', ...access, db: 0, nodes: addressesOf(hosts, 6379) };
+    return { topology: 'cluster', ...access, db: 0, nodes: addressesOf(hosts, 6379) };
   }
-  const [place, ...others] = addressesOf(hosts, 6379);
-  if (!place || others.length > 0) {
+  const [address, ...others] = addressesOf(hosts, 6379);
+  if (!address || others.length > 0) {
     throw new Error('must name one host; several are for redis+sentinel:// and redis+cluster://');
   }
-  return { engine: 'standalone', ...access, db: parseDatabase(parts), place };
+  return { topology: 'standalone', ...access, db: parseDatabase(parts), address };
 }
 
 /** The URL as it may be shown: without who asks. */

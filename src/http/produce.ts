@@ -14,9 +14,9 @@ import {
 } from '../core/records/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { pathProblem } from '../core/tree/path.ts';
+import type { IdempotencyKey } from '../store/idempotency.ts';
 import type { Fence } from '../store/log/logs.ts';
 import type { ProducerSequence } from '../store/log/producers.ts';
-import type { Idempotency } from '../store/tree/namespace.ts';
 import { inSteps } from './in-steps.ts';
 import { jsonType, mediaTypeOf } from './media-types.ts';
 import { recordHeaderPrefix } from './plugins/idempotency.ts';
@@ -79,7 +79,7 @@ function isJsonValue(type: string): boolean {
  */
 export function deduplicationKeyOf(
   request: FastifyRequest,
-  idempotency: Idempotency | undefined,
+  idempotency: IdempotencyKey | undefined,
   inBody: ProducerSequence | undefined,
 ): DeduplicationKey | undefined {
   const header = request.headers['weir-producer'];

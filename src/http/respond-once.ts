@@ -2,8 +2,8 @@
 // makes the change notes it under the key, and the response is added when all is done: so a repeat gets the first
 // response, and one that comes in between goes on from where the first attempt got to (docs/adr/007).
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { IdempotencyKey } from '../store/idempotency.ts';
 import type { StoredResponses } from '../store/stored-responses.ts';
-import type { Idempotency } from '../store/tree/namespace.ts';
 import { idempotencyOf } from './plugins/idempotency.ts';
 
 interface Completed<T> {
@@ -15,7 +15,7 @@ interface Completed<T> {
 
 /** What an attempt is told: the key to note the change under, and whether an earlier attempt has made it already. */
 export interface Attempt {
-  idempotency?: Idempotency | undefined;
+  idempotency?: IdempotencyKey | undefined;
   isChanged: boolean;
   /** What was kept with that change, if it is text. */
   storedText?: string | undefined;

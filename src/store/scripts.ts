@@ -1,4 +1,4 @@
-// Loads the Lua scripts, resolves their includes, and gives one typed call and one reply decoder for all of them.
+// Loads the Lua scripts, resolves their includes, and decodes their replies: the only place that knows the form of a reply.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,25 +8,29 @@ import { ServiceError } from '../core/service-error.ts';
 export interface Script {
   /** `nodes/write` for lua/nodes/write.lua. */
   readonly name: string;
-  /** The text with all includes resolved, as it is sent. */
+  /** The source with all includes resolved, as it is sent to Redis. */
   readonly lua: string;
-  /** Whether it can change anything: a lost reply then leaves its fate unknown. */
+  /** Whether it can change anything. If its reply is lost, it is unknown whether it did. */
   readonly writes: boolean;
 }
 
 const luaFolder = fileURLToPath(new URL('./lua/', import.meta.url));
 const includeLine = /^--- @include "([^"]+)"$/;
 
+/** A script's arguments after its key (ARGV). */
+export type ScriptArguments = (string | number | Buffer)[];
+
 /**
- * What a script that writes begins with in a Redis Cluster: it asks for a key of its slot that never is there. While the slot
- * is moved to another node, the node that it leaves answers such a question with an error; so the script fails before it
- * has done anything, and not halfway, at the first key that has left already.
+ * The first statement of a script that writes, in a Redis Cluster: it reads a key of the slot that never exists. While the slot
+ * migrates to another node, the source node answers this with an error. So the script fails before its first write, and not
+ * halfway, at the first key that has migrated.
  */
 const slotProbe = "redis.call('EXISTS', KEYS[1] .. ':absent') ";
 
 /**
- * Reads every entry script below `folder`, all but lib/. Throws on a missing or circular include, with file and line.
- * @param forCluster whether their slots may be moved between nodes
+ * Loads every script below `folder` except lib/, which holds what they include.
+ * @param forCluster whether hash slots may migrate between nodes, so that scripts that write need the probe
+ * @throws Error with file and line on a missing shebang, or a missing or circular include
  */
 export function loadScripts(folder: string = luaFolder, forCluster = false): Map<string, Script> {
   const scripts = new Map<string, Script>();
@@ -36,11 +40,11 @@ export function loadScripts(folder: string = luaFolder, forCluster = false): Map
     if (file.startsWith('lib/')) continue;
     const name = file.slice(0, -'.lua'.length);
     const text = readFileSync(join(folder, file), 'utf8');
-    // With the shebang the store checks every key's slot, also on a single machine, and knows the script's flags.
+    // The shebang makes Redis check the slot of every key, also on a single server, and carries the script's flags.
     const shebang = text.slice(0, text.indexOf('\n'));
     if (!shebang.startsWith('#!lua')) throw new Error(`${file}:1: the first line must be the shebang #!lua`);
     const writes = !shebang.includes('no-writes');
-    // The shebang's line stays as an empty one, and the probe goes on the line after it, so that lines are counted as in the
+    // The probe is put on the line after the shebang, without a line break, so that line numbers in errors are those of the
     // file.
     const body = resolveIncludes(folder, file, text.slice(shebang.length), [file], new Set());
     scripts.set(name, {
@@ -52,7 +56,7 @@ export function loadScripts(folder: string = luaFolder, forCluster = false): Map
   return scripts;
 }
 
-/** Replaces each include line by the file it names, once per script: what was included before is left out. */
+/** Replaces each include line by the file that it names; a file that was included before is left out. */
 function resolveIncludes(folder: string, file: string, text: string, stack: string[], seen: Set<string>): string {
   const lines = text.split('\n').map((line, index) => {
     const included = includeLine.exec(line)?.[1];
@@ -69,31 +73,31 @@ function resolveIncludes(folder: string, file: string, text: string, stack: stri
     try {
       body = readFileSync(join(folder, path), 'utf8');
     } catch {
-      throw new Error(`${file}:${index + 1}: there is no script ${path} to include`);
+      throw new Error(`${file}:${index + 1}: the included file ${path} does not exist`);
     }
     return resolveIncludes(folder, path, body, [...stack, path], seen);
   });
   return lines.join('\n');
 }
 
-/** What a script answers with after its `OK`: texts as bytes, whole numbers, lists. */
+/** A value in a reply: text as bytes, a whole number, or a list. */
 export type ReplyValue = Buffer | number | null | ReplyValue[];
 
 /**
- * Decodes a script's reply `{ tag, … }`, wherever it comes from, a single call or a pipeline.
- * Returns what follows `OK`; any other tag must be a code of the catalogue, followed by the detail and field pairs,
- * and is thrown as a ServiceError.
+ * Decodes the reply `{ tag, … }` of a script, or of one request in a call that carries several.
+ * @returns the values after the tag OK
+ * @throws ServiceError if the tag is a code of the catalogue; the detail and pairs of fields and values follow it
  */
 export function decodeReply(script: string, reply: unknown): ReplyValue[] {
-  if (!Array.isArray(reply)) throw new Error(`Script ${script} answered with no list: ${String(reply)}`);
+  if (!Array.isArray(reply)) throw new Error(`Script ${script} replied with no list: ${String(reply)}`);
   const [tag, ...rest] = reply as ReplyValue[];
   const code = text(tag);
   if (code === 'OK') return rest;
-  if (!(code in errorCatalogue)) throw new Error(`Script ${script} answered with an unknown tag: ${code}`);
+  if (!(code in errorCatalogue)) throw new Error(`Script ${script} replied with an unknown tag: ${code}`);
   const fields: Record<string, unknown> = {};
   for (let i = 1; i + 1 < rest.length; i += 2) {
     const value = rest[i + 1];
-    // A number that must stay exact comes as a text in a list (lua/lib/text.lua).
+    // A number that must stay exact is sent as text in a list (lua/lib/text.lua), as the client's parser rounds large ones.
     fields[text(rest[i])] = Array.isArray(value)
       ? integer(value[0])
       : Buffer.isBuffer(value)
@@ -103,19 +107,19 @@ export function decodeReply(script: string, reply: unknown): ReplyValue[] {
   throw new ServiceError(code as ErrorCode, text(rest[0]), fields);
 }
 
-/** A reply value that must be text. */
+/** Decodes a value that must be text. */
 export function text(value: ReplyValue | undefined): string {
   if (!Buffer.isBuffer(value)) throw new Error(`Expected text in a script's reply, got ${String(value)}`);
   return value.toString();
 }
 
-/** A reply value that must be bytes. */
+/** Decodes a value that must be bytes. */
 export function bytes(value: ReplyValue | undefined): Buffer {
   if (!Buffer.isBuffer(value)) throw new Error(`Expected bytes in a script's reply, got ${String(value)}`);
   return value;
 }
 
-/** A reply value that must be a whole number; scripts may send one as text to keep it exact. */
+/** Decodes a value that must be a whole number, sent as a number or as text. */
 export function integer(value: ReplyValue | undefined): number {
   const number = Buffer.isBuffer(value) ? Number(value.toString()) : value;
   if (typeof number !== 'number' || !Number.isSafeInteger(number)) {

@@ -1,39 +1,36 @@
-// What Redis keeps for an Idempotency-Key, and how a kept response that holds a secret is encrypted. The key itself is never in
-// Redis: records are found by a hash of it, and only who has the key can read a sealed response (docs/adr/007).
+// Encrypts stored responses that hold a secret. An Idempotency-Key itself is never in Redis: stored responses are found by a hash of
+// it, and only a client that has the key can get a sealed response decrypted (docs/adr/007).
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 
 const cipher = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
 
-/**
- * Requests whose response holds a secret need a key of at least so many characters: a key that can be guessed would give the
- * secret away.
- */
+/** The least length of an Idempotency-Key if the response holds a secret: a key that can be guessed would give it away. */
 export const secretKeyLengthMin = 16;
 
-/** The name under which the record of an Idempotency-Key is kept. */
+/** The id under which the response for an Idempotency-Key is stored. */
 export function storedResponseId(key: string): string {
   return deriveKey(key, 'record id').toString('base64url');
 }
 
-/** Encrypts a response that holds a secret, so that only a repeat with the same Idempotency-Key can read it. */
-export function sealResponse(key: string, reply: string): string {
+/** Encrypts a response, so that only a repeat with the same Idempotency-Key can read it. */
+export function sealResponse(key: string, response: string): string {
   const iv = randomBytes(ivBytes);
   const sealing = createCipheriv(cipher, deriveKey(key, 'sealed reply'), iv);
-  const sealed = Buffer.concat([sealing.update(reply, 'utf8'), sealing.final()]);
+  const sealed = Buffer.concat([sealing.update(response, 'utf8'), sealing.final()]);
   return Buffer.concat([iv, sealing.getAuthTag(), sealed]).toString('base64url');
 }
 
-/** Reads what sealReply() made. @throws if it was made with another key, or changed */
-export function openResponse(key: string, sealedReply: string): string {
-  const bytes = Buffer.from(sealedReply, 'base64url');
+/** Decrypts the result of sealResponse(). @throws Error if the key is another one, or the text was changed */
+export function openResponse(key: string, sealedResponse: string): string {
+  const bytes = Buffer.from(sealedResponse, 'base64url');
   const opening = createDecipheriv(cipher, deriveKey(key, 'sealed reply'), bytes.subarray(0, ivBytes));
   opening.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));
   return Buffer.concat([opening.update(bytes.subarray(ivBytes + tagBytes)), opening.final()]).toString('utf8');
 }
 
-/** Each purpose has a key of its own, so that the name of a record tells nothing of what encrypts it. */
+/** Each purpose has its own key, so the id of a response reveals nothing of its encryption. The purposes are stored data. */
 function deriveKey(key: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', key, 'weirkeeper idempotency', purpose, 32));
 }

@@ -1,9 +1,11 @@
-// The store of one cluster: its connection, and the nouns that live in it. Opening it makes the tree's roots.
+// The store of one cluster: the connection to Redis, and a typed interface for each kind of stored data. It checks each Redis
+// before use, migrates older data, and creates the tree's fixed nodes.
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { CommittedOffsets } from './groups/committed-offsets.ts';
 import { Groups } from './groups/groups.ts';
+import { storedResponseLimits } from './idempotency.ts';
 import { coordinationKeys } from './keys.ts';
 import { Fences } from './log/fences.ts';
 import { LogMaintenance } from './log/log-maintenance.ts';
@@ -17,15 +19,15 @@ import type { StoreTarget } from './redis/target.ts';
 import type { TopologyKind } from './redis/topology.ts';
 import { integer, type ReplyValue, text } from './scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from './stored-limits.ts';
-import { StoredResponses, storedResponseLimits } from './stored-responses.ts';
+import { StoredResponses } from './stored-responses.ts';
 import { Events } from './tree/events.ts';
 import { Namespace } from './tree/namespace.ts';
 import { Sessions } from './tree/sessions.ts';
 
-/** An epoch of zxids begins at a place below this (lua/cluster/open.lua); as many transactions and more fit behind it. */
+/** The first zxid of a new epoch is a random one below this (lua/cluster/open.lua); at least as many transactions follow. */
 const epochBeginMax = 2 ** 31;
 
-/** Kafka's own directories, there from the first start (docs/concepts.md, Map of the tree). Parents come before children. */
+/** The fixed nodes: the paths that Kafka uses in ZooKeeper. Parents come before children. */
 const roots = [
   '/admin',
   '/admin/delete_topics',
@@ -46,21 +48,21 @@ export interface StoreOptions {
   sessionMaxTtlMs: number;
   maxNodeBytes: number;
   eventRetention: number;
-  /** How long open() waits for a store that does not answer. */
+  /** How long open() waits for a Redis that does not answer, ms. */
   storeWaitMs: number;
-  /** Absent: the usual ones. */
+  /** Default: defaultStoredLimits. */
   storedLimits?: StoredLimits;
-  /** Conversions of stored data; the last one leads to the layout of this program. Default: those of the product. */
+  /** Migrations of stored data, the oldest first; the last one leads to the layout of this program. */
   migrations?: readonly Migration[];
 }
 
 export interface StoreStats {
-  /** Of the Redis that holds the tree. */
+  /** The version of the Redis that holds the tree. */
   version: string;
   engine: TopologyKind;
-  /** How many machines share the data. */
+  /** How many Redis servers share the data. */
   shards: number;
-  /** The addresses of those that do not answer now; the figures below are of the others. */
+  /** The addresses of those that cannot be reached; the values below are of the others. */
   unreachable: string[];
   usedMemoryBytes: number;
   /** 0 = no limit. */
@@ -83,7 +85,7 @@ export class Store {
   readonly #rootKey: string;
   readonly #options: StoreOptions;
   readonly #log: Logger;
-  /** Resolves when the stored data turns out to be of a layout that this program does not read: no waiting helps. */
+  /** Resolves when the stored data has a layout that this program cannot read, so that the server must stop. */
   readonly unsupportedLayout: Promise<ServiceError>;
   #resolveUnsupportedLayout!: (reason: ServiceError) => void;
   readonly #migrations: readonly Migration[];
@@ -92,8 +94,8 @@ export class Store {
   #serverVersion = '';
 
   constructor(options: StoreOptions, log: Logger) {
-    const { eventRetention, maxNodeBytes, storedLimits: stored = defaultStoredLimits } = options;
-    const responses = storedResponseLimits(stored.responsesMax, stored.responseBytesMax);
+    const { eventRetention, maxNodeBytes, storedLimits = defaultStoredLimits } = options;
+    const responses = storedResponseLimits(storedLimits.responsesMax, storedLimits.responseBytesMax);
     const keys = coordinationKeys(options.prefix);
     this.#options = options;
     this.#log = log;
@@ -109,61 +111,64 @@ export class Store {
       maxTtlMs: options.sessionMaxTtlMs,
       eventRetention,
       responses,
-      sessionsMax: stored.sessionsMax,
+      sessionsMax: storedLimits.sessionsMax,
     });
     this.events = new Events(this.connection, keys, log);
-    this.logs = new Logs(this.connection, options.prefix, log, stored);
-    this.fences = new Fences(this.connection, options.prefix, stored);
-    this.producers = new Producers(this.connection, keys, { responses, producersMax: stored.producersMax });
+    this.logs = new Logs(this.connection, options.prefix, log, storedLimits);
+    this.fences = new Fences(this.connection, options.prefix, storedLimits);
+    this.producers = new Producers(this.connection, keys, { responses, producersMax: storedLimits.producersMax });
     this.storedResponses = new StoredResponses(this.connection, keys, responses);
     this.logMaintenance = new LogMaintenance(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.committedOffsets = new CommittedOffsets(this.connection, keys, this.namespace.limits);
-    this.connection.onOpen((info, engine) => this.#open(info, engine));
+    this.connection.onOpen((info, topology) => this.#open(info, topology));
   }
 
+  /** The id of the cluster, '' until the store is open for the first time. */
   get clusterId(): string {
     return this.#clusterId;
   }
 
+  /** The version of Redis. */
   get serverVersion(): string {
     return this.#serverVersion;
   }
 
-  /** Whether the tree can be used now. */
+  /** Whether the coordination keys can be used now. */
   get isOpen(): boolean {
     return this.connection.isOpen;
   }
 
-  /** Whether this broker is converting older data now, or waits for another one that does. */
+  /** Whether this broker migrates older data now, or waits for another broker that does. */
   get isMigrating(): boolean {
     return this.#isMigrating;
   }
 
-  /** How many of the machines that share the data cannot be used now. */
+  /** How many of the Redis servers that share the data cannot be used now. */
   get unreachableShardCount(): number {
     return this.connection.unreachableShardCount;
   }
 
-  /** How often a connection to it was lost. */
+  /** How many times a connection to Redis was lost since the start. */
   get connectionLosses(): number {
     return this.connection.connectionLosses;
   }
 
-  /** The store's own figures, for the operator: of all machines that hold a part of the data together. */
+  /** Statistics of all Redis servers that share the data. @throws ServiceError STORE_UNAVAILABLE if none can be reached */
   async stats(): Promise<StoreStats> {
-    const asked = await this.connection.queryShards(async (client) => parseInfo(await client.info()));
-    const { answers, unreachable } = asked;
-    const limits = answers.map((info) => Number(info.get('maxmemory')));
+    const { results: infos, unreachable } = await this.connection.queryShards(async (client) =>
+      parseInfo(await client.info()),
+    );
+    const limits = infos.map((info) => Number(info.get('maxmemory')));
     return {
       version: this.#serverVersion,
       engine: this.connection.topology,
-      shards: answers.length + unreachable.length,
+      shards: infos.length + unreachable.length,
       unreachable,
-      usedMemoryBytes: sum(answers.map((info) => Number(info.get('used_memory')))),
-      // Where one has no limit, all have none.
+      usedMemoryBytes: sum(infos.map((info) => Number(info.get('used_memory')))),
+      // One server without a limit means that the whole has none.
       maxMemoryBytes: limits.includes(0) ? 0 : sum(limits),
-      appendOnly: answers.every((info) => info.get('aof_enabled') === '1'),
+      appendOnly: infos.every((info) => info.get('aof_enabled') === '1'),
     };
   }
 
@@ -173,25 +178,25 @@ export class Store {
     await this.ready();
   }
 
-  /** Waits until it is open again, as open() does. */
+  /** Waits until the store is open again. @throws as open() */
   async ready(): Promise<void> {
     await this.connection.ready(this.#options.storeWaitMs, {
       isStoreBusy: () => this.#isMigrating || this.connection.loading !== undefined,
-      onWait: (problem, leftMs) => {
-        const seconds = Math.round(leftMs / 1000);
-        this.#log.warn({ problem }, `Waiting for the store, for up to ${seconds} s more (WEIR_STORE_WAIT)`);
+      onWait: (reason, leftMs) => {
+        const text = `Redis cannot be reached; trying for ${Math.round(leftMs / 1000)} s more (WEIR_STORE_WAIT)`;
+        this.#log.warn({ reason }, text);
       },
     });
   }
 
-  /** What becomes of requests before the store is open for the first time. */
+  /** The error for requests that come before the store is open for the first time: LOADING or STORE_UNAVAILABLE. */
   notOpenError(loading: LoadingProgress | undefined = this.connection.loading): ServiceError {
     if (loading || this.#isMigrating) {
       const { percent, secondsLeft } = loading ?? { percent: 0, secondsLeft: 1 };
       const what = loading
-        ? `The store loads its data: ${percent} %, about ${secondsLeft} s left`
-        : 'The stored data is converted to the layout of this version';
-      return new ServiceError('LOADING', `${what}. Nothing was done; try again then.`, { percent, secondsLeft });
+        ? `Redis is loading its data: ${percent} %, about ${secondsLeft} s left`
+        : 'The stored data is being migrated to the layout of this version';
+      return new ServiceError('LOADING', `${what}. Nothing was done; try again later.`, { percent, secondsLeft });
     }
     const detail = `The server starts and waits for its store: ${this.connection.unavailableReason}. Nothing was done; try again soon.`;
     return new ServiceError('STORE_UNAVAILABLE', detail);
@@ -201,27 +206,30 @@ export class Store {
     await this.connection.close();
   }
 
-  /** Runs after every (re)connect, before any other call: see lua/cluster/open.lua. */
-  async #open(info: ServerInfo, engine: TopologyKind): Promise<void> {
+  /** Runs after every connect, before any other call (lua/cluster/open.lua). */
+  async #open(info: ServerInfo, topology: TopologyKind): Promise<void> {
     this.#serverVersion = info.get('redis_version') ?? 'unknown';
-    this.#checkServer(info, engine);
+    this.#checkServer(info, topology);
     const [zxid, newEpoch, clusterId] = await this.#openData(info).catch((error: unknown) => {
       if (error instanceof ServiceError && error.fields.layout !== undefined) this.#resolveUnsupportedLayout(error);
       throw error;
     });
     if (this.#clusterId !== '' && this.#clusterId !== text(clusterId)) {
-      this.#log.warn({ was: this.#clusterId, is: text(clusterId) }, 'The store was emptied: a new cluster begins');
+      this.#log.warn(
+        { was: this.#clusterId, is: text(clusterId) },
+        'Redis was emptied: all nodes, logs and groups are gone, and a new cluster begins',
+      );
     }
     this.#clusterId = text(clusterId);
     if (text(newEpoch) === '1') {
       this.#log.warn(
         { zxid: integer(zxid) },
-        'The store is another run than before (a restart, a failover or a restored backup): a new epoch of zxids begins',
+        'Redis restarted, failed over or was restored, and may have lost its last changes: a new zxid epoch begins',
       );
     }
   }
 
-  /** Converts older data, then makes the store ready for use. */
+  /** Migrates older data, then opens the store. @returns the reply of cluster/open */
   async #openData(info: ServerInfo): Promise<ReplyValue[]> {
     this.#isMigrating = true;
     try {
@@ -230,7 +238,7 @@ export class Store {
     } finally {
       this.#isMigrating = false;
     }
-    return this.connection.callUnguarded('cluster/open', this.#rootKey, [
+    return this.connection.callWhileOpening('cluster/open', this.#rootKey, [
       runIdOf(info),
       layoutOf(this.#migrations),
       this.#options.eventRetention,
@@ -240,18 +248,22 @@ export class Store {
     ]);
   }
 
-  #checkServer(info: ServerInfo, engine: TopologyKind): void {
+  #checkServer(info: ServerInfo, topology: TopologyKind): void {
     const major = Number(this.#serverVersion.split('.')[0]);
     if (!(major >= 7)) {
-      throw new ServiceError('INVALID_CONFIG', `The store is Redis ${this.#serverVersion}; 7.0 or newer is needed.`);
+      throw new ServiceError(
+        'INVALID_CONFIG',
+        `The store is Redis ${this.#serverVersion}; Weirkeeper needs 7.0 or newer.`,
+      );
     }
     if (info.get('role') === 'slave') {
-      // Sentinels and nodes of a cluster may say so a moment too early or too late; what an URL names is what was meant.
-      throw engine === 'standalone'
+      // Sentinels and cluster nodes may report a primary a moment too early or too late, so that passes; a URL names what the
+      // operator meant.
+      throw topology === 'standalone'
         ? new ServiceError('INVALID_CONFIG', 'The store is a read-only replica; give the URL of its primary.')
-        : new ServiceError('STORE_UNAVAILABLE', 'What is said to be the primary is a replica.');
+        : new ServiceError('STORE_UNAVAILABLE', 'The server that was reported as the primary is a replica.');
     }
-    if (info.get('cluster_enabled') === '1' && engine !== 'cluster') {
+    if (info.get('cluster_enabled') === '1' && topology !== 'cluster') {
       const scheme = 'redis+cluster://';
       throw new ServiceError(
         'INVALID_CONFIG',
@@ -262,12 +274,12 @@ export class Store {
     if (policy !== undefined && policy !== 'noeviction') {
       this.#log.warn(
         { policy },
-        'The store may evict data when memory is short, which loses acknowledged records: set maxmemory-policy noeviction',
+        'Redis may evict data when memory is short, and so lose acknowledged records: set maxmemory-policy noeviction',
       );
     }
     if (info.get('aof_enabled') === '0') {
       this.#log.warn(
-        'The store keeps no append-only file: what was acknowledged since its last snapshot is lost when it stops',
+        'Redis has no append-only file: when it stops, all changes since its last snapshot are lost. Set appendonly yes',
       );
     }
   }

@@ -1,36 +1,15 @@
-// What is kept for repeats of requests with an Idempotency-Key: typed calls of lua/responses. Scripts that make a change write their
-// part of the record themselves, together with it (lua/lib/idempotency.lua; docs/adr/007).
-
+// The responses that are stored for repeats of requests with an Idempotency-Key: typed calls of lua/responses. A script that makes
+// a change stores its own reply together with it (lua/lib/idempotency.lua); what is stored here is the response to the client,
+// for requests that take more than one script (docs/adr/007).
+import { type IdempotencyKey, idempotencyArguments } from './idempotency.ts';
 import type { CoordinationKeys } from './keys.ts';
 import type { StoreConnection } from './redis/connection.ts';
 import { text } from './scripts.ts';
-import { storedResponseId } from './sealed-response.ts';
 
-/** An Idempotency-Key, and the fingerprint of the request that it came with. */
-export interface Idempotency {
-  key: string;
-  fingerprint: string;
-}
-
-/** How long the record of a request with an Idempotency-Key is kept (docs/http.md, Idempotency keys). */
-export const idempotencyTtlMs = 10 * 60_000;
-
-/** How many records are kept at once, and their bytes: `<ttl>:<count>:<bytes>`, as lua/lib/record-quota.lua reads it. */
-export function storedResponseLimits(count: number, bytes: number): string {
-  return `${idempotencyTtlMs}:${count}:${bytes}`;
-}
-
-/** What a script finds and keeps the record of a request by: its id or '', and the fingerprint of the request. */
-export function idempotencyArguments(idempotency: Idempotency | undefined): [id: string, fingerprint: string] {
-  return idempotency ? [storedResponseId(idempotency.key), idempotency.fingerprint] : ['', ''];
-}
-
-/** What a script of a log finds and keeps an answer by: the key or '', the fingerprint of the request, and the limits. */
-export function logIdempotencyArguments(idempotency: Idempotency | undefined, limits: string): string[] {
-  return [idempotency?.key ?? '', idempotency?.fingerprint ?? '', limits];
-}
-
-/** What there is of an earlier request with the same Idempotency-Key. */
+/**
+ * What is stored for an Idempotency-Key. `new`: nothing. `changed`: the request has made its change, and no response is stored yet;
+ * `text` is what was stored with the change, if that is text. `kept`: `text` is the response.
+ */
 export type StoredResponseLookup = { state: 'new' } | { state: 'changed' | 'kept'; text: string };
 
 export class StoredResponses {
@@ -45,22 +24,21 @@ export class StoredResponses {
   }
 
   /**
-   * The response to an earlier request with the same key, if it is kept. @returns `changed` = that request has made its change,
-   * and its response is not kept (yet); `text` is what was kept with the change then, if it is text
-   * @throws ServiceError IDEMPOTENCY_KEY_REUSED; TOO_MANY_REQUESTS if the key is new and no more are taken
+   * Looks up what is stored for an Idempotency-Key.
+   * @throws ServiceError IDEMPOTENCY_KEY_REUSED; TOO_MANY_REQUESTS if the key is new and the limit of stored responses is reached
    */
-  async find(idempotency: Idempotency): Promise<StoredResponseLookup> {
-    const [outcome, kept] = await this.#call('find', [...idempotencyArguments(idempotency), this.#limits]);
-    const state = text(outcome) as StoredResponseLookup['state'];
-    return state === 'new' ? { state } : { state, text: text(kept) };
+  async find(idempotencyKey: IdempotencyKey): Promise<StoredResponseLookup> {
+    const [state, stored] = await this.#call('find', [...idempotencyArguments(idempotencyKey), this.#limits]);
+    const decoded = text(state) as StoredResponseLookup['state'];
+    return decoded === 'new' ? { state: decoded } : { state: decoded, text: text(stored) };
   }
 
-  /** Keeps the response, when all that belongs to the request is done. */
-  async store(idempotency: Idempotency, response: string): Promise<void> {
-    await this.#call('store', [...idempotencyArguments(idempotency), this.#limits, response]);
+  /** Stores the response, when all steps of the request are done. */
+  async store(idempotencyKey: IdempotencyKey, response: string): Promise<void> {
+    await this.#call('store', [...idempotencyArguments(idempotencyKey), this.#limits, response]);
   }
 
-  /** How many records are kept, and their bytes. */
+  /** How many responses are stored for requests on the tree, and their bytes. */
   async stats(): Promise<{ count: number; bytes: number }> {
     const read = await this.#connection.command(
       false,

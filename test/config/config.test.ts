@@ -256,30 +256,30 @@ t.test('what is wrong with the URL of a store is said, and what it may be', asyn
   ]);
 });
 
-t.test('the URL of a store says which engine it is, where, and who asks', async (t) => {
+t.test('the URL of a store gives its topology, its addresses and the credentials', async (t) => {
   t.same(parseRedisUrl('redis://host'), {
-    engine: 'standalone',
+    topology: 'standalone',
     tls: false,
     db: 0,
-    place: { host: 'host', port: 6379 },
+    address: { host: 'host', port: 6379 },
   });
   t.same(parseRedisUrl('rediss://user:p%40ss%3A@[::1]:6380/3'), {
-    engine: 'standalone',
+    topology: 'standalone',
     username: 'user',
     password: 'p@ss:',
     tls: true,
     db: 3,
-    place: { host: '::1', port: 6380 },
+    address: { host: '::1', port: 6380 },
   });
   t.same(parseRedisUrl('unix://:secret@/run/redis.sock'), {
-    engine: 'standalone',
+    topology: 'standalone',
     password: 'secret',
     tls: false,
     db: 0,
-    place: { path: '/run/redis.sock' },
+    address: { path: '/run/redis.sock' },
   });
   t.same(parseRedisUrl('redis+sentinel://:secret@one,two:26380/main/2'), {
-    engine: 'sentinel',
+    topology: 'sentinel',
     password: 'secret',
     tls: false,
     db: 2,
@@ -290,7 +290,7 @@ t.test('the URL of a store says which engine it is, where, and who asks', async 
     primary: 'main',
   });
   t.same(parseRedisUrl('rediss+cluster://one:7000,two:7001'), {
-    engine: 'cluster',
+    topology: 'cluster',
     tls: true,
     db: 0,
     nodes: [

@@ -174,12 +174,12 @@ t.test('the loader refuses broken scripts, and says where', async (t) => {
     {
       what: 'an include that is not there',
       files: { 'nodes/get.lua': '#!lua\n\n--- @include "lib/absent"\n' },
-      message: /nodes\/get\.lua:3: there is no script lib\/absent\.lua to include/,
+      message: /nodes\/get\.lua:3: the included file lib\/absent\.lua does not exist/,
     },
     {
       what: 'a missing include inside an include',
       files: { 'a/b.lua': '#!lua\n--- @include "lib/one"\n', 'lib/one.lua': '-- one\n\n--- @include "lib/two"\n' },
-      message: /lib\/one\.lua:3: there is no script lib\/two\.lua/,
+      message: /lib\/one\.lua:3: the included file lib\/two\.lua does not exist/,
     },
     {
       what: 'a circle of includes',

@@ -12,7 +12,7 @@ import { http, startTestServer, testConfig } from '../helpers/server.ts';
 
 async function openStore(t: Test, stored: Partial<StoredLimits> = {}) {
   const { socketPath, dataDir } = await startTestRedis(t);
-  const options = { ...testConfig, target: { socketPath }, stored: { ...defaultStoredLimits, ...stored } };
+  const options = { ...testConfig, target: { socketPath }, storedLimits: { ...defaultStoredLimits, ...stored } };
   const store = new Store(options, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());

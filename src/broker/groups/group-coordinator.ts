@@ -29,8 +29,9 @@ import type { MemberCredential } from '../../core/groups/member-secret.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Caller, Groups, PartitionPosition } from '../../store/groups/groups.ts';
 import { hashMemberSecret, newMemberSecret } from '../../store/groups/member-secret.ts';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
 import { openResponse, sealResponse } from '../../store/sealed-response.ts';
-import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
+import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
 import { PeriodicTask } from '../periodic-task.ts';
@@ -136,7 +137,7 @@ export class GroupCoordinator {
     group: string,
     join: Join,
     presented: string | undefined,
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number; answer: JoinResponse; replayed: boolean }> {
     const fresh = newMemberSecret();
     const secretHash = hashMemberSecret(fresh);
@@ -253,7 +254,7 @@ export class GroupCoordinator {
       isTemporary?: boolean;
       callEpoch?: number;
       credential?: MemberCredential;
-      idempotency?: Idempotency | undefined;
+      idempotency?: IdempotencyKey | undefined;
     },
   ): Promise<{ zxid: number; replayed: boolean }> {
     const { isTemporary = false, callEpoch, credential, idempotency } = how;
@@ -264,7 +265,7 @@ export class GroupCoordinator {
   }
 
   /** Deletes a group with its committed offsets. @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY */
-  async delete(group: string, idempotency?: Idempotency): Promise<{ zxid: number; replayed: boolean }> {
+  async delete(group: string, idempotency?: IdempotencyKey): Promise<{ zxid: number; replayed: boolean }> {
     const answers = idempotency ? [{ ...idempotency, answer: '' }] : [];
     const { zxid, refused } = await this.#states.update(group, (document) => {
       checkEmpty(group, requireGroup(group, document));

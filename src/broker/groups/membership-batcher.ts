@@ -24,7 +24,8 @@ import type {
   Refusal,
   Renewal,
 } from '../../store/groups/groups.ts';
-import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
+import type { Namespace } from '../../store/tree/namespace.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
 import type { GroupMetrics } from './group-metrics.ts';
@@ -42,7 +43,7 @@ export interface MembershipRequest {
   renews?: boolean;
   wanted?: RequestedPartitions;
   /** What is kept for the request's repetition: the key, and what the answer to the member as it is to be says. */
-  kept?: (Idempotency & { answer(member: GroupMember): string }) | undefined;
+  kept?: (IdempotencyKey & { answer(member: GroupMember): string }) | undefined;
 }
 
 /** The member as it is after what was asked for; undefined if it left for good, or if the answer is a kept one. */

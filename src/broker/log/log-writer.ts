@@ -6,11 +6,12 @@ import { bytesAsText } from '../../core/records/record-fields.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
 import { nameRefusedRecord, type RecordBatch, type Spread, spreadRecords } from '../../core/records/request-batches.ts';
 import { afterPartialSuccess, hasCode, ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
 import type { AppendResult, BatchToAppend, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
 import type { ProducerSequence, Producers } from '../../store/log/producers.ts';
 import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
-import type { Idempotency, Namespace } from '../../store/tree/namespace.ts';
+import type { Namespace } from '../../store/tree/namespace.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { AppendBatcher, wasNotSent } from './append-batcher.ts';
@@ -19,7 +20,7 @@ import { AppendBatcher, wasNotSent } from './append-batcher.ts';
 export type Acks = '0' | '1' | 'all';
 
 /** What a repeat of a request is known by. */
-export type DeduplicationKey = ({ kind: 'key' } & Idempotency) | { kind: 'producer'; stamp: ProducerSequence };
+export type DeduplicationKey = ({ kind: 'key' } & IdempotencyKey) | { kind: 'producer'; stamp: ProducerSequence };
 
 export interface ProduceRequest {
   topic: string;

@@ -1,9 +1,9 @@
 // Named producers over time: a new epoch goes to all logs that may know the producer before anybody hears of it, and
 // producers that nobody uses end (docs/adr/007).
 import type { Logger } from 'pino';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
 import type { DueProducer, LogId } from '../../store/log/producers.ts';
 import type { Store } from '../../store/store.ts';
-import type { Idempotency } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 
@@ -46,7 +46,10 @@ export class NamedProducers {
    * @returns `replayed` = it was given by an earlier request with the same Idempotency-Key
    * @throws ServiceError IDEMPOTENCY_KEY_REUSED
    */
-  async register(name: string, idempotency?: Idempotency): Promise<{ id: string; epoch: number; replayed: boolean }> {
+  async register(
+    name: string,
+    idempotency?: IdempotencyKey,
+  ): Promise<{ id: string; epoch: number; replayed: boolean }> {
     const { id, epoch, logs, replayed } = await this.#store.producers.register(name, idempotency);
     // Also for a repeat: the first attempt may not have got that far.
     await inSteps(logs, ({ topicId, partition }) => this.#store.logs.fenceProducer(topicId, partition, id, epoch));

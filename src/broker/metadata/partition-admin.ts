@@ -13,8 +13,9 @@ import {
 } from '../../core/cluster/cluster-nodes.ts';
 import { electPreferred, type PartitionState, raiseLeaderEpoch, reassign } from '../../core/cluster/leader-election.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
 import type { Store } from '../../store/store.ts';
-import type { Idempotency, Op } from '../../store/tree/namespace.ts';
+import type { Op } from '../../store/tree/namespace.ts';
 import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
 import { ifExists, liveBrokers, newestControllerEpoch } from './cluster.ts';
@@ -112,7 +113,7 @@ export class PartitionAdmin {
     topic: string,
     partition: number,
     replicas: number[],
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ description: PartitionDescription; zxid: number; replayed: boolean }> {
     const reassigned = await asUnknownTopic(topic, () =>
       retryOnConflict(async () => {

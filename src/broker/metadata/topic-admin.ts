@@ -29,8 +29,9 @@ import {
   encodeTopicConfig,
 } from '../../core/records/topic-config.ts';
 import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
 import type { Store } from '../../store/store.ts';
-import type { Idempotency, Op, Step } from '../../store/tree/namespace.ts';
+import type { Op, Step } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
 import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
@@ -80,7 +81,7 @@ export class TopicAdmin {
    */
   async create(
     creation: TopicCreation,
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
     const { name } = creation;
     checkTopicName(name);
@@ -198,7 +199,7 @@ export class TopicAdmin {
   async alter(
     name: string,
     change: { partitions?: number | undefined; config?: ConfigInput | undefined },
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
     checkTopicName(name);
     if (change.partitions !== undefined) checkPartitions(change.partitions);
@@ -226,7 +227,7 @@ export class TopicAdmin {
    */
   async delete(
     name: string,
-    attempt: { idempotency?: Idempotency | undefined; isChanged?: boolean } = {},
+    attempt: { idempotency?: IdempotencyKey | undefined; isChanged?: boolean } = {},
   ): Promise<void> {
     checkTopicName(name);
     if (!attempt.isChanged) await this.#deleteNodes(name, attempt.idempotency);
@@ -235,7 +236,7 @@ export class TopicAdmin {
     await this.#topics.refresh(name).catch(() => undefined);
   }
 
-  async #deleteNodes(name: string, idempotency: Idempotency | undefined): Promise<void> {
+  async #deleteNodes(name: string, idempotency: IdempotencyKey | undefined): Promise<void> {
     const { namespace } = this.#store;
     await asUnknownTopic(name, () =>
       retryOnConflict(async () => {

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
 import { secretKeyLengthMin } from '../../store/sealed-response.ts';
-import type { Idempotency } from '../../store/tree/namespace.ts';
 
 /** The headers that make a request another one. */
 const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
@@ -23,7 +23,7 @@ export const recordHeaderPrefix = 'weir-record-';
  * @param options `secret` = the response holds a secret, which is kept encrypted under the key (store/sealed-response.ts)
  * @throws ServiceError BAD_REQUEST for a key that is empty or too long, or too short for a secret
  */
-export function idempotencyOf(request: FastifyRequest, options: { secret?: boolean } = {}): Idempotency | undefined {
+export function idempotencyOf(request: FastifyRequest, options: { secret?: boolean } = {}): IdempotencyKey | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || key.length < 1 || key.length > 255) {

@@ -1,11 +1,11 @@
 // What groups have committed, in the store: typed calls of those scripts of lua/groups. The offsets themselves are nodes
 // of the tree; a commit is made for the version of the group that it was judged by.
 import { comparePartitions, type GroupDocument } from '../../core/groups/group-document.ts';
+import type { IdempotencyKey } from '../idempotency.ts';
+import { idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
-import type { Idempotency } from '../stored-responses.ts';
-import { idempotencyArguments } from '../stored-responses.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
 
@@ -41,7 +41,7 @@ export type OffsetsOutcome =
 
 /** What is kept for repeats of a request, together with its change. */
 export interface ResponseToStore {
-  idempotency: Idempotency;
+  idempotency: IdempotencyKey;
   text: string;
 }
 

@@ -6,9 +6,9 @@ import type { TopicPartitions } from '../../core/groups/assignors/assignment.ts'
 import { decodeGroup, type GroupDocument, type TopicPartition } from '../../core/groups/group-document.ts';
 import { type GroupChanges, groupPath } from '../../core/groups/group-nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../idempotency.ts';
+import { idempotencyArguments } from '../idempotency.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
-import type { Idempotency } from '../stored-responses.ts';
-import { idempotencyArguments } from '../stored-responses.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import { encodeOp, type Op } from '../tree/op-codec.ts';
 
@@ -31,7 +31,7 @@ export interface Caller {
   callEpoch: number;
 }
 
-export interface StoredResult extends Idempotency {
+export interface StoredResult extends IdempotencyKey {
   answer: string;
 }
 

@@ -1,11 +1,11 @@
 // The fences of partitions, for operators: typed calls of those scripts of lua/logs. Appends check them: lua/lib/log-fence.lua.
 
+import type { IdempotencyKey } from '../idempotency.ts';
+import { logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
 import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import type { StoredLimits } from '../stored-limits.ts';
-import type { Idempotency } from '../stored-responses.ts';
-import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
 
 /** A fence as it is listed. */
 export interface FenceState {
@@ -48,7 +48,7 @@ export class Fences {
     topicId: string,
     partition: number,
     name: string,
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ replayed: boolean }> {
     const args = [name, ...logIdempotencyArguments(idempotency, this.#responseLimits)];
     const [replayed] = await this.#connection.call('logs/delete-fence', this.#key(topicId, partition), args);

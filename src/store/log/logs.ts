@@ -4,13 +4,13 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../idempotency.ts';
+import { logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { Replication, type ReplicationResult } from '../redis/replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
-import type { Idempotency } from '../stored-responses.ts';
-import { logIdempotencyArguments, storedResponseLimits } from '../stored-responses.ts';
 import { type BatchToAppend, encodeChecks } from './batch.ts';
 
 export type { BatchDeduplication, BatchToAppend, Fence, RequestTimestamps } from './batch.ts';
@@ -202,7 +202,7 @@ export class Logs {
     topicId: string,
     partition: number,
     before: number | 'latest',
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<LogBounds & { replayed: boolean }> {
     const args = [before, ...logIdempotencyArguments(idempotency, this.#responseLimits)];
     const first = await this.#call('logs/delete-records', topicId, partition, args);

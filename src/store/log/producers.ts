@@ -1,11 +1,11 @@
 // The registry of named producers: typed calls of lua/producers. What each log knows of them is in store/log/logs.ts, and how the
 // two work together in docs/adr/007.
 import { randomBytes } from 'node:crypto';
+import type { IdempotencyKey } from '../idempotency.ts';
+import { idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
-import type { Idempotency } from '../stored-responses.ts';
-import { idempotencyArguments } from '../stored-responses.ts';
 
 /** What a named producer puts on a request. */
 export interface ProducerSequence {
@@ -55,7 +55,7 @@ export class Producers {
   }
 
   /** Gives a producer its next epoch, 0 if the name is new. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
-  async register(name: string, idempotency?: Idempotency): Promise<RegisteredProducer> {
+  async register(name: string, idempotency?: IdempotencyKey): Promise<RegisteredProducer> {
     const [replayed, id, epoch, logs] = await this.#connection.call('producers/register', this.#root, [
       name,
       randomBytes(9).toString('base64url'),

@@ -1,8 +1,8 @@
 // From layout 2 to 3.
 
+import { storedResponseLimits } from '../idempotency.ts';
 import { text } from '../scripts.ts';
 import { sealResponse, storedResponseId } from '../sealed-response.ts';
-import { storedResponseLimits } from '../stored-responses.ts';
 import type { StoredData } from './stored-data.ts';
 
 export async function toLayout3(data: StoredData): Promise<void> {

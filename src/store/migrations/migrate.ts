@@ -32,7 +32,7 @@ export async function migrate(connection: StoreConnection, rootKey: string, opti
   const claim = [layoutOf(migrations), migrations[0]!.from, holder, lockMs];
   let reached: number;
   for (let isSaid = false; ; await sleep(busyPollMs)) {
-    const [state, layout] = await connection.callUnguarded('cluster/claim-migration', rootKey, claim);
+    const [state, layout] = await connection.callWhileOpening('cluster/claim-migration', rootKey, claim);
     if (text(state) === 'ready') return;
     if (text(state) === 'claimed') {
       reached = integer(layout);
@@ -42,7 +42,8 @@ export async function migrate(connection: StoreConnection, rootKey: string, opti
     isSaid = true;
   }
   const lost = new AbortController();
-  const advance = (to: number) => connection.callUnguarded('cluster/advance-migration', rootKey, [holder, lockMs, to]);
+  const advance = (to: number) =>
+    connection.callWhileOpening('cluster/advance-migration', rootKey, [holder, lockMs, to]);
   let isUnderWay = true;
   const keepLock = async () => {
     while (isUnderWay) {

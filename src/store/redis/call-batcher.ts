@@ -1,50 +1,51 @@
-// Questions that share the way to the store: what is asked within one turn of the event loop goes there in one call, and is
-// answered one by one. A lone question waits for nothing; under load many share what each call costs at either end.
+// Sends all requests of one turn of the event loop to Redis as one call, and gives each its own result. A single request waits
+// for nothing; under load the fixed cost of a call is shared by many.
 
-interface PendingCall<Question, Answer> {
-  request: Question;
+interface PendingCall<Request, Result> {
+  request: Request;
   weight: number;
-  resolve(answer: Answer): void;
+  resolve(result: Result): void;
   reject(error: unknown): void;
 }
 
-export class CallBatcher<Question, Answer> {
+export class CallBatcher<Request, Result> {
   readonly #weightMax: number;
-  readonly #send: (questions: Question[]) => Promise<Answer[]>;
-  #pending: PendingCall<Question, Answer>[] = [];
+  readonly #send: (requests: Request[]) => Promise<Result[]>;
+  #pending: PendingCall<Request, Result>[] = [];
   #weight = 0;
 
   /**
-   * @param weightMax what one call carries at most, so that it does not hold up the store; one question always goes
-   * @param send asks all of them; gives the answers in their order, or fails for all
+   * @param weightMax the weight at which a call is full, so that one script does not block Redis for long; a request that weighs
+   *   more is a call by itself
+   * @param send sends one call; resolves with the results in the order of the requests, or rejects for all of them
    */
-  constructor(weightMax: number, send: (questions: Question[]) => Promise<Answer[]>) {
+  constructor(weightMax: number, send: (requests: Request[]) => Promise<Result[]>) {
     this.#weightMax = weightMax;
     this.#send = send;
   }
 
-  submit(question: Question, weight: number): Promise<Answer> {
+  submit(request: Request, weight: number): Promise<Result> {
     return new Promise((resolve, reject) => {
       if (this.#pending.length > 0 && this.#weight + weight > this.#weightMax) this.#flush();
-      // Immediates run once all requests that have come in were looked at.
+      // An immediate runs after all requests that were received in this turn have been handled.
       if (this.#pending.length === 0) setImmediate(() => this.#flush());
-      this.#pending.push({ request: question, weight, resolve, reject });
+      this.#pending.push({ request, weight, resolve, reject });
       this.#weight += weight;
     });
   }
 
   #flush(): void {
-    const asked = this.#pending;
-    // An earlier flush of a full call has left nothing, or another turn's questions, which lose nothing by going now.
-    if (asked.length === 0) return;
+    const calls = this.#pending;
+    // The flush of a full call may have left none, or those of a later turn, which may be sent early.
+    if (calls.length === 0) return;
     this.#pending = [];
     this.#weight = 0;
-    this.#send(asked.map(({ request: question }) => question)).then(
-      (answers) => {
-        for (const [index, { resolve }] of asked.entries()) resolve(answers[index]!);
+    this.#send(calls.map(({ request }) => request)).then(
+      (results) => {
+        for (const [index, { resolve }] of calls.entries()) resolve(results[index] as Result);
       },
       (error: unknown) => {
-        for (const { reject } of asked) reject(error);
+        for (const { reject } of calls) reject(error);
       },
     );
   }

@@ -1,38 +1,39 @@
-// How a client of Redis is made: the options that all share, and connections that look for their Redis each time anew.
+// Creates ioredis clients with the options that all of them share, and a connector that looks up the server's address before
+// each attempt to connect.
 import { connect as connectTcp, type Socket } from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
 import type { RedisAddress } from '../../config/redis-url.ts';
 import { connectTimeoutMs, disconnectTimeoutMs, reconnectDelayMs, relocateEveryMs } from './time-limits.ts';
 
 const baseOptions: RedisOptions = {
-  // A command that was cut off must not be sent again behind the caller's back: its fate is unknown.
+  // After a loss of the connection it is unknown whether a command was executed, so it must not be sent again unasked.
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
   enableOfflineQueue: false,
-  // Who subscribes does so at each connection; the client's own subscription would be a promise that nobody hears.
+  // Subscribers subscribe on each `ready` event, where they can handle a failure; the client would ignore it.
   autoResubscribe: false,
   // Autopipelining makes scripts slower: only one pipeline is in flight at a time.
   enableAutoPipelining: false,
   connectTimeout: connectTimeoutMs,
   disconnectTimeout: disconnectTimeoutMs,
-  // Without this, a store that is still loading is asked again only after a second or more.
+  // Without this, ioredis waits a second or more before it asks a Redis again that loads its data.
   maxLoadingRetryTime: 50,
   retryStrategy: reconnectDelayMs,
   lazyConnect: true,
 };
 
-/** A client that is not connected yet. Its user listens to its errors. */
+/** Creates a client that is not connected yet. The caller must listen to its `error` events. */
 export function createClient(options: RedisOptions): Redis {
   return new Redis({ ...baseOptions, ...options, replyMapping: 'legacy' });
 }
 
 /**
- * The option of a client whose Redis is looked for at each attempt to connect: after a failover it is another one. It goes
- * on looking until it finds one or the client is closed. One that hangs takes the connection and says nothing: until it does, it is
- * looked whether another one has taken its place.
- * @param locate says where it is now, or rejects
+ * Options of a client that looks up its server before each attempt to connect, as a failover gives it another one. The lookup is
+ * repeated until it succeeds or the client is closed. A server that accepts the connection and never replies may hang: until it
+ * replies, the lookup is repeated, and the connection is closed if another server has taken its place.
+ * @param locate looks up the current address, or rejects
  */
 export function locatingConnector(
   locate: () => Promise<RedisAddress>,
@@ -46,33 +47,35 @@ export function locatingConnector(
     async connect(emit: (type: string, error: Error) => void) {
       this.connecting = true;
       for (let attempt = 1; ; attempt++) {
-        const found = await locate().catch((error: unknown) => {
+        const address = await locate().catch((error: unknown) => {
           emit('error', error as Error);
           return undefined;
         });
-        // It was closed meanwhile. For the client this is the end, as it should be.
-        if (!this.connecting) throw new Error('The connection was closed while its Redis was looked for.');
-        if (found) {
-          this.stream = tls ? connectTls({ ...tls, ...found }) : connectTcp(found);
+        // For ioredis this error is the end of the client, which is what its close asked for.
+        if (!this.connecting) throw new Error('The client was closed while it looked up the address of Redis.');
+        if (address) {
+          this.stream = tls ? connectTls({ ...tls, ...address }) : connectTcp(address);
           this.stream.once('error', (error) => {
             this.firstError = error;
           });
-          void leaveIfReplaced(this.stream as Socket, found);
+          void disconnectIfReplaced(this.stream as Socket, address);
           return this.stream;
         }
-        await pause(reconnectDelayMs(attempt));
+        await delay(reconnectDelayMs(attempt));
       }
     }
   }
 
-  async function leaveIfReplaced(stream: Socket, { host, port }: RedisAddress): Promise<void> {
-    const isUndecided = () => !stream.destroyed && stream.bytesRead === 0;
+  async function disconnectIfReplaced(stream: Socket, { host, port }: RedisAddress): Promise<void> {
+    const isSilent = () => !stream.destroyed && stream.bytesRead === 0;
     for (;;) {
-      await pause(relocateEveryMs, undefined, { ref: false });
-      if (!isUndecided()) return;
-      const now = await locate().catch(() => undefined);
-      if (now && isUndecided() && (now.host !== host || now.port !== port)) {
-        stream.destroy(new Error('Another Redis has taken the place of this one, which says nothing.'));
+      await delay(relocateEveryMs, undefined, { ref: false });
+      if (!isSilent()) return;
+      const current = await locate().catch(() => undefined);
+      if (current && isSilent() && (current.host !== host || current.port !== port)) {
+        stream.destroy(
+          new Error(`${host}:${port} does not answer, and ${current.host}:${current.port} has replaced it.`),
+        );
       }
     }
   }

@@ -1,11 +1,11 @@
 /**
- * Redis Cluster: the coordination keys lie in one hash slot, so on one primary; each partition's log has a slot of its own,
- * so the logs are spread over all of them. There is one link for coordination, which follows its slot wherever that goes and
- * is opened anew each time, and one for each primary that holds logs.
+ * The topology of Redis Cluster. The coordination keys are in one hash slot, so on one primary; each partition's log has a slot
+ * of its own, so the logs are spread over all primaries. One connection follows the coordination slot wherever it moves and is
+ * prepared anew each time; one more leads to each primary that holds logs.
  *
- * Why not the cluster client of ioredis: it follows redirections by itself, so that a write could reach a primary that has
- * just been promoted before the epoch rises there (ADR 003), and it runs scripts on a slot of which only some keys
- * have arrived. Here a refusal is followed only if nothing was done, and only to a primary that was opened (ADR 006).
+ * ioredis' own cluster client is not used, because it follows redirections by itself. A write could then reach a primary that
+ * was promoted before the epoch rises there (ADR 003), and a script could run on a slot of which only some keys have arrived.
+ * Here a command is redirected only if it did nothing, and only to a primary that was prepared (ADR 006).
  */
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
@@ -21,7 +21,7 @@ import {
   topologyFreshMs,
   topologyRefreshMs,
 } from './time-limits.ts';
-import type { Topology, TopologyOptions } from './topology.ts';
+import type { Shard, Topology, TopologyOptions } from './topology.ts';
 
 export class ClusterTopology implements Topology {
   readonly kind = 'cluster';
@@ -32,7 +32,7 @@ export class ClusterTopology implements Topology {
   readonly #options: TopologyOptions;
   readonly #coordinationSlot: number;
   readonly #slots = new SlotTable();
-  /** By address, those of primaries that hold logs. */
+  /** The connections to primaries that hold logs, by address. */
   readonly #connections = new Map<string, ManagedConnection>();
   #refreshing: Promise<void> | undefined;
   #refreshedAt = Number.NEGATIVE_INFINITY;
@@ -40,57 +40,57 @@ export class ClusterTopology implements Topology {
   #refreshTimer: NodeJS.Timeout | undefined;
 
   /**
-   * @param seeds some nodes of the cluster, to ask for the others
-   * @param access user and password
+   * @param seedNodes some nodes of the cluster; they name the others
+   * @param credentials user and password
    */
   constructor(
-    seeds: RedisAddress[],
-    access: RedisOptions,
+    seedNodes: RedisAddress[],
+    credentials: RedisOptions,
     tls: ConnectionOptions | undefined,
     options: TopologyOptions,
   ) {
-    this.#seedNodes = seeds;
-    this.#credentials = access;
+    this.#seedNodes = seedNodes;
+    this.#credentials = credentials;
     this.#tls = tls;
     this.#options = options;
     this.#coordinationSlot = SlotTable.slotOf(options.coordinationKey);
-    const where = locatingConnector(() => this.#locateCoordination(), tls);
-    this.coordinationConnection = options.makeConnection({
-      coordinates: true,
-      make: (clientOptions) => createClient({ ...access, ...where, ...clientOptions }),
+    const connector = locatingConnector(() => this.#locateCoordination(), tls);
+    this.coordinationConnection = options.createConnection({
+      isCoordination: true,
+      createClient: (clientOptions) => createClient({ ...credentials, ...connector, ...clientOptions }),
     });
   }
 
   connectionOf(key: string): ManagedConnection | undefined {
     const slot = SlotTable.slotOf(key);
     if (slot === this.#coordinationSlot) return this.coordinationConnection;
-    const owner = this.#slots.primaryOf(slot);
-    const link = owner === undefined ? undefined : this.#connectionTo(owner);
-    // Its node may hang, and a replica have taken its place: nobody says so unless he is asked.
-    if (!link?.isOpen) this.#refreshSoon();
-    return link;
+    const primary = this.#slots.primaryOf(slot);
+    const connection = primary === undefined ? undefined : this.#connectionTo(primary);
+    // The primary may be dead and a replica promoted: no node reports that unless it is asked.
+    if (!connection?.isOpen) this.#refreshSoon();
+    return connection;
   }
 
-  shards(): { place: string; link: ManagedConnection }[] {
-    return [...this.#slots.primaries].map((place) => ({ place, link: this.#connectionTo(place) }));
+  shards(): Shard[] {
+    return [...this.#slots.primaries].map((address) => ({ address, connection: this.#connectionTo(address) }));
   }
 
-  handleRefusal(error: Error, key: string, link: ManagedConnection): number | undefined {
+  handleRefusal(error: Error, key: string, connection: ManagedConnection): number | undefined {
     const { message } = error;
     if (/^-?MOVED\b/.test(message)) {
-      this.#slots.applyMoved(message, link.address);
+      this.#slots.applyMoved(message, connection.address);
       this.#refreshSoon();
-      if (link === this.coordinationConnection) link.reconnect();
-      // If its own node says so, it was told of a change that others will hear of in a moment.
-      return this.connectionOf(key) === link ? refusalRetryMs : 0;
+      if (connection === this.coordinationConnection) connection.reconnect();
+      // If MOVED names the node that sent it, the other nodes learn of the change within a moment.
+      return this.connectionOf(key) === connection ? refusalRetryMs : 0;
     }
-    // It was emptied (lua/lib/require-open.lua).
+    // The data of the server was deleted, and it must be opened again (lua/lib/require-open.lua).
     if (/^-?UNOPENED\b/.test(message)) {
-      link.reconnect();
+      connection.reconnect();
       return 0;
     }
-    // A slot that is under way to another node: no script that writes runs before it has arrived as a whole (scripts.ts). And
-    // a slot whose primary is gone, until a replica takes its place.
+    // The slot is being migrated, and no script that writes runs before all its keys have arrived (scripts.ts); or its primary
+    // is gone, and no replica was promoted yet.
     if (/^-?(ASK|TRYAGAIN|CLUSTERDOWN|READONLY)\b|non local key/.test(message)) {
       this.#refreshSoon();
       return refusalRetryMs;
@@ -106,38 +106,38 @@ export class ClusterTopology implements Topology {
   close(): void {
     clearInterval(this.#refreshTimer);
     this.coordinationConnection.close();
-    for (const link of this.#connections.values()) link.close();
+    for (const connection of this.#connections.values()) connection.close();
   }
 
   #connectionTo(address: string): ManagedConnection {
-    let link = this.#connections.get(address);
-    if (!link) {
-      const where = { ...this.#credentials, ...this.#slots.addressOf(address), ...(this.#tls && { tls: this.#tls }) };
-      link = this.#options.makeConnection({
-        coordinates: false,
-        make: (options) => createClient({ ...where, ...options }),
+    let connection = this.#connections.get(address);
+    if (!connection) {
+      const node = { ...this.#credentials, ...this.#slots.addressOf(address), ...(this.#tls && { tls: this.#tls }) };
+      connection = this.#options.createConnection({
+        isCoordination: false,
+        createClient: (options) => createClient({ ...node, ...options }),
       });
-      // Its node may be dead, and another one the primary.
-      link.client.on('close', () => this.#refreshSoon());
-      this.#connections.set(address, link);
-      link.connect();
+      // The node may be dead, and another one the primary of its slots.
+      connection.client.on('close', () => this.#refreshSoon());
+      this.#connections.set(address, connection);
+      connection.connect();
     }
-    return link;
+    return connection;
   }
 
   async #locateCoordination(): Promise<RedisAddress> {
     await this.#refresh();
-    const owner = this.#slots.primaryOf(this.#coordinationSlot);
-    if (owner === undefined) throw new Error('no node of the Redis Cluster serves the slot of the coordination keys');
-    return this.#slots.addressOf(owner);
+    const primary = this.#slots.primaryOf(this.#coordinationSlot);
+    if (primary === undefined) throw new Error('no node of the Redis Cluster serves the slot of the coordination keys');
+    return this.#slots.addressOf(primary);
   }
 
   #refreshSoon(): void {
-    // If no node answers, whoever needs one asks again; but not at each request.
+    // If no node answers, later requests start the next attempt, but not each of them.
     if (performance.now() - this.#refreshStartedAt >= topologyFreshMs) this.#refresh().catch(() => undefined);
   }
 
-  /** Asks the cluster for its slots, unless that was done a moment ago. @throws Error if no node answers */
+  /** Reads the slots from the cluster, unless that was done within topologyFreshMs. @throws Error if no node answers */
   #refresh(): Promise<void> {
     if (performance.now() - this.#refreshedAt < topologyFreshMs) return Promise.resolve();
     this.#refreshing ??= this.#updateSlots().finally(() => {
@@ -148,33 +148,32 @@ export class ClusterTopology implements Topology {
 
   async #updateSlots(): Promise<void> {
     this.#refreshStartedAt = performance.now();
-    const known = new Map(
-      [...this.#seedNodes, ...this.#slots.nodes].map((place) => [`${place.host}:${place.port}`, place]),
+    const nodes = new Map(
+      [...this.#seedNodes, ...this.#slots.nodes].map((node) => [`${node.host}:${node.port}`, node]),
     );
     try {
-      // All at once: some may be dead, and whoever is cut off from the others knows it, and does not answer.
-      const { ranges, place } = await Promise.any([...known.values()].map((place) => this.#querySlots(place)));
+      // All are asked at once, as some may be dead. A node that is cut off from the majority knows it, and does not count.
+      const { ranges, source } = await Promise.any([...nodes.values()].map((node) => this.#querySlots(node)));
       const before = this.#slots.primaryOf(this.#coordinationSlot);
-      this.#slots.replace(ranges, place);
-      if (before !== undefined && this.#slots.primaryOf(this.#coordinationSlot) !== before)
-        this.coordinationConnection.reconnect();
+      this.#slots.replace(ranges, source);
+      const hasMoved = before !== undefined && this.#slots.primaryOf(this.#coordinationSlot) !== before;
+      if (hasMoved) this.coordinationConnection.reconnect();
     } catch (error) {
       const reasons = (error as AggregateError).errors as Error[];
-      const known = reasons.find((reason) => reason instanceof ServiceError);
-      throw (
-        known ?? new Error(`no node of the Redis Cluster answers (${reasons.map(({ message }) => message).join('; ')})`)
-      );
+      const misconfigured = reasons.find((reason) => reason instanceof ServiceError);
+      const details = reasons.map(({ message }) => message).join('; ');
+      throw misconfigured ?? new Error(`no node of the Redis Cluster answers (${details})`);
     }
     this.#refreshedAt = performance.now();
-    for (const [address, link] of this.#connections)
-      if (!this.#slots.primaries.has(address)) this.#retire(address, link);
+    for (const [address, connection] of this.#connections)
+      if (!this.#slots.primaries.has(address)) this.#retire(address, connection);
     this.#options.onChange();
   }
 
-  async #querySlots(place: RedisAddress): Promise<{ ranges: SlotRanges; place: RedisAddress }> {
+  async #querySlots(node: RedisAddress): Promise<{ ranges: SlotRanges; source: RedisAddress }> {
     const client = createClient({
       ...this.#credentials,
-      ...place,
+      ...node,
       ...(this.#tls && { tls: this.#tls }),
       connectTimeout: locateTimeoutMs,
       commandTimeout: locateTimeoutMs,
@@ -188,22 +187,26 @@ export class ClusterTopology implements Topology {
     try {
       await client.connect();
       const [state, ranges] = await Promise.all([client.cluster('INFO'), client.cluster('SLOTS')]);
-      if (!String(state).includes('cluster_state:ok')) throw new Error('it says that the cluster is down');
-      return { ranges: ranges as SlotRanges, place };
+      if (!String(state).includes('cluster_state:ok')) throw new Error('it reports that the cluster is down');
+      return { ranges: ranges as SlotRanges, source: node };
     } catch (error) {
       const { message } = reason ?? (error as Error);
       if (/cluster support disabled/.test(message)) {
-        throw new ServiceError('INVALID_CONFIG', `${place.host}:${place.port} is no node of a Redis Cluster.`);
+        throw new ServiceError(
+          'INVALID_CONFIG',
+          `WEIR_REDIS_URL is redis+cluster://, but ${node.host}:${node.port} is no node of a Redis Cluster. Use redis:// for a ` +
+            'single Redis.',
+        );
       }
-      throw new Error(`${place.host}:${place.port}: ${message}`);
+      throw new Error(`${node.host}:${node.port}: ${message}`);
     } finally {
       client.disconnect();
     }
   }
 
-  /** What is still under way on a primary that is none any more ends in its own time. */
-  #retire(address: string, link: ManagedConnection): void {
+  /** Closes the connection to a former primary once its commands in flight have ended or timed out. */
+  #retire(address: string, connection: ManagedConnection): void {
     this.#connections.delete(address);
-    setTimeout(() => link.close(), commandTimeoutMs).unref();
+    setTimeout(() => connection.close(), commandTimeoutMs).unref();
   }
 }

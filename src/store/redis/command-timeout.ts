@@ -1,16 +1,16 @@
-// Time-outs of commands that do not mistake our own delay for the store's. Node runs timers before it reads what has come in:
-// when the process was stopped, or the event loop was busy for long, the reply may have been there all the time. The client's
-// own time-out rejects the command before it looks; a broker under load then answered nothing but failures.
+// A command time-out that does not mistake this process's own delay for a silent Redis. Node runs timers before it reads from
+// sockets: after the process was stopped, or busy for long, the reply may already be in the socket. ioredis' own time-out rejects
+// the command before that is read, so a busy broker would fail every request.
 import type { Command, Redis } from 'ioredis';
 
-/** The parts of a command that its own time-out uses; the timer is cleared by the client when the command is settled. */
-interface Timed {
+/** The internals of an ioredis command that its time-out uses. ioredis clears the timer when the command is settled. */
+interface CommandInternals {
   _commandTimeoutTimer?: NodeJS.Timeout;
   isSettled: boolean;
   reject(error: Error): void;
 }
 
-/** Lets a client's commands (`commandTimeout`) fail only after one more look at what has come in. */
+/** Replaces the time-out of a client's commands (option `commandTimeout`) by one that reads the socket once more first. */
 export function installCommandTimeout<C extends Redis>(client: C): C {
   const send = client.sendCommand.bind(client);
   client.sendCommand = (command, stream) => {
@@ -21,9 +21,9 @@ export function installCommandTimeout<C extends Redis>(client: C): C {
 }
 
 function setCommandTimeout(this: unknown, ms: number): void {
-  const command = this as Timed;
+  const command = this as CommandInternals;
   command._commandTimeoutTimer ??= setTimeout(() => {
-    // The event loop reads between its timers and this.
+    // The event loop reads from sockets between its timers and this immediate.
     setImmediate(() => {
       if (!command.isSettled) command.reject(new Error('Command timed out'));
     });

@@ -1,5 +1,6 @@
-// A way to the store for what may hold it for a while: so much of it at a time goes, and who waits too long is told that nothing was done.
-// So many at once can neither keep everybody else from the store, nor be cut off by a time-out with their fate unknown.
+// A semaphore with weights, in first-come order and with a limit on the wait. It is for calls that can block Redis for long: they
+// cannot keep all others from Redis, and a call that waits too long is refused before it is sent, so its fate is known. The
+// usual packages (p-limit, p-queue) have no limit on the wait.
 import { ServiceError } from '../../core/service-error.ts';
 
 interface QueuedTask {
@@ -9,67 +10,70 @@ interface QueuedTask {
 
 export class ConcurrencyLimiter {
   readonly #name: string;
-  readonly #atOnce: number;
+  readonly #weightMax: number;
   readonly #waitMsMax: number;
   readonly #queue: QueuedTask[] = [];
   #weightInFlight = 0;
   #inFlight = 0;
 
   /**
-   * @param name what goes here, in the plural, for the refusal
-   * @param atOnce the weight of what may be under way together; a task that weighs more goes alone
+   * @param name what the tasks are, in the plural, for the error text
+   * @param weightMax the total weight of the tasks that run at the same time; a task that weighs more runs alone
    */
-  constructor(name: string, atOnce: number, waitMsMax: number) {
+  constructor(name: string, weightMax: number, waitMsMax: number) {
     this.#name = name;
-    this.#atOnce = atOnce;
+    this.#weightMax = weightMax;
     this.#waitMsMax = waitMsMax;
   }
 
-  /** How many tasks are under way. */
+  /** How many tasks are running. */
   get inFlight(): number {
     return this.#inFlight;
   }
 
-  /** How many wait for their turn. */
+  /** How many tasks wait in the queue. */
   get waiting(): number {
     return this.#queue.length;
   }
 
-  /** Runs `task` when its turn comes. @throws ServiceError TOO_MANY_REQUESTS if that is not soon enough; what `task` throws */
+  /**
+   * Runs a task when all earlier ones have started and its weight fits.
+   * @throws ServiceError TOO_MANY_REQUESTS if it has not started within the limit of the wait; what `task` throws
+   */
   async run<T>(task: () => Promise<T>, weight = 1): Promise<T> {
-    const taken = Math.min(weight, this.#atOnce);
-    if (this.#queue.length === 0 && this.#fits(taken)) this.#take(taken);
-    else await this.#acquire(taken);
+    const countedWeight = Math.min(weight, this.#weightMax);
+    if (this.#queue.length === 0 && this.#fits(countedWeight)) this.#count(countedWeight);
+    else await this.#acquire(countedWeight);
     try {
       return await task();
     } finally {
       this.#inFlight -= 1;
-      this.#weightInFlight -= taken;
+      this.#weightInFlight -= countedWeight;
       this.#startNext();
     }
   }
 
   #fits(weight: number): boolean {
-    return this.#weightInFlight + weight <= this.#atOnce;
+    return this.#weightInFlight + weight <= this.#weightMax;
   }
 
-  #take(weight: number): void {
+  #count(weight: number): void {
     this.#inFlight += 1;
     this.#weightInFlight += weight;
   }
 
-  /** In their order, so that a heavy one has its turn, too. */
+  /** Starts queued tasks in their order: a light task does not overtake a heavy one, which would otherwise never start. */
   #startNext(): void {
     for (let next = this.#queue[0]; next && this.#fits(next.weight); next = this.#queue[0]) {
       this.#queue.shift();
-      this.#take(next.weight);
+      this.#count(next.weight);
       next.start();
     }
   }
 
   #acquire(weight: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const waiting: QueuedTask = {
+      const queued: QueuedTask = {
         weight,
         start: () => {
           clearTimeout(timer);
@@ -77,13 +81,15 @@ export class ConcurrencyLimiter {
         },
       };
       const timer = setTimeout(() => {
-        this.#queue.splice(this.#queue.indexOf(waiting), 1);
-        const detail = `There are too many ${this.#name} at once; nothing was done. Try again soon.`;
+        this.#queue.splice(this.#queue.indexOf(queued), 1);
+        const detail =
+          `Too many ${this.#name} are running; this one waited ${this.#waitMsMax} ms and was not started. ` +
+          'Nothing was done; try again soon.';
         reject(new ServiceError('TOO_MANY_REQUESTS', detail));
-        // It may have been what the others waited behind.
+        // The tasks behind it may have waited only for this one.
         this.#startNext();
       }, this.#waitMsMax);
-      this.#queue.push(waiting);
+      this.#queue.push(queued);
     });
   }
 }

@@ -1,28 +1,27 @@
-// The connection to the store: when it may be used, where each key's commands go, and what becomes of refusals. Everything
-// that talks to Redis goes through call() or command(), or through a dedicated connection for commands that block.
+// The only way from the rest of the store to Redis. It waits for an open connection, sends each command to the server that
+// holds its key, repeats commands that were refused before they did anything, and turns failures into catalogue errors.
 import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import { decodeReply, loadScripts, type ReplyValue, type Script } from '../scripts.ts';
+import { decodeReply, loadScripts, type ReplyValue, type Script, type ScriptArguments } from '../scripts.ts';
 import { createTopology, topologyKindOf } from './create-topology.ts';
 import { ManagedConnection } from './managed-connection.ts';
 import type { LoadingProgress, ServerInfo } from './server-info.ts';
-import { notReached, storeError } from './store-error.ts';
+import { storeError, unreachableError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
 import { callRetryMsMax, startWaitLogEveryMs } from './time-limits.ts';
 import type { Topology, TopologyKind } from './topology.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
-/** Looks at a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot serve */
-type OpenHook = (info: ServerInfo, engine: TopologyKind) => Promise<void>;
+/** Prepares a Redis before it is used. @throws ServiceError INVALID_CONFIG if it cannot be the store */
+type OpenHook = (info: ServerInfo, topology: TopologyKind) => Promise<void>;
 
-/** What whoever waits for the store has to say to it. */
 interface ReadyOptions {
-  /** The store is there and needs its time, which does not count. */
+  /** Whether the store is loading or migrating its data. That time does not count as waiting. */
   isStoreBusy(): boolean;
-  /** Called now and then. */
-  onWait(problem: string, leftMs: number): void;
+  /** Called while waiting: after 1 s, then every startWaitLogEveryMs. */
+  onWait(reason: string, leftMs: number): void;
 }
 
 export class StoreConnection {
@@ -34,7 +33,7 @@ export class StoreConnection {
   #closing = false;
   #waiters = new Set<() => void>();
 
-  /** @param coordinationKey one of the keys that all have the coordination slot */
+  /** @param coordinationKey any key of the hash slot that holds the coordination keys (store/keys.ts) */
   constructor(target: StoreTarget, log: Logger, coordinationKey: string) {
     this.#coordinationKey = coordinationKey;
     const kind = topologyKindOf(target);
@@ -48,11 +47,11 @@ export class StoreConnection {
     this.#topology = createTopology(target, {
       coordinationKey,
       onChange,
-      makeConnection: ({ make, coordinates }) =>
+      createConnection: ({ createClient, isCoordination }) =>
         new ManagedConnection({
-          createClient: (options) => define(make(options)),
+          createClient: (options) => define(createClient(options)),
           prepare: async (info) => {
-            if (coordinates) for (const step of this.#openHooks) await step(info, kind);
+            if (isCoordination) for (const hook of this.#openHooks) await hook(info, kind);
           },
           onChange,
           onLost: () => {
@@ -72,28 +71,28 @@ export class StoreConnection {
     return this.#topology.coordinationConnection.isOpen;
   }
 
-  /** How often an open connection was lost, to any machine of the store. */
+  /** How many times an open connection to any server of the store was lost since the start. */
   get connectionLosses(): number {
     return this.#connectionLosses;
   }
 
   /**
-   * Runs `step` each time the way to the coordination keys has become ready, before anybody else may use it. If it fails the
-   * connection is dropped and tried again.
+   * Registers a hook that runs each time the connection to the coordination keys is established, before any other call uses
+   * it. If the hook rejects, the connection is closed and established again.
    */
-  onOpen(step: OpenHook): void {
-    this.#openHooks.push(step);
+  onOpen(hook: OpenHook): void {
+    this.#openHooks.push(hook);
   }
 
-  /** How far the Redis of the coordination keys has come that loads its data; undefined if it does not. */
+  /** How far the Redis of the coordination keys has loaded its data; undefined if it is not loading. */
   get loading(): LoadingProgress | undefined {
     return this.#topology.coordinationConnection.loading;
   }
 
-  /** Why the coordination keys cannot be used now, for people. */
+  /** Why the coordination keys cannot be used now, as the end of a sentence. */
   get unavailableReason(): string {
     const reason = this.#topology.coordinationConnection.failure;
-    return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'it does not answer';
+    return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'Redis does not answer';
   }
 
   /** Begins to connect. */
@@ -102,56 +101,53 @@ export class StoreConnection {
   }
 
   /**
-   * Waits until the coordination keys can be used: a store that is started at the same time may need a while.
-   * @throws ServiceError STORE_UNAVAILABLE, or INVALID_CONFIG at once for a store that cannot serve
+   * Waits until the coordination keys can be used, as a Redis that starts at the same time may need a while.
+   * @throws ServiceError STORE_UNAVAILABLE after `waitMs`; INVALID_CONFIG at once if waiting cannot help
    */
-  async ready(waitMs: number, patience: ReadyOptions = { isStoreBusy: () => false, onWait: () => {} }): Promise<void> {
-    const { coordinationConnection: coordination } = this.#topology;
-    // Waiting does not help a store of the wrong kind, or one that refuses this server.
-    const isDecided = () => coordination.isOpen || hasCode(coordination.failure, 'INVALID_CONFIG');
+  async ready(waitMs: number, options: ReadyOptions = { isStoreBusy: () => false, onWait: () => {} }): Promise<void> {
+    const { coordinationConnection: connection } = this.#topology;
+    const isDecided = () => connection.isOpen || hasCode(connection.failure, 'INVALID_CONFIG');
     let now = performance.now();
     let deadline = now + waitMs;
-    let sayAt = now + 1000;
+    let logAt = now + 1000;
     while (!isDecided() && !this.#closing && now < deadline) {
       await this.#waitUntil(isDecided, Math.min(200, deadline - now));
       now = performance.now();
-      if (patience.isStoreBusy()) deadline = now + waitMs;
-      else if (now >= sayAt && !isDecided()) {
-        sayAt = now + startWaitLogEveryMs;
-        patience.onWait(this.unavailableReason, deadline - now);
+      if (options.isStoreBusy()) deadline = now + waitMs;
+      else if (now >= logAt && !isDecided()) {
+        logAt = now + startWaitLogEveryMs;
+        options.onWait(this.unavailableReason, deadline - now);
       }
     }
-    if (coordination.isOpen) return;
+    if (connection.isOpen) return;
     if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping.');
-    const reason = coordination.failure;
+    const reason = connection.failure;
     if (hasCode(reason, 'INVALID_CONFIG')) throw reason;
-    const waited = waitMs >= 1000 ? ` It was waited for during ${Math.round(waitMs / 1000)} s (WEIR_STORE_WAIT).` : '';
+    const waited = waitMs >= 1000 ? ` The server waited for ${Math.round(waitMs / 1000)} s (WEIR_STORE_WAIT).` : '';
     const detail = `The store cannot be reached: ${this.unavailableReason}.${waited}`;
     throw new ServiceError('STORE_UNAVAILABLE', detail, {}, { cause: reason });
   }
 
   /**
-   * Runs a script. `key` is its one key, which carries the hash tag of all that it touches.
-   * Returns what follows OK in its reply.
-   * @throws ServiceError with the script's code; STORE_UNAVAILABLE or STORE_FULL for the store itself
+   * Runs a script.
+   * @param key the one key that the script declares; all keys that it uses have the same hash tag
+   * @returns the reply without its leading OK
+   * @throws ServiceError with the code that the script replied; STORE_UNAVAILABLE or STORE_FULL for a failure of Redis
    */
-  async call(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+  async call(name: string, key: string, args: ScriptArguments): Promise<ReplyValue[]> {
     const script = this.#script(name);
     const reply = await this.#send(key, script.writes, (client) => sendScript(client, name, key, args));
     return decodeReply(name, reply);
   }
 
-  /** As call(), on the way to the coordination keys while it is being opened: only for the steps of onOpen. */
-  async callUnguarded(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    return this.callOn(this.#topology.coordinationConnection.client, name, key, args);
+  /** As call(), for the hooks of onOpen(): the connection to the coordination keys is used before it is open. */
+  async callWhileOpening(name: string, key: string, args: ScriptArguments): Promise<ReplyValue[]> {
+    return this.#isCoordination(key)
+      ? this.callOn(this.#topology.coordinationConnection.client, name, key, args)
+      : this.call(name, key, args);
   }
 
-  /** As call(), from a step of onOpen, also for keys that are not coordination keys. */
-  async callWhileOpening(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    return this.#isCoordination(key) ? this.callUnguarded(name, key, args) : this.call(name, key, args);
-  }
-
-  /** As command(), from a step of onOpen. */
+  /** As command(), for the hooks of onOpen(). */
   async commandWhileOpening<T>(key: string, command: (client: Redis) => Promise<T>): Promise<T> {
     if (!this.#isCoordination(key)) return this.command(true, command, key);
     return command(this.#topology.coordinationConnection.client).catch((error: unknown) => {
@@ -159,8 +155,8 @@ export class StoreConnection {
     });
   }
 
-  /** As callUnguarded(), on a dedicated connection. */
-  async callOn(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+  /** As call(), on a client of createDedicatedClient(). Nothing is repeated. */
+  async callOn(client: Redis, name: string, key: string, args: ScriptArguments): Promise<ReplyValue[]> {
     const script = this.#script(name);
     try {
       return decodeReply(name, await sendScript(client, name, key, args));
@@ -170,71 +166,70 @@ export class StoreConnection {
   }
 
   /**
-   * Runs plain commands on the keys of one slot.
+   * Runs plain commands on the keys of one hash slot.
    * @param writes whether they change anything
-   * @param key one of the keys; absent: they are coordination keys
+   * @param key one of the keys; by default a coordination key
    */
   async command<T>(writes: boolean, command: (client: Redis) => Promise<T>, key = this.#coordinationKey): Promise<T> {
     return this.#send(key, writes, command);
   }
 
   /**
-   * Asks each machine that holds a part of the data.
-   * @returns the answers, and the addresses of those that gave none
-   * @throws ServiceError STORE_UNAVAILABLE if none did
+   * Runs a query on each server that holds a part of the data.
+   * @returns the results, and the addresses of the servers that could not be reached
+   * @throws ServiceError STORE_UNAVAILABLE if none could be reached
    */
-  async queryShards<T>(ask: (client: Redis) => Promise<T>): Promise<{ answers: T[]; unreachable: string[] }> {
-    const answers: T[] = [];
+  async queryShards<T>(query: (client: Redis) => Promise<T>): Promise<{ results: T[]; unreachable: string[] }> {
+    const results: T[] = [];
     const unreachable: string[] = [];
     let failure: unknown;
     await Promise.all(
-      this.#topology.shards().map(async ({ place, link }) => {
+      this.#topology.shards().map(async ({ address, connection }) => {
         try {
-          await this.#waitUntil(() => link.isOpen, callRetryMsMax);
-          if (!link.isOpen) throw notReached();
-          answers.push(await ask(link.client));
+          await this.#waitUntil(() => connection.isOpen, callRetryMsMax);
+          if (!connection.isOpen) throw unreachableError();
+          results.push(await query(connection.client));
         } catch (error) {
           failure = storeError(error, false);
           if (!hasCode(failure, 'STORE_UNAVAILABLE')) throw failure;
-          unreachable.push(place);
+          unreachable.push(address);
         }
       }),
     );
-    if (answers.length === 0) throw failure ?? notReached();
-    return { answers, unreachable: unreachable.sort() };
+    if (results.length === 0) throw failure ?? unreachableError();
+    return { results, unreachable: unreachable.sort() };
   }
 
-  /** How many machines that hold a part of the data cannot be used now. */
+  /** How many of the servers that hold a part of the data cannot be used now. */
   get unreachableShardCount(): number {
-    return this.#topology.shards().filter(({ link }) => !link.isOpen).length;
+    return this.#topology.shards().filter(({ connection }) => !connection.isOpen).length;
   }
 
-  /** The way to the Redis that holds a key. @throws ServiceError STORE_UNAVAILABLE */
+  /** The open connection to the server that holds a key. @throws ServiceError STORE_UNAVAILABLE */
   async connectionOf(key: string): Promise<ManagedConnection> {
-    const link = this.#topology.connectionOf(key);
-    return link?.isOpen ? link : this.#openConnectionOf(key, performance.now() + callRetryMsMax);
+    const connection = this.#topology.connectionOf(key);
+    return connection?.isOpen ? connection : this.#openConnectionOf(key, performance.now() + callRetryMsMax);
   }
 
-  /** Stands for the machine that has a key, open or not: the same for all keys there. */
+  /** Identifies the server that holds a key, reachable or not: the same value for all keys of that server. */
   shardOf(key: string): unknown {
     return this.#topology.connectionOf(key);
   }
 
-  /** The run of the Redis that has just served a key: another one after a failover or a restart. */
+  /** The `run_id` of the Redis that last served a key: another one after a failover or a restart. */
   runIdOf(key: string): string {
     return this.#topology.connectionOf(key)?.runId ?? '';
   }
 
   /**
-   * A connection of its own to where the coordination keys are, for commands that block or subscribe (managed-connection.ts).
-   * @param replyMsMax a command that is not answered for so long finds the connection dead, and drops it (connection-watchdog.ts)
-   * @param whileAway what becomes of a command while there is no connection: it waits for one, or is rejected at once
+   * Creates a client with a connection of its own to the server of the coordination keys, for commands that block or
+   * subscribe (see ManagedConnection.createDedicatedClient).
+   * @param replyMsMax the connection counts as dead if a command gets no reply for so long
+   * @param whenDisconnected what happens to commands without a connection: they wait for one, or are rejected at once
    */
-  createDedicatedClient(replyMsMax?: number, whileAway: 'wait' | 'reject' = 'wait'): Redis {
-    return this.#topology.coordinationConnection.createDedicatedClient(
-      { enableOfflineQueue: whileAway === 'wait' },
-      replyMsMax,
-    );
+  createDedicatedClient(replyMsMax?: number, whenDisconnected: 'wait' | 'reject' = 'wait'): Redis {
+    const options = { enableOfflineQueue: whenDisconnected === 'wait' };
+    return this.#topology.coordinationConnection.createDedicatedClient(options, replyMsMax);
   }
 
   async close(): Promise<void> {
@@ -253,16 +248,16 @@ export class StoreConnection {
     return script;
   }
 
-  /** Sends a command to where its key is; again, for a bounded time, if it was refused before anything was done. */
+  /** Sends a command to the server of its key; again, for at most callRetryMsMax, if it was refused before it did anything. */
   async #send<T>(key: string, writes: boolean, send: (client: Redis) => Promise<T>): Promise<T> {
     const deadline = performance.now() + callRetryMsMax;
     for (;;) {
       const known = this.#topology.connectionOf(key);
-      const link = known?.isOpen ? known : await this.#openConnectionOf(key, deadline);
+      const connection = known?.isOpen ? known : await this.#openConnectionOf(key, deadline);
       try {
-        return await send(link.client);
+        return await send(connection.client);
       } catch (error) {
-        const pauseMs = error instanceof Error ? this.#topology.handleRefusal(error, key, link) : undefined;
+        const pauseMs = error instanceof Error ? this.#topology.handleRefusal(error, key, connection) : undefined;
         if (pauseMs === undefined || performance.now() + pauseMs > deadline) throw storeError(error, writes);
         if (pauseMs > 0) await this.#waitUntil(() => false, pauseMs);
       }
@@ -272,39 +267,41 @@ export class StoreConnection {
   async #openConnectionOf(key: string, deadline: number): Promise<ManagedConnection> {
     if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done.');
     await this.#waitUntil(() => this.#topology.connectionOf(key)?.isOpen === true, deadline - performance.now());
-    const link = this.#topology.connectionOf(key);
-    if (!link?.isOpen) throw notReached();
-    return link;
+    const connection = this.#topology.connectionOf(key);
+    if (!connection?.isOpen) throw unreachableError();
+    return connection;
   }
 
   #notifyWaiters(): void {
-    for (const look of this.#waiters) look();
+    for (const check of this.#waiters) check();
   }
 
-  /** Waits until something holds, for at most `ms`; it is looked at whenever a link or the engine has changed. */
+  /** Waits for at most `ms` until `holds` is true, which is checked whenever a connection or the topology changes. */
   async #waitUntil(holds: () => boolean, ms: number): Promise<void> {
     if (holds() || this.#closing) return;
     await new Promise<void>((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        this.#waiters.delete(look);
+        this.#waiters.delete(check);
         resolve();
       };
-      const look = () => {
+      const check = () => {
         if (holds() || this.#closing) done();
       };
       const timer = setTimeout(done, Math.max(0, ms));
-      this.#waiters.add(look);
+      this.#waiters.add(check);
     });
   }
 }
 
-function sendScript(client: Redis, name: string, key: string, args: (string | number | Buffer)[]): Promise<unknown> {
+function sendScript(client: Redis, name: string, key: string, args: ScriptArguments): Promise<unknown> {
   corkUntilNextTick(client.stream as Socket | undefined);
-  return (client as unknown as Record<string, Command>)[`${name}Buffer`]!(key, ...args);
+  const command = (client as unknown as Record<string, Command | undefined>)[`${name}Buffer`];
+  if (!command) throw new Error(`The client does not define the script ${name}`);
+  return command.call(client, key, ...args);
 }
 
-/** What is written within one turn leaves in one piece: a call to the system for each would cost more than a small script. */
+/** Joins all writes of one tick into one system call: a system call for each would cost more than a small script. */
 function corkUntilNextTick(stream: Socket | undefined): void {
   if (!stream || stream.writableCorked > 0) return;
   stream.cork();

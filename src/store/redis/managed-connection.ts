@@ -1,5 +1,5 @@
-// One way to one Redis: a client that is used only after this Redis was looked at, with the dedicated connections that go to
-// the same place. It is lost and made anew by itself; which Redis it leads to is the engine's business.
+// One connection to one Redis server, with the dedicated clients that go to the same server. It is used only after the
+// server was checked and prepared, and reconnects by itself. Which server it connects to is decided by the topology.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { installCommandTimeout } from './command-timeout.ts';
@@ -9,13 +9,13 @@ import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, inactivityCheckEveryMs, inactivityMsMax } from './time-limits.ts';
 
 export interface ManagedConnectionOptions {
-  /** Makes a client that leads there. */
+  /** Creates a client of this server, not yet connected. */
   createClient(options: RedisOptions): Redis;
-  /** Looks at the Redis, and does what must be done before anybody uses it. If it rejects the connection is made anew. */
+  /** Checks and prepares the server before anything else uses the connection. If it rejects, the client reconnects. */
   prepare(info: ServerInfo): Promise<void>;
-  /** It is open, or lost, or could not be opened. */
+  /** Called when the connection has opened, was lost, or failed to open. */
   onChange(): void;
-  /** It was open, and is lost. */
+  /** Called when an open connection was lost. */
   onLost(): void;
   log: Logger;
 }
@@ -47,7 +47,7 @@ export class ManagedConnection {
     return this.#isOpen;
   }
 
-  /** The run of the Redis that it is, or was last, open to: another one after each failover and each restart. */
+  /** The `run_id` of the Redis that it was last open to: another one after each failover and each restart. */
   get runId(): string {
     return this.#runId;
   }
@@ -57,27 +57,27 @@ export class ManagedConnection {
     return this.#failure;
   }
 
-  /** How far the Redis has come that is connected and not ready, as it loads its data. */
+  /** How far the server has loaded its data; undefined if it is not loading. */
   get loading(): LoadingProgress | undefined {
     return this.#loading;
   }
 
-  /** The address that it leads, or led last, to; for a log line. */
+  /** `<host>:<port>` of the server that it was last open to. */
   get address(): string {
     return this.#address;
   }
 
-  /** Begins to connect; a failed attempt is repeated by the client itself, and its reason is kept. */
+  /** Begins to connect. The client repeats a failed attempt by itself; the reason is in `failure`. */
   connect(): void {
     this.#checkTimer = setInterval(() => {
       this.#watchdog.check();
-      for (const silence of this.#dedicated.values()) silence.check();
+      for (const watchdog of this.#dedicated.values()) watchdog.check();
       void this.#updateLoading();
     }, inactivityCheckEveryMs).unref();
     this.client.connect().catch(() => {});
   }
 
-  /** Gives up this connection, as it leads to the wrong Redis, and makes another. */
+  /** Closes the connection, as it leads to the wrong server, and connects again. */
   reconnect(): void {
     if (this.client.status !== 'ready') return;
     this.#handleClose();
@@ -85,15 +85,15 @@ export class ManagedConnection {
   }
 
   /**
-   * A connection of its own to the same place, for commands that block or subscribe. It reconnects by itself and is
-   * closed together with this link. A command that a loss of the connection cuts off is rejected (with retries it would
-   * never settle, as it is not sent again), and so is one that waits when an attempt to connect fails.
-   * @param replyMsMax a command that is not answered for so long finds the connection dead
+   * Creates a client with a connection of its own to the same server, for commands that block or subscribe. It reconnects by
+   * itself, and close() closes it. A command in flight when its connection is lost is rejected, as is a waiting command when
+   * an attempt to connect fails: nothing is sent twice.
+   * @param replyMsMax the connection counts as dead if a command gets no reply for so long
    */
   createDedicatedClient(options: RedisOptions, replyMsMax: number = inactivityMsMax): Redis {
     const client = this.#createClient({
       ...options,
-      // What says so serves no more: another Redis has taken its place.
+      // These errors come from a server that is no longer the primary of the key.
       reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED|MOVED)\b/.test(message),
     });
     this.#dedicated.set(client, new ConnectionWatchdog(client, replyMsMax));
@@ -111,17 +111,17 @@ export class ManagedConnection {
 
   #createClient(options: RedisOptions): Redis {
     const client = installCommandTimeout(this.#options.createClient(options));
-    // Each failed attempt to connect is an error event; the loss itself was logged once, when it happened.
+    // Each failed attempt to connect is an error event. Only the loss itself is logged as a warning, once.
     client.on('error', (error: Error) => {
       this.#failure = configurationFault(error) ?? error;
-      this.#options.log.debug({ err: { message: error.message } }, 'Store connection error');
+      this.#options.log.debug({ err: { message: error.message } }, 'Redis client error');
       this.#options.onChange();
     });
     return client;
   }
 
   async #updateLoading(): Promise<void> {
-    // Connected and not ready: of all commands INFO is answered.
+    // Status `connect` means connected but not ready: a Redis that loads its data answers INFO and nothing else.
     const info = this.client.status === 'connect' ? await this.client.info('persistence').catch(() => '') : '';
     this.#loading = loadingOf(parseInfo(info));
   }
@@ -137,13 +137,16 @@ export class ManagedConnection {
       this.#isOpen = true;
       this.#failure = undefined;
       if (!isFirst) this.#reconnectDedicated();
-      this.#options.log[isFirst ? 'debug' : 'info']({ place: this.address }, 'The connection to the store is open');
+      const { log } = this.#options;
+      if (isFirst) log.debug({ redis: this.#address }, 'Connected to Redis');
+      else log.info({ redis: this.#address }, 'Connection to Redis restored');
     } catch (error) {
       if (this.#closing) return;
-      // It is tried again several times a second: what is known already is not said again.
+      // The attempt is repeated several times a second: the same failure is logged as an error only once.
       const isKnown = error instanceof Error && error.message === (this.#failure as Error | undefined)?.message;
       this.#failure = (error instanceof Error && configurationFault(error)) || error;
-      this.#options.log[isKnown ? 'debug' : 'error']({ err: error }, 'The store could not be opened; trying again');
+      const fields = { err: error, redis: addressOf(this.client) };
+      this.#options.log[isKnown ? 'debug' : 'error'](fields, 'Redis is reachable but cannot be used; reconnecting');
       if (this.client.status === 'ready') this.client.disconnect(true);
     }
     this.#options.onChange();
@@ -151,20 +154,22 @@ export class ManagedConnection {
 
   #handleClose(): void {
     if (this.#isOpen && !this.#closing) {
-      this.#options.log.warn({ place: this.address }, 'The connection to the store is lost');
+      const text =
+        'Connection to Redis lost; reconnecting. Requests that need it fail with STORE_UNAVAILABLE until then';
+      this.#options.log.warn({ redis: this.#address }, text);
       this.#options.onLost();
     }
     this.#isOpen = false;
     this.#options.onChange();
   }
 
-  /** Those that have outlived a loss may lead to a Redis that is not the one any more, or to none. */
+  /** Dedicated connections that outlived a loss of the main one may lead to a server that is no longer the primary. */
   #reconnectDedicated(): void {
     for (const client of this.#dedicated.keys()) if (client.status === 'ready') client.disconnect(true);
   }
 }
 
 function addressOf(client: Redis): string {
-  const { remoteAddress, remotePort } = client.stream as { remoteAddress?: string; remotePort?: number };
-  return remoteAddress === undefined ? 'the unix socket' : `${remoteAddress}:${remotePort}`;
+  const stream = client.stream as { remoteAddress?: string; remotePort?: number } | undefined;
+  return stream?.remoteAddress === undefined ? 'unix socket' : `${stream.remoteAddress}:${stream.remotePort}`;
 }

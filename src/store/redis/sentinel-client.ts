@@ -1,4 +1,4 @@
-// Asks the Sentinels where their primary is.
+// Asks the Redis Sentinels for the address of the primary.
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisAddress } from '../../config/redis-url.ts';
@@ -7,7 +7,7 @@ import { locateTimeoutMs, sentinelFreshMs, slowSentinelWaitMs } from './time-lim
 
 export interface SentinelOptions {
   sentinels: RedisAddress[];
-  /** The name that the Sentinels have for it. */
+  /** The name of the primary in the configuration of the Sentinels. */
   primary: string;
   username?: string | undefined;
   password?: string | undefined;
@@ -16,7 +16,7 @@ export interface SentinelOptions {
 
 interface ReportedPrimary {
   address: RedisAddress;
-  /** Of the configuration that it knows: higher after each failover. */
+  /** The Sentinel's `config-epoch`, which rises with each failover. */
   epoch: number;
 }
 
@@ -28,7 +28,7 @@ export class SentinelClient {
     this.#options = options;
   }
 
-  /** The primary's address; who asks within a moment is told the same. @throws Error if no Sentinel can tell */
+  /** The address of the primary; calls within sentinelFreshMs share one result. @throws Error if no Sentinel reports one */
   findPrimary(): Promise<RedisAddress> {
     if (!this.#primary) {
       this.#primary = this.#queryAll();
@@ -41,37 +41,37 @@ export class SentinelClient {
   }
 
   /**
-   * Asks all at once, as some may be gone. One that was cut off from the others names the old primary for as long as it is, and
-   * after a failover all but the one that led it do so for a second: so the newest configuration counts that any of them
-   * tells. Once more than half have answered the others are waited for a moment only.
+   * Asks all Sentinels at once, as some may be dead, and takes the primary with the highest epoch: a Sentinel that is cut off
+   * reports the old primary for as long as it is, and after a failover all but its leader do so for a second. Once more than
+   * half have answered, the others get slowSentinelWaitMs.
    */
   #queryAll(): Promise<RedisAddress> {
     const { sentinels, primary } = this.#options;
     return new Promise((resolve, reject) => {
-      const told: ReportedPrimary[] = [];
+      const reported: ReportedPrimary[] = [];
       const reasons: string[] = [];
       const decide = () => {
-        const [newest] = told.toSorted((a, b) => b.epoch - a.epoch);
+        const [newest] = reported.toSorted((a, b) => b.epoch - a.epoch);
         if (newest) resolve(newest.address);
-        else reject(new Error(`no Sentinel says where the primary ${primary} is (${reasons.join('; ')})`));
+        else reject(new Error(`no Sentinel reports the address of the primary ${primary} (${reasons.join('; ')})`));
       };
-      let late: NodeJS.Timeout | undefined;
-      const look = () => {
-        if (told.length + reasons.length === sentinels.length) {
-          clearTimeout(late);
+      let timer: NodeJS.Timeout | undefined;
+      const decideWhenEnough = () => {
+        if (reported.length + reasons.length === sentinels.length) {
+          clearTimeout(timer);
           decide();
-        } else if (told.length > sentinels.length / 2) late ??= setTimeout(decide, slowSentinelWaitMs);
+        } else if (reported.length > sentinels.length / 2) timer ??= setTimeout(decide, slowSentinelWaitMs);
       };
       for (const sentinel of sentinels) {
-        this.#query(sentinel)
+        void this.#query(sentinel)
           .then(
-            (answer) => told.push(answer),
+            (found) => reported.push(found),
             (error: unknown) => {
               const reason = error instanceof Error ? error.message : String(error);
               reasons.push(`${sentinel.host}:${sentinel.port}: ${reason}`);
             },
           )
-          .finally(look);
+          .finally(decideWhenEnough);
       }
     });
   }
@@ -94,13 +94,13 @@ export class SentinelClient {
     });
     try {
       await client.connect();
-      const [found, known] = await Promise.all([
+      const [found, fields] = await Promise.all([
         client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', primary) as Promise<[string, string] | null>,
-        // Its user may be allowed no more than the first; then all have the same epoch, as far as can be told.
+        // The user may be permitted only the first command. Then all Sentinels count as having the same epoch.
         client.call('SENTINEL', 'MASTER', primary).catch(() => []) as Promise<string[]>,
       ]);
       if (!found) throw new Error(`it watches no primary of the name ${primary}`);
-      const epoch = Number(known[known.indexOf('config-epoch') + 1] ?? 0);
+      const epoch = Number(fields[fields.indexOf('config-epoch') + 1] ?? 0);
       return { address: { host: found[0], port: Number(found[1]) }, epoch };
     } catch (error) {
       throw reason ?? error;

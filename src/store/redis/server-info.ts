@@ -1,9 +1,9 @@
-// What a Redis says of itself.
+// What a Redis server reports about itself by INFO.
 
-/** The fields of INFO by their names. */
+/** The fields of INFO by name. */
 export type ServerInfo = ReadonlyMap<string, string>;
 
-/** Reads the reply to INFO. */
+/** Parses the reply to INFO. */
 export function parseInfo(info: string): ServerInfo {
   const fields = new Map<string, string>();
   for (const line of info.split('\r\n')) {
@@ -13,13 +13,13 @@ export function parseInfo(info: string): ServerInfo {
   return fields;
 }
 
-/** How far a Redis has come that reads its data into memory. */
+/** How far a Redis has come that loads its data from disk. */
 export interface LoadingProgress {
   percent: number;
   secondsLeft: number;
 }
 
-/** From INFO persistence; undefined if it loads nothing. */
+/** Reads the progress from INFO persistence; undefined if Redis is not loading. */
 export function loadingOf(info: ServerInfo): LoadingProgress | undefined {
   if (info.get('loading') !== '1') return undefined;
   const percent = Number(info.get('loading_loaded_perc'));
@@ -27,7 +27,7 @@ export function loadingOf(info: ServerInfo): LoadingProgress | undefined {
   return { percent: Math.floor(percent) || 0, secondsLeft: Math.max(0, secondsLeft || 0) };
 }
 
-/** The run of the process that answered: another one after each restart and each failover. */
+/** The `run_id` of the server process: another one after each restart and each failover. */
 export function runIdOf(info: ServerInfo): string {
   return info.get('run_id') ?? '';
 }

@@ -1,38 +1,38 @@
-// One Redis holds everything: a standalone one at a fixed address, or the primary that Sentinels name.
+// The topology of one Redis that holds all data: at a fixed address, or the primary that the Sentinels name.
 import type { ConnectionOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import type { RedisLocation } from '../../config/redis-url.ts';
 import { createClient, locatingConnector } from './client.ts';
 import type { ManagedConnection } from './managed-connection.ts';
 import { SentinelClient } from './sentinel-client.ts';
-import type { Topology, TopologyOptions } from './topology.ts';
+import type { Shard, Topology, TopologyOptions } from './topology.ts';
 
 export class SinglePrimaryTopology implements Topology {
   readonly kind: 'standalone' | 'sentinel';
   readonly coordinationConnection: ManagedConnection;
 
   /**
-   * @param access user, password and database, for the Redis
-   * @param sentinel user and password for the Sentinels, if these are asked
+   * @param credentials user, password and database number for Redis
+   * @param sentinelCredentials user and password for the Sentinels
    */
   constructor(
-    location: Extract<RedisLocation, { engine: 'standalone' | 'sentinel' }>,
-    access: RedisOptions,
+    location: Extract<RedisLocation, { topology: 'standalone' | 'sentinel' }>,
+    credentials: RedisOptions,
     tls: ConnectionOptions | undefined,
-    sentinel: { username?: string | undefined; password?: string | undefined },
-    { makeConnection: makeLink }: TopologyOptions,
+    sentinelCredentials: { username?: string | undefined; password?: string | undefined },
+    { createConnection }: TopologyOptions,
   ) {
-    this.kind = location.engine;
-    let where: RedisOptions;
-    if (location.engine === 'standalone') {
-      where = { ...location.place, ...(tls && { tls }) };
+    this.kind = location.topology;
+    let address: RedisOptions;
+    if (location.topology === 'standalone') {
+      address = { ...location.address, ...(tls && { tls }) };
     } else {
-      const sentinels = new SentinelClient({ ...location, ...sentinel, tls });
-      where = locatingConnector(() => sentinels.findPrimary(), tls);
+      const sentinels = new SentinelClient({ ...location, ...sentinelCredentials, tls });
+      address = locatingConnector(() => sentinels.findPrimary(), tls);
     }
-    this.coordinationConnection = makeLink({
-      coordinates: true,
-      make: (options) => createClient({ ...access, ...where, ...options }),
+    this.coordinationConnection = createConnection({
+      isCoordination: true,
+      createClient: (options) => createClient({ ...credentials, ...address, ...options }),
     });
   }
 
@@ -40,15 +40,15 @@ export class SinglePrimaryTopology implements Topology {
     return this.coordinationConnection;
   }
 
-  shards(): { place: string; link: ManagedConnection }[] {
-    return [{ place: this.coordinationConnection.address, link: this.coordinationConnection }];
+  shards(): Shard[] {
+    return [{ address: this.coordinationConnection.address, connection: this.coordinationConnection }];
   }
 
-  handleRefusal(error: Error, _key: string, link: ManagedConnection): number | undefined {
-    // It has become a replica: the primary is elsewhere now, or will be. Or it was emptied. Scripts that write are refused as a
-    // whole.
+  handleRefusal(error: Error, _key: string, connection: ManagedConnection): number | undefined {
+    // READONLY: the server has become a replica, so the primary is elsewhere. UNOPENED: its data was deleted, and it must be
+    // opened again (lua/lib/require-open.lua). Both refuse a script before its first write.
     if (!/^-?(READONLY|UNOPENED)\b/.test(error.message)) return undefined;
-    link.reconnect();
+    connection.reconnect();
     return 0;
   }
 

@@ -1,22 +1,22 @@
-// Where the store is, as the process is told it.
+// Which Redis the store uses: the private one, or a shared one as configured.
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { Config } from '../../config/config.ts';
 
-/** Files' contents, in PEM. */
+/** Contents of files in PEM format. */
 export interface RedisTls {
-  /** Who is trusted to sign the store's certificate; absent: whom Node trusts. */
+  /** The certificate authorities that may sign the certificate of Redis; absent: those that Node trusts. */
   ca?: string;
-  /** What this server shows of itself, if the store asks. */
+  /** The client certificate of this server, if Redis asks for one, and its key. */
   cert?: string;
   key?: string;
-  /** The name in the store's certificate, if it is not the host's. */
+  /** The name in the certificate of Redis, if it is not the host name. */
   servername?: string;
 }
 
 /**
- * The socket of a private Redis, or the URL of a shared one (src/config/redis-url.ts) with what does not stand in it. `sole`:
- * no other server can be using it, because this one holds the lock of its data directory.
+ * The unix socket of a private Redis, or the URL of a shared one (config/redis-url.ts). `sole`: no other server can use this
+ * Redis, as this server holds the lock of the data directory.
  */
 export type StoreTarget =
   | { socketPath: string; sole?: boolean }
@@ -32,7 +32,7 @@ type SharedStoreConfig = Pick<
   | 'redisSentinelPassword'
 >;
 
-/** The shared store that is configured. @throws Error if a file of TLS cannot be read or used */
+/** The target for a shared Redis. @throws Error if a TLS file cannot be read or used */
 export function sharedStore(config: SharedStoreConfig, url: string): StoreTarget {
   const { redisTlsCa, redisTlsCert, redisTlsKey, redisTlsServername } = config;
   const tls = {
@@ -61,6 +61,6 @@ function readPem(variable: string, file: string): string {
   } catch (error) {
     throw new Error(`${variable} is ${file}, which cannot be read: ${error instanceof Error ? error.message : error}`);
   }
-  if (!text.includes('-----BEGIN ')) throw new Error(`${variable} is ${file}, which is no file in PEM`);
+  if (!text.includes('-----BEGIN ')) throw new Error(`${variable} is ${file}, which is no file in PEM format`);
   return text;
 }

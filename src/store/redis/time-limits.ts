@@ -1,49 +1,49 @@
-// How long the way to the store may take, and how often it is tried again: every such figure, with its reason.
+// Every time limit and interval of the connections to Redis, each with its reason. All are in milliseconds.
 
 /**
- * How long a call waits for a connection that is not open, or tries again what was refused before anything was done. With the
- * command's own time-out, a request never waits longer than 2 s for an absent store (guarantee E3).
+ * How long a call waits for a connection that is not open, or repeats a command that was refused before it did anything.
+ * Together with commandTimeoutMs, a request never waits longer than 2 s for an absent Redis (guarantee E3).
  */
 export const callRetryMsMax = 500;
-/** How long a command may take. Scripts take milliseconds; a sync of a slow disk may take a second. */
+/** How long a command may take. Scripts take milliseconds; a sync to a slow disk may take a second. */
 export const commandTimeoutMs = 1400;
-/** How long an answer may take that is made of several commands, one after the other, when the store is slow or away (guarantee E3). */
+/** How long a response may take that needs several commands one after the other, if Redis is slow or away (guarantee E3). */
 export const multiStepReplyMsMax = 1950;
 /**
- * A connection on which commands wait, and that says nothing for so long, is dead: its machine is gone, or the network between
- * lets nothing through. More than a command's time-out, so that nobody is cut off who could still be answered.
+ * A connection that has an outstanding reply and receives nothing for so long is dead: the machine is gone, or the network drops
+ * packets. It is longer than commandTimeoutMs, so no command is cut off that could still get its reply.
  */
 export const inactivityMsMax = 2000;
-/** How often it is looked whether a connection says something; a fraction of the above, as looks are counted. */
+/** How often connections are checked for inactivity. A fraction of inactivityMsMax, as silent checks are counted. */
 export const inactivityCheckEveryMs = 500;
-/** How long it may take to be connected. Between machines that talk at all this takes milliseconds. */
+/** How long an attempt to connect may take. Between machines that can reach each other it takes milliseconds. */
 export const connectTimeoutMs = 1000;
-/** How long the other side may take to say goodbye; one that is dead never does, and the next attempt waits for this. */
+/** How long the close of a connection may take. A dead peer never confirms it, and the next attempt waits for this. */
 export const disconnectTimeoutMs = 200;
-/** How often a server that starts, and waits for its store, says so. */
+/** How often a server that waits for Redis at its start logs that it does. */
 export const startWaitLogEveryMs = 15_000;
-/** How long a Sentinel, or a node of a cluster, may take to say where the store is, before another one is asked. */
+/** How long a Sentinel or cluster node may take to report where the primary is. */
 export const locateTimeoutMs = 500;
-/** How often the nodes of a cluster are asked which of them holds what; a refusal, or a loss, lets them be asked at once. */
+/** How often the cluster is asked for its slots. A refusal or a lost connection triggers an extra refresh. */
 export const topologyRefreshMs = 5000;
-/** The answer of a cluster is good for so long: many connections that are lost together ask once. */
+/** How long the slots of a cluster count as fresh: connections that are lost together cause one refresh. */
 export const topologyFreshMs = 100;
-/** How long a cluster's refusal that passes by itself (a slot is moved, or has no primary) is waited for before the next try. */
+/** The pause before a command is repeated that a cluster refused for a passing reason (slot in migration, or no primary). */
 export const refusalRetryMs = 25;
 
-/** How often it is looked whether a Redis that has not said anything yet is still the one. */
+/** How often the address of a Redis that has accepted the connection but sent nothing yet is looked up again. */
 export const relocateEveryMs = 100;
-/** How long the last Sentinels are waited for when most have answered: they are asked at once, and take milliseconds. */
+/** How long the remaining Sentinels are waited for when most have answered. All are asked at once, and take milliseconds. */
 export const slowSentinelWaitMs = 50;
-/** The answer of the Sentinels is good for so long: all connections to a primary are lost together, and look for it together. */
+/** How long the address from the Sentinels counts as fresh: all connections to a primary are lost together, and share it. */
 export const sentinelFreshMs = 20;
 
 /**
- * The pause before the n-th attempt to connect: at first as short as a restart of Redis takes; then short enough that the end of
- * a failover, which takes seconds, is not waited for much longer than it lasts; and after half a minute, when it is none, long
- * enough to cost nothing. Up to a fifth of it is chance, so that the brokers of a cluster do not come all at the same moment.
+ * The pause before the n-th attempt to connect. At first it is as short as a restart of Redis; then short enough for a failover,
+ * which takes seconds; after about half a minute, long enough to cost nothing. Up to a fifth of it is random, so that the brokers
+ * of a cluster do not all connect at the same moment.
  */
 export function reconnectDelayMs(attempt: number): number {
-  const usual = attempt < 300 ? Math.min(20 * attempt, 100) : 400;
-  return usual * (1 + Math.random() / 4);
+  const base = attempt < 300 ? Math.min(20 * attempt, 100) : 400;
+  return base * (1 + Math.random() / 4);
 }

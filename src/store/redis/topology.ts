@@ -1,33 +1,42 @@
-// How the rest of the store sees the set of Redis servers: which connection serves a key, and what a refusal means.
+// The set of Redis connections of a broker: which server holds a key, and how to react when it refuses a command. There is one
+// implementation for a single primary (with or without Sentinel), and one for Redis Cluster.
 import type { Redis, RedisOptions } from 'ioredis';
 import type { ManagedConnection } from './managed-connection.ts';
 
 export type TopologyKind = 'standalone' | 'sentinel' | 'cluster';
 
+export interface Shard {
+  /** `<host>:<port>`, for log lines and the operator. */
+  address: string;
+  connection: ManagedConnection;
+}
+
 export interface Topology {
   readonly kind: TopologyKind;
-  /** The way to the coordination keys. What has to be done before anybody uses them is done each time it opens. */
+  /** The connection to the server of the coordination keys. Only this one runs the hooks of StoreConnection.onOpen(). */
   readonly coordinationConnection: ManagedConnection;
-  /** The way to the Redis that holds a key; undefined while it is not known. It need not be open. */
+  /** The connection to the server that holds a key, open or not; undefined while that server is unknown. */
   connectionOf(key: string): ManagedConnection | undefined;
-  /** The ways to all machines that hold a part of the data, each with its address for people. */
-  shards(): { place: string; link: ManagedConnection }[];
+  /** All servers that hold a part of the data. */
+  shards(): Shard[];
   /**
-   * Takes note of an error that a Redis answered with.
-   * @returns the ms after which the same command may be sent again, as nothing was done; undefined if it may not be
+   * Reacts to an error reply: reconnects, or refreshes what is known of the cluster.
+   * @returns after how many ms the command may be sent again, as it did nothing; undefined if it must not be repeated
    */
-  handleRefusal(error: Error, key: string, link: ManagedConnection): number | undefined;
+  handleRefusal(error: Error, key: string, connection: ManagedConnection): number | undefined;
   /** Begins to connect. */
   start(): void;
   close(): void;
 }
 
-/** What an engine is made with. */
 export interface TopologyOptions {
-  /** @param coordinates whether the coordination keys are reached over it */
-  makeConnection(link: { coordinates: boolean; make(options: RedisOptions): Redis }): ManagedConnection;
-  /** Where keys are has changed. */
+  createConnection(options: {
+    /** Whether it is the connection to the coordination keys. */
+    isCoordination: boolean;
+    createClient(options: RedisOptions): Redis;
+  }): ManagedConnection;
+  /** Called when a key may have another server than before. */
   onChange(): void;
-  /** A key of the coordination slot. */
+  /** Any key of the coordination slot. */
   coordinationKey: string;
 }

@@ -1,14 +1,14 @@
-// The limit of a whole answer, where several steps that each have a limit of their own follow each other.
+// A time limit for several steps together, each of which has a limit of its own.
 
 /**
- * Settles as `work` does, or rejects if that takes longer. What is under way goes on, and nobody hears of it.
- * @param late makes the error
+ * Settles as `work` does, or rejects after `ms`. The work itself is not stopped; its later result is ignored.
+ * @param timeoutError creates the error
  */
-export function withTimeout<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+export function withTimeout<T>(work: Promise<T>, ms: number, timeoutError: () => Error): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = setTimeout(() => {
-      // What has come in while this process was busy is read before this (see command-timeout.ts).
-      setImmediate(() => reject(late()));
+      // Replies that arrived while this process was busy are read before the immediate (see command-timeout.ts).
+      setImmediate(() => reject(timeoutError()));
     }, ms);
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });

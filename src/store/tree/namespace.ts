@@ -4,17 +4,16 @@ import type { Stat } from '../../../schemas/common.ts';
 import type { TreeNode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { nameOf } from '../../core/tree/path.ts';
+import type { IdempotencyKey } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import { CallBatcher } from '../redis/call-batcher.ts';
 import { ConcurrencyLimiter } from '../redis/concurrency-limiter.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
-import type { Idempotency } from '../stored-responses.ts';
 import { decodeStat } from './node-codec.ts';
 import { checkPaths, decodeResult, encodeRequest, type Op, type OpResult, type Step } from './op-codec.ts';
 import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 
-export type { Idempotency } from '../stored-responses.ts';
 export { type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
 
 /** What nodes/get says of one node, and the newest zxid at that moment. */
@@ -31,7 +30,7 @@ export interface WriteOptions {
   privileged?: boolean;
   /** The cluster itself lives by what is written, or makes room by it, and it is little: let through at the store's memory limit. */
   allowOom?: boolean;
-  idempotency?: Idempotency | undefined;
+  idempotency?: IdempotencyKey | undefined;
 }
 
 export interface WriteResult {

@@ -4,7 +4,7 @@ import type { Stat } from '../../../schemas/common.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
-import { type Idempotency, idempotencyArguments } from '../stored-responses.ts';
+import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';
 
@@ -73,7 +73,7 @@ const resultBytes = 6;
 /** A request of one transaction, as lua/lib/requests.lua reads it. */
 export function encodeRequest(
   operations: readonly Step[],
-  options: { privileged?: boolean; idempotency?: Idempotency | undefined },
+  options: { privileged?: boolean; idempotency?: IdempotencyKey | undefined },
 ): Buffer {
   const [id, fingerprint] = idempotencyArguments(options.idempotency);
   const out = new Encoder(

@@ -1,12 +1,12 @@
 // Sessions: typed calls of lua/sessions, and how a handle carries an id and a secret.
 import { createHash, randomBytes } from 'node:crypto';
 import { ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../idempotency.ts';
+import { idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import { openResponse, sealResponse } from '../sealed-response.ts';
-import type { Idempotency } from '../stored-responses.ts';
-import { idempotencyArguments } from '../stored-responses.ts';
 
 /** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
 export interface SessionCredential {
@@ -67,7 +67,7 @@ export class Sessions {
    */
   async create(
     ttlMs: number,
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<SessionLease & { handle: string; replayed: boolean }> {
     const clampedTtlMs = this.#clamp(ttlMs);
     const id = randomBytes(8).toString('hex');
@@ -117,7 +117,7 @@ export class Sessions {
    */
   async end(
     session: SessionCredential,
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number; ephemerals: number; replayed: boolean }> {
     const reply = await this.#connection.call('sessions/end', this.#keys.root, [
       session.id,

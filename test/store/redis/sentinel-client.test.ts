@@ -31,7 +31,7 @@ t.test('the newest configuration counts, whoever is asked first, and one that ha
 
   await stale.kill();
   const none = new SentinelClient({ sentinels: [stale, second, third], primary: 'main' });
-  await t.rejects(none.findPrimary(), /no Sentinel says where the primary main is \(.*ECONNREFUSED/);
+  await t.rejects(none.findPrimary(), /no Sentinel reports the address of the primary main \(.*ECONNREFUSED/);
   const unknown = new SentinelClient({ sentinels: [await startSentinel(now, 2)], primary: 'other' });
   await t.rejects(unknown.findPrimary(), /it watches no primary of the name other/);
 });

@@ -22,8 +22,8 @@ import type {
   OffsetCommit,
   ResponseToStore,
 } from '../../../store/groups/committed-offsets.ts';
+import type { IdempotencyKey } from '../../../store/idempotency.ts';
 import type { Logs } from '../../../store/log/logs.ts';
-import type { Idempotency } from '../../../store/tree/namespace.ts';
 import type { LogReader } from '../../log/log-reader.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../../metadata/topic-cache.ts';
 import type { Metrics } from '../../metrics.ts';
@@ -97,7 +97,7 @@ export class GroupOffsets {
     group: string,
     by: Committer | undefined,
     offsets: readonly OffsetToCommit[],
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number }> {
     checkName('group', group);
     const keeping = idempotency && { idempotency, text: '' };
@@ -159,7 +159,7 @@ export class GroupOffsets {
   async delete(
     group: string,
     only: { topic?: string | undefined; partition?: number | undefined },
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number }> {
     const { offsets: all } = await this.#offsets.list(group);
     const going = all.filter(
@@ -219,7 +219,7 @@ export class GroupOffsets {
     to: ResetTarget,
     topics: readonly string[] | undefined,
     dryRun: boolean,
-    idempotency?: Idempotency,
+    idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number; offsets: ResetOffset[] }> {
     checkName('group', group);
     return this.#overPresentTopics(() => this.#reset(group, to, topics, dryRun, idempotency));
@@ -230,7 +230,7 @@ export class GroupOffsets {
     to: ResetTarget,
     topics: readonly string[] | undefined,
     dryRun: boolean,
-    idempotency: Idempotency | undefined,
+    idempotency: IdempotencyKey | undefined,
   ) {
     const { zxid: readAt, document } = await this.#states.read(group);
     if (topics === undefined || document) checkEmpty(group, requireGroup(group, document));
