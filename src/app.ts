@@ -201,7 +201,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   // One address for server-sent events and a socket: neither of them knows of the other.
   await app.register(topicTailRoutes, {
     ...versioned,
-    takeSocket: (ws, connection, request) => serveTopicTail(ws, connection, request, broker, sockets),
+    takeSocket: (ws, opening, request) => serveTopicTail(ws, opening, request, broker, sockets),
   });
   await app.ready();
   return app;

@@ -53,6 +53,8 @@ export interface AdmissionLimits {
   reservedBodiesBytesMax: number;
   /** Bytes of responses that their clients have not read yet: sixteen of the largest, and tens of thousands of the usual ones. */
   responsesBytesMax: number;
+  /** The same of sockets and event streams, on which up to 8 MiB may wait for one reader and more for all that read slowly. */
+  readersBytesMax: number;
 }
 
 export const defaultAdmissionLimits: AdmissionLimits = {
@@ -69,6 +71,7 @@ export const defaultAdmissionLimits: AdmissionLimits = {
   bodiesBytesMax: 64 * MiB,
   reservedBodiesBytesMax: 16 * MiB,
   responsesBytesMax: 256 * MiB,
+  readersBytesMax: 256 * MiB,
 };
 
 /** How long a client may take, ms. */

@@ -17,6 +17,7 @@ const kindTexts = {
   watches: 'watches on sockets',
   bodies: 'bytes of bodies in memory',
   responses: 'bytes of responses that were not read yet',
+  readers: 'bytes that sockets and event streams have not read yet',
   connections: 'connections',
 };
 

@@ -3,6 +3,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
+import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
 import { toServiceError } from './plugins/error-handler.ts';
 import { renewWhileStreaming } from './waiting-session.ts';
@@ -86,6 +87,8 @@ export class EventStream {
   readonly #reply: FastifyReply;
   readonly #sessions: Sessions;
   readonly #handlers: EventStreamHandlers;
+  /** What counts against the limit of all readers. */
+  readonly #unread: UnreadBytesOfReader;
   #state: 'pending' | 'open' | 'ended' = 'pending';
   /** Wake sources that wait for room. */
   #waiting: (() => void)[] = [];
@@ -98,6 +101,8 @@ export class EventStream {
     this.#sessions = sessions;
     this.#handlers = handlers;
     reply.raw.on('drain', this.#onDrain).on('close', this.#onClose);
+    this.#unread = reply.request.countUnread(() => this.cutOff());
+    reply.raw.once('close', () => this.#unread.close());
   }
 
   get hasBegun(): boolean {
@@ -128,7 +133,7 @@ export class EventStream {
    * @param json its data, on one line
    */
   send(id: string | number, json: string): void {
-    if (this.#state === 'open') this.#reply.raw.write(`id: ${id}\ndata: ${json}\n\n`);
+    if (this.#state === 'open') this.#write(`id: ${id}\ndata: ${json}\n\n`);
   }
 
   /** Undefined if the reader has room for more; otherwise settles when it has, or when the stream has ended. */
@@ -155,7 +160,7 @@ export class EventStream {
       this.#state = 'open';
       sendHead(this.#reply);
     }
-    this.#reply.raw.write(problemMessage(failure, position));
+    this.#write(problemMessage(failure, position));
     this.end();
   }
 
@@ -175,6 +180,13 @@ export class EventStream {
   cutOff(): void {
     this.#reply.raw.destroy();
     this.end();
+  }
+
+  #write(text: string): void {
+    const bytes = Buffer.byteLength(text);
+    this.#unread.add(bytes);
+    // It may have been cut off for that.
+    if (!this.#reply.raw.destroyed) this.#reply.raw.write(text, () => this.#unread.taken(bytes));
   }
 
   #wake(): void {

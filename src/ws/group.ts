@@ -1,7 +1,7 @@
 // The socket /v1/groups/{group}/stream: the socket is a member of the group. It joins, hears what it gets and must let go of,
 // is sent as many records as it has given credit for, and commits.
-import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
+import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import type { z } from 'zod';
 import { errorCatalogue } from '../../schemas/errors.ts';
@@ -82,7 +82,7 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       );
     },
     wsHandler: (ws, request) =>
-      void new GroupSocket(ws, request.raw.socket, sockets, (work) => inPlace(request.clientKey, work)).run(
+      void new GroupSocket(ws, request, sockets, (work) => inPlace(request.clientKey, work)).run(
         request as unknown as Given,
         broker,
       ),
@@ -108,12 +108,12 @@ class GroupSocket {
   /** Commits that wait for one turn, and take in others until it comes. */
   #commits: WaitingCommit[] | undefined;
 
-  constructor(ws: WebSocket, connection: Connection, sockets: Sockets, inPlace: Place) {
+  constructor(ws: WebSocket, request: FastifyRequest, sockets: Sockets, inPlace: Place) {
     this.#inPlace = inPlace;
     this.#turn = new Promise<void>((resolve) => {
       this.#hasJoined = resolve;
     });
-    this.#socket = sockets.accept(ws, connection, {
+    this.#socket = sockets.accept(ws, request, {
       kind: 'group',
       allowsLists: true,
       schema: groupClientFrame,

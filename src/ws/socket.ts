@@ -10,6 +10,7 @@ import type { Broker } from '../broker/broker.ts';
 import { readInput } from '../core/issues.ts';
 import { jsonLimits, readJson, smallJsonLimits } from '../core/json-input.ts';
 import { findServiceError, ServiceError } from '../core/service-error.ts';
+import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import { refusedFrameDrain, slowReaderBytesMax, socketPayloadBytesMax } from './limits.ts';
 
 /** What a peer is told whose frame the library refuses, by the code with which it closes the socket. */
@@ -71,8 +72,8 @@ export class Sockets {
   }
 
   /** Takes over a socket. To be called in the tick in which it was opened: a frame may be there already. */
-  accept<F>(ws: WebSocket, connection: Connection, options: SocketOptions<F>): Socket {
-    const socket: Socket = new Socket(ws, connection, this.#broker.log, {
+  accept<F>(ws: WebSocket, request: FastifyRequest, options: SocketOptions<F>): Socket {
+    const socket: Socket = new Socket(ws, request, this.#broker.log, {
       closed: (code) => {
         this.#open.delete(socket);
         options.onClose(code);
@@ -175,6 +176,8 @@ export class Socket {
   readonly #log: Logger;
   readonly #owner: SocketOwner;
   readonly #connection: Connection;
+  /** What counts against the limit of all readers. */
+  readonly #unread: UnreadBytesOfReader;
   /** Who waits for room. */
   #waiting: (() => void)[] = [];
   /** The sizes of the messages that are not sent yet, the one under way first. */
@@ -183,10 +186,15 @@ export class Socket {
   #isOpen = true;
   #wasHeard = true;
 
-  constructor(ws: WebSocket, connection: Connection, log: Logger, owner: SocketOwner) {
+  constructor(ws: WebSocket, request: FastifyRequest, log: Logger, owner: SocketOwner) {
     this.kind = owner.kind;
     this.#ws = ws;
-    this.#connection = connection;
+    this.#connection = request.raw.socket;
+    this.#unread = request.countUnread(() => {
+      owner.tooSlow();
+      this.#end();
+      ws.terminate();
+    });
     this.#log = log;
     this.#owner = owner;
     const heard = () => {
@@ -202,7 +210,10 @@ export class Socket {
     };
     ws.on('pong', heard);
     ws.on('message', heard);
-    ws.on('close', (code: number) => this.#end(code));
+    ws.on('close', (code: number) => {
+      this.#unread.close();
+      this.#end(code);
+    });
   }
 
   get isOpen(): boolean {
@@ -222,7 +233,9 @@ export class Socket {
     const size = Buffer.byteLength(json);
     this.#unsent.push(size);
     this.#unsentBytes += size;
-    this.#ws.send(json, this.#sent);
+    this.#unread.add(size);
+    // It may have been cut off for that.
+    if (this.#isOpen) this.#ws.send(json, this.#sent);
   }
 
   /** Cuts the reader off, behind the message under way. */
@@ -313,7 +326,9 @@ export class Socket {
   }
 
   readonly #sent = (): void => {
-    this.#unsentBytes -= this.#unsent.shift() ?? 0;
+    const size = this.#unsent.shift() ?? 0;
+    this.#unsentBytes -= size;
+    this.#unread.taken(size);
     // More waits behind what was sent just now: so the peer has made room, even if our ping has yet to reach it.
     if (this.#ws.bufferedAmount > 0) this.#wasHeard = true;
     if (this.#waiting.length > 0 && this.#ws.bufferedAmount <= roomBytes) this.#release();

@@ -1,6 +1,6 @@
 // The socket /v1/topics/{topic}/stream: a topic's records, as many as the reader has given credit for.
-import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
+import type { FastifyRequest } from 'fastify';
 import { errorCatalogue } from '../../schemas/errors.ts';
 import {
   positionMsMax,
@@ -23,12 +23,12 @@ type RecordsFrame = Extract<TopicTailServerFrame, { type: 'records' }>;
  */
 export function serveTopicTail(
   ws: WebSocket,
-  connection: Connection,
+  opening: FastifyRequest,
   request: TopicTailRequest,
   broker: Broker,
   sockets: Sockets,
 ): void {
-  void new TopicTailSocket(ws, connection, sockets).run(request, broker);
+  void new TopicTailSocket(ws, opening, sockets).run(request, broker);
 }
 
 class TopicTailSocket {
@@ -39,9 +39,9 @@ class TopicTailSocket {
   /** Waits for credit. */
   #onCredit = (): void => undefined;
 
-  constructor(ws: WebSocket, connection: Connection, sockets: Sockets) {
+  constructor(ws: WebSocket, opening: FastifyRequest, sockets: Sockets) {
     const positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
-    this.#socket = sockets.accept(ws, connection, {
+    this.#socket = sockets.accept(ws, opening, {
       kind: 'tail',
       schema: topicTailClientFrame,
       onFrame: (frame) => this.#onFrame(frame),

@@ -1,6 +1,6 @@
 // The socket /v1/watch: any number of watches on one connection, and sessions that live as long as it is open.
-import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
+import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { bookmarkMsMax, type ClientFrame, clientFrame, type ServerFrame } from '../../schemas/watch.ts';
@@ -65,7 +65,7 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
         releaseWatch: () => limit.give(clientKey),
         keepSession: (handle, work) => keepSession(clientKey, handle, work),
       };
-      new WatchSocket(ws, request.raw.socket, { broker, sockets, limit: own }, open);
+      new WatchSocket(ws, request, { broker, sockets, limit: own }, open);
     },
   });
 };
@@ -88,7 +88,7 @@ class WatchSocket {
 
   constructor(
     ws: WebSocket,
-    connection: Connection,
+    request: FastifyRequest,
     { broker, sockets, limit }: { broker: Broker; sockets: Sockets; limit: ClientShare },
     open: Set<WatchSocket>,
   ) {
@@ -96,7 +96,7 @@ class WatchSocket {
     this.#limit = limit;
     // Before the socket is accepted: a broker that is stopping closes it at once.
     open.add(this);
-    this.#socket = sockets.accept(ws, connection, {
+    this.#socket = sockets.accept(ws, request, {
       kind: 'watch',
       schema: clientFrame,
       onFrame: (frame) => this.#onFrame(frame),

@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
+import { UnreadBytes, type UnreadBytesOfReader } from '../../core/unread-bytes.ts';
 import { BodyBytes, type CountedBody } from '../body-bytes.ts';
 import { clientOfSocket, installClient } from '../client.ts';
 import { watchConnections } from '../connection-limits.ts';
@@ -73,6 +74,11 @@ declare module 'fastify' {
      * waits for a place as long as it takes.
      */
     inPlace<T>(weight: number, work: () => Promise<T>): Promise<T>;
+    /**
+     * Accounts for what waits for the reader of its socket or event stream.
+     * @param cut closes the connection at once
+     */
+    countUnread(cut: () => void): UnreadBytesOfReader;
   }
 }
 
@@ -111,6 +117,7 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
   };
   const unread = new SharedLimit(load.responsesBytesMax, addressShare);
   installUnreadResponses(app, { limit: unread, patience: options.patience, metrics, log: options.log });
+  const readers = installReaders(app, options);
   const counts: Record<Kind, number> = { requests: 0, reserved: 0, waits: 0, uploads: 0 };
   metrics.gauges('requests_in_flight', 'Requests being answered, by what they count as.', ['kind'], () =>
     Object.entries({ ...counts, sockets: shared.sockets.used }).map(([kind, value]) => ({ labels: { kind }, value })),
@@ -164,7 +171,9 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
 
   app.addHook('preValidation', (request, reply, done) => {
     const route = routeOf(request);
-    if (request.ws || route === 'always') return done();
+    if (route === 'always') return done();
+    // Opening a socket is work; what its frames ask for has limits of its own.
+    if (request.ws) return enter(request, reply, 'requests', done);
     const holder = holderOf(request, route);
     if (route !== 'consume' && holder !== undefined && reserved.mayUse(request.clientKey, holder)) {
       reportOutcome(request, reply, holder);
@@ -181,19 +190,26 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
   function enter(request: FastifyRequest, reply: FastifyReply, kind: Exclude<Kind, 'uploads'>, done: Done): void {
     const { clientKey: client } = request;
     const weight = weightOf(request, request.countedBody?.bytes ?? 0);
+    // Of a socket there is no response that is closed.
+    const closing = request.ws ? request.raw.socket : reply.raw;
     let leave: (() => void) | undefined;
     leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
       admitted: (place) => {
-        if (leave) reply.raw.off('close', leave);
+        if (leave) closing.off('close', leave);
         // Only now: requests that wait together would all be let in.
         const problem = kind === 'reserved' ? undefined : unread.refusalFor(client);
         if (problem) {
           place.release();
           return done(refuse('responses', problem, client, unread));
         }
-        if (kind !== 'waits') count(request, reply, kind);
+        const behind = request.ws || routeOf(request) === 'stream' ? readers.refusalFor(client) : undefined;
+        if (behind) {
+          place.release();
+          return done(refuse('readers', behind, client, readers));
+        }
+        if (kind !== 'waits' && !request.ws) count(request, reply, kind);
         request.place = place;
-        reply.raw.once('close', () => {
+        closing.once('close', () => {
           if (!request.isBegun) place.release();
         });
         done();
@@ -201,7 +217,7 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
       refused: (reason) => done(refuseWork(kind === 'reserved' ? kind : 'requests', reason, client)),
     });
     // Whoever breaks off waits no more.
-    if (leave) reply.raw.once('close', leave);
+    if (leave) closing.once('close', leave);
   }
 
   /** Counts what may last long. @returns whether there is room for it */
@@ -270,6 +286,34 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
 }
 
 type Done = (error?: Error) => void;
+
+/** Limits what waits in memory for the readers of sockets and event streams. */
+function installReaders(app: FastifyInstance, { load, addressShare, metrics, log }: AdmissionOptions): SharedLimit {
+  const limit = new SharedLimit(load.readersBytesMax, addressShare);
+  metrics.gauge(
+    'reader_bytes_unread',
+    'Bytes in memory that the readers of sockets and event streams have not taken yet.',
+    () => limit.used,
+  );
+  const cuts = metrics.counter(
+    'readers_cut_total',
+    'Sockets and event streams closed for the limit on the bytes that wait for all of them.',
+  );
+  const warn = atIntervals((client: string, since: number) =>
+    log.warn(
+      { client, cut: since, bytes: limit.used, bytesMax: limit.max },
+      'Readers of sockets and event streams are cut off, as too much waits for all of them: see "Limits and defaults" in operations.md',
+    ),
+  );
+  const unread = new UnreadBytes(limit, (client) => {
+    cuts.inc();
+    warn(client);
+  });
+  app.decorateRequest('countUnread', function countUnread(this: FastifyRequest, cut: () => void) {
+    return unread.of(this.clientKey, cut);
+  });
+  return limit;
+}
 
 function installConnections(
   app: FastifyInstance,

@@ -1,8 +1,7 @@
 // GET /v1/topics/{topic}/stream: the tail of a topic as server-sent events. The id of each message is the position after it, so an
 // EventSource that lost its connection resumes by itself, through any broker. The same URL also takes WebSockets (src/ws/topic-tail.ts).
-import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import type { z } from 'zod';
 import { positionMsMax, topicTailEvent, topicTailHeaders, topicTailQuery } from '../../../schemas/topic-tail.ts';
@@ -20,7 +19,7 @@ type RecordsFrame = Extract<RecordStreamFrame, { type: 'records' }>;
 interface Options {
   broker: Broker;
   /** Takes over a connection that was upgraded to a WebSocket. */
-  takeSocket(ws: WebSocket, connection: Connection, request: TopicTailRequest): void;
+  takeSocket(ws: WebSocket, opening: FastifyRequest, request: TopicTailRequest): void;
 }
 
 /** A request as the schemas of the route parse it. */
@@ -75,7 +74,7 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
       }
       return reply;
     },
-    wsHandler: (ws, request) => takeSocket(ws, request.raw.socket, streamRequest(request as unknown as ParsedRequest)),
+    wsHandler: (ws, request) => takeSocket(ws, request, streamRequest(request as unknown as ParsedRequest)),
   });
   /** Sends a topic tail as the response, until either ends. */
   function send(reply: FastifyReply, tail: TopicTail): void {
