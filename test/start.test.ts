@@ -201,7 +201,7 @@ t.test('a first start, and a restart with topics, log nothing that never was, an
   const topic = { name: 't', partitions: 2, config: { 'retention.ms': 1 } };
   t.equal((await http(`${first.url}/v1/topics`, 'POST', topic)).status, 201);
   for (let i = 0; i < 5; i++) await http(`${first.url}/v1/topics/t/records`, 'POST', { records: [{ value: i }] });
-  t.notOk(first.log.some(({ msg }) => /The service was away/.test(String(msg))));
+  t.notOk(first.log.some(({ msg }) => /Outage detected/.test(String(msg))));
   first.child.kill('SIGTERM');
   t.equal(await first.exited, 0);
   const second = await startServerProcess(t, env);

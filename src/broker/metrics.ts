@@ -1,17 +1,17 @@
-// What the operator sees at /metrics. Each part of the broker makes its own instruments on the broker's registry; labels
-// are bounded: route patterns, codes and outcomes. Names that users choose stand only in those of broker/groups/cluster-group-metrics.ts, which
+// The metrics that GET /metrics shows. Each part of the broker makes its own instruments on the broker's registry. Labels
+// have few values: route patterns, codes and results. Names that users choose stand only in those of broker/groups/cluster-group-metrics.ts, which
 // are limited in number.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface Metrics {
   registry: Registry;
-  /** A counter `weir_<name>`; `labels` must have few values each. */
+  /** Makes a counter `weir_<name>`; each label must have few values. */
   counter<T extends string = never>(name: string, help: string, labels?: T[]): Counter<T>;
-  /** A histogram of seconds `weir_<name>`. */
+  /** Makes a histogram of seconds, `weir_<name>`; each label must have few values. */
   histogram<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
-  /** A gauge `weir_<name>` that is read when it is asked for. */
+  /** Makes a gauge `weir_<name>`; `read` is called at each scrape. */
   gauge(name: string, help: string, read: () => number): void;
-  /** As gauge(), with one value for each combination of labels that `read` gives in the end; others are gone. */
+  /** As gauge(), with one value for each combination of labels that `read` returns; other combinations are removed. */
   gauges<T extends string>(
     name: string,
     help: string,
@@ -55,7 +55,7 @@ export function createMetrics(): Metrics {
         async collect() {
           const readings = await read();
           this.reset();
-          // To reset one without labels is to set it to 0.
+          // reset() sets a gauge without labels to 0, where no value is meant.
           if (labels.length === 0) this.remove();
           for (const { labels, value } of readings) this.set(labels, value);
         },

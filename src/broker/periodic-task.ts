@@ -1,6 +1,6 @@
-// A chore that a broker does again and again: one run at a time, the next one a fixed while after the last has ended.
-// A failed run is tried again, after pauses that grow a little. It is logged, but not each time; the store being away is not
-// worth a line at all.
+// Work that a broker does at intervals: one run at a time, each a fixed time after the end of the one before it. A failed run
+// is tried again after pauses that grow. Of failures in a row only some are logged as errors, and never that the store is away:
+// its connection logs that once.
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { hasCode } from '../core/service-error.ts';
@@ -12,7 +12,7 @@ import { hasCode } from '../core/service-error.ts';
 export const taskRetryMsMax = 1000;
 export const taskRetryJitter = 0.2;
 
-/** Of failures one after the other, the first is logged, and then every so many. */
+/** Of failures in a row the first is logged as an error, and then one of so many. */
 const failuresPerLine = 60;
 
 export class PeriodicTask {
@@ -23,14 +23,16 @@ export class PeriodicTask {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
-  #againMs: number;
-  /** One after the other. */
+  /** The delay of the next run after the one in flight. */
+  #nextDelayMs: number;
+  /** Failures in a row. */
   #failures = 0;
 
+  /** @param name for log lines: `Periodic task <name> failed` */
   constructor(name: string, everyMs: number, run: () => Promise<void>, log: Logger) {
     this.#name = name;
     this.#everyMs = everyMs;
-    this.#againMs = everyMs;
+    this.#nextDelayMs = everyMs;
     this.#run = run;
     this.#log = log;
   }
@@ -39,13 +41,13 @@ export class PeriodicTask {
     this.#schedule(0);
   }
 
-  /** Does it `afterMs` from now rather than at the next turn; if it is being done, once more so long after that. */
+  /** Makes the next run start in `afterMs`; if a run is in flight, `afterMs` after its end at the latest. */
   trigger(afterMs = 0): void {
-    if (this.#running !== undefined) this.#againMs = Math.min(this.#againMs, afterMs);
+    if (this.#running !== undefined) this.#nextDelayMs = Math.min(this.#nextDelayMs, afterMs);
     else this.#schedule(afterMs);
   }
 
-  /** Waits for the run under way, and does no more. */
+  /** Starts no more runs, and waits for the one in flight. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -59,8 +61,9 @@ export class PeriodicTask {
       this.#running = this.#once().finally(() => {
         this.#running = undefined;
         const failed = this.#failures > 0;
-        this.#schedule(failed ? retryDelayMs(this.#everyMs, this.#failures, randomInt(1000) / 1000) : this.#againMs);
-        this.#againMs = this.#everyMs;
+        const retryMs = retryDelayMs(this.#everyMs, this.#failures, randomInt(1000) / 1000);
+        this.#schedule(failed ? retryMs : this.#nextDelayMs);
+        this.#nextDelayMs = this.#everyMs;
       });
     }, delayMs);
   }
@@ -71,16 +74,22 @@ export class PeriodicTask {
       this.#failures = 0;
     } catch (error) {
       this.#failures += 1;
-      const isWorthALine = this.#failures % failuresPerLine === 1 && !hasCode(error, 'STORE_UNAVAILABLE');
-      const level = isWorthALine ? 'error' : 'debug';
-      this.#log[level]({ err: error }, `The ${this.#name} failed; it tries again`);
+      const isLogged = this.#failures % failuresPerLine === 1 && !hasCode(error, 'STORE_UNAVAILABLE');
+      this.#log[isLogged ? 'error' : 'debug'](
+        { err: error, failures: this.#failures },
+        `Periodic task '${this.#name}' failed; it will be tried again`,
+      );
     }
   }
 }
 
-/** The pause before a chore that has failed is tried again, ms. @param chance from 0 up to 1 */
+/**
+ * The pause before a failed run is tried again, in ms: it doubles with each failure in a row, up to a limit.
+ * @param everyMs the interval of the task
+ * @param chance from 0 up to 1: shortens the pause, so that brokers do not all try at once
+ */
 export function retryDelayMs(everyMs: number, failures: number, chance: number): number {
-  // What is done seldom is worth a try sooner; what is done often, later.
-  const usual = Math.min(everyMs * 2 ** Math.min(failures - 1, 20), taskRetryMsMax);
-  return usual * (1 - taskRetryJitter * chance);
+  // The limit may be shorter than the interval: then a failed run is tried again sooner than the next one was due.
+  const fullMs = Math.min(everyMs * 2 ** Math.min(failures - 1, 20), taskRetryMsMax);
+  return fullMs * (1 - taskRetryJitter * chance);
 }

@@ -8,15 +8,19 @@ const everyMs = 5000;
 
 export function createStoredTotals(store: Store, metrics: Metrics, log: Logger): PeriodicTask {
   const totals = { sessions: 0, count: 0, bytes: 0 };
-  metrics.gauge('sessions', 'Sessions in the cluster, as this broker last saw it.', () => totals.sessions);
+  metrics.gauge('sessions', 'Sessions in the cluster, as this broker read it last.', () => totals.sessions);
   metrics.gauge(
     'kept_responses',
-    'Responses that are kept for requests on the tree with an Idempotency-Key, as this broker last saw it.',
+    'Stored responses to requests on the tree with an Idempotency-Key, as this broker read it last.',
     () => totals.count,
   );
-  metrics.gauge('kept_response_bytes', 'Bytes of these responses.', () => totals.bytes);
+  metrics.gauge(
+    'kept_response_bytes',
+    'Bytes of the stored responses that weir_kept_responses counts.',
+    () => totals.bytes,
+  );
   return new PeriodicTask(
-    'totals of what is stored',
+    'stored totals',
     everyMs,
     async () => {
       const [sessions, kept] = await Promise.all([store.sessions.count(), store.storedResponses.stats()]);

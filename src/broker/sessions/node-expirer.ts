@@ -1,5 +1,5 @@
-// Removes the containers and TTL nodes that are due. Every broker does it, so any one that is alive suffices; the script
-// decides by the store's clock and by what it finds.
+// Deletes empty containers and expired TTL nodes. Every broker runs it, so one live broker is enough. The script decides, by
+// the store's clock and the nodes as it finds them.
 import type { Logger } from 'pino';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
@@ -17,10 +17,10 @@ export function createNodeExpirer(namespace: Namespace, metrics: Metrics, log: L
     'Containers and TTL nodes that this broker removed.',
   );
   return new PeriodicTask(
-    'housekeeper',
+    'node expirer',
     everyMs,
     async () => {
-      // Removing a container may empty the one above it: so on until nothing more is due.
+      // The deletion of a container may empty its parent, so this goes on until nothing more is due.
       for (;;) {
         const { looked, removed } = await namespace.expireNodes(nodesPerStepMax, unusedContainerMs);
         removals.inc(removed);

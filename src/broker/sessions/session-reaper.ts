@@ -1,25 +1,22 @@
-// Ends sessions whose time is over. Every broker does it, so any one that is alive suffices (guarantee N5); the script
-// decides by the store's clock, so brokers that do it at once do no harm. A broker that hangs is no outage while another one is
-// alive, through which clients may renew; the only one is, though the store was there (N6).
+// Ends expired sessions. Every broker runs it, so one live broker is enough (guarantee N5); the script decides by the store's
+// clock, so several at once do no harm. If no broker has run it for longer than a second, clients could not renew either: that
+// is an outage, and the script extends all deadlines (N6). While another broker runs, one that hangs is no outage.
 import type { Logger } from 'pino';
 import type { Sessions } from '../../store/tree/sessions.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 
 const everyMs = 200;
-/** Nobody has looked for so long: the service was away, and its sessions get their full time again (guarantee N6). */
+/** If no broker has looked for expired sessions for this long, it was an outage (guarantee N6). */
 const outageMs = 1000;
 
 export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: Logger): PeriodicTask {
-  const ended = metrics.counter(
-    'sessions_expired_total',
-    'Sessions that this broker ended because their time was over.',
-  );
+  const ended = metrics.counter('sessions_expired_total', 'Expired sessions that this broker ended.');
   const forgiven = metrics.counter(
     'outages_forgiven_total',
-    'Outages after which every session had its full time again, as this broker was the first to find.',
+    'Outages that this broker was the first to detect; all session deadlines were extended.',
   );
-  const late = metrics.histogram('session_expiry_lateness_seconds', 'How long after its deadline a session was ended.');
+  const late = metrics.histogram('session_expiry_lateness_seconds', 'Time from the deadline of a session to its end.');
   return new PeriodicTask(
     'session reaper',
     everyMs,
@@ -29,7 +26,7 @@ export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: L
         more = result.more;
         if (result.extended) {
           forgiven.inc();
-          log.info('The service was away: every session has its full time again');
+          log.info('Outage detected: all session deadlines extended');
         }
         for (const { id, ephemerals, lateMs } of result.ended) {
           ended.inc();

@@ -1,37 +1,37 @@
-// Keeps one session alive for a client that holds a connection open, as ZooKeeper's client does with its pings: as long as the
-// peer shows that it lives. It ends no session: who lets go of the keeper leaves the session its full time.
+// Renews one session for a client that holds a connection open, as ZooKeeper's client does with its pings, but only while the
+// peer shows that it is alive. It never ends a session: after the last renewal the session has its full time to live.
 import { hasCode } from '../../core/service-error.ts';
 import type { SessionCredential, SessionLease, Sessions } from '../../store/tree/sessions.ts';
 
-/** Renewals come at a third of the session's time, but no further apart: so an end from elsewhere is noticed soon. */
+/** A session is renewed at a third of its time to live, but at least this often, to notice soon when it is ended elsewhere. */
 const everyMsMax = 10_000;
-/** How soon a renewal is tried again that the store could not answer. */
+/** How soon a failed renewal is tried again. */
 const retryMs = 500;
 
-/** How a peer shows that it lives. */
+/** How a peer shows that it is alive. */
 export interface PeerLiveness {
-  /** Asks for a sign of life, which is told to the keeper by `heard`; absent: `isAlive` says it. */
+  /** Asks the peer for activity, which the owner reports by noteActivity(); absent: `isAlive` decides. */
   probe?(): void;
-  /** Whether the peer counts as alive now, though it says nothing. */
+  /** Whether the peer counts as alive now, though it sends nothing. */
   isAlive?(): boolean;
 }
 
 export class SessionRenewer {
   readonly #sessions: Sessions;
   readonly #session: SessionCredential;
-  readonly #life: PeerLiveness;
+  readonly #peer: PeerLiveness;
   readonly #onExpired: () => void;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
   #ttlMs = 0;
-  /** A renewal is due, and waits for a sign of life. */
+  /** A renewal is due, and waits for activity of the peer. */
   #isDue = false;
 
-  /** @param onExpired called once, if the session ends while it is kept */
-  constructor(sessions: Sessions, session: SessionCredential, life: PeerLiveness, onExpired: () => void) {
+  /** @param onExpired called at most once, when the session has ended */
+  constructor(sessions: Sessions, session: SessionCredential, peer: PeerLiveness, onExpired: () => void) {
     this.#sessions = sessions;
     this.#session = session;
-    this.#life = life;
+    this.#peer = peer;
     this.#onExpired = onExpired;
   }
 
@@ -39,7 +39,7 @@ export class SessionRenewer {
     return this.#session.id;
   }
 
-  /** Renews the session now, and from now on. @throws ServiceError SESSION_EXPIRED, STORE_UNAVAILABLE: nothing is kept */
+  /** Renews the session now, and from now on. @throws ServiceError SESSION_EXPIRED, STORE_UNAVAILABLE: it is not renewed then */
   async start(): Promise<SessionLease> {
     const lease = await this.#sessions.renew(this.#session);
     this.#ttlMs = lease.ttlMs;
@@ -52,7 +52,7 @@ export class SessionRenewer {
     clearTimeout(this.#timer);
   }
 
-  /** The peer has given a sign of life. */
+  /** To be called when the peer has shown that it is alive. */
   noteActivity(): void {
     if (!this.#isDue || this.#stopped) return;
     this.#isDue = false;
@@ -67,13 +67,13 @@ export class SessionRenewer {
   }
 
   #tick(): void {
-    if (this.#life.isAlive?.()) {
+    if (this.#peer.isAlive?.()) {
       void this.#renew();
       return;
     }
-    // Without a sign the session is left to its time; whoever shows up late is renewed if it is still there.
-    this.#isDue = this.#life.probe !== undefined;
-    this.#life.probe?.();
+    // Without activity the session may expire; a peer that is active late is renewed if its session still exists.
+    this.#isDue = this.#peer.probe !== undefined;
+    this.#peer.probe?.();
     this.#schedule(this.#ttlMs / 3);
   }
 
@@ -87,7 +87,7 @@ export class SessionRenewer {
         this.stop();
         this.#onExpired();
       } else {
-        // Time in which the store is away does not count against the session (guarantee N6). The sign of life was given.
+        // The peer was active, and an outage of the store does not count against the session (guarantee N6).
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => void this.#renew(), Math.min(this.#ttlMs / 3, retryMs));
       }

@@ -1,17 +1,18 @@
-// The spine of a broker: one connection follows every transaction of the tree, keeps the recent part in memory, and
-// hands each transaction to the parts of the broker that live on it: watches, long polls, topic metadata, controller, groups.
+// Follows the event stream on one connection, keeps the recent transactions in memory, and passes each transaction to its
+// listeners in order: watches, long polls, topic metadata, controller, groups. A gap in the stream is reported, never skipped.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { hasCode, type ServiceError } from '../../core/service-error.ts';
 import type { Events } from '../../store/tree/events.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 
-/** What is kept in memory for watchers that resume: whichever is less; older history is read from the store. */
+/** How much is kept in memory for watchers that resume, whichever limit comes first; older history is read from the store. */
 const ringTransactionsMax = 10_000;
 const ringBytesMax = 8 * 1024 * 1024;
 const retryMs = 200;
 
 type Listener = (batch: Transaction[]) => void;
-/** `history` = 'main': everything that was handed on may be lost; 'both': only the history on committed offsets has a gap. */
+/** `history` = 'main': any transaction may be missing; 'both': only transactions on committed offsets may be missing. */
 type GapListener = (history: 'main' | 'both', error: ServiceError) => void;
 
 export class EventTail {
@@ -20,14 +21,14 @@ export class EventTail {
   readonly #abort = new AbortController();
   readonly #listeners = new Set<Listener>();
   readonly #gapListeners = new Set<GapListener>();
-  /** Recent transactions, oldest first; `#ringFloor` is the zxid after which it holds everything. */
+  /** Recent transactions, oldest first: all with a zxid above `#ringFloor`. */
   #ring: Transaction[] = [];
   #ringBytes = 0;
   #ringFloor = 0;
-  /** As #ringFloor, for who wants committed offsets, too. */
+  /** As #ringFloor, for transactions on committed offsets. */
   #offsetsFloor = 0;
   #position = 0;
-  /** Zxids beyond the position that clients have been told of: these must not get lost unnoticed either. */
+  /** Zxids beyond the position that clients have seen: their loss is a gap, too. */
   readonly #ahead = new Set<number>();
   #following: Promise<void> | undefined;
 
@@ -36,12 +37,12 @@ export class EventTail {
     this.#log = log;
   }
 
-  /** The newest zxid that this broker has heard of: all listeners have seen everything up to it. */
+  /** The newest zxid that this broker has received: all listeners have been passed everything up to it. */
   get position(): number {
     return this.#position;
   }
 
-  /** Begins to follow, from the newest transaction on. */
+  /** Begins to follow the stream behind its newest transaction. */
   async start(): Promise<void> {
     this.#restartAt(await this.#events.newestZxid());
     this.#following = this.#follow();
@@ -52,31 +53,32 @@ export class EventTail {
     await this.#following;
   }
 
-  /** Hands every later batch to `listener`, in order and synchronously. @returns how to stop that */
+  /** Passes every later batch to `listener`, in order and synchronously. @returns a function that ends this */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * Calls `listener` where the stream does not go on from what was handed on: the store has lost transactions (guarantee
-   * N8), or this broker was cut off for longer than history is kept. What comes next comes after the gap.
-   * @returns how to stop that
+   * Calls `listener` when transactions are missing behind the last batch: the store has lost some (guarantee N8), or this
+   * broker was disconnected for longer than history is kept. Later batches come after the gap.
+   * @returns a function that ends this
    */
   onGap(listener: GapListener): () => void {
     this.#gapListeners.add(listener);
     return () => this.#gapListeners.delete(listener);
   }
 
-  /** Says that a client counts on `zxid`, though it may be newer than the position: its loss is a gap like any other. */
+  /** Notes that a client has seen `zxid`, which may be newer than the position: its loss is a gap then, too. */
   noteSeen(zxid: number): void {
     if (zxid > this.#position) this.#ahead.add(zxid);
   }
 
   /**
-   * Every transaction after `after` up to position, if memory still holds them all. What is returned is complete at this very
-   * moment: a caller that subscribes in the same tick misses nothing.
+   * Every transaction after zxid `after` up to the position, oldest first. A caller that subscribes in the same tick misses
+   * nothing.
    * @param history 'both' if transactions on committed offsets must not be missing
+   * @returns undefined if memory does not hold them all
    */
   recent(after: number, history: 'main' | 'both' = 'main'): Transaction[] | undefined {
     if (after < this.#ringFloor || (history === 'both' && after < this.#offsetsFloor)) return undefined;
@@ -98,8 +100,8 @@ export class EventTail {
         if (hasCode(error, 'COMPACTED')) {
           this.#gap('main', error as ServiceError);
         } else {
-          this.#log.error({ err: error }, 'The event stream cannot be followed; trying again');
-          await new Promise((resolve) => setTimeout(resolve, retryMs));
+          this.#log.error({ err: error }, 'The event stream could not be read; the broker tries again');
+          await pause(retryMs, undefined, { signal: this.#abort.signal }).catch(() => undefined);
         }
       }
     }
@@ -115,7 +117,10 @@ export class EventTail {
   }
 
   #gap(history: 'main' | 'both', error: ServiceError): void {
-    this.#log.warn({ history, position: this.#position, detail: error.message }, 'The event stream has a gap');
+    this.#log.warn(
+      { history, position: this.#position, detail: error.message },
+      'The event stream has a gap: transactions were lost or trimmed before this broker read them',
+    );
     if (history === 'main') this.#restartAt(Number(error.fields.zxid));
     else this.#offsetsFloor = this.#position;
     this.#notify(this.#gapListeners, (listener) => listener(history, error));
@@ -126,22 +131,22 @@ export class EventTail {
       this.#ring.push(transaction);
       this.#ringBytes += transaction.bytes;
     }
-    let drop = 0;
+    let dropped = 0;
     while (
-      this.#ring.length - drop > 1 &&
-      (this.#ring.length - drop > ringTransactionsMax || this.#ringBytes > ringBytesMax)
+      this.#ring.length - dropped > 1 &&
+      (this.#ring.length - dropped > ringTransactionsMax || this.#ringBytes > ringBytesMax)
     ) {
-      this.#ringBytes -= this.#ring[drop]!.bytes;
-      this.#ringFloor = this.#ring[drop]!.zxid;
-      drop += 1;
+      this.#ringBytes -= this.#ring[dropped]!.bytes;
+      this.#ringFloor = this.#ring[dropped]!.zxid;
+      dropped += 1;
     }
-    if (drop > 0) this.#ring.splice(0, drop);
+    if (dropped > 0) this.#ring.splice(0, dropped);
     this.#position = batch.at(-1)!.zxid;
     for (const zxid of this.#ahead) if (zxid <= this.#position) this.#ahead.delete(zxid);
     this.#notify(this.#listeners, (listener) => listener(batch));
   }
 
-  /** One part's fault must not cost the others their events. */
+  /** A listener that throws must not keep the others from their events. */
   #notify<L>(listeners: Set<L>, call: (listener: L) => void): void {
     for (const listener of listeners) {
       try {

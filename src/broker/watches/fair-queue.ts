@@ -1,5 +1,5 @@
-// A queue in which each owner has a place of its own: they are served in rotation, so that who has queued thousands does not keep
-// another's single item waiting. The items of one owner stay in order.
+// A queue that serves its owners in rotation: an owner with thousands of items does not delay another's only item. The items
+// of one owner stay in order.
 export class FairQueue<O, T> {
   readonly #byOwner = new Map<O, T[]>();
   #size = 0;
@@ -9,18 +9,18 @@ export class FairQueue<O, T> {
   }
 
   push(owner: O, item: T): void {
-    const own = this.#byOwner.get(owner);
-    if (own) own.push(item);
+    const items = this.#byOwner.get(owner);
+    if (items) items.push(item);
     else this.#byOwner.set(owner, [item]);
     this.#size += 1;
   }
 
-  /** Takes up to `count` items. */
+  /** Removes and returns up to `count` items, one of each owner in turn. */
   take(count: number): T[] {
     const taken: T[] = [];
     for (const [owner, items] of this.#byOwner) {
       if (taken.length >= count) break;
-      // Behind the others: the iteration comes to it again.
+      // Deleted and set again, the owner comes last, and this iteration reaches it again.
       this.#byOwner.delete(owner);
       taken.push(items.shift()!);
       this.#size -= 1;

@@ -1,5 +1,5 @@
-// Pages of the history of transactions, for watches that catch up. Whoever is at one position shares one page; few are read at a
-// time, in the order in which they were asked for; a read that nobody wants any more when its time comes is dropped.
+// Pages of past transactions, for unsynced watchers. All watchers at one position share one page. Few pages are read at a time,
+// in the order of the requests; a read is dropped if no watcher needs it any more when its turn comes.
 
 import type { Events } from '../../store/tree/events.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
@@ -8,23 +8,23 @@ import type { EventTail } from './event-tail.ts';
 import type { HistoryLimits } from './watch-limits.ts';
 import { EventJson, pathsOf } from './watch-match.ts';
 
-/** Which history a watcher follows: 'both' = with that of committed offsets. */
+/** Which transactions a watcher follows: 'main' = all but those on committed offsets; 'both' = these, too. */
 export type WatchedHistory = 'main' | 'both';
 
-/** Whoever asks for a page. */
+/** What requests a page: the catch-up of one connection. */
 export interface PageRequester {
-  /** Whether it still has a watch that needs it. */
+  /** Whether one of its watchers still needs history. */
   readonly isWanted: boolean;
 }
 
-/** Every transaction after `after` up to `end`. */
+/** Every transaction after zxid `after` up to zxid `end`. */
 export class HistoryPage {
   readonly after: number;
   readonly end: number;
   readonly transactions: readonly Transaction[];
   readonly bytes: number;
-  /** Which transactions have a path for a subscriber of it, by their place; made when it is first needed. */
-  #places: Map<string, number[]> | undefined;
+  /** By path, the indexes of the transactions that a watcher of the path may match; made when it is first needed. */
+  #indexes: Map<string, number[]> | undefined;
   readonly #json = new Map<Transaction, EventJson>();
 
   constructor(after: number, end: number, transactions: readonly Transaction[]) {
@@ -36,13 +36,13 @@ export class HistoryPage {
 
   /** The transactions that may have an event for a subscription on one of `paths`, in order. */
   transactionsOn(paths: Iterable<string>): Transaction[] {
-    this.#places ??= placesOf(this.transactions);
+    this.#indexes ??= indexesByPath(this.transactions);
     const found = new Set<number>();
-    for (const path of paths) for (const place of this.#places.get(path) ?? []) found.add(place);
-    return [...found].sort((a, b) => a - b).map((place) => this.transactions[place]!);
+    for (const path of paths) for (const index of this.#indexes.get(path) ?? []) found.add(index);
+    return [...found].sort((a, b) => a - b).map((index) => this.transactions[index]!);
   }
 
-  /** The JSON of a transaction's events, shared by all who are told of it by this page. */
+  /** The JSON of a transaction's events, shared by all watchers that are sent this page. */
   jsonOf(transaction: Transaction): EventJson {
     let json = this.#json.get(transaction);
     if (!json) {
@@ -53,22 +53,22 @@ export class HistoryPage {
   }
 }
 
-function placesOf(transactions: readonly Transaction[]): Map<string, number[]> {
-  const places = new Map<string, number[]>();
-  for (const [place, transaction] of transactions.entries()) {
+function indexesByPath(transactions: readonly Transaction[]): Map<string, number[]> {
+  const byPath = new Map<string, number[]>();
+  for (const [index, transaction] of transactions.entries()) {
     for (const path of pathsOf(transaction)) {
-      const there = places.get(path);
-      if (there) there.push(place);
-      else places.set(path, [place]);
+      const indexes = byPath.get(path);
+      if (indexes) indexes.push(index);
+      else byPath.set(path, [index]);
     }
   }
-  return places;
+  return byPath;
 }
 
 interface Read {
   readonly history: WatchedHistory;
   readonly after: number;
-  readonly readers: Set<PageRequester>;
+  readonly requesters: Set<PageRequester>;
   readonly page: Promise<HistoryPage | undefined>;
   begin(): void;
 }
@@ -79,11 +79,11 @@ export class HistoryPages {
   readonly #limits: HistoryLimits;
   readonly #done;
   readonly #dropped;
-  /** Reads that were asked for, by history and position; those that wait are in the queue, too. */
+  /** Requested reads by history and position, in flight or waiting; the waiting ones are in the queue, too. */
   readonly #reads = new Map<string, Read>();
   readonly #queue: Read[] = [];
-  #underWay = 0;
-  /** Pages read or taken from memory lately, the oldest first: those who resume together do not arrive together. */
+  #inFlight = 0;
+  /** Pages made lately, the oldest first: watchers that resume after the same event do not arrive in the same moment. */
   readonly #recent = new Map<string, HistoryPage>();
   #recentBytes = 0;
 
@@ -91,19 +91,19 @@ export class HistoryPages {
     this.#events = events;
     this.#tail = tail;
     this.#limits = limits;
-    this.#done = metrics.counter('watch_history_reads_total', 'Pages of history read for watches that catch up.');
+    this.#done = metrics.counter('watch_history_reads_total', 'Pages of history read for unsynced watchers.');
     this.#dropped = metrics.counter(
       'watch_history_reads_dropped_total',
-      'Pages of history that nobody wanted any more before they were read.',
+      'Reads of pages of history dropped because their watchers had ended.',
     );
     metrics.gauge('watch_history_reads_waiting', 'Pages of history that wait to be read.', () => this.#queue.length);
-    metrics.gauge('watch_history_reads_in_flight', 'Pages of history being read.', () => this.#underWay);
+    metrics.gauge('watch_history_reads_in_flight', 'Pages of history being read.', () => this.#inFlight);
   }
 
-  /** The page after `after` if memory holds it: up to the tail's position, or as much as one page has. */
+  /** The page after zxid `after`, up to the tail's position or the size of a page; undefined if memory does not hold it. */
   inMemory(history: WatchedHistory, after: number): HistoryPage | undefined {
     const known = this.#recent.get(keyOf(history, after));
-    // What ends before the tail's position may be continued by another page.
+    // A page that ends before the tail's position is as good: the next page continues it.
     if (known && known.end > after) return known;
     const newer = this.#tail.recent(after, history);
     if (!newer) return undefined;
@@ -115,20 +115,20 @@ export class HistoryPages {
     const isAll = count === newer.length;
     const end = isAll ? Math.max(after, this.#tail.position) : newer[count - 1]!.zxid;
     const page = new HistoryPage(after, end, newer.slice(0, count));
-    if (count > 0) this.#keep(history, page);
+    if (count > 0) this.#remember(history, page);
     return page;
   }
 
   /**
-   * Reads the page after `after` from the store.
-   * @returns undefined if no reader of it was left when its turn came
-   * @throws ServiceError COMPACTED if the history behind `after` was trimmed, or lost, before it was read; STORE_UNAVAILABLE
+   * Reads the page after zxid `after` from the store.
+   * @returns undefined if no watcher needed it any more when its turn came
+   * @throws ServiceError COMPACTED if history after `after` was trimmed or lost before it was read; STORE_UNAVAILABLE
    */
-  read(history: WatchedHistory, after: number, reader: PageRequester): Promise<HistoryPage | undefined> {
+  read(history: WatchedHistory, after: number, requester: PageRequester): Promise<HistoryPage | undefined> {
     const key = keyOf(history, after);
     const same = this.#reads.get(key);
     if (same) {
-      same.readers.add(reader);
+      same.requesters.add(requester);
       return same.page;
     }
     let begin!: () => void;
@@ -138,7 +138,7 @@ export class HistoryPages {
     const read: Read = {
       history,
       after,
-      readers: new Set([reader]),
+      requesters: new Set([requester]),
       page: turn.then(() => this.#run(key, read)),
       begin,
     };
@@ -148,7 +148,7 @@ export class HistoryPages {
     return read.page;
   }
 
-  /** The store has lost transactions: what was read before is not to be told any more. */
+  /** Forgets all pages: the store has lost transactions, and pages read before that must not be sent. */
   clear(): void {
     this.#recent.clear();
     this.#recentBytes = 0;
@@ -156,18 +156,18 @@ export class HistoryPages {
   }
 
   #next(): void {
-    while (this.#underWay < this.#limits.readsMax) {
+    while (this.#inFlight < this.#limits.readsMax) {
       const read = this.#queue.shift();
       if (!read) return;
-      this.#underWay += 1;
+      this.#inFlight += 1;
       read.begin();
     }
   }
 
   async #run(key: string, read: Read): Promise<HistoryPage | undefined> {
-    const { history, after, readers } = read;
+    const { history, after, requesters } = read;
     try {
-      if (![...readers].some(({ isWanted }) => isWanted)) {
+      if (![...requesters].some(({ isWanted }) => isWanted)) {
         this.#dropped.inc();
         return undefined;
       }
@@ -175,21 +175,21 @@ export class HistoryPages {
       const upTo = this.#tail.position;
       const { pageTransactions, pageBytes } = this.#limits;
       const { transactions, complete } = await this.#events.range(history, after, upTo, pageTransactions, pageBytes);
-      // The check comes after the read, so that nothing can be trimmed between the two unnoticed.
+      // The check must come after the read: history that is trimmed between the two is noticed then.
       await this.#events.checkResume(after, history);
-      // The last transactions up to the tail's position may all be of the other history.
+      // A complete read ends at the tail's position, though the last transactions may be of the other history.
       const end = complete ? Math.max(upTo, after) : transactions.at(-1)!.zxid;
       const page = new HistoryPage(after, end, transactions);
-      if (this.#reads.get(key) === read) this.#keep(history, page);
+      if (this.#reads.get(key) === read) this.#remember(history, page);
       return page;
     } finally {
       if (this.#reads.get(key) === read) this.#reads.delete(key);
-      this.#underWay -= 1;
+      this.#inFlight -= 1;
       this.#next();
     }
   }
 
-  #keep(history: WatchedHistory, page: HistoryPage): void {
+  #remember(history: WatchedHistory, page: HistoryPage): void {
     const key = keyOf(history, page.after);
     this.#drop(key);
     this.#recent.set(key, page);

@@ -1,32 +1,32 @@
-// Work in steps, those of all workers in rotation, with the event loop free after each slice of time: so neither one worker nor all
-// of them together make everybody else wait.
+// Runs work in small steps, the workers in rotation, and yields to the event loop after each slice of time: so neither one
+// worker nor all of them together delay requests.
 
-/** How long the event loop is held at a stretch, ms. A step that is longer is the last of its slice. */
+/** How long the event loop is held at a time, in ms. A step that takes longer ends its slice. */
 const sliceMs = 8;
 
 export interface Worker {
-  /** Does a little. @returns whether there is more that can be done at once */
+  /** Does a small part of the work. @returns whether more can be done now */
   step(): boolean;
 }
 
 export class TimeSlices {
-  /** Those with something to do, the next one first. */
+  /** Workers with something to do, the next one first. */
   readonly #ready = new Set<Worker>();
   #isRunning = false;
   #isScheduled = false;
 
-  /** How many wait for their next step. */
+  /** How many workers wait for their next step. */
   get waiting(): number {
     return this.#ready.size;
   }
 
-  /** Lets the worker make steps soon, behind those that are ready already. */
+  /** Queues a worker behind those that are queued already; it steps until it has no more to do. */
   add(worker: Worker): void {
     this.#ready.add(worker);
     this.#schedule();
   }
 
-  /** Begins a slice now instead of soon. */
+  /** Runs one slice now, rather than in the next turn of the event loop. */
   run(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
@@ -34,7 +34,7 @@ export class TimeSlices {
     try {
       for (const worker of this.#ready) {
         this.#ready.delete(worker);
-        // Behind all others: the iteration comes to it again.
+        // Deleted and added again, the worker comes last, and this iteration reaches it again.
         if (worker.step()) this.#ready.add(worker);
         if (performance.now() >= end) break;
       }

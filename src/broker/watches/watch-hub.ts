@@ -1,9 +1,8 @@
-// The watches of one broker: who is told what, from which transaction on, without a gap (guarantees W1, W2, N8). It knows
-// nothing of sockets: a watch writes to a sink, and the sinks of one connection share a reader. What matches is the business of
-// watch-match.ts; when a reader is sent what, that of watch-queue.ts.
+// All watchers and long polls of one broker: each is sent every matched transaction after its start, without a gap (guarantees
+// W1, W2, N8). It does not depend on sockets: a watcher writes to a sink, and the sinks of one connection share a queue.
 //
-// A watch that is behind is *unsynced*: it is sent history at its reader's pace. Once it lacks nothing it becomes *synced*:
-// synchronously it takes its place among the subscriptions that the event tail feeds.
+// A watcher that is behind is *unsynced*: it is sent history at the pace of its connection. Once it has been sent everything it
+// becomes *synced*, in the same tick: from then on it is passed what the event tail receives.
 import type { Logger } from 'pino';
 import type { WatchMode } from '../../../schemas/watch.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -28,14 +27,14 @@ import { WatchQueue, type WatchQueueParts } from './watch-queue.ts';
 import { type WatchConnection, Watcher, type WatchHandle, type WatchRequest, type WatchSink } from './watcher.ts';
 
 interface LongPoll {
-  /** It knows of everything up to this zxid. */
-  readonly reached: number;
+  /** The client has seen everything up to this zxid. */
+  readonly after: number;
   end(changed: boolean): void;
 }
 
-/** Equal watches are matched, and their JSON is made, once. */
+/** Equal watchers share a subscription: it is matched once, and its JSON is made once. */
 interface LiveSubscription extends Subscription {
-  readonly watches: Map<WatchQueue, Set<Watcher>>;
+  readonly watchers: Map<WatchQueue, Set<Watcher>>;
   readonly polls: Set<LongPoll>;
 }
 
@@ -48,14 +47,14 @@ export class WatchHub {
   readonly #pages: HistoryPages;
   readonly #slices = new TimeSlices();
   readonly #queues = new WeakMap<WatchConnection, WatchQueue>();
-  /** The subscriptions that have members, by path. */
+  /** The subscriptions of synced watchers and long polls, by path. */
   readonly #subscriptions = new Map<string, LiveSubscription[]>();
-  readonly #watches = new Set<Watcher>();
+  readonly #watchers = new Set<Watcher>();
   readonly #polls = new Set<LongPoll>();
-  /** Those that have yet to learn where they begin. */
-  readonly #starts = new FairQueue<WatchQueue, { watch: Watcher; queue: WatchQueue }>();
+  /** Watchers whose first position is still to be checked. */
+  readonly #starts = new FairQueue<WatchQueue, { watcher: Watcher; queue: WatchQueue }>();
   #isStarting = false;
-  /** The newest zxid that was published to the queues of all readers, once there are any. */
+  /** The newest zxid that was passed to the queues of all connections. */
   #published = 0;
 
   constructor(
@@ -71,7 +70,7 @@ export class WatchHub {
     this.#limits = limits;
     this.#stopping = stopping;
     this.#pages = new HistoryPages(events, tail, limits, metrics);
-    const told = metrics.counter('watch_events_sent_total', 'Events that watches were told of.', ['mode']);
+    const eventsSent = metrics.counter('watch_events_sent_total', 'Events sent to watchers.', ['mode']);
     this.#parts = {
       tail,
       pages: this.#pages,
@@ -79,53 +78,53 @@ export class WatchHub {
       log,
       slowReaderBytesMax: limits.slowReaderBytesMax,
       publishedUpTo: () => this.#published,
-      addSynced: (watch, queue) => this.#join(watch, queue),
-      remove: (watch, queue) => {
-        this.#watches.delete(watch);
-        this.#leave(watch, queue);
+      addSynced: (watcher, queue) => this.#addSynced(watcher, queue),
+      remove: (watcher, queue) => {
+        this.#watchers.delete(watcher);
+        this.#removeSynced(watcher, queue);
       },
-      sent: (watch, events) => told.inc({ mode: watch.request.mode }, events),
+      sent: (watcher, events) => eventsSent.inc({ mode: watcher.request.mode }, events),
     };
-    metrics.gauges('watches', 'Watches by mode and state; an unsynced one is catching up.', ['mode', 'state'], () =>
+    metrics.gauges('watches', 'Watchers by mode and state; an unsynced one is catching up.', ['mode', 'state'], () =>
       this.#count(),
     );
     metrics.gauge('long_polls_waiting', 'Long polls that wait for a change of a node.', () => this.#polls.size);
     metrics.gauge(
       'watch_readers_waiting',
-      'Connections that have something to be sent and wait for their next slice of time.',
+      'Connections with events to send that wait for their next slice of time.',
       () => this.#slices.waiting,
     );
     tail.subscribe((batch) => {
       for (const transaction of batch) this.#publish(transaction);
       this.#slices.run();
     });
-    tail.onGap((history, error) => this.#lose(history, error));
+    tail.onGap((history, error) => this.#handleGap(history, error));
     stopping.addEventListener('abort', () => {
       for (const poll of [...this.#polls]) poll.end(false);
     });
   }
 
   /**
-   * Begins a watch. Whatever is wrong with it goes to its sink, and never before this has returned.
-   * @param reader the connection that the sink writes to, the same object for all its watches
+   * Starts a watcher. Every error is passed to its sink, and never before this method has returned.
+   * @param connection what the sink writes to: the same object for all watchers of a connection
    */
-  watch(request: WatchRequest, sink: WatchSink, reader: WatchConnection): WatchHandle {
-    let queue = this.#queues.get(reader);
+  watch(request: WatchRequest, sink: WatchSink, connection: WatchConnection): WatchHandle {
+    let queue = this.#queues.get(connection);
     if (!queue) {
-      queue = new WatchQueue(reader, this.#parts);
-      this.#queues.set(reader, queue);
+      queue = new WatchQueue(connection, this.#parts);
+      this.#queues.set(connection, queue);
     }
-    const watch = new Watcher(request, sink, queue);
-    this.#watches.add(watch);
-    this.#starts.push(queue, { watch, queue });
+    const watcher = new Watcher(request, sink, queue);
+    this.#watchers.add(watcher);
+    this.#starts.push(queue, { watcher, queue });
     if (!this.#isStarting) void this.#start();
-    return watch;
+    return watcher;
   }
 
   /**
-   * Waits until a node, or its list of children, changes after a transaction. A hint for who then reads the node again:
-   * it may come without need, but a change is never missed.
-   * @param what `after` = the Weir-Zxid of the read that showed the state that is waited on
+   * Waits until a node, or its list of children, changes after a transaction. The caller then reads the node again: a result of
+   * true may be without need, but no change is missed.
+   * @param what `after` = the zxid of the read whose state may now be out of date
    * @returns false if the time is over, `signal` is aborted or the broker stops
    */
   async nextChange(
@@ -146,12 +145,12 @@ export class WatchHub {
         signal.removeEventListener('abort', aborted);
         this.#polls.delete(poll);
         polls.delete(poll);
-        this.#tidy(subscription);
+        this.#removeIfUnused(subscription);
         resolve(changed);
       };
       const aborted = () => end(false);
       const timer = setTimeout(end, timeoutMs, false);
-      const poll: LongPoll = { reached: after, end };
+      const poll: LongPoll = { after, end };
       signal.addEventListener('abort', aborted, { once: true });
       this.#polls.add(poll);
       const { polls } = this.#subscribed(subscription);
@@ -159,24 +158,24 @@ export class WatchHub {
     });
   }
 
-  /** Finds where watches begin, many by one call of the store, those of all connections in rotation. */
+  /** Checks the first positions of watchers, many by one call of the store, the connections in rotation. */
   async #start(): Promise<void> {
     this.#isStarting = true;
-    // Even what is known at once is said later: the caller must hold its watch first.
+    // The caller of watch() must have its handle before the first call of its sink.
     await Promise.resolve();
     while (this.#starts.size > 0) {
-      const due = this.#starts.take(this.#limits.startsPerCall).filter(({ watch }) => watch.state === 'starting');
-      const valid = due.filter(({ watch }) => {
-        const { path } = watch.request;
+      const due = this.#starts.take(this.#limits.startsPerCall).filter(({ watcher }) => watcher.state === 'starting');
+      const valid = due.filter(({ watcher }) => {
+        const { path } = watcher.request;
         const problem = pathProblem(path);
-        if (problem) watch.fail(new ServiceError('INVALID_PATH', `${path}: ${problem}.`, { path }));
+        if (problem) watcher.fail(new ServiceError('INVALID_PATH', `${path}: ${problem}.`, { path }));
         return !problem;
       });
       await Promise.all(
         (['main', 'both'] as const).map((history) =>
           this.#begin(
             history,
-            valid.filter(({ watch }) => watch.history === history),
+            valid.filter(({ watcher }) => watcher.history === history),
           ),
         ),
       );
@@ -184,27 +183,27 @@ export class WatchHub {
     this.#isStarting = false;
   }
 
-  async #begin(history: WatchedHistory, starts: readonly { watch: Watcher; queue: WatchQueue }[]): Promise<void> {
+  async #begin(history: WatchedHistory, starts: readonly { watcher: Watcher; queue: WatchQueue }[]): Promise<void> {
     if (starts.length === 0) return;
     const zxids = new Set<number>();
-    for (const { watch } of starts) if (watch.request.since !== undefined) zxids.add(watch.request.since);
+    for (const { watcher } of starts) if (watcher.request.since !== undefined) zxids.add(watcher.request.since);
     try {
       const { newest, problems } = await this.#events.checkResumeAll([...zxids], history);
       const problemOf = new Map([...zxids].map((zxid, index) => [zxid, problems[index]]));
-      for (const { watch, queue } of starts) {
+      for (const { watcher, queue } of starts) {
         // It may have been closed meanwhile.
-        if (watch.state !== 'starting') continue;
-        const { since = newest } = watch.request;
+        if (watcher.state !== 'starting') continue;
+        const { since = newest } = watcher.request;
         const problem = problemOf.get(since);
         if (problem) {
-          watch.fail(problem);
+          watcher.fail(problem);
         } else {
-          watch.begin(since);
-          queue.catchUp(watch);
+          watcher.begin(since);
+          queue.catchUp(watcher);
         }
       }
     } catch (error) {
-      for (const { watch } of starts) watch.fail(error);
+      for (const { watcher } of starts) watcher.fail(error);
     }
   }
 
@@ -212,74 +211,73 @@ export class WatchHub {
     const { zxid } = transaction;
     const before = this.#published;
     this.#published = zxid;
-    const matched = matchTransaction(transaction, (path) => this.#subscriptions.get(path));
-    const byQueue = new Map<WatchQueue, { told: MatchedEvents; watches: Set<Watcher> }[]>();
-    for (const [{ watches, polls }, told] of matched) {
-      for (const poll of [...polls]) if (zxid > poll.reached) poll.end(true);
-      for (const [queue, own] of watches) {
+    const bySubscription = matchTransaction(transaction, (path) => this.#subscriptions.get(path));
+    const byQueue = new Map<WatchQueue, { matched: MatchedEvents; watchers: Set<Watcher> }[]>();
+    for (const [subscription, matched] of bySubscription) {
+      for (const poll of [...subscription.polls]) if (zxid > poll.after) poll.end(true);
+      for (const [queue, watchers] of subscription.watchers) {
         const parts = byQueue.get(queue);
-        if (parts) parts.push({ told, watches: own });
-        else byQueue.set(queue, [{ told, watches: own }]);
+        if (parts) parts.push({ matched, watchers });
+        else byQueue.set(queue, [{ matched, watchers }]);
       }
     }
     for (const [queue, parts] of byQueue) {
-      const size = parts.reduce((sum, { told, watches }) => sum + told.size * watches.size, 0);
+      const size = parts.reduce((sum, { matched, watchers }) => sum + matched.size * watchers.size, 0);
       queue.publish({ zxid, parts, size }, before);
     }
   }
 
-  /** Guarantee N8: who was told of transactions that the store has lost hears so, and ends. */
-  #lose(history: WatchedHistory, error: ServiceError): void {
+  /** Ends the watchers that may have sent transactions which the store has lost since (guarantee N8). */
+  #handleGap(history: WatchedHistory, error: ServiceError): void {
     this.#pages.clear();
     this.#published = this.#tail.position;
-    for (const watch of [...this.#watches]) {
-      if (history === 'main' || watch.history === 'both') watch.failAfterGap(error);
+    for (const watcher of [...this.#watchers]) {
+      if (history === 'main' || watcher.history === 'both') watcher.failAfterGap(error);
     }
     for (const poll of [...this.#polls]) poll.end(true);
   }
 
-  /** The entry of a subscription, made if there is none. */
+  /** The live subscription that equals `subscription`, made if there is none. */
   #subscribed(subscription: Subscription): LiveSubscription {
-    const here = this.#subscriptions.get(subscription.path) ?? [];
-    this.#subscriptions.set(subscription.path, here);
-    let same = here.find((other) => isSame(other, subscription));
-    if (!same) {
-      same = { ...subscription, watches: new Map(), polls: new Set() };
-      here.push(same);
+    const onPath = this.#subscriptions.get(subscription.path) ?? [];
+    this.#subscriptions.set(subscription.path, onPath);
+    let equal = onPath.find((other) => isEqual(other, subscription));
+    if (!equal) {
+      equal = { ...subscription, watchers: new Map(), polls: new Set() };
+      onPath.push(equal);
     }
-    return same;
+    return equal;
   }
 
-  #join(watch: Watcher, queue: WatchQueue): void {
-    // It joins between two batches of the tail.
+  #addSynced(watcher: Watcher, queue: WatchQueue): void {
+    // This happens between two batches of the tail, so everything up to its position was passed to the queues.
     this.#published = this.#tail.position;
-    const { watches } = this.#subscribed(watch.subscription);
-    const own = watches.get(queue);
-    if (own) own.add(watch);
-    else watches.set(queue, new Set([watch]));
+    const { watchers } = this.#subscribed(watcher.subscription);
+    const ofQueue = watchers.get(queue);
+    if (ofQueue) ofQueue.add(watcher);
+    else watchers.set(queue, new Set([watcher]));
   }
 
-  #leave(watch: Watcher, queue: WatchQueue): void {
-    const { subscription } = watch;
-    const { watches } = this.#subscriptions.get(subscription.path)?.find((other) => isSame(other, subscription)) ?? {};
-    const own = watches?.get(queue);
-    if (!own?.delete(watch) || own.size > 0) return;
-    watches!.delete(queue);
-    this.#tidy(subscription);
+  #removeSynced(watcher: Watcher, queue: WatchQueue): void {
+    const { subscription } = watcher;
+    const equal = this.#subscriptions.get(subscription.path)?.find((other) => isEqual(other, subscription));
+    const ofQueue = equal?.watchers.get(queue);
+    if (!ofQueue?.delete(watcher) || ofQueue.size > 0) return;
+    equal?.watchers.delete(queue);
+    this.#removeIfUnused(subscription);
   }
 
-  /** Removes a subscription that nobody has any more. */
-  #tidy(subscription: Subscription): void {
-    const here = this.#subscriptions.get(subscription.path);
-    const at = here?.findIndex((other) => isSame(other, subscription)) ?? -1;
-    if (!here || at < 0 || here[at]!.watches.size > 0 || here[at]!.polls.size > 0) return;
-    here.splice(at, 1);
-    if (here.length === 0) this.#subscriptions.delete(subscription.path);
+  #removeIfUnused(subscription: Subscription): void {
+    const onPath = this.#subscriptions.get(subscription.path);
+    const equal = onPath?.find((other) => isEqual(other, subscription));
+    if (!onPath || !equal || equal.watchers.size > 0 || equal.polls.size > 0) return;
+    onPath.splice(onPath.indexOf(equal), 1);
+    if (onPath.length === 0) this.#subscriptions.delete(subscription.path);
   }
 
   #count(): { labels: { mode: WatchMode; state: string }; value: number }[] {
     const counts = new Map<string, { labels: { mode: WatchMode; state: string }; value: number }>();
-    for (const { request, state } of this.#watches) {
+    for (const { request, state } of this.#watchers) {
       const key = `${request.mode} ${state}`;
       const count = counts.get(key) ?? { labels: { mode: request.mode, state }, value: 0 };
       count.value += 1;
@@ -289,6 +287,6 @@ export class WatchHub {
   }
 }
 
-function isSame(a: Subscription, b: Subscription): boolean {
+function isEqual(a: Subscription, b: Subscription): boolean {
   return a.interest === b.interest && a.data === b.data;
 }

@@ -1,21 +1,22 @@
-// What each watch is told of a transaction, and how that looks in JSON. It holds no watches: watch-hub.ts does.
+// Finds the matched events of a transaction for each subscription, and their JSON. It has no state: watch-hub.ts holds the
+// watchers.
 import type { WatchEvent, WatchMode } from '../../../schemas/watch.ts';
 import { toJsonData, toTruncatedJsonData } from '../../core/json-data.ts';
 import { parentOf } from '../../core/tree/path.ts';
 import type { NodeEvent, Transaction } from '../../store/tree/node-codec.ts';
 
 /**
- * The modes of watches, and what a long poll waits for besides them: a change of the node's content, of its list of children, or of
- * that and its children's stats.
+ * What a subscription matches: the mode of a watch; or, for a long poll, a change of the node's content, of its list of children
+ * (`list`), or of that list and the stats of the children (`page`).
  */
 export type Interest = WatchMode | 'content' | 'list' | 'page';
 
-/** What is told of a node itself; `below` = the changes of everything below it, `child` = those of its children's stats. */
+/** How a change concerns a node: it is the node's own; `below` = of a descendant; `child` = of a child's stat. */
 type ChangeKind = 'created' | 'changed' | 'deleted' | 'children' | 'child' | 'below';
 
 const interests: Record<Interest, ReadonlySet<ChangeKind>> = {
   node: new Set(['created', 'changed', 'deleted', 'children']),
-  // As ZooKeeper's child watch, which also hears that the node itself is gone (docs/zookeeper.md, Watches).
+  // As ZooKeeper's child watch, which also fires when the node itself is deleted.
   children: new Set(['deleted', 'children']),
   recursive: new Set(['created', 'changed', 'deleted', 'below']),
   content: new Set(['created', 'changed', 'deleted']),
@@ -23,38 +24,38 @@ const interests: Record<Interest, ReadonlySet<ChangeKind>> = {
   page: new Set(['created', 'changed', 'deleted', 'children', 'child']),
 };
 
-/** Watches with the same three words are told the same. */
+/** Watchers with equal subscriptions have the same matched events. */
 export interface Subscription {
   readonly path: string;
   readonly interest: Interest;
-  /** Whether events carry the data as it was written. */
+  /** Whether events carry the data that was written. */
   readonly data: boolean;
 }
 
-/** What a subscription is told of one transaction. */
+/** The events of one transaction that a subscription matches. */
 export interface MatchedEvents {
   readonly count: number;
   /** About how many bytes its JSON has. */
   readonly size: number;
-  /** The events as a JSON array; made at the first call, and kept. */
+  /** The events as a JSON array; made once. */
   json(): string;
 }
 
-/** About what an event's JSON has beside path and data. */
+/** About how many bytes an event's JSON has besides path and data. */
 const statBytes = 250;
 
 const offsetsPath = /^\/consumers\/[^/]+\/offsets(?=\/|$)/;
 
-/** Which history a watcher of `path` follows: the one on committed offsets only at or below /consumers/{group}/offsets. */
+/** Which history a watcher of `path` follows: committed offsets only at or below /consumers/{group}/offsets. */
 export function historyOf(path: string): 'main' | 'both' {
   return offsetsPath.test(path) ? 'both' : 'main';
 }
 
 /**
- * Finds for each subscription what it is told of a transaction: in the order of the changes, a node's `children` behind
- * the last change of its list. An event costs a look at each of its ancestors, however many watches there are.
- * @param at the subscriptions on exactly that path
- * @param json of the events of this transaction, as far as others have needed it already
+ * Finds the matched events of a transaction for each subscription: in the order of the changes, the `children` event of a node
+ * behind the last change of its list. An event costs one look-up for each of its ancestors, however many watchers there are.
+ * @param at returns the subscriptions on exactly that path
+ * @param json the JSON of this transaction's events as far as it was made already
  */
 export function matchTransaction<S extends Subscription>(
   transaction: Transaction,
@@ -63,37 +64,37 @@ export function matchTransaction<S extends Subscription>(
 ): Map<S, MatchedEvents> {
   const { events } = transaction;
   const matched = new Map<S, Match>();
-  const tell = (path: string, tidings: ChangeKind, event: NodeEvent | undefined) => {
+  const match = (path: string, change: ChangeKind, event: NodeEvent | undefined) => {
     for (const subscription of at(path) ?? []) {
-      if (!interests[subscription.interest].has(tidings)) continue;
-      let match = matched.get(subscription);
-      if (!match) {
-        match = new Match(subscription, json);
-        matched.set(subscription, match);
+      if (!interests[subscription.interest].has(change)) continue;
+      let found = matched.get(subscription);
+      if (!found) {
+        found = new Match(subscription, json);
+        matched.set(subscription, found);
       }
-      match.add(event);
+      found.add(event);
     }
   };
-  // Several changes of one list are one `children`: a list that was read since then is the final one.
+  // Several changes of one list make one `children` event, behind the last: a client that then reads sees the final list.
   const lastOfList = new Map<string, number>();
   for (const [index, { kind, path }] of events.entries()) {
     if (kind !== 'changed' && path !== '/') lastOfList.set(parentOf(path), index);
   }
   for (const [index, event] of events.entries()) {
     const { kind, path } = event;
-    tell(path, kind, event);
+    match(path, kind, event);
     if (path === '/') continue;
     const parent = parentOf(path);
-    // Offset commits would drown whoever watches from above, so they are told no higher than the offsets' own root.
+    // Committed offsets change so often that watchers above /consumers/{group}/offsets do not match them.
     const top = isCommittedOffset(path) ? offsetsPath.exec(path)![0] : '/';
     for (let above = parent; ; above = parentOf(above)) {
-      tell(above, 'below', event);
+      match(above, 'below', event);
       if (above === top) break;
     }
-    // A child's stat changes with its data, and with its own list of children.
-    if (kind === 'changed') tell(parent, 'child', event);
-    else if (parent !== '/') tell(parentOf(parent), 'child', event);
-    if (lastOfList.get(parent) === index) tell(parent, 'children', undefined);
+    // A child's stat changes with its data and with its list of children.
+    if (kind === 'changed') match(parent, 'child', event);
+    else if (parent !== '/') match(parentOf(parent), 'child', event);
+    if (lastOfList.get(parent) === index) match(parent, 'children', undefined);
   }
   return matched;
 }
@@ -102,7 +103,7 @@ export function matchTransaction<S extends Subscription>(
 export function* pathsOf(transaction: Transaction): Generator<string> {
   const seen = new Set<string>();
   for (const { path } of transaction.events) {
-    // Whoever is above what was seen was seen, too.
+    // The ancestors of a path that was seen were seen, too.
     for (let at = path; !seen.has(at); at = parentOf(at)) {
       seen.add(at);
       yield at;
@@ -111,13 +112,13 @@ export function* pathsOf(transaction: Transaction): Generator<string> {
   }
 }
 
-/** What one subscription is told of a transaction, if anything. */
+/** The matched events of one subscription; undefined if there are none. */
 export function matchOne(transaction: Transaction, subscription: Subscription): MatchedEvents | undefined {
-  const own = [subscription];
-  return matchTransaction(transaction, (path) => (path === subscription.path ? own : undefined)).get(subscription);
+  const only = [subscription];
+  return matchTransaction(transaction, (path) => (path === subscription.path ? only : undefined)).get(subscription);
 }
 
-/** Whether it lies below /consumers/{group}/offsets: the root itself is in the main history (lua/lib/txn.lua). */
+/** Whether a path lies below /consumers/{group}/offsets; that node itself is in the main history (lua/lib/txn.lua). */
 function isCommittedOffset(path: string): boolean {
   const root = offsetsPath.exec(path)?.[0];
   return root !== undefined && path.length > root.length;
@@ -126,7 +127,7 @@ function isCommittedOffset(path: string): boolean {
 class Match implements MatchedEvents {
   readonly #subscription: Subscription;
   readonly #json: EventJson;
-  /** In order; undefined is the `children` of the subscription's own path. */
+  /** In order; undefined = the `children` event of the subscription's path. */
   readonly #events: (NodeEvent | undefined)[] = [];
   #size = 0;
   #text: string | undefined;
@@ -158,7 +159,7 @@ class Match implements MatchedEvents {
   }
 }
 
-/** The JSON of each event of one transaction, made once for all subscriptions that are told of it. */
+/** The JSON of each event of one transaction, made once for all subscriptions that match it. */
 export class EventJson {
   readonly #plain = new Map<NodeEvent, string>();
   readonly #withData = new Map<NodeEvent, string>();

@@ -1,7 +1,7 @@
-// What one connection of watchers is sent, and when: live transactions in the order of their zxids, at the pace of the reader; and,
-// while none of these waits, history for those of its watches that are behind (unsynced). All watches of the connection catch up in
-// one pass through the history, the furthest behind first, so a connection has one read of each history at a time, however many
-// watches it has.
+// What one connection is sent, and when: new transactions in the order of their zxids, at the pace of the reader; and, while none of
+// these waits, history for its unsynced watchers. These catch up in one pass, the furthest behind first, so a connection has at
+// most one read of each history in flight, however many watchers it has.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { hasCode } from '../../core/service-error.ts';
 import type { EventTail } from './event-tail.ts';
@@ -10,10 +10,10 @@ import type { TimeSlices, Worker } from './time-slices.ts';
 import { type MatchedEvents, matchTransaction, type Subscription } from './watch-match.ts';
 import type { WatchConnection, Watcher, WatcherOwner } from './watcher.ts';
 
-/** How much of a reader's is sent in one step: other readers come in between. */
+/** How much one connection is sent in one step, before other connections have their turn. */
 const stepBytes = 256 * 1024;
-const stepWatches = 512;
-/** How long a reader that is catching up waits for a store that is away. */
+const stepWatchers = 512;
+/** The pause before history is read again from a store that was away. */
 const storeRetryMs = 200;
 
 export interface WatchQueueParts {
@@ -22,35 +22,35 @@ export interface WatchQueueParts {
   slices: TimeSlices;
   log: Logger;
   slowReaderBytesMax: number;
-  /** The newest zxid that was published to all queues. */
+  /** The newest zxid that was passed to all queues. */
   publishedUpTo(): number;
-  /** Makes the watch one of the synced ones: from now on it is published to. */
-  addSynced(watch: Watcher, queue: WatchQueue): void;
-  remove(watch: Watcher, queue: WatchQueue): void;
-  sent(watch: Watcher, events: number): void;
+  /** Adds a watcher to the synced ones: from now on new transactions are passed to it. */
+  addSynced(watcher: Watcher, queue: WatchQueue): void;
+  remove(watcher: Watcher, queue: WatchQueue): void;
+  sent(watcher: Watcher, events: number): void;
 }
 
-/** What watches are told of one transaction; those that share a subscription are told the same. */
+/** The matched events of one transaction for the watchers of one connection; equal watchers share them. */
 export interface MatchedTransaction {
   readonly zxid: number;
-  readonly parts: readonly { told: MatchedEvents; watches: Iterable<Watcher> }[];
-  /** About how many bytes it is in all. */
+  readonly parts: readonly { matched: MatchedEvents; watchers: Iterable<Watcher> }[];
+  /** About how many bytes will be sent for it. */
   readonly size: number;
 }
 
 export class WatchQueue implements Worker, WatcherOwner {
-  readonly #reader: WatchConnection;
+  readonly #connection: WatchConnection;
   readonly #parts: WatchQueueParts;
-  /** Live transactions, the oldest first: it may have been sent in part. */
-  readonly #live: { publication: MatchedTransaction; deliveries: Iterator<Delivery> }[] = [];
+  /** New transactions that wait to be sent, the oldest first; that one may have been sent in part. */
+  readonly #live: { transaction: MatchedTransaction; deliveries: Iterator<Delivery> }[] = [];
   #liveBytes = 0;
-  /** Everything up to this zxid was sent, as long as something waits. */
+  /** While transactions wait: everything up to this zxid was sent. */
   #sentUpTo = 0;
   readonly #catchUps: CatchUp[] = [];
   #isFull = false;
 
-  constructor(reader: WatchConnection, parts: WatchQueueParts) {
-    this.#reader = reader;
+  constructor(connection: WatchConnection, parts: WatchQueueParts) {
+    this.#connection = connection;
     this.#parts = parts;
   }
 
@@ -58,47 +58,50 @@ export class WatchQueue implements Worker, WatcherOwner {
     return this.#live.length > 0 ? this.#sentUpTo : this.#parts.publishedUpTo();
   }
 
-  sent(watch: Watcher, events: number): void {
-    this.#parts.sent(watch, events);
+  sent(watcher: Watcher, events: number): void {
+    this.#parts.sent(watcher, events);
   }
 
-  ended(watch: Watcher): void {
-    for (const catchUp of this.#catchUps) catchUp.watchers.delete(watch);
-    this.#parts.remove(watch, this);
+  ended(watcher: Watcher): void {
+    for (const catchUp of this.#catchUps) catchUp.watchers.delete(watcher);
+    this.#parts.remove(watcher, this);
   }
 
-  /** Queues what the synced watches of this reader are told. @param before the zxid that was published before it */
-  publish(publication: MatchedTransaction, before: number): void {
-    const underWay = this.#live[0]?.publication.size ?? 0;
-    if (this.#liveBytes - underWay > this.#parts.slowReaderBytesMax) {
+  /**
+   * Queues a transaction for the synced watchers of this connection, or closes the connection if too much waits already.
+   * @param before the zxid of the transaction before it
+   */
+  publish(transaction: MatchedTransaction, before: number): void {
+    const inFlight = this.#live[0]?.transaction.size ?? 0;
+    if (this.#liveBytes - inFlight > this.#parts.slowReaderBytesMax) {
       this.#live.length = 0;
       this.#liveBytes = 0;
-      this.#reader.cutOff();
+      this.#connection.cutOff();
       return;
     }
     if (this.#live.length === 0) this.#sentUpTo = before;
-    this.#live.push({ publication, deliveries: deliveriesOf(publication) });
-    this.#liveBytes += publication.size;
+    this.#live.push({ transaction, deliveries: deliveriesOf(transaction) });
+    this.#liveBytes += transaction.size;
     this.#wake();
   }
 
-  /** Lets a watch that has begun catch up with the tail, and then join those that are published to. */
-  catchUp(watch: Watcher): void {
-    let catchUp = this.#catchUps.find(({ history }) => history === watch.history);
+  /** Lets a watcher that has started catch up with the event tail; it becomes synced when it has. */
+  catchUp(watcher: Watcher): void {
+    let catchUp = this.#catchUps.find(({ history }) => history === watcher.history);
     if (!catchUp) {
-      catchUp = new CatchUp(watch.history);
+      catchUp = new CatchUp(watcher.history);
       this.#catchUps.push(catchUp);
     }
-    catchUp.watchers.add(watch);
+    catchUp.watchers.add(watcher);
     this.#wake();
   }
 
   step(): boolean {
-    let goesOn = false;
-    this.#reader.cork(() => {
-      goesOn = this.#step();
+    let hasMore = false;
+    this.#connection.cork(() => {
+      hasMore = this.#step();
     });
-    return goesOn;
+    return hasMore;
   }
 
   #step(): boolean {
@@ -106,16 +109,16 @@ export class WatchQueue implements Worker, WatcherOwner {
     const live = this.#live[0];
     if (live) {
       if (this.#send(live.deliveries)) {
-        // A reader that was cut off meanwhile has nothing waiting.
+        // If the connection was closed meanwhile, nothing waits any more.
         if (this.#live[0] === live) {
           this.#live.shift();
-          this.#liveBytes -= live.publication.size;
-          this.#sentUpTo = live.publication.zxid;
+          this.#liveBytes -= live.transaction.size;
+          this.#sentUpTo = live.transaction.zxid;
         }
       }
       return this.#hasWork();
     }
-    // Both histories in rotation.
+    // The passes through the two histories take turns.
     const catchUp = this.#catchUps.shift();
     if (!catchUp) return false;
     if (catchUp.isWanted) this.#catchUps.push(catchUp);
@@ -133,7 +136,7 @@ export class WatchQueue implements Worker, WatcherOwner {
 
   #hasRoom(): boolean {
     if (this.#isFull) return false;
-    const room = this.#reader.room();
+    const room = this.#connection.room();
     if (!room) return true;
     this.#isFull = true;
     void room.then(() => {
@@ -143,21 +146,21 @@ export class WatchQueue implements Worker, WatcherOwner {
     return false;
   }
 
-  /** Sends as much as one step may, and as the reader has room for. @returns whether that was all */
+  /** Sends as much as one step may send and the connection takes. @returns whether that was all */
   #send(deliveries: Iterator<Delivery>): boolean {
-    let [bytes, watches] = [0, 0];
+    let [bytes, watchers] = [0, 0];
     for (let next = deliveries.next(); !next.done; next = deliveries.next()) {
-      const { watcher: watch, zxid, matched: told } = next.value;
+      const { watcher, zxid, matched } = next.value;
       try {
-        watch.send(zxid, told);
+        watcher.send(zxid, matched);
       } catch (error) {
-        // One sink's fault must not cost the others their events.
-        this.#parts.log.error({ err: error }, 'A watch could not be told of a transaction; it ends');
-        watch.fail(error);
+        // A sink that throws must not keep the others from their events.
+        this.#parts.log.error({ err: error, zxid }, 'A watcher could not send a transaction to its client; it ends');
+        watcher.fail(error);
       }
-      bytes += told.size;
-      watches += 1;
-      if (bytes >= stepBytes || watches >= stepWatches || this.#reader.room() !== undefined) return false;
+      bytes += matched.size;
+      watchers += 1;
+      if (bytes >= stepBytes || watchers >= stepWatchers || this.#connection.room() !== undefined) return false;
     }
     return true;
   }
@@ -182,21 +185,21 @@ export class WatchQueue implements Worker, WatcherOwner {
   }
 
   /**
-   * Lets those that lack nothing join the synced ones. Nothing can come between, and no transaction waits to be sent: so none is
-   * missed, and none comes before an older one.
-   * @returns the position of the one that is furthest behind
+   * Makes the watchers synced that have reached `position`. This is synchronous, and no transaction waits to be sent: so none is
+   * missed, and none is sent before an older one.
+   * @returns the position of the watcher that is furthest behind; undefined if none is
    */
   #syncThoseAt(catchUp: CatchUp, position: number): number | undefined {
     let furthest: number | undefined;
-    for (const watch of catchUp.watchers) {
-      if (watch.reached < position) {
-        if (furthest === undefined || watch.reached < furthest) furthest = watch.reached;
+    for (const watcher of catchUp.watchers) {
+      if (watcher.reached < position) {
+        if (furthest === undefined || watcher.reached < furthest) furthest = watcher.reached;
         continue;
       }
-      catchUp.watchers.delete(watch);
-      this.#parts.tail.noteSeen(watch.reached);
-      watch.becomeSynced();
-      this.#parts.addSynced(watch, this);
+      catchUp.watchers.delete(watcher);
+      this.#parts.tail.noteSeen(watcher.reached);
+      watcher.becomeSynced();
+      this.#parts.addSynced(watcher, this);
     }
     return furthest;
   }
@@ -208,12 +211,12 @@ export class WatchQueue implements Worker, WatcherOwner {
       if (page) catchUp.begin(page);
     } catch (error) {
       if (hasCode(error, 'STORE_UNAVAILABLE')) {
-        this.#parts.log.debug({ err: error }, 'Watches cannot read their history now; trying again');
-        await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
+        this.#parts.log.debug({ err: error }, 'The history of watchers could not be read; it is read again soon');
+        await pause(storeRetryMs);
       } else {
-        // What is gone behind one position may be there behind another.
-        const isGone = hasCode(error, 'COMPACTED');
-        for (const watch of [...catchUp.watchers]) if (!isGone || watch.reached <= from) watch.fail(error);
+        // History that is trimmed at one position may still exist at a later one.
+        const isTrimmed = hasCode(error, 'COMPACTED');
+        for (const watcher of [...catchUp.watchers]) if (!isTrimmed || watcher.reached <= from) watcher.fail(error);
       }
     } finally {
       catchUp.isReading = false;
@@ -230,21 +233,22 @@ interface Delivery {
 }
 
 function* deliveriesOf({ zxid, parts }: MatchedTransaction): Generator<Delivery> {
-  for (const { told, watches } of parts) for (const watch of watches) yield { watcher: watch, zxid, matched: told };
+  for (const { matched, watchers } of parts) for (const watcher of watchers) yield { watcher, zxid, matched };
 }
 
-interface Group extends Subscription {
-  readonly watches: Watcher[];
+/** Equal watchers that a page is sent to. */
+interface EqualWatchers extends Subscription {
+  readonly watchers: Watcher[];
 }
 
-/** A pass of one reader's watches through one history. */
+/** One pass of the unsynced watchers of a connection through one history. */
 class CatchUp implements PageRequester {
   readonly history: WatchedHistory;
   readonly watchers = new Set<Watcher>();
   page: HistoryPage | undefined;
   deliveries: Iterator<Delivery> | undefined;
   isReading = false;
-  /** The watches that the page is for; others are at another position, or came later. */
+  /** The watchers that the page is sent to; others are at another position, or were added later. */
   #served: Watcher[] = [];
 
   constructor(history: WatchedHistory) {
@@ -256,34 +260,35 @@ class CatchUp implements PageRequester {
   }
 
   begin(page: HistoryPage): void {
-    const groups = new Map<string, Group[]>();
+    const byPath = new Map<string, EqualWatchers[]>();
     this.#served = [...this.watchers].filter(({ reached }) => reached >= page.after && reached < page.end);
-    for (const watch of this.#served) {
-      const { path, interest, data } = watch.subscription;
-      const here = groups.get(path) ?? [];
-      groups.set(path, here);
-      const same = here.find((group) => group.interest === interest && group.data === data);
-      if (same) same.watches.push(watch);
-      else here.push({ path, interest, data, watches: [watch] });
+    for (const watcher of this.#served) {
+      const { path, interest, data } = watcher.subscription;
+      const onPath = byPath.get(path) ?? [];
+      byPath.set(path, onPath);
+      const equal = onPath.find((other) => other.interest === interest && other.data === data);
+      if (equal) equal.watchers.push(watcher);
+      else onPath.push({ path, interest, data, watchers: [watcher] });
     }
     this.page = page;
-    this.deliveries = deliveriesFrom(page, groups);
+    this.deliveries = deliveriesFrom(page, byPath);
   }
 
-  /** All of the page was sent. */
+  /** To be called when all of the page was sent. */
   finish(): void {
-    for (const watch of this.#served) watch.advance(this.page!.end);
+    for (const watcher of this.#served) if (this.page) watcher.advance(this.page.end);
     this.#served = [];
     this.page = undefined;
     this.deliveries = undefined;
   }
 }
 
-/** What groups of watches are told of a page, in order; each transaction is matched when it is due. */
-function* deliveriesFrom(page: HistoryPage, groups: ReadonlyMap<string, Group[]>): Generator<Delivery> {
-  for (const transaction of page.transactionsOn(groups.keys())) {
-    const matched = matchTransaction(transaction, (path) => groups.get(path), page.jsonOf(transaction));
-    for (const [{ watches }, told] of matched)
-      for (const watch of watches) yield { watcher: watch, zxid: transaction.zxid, matched: told };
+/** The matched events of a page in order; each transaction is matched just before it is sent. */
+function* deliveriesFrom(page: HistoryPage, byPath: ReadonlyMap<string, EqualWatchers[]>): Generator<Delivery> {
+  for (const transaction of page.transactionsOn(byPath.keys())) {
+    const { zxid } = transaction;
+    const bySubscription = matchTransaction(transaction, (path) => byPath.get(path), page.jsonOf(transaction));
+    for (const [{ watchers }, matched] of bySubscription)
+      for (const watcher of watchers) yield { watcher, zxid, matched };
   }
 }

@@ -1,5 +1,5 @@
-// One watch from its beginning to its end: how far it has come, and what its sink was told. When it goes on is the
-// business of watch-hub.ts.
+// One watcher from its start to its end: its state, its position, and what it sends to its sink. No transaction is sent twice or
+// out of order. Matching and pacing are not done here (watch-match.ts, watch-queue.ts).
 import type { WatchMode } from '../../../schemas/watch.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 import { historyOf, type MatchedEvents, type Subscription } from './watch-match.ts';
@@ -7,47 +7,47 @@ import { historyOf, type MatchedEvents, type Subscription } from './watch-match.
 export interface WatchRequest {
   path: string;
   mode: WatchMode;
-  /** Events carry the data as it was written. */
+  /** Events carry the data that was written. */
   data?: boolean | undefined;
   /** End after the first events. */
   once?: boolean | undefined;
-  /** Replay every transaction after this zxid; absent: from now on. */
+  /** Send every transaction after this zxid; absent: after now. */
   since?: number | undefined;
 }
 
-/** Where a watch writes to. First comes watching, then events any number of times; failed is the last, at any moment. */
+/** What a watcher writes to: `watching` once, then `events` any number of times. `failed` may come at any time, and is the last. */
 export interface WatchSink {
-  /** The watch stands: everything after `zxid` will be told. */
+  /** The watcher is set: every transaction after `zxid` will be sent. */
   watching(zxid: number): void;
-  /** One whole transaction; `events` is the JSON of their array. */
+  /** The events of one whole transaction, as a JSON array. */
   events(zxid: number, events: string): void;
-  /** Nothing more will come. ServiceError: INVALID_PATH, COMPACTED, STORE_UNAVAILABLE; anything else is a fault of ours. */
+  /** The watcher has ended. ServiceError: INVALID_PATH, COMPACTED, STORE_UNAVAILABLE; anything else is a defect of the server. */
   failed(error: unknown): void;
 }
 
-/** The connection that watches write to. What it is sent is in the order of zxids, but for watches that are catching up. */
+/** The connection that the sinks of several watchers write to. What synced watchers send to it is in the order of zxids. */
 export interface WatchConnection {
-  /** Undefined if it has room for more, else settles when it has, or is gone. */
+  /** Undefined if the connection takes more; else a promise that settles when it does, or is closed. */
   room(): Promise<void> | undefined;
-  /** Too much waits for it beyond the transaction that it is being sent: it is to be cut off, and closes its watches. */
+  /** Closes the connection and its watchers: more is queued for this slow reader than is allowed. */
   cutOff(): void;
-  /** Runs `write`; all that it sends may go out as one. */
+  /** Runs `write`; what it sends may be written to the network at once. */
   cork(write: () => void): void;
 }
 
-/** A watch as its owner holds it. */
+/** A watcher as the connection that requested it sees it. */
 export interface WatchHandle {
-  /** Everything up to this zxid that concerns the watch was written to the sink; undefined before `watching`. */
+  /** All matched events up to this zxid were written to the sink; undefined before `watching`. */
   readonly position: number | undefined;
-  /** Ends it; the sink hears no more. */
+  /** Ends the watcher; nothing more is written to the sink. */
   close(): void;
 }
 
-/** starting → unsynced (reads history) → synced (fed by the event tail) → ended. */
+/** starting → unsynced (sends history) → synced (is sent what the event tail receives) → ended. */
 export type WatchState = 'starting' | 'unsynced' | 'synced' | 'ended';
 
 export interface WatcherOwner {
-  /** Everything up to this zxid was sent to the synced watches of the same reader. */
+  /** Everything up to this zxid was sent to the synced watchers of the same connection. */
   readonly sentUpTo: number;
   sent(watch: Watcher, events: number): void;
   ended(watch: Watcher): void;
@@ -75,14 +75,14 @@ export class Watcher implements WatchHandle {
     return this.#state;
   }
 
-  /** The transaction up to which it was told everything, as far as it knows by itself. */
+  /** The zxid of the last transaction that it has sent, or of the history that it has passed. */
   get reached(): number {
     return this.#reached;
   }
 
   get position(): number | undefined {
     if (!this.#hasBegun) return undefined;
-    // A synced watch hears only what concerns it, but it has been told everything that its reader was sent.
+    // A synced watcher is passed only transactions with matched events; the others have been passed over for it by its queue.
     return this.#state === 'synced' ? Math.max(this.#reached, this.#owner.sentUpTo) : this.#reached;
   }
 
@@ -104,22 +104,22 @@ export class Watcher implements WatchHandle {
     this.#state = 'synced';
   }
 
-  /** History up to `zxid` holds nothing more for the watch. */
+  /** Notes that history up to `zxid` was sent. */
   advance(zxid: number): void {
     if (zxid > this.#reached) this.#reached = zxid;
   }
 
-  /** Tells it of a transaction, unless it has been told already. */
-  send(zxid: number, told: MatchedEvents): void {
+  /** Sends the matched events of a transaction, unless they were sent already. */
+  send(zxid: number, matched: MatchedEvents): void {
     if (this.#state === 'ended' || zxid <= this.#reached) return;
     this.#reached = zxid;
-    this.#owner.sent(this, told.count);
-    this.sink.events(zxid, told.json());
+    this.#owner.sent(this, matched.count);
+    this.sink.events(zxid, matched.json());
     if (this.request.once) this.close();
   }
 
   failAfterGap(error: ServiceError): void {
-    // Who has been told nothing yet has nothing to lose: it will see the store as it is now.
+    // A watcher that has not started has missed nothing: it starts from the store as it is now.
     if (this.#state !== 'starting') this.fail(error);
   }
 
