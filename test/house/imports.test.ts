@@ -102,6 +102,14 @@ t.test('packages are dependencies of the product, or of its types alone', async 
   t.same(packages.filter((each) => !isDependency(each)).map(asText), []);
 });
 
+t.test('packages whose internals are used are pinned to one version', async (t) => {
+  const pinned = ['ioredis', 'cluster-key-slot'];
+  t.same(
+    pinned.filter((name) => !/^\d+\.\d+\.\d+$/.test(manifest.dependencies[name])),
+    [],
+  );
+});
+
 t.test('the environment and the command line are read in one place', async (t) => {
   // The process hands both over; a program of its own finds out whether it was started as one, and which file to write.
   const handsOver = ['src/main.ts'];

@@ -1,5 +1,6 @@
 // Creates ioredis clients with the options that all of them share, and a connector that looks up the server's address before
-// each attempt to connect.
+// each attempt to connect. Connectors and the socket of a client are not promised by the documentation of ioredis, so package.json
+// names one exact version.
 import { connect as connectTcp, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
