@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import { encodeCommit } from '../../src/store/groups/group-commit.ts';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { layoutOf } from '../../src/store/migrations/migrate.ts';
 import { migrations } from '../../src/store/migrations/migrations.ts';
@@ -118,6 +119,15 @@ t.test('the names of keys in Lua are those in TypeScript', async (t) => {
     );
     t.same(inLua, inTypeScript, file);
   }
+});
+
+t.test('groups/apply reads exactly the fields that its encoder sends', async (t) => {
+  const limits = { maxNodeBytes: 1, eventRetention: 1, responseLimits: '' };
+  const [, , fields] = encodeCommit('g', 0, { document: undefined, liveMemberCount: 0 }, limits);
+  const code = codeOf('src/store/lua/lib/group-apply.lua');
+  const read = new Set([...code.matchAll(/\bupdate\.(\w+)/g)].map(([, name]) => name));
+  read.delete('document');
+  t.same([...read].sort(), Object.keys(JSON.parse(String(fields))).sort());
 });
 
 t.test('the layout that scripts look for is the one that stored data is converted to', async (t) => {

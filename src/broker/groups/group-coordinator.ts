@@ -266,10 +266,10 @@ export class GroupCoordinator {
 
   /** Deletes a group with its committed offsets. @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY */
   async delete(group: string, idempotency?: IdempotencyKey): Promise<{ zxid: number; replayed: boolean }> {
-    const answers = idempotency ? [{ ...idempotency, answer: '' }] : [];
+    const responses = idempotency ? [{ idempotencyKey: idempotency, response: '' }] : [];
     const { zxid, refused } = await this.#states.update(group, (document) => {
       checkEmpty(group, requireGroup(group, document));
-      return { document: 'delete', commit: { allowOom: true, answers }, result: undefined };
+      return { document: 'delete', commit: { allowOom: true, responses }, result: undefined };
     });
     const earlier = idempotency && refused?.answered.get(idempotency.key);
     if (earlier instanceof ServiceError) throw earlier;

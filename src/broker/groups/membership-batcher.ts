@@ -16,15 +16,8 @@ import {
 import { pollTimerName } from '../../core/groups/group-nodes.ts';
 import { applyChanges, type MemberChange } from '../../core/groups/group-state.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import type {
-  Caller,
-  KeptAnswer,
-  KnownPartition,
-  PartitionPosition,
-  Refusal,
-  Renewal,
-} from '../../store/groups/groups.ts';
-import type { IdempotencyKey } from '../../store/idempotency.ts';
+import type { Caller, KnownPartition, PartitionPosition, Refusal, Renewal } from '../../store/groups/groups.ts';
+import type { IdempotencyKey, ResponseToStore } from '../../store/idempotency.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
@@ -235,7 +228,7 @@ function commitOf(
   const forget: TopicPartition[] = [];
   const raiseCallEpochs: string[] = [];
   const callers: Caller[] = [];
-  const answers: KeptAnswer[] = [];
+  const responses: ResponseToStore[] = [];
   const cancel: string[] = [];
   const wanted: KnownPartition[] = [];
   let isIdle = true;
@@ -247,7 +240,7 @@ function commitOf(
     isIdle = false;
     const caller = callerOf(change);
     if (caller) callers.push(caller);
-    if (kept && change.kind === 'leave') answers.push({ key: kept.key, fingerprint: kept.fingerprint, answer: '' });
+    if (kept && change.kind === 'leave') responses.push({ idempotencyKey: kept, response: '' });
     if (!member) continue;
     const { memberId, sessionId, sessionTimeoutMs } = member;
     const known = getOwn(before.members, memberId);
@@ -265,9 +258,9 @@ function commitOf(
       forget.push(...heldBy(known));
       cancel.push(pollTimerName(group, memberId));
     }
-    if (kept) answers.push({ key: kept.key, fingerprint: kept.fingerprint, answer: kept.answer(member) });
+    if (kept) responses.push({ idempotencyKey: kept, response: kept.answer(member) });
   }
-  const commit = { allowOom, renew, forget, raiseCallEpochs, callers, answers, cancel, wanted };
+  const commit = { allowOom, renew, forget, raiseCallEpochs, callers, responses, cancel, wanted };
   return { document: next, isNoop: isIdle, commit, result: results };
 }
 

@@ -1,13 +1,12 @@
 // What groups have committed, in the store: typed calls of those scripts of lua/groups. The offsets themselves are nodes
 // of the tree; a commit is made for the version of the group that it was judged by.
 import { comparePartitions, type GroupDocument } from '../../core/groups/group-document.ts';
-import type { IdempotencyKey } from '../idempotency.ts';
-import { idempotencyArguments } from '../idempotency.ts';
+import { idempotencyArguments, type ResponseToStore } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
-import { integer, type ReplyValue, text } from '../scripts.ts';
+import { integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
-import { type Arguments, type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
+import { type GroupSnapshot, type KnownPartition, pushRows, snapshot } from './group-commit.ts';
 
 export interface CommittedOffset extends KnownPartition {
   offset: number;
@@ -39,12 +38,6 @@ export type OffsetsOutcome =
   /** An earlier request with the same Idempotency-Key has done it; what was kept for its repeat. */
   | { outcome: 'repeated'; kept: string };
 
-/** What is kept for repeats of a request, together with its change. */
-export interface ResponseToStore {
-  idempotency: IdempotencyKey;
-  text: string;
-}
-
 /** What one script looks at, and about how much it changes: some ms of the store's time. */
 const groupsAtOnce = 1000;
 const commitsAtOnce = 500;
@@ -75,9 +68,9 @@ export class CommittedOffsets {
       sessionId?: string | undefined;
       caller?: { memberId: string; callEpoch: number } | undefined;
     },
-    keeping?: ResponseToStore,
+    toStore?: ResponseToStore,
   ): Promise<OffsetsOutcome> {
-    const args: Arguments = [
+    const args: ScriptArguments = [
       group,
       version,
       options.makes ? JSON.stringify(options.makes) : '',
@@ -86,9 +79,9 @@ export class CommittedOffsets {
       options.sessionId ?? '',
       options.caller?.memberId ?? '',
       options.caller?.callEpoch ?? '',
-      ...idempotencyArguments(keeping?.idempotency),
+      ...idempotencyArguments(toStore?.idempotencyKey),
       this.#limits.responseLimits,
-      keeping?.text ?? '',
+      toStore?.response ?? '',
     ];
     const rows = offsets.map((at) => [at.topic, at.topicId, at.partition, at.offset ?? '', at.metadata ?? '']);
     pushRows(args, rows);
@@ -139,7 +132,7 @@ export class CommittedOffsets {
     limit: number,
   ): Promise<{ expired: number; isDeleted: boolean }> {
     const { maxNodeBytes, eventRetention } = this.#limits;
-    const args: Arguments = [group, version, maxNodeBytes, eventRetention, retentionMs, limit];
+    const args: ScriptArguments = [group, version, maxNodeBytes, eventRetention, retentionMs, limit];
     pushRows(
       args,
       kept.map((topic) => [topic]),
@@ -175,7 +168,7 @@ export class CommittedOffsets {
     } while (group !== '');
   }
 
-  #call(verb: string, args: Arguments): Promise<ReplyValue[]> {
+  #call(verb: string, args: ScriptArguments): Promise<ReplyValue[]> {
     return this.#connection.call(`groups/${verb}`, this.#keys.root, args);
   }
 }

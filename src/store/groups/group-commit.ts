@@ -6,9 +6,8 @@ import type { TopicPartitions } from '../../core/groups/assignors/assignment.ts'
 import { decodeGroup, type GroupDocument, type TopicPartition } from '../../core/groups/group-document.ts';
 import { type GroupChanges, groupPath } from '../../core/groups/group-nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import type { IdempotencyKey } from '../idempotency.ts';
-import { idempotencyArguments } from '../idempotency.ts';
-import { integer, type ReplyValue, text } from '../scripts.ts';
+import { idempotencyArguments, type ResponseToStore } from '../idempotency.ts';
+import { integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import { encodeOp, type Op } from '../tree/op-codec.ts';
 
@@ -31,10 +30,6 @@ export interface Caller {
   callEpoch: number;
 }
 
-export interface StoredResult extends IdempotencyKey {
-  answer: string;
-}
-
 /** A partition of a topic that exists. */
 export interface KnownPartition extends TopicPartition {
   topicId: string;
@@ -48,8 +43,8 @@ export interface GroupCommit {
   /** How many of the members in the snapshot have a living session, as far as the broker knows. */
   liveMemberCount: number;
   renew?: Renewal | readonly Renewal[];
-  /** What is kept for requests with an Idempotency-Key, each of its own key. */
-  answers?: readonly StoredResult[];
+  /** The responses to store for requests with an Idempotency-Key, each with a key of its own. */
+  responses?: readonly ResponseToStore[];
   /** Commit even when Redis is at its memory limit: the update adds no member and the group needs it to continue. */
   allowOom?: boolean;
   /** Partitions whose position is forgotten, besides those that change hands. */
@@ -119,95 +114,98 @@ export interface Refusal {
   answered: Map<string, string | ServiceError>;
 }
 
-export type Arguments = (string | number | Buffer)[];
-
-/** The words of a commit over `version`, as groups/apply.lua reads them. */
-export function commitArguments(
+/**
+ * Encodes a commit over `version` as the arguments of groups/apply.lua: the group, the document, the fields below as JSON, and
+ * the operations on the tree. This is the one declaration of the fields; lua/lib/group-apply.lua reads them by these names, and
+ * test/house/scripts.test.ts compares the two.
+ */
+export function encodeCommit(
   group: string,
   version: number,
   commit: GroupCommit,
   limits: NamespaceLimits,
-): Arguments {
+): ScriptArguments {
   const { document, changes, consume } = commit;
-  const args: Arguments = [
-    group,
-    version,
-    document ?? '',
-    limits.maxNodeBytes,
-    limits.eventRetention,
-    limits.responseLimits,
-    commit.liveMemberCount,
-    changes?.isSettled ? 'settled' : 'moving',
-    changes?.topicsDropped ? 1 : 0,
-  ];
-  const renewals = [commit.renew ?? []].flat();
-  pushRows(
-    args,
-    renewals.map(({ sessionId, ttlMs }) => [sessionId, ttlMs]),
-  );
-  // Nobody is told these secrets: the sessions are the broker's own, for the nodes of members.
-  pushRows(
-    args,
-    changes?.sessionsCreated.map(({ id, ttlMs }) => [id, randomBytes(16).toString('hex'), ttlMs]),
-  );
-  pushRows(
-    args,
-    changes?.sessionsEnded.map((id) => [id]),
-  );
-  pushRows(
-    args,
-    [...(changes?.timersSet ?? []), ...(commit.timers ?? [])].map(({ name, delayMs }) => [name, delayMs]),
-  );
-  const cancelled = [...(changes?.timersCancelled ?? []), ...(commit.cancel ?? [])];
-  pushRows(
-    args,
-    cancelled.map((name) => [name]),
-  );
-  args.push(consume?.memberId ?? '', consume?.expectedSeq ?? '', consume?.isRepeat ? 'again' : '');
-  const speaking = typeof consume?.callEpoch === 'number' ? [[consume.memberId, consume.callEpoch]] : [];
-  pushRows(args, [...(commit.callers ?? []).map(({ memberId, callEpoch }) => [memberId, callEpoch]), ...speaking]);
-  pushRows(
-    args,
-    [...(commit.raiseCallEpochs ?? []), ...(consume?.callEpoch === 'new' ? [consume.memberId] : [])].map((memberId) => [
-      memberId,
+  const isCurrent = typeof consume?.callEpoch === 'number' ? [[consume.memberId, consume.callEpoch]] : [];
+  const isNew = consume?.callEpoch === 'new' ? [consume.memberId] : [];
+  const fields = {
+    expected_version: version,
+    max_node_bytes: limits.maxNodeBytes,
+    event_retention: limits.eventRetention,
+    response_limits: limits.responseLimits,
+    live_members: commit.liveMemberCount,
+    /** Of the new document. */
+    state: changes?.isSettled ? 'settled' : 'moving',
+    /** Whether committed offsets may have expired with this change, so that they are checked soon. */
+    check_offset_ages: changes?.topicsDropped ?? false,
+    /** Session id, time to live (ms). */
+    sessions_to_renew: rows([commit.renew ?? []].flat().map(({ sessionId, ttlMs }) => [sessionId, ttlMs])),
+    /** Session id, hash of the secret, time to live (ms). Nobody gets these secrets: the broker owns members' sessions. */
+    sessions_to_create: rows(
+      changes?.sessionsCreated.map(({ id, ttlMs }) => [id, randomBytes(16).toString('hex'), ttlMs]),
+    ),
+    sessions_to_end: texts(changes?.sessionsEnded),
+    /** Name, delay (ms). */
+    timers_to_set: rows(
+      [...(changes?.timersSet ?? []), ...(commit.timers ?? [])].map(({ name, delayMs }) => [name, delayMs]),
+    ),
+    timers_to_cancel: texts([...(changes?.timersCancelled ?? []), ...(commit.cancel ?? [])]),
+    /** The member that consumes, or ''. */
+    consumer: (consume?.memberId ?? '').toWellFormed(),
+    /** The sequence that must be the consumer's last one, or with is_repeat the one before; '' = any. */
+    expected_seq: String(consume?.expectedSeq ?? ''),
+    is_repeat: consume?.isRepeat ?? false,
+    /** Member id, the call epoch that must be its newest. */
+    current_calls: rows([
+      ...(commit.callers ?? []).map(({ memberId, callEpoch }) => [memberId, callEpoch]),
+      ...isCurrent,
     ]),
-  );
-  pushRows(
-    args,
-    commit.answers?.map((answer) => [...idempotencyArguments(answer), answer.answer]),
-  );
-  pushRows(
-    args,
-    consume?.commit?.map(({ topic, partition, topicId, place }) => {
-      return [topic, partition, topicId, place?.offset ?? '', place?.isBack ? 'back' : ''];
-    }),
-  );
-  const forgotten = (commit.forget ?? []).map(({ topic, partition }) => [topic, String(partition)]);
-  pushRows(args, [...(changes?.positionsCleared ?? []).map(partitionsRow), ...forgotten]);
-  pushRows(
-    args,
-    changes?.membersRemoved.map((memberId) => [memberId]),
-  );
-  pushRows(
-    args,
-    consume?.set?.map((at) => [field(at), at.offset, at.start ?? '']),
-  );
-  pushRows(
-    args,
-    commit.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
-  );
-  pushRows(args, changes?.ownersRemoved.map(partitionsRow));
-  pushRows(
-    args,
-    changes?.ownersAdded.map((added) => [...partitionsRow(added), added.memberId, added.sessionId]),
-  );
-  if (document === 'delete') args.push(encodeOp({ op: 'delete-recursive', path: groupPath(group) }));
-  for (const change of changes?.nodes ?? []) args.push(encodeOp(operation(change)));
-  return args;
+    /** Member ids that get a new call epoch. */
+    new_calls: texts([...(commit.raiseCallEpochs ?? []), ...isNew]),
+    /** Id of the stored response, fingerprint of the request, response. */
+    responses: rows(
+      commit.responses?.map(({ idempotencyKey, response }) => [...idempotencyArguments(idempotencyKey), response]),
+    ),
+    /** Topic, partition, topic id, offset to commit or '' (= the position), 'back' = also to a lower offset. */
+    positions_to_commit: rows(
+      consume?.commit?.map(({ topic, partition, topicId, place }) => {
+        return [topic, partition, topicId, place?.offset ?? '', place?.isBack ? 'back' : ''];
+      }),
+    ),
+    /** Topic, partitions as '0,4,7'. */
+    positions_to_clear: rows([
+      ...(changes?.positionsCleared ?? []).map(partitionsRow),
+      ...(commit.forget ?? []).map(({ topic, partition }) => [topic, String(partition)]),
+    ]),
+    /** Member ids whose call epochs and sequences are deleted. */
+    removed_members: texts(changes?.membersRemoved),
+    /** Field `topic:partition`, offset, start of the records that are delivered now or ''. */
+    positions_to_set: rows(consume?.set?.map((at) => [field(at), at.offset, at.start ?? ''])),
+    /** Topic, partition, topic id. */
+    positions_to_read: rows(commit.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId])),
+    /** Topic, partitions as '0,4,7'. */
+    owners_to_remove: rows(changes?.ownersRemoved.map(partitionsRow)),
+    /** Topic, partitions as '0,4,7', member id, session id. */
+    owners_to_add: rows(
+      changes?.ownersAdded.map((added) => [...partitionsRow(added), added.memberId, added.sessionId]),
+    ),
+  };
+  const deletion = document === 'delete' ? [encodeOp({ op: 'delete-recursive', path: groupPath(group) })] : [];
+  const operations = (changes?.nodes ?? []).map((change) => encodeOp(operation(change)));
+  return [group, document ?? '', JSON.stringify(fields), ...deletion, ...operations];
 }
 
-/** What became of it. */
-export function commitOutcome(reply: ReplyValue[], commit: GroupCommit): CommitOutcome {
+/** Rows of a list. Values are sent as text, as Lua would print large numbers as 1e+14. A lone surrogate is no JSON for Lua. */
+function rows(values: (string | number)[][] = []): string[][] {
+  return values.map(texts);
+}
+
+function texts(values: readonly (string | number)[] = []): string[] {
+  return values.map((value) => String(value).toWellFormed());
+}
+
+/** Decodes the reply of groups/apply.lua to `commit`. */
+export function decodeCommitReply(reply: ReplyValue[], commit: GroupCommit): CommitOutcome {
   const [outcome, ...rest] = reply;
   switch (text(outcome)) {
     case 'applied':
@@ -235,7 +233,7 @@ function partitionsRow({ topic, partitions }: TopicPartitions): [string, string]
 }
 
 /** Appends a list as lua/lib/arguments.lua reads it. */
-export function pushRows(args: Arguments, rows: (string | number)[][] = []): void {
+export function pushRows(args: ScriptArguments, rows: (string | number)[][] = []): void {
   args.push(rows.length);
   for (const row of rows) args.push(...row);
 }
@@ -280,8 +278,10 @@ function applied(rest: ReplyValue[], { raiseCallEpochs = [], consume, wanted = [
   };
 }
 
-function refusal([count, ...rest]: ReplyValue[], { answers = [] }: GroupCommit): Refusal {
-  const keys = new Map(answers.map((answer) => [idempotencyArguments(answer)[0], answer.key]));
+function refusal([count, ...rest]: ReplyValue[], { responses = [] }: GroupCommit): Refusal {
+  const keys = new Map(
+    responses.map(({ idempotencyKey }) => [idempotencyArguments(idempotencyKey)[0], idempotencyKey.key]),
+  );
   const superseded = Array.from({ length: integer(count) }, (_, i) => ({
     memberId: text(rest[2 * i]),
     callEpoch: integer(rest[2 * i + 1]),

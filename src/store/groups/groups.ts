@@ -3,13 +3,12 @@
 import { decodeGroup, type GroupDocument } from '../../core/groups/group-document.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
-import { integer, type ReplyValue, text } from '../scripts.ts';
+import { integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import {
-  type Arguments,
   type CommitOutcome,
-  commitArguments,
-  commitOutcome,
+  decodeCommitReply,
+  encodeCommit,
   type GroupCommit,
   type GroupSnapshot,
   snapshot,
@@ -24,7 +23,6 @@ export type {
   PartitionPosition,
   Refusal,
   Renewal,
-  StoredResult as KeptAnswer,
 } from './group-commit.ts';
 
 export class Groups {
@@ -78,8 +76,8 @@ export class Groups {
 
   /** Commits what was decided over `version`. */
   async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
-    const args = commitArguments(group, version, commit, this.#limits);
-    return commitOutcome(await this.#call(commit.allowOom ? 'apply-allow-oom' : 'apply', args), commit);
+    const args = encodeCommit(group, version, commit, this.#limits);
+    return decodeCommitReply(await this.#call(commit.allowOom ? 'apply-allow-oom' : 'apply', args), commit);
   }
 
   /** Claims timers that are due, for `claimMs`: who claims one must act on it within that time, or it is due again. */
@@ -87,7 +85,7 @@ export class Groups {
     return (await this.#call('claim-due-timers', [claimMs, limit])).map((name) => text(name));
   }
 
-  #call(verb: string, args: Arguments): Promise<ReplyValue[]> {
+  #call(verb: string, args: ScriptArguments): Promise<ReplyValue[]> {
     return this.#connection.call(`groups/${verb}`, this.#keys.root, args);
   }
 }

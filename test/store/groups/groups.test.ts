@@ -293,26 +293,26 @@ t.test(
     const store = await openStore(t);
     const one = new Believer(store.groups);
     const first = [
-      { key: 'k1', fingerprint: 'f1', answer: 'one' },
-      { key: 'k2', fingerprint: 'f2', answer: 'two' },
+      { idempotencyKey: { key: 'k1', fingerprint: 'f1' }, response: 'one' },
+      { idempotencyKey: { key: 'k2', fingerprint: 'f2' }, response: 'two' },
     ];
-    appliedOf(await one.commit(withMember(withMember(one.document, 'a'), 'b'), { answers: first }));
+    appliedOf(await one.commit(withMember(withMember(one.document, 'a'), 'b'), { responses: first }));
     const again = [
-      { key: 'k2', fingerprint: 'f2', answer: 'another' },
-      { key: 'k3', fingerprint: 'f3', answer: 'three' },
-      { key: 'k1', fingerprint: 'of another request', answer: 'another' },
+      { idempotencyKey: { key: 'k2', fingerprint: 'f2' }, response: 'another' },
+      { idempotencyKey: { key: 'k3', fingerprint: 'f3' }, response: 'three' },
+      { idempotencyKey: { key: 'k1', fingerprint: 'of another request' }, response: 'another' },
     ];
-    const outcome = await one.commit(withMember(one.document, 'c'), { answers: again });
+    const outcome = await one.commit(withMember(one.document, 'c'), { responses: again });
     if (outcome.outcome !== 'refused') throw new Error(outcome.outcome);
     t.same(outcome.superseded, []);
     t.same([...outcome.answered.keys()], ['k2', 'k1']);
     t.equal(outcome.answered.get('k2'), 'two');
     t.match(outcome.answered.get('k1'), { code: 'IDEMPOTENCY_KEY_REUSED' });
     t.equal((await store.groups.get('g')).living.size, 2);
-    const late = await store.groups.commit('g', 0, { document: undefined, liveMemberCount: 0, answers: [first[0]!] });
+    const late = await store.groups.commit('g', 0, { document: undefined, liveMemberCount: 0, responses: [first[0]!] });
     t.match(late, { outcome: 'refused' }, 'whatever has become of the group');
-    appliedOf(await one.commit(withMember(one.document, 'c'), { answers: [again[1]!] }));
-    const third = await one.commit(undefined, { answers: [again[1]!] });
+    appliedOf(await one.commit(withMember(one.document, 'c'), { responses: [again[1]!] }));
+    const third = await one.commit(undefined, { responses: [again[1]!] });
     t.equal(third.outcome === 'refused' && third.answered.get('k3'), 'three');
   },
 );

@@ -16,13 +16,8 @@ import { forgetFormer } from '../../../core/groups/group-topics.ts';
 import { checkCommitEpoch } from '../../../core/groups/member-reconciliation.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
 import { findServiceError, ServiceError } from '../../../core/service-error.ts';
-import type {
-  CommittedOffset,
-  CommittedOffsets,
-  OffsetCommit,
-  ResponseToStore,
-} from '../../../store/groups/committed-offsets.ts';
-import type { IdempotencyKey } from '../../../store/idempotency.ts';
+import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../../../store/groups/committed-offsets.ts';
+import type { IdempotencyKey, ResponseToStore } from '../../../store/idempotency.ts';
 import type { Logs } from '../../../store/log/logs.ts';
 import type { LogReader } from '../../log/log-reader.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../../metadata/topic-cache.ts';
@@ -100,7 +95,7 @@ export class GroupOffsets {
     idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number }> {
     checkName('group', group);
-    const keeping = idempotency && { idempotency, text: '' };
+    const responseToStore = idempotency && { idempotencyKey: idempotency, response: '' };
     const { zxid } = await this.#overPresentTopics(async () => {
       const commits = await this.#allKnown(offsets);
       return this.#write(
@@ -120,7 +115,7 @@ export class GroupOffsets {
           const held = commits.map((commit) => ({ ...commit, topicId: getOwn(topics, commit.topic)!.topicId }));
           return { commits: held, sessionId: member.sessionId, caller };
         },
-        keeping,
+        responseToStore,
       );
     });
     this.#committed.inc(offsets.length);
@@ -174,19 +169,19 @@ export class GroupOffsets {
       const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
       if (inUse) checkEmpty(group, requireGroup(group, document));
     };
-    const write = (from: number, keeping?: ResponseToStore) =>
+    const write = (from: number, responseToStore?: ResponseToStore) =>
       this.#write(
         group,
         (document) => {
           judge(document);
           return { commits: commits.slice(from, from + deletedAtOnce) };
         },
-        keeping,
+        responseToStore,
       );
     // Many go in transactions of a bounded size, each judged by itself; what fails may be done again.
     let from = 0;
     for (; from + deletedAtOnce < commits.length; from += deletedAtOnce) await write(from);
-    const { zxid } = await write(from, idempotency && { idempotency, text: '' });
+    const { zxid } = await write(from, idempotency && { idempotencyKey: idempotency, response: '' });
     await this.finishDelete(group, only);
     return { zxid };
   }
@@ -251,14 +246,14 @@ export class GroupOffsets {
     if (dryRun) return { zxid: readAt, offsets };
     if (moves.length > offsetsPerCommitMax) throw tooManyMoves(group, moves.length);
     // A repeat could not tell any more what was committed before.
-    const keeping = idempotency && { idempotency, text: JSON.stringify(offsets) };
+    const responseToStore = idempotency && { idempotencyKey: idempotency, response: JSON.stringify(offsets) };
     const { zxid, kept } = await this.#write(
       group,
       (current) => {
         if (current) checkEmpty(group, current);
         return { commits: moves, makes: current ? undefined : emptyGroup() };
       },
-      keeping,
+      responseToStore,
     );
     return { zxid, offsets: kept === undefined ? offsets : (JSON.parse(kept) as ResetOffset[]) };
   }
@@ -272,7 +267,7 @@ export class GroupOffsets {
       sessionId?: string;
       caller?: { memberId: string; callEpoch: number } | undefined;
     },
-    keeping?: ResponseToStore,
+    responseToStore?: ResponseToStore,
   ): Promise<{ zxid: number; kept?: string }> {
     let snapshot = this.#states.cached(group);
     let isNewest = false;
@@ -289,7 +284,7 @@ export class GroupOffsets {
         snapshot = undefined;
         continue;
       }
-      const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged, keeping);
+      const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged, responseToStore);
       if (outcome.outcome === 'applied') return { zxid: outcome.zxid };
       if (outcome.outcome === 'repeated') return { zxid: 0, kept: outcome.kept };
       if (outcome.outcome === 'superseded') throw memberSuperseded(judged.caller!.memberId);

@@ -8,4 +8,5 @@
      Returns as groups/apply.lua
      Errors  as groups/apply.lua
      Emits   as groups/apply.lua ]]
-return apply.run()
+local name, document, fields = ARGV[1], ARGV[2], ARGV[3]
+return apply.run(name, document, fields)
