@@ -12,14 +12,14 @@ const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
  * Those that came later count only where they are sent: so fingerprints stay what they were, and repeats of requests to the
  * version before are known.
  */
-const tellingIfSent = ['weir-member'];
+const tellingIfSent = ['weir-member', 'weir-fence'];
 
 /** The headers of the record that a body of its own type is: they belong to what is written (produce.ts). */
 export const recordHeaderPrefix = 'weir-record-';
 
 /**
- * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, type
- * and body.
+ * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, fence,
+ * type and body.
  * @param options `secret` = the response holds a secret, which is kept encrypted under the key (store/sealed-response.ts)
  * @throws ServiceError BAD_REQUEST for a key that is empty or too long, or too short for a secret
  */

@@ -286,3 +286,25 @@ t.test('a record with other headers is another request, and not a repeat that is
     t.match(await send(other), { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } }, JSON.stringify(other));
   }
 });
+
+t.test('a key that was sent with one fence stands for no request with another', async (t) => {
+  await topic('fenced');
+  const send = (fence: string | undefined) =>
+    http(
+      `${at}/topics/fenced/records`,
+      'POST',
+      { records: [{ value: 1 }] },
+      {
+        'idempotency-key': 'fenced',
+        ...(fence !== undefined && { 'weir-fence': fence }),
+      },
+    );
+  const first = await send('leader=5');
+  t.equal(first.status, 200);
+  const again = await send('leader=5');
+  t.same(again.body, first.body);
+  t.equal(again.headers.get('idempotency-replayed'), 'true');
+  for (const other of ['leader=6', 'leader=4', 'other=5', undefined]) {
+    t.match(await send(other), { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } }, String(other));
+  }
+});
