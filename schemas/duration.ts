@@ -14,11 +14,16 @@ export const durationMs = durationBetween(0, Number.MAX_SAFE_INTEGER, message);
 /** A duration from `minMs` to `maxMs`. In the OpenAPI document only the numeric form can show the bounds. */
 export function durationBetween(minMs: number, maxMs: number, problem: string) {
   const number = z.int(message).min(0, message).meta({ minimum: minMs, maximum: maxMs });
-  return z
-    .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
-    .transform((duration) => (typeof duration === 'number' ? duration : parse(duration)))
-    .pipe(z.int(message).min(minMs, problem).max(maxMs, problem))
-    .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+  return (
+    z
+      .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
+      // Checked as it was sent, so that the error shows that and not the number of ms.
+      .refine((duration) => Number.isSafeInteger(msOf(duration)), message)
+      .refine((duration) => msOf(duration) >= minMs && msOf(duration) <= maxMs, problem)
+      .transform(msOf)
+      .pipe(z.int())
+      .meta({ examples: ['500ms', '10s', '5m', '1h'] })
+  );
 }
 
 /** A duration that a client requests and the server clamps to its bounds. */
@@ -39,12 +44,16 @@ export const negotiatedDuration = z
     ],
     message,
   )
+  .refine((value) => Number.isSafeInteger(msOf(value)), message)
   .transform((value) => ({
-    ms: typeof value === 'number' ? value : parse(value),
+    ms: msOf(value),
     hasNoUnit: typeof value === 'number' || /\d$/.test(value),
   }))
-  .refine(({ ms }) => Number.isSafeInteger(ms), message)
   .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+
+function msOf(duration: number | string): number {
+  return typeof duration === 'number' ? duration : parse(duration);
+}
 
 function parse(text: string): number {
   const digits = /^\d+/.exec(text)?.[0] ?? '';

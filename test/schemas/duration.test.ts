@@ -1,5 +1,6 @@
 import t from 'tap';
-import { durationMs } from '../../schemas/duration.ts';
+import { durationBetween, durationMs } from '../../schemas/duration.ts';
+import { describeIssues, parseOptions } from '../../src/core/issues.ts';
 
 t.test('durations are numbers of ms, digits, or digits with a unit', async (t) => {
   const examples: [string | number, number][] = [
@@ -23,4 +24,14 @@ t.test('everything else is refused with a message that says what is allowed', as
     const result = durationMs.safeParse(input);
     t.match(result.error?.issues[0]?.message, /^must be a duration such as "500ms"/, JSON.stringify(input));
   }
+});
+
+t.test('a duration that is out of its bounds is shown as it was sent', async (t) => {
+  const wait = durationBetween(1000, 300_000, 'must be 1s to 5m');
+  const shown = (input: unknown) => describeIssues(wait.safeParse(input, parseOptions).error!);
+  t.match(shown('9999999h'), /must be 1s to 5m, not "9999999h"/);
+  t.match(shown('6m'), /not "6m"/);
+  t.match(shown('999ms'), /not "999ms"/);
+  t.match(shown(5), /not 5\b/);
+  t.match(shown('104249991375d'), /not "104249991375d"/);
 });
