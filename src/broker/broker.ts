@@ -123,6 +123,13 @@ export class Broker {
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.logWriter = new LogWriter(this.topics, store, this.metrics);
     this.logReader = new LogReader(store.logs, this.metrics, log);
+    const limiters = Object.entries({ ...store.namespace.limiters, searches: this.logReader.searches });
+    this.metrics.gauges('store_limited_in_flight', 'Store calls of which few may be in flight at once.', ['kind'], () =>
+      limiters.map(([kind, { inFlight: value }]) => ({ labels: { kind }, value })),
+    );
+    this.metrics.gauges('store_limited_waiting', 'Calls that wait as too many are in flight.', ['kind'], () =>
+      limiters.map(([kind, { waiting: value }]) => ({ labels: { kind }, value })),
+    );
     this.topicTails = new TopicTails(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
     const states = new GroupStateManager(store.groups, groupMetrics, log);

@@ -228,7 +228,10 @@ t.test('who leaves out a slash, or adds one, is told so', async (t) => {
   t.match(await detail('/v1/cluster/'), /; \/v1\/cluster is what you may mean\.$/);
   t.match(await detail('/v1/topics/'), /^There is nothing at \/v1\/topics\/; \/v1\/topics is what you may mean\.$/);
   t.match(await detail('/v1/groups/'), /; \/v1\/groups is what you may mean\.$/);
-  t.match(await detail('/v1/brokers'), /; \/v1\/brokers\/\{id\} is what you may mean\.$/);
+  t.match(
+    await detail('/v1/brokers'),
+    /; GET \/v1\/cluster lists the brokers; \/v1\/brokers\/\{id\} is what you may mean\.$/,
+  );
   for (const path of [
     '/v1/topics//records',
     '/v1/brokers/',

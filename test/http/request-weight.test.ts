@@ -1,6 +1,6 @@
 // What admission takes a request for: about as many usual ones as it costs the broker and the store.
 import t from 'tap';
-import { http, startTestServer } from '../helpers/server.ts';
+import { eventually, http, startTestServer } from '../helpers/server.ts';
 
 t.test('a request weighs what it costs', async (t) => {
   const server = await startTestServer(t);
@@ -43,4 +43,33 @@ t.test('a request weighs what it costs', async (t) => {
     ['/v1/topics/wide/partitions/0/records?maxBytes=100', 1],
   ];
   for (const [path, weight] of cases) t.equal(await weightOf(path), weight, path);
+});
+
+t.test('the metrics show the store calls of which few may be in flight at once', async (t) => {
+  const server = await startTestServer(t);
+  const { connection } = server.broker.store;
+  const call = connection.call.bind(connection);
+  const figures = async () =>
+    [
+      ...(await http(`${server.url}/metrics`)).body.matchAll(
+        /^weir_store_limited_(in_flight|waiting)\{kind="pages"\} (\d+)/gm,
+      ),
+    ]
+      .map(([, what, value]) => `${what} ${value}`)
+      .sort();
+  t.same(await figures(), ['in_flight 0', 'waiting 0']);
+  const ends: (() => void)[] = [];
+  connection.call = async (name, ...rest) => {
+    if (name === 'nodes/tree') await new Promise<void>((resolve) => ends.push(resolve));
+    return call(name, ...rest);
+  };
+  const pages = Array.from({ length: 3 }, () => http(`${server.url}/v1/nodes/?view=tree`));
+  await eventually(
+    async () => (await figures()).join() === 'in_flight 2,waiting 1',
+    'two are in flight, and one waits',
+  );
+  connection.call = call;
+  for (const end of ends) end();
+  for (const page of pages) t.equal((await page).status, 200);
+  t.same(await figures(), ['in_flight 0', 'waiting 0']);
 });

@@ -70,7 +70,8 @@ export class LogReader {
   readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
   /** By log, the bytes of packed batches in the store, as a share of what they unpack to. */
   readonly #compressedShares = new Map<string, number>();
-  readonly #searches = new ConcurrencyLimiter('searches of records by time', searchesAtOnce, searchWaitMsMax);
+  /** Searches by time, of which few may be in flight at once. */
+  readonly searches = new ConcurrencyLimiter('searches of records by time', searchesAtOnce, searchWaitMsMax);
   readonly #listeners = new Set<AppendListener>();
   readonly #abort = new AbortController();
   readonly #look: PeriodicTask;
@@ -169,7 +170,7 @@ export class LogReader {
     partition: number,
     momentMs: number,
   ): Promise<{ offset: number; timestamp: number | undefined }> {
-    return this.#searches.run(() => this.#offsetAt(topic, partition, momentMs));
+    return this.searches.run(() => this.#offsetAt(topic, partition, momentMs));
   }
 
   async #offsetAt(topic: TopicInfo, partition: number, momentMs: number) {

@@ -71,12 +71,18 @@ function emptyParameter(params: unknown): string | undefined {
   return Object.entries(params ?? {}).find(([name, value]) => value === '' && name !== '*')?.[0];
 }
 
+/** What is not listed under its own path, and where it is. */
+const listedElsewhere = new Map([['/v1/brokers', 'GET /v1/cluster lists the brokers']]);
+
 /** The root of the tree ends with a slash, and nothing else does: who mixes that up is told; and what a name must follow. */
 function whereElse(app: FastifyInstance, path: string): string {
   const other = path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
   if (other !== '' && methodsAt(app, other).length > 0) return `${withoutHandles(other)} is what you may mean`;
   const unnamed = emptyParameter(app.findRoute({ url: other, method: 'GET' })?.params);
-  if (unnamed !== undefined) return `${withoutHandles(other)}{${unnamed}} is what you may mean`;
+  if (unnamed !== undefined) {
+    const listed = listedElsewhere.get(path);
+    return `${listed === undefined ? '' : `${listed}; `}${withoutHandles(other)}{${unnamed}} is what you may mean`;
+  }
   return '/docs shows what there is, and /openapi.json lists it';
 }
 

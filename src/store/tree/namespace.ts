@@ -78,6 +78,8 @@ export class Namespace {
   /** Each question is a packed request. */
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
+  /** By kind, the calls of which few may be in flight at once. */
+  readonly limiters: Readonly<Record<'large_transactions' | 'pages', ConcurrencyLimiter>>;
   readonly #large = new ConcurrencyLimiter('large transactions', largeAtOnce, largeWaitMsMax);
   readonly #pages = new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, largeWaitMsMax);
   readonly #oomWrites: CallBatcher<Buffer, ReplyValue>;
@@ -86,6 +88,7 @@ export class Namespace {
     this.#connection = connection;
     this.#keys = keys;
     this.limits = limits;
+    this.limiters = { large_transactions: this.#large, pages: this.#pages };
     this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
     this.#deletions = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
     this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) =>
