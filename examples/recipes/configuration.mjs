@@ -94,11 +94,11 @@ for (;;) {
         for (const event of events) await apply(state.settings, event);
         console.log(JSON.stringify({ ...state, zxid }));
       }
-      // Kept with what it stands for: after a broken connection the stream goes on from here.
+      // Kept together with the settings: after a broken connection the stream goes on from here.
       state.zxid = zxid;
     }
   } catch (error) {
-    // What is no longer kept cannot be replayed: begin again with all settings.
+    // The history since then is not kept any more: begin again with all settings.
     if (error instanceof Compacted) state = undefined;
     else console.error(`configuration.mjs: ${error.message}; trying again`);
   }

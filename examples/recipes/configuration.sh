@@ -17,7 +17,7 @@ while :; do
     OPS="$OPS,{\"op\":\"$OP\",\"path\":\"$SETTINGS/${PAIR%%=*}\",\"dataBase64\":\"$(printf %s "${PAIR#*=}" | base64 | tr -d '\n')\"}"
   done
   request POST /multi -H 'Content-Type: application/json' -H "Idempotency-Key: $(unique)" -d "{\"ops\":[${OPS#,}]}"
-  # Somebody else has created or deleted one of the keys since they were listed: look again.
+  # Another client has created or deleted one of the keys since they were listed: look again.
   expect 200 404 409
   [ "$STATUS" != 200 ] || break
 done

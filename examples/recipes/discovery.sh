@@ -12,7 +12,7 @@ session_lost() {
   exec "$0" "${ARGUMENTS[@]}"
 }
 
-# list: a line for each instance; those that went away between the two requests are left out.
+# list: a line for each instance; those that were deleted between the two requests are left out.
 list() {
   local name
   for name in $(children); do
@@ -31,7 +31,7 @@ case $1 in
         -H "Idempotency-Key: $(unique)" -d "$4"
       expect 201 409
       [ "$STATUS" = 409 ] || break
-      # Somebody has the name, perhaps this instance before it was started again: it goes with its session.
+      # The name is in use, perhaps by an earlier run of this instance: it is deleted with its session.
       wait_until_gone "$SERVICE/$3"
     done
     echo "registered $SERVICE/$3"

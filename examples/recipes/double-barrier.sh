@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# double-barrier.sh <name> <members> <member> <command> [arguments]: runs a command once that many are there, and ends once all are through
+# double-barrier.sh <name> <members> <member> <command> [arguments]: runs a command once that many are there, and ends once all are done
 . "$(dirname "$0")/lib.sh"
 usage 4 "$@"
 BARRIER=/double-barriers/$1 COUNT=$2 MEMBER=$3

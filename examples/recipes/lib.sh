@@ -1,12 +1,12 @@
-# What the recipes of this folder share: a request that is repeated until it is answered, fields of JSON, a session that
-# lives as long as the script, and a place in a queue. Needs bash 3.2 or newer and curl 7.55 or newer.
+# What the recipes of this folder share: a request that is repeated until there is a response, fields of JSON, a session
+# that lives as long as the script, and a place in a queue. Needs bash 3.2 or newer and curl 7.55 or newer.
 set -euo pipefail
 export LC_ALL=C
 
 WEIR=${WEIRKEEPER_URL:-http://localhost:7070}/v1
 TTL_MS=${WEIRKEEPER_TTL_MS:-10000}
-# What to do when the server has not answered for the whole time to live of the session. `stop`: a holder cannot know any
-# more that it holds anything. `wait`: a registration has nothing to stop, and the session may well have survived.
+# What to do when the server has not responded for the whole time to live of the session. `stop`: a holder cannot know any
+# more that it holds anything. `wait`: a registration has nothing to stop, and the session may have survived.
 OUTAGE=stop
 # The status of a script that had to stop because its session was lost.
 SESSION_LOST=75
@@ -45,8 +45,8 @@ unique() {
   od -An -N12 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-# request <method> <path and query> [curl options]: sends it, and again until there is an answer. Sets STATUS; HEADERS and
-# BODY are files. So whatever changes something must bear to be repeated: by an Idempotency-Key, or by its meaning.
+# request <method> <path and query> [curl options]: sends it, and again until there is a response. Sets STATUS; headers and
+# body are files. So a request that changes something must be repeatable: by an Idempotency-Key, or by its meaning.
 request() {
   local method=$1 target=$2 failures=0
   shift 2
@@ -67,12 +67,12 @@ request() {
   done
 }
 
-# expect <statuses>: the last answer has one of them, or the script ends.
+# expect <statuses>: the last response has one of them, or the script ends.
 expect() {
   case " $* " in *" $STATUS "*) ;; *) fail "$STATUS $(cat "$FILES/body")" ;; esac
 }
 
-# field <name>: the first field of that name in the last answer, a text or a number.
+# field <name>: the first field of that name in the last response, a text or a number.
 field() {
   grep -oE "\"$1\":(\"[^\"]*\"|[-0-9]+)" "$FILES/body" | head -n 1 | sed -E 's/^"[^"]*":"?//; s/"$//'
 }
@@ -82,7 +82,7 @@ header() {
   tr -d '\r' <"$FILES/headers" | sed -n "s/^$1: *//Ip" | tail -n 1
 }
 
-# children: the names in the last answer with view=children, one a line.
+# children: the names in the last response with view=children, one a line.
 children() {
   sed -nE 's/.*"children":\[([^]]+)\].*/\1/p' "$FILES/body" | tr -d '"\n' | awk -v RS=, '{ print }'
 }
@@ -107,11 +107,11 @@ session_open() {
 heartbeat() {
   local confirmed=$1 pause=$((TTL_MS / 3)) sent left code
   while sleep "$(seconds $pause)"; do
-    # A script that is killed cannot end its heartbeat: the heartbeat looks for the script before each beat.
+    # A script that is killed cannot end its heartbeat: the heartbeat looks for the script before each renewal.
     kill -0 $$ || return
     sent=$(now_ms)
     left=$((confirmed + TTL_MS - sent))
-    # One more beat and one more pause would end too late: whoever holds something must have stopped by then.
+    # One more renewal and one more pause would end too late: a holder must have stopped by then.
     if [ $left -le $((TTL_MS / 5)) ]; then
       [ $OUTAGE = wait ] || break
       left=$TTL_MS
@@ -139,7 +139,7 @@ run() {
   wait "$WORKER"
 }
 
-# First the work stops, then its protection goes: the other way round somebody else would begin too early.
+# The work stops first, then the session ends: in the other order another process would begin too early.
 cleanup() {
   trap '' USR1
   if [ -n "$WORKER" ] && kill "$WORKER" 2>/dev/null; then wait "$WORKER" || true; fi
@@ -164,7 +164,7 @@ take_place() {
   export FENCE_TOKEN
 }
 
-# wait_for_turn <parent> [<prefix>]: until no node stands before ours, or none with that prefix.
+# wait_for_turn <parent> [<prefix>]: until no node is before ours, or none with that prefix.
 wait_for_turn() {
   local before
   while :; do

@@ -5,7 +5,7 @@ usage 2 "$@"
 GROUP=/groups/$1 MEMBER=$2
 OUTAGE=wait
 
-# Others have seen this member go: it comes back as a new one.
+# Other members have seen this one leave: it comes back as a new one.
 session_lost() {
   trap - EXIT
   cleanup

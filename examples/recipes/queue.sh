@@ -34,7 +34,7 @@ case $ACTION in
       if [ -z "$ITEM" ]; then continue; fi
       TAG='"0"'
 
-      # The claim goes with its session; the check keeps it off an item that is done since the list was read.
+      # The claim is deleted with its session. The check refuses it for an item that was completed since the list was read.
       multi -H "@$FILES/session" -d '{"ops":[
         {"op":"check","path":"'"$QUEUE/$ITEM"'","exists":true},
         {"op":"create","path":"'"$QUEUE/$ITEM.claim"'","mode":"ephemeral"}]}'
@@ -47,7 +47,7 @@ case $ACTION in
       cp "$FILES/body" "$FILES/item"
       run "$@" <"$FILES/item"
 
-      # The item goes only with this very claim.
+      # The item is deleted only together with this very claim.
       multi -d '{"ops":[
         {"op":"delete","path":"'"$QUEUE/$ITEM.claim"'","mzxid":'"$CLAIM"'},
         {"op":"delete","path":"'"$QUEUE/$ITEM"'"}]}'

@@ -12,7 +12,7 @@ expect 201 409
 take_place "$SEMAPHORE/queue" place- "$(uname -n) $$"
 wait_for_turn "$SEMAPHORE/queue"
 
-# Only who is first in the queue gets a lease, so leases can only become fewer while it looks.
+# Only the first in the queue gets a lease, so their number can only fall while it looks.
 TAG='"0"'
 while :; do
   request GET "/nodes$SEMAPHORE/leases?view=children&limit=10000&wait=30s" -H "If-None-Match: $TAG"
