@@ -1,5 +1,6 @@
 #!/usr/bin/env -S node --enable-source-maps --initial-old-space-size=128
-// The process: configuration, the private Redis if there is no other, the server, and signals.
+// The server process: reads the configuration, starts the private Redis if no shared one is configured, starts the server and
+// handles signals. It exits with 0 after SIGTERM or SIGINT, and with 1 after a failure.
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
@@ -9,14 +10,14 @@ import { binaryAge, type RedisBinary, resolveRedisBinary } from './embedded-redi
 import { type Server, type StartOptions, startServer } from './server.ts';
 import { type StoreTarget, sharedStore } from './store/redis/target.ts';
 
-/** A stop takes at most so long (guarantee E5); what has not ended by then is cut off. */
+/** The longest time that a stop takes (guarantee E5), ms. Work that has not ended by then is aborted. */
 const stopTimeoutMs = 9500;
-/** What of it is for the drain delay; a longer one makes the stop so much longer. */
+/** The part of it that is reserved for WEIR_DRAIN_DELAY, ms. A longer delay extends the stop by the difference. */
 const drainDelayIncludedMs = 3000;
 
 interface RunningStore {
   target: StoreTarget;
-  /** What there is to start once the port is bound. */
+  /** How to start the store after the port is bound. */
   start: StartOptions;
   stop(): Promise<void>;
 }
@@ -27,11 +28,11 @@ async function main(): Promise<void> {
     process.stdout.write(`${invocation.text}\n`);
     return;
   }
-  // What this process and its children write is for this user alone.
+  // Files of this process and its children are readable by this user only.
   process.umask(0o077);
   const { config } = invocation;
   const log = pino({ level: config.logLevel });
-  log.info({ version: packageVersion(), config: describeConfig(config) }, 'Weirkeeper starts');
+  log.info({ version: packageVersion(), config: describeConfig(config) }, 'Weirkeeper is starting');
   const store = await openStore(config, log);
   const start = new AbortController();
   const starting = startServer(config, store.target, log, undefined, { ...store.start, signal: start.signal });
@@ -39,18 +40,18 @@ async function main(): Promise<void> {
   let isServing = false;
   let failure: Error | undefined;
   const stopping = closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
-    if (err) log.fatal({ err }, 'Weirkeeper stops, as something is broken in it');
-    else if (!failure) log.info({ signal }, 'Weirkeeper stops');
+    if (err) log.fatal({ err }, 'Weirkeeper is stopping after an unexpected error');
+    else if (!failure) log.info({ signal }, 'Weirkeeper is stopping');
     start.abort(new Error('The server was told to stop.'));
-    // One that lets its Redis load, or installs it, need not wait for that.
+    // A start that still installs or loads the private Redis need not be waited for.
     if (!isServing) await store.stop();
     const server = await starting.catch(() => undefined);
-    // Nobody can take over from the only server of a private store, and who presses Ctrl-C does not want to wait.
+    // With a private store no other broker can take over, so draining is useless. After Ctrl-C nobody wants to wait.
     const drains = signal === 'SIGTERM' && config.redisUrl !== undefined;
     await server?.close(drains ? () => sleep(config.drainDelayMs) : undefined);
     await store.stop();
     log.info('Weirkeeper has stopped');
-    // Whoever supervises this process is to see that it did not mean to: the exit code is 1.
+    // Exit code 1 shows a supervisor that the stop was a failure.
     if (failure) throw failure;
   });
   let server: Server;
@@ -58,7 +59,7 @@ async function main(): Promise<void> {
     server = await starting;
     isServing = true;
   } catch (error) {
-    // It was told to stop, and does.
+    // A signal interrupted the start; the stop is already in progress.
     if (start.signal.aborted) return;
     stopping.uninstall();
     await store.stop();
@@ -73,14 +74,16 @@ async function main(): Promise<void> {
   void server.broker.registration.displaced.then((reason) => {
     stopFor(
       reason,
-      `${reason.message} Weirkeeper stops: give this server another WEIR_BROKER_ID, or leave it stopped.`,
+      `${reason.message} Weirkeeper is stopping. Give this server another WEIR_BROKER_ID, or leave it stopped.`,
     );
   });
-  // A newer version of the program has converted the stored data while this one was running.
-  void server.broker.store.unsupportedLayout.then((reason) => stopFor(reason, `${reason.message} Weirkeeper stops.`));
+  // A newer version of the program has migrated the stored data while this one was running.
+  void server.broker.store.unsupportedLayout.then((reason) =>
+    stopFor(reason, `${reason.message} Weirkeeper is stopping.`),
+  );
 }
 
-/** The shared store that is configured, or else the private one, whose data directory this process has from now on. */
+/** The configured shared store; without one the private store, after locking its data directory. */
 async function openStore(config: Config, log: Logger): Promise<RunningStore> {
   if (config.redisUrl !== undefined) {
     return { target: sharedStore(config, config.redisUrl), start: {}, stop: async () => {} };
@@ -95,7 +98,7 @@ async function openStore(config: Config, log: Logger): Promise<RunningStore> {
     log,
   });
   return {
-    // Whoever holds the lock of the data directory is the only server of this store.
+    // The lock of the data directory guarantees that no other server uses this store.
     target: { socketPath: redis.socketPath, sole: true },
     start: { startStore: () => redis.start(), loading: () => redis.loading },
     stop: () => redis.stop(),
@@ -105,15 +108,18 @@ async function openStore(config: Config, log: Logger): Promise<RunningStore> {
 async function findRedis(log: Logger): Promise<RedisBinary> {
   const binary = await resolveRedisBinary({ log });
   const { version, command, source } = binary;
-  const where = source === 'path' ? 'found on the PATH' : 'installed by npm run redis:install, or by the first start';
-  log.info({ version, command, source, ...binaryAge(command) }, `The private Redis is ${version}, ${where}`);
+  const where = source === 'path' ? 'found on the PATH' : 'installed by npm run redis:install or by an earlier start';
+  log.info(
+    { version, command, source, ...binaryAge(command) },
+    `Using Redis ${version} as the private Redis, ${where}`,
+  );
   return binary;
 }
 
 try {
   await main();
 } catch (error) {
-  // What hinders a start is for the operator to mend, and its own words say how; a stack trace would only hide them.
+  // Errors of a start are for the operator, and their message has the remedy. A stack trace would hide it.
   process.stderr.write(`weir: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 }

@@ -1,5 +1,5 @@
-// Writes the API's description to a file: `node dist/src/openapi-file.js openapi.yaml`. The document is the one that a
-// running server gives at /openapi.json: the application is built for it, but its store is never connected to.
+// Writes the OpenAPI document to a file: `node dist/src/openapi-file.js openapi.yaml`. It is the document that a running server
+// serves at /openapi.json. The application is built for it, but never connects to a store.
 import { realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
@@ -9,10 +9,10 @@ import { Broker } from './broker/broker.ts';
 import { loadConfig } from './config/config.ts';
 import { Store } from './store/store.ts';
 
-/** The OpenAPI document. It depends on the program alone: not on the machine, its clock or its environment. */
+/** The OpenAPI document. It depends only on the program, not on the machine, its clock or its environment. */
 export async function openApiDocument(): Promise<Record<string, unknown>> {
   const invocation = loadConfig({}, []);
-  if (invocation.kind !== 'run') throw new Error('The defaults of the configuration do not run a server');
+  if (invocation.kind !== 'run') throw new Error('The default configuration is not valid');
   const log = pino({ level: 'silent' });
   const store = new Store({ ...invocation.config, target: { socketPath: 'none' } }, log);
   const app = await buildApp(new Broker(invocation.config, store, { sole: false }, log));
@@ -31,6 +31,6 @@ export async function openApiYaml(): Promise<string> {
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const file = process.argv[2];
-  if (file === undefined) throw new Error('Say which file to write: node dist/src/openapi-file.js openapi.yaml');
+  if (file === undefined) throw new Error('Name the file to write: node dist/src/openapi-file.js openapi.yaml');
   writeFileSync(file, await openApiYaml());
 }

@@ -1,4 +1,5 @@
-// A whole server over a given store: store, broker, HTTP. The process (main.ts) and the tests start the same one.
+// Starts and stops a whole server on a given store: store, broker and HTTP application, in this order. The process (main.ts)
+// and the tests start the same server.
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -14,31 +15,32 @@ import { Store } from './store/store.ts';
 export interface Server {
   app: FastifyInstance;
   broker: Broker;
-  /** Where it listens, such as `http://127.0.0.1:7070`. */
+  /** URL at which it listens, such as `http://127.0.0.1:7070`. */
   url: string;
   /**
-   * Takes no more work, ends what it has, and stops (guarantee E5).
-   * @param drained when it may do so: until then it is not ready any more, but serves whoever has not noticed
+   * Deregisters the broker, ends its requests and stops (guarantee E5).
+   * @param drain called after the broker has deregistered; the server serves further requests until its promise resolves
    */
-  close(drained?: () => Promise<void>): Promise<void>;
+  close(drain?: () => Promise<void>): Promise<void>;
 }
 
-/** What a start needs that begins before its store is there. */
+/** Options for a start before the store is available. */
 export interface StartOptions {
-  /** Starts the store, once the port is bound. */
+  /** Starts the store; called after the port is bound. */
   startStore?(): Promise<void>;
-  /** How far that has come. */
+  /** Progress of a store that loads its data. */
   loading?(): LoadingProgress | undefined;
-  /** Calls the start off; it then rejects. */
+  /** Aborts the start, which then rejects. */
   signal?: AbortSignal;
 }
 
-/** How soon a step is tried again that failed though the store seems to be there. */
+/** Pause before a step is repeated that failed with STORE_UNAVAILABLE although the store replies, ms. */
 const retryMs = 100;
 
 /**
- * Starts a server; when this returns it serves. It listens from the beginning, and refuses what needs the store until that is
- * there. @throws if the port is taken, or the store cannot be opened in time
+ * Starts a server. The port is bound first; requests that need the store are refused until it is available. The promise
+ * resolves when the server serves all requests.
+ * @throws Error if the port cannot be bound, or the store cannot be opened within `config.storeWaitMs`
  */
 export async function startServer(
   config: Config,
@@ -51,10 +53,10 @@ export async function startServer(
   const sole = 'sole' in target && target.sole === true;
   const broker = new Broker(config, store, { sole, ...(loading && { loading }) }, log);
   let app: FastifyInstance | undefined;
-  // Deregister first, so that no new work is sent here; then let requests end; then stop what they stood on.
-  const close = async (drained?: () => Promise<void>) => {
+  // Deregister first, so that clients send no new work. Then end the requests. Then stop what the requests depend on.
+  const close = async (drain?: () => Promise<void>) => {
     await broker.leave();
-    await drained?.();
+    await drain?.();
     broker.endWaits();
     await app?.close();
     await broker.stop();
@@ -71,9 +73,9 @@ export async function startServer(
       }
     }
   };
-  // Waits for the store end with its connection.
-  const callOff = () => void store.close();
-  signal?.addEventListener('abort', callOff);
+  // Closing the store ends all waits for it.
+  const closeStore = () => void store.close();
+  signal?.addEventListener('abort', closeStore);
   try {
     app = await buildApp(broker, limits);
     const url = await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
@@ -90,24 +92,24 @@ export async function startServer(
     await close();
     throw error;
   } finally {
-    signal?.removeEventListener('abort', callOff);
+    signal?.removeEventListener('abort', closeStore);
   }
 }
 
-/** An address that stands for every interface is none that a client could use: the host's name is a better guess. */
+/** The URL for clients. Clients cannot use an address that stands for all interfaces, so it is replaced by the host name. */
 function reachableUrl(listening: string): string {
   const url = new URL(listening);
   if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = hostname();
   return url.origin;
 }
 
-/** Why the server cannot listen, and what to do about it. */
+/** The error for a failed listen, with the reason and the remedy. */
 function listenProblem(error: NodeJS.ErrnoException, { host, port }: Config): Error {
   const texts: Record<string, string> = {
-    EADDRINUSE: `Port ${port} of ${host} is in use by another program: stop that, or choose another port with WEIR_PORT or --port.`,
-    EACCES: `This user may not listen on port ${port}: choose one above 1023 with WEIR_PORT or --port.`,
-    EADDRNOTAVAIL: `${host} is no address of this machine: choose another one with WEIR_HOST or --host, such as 0.0.0.0 for all.`,
-    ENOTFOUND: `The name ${host} is not known here: give an address of this machine with WEIR_HOST or --host.`,
+    EADDRINUSE: `Port ${port} of ${host} is in use by another program. Stop it, or choose another port with WEIR_PORT or --port.`,
+    EACCES: `This user is not allowed to listen on port ${port}. Choose a port above 1023 with WEIR_PORT or --port.`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine. Choose another one with WEIR_HOST or --host, such as 0.0.0.0 for all.`,
+    ENOTFOUND: `The host name ${host} cannot be resolved. Give an address of this machine with WEIR_HOST or --host.`,
   };
   const text = texts[error.code ?? ''];
   return text === undefined ? error : new Error(text, { cause: error });

@@ -6,26 +6,29 @@ import { temporaryFolder } from '../testbed/scope.ts';
 import { startServerProcess } from './helpers/process.ts';
 import { eventually, http } from './helpers/server.ts';
 
-t.test('kill -9 of the server loses nothing: the next one takes over its private Redis and its place', async (t) => {
-  const dataDir = temporaryFolder(t);
-  const first = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
-  await http(`${first.url}/v1/nodes/kept`, 'PUT', 'kept');
-  const { body: session } = await http(`${first.url}/v1/sessions`, 'POST', { ttl: '30s' });
-  await http(`${first.url}/v1/nodes/alive?mode=ephemeral&session=${session.session}`, 'PUT', '');
-  first.child.kill('SIGKILL');
-  await first.exited;
+t.test(
+  'kill -9 of the server loses nothing: the next server takes over its private Redis and its broker id',
+  async (t) => {
+    const dataDir = temporaryFolder(t);
+    const first = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
+    await http(`${first.url}/v1/nodes/kept`, 'PUT', 'kept');
+    const { body: session } = await http(`${first.url}/v1/sessions`, 'POST', { ttl: '30s' });
+    await http(`${first.url}/v1/nodes/alive?mode=ephemeral&session=${session.session}`, 'PUT', '');
+    first.child.kill('SIGKILL');
+    await first.exited;
 
-  const second = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
-  t.equal((await http(`${second.url}/v1/nodes/kept`)).body, 'kept');
-  t.equal((await http(`${second.url}/v1/nodes/alive`)).status, 200, "the outage is not the session's fault");
-  t.same((await http(`${second.url}/v1/cluster`)).body.brokers.length, 1, 'the dead broker is not counted twice');
+    const second = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
+    t.equal((await http(`${second.url}/v1/nodes/kept`)).body, 'kept');
+    t.equal((await http(`${second.url}/v1/nodes/alive`)).status, 200, "the outage is not the session's fault");
+    t.same((await http(`${second.url}/v1/cluster`)).body.brokers.length, 1, 'the dead broker is not counted twice');
 
-  second.child.kill('SIGTERM');
-  t.equal(await second.exited, 0);
-  t.notOk(readdirSync(dataDir).includes('weir.lock'), 'a stop in order leaves no lock');
-});
+    second.child.kill('SIGTERM');
+    t.equal(await second.exited, 0);
+    t.notOk(readdirSync(dataDir).includes('weir.lock'), 'a stop in order leaves no lock');
+  },
+);
 
-t.test('kill -9 of the private Redis: it is back by itself with everything that was acknowledged', async (t) => {
+t.test('kill -9 of the private Redis: it is restarted with everything that was acknowledged', async (t) => {
   const server = await startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t) });
   await http(`${server.url}/v1/nodes/kept`, 'PUT', 'kept');
   const ready = server.log.find(({ msg }) => msg === 'The private Redis is ready')!;
@@ -45,7 +48,7 @@ t.test('kill -9 of the private Redis: it is back by itself with everything that 
   t.equal(await server.exited, 0);
 });
 
-t.test('SIGTERM drains: the request under way is answered, then the process exits with 0', async (t) => {
+t.test('SIGTERM drains: the request in flight gets its response, then the process exits with 0', async (t) => {
   const server = await startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t) });
   await http(`${server.url}/v1/topics`, 'POST', { name: 'slow' });
   const waiting = http(`${server.url}/v1/topics/slow/partitions/0/records?offset=0&wait=60s`);
@@ -55,7 +58,7 @@ t.test('SIGTERM drains: the request under way is answered, then the process exit
   t.equal(await server.exited, 0);
 });
 
-t.test('no handle of a session stands in the log, at any level', async (t) => {
+t.test('the log contains no session handle, at any level', async (t) => {
   const server = await startServerProcess(t, { WEIR_DATA_DIR: temporaryFolder(t), WEIR_LOG_LEVEL: 'trace' });
   const { body } = await http(`${server.url}/v1/sessions`, 'POST', { ttl: '1s' });
   const handle: string = body.session;
@@ -75,16 +78,16 @@ t.test('no handle of a session stands in the log, at any level', async (t) => {
   t.notOk((await http(`${server.url}/metrics`)).body.includes(secret));
 });
 
-t.test('a start that cannot work says why, and what to do, in one line', async (t) => {
+t.test('a start that fails prints the reason and the remedy in one line', async (t) => {
   const dataDir = temporaryFolder(t);
   const holder = await startServerProcess(t, { WEIR_DATA_DIR: dataDir });
   t.equal(typeof JSON.parse(readFileSync(join(dataDir, 'weir.lock'), 'utf8')), 'object');
   const { port } = new URL(holder.url);
   const attempts: [Record<string, string>, RegExp][] = [
     [{ WEIR_DATA_DIR: dataDir }, /in use by another server.*WEIR_DATA_DIR/],
-    [{ WEIR_PROT: '1' }, /WEIR_PROT is unknown; do you mean WEIR_PORT/],
+    [{ WEIR_PROT: '1' }, /WEIR_PROT is unknown; did you mean WEIR_PORT/],
     [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }, /Port \d+ of 127\.0\.0\.1 is in use.*WEIR_PORT/],
-    [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_HOST: '192.0.2.1' }, /192\.0\.2\.1 is no address of this machine/],
+    [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_HOST: '192.0.2.1' }, /192\.0\.2\.1 is not an address of this machine/],
     [{ WEIR_REDIS_URL: 'redis://127.0.0.1:1', WEIR_STORE_WAIT: '1s' }, /cannot be reached: .*ECONNREFUSED/],
   ];
   await Promise.all(attempts.map(([env, message]) => t.rejects(startServerProcess(t, env), { message })));

@@ -90,7 +90,7 @@ t.test('while Redis loads, health, metrics and documentation are served, and the
   t.match(await ended, /told to stop|is stopping/, 'a stop need not wait for Redis');
 });
 
-t.test('a private Redis that loads for long lets the server listen meanwhile, and says how far it is', async (t) => {
+t.test('the server listens while its private Redis loads, and reports the progress', async (t) => {
   const dataDir = temporaryFolder(t);
   const filling = await startTestRedis(t, { dataDir });
   // While it reads its append-only file Redis answers after every 1024 commands.
@@ -119,7 +119,7 @@ t.test('a private Redis that loads for long lets the server listen meanwhile, an
   await server.close();
 });
 
-t.test('a broker that is started before its Redis waits, says what for, and serves when that is there', async (t) => {
+t.test('a broker that is started before its Redis waits, says for what, and serves once Redis is there', async (t) => {
   const redis = await startRedisNode(t, []);
   await redis.kill();
   const port = await freePort();
@@ -142,7 +142,7 @@ t.test('a broker that is started before its Redis waits, says what for, and serv
   );
 });
 
-t.test('a Redis that goes away in the middle of a start is waited for', async (t) => {
+t.test('a start waits for a Redis that becomes unreachable in the middle of it', async (t) => {
   const redis = await startRedisNode(t, []);
   const config = { ...testConfig, port: await freePort(), storeWaitMs: 30_000 };
   const url = `http://127.0.0.1:${config.port}`;
@@ -162,7 +162,7 @@ t.test('a Redis that goes away in the middle of a start is waited for', async (t
   }
 });
 
-t.test('what no waiting heals ends the start at once', async (t) => {
+t.test('an error that waiting cannot fix ends the start at once', async (t) => {
   const redis = await startRedisNode(t, ['databases 2']);
   await redis.ask('CONFIG', 'SET', 'requirepass', 'secret');
   const plain = createServer((socket) => {
@@ -182,19 +182,22 @@ t.test('what no waiting heals ends the start at once', async (t) => {
   await Promise.all(cases.map(([more, message]) => t.rejects(startServerProcess(t, { ...env, ...more }), { message })));
 });
 
-t.test('a taken port is said before a private Redis is started', async (t) => {
+t.test('a port in use is reported before a private Redis is started', async (t) => {
   const holder = createServer();
   const port = await freePort();
   await new Promise<void>((resolve) => holder.listen(port, '127.0.0.1', resolve));
   t.teardown(() => holder.close());
   const dataDir = temporaryFolder(t);
-  const message = new RegExp(`^weir: Port ${port} of 127\\.0\\.0\\.1 is in use by another program: .*--port\\.$`, 'm');
+  const message = new RegExp(
+    `^weir: Port ${port} of 127\\.0\\.0\\.1 is in use by another program\\. .*--port\\.$`,
+    'm',
+  );
   await t.rejects(startServerProcess(t, { WEIR_DATA_DIR: dataDir, WEIR_PORT: String(port) }), { message });
   const { socketPath } = await startTestRedis(t, { dataDir });
   t.equal(await redisCommand(socketPath, ['DBSIZE']), 0, 'the directory is free, and nothing was written');
 });
 
-t.test('a first start, and a restart with topics, log nothing that never was, and no error', async (t) => {
+t.test('a first start, and a restart with topics, log no error and nothing that did not happen', async (t) => {
   const redis = await startRedisNode(t, []);
   const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${redis.port}`, WEIR_DRAIN_DELAY: '0s', WEIR_BROKER_ID: '7' };
   const first = await startServerProcess(t, env);
@@ -211,7 +214,7 @@ t.test('a first start, and a restart with topics, log nothing that never was, an
   t.same(bad, []);
 });
 
-t.test('a start that waits is stopped by SIGTERM, and leaves nothing behind', async (t) => {
+t.test('SIGTERM ends a start that waits, and nothing is left behind', async (t) => {
   const main = new URL('../src/main.js', import.meta.url).pathname;
   const port = await freePort();
   const env = { PATH: process.env.PATH ?? '', WEIR_PORT: String(port), WEIR_REDIS_URL: 'redis://127.0.0.1:1' };

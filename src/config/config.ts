@@ -1,6 +1,6 @@
 /**
- * What the server is told from outside: environment variables and flags, checked as a whole before anything starts.
- * The only place that reads either. What the values do is the business of those who take them.
+ * Reads the configuration from environment variables and flags, and checks all of it before anything starts. No other file
+ * reads either of them.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -12,10 +12,10 @@ import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
 
 export type { Config } from './options.ts';
 
-/** What the command line asks for: to run, or only to print `text`. */
+/** What the command line requests: to run the server, or only to print `text`. */
 export type Invocation = { kind: 'run'; config: Config } | { kind: 'help' | 'version'; text: string };
 
-/** The configuration is not usable; the message has one line for each problem. */
+/** The configuration is not valid; the message has one line for each problem. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
@@ -27,9 +27,10 @@ function flagOf({ variable }: Option<unknown>): string {
 }
 
 /**
- * Reads the configuration from `env` and `argv` (without the program's name); a flag wins over its variable, and an
- * empty variable counts as absent. `--help` and `--version` win over everything.
- * @throws ConfigError that names every problem at once
+ * Reads the configuration. A flag takes precedence over its variable; an empty variable counts as absent. `--help` and
+ * `--version` take precedence over everything else.
+ * @param argv the arguments without the program's name
+ * @throws ConfigError with all problems at once
  */
 export function loadConfig(
   env: Record<string, string | undefined> = process.env,
@@ -52,15 +53,15 @@ export function loadConfig(
     }
     const name = flag === undefined ? option.variable : `--${flagOf(option)}`;
     const shown = option.isSecret ? '' : ` is ${JSON.stringify(text)}, which is not valid: it`;
-    problems.push(`${name}${shown} ${parsed.error.issues[0]!.message}${kubernetesHint(text)}`);
+    problems.push(`${name}${shown} ${parsed.error.issues[0]?.message ?? 'is not valid'}${kubernetesHint(text)}`);
   }
-  const config = { corsOrigins: [], allowedHosts: [], trustProxy: [], ...values } as unknown as Config; // the type of `options` ties each field to its schema
+  const config = { corsOrigins: [], allowedHosts: [], trustProxy: [], ...values } as unknown as Config; // the type of `options` guarantees a schema for each field
   if (problems.length === 0) problems.push(...conflicts(config));
   if (problems.length > 0) throw new ConfigError(`${problems.join('\n')}\nSee --help for all options.`);
   return { kind: 'run', config };
 }
 
-/** The configuration as it may be logged: without passwords. */
+/** The configuration without passwords, for the log. */
 export function describeConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
@@ -69,24 +70,24 @@ export function describeConfig(config: Config): Record<string, unknown> {
   };
 }
 
-/** The folders of the PATH, in order: where commands are looked for. */
+/** The folders of the PATH, in order. */
 export function commandSearchPath(env: Record<string, string | undefined> = process.env): string[] {
   return (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
 }
 
-/** Where this user's sockets may be, if the system has such a folder. */
+/** The folder for this user's sockets (XDG_RUNTIME_DIR); undefined if the system has none. */
 export function userRuntimeDir(env: Record<string, string | undefined> = process.env): string | undefined {
   return env.XDG_RUNTIME_DIR || undefined;
 }
 
-/** The folder of package.json: source and compiled files lie at different depths below it. */
+/** The folder of package.json. It is searched, as source and compiled files are at different depths below it. */
 export function projectRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
   return folder;
 }
 
-/** Such as `1.2.3`. */
+/** The version in package.json, such as `1.2.3`. */
 export function packageVersion(): string {
   return String(JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')).version);
 }
@@ -100,7 +101,7 @@ function parseFlags(argv: string[]): { given: Map<string, string>; problems: str
   );
   const { tokens } = parseArgs({
     args: argv,
-    // Not strict, as parseArgs would stop at the first problem; all of them are to be named at once.
+    // In strict mode parseArgs throws at the first problem; all problems should be reported at once.
     strict: false,
     tokens: true,
     options: {
@@ -111,7 +112,7 @@ function parseFlags(argv: string[]): { given: Map<string, string>; problems: str
   });
   for (const token of tokens) {
     if (token.kind === 'positional') {
-      problems.push(`${JSON.stringify(token.value)} is not an option; there are no other arguments`);
+      problems.push(`${JSON.stringify(token.value)} is not an option; the program takes only options`);
     } else if (token.kind === 'option') {
       const option = known.get(token.name);
       if (token.name === 'help' || token.name === 'version') given.set(token.name, '');
@@ -135,7 +136,7 @@ function unknownVariables(env: Record<string, string | undefined>): string[] {
 function suggestion(name: string, known: string[], prefix: string): string {
   const [best] = known.map((other) => ({ other, edits: distance(name, other) })).sort((a, b) => a.edits - b.edits);
   return best !== undefined && best.edits <= Math.max(2, name.length / 2)
-    ? `; do you mean ${prefix}${best.other}?`
+    ? `; did you mean ${prefix}${best.other}?`
     : '';
 }
 
@@ -145,7 +146,7 @@ function kubernetesHint(value: string): string {
     : '';
 }
 
-/** What each value allows by itself, but not together. */
+/** Problems of values that are valid alone, but not together. */
 function conflicts(config: Config): string[] {
   const problems: string[] = [];
   if (config.sessionMinTtlMs > config.sessionMaxTtlMs) {
@@ -155,7 +156,7 @@ function conflicts(config: Config): string[] {
   }
   if (config.maxNodeBytes > config.maxBodyBytes) {
     problems.push(
-      `WEIR_MAX_NODE_BYTES is ${config.maxNodeBytes}, which is more than WEIR_MAX_BODY_BYTES, ${config.maxBodyBytes}: no request could carry such data`,
+      `WEIR_MAX_NODE_BYTES is ${config.maxNodeBytes}, which is more than WEIR_MAX_BODY_BYTES, ${config.maxBodyBytes}: no request could contain such data`,
     );
   }
   return [...problems, ...redisConflicts(config)];
@@ -166,35 +167,46 @@ function redisConflicts(config: Config): string[] {
   const problems: string[] = [];
   for (const field of ['redisTlsCa', 'redisTlsCert', 'redisTlsKey', 'redisTlsServername'] as const) {
     if (config[field] !== undefined && !location?.tls) {
-      problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL names no store that speaks TLS (rediss://)`);
+      problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL does not use TLS (rediss://)`);
     }
   }
   if ((config.redisTlsCert === undefined) !== (config.redisTlsKey === undefined)) {
-    problems.push('WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY belong together: one of them is missing');
+    problems.push('WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY must be set together: one of them is missing');
   }
   for (const field of ['redisSentinelUsername', 'redisSentinelPassword'] as const) {
     if (config[field] !== undefined && location?.topology !== 'sentinel') {
-      problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL names no Sentinel (redis+sentinel://)`);
+      problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL does not use Sentinel (redis+sentinel://)`);
     }
   }
   return problems;
 }
 
+/** A text as indented lines of at most 100 characters; longer words have a line of their own. */
+function wrapped(text: string): string {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const longer = `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && longer.length <= 94) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines.map((line) => `      ${line}`).join('\n');
+}
+
 function helpText(): string {
   const lines = entries.map(([, option]) => {
     const flag = `--${flagOf(option)}${option.placeholder === undefined ? '' : ` <${option.placeholder}>`}`;
-    const value = option.default ? `default ${option.default}` : 'no default';
-    return `  ${flag.padEnd(38)}${option.variable.padEnd(30)}${value}\n      ${option.meaning}`;
+    const value = option.default ? `default ${option.default}` : '';
+    return `${`  ${flag.padEnd(38)}${option.variable.padEnd(30)}${value}`.trimEnd()}\n${wrapped(option.meaning)}`;
   });
-  return `weir ${packageVersion()}: coordination and logs over HTTP and WebSocket, on Redis
+  return `weir ${packageVersion()}: a server for coordination and logs over HTTP and WebSocket, on Redis
 
 Usage: weir [--flag value ...]
 
-Each option is a flag or an environment variable; the flag wins.
-Durations are 500ms, 10s, 5m, 1h, 7d or a number of ms; sizes are 512KiB, 16MiB, 1GiB or a number of bytes (kb, mb and
-gb mean the same as KiB, MiB and GiB).
+Each option can be given as a flag or as an environment variable. The flag takes precedence.
+Durations: 500ms, 10s, 5m, 1h, 7d, or a number of milliseconds.
+Sizes: 512KiB, 16MiB, 1GiB, or a number of bytes. kb, mb and gb mean the same as KiB, MiB and GiB.
 
 ${lines.join('\n')}
-  ${'--help, -h'.padEnd(68)}Prints this.
-  ${'--version, -v'.padEnd(68)}Prints the version.`;
+  ${'--help, -h'.padEnd(68)}Print this help.
+  ${'--version, -v'.padEnd(68)}Print the version.`;
 }

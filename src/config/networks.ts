@@ -1,14 +1,14 @@
-// Lists of addresses and networks, as WEIR_TRUST_PROXY has one.
+// Lists of addresses and networks, such as that of WEIR_TRUST_PROXY.
 import ipaddr from 'ipaddr.js';
 
-/** The ranges that an option may name by a word. */
+/** Names for ranges of addresses. */
 const namedRanges: Record<string, readonly string[]> = {
   loopback: ['127.0.0.0/8', '::1/128'],
   linklocal: ['169.254.0.0/16', 'fe80::/10'],
   uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
 };
 
-/** What is wrong with a list of addresses and networks, such as `10.0.0.0/8`; undefined if nothing is. */
+/** The problem of an entry that should be an address, a network such as `10.0.0.0/8`, or a named range; undefined if it is valid. */
 export function networkProblem(text: string): string | undefined {
   if (Object.hasOwn(namedRanges, text) || ipaddr.isValidCIDR(text)) return undefined;
   return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
@@ -16,7 +16,10 @@ export function networkProblem(text: string): string | undefined {
     : `${JSON.stringify(text)} is neither an address nor a network`;
 }
 
-/** Whether an address lies in one of these networks, each of which has no networkProblem(). */
+/**
+ * Returns a function that tells whether an address is in one of these networks.
+ * @param networks entries without a networkProblem()
+ */
 export function inNetworks(networks: readonly string[]): (address: string) => boolean {
   const ranges = networks.flatMap((network) => namedRanges[network] ?? [network]).map(rangeOf);
   const known = new Map<string, boolean>();
@@ -24,7 +27,7 @@ export function inNetworks(networks: readonly string[]): (address: string) => bo
     let isIn = known.get(address);
     if (isIn === undefined) {
       isIn = ipaddr.isValid(address) && ranges.some((range) => matches(ipaddr.process(address), range));
-      // A peer may write what it likes into a header.
+      // Addresses come from a header, so a peer can send any number of them.
       if (known.size >= cachedAddressesMax) known.clear();
       known.set(address, isIn);
     }

@@ -1,6 +1,6 @@
 /**
- * Every option there is: its variable, its default, what it takes and what it means. How the table is applied to the
- * environment and the command line is the business of config/config.ts.
+ * All options: variable, default, valid values and meaning. config/config.ts applies the table to the environment and the
+ * command line.
  */
 import { z } from 'zod';
 import {
@@ -16,159 +16,161 @@ import {
   size,
 } from './values.ts';
 
-/** Values are in the units that their names end in. */
+/** The names of numeric fields end in their unit. */
 export interface Config {
   host: string;
   port: number;
-  /** The address that clients reach this server by, if it is not the one it listens on. */
+  /** URL at which clients reach this server, if it differs from the address it listens on. */
   advertisedUrl?: string;
   brokerId?: number;
   rack?: string;
   dataDir: string;
-  /** A Redis that is running already; absent: the private one. May hold a password. */
+  /** URL of a shared Redis; absent: the server starts a private one. May contain a password. */
   redisUrl?: string;
-  /** Files in PEM for a Redis that speaks TLS: who signed its certificate; what this server shows of itself. */
+  /** PEM files for a Redis that uses TLS: the certificate authority, and this server's own certificate and key. */
   redisTlsCa?: string;
   redisTlsCert?: string;
   redisTlsKey?: string;
-  /** The name in the certificate of Redis, if it is not its host's. */
+  /** The name in the certificate of Redis, if it differs from its host name. */
   redisTlsServername?: string;
   redisSentinelUsername?: string;
   redisSentinelPassword?: string;
-  /** How long a server that starts waits for a Redis that does not answer. */
+  /** How long a starting server waits for a Redis that does not reply. */
   storeWaitMs: number;
   appendfsync: 'always' | 'everysec' | 'no';
   prefix: string;
   sessionMinTtlMs: number;
   sessionMaxTtlMs: number;
   brokerSessionTtlMs: number;
-  /** How long a server that is told to stop serves on, though it is no longer ready. */
+  /** How long a server continues to serve after SIGTERM, while it reports that it is not ready. */
   drainDelayMs: number;
-  /** How long a named producer lives that nobody uses. */
+  /** How long an unused named producer is kept. */
   producerIdExpirationMs: number;
-  /** How many transactions are kept for replay. */
+  /** Number of transactions that are kept for replay. */
   eventRetention: number;
-  /** How long committed offsets are kept in an empty group, or of topics that no member subscribes to. */
+  /** How long committed offsets are kept in an empty group, or for topics to which no member subscribes. */
   offsetsRetentionMs: number;
   maxNodeBytes: number;
   maxBodyBytes: number;
-  /** Of clients, to this broker. */
+  /** Connections of clients to this broker. */
   maxConnections: number;
-  /** The part of each limit on what is held for long that one address may have alone: above 0, up to 1. */
+  /** Share of each limit on long-lived things that one address may use alone: above 0, up to 1. */
   addressShare: number;
-  /** Addresses and networks of proxies that say in X-Forwarded-For whom they speak for. */
+  /** Addresses and networks of proxies whose X-Forwarded-For is trusted. */
   trustProxy: string[];
   maxPartitions: number;
   autoCreateTopics: boolean;
-  /** Limit of the private Redis; absent: half of the machine's memory. */
+  /** Memory limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
-  /** Foreign origins whose pages may use this server; `*` is every one. */
+  /** Origins of web pages that may use this server; `*` stands for all. */
   corsOrigins: string[];
-  /** Names in Host that this server answers to besides its own; `*` is every one. */
+  /** Names in the Host header that this server accepts besides its own; `*` stands for all. */
   allowedHosts: string[];
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 }
 
 export interface Option<T> {
   variable: string;
-  /** From the text of the variable or flag; its error says what is allowed. */
+  /** Parses the text of the variable or flag. Its error says what is allowed. */
   schema: z.ZodType<T>;
   default?: string;
-  /** What the value is, in one word; absent: a flag that may stand alone. */
+  /** One word for the value in --help; absent: the flag can be given without a value. */
   placeholder?: string;
   meaning: string;
-  /** The value holds a password, and must not be shown. */
+  /** The value contains a password and must not be shown. */
   isSecret?: true;
 }
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
-/** Every option there is; a variable's flag is its name without the prefix: `WEIR_DATA_DIR` is `--data-dir`. */
+/** All options. The flag of a variable is its name without the prefix: `WEIR_DATA_DIR` is `--data-dir`. */
 export const options: { [Field in keyof Required<Config>]: Option<Required<Config>[Field]> } = {
   host: {
     variable: 'WEIR_HOST',
     schema: matching(/^\S+$/, 'must be an address or host name to listen on, such as 0.0.0.0'),
     default: '127.0.0.1',
     placeholder: 'address',
-    meaning: 'Address to listen on; 0.0.0.0 is every one of this machine.',
+    meaning: 'Address to listen on. 0.0.0.0 stands for all addresses of this machine.',
   },
   port: {
     variable: 'WEIR_PORT',
     schema: integer(0, 65_535),
     default: '7070',
     placeholder: 'port',
-    meaning: 'TCP port to listen on; 0 is any free one.',
+    meaning: 'TCP port to listen on. 0 selects a free port.',
   },
   advertisedUrl: {
     variable: 'WEIR_ADVERTISED_URL',
     schema: z.string().transform(parseOrigin('must be an http(s) URL without a path, such as http://weir-1:7070')),
     placeholder: 'url',
-    meaning: 'Address that clients and other brokers reach this one by, if not the one it listens on.',
+    meaning: 'URL at which clients reach this broker. Default: the address it listens on.',
   },
   brokerId: {
     variable: 'WEIR_BROKER_ID',
     schema: integer(0, 2 ** 31 - 1),
     placeholder: 'id',
-    meaning: 'Id of this broker in the cluster; generated if absent.',
+    meaning: 'Id of this broker in the cluster. Default: generated.',
   },
   rack: {
     variable: 'WEIR_RACK',
     schema: matching(/^.{1,255}$/, 'must have 1 to 255 characters'),
     placeholder: 'name',
-    meaning: 'Rack or zone of this broker; replicas are spread over racks.',
+    meaning: 'Rack or zone of this broker. The replicas of a partition are spread over racks.',
   },
   dataDir: {
     variable: 'WEIR_DATA_DIR',
     schema: z.string(),
     default: './data',
     placeholder: 'folder',
-    meaning: 'Where the private Redis keeps its data; one server at a time may use it.',
+    meaning: 'Folder for the data of the private Redis. Only one server at a time can use it.',
   },
   redisUrl: {
     variable: 'WEIR_REDIS_URL',
     schema: z.string().transform(checkRedisUrl),
     placeholder: 'url',
     meaning:
-      'A Redis or Valkey 7.0+ that is running already: redis://[user:password@]host:port[/db]; by Sentinel ' +
-      'redis+sentinel://[user:password@]host:port,host:port/name[/db]; a Redis Cluster redis+cluster://[user:password@]host:port,host:port; ' +
-      'unix:///path. rediss in the place of redis is TLS. Absent: the server starts a private one.',
+      'URL of a shared Redis or Valkey, 7.0 or newer. One server: redis://[user:password@]host:port[/db] or unix:///path. ' +
+      'Sentinel: redis+sentinel://[user:password@]host:port,host:port/name[/db]. ' +
+      'Redis Cluster: redis+cluster://[user:password@]host:port,host:port. Use rediss instead of redis for TLS. ' +
+      'Default: the server starts a private Redis.',
     isSecret: true,
   },
   redisTlsCa: {
     variable: 'WEIR_REDIS_TLS_CA',
     schema: z.string(),
     placeholder: 'file',
-    meaning: 'Certificates, in PEM, of who may have signed that of the shared Redis. Absent: those that Node trusts.',
+    meaning:
+      'PEM file with the certificate authorities for the certificate of the shared Redis. Default: those that Node.js trusts.',
   },
   redisTlsCert: {
     variable: 'WEIR_REDIS_TLS_CERT',
     schema: z.string(),
     placeholder: 'file',
-    meaning: 'Certificate, in PEM, that this server shows to the shared Redis.',
+    meaning: 'PEM file with the client certificate of this server for the shared Redis.',
   },
   redisTlsKey: {
     variable: 'WEIR_REDIS_TLS_KEY',
     schema: z.string(),
     placeholder: 'file',
-    meaning: 'Private key, in PEM, of that certificate.',
+    meaning: 'PEM file with the private key of the client certificate.',
   },
   redisTlsServername: {
     variable: 'WEIR_REDIS_TLS_SERVERNAME',
     schema: matching(/^\S+$/, 'must be a host name'),
     placeholder: 'name',
-    meaning: "Name in the certificate of the shared Redis, if it is not its host's.",
+    meaning: 'Name in the certificate of the shared Redis. Default: its host name.',
   },
   redisSentinelUsername: {
     variable: 'WEIR_REDIS_SENTINEL_USERNAME',
     schema: z.string(),
     placeholder: 'name',
-    meaning: 'User for the Sentinels; the URL has that for Redis itself.',
+    meaning: 'User for the Sentinels. The user for Redis itself is in the URL.',
   },
   redisSentinelPassword: {
     variable: 'WEIR_REDIS_SENTINEL_PASSWORD',
     schema: z.string(),
     placeholder: 'password',
-    meaning: 'Password for the Sentinels, if they ask for one.',
+    meaning: 'Password for the Sentinels, if they require one.',
     isSecret: true,
   },
   storeWaitMs: {
@@ -177,42 +179,43 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '60s',
     placeholder: 'duration',
     meaning:
-      'How long a server that starts waits for a Redis that does not answer, as one that starts later; loading does not count.',
+      'How long a starting server waits for a Redis that does not reply, for example as it starts later. Time in which Redis loads its data does not count.',
   },
   appendfsync: {
     variable: 'WEIR_APPENDFSYNC',
     schema: oneOf(['always', 'everysec', 'no']),
     default: 'always',
     placeholder: 'when',
-    meaning: 'When the private Redis syncs to disk: always (before each answer), everysec, no.',
+    meaning:
+      'When the private Redis syncs writes to disk: always (before each reply), everysec (once a second), or no (left to the system).',
   },
   prefix: {
     variable: 'WEIR_PREFIX',
     schema: matching(/^[A-Za-z0-9._-]{1,64}$/, 'must have 1 to 64 characters of A-Z a-z 0-9 . _ -'),
     default: 'weir',
     placeholder: 'name',
-    meaning: 'Start of every key, so that several clusters can share one Redis.',
+    meaning: 'Prefix of all keys in Redis, so that several clusters can share one Redis.',
   },
   sessionMinTtlMs: {
     variable: 'WEIR_SESSION_MIN_TTL',
     schema: duration(100),
     default: '1s',
     placeholder: 'duration',
-    meaning: 'Shortest time-to-live that a session gets.',
+    meaning: 'Minimum time to live of a session. Shorter requests are raised to it.',
   },
   sessionMaxTtlMs: {
     variable: 'WEIR_SESSION_MAX_TTL',
     schema: duration(100),
     default: '24h',
     placeholder: 'duration',
-    meaning: 'Longest time-to-live that a session gets.',
+    meaning: 'Maximum time to live of a session. Longer requests are reduced to it.',
   },
   brokerSessionTtlMs: {
     variable: 'WEIR_BROKER_SESSION_TTL',
     schema: duration(100),
     default: '6s',
     placeholder: 'duration',
-    meaning: 'How long after its last sign of life a broker counts as dead.',
+    meaning: 'Time to live of the session of a broker: without a renewal for this time, the broker counts as dead.',
   },
   drainDelayMs: {
     variable: 'WEIR_DRAIN_DELAY',
@@ -220,56 +223,56 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '3s',
     placeholder: 'duration',
     meaning:
-      'How long a server of a shared Redis serves on after SIGTERM, while /health/ready says no, so that load balancers notice.',
+      'With a shared Redis: how long the server continues to serve after SIGTERM while /health/ready reports 503, so that load balancers stop sending requests.',
   },
   producerIdExpirationMs: {
     variable: 'WEIR_PRODUCER_ID_EXPIRATION',
     schema: duration(1000),
     default: '24h',
     placeholder: 'duration',
-    meaning: 'How long a named producer lives that nobody uses.',
+    meaning: 'How long an unused named producer is kept.',
   },
   offsetsRetentionMs: {
     variable: 'WEIR_OFFSETS_RETENTION',
     schema: duration(1000),
     default: '7d',
     placeholder: 'duration',
-    meaning: 'How long committed offsets are kept that no member of their group can need.',
+    meaning: 'How long committed offsets are kept in an empty group, or for topics to which no member subscribes.',
   },
   eventRetention: {
     variable: 'WEIR_EVENT_RETENTION',
     schema: integer(1, 2 ** 31 - 1),
     default: '100000',
     placeholder: 'number',
-    meaning: 'How many transactions of the tree are kept for watches that resume.',
+    meaning: 'Number of transactions of the tree that are kept for watches that resume.',
   },
   maxNodeBytes: {
     variable: 'WEIR_MAX_NODE_BYTES',
     schema: size('1', '256MiB'),
     default: '1MiB',
     placeholder: 'size',
-    meaning: 'Largest data of a node.',
+    meaning: 'Maximum size of the data of a node.',
   },
   maxBodyBytes: {
     variable: 'WEIR_MAX_BODY_BYTES',
     schema: size('1', '256MiB'),
     default: '16MiB',
     placeholder: 'size',
-    meaning: 'Largest body of a request; NDJSON streams are not bounded.',
+    meaning: 'Maximum size of a request body. NDJSON streams have no limit.',
   },
   maxPartitions: {
     variable: 'WEIR_MAX_PARTITIONS',
     schema: integer(1, 1_000_000),
     default: '20000',
     placeholder: 'number',
-    meaning: 'Most partitions of all topics together.',
+    meaning: 'Maximum number of partitions of all topics together.',
   },
   maxConnections: {
     variable: 'WEIR_MAX_CONNECTIONS',
     schema: integer(10, 1_000_000),
     default: '16000',
     placeholder: 'number',
-    meaning: 'Most connections of clients at once; the system must allow as many open files and some more.',
+    meaning: 'Maximum number of client connections. The limit of open files of the system must be some hundred higher.',
   },
   addressShare: {
     variable: 'WEIR_ADDRESS_SHARE',
@@ -277,7 +280,7 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '50%',
     placeholder: 'percent',
     meaning:
-      'What one remote address may have of the connections, WebSockets, watches, long polls and NDJSON uploads while others have none; 100% is all.',
+      'Share of the limits on connections, WebSockets, watches, long polls and NDJSON uploads that one remote address may use while others use none. 100% = no limit for one address.',
   },
   trustProxy: {
     variable: 'WEIR_TRUST_PROXY',
@@ -285,19 +288,19 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '',
     placeholder: 'networks',
     meaning:
-      'Proxies, separated by commas, whose X-Forwarded-For says which address a request is from: addresses, networks such as 10.0.0.0/8, or loopback, linklocal, uniquelocal. Absent: none.',
+      'Proxies whose X-Forwarded-For header is trusted, separated by commas: addresses, networks such as 10.0.0.0/8, or loopback, linklocal, uniquelocal. Default: none.',
   },
   autoCreateTopics: {
     variable: 'WEIR_AUTO_CREATE_TOPICS',
     schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
     default: 'false',
-    meaning: 'Whether producing to an unknown topic creates it.',
+    meaning: 'Whether a produce request to an unknown topic creates the topic: true or false.',
   },
   redisMaxmemoryBytes: {
     variable: 'WEIR_REDIS_MAXMEMORY',
     schema: size('1MiB', '1048576GiB'),
     placeholder: 'size',
-    meaning: "Memory limit of the private Redis; absent: half of the machine's.",
+    meaning: 'Memory limit of the private Redis. Default: half of the memory of the machine or container.',
   },
   corsOrigins: {
     variable: 'WEIR_CORS_ORIGINS',
@@ -307,7 +310,7 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '',
     placeholder: 'origins',
     meaning:
-      'Origins, separated by commas, whose web pages may use this server; * is every one. Absent: none but its own.',
+      'Origins of web pages that may use this server, separated by commas; * stands for all. Default: only its own.',
   },
   allowedHosts: {
     variable: 'WEIR_ALLOWED_HOSTS',
@@ -318,13 +321,13 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '',
     placeholder: 'names',
     meaning:
-      'Names in Host, separated by commas, that this server answers to beside localhost, addresses, the name of its machine and that in WEIR_ADVERTISED_URL. .example.com is every name below it, * every one.',
+      'Further names in the Host header that this server accepts, separated by commas. It always accepts localhost, addresses, the name of its machine and that in WEIR_ADVERTISED_URL. .example.com stands for all names below it, * for all.',
   },
   logLevel: {
     variable: 'WEIR_LOG_LEVEL',
     schema: oneOf(logLevels),
     default: 'info',
     placeholder: 'level',
-    meaning: `What is logged: ${logLevels.join(', ')}.`,
+    meaning: `Lowest level of log lines that are printed: ${logLevels.join(', ')}.`,
   },
 };

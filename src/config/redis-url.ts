@@ -1,12 +1,12 @@
 /**
- * How the address of a shared Redis is written: one URL that says which engine it is, where it is, and who asks.
+ * Parses WEIR_REDIS_URL: one URL that names the topology of the shared Redis, its addresses and the credentials.
  *
  *   redis://[user:password@]host[:port][/db]                    one Redis
- *   unix://[user:password@]/path/of/redis.sock                  one Redis, by its unix socket
- *   redis+sentinel://[user:password@]host[:port],…/name[/db]    the primary called `name`, of these Sentinels
- *   redis+cluster://[user:password@]host[:port],…               Redis Cluster, by some of its nodes
+ *   unix://[user:password@]/path/of/redis.sock                  one Redis, through its unix socket
+ *   redis+sentinel://[user:password@]host[:port],…/name[/db]    the primary called `name`, found through these Sentinels
+ *   redis+cluster://[user:password@]host[:port],…               Redis Cluster, found through some of its nodes
  *
- * `rediss` in the place of `redis` speaks TLS. What is done with it is the business of src/store.
+ * `rediss` instead of `redis` selects TLS.
  */
 
 export interface RedisAddress {
@@ -18,7 +18,7 @@ interface RedisAccess {
   username?: string;
   password?: string;
   tls: boolean;
-  /** Number of the database. */
+  /** Number of the Redis database. */
   db: number;
 }
 
@@ -31,12 +31,15 @@ export type RedisLocation = RedisAccess &
 
 const urlForms =
   'must be a URL such as redis://user:password@host:6379/0, redis+sentinel://host:26379,host:26379/name, ' +
-  'redis+cluster://host:6379,host:6379 or unix:///run/redis.sock; rediss in the place of redis is TLS';
+  'redis+cluster://host:6379,host:6379 or unix:///run/redis.sock; rediss instead of redis selects TLS';
 
 const urlPattern = /^(?:(rediss?)(?:\+(sentinel|cluster))?|(unix)):\/\/(?:([^/]*)@)?([^/?#@]*)(\/[^?#]*)?$/;
 const hostPattern = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+)(?::(\d{1,5}))?$/;
 
-/** Reads such a URL. @throws Error saying what is allowed, in words that go behind the option's name; never the password */
+/**
+ * Parses a Redis URL.
+ * @throws Error that says what is allowed, as the rest of a sentence after the option's name; it never contains the password
+ */
 export function parseRedisUrl(text: string): RedisLocation {
   const match = urlPattern.exec(text);
   if (!match) throw new Error(urlForms);
@@ -64,12 +67,12 @@ export function parseRedisUrl(text: string): RedisLocation {
   }
   const [address, ...others] = addressesOf(hosts, 6379);
   if (!address || others.length > 0) {
-    throw new Error('must name one host; several are for redis+sentinel:// and redis+cluster://');
+    throw new Error('must name one host; only redis+sentinel:// and redis+cluster:// take several');
   }
   return { topology: 'standalone', ...access, db: parseDatabase(parts), address };
 }
 
-/** The URL as it may be shown: without who asks. */
+/** The URL without credentials, for the log. */
 export function describeRedisUrl(text: string): string {
   return text.replace(/^([^:]*:\/\/)[^/]*@/, '$1***@');
 }
@@ -85,7 +88,7 @@ function addressesOf(hosts: string, defaultPort: number): RedisAddress[] {
 function parseDatabase(parts: readonly string[]): number {
   const [text = '', ...more] = parts;
   if (more.length > 0 || !/^\d{0,9}$/.test(text)) {
-    throw new Error('must end with the number of a database, or with none');
+    throw new Error('must end with the number of a database, or without a path');
   }
   return Number(text);
 }
@@ -94,7 +97,7 @@ function parseCredentials(user: string | undefined): { username?: string; passwo
   if (user === undefined || user === '' || user === ':') return {};
   const colon = user.indexOf(':');
   if (colon < 0)
-    throw new Error('must have a password behind the user: user:password@, or :password@ for the default user');
+    throw new Error('must have a password after the user: user:password@, or :password@ for the default user');
   const [username, password] = [percentDecoded(user.slice(0, colon)), percentDecoded(user.slice(colon + 1))];
   return { ...(username !== '' && { username }), password };
 }
@@ -103,6 +106,6 @@ function percentDecoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new Error('must have a % in it written as %25, and other special characters likewise');
+    throw new Error('must be percent-encoded: write % as %25, and other special characters likewise');
   }
 }

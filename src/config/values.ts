@@ -1,6 +1,6 @@
 /**
- * How a value of the configuration is written: from the text of a variable or flag to what the server works with, or to
- * a message that says what is allowed. Which values there are is the business of config/config.ts.
+ * Parsers for the values of options: each is a zod schema that turns the text of a variable or flag into a value, or fails
+ * with a message that says what is allowed.
  */
 import { z } from 'zod';
 import { durationMs } from '../../schemas/duration.ts';
@@ -43,7 +43,7 @@ export function size(min: string, max: string) {
 
 type Refinement = { addIssue(message: string): void };
 
-/** An http(s) origin in its normal form, without a slash at the end. */
+/** Returns a transform that normalizes an http(s) origin, without a slash at the end; other texts fail with `message`. */
 export function parseOrigin(message: string) {
   return (text: string, context: Refinement): string => {
     const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -68,7 +68,7 @@ export function checkRedisUrl(text: string, context: Refinement): string {
   return text;
 }
 
-/** From 1% to 100%, as a part of 1. */
+/** A percentage from 1% to 100%; the output is a fraction of 1. */
 export function percentage() {
   const message = 'must be a percentage from 1% to 100%';
   return matching(/^\d{1,3} ?%?$/, message)

@@ -18,7 +18,7 @@ t.test('durations are numbers of ms, digits, or digits with a unit', async (t) =
   for (const [input, ms] of examples) t.equal(durationMs.parse(input), ms, JSON.stringify(input));
 });
 
-t.test('everything else is refused with a message that says what is allowed', async (t) => {
+t.test('other texts are refused with a message that says what is allowed', async (t) => {
   const wrong = [-1, 1.5, Number.NaN, 2 ** 53, '', ' 1s', '1 s', '-1s', '1.5s', '1S', '1w', 's', '1s1', 'soon', '1e3'];
   for (const input of [...wrong, '9007199254740992', '104249991375d', null, undefined, true, {}, ['1s']]) {
     const result = durationMs.safeParse(input);
