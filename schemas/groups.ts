@@ -6,10 +6,10 @@ import { fetchBytesDefault, fetchBytesMax, fetchedRecord, fetchRecordsMax, fetch
 import { topicName } from './topics.ts';
 
 /** Kafka's limit on the metadata of a committed offset. */
-export const offsetMetadataMax = 4096;
+const offsetMetadataMax = 4096;
 /** Maximum number of offsets in one commit; they are one transaction. */
 export const offsetsPerCommitMax = 2500;
-export const groupsLimitMax = 1000;
+const groupsLimitMax = 1000;
 /** As long as the longest name of a topic. */
 const patternMax = 249;
 

@@ -2,13 +2,12 @@
 import { z } from 'zod';
 import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
 import { durationBetween } from './duration.ts';
-import { errorCodes } from './errors.ts';
 
-export const createModes = ['persistent', 'ephemeral', 'container', 'ttl'] as const;
+const createModes = ['persistent', 'ephemeral', 'container', 'ttl'] as const;
 export type CreateMode = (typeof createModes)[number];
 
 /** ZooKeeper's largest TTL: 40 bits of milliseconds (docs/zookeeper.md, Creating nodes). */
-export const ttlMsMax = 2 ** 40 - 1;
+const ttlMsMax = 2 ** 40 - 1;
 
 const ttl = durationBetween(1, ttlMsMax, 'must be from 1ms to 2^40-1 ms');
 
@@ -16,10 +15,9 @@ const ttl = durationBetween(1, ttlMsMax, 'must be from 1ms to 2^40-1 ms');
 const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version of the node; -1 = any.');
 
 /** The longest wait of a long poll, ms. */
-export const waitMsMax = 5 * 60_000;
+const waitMsMax = 5 * 60_000;
 
-export const childrenLimitMax = 10_000;
-export const treeLimitMax = 10_000;
+const childrenLimitMax = 10_000;
 
 export const getNodeQuery = z.strictObject({
   view: z
@@ -110,7 +108,7 @@ const opVersion = z
 const contentType = z.string().regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 to 256 printable ASCII characters');
 const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: contentType.optional() };
 
-export const multiOp = z.discriminatedUnion('op', [
+const multiOp = z.discriminatedUnion('op', [
   z.strictObject({
     op: z.literal('create'),
     path: opPath,
@@ -134,7 +132,7 @@ export const multiOp = z.discriminatedUnion('op', [
 
 export type MultiOp = z.infer<typeof multiOp>;
 
-export const multiOpsMax = 10_000;
+const multiOpsMax = 10_000;
 
 export const multiBody = z.strictObject({ ops: z.array(multiOp).max(multiOpsMax) }).meta({ id: 'Multi' });
 
@@ -146,6 +144,3 @@ export const multiResponse = z
     ),
   })
   .meta({ id: 'MultiResult' });
-
-/** Results of a failed multi: OK before the operation that failed, its error code, ROLLED_BACK after it. */
-export const multiOutcome = z.enum(['OK', 'ROLLED_BACK', ...errorCodes]);

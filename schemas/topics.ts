@@ -37,7 +37,7 @@ export const alterTopicBody = z
   })
   .meta({ id: 'AlterTopic' });
 
-export const topicsLimitMax = 10_000;
+const topicsLimitMax = 10_000;
 
 export const listTopicsQuery = z.strictObject({
   limit: queryInteger(1, topicsLimitMax).optional().describe('Maximum number of topics in the response; default 1000.'),
@@ -47,7 +47,7 @@ export const listTopicsQuery = z.strictObject({
 export const topicParams = z.strictObject({ topic: topicName });
 
 /** All settings of a topic, by Kafka's names, with the effective values. */
-export const topicConfig = z
+const topicConfig = z
   .object({
     'cleanup.policy': z.enum(['delete', 'compact', 'compact,delete']),
     'compression.type': z

@@ -3,11 +3,8 @@ import { z } from 'zod';
 import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
 import { problemSchema } from './errors.ts';
 
-export const watchModes = ['node', 'children', 'recursive'] as const;
+const watchModes = ['node', 'children', 'recursive'] as const;
 export type WatchMode = (typeof watchModes)[number];
-
-/** Maximum bytes of a node's data in an event; longer data is cut and marked `truncated`. */
-export const eventDataBytesMax = 16 * 1024;
 
 const watchId = z.string().min(1).max(256).describe("The client's name for the watch, unique on the socket.");
 
@@ -33,7 +30,7 @@ export const clientFrame = z
 
 export type ClientFrame = z.infer<typeof clientFrame>;
 
-export const watchEvent = z
+const watchEvent = z
   .object({
     type: z.enum(['created', 'changed', 'deleted', 'children']),
     path: nodePath,

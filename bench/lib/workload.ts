@@ -1,6 +1,6 @@
 // What every question of the benchmark writes and reads, so that its numbers can be compared.
 
-export const nodeDataBytes = 100;
+const nodeDataBytes = 100;
 export const nodeData = 'weirkeeper '.repeat(10).slice(0, nodeDataBytes);
 
 export const secondsDefault = 200;

@@ -10,7 +10,7 @@ import { hasCode } from '../core/service-error.ts';
  * less is left to chance. So the store is not run over by all brokers when it comes back, and comes back to use soon.
  */
 export const taskRetryMsMax = 1000;
-export const taskRetryJitter = 0.2;
+const taskRetryJitter = 0.2;
 
 /** Of failures in a row the first is logged as an error, and then one of so many. */
 const failuresPerLine = 60;

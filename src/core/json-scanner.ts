@@ -10,7 +10,7 @@
 import { withoutHandles } from './issues.ts';
 
 /** How deep objects and arrays may lie in each other. */
-export const depthMax = 1000;
+const depthMax = 1000;
 
 /** Returned in place of a position: this is no JSON, or too deep. */
 export const noPosition = -1;
@@ -220,31 +220,6 @@ export class JsonScanner {
     let at = start;
     while (isDigit(text.charCodeAt(at))) at += 1;
     return at === start ? this.fail(at) : at;
-  }
-}
-
-/**
- * Tells of the members of the object that begins at `start`, in their order.
- * @param member is given the name and where the value begins, and says where it ends, or that it gave up
- * @returns behind the object; gaveUp if it is not JSON
- */
-export function eachMember(scanner: JsonScanner, start: number, member: (name: string, at: number) => number): number {
-  const { text } = scanner;
-  let at = scanner.skipSpace(start + 1);
-  if (text.charCodeAt(at) === closeBrace) return at + 1;
-  for (;;) {
-    if (text.charCodeAt(at) !== quote) return scanner.fail(at);
-    const nameEnd = scanner.skipString(at);
-    if (nameEnd === noPosition) return noPosition;
-    const valueStart = scanner.skipColon(nameEnd);
-    if (valueStart === noPosition) return noPosition;
-    at = member(valueIn(text, at, nameEnd) as string, valueStart);
-    if (at === noPosition) return noPosition;
-    at = scanner.skipSpace(at);
-    const unit = text.charCodeAt(at);
-    if (unit === closeBrace) return at + 1;
-    if (unit !== comma) return scanner.fail(at);
-    at = scanner.skipSpace(at + 1);
   }
 }
 

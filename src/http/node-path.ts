@@ -38,7 +38,7 @@ function decoded(encoded: string): string {
 }
 
 /** What is wrong with percent-encoding that cannot be decoded. */
-export function encodingProblem(encoded: string): string {
+function encodingProblem(encoded: string): string {
   const bare = /%(?![0-9a-f]{2})/i.exec(encoded);
   if (bare) {
     return `the % at position ${bare.index} is not followed by two hexadecimal digits; a percent sign itself is written %25`;

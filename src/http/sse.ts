@@ -83,7 +83,7 @@ export class EventStreams {
   }
 }
 
-export class EventStream {
+class EventStream {
   readonly #reply: FastifyReply;
   readonly #sessions: Sessions;
   readonly #handlers: EventStreamHandlers;

@@ -15,7 +15,7 @@ export interface ResponseToStore {
 }
 
 /** How long a response is stored for repeats, ms. */
-export const idempotencyTtlMs = 10 * 60_000;
+const idempotencyTtlMs = 10 * 60_000;
 
 /** The limits of stored responses, as `<ttl ms>:<count>:<bytes>` for lua/lib/record-quota.lua. */
 export function storedResponseLimits(count: number, bytes: number): string {

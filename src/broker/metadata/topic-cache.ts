@@ -22,7 +22,7 @@ export interface TopicInfo {
   readonly config: TopicConfig;
 }
 
-export const topicConfigsPath = '/config/topics';
+const topicConfigsPath = '/config/topics';
 export const topicConfigPath = (topic: string): string => `${topicConfigsPath}/${topic}`;
 
 /** A read of a topic's nodes under way; `stale` = they changed meanwhile, so it must not be kept. */

@@ -23,12 +23,6 @@ type BrokerSet = ReadonlySet<number>;
 /** The value of `leader` while no replica is alive; Kafka's sentinel. */
 export const noLeader = -1;
 
-/** The first state of a partition: the first live replica leads. Without any, it waits for one with no leader. */
-export function initialPartitionState(replicas: readonly number[], live: BrokerSet): PartitionState {
-  const isr = replicas.filter((id) => live.has(id));
-  return { replicas, isr, leader: isr[0] ?? noLeader, leaderEpoch: 0 };
-}
-
 /**
  * The state after brokers died or came back. A live leader stays. A dead one is followed by the first replica that is
  * live and in the ISR, else by the first live one; if there is none, the partition has no leader until a replica
@@ -102,20 +96,6 @@ export function raiseLeaderEpoch(
 ): PartitionState | undefined {
   if (state.leader !== leader || state.leaderEpoch > heardOf || !live.has(leader)) return undefined;
   return { ...state, leaderEpoch: heardOf + 1 };
-}
-
-/**
- * The controlled shutdown: brokers that are about to stop, but still live, hand over leadership and leave the ISR. A
- * partition that no other live replica can take stays as it is until they are gone.
- */
-export function electForShutdown(
-  state: PartitionState,
-  live: BrokerSet,
-  shuttingDown: BrokerSet,
-): PartitionState | undefined {
-  const staying = new Set([...live].filter((id) => !shuttingDown.has(id)));
-  if (!state.replicas.some((id) => staying.has(id))) return undefined;
-  return electAfterBrokerChange(state, staying);
 }
 
 /**

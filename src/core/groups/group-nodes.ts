@@ -4,20 +4,12 @@
  * the truth at every zxid: there is one for each partition that a member has, to use or still to let go of.
  */
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
-import {
-  type GroupDocument,
-  type GroupMember,
-  getOwn,
-  heartbeatIntervalMs,
-  type TopicPartition,
-} from './group-document.ts';
+import { type GroupDocument, type GroupMember, getOwn, heartbeatIntervalMs } from './group-document.ts';
 import { groupStateName } from './member-reconciliation.ts';
 
 export const groupsPath = '/consumers';
 export const groupPath = (group: string): string => `${groupsPath}/${group}`;
-export const memberPath = (group: string, memberId: string): string => `${groupsPath}/${group}/ids/${memberId}`;
-export const ownerPath = (group: string, { topic, partition }: TopicPartition): string =>
-  `${groupsPath}/${group}/owners/${topic}/${partition}`;
+const memberPath = (group: string, memberId: string): string => `${groupsPath}/${group}/ids/${memberId}`;
 
 /** One operation on the tree; an ephemeral node is the session's. */
 export type NodeChange =
@@ -181,7 +173,7 @@ function setTimers(group: string, before: GroupDocument, after: GroupDocument, c
 }
 
 /** A timer's name in the store; none of its parts can have the character that separates them. */
-export function timerName(group: string, memberId: string, memberEpoch: number): string {
+function timerName(group: string, memberId: string, memberEpoch: number): string {
   return [group, memberId, memberEpoch].join('\0');
 }
 

@@ -49,7 +49,7 @@ export interface ReconcileStep {
   readonly target: readonly TopicPartitions[];
   /** What the member says that it has; undefined if it says nothing, which lets go of nothing. */
   readonly owned: readonly TopicPartitions[] | undefined;
-  /** Whether no member at all has the partition, see `freePartitions`. */
+  /** Whether no member at all has the partition. */
   readonly isFree: (topic: string, partition: number) => boolean;
 }
 
@@ -210,17 +210,6 @@ export function groupStateName(
   if (group.groupEpoch > group.targetEpoch) return 'assigning';
   const reached = (member: MemberState) => member.state === 'stable' && member.memberEpoch === group.targetEpoch;
   return members.every(reached) ? 'stable' : 'reconciling';
-}
-
-/**
- * The test for free partitions as the members stand: those that nobody has, neither to use nor to let go of. Make it
- * anew after each step that changed a member.
- */
-export function freePartitions(members: Readonly<Record<string, MemberState>>): ReconcileStep['isFree'] {
-  const taken = partitionSets(
-    Object.values(members).flatMap((member) => [...member.assigned, ...member.pendingRevocation]),
-  );
-  return (topic, p) => !taken.get(topic)?.has(p);
 }
 
 /** What a member may use, as it is told: its `assigned` without the epochs. */

@@ -89,7 +89,7 @@ export function readFields(
 }
 
 /** The longest key, and the longest headers of one record, as JSON: they become values, which the value does not. */
-export const fieldBytesMax = 1024 * 1024;
+const fieldBytesMax = 1024 * 1024;
 
 /** @throws ServiceError TOO_LARGE */
 export function checkFieldBytes(bytes: number, where: () => string): void {

@@ -28,7 +28,7 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
 /** How many records one request has at most, unless it is a stream. */
-export const recordsMax = 100_000;
+const recordsMax = 100_000;
 
 /** What is read at most between two steps. */
 const recordsPerStep = 256;

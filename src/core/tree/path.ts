@@ -1,21 +1,10 @@
 /**
- * The rules for node paths: which texts are paths, who is whose parent, and which part of the tree the service keeps
- * for itself. It owns no tree: whether a node exists is the store's business.
+ * The rules for node paths: which texts are paths, and which path is the parent of another. Whether a node exists is
+ * decided in the store.
  *
  * The rules are ZooKeeper's (PathUtils), so that a path that is legal there is legal here and the other way round, up to
  * a depth that nobody needs (pathLevelsMax).
  */
-
-/** The roots of what the service itself writes. Users read and watch there, and never write. */
-export const reservedRoots = [
-  '/brokers',
-  '/controller',
-  '/controller_epoch',
-  '/cluster',
-  '/consumers',
-  '/config',
-  '/admin',
-] as const;
 
 /**
  * ZooKeeper bounds a path only by its packets. Here every level costs each broker a look at each event below it, and the
@@ -147,17 +136,6 @@ export function parentOf(path: string): string {
 /** The text after the last slash: the last segment of a valid path, and '' for the root. */
 export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
-}
-
-/** Whether `path` is one of the reserved roots or lies below one. */
-export function isReserved(path: string): boolean {
-  return reservedRoots.some((root) => isBelowOrEqual(path, root));
-}
-
-/** Whether `path` is `root` itself or lies below it, at any depth; everything lies below '/'. */
-export function isBelowOrEqual(path: string, root: string): boolean {
-  if (root === '/') return path.startsWith('/');
-  return path.startsWith(root) && (path.length === root.length || path.charCodeAt(root.length) === slash);
 }
 
 /**

@@ -76,7 +76,7 @@ export function installBodies(app: FastifyInstance, bodyBytesMax: number): void 
 }
 
 /** Whether the head says that no body comes; one in pieces may still turn out to be empty. */
-export function hasNoBody({ headers }: FastifyRequest): boolean {
+function hasNoBody({ headers }: FastifyRequest): boolean {
   return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
 }
 

@@ -94,7 +94,7 @@ export function refuseUrl(error: Error, request: FastifyRequest, reply: FastifyR
 }
 
 /** Answers with a problem. Fields of the case stand beside the standard ones; a zxid also goes into its header. */
-export function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
+function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
   if (error.code === 'LOADING') {
     reply.header('retry-after', Math.min(Math.max(1, Number(error.fields.secondsLeft)), loadingRetrySecondsMax));
   } else if (error.code === 'STORE_UNAVAILABLE' || error.code === 'TOO_MANY_REQUESTS') {

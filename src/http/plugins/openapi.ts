@@ -13,7 +13,7 @@ import { ndjsonType } from '../media-types.ts';
 import { declaresCode } from '../problems.ts';
 import { readable } from './bodies.ts';
 
-export const apiVersion = '1.0.0';
+const apiVersion = '1.0.0';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;

@@ -46,7 +46,7 @@ declare module 'fastify' {
   }
 }
 
-export const nodesPrefix = '/v1/nodes/';
+const nodesPrefix = '/v1/nodes/';
 
 const childrenLimitDefault = 1000;
 const treeLimitDefault = 1000;

@@ -4,10 +4,10 @@ import { ServiceError } from '../../core/service-error.ts';
 import type { Step } from './op-codec.ts';
 
 /** Operations that write. A check costs less than half of one, so that all operations of a multi may be checks: schemas/nodes.ts. */
-export const writesMax = 4000;
+const writesMax = 4000;
 const checksPerWrite = 2.5;
 /** Paths, data and event together; lua/lib/ops.lua has the same for transactions that grow from what is stored. */
-export const transactionBytesMax = 4 * 1024 * 1024;
+const transactionBytesMax = 4 * 1024 * 1024;
 
 /** What an event holds of a node besides its path, its type and its data, at most; and of its data (lua/lib/events.lua). */
 const eventHeadBytes = 96;

@@ -3,10 +3,8 @@ import t from 'tap';
 import {
   electAfterBounce,
   electAfterBrokerChange,
-  electForShutdown,
   electPreferred,
   imbalancedPartitions,
-  initialPartitionState,
   noLeader,
   type PartitionState,
   raiseLeaderEpoch,
@@ -19,12 +17,6 @@ const state = (replicas: number[], isr: number[], leader: number, leaderEpoch = 
   isr,
   leader,
   leaderEpoch,
-});
-
-t.test('a new partition is led by the first live replica, with all live ones in the ISR, at epoch 0', async (t) => {
-  t.same(initialPartitionState([1, 2, 3], live(1, 2, 3)), state([1, 2, 3], [1, 2, 3], 1, 0));
-  t.same(initialPartitionState([1, 2, 3], live(3, 2, 9)), state([1, 2, 3], [2, 3], 2, 0));
-  t.same(initialPartitionState([1, 2, 3], live(9)), state([1, 2, 3], [], noLeader, 0));
 });
 
 t.test('when the leader dies the first live replica of the ISR follows, at the next epoch', async (t) => {
@@ -50,7 +42,7 @@ t.test('when all replicas die there is no leader, and the last member of the ISR
     state([1, 2], [1, 2], 2, 7),
     'the member of the ISR, if it is back too',
   );
-  const neverAlive = initialPartitionState([1, 2], live());
+  const neverAlive = state([1, 2], [], noLeader, 0);
   t.equal(electAfterBrokerChange(neverAlive, live(7)), undefined);
   t.same(electAfterBrokerChange(neverAlive, live(2)), state([1, 2], [2], 2, 1));
 });
@@ -135,22 +127,6 @@ t.test('a lost election is outranked: the same leader, beyond the epoch that the
   t.equal(raiseLeaderEpoch(state([1, 2], [1, 2], noLeader), 2, 9, live(1, 2)), undefined);
 });
 
-t.test('a controlled shutdown hands over and takes the broker out of the ISR', async (t) => {
-  t.same(electForShutdown(state([1, 2, 3], [1, 2, 3], 1), live(1, 2, 3), live(1)), state([1, 2, 3], [2, 3], 2, 6));
-  t.same(
-    electForShutdown(state([1, 2, 3], [1, 2, 3], 1), live(1, 2, 3), live(1, 2)),
-    state([1, 2, 3], [3], 3, 6),
-    'never to another that shuts down',
-  );
-  t.same(
-    electForShutdown(state([1, 2, 3], [1, 2, 3], 1), live(1, 2, 3), live(3)),
-    state([1, 2, 3], [1, 2], 1, 6),
-    'a follower only leaves the ISR',
-  );
-  t.equal(electForShutdown(state([1, 2], [1], 1), live(1), live(1)), undefined, 'nobody can take over: no change yet');
-  t.equal(electForShutdown(state([1, 2], [1, 2], 1), live(1, 2, 3), live(3)), undefined, 'it holds no replica');
-});
-
 t.test('a reassignment keeps a leader that is on the new list, and else elects one from it', async (t) => {
   const before = state([1, 2, 3], [1, 2, 3], 2);
   const all = live(1, 2, 3, 4, 5, 6);
@@ -174,7 +150,6 @@ t.test('through any history the leader is live and in the ISR, or no replica is 
     fc.record({ kind: fc.constant('brokers' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),
     fc.record({ kind: fc.constant('bounce' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),
     fc.record({ kind: fc.constant('preferred' as const), ids: fc.constant([]) }),
-    fc.record({ kind: fc.constant('shutdown' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),
     fc.record({ kind: fc.constant('reassign' as const), ids: anyIds }),
   );
   fc.assert(
@@ -184,7 +159,8 @@ t.test('through any history the leader is live and in the ISR, or no replica is 
       fc.array(step, { maxLength: 20 }),
       (replicas, first, steps) => {
         let alive = live(...first);
-        let current = initialPartitionState(replicas, alive);
+        const isr = replicas.filter((id) => alive.has(id));
+        let current = state(replicas, isr, isr[0] ?? noLeader, 0);
         for (const { kind, ids } of steps) {
           let changed: PartitionState | undefined;
           if (kind === 'brokers') {
@@ -192,7 +168,6 @@ t.test('through any history the leader is live and in the ISR, or no replica is 
             changed = electAfterBrokerChange(current, alive);
           } else if (kind === 'bounce') changed = electAfterBounce(current, alive, live(...ids));
           else if (kind === 'preferred') changed = electPreferred(current, alive);
-          else if (kind === 'shutdown') changed = electForShutdown(current, alive, live(...ids));
           else changed = reassign(current, ids, alive);
           if (changed) {
             if (changed.leaderEpoch < current.leaderEpoch) return false;

@@ -17,13 +17,13 @@ import {
   assignmentOf,
   checkCommitEpoch,
   checkMemberEpoch,
-  freePartitions,
   type GroupState,
   groupStateName,
   type MemberState,
   newMember,
   reconcileMember,
 } from '../../../src/core/groups/member-reconciliation.ts';
+import { freePartitions } from '../../helpers/free-partitions.ts';
 
 interface SubscribedMember extends MemberState {
   topics: string[];

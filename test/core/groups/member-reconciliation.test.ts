@@ -4,13 +4,13 @@ import {
   assignmentOf,
   checkCommitEpoch,
   checkMemberEpoch,
-  freePartitions,
   groupStateName,
   type HeldPartitions,
   type MemberState,
   newMember,
   reconcileMember,
 } from '../../../src/core/groups/member-reconciliation.ts';
+import { freePartitions } from '../../helpers/free-partitions.ts';
 
 type Parts = Record<string, number[]>;
 

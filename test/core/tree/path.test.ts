@@ -1,8 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
 import {
-  isBelowOrEqual,
-  isReserved,
   nameEncodedBytesMax,
   nameOf,
   newPathProblem,
@@ -10,7 +8,6 @@ import {
   pathEncodedBytesMax,
   pathLevelsMax,
   pathProblem,
-  reservedRoots,
   sequentialPathProblem,
 } from '../../../src/core/tree/path.ts';
 
@@ -150,33 +147,8 @@ t.test('every valid path is its parent, a slash and its name', async (t) => {
       const bad = segments.some((s) => s === '.' || s === '..');
       if (bad !== (pathProblem(path) !== undefined)) return false;
       const parent = parentOf(path);
-      return (
-        (parent === '/' ? `/${nameOf(path)}` : `${parent}/${nameOf(path)}`) === path && isBelowOrEqual(path, parent)
-      );
+      return (parent === '/' ? `/${nameOf(path)}` : `${parent}/${nameOf(path)}`) === path;
     }),
   );
   t.ok(true);
-});
-
-t.test('the reserved roots and all below them are reserved, and nothing that merely begins alike', async (t) => {
-  for (const root of reservedRoots) {
-    t.equal(isReserved(root), true, root);
-    t.equal(isReserved(`${root}/x`), true, `${root}/x`);
-    t.equal(isReserved(`${root}/x/y`), true, `${root}/x/y`);
-    t.equal(isReserved(`${root}/`), true, `${root}/, the prefix of a sequential node`);
-    t.equal(isReserved(`${root}s2`), false, `${root}s2`);
-    t.equal(isReserved(`/app${root}`), false, `/app${root}`);
-  }
-  t.equal(isReserved('/'), false);
-  t.equal(isReserved('/controller_epoch2'), false);
-});
-
-t.test('a path is below or equal to itself, its ancestors and the root only', async (t) => {
-  t.equal(isBelowOrEqual('/a/b', '/a/b'), true);
-  t.equal(isBelowOrEqual('/a/b', '/a'), true);
-  t.equal(isBelowOrEqual('/a/b', '/'), true);
-  t.equal(isBelowOrEqual('/', '/'), true);
-  t.equal(isBelowOrEqual('/ab', '/a'), false);
-  t.equal(isBelowOrEqual('/a', '/a/b'), false);
-  t.equal(isBelowOrEqual('/', '/a'), false);
 });
