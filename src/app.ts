@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
 import type { Broker } from './broker/broker.ts';
 import { inNetworks } from './config/networks.ts';
@@ -23,26 +23,26 @@ import {
 } from './http/limits.ts';
 import { LingeringClose } from './http/lingering-close.ts';
 import { memberCredentialOf } from './http/member-header.ts';
-import { installAdmission } from './http/plugins/admission.ts';
-import { installBodies } from './http/plugins/bodies.ts';
-import { installCacheControl } from './http/plugins/cache-control.ts';
-import { Connections } from './http/plugins/connections.ts';
-import { installDrain } from './http/plugins/drain.ts';
-import { installEarlyResponses } from './http/plugins/early-response.ts';
-import { installEffectGuard } from './http/plugins/effect-guard.ts';
-import { installErrorHandler, installNotFound, refuseUrl } from './http/plugins/error-handler.ts';
-import { installHostCheck } from './http/plugins/host.ts';
+import { admission } from './http/plugins/admission.ts';
+import { bodies } from './http/plugins/bodies.ts';
+import { cacheControl } from './http/plugins/cache-control.ts';
+import { Connections, pipelining } from './http/plugins/connections.ts';
+import { drain } from './http/plugins/drain.ts';
+import { earlyResponses } from './http/plugins/early-response.ts';
+import { effectGuard } from './http/plugins/effect-guard.ts';
+import { errorHandler, notFoundHandler, refuseUrl } from './http/plugins/error-handler.ts';
+import { hostCheck } from './http/plugins/host.ts';
 import { openApiOptions } from './http/plugins/openapi.ts';
-import { installOriginCheck } from './http/plugins/origin.ts';
-import { installRequestHeadCheck } from './http/plugins/request-head.ts';
-import { installRequestLog, requestLogger } from './http/plugins/request-log.ts';
-import { installSessionHeader } from './http/plugins/session-header.ts';
-import { installSlowSenders } from './http/plugins/slow-senders.ts';
-import { installStartCheck } from './http/plugins/start-check.ts';
-import { installTimeLimit } from './http/plugins/time-limit.ts';
-import { installUpgradeCheck, isWebSocketUpgrade, sortUpgrades } from './http/plugins/upgrades.ts';
-import { installValidation } from './http/plugins/validation.ts';
-import { requireRouteConfig } from './http/route-config.ts';
+import { originCheck } from './http/plugins/origin.ts';
+import { requestHeadCheck } from './http/plugins/request-head.ts';
+import { requestLog, requestLogger } from './http/plugins/request-log.ts';
+import { sessionHeader } from './http/plugins/session-header.ts';
+import { slowSenders } from './http/plugins/slow-senders.ts';
+import { startCheck } from './http/plugins/start-check.ts';
+import { timeLimit } from './http/plugins/time-limit.ts';
+import { isWebSocketUpgrade, sortUpgrades, upgradeCheck } from './http/plugins/upgrades.ts';
+import { validation } from './http/plugins/validation.ts';
+import { routeConfig } from './http/route-config.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
 import { fencesRoutes } from './http/routes/fences.ts';
 import { groupOffsetsRoutes } from './http/routes/group-offsets.ts';
@@ -57,7 +57,7 @@ import { sessionsRoutes } from './http/routes/sessions.ts';
 import { topicTailRoutes } from './http/routes/topic-tail.ts';
 import { topicsRoutes } from './http/routes/topics.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
-import { installWaitingSessions } from './http/waiting-session.ts';
+import { waitingSessions } from './http/waiting-session.ts';
 import type { StoredLimits } from './store/stored-limits.ts';
 import { groupSockets } from './ws/group.ts';
 import { socketPayloadBytesMax } from './ws/limits.ts';
@@ -129,42 +129,43 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     options: { server: webSockets as Server, maxPayload: socketPayloadBytesMax },
     errorHandler: handleSocketError,
   });
-  connections.serialise(app);
-  installUpgradeCheck(app);
-  requireRouteConfig(app);
-  installValidation(app);
-  installErrorHandler(app, installRefusedSockets(app, webSockets, broker.metrics));
-  installCacheControl(app);
-  installDrain(app, broker, webSockets);
-  installStartCheck(app, broker);
-  installEarlyResponses(app, lingering, limits.connections.lingering);
-  broker.metrics.gauge(
-    'connections_lingering',
-    'Connections read to their end behind an early response.',
-    () => lingering.size,
-  );
-  installRequestLog(app, broker.metrics, broker.log);
-  const admission = installAdmission(app, {
+  // Their onRequest hooks run in this order: first those that every response relies on, then the refusals that cost least, then those
+  // that count or wait. Requests of one connection are put in order before anything else may wait. Origins are checked before effects,
+  // which rely on it. The session is renewed last on arrival, once nothing in the head refuses the request, and before its body is read.
+  const { metrics, log } = broker;
+  const { sessions } = broker.store;
+  await app.register(pipelining, { connections });
+  await app.register(upgradeCheck);
+  await app.register(routeConfig);
+  await app.register(validation);
+  await app.register(errorHandler, { refuseSocket: installRefusedSockets(app, webSockets, metrics) });
+  await app.register(cacheControl);
+  await app.register(drain, { broker, webSockets });
+  await app.register(startCheck, { broker });
+  await app.register(earlyResponses, { lingering, limits: limits.connections.lingering, metrics });
+  await app.register(requestLog, { metrics, log });
+  await app.register(admission, {
     load: { ...limits.admission, bodiesBytesMax: bodiesBytesMax(limits.admission, config.maxBodyBytes) },
     connectionsMax: config.maxConnections,
     addressShare: config.addressShare,
     patience: limits.timeouts,
     trusts,
-    keepMember: (request, group, member) => broker.groupConsumer.keepAlive(group, member, memberCredentialOf(request)),
-    metrics: broker.metrics,
-    log: broker.log,
+    keepMember: (request: FastifyRequest, group: string, member: string) =>
+      broker.groupConsumer.keepAlive(group, member, memberCredentialOf(request)),
+    metrics,
+    log,
   });
-  installSlowSenders(app, limits.timeouts, broker.metrics);
-  installTimeLimit(app);
+  await app.register(slowSenders, { timeouts: limits.timeouts, metrics });
+  await app.register(timeLimit);
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
-  installHostCheck(app, names, broker);
-  installOriginCheck(app, config.corsOrigins, broker);
-  installRequestHeadCheck(app);
-  installEffectGuard(app);
-  installNotFound(app);
-  installBodies(app, config.maxBodyBytes);
-  installSessionHeader(app, broker.store.sessions, admission.reserved);
-  installWaitingSessions(app, broker.store.sessions);
+  await app.register(hostCheck, { names, metrics, log });
+  await app.register(originCheck, { allowed: config.corsOrigins, metrics, log });
+  await app.register(requestHeadCheck);
+  await app.register(effectGuard);
+  await app.register(notFoundHandler);
+  await app.register(bodies, { bodyBytesMax: config.maxBodyBytes });
+  await app.register(sessionHeader, { sessions });
+  await app.register(waitingSessions, { sessions });
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, openApiOptions);
   await app.register(fastifySwaggerUi, { routePrefix: '/docs' });
@@ -191,7 +192,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   await app.register(operationRoutes, { broker });
 
   const sockets = new Sockets(broker);
-  const { keepSession, reserved, watches } = admission;
+  const { keepSession, reserved, watches } = app.admission;
   await app.register(watchSockets, { ...versioned, sockets, limit: watches, keepSession });
   await app.register(groupSockets, {
     ...versioned,

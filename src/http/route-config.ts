@@ -1,5 +1,6 @@
 // What a route declares about itself in its `config`, so that the plugins around it need no tables of URLs or operation ids.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { mediaTypeOf, ndjsonType } from './media-types.ts';
 
 /**
@@ -33,7 +34,7 @@ declare module 'fastify' {
  * Refuses to add an operation that does not declare what every operation must.
  * @throws Error when such a route is added
  */
-export function requireRouteConfig(app: FastifyInstance): void {
+async function requireRouteConfig(app: FastifyInstance): Promise<void> {
   app.addHook('onRoute', ({ method, url, schema, config }) => {
     const operation = (schema as { operationId?: string } | undefined)?.operationId;
     const isOperation = operation !== undefined || url.startsWith('/v1/');
@@ -41,6 +42,8 @@ export function requireRouteConfig(app: FastifyInstance): void {
     throw new Error(`${method} ${url} must declare an operationId, and admission and timeLimit in its config`);
   });
 }
+
+export const routeConfig = fp(requireRouteConfig, { name: 'route-config', fastify: '5.x' });
 
 export function routeOf(request: FastifyRequest): RouteKind {
   return request.routeOptions.config?.admission ?? 'work';

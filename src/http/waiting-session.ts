@@ -5,6 +5,7 @@
 // open, which is for 5 minutes at most. An event stream counts as alive while the peer takes what is written. A process that stands
 // still while its machine goes on is noticed by a socket alone (ws/watch.ts), which asks for signs of life.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
@@ -19,8 +20,7 @@ declare module 'fastify' {
 /** How soon the machine of a peer that has vanished is looked for, ms: what is open is then not there any more. */
 const tcpKeepAliveMs = 5000;
 
-/** Must be installed behind the session header, which has renewed the session. */
-export function installWaitingSessions(app: FastifyInstance, sessions: Sessions): void {
+async function installWaitingSessions(app: FastifyInstance, { sessions }: { sessions: Sessions }): Promise<void> {
   app.decorateRequest('sessionKeeper', undefined);
 
   app.addHook('preHandler', (request, reply, done) => {
@@ -58,6 +58,12 @@ export function installWaitingSessions(app: FastifyInstance, sessions: Sessions)
     );
   });
 }
+
+export const waitingSessions = fp(installWaitingSessions, {
+  name: 'waiting-sessions',
+  fastify: '5.x',
+  dependencies: ['session-header'],
+});
 
 /** Keeps the session of an event stream, if it came with one. @returns how to stop that */
 export function renewWhileStreaming(

@@ -1,11 +1,11 @@
 import Fastify from 'fastify';
 import t from 'tap';
-import { requireRouteConfig } from '../../src/http/route-config.ts';
+import { routeConfig } from '../../src/http/route-config.ts';
 
 t.test('a route of the API is refused at the start unless it declares what every operation must', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
-  requireRouteConfig(app);
+  await app.register(routeConfig);
   const schema = { operationId: 'things.get' };
   const handler = async () => 'ok';
   for (const [url, options] of [

@@ -4,6 +4,7 @@
 // members of groups alive has capacity of its own (reserved-capacity.ts). Requests for health and metrics are always answered, for
 // as long as there is a connection.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import type { ServiceError } from '../../core/service-error.ts';
@@ -53,6 +54,10 @@ export interface ClientLimit {
 }
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** What other parts of the edge need of admission control. */
+    admission: Admission;
+  }
   interface FastifyRequest {
     /** What it was let in as. */
     admittedAs: Kind | undefined;
@@ -85,7 +90,7 @@ declare module 'fastify' {
 /** Commits of no more offsets use the reserved capacity. */
 const smallCommitMax = 1000;
 
-export function installAdmission(app: FastifyInstance, options: AdmissionOptions): Admission {
+async function installAdmission(app: FastifyInstance, options: AdmissionOptions): Promise<void> {
   const { load, addressShare, metrics } = options;
   const refuse = createRefusal(metrics, options.log);
   installClient(app, options.trusts);
@@ -269,7 +274,7 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
     return refuse(kind, reason, client, state);
   }
 
-  return {
+  app.decorate('admission', {
     reserved,
     keepSession: (client, handle, work) => {
       const holder = sessionHolder(handle);
@@ -282,8 +287,10 @@ export function installAdmission(app: FastifyInstance, options: AdmissionOptions
       },
       give: (client) => shared.watches.release(client),
     },
-  };
+  });
 }
+
+export const admission = fp(installAdmission, { name: 'admission', fastify: '5.x', dependencies: ['route-config'] });
 
 type Done = (error?: Error) => void;
 

@@ -1,6 +1,7 @@
 // How bodies may come: as they are, and JSON as UTF-8, which is taken as it was meant or not at all.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { readJson } from '../../core/json-input.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { bodyBytes } from '../limits.ts';
@@ -15,8 +16,12 @@ declare module 'fastify' {
   }
 }
 
-/** @param bodyBytesMax WEIR_MAX_BODY_BYTES, which no route goes beyond */
-export function installBodies(app: FastifyInstance, bodyBytesMax: number): void {
+interface BodiesOptions {
+  /** WEIR_MAX_BODY_BYTES: the largest limit that a route can have. */
+  bodyBytesMax: number;
+}
+
+async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptions): Promise<void> {
   app.addHook('onRoute', (route) => {
     route.bodyLimit = Math.min(route.bodyLimit ?? bodyBytes.little, bodyBytesMax);
   });
@@ -74,6 +79,8 @@ export function installBodies(app: FastifyInstance, bodyBytesMax: number): void 
     response.end(JSON.stringify(problem.toProblem()));
   });
 }
+
+export const bodies = fp(installBodies, { name: 'bodies', fastify: '5.x' });
 
 /** Whether the head says that no body comes; one in pieces may still turn out to be empty. */
 function hasNoBody({ headers }: FastifyRequest): boolean {

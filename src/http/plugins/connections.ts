@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { isWait } from '../route-config.ts';
@@ -29,6 +30,12 @@ interface Waiting {
   isSafe: boolean;
   begin(): void;
 }
+
+/** Orders the requests of each connection. Its hook comes before all hooks that may wait. */
+export const pipelining = fp(
+  async (app: FastifyInstance, { connections }: { connections: Connections }) => connections.serialise(app),
+  { name: 'pipelining', fastify: '5.x' },
+);
 
 export class Connections {
   readonly #connections = new WeakMap<Socket, Connection>();

@@ -5,6 +5,7 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
@@ -13,8 +14,13 @@ const graceMs = 6000;
 /** How soon a connection is closed whose request has ended meanwhile. */
 const checkMs = 50;
 
-/** @param webSockets emits `upgrade` for requests that are to become WebSockets */
-export function installDrain(app: FastifyInstance, broker: Broker, webSockets: EventEmitter): void {
+interface DrainOptions {
+  broker: Pick<Broker, 'isLeaving'>;
+  /** Emits `upgrade` for requests that are to become WebSockets. */
+  webSockets: EventEmitter;
+}
+
+async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainOptions): Promise<void> {
   const { server } = app;
   /** Opened, perhaps by a browser in advance, but never used: Node does not count these as idle. */
   const unused = new Set<Socket>();
@@ -49,3 +55,5 @@ export function installDrain(app: FastifyInstance, broker: Broker, webSockets: E
     server.once('close', () => clearInterval(timer));
   });
 }
+
+export const drain = fp(installDrain, { name: 'drain', fastify: '5.x' });

@@ -3,6 +3,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import type { Metrics } from '../../broker/metrics.ts';
 import type { ConnectionLimits } from '../limits.ts';
 import type { LingeringClose } from '../lingering-close.ts';
 import { mediaTypeOf, ndjsonType } from '../media-types.ts';
@@ -10,12 +12,21 @@ import { mediaTypeOf, ndjsonType } from '../media-types.ts';
 /** Requests that wait for "100 Continue" and have not got it. */
 const expecting = new WeakSet<IncomingMessage>();
 
-/** Its hooks must come before all that read a body. */
-export function installEarlyResponses(
+interface EarlyResponsesOptions {
+  lingering: LingeringClose;
+  limits: ConnectionLimits['lingering'];
+  metrics: Metrics;
+}
+
+async function installEarlyResponses(
   app: FastifyInstance,
-  lingering: LingeringClose,
-  limits: ConnectionLimits['lingering'],
-): void {
+  { lingering, limits, metrics }: EarlyResponsesOptions,
+): Promise<void> {
+  metrics.gauge(
+    'connections_lingering',
+    'Connections read to their end behind an early response.',
+    () => lingering.size,
+  );
   const { server } = app;
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     continueWhenRead(request, response);
@@ -64,6 +75,8 @@ export function installEarlyResponses(
     socket.once('close', onClose);
   }
 }
+
+export const earlyResponses = fp(installEarlyResponses, { name: 'early-responses', fastify: '5.x' });
 
 function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
   expecting.add(request);

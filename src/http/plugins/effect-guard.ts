@@ -1,6 +1,7 @@
 // GET is safe everywhere but where a route says that it has an effect, as a consume call moves the position of its member. Nothing may make
 // such a call by itself: not a HEAD (the route exposes none), not the <img> or link of another site, and not a prefetch.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { ServiceError } from '../../core/service-error.ts';
 
 declare module 'fastify' {
@@ -15,8 +16,7 @@ const ownSites = new Set(['same-origin', 'none']);
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** Must be installed behind the check of origins, which lets no foreign one through unless it is configured. */
-export function installEffectGuard(app: FastifyInstance): void {
+async function installEffectGuard(app: FastifyInstance): Promise<void> {
   app.addHook('onRoute', ({ method, url, config, exposeHeadRoute }) => {
     if (!config?.hasEffect || exposeHeadRoute === false || ![method].flat().includes('GET')) return;
     throw new Error(`GET ${url} has an effect: it must not expose a HEAD route`);
@@ -26,6 +26,12 @@ export function installEffectGuard(app: FastifyInstance): void {
     done(hasEffect ? problemOf(request) : undefined);
   });
 }
+
+export const effectGuard = fp(installEffectGuard, {
+  name: 'effect-guard',
+  fastify: '5.x',
+  dependencies: ['origin-check'],
+});
 
 function problemOf({ method, headers, routeOptions: { url } }: FastifyRequest): ServiceError | undefined {
   const purpose = headers['sec-purpose'] ?? headers.purpose ?? headers['x-moz'];

@@ -1,6 +1,7 @@
 // The one place where failures become HTTP answers: problem+json with a code of the catalogue.
 import { randomInt } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { withoutHandles } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { retryAfterSeconds } from '../limits.ts';
@@ -18,13 +19,12 @@ function isGone(error: FastifyError | Error, reply: FastifyReply): boolean {
   return (error as FastifyError).code === 'ERR_STREAM_PREMATURE_CLOSE' && reply.raw.destroyed;
 }
 
-/**
- * @param refuseSocket answers a refused handshake by a socket that is closed; false if it does not
- */
-export function installErrorHandler(
-  app: FastifyInstance,
-  refuseSocket: (request: FastifyRequest, reply: FastifyReply, problem: ServiceError) => boolean,
-): void {
+interface ErrorHandlerOptions {
+  /** Responds to a refused WebSocket handshake by a socket that is closed with the reason; false if it cannot. */
+  refuseSocket(request: FastifyRequest, reply: FastifyReply, problem: ServiceError): boolean;
+}
+
+async function installErrorHandler(app: FastifyInstance, { refuseSocket }: ErrorHandlerOptions): Promise<void> {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const failure = isGone(error, reply) ? gone : toServiceError(error, request);
     if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed by a fault of ours');
@@ -33,17 +33,25 @@ export function installErrorHandler(
   });
 }
 
+export const errorHandler = fp(installErrorHandler, { name: 'error-handler', fastify: '5.x' });
+
 /**
  * Refuses what leads to no route, before its body is read and the session that comes with it is renewed; Fastify would also have words of its
  * own for methods that nobody uses.
  */
-export function installNotFound(app: FastifyInstance): void {
+async function installNotFound(app: FastifyInstance): Promise<void> {
   app.addHook('onRequest', (request, reply, done) => {
     done(request.is404 || emptyParameter(request.params) !== undefined ? notFound(app, request, reply) : undefined);
   });
   // A route may find that there is nothing, as that of the files below /docs does.
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(app, request, reply)));
 }
+
+export const notFoundHandler = fp(installNotFound, {
+  name: 'not-found',
+  fastify: '5.x',
+  dependencies: ['error-handler'],
+});
 
 /** What is wrong with a request that leads to no route: its URL, or, with the header Allow, its method. */
 function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ServiceError {

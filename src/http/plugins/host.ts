@@ -4,6 +4,7 @@
 // An address says nothing of a name, and is always good.
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -19,11 +20,13 @@ export interface HostNames {
 
 /** Host headers that were found good are remembered, up to so many. */
 const rememberedMax = 1000;
-export function installHostCheck(
-  app: FastifyInstance,
-  names: HostNames,
-  { metrics, log }: { metrics: Metrics; log: Logger },
-): void {
+interface HostCheckOptions {
+  names: HostNames;
+  metrics: Metrics;
+  log: Logger;
+}
+
+async function installHostCheck(app: FastifyInstance, { names, metrics, log }: HostCheckOptions): Promise<void> {
   const takesAll = names.allowed.includes('*');
   const allowed = names.allowed.map((name) => name.toLowerCase());
   const good = new Set([...allowed, names.machine.toLowerCase()]);
@@ -59,6 +62,8 @@ export function installHostCheck(
     done(new ServiceError('FORBIDDEN', detail));
   });
 }
+
+export const hostCheck = fp(installHostCheck, { name: 'host-check', fastify: '5.x' });
 
 /** The name or address in a Host header, without its port and brackets; undefined if it is none. */
 function nameIn(host: string): string | undefined {

@@ -1,6 +1,7 @@
 // Which web pages may use the service. A browser sends Origin with every request that another page's script makes, also
 // with WebSocket handshakes, which no same-origin policy guards; so a foreign one is refused unless it is configured.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -8,11 +9,14 @@ import { createOnceLog } from '../log-once.ts';
 
 const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Stat, Idempotency-Replayed, Retry-After';
 
-export function installOriginCheck(
-  app: FastifyInstance,
-  allowed: readonly string[],
-  { metrics, log }: { metrics: Metrics; log: Logger },
-): void {
+interface OriginCheckOptions {
+  /** Origins of other sites that may use the service; `*` allows all. */
+  allowed: readonly string[];
+  metrics: Metrics;
+  log: Logger;
+}
+
+async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log }: OriginCheckOptions): Promise<void> {
   const refused = metrics.counter('origins_refused_total', 'Requests of web pages refused for their origin.');
   const logOnce = createOnceLog(
     log,
@@ -41,6 +45,8 @@ export function installOriginCheck(
     done();
   });
 }
+
+export const originCheck = fp(installOriginCheck, { name: 'origin-check', fastify: '5.x' });
 
 function isOwn(request: FastifyRequest, origin: string): boolean {
   return URL.canParse(origin) && new URL(origin).host === request.headers.host?.toLowerCase();

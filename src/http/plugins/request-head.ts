@@ -3,6 +3,7 @@
 // that is none.
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { withoutHandles } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
@@ -24,7 +25,7 @@ const singleHeaders = new Set([
 const dateConditions = ['if-unmodified-since', 'if-modified-since'] as const;
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-export function installRequestHeadCheck(app: FastifyInstance): void {
+async function installRequestHeadCheck(app: FastifyInstance): Promise<void> {
   // Node would drop headers beyond a number without a word; the bytes of the head are bounded (app.ts, maxHeaderSize).
   app.server.maxHeadersCount = 0;
   app.addHook('onRequest', (request, reply, done) => {
@@ -35,6 +36,8 @@ export function installRequestHeadCheck(app: FastifyInstance): void {
     done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions) ?? queryProblem(raw.url!));
   });
 }
+
+export const requestHeadCheck = fp(installRequestHeadCheck, { name: 'request-head-check', fastify: '5.x' });
 
 /** A request has one Host, or none if it is of HTTP/1.0, which no browser speaks (RFC 9112, 3.2). */
 function numberProblem({ rawHeaders, headers, httpVersionMinor }: IncomingMessage): ServiceError | undefined {

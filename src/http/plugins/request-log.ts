@@ -1,14 +1,16 @@
 // One log line and one measurement for each request: by route, never by URL, as URLs carry handles (guarantee E4).
 // These hooks run at every request, so they take callbacks: a promise each would cost more than what they do.
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 
-export function installRequestLog(
-  app: FastifyInstance,
-  metrics: Metrics,
-  levels: Pick<Logger, 'isLevelEnabled'>,
-): void {
+interface RequestLogOptions {
+  metrics: Metrics;
+  log: Pick<Logger, 'isLevelEnabled'>;
+}
+
+async function installRequestLog(app: FastifyInstance, { metrics, log: levels }: RequestLogOptions): Promise<void> {
   const durations = metrics.histogram('http_request_duration_seconds', 'Time from request to end of answer.', [
     'method',
     'route',
@@ -41,6 +43,8 @@ export function installRequestLog(
     done();
   });
 }
+
+export const requestLog = fp(installRequestLog, { name: 'request-log', fastify: '5.x' });
 
 /**
  * The logger of one request, for Fastify's childLoggerFactory. Nearly no request writes a line of its own, and the child that says

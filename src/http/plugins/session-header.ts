@@ -1,6 +1,7 @@
 // The Weir-Session header: any request may carry a session's handle, and thereby renews it: on its arrival, before its body is read
 // and before it waits for a place, so that no load can make a session end whose holder goes on asking.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { parseHandle, type SessionCredential, type Sessions } from '../../store/tree/sessions.ts';
 import { type ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
 
@@ -17,8 +18,8 @@ declare module 'fastify' {
   }
 }
 
-export function installSessionHeader(app: FastifyInstance, sessions: Sessions, reserved: ReservedCapacity): void {
-  const renewals = new SharedRenewals(sessions, reserved);
+async function installSessionHeader(app: FastifyInstance, { sessions }: { sessions: Sessions }): Promise<void> {
+  const renewals = new SharedRenewals(sessions, app.admission.reserved);
   app.decorateRequest('session', undefined);
   app.decorateRequest('renewal', undefined);
   // Callbacks, as most requests carry no session: a promise each would cost more than the look.
@@ -42,6 +43,12 @@ export function installSessionHeader(app: FastifyInstance, sessions: Sessions, r
     await (request.renewal ?? sessions.renew(request.session));
   }
 }
+
+export const sessionHeader = fp(installSessionHeader, {
+  name: 'session-header',
+  fastify: '5.x',
+  dependencies: ['admission'],
+});
 
 function isAboutOwnSession({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config?.isAboutOwnSession === true;

@@ -2,6 +2,7 @@
 // streamed body is bounded in its pauses only: `tail -f | curl -T -` has nothing to say for long. The heads of requests are looked after by Node itself (app.ts, headersTimeout).
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { HttpTimeouts } from '../limits.ts';
@@ -16,7 +17,12 @@ interface Progress {
   bytes: number;
 }
 
-export function installSlowSenders(app: FastifyInstance, patience: HttpTimeouts, metrics: Metrics): void {
+interface SlowSendersOptions {
+  timeouts: HttpTimeouts;
+  metrics: Metrics;
+}
+
+async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: SlowSendersOptions): Promise<void> {
   /** By connection, its newest request with a body. Looked through now and then: a timer for each would cost every request. */
   const receiving = new Map<Socket, FastifyReply>();
   const progressOf = new WeakMap<FastifyReply, Progress>();
@@ -40,14 +46,16 @@ export function installSlowSenders(app: FastifyInstance, patience: HttpTimeouts,
       const progress = measure(socket, reply, progressOf.get(reply), now);
       if (!progress) continue;
       progressOf.set(reply, progress);
-      const detail = slownessOf(progress, reply, patience, now);
+      const detail = slownessOf(progress, reply, timeouts, now);
       if (detail === undefined) continue;
       if (giveUp(socket, reply, detail)) givenUp.inc();
     }
-  }, patience.lookEveryMs);
+  }, timeouts.lookEveryMs);
   timer.unref();
   app.addHook('onClose', async () => clearInterval(timer));
 }
+
+export const slowSenders = fp(installSlowSenders, { name: 'slow-senders', fastify: '5.x' });
 
 /** Undefined if the body is all there. What waits for us to read it does not stall. */
 function measure(socket: Socket, reply: FastifyReply, before: Progress | undefined, now: number): Progress | undefined {

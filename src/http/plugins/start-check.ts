@@ -1,11 +1,21 @@
 // The port is bound before the store can be used: until then the API and its readiness are refused with the reason, while health,
 // metrics and documentation are served.
 import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Broker } from '../../broker/broker.ts';
 
-export function installStartCheck(app: FastifyInstance, broker: Broker): void {
+async function installStartCheck(
+  app: FastifyInstance,
+  { broker }: { broker: Pick<Broker, 'startProblem'> },
+): Promise<void> {
   app.addHook('onRequest', (request, _reply, done) => {
     const needsStore = request.url.startsWith('/v1') || request.routeOptions.config?.needsStore === true;
     done(needsStore ? broker.startProblem : undefined);
   });
 }
+
+export const startCheck = fp(installStartCheck, {
+  name: 'start-check',
+  fastify: '5.x',
+  dependencies: ['route-config'],
+});

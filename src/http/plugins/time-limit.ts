@@ -2,6 +2,7 @@
 // that is slow at each, or hangs between two of them, must not make the sum of these limits of it (guarantee E3). What waits for
 // something to happen is asked to (admission.ts), and is no business of this.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
 import { ServiceError } from '../../core/service-error.ts';
 import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
@@ -13,7 +14,7 @@ declare module 'fastify' {
   }
 }
 
-export function installTimeLimit(app: FastifyInstance): void {
+async function installTimeLimit(app: FastifyInstance): Promise<void> {
   app.decorateRequest('answerBy', 0);
   // Behind the body, which takes as long as its sender does, and before the session that comes with a request is renewed.
   app.addHook('preValidation', (request, _reply, done) => {
@@ -31,6 +32,12 @@ export function installTimeLimit(app: FastifyInstance): void {
     };
   });
 }
+
+export const timeLimit = fp(installTimeLimit, {
+  name: 'time-limit',
+  fastify: '5.x',
+  dependencies: ['route-config', 'admission'],
+});
 
 /** What became of a request whose answer did not come in time. */
 const timeoutTexts = {

@@ -6,6 +6,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
 import { handshakeProblem } from '../../core/handshake.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Connections } from './connections.ts';
@@ -68,8 +69,7 @@ function tokensIn(header = ''): string[] {
   return header.split(',').map((token) => token.trim().toLowerCase());
 }
 
-/** Must be installed behind the WebSocket plugin, and before the routes. */
-export function installUpgradeCheck(app: FastifyInstance): void {
+async function installUpgradeCheck(app: FastifyInstance): Promise<void> {
   const socketRoutes = new Set<string>();
   app.addHook('onRoute', ({ url, websocket, wsHandler }) => {
     if (websocket || wsHandler) socketRoutes.add(url);
@@ -86,6 +86,12 @@ export function installUpgradeCheck(app: FastifyInstance): void {
     done(problem === undefined ? undefined : new ServiceError('BAD_REQUEST', problem));
   });
 }
+
+export const upgradeCheck = fp(installUpgradeCheck, {
+  name: 'upgrade-check',
+  fastify: '5.x',
+  dependencies: ['@fastify/websocket'],
+});
 
 /** A handshake that has come without its Upgrade: a proxy passes neither that nor Connection on unless it is told to. */
 function lostUpgrade({ headers }: IncomingMessage, takesSockets: boolean): ServiceError | undefined {

@@ -1,6 +1,7 @@
 // How zod schemas check what comes in, and how answers go out. What a schema does not name is refused with its name.
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
+import fp from 'fastify-plugin';
 import type { z } from 'zod';
 import { describeIssues, parseOptions, readInput } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -44,7 +45,9 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
 /** Answers are built by our own code and held to their schemas by the tests; checking each again would cost more than it finds. */
 const serializerCompiler: FastifySerializerCompiler<FastifySchema> = () => (data) => JSON.stringify(data);
 
-export function installValidation(app: FastifyInstance): void {
+async function installValidation(app: FastifyInstance): Promise<void> {
   app.setValidatorCompiler(validatorCompiler as FastifySchemaCompiler<unknown>);
   app.setSerializerCompiler(serializerCompiler as FastifySerializerCompiler<unknown>);
 }
+
+export const validation = fp(installValidation, { name: 'validation', fastify: '5.x' });
