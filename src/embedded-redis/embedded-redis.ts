@@ -1,8 +1,8 @@
 /**
- * The private Redis of a single machine: a child process on a unix socket that keeps its data in the data directory,
- * is started, watched, restarted and stopped by the server, and is found again by the next server if this one is
- * killed. Owns the directory's lock and the socket's folder. Where the binary comes from is the business of
- * redis-binary.ts; what is stored, of everybody else.
+ * The private Redis of a single machine: a child process on a unix socket with its data in the data directory. The server
+ * starts it, restarts it when it ends, and stops it. If the server is killed, the next one takes over the running Redis.
+ * This file owns the lock of the data directory and the folder of the socket. Two Redis processes must never run on one
+ * directory, as that would destroy the data. redis-binary.ts finds the program.
  */
 import { realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -26,61 +26,61 @@ import { redisSettings } from './redis-settings.ts';
 import { startRedisWatchdog } from './redis-watchdog.ts';
 
 export interface EmbeddedRedisOptions {
-  /** Where the data is; made if absent. One server at a time may use it. */
+  /** The data directory; created if it does not exist. One server at a time can use it. */
   dataDir: string;
   appendfsync: 'always' | 'everysec' | 'no';
-  /** Default: half of what this machine, or this container, has. */
+  /** Memory limit. Default: half of the memory of the machine or container. */
   maxmemoryBytes?: number;
-  /** What is started; a function is called when it is needed. */
+  /** The program to start, or a function that finds it when it is needed. */
   binary: Binary | (() => Promise<Binary>);
   /** The user's own folder for sockets (XDG_RUNTIME_DIR), for a data directory whose path is too long. */
   runtimeDir?: string;
-  /** How long Redis lives on when its server was killed and no other has taken over. Default: 5 minutes. */
+  /** How long Redis keeps running after its server was killed, unless another server takes it over, ms. Default: 5 minutes. */
   orphanTimeoutMs?: number;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
-  /** A TCP port on the loopback as well. Default: none. */
+  /** An additional TCP port on the loopback address. Default: none. */
   port?: number;
 }
 
 type Binary = Pick<RedisBinary, 'command' | 'env'>;
 
 export interface EmbeddedRedis {
-  /** Starts Redis, or takes over the one that a killed server left behind; resolves when it answers. */
+  /** Starts Redis, or takes over the running Redis of a killed server. Resolves when Redis replies to commands. */
   start(): Promise<void>;
-  /** How far it has come, while it loads its data. */
+  /** Progress while Redis loads its data; undefined otherwise. */
   readonly loading: LoadingProgress | undefined;
-  /** Stays the same when Redis is restarted. */
+  /** Path of the unix socket; it does not change when Redis is restarted. */
   readonly socketPath: string;
   readonly pid: number;
-  /** Such as `7.0.15`. */
+  /** Version of Redis, such as `7.0.15`. */
   readonly version: string;
-  /** `listener` is told of every end of Redis that was not asked for; it is restarted by itself. */
+  /** Calls `listener` each time that Redis ends unexpectedly. It is restarted automatically. */
   onExit(listener: (exit: RedisExit) => void): void;
-  /** Ends Redis with all data synced, and gives up the directory. */
+  /** Stops Redis with all data synced to disk, and releases the lock of the directory. */
   stop(): Promise<void>;
 }
 
-/** What stands in the directory's lock beside the server's own name. */
+/** Details in the lock file of the data directory, for the next server. */
 interface LockDetails {
   socketPath: string;
   redis: ProcessIdentity | null;
 }
 
-/** How long Redis may take to open its socket; loading its data comes after that and may take as long as it needs. */
+/** How long Redis may take to open its socket, ms. Loading its data comes after that and has no limit. */
 const socketTimeoutMs = 30_000;
-/** How long a Redis left behind may take to answer before it is replaced. */
+/** How long the Redis of a killed server may take to reply before it is replaced, ms. */
 const replyTimeoutMs = 10_000;
 const stopTimeoutMs = 10_000;
 const restartDelayMsMax = 5000;
-/** How often Redis is asked how far it has loaded. */
+/** Interval at which the progress of loading is read, ms. */
 const loadingPollMs = 250;
 const orphanTimeoutMsDefault = 5 * 60_000;
-/** A Redis that ran for so long did not die of what it was started with. */
+/** After a run of this length the restart delay begins anew, ms: the settings or the data cannot have caused the end. */
 const stableRunMs = 30_000;
 
 /**
- * Takes the data directory for this server; Redis is started later.
- * Rejects if a living server has the directory, or it is not this user's.
+ * Locks the data directory for this server. Redis is started later, by `start()`.
+ * @throws Error if another running server uses the directory, or if it belongs to another user
  */
 export async function claimEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   const { log } = options;
@@ -91,7 +91,7 @@ export async function claimEmbeddedRedis(options: EmbeddedRedisOptions): Promise
   return new Supervisor({ ...options, dataDir }, socketPath, lock);
 }
 
-/** Takes the directory and starts Redis. Rejects also if Redis cannot be started with what is in it. */
+/** Locks the directory and starts Redis. @throws Error as claimEmbeddedRedis() and start() do */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   const redis = await claimEmbeddedRedis(options);
   try {
@@ -108,14 +108,17 @@ async function lockDataDir(dataDir: string, log: EmbeddedRedisOptions['log']): P
   refuseForeignFile(file);
   try {
     return await acquireProcessLock<LockDetails>(file, { socketPath: '', redis: null }, () =>
-      log.info({ file }, 'The data directory was held from another container or machine; seeing whether it still is'),
+      log.info(
+        { file },
+        'The lock of the data directory names a server in another container or machine; waiting to see whether it is alive',
+      ),
     );
   } catch (error) {
     if (!(error instanceof LockHeldError)) throw error;
     throw new Error(
-      `The data directory ${dataDir} is in use by another server, process ${error.holderPid} (it says so in ${file}). ` +
-        'Stop that server, or give this one a directory of its own with WEIR_DATA_DIR or --data-dir. To run several ' +
-        'servers on the same data, let them share a Redis with WEIR_REDIS_URL.',
+      `The data directory ${dataDir} is in use by another server, process ${error.holderPid} (named in ${file}). ` +
+        'Stop that server, or set another directory with WEIR_DATA_DIR or --data-dir. To run several ' +
+        'servers on the same data, use a shared Redis with WEIR_REDIS_URL.',
       { cause: error },
     );
   }
@@ -177,16 +180,16 @@ class Supervisor implements EmbeddedRedis {
     this.#stopping.abort();
     await this.#restarting;
     if (this.#process) {
-      // SIGTERM makes Redis write and sync the rest of its AOF before it ends, whatever appendfsync says.
+      // On SIGTERM Redis writes and syncs the rest of its AOF before it ends, with any value of appendfsync.
       await this.#end(this.#process);
     }
     const folder = dirname(this.socketPath);
     if (folder !== this.#options.dataDir) rmSync(folder, { recursive: true, force: true });
-    // Last of all: whoever gets the lock may start a Redis on the directory.
+    // The lock is released last, as the next holder may start a Redis on the directory.
     this.#lock.release();
   }
 
-  /** Starts a child and waits until it serves. */
+  /** Starts a Redis process and waits until it replies. */
   async #launch(): Promise<void> {
     const { binary, log } = this.#options;
     const args = [...this.#settings].flatMap(([name, value]) => [`--${name}`, value]);
@@ -195,7 +198,7 @@ class Supervisor implements EmbeddedRedis {
     this.#lock.write({ socketPath: this.socketPath, redis: null });
     const child = await spawnRedis(program, args, log);
     this.#process = child;
-    // Written down at once: if this server is killed now, the next one finds Redis even before it has its socket.
+    // Recorded at once: if this server is killed now, the next one finds Redis even before the socket is open.
     this.#recordProcess(child.pid);
     await this.#waitUntilReady(child);
     this.#version = await readVersion(this.socketPath);
@@ -205,7 +208,7 @@ class Supervisor implements EmbeddedRedis {
     );
   }
 
-  /** Who Redis is, for the next server; and sees to it that it does not outlive this one for long. */
+  /** Writes the identity of Redis into the lock for the next server, and starts a watchdog for Redis. */
   #recordProcess(pid: number): void {
     const redis = identifyProcess(pid) ?? null;
     this.#lock.write({ socketPath: this.socketPath, redis });
@@ -220,16 +223,16 @@ class Supervisor implements EmbeddedRedis {
     });
   }
 
-  /** Polls until Redis answers PING; while it loads its data, for as long as that takes. */
+  /** Polls until Redis replies to PING. Loading the data has no time limit. */
   async #waitUntilReady(running: RedisProcess): Promise<void> {
     const startedAt = Date.now();
-    let saidAt = startedAt;
-    let lookedAt = 0;
+    let loggedAt = startedAt;
+    let polledAt = 0;
     for (let delayMs = 2; ; delayMs = Math.min(delayMs * 2, 50)) {
       const exit = running.exited;
       if (exit) {
-        const lastWords = exit.lastLines.join(' | ');
-        throw new Error(`Redis ended before it was ready, ${describeExit(exit)}; its last words: ${lastWords}`);
+        const lastLines = exit.lastLines.join(' | ');
+        throw new Error(`Redis ended before it was ready, ${describeExit(exit)}. Its last log lines: ${lastLines}`);
       }
       this.#stopping.signal.throwIfAborted();
       try {
@@ -239,15 +242,15 @@ class Supervisor implements EmbeddedRedis {
       } catch (error) {
         const now = Date.now();
         if (error instanceof RedisReplyError) {
-          if (now - lookedAt > loadingPollMs) {
-            lookedAt = now;
+          if (now - polledAt > loadingPollMs) {
+            polledAt = now;
             this.#loading = await readLoading(this.socketPath);
           }
-          if (now - saidAt > 5000) {
-            saidAt = now;
+          if (now - loggedAt > 5000) {
+            loggedAt = now;
             const { percent, secondsLeft } = this.#loading ?? {};
             const fields = { redisPid: running.pid, percent, secondsLeft };
-            this.#options.log.info(fields, `Waiting for the private Redis: ${error.message}`);
+            this.#options.log.info(fields, `The private Redis is not ready yet: ${error.message}`);
           }
         } else if (now - startedAt > socketTimeoutMs) {
           throw new Error(`Redis did not open ${this.socketPath} within ${socketTimeoutMs} ms`, { cause: error });
@@ -257,19 +260,19 @@ class Supervisor implements EmbeddedRedis {
     }
   }
 
-  /** Sees to it that Redis runs for as long as this server wants it to. */
+  /** Restarts Redis when it ends unexpectedly. @param failures failed or short runs before this one */
   #watch(running: RedisProcess, startedAt: number, failures: number): void {
     void running.exit.then((exit) => {
       if (this.#stopping.signal.aborted) return;
       const { log } = this.#options;
-      log.error({ redisPid: running.pid }, `The private Redis ended ${describeExit(exit)}. Starting it again`);
+      log.error({ redisPid: running.pid }, `The private Redis ended ${describeExit(exit)}; restarting it`);
       for (const listener of this.#listeners) listener(exit);
       const failuresNow = Date.now() - startedAt > stableRunMs ? 0 : failures;
       this.#restarting = this.#restart(failuresNow);
     });
   }
 
-  /** Starts Redis again on the same data, at once and then with growing pauses, until it serves or is to stop. */
+  /** Starts Redis again on the same data, at once and then with growing delays, until it runs or stop() is called. */
   async #restart(failures: number): Promise<void> {
     const { log } = this.#options;
     const { signal } = this.#stopping;
@@ -284,14 +287,14 @@ class Supervisor implements EmbeddedRedis {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        log.error({ err: error }, 'The private Redis could not be started again; trying on');
-        // It may have been alive, only too slow: two on one directory would destroy the data.
+        log.error({ err: error }, 'The private Redis could not be restarted; trying again');
+        // The process may still be alive but slow. Two Redis processes on one directory would destroy the data.
         if (this.#process) await this.#end(this.#process);
       }
     }
   }
 
-  /** Ends a Redis with its data synced; by force if it does not end by itself. Resolves when it is gone. */
+  /** Ends a Redis process with SIGTERM, then SIGKILL after `stopTimeoutMs`. Resolves when the process has ended. */
   async #end(running: RedisProcess): Promise<void> {
     running.kill('SIGTERM');
     const timeout = new AbortController();
@@ -303,57 +306,64 @@ class Supervisor implements EmbeddedRedis {
     if (isGone) return;
     this.#options.log.error(
       { redisPid: running.pid },
-      `Redis did not end within ${stopTimeoutMs} ms of SIGTERM; killing it`,
+      `The private Redis did not end within ${stopTimeoutMs} ms after SIGTERM; sending SIGKILL`,
     );
     running.kill('SIGKILL');
     await running.exit;
   }
 
   /**
-   * The Redis that a killed server left running on this directory, if there is one: taken over if it does what is
-   * asked of it, else ended with its data synced. Gives undefined when none runs any more.
+   * Takes over the running Redis of a killed server on this directory, or ends it with its data synced if it cannot be used.
+   * @returns undefined if no Redis runs on the directory any more
    */
   async #adoptOrphan(): Promise<RedisProcess | undefined> {
     const { log, dataDir } = this.#options;
-    const left = this.#lock.previousDetails;
-    const leftAt = left?.socketPath;
-    const paths = leftAt && isPrivateFolder(dirname(leftAt)) ? [leftAt, this.socketPath] : [this.socketPath];
+    const previous = this.#lock.previousDetails;
+    const previousPath = previous?.socketPath;
+    const paths =
+      previousPath && isPrivateFolder(dirname(previousPath)) ? [previousPath, this.socketPath] : [this.socketPath];
     for (const socketPath of new Set(paths)) {
-      const identity = await findRedisAt(socketPath, dataDir, left?.redis ?? undefined);
+      const identity = await findRedisAt(socketPath, dataDir, previous?.redis ?? undefined);
       if (!identity || !isRedisOf(identity.pid, dataDir)) continue;
       const running = adoptProcess(identity);
       try {
-        if (socketPath !== this.socketPath) throw new Error(`it listens at ${socketPath}`);
+        if (socketPath !== this.socketPath)
+          throw new Error(`It listens at ${socketPath} instead of ${this.socketPath}`);
         await this.#waitUntilReady(running);
         this.#version = await readVersion(socketPath);
         for (const [name, value] of this.#settings) await ensureSetting(socketPath, name, value);
         log.info(
           { redisPid: running.pid, redisVersion: this.#version, dataDir },
-          'Took over the private Redis that an earlier server had left behind; its own log lines cannot be shown',
+          'Took over the running private Redis of an earlier server; its log lines are not available',
         );
         return running;
       } catch (error) {
-        log.warn({ err: error, redisPid: running.pid }, 'The private Redis of an earlier server is replaced');
+        log.warn({ err: error, redisPid: running.pid }, 'Replacing the running private Redis of an earlier server');
         await this.#end(running);
       }
     }
-    // One that is alive and cannot be reached, its socket deleted perhaps: still it must not have company.
-    if (left?.redis && isAlive(left.redis) && !isRedisOf(left.redis.pid, dataDir)) {
+    // Redis may be alive but unreachable, for example if its socket was deleted. No second one may run on the directory.
+    if (previous?.redis && isAlive(previous.redis) && !isRedisOf(previous.redis.pid, dataDir)) {
       log.warn(
-        { pid: left.redis.pid },
-        'The lock of the data directory names a process that is no Redis of this user in this directory; it is left alone',
+        { pid: previous.redis.pid },
+        'The lock of the data directory names a process that is not a Redis of this user in this directory; it is not stopped',
       );
-    } else if (left?.redis && isAlive(left.redis)) {
-      log.warn({ redisPid: left.redis.pid }, 'The private Redis of an earlier server cannot be reached; replacing it');
-      await this.#end(adoptProcess(left.redis));
+    } else if (previous?.redis && isAlive(previous.redis)) {
+      log.warn(
+        { redisPid: previous.redis.pid },
+        'Replacing the running private Redis of an earlier server, which cannot be reached',
+      );
+      await this.#end(adoptProcess(previous.redis));
     }
     return undefined;
   }
 }
 
 /**
- * Which process serves `dataDir` at that socket; undefined if nobody listens, or it serves another directory. If it
- * listens and does not answer it is taken to be `expected`, as long as that lives; rejects if there is none such.
+ * Finds the Redis process that serves `dataDir` at a socket.
+ * @param expected the process that is assumed if a Redis listens there and does not reply
+ * @returns undefined if no process listens there, or if it serves another directory
+ * @throws Error if a Redis listens and does not reply, and `expected` is not alive
  */
 async function findRedisAt(
   socketPath: string,
@@ -369,12 +379,15 @@ async function findRedisAt(
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined;
       if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
-      // Somebody is there, and busy, or about to end. To start another on the directory now could destroy the data.
+      // A process listens but is busy or about to end. Starting another Redis on the directory now could destroy the data.
       if (Date.now() > deadline) {
         if (expected && isAlive(expected)) return expected;
-        throw new Error(`A Redis listens at ${socketPath} and does not answer. End it, then start again.`, {
-          cause: error,
-        });
+        throw new Error(
+          `A Redis listens at ${socketPath} but does not reply to commands. Stop it, then start this server again.`,
+          {
+            cause: error,
+          },
+        );
       }
       await sleep(50);
     }

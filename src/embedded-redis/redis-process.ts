@@ -1,7 +1,6 @@
 /**
- * One run of a redis-server: started by this process, or left behind by an earlier one and taken over. Both look the
- * same to whoever watches them. Also brings what Redis prints into the log. When to start or end one is the business
- * of embedded-redis.ts.
+ * One redis-server process: started by this process, or taken over from an earlier server. Both have the same interface. The
+ * output of a started Redis goes to the log. embedded-redis.ts decides when to start and end processes.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,46 +12,46 @@ import { isAlive, type ProcessIdentity } from './process-lock.ts';
 import type { RedisBinary } from './redis-binary.ts';
 
 export interface RedisExit {
-  /** Null if it was ended by a signal, and for one that was taken over: only a parent learns the code. */
+  /** Null if a signal ended it, or if it was taken over: only the parent process learns the code. */
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** The last lines that it printed. */
+  /** The last lines of its output. */
   lastLines: string[];
 }
 
 export interface RedisProcess {
   readonly pid: number;
-  /** Resolves when it is gone. */
+  /** Resolves when the process has ended. */
   readonly exit: Promise<RedisExit>;
-  /** How it ended; undefined while it lives. */
+  /** How it ended; undefined while it runs. */
   readonly exited: RedisExit | undefined;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
 type Log = Pick<Logger, 'info' | 'warn' | 'error'>;
 
-/** How often a Redis that is not a child is looked after. */
+/** Interval at which a process that is not a child is checked, ms. */
 const adoptedPollMs = 100;
 
-/** Those that must not be left behind when this process ends without stopping them, by process.exit() or a throw. */
+/** Running processes. They are ended if this process ends without stopping them, by process.exit() or a throw. */
 const running = new Set<RedisProcess>();
 
 process.once('exit', () => {
   for (const redis of running) redis.kill('SIGTERM');
 });
 
-/** Starts `binary` with `args`. Rejects if the process cannot be made. */
+/** Starts `binary` with `args`. @throws Error if the process cannot be started */
 export async function spawnRedis(
   binary: Pick<RedisBinary, 'command' | 'env'>,
   args: string[],
   log: Log,
 ): Promise<RedisProcess> {
-  // What it writes is for this user alone.
+  // Its files are readable by this user only.
   const umask = process.umask(0o077);
   const child = spawn(binary.command, args, {
-    // What this process has in its environment, passwords perhaps, is no business of Redis.
+    // The environment of this process may contain passwords, so Redis does not inherit it.
     env: binary.env,
-    // A process group of its own: Ctrl-C at the terminal must not end Redis while the server is still draining.
+    // In its own process group, so that Ctrl-C at the terminal does not end Redis while the server drains.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -61,7 +60,7 @@ export async function spawnRedis(
   const outputEnded = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const exit = new Promise<RedisExit>((resolve) => {
     child.once('exit', (code, signal) => {
-      // The last lines say why, and may still be on their way; but a fork of Redis can hold the pipe for long.
+      // The last lines give the reason and may arrive after the exit. The wait is bounded, as a fork of Redis can hold the pipe open.
       const timer = setTimeout(finish, 500);
       void outputEnded.then(finish);
       function finish(): void {
@@ -75,18 +74,20 @@ export async function spawnRedis(
     const [error] = await once(child, 'error');
     throw new Error(`${binary.command} cannot be started`, { cause: error });
   }
-  child.on('error', (error) => log.error({ err: error, redisPid: pid }, 'A signal could not be sent to Redis'));
-  const keep = (line: string): void => {
+  child.on('error', (error) =>
+    log.error({ err: error, redisPid: pid }, 'A signal could not be sent to the private Redis'),
+  );
+  const remember = (line: string): void => {
     lastLines.push(line);
     if (lastLines.length > 5) lastLines.shift();
   };
   readLines(child.stdout, (line) => {
     const { level, text } = parseLogLine(line);
-    keep(text);
+    remember(text);
     log[level]({ redisPid: pid }, `redis: ${text}`);
   });
   readLines(child.stderr, (line) => {
-    keep(line);
+    remember(line);
     log.error({ redisPid: pid }, `redis: ${line}`);
   });
   return follow(pid, exit, (signal) => child.kill(signal));
@@ -95,8 +96,8 @@ export async function spawnRedis(
 const serverProgram = /(^|\/)(redis|valkey)-(server|check-rdb)( \(deleted\))?$/;
 
 /**
- * Whether a process is a Redis of this user that works in `dataDir`: what a file says of a process may be old, or planted, and
- * nobody else is to be ended for it.
+ * Whether a process is a Redis of this user that works in `dataDir`. The lock file may be old or forged, and no other process
+ * may be ended because of it.
  */
 export function isRedisOf(pid: number, dataDir: string): boolean {
   try {
@@ -112,11 +113,11 @@ export function isRedisOf(pid: number, dataDir: string): boolean {
       readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '') === dataDir
     );
   } catch {
-    return false; // it is gone, or another user's
+    return false; // it has ended, or belongs to another user
   }
 }
 
-/** A Redis that is not a child of this process: its end is noticed by looking, its code is not known. */
+/** A Redis that is not a child of this process: its end is noticed by polling, its exit code is unknown. */
 export function adoptProcess(identity: ProcessIdentity): RedisProcess {
   const exit = new Promise<RedisExit>((resolve) => {
     const timer = setInterval(() => {
@@ -126,7 +127,7 @@ export function adoptProcess(identity: ProcessIdentity): RedisProcess {
     }, adoptedPollMs);
   });
   return follow(identity.pid, exit, (signal) => {
-    // Its pid may be another's by now.
+    // The pid may belong to another process by now.
     if (isAlive(identity)) process.kill(identity.pid, signal);
   });
 }
@@ -157,19 +158,19 @@ function readLines(stream: Readable, take: (line: string) => void): void {
   });
 }
 
-/** What Redis prints with the mark of a warning each time it starts and ends. */
+/** Lines that Redis marks as warnings at each normal start and end. */
 const routine = new RegExp(
   '^(oO0OoO0OoO0Oo|Redis version=|Valkey version=|Configuration loaded|Server initialized' +
     '|User requested shutdown|(Redis|Valkey) is now ready to exit)',
 );
 
-/** `<pid>:<role> <date and time> <mark> <text>`; the mark `#` is a warning, `*`, `-` and `.` are less and less. */
+/** Parses `<pid>:<role> <date and time> <mark> <text>`. The mark `#` is a warning; `*`, `-` and `.` are lower levels. */
 function parseLogLine(line: string): { level: 'info' | 'warn'; text: string } {
   const [, mark, text] = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([#*.-]) (.*)$/.exec(line) ?? [];
   if (mark !== undefined && text !== undefined) {
     return { level: mark === '#' && !routine.test(text) ? 'warn' : 'info', text };
   }
   const fromSignal = /^\d+:signal-handler \(\d+\) (.*)$/.exec(line)?.[1];
-  // Anything else has no mark of its own: a crash report.
+  // Lines without a mark are part of a crash report.
   return fromSignal !== undefined ? { level: 'info', text: fromSignal } : { level: 'warn', text: line };
 }

@@ -1,9 +1,9 @@
-// What the private Redis is asked before any client of it is there: its settings, its version, how far it has loaded.
+// Reads settings, version and loading progress of the private Redis, and changes settings, before a client of it exists.
 
 import { type LoadingProgress, loadingOf, parseInfo } from '../store/redis/server-info.ts';
 import { redisCommand } from './redis-command.ts';
 
-/** Changes a setting of a running Redis unless it has that value. Rejects if it cannot be changed while it runs. */
+/** Changes a setting of a running Redis unless it has the value already. @throws RedisReplyError if it cannot be changed at run time */
 export async function ensureSetting(socketPath: string, name: string, value: string): Promise<void> {
   if ((await readSetting(socketPath, name)) !== value) await redisCommand(socketPath, ['CONFIG', 'SET', name, value]);
 }

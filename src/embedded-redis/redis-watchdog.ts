@@ -1,26 +1,26 @@
 /**
- * Ends the private Redis when its server was killed and no other one has taken over for a while; it would hold memory, and the
- * data directory, for ever. The watchdog is a shell of a few lines, a process of its own, as nothing in the server outlives
- * kill -9. It ends Redis by SIGTERM, which syncs all data; a server that starts at that very moment starts Redis again.
+ * Ends the private Redis after its server was killed, unless another server takes it over in time. Otherwise it would occupy
+ * memory and the data directory without limit. The watchdog is a separate process, a short shell script, as nothing in the
+ * server survives kill -9. It ends Redis with SIGTERM, which syncs all data. A server that starts at that moment restarts Redis.
  */
 import { spawn } from 'node:child_process';
 import type { ProcessIdentity } from './process-lock.ts';
 
 export interface RedisWatchdogOptions {
-  /** The lock of the data directory: another id in it means that another server has taken over, with a watchdog of its own. */
+  /** The lock of the data directory. Another id in it means that another server has taken over, with its own watchdog. */
   lock: { file: string; id: string };
   server: ProcessIdentity;
   redis: ProcessIdentity;
-  /** How long Redis lives on without a server. */
+  /** How long Redis keeps running without a server, ms. */
   orphanTimeoutMs: number;
 }
 
-/** It looks so often within that time: time that the whole machine slept must not count as one long look. */
+/** Number of checks within that time. As checks are counted, time in which the machine slept does not count. */
 const checks = 30;
 
 /** start_of prints the start time of a living process as process-lock.ts reads it. */
 const script = `
-lock=$1 id=$2 server=$3 server_start=$4 redis=$5 redis_start=$6 looks=$7 pause=$8
+lock=$1 id=$2 server=$3 server_start=$4 redis=$5 redis_start=$6 checks=$7 pause=$8
 start_of() {
   if [ -r /proc/self/stat ]; then
     read -r line < "/proc/$1/stat" || return
@@ -33,12 +33,12 @@ start_of() {
     ps -o lstart= -p "$1"
   fi
 }
-left=$looks
+left=$checks
 while sleep "$pause"; do
   [ "$(start_of "$redis")" = "$redis_start" ] || exit 0
   if [ -e "$lock" ] && ! grep -qF "$id" "$lock"; then exit 0; fi
   if [ "$(start_of "$server")" = "$server_start" ]; then
-    left=$looks
+    left=$checks
   else
     left=$((left - 1))
     if [ "$left" -le 0 ]; then
@@ -55,11 +55,11 @@ export function startRedisWatchdog({ lock, server, redis, orphanTimeoutMs }: Red
   const watchdog = spawn('/bin/sh', ['-c', script, 'weir-redis-watchdog', ...args.map(String)], {
     cwd: '/',
     env: { PATH: '/usr/local/bin:/usr/bin:/bin' },
-    // It must outlive the server, also when a terminal ends all of its processes.
+    // It must survive the server, also when a terminal ends all of its processes.
     detached: true,
     stdio: 'ignore',
   });
-  // Without a shell there is none, and Redis is taken over or ended by the next server.
+  // Without a shell there is no watchdog. The next server then takes over or ends Redis.
   watchdog.on('error', () => undefined);
   watchdog.unref();
 }
