@@ -1,4 +1,4 @@
---[[ Reads ARGV from the front, for scripts that take several lists of any length. ]]
+--[[ Reads ARGV one by one, for scripts that take several lists of any length. ]]
 local arguments = { at = 0 }
 
 function arguments.next()
@@ -8,7 +8,7 @@ end
 
 function arguments.number() return tonumber(arguments.next()) end
 
---- A list as it is sent: how many rows, then the words of each. Rows of one word come as the words themselves.
+--- Reads a list: the number of rows, then `width` values of each. With width 1, a row is the value itself.
 function arguments.rows(width)
   local rows = {}
   for i = 1, arguments.number() do

@@ -1,4 +1,4 @@
---[[ The one clock of the service: the store's. Brokers' clocks decide nothing. ]]
+--[[ The only clock that decides anything: the time of Redis in ms, read once for each call of a script. ]]
 local now_ms
 do
   local time = redis.call('TIME')

@@ -1,23 +1,23 @@
 --- @include "lib/keys"
 --- @include "lib/text"
 --- @include "lib/stat"
---[[ What transactions tell watchers: one entry of the event stream each, its id the zxid. src/store/tree/node-codec.ts reads them.
+--[[ The event stream: each transaction is one entry, whose id is the zxid. src/store/tree/node-codec.ts reads them.
 
-     An entry has one field, `events`: the running sum of bytes of all entries, then event by event kind, lengths of stat,
-     content type, path and data, and these four. What was deleted has neither type nor data, and data is cut at 16 KiB. ]]
+     An entry has one field, `events`: the running sum of the bytes of all entries; then of each event its kind, the lengths of
+     stat, content type, path and data, and these four. A deleted event has no content type and no data; data are cut at 16 KiB. ]]
 local events = { main = {}, offsets = {} }
 
 local EVENT = '>BBI2I4I4'
 local EVENT_CREATED, EVENT_CHANGED, EVENT_DELETED = 1, 2, 3
 local DATA_BYTES_MAX = 16384
--- Trimming looks at the history once in so many transactions, as it costs more than it saves at every one; and after a
--- large one, as so many of those would be gigabytes.
+-- How often the history is trimmed: after that many transactions, as each time would cost more than it saves; and after a
+-- transaction of that many bytes, as 128 of those could be gigabytes.
 local TRIM_EVERY = 128
 local TRIM_AFTER_BYTES = 262144
 local HISTORY_BYTES_MAX = 67108864
 
---- Notes an event of the transaction. Offset commits would drown the history, so their events have a short stream of their
---- own: what stands below /consumers/{group}/offsets goes there, the rest to the main stream.
+--- Adds an event to the transaction. Offset commits are so many that they would push all else out of the history: events of
+--- nodes below /consumers/{group}/offsets go to a short stream of their own, all others to the main stream.
 local function note(kind, node, content_type, data)
   local path, packed = node.path, stat.of(node)
   if #data > DATA_BYTES_MAX then data = string.sub(data, 1, DATA_BYTES_MAX) end
@@ -29,7 +29,7 @@ function events.created(node) note(EVENT_CREATED, node, node.content_type, node.
 function events.changed(node) note(EVENT_CHANGED, node, node.content_type, node.data) end
 function events.deleted(node) note(EVENT_DELETED, node, '', '') end
 
---- Hands over what was noted, as the bytes for either stream, and begins anew; nil if that is nothing.
+--- Returns the events added so far, as the bytes for each stream, and begins an empty transaction. Nil if there are none.
 function events.take()
   if #events.main == 0 and #events.offsets == 0 then return nil end
   local entry = { main = table.concat(events.main), offsets = table.concat(events.offsets) }
@@ -37,8 +37,8 @@ function events.take()
   return entry
 end
 
---- Forgets the oldest history beyond the limits: what is kept weighs the newest sum of bytes less the oldest, and what that
---- one weighs itself. `events_floor` is the zxid up to which history is forgotten: who resumes from before it gets COMPACTED.
+--- Deletes the oldest entries beyond the limits. The bytes retained are the newest running sum less the oldest one, and the
+--- size of the oldest entry. `events_floor` is the zxid up to which entries are deleted: resuming before it gives COMPACTED.
 local function trim(retention, newest)
   local forgotten = redis.call('XTRIM', keys.events, 'MAXLEN', '~', retention)
   local first
@@ -65,7 +65,7 @@ function events.append(transactions, retention)
     elseif main == '' then
       redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', head .. offsets)
     else
-      -- A reader that got one half by itself is told so, and asks again: a transaction is never split (guarantee W2).
+      -- The mark tells a reader that has only one half to read the other: a transaction is never split (guarantee W2).
       redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', head .. offsets, 'half', '1')
       redis.call('XADD', keys.events, id, 'events', head .. main, 'half', '1')
     end

@@ -1,11 +1,11 @@
 --- @include "lib/require-open"
 --- @include "lib/ops"
 --[[ A group in the store: one versioned document (its JSON is never decoded here), the positions of its members, and its
-     part of the tree. Brokers decide over the document and commit with the version that they read.
+     part of the tree. Brokers compute the next document and commit it with the version that they read.
 
-     Versions are never given twice, also not to a group of the same name that was deleted and made again, nor after the
-     store has lost its newest changes (guarantee N8): else a broker that remembers an old document could commit over a
-     new one. They come from one counter, which is kept at or above the zxid, whose epoch rises after a loss. ]]
+     No version is used twice: not by a group of the same name that is created after a deletion, and not after the store has
+     lost its newest changes (guarantee N8). Else a broker with an old document could commit over a new one. Versions come
+     from one counter, which stays at or above the zxid, whose epoch rises after a loss. ]]
 local group = {}
 
 --- Selects the group that all other functions are about.
@@ -15,10 +15,10 @@ end
 
 local TEXT = 'text/plain; charset=utf-8'
 
---- 0 = there is no such group.
+--- The version of the document; 0 = there is no such group.
 function group.version() return tonumber(redis.call('HGET', keys.group(group.name), 'version') or '0') end
 
---- The document, which may be megabytes: it is not touched where only its version matters.
+--- The document. It may be megabytes: scripts that need only the version do not read it.
 function group.document() return redis.call('HGET', keys.group(group.name), 'document') or '' end
 
 --- Stores a document under the next version, which it returns.
@@ -31,8 +31,8 @@ function group.store(document)
   return tonumber(version)
 end
 
---- Takes the group away that has neither members nor committed offsets, as this transaction sees it. What lies below it may
---- have been changed in this transaction, so the nodes are taken one by one.
+--- Deletes a group that has neither members nor committed offsets as this transaction sees it. The nodes below it may have
+--- changed in this transaction, so they are deleted one by one.
 function group.remove()
   for _, path in ipairs({ '/offsets', '/ids' }) do
     local node = txn.node(group.path .. path)
@@ -45,14 +45,14 @@ function group.remove()
   group.erase()
 end
 
---- Forgets all that there is of the group outside the tree.
+--- Deletes what is stored of the group outside the tree.
 function group.erase()
   redis.call('DEL', keys.group(group.name), keys.positions(group.name), keys.offset_details(group.name))
   redis.call('ZREM', keys.offset_ages, group.name)
 end
 
---- Notes since when members are on the move, and since when there are none. `state` is 'moving' or 'settled'.
---- Returns for how many ms they were on the move, if that has ended now, else -1.
+--- Records since when the group moves to its target assignment, and since when it has no members. `state` is 'moving' or
+--- 'settled'. Returns for how many ms it was moving, if that has ended now, else -1.
 function group.mark(state)
   local key = keys.group(group.name)
   if group.member_count() == 0 then
@@ -77,7 +77,7 @@ end
 
 function group.field(topic, partition) return topic .. ':' .. partition end
 
---- Puts into the transaction that a member owns these partitions ('0,4,7') of a topic. Returns an error reply or nil.
+--- Adds to the transaction the nodes by which a member owns partitions ('0,4,7') of a topic. Returns an error reply or nil.
 function group.own(topic, partitions, member, session_id, limits)
   for partition in string.gmatch(partitions, '%d+') do
     local _, problem = ops.create({
@@ -95,7 +95,7 @@ function group.own(topic, partitions, member, session_id, limits)
   return nil
 end
 
---- Puts into the transaction that nobody owns these partitions of a topic any more. Returns an error reply or nil.
+--- Adds to the transaction the deletion of the owner nodes of partitions of a topic. Returns an error reply or nil.
 function group.disown(topic, partitions, limits)
   for partition in string.gmatch(partitions, '%d+') do
     local path = group.path .. '/owners/' .. topic .. '/' .. partition
@@ -107,22 +107,23 @@ end
 
 local function offset_path(topic, partition) return group.path .. '/offsets/' .. topic .. '/' .. partition end
 
---- Whether the group's commits for `topic` are of the topic with this id.
+--- Whether the group's commits for `topic` belong to the topic with this id, not to an earlier one of that name.
 function group.has_claimed(topic, topic_id)
   return redis.call('HGET', keys.offset_details(group.name), topic) == topic_id
 end
 
---- The committed offset as text, or nil; a commit for an earlier topic of the same name is none.
+--- The committed offset as text, or nil. A commit for an earlier topic of the same name does not count.
 function group.committed(topic, partition, topic_id)
   if not group.has_claimed(topic, topic_id) then return nil end
   return redis.call('HGET', keys.node(offset_path(topic, partition)), 'data') or nil
 end
 
---- Puts into the transaction that the commits of `topic` are of the topic with this id: those for an earlier topic of
---- the same name go. It reads stored child lists, so it must come first, for all topics. Returns an error reply or nil.
+--- Claims the commits of `topic` for the topic with this id: adds to the transaction the deletion of commits for an earlier
+--- topic of the same name. It reads stored child lists, so it must run before other changes, for all topics. Returns an
+--- error reply or nil.
 ---
---- A broker may not have heard yet that the topic is gone, or is another one by now. What was claimed before that goes with
---- the topic (groups/forget-topic.lua), and what was not cannot be claimed any more: so nothing stays behind.
+--- A broker may not know yet that the topic was deleted, or replaced. Claims made before that are deleted with the topic
+--- (groups/forget-topic.lua), and none can be made after it: so no commit is left over.
 function group.claim_topic(topic, topic_id, limits)
   local kept = redis.call('HGET', keys.offset_details(group.name), topic)
   if kept == topic_id or group.topic_ids[topic] then return nil end
@@ -137,7 +138,7 @@ function group.claim_topic(topic, topic_id, limits)
   return problem
 end
 
---- Puts a committed offset into the transaction. Returns an error reply or nil.
+--- Adds the commit of an offset to the transaction. Returns an error reply or nil.
 function group.commit(topic, partition, offset, limits)
   local _, problem = ops.put({
     op = 'put',
@@ -151,7 +152,7 @@ function group.commit(topic, partition, offset, limits)
   return problem
 end
 
---- Puts the deletion of a committed offset into the transaction, if there is one. Returns an error reply or nil.
+--- Adds the deletion of a committed offset to the transaction, if there is one. Returns an error reply or nil.
 function group.uncommit(topic, partition, limits)
   local path = offset_path(topic, partition)
   if not txn.node(path) then return nil end
@@ -159,8 +160,8 @@ function group.uncommit(topic, partition, limits)
   return problem
 end
 
---- Puts into the transaction that all commits for a topic go, and with them the group, if it has neither members nor any
---- other commit. Nothing of this can fail, so what lies outside the tree is written at once. Returns how many there were.
+--- Adds to the transaction the deletion of all commits for a topic, and of the group if it has neither members nor other
+--- commits. This cannot fail, so keys outside the tree are written at once. Returns the number of commits.
 function group.forget_topic(topic)
   local path, details = group.path .. '/offsets/' .. topic, keys.offset_details(group.name)
   local partitions = redis.call('ZRANGE', keys.children(path), 0, -1)
@@ -173,7 +174,7 @@ function group.forget_topic(topic)
   return #partitions
 end
 
---- Writes what claim_topic noted, once nothing can fail any more.
+--- Writes the claims of claim_topic. Call it once nothing can fail any more.
 function group.write_topic_ids()
   for topic, topic_id in pairs(group.topic_ids) do redis.call('HSET', keys.offset_details(group.name), topic, topic_id) end
 end
@@ -187,7 +188,8 @@ function group.write_metadata(topic, partition, metadata)
   end
 end
 
---- Appends the members whose session lives: their nodes go together with it. (unpack has a limit, groups have none.)
+--- Appends the members that have a live session: a member's node is deleted with its session. (unpack has a limit, groups
+--- have none.)
 function group.add_members(reply)
   for _, member in ipairs(redis.call('ZRANGE', keys.children(group.path .. '/ids'), 0, -1)) do
     reply[#reply + 1] = member
@@ -195,8 +197,8 @@ function group.add_members(reply)
   return reply
 end
 
---- The answer to a decision over another version: the broker decides anew at once.
+--- The reply to an update of another version: with it the broker computes the update again.
 function group.conflict() return { 'OK', 'conflict', group.version(), group.document() } end
 
---- The answer to a decision that takes ended members for living ones, with the names of those that live.
+--- The reply to an update that counts members whose session has ended, with the names of those that have one.
 function group.gone() return group.add_members({ 'OK', 'gone', group.version(), group.document() }) end

@@ -2,14 +2,14 @@
 --- @include "lib/record-quota"
 --[[ Records of requests that carry an Idempotency-Key, so that a repeat after a lost response gets the first one. A record is found
      by a hash of the key (src/store/sealed-response.ts). Only success is kept: a failure changed nothing, and may be tried
-     again. A record (cmsgpack) has
+     again. A record (cmsgpack) has these fields:
 
        fingerprint   of the request: another request with the same key is refused
-       reply         what the script replied that made the change: written together with it
-       response      what the client got, where that is more than the reply: written when all steps are done
+       reply         the reply of the script that made the change, written together with the change
+       response      the response to the client, if it is more than the reply, written when all steps are done
 
-     So a record with a reply alone is that of a request whose change was made, and whose other steps may be missing: a
-     repeat goes on from there (docs/adr/007). `limits` is a word as record-quota.lua reads it. ]]
+     So a record with only a reply belongs to a request whose change was made, and whose other steps may be missing: a repeat
+     continues from there (docs/adr/007). `limits` is a text as lib/record-quota.lua reads it. ]]
 local idempotency = {}
 
 local function stored_record(id)
@@ -17,8 +17,8 @@ local function stored_record(id)
   return kept and cmsgpack.unpack(kept), kept and #kept
 end
 
---- The record, or nil if the key is new (or ''); or nil and an error, if the key was used for another request, or if no
---- more records are taken.
+--- Returns the record, or nil if the key is new (or ''); or nil and an error, if the key was used for another request, or
+--- no more records are stored.
 function idempotency.record(id, fingerprint, limits)
   if id == '' then return nil end
   local record = stored_record(id)
@@ -43,7 +43,7 @@ function idempotency.record(id, fingerprint, limits)
   return nil
 end
 
---- The first reply, or an error reply, or nil if the key is new (or '').
+--- Returns the first reply marked as replayed, or an error reply, or nil if the key is new (or '').
 function idempotency.find(id, fingerprint, limits)
   local record, problem = idempotency.record(id, fingerprint, limits)
   if problem then return problem end
@@ -52,7 +52,7 @@ function idempotency.find(id, fingerprint, limits)
   return record.reply
 end
 
---- Keeps a field of the record: `reply`, whose second element is the flag "replayed", or `response`, a text.
+--- Stores a field of the record: `reply`, whose second element is the flag "replayed", or `response`, a text.
 function idempotency.keep(id, fingerprint, limits, value, field)
   if id == '' then return end
   limits = quota.limits(limits)

@@ -1,5 +1,5 @@
---[[ The names of the coordination keys. All carry one hash tag, which arrives in KEYS[1], the root hash; so every
-     derived key is in the declared slot. src/store/keys.ts says what each key holds. ]]
+--[[ The names of the coordination keys. All have the hash tag of KEYS[1], the root hash, so every derived key is in the
+     declared slot. src/store/keys.ts says what each key holds. ]]
 local keys = { root = KEYS[1], base = string.sub(KEYS[1], 1, -5) }
 function keys.node(path) return keys.base .. 'node:' .. path end
 function keys.children(path) return keys.base .. 'children:' .. path end
@@ -23,5 +23,6 @@ keys.offset_ages = keys.base .. 'offset-ages'
 keys.producers = keys.base .. 'producers'
 keys.producer_names = keys.base .. 'producer-names'
 keys.responses = keys.base .. 'responses'
---- At least so many transactions on committed offsets are kept: trimming begins above it (lib/txn.lua, nodes/resume.lua).
+--- The history of committed offsets has at least that many transactions: trimming begins above it (lib/events.lua,
+--- lib/resume.lua).
 keys.OFFSET_EVENTS_MAX = 10000

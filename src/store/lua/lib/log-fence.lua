@@ -1,12 +1,12 @@
 --- @include "lib/log"
 --- @include "lib/clock"
---[[ Fences of a partition: for each name the highest token that was seen. A fence that nobody has used for a week is gone; its
-     last use is noted to the minute, as that costs a write. ]]
+--[[ Fences of a partition: for each name the highest token received. A fence expires after a week without use. Its last use
+     is stored to the minute, as each change of it costs a write. ]]
 local fence = { UNUSED_MS_MAX = 7 * 24 * 3600 * 1000 }
 local NOTED_MS = 60 * 1000
 local DROPPED_AT_ONCE = 100
 
---- The highest token of a name, or nil; and when it was used last, or nil for one of an older version.
+--- Returns the highest token of a name, or nil; and its last use in ms, or nil for a fence that an older version stored.
 function fence.find(name)
   local token = tonumber(redis.call('HGET', log.fences, name))
   if not token then return nil end
@@ -15,7 +15,7 @@ function fence.find(name)
   return token, used
 end
 
---- Removes fences that nobody uses. Those of an older version, of which no use is noted, begin to age now.
+--- Deletes expired fences. The age of a fence that an older version stored, without its last use, counts from now on.
 function fence.drop_unused()
   if redis.call('ZCARD', log.fence_uses) < redis.call('HLEN', log.fences) then
     for _, name in ipairs(redis.call('HKEYS', log.fences)) do redis.call('ZADD', log.fence_uses, 'NX', now_ms, name) end
@@ -28,7 +28,7 @@ function fence.drop_unused()
   end
 end
 
---- Judges a token, and notes it if it is not older than the highest. Returns an error, or nil.
+--- Checks a token, and stores it if it is not below the highest. Returns an error, or nil.
 function fence.judge(name, token, names_max)
   local highest, used = fence.find(name)
   if highest and token < highest then

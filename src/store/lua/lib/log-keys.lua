@@ -1,5 +1,5 @@
---[[ The names of one partition's keys. All carry one hash tag, which arrives in KEYS[1], the partition hash; so every
-     derived key is in the declared slot. src/store/keys.ts says what each key holds. ]]
+--[[ The names of one partition's keys. All have the hash tag of KEYS[1], the partition hash, so every derived key is in the
+     declared slot. src/store/keys.ts says what each key holds. ]]
 local log = { partition = KEYS[1] }
 do
   local base = string.sub(KEYS[1], 1, -#'partition' - 1)

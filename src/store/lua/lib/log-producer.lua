@@ -1,7 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/clock"
---[[ What a log knows of a producer: its newest epoch here, the sequence that is next (counted at the producer's home
-     alone), its last answers, and when it was used. docs/adr/007 says how the logs of a request work together. ]]
+--[[ The state of a producer in one log: its newest epoch here, its next sequence (counted at the producer's home only), the
+     results of its last requests, and its last use. docs/adr/007 says how the logs of a request work together. ]]
 local producer = { ANSWERS_MAX = 5 }
 
 --- The state { epoch, used, next, answers }, or nil.
@@ -15,11 +15,11 @@ function producer.save(id, state)
   redis.call('HSET', log.producers, id, cmsgpack.pack(state))
 end
 
---- A state that begins with an epoch.
+--- The state at the beginning of an epoch.
 function producer.begin(epoch) return { epoch = epoch, next = 0, answers = {} } end
 
---- Judges a request { producer, epoch, sequence, home, joined }.
---- Returns its first answer or an error; or nil and the state to pass to producer.note, if it is new.
+--- Checks a request { producer, epoch, sequence, home, joined }. Returns the first result of a repeat, or an error; or nil
+--- and the state to pass to producer.note, if the request is new.
 function producer.judge(asked)
   local state = producer.find(asked.producer)
   if state and asked.epoch < state.epoch then
@@ -42,8 +42,8 @@ function producer.judge(asked)
     if sequence == asked.sequence then return { 'OK', 1, base, count, time, partitions } end
     oldest = math.min(oldest, sequence)
   end
-  -- Elsewhere than at home requests come in any order, and not all of them do. Yet one that is older than all that are remembered may have
-  -- been appended and forgotten: a broker was held up with it, and its client went on through others long ago.
+  -- Logs other than the home receive only some requests, in any order. But a request older than all stored results may have been
+  -- appended already: a broker may have delayed it, while its client continued through other brokers.
   local is_forgotten = #state.answers == producer.ANSWERS_MAX and asked.sequence == oldest
   if is_forgotten or (asked.home and asked.sequence ~= state.next) then
     return {
@@ -57,12 +57,12 @@ function producer.judge(asked)
   return nil, state
 end
 
---- Notes a request with its answer, together with the append.
+--- Stores a request with its result, together with the append.
 function producer.note(asked, state, base, count)
   state.next = math.max(state.next, asked.sequence + 1)
   state.answers[#state.answers + 1] = { asked.sequence, base, count, now_ms, asked.partitions }
   if #state.answers > producer.ANSWERS_MAX then
-    -- The lowest sequence goes, whenever it came: so what is forgotten is lower than all that is remembered.
+    -- The lowest sequence is dropped, whenever it arrived: so dropped results are below all stored ones.
     local lowest = 1
     for i, answer in ipairs(state.answers) do
       if answer[1] < state.answers[lowest][1] then lowest = i end

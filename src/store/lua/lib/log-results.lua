@@ -1,10 +1,10 @@
 --- @include "lib/log"
 --- @include "lib/record-quota"
---[[ Answers of a log to requests with an Idempotency-Key (src/store/keys.ts: idempotency), so that a repeat gets the first one.
-     `limits` is a word as record-quota.lua reads it. ]]
+--[[ Results of requests with an Idempotency-Key in one log (src/store/keys.ts: idempotency), so that a repeat gets the first
+     one. `limits` is a text as lib/record-quota.lua reads it. ]]
 local results = {}
 
---- The first answer { replayed, base offset, count, time, partitions }, or an error, or nil if the key is new.
+--- The first result { 'OK', replayed, base offset, count, time in ms, partitions }, or an error, or nil if the key is new.
 function results.find(key, fingerprint)
   local kept = redis.call('GET', log.idempotency(key))
   if not kept then return nil end
@@ -14,7 +14,7 @@ function results.find(key, fingerprint)
   return { 'OK', 1, tonumber(base), tonumber(count), tonumber(time), tonumber(partitions) or 0 }
 end
 
---- The error that no more answers are kept here, or nil.
+--- The error that no more results are stored here, or nil.
 function results.full(limits)
   limits = quota.limits(limits)
   if quota.has(log.responses, limits) then return nil end

@@ -1,6 +1,6 @@
 --- @include "lib/log-keys"
 --- @include "lib/text"
---[[ What the scripts of a partition's log share: its bounds, its batches, its errors. ]]
+--[[ Functions that the scripts of a partition's log share: bounds, batches, errors. ]]
 
 --- The bounds of the log as numbers (src/store/keys.ts: partition), or nil if there is no such partition (any more).
 function log.bounds()
@@ -65,8 +65,8 @@ local function compacted_batch(member)
   }
 end
 
---- Walks over the batches from the one that holds `offset` (or, where none does, the next one) to the end of the log.
---- Returns a function that gives the next ones, at most as many as it is asked for; none at the end.
+--- Iterates over the batches from the one that holds `offset` (or, where none does, the next one) to the end of the log.
+--- Returns a function that returns the next `count` batches at most, and an empty list at the end.
 function log.walk(offset, bounds)
   local last_id
 
@@ -103,10 +103,10 @@ function log.walk(offset, bounds)
   end
 end
 
---- What a walk over batches copies at most before others have their turn; its last batch may go beyond that.
+--- How many bytes one script reads of batches, so that it does not block Redis for long; its last batch may exceed that.
 log.WALK_BYTES_MAX = 4 * 1024 * 1024
 
---- Frees compacted batches that lie wholly below the start, up to a bounded number of bytes. Whether there are more.
+--- Deletes compacted batches wholly below the start, up to a bounded number of bytes. Returns whether there are more.
 local function trim_compacted(bounds)
   local bytes_left = log.WALK_BYTES_MAX
   local below = '(' .. whole(bounds.start)
@@ -124,8 +124,8 @@ local function trim_compacted(bounds)
   return false
 end
 
---- Moves the start of the log up to `offset`, and frees the batches that lie wholly below it. Whether some of these are
---- left to be freed: they are not read any more.
+--- Moves the start of the log up to `offset`, and deletes the batches wholly below it. Returns whether some of these are
+--- left: they are not read any more, and another call deletes them.
 function log.trim(offset, bounds)
   bounds.start = math.max(offset, bounds.start)
   local more = trim_compacted(bounds)
@@ -145,12 +145,12 @@ function log.trim(offset, bounds)
   return more
 end
 
---- The run of this Redis: another one after each failover and each restart, which may have lost what was read before.
+--- The run id of this Redis. It changes with each failover and restart, which may have lost what was read before.
 function log.redis_run() return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
 
---- Refuses a leader that was deposed, as far as the log has heard of its successor; a newer one is noted, so that the
---- ones before it are refused from now on. An epoch belongs to the run of a broker that was the first to work under it: a tree
---- that has lost an election may give its epoch to another broker, while the first one does not know yet. Nil if all is good.
+--- Refuses a deposed leader, if the log knows a newer leader epoch. Stores a newer epoch, so that older ones are refused from
+--- now on. An epoch belongs to the first run of a broker that uses it: a store that has lost an election may give the epoch
+--- to another broker, while the first one does not know yet. Returns an error, or nil.
 function log.fence_leader(epoch, run)
   local noted = redis.call('HMGET', log.partition, 'leader_epoch', 'leader_run')
   local newest, holder = tonumber(noted[1] or '-1'), noted[2]

@@ -1,8 +1,8 @@
 --- @include "lib/txn"
 --- @include "lib/session"
---[[ The operations of the tree: each checks in ZooKeeper's order (guarantee N3), then changes the transaction. Each
-     returns its result, packed, or nil and an error reply { code, detail, field, value, … }. What fails has changed
-     nothing: each checks everything first. ]]
+--[[ The operations of the tree. Each checks in ZooKeeper's order (guarantee N3), then changes the transaction. Each returns
+     its packed result, or nil and an error reply { code, detail, field, value, … }. An operation that fails has changed
+     nothing, because it checks everything first. ]]
 local ops = {}
 
 local RESERVED = {
@@ -14,25 +14,26 @@ local RESERVED = {
   config = true,
   admin = true,
 }
--- One script must not hold the store for long: about 10 us a node, so a tenth of a second at this size (bench/README.md).
+-- One script must not block Redis for long: about 10 us a node, so a tenth of a second for that many (bench/README.md).
 local RECURSIVE_DELETE_MAX = 8000
--- They go in one transaction when the session ends (guarantee N5), which takes as long.
+-- They are deleted in one transaction when the session ends (guarantee N5), which takes as long.
 local EPHEMERALS_MAX = 8000
--- The paths and the event of one transaction; src/store/tree/transaction-limits.ts has the same for what a request brings with it.
+-- Most bytes of paths and events of one transaction; src/store/tree/transaction-limits.ts limits what a request contains.
 local TRANSACTION_BYTES_MAX = 4194304
--- How much of a list of children is read at once, as its names may be long.
+-- How many names of children one command reads, as names may be long.
 local PAGE = 256
 
--- How an operation comes packed: kind, mode, then whether it is sequential, makes parents, wants the node absent; ttl ms, version,
--- mzxid and czxid, negative where they are not given (of `partitions` how many are added, and the most, in the place of ttl and version); then with their lengths before them path, data, content type, session, hash of
--- its secret. src/store/tree/op-codec.ts writes the same, and has checked the path.
+-- A packed operation: kind, mode; flags for sequential, creation of parents, and required absence; ttl in ms, version, mzxid
+-- and czxid, negative if not given (for `partitions` the number to add and the limit, in the place of ttl and version); then,
+-- each after its length, path, data, content type, session, hash of its secret. src/store/tree/op-codec.ts writes it, and has
+-- checked the path.
 local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0'
 local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check', 'partitions' }
--- How a result goes out: kind, lengths of stat and path, and these two. The path is told only if it is not the one asked for.
+-- A packed result: kind, lengths of stat and path, and these two. The path is empty if it is the requested one.
 local RESULT = '>BBI4'
 local RESULT_CREATED, RESULT_SET, RESULT_DELETED, RESULT_CHECKED = 1, 2, 3, 4
 
---- Reads the operation that stands in `packed` from `at` on. Returns it and where the next one begins.
+--- Decodes the operation in `packed` at position `at`. Returns it and the position of the next one.
 function ops.read(packed, at)
   local kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid
   local path, data, content_type, session_id, secret_hash
@@ -71,7 +72,7 @@ local function no_node(path)
   return { 'NO_NODE', 'Node ' .. path .. ' does not exist.', 'path', path }
 end
 
---- What the service itself writes is bounded by what it is about, such as the subscriptions of a group.
+--- Nodes of the service itself have limits of their own, such as the subscriptions of a group.
 local function size_problem(op, limits)
   local max_node_bytes = limits.max_node_bytes
   if limits.privileged or #op.data <= max_node_bytes then return nil end
@@ -83,7 +84,7 @@ local function size_problem(op, limits)
   }
 end
 
---- The service's own sessions are let: what a member of a group owns is bounded by the partitions that there are.
+--- Sessions of the service itself are exempt: a member of a group owns no more nodes than there are partitions.
 local function ephemerals_problem(op, privileged)
   if op.mode ~= 'ephemeral' or privileged then return nil end
   local owned = txn.owned_by(op.session)
@@ -180,13 +181,13 @@ function ops.create(op, limits)
   return result(RESULT_CREATED, stat.of(node), op.sequential and path or '')
 end
 
---- What a node is, in words: its mode, and what comes with that.
+--- The kind of a node in words: its mode, with its session or ttl.
 local function kind_of(mode, owner, ttl_ms)
   if mode == 'ephemeral' then return 'ephemeral of session ' .. owner end
   return mode == 'ttl' and 'ttl of ' .. whole(ttl_ms) .. ' ms' or mode
 end
 
---- Setting data does not change what a node is, so whoever asks for another kind is told that there is one of its name.
+--- Setting data does not change the kind of a node, so a request for another kind fails: a node of that name exists.
 local function kind_problem(op, node)
   local owner = op.mode == 'ephemeral' and op.session or nil
   if not op.mode or (op.mode == node.mode and (op.ttl_ms or 0) == node.ttl_ms and owner == node.owner) then return nil end
@@ -246,8 +247,8 @@ function ops.delete(op, limits)
   return result(RESULT_DELETED, stat.of(node), '')
 end
 
---- Every node from `path` down, parents before children; or nil, how many were counted and the bytes of their deletion so far, if one
---- of them is over its limit. It reads the stored child lists, so it must come first in its transaction.
+--- Returns the paths of a subtree, parents before children; or nil, the number counted and the bytes of their deletion so far,
+--- if either exceeds its limit. It reads the stored child lists, so it must run first in its transaction.
 local function subtree(path, privileged)
   local found, at, bytes = { path }, 1, txn.deletion_bytes(path)
   while at <= #found do
@@ -261,7 +262,7 @@ local function subtree(path, privileged)
         found[#found + 1] = below
         bytes = bytes + txn.deletion_bytes(below)
       end
-      -- What the service itself deletes is bounded by what it is about, such as the partitions of a group.
+      -- Subtrees of the service itself have limits of their own, such as the partitions of a group.
       if not privileged and (#found > RECURSIVE_DELETE_MAX or bytes > TRANSACTION_BYTES_MAX) then return nil, #found, bytes end
       rank = rank + PAGE
     until #names < PAGE
@@ -314,8 +315,8 @@ function ops.check(op)
   return result(RESULT_CHECKED, stat.of(node), '')
 end
 
---- Counts partitions of topics that are made or deleted. There is no other way to make or delete one, so the count is that of the
---- tree; a store that has none yet is counted once.
+--- Counts partitions of topics that are created or deleted. Every creation and deletion runs this, so the count is that of
+--- the tree; a store without a count is counted once.
 function ops.partitions(op)
   local count = txn.partition_count()
   if op.ttl_ms > 0 and count + op.ttl_ms > op.version then
@@ -334,17 +335,17 @@ function ops.partitions(op)
   return result(RESULT_CHECKED, '', '')
 end
 
---- Applies `count` operations that stand in `packed` from `at` on as one transaction, and finishes it; or changes nothing.
---- Returns the answer, packed (zxid, results), or nil and the first failure with its index in the field `failed` and the
+--- Applies `count` operations, in `packed` from position `at` on, as one transaction and finishes it; or changes nothing.
+--- Returns the packed zxid and results, or nil and the first error, with the operation's index in its field `failed` and the
 --- newest zxid in `zxid`.
 function ops.run(packed, at, count, limits)
-  -- When a later operation fails, what the earlier ones have changed is forgotten, and nothing else may be with it.
+  -- If a later operation fails, the changes of earlier ones are discarded, and no other transaction's with them.
   if count > 1 then txn.write(limits.event_retention) end
   local results = {}
   for index = 0, count - 1 do
     local op
     op, at = ops.read(packed, at)
-    -- It reads the stored lists of children.
+    -- It reads the stored lists of children, so all must be written before.
     if op.op == 'delete-recursive' then txn.write(limits.event_retention) end
     local done, problem = ops[op.op](op, limits)
     if problem then

@@ -1,26 +1,26 @@
 --- @include "lib/clock"
 --- @include "lib/text"
---[[ Counts records that expire by themselves, so that their number and their bytes stay below a limit. Redis does not say how many
-     keys of a kind are left, so each record is counted in the interval of time in which it was written, and an
-     interval is taken off when all of its records have expired.
+--[[ Counts records that expire by themselves, so that their number and their bytes stay below a limit. Redis cannot count the
+     keys of one kind, so each record is counted in the interval of time in which it was written, and an interval is
+     subtracted when all of its records have expired.
 
-     The hash has `count` and `bytes` of all, `oldest` (the first interval that is counted), and `<interval>:c` and
-     `<interval>:b` of each. ]]
+     The hash has `count` and `bytes` of all records, `oldest` (the first interval counted), and of each interval
+     `<interval>:c` (count) and `<interval>:b` (bytes). ]]
 local quota = {}
 
 local INTERVAL_MS = 10000
---- What a record costs in Redis besides its own bytes and those of its name.
+--- Bytes that a record takes in Redis besides its value and its name.
 local RECORD_BYTES = 100
 
 local function interval_at(moment) return math.floor(moment / INTERVAL_MS) end
 
---- What a script passes to quota.has and quota.take: `<ms that a record is kept>:<most records>:<most bytes>`.
+--- Decodes the limits for quota.has and quota.take: `<ms until a record expires>:<most records>:<most bytes>`.
 function quota.limits(word)
   local ttl_ms, count, bytes = string.match(word, '^(%d+):(%d+):(%d+)$')
   return { ttl_ms = tonumber(ttl_ms), count = tonumber(count), bytes = tonumber(bytes) }
 end
 
---- Takes off the intervals whose records have all expired.
+--- Subtracts the intervals whose records have all expired.
 local function drop_expired(name, ttl_ms)
   local oldest = tonumber(redis.call('HGET', name, 'oldest'))
   local last_expired = interval_at(now_ms - ttl_ms) - 1
@@ -46,14 +46,14 @@ local function drop_expired(name, ttl_ms)
   redis.call('HSET', name, 'oldest', whole(first))
 end
 
---- Whether one more record may be kept. What is kept may go beyond the limit of bytes by one record.
+--- Whether one more record may be stored. The last record may exceed the limit of bytes.
 function quota.has(name, limits)
   drop_expired(name, limits.ttl_ms)
   local used = redis.call('HMGET', name, 'count', 'bytes')
   return tonumber(used[1] or '0') < limits.count and tonumber(used[2] or '0') < limits.bytes
 end
 
---- Counts a record of so many bytes, in the place of one of `before` bytes if there was one.
+--- Counts a record of `bytes` bytes, which replaces one of `before` bytes if that is given.
 function quota.take(name, limits, bytes, before)
   local interval = whole(interval_at(now_ms))
   local added = before and bytes - before or bytes + RECORD_BYTES

@@ -1,10 +1,10 @@
 --- @include "lib/keys"
---[[ Refuses to run, before anything was done, on a store that was not opened for this program (cluster/open.lua): it was emptied
-     behind the back of those who are connected to it, or a newer program has converted its data. Whoever hears of that opens it
-     anew (src/store/redis/topology.ts: refused). Without it an emptied tree has no root, and what is written would belong to no epoch; and
-     converted data would be written in its old form. ]]
+--[[ Refuses to run, before any change, on a store that was not opened for this program (cluster/open.lua): it was emptied while
+     brokers were connected, or a newer program has migrated its data. A broker that gets this error opens the store again
+     (src/store/redis/topology.ts: refused). Without the check, an emptied tree would have no root and its changes no epoch,
+     and migrated data would be written in their old form. ]]
 do
-  -- That of src/store/migrations; test/house compares them.
+  -- The layout of src/store/migrations; test/house compares the two.
   local LAYOUT = '3'
   local run, layout = unpack(redis.call('HMGET', keys.root, 'run', 'layout'))
   if not run or layout ~= LAYOUT then

@@ -1,21 +1,21 @@
 --- @include "lib/keys"
---[[ Whether a watcher may resume after a zxid: all later transactions are still kept, and it is no lost one. ]]
+--[[ Whether a watcher may resume after a zxid: all later transactions are retained, and the zxid belongs to none that was lost. ]]
 local EPOCH = 4294967296
 
 local newest = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
 
---- Before it, something of the history may have been forgotten.
+--- The zxid up to which transactions of a history may have been deleted.
 local function floor_of(history)
   local floor = tonumber(redis.call('HGET', keys.root, 'events_floor') or '0')
   if history == 'both' and redis.call('XLEN', keys.offset_events) >= keys.OFFSET_EVENTS_MAX then
-    -- That history has no floor of its own: before its first entry, something may have been forgotten.
+    -- The history of offsets stores no floor: all before its first entry may have been deleted.
     local oldest = redis.call('XRANGE', keys.offset_events, '-', '+', 'COUNT', 1)[1]
     floor = math.max(floor, tonumber(string.match(oldest[1], '^%d+')) - 1)
   end
   return floor
 end
 
---- The answer COMPACTED, or nil if a watcher may resume after `zxid`, a number as text.
+--- The error COMPACTED, or nil if a watcher may resume after `zxid`, a number as text.
 local function not_resumable(zxid, floor)
   local asked = tonumber(zxid)
   local problem
@@ -24,7 +24,7 @@ local function not_resumable(zxid, floor)
   elseif asked < floor then
     problem = 'history is kept since ' .. string.format('%.0f', floor)
   else
-    -- Between the end of an ended epoch and the start of the next lie only transactions that the store has lost. 0 is before all.
+    -- Zxids between the end of an epoch and the begin of the next belong to lost transactions. 0 is before all of them.
     local epoch = string.format('%.0f', math.floor(asked / EPOCH))
     local begin, ended_at = unpack(redis.call('HMGET', keys.epochs, epoch .. ':begin', epoch))
     if asked > 0 and asked < tonumber(begin or '0') or asked > tonumber(ended_at or asked) then

@@ -1,7 +1,7 @@
 --- @include "lib/require-open"
 --- @include "lib/txn"
 --- @include "lib/session"
---- Ends a session: all its ephemeral nodes go in one transaction (guarantee N5). Returns how many there were.
+--- Ends a session and deletes its ephemeral nodes in one transaction (guarantee N5). Returns their number.
 function session.finish(id, event_retention)
   local paths = redis.call('SMEMBERS', keys.ephemerals(id))
   table.sort(paths)

@@ -1,17 +1,17 @@
---[[ A node's stat as the store keeps it: packed, as every change reads and writes at least one. src/store/tree/node-codec.ts reads
-     the same bytes. `created` counts successful child creations: it is ZooKeeper's stored cversion, and the sequence
-     counter; cversion as users see it is 2 * created - num_children. There is no aversion, as there are no access lists. ]]
+--[[ A node's stat as it is stored: packed, as every change reads and writes at least one. src/store/tree/node-codec.ts reads the
+     same bytes. `created` counts successful child creations: it is ZooKeeper's stored cversion, and the sequence counter. The
+     cversion that users get is 2 * created - num_children. There is no aversion, as nodes have no access lists. ]]
 local stat = {}
 
 -- In this order: czxid mzxid pzxid ctime mtime created, exact up to 2^53; version data_length num_children, 32 bits; mode. Then
--- for mode ttl its milliseconds, for mode ephemeral its session. Without these it is under the 64 bytes up to which Redis
--- keeps a small hash in one piece.
+-- its milliseconds for mode ttl, its session for mode ephemeral. Without these it is shorter than the 64 bytes up to which
+-- Redis stores a small hash as a listpack.
 local FORMAT = '>ddddddi4I4I4B'
 local MODES = { 'persistent', 'ephemeral', 'container', 'ttl' }
 local CODES = {}
 for code, mode in ipairs(MODES) do CODES[mode] = code end
 
---- The mode of a code, which is its place in src/store/tree/node-codec.ts, too.
+--- The mode of a code; src/store/tree/node-codec.ts has the same order.
 function stat.mode(code) return MODES[code] end
 
 function stat.parse(packed)
@@ -39,8 +39,8 @@ function stat.parse(packed)
   return node
 end
 
---- The stat of a node as it is now. It is wanted for the store, the event and the answer alike, so it is kept until the node
---- changes (lib/txn.lua, touch).
+--- The packed stat of a node. The store, the event and the result all need it, so it is cached until the node changes
+--- (lib/txn.lua, touch).
 function stat.of(node)
   if node.stat then return node.stat end
   local packed = struct.pack(

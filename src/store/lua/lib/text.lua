@@ -1,5 +1,5 @@
---[[ Numbers as text. Lua prints 1e14 as "1e+14", so whole numbers are never concatenated as they are. ]]
+--[[ Numbers as text. Lua prints 1e14 as "1e+14", so a whole number is formatted before it is concatenated. ]]
 local function whole(number) return string.format('%d', number) end
 
---- A whole number in a field of an error. Numbers in replies are rounded by the client's parser from about 2^53 - 64 on; texts are not.
+--- A whole number in a field of an error. The client's parser rounds numbers above about 2^53 - 64; it does not round texts.
 local function exact(number) return { whole(number) } end

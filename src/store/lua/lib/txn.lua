@@ -3,31 +3,31 @@
 --- @include "lib/text"
 --- @include "lib/stat"
 --- @include "lib/events"
---[[ Transactions on the tree: a unit of work. Nodes are loaded once and changed in memory, so that later operations see
-     earlier ones; a failed operation is answered before anything was written, and so changes nothing (guarantee N4).
-     Each transaction that is finished is one zxid and one entry of the event stream.
+--[[ Transactions on the tree: a unit of work. Nodes are loaded once and changed in memory, so that later operations see the
+     changes of earlier ones. An operation fails before anything is written, and so changes nothing (guarantee N4). Each
+     finished transaction has one zxid and is one entry of the event stream.
 
-     A script may finish several transactions before it writes: to the store a script is one moment, so nobody sees less of
-     it, and a node that several of them change is written once. Redis has no rollback: whatever can fail must fail before
-     write(), and the events are its last write. ]]
+     A script may finish several transactions before it writes: scripts are atomic, so no reader sees a part of them, and a
+     node that several of them change is written once. Redis has no rollback: whatever can fail must fail before write(),
+     and the events are its last write. ]]
 local txn = {
-  -- By path: the node, or false if there is none; as all transactions up to now have left it.
+  -- By path: the node after all transactions so far, or false if there is none.
   loaded = {},
   -- Nodes that differ from what is stored.
   touched = {},
-  -- Transactions that were finished and not written.
+  -- Transactions that are finished and not yet written.
   finished = {},
-  -- By session: how many ephemeral nodes it has, and the bytes of the transaction that deletes them, where that was asked for.
+  -- By session, where it was read: the number of its ephemeral nodes, and the bytes of the transaction that deletes them.
   owned = {},
 }
 
---- What the deletion of a node counts for in the bytes of a transaction: its path, and its event (lib/events.lua, lib/stat.lua).
+--- The bytes of a node's deletion within a transaction: its path, and its event (lib/events.lua, lib/stat.lua).
 function txn.deletion_bytes(path) return 2 * #path + 96 end
 
--- So many members of a command at once: Lua's stack has room for some thousands.
+-- How many members one command gets: Lua's stack holds some thousands.
 local BATCH = 500
 
---- The zxid of the newest transaction, finished ones with it.
+--- The zxid of the newest transaction, finished ones included.
 function txn.newest()
   if not txn.newest_zxid then
     local zxid, event_bytes = unpack(redis.call('HMGET', keys.root, 'zxid', 'event_bytes'))
@@ -54,7 +54,7 @@ function txn.node(path)
   return node
 end
 
---- How many partitions there are in the cluster, as this transaction sees it.
+--- The number of partitions in the cluster, as this transaction sees it.
 function txn.partition_count()
   if txn.partitions then return txn.partitions end
   local stored = redis.call('HGET', keys.root, 'partitions')
@@ -74,8 +74,8 @@ local function weight_of(paths)
   return bytes
 end
 
---- What a session owns, as this transaction sees it: { count, bytes }. The bytes are kept beside the sessions; where they are not,
---- as the nodes are older than that, they are counted once.
+--- The ephemeral nodes of a session, as this transaction sees them: { count, bytes }. The bytes are stored; for nodes that an
+--- older version created they are not, and are counted once.
 function txn.owned_by(session_id)
   local owned = txn.owned[session_id]
   if not owned then
@@ -91,7 +91,7 @@ function txn.owned_by(session_id)
   return owned
 end
 
---- Notes that a session has one node more (1) or less (-1).
+--- Counts one ephemeral node more (by = 1) or less (by = -1) of a session.
 local function own(session_id, path, by)
   local owned = txn.owned_by(session_id)
   owned.count = owned.count + by
@@ -107,7 +107,7 @@ local function touch(node)
   end
 end
 
---- Where the last slash is. A pattern would look at each letter for it, and paths may be long.
+--- The position of the last slash. A pattern would examine each character, and paths may be long.
 local function last_slash(path)
   local at, found = 1, 1
   while found do
@@ -122,7 +122,7 @@ function txn.parent_path(path)
   return at == 1 and '/' or string.sub(path, 1, at - 1)
 end
 
---- Creates a node; the caller has made sure that it may. `owner` is a session id for ephemeral nodes.
+--- Creates a node. The caller has checked that this is allowed. `owner` is the session id of an ephemeral node, else nil.
 function txn.create(path, data, content_type, mode, ttl_ms, owner)
   local zxid = txn.zxid()
   local parent = txn.node(txn.parent_path(path))
@@ -144,7 +144,7 @@ function txn.create(path, data, content_type, mode, ttl_ms, owner)
     ttl_ms = ttl_ms or 0,
     data = data,
     content_type = content_type,
-    -- Deleted and created again before anything was written: what is stored must be cleared first, and its owner let go.
+    -- The stored node that this one replaces, if it was deleted and created again before the write: it must be erased first.
     replaces = before and (before.replaces or (before.stored and before)) or nil,
   }
   txn.loaded[path] = node
@@ -167,7 +167,7 @@ function txn.set(node, data, content_type)
   events.changed(node)
 end
 
---- Deletes a node; the caller has made sure that it has no children left.
+--- Deletes a node. The caller has checked that it has no children.
 function txn.delete(node)
   local parent = txn.node(txn.parent_path(node.path))
   local zxid = txn.zxid()
@@ -180,7 +180,7 @@ function txn.delete(node)
   events.deleted(node)
 end
 
---- Adds a member to the list that `lists` has for a key.
+--- Appends a member to the list of a key in `lists`.
 local function add(lists, key, member)
   local list = lists[key]
   if not list then
@@ -190,7 +190,7 @@ local function add(lists, key, member)
   list[#list + 1] = member
 end
 
---- One command for many members of a key, as a call costs more than a member.
+--- Calls one command for many members of a key, as a call costs more than a member.
 local function for_each(lists, command)
   for key, members in pairs(lists) do
     for i = 1, #members, BATCH do redis.call(command, key, unpack(members, i, math.min(i + BATCH - 1, #members))) end
@@ -215,7 +215,7 @@ local function store(node, fresh)
     if node.path ~= '/' then
       local at = last_slash(node.path)
       local children = keys.children(at == 1 and '/' or string.sub(node.path, 1, at - 1))
-      -- Each with its score before it.
+      -- Each name follows its score, as ZADD takes them.
       add(fresh.children, children, 0)
       add(fresh.children, children, string.sub(node.path, at + 1))
     end
@@ -230,7 +230,7 @@ local function store(node, fresh)
   node.stored, node.data, node.replaces = true, nil, nil
 end
 
---- Writes the nodes that differ from what is stored. What goes is gone before anything comes in its place.
+--- Writes the nodes that differ from what is stored. Deletions come first: a new node may have the path of a deleted one.
 local function write_nodes()
   local gone = { nodes = {}, children = {}, ephemerals = {} }
   for _, node in ipairs(txn.touched) do
@@ -264,7 +264,7 @@ local function write_nodes()
   end
 end
 
---- Ends the transaction and begins the next. Returns its zxid; an empty one is none, and has the zxid of the last.
+--- Ends the transaction and begins the next. Returns its zxid; an empty transaction gets none, and returns the newest zxid.
 function txn.finish()
   local entry = events.take()
   txn.finished_partitions = txn.partitions
@@ -276,16 +276,16 @@ function txn.finish()
   return txn.newest()
 end
 
---- Forgets what the transaction has changed so far. Only for one that began with everything written: what it has changed
---- in memory cannot be told from what earlier ones have.
+--- Discards the changes of the transaction. Only for one that began when everything was written: its changes in memory
+--- cannot be told from those of earlier transactions.
 function txn.abandon()
-  -- Those that finished before it have counted, and are perhaps not written yet.
+  -- Keeps the count of earlier transactions, which may not be written yet.
   txn.partitions = txn.finished_partitions
   if events.take() then txn.loaded, txn.touched, txn.owned = {}, {}, {} end
 end
 
---- Writes all finished transactions; there must be no unfinished one. `retention` = how many transactions to keep for
---- watchers that resume.
+--- Writes all finished transactions; there must be no unfinished one. `retention` = how many transactions the event stream
+--- retains for watchers that resume.
 function txn.write(retention)
   if #txn.finished == 0 then return end
   write_nodes()
@@ -299,7 +299,7 @@ function txn.write(retention)
   txn.touched, txn.finished = {}, {}
 end
 
---- Ends the transaction and writes it. Returns its zxid, as finish().
+--- Ends the transaction and writes it. Returns the same zxid as finish().
 function txn.commit(retention)
   local zxid = txn.finish()
   txn.write(retention)
