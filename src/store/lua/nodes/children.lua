@@ -12,7 +12,7 @@ local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
 local stat = redis.call('HGET', keys.node(parent), 'stat')
 if not stat then return { 'NO_NODE', 'Node ' .. parent .. ' does not exist.', 'path', parent, 'zxid', zxid } end
 -- How many names one command reads, and after how many bytes of names a page ends.
-local AT_ONCE, NAMES_BYTES = 1000, 1048576
+local AT_ONCE, NAMES_BYTES = 200, 1048576
 local from = start_after == '' and '-' or '(' .. start_after
 local reply = { 'OK', zxid, stat, '0' }
 local prefix = parent == '/' and '/' or parent .. '/'

@@ -13,7 +13,7 @@ local zxid = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
 local stat = redis.call('HGET', keys.node(top), 'stat')
 if not stat then return { 'NO_NODE', 'Node ' .. top .. ' does not exist.', 'path', top, 'zxid', zxid } end
 -- How many names one command reads, and after how many bytes of paths the reply ends.
-local AT_ONCE, PATHS_BYTES = 1000, 1048576
+local AT_ONCE, PATHS_BYTES = 200, 1048576
 local reply = { 'OK', zxid, '0', top, stat }
 local level, count, bytes = { top }, 1, 0
 for _ = 1, levels do
