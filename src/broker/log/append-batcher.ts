@@ -1,4 +1,5 @@
-// How batches get to their logs: those for one partition that come while an append is under way share the next one.
+// Appends batches to their logs, one append at a time for each partition: batches that arrive during an append are sent
+// together in the next one, as one append batch.
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { AppendResult, BatchToAppend, Logs } from '../../store/log/logs.ts';
 import type { TopicInfo } from '../metadata/topic-cache.ts';
@@ -8,19 +9,19 @@ import { logKey } from './log-reader.ts';
 
 interface Pending {
   batch: BatchToAppend;
-  /** The batch as it is to be stored, where its topic is compressed: that goes on while others fly. */
+  /** The compressed batch, if its topic is compressed: that is done while earlier batches are appended. */
   compressed: Promise<BatchToAppend> | undefined;
   resolve(appended: AppendResult): void;
   reject(error: unknown): void;
 }
 
-/** What one appendBatch to a partition carries at most: it must not hold up the store. One batch always fits. */
+/** Limits of one append batch, so that it does not block Redis for long. A single batch is always sent. */
 const appendBatchesMax = 256;
 const appendBatchBytesMax = 4 * 1024 * 1024;
 
 export class AppendBatcher {
   readonly #logs: Logs;
-  /** By log, the batches that wait for its appendBatch to return; the log has an entry while one is under way. */
+  /** By log, the batches that wait for the next append; a log has an entry while an append is in flight. */
   readonly #queues = new Map<string, Pending[]>();
   #bytesInFlight = 0;
   readonly #appendedRecords;
@@ -34,17 +35,24 @@ export class AppendBatcher {
     this.#appendedBytes = metrics.counter('appended_bytes_total', 'Bytes of records appended to logs by this broker.');
     this.#replays = metrics.counter(
       'appends_replayed_total',
-      'Batches that this broker was sent again, and answered without appending.',
+      'Repeated batches that this broker did not append again.',
     );
-    this.#duration = metrics.histogram('append_duration_seconds', 'Time of one append of the store, batches together.');
+    this.#duration = metrics.histogram(
+      'append_duration_seconds',
+      'Time of one append batch, from sending it to its reply.',
+    );
   }
 
-  /** Bytes of records that wait for the store. */
+  /** Bytes of records that wait for an append or for its reply. */
   get bytesInFlight(): number {
     return this.#bytesInFlight;
   }
 
-  /** Puts a batch on the next appendBatch to its partition. @throws ServiceError of the batch (store/log/logs.ts: append) */
+  /**
+   * Appends a batch with the next append batch of its partition.
+   * @returns where it was appended, or where its first try was
+   * @throws ServiceError as Logs.append() (store/log/logs.ts)
+   */
   append({ topicId, config }: TopicInfo, partition: number, batch: BatchToAppend): Promise<AppendResult> {
     const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;
@@ -58,9 +66,9 @@ export class AppendBatcher {
         queue.push(pending);
         return;
       }
-      const opened = [pending];
-      this.#queues.set(key, opened);
-      void this.#flush(topicId, partition, opened, () => this.#queues.delete(key));
+      const newQueue = [pending];
+      this.#queues.set(key, newQueue);
+      void this.#flush(topicId, partition, newQueue, () => this.#queues.delete(key));
     });
     return appended.finally(() => {
       this.#bytesInFlight -= size;
@@ -68,8 +76,8 @@ export class AppendBatcher {
   }
 
   /**
-   * Makes one append batch after the other while there are batches in the queue, then closes it. That must be in one step with
-   * the last look into it: a batch that came in between would wait for ever.
+   * Sends one append batch after the other until the queue is empty, then calls `close`. That must be in the same tick as the last
+   * check of the queue: a batch added in between would wait for ever.
    */
   async #flush(topicId: string, partition: number, queue: Pending[], close: () => void): Promise<void> {
     while (queue.length > 0) {
@@ -77,24 +85,24 @@ export class AppendBatcher {
       const end = this.#duration.startTimer();
       try {
         const batches = await readyBatches(appendBatch);
-        const outcomes = await this.#logs.append(topicId, partition, batches);
+        const results = await this.#logs.append(topicId, partition, batches);
         for (const [index, { resolve, reject }] of appendBatch.entries()) {
           const batch = batches[index]!;
-          const outcome = outcomes[index]!;
-          if (outcome instanceof ServiceError) {
-            reject(outcome);
+          const result = results[index]!;
+          if (result instanceof ServiceError) {
+            reject(result);
             continue;
           }
-          if (outcome.replayed) this.#replays.inc();
+          if (result.replayed) this.#replays.inc();
           else {
             this.#appendedRecords.inc(batch.count);
             this.#appendedBytes.inc(batch.records.length);
           }
-          resolve(outcome);
+          resolve(result);
         }
       } catch (error) {
         for (const { reject } of appendBatch) reject(error);
-        // Those that still wait have waited long enough: nobody is to wait twice for a store that is away (E3).
+        // Batches that wait are refused, too: no request waits twice for a store that is away (guarantee E3).
         if (hasCode(error, 'STORE_UNAVAILABLE')) for (const { reject } of queue.splice(0)) reject(notSent());
       } finally {
         end();
@@ -108,7 +116,7 @@ async function compressedBatch(batch: BatchToAppend): Promise<BatchToAppend> {
   return { ...batch, records: await compressRecords(batch.records) };
 }
 
-/** The batches of an append batch as they are stored; those of a topic that is not compressed are ready at once. */
+/** The batches of an append batch as they are stored; without compression they are ready at once. */
 function readyBatches(appendBatch: readonly Pending[]): BatchToAppend[] | Promise<BatchToAppend[]> {
   if (appendBatch.every(({ compressed }) => compressed === undefined)) return appendBatch.map(({ batch }) => batch);
   return Promise.all(appendBatch.map(({ batch, compressed }) => compressed ?? batch));
@@ -126,13 +134,14 @@ function appendBatchSize(queue: readonly Pending[]): number {
   return count;
 }
 
-const notSentDetail = 'The store did not answer those before; nothing was written.';
+const notSentDetail =
+  'The store did not reply to earlier appends to this partition, so this one was not sent; nothing was written. Try again.';
 
 function notSent(): ServiceError {
   return new ServiceError('STORE_UNAVAILABLE', notSentDetail);
 }
 
-/** Whether a batch failed without having been sent, because those before it had. */
+/** Whether an append failed without being sent, because an earlier one had failed. */
 export function wasNotSent(error: unknown): boolean {
   return hasCode(error, 'STORE_UNAVAILABLE') && (error as Error).message === notSentDetail;
 }

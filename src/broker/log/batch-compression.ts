@@ -1,31 +1,31 @@
-// Batches of topics with `compression.type=gzip`, as they lie in the store. Packed records tell themselves from lines by their
-// first bytes, so a topic may have both, and changing the setting asks for no rewriting. The work is done beside the event
-// loop.
+// Compression of the batches of topics with `compression.type=gzip`. Compressed records are recognised by their first bytes, so a
+// topic may have both kinds, and stored batches need not be rewritten when the setting changes. Compression runs in Node's thread
+// pool, not on the event loop.
 import { promisify } from 'node:util';
 import { constants, gunzip, gzip } from 'node:zlib';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
 
-const gzipped = promisify(gzip);
-const gunzipped = promisify(gunzip);
+const gzipAsync = promisify(gzip);
+const gunzipAsync = promisify(gunzip);
 
-/** Fast: what higher levels save in memory they cost several times in CPU. */
+/** The fastest level: higher ones cost several times the CPU time for few bytes less. */
 const level = constants.Z_BEST_SPEED;
-/** Fewer bytes than this hardly become less. */
+/** Records with fewer bytes are stored as they are: compression would save next to nothing. */
 const compressedBytesMin = 256;
 
-/** The records, or what they were packed into if that is smaller. */
+/** The records compressed, or as they are if that is not larger. */
 export async function compressRecords(records: Buffer): Promise<Buffer> {
   if (records.length < compressedBytesMin) return records;
-  const packed = await gzipped(records, { level });
-  return packed.length < records.length ? packed : records;
+  const compressed = await gzipAsync(records, { level });
+  return compressed.length < records.length ? compressed : records;
 }
 
-/** Gzip's magic; a line is empty or begins with a brace. */
+/** Whether records are compressed: they begin with gzip's magic number, and a line of JSON cannot. */
 export function isCompressed(records: Buffer): boolean {
   return records[0] === 0x1f && records[1] === 0x8b;
 }
 
-/** The batch with its records as lines. */
+/** The batch with its records as lines of JSON, decompressed if need be. */
 export async function decompressBatch<B extends StoredBatch>(batch: B): Promise<B> {
-  return isCompressed(batch.records) ? { ...batch, records: await gunzipped(batch.records) } : batch;
+  return isCompressed(batch.records) ? { ...batch, records: await gunzipAsync(batch.records) } : batch;
 }

@@ -1,5 +1,5 @@
-// Compacts the logs of `cleanup.policy=compact`, one pass over one log at a time (docs/adr/005). Which records go is decided in
-// core/compaction; when a log has its turn, in log-maintainer.ts.
+// Compacts logs with `cleanup.policy=compact`, one pass over one log at a time (docs/adr/005). core/records/compaction.ts decides
+// which records are removed, log-maintainer.ts when a log is compacted.
 import { BatchLines } from '../../core/records/batch-lines.ts';
 import { type CompactedBatch, compactBatches, NewestOffsets, olderTombstones } from '../../core/records/compaction.ts';
 import type { LogMaintenance, LogScan } from '../../store/log/log-maintenance.ts';
@@ -7,36 +7,39 @@ import type { Metrics } from '../metrics.ts';
 import { compressRecords, decompressBatch } from './batch-compression.ts';
 
 export interface CompactorLimits {
-  /** How much memory the newest offsets of keys may take; what does not fit is compacted by another pass. */
+  /** The memory for the newest offsets of keys; keys that do not fit are compacted by another pass. */
   keyBytesMax: number;
-  /** About how much of the log one step reads, and changes. */
+  /** About how many bytes of the log one step reads and changes. */
   stepBytes: number;
 }
 
-const usualLimits: CompactorLimits = { keyBytesMax: 32 * 1024 * 1024, stepBytes: 1024 * 1024 };
+const defaultLimits: CompactorLimits = { keyBytesMax: 32 * 1024 * 1024, stepBytes: 1024 * 1024 };
 
-/** A log to compact, and under which leadership. */
+/** A log to compact, and the leader epoch of this broker. */
 export interface CompactionTask {
   topicId: string;
   partition: number;
   leaderEpoch: number;
   deleteRetentionMs: number;
-  /** Whether batches are packed (batch-compression.ts). */
+  /** Whether batches are stored compressed (batch-compression.ts). */
   isCompressed: boolean;
 }
 
-/** Just below an allocator's class, as the store rounds up to one; packed batches may hold more, as they pack better then. */
+/**
+ * The largest batch that compaction makes of small ones, in bytes of lines: just below a size class of Redis' allocator, which
+ * rounds up. Batches that are stored compressed may be larger before compression, as they compress better then.
+ */
 const mergedBytesMax = 32_000;
 const compressedFromBytesMax = 128_000;
 
 export interface CompactionResult {
-  /** Whether there is more to compact than one pass could take in. */
+  /** Whether there is more to compact than one pass could do. */
   more: boolean;
-  /** How long until tombstones may go, ms, if there are any. */
+  /** The time until tombstones may be removed, in ms; undefined if there are none. */
   tombstonesDueInMs: number | undefined;
 }
 
-/** What a pass needs of the store. */
+/** The part of the store that a pass needs. */
 type CompactionStore = Pick<LogMaintenance, 'scan' | 'compact'>;
 
 export class LogCompactor {
@@ -45,16 +48,16 @@ export class LogCompactor {
   readonly #removals;
   readonly #duration;
 
-  constructor(keeping: CompactionStore, metrics: Metrics, limits: CompactorLimits = usualLimits) {
-    this.#maintenance = keeping;
+  constructor(maintenance: CompactionStore, metrics: Metrics, limits: CompactorLimits = defaultLimits) {
+    this.#maintenance = maintenance;
     this.#limits = limits;
     this.#removals = metrics.counter('records_compacted_total', 'Records that compaction by this broker removed.');
     this.#duration = metrics.histogram('compaction_duration_seconds', 'Time of one pass of compaction over one log.');
   }
 
   /**
-   * Makes one pass over a log, if there is anything to do; ends early when `signal` is aborted.
-   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH if this broker was deposed as the partition's leader
+   * Makes one pass over a log, unless there is nothing to do; ends early when `signal` is aborted.
+   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH if this broker does not lead the partition any more
    */
   async compact(task: CompactionTask, signal: AbortSignal): Promise<CompactionResult> {
     const { topicId, partition, deleteRetentionMs } = task;
@@ -73,13 +76,13 @@ export class LogCompactor {
     }
   }
 
-  /** Notes the newest offset of each key, from an offset on, as far as there is room. */
+  /** Notes the newest offset of each key, from an offset on, as far as memory allows. */
   async #noteKeys({ topicId, partition }: CompactionTask, from: number, end: number, signal: AbortSignal) {
     const newest = new NewestOffsets(this.#limits.keyBytesMax);
     let upTo = from;
     while (upTo < end && !signal.aborted) {
       const { batches } = await this.#maintenance.scan(topicId, partition, upTo, end, this.#limits.stepBytes);
-      // What was there was deleted meanwhile.
+      // The rest of the log was deleted meanwhile.
       if (batches.length === 0) return { newest, upTo: end };
       for (const batch of batches) {
         if (!newest.add(new BatchLines(await decompressBatch(batch)))) return { newest, upTo };
@@ -90,9 +93,9 @@ export class LogCompactor {
   }
 
   /**
-   * Goes over the log from its start up to an offset, and takes out what is superseded there.
-   * @param runId of the Redis that the keys were noted from. @returns undefined if there is another one, which may have lost some of
-   *   what supersedes others: then the pass stands on nothing
+   * Removes superseded records from the start of the log up to an offset.
+   * @param runId the run id of the Redis from which the keys were noted
+   * @returns undefined if another Redis has taken over: it may have lost newer records, so that what was noted may be wrong
    */
   async #clean(
     task: CompactionTask,
@@ -111,7 +114,7 @@ export class LogCompactor {
       if (scan.runId !== runId) return undefined;
       if (signal.aborted) return scan;
       if (!last) {
-        // Only now it is known, as all of the compacted part was seen.
+        // The age of the oldest tombstone is known only now that all of the compacted part was read.
         const step = { runId, generation, cleaned: scan.cleaned, tombstonesSince, removed: [], added: [] };
         const isKnown = scan.tombstonesSince === tombstonesSince;
         if (!isKnown && (await this.#maintenance.compact(topicId, partition, leaderEpoch, step)) === undefined)
@@ -129,10 +132,10 @@ export class LogCompactor {
       const { removed } = cleaning;
       const added = task.isCompressed ? await Promise.all(cleaning.added.map(compressed)) : cleaning.added;
       if (removed.length > 0 || added.length > 0 || cleaned > scan.cleaned) {
-        // At the end of the pass the oldest moment is known; should it not come to that, the first one is noted now.
+        // The oldest tombstone is known at the end of the pass; the first one is noted now, in case the pass does not get there.
         const known = scan.tombstonesSince === 0 && cleaning.tombstonesSince > 0 ? cleaning.tombstonesSince : undefined;
         const step = { runId, generation, cleaned, tombstonesSince: known, removed, added };
-        // The log's head was let go of meanwhile: what was read may be gone, so it is read again.
+        // Retention has removed the start of the log meanwhile: the batches that were read may be gone, so they are read again.
         if ((await this.#maintenance.compact(topicId, partition, leaderEpoch, step)) === undefined) continue;
         this.#removals.inc(cleaning.removedRecords);
       }

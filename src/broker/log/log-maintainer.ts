@@ -1,7 +1,7 @@
-// Keeps log for the partitions that this broker leads: lets go of what is outside their retention, and compacts them. It asks
-// the store about a log only when something may be due there: records were appended, the oldest ones come of age, the topic or
-// its leader changed. So idle partitions cost next to nothing, however many there are. What goes is decided by the scripts,
-// which refuse a leader that was deposed (guarantees L5, L6).
+// Maintains the logs of the partitions that this broker leads: retention and compaction. It calls the store for a log only when
+// something may be due: records were appended, the oldest ones may have expired, the topic or its leader changed. So idle
+// partitions cost next to nothing, however many there are. The scripts decide what is removed, and refuse a broker that does not
+// lead the partition any more (guarantees L5, L6).
 import type { Logger } from 'pino';
 import { findServiceError, hasCode } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
@@ -13,34 +13,34 @@ import { PeriodicTask } from '../periodic-task.ts';
 import type { LogCompactor } from './log-compactor.ts';
 import { type LogReader, logKey } from './log-reader.ts';
 
-/** How often it looks at what is due. */
+/** How often due logs are looked for. */
 const everyMs = 1000;
-/** How soon retention follows on an append; with the look above, within the promised 10 s. */
+/** How long after an append retention is due; with the interval above that is within 10 s. */
 const retainAfterMs = 4000;
-/** A log is looked at now and then, whatever is known of it. */
+/** Retention is due at least this often, even without appends. */
 const retainAnywayMs = 600_000;
-/** How many bounded steps one log gets, before the others have their turn. */
+/** How many steps of retention one log gets before other logs have their turn. */
 const stepsMax = 20;
-/** How many logs retention looks at together. */
+/** How many logs retention works on at once. */
 const togetherMax = 64;
 /**
- * How soon a log is compacted once there may be garbage: so many times as long as its last pass took, so that compaction
- * takes a small share of the time, but never so late that it is not done within the promised 30 s.
+ * How long after an append compaction is due: this many times the duration of the last pass, so that compaction takes a small
+ * share of the time; but at most the maximum below, to be done within 30 s of the append.
  */
 const compactionShare = 20;
 const compactAfterMsMin = 1000;
 const compactAfterMsMax = 20_000;
 
-/** A partition that this broker leads. Moments are of this process' clock, performance.now(). */
+/** A log that this broker maintains. Moments are in ms of performance.now(). */
 interface MaintainedLog {
   topic: TopicInfo;
   partition: number;
   leaderEpoch: number;
-  /** This broker's id, as of then. */
+  /** This broker's id. */
   leader: number;
   retainAt: number;
   compactAt: number;
-  /** How long the last pass of compaction took. */
+  /** The duration of the last pass of compaction, in ms. */
   compactionMs: number;
 }
 
@@ -67,7 +67,7 @@ export class LogMaintainer {
   readonly #log: Logger;
   /** By logKey. */
   readonly #maintained = new Map<string, MaintainedLog>();
-  /** By topic and partition, the logKey of its log. */
+  /** By `topic/partition`, the logKey of its log. */
   readonly #keys = new Map<string, string>();
   readonly #retention: PeriodicTask;
   readonly #compaction: PeriodicTask;
@@ -86,16 +86,16 @@ export class LogMaintainer {
     this.#log = log;
     this.#epochsRaised = parts.metrics.counter(
       'leader_epochs_raised_total',
-      'Leader epochs that this broker raised, as the store had lost an election.',
+      'Leader epochs that this broker raised because the store had lost an election.',
     );
     this.#retention = new PeriodicTask('retention', everyMs, () => this.#retainDue(), log);
     this.#compaction = new PeriodicTask('compaction', everyMs, () => this.#compactDue(), log);
   }
 
   start(): void {
-    // A changed topic is moved into anew, with its settings of then; everything is due there at once.
+    // The logs of a changed topic are forgotten; the next run takes them up again with the new settings, due at once.
     this.#stopListening = this.#topics.onChange((name) => {
-      for (const [place, key] of this.#keys) if (place.startsWith(`${name}/`)) this.#stopMaintaining(place, key);
+      for (const [logName, key] of this.#keys) if (logName.startsWith(`${name}/`)) this.#stopMaintaining(logName, key);
     });
     this.#reader.subscribe({
       onAppend: (key) => {
@@ -124,25 +124,25 @@ export class LogMaintainer {
     log.compactAt = Math.min(log.compactAt, now + afterMs);
   }
 
-  #stopMaintaining(place: string, key: string): void {
-    this.#keys.delete(place);
+  #stopMaintaining(logName: string, key: string): void {
+    this.#keys.delete(logName);
     this.#maintained.delete(key);
   }
 
-  /** Takes in the partitions that this broker leads now, and leaves the others. */
-  async #settle(): Promise<void> {
+  /** Starts to maintain the partitions that this broker leads now, and stops for the others. */
+  async #followLeadership(): Promise<void> {
     const led = new Set<string>();
     for (const info of this.#partitions.led()) {
-      const place = logNameOf(info);
-      led.add(place);
-      const log = this.#maintained.get(this.#keys.get(place) ?? '');
-      if (log?.leaderEpoch !== info.leaderEpoch) await this.#startMaintaining(place, info);
+      const logName = logNameOf(info);
+      led.add(logName);
+      const log = this.#maintained.get(this.#keys.get(logName) ?? '');
+      if (log?.leaderEpoch !== info.leaderEpoch) await this.#startMaintaining(logName, info);
     }
-    for (const [place, key] of this.#keys) if (!led.has(place)) this.#stopMaintaining(place, key);
+    for (const [logName, key] of this.#keys) if (!led.has(logName)) this.#stopMaintaining(logName, key);
   }
 
   async #startMaintaining(
-    place: string,
+    logName: string,
     { topic: name, partition, leaderEpoch, leader }: PartitionInfo,
   ): Promise<void> {
     try {
@@ -152,7 +152,7 @@ export class LogMaintainer {
       const compactAt = isCompacted(topic) ? now : never;
       const retainAt = hasRetention(topic) ? now : never;
       this.#maintained.set(key, { topic, partition, leaderEpoch, leader, retainAt, compactAt, compactionMs: 0 });
-      this.#keys.set(place, key);
+      this.#keys.set(logName, key);
     } catch (error) {
       // It was deleted meanwhile.
       if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
@@ -160,15 +160,15 @@ export class LogMaintainer {
   }
 
   async #retainDue(): Promise<void> {
-    await this.#settle();
+    await this.#followLeadership();
     const now = performance.now();
     const due = [...this.#maintained.values()].filter(({ retainAt }) => retainAt <= now);
-    // One machine of the store may be away, which must not hold up what lies on others.
+    // One Redis server may be away, which must not stop the maintenance of logs on other servers.
     const failures: unknown[] = [];
     for (let i = 0; i < due.length; i += togetherMax) {
-      const some = due.slice(i, i + togetherMax).map((log) => this.#guarded(log, () => this.#retain(log)));
-      for (const outcome of await Promise.allSettled(some))
-        if (outcome.status === 'rejected') failures.push(outcome.reason);
+      const runs = due.slice(i, i + togetherMax).map((log) => this.#maintain(log, () => this.#retain(log)));
+      for (const result of await Promise.allSettled(runs))
+        if (result.status === 'rejected') failures.push(result.reason);
     }
     if (failures.length > 0) throw failures[0];
   }
@@ -194,12 +194,12 @@ export class LogMaintainer {
       log.retainAt = 0;
       throw error;
     }
-    // Who appends fast must not be faster than this.
+    // There is more to remove: go on at once, so that fast appends do not outrun retention.
     log.retainAt = 0;
     this.#retention.trigger();
   }
 
-  /** One log after the other: the keys of one pass take memory. */
+  /** One log after the other, as the keys of a pass take memory. */
   async #compactDue(): Promise<void> {
     const now = performance.now();
     const due = [...this.#maintained.values()].filter(({ compactAt }) => compactAt <= now);
@@ -207,7 +207,7 @@ export class LogMaintainer {
     const failures: unknown[] = [];
     for (const log of due) {
       if (this.#stopping.signal.aborted) return;
-      await this.#guarded(log, () => this.#compact(log)).catch((error: unknown) => failures.push(error));
+      await this.#maintain(log, () => this.#compact(log)).catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
   }
@@ -216,7 +216,7 @@ export class LogMaintainer {
     const { topic, partition, leaderEpoch } = log;
     const { topicId, config } = topic;
     const startedAt = performance.now();
-    // What is appended from now on asks for another pass.
+    // Before the pass: an append during it makes another pass due.
     log.compactAt = never;
     try {
       const task = {
@@ -237,17 +237,17 @@ export class LogMaintainer {
     }
   }
 
-  /** A log that is gone, or is led by another broker, is no longer this one's to keep; what is news here will say so. */
-  async #guarded(log: MaintainedLog, keep: () => Promise<void>): Promise<void> {
+  /** Runs one maintenance task, and stops to maintain the log if it does not exist or another broker leads it. */
+  async #maintain(log: MaintainedLog, task: () => Promise<void>): Promise<void> {
     const { topic, partition } = log;
     try {
-      await keep();
+      await task();
     } catch (error) {
       if (hasCode(error, 'STALE_LEADER_EPOCH')) {
-        await this.#giveUp(log, Number(findServiceError(error)?.fields.leaderEpoch));
+        await this.#stepDown(log, Number(findServiceError(error)?.fields.leaderEpoch));
       } else if (hasCode(error, 'UNKNOWN_TOPIC')) {
         await this.#recreateLost(topic.name);
-        // If it is led here still, it is moved into anew.
+        // If this broker still leads the partition, the next run starts anew.
         this.#stopMaintaining(logNameOf({ topic: topic.name, partition }), logKey(topic.topicId, partition));
       } else {
         throw error;
@@ -256,18 +256,21 @@ export class LogMaintainer {
   }
 
   /**
-   * Leaves a log that refuses this leader until there is news of who leads it. The news is made here if the store has lost
-   * the election that the log has heard of: else nobody would keep log there until the next one.
+   * Stops to maintain a log that has seen a newer leader epoch, until an event names the leader. If the tree does not know that
+   * epoch, the store has lost the election: then the epoch is raised here, as no broker would maintain the log otherwise.
    */
-  async #giveUp(log: MaintainedLog, heardOf: number): Promise<void> {
+  async #stepDown(log: MaintainedLog, logEpoch: number): Promise<void> {
     const { topic, partition, leaderEpoch, leader } = log;
-    const isLost = await this.#admin.raiseLeaderEpoch(topic, partition, leader, heardOf);
+    const isLost = await this.#admin.raiseLeaderEpoch(topic, partition, leader, logEpoch);
     log.retainAt = log.compactAt = never;
     const fields = { topic: topic.name, partition, leaderEpoch };
-    if (!isLost) this.#log.info(fields, 'Another broker keeps log for a partition now');
+    if (!isLost) this.#log.info(fields, 'Another broker leads the partition; this one has stopped to maintain its log');
     else {
       this.#epochsRaised.inc();
-      this.#log.warn({ ...fields, heardOf }, 'The store had lost an election of a leader; its epoch was raised');
+      this.#log.warn(
+        { ...fields, logEpoch },
+        'The store had lost the election of a partition leader; the leader epoch was raised',
+      );
     }
   }
 

@@ -1,5 +1,5 @@
-// Reads records, and waits for new ones. Identical reads under way share one way to the store; whoever waits is woken by
-// the news of an append, from whichever broker. News may be lost, so it also looks by itself now and then.
+// Reads records and waits for new ones. Equal reads in flight share one call of the store. A waiting reader is woken by the
+// notification of an append through any broker; as Pub/Sub may lose notifications, the awaited logs are also polled.
 import type { Logger } from 'pino';
 import { BatchLines, type StoredBatch } from '../../core/records/batch-lines.ts';
 import { FetchedRecords } from '../../core/records/fetched-records.ts';
@@ -13,17 +13,17 @@ import { decompressBatch, isCompressed } from './batch-compression.ts';
 export interface FetchRequest {
   topic: TopicInfo;
   partition: number;
-  /** A number, or the start or end of the log as it is when it is read. */
+  /** A number, or the start or end of the log at the time of the read. */
   offset: number | 'earliest' | 'latest';
   maxRecords: number;
-  /** The first record always comes, however large. */
+  /** The first record is always returned, however large. */
   maxBytes: number;
 }
 
 export interface FetchResult extends LogBounds {
   /** Shared with other readers. */
   records: FetchedRecords;
-  /** Where to go on reading: behind what compaction has removed, too. */
+  /** The offset of the next read: also behind records that compaction has removed. */
   nextOffset: number;
 }
 
@@ -37,7 +37,7 @@ export interface AwaitedLog {
 export interface AppendListener {
   /** @param log its `logKey` */
   onAppend(log: string): void;
-  /** News may have been lost. */
+  /** Notifications of appends may have been lost. */
   onGap(): void;
 }
 
@@ -46,44 +46,44 @@ interface Waiter {
   wake(grown: boolean): void;
 }
 
-/** How soon a reader finds an append of which the news was lost. */
-const lookEveryMs = 1000;
+/** How often awaited logs are polled: so soon an append is found whose notification was lost. */
+const pollEveryMs = 1000;
 /**
- * How long news is remembered. No longer, because a log may also go back, if the store has lost something: then old news
- * would tell the reader again and again that there is more.
+ * How long the end offset of a notification is used. No longer, as the end may also go back when the store has lost records: an
+ * old notification would then wake the reader again and again.
  */
-const newsKeptMs = 1000;
-/** How many logs' newest ends are remembered, those heard of last. */
+const knownEndMs = 1000;
+/** The number of logs whose newest end offset is remembered. */
 const knownEndsMax = 10_000;
 /** Searches by time at once, each of which may read a whole batch, and how long one may wait for the others, ms. */
 const searchesAtOnce = 32;
 const searchWaitMsMax = 5000;
-/** Of how many logs it is remembered how well they are packed. */
+/** The number of logs whose compression ratio is remembered. */
 const compressedSharesMax = 10_000;
 
 export class LogReader {
   readonly #logs: Logs;
   readonly #reads = new Map<string, Promise<FetchResult>>();
-  /** By log, who waits for it. */
+  /** By log, the readers that wait for an append. */
   readonly #waiters = new Map<string, Set<Waiter>>();
-  /** The newest ends that the news told, and when: they close the gap between a read and the wait that follows it. */
+  /** The newest end offsets by notification, and when they came: for appends between a read and the wait that follows it. */
   readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
-  /** By log, the bytes of packed batches in the store, as a share of what they unpack to. */
+  /** By log, the stored bytes of compressed batches, divided by the bytes of their lines. */
   readonly #compressedShares = new Map<string, number>();
   /** Searches by time, of which few may be in flight at once. */
   readonly searches = new ConcurrencyLimiter('searches of records by time', searchesAtOnce, searchWaitMsMax);
   readonly #listeners = new Set<AppendListener>();
   readonly #abort = new AbortController();
-  readonly #look: PeriodicTask;
+  readonly #polling: PeriodicTask;
   readonly #fetchedRecords;
   readonly #fetchedBytes;
 
   constructor(logs: Logs, metrics: Metrics, log: Logger) {
     this.#logs = logs;
-    this.#look = new PeriodicTask('look for new records', lookEveryMs, () => this.#lookForGrowth(), log);
+    this.#polling = new PeriodicTask('poll of awaited logs', pollEveryMs, () => this.#poll(), log);
     this.#fetchedRecords = metrics.counter('records_fetched_total', 'Records read from logs by this broker.');
     this.#fetchedBytes = metrics.counter('fetched_bytes_total', 'Bytes of records read from logs by this broker.');
-    metrics.gauge('log_waits', 'How many log positions are waited for, by long polls and streams.', () => {
+    metrics.gauge('log_waits', 'Logs that long polls and streams wait for, counted once for each.', () => {
       let count = 0;
       for (const waiters of this.#waiters.values()) count += waiters.size;
       return count;
@@ -98,28 +98,28 @@ export class LogReader {
         for (const { onAppend } of this.#listeners) onAppend(key);
       },
       () => {
-        this.#look.trigger();
+        this.#polling.trigger();
         for (const { onGap } of this.#listeners) onGap();
       },
       this.#abort.signal,
     );
-    this.#look.start();
+    this.#polling.start();
   }
 
-  /** Tells `listener` of every append in the cluster that this broker hears of. */
+  /** Passes every notification of an append in the cluster to `listener`. */
   subscribe(listener: AppendListener): void {
     this.#listeners.add(listener);
   }
 
-  /** Wakes everybody, and listens no more. */
+  /** Ends all waits and the subscription to notifications. */
   async stop(): Promise<void> {
     this.#abort.abort();
     for (const waiters of [...this.#waiters.values()]) for (const waiter of [...waiters]) waiter.wake(false);
-    await this.#look.stop();
+    await this.#polling.stop();
   }
 
   /**
-   * Records from an offset on; none at the end of the log.
+   * Reads records from an offset on; none at the end of the log.
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
    */
   async fetch(request: FetchRequest): Promise<FetchResult> {
@@ -138,8 +138,8 @@ export class LogReader {
   }
 
   /**
-   * As fetch, but with fewer than `minBytes` of records it waits until there are so many, for at most `waitMs`, or until
-   * `signal` is aborted; then it gives what there is.
+   * As fetch(), but waits until there are `minBytes` of records, for at most `waitMs` or until `signal` is aborted; then returns
+   * what there is. `onWait` is called before each wait.
    */
   async fetchWhenReady(
     request: FetchRequest,
@@ -148,7 +148,7 @@ export class LogReader {
     const deadline = performance.now() + waitMs;
     let fetched = await this.fetch(request);
     const offset = fetched.records.firstOffset ?? fetched.nextOffset;
-    // What is not read up to the end was cut by the limits: there will not be more of it.
+    // A read that does not reach the end was cut by its limits: waiting would not add to it.
     while (fetched.records.bytes < minBytes && fetched.nextOffset >= fetched.endOffset) {
       const { topicId } = request.topic;
       const log = { topicId, partition: request.partition, endOffset: fetched.endOffset };
@@ -161,8 +161,8 @@ export class LogReader {
   }
 
   /**
-   * The offset of the first record that is not older than a moment, ms since the epoch, and its timestamp; the end offset
-   * without a timestamp if there is none.
+   * Finds the first record with a timestamp of at least `momentMs`, in ms since 1970.
+   * @returns its offset and timestamp; the end offset without a timestamp if there is none
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; TOO_MANY_REQUESTS if too many others search
    */
   offsetAt(
@@ -186,14 +186,13 @@ export class LogReader {
         const timestamp = batch.timestampOf(index);
         if (timestamp >= momentMs) return { offset: batch.baseOffset + index, timestamp };
       }
-      // The one that is late enough lies before the start of the log.
+      // The record that the store found lies before the start of the log; search behind its batch.
       from = batch.baseOffset + batch.count;
     }
   }
 
   /**
-   * Waits until one of the logs has grown beyond the end that the caller knows, has lost what is before it, or is gone, for
-   * at most `timeoutMs`.
+   * Waits until one of the logs has grown beyond the given end offset, ends before it, or is gone, for at most `timeoutMs`.
    * @returns whether that is so; false after the time, when `signal` is aborted, and when the broker stops
    */
   waitForAppend(logs: readonly AwaitedLog[], timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
@@ -201,7 +200,7 @@ export class LogReader {
     const now = performance.now();
     const hasGrown = ({ topicId, partition, endOffset }: AwaitedLog) => {
       const known = this.#knownEnds.get(logKey(topicId, partition));
-      return known !== undefined && known.endOffset > endOffset && now - known.at < newsKeptMs;
+      return known !== undefined && known.endOffset > endOffset && now - known.at < knownEndMs;
     };
     if (logs.some(hasGrown)) return Promise.resolve(true);
     return new Promise((resolve) => {
@@ -210,7 +209,7 @@ export class LogReader {
         wake: (grown) => {
           clearTimeout(timer);
           signal?.removeEventListener('abort', onAbort);
-          for (const { topicId, partition } of logs) this.#forget(logKey(topicId, partition), waiter);
+          for (const { topicId, partition } of logs) this.#removeWaiter(logKey(topicId, partition), waiter);
           resolve(grown);
         },
       };
@@ -234,17 +233,17 @@ export class LogReader {
     let start: number | undefined;
     for (;;) {
       const share = this.#compressedShares.get(key) ?? 1;
-      const asked = { maxRecords: recordsLeft, maxBytes: Math.ceil(bytesLeft * share) };
-      const read = await this.#logs.read(topic.topicId, partition, from, asked);
+      const left = { maxRecords: recordsLeft, maxBytes: Math.ceil(bytesLeft * share) };
+      const read = await this.#logs.read(topic.topicId, partition, from, left);
       start ??= read.offset;
-      const unpacked = await this.#decompress(key, read.batches);
-      for (const { baseOffset, count, bytes } of unpacked) {
+      const lines = await this.#decompress(key, read.batches);
+      for (const { baseOffset, count, bytes } of lines) {
         recordsLeft -= baseOffset + count - Math.max(baseOffset, read.offset);
         bytesLeft -= bytes.length;
         from = baseOffset + count;
       }
-      batches.push(...unpacked);
-      // Of packed batches it is not known beforehand how many it takes.
+      batches.push(...lines);
+      // How many compressed batches make up maxBytes is known only after they are decompressed.
       if (!read.isComplete && recordsLeft > 0 && bytesLeft > 0) continue;
       const { logStartOffset, endOffset } = read;
       const records = new FetchedRecords(batches, start, limits);
@@ -253,7 +252,7 @@ export class LogReader {
     }
   }
 
-  /** The batches as lines; it remembers how much smaller they lie in the store, for the next read of that log. */
+  /** Decompresses batches, and notes their compression ratio for the next read of the log. */
   async #decompress(key: string, stored: readonly StoredBatch[]): Promise<BatchLines[]> {
     if (!stored.some(({ records }) => isCompressed(records))) return stored.map((batch) => new BatchLines(batch));
     const batches = await Promise.all(stored.map(decompressBatch));
@@ -266,7 +265,7 @@ export class LogReader {
   }
 
   #learn(key: string, endOffset: number): void {
-    // Set anew, it comes last: those heard of least recently are forgotten first.
+    // Deleted and set again, the log comes last: the one without appends for the longest time is forgotten first.
     this.#knownEnds.delete(key);
     this.#knownEnds.set(key, { endOffset, at: performance.now() });
     if (this.#knownEnds.size > knownEndsMax) this.#knownEnds.delete(this.#knownEnds.keys().next().value!);
@@ -277,8 +276,8 @@ export class LogReader {
     }
   }
 
-  /** Looks at every log that is waited for: news may have been lost, and a log may be gone, or have gone back. */
-  async #lookForGrowth(): Promise<void> {
+  /** Reads the end of every awaited log: a notification may have been lost, and a log may be gone or may have lost records. */
+  async #poll(): Promise<void> {
     const awaited = new Map<string, AwaitedLog>();
     for (const [key, waiters] of this.#waiters) {
       for (const { logs } of waiters) {
@@ -291,22 +290,22 @@ export class LogReader {
       const key = logKey(topicId, partition);
       const end = bounds[index]?.endOffset;
       if (end !== undefined) this.#learn(key, end);
-      // A log that ends before what was read of it has lost something, and whoever waits must not take what is appended
-      // there anew for what follows; the next read says OFFSET_OUT_OF_RANGE.
+      // A log that ends before the awaited offset has lost records. Its readers are woken: their next read fails with
+      // OFFSET_OUT_OF_RANGE, so that they do not take new records at these offsets for the ones that followed.
       const isBeyond = (waiter: Waiter) =>
         waiter.logs.some((log) => logKey(log.topicId, log.partition) === key && log.endOffset > (end ?? -1));
       for (const waiter of [...(this.#waiters.get(key) ?? [])]) if (isBeyond(waiter)) waiter.wake(true);
     }
   }
 
-  #forget(key: string, waiter: Waiter): void {
+  #removeWaiter(key: string, waiter: Waiter): void {
     const waiters = this.#waiters.get(key);
     waiters?.delete(waiter);
     if (waiters?.size === 0) this.#waiters.delete(key);
   }
 }
 
-/** What a log is known by in this process. */
+/** The key of a log in maps of this process. */
 export function logKey(topicId: string, partition: number): string {
   return `${topicId}:${partition}`;
 }

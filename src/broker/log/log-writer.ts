@@ -1,5 +1,6 @@
-// Takes the records of a request to their partitions: all is checked before anything is appended, what may be repeated goes to
-// its home first (docs/adr/007), and with acks=all the replicas are waited for.
+// Appends the records of one produce request to their partitions. Everything is checked before anything is appended. A request
+// with a deduplication key goes first to its home partition, which knows whether it is a repeat (docs/adr/007). With acks=all it
+// waits for the replicas.
 import { randomInt } from 'node:crypto';
 import { partitionForKey } from '../../core/records/partitioner.ts';
 import { bytesAsText } from '../../core/records/record-fields.ts';
@@ -16,16 +17,16 @@ import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/top
 import type { Metrics } from '../metrics.ts';
 import { AppendBatcher, wasNotSent } from './append-batcher.ts';
 
-/** 0 = do not wait for the store, 1 = its primary has it, all = so have `min.insync.replicas` - 1 of its replicas. */
+/** What a request waits for: 0 = nothing, 1 = the primary Redis, all = also `min.insync.replicas` - 1 of its replicas. */
 export type Acks = '0' | '1' | 'all';
 
-/** What a repeat of a request is known by. */
+/** What identifies a request and its repeats: an idempotency key, or the id, epoch and sequence of a named producer. */
 export type DeduplicationKey = ({ kind: 'key' } & IdempotencyKey) | { kind: 'producer'; stamp: ProducerSequence };
 
 export interface ProduceRequest {
   topic: string;
   records: RequestRecords;
-  /** For all records, where the request names one. */
+  /** The partition of all records, if the request names one. */
   partition?: number | undefined;
   acks: Acks;
   fence?: Fence | undefined;
@@ -35,30 +36,30 @@ export interface ProduceRequest {
 export interface PartitionResult {
   partition: number;
   count: number;
-  /** With acks=0 nobody waits to learn this and the next. */
+  /** Undefined with acks=0, as is the timestamp. */
   baseOffset?: number;
   timestamp?: number;
 }
 
 export interface ProduceResult {
-  /** One for each partition, in their order. */
+  /** By partition, in ascending order. */
   results: PartitionResult[];
   /** The partition of each record, in the order of the request. */
   partitions: readonly number[];
-  /** Whether all of it was answered from an earlier request with the same identity. */
+  /** Whether all records were appended by an earlier request with the same deduplication key. */
   replayed: boolean;
 }
 
-/** How the records of a request are spread, and what its partitions have answered. */
+/** How the records of a request are spread over partitions, and where they were appended so far. */
 interface Progress {
   spread: Spread;
   done: [partition: number, appended: AppendResult][];
 }
 
-/** With so much under way, a request with acks=0 waits after all: or else a fast sender would fill the memory. */
+/** With so many bytes in flight, a request with acks=0 waits for its append after all, to bound memory. */
 const unacknowledgedBytesMax = 16 * 1024 * 1024;
 
-/** What the home of a request gets if its records all go elsewhere. */
+/** The batch for the home partition of a request that has no records for it: it only notes the request. */
 const noRecords: RecordBatch = { count: 0, records: Buffer.alloc(0), maxTimestamp: undefined, hasAllTimestamps: false };
 
 export class LogWriter {
@@ -67,7 +68,7 @@ export class LogWriter {
   readonly #producers: Producers;
   readonly #namespace: Namespace;
   readonly #batcher: AppendBatcher;
-  /** The partition that keyless records of a topic went to last; each broker begins anywhere. */
+  /** By topic, the partition of the last keyless records; each broker starts at a random one. */
   readonly #rotation = new WeakMap<TopicInfo, number>();
   readonly #unacknowledgedFailures;
 
@@ -80,27 +81,27 @@ export class LogWriter {
     this.#batcher = new AppendBatcher(logs, metrics);
     this.#unacknowledgedFailures = metrics.counter(
       'unacknowledged_appends_failed_total',
-      'Appends with acks=0 that failed, of which nobody was told.',
+      'Appends with acks=0 that failed after the request had its response.',
     );
   }
 
   /**
-   * Appends the records of one request: those of one partition together or not at all. Everything that can be checked
-   * beforehand is, for all partitions, before anything is appended. If it then fails in one partition, the error's field
-   * `results` tells what was appended to others.
+   * Appends the records of one request, those of each partition together or not at all. If one partition fails after others
+   * have their records, the error's field `results` says what was appended.
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE, NOT_ENOUGH_REPLICAS, UNKNOWN_PRODUCER,
    *   OUT_OF_ORDER_SEQUENCE: nothing is written; IDEMPOTENCY_KEY_REUSED, PRODUCER_FENCED, FENCED, STORE_UNAVAILABLE,
    *   STORE_FULL; NOT_ENOUGH_REPLICAS_AFTER_APPEND: all is written
    */
   produce(request: ProduceRequest): Promise<ProduceResult> {
-    // A store that is slow at each step, or hangs between two of them, must not make the sum of their limits of it.
+    // One limit for all steps: a store that is slow at each of them must not use the time limit of each.
     const produced = this.#topics.withTopic(request.topic, (topic) => this.#produce(topic, request));
     return withTimeout(produced, multiStepReplyMsMax, unknownFate);
   }
 
-  async #produce(topic: TopicInfo, asked: ProduceRequest): Promise<ProduceResult> {
-    const spread = this.#spread(topic, asked, topic.partitionCount);
-    const request = asked.fence?.node === undefined ? asked : await this.#withNodeChecked(asked, asked.fence);
+  async #produce(topic: TopicInfo, unchecked: ProduceRequest): Promise<ProduceResult> {
+    const spread = this.#spread(topic, unchecked, topic.partitionCount);
+    const { fence } = unchecked;
+    const request = fence?.node === undefined ? unchecked : await this.#checkFenceNode(unchecked, fence, fence.node);
     if (request.acks === '0' && this.#batcher.bytesInFlight < unacknowledgedBytesMax) {
       this.#appendAll(topic, request, spread).catch(() => this.#unacknowledgedFailures.inc());
       const results = [...spread.batches].map(([partition, { count }]) => ({ partition, count }));
@@ -122,12 +123,12 @@ export class LogWriter {
   }
 
   /**
-   * Looks whether the node of a fence is the one that is meant. The tree and the log have a hash slot each, so this is a look before
-   * the append, which the node may not outlive; the token that the append brings is what its successor's first append refuses.
-   * @throws ServiceError FENCED, unless the request may be a repeat: the log knows that, and refuses it then
+   * Checks that the node of a fence still has the czxid that the request names. The tree and the log are in different hash slots, so
+   * the check comes before the append, and the node may be deleted in between: then the log refuses the request's token once the
+   * next owner has appended.
+   * @throws ServiceError FENCED, unless the request has a deduplication key: then the log decides, as it may be a repeat
    */
-  async #withNodeChecked(request: ProduceRequest, fence: Fence): Promise<ProduceRequest> {
-    const path = fence.node!;
+  async #checkFenceNode(request: ProduceRequest, fence: Fence, path: string): Promise<ProduceRequest> {
     const found = await this.#namespace.stat(path).then(
       ({ stat }) => stat.czxid,
       (error: unknown) => {
@@ -138,26 +139,22 @@ export class LogWriter {
     if (found === fence.token) return request;
     const lost =
       found === undefined
-        ? `Node ${path} with czxid ${fence.token} does not exist any more; its owner has lost its place.`
-        : `Node ${path} has czxid ${found}, not ${fence.token}: it was deleted and created again. Its sender has been replaced.`;
+        ? `Node ${path} with czxid ${fence.token} does not exist any more: the sender does not hold it.`
+        : `Node ${path} has czxid ${found}, not ${fence.token}: it was deleted and created again, and the sender does not hold it.`;
     if (request.deduplicationKey) return { ...request, fence: { ...fence, refusal: lost } };
     const token = found ?? fence.token;
     throw new ServiceError('FENCED', `${lost} Nothing was written.`, { fence: path, token });
   }
 
-  #spread(
-    topic: TopicInfo,
-    { records, partition, deduplicationKey: identity }: ProduceRequest,
-    partitionCount: number,
-  ): Spread {
+  #spread(topic: TopicInfo, { records, partition, deduplicationKey }: ProduceRequest, partitionCount: number): Spread {
     return spreadRecords(records, {
       topic,
       partitionCount,
       requestedPartition: partition,
-      // A retry through any broker must lead to where the first try went.
+      // A repeat through any broker must choose the same partitions.
       chooseKeylessPartition: () =>
-        identity ? keylessPartition(topic, identity, partitionCount) : this.#rotate(topic),
-      checkPartition: (asked) => checkPartition(topic, asked),
+        deduplicationKey ? keylessPartition(topic, deduplicationKey, partitionCount) : this.#rotate(topic),
+      checkPartition: (number) => checkPartition(topic, number),
     });
   }
 
@@ -168,63 +165,63 @@ export class LogWriter {
     return next;
   }
 
-  /** Appends every batch; those of a request that may be repeated after its home has said whether it is a repeat. */
-  async #appendAll(topic: TopicInfo, request: ProduceRequest, asked: Spread): Promise<Progress> {
-    const { deduplicationKey: identity } = request;
-    const home = identity && homeOf(topic, identity);
+  /** Appends every batch; with a deduplication key first the one at home, which shows whether the request is a repeat. */
+  async #appendAll(topic: TopicInfo, request: ProduceRequest, firstSpread: Spread): Promise<Progress> {
+    const { deduplicationKey } = request;
+    const home = deduplicationKey && homeOf(topic, deduplicationKey);
     const done: Progress['done'] = [];
-    let spread = asked;
+    let spread = firstSpread;
     if (home !== undefined) {
       const first = await this.#append(topic, request, spread, home);
       if (first.count > 0) done.push([home, first]);
-      // A repeat after partitions were added is spread as it was at first, to where the rest of its records may lie.
+      // Partitions were added since the first try: a repeat is spread over as many as then, where its records may be already.
       if (first.partitions > 0 && first.partitions !== spread.partitionCount) {
         spread = this.#spread(topic, request, first.partitions);
       }
     }
     const rest = [...spread.batches.keys()].filter((partition) => partition !== home);
-    const outcomes = await Promise.allSettled(
+    const appends = await Promise.allSettled(
       rest.map(async (partition) => {
         done.push([partition, await this.#append(topic, request, spread, partition)]);
       }),
     );
     done.sort(([a], [b]) => a - b);
-    const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+    const failures = appends.flatMap((append) => (append.status === 'rejected' ? [append.reason] : []));
     if (failures.length === 0) return { spread, done };
-    // That one batch was not sent says nothing of another, of which nobody knows what became.
+    // An append without a reply comes before one that was not sent: whether its records are written is unknown.
     const unknown = failures.find((error) => hasCode(error, 'STORE_UNAVAILABLE') && !wasNotSent(error));
     const failure = unknown ?? failures[0];
     throw done.length > 0 ? withResults(failure, done) : failure;
   }
 
-  /** Appends what one partition gets; at the home of the request, that may be nothing but the note of it. */
+  /** Appends the records for one partition; at the home partition that may be no records, only the note of the request. */
   async #append(topic: TopicInfo, request: ProduceRequest, spread: Spread, partition: number): Promise<AppendResult> {
     const { topicId } = topic;
-    const { fence, deduplicationKey: identity } = request;
+    const { fence, deduplicationKey: key } = request;
     const records = spread.batches.get(partition);
     const times = timesOf(topic, spread);
-    // A fence is checked where there is something to append; what no partition takes is refused at home already.
+    // A fence is checked where there are records to append; one whose node is lost is refused at the home partition already.
     const batch: BatchToAppend = records
       ? { ...records, fence, timestamps: times }
       : { ...noRecords, fence: fence?.refusal ? fence : undefined, timestamps: times };
-    if (!identity) return this.#batcher.append(topic, partition, batch);
+    if (!key) return this.#batcher.append(topic, partition, batch);
     const { partitionCount: partitions } = spread;
-    if (identity.kind === 'key') {
-      return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...identity, partitions } });
+    if (key.kind === 'key') {
+      return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...key, partitions } });
     }
-    const home = partition === homeOf(topic, identity);
-    const known = (joined: boolean): BatchToAppend => ({
+    const home = partition === homeOf(topic, key);
+    const stamped = (joined: boolean): BatchToAppend => ({
       ...batch,
-      deduplication: { ...identity, partitions, home, joined },
+      deduplication: { ...key, partitions, home, joined },
     });
     try {
-      return await this.#batcher.append(topic, partition, known(false));
+      return await this.#batcher.append(topic, partition, stamped(false));
     } catch (error) {
       if (!hasCode(error, 'UNKNOWN_PRODUCER')) throw error;
     }
-    // The first that this log hears of the producer, or of its epoch.
-    await this.#producers.registerLog(identity.stamp, { topicId, partition });
-    return this.#batcher.append(topic, partition, known(true));
+    // This log does not know the producer, or not this epoch: it is registered with the producer, and the append tried again.
+    await this.#producers.registerLog(key.stamp, { topicId, partition });
+    return this.#batcher.append(topic, partition, stamped(true));
   }
 
   async #checkReplicas(topic: TopicInfo, partitions: readonly number[], needed: number): Promise<void> {
@@ -232,7 +229,7 @@ export class LogWriter {
     if (connected >= needed) return;
     throw new ServiceError(
       'NOT_ENOUGH_REPLICAS',
-      `The store has ${connected} replicas, and min.insync.replicas asks for ${needed}; nothing was written.`,
+      `The store has ${connected} connected replicas; min.insync.replicas of topic ${topic.name} needs ${needed}. Nothing was written.`,
       { replicas: connected, needed },
     );
   }
@@ -251,7 +248,7 @@ export class LogWriter {
     if (fewest >= needed && isSynced) return;
     const missing =
       fewest < needed
-        ? `Only ${fewest} of the ${needed} replicas that min.insync.replicas asks for have the records in time`
+        ? `Only ${fewest} of the ${needed} replicas that min.insync.replicas needs had the records in time`
         : 'The records were not synced to disk in time';
     throw new ServiceError(
       'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
@@ -275,21 +272,21 @@ function timesOf({ config }: TopicInfo, { timestamps }: Spread): RequestTimestam
 function unknownFate(): ServiceError {
   return new ServiceError(
     'STORE_UNAVAILABLE',
-    'The store did not answer in time. Whether the records are written, and replicated, is unknown: retry with the same ' +
+    'The store did not reply in time. Whether the records are written, and replicated, is unknown: retry with the same ' +
       'Idempotency-Key, or read them.',
   );
 }
 
-/** The partition that knows whether a request is a repeat: on every broker the same, however many are added. */
-function homeOf(topic: TopicInfo, identity: DeduplicationKey): number {
-  const name = identity.kind === 'key' ? identity.key : identity.stamp.id;
+/** The home partition of a request, which knows whether it is a repeat: the same on every broker, also after partitions are added. */
+function homeOf(topic: TopicInfo, key: DeduplicationKey): number {
+  const name = key.kind === 'key' ? key.key : key.stamp.id;
   return partitionForKey(bytesAsText(name), topic.homePartitions);
 }
 
-/** Where keyless records go: with a key straight to its home; a producer's go round, request by request. */
-function keylessPartition(topic: TopicInfo, identity: DeduplicationKey, partitionCount: number): number {
-  const home = homeOf(topic, identity);
-  return identity.kind === 'key' ? home : (home + identity.stamp.sequence) % partitionCount;
+/** The partition of keyless records: for an idempotency key its home; for a producer the next one with each request. */
+function keylessPartition(topic: TopicInfo, key: DeduplicationKey, partitionCount: number): number {
+  const home = homeOf(topic, key);
+  return key.kind === 'key' ? home : (home + key.stamp.sequence) % partitionCount;
 }
 
 function resultsOf(done: Progress['done']): Required<PartitionResult>[] {

@@ -1,5 +1,5 @@
-// Named producers over time: a new epoch goes to all logs that may know the producer before anybody hears of it, and
-// producers that nobody uses end (docs/adr/007).
+// Registers named producers and expires idle ones. A new epoch is written to all logs that may know the producer before it is
+// returned to the client, so that nothing of an older epoch is appended after that (docs/adr/007).
 import type { Logger } from 'pino';
 import type { IdempotencyKey } from '../../store/idempotency.ts';
 import type { DueProducer, LogId } from '../../store/log/producers.ts';
@@ -10,7 +10,7 @@ import { PeriodicTask } from '../periodic-task.ts';
 /** Half of the 10 s within which an idle producer expires. */
 const everyMs = 5000;
 const producersPerStepMax = 100;
-/** How many logs are told or asked at once. */
+/** How many logs are written to or read at once. */
 const logsAtOnceMax = 200;
 
 export class NamedProducers {
@@ -22,15 +22,15 @@ export class NamedProducers {
   readonly #epochs;
   readonly #expired;
 
-  /** @param idleMsMax how long a producer lives that nobody uses: Kafka's `producer.id.expiration.ms` */
+  /** @param idleMsMax how long an unused producer is kept, in ms: Kafka's `producer.id.expiration.ms` */
   constructor(store: Store, idleMsMax: number, metrics: Metrics, log: Logger) {
     this.#store = store;
     this.#idleMsMax = idleMsMax;
     this.#log = log;
     this.#epochs = metrics.counter('producer_epochs_total', 'Epochs that this broker has given to named producers.');
     this.#expired = metrics.counter('producers_expired_total', 'Idle producers that this broker has ended.');
-    metrics.gauge('producers', 'Named producers in the cluster, as this broker last saw it.', () => this.#total);
-    this.#expiry = new PeriodicTask('expiry of producers', Math.min(everyMs, idleMsMax), () => this.#expire(), log);
+    metrics.gauge('producers', 'Named producers in the cluster, as this broker read it last.', () => this.#total);
+    this.#expiry = new PeriodicTask('producer expiry', Math.min(everyMs, idleMsMax), () => this.#expire(), log);
   }
 
   start(): void {
@@ -42,8 +42,8 @@ export class NamedProducers {
   }
 
   /**
-   * Gives a producer its next epoch. When this returns, nothing of an older one is appended any more, anywhere.
-   * @returns `replayed` = it was given by an earlier request with the same Idempotency-Key
+   * Gives a producer its next epoch. When this returns, no log accepts records of an older epoch.
+   * @returns `replayed` = the epoch was given by an earlier request with the same Idempotency-Key
    * @throws ServiceError IDEMPOTENCY_KEY_REUSED
    */
   async register(
@@ -51,24 +51,24 @@ export class NamedProducers {
     idempotency?: IdempotencyKey,
   ): Promise<{ id: string; epoch: number; replayed: boolean }> {
     const { id, epoch, logs, replayed } = await this.#store.producers.register(name, idempotency);
-    // Also for a repeat: the first attempt may not have got that far.
+    // For a repeat, too: the first request may have failed before all logs had the epoch.
     await inSteps(logs, ({ topicId, partition }) => this.#store.logs.fenceProducer(topicId, partition, id, epoch));
     if (!replayed) this.#epochs.inc();
     return { id, epoch, replayed };
   }
 
-  /** Ends the producers that are due; any broker may, and several at once do no harm. */
+  /** Expires idle producers. Every broker runs this; several at once do no harm. */
   async #expire(): Promise<void> {
     for (;;) {
       const { producers, total } = await this.#store.producers.claimDue(this.#idleMsMax, producersPerStepMax);
       this.#total = total;
-      for (const producer of producers) if (await this.#settle(producer)) this.#total -= 1;
+      for (const producer of producers) if (await this.#expireIfIdle(producer)) this.#total -= 1;
       if (producers.length < producersPerStepMax) return;
     }
   }
 
-  /** Asks the logs of a producer when they last saw it. @returns whether it has ended */
-  async #settle(producer: DueProducer): Promise<boolean> {
+  /** Reads from the logs of a producer when it was used last, and removes it if that is too long ago. @returns whether it was removed */
+  async #expireIfIdle(producer: DueProducer): Promise<boolean> {
     const { id, logs } = producer;
     const gone: LogId[] = [];
     let usedAt: number | undefined;
@@ -80,7 +80,7 @@ export class NamedProducers {
     const ended = await this.#store.producers.updateDue(producer, usedAt, gone);
     if (ended) {
       this.#expired.inc();
-      this.#log.debug({ producer: id }, 'A producer that nobody used has ended');
+      this.#log.debug({ producer: id }, 'Idle named producer expired');
     }
     return ended;
   }

@@ -1,5 +1,6 @@
-// A topic's records for one reader, as they come: where it begins, which partition is read next, and its position, by which
-// it goes on through any broker. How records travel to the reader, and how much it takes, is the sink's affair.
+// Topic tails: an endless read of a topic's partitions for one reader. It finds the first offsets, reads the partitions in turn,
+// and gives a position with each message, from which the reader can resume through any broker. The sink sends the records and
+// limits how many.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import { topicTailPartitionsMax } from '../../../schemas/topic-tail.ts';
@@ -16,43 +17,43 @@ export const streamBytesMax = 256 * 1024;
 
 export interface TopicTailRequest {
   topic: string;
-  /** Undefined = all, also those that are added later. */
+  /** Undefined = all, also partitions that are added later. */
   partitions: readonly number[] | undefined;
   /** `earliest`, `latest`, a number if one partition is read, or a position; undefined = `latest`. */
   offset: string | undefined;
-  /** Instead of an offset: begin at the first records that are not older, ms since the epoch. */
+  /** Instead of an offset: start at the first records with this timestamp or a later one, in ms since 1970. */
   timestamp: number | undefined;
-  /** The position that the reader was given last; it wins over where it asked to begin at first. */
+  /** The last position that the reader was given; it takes precedence over `offset` and `timestamp`. */
   resume: string | undefined;
 }
 
-/** Where the records of a stream go. */
+/** What a topic tail sends its records to. */
 export interface RecordSink {
   /** For metrics. */
   kind: 'sse' | 'socket';
-  /** Undefined if it takes records now, at least one; else settles when it may, or when it is closed. */
+  /** Undefined if it takes at least one record now; else a promise that settles when it may, or when it is closed. */
   room(): Promise<void> | undefined;
-  /** How many records it takes, as long as it has room. */
+  /** How many records it takes now. */
   credit(): number;
-  /** Takes at least one record of a partition, as a JSON array, and the position behind them. */
+  /** Sends at least one record of a partition, as a JSON array, with the position behind them. */
   records(partition: number, records: string, count: number, position: string): void;
 }
 
-/** How far one partition was given out. */
+/** The read position in one partition. */
 interface TailCursor {
   partition: number;
   /** Of the next record. */
   offset: number;
-  /** Whether the last look came to the end of the log: then what is read next is what all readers there read. */
+  /** Whether the last read reached the end of the log. */
   isAtEnd: boolean;
 }
 
-/** How soon a stream tries again when the store is away, ms. */
+/** How soon a tail tries again when the store is away, in ms. */
 const retryMs = 500;
-/** How long a stream waits for news of a log before it looks by itself, ms. The log reader finds lost news much sooner. */
+/** How long a tail waits for an append before it reads anyway, in ms. The log reader notices lost notifications much sooner. */
 const waitMs = 300_000;
 
-/** Opens streams of records. */
+/** Opens topic tails, and counts them. */
 export class TopicTails {
   readonly #topics: TopicCache;
   readonly #reader: LogReader;
@@ -64,14 +65,14 @@ export class TopicTails {
     this.#topics = topics;
     this.#reader = reader;
     this.#logs = logs;
-    this.#sent = metrics.counter('records_streamed_total', 'Records sent to streams of topics.', ['kind']);
-    metrics.gauges('record_streams_open', 'Open streams of topics, by kind.', ['kind'], () =>
+    this.#sent = metrics.counter('records_streamed_total', 'Records sent by topic tails.', ['kind']);
+    metrics.gauges('record_streams_open', 'Open topic tails, by kind.', ['kind'], () =>
       (['sse', 'socket'] as const).map((kind) => ({ labels: { kind }, value: this.#open[kind] })),
     );
   }
 
   /**
-   * Finds where a stream begins; what is wrong with the request is thrown.
+   * Finds the first offset of each partition.
    * @throws ServiceError BAD_REQUEST, UNKNOWN_TOPIC (also for the position of an earlier topic of the name),
    *   UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `partition`, `offset`, `logStartOffset`, `endOffset`)
    */
@@ -83,14 +84,14 @@ export class TopicTails {
     const text = resume ?? offset;
     const position = text?.includes(':') ? parsePosition(text) : undefined;
     const topicId = position?.topicId;
-    // This broker may not have heard yet that the topic was made anew.
+    // The topic may have been deleted and created again, and this broker may not have received the event yet.
     if (topicId !== undefined && (await this.#topics.get(name)).topicId !== topicId) {
       const fresh = await this.#topics.refresh(name);
       if (fresh.topicId !== topicId) throw earlierTopic(name, topicId);
     }
     return this.#topics.withTopic(name, async (topic) => {
       if (topicId !== undefined && topic.topicId !== topicId) throw earlierTopic(name, topicId);
-      const cursors = await this.#place(topic, request, position?.offsets);
+      const cursors = await this.#startCursors(topic, request, position?.offsets);
       return new TopicTail(topic, cursors, request.partitions === undefined, {
         topics: this.#topics,
         reader: this.#reader,
@@ -100,7 +101,7 @@ export class TopicTails {
     });
   }
 
-  async #place(
+  async #startCursors(
     topic: TopicInfo,
     request: TopicTailRequest,
     named?: ReadonlyMap<number, number>,
@@ -110,13 +111,16 @@ export class TopicTails {
     checkCount(topic, partitions.length);
     const foreign = [...(named?.keys() ?? [])].find((partition) => !partitions.includes(partition));
     if (foreign !== undefined) {
-      throw new ServiceError('BAD_REQUEST', `The position names partition ${foreign}, which the stream does not read.`);
+      throw new ServiceError(
+        'BAD_REQUEST',
+        `The position names partition ${foreign}, which is not among the partitions to read.`,
+      );
     }
     const { offset = 'latest', timestamp } = request;
     if (!named && /^\d/.test(offset) && partitions.length !== 1) {
       throw new ServiceError(
         'BAD_REQUEST',
-        `offset=${offset} is of one partition, and ${partitions.length} are read; name one with partition, or give a position such as 0:15,1:7.`,
+        `offset=${offset} is for one partition, but ${partitions.length} are read. Name one with partition, or give a position such as 0:15,1:7.`,
       );
     }
     const found = await this.#logs.bounds(partitions.map((partition) => ({ topicId: topic.topicId, partition })));
@@ -125,14 +129,14 @@ export class TopicTails {
         const bounds = found[index];
         if (!bounds) throw unknownTopic(topic.name);
         const start = async () => {
-          // What a position does not name was added behind it.
+          // Partitions that a position does not name were added after it.
           if (named) return named.get(partition) ?? 0;
           if (timestamp !== undefined) return (await this.#reader.offsetAt(topic, partition, timestamp)).offset;
           if (offset === 'earliest') return bounds.logStartOffset;
           return offset === 'latest' ? bounds.endOffset : Number(offset);
         };
         const cursor = { partition, offset: await start(), isAtEnd: false };
-        // By time, the place may lie behind the end as it was a moment ago.
+        // An offset found by timestamp may be behind the end offset that was read before.
         if (timestamp === undefined || named) checkRange(topic, cursor, bounds);
         cursor.isAtEnd = cursor.offset >= bounds.endOffset;
         return cursor;
@@ -144,7 +148,7 @@ export class TopicTails {
 interface TailParts {
   topics: TopicCache;
   reader: LogReader;
-  /** How many streams are open, by kind. */
+  /** How many tails are open, by kind. */
   open: Record<RecordSink['kind'], number>;
   sent: Counter<'kind'>;
 }
@@ -155,9 +159,9 @@ export class TopicTail {
   readonly #cursors: TailCursor[];
   readonly #takesNewPartitions: boolean;
   readonly #parts: TailParts;
-  /** Those with records to read, as far as is known: the next one first. Each read one goes to the end of the queue. */
+  /** Partitions that may have records to read, the next one first; after a read a partition goes to the end of the queue. */
   readonly #ready: TailCursor[] = [];
-  /** What may have changed before the stream runs is looked at first. */
+  /** True at first, as the topic may have changed before the tail runs. */
   #topicHasChanged = true;
   #full: Promise<void> | undefined;
   #wake = (): void => undefined;
@@ -169,23 +173,23 @@ export class TopicTail {
     this.#parts = parts;
   }
 
-  /** Everything before it was given to the sink: where to go on, as `resume` or `offset` of another request. */
+  /** Where to resume, as `resume` or `offset` of another request: all records before it were given to the sink. */
   get position(): string {
     return `${this.#topic.topicId}@${this.#cursors.map(({ partition, offset }) => `${partition}:${offset}`).join(',')}`;
   }
 
   /**
-   * Gives records to `sink`, those of each partition in order, until `signal` is aborted; to be called once. Nothing is
-   * read while the sink has no room. While the store is away it waits, and then goes on.
-   * @throws ServiceError UNKNOWN_TOPIC when the topic is deleted, OFFSET_OUT_OF_RANGE when what comes next was
+   * Sends records to `sink`, those of each partition in order, until `signal` is aborted; to be called once. Nothing is read while
+   * the sink has no room. While the store is away it tries again.
+   * @throws ServiceError UNKNOWN_TOPIC when the topic is deleted; OFFSET_OUT_OF_RANGE when the next records are deleted
    *   (fields `partition`, `offset`, `logStartOffset`, `endOffset`), BAD_REQUEST when there are too many partitions
    */
   async run(sink: RecordSink, signal: AbortSignal): Promise<void> {
     const wake = () => this.#wake();
     const { topics, open } = this.#parts;
-    const over = new AbortController();
-    const end = () => over.abort();
-    const ended = over.signal;
+    const ending = new AbortController();
+    const end = () => ending.abort();
+    const ended = ending.signal;
     if (signal.aborted) end();
     signal.addEventListener('abort', end, { once: true });
     const stopListening = topics.onChange((name) => {
@@ -202,24 +206,24 @@ export class TopicTail {
       open[sink.kind] -= 1;
       stopListening();
       signal.removeEventListener('abort', end);
-      // Nobody waits for news any more.
+      // Ends the waits for appends.
       end();
     }
   }
 
-  /** Does the next thing there is to do, or waits for one. */
+  /** Does one step: follows a change of the topic, or reads the next partition, or waits until there is something to do. */
   async #step(sink: RecordSink, signal: AbortSignal): Promise<void> {
     try {
       if (this.#topicHasChanged) return await this.#followTopic(signal);
-      // A reader without room is still told that the topic is gone; so it is not simply waited for.
+      // The step does not simply wait for room: a reader without room must still learn that the topic was deleted.
       const cursor = this.#hasRoom(sink) ? this.#ready[0] : undefined;
       if (cursor) return await this.#read(cursor, sink, signal);
     } catch (error) {
       if (!hasCode(error, 'STORE_UNAVAILABLE')) throw error;
-      // The reader could do no more than to come back: what was given out and what was not is known here.
+      // The tail tries again itself, as it knows exactly what was sent; the reader could only reconnect.
       return pause(retryMs, undefined, { signal }).catch(() => undefined);
     }
-    // Since the looks above nobody else has run, so nothing is slept over.
+    // No other code has run since the checks above, so no wake-up is missed.
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
@@ -238,7 +242,7 @@ export class TopicTail {
   async #read(cursor: TailCursor, sink: RecordSink, signal: AbortSignal): Promise<void> {
     const { topicId, name } = this.#topic;
     const { partition, offset } = cursor;
-    // At the end all readers ask for the same, so that they share one read; what is over a reader's credit it reads again.
+    // At the end of the log all tails request the same, so that they share one read; records above the credit are read again.
     const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, sink.credit());
     let fetched: FetchResult;
     try {
@@ -264,7 +268,7 @@ export class TopicTail {
     sink.records(partition, records.array(), count, this.position);
   }
 
-  /** Puts a partition among those that are read; at its end, when there is more. */
+  /** Queues a partition for its next read: at once, or at the end of the log when more is appended. */
   #enqueue(cursor: TailCursor, endOffset: number, signal: AbortSignal): void {
     if (!cursor.isAtEnd) {
       this.#ready.push(cursor);
@@ -277,10 +281,10 @@ export class TopicTail {
     });
   }
 
-  /** Sees whether the topic is still the same one, and takes in new partitions. */
+  /** Checks that the topic was not deleted, and adds new partitions. */
   async #followTopic(signal: AbortSignal): Promise<void> {
     const { name, topicId } = this.#topic;
-    // Before the look, as it may change again meanwhile.
+    // Before the read, as the topic may change again meanwhile.
     this.#topicHasChanged = false;
     try {
       const topic = await this.#parts.topics.get(name);
@@ -304,7 +308,7 @@ export class TopicTail {
   }
 }
 
-/** @throws ServiceError BAD_REQUEST for what no stream can have given */
+/** @throws ServiceError BAD_REQUEST for a text that is no position of a topic tail */
 function parsePosition(text: string): { topicId: string | undefined; offsets: Map<number, number> } {
   const at = text.indexOf('@');
   const pairs = text
@@ -320,7 +324,7 @@ function checkCount(topic: TopicInfo, count: number): void {
   if (count <= topicTailPartitionsMax) return;
   throw new ServiceError(
     'BAD_REQUEST',
-    `A stream reads at most ${topicTailPartitionsMax} partitions, not ${count} of topic ${topic.name}; name some with partition, and open several.`,
+    `Topic ${topic.name} has ${count} partitions to read; one stream reads at most ${topicTailPartitionsMax} partitions. Name some with partition, and open several streams.`,
   );
 }
 
@@ -333,7 +337,7 @@ function outOfRange(topic: TopicInfo, { partition, offset }: TailCursor, bounds:
   const { logStartOffset, endOffset } = bounds;
   return new ServiceError(
     'OFFSET_OUT_OF_RANGE',
-    `The stream would go on at offset ${offset} of partition ${partition} of topic ${topic.name}, but the log has ${logStartOffset} to ${endOffset}; begin anew with another offset.`,
+    `Offset ${offset} is out of range for partition ${partition} of topic ${topic.name}, whose log has offsets ${logStartOffset} to ${endOffset}. Start again with another offset.`,
     { topic: topic.name, partition, offset, logStartOffset, endOffset },
   );
 }
@@ -341,11 +345,11 @@ function outOfRange(topic: TopicInfo, { partition, offset }: TailCursor, bounds:
 function earlierTopic(name: string, topicId: string): ServiceError {
   return new ServiceError(
     'UNKNOWN_TOPIC',
-    `The position is of an earlier topic ${name}, ${topicId}, which was deleted; begin anew without it.`,
+    `The position is of an earlier topic ${name} with id ${topicId}, which was deleted. Start again without it.`,
     { topic: name, topicId },
   );
 }
 
 function deleted(name: string, topicId: string): ServiceError {
-  return new ServiceError('UNKNOWN_TOPIC', `Topic ${name}, ${topicId}, was deleted.`, { topic: name, topicId });
+  return new ServiceError('UNKNOWN_TOPIC', `Topic ${name} with id ${topicId} was deleted.`, { topic: name, topicId });
 }
