@@ -54,11 +54,14 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Polls until `condition` holds (returns something truthy), and returns that; fails after `withinMs`. */
+/**
+ * Polls until `condition` returns something truthy, and returns that; fails after `withinMs`. The limit is only reached by a
+ * fault: it is several times what the slowest condition takes on a busy machine.
+ */
 export async function eventually<T>(
   condition: () => T | Promise<T>,
   what: string,
-  withinMs = 15_000,
+  withinMs = 60_000,
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + withinMs;
   for (;;) {

@@ -132,7 +132,8 @@ async function binaryIn(root: string): Promise<RedisBinary | { problem: string }
 async function probe(command: string, env: Record<string, string>): Promise<{ version: string } | { problem: string }> {
   let output: string;
   try {
-    output = (await run(command, ['--version'], { env, timeout: 10_000 })).stdout;
+    // A copy: Node adds variables of its own to the object that it is given.
+    output = (await run(command, ['--version'], { env: { ...env }, timeout: 10_000 })).stdout;
   } catch (error) {
     const reason = error instanceof Error ? error.message.trim().replaceAll('\n', ' ') : String(error);
     return { problem: `it does not run: ${reason}` };

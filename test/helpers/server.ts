@@ -91,3 +91,10 @@ export async function http(
   keepSecret(url, answer);
   return { status: response.status, headers: response.headers, body: answer };
 }
+
+/** The value of a metric without labels, or of one with them if `name` has them as they are printed; NaN if there is none. */
+export async function metric(server: Pick<TestServer, 'url'>, name: string): Promise<number> {
+  const { body } = await http(`${server.url}/metrics`);
+  const line = (body as string).split('\n').find((each) => each.startsWith(`${name} `));
+  return Number(line?.split(' ')[1] ?? 'NaN');
+}

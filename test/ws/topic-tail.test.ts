@@ -1,7 +1,7 @@
 import t from 'tap';
 import { topicTailServerFrame } from '../../schemas/topic-tail.ts';
 import { startLossyRedis } from '../helpers/lossy-redis.ts';
-import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
+import { eventually, http, metric, startTestServer } from '../helpers/server.ts';
 import { openSocket, type TestSocket } from '../helpers/socket.ts';
 import { startTestBrokers } from '../helpers/topics.ts';
 
@@ -17,15 +17,6 @@ const recordsOf = ({ frames }: TestSocket): [number, number, any][] =>
     .flatMap(({ partition, records }) => records.map(({ offset, value }: any) => [partition, offset, value]));
 const positionOf = ({ frames }: TestSocket): string | undefined =>
   frames.findLast(({ position }) => position !== undefined)?.position;
-const metric = async (on: TestServer, name: string) => {
-  const text = (await http(`${on.url}/metrics`)).body as string;
-  return Number(
-    text
-      .split('\n')
-      .find((line) => line.startsWith(`${name} `))
-      ?.split(' ')[1] ?? 'NaN',
-  );
-};
 /** What a round trip of its own shows to be all that the server sent so far. */
 const settled = async (socket: TestSocket) => {
   const pongs = () => socket.frames.filter(({ type }) => type === 'pong').length;

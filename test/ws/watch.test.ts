@@ -3,25 +3,10 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { serverFrame } from '../../schemas/watch.ts';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
-import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
+import { eventually, http, metric, startTestServer, type TestServer } from '../helpers/server.ts';
 import { openSocket, type TestSocket } from '../helpers/socket.ts';
+import { put, putMuch } from '../helpers/tree-writes.ts';
 
-const put = async (server: TestServer, path: string, data = '', query = '') =>
-  (await http(`${server.url}/v1/nodes${path}${query}`, 'PUT', data)).body.stat.mzxid as number;
-/** One transaction of 400 kB of events. */
-const putMuch = async (server: TestServer, path: string) => {
-  const ops = Array.from({ length: 25 }, () => ({ op: 'set', path, data: 'x'.repeat(16_384) }));
-  return (await http(`${server.url}/v1/multi`, 'POST', { ops })).body.zxid as number;
-};
-const metric = async (server: TestServer, name: string) => {
-  const text = (await http(`${server.url}/metrics`)).body as string;
-  return Number(
-    text
-      .split('\n')
-      .find((line) => line.startsWith(`${name} `))
-      ?.split(' ')[1] ?? 'NaN',
-  );
-};
 const zxids = (socket: TestSocket, id: string) =>
   socket.frames.filter((frame) => frame.type === 'events' && frame.id === id).map(({ zxid }) => zxid);
 

@@ -3,7 +3,7 @@ import { EventSource } from 'eventsource';
 import t, { type Test } from 'tap';
 import { topicTailEvent } from '../../../schemas/topic-tail.ts';
 import { openEventStream, type StreamMessage } from '../../helpers/event-stream.ts';
-import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
+import { eventually, http, metric, startTestServer, type TestServer } from '../../helpers/server.ts';
 import { startTestBrokers, type TestTopic } from '../../helpers/topics.ts';
 
 const brokers = await startTestBrokers(t);
@@ -19,15 +19,6 @@ const recordsOf = (messages: StreamMessage[]): [number, number, any][] =>
     .flatMap(({ data }) => data.records.map((record: any) => [data.partition, record.offset, record.value]));
 const hasValue = (value: unknown) => (message: StreamMessage) =>
   isRecords(message) && message.data.records.some((record: any) => record.value === value);
-const metric = async (on: TestServer, name: string) => {
-  const text = (await http(`${on.url}/metrics`)).body as string;
-  return Number(
-    text
-      .split('\n')
-      .find((line) => line.startsWith(`${name} `))
-      ?.split(' ')[1] ?? 'NaN',
-  );
-};
 const openOn = (on: TestServer) => metric(on, 'weir_record_streams_open{kind="sse"}');
 
 t.test('a stream begins with its position, and has the records of all partitions as they come', async (t) => {

@@ -6,24 +6,8 @@ import t from 'tap';
 import { streamFrame } from '../../../schemas/watch.ts';
 import { openEventStream, type StreamMessage } from '../../helpers/event-stream.ts';
 import { startLossyRedis } from '../../helpers/lossy-redis.ts';
-import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
-
-const put = async (server: TestServer, path: string, data = '') =>
-  (await http(`${server.url}/v1/nodes${path}`, 'PUT', data)).body.stat.mzxid as number;
-/** One transaction of 400 kB of events. */
-const putMuch = async (server: TestServer, path: string) => {
-  const ops = Array.from({ length: 25 }, () => ({ op: 'set', path, data: 'x'.repeat(16_384) }));
-  return (await http(`${server.url}/v1/multi`, 'POST', { ops })).body.zxid as number;
-};
-const metric = async (server: TestServer, name: string) => {
-  const text = (await http(`${server.url}/metrics`)).body as string;
-  return Number(
-    text
-      .split('\n')
-      .find((line) => line.startsWith(`${name} `))
-      ?.split(' ')[1] ?? 'NaN',
-  );
-};
+import { eventually, http, metric, startTestServer } from '../../helpers/server.ts';
+import { put, putMuch } from '../../helpers/tree-writes.ts';
 
 const withZxid = (zxid: number) => (message: StreamMessage) =>
   message.data.type === 'events' && message.data.zxid === zxid;
