@@ -1,5 +1,5 @@
-// What groups have committed, in the store: typed calls of those scripts of lua/groups. The offsets themselves are nodes
-// of the tree; a commit is made for the version of the group that it was judged by.
+// Committed offsets of groups: typed calls of the scripts of lua/groups that deal with them. The offsets are nodes of the tree; a
+// commit succeeds only at the version of the group by which it was validated.
 import { comparePartitions, type GroupDocument } from '../../core/groups/group-document.ts';
 import { idempotencyArguments, type ResponseToStore } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
@@ -15,18 +15,18 @@ export interface CommittedOffset extends KnownPartition {
   metadata: string | undefined;
 }
 
-/** One offset to commit; `offset` undefined takes the commit back. */
+/** One offset to commit; `offset` undefined deletes the committed offset. */
 export interface OffsetCommit extends KnownPartition {
   offset: number | undefined;
   metadata?: string | undefined;
 }
 
-/** How a group is, and what it has committed, or a part of that. */
+/** The state of a group, and all or a part of its committed offsets. */
 export interface SurveyedGroup {
   group: string;
   state: 'empty' | 'reconciling' | 'stable';
   members: number;
-  /** Of its document. */
+  /** The version of its document. */
   version: number;
   topics: { topic: string; topicId: string; offsets: { partition: number; offset: number }[] }[];
 }
@@ -35,10 +35,10 @@ export type OffsetsOutcome =
   | { outcome: 'applied'; version: number; zxid: number }
   | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
   | { outcome: 'superseded' }
-  /** An earlier request with the same Idempotency-Key has done it; what was kept for its repeat. */
+  /** An earlier request with the same Idempotency-Key has done it; `kept` is its stored response. */
   | { outcome: 'repeated'; kept: string };
 
-/** What one script looks at, and about how much it changes: some ms of the store's time. */
+/** How many groups one script reads, how many commits it deletes, and how many offsets it reports: a few ms of Redis each. */
 const groupsAtOnce = 1000;
 const commitsAtOnce = 500;
 const surveyedAtOnce = 2000;
@@ -55,9 +55,9 @@ export class CommittedOffsets {
   }
 
   /**
-   * Commits offsets, or takes commits back, if the group is still at `version`.
-   * @param options `makes` = the document of a group that begins with this; `sessionId` = the member's, which must live;
-   *   `caller` = the member with the consume call that speaks for it, which must be its newest
+   * Commits or deletes committed offsets, if the group is still at `version`.
+   * @param options `makes` = the document of a group that this creates; `sessionId` = the member's session, which must be live;
+   *   `caller` = the member's call, which must be its newest
    */
   async commit(
     group: string,
@@ -93,7 +93,7 @@ export class CommittedOffsets {
     return { outcome: kind === 'gone' ? kind : 'conflict', ...snapshot(rest[0], rest[1]) };
   }
 
-  /** All committed offsets of a group, those of topics that were deleted, too: their topic ids tell them apart. */
+  /** All committed offsets of a group, also those of deleted topics, which have another topic id than a new topic of that name. */
   async list(group: string): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
     const [zxid, ...rest] = await this.#call('offsets', [group]);
     const offsets: CommittedOffset[] = [];
@@ -112,17 +112,17 @@ export class CommittedOffsets {
   }
 
   /**
-   * Claims groups with committed offsets that may have been of no use for `retentionMs`, for `claimMs`: who claims one
-   * looks into it within that time, or it is claimed again.
+   * Claims groups with committed offsets that may have been unused for `retentionMs`. A group is due again `claimMs` later, unless it
+   * was checked by then. @returns their names
    */
   async claimDue(retentionMs: number, claimMs: number, limit: number): Promise<string[]> {
     return (await this.#call('claim-due-offsets', [retentionMs, claimMs, limit])).map((name) => text(name));
   }
 
   /**
-   * Takes back the commits that have been of no use for `retentionMs`, at most `limit`, and deletes an empty group of which
-   * nothing is left; does nothing if the group is not at `version` any more.
-   * @param kept the topics that members subscribe to
+   * Deletes at most `limit` commits that have been unused for `retentionMs`, and then the group if it has no members and no commits.
+   * Does nothing if the group has another version.
+   * @param kept the topics that members subscribe to: their commits are kept
    */
   async expire(
     group: string,
@@ -142,9 +142,9 @@ export class CommittedOffsets {
   }
 
   /**
-   * Takes back what all groups have committed for a topic whose node is gone, and deletes the groups without members of which
-   * nothing is left. What is not done when this fails may be done later.
-   * @returns how many commits there were
+   * Deletes the commits of all groups for a topic whose node was deleted, and the groups without members that have no other commit.
+   * If it fails halfway, it may be called again.
+   * @returns how many commits it deleted
    */
   async forgetTopic(topic: string, topicId: string): Promise<number> {
     let after = '';
@@ -158,7 +158,7 @@ export class CommittedOffsets {
     return forgotten;
   }
 
-  /** A look at all groups, in parts; a group that has committed much is in several of them. */
+  /** Reads all groups with their committed offsets, in pages; a group with many commits is in several pages. */
   async *survey(): AsyncGenerator<SurveyedGroup[]> {
     let [group, topic] = ['', ''];
     do {

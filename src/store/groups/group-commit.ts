@@ -1,5 +1,4 @@
-// A decision over a group on its way to lua/groups/apply.lua and back: what is committed, in the words that the script
-// reads, and what became of it.
+// A commit of a group: its form, and how it is encoded for lua/groups/apply.lua and the reply decoded.
 import { randomBytes } from 'node:crypto';
 import type { ErrorCode } from '../../../schemas/errors.ts';
 import type { TopicPartitions } from '../../core/groups/assignors/assignment.ts';
@@ -11,11 +10,11 @@ import { integer, type ReplyValue, type ScriptArguments, text } from '../scripts
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import { encodeOp, type Op } from '../tree/op-codec.ts';
 
-/** A group as it was read. `version` 0 = there is no such group. */
+/** A group as it was read. `version` 0 = the group does not exist. */
 export interface GroupSnapshot {
   version: number;
   document: GroupDocument | undefined;
-  /** The document as it is stored, '' if there is none. */
+  /** The stored JSON of the document, '' if there is none. */
   text: string;
 }
 
@@ -35,29 +34,29 @@ export interface KnownPartition extends TopicPartition {
   topicId: string;
 }
 
-/** What is to be committed, over the snapshot that it was decided on. */
+/** An update of a group, computed from a snapshot of it. */
 export interface GroupCommit {
-  /** The next document as JSON; undefined = it stays as it is, 'delete' = the group goes. */
+  /** The next document as JSON; undefined = unchanged, 'delete' = delete the group. */
   document: string | 'delete' | undefined;
   changes?: GroupChanges;
-  /** How many of the members in the snapshot have a living session, as far as the broker knows. */
+  /** How many members of the snapshot have a live session as far as the broker knows; another number in Redis is a conflict. */
   liveMemberCount: number;
   renew?: Renewal | readonly Renewal[];
   /** The responses to store for requests with an Idempotency-Key, each with a key of its own. */
   responses?: readonly ResponseToStore[];
   /** Commit even when Redis is at its memory limit: the update adds no member and the group needs it to continue. */
   allowOom?: boolean;
-  /** Partitions whose position is forgotten, besides those that change hands. */
+  /** Partitions whose position is deleted, besides those that change their owner. */
   forget?: readonly TopicPartition[];
-  /** Timers to set, besides those that the changes begin. */
+  /** Timers to set, besides those in `changes`. */
   timers?: readonly { name: string; delayMs: number }[];
-  /** Timers that are of no more use, besides those that the changes end. */
+  /** Timers to cancel, besides those in `changes`. */
   cancel?: readonly string[];
-  /** Only if each of them is still the newest that speaks for its member. */
+  /** The commit succeeds only if each of these is the newest call of its member. */
   callers?: readonly Caller[];
-  /** Members whose newest consume call is made one that nobody has, and numbered. */
+  /** Members that get a new call epoch, so that all their earlier calls are superseded. */
   raiseCallEpochs?: readonly string[];
-  /** What positions() of the result tells of. */
+  /** The partitions that `positions` of the result describes. */
   wanted?: readonly KnownPartition[];
   consume?: {
     memberId: string;
@@ -67,19 +66,19 @@ export interface GroupCommit {
     expectedSeq?: number;
     isRepeat?: boolean;
     /**
-     * Where the member has read to in these is committed, or their `place`, unless the group has committed more; `isBack` =
-     * even then.
+     * Commits the member's position in these partitions, or the offset in `place`, unless a higher offset is committed;
+     * `isBack` = even then.
      */
     commit?: readonly (KnownPartition & { place?: { offset: number; isBack: boolean } | undefined })[];
-    /** With `start`, records from there up to `offset` are given out with this. */
+    /** Positions to set. With `start`, this commit delivers the records from there up to `offset`. */
     set?: readonly (TopicPartition & { offset: number; start?: number | undefined })[];
   };
 }
 
 export interface PartitionPosition extends TopicPartition {
-  /** The next offset that the member reads; undefined if it has not begun. */
+  /** The next offset that the member reads; undefined if it has not read from the partition. */
   position: number | undefined;
-  /** Where that began which the member was given last; undefined if that has nothing of this partition. */
+  /** The first offset of the member's last delivery; undefined if that had no record of this partition. */
   start: number | undefined;
   committed: number | undefined;
 }
@@ -89,28 +88,28 @@ export type CommitOutcome =
       outcome: 'applied';
       version: number;
       zxid: number;
-      /** The number of the consume call. */
+      /** The call epoch of the consume call. */
       callEpoch: number;
-      /** The number of what the member of `consume` was given last, by this or before; 0 = nothing yet. */
+      /** The sequence of the consumer's last delivery, with this one; 0 = there was none. */
       lastSeq: number;
-      /** Those of the members of `calls`. */
+      /** The new call epochs of the members in `raiseCallEpochs`, in that order. */
       raisedCallEpochs: number[];
-      /** For how long the members were on the move, if that has ended with this. */
+      /** How long the rebalance took, ms, if this commit completes it. */
       movedMs: number | undefined;
       positions: PartitionPosition[];
     }
-  /** Another version is there: decide anew over it. */
+  /** The group has another version; this is its state. Compute the update again. */
   | ({ outcome: 'conflict' } & GroupSnapshot)
-  /** Sessions of members have ended; `living` are the others. */
+  /** Sessions of members have ended; `living` are the members that have one. */
   | ({ outcome: 'gone'; living: Set<string> } & GroupSnapshot)
-  /** Nothing was done: these callers are not the newest any more, and these requests were answered before. */
+  /** Nothing was done: these calls were superseded, and these requests have a stored response. */
   | ({ outcome: 'refused' } & Refusal)
-  /** What the member was given last, and before that, is not as `consume.after` says. */
+  /** The consumer's last delivery is not the one that `consume.expectedSeq` names. */
   | { outcome: 'elsewhere'; lastSeq: number; prevSeq: number };
 
 export interface Refusal {
   superseded: Caller[];
-  /** By key; an error where the key was used for another request. */
+  /** The stored response by Idempotency-Key; an error if the key was used for another request. */
   answered: Map<string, string | ServiceError>;
 }
 
@@ -223,7 +222,7 @@ export function decodeCommitReply(reply: ReplyValue[], commit: GroupCommit): Com
   }
 }
 
-/** The field of a position in its hash, as lua/lib/group.lua makes it. */
+/** The field of a position in its hash, as in lua/lib/group.lua. */
 function field({ topic, partition }: TopicPartition): string {
   return `${topic}:${partition}`;
 }
@@ -232,7 +231,7 @@ function partitionsRow({ topic, partitions }: TopicPartitions): [string, string]
   return [topic, partitions.join()];
 }
 
-/** Appends a list as lua/lib/arguments.lua reads it. */
+/** Appends a list: the number of rows, then their values (lua/lib/arguments.lua). */
 export function pushRows(args: ScriptArguments, rows: (string | number)[][] = []): void {
   args.push(rows.length);
   for (const row of rows) args.push(...row);
@@ -244,7 +243,7 @@ function operation(change: GroupChanges['nodes'][number]): Op {
   return { ...rest, mode: 'ephemeral', session: { id: sessionId, secretHash: '' }, parents: true };
 }
 
-/** A group as a script gives it. */
+/** Decodes the version and the document of a group in a reply. */
 export function snapshot(version: ReplyValue | undefined, document: ReplyValue | undefined): GroupSnapshot {
   const stored = text(document);
   return {

@@ -1,5 +1,5 @@
-// Consumer groups in the store: typed calls of lua/groups. A group is one versioned document; what a broker decides over
-// it is committed with the version that it read, together with the sessions, nodes, timers and positions that go with it.
+// Consumer groups in the store: typed calls of lua/groups. A group is one versioned document. A broker commits an update of it with
+// the version that it read, together with the sessions, nodes, timers and positions that belong to the update.
 import { decodeGroup, type GroupDocument } from '../../core/groups/group-document.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
@@ -37,8 +37,8 @@ export class Groups {
   }
 
   /**
-   * Reads a group's document, and which of its members have a living session.
-   * @param known what the broker remembers: a document that is still the same is not sent again
+   * Reads a group's document, and which of its members have a live session.
+   * @param known the broker's cached snapshot: if its version is still current, the document is not sent again
    */
   async get(group: string, known?: GroupSnapshot): Promise<GroupSnapshot & { zxid: number; living: Set<string> }> {
     const [zxid, version, document, ...names] = await this.#call('get', [group, known?.version ?? 0]);
@@ -47,7 +47,7 @@ export class Groups {
     return { zxid: integer(zxid), ...(isKnown ? known : snapshot(version, document)), living };
   }
 
-  /** A page of the groups, by name in byte order, after the name `after`. `next` = the `after` of the next page. */
+  /** A page of groups in byte order of their names, after the name `after`. `next` = the `after` of the next page. */
   async list(
     after: string | undefined,
     limit: number,
@@ -63,7 +63,7 @@ export class Groups {
     return { zxid: integer(zxid), groups, next: text(more) === '1' ? last : undefined };
   }
 
-  /** A page of the groups as list(), with their versions instead of their documents. */
+  /** As list(), with the versions of the groups instead of their documents. */
   async versions(
     after: string | undefined,
     limit: number,
@@ -74,13 +74,13 @@ export class Groups {
     return { groups, next: text(more) === '1' ? groups.at(-1)?.group : undefined };
   }
 
-  /** Commits what was decided over `version`. */
+  /** Commits an update that was computed from `version` of the group. */
   async commit(group: string, version: number, commit: GroupCommit): Promise<CommitOutcome> {
     const args = encodeCommit(group, version, commit, this.#limits);
     return decodeCommitReply(await this.#call(commit.allowOom ? 'apply-allow-oom' : 'apply', args), commit);
   }
 
-  /** Claims timers that are due, for `claimMs`: who claims one must act on it within that time, or it is due again. */
+  /** Claims timers that are due. A timer is due again `claimMs` later, unless it was cancelled or set by then. @returns their names */
   async due(claimMs: number, limit: number): Promise<string[]> {
     return (await this.#call('claim-due-timers', [claimMs, limit])).map((name) => text(name));
   }

@@ -1,72 +1,72 @@
-// What a log is asked to append, and what each batch is judged by before it is (lua/logs/append.lua).
+// A batch to append to a log, and the conditions that it must meet (lua/logs/append.lua).
 import type { ProducerSequence } from './producers.ts';
 
-/** The records of one request for one partition; none at the home of a request that appends elsewhere. */
+/** The records of one request for one partition. It has none in the partition that only remembers the request (docs/adr/007). */
 export interface BatchToAppend {
   count: number;
-  /** Their lines, joined by line feeds (core/records/record-fields.ts). */
+  /** The lines of the records, joined by line feeds (core/records/record-fields.ts). */
   records: Buffer;
-  /** The largest timestamp that a record has of its own, ms. */
+  /** The largest timestamp that the client gave to a record, ms; undefined if it gave none. */
   maxTimestamp: number | undefined;
-  /** Whether every record has one. */
+  /** Whether the client gave every record a timestamp. */
   hasAllTimestamps: boolean;
   fence?: Fence | undefined;
   timestamps?: RequestTimestamps | undefined;
-  /** What a repeat of the request is known by. */
+  /** How a repeat of the request is recognized. */
   deduplication?: BatchDeduplication | undefined;
 }
 
-/** A request as a log knows it again. */
+/** How a log recognizes a repeated request: by its Idempotency-Key, or by a producer's id, epoch and sequence. */
 export type BatchDeduplication = {
-  /** The number of partitions by which the records of the request are spread. */
+  /** The number of partitions of the topic when the records were distributed. */
   partitions: number;
 } & (
   | { kind: 'key'; key: string; fingerprint: string }
   | {
       kind: 'producer';
       stamp: ProducerSequence;
-      /** Whether this partition is the producer's home, which counts its sequence. */
+      /** Whether this partition is the producer's home, which checks the sequence. */
       home: boolean;
-      /** Whether the registry has noted this log (store/log/producers.ts: join). */
+      /** Whether the registry knows that this log has the producer (Producers.registerLog). */
       joined: boolean;
     }
 );
 
-/** A fencing token: the log refuses one that is lower than one it has seen under the same name. */
+/** A fencing token: the log refuses a token lower than the highest that it has seen under the same name. */
 export interface Fence {
   name: string;
-  /** 0 to 2^53-1; a node's czxid is a good one. */
+  /** 0 to 2^53-1, for example the czxid of the node that is the lock. */
   token: number;
-  /** The node of which `token` must be the czxid; the fence has its path as its name. */
+  /** The path of a node whose czxid must be `token`; it is also the name of the fence. */
   node?: string | undefined;
-  /** Why the broker refuses the request, unless it is a repeat: the node is not there any more. */
+  /** Why the request is refused unless it is a repeat: the node was deleted. */
   refusal?: string | undefined;
 }
 
-/** The timestamps that the records of a request have of their own, and how far they may be from now; in ms. */
+/** The range of the timestamps that the client gave to the records of a request, and how far they may be from now; ms. */
 export interface RequestTimestamps {
   oldest: number;
   newest: number;
-  /** Undefined = any. */
+  /** Undefined = no limit. */
   beforeMsMax: number | undefined;
   afterMsMax: number | undefined;
 }
 
-/** What the script checks a batch by, as JSON, or '' (lua/logs/append.lua). */
-export function encodeChecks({ fence, deduplication: identity, timestamps: times }: BatchToAppend): string {
-  if (!fence && !identity && !times) return '';
-  const guards: Record<string, unknown> = {};
-  if (times) {
-    const { oldest, newest, beforeMsMax: before, afterMsMax: after } = times;
-    Object.assign(guards, { oldest, newest, before, after });
+/** Encodes the conditions of a batch as JSON for lua/logs/append.lua; '' if it has none. */
+export function encodeChecks({ fence, deduplication, timestamps }: BatchToAppend): string {
+  if (!fence && !deduplication && !timestamps) return '';
+  const checks: Record<string, unknown> = {};
+  if (timestamps) {
+    const { oldest, newest, beforeMsMax: before, afterMsMax: after } = timestamps;
+    Object.assign(checks, { oldest, newest, before, after });
   }
-  if (fence) Object.assign(guards, { fence: fence.name, token: fence.token, lost: fence.refusal });
-  if (identity?.kind === 'key') {
-    const { key, fingerprint, partitions } = identity;
-    Object.assign(guards, { key, fingerprint, partitions });
-  } else if (identity) {
-    const { stamp, home, joined, partitions } = identity;
-    Object.assign(guards, {
+  if (fence) Object.assign(checks, { fence: fence.name, token: fence.token, lost: fence.refusal });
+  if (deduplication?.kind === 'key') {
+    const { key, fingerprint, partitions } = deduplication;
+    Object.assign(checks, { key, fingerprint, partitions });
+  } else if (deduplication) {
+    const { stamp, home, joined, partitions } = deduplication;
+    Object.assign(checks, {
       producer: stamp.id,
       epoch: stamp.epoch,
       sequence: stamp.sequence,
@@ -75,5 +75,5 @@ export function encodeChecks({ fence, deduplication: identity, timestamps: times
       partitions,
     });
   }
-  return JSON.stringify(guards);
+  return JSON.stringify(checks);
 }

@@ -1,4 +1,5 @@
-// The fences of partitions, for operators: typed calls of those scripts of lua/logs. Appends check them: lua/lib/log-fence.lua.
+// Lists and deletes the fences of partitions, for operators: typed calls of scripts of lua/logs. Appends check fences in
+// lua/lib/log-fence.lua.
 
 import type { IdempotencyKey } from '../idempotency.ts';
 import { logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
@@ -7,11 +8,11 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import type { StoredLimits } from '../stored-limits.ts';
 
-/** A fence as it is listed. */
+/** A fence: a name, and the highest token that the partition has seen under it. */
 export interface FenceState {
   name: string;
   token: number;
-  /** When it was used last, to the minute, ms; undefined for one of an older version that was not used since. */
+  /** When it was last used, rounded to the minute, ms; undefined if an older version wrote it and it was not used since. */
   usedAt: number | undefined;
 }
 
@@ -26,7 +27,7 @@ export class Fences {
     this.#responseLimits = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
   }
 
-  /** The fences of a partition, by name. @throws ServiceError UNKNOWN_TOPIC */
+  /** The fences of a partition, sorted by name. @throws ServiceError UNKNOWN_TOPIC */
   async list(topicId: string, partition: number): Promise<FenceState[]> {
     const reply = await this.#connection.call('logs/fences', this.#key(topicId, partition), []);
     const fences: FenceState[] = [];
@@ -41,7 +42,7 @@ export class Fences {
   }
 
   /**
-   * Deletes a fence: the next token of its name is taken, whatever it is.
+   * Deletes a fence, so that the next token under its name is accepted, whatever its value.
    * @throws ServiceError UNKNOWN_TOPIC, NOT_FOUND, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
    */
   async delete(

@@ -1,5 +1,5 @@
-// What a partition's leader does to its log in the background: retention and compaction. Each call says under which leader
-// epoch it is made, and the log refuses one that is over, or that another run of a broker has worked under (guarantee L6).
+// Retention and compaction of a log: typed calls of scripts of lua/logs, made by the partition's leader. Each call carries its
+// leader epoch. The log refuses a superseded epoch, and an epoch that another process has used before (guarantee L6).
 import { randomBytes } from 'node:crypto';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import type { BatchToCompact, CompactedBatch } from '../../core/records/compaction.ts';
@@ -8,30 +8,30 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { bytes, integer, type ReplyValue, text } from '../scripts.ts';
 import type { LogBounds } from './logs.ts';
 
-/** What compaction reads of a log (store/keys.ts says what the words mean). */
+/** What compaction reads of a log; store/keys.ts (partitionKeys) describes the fields. */
 export interface LogScan extends LogBounds {
-  /** Of the Redis that was read: another one may have lost some of it. */
+  /** The run id of the Redis that was read: after a failover another Redis may have lost a part of the log. */
   runId: string;
   generation: number;
-  /** Compaction has been through the log up to here. */
+  /** The log is compacted up to this offset. */
   cleaned: number;
   /** When the oldest tombstones were first compacted, ms; 0 = there are none. */
   tombstonesSince: number;
-  /** The store's time, ms. */
+  /** The time by Redis' clock, ms. */
   now: number;
   batches: BatchToCompact[];
 }
 
 export interface CompactionStep {
-  /** Of the scan that it stands on, and of all those before it in the pass. */
+  /** The run id of the scan that this step is based on, and of all earlier scans in the pass. */
   runId: string;
-  /** Of the scan that it stands on. */
+  /** The generation of the scan that this step is based on. */
   generation: number;
-  /** Up to where the log is compacted with this step. */
+  /** The offset up to which the log is compacted after this step. */
   cleaned: number;
-  /** Undefined: not known yet. */
+  /** Undefined = not known yet. */
   tombstonesSince: number | undefined;
-  /** Compacted batches that go. */
+  /** Compacted batches to delete. */
   removed: readonly BatchToCompact[];
   added: readonly CompactedBatch[];
 }
@@ -40,19 +40,19 @@ export interface CompactionStep {
 export interface RetentionLimits {
   retentionMs: number;
   retentionBytes: number;
-  /** By how much the timestamps of records may be after their append: others do not count. */
+  /** How far a record's timestamp may be after its append to count for retention; one further off is ignored. */
   timestampAfterMsMax?: number;
-  /** Whether timestamps count that are probably in seconds. */
+  /** Whether timestamps that are probably in seconds count. */
   allowsOldTimestamps?: boolean;
 }
 
-/** How many batches retention lets go of in one call. */
+/** How many batches one call of retention deletes at most. */
 const retainBatchesMax = 100;
 
 export class LogMaintenance {
   readonly #connection: StoreConnection;
   readonly #prefix: string;
-  /** Tells this run of a broker from all others, those with its id, too. */
+  /** Identifies this process, also among earlier and later processes with the same broker id. */
   readonly #brokerRunId = randomBytes(9).toString('base64url');
 
   constructor(connection: StoreConnection, prefix: string) {
@@ -61,9 +61,9 @@ export class LogMaintenance {
   }
 
   /**
-   * Lets go of the oldest batches that are outside the limits (-1 = no limit), a bounded number a call.
-   * @returns `more` = there may be others that are due; `dueInMs` = how long until the oldest batch is too old
-   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
+   * Deletes the oldest batches beyond the limits (-1 = no limit), at most retainBatchesMax a call.
+   * @returns `more` = more batches may be beyond the limits; `dueInMs` = when the oldest batch will be too old
+   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH (field `leaderEpoch`) if the epoch is superseded, or another process uses it
    */
   async retain(
     topicId: string,
@@ -89,8 +89,8 @@ export class LogMaintenance {
   }
 
   /**
-   * Reads batches for compaction, about `bytes` of them: those that begin before the offset `to`, from the one that holds
-   * `from` on.
+   * Reads batches for compaction, of about `bytesMax` bytes: from the one that holds the offset `from` to the last that begins before
+   * `to`.
    * @throws ServiceError UNKNOWN_TOPIC
    */
   async scan(topicId: string, partition: number, from: number, to: number, bytesMax: number): Promise<LogScan> {
@@ -123,9 +123,9 @@ export class LogMaintenance {
   }
 
   /**
-   * One step of compaction: puts batches in the place of others, if the log is still of the generation of the scan, in the same run of Redis.
-   * @returns the generation that it has now; undefined if it has changed meanwhile, and nothing was done
-   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH (field `leaderEpoch`) for a leader that was deposed, or whose epoch is another's
+   * One step of compaction: replaces batches by others, if the log still has the generation of the scan, in the same run of Redis.
+   * @returns the new generation; undefined if the log has changed since the scan, so that nothing was done
+   * @throws ServiceError UNKNOWN_TOPIC; STALE_LEADER_EPOCH (field `leaderEpoch`) if the epoch is superseded, or another process uses it
    */
   async compact(
     topicId: string,

@@ -1,5 +1,5 @@
-// The logs of partitions: typed calls of lua/logs, and the channel that tells of appends. Each partition stands for itself
-// (its keys have a tag of their own); what spans several, or a topic and its node in the tree, is the caller's to order.
+// The logs of partitions: typed calls of lua/logs, and the Pub/Sub channel that announces appends. Each partition has keys with a hash
+// tag of its own. The caller orders steps that span several partitions, or a topic and its node in the tree.
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
@@ -9,23 +9,23 @@ import { logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { Replication, type ReplicationResult } from '../redis/replication.ts';
-import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
+import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { type BatchToAppend, encodeChecks } from './batch.ts';
 
 export type { BatchDeduplication, BatchToAppend, Fence, RequestTimestamps } from './batch.ts';
 
 export interface AppendResult {
-  /** -1 where there were no records for this partition. */
+  /** -1 if the batch has no records for this partition. */
   baseOffset: number;
   count: number;
-  /** When it was appended, by the store's clock, ms. */
+  /** When it was appended by Redis' clock, ms. */
   timestamp: number;
-  /** Whether this is the kept answer of an earlier request with the same identity. */
+  /** Whether this is the stored result of an earlier request that this one repeats. */
   replayed: boolean;
-  /** The number of partitions by which that request's records were spread; 0 = not known. */
+  /** The number of partitions of the topic when that request's records were distributed; 0 = unknown. */
   partitions: number;
-  /** The run of the Redis that has it: what replicated() has to hold it against. */
+  /** The run id of the Redis that has the batch, for waitForReplicas(). */
   runId: string;
 }
 
@@ -36,13 +36,13 @@ export interface LogBounds {
 }
 
 export interface LogSummary extends LogBounds {
-  /** Behind the last record that is there: before `endOffset` where compaction has removed what was at the end. */
+  /** The offset after the last record that exists: less than `endOffset` if compaction has removed the last ones. */
   recordsEnd: number;
-  /** Of the records in it. */
+  /** The bytes of its records. */
   bytes: number;
 }
 
-/** An append somewhere in the cluster. */
+/** An append by any broker. */
 export interface AppendNotice {
   topicId: string;
   partition: number;
@@ -54,13 +54,11 @@ interface LogId {
   partition: number;
 }
 
-type Arguments = (string | number | Buffer)[];
-
-/** How many batches a search by time looks at before others have their turn. */
+/** How many batches one call of a search by time reads, so that it does not block Redis for long. */
 const seekBatchesMax = 200;
-/** How many partitions one round of plain reads asks at once. */
+/** How many logs are read at the same time. */
 const boundsAtOnceMax = 500;
-/** What `bounds` reads of a log. */
+/** The fields that bounds() reads of a log (store/keys.ts). */
 const boundsFields = ['start', 'next', 'total', 'trimmed', 'compacted', 'cleaned', 'records_end'] as const;
 
 export class Logs {
@@ -70,7 +68,7 @@ export class Logs {
   readonly #channel: string;
   readonly #replication: Replication;
   readonly #fencesMax: number;
-  /** Limits of kept answers, as lua/lib/record-quota.lua reads them. */
+  /** The limits of stored results (storedResponseLimits). */
   readonly #responseLimits: string;
 
   constructor(connection: StoreConnection, prefix: string, log: Logger, limits: StoredLimits = defaultStoredLimits) {
@@ -83,29 +81,30 @@ export class Logs {
     this.#responseLimits = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
   }
 
-  /** Makes an empty log; one that is there already stays as it is. */
+  /** Creates an empty log; an existing one stays as it is. */
   async create(topicId: string, partition: number): Promise<void> {
     await this.#call('logs/open', topicId, partition, ['new']);
   }
 
   /**
-   * Makes an empty log in the place of one that the store has lost as a whole.
-   * @returns whether it was made (`opened`), is `there`, or was `refused`, as it was removed a moment ago or something is left of it
+   * Creates an empty log in place of one that Redis has lost completely.
+   * @returns `opened` = created; `there` = it exists; `refused` = it was removed shortly before, or some of its keys are left
    */
   async recreateLost(topicId: string, partition: number): Promise<'opened' | 'there' | 'refused'> {
     const [outcome] = await this.#call('logs/open', topicId, partition, ['lost']);
     return text(outcome) as 'opened' | 'there' | 'refused';
   }
 
-  /** Removes a log with all its records; one that is gone already is no fault. */
+  /** Removes a log with all its records, if it exists. */
   async remove(topicId: string, partition: number): Promise<void> {
     await this.#call('logs/remove', topicId, partition, []);
   }
 
   /**
-   * Appends batches to one partition, each judged by itself.
-   * @returns for each batch, in order, what became of it or why it was refused: IDEMPOTENCY_KEY_REUSED, FENCED,
-   *   BAD_REQUEST (a timestamp), TOO_MANY_REQUESTS (no room for another fence or kept answer), PRODUCER_FENCED, OUT_OF_ORDER_SEQUENCE, or UNKNOWN_PRODUCER if the producer has to join first
+   * Appends batches to one partition, each of which is validated by itself.
+   * @returns for each batch, in order, its result or error: IDEMPOTENCY_KEY_REUSED, FENCED, BAD_REQUEST (a timestamp),
+   *   TOO_MANY_REQUESTS (limit of fences or stored results), PRODUCER_FENCED, OUT_OF_ORDER_SEQUENCE, or UNKNOWN_PRODUCER if
+   *   Producers.registerLog() must be called first
    * @throws ServiceError UNKNOWN_TOPIC for all of them
    */
   async append(
@@ -113,7 +112,7 @@ export class Logs {
     partition: number,
     batches: readonly BatchToAppend[],
   ): Promise<(AppendResult | ServiceError)[]> {
-    const args: Arguments = [this.#channel, `${topicId}:${partition}:`, this.#responseLimits, this.#fencesMax];
+    const args: ScriptArguments = [this.#channel, `${topicId}:${partition}:`, this.#responseLimits, this.#fencesMax];
     for (const batch of batches) {
       const { count, records, maxTimestamp, hasAllTimestamps } = batch;
       const own = maxTimestamp === undefined ? '' : hasAllTimestamps ? maxTimestamp : `~${maxTimestamp}`;
@@ -124,14 +123,14 @@ export class Logs {
     return answers.map((answer) => decodeAppendReply(answer, runId));
   }
 
-  /** Tells a log a producer's new epoch: nothing of an older one is appended from then on. */
+  /** Sets a producer's epoch in a log: from then on the log refuses older epochs. */
   async fenceProducer(topicId: string, partition: number, id: string, epoch: number): Promise<void> {
     await this.#call('logs/fence-producer', topicId, partition, [id, epoch]);
   }
 
   /**
-   * Forgets a producer if it was idle in this log for `idleMs`.
-   * @returns when it was last used here, ms; undefined if this log does not know it (any more)
+   * Deletes a producer from a log if it has not used the log for `idleMs`.
+   * @returns when it last used this log, ms; undefined if the log does not have it (any more)
    */
   async expireProducer(topicId: string, partition: number, id: string, idleMs: number): Promise<number | undefined> {
     const [used] = await this.#call('logs/expire-producer', topicId, partition, [id, idleMs]);
@@ -139,9 +138,9 @@ export class Logs {
   }
 
   /**
-   * Reads whole batches from the one that holds `offset` on, until there are enough; the first one always comes.
-   * @returns `offset` = the one asked for, as a number; `isComplete` = nothing follows in the log, which may all the same end
-   *   later than the last batch, if compaction has removed what was there
+   * Reads whole batches from the one that holds `offset`, until a limit is reached; at least one.
+   * @returns `offset` = the requested one, as a number; `isComplete` = no batch follows. The log may still end at a higher offset, if
+   *   compaction has removed the last records
    * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
    */
   async read(
@@ -162,7 +161,7 @@ export class Logs {
   }
 
   /**
-   * The first batch, from `offset` on, with a record whose timestamp is `momentMs` or later.
+   * Finds the first batch from `offset` on that has a record with a timestamp of at least `timestampMs`.
    * @returns the batch, or the end offset if there is none
    * @throws ServiceError UNKNOWN_TOPIC
    */
@@ -170,11 +169,11 @@ export class Logs {
     topicId: string,
     partition: number,
     offset: number,
-    momentMs: number,
+    timestampMs: number,
   ): Promise<{ batch: StoredBatch } | { endOffset: number }> {
     let from = offset;
     for (;;) {
-      const reply = await this.#call('logs/seek', topicId, partition, [from, momentMs, seekBatchesMax]);
+      const reply = await this.#call('logs/seek', topicId, partition, [from, timestampMs, seekBatchesMax]);
       const outcome = text(reply[0]);
       if (outcome === 'end') return { endOffset: integer(reply[1]) };
       if (outcome === 'found') {
@@ -194,7 +193,7 @@ export class Logs {
 
   /**
    * Deletes the records before an offset.
-   * @returns `replayed` = this is the answer to an earlier request with the same Idempotency-Key
+   * @returns `replayed` = this is the stored result of an earlier request with the same Idempotency-Key
    * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`), IDEMPOTENCY_KEY_REUSED,
    *   TOO_MANY_REQUESTS
    */
@@ -206,7 +205,7 @@ export class Logs {
   ): Promise<LogBounds & { replayed: boolean }> {
     const args = [before, ...logIdempotencyArguments(idempotency, this.#responseLimits)];
     const first = await this.#call('logs/delete-records', topicId, partition, args);
-    // The log starts where it should; what is left below is freed in steps.
+    // The log start offset is set by the first call; the memory of the records before it is freed in steps.
     for (let more = text(first[2]); more === '1'; ) {
       const next = await this.#call('logs/delete-records', topicId, partition, [
         integer(first[0]),
@@ -217,7 +216,7 @@ export class Logs {
     return { logStartOffset: integer(first[0]), endOffset: integer(first[1]), replayed: integer(first[3]) === 1 };
   }
 
-  /** The bounds of logs and the bytes of records in them, in the order asked; undefined where there is no such log. */
+  /** The bounds and sizes of logs, in the order of `partitions`; undefined for a log that does not exist. */
   async bounds(partitions: readonly LogId[]): Promise<(LogSummary | undefined)[]> {
     const found: (LogSummary | undefined)[] = [];
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
@@ -227,10 +226,10 @@ export class Logs {
     return found;
   }
 
-  /** As bounds(), for those who want to know as much as there is: `away` where the machine that has the log cannot be reached. */
+  /** As bounds(), but `away` for a log whose Redis server cannot be reached, instead of an error for all of them. */
   async boundsOfReachable(partitions: readonly LogId[]): Promise<(LogSummary | 'away' | undefined)[]> {
     const found: (LogSummary | 'away' | undefined)[] = [];
-    // A machine that does not answer is waited for once.
+    // Only the first log on a server that does not answer waits for it.
     const away = new Set<unknown>();
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
       const some = partitions.slice(i, i + boundsAtOnceMax).map(async (log) => {
@@ -260,8 +259,8 @@ export class Logs {
   }
 
   /**
-   * Hears of appends of all brokers, on a connection of its own, until `signal` is aborted. A notice may be lost while the
-   * connection is; `onGap` says that this may have happened.
+   * Subscribes to the appends of all brokers, on a connection of its own, until `signal` is aborted. `onGap` is called when notices may
+   * have been lost, as the connection was.
    */
   subscribeToAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
     const client = this.#connection.createDedicatedClient();
@@ -271,27 +270,30 @@ export class Logs {
     });
     client.on('ready', () => {
       client.subscribe(this.#channel).then(onGap, (error: unknown) => {
-        // The connection was lost again; the client goes on trying, and comes back here.
-        if (!signal.aborted) this.#log.debug({ err: error }, 'Appends are not heard of; readers find them by looking');
+        // The connection was lost again. The client reconnects, and emits `ready` again.
+        if (signal.aborted) return;
+        this.#log.debug(
+          { err: error },
+          'Subscribing to appends failed; retrying. Readers poll for new records until then',
+        );
       });
     });
-    // If this first attempt fails, the client tries again like after any loss.
+    // If the first attempt fails, the client reconnects as after any loss.
     client.connect().catch(() => undefined);
     signal.addEventListener('abort', () => client.disconnect(), { once: true });
   }
 
   /**
-   * Waits until `count` replicas of the store, and its disk where it can tell, have what was appended to this partition
-   * before, but not for long.
-   * @param runId that of the append
-   * @returns who has it: fewer than `count`, or not the disk, if it took too long
-   * @throws ServiceError STORE_UNAVAILABLE if they cannot tell any more
+   * Waits until `count` replicas, and the primary's disk, have everything that was appended to this partition before; for 1.5 s at most
+   * (Replication.waitForReplicas).
+   * @param runId the run id in the result of the append
+   * @throws ServiceError STORE_UNAVAILABLE, also if Redis has failed over or restarted since the append
    */
   waitForReplicas(topicId: string, partition: number, count: number, runId: string): Promise<ReplicationResult> {
     return this.#replication.waitForReplicas(this.#keys(topicId, partition).replicated, count, runId);
   }
 
-  /** How many replicas each Redis has at least, now, of those that have these partitions. */
+  /** The smallest number of connected replicas among the servers that hold these partitions. */
   connectedReplicas(topicId: string, partitions: readonly number[]): Promise<number> {
     return this.#replication.connectedReplicas(partitions.map((partition) => this.#keys(topicId, partition).partition));
   }
@@ -304,12 +306,12 @@ export class Logs {
     return this.#keys(topicId, partition);
   }
 
-  #call(script: string, topicId: string, partition: number, args: Arguments): Promise<ReplyValue[]> {
+  #call(script: string, topicId: string, partition: number, args: ScriptArguments): Promise<ReplyValue[]> {
     return this.#connection.call(script, this.#keys(topicId, partition).partition, args);
   }
 }
 
-/** @param texts the records of all batches, one behind the other; each text ends where a batch does */
+/** @param texts the records of all batches, one after the other; each text ends with the end of a batch */
 function readBatches(heads: string, texts: readonly ReplyValue[]): StoredBatch[] {
   const batches: StoredBatch[] = [];
   let [next, at] = [0, 0];

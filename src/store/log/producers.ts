@@ -1,5 +1,5 @@
-// The registry of named producers: typed calls of lua/producers. What each log knows of them is in store/log/logs.ts, and how the
-// two work together in docs/adr/007.
+// The registry of named producers: typed calls of lua/producers. Each log has its own record of the producers that write to it
+// (store/log/logs.ts); docs/adr/007 says how the two work together.
 import { randomBytes } from 'node:crypto';
 import type { IdempotencyKey } from '../idempotency.ts';
 import { idempotencyArguments } from '../idempotency.ts';
@@ -7,7 +7,7 @@ import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
 
-/** What a named producer puts on a request. */
+/** The identification that a named producer puts on each request. */
 export interface ProducerSequence {
   id: string;
   epoch: number;
@@ -15,7 +15,7 @@ export interface ProducerSequence {
   sequence: number;
 }
 
-/** A partition's log, as the registry notes it. */
+/** The log of a partition. */
 export interface LogId {
   topicId: string;
   partition: number;
@@ -24,15 +24,15 @@ export interface LogId {
 export interface RegisteredProducer {
   id: string;
   epoch: number;
-  /** The logs that may know it: each has to be told the epoch. */
+  /** The logs that may have the producer: each must get the new epoch (Logs.fenceProducer). */
   logs: LogId[];
-  /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
+  /** Whether this is the stored response of an earlier request with the same Idempotency-Key. */
   replayed: boolean;
 }
 
 export interface DueProducer {
   id: string;
-  /** When the registry last heard of it, ms. */
+  /** When the registry last recorded a use of it, ms. */
   lastUsedAt: number;
   logs: LogId[];
 }
@@ -54,7 +54,7 @@ export class Producers {
     this.#producersMax = options.producersMax;
   }
 
-  /** Gives a producer its next epoch, 0 if the name is new. @throws ServiceError IDEMPOTENCY_KEY_REUSED */
+  /** Gives a producer its next epoch; 0 if the name is new. @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS */
   async register(name: string, idempotency?: IdempotencyKey): Promise<RegisteredProducer> {
     const [replayed, id, epoch, logs] = await this.#connection.call('producers/register', this.#root, [
       name,
@@ -67,14 +67,14 @@ export class Producers {
   }
 
   /**
-   * Notes that a log is about to hear of a producer.
+   * Records that a log is about to get a producer, so that a later epoch reaches this log, too.
    * @throws ServiceError UNKNOWN_PRODUCER, PRODUCER_FENCED (field `epoch`)
    */
   async registerLog({ id, epoch }: ProducerSequence, log: LogId): Promise<void> {
     await this.#connection.call('producers/join', this.#root, [id, epoch, encodeLogId(log)]);
   }
 
-  /** Some of the producers of which the registry has not heard for `idleMs`, and how many producers there are in all. */
+  /** Claims some producers that the registry has no use of for `idleMs`. @returns them, and how many producers there are in all */
   async claimDue(idleMs: number, limit: number): Promise<{ producers: DueProducer[]; total: number }> {
     const [total, ...found] = await this.#connection.call('producers/claim-due', this.#root, [idleMs, limit]);
     const producers = (found as ReplyValue[][]).map(([id, lastUsedAt, logs]) => ({
@@ -86,10 +86,10 @@ export class Producers {
   }
 
   /**
-   * Notes what the logs of a producer that was due said, unless the registry has heard of it meanwhile.
-   * @param usedAt when it was last used, ms; undefined = no log knows it any more
-   * @param gone the logs that do not know it any more
-   * @returns whether that was its end
+   * Records what the logs of an idle producer report, unless it was used since it was claimed.
+   * @param usedAt when a log last used it, ms; undefined = no log has it any more
+   * @param gone the logs that no longer have it
+   * @returns whether the producer was deleted
    */
   async updateDue(
     { id, lastUsedAt }: DueProducer,

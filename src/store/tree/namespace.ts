@@ -1,5 +1,5 @@
-// The tree of nodes: typed calls of lua/nodes. Checks live in the scripts, in ZooKeeper's order; here is only how the
-// operations go in and how the answers come out.
+// The tree of nodes: typed calls of lua/nodes. The scripts do all checks, in ZooKeeper's order; this file encodes operations, decodes
+// results, and keeps large requests from blocking small ones.
 import type { Stat } from '../../../schemas/common.ts';
 import type { TreeNode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -16,26 +16,26 @@ import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 
 export { type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
 
-/** What nodes/get says of one node, and the newest zxid at that moment. */
+/** The part of a reply of nodes/get that is about one node, and the newest zxid at that moment. */
 interface ReadReply {
   zxid: number;
   reply: ReplyValue;
 }
 
-/** In what nodes/get says of a node: the lengths before its stat. */
+/** The bytes before the stat in that part: the lengths of the stat and of the content type. */
 const readHeadBytes = 3;
 
 export interface WriteOptions {
-  /** The broker's own writes may touch reserved paths. */
+  /** Whether reserved paths may be written, and the limits of a transaction do not apply: only for the broker's own writes. */
   privileged?: boolean;
-  /** The cluster itself lives by what is written, or makes room by it, and it is little: let through at the store's memory limit. */
+  /** Write even when Redis is at its memory limit: for small writes that the cluster needs to run, or that free memory. */
   allowOom?: boolean;
   idempotency?: IdempotencyKey | undefined;
 }
 
 export interface WriteResult {
   zxid: number;
-  /** Whether this is the kept answer of an earlier request with the same Idempotency-Key. */
+  /** Whether this is the stored result of an earlier request with the same Idempotency-Key. */
   replayed: boolean;
   results: OpResult[];
 }
@@ -49,25 +49,25 @@ export interface NodeData {
 
 export interface NamespaceLimits {
   maxNodeBytes: number;
-  /** How many transactions to keep for watchers that resume. */
+  /** How many transactions the event stream keeps, for watchers that resume. */
   eventRetention: number;
-  /** Limits of the records kept for Idempotency-Keys, as stored-responses.ts words them. */
+  /** The limits of stored responses (storedResponseLimits). */
   responseLimits: string;
 }
 
-/** What one call carries at most: about a millisecond of the store's time. */
+/** The weight of one call: about a millisecond of Redis. */
 const operationsPerCallMax = 64;
 const readsPerCallMax = 64;
 
-/** A large request may hold the store for a tenth of a second. The others wait here, so that small ones go between them. */
+/** A large transaction may block Redis for a tenth of a second. Others wait in the broker, so that small requests run in between. */
 const largeAtOnce = 1;
-/** With the store's own time-out, less than the 2 s in which a request is answered. */
+/** Together with callRetryMsMax and commandTimeoutMs it stays near the 2 s within which a request gets a response. */
 const largeWaitMsMax = 1000;
-/** Of nodes with their stats, in all pages under way: some 5 ms. A page of the largest size goes alone, and takes ten times as long. */
+/** The number of nodes with stats in all pages in flight: some 5 ms of Redis. A page of the largest size runs alone, and takes ten times as long. */
 const pageNodesAtOnce = 2000;
-/** A page of no more takes half a millisecond: less than to wait for others. */
+/** A page of at most so many nodes takes half a millisecond, and does not wait for others. */
 const smallPage = 200;
-/** A name without a stat takes this part of the time. */
+/** The cost of a name without a stat, relative to a node with its stat. */
 const nameWeight = 1 / 5;
 
 export class Namespace {
@@ -75,7 +75,7 @@ export class Namespace {
   readonly #keys: CoordinationKeys;
   readonly limits: NamespaceLimits;
   readonly #reads: CallBatcher<{ path: string; view: 'data' | 'stat' }, ReadReply>;
-  /** Each question is a packed request. */
+  /** Each request is encoded (op-codec.ts). */
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
   /** By kind, the calls of which few may be in flight at once. */
@@ -118,22 +118,22 @@ export class Namespace {
   async write(operations: Step[], options: WriteOptions = {}): Promise<WriteResult> {
     checkPaths(operations);
     if (!options.privileged) checkTransaction(operations, this.limits.maxNodeBytes);
-    // The subtree is read from what is stored, so it would not see what came before it in the same transaction.
+    // The script reads the subtree from Redis, so it would miss earlier operations of the same transaction.
     if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
       throw new Error('A recursive delete must be the only operation of its transaction');
     }
-    // Deleting must work when the store is full, so it is a script of its own (lua/nodes/delete.lua).
+    // Deletions must work at the memory limit, so they have a script of their own (lua/nodes/delete.lua).
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
-    const turn = options.allowOom ? this.#oomWrites : deletes ? this.#deletions : this.#writes;
+    const batcher = options.allowOom ? this.#oomWrites : deletes ? this.#deletions : this.#writes;
     const weight = weightOf(operations);
-    const ask = () => turn.submit(encodeRequest(operations, options), weight);
+    const submit = () => batcher.submit(encodeRequest(operations, options), weight);
     const isLarge = weight >= operationsPerCallMax && !options.privileged;
-    const answer = await (isLarge ? this.#large.run(ask) : ask());
+    const answer = await (isLarge ? this.#large.run(submit) : submit());
     if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/write', answer);
     return decodeResult(answer, operations);
   }
 
-  /** Applies one operation; as write(), but its error says nothing of an index. */
+  /** As write(), of one operation. The error has no field `failed`. */
   async writeOne(
     operation: Op,
     options: WriteOptions = {},
@@ -151,7 +151,7 @@ export class Namespace {
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
   async get(path: string): Promise<NodeData> {
     let read = await this.#reads.submit({ path, view: 'data' }, 1);
-    // It did not fit into a call with others.
+    // 0 = the node was too large to fit into a reply with others: it is read again, in another call.
     while (read.reply === 0) read = await this.#reads.submit({ path, view: 'data' }, 1);
     const { zxid, reply: answer } = read;
     if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/get', answer);
@@ -173,8 +173,8 @@ export class Namespace {
   }
 
   /**
-   * One page of a node's children, in the byte order of their names.
-   * @param page `after` = the name to start after; `limit` = most names
+   * Reads a page of a node's children, in the byte order of their names.
+   * @param page `after` = the name to start after; `limit` = the largest number of names
    * @returns `next` = the name to pass as `after` for the next page, if there is one
    * @throws ServiceError NO_NODE (field `zxid`)
    */
@@ -195,7 +195,7 @@ export class Namespace {
     return { zxid: integer(zxid), stat: decodeStat(bytes(stat)), children, next };
   }
 
-  /** The names of all children, however many, in pages behind the scenes: for the broker's own small directories. */
+  /** Reads the names of all children, in pages: for nodes of the broker that have few children. */
   async allChildren(path: string): Promise<string[]> {
     const names: string[] = [];
     let after: string | undefined;
@@ -208,8 +208,9 @@ export class Namespace {
   }
 
   /**
-   * Removes containers and TTL nodes that are due: one step, of at most `limit` nodes.
+   * Deletes expired containers and TTL nodes, checking at most `limit` nodes.
    * @param unusedContainerMs how long a container that never had a child is kept
+   * @returns `looked` = how many nodes were checked
    */
   async expireNodes(limit: number, unusedContainerMs: number): Promise<{ looked: number; removed: number }> {
     const args = [limit, unusedContainerMs, this.limits.eventRetention];
@@ -218,9 +219,9 @@ export class Namespace {
   }
 
   /**
-   * The subtree of a node at one moment.
-   * @param bounds `depth` = levels below it; `limit` = most nodes in all
-   * @returns `truncated` on each node whose children are not all there, and for the whole
+   * Reads the subtree of a node at one moment.
+   * @param bounds `depth` = levels below the node; `limit` = the largest number of nodes
+   * @returns `truncated` = true on each node whose children are not all included, and for the whole if there is one
    * @throws ServiceError NO_NODE (field `zxid`)
    */
   async tree(
@@ -232,33 +233,33 @@ export class Namespace {
     return { zxid: integer(zxid), ...nest(path, rest) };
   }
 
-  /** @param nodes how many it may have */
+  /** @param nodes how many nodes the page may have, as its weight */
   #page(script: 'nodes/children' | 'nodes/tree', args: (string | number)[], nodes: number): Promise<ReplyValue[]> {
     const call = () => this.#connection.call(script, this.#keys.root, args);
     return nodes > smallPage ? this.#pages.run(call, nodes) : call();
   }
 }
 
-/** What a script answered to one of several requests, where that was no success. */
+/** Decodes the reply to one of several requests in a call, if that is an error. */
 function decodeFailure(script: string, answer: ReplyValue): Error {
   try {
     decodeReply(script, answer);
   } catch (error) {
     return error as Error;
   }
-  return new Error(`Script ${script} answered OK where it has nothing to say`);
+  return new Error(`Script ${script} replied OK without a value`);
 }
 
 /**
- * Of a write request: its operations, and its bytes, 16 KiB of which cost about as much as one more. A recursive delete may
- * take a tenth of a second by itself, so it fills a call.
+ * The weight of a write request in a call: its operations, and its bytes, of which 32 KiB count as one more. A recursive delete
+ * may take a tenth of a second, so it fills a call.
  */
 function weightOf(operations: readonly Step[]): number {
   if (operations.some(({ op }) => op === 'delete-recursive')) return operationsPerCallMax;
   return operations.length + transactionBytes(operations) / 32_768;
 }
 
-/** Builds nested nodes from the script's list of path and stat, parents before children. */
+/** Builds the nested tree from the script's list of paths and stats, in which parents come before their children. */
 function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: boolean } {
   const byPath = new Map<string, TreeNode>();
   for (let i = 0; i < rest.length; i += 2) {

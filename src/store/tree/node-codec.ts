@@ -1,15 +1,14 @@
-// How a node's stat and events look in the store, read into the shapes of the wire. The writing side is Lua:
-// lua/lib/stat.lua and lua/lib/events.lua.
+// Decodes the stored form of stats and events, which lua/lib/stat.lua and lua/lib/events.lua write.
 import type { Stat } from '../../../schemas/common.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 
-/** The modes in the order of their codes, which begin with 1 (lua/lib/stat.lua). */
+/** The stored codes of the modes (lua/lib/stat.lua). */
 export const modeCodes: Record<CreateMode, number> = { persistent: 1, ephemeral: 2, container: 3, ttl: 4 };
 
-/** Where what only some modes have begins: the owner of an ephemeral node. */
+/** The offset of the variable part: the owner of an ephemeral node. */
 const statTail = 61;
 
-/** Reads a stored stat, which is all of `stored`. */
+/** Decodes a stored stat. @throws Error if it is cut short */
 export function decodeStat(stored: Buffer): Stat {
   if (stored.length < statTail) throw new Error(`A stored stat has ${stored.length} bytes, not ${statTail} or more`);
   const numChildren = stored.readUInt32BE(56);
@@ -33,7 +32,7 @@ export type EventKind = 'created' | 'changed' | 'deleted';
 
 const eventKinds: readonly (EventKind | undefined)[] = [undefined, 'created', 'changed', 'deleted'];
 
-/** One change of one node. `data` is what was written, cut at 16 KiB; a deletion has none. */
+/** One change of one node. `data` is the new data, cut at 16 KiB; undefined for a deletion. */
 export interface NodeEvent {
   readonly kind: EventKind;
   readonly path: string;
@@ -42,18 +41,18 @@ export interface NodeEvent {
   readonly data: Buffer | undefined;
 }
 
-/** One transaction as watchers see it. `bytes` is its weight in memory. */
+/** The events of one transaction. `bytes` is their stored size. */
 export interface Transaction {
   zxid: number;
   events: NodeEvent[];
   bytes: number;
 }
 
-/** In an entry of the stream: what comes before the events, and before each event's own bytes. */
+/** The bytes before the events of a stream entry, and before the parts of each event. */
 const entryHead = 8;
 const eventHead = 12;
 
-/** Reads the `events` field of a stream entry (lua/lib/events.lua). */
+/** Decodes the `events` field of a stream entry (lua/lib/events.lua). @throws Error if it is cut short */
 export function decodeEvents(stored: Buffer): NodeEvent[] {
   const events: NodeEvent[] = [];
   let at = entryHead;
@@ -78,7 +77,7 @@ interface EventOffsets {
   end: number;
 }
 
-/** Every broker hears of every event, and few are told to anybody: what only those need is read when it is asked for. */
+/** Every broker receives every event, and most match no watch: stat and data are decoded only when they are read. */
 class StoredEvent implements NodeEvent {
   readonly kind: EventKind;
   readonly path: string;

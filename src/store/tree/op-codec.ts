@@ -1,5 +1,5 @@
-// How operations on the tree go to the store, and how its answers come back: packed, one text a request. The other side is Lua:
-// lua/lib/requests.lua and lua/lib/ops.lua.
+// Encodes operations on the tree as one binary string a request, and decodes the results. The Lua side is lua/lib/requests.lua and
+// lua/lib/ops.lua.
 import type { Stat } from '../../../schemas/common.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -14,16 +14,16 @@ interface Written {
 }
 
 interface Expected {
-  /** -1 or absent = any. */
+  /** -1 or absent = any version. */
   version?: number | undefined;
   mzxid?: number | undefined;
 }
 
-/** What kind of node it is to be. A node that is there already must be of that kind; without a mode any will do. */
+/** The kind of the node. An existing node must have that kind; without a mode, any kind is accepted. */
 interface Kind {
   mode?: CreateMode;
   ttlMs?: number;
-  /** Who owns an ephemeral node; checked whenever it is given. */
+  /** The session that owns an ephemeral node; it is checked for every kind of node. */
   session?: SessionCredential;
 }
 
@@ -44,8 +44,7 @@ export type Op =
 export type Step =
   | Op
   /**
-   * Counts partitions of topics that this transaction makes, or, negative, deletes; refused where there would be more than `most`.
-   * `isTrial` = only says whether it would be.
+   * Adds to the count of all partitions (`add` may be negative), and fails if the count would exceed `most`. `isTrial` = only checks.
    */
   | { op: 'partitions'; path: typeof topicsNode; add: number; most: number; isTrial?: boolean };
 
@@ -58,56 +57,56 @@ export interface OpResult {
   stat: Stat | undefined;
 }
 
-/** What a node's content type is when the writer gives none: text if the bytes are UTF-8. */
+/** The content type of a node whose writer gives none, if its data is UTF-8. */
 export const textContentType = 'text/plain; charset=utf-8';
 
 const kindCodes = { create: 1, put: 2, set: 3, delete: 4, 'delete-recursive': 5, check: 6, partitions: 7 };
 const resultKinds: readonly (OpResult['op'] | undefined)[] = [undefined, 'create', 'set', 'delete', 'check'];
 const absent = -1;
 
-/** The bytes of a packed operation besides its texts and data, and of a request's head. */
+/** The bytes of an encoded operation besides its texts and data, of the head of a request, and of the head of a result. */
 const operationBytes = 57;
 const requestBytes = 9;
 const resultBytes = 6;
 
-/** A request of one transaction, as lua/lib/requests.lua reads it. */
+/** Encodes a request of one transaction, for lua/lib/requests.lua. */
 export function encodeRequest(
   operations: readonly Step[],
   options: { privileged?: boolean; idempotency?: IdempotencyKey | undefined },
 ): Buffer {
   const [id, fingerprint] = idempotencyArguments(options.idempotency);
   const out = new Encoder(
-    operations.reduce((sum, op) => sum + roomFor(op), requestBytes + 3 * (id.length + fingerprint.length)),
+    operations.reduce((sum, op) => sum + encodedSizeMax(op), requestBytes + 3 * (id.length + fingerprint.length)),
   );
   out.byte(options.privileged ? 1 : 0);
   out.whole(operations.length);
   out.short(id);
   out.short(fingerprint);
   for (const operation of operations) pushOp(out, operation);
-  return out.packed();
+  return out.encoded();
 }
 
-/** One operation by itself, as ops.read of lua/lib/ops.lua reads it. */
+/** Encodes one operation by itself, for ops.read of lua/lib/ops.lua. */
 export function encodeOp(operation: Op): Buffer {
-  const out = new Encoder(roomFor(operation));
+  const out = new Encoder(encodedSizeMax(operation));
   pushOp(out, operation);
-  return out.packed();
+  return out.encoded();
 }
 
-/** A little more than an operation may need: the longest that its texts can get. */
-function roomFor(operation: Step): number {
+/** The buffer size for an operation: three bytes for each UTF-16 code unit, the most that UTF-8 needs. */
+function encodedSizeMax(operation: Step): number {
   const { path, data, contentType = textContentType, session } = operation as { op: string; path: string } & Creation;
   const dataBytes = typeof data === 'string' ? 3 * data.length : (data?.length ?? 0);
   const texts = contentType.length + (session ? session.id.length + session.secretHash.length : 0);
   return operationBytes + 3 * (path.length + texts) + dataBytes;
 }
 
-/** The mode of whoever asks for none. */
+/** The code of "any mode". */
 const anyMode = 0;
 
 /**
- * What is wrong with paths comes before all else, as in ZooKeeper's client. What exists may have a longer path than what is created: it
- * was made when there was no limit.
+ * Validates paths before everything else, as ZooKeeper's client does. The length limit applies to new nodes only: existing ones may be
+ * older than the limit.
  * @throws ServiceError INVALID_PATH, with the index of the operation in `failed`
  */
 export function checkPaths(operations: readonly Step[]): void {
@@ -122,7 +121,7 @@ export function checkPaths(operations: readonly Step[]): void {
 
 function pushOp(out: Encoder, operation: Step): void {
   const { op, path } = operation;
-  // Each kind of operation has some of these; what it has not stays "not given".
+  // Each kind of operation has some of these fields; the others are encoded as absent.
   const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;
   out.byte(kindCodes[op]);
   const mode = creation.mode ?? (creation.ttlMs === undefined ? undefined : 'ttl');
@@ -143,43 +142,43 @@ function pushOp(out: Encoder, operation: Step): void {
 }
 
 /**
- * Reads the answer to a request (lua/lib/requests.lua). One that is replayed has the results of the operations that were done
- * then: as many as now if a client gave them, else perhaps more or fewer.
- * @param operations those of the request
+ * Decodes the result of a request (lua/lib/requests.lua). A replayed result is that of the first request, which may have had more or
+ * fewer operations if the broker computed them.
+ * @param operations the operations of the request
  */
 export function decodeResult(
-  packed: Buffer,
+  encoded: Buffer,
   operations: readonly Step[],
 ): { replayed: boolean; zxid: number; results: OpResult[] } {
   const results: OpResult[] = [];
-  const replayed = packed[0] === 1;
+  const replayed = encoded[0] === 1;
   let at = 9;
   for (const { path } of operations) {
-    const op = resultKinds[packed[at] ?? 0];
+    const op = resultKinds[encoded[at] ?? 0];
     if (!op && replayed) break;
-    if (!op) throw new Error(`The store answered ${results.length} of ${operations.length} operations`);
+    if (!op) throw new Error(`The reply has ${results.length} results for ${operations.length} operations`);
     const stat = at + resultBytes;
-    const statEnd = stat + packed[at + 1]!;
-    const end = statEnd + packed.readUInt32BE(at + 2);
+    const statEnd = stat + encoded[at + 1]!;
+    const end = statEnd + encoded.readUInt32BE(at + 2);
     results.push({
       op,
-      // MatchedEvents only where it is not the one asked for.
-      path: end > statEnd ? packed.toString('utf8', statEnd, end) : path,
-      stat: statEnd > stat ? decodeStat(packed.subarray(stat, statEnd)) : undefined,
+      // The reply has the path only if it is not the requested one (a sequential node).
+      path: end > statEnd ? encoded.toString('utf8', statEnd, end) : path,
+      stat: statEnd > stat ? decodeStat(encoded.subarray(stat, statEnd)) : undefined,
     });
     at = end;
   }
-  return { replayed, zxid: packed.readDoubleBE(1), results };
+  return { replayed, zxid: encoded.readDoubleBE(1), results };
 }
 
-/** Writes numbers and texts one behind the other, big-endian. */
+/** Writes numbers and texts one after the other, big-endian. */
 class Encoder {
   readonly #bytes: Buffer;
   #at = 0;
 
-  /** @param room at least what will be written */
-  constructor(room: number) {
-    this.#bytes = Buffer.allocUnsafe(room);
+  /** @param sizeMax at least the number of bytes that will be written */
+  constructor(sizeMax: number) {
+    this.#bytes = Buffer.allocUnsafe(sizeMax);
   }
 
   byte(value: number): void {
@@ -187,7 +186,7 @@ class Encoder {
     this.#at += 1;
   }
 
-  /** Of 32 bits, signed. */
+  /** A signed integer of 32 bits. */
   whole(value: number): void {
     this.#at = this.#bytes.writeInt32BE(value, this.#at);
   }
@@ -196,22 +195,22 @@ class Encoder {
     this.#at = this.#bytes.writeDoubleBE(value, this.#at);
   }
 
-  /** A text of less than 64 KiB, its length before it. */
+  /** A text of less than 64 KiB, after its length (16 bits). */
   short(text: string): void {
     const length = this.#put(text, this.#at + 2);
-    if (length > 0xffff) throw new Error('A text to pack is over 64 KiB');
+    if (length > 0xffff) throw new Error('A text to encode is over 64 KiB');
     this.#bytes.writeUInt16BE(length, this.#at);
     this.#at += 2 + length;
   }
 
-  /** Text or bytes, the length before it. */
+  /** Text or bytes, after the length (32 bits). */
   long(value: string | Buffer): void {
     const length = this.#put(value, this.#at + 4);
     this.#bytes.writeUInt32BE(length, this.#at);
     this.#at += 4 + length;
   }
 
-  packed(): Buffer {
+  encoded(): Buffer {
     return this.#bytes.subarray(0, this.#at);
   }
 

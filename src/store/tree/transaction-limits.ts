@@ -1,21 +1,21 @@
-// What one transaction on the tree may be. While its script runs nothing else does, so it is bounded by the work that it makes and by
-// the bytes that it brings and tells watchers of; bench/README.md has the times at these limits.
+// The limits of one transaction on the tree. Its script blocks Redis, so its work is bounded, and so are the bytes of its data and
+// of its event; bench/README.md has the times at these limits.
 import { ServiceError } from '../../core/service-error.ts';
 import type { Step } from './op-codec.ts';
 
 /** Operations that write. A check costs less than half of one, so that all operations of a multi may be checks: schemas/nodes.ts. */
 const writesMax = 4000;
 const checksPerWrite = 2.5;
-/** Paths, data and event together; lua/lib/ops.lua has the same for transactions that grow from what is stored. */
+/** The bytes of paths, data and event together. lua/lib/ops.lua has the same limit for recursive deletions. */
 const transactionBytesMax = 4 * 1024 * 1024;
 
-/** What an event holds of a node besides its path, its type and its data, at most; and of its data (lua/lib/events.lua). */
+/** The largest size of an event besides path, content type and data; and how much of the data it has (lua/lib/events.lua). */
 const eventHeadBytes = 96;
 const eventDataBytesMax = 16_384;
 
 /**
- * Refuses a transaction before any work for it.
- * @param maxNodeBytes one node of this size is let through, whatever else holds
+ * Refuses a transaction beyond the limits before it is sent.
+ * @param maxNodeBytes the largest data of a node: a transaction of one such node is accepted
  * @throws ServiceError TOO_LARGE
  */
 export function checkTransaction(operations: readonly Step[], maxNodeBytes: number): void {
@@ -24,8 +24,8 @@ export function checkTransaction(operations: readonly Step[], maxNodeBytes: numb
   if (writes + checks / checksPerWrite > writesMax) {
     throw new ServiceError(
       'TOO_LARGE',
-      `The transaction has ${writes} operations that write and ${checks} checks; at most ${writesMax} that write are one transaction,` +
-        ` and ${checksPerWrite} checks count for one of them. Send several transactions.`,
+      `The transaction has ${writes} operations that write and ${checks} checks; the limit is ${writesMax} that write,` +
+        ` and ${checksPerWrite} checks count as one of them. Send several transactions.`,
       { operations: operations.length, maxWrites: writesMax },
     );
   }
@@ -41,7 +41,7 @@ export function checkTransaction(operations: readonly Step[], maxNodeBytes: numb
   }
 }
 
-/** The bytes of paths and data, and those of the event as far as the request shows them. */
+/** The bytes of paths and data, and of the event as far as they are known from the request. */
 export function transactionBytes(operations: readonly Step[]): number {
   let bytes = 0;
   for (const operation of operations) {
