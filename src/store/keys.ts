@@ -1,79 +1,79 @@
-// Every key in the store: its type, its members, its hash tag. Nothing else in the project writes a key's name, save
-// lua/lib/keys.lua for the coordination keys and lua/lib/log-keys.lua for a partition's, which derive the same names.
+// Every key in Redis: its type, its members, and its hash tag. Only lua/lib/keys.lua (coordination keys) and lua/lib/log-keys.lua
+// (keys of a partition) also build names of keys, and they build the same ones.
 //
-// There are two kinds of hash slot. All coordination keys share the tag {prefix}: they change together, in one script. The keys
-// of one partition share the tag {prefix:topicId:partition}. No script touches both.
+// There are two kinds of hash slot. All coordination keys share the tag {prefix}, so one script can change them together. The keys of
+// one partition share the tag {prefix:topicId:partition}. No script uses both.
 
 /** The coordination keys of one cluster (`WEIR_PREFIX`). */
 export function coordinationKeys(prefix: string) {
   const base = `{${prefix}}:`;
   return {
     /**
-     * Hash: `zxid` of the newest transaction, `layout` version of the data, `run` of the server that last opened it,
-     * `cluster_id`, `reaped_at` and `forgiven_at` (ms; see lua/sessions/reap.lua), `event_bytes` and `events_floor`
-     * (see lua/lib/txn.lua and events.lua), `group_version` and `consume_calls` (the counters of lua/lib/group.lua and group-apply.lua). While stored
-     * data is converted also `migrated_to`, the layout that it has reached (lua/cluster/claim-migration.lua).
+     * Hash: `zxid` of the newest transaction; `layout`, the version of the stored form; `run`, the run id of the Redis when it was last
+     * opened; `cluster_id`; `reaped_at` and `forgiven_at`, ms (lua/sessions/reap.lua); `event_bytes` and `events_floor`
+     * (lua/lib/txn.lua and events.lua); the counters `group_version` (lua/lib/group.lua) and `consume_calls`
+     * (lua/lib/group-apply.lua); during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
      */
     root: `${base}root`,
-    /** Hash by path: `stat` (packed: lua/lib/stat.lua), `data`, `type` (content type). */
+    /** Hash by path: `stat` (binary: lua/lib/stat.lua), `data`, `type` (content type). */
     node: (path: string) => `${base}node:${path}`,
-    /** Sorted set by path: the names of its children, all of score 0, so that they page by name. */
+    /** Sorted set by path: the names of its children, all with score 0, so that they are in the order of their names. */
     children: (path: string) => `${base}children:${path}`,
     /**
-     * Stream: one entry a transaction, its id `<zxid>-0`; `events` (lua/lib/events.lua), and `half` if the transaction has
-     * an entry in offsetEvents, too.
+     * Stream with one entry per transaction, whose id is `<zxid>-0`. Fields: `events` (lua/lib/events.lua), and `half` if the
+     * transaction has another entry in offsetEvents.
      */
     events: `${base}events`,
-    /** Stream of the same form: the transactions on committed offsets, kept apart and short. */
+    /** A stream of the same form, but shorter, for transactions on committed offsets. */
     offsetEvents: `${base}offset-events`,
-    /** Hash: epoch → the last zxid of it that survived; `<epoch>:begin` → the zxid before its first (lua/cluster/open.lua). */
+    /** Hash: epoch → its last zxid that was not lost; `<epoch>:begin` → the zxid before its first (lua/cluster/open.lua). */
     epochs: `${base}epochs`,
-    /** String with expiry: the broker that converts the stored data to a newer layout (src/store/migrations). */
+    /** String with expiry: the lock of the broker that migrates the stored data (src/store/migrations). */
     migration: `${base}migration`,
-    /** Sorted set: session id by deadline, ms. */
+    /** Sorted set: session ids by deadline, ms. */
     sessions: `${base}sessions`,
-    /** Hash by session id: `secret_hash`, `ttl_ms`, `created_at`. The session lives as long as this does. */
+    /** Hash by session id: `secret_hash`, `ttl_ms`, `created_at`. The session exists as long as this key. */
     session: (id: string) => `${base}session:${id}`,
     /** Set by session id: the paths of its ephemeral nodes. */
     ephemerals: (id: string) => `${base}ephemerals:${id}`,
     /**
      * Hash: session id → the bytes of the transaction that deletes its ephemeral nodes (lua/lib/txn.lua). Absent for
-     * sessions without such nodes, and where those are older than this key.
+     * sessions without such nodes, and for nodes of versions before this key.
      */
     ephemeralBytes: `${base}ephemeral-bytes`,
-    /** Sorted set: path of each container and TTL node by the moment it may be due, ms. */
+    /** Sorted set: the path of each container and TTL node by the time when it may expire, ms. */
     transients: `${base}transients`,
-    /** String with expiry, by a hash of an Idempotency-Key: the record of its request (cmsgpack; lua/lib/idempotency.lua). */
+    /** String with expiry, by a hash of an Idempotency-Key: the stored response of its request (cmsgpack; lua/lib/idempotency.lua). */
     response: (id: string) => `${base}response:${id}`,
-    /** Hash with expiry: how many such records there are, and their bytes (lua/lib/record-quota.lua). */
+    /** Hash with expiry: the count of stored responses, and their bytes (lua/lib/record-quota.lua). */
     responses: `${base}responses`,
     /**
-     * Hash by group: `version`, `document` (JSON of the group's state); `moving_since` while not all members have what they
-     * shall have, `emptied_at` since the last one went (ms).
+     * Hash by group: `version`, `document` (JSON of the group's state); `moving_since` (ms) while members do not have their
+     * target assignments; `emptied_at` (ms) since the last member left.
      */
     group: (group: string) => `${base}group:${group}`,
     /**
-     * Hash by group: `topic:partition` → the next offset its owner reads and, if it was given records up to there, the
-     * offset of the first one and the number of that giving; `@member` → the number of its newest consume call;
-     * `>member` → the numbers of what consume calls gave it last, and before that (lua/lib/group-apply.lua).
+     * Hash by group: `topic:partition` → the next offset that its owner reads, and of the last delivery up to there its first offset and
+     * its sequence; `@member` → the member's newest call epoch; `>member` → the sequences of its last delivery and of the one
+     * before (lua/lib/group-apply.lua).
      */
     positions: (group: string) => `${base}positions:${group}`,
     /**
-     * Hash by group, beside its committed offsets: `topic` → id of the topic that they are of; `topic:partition` → the
-     * metadata of the commit, where there is any.
+     * Hash by group, which complements the nodes of its committed offsets: `topic` → the id of the topic; `topic:partition` → the
+     * metadata of the commit, if it has any.
      */
     offsetDetails: (group: string) => `${base}offset-details:${group}`,
-    /** Sorted set: producer id by the moment at which the registry last heard of it, ms (docs/adr/007). */
+    /** Sorted set: producer ids by the time when the registry last recorded a use, ms (docs/adr/007). */
     producers: `${base}producers`,
     /** Hash: name of a producer → its id. */
     producerNames: `${base}producer-names`,
     /** Hash by producer id: `name`, `epoch` (the newest). */
     producer: (id: string) => `${base}producer:${id}`,
-    /** Set by producer id: the logs that may know it, each `<topicId>:<partition>`. */
+    /** Set by producer id: the logs that may have the producer, each as `<topicId>:<partition>`. */
     producerLogs: (id: string) => `${base}producer-logs:${id}`,
-    /** Sorted set: the timers of all groups (`group NUL member NUL what`) by the moment they are due, ms. */
+    /** Sorted set: the timers of all groups (`group NUL member NUL kind`) by the time when they are due, ms. */
     timers: `${base}timers`,
-    /** Sorted set: every group by the moment since which its oldest committed offset may be of no use, ms. */
+    /** Sorted set: every group by the time since which its oldest committed offset may be unused, ms. */
     offsetAges: `${base}offset-ages`,
   };
 }
@@ -81,27 +81,27 @@ export function coordinationKeys(prefix: string) {
 export type CoordinationKeys = ReturnType<typeof coordinationKeys>;
 
 /**
- * The keys of one partition of a topic. Their tag is its own, so partitions may lie on different machines. The random
- * topic id sets the logs of a deleted topic apart from those of a new one with its name.
+ * The keys of one partition of a topic. Each partition has its own hash tag, so partitions may be on different servers. The random
+ * topic id distinguishes the logs of a deleted topic from those of a new topic with the same name.
  */
 export function partitionKeys(prefix: string, topicId: string, partition: number) {
   const base = `{${prefix}:${topicId}:${partition}}:`;
   return {
     /**
-     * Hash, the one key that log scripts declare: `start` (logStartOffset), `next` (the end offset: that of the next
-     * record), `total` (bytes of records ever appended), `trimmed` (those of them that are gone from the stream, from its
-     * head on), `created_at` (ms), `leader_epoch` (the newest that has kept house here), `leader_run` (the run of the
-     * broker that was the first to do so under it). Once compaction has begun also
-     * `cleaned` (up to this offset the batches are in `compacted`), `compacted` (bytes of records there), `records_end` (behind the last record there, if all is there), `generation` (grows
-     * with each change of what was appended before) and `tombstones_since` (when the oldest tombstones there were first
-     * compacted, ms; 0 = there are none). Where the hash is absent there is no such topic, or no more.
+     * Hash, the key that log scripts declare. It exists as long as the log. `start`: the log start offset; `next`: the end offset;
+     * `total`: the bytes of all records ever appended; `trimmed`: how many of them were removed from the start of the stream;
+     * `created_at`, ms; `leader_epoch`: the newest one that maintained this log; `leader_run`: the broker process that was the
+     * first to use that epoch here. Once compaction has begun also `cleaned`: batches below this offset are in `compacted`;
+     * `compacted`: the bytes of records there; `records_end`: the offset after the last record there, if the whole log is there;
+     * `generation`: rises with each change of appended batches; `tombstones_since`: when the oldest tombstones there were first
+     * compacted, ms, or 0 if there are none.
      */
     partition: `${base}partition`,
     /**
-     * Stream: one entry a batch, which is what one request sent to this partition. Its id is `<base offset + 1>-<count>`
+     * Stream with one entry per batch, which is what one request sent to this partition. Its id is `<base offset + 1>-<count>`
      * (0-0 is no valid id), so the batch that holds an offset is the last one up to `<offset + 1>`. Fields, in this
-     * order: `time` (when it was appended, ms), `max` (the largest timestamp of its records, ms), `before` (bytes of
-     * records ever appended before it), `records` (lines: core/records/record-fields.ts).
+     * order: `time` (when it was appended, ms), `max` (the largest timestamp of its records, ms), `before` (the `total`
+     * before it), `records` (lines: core/records/record-fields.ts).
      */
     log: `${base}log`,
     /**
@@ -110,30 +110,30 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * tombstones were first compacted, ms, or 0.
      */
     compacted: `${base}compacted`,
-    /** Hash: name of a fence → the highest token seen (lua/lib/log-fence.lua). */
+    /** Hash: name of a fence → the highest token that the log has seen (lua/lib/log-fence.lua). */
     fences: `${base}fences`,
-    /** Sorted set: name of a fence by the moment of its last use, ms, to the minute; one of an older version may be missing. */
+    /** Sorted set: names of fences by their last use, ms, rounded to the minute; fences of older versions may be missing. */
     fenceUses: `${base}fence-uses`,
-    /** Hash: producer id → what this log knows of it (cmsgpack; lua/lib/log-producer.lua). */
+    /** Hash: producer id → its state in this log (cmsgpack; lua/lib/log-producer.lua). */
     producers: `${base}producers`,
     /**
-     * String with expiry, by Idempotency-Key: `<fingerprint> <base offset> <count> <time> <partitions>`; -1 and 0 where
-     * the request has no records in this partition, and the number of partitions by which its records are spread. Of a
-     * deletion of records the two numbers are the bounds of the log after it.
+     * String with expiry, by Idempotency-Key: `<fingerprint> <base offset> <count> <time> <partitions>`; base
+     * offset -1 and count 0 if the request has no records in this partition; the number of partitions of the topic when they were
+     * distributed. For a deletion of records the two numbers are the bounds of the log after it.
      */
     idempotency: (key: string) => `${base}idempotency:${key}`,
-    /** Hash with expiry: how many such answers there are, and their bytes (lua/lib/record-quota.lua). */
+    /** Hash with expiry: the count of these results, and their bytes (lua/lib/record-quota.lua). */
     responses: `${base}responses`,
-    /** String with expiry: the log was removed, so it must not be opened anew (lua/logs/open.lua). */
+    /** String with expiry: the log was removed, so it must not be created again (lua/logs/open.lua). */
     removed: `${base}removed`,
-    /** String with expiry: written only so that WAIT has something to wait for. */
+    /** String with expiry: a write that WAIT can refer to (redis/replication.ts). */
     replicated: `${base}replicated`,
   };
 }
 
 export type PartitionKeys = ReturnType<typeof partitionKeys>;
 
-/** The Pub/Sub channel on which every append is told, as `<topicId>:<partition>:<end offset>`, to wake who waits for it. */
+/** The Pub/Sub channel that announces each append, as `<topicId>:<partition>:<end offset>`, to readers that wait for records. */
 export function appendsChannel(prefix: string): string {
   return `{${prefix}}:appends`;
 }

@@ -1,10 +1,10 @@
-// What clients may store in total. docs/operations.md ("Limits and defaults") lists the numbers.
+// The limits on what all clients together may store. docs/operations.md ("Limits and defaults") lists the numbers.
 
 const MiB = 1024 * 1024;
 
 /**
- * What clients may store, in total: there are no identities yet that could each have a share. At the limit a request is
- * refused with 429, as all of it goes by itself or can be deleted; what exists stays usable.
+ * The limits on what all clients together may store. At a limit a request is refused with 429; what exists stays usable, and
+ * expires or can be deleted.
  */
 export interface StoredLimits {
   /** Sessions of clients and of members of groups: about 500 bytes each, and the reaper ends some thousand a second. */

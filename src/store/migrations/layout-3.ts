@@ -1,4 +1,4 @@
-// From layout 2 to 3.
+// Migrates layout 2 to 3: stored responses are found by a hash of their Idempotency-Key instead of the key itself.
 
 import { storedResponseLimits } from '../idempotency.ts';
 import { text } from '../scripts.ts';
@@ -9,22 +9,22 @@ export async function toLayout3(data: StoredData): Promise<void> {
   await nameResponsesByHash(data);
 }
 
-/** Records of requests with an Idempotency-Key had the key itself in their name. */
+/** In layout 2 the Redis key of a stored response contained the Idempotency-Key itself. */
 async function nameResponsesByHash(data: StoredData): Promise<void> {
   const { root, response } = data.keys;
   const before = data.keys.response('').replace(/response:$/, 'idempotency:');
   for await (const key of data.coordinationKeys(`${before}*`)) {
-    const given = key.slice(before.length);
-    const id = storedResponseId(given);
+    const idempotencyKey = key.slice(before.length);
+    const id = storedResponseId(idempotencyKey);
     await data.command(root, (client) =>
       client.rename(key, response(id)).catch((error: Error) => {
-        // It has expired meanwhile.
+        // It has expired since it was found.
         if (!/no such key/.test(error.message)) throw error;
       }),
     );
     const convert = (sealed: string) =>
       data.call('cluster/convert-response', root, [id, storedResponseLimits(0, 0), sealed]);
     const handle = text((await convert(''))[0]);
-    if (handle !== '') await convert(sealResponse(given, handle));
+    if (handle !== '') await convert(sealResponse(idempotencyKey, handle));
   }
 }

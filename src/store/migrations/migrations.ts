@@ -1,5 +1,5 @@
-// Every conversion of stored data from one layout to the next, in order. A release that changes the stored form raises the layout
-// and adds one here; test/store/migrations.test.ts opens the data of the release before.
+// Every migration of stored data from one layout to the next, in order. A release that changes the stored form raises the layout and
+// adds a migration here; test/store/migrations.test.ts opens the data of the previous release.
 import { toLayout3 } from './layout-3.ts';
 import type { StoredData } from './stored-data.ts';
 
@@ -7,8 +7,8 @@ export interface Migration {
   from: number;
   to: number;
   /**
-   * Converts the data. No broker serves meanwhile. A crash may end it anywhere and another broker then begins it anew, so
-   * each change must be one that may be repeated; and each command must be short, as a large store has millions of keys.
+   * Migrates the data, while no broker serves. After a crash another broker begins again, so each change must be repeatable; and each
+   * command must be short, as a large store has millions of keys.
    */
   run(data: StoredData): Promise<void>;
 }

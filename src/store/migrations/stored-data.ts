@@ -1,5 +1,5 @@
-// What a migration sees of the stored data: its keys, commands on them before the store is open, and ways to visit all topics and
-// partitions, in pages.
+// A migration's access to the stored data before the store is open: its keys, commands and scripts on them, and iterators over all
+// topics and partitions that read in pages.
 import type { Redis } from 'ioredis';
 import { decodeTopic, topicPath, topicsPath } from '../../core/cluster/cluster-nodes.ts';
 import { type CoordinationKeys, coordinationKeys, type PartitionKeys, partitionKeys } from '../keys.ts';
@@ -18,29 +18,29 @@ export class StoredData {
   readonly keys: CoordinationKeys;
   readonly #connection: StoreConnection;
   readonly #prefix: string;
-  readonly #lost: AbortSignal;
+  readonly #lockLost: AbortSignal;
 
-  /** @param lost aborted when another broker has taken over; nothing may be changed from then on */
-  constructor(connection: StoreConnection, prefix: string, lost: AbortSignal) {
+  /** @param lockLost aborted when another broker may have taken over: nothing may be changed from then on */
+  constructor(connection: StoreConnection, prefix: string, lockLost: AbortSignal) {
     this.keys = coordinationKeys(prefix);
     this.#connection = connection;
     this.#prefix = prefix;
-    this.#lost = lost;
+    this.#lockLost = lockLost;
   }
 
   /** Runs plain commands on the keys of one slot, of which `key` is one. */
   command<T>(key: string, command: (client: Redis) => Promise<T>): Promise<T> {
-    this.#lost.throwIfAborted();
+    this.#lockLost.throwIfAborted();
     return this.#connection.commandWhileOpening(key, command);
   }
 
   /** Runs a script. @returns what follows OK in its reply */
   call(name: string, key: string, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
-    this.#lost.throwIfAborted();
+    this.#lockLost.throwIfAborted();
     return this.#connection.callWhileOpening(name, key, args);
   }
 
-  /** The coordination keys that match a pattern, each once or more often; those that are made meanwhile may be left out. */
+  /** The coordination keys that match a pattern, each at least once; keys that are created meanwhile may be missing. */
   async *coordinationKeys(pattern: string): AsyncGenerator<string> {
     let cursor = '0';
     do {
@@ -64,7 +64,7 @@ export class StoredData {
     }
   }
 
-  /** The data of a node; undefined if there is none. */
+  /** The data of a node; undefined if the node does not exist. */
   async node(path: string): Promise<Buffer | undefined> {
     const key = this.keys.node(path);
     return (await this.command(key, (client) => client.hgetBuffer(key, 'data'))) ?? undefined;
@@ -79,7 +79,7 @@ export class StoredData {
     }
   }
 
-  /** The keys of every partition's log: each has a hash slot of its own. */
+  /** The keys of every partition's log. Each log has a hash slot of its own. */
   async *partitions(): AsyncGenerator<{ topic: string; partition: number; keys: PartitionKeys }> {
     for await (const { name, topicId, partitionCount } of this.topics()) {
       for (let partition = 0; partition < partitionCount; partition++) {

@@ -1,4 +1,5 @@
-// The event stream: every transaction of the tree in order. Reading a range of it, and following it live.
+// The event stream: every transaction on the tree, in order. Reads a range of it, and tails it.
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, type ServiceError } from '../../core/service-error.ts';
@@ -7,20 +8,21 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { decodeReply, integer, type ReplyValue } from '../scripts.ts';
 import { decodeEvents, type NodeEvent, type Transaction } from './node-codec.ts';
 
-/** Which of the two histories: the main one, that on committed offsets, or both merged. */
+/** Transactions on committed offsets have a stream of their own: the main history, that of committed offsets, or both merged. */
 export type History = 'main' | 'offsets' | 'both';
 
 type Entry = [id: Buffer, fields: Buffer[]];
 
-/** Entries of one stream; `more` = there may be others behind them. */
+/** Consecutive entries of one stream; `more` = others may follow. */
 interface Page {
   entries: Entry[];
   more: boolean;
 }
 
 const blockMs = 2000;
+const readRetryMs = 50;
 const readCount = 500;
-/** How much later than asked the store may answer a read that blocks, before the connection counts as dead. */
+/** How long after its time-out a blocking read may be without a reply before the connection counts as dead, ms. */
 const replyGraceMs = 3000;
 
 export class Events {
@@ -35,7 +37,7 @@ export class Events {
   }
 
   /**
-   * Checks that a watcher may resume after `zxid`, nothing of its history being forgotten or lost since.
+   * Checks that a watcher can resume after `zxid`: no later transaction was trimmed or lost.
    * @param history 'both' for a watcher of committed offsets
    * @returns the newest zxid
    * @throws ServiceError COMPACTED with the fields `oldest` and `zxid`
@@ -47,8 +49,8 @@ export class Events {
   }
 
   /**
-   * As checkResume, of many zxids at one moment.
-   * @returns `problems` = of each zxid undefined, or COMPACTED
+   * As checkResume(), of several zxids at one moment.
+   * @returns `problems` = for each zxid undefined, or the error COMPACTED
    */
   async checkResumeAll(
     zxids: readonly number[],
@@ -64,9 +66,9 @@ export class Events {
   }
 
   /**
-   * A page of history: transactions after `after`, up to `upTo`, in order.
-   * @param bytes with which the page ends: the last transaction may go beyond it
-   * @returns `complete` = nothing up to `upTo` is left behind the page
+   * Reads a page of history: transactions after `after`, up to `upTo`, in order.
+   * @param bytes the size at which the page ends; its last transaction may exceed it
+   * @returns `complete` = no transaction up to `upTo` follows the page
    */
   async range(
     history: History,
@@ -86,15 +88,15 @@ export class Events {
   }
 
   /**
-   * Follows both histories from `after` on, on a connection of its own, through losses of the connection, until `signal`
-   * is aborted. Transactions come in order, each once; one batch is what one read gave.
+   * Tails both histories from `after` on, on a connection of its own that reconnects, until `signal` is aborted. Transactions come in
+   * order, each once; one batch is the result of one read.
    *
-   * Wherever something could have been lost or forgotten between two batches, this is ruled out before the second one is
-   * handed on: after a loss of the connection, and wherever a zxid is missing. Within an epoch they are dense over both
-   * histories, so that is where a new epoch begins, or where trimming has overtaken the reader.
-   * @param follower `accept` takes each batch; `positions` names all that must not have been lost, beginning with what
-   *   was accepted last; `offsetsForgotten` is told that the history on committed offsets alone has a gap here
-   * @throws ServiceError COMPACTED if the main history goes on without what was followed so far (field `zxid`: the newest)
+   * Before a batch is passed on, a gap before it is ruled out if there could be one: after a loss of the connection, and where a zxid is
+   * missing. Within an epoch the zxids of both histories together are consecutive, so a missing one means a new epoch, or that the
+   * stream was trimmed beyond the reader.
+   * @param follower `accept` takes each batch; `positions` returns the zxids that must still be resumable, beginning with the last
+   *   accepted one; `offsetsForgotten` is called if only the history of committed offsets has a gap
+   * @throws ServiceError COMPACTED if the main history has a gap (field `zxid`: the newest)
    */
   async follow(
     after: number,
@@ -113,10 +115,10 @@ export class Events {
     try {
       while (!signal.aborted) {
         try {
-          // On a new connection the answer must not wait for an event: the check below is due at once.
+          // On a new connection the read must not block, so that the check below comes at once.
           const batch = await this.#readNext(client, position, isSame);
           const newest = batch.at(-1)?.zxid ?? position;
-          // The check comes after the read, so that nothing can be trimmed between the two unnoticed.
+          // The check comes after the read: a trim between a check and a later read would go unnoticed.
           if (!isSame || newest - position !== batch.length) {
             await this.#check(client, [...follower.positions()], 'main');
             isSame = true;
@@ -133,9 +135,9 @@ export class Events {
         } catch (error) {
           if (hasCode(error, 'COMPACTED')) throw error;
           isSame = false;
-          this.#log.debug({ err: error }, 'The event stream could not be read; trying again');
-          // The client reconnects by itself; meanwhile each read fails at once, and this keeps the loop from spinning.
-          if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 50));
+          this.#log.debug({ err: error }, 'Reading the event stream failed; retrying');
+          // The client reconnects by itself. Until then each read fails at once, so the loop must pause.
+          await delay(readRetryMs, undefined, { signal }).catch(() => undefined);
         }
       }
     } finally {
@@ -157,15 +159,15 @@ export class Events {
       ? client.xreadBuffer('COUNT', readCount, 'BLOCK', blockMs, ...streams)
       : client.xreadBuffer('COUNT', readCount, ...streams))) as unknown as [key: Buffer, entries: Entry[]][] | null;
     const pages = (reply ?? []).map(([, entries]) => ({ entries, more: entries.length >= readCount }));
-    // A read that has blocked is answered with the stream that was written first, without the other half of the same
-    // transaction (Redis 7.0).
+    // A read that has blocked returns only the stream that was written first, without the other part of the same transaction
+    // (Redis 7.0).
     if (mayBlock && pages.length === 1 && pages[0]!.entries.some(isInBothStreams))
       return this.#readNext(client, position, false);
     return merge(pages).transactions;
   }
 }
 
-/** What nodes/resume says of each zxid. */
+/** Decodes the reply of nodes/resume. */
 function decodeResume([newest, ...answers]: ReplyValue[]): { newest: number; problems: (ServiceError | undefined)[] } {
   const problems = answers.map((answer) => {
     try {
@@ -186,8 +188,8 @@ function decodePage([more, ...rest]: ReplyValue[]): Page {
 }
 
 /**
- * Merges pages of the streams by zxid; one transaction may have events in both. Nothing beyond the last entry of a page that
- * may have more behind it is in order yet: it is left for the next read.
+ * Merges pages of both streams by zxid; one transaction may have events in both. If more entries may follow a page, transactions beyond
+ * its last entry are left for the next read, as others may belong before them.
  */
 function merge(pages: Page[]): { transactions: Transaction[]; complete: boolean } {
   let horizon = Number.POSITIVE_INFINITY;
@@ -201,7 +203,8 @@ function merge(pages: Page[]): { transactions: Transaction[]; complete: boolean 
       const events: NodeEvent[] = decodeEvents(stored);
       const same = byZxid.get(zxid);
       if (same) {
-        // Committed offsets lie below what the main history tells of: children go before their parents, and come after.
+        // Committed offsets are below nodes of the main history: their deletions come before those of the parents, and their
+        // creations after.
         const [gone, others] = [events.filter(isDeletion), events.filter((event) => !isDeletion(event))];
         same.events = [...gone, ...same.events, ...others];
         same.bytes += stored.length;
@@ -214,7 +217,7 @@ function merge(pages: Page[]): { transactions: Transaction[]; complete: boolean 
   return { transactions, complete: horizon === Number.POSITIVE_INFINITY };
 }
 
-/** Whether the transaction has an entry in the other stream, too (lua/lib/txn.lua). */
+/** Whether the transaction also has an entry in the other stream (lua/lib/txn.lua). */
 function isInBothStreams([, fields]: Entry): boolean {
   return fields.at(-2)?.toString('latin1') === 'half';
 }

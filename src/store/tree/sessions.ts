@@ -1,4 +1,4 @@
-// Sessions: typed calls of lua/sessions, and how a handle carries an id and a secret.
+// Sessions: typed calls of lua/sessions, and the handle of a session, which is its id and its secret.
 import { createHash, randomBytes } from 'node:crypto';
 import { ServiceError } from '../../core/service-error.ts';
 import type { IdempotencyKey } from '../idempotency.ts';
@@ -8,27 +8,27 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import { openResponse, sealResponse } from '../sealed-response.ts';
 
-/** Who claims to own a session. An empty `secretHash` is the broker itself, which needs no secret for its own. */
+/** A claim to own a session. An empty `secretHash` is the broker's own claim, which needs no secret. */
 export interface SessionCredential {
   id: string;
   secretHash: string;
 }
 
-/** In the place of the hash of a secret: whoever asks needs none. */
+/** A `secretHash` that is accepted without a secret; only for the broker's own use. */
 export const anySecret = '';
 
 export interface SessionLease {
   id: string;
   ttlMs: number;
-  /** By the store's clock, ms since the epoch. */
+  /** By Redis' clock, ms since 1970. */
   expiresAt: number;
 }
 
 export interface ReapResult {
   ended: { id: string; ephemerals: number; lateMs: number }[];
-  /** There are more whose time is over. */
+  /** Whether more sessions have expired. */
   more: boolean;
-  /** The service was away, so that every session has its full time again. */
+  /** Whether there was an outage, so that all deadlines were extended instead. */
   extended: boolean;
 }
 
@@ -53,7 +53,7 @@ export class Sessions {
     this.#sessionsMax = options.sessionsMax;
   }
 
-  /** Creates the session of a broker, which nobody else can have a handle of; also at the store's memory limit. */
+  /** Creates the session of a broker, for which there is no handle; also at the memory limit of Redis. */
   async createForBroker(ttlMs: number): Promise<{ id: string; ttlMs: number }> {
     const id = randomBytes(8).toString('hex');
     const clampedTtlMs = this.#clamp(ttlMs);
@@ -63,7 +63,8 @@ export class Sessions {
 
   /**
    * Creates a session; the time to live is clamped to the configured bounds, as ZooKeeper negotiates it.
-   * @returns the lease and the handle `<id>.<secret>`, which is never stored in the clear nor shown again
+   * @returns the lease and the handle `<id>.<secret>`, which is not stored in plain text and cannot be read again
+   * @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
    */
   async create(
     ttlMs: number,
@@ -77,7 +78,7 @@ export class Sessions {
       id,
       hashSecret(secret),
       clampedTtlMs,
-      // A repeat with the same key must get the same handle, and nobody else may read it.
+      // A repeat with the same key must get the same handle, and nobody else may be able to read it.
       idempotency ? sealResponse(idempotency.key, handle) : '',
       ...idempotencyArguments(idempotency),
       this.#responseLimits,
@@ -129,7 +130,7 @@ export class Sessions {
     return { replayed: integer(reply[0]) === 1, zxid: integer(reply[1]), ephemerals: integer(reply[2]) };
   }
 
-  /** Ends some of the sessions that are overdue. @param outageMs nobody called for so long = the service was away */
+  /** Ends some expired sessions. @param outageMs if no broker has called this for so long, that was an outage */
   async reap(outageMs: number): Promise<ReapResult> {
     const args = [outageMs, this.#eventRetention];
     const [forgiven, more, ...rest] = await this.#connection.call('sessions/reap', this.#keys.root, args);
@@ -140,7 +141,7 @@ export class Sessions {
     return { ended, more: text(more) === '1', extended: text(forgiven) === '1' };
   }
 
-  /** How many sessions there are, those of brokers and of members of groups, too. */
+  /** The number of sessions, with those of brokers and of group members. */
   async count(): Promise<number> {
     return this.#connection.command(false, (client) => client.zcard(this.#keys.sessions), this.#keys.sessions);
   }
@@ -152,8 +153,8 @@ export class Sessions {
 
 /**
  * Reads a handle `<id>.<secret>`.
- * @throws ServiceError BAD_REQUEST for none or several; SESSION_EXPIRED for what cannot be a handle. The text says what is wrong, and
- *   never shows it: most of it may be a secret
+ * @throws ServiceError BAD_REQUEST for no handle or several; SESSION_EXPIRED for what cannot be a handle. The text never shows the
+ *   handle, as most of it may be a secret
  */
 export function parseHandle(handle: string): SessionCredential {
   const match = /^([0-9a-f]{16})\.([A-Za-z0-9_-]{22})$/.exec(handle);

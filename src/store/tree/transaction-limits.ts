@@ -34,8 +34,8 @@ export function checkTransaction(operations: readonly Step[], maxNodeBytes: numb
   if (bytes > max) {
     throw new ServiceError(
       'TOO_LARGE',
-      `The transaction has ${bytes} bytes, its paths and data and the event for watchers together, and at most ${max} are one; send several` +
-        ' transactions, or keep large data elsewhere and its address here.',
+      `The transaction has ${bytes} bytes of paths, data and the event for watchers; the limit is ${max}. Send several transactions, or ` +
+        'store large data elsewhere and its address here.',
       { bytes, maxBytes: max },
     );
   }
