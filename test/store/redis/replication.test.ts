@@ -41,9 +41,9 @@ function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synce
       return [synced, 0];
     },
   };
-  const link = { dedicated: () => client };
+  const connection = { createDedicatedClient: () => client };
   return {
-    replication: new Replication({ connectionOf: async () => link } as unknown as StoreConnection),
+    replication: new Replication({ connectionOf: async () => connection } as unknown as StoreConnection),
     asked,
     waits,
   };
@@ -51,7 +51,7 @@ function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synce
 
 t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
   const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true });
-  t.match(await replication.waitForReplicas('k', 0, 'r1'), { count: 0, isSynced: true });
+  t.match(await replication.waitForReplicas('k', 0, 'r1'), { replicas: 0, isSynced: true });
   t.same(asked, ['SET k', 'WAITAOF 1 0'], 'also if it may not be asked whether it syncs at all');
 });
 
@@ -63,7 +63,7 @@ t.test('replicas come first, and what is left of the time is for the file', asyn
     replicas: 2,
     synced: 0,
   });
-  t.match(await replication.waitForReplicas('k', 2, 'r1'), { count: 2, isSynced: false });
+  t.match(await replication.waitForReplicas('k', 2, 'r1'), { replicas: 2, isSynced: false });
   t.same(asked, ['SET k', 'WAIT 2', 'WAITAOF 1 0']);
 });
 
@@ -74,7 +74,7 @@ t.test('where it cannot tell, or keeps no file, or never syncs it, only replicas
     { waitaof: true, aofEnabled: true, appendfsync: 'no' },
   ]) {
     const { replication, asked } = replicationOver({ ...abilities, replicas: 1 });
-    t.match(await replication.waitForReplicas('k', 1, 'r1'), { count: 1, isSynced: true });
+    t.match(await replication.waitForReplicas('k', 1, 'r1'), { replicas: 1, isSynced: true });
     t.same(asked, ['SET k', 'WAIT 1']);
     t.match(
       await replication.waitForReplicas('k', 0, 'another run'),
