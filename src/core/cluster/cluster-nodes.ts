@@ -1,7 +1,9 @@
 /**
- * The data of the nodes that brokers write: Kafka's paths and JSON (docs/concepts.md, Map of the tree), among them its odd types,
- * numbers inside strings. Whoever reads the tree with Kafka's habits finds what he expects.
+ * Paths and data of the nodes that brokers write. Both are Kafka's, including numbers inside strings, so that tools for Kafka
+ * on ZooKeeper can read them.
  */
+import { z } from 'zod';
+import { decodeDocument } from '../stored-document.ts';
 import type { PartitionState } from './leader-election.ts';
 
 export const brokerIdsPath = '/brokers/ids';
@@ -15,20 +17,28 @@ export const topicPath = (topic: string): string => `${topicsPath}/${topic}`;
 export const partitionStatePath = (topic: string, partition: number): string =>
   `${topicsPath}/${topic}/partitions/${partition}/state`;
 
-/** Kafka's `reserved.broker.max.id`: generated ids lie above it. */
+/** Kafka's `reserved.broker.max.id`: generated broker ids are above it. */
 export const reservedBrokerIdMax = 1000;
 
 export interface BrokerNode {
   host: string;
   port: number;
-  /** Where clients reach it, such as `http://10.0.0.1:7070`. */
+  /** URLs at which clients reach the broker, such as `http://10.0.0.1:7070`. */
   endpoints: string[];
   rack?: string;
-  /** When it started, ms since the epoch, by its own clock: for people to read. */
+  /** Start time, ms since the epoch by the broker's own clock; only for display. */
   startedAt: number;
 }
 
-/** `/brokers/ids/N`, version 5. */
+const brokerDocument = z.object({
+  host: z.string(),
+  port: z.int(),
+  endpoints: z.array(z.string()),
+  rack: z.string().optional(),
+  timestamp: z.string(),
+});
+
+/** The data of `/brokers/ids/N`, version 5. */
 export function encodeBroker(broker: BrokerNode): string {
   const protocols = broker.endpoints.map((endpoint) => new URL(endpoint).protocol.slice(0, -1).toUpperCase());
   return JSON.stringify({
@@ -47,20 +57,29 @@ export function encodeBroker(broker: BrokerNode): string {
 }
 
 export function decodeBroker(data: Buffer): BrokerNode {
-  const { host, port, endpoints, rack, timestamp } = JSON.parse(data.toString());
+  const { host, port, endpoints, rack, timestamp } = decodeDocument('The node of a broker', data, brokerDocument);
   return { host, port, endpoints, ...(rack !== undefined && { rack }), startedAt: Number(timestamp) };
 }
 
-/** `/controller`, version 1. @param electedAt ms since the epoch */
+const controllerDocument = z.object({ brokerid: z.int() });
+
+/** The data of `/controller`, version 1. @param electedAt ms since the epoch */
 export function encodeController(brokerId: number, electedAt: number): string {
   return JSON.stringify({ version: 1, brokerid: brokerId, timestamp: String(electedAt) });
 }
 
 export function decodeController(data: Buffer): { brokerId: number } {
-  return { brokerId: JSON.parse(data.toString()).brokerid };
+  return { brokerId: decodeDocument('The node of the controller', data, controllerDocument).brokerid };
 }
 
-/** `/brokers/topics/T/partitions/P/state`, version 1. */
+const partitionStateDocument = z.object({
+  leader: z.int(),
+  leader_epoch: z.int(),
+  controller_epoch: z.int(),
+  isr: z.array(z.int()),
+});
+
+/** The data of `/brokers/topics/T/partitions/P/state`, version 1. */
 export function encodePartitionState(state: PartitionState, controllerEpoch: number): string {
   return JSON.stringify({
     version: 1,
@@ -71,12 +90,13 @@ export function encodePartitionState(state: PartitionState, controllerEpoch: num
   });
 }
 
-/** @param replicas from the topic's own node, as the state does not repeat them */
+/** @param replicas from the topic's node, as the state does not contain them */
 export function decodePartitionState(
   data: Buffer,
   replicas: readonly number[],
 ): PartitionState & { controllerEpoch: number } {
-  const { leader, leader_epoch, isr, controller_epoch } = JSON.parse(data.toString());
+  const document = decodeDocument('The state of a partition', data, partitionStateDocument);
+  const { leader, leader_epoch, isr, controller_epoch } = document;
   return { replicas, isr, leader, leaderEpoch: leader_epoch, controllerEpoch: controller_epoch };
 }
 
@@ -84,11 +104,17 @@ export interface TopicNode {
   topicId: string;
   /** Replica lists by partition, in order; the first of each is the preferred leader. */
   replicas: number[][];
-  /** How many partitions it was created with: where requests have their home (docs/adr/007). */
+  /** Number of partitions at creation; it decides the home partition of idempotent requests (docs/adr/007). */
   homePartitions: number;
 }
 
-/** `/brokers/topics/T`, version 3, and one member of our own; partitions are keyed by strings. */
+const topicDocument = z.object({
+  topic_id: z.string(),
+  partitions: z.record(z.string(), z.array(z.int())),
+  home_partitions: z.int().optional(),
+});
+
+/** The data of `/brokers/topics/T`, version 3, plus `home_partitions`. Partitions are keyed by strings. */
 export function encodeTopic(topic: TopicNode): string {
   return JSON.stringify({
     version: 3,
@@ -101,14 +127,10 @@ export function encodeTopic(topic: TopicNode): string {
 }
 
 export function decodeTopic(data: Buffer): TopicNode {
-  const { topic_id, partitions, home_partitions } = JSON.parse(data.toString()) as {
-    topic_id: string;
-    partitions: Record<string, number[]>;
-    home_partitions?: number;
-  };
+  const { topic_id, partitions, home_partitions } = decodeDocument('The node of a topic', data, topicDocument);
   return {
     topicId: topic_id,
     homePartitions: home_partitions ?? Object.keys(partitions).length,
-    replicas: Array.from({ length: Object.keys(partitions).length }, (_, p) => partitions[String(p)]!),
+    replicas: Array.from({ length: Object.keys(partitions).length }, (_, p) => partitions[String(p)] ?? []),
   };
 }

@@ -1,30 +1,29 @@
-/**
- * The settings and names of topics: Kafka's keys, their defaults, what values they take, and which names a topic may
- * have. It owns neither where the settings are kept nor what they bring about.
- */
+/** Settings and names of topics by Kafka's rules: keys, defaults and valid values of settings, and valid names. */
+import { z } from 'zod';
 import type { TopicConfig } from '../../../schemas/topics.ts';
 import { ServiceError } from '../service-error.ts';
+import { decodeDocument } from '../stored-document.ts';
 
 export type TopicConfigKey = keyof TopicConfig;
 
-/** The settings that a topic has of its own, as texts, as Kafka keeps them in `/config/topics/T`. */
+/** The settings that differ from the defaults, as strings, as in Kafka's `/config/topics/T`. */
 export type TopicOverrides = Partial<Record<TopicConfigKey, string>>;
 
-/** How a value comes in: as a number or text; null takes the setting back to its default. */
+/** Settings in a request: numbers or strings; null resets a setting to its default. */
 export type ConfigInput = Readonly<Record<string, string | number | null>>;
 
 interface Setting<T> {
   default: T;
-  /** What values it takes, for people. */
+  /** The valid values, for error messages. */
   allowed: string;
-  /** The value that the text means, or undefined if it is not allowed. */
+  /** Parses the text; undefined if the value is not valid. */
   read(text: string): T | undefined;
 }
 
 const hour = 3_600_000;
 const day = 24 * hour;
 const mebibyte = 1024 * 1024;
-/** A batch is one value in the store and one message to it: beyond this it would hold up everybody else. */
+/** A batch is one value in Redis and one message to it; a larger one would block other requests. */
 const messageBytesMax = 64 * mebibyte;
 
 const settings: { [K in TopicConfigKey]: Setting<TopicConfig[K]> } = {
@@ -38,7 +37,7 @@ const settings: { [K in TopicConfigKey]: Setting<TopicConfig[K]> } = {
   },
   'compression.type': {
     default: 'producer',
-    allowed: 'producer or uncompressed (kept as they come), or gzip',
+    allowed: 'producer or uncompressed (stored as sent), or gzip',
     read: (text) => oneOf(text, ['producer', 'uncompressed', 'gzip'] as const),
   },
   'delete.retention.ms': integerSetting(day, 0, Number.MAX_SAFE_INTEGER, 'ms'),
@@ -52,14 +51,14 @@ const settings: { [K in TopicConfigKey]: Setting<TopicConfig[K]> } = {
   },
   'min.insync.replicas': integerSetting(1, 1, 100, 'machines'),
   'retention.bytes': integerSetting(1024 * mebibyte, -1, Number.MAX_SAFE_INTEGER, 'bytes, -1 = no limit'),
-  'retention.ms': integerSetting(7 * day, -1, Number.MAX_SAFE_INTEGER, 'ms, -1 = for ever'),
+  'retention.ms': integerSetting(7 * day, -1, Number.MAX_SAFE_INTEGER, 'ms, -1 = without limit'),
 };
 
 const keys = Object.keys(settings) as TopicConfigKey[];
 
 /**
- * A topic's own settings after a change: those of `before`, less what `input` sets to null, plus what it gives.
- * @throws ServiceError INVALID_CONFIG naming the key and what it takes (fields `key`, `allowed`)
+ * The overrides after a change: `before`, without the settings that `input` sets to null, with the values in `input`.
+ * @throws ServiceError INVALID_CONFIG with the key and the valid values (fields `key`, `allowed`)
  */
 export function changeOverrides(before: TopicOverrides, input: ConfigInput): TopicOverrides {
   const after: TopicOverrides = { ...before };
@@ -75,19 +74,19 @@ export function changeOverrides(before: TopicOverrides, input: ConfigInput): Top
       continue;
     }
     const { allowed, read } = settings[key];
-    const meant = read(String(value));
-    if (meant === undefined) {
+    const parsed = read(String(value));
+    if (parsed === undefined) {
       throw new ServiceError('INVALID_CONFIG', `${key} is ${JSON.stringify(value)}; it must be ${allowed}.`, {
         key,
         allowed,
       });
     }
-    after[key] = String(meant);
+    after[key] = String(parsed);
   }
   return after;
 }
 
-/** Every setting with the value that holds: the topic's own where it has one. What this program does not know is left out. */
+/** All settings with their effective values. Settings that this version does not know are left out. */
 export function effectiveConfig(overrides: TopicOverrides): TopicConfig {
   const config: Partial<Record<TopicConfigKey, string | number>> = {};
   for (const key of keys) {
@@ -97,25 +96,28 @@ export function effectiveConfig(overrides: TopicOverrides): TopicConfig {
   return config as TopicConfig;
 }
 
-/** `/config/topics/T`, version 1: all values are texts (docs/concepts.md, Map of the tree). */
+/** Settings of newer versions are kept; effectiveConfig() ignores them. */
+const overridesDocument = z.object({ config: z.record(z.string(), z.string()) });
+
+/** The data of `/config/topics/T`, version 1: all values are strings, as in Kafka. */
 export function encodeTopicConfig(overrides: TopicOverrides): string {
   return JSON.stringify({ version: 1, config: overrides });
 }
 
 export function decodeTopicConfig(data: Buffer): TopicOverrides {
-  return (JSON.parse(data.toString()) as { config: TopicOverrides }).config;
+  return decodeDocument('The configuration of a topic', data, overridesDocument).config;
 }
 
-/** @throws ServiceError BAD_REQUEST for what cannot be a topic's name (Kafka's rule) */
+/** Checks the name of a topic by Kafka's rule. @throws ServiceError BAD_REQUEST */
 export function checkTopicName(name: string): void {
   if (/^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return;
   throw new ServiceError(
     'BAD_REQUEST',
-    `'${name.slice(0, 300)}' cannot be the name of a topic: it must be 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-', and not '.' or '..'.`,
+    `'${name.slice(0, 300)}' is not a valid topic name: it must be 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-', and not '.' or '..'.`,
   );
 }
 
-/** The one of `names` that `name` collides with: metrics cannot tell '.' from '_', so Kafka keeps such names apart. */
+/** The name in `names` that differs from `name` only by '.' and '_'. Kafka refuses such names, as metrics cannot tell them apart. */
 export function collidingTopic(name: string, names: Iterable<string>): string | undefined {
   const folded = name.replaceAll('.', '_');
   for (const other of names) if (other !== name && other.replaceAll('.', '_') === folded) return other;
@@ -141,7 +143,7 @@ function integerSetting(standard: number, min: number, max: number, unit: string
   };
 }
 
-/** How far the timestamp of a record may be from the time of its append; Kafka says "no limit" by its largest number. */
+/** How far the timestamp of a record may be from the time of its append. Kafka's largest number stands for "no limit". */
 function timeSpan(standard: number, where: 'before' | 'after'): Setting<number> {
   const unit = `ms that a record's timestamp may be ${where} the time of its append, -1 = any`;
   const { read, ...setting } = integerSetting(standard, -1, Number.MAX_SAFE_INTEGER, unit);
