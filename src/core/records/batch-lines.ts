@@ -1,14 +1,20 @@
 /**
- * A stored batch as its lines: where each record's text stands, and what can be told of a record without parsing all of it.
- * Everything here works on the bytes as they are stored (record-fields.ts says what they look like). It does not choose
- * which records a reader gets (fetched-records.ts), or which are kept (compaction.ts).
+ * Access to the records of a stored batch by the bytes of their lines (record-fields.ts describes the format), mostly without
+ * parsing them.
+ *
+ * The forms of records on their way into and through a log:
+ * RequestRecords (record-input.ts): the records of one request. RecordBatch (request-batches.ts): those for one partition,
+ * before they have offsets. BatchToAppend (store/log/batch.ts): a RecordBatch with the checks of its append. StoredBatch (here):
+ * a batch of the log, with its base offset. BatchToCompact and CompactedBatch (compaction.ts): a StoredBatch before and after
+ * compaction.
  */
 
+/** A batch as the log stores it, decompressed or not. */
 export interface StoredBatch {
   baseOffset: number;
-  /** How many offsets it holds, those of removed records among them. */
+  /** Number of offsets in the batch, including those of removed records. */
   count: number;
-  /** When it was appended, ms since the epoch: the timestamp of each record that has none of its own. */
+  /** Time of the append, ms since the epoch; the timestamp of each record without its own. */
   timestamp: number;
   /** The lines, in UTF-8. */
   records: Buffer;
@@ -30,7 +36,7 @@ export class BatchLines {
   readonly count: number;
   readonly timestamp: number;
   readonly bytes: Buffer;
-  /** Where each line ends, which is where its line feed stands, if it has one. */
+  /** The end of each line: the position of its line feed, or the end of the bytes. */
   readonly #ends: Int32Array;
 
   constructor({ baseOffset, count, timestamp, records }: StoredBatch) {
@@ -60,7 +66,7 @@ export class BatchLines {
     return this.startOf(index) === this.endOf(index);
   }
 
-  /** Whether the record has a timestamp of its own; its line then begins with it. No other field begins with a t. */
+  /** Whether the record has its own timestamp. Its line then begins with that field; no other field begins with a t. */
   hasOwnTimestamp(index: number): boolean {
     const start = this.startOf(index);
     return this.bytes[start + 1] === quote && this.bytes[start + 2] === t;
@@ -74,15 +80,15 @@ export class BatchLines {
   }
 
   /**
-   * What compaction must know of a record that was not removed: its key, as a text that is equal exactly for equal bytes,
-   * and whether it is a tombstone.
+   * The key of a record that was not removed, and whether it is a tombstone. The key is a latin1 string of its bytes, so equal
+   * strings mean equal keys.
    */
   keyOf(index: number): { key: string | undefined; isTombstone: boolean } {
     const { bytes } = this;
     const end = this.endOf(index);
     let at = this.startOf(index) + 1;
     if (this.hasOwnTimestamp(index)) at = bytes.indexOf(comma, at) + 1;
-    // As most clients write it: the key first, without escapes.
+    // Fast path for the usual form: the key first, without escapes.
     if (at > 0 && at + plainKey.length < end && bytes.toString('latin1', at, at + plainKey.length) === plainKey) {
       const keyStart = at + plainKey.length;
       const keyEnd = bytes.indexOf(quote, keyStart);

@@ -1,52 +1,52 @@
 /**
- * Compaction as functions: which records of a log a newer one of their key supersedes, and what their batches become without
- * them. When it is done, and how it gets into the store, is broker/log/log-compactor.ts; docs/adr/005 says why it is safe.
+ * Pure functions of compaction: which records are superseded by a newer record of their key, and how their batches look
+ * without them. broker/log/log-compactor.ts runs it; docs/adr/005 says why it is safe.
  */
 import { BatchLines, type StoredBatch } from './batch-lines.ts';
 
-/** A batch that compaction has been through. */
+/** The output of compaction: a batch to be written back to the log. */
 export interface CompactedBatch extends StoredBatch {
   /** The largest timestamp of its records, ms. */
   maxTimestamp: number;
-  /** When its tombstones were first compacted, ms; 0 = it has none. */
+  /** When its tombstones were first compacted, ms since the epoch; 0 = it has none. */
   tombstonesSince: number;
 }
 
-/** A batch as it is found. */
+/** The input of compaction: a batch read from the log, decompressed. */
 export interface BatchToCompact extends StoredBatch {
   tombstonesSince: number;
-  /** Whether compaction has been through it before; else it is still as it was appended. */
+  /** Whether it was compacted before; otherwise it is as it was appended. */
   isCompacted: boolean;
-  /** What its records take in the store, where they may be packed. */
+  /** Bytes of its records in the store, where they may be compressed. */
   storedBytes: number;
 }
 
 export interface CompactionOptions {
-  /** What is below it is gone already. */
+  /** The log start offset; records before it are already deleted. */
   startOffset: number;
-  /** The store's time, ms. */
+  /** The store's time, ms since the epoch. */
   now: number;
   deleteRetentionMs: number;
-  /** Small batches become one up to this size. */
+  /** Small batches are merged up to this size, bytes. */
   mergedBytesMax: number;
 }
 
-/** What one step changes. */
+/** The changes of one step of compaction. */
 export interface CompactionStep {
-  /** The batches that go, of those that were compacted before. */
+  /** Batches to delete, of those that were compacted before. */
   removed: BatchToCompact[];
   added: CompactedBatch[];
-  /** When the oldest tombstones that stay were first compacted, ms; 0 = there are none. */
+  /** When the oldest retained tombstones were first compacted, ms since the epoch; 0 = there are none. */
   tombstonesSince: number;
   removedRecords: number;
 }
 
-/** Batches with more removed offsets than this between their records stay apart: each such offset costs a byte. */
+/** Records with more removed offsets than this between them are not merged, as each such offset costs a byte. */
 const gapMax = 64;
-/** What an entry of the map costs beside its key. */
+/** Estimated bytes of a map entry without its key. */
 const entryBytes = 64;
 
-/** The newest offset of each key in a part of a log, in bounded memory. */
+/** The newest offset of each key in a part of a log. Its memory is bounded. */
 export class NewestOffsets {
   readonly #offsets = new Map<string, number>();
   readonly #bytesMax: number;
@@ -60,7 +60,7 @@ export class NewestOffsets {
     return this.#offsets.size;
   }
 
-  /** Notes the records of a batch. @returns whether there was room for all of it; if not, none of it counts any more */
+  /** Adds the records of a batch. @returns false if they do not fit; then none of them is added */
   add(batch: BatchLines): boolean {
     const keys: [key: string, offset: number][] = [];
     let bytes = this.#bytes;
@@ -71,21 +71,21 @@ export class NewestOffsets {
       if (!this.#offsets.has(key)) bytes += key.length + entryBytes;
       keys.push([key, batch.baseOffset + index]);
     }
-    // A batch always fits an empty map, so that there is progress in any case.
+    // A batch always fits into an empty map, so that compaction always makes progress.
     if (bytes > this.#bytesMax && this.#offsets.size > 0) return false;
     for (const [key, offset] of keys) this.#offsets.set(key, offset);
     this.#bytes = bytes;
     return true;
   }
 
-  /** Whether a newer record of the key than the one at `offset` was noted. */
+  /** Whether a newer record of the key than the one at `offset` was added. */
   supersedes(key: string, offset: number): boolean {
     const newest = this.#offsets.get(key);
     return newest !== undefined && newest > offset;
   }
 }
 
-/** What batches that follow on each other become. */
+/** Compacts consecutive batches. @param found in the order of their offsets */
 export function compactBatches(
   found: readonly BatchToCompact[],
   newest: NewestOffsets,
@@ -101,7 +101,7 @@ export function compactBatches(
 
   const close = () => {
     const merged = mergeRecords(open, mergedBytesMax);
-    // What stays as it is and does not become fewer batches need not be written again.
+    // Batches that are unchanged and cannot be merged into fewer need not be written again.
     if (openIsNew || merged.length < sources.length) {
       cleaning.removed.push(...sources);
       cleaning.added.push(...merged);
@@ -117,7 +117,7 @@ export function compactBatches(
       openBytes += one.line.length + 1;
     }
     const isChanged = !batch.isCompacted || removedRecords > 0;
-    // A large one that stays as it is parts those that are merged.
+    // A large unchanged batch is not merged with its neighbours.
     if (!isChanged && batch.records.length >= mergedBytesMax / 2) {
       close();
       continue;
@@ -136,7 +136,7 @@ export function olderTombstones(a: number, b: number): number {
   return a === 0 || b === 0 ? a + b : Math.min(a, b);
 }
 
-/** A record that stays. */
+/** A record that compaction retains. */
 interface RetainedRecord {
   offset: number;
   line: Buffer;
@@ -174,14 +174,14 @@ function retainedRecords(
   return { kept, removedRecords };
 }
 
-/** Batches of records, as few as can be. */
+/** Puts records into as few batches as the limits allow. */
 function mergeRecords(survivors: readonly RetainedRecord[], mergedBytesMax: number): CompactedBatch[] {
   const batches: CompactedBatch[] = [];
   let first = 0;
   let [bytes, since] = [0, 0];
   for (const [index, { offset, line, tombstonesSince }] of survivors.entries()) {
     const gap = index > first ? offset - survivors[index - 1]!.offset : 0;
-    // The moment at which tombstones were first compacted is one of the batch.
+    // A batch has a single time at which its tombstones were first compacted.
     const fits = tombstonesSince === 0 || since === 0 || tombstonesSince === since;
     if (index > first && (bytes + line.length > mergedBytesMax || gap > gapMax || !fits)) {
       batches.push(makeBatch(survivors.slice(first, index)));
@@ -196,7 +196,7 @@ function mergeRecords(survivors: readonly RetainedRecord[], mergedBytesMax: numb
 
 function makeBatch(survivors: readonly RetainedRecord[]): CompactedBatch {
   const [{ offset: baseOffset }, last] = [survivors[0]!, survivors.at(-1)!];
-  // The time that the first record lies under; those that lay under another one carry theirs.
+  // Records whose timestamp differs from that of the batch get a timestamp field of their own.
   const timestamp = (survivors.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? survivors[0]!).timestamp;
   const parts: (Buffer | string)[] = [];
   let next = baseOffset;

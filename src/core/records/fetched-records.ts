@@ -1,17 +1,17 @@
 /**
- * The records that a reader gets of some batches: from an offset on, within limits, and as text. Many readers may share one of
- * these, so its text is put together once. It goes from the store's bytes to the answer's in one pass, and no record is
- * parsed or built on its way.
+ * The records of some batches from an offset on, within limits, and their text for responses. Readers at the same position
+ * share an instance, so the text is built once. Bytes are copied from the stored batches to the response in one pass; no record
+ * is parsed.
  */
 import type { BatchLines } from './batch-lines.ts';
 
-/** A record of a stored batch: `line` is its JSON from after the offset on, such as `"timestamp":1,"value":"a"}`. */
+/** A record of a stored batch. `line` is its JSON after the offset, such as `"timestamp":1,"value":"a"}`. */
 export interface StoredRecord {
   offset: number;
   line: string;
 }
 
-/** What stands between two records: as elements of an array, or as lines. */
+/** Separator between records: of array elements, or of lines. */
 type Separator = ',' | '\n';
 
 /** Records of one batch, from one index up to another. */
@@ -23,7 +23,7 @@ interface Run {
 
 export interface RecordLimits {
   maxRecords: number;
-  /** The first record always comes, however large. */
+  /** The first record is included even if it is larger. */
   maxBytes: number;
 }
 
@@ -35,11 +35,11 @@ export class FetchedRecords {
   static readonly none = new FetchedRecords([], 0, { maxRecords: 0, maxBytes: 0 });
 
   readonly count: number;
-  /** Of the records, from after the offset on. */
+  /** Bytes of the records without their offsets. */
   readonly bytes: number;
-  /** Where to go on reading: the offset of the first record that the limits cut off, else the end of the last batch. */
+  /** Offset for the next read: that of the first record beyond the limits, else the end of the last batch. */
   readonly nextOffset: number;
-  /** Whether the limits cut records off. */
+  /** Whether records were left out because of the limits. */
   readonly isCut: boolean;
   readonly #batches: readonly BatchLines[];
   readonly #from: number;
@@ -48,13 +48,13 @@ export class FetchedRecords {
   #lines: Buffer | undefined;
   #records: StoredRecord[] | undefined;
 
-  /** @param from offset of the first record that is wanted; the first batch holds it, or none does */
+  /** @param from offset of the first requested record; it is in the first batch, or before all of them */
   constructor(batches: readonly BatchLines[], from: number, { maxRecords, maxBytes }: RecordLimits) {
     const runs: Run[] = [];
     let [count, bytes, nextOffset, isCut] = [0, 0, from, false];
     for (const batch of batches) {
       const timeBytes = timePart(batch.timestamp).length;
-      // Read later than the one before it, a batch may hold some of the same offsets, as compaction joins batches.
+      // Compaction merges batches, so a batch that was read later may contain offsets of the previous one.
       const first = Math.max(nextOffset - batch.baseOffset, 0);
       let index = first;
       for (; index < batch.count; index += 1) {
@@ -78,18 +78,18 @@ export class FetchedRecords {
     this.#runs = runs;
   }
 
-  /** The batches that they are in, whole. */
+  /** The whole batches that contain the records. */
   get batches(): readonly BatchLines[] {
     return this.#batches;
   }
 
-  /** The first ones of them, or all if there are no more than `count`. */
+  /** The first `count` records, or all if there are fewer. */
   first(count: number): FetchedRecords {
     if (count >= this.count) return this;
     return new FetchedRecords(this.#batches, this.#from, { maxRecords: count, maxBytes: Number.POSITIVE_INFINITY });
   }
 
-  /** Offset of the first one, if there is any. */
+  /** Offset of the first record; undefined if there is none. */
   get firstOffset(): number | undefined {
     for (const { batch, first, end } of this.#runs) {
       for (let index = first; index < end; index += 1) {
@@ -99,7 +99,7 @@ export class FetchedRecords {
     return undefined;
   }
 
-  /** Each by itself. Shared with other readers: not to be changed. */
+  /** The records one by one. Shared between readers: do not change it. */
   get records(): readonly StoredRecord[] {
     this.#records ??= this.#runs.flatMap(({ batch, first, end }) => {
       const records: StoredRecord[] = [];
@@ -113,35 +113,34 @@ export class FetchedRecords {
   }
 
   /**
-   * All of them, `{"offset":…,"timestamp":…,…}` each, with commas between them, in one piece with what stands before and behind
-   * them (ASCII). Not kept, as it may be large.
+   * All records as JSON objects separated by commas, between `head` and `tail` (ASCII). Not cached, as it may be large.
    */
   enclosed(head: string, tail: string): Buffer {
     return this.#write(',', head, tail);
   }
 
-  /** With commas between them, and `fields` first in each, such as `"partition":3`: ASCII, and no comma around them. */
+  /** All records separated by commas, each with `fields` first, such as `"partition":3` (ASCII, without commas around them). */
   elementsWith(fields: string): Buffer {
     return this.#write(',', '', '', `{${fields},"offset":`);
   }
 
-  /** As a JSON array. */
+  /** All records as a JSON array. */
   array(): string {
     this.#array ??= this.enclosed('[', ']').toString();
     return this.#array;
   }
 
-  /** Each on a line. */
+  /** All records as NDJSON. */
   lines(): Buffer {
     this.#lines ??= this.#write('\n', '', this.count > 0 ? '\n' : '');
     return this.#lines;
   }
 
-  /** All of them between two texts; `start` = what each begins with, up to its offset. */
+  /** Writes all records between two texts. @param start beginning of each record, up to its offset */
   #write(separator: Separator, head: string, tail: string, start = startText): Buffer {
     const eachBytes = 1 + start.length + String(this.nextOffset).length + 1;
     const text = Buffer.allocUnsafe(head.length + this.bytes + this.count * eachBytes + tail.length);
-    // Each record has a separator before it; that of the first one is written over by the end of the head, or left out.
+    // Each record is written with a separator before it. The first separator is overwritten by the end of `head`, or cut off.
     const skipped = head.length === 0 && this.count > 0 ? 1 : 0;
     let at = this.count > 0 ? head.length - 1 + skipped : head.length;
     for (const { batch, first, end } of this.#runs) {
@@ -152,11 +151,11 @@ export class FetchedRecords {
         const lineEnd = batch.endOf(index);
         if (lineStart === lineEnd) continue;
         const length = batch.hasOwnTimestamp(index) ? prefix.offsetEnd : prefix.end;
-        // Short as it is, copying it by hand is faster than to call for it.
+        // A loop is faster than a call to copy() for so few bytes.
         const template = prefix.bytes;
         for (let i = 0; i < length; i += 1) text[at + i] = template[i]!;
         at += length;
-        // A record of nothing but its offset and time has no comma before its brace.
+        // A record with only offset and timestamp has no comma before its brace.
         if (lineEnd - lineStart === 2) at -= 1;
         at += bytes.copy(text, at, lineStart + 1, lineEnd);
       }
@@ -167,7 +166,7 @@ export class FetchedRecords {
   }
 }
 
-/** `,{"offset":N,"timestamp":T,` as bytes: what stands before a line that has no timestamp of its own. It counts by itself. */
+/** The bytes `,{"offset":N,"timestamp":T,` before a line without its own timestamp. next() increments N in place. */
 class Prefix {
   bytes!: Buffer;
   /** Where the part with the timestamp begins. */
@@ -186,7 +185,7 @@ class Prefix {
 
   next(): void {
     this.#offset += 1;
-    // Mostly only the last digits change.
+    // Usually only the last digits change.
     let digit = this.offsetEnd - 2;
     while (this.bytes[digit] === nine) {
       this.bytes[digit] = zero;
@@ -208,7 +207,7 @@ function timePart(timestamp: number): string {
   return `"timestamp":${timestamp},`;
 }
 
-/** Bytes of a record from after its offset on. */
+/** Bytes of a record after its offset. */
 function sizeOf(batch: BatchLines, index: number, timeBytes: number): number {
   const length = batch.endOf(index) - batch.startOf(index) - 1;
   if (batch.hasOwnTimestamp(index)) return length;

@@ -1,6 +1,6 @@
 /**
- * Which partition a keyed record goes to. It is Kafka's default partitioner, bit by bit: a producer that moves here
- * from Kafka finds each key in the partition it had there. Records without a key are spread by the caller.
+ * Kafka's default partitioner for records with a key, bit for bit, so that a producer that moves from Kafka finds each key in
+ * the same partition. The caller chooses the partition of records without a key.
  */
 
 const multiplier = 0x5bd1e995;
@@ -31,7 +31,11 @@ export function murmur2(bytes: string): number {
   return h ^ (h >>> 15);
 }
 
-/** The partition, 0 to `partitionCount` - 1, of a record with this key, bytes as text. `partitionCount` is at least 1. */
+/**
+ * The partition of a record, from 0 to `partitionCount` - 1.
+ * @param key its bytes as a latin1 string
+ * @param partitionCount at least 1
+ */
 export function partitionForKey(key: string, partitionCount: number): number {
   // Kafka clears the sign bit instead of taking the absolute value, which would map two hashes differently.
   return (murmur2(key) & 0x7fffffff) % partitionCount;

@@ -1,26 +1,26 @@
 /**
- * One record: which fields are valid, and the line that a log keeps of it. Records of the usual kind are not read field by
- * field (record-input.ts), but all could be.
+ * Checks the fields of one record and makes the line that the log stores. Only records with more than a key and a value are
+ * read field by field (record-reader.ts).
  *
- * A batch in the store is the lines of its records, joined by line feeds. A line is the record's JSON object as the client
- * wrote it, so that a number beyond 2^53 or a spelling of its own survives byte for byte, with these exceptions: line feeds
- * between its parts are taken out (a record must be one line), `partition` is left out (where it lies says it), and a
- * timestamp of its own stands first. So a fetch answers `{"offset":N,"timestamp":T,` and the line less its brace, and
- * neither parses nor builds records. An empty line is a record that compaction has removed; it keeps its offset.
+ * Format: a stored batch is the lines of its records, joined by line feeds. A line is the JSON object as the client wrote it,
+ * so numbers beyond 2^53 and the spelling of values are kept byte for byte, with three exceptions. Line feeds between fields
+ * are removed, `partition` is left out, and the record's own timestamp comes first. So a fetch writes
+ * `{"offset":N,"timestamp":T,` and the line without its brace, without parsing records. An empty line is a record that
+ * compaction has removed; it keeps its offset.
  */
 import { readJson } from '../json-input.ts';
 import { valueIn } from '../json-scanner.ts';
 import { ServiceError } from '../service-error.ts';
 
-/** One record, checked and in the form that it is kept in. */
+/** A checked record in its stored form. Texts are latin1 strings of UTF-8 bytes ("bytes as text"). */
 export interface EncodedRecord {
   /** Bytes as text. */
   line: string;
-  /** What the partitioner hashes, bytes as text; undefined for a record without a key. */
+  /** The key for the partitioner, bytes as text; undefined for a record without a key. */
   key: string | undefined;
-  /** The partition that the record itself asks for. */
+  /** The partition that the record names. */
   partition: number | undefined;
-  /** Its own timestamp, ms since the epoch; `line` then begins with it. */
+  /** Its own timestamp, ms since the epoch; `line` begins with it. */
   timestamp: number | undefined;
 }
 
@@ -34,12 +34,12 @@ export const fieldNames: ReadonlySet<string> = new Set([
   'timestamp',
 ]);
 
-/** UTF-8 as bytes as text. */
+/** The UTF-8 bytes of a text as a latin1 string. */
 export function bytesAsText(text: string): string {
   return Buffer.from(text).toString('latin1');
 }
 
-/** A member of an object: where its name stands, with its quotes, and its value. */
+/** Positions of a member of an object: of its name with quotes, and of its value. */
 export interface MemberPosition {
   nameStart: number;
   nameEnd: number;
@@ -47,7 +47,7 @@ export interface MemberPosition {
   end: number;
 }
 
-/** The parts of a record by their names, as bytes as text. */
+/** The JSON texts of the fields of a record by name, as bytes as text. */
 type FieldTexts = Map<string, string>;
 
 /**
@@ -88,7 +88,7 @@ export function readFields(
   return { line: onOneLine(line), key, partition, timestamp };
 }
 
-/** The longest key, and the longest headers of one record, as JSON: they become values, which the value does not. */
+/** Maximum bytes of JSON of a key and of the headers of a record. Unlike the value they are parsed. */
 const fieldBytesMax = 1024 * 1024;
 
 /** @throws ServiceError TOO_LARGE */
@@ -114,8 +114,8 @@ function fieldTextsOf(text: string, members: readonly MemberPosition[], where: (
       const shown = name.length > shownCharacters ? `${name.slice(0, shownCharacters)}…` : name;
       throw bad(`${where()}: unknown field '${shown}'; a record has ${[...fieldNames].join(', ')}.`);
     }
-    // JSON.parse takes the last of two members of one name; other readers would take the first.
-    if (parts.has(name)) throw bad(`${where()}: the field ${name} comes twice.`);
+    // JSON parsers disagree about which of two members of one name counts.
+    if (parts.has(name)) throw bad(`${where()}: the field ${name} occurs twice.`);
     parts.set(name, text.slice(start, end));
   }
   return parts;
@@ -123,7 +123,7 @@ function fieldTextsOf(text: string, members: readonly MemberPosition[], where: (
 
 const shownCharacters = 60;
 
-/** The value of a part that is a text or a number; of an object or a list it is enough to know that it is one. */
+/** The value of a string or number; objects and lists are not parsed and give an empty object. */
 function parseField(part: string): unknown {
   // ASCII without escapes is what it says.
   if (part.startsWith('"') && !/[^ -[\]-~]/.test(part)) return part.slice(1, -1);
@@ -141,7 +141,7 @@ function readKey(parts: FieldTexts, where: () => string): string | undefined {
   if (key === undefined || key === 'null') return undefined;
   if (!key.startsWith('"')) throw bad(`${where()}.key must be a string; bytes go as keyBase64.`);
   const value = parseField(key) as string;
-  // As UTF-8 all of them would be the same key.
+  // In UTF-8 all unpaired surrogates would become the same key.
   if (!value.isWellFormed()) {
     throw bad(`${where()}.key is no Unicode, as it has half of a surrogate pair; bytes go as keyBase64.`);
   }
@@ -184,7 +184,7 @@ function readWholeNumber(part: string | undefined, where: () => string): number 
   throw bad(`${where()} must be a whole number from 0 to 2^53-1.`);
 }
 
-/** More than any whole number has, with an exponent or without. */
+/** Longer than any whole number that is accepted, also with an exponent. */
 const wholeNumberCharactersMax = 64;
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,9 +1,8 @@
 /**
- * Records as they come in: which are valid, and the line that a log keeps of each (record-fields.ts). It does not number
- * them, choose their partition or store them.
+ * Reads the records of a produce request, checks them and makes their stored lines (record-fields.ts).
  *
- * Everything here works on bytes as text: each character is one byte of UTF-8 (latin1). Most records are passed over once,
- * and their bytes kept as they are; only of those that have more than a key and a value are values made.
+ * Everything here works on bytes as text: latin1 strings in which each character is one byte of UTF-8. Most records are scanned
+ * once and their bytes are kept; only records with more than a key and a value are parsed.
  */
 import { isUtf8 } from 'node:buffer';
 import { readJson, withoutByteOrderMark } from '../json-input.ts';
@@ -13,11 +12,11 @@ import { runSteps, type Steps } from '../steps.ts';
 import { bytesAsText, type EncodedRecord, onOneLine } from './record-fields.ts';
 import { RecordReader } from './record-reader.ts';
 
-/** The records of a request. */
+/** The checked records of one request, before they are assigned to partitions. */
 export type RequestRecords =
-  /** Each by itself; those of NDJSON with the number of the line of each. */
+  /** Records one by one; those of NDJSON with their line numbers. */
   | { kind: 'separate'; records: EncodedRecord[]; lines?: readonly number[] }
-  /** None has a key, a partition or a timestamp: they lie together, wherever that is, and are not looked at again. */
+  /** Records without key, partition and timestamp, which all go to one partition as one block of lines. */
   | { kind: 'contiguous'; count: number; lines: Buffer };
 
 const comma = 0x2c;
@@ -27,16 +26,16 @@ const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
-/** How many records one request has at most, unless it is a stream. */
+/** Maximum number of records in a request that is not a stream. */
 const recordsMax = 100_000;
 
-/** What is read at most between two steps. */
+/** How much is read between two steps. */
 const recordsPerStep = 256;
 const bytesPerStep = 64 * 1024;
 
 /**
- * Reads `{"records":[…]}`; a producer beside them is given back as it is. It may change the bytes of `body`, of which
- * the answer is then a part.
+ * Reads `{"records":[…]}`. It may change the bytes of `body` and return a part of them.
+ * @returns the records, and the other fields of the body unchecked
  * @throws ServiceError BAD_REQUEST naming the record and the field; TOO_LARGE for too many records
  */
 export function* parseRecordsInSteps(given: Buffer): Steps<{ records: RequestRecords; rest: Record<string, unknown> }> {
@@ -87,12 +86,12 @@ export function* parseRecordsInSteps(given: Buffer): Steps<{ records: RequestRec
   return { records, rest: Object.fromEntries(rest) };
 }
 
-/** The same at once. */
+/** parseRecordsInSteps() without interruption. */
 export function parseRecords(body: Buffer): { records: RequestRecords; rest: Record<string, unknown> } {
   return runSteps(parseRecordsInSteps(body));
 }
 
-/** What may stand beside the records, and how long it may be. */
+/** Other fields of the body, and their maximum size. */
 const otherFieldNames = new Set(['producer']);
 const otherFieldBytesMax = 4096;
 const shownCharacters = 60;
@@ -111,7 +110,7 @@ function readOtherField(body: Buffer, text: string, scanner: JsonScanner, at: nu
 }
 
 /**
- * Makes a record of a body that is one JSON value, which is kept as it is.
+ * Makes a record of a body that is a single JSON value, whose bytes are kept.
  * @throws ServiceError BAD_REQUEST
  */
 export function* parseValueInSteps(given: Buffer, rest: RawRecordFields): Steps<EncodedRecord> {
@@ -136,12 +135,12 @@ function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<number> {
   return end;
 }
 
-/** The records of some lines. */
+/** The records of a part of an NDJSON body. */
 export interface ParsedLines {
   records: EncodedRecord[];
-  /** The number of the line of each. */
+  /** The line number of each record. */
   numbers: number[];
-  /** How many lines there are, blank ones included. */
+  /** Number of lines, including blank ones. */
   lineCount: number;
 }
 
@@ -189,12 +188,12 @@ export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<Pars
   return { records, numbers, lineCount: number - firstLine };
 }
 
-/** The same at once. */
+/** parseLinesInSteps() without interruption. */
 export function parseLines(bytes: Buffer, firstLine: number): ParsedLines {
   return runSteps(parseLinesInSteps(bytes, firstLine));
 }
 
-/** As skipSpace, but not into the lines behind, which may all be blank. */
+/** Like skipSpace(), but stops at the end of the line, as many blank lines may follow. */
 function skipSpaceInLine(text: string, start: number, end: number): number {
   let at = start;
   while (at < end && isSpace(text.charCodeAt(at))) at += 1;
@@ -215,11 +214,11 @@ function readLine(
 ): EncodedRecord | undefined {
   const { scanner } = reader;
   const isObject = bytes[at] === openBrace;
-  // What the scanner takes for a part of the line must not go on in the next one.
+  // The scanner does not stop at line ends, so a record must be checked to end within its line.
   const record = isObject ? reader.read(at, () => `line ${number}`) : undefined;
   if (record && reader.end <= end && skipSpaceInLine(scanner.text, reader.end, end) >= end) return record;
   if (scanner.isInterrupted) return undefined;
-  // By itself, so that what is said of it says where in the line.
+  // Scan the line alone, so that positions in the error are relative to the line.
   const line = new JsonScanner(scanner.text.slice(at, end), false);
   const lineEnd = line.skipValue(0);
   if (line.isInterrupted) throw bad(`line ${number} is not a record, an object such as {"key":"k","value":1}.`);
@@ -232,17 +231,17 @@ function readLine(
   throw bad(`line ${number} must be a record, an object such as {"key":"k","value":1}.`);
 }
 
-/** What stands beside the value of a record that did not come as JSON itself. */
+/** Key and headers of a record whose value is the whole body. */
 export interface RawRecordFields {
   key?: string | undefined;
   headers?: readonly (readonly [name: string, value: string])[];
 }
 
-/** How many bytes of JSON a value becomes that did not come as such, at least: to refuse it before they are made. */
+/** The minimum size of a value encoded as JSON, bytes. A value can be refused by it before it is encoded. */
 export function encodedValueBytesMin(value: Buffer, isText: boolean): number {
   if (!isText) return Math.ceil(value.length / 3) * 4;
   let extra = 0;
-  // By index: an iterator over 16 MiB takes a quarter of a second.
+  // An index loop, as an iterator over 16 MiB takes a quarter of a second.
   for (let i = 0; i < value.length; i += 1) {
     const byte = value[i]!;
     // JSON has short escapes of \b \t \n \f \r, and \u0000 of the other controls.
@@ -252,7 +251,7 @@ export function encodedValueBytesMin(value: Buffer, isText: boolean): number {
   return value.length + extra;
 }
 
-/** Makes a record of parts that did not come as JSON: text stays text, bytes become base64. */
+/** Makes a record of a value that is not JSON: a string stays a string, bytes become base64. */
 export function buildRecord({ value, ...rest }: RawRecordFields & { value: string | Buffer }): EncodedRecord {
   return typeof value === 'string'
     ? recordOfFields('value', bytesAsText(JSON.stringify(value)), rest)
@@ -279,20 +278,19 @@ function recordOfFields(
   };
 }
 
-/** The record without its own timestamp: the log's time is to hold. */
+/** The record without its own timestamp, for topics with LogAppendTime. */
 export function withoutTimestamp(record: EncodedRecord): EncodedRecord {
   if (record.timestamp === undefined) return record;
   const rest = record.line.indexOf(',');
   return { ...record, timestamp: undefined, line: rest < 0 ? '{}' : `{${record.line.slice(rest + 1)}` };
 }
 
-/** A list of records, and where it ends, behind its bracket: read one by one, or known to lie together. */
+/** A scanned list of records, with the position after its bracket. */
 type ScannedList = { end: number } & ({ records: EncodedRecord[] } | { first: number; ends: number[] });
 
 /**
- * Passes over a list of records that can be kept as they stand: with nothing but a value each, and nothing but a comma
- * between them.
- * @returns where the first begins and each ends; undefined if the list is not like that
+ * Scans a list of records that can be kept as one block: each has only a value, and only a comma is between them.
+ * @returns the start of the first record and the end of each; undefined if the list is not of this form
  */
 function* scanContiguous(text: string, start: number): Steps<ScannedList | undefined> {
   const scanner = new JsonScanner(text, true);
@@ -320,14 +318,14 @@ function* scanContiguous(text: string, start: number): Steps<ScannedList | undef
   }
 }
 
-/** Makes lines of a list: the commas between its records become line feeds. */
+/** Turns a list into lines: the commas between its records become line feeds. */
 function contiguousRecords(body: Buffer, { first, ends }: { first: number; ends: number[] }): RequestRecords {
   const last = ends.at(-1)!;
   for (const end of ends) if (end < last) body[end] = lineFeed;
   return { kind: 'contiguous', count: ends.length, lines: body.subarray(first, last) };
 }
 
-/** Reads a list of records, each by itself. @throws ServiceError */
+/** Reads a list of records one by one. @throws ServiceError BAD_REQUEST or TOO_LARGE */
 function* readSeparately(
   scanner: JsonScanner,
   start: number,
@@ -378,7 +376,7 @@ function tooMany(): ServiceError {
   );
 }
 
-/** @param at where, if the scanner has not noted it itself */
+/** @param at position of the error, if the scanner has not recorded it */
 function notJson(scanner: JsonScanner, at?: number): ServiceError {
   if (at !== undefined) scanner.fail(at);
   return bad(`The body ${jsonProblem(scanner)}.`);

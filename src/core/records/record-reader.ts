@@ -1,6 +1,4 @@
-/**
- * Passes over one record after the other: where it ends, and whether it is of the usual kind, of which no values are made.
- */
+/** Scans records one after the other. Simple records, with only a key and a value, are not parsed. */
 import { type JsonScanner, noPosition } from '../json-scanner.ts';
 import { checkFieldBytes, type EncodedRecord, fieldNames, readFields } from './record-fields.ts';
 
@@ -8,18 +6,18 @@ const quote = 0x22;
 const comma = 0x2c;
 const closeBrace = 0x7d;
 
-/** Passes over records, one after the other; what it found of the last one is in its fields, as there are so many. */
+/** Scans records. The properties describe the last one; a result object per record would be too slow. */
 export class RecordReader {
   readonly scanner: JsonScanner;
   readonly #isOneLine: boolean;
-  /** Where the record ends, behind its brace. */
+  /** Position after the closing brace of the record. */
   end = 0;
-  /** Whether it has a value and perhaps a key, each once and the key spelled plainly. */
+  /** Whether it has only a value and perhaps a key, each once, the key without escapes. */
   isSimple = false;
-  /** Where the text of its key begins, behind the quote, and ends; -1 for none. */
+  /** Start and end of the text of its key, without quotes; -1 for none. */
   keyStart = noPosition;
   keyEnd = noPosition;
-  /** Of each field: where its name begins and ends, and its value. One more than a record can have shows that it is none. */
+  /** Four positions per field: start and end of its name and of its value. One more field than a record can have is an error. */
   readonly #positions = new Int32Array(4 * (fieldNames.size + 1));
   #fieldCount = 0;
 
@@ -55,7 +53,7 @@ export class RecordReader {
     return readFields(this.scanner.text, { start, end: this.end }, members, where);
   }
 
-  /** Passes over the object that begins at `start`. @returns whether it is JSON, and may be a record */
+  /** Scans the object that begins at `start`. @returns false if it is not JSON or has too many fields to be a record */
   scan(start: number): boolean {
     const { scanner } = this;
     const { text } = scanner;

@@ -108,7 +108,7 @@ t.test('what is wrong is named', async (t) => {
     ['{"value":1', /line 1 is not JSON/],
     ['{"vlaue":1}', /unknown field 'vlaue'/],
     ['{"__proto__":{}}', /unknown field '__proto__'/],
-    ['{"value":1,"value":2}', /the field value comes twice/],
+    ['{"value":1,"value":2}', /the field value occurs twice/],
     ['{"value":1,"valueBase64":"aGk="}', /value or valueBase64, not both/],
     ['{"key":"a","keyBase64":"aGk="}', /key or keyBase64, not both/],
     ['{"key":1}', /line 1\.key must be a string/],
