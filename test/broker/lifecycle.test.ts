@@ -58,6 +58,6 @@ t.test('a broker stops its parts in exactly the reverse order of their start', a
   const partsOf = (message: string) =>
     lines.map((line) => JSON.parse(line)).flatMap(({ msg, part }) => (msg === message ? [part] : []));
   const started = partsOf('A part of the broker has started');
-  t.same(started.slice(-2), ['registration', 'controller'], 'the place in the cluster is taken last');
+  t.same(started.slice(-2), ['registration', 'controller'], 'the broker registers last');
   t.same(partsOf('A part of the broker has stopped'), started.toReversed());
 });

@@ -74,7 +74,7 @@ t.test(
   },
 );
 
-t.test('a log that was lost is opened anew where it is found missing, and not if its topic was deleted', async (t) => {
+t.test('a lost log is created again when it is found missing, but not if its topic was deleted', async (t) => {
   const node = cluster.nodes.find((each) => each !== coordination)!;
   node.backUp();
   // Without retention nobody looks at its logs but who is asked for them.
@@ -124,7 +124,7 @@ async function loseLog(t: Test, topic: string, read: (partition: number) => Prom
   return { exists, produce };
 }
 
-t.test('a log that was lost is opened anew by a member that reads it by consume calls', async (t) => {
+t.test('a lost log is created again by a member that reads it by consume calls', async (t) => {
   const members = `${url}/v1/groups/callers/members`;
   const call = () => http(`${members}/m/records`);
   const { exists } = await loseLog(t, 'called', async () => {
@@ -134,7 +134,7 @@ t.test('a log that was lost is opened anew by a member that reads it by consume 
   await eventually(async () => (await call()).status === 200 && exists(), 'a call is enough');
 });
 
-t.test('a log that was lost is opened anew by a member that is a socket', async (t) => {
+t.test('a lost log is created again by a member that is a socket', async (t) => {
   const socket = await openSocket(t, `${two.url}/v1/groups/sockets/stream?topics=sent&reset=earliest`);
   const values = () => socket.frames.flatMap(({ records = [] }) => records.map(({ value }: any) => value));
   socket.send({ type: 'credit', records: 100 });

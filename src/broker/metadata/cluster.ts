@@ -1,4 +1,4 @@
-// What the cluster looks like, read from the tree and the store's own figures.
+// Describes the cluster: live brokers and controller from the tree, and the store's figures.
 import {
   brokerIdsPath,
   brokerPath,
@@ -18,7 +18,7 @@ export async function describeBroker(store: Store, id: number) {
   return { id, ...broker, rack, epoch: stat.czxid };
 }
 
-/** The live brokers by id. A broker that goes meanwhile is left out. */
+/** The live brokers by id. A broker that deregisters during the read is left out. */
 export async function liveBrokers(store: Store) {
   const ids = (await store.namespace.allChildren(brokerIdsPath)).map(Number).sort((a, b) => a - b);
   const found = await Promise.all(ids.map((id) => ifExists(describeBroker(store, id))));
@@ -41,7 +41,7 @@ export async function describeCluster(store: Store) {
   };
 }
 
-/** What a controller's office stands on: a change that checks `version` is refused once there is a later controller. */
+/** A term of a controller: a transaction that checks `version` is refused once a later controller was elected. */
 export interface ControllerEpoch {
   epoch: number;
   /** Of /controller_epoch. */
@@ -56,10 +56,10 @@ export async function newestControllerEpoch(namespace: Namespace): Promise<Contr
   return node && { epoch: Number(node.data.toString()), version: node.stat.version, mzxid: node.stat.mzxid };
 }
 
-/** What is read, or undefined if there is no such node. */
-export async function ifExists<T>(reading: Promise<T>): Promise<T | undefined> {
+/** The result of a read, or undefined if the node does not exist. */
+export async function ifExists<T>(read: Promise<T>): Promise<T | undefined> {
   try {
-    return await reading;
+    return await read;
   } catch (error) {
     if (hasCode(error, 'NO_NODE')) return undefined;
     throw error;

@@ -1,6 +1,6 @@
-// The controller: one broker of the cluster, elected in the tree as Kafka's is, that keeps every partition led by a live
-// broker. Its decisions are the pure functions of core/leader-election; each is committed together with a check that
-// its epoch is still the newest, so a deposed controller changes nothing, whenever it wakes.
+// The controller: one broker of the cluster, elected through the tree as Kafka's is, elects a live leader for every partition.
+// The decisions are pure functions (core/cluster/leader-election.ts). Each is committed together with a check that the controller
+// epoch is still the newest, so a broker whose term is over changes nothing, however late it runs.
 import type { Logger } from 'pino';
 import {
   brokerIdsPath,
@@ -28,15 +28,15 @@ import { type ControllerEpoch, ifExists, newestControllerEpoch } from './cluster
 import type { PartitionCache, PartitionInfo } from './partition-cache.ts';
 import { controllerEpochCheck, stateChange, statesPerTransactionMax } from './partition-changes.ts';
 
-/** A look at everything even if no event asked for it, in case a round has failed. */
+/** All partitions are checked at least this often, in case an earlier run has failed. */
 const everyMs = 5000;
 /**
- * How soon after brokers came or went leaders are brought back to their preferred brokers, and how often it is looked whether
- * they need to be. Kafka waits 300 s, as a leader that moves costs it a pause of the partition; here it costs nothing.
+ * How soon after a change of the live brokers preferred leaders are elected, and how often that is checked. Kafka waits 300 s, as
+ * a change of leader interrupts the partition there; here it does not.
  */
 const balanceDelayMs = 1000;
 const balanceEveryMs = 15_000;
-/** How soon a round that met another change looks again: by then the event of that change is here. */
+/** How soon a run is repeated after a conflict with another change: by then the event of that change has arrived. */
 const conflictDelayMs = 50;
 
 export class Controller {
@@ -48,7 +48,7 @@ export class Controller {
   readonly #task: PeriodicTask;
   readonly #balance: PeriodicTask;
   readonly #elections;
-  /** What this broker holds while it is the controller. */
+  /** The term of this broker while it is the controller. */
   #term: ControllerEpoch | undefined;
   readonly #unsubscribe: (() => void)[] = [];
 
@@ -73,7 +73,7 @@ export class Controller {
       ['kind'],
     );
     metrics.gauge('controller', 'Whether this broker is the controller (1) or not (0).', () => (this.#term ? 1 : 0));
-    // As Kafka's own figures do, these count on the controller alone, so that a sum over all brokers is right.
+    // As in Kafka, only the controller reports these, so that a sum over all brokers is right.
     metrics.gauge('offline_partitions', 'Partitions without a leader; 0 on all brokers but the controller.', () =>
       this.#count(({ leader }) => leader === noLeader),
     );
@@ -94,7 +94,7 @@ export class Controller {
       this.#tail.subscribe((batch) => {
         if (batch.some(concernsController)) this.#task.trigger();
       }),
-      // The event of its own node may have come before there was a session to stand for election with.
+      // The event of this broker's node may come before its session is set, which the election needs.
       this.#registration.onRegistered(() => this.#task.trigger()),
       this.#partitions.onLoaded(() => this.#task.trigger()),
     );
@@ -110,13 +110,13 @@ export class Controller {
   }
 
   async #run(): Promise<void> {
-    await this.#serveTerm();
-    // What is being read anew is decided on when that is done.
+    await this.#updateTerm();
+    // While partitions are read again after a gap, nothing is decided.
     if (!this.#term || !this.#partitions.isComplete) return;
     const live = await this.#liveBrokers();
     const ids = new Set(live.keys());
     const changes = [...this.#partitions.all()].map((partition) => {
-      // Who registered after this leader and ISR were written is not the run of the broker that they speak of.
+      // A broker that registered after this leader and ISR were written has restarted since.
       const bounced = [partition.leader, ...partition.isr].filter((id) => (live.get(id) ?? 0) > partition.mzxid);
       return { partition, next: electAfterBounce(partition, ids, new Set(bounced)) };
     });
@@ -125,7 +125,7 @@ export class Controller {
       this.#balance.trigger(balanceDelayMs);
       this.#log.info(
         { partitions: changed, live: [...ids] },
-        'Brokers came or went: partitions have new leaders or ISRs',
+        'The live brokers changed; partitions have new leaders or ISRs',
       );
     }
   }
@@ -136,25 +136,25 @@ export class Controller {
     const due = imbalancedPartitions(this.#partitions.all(), live);
     const changes = due.map((partition) => ({ partition, next: electPreferred(partition, live) }));
     const changed = this.#term ? await this.#commit(this.#term, 'preferred', changes) : 0;
-    if (changed > 0) this.#log.info({ partitions: changed }, 'Partitions are led by their preferred leaders again');
+    if (changed > 0) this.#log.info({ partitions: changed }, 'Preferred leaders were elected');
   }
 
-  /** Takes the office if it is vacant; learns from the tree whether it is this broker's. */
-  async #serveTerm(): Promise<void> {
+  /** Reads from the tree whether this broker is the controller, and stands for election if there is none. */
+  async #updateTerm(): Promise<void> {
     const { session } = this.#registration;
-    const office = session && (await ifExists(this.#namespace.get(controllerPath)));
-    if (!office || office.stat.ephemeralOwner !== session.id) {
+    const node = session && (await ifExists(this.#namespace.get(controllerPath)));
+    if (!node || node.stat.ephemeralOwner !== session.id) {
       this.#resign();
-      // If it is another's there is nothing to win; when it falls vacant an event says so.
-      if (session && !office) await this.#standForElection(session);
+      // While another broker is the controller there is no election; the deletion of its node is an event.
+      if (session && !node) await this.#standForElection(session);
     } else if (!this.#term) {
-      // It was won, though the answer was lost: then the epoch is of the same transaction.
+      // This broker won the election though the reply was lost: then the epoch was written by the same transaction.
       const newest = await newestControllerEpoch(this.#namespace);
-      if (newest?.mzxid === office.stat.czxid) this.#becomeController(newest);
+      if (newest?.mzxid === node.stat.czxid) this.#becomeController(newest);
     }
   }
 
-  /** Kafka's election: the ephemeral node and the next epoch in one transaction; whoever comes second fails. */
+  /** Kafka's election: creates the ephemeral node and sets the next epoch in one transaction, which only one broker can do. */
   async #standForElection(session: SessionCredential): Promise<void> {
     const last = await newestControllerEpoch(this.#namespace);
     const epoch = (last?.epoch ?? 0) + 1;
@@ -179,16 +179,19 @@ export class Controller {
       this.#becomeController({ epoch, version: results[1]!.stat!.version, mzxid: zxid });
     } catch (error) {
       if (hasCode(error, 'SESSION_EXPIRED')) {
-        this.#log.debug({ broker: brokerId }, 'The session to stand for election with is over; after a new one');
+        this.#log.debug(
+          { broker: brokerId },
+          'The session of this broker has expired; it stands for election after it has registered again',
+        );
       } else if (hasCode(error, 'NODE_EXISTS') || hasCode(error, 'BAD_VERSION')) {
         this.#log.debug({ broker: brokerId }, 'Another broker won the election of the controller');
       } else throw error;
     }
   }
 
-  #becomeController(reign: ControllerEpoch): void {
-    this.#term = reign;
-    this.#log.info({ broker: this.#registration.brokerId, epoch: reign.epoch }, 'This broker is the controller');
+  #becomeController(term: ControllerEpoch): void {
+    this.#term = term;
+    this.#log.info({ broker: this.#registration.brokerId, epoch: term.epoch }, 'This broker is the controller');
   }
 
   #resign(): void {
@@ -197,7 +200,7 @@ export class Controller {
     this.#term = undefined;
   }
 
-  /** The live brokers, each with its epoch: the czxid of its node. */
+  /** The ids of the live brokers, each with its broker epoch: the czxid of its node. */
   async #liveBrokers(): Promise<Map<number, number>> {
     const ids = await this.#namespace.allChildren(brokerIdsPath);
     const stats = await Promise.all(ids.map((id) => ifExists(this.#namespace.stat(brokerPath(Number(id))))));
@@ -205,26 +208,29 @@ export class Controller {
   }
 
   /**
-   * Takes partitions to their next states, as long as this is the newest controller and they are still in the states that were
-   * decided on. @returns how many were changed
+   * Writes the next states of partitions, provided that this term is the newest and the states that were decided on have not changed.
+   * @returns how many were changed
    */
   async #commit(
-    reign: ControllerEpoch,
+    term: ControllerEpoch,
     kind: 'brokers' | 'preferred',
     decisions: { partition: PartitionInfo; next: PartitionState | undefined }[],
   ): Promise<number> {
     const changes = decisions.flatMap(({ partition, next }) =>
-      next ? [stateChange(partition, next, reign.epoch)] : [],
+      next ? [stateChange(partition, next, term.epoch)] : [],
     );
     let changed = 0;
     for (let i = 0; i < changes.length; i += statesPerTransactionMax) {
       const batch = changes.slice(i, i + statesPerTransactionMax);
       try {
-        await this.#namespace.write([controllerEpochCheck(reign), ...batch], { privileged: true, allowOom: true });
+        await this.#namespace.write([controllerEpochCheck(term), ...batch], { privileged: true, allowOom: true });
       } catch (error) {
         if (!hasCode(error, 'BAD_VERSION') && !hasCode(error, 'NO_NODE')) throw error;
-        // Deposed, or a partition was changed under our hands: its event is on its way. Then look again from the start.
-        this.#log.debug({ err: error, kind }, 'An election came too late');
+        // The term is over, or a partition has changed meanwhile; the event will arrive soon, and all are checked again.
+        this.#log.debug(
+          { err: error, kind },
+          'Leaders were not elected: a partition or the controller has changed meanwhile',
+        );
         this.#task.trigger(conflictDelayMs);
         break;
       }
@@ -242,7 +248,7 @@ export class Controller {
   }
 }
 
-/** Brokers that come and go, and the office itself. */
+/** Whether a broker registered or deregistered, or the node of the controller was created or deleted. */
 function concernsController({ events }: Transaction): boolean {
   return events.some(
     ({ kind, path }) => kind !== 'changed' && (path === controllerPath || path.startsWith(`${brokerIdsPath}/`)),

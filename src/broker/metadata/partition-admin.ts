@@ -1,6 +1,6 @@
-// Changes of partitions on request, through any broker: the preferred leader takes over, or other brokers become the replicas.
-// The decisions are those of core/leader-election; they are committed as the controller's are, conditional on the newest
-// controller's epoch, on the state that they follow from, and on the brokers that are alive.
+// Changes partitions on request, through any broker: preferred leader election and reassignment. The decisions are pure functions
+// (core/cluster/leader-election.ts). They are committed like the controller's, on condition that the controller epoch, the
+// partition's state and the live brokers have not changed.
 import type { ElectionOutcome, PartitionDescription } from '../../../schemas/topics.ts';
 import {
   brokerPath,
@@ -38,7 +38,7 @@ export class PartitionAdmin {
     this.#topics = topics;
   }
 
-  /** A partition as it is now. @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION */
+  /** Reads a partition's state and the figures of its log. @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION */
   async describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
     return this.#topics.withTopic(topic, () => this.#describe(topic, partition));
   }
@@ -56,13 +56,13 @@ export class PartitionAdmin {
   }
 
   /**
-   * Gives partitions back to their preferred leaders, the first of their replicas, where these are alive.
-   * @param partition absent: all of the topic
-   * @returns how it went for each of them
+   * Elects the preferred leader, the first of the replicas, for each partition whose preferred leader is alive.
+   * @param partition absent: all partitions of the topic
+   * @returns the outcome for each partition
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION
    */
   async electPreferred(topic: string, partition?: number): Promise<{ partitions: ElectionOutcome[]; zxid: number }> {
-    // What an attempt has done stays done, though a later part of it may have to be tried again.
+    // Kept over attempts: a transaction of an earlier attempt may have been written before a later one conflicted.
     const elected = new Set<number>();
     return asUnknownTopic(topic, () =>
       retryOnConflict(async () => {
@@ -104,8 +104,8 @@ export class PartitionAdmin {
   }
 
   /**
-   * Gives a partition other replicas, the first of them preferred as leader. The log is in the store, so no data is moved: a
-   * new replica is in sync once it is alive, and the list holds at once. The present list changes nothing.
+   * Replaces the replicas of a partition; the first one is the preferred leader. The log is in the store, so no data is copied,
+   * and live replicas are in sync at once. The present list changes nothing.
    * @param replicas not empty, each once
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_REPLICA_ASSIGNMENT: a new replica, or all, are not alive
    */
@@ -146,16 +146,16 @@ export class PartitionAdmin {
   }
 
   /**
-   * Takes a partition beyond a leader epoch that its log has heard of, if the tree does not know that one, or gave it to two: the
-   * store has lost the election. Under the epoch in the tree the leader's work would not be taken.
-   * @param leader the broker that was refused
-   * @returns whether that was so
+   * Raises the leader epoch of a partition above the one that its log has seen, if the tree does not know that epoch or has given it
+   * twice: then the store has lost an election, and the log would refuse the leader.
+   * @param leader the broker that the log has refused
+   * @returns whether the epoch was raised
    */
   async raiseLeaderEpoch(
     { name, topicId }: { name: string; topicId: string },
     partition: number,
     leader: number,
-    heardOf: number,
+    logEpoch: number,
   ): Promise<boolean> {
     const written = await ifExists(
       retryOnConflict(async () => {
@@ -166,7 +166,7 @@ export class PartitionAdmin {
           this.#liveIds(),
           newestControllerEpoch(this.#store.namespace),
         ]);
-        const next = raiseLeaderEpoch(state, leader, heardOf, live);
+        const next = raiseLeaderEpoch(state, leader, logEpoch, live);
         if (!next) return undefined;
         return this.#store.namespace.write(
           [
@@ -196,7 +196,7 @@ export class PartitionAdmin {
   }
 }
 
-/** Holds a transaction to what is known of these brokers: those that are alive still are, the others still are not. */
+/** Checks for a transaction that these brokers are still alive, or still not alive. */
 function checksOf(ids: ReadonlySet<number>, live: ReadonlySet<number>): Op[] {
   return [...ids].map((id) => ({ op: 'check', path: brokerPath(id), ...(!live.has(id) && { exists: false }) }));
 }
@@ -206,15 +206,15 @@ function checked(topic: string, replicas: number[][], partition: number): number
   throw unknownPartition(topic, partition, replicas.length);
 }
 
-/** Kafka's rule: brokers that are added must be alive. Ours besides: one of all must, or nobody could lead. */
+/** As in Kafka, added replicas must be alive. Besides, at least one of all replicas must be alive, to lead the partition. */
 function checkAlive(replicas: readonly number[], assigned: readonly number[], live: ReadonlySet<number>): void {
   const dead = replicas.filter((id) => !live.has(id) && !assigned.includes(id));
   if (dead.length === 0 && replicas.some((id) => live.has(id))) return;
   throw new ServiceError(
     'INVALID_REPLICA_ASSIGNMENT',
     dead.length > 0
-      ? `Of the new replicas [${replicas}] these are not live brokers: [${dead}]; the live ones are [${[...live]}].`
-      : `None of the replicas [${replicas}] is alive, so none could lead; the live brokers are [${[...live]}].`,
+      ? `Of the new replicas [${replicas}] these are not live brokers: [${dead}]. The live brokers are [${[...live]}].`
+      : `None of the replicas [${replicas}] is alive, so none could lead. The live brokers are [${[...live]}].`,
     { liveBrokers: [...live] },
   );
 }

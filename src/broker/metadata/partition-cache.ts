@@ -1,7 +1,6 @@
-// What a broker knows of the partitions: replicas, leader, leader epoch and ISR of each, kept true by the event stream. So to ask
-// whether this broker leads a partition costs a look into a map, with ten thousand partitions, too. What it says can be old
-// by the way of an event; whoever acts on it does so with the leader epoch or the version, which the store checks. It does not
-// elect: controller.ts.
+// Caches the state of every partition: replicas, leader, leader epoch and ISR, updated by the event stream. So it costs one map
+// look-up to know whether this broker leads a partition. A state may be out of date until its event arrives; every use of it
+// passes the leader epoch or the version, which the store checks.
 import type { Logger } from 'pino';
 import type { Stat } from '../../../schemas/common.ts';
 import {
@@ -23,24 +22,24 @@ import { ifExists } from './cluster.ts';
 export interface PartitionInfo extends PartitionState {
   readonly topic: string;
   readonly partition: number;
-  /** Of the node that holds the state: what a change of it must be conditional on. */
+  /** The version of the node that holds the state: a change must be conditional on it. */
   readonly version: number;
-  /** When the state was last changed: who registered later than this has bounced since. */
+  /** The zxid of the last change of the state: a broker that registered later has restarted since. */
   readonly mzxid: number;
 }
 
-/** How often knowledge that a gap in the events has spoilt is asked for anew, if the store does not answer. */
+/** How often the partitions are read again after a gap in the events, while the store is away. */
 const relearnMs = 1000;
-/** How many topics are read at a time, so that a broker that starts does not hold up those that serve. */
+/** How many topics are read at once, so that a broker that starts does not delay the requests of others. */
 const topicsPerStep = 50;
 
 const topicNode = /^\/brokers\/topics\/([^/]+)$/;
 const stateNode = /^\/brokers\/topics\/([^/]+)\/partitions\/(\d+)\/state$/;
 
-/** A topic as far as it is known. A change of its replicas is one transaction with the states of those partitions. */
+/** A topic as far as it was read. Its replicas and the states of these partitions change in one transaction. */
 interface KnownTopic {
   mzxid: number;
-  /** Undefined while they are being read: an event carries no more than 16 KiB of them. */
+  /** Undefined while they are read: an event carries only the first 16 KiB of them. */
   replicas: readonly (readonly number[])[] | undefined;
   states: Map<number, KnownState>;
 }
@@ -53,14 +52,14 @@ export class PartitionCache {
   readonly #registration: BrokerRegistration;
   readonly #log: Logger;
   readonly #known = new Map<string, KnownTopic>();
-  readonly #learning: PeriodicTask;
-  readonly #learnedListeners = new Set<() => void>();
+  readonly #loading: PeriodicTask;
+  readonly #loadedListeners = new Set<() => void>();
   readonly #unsubscribe: (() => void)[] = [];
-  /** While nodes are read: which were deleted meanwhile, and in which transaction. */
+  /** While nodes are read: the nodes that were deleted meanwhile, each with the zxid. */
   readonly #deleted = new Map<string, number>();
   #reads = 0;
   #isComplete = false;
-  /** Which reading of everything counts: a gap makes the one under way worthless. */
+  /** The number of the current read of everything: a gap starts a new one, and results of older ones are dropped. */
   #generation = 0;
 
   constructor(namespace: Namespace, tail: EventTail, registration: BrokerRegistration, metrics: Metrics, log: Logger) {
@@ -68,18 +67,18 @@ export class PartitionCache {
     this.#tail = tail;
     this.#registration = registration;
     this.#log = log;
-    this.#learning = new PeriodicTask('reading of the partitions', relearnMs, () => this.#learnIfNeeded(), log);
+    this.#loading = new PeriodicTask('read of all partitions', relearnMs, () => this.#loadIfIncomplete(), log);
     metrics.gauge('partitions_led', 'Partitions that this broker leads.', () => [...this.led()].length);
     metrics.gauge(
       'under_replicated_partitions',
-      'Partitions that this broker leads and that not all of their replicas are alive for.',
+      'Partitions that this broker leads with fewer live replicas than they have.',
       () => [...this.led()].filter(({ isr, replicas }) => isr.length < replicas.length).length,
     );
   }
 
-  /** Learns of all partitions; the tail has been started. */
+  /** Reads all partitions; the event tail must have been started. */
   async start(): Promise<void> {
-    // First listen, then read: what changes meanwhile is heard of in any case.
+    // Subscribe before the read: so no change during it is missed.
     this.#unsubscribe.push(
       this.#tail.subscribe((batch) => {
         for (const transaction of batch) this.#accept(transaction);
@@ -89,46 +88,46 @@ export class PartitionCache {
       }),
     );
     try {
-      await this.#learnIfNeeded();
+      await this.#loadIfIncomplete();
     } catch (error) {
       this.#unsubscribeAll();
       throw error;
     }
-    this.#learning.start();
+    this.#loading.start();
   }
 
   async stop(): Promise<void> {
     this.#unsubscribeAll();
-    await this.#learning.stop();
+    await this.#loading.stop();
   }
 
   #unsubscribeAll(): void {
     for (const stop of this.#unsubscribe.splice(0)) stop();
   }
 
-  /** Whether nothing is missing; false for a moment after a gap in the events. */
+  /** Whether all partitions were read; false for a moment after a gap in the events. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
 
-  /** Calls `listener` each time that something that was missing has been read. @returns how to stop that */
+  /** Calls `listener` each time that missing partitions have been read. @returns a function that ends this */
   onLoaded(listener: () => void): () => void {
-    this.#learnedListeners.add(listener);
-    return () => this.#learnedListeners.delete(listener);
+    this.#loadedListeners.add(listener);
+    return () => this.#loadedListeners.delete(listener);
   }
 
-  /** The leader epoch with which this broker leads the partition now, as far as it knows; undefined if it does not. */
+  /** The leader epoch with which this broker leads the partition, by the events received so far; undefined if it does not. */
   leads(topic: string, partition: number): number | undefined {
     const state = this.#known.get(topic)?.states.get(partition);
     return state && this.#isLedHere(state) ? state.leaderEpoch : undefined;
   }
 
-  /** The partitions that this broker leads now, as far as it knows. */
+  /** The partitions that this broker leads, by the events received so far. */
   *led(): IterableIterator<PartitionInfo> {
     for (const info of this.all()) if (this.#isLedHere(info)) yield info;
   }
 
-  /** Every partition of every topic, but for those whose replicas are just being read. */
+  /** Every partition of every topic, except those whose replicas are being read. */
   *all(): IterableIterator<PartitionInfo> {
     for (const [topic, { replicas, states }] of this.#known) {
       if (!replicas) continue;
@@ -140,12 +139,12 @@ export class PartitionCache {
   }
 
   /**
-   * A broker that is not registered leads nothing: others may have been elected. And what was written before it registered speaks
-   * of an earlier run of it, which may not know yet that it is over: the controller is about to elect somebody (controller.ts).
+   * A broker that is not registered leads nothing, as others may have been elected. A state from before its registration names an
+   * earlier run of it, which may still be running: the controller is about to elect a leader.
    */
   #isLedHere({ leader, mzxid }: KnownState): boolean {
     const registration = this.#registration;
-    // It has an id once it has registered.
+    // The id exists only after the registration: so the session is checked first.
     return registration.session !== undefined && leader === registration.brokerId && mzxid > registration.epoch;
   }
 
@@ -159,7 +158,7 @@ export class PartitionCache {
         if (ofState) this.#known.get(topic)?.states.delete(Number(ofState[2]));
         else this.#known.delete(topic);
       } else if (ofState) {
-        // A state is far smaller than what an event carries, so its data is whole.
+        // A state is far smaller than the 16 KiB that an event carries, so its data is complete.
         this.#takeState(topic, Number(ofState[2]), data!, stat);
       } else if (data!.length === stat.dataLength) this.#takeTopic(topic, data!, stat);
       else this.#reread(topic);
@@ -175,7 +174,7 @@ export class PartitionCache {
     return topic;
   }
 
-  // A reading and an event may overtake each other; the later change is the truth.
+  // A read and an event may arrive in either order: the one with the higher mzxid is the later state.
 
   #takeTopic(name: string, data: Buffer, { mzxid }: Stat): number[][] {
     const topic = this.#topic(name);
@@ -191,13 +190,16 @@ export class PartitionCache {
     states.set(partition, { leader, leaderEpoch, isr, version, mzxid });
   }
 
-  /** The replicas of a topic have changed, and are too many for an event: until they are read, nobody may go by the old. */
+  /** Reads the replicas of a topic, as they changed and are too large for an event; the old ones are not used any more. */
   #reread(name: string): void {
     this.#topic(name).replicas = undefined;
     this.#reading(() => this.#readTopic(name, this.#generation)).then(
       () => this.#announce(),
       (error: unknown) => {
-        this.#log.debug({ err: error, topic: name }, 'The replicas of a topic could not be read; all are read anew');
+        this.#log.debug(
+          { err: error, topic: name },
+          'The replicas of a topic could not be read; all partitions are read again',
+        );
         this.#forget();
       },
     );
@@ -207,10 +209,10 @@ export class PartitionCache {
     this.#generation += 1;
     this.#isComplete = false;
     this.#known.clear();
-    this.#learning.trigger();
+    this.#loading.trigger();
   }
 
-  async #learnIfNeeded(): Promise<void> {
+  async #loadIfIncomplete(): Promise<void> {
     while (!this.#isComplete) {
       const generation = this.#generation;
       await this.#reading(async () => {
@@ -226,7 +228,7 @@ export class PartitionCache {
   }
 
   #announce(): void {
-    for (const listener of this.#learnedListeners) listener();
+    for (const listener of this.#loadedListeners) listener();
   }
 
   async #reading(read: () => Promise<unknown>): Promise<void> {
@@ -254,7 +256,7 @@ export class PartitionCache {
     if (found) this.#takeState(topic, partition, found.data, found.stat);
   }
 
-  /** A node as it is; undefined if it is gone by now, as far as this broker has heard, or if a gap came in between. */
+  /** Reads a node; undefined if it does not exist, if its deletion was received meanwhile, or after a gap in the events. */
   async #read(path: string, generation: number): Promise<NodeData | undefined> {
     const found = await ifExists(this.#namespace.get(path));
     if (!found || generation !== this.#generation || (this.#deleted.get(path) ?? 0) > found.stat.mzxid)

@@ -1,11 +1,11 @@
-// How a partition reads to a user: what the tree says of it, and the figures of its log.
+// Describes a partition for responses: its state from the tree, and the figures of its log.
 import type { PartitionDescription } from '../../../schemas/topics.ts';
 import { decodePartitionState } from '../../core/cluster/cluster-nodes.ts';
 import type { LogSummary } from '../../store/log/logs.ts';
 
 /**
- * @param state the data of its node
- * @param log `away`: the machine of the store that has it cannot be reached. What is not of the log is answered all the same.
+ * @param state the data of the partition's state node
+ * @param log its figures; `away` if its Redis server cannot be reached: then the log's fields are null
  */
 export function describePartition(
   partition: number,

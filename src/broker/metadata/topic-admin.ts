@@ -1,12 +1,12 @@
-// Creates, describes, changes and deletes topics. A topic is nodes in the tree and a log for each partition, and no one
-// transaction spans both (store/keys.ts), so each change is a sequence of steps that may be repeated, in an order that
-// leaves no state in which something acknowledged is lost:
+// Creates, describes, changes and deletes topics. A topic is nodes in the tree and a log for each partition, and no transaction
+// spans both (store/keys.ts). So each change is a sequence of steps that may be repeated, in an order in which a broker that dies
+// between two of them loses nothing that was acknowledged:
 //
 // - Create: first the logs, under a fresh random id; then all nodes in one transaction. A broker that dies between leaves
-//   empty logs that nothing names. Were it the other way round, there would be a topic that cannot be used.
+//   empty logs that nothing names. In the other order it would leave a topic that cannot be used.
 // - Add partitions: likewise, under the topic's id.
-// - Delete: first one transaction takes the nodes away and leaves a note under /admin/delete_topics; then the logs go, and what
-//   groups have committed; then the note. A broker that dies between leaves the note, and topic-deleter.ts goes on from it.
+// - Delete: first one transaction deletes the nodes and creates a marker under /admin/delete_topics; then the logs and the
+//   committed offsets are deleted; then the marker. topic-deleter.ts finishes what a broker that died has left.
 import { randomInt, randomUUID } from 'node:crypto';
 import { partitionsMax, type TopicDescription } from '../../../schemas/topics.ts';
 import {
@@ -75,7 +75,7 @@ export class TopicAdmin {
 
   /**
    * Creates a topic.
-   * @returns `replayed` = it was created by an earlier request with the same Idempotency-Key
+   * @returns `replayed` = the topic was created by an earlier request with the same Idempotency-Key
    * @throws ServiceError BAD_REQUEST (the name), INVALID_PARTITIONS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR, TOPIC_EXISTS,
    *   IDEMPOTENCY_KEY_REUSED
    */
@@ -94,7 +94,7 @@ export class TopicAdmin {
         topic: other,
       });
     }
-    // The transaction will see that, too; but a repeat of the request that created the topic must get that far.
+    // The transaction checks that, too; with an Idempotency-Key it must decide, as the topic may be from the same request.
     if (!idempotency && names.includes(name)) throw topicExists(name);
 
     const topicId = newTopicId();
@@ -102,7 +102,7 @@ export class TopicAdmin {
     try {
       const written = await retryOnConflict(async () => {
         const placed = await this.#place(creation.partitions, creation.replicationFactor);
-        // After the placement and the limit, which refuse what cannot be; repeating it does no harm.
+        // After the checks of placement and limit, so that a refused request makes no logs. Repeating it does no harm.
         await this.#checkLimit(creation.partitions);
         await this.#eachLog(topicId, opened, (id, partition) => this.#store.logs.create(id, partition));
         return this.#store.namespace.write(
@@ -124,7 +124,7 @@ export class TopicAdmin {
       await this.#topics.refresh(name);
       return { topic: await this.describe(name), replayed: written.replayed, zxid: written.zxid };
     } catch (error) {
-      // If nobody knows whether the nodes were made, the logs must stay: they may be a topic's.
+      // If it is unknown whether the nodes were created, the logs must stay: they may belong to a topic.
       if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, opened).catch(() => undefined);
       throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : overLimit(error);
     }
@@ -149,7 +149,7 @@ export class TopicAdmin {
     }
   }
 
-  /** A page of the topics, by name. @returns `next` = what to pass as `after` for the next page, if there is one */
+  /** A page of the topics, by name. @returns `next` = the `after` of the next page, if there is one */
   async list(page: {
     after?: string | undefined;
     limit: number;
@@ -167,7 +167,7 @@ export class TopicAdmin {
     return { topics: topics.filter((topic) => topic !== undefined), next, zxid };
   }
 
-  /** A topic with its partitions as they are now. @throws ServiceError UNKNOWN_TOPIC */
+  /** Reads a topic and its partitions. @throws ServiceError UNKNOWN_TOPIC */
   describe(name: string): Promise<TopicDescription> {
     return this.#topics.withTopic(name, () => this.#describe(name));
   }
@@ -208,7 +208,8 @@ export class TopicAdmin {
         const ops: Step[] = [];
         if (change.config) ops.push(await this.#configChange(name, change.config));
         if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
-        // With nothing to change, the topic must still exist. In a full store a shorter retention is what makes room.
+        // The check fails if the topic does not exist, even without a change. A change of the configuration alone is allowed in a full
+        // store, as a shorter retention makes room.
         return this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], {
           privileged: true,
           idempotency,
@@ -222,7 +223,7 @@ export class TopicAdmin {
 
   /**
    * Deletes a topic with all its records.
-   * @param attempt `isChanged` = an earlier attempt has taken the nodes away, and what is left of the topic is to go
+   * @param attempt `isChanged` = an earlier attempt of the request has deleted the nodes, and only the rest is to be deleted
    * @throws ServiceError UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED
    */
   async delete(
@@ -232,7 +233,7 @@ export class TopicAdmin {
     checkTopicName(name);
     if (!attempt.isChanged) await this.#deleteNodes(name, attempt.idempotency);
     await finishDeletion(this.#store, name);
-    // Others hear of it by the event stream; who asks this broker next must find it gone already.
+    // Other brokers receive the event; the next request to this broker must already find the topic deleted.
     await this.#topics.refresh(name).catch(() => undefined);
   }
 
@@ -242,15 +243,15 @@ export class TopicAdmin {
       retryOnConflict(async () => {
         const { data, stat } = await namespace.get(topicPath(name));
         const { topicId, replicas } = decodeTopic(data);
-        // An earlier topic of this name, whose deletion was cut short, must be out of the way.
+        // The deletion of an earlier topic of this name may be unfinished; its marker has the same path.
         await finishDeletion(this.#store, name);
         const deletes = deletions(name, replicas.length);
-        // That it is this topic still, with this many partitions.
+        // Fails if the topic was deleted and created again, or has more partitions by now.
         const unchanged: Op = { op: 'check', path: topicPath(name), mzxid: stat.mzxid };
-        const note = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
-        // The note is small, and makes room: it goes through in a full store, too.
+        const marker = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
+        // The marker is small, and a deletion makes room: so it is allowed in a full store.
         const counted = this.#counted(-replicas.length);
-        await namespace.write([unchanged, ...deletes, note, counted], {
+        await namespace.write([unchanged, ...deletes, marker, counted], {
           privileged: true,
           allowOom: true,
           idempotency,
@@ -291,12 +292,12 @@ export class TopicAdmin {
     ];
   }
 
-  /** The transaction that makes partitions counts them, so that many at once do not pass the limit together. */
+  /** Counts partitions in the transaction that creates them, so that concurrent requests do not exceed the limit together. */
   #counted(add: number): Step {
     return { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax };
   }
 
-  /** Before logs are made for nothing. @throws ServiceError INVALID_PARTITIONS */
+  /** Checks the limit before logs are created for a request that will be refused. @throws ServiceError INVALID_PARTITIONS */
   async #checkLimit(add: number): Promise<void> {
     const trial: Step = { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax, isTrial: true };
     await this.#store.namespace.write([trial], { privileged: true }).catch((error) => {
@@ -306,8 +307,9 @@ export class TopicAdmin {
   }
 
   /**
-   * Places new partitions on the live brokers; `checks` hold the transaction to what the placement stands on.
-   * @throws ServiceError STORE_UNAVAILABLE while no broker has its place, which is not for the client to mend
+   * Places new partitions on the live brokers.
+   * @returns `checks` = operations that fail if the live brokers or the controller have changed
+   * @throws ServiceError STORE_UNAVAILABLE while no broker is registered, so that clients retry
    */
   async #place(
     partitions: number,
@@ -318,7 +320,7 @@ export class TopicAdmin {
     if (brokers.length === 0) {
       throw new ServiceError(
         'STORE_UNAVAILABLE',
-        'No broker has its place in the cluster now, as they have only just begun or come back; nothing was done. Try again soon.',
+        'No broker is registered in the cluster now, as after a start or an outage; nothing was done. Try again in a few seconds.',
       );
     }
     const drawn = () => randomInt(Math.max(brokers.length, 1));
@@ -358,7 +360,7 @@ async function asUnknownTopic<T>(name: string, change: () => Promise<T>): Promis
   }
 }
 
-/** The refusal of too many partitions, without what it says of the transaction. */
+/** The refusal of too many partitions, without the fields about the transaction. */
 function overLimit(error: unknown): unknown {
   const known = findServiceError(error);
   if (known?.code !== 'INVALID_PARTITIONS' || known.fields.maxPartitions === undefined) return error;
@@ -383,7 +385,7 @@ function createNode(path: string, data?: string): Op {
   return data === undefined ? { op: 'create', path } : { op: 'create', path, data, contentType: jsonContentType };
 }
 
-/** The nodes of partitions from number `first` on: Kafka's first election, all replicas alive and in sync. */
+/** Creates the nodes of partitions from number `first` on. As in Kafka, the first replica leads and all are in sync. */
 function partitionNodes(name: string, replicas: readonly number[][], first: number, controllerEpoch: number): Op[] {
   return replicas.flatMap((assigned, index) => {
     const path = partitionStatePath(name, first + index);
@@ -408,7 +410,7 @@ function deletions(name: string, partitions: number): Op[] {
   ];
 }
 
-/** 22 letters, as Kafka's topic ids; none begins with a dash, which tools would take for an option. */
+/** 22 characters, like Kafka's topic ids; none begins with a dash, which command line tools would take for an option. */
 function newTopicId(): string {
   for (;;) {
     const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');

@@ -1,6 +1,6 @@
-// What a broker knows of the topics: a cache of their metadata, kept true by the event stream. A miss is read from the
-// tree, so a topic can be used through any broker the moment that it exists; and a log that the tree has and the store has lost
-// is opened anew by whoever finds it missing. It does not change topics: topic-admin.ts.
+// Caches the metadata of topics, updated by the event stream. A topic that is not cached is read from the tree, so it can be used
+// through any broker as soon as it exists. Logs of an existing topic that the store has lost are created again, empty, when one is
+// found missing.
 import type { Logger } from 'pino';
 import type { TopicConfig } from '../../../schemas/topics.ts';
 import { decodeTopic, topicPath, topicsPath } from '../../core/cluster/cluster-nodes.ts';
@@ -14,10 +14,10 @@ import type { EventTail } from '../watches/event-tail.ts';
 
 export interface TopicInfo {
   readonly name: string;
-  /** Tells the topic from an earlier one of its name. */
+  /** Distinguishes the topic from an earlier one of the same name. */
   readonly topicId: string;
   readonly partitionCount: number;
-  /** How many partitions it was created with; requests that may be repeated have their home in one of them. */
+  /** The number of partitions at its creation: one of these is the home partition of each request with a deduplication key. */
   readonly homePartitions: number;
   readonly config: TopicConfig;
 }
@@ -25,16 +25,16 @@ export interface TopicInfo {
 const topicConfigsPath = '/config/topics';
 export const topicConfigPath = (topic: string): string => `${topicConfigsPath}/${topic}`;
 
-/** A read of a topic's nodes under way; `stale` = they changed meanwhile, so it must not be kept. */
+/** A read of a topic's nodes in flight; `stale` = they changed meanwhile, so the result must not be cached. */
 interface Load {
   info: Promise<TopicInfo>;
   stale: boolean;
 }
 
-/** How often a topic is looked at of which a log is missing. */
+/** How often a topic with a missing log is checked at most. */
 const recreateEveryMs = 1000;
 
-/** What a stale cache can bring about. */
+/** Error codes that outdated metadata can cause. */
 const staleCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'TOO_LARGE'] as const;
 
 export class TopicCache {
@@ -45,7 +45,7 @@ export class TopicCache {
   readonly #names = new Set<string>();
   readonly #known = new Map<string, TopicInfo>();
   readonly #loads = new Map<string, Load>();
-  /** By name, the opening of its lost logs that is under way. */
+  /** By topic name, the recreation of its lost logs in flight. */
   readonly #recreating = new Map<string, Promise<boolean>>();
   readonly #recreatedLately = new Set<string>();
   readonly #recreated;
@@ -64,30 +64,30 @@ export class TopicCache {
     this.#log = log;
     this.#recreated = metrics.counter(
       'lost_logs_opened_total',
-      'Logs that the store had lost, as by a failover, and that this broker opened anew, empty.',
+      'Logs that the store had lost, as in a failover, and that this broker created again, empty.',
     );
   }
 
-  /** Learns the names of all topics; the tail has been started. */
+  /** Reads the names of all topics; the event tail must have been started. */
   async start(): Promise<void> {
-    // First listen, then read: a topic that comes or goes meanwhile is heard of in any case.
+    // Subscribe before the read: so no topic that is created or deleted during it is missed.
     this.#unsubscribe.push(
       this.#tail.subscribe((batch) => {
         for (const transaction of batch) this.#accept(transaction);
       }),
       this.#tail.onGap((history) => {
-        if (history === 'main') this.#relearn();
+        if (history === 'main') this.#reloadAfterGap();
       }),
     );
     try {
-      await this.#learn();
+      await this.#readNames();
     } catch (error) {
       this.stop();
       throw error;
     }
   }
 
-  async #learn(): Promise<void> {
+  async #readNames(): Promise<void> {
     const gone = new Set<string>();
     const forget = this.onChange((name) => (this.#names.has(name) ? gone.delete(name) : gone.add(name)));
     const found = await this.#namespace.allChildren(topicsPath).finally(forget);
@@ -98,12 +98,12 @@ export class TopicCache {
     for (const stop of this.#unsubscribe.splice(0)) stop();
   }
 
-  /** The names of all topics that this broker has heard of, in order. */
+  /** The names of all topics by the events received so far, in order. */
   names(): string[] {
     return [...this.#names].sort();
   }
 
-  /** Calls `listener` with the name of each topic that was created, changed or deleted. @returns how to stop that */
+  /** Calls `listener` with the name of each topic that was created, changed or deleted. @returns a function that ends this */
   onChange(listener: (name: string) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -119,16 +119,16 @@ export class TopicCache {
     return this.#known.get(name) ?? this.#load(name);
   }
 
-  /** A topic's metadata as it is in the tree now. @throws ServiceError UNKNOWN_TOPIC */
+  /** A topic's metadata, read from the tree now. @throws ServiceError UNKNOWN_TOPIC */
   async refresh(name: string): Promise<TopicInfo> {
     this.#invalidate(name);
     return this.#load(name);
   }
 
   /**
-   * Runs `use` with a topic's metadata. If that fails in a way that old metadata would explain, and they were old, runs it
-   * once more with the new: what was changed through another broker a moment ago holds here, too. If a log was not found that
-   * should be there, it is opened anew first.
+   * Runs `use` with a topic's metadata. If it fails with an error that outdated metadata can cause, and the metadata were outdated,
+   * runs it once more: so a change through another broker holds here at once. A log that the store has lost is created again
+   * first.
    * @throws ServiceError UNKNOWN_TOPIC, and what `use` throws; STORE_UNAVAILABLE if the missing log was one of several that
    *   `use` wrote to
    */
@@ -142,7 +142,7 @@ export class TopicCache {
       if (JSON.stringify(fresh) !== JSON.stringify(topic)) return await use(fresh);
       if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
       if (!(await this.recreateLogs(name))) throw unknownTopic(name);
-      // What went to other logs must not go there once more.
+      // Records that were appended to other logs must not be appended again.
       const results = findServiceError(error)?.fields.results;
       if (results !== undefined) throw recreatedMeanwhile(name, results);
       return await use(fresh);
@@ -150,10 +150,10 @@ export class TopicCache {
   }
 
   /**
-   * Opens anew, and empty, those logs of a topic that the store has lost: a failover loses what was not replicated yet. For
-   * whoever has just found one missing. The tree is asked after that, and a deletion takes its nodes before the logs, so
-   * what it still has was not deleted; if that happens now, the log knows it (lua/logs/open.lua).
-   * @returns whether all logs of the topic that can be reached are there now
+   * Creates again, empty, those logs of a topic that the store has lost: a failover loses what was not replicated yet. To be called
+   * after a log was found missing: the tree is read after that, and a deletion removes the nodes before the logs, so a topic that
+   * is still in the tree was not deleted. If it is deleted now, the log refuses (lua/logs/open.lua).
+   * @returns whether all logs of the topic that can be reached exist now
    * @throws ServiceError UNKNOWN_TOPIC
    */
   recreateLogs(name: string): Promise<boolean> {
@@ -166,30 +166,30 @@ export class TopicCache {
   }
 
   /**
-   * As reopenLogs, for those who know a log that they have not found by the id of its topic, and come back if it is not there yet:
-   * a topic is looked at once a second for all of them. What fails is tried again then, too.
-   * @returns whether a log may be there now that was not
+   * As recreateLogs(), for callers that found a log missing by its topic id and will come back: each topic is checked at most once a
+   * second for all of them.
+   * @returns whether a log that was missing may exist now
    */
   async recreateLostLogs(missing: Iterable<{ topic: string; topicId: string }>): Promise<boolean> {
     const ids = new Map([...missing].map(({ topic, topicId }) => [topic, topicId]));
-    const mended = [...ids].map(async ([name, topicId]) => {
+    const recreations = [...ids].map(async ([name, topicId]) => {
       if (this.#recreatedLately.has(name)) return false;
       this.#recreatedLately.add(name);
       setTimeout(() => this.#recreatedLately.delete(name), recreateEveryMs).unref();
       try {
         return (await this.get(name)).topicId === topicId && (await this.recreateLogs(name));
       } catch (error) {
-        this.#log.debug({ err: error, topic: name }, 'A log is missing, and was not opened anew');
+        this.#log.debug({ err: error, topic: name }, 'A missing log could not be created again');
         return false;
       }
     });
-    return (await Promise.all(mended)).includes(true);
+    return (await Promise.all(recreations)).includes(true);
   }
 
   async #recreateLogs(name: string): Promise<boolean> {
     const { topicId, partitionCount } = await this.refresh(name);
     const numbers = Array.from({ length: partitionCount }, (_, partition) => partition);
-    // One machine of the store may be away, which must not hold up what lies on others.
+    // One Redis server may be away, which must not delay the logs on others.
     const tried = await Promise.allSettled(numbers.map((partition) => this.#logs.recreateLost(topicId, partition)));
     const outcomes = tried.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     const opened = numbers.filter((partition) => outcomes[partition] === 'opened');
@@ -197,7 +197,7 @@ export class TopicCache {
       this.#recreated.inc(opened.length);
       this.#log.warn(
         { topic: name, topicId, partitions: opened },
-        'The store had lost logs; they are open again, empty',
+        'The store had lost logs of a topic; they were created again, empty',
       );
     }
     const failed = tried.find((one) => one.status === 'rejected');
@@ -205,12 +205,12 @@ export class TopicCache {
     return !outcomes.includes('refused');
   }
 
-  /** After a gap in the events nothing that was known may be right: topics may have come back, or never been. */
-  #relearn(): void {
+  /** Drops everything after a gap in the events, and reads the names again: any topic may have changed, or been lost. */
+  #reloadAfterGap(): void {
     const before = [...this.#names];
     for (const name of [...this.#known.keys(), ...this.#loads.keys()]) this.#invalidate(name);
     this.#names.clear();
-    this.#learn()
+    this.#readNames()
       .catch((error: unknown) =>
         this.#log.error({ err: error }, 'The topics could not be read after a gap in the events'),
       )
@@ -218,8 +218,8 @@ export class TopicCache {
   }
 
   async #load(name: string): Promise<TopicInfo> {
-    const under = this.#loads.get(name);
-    if (under) return under.info;
+    const inFlight = this.#loads.get(name);
+    if (inFlight) return inFlight.info;
     const load: Load = { info: this.#read(name), stale: false };
     this.#loads.set(name, load);
     try {
@@ -247,7 +247,7 @@ export class TopicCache {
         config: effectiveConfig(overrides),
       };
     } catch (error) {
-      // What cannot be the name of a node cannot be that of a topic.
+      // A name that no node can have is not the name of a topic either.
       if (hasCode(error, 'NO_NODE') || hasCode(error, 'INVALID_PATH')) throw unknownTopic(name);
       throw error;
     }
@@ -258,7 +258,7 @@ export class TopicCache {
     const load = this.#loads.get(name);
     if (!load) return;
     load.stale = true;
-    // Whoever asks from now on must not be given what was read before the change.
+    // Later callers must not be given what was read before the change.
     this.#loads.delete(name);
   }
 
@@ -282,7 +282,7 @@ export class TopicCache {
         try {
           listener(name);
         } catch (error) {
-          // One part's fault must not cost the others their news.
+          // A listener that throws must not keep the others from the change.
           this.#log.error({ err: error, topic: name }, 'A listener of topic changes failed');
         }
       }
@@ -299,7 +299,7 @@ export function unknownTopic(name: string): ServiceError {
 function recreatedMeanwhile(name: string, results: unknown): ServiceError {
   return new ServiceError(
     'STORE_UNAVAILABLE',
-    `The store had lost a log of topic ${name}, which is open again now, empty. Other partitions have their records: see ` +
+    `The store had lost a log of topic ${name}, which was created again, empty. Other partitions have their records: see ` +
       'results. Send the rest again, or all of it with the same Idempotency-Key.',
     { topic: name, results },
   );

@@ -1,6 +1,6 @@
-// Finishes the deletion of topics: their nodes are gone, and a note under /admin/delete_topics says which logs are left. What
-// groups have committed for the topic goes with them, as in Kafka. The broker that was asked does it at once; every broker
-// looks for notes that a dead one left. Doing it twice does no harm.
+// Finishes the deletion of topics. Their nodes are deleted already, and a marker under /admin/delete_topics names the logs that
+// are left; these and the groups' committed offsets for the topic are deleted, as in Kafka. The broker that served the request
+// does it at once; every broker looks for markers left by a broker that died. Doing it twice does no harm.
 import type { Logger } from 'pino';
 import { hasCode } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
@@ -25,7 +25,7 @@ function decodeDeletion(data: Buffer): Deletion {
   return { topicId: topic_id, partitions };
 }
 
-/** Removes the logs that the note of this topic names and the commits for it, then the note; without one, does nothing. */
+/** Deletes the logs that the topic's marker names and the committed offsets, then the marker; without a marker does nothing. */
 export async function finishDeletion({ namespace, logs, committedOffsets }: Store, topic: string): Promise<void> {
   const path = deletionPath(topic);
   try {
@@ -35,19 +35,19 @@ export async function finishDeletion({ namespace, logs, committedOffsets }: Stor
     await committedOffsets.forgetTopic(topic, topicId);
     await namespace.write([{ op: 'delete', path, mzxid: stat.mzxid }], { privileged: true });
   } catch (error) {
-    // Another broker was faster, or the note is already that of a later topic of the same name.
+    // Another broker has deleted the marker, or it is that of a later topic of the same name.
     if (!hasCode(error, 'NO_NODE') && !hasCode(error, 'BAD_VERSION')) throw error;
   }
 }
 
 export function createTopicDeleter(store: Store, log: Logger): PeriodicTask {
   return new PeriodicTask(
-    'deletion of topics',
+    'topic deleter',
     everyMs,
     async () => {
       for (const topic of await store.namespace.allChildren(deletionsPath)) {
         await finishDeletion(store, topic);
-        log.info({ topic }, 'Finished the deletion of a topic');
+        log.info({ topic }, 'The deletion of a topic was finished');
       }
     },
     log,

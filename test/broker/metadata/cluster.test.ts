@@ -76,17 +76,20 @@ t.test('a broker takes the place of one that is dead, however long the session o
   t.match(await store.namespace.stat('/brokers/ids/5'), { stat: { ephemeralOwner: broker.registration.session!.id } });
 });
 
-t.test('while no broker has its place in the cluster, a new topic is refused for the time being only', async (t) => {
-  const { socketPath } = await startTestRedis(t);
-  const log = pino({ level: 'silent' });
-  const store = new Store({ ...testConfig, target: { socketPath } }, log);
-  await store.open();
-  t.teardown(() => store.close());
-  const broker = new Broker(testConfig, store, { sole: false }, log);
-  const creation = { name: 'early', partitions: 1, replicationFactor: 1, config: {} };
-  await t.rejects(broker.topicAdmin.create(creation), { code: 'STORE_UNAVAILABLE', message: /nothing was done/ });
-  t.same(await store.namespace.allChildren('/brokers/topics'), []);
-});
+t.test(
+  'while no broker is registered, the creation of a topic is refused with an error that asks to retry',
+  async (t) => {
+    const { socketPath } = await startTestRedis(t);
+    const log = pino({ level: 'silent' });
+    const store = new Store({ ...testConfig, target: { socketPath } }, log);
+    await store.open();
+    t.teardown(() => store.close());
+    const broker = new Broker(testConfig, store, { sole: false }, log);
+    const creation = { name: 'early', partitions: 1, replicationFactor: 1, config: {} };
+    await t.rejects(broker.topicAdmin.create(creation), { code: 'STORE_UNAVAILABLE', message: /nothing was done/ });
+    t.same(await store.namespace.allChildren('/brokers/topics'), []);
+  },
+);
 
 t.test('a broker that lost its session registers anew, with a larger epoch', async (t) => {
   const { url, broker } = await startTestServer(t, { brokerId: 3 });
@@ -199,7 +202,7 @@ t.test('a broker that hung and finds its id taken stops, and has written nothing
   t.equal(await hung.exited, 1);
   t.match(
     hung.log.find(({ level }) => level === 60),
-    { msg: /^Broker 7 is another server now.*WEIR_BROKER_ID/ },
+    { msg: /^Another server has registered as broker 7.*WEIR_BROKER_ID/ },
   );
   t.same(await state(), before);
   t.equal((await http(`${successor.url}/health/ready`)).status, 200);
