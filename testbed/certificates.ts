@@ -1,16 +1,16 @@
-// What a test of TLS and of rights in Redis needs: certificates of an authority of its own, and the user of docs/operations.md.
+// Set-up for tests of TLS and of access rights in Redis: certificates signed by a test authority, and the user of docs/operations.md.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
 export interface Certificates {
   /** The authority's certificate, as a file. */
   ca: string;
-  /** Of the Redis, and of its client: `.pem` and `.key` behind these are a certificate and its key. */
+  /** Paths of the certificates of Redis and of its client, without `.pem` (certificate) or `.key` (private key). */
   server: string;
   client: string;
 }
 
-/** An authority and what it has signed: each a certificate and its key, as files. */
+/** Creates a certificate authority and two certificates signed by it, as files. */
 export function makeCertificates(folder: string): Certificates {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
   const newKey = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
@@ -36,7 +36,7 @@ export function makeCertificates(folder: string): Certificates {
   return { ca: join(folder, 'ca.pem'), server: join(folder, 'server'), client: join(folder, 'client') };
 }
 
-/** As docs/operations.md gives it. */
+/** The access rules of the user in docs/operations.md. */
 export const userRules =
   'on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends -@all +@read +@write +@stream +@hash ' +
   '+@sortedset +@set +@string +@scripting -script +time +info +wait +publish +subscribe +unsubscribe +hello +auth ' +

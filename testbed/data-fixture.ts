@@ -1,6 +1,6 @@
-// A small data directory with something of every kind that is stored, as this version of the program makes it: the next version
-// is tested to open it. As a program (`npm run fixture:data -- test/fixtures/data-layout-N.tar.gz`) it makes that archive; run it
-// with the last commit before the layout rises.
+// A small data directory with data of every stored kind, written by this version of the program: a test opens it with the next
+// version. As a program (`npm run fixture:data -- test/fixtures/data-layout-N.tar.gz`) it writes that archive. Run it at the
+// last commit before the layout is raised.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,20 +8,20 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** What a test has to know to go on with the data. */
+/** What a test needs to continue with the data. */
 export interface DataFacts {
-  /** When it was made, ms: what Redis lets expire is to be moved by the time since then. */
+  /** When it was written, ms: a test moves expiry times in Redis by the time since then. */
   madeAt: number;
   session: string;
   producer: { id: string; epoch: number };
   member: { memberId: string; memberEpoch: number; [secret: string]: unknown };
-  /** By path of the request: what was read before the server stopped. */
+  /** By path of the request: the response before the server stopped. */
   reads: Record<string, unknown>;
 }
 
 const years = '12000d';
 
-/** Fills a server that is empty. */
+/** Fills an empty server. */
 export async function fillWithEveryKind(url: string): Promise<DataFacts> {
   const send = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const isJson = body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array);

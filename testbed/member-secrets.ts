@@ -1,11 +1,11 @@
-// What a client of groups keeps: the secret of each member that it has joined as, which all later calls of the member send.
+// Stores the secret of each group member that this process has joined as: later calls of the member must send it.
 
 const secrets = new Map<string, string>();
 
 const membersPath = /\/v1\/groups\/([^/?]+)\/members(?:\/([^/?]+))?/;
 const offsetsPath = /\/v1\/groups\/([^/?]+)\/offsets(?:\?|$)/;
 
-/** The header of a request that speaks for a member that was joined by an earlier request of this process. */
+/** The header with the secret of a member that an earlier request of this process joined as; empty for other requests. */
 export function memberHeader(url: string, body?: unknown): Record<string, string> {
   const [, group, member] = membersPath.exec(url) ?? [];
   const [, committing] = offsetsPath.exec(url) ?? [];
@@ -18,7 +18,7 @@ export function memberHeader(url: string, body?: unknown): Record<string, string
   return secret === undefined ? {} : { 'weir-member': secret };
 }
 
-/** Keeps the secret, if this is the answer to a join. */
+/** Stores the secret, if this is the response to a join. */
 export function keepSecret(url: string, answer: unknown): void {
   const [, group] = membersPath.exec(url) ?? [];
   const { memberId, memberSecret } = (answer ?? {}) as { memberId?: string; memberSecret?: string };

@@ -14,26 +14,26 @@ export interface ClusterNode extends RedisNode {
 export interface ClusterSetup {
   url: string;
   nodes: ClusterNode[];
-  /** The nodes that hold slots now, as their own node says. */
+  /** The nodes that hold slots now, each by its own view. */
   primaries(): Promise<ClusterNode[]>;
   replicaOf(primary: ClusterNode): Promise<ClusterNode>;
-  /** Waits until each node calls the cluster whole, and each replica follows its primary. */
+  /** Waits until each node reports the cluster state `ok`, and each replica follows its primary. */
   isWhole(): Promise<void>;
   /** The primary that holds the slot of a key now, as most nodes see it. */
   ownerOf(key: string): Promise<ClusterNode>;
   /** Waits until another node than `old` holds the slot of a key. */
   failedOverFrom(old: ClusterNode, key: string, withinMs?: number): Promise<ClusterNode>;
-  /** Begins to move the slot of a key: from here on it is under way. */
+  /** Begins to move the slot of a key: it is migrating from here on. */
   beginMove(key: string, from: ClusterNode, to: ClusterNode): Promise<void>;
   /** Moves all keys of that slot, a few at a time, and gives the slot to `to`. */
   finishMove(key: string, from: ClusterNode, to: ClusterNode): Promise<void>;
 }
 
 /**
- * Starts one and waits until all its nodes call it whole.
+ * Starts a cluster and waits until all its nodes report the state `ok`.
  * @param replicas one for each primary, or none
  * @param settings further lines of the configuration of each node
- * @param tls with which all speak TLS
+ * @param tls the certificates, if all connections use TLS
  */
 export async function startRedisCluster(
   scope: Scope,
@@ -62,7 +62,7 @@ export async function startRedisCluster(
   const [first] = nodes as [ClusterNode];
   const width = Math.ceil(slotCount / primaries);
   for (const [index, node] of nodes.entries()) {
-    // Epochs of their own, so that nobody has to settle who is first.
+    // A different epoch for each node, so that the nodes do not have to resolve a collision.
     await node.ask('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1));
     if (index >= primaries) continue;
     const last = Math.min(slotCount, (index + 1) * width) - 1;

@@ -1,4 +1,4 @@
-// A Redis of its own process on a TCP port, as part of a set: a primary, a replica, a Sentinel, a node of a cluster.
+// A Redis process on a TCP port, as part of a set: a primary, a replica, a Sentinel or a node of a cluster.
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RedisBinary, resolveRedisBinary } from '../src/embedded-redis/redis-binary.ts';
@@ -11,7 +11,7 @@ export const quietLog = { info() {}, warn() {}, error() {} };
 
 let binary: Promise<RedisBinary> | undefined;
 
-/** The binary that all use; `npm run redis:install`, or the first start of a server, has put it in place before. */
+/** The binary of all nodes; `npm run redis:install`, or the first start of a server, has installed it. */
 export function installedRedisBinary(): Promise<RedisBinary> {
   binary ??= resolveRedisBinary({ log: quietLog });
   return binary;
@@ -20,27 +20,27 @@ export function installedRedisBinary(): Promise<RedisBinary> {
 export interface RedisNode {
   host: string;
   port: number;
-  /** Of the process that runs now. */
+  /** Process id of the current process. */
   pid(): number;
-  /** One command, over its unix socket. Rejects with its error, or if it does not run. */
+  /** Runs one command over its unix socket. Rejects with the error of Redis, or if it does not run. */
   ask(...command: string[]): Promise<RedisReply>;
   /** A field of its INFO. */
   info(field: string): Promise<string | undefined>;
-  /** kill -9. */
+  /** Kills the process with SIGKILL. */
   kill(): Promise<void>;
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
   /** Starts it again on the same port, with the data that it has. */
   start(): Promise<void>;
-  /** Keeps a copy of its append-only file as it is now. */
+  /** Copies its append-only file as it is now. */
   backUp(): void;
-  /** Kills it and starts it on that copy: what was written since is lost, as by a failover to a replica that lags. */
+  /** Kills it and starts it on that copy: later writes are lost, as in a failover to a replica that lags. */
   killAndRestore(): Promise<void>;
 }
 
 /**
  * Starts a Redis that is killed with its scope.
  * @param settings lines of its redis.conf
- * @param kind whether it is a Sentinel; and whether it speaks only TLS, also with others of its kind
+ * @param kind whether it is a Sentinel, and whether all its connections use TLS
  */
 export async function startRedisNode(
   scope: Scope,

@@ -1,13 +1,13 @@
-// What a set-up of processes needs of whoever asks for it: somewhere to leave what has to be ended and removed afterwards.
+// Scopes: a test or a benchmark run to which started processes and created folders belong, which ends and removes them.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { isAlive, type ProcessIdentity } from '../src/embedded-redis/process-lock.ts';
 
-/** A test, or a run of a benchmark: everything that is started for it goes with it. */
+/** A test, or a run of a benchmark: everything started for it ends with it. */
 export interface Scope {
-  /** Runs `end` when it is over, after what was left later. */
+  /** Runs `end` when the scope is over, in reverse order of the calls. */
   teardown(end: () => unknown): void;
 }
 
@@ -39,7 +39,7 @@ function endLeftBehind(lockFile: string): void {
 const [firstPort, portCount] = [10_000, 22_000];
 let portsTried = process.pid * 64;
 
-/** A TCP port of the loopback that nobody listens on, nor will but for whoever asked for it. */
+/** A free TCP port of the loopback interface, which no other caller gets. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = firstPort + (portsTried++ % portCount);

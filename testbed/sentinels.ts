@@ -7,7 +7,7 @@ export interface SentinelSetup {
   url: string;
   nodes: RedisNode[];
   sentinels: RedisNode[];
-  /** How often Sentinels look at each other and at Redis: as they do by themselves, or several times as often. */
+  /** How often Sentinels check each other and Redis: at their default rate, or several times as often. */
   setPace(pace: keyof typeof paces): Promise<void>;
   /** The node that the Sentinels name now. */
   primary(): Promise<RedisNode>;
@@ -25,7 +25,7 @@ const paces = {
 };
 
 /**
- * Starts them, hurried.
+ * Starts a primary, replicas and Sentinels with short intervals.
  * @param settings further lines of the configuration of each Redis
  * @param secured with which all speak TLS, and further lines of the configuration of each Sentinel
  */
