@@ -11,21 +11,14 @@ import {
   groupClientFrame,
   groupStreamQuery,
 } from '../../schemas/group-stream.ts';
-import {
-  groupParams,
-  offsetsPerCommitMax,
-  rebalanceTimeoutDefaultMs,
-  rebalanceTimeoutMsMin,
-  sessionTimeoutDefaultMs,
-} from '../../schemas/groups.ts';
+import { groupParams, offsetsPerCommitMax } from '../../schemas/groups.ts';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
+import { joinOf } from '../broker/groups/join-request.ts';
 import { cursorKey } from '../broker/groups/member-cursors.ts';
 import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
 import type { GroupStream, GroupStreamSink } from '../broker/groups/stream/group-stream.ts';
 import { frameJson } from '../core/frame-json.ts';
-import { subscriptionOf } from '../core/groups/group-topics.ts';
-import { requestedMs } from '../core/requested-duration.ts';
 import { findServiceError, hasCode, ServiceError } from '../core/service-error.ts';
 import { groupFramesWaitingMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
@@ -130,20 +123,10 @@ class GroupSocket {
   }
 
   async run({ params, query }: Given, broker: Broker): Promise<void> {
-    const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = query;
     // A server that stops closes what is opened meanwhile: nobody is there to be a member.
     if (this.#closed.signal.aborted) return;
     try {
-      const join = {
-        ...rest,
-        subscription: subscriptionOf(topics, pattern),
-        sessionTimeoutMs: sessionTimeout
-          ? requestedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
-          : sessionTimeoutDefaultMs,
-        rebalanceTimeoutMs: rebalanceTimeout
-          ? requestedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
-          : rebalanceTimeoutDefaultMs,
-      };
+      const join = joinOf(query, broker.config.sessionMinTtlMs);
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());
       this.#stream = stream;
       this.#send({ type: 'joined', ...stream.answer });

@@ -1,14 +1,11 @@
-// Consumer groups as one broker serves them: members join, are heard and leave; those whose session ends are taken out,
-// those that do not let go in time are fenced, and changes of topics move partitions. Every broker does all of it for
-// every group. Committed offsets are in group-offsets.ts, reading is in group-consumer.ts.
-
-import { randomBytes, randomUUID } from 'node:crypto';
+// Serves the members of consumer groups on one broker: they join, send heartbeats and leave. It also removes members whose
+// session has ended, fences members that miss their rebalance timeout, and updates assignments when topics change. Every
+// broker does this for every group. Committed offsets are in offsets/, reading as a member is in consume/ and stream/.
 import type { Logger } from 'pino';
-import { rebalanceTimeoutMsMin } from '../../../schemas/groups.ts';
+import { joinResponse } from '../../../schemas/groups.ts';
 import type { TopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import {
   checkEmpty,
-  checkName,
   type GroupMember,
   getOwn,
   heartbeatIntervalMs,
@@ -17,13 +14,7 @@ import {
 } from '../../core/groups/group-document.ts';
 import { groupsPath, parseTimerName } from '../../core/groups/group-nodes.ts';
 import { hasReachedTarget } from '../../core/groups/group-reconciliation.ts';
-import {
-  fence,
-  type JoinRequest,
-  type MemberChange,
-  type OverdueMember,
-  updateTopics,
-} from '../../core/groups/group-state.ts';
+import { fence, type MemberChange, type OverdueMember, updateTopics } from '../../core/groups/group-state.ts';
 import { assignmentOf } from '../../core/groups/member-reconciliation.ts';
 import type { MemberCredential } from '../../core/groups/member-secret.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -37,18 +28,14 @@ import type { TopicCache } from '../metadata/topic-cache.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import type { GroupMetrics } from './group-metrics.ts';
-import { checkPattern } from './group-patterns.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
 import { JoinDebouncer } from './join-debouncer.ts';
-import { MembershipBatcher, type RequestedPartitions } from './membership-batcher.ts';
-import { topicsViewOf } from './topics-view.ts';
+import { type Join, joinRequestOf } from './join-request.ts';
+import { MembershipBatcher } from './membership-batcher.ts';
+import type { MembershipResult, RequestedPartitions } from './membership-update.ts';
+import { type TopicSources, topicsViewOf } from './topics-view.ts';
 
-/** What a client says when it joins: it need not choose an id, and gets its session here. */
-export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'secretHash' | 'presentedSecretHash'> {
-  memberId?: string | undefined;
-}
-
-/** What a member is told when it joins and at each heartbeat. */
+/** The response to a heartbeat, and the first frame on a socket. */
 export interface MemberResponse {
   memberId: string;
   memberEpoch: number;
@@ -57,38 +44,34 @@ export interface MemberResponse {
   sessionTimeoutMs: number;
 }
 
-/** The answer to a join over HTTP: with it alone goes the secret. */
+/** The response to a join over HTTP, the only one that contains the secret. */
 export interface JoinResponse extends MemberResponse {
   memberSecret: string;
 }
 
-/** Kafka's bounds on what a member may ask for; the lower one of the session is configured. */
-const sessionTimeoutMsMax = 30 * 60_000;
-const rebalanceTimeoutMsMax = 60 * 60_000;
-
 const sweepEveryMs = 1000;
 const timersEveryMs = 250;
-/** Who claims a timer acts on it within this time, or another does. */
+/** A broker that claims a timer handles it within this time; else another broker may claim it. */
 const timerClaimMs = 5000;
-const timersAtOnce = 100;
-/** Changes of topics are heard of at once; this finds what was missed in a gap of the event stream. */
+const timersPerClaim = 100;
+/** Changes of topics are handled when their event arrives; this finds those whose events were missed. */
 const topicsEveryMs = 60_000;
-const groupsAtOnce = 1000;
+const groupsPerPage = 1000;
 
 export class GroupCoordinator {
   readonly #groups: Groups;
   readonly #states: GroupStateManager;
-  readonly #requests: MembershipBatcher;
+  readonly #batcher: MembershipBatcher;
   readonly #debouncer = new JoinDebouncer();
   readonly #metrics: GroupMetrics;
   readonly #log: Logger;
-  readonly #sources: { namespace: Namespace; topics: TopicCache };
+  readonly #sources: TopicSources;
   readonly #tail: EventTail;
   readonly #sessionMinTtlMs: number;
   readonly #sweeper: PeriodicTask;
   readonly #timers: PeriodicTask;
   readonly #topicsTask: PeriodicTask;
-  /** Groups of which a member's node has gone. */
+  /** Groups in which the node of a member was deleted. */
   readonly #toSweep = new Set<string>();
   readonly #unsubscribe: (() => void)[] = [];
 
@@ -103,10 +86,10 @@ export class GroupCoordinator {
   ) {
     this.#groups = store.groups;
     this.#states = states;
-    this.#requests = new MembershipBatcher(states, { namespace: store.namespace, topics }, metrics);
+    this.#sources = { namespace: store.namespace, topics };
+    this.#batcher = new MembershipBatcher(states, this.#sources);
     this.#metrics = metrics;
     this.#log = log;
-    this.#sources = { namespace: store.namespace, topics };
     this.#tail = tail;
     this.#sessionMinTtlMs = options.sessionMinTtlMs;
     this.#sweeper = new PeriodicTask('sweep of groups', sweepEveryMs, () => this.#sweep(), log);
@@ -114,13 +97,13 @@ export class GroupCoordinator {
     this.#topicsTask = new PeriodicTask('topics of groups', topicsEveryMs, () => this.#refreshTopics(), log);
   }
 
-  /** Begins to look after groups; tail and topics have been started. */
+  /** Starts the periodic tasks. The event tail and the topic cache must be started before. */
   start(): void {
     this.#unsubscribe.push(
-      this.#tail.subscribe((batch) => this.#accept(batch)),
+      this.#tail.subscribe((batch) => this.#onTransactions(batch)),
       this.#sources.topics.onChange(() => this.#topicsTask.trigger()),
     );
-    for (const chore of [this.#sweeper, this.#timers, this.#topicsTask]) chore.start();
+    for (const task of [this.#sweeper, this.#timers, this.#topicsTask]) task.start();
   }
 
   async stop(): Promise<void> {
@@ -129,98 +112,76 @@ export class GroupCoordinator {
   }
 
   /**
-   * Adds a member, or lets it begin anew if it is one: as another incarnation, unless the caller presents its secret.
+   * Adds a member. A member id that is in the group already begins a new incarnation, unless the caller presents its secret.
    * @throws ServiceError BAD_REQUEST, UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, TOO_LARGE,
    *   IDEMPOTENCY_KEY_REUSED; FORBIDDEN, MEMBER_SUPERSEDED for a secret that is not the member's
    */
   async join(
     group: string,
     join: Join,
-    presented: string | undefined,
+    presentedSecret: string | undefined,
     idempotency?: IdempotencyKey,
-  ): Promise<{ zxid: number; answer: JoinResponse; replayed: boolean }> {
-    const fresh = newMemberSecret();
-    const secretHash = hashMemberSecret(fresh);
-    const presentedSecretHash = presented === undefined ? undefined : hashMemberSecret(presented);
-    const request = { ...this.#joining(group, join), secretHash, presentedSecretHash };
-    const answer = (member: GroupMember): JoinResponse => {
-      const isFresh = member.secretHash === secretHash;
-      return { ...memberResponse(member), memberSecret: isFresh ? fresh : presented! };
+  ): Promise<{ zxid: number; response: JoinResponse; replayed: boolean }> {
+    const newSecret = newMemberSecret();
+    const secretHash = hashMemberSecret(newSecret);
+    const presentedSecretHash = presentedSecret === undefined ? undefined : hashMemberSecret(presentedSecret);
+    const request = { ...joinRequestOf(group, join, this.#sessionMinTtlMs), secretHash, presentedSecretHash };
+    const responseOf = (member: GroupMember): JoinResponse => {
+      const memberSecret = member.secretHash === secretHash ? newSecret : (presentedSecret ?? '');
+      return { ...memberResponseOf(member), memberSecret };
     };
-    const kept = idempotency && {
+    const stored = idempotency && {
       ...idempotency,
-      answer: (member: GroupMember) => sealResponse(idempotency.key, JSON.stringify(answer(member))),
+      response: (member: GroupMember) => sealResponse(idempotency.key, JSON.stringify(responseOf(member))),
     };
-    await this.#debounced(group);
-    const { zxid, member, replayed } = await this.#requests.submit(group, {
-      change: () => ({ kind: 'join', request }),
-      kept,
-    });
-    if (replayed === undefined) return { zxid, answer: answer(member!), replayed: false };
-    return { zxid, answer: JSON.parse(openResponse(idempotency!.key, replayed)) as JoinResponse, replayed: true };
+    await this.#debounce(group);
+    const change = (): MemberChange => ({ kind: 'join', request });
+    const result = await this.#batcher.submit(group, { change, stored });
+    if (!idempotency || result.replayed === undefined) {
+      return { zxid: result.zxid, response: responseOf(memberIn(result)), replayed: false };
+    }
+    const response = joinResponse.parse(JSON.parse(openResponse(idempotency.key, result.replayed)));
+    return { zxid: result.zxid, response, replayed: true };
   }
 
   /**
-   * Adds a member that a broker serves, as join(). @returns `call` = whoever has this number speaks for it, until there is
-   *   a newer one
+   * Adds a member that is connected to this broker by a socket, as join(). @returns `callEpoch` = the socket acts for the member
+   *   until there is a newer call epoch
    */
   async joinOverSocket(
     group: string,
     join: Join,
     wanted: RequestedPartitions,
   ): Promise<{ member: GroupMember; callEpoch: number; positions: PartitionPosition[] }> {
-    const request = this.#joining(group, join);
-    await this.#debounced(group);
-    const { member, callEpoch, positions } = await this.#requests.submit(group, {
-      change: () => ({ kind: 'join', request }),
-      wanted,
-    });
-    return { member: member!, callEpoch, positions };
+    const request = joinRequestOf(group, join, this.#sessionMinTtlMs);
+    await this.#debounce(group);
+    const result = await this.#batcher.submit(group, { change: () => ({ kind: 'join', request }), wanted });
+    return { member: memberIn(result), callEpoch: result.callEpoch, positions: result.positions };
   }
 
   /**
-   * Hears for a member that a broker serves what it may still be using, and tells what it has then.
-   * @param served `owned` is asked for when it is decided; `renews` = the member has given a sign of life
-   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; MEMBER_SUPERSEDED if the call is not the newest
+   * Reports which partitions a member on a socket may still be using, and returns the member after that.
+   * @param report `owned` is called when the update is computed; `renews` = the peer has answered a ping
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; MEMBER_SUPERSEDED if there is a newer call epoch
    */
   async reportOwned(
     group: string,
     { memberId, callEpoch }: Caller,
-    served: { owned(): TopicPartitions[]; renews: boolean; wanted: RequestedPartitions },
+    { owned, renews, wanted }: { owned(): TopicPartitions[]; renews: boolean; wanted: RequestedPartitions },
   ): Promise<{ member: GroupMember; positions: PartitionPosition[] }> {
-    const { owned, renews, wanted } = served;
-    const { member, positions } = await this.#requests.submit(group, {
-      change: () => ({ kind: 'consume', memberId, owned: owned(), callEpoch }),
-      renews,
-      wanted,
-    });
-    return { member: member!, positions };
+    const change = (): MemberChange => ({ kind: 'consume', memberId, owned: owned(), callEpoch });
+    const result = await this.#batcher.submit(group, { change, renews, wanted });
+    return { member: memberIn(result), positions: result.positions };
   }
 
-  /** Waits for others that join, if the group is large, as far as this broker knows. */
-  #debounced(group: string): Promise<void> {
+  /** Waits for more joins if the group is large, as far as this broker knows. */
+  #debounce(group: string): Promise<void> {
     return this.#debouncer.wait(group, Object.keys(this.#states.cached(group)?.document?.members ?? {}).length);
   }
 
-  /** What a client asks for, with the ids and within the limits that the service gives. */
-  #joining(group: string, request: Join): JoinRequest {
-    checkName('group', group);
-    const memberId = request.memberId ?? randomUUID();
-    checkName('memberId', memberId);
-    if (request.instanceId !== undefined) checkName('instanceId', request.instanceId);
-    if ('pattern' in request.subscription) checkPattern(request.subscription.pattern);
-    const sessionTimeoutMs = Math.min(Math.max(request.sessionTimeoutMs, this.#sessionMinTtlMs), sessionTimeoutMsMax);
-    const rebalanceTimeoutMs = Math.min(
-      Math.max(request.rebalanceTimeoutMs, rebalanceTimeoutMsMin),
-      rebalanceTimeoutMsMax,
-    );
-    const sessionId = randomBytes(8).toString('hex');
-    return { ...request, memberId, sessionId, sessionTimeoutMs, rebalanceTimeoutMs };
-  }
-
   /**
-   * Keeps a member alive, hears what it has, and tells what it shall have.
-   * @param owned undefined = it says nothing
+   * Renews a member's session, takes what it says that it owns, and returns its assignment.
+   * @param owned undefined = the member does not say
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED, FENCED_MEMBER_EPOCH
    */
   async heartbeat(
@@ -229,38 +190,39 @@ export class GroupCoordinator {
     memberEpoch: number,
     owned: TopicPartitions[] | undefined,
     credential: MemberCredential,
-  ): Promise<{ zxid: number; answer: MemberResponse }> {
-    const change: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned, credential };
-    const remembered = this.#states.cached(group)?.document;
-    if (remembered && hasReachedTarget(remembered, memberId)) {
-      const quick = await this.#requests.tryUnchanged(group, { change: () => change });
-      if (quick) return { zxid: quick.zxid, answer: memberResponse(quick.member) };
+  ): Promise<{ zxid: number; response: MemberResponse }> {
+    const heartbeat: MemberChange = { kind: 'heartbeat', memberId, memberEpoch, owned, credential };
+    const change = () => heartbeat;
+    const cached = this.#states.cached(group)?.document;
+    if (cached && hasReachedTarget(cached, memberId)) {
+      const unchanged = await this.#batcher.tryUnchanged(group, { change });
+      if (unchanged) return { zxid: unchanged.zxid, response: memberResponseOf(unchanged.member) };
     }
-    const { zxid, member } = await this.#requests.submit(group, { change: () => change });
-    return { zxid, answer: memberResponse(member!) };
+    const result = await this.#batcher.submit(group, { change });
+    return { zxid: result.zxid, response: memberResponseOf(memberIn(result)) };
   }
 
   /**
-   * Takes a member out.
-   * @param how `isTemporary` = a static member that will be back under its instance id keeps its partitions until its
-   *   session ends; `call` = only if that one speaks for the member
+   * Removes a member.
+   * @param options `isTemporary` = a static member that will come back under its instance id keeps its partitions until its
+   *   session ends; `callEpoch` = only if that is the member's newest
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; BAD_REQUEST for a member without instance id;
-   *   MEMBER_SUPERSEDED if the call is not the newest
+   *   MEMBER_SUPERSEDED if there is a newer call epoch
    */
   async leave(
     group: string,
     memberId: string,
-    how: {
+    options: {
       isTemporary?: boolean;
       callEpoch?: number;
       credential?: MemberCredential;
       idempotency?: IdempotencyKey | undefined;
     },
   ): Promise<{ zxid: number; replayed: boolean }> {
-    const { isTemporary = false, callEpoch, credential, idempotency } = how;
-    const change: MemberChange = { kind: 'leave', memberId, isTemporary, callEpoch, credential };
-    const kept = idempotency && { ...idempotency, answer: () => '' };
-    const { zxid, replayed } = await this.#requests.submit(group, { change: () => change, kept });
+    const { isTemporary = false, callEpoch, credential, idempotency } = options;
+    const change = (): MemberChange => ({ kind: 'leave', memberId, isTemporary, callEpoch, credential });
+    const stored = idempotency && { ...idempotency, response: () => '' };
+    const { zxid, replayed } = await this.#batcher.submit(group, { change, stored });
     return { zxid, replayed: replayed !== undefined };
   }
 
@@ -276,28 +238,28 @@ export class GroupCoordinator {
     return { zxid, replayed: earlier !== undefined };
   }
 
-  #accept(batch: Transaction[]): void {
+  #onTransactions(batch: Transaction[]): void {
     const changed = new Set<string>();
-    let isGone = false;
+    let isMemberDeleted = false;
     for (const { events } of batch) {
       for (const { kind, path } of events) {
         if (!path.startsWith(`${groupsPath}/`)) continue;
         const [, , group, part, name] = path.split('/');
-        if (name === undefined || (part !== 'ids' && part !== 'owners')) continue;
-        changed.add(group!);
+        if (group === undefined || name === undefined || (part !== 'ids' && part !== 'owners')) continue;
+        changed.add(group);
         if (part === 'ids' && kind === 'deleted') {
-          this.#toSweep.add(group!);
-          isGone = true;
+          this.#toSweep.add(group);
+          isMemberDeleted = true;
         }
       }
     }
     for (const group of changed) this.#states.notifyChanged(group);
-    if (isGone) this.#sweeper.trigger();
+    if (isMemberDeleted) this.#sweeper.trigger();
   }
 
   async #sweep(): Promise<void> {
     for (const group of [...this.#toSweep]) {
-      // First out of the list: what happens from here on puts it there again.
+      // Removed first, so that a member that is deleted during the sweep adds the group again.
       this.#toSweep.delete(group);
       try {
         await this.#states.sweep(group);
@@ -308,13 +270,13 @@ export class GroupCoordinator {
     }
   }
 
-  /** Many members of one group are fenced in one step: others wait for what they have. */
+  /** Fences the overdue members of each group in one update, as other members wait for their partitions. */
   async #fenceOverdue(): Promise<void> {
     const due = new Map<string, (OverdueMember & { name: string })[]>();
-    for (const name of await this.#groups.due(timerClaimMs, timersAtOnce)) {
+    for (const name of await this.#groups.due(timerClaimMs, timersPerClaim)) {
       const { group, ...overdue } = parseTimerName(name);
-      const known = due.get(group);
-      if (known) known.push({ ...overdue, name });
+      const others = due.get(group);
+      if (others) others.push({ ...overdue, name });
       else due.set(group, [{ ...overdue, name }]);
     }
     for (const [group, overdue] of due) await this.#fence(group, overdue);
@@ -323,17 +285,17 @@ export class GroupCoordinator {
   async #fence(group: string, overdue: readonly (OverdueMember & { name: string })[]): Promise<void> {
     const { result: fenced } = await this.#states.update(group, (document) => {
       const next = document && fence(document, overdue);
-      const isOut = ({ memberId }: OverdueMember) =>
-        getOwn(document?.members ?? {}, memberId) && !getOwn(next!.members, memberId);
+      const isRemoved = ({ memberId }: OverdueMember) =>
+        getOwn(document?.members ?? {}, memberId) && !getOwn(next?.members ?? {}, memberId);
       const commit = { allowOom: true, cancel: overdue.map(({ name }) => name) };
-      return { document: next, commit, result: overdue.filter(isOut) };
+      return { document: next, commit, result: overdue.filter(isRemoved) };
     });
     for (const { memberId, memberEpoch } of fenced) {
       this.#metrics.fenced.inc();
       const why =
         memberEpoch === undefined
           ? 'A member was fenced: it made no consume call within its rebalance timeout'
-          : 'A member was fenced: it did not let go of partitions within its rebalance timeout';
+          : 'A member was fenced: it did not release partitions within its rebalance timeout';
       this.#log.warn({ group, member: memberId }, why);
     }
   }
@@ -341,7 +303,7 @@ export class GroupCoordinator {
   async #refreshTopics(): Promise<void> {
     let after: string | undefined;
     do {
-      const page = await this.#groups.versions(after, groupsAtOnce);
+      const page = await this.#groups.versions(after, groupsPerPage);
       for (const { group, version } of page.groups) {
         const document = await this.#states.readAtVersion(group, version);
         if (!document || isEmpty(document)) continue;
@@ -356,7 +318,13 @@ export class GroupCoordinator {
   }
 }
 
-export function memberResponse(member: GroupMember): MemberResponse {
+/** The member in the result of a request other than leave; the update throws if the member is not in the group. */
+function memberIn({ member }: MembershipResult): GroupMember {
+  if (member) return member;
+  throw new Error('The result of a join, heartbeat or report has no member.');
+}
+
+export function memberResponseOf(member: GroupMember): MemberResponse {
   return {
     memberId: member.memberId,
     memberEpoch: member.memberEpoch,

@@ -1,6 +1,8 @@
-// How a broker decides over groups: it remembers their documents, decides over what it remembers, and commits by
-// compare-and-set; where the store has another version by then, it decides anew over that. So any broker may serve any
-// member at any moment, and a heartbeat that changes nothing is one round trip. What is decided is not known here.
+// Updates group documents: load, apply, commit by compare-and-set, and again if the document has changed meanwhile. Each broker
+// caches documents and applies an update to the cached one first, so any broker may serve any member at any moment, and an
+// update that changes nothing is one round trip to Redis.
+import { setTimeout as pause } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import {
   emptyGroup,
@@ -13,66 +15,32 @@ import { changesBetween, pollTimerName } from '../../core/groups/group-nodes.ts'
 import { expire } from '../../core/groups/group-state.ts';
 import { groupStateName } from '../../core/groups/member-reconciliation.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import type {
-  CommitOutcome,
-  GroupCommit,
-  GroupSnapshot,
-  Groups,
-  PartitionPosition,
-  Refusal,
-} from '../../store/groups/groups.ts';
+import type { CommitOutcome, GroupSnapshot, Groups } from '../../store/groups/groups.ts';
 import type { GroupMetrics } from './group-metrics.ts';
+import type { CommittedUpdate, ComputeUpdate, GroupUpdate } from './group-update.ts';
+import {
+  type AppliedRequests,
+  applyRequests,
+  type MembershipRequest,
+  type MembershipResult,
+  refusedResult,
+  resultsOf,
+} from './membership-update.ts';
+import type { TopicSources } from './topics-view.ts';
 
-export interface GroupUpdate<T> {
-  /** The next document, 'delete', or undefined if it stays as it is. */
-  document?: GroupDocument | 'delete' | undefined;
-  /** What goes with it. */
-  commit?: Omit<GroupCommit, 'document' | 'changes' | 'liveMemberCount'>;
-  /** There is nothing to commit: the store need not be asked. */
-  isNoop?: boolean;
-  result: T;
-}
-
-export interface CommittedUpdate<T> {
-  result: T;
-  document: GroupDocument | undefined;
-  /** 0 if the store was not asked. */
-  zxid: number;
-  /** The number of the consume call, if there was one. */
-  callEpoch: number;
-  /** The number of what the member of `commit.consume` was given last. */
-  lastSeq: number;
-  /** Those of `commit.calls`. */
-  raisedCallEpochs: number[];
-  positions: PartitionPosition[];
-  /** Nothing was committed, as callers are superseded, or requests were answered before. */
-  refused: Refusal | undefined;
-  /** Nothing was committed, as this is what the member was given last, and before that; not what `consume.after` says. */
-  elsewhere: { lastSeq: number; prevSeq: number } | undefined;
-}
-
-/**
- * Decides over a document; it may be called again, and must do nothing but decide. What it throws is final if `isNewest`,
- * which says that the document is not older than the call; else it is asked again over one that is.
- */
-export type ComputeUpdate<T> = (
-  document: GroupDocument | undefined,
-  isNewest: boolean,
-) => GroupUpdate<T> | Promise<GroupUpdate<T>>;
-
-/** How many groups' documents are remembered, those used last. */
-const cachedMax = 1000;
-/** Brokers that decide over one group at once hinder each other; each round one of them gets through. */
+/** Documents in the cache of a broker, those used last. */
+const cachedDocumentsMax = 1000;
+/** Of brokers that update one group at the same time, one succeeds in each round. */
 const attemptsMax = 100;
 const backOffMsMax = 20;
-/** How many comings or goings of one step are logged one by one; their number is in any case. */
-const loggedMax = 20;
+/** Members that join or leave in one update and get a log line each; the number of all is in one more line. */
+const loggedMembersMax = 20;
 
 export class GroupStateManager {
   readonly #groups: Groups;
   readonly #log: Logger;
-  readonly #cached = new Map<string, GroupSnapshot>();
-  /** The last of the decisions under way that change a group: on one broker they wait for each other. */
+  readonly #cache = new LRUCache<string, GroupSnapshot>({ max: cachedDocumentsMax });
+  /** By group, the last update in flight: updates of a group through this broker run one after the other. */
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   /** Reads that have not begun yet. */
@@ -86,55 +54,95 @@ export class GroupStateManager {
   }
 
   /**
-   * Decides over a group and commits that.
-   * @param isChange it is sure to change the group: to try it outside the turn would be in vain
-   * @throws ServiceError what `decide` throws over a document that is surely the newest; what the store throws
+   * Loads a group, applies an update and commits it; on a conflict it does so again.
+   * @throws ServiceError what `compute` throws for the newest document; TOO_MANY_REQUESTS after too many conflicts; what the store throws
    */
-  async update<T>(group: string, decide: ComputeUpdate<T>, isChange = false): Promise<CommittedUpdate<T>> {
-    const quick = isChange ? undefined : await this.tryUnchanged(group, decide);
-    return quick ?? this.#serialize(group, () => this.#updateUntilCommitted(group, decide));
+  async update<T>(group: string, compute: ComputeUpdate<T>): Promise<CommittedUpdate<T>> {
+    const unchanged = await this.tryUnchanged(group, compute);
+    return unchanged ?? this.#serialize(group, () => this.#updateUntilCommitted(group, compute));
   }
 
   /**
-   * Decides over what this broker remembers, without waiting for others: the most frequent case, in which the document
-   * stays as it is. @returns undefined if that was in vain, and nothing was done: decide() then does it
+   * Applies membership requests together and commits them. If the store refuses some (they are superseded or were answered
+   * before), the others are applied again without them.
+   * @param take called once, when earlier updates of the group are done: returns the requests that are pending by then
+   * @returns by request, its result or why it failed
+   * @throws ServiceError STORE_UNAVAILABLE if `take` was not called
    */
-  async tryUnchanged<T>(group: string, decide: ComputeUpdate<T>): Promise<CommittedUpdate<T> | undefined> {
-    const snapshot = this.#cached.get(group);
-    if (!snapshot) return undefined;
-    // While members are on the move most decisions change something, and each is long work in a large group: tried all at
-    // once, they would hold up this broker until it takes its store for dead.
-    if (this.#queues.has(group) && snapshot.document && groupStateName(snapshot.document) !== 'stable')
-      return undefined;
-    let decision: GroupUpdate<T>;
-    try {
-      decision = await decide(snapshot.document, false);
-    } catch {
-      // It may fail only because what is remembered is old; what counts is decided over the newest document.
-      return undefined;
-    }
-    // A copy that says the same is found out in turn: to compare large documents here would hold up everybody else.
-    if (decision.isNoop || (decision.document !== undefined && decision.document !== snapshot.document))
-      return undefined;
-    const outcome = await this.#commit(group, snapshot, { ...decision, document: undefined });
-    return outcome.outcome === 'conflict' || outcome.outcome === 'gone'
-      ? undefined
-      : committed(decision.result, snapshot.document, outcome);
+  updateMembers(
+    group: string,
+    sources: TopicSources,
+    take: () => readonly MembershipRequest[],
+  ): Promise<ReadonlyMap<MembershipRequest, MembershipResult | Error>> {
+    return this.#serialize(group, async () => {
+      const results = new Map<MembershipRequest, MembershipResult | Error>();
+      let open: readonly MembershipRequest[] | undefined;
+      const compute: ComputeUpdate<AppliedRequests> = (document, isNewest) => {
+        open ??= take();
+        return applyRequests(sources, group, open, document, isNewest);
+      };
+      try {
+        do {
+          const committed = await this.#updateUntilCommitted(group, compute);
+          const requests = open ?? [];
+          const { refused } = committed;
+          const found = refused ? requests.map((request) => refusedResult(request, refused)) : resultsOf(committed);
+          for (const [index, request] of requests.entries()) {
+            const result = found[index];
+            if (result) results.set(request, result);
+            if (hasCode(result, 'TOO_LARGE')) this.#metrics.refused.inc();
+          }
+          open = requests.filter((request) => !results.has(request));
+        } while (open.length > 0);
+      } catch (error) {
+        if (!open) throw error;
+        const failure = error instanceof Error ? error : new Error(String(error));
+        for (const request of open) results.set(request, failure);
+      }
+      return results;
+    });
   }
 
-  /** The group's document at a version or newer; what is remembered is not read again. */
+  /**
+   * Commits an update that leaves the cached document as it is, without waiting for other updates: the most frequent case.
+   * @returns undefined if the update changes the document or the cached one is old: nothing was done, and the caller must
+   *   use update()
+   */
+  async tryUnchanged<T>(group: string, compute: ComputeUpdate<T>): Promise<CommittedUpdate<T> | undefined> {
+    const snapshot = this.#cache.get(group);
+    if (!snapshot) return undefined;
+    // During a rebalance most updates change the document, and each is long work in a large group. Tried all at once they
+    // would block the event loop until the connection to Redis seems dead.
+    if (this.#queues.has(group) && snapshot.document && groupStateName(snapshot.document) !== 'stable')
+      return undefined;
+    let update: GroupUpdate<T>;
+    try {
+      update = await compute(snapshot.document, false);
+    } catch {
+      // The error may be due to the cached document; update() decides over the newest one.
+      return undefined;
+    }
+    // An equal copy is found later, in update(): comparing large documents here would block the event loop.
+    if (update.isNoop || (update.document !== undefined && update.document !== snapshot.document)) return undefined;
+    const outcome = await this.#commit(group, snapshot, { ...update, document: undefined });
+    return outcome.outcome === 'conflict' || outcome.outcome === 'gone'
+      ? undefined
+      : committed(update.result, snapshot.document, outcome);
+  }
+
+  /** The group's document at a version or newer; read only if the cached one is older. */
   async readAtVersion(group: string, version: number): Promise<GroupDocument | undefined> {
-    const remembered = this.#cached.get(group);
-    if (remembered && remembered.version >= version) return remembered.document;
+    const cached = this.#cache.get(group);
+    if (cached && cached.version >= version) return cached.document;
     return (await this.#read(group)).document;
   }
 
-  /** What this broker remembers of the group; it may be old. */
+  /** What this broker has cached of the group; it may be old. */
   cached(group: string): GroupSnapshot | undefined {
-    return this.#cached.get(group);
+    return this.#cache.get(group);
   }
 
-  /** The group as it is now in the store, without members whose session has ended. */
+  /** Reads the group from the store, and removes members whose session has ended. */
   async read(group: string): Promise<GroupSnapshot & { zxid: number }> {
     for (let attempt = 1; ; attempt += 1) {
       const { living, ...snapshot } = await this.#read(group);
@@ -144,43 +152,43 @@ export class GroupStateManager {
     }
   }
 
-  /** The group as it is in the store now; all who ask in one turn share one read. */
+  /** Reads the group from the store; calls in one turn of the event loop share one read. */
   refresh(group: string): Promise<GroupSnapshot> {
     const shared = this.#refreshes.get(group);
     if (shared) return shared;
-    const look = new Promise((resolve) => setImmediate(resolve)).then(async () => {
+    const refresh = new Promise((resolve) => setImmediate(resolve)).then(async () => {
       this.#refreshes.delete(group);
       return this.#read(group);
     });
-    this.#refreshes.set(group, look);
-    return look;
+    this.#refreshes.set(group, refresh);
+    return refresh;
   }
 
-  /** Reads the group; a document that is remembered is not sent again. */
+  /** The store does not send a document again that is cached at its version. */
   async #read(group: string) {
-    const { version, document, text, zxid, living } = await this.#groups.get(group, this.#cached.get(group));
-    this.#cache(group, { version, document, text });
+    const { version, document, text, zxid, living } = await this.#groups.get(group, this.#cache.get(group));
+    this.#remember(group, { version, document, text });
     return { version, document, text, zxid, living };
   }
 
-  /** Says that the group has changed: whoever waits on its behalf looks again. */
+  /** Wakes the watchers of the group: it has changed. */
   notifyChanged(group: string): void {
     for (const wake of [...(this.#watchers.get(group) ?? [])]) wake();
   }
 
-  /** Calls `wake` after each change of the group that this broker hears of. @returns how to stop that */
+  /** Calls `wake` after each change of the group that this broker makes or sees. @returns stops that */
   watch(group: string, wake: () => void): () => void {
     const watchers = this.#watchers.get(group);
     if (watchers) watchers.add(wake);
     else this.#watchers.set(group, new Set([wake]));
     return () => {
-      const those = this.#watchers.get(group);
-      those?.delete(wake);
-      if (those?.size === 0) this.#watchers.delete(group);
+      const current = this.#watchers.get(group);
+      current?.delete(wake);
+      if (current?.size === 0) this.#watchers.delete(group);
     };
   }
 
-  /** Takes the expired members out of a group, if there are any. */
+  /** Removes the members whose session has ended. */
   async sweep(group: string): Promise<void> {
     await this.update(group, (document) => ({
       isNoop: document === undefined,
@@ -189,94 +197,92 @@ export class GroupStateManager {
     }));
   }
 
-  async #updateUntilCommitted<T>(group: string, decide: ComputeUpdate<T>): Promise<CommittedUpdate<T>> {
-    let snapshot = this.#cached.get(group);
+  async #updateUntilCommitted<T>(group: string, compute: ComputeUpdate<T>): Promise<CommittedUpdate<T>> {
+    let snapshot = this.#cache.get(group);
     let isNewest = false;
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
       if (!snapshot) {
-        snapshot = await this.#groups.get(group, this.#cached.get(group));
+        snapshot = await this.#groups.get(group, this.#cache.get(group));
         isNewest = true;
       }
-      let decision: GroupUpdate<T>;
+      let update: GroupUpdate<T>;
       try {
-        decision = await decide(snapshot.document, isNewest);
+        update = await compute(snapshot.document, isNewest);
       } catch (error) {
         if (isNewest) throw error;
         snapshot = undefined;
         continue;
       }
-      if (decision.isNoop) {
-        // To do nothing must be right for the newest document, too.
-        if (isNewest) return { ...unasked, result: decision.result, document: snapshot.document };
+      if (update.isNoop) {
+        // An update that does nothing must do nothing for the newest document, too.
+        if (isNewest) return { ...nothingCommitted, result: update.result, document: snapshot.document };
         snapshot = undefined;
         continue;
       }
-      const outcome = await this.#commit(group, snapshot, decision);
+      const outcome = await this.#commit(group, snapshot, update);
       switch (outcome.outcome) {
         case 'applied':
         case 'refused':
         case 'elsewhere':
-          return committed(decision.result, nextOf(snapshot, decision), outcome);
+          return committed(update.result, nextOf(snapshot, update), outcome);
         case 'gone':
           snapshot = await this.#expire(group, outcome, outcome.living);
           break;
         case 'conflict':
           this.#metrics.countConflict();
           snapshot = { version: outcome.version, document: outcome.document, text: outcome.text };
-          this.#cache(group, snapshot);
-          if (attempt > 2) await new Promise((resolve) => setTimeout(resolve, Math.random() * backOffMsMax));
+          this.#remember(group, snapshot);
+          if (attempt > 2) await pause(Math.random() * backOffMsMax);
       }
-      // A conflict has brought the newest document; after an expiry it is asked for.
+      // A conflict returns the newest document; after an expiry it is read.
       isNewest = snapshot !== undefined;
     }
     throw new ServiceError(
       'TOO_MANY_REQUESTS',
-      `Group '${group}' changes faster than this request could be decided; nothing was done. Try again.`,
+      `Group '${group}' changed during each of ${attemptsMax} attempts to apply this request; nothing was done. Try again.`,
       { group },
     );
   }
 
-  /** Commits that members are gone. @returns the new snapshot, or undefined if others were faster */
+  /** Commits that members have expired. @returns the new snapshot, or undefined if the group has changed meanwhile */
   async #expire(group: string, { version, document, text }: GroupSnapshot, living: Set<string>) {
     if (!document) return undefined;
-    const decision = { document: expire(document, living), result: undefined };
-    const outcome = await this.#commit(group, { version, document, text }, decision, living);
-    return outcome.outcome === 'applied' ? this.#cached.get(group) : undefined;
+    const update = { document: expire(document, living), result: undefined };
+    const outcome = await this.#commit(group, { version, document, text }, update, living);
+    return outcome.outcome === 'applied' ? this.#cache.get(group) : undefined;
   }
 
   async #commit(
     group: string,
     snapshot: GroupSnapshot,
-    decision: GroupUpdate<unknown>,
+    update: GroupUpdate<unknown>,
     living?: ReadonlySet<string>,
   ): Promise<CommitOutcome> {
     const before = snapshot.document ?? emptyGroup();
-    const { next, text } = changeOf(snapshot, decision);
+    const next = nextDocument(snapshot, update);
     const memberIds = Object.keys(before.members);
     const expired = new Set(living ? memberIds.filter((memberId) => !living.has(memberId)) : []);
-    const changes =
-      next === undefined || next === 'delete' ? undefined : changesBetween(group, before, next, expired, Date.now());
+    const changes = next?.document && changesBetween(group, before, next.document, expired, Date.now());
     const outcome = await this.#groups.commit(group, snapshot.version, {
-      ...withPollTimer(group, decision, before),
-      document: text,
+      ...withPollTimer(group, update, before),
+      document: next?.text,
       ...(changes && { changes }),
       liveMemberCount: memberIds.length - expired.size,
       ...(expired.size > 0 && { allowOom: true }),
     });
-    if (outcome.outcome === 'applied') {
-      const { version } = outcome;
-      if (next === undefined) this.#cache(group, { ...snapshot, version });
-      else if (next === 'delete') this.#cache(group, { version, document: undefined, text: '' });
-      else this.#cache(group, { version, document: next, text: text! });
-      if (next !== undefined) {
-        this.#report(group, before, next === 'delete' ? undefined : next, expired, outcome.movedMs);
-        this.notifyChanged(group);
-      }
+    if (outcome.outcome !== 'applied') return outcome;
+    const { version, movedMs } = outcome;
+    if (!next) {
+      this.#remember(group, { ...snapshot, version });
+      return outcome;
     }
+    this.#remember(group, { version, document: next.document, text: next.document ? next.text : '' });
+    this.#report(group, before, next.document, expired, movedMs);
+    this.notifyChanged(group);
     return outcome;
   }
 
-  /** Members' comings and goings, new assignments, and when they are through, for the operator. */
+  /** Logs and counts what an update has changed. */
   #report(
     group: string,
     before: GroupDocument,
@@ -285,21 +291,21 @@ export class GroupStateManager {
     movedMs: number | undefined,
   ): void {
     this.#metrics.recordChange(before, next, movedMs);
-    const joined = Object.keys(next.members).filter((member) => !getOwn(before.members, member));
-    for (const member of joined.slice(0, loggedMax)) {
-      const { instanceId } = next.members[member]!;
-      this.#log.info({ group, member, ...(instanceId !== undefined && { instanceId }) }, 'A member joined');
+    const joined = Object.values(next.members).filter(({ memberId }) => !getOwn(before.members, memberId));
+    for (const { memberId: member, instanceId } of joined.slice(0, loggedMembersMax)) {
+      this.#log.info({ group, member, ...(instanceId !== undefined && { instanceId }) }, 'A member joined the group');
     }
     const left = Object.keys(before.members).filter((member) => !getOwn(next.members, member));
-    for (const member of left.slice(0, loggedMax)) {
-      const what = expired.has(member) ? 'The session of a member expired' : 'A member left or was replaced';
+    for (const member of left.slice(0, loggedMembersMax)) {
+      const what = expired.has(member)
+        ? 'The session of a group member expired'
+        : 'A member left the group or was replaced';
       this.#log.info({ group, member }, what);
     }
     if (next.leftOut !== undefined && next.leftOut !== before.leftOut) {
-      const leftOut = next.leftOut;
       this.#log.warn(
-        { group, leftOut },
-        'A group has no room for some partitions under its subscriptions: nobody reads them',
+        { group, leftOut: next.leftOut },
+        'The group is subscribed to more partitions than it may have: no member reads the partitions left out',
       );
     }
     const { groupEpoch, assignor } = next;
@@ -307,23 +313,22 @@ export class GroupStateManager {
     if (next.targetEpoch > before.targetEpoch) {
       const state = groupStateName(next);
       const [more, fewer] = [joined.length, left.length];
-      this.#log.info({ group, groupEpoch, assignor, members, more, fewer, state }, 'A group was assigned anew');
+      this.#log.info({ group, groupEpoch, assignor, members, more, fewer, state }, 'The group has a new assignment');
     }
-    if (movedMs !== undefined) this.#log.info({ group, groupEpoch, members, tookMs: movedMs }, 'A group is stable');
+    if (movedMs !== undefined)
+      this.#log.info({ group, groupEpoch, members, tookMs: movedMs }, 'The rebalance of the group is complete');
   }
 
-  #cache(group: string, snapshot: GroupSnapshot): void {
-    const known = this.#cached.get(group);
-    // An answer that was under way for long must not take back what is known by now.
-    if (known && known.version > snapshot.version && snapshot.version > 0) return;
-    this.#cached.delete(group);
-    this.#cached.set(group, snapshot);
-    if (this.#cached.size > cachedMax) this.#cached.delete(this.#cached.keys().next().value!);
+  #remember(group: string, snapshot: GroupSnapshot): void {
+    const cached = this.#cache.get(group);
+    // A reply that was long in flight must not replace a newer snapshot.
+    if (cached && cached.version > snapshot.version && snapshot.version > 0) return;
+    this.#cache.set(group, snapshot);
   }
 
   /**
-   * Runs one change of a group after the other: at once they would only make each other's work void. When the store is
-   * away, those that wait for their turn are not kept waiting one by one (guarantee E3).
+   * Runs the updates of a group one after the other: at once they would only conflict with each other. If the store is
+   * unavailable, the queued ones fail at once instead of each waiting for its own timeout (guarantee E3).
    */
   async #serialize<T>(group: string, work: () => Promise<T>): Promise<T> {
     const before = this.#queues.get(group);
@@ -341,28 +346,30 @@ export class GroupStateManager {
   }
 }
 
-const unasked = {
+const nothingCommitted = {
   zxid: 0,
   callEpoch: 0,
   lastSeq: 0,
   raisedCallEpochs: [],
   positions: [],
   refused: undefined,
-  elsewhere: undefined,
+  staleSeq: undefined,
 };
 
-/** The next document and its JSON, both undefined if that says the same as before. */
-function changeOf(before: GroupSnapshot, decision: GroupUpdate<unknown>) {
-  const { document: next } = decision;
-  if (next === 'delete') return { next, text: next };
-  if (next === undefined || next === before.document) return { next: undefined, text: undefined };
+/** The next document, undefined for 'delete', with its text; undefined if the document stays as it is. */
+function nextDocument(
+  before: GroupSnapshot,
+  { document: next }: GroupUpdate<unknown>,
+): { document: GroupDocument | undefined; text: string } | undefined {
+  if (next === 'delete') return { document: undefined, text: next };
+  if (next === undefined || next === before.document) return undefined;
   const text = encodeGroup(next);
-  return text === before.text ? { next: undefined, text: undefined } : { next, text };
+  return text === before.text ? undefined : { document: next, text };
 }
 
 /**
- * A member that reads by consume calls and does not make one for so long is stuck, though something may go on sending its
- * heartbeats. Who is silent altogether is out by its session before that.
+ * Adds the timer that fences a member which reads by consume calls and has stopped making them, though another thread may
+ * still send its heartbeats. A member that sends nothing at all loses its session before that.
  */
 function withPollTimer(group: string, { commit = {} }: GroupUpdate<unknown>, document: GroupDocument): typeof commit {
   const member = commit.consume && getOwn(document.members, commit.consume.memberId);
@@ -381,17 +388,8 @@ function committed<T>(
   document: GroupDocument | undefined,
   outcome: Exclude<CommitOutcome, { outcome: 'conflict' | 'gone' }>,
 ): CommittedUpdate<T> {
-  if (outcome.outcome === 'refused') return { ...unasked, result, document, refused: outcome };
-  if (outcome.outcome === 'elsewhere') return { ...unasked, result, document, elsewhere: outcome };
+  if (outcome.outcome === 'refused') return { ...nothingCommitted, result, document, refused: outcome };
+  if (outcome.outcome === 'elsewhere') return { ...nothingCommitted, result, document, staleSeq: outcome };
   const { zxid, callEpoch, lastSeq, raisedCallEpochs, positions } = outcome;
-  return {
-    ...unasked,
-    result,
-    document,
-    zxid,
-    callEpoch,
-    lastSeq,
-    raisedCallEpochs,
-    positions,
-  };
+  return { ...nothingCommitted, result, document, zxid, callEpoch, lastSeq, raisedCallEpochs, positions };
 }

@@ -13,6 +13,12 @@ import type { Namespace } from '../../store/tree/namespace.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
 import { matches } from './group-patterns.ts';
 
+/** Where the topics that exist are looked up. */
+export interface TopicSources {
+  namespace: Namespace;
+  topics: TopicCache;
+}
+
 /** From so many names on it is better to learn which topics there are. */
 const namesMax = 100;
 
@@ -22,7 +28,7 @@ const namesMax = 100;
  * @throws ServiceError BAD_REQUEST for a pattern that is none
  */
 export async function topicsViewOf(
-  { namespace, topics }: { namespace: Namespace; topics: TopicCache },
+  { namespace, topics }: TopicSources,
   group: GroupDocument,
   joining: readonly Subscription[] = [],
 ): Promise<TopicsView> {

@@ -17,14 +17,10 @@ import {
   memberHeaders,
   memberParams,
   memberResponse,
-  rebalanceTimeoutDefaultMs,
-  rebalanceTimeoutMsMin,
-  sessionTimeoutDefaultMs,
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { ConsumeResult } from '../../broker/groups/consume/consume-call.ts';
-import { subscriptionOf } from '../../core/groups/group-topics.ts';
-import { requestedMs } from '../../core/requested-duration.ts';
+import { joinOf } from '../../broker/groups/join-request.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { bodyBytes } from '../limits.ts';
@@ -143,27 +139,17 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     },
     async (request, reply) => {
       const { group } = request.params;
-      const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = request.body;
-      const { zxid, answer, replayed } = await groups.join(
+      const { zxid, response, replayed } = await groups.join(
         group,
-        {
-          ...rest,
-          subscription: subscriptionOf(topics, pattern),
-          sessionTimeoutMs: sessionTimeout
-            ? requestedMs('sessionTimeout', sessionTimeout, broker.config.sessionMinTtlMs)
-            : sessionTimeoutDefaultMs,
-          rebalanceTimeoutMs: rebalanceTimeout
-            ? requestedMs('rebalanceTimeout', rebalanceTimeout, rebalanceTimeoutMsMin)
-            : rebalanceTimeoutDefaultMs,
-        },
+        joinOf(request.body, broker.config.sessionMinTtlMs),
         memberSecretOf(request),
         idempotencyOf(request, { secret: true }),
       );
       if (replayed) reply.header('idempotency-replayed', 'true');
       else reply.header('weir-zxid', zxid);
-      const [groupPart, memberPart] = [encodeURIComponent(group), encodeURIComponent(answer.memberId)];
+      const [groupPart, memberPart] = [encodeURIComponent(group), encodeURIComponent(response.memberId)];
       reply.code(201).header('location', `/v1/groups/${groupPart}/members/${memberPart}`);
-      return answer;
+      return response;
     },
   );
 
@@ -197,9 +183,9 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     async (request, reply) => {
       const { group, member } = request.params;
       const { memberEpoch, owned } = request.body;
-      const { zxid, answer } = await groups.heartbeat(group, member, memberEpoch, owned, memberCredentialOf(request));
+      const { zxid, response } = await groups.heartbeat(group, member, memberEpoch, owned, memberCredentialOf(request));
       reply.header('weir-zxid', zxid);
-      return answer;
+      return response;
     },
   );
 

@@ -17,7 +17,8 @@ import { checkCredential, type MemberCredential } from '../../../core/groups/mem
 import { hasCode, ServiceError } from '../../../core/service-error.ts';
 import type { GroupCommit } from '../../../store/groups/groups.ts';
 import type { Logs } from '../../../store/log/logs.ts';
-import type { CommittedUpdate, GroupStateManager } from '../group-state-manager.ts';
+import type { GroupStateManager } from '../group-state-manager.ts';
+import type { CommittedUpdate } from '../group-update.ts';
 import {
   cursorKey,
   cursorsOf,
@@ -110,7 +111,7 @@ export class ConsumeCall {
   /** The number of what the member was given last. */
   #lastSeq = 0;
   /** What the member was given last, and before that, if that is not what the caller says. */
-  #staleSeq: CommittedUpdate<unknown>['elsewhere'];
+  #staleSeq: CommittedUpdate<unknown>['staleSeq'];
   /** The cursors that this call has moved. */
   readonly #moved = new Set<ConsumeCursor>();
   #isSuperseded = false;
@@ -222,7 +223,7 @@ export class ConsumeCall {
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       return { commit: { allowOom: true, renew, wanted, consume }, result: { member, wanted } };
     });
-    if (decided.elsewhere) throw stalePosition(this.#memberId, expectedSeq, decided.elsewhere.lastSeq);
+    if (decided.staleSeq) throw stalePosition(this.#memberId, expectedSeq, decided.staleSeq.lastSeq);
     const { member, wanted } = decided.result;
     const reads = decided.positions.map(async ({ start, position }, i) =>
       start === undefined ? undefined : this.#parts.reader.range(wanted[i]!, start, position!),
@@ -297,8 +298,8 @@ export class ConsumeCall {
       this.#isSuperseded = true;
       return;
     }
-    this.#staleSeq = decided.elsewhere;
-    if (decided.elsewhere) return;
+    this.#staleSeq = decided.staleSeq;
+    if (decided.staleSeq) return;
     this.#zxid = decided.zxid;
     this.#lastSeq = decided.lastSeq;
     if (this.#callEpoch === 'new') this.#callEpoch = decided.callEpoch;

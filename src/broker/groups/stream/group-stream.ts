@@ -13,8 +13,9 @@ import {
   memberSuperseded,
 } from '../../../core/groups/group-document.ts';
 import { hasCode, type ServiceError } from '../../../core/service-error.ts';
-import { type GroupCoordinator, type Join, type MemberResponse, memberResponse } from '../group-coordinator.ts';
+import { type GroupCoordinator, type MemberResponse, memberResponseOf } from '../group-coordinator.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
+import type { Join } from '../join-request.ts';
 import {
   cursorsOf,
   hasSamePartitions,
@@ -154,7 +155,7 @@ export class GroupStream {
 
   /** What the member is told when it has joined. */
   get answer(): MemberResponse {
-    return memberResponse(this.#member);
+    return memberResponseOf(this.#member);
   }
 
   /** A static member keeps its partitions when it closes the connection, as in Kafka. */
