@@ -1,5 +1,5 @@
-// Reads the logs of a member's partitions: all of them at once, each as much as every other, within the limits of a call.
-// Batches come whole from the store; what a call leaves of them is kept for the next, which may find more read ahead.
+// Reads the logs of all partitions of a member at once, with an equal share of the limits of the call for each. The store
+// returns whole batches; what a call does not return of them is kept for the next call.
 
 import { fairShares } from '../../../core/fair-share.ts';
 import type { TopicPartition } from '../../../core/groups/group-document.ts';
@@ -12,23 +12,23 @@ import type { LogReader } from '../../log/log-reader.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
 import { type MemberCursor, topicOf } from '../member-cursors.ts';
 
-/** Where a member reads one partition by consume calls. */
+/** The cursor of a member in one partition that it reads by consume calls. */
 export interface ConsumeCursor extends MemberCursor {
-  /** Whether the store has the offset as the member's position. */
+  /** Whether the offset is stored as the position of the member. */
   isStored: boolean;
-  /** Where the reset policy has put it, which is to be committed; `isBack` = even if more is committed. */
+  /** An offset chosen by the reset policy, to be committed; with `isBack` even if a higher offset is committed. */
   place?: { offset: number; isBack: boolean } | undefined;
-  /** Where the records begin that this call gives out, if there are any. */
+  /** The offset of the first record that this call returns; undefined if it returns none of the partition. */
   start?: number | undefined;
-  /** The log as it was seen last; undefined before that. */
+  /** The bounds of the log when they were read last; undefined before that. */
   log?: LogBounds | 'gone';
-  /** What was read from `offset` on, and not given out. */
+  /** Batches that were read from `offset` on and not returned yet. */
   prefetched?: Prefetched | undefined;
 }
 
 interface Prefetched {
   batches: readonly BatchLines[];
-  /** Where to go on reading, behind what compaction has removed, too. */
+  /** The offset after the batches and after records that compaction has removed behind them. */
   next: number;
 }
 
@@ -45,14 +45,14 @@ export class ConsumedRecords implements TopicPartition {
     this.records = records;
   }
 
-  /** Each as JSON with its topic and partition, with commas between them. */
+  /** The records as JSON objects with topic and partition, separated by commas. */
   json(): Buffer {
     this.#json ??= this.records.elementsWith(`"topic":${JSON.stringify(this.topic)},"partition":${this.partition}`);
     return this.#json;
   }
 }
 
-/** What was taken at a cursor. */
+/** Records taken at a cursor. */
 export interface CursorRecords {
   cursor: ConsumeCursor;
   records: ConsumedRecords;
@@ -69,8 +69,8 @@ export class MemberReader {
     this.#logs = logs;
   }
 
-  /** Sees where the logs of the cursors begin and end. Those that the store has lost are opened anew. */
-  async look(cursors: Iterable<ConsumeCursor>): Promise<void> {
+  /** Reads the bounds of the logs. Logs that the store has lost are created again. */
+  async refreshBounds(cursors: Iterable<ConsumeCursor>): Promise<void> {
     const seen = [...cursors];
     let found = await this.#logs.bounds(seen);
     const missing = seen.filter((_, index) => !found[index]);
@@ -79,24 +79,29 @@ export class MemberReader {
   }
 
   /**
-   * Takes what there is, as far as the logs were seen to go, and moves the cursors on: each gives as many records as every
-   * other, as far as it has them, and the bytes go with the records. If there are more partitions than records to give,
-   * chance says which ones have a turn.
+   * Takes records up to the ends of the logs as they were read, and advances the cursors. Each partition gets an equal share of
+   * the limits, as far as it has records. If there are more partitions than records to return, the choice is random.
    */
-  async take(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<CursorRecords[]> {
+  async takeRecords(
+    cursors: Iterable<ConsumeCursor>,
+    { maxRecords, maxBytes }: RecordLimits,
+  ): Promise<CursorRecords[]> {
     const behind = [...cursors].filter((cursor) => lagOf(cursor) > 0);
     const first = Math.floor(Math.random() * behind.length);
     const turns = sharesOf([...behind.slice(first), ...behind.slice(0, first)], { maxRecords, maxBytes });
     const reads = turns.map(async ({ cursor, limits }) => {
       const read = prefetchedRecords(cursor, limits);
-      if (read.isCut || read.count >= limits.maxRecords || !(await this.#readOn(cursor, limits))) return read;
-      return prefetchedRecords(cursor, limits);
+      if (read.isCut || read.count >= limits.maxRecords) return read;
+      const more = await this.#readMore(cursor, limits);
+      if (!more) return read;
+      // If nothing was prefetched, the records were fetched with these very limits.
+      return more.isFirst ? more.records : prefetchedRecords(cursor, limits);
     });
     let bytes = 0;
     const taken: CursorRecords[] = [];
     for (const [i, records] of (await Promise.all(reads)).entries()) {
       const { cursor } = turns[i]!;
-      // Records that are larger than the share of their partition wait for the next call, but for the first one of all.
+      // Records that are larger than the share of their partition wait for the next call, unless they are the first.
       if (taken.length > 0 && bytes + records.bytes > maxBytes) continue;
       bytes += records.bytes;
       if (records.count > 0) {
@@ -108,22 +113,22 @@ export class MemberReader {
     return taken;
   }
 
-  /** Reads ahead for the next call, if it has the same limits; cursors that are outside of their logs have nothing ahead. */
+  /** Prefetches records for the next call, which may have the same limits. Cursors outside of their logs get none. */
   async prefetch(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<void> {
     const all = [...cursors];
-    await this.look(all);
+    await this.refreshBounds(all);
     for (const cursor of all) if (isOutOfRange(cursor)) cursor.prefetched = undefined;
     const behind = all.filter((cursor) => lagOf(cursor) > 0);
     const short = sharesOf(behind, { maxRecords, maxBytes }).filter(({ cursor, limits }) => {
       const { prefetched: ahead, offset } = cursor;
       return !ahead || ahead.next - offset < limits.maxRecords;
     });
-    // By bytes alone: a call that wants few records leaves some for those behind it.
-    const maxAhead = Number.MAX_SAFE_INTEGER;
-    await Promise.all(short.map(({ cursor, limits }) => this.#readOn(cursor, { ...limits, maxRecords: maxAhead })));
+    // Limited by bytes alone: a call for few records leaves some for the calls after it.
+    const unlimited = Number.MAX_SAFE_INTEGER;
+    await Promise.all(short.map(({ cursor, limits }) => this.#readMore(cursor, { ...limits, maxRecords: unlimited })));
   }
 
-  /** The records that are left of those from `start` up to `end`; undefined if there are none. */
+  /** The records from `start` up to `end` that the log still has; undefined if there are none. */
   async range(at: KnownPartition, start: number, end: number): Promise<ConsumedRecords | undefined> {
     for (;;) {
       const [log] = await this.#logs.bounds([at]);
@@ -133,7 +138,7 @@ export class MemberReader {
       const limits = { maxRecords: end - offset, maxBytes: Number.MAX_SAFE_INTEGER };
       try {
         const { records } = await this.#reader.fetch({ topic, partition: at.partition, offset, ...limits });
-        // Compaction may have made room for some that come behind.
+        // After compaction the fetch may return records behind `end`.
         const count = records.records.filter((record) => record.offset < end).length;
         return count === 0 ? undefined : new ConsumedRecords(at, records.first(count));
       } catch (error) {
@@ -143,7 +148,7 @@ export class MemberReader {
     }
   }
 
-  /** Waits until there is something new in the logs, as they were seen, or `signal` is aborted. */
+  /** Waits until one of the logs has grown beyond its known end, or `signal` is aborted. */
   async waitForMore(cursors: Iterable<ConsumeCursor>, timeoutMs: number, signal: AbortSignal): Promise<void> {
     const logs = [...cursors].flatMap(({ topicId, partition, log }) =>
       log && log !== 'gone' ? [{ topicId, partition, endOffset: log.endOffset }] : [],
@@ -151,38 +156,41 @@ export class MemberReader {
     await this.#reader.waitForAppend(logs, timeoutMs, signal);
   }
 
-  /** Reads behind what is ahead. @returns false if there is nothing any more */
-  async #readOn(cursor: ConsumeCursor, limits: RecordLimits): Promise<boolean> {
+  /** Reads the records after the prefetched ones. @returns undefined if there are none */
+  async #readMore(
+    cursor: ConsumeCursor,
+    limits: RecordLimits,
+  ): Promise<{ records: FetchedRecords; isFirst: boolean } | undefined> {
     const { partition, prefetched: ahead } = cursor;
     try {
       const topic = await topicOf(this.#topics, cursor);
-      if (!topic) return false;
+      if (!topic) return undefined;
       const from = ahead?.next ?? cursor.offset;
       const { records, nextOffset } = await this.#reader.fetch({ topic, partition, offset: from, ...limits });
       const { batches } = records;
       const last = batches.at(-1);
       const next = records.isCut && last ? last.baseOffset + last.count : nextOffset;
       cursor.prefetched = { batches: [...(ahead?.batches ?? []), ...batches], next };
-      return true;
+      return { records, isFirst: !ahead };
     } catch (error) {
-      // Retention or a deletion was faster; the next round sees the log as it is then.
+      // Retention or a deletion was faster; the next read of the bounds shows it.
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE') && !hasCode(error, 'UNKNOWN_TOPIC')) throw error;
-      return false;
+      return undefined;
     }
   }
 }
 
-/** Whether the log, as it was seen, does not have the offset of the cursor. */
+/** Whether the offset of the cursor is outside of the bounds of the log, as they were read. */
 export function isOutOfRange({ log, offset }: ConsumeCursor): boolean {
   return log !== undefined && log !== 'gone' && (offset < log.logStartOffset || offset > log.endOffset);
 }
 
-/** How many offsets of the log, as it was seen, are left to be read. */
+/** How many offsets are left up to the end of the log, as it was read. */
 export function lagOf({ log, offset }: ConsumeCursor): number {
   return log === undefined || log === 'gone' ? 0 : log.endOffset - offset;
 }
 
-/** The bytes of memory that is held by what was read ahead. */
+/** Bytes of memory that prefetched batches hold. */
 export function prefetchedBytesOf(cursors: Iterable<ConsumeCursor>): number {
   const buffers = new Set<ArrayBufferLike>();
   for (const { prefetched: ahead } of cursors) for (const { bytes } of ahead?.batches ?? []) buffers.add(bytes.buffer);
@@ -191,7 +199,7 @@ export function prefetchedBytesOf(cursors: Iterable<ConsumeCursor>): number {
   return sum;
 }
 
-/** What each of the cursors may give, of those that may give something. */
+/** The limits of each cursor; cursors without a share are left out. */
 function sharesOf(cursors: readonly ConsumeCursor[], { maxRecords, maxBytes }: RecordLimits) {
   const shares = fairShares(cursors.map(lagOf), maxRecords);
   const all = shares.reduce((sum, share) => sum + share, 0);
@@ -202,12 +210,12 @@ function sharesOf(cursors: readonly ConsumeCursor[], { maxRecords, maxBytes }: R
   });
 }
 
-/** What is ahead of a cursor, within limits. */
+/** The prefetched records of a cursor, within limits. */
 function prefetchedRecords({ prefetched: ahead, offset }: ConsumeCursor, limits: RecordLimits): FetchedRecords {
   return ahead ? new FetchedRecords(ahead.batches, offset, limits) : FetchedRecords.none;
 }
 
-/** Moves a cursor behind what was cut off from what is ahead of it. */
+/** Advances a cursor past the records, and drops the prefetched batches before it. */
 function advance(cursor: ConsumeCursor, records: FetchedRecords): void {
   const { prefetched: ahead, offset } = cursor;
   if (!ahead) return;
