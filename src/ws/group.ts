@@ -1,5 +1,5 @@
-// The socket /v1/groups/{group}/stream: the socket is a member of the group. It joins, hears what it gets and must let go of,
-// is sent as many records as it has given credit for, and commits.
+// The socket /v1/groups/{group}/stream is a member of the group: it joins, gets and releases partitions, receives as many
+// records as it has given credit for, and commits.
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
@@ -28,12 +28,12 @@ type RecordsFrame = Extract<GroupServerFrame, { type: 'records' }>;
 interface Options {
   broker: Broker;
   sockets: Sockets;
-  /** Does work of a live member of a client, in a place that is kept for such; it waits for one as long as it takes. */
+  /** Runs work of a live member within the reserved capacity of its client; waits for a place as long as necessary. */
   inPlace<T>(clientKey: string, work: () => Promise<T>): Promise<T>;
 }
 
-/** What the route's schemas make of a request. */
-interface Given {
+/** The parsed request. */
+interface GroupSocketRequest {
   params: z.output<typeof groupParams>;
   query: z.output<typeof groupStreamQuery>;
 }
@@ -48,7 +48,7 @@ interface WaitingCommit extends Commit {
   reject(error: unknown): void;
 }
 
-/** A client that closes with one of these is done; with any other, or without a word, it may come back. */
+/** A client that closes with one of these codes is done; with another, or without a close frame, it may reconnect. */
 const closedForGood = new Set([1000, 1005]);
 
 export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, sockets, inPlace }) => {
@@ -76,42 +76,42 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     },
     wsHandler: (ws, request) =>
       void new GroupSocket(ws, request, sockets, (work) => inPlace(request.clientKey, work)).run(
-        request as unknown as Given,
+        request as unknown as GroupSocketRequest,
         broker,
       ),
   });
 };
 
-type Place = <T>(work: () => Promise<T>) => Promise<T>;
+type RunInPlace = <T>(work: () => Promise<T>) => Promise<T>;
 
 class GroupSocket {
   readonly #socket: Socket;
-  readonly #inPlace: Place;
+  readonly #inPlace: RunInPlace;
   readonly #closed = new AbortController();
   #closeCode: number | undefined;
   #stream: GroupStream | undefined;
   #credit = 0;
-  /** Waits for credit. */
+  /** Wakes the reader that waits for credit. */
   #onCredit = (): void => undefined;
   #isLeaving = false;
-  /** What frames ask of the group is done one after the other, once the member has joined. */
-  #turn: Promise<unknown>;
-  #hasJoined!: () => void;
-  #waiting = 0;
-  /** Commits that wait for one turn, and take in others until it comes. */
+  /** Requests of frames run one after the other, once the member has joined. */
+  #queue: Promise<unknown>;
+  #openQueue!: () => void;
+  #queued = 0;
+  /** Commits that wait in the queue together; later ones are added until they run. */
   #commits: WaitingCommit[] | undefined;
 
-  constructor(ws: WebSocket, request: FastifyRequest, sockets: Sockets, inPlace: Place) {
+  constructor(ws: WebSocket, request: FastifyRequest, sockets: Sockets, inPlace: RunInPlace) {
     this.#inPlace = inPlace;
-    this.#turn = new Promise<void>((resolve) => {
-      this.#hasJoined = resolve;
+    this.#queue = new Promise<void>((resolve) => {
+      this.#openQueue = resolve;
     });
     this.#socket = sockets.accept(ws, request, {
       kind: 'group',
       allowsLists: true,
       schema: groupClientFrame,
       onFrame: (frame) => this.#onFrame(frame),
-      // They wait for each other here, and are limited by groupFramesWaitingMax.
+      // They are queued here, limited by groupFramesWaitingMax.
       framesInFlightMax: Number.POSITIVE_INFINITY,
       onPeerActivity: () => this.#stream?.notePong(),
       onClose: (code) => {
@@ -122,15 +122,15 @@ class GroupSocket {
     });
   }
 
-  async run({ params, query }: Given, broker: Broker): Promise<void> {
-    // A server that stops closes what is opened meanwhile: nobody is there to be a member.
+  async run({ params, query }: GroupSocketRequest, broker: Broker): Promise<void> {
+    // A server that is stopping closes new sockets: nothing would use the member.
     if (this.#closed.signal.aborted) return;
     try {
       const join = joinOf(query, broker.config.sessionMinTtlMs);
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());
       this.#stream = stream;
-      this.#send({ type: 'joined', ...stream.answer });
-      this.#hasJoined();
+      this.#send({ type: 'joined', ...stream.response });
+      this.#openQueue();
       await stream.run(this.#closed.signal);
     } catch (error) {
       if (this.#isLeaving || this.#closed.signal.aborted) return;
@@ -138,10 +138,10 @@ class GroupSocket {
       const code = findServiceError(error)?.code ?? 'INTERNAL';
       this.#socket.close(problemCloseCodeBase + errorCatalogue[code].status, code);
     } finally {
-      this.#hasJoined();
+      this.#openQueue();
       const isDone = !this.#isLeaving && this.#closeCode !== undefined && closedForGood.has(this.#closeCode);
-      // If the store cannot be told, the session ends by itself.
-      if (isDone && this.#stream?.isStatic === false) this.#inTurn((stream) => stream.leave()).catch(() => undefined);
+      // If the store is unavailable, the session expires by itself.
+      if (isDone && this.#stream?.isStatic === false) this.#enqueue((stream) => stream.leave()).catch(() => undefined);
     }
   }
 
@@ -157,9 +157,9 @@ class GroupSocket {
         await this.#commit(frame);
         return this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
       case 'released':
-        return this.#inTurn(async (stream) => stream.released(frame));
+        return this.#enqueue(async (stream) => stream.released(frame));
       case 'leave':
-        return this.#inTurn(async (stream) => {
+        return this.#enqueue(async (stream) => {
           this.#isLeaving = true;
           try {
             await stream.leave();
@@ -173,19 +173,20 @@ class GroupSocket {
   }
 
   /**
-   * Commits. What comes of the same epoch while others are under way goes together into one transaction, of which only the last
-   * offset of each partition would be left anyway; each is answered for itself, and judged by itself if all together are refused.
+   * Commits. Commits of the same epoch that arrive while others are in flight become one transaction; only the last offset of
+   * each partition would remain anyway. Each gets its own response, and is tried by itself if the common transaction is
+   * refused.
    */
   async #commit({ offsets, memberEpoch }: Commit): Promise<void> {
     const waiting = this.#commits;
     const size = waiting?.reduce((sum, { offsets: some }) => sum + some.length, offsets.length) ?? 0;
-    this.#checkWaiting(Math.max(this.#waiting, waiting?.length ?? 0));
+    this.#checkWaiting(Math.max(this.#queued, waiting?.length ?? 0));
     if (waiting && waiting[0]?.memberEpoch === memberEpoch && size <= offsetsPerCommitMax) {
       return new Promise((resolve, reject) => waiting.push({ offsets, memberEpoch, resolve, reject }));
     }
     return new Promise((resolve, reject) => {
       const commits: WaitingCommit[] = [{ offsets, memberEpoch, resolve, reject }];
-      this.#inTurn((stream) => {
+      this.#enqueue((stream) => {
         if (this.#commits === commits) this.#commits = undefined;
         return commitAll(stream, commits);
       }).catch(reject);
@@ -197,25 +198,25 @@ class GroupSocket {
     if (waiting < groupFramesWaitingMax) return;
     throw new ServiceError(
       'TOO_MANY_REQUESTS',
-      `${groupFramesWaitingMax} frames of this socket wait for their turn, and this one was not taken; wait for answers.`,
+      `${groupFramesWaitingMax} frames of this socket are queued, the limit, so this one was refused; wait for responses.`,
     );
   }
 
-  /** Runs `work` behind what was asked before it, unless the member could not join. */
-  async #inTurn(work: (stream: GroupStream) => Promise<void>): Promise<void> {
-    this.#checkWaiting(this.#waiting);
-    this.#waiting += 1;
-    // What comes from here on must not be done before this.
+  /** Runs `work` after the requests before it, unless the member could not join. */
+  async #enqueue(work: (stream: GroupStream) => Promise<void>): Promise<void> {
+    this.#checkWaiting(this.#queued);
+    this.#queued += 1;
+    // Later commits must not run before this request.
     this.#commits = undefined;
-    const mine = this.#turn.then(() => {
+    const mine = this.#queue.then(() => {
       const stream = this.#stream;
       return stream && this.#inPlace(() => work(stream));
     });
-    this.#turn = mine.catch(() => undefined);
+    this.#queue = mine.catch(() => undefined);
     try {
       await mine;
     } finally {
-      this.#waiting -= 1;
+      this.#queued -= 1;
     }
   }
 
@@ -249,7 +250,7 @@ class GroupSocket {
   }
 }
 
-/** Commits of one epoch. @throws nothing: each is told what has become of it */
+/** Commits offsets of one epoch. @throws nothing: each commit is resolved or rejected */
 async function commitAll(stream: GroupStream, commits: readonly WaitingCommit[]): Promise<void> {
   const memberEpoch = commits[0]?.memberEpoch;
   const last = new Map<string, OffsetToCommit>();

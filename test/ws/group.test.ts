@@ -46,7 +46,7 @@ t.test('a socket joins, has everything, and is sent as many records as it gave c
   t.match(body, /weir_group_records_total{via="socket"} 11\n/);
 });
 
-t.test('two share: the first lets go in order before the second gets anything', async (t) => {
+t.test('two share: the first releases in order before the second gets anything', async (t) => {
   const group = await newGroup(2);
   const a = await member(t, group, '&memberId=a');
   await joined(a);
@@ -81,7 +81,7 @@ t.test('two share: the first lets go in order before the second gets anything', 
   t.same(ownershipProblems(await history(one.broker.store), group), []);
 });
 
-t.test('a release or a commit that comes late is not about what the member was given since', async (t) => {
+t.test('a late release or commit does not apply to partitions that the member got later', async (t) => {
   const group = await newGroup(1);
   const only = [{ topic: group, partitions: [0] }];
   // Under range the first by id has the only partition.
@@ -172,7 +172,7 @@ t.test('a wrong frame gets an error frame and changes nothing', async (t) => {
     [commit({ topic: 'none' }), 'UNKNOWN_TOPIC', /none/],
     [commit({ partition: 7 }), 'UNKNOWN_PARTITION', /7/],
     [{ type: 'released', partitions: [{ topic: group, partitions: [0] }] }, 'BAD_REQUEST', /the member has it\./],
-    [{ type: 'released', partitions: [{ topic: 'none', partitions: [0] }] }, 'BAD_REQUEST', /has it not/],
+    [{ type: 'released', partitions: [{ topic: 'none', partitions: [0] }] }, 'BAD_REQUEST', /does not have it/],
     [{ type: 'released', partitions: 1 }, 'BAD_REQUEST', /partitions/],
     [{ type: 'leave', now: true }, 'BAD_REQUEST', /unknown field 'now'/],
   ];
@@ -195,7 +195,7 @@ t.test('a wrong frame gets an error frame and changes nothing', async (t) => {
   t.equal((await describe(group)).partitions[0].committed, 1);
 });
 
-t.test('commits that come at once are each answered in order, and judged by themselves', async (t) => {
+t.test('commits that arrive at once get responses in order, each decided by itself', async (t) => {
   const group = await newGroup(2);
   const socket = await member(t, group, '&memberId=a');
   await joined(socket);
@@ -289,7 +289,7 @@ t.test('new partitions and topics come to a member by themselves, and those that
   await eventually(() => values(socket).length === 1, 'is read');
   await http(`${one.url}/v1/topics/${group}-more`, 'DELETE');
   t.match(await socket.frame({ type: 'revoked' }), { partitions: [{ topic: `${group}-more`, partitions: [0] }] });
-  t.notOk(typesOf(socket).includes('revoking'), 'there is nothing to let go of');
+  t.notOk(typesOf(socket).includes('revoking'), 'there is nothing to release');
 });
 
 t.test('a busy partition does not keep the others back', async (t) => {

@@ -1,9 +1,8 @@
-// What the operator sees of all groups together: how many there are in which state, how many members they have, and how far
-// they are behind. No broker hears of all that by itself, so it is looked up when it is asked for, by the controller alone:
-// a sum over all brokers is right then, and the store is asked once, however many brokers there are.
+// Metrics of all groups of the cluster: how many there are in each state, their members, and their lag. Only the controller
+// reads them, when they are scraped: so sums over all brokers are right, and the store is read once.
 //
-// What that costs grows with what is committed. So a look takes at most a small share of the time: what was found is given
-// out again until it is 20 times as old as it took to find.
+// The cost of a read grows with the committed offsets. The figures are used again until they are 20 times as old as the read
+// took, so reads take at most 5 % of the time.
 import type { Logger } from 'pino';
 import type { GroupDocument } from '../../core/groups/group-document.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../../store/groups/committed-offsets.ts';
@@ -18,31 +17,31 @@ import type { GroupStateManager } from './group-state-manager.ts';
 /** The lag of so many pairs of group and topic stands in the metrics: two figures each, about 100 bytes a figure. */
 export const lagSeriesMax = 2000;
 
-/** What was found is not looked up again for so long, and for so many times the time that it took. */
+/** Figures are used again for this time, ms, and for this many times the duration of the read. */
 const freshMs = 1000;
 const restFactor = 20;
-/** For so long whoever asks waits for a look; then he is given what the last one found. */
+/** A scrape waits this long for a read, ms; then it gets the figures of the last one. */
 const overdueMs = 1500;
 
-/** Of how many groups it is looked up what they subscribe to; as many documents are remembered (group-state-manager.ts). */
+/** Groups whose subscriptions are read: as many documents are cached (group-state-manager.ts). */
 const documentsMax = 1000;
 
-/** How far a group is behind in a topic: over all its partitions of which that is known. */
+/** The lag of a group in a topic, over the partitions whose lag is known. */
 interface TopicLag {
   group: string;
   topic: string;
-  /** Records that are left to be read, of all partitions together. */
+  /** Records that are yet to be read, of all partitions. */
   sum: number;
-  /** Those of the partition that has most of them. */
+  /** Records of the partition with the largest lag. */
   max: number;
 }
 
-/** By log, read once, however many groups read it: undefined where there is none, `away` where it cannot be reached. */
+/** By log, each read once for all groups: undefined if the log does not exist, `away` if its Redis is unreachable. */
 type FoundLogs = Map<string, LogSummary | 'away' | undefined>;
 
 /** A partition that a group reads. */
 interface ReadPartition extends KnownPartition {
-  /** What is committed, or where the group would begin without that. */
+  /** The committed offset, or the start by the reset policy. */
   from: number | 'earliest' | 'latest';
 }
 
@@ -51,7 +50,7 @@ interface Figures {
   members: number;
   lags: TopicLag[];
   beganAt: number;
-  /** Of work. */
+  /** Duration of the read. */
   tookMs: number;
 }
 
@@ -64,7 +63,7 @@ export class ClusterGroupMetrics {
   #last: Figures | undefined;
   #refresh: Promise<void> | undefined;
 
-  /** @param isController whether this broker is the controller now, as far as it knows */
+  /** @param isController whether this broker is the controller, as far as it knows */
   constructor(
     store: { committedOffsets: CommittedOffsets; logs: Logs },
     states: Pick<GroupStateManager, 'readAtVersion'>,
@@ -116,7 +115,10 @@ export class ClusterGroupMetrics {
     );
   }
 
-  /** Of the newest look, or of the one before if that takes long; undefined where they are not to be had. */
+  /**
+   * The newest figures, or the ones before if a read takes long; undefined on brokers that are not the controller, or if there
+   * are none.
+   */
   async #figures(): Promise<Figures | undefined> {
     if (!this.#isController()) {
       this.#last = undefined;
@@ -128,7 +130,7 @@ export class ClusterGroupMetrics {
     this.#refresh ??= this.#refreshAll().finally(() => {
       this.#refresh = undefined;
     });
-    await withTimeout(this.#refresh, overdueMs, () => new Error('The look goes on.')).catch(() => undefined);
+    await withTimeout(this.#refresh, overdueMs, () => new Error('The read takes longer.')).catch(() => undefined);
     return this.#last;
   }
 
@@ -138,7 +140,7 @@ export class ClusterGroupMetrics {
       const groups = new Map<string, SurveyedGroup>();
       const lags = new Lags();
       const logs: FoundLogs = new Map();
-      /** By group with members, what it has committed something for. */
+      /** By group with members, the logs for which it has committed an offset. */
       const committed = new Map<string, Set<string>>();
       for await (const part of this.#offsets.survey()) {
         for (const group of part) {
@@ -165,13 +167,13 @@ export class ClusterGroupMetrics {
         states[group.state] += 1;
         members += group.members;
       }
-      // Waiting for a machine that is away is no work of the store; and its figures are wanted as soon as it is back.
+      // The wait for an unreachable Redis is no work of the store; and the figures shall be read again as soon as it is back.
       const tookMs = [...logs.values()].includes('away') ? 0 : Date.now() - beganAt;
       this.#last = { states, members, lags: lags.sorted(), beganAt, tookMs };
     } catch (error) {
-      // What is old by who knows how much is worth less than nothing.
+      // Figures of unknown age are worse than none.
       this.#last = undefined;
-      this.#log.debug({ err: error }, 'The groups could not be looked at; metrics are without them');
+      this.#log.debug({ err: error }, 'Groups could not be read: their metrics are left out');
     }
   }
 
@@ -192,7 +194,7 @@ function committedOf({ topics }: SurveyedGroup): ReadPartition[] {
   );
 }
 
-/** What members subscribe to and would begin with, without a commit. @param committed by log, what is committed */
+/** Partitions without a committed offset to which members subscribe. @param committed the logs with one */
 function uncommittedOf(document: GroupDocument, committed: ReadonlySet<string>): ReadPartition[] {
   const startingPoints = new StartingPoints(document);
   const read: ReadPartition[] = [];
@@ -204,15 +206,18 @@ function uncommittedOf(document: GroupDocument, committed: ReadonlySet<string>):
   return read;
 }
 
-/** The sums of groups and topics. */
+/** Sums of lag by group and topic. */
 class Lags {
-  /** By group and topic; undefined where a machine with one of the logs is away: a sum of the rest would look as if it had caught up. */
+  /**
+   * By group and topic; undefined if the Redis of one of the logs is unreachable: a sum without it would look as if the group
+   * had caught up.
+   */
   readonly #lags = new Map<string, TopicLag | undefined>();
 
   add(group: string, partitions: readonly ReadPartition[], logs: Readonly<FoundLogs>): void {
     for (const { topic, topicId, partition, from } of partitions) {
       const log = logs.get(logKey(topicId, partition));
-      // A log that is not there is that of a topic that was just deleted.
+      // A log that does not exist belongs to a topic that was just deleted.
       if (log === undefined) continue;
       const key = `${group}\0${topic}`;
       const known = this.#lags.has(key) ? this.#lags.get(key) : { group, topic, sum: 0, max: 0 };
@@ -227,7 +232,7 @@ class Lags {
     }
   }
 
-  /** Those that are most behind first. */
+  /** Largest lag first. */
   sorted(): TopicLag[] {
     return [...this.#lags.values()].filter((lag) => lag !== undefined).sort((a, b) => b.sum - a.sum);
   }

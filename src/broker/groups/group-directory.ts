@@ -1,4 +1,4 @@
-// Which groups there are, and how each stands: its members, who has which partition, and how far it is behind.
+// Lists and describes groups: their members, the owner of each partition, and their lag.
 import type { GroupDescription } from '../../../schemas/groups.ts';
 import { toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import { type GroupDocument, getOwn, heldBy, isEmpty, requireGroup } from '../../core/groups/group-document.ts';
@@ -45,7 +45,7 @@ export class GroupDirectory {
     };
   }
 
-  /** A group with its members, and how far it is in each partition. @throws ServiceError UNKNOWN_GROUP */
+  /** Describes a group with its members and its lag in each partition. @throws ServiceError UNKNOWN_GROUP */
   async describe(group: string): Promise<{ zxid: number; description: GroupDescription }> {
     const { zxid, document: read } = await this.#states.read(group);
     const document = requireGroup(group, read);
@@ -88,7 +88,7 @@ export class GroupDirectory {
     };
   }
 
-  /** Every partition that members subscribe to, and every one with a committed offset, in order. */
+  /** All partitions to which members subscribe or that have a committed offset, sorted. */
   #partitionsOf(document: GroupDocument, committed: readonly CommittedOffset[]) {
     const counts = new Map<string, { topicId: string; partitions: Set<number> }>();
     const add = (topic: string, topicId: string, partition: number) => {

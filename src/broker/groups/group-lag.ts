@@ -1,4 +1,4 @@
-// How far a group is behind in a partition: the records that it would still read, not the offsets of those that are gone.
+// The lag of a group in a partition: the records that it has yet to read. Offsets of removed records do not count.
 import {
   type GroupDocument,
   getOwn,
@@ -10,19 +10,19 @@ import { isNewerThanSubscription } from '../../core/groups/group-topics.ts';
 import type { LogSummary } from '../../store/log/logs.ts';
 import { cursorKey } from './member-cursors.ts';
 
-/** From where it is counted: from what is committed, or from where the reset policy would begin. */
+/** Where the lag is counted from: the committed offset, or the start by the reset policy. */
 export type LagFrom = 'committed' | Exclude<ResetPolicy, 'none'>;
 
-/** How many records of the log are behind an offset; none of them is one that nobody can read. */
+/** How many records follow an offset. */
 export function recordsBehind({ logStartOffset, recordsEnd }: LogSummary, offset: number): number {
   return Math.max(0, recordsEnd - Math.max(offset, logStartOffset));
 }
 
-/** Where the members of a group would begin in partitions for which it has committed nothing. */
+/** Where the members of a group would begin to read partitions without a committed offset. */
 export class StartingPoints {
   readonly #document: GroupDocument;
   readonly #owners = new Map<string, ResetPolicy>();
-  /** Of a topic whose partition nobody has. */
+  /** By topic, for partitions without an owner. */
   readonly #subscribers = new Map<string, ResetPolicy>();
 
   constructor(document: GroupDocument) {
@@ -33,14 +33,14 @@ export class StartingPoints {
     }
   }
 
-  /** Undefined where nobody reads the partition, or begins only at a committed offset. */
+  /** Undefined if no member reads the partition, or the reset policy is `none`. */
   of({ topic, partition }: TopicPartition): Exclude<LagFrom, 'committed'> | undefined {
     const reset = this.#owners.get(cursorKey({ topic, partition })) ?? this.#subscribers.get(topic);
     if (reset === undefined || reset === 'none') return undefined;
     return isNewerThanSubscription(this.#document, topic, partition) ? 'earliest' : reset;
   }
 
-  /** Every partition that members subscribe to. */
+  /** All partitions to which members subscribe. */
   *partitions(): Generator<TopicPartition & { topicId: string }> {
     for (const topic of this.#subscribers.keys()) {
       const info = getOwn(this.#document.topics, topic);
@@ -52,7 +52,7 @@ export class StartingPoints {
   }
 }
 
-/** The lag of a partition for which nothing is committed. */
+/** The lag in a partition without a committed offset. */
 export function lagWithoutCommit(from: Exclude<LagFrom, 'committed'>, log: LogSummary): number {
   return from === 'latest' ? 0 : recordsBehind(log, 0);
 }

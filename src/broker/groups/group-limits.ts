@@ -1,12 +1,12 @@
-// How large a group may grow. It is one document, which is decided over as a whole: beyond these limits each change of it
-// would hold up a broker, and the store, for longer than others may wait.
+// Limits on the size of a group. A group is one document and every update handles all of it: beyond these limits an update
+// would hold up the broker and the store for too long.
 import type { GroupDocument, Subscription } from '../../core/groups/group-document.ts';
 import { groupPartitionsMax, partitionsOverLimit, type TopicsView } from '../../core/groups/group-topics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
-/** Measured: a thousand members that join at once are through within seconds (docs/group-protocol.md, Batching and limits). */
+/** A thousand members that join at once have their assignment within seconds. */
 export const membersMax = 2000;
-/** Of the subscriptions of all members together, as they come in. */
+/** Bytes of the subscriptions of all members, as JSON. */
 export const subscriptionBytesMax = 4 * 1024 * 1024;
 
 interface JoiningMember {
@@ -15,7 +15,10 @@ interface JoiningMember {
   subscription: Subscription;
 }
 
-/** Which of those that join find no room, with the error of each: TOO_LARGE. Who is a member already keeps its place. */
+/**
+ * Which joins exceed the limits of members or subscriptions, with the error of each: TOO_LARGE. Joins of existing members do
+ * not count as new.
+ */
 export function checkRoom<T extends JoiningMember>(
   group: string,
   document: GroupDocument,
@@ -38,8 +41,8 @@ export function checkRoom<T extends JoiningMember>(
 }
 
 /**
- * Which of those that join would bring in more partitions than a group may have, with the error of each: TOO_LARGE.
- * @param view has what they subscribe to
+ * Which joins would add more partitions than a group may have, with the error of each: TOO_LARGE.
+ * @param view contains the topics to which they subscribe
  */
 export function checkPartitionRoom<T extends JoiningMember>(
   group: string,
@@ -49,7 +52,7 @@ export function checkPartitionRoom<T extends JoiningMember>(
 ): Map<T, ServiceError> {
   const refused = new Map<T, ServiceError>();
   const admitted: Subscription[] = [];
-  // Most that join at once subscribe to the same.
+  // Most members that join at once have the same subscription.
   const judged = new Map<string, ServiceError | undefined>();
   for (const join of joining) {
     const { subscription } = join;
@@ -65,7 +68,7 @@ export function checkPartitionRoom<T extends JoiningMember>(
   return refused;
 }
 
-/** Who has a place in the group and how many bytes its subscription takes, while others join. */
+/** The members of a group and the bytes of their subscriptions, while others join. */
 class MemberSlots {
   bytes = 0;
   readonly #sizes = new Map<string, number>();
@@ -79,7 +82,7 @@ class MemberSlots {
     return this.#sizes.size;
   }
 
-  /** What joining takes, as things stand: nothing new for a member that begins anew, or one that takes another's place. */
+  /** What a join adds: no new member if it begins a new incarnation, or replaces a static member. */
   requiredBy(join: JoiningMember): { isNew: boolean; bytes: number } {
     const place = this.#slotOf(join);
     return { isNew: place === undefined, bytes: bytesOf(join.subscription) - (this.#sizes.get(place ?? '') ?? 0) };

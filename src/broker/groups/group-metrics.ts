@@ -1,13 +1,13 @@
-// What the operator sees of what this broker does to groups: assignments, and how long groups take to come to rest. How many
-// there are and how far they are behind is for all brokers together: cluster-group-metrics.ts.
+// Metrics of what this broker does to groups: assignments, and how long rebalances take. The number of groups and their lag are
+// metrics of the whole cluster: cluster-group-metrics.ts.
 import { emptyGroup, type GroupDocument } from '../../core/groups/group-document.ts';
 import { groupStateName } from '../../core/groups/member-reconciliation.ts';
 import type { Metrics } from '../metrics.ts';
 
 export class GroupMetrics {
-  /** A member was fenced: it did not let go in time, or made no consume call. */
+  /** Members that were fenced: they did not release in time, or made no consume call. */
   readonly fenced;
-  /** A join was refused, as the group has no room for it. */
+  /** Joins that were refused because of the limits of a group. */
   readonly refused;
   readonly #rebalances;
   readonly #conflicts;
@@ -33,7 +33,7 @@ export class GroupMetrics {
     );
   }
 
-  /** This broker has taken the group from `before` to `next`. @param movedMs how long it was on the move, if it has ended */
+  /** Records that this broker has updated a group. @param movedMs how long the rebalance took that has ended with this */
   recordChange(
     before: GroupDocument = emptyGroup(),
     next: GroupDocument = emptyGroup(),

@@ -1,30 +1,31 @@
-// The patterns that members subscribe with. They are regular expressions as RE2 takes them, as in Kafka: matched in a time
-// that grows with the name and the pattern alone, so that no pattern can hold up a broker.
+// Patterns in subscriptions: RE2 expressions, as in Kafka. Matching takes time linear in the name and the pattern, so no
+// pattern can block a broker.
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { RE2JS } from 're2js';
 import { ServiceError } from '../../core/service-error.ts';
 
 interface Pattern {
   expression: RE2JS;
-  /** What has been matched already: topics come one by one, and there may be thousands. */
+  /** By topic name, results of earlier matches: topics are created one by one, and there may be thousands. */
   known: Map<string, boolean>;
 }
 
 const patternsMax = 200;
-/** So many names take a few milliseconds, a hundred with the worst pattern; then others have their turn. */
+/** Names matched before other work may run: a few milliseconds, 100 ms with the worst pattern. */
 const namesAtOnce = 500;
 
-const patterns = new Map<string, Pattern>();
+const patterns = new LRUCache<string, Pattern>({ max: patternsMax });
 
 /** @throws ServiceError BAD_REQUEST, saying what is wrong with the pattern */
 export function checkPattern(pattern: string): void {
   patternOf(pattern);
 }
 
-/** Those of the names that the pattern matches as a whole, in their order. @throws ServiceError BAD_REQUEST */
+/** The names that the pattern matches as a whole, in their order. @throws ServiceError BAD_REQUEST */
 export async function matches(pattern: string, names: readonly string[]): Promise<string[]> {
   const { expression, known } = patternOf(pattern);
-  // Names of topics that are gone are not kept for ever.
+  // Drops the results of deleted topics.
   if (known.size > 2 * names.length + namesAtOnce) known.clear();
   const matching: string[] = [];
   let fresh = 0;
@@ -42,12 +43,11 @@ export async function matches(pattern: string, names: readonly string[]): Promis
 }
 
 function patternOf(pattern: string): Pattern {
-  let found = patterns.get(pattern);
-  if (found) patterns.delete(pattern);
-  else found = { expression: compile(pattern), known: new Map() };
-  patterns.set(pattern, found);
-  if (patterns.size > patternsMax) patterns.delete(patterns.keys().next().value!);
-  return found;
+  const cached = patterns.get(pattern);
+  if (cached) return cached;
+  const compiled = { expression: compile(pattern), known: new Map<string, boolean>() };
+  patterns.set(pattern, compiled);
+  return compiled;
 }
 
 function compile(pattern: string): RE2JS {

@@ -1,25 +1,24 @@
-// Joins of a large group wait a moment for each other. A fleet that starts opens its connections one by one, each a little
-// later than the one before; to decide over each few that are there would be a rebalance of all members each time. Kafka's
-// coordinator holds back assignments likewise (KIP-1263). Nothing else that is asked of the group waits: on that hangs when
-// members get what they shall have.
+// Debounces joins of a large group. The members of a fleet that starts connect one by one, and without a wait each few of them
+// would cause a rebalance of all. Kafka delays assignments likewise (KIP-1263). Heartbeats and releases do not wait: the speed
+// of a rebalance depends on them.
 
-/** They go on when none has come for so long; a group of fewer members than these is assigned anew sooner than that. */
+/** A join ends the wait of all when no other follows within this time, ms. Smaller groups than this number do not wait. */
 const quietMs = 15;
-/** Joins through one broker assign a group of n members anew at most every n ms; but nobody waits for longer than this. */
+/** With n members, joins wait at most n ms and never longer than this, ms. */
 const waitMsMax = 200;
 
 export class JoinDebouncer {
-  readonly #pending = new Map<string, { all: Promise<void>; another(): void }>();
+  readonly #pending = new Map<string, { all: Promise<void>; extend(): void }>();
 
   /**
-   * Resolves when no other has come for a moment, for all that wait at once; so they are decided together.
-   * @param members that the group has; with few of them there is little to save, and nobody waits
+   * Waits until no other join of the group arrives for a moment; all waits of the group end together.
+   * @param members how many the group has; with few members a rebalance is cheap, and there is no wait
    */
   wait(group: string, members: number): Promise<void> {
-    const known = this.#pending.get(group);
-    if (known) {
-      known.another();
-      return known.all;
+    const pending = this.#pending.get(group);
+    if (pending) {
+      pending.extend();
+      return pending.all;
     }
     if (members < quietMs) return Promise.resolve();
     let resolveAll!: () => void;
@@ -34,7 +33,7 @@ export class JoinDebouncer {
     };
     const quiet = setTimeout(end, quietMs);
     const last = setTimeout(end, Math.min(members, waitMsMax));
-    this.#pending.set(group, { all, another: () => quiet.refresh() });
+    this.#pending.set(group, { all, extend: () => quiet.refresh() });
     return all;
   }
 }

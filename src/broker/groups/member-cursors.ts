@@ -1,5 +1,4 @@
-// Where a member of a group reads: one cursor for each partition that it has. What consume calls and sockets of members
-// have in common; how they read, and when, is their own affair.
+// The cursors of a member: one for each partition that it has. Consume calls and sockets share them; how they read differs.
 import { type TopicPartitions, toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import {
   type GroupDocument,
@@ -15,11 +14,14 @@ import type { LogBounds } from '../../store/log/logs.ts';
 import type { TopicCache, TopicInfo } from '../metadata/topic-cache.ts';
 
 export interface MemberCursor extends KnownPartition {
-  /** The member epoch at which the partition was given: given anew, another may have read in it. */
+  /**
+   * The member epoch at which the member got the partition. If it gets the partition again, another member may have read in
+   * between.
+   */
   epoch: number;
-  /** The partition came while the group subscribed to its topic: it is read from its beginning. */
+  /** Whether the partition was created while the group was subscribed to its topic: it is read from its beginning. */
   isNewPartition: boolean;
-  /** Of the next record; `unknownOffset` before the cursor is placed. */
+  /** Of the next record; `unknownOffset` until the start is chosen. */
   offset: number;
 }
 
@@ -29,12 +31,15 @@ export function cursorKey({ topic, partition }: TopicPartition): string {
   return `${topic}:${partition}`;
 }
 
-/** The partition with the id of the topic that the group means. */
+/** The partition with the topic id that is in the group document. */
 export function knownPartition(document: GroupDocument, { topic, partition }: TopicPartition): KnownPartition {
   return { topic, partition, topicId: getOwn(document.topics, topic)!.topicId };
 }
 
-/** The cursors that stay good for what the member may use, by key, and new ones, not placed yet, for the rest. */
+/**
+ * By key, the cursors that stay valid for the assignment of the member (`kept`), and new ones, without an offset yet, for the
+ * other partitions (`wanted`).
+ */
 export function cursorsOf<C extends MemberCursor>(
   document: GroupDocument,
   member: GroupMember,
@@ -70,7 +75,7 @@ export function partitionsOf(cursors: readonly MemberCursor[]): TopicPartitions[
   return toTopicPartitions(partitions);
 }
 
-/** The cursors where the group has committed, which they come with. */
+/** The cursors at the committed offsets. */
 export function withCommittedOffsets(
   cursors: readonly MemberCursor[],
   positions: readonly PartitionPosition[],
@@ -78,7 +83,7 @@ export function withCommittedOffsets(
   return cursors.map((cursor, index) => ({ ...cursor, offset: positions[index]?.committed ?? unknownOffset }));
 }
 
-/** Whether two states of a member hold the same; what was not touched between them is the same list. */
+/** Whether the member has the same partitions in both states. Lists that did not change are the same object. */
 export function hasSamePartitions(a: GroupMember, b: GroupMember): boolean {
   if (a.assigned === b.assigned && a.pendingRevocation === b.pendingRevocation) return true;
   return holdings(a) === holdings(b);
@@ -88,7 +93,7 @@ function holdings({ assigned, pendingRevocation }: GroupMember): string {
   return JSON.stringify([assigned, pendingRevocation]);
 }
 
-/** Where a member begins in a partition for which the group has committed nothing. */
+/** The offset at which a member begins in a partition without a committed offset. */
 export function initialOffset(
   reset: Exclude<ResetPolicy, 'none'>,
   { isNewPartition }: MemberCursor,
@@ -98,23 +103,20 @@ export function initialOffset(
 }
 
 /**
- * Whether the group commits at once that it goes on at `offset`, where the reset policy has put it. Else what is appended from
- * here on would be passed over by whoever must find the place again: this member after a lost answer, or the next owner. A
- * log that ends before what was committed has lost something; when it has grown again that offset would look as if it were good.
+ * Whether the offset chosen by the reset policy must be committed at once. With `latest`, records appended from now on would be
+ * skipped if the start were chosen again: by this member after a lost response, or by the next owner. An offset before the
+ * committed one means that the log has lost records; when it has grown again, the old committed offset would look valid.
  */
 export function mustCommitReset(reset: ResetPolicy, before: number, offset: number): boolean {
   return reset === 'latest' || before > offset;
 }
 
-/**
- * Where a member goes on in a log by its reset policy.
- * @param bounds undefined if there is no such log any more
- */
+/** The offset in a log by the reset policy. @param bounds undefined if the log does not exist any more */
 export function resetOffset(reset: Exclude<ResetPolicy, 'none'>, bounds: LogBounds | undefined): number {
   return (reset === 'earliest' ? bounds?.logStartOffset : bounds?.endOffset) ?? 0;
 }
 
-/** The topic, if it is still the one that the member was given; if not, the group will learn of that soon. */
+/** The topic, if its id is still the one of the cursor; else the group will soon learn that the topic is another. */
 export async function topicOf(topics: TopicCache, at: KnownPartition): Promise<TopicInfo | undefined> {
   try {
     const cached = await topics.get(at.topic);
@@ -155,7 +157,7 @@ export function releaseOverdue({ memberId, memberEpoch, rebalanceTimeoutMs }: Gr
   return new ServiceError(
     'FENCED_MEMBER_EPOCH',
     `Member '${memberId}' did not release what was being revoked within its rebalance timeout of ${rebalanceTimeoutMs} ms, ` +
-      'and was taken out; let go of all partitions and join again.',
+      'and was removed from the group; release all partitions and join again.',
     { memberId, memberEpoch },
   );
 }
@@ -163,8 +165,8 @@ export function releaseOverdue({ memberId, memberEpoch, rebalanceTimeoutMs }: Gr
 export function memberStuck({ memberId, memberEpoch, rebalanceTimeoutMs }: GroupMember): ServiceError {
   return new ServiceError(
     'FENCED_MEMBER_EPOCH',
-    `Member '${memberId}' has records waiting, gave no credit and sent no frame for its rebalance timeout of ` +
-      `${rebalanceTimeoutMs} ms, and was taken out; let go of all partitions and join again.`,
+    `Member '${memberId}' has records to read, but gave no credit and sent no frame for its rebalance timeout of ` +
+      `${rebalanceTimeoutMs} ms, and was removed from the group; release all partitions and join again.`,
     { memberId, memberEpoch },
   );
 }

@@ -1,4 +1,4 @@
-// The topics as a group's document is to be brought up to. What a group makes of them is core/groups/group-topics.ts.
+// Reads the topics that a group document is updated with. How a group uses them is in core/groups/group-topics.ts.
 import { topicsPath } from '../../core/cluster/cluster-nodes.ts';
 import {
   type GroupDocument,
@@ -19,13 +19,13 @@ export interface TopicSources {
   topics: TopicCache;
 }
 
-/** From so many names on it is better to learn which topics there are. */
+/** From this many names on, the list of all topics is read first. */
 const namesMax = 100;
 
 /**
- * The topics that the members of a group subscribe to, and those that are `joining`. Where the broker's cache differs from
- * the document one of them is old, so the tree is read: the view is then at least as new as the document.
- * @throws ServiceError BAD_REQUEST for a pattern that is none
+ * Reads the topics to which members and joining members subscribe. If the cache of the broker differs from the document, one of
+ * the two is old, so the tree is read: the view is at least as new as the document.
+ * @throws ServiceError BAD_REQUEST for an invalid pattern
  */
 export async function topicsViewOf(
   { namespace, topics }: TopicSources,
@@ -47,14 +47,14 @@ export async function topicsViewOf(
       for (const name of found) names.add(name);
     }
   }
-  // A name of no topic is not remembered, so to look for thousands of them one by one would hold up the store.
+  // Missing topics are not cached, so thousands of single lookups would hold up the store.
   if (names.size > namesMax) all ??= await namespace.allChildren(topicsPath);
   const present = all && new Set(all);
   const infos = new Map<string, SubscribedTopic>();
   await Promise.all(
     [...names].map(async (name) => {
       if (present && !present.has(name)) return;
-      const info = await infoOf(topics, name, getOwn(group.topics, name));
+      const info = await currentTopic(topics, name, getOwn(group.topics, name));
       if (info) infos.set(name, info);
     }),
   );
@@ -69,17 +69,17 @@ export async function topicsViewOf(
   };
 }
 
-async function infoOf(
+async function currentTopic(
   topics: TopicCache,
   name: string,
   recorded: SubscribedTopic | undefined,
 ): Promise<SubscribedTopic | undefined> {
-  const cached = await presentOf(topics.get(name));
+  const cached = await unlessUnknown(topics.get(name));
   if (cached?.topicId === recorded?.topicId && cached?.partitionCount === recorded?.partitionCount) return cached;
-  return presentOf(topics.refresh(name));
+  return unlessUnknown(topics.refresh(name));
 }
 
-async function presentOf(reading: Promise<SubscribedTopic>): Promise<SubscribedTopic | undefined> {
+async function unlessUnknown(reading: Promise<SubscribedTopic>): Promise<SubscribedTopic | undefined> {
   try {
     return await reading;
   } catch (error) {
@@ -88,14 +88,14 @@ async function presentOf(reading: Promise<SubscribedTopic>): Promise<SubscribedT
   }
 }
 
-/** The commits without those for earlier topics of the same name. */
+/** The committed offsets without those of deleted topics of the same name. */
 export async function ofPresentTopics(
   topics: TopicCache,
   offsets: readonly CommittedOffset[],
 ): Promise<CommittedOffset[]> {
   const ids = new Map<string, string>();
   for (const name of new Set(offsets.map(({ topic }) => topic))) {
-    const info = await presentOf(topics.get(name));
+    const info = await unlessUnknown(topics.get(name));
     if (info) ids.set(name, info.topicId);
   }
   return offsets.filter(({ topic, topicId }) => ids.get(topic) === topicId);

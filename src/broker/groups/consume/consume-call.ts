@@ -1,5 +1,5 @@
-// One consume call of a member, step by step. A consume call is also the member's heartbeat, and says that all that was
-// given out before is dealt with; so what the member shall no longer have is let go of right there, also while it waits.
+// One consume call of a member. The call is also the heartbeat of the member, and it states that all records returned before
+// are processed: partitions that the member must release are released by it, also while it waits.
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import {
   comparePartitions,
@@ -41,15 +41,15 @@ import {
 export interface ConsumeRequest {
   waitMs: number;
   maxRecords: number;
-  /** The first record always comes, however large. */
+  /** The first record is returned however large it is. */
   maxBytes: number;
-  /** `previous`: what the last call gave out is committed now. */
+  /** `previous`: this call commits the offsets that the last call returned. */
   commit: 'manual' | 'previous';
-  /** `committed`: forget the positions, commit nothing, and read on from what is committed. */
+  /** `committed`: discards the positions, commits nothing, and reads from the committed offsets. */
   from: 'position' | 'committed';
-  /** What the caller was given last, by the `next` of that answer, 0 = nothing yet; undefined = it does not say. */
+  /** The sequence of the last response that the caller has received; 0 = none; undefined = the caller does not say. */
   expectedSeq: number | undefined;
-  /** What the caller presents to speak for the member. */
+  /** The hash of the member secret that the caller sends. */
   credential: MemberCredential;
   /** Called when the call begins to wait for records. */
   onWait?(): void;
@@ -57,40 +57,39 @@ export interface ConsumeRequest {
 
 export interface ConsumeResult {
   zxid: number;
-  /** The `after` of the next call. */
+  /** The sequence of this response; the caller sends it as `after` in its next call. */
   lastSeq: number;
   memberEpoch: number;
   assignment: TopicPartitions[];
-  /** Where the member is by this call, in the partitions in which it has moved. */
+  /** The next offsets of the partitions in which this call has moved the member. */
   partitions: NextOffset[];
   records: ConsumedRecords[];
 }
 
 export interface NextOffset extends TopicPartition {
-  /** What to commit once all records before it are dealt with. */
+  /** The offset to commit once all records before it are processed. */
   nextOffset: number;
 }
 
-/** What a call of a member has left: where it is, if no other call has moved it meanwhile. */
+/** Where the member is after a call; valid until another call has moved it. */
 export interface CallState {
   callEpoch: number;
-  /** The number of what it was given last. */
+  /** The sequence of its last response. */
   lastSeq: number;
   member: GroupMember;
   cursors: Map<string, ConsumeCursor>;
 }
 
-/** How many places one commit takes: a member may have thousands of partitions, and each is a node of the tree. */
+/** Offsets in one commit: a member may have thousands of partitions, and each offset is a node of the tree. */
 const offsetsPerCommit = 1000;
 
-/** What the calls of all members lean on. */
 export interface ConsumeDependencies {
   states: GroupStateManager;
   reader: MemberReader;
   logs: Logs;
 }
 
-/** What a commit of a call does besides keeping the member alive. */
+/** What a commit does besides renewing the session of the member. */
 interface CommitOptions {
   commitsPrevious?: boolean;
   forgets?: boolean;
@@ -102,18 +101,18 @@ export class ConsumeCall {
   readonly #memberId: string;
   readonly #request: ConsumeRequest;
   readonly #parts: ConsumeDependencies;
-  /** By `topic:partition`, the partitions that the member has. */
+  /** The partitions of the member, by `topic:partition`. */
   #cursors = new Map<string, ConsumeCursor>();
   #member!: GroupMember;
   #zxid = 0;
-  /** The number of this call; only the member's newest may move its positions. */
+  /** Only the call with the member's newest call epoch may move its positions. */
   #callEpoch: 'new' | number = 'new';
-  /** The number of what the member was given last. */
+  /** The sequence of the member's last response. */
   #lastSeq = 0;
-  /** What the member was given last, and before that, if that is not what the caller says. */
+  /** The member's sequences, if the caller's is not the last one. */
   #staleSeq: CommittedUpdate<unknown>['staleSeq'];
-  /** The cursors that this call has moved. */
-  readonly #moved = new Set<ConsumeCursor>();
+  /** Cursors that this call has moved. */
+  readonly #movedCursors = new Set<ConsumeCursor>();
   #isSuperseded = false;
   #hasChanged = false;
   #wait: AbortController | undefined;
@@ -125,24 +124,24 @@ export class ConsumeCall {
     this.#parts = parts;
   }
 
-  /** Ends the wait under way. @param hasChanged the group may have changed */
+  /** Ends the wait for records. @param hasChanged whether the group may have changed */
   wake(hasChanged: boolean): void {
     if (hasChanged) this.#hasChanged = true;
     this.#wait?.abort();
   }
 
-  /** What the next call of the member may go on from. */
+  /** Where the next call can resume; undefined if this call is superseded. */
   get state(): CallState | undefined {
     if (this.#isSuperseded || this.#callEpoch === 'new') return undefined;
     return { callEpoch: this.#callEpoch, lastSeq: this.#lastSeq, member: this.#member, cursors: this.#cursors };
   }
 
   /**
-   * Goes on where an earlier call of the member is. It takes records first, and then does in one step of the store what
-   * `run` does in two: it lets go, commits what came before, and moves on; the store refuses that if the member has made
-   * another call meanwhile.
-   * @param hasFreshBounds the logs were looked at just now
-   * @returns undefined if it must begin like any call
+   * Resumes where an earlier call of the member has ended. It takes records first, and then needs one commit where run() needs
+   * two: the commit releases, commits and moves the positions. The store refuses it if the member has made another call
+   * meanwhile.
+   * @param hasFreshBounds whether the bounds of the logs were read just now
+   * @returns undefined if the call must run() instead
    */
   async resume(state: CallState, hasFreshBounds: boolean, signal: AbortSignal): Promise<ConsumeResult | undefined> {
     const { callEpoch, lastSeq, member, cursors } = state;
@@ -152,21 +151,21 @@ export class ConsumeCall {
     this.#member = member;
     this.#cursors = cursors;
     try {
-      if (!hasFreshBounds) await this.#parts.reader.look(cursors.values());
+      if (!hasFreshBounds) await this.#parts.reader.refreshBounds(cursors.values());
       this.#resetOutOfRange();
-      const taken = await this.#parts.reader.take(cursors.values(), this.#request);
+      const taken = await this.#parts.reader.takeRecords(cursors.values(), this.#request);
       if (taken.length > 0 && !signal.aborted) {
         await Promise.all([this.#begin(), encodeRecords(taken)]);
         const kept = this.#isSuperseded || this.#staleSeq ? [] : this.#stillOwned(taken);
-        if (kept.length > 0) return this.#answer(kept);
+        if (kept.length > 0) return this.#result(kept);
       }
     } catch (error) {
-      // By what is remembered; the store may know better.
+      // The cached state may be old: run() reads it from the store.
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
     }
     this.#callEpoch = 'new';
     this.#cursors = new Map();
-    this.#moved.clear();
+    this.#movedCursors.clear();
     this.#isSuperseded = false;
     this.#staleSeq = undefined;
     return undefined;
@@ -176,42 +175,41 @@ export class ConsumeCall {
     const deadline = performance.now() + this.#request.waitMs;
     await this.#begin();
     if (this.#staleSeq) return this.#repeat(this.#staleSeq);
-    const told = JSON.stringify(assignmentOf(this.#member));
-    let heardAt = performance.now();
-    // Who has gone away must not be given anything more.
+    const initialAssignment = JSON.stringify(assignmentOf(this.#member));
+    let renewedAt = performance.now();
+    // A caller that has disconnected must not move the positions.
     while (!this.#isSuperseded && !signal.aborted) {
       await this.#resolveStartOffsets();
-      await this.#parts.reader.look(this.#cursors.values());
+      await this.#parts.reader.refreshBounds(this.#cursors.values());
       this.#resetOutOfRange();
-      const taken = await this.#parts.reader.take(this.#cursors.values(), this.#request);
+      const taken = await this.#parts.reader.takeRecords(this.#cursors.values(), this.#request);
       const isOver = performance.now() >= deadline;
       const isMoved = [...this.#cursors.values()].some((cursor) => !cursor.isStored);
       const intervalMs = heartbeatIntervalMs(this.#member.sessionTimeoutMs);
-      if (isMoved || this.#hasChanged || performance.now() - heardAt >= intervalMs) {
+      if (isMoved || this.#hasChanged || performance.now() - renewedAt >= intervalMs) {
         this.#hasChanged = false;
         await Promise.all([this.#commitAll({}), encodeRecords(taken)]);
-        heardAt = performance.now();
+        renewedAt = performance.now();
       }
       const kept = this.#stillOwned(taken);
-      if (kept.length > 0 || isOver) return this.#answer(kept);
-      // A new partition has to be looked at before there is anything to wait for.
+      if (kept.length > 0 || isOver) return this.#result(kept);
+      // The bounds of a new partition must be read before the call can wait for records.
       if (this.#hasChanged || [...this.#cursors.values()].some(({ log }) => log === undefined)) continue;
-      // An abort that came while nothing was waited for has woken nobody.
-      if (signal.aborted || JSON.stringify(assignmentOf(this.#member)) !== told) break;
+      // The signal may have been aborted before there was a wait to end.
+      if (signal.aborted || JSON.stringify(assignmentOf(this.#member)) !== initialAssignment) break;
       await this.#waitForMore(Math.min(deadline - performance.now(), intervalMs));
     }
-    return this.#answer([]);
+    return this.#result([]);
   }
 
   /**
-   * The answer to a call that was made before, as nobody has gone on from its answer: the same records, as far as the
-   * member has the partitions and the logs have the records. Nothing is committed, let go of or moved on, whichever of
-   * the two calls it was that came late.
+   * Repeats the response before the last one, as the member has not acted on it: the same records, as far as the member still
+   * has the partitions and the logs the records. Nothing is committed, released or moved, whichever of the two calls was late.
    */
   async #repeat({ lastSeq, prevSeq }: { lastSeq: number; prevSeq: number }): Promise<ConsumeResult> {
     const expectedSeq = this.#request.expectedSeq!;
     if (expectedSeq !== prevSeq) throw stalePosition(this.#memberId, expectedSeq, lastSeq);
-    const decided = await this.#parts.states.update(this.#group, (stored) => {
+    const outcome = await this.#parts.states.update(this.#group, (stored) => {
       const document = requireGroup(this.#group, stored);
       const member = this.#memberIn(document);
       const wanted = heldBy(member).map((at) => knownPartition(document, at));
@@ -223,18 +221,18 @@ export class ConsumeCall {
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       return { commit: { allowOom: true, renew, wanted, consume }, result: { member, wanted } };
     });
-    if (decided.staleSeq) throw stalePosition(this.#memberId, expectedSeq, decided.staleSeq.lastSeq);
-    const { member, wanted } = decided.result;
-    const reads = decided.positions.map(async ({ start, position }, i) =>
+    if (outcome.staleSeq) throw stalePosition(this.#memberId, expectedSeq, outcome.staleSeq.lastSeq);
+    const { member, wanted } = outcome.result;
+    const reads = outcome.positions.map(async ({ start, position }, i) =>
       start === undefined ? undefined : this.#parts.reader.range(wanted[i]!, start, position!),
     );
     const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
-    const partitions = decided.positions.flatMap(({ topic, partition, start, position }) =>
+    const partitions = outcome.positions.flatMap(({ topic, partition, start, position }) =>
       start === undefined ? [] : [{ topic, partition, nextOffset: position! }],
     );
     return {
-      zxid: decided.zxid,
-      lastSeq: decided.lastSeq,
+      zxid: outcome.zxid,
+      lastSeq: outcome.lastSeq,
       memberEpoch: member.memberEpoch,
       assignment: assignmentOf(member),
       partitions: partitions.sort(comparePartitions),
@@ -249,14 +247,14 @@ export class ConsumeCall {
     return member;
   }
 
-  /** As #commit, until all places are committed that the reset policy has found. */
+  /** Commits, and then commits the offsets that the reset policy has chosen, some at a time. */
   async #commitAll(what: CommitOptions): Promise<void> {
     await this.#commit(what);
-    const hasPlaces = () => [...this.#cursors.values()].some(({ place }) => place !== undefined);
-    while (!this.#isSuperseded && !this.#staleSeq && hasPlaces()) await this.#commit({});
+    const hasResets = () => [...this.#cursors.values()].some(({ place }) => place !== undefined);
+    while (!this.#isSuperseded && !this.#staleSeq && hasResets()) await this.#commit({});
   }
 
-  /** The first commit of the call: it takes back or commits what came before. */
+  /** The first commit of the call: it discards or commits the earlier positions. */
   async #begin(): Promise<void> {
     const { commit, from, expectedSeq } = this.#request;
     await this.#commitAll({
@@ -266,51 +264,51 @@ export class ConsumeCall {
     });
   }
 
-  /** Keeps the member alive, lets go of what it shall not have, stores its positions, and learns what it has. */
+  /** Renews the member's session, releases what it must release, stores its positions, and takes over its assignment. */
   async #commit(what: CommitOptions): Promise<void> {
-    const decided = await this.#parts.states.update(this.#group, (stored) => {
+    const outcome = await this.#parts.states.update(this.#group, (stored) => {
       const document = requireGroup(this.#group, stored);
       const before = heldBy(this.#memberIn(document));
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
       const { kept, wanted } = cursorsOf(document, member, this.#cursors);
-      const places = [...kept.values()].filter(({ place }) => place !== undefined).slice(0, offsetsPerCommit);
-      const hasPlace = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
-      const previous = what.commitsPrevious ? before.filter((at) => !hasPlace(at)) : [];
+      const resets = [...kept.values()].filter(({ place }) => place !== undefined).slice(0, offsetsPerCommit);
+      const isReset = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
+      const previous = what.commitsPrevious ? before.filter((at) => !isReset(at)) : [];
       const commit: GroupCommit['consume'] = {
         memberId: this.#memberId,
         callEpoch: this.#callEpoch,
         ...(what.expectedSeq !== undefined && { expectedSeq: what.expectedSeq }),
         set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== unknownOffset),
-        commit: [...previous.map((at) => knownPartition(document, at)), ...places],
+        commit: [...previous.map((at) => knownPartition(document, at)), ...resets],
       };
       const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       const forget = what.forgets ? before : [];
       return {
         document: next,
         commit: { allowOom: true, renew, forget, wanted, consume: commit },
-        result: { member, kept, wanted, places },
+        result: { member, kept, wanted, resets },
       };
     });
-    const { member, kept, wanted, places } = decided.result;
+    const { member, kept, wanted, resets } = outcome.result;
     this.#member = member;
-    if (decided.refused) {
+    if (outcome.refused) {
       this.#isSuperseded = true;
       return;
     }
-    this.#staleSeq = decided.staleSeq;
-    if (decided.staleSeq) return;
-    this.#zxid = decided.zxid;
-    this.#lastSeq = decided.lastSeq;
-    if (this.#callEpoch === 'new') this.#callEpoch = decided.callEpoch;
+    this.#staleSeq = outcome.staleSeq;
+    if (outcome.staleSeq) return;
+    this.#zxid = outcome.zxid;
+    this.#lastSeq = outcome.lastSeq;
+    if (this.#callEpoch === 'new') this.#callEpoch = outcome.callEpoch;
     for (const cursor of kept.values()) {
-      if (!cursor.isStored) this.#moved.add(cursor);
+      if (!cursor.isStored) this.#movedCursors.add(cursor);
       cursor.isStored = cursor.offset !== unknownOffset;
       cursor.start = undefined;
     }
-    for (const cursor of places) cursor.place = undefined;
+    for (const cursor of resets) cursor.place = undefined;
     this.#cursors = kept;
-    for (const [index, { position, committed }] of decided.positions.entries()) {
+    for (const [index, { position, committed }] of outcome.positions.entries()) {
       const cursor = {
         ...wanted[index]!,
         offset: position ?? committed ?? unknownOffset,
@@ -320,7 +318,7 @@ export class ConsumeCall {
     }
   }
 
-  /** Finds where to begin in partitions for which there is neither a position nor a committed offset. */
+  /** Chooses the offset for partitions that have neither a position nor a committed offset. */
   async #resolveStartOffsets(): Promise<void> {
     const unplaced = [...this.#cursors.values()].filter(({ offset }) => offset === unknownOffset);
     if (unplaced.length === 0) return;
@@ -334,7 +332,7 @@ export class ConsumeCall {
     }
   }
 
-  /** Places cursors that are outside of their logs by the reset policy. @throws ServiceError OFFSET_OUT_OF_RANGE for `none` */
+  /** Applies the reset policy to cursors outside of their logs. @throws ServiceError OFFSET_OUT_OF_RANGE for `none` */
   #resetOutOfRange(): void {
     for (const cursor of this.#cursors.values()) {
       const { log } = cursor;
@@ -349,7 +347,7 @@ export class ConsumeCall {
     }
   }
 
-  /** Without what was taken from the member meanwhile: that is another's to read. */
+  /** Leaves out partitions that the member has lost meanwhile: another member reads them. */
   #stillOwned(taken: CursorRecords[]): ConsumedRecords[] {
     const kept = taken.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
     return kept.map(({ records }) => records);
@@ -363,7 +361,7 @@ export class ConsumeCall {
     this.#wait = undefined;
   }
 
-  #answer(records: ConsumedRecords[]): ConsumeResult {
+  #result(records: ConsumedRecords[]): ConsumeResult {
     return {
       zxid: this.#zxid,
       lastSeq: this.#lastSeq,
@@ -376,7 +374,7 @@ export class ConsumeCall {
 
   #nextOffsets(): NextOffset[] {
     const moved = [...this.#cursors.values()].filter(
-      (cursor) => this.#moved.has(cursor) && cursor.offset !== unknownOffset,
+      (cursor) => this.#movedCursors.has(cursor) && cursor.offset !== unknownOffset,
     );
     return moved
       .map(({ topic, partition, offset }) => ({ topic, partition, nextOffset: offset }))
@@ -384,12 +382,12 @@ export class ConsumeCall {
   }
 }
 
-/** By topic and partition, whoever had a turn first: so a call that is sent again has the same answer. */
+/** Sorted by topic and partition, so that a repeated call gets the same response. */
 function inOrder(records: ConsumedRecords[]): ConsumedRecords[] {
   return records.toSorted(comparePartitions);
 }
 
-/** Puts the texts of records together while the store is at work: a commit waits for the disk, and those take as long. */
+/** Encodes the records while the store commits: a commit waits for the disk for about as long. */
 async function encodeRecords(taken: CursorRecords[]): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   for (const { records } of taken) records.json();
@@ -398,8 +396,8 @@ async function encodeRecords(taken: CursorRecords[]): Promise<void> {
 function stalePosition(memberId: string, expectedSeq: number, lastSeq: number): ServiceError {
   return new ServiceError(
     'STALE_POSITION',
-    `The call goes on after ${expectedSeq}, but member '${memberId}' was given ${lastSeq} last: it is an old one that came late, ` +
-      'or there is another caller. Nothing was done. Ask with from=committed for what is not committed yet.',
+    `The call sent after=${expectedSeq}, but the last response to member '${memberId}' was ${lastSeq}: this call is a late one, ` +
+      'or another caller uses the member. Nothing was done. Send from=committed to read again what is not committed.',
     { memberId, after: expectedSeq, given: lastSeq },
   );
 }

@@ -1,7 +1,7 @@
-// Reading as a member of a group, one call after the other (consume-call.ts).
+// Serves consume calls of members (consume-call.ts).
 //
-// Where a member has read to (its positions) is in the store, so its next call may go through any broker; what a broker
-// remembers of the last call only makes the next one quicker.
+// The positions of a member are in the store, so its next call may reach any broker. What a broker caches of the last call only
+// makes the next one faster.
 import type { Counter } from 'prom-client';
 import { memberOf, requireGroup } from '../../../core/groups/group-document.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
@@ -14,8 +14,9 @@ export class GroupConsumer {
   readonly #prefetches: PrefetchCache;
 
   /**
-   * @param connectionLosses how often a connection to the store was lost: what was read before may not be what the logs have now
-   * @param given counts the records, here `via` http
+   * @param connectionLosses how often a connection to the store was lost: records that were prefetched before may have been
+   *   lost
+   * @param given counts the returned records, here with `via` http
    */
   constructor(parts: ConsumeDependencies, connectionLosses: () => number, given: Counter<'via'>) {
     this.#parts = parts;
@@ -23,13 +24,13 @@ export class GroupConsumer {
     this.#prefetches = new PrefetchCache(parts.reader, connectionLosses);
   }
 
-  /** What is held in memory for the next calls of members. */
+  /** Bytes of records that are prefetched for the next calls of members. */
   get prefetchedBytes(): number {
     return this.#prefetches.prefetchedBytes;
   }
 
   /**
-   * Keeps a member alive, and does nothing else: for a call of it that has to wait before it is worked at.
+   * Renews a member's session and does nothing else: for a consume call that waits for admission.
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FORBIDDEN, MEMBER_SUPERSEDED
    */
   async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {
@@ -42,10 +43,11 @@ export class GroupConsumer {
   }
 
   /**
-   * Records of all partitions that the member has, from its positions on. Waits until there are some, the assignment
-   * changes, the time is over, or `signal` is aborted. A newer call of the same member ends an older one with no records.
-   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE
-   *   for a member whose reset policy is `none`; STALE_POSITION if `after` is neither what it was given last nor before that
+   * Returns records of all partitions that the member has, from its positions on. Waits until there are records, the assignment
+   * changes, `waitMs` is over, or `signal` is aborted. A newer call of the member ends this one without records.
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; NO_COMMITTED_OFFSET
+   *   and OFFSET_OUT_OF_RANGE for the reset policy `none`; STALE_POSITION if `expectedSeq` is neither the sequence of the last
+   *   response nor of the one before
    */
   async consume(group: string, memberId: string, request: ConsumeRequest, signal: AbortSignal): Promise<ConsumeResult> {
     const key = `${group}/${memberId}`;

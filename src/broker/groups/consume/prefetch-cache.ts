@@ -1,28 +1,28 @@
-// What a broker remembers of the last consume calls of members: where they are and, for a moment, what was read ahead for
-// the next one while the member is at work on the answer. It is bounded in bytes and in time, and never needed.
+// Caches the state of the last consume calls on one broker: where each member is and, for a moment, records prefetched for its
+// next call while it processes the response. The cache is bounded in bytes and time; a call works without it.
 import type { RecordLimits } from '../../../core/records/fetched-records.ts';
 import type { CallState, ConsumeRequest } from './consume-call.ts';
 import { lagOf, type MemberReader, prefetchedBytesOf } from './member-reader.ts';
 
-/** Of how many members the last call is remembered, those of the latest. */
+/** Members in the cache, those of the latest calls. */
 const membersMax = 10_000;
-/** What may be ahead for all members together. */
+/** Prefetched bytes of all members together. */
 const prefetchedBytesMax = 32 * 1024 * 1024;
-/** What is read ahead for one member. */
+/** Prefetched bytes of one member. */
 const memberBytesMax = 4 * 1024 * 1024;
-/** How long it is kept. A member that comes later than that once is not read ahead for. */
+/** How long prefetched records are kept, ms. Nothing is prefetched for a member after a call that came later than that. */
 const prefetchTtlMs = 1000;
 
 interface LastCall {
   state: CallState;
   respondedAt: number;
-  /** How many connections to the store had been lost by then. */
+  /** The number of lost connections to the store at that time. */
   connectionLosses: number;
-  /** What it counts for in the sum. */
+  /** Its part of the bytes in the cache. */
   bytes: number;
-  /** Of what is read ahead, while it is under way. */
+  /** The prefetch in flight. */
   reading: Promise<void> | undefined;
-  /** The logs were looked at after the answer. */
+  /** Whether the bounds of the logs were read after the response. */
   hasFreshBounds: boolean;
 }
 
@@ -33,40 +33,40 @@ export class PrefetchCache {
   #bytes = 0;
   #dropping: NodeJS.Timeout | undefined;
 
-  /** @param connectionLosses how often a connection to the store was lost: what was read before that is not given out any more */
+  /** @param connectionLosses how often a connection to the store was lost: records prefetched before that are not returned */
   constructor(reader: MemberReader, connectionLosses: () => number) {
     this.#reader = reader;
     this.#connectionLosses = connectionLosses;
   }
 
-  /** What is held in memory of what was read ahead, or reserved for it. */
+  /** Bytes that are prefetched, or reserved for a prefetch in flight. */
   get prefetchedBytes(): number {
     return this.#bytes;
   }
 
   /**
-   * What a call of the member may go on from. It is the caller's, and not remembered any more.
-   * @returns `hasFreshBounds` = its logs were looked at just now; `isPrompt` = it comes soon after the last answer. Undefined if there
-   *   is nothing to go on from, or the call says that it does not
+   * Removes and returns the state at which a call of the member can resume.
+   * @returns `hasFreshBounds` = the bounds of its logs were read just now; `isPrompt` = the call comes soon after the last
+   *   response. Undefined if nothing is cached, or the request does not match it
    */
   async take(
     key: string,
     { from, expectedSeq }: Pick<ConsumeRequest, 'from' | 'expectedSeq'>,
   ): Promise<{ state: CallState; hasFreshBounds: boolean; isPrompt: boolean } | undefined> {
     const last = this.#calls.get(key);
-    // A late copy of an earlier call takes nothing away from the next.
+    // A late copy of an earlier call must not remove the state.
     if (!last || (expectedSeq !== undefined && expectedSeq !== last.state.lastSeq)) return undefined;
     this.#forget(key);
     if (from === 'committed') return undefined;
     const isPrompt = performance.now() - last.respondedAt < prefetchTtlMs;
-    // If it fails now, so would the call.
+    // If the prefetch fails, so would the call.
     await last.reading;
     if (!isPrompt || last.connectionLosses !== this.#connectionLosses()) drop(last);
     const { state, hasFreshBounds } = last;
     return { state, hasFreshBounds, isPrompt };
   }
 
-  /** Remembers where a member is. @param mayPrefetch if it has more to read, the next call is likely to come soon */
+  /** Caches the state after a call. @param mayPrefetch whether the next call is likely to come soon */
   put(key: string, state: CallState, { maxRecords, maxBytes }: RecordLimits, mayPrefetch: boolean): void {
     const respondedAt = performance.now();
     const last: LastCall = {
@@ -88,7 +88,7 @@ export class PrefetchCache {
     if (!mayPrefetch || !hasMore || this.#bytes + limits.maxBytes > prefetchedBytesMax) return;
     this.#count(last, last.bytes + limits.maxBytes);
     last.reading = this.#prefetch(key, last, limits);
-    // Else the next call reads for itself, and says what is wrong.
+    // On failure the next call reads for itself and reports the error.
     last.reading.catch(() => this.#drop(last));
   }
 

@@ -1,5 +1,5 @@
-// What groups have committed, as one broker serves it: commits of members and of those who have none, and resets. Whether a
-// member may commit is decided over the group's document, and holds only for that version.
+// Commits, lists, deletes and resets offsets of groups. Whether a member may commit is decided by the group document, and the
+// commit succeeds only for that version of it.
 import { offsetsPerCommitMax } from '../../../../schemas/groups.ts';
 import {
   checkEmpty,
@@ -31,14 +31,14 @@ export interface OffsetToCommit extends TopicPartition {
   metadata?: string | undefined;
 }
 
-/** Who commits; nobody = an operator, which needs the group to be empty. */
+/** The member that commits. Without one it is an operator, and the group must be empty. */
 export interface Committer {
   memberId: string;
-  /** Without one, the member's present epoch is taken to be meant. */
+  /** Default: the current epoch of the member. */
   memberEpoch: number | undefined;
-  /** The consume call, or the socket, that speaks for it; it must be the member's newest. */
+  /** If set, it must be the newest call epoch of the member. */
   callEpoch?: number;
-  /** What the caller presents to speak for it. */
+  /** The hash of the member secret that the caller sends. */
   credential?: MemberCredential;
 }
 
@@ -46,14 +46,14 @@ export type ResetTarget = 'earliest' | 'latest' | { timestamp: number } | { offs
 
 export interface ResetOffset extends TopicPartition {
   offset: number;
-  /** What was committed before; null = nothing. */
+  /** The offset that was committed before; null = none. */
   previous: number | null;
 }
 
 const attemptsMax = 20;
-/** Topics that are looked up at once for one commit. */
+/** Topics looked up at the same time for one commit. */
 const lookupsAtOnce = 500;
-/** How many commits that are taken back are one transaction: about 40 ms of the store's time. */
+/** Committed offsets deleted in one transaction: about 40 ms of the store. */
 const deletedAtOnce = 1000;
 
 export class GroupOffsets {
@@ -83,10 +83,9 @@ export class GroupOffsets {
   }
 
   /**
-   * Commits offsets, for a member those of partitions that it has. They may be lower than what was committed: who asks for
-   * that gets it.
-   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; with a member UNKNOWN_GROUP, UNKNOWN_MEMBER,
-   *   FENCED_INSTANCE_ID, FORBIDDEN, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, with its credential or call MEMBER_SUPERSEDED; without one GROUP_NOT_EMPTY
+   * Commits offsets; a member may commit for partitions that it has. An offset may be lower than the committed one.
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; with a member UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID,
+   *   FORBIDDEN, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, MEMBER_SUPERSEDED; without one GROUP_NOT_EMPTY
    */
   async commit(
     group: string,
@@ -96,8 +95,8 @@ export class GroupOffsets {
   ): Promise<{ zxid: number }> {
     checkName('group', group);
     const responseToStore = idempotency && { idempotencyKey: idempotency, response: '' };
-    const { zxid } = await this.#overPresentTopics(async () => {
-      const commits = await this.#allKnown(offsets);
+    const { zxid } = await this.#refreshingTopics(async () => {
+      const commits = await this.#resolveAll(offsets);
       return this.#write(
         group,
         (document) => {
@@ -111,7 +110,7 @@ export class GroupOffsets {
           checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
           const caller =
             by.callEpoch === undefined ? undefined : { memberId: member.memberId, callEpoch: by.callEpoch };
-          // It has partitions of the topic that its group knows, which may not be the one that has the name by now.
+          // The member has partitions of the topic in the group document; by now another topic may have that name.
           const held = commits.map((commit) => ({ ...commit, topicId: getOwn(topics, commit.topic)!.topicId }));
           return { commits: held, sessionId: member.sessionId, caller };
         },
@@ -123,8 +122,8 @@ export class GroupOffsets {
   }
 
   /**
-   * What a group has committed, for topics that exist.
-   * @throws ServiceError UNKNOWN_GROUP; NO_COMMITTED_OFFSET if one partition is asked for and has none
+   * The committed offsets of a group, for topics that exist.
+   * @throws ServiceError UNKNOWN_GROUP; NO_COMMITTED_OFFSET if a single partition is requested and has none
    */
   async list(
     group: string,
@@ -148,7 +147,8 @@ export class GroupOffsets {
   }
 
   /**
-   * Takes commits back: all, those of a topic, or that of a partition. A topic that members subscribe to keeps its own.
+   * Deletes committed offsets: all, those of a topic, or that of a partition. Offsets of topics to which members subscribe
+   * cannot be deleted.
    * @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY
    */
   async delete(
@@ -157,13 +157,13 @@ export class GroupOffsets {
     idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number }> {
     const { offsets: all } = await this.#offsets.list(group);
-    const going = all.filter(
+    const deleted = all.filter(
       ({ topic, partition }) =>
         (only.topic === undefined || topic === only.topic) &&
         (only.partition === undefined || partition === only.partition),
     );
-    const commits = going.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
-    const judge = (document: GroupDocument | undefined) => {
+    const commits = deleted.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
+    const check = (document: GroupDocument | undefined) => {
       const { members } = requireGroup(group, document);
       const topics = new Set(Object.values(members).flatMap((member) => member.topics));
       const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
@@ -173,12 +173,12 @@ export class GroupOffsets {
       this.#write(
         group,
         (document) => {
-          judge(document);
+          check(document);
           return { commits: commits.slice(from, from + deletedAtOnce) };
         },
         responseToStore,
       );
-    // Many go in transactions of a bounded size, each judged by itself; what fails may be done again.
+    // Deleted in transactions of bounded size, each checked by itself; after a failure the request can be repeated.
     let from = 0;
     for (; from + deletedAtOnce < commits.length; from += deletedAtOnce) await write(from);
     const { zxid } = await write(from, idempotency && { idempotencyKey: idempotency, response: '' });
@@ -186,7 +186,7 @@ export class GroupOffsets {
     return { zxid };
   }
 
-  /** What is left of delete() when the commits are gone. */
+  /** The last step of delete(), after the offsets are deleted. */
   async finishDelete(
     group: string,
     only: { topic?: string | undefined; partition?: number | undefined },
@@ -194,7 +194,7 @@ export class GroupOffsets {
     if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
   }
 
-  /** Who takes commits back begins anew: what has come to the topics since the group first read them counts no more. */
+  /** A group without committed offsets begins anew: partitions added since it first read the topics count as old. */
   async #forgetFormer(group: string, topic: string | undefined): Promise<void> {
     await this.#states.update(group, async (document) => {
       const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
@@ -205,9 +205,10 @@ export class GroupOffsets {
   }
 
   /**
-   * Moves the committed offsets of an empty group; a target outside a log is put to its nearest end.
-   * @param topics undefined = those that have committed offsets; with topics, a group that does not exist begins with this
-   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_TOPIC, GROUP_NOT_EMPTY; NO_COMMITTED_OFFSET for a shift from nothing
+   * Resets the committed offsets of an empty group; a target outside of a log is moved to the nearest end.
+   * @param topics undefined = those with committed offsets; with topics, a group that does not exist is created
+   * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_TOPIC, GROUP_NOT_EMPTY; NO_COMMITTED_OFFSET for a shift without a committed
+   *   offset
    */
   async reset(
     group: string,
@@ -217,7 +218,7 @@ export class GroupOffsets {
     idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number; offsets: ResetOffset[] }> {
     checkName('group', group);
-    return this.#overPresentTopics(() => this.#reset(group, to, topics, dryRun, idempotency));
+    return this.#refreshingTopics(() => this.#reset(group, to, topics, dryRun, idempotency));
   }
 
   async #reset(
@@ -232,8 +233,8 @@ export class GroupOffsets {
     const { offsets: all } = await this.#offsets.list(group);
     const committed = await ofPresentTopics(this.#topics, all);
     const moves: (OffsetCommit & ResetOffset)[] = [];
-    for (const topic of await this.#infos(topics ?? committed.map((offset) => offset.topic))) {
-      // Without named topics only what has an offset is moved, not the partitions that nobody has read.
+    for (const topic of await this.#topicsByName(topics ?? committed.map((offset) => offset.topic))) {
+      // Without named topics only partitions with a committed offset are reset.
       const partitions = Array.from({ length: topic.partitionCount }, (_, partition) => partition);
       for (const partition of partitions) {
         const before = committed.find((offset) => offset.topic === topic.name && offset.partition === partition);
@@ -245,7 +246,7 @@ export class GroupOffsets {
     const offsets = moves.map(({ topic, partition, offset, previous }) => ({ topic, partition, offset, previous }));
     if (dryRun) return { zxid: readAt, offsets };
     if (moves.length > offsetsPerCommitMax) throw tooManyMoves(group, moves.length);
-    // A repeat could not tell any more what was committed before.
+    // A repeat of the request could not know the previous offsets.
     const responseToStore = idempotency && { idempotencyKey: idempotency, response: JSON.stringify(offsets) };
     const { zxid, kept } = await this.#write(
       group,
@@ -258,10 +259,10 @@ export class GroupOffsets {
     return { zxid, offsets: kept === undefined ? offsets : (JSON.parse(kept) as ResetOffset[]) };
   }
 
-  /** Writes commits for as long as it takes until the group is as `judge` saw it. `judge` throws if they may not be. */
+  /** Writes commits, and checks again on a conflict. `check` throws if they are not allowed. */
   async #write(
     group: string,
-    judge: (document: GroupDocument | undefined) => {
+    check: (document: GroupDocument | undefined) => {
       commits: readonly OffsetCommit[];
       makes?: GroupDocument | undefined;
       sessionId?: string;
@@ -276,29 +277,29 @@ export class GroupOffsets {
         snapshot = await this.#states.read(group);
         isNewest = true;
       }
-      let judged: ReturnType<typeof judge>;
+      let checked: ReturnType<typeof check>;
       try {
-        judged = judge(snapshot.document);
+        checked = check(snapshot.document);
       } catch (error) {
         if (isNewest) throw error;
         snapshot = undefined;
         continue;
       }
-      const outcome = await this.#offsets.commit(group, snapshot.version, judged.commits, judged, responseToStore);
+      const outcome = await this.#offsets.commit(group, snapshot.version, checked.commits, checked, responseToStore);
       if (outcome.outcome === 'applied') return { zxid: outcome.zxid };
       if (outcome.outcome === 'repeated') return { zxid: 0, kept: outcome.kept };
-      if (outcome.outcome === 'superseded') throw memberSuperseded(judged.caller!.memberId);
+      if (outcome.outcome === 'superseded') throw memberSuperseded(checked.caller!.memberId);
       snapshot = undefined;
     }
     throw new ServiceError(
       'TOO_MANY_REQUESTS',
-      `Group '${group}' changes faster than this commit could be judged; nothing was done. Try again.`,
+      `Group '${group}' changed during each of ${attemptsMax} attempts to commit; nothing was done. Try again.`,
       { group },
     );
   }
 
-  /** Runs `use`, and anew where it meets a topic that is gone: this broker may not have heard of that, or of its successor. */
-  async #overPresentTopics<T>(use: () => Promise<T>): Promise<T> {
+  /** Runs `use`, and again after an UNKNOWN_TOPIC: the topic cache of this broker may be old. */
+  async #refreshingTopics<T>(use: () => Promise<T>): Promise<T> {
     const refreshed = new Set<string>();
     for (;;) {
       try {
@@ -313,24 +314,24 @@ export class GroupOffsets {
     }
   }
 
-  /** A part of them at a time: many topics that are not known yet are as many calls of the store. */
-  async #allKnown(offsets: readonly OffsetToCommit[]): Promise<OffsetCommit[]> {
+  /** Some at a time: many topics that are not cached are as many calls of the store. */
+  async #resolveAll(offsets: readonly OffsetToCommit[]): Promise<OffsetCommit[]> {
     const commits: OffsetCommit[] = [];
     for (let start = 0; start < offsets.length; start += lookupsAtOnce) {
       const part = offsets.slice(start, start + lookupsAtOnce);
-      commits.push(...(await Promise.all(part.map((offset) => this.#known(offset)))));
+      commits.push(...(await Promise.all(part.map((offset) => this.#resolve(offset)))));
     }
     return commits;
   }
 
-  async #known({ topic: name, partition, offset, metadata }: OffsetToCommit): Promise<OffsetCommit> {
+  async #resolve({ topic: name, partition, offset, metadata }: OffsetToCommit): Promise<OffsetCommit> {
     return this.#topics.withTopic(name, async (topic) => {
       checkPartition(topic, partition);
       return { topic: name, topicId: topic.topicId, partition, offset, metadata };
     });
   }
 
-  async #infos(names: readonly string[]): Promise<TopicInfo[]> {
+  async #topicsByName(names: readonly string[]): Promise<TopicInfo[]> {
     return Promise.all([...new Set(names)].sort().map((name) => this.#topics.get(name)));
   }
 

@@ -1,9 +1,9 @@
-// Takes back committed offsets that nobody has needed for as long as they are kept, and deletes the groups of which nothing
-// is left then, as Kafka does by offsets.retention.minutes: those of an empty group since it became empty, those of a
-// topic that no member subscribes to any more since they were committed.
+// Expires committed offsets after their retention time, and deletes groups without members and offsets, as Kafka does by
+// offsets.retention.minutes. The time of an empty group counts from when it became empty; that of a topic without subscribers
+// from its last commit.
 //
-// Every broker looks for groups that are due; each is claimed by one of them, and what it takes back is checked once more
-// in the script that does it, by the store's clock and for the version of the group that was judged.
+// Every broker looks for such groups and one claims each. The script that deletes checks again, by the clock of Redis and for
+// the version of the group.
 import type { Logger } from 'pino';
 import type { CommittedOffsets } from '../../../store/groups/committed-offsets.ts';
 import type { Metrics } from '../../metrics.ts';
@@ -12,10 +12,10 @@ import type { GroupStateManager } from '../group-state-manager.ts';
 
 /** Half of the 10 s within which committed offsets expire. */
 const everyMs = 5000;
-/** Who claims a group deals with it within this time, or another does. */
+/** A broker that claims a group handles it within this time; else another broker may claim it. */
 const claimMs = 5000;
 const groupsAtOnce = 100;
-/** A script must not hold the store for long. */
+/** So that a script does not block the store for long. */
 const offsetsAtOnce = 1000;
 
 export function createOffsetRetention(
@@ -31,7 +31,7 @@ export function createOffsetRetention(
     'Committed offsets that this broker took back, as nobody had needed them for the retention time.',
   );
 
-  async function lookInto(group: string): Promise<void> {
+  async function expireOffsets(group: string): Promise<void> {
     for (;;) {
       const { version, document } = await states.read(group);
       const kept = Object.values(document?.members ?? {}).flatMap(({ topics }) => topics);
@@ -55,7 +55,7 @@ export function createOffsetRetention(
     async () => {
       for (;;) {
         const due = await offsets.claimDue(offsetsRetentionMs, claimMs, groupsAtOnce);
-        for (const group of due) await lookInto(group);
+        for (const group of due) await expireOffsets(group);
         if (due.length < groupsAtOnce) return;
       }
     },

@@ -1,9 +1,8 @@
-// A member of a group on one connection: it joins, is told which partitions it gets and must let go of, is given their
-// records as far as it takes them, and commits. How frames travel is the sink's affair.
+// A member of a group on one connection: it joins, learns which partitions it gets and must release, receives records as far as
+// it gives credit, and commits. The sink encodes the frames.
 //
-// The member lives by its peer's signs of life alone: each one that was asked for renews its session, nothing else does. A
-// connection that is lost leaves the member its session; who comes back in time under the same member id goes on from what
-// is committed, so that nothing is passed over.
+// Only answers to pings renew the session of the member. If the connection is lost, the member stays until its session ends;
+// when it reconnects in time with its member id, it reads on from the committed offsets, so it skips no record.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import {
@@ -34,20 +33,20 @@ import {
   StreamRecordReader,
 } from './stream-record-reader.ts';
 
-/** Where the news and the records of a member go. */
+/** Sends frames and records to the member. */
 export interface GroupStreamSink extends RecordSink {
   assigned(partitions: TopicPartitions[], memberEpoch: number): void;
-  /** The member is to say within the time that it has let go of them; no records of them follow. */
+  /** The member must release them within the time; it gets no more records of them. */
   revoking(partitions: TopicPartitions[], withinMs: number, memberEpoch: number): void;
   revoked(partitions: TopicPartitions[], memberEpoch: number): void;
-  /** Asks the peer for a sign of life, which is told to the stream by `heard`. */
+  /** Sends a ping; the answer is reported by notePong(). */
   ping(): void;
 }
 
-/** What says that there is no such member any more, or that it is another's. */
+/** Codes of errors that end a stream: the member is gone, or something else acts for it. */
 const endCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'MEMBER_SUPERSEDED'] as const;
 
-/** How soon a stream tries again what the store could not answer, ms. */
+/** Delay before a retry while the store is unavailable. */
 const retryMs = 500;
 
 export interface GroupStreamDependencies extends StreamReaderDependencies {
@@ -56,10 +55,10 @@ export interface GroupStreamDependencies extends StreamReaderDependencies {
   offsets: GroupOffsets;
 }
 
-/** Opens streams of members. */
+/** Opens streams, and ends an older stream of the same member on this broker. */
 export class GroupStreams {
   readonly #parts: GroupStreamDependencies;
-  /** Those of this broker, by group and member id. */
+  /** The open streams of this broker, by group and member id. */
   readonly #open = new Map<string, GroupStream>();
 
   constructor(parts: GroupStreamDependencies) {
@@ -67,9 +66,8 @@ export class GroupStreams {
   }
 
   /**
-   * Joins as a member, or comes back as one; an earlier stream of the same member ends with MEMBER_SUPERSEDED, through another
-   * broker at its next heartbeat.
-   * @throws ServiceError as GroupCoordinator.join
+   * Joins as a member, or begins a new incarnation of one. An older stream of the member ends with MEMBER_SUPERSEDED; if it is
+   * on another broker, at its next report.
    */
   async open(group: string, request: Join, sink: GroupStreamSink): Promise<GroupStream> {
     const joinedAt = performance.now();
@@ -84,7 +82,7 @@ export class GroupStreams {
     );
     const { memberId } = member;
     const key = `${group}/${memberId}`;
-    const joined = { group, member, callEpoch, joinedAt, given: withCommittedOffsets(wanted, positions) };
+    const joined = { group, member, callEpoch, joinedAt, assigned: withCommittedOffsets(wanted, positions) };
     const stream = new GroupStream(joined, sink, this.#parts, () => {
       if (this.#open.get(key) === stream) this.#open.delete(key);
     });
@@ -99,31 +97,31 @@ export class GroupStreams {
 export class GroupStream {
   readonly #group: string;
   readonly #memberId: string;
-  /** The consume call that the stream is to the store: a newer one ends it. */
+  /** The stream is to the store one long consume call: a newer call epoch ends it. */
   readonly callEpoch: number;
   readonly #sink: GroupStreamSink;
   readonly #parts: GroupStreamDependencies;
   readonly #onEnd: () => void;
   #member: GroupMember;
-  readonly #holdings = new StreamPartitions();
+  readonly #partitions = new StreamPartitions();
   readonly #records: StreamRecordReader;
-  /** Until then, by this broker's clock, the session lives for sure: beyond it nothing is given out. */
+  /** Until then, by the clock of this broker, the session lives for sure. No records are sent later than that. */
   #leaseEnd: number;
   #lastFrameAt = performance.now();
-  /** A sign of life has been asked for. */
+  /** A ping was sent and is not answered. */
   #isPingPending = false;
-  /** It has come, and the session is to be renewed. */
+  /** The ping was answered: the next report renews the session. */
   #mustRenew = false;
-  /** The group may have changed. What happened before the stream runs is looked at first. */
+  /** The group may have changed, also before the stream runs. */
   #mustRefresh = true;
-  /** The member has something to say to the group. */
+  /** The owned partitions must be reported to the group. */
   #mustReport = false;
-  /** Why it is over. */
+  /** Why the stream ends. */
   #failure: ServiceError | undefined;
   #wake = (): void => undefined;
 
   constructor(
-    as: { group: string; member: GroupMember; callEpoch: number; joinedAt: number; given: readonly MemberCursor[] },
+    as: { group: string; member: GroupMember; callEpoch: number; joinedAt: number; assigned: readonly MemberCursor[] },
     sink: GroupStreamSink,
     parts: GroupStreamDependencies,
     onEnd: () => void,
@@ -147,27 +145,27 @@ export class GroupStream {
       wake: () => this.#wake(),
     };
     this.#records = new StreamRecordReader(reading, sink, parts);
-    // The answer to joining tells the member of these.
-    for (const cursor of as.given) this.#records.add(this.#holdings.give(cursor));
-    // What an earlier connection of the member was to let go of, this one does not use: only now is that sure.
+    // The response to the join names these partitions.
+    for (const cursor of as.assigned) this.#records.add(this.#partitions.add(cursor));
+    // Partitions that an older connection had to release are not used by this one; only now is that sure.
     this.#mustReport = as.member.pendingRevocation.length > 0;
   }
 
-  /** What the member is told when it has joined. */
-  get answer(): MemberResponse {
+  /** The first frame to the member. */
+  get response(): MemberResponse {
     return memberResponseOf(this.#member);
   }
 
-  /** A static member keeps its partitions when it closes the connection, as in Kafka. */
+  /** A static member keeps its partitions when its connection closes, as in Kafka. */
   get isStatic(): boolean {
     return this.#member.instanceId !== undefined;
   }
 
   /**
-   * Serves the member until `signal` is aborted; to be called once. While the store is away it waits, and then goes on.
-   * @throws ServiceError when it is over: MEMBER_SUPERSEDED by a newer connection, FENCED_MEMBER_EPOCH if the member did not let go
-   *   in time, or takes nothing and says nothing for its rebalance timeout while records wait for it; UNKNOWN_MEMBER,
-   *   UNKNOWN_GROUP, FENCED_INSTANCE_ID; NO_COMMITTED_OFFSET, OFFSET_OUT_OF_RANGE for the reset policy `none`
+   * Serves the member until `signal` is aborted; to be called once. While the store is unavailable it waits.
+   * @throws ServiceError when the stream ends: MEMBER_SUPERSEDED by a newer connection; FENCED_MEMBER_EPOCH if the member did
+   *   not release in time, or gave no credit and sent no frame for its rebalance timeout while it had records to read;
+   *   UNKNOWN_MEMBER, UNKNOWN_GROUP, FENCED_INSTANCE_ID; NO_COMMITTED_OFFSET, OFFSET_OUT_OF_RANGE for the reset policy `none`
    */
   async run(signal: AbortSignal): Promise<void> {
     const wake = () => this.#wake();
@@ -182,18 +180,18 @@ export class GroupStream {
     } finally {
       clearInterval(ticks);
       stopWatching();
-      this.#holdings.endWaits();
+      this.#partitions.endWaits();
       this.#onEnd();
     }
   }
 
-  /** Ends it from outside: `run` throws the error. */
+  /** Ends the stream: run() throws the error. */
   end(error: ServiceError): void {
     this.#failure = error;
     this.#wake();
   }
 
-  /** The peer has given a sign of life. */
+  /** The peer has answered a ping. */
   notePong(): void {
     if (!this.#isPingPending) return;
     this.#isPingPending = false;
@@ -201,21 +199,21 @@ export class GroupStream {
     this.#wake();
   }
 
-  /** The client itself has said something: it is not stuck. */
+  /** The client has sent a frame, so it is not stuck. */
   noteFrame(): void {
     this.#lastFrameAt = performance.now();
     this.#wake();
   }
 
-  /** The member has let go of partitions that are being revoked. @throws ServiceError as StreamPartitions.release */
+  /** The member has released partitions. @throws ServiceError as StreamPartitions.release */
   released(released: Released): void {
-    this.#holdings.release(released, this.#member.memberEpoch);
+    this.#partitions.release(released, this.#member.memberEpoch);
     this.#mustReport = true;
     this.#wake();
   }
 
   /**
-   * @param memberEpoch at which the member had the partitions, as far as it knows; its present one by default
+   * @param memberEpoch the epoch at which the member had the partitions; default: its current one
    * @throws ServiceError as GroupOffsets.commit
    */
   async commit(offsets: readonly OffsetToCommit[], memberEpoch = this.#member.memberEpoch): Promise<void> {
@@ -223,7 +221,7 @@ export class GroupStream {
     await this.#parts.offsets.commit(this.#group, committer, offsets);
   }
 
-  /** Takes the member out, unless it is out, or a newer connection speaks for it. @throws ServiceError STORE_UNAVAILABLE */
+  /** Removes the member, unless it is gone already or has a newer connection. @throws ServiceError STORE_UNAVAILABLE */
   async leave(): Promise<void> {
     try {
       await this.#parts.coordinator.leave(this.#group, this.#memberId, { callEpoch: this.callEpoch });
@@ -238,41 +236,44 @@ export class GroupStream {
     if (this.#isSilent()) this.#endIfStuck().catch(() => undefined);
   }
 
-  /** Whether the client has given no sign of its own for so long that it may be stuck, as in Kafka without polls. */
+  /**
+   * Whether the client gave no credit and sent no frame for so long that it may be stuck, like a Kafka consumer that does not
+   * poll.
+   */
   #isSilent(): boolean {
     return this.#records.isHeldBack && performance.now() - this.#lastFrameAt > this.#member.rebalanceTimeoutMs;
   }
 
-  /** Takes the member out if records wait for it indeed: another one is to have them. */
+  /** Removes the member if it has records to read: another member shall read them. */
   async #endIfStuck(): Promise<void> {
     if (!(await this.#records.hasMore()) || !this.#isSilent()) return;
     this.end(memberStuck(this.#member));
     await this.leave();
   }
 
-  /** Does the next thing there is to do, or waits for one. */
+  /** Does the next piece of work, or waits for one. */
   async #step(signal: AbortSignal): Promise<void> {
     if (this.#failure) throw this.#failure;
     try {
       if (this.#mustReport || this.#mustRenew) return await this.#report();
       if (this.#mustRefresh) return await this.#refresh();
-      const giving = this.#records.step(signal);
-      if (giving) return await giving;
+      const reading = this.#records.step(signal);
+      if (reading) return await reading;
     } catch (error) {
       if (!hasCode(error, 'STORE_UNAVAILABLE') && !hasCode(error, 'TOO_MANY_REQUESTS')) throw error;
-      // The member could do no more than to come back.
+      // A reconnect of the member would not help either.
       this.#mustReport = true;
       return pause(retryMs, undefined, { signal }).catch(() => undefined);
     }
-    // Since the looks above nobody else has run, so nothing is slept over.
+    // No other code has run since the checks above, so no wake-up is lost.
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
   }
 
-  /** Sees whether the group's change concerns this member; one read serves all members of the group on this broker. */
+  /** Reads the group, and reports if the partitions of this member have changed. All members on this broker share one read. */
   async #refresh(): Promise<void> {
-    // Before the look, as it may change again meanwhile.
+    // Before the read: the group may change during it.
     this.#mustRefresh = false;
     const { document } = await this.#parts.states.refresh(this.#group);
     const member = document && getOwn(document.members, this.#memberId);
@@ -280,7 +281,10 @@ export class GroupStream {
     if (!member || !hasSamePartitions(member, this.#member)) this.#mustReport = true;
   }
 
-  /** Says what the member may still be using, renews its session if its peer lives, and learns what it has now. */
+  /**
+   * Reports the partitions that the member may still be using, renews its session if the peer has answered, and takes over its
+   * assignment.
+   */
   async #report(): Promise<void> {
     const renews = this.#mustRenew;
     const startedAt = performance.now();
@@ -290,10 +294,10 @@ export class GroupStream {
       let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, MemberCursor[]] = [new Map(), []];
       const caller = { memberId: this.#memberId, callEpoch: this.callEpoch };
       const { member, positions } = await this.#parts.coordinator.reportOwned(this.#group, caller, {
-        owned: () => this.#holdings.owned(),
+        owned: () => this.#partitions.owned(),
         renews,
         wanted: (document, next) => {
-          ({ kept, wanted } = cursorsOf(document, next, this.#holdings.cursors));
+          ({ kept, wanted } = cursorsOf(document, next, this.#partitions.cursors));
           return wanted;
         },
       });
@@ -301,23 +305,23 @@ export class GroupStream {
       this.#take(member, kept, withCommittedOffsets(wanted, positions));
     } catch (error) {
       if (renews) this.#mustRenew = true;
-      // With its session alive it can only have been fenced, or taken out by hand.
-      if (hasCode(error, 'UNKNOWN_MEMBER') && this.#holdings.isUnreleased && performance.now() < this.#leaseEnd)
+      // Its session lives, so it can only have been fenced, or removed by an operator.
+      if (hasCode(error, 'UNKNOWN_MEMBER') && this.#partitions.isUnreleased && performance.now() < this.#leaseEnd)
         throw releaseOverdue(this.#member);
       throw error;
     }
   }
 
-  /** Takes over what the group has decided, and tells the member. */
-  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly MemberCursor[]): void {
+  /** Takes over the assignment, and sends the frames that tell the member. */
+  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, assigned: readonly MemberCursor[]): void {
     this.#member = member;
-    const change = this.#holdings.take(member, kept, given);
+    const change = this.#partitions.apply(member, kept, assigned);
     this.#records.drop();
     for (const cursor of change.assigned) this.#records.add(cursor);
-    this.#tell(change);
+    this.#send(change);
   }
 
-  #tell({ revoking, revoked, assigned }: PartitionsChange): void {
+  #send({ revoking, revoked, assigned }: PartitionsChange): void {
     const { memberEpoch, rebalanceTimeoutMs } = this.#member;
     if (revoking.length > 0) this.#sink.revoking(partitionsOf(revoking), rebalanceTimeoutMs, memberEpoch);
     if (revoked.length > 0) this.#sink.revoked(partitionsOf(revoked), memberEpoch);

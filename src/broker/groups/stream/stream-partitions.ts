@@ -1,4 +1,4 @@
-// What a member on a socket was told that it has: which partitions it uses, which it was asked to let go of, and which it has.
+// The partitions of a member on a socket, as it was told: which it uses, which it must release, and which it has released.
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import { eachPartition, type GroupMember, type TopicPartition } from '../../../core/groups/group-document.ts';
 import { ServiceError } from '../../../core/service-error.ts';
@@ -6,22 +6,22 @@ import { cursorKey, type MemberCursor, partitionsOf } from '../member-cursors.ts
 import { endWait, type ReadCursor } from './stream-record-reader.ts';
 
 export interface StreamCursor extends ReadCursor {
-  /** `revoking`: the member was asked to let go of it; `released`: it has said that it did. */
+  /** `revoking`: the member was told to release it; `released`: it has done so. */
   state: 'assigned' | 'revoking' | 'released';
 }
 
-/** What a member has let go of. */
+/** A release by the member. */
 export interface Released {
-  /** All that are being revoked, by default. */
+  /** Default: all partitions that are being revoked. */
   partitions?: TopicPartitions[] | undefined;
   /**
-   * What the revoking frame said; default: the newest. What the member was given later is not meant, though it may have the
-   * same name and be revoked again, as its topic was made anew.
+   * The epoch of the revoking frame; default: the newest. Partitions that the member got later are not meant, though they may
+   * have the same name and be revoked again because their topic was created again.
    */
   memberEpoch?: number | undefined;
 }
 
-/** What is to be told to the member. */
+/** Changes that the member must be told. */
 export interface PartitionsChange {
   assigned: StreamCursor[];
   revoking: StreamCursor[];
@@ -31,36 +31,40 @@ export interface PartitionsChange {
 export class StreamPartitions {
   readonly #cursors = new Map<string, StreamCursor>();
 
-  /** By key (cursorKey). */
+  /** By cursorKey(). */
   get cursors(): ReadonlyMap<string, StreamCursor> {
     return this.#cursors;
   }
 
-  /** What the member may still be using. */
+  /** Partitions that the member may still be using. */
   owned(): TopicPartitions[] {
     return partitionsOf([...this.#cursors.values()].filter(({ state }) => state !== 'released'));
   }
 
-  /** Whether the member was asked to let go of something, and has not said that it did. */
+  /** Whether the member has yet to release partitions. */
   get isUnreleased(): boolean {
     return [...this.#cursors.values()].some(({ state }) => state === 'revoking');
   }
 
-  /** The member has this, too, from now on. */
-  give(at: MemberCursor): StreamCursor {
+  /** Adds a partition to those of the member. */
+  add(at: MemberCursor): StreamCursor {
     const cursor = { ...at, state: 'assigned' as const, isAtEnd: false, over: new AbortController() };
     this.#cursors.set(cursorKey(at), cursor);
     return cursor;
   }
 
   /**
-   * Takes over what the group has decided.
-   * @param kept the cursors that stay good, by key
-   * @param given those that are new, placed
+   * Takes over a new assignment.
+   * @param kept the cursors that stay valid, by key
+   * @param added cursors of new partitions, with their offsets
    */
-  take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, given: readonly MemberCursor[]): PartitionsChange {
+  apply(
+    member: GroupMember,
+    kept: ReadonlyMap<string, StreamCursor>,
+    added: readonly MemberCursor[],
+  ): PartitionsChange {
     const pending = new Set(eachPartition(member.pendingRevocation).map(cursorKey));
-    const replaced = new Set(given.map(cursorKey));
+    const replaced = new Set(added.map(cursorKey));
     const [revoking, revoked]: [StreamCursor[], StreamCursor[]] = [[], []];
     for (const [key, cursor] of this.#cursors) {
       if (kept.has(key)) continue;
@@ -73,32 +77,32 @@ export class StreamPartitions {
         revoking.push(cursor);
       }
     }
-    return { assigned: given.map((cursor) => this.give(cursor)), revoking, revoked };
+    return { assigned: added.map((cursor) => this.add(cursor)), revoking, revoked };
   }
 
   /**
-   * @param newest the epoch of the member
+   * @param newest the current epoch of the member
    * @throws ServiceError BAD_REQUEST if one of the partitions is not being revoked; then nothing is released
    */
   release(released: Released, newest: number): void {
-    const { partitions, memberEpoch: askedAt = newest } = released;
-    if (askedAt > newest) {
+    const { partitions, memberEpoch: epoch = newest } = released;
+    if (epoch > newest) {
       throw new ServiceError(
         'BAD_REQUEST',
-        `The member is at memberEpoch ${newest}, and has never been at ${askedAt}. Name that of the revoking frame.`,
+        `The member is at memberEpoch ${newest}, and has not reached ${epoch} yet. Send the memberEpoch of the revoking frame.`,
       );
     }
     const named = partitions && eachPartition(partitions);
-    // Who names an older epoch has sent it before it could know that nothing of that is left.
-    if (named && askedAt === newest) for (const at of named) this.#checkRevoking(at);
+    // A release with an older epoch was sent before the member could know that its partitions are gone.
+    if (named && epoch === newest) for (const at of named) this.#checkRevoking(at);
     const keys = named && new Set(named.map(cursorKey));
     for (const [key, cursor] of this.#cursors) {
-      if (cursor.state !== 'revoking' || cursor.epoch > askedAt) continue;
+      if (cursor.state !== 'revoking' || cursor.epoch > epoch) continue;
       if (!keys || keys.has(key)) cursor.state = 'released';
     }
   }
 
-  /** Nobody waits for records any more. */
+  /** Ends all waits for records. */
   endWaits(): void {
     for (const cursor of this.#cursors.values()) endWait(cursor);
   }
@@ -107,7 +111,7 @@ export class StreamPartitions {
     const cursor = this.#cursors.get(cursorKey(at));
     if (cursor?.state === 'revoking') return;
     const states = { assigned: 'the member has it', released: 'it was released' };
-    const why = cursor ? states[cursor.state] : 'the member has it not';
+    const why = cursor ? states[cursor.state] : 'the member does not have it';
     throw new ServiceError(
       'BAD_REQUEST',
       `Partition ${at.partition} of topic '${at.topic}' is not being revoked: ${why}. Release what a revoking frame names.`,

@@ -1,5 +1,5 @@
-// The records of a member on a connection: those of each partition in order, the partitions in turn, only as many as the
-// member takes, and none of what it may not use any more.
+// Reads records for a member on a connection: partitions in rotation, each in order, only as many records as the member has
+// credit for, and none of a partition that it has lost.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import type { GroupMember } from '../../../core/groups/group-document.ts';
@@ -21,39 +21,41 @@ import {
 } from '../member-cursors.ts';
 import type { OffsetToCommit } from '../offsets/group-offsets.ts';
 
-/** Where the records of a member go. */
+/** Takes the records of a member. */
 export interface RecordSink {
-  /** Undefined if it takes records now, at least one; else settles when it may, or when it is closed. */
+  /** Undefined if it takes at least one record now; else resolves when it may take one, or is closed. */
   room(): Promise<void> | undefined;
-  /** How many records it takes. */
+  /** The credit, records. */
   credit(): number;
-  /** Takes at least one record of a partition, as a JSON array; `nextOffset` is what to commit once they are dealt with. */
+  /**
+   * Takes at least one record of a partition, as a JSON array; `nextOffset` is the offset to commit once they are processed.
+   */
   records(topic: string, partition: number, records: string, count: number, nextOffset: number): void;
 }
 
 export interface ReadCursor extends MemberCursor {
-  /** Whether the last look came to the end of the log: then what is read next is what all readers there read. */
+  /** Whether the last read reached the end of the log: then all readers there share the next read. */
   isAtEnd: boolean;
-  /** Aborted when there is nothing more to read for the member. */
+  /** Aborted when the member has lost the partition. */
   over: AbortController;
 }
 
-/** Nothing more is read for the member. Without a reason each abort would make an error with a stack, which nobody reads. */
+/** Ends the waits of a cursor. An abort without a reason would create an error with a stack that is never used. */
 export function endWait({ over }: ReadCursor): void {
   over.abort('over');
 }
 
-/** The member that reads. */
+/** The member for which records are read. */
 export interface StreamMember {
   group: string;
-  /** As the group last had it. */
+  /** As this broker last read it. */
   member(): GroupMember;
-  /** Whether it is sure to be a member now. */
+  /** Whether its session lives for sure. */
   isLeaseValid(): boolean;
   commit(offsets: readonly OffsetToCommit[]): Promise<void>;
-  /** The group must have changed. */
+  /** Called when an error shows that the group has changed. */
   changed(): void;
-  /** There may be something to do again. */
+  /** Called when there may be work for step(). */
   wake(): void;
 }
 
@@ -61,30 +63,30 @@ export interface StreamReaderDependencies {
   topics: TopicCache;
   reader: LogReader;
   logs: Logs;
-  /** Counts the records that were given out. */
+  /** Counts the records that were sent. */
   given: Counter<'via'>;
 }
 
-/** How many places one commit takes: a member may have thousands of partitions, and each is a node of the tree. */
+/** Offsets in one commit: a member may have thousands of partitions, and each offset is a node of the tree. */
 const offsetsPerCommit = 1000;
-/** How soon it tries again what the group's change has hindered, ms. */
+/** Delay before a retry after a change of the group, ms. */
 const retryMs = 500;
-/** How long it waits for news of a log before it looks by itself, ms. The log reader finds lost news much sooner. */
+/** Longest wait for an append, ms. The log reader finds appends whose message was lost much sooner. */
 const waitMs = 300_000;
-/** How soon a partition is looked at again whose topic has gone: the group is about to take it away. */
+/** Delay before a partition is read again whose topic is gone, ms: the group is about to revoke it. */
 const waitForTopicMs = 1000;
-/** What a commit is answered with when the partition has gone, or is another's. */
+/** Codes of a commit for a partition that is gone, or that another member has. */
 const changedCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STALE_MEMBER_EPOCH', 'FENCED_MEMBER_EPOCH'] as const;
 
 export class StreamRecordReader {
   readonly #of: StreamMember;
   readonly #sink: RecordSink;
   readonly #parts: StreamReaderDependencies;
-  /** Those with records to read, as far as is known: the next one first. Each read one goes to the end of the queue. */
+  /** Partitions that may have records, the next to read first. After a read the partition goes to the end. */
   #ready: ReadCursor[] = [];
-  /** Those for which the group has committed nothing, and for which it is still to be found where to begin. */
-  #unplaced: ReadCursor[] = [];
-  #full: Promise<void> | undefined;
+  /** Partitions without a committed offset whose start is not chosen yet. */
+  #unstarted: ReadCursor[] = [];
+  #waitForRoom: Promise<void> | undefined;
 
   constructor(of: StreamMember, sink: RecordSink, parts: StreamReaderDependencies) {
     this.#of = of;
@@ -93,22 +95,22 @@ export class StreamRecordReader {
   }
 
   add(cursor: ReadCursor): void {
-    (cursor.offset === unknownOffset ? this.#unplaced : this.#ready).push(cursor);
+    (cursor.offset === unknownOffset ? this.#unstarted : this.#ready).push(cursor);
   }
 
-  /** Forgets those that are over. */
+  /** Removes the cursors that have ended. */
   drop(): void {
     const isOn = ({ over }: ReadCursor) => !over.signal.aborted;
     this.#ready = this.#ready.filter(isOn);
-    this.#unplaced = this.#unplaced.filter(isOn);
+    this.#unstarted = this.#unstarted.filter(isOn);
   }
 
-  /** Whether there may be something to read, and the member has not said that it takes it. */
+  /** Whether there may be records that wait only for credit. */
   get isHeldBack(): boolean {
     return this.#ready.length > 0 && this.#sink.credit() === 0;
   }
 
-  /** Whether there is something to read indeed. */
+  /** Whether there are records to read. */
   async hasMore(): Promise<boolean> {
     const waiting = [...this.#ready];
     const bounds = await this.#parts.logs.bounds(waiting);
@@ -116,41 +118,44 @@ export class StreamRecordReader {
   }
 
   /**
-   * Gives out the next records. Undefined if there is nothing to do; `wake` is called when there is.
+   * Reads and sends the next records. Undefined if there is nothing to do; `wake` is called when there is.
    * @throws ServiceError NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE for the reset policy `none`, STORE_UNAVAILABLE
    */
   step(signal: AbortSignal): Promise<void> | undefined {
-    if (this.#unplaced.length > 0) return this.#place(this.#unplaced);
+    if (this.#unstarted.length > 0) return this.#chooseOffsets(this.#unstarted);
     const cursor = this.#of.isLeaseValid() && this.#hasRoom() ? this.#ready[0] : undefined;
     return cursor && this.#read(cursor, signal);
   }
 
   #hasRoom(): boolean {
-    if (this.#full !== undefined) return false;
-    this.#full = this.#sink.room();
-    void this.#full?.then(() => {
-      this.#full = undefined;
+    if (this.#waitForRoom !== undefined) return false;
+    this.#waitForRoom = this.#sink.room();
+    void this.#waitForRoom?.then(() => {
+      this.#waitForRoom = undefined;
       this.#of.wake();
     });
-    return !this.#full;
+    return !this.#waitForRoom;
   }
 
-  /** Finds where to begin in partitions for which nothing is committed. */
-  async #place(cursors: readonly ReadCursor[]): Promise<void> {
+  /** Chooses the offset for partitions without a committed offset. */
+  async #chooseOffsets(cursors: readonly ReadCursor[]): Promise<void> {
     const { reset } = this.#of.member();
     if (reset === 'none') throw noCommittedOffset(this.#of.group, cursors[0]!);
     const bounds = await this.#parts.logs.bounds(cursors);
-    const places = cursors.map((cursor, i) => ({ cursor, offset: initialOffset(reset, cursor, bounds[i]) }));
-    if (!(await this.#commitPlaces(places))) return;
-    for (const { cursor, offset } of places) cursor.offset = offset;
+    const chosen = cursors.map((cursor, i) => ({ cursor, offset: initialOffset(reset, cursor, bounds[i]) }));
+    if (!(await this.#commitChosen(chosen))) return;
+    for (const { cursor, offset } of chosen) cursor.offset = offset;
     this.#ready.push(...cursors);
-    this.#unplaced = [];
+    this.#unstarted = [];
   }
 
-  /** Commits those of the places that are to be. @returns false if the group has changed, or is about to, as a topic has gone */
-  async #commitPlaces(places: readonly { cursor: ReadCursor; offset: number }[]): Promise<boolean> {
+  /**
+   * Commits the chosen offsets that must be committed. @returns false if the group has changed, or is about to because a topic
+   * is gone
+   */
+  async #commitChosen(chosen: readonly { cursor: ReadCursor; offset: number }[]): Promise<boolean> {
     const { reset } = this.#of.member();
-    const committed = places.filter(({ cursor, offset }) => mustCommitReset(reset, cursor.offset, offset));
+    const committed = chosen.filter(({ cursor, offset }) => mustCommitReset(reset, cursor.offset, offset));
     if (committed.length === 0) return true;
     try {
       const offsets = committed.map(({ cursor: { topic, partition }, offset }) => ({ topic, partition, offset }));
@@ -160,14 +165,14 @@ export class StreamRecordReader {
     } catch (error) {
       if (!changedCodes.some((code) => hasCode(error, code))) throw error;
       this.#of.changed();
-      await pause(retryMs, undefined, { signal: places[0]!.cursor.over.signal }).catch(() => undefined);
+      await pause(retryMs, undefined, { signal: chosen[0]!.cursor.over.signal }).catch(() => undefined);
       return false;
     }
   }
 
   async #read(cursor: ReadCursor, signal: AbortSignal): Promise<void> {
     const fetched = await this.#fetch(cursor);
-    // What the member has lost meanwhile is another's to read.
+    // Another member reads a partition that this member has lost meanwhile.
     if (signal.aborted || cursor.over.signal.aborted || !this.#of.isLeaseValid()) return;
     this.#ready.shift();
     if (!fetched) {
@@ -186,10 +191,11 @@ export class StreamRecordReader {
     this.#sink.records(cursor.topic, cursor.partition, records.array(), count, cursor.offset);
   }
 
-  /** Records from the cursor on; undefined if the topic has gone. */
+  /** Fetches records from the cursor on; undefined if the topic is gone. */
   async #fetch(cursor: ReadCursor): Promise<FetchResult | undefined> {
     const { partition, offset } = cursor;
-    // At the end all readers ask for the same, so that they share one read; what is over a reader's credit it reads again.
+    // At the end of the log all readers send the same request, so that they share one read. Records over the credit are read
+    // again.
     const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, this.#sink.credit());
     try {
       const topic = await topicOf(this.#parts.topics, cursor);
@@ -197,22 +203,22 @@ export class StreamRecordReader {
       return await this.#parts.reader.fetch({ topic, partition, offset, maxRecords, maxBytes: streamBytesMax });
     } catch (error) {
       if (hasCode(error, 'UNKNOWN_TOPIC')) {
-        // Perhaps it is not the topic that has gone, but the log that the store has lost.
+        // Perhaps the topic exists and the store has lost its log.
         return (await this.#parts.topics.recreateLostLogs([cursor])) ? this.#fetch(cursor) : undefined;
       }
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
     }
-    // Retention was faster, or the store has lost something.
+    // Retention was faster, or the store has lost records.
     const { reset } = this.#of.member();
     const [bounds] = await this.#parts.logs.bounds([cursor]);
     if (!bounds) return undefined;
     if (reset === 'none') throw outOfRange(this.#of.group, cursor, bounds);
     const nextOffset = resetOffset(reset, bounds);
-    if (!(await this.#commitPlaces([{ cursor, offset: nextOffset }]))) return undefined;
+    if (!(await this.#commitChosen([{ cursor, offset: nextOffset }]))) return undefined;
     return { ...bounds, records: FetchedRecords.none, nextOffset };
   }
 
-  /** Puts a partition, of which all is read, among those to be read when there is more. */
+  /** Makes a partition ready again when its log has grown. */
   #enqueue(cursor: ReadCursor, forMs: number): void {
     const { topicId, partition, offset, over } = cursor;
     void this.#parts.reader.waitForAppend([{ topicId, partition, endOffset: offset }], forMs, over.signal).then(() => {
