@@ -1,8 +1,9 @@
 /**
- * What the service knows of a consumer group: one plain JSON document, which any broker may read, decide over and commit
- * by compare-and-set. Here are its shape and what is read off it; `group-state.ts` changes it.
+ * The document of a consumer group: plain JSON that any broker may read, update and commit by compare-and-set. This file has
+ * its shape and what is derived from it; `group-state.ts` updates it.
  *
- * Members are looked up by names that clients choose ('constructor' is one), so own keys alone count.
+ * Clients choose the names of members, and a name may be that of a built-in property (`constructor`): only own properties
+ * count.
  */
 
 import { ServiceError } from '../service-error.ts';
@@ -14,62 +15,67 @@ import type { GroupState, MemberState } from './member-reconciliation.ts';
 /** Topics by name, or a regular expression that a topic's whole name must match. */
 export type Subscription = { topics: string[] } | { pattern: string };
 
-/** Where a member begins in a partition for which the group has committed nothing. */
+/** Where a member begins in a partition without a committed offset. */
 export type ResetPolicy = 'earliest' | 'latest' | 'none';
 
 /**
- * A group may move a member on several times before that member is heard again. So `previousMemberEpoch` is here an epoch
- * that it has sent, or was told when it joined, and every one since then is good. Once it has all that it shall have, what
- * it sends is noted no more: older epochs stay good for longer, and do nothing but get the newest answer again.
+ * The epoch of a member may rise several times before its next heartbeat. So `previousMemberEpoch` is an epoch that it has
+ * sent, or got when it joined, and every epoch since then is valid. Once a member has its whole assignment, its epoch is not
+ * recorded any more: older epochs stay valid for longer, and only get the current response again.
  */
 export interface GroupMember extends MemberState {
-  /** The session that its nodes in the tree live with. */
+  /** The session that owns its nodes in the tree. */
   sessionId: string;
   instanceId?: string;
   clientId?: string;
   subscription: Subscription;
-  /** The topics that it subscribes to, sorted: as it named them, or those that match its pattern now. */
+  /** The topics of its subscription, sorted: as it named them, or those that match its pattern now. */
   topics: string[];
-  /** The assignor that it would like. */
+  /** The assignor that it prefers. */
   assignor?: string;
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
   reset: ResetPolicy;
-  /** The member ids that this static member had before, newest last: who still uses one is told that it was replaced. */
+  /**
+   * Earlier member ids of this static member, newest last. A caller that still uses one learns that the member was replaced.
+   */
   formerIds?: string[];
-  /** Of the secret that its calls over HTTP name; absent for a member on a socket. */
+  /** The hash of the secret that its calls over HTTP send; absent for a member on a socket. */
   secretHash?: string;
-  /** Of its earlier incarnations, newest last. */
+  /** The hashes of its earlier incarnations, newest last. */
   formerSecretHashes?: string[];
-  /** A static member that has left and will be back: it uses nothing, and what it has is kept until its session ends. */
+  /** A static member that has left and will come back: it uses nothing, and keeps its partitions until its session ends. */
   isAway?: true;
 }
 
 export interface SubscribedTopic {
-  /** Sets a topic apart from an earlier one of its name. */
+  /** Tells the topic from an earlier one of its name. */
   topicId: string;
   partitionCount: number;
   /**
-   * How many partitions the topic had when the group began to subscribe to it; 0 = the topic itself came later. What came
-   * later is read from its beginning. Absent = none did.
+   * How many partitions the topic had when the group subscribed to it; 0 = the topic was created later. Later partitions are
+   * read from their beginning. Absent = there are none.
    */
   begunWith?: number;
 }
 
-/** What members have subscribed to and do no more: what comes under it meanwhile is read from its beginning, too. */
+/**
+ * Subscriptions that no member has any more: topics and partitions that are created under them are read from the beginning,
+ * too.
+ */
 export interface FormerSubscriptions {
-  /** The newest last. */
+  /** Newest last. */
   subscriptions: Subscription[];
   topics: Record<string, SubscribedTopic>;
 }
 
 export interface GroupDocument extends GroupState<GroupMember> {
-  /** The one in use. */
+  /** The assignor in use. */
   assignor: string;
-  /** The subscribed topics that exist, as the target was computed with. */
+  /** The subscribed topics that existed when the target was computed. */
   topics: Record<string, SubscribedTopic>;
   former?: FormerSubscriptions;
-  /** How many partitions came under the group's subscriptions that it has no room for (group-topics.ts). */
+  /** Partitions under the subscriptions of the group that exceed its limit (group-topics.ts). */
   leftOut?: number;
 }
 
@@ -83,8 +89,8 @@ export function emptyGroup(): GroupDocument {
 }
 
 /**
- * The document as it is stored. What a pattern matches stands in it once, and not with each of the members that have it: that
- * would be thousands of names for each of thousands of members.
+ * Encodes the document for the store. The topics that match a pattern are stored once, not with each member that has the
+ * pattern: that would be thousands of names for thousands of members.
  */
 export function encodeGroup(group: GroupDocument): string {
   const matched = new Map<string, string[]>();
@@ -101,7 +107,7 @@ export function encodeGroup(group: GroupDocument): string {
   return JSON.stringify({ ...group, members: Object.fromEntries(members), matched: Object.fromEntries(matched) });
 }
 
-/** Reads what encodeGroup() made, or a document that was stored with the topics of each member. */
+/** Decodes the output of encodeGroup(), and documents of older versions that have the topics with each member. */
 export function decodeGroup(stored: string): GroupDocument {
   const { matched, ...group } = JSON.parse(stored) as GroupDocument & { matched?: Record<string, string[]> };
   if (!matched) return group;
@@ -115,14 +121,14 @@ export function getOwn<T>(record: Readonly<Record<string, T>>, key: string): T |
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
-/** The member, which is there. @throws ServiceError FENCED_INSTANCE_ID if another has taken its place, UNKNOWN_MEMBER */
+/** Returns a member. @throws ServiceError FENCED_INSTANCE_ID if another member has replaced it, UNKNOWN_MEMBER */
 export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string): GroupMember {
   const member = getOwn(group.members, memberId);
   if (member && !member.isAway) return member;
   if (member) {
     throw new ServiceError(
       'UNKNOWN_MEMBER',
-      `Member '${memberId}' has left for a while; join again with its instance id '${member.instanceId}'.`,
+      `Member '${memberId}' has left temporarily; join again with its instance id '${member.instanceId}'.`,
       { memberId, instanceId: member.instanceId },
     );
   }
@@ -131,7 +137,7 @@ export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string
   }
   throw new ServiceError(
     'UNKNOWN_MEMBER',
-    `The group has no member '${memberId}': it left, or its session timed out. Let go of all partitions and join again.`,
+    `The group has no member '${memberId}': it left, or its session expired. Release all partitions and join again.`,
     { memberId },
   );
 }
@@ -139,7 +145,7 @@ export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string
 export function memberReplaced(memberId: string, instanceId: string): ServiceError {
   return new ServiceError(
     'FENCED_INSTANCE_ID',
-    `Member '${memberId}' was replaced by another with the instance id '${instanceId}'; stop this one.`,
+    `Member '${memberId}' was replaced by a member with the same instance id '${instanceId}'; stop this member.`,
     { memberId, instanceId },
   );
 }
@@ -147,7 +153,7 @@ export function memberReplaced(memberId: string, instanceId: string): ServiceErr
 export function memberSuperseded(memberId: string): ServiceError {
   return new ServiceError(
     'MEMBER_SUPERSEDED',
-    `Member '${memberId}' has a newer connection or consume call; this one is over.`,
+    `Member '${memberId}' has a newer connection or consume call; this one has ended.`,
     {
       memberId,
     },
@@ -165,7 +171,7 @@ export function requireGroup(group: string, document: GroupDocument | undefined)
 }
 
 export function unknownGroup(group: string): ServiceError {
-  const detail = `There is no group '${group}'; it begins when its first member joins.`;
+  const detail = `There is no group '${group}'; a group is created when its first member joins.`;
   return new ServiceError('UNKNOWN_GROUP', detail, { group });
 }
 
@@ -175,36 +181,39 @@ export function checkEmpty(group: string, document: GroupDocument): void {
   const members = Object.keys(document.members).length;
   throw new ServiceError(
     'GROUP_NOT_EMPTY',
-    `Group '${group}' has ${members} ${members === 1 ? 'member' : 'members'}; this needs an empty group. Stop them first.`,
+    `Group '${group}' has ${members} ${members === 1 ? 'member' : 'members'}; this needs an empty group. Stop its members first.`,
     { group, members },
   );
 }
 
-/** Every partition of a list, one by one. */
+/** The partitions of a list, as single ones. */
 export function eachPartition(list: readonly TopicPartitions[]): TopicPartition[] {
   return list.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition })));
 }
 
-/** The order of partitions in lists: by topic, then by number. */
+/** Compares by topic, then by partition. */
 export function comparePartitions(a: TopicPartition, b: TopicPartition): number {
   return compareText(a.topic, b.topic) || a.partition - b.partition;
 }
 
-/** All that a member has: what it may use, and what it must let go of and may still be using. */
+/** All partitions of a member: those it may use, and those it must release and may still be using. */
 export function heldBy(member: MemberState): TopicPartition[] {
   return eachPartition([...member.assigned, ...member.pendingRevocation]);
 }
 
-/** How often a member should be heard: three times within its session timeout, and at least every 5 s, Kafka's default. */
+/**
+ * How often a member sends a heartbeat, ms: three times within its session timeout, and at least every 5 s, the default of
+ * Kafka.
+ */
 export function heartbeatIntervalMs(sessionTimeoutMs: number): number {
   return Math.max(1, Math.min(5000, Math.floor(sessionTimeoutMs / 3)));
 }
 
-/** Names become parts of paths. @throws ServiceError BAD_REQUEST saying what is wrong with a group's or member's name */
+/** Checks a name that becomes part of a path. @throws ServiceError BAD_REQUEST */
 export function checkName(what: 'group' | 'memberId' | 'instanceId', name: string): void {
   let problem: string | undefined;
   if (name.length < 1 || name.length > 249) problem = `it has ${name.length} characters, not 1 to 249`;
   else if (name.includes('/')) problem = 'it has a slash';
   else problem = pathProblem(`/${name}`);
-  if (problem) throw new ServiceError('BAD_REQUEST', `${what} is no valid name: ${problem}.`, { field: what });
+  if (problem) throw new ServiceError('BAD_REQUEST', `${what} is not a valid name: ${problem}.`, { field: what });
 }

@@ -1,6 +1,6 @@
 /**
- * Who belongs to a group: members join, begin anew, take each other's place and leave. It says nothing of who gets what;
- * whoever calls settles the group afterwards.
+ * Changes who belongs to a group: members join, begin a new incarnation, replace each other and leave. It does not assign
+ * partitions; the caller reconciles the group afterwards.
  */
 
 import { ServiceError } from '../service-error.ts';
@@ -19,12 +19,12 @@ import { withRaisedEpoch } from './group-reconciliation.ts';
 import { newMember } from './member-reconciliation.ts';
 import { checkCredential, type MemberCredential, secretsOfJoin } from './member-secret.ts';
 
-/** How many former ids of a static member are remembered. */
+/** Earlier ids of a static member in the document. */
 const formerIdsMax = 10;
 
 export interface JoinRequest {
   memberId: string;
-  /** The session that the member gets if it needs a new one. */
+  /** The session of the member if it needs a new one. */
   sessionId: string;
   instanceId?: string | undefined;
   clientId?: string | undefined;
@@ -33,17 +33,17 @@ export interface JoinRequest {
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
   reset: ResetPolicy;
-  /** Of the secret that the member gets if it begins a new incarnation; undefined for one on a socket. */
+  /** The hash of the secret for a new incarnation; undefined for a member on a socket. */
   secretHash?: string | undefined;
-  /** Of the secret that the caller presents, to go on as the member. */
+  /** The hash of the secret that the caller sends, to continue as the member. */
   presentedSecretHash?: string | undefined;
 }
 
-/** A group's document in the works: so many changes of it are one copy, not one each. */
-export class Membership {
-  /** The document that it began with. */
+/** A draft of the next document, so that many changes cost one copy. */
+export class MembershipDraft {
+  /** The document before the changes. */
   readonly before: GroupDocument;
-  /** What members say that they have. */
+  /** The owned partitions that members report. */
   readonly reports = new Map<string, readonly TopicPartitions[] | undefined>();
   #members: Map<string, GroupMember> | undefined;
   #target: Map<string, TopicPartitions[]> | undefined;
@@ -67,12 +67,12 @@ export class Membership {
     return this.#members;
   }
 
-  /** Adds the member, or puts it in the place of the one of its id. */
+  /** Adds the member, or replaces the one with its id. */
   put(member: GroupMember): void {
     this.members.set(member.memberId, member);
   }
 
-  /** The member takes the place of another, with its share of the target. */
+  /** Replaces a member by another one, which gets its part of the target. */
   replace(memberId: string, member: GroupMember): void {
     const rename = <T>(record: Iterable<[string, T]>, value: (old: T) => T) =>
       new Map([...record].map(([id, old]) => (id === memberId ? [member.memberId, value(old)] : [id, old])));
@@ -88,18 +88,18 @@ export class Membership {
     this.raise();
   }
 
-  /** Another target is due. */
+  /** Makes a new target due. */
   raise(): void {
     this.#isRaised = true;
   }
 
-  /** A member that is heard twice in one step has whatever it said at either time: so an old word releases nothing. */
+  /** Of two reports in one update both count, so that an old one releases nothing. */
   report(memberId: string, owned: readonly TopicPartitions[] | undefined): void {
     const before = this.reports.has(memberId) ? this.reports.get(memberId) : [];
     this.reports.set(memberId, before && owned && [...before, ...owned]);
   }
 
-  /** The next document; the same object as before if nothing has changed. */
+  /** The next document; the same object if nothing has changed. */
   document(): GroupDocument {
     if (!this.#members) return this.before;
     const changed = [...this.#members].some(([memberId, member]) => this.before.members[memberId] !== member);
@@ -117,21 +117,20 @@ export class Membership {
 }
 
 /**
- * Lets a member in. A member id that is known begins anew with what it is assigned, so that a join whose answer was lost
- * may be repeated. A static member under a new id takes the place of the old one, with its partitions, and nobody else
- * is moved.
+ * Adds a member. A known member id begins a new incarnation with its assignment, so a join whose response was lost can be
+ * repeated. A static member under a new id replaces the old one and gets its partitions; no other member is affected.
  * @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED
  */
-export function admit(membership: Membership, request: JoinRequest): void {
+export function admit(membership: MembershipDraft, request: JoinRequest): void {
   if (request.assignor !== undefined) assignorNamed(request.assignor);
   const { memberId, instanceId } = request;
   const known = membership.members.get(memberId);
-  const holder = instanceId === undefined ? undefined : otherWith(membership, instanceId, memberId);
+  const holder = instanceId === undefined ? undefined : memberWithInstanceId(membership, instanceId, memberId);
   if (holder?.formerIds?.includes(memberId)) throw memberReplaced(memberId, instanceId!);
   if (holder && known) {
     throw new ServiceError(
       'UNRELEASED_INSTANCE_ID',
-      `The instance id '${instanceId}' belongs to member '${holder.memberId}', and '${memberId}' is a member already.`,
+      `The instance id '${instanceId}' belongs to member '${holder.memberId}', and '${memberId}' is a member, too. Let one of them leave first.`,
       { instanceId },
     );
   }
@@ -155,22 +154,21 @@ export function admit(membership: Membership, request: JoinRequest): void {
   });
   if (holder) membership.replace(holder.memberId, member);
   else membership.put(member);
-  // Another wish for the assignor or another instance id changes the target as another subscription does, which
-  // refreshTopics sees by itself.
+  // A change of the assignor or the instance id needs a new target; refreshTopics() sees changes of subscriptions.
   if (!before || before.assignor !== member.assignor || before.instanceId !== member.instanceId) membership.raise();
-  // A member that is known may have joined long since, and this be its first try, which was late: so it releases nothing
-  // before the next heartbeat. Whoever had the place of a static one is fenced, and one that is new has nothing.
+  // The join of a known member may be a late first attempt of a join that was repeated, so it releases nothing before the next
+  // heartbeat. A replaced static member is fenced, and a new member has nothing.
   membership.report(memberId, known && !known.isAway ? undefined : []);
 }
 
 /**
- * Lets a member go. One that will be back (Kafka's epoch -2) stays in the group, is not heard any more, and keeps its
- * partitions for whoever joins under its instance id; but what it was asked to let go of is free.
- * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; BAD_REQUEST if one that is not static
- *   would be back
+ * Removes a member. A static member that will come back (epoch -2 in Kafka) stays in the group without heartbeats and keeps its
+ * partitions for the next member with its instance id; what it had to release is free.
+ * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; BAD_REQUEST if a member that is not
+ *   static leaves temporarily
  */
 export function leave(
-  membership: Membership,
+  membership: MembershipDraft,
   memberId: string,
   isTemporary: boolean,
   credential?: MemberCredential,
@@ -183,7 +181,7 @@ export function leave(
   if (member.instanceId === undefined) {
     throw new ServiceError(
       'BAD_REQUEST',
-      `Member '${memberId}' has no instanceId, so nobody could take its place; it can only leave for good, without temporary.`,
+      `Member '${memberId}' has no instanceId, so no member could replace it. Leave without the parameter temporary.`,
       { field: 'temporary' },
     );
   }
@@ -191,14 +189,18 @@ export function leave(
   membership.report(memberId, []);
 }
 
-function otherWith({ members }: Membership, instanceId: string, memberId: string): GroupMember | undefined {
+function memberWithInstanceId(
+  { members }: MembershipDraft,
+  instanceId: string,
+  memberId: string,
+): GroupMember | undefined {
   for (const member of members.values()) {
     if (member.instanceId === instanceId && member.memberId !== memberId) return member;
   }
   return undefined;
 }
 
-/** The member, which is there, with exactly those optional fields that have a value. */
+/** The member with exactly those optional fields that have a value. */
 function withOptional(
   member: GroupMember,
   fields: {

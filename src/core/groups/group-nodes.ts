@@ -1,7 +1,7 @@
 /**
- * A group in the tree, in Kafka's paths and JSON (docs/concepts.md, Map of the tree), and what must change there, and beside it,
- * when the group's document changes. It is a comparison of two documents, so whatever decided over them, owner nodes tell
- * the truth at every zxid: there is one for each partition that a member has, to use or still to let go of.
+ * The nodes of a group in the tree, in the paths and JSON of Kafka, and what changes with the group document: nodes, sessions,
+ * timers and positions. They are derived by comparing two documents, so owner nodes are right at every zxid, whatever updated
+ * the document: there is one for each partition that a member may use or must release.
  */
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import { type GroupDocument, type GroupMember, getOwn, heartbeatIntervalMs } from './group-document.ts';
@@ -11,42 +11,42 @@ export const groupsPath = '/consumers';
 export const groupPath = (group: string): string => `${groupsPath}/${group}`;
 const memberPath = (group: string, memberId: string): string => `${groupsPath}/${group}/ids/${memberId}`;
 
-/** One operation on the tree; an ephemeral node is the session's. */
+/** An operation on the tree; an ephemeral node belongs to the session. */
 export type NodeChange =
   | { op: 'create'; path: string; data: string; contentType: string; sessionId: string }
   | { op: 'set'; path: string; data: string; contentType: string }
   | { op: 'delete'; path: string };
 
-/** Partitions that a member has from now on; their nodes are the session's. */
+/** Partitions that a member gets; their nodes belong to the session. */
 export interface Ownership extends TopicPartitions {
   memberId: string;
   sessionId: string;
 }
 
 export interface GroupChanges {
-  /** Owner nodes that go, before anything else. */
+  /** Owner nodes to delete, before anything else. */
   ownersRemoved: TopicPartitions[];
   /** The nodes of members. */
   nodes: NodeChange[];
-  /** Owner nodes that come, at last. */
+  /** Owner nodes to create, last. */
   ownersAdded: Ownership[];
   sessionsCreated: { id: string; ttlMs: number }[];
   sessionsEnded: string[];
   membersRemoved: string[];
   timersSet: { name: string; delayMs: number }[];
   timersCancelled: string[];
-  /** Partitions whose position is forgotten: who has them next begins where the group has committed. */
+  /** Partitions whose position is deleted: the next owner begins at the committed offset. */
   positionsCleared: TopicPartitions[];
-  /** Every member has what it shall have. */
+  /** Every member has its whole assignment. */
   isSettled: boolean;
-  /** A topic is subscribed to no more, so its committed offsets may be of no use. */
+  /** A topic has lost its last subscriber, so its committed offsets may expire. */
   topicsDropped: boolean;
 }
 
 /**
- * What goes with the step from one document to the next.
- * @param expired members of `before` whose session has ended: the store has removed their nodes already
- * @param nowMs only for people to read
+ * Compares a document with the next one.
+ * @param expired members of `before` whose session has ended: the store has deleted their nodes already
+ * @param nowMs for display only
  */
 export function changesBetween(
   group: string,
@@ -100,7 +100,7 @@ export function changesBetween(
   return changes;
 }
 
-/** What members of `before` have no more, taken together, but for members of `without`. */
+/** Partitions that members of `before` have lost, except those of members in `without`. */
 function lost(
   before: GroupDocument,
   after: GroupDocument,
@@ -118,7 +118,7 @@ function lost(
   return [...all].sort(([a], [b]) => compareText(a, b)).map(([topic, partitions]) => ({ topic, partitions }));
 }
 
-/** What members of `after` have and had not before. */
+/** Partitions that members of `after` have got. */
 function gained(before: GroupDocument, after: GroupDocument): Ownership[] {
   return Object.values(after.members).flatMap((member) => {
     const { memberId, sessionId } = member;
@@ -126,35 +126,33 @@ function gained(before: GroupDocument, after: GroupDocument): Ownership[] {
   });
 }
 
-/** What the member has in its group and not in the other one: there under the same session, and of the same topic. */
+/** Partitions that the member has in its group and not in the other one: under the same session, and of the same topic. */
 function difference(group: GroupDocument, member: GroupMember, other: GroupDocument): TopicPartitions[] {
   const there = getOwn(other.members, member.memberId);
   const isSame = (topic: string) => getOwn(group.topics, topic)?.topicId === getOwn(other.topics, topic)?.topicId;
-  const hasKept =
+  const hasSameLists =
     there?.sessionId === member.sessionId &&
     there.assigned === member.assigned &&
     there.pendingRevocation === member.pendingRevocation;
-  if (hasKept && (group.topics === other.topics || heldLists(member).every(({ topic }) => isSame(topic)))) return [];
+  if (hasSameLists && (group.topics === other.topics || heldPartitionsOf(member).every(({ topic }) => isSame(topic))))
+    return [];
   const has = new Map<string, Set<number>>();
-  for (const { topic, partitions } of there?.sessionId === member.sessionId ? heldLists(there) : []) {
+  for (const { topic, partitions } of there?.sessionId === member.sessionId ? heldPartitionsOf(there) : []) {
     if (!isSame(topic)) continue;
     const known = has.get(topic);
     if (known) for (const partition of partitions) known.add(partition);
     else has.set(topic, new Set(partitions));
   }
-  return heldLists(member)
+  return heldPartitionsOf(member)
     .map(({ topic, partitions }) => ({ topic, partitions: partitions.filter((p) => !has.get(topic)?.has(p)) }))
     .filter(({ partitions }) => partitions.length > 0);
 }
 
-function heldLists({ assigned, pendingRevocation }: GroupMember): TopicPartitions[] {
+function heldPartitionsOf({ assigned, pendingRevocation }: GroupMember): TopicPartitions[] {
   return [...assigned, ...pendingRevocation];
 }
 
-/**
- * A member that begins to let go of something has its rebalance timeout for it, from the moment at which it must have
- * heard of it: at its next heartbeat.
- */
+/** A member that must release partitions has its rebalance timeout for it, from its next heartbeat on. */
 function setTimers(group: string, before: GroupDocument, after: GroupDocument, changes: GroupChanges): void {
   const nameOf = (member: GroupMember) => timerName(group, member.memberId, member.memberEpoch);
   for (const old of Object.values(before.members)) {
@@ -172,17 +170,17 @@ function setTimers(group: string, before: GroupDocument, after: GroupDocument, c
   }
 }
 
-/** A timer's name in the store; none of its parts can have the character that separates them. */
+/** The name of a timer in the store; the separator cannot be in any of its parts. */
 function timerName(group: string, memberId: string, memberEpoch: number): string {
   return [group, memberId, memberEpoch].join('\0');
 }
 
-/** The timer of the next consume call. */
+/** The name of the timer of the next consume call. */
 export function pollTimerName(group: string, memberId: string): string {
   return [group, memberId, 'poll'].join('\0');
 }
 
-/** What a timer is about; no epoch = the member's next consume call. */
+/** Parses the name of a timer; without an epoch it is that of the next consume call. */
 export function parseTimerName(name: string): { group: string; memberId: string; memberEpoch: number | undefined } {
   const [group = '', memberId = '', what] = name.split('\0');
   return { group, memberId, memberEpoch: what === 'poll' ? undefined : Number(what) };
@@ -200,7 +198,7 @@ function encodeMember(member: GroupMember, nowMs: number): string {
     'pattern' in subscription ? ['white_list', [subscription.pattern]] : ['static', subscription.topics];
   return JSON.stringify({
     version: 1,
-    // How many streams of each: a member is one.
+    // The number of streams by topic: a member is one.
     subscription: Object.fromEntries(names.map((name) => [name, 1])),
     pattern,
     timestamp: String(nowMs),

@@ -1,8 +1,8 @@
 /**
- * How a group comes to rest after something has changed: a target is computed if one is due, and every member is moved on
- * as far as it can go, in one step of the document. What is nobody's goes to its new owner without waiting for that
- * member's next heartbeat. So a member may be ahead of what it was told. That is safe: it has no partition that another
- * has, and loses none before it says so.
+ * Reconciles a group after a change: computes the target if it is due, and moves every member towards it as far as possible, in
+ * one update of the document. A free partition goes to its new owner without waiting for the next heartbeat of that member, so
+ * the document may be ahead of what a member knows. That is safe: no two members have the same partition, and none loses one
+ * before it has released it.
  */
 
 import type { TopicPartitions } from './assignors/assignment.ts';
@@ -11,43 +11,45 @@ import { type GroupDocument, type GroupMember, getOwn, heldBy } from './group-do
 import { dropUnsubscribed } from './group-topics.ts';
 import { reconcileMember } from './member-reconciliation.ts';
 
-/** What members say that they have, by member id; undefined = it says nothing of that. Who is not in it was not heard. */
+/**
+ * What members report to own, by member id; undefined = the member does not report. Members without a heartbeat are not in it.
+ */
 export type Reports = ReadonlyMap<string, readonly TopicPartitions[] | undefined>;
 
-/** Another target is due: however many changes call for it before the group is settled, the epoch rises by one. */
+/** Makes a new target due. However many changes need one before the group is reconciled, the epoch rises by one. */
 export function withRaisedEpoch(group: GroupDocument): GroupDocument {
   return { ...group, groupEpoch: Math.max(group.groupEpoch, group.targetEpoch + 1) };
 }
 
-/** Computes the target if it is due, and moves on every member as far as it can go, those that report first. */
+/** Computes the target if it is due, and moves every member as far as it can go, those with a report first. */
 export function reconcileGroup(group: GroupDocument, reports: Reports = new Map()): GroupDocument {
   const isDue = group.groupEpoch > group.targetEpoch;
-  // Who has arrived changes nothing by what it says, neither for itself nor for others.
-  const heard = [...reports].filter(([memberId]) => isDue || !hasReachedTarget(group, memberId));
-  if (!isDue && reports.size > 0 && heard.length === 0) return group;
-  const aimed = isDue ? withTarget(group) : group;
-  const holdings = new Holdings(Object.values(aimed.members));
+  // The report of a member with its whole assignment changes nothing, neither for itself nor for others.
+  const reported = [...reports].filter(([memberId]) => isDue || !hasReachedTarget(group, memberId));
+  if (!isDue && reports.size > 0 && reported.length === 0) return group;
+  const targeted = isDue ? withTarget(group) : group;
+  const taken = new TakenPartitions(Object.values(targeted.members));
   const changed = new Map<string, GroupMember>();
   const stepOne = (memberId: string, owned: readonly TopicPartitions[] | undefined) => {
-    const member = changed.get(memberId) ?? aimed.members[memberId]!;
-    // Who is away uses nothing: nobody need wait for it.
-    const next = step(aimed, member, member.isAway ? [] : owned, holdings);
+    const member = changed.get(memberId) ?? targeted.members[memberId]!;
+    // A member that is away uses nothing, so no member waits for it.
+    const next = step(targeted, member, member.isAway ? [] : owned, taken);
     if (next !== member) changed.set(memberId, next);
   };
-  for (const [memberId, owned] of heard) stepOne(memberId, owned);
-  // One pass over all is enough: those who say nothing let go of nothing, so nothing becomes free on the way, but by
-  // those who are away, which come first.
-  const memberIds = Object.keys(aimed.members);
-  for (const memberId of memberIds) if (aimed.members[memberId]!.isAway) stepOne(memberId, []);
-  for (const memberId of memberIds) if (!aimed.members[memberId]!.isAway) stepOne(memberId, undefined);
-  if (changed.size === 0) return dropUnsubscribed(aimed);
+  for (const [memberId, owned] of reported) stepOne(memberId, owned);
+  // One pass is enough: members without a report release nothing, so nothing becomes free on the way, except by members that
+  // are away, which come first.
+  const memberIds = Object.keys(targeted.members);
+  for (const memberId of memberIds) if (targeted.members[memberId]!.isAway) stepOne(memberId, []);
+  for (const memberId of memberIds) if (!targeted.members[memberId]!.isAway) stepOne(memberId, undefined);
+  if (changed.size === 0) return dropUnsubscribed(targeted);
   const members = Object.fromEntries(
-    Object.entries(aimed.members).map(([memberId, member]) => [memberId, changed.get(memberId) ?? member]),
+    Object.entries(targeted.members).map(([memberId, member]) => [memberId, changed.get(memberId) ?? member]),
   );
-  return dropUnsubscribed({ ...aimed, members });
+  return dropUnsubscribed({ ...targeted, members });
 }
 
-/** Whether there is such a member, and it has all that it shall have. */
+/** Whether the member exists and has its whole assignment. */
 export function hasReachedTarget(group: GroupDocument, memberId: string): boolean {
   const member = getOwn(group.members, memberId);
   return member?.state === 'stable' && member.memberEpoch === group.targetEpoch;
@@ -57,18 +59,18 @@ function step(
   group: GroupDocument,
   member: GroupMember,
   owned: readonly TopicPartitions[] | undefined,
-  holdings: Holdings,
+  taken: TakenPartitions,
 ): GroupMember {
   const target = getOwn(group.target, member.memberId) ?? [];
   const { targetEpoch } = group;
-  const { member: next, changed } = reconcileMember(member, { targetEpoch, target, owned, isFree: holdings.isFree });
+  const { member: next, changed } = reconcileMember(member, { targetEpoch, target, owned, isFree: taken.isFree });
   if (!changed) return member;
-  holdings.replace(member, next);
+  taken.replace(member, next);
   return { ...next, previousMemberEpoch: member.previousMemberEpoch };
 }
 
-/** Which partitions somebody has, kept up to date from step to step: to build it anew each time would be slow. */
-class Holdings {
+/** The partitions that members have, updated from step to step: building it again for each step would be slow. */
+class TakenPartitions {
   readonly #taken = new Map<string, Set<number>>();
 
   constructor(members: readonly GroupMember[]) {
@@ -85,15 +87,15 @@ class Holdings {
 
   #add(member: GroupMember): void {
     for (const { topic, partitions } of [...member.assigned, ...member.pendingRevocation]) {
-      const taken = this.#taken.get(topic);
-      if (taken) for (const partition of partitions) taken.add(partition);
+      const known = this.#taken.get(topic);
+      if (known) for (const partition of partitions) known.add(partition);
       else this.#taken.set(topic, new Set(partitions));
     }
   }
 }
 
 function withTarget(group: GroupDocument): GroupDocument {
-  const assignor = wantedAssignor(group);
+  const assignor = preferredAssignor(group);
   const members = Object.values(group.members).map((member) => ({
     memberId: member.memberId,
     topics: member.topics,
@@ -106,8 +108,8 @@ function withTarget(group: GroupDocument): GroupDocument {
   return { ...group, assignor, target, targetEpoch: group.groupEpoch };
 }
 
-/** The assignor that most members ask for, the first by name among equals; Kafka's default if nobody asks. */
-function wantedAssignor(group: GroupDocument): string {
+/** The assignor that most members prefer, the first by name among equals; the default of Kafka if no member prefers one. */
+function preferredAssignor(group: GroupDocument): string {
   const votes = new Map<string, number>();
   for (const { assignor } of Object.values(group.members)) {
     if (assignor !== undefined) votes.set(assignor, (votes.get(assignor) ?? 0) + 1);

@@ -1,15 +1,16 @@
 /**
- * How a group changes: members come, are heard, leave or are lost, and topics change. Each function takes the document
- * and gives the next one, the same object if nothing changes. There is no clock here and no store; who calls commits the
- * result with the version that it read, or decides anew over what is there instead.
+ * Updates a group document: members join, send heartbeats, leave or expire, and topics change. Each function takes a document
+ * and returns the next one; the same object if nothing changes. There is no clock and no store here: the caller commits the
+ * result with the version it has read, or computes it again.
  *
- * A change that calls for another target computes it at once, and the group is settled in the same step (group-reconciliation.ts).
+ * A change that needs another target computes it at once, and the group is reconciled in the same update
+ * (group-reconciliation.ts).
  */
 
 import { ServiceError } from '../service-error.ts';
 import type { TopicPartitions } from './assignors/assignor.ts';
 import { type GroupDocument, getOwn, memberSuperseded } from './group-document.ts';
-import { admit, type JoinRequest, leave, Membership } from './group-membership.ts';
+import { admit, type JoinRequest, leave, MembershipDraft } from './group-membership.ts';
 import { hasReachedTarget, reconcileGroup, withRaisedEpoch } from './group-reconciliation.ts';
 import { refreshTopics, rememberFormer, type TopicsView } from './group-topics.ts';
 import { checkMemberEpoch } from './member-reconciliation.ts';
@@ -17,10 +18,10 @@ import type { MemberCredential } from './member-secret.ts';
 
 export type { JoinRequest } from './group-membership.ts';
 
-/** What one member asks for. */
+/** A change of one member. */
 export type MemberChange =
   | { kind: 'join'; request: JoinRequest }
-  /** It is at `memberEpoch` and says that it has `owned`; undefined = it says nothing of that. */
+  /** The member is at `memberEpoch` and reports `owned`; undefined = it does not report. */
   | {
       kind: 'heartbeat';
       memberId: string;
@@ -29,11 +30,11 @@ export type MemberChange =
       credential?: MemberCredential;
     }
   /**
-   * A broker that serves it right now says it for it: it has `owned`, and all else that it was given is dealt with. `call` =
-   * the consume call or socket that speaks for the member, until there is a newer one.
+   * A broker reports for a member that it serves right now: the member has `owned`, and has processed all else that it got.
+   * `callEpoch`: of the consume call or socket, which must be the newest of the member.
    */
   | { kind: 'consume'; memberId: string; owned: TopicPartitions[]; callEpoch?: number }
-  /** `isTemporary`: a static member that will be back keeps its partitions until its session ends. `call` as above. */
+  /** `isTemporary`: a static member that will come back keeps its partitions until its session ends. `callEpoch` as above. */
   | {
       kind: 'leave';
       memberId: string;
@@ -43,17 +44,17 @@ export type MemberChange =
     };
 
 /**
- * What members ask for, one after the other, in one step: the target is computed once, so that a thousand who join at once
- * are one rebalance. What cannot be done is left out, and its error stands at its place in `errors`. Whether a call is the
- * member's newest is the caller's affair, but for what comes behind a join of that member.
- * @param view needed if any of them joins
+ * Applies changes in their order, as one update: the target is computed once, so a thousand joins are one rebalance. A change
+ * that fails is left out, and its error is at its place in `errors`. The caller checks call epochs, except for a change behind
+ * a join of its member.
+ * @param view required if there are joins
  */
 export function applyChanges(
   group: GroupDocument,
   changes: readonly MemberChange[],
   view?: TopicsView,
 ): { group: GroupDocument; errors: (ServiceError | undefined)[] } {
-  const membership = new Membership(group);
+  const membership = new MembershipDraft(group);
   const joined = new Set<string>();
   const errors = changes.map((change) => {
     try {
@@ -69,7 +70,7 @@ export function applyChanges(
       } else if (change.kind === 'consume') {
         membership.report(membership.memberOf(change.memberId).memberId, change.owned);
       } else {
-        hear(membership, change);
+        applyHeartbeat(membership, change);
       }
       return undefined;
     } catch (error) {
@@ -81,28 +82,28 @@ export function applyChanges(
   const { reports } = membership;
   if (changed === group && reports.size === 0) return { group, errors };
   const settled = reconcileGroup(joined.size > 0 && view ? refreshTopics(changed, view, group) : changed, reports);
-  return { group: rememberFormer(group, told(settled, joined)), errors };
+  return { group: rememberFormer(group, withJoinsAcknowledged(settled, joined)), errors };
 }
 
-/** The answer to a join tells a member all that it has by then. */
-function told(group: GroupDocument, joined: ReadonlySet<string>): GroupDocument {
+/** The response to a join contains the newest epoch and assignment. */
+function withJoinsAcknowledged(group: GroupDocument, joined: ReadonlySet<string>): GroupDocument {
   const members = [...joined].flatMap((memberId) => getOwn(group.members, memberId) ?? []);
   if (members.every(({ memberEpoch, previousMemberEpoch }) => memberEpoch === previousMemberEpoch)) return group;
-  const next = new Membership(group);
+  const next = new MembershipDraft(group);
   for (const member of members) next.put({ ...member, previousMemberEpoch: member.memberEpoch });
   return next.document();
 }
 
 /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED, FENCED_MEMBER_EPOCH */
-function hear(
-  membership: Membership,
+function applyHeartbeat(
+  membership: MembershipDraft,
   { memberId, memberEpoch: epoch, owned, credential }: Extract<MemberChange, { kind: 'heartbeat' }>,
 ): void {
   const member = membership.memberOf(memberId, credential);
-  // Who has not heard yet that a topic is gone claims what nobody can have any more: that is no offence.
+  // A member that does not know yet that a topic is deleted may claim its partitions: no other member can have them.
   const claimed = owned && presentPartitions(membership.before, owned);
   const isBehind = epoch >= member.previousMemberEpoch && epoch < member.memberEpoch && epoch > 0;
-  // Who is behind and claims nothing only wants the answer that it has missed.
+  // A member with an older epoch that claims nothing has only missed the last response.
   if (isBehind && claimed === undefined) return;
   switch (checkMemberEpoch(isBehind ? { ...member, previousMemberEpoch: epoch } : member, epoch, claimed)) {
     case 'previous':
@@ -111,8 +112,8 @@ function hear(
       membership.report(memberId, undefined);
       return;
     case 'current':
-      // Of who has arrived it is not noted, or else each member of a large group would have the document written once
-      // more after each rebalance. So it may send older epochs for longer, and is told the newest again: that is harmless.
+      // Not recorded for a member that has its whole assignment: else each member of a large group would cause one more write
+      // of the document after each rebalance. So it may send older epochs for longer, which is harmless.
       if (member.previousMemberEpoch !== epoch && !hasReachedTarget(membership.before, memberId)) {
         membership.put({ ...member, previousMemberEpoch: epoch });
       }
@@ -120,49 +121,51 @@ function hear(
   }
 }
 
-/** One that joins, as applyChanges(). @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID */
+/** A single join, as applyChanges(). @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID */
 export function join(group: GroupDocument, request: JoinRequest, view: TopicsView): GroupDocument {
-  return only(applyChanges(group, [{ kind: 'join', request }], view));
+  return singleResult(applyChanges(group, [{ kind: 'join', request }], view));
 }
 
-/** One that is heard, as applyChanges(). @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH */
+/** A single heartbeat, as applyChanges(). @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH */
 export function heartbeat(
   group: GroupDocument,
   memberId: string,
   memberEpoch: number,
   owned: TopicPartitions[] | undefined,
 ): GroupDocument {
-  return only(applyChanges(group, [{ kind: 'heartbeat', memberId, memberEpoch, owned }]));
+  return singleResult(applyChanges(group, [{ kind: 'heartbeat', memberId, memberEpoch, owned }]));
 }
 
-function only({ group, errors: [error] }: ReturnType<typeof applyChanges>): GroupDocument {
+function singleResult({ group, errors: [error] }: ReturnType<typeof applyChanges>): GroupDocument {
   if (error) throw error;
   return group;
 }
 
 /**
- * A consume call of a member. It says that all records given out before are dealt with, so whatever the member was asked
- * to let go of is free from here on; but for `owned`, which a member on a socket may still be using. No epoch goes with
- * it: the broker speaks for a member that it serves right now.
+ * A consume call of a member. It states that all records returned before are processed, so partitions that the member must
+ * release are free from here on, except `owned`, which a member on a socket may still be using. It needs no epoch: the broker
+ * acts for a member that it serves right now.
  * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID
  */
 export function consume(group: GroupDocument, memberId: string, owned: TopicPartitions[] = []): GroupDocument {
-  return only(applyChanges(group, [{ kind: 'consume', memberId, owned }]));
+  return singleResult(applyChanges(group, [{ kind: 'consume', memberId, owned }]));
 }
 
-/** Takes members out: they were fenced, or their sessions have ended. Unknown ones are passed over. */
+/** Removes members that were fenced or have expired. Unknown ids are ignored. */
 export function remove(group: GroupDocument, memberIds: readonly string[]): GroupDocument {
-  const going = new Set(memberIds.filter((memberId) => getOwn(group.members, memberId)));
-  if (going.size === 0) return group;
-  const stay = <T>(record: Record<string, T>) =>
-    Object.fromEntries(Object.entries(record).filter(([memberId]) => !going.has(memberId)));
+  const removed = new Set(memberIds.filter((memberId) => getOwn(group.members, memberId)));
+  if (removed.size === 0) return group;
+  const withoutRemoved = <T>(record: Record<string, T>) =>
+    Object.fromEntries(Object.entries(record).filter(([memberId]) => !removed.has(memberId)));
   return rememberFormer(
     group,
-    reconcileGroup(withRaisedEpoch({ ...group, members: stay(group.members), target: stay(group.target) })),
+    reconcileGroup(
+      withRaisedEpoch({ ...group, members: withoutRemoved(group.members), target: withoutRemoved(group.target) }),
+    ),
   );
 }
 
-/** Takes out the members whose session has ended, given those whose session lives. */
+/** Removes the members that are not in `living`, as their session has ended. */
 export function expire(group: GroupDocument, living: ReadonlySet<string>): GroupDocument {
   return remove(
     group,
@@ -170,16 +173,16 @@ export function expire(group: GroupDocument, living: ReadonlySet<string>): Group
   );
 }
 
-/** A member whose time is over. */
+/** A member whose rebalance timeout is over. */
 export interface OverdueMember {
   memberId: string;
-  /** The epoch at which it was asked to let go of something; undefined = it has made no consume call for too long. */
+  /** The epoch at which it was told to release partitions; undefined = it has made no consume call for too long. */
   memberEpoch: number | undefined;
 }
 
 /**
- * Fences those that have not let go, in all their rebalance timeout, of what they were asked for, and those that make no
- * consume calls, though something may go on sending their heartbeats. Whoever has moved on meanwhile stays.
+ * Removes members that did not release partitions within their rebalance timeout, and those that make no consume calls, though
+ * heartbeats may arrive. Members that have moved on meanwhile stay.
  */
 export function fence(group: GroupDocument, overdue: readonly OverdueMember[]): GroupDocument {
   const late = overdue.filter(({ memberId, memberEpoch }) => {
@@ -193,7 +196,7 @@ export function fence(group: GroupDocument, overdue: readonly OverdueMember[]): 
   );
 }
 
-/** Topics were made or deleted, or have grown. */
+/** Updates the group after topics were created or deleted, or have got more partitions. */
 export function updateTopics(group: GroupDocument, view: TopicsView): GroupDocument {
   const refreshed = refreshTopics(group, view);
   return refreshed === group ? group : reconcileGroup(refreshed);

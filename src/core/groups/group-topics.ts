@@ -1,6 +1,6 @@
 /**
- * What a group makes of the topics that there are: which ones its members subscribe to, and what goes when a topic is
- * deleted, made anew, or grows. It does not watch topics; the group coordinator does, and brings what it sees as a view.
+ * The topics of a group: which topics its members subscribe to, and what the group loses when a topic is deleted, created
+ * again, or grows. The group coordinator reads the topics and passes them as a view.
  */
 
 import { checkTopicName } from '../records/topic-config.ts';
@@ -16,7 +16,7 @@ import {
 } from './group-document.ts';
 import type { HeldPartitions } from './member-reconciliation.ts';
 
-/** The topics that there are, read after the document was: so where the two differ, the view is the newer one. */
+/** The topics that exist, read after the document: where the two differ, the view is newer. */
 export interface TopicsView {
   get(topic: string): SubscribedTopic | undefined;
   /** The names of all topics that the pattern matches as a whole. */
@@ -26,12 +26,12 @@ export interface TopicsView {
 }
 
 /**
- * Most partitions of a group. Who takes the place of a static member with all of them has the owner node of each deleted and made
- * anew in one script: 43 us of the store's time, so a tenth of a second for these.
+ * Most partitions of a group. When a member replaces a static member with all of them, one script deletes and creates each
+ * owner node: 43 us of Redis each, a tenth of a second for all.
  */
 export const groupPartitionsMax = 2500;
 
-/** What a member that joins subscribes to: topics or a pattern. @throws ServiceError BAD_REQUEST */
+/** The subscription of a member that joins: topics or a pattern. @throws ServiceError BAD_REQUEST */
 export function subscriptionOf(topics: string[] | undefined, pattern: string | undefined): Subscription {
   if ((topics === undefined) === (pattern === undefined)) {
     throw new ServiceError('BAD_REQUEST', 'Give topics or pattern, one of the two.');
@@ -41,16 +41,16 @@ export function subscriptionOf(topics: string[] | undefined, pattern: string | u
   return { topics };
 }
 
-/** How many subscriptions and topics a group remembers that no member has any more, the newest of them. */
+/** Limits on the former subscriptions and topics in the document; the newest are kept. */
 const formerSubscriptionsMax = 20;
 const formerSubscriptionBytesMax = 64 * 1024;
 const formerTopicsMax = 1000;
 
 /**
- * Brings the group up to the view: patterns are resolved anew, and partitions that are no more are taken from everybody
- * at once, as nobody can read them. If anything differs, the group epoch rises, and a new target is due.
- * @param before the group without those that join in this step: what its members subscribe to was subscribed to when
- *   topics appeared
+ * Updates the group to the view: patterns are resolved again, and partitions that do not exist any more are taken from members
+ * at once, as nothing can read them. If anything differs, the group epoch rises and a new target is due.
+ * @param before the group without the members that join in this update: their subscriptions do not count as existing ones when
+ *   topics were created
  */
 export function refreshTopics(group: GroupDocument, view: TopicsView, before = group): GroupDocument {
   const resubscribed = new Map<string, string[]>();
@@ -62,14 +62,14 @@ export function refreshTopics(group: GroupDocument, view: TopicsView, before = g
     );
     if (!sameTexts(subscribed, member.topics)) resubscribed.set(memberId, subscribed);
     for (const topic of subscribed) names.add(topic);
-    // What is still in use of a topic that nobody subscribes to any more must be let go of before others may have it.
+    // Members must release partitions of topics without subscribers before other members may have them.
     for (const { topic } of [...member.assigned, ...member.pendingRevocation]) names.add(topic);
   }
   const topics: Record<string, SubscribedTopic> = {};
   const earlier = new EarlierSubscriptions(before, view);
   const { taken, leftOut } = withinLimit(names, earlier, view);
   for (const [topic, info] of taken) {
-    define(topics, topic, withBeginning(info, earlier.topic(topic), earlier.covers(topic)));
+    defineProperty(topics, topic, withBegunWith(info, earlier.topic(topic), earlier.covers(topic)));
   }
   const areSame = sameTopics(group.topics, topics) && (group.leftOut ?? 0) === leftOut;
   if (areSame && resubscribed.size === 0) return group;
@@ -82,14 +82,14 @@ export function refreshTopics(group: GroupDocument, view: TopicsView, before = g
   );
   const { leftOut: _, ...kept } = group;
   const next = { ...kept, members: resolved, ...(leftOut > 0 && { leftOut }) };
-  // A change that the caller has counted already is the same change.
+  // The caller may have raised the epoch for the same change.
   const groupEpoch = Math.max(group.groupEpoch, group.targetEpoch + 1);
   return { ...(areSame ? next : withTopics(next, topics)), groupEpoch };
 }
 
 /**
- * The topics, as far as the group has room for their partitions: what it has it keeps, then those of its topics that have grown, then
- * new ones, each by name. A topic for which there is no room is left out as a whole, or keeps the partitions that it had.
+ * The topics within the partition limit: first those that the group has, then those that have grown, then new ones, each by
+ * name. A topic over the limit is left out as a whole, or keeps the partitions that it had.
  */
 function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, view: TopicsView) {
   const all = [...names].sort(compareText).flatMap((name) => {
@@ -142,8 +142,11 @@ export function partitionsOverLimit(
   return { partitions, topics: counts.length };
 }
 
-/** The topic as the group is to know it. @param known as it knew it before; `isCovered` = it was subscribed to already */
-function withBeginning(info: SubscribedTopic, known: SubscribedTopic | undefined, isCovered: boolean): SubscribedTopic {
+/**
+ * The topic for the document. @param known the topic in the earlier document; `isCovered` = the group was subscribed to it
+ * already
+ */
+function withBegunWith(info: SubscribedTopic, known: SubscribedTopic | undefined, isCovered: boolean): SubscribedTopic {
   const { topicId, partitionCount } = info;
   let begunWith: number | undefined;
   if (known?.topicId === topicId) begunWith = known.begunWith ?? known.partitionCount;
@@ -152,12 +155,12 @@ function withBeginning(info: SubscribedTopic, known: SubscribedTopic | undefined
   return { topicId, partitionCount, ...(!isAllOld && { begunWith: begunWith! }) };
 }
 
-/** Whether the partition came while the group subscribed to its topic: then it is read from its beginning. */
+/** Whether the partition was created while the group was subscribed to its topic: then it is read from its beginning. */
 export function isNewerThanSubscription(group: GroupDocument, topic: string, partition: number): boolean {
   return partition >= (getOwn(group.topics, topic)?.begunWith ?? Number.POSITIVE_INFINITY);
 }
 
-/** What a group subscribed to before a step. */
+/** The subscriptions of a group before an update. */
 class EarlierSubscriptions {
   readonly #group: GroupDocument;
   readonly #view: TopicsView;
@@ -185,7 +188,7 @@ class EarlierSubscriptions {
   }
 }
 
-/** The next group, which remembers what members subscribed to before the step and no member does after it. */
+/** Adds subscriptions to the former ones that no member has after the update. */
 export function rememberFormer(before: GroupDocument, after: GroupDocument): GroupDocument {
   if (before.members === after.members) return after;
   const gone = Object.values(before.members).filter(
@@ -204,7 +207,7 @@ export function rememberFormer(before: GroupDocument, after: GroupDocument): Gro
 }
 
 /**
- * The group as if its members had never subscribed to what they do not subscribe to now.
+ * The group without former subscriptions.
  * @param only this topic, as it is now; undefined = all
  */
 export function forgetFormer(group: GroupDocument, only?: { name: string; info: SubscribedTopic }): GroupDocument {
@@ -235,12 +238,12 @@ function textOf(subscription: Subscription): string {
   return known;
 }
 
-/** The subscriptions without those that say the same as one before them. */
+/** The subscriptions without duplicates. */
 function distinct(subscriptions: readonly Subscription[]): Subscription[] {
   return [...new Map([...subscriptions].reverse().map((one) => [textOf(one), one])).values()].reverse();
 }
 
-/** Puts topics that no member subscribes to any more, nor has partitions of, among the former ones. */
+/** Moves topics that no member subscribes to or has partitions of to the former ones. */
 export function dropUnsubscribed(group: GroupDocument): GroupDocument {
   const needed = new Set<string>();
   for (const member of Object.values(group.members)) {
@@ -257,7 +260,10 @@ export function dropUnsubscribed(group: GroupDocument): GroupDocument {
   return withFormer({ ...group, topics }, { subscriptions, topics: former });
 }
 
-/** The group with these topics only: what is of others, or of earlier ones of their names, is taken from everybody. */
+/**
+ * The group with these topics only: partitions of other topics, or of earlier topics of the same names, are taken from all
+ * members.
+ */
 function withTopics(group: GroupDocument, topics: Record<string, SubscribedTopic>): GroupDocument {
   const exists = (topic: string, partition: number) => {
     const now = getOwn(topics, topic);
@@ -274,11 +280,11 @@ function withTopics(group: GroupDocument, topics: Record<string, SubscribedTopic
   return withFormer(next, { subscriptions, topics: withoutTopics(former, new Set(Object.keys(topics))) });
 }
 
-/** The member with those partitions only that pass the test. */
+/** The member with only those partitions that exist. */
 function withoutMissing(member: GroupMember, exists: (topic: string, partition: number) => boolean): GroupMember {
   const assigned = keepHeld(member.assigned, exists);
   const pendingRevocation = keepHeld(member.pendingRevocation, exists);
-  // With nothing left to let go of, it need not be waited for.
+  // With nothing left to release, no member waits for it.
   const state = member.state === 'unrevoked' && pendingRevocation.length === 0 ? 'stable' : member.state;
   return { ...member, assigned, pendingRevocation, state };
 }
@@ -301,7 +307,7 @@ function keepPartitions(list: TopicPartitions[], keep: (topic: string, partition
 
 const sorted = new WeakMap<readonly string[], string[]>();
 
-/** Many members keep the same long list for as long as they live. */
+/** Members often share one long list. */
 function sortedTexts(texts: readonly string[]): string[] {
   const known = sorted.get(texts) ?? [...new Set(texts)].sort(compareText);
   sorted.set(texts, known);
@@ -324,7 +330,7 @@ function sameTopics(
   });
 }
 
-/** A plain assignment to '__proto__' would not make a key. */
-function define<T>(record: Record<string, T>, key: string, value: T): void {
+/** A plain assignment to `__proto__` would not create a property. */
+function defineProperty<T>(record: Record<string, T>, key: string, value: T): void {
   Object.defineProperty(record, key, { value, enumerable: true, configurable: true, writable: true });
 }

@@ -1,53 +1,53 @@
 /**
- * How the members of a group come from what they have to what the target gives them, without two of them ever having
- * the same partition: the member machine of KIP-848 as pure steps, and the checks of member epochs that go with it.
- * It does not compute targets (the assignors do), keeps no deadlines and stores nothing (the group coordinator does).
+ * Moves members from the partitions they have to their target without two of them ever having the same partition: the member
+ * state machine of KIP-848 as pure steps, and the checks of member epochs. It does not compute targets (the assignors do),
+ * keeps no timers and stores nothing (the group coordinator does).
  *
- * The states are plain JSON: the whole group is one document, read, stepped and committed by compare-and-set.
+ * The states are plain JSON: the whole group is one document.
  */
 
 import { ServiceError } from '../service-error.ts';
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 
-/** Partitions that a member has, with the member epoch at which each was given to it: `epochs[i]` for `partitions[i]`. */
+/** Partitions of a member, with the member epoch at which it got each: `epochs[i]` for `partitions[i]`. */
 export interface HeldPartitions extends TopicPartitions {
   epochs: number[];
 }
 
 export interface MemberState {
   memberId: string;
-  /** The last epoch that the member was told. It is the target epoch unless the member must first let go of something. */
+  /** The epoch of the member: the target epoch, unless it must first release partitions. */
   memberEpoch: number;
-  /** The epoch before that: a member that missed the last answer still sends this one. */
+  /** The epoch before that: a member that missed the last response still sends it. */
   previousMemberEpoch: number;
   /**
-   * `unrevoked`: the member was asked to let go of `pendingRevocation` and has not said that it did. `unreleased`: it is
-   * at the target epoch, but waits for partitions that others have not let go of yet. `stable`: neither.
+   * `unrevoked`: the member must release `pendingRevocation` and has not done so. `unreleased`: it is at the target epoch, but
+   * waits for partitions that other members have not released yet. `stable`: neither.
    */
   state: 'stable' | 'unrevoked' | 'unreleased';
-  /** What the member may use. Sorted by topic and partition, as is `pendingRevocation`. */
+  /** Partitions that the member may use, sorted by topic and partition, as is `pendingRevocation`. */
   assigned: HeldPartitions[];
-  /** What it must let go of and may still be using; empty unless `unrevoked`. */
+  /** Partitions that it must release and may still be using; empty unless `unrevoked`. */
   pendingRevocation: HeldPartitions[];
-  /** It got partitions without another epoch: a heartbeat of its epoch may be older than they are. */
+  /** It got partitions without a new epoch: a heartbeat with its epoch may be older than they are. */
   gainedLate?: true;
 }
 
 export interface GroupState<M extends MemberState = MemberState> {
-  /** Grows with every change that calls for another target. */
+  /** Rises with every change that needs another target. */
   groupEpoch: number;
-  /** The group epoch for which `target` was computed; a target that lags behind is due. */
+  /** The group epoch for which `target` was computed; if it is lower than the group epoch, a new target is due. */
   targetEpoch: number;
   members: Record<string, M>;
-  /** What each member shall come to, by member id. */
+  /** The partitions that each member shall have, by member id. */
   target: Record<string, TopicPartitions[]>;
 }
 
 export interface ReconcileStep {
   readonly targetEpoch: number;
-  /** The member's own part of the target. */
+  /** The part of the target for this member. */
   readonly target: readonly TopicPartitions[];
-  /** What the member says that it has; undefined if it says nothing, which lets go of nothing. */
+  /** The partitions that the member reports to own; undefined if it does not report, which releases nothing. */
   readonly owned: readonly TopicPartitions[] | undefined;
   /** Whether no member at all has the partition. */
   readonly isFree: (topic: string, partition: number) => boolean;
@@ -66,19 +66,19 @@ export function newMember(memberId: string): MemberState {
 }
 
 /**
- * Takes a member one step towards the target, on a heartbeat that `checkMemberEpoch` called `current` or `rejoin`.
- * Gives the member itself and `changed: false` if there is nothing to do yet. `startedRevocation` says that the member
- * was asked, in this step, to let go of something: the time in which it must do so begins.
+ * Moves a member one step towards the target, after a heartbeat that `checkMemberEpoch` called `current` or `rejoin`. Returns
+ * the member itself and `changed: false` if there is nothing to do. `startedRevocation`: in this step the member was told to
+ * release partitions, and its time for that begins.
  *
- * A heartbeat may be late, and repeated through another broker. Of two with the same epoch it cannot be told which one is
- * older; so a member must never have to let go, at an epoch, of what it got at that epoch without the epoch being raised:
- * an old heartbeat does not name it, and would release what the member is using. Such a member is raised by one epoch when
- * it is asked to let go, whatever it says to have; what it sent before is then known for old.
+ * A heartbeat may be late, and repeated through another broker, and of two with the same epoch it is unknown which is older. So
+ * a member must never have to release at an epoch what it got at that epoch: an old heartbeat does not name the partition, and
+ * would release it while it is in use. The epoch of such a member rises by one when it must release, so older heartbeats are
+ * recognized.
  *
- * What is given up comes first: while the member still has a partition that the target takes away, it gets no new ones
- * and keeps its epoch. Only then does it go to the target epoch, with those of the wanted partitions that are free.
- * (Kafka up to 4.0 raised the epoch by one between two revocations. Now it stays, and so does ours: otherwise a member
- * that misses that one answer would be fenced for having what it was told to have.)
+ * Releases come first: while the member has a partition that the target takes away, it gets no new ones and keeps its epoch.
+ * Then it goes to the target epoch and gets the partitions that are free. (Kafka up to 4.0 raised the epoch by one between two
+ * revocations. Later versions do not, nor does this: a member that misses that response would be fenced for partitions that it
+ * was told to have.)
  */
 export function reconcileMember<M extends MemberState>(
   member: M,
@@ -94,7 +94,7 @@ export function reconcileMember<M extends MemberState>(
     return { member: next, changed: true, startedRevocation: false };
   }
 
-  // From here on, what was pending is let go of: it may be given away, also back to this very member.
+  // From here on, pending partitions are released: any member may get them, also this one.
   const target = partitionSets(step.target);
   const [kept, revoked] = splitHeld(member.assigned, (topic, p) => target.get(topic)?.has(p) ?? false);
   if (revoked.length > 0 && (member.gainedLate || hasAny(step.owned, revoked))) {
@@ -134,14 +134,15 @@ export function reconcileMember<M extends MemberState>(
 }
 
 /**
- * Judges the epoch of a heartbeat, and says how to answer it:
- * - `current`: step the member with what it says it owns;
- * - `previous`: it missed the last answer. Give that answer again, from the state as it is, and do not step: a member
- *   is thus never more than one epoch behind, and what an old message says of `owned` can release nothing;
- * - `rejoin` (epoch 0): it has begun anew. Joining twice is no mistake, since clients make their own ids and repeat a join
- *   whose answer they missed; but as such a repetition may arrive late, it releases nothing.
+ * Checks the epoch of a heartbeat, and returns how to respond:
+ * - `current`: step the member with its report;
+ * - `previous`: it missed the last response. Return it again, and do not step: so a member is never more than one epoch behind,
+ * and an old report releases nothing;
+ * - `rejoin` (epoch 0): it joins again. Clients repeat a join whose response they missed, so this is no error; as the repeat
+ * may arrive late, it releases nothing.
  *
- * Throws FENCED_MEMBER_EPOCH for any other epoch, and for the previous one if the member claims more than it was given.
+ * Throws FENCED_MEMBER_EPOCH for any other epoch, and for the previous one if the member claims partitions that it does not
+ * have.
  */
 export function checkMemberEpoch(
   member: MemberState,
@@ -153,33 +154,33 @@ export function checkMemberEpoch(
     throw new ServiceError(
       'FENCED_MEMBER_EPOCH',
       `Member '${member.memberId}' sent epoch 0, which is to join, and yet owns partitions; ` +
-        'let go of all of them and join again.',
+        'release all of them and join again.',
       { memberEpoch: member.memberEpoch },
     );
   }
   if (epoch === member.memberEpoch) return 'current';
-  if (epoch !== member.previousMemberEpoch) throw fenced(member, epoch, 'let go of all partitions and join again');
-  // Kafka compares with `assigned` alone. Here a member may also have been stepped without its asking, to tell it over
-  // a socket; what it was asked there to let go of, and has not heard of, it owns in good faith.
+  if (epoch !== member.previousMemberEpoch) throw fenced(member, epoch, 'release all partitions and join again');
+  // Kafka compares with `assigned` alone. Here a member on a socket may have been stepped without a heartbeat; partitions that
+  // it must release, and does not know of yet, it owns in good faith.
   const given = partitionSets([...member.assigned, ...member.pendingRevocation]);
   if (owned?.every(({ topic, partitions }) => partitions.every((p) => given.get(topic)?.has(p)))) return 'previous';
-  throw fenced(member, epoch, 'it owns partitions that it no longer has there; let go of all and join again');
+  throw fenced(member, epoch, 'it claims partitions that it no longer has; release all and join again');
 }
 
 /**
- * Whether a member that sends `epoch` may commit offsets for these partitions. It may, if it has each of them and got it
- * at that epoch or before (KIP-1251): what it read before a rebalance that left it the partition is still its to commit.
- * A partition that it has been asked to let go of is its own until it has. Kafka lets a member at the current epoch
- * commit for any partition; here it may not, or else a late commit could take back those of the next owner.
+ * Checks whether a member that sends `epoch` may commit offsets for these partitions. It may if it got each of them at that
+ * epoch or before (KIP-1251): records read before a rebalance that left it the partition can still be committed, also while it
+ * must release the partition. Kafka lets a member at the current epoch commit for any partition; here it may not, as a late
+ * commit could overwrite those of the next owner.
  *
- * Throws FENCED_MEMBER_EPOCH if the epoch was never given to it, and STALE_MEMBER_EPOCH for what it does not have.
+ * Throws FENCED_MEMBER_EPOCH if the member never had the epoch, and STALE_MEMBER_EPOCH for a partition that it does not have.
  */
 export function checkCommitEpoch(
   member: MemberState,
   epoch: number,
   partitions: readonly { readonly topic: string; readonly partition: number }[],
 ): void {
-  if (epoch > member.memberEpoch) throw fenced(member, epoch, 'let go of all partitions and join again');
+  if (epoch > member.memberEpoch) throw fenced(member, epoch, 'release all partitions and join again');
   const given = new Map<string, Map<number, number>>();
   for (const held of [...member.assigned, ...member.pendingRevocation]) {
     const epochs = given.get(held.topic) ?? new Map<number, number>();
@@ -195,7 +196,7 @@ export function checkCommitEpoch(
         : `has partition ${p} of topic '${topic}' since epoch ${since}, not as early as epoch ${epoch}`;
     throw new ServiceError(
       'STALE_MEMBER_EPOCH',
-      `Member '${member.memberId}' ${reason}; send a heartbeat to learn the present assignment.`,
+      `Member '${member.memberId}' ${reason}; send a heartbeat to get the current assignment.`,
       { memberEpoch: member.memberEpoch, topic, partition: p },
     );
   }
@@ -212,7 +213,7 @@ export function groupStateName(
   return members.every(reached) ? 'stable' : 'reconciling';
 }
 
-/** What a member may use, as it is told: its `assigned` without the epochs. */
+/** The partitions that a member may use, without the epochs. */
 export function assignmentOf(member: MemberState): TopicPartitions[] {
   return member.assigned.map(({ topic, partitions }) => ({ topic, partitions }));
 }
@@ -250,14 +251,14 @@ function partitionSets(list: readonly TopicPartitions[]): Map<string, Set<number
   return sets;
 }
 
-/** Whether `owned` names any of `partitions`. Who says nothing may have them all. */
+/** Whether `owned` contains any of `partitions`. A member that does not report may have them all. */
 function hasAny(owned: readonly TopicPartitions[] | undefined, partitions: readonly TopicPartitions[]): boolean {
   if (owned === undefined) return true;
   const sets = partitionSets(partitions);
   return owned.some(({ topic, partitions: named }) => named.some((p) => sets.get(topic)?.has(p)));
 }
 
-/** Those that the test takes, and the others; order and epochs stay. */
+/** Those for which the test is true, and the others; order and epochs stay. */
 function splitHeld(
   held: readonly HeldPartitions[],
   test: (topic: string, partition: number) => boolean,
@@ -273,7 +274,7 @@ function splitHeld(
   return [filtered(true), filtered(false)];
 }
 
-/** Both lists together, sorted; what is gained was given at `epoch`. */
+/** Both lists, sorted; the gained partitions have `epoch`. */
 function withGained(
   kept: readonly HeldPartitions[],
   gained: readonly TopicPartitions[],
