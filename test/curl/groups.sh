@@ -87,7 +87,7 @@ expect_body '{"topic":"clicks","partition":0,"owner":"m1","committed":2,"endOffs
 request GET /v1/groups
 expect_body '{"groupId":"stats","state":"stable","members":1}'
 
-step 'a second member waits for what the first one must let go of'
+step 'a second member waits for what the first one must release'
 request POST $GROUP/members -H "$JSON" -d '{"memberId":"m2","topics":["clicks"],"reset":"earliest"}'
 expect_status 201
 M2=$(field memberSecret)

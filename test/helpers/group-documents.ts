@@ -3,7 +3,7 @@ import type { SubscribedTopic, Subscription } from '../../src/core/groups/group-
 import type { JoinRequest } from '../../src/core/groups/group-state.ts';
 import type { TopicsView } from '../../src/core/groups/group-topics.ts';
 
-/** A view of topics with these partition counts; the id of a topic is its name unless it is given. */
+/** A view of topics with these partition counts; the id of a topic is its name by default. */
 export function topicsViewOf(counts: Record<string, number>, ids: Record<string, string> = {}): TopicsView {
   const infos = new Map<string, SubscribedTopic>(
     Object.entries(counts).map(([name, partitionCount]) => [name, { topicId: ids[name] ?? name, partitionCount }]),

@@ -62,7 +62,7 @@ class Connection {
     this.#tick();
   }
 
-  /** The peer has let go of what it was asked for at that epoch. */
+  /** The peer has released what was revoked at that epoch. */
   released(partitions: TopicPartitions[], memberEpoch: number): void {
     // A frame for each: one is refused as a whole if it names what has gone with its topic meanwhile.
     for (const at of eachPartition(partitions)) {
@@ -126,7 +126,7 @@ class Connection {
     if (!this.#isOpen) return;
     this.epoch = member.memberEpoch;
     const { kept, wanted } = cursorsOf(this.#parts.service.group, member, this.#holdings.cursors);
-    const { assigned, revoking, revoked } = this.#holdings.take(member, kept, wanted);
+    const { assigned, revoking, revoked } = this.#holdings.apply(member, kept, wanted);
     const { memberEpoch } = member;
     this.#send({ type: 'revoking', partitions: revoking, memberEpoch });
     this.#send({ type: 'revoked', partitions: revoked, memberEpoch });
@@ -140,7 +140,7 @@ interface Link {
   connection: Connection | undefined;
 }
 
-/** One process of an application with a socket: when that is lost, it lets go of everything and opens another. */
+/** One process of an application with a socket: when that is lost, it releases everything and opens another. */
 export class SocketClient implements LivingClient {
   readonly memberId: string;
   readonly instanceId = undefined;
@@ -148,7 +148,7 @@ export class SocketClient implements LivingClient {
   topics: string[];
   readonly uses = new Map<string, TopicPartition>();
   readonly #parts: Parts;
-  /** What is under way on it arrives only while it is up. */
+  /** What is in flight on it arrives only while it is up. */
   #link: Link | undefined;
   #stalledUntil = 0;
   #offset = 0;
@@ -250,7 +250,7 @@ export class SocketClient implements LivingClient {
             fail();
             return;
           }
-          // It is there though its client may have gone: it hears nothing then, and its session ends.
+          // The member exists though its client may be gone: it sends nothing then, and its session ends.
           link.connection = new Connection({ memberId, joined: answer }, this.#parts, {
             send: (frame) => this.#toClient(link, frame),
             isHeard: () => link.isUp && !this.isDead && this.#parts.clock.now >= this.#stalledUntil,
@@ -280,7 +280,7 @@ export class SocketClient implements LivingClient {
     if (frame.type === 'revoked') for (const key of keys) this.uses.delete(key);
     if (frame.type === 'assigned') {
       for (const { topic, partition, topicId } of frame.partitions) {
-        // Nobody can use what has gone while it was told.
+        // No client can use partitions deleted while the frame was sent.
         const info = this.#parts.service.view.get(topic);
         if (info?.topicId !== topicId || partition >= info.partitionCount) continue;
         this.uses.set(keyOf({ topic, partition }), { topic, partition });
@@ -291,7 +291,7 @@ export class SocketClient implements LivingClient {
     const waitMs = Math.max(this.#stalledUntil - clock.now, 0) + random.below(500);
     clock.after(waitMs, () => {
       if (!link.isUp || link !== this.#link) return;
-      // Not of what it was given anew meanwhile, as the topic is another one.
+      // Not of partitions that it got again meanwhile, as the topic is another one.
       for (const [key, at] of had) if (this.uses.get(key) === at) this.uses.delete(key);
       this.#later(() => link.connection?.released(partitionsOf(frame.partitions), frame.memberEpoch));
     });

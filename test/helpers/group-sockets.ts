@@ -1,4 +1,4 @@
-// What tests of members on sockets share: two brokers, groups that no other test uses, and what a socket was told.
+// Shared by tests of members on sockets: two brokers, groups of their own, and the frames that a socket received.
 import type { Test } from 'tap';
 import { count, createTopic } from './groups.ts';
 import { eventually, http, startTestServer, type TestServer } from './server.ts';
@@ -9,7 +9,7 @@ export interface SocketGroups {
   two: TestServer;
   /** Makes a topic and a group that no other test uses, both of this name. */
   newGroup(partitions: number): Promise<string>;
-  /** Opens a member's socket, through the first broker unless another is given; it begins at the beginning. */
+  /** Opens the socket of a member, through the first broker by default; it reads from the beginning. */
   member(t: Test, group: string, query?: string, on?: { url: string }): Promise<TestSocket>;
   /** The group as an operator sees it. */
   describe(group: string): Promise<any>;
@@ -44,7 +44,7 @@ export const values = ({ frames }: TestSocket): unknown[] =>
 
 export const typesOf = ({ frames }: TestSocket): string[] => frames.map(({ type }) => type);
 
-/** How many partitions the member has by what it was told. */
+/** How many partitions the member has, by its frames. */
 export function held({ frames }: TestSocket): number {
   let sum = 0;
   for (const { type, assignment, partitions } of frames) {
@@ -63,7 +63,7 @@ export async function settled(socket: TestSocket): Promise<void> {
   await eventually(() => pongs() > before, 'a pong');
 }
 
-/** Commits, and gives the answer. */
+/** Commits, and returns the response. */
 export async function committed(socket: TestSocket, id: string, offsets: object[]): Promise<any> {
   socket.send({ type: 'commit', id, offsets });
   return eventually(() => socket.frames.find((frame) => frame.id === id), `an answer to ${id}`);

@@ -43,7 +43,7 @@ export interface LivingClient {
   stall(forMs: number): void;
   leave(isTemporary: boolean): void;
   subscribe(topics: string[]): void;
-  /** Nobody can use a partition of a topic that is gone, whatever he believes, or is just being told. */
+  /** No client can use a partition of a deleted topic, whatever its assignment. */
   lose(isGone: (at: TopicPartition) => boolean): void;
   /** What it tries to commit: whether that is taken is the service's affair. */
   commitAll(): void;
@@ -109,7 +109,7 @@ export class Service {
     reap();
   }
 
-  /** What comes in at about the same time may be decided together. @param change asked for when it is decided */
+  /** Requests that arrive at about the same time may be applied together. @param change called when it is applied */
   ask(change: () => MemberChange, reply: (answer: Answer | ServiceError) => void, renews = true): void {
     this.#waiting.push({ change, reply, renews });
     if (this.#waiting.length === 1) this.#clock.after(this.#random.chance(0.5) ? 0 : 30, () => this.#decide());
@@ -205,16 +205,16 @@ export class Service {
   }
 }
 
-/** What a client is given to live by; each is asked anew whenever something is sent. */
+/** The behaviour of a client; each part is called again for every request. */
 export interface Faults {
   /** How likely a message is lost, or comes twice. */
   lost: number;
   twice: number;
-  /** How long a message is under way, at most. */
+  /** How long a message is in flight, at most. */
   delayMs: number;
 }
 
-/** One process of an application: it holds what it was told to, and lets go of the rest when it comes to it. */
+/** One process of an application: it uses its assignment, and releases the rest some time later. */
 export class Client implements LivingClient {
   memberId: string;
   readonly instanceId: string | undefined;
@@ -252,7 +252,7 @@ export class Client implements LivingClient {
     this.uses.clear();
   }
 
-  /** It hangs: it neither sends nor lets go of anything, and goes on where it was. */
+  /** It hangs: it neither sends nor releases anything, and then continues. */
   stall(forMs: number): void {
     this.#stalledUntil = this.#clock.now + forMs;
   }
@@ -309,12 +309,12 @@ export class Client implements LivingClient {
     this.#letGo();
     const attempt = ++this.#attempt;
     this.#send(this.#next(), (answer) => {
-      // Neither the answer to an attempt that was given up is heard, nor a second one to the same.
+      // Responses to abandoned attempts are ignored, and second ones to the same request.
       if (this.isDead || attempt !== this.#attempt) return;
       this.#attempt += 1;
       this.#hear(answer);
     });
-    // No answer, or the next one is due: through any broker, which is the same to the document.
+    // No response, or the next heartbeat is due: through any broker, which makes no difference to the document.
     this.#clock.after(heartbeatMs * this.#random.between(0.5, 1), () => this.#turn());
   }
 
@@ -346,7 +346,7 @@ export class Client implements LivingClient {
     this.#attempt += 1;
   }
 
-  /** Of what it was told no longer, when it comes to it. */
+  /** Releases what is not in its assignment any more. */
   #letGo(): void {
     const told = new Set(this.#assignment.map(keyOf));
     for (const key of this.uses.keys()) if (!told.has(key) && this.#random.chance(0.6)) this.uses.delete(key);

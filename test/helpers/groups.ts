@@ -32,7 +32,7 @@ export function heartbeat(url: string, group: string, member: TestMember): Promi
   return http(`${url}/v1/groups/${group}/members/${member.memberId}/heartbeat`, 'POST', { memberEpoch, owned });
 }
 
-/** One heartbeat, which brings the member up to what it is told. */
+/** One heartbeat, after which the member owns its assignment. */
 export async function beat(url: string, group: string, member: TestMember): Promise<Answer> {
   const answer = await heartbeat(url, group, member);
   if (answer.status === 200) Object.assign(member, answer.body);

@@ -19,7 +19,7 @@ import { openSocket } from '../helpers/socket.ts';
 const { one, two, newGroup, member, describe } = await startSocketGroups(t);
 
 t.test(
-  'a socket that is lost and comes back in time goes on from what is committed; nobody else is moved',
+  'a socket that is lost and reconnects in time reads from the committed offsets; no other member is affected',
   async (t) => {
     const group = await newGroup(2);
     const b = await member(t, group, '&memberId=b');
@@ -40,11 +40,7 @@ t.test(
     await eventually(() => values(again).length === 6, 'from what is committed on');
     t.same(values(again), numbers(4, 10));
     t.equal((await describe(group)).groupEpoch, groupEpoch);
-    t.equal(
-      typesOf(b).filter((type) => type === 'revoking').length,
-      1,
-      'the other one was not asked for anything more',
-    );
+    t.equal(typesOf(b).filter((type) => type === 'revoking').length, 1, 'the other member had nothing more to release');
   },
 );
 
@@ -61,20 +57,23 @@ t.test('a socket that is lost and does not come back is replaced', async (t) => 
   t.same(ownershipProblems(await history(one.broker.store), group), []);
 });
 
-t.test('a member whose peer is silent is out after its session timeout, and is told so if it wakes', async (t) => {
-  const group = await newGroup(1);
-  const a = await member(t, group, '&memberId=a&sessionTimeout=1s');
-  await joined(a);
-  // The connection stays, but nobody there reads or answers.
-  a.ws.pause();
-  const b = await member(t, group, '&memberId=b&sessionTimeout=1s');
-  await eventually(() => held(b) === 1, 'the other one has it');
-  a.ws.resume();
-  t.match(await a.frame({ type: 'error' }), { code: 'UNKNOWN_MEMBER', memberId: 'a' });
-  t.equal(await a.closed, 4404);
-  await settled(b);
-  t.equal(b.ws.readyState, b.ws.OPEN, 'who answers stays, however short its session');
-});
+t.test(
+  'a member whose peer does not answer is removed after its session timeout, and learns so when it wakes',
+  async (t) => {
+    const group = await newGroup(1);
+    const a = await member(t, group, '&memberId=a&sessionTimeout=1s');
+    await joined(a);
+    // The connection stays open, but the peer neither reads nor answers.
+    a.ws.pause();
+    const b = await member(t, group, '&memberId=b&sessionTimeout=1s');
+    await eventually(() => held(b) === 1, 'the other one has it');
+    a.ws.resume();
+    t.match(await a.frame({ type: 'error' }), { code: 'UNKNOWN_MEMBER', memberId: 'a' });
+    t.equal(await a.closed, 4404);
+    await settled(b);
+    t.equal(b.ws.readyState, b.ws.OPEN, 'who answers stays, however short its session');
+  },
+);
 
 t.test('leaving, and closing for good, let the others have it at once; going away does not', async (t) => {
   const group = await newGroup(3);
@@ -124,7 +123,7 @@ t.test('a newer connection of a member ends the older one, through the same brok
   t.match((await describe(group)).members, [{ memberId: 'a' }]);
 });
 
-t.test('who does not let go within its rebalance timeout is fenced', async (t) => {
+t.test('who does not release within its rebalance timeout is fenced', async (t) => {
   const group = await newGroup(2);
   const a = await member(t, group, '&memberId=a&sessionTimeout=1s&rebalanceTimeout=200ms');
   await joined(a);
@@ -154,7 +153,7 @@ t.test('a member that takes nothing and says nothing while records wait is repla
 });
 
 t.test(
-  'sockets end with 1001 when the server stops; the member goes on through another, and nobody is moved',
+  'sockets end with 1001 when the server stops; the member continues through another broker, and no other one is affected',
   async (t) => {
     const group = await newGroup(2);
     await produce(one.url, group, 0, numbers(0, 5));
@@ -175,7 +174,7 @@ t.test(
   },
 );
 
-t.test('while the store is away a member waits, and then goes on', async (t) => {
+t.test('while the store is unavailable a member waits, and then continues', async (t) => {
   const redis = await startLossyRedis(t);
   const server: TestServer = await startTestServer(t, {}, redis);
   await createTopic(server.url, 'away', 1);

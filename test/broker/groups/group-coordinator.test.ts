@@ -38,7 +38,7 @@ t.test(
       }
     })();
 
-    /** Joins, reads for a while, then leaves, or falls silent with what it was given last; and so on. */
+    /** Joins, reads for a while, then leaves or stops sending with unprocessed records; again and again. */
     async function member(name: string): Promise<void> {
       for (let life = 0; !isOver; life += 1) {
         const memberId = `${name}-${life}`;
@@ -93,14 +93,14 @@ t.test('many join at once through two brokers, and share evenly', async (t) => {
   t.same(ownershipProblems(await history(one.broker.store), 'g'), []);
 });
 
-t.test('joins with an Idempotency-Key are decided together, and each key has one answer', async (t) => {
+t.test('joins with an Idempotency-Key are batched, and each key has one response', async (t) => {
   const one = await startTestServer(t);
   const two = await startTestServer(t, {}, one.target);
   await createTopic(one.url, 'orders', 60);
   const keyed = (url: string, key: string, clientId: string) =>
     http(`${url}/v1/groups/g/members`, 'POST', { topics: ['orders'], clientId }, { 'idempotency-key': key });
   const keys = Array.from({ length: 30 }, (_, i) => `a key of one join: ${i}`);
-  // As if the first answer was lost: each comes twice at the same moment, and once more through another broker.
+  // As if the first response was lost: each is sent twice at the same time, and once more through another broker.
   const asked = await Promise.all(
     keys.map((key) => Promise.all([one.url, one.url, two.url].map((url) => keyed(url, key, key)))),
   );
@@ -114,7 +114,7 @@ t.test('joins with an Idempotency-Key are decided together, and each key has one
   t.equal(body.members.length, keys.length);
   t.ok(body.groupEpoch < keys.length, `they were ${body.groupEpoch} rebalances`);
 
-  // Refusals and replays among others hold up nobody.
+  // Refused and replayed requests in a batch do not delay the others.
   const [reused, replayed, fresh] = await Promise.all([
     keyed(one.url, keys[0]!, 'another'),
     keyed(one.url, keys[1]!, keys[1]!),
@@ -127,27 +127,30 @@ t.test('joins with an Idempotency-Key are decided together, and each key has one
   t.same(ownershipProblems(await history(one.broker.store), 'g'), []);
 });
 
-t.test('a member that waits hears at once of a partition that it gets, through another broker, too', async (t) => {
-  const one = await startTestServer(t);
-  const two = await startTestServer(t, {}, one.target);
-  await createTopic(one.url, 'orders', 2);
-  await produce(one.url, 'orders', 0, ['x']);
-  await produce(one.url, 'orders', 1, ['y']);
-  await join(one.url, 'g', { topics: ['orders'], memberId: 'a' });
-  t.equal((await consume(one.url, 'g', 'a', '?commit=previous')).body.records.length, 2);
-  await join(two.url, 'g', { topics: ['orders'], memberId: 'b' });
-  const waiting = consume(two.url, 'g', 'b', '?wait=20s');
-  // Were the partition let go of before, the call would find it its own from the start, and wait for records.
-  const { positions } = coordinationKeys(testConfig.prefix);
-  await eventually(
-    () => one.broker.store.connection.command(false, (client) => client.hexists(positions('g'), '@b')),
-    'the call has begun',
-  );
-  await consume(one.url, 'g', 'a', '?commit=previous');
-  const { body } = await waiting;
-  t.equal(count(body.assignment), 1, 'it has one partition, which has been read already');
-  t.same(body.records, []);
-});
+t.test(
+  'a waiting consume call returns at once when its member gets a partition, also through another broker',
+  async (t) => {
+    const one = await startTestServer(t);
+    const two = await startTestServer(t, {}, one.target);
+    await createTopic(one.url, 'orders', 2);
+    await produce(one.url, 'orders', 0, ['x']);
+    await produce(one.url, 'orders', 1, ['y']);
+    await join(one.url, 'g', { topics: ['orders'], memberId: 'a' });
+    t.equal((await consume(one.url, 'g', 'a', '?commit=previous')).body.records.length, 2);
+    await join(two.url, 'g', { topics: ['orders'], memberId: 'b' });
+    const waiting = consume(two.url, 'g', 'b', '?wait=20s');
+    // Were the partition release before, the call would find it its own from the start, and wait for records.
+    const { positions } = coordinationKeys(testConfig.prefix);
+    await eventually(
+      () => one.broker.store.connection.command(false, (client) => client.hexists(positions('g'), '@b')),
+      'the call has begun',
+    );
+    await consume(one.url, 'g', 'a', '?commit=previous');
+    const { body } = await waiting;
+    t.equal(count(body.assignment), 1, 'it has one partition, which has been read already');
+    t.same(body.records, []);
+  },
+);
 
 t.test('a member that waits keeps its session, however long it waits', async (t) => {
   const { url } = await startTestServer(t);

@@ -20,7 +20,7 @@ const committedOf = async (group: string) =>
 const deleteBefore = (topic: string, offset: number | 'latest') =>
   http(`${one.url}/v1/topics/${topic}/partitions/0/records?before=${offset}`, 'DELETE');
 
-/** What a member is given until it has so many records. */
+/** Reads as a member until it has this many records. */
 async function readAll(group: string, member: string, many: number): Promise<unknown[]> {
   const read: unknown[] = [];
   await eventually(async () => {
@@ -32,7 +32,7 @@ async function readAll(group: string, member: string, many: number): Promise<unk
   return read.sort();
 }
 
-/** What a socket is given until it has so many records. */
+/** Reads from a socket until it has this many records. */
 async function streamed(socket: TestSocket, many: number): Promise<unknown[]> {
   const read = () => socket.frames.filter(({ type }) => type === 'records').flatMap(valuesOf);
   await eventually(() => read().length >= many, `${many} records`);
@@ -185,7 +185,7 @@ t.test(
     await consume(one.url, 'between', 'm');
     await produce(one.url, 'between', 0, ['a', 'b']);
     await produce(one.url, 'between', 1, ['c', 'd']);
-    // The call remembers where the member is, and the next goes on from there.
+    // The call stores the position of the member, and the next one resumes there.
     t.equal(valuesOf((await consume(one.url, 'between', 'm', '?maxRecords=2')).body).length, 2);
     await deleteBefore('between', 'latest');
     t.same(valuesOf((await consume(one.url, 'between', 'm')).body), ['d']);

@@ -20,7 +20,7 @@ function groupOf(members: number): GroupDocument {
   return applyChanges(emptyGroup(), changes, topicsViewOf({})).group;
 }
 
-t.test('a full group takes nobody else, but lets members begin anew and static ones be replaced', async (t) => {
+t.test('a full group refuses new members, but existing ones may join again and static ones be replaced', async (t) => {
   const [one, two] = [request('new-1', orders), request('new-2', orders)];
   const almost = checkRoom('g', groupOf(membersMax - 1), [one, two]);
   t.same([...almost.keys()], [two], 'the last place goes to the first of those that join together');
@@ -36,7 +36,7 @@ t.test('a full group takes nobody else, but lets members begin anew and static o
   });
 });
 
-t.test('the subscriptions of a group have room for so many bytes, whoever they are of', async (t) => {
+t.test('the subscriptions of all members of a group have a common limit in bytes', async (t) => {
   const bytes = (length: number) => ({ topics: ['x'.repeat(length - '{"topics":[""]}'.length)] });
   const third = Math.floor(subscriptionBytesMax / 3);
   const { group } = applyChanges(
@@ -60,7 +60,7 @@ t.test('the subscriptions of a group have room for so many bytes, whoever they a
   t.equal(checkRoom('g', group, [less, more]).size, 0, 'who makes room makes it for the next');
 });
 
-t.test('a join beyond the limits is answered with TOO_LARGE, and nothing has changed', async (t) => {
+t.test('a join beyond the limits is refused with TOO_LARGE and changes nothing', async (t) => {
   const { url, broker } = await startTestServer(t);
   await createTopic(url, 'orders', 1);
   const { topicId } = await broker.topics.get('orders');

@@ -19,7 +19,7 @@ t.test('joins of a large group wait for each other, those of a small one and of 
   await later;
 });
 
-t.test('however many come one after the other, nobody waits for ever', async () => {
+t.test('no join waits for ever, however many follow each other', async () => {
   const gathering = new JoinDebouncer();
   const first = gathering.wait('large', 2000);
   let isOver = false;

@@ -1,4 +1,4 @@
-// Lives of a group in virtual time, each told by its seed: clients come, stall, crash, leave and come back, messages are
+// Lives of a group in virtual time, each determined by its seed: clients join, stall, crash, leave and return, messages are
 // late, lost and doubled, topics change; guarantee R1 is judged after everything that happens, and in the end all settles.
 import t from 'tap';
 import { getOwn, memberOf, type TopicPartition } from '../../../src/core/groups/group-document.ts';

@@ -16,7 +16,7 @@ import { request, topicsViewOf } from '../../helpers/group-documents.ts';
 /** WEIR_MODEL_RUNS=100000 searches for longer. */
 const runs = Number(process.env.WEIR_MODEL_RUNS ?? 2000);
 
-/** What a client believes: it uses what it was told, until it lets go of what it is told no longer. */
+/** The state of a client: it uses its assignment, and releases what a later one does not contain. */
 interface Client {
   epoch: number;
   uses: Set<string>;
@@ -117,7 +117,7 @@ class World {
     }
   }
 
-  /** What the clients ask for is decided in one step, and then they hear of it. */
+  /** Applies the requests of the clients in one update, and delivers the responses. */
   decide(asks: readonly Ask[]): void {
     const asked = asks.flatMap((one) => {
       const change = this.changeOf(one);
@@ -131,7 +131,7 @@ class World {
       const error = errors[index];
       if (error && !refusals.some((code) => error.code === code)) throw error;
       if (!Object.hasOwn(group.members, memberId) || (error && one.kind === 'join')) continue;
-      // Who is refused lets go of everything and joins again.
+      // Who is refused releases everything and joins again.
       if (error) this.decide([{ kind: 'join', who: one.who, topics: ['t1'], instance: false }]);
       else if (one.kind === 'join') this.tell(memberId, true);
       else if (one.kind === 'consume') this.tell(memberId, false);
@@ -151,7 +151,7 @@ class World {
       case 'beat':
         return { kind: 'heartbeat', memberId, memberEpoch: client.epoch, owned: toList(client.uses) };
       case 'consume':
-        // It lets go of all but what the same step says of it besides.
+        // It releases all but what the same step says of it besides.
         client.uses = new Set();
         return { kind: 'consume', memberId, owned: [] };
       case 'leave':
@@ -159,7 +159,7 @@ class World {
     }
   }
 
-  /** The client hears the newest answer; what it is told no longer it lets go of at once, or some time later. */
+  /** The client receives the newest response, and releases what is not in it, at once or some time later. */
   tell(memberId: string, letsGo: boolean): void {
     const member = memberOf(this.group, memberId);
     const told = new Set(eachPartition(assignmentOf(member)).map(({ topic, partition }) => `${topic} ${partition}`));

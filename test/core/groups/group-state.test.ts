@@ -35,7 +35,7 @@ function only({ group, errors }: ReturnType<typeof applyChanges>): GroupDocument
   return group;
 }
 
-/** Heartbeats of a member that has what it was told, until it has nothing more to let go of. */
+/** Heartbeats of a member that owns its assignment, until it has nothing more to release. */
 function obey(group: GroupDocument, memberId: string): GroupDocument {
   let next = group;
   for (let i = 0; i < 2; i += 1) {
@@ -45,7 +45,7 @@ function obey(group: GroupDocument, memberId: string): GroupDocument {
   return next;
 }
 
-t.test('the first member gets everything, the second what the first lets go of', async (t) => {
+t.test('the first member gets everything, the second what the first releases', async (t) => {
   const view = topicsViewOf({ t1: 4 });
   const alone = join(emptyGroup(), request('a', t1), view);
   t.equal(assigned(alone, 'a'), 't1-0 t1-1 t1-2 t1-3');
@@ -104,7 +104,7 @@ t.test('a heartbeat that changes nothing gives the same document', async (t) => 
   t.equal(expire(group, new Set(['a'])), group);
 });
 
-t.test('a consume call lets go of everything that was asked for', async (t) => {
+t.test('a consume call releases all revoked partitions', async (t) => {
   const view = topicsViewOf({ t1: 2 });
   const both = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
   const after = consume(both, 'a');
@@ -208,7 +208,7 @@ t.test('topics that come, grow, go and are made anew', async (t) => {
   t.equal(assigned(heartbeat(group, 'a', memberEpoch - 1, [{ topic: 'app1', partitions: [0] }]), 'a'), 'app2-0');
 });
 
-t.test('the rebalance timer runs as long as a member has something to let go of', async (t) => {
+t.test('the rebalance timer runs as long as a member has something to release', async (t) => {
   const view = topicsViewOf({ t1: 2 });
   const alone = join(emptyGroup(), request('a', t1, { rebalanceTimeoutMs: 1000, sessionTimeoutMs: 600 }), view);
   const both = join(alone, request('b', t1), view);
@@ -225,7 +225,7 @@ t.test('the rebalance timer runs as long as a member has something to let go of'
 t.test('a name is refused with the reason', async (t) => {
   for (const name of ['a', 'a b', 'ünïcödé', '...', 'x'.repeat(249)]) checkName('group', name);
   for (const name of ['', 'a/b', '.', '..', 'a\nb', 'x'.repeat(250)]) {
-    t.throws(() => checkName('memberId', name), { code: 'BAD_REQUEST', message: /^memberId is no valid name: / });
+    t.throws(() => checkName('memberId', name), { code: 'BAD_REQUEST', message: /^memberId is not a valid name: / });
   }
 });
 
@@ -244,7 +244,7 @@ t.test('what an older connection says behind a join of its member, in the same s
 });
 
 t.test(
-  'a member that is heard twice in one step lets go of nothing that it has by either word, in whatever order',
+  'two reports of a member in one update release nothing that either of them contains, in any order',
   async (t) => {
     const view = topicsViewOf({ t1: 4 });
     const both = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
@@ -268,7 +268,7 @@ t.test(
   },
 );
 
-t.test('members on sockets that let go in one step give way to each other in that step', async (t) => {
+t.test('members on sockets that release in one update exchange partitions in it', async (t) => {
   const view = topicsViewOf({ t1: 4 });
   const two = join(join(emptyGroup(), request('a', t1), view), request('b', t1), view);
   const owned = (memberId: string, group: GroupDocument) => assignmentOf(memberOf(group, memberId));

@@ -41,7 +41,7 @@ t.test('what another member subscribed to already is new to one that joins', asy
   t.same(later(applyChanges(emptyGroup(), both, view).group), [], 'nor for what those want who join together');
 });
 
-t.test('it is remembered while nobody subscribes', async (t) => {
+t.test('former subscriptions are remembered while no member subscribes', async (t) => {
   const began = updateTopics(join(emptyGroup(), request('m', pattern), topicsViewOf({ a: 1 })), topicsViewOf({ a: 2 }));
   const view = topicsViewOf({ a: 3, ab: 1, b: 1 });
   for (const emptied of [remove(began, ['m']), expire(began, new Set())]) {

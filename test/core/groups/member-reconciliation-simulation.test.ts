@@ -1,7 +1,7 @@
 /**
- * Random lives of a group: clients join, leave, crash and are slow; requests and answers are lost; topics grow and
+ * Random lives of a group: clients join, leave, crash and are slow; requests and responses are lost; topics grow and
  * subscriptions change. The server is what a coordinator does with the functions under test: judge the epoch, step the
- * member, answer. The clients hold what they were last told, and let go of the rest when it suits them.
+ * member, answer. The clients use the last assignment that they received, and release the rest some time later.
  */
 import fc from 'fast-check';
 import t from 'tap';
@@ -33,7 +33,7 @@ interface Client {
   readonly id: string;
   epoch: number;
   topics: string[];
-  /** What it was last told that it may use. */
+  /** The last assignment that it received. */
   assignment: TopicPartitions[];
   /** What it really uses: all of the assignment, and what it has not come to letting go of. */
   holds: Assignment;
@@ -171,7 +171,7 @@ class Simulation {
     } else if (next.kind === 'restart') {
       this.clients.set(client.id, begin(client.id, client.topics));
     } else if (next.kind === 'expire') {
-      // Its session ended, or it did not let go in time. What it still holds it may not commit any more.
+      // Its session ended, or it did not release in time. What it still holds it may not commit any more.
       if (member) this.server.remove(client.id);
     } else if (next.kind === 'subscribe' && member) {
       client.topics = next.topics;
@@ -263,7 +263,7 @@ const lives = fc.record({
   actions: fc.array(action, { maxLength: 80, size: 'max' }),
 });
 
-t.test('no two members ever have the same partition, and nobody in good faith is fenced', async (t) => {
+t.test('no two members ever have the same partition, and no correct member is fenced', async (t) => {
   fc.assert(
     fc.property(lives, ({ assignor, counts, actions }) => {
       const simulation = new Simulation(assignor, counts);

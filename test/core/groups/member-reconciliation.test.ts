@@ -20,7 +20,7 @@ const list = (parts: Parts): TopicPartitions[] =>
 const held = (parts: Parts, epoch: number): HeldPartitions[] =>
   list(parts).map(({ topic, partitions }) => ({ topic, partitions, epochs: partitions.map(() => epoch) }));
 
-/** A member whose partitions were all given to it at epoch 10. */
+/** A member that got all its partitions at epoch 10. */
 const member = (
   state: MemberState['state'],
   memberEpoch: number,
@@ -99,7 +99,7 @@ t.test('a stable member at the target epoch stays as it is', async (t) => {
   }
 });
 
-t.test('a stable member goes to the target epoch at once if it has nothing to let go of', async (t) => {
+t.test('a stable member goes to the target epoch at once if it has nothing to release', async (t) => {
   const from = member('stable', 10, { t1: [1, 2, 3], t2: [4, 5, 6] });
   t.same(
     step(t, from, 11, { t1: [1, 2, 3], t2: [4, 5, 6] }, { free: false }),
@@ -116,11 +116,11 @@ t.test('a stable member goes to the target epoch at once if it has nothing to le
   t.same(
     step(t, from, 11, { t1: [1, 2, 3, 4], t2: [4, 5, 6, 7] }, { free: (topic) => topic === 't1' }),
     is('unreleased', 11, { t1: [1, 2, 3, 4], t2: [4, 5, 6] }),
-    'what is free is given while the rest is waited for',
+    'free partitions are assigned while the member waits for the rest',
   );
 });
 
-t.test('a stable member first lets go, gets nothing meanwhile, and keeps its epoch', async (t) => {
+t.test('a stable member first releases, gets nothing meanwhile, and keeps its epoch', async (t) => {
   const from = member('stable', 10, { t1: [1, 2, 3], t2: [4, 5, 6] });
   t.same(
     step(t, from, 11, { t1: [2, 3, 4], t2: [5, 6, 7] }, { free: true }),
@@ -132,7 +132,7 @@ t.test('a stable member first lets go, gets nothing meanwhile, and keeps its epo
   );
 });
 
-t.test('what a member says it does not have need not be asked back', async (t) => {
+t.test('a partition that a member reports not to own need not be revoked', async (t) => {
   const from = member('stable', 10, { t1: [1, 2, 3], t2: [4, 5, 6] });
   t.same(
     step(t, from, 11, { t1: [1, 2, 3], t2: [4, 5, 7] }, { owned: {}, free: (topic) => topic !== 't2' }),
@@ -141,7 +141,7 @@ t.test('what a member says it does not have need not be asked back', async (t) =
   t.same(step(t, from, 11, { t1: [1] }, { owned: { t1: [1] }, free: true }), is('stable', 11, { t1: [1] }));
 });
 
-t.test('an unrevoked member waits until it has let go of everything, whatever the target is by then', async (t) => {
+t.test('an unrevoked member waits until it has released everything, whatever the target is by then', async (t) => {
   const from = member('unrevoked', 10, { t1: [2, 3], t2: [5, 6] }, { t1: [1], t2: [4] });
   for (const owned of [undefined, { t1: [1, 2, 3], t2: [5, 6] }, { t1: [2, 3], t2: [4, 5, 6] }]) {
     t.same(
@@ -151,7 +151,7 @@ t.test('an unrevoked member waits until it has let go of everything, whatever th
   }
 });
 
-t.test('an unrevoked member that has let go goes on to whatever comes next', async (t) => {
+t.test('an unrevoked member that has released continues to its next state', async (t) => {
   const owned = { t1: [2, 3], t2: [5, 6] };
   const from = member('unrevoked', 10, owned, { t1: [1], t2: [4] });
   t.same(step(t, from, 11, owned, { owned, free: true }), is('stable', 11, owned), 'nothing');
@@ -172,7 +172,7 @@ t.test('an unrevoked member that has let go goes on to whatever comes next', asy
   );
 });
 
-t.test('a partition that comes back to the member that has just let it go is given to it anew', async (t) => {
+t.test('a partition that returns to the member that has just released it gets a new epoch', async (t) => {
   const from = member('unrevoked', 10, { t1: [2, 3], t2: [5, 6] }, { t1: [4] });
   const free = (topic: string, partition: number) => topic === 't2' && partition === 7;
   const target = { t1: [2, 3, 4], t2: [5, 6, 7] };
@@ -184,7 +184,7 @@ t.test('a partition that comes back to the member that has just let it go is giv
   t.same(
     step(t, from, 12, target, { owned: { t1: [2, 3, 4], t2: [5, 6] }, free }),
     is('unrevoked', 10, { t1: [2, 3], t2: [5, 6] }, { t1: [4] }),
-    'it must be let go of all the same',
+    'it must be released all the same',
   );
 });
 
@@ -258,7 +258,7 @@ t.test('a partition keeps the epoch at which the member got it', async (t) => {
   t.same(JSON.parse(JSON.stringify(back.member)), back.member);
 });
 
-t.test('a step leaves the member it is given alone, and the fields of others in place', async (t) => {
+t.test('a step does not modify its input, and keeps unknown fields', async (t) => {
   const from = { ...member('stable', 10, { t: [1, 2] }), clientId: 'c', topics: ['t'] };
   const copy = structuredClone(from);
   const result = reconcileMember(from, {
@@ -273,14 +273,14 @@ t.test('a step leaves the member it is given alone, and the fields of others in 
 });
 
 t.test(
-  'the epoch of a heartbeat is current, the previous one after a lost answer, 0 to join anew, or fenced',
+  'the epoch of a heartbeat is current, the previous one after a lost response, 0 to rejoin, or fenced',
   async (t) => {
     const at11 = member('unrevoked', 11, { t: [2, 3] }, { t: [1] }, 10);
     t.equal(checkMemberEpoch(at11, 11, undefined), 'current');
     t.equal(checkMemberEpoch(at11, 11, list({ t: [9] })), 'current', 'what it owns is for the step to judge');
     t.equal(checkMemberEpoch(at11, 10, list({ t: [2] })), 'previous');
     t.equal(checkMemberEpoch(at11, 10, []), 'previous');
-    t.equal(checkMemberEpoch(at11, 10, list({ t: [1, 2, 3] })), 'previous', 'what it must let go of it had from us');
+    t.equal(checkMemberEpoch(at11, 10, list({ t: [1, 2, 3] })), 'previous', 'what it must release it had from us');
     t.equal(checkMemberEpoch(at11, 0, undefined), 'rejoin');
     t.equal(checkMemberEpoch(at11, 0, list({ t: [] })), 'rejoin');
     t.equal(checkMemberEpoch(newMember('m'), 0, []), 'rejoin');
@@ -295,7 +295,7 @@ t.test(
     refused(9, [], /sent epoch 9/);
     refused(-1, [], /sent epoch -1/);
     refused(10, undefined, /sent epoch 10/);
-    refused(10, list({ t: [2, 4] }), /owns partitions that it no longer has/);
+    refused(10, list({ t: [2, 4] }), /claims partitions that it no longer has/);
     refused(10, list({ u: [2] }), /owns partitions/);
     refused(0, list({ t: [2] }), /sent epoch 0, which is to join, and yet owns partitions/);
   },
@@ -353,7 +353,7 @@ t.test('a group is empty, assigning, reconciling or stable', async (t) => {
   t.equal(group(11, 11, member('stable', 11, {}), member('stable', 11, {})), 'stable');
 });
 
-t.test('a partition is free if no member has it, neither to use nor to let go of', async (t) => {
+t.test('a partition is free if no member has it, neither to use nor to release', async (t) => {
   const isFree = freePartitions({
     a: member('stable', 10, { t: [0] }),
     b: member('unrevoked', 10, { t: [1], u: [0] }, { t: [2] }),

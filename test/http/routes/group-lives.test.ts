@@ -1,4 +1,4 @@
-// What happens to groups over a longer time: static members that come back, members that are stuck, groups that nobody
+// Groups over a longer time: static members that return, members that are stuck, groups that no client
 // needs any more, and what a watcher sees of it all.
 import t from 'tap';
 import {
@@ -13,7 +13,7 @@ import {
 } from '../../helpers/groups.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
-t.test('a static member that leaves for a while is waited for, and nobody is moved', async (t) => {
+t.test('a static member that leaves temporarily keeps its partitions, and no other member is affected', async (t) => {
   const { url, broker } = await startTestServer(t);
   await createTopic(url, 'orders', 4);
   const options = { topics: ['orders'] };
@@ -70,7 +70,7 @@ t.test('a member that stops to make consume calls is replaced, though its heartb
   t.equal(body.code, 'UNKNOWN_MEMBER');
 });
 
-t.test('offsets that nobody needs for the retention time go, and an empty group with them', async (t) => {
+t.test('unused offsets expire after the retention time, and the empty group with them', async (t) => {
   const one = await startTestServer(t, { offsetsRetentionMs: 1500 });
   await startTestServer(t, { offsetsRetentionMs: 1500 }, one.target);
   const { url } = one;
@@ -97,7 +97,7 @@ t.test('offsets that nobody needs for the retention time go, and an empty group 
   t.match((await http(`${url}/metrics`)).body, /weir_group_offsets_expired_total \d/);
 });
 
-t.test('whoever watches the tree can follow a whole rebalance by its events alone', async (t) => {
+t.test('a watcher of the tree can follow a whole rebalance by its events alone', async (t) => {
   const { url, broker } = await startTestServer(t);
   await createTopic(url, 'orders', 4);
   const options = { topics: ['orders'], sessionTimeout: '1s' };

@@ -38,7 +38,7 @@ t.test('only who has a partition commits for it', async (t) => {
   t.equal(
     (await commit({ memberId: 'a', memberEpoch: a.memberEpoch, offsets: at(0, 3) })).status,
     200,
-    'lower, as asked',
+    'lower, as requested',
   );
   t.equal((await http(`${url}/v1/nodes/consumers/g/offsets/orders/0`)).body, '3');
   t.equal((await commit({ offsets: at(0, 5) })).body.code, 'GROUP_NOT_EMPTY');
@@ -55,7 +55,7 @@ t.test('only who has a partition commits for it', async (t) => {
   t.equal(
     (await commit({ memberId: 'a', memberEpoch: a.memberEpoch, offsets: at(1, 8) })).status,
     200,
-    'until it lets go',
+    'until it releases',
   );
   await beat(url, 'g', a);
   const late = await commit({ memberId: 'a', memberEpoch: a.memberEpoch, offsets: at(1, 9) });

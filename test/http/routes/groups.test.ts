@@ -34,7 +34,7 @@ t.test('two members share the partitions, and what one leaves goes to the other'
   t.match(node.body.timestamp, /^\d+$/);
 
   await beat(url, 'g', a);
-  t.same(a.assignment, [{ topic: 'orders', partitions: [0, 1] }], 'a is asked to let go of two');
+  t.same(a.assignment, [{ topic: 'orders', partitions: [0, 1] }], 'a must release two');
   t.match((await http(`${url}/v1/groups/g`)).body, { state: 'reconciling' });
   t.equal((await http(`${url}/v1/nodes/consumers/g/owners/orders/2`)).body, 'a', 'and has them until it says so');
   await beat(url, 'g', a);
@@ -81,7 +81,7 @@ t.test('a member that dies is replaced, and a heartbeat through any broker keeps
     return count(a.assignment) === 2 && count(b.assignment) === 2;
   }, 'the partitions are shared');
 
-  // From here on, a is silent. b is heard through both brokers in turn, beyond several session timeouts.
+  // From here on, a sends nothing. b sends heartbeats through both brokers in turn, for several session timeouts.
   const silentAt = performance.now();
   await eventually(async () => {
     await beat(brokers.reverse()[0]!, 'g', b);
@@ -150,7 +150,7 @@ t.test('a member reads what is there at its first call, and waits for what is no
   t.match((await waiting).body.records, [{ partition: 2, offset: 0, value: 'c' }]);
 });
 
-t.test('a record that a dead member was given and did not deal with comes to the next owner', async (t) => {
+t.test('a record that a dead member received and did not process goes to the next owner', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 4);
   const sent = Array.from({ length: 40 }, (_, i) => i);
@@ -185,7 +185,7 @@ t.test('a newer consume call of a member ends the older one with no records', as
   await join(url, 'g', { topics: ['orders'], memberId: 'm' });
   const older = consume(url, 'g', 'm', '?wait=3s');
   const node = `${url}/v1/groups/g/members/m/records`;
-  await eventually(async () => (await http(`${node}?wait=20ms`)).status === 200, 'the newer one is under way');
+  await eventually(async () => (await http(`${node}?wait=20ms`)).status === 200, 'the newer one is in flight');
   await produce(url, 'orders', 0, ['x']);
   const newer = await consume(url, 'g', 'm', '?wait=3s');
   const values = [...(await older).body.records, ...newer.body.records].map(({ value }) => value);
@@ -193,7 +193,7 @@ t.test('a newer consume call of a member ends the older one with no records', as
 });
 
 t.test(
-  'a pattern takes in the topics that match it, also those that come later, and lets go of those that go',
+  'a pattern takes in the topics that match it, also those that come later, and releases those that go',
   async (t) => {
     const { url } = await startTestServer(t);
     await createTopic(url, 'app.a', 1);
@@ -235,14 +235,14 @@ t.test('a topic that is made anew is read from its own beginning', async (t) => 
   t.equal((await http(`${url}/v1/groups/g`)).body.partitions[0].committed, 1);
 });
 
-t.test('who does not let go within the rebalance timeout is fenced', async (t) => {
+t.test('who does not release within the rebalance timeout is fenced', async (t) => {
   const { url, broker } = await startTestServer(t);
   await createTopic(url, 'orders', 2);
   const options = { topics: ['orders'], sessionTimeout: '1s', rebalanceTimeout: '200ms' };
   const a = (await join(url, 'g', { ...options, memberId: 'a' })).body;
   const b = (await join(url, 'g', { ...options, memberId: 'b' })).body;
   await eventually(async () => {
-    // It lives, and goes on to have everything.
+    // It lives, and keeps all partitions.
     const { status } = await heartbeat(url, 'g', a);
     await beat(url, 'g', b);
     return status !== 200;
@@ -267,24 +267,27 @@ t.test('epochs fence members that are not what they think', async (t) => {
   t.equal((await heartbeat(url, 'g', greedy)).body.code, 'FENCED_MEMBER_EPOCH', 'but not if it claims what it has not');
 });
 
-t.test('a static member that comes back under another id keeps its partitions, and nobody else is moved', async (t) => {
-  const { url, broker } = await startTestServer(t);
-  await createTopic(url, 'orders', 4);
-  const options = { topics: ['orders'] };
-  const a = (await join(url, 'g', { ...options, memberId: 'a', instanceId: 'i1' })).body;
-  const b = (await join(url, 'g', { ...options, memberId: 'b', instanceId: 'i2' })).body;
-  for (let i = 0; i < 3; i += 1) for (const member of [a, b]) await beat(url, 'g', member);
-  const before = (await http(`${url}/v1/groups/g`)).body;
-  const again = (await join(url, 'g', { ...options, memberId: 'a2', instanceId: 'i1' })).body;
-  t.same(again.assignment, a.assignment);
-  t.equal((await http(`${url}/v1/groups/g`)).body.groupEpoch, before.groupEpoch);
-  t.equal((await heartbeat(url, 'g', a)).body.code, 'FENCED_INSTANCE_ID');
-  t.equal((await join(url, 'g', { ...options, memberId: 'a', instanceId: 'i1' })).body.code, 'FENCED_INSTANCE_ID');
-  t.equal((await http(`${url}/v1/nodes/consumers/g/owners/orders/0`)).body, 'a2');
-  t.equal((await beat(url, 'g', b)).status, 200);
-  t.equal(count(b.assignment), 2);
-  t.same(ownershipProblems(await history(broker.store), 'g'), []);
-});
+t.test(
+  'a static member that comes back under another id keeps its partitions, and no other member is moved',
+  async (t) => {
+    const { url, broker } = await startTestServer(t);
+    await createTopic(url, 'orders', 4);
+    const options = { topics: ['orders'] };
+    const a = (await join(url, 'g', { ...options, memberId: 'a', instanceId: 'i1' })).body;
+    const b = (await join(url, 'g', { ...options, memberId: 'b', instanceId: 'i2' })).body;
+    for (let i = 0; i < 3; i += 1) for (const member of [a, b]) await beat(url, 'g', member);
+    const before = (await http(`${url}/v1/groups/g`)).body;
+    const again = (await join(url, 'g', { ...options, memberId: 'a2', instanceId: 'i1' })).body;
+    t.same(again.assignment, a.assignment);
+    t.equal((await http(`${url}/v1/groups/g`)).body.groupEpoch, before.groupEpoch);
+    t.equal((await heartbeat(url, 'g', a)).body.code, 'FENCED_INSTANCE_ID');
+    t.equal((await join(url, 'g', { ...options, memberId: 'a', instanceId: 'i1' })).body.code, 'FENCED_INSTANCE_ID');
+    t.equal((await http(`${url}/v1/nodes/consumers/g/owners/orders/0`)).body, 'a2');
+    t.equal((await beat(url, 'g', b)).status, 200);
+    t.equal(count(b.assignment), 2);
+    t.same(ownershipProblems(await history(broker.store), 'g'), []);
+  },
+);
 
 t.test('every malformed request says what is wrong with it', async (t) => {
   const { url } = await startTestServer(t);
@@ -295,7 +298,7 @@ t.test('every malformed request says what is wrong with it', async (t) => {
     [{ topics: ['a/b'] }, /a\/b/],
     [{ pattern: '(' }, /pattern is no regular expression/],
     [{ topics: ['a'], tpoic: 1 }, /unknown field 'tpoic'/],
-    [{ topics: ['a'], memberId: 'x/y' }, /memberId is no valid name: it has a slash/],
+    [{ topics: ['a'], memberId: 'x/y' }, /memberId is not a valid name: it has a slash/],
     [{ topics: ['a'], memberId: '' }, /memberId/],
     [{ topics: ['a'], memberId: 'x'.repeat(250) }, /250 characters/],
     [{ topics: ['a'], memberId: '..' }, /memberId/],

@@ -106,7 +106,7 @@ t.test('a member on a socket has no secret, and ends one that has, as that does 
 });
 
 t.test(
-  'a secret is stored as a hash alone, and stands in no node, description or answer but that of its join',
+  'a secret is stored only as a hash, and is in no node, description or response except that of its join',
   async (t) => {
     const group = 'hidden';
     const key = { 'idempotency-key': 'f2b1c0de-0000-4000-8000-000000000001' };
@@ -141,7 +141,7 @@ t.test(
   },
 );
 
-t.test('a member that joined before there were secrets goes on without one until it joins again', async (t) => {
+t.test('a member that joined before there were secrets needs none until it joins again', async (t) => {
   const member = await joined('old');
   const key = 'weir:{weir}:group:old';
   const keys: any = await redisCommand(socketPath, ['KEYS', '*:group:old']);

@@ -21,7 +21,7 @@ async function committed(group: string): Promise<number | null> {
   return (await http(`${two.url}/v1/groups/${group}`)).body.partitions[0].committed;
 }
 
-t.test('a call that got no answer is sent again, through any broker, and gets the same', async (t) => {
+t.test('a call whose response was lost is repeated through any broker and gets the same response', async (t) => {
   const call = await newGroup('again');
   const first = await call('&after=0');
   t.same(valuesOf(first), numbers(0, 10));
@@ -51,7 +51,7 @@ t.test('a copy that comes late moves nothing, whichever it is', async (t) => {
   t.same(valuesOf(await call(`&after=${answers[3]!.body.next}`)), numbers(40, 50));
 });
 
-t.test('a late copy lets go of nothing that its member may be at work on, and gives it all the same', async (t) => {
+t.test('a late copy releases nothing that its member may be at work on, and gives it all the same', async (t) => {
   const call = await newGroup('lets-go');
   const first = await call('&after=0');
   await join(two.url, 'lets-go', { topics: ['lets-go'], memberId: 'a', assignor: 'range' });
@@ -70,22 +70,25 @@ t.test('a late copy lets go of nothing that its member may be at work on, and gi
   );
 });
 
-t.test('of two at once the older one ends with nothing, and both answers lead on', async (t) => {
-  const call = await newGroup('at-once');
-  let { body } = await call('&after=0');
-  while (body.records.length > 0) ({ body } = await call(`&after=${body.next}`));
-  t.equal(await committed('at-once'), 100);
-  const older = call(`&after=${body.next}&wait=30s`);
-  await eventually(async () => /^weir_log_waits [1-9]/m.test((await http(`${one.url}/metrics`)).body), 'it waits');
-  const newer = call(`&after=${body.next}&wait=30s`, two.url);
-  const ended = await older;
-  t.match(ended.body, { records: [], next: body.next });
-  await produce(one.url, 'at-once', 0, ['new']);
-  t.same(valuesOf(await newer), ['new']);
-  t.same((await call(`&after=${ended.body.next}`)).body, (await newer).body, 'who got the older one, goes on there');
-});
+t.test(
+  'of two calls at once the older one ends without records, and the member can continue from either response',
+  async (t) => {
+    const call = await newGroup('at-once');
+    let { body } = await call('&after=0');
+    while (body.records.length > 0) ({ body } = await call(`&after=${body.next}`));
+    t.equal(await committed('at-once'), 100);
+    const older = call(`&after=${body.next}&wait=30s`);
+    await eventually(async () => /^weir_log_waits [1-9]/m.test((await http(`${one.url}/metrics`)).body), 'it waits');
+    const newer = call(`&after=${body.next}&wait=30s`, two.url);
+    const ended = await older;
+    t.match(ended.body, { records: [], next: body.next });
+    await produce(one.url, 'at-once', 0, ['new']);
+    t.same(valuesOf(await newer), ['new']);
+    t.same((await call(`&after=${ended.body.next}`)).body, (await newer).body, 'who got the older one, goes on there');
+  },
+);
 
-t.test('what retention has taken is not in the answer to a repeat, and the rest is', async (t) => {
+t.test('the response to a repeated call leaves out records that retention has removed', async (t) => {
   const call = await newGroup('retention');
   const first = await call('&after=0');
   await http(`${one.url}/v1/topics/retention/partitions/0/records?before=7`, 'DELETE');
@@ -110,12 +113,15 @@ t.test('who begins anew begins at 0, and what it has sent before is refused', as
   t.match(await call('&after=-1'), { status: 400, body: { code: 'BAD_REQUEST' } });
 });
 
-t.test('without after a copy is a call of its own: it commits what was given, and takes what comes next', async (t) => {
-  const call = await newGroup('plain');
-  t.same(valuesOf(await call('')), numbers(0, 10));
-  // The copy, of which nobody sees the answer.
-  await call('', two.url);
-  t.equal(await committed('plain'), 10, 'though its sender may be at work on that');
-  t.same(valuesOf(await call('')), numbers(20, 30), 'what the copy was given is passed over');
-  t.equal(await committed('plain'), 20);
-});
+t.test(
+  'without the parameter after a copy is a new call: it commits the records returned before and reads the next ones',
+  async (t) => {
+    const call = await newGroup('plain');
+    t.same(valuesOf(await call('')), numbers(0, 10));
+    // The copy, whose response is discarded.
+    await call('', two.url);
+    t.equal(await committed('plain'), 10, 'though its sender may be at work on that');
+    t.same(valuesOf(await call('')), numbers(20, 30), 'what the copy was given is passed over');
+    t.equal(await committed('plain'), 20);
+  },
+);

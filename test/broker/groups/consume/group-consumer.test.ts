@@ -1,4 +1,4 @@
-// How a consume call reads over the partitions that its member has, and goes on where the call before has left off.
+// A consume call reads all partitions of its member, from where the call before has stopped.
 import t from 'tap';
 import { redisCommand } from '../../../../src/embedded-redis/redis-command.ts';
 import { consume, createTopic, join, produce } from '../../../helpers/groups.ts';
@@ -62,7 +62,7 @@ t.test('a member that calls one broker, then another, has every record once and 
   const group = await newGroup('moves', numbers(0, 60), numbers(100, 160));
   const given: number[][] = [[], []];
   for (let call = 0; given.flat().length < 120; call += 1) {
-    // Twice through the same one, so that it goes on from what it remembers; then what it remembers is old.
+    // Twice through the same broker, so that it resumes from its cache; then its cache is old.
     const { url } = call % 3 === 0 ? two : one;
     const { status, body } = await consume(url, group, 'm', '?maxRecords=7&commit=previous');
     t.equal(status, 200);
@@ -74,7 +74,7 @@ t.test('a member that calls one broker, then another, has every record once and 
   t.ok(partitions.every(({ committed }: any) => committed === 60));
 });
 
-t.test('going on commits what came before, and lets go of what is asked for', async (t) => {
+t.test('the next call commits the records returned before, and releases revoked partitions', async (t) => {
   const group = await newGroup('goes-on', numbers(0, 100), numbers(0, 100));
   await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
   await consume(one.url, group, 'm', '?maxRecords=10&commit=previous');
@@ -88,12 +88,12 @@ t.test('going on commits what came before, and lets go of what is asked for', as
     records.every(({ partition }: any) => partition === assignment[0].partitions[0]),
     'only what it keeps',
   );
-  t.same(await committed(), [10, 10], 'what it let go of is committed as far as it was given');
+  t.same(await committed(), [10, 10], 'what it released is committed as far as it was given');
   const next = (await consume(two.url, group, 'other', '?maxRecords=3')).body;
   t.same(
     next.records.map(({ offset }: any) => offset),
     [10, 11, 12],
-    'the other one goes on there',
+    'the other member continues there',
   );
 });
 

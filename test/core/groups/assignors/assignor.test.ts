@@ -158,7 +158,7 @@ t.test('the larger quota stays with the member that has it', async (t) => {
   t.same(
     assigned(t, 'uniform', 't:4', member('a', 't'), member('b', 't', 't:0,1'), member('c', 't', 't:2,3')),
     { a: 't:3', b: 't:0,1', c: 't:2' },
-    'a member that joins is not given more than it must get',
+    'a member that joins gets no more than its share',
   );
 });
 
