@@ -14,13 +14,7 @@ import {
 import { pollTimerName } from '../../core/groups/group-nodes.ts';
 import { applyChanges, type MemberChange } from '../../core/groups/group-state.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import type {
-  Caller,
-  KnownPartition,
-  PartitionPosition,
-  Refusal,
-  Renewal,
-} from '../../store/groups/groups.ts';
+import type { Caller, KnownPartition, PartitionPosition, Refusal, Renewal } from '../../store/groups/groups.ts';
 import type { IdempotencyKey, ResponseToStore } from '../../store/idempotency.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
 import type { CommittedUpdate, GroupUpdate } from './group-update.ts';
