@@ -1,4 +1,4 @@
-// The limits of one transaction, which holds the store for as long as it takes.
+// The limits of one transaction, which blocks Redis while it runs.
 import { pino } from 'pino';
 import t from 'tap';
 import { hasCode } from '../../src/core/service-error.ts';
@@ -21,7 +21,7 @@ const longName = (i: number) => `${String(i).padStart(4, '0')}${'x'.repeat(2300)
 const bytesMax = 4 * 1024 * 1024;
 
 t.test(
-  'a session has at most 8,000 ephemeral nodes, however they come, and their end is one transaction',
+  'a session has at most 8,000 ephemeral nodes, however they are created, and their deletion is one transaction',
   async (t) => {
     await namespace.write([{ op: 'create', path: '/owned' }]);
     const session = { id: (await store.sessions.create(600_000)).id, secretHash: '' };
@@ -45,7 +45,7 @@ t.test(
 );
 
 t.test(
-  'recursive deletes wait for each other here, and whoever waits too long is told that nothing was done',
+  'recursive deletes wait for each other in the broker, and one that waits too long is refused before it is sent',
   async (t) => {
     const limiter = new ConcurrencyLimiter('things', 2, 20);
     const ends: (() => void)[] = [];
@@ -79,7 +79,7 @@ t.test(
   },
 );
 
-t.test('recursive deletes at once all take place', async (t) => {
+t.test('simultaneous recursive deletes all succeed', async (t) => {
   await namespace.write([{ op: 'create', path: '/many' }]);
   for (let i = 0; i < 5; i++) {
     await namespace.write([
@@ -124,7 +124,7 @@ t.test(
   },
 );
 
-t.test('a recursive delete over a limit is refused with its number, and nothing is deleted', async (t) => {
+t.test('a recursive delete over a limit is refused with the number of nodes, and nothing is deleted', async (t) => {
   const refusals: [what: string, count: number, name: (i: number) => string, fields: object][] = [
     ['8,000 names of 2,300 characters', 8000, longName, { maxBytes: bytesMax }],
     ['8,001 nodes', nodesMax, (i) => `n${i}`, { maxNodes: nodesMax }],
@@ -153,7 +153,7 @@ t.test('a recursive delete over a limit is refused with its number, and nothing 
   }
 });
 
-t.test('a transaction is bounded by its operations and its bytes, before any work for it', async (t) => {
+t.test('a transaction over the limit of operations or bytes is refused before it is sent', async (t) => {
   const before = await store.events.newestZxid();
   const many = (count: number, make: (i: number) => Op) => Array.from({ length: count }, (_, i) => make(i));
   const large = 'x'.repeat(100_000);
@@ -228,7 +228,7 @@ t.test('many large nodes read at once come in several replies, each with its own
   t.ok(reads.every((read, i) => read.data.equals(data(i))));
 });
 
-t.test('pages of children and trees end early where the names are long, and say so', async (t) => {
+t.test('pages of children and trees end early if the names are long, and report that', async (t) => {
   await namespace.write([{ op: 'create', path: '/paged' }]);
   for (let from = 0; from < 1500; from += 300) {
     await namespace.write(

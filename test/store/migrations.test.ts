@@ -1,4 +1,4 @@
-// Stored data outlives the program: the data of the version before opens with this one, a conversion survives a crash and is made
+// Stored data outlives the program: the data of the version before opens with this one, a migration survives a crash and is made
 // once, and programs that do not know the layout stop.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -39,7 +39,7 @@ function olderData(t: Test): { dataDir: string; facts: DataFacts } {
 
 const untilFarAway = { producerIdExpirationMs: 2 ** 50, offsetsRetentionMs: 2 ** 50 };
 
-t.test('a data directory of layout 2 opens, with all that was in it, and goes on', async (t) => {
+t.test('a data directory of layout 2 opens with all its data, and works', async (t) => {
   const { dataDir, facts } = olderData(t);
   const { socketPath } = await startTestRedis(t, { dataDir });
   const { url } = await startTestServer(t, untilFarAway, { socketPath });
@@ -63,7 +63,7 @@ t.test('a data directory of layout 2 opens, with all that was in it, and goes on
     t.equal((await http(`${url}/v1/nodes/kinds/gone`)).status, 404);
   });
 
-  await t.test('the outage is forgiven to the session, and it goes on to own what it made', async (t) => {
+  await t.test('the session survives the outage, and still owns its nodes', async (t) => {
     const handle = facts.session;
     t.equal((await http(`${url}/v1/sessions/${handle}`, 'PUT')).status, 200);
     t.equal((await http(`${url}/v1/nodes/kinds/another?mode=ephemeral&session=${handle}`, 'PUT', '')).status, 201);
@@ -74,7 +74,7 @@ t.test('a data directory of layout 2 opens, with all that was in it, and goes on
     for (const name of ['ephemeral', 'another']) t.equal((await http(`${url}/v1/nodes/kinds/${name}`)).status, 404);
   });
 
-  await t.test('repeats are known again: by Idempotency-Key, and of the named producer', async (t) => {
+  await t.test('repeats are recognized: by Idempotency-Key, and of the named producer', async (t) => {
     const node = await http(`${url}/v1/nodes/kinds/once`, 'PUT', 'answered once', {
       'idempotency-key': 'fixture-node',
     });
@@ -156,37 +156,34 @@ async function storeOfLayout3(t: Test): Promise<{ socketPath: string; url: strin
   return { socketPath, url, partitions };
 }
 
-t.test(
-  'a conversion that is cut off goes on from the layout it had reached, and a new epoch is not begun',
-  async (t) => {
-    const { socketPath, partitions } = await storeOfLayout3(t);
-    const epoch = Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32;
-    let visited = 0;
-    const cut = newStore(
-      t,
-      socketPath,
-      steps(async () => {
-        if (++visited === 4) throw new Error('The process is killed here.');
-      }),
-    );
-    const opening = cut.open().catch(() => undefined);
-    await eventually(() => visited >= 4, 'it is halfway');
-    await cut.close();
-    await opening;
-    t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', '3']);
-    await redisCommand(socketPath, ['DEL', '{weir}:migration']); // its time is over
+t.test('an interrupted migration continues from the last complete layout, and begins no new epoch', async (t) => {
+  const { socketPath, partitions } = await storeOfLayout3(t);
+  const epoch = Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32;
+  let visited = 0;
+  const cut = newStore(
+    t,
+    socketPath,
+    steps(async () => {
+      if (++visited === 4) throw new Error('The process is killed here.');
+    }),
+  );
+  const opening = cut.open().catch(() => undefined);
+  await eventually(() => visited >= 4, 'it is halfway');
+  await cut.close();
+  await opening;
+  t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', '3']);
+  await redisCommand(socketPath, ['DEL', '{weir}:migration']); // its time is over
 
-    const store = newStore(t, socketPath, steps());
-    await store.open();
-    for (const key of partitions) t.ok(Number(await redisCommand(socketPath, ['HGET', key, 'test_mark'])) >= 1);
-    const names = (await redisCommand(socketPath, ['ZRANGE', children('/'), '0', '-1'])) as string[];
-    for (const name of names) t.equal(await redisCommand(socketPath, ['HGET', node(`/${name}`), 'test_mark']), name);
-    t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', null]);
-    t.equal(Math.floor(Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32), Math.floor(epoch));
-  },
-);
+  const store = newStore(t, socketPath, steps());
+  await store.open();
+  for (const key of partitions) t.ok(Number(await redisCommand(socketPath, ['HGET', key, 'test_mark'])) >= 1);
+  const names = (await redisCommand(socketPath, ['ZRANGE', children('/'), '0', '-1'])) as string[];
+  for (const name of names) t.equal(await redisCommand(socketPath, ['HGET', node(`/${name}`), 'test_mark']), name);
+  t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', null]);
+  t.equal(Math.floor(Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32), Math.floor(epoch));
+});
 
-t.test('of several brokers that open older data at once one converts it, and the others wait for that', async (t) => {
+t.test('of several brokers that open older data at once, one migrates it and the others wait', async (t) => {
   const { socketPath, partitions } = await storeOfLayout3(t);
   const stores = Array.from({ length: 4 }, () => newStore(t, socketPath, steps()));
   await Promise.all(stores.map((store) => store.open()));
@@ -215,7 +212,7 @@ t.test('a broker whose lock has passed to another one changes nothing any more',
   t.same(marks.map(Number).sort(), [1, 1, 1, 1, 1, 2]);
 });
 
-t.test('a running server ends with a clear message when a newer program has converted the data', async (t) => {
+t.test('a running server stops with a clear message when a newer version has migrated the data', async (t) => {
   const dataDir = temporaryFolder(t);
   const { socketPath } = await startTestRedis(t, { dataDir });
   const running = await startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` });

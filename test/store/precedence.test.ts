@@ -1,4 +1,4 @@
-// Guarantee N3: where several things are wrong with an operation, the answer is the one that ZooKeeper would give. Every
+// Guarantee N3: an operation with several faults gets the error that ZooKeeper would return. Every
 // pair of faults that one operation can have at once is tried.
 import { pino } from 'pino';
 import t from 'tap';

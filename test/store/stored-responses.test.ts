@@ -1,4 +1,4 @@
-// What Redis keeps for repeats of requests with an Idempotency-Key: how much of it, and that it gives no secret away.
+// The stored responses for repeats with an Idempotency-Key: their limits, and that they reveal no secret.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -21,7 +21,7 @@ async function openStore(t: Test, stored: Partial<StoredLimits> = {}) {
   return { store, redis, dataDir };
 }
 
-t.test('a sealed response can be read with its own key only, and tells nothing', async (t) => {
+t.test('a sealed response can be read with its own key only', async (t) => {
   const key = 'c7a1f2d0-order-4711';
   const sealed = sealResponse(key, 'a secret');
   t.equal(openResponse(key, sealed), 'a secret');
@@ -60,7 +60,7 @@ t.test('neither an Idempotency-Key nor the handle that it gave is in Redis or in
   }
 });
 
-t.test('a handle that an older version kept in clear is sealed, and its repeat still gets it', async (t) => {
+t.test('a handle that an older version stored in plain text is sealed, and a repeat still gets it', async (t) => {
   const { store, redis } = await openStore(t);
   const [key, fingerprint] = ['key-of-an-older-version', 'f'];
   const handle = `${'0a'.repeat(8)}.${'s'.repeat(22)}`;
@@ -90,7 +90,7 @@ t.test('a request whose response holds a secret needs a key that cannot be guess
   t.equal(node.status, 201, 'one without a secret takes any');
 });
 
-t.test('when as many responses are kept as may be, a new key is refused, and a repeat gets its response', async (t) => {
+t.test('at the limit of stored responses a new key is refused, and a repeat gets its response', async (t) => {
   const { store } = await openStore(t, { responsesMax: 3 });
   const put = (key: string) =>
     store.namespace.write([{ op: 'put', path: '/n', data: key }], { idempotency: { key, fingerprint: key } });
@@ -111,7 +111,7 @@ t.test('when as many responses are kept as may be, a new key is refused, and a r
   await store.namespace.write([{ op: 'put', path: '/n', data: 'no key' }]);
 });
 
-t.test('the bytes of kept responses are limited, too', async (t) => {
+t.test('the bytes of stored responses are limited, too', async (t) => {
   const { store } = await openStore(t, { responseBytesMax: 100_000 });
   const idempotency = { key: 'large', fingerprint: 'f' };
   await store.storedResponses.store(idempotency, 'x'.repeat(100_000));
@@ -123,7 +123,7 @@ t.test('the bytes of kept responses are limited, too', async (t) => {
   await t.rejects(store.storedResponses.find({ key: 'new', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
 });
 
-t.test('what has expired makes room', async (t) => {
+t.test('expired responses free room under the limit', async (t) => {
   const { store, redis } = await openStore(t, { responsesMax: 2 });
   const keep = (key: string) => store.storedResponses.store({ key, fingerprint: 'f' }, 'response');
   await keep('one');

@@ -70,32 +70,29 @@ function appliedOf(outcome: CommitOutcome) {
 
 const at = { topic: 't1', topicId: 'id', partition: 0 };
 
-t.test(
-  'a document is committed with its nodes and sessions, and only over the version that was decided on',
-  async (t) => {
-    const store = await openStore(t);
-    const one = new Believer(store.groups);
-    const two = new Believer(store.groups);
-    const { version, zxid } = appliedOf(await one.commit(withMember(one.document, 'a')));
-    t.equal(zxid, await store.events.newestZxid());
-    t.match(await store.groups.get('g'), { version, document: one.document, living: new Set(['a']) });
-    t.equal((await store.namespace.get('/consumers/g/owners/t1/1')).data.toString(), 'a');
-    const { sessionId } = memberOf(one.document, 'a');
-    t.equal((await store.namespace.stat('/consumers/g/ids/a')).stat.ephemeralOwner, sessionId);
+t.test('a document is committed with its nodes and sessions, and only at the version that was read', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  const two = new Believer(store.groups);
+  const { version, zxid } = appliedOf(await one.commit(withMember(one.document, 'a')));
+  t.equal(zxid, await store.events.newestZxid());
+  t.match(await store.groups.get('g'), { version, document: one.document, living: new Set(['a']) });
+  t.equal((await store.namespace.get('/consumers/g/owners/t1/1')).data.toString(), 'a');
+  const { sessionId } = memberOf(one.document, 'a');
+  t.equal((await store.namespace.stat('/consumers/g/ids/a')).stat.ephemeralOwner, sessionId);
 
-    const late = await two.commit(withMember(two.document, 'b'));
-    t.match(late, { outcome: 'conflict', version, document: one.document });
-    t.equal(await store.events.newestZxid(), zxid, 'and changes nothing');
-    t.match(await store.groups.get('g'), { version });
+  const late = await two.commit(withMember(two.document, 'b'));
+  t.match(late, { outcome: 'conflict', version, document: one.document });
+  t.equal(await store.events.newestZxid(), zxid, 'and changes nothing');
+  t.match(await store.groups.get('g'), { version });
 
-    const unchanged = appliedOf(await one.commit(undefined, { renew: { sessionId, ttlMs: 10_000 } }));
-    t.same([unchanged.version, unchanged.zxid], [version, zxid], 'a heartbeat writes neither document nor tree');
-    t.same((await store.groups.list(undefined, 10)).groups, [{ group: 'g', document: one.document }]);
-  },
-);
+  const unchanged = appliedOf(await one.commit(undefined, { renew: { sessionId, ttlMs: 10_000 } }));
+  t.same([unchanged.version, unchanged.zxid], [version, zxid], 'a heartbeat writes neither document nor tree');
+  t.same((await store.groups.list(undefined, 10)).groups, [{ group: 'g', document: one.document }]);
+});
 
 t.test(
-  'a member whose session has ended is found, and its partitions are free before they are given away',
+  'a member whose session has ended is detected, and its partitions are released before others get them',
   async (t) => {
     const store = await openStore(t);
     const one = new Believer(store.groups);
@@ -110,7 +107,7 @@ t.test(
   },
 );
 
-t.test('a partition that has an owner cannot be given to another, whatever was decided', async (t) => {
+t.test('a partition that has an owner cannot get another one', async (t) => {
   const store = await openStore(t);
   const one = new Believer(store.groups);
   await one.commit(withMember(one.document, 'a'));
@@ -127,7 +124,7 @@ t.test('a partition that has an owner cannot be given to another, whatever was d
   await t.rejects(store.sessions.get({ id: sessionId, secretHash: '' }), { code: 'SESSION_EXPIRED' });
 });
 
-t.test('a version is never given twice, not even to a group of the same name', async (t) => {
+t.test('a version is never used twice, not even by a new group of the same name', async (t) => {
   const store = await openStore(t);
   const one = new Believer(store.groups);
   const versions = new Set<number>();
@@ -144,7 +141,7 @@ t.test('a version is never given twice, not even to a group of the same name', a
   t.equal(versions.size, 6);
 });
 
-t.test('positions are kept for the newest consume call alone, and are committed forwards only', async (t) => {
+t.test('positions are stored for the newest consume call only, and are committed forwards only', async (t) => {
   const store = await openStore(t);
   const one = new Believer(store.groups);
   await one.commit(withMember(one.document, 'a'));
@@ -175,7 +172,7 @@ t.test('positions are kept for the newest consume call alone, and are committed 
   t.match(appliedOf(await call({}, anew)).positions, [{ committed: undefined }], 'that was another topic');
 });
 
-t.test('offsets are committed and taken back with their metadata, for the version that was judged', async (t) => {
+t.test('offsets are committed and deleted with their metadata, at the version that was read', async (t) => {
   const store = await openStore(t);
   const { groups, committedOffsets } = store;
   const made = await committedOffsets.commit('g', 0, [{ ...at, offset: 5, metadata: 'm' }], { makes: emptyGroup() });
@@ -228,7 +225,7 @@ t.test('offsets are committed and taken back with their metadata, for the versio
   t.equal(dead.outcome, 'gone');
 });
 
-t.test('what was committed for a deleted topic is taken back from all groups, and empty ones go with it', async (t) => {
+t.test('commits for a deleted topic are deleted from all groups, and empty groups with them', async (t) => {
   const store = await openStore(t);
   const { groups, committedOffsets, namespace, events } = store;
   await namespace.write([{ op: 'create', path: topicPath('t2'), data: topicNode('two') }], { privileged: true });
@@ -265,7 +262,7 @@ t.test('what was committed for a deleted topic is taken back from all groups, an
   t.same((await committedOffsets.list('g')).offsets, []);
 });
 
-t.test('a timer that is due is claimed by one, and is due again if that one does nothing', async (t) => {
+t.test('a timer that is due is claimed by one broker, and is due again if that broker does nothing', async (t) => {
   const store = await openStore(t);
   const one = new Believer(store.groups);
   await one.commit(withMember(one.document, 'a'));
@@ -288,7 +285,7 @@ t.test('a timer that is due is claimed by one, and is due again if that one does
 });
 
 t.test(
-  'of several who join, each that was answered before has its own answer; nothing is done for the others',
+  'if some of several joins have a stored response, these are returned, and nothing is done for the others',
   async (t) => {
     const store = await openStore(t);
     const one = new Believer(store.groups);
@@ -317,27 +314,24 @@ t.test(
   },
 );
 
-t.test(
-  'of several who speak for members, those with a newer call are named; nothing is done for the others',
-  async (t) => {
-    const store = await openStore(t);
-    const one = new Believer(store.groups);
-    const joined = appliedOf(
-      await one.commit(withMember(withMember(one.document, 'a'), 'b'), { raiseCallEpochs: ['a', 'b'], wanted: [at] }),
-    );
-    t.equal(new Set(joined.raisedCallEpochs).size, 2);
-    t.same(joined.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
-    const [callOfA, callOfB] = joined.raisedCallEpochs as [number, number];
-    const callers = [
-      { memberId: 'a', callEpoch: callOfA },
-      { memberId: 'b', callEpoch: callOfB },
-    ];
-    appliedOf(await one.commit(undefined, { callers }));
-    appliedOf(await one.commit(undefined, { raiseCallEpochs: ['a'] }));
-    const { sessionId } = memberOf(one.document, 'b');
-    const refused = await one.commit(remove(one.document, ['b']), { callers, renew: { sessionId, ttlMs: 60_000 } });
-    t.match(refused, { outcome: 'refused', superseded: [callers[0]] });
-    t.same((await store.groups.get('g')).living, new Set(['a', 'b']));
-    appliedOf(await one.commit(remove(one.document, ['b']), { callers: [callers[1]!] }));
-  },
-);
+t.test('if some of several calls are superseded, these are named, and nothing is done for the others', async (t) => {
+  const store = await openStore(t);
+  const one = new Believer(store.groups);
+  const joined = appliedOf(
+    await one.commit(withMember(withMember(one.document, 'a'), 'b'), { raiseCallEpochs: ['a', 'b'], wanted: [at] }),
+  );
+  t.equal(new Set(joined.raisedCallEpochs).size, 2);
+  t.same(joined.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
+  const [callOfA, callOfB] = joined.raisedCallEpochs as [number, number];
+  const callers = [
+    { memberId: 'a', callEpoch: callOfA },
+    { memberId: 'b', callEpoch: callOfB },
+  ];
+  appliedOf(await one.commit(undefined, { callers }));
+  appliedOf(await one.commit(undefined, { raiseCallEpochs: ['a'] }));
+  const { sessionId } = memberOf(one.document, 'b');
+  const refused = await one.commit(remove(one.document, ['b']), { callers, renew: { sessionId, ttlMs: 60_000 } });
+  t.match(refused, { outcome: 'refused', superseded: [callers[0]] });
+  t.same((await store.groups.get('g')).living, new Set(['a', 'b']));
+  appliedOf(await one.commit(remove(one.document, ['b']), { callers: [callers[1]!] }));
+});

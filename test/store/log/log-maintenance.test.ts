@@ -1,11 +1,11 @@
-// Retention and compaction as the store does them, and what it refuses. Whole passes of compaction: test/broker/log/log-compactor.
+// Retention and compaction by the scripts of the store, and what they refuse. Whole passes of compaction: test/broker/log/log-compactor.
 import t from 'tap';
 import { LogMaintenance } from '../../../src/store/log/log-maintenance.ts';
 import { append, batchOf, openStore, topicId } from '../../helpers/logs.ts';
 import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { eventually, testConfig } from '../../helpers/server.ts';
 
-t.test('retention takes what is outside a limit, and nothing that is inside both', async (t) => {
+t.test('retention deletes the batches beyond a limit, and none within both limits', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   const timed = (line: string, at: number) => batchOf([line], { maxTimestamp: at, hasAllTimestamps: true });
   const far = 4_000_000_000_000;
@@ -26,7 +26,7 @@ t.test('retention takes what is outside a limit, and nothing that is inside both
   ]);
 });
 
-t.test('retention works in bounded steps, and says that there is more', async (t) => {
+t.test('retention works in bounded steps, and reports whether there is more', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   const old = batchOf(['x'], { maxTimestamp: 1, hasAllTimestamps: true });
   await logs.append(
@@ -47,7 +47,7 @@ t.test('a batch of which some records have old timestamps and others none is as 
   t.match(await logs.findByTimestamp(topicId, 0, 0, 2), { batch: { baseOffset: 0 } }, 'and is found by a later moment');
 });
 
-t.test('retention says when the oldest batch will be too old', async (t) => {
+t.test('retention reports when the oldest batch will be too old', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   const limits = { retentionMs: 60_000, retentionBytes: -1 };
   t.equal((await logKeeping.retain(topicId, 0, 0, limits)).dueInMs, undefined);
@@ -57,7 +57,7 @@ t.test('retention says when the oldest batch will be too old', async (t) => {
   t.equal((await logKeeping.retain(topicId, 0, 0, { ...limits, retentionMs: -1 })).dueInMs, undefined);
 });
 
-t.test('a walk over large batches gives others their turn after a few of them', async (t) => {
+t.test('a script that reads large batches stops after a few of them, so that other commands can run', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   const batches = 12;
   for (let i = 0; i < batches; i += 1) await append(logs, batchOf(['x'.repeat(1024 * 1024)]));
@@ -65,7 +65,7 @@ t.test('a walk over large batches gives others their turn after a few of them', 
   t.match(await logKeeping.retain(topicId, 0, 0, limits), { logStartOffset: 4, endOffset: batches, more: true });
 });
 
-t.test('the work of a deposed leader is refused, and changes nothing', async (t) => {
+t.test('the work of a leader with a superseded epoch is refused, and changes nothing', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   for (const line of ['{"key":"a"}', '{"key":"b"}']) await append(logs, batchOf([line]));
   const nothing = { retentionMs: -1, retentionBytes: -1 };
@@ -90,7 +90,7 @@ t.test('the work of a deposed leader is refused, and changes nothing', async (t)
   await t.rejects(logKeeping.retain(topicId, 0, 2, everything), refused);
 });
 
-t.test('a leader epoch that the tree gave to two brokers has at the log the one that came first', async (t) => {
+t.test('if two brokers have the same leader epoch, the log accepts the one that used it first', async (t) => {
   const store = await openStore(t);
   const { logs, logMaintenance: first } = store;
   const second = new LogMaintenance(store.connection, testConfig.prefix);
@@ -108,7 +108,7 @@ t.test('a leader epoch that the tree gave to two brokers has at the log the one 
   await t.rejects(first.retain(topicId, 0, 4, everything), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 4 } });
 });
 
-t.test('a step of compaction that stands on an old reading does nothing', async (t) => {
+t.test('a step of compaction that is based on an old scan does nothing', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   for (const line of ['{"key":"a"}', '{"key":"b"}', '{"key":"c"}']) await append(logs, batchOf([line]));
   const scan = await logKeeping.scan(topicId, 0, 0, 3, 1000);
@@ -125,7 +125,7 @@ t.test('a step of compaction that stands on an old reading does nothing', async 
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 1, endOffset: 3, bytes: 22 }]);
 });
 
-t.test('a step of compaction that stands on what another run of Redis had does nothing', async (t) => {
+t.test('a step of compaction that is based on a scan of another run of Redis does nothing', async (t) => {
   const redis = await startLossyRedis(t);
   const store = await openStore(t, redis);
   const { logs, logMaintenance: logKeeping } = store;
@@ -147,7 +147,7 @@ t.test('a step of compaction that stands on what another run of Redis had does n
   t.ok(await logKeeping.compact(topicId, 0, 0, { ...step, runId: after.runId, generation: after.generation }));
 });
 
-t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
+t.test('a log that does not exist, or was removed, is UNKNOWN_TOPIC', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   await logs.remove(topicId, 0);
   const unknown = { code: 'UNKNOWN_TOPIC' };

@@ -21,7 +21,7 @@ function producerOf(stamp: { id: string; epoch: number; sequence: number }): Bat
 
 const unlimited = { maxRecords: 1_000_000, maxBytes: 1_000_000_000 };
 
-t.test('offsets are dense: each batch begins where the last one ended', async (t) => {
+t.test('offsets are consecutive: each batch begins where the previous one ended', async (t) => {
   const { logs } = await openStore(t);
   t.match(await append(logs, batchOf(['{}'])), { baseOffset: 0, count: 1, replayed: false });
   t.match(await append(logs, batchOf(['a', 'b', 'c'])), { baseOffset: 1, count: 3 });
@@ -32,7 +32,7 @@ t.test('offsets are dense: each batch begins where the last one ended', async (t
   ]);
 });
 
-t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
+t.test('a log that does not exist, or was removed, is UNKNOWN_TOPIC', async (t) => {
   const { logs } = await openStore(t);
   await append(logs, batchOf(['a']));
   await logs.remove(topicId, 0);
@@ -46,7 +46,7 @@ t.test('a log that is not there, or no more, is UNKNOWN_TOPIC', async (t) => {
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [undefined]);
 });
 
-t.test('a log that was lost is opened anew, and one that was removed is not', async (t) => {
+t.test('a log that Redis has lost is created again, and one that was removed is not', async (t) => {
   const { logs, connection } = await openStore(t);
   const lose = () =>
     connection.command(true, (client) => client.del(partitionKeys(testConfig.prefix, topicId, 0).partition));
@@ -68,7 +68,7 @@ t.test('opening a log again leaves it as it is', async (t) => {
   t.match(await append(logs, batchOf(['b'])), { baseOffset: 1 });
 });
 
-t.test('a read begins with the batch that holds the offset, and stops when it has enough', async (t) => {
+t.test('a read begins with the batch that holds the offset, and stops at its limit', async (t) => {
   const { logs } = await openStore(t);
   for (const lines of [['a', 'b'], ['c'], ['d', 'e', 'f'], ['g']]) await append(logs, batchOf(lines));
   const read = async (offset: number | 'earliest' | 'latest', limits = unlimited) => {
@@ -116,7 +116,7 @@ t.test('an offset outside the log is refused with its bounds', async (t) => {
   await t.rejects(logs.deleteRecords(topicId, 0, 5), bounds);
 });
 
-t.test('deleting records moves the start and frees whole batches; offsets go on', async (t) => {
+t.test('deleting records moves the log start offset and frees whole batches; offsets continue', async (t) => {
   const { logs } = await openStore(t);
   for (const lines of [['a', 'b'], ['c', 'd'], ['e']]) await append(logs, batchOf(lines));
   t.match(await logs.deleteRecords(topicId, 0, 3), { logStartOffset: 3, endOffset: 5 });
@@ -131,27 +131,33 @@ t.test('deleting records moves the start and frees whole batches; offsets go on'
   t.match(await append(logs, batchOf(['f'])), { baseOffset: 5 });
 });
 
-t.test('an Idempotency-Key gets its first answer again, and serves one request only', async (t) => {
-  const { logs } = await openStore(t);
-  const identity = keyed('k', 'one');
-  const first = await append(logs, batchOf(['a', 'b'], { deduplication: identity }));
-  t.same(await append(logs, batchOf(['a', 'b'], { deduplication: identity })), { ...first, replayed: true });
-  const other = keyed('k', 'two');
-  await t.rejects(append(logs, batchOf(['c'], { deduplication: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
-  await t.rejects(append(logs, batchOf([], { deduplication: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
-  t.match(await append(logs, batchOf(['d'])), { baseOffset: 2 }, 'nothing else was appended');
-});
+t.test(
+  'a repeat with an Idempotency-Key gets the first result, and another request with the key is refused',
+  async (t) => {
+    const { logs } = await openStore(t);
+    const identity = keyed('k', 'one');
+    const first = await append(logs, batchOf(['a', 'b'], { deduplication: identity }));
+    t.same(await append(logs, batchOf(['a', 'b'], { deduplication: identity })), { ...first, replayed: true });
+    const other = keyed('k', 'two');
+    await t.rejects(append(logs, batchOf(['c'], { deduplication: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
+    await t.rejects(append(logs, batchOf([], { deduplication: other })), { code: 'IDEMPOTENCY_KEY_REUSED' });
+    t.match(await append(logs, batchOf(['d'])), { baseOffset: 2 }, 'nothing else was appended');
+  },
+);
 
-t.test('a request is noted at its home without records, and known again with the spread it had', async (t) => {
-  const { logs } = await openStore(t);
-  const noted = await append(logs, batchOf([], { deduplication: keyed('k', 'one', 4) }));
-  t.match(noted, { baseOffset: -1, count: 0, replayed: false, partitions: 4 });
-  const again = await append(logs, batchOf(['a'], { deduplication: keyed('k', 'one', 8) }));
-  t.match(again, { baseOffset: -1, count: 0, replayed: true, partitions: 4 });
-  t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 0 }]);
-});
+t.test(
+  'a request without records in its home partition is remembered there with its number of partitions',
+  async (t) => {
+    const { logs } = await openStore(t);
+    const noted = await append(logs, batchOf([], { deduplication: keyed('k', 'one', 4) }));
+    t.match(noted, { baseOffset: -1, count: 0, replayed: false, partitions: 4 });
+    const again = await append(logs, batchOf(['a'], { deduplication: keyed('k', 'one', 8) }));
+    t.match(again, { baseOffset: -1, count: 0, replayed: true, partitions: 4 });
+    t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 0 }]);
+  },
+);
 
-t.test('a request of a producer that comes again late is never appended twice, also away from its home', async (t) => {
+t.test('a late repeat of a producer is never appended twice, also outside its home partition', async (t) => {
   const { logs } = await openStore(t);
   const send = (sequence: number) =>
     append(logs, batchOf([String(sequence)], { deduplication: producerOf({ id: 'p', epoch: 0, sequence }) }));
@@ -165,7 +171,7 @@ t.test('a request of a producer that comes again late is never appended twice, a
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 8 }]);
 });
 
-t.test('a fence refuses every token below the highest it has seen, by name', async (t) => {
+t.test('a fence refuses every token below the highest seen under its name', async (t) => {
   const { logs } = await openStore(t);
   const fenced = (name: string, token: number) => append(logs, batchOf(['a'], { fence: { name, token } }));
   await fenced('lock', 5);
@@ -178,7 +184,7 @@ t.test('a fence refuses every token below the highest it has seen, by name', asy
   t.equal(bounds?.endOffset, 4);
 });
 
-t.test('batches that share a flight are judged each by itself', async (t) => {
+t.test('each batch of an append batch is validated by itself', async (t) => {
   const { logs } = await openStore(t);
   const outcomes = await logs.append(topicId, 0, [
     batchOf(['a'], { fence: { name: 'f', token: 2 } }),
@@ -196,7 +202,7 @@ t.test('batches that share a flight are judged each by itself', async (t) => {
   ]);
 });
 
-t.test('a search by time finds the first record that is not older, whatever the order of timestamps', async (t) => {
+t.test('a search by time finds the first record that is not older, in any order of timestamps', async (t) => {
   const { logs } = await openStore(t);
   const own = (max: number) => ({ maxTimestamp: max, hasAllTimestamps: true });
   for (const max of [100, 300, 200, 400]) await append(logs, batchOf([`{"timestamp":${max}}`], own(max)));
@@ -213,7 +219,7 @@ t.test('a search by time finds the first record that is not older, whatever the 
   t.equal(await found(0), 2);
 });
 
-t.test('a search by time goes through any number of batches', async (t) => {
+t.test('a search by time reads any number of batches', async (t) => {
   const { logs } = await openStore(t);
   const old = batchOf(['{"timestamp":1}'], { maxTimestamp: 1, hasAllTimestamps: true });
   for (let i = 0; i < 5; i++)
@@ -226,7 +232,7 @@ t.test('a search by time goes through any number of batches', async (t) => {
   t.match(await logs.findByTimestamp(topicId, 0, 0, 2), { batch: { baseOffset: 500 } });
 });
 
-t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
+t.test('numbers stay exact beyond the size that Lua prints in full', async (t) => {
   const { logs, connection } = await openStore(t);
   const far = 4_000_000_000_000_000;
   const key = partitionKeys(testConfig.prefix, topicId, 0).partition;
@@ -241,7 +247,7 @@ t.test('numbers stay whole beyond what Lua prints in full', async (t) => {
   ]);
 });
 
-t.test('every append is told on the channel', async (t) => {
+t.test('every append is announced on the channel', async (t) => {
   const { logs } = await openStore(t);
   const abort = new AbortController();
   t.teardown(() => abort.abort());
@@ -261,52 +267,49 @@ t.test('every append is told on the channel', async (t) => {
   t.same(heard, [`${topicId} 0 2`, `${topicId} 0 3`]);
 });
 
-t.test(
-  'a connection that breaks while appends are subscribed to anew is made once more, and nothing else fails',
-  async (t) => {
-    const { socketPath } = await startTestRedis(t);
-    const inbetween = join(temporaryFolder(t), 'inbetween.sock');
-    const subscribers: Socket[] = [];
-    const relay = createServer((client) => {
-      const store = connect(socketPath);
-      for (const [from, to] of [
-        [client, store],
-        [store, client],
-      ] as const) {
-        from.on('error', () => undefined);
-        from.on('close', () => to.destroy());
-      }
-      store.on('data', (data) => client.write(data));
-      client.on('data', (data) => {
-        // The second subscription never reaches the store.
-        if (/\r\nsubscribe\r\n/i.test(String(data)) && subscribers.push(client) === 2) client.destroy();
-        else store.write(data);
-      });
+t.test('a connection that breaks while it subscribes again is established again, and nothing else fails', async (t) => {
+  const { socketPath } = await startTestRedis(t);
+  const inbetween = join(temporaryFolder(t), 'inbetween.sock');
+  const subscribers: Socket[] = [];
+  const relay = createServer((client) => {
+    const store = connect(socketPath);
+    for (const [from, to] of [
+      [client, store],
+      [store, client],
+    ] as const) {
+      from.on('error', () => undefined);
+      from.on('close', () => to.destroy());
+    }
+    store.on('data', (data) => client.write(data));
+    client.on('data', (data) => {
+      // The second subscription never reaches the store.
+      if (/\r\nsubscribe\r\n/i.test(String(data)) && subscribers.push(client) === 2) client.destroy();
+      else store.write(data);
     });
-    await new Promise<void>((resolve) => relay.listen(inbetween, resolve));
-    t.teardown(() => relay.close());
-    const store = new Store({ ...testConfig, target: { socketPath: inbetween } }, pino({ level: 'silent' }));
-    await store.open();
-    t.teardown(() => store.close());
-    const abort = new AbortController();
-    t.teardown(() => abort.abort());
-    let subscriptions = 0;
-    store.logs.subscribeToAppends(
-      () => undefined,
-      () => {
-        subscriptions += 1;
-      },
-      abort.signal,
-    );
-    await eventually(() => subscriptions === 1, 'the subscription');
-    subscribers[0]!.destroy();
-    // A promise of the client's own that nobody hears would fail this test here, and end a server.
-    await eventually(() => subscriptions === 2, 'a subscription after two losses');
-    t.equal(subscribers.length, 3);
-  },
-);
+  });
+  await new Promise<void>((resolve) => relay.listen(inbetween, resolve));
+  t.teardown(() => relay.close());
+  const store = new Store({ ...testConfig, target: { socketPath: inbetween } }, pino({ level: 'silent' }));
+  await store.open();
+  t.teardown(() => store.close());
+  const abort = new AbortController();
+  t.teardown(() => abort.abort());
+  let subscriptions = 0;
+  store.logs.subscribeToAppends(
+    () => undefined,
+    () => {
+      subscriptions += 1;
+    },
+    abort.signal,
+  );
+  await eventually(() => subscriptions === 1, 'the subscription');
+  subscribers[0]!.destroy();
+  // A promise of the client's own that nobody hears would fail this test here, and end a server.
+  await eventually(() => subscriptions === 2, 'a subscription after two losses');
+  t.equal(subscribers.length, 3);
+});
 
-t.test('all keys of a partition carry its tag, and no other', async (t) => {
+t.test('all keys of a partition have its hash tag, and no other', async (t) => {
   const { logs, connection } = await openStore(t);
   await append(logs, batchOf(['a'], { fence: { name: 'f', token: 1 }, deduplication: keyed('k}{', 'x') }));
   const keys = await connection.command(false, (client) => client.keys(`*${topicId}*`));
@@ -314,7 +317,7 @@ t.test('all keys of a partition carry its tag, and no other', async (t) => {
   for (const key of keys) t.ok(key.startsWith(`{${testConfig.prefix}:${topicId}:0}:`), key);
 });
 
-t.test('a walk over large batches gives others their turn after a few of them', async (t) => {
+t.test('a script that reads large batches stops after a few of them, so that other commands can run', async (t) => {
   const { logs, connection } = await openStore(t);
   const batches = 12;
   for (let i = 0; i < batches; i += 1) await append(logs, batchOf(['x'.repeat(1024 * 1024)]));

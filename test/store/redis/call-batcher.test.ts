@@ -5,7 +5,7 @@ import { Store } from '../../../src/store/store.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { testConfig } from '../../helpers/server.ts';
 
-t.test('what is asked in one turn of the event loop goes in one call, and is answered in order', async (t) => {
+t.test('requests of one turn of the event loop are sent as one call, and get their results in order', async (t) => {
   const calls: number[][] = [];
   const turn = new CallBatcher<number, number>(10, async (questions) => {
     calls.push(questions);
@@ -17,7 +17,7 @@ t.test('what is asked in one turn of the event loop goes in one call, and is ans
   t.same(calls, [[1, 2, 3], [4]]);
 });
 
-t.test('a call carries no more than its weight, but one question always goes', async (t) => {
+t.test('a call has at most the weight limit, but a single request is always sent', async (t) => {
   const calls: number[][] = [];
   const turn = new CallBatcher<number, number>(10, async (questions) => {
     calls.push(questions);
@@ -27,7 +27,7 @@ t.test('a call carries no more than its weight, but one question always goes', a
   t.same(calls, [[6, 3], [2], [50], [1]]);
 });
 
-t.test('a call that fails fails for all that it carried, and for nobody else', async (t) => {
+t.test('a call that fails rejects all of its requests, and no others', async (t) => {
   let fail = true;
   const turn = new CallBatcher<number, number>(10, async (questions) => {
     if (fail) throw new Error('lost');
@@ -42,7 +42,7 @@ t.test('a call that fails fails for all that it carried, and for nobody else', a
   t.equal(await turn.submit(3, 1), 3);
 });
 
-t.test('writes that share a call are transactions of their own: each is judged by itself', async (t) => {
+t.test('writes that share a call are separate transactions, and each is validated by itself', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
@@ -77,7 +77,7 @@ t.test('writes that share a call are transactions of their own: each is judged b
   ]);
 });
 
-t.test('writes that share a call see each other, also where one undoes what another has done', async (t) => {
+t.test('writes that share a call see each other, also if one undoes another', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();

@@ -3,7 +3,7 @@ import t from 'tap';
 import { createClient, locatingConnector } from '../../../src/store/redis/client.ts';
 import { startRedisNode } from '../../../testbed/redis-node.ts';
 
-t.test('a Redis that takes the connection and says nothing is left when another one has its place', async (t) => {
+t.test('a Redis that accepts the connection but sends nothing is left when another one has replaced it', async (t) => {
   const held = new Set<Socket>();
   const silent = createServer((socket) => held.add(socket.on('error', () => {})));
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));

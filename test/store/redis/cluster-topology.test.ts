@@ -1,4 +1,4 @@
-// A broker on a Redis Cluster: where its keys lie, and what happens while slots are moved to other nodes.
+// A broker on a Redis Cluster: which node has which keys, and what happens while slots migrate.
 import { pino } from 'pino';
 import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../../src/store/keys.ts';
@@ -11,7 +11,7 @@ import { openSocket } from '../../helpers/socket.ts';
 
 const { root } = coordinationKeys(testConfig.prefix);
 
-t.test('coordination lies on one node, logs on all, and a slot may be moved under load', async (t) => {
+t.test('coordination keys are on one node, logs on all, and a slot can migrate under load', async (t) => {
   const cluster = await startRedisCluster(t, 3, false);
   const { url, target } = await startTestServer(t, {}, { url: cluster.url });
   const other = await startTestServer(t, {}, target);
@@ -35,7 +35,7 @@ t.test('coordination lies on one node, logs on all, and a slot may be moved unde
     'any broker sees them',
   );
 
-  await t.test('a long poll hears of an append on any node', async (t) => {
+  await t.test('a long poll returns after an append on any node', async (t) => {
     for (const partition of [0, owners.findIndex((owner) => owner !== owners[0])]) {
       const path = `/v1/topics/spread/partitions/${partition}/records?offset=1&wait=20s`;
       const waiting = http(`${other.url}${path}`);
@@ -44,7 +44,7 @@ t.test('coordination lies on one node, logs on all, and a slot may be moved unde
     }
   });
 
-  await t.test('while the slot of a log is under way nothing is done there, and all goes on elsewhere', async (t) => {
+  await t.test('while the slot of a log migrates, writes to it are refused whole, and all others work', async (t) => {
     const from = owners[1]!;
     const to = cluster.nodes.find((node) => node !== from)!;
     await cluster.beginMove(keyOf(1), from, to);
@@ -89,7 +89,7 @@ t.test('coordination lies on one node, logs on all, and a slot may be moved unde
   });
 });
 
-t.test('an URL of the wrong kind is refused at once, and says which is right', async (t) => {
+t.test('a URL of the wrong kind is refused at once with the right one', async (t) => {
   const [cluster, single] = await Promise.all([startRedisCluster(t, 1, false), startRedisNode(t, [])]);
   const open = async (url: string) => {
     const store = new Store({ ...testConfig, target: { url } }, pino({ level: 'silent' }));
@@ -101,12 +101,12 @@ t.test('an URL of the wrong kind is refused at once, and says which is right', a
   await t.rejects(open(`redis+cluster://127.0.0.1:${single.port}`), { code: 'INVALID_CONFIG', message: /no node of/ });
 });
 
-t.test('a key has the slot that Redis gives it', async (t) => {
+t.test('a key has the same slot as in Redis', async (t) => {
   t.equal(SlotTable.slotOf('123456789'), 12_739);
   t.equal(SlotTable.slotOf('{weir}:root'), SlotTable.slotOf('{weir}:node:/a{b}'));
 });
 
-t.test('a table of slots follows what the cluster tells', async (t) => {
+t.test('the slot table follows what the cluster reports', async (t) => {
   const table = new SlotTable();
   table.replace(
     [
@@ -129,7 +129,7 @@ t.test('a table of slots follows what the cluster tells', async (t) => {
   t.equal(table.primaryOf(5), undefined);
 });
 
-t.test('while one node is away the others serve, and the cluster says what is missing', async (t) => {
+t.test('while one node is unreachable the others serve, and GET /v1/cluster names it', async (t) => {
   const cluster = await startRedisCluster(t, 3, false, ['cluster-require-full-coverage no']);
   const { url } = await startTestServer(t, {}, { url: cluster.url });
   const partitions = 12;

@@ -5,7 +5,7 @@ import { Store } from '../../../src/store/store.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { testConfig } from '../../helpers/server.ts';
 
-t.test('a reply that came while this process did not look is no failure of the store', async (t) => {
+t.test('a reply that arrives while this process is busy is not a time-out', async (t) => {
   const { socketPath, redis } = await startTestRedis(t);
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();

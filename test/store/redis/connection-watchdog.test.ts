@@ -6,40 +6,37 @@ import { startFaultyNetwork } from '../../helpers/faulty-network.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 import { openSocket } from '../../helpers/socket.ts';
 
-t.test(
-  'a connection that blocks or listens is made anew when it has gone dead, and kept while all is quiet',
-  async (t) => {
-    const redis = await startRedisNode(t, []);
-    const network = await startFaultyNetwork(t, `redis://127.0.0.1:${redis.port}`);
-    const quiet = await startTestServer(t, { brokerId: 1 }, { url: `redis://127.0.0.1:${redis.port}` });
-    const connections = async (kind: 'normal' | 'pubsub') => {
-      const list = String(await redis.ask('CLIENT', 'LIST', 'TYPE', kind));
-      return [...list.matchAll(/^id=(\d+)/gm)].map(([, id]) => id!);
-    };
-    await eventually(async () => (await connections('pubsub')).length === 1, 'the first broker listens');
-    const ofQuiet = await connections('pubsub');
-    const cut = await startTestServer(t, { brokerId: 2 }, { url: network.url.replace('http', 'redis') });
-    await http(`${quiet.url}/v1/topics`, 'POST', { name: 'quiet' });
-    const waiting = http(`${quiet.url}/v1/topics/quiet/partitions/0/records?offset=0&wait=1m`);
+t.test('a dedicated connection is replaced when it is dead, and kept while it is idle', async (t) => {
+  const redis = await startRedisNode(t, []);
+  const network = await startFaultyNetwork(t, `redis://127.0.0.1:${redis.port}`);
+  const quiet = await startTestServer(t, { brokerId: 1 }, { url: `redis://127.0.0.1:${redis.port}` });
+  const connections = async (kind: 'normal' | 'pubsub') => {
+    const list = String(await redis.ask('CLIENT', 'LIST', 'TYPE', kind));
+    return [...list.matchAll(/^id=(\d+)/gm)].map(([, id]) => id!);
+  };
+  await eventually(async () => (await connections('pubsub')).length === 1, 'the first broker listens');
+  const ofQuiet = await connections('pubsub');
+  const cut = await startTestServer(t, { brokerId: 2 }, { url: network.url.replace('http', 'redis') });
+  await http(`${quiet.url}/v1/topics`, 'POST', { name: 'quiet' });
+  const waiting = http(`${quiet.url}/v1/topics/quiet/partitions/0/records?offset=0&wait=1m`);
 
-    await eventually(async () => (await connections('pubsub')).length === 2, 'both listen');
-    const before = await connections('pubsub');
-    network.stall('subscribe');
-    await eventually(
-      async () => (await connections('pubsub')).some((id) => !before.includes(id)),
-      'who heard nothing any more listens anew',
-    );
+  await eventually(async () => (await connections('pubsub')).length === 2, 'both listen');
+  const before = await connections('pubsub');
+  network.stall('subscribe');
+  await eventually(
+    async () => (await connections('pubsub')).some((id) => !before.includes(id)),
+    'who heard nothing any more listens anew',
+  );
 
-    const watcher = await openSocket(t, `${cut.url}/v1/watch`);
-    watcher.send({ type: 'watch', id: 'w', path: '/n', mode: 'node' });
-    await watcher.frame({ type: 'watching' });
-    network.stall('xread');
-    t.equal((await http(`${quiet.url}/v1/nodes/n`, 'PUT', 'x')).status, 201);
-    await eventually(() => watcher.frames.some(({ type }) => type === 'events'), 'the event comes all the same');
-    t.equal(cut.broker.store.connectionLosses, 0, 'the way of the requests was not lost');
+  const watcher = await openSocket(t, `${cut.url}/v1/watch`);
+  watcher.send({ type: 'watch', id: 'w', path: '/n', mode: 'node' });
+  await watcher.frame({ type: 'watching' });
+  network.stall('xread');
+  t.equal((await http(`${quiet.url}/v1/nodes/n`, 'PUT', 'x')).status, 201);
+  await eventually(() => watcher.frames.some(({ type }) => type === 'events'), 'the event comes all the same');
+  t.equal(cut.broker.store.connectionLosses, 0, 'the way of the requests was not lost');
 
-    t.ok((await connections('pubsub')).includes(ofQuiet[0]!), 'nobody took the quiet for death');
-    await http(`${cut.url}/v1/topics/quiet/records`, 'POST', { records: [{ value: 1 }] });
-    t.match((await waiting).body.records, [{ value: 1 }]);
-  },
-);
+  t.ok((await connections('pubsub')).includes(ofQuiet[0]!), 'nobody took the quiet for death');
+  await http(`${cut.url}/v1/topics/quiet/records`, 'POST', { records: [{ value: 1 }] });
+  t.match((await waiting).body.records, [{ value: 1 }]);
+});

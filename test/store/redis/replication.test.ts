@@ -1,4 +1,4 @@
-// What acks=all asks of Redis, by what Redis says that it can do: a double of its client stands for versions that are not here.
+// The commands that acks=all sends, by the abilities of Redis. A double of the client stands for versions that are not installed.
 // A real replica is in test/broker/replicas.test.ts.
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
@@ -49,13 +49,13 @@ function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synce
   };
 }
 
-t.test('where Redis can tell, the sync of its file is waited for, also without replicas', async (t) => {
+t.test('if Redis can report syncs, it is waited for its append-only file, also without replicas', async (t) => {
   const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true });
   t.match(await replication.waitForReplicas('k', 0, 'r1'), { replicas: 0, isSynced: true });
   t.same(asked, ['SET k', 'WAITAOF 1 0'], 'also if it may not be asked whether it syncs at all');
 });
 
-t.test('replicas come first, and what is left of the time is for the file', async (t) => {
+t.test('replicas are waited for first, and the append-only file for the rest of the time', async (t) => {
   const { replication, asked } = replicationOver({
     waitaof: true,
     aofEnabled: true,
@@ -67,30 +67,33 @@ t.test('replicas come first, and what is left of the time is for the file', asyn
   t.same(asked, ['SET k', 'WAIT 2', 'WAITAOF 1 0']);
 });
 
-t.test('where it cannot tell, or keeps no file, or never syncs it, only replicas are waited for', async (t) => {
-  for (const abilities of [
-    { waitaof: false, aofEnabled: true },
-    { waitaof: true, aofEnabled: false },
-    { waitaof: true, aofEnabled: true, appendfsync: 'no' },
-  ]) {
-    const { replication, asked } = replicationOver({ ...abilities, replicas: 1 });
-    t.match(await replication.waitForReplicas('k', 1, 'r1'), { replicas: 1, isSynced: true });
-    t.same(asked, ['SET k', 'WAIT 1']);
-    t.match(
-      await replication.waitForReplicas('k', 0, 'another run'),
-      { isSynced: true },
-      'with nothing to ask, nothing can be wrong',
-    );
-    t.equal(asked.length, 2);
-  }
-});
+t.test(
+  'if Redis cannot report syncs, has no append-only file, or never syncs it, only replicas are waited for',
+  async (t) => {
+    for (const abilities of [
+      { waitaof: false, aofEnabled: true },
+      { waitaof: true, aofEnabled: false },
+      { waitaof: true, aofEnabled: true, appendfsync: 'no' },
+    ]) {
+      const { replication, asked } = replicationOver({ ...abilities, replicas: 1 });
+      t.match(await replication.waitForReplicas('k', 1, 'r1'), { replicas: 1, isSynced: true });
+      t.same(asked, ['SET k', 'WAIT 1']);
+      t.match(
+        await replication.waitForReplicas('k', 0, 'another run'),
+        { isSynced: true },
+        'with nothing to ask, nothing can be wrong',
+      );
+      t.equal(asked.length, 2);
+    }
+  },
+);
 
-t.test('another run of Redis cannot say what became of what was written to this one', async (t) => {
+t.test('a write to an earlier run of Redis cannot be confirmed', async (t) => {
   const { replication } = replicationOver({ waitaof: true, aofEnabled: true });
   await t.rejects(replication.waitForReplicas('k', 0, 'another run'), { code: 'STORE_UNAVAILABLE' });
 });
 
-t.test('who comes while replicas are waited for in vain is not kept for twice the time (guarantee E3)', async (t) => {
+t.test('a call that comes during a wait that times out does not wait for twice the time (guarantee E3)', async (t) => {
   const { replication, waits } = replicationOver({ waitaof: false, aofEnabled: false, silent: true });
   const rounds = [replication.waitForReplicas('k', 1, 'r1'), replication.waitForReplicas('k', 1, 'r1')];
   // The first round is under way when the next one is asked for.

@@ -1,9 +1,9 @@
-// Where Sentinels say that the primary is, when they do not agree or do not answer.
+// Finds the primary when Sentinels disagree or do not answer.
 import t from 'tap';
 import { SentinelClient } from '../../../src/store/redis/sentinel-client.ts';
 import { type RedisNode, startRedisNode } from '../../../testbed/redis-node.ts';
 
-t.test('the newest configuration counts, whoever is asked first, and one that hangs is not waited for', async (t) => {
+t.test('the report with the highest epoch counts, and a Sentinel that hangs is not waited for', async (t) => {
   const [old, now] = [await startRedisNode(t, []), await startRedisNode(t, [])];
   const startSentinel = ({ host, port }: RedisNode, epoch: number) =>
     startRedisNode(t, [`sentinel monitor main ${host} ${port} 2`, `sentinel config-epoch main ${epoch}`], {
@@ -36,7 +36,7 @@ t.test('the newest configuration counts, whoever is asked first, and one that ha
   await t.rejects(unknown.findPrimary(), /it watches no primary of the name other/);
 });
 
-t.test('connections that look for the primary at the same moment ask once', async (t) => {
+t.test('connections that look for the primary at the same moment share one query', async (t) => {
   const redis = await startRedisNode(t, []);
   const sentinel = await startRedisNode(t, [`sentinel monitor main ${redis.host} ${redis.port} 1`], { sentinel: true });
   const connections = async () => Number(await sentinel.info('total_connections_received'));

@@ -1,4 +1,4 @@
-// As tls.test.ts, where the Redis is found by others: Sentinels and the nodes of a cluster speak TLS and want passwords, too.
+// As tls.test.ts, for the other topologies: Sentinels and cluster nodes with TLS and passwords.
 import t, { type Test } from 'tap';
 import { type Certificates, makeCertificates, userRules } from '../../../testbed/certificates.ts';
 import { startRedisCluster } from '../../../testbed/redis-cluster.ts';

@@ -1,4 +1,4 @@
-// A server on a Redis that speaks TLS, wants a certificate of its clients, and lets a user do only what the service needs.
+// A server on a Redis with TLS, client certificates, and a user that has only the permissions that Weirkeeper needs.
 import { pino } from 'pino';
 import t from 'tap';
 import { loadConfig } from '../../../src/config/config.ts';

@@ -1,14 +1,14 @@
 import t from 'tap';
 import { withTimeout } from '../../../src/store/redis/with-timeout.ts';
 
-t.test('work settles as it does, and is given up when its time is over', async (t) => {
+t.test('withTimeout settles as the work does, or rejects when the time is over', async (t) => {
   const late = () => new Error('late');
   t.equal(await withTimeout(Promise.resolve(1), 60_000, late), 1);
   await t.rejects(withTimeout(Promise.reject(new Error('failed')), 60_000, late), /failed/);
   await t.rejects(withTimeout(new Promise(() => {}), 1, late), /late/);
 });
 
-t.test('an answer that came while this process was busy counts', async (t) => {
+t.test('a result that arrives while this process is busy is not a time-out', async (t) => {
   const answered = new Promise((resolve) => setTimeout(() => setImmediate(() => resolve('there')), 1));
   const answer = withTimeout(answered, 2, () => new Error('late'));
   const until = performance.now() + 20;
