@@ -1,18 +1,18 @@
-/** What is wrong with an input that its schema refuses, in words for whoever sent it: in bodies and in frames alike. */
+/** Validates inputs against schemas and describes what is wrong with them, for bodies, queries and frames. */
 import { z } from 'zod';
 import { ServiceError } from './service-error.ts';
 
-/** A session's handle stands in URLs, and must not come back in an error (guarantee E4). */
+/** Session handles, which occur in URLs, must not appear in errors (guarantee E4). */
 const handlePattern = /[0-9a-f]{16}\.[A-Za-z0-9_-]{22}/g;
 
-/** How much of a value an error shows. */
+/** Maximum characters of a value, and number of unknown fields, that an error shows. */
 const shownCharacters = 60;
 const keysShown = 10;
-/** Issues of one error that are shown, of those that are read to find different ones. */
+/** Number of issues that an error shows, and number that are examined to find different ones. */
 const issuesShown = 5;
 const issuesRead = 50;
 
-/** What a value must be, by zod's word for its type. */
+/** Names of types for errors, by zod's names. */
 const typeNames: Partial<Record<string, string>> = {
   object: 'an object',
   record: 'an object',
@@ -26,7 +26,7 @@ const typeNames: Partial<Record<string, string>> = {
 const missing = 'is missing';
 const units: Partial<Record<string, string>> = { string: 'character', array: 'item' };
 
-/** What is right, for schemas that have no words of their own for it. */
+/** Error messages for schemas without a message of their own. */
 const messageOf: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type':
@@ -53,7 +53,7 @@ const messageOf: z.core.$ZodErrorMap = (issue) => {
   return undefined;
 };
 
-/** The empty one of a flag in a query is no advice. */
+/** Lists the allowed values. The empty value of a query flag is left out. */
 function oneOf(values: readonly unknown[]): string {
   const shown = values.filter((value) => value !== '');
   return `${shown.length > 1 ? 'one of ' : ''}${shown.join(', ')}`;
@@ -64,15 +64,16 @@ function bound(origin: string, relation: string, limit: number | bigint): string
   return unit ? `must have ${relation} ${limit} ${unit}${limit === 1 ? '' : 's'}` : `must be ${relation} ${limit}`;
 }
 
-/** How schemas are to parse what comes in, so that an error can say which value was wrong, and what would be right. */
+/** Options for parsing inputs, so that an error contains the refused value and the allowed ones. */
 export const parseOptions = { reportInput: true, error: messageOf } as const;
 
-/** Shorter lists are checked as a whole, and all that is wrong with them is said. */
+/** For lists shorter than this, all problems are reported. */
 const longList = 64;
 
 /**
- * What a schema makes of an input. Of a long list only the first item that is wrong is looked into: with an issue for each of 10,000,
- * the error would take longer than the request.
+ * Parses an input by a schema. For a long list only the first invalid item is reported, as creating 10,000 issues would take
+ * longer than the request.
+ * @param where name of the input in errors, such as `body`
  * @throws ServiceError BAD_REQUEST
  */
 export function readInput<T>(schema: z.ZodType<T>, input: unknown, where: string): T {
@@ -100,7 +101,7 @@ function* longListsOf(
   }
 }
 
-/** The fields of the object that the input shall be. */
+/** The schemas of the fields of the object that the input should be. */
 function shapeFor(schema: z.ZodType, input: unknown): Record<string, z.ZodType> | undefined {
   if (typeof input !== 'object' || input === null) return undefined;
   const inner = unwrapped(schema);
@@ -116,7 +117,7 @@ function shapeFor(schema: z.ZodType, input: unknown): Record<string, z.ZodType> 
   return undefined;
 }
 
-/** A schema without what lets it be absent. */
+/** The schema inside of optional, nullable and default. */
 function unwrapped(schema: z.ZodType): z.ZodType {
   let inner = schema;
   while (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable || inner instanceof z.ZodDefault) {
@@ -125,9 +126,9 @@ function unwrapped(schema: z.ZodType): z.ZodType {
   return inner;
 }
 
-/** Says for each issue where it is, what is wrong and with which value, the unknown fields by name. */
+/** Describes issues: the place of each, the problem and the refused value, or the names of unknown fields. */
 export function describeIssues(error: z.ZodError, where = ''): string {
-  // The last that is said of one place is the narrowest: after the bounds of all numbers come those of this one.
+  // The last issue of one place is the most specific: the bounds of this number come after those of all numbers.
   const issues = new Map(
     error.issues.slice(0, issuesRead).map((issue) => [`${issue.code} ${issue.path.join()}`, issue]),
   );
@@ -141,34 +142,34 @@ export function describeIssues(error: z.ZodError, where = ''): string {
       const unknown = `unknown ${issue.keys.length > 1 ? 'fields' : 'field'} ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
       return `${unknown}${at ? ` in ${at}` : ''} (${issue.message})`;
     }
-    // A body that is not there at all is null to the router.
+    // The router passes null for a missing body.
     if (issue.message === missing || (at === 'body' && issue.input === null)) return `${at || 'value'}: ${missing}`;
-    // Of a query, only a parameter that stands there more than once is a list.
+    // In a query only a repeated parameter is a list.
     if (where === 'query' && Array.isArray(issue.input)) return `${at}: is given ${issue.input.length} times, not once`;
     return `${at || 'value'}: ${issue.message}${rejectedValue(rejectedPart(issue))}`;
   });
   return `${[...new Set(texts)].slice(0, issuesShown).join('; ')}.`;
 }
 
-/** What was wrong: of objects that differ by one member, what stands there. */
+/** The refused value; for a discriminated union that of the discriminator. */
 function rejectedPart(issue: z.core.$ZodIssue): unknown {
   const { input, discriminator } = issue as { input?: unknown; discriminator?: string };
   return discriminator === undefined ? input : (input as Record<string, unknown>)[discriminator];
 }
 
-/** A text without the handles of sessions that stand in it. */
+/** The text with session handles replaced by `***`. */
 export function withoutHandles(text: string): string {
   return text.replace(handlePattern, '***');
 }
 
-/** `, not "ten"`: what was sent, if it is short enough to be shown. */
+/** The refused value for an error, such as `, not "ten"`; empty for objects and lists. */
 function rejectedValue(input: unknown): string {
   if (typeof input === 'string') {
-    // Far more than is shown, and than a handle has: a long text is not looked through for what nobody sees.
+    // Longer than what is shown and than a handle, so that a long text need not be searched.
     const text = withoutHandles(input.slice(0, 4 * shownCharacters));
     return `, not ${JSON.stringify(text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text)}`;
   }
-  // It was rounded when it was read, so that it is not what was sent.
+  // The number was rounded when it was parsed, so it is not the one that was sent.
   if (Number.isInteger(input) && !Number.isSafeInteger(input)) return ', not a number beyond 2^53-1';
   return typeof input === 'number' || typeof input === 'boolean' || input === null ? `, not ${input}` : '';
 }

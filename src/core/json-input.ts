@@ -1,8 +1,7 @@
 /**
- * Reads the JSON of requests and frames that become values. JSON.parse takes whatever it is given: a few MiB of nested lists keep it,
- * and all that looks at its result, busy for seconds. So the text is scanned first, and refused where it nests too deep or has
- * more values than any request takes. What readers of JSON disagree about is refused, too: a name that an object has twice, and
- * strings that are no Unicode.
+ * Parses the JSON of requests and frames. JSON.parse has no limits: a few MiB of nested lists block the process for seconds. So
+ * the text is scanned first, and refused if it is nested too deeply or has more values than any valid request. JSON on which
+ * parsers disagree is refused, too: duplicate names in an object, and strings with unpaired surrogates.
  */
 import { isUtf8 } from 'node:buffer';
 import { withoutHandles } from './issues.ts';
@@ -10,23 +9,23 @@ import { hasControls, JsonScanner, jsonProblem, noPosition, valueIn } from './js
 import { ServiceError } from './service-error.ts';
 
 export interface JsonLimits {
-  /** How deep objects and lists may lie in each other. */
+  /** Maximum nesting of objects and lists. */
   depth: number;
-  /** Values in all, lists and objects included. */
+  /** Maximum number of values, including lists and objects. */
   values: number;
-  /** Members of one object. */
+  /** Maximum number of members of one object. */
   members: number;
-  /** Items of one list. */
+  /** Maximum number of items of one list. */
   items: number;
 }
 
 /**
- * Far above what any request takes: 10,000 operations of at most 11 members are a transaction. Measured (bench/stalls.ts): what fills
- * these limits is refused by its schema within 100 ms.
+ * Larger than any valid request: a transaction has at most 10,000 operations of 11 members. Measured (bench/stalls.ts): a schema
+ * refuses an input that reaches these limits within 100 ms.
  */
 export const jsonLimits: JsonLimits = { depth: 32, values: 120_000, members: 1000, items: 10_000 };
 
-/** For what has no lists. */
+/** Limits for inputs without long lists. */
 export const smallJsonLimits: JsonLimits = { depth: 32, values: 1000, members: 100, items: 100 };
 
 const quote = 0x22;
@@ -35,12 +34,12 @@ const openBracket = 0x5b;
 const openBrace = 0x7b;
 
 /**
- * The value of a JSON text; undefined if it is empty.
- * @param what how errors call it, such as `The body`
+ * Parses a JSON text; an empty text gives undefined.
+ * @param what subject of error messages, such as `The body`
  * @throws ServiceError BAD_REQUEST; TOO_LARGE beyond the limits
  */
-export function readJson(given: Buffer, what: string, limits = jsonLimits): unknown {
-  const bytes = withoutByteOrderMark(given);
+export function readJson(input: Buffer, what: string, limits = jsonLimits): unknown {
+  const bytes = withoutByteOrderMark(input);
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw new ServiceError('BAD_REQUEST', `${what} is not valid UTF-8, as JSON has to be.`);
   const text = bytes.toString('latin1');
@@ -49,19 +48,19 @@ export function readJson(given: Buffer, what: string, limits = jsonLimits): unkn
   return JSON.parse(bytes.toString());
 }
 
-/** Without the byte order mark that some editors and libraries put before UTF-8. */
+/** The bytes without a UTF-8 byte order mark, which some editors and libraries write. */
 export function withoutByteOrderMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
-/** An object or a list that is open. */
+/** An object or list whose end has not been reached. */
 interface Container {
   closer: number;
-  /** Of an object: the names so far. */
+  /** The names so far; undefined for a list. */
   names: Set<string> | undefined;
-  /** Of an object: the member that is being read. */
+  /** The name of the current member of an object. */
   name: string;
-  /** Members or items so far, the one that is being read included. */
+  /** Number of members or items so far, including the current one. */
   count: number;
 }
 
@@ -106,7 +105,7 @@ class StructureCheck {
     }
   }
 
-  /** Behind the value at `at`, or behind the bracket that opens it. */
+  /** Position after the value at `at`, or after its opening bracket. */
   #value(at: number): number {
     const scanner = this.#scanner;
     this.#values += 1;
@@ -127,7 +126,7 @@ class StructureCheck {
     const end = unit === quote ? scanner.skipString(at) : scanner.skipPrimitive(at);
     if (end === noPosition) throw this.#notJson();
     if (unit === quote && scanner.hasEscape(at, end) && !isUnicode(scanner.text, at, end)) {
-      throw this.#bad(`has a string that is no Unicode at ${this.#currentPath()}: half of a surrogate pair`);
+      throw this.#bad(`has a string that is not valid Unicode at ${this.#currentPath()}: an unpaired surrogate`);
     }
     return end;
   }
@@ -145,7 +144,7 @@ class StructureCheck {
     container.count += 1;
   }
 
-  /** Behind the name at `at` and its colon. */
+  /** Position after the name at `at` and its colon. */
   #name(container: Container, names: Set<string>, at: number): number {
     const scanner = this.#scanner;
     const { text } = scanner;
@@ -156,11 +155,9 @@ class StructureCheck {
     const name = scanner.hasEscape(at, end) || notAscii.test(plain) ? (valueIn(text, at, end) as string) : plain;
     container.name = name;
     if (names.has(name)) throw this.#bad(`has the field ${this.#currentPath()} twice`);
-    if (!name.isWellFormed()) throw this.#bad('has a field whose name is no Unicode: half of a surrogate pair');
+    if (!name.isWellFormed()) throw this.#bad('has a field whose name is not valid Unicode: an unpaired surrogate');
     if (name === '__proto__' || (name === 'prototype' && this.#openContainers.at(-2)?.name === 'constructor')) {
-      throw this.#bad(
-        "has a field '__proto__', or a 'constructor' with a 'prototype': nothing here takes one; leave it out",
-      );
+      throw this.#bad("has a field '__proto__', or a 'constructor' with a 'prototype': no request has such a field");
     }
     names.add(name);
     const value = scanner.skipColon(end);
@@ -168,7 +165,7 @@ class StructureCheck {
     return value;
   }
 
-  /** Where it is: `ops.17.path`. */
+  /** The path of the current value, such as `ops.17.path`. */
   #currentPath(): string {
     return this.#pathOf(this.#openContainers);
   }
@@ -177,7 +174,7 @@ class StructureCheck {
     return containers.map(({ names, name, count }) => (names ? shortened(name) : count - 1)).join('.');
   }
 
-  /** @param at where, if the scanner has not noted it itself */
+  /** @param at position of the error, if the scanner has not recorded it */
   #notJson(at?: number): ServiceError {
     if (at !== undefined) this.#scanner.fail(at);
     return this.#bad(jsonProblem(this.#scanner));
@@ -188,7 +185,7 @@ class StructureCheck {
   }
 
   #tooLarge(problem: string, fields: Record<string, unknown>): ServiceError {
-    return new ServiceError('TOO_LARGE', `${this.#what} ${problem}; no request takes so many.`, fields);
+    return new ServiceError('TOO_LARGE', `${this.#what} ${problem}, which is more than any request needs.`, fields);
   }
 }
 
@@ -199,7 +196,7 @@ function shortened(name: string): string {
   return safe.length > shownCharacters ? `${safe.slice(0, shownCharacters)}…` : safe;
 }
 
-/** Whether the string, which has escapes, is without halves of surrogate pairs. */
+/** Whether a string with escapes has no unpaired surrogates. */
 function isUnicode(text: string, start: number, end: number): boolean {
   const string = text.slice(start, end);
   return !halfPair.test(string) || (JSON.parse(string) as string).isWellFormed();

@@ -1,18 +1,17 @@
 /**
- * Finds where the parts of a JSON text end, and whether they are valid, without making values of them. It works on bytes
- * as text: each character is one byte of UTF-8 (latin1), which is how most of a text can be passed over by native searches.
+ * Finds the ends of the parts of a JSON text and checks that they are valid, without creating values. It works on bytes as text
+ * (latin1 strings in which each character is one byte of UTF-8), so that native searches skip most of the text.
  *
- * It accepts what JSON.parse accepts, and nothing else, up to a depth that any reader can be expected to take. What is wrong
- * with the rest, JSON.parse says better (`problemOf`), but it is never asked about a text that could keep it busy. It gives up
- * for now within long objects and lists, so that whoever scans can let others go first.
+ * It accepts exactly what JSON.parse accepts, up to a nesting of `depthMax`. Scanning a long object or list is interrupted
+ * after a slice of bytes, so that the caller can let other work run, and is continued by resume().
  */
 
 import { withoutHandles } from './issues.ts';
 
-/** How deep objects and arrays may lie in each other. */
+/** Maximum nesting of objects and lists. */
 const depthMax = 1000;
 
-/** Returned in place of a position: this is no JSON, or too deep. */
+/** Returned instead of a position: the text is not JSON, is nested too deeply, or the scan was interrupted. */
 export const noPosition = -1;
 
 const quote = 0x22;
@@ -26,7 +25,7 @@ const backslash = 0x5c;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
-/** After so many bytes of one object or list it is interrupted. */
+/** The scan of one object or list is interrupted after this many bytes. */
 const sliceBytes = 256 * 1024;
 
 const literals = ['true', 'false', 'null'];
@@ -34,34 +33,34 @@ const plainEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(
 
 export class JsonScanner {
   readonly text: string;
-  /** Whether no string can have a control character, as there is none. */
+  /** Whether the text has no control characters, so that no string can contain one. */
   readonly #isClean: boolean;
-  /** The first backslash that was not passed yet; behind the text if there is none. */
+  /** Position of the next backslash; Infinity if there is none. */
   #nextEscape = -1;
-  /** Where it gave up: the text is no JSON there, or nests too deep. */
+  /** Position of the error after a failed scan. */
   failedAt = 0;
-  /** Whether it gave up as the text nests deeper than `depthMax`. */
+  /** Whether the scan failed because the text is nested deeper than `depthMax`. */
   isTooDeep = false;
-  /** Whether it gave up only for now, within a long object or list; to go on, call resume() and then do the same again. */
+  /** Whether the scan was interrupted within a long object or list. Call resume() until it returns true, then repeat the call. */
   isInterrupted = false;
-  /** Where the long objects and lists end that it has passed in slices, by where they begin. */
+  /** End positions by start positions of the objects and lists that were scanned in slices. */
   readonly #skippedContainers = new Map<number, number>();
-  /** The one that was interrupted: its beginning, where to go on, and what is open there. */
+  /** The interrupted object or list: its start, the position to resume at, and the closers of what is open there. */
   #interrupted = { start: 0, at: 0, closers: [] as number[] };
 
-  /** @param isClean no byte is a control character, save line feeds that no value is scanned across */
+  /** @param isClean whether no byte is a control character, except line feeds outside of the scanned values */
   constructor(text: string, isClean: boolean) {
     this.text = text;
     this.#isClean = isClean;
   }
 
-  /** Notes where the text stops being JSON. */
+  /** Records the position of an error. */
   fail(at: number): typeof noPosition {
     this.failedAt = at;
     return noPosition;
   }
 
-  /** Behind the space at `at`. */
+  /** Position after the whitespace at `at`. */
   skipSpace(at: number): number {
     const { text } = this;
     let end = at;
@@ -72,18 +71,18 @@ export class JsonScanner {
     }
   }
 
-  /** Behind the string that begins at `at` with its quote. */
+  /** Position after the string whose opening quote is at `at`. */
   skipString(at: number): number {
     const { text } = this;
     const end = text.indexOf('"', at + 1);
     if (end < 0) return this.fail(text.length);
     if (this.#nextEscape <= at) this.#nextEscape = orEndOfText(text.indexOf('\\', at));
     if (this.#nextEscape < end) return this.#skipStringSlowly(at);
-    // Without escapes it can only be wrong by a control character, which the slow way sees.
+    // Without escapes only a control character can make the string invalid; the slow path finds it.
     return this.#isClean ? end + 1 : this.#skipStringSlowly(at);
   }
 
-  /** Whether the string that ends before `end` was written with escapes. */
+  /** Whether the string from `start` to `end`, which was just scanned, contains escapes. */
   hasEscape(start: number, end: number): boolean {
     return this.#nextEscape < end && this.text.slice(start, end).includes('\\');
   }
@@ -106,7 +105,7 @@ export class JsonScanner {
     }
   }
 
-  /** Behind the value that begins at `start`, of any kind and depth. */
+  /** Position after the value at `start`, of any kind. */
   skipValue(start: number): number {
     const unit = this.text.charCodeAt(start);
     if (unit === quote) return this.skipString(start);
@@ -115,22 +114,22 @@ export class JsonScanner {
     return known ?? this.#skipContainer(start, start, []);
   }
 
-  /** Goes on in what was interrupted. @returns whether it came to its end, well or not */
+  /** Continues an interrupted scan. @returns whether it has ended, with or without an error */
   resume(): boolean {
     this.isInterrupted = false;
     const { start, at, closers } = this.#interrupted;
     const end = this.#skipContainer(start, at, closers);
     if (this.isInterrupted) return false;
     this.#skippedContainers.set(start, end);
-    // Whoever goes on begins at a place that was passed before.
+    // The caller starts again at an earlier position.
     this.#nextEscape = -1;
     return true;
   }
 
   /**
-   * Behind the object or list that begins at `start`.
-   * @param from where its next value begins
-   * @param closers what closes the objects and lists that are open
+   * Position after the object or list at `start`.
+   * @param from position of its next value
+   * @param closers the closing brackets of the open objects and lists
    */
   #skipContainer(start: number, from: number, closers: number[]): number {
     const { text } = this;
@@ -142,7 +141,7 @@ export class JsonScanner {
         this.#interrupted = { start, at, closers };
         return noPosition;
       }
-      // A value begins here, if the name before it was one.
+      // A value begins here, unless the name before it was invalid.
       if (at === noPosition) return noPosition;
       const opener = text.charCodeAt(at);
       if (opener === openBrace || opener === openBracket) {
@@ -159,7 +158,7 @@ export class JsonScanner {
           continue;
         }
       } else at = opener === quote ? this.skipString(at) : this.skipPrimitive(at);
-      // It ended here, and perhaps what it is in.
+      // The value ended here, and perhaps the containers around it.
       for (;;) {
         if (at === noPosition) return noPosition;
         const closer = closers.at(-1);
@@ -179,20 +178,20 @@ export class JsonScanner {
     }
   }
 
-  /** Behind the name of a member that begins at `at`, and its colon: where its value begins. */
+  /** Position of the value of the member whose name is at `at`. */
   skipName(at: number): number {
     if (this.text.charCodeAt(at) !== quote) return this.fail(at);
     const end = this.skipString(at);
     return end === noPosition ? noPosition : this.skipColon(end);
   }
 
-  /** Behind the colon that follows `at`, and the space about it. */
+  /** Position after the colon that follows `at`, without whitespace. */
   skipColon(at: number): number {
     const colonAt = this.skipSpace(at);
     return this.text.charCodeAt(colonAt) === colon ? this.skipSpace(colonAt + 1) : this.fail(colonAt);
   }
 
-  /** Behind a number or one of the three words. */
+  /** Position after a number, true, false or null. */
   skipPrimitive(at: number): number {
     const { text } = this;
     const unit = text.charCodeAt(at);
@@ -207,14 +206,14 @@ export class JsonScanner {
     if (text.charCodeAt(at) === minus) at += 1;
     at = text.charCodeAt(at) === zero ? at + 1 : this.#skipDigits(at);
     if (text.charCodeAt(at) === dot) at = this.#skipDigits(at + 1);
-    // Also if there was no digit: before the text there is nothing.
+    // If there was no digit, `at` is -1, where charCodeAt() gives NaN.
     const exponent = text.charCodeAt(at) | 0x20;
     if (exponent !== 0x65) return at;
     const sign = text.charCodeAt(at + 1);
     return this.#skipDigits(sign === minus || sign === 0x2b ? at + 2 : at + 1);
   }
 
-  /** Behind the digits at `at`, of which there must be one. */
+  /** Position after the digits at `start`; there must be at least one. */
   #skipDigits(start: number): number {
     const { text } = this;
     let at = start;
@@ -223,12 +222,12 @@ export class JsonScanner {
   }
 }
 
-/** The value of a part that is valid JSON. */
+/** Parses a part of the text that is valid JSON. */
 export function valueIn(text: string, start: number, end: number): unknown {
   return JSON.parse(Buffer.from(text.slice(start, end), 'latin1').toString());
 }
 
-/** Whether four hexadecimal digits stand at `at`. */
+/** Whether there are four hexadecimal digits at `at`. */
 function isHex(text: string, at: number): boolean {
   for (let i = at; i < at + 4; i += 1) {
     const unit = text.charCodeAt(i);
@@ -246,11 +245,11 @@ function orEndOfText(found: number): number {
   return found < 0 ? Number.POSITIVE_INFINITY : found;
 }
 
-/** Up to this length JSON.parse is asked what is wrong: its words are known, but it builds all values before the fault. */
+/** Up to this size the error message is that of JSON.parse, which is well known but creates all values before the error. */
 const parseForMessageBytesMax = 64 * 1024;
 const shownCharacters = 20;
 
-/** What is wrong with a text that the scanner gave up on, or behind whose end at `failedAt` there is more. */
+/** The problem of a text that failed to scan, or that has more text at `failedAt` after its value. */
 export function jsonProblem(scanner: JsonScanner): string {
   if (scanner.isTooDeep) return `nests deeper than ${depthMax} levels`;
   const { text, failedAt } = scanner;
@@ -264,7 +263,7 @@ export function jsonProblem(scanner: JsonScanner): string {
   }
   if (failedAt >= text.length) return 'is not JSON: it ends too early';
   const shown = withoutHandles(bytes.toString('utf8', failedAt, failedAt + shownCharacters));
-  return `is not JSON: ${JSON.stringify(shown)} at byte ${failedAt} cannot stand there`;
+  return `is not JSON: ${JSON.stringify(shown)} at byte ${failedAt} is not expected there`;
 }
 
 /** Whether any byte is a control character (below 0x20), line feeds aside. */
@@ -276,7 +275,7 @@ export function hasControls(bytes: Uint8Array): boolean {
   if (hasControlByte(bytes, 0, head) || hasControlByte(bytes, head + 4 * words.length, length)) return true;
   for (let i = 0; i < words.length; i += 1) {
     const word = words[i]!;
-    // Four bytes at once: the high bit of each byte that is below 0x20, and sometimes of one above such a byte.
+    // Four bytes at once: sets the high bit of each byte below 0x20, and sometimes that of the byte after such a byte.
     if ((((word - 0x20202020) | 0) & ~word & 0x80808080) === 0) continue;
     if (hasControlByte(bytes, head + 4 * i, head + 4 * i + 4)) return true;
   }

@@ -143,7 +143,7 @@ function readKey(parts: FieldTexts, where: () => string): string | undefined {
   const value = parseField(key) as string;
   // In UTF-8 all unpaired surrogates would become the same key.
   if (!value.isWellFormed()) {
-    throw bad(`${where()}.key is no Unicode, as it has half of a surrogate pair; bytes go as keyBase64.`);
+    throw bad(`${where()}.key is not valid Unicode, as it has an unpaired surrogate; send bytes as keyBase64.`);
   }
   return bytesAsText(value);
 }

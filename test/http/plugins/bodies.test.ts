@@ -184,7 +184,7 @@ t.test('a record may hold any value, but no more records come at once, and no de
     [`{"records":[${many(100_001, '{"key":"k","value":1}')}]}`, 413, /more than 100000 records/],
     [`{"records":[{${manyFields(100_000)}}]}`, 400, /records\.0: unknown field 'k0'/],
     [`{"records":[{"headers":{${manyFields(2000)}}}]}`, 413, /records\.0\.headers has more than 1000 fields/],
-    [`{"records":[{"value":[${many(1_000_000, '[]')}}]}`, 400, /not JSON: "\}\]\}" at byte \d+ cannot stand there/],
+    [`{"records":[{"value":[${many(1_000_000, '[]')}}]}`, 400, /not JSON: "\}\]\}" at byte \d+ is not expected there/],
     [`{${manyFields(300_000)}}`, 400, /unknown field 'k0'; it has records and producer/],
     [
       `{"records":[{"key":"${'\\n'.repeat(600_000)}"}]}`,
@@ -249,20 +249,20 @@ t.test('what two readers of JSON would read as two things is refused', async (t)
       '{"ops":[{"op":"check","path":"/"},{"op":"check","path":"/","path":"/x"}]}',
       /the field ops\.1\.path twice/,
     ],
-    ['/v1/multi', '{"ops":[{"op":"create","path":"/s","data":"\\ud800"}]}', /no Unicode at ops\.0\.data/],
-    ['/v1/producers', '{"name":"a\\udc00b"}', /no Unicode at name/],
-    ['/v1/producers', '{"na\\ud800me":"a"}', /field whose name is no Unicode/],
-    ['/v1/topics/taken/records', '{"records":[{"value":1,"value":2}]}', /records\.0: the field value comes twice/],
+    ['/v1/multi', '{"ops":[{"op":"create","path":"/s","data":"\\ud800"}]}', /not valid Unicode at ops\.0\.data/],
+    ['/v1/producers', '{"name":"a\\udc00b"}', /not valid Unicode at name/],
+    ['/v1/producers', '{"na\\ud800me":"a"}', /field whose name is not valid Unicode/],
+    ['/v1/topics/taken/records', '{"records":[{"value":1,"value":2}]}', /records\.0: the field value occurs twice/],
     ['/v1/topics/taken/records', '{"records":[],"records":[{"value":2}]}', /has the field records twice/],
-    ['/v1/topics/taken/records', '{"records":[{"key":"\\ud800"}]}', /records\.0\.key is no Unicode/],
+    ['/v1/topics/taken/records', '{"records":[{"key":"\\ud800"}]}', /records\.0\.key is not valid Unicode/],
     [
       '/v1/topics/taken/records',
       '{"records":[{"key":"a"},{"headers":{"a":"1","a":"2"}}]}',
       /records\.1\.headers has the field a twice/,
     ],
     ['/v1/topics/taken/records', '{"records":[{"headers":{"a":{"base64":"","base64":""}}}]}', /a\.base64 twice/],
-    ['/v1/topics/taken/records', '{"records":[{"headers":{"\\udfff":"1"}}]}', /no Unicode/],
-    ['/v1/topics/taken/records', '{"records":[{"headers":[["\\udfff","1"]]}]}', /no Unicode/],
+    ['/v1/topics/taken/records', '{"records":[{"headers":{"\\udfff":"1"}}]}', /not valid Unicode/],
+    ['/v1/topics/taken/records', '{"records":[{"headers":[["\\udfff","1"]]}]}', /not valid Unicode/],
   ];
   const end = async () => (await http(`${url}/v1/topics/taken/offsets`)).body.partitions[0].offset;
   const before = await end();

@@ -113,7 +113,7 @@ t.test('whatever is wrong with a line names it, counted over the whole stream wi
       /^line 1500: the record has \d+ bytes; max\.message\.bytes/,
     ],
     ['{"key":"k","value":1}x', 'BAD_REQUEST', /^line 1500 is not JSON/],
-    ['{"key":"a","key":"b"}', 'BAD_REQUEST', /^line 1500: the field key comes twice/],
+    ['{"key":"a","key":"b"}', 'BAD_REQUEST', /^line 1500: the field key occurs twice/],
     ['{"key":"k","headers":{"a":"1","a":"2"}}', 'BAD_REQUEST', /^line 1500\.headers has the field a twice/],
   ];
   for (const [line, code, detail] of cases) {
