@@ -66,12 +66,12 @@ import { handleSocketError, Sockets } from './ws/socket.ts';
 import { serveTopicTail } from './ws/topic-tail.ts';
 import { watchSockets } from './ws/watch.ts';
 
-/** How much a broker takes, how long it waits for clients, and how much they may store. */
+/** Limits of a broker: admission, timeouts of clients, connections, and what may be stored. */
 export interface Limits {
   admission: AdmissionLimits;
   timeouts: HttpTimeouts;
   connections: ConnectionLimits;
-  /** Absent: the usual ones. */
+  /** The defaults if absent. */
   stored?: StoredLimits;
 }
 
@@ -100,9 +100,9 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     clientErrorHandler: createConnectionRefusal(connections, lingering),
     // A node's path may be as long as a URL; Node's own limit on headers bounds both.
     routerOptions: { maxParamLength: 16 * 1024, ignoreTrailingSlash: false, caseSensitive: true },
-    // Requests under way end; idle connections are closed at once.
+    // Requests in flight are completed; idle connections are closed at once.
     forceCloseConnections: 'idle',
-    // Fastify's own answer while it closes is no problem of the catalogue (http/plugins/drain.ts).
+    // Fastify's own 503 while it closes is not a problem of the catalogue; http/plugins/drain.ts sends one.
     return503OnClosing: false,
     keepAliveTimeout: limits.timeouts.keepAliveMs,
     ...(trusts && { trustProxy: trusts }),
@@ -110,22 +110,22 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
       headersTimeout: limits.timeouts.headMs,
       connectionsCheckingInterval: limits.timeouts.lookEveryMs,
       maxHeaderSize: headBytesMax,
-      // Node would answer with nothing but the status (http/plugins/host.ts).
+      // Node would respond with a status and no body; http/plugins/request-head.ts says what is missing.
       requireHostHeader: false,
-      // Node 20 has none and hands over all upgrades (http/plugins/upgrades.ts).
+      // Newer Node than 20 only: Node 20 ignores it and emits `upgrade` for every request with Upgrade (http/plugins/upgrades.ts).
       ...({ shouldUpgradeCallback: isWebSocketUpgrade } as ServerOptions),
     },
-    // Bodies may be streamed for as long as they go on: slow ones are the business of http/plugins/slow-senders.ts.
+    // A body may be streamed for any time; http/plugins/slow-senders.ts ends those that stall.
     requestTimeout: 0,
-    // Nor is a connection without traffic a fault: a long poll waits on it.
+    // A connection without traffic may be waiting for the response to a long poll.
     connectionTimeout: 0,
   });
 
   connections.attach(app.server);
   const webSockets = sortUpgrades(app.server, connections);
-  // Before all hooks that may refuse a request: it closes the connection of an upgrade that was refused.
+  // Before every hook that may refuse a request: this plugin closes the connection of a refused upgrade.
   await app.register(fastifyWebsocket, {
-    // All that the plugin does with a server is to listen for its upgrades.
+    // The plugin only listens for `upgrade` on the server that it is given.
     options: { server: webSockets as Server, maxPayload: socketPayloadBytesMax },
     errorHandler: handleSocketError,
   });
@@ -199,7 +199,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     sockets,
     inPlace: (client, work) => reserved.inPlace(client, work),
   });
-  // One address for server-sent events and a socket: neither of them knows of the other.
+  // One URL serves both server-sent events and WebSockets; the two modules do not import each other.
   await app.register(topicTailRoutes, {
     ...versioned,
     takeSocket: (ws, opening, request) => serveTopicTail(ws, opening, request, broker, sockets),

@@ -1,13 +1,13 @@
-// The bytes of bodies in memory: limited in total, and shared between clients. Where there is no room, a body that is still coming in
-// of the client that has most is given up: so nobody keeps others out by sending large bodies slowly, or many.
+// Limits the bytes of request bodies in memory, in total and fairly between clients. When there is no room, a body that is still arriving
+// is refused, of the client that uses most. So no client can keep others out by many bodies or slow ones.
 
-/** A body in memory, or on its way there. */
+/** A body that is in memory or still arriving. */
 export interface CountedBody {
   clientKey: string;
   bytes: number;
-  /** Whether more of it is to come. */
+  /** Whether more of it is expected. */
   isArriving: boolean;
-  /** Refuses it, if there is no room for it after all. */
+  /** Refuses the body, to make room for others. */
   giveUp(): void;
 }
 
@@ -32,7 +32,7 @@ export class BodyBytes {
   /** Counts more bytes of a body. @returns false if there is no room for them */
   add(body: CountedBody, bytes: number): boolean {
     const own = this.#of(body.clientKey);
-    // Whoever is alone is let through: the limit on one body is another one.
+    // A single body always fits: the size of one body has a limit of its own.
     while (this.#used > 0 && this.#used + bytes > this.max) {
       const other = this.#largest();
       if (!other || other === own || other.bytes <= own.bytes + bytes || !this.#giveUpOne(other)) {
@@ -47,7 +47,7 @@ export class BodyBytes {
     return true;
   }
 
-  /** The body is used up, or given up. */
+  /** Releases the bytes of a body that was processed or refused. */
   remove(body: CountedBody): void {
     const own = this.#clients.get(body.clientKey);
     if (!own?.bodies.delete(body)) return;
@@ -57,7 +57,7 @@ export class BodyBytes {
     if (own.bodies.size === 0) this.#clients.delete(body.clientKey);
   }
 
-  /** The client that has most; of those that have a body on its way. */
+  /** The client that uses most, among those with a body that is still arriving. */
   #largest(): ClientBodies | undefined {
     let largest: ClientBodies | undefined;
     for (const client of this.#clients.values()) {

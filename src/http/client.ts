@@ -6,12 +6,12 @@ import { clientOfAddress } from '../core/client-address.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whom the request counts as. */
+    /** Key of the client for all limits by client. */
     clientKey: string;
   }
 }
 
-/** For a peer that has left before it was looked at. */
+/** The key of a peer that disconnected before its address was read. */
 const unknownClient = 'unknown';
 
 const known = new WeakMap<Socket, string>();
@@ -35,7 +35,7 @@ export function installClient(app: FastifyInstance, trusts: ((address: string) =
   });
 }
 
-/** The farthest address that a trusted proxy vouches for. What is no address was made up by who sent it. */
+/** The farthest address that trusted proxies report. Entries that are not addresses are skipped: they are not trustworthy. */
 function clientBehind(request: FastifyRequest): string {
   for (const address of request.ips?.toReversed() ?? []) {
     const client = clientOfAddress(address);

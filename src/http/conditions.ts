@@ -1,15 +1,15 @@
-// The tags of a node's representations, and what If-Match and If-None-Match (RFC 9110, 13.1) say about them. A tag belongs to a
-// representation: the data has the mzxid, stat and node have mzxid and pzxid, as the number of children stands in them, the list of
-// children has the pzxid, and a page of children with their stats has a hash.
+// Entity tags of a node, and the conditions If-Match and If-None-Match (RFC 9110, 13.1). Each representation has its own tag: the mzxid
+// for the data, mzxid and pzxid for stat and node (they contain the number of children), the pzxid for the list of children, and a hash
+// for a page of children with their stats.
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Stat } from '../../schemas/common.ts';
 import { ServiceError } from '../core/service-error.ts';
 
-/** What a conditional header holds: any tag, or some of them. */
+/** A parsed conditional header: any tag, or a list of tags. */
 export type Condition = '*' | EntityTag[];
 
-/** What stands between the quotes; what proxies add to our tags is dropped. */
+/** The text between the quotes, without the suffix that some proxies add. */
 export type EntityTag = string;
 
 /** The tag of a node that does not exist, in every view. */
@@ -24,9 +24,9 @@ export function pageTag(page: object): EntityTag {
   return `s${createHash('sha256').update(JSON.stringify(page)).digest('hex').slice(0, 32)}`;
 }
 
-/** The one tag that nearly all requests carry. */
+/** A single tag of a node's data, as nearly all requests have it. */
 const singleTag = /^"((?:0|[1-9]\d{0,15}))"$/;
-/** A tag, or nothing, as a list may have empty elements (RFC 9110, 5.6.1). */
+/** One element of a list of tags; it may be empty (RFC 9110, 5.6.1). */
 const listedTag = /[ \t]*(?:(?:W\/)?"([\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(?:,|$)/y;
 /**
  * A tag of ours as a proxy that compresses passes it on: Apache, Caddy, Jetty and others add the name of the encoding. Weak tags
@@ -65,7 +65,7 @@ function malformed(name: string, header: string): ServiceError {
   );
 }
 
-/** Refuses conditions that an operation has no use for: whoever sends one relies on it. @throws ServiceError BAD_REQUEST */
+/** Refuses conditions that an operation does not evaluate, as the client relies on them. @throws ServiceError BAD_REQUEST */
 export function refuseConditions(
   { headers, method }: FastifyRequest,
   ...names: ('If-Match' | 'If-None-Match')[]
@@ -74,9 +74,9 @@ export function refuseConditions(
   if (found) throw new ServiceError('BAD_REQUEST', `${found} is no condition of a ${method} here; leave it out.`);
 }
 
-/** Whether a client knows the tag of what was read, by its If-None-Match. */
+/** Whether an If-None-Match contains the current tag. */
 export function isKnown(condition: Condition, tag: EntityTag): boolean {
-  // As everywhere, * is whatever exists.
+  // * matches every node that exists.
   return condition === '*' ? tag !== absentTag : condition.includes(tag);
 }
 

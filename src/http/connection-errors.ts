@@ -1,5 +1,5 @@
-// What is no HTTP, or stops being it: Node's parser has given up a connection. If nothing is under way on it, a problem says why. Else the
-// responses under way go out first, and never anything between or behind their bytes.
+// Connections on which Node's parser has failed, as they do not carry valid HTTP. If no response is in flight, a problem says why.
+// Otherwise the responses in flight are completed first, and nothing is written between or after their bytes.
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { ServiceError } from '../core/service-error.ts';
@@ -7,16 +7,16 @@ import { headBytesMax } from './limits.ts';
 import type { LingeringClose } from './lingering-close.ts';
 import type { Connections } from './plugins/connections.ts';
 
-/** What Node says of an error of its parser. */
+/** An error of Node's HTTP parser. */
 interface ParserError extends Error {
   code?: string;
   reason?: string;
   bytesParsed?: number;
-  /** The bytes that it was parsing. */
+  /** The bytes that were parsed. */
   rawPacket?: unknown;
 }
 
-/** How long a response may go on that has begun and is not written to its end, as that of an event stream. */
+/** How long a response that has begun and is still being written, such as an event stream, may continue, ms. */
 const streamGraceMs = 5000;
 
 /** For Fastify's clientErrorHandler. */
@@ -26,7 +26,7 @@ export function createConnectionRefusal(
 ): (error: ParserError, socket: Socket) => void {
   const failed = new WeakSet<Socket>();
   return (error, socket) => {
-    // Who has sent nothing expects no response: a browser that connected in advance would take it for that to a later request.
+    // A client that has sent nothing expects no response: a browser would take it for the response to its next request.
     const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
     if (error.code === 'ECONNRESET' || !socket.writable || isUnused || lingering.has(socket)) {
       return void socket.destroy();
@@ -58,7 +58,7 @@ function closeBehind(last: ServerResponse, problem: ServiceError, socket: Socket
   }
 }
 
-/** Whoever reads the body fails, now or when it begins to. */
+/** Fails the reader of the body, now or once it begins to read. */
 function failBody(request: IncomingMessage, problem: ServiceError): void {
   request.on('newListener', (event) => {
     if (event === 'error') process.nextTick(() => request.listenerCount('error') > 0 && request.emit('error', problem));
@@ -76,7 +76,7 @@ function connectionProblem(error: ParserError): ServiceError {
   return new ServiceError('BAD_REQUEST', describe(error));
 }
 
-/** Says what was sent in place of HTTP/1.1, where it can be told. */
+/** Names the protocol or fault in place of HTTP/1.1, if it can be recognised. */
 function describe({ code, reason, bytesParsed = 0, rawPacket }: ParserError): string {
   const bytes = Buffer.isBuffer(rawPacket) ? rawPacket : Buffer.alloc(0);
   const isFirst = bytesParsed <= 1;

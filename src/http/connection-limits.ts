@@ -1,5 +1,5 @@
-// How many connections there may be, in total and of one address. One connection too many is told so at its first request and closed;
-// where there are many more, they are dropped. Where all are taken, one that idles of the address with most makes room.
+// Limits connections, in total and by address. A connection beyond the limit is refused with a problem at its first request; far beyond
+// it, connections are dropped. When all are taken, an idle connection of the address that has most is closed for a new one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -65,7 +65,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
   });
   server.on('drop', (data) => options.onDrop('total', data?.remoteAddress ?? 'unknown'));
 
-  /** Closes a connection that idles, of the address that has most, if that is more than the newcomer would have. */
+  /** Closes an idle connection of the address that has most, if that is more than the new client would have. */
   function makeRoom(client: string): boolean {
     const largest = limit.largest();
     if (!largest || largest.held <= limit.heldBy(client) + 1) return false;
@@ -85,7 +85,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
   };
 }
 
-/** The connections without a request under way, by client, those that have idled longest first. */
+/** The connections without a request in flight, by client, the longest idle first. */
 class IdleConnections {
   readonly #idle = new Map<string, Set<Socket>>();
   readonly #clients = new WeakMap<Socket, string>();

@@ -1,9 +1,9 @@
-// What type a body has when its sender did not say.
+// The content type of a body whose sender gave none.
 import { isUtf8 } from 'node:buffer';
 import { textContentType } from '../store/tree/namespace.ts';
 
 const octets = 'application/octet-stream';
-/** What curl sends with -d unless told otherwise: it says nothing about the bytes. */
+/** The default of `curl -d`, so it says nothing about the bytes. */
 const formType = 'application/x-www-form-urlencoded';
 
 /** The content type to keep with `data`: the one given, else text if the bytes are UTF-8. */

@@ -1,4 +1,4 @@
-// Results of an NDJSON stream that are held back until its body has been read. Some clients read nothing before they have sent everything,
+// Results of an NDJSON stream that are buffered until its body has been read. Some clients read nothing before they have sent everything,
 // and nginx stops passing a body on when the head of its response has come: then neither side would go on.
 import type { ConnectionLimits } from './limits.ts';
 

@@ -1,8 +1,8 @@
-// Long work on the event loop, such as reading a body of many MiB: it is interrupted, so that no other request waits for its end.
+// Long work on the event loop, such as parsing a body of many MiB, done in slices, so that other requests do not wait for its end.
 import { setImmediate } from 'node:timers/promises';
 import type { Steps } from '../core/steps.ts';
 
-/** For so long the loop is kept, ms: a body of the usual size is read within it, and so at once. */
+/** Time of a slice, ms. A body of the usual size is parsed within one. */
 const sliceMs = 10;
 
 export async function inSteps<T>(steps: Steps<T>): Promise<T> {

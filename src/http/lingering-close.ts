@@ -1,5 +1,5 @@
-// How a connection is closed whose client may still be sending. To close it at once would reset it: the client would lose the response
-// that it has not read yet, and a proxy make a 502 of it. So our half is closed, and what comes is read and dropped for a moment
+// Closes a connection whose client may still be sending. Closing it at once would reset it: the client would lose the response that it has
+// not read yet, and a proxy would send a 502. So only the server's half is closed, and incoming bytes are dropped for a moment
 // (RFC 9112, 9.6).
 import { Socket } from 'node:net';
 import type { ConnectionLimits } from './limits.ts';

@@ -1,4 +1,4 @@
-// Log lines about values that clients send: each value once, and no more values than a number, as clients can send others for ever.
+// Log lines about values that clients send: each value once, and a limited number of values, as clients can send any number of them.
 import type { Logger } from 'pino';
 
 const valuesMax = 100;

@@ -1,8 +1,8 @@
-// Whether a request comes from this machine itself, for what only its operator may do while there is no access control.
+// Whether a request comes from this machine itself, for operations that only its operator may use while there is no access control.
 import { isIPv4 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 
-/** What proxies add: a proxy on this machine passes on requests from anywhere. */
+/** Headers that proxies add: a proxy on this machine forwards requests from anywhere. */
 const forwarding = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip'];
 
 /** Behind a proxy that is trusted to say where a request comes from, `request.ip` is that. */

@@ -1,11 +1,11 @@
-// What the type of a body means, and which type an answer shall have.
+// Media types of request bodies, and the choice of the type of a response by Accept.
 import type { FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
 
 export const jsonType = 'application/json';
 export const ndjsonType = 'application/x-ndjson';
 
-/** Other names of the two, and what they are called here. */
+/** Aliases of the two types. */
 const sameAs = new Map([
   ['text/json', jsonType],
   ['application/ndjson', ndjsonType],
@@ -13,7 +13,7 @@ const sameAs = new Map([
   ['application/x-jsonlines', ndjsonType],
 ]);
 
-/** What NDJSON may be called, first what it is called unless somebody asks for another name. */
+/** All names of NDJSON, the default first. */
 export const ndjsonTypes = [ndjsonType, ...[...sameAs].flatMap(([name, type]) => (type === ndjsonType ? [name] : []))];
 
 /** The type of a body without its parameters, in lower case and by the name that is used here; '' if the sender gave none. */

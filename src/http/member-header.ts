@@ -1,4 +1,4 @@
-// The Weir-Member header: the secret of a member's incarnation, which its join answered.
+// The Weir-Member header: the secret of a member's incarnation, from the response to its join.
 import type { FastifyRequest } from 'fastify';
 import { hashMemberSecret } from '../store/groups/member-secret.ts';
 

@@ -1,4 +1,4 @@
-// How a node's path stands in a URL: percent-encoded, as UTF-8.
+// The path of a node in a URL: UTF-8, percent-encoded.
 
 import { ServiceError } from '../core/service-error.ts';
 import { shownPath } from '../core/tree/path.ts';

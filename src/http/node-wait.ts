@@ -6,18 +6,18 @@ import type { Interest } from '../broker/watches/watch-match.ts';
 import { hasCode, type ServiceError } from '../core/service-error.ts';
 import { absentTag, type Condition, type EntityTag, isKnown } from './conditions.ts';
 
-/** What is waited on: which changes may be of it, and how its tag is found, from the node's stat alone or by a read of its own. */
+/** What a long poll waits for: the changes that may affect it, and how its tag is read, from the node's stat or by a read of its own. */
 export type WaitTarget = { interest: Interest } & (
   | { tagOf: (stat: Stat) => EntityTag }
   | { read: () => Promise<{ zxid: number; tag: EntityTag }> }
 );
 
 /**
- * The long poll: waits until what is seen of a node no longer has a tag that the client knows.
- * @returns `changed` = false when `waitMs` are over, the client has gone or the broker stops; with the newest zxid and tag
+ * Waits until the tag of a view of a node is none of the known tags.
+ * @returns the newest zxid and tag; `changed` = false after `waitMs`, if the client has disconnected, or if the broker stops
  */
 export async function waitForChange(
-  broker: Broker,
+  broker: Pick<Broker, 'store' | 'watches'>,
   reply: FastifyReply,
   path: string,
   seen: WaitTarget,
@@ -29,20 +29,24 @@ export async function waitForChange(
   reply.raw.once('close', () => gone.abort());
   for (;;) {
     const { zxid, tag } = await currentTag(broker, path, seen);
-    // * is waited on until the node is gone.
+    // With *, the wait lasts until the node is deleted.
     const changed = !isKnown(known, tag);
     if (changed) return { changed, zxid, tag };
     const leftMs = deadline - performance.now();
     const what = { path, interest: seen.interest, after: zxid };
     reply.request.place?.release();
     if (leftMs <= 0 || !(await broker.watches.nextChange(what, leftMs, gone.signal))) return { changed, zxid, tag };
-    // One change may wake thousands at once: they read in turn with everybody else.
+    // One change may wake thousands of requests: each takes a place again before it reads.
     await reply.request.takePlace();
   }
 }
 
 /** The tag as it is now, and the transaction that it reflects. */
-async function currentTag(broker: Broker, path: string, seen: WaitTarget): Promise<{ zxid: number; tag: EntityTag }> {
+async function currentTag(
+  broker: Pick<Broker, 'store' | 'watches'>,
+  path: string,
+  seen: WaitTarget,
+): Promise<{ zxid: number; tag: EntityTag }> {
   try {
     if ('read' in seen) return await seen.read();
     const { zxid, stat } = await broker.store.namespace.stat(path);

@@ -1,4 +1,4 @@
-// Which operation a write of one node is: by its query, its body and its conditions.
+// Builds the operation on the tree from a request that writes one node: from its query, body and conditions.
 import type { FastifyRequest } from 'fastify';
 import type { CreateMode } from '../../schemas/nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
@@ -7,7 +7,7 @@ import { type Condition, expectedMzxids } from './conditions.ts';
 import { contentTypeOf } from './content.ts';
 import { sessionOf } from './plugins/session-header.ts';
 
-/** What a creation takes from the query and the body. @throws ServiceError BAD_REQUEST where they contradict each other */
+/** The parts of a creation, from query and body. @throws ServiceError BAD_REQUEST if they contradict each other */
 export function readCreation(
   request: FastifyRequest,
   query: {
@@ -42,7 +42,7 @@ export function readCreation(
   };
 }
 
-/** The kind of node that is asked for: whoever names its session wants it to end with that. @throws ServiceError BAD_REQUEST */
+/** The requested mode: a session parameter makes the node ephemeral. @throws ServiceError BAD_REQUEST */
 export function modeOf({ mode, ttl, session }: Kind, where = ''): CreateMode | undefined {
   if (session === undefined || mode === 'ephemeral') return mode;
   const other = mode ?? (ttl === undefined ? undefined : 'ttl');
@@ -59,7 +59,7 @@ interface Kind {
   session?: string | undefined;
 }
 
-/** Which operation a PUT is, by its conditions: create only, compare and set, or either. @param mzxid what If-Match expects */
+/** The operation of a PUT by its conditions: create only, compare and set, or either. @param mzxid the mzxid that If-Match requires */
 export function putOp(
   path: string,
   what: ReturnType<typeof readCreation>,
@@ -108,7 +108,7 @@ export async function expectedMzxid(
   return mzxids.find((mzxid) => mzxid === now) ?? noMzxid;
 }
 
-/** Says why a condition failed that no node can meet. */
+/** Adds the reason to a BAD_VERSION whose If-Match no node can meet. */
 export function explainBadVersion(error: unknown, ifMatch: Condition | undefined): unknown {
   if (!hasCode(error, 'BAD_VERSION') || ifMatch === undefined || ifMatch === '*') return error;
   const { fields } = error as ServiceError;

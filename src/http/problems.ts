@@ -1,4 +1,4 @@
-// The error answers of a route, for its OpenAPI description.
+// The error responses of a route, for its OpenAPI description.
 import type { z } from 'zod';
 import { type ErrorCode, errorCatalogue, problemSchema } from '../../schemas/errors.ts';
 

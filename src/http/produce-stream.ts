@@ -1,5 +1,5 @@
-// NDJSON of any length: records are appended in batches as they arrive, and each appended batch is told at once. No more
-// of the body is in memory than one batch, one piece from the network and the line that is not yet complete.
+// Produces an NDJSON stream of any length: records are appended in batches as they arrive, with a result line for each batch. In memory
+// are only one batch, one chunk from the network and the incomplete line.
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
@@ -31,10 +31,10 @@ export interface StreamOptions {
   ): Promise<ProduceResult>;
 }
 
-/** A batch is appended when it has so many records or bytes, if not before. */
+/** A batch is appended at the latest when it has so many records or bytes. */
 const batchRecordsMax = 1000;
 const batchBytesUsual = 256 * 1024;
-/** What a line may have beyond the batch that it becomes: space, and the parts that are not kept. */
+/** How much longer than its batch a line may be: white space and members that are not stored. */
 const lineExtraBytesMax = 64 * 1024;
 /** A line in no more memory than that is a usual one: a piece from the network, and the rest of the one before it. */
 const lineBytesUsual = 128 * 1024;
@@ -79,7 +79,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
     const produced = await options.append(records, lines, known);
     batchNumber += 1;
     const last = produced.results.length - 1;
-    // Whoever resumes a stream that broke has to know which sequences it used.
+    // A client that resumes a broken stream needs the sequences that were used.
     const sequence = known?.kind === 'producer' ? { sequence: known.stamp.sequence } : {};
     return produced.results
       .map((result, index) => {
@@ -123,7 +123,7 @@ async function* readPieces(
     return lines;
   };
 
-  // The stream is not destroyed at an error: its connection carries the answer.
+  // The stream is not destroyed on an error: its connection carries the response.
   for await (const piece of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     const end = piece.lastIndexOf(lineFeed);
     let lines: Pick<ParsedLines, 'records' | 'numbers'> = noLines;
@@ -210,7 +210,7 @@ function deduplicationKeyOfBatch(
   };
 }
 
-/** Nobody is there to read it, but the log must not take it for a fault of the server. */
+/** Reaches no client, but must not be logged as an internal error. */
 function connectionLost(): ServiceError {
   return new ServiceError(
     'BAD_REQUEST',

@@ -1,4 +1,4 @@
-// How records come in over HTTP, by the type of the body: JSON, a stream of NDJSON (produce-stream.ts), or one raw record.
+// Reads the records of a produce request by its media type: JSON, one raw record, or NDJSON (produce-stream.ts).
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
@@ -54,7 +54,7 @@ const choices =
   'application/json ({"records":[{"key":"k","value":1}]}), application/x-ndjson (a record on each line), or any other type, ' +
   'such as text/plain, application/octet-stream or application/cloudevents+json, whose body is the value of one record';
 
-/** Refuses what would be taken for something else. @throws ServiceError UNSUPPORTED_MEDIA_TYPE */
+/** Refuses a missing or ambiguous media type. @throws ServiceError UNSUPPORTED_MEDIA_TYPE */
 export function checkRecordType(request: FastifyRequest): void {
   const type = mediaTypeOf(request);
   if (type === '') {
@@ -108,7 +108,7 @@ function readStamp(given: unknown): ProducerSequence {
   throw new ServiceError('BAD_REQUEST', describeIssues(parsed.error, 'producer'));
 }
 
-/** Text stays text, so that it reads well in JSON; what is not known to be text stays bytes. */
+/** A value of a text type becomes a JSON string; any other becomes base64. */
 function readRawRecord(
   request: FastifyRequest,
   type: string,
@@ -133,7 +133,7 @@ function recordHeaders(request: FastifyRequest): [name: string, value: string][]
   return headers;
 }
 
-/** HTTP gives the bytes of a header one character each; most senders mean UTF-8. */
+/** Node decodes headers as Latin-1; most clients send UTF-8. */
 function headerText(value: string): string {
   const bytes = Buffer.from(value, 'latin1');
   return isUtf8(bytes) ? bytes.toString() : value;

@@ -1,4 +1,4 @@
-// Bodies that are taken and given as they are, for the OpenAPI description.
+// Schemas of raw bodies, for the OpenAPI description.
 import { z } from 'zod';
 
 const bytes = z.unknown().meta({ description: 'Any bytes.', override: { type: 'string', format: 'binary' } });

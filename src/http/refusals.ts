@@ -1,11 +1,10 @@
-// How what is too much is refused: with a text that says what there is too much of and whose it is, counted by kind and reason, and
-// written to the log now and then.
+// Refusals beyond a limit: an error that names the limit and the client, a counter by kind and reason, and a rate-limited log line.
 import type { Logger } from 'pino';
 import type { Metrics } from '../broker/metrics.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { SharedLimit } from '../core/shared-limit.ts';
 
-/** How often the log says that something is refused, while it is. */
+/** Least interval of log lines about refusals, ms. */
 const logEveryMs = 10_000;
 
 const kindTexts = {
@@ -21,7 +20,7 @@ const kindTexts = {
   connections: 'connections',
 };
 
-/** All of it is taken; the client has its share of it; there was no place in time. */
+/** `total`: the limit is reached. `address`: the client has its share. `time`: no place became free in time. */
 export type RefusalReason = 'total' | 'address' | 'time';
 
 /** @param state what there is: a limit, or in words */
@@ -41,7 +40,7 @@ export function createRefusal(metrics: Metrics, log: Logger): Refuse {
   const warn = atIntervals((kind: string, reason: string, client: string, since: number) =>
     log.warn(
       { kind, reason, client, refused: since },
-      'Requests are refused: see "Limits and defaults" in operations.md',
+      'Requests refused: a limit is reached. See "Limits and defaults" in operations.md',
     ),
   );
   return (kind, reason, client, state) => {
@@ -64,7 +63,7 @@ function detailOf(what: string, reason: RefusalReason, client: string, state: Sh
   );
 }
 
-/** Calls `write` at most once in a while, with what came last and how many there were since. */
+/** Calls `write` at most once an interval, with the latest arguments and the number of calls since. */
 export function atIntervals<T extends unknown[]>(write: (...what: [...T, number]) => void): (...what: T) => void {
   let since = 0;
   let writtenAt = Number.NEGATIVE_INFINITY;

@@ -1,7 +1,7 @@
-// The signal of a request that waits or reads at length: aborted when its client has gone or when the broker ends all waits.
+// The signal of a request that waits or reads for long: aborted when its client disconnects or the broker ends all waits.
 //
 // It is never made by AbortSignal.any from a signal that lives as long as the process: on Node 20 each combination leaves an
-// entry on that signal for ever. Instead the controllers of the requests under way stand in a set, and leave it.
+// entry on that signal for ever. Instead the controllers of the requests in flight are in a set, and are removed from it.
 import type { ServerResponse } from 'node:http';
 
 export class RequestSignals {

@@ -1,6 +1,6 @@
-// Capacity that is kept for what keeps sessions and members of groups alive: renewals, heartbeats and small commits never wait behind
-// other work. It is shared between clients like all capacity. What names a session or a member that is not known to live counts
-// against its sender: one that sends unknown handles loses this capacity, but for the handles that were found good.
+// Capacity reserved for requests that keep sessions and members alive: renewals, heartbeats and small commits never wait behind other
+// work. Clients share it fairly. A request for a session or member that is not known to be alive counts against its client: a client that
+// sends too many unknown handles loses the reserved capacity, except for handles that were found to be alive.
 import { createHash } from 'node:crypto';
 import { hasCode } from '../core/service-error.ts';
 import { type Place, runInPlace, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';

@@ -1,6 +1,6 @@
-// Responses that are kept whole for repeats with the same Idempotency-Key, where an operation is more than one script. The script that
-// makes the change notes it under the key, and the response is added when all is done: so a repeat gets the first
-// response, and one that comes in between goes on from where the first attempt got to (docs/adr/007).
+// Stores whole responses for repeats with the same Idempotency-Key, for operations of more than one script. The script that makes the
+// change records it under the key, and the response is added at the end. So a repeat gets the first response, and a repeat in between
+// resumes where the first attempt stopped (docs/adr/007).
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IdempotencyKey } from '../store/idempotency.ts';
 import type { StoredResponses } from '../store/stored-responses.ts';
@@ -40,8 +40,8 @@ export async function respondOnce<T>(
   const storedText = found.state === 'changed' ? found.text : undefined;
   const done = await act({ idempotency, isChanged: found.state === 'changed', storedText });
   await kept.store(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
-    // All is done, and the client hears it; a repeat would go on from the change.
-    request.log.warn({ err: error }, 'The response to a request with an Idempotency-Key could not be kept');
+    // The operation succeeded and the client gets the response; a repeat would resume after the change.
+    request.log.warn({ err: error }, 'The response to a request with an Idempotency-Key could not be stored');
   });
   return setOutcomeHeaders(reply, done);
 }

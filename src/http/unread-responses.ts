@@ -100,7 +100,7 @@ export function installUnreadResponses(
   const warn = atIntervals((reason: Reason, client: string, since: number) =>
     log.warn(
       { reason, client, cut: since, bytes: limit.used, bytesMax: limit.max },
-      'Responses are cut that their clients do not read: see "Limits and defaults" in operations.md',
+      'Responses cut off: their clients do not read them. See "Limits and defaults" in operations.md',
     ),
   );
   const cut = (reason: Reason, client: string, socket: Socket) => {

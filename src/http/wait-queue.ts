@@ -1,9 +1,9 @@
-// Where work waits for a place, fairly between clients: a client that has had less goes first (start-time fair queueing; Goyal, Vin
-// and Cheng, 1996). So a client alone may have all places, and one that sends much makes only itself wait.
+// A queue for places that is fair between clients: the client that was served least is next (start-time fair queueing; Goyal, Vin and
+// Cheng, 1996). A single client may use all places, and a client with many requests delays only itself.
 import TinyQueue from 'tinyqueue';
 
 export interface WaitQueueOptions {
-  /** How much work may be under way, in units of weight. */
+  /** Total weight of work that may be in progress. */
   capacity: number;
   /** How many may wait. */
   waitingMax: number;
@@ -11,10 +11,10 @@ export interface WaitQueueOptions {
   waitMsMax: number;
 }
 
-/** Why there is no place: too many wait, or it has waited too long. */
+/** Why there is no place: the queue is full, or the wait took too long. */
 export type WaitQueueReason = 'total' | 'time';
 
-/** What waits. Exactly one of the two is called, unless it leaves the queue before. */
+/** Callbacks of a waiting request. Exactly one is called, unless it leaves the queue before. */
 export interface Waiter {
   admitted(place: Place): void;
   refused(reason: WaitQueueReason): void;
@@ -40,7 +40,7 @@ interface Ticket {
   readonly timer: NodeJS.Timeout | undefined;
 }
 
-/** No single piece of work has more than this part of all places: else the largest would empty the server before it begins. */
+/** The largest part of all places for one request: otherwise the largest requests would wait until all others are done. */
 const largestPart = 1 / 2;
 
 export class WaitQueue {

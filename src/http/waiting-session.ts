@@ -1,9 +1,8 @@
-// The session that comes with a request that waits (Weir-Session on a long poll or an event stream): it is kept alive meanwhile, and
-// a waiter whose session has ended is told so, and nothing else: it may hold that it waited for a lock.
+// Renews the session of a request that waits (Weir-Session on a long poll or an event stream). If the session expires meanwhile, the
+// response is SESSION_EXPIRED and nothing else: the client may have waited for a lock that it would believe to hold.
 //
-// A long poll sends nothing before its answer, so that its connection is all there is to go by: it counts as alive while that is
-// open, which is for 5 minutes at most. An event stream counts as alive while the peer takes what is written. A process that stands
-// still while its machine goes on is noticed by a socket alone (ws/watch.ts), which asks for signs of life.
+// The client of a long poll counts as alive while its connection is open, for 5 minutes at most. The client of an event stream counts as
+// alive while it reads. A process that is suspended is noticed only on a WebSocket (ws/watch.ts), which sends pings.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
@@ -12,12 +11,12 @@ import type { Sessions } from '../store/tree/sessions.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Keeps the session of a long poll; it is looked at once more before the answer goes out. */
+    /** Renews the session of a long poll; the session is checked once more before the response is sent. */
     sessionKeeper: SessionRenewer | undefined;
   }
 }
 
-/** How soon the machine of a peer that has vanished is looked for, ms: what is open is then not there any more. */
+/** Idle time before TCP keep-alive probes are sent, ms, so that the connection of a vanished machine is closed. */
 const tcpKeepAliveMs = 5000;
 
 async function installWaitingSessions(app: FastifyInstance, { sessions }: { sessions: Sessions }): Promise<void> {
@@ -44,13 +43,13 @@ async function installWaitingSessions(app: FastifyInstance, { sessions }: { sess
     if (!sessionKeeper || !session) return done(null, payload);
     request.sessionKeeper = undefined;
     sessionKeeper.stop();
-    // The state was read before: a session that lives now lived then.
+    // The response was read before this: a session that is alive now was alive then.
     sessions.renew(session).then(
       () => done(null, payload),
       (error: unknown) => {
         if (!hasCode(error, 'SESSION_EXPIRED')) return done(null, payload);
         for (const name of ['etag', 'weir-stat', 'content-length', 'retry-after']) reply.removeHeader(name);
-        // Not as an error: the error handler has had its turn if the answer is a refusal, such as that of a node that is gone.
+        // Not by the error handler: it has already run if the response is a problem, such as NO_NODE.
         const problem = expired();
         reply.code(problem.status).type('application/problem+json');
         done(null, JSON.stringify(problem.toProblem()));
@@ -65,7 +64,7 @@ export const waitingSessions = fp(installWaitingSessions, {
   dependencies: ['session-header'],
 });
 
-/** Keeps the session of an event stream, if it came with one. @returns how to stop that */
+/** Renews the session of an event stream, if the request has one. @returns stops it */
 export function renewWhileStreaming(
   { session, raw }: FastifyRequest,
   reply: FastifyReply,
@@ -82,7 +81,7 @@ export function renewWhileStreaming(
   return () => keeper.stop();
 }
 
-/** Answers while the handler still waits; what it says later is not sent. */
+/** Sends the problem while the handler still waits; the handler's own response is not sent. */
 function refuse(request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return;
   request.sessionKeeper = undefined;

@@ -1,8 +1,7 @@
-// Admission control: a broker takes no more work than it can answer in time, and no client takes the room of the others. A request
-// takes a place when its body is there, so that nobody holds one by sending slowly; until then only its bytes count. Work beyond
-// the places waits a moment, fairly between clients (wait-queue.ts); what is still too much is refused. What keeps sessions and
-// members of groups alive has capacity of its own (reserved-capacity.ts). Requests for health and metrics are always answered, for
-// as long as there is a connection.
+// Admission control: a broker accepts no more work than it can finish in time, and no client uses the share of others. A request takes a
+// place once its body has arrived, so that a slow sender holds none; until then only its bytes count. Work beyond the places waits
+// shortly, fairly between clients (wait-queue.ts), and is then refused. Requests that keep sessions and members alive have reserved
+// capacity (reserved-capacity.ts). Health and metrics are always served, as long as there is a connection.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
@@ -59,11 +58,11 @@ declare module 'fastify' {
     admission: Admission;
   }
   interface FastifyRequest {
-    /** What it was let in as. */
+    /** The limit under which the request was admitted. */
     admittedAs: Kind | undefined;
-    /** Its place among the work under way. What begins to wait for something to happen gives it back. */
+    /** Its place; a request that begins to wait for a change gives it back. */
     place: Place | undefined;
-    /** Whether its handler was called: from then on its work goes on, also if the client breaks off. */
+    /** Whether its handler was called: from then on its work continues even if the client disconnects. */
     isBegun: boolean;
     /** Its body, as it is counted. */
     countedBody: CountedBody | undefined;
@@ -154,7 +153,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   });
 
   app.addHook('onRoute', (route) => {
-    // The place is held while the work goes on, also if the client has broken off: else it would make room for more of its work.
+    // The place is held until the work ends, even if the client has disconnected: otherwise clients could start unlimited work.
     const { handler } = route;
     route.handler = function placed(request, reply) {
       request.isBegun = true;
@@ -221,7 +220,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
       },
       refused: (reason) => done(refuseWork(kind === 'reserved' ? kind : 'requests', reason, client)),
     });
-    // Whoever breaks off waits no more.
+    // A client that disconnects leaves the queue.
     if (leave) closing.once('close', leave);
   }
 
@@ -241,7 +240,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   function count(request: FastifyRequest, reply: FastifyReply, kind: Kind): void {
     request.admittedAs = kind;
     counts[kind] += 1;
-    // Not the hook onResponse: it does not come if the client has broken off.
+    // Not the hook onResponse: it does not run if the client has disconnected.
     reply.raw.once('close', () => {
       counts[kind] -= 1;
     });
@@ -249,7 +248,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
 
   function reportOutcome({ clientKey: client }: FastifyRequest, { raw }: FastifyReply, holder: string): void {
     raw.once('close', () => {
-      // Who breaks off has not heard whether it lives, and neither have we.
+      // Without a response it is unknown whether the session or member is alive.
       if (!raw.headersSent) return;
       if (raw.statusCode < 300) reserved.found(client, holder);
       else if (raw.statusCode >= 500 || raw.statusCode === 429) reserved.undecided(client, holder);
@@ -333,7 +332,7 @@ function installConnections(
   const warn = atIntervals((reason: string, client: string, since: number) => {
     const { open } = connections;
     const detail = { reason, client, dropped: since, open, connectionsMax };
-    log.warn(detail, 'Connections are dropped, as there are too many: see WEIR_MAX_CONNECTIONS and WEIR_ADDRESS_SHARE');
+    log.warn(detail, 'Connections dropped: there are too many. See WEIR_MAX_CONNECTIONS and WEIR_ADDRESS_SHARE');
   });
   const connections = watchConnections(app, {
     max: connectionsMax,

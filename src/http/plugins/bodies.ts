@@ -1,4 +1,4 @@
-// How bodies may come: as they are, and JSON as UTF-8, which is taken as it was meant or not at all.
+// How bodies are read: uncompressed, as JSON in UTF-8 unless a route takes other types. Anything ambiguous is refused.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -35,9 +35,9 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
       done(error as Error);
     }
   });
-  // Whatever else it is called, nothing is no body; and nothing more than that is read of others.
+  // An empty body is no body, whatever its type. Of a body with another type, no more than its first bytes are read.
   app.addContentTypeParser('*', (request, payload, done) => {
-    // Whoever waits for "100 Continue" is not to send it first.
+    // A client that waits for "100 Continue" must not have to send the body first.
     if (request.headers['transfer-encoding'] === undefined && !hasNoBody(request)) return done(notTaken(request));
     const finish = (error: Error | null) => {
       payload.off('data', onData).off('end', onEnd).off('error', finish);
@@ -53,18 +53,18 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
 
   app.addHook('onRequest', (request, reply, done) => {
     const { headers, routeOptions } = request;
-    // Many clients name a type for the body that they do not send.
+    // Many clients send a Content-Type without a body.
     const isUntyped = hasNoBody(request) && routeOptions.config?.takesBytes !== true;
     if (headers['content-type'] === '' || isUntyped) delete headers['content-type'];
     const coding = headers['content-encoding'];
     if (coding === undefined || coding === 'identity') return done();
-    // Kept as it is it would come back without a word of how it was packed.
+    // Stored as it is, it would be served without its Content-Encoding.
     reply.header('accept-encoding', 'identity');
     const detail = `Bodies with Content-Encoding: ${coding} are not unpacked here; send the body as it is, without Content-Encoding.`;
     done(new ServiceError('UNSUPPORTED_MEDIA_TYPE', detail));
   });
 
-  // What a route does not read, it would ignore: a condition in the body of a DELETE, a new time to live in that of a renewal.
+  // A route would ignore a body that it does not read, such as a condition in the body of a DELETE. So it is refused.
   app.addHook('preValidation', (request, _reply, done) => {
     const { body, routeOptions } = request;
     if (body === undefined || routeOptions.schema?.body !== undefined || isEmpty(body)) return done();
@@ -72,7 +72,7 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
     done(new ServiceError('BAD_REQUEST', `${route} takes no body; send none, and give parameters in the query.`));
   });
 
-  // Node answers 100-continue by itself, and what else is expected with an empty 417.
+  // Node itself responds to any other expectation than 100-continue with an empty 417.
   app.server.on('checkExpectation', ({ headers }: IncomingMessage, response: ServerResponse) => {
     const problem = new ServiceError('BAD_REQUEST', `Expect: ${headers.expect} is not known; 100-continue is.`);
     response.writeHead(problem.status, { 'content-type': 'application/problem+json', connection: 'close' });
@@ -82,7 +82,7 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
 
 export const bodies = fp(installBodies, { name: 'bodies', fastify: '5.x' });
 
-/** Whether the head says that no body comes; one in pieces may still turn out to be empty. */
+/** Whether the head says that there is no body; a chunked body may still be empty. */
 function hasNoBody({ headers }: FastifyRequest): boolean {
   return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
 }

@@ -1,5 +1,5 @@
-// Nothing that is answered here is to be taken from a cache: without a word on it, shared caches keep nodes, fetches and even long
-// polls for minutes by default. What has a tag may be kept, but must be asked for each time.
+// No response of the API may be served from a cache. Without Cache-Control, shared caches would store nodes, fetches and even long polls
+// for minutes. A response with an ETag may be stored, but must be revalidated each time (no-cache); all others are no-store.
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 

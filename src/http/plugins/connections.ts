@@ -1,7 +1,6 @@
-// What is under way on each connection. Node hands over a request as soon as its head is there, also while earlier ones of its
-// connection are answered ("pipelining"), and tells their responses nothing when the connection is lost. So this keeps account: a
-// response is closed with its connection, a write begins when all before it is answered (RFC 9112, 9.3.2), and what must not
-// mix with a response waits for it. A client that has closed its half of the connection still gets the responses to what it sent.
+// The responses in flight on each connection. Node emits a request once its head is parsed, even while earlier requests of the connection
+// are served (pipelining), and does not close their responses when the connection is lost. So responses are tracked here: they are closed
+// with their connection, and a write begins once all requests before it have a response (RFC 9112, 9.3.2). A client that has closed its half of the connection still gets the responses to what it sent.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -51,7 +50,7 @@ export class Connections {
     );
   }
 
-  /** Must be called before any other listener may answer a request. */
+  /** Must be called before any other listener may respond to a request. */
   attach(server: Server): void {
     // Node would close the connection, its responses unsent, when the client closes its half.
     Object.assign(server, { httpAllowHalfOpen: true });
@@ -65,7 +64,7 @@ export class Connections {
     return [...(this.#connections.get(socket)?.responses ?? [])];
   }
 
-  /** Calls back when nothing is under way on a connection, if need be at once; never if the connection is lost before. */
+  /** Calls back when no response is in flight on a connection, perhaps at once; never if the connection is lost before. */
   whenIdle(socket: Socket, callback: () => void): void {
     const connection = this.#connections.get(socket);
     if (!connection || connection.responses.size === 0) callback();
@@ -88,7 +87,7 @@ export class Connections {
         connection.waiting.push({ response: reply.raw, isSafe, begin: done });
         return;
       }
-      // Whatever follows must not be carried out either: its response would be lost.
+      // Later requests of the connection must not be executed either: their responses would be lost.
       connection.isRefusing = true;
       this.#refused.inc();
       reply.header('connection', 'close');
@@ -130,7 +129,7 @@ class Connection {
     socket.once('close', () => {
       this.waiting.length = 0;
       this.onIdle = [];
-      // Node closes only the one that was being sent.
+      // Node closes only the response that was being sent.
       for (const response of [...this.responses]) {
         if (!this.responses.has(response)) continue;
         response.destroy();

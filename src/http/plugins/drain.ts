@@ -1,6 +1,6 @@
-// How connections end when the server stops (guarantee E5). While it leaves it serves on, so that a load balancer which has not
-// noticed loses nothing, and each answer closes its connection. Then requests under way get their answers, and everything else
-// is closed at once. Fastify and Node close only what is idle at that very moment, and not what has never asked anything.
+// How connections end when the server stops (guarantee E5). At first the server still serves requests, so that a load balancer that has
+// not noticed loses none, and each response closes its connection. Then requests in flight are completed and all other connections are
+// closed. Fastify and Node close only connections that are idle at that moment, and no connection that never sent a request.
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -9,9 +9,9 @@ import fp from 'fastify-plugin';
 import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
-/** How long requests under way have; below the 10 s in which the server is to be gone. */
+/** Time for requests in flight, ms. It is below the 10 s within which the process must exit. */
 const graceMs = 6000;
-/** How soon a connection is closed whose request has ended meanwhile. */
+/** Interval at which connections that have become idle are closed, ms. */
 const checkMs = 50;
 
 interface DrainOptions {
@@ -22,7 +22,7 @@ interface DrainOptions {
 
 async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainOptions): Promise<void> {
   const { server } = app;
-  /** Opened, perhaps by a browser in advance, but never used: Node does not count these as idle. */
+  /** Connections without any request so far, such as a browser opens in advance. Node does not count them as idle. */
   const unused = new Set<Socket>();
   let isClosing = false;
   const used = ({ socket }: { socket: Socket }) => unused.delete(socket);
@@ -33,11 +33,11 @@ async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainO
   server.on('request', used);
   webSockets.on('upgrade', (request: IncomingMessage) => {
     used(request);
-    // Nobody else takes upgrades any more, and Node leaves them alone: the connection would outlive the server.
+    // The WebSocket plugin takes no upgrades any more, and Node does not close them: the connection would outlive the server.
     if (isClosing) request.socket.destroy();
   });
 
-  // What still comes in on a connection that was not idle is refused as everything is, by a problem with a code.
+  // A further request on a connection that was not idle is refused with a problem, as any other refusal.
   app.addHook('onRequest', (_request, reply, done) => {
     if (broker.isLeaving) reply.header('connection', 'close');
     if (!isClosing) return done();

@@ -1,5 +1,5 @@
-// Responses that are there before the body is: most are refusals. Whoever waits for "100 Continue" gets it when the body is wanted, and
-// not before; whoever sends a body that nobody wants may finish it, within limits (lingering-close.ts).
+// Responses that are sent before the body has arrived; most are refusals. "100 Continue" is sent only when the body is read. A client
+// that sends a body which is not needed may finish it, within limits (lingering-close.ts).
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
@@ -41,7 +41,7 @@ async function installEarlyResponses(
     });
   });
 
-  // What the head alone refuses is refused before the body is asked for.
+  // A fault in the head is refused before the body is requested.
   app.addHook('preParsing', (request, _reply, payload, done) => done(headProblem(request), payload));
 
   app.addHook('onSend', (request, reply, payload, done) => {
@@ -52,15 +52,15 @@ async function installEarlyResponses(
     done(null, payload);
   });
 
-  /** Whether the rest of a body is worth reading, so that the connection can be used again. */
+  /** Whether the rest of a body is short enough to read, so that the connection can be reused. */
   function isShort({ headers }: IncomingMessage): boolean {
     return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= limits.bytes;
   }
 
   function finishBody(request: IncomingMessage, response: ServerResponse, socket: Socket): void {
-    // Node calls it behind the last response of a connection.
+    // Node calls destroySoon after the last response of a connection.
     socket.destroySoon = () => (request.complete ? socket.destroy() : lingering.close(socket));
-    // Else the connection goes on behind this body, if it ends soon.
+    // Otherwise the connection is reused after this body, if the body ends soon.
     const timer = setTimeout(() => {
       if (!request.complete) lingering.close(socket);
     }, limits.ms);

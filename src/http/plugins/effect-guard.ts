@@ -1,5 +1,5 @@
-// GET is safe everywhere but where a route says that it has an effect, as a consume call moves the position of its member. Nothing may make
-// such a call by itself: not a HEAD (the route exposes none), not the <img> or link of another site, and not a prefetch.
+// Some GET routes have an effect: a consume call moves the position of its member. Such a call must not happen without intent. So these
+// routes expose no HEAD, and requests with an effect are refused if they come from an <img> or link of another site or from a prefetch.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ServiceError } from '../../core/service-error.ts';
@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** Where a browser says that a request comes from, if not from a page of another origin: `none` is the user himself. */
+/** Values of Sec-Fetch-Site that are not a page of another origin; `none` is an action of the user, such as a bookmark. */
 const ownSites = new Set(['same-origin', 'none']);
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -39,7 +39,7 @@ function problemOf({ method, headers, routeOptions: { url } }: FastifyRequest): 
     return new ServiceError('FORBIDDEN', `${method} ${url} has an effect, so it cannot be fetched in advance.`);
   }
   const site = headers['sec-fetch-site'];
-  // With an Origin it is a call of a script, and of an origin that is allowed.
+  // A request with Origin comes from a script, and origin.ts has allowed that origin.
   if (site === undefined || ownSites.has(String(site)) || headers.origin !== undefined) return undefined;
   const detail = `${method} ${url} has an effect, so a page of another origin cannot load it (Sec-Fetch-Site: ${site}); its script can, if WEIR_CORS_ORIGINS allows the origin.`;
   return new ServiceError('FORBIDDEN', detail);

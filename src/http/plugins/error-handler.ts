@@ -1,4 +1,4 @@
-// The one place where failures become HTTP answers: problem+json with a code of the catalogue.
+// The only place where failures become HTTP responses: application/problem+json with a code of the catalogue.
 import { randomInt } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -8,13 +8,13 @@ import { retryAfterSeconds } from '../limits.ts';
 import { bodyTooLarge } from './bodies.ts';
 import { percentEncodingProblem } from './request-head.ts';
 
-/** What Redis says of how long it will load is a guess. */
+/** The largest Retry-After while Redis loads its data, s: its own estimate is rough. */
 const loadingRetrySecondsMax = 30;
 
-/** Nobody hears it; it is for the log. */
-const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the answer began.');
+/** Reaches no client; it is for the log. */
+const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the response began.');
 
-/** Whether an answer that is a stream could not begin, as whoever asked had left by then: no fault of ours. */
+/** Whether a streamed response could not begin because the client had closed the connection: not an internal error. */
 function isGone(error: FastifyError | Error, reply: FastifyReply): boolean {
   return (error as FastifyError).code === 'ERR_STREAM_PREMATURE_CLOSE' && reply.raw.destroyed;
 }
@@ -27,7 +27,7 @@ interface ErrorHandlerOptions {
 async function installErrorHandler(app: FastifyInstance, { refuseSocket }: ErrorHandlerOptions): Promise<void> {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const failure = isGone(error, reply) ? gone : toServiceError(error, request);
-    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed by a fault of ours');
+    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed with an internal error');
     if (request.ws && refuseSocket(request, reply, failure)) return;
     return sendProblem(reply, failure);
   });
@@ -36,14 +36,14 @@ async function installErrorHandler(app: FastifyInstance, { refuseSocket }: Error
 export const errorHandler = fp(installErrorHandler, { name: 'error-handler', fastify: '5.x' });
 
 /**
- * Refuses what leads to no route, before its body is read and the session that comes with it is renewed; Fastify would also have words of its
- * own for methods that nobody uses.
+ * Refuses a request without a route before its body is read and its session is renewed. Fastify's own responses to unknown methods
+ * would not be problems.
  */
 async function installNotFound(app: FastifyInstance): Promise<void> {
   app.addHook('onRequest', (request, reply, done) => {
     done(request.is404 || emptyParameter(request.params) !== undefined ? notFound(app, request, reply) : undefined);
   });
-  // A route may find that there is nothing, as that of the files below /docs does.
+  // A route may call it too, as the one for the files below /docs does.
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(app, request, reply)));
 }
 
@@ -53,7 +53,7 @@ export const notFoundHandler = fp(installNotFound, {
   dependencies: ['error-handler'],
 });
 
-/** What is wrong with a request that leads to no route: its URL, or, with the header Allow, its method. */
+/** The problem of a request without a route: an unknown URL, or a method that the URL does not take (with the header Allow). */
 function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ServiceError {
   const path = request.url.split('?')[0]!;
   const shown = withoutHandles(path);
@@ -74,7 +74,7 @@ function methodsAt(app: FastifyInstance, path: string) {
   });
 }
 
-/** The router takes nothing for a name, too. The root of the tree is the one thing that has none. */
+/** The name of a path parameter that is empty, as the router accepts. Only the wildcard, a node's path, may be empty. */
 function emptyParameter(params: unknown): string | undefined {
   return Object.entries(params ?? {}).find(([name, value]) => value === '' && name !== '*')?.[0];
 }
@@ -82,7 +82,7 @@ function emptyParameter(params: unknown): string | undefined {
 /** What is not listed under its own path, and where it is. */
 const listedElsewhere = new Map([['/v1/brokers', 'GET /v1/cluster lists the brokers']]);
 
-/** The root of the tree ends with a slash, and nothing else does: who mixes that up is told; and what a name must follow. */
+/** A hint for a URL with a slash too many or too few at its end, or without the name that must follow. */
 function whereElse(app: FastifyInstance, path: string): string {
   const other = path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
   if (other !== '' && methodsAt(app, other).length > 0) return `${withoutHandles(other)} is what you may mean`;
@@ -94,28 +94,28 @@ function whereElse(app: FastifyInstance, path: string): string {
   return '/docs shows what there is, and /openapi.json lists it';
 }
 
-/** Answers a URL that cannot be read at all, before there is a route for it. */
+/** Refuses a URL that cannot be decoded; it is called before routing. */
 export function refuseUrl(error: Error, request: FastifyRequest, reply: FastifyReply): void {
   const problem = percentEncodingProblem(request.url.split('?')[0]!);
   const detail = problem === undefined ? `The URL is not valid: ${error.message}.` : `The path of the URL ${problem}`;
   sendProblem(reply, new ServiceError('BAD_REQUEST', withoutHandles(detail)));
 }
 
-/** Answers with a problem. Fields of the case stand beside the standard ones; a zxid also goes into its header. */
+/** Sends a problem. Its fields stand beside the standard ones; a zxid is also sent as Weir-Zxid. */
 function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
   if (error.code === 'LOADING') {
     reply.header('retry-after', Math.min(Math.max(1, Number(error.fields.secondsLeft)), loadingRetrySecondsMax));
   } else if (error.code === 'STORE_UNAVAILABLE' || error.code === 'TOO_MANY_REQUESTS') {
     reply.header('retry-after', randomInt(retryAfterSeconds.least, retryAfterSeconds.most + 1));
   }
-  // The rest of the body would be taken for the next request.
+  // Otherwise the rest of the body would be parsed as the next request.
   if (error.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close');
   const { zxid } = error.fields;
   if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
   return reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem()));
 }
 
-/** Maps whatever was thrown to the catalogue; what cannot be mapped is INTERNAL, and its message stays inside. */
+/** Maps any error to the catalogue. An error that cannot be mapped becomes INTERNAL, and its message is not sent. */
 export function toServiceError(
   error: Error & { code?: string; statusCode?: number },
   request?: FastifyRequest,
@@ -130,7 +130,7 @@ export function toServiceError(
         `The Content-Type ${request?.headers['content-type']} is no media type, such as application/json.`,
       );
   }
-  // What Fastify and its parsers refuse is the client's to mend, and their texts say what is wrong.
+  // Errors of Fastify and its parsers with a status of 4xx are faults of the request, and their texts say which.
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
     return new ServiceError('BAD_REQUEST', `${error.message}.`.replace(/\.\.$/, '.'));
   }

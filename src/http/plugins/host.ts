@@ -1,7 +1,6 @@
-// Under which names the service may be asked. A page of another site can have its own name resolve to the address of the service ("DNS
-// rebinding"), also to that of a container's published port: to the browser the service is then that page's own origin, and only the
-// name in Host tells. So a server answers to the loopback's names, to its machine's, to its advertised one and to those that are configured.
-// An address says nothing of a name, and is always good.
+// Which names in Host are accepted. A page of another site can let its own name resolve to the address of this server (DNS rebinding):
+// the browser then treats the server as the page's own origin, and only Host shows it. Accepted are the names of the loopback and of the
+// machine, the advertised name, the configured names, and every IP address.
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
@@ -14,11 +13,11 @@ export interface HostNames {
   /** The name of the machine, or of the container. */
   machine: string;
   advertisedUrl?: string | undefined;
-  /** Configured names; * is every one, and one that begins with a dot all below it. */
+  /** Configured names; `*` accepts all, and a name with a leading dot accepts all names below it. */
   allowed: readonly string[];
 }
 
-/** Host headers that were found good are remembered, up to so many. */
+/** How many accepted Host headers are cached. */
 const rememberedMax = 1000;
 interface HostCheckOptions {
   names: HostNames;
@@ -39,12 +38,12 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
   const logOnce = createOnceLog(
     log,
     'host',
-    'Requests are refused: Host is no name of this server. WEIR_ALLOWED_HOSTS can allow it',
+    'Requests refused: Host is not a name of this server. WEIR_ALLOWED_HOSTS can allow it',
   );
 
   app.addHook('onRequest', (request, _reply, done) => {
     const { host } = request.headers;
-    // Without one it is of HTTP/1.0 (request-head.ts).
+    // A request without Host is of HTTP/1.0; request-head.ts refuses others.
     if (takesAll || host === undefined || remembered.has(host)) return done();
     const name = nameIn(host);
     if (name === undefined) {
@@ -65,11 +64,11 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
 
 export const hostCheck = fp(installHostCheck, { name: 'host-check', fastify: '5.x' });
 
-/** The name or address in a Host header, without its port and brackets; undefined if it is none. */
+/** The name or address in a Host header, without port and brackets; undefined if it is malformed. */
 function nameIn(host: string): string | undefined {
   const url = `http://${host}/`;
   if (/[/\\?#@]/.test(host)) return undefined;
-  // A dot at its end says no more than that a name is complete.
+  // A trailing dot only marks a fully qualified name.
   return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$|\.$/g, '') : undefined;
 }
 

@@ -1,4 +1,4 @@
-// The Idempotency-Key header: which request it stands for.
+// The Idempotency-Key header, and the fingerprint of the request that it names.
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
@@ -6,7 +6,7 @@ import { ServiceError } from '../../core/service-error.ts';
 import type { IdempotencyKey } from '../../store/idempotency.ts';
 import { secretKeyLengthMin } from '../../store/sealed-response.ts';
 
-/** The headers that make a request another one. */
+/** The headers that are part of the fingerprint. */
 const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
 /**
  * Those that came later count only where they are sent: so fingerprints stay what they were, and repeats of requests to the

@@ -1,5 +1,5 @@
-// The OpenAPI 3.1 document, made from the zod schemas of the routes: /openapi.json, /docs, and the file openapi.yaml. What
-// every operation has in common is added here, once, so that no route has to repeat it.
+// The OpenAPI 3.1 document, made from the zod schemas of the routes, for /openapi.json, /docs and the file openapi.yaml. Parts that all
+// operations share are added here, so that no route repeats them.
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { FastifyContextConfig } from 'fastify';
 import { fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';

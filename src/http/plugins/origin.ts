@@ -1,5 +1,5 @@
-// Which web pages may use the service. A browser sends Origin with every request that another page's script makes, also
-// with WebSocket handshakes, which no same-origin policy guards; so a foreign one is refused unless it is configured.
+// Which web pages may use the server (CORS). A browser sends Origin with the requests of a page's script and with WebSocket handshakes,
+// which no same-origin policy covers. So a request of another origin is refused unless WEIR_CORS_ORIGINS allows it.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
@@ -21,7 +21,7 @@ async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log 
   const logOnce = createOnceLog(
     log,
     'origin',
-    'Web pages of another origin are refused. WEIR_CORS_ORIGINS can allow it; if a proxy serves them and this server together, have it pass Host on',
+    'Requests of web pages of another origin refused. WEIR_CORS_ORIGINS can allow it; a proxy that serves both must pass Host on',
   );
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -34,7 +34,7 @@ async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log 
     }
     reply.header('access-control-allow-origin', origin).header('vary', 'Origin');
     reply.header('access-control-expose-headers', exposedHeaders);
-    // A preflight asks what the request itself may do.
+    // The response to a preflight lists what the request may use.
     if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
       reply.header('access-control-allow-methods', 'GET, HEAD, PUT, POST, PATCH, DELETE');
       reply.header('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '*');
@@ -52,7 +52,7 @@ function isOwn(request: FastifyRequest, origin: string): boolean {
   return URL.canParse(origin) && new URL(origin).host === request.headers.host?.toLowerCase();
 }
 
-/** A page of the service's own origin seems foreign behind a proxy that puts another name into Host. */
+/** Behind a proxy that replaces Host, a page of the server's own origin looks like one of another origin. */
 function whyForeign({ headers }: FastifyRequest, origin: string): string {
   const passHost = `have it pass Host on (nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On)`;
   const allow = `WEIR_CORS_ORIGINS=${origin} can allow it`;

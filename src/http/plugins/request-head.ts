@@ -1,13 +1,12 @@
-// What the head of a request may hold. Whatever Node, the router or a parser would drop, join or decode in silence is refused here, so
-// that a mistake does not pass for a request: headers that stand there twice, conditions and codings that nobody evaluates, percent-encoding
-// that is none.
+// Checks the head of each request. Node, the router and the parsers silently drop, join or decode some faults; they are refused here:
+// repeated headers, conditions and codings that are not evaluated, and broken percent-encoding.
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { withoutHandles } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
-/** Headers with one value. Of several, Node takes the first or joins them, and a proxy before it perhaps the last. */
+/** Headers with one value. If one is repeated, Node uses the first or joins them, and a proxy may use the last. */
 const singleHeaders = new Set([
   'authorization',
   'content-type',
@@ -21,17 +20,17 @@ const singleHeaders = new Set([
   'sec-websocket-version',
 ]);
 
-/** The service has no dates that are exact enough to compare with. */
+/** Not supported: the server has no modification dates to compare with. */
 const dateConditions = ['if-unmodified-since', 'if-modified-since'] as const;
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 async function installRequestHeadCheck(app: FastifyInstance): Promise<void> {
-  // Node would drop headers beyond a number without a word; the bytes of the head are bounded (app.ts, maxHeaderSize).
+  // Node would silently drop headers beyond a number. The bytes of the head are limited instead (app.ts, maxHeaderSize).
   app.server.maxHeadersCount = 0;
   app.addHook('onRequest', (request, reply, done) => {
     const { raw } = request;
     const unsupported = transferCodingProblem(raw);
-    // The body is of a form that cannot be read to its end.
+    // The end of the body cannot be found, so the connection cannot be reused.
     if (unsupported) reply.header('connection', 'close');
     done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions) ?? queryProblem(raw.url!));
   });
@@ -62,7 +61,7 @@ function repeated(rawHeaders: readonly string[], name: string): ServiceError {
   return new ServiceError('BAD_REQUEST', detail);
 }
 
-/** RFC 9112, 6.1: what would be kept as it came is still packed. */
+/** Only chunked is decoded (RFC 9112, 6.1). With any other coding the stored data would still be compressed. */
 function transferCodingProblem({ headers }: IncomingMessage): ServiceError | undefined {
   const coding = headers['transfer-encoding'];
   if (coding === undefined || coding.toLowerCase() === 'chunked') return undefined;
@@ -72,7 +71,7 @@ function transferCodingProblem({ headers }: IncomingMessage): ServiceError | und
   );
 }
 
-/** Whoever sends a condition relies on it, so one that is not evaluated must not pass. */
+/** A client relies on the condition that it sends, so a condition that is not evaluated is refused. */
 function conditionProblem(
   { method, headers }: IncomingMessage,
   { url, config }: FastifyRequest['routeOptions'],
@@ -94,7 +93,7 @@ function inTitleCase(name: string): string {
   return name.replace(/(^|-)[a-z]/g, (letters) => letters.toUpperCase());
 }
 
-/** The router's own reader of queries takes broken percent-encoding for text. */
+/** The router's query parser accepts broken percent-encoding as text, so it is checked here. */
 function queryProblem(url: string): ServiceError | undefined {
   const start = url.indexOf('?');
   if (start < 0 || !url.includes('%', start)) return undefined;

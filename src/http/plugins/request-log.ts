@@ -1,5 +1,5 @@
-// One log line and one measurement for each request: by route, never by URL, as URLs carry handles (guarantee E4).
-// These hooks run at every request, so they take callbacks: a promise each would cost more than what they do.
+// One log line and one duration for each request, by route and never by URL: URLs contain session handles (guarantee E4).
+// These hooks run for every request, so they take callbacks: a promise would cost more than their work.
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
@@ -11,12 +11,12 @@ interface RequestLogOptions {
 }
 
 async function installRequestLog(app: FastifyInstance, { metrics, log: levels }: RequestLogOptions): Promise<void> {
-  const durations = metrics.histogram('http_request_duration_seconds', 'Time from request to end of answer.', [
-    'method',
-    'route',
-    'status',
-  ]);
-  /** The histogram's own children, by what they are labelled with: looking one up there costs a few times more. */
+  const durations = metrics.histogram(
+    'http_request_duration_seconds',
+    'Time from a request to the end of its response.',
+    ['method', 'route', 'status'],
+  );
+  /** The histogram's children by their labels: the histogram's own lookup costs several times more. */
   const children = new Map<string, { observe(seconds: number): void }>();
   const childOf = (method: string, route: string, status: number) => {
     const key = `${method} ${status} ${route}`;
@@ -37,7 +37,7 @@ async function installRequestLog(app: FastifyInstance, { metrics, log: levels }:
     const { statusCode: status, elapsedTime: ms } = reply;
     const route = request.routeOptions.url ?? 'none';
     childOf(method, route, status).observe(ms / 1000);
-    // Ordinary answers are for debugging; the operator's log stays readable at any load.
+    // Only server errors are warnings, so that the log stays readable under load.
     if (status >= 500) log.warn({ method, route, status, ms: tenths(ms) }, 'Request');
     else if (levels.isLevelEnabled('debug')) log.debug({ method, route, status, ms: tenths(ms) }, 'Request');
     done();
@@ -47,8 +47,8 @@ async function installRequestLog(app: FastifyInstance, { metrics, log: levels }:
 export const requestLog = fp(installRequestLog, { name: 'request-log', fastify: '5.x' });
 
 /**
- * The logger of one request, for Fastify's childLoggerFactory. Nearly no request writes a line of its own, and the child that says
- * its id costs more than many a hook: it is made at the first line.
+ * The logger of one request, for Fastify's childLoggerFactory. Few requests log anything, and a child
+ * logger with the request id costs more than most hooks, so it is created at the first line.
  */
 export function requestLogger(parent: FastifyBaseLogger, bindings: object, options: object): FastifyBaseLogger {
   return new RequestLogger(parent, bindings, options);

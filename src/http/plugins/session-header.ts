@@ -1,5 +1,5 @@
-// The Weir-Session header: any request may carry a session's handle, and thereby renews it: on its arrival, before its body is read
-// and before it waits for a place, so that no load can make a session end whose holder goes on asking.
+// The Weir-Session header: any request may carry a session handle and thereby renews the session. It is renewed on arrival, before the
+// body is read and before the request waits for a place, so that a session cannot expire under load while its client sends requests.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { parseHandle, type SessionCredential, type Sessions } from '../../store/tree/sessions.ts';
@@ -7,9 +7,9 @@ import { type ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The session that the request carries in its header, renewed just now. */
+    /** The session of the Weir-Session header, which this request has renewed. */
     session: SessionCredential | undefined;
-    /** Its renewal on arrival; undefined if it is renewed once the request has a place. */
+    /** The renewal on arrival; undefined if the session is renewed once the request has a place. */
     renewal: Promise<unknown> | undefined;
   }
   interface FastifyContextConfig {
@@ -22,12 +22,12 @@ async function installSessionHeader(app: FastifyInstance, { sessions }: { sessio
   const renewals = new SharedRenewals(sessions, app.admission.reserved);
   app.decorateRequest('session', undefined);
   app.decorateRequest('renewal', undefined);
-  // Callbacks, as most requests carry no session: a promise each would cost more than the look.
+  // Callbacks: most requests carry no session, and a promise would cost more than the check.
   app.addHook('onRequest', (request, _reply, done) => {
     const handle = request.headers['weir-session'];
     if (typeof handle === 'string' && !isAboutOwnSession(request)) {
       request.renewal = renewals.renew(request.clientKey, handle);
-      // Whether anybody asks for the outcome depends on what else is wrong with the request.
+      // The result is awaited in preHandler, which a refused request does not reach: no unhandled rejection.
       request.renewal?.catch(() => undefined);
     }
     done();

@@ -1,5 +1,5 @@
-// Bodies that stall, come in too slowly, or take for ever, are given up with 408, so that they hold neither memory nor a connection. A
-// streamed body is bounded in its pauses only: `tail -f | curl -T -` has nothing to say for long. The heads of requests are looked after by Node itself (app.ts, headersTimeout).
+// Refuses bodies that stall, arrive too slowly or take too long with 408, so that they hold neither memory nor a connection. For an
+// NDJSON stream only pauses are limited: `tail -f | curl -T -` may send nothing for long. Node limits the heads (app.ts, headersTimeout).
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
@@ -10,9 +10,9 @@ import { mediaTypeOf, ndjsonType } from '../media-types.ts';
 
 interface Progress {
   beganAt: number;
-  /** When something of it was last seen to come in. */
+  /** When bytes of it last arrived. */
   movedAt: number;
-  /** What had come in on its connection when it began, and by now. */
+  /** Bytes received on its connection when it began, and until now. */
   bytesBefore: number;
   bytes: number;
 }
@@ -23,7 +23,7 @@ interface SlowSendersOptions {
 }
 
 async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: SlowSendersOptions): Promise<void> {
-  /** By connection, its newest request with a body. Looked through now and then: a timer for each would cost every request. */
+  /** By connection, its latest request with a body. One interval checks all: a timer each would cost every request. */
   const receiving = new Map<Socket, FastifyReply>();
   const progressOf = new WeakMap<FastifyReply, Progress>();
   const givenUp = metrics.counter(
@@ -57,7 +57,7 @@ async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: S
 
 export const slowSenders = fp(installSlowSenders, { name: 'slow-senders', fastify: '5.x' });
 
-/** Undefined if the body is all there. What waits for us to read it does not stall. */
+/** Undefined if the body is complete. A body with bytes that this process has not read yet does not stall. */
 function measure(socket: Socket, reply: FastifyReply, before: Progress | undefined, now: number): Progress | undefined {
   const { raw } = reply.request;
   if (raw.complete) return undefined;
@@ -90,9 +90,9 @@ function slownessOf(
 }
 
 /**
- * Whoever reads the body fails, and with it the request, as if the connection had; but there is still somebody to answer. A
- * connection whose answer has ended, now or before, is closed at the next look.
- * @returns whether the body was still waited for
+ * Fails the reader of the body, and with it the request, as a lost connection would; but the response can still be sent. A connection
+ * whose response has ended is closed at the next check.
+ * @returns whether something was still reading the body
  */
 function giveUp(socket: Socket, reply: FastifyReply, detail: string): boolean {
   const { raw } = reply.request;

@@ -1,4 +1,4 @@
-// The port is bound before the store can be used: until then the API and its readiness are refused with the reason, while health,
+// The server listens before the store can be used. Until then the API and /health/ready are refused with the reason, while liveness,
 // metrics and documentation are served.
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';

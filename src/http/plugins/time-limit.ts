@@ -1,6 +1,5 @@
-// How long an answer may take that is made of several calls of the store, one after the other: each has a limit of its own, and a store
-// that is slow at each, or hangs between two of them, must not make the sum of these limits of it (guarantee E3). What waits for
-// something to happen is asked to (admission.ts), and is no business of this.
+// Limits the time of a response that takes several calls of the store in sequence. Each call has a limit of its own, but a store that is
+// slow at each must not add them up (guarantee E3). Requests that wait on purpose, such as long polls, have no such limit.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ServiceError } from '../../core/service-error.ts';
@@ -9,14 +8,14 @@ import { withTimeout } from '../../store/redis/with-timeout.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** When its answer is due, as performance.now(). */
+    /** Deadline of the response, as performance.now(). */
     answerBy: number;
   }
 }
 
 async function installTimeLimit(app: FastifyInstance): Promise<void> {
   app.decorateRequest('answerBy', 0);
-  // Behind the body, which takes as long as its sender does, and before the session that comes with a request is renewed.
+  // After the body, whose time depends on its sender, and before the session of the request is renewed.
   app.addHook('preValidation', (request, _reply, done) => {
     request.answerBy = performance.now() + multiStepReplyMsMax;
     done();
@@ -39,14 +38,14 @@ export const timeLimit = fp(installTimeLimit, {
   dependencies: ['route-config', 'admission'],
 });
 
-/** What became of a request whose answer did not come in time. */
+/** What a request that exceeded the limit may have done, for its error. */
 const timeoutTexts = {
   read: 'Nothing was done.',
   write: 'Whether the change was made is unknown: retry with the same Idempotency-Key, or read it.',
   consume: 'Whether the member was given records is unknown: call again with the same after, or with from=committed.',
 };
 
-/** What was asked to wait may, and a search by time may have to go through a whole log. */
+/** Requests with `wait` have no limit; neither have searches by time, which may read a whole log. */
 function isLimited({ admittedAs, query }: FastifyRequest): boolean {
   const { wait, timestamp, at } = query as Record<string, unknown>;
   return (
@@ -64,7 +63,7 @@ function withDeadline<T>(
   effect: string,
 ): Promise<T> {
   return withTimeout(work, Math.max(0, answerBy - performance.now()), () => {
-    // The handler goes on, and must not answer once more.
+    // The handler still runs, and must not send a second response.
     const { send } = reply;
     reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));
     return new ServiceError('STORE_UNAVAILABLE', `The store did not answer in time. ${effect}`);

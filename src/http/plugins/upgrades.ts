@@ -1,7 +1,6 @@
-// What becomes of requests with Upgrade. WebSocket is the only protocol to change to, and only on some routes; any other offer, such as
-// the h2c of Java's HTTP client, is ignored, and the request answered in HTTP/1.1 with its body (RFC 9110, 7.8). The WebSocket plugin
-// would accept an upgrade anywhere, close it again, and log its URL, in which a session's handle may stand (guarantee E4): so others are
-// refused before it sees them.
+// Requests with the header Upgrade. WebSocket is the only protocol that is offered, on some routes. Any other, such as the h2c of Java's
+// HTTP client, is ignored, and the request is served in HTTP/1.1 with its body (RFC 9110, 7.8). The WebSocket plugin would accept an
+// upgrade on any route, close it again and log its URL, which may contain a session handle (guarantee E4): others are refused before.
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -12,15 +11,15 @@ import { ServiceError } from '../../core/service-error.ts';
 import type { Connections } from './connections.ts';
 
 /**
- * Takes the server's upgrades, as Node hands over all of them if anybody listens.
- * @returns what emits `upgrade` for WebSockets, when their connection has no other response under way
+ * Takes all upgrades of the server: Node emits every one of them once there is a listener.
+ * @returns an emitter of `upgrade` for WebSockets only, once no other response of their connection is in flight
  */
 export function sortUpgrades(server: Server, connections: Connections): EventEmitter {
   const webSockets = new EventEmitter();
   // Node's own, which has been there since the server was made.
   const serveConnection = server.listeners('connection')[0] as (this: Server, socket: Socket) => void;
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    // Node has taken its own listener away; who leaves meanwhile is nobody's fault.
+    // Node has removed its own error listener. A client that leaves meanwhile is no error.
     const onError = () => socket.destroy();
     socket.on('error', onError);
     connections.whenIdle(socket, () => {
@@ -30,7 +29,7 @@ export function sortUpgrades(server: Server, connections: Connections): EventEmi
         request.headers.upgrade = 'websocket';
         webSockets.emit('upgrade', request, socket, head);
       } else {
-        // The parser has stopped behind the head. It begins anew, with a head that offers nothing.
+        // The parser has stopped after the head. It starts again, on a head without the offer.
         socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
         serveConnection.call(server, socket);
       }
@@ -93,7 +92,7 @@ export const upgradeCheck = fp(installUpgradeCheck, {
   dependencies: ['@fastify/websocket'],
 });
 
-/** A handshake that has come without its Upgrade: a proxy passes neither that nor Connection on unless it is told to. */
+/** The problem of a handshake without Upgrade: a proxy does not pass on Upgrade and Connection unless it is configured to. */
 function lostUpgrade({ headers }: IncomingMessage, takesSockets: boolean): ServiceError | undefined {
   if (!takesSockets || headers['sec-websocket-key'] === undefined) return undefined;
   const detail =

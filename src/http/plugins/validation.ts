@@ -1,4 +1,4 @@
-// How zod schemas check what comes in, and how answers go out. What a schema does not name is refused with its name.
+// Validation of requests by zod schemas, and serialisation of responses. A parameter or member that a schema does not name is refused.
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
 import fp from 'fastify-plugin';
@@ -10,7 +10,7 @@ const places: Record<string, string> = { querystring: 'query', params: 'path', b
 
 const emptyBody = 'The body is empty; this request takes JSON, as /docs describes it.';
 
-/** Schemas that stand in the OpenAPI document only: the route itself reads what they describe. */
+/** Schemas for the OpenAPI document only: the route parses these headers itself. */
 const described = new WeakSet<object>();
 
 /** Marks a schema of headers that are read by the route: checking them would copy all headers of every request. */
@@ -42,7 +42,7 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
   };
 };
 
-/** Answers are built by our own code and held to their schemas by the tests; checking each again would cost more than it finds. */
+/** Responses are not validated at run time: the tests check them against their schemas. */
 const serializerCompiler: FastifySerializerCompiler<FastifySchema> = () => (data) => JSON.stringify(data);
 
 async function installValidation(app: FastifyInstance): Promise<void> {

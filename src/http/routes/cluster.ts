@@ -1,4 +1,4 @@
-// /v1/cluster and /v1/brokers: who is there, read from the tree.
+// /v1/cluster and /v1/brokers: the cluster and its live brokers, read from the tree.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { brokerResponse, clusterResponse } from '../../../schemas/cluster.ts';
@@ -9,7 +9,10 @@ import { problems } from '../problems.ts';
 
 const brokerParam = z.strictObject({ id: z.coerce.number<string>().int().min(0) });
 
-export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'store'> }> = async (
+  app,
+  { broker },
+) => {
   app.get(
     '/cluster',
     {

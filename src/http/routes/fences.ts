@@ -1,4 +1,4 @@
-// /v1/topics/{t}/partitions/{p}/fences: the highest fencing token that a partition has seen of each name.
+// /v1/topics/{t}/partitions/{p}/fences: by name, the highest fencing token that a partition has seen.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { fenceParams, fencesQuery, fencesResponse } from '../../../schemas/fences.ts';
@@ -8,7 +8,10 @@ import { checkPartition } from '../../broker/metadata/topic-cache.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
-export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'topics' | 'store'> }> = async (
+  app,
+  { broker },
+) => {
   const { topics, store } = broker;
 
   app.get(

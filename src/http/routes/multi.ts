@@ -13,7 +13,7 @@ import { modeOf } from '../node-writes.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
-export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'store'> }> = async (app, { broker }) => {
   const { namespace } = broker.store;
 
   app.post(
@@ -117,7 +117,7 @@ function toOp(op: MultiOp, index: number, header: SessionCredential | undefined)
   }
 }
 
-/** Adds to a refusal which operation it is about. */
+/** Adds the index of the operation to an error. */
 function refusedAt<T>(index: number, read: () => T): T {
   try {
     return read();
@@ -138,7 +138,7 @@ function content(
   return { data, contentType: contentTypeOf(op.contentType, data) };
 }
 
-/** What cannot be a handle is a session that never was: the script says so, when the operation's turn comes. */
+/** A malformed handle becomes one of an unknown session: the script refuses it when it reaches the operation. */
 function sessionCredentialOf(handle: string): SessionCredential {
   try {
     return parseHandle(handle);
@@ -148,7 +148,7 @@ function sessionCredentialOf(handle: string): SessionCredential {
   }
 }
 
-/** Adds what became of each operation: OK before the one that failed, its code, ROLLED_BACK after it. */
+/** Adds a result of each operation to an error: OK before the one that failed, its code, ROLLED_BACK after it. */
 function withResults(error: unknown, count: number): unknown {
   if (!(error instanceof ServiceError) || typeof error.fields.failed !== 'number') return error;
   const failed = error.fields.failed;

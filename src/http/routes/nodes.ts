@@ -55,14 +55,16 @@ const treeDepthDefault = 1000;
 const ifMatch = { 'if-match': entityTags.optional() };
 const ifNoneMatch = { 'if-none-match': entityTags.optional() };
 
-export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
+  broker: Pick<Broker, 'config' | 'stopping' | 'store' | 'watches'>;
+}> = async (app, { broker }) => {
   const { namespace } = broker.store;
 
   // A node takes any bytes of any type: nothing is parsed.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
-  // What is wrong with a path comes before all else that may be wrong, as ZooKeeper's client looks at it before it asks anybody.
+  // A fault in the path is reported before any other, as ZooKeeper's client checks paths before it sends a request.
   app.decorateRequest('nodePath', '');
   app.addHook('preValidation', (request, _reply, done) => {
     request.nodePath = validPath(request);
@@ -141,7 +143,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = asy
         case 'data': {
           const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
           if (isUnchanged(reply, zxid, dataTag(stat), known)) return reply.code(304).send();
-          // What one user stored must not run in another's browser.
+          // Data stored by one user must not run as a script in the browser of another.
           return reply
             .header('weir-stat', JSON.stringify(stat))
             .header('x-content-type-options', 'nosniff')
@@ -327,7 +329,7 @@ function validPath({ url, method }: FastifyRequest): string {
   return path;
 }
 
-/** Sets the tag of what was read, and says whether the client has it already. */
+/** Sets the tag of the response. @returns whether If-None-Match contains it */
 function isUnchanged(reply: FastifyReply, zxid: number, tag: EntityTag, known: Condition | undefined): boolean {
   tagged(reply, zxid, tag);
   return known !== undefined && isKnown(known, tag);

@@ -8,7 +8,9 @@ import { problems } from '../problems.ts';
 
 const healthReply = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });
 
-export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
+  broker: Pick<Broker, 'isRegistered' | 'metrics' | 'store'>;
+}> = async (app, { broker }) => {
   app.get(
     '/health/live',
     {
@@ -72,7 +74,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> =
 
   app.get('/openapi.json', { config: { itemsOf: () => 100 }, schema: { hide: true } }, async () => app.swagger());
 
-  // Where the `type` of a problem leads to.
+  // The page to which the `type` of a problem links.
   app.get('/docs/errors', { schema: { hide: true } }, async (_request, reply) =>
     reply.type('text/html; charset=utf-8').send(errorsPage),
   );

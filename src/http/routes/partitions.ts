@@ -1,4 +1,4 @@
-// /v1/topics/{t}/partitions/{p} and /v1/elections: who keeps house for a partition. Its records: records.ts.
+// /v1/topics/{t}/partitions/{p} and /v1/elections: the leader and replicas of a partition. Its records: records.ts.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { partitionParams } from '../../../schemas/records.ts';
@@ -7,7 +7,9 @@ import type { Broker } from '../../broker/broker.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';
 
-export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
+  broker: Pick<Broker, 'partitionAdmin' | 'store'>;
+}> = async (app, { broker }) => {
   const { partitionAdmin } = broker;
   const { storedResponses } = broker.store;
 
@@ -104,7 +106,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> 
     },
     async (request, reply) => {
       const { topic, partition } = request.body;
-      // To elect again does no harm, so only the response is kept.
+      // A repeated election is harmless, so only the response is stored.
       return respondOnce(storedResponses, request, reply, async () => {
         const { partitions, zxid } = await partitionAdmin.electPreferred(topic, partition);
         return { body: { topic, partitions }, zxid };

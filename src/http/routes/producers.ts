@@ -1,4 +1,4 @@
-// /v1/producers: who appends exactly once, and fences who had its name before.
+// /v1/producers: registers named producers for exactly-once appends. A new registration fences earlier ones of the same name.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { createProducerBody, producerResponse } from '../../../schemas/producers.ts';
@@ -6,7 +6,10 @@ import type { Broker } from '../../broker/broker.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
-export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'producers'> }> = async (
+  app,
+  { broker },
+) => {
   app.post(
     '/producers',
     {

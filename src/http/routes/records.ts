@@ -1,4 +1,4 @@
-// /v1/topics/{topic}/…/records and /offsets: produce, fetch, and where the logs begin and end.
+// /v1/topics/{topic}/…/records and /offsets: produces and fetches records, deletes records, and reads the bounds of logs.
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
@@ -38,7 +38,7 @@ import { batchWeight } from '../request-weight.ts';
 const { $schema: _, ...producedJson } = z.toJSONSchema(produceBody, { io: 'input' });
 const bytes = z.unknown().meta({ override: { type: 'string', format: 'binary' } });
 
-/** Bodies reach the handler as they are: core/records/record-input.ts checks them, and keeps their text. */
+/** Bodies reach the handler as bytes: core/records/record-input.ts validates them and stores their text. */
 const produceContent = {
   content: {
     'application/json': {
@@ -85,7 +85,7 @@ interface ProduceOptions {
 }
 
 interface RecordsOptions {
-  broker: Broker;
+  broker: Pick<Broker, 'config' | 'stopping' | 'topics' | 'topicAdmin' | 'logWriter' | 'logReader' | 'store'>;
   held: HeldResults;
 }
 
@@ -161,7 +161,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     if (options.results !== undefined) {
       throw new ServiceError('BAD_REQUEST', 'results goes with NDJSON; any other body is read to its end anyway.');
     }
-    // Before the body is read, as that may change its bytes.
+    // Before the body is parsed: parsing may change its bytes.
     const idempotency = idempotencyOf(request);
     const known = await topics.get(topic).catch((error: unknown) => {
       if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
@@ -207,7 +207,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     });
     const hasLength = request.headers['content-length'] !== undefined;
     const sent = (results ?? (hasLength ? 'end' : 'live')) === 'end' ? held.hold(lines) : lines;
-    // Until the first batch is appended, a failure is an answer of its own; from then on it is the last line.
+    // A failure before the first batch is a response of its own; a later one is the last line.
     const first = await sent.next();
     return reply.type(ndjsonType).send(Readable.from(withFirst(first, sent)));
   }

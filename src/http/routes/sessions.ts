@@ -1,4 +1,4 @@
-// /v1/sessions: what ephemeral nodes live with.
+// /v1/sessions: creates, renews, describes and ends sessions, the owners of ephemeral nodes.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
@@ -21,7 +21,10 @@ import { problems } from '../problems.ts';
 
 const handleParam = z.strictObject({ handle: z.string().describe('`<id>.<secret>`, as the creation answered it.') });
 
-export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'config' | 'store'> }> = async (
+  app,
+  { broker },
+) => {
   const { sessions } = broker.store;
 
   app.post(
@@ -63,7 +66,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
     ...problems('BAD_REQUEST', 'FORBIDDEN', 'SESSION_EXPIRED', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
   };
 
-  // A repeat of a renewal is carried out again, whatever its Idempotency-Key: its first response would be no lease.
+  // A repeated renewal renews again, whatever its Idempotency-Key: the stored response would be an expired promise.
   app.put(
     '/sessions/:handle',
     {
@@ -168,7 +171,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = 
   }
 };
 
-/** The session of the header, as it is given: it may have ended. @throws ServiceError BAD_REQUEST, SESSION_EXPIRED */
+/** The session of the header Weir-Session, without a renewal. @throws ServiceError BAD_REQUEST, SESSION_EXPIRED */
 function ownSession(request: FastifyRequest): SessionCredential {
   const handle = request.headers['weir-session'];
   if (typeof handle === 'string') return parseHandle(handle);

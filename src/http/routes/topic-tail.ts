@@ -17,7 +17,7 @@ type RecordStreamFrame = z.infer<typeof topicTailEvent>;
 type RecordsFrame = Extract<RecordStreamFrame, { type: 'records' }>;
 
 interface Options {
-  broker: Broker;
+  broker: Pick<Broker, 'topicTails' | 'stopping' | 'store'>;
   /** Takes over a connection that was upgraded to a WebSocket. */
   takeSocket(ws: WebSocket, opening: FastifyRequest, request: TopicTailRequest): void;
 }

@@ -1,4 +1,4 @@
-// /v1/topics: what logs there are. Their records: records.ts.
+// /v1/topics: creates, lists, describes, alters and deletes topics. Their records: records.ts.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import {
   alterTopicBody,
@@ -15,7 +15,9 @@ import { respondOnce } from '../respond-once.ts';
 
 const topicsLimitDefault = 1000;
 
-export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
+  broker: Pick<Broker, 'topicAdmin' | 'topics' | 'store'>;
+}> = async (app, { broker }) => {
   const { topicAdmin } = broker;
   const { storedResponses } = broker.store;
 

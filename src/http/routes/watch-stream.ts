@@ -22,7 +22,9 @@ const prefix = '/v1/watch/';
 
 type EventsFrame = Extract<StreamFrame, { type: 'events' }>;
 
-export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
+  broker: Pick<Broker, 'watches' | 'metrics' | 'slowReadersCut' | 'stopping' | 'store'>;
+}> = async (app, { broker }) => {
   const { watches, metrics, slowReadersCut, stopping } = broker;
   const streams = new EventStreams(app, { stopping, sessions: broker.store.sessions }, bookmarkMsMax / 2);
   metrics.gauge('watch_streams_open', 'Open event streams of a watch.', () => streams.size);
