@@ -1,6 +1,6 @@
-// What becomes of a socket that is refused before it is one. A browser shows its page nothing of an upgrade that was refused, but
-// 1006: so the socket is accepted, told why in an error frame, and closed with 4000 + the status of the problem. Few of these are
-// open at a time, and none for long; beyond that the answer is an ordinary HTTP response.
+// Refuses WebSockets in a way that browsers can show. Of an upgrade that fails with an HTTP response a page learns only the close
+// code 1006. So the socket is accepted, sent an error frame, and closed with 4000 + the status of the problem. At most a few such
+// sockets are open at a time, each for a short time; beyond that the refusal is an HTTP response.
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -10,12 +10,12 @@ import { handshakeProblem } from '../core/handshake.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import { refusedSockets } from './limits.ts';
 
-/** Answers a handshake with a socket that is closed. @returns false if it does not: then the answer is to be an HTTP response */
+/** Accepts a handshake, sends the problem, and closes the socket. @returns false if the refusal must be an HTTP response instead */
 export type RefuseSocket = (request: FastifyRequest, reply: FastifyReply, problem: ServiceError) => boolean;
 
 /**
- * Must be installed behind the WebSocket plugin, and before the routes.
- * @param upgrades emits what the plugin listens to
+ * To be called after the WebSocket plugin was registered, and before the routes.
+ * @param upgrades emits the `upgrade` events that the plugin listens to
  */
 export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitter, metrics: Metrics): RefuseSocket {
   const routes = new Set<string>();
@@ -29,7 +29,7 @@ export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitt
   app.addHook('onRoute', ({ url, wsHandler }) => {
     if (wsHandler) routes.add(url);
   });
-  // Before the plugin, which may have the answer within the same call.
+  // Before the plugin's listener, which may refuse the handshake within the same call.
   upgrades.prependListener('upgrade', (request: IncomingMessage, _socket: unknown, head: Buffer) => {
     heads.set(request, head);
   });
@@ -45,7 +45,7 @@ export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitt
     socket.once('close', () => {
       open -= 1;
     });
-    // Whatever the peer does: it has been told.
+    // The socket is closed in any case, even if the peer does not answer the close frame.
     const timer = setTimeout(() => socket.destroy(), refusedSockets.openMsMax).unref();
     socket.once('close', () => clearTimeout(timer));
     reply.hijack();

@@ -1,5 +1,5 @@
-// What all our sockets share: frames in and out, the limit on slow readers, the search for dead peers, and the end of all
-// when the server stops. What the frames mean is the business of each kind of socket.
+// What all sockets share: frames in and out, the limit on slow readers, the detection of dead peers, and the close of all sockets
+// when the server stops. Each kind of socket decides what its frames mean.
 import type { Socket as Connection } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
@@ -20,16 +20,16 @@ const refusals = new Map<number, { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail:
   [1009, { problem: 'TOO_LARGE', detail: `A frame is over the limit of ${socketPayloadBytesMax / 1024 ** 2} MiB.` }],
 ]);
 
-/** A peer that has not been heard of for one to two of these is dead, and its socket is dropped. */
+/** A peer without activity for one to two of these is dead, and its socket is terminated. */
 const heartbeatMs = 15_000;
-/** How long a peer may take to answer our close, and to read what was sent before it. */
+/** How long a peer may take to answer a close frame, in ms; longer while it still reads what was sent before. */
 const closeGraceMs = 5000;
-/** What a peer takes at least in that time of what was sent before the close, or it is dropped. */
+/** The bytes that a peer must read in that time of what was sent before the close, or the socket is terminated. */
 const closeProgressBytes = 64 * 1024;
-/** A socket with no more than this waiting has room for more of what need not be sent at once. */
+/** A socket with at most this many unsent bytes takes more of what can wait, such as history and records. */
 const roomBytes = 1024 * 1024;
 
-/** Frames of one socket that are worked at at once; what comes behind them is left in the network until there is room. */
+/** Frames of one socket that are handled at once; while there are more, the socket is not read. */
 const framesInFlightMax = 16;
 
 /** What a kind of socket does with its frames. */
@@ -40,13 +40,13 @@ export interface SocketOptions<F> {
   schema: z.ZodType<F>;
   /** Whether its frames have lists of offsets or partitions. */
   allowsLists?: boolean;
-  /** Takes one frame. What it throws is answered with an error frame, and the socket stays open. */
+  /** Handles one frame. What it throws is sent as an error frame, and the socket stays open. */
   onFrame(frame: F): void | Promise<void>;
-  /** Frames that are worked at at once, if not the usual number: of a kind that limits them itself. */
+  /** Frames that are handled at once; absent: the usual number. For a kind that limits them itself. */
   framesInFlightMax?: number;
-  /** Called once, when nothing can be sent any more. `code` = what the peer closed it with; undefined if we did. */
+  /** Called once, when nothing can be sent any more. `code` = the peer's close code; undefined if the server closed it. */
   onClose(code?: number): void;
-  /** Called at each sign of life of the peer: a frame or a pong. That bytes were taken shows only that its machine lives. */
+  /** Called at each frame or pong of the peer. Bytes that it has taken do not count: they show only that its machine runs. */
   onPeerActivity?(): void;
 }
 
@@ -58,8 +58,8 @@ export class Sockets {
   constructor(broker: Broker) {
     this.#broker = broker;
     const { metrics, stopping } = broker;
-    metrics.gauge('socket_frames_in_work', 'Frames of WebSockets that are worked at.', () =>
-      [...this.#open].reduce((sum, { framesInFlight: framesInWork }) => sum + framesInWork, 0),
+    metrics.gauge('socket_frames_in_work', 'Frames of WebSockets in flight.', () =>
+      [...this.#open].reduce((sum, { framesInFlight }) => sum + framesInFlight, 0),
     );
     metrics.gauges('sockets_open', 'Open WebSockets by kind.', ['kind'], () => this.#count());
     const heartbeat = setInterval(() => {
@@ -71,7 +71,7 @@ export class Sockets {
     });
   }
 
-  /** Takes over a socket. To be called in the tick in which it was opened: a frame may be there already. */
+  /** Takes over a socket. To be called in the tick in which it was opened, as a frame may have arrived already. */
   accept<F>(ws: WebSocket, request: FastifyRequest, options: SocketOptions<F>): Socket {
     const socket: Socket = new Socket(ws, request, this.#broker.log, {
       closed: (code) => {
@@ -83,21 +83,21 @@ export class Sockets {
       kind: options.kind,
     });
     this.#open.add(socket);
-    const inWork = new FramesInFlight(socket, options.framesInFlightMax ?? framesInFlightMax);
+    const inFlight = new FramesInFlight(socket, options.framesInFlightMax ?? framesInFlightMax);
     ws.on('message', (data: Buffer, isBinary: boolean) =>
-      inWork.take(() => this.#take(socket, options, data, isBinary)),
+      inFlight.take(() => this.#take(socket, options, data, isBinary)),
     );
     if (this.#broker.stopping.aborted) socket.close(closeCodes.goingAway, 'The server is stopping');
     return socket;
   }
 
-  /** @returns undefined if the frame is done with, else settles when it is; never rejects */
+  /** Handles a frame. @returns undefined if that is done; else a promise that settles when it is, and never rejects */
   #take<F>(socket: Socket, options: SocketOptions<F>, data: Buffer, isBinary: boolean): Promise<void> | undefined {
-    // What comes after our close is not heard: nobody would clean up behind it.
+    // Frames after the close are ignored: onClose has released everything already.
     if (!socket.isOpen) return undefined;
     let id: string | undefined;
     try {
-      if (isBinary) throw new ServiceError('BAD_REQUEST', 'A frame must be a text frame with JSON, not a binary one.');
+      if (isBinary) throw new ServiceError('BAD_REQUEST', 'The frame is binary; send a text frame with JSON.');
       const raw = readJson(data, 'The frame', options.allowsLists ? jsonLimits : smallJsonLimits);
       id = idIn(raw);
       const frame = readInput(options.schema, raw, 'frame');
@@ -115,11 +115,11 @@ export class Sockets {
   }
 }
 
-/** The frames of one socket that take their time. While there are too many, nothing more is read of it. */
+/** The frames of one socket that are being handled. While there are too many, the socket is not read. */
 class FramesInFlight {
   readonly #socket: Socket;
   readonly #max: number;
-  /** What had come in with those before it, when the socket was no longer read: not more than one piece from the network. */
+  /** Frames that had arrived with the ones before them when reading was paused: at most one chunk from the network. */
   #waiting: (() => Promise<void> | undefined)[] = [];
 
   constructor(socket: Socket, max: number) {
@@ -127,7 +127,7 @@ class FramesInFlight {
     this.#max = max;
   }
 
-  /** Does the work of a frame, in the order of frames. */
+  /** Handles a frame now, or queues it; frames begin in order. */
   take(work: () => Promise<void> | undefined): void {
     if (this.#waiting.length > 0 || this.#socket.framesInFlight >= this.#max) {
       this.#waiting.push(work);
@@ -143,11 +143,11 @@ class FramesInFlight {
     this.#socket.framesInFlight += 1;
     void done.then(() => {
       this.#socket.framesInFlight -= 1;
-      this.#goOn();
+      this.#resume();
     });
   }
 
-  #goOn(): void {
+  #resume(): void {
     if (this.#waiting.length === 0) return;
     let begun = 0;
     for (const work of this.#waiting) {
@@ -160,7 +160,7 @@ class FramesInFlight {
   }
 }
 
-/** Whom a socket tells what becomes of it. */
+/** What a socket reports to. */
 interface SocketOwner {
   kind: string;
   closed(code?: number): void;
@@ -168,7 +168,7 @@ interface SocketOwner {
   tooSlow(): void;
 }
 
-/** One open socket, as its kind writes to it. */
+/** One socket: sends frames, and closes the connection of a slow reader. */
 export class Socket {
   readonly kind: string;
   framesInFlight = 0;
@@ -178,13 +178,13 @@ export class Socket {
   readonly #connection: Connection;
   /** What counts against the limit of all readers. */
   readonly #unread: UnreadBytesOfReader;
-  /** Who waits for room. */
+  /** Callers of room() that wait. */
   #waiting: (() => void)[] = [];
-  /** The sizes of the messages that are not sent yet, the one under way first. */
+  /** The sizes of the messages that are not sent yet, the one in flight first. */
   readonly #unsent: number[] = [];
   #unsentBytes = 0;
   #isOpen = true;
-  #wasHeard = true;
+  #wasActive = true;
 
   constructor(ws: WebSocket, request: FastifyRequest, log: Logger, owner: SocketOwner) {
     this.kind = owner.kind;
@@ -197,8 +197,8 @@ export class Socket {
     });
     this.#log = log;
     this.#owner = owner;
-    const heard = () => {
-      this.#wasHeard = true;
+    const noteActivity = () => {
+      this.#wasActive = true;
       if (this.#isOpen) owner.peerActive();
     };
     // The library closes a socket by itself, with a code and no reason, when it refuses a frame.
@@ -208,8 +208,8 @@ export class Socket {
       if (refused) this.#refuse(refused);
       close(code, refused?.detail ?? reason);
     };
-    ws.on('pong', heard);
-    ws.on('message', heard);
+    ws.on('pong', noteActivity);
+    ws.on('message', noteActivity);
     ws.on('close', (code: number) => {
       this.#unread.close();
       this.#end(code);
@@ -221,8 +221,8 @@ export class Socket {
   }
 
   /**
-   * Sends one frame, given as JSON. Too much waiting already closes the socket instead (guarantee W4): what counts is what has piled
-   * up behind the message under way, as the reader cannot help it if that is large.
+   * Sends one frame, given as JSON. If too many bytes wait already, closes the socket instead (guarantee W4). The message in flight
+   * does not count, as its size is not the reader's fault.
    */
   send(json: string): void {
     if (!this.#isOpen) return;
@@ -238,14 +238,14 @@ export class Socket {
     if (this.#isOpen) this.#ws.send(json, this.#sent);
   }
 
-  /** Cuts the reader off, behind the message under way. */
+  /** Closes the socket of a slow reader, behind the message in flight. */
   cutOff(): void {
     if (!this.#isOpen) return;
     this.#owner.tooSlow();
     this.close(closeCodes.slowReader, 'The reader is too slow; resume with since');
   }
 
-  /** Runs `write`: what it sends goes to the connection as one. */
+  /** Runs `write`; what it sends is written to the connection at once. */
   cork(write: () => void): void {
     this.#connection.cork();
     write();
@@ -256,23 +256,23 @@ export class Socket {
     this.send(JSON.stringify(frame));
   }
 
-  /** Sends the error frame of whatever was thrown: the problem, under the id of what it is about. */
+  /** Sends an error frame with the problem of what was thrown. @param id of the frame or watch that failed */
   sendError(error: unknown, id?: string): void {
     let known = findServiceError(error);
     if (!known) {
-      this.#log.error({ err: error, kind: this.kind }, 'A socket failed by a fault of ours');
+      this.#log.error({ err: error, kind: this.kind }, 'A socket failed by a defect of the server');
       known = new ServiceError('INTERNAL', "The service failed at this frame; the server's log says more.");
     }
     this.sendFrame({ ...known.toProblem(), type: 'error', ...(id !== undefined && { id }) });
   }
 
-  /** Undefined if little waits to be sent, else settles when that is so, or when the socket is closed. */
+  /** Undefined if few bytes wait to be sent; else a promise that settles when that is so, or when the socket is closed. */
   room(): Promise<void> | undefined {
     if (!this.#isOpen || this.#ws.bufferedAmount <= roomBytes) return undefined;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Closes it behind what was sent; by force if the peer takes nothing of it, or does not answer. */
+  /** Closes the socket behind what was sent; terminates it if the peer stops to read that, or does not answer. */
   close(code: number, reason: string): void {
     this.#ws.close(code, reason);
     if (!this.#isOpen) return;
@@ -280,7 +280,7 @@ export class Socket {
     let left = this.#ws.bufferedAmount;
     const timer = setInterval(() => {
       const now = this.#ws.bufferedAmount;
-      // A peer that takes its time over a large message gets it, at a few kilobytes a second or more.
+      // A slow peer may still read a large message, at a few kilobytes a second or more.
       if (now === 0 || left - now < closeProgressBytes) this.#ws.terminate();
       left = now;
     }, closeGraceMs);
@@ -299,28 +299,28 @@ export class Socket {
     this.#ws.once('close', () => clearTimeout(timer));
   }
 
-  /** Leaves what comes in the network, so that its sender has to wait. */
+  /** Stops reading the socket, so that the sender has to wait (backpressure). */
   pauseReading(): void {
     this.#ws.pause();
   }
 
   resumeReading(): void {
-    this.#wasHeard = true;
+    this.#wasActive = true;
     this.#ws.resume();
   }
 
-  /** Asks the peer for a sign of life; drops it if the last one was not answered. Of a peer that is not read nothing can be heard. */
+  /** Pings the peer; terminates the socket if there was no activity since the last ping. A paused socket is not checked. */
   checkPeer(): void {
     if (this.#ws.isPaused) return;
-    if (!this.#wasHeard) {
+    if (!this.#wasActive) {
       this.#ws.terminate();
       return;
     }
-    this.#wasHeard = false;
+    this.#wasActive = false;
     this.#ws.ping();
   }
 
-  /** Asks the peer for a sign of life, which `onHeard` then tells of. */
+  /** Pings the peer; `onPeerActivity` is called when it responds. */
   ping(): void {
     if (this.#isOpen) this.#ws.ping();
   }
@@ -329,15 +329,15 @@ export class Socket {
     const size = this.#unsent.shift() ?? 0;
     this.#unsentBytes -= size;
     this.#unread.taken(size);
-    // More waits behind what was sent just now: so the peer has made room, even if our ping has yet to reach it.
-    if (this.#ws.bufferedAmount > 0) this.#wasHeard = true;
+    // Bytes were taken while more wait, so the peer reads, even if a ping has not reached it yet.
+    if (this.#ws.bufferedAmount > 0) this.#wasActive = true;
     if (this.#waiting.length > 0 && this.#ws.bufferedAmount <= roomBytes) this.#release();
   };
 
   #release(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const go of waiting) go();
+    for (const resume of waiting) resume();
   }
 
   #end(code?: number): void {
@@ -348,7 +348,7 @@ export class Socket {
   }
 }
 
-/** For @fastify/websocket: a peer that goes away without a word, or sends a frame that is refused, is no fault of ours. */
+/** For @fastify/websocket: terminates a socket after an error. That the peer reset the connection is not logged as an error. */
 export function handleSocketError(error: Error, ws: WebSocket, request: FastifyRequest): void {
   const code = 'code' in error ? String(error.code) : undefined;
   request.log[code ? 'debug' : 'error']({ err: error }, 'A socket failed');
@@ -356,7 +356,7 @@ export function handleSocketError(error: Error, ws: WebSocket, request: FastifyR
   if (!code?.startsWith('WS_ERR_')) ws.terminate();
 }
 
-/** The id that a frame gives, even if the frame is otherwise wrong: so its sender can tell which one it was. */
+/** The id of a frame, even if the frame is invalid otherwise: so the client can tell which one the error is about. */
 function idIn(frame: unknown): string | undefined {
   const id = typeof frame === 'object' && frame !== null && 'id' in frame ? frame.id : undefined;
   return typeof id === 'string' && id.length <= 256 ? id : undefined;

@@ -1,4 +1,4 @@
-// The socket /v1/topics/{topic}/stream: a topic's records, as many as the reader has given credit for.
+// The socket GET /v1/topics/{topic}/stream: a topic tail that sends as many records as the client has given credit for.
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import { errorCatalogue } from '../../schemas/errors.ts';
@@ -18,8 +18,8 @@ import type { Socket, Sockets } from './socket.ts';
 type RecordsFrame = Extract<TopicTailServerFrame, { type: 'records' }>;
 
 /**
- * Serves one socket until either side ends it. What is wrong with the request is an error frame and the end, too: a
- * browser shows its page nothing of an upgrade that was refused.
+ * Serves one socket until either side closes it. An invalid request gets an error frame before the close, too: a browser shows
+ * its page nothing of an upgrade that was refused.
  */
 export function serveTopicTail(
   ws: WebSocket,
@@ -36,7 +36,7 @@ class TopicTailSocket {
   readonly #closed = new AbortController();
   #stream: TopicTail | undefined;
   #credit = 0;
-  /** Waits for credit. */
+  /** Called when there is new credit. */
   #onCredit = (): void => undefined;
 
   constructor(ws: WebSocket, opening: FastifyRequest, sockets: Sockets) {
@@ -94,7 +94,7 @@ class TopicTailSocket {
     });
   }
 
-  /** Says where to resume even if no record came for long; not to who is behind anyway. */
+  /** Sends the position to resume at, even after a long time without records; not to a slow reader. */
   #sendPosition(): void {
     if (this.#stream && !this.#socket.room()) this.#send({ type: 'position', position: this.#stream.position });
   }

@@ -1,4 +1,4 @@
-// The socket /v1/watch: any number of watches on one connection, and sessions that live as long as it is open.
+// The socket GET /v1/watch: watches of many nodes on one connection, and sessions that are renewed while the peer is active.
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
@@ -19,11 +19,11 @@ interface Options {
   broker: Broker;
   sockets: Sockets;
   limit: WatchLimit;
-  /** Does what keeps a session alive, in a place that the client has for that. */
+  /** Runs a session renewal in the capacity that is reserved for these. */
   keepSession<T>(clientKey: string, handle: string, work: () => Promise<T>): Promise<T>;
 }
 
-/** How many watches there may be on all sockets, and of one client. */
+/** Limits the watches on all sockets together, and of one client. */
 interface WatchLimit {
   /** @throws ServiceError TOO_MANY_REQUESTS */
   take(clientKey: string): void;
@@ -70,7 +70,7 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
   });
 };
 
-/** What the client of a socket has of what is limited. */
+/** The limits of the client of one socket. */
 interface ClientShare {
   /** A watch. */
   acquireWatch(): void;
@@ -94,7 +94,7 @@ class WatchSocket {
   ) {
     this.#broker = broker;
     this.#limit = limit;
-    // Before the socket is accepted: a broker that is stopping closes it at once.
+    // Before accept(), which closes the socket at once if the broker is stopping.
     open.add(this);
     this.#socket = sockets.accept(ws, request, {
       kind: 'watch',
@@ -114,11 +114,11 @@ class WatchSocket {
     });
   }
 
-  /** Says how far everything was sent, so that a client can resume there even if nothing concerned it for long; not to who is behind. */
+  /** Sends a bookmark, so that a client can resume there even after a long time without events; not to a slow reader. */
   sendBookmark(): void {
     if (this.#socket.room() !== undefined) return;
     let zxid = Number.POSITIVE_INFINITY;
-    // What a watch has not begun, it cannot have missed.
+    // A watch that has not started yet does not count.
     for (const { position } of this.#watches.values()) if (position !== undefined) zxid = Math.min(zxid, position);
     if (Number.isFinite(zxid)) this.#send({ type: 'bookmark', zxid });
   }
@@ -130,7 +130,7 @@ class WatchSocket {
       case 'unwatch':
         return this.#unwatch(frame.id);
       case 'session':
-        return this.#keep(frame.session);
+        return this.#renewSession(frame.session);
       case 'ping':
         return this.#send({ type: 'pong' });
     }
@@ -141,11 +141,14 @@ class WatchSocket {
     if (this.#watches.has(id)) {
       throw new ServiceError(
         'BAD_REQUEST',
-        `The id '${id}' is in use: an earlier frame asked for a watch with it, and this frame has not changed that one. Take another id, or unwatch '${id}' first.`,
+        `The id '${id}' is in use by an earlier watch on this socket, which goes on unchanged. Use another id, or unwatch '${id}' first.`,
       );
     }
     if (this.#watches.size >= watchesPerSocketMax) {
-      throw new ServiceError('TOO_MANY_REQUESTS', `A socket has at most ${watchesPerSocketMax} watches; open another.`);
+      throw new ServiceError(
+        'TOO_MANY_REQUESTS',
+        `This socket has ${watchesPerSocketMax} watches, the limit of a socket. Unwatch some, or open another socket.`,
+      );
     }
     this.#limit.acquireWatch();
     const sink: WatchSink = {
@@ -164,7 +167,7 @@ class WatchSocket {
 
   #unwatch(id: string): void {
     const watch = this.#watches.get(id);
-    if (!watch) throw new ServiceError('BAD_REQUEST', `There is no watch '${id}' on this socket.`);
+    if (!watch) throw new ServiceError('BAD_REQUEST', `There is no watch with the id '${id}' on this socket.`);
     this.#forget(id);
     watch.close();
     this.#send({ type: 'unwatched', id });
@@ -174,24 +177,27 @@ class WatchSocket {
     if (this.#watches.delete(id)) this.#limit.releaseWatch();
   }
 
-  async #keep(handle: string): Promise<void> {
+  async #renewSession(handle: string): Promise<void> {
     const session = parseHandle(handle);
     const { id } = session;
     const { sessions } = this.#broker.store;
     if (!this.#sessions.has(id) && this.#sessions.size >= sessionsPerSocketMax) {
-      throw new ServiceError('TOO_MANY_REQUESTS', `A socket keeps at most ${sessionsPerSocketMax} sessions alive.`);
+      throw new ServiceError(
+        'TOO_MANY_REQUESTS',
+        `This socket renews ${sessionsPerSocketMax} sessions, the limit of a socket. Open another socket.`,
+      );
     }
     const expired = () => {
       this.#sessions.delete(id);
       this.#send({ type: 'sessionExpired', id });
     };
-    const keeper = new SessionRenewer(sessions, session, { probe: () => this.#socket.ping() }, expired);
+    const renewer = new SessionRenewer(sessions, session, { probe: () => this.#socket.ping() }, expired);
     try {
-      const { expiresAt } = await this.#limit.keepSession(handle, () => keeper.start());
-      // The one before, if any, keeps the same session: one is enough.
+      const { expiresAt } = await this.#limit.keepSession(handle, () => renewer.start());
+      // An earlier renewer of the same session is stopped: one is enough.
       this.#sessions.get(id)?.stop();
-      this.#sessions.set(id, keeper);
-      if (!this.#socket.isOpen) keeper.stop();
+      this.#sessions.set(id, renewer);
+      if (!this.#socket.isOpen) renewer.stop();
       this.#send({ type: 'session', id, expiresAt });
     } catch (error) {
       if (!hasCode(error, 'SESSION_EXPIRED')) throw error;

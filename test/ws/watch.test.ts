@@ -90,7 +90,7 @@ t.test(
       { id: 'x', code: 'COMPACTED', oldest: 0 },
       /./,
     );
-    await refused({ type: 'unwatch', id: 'nobody' }, { id: 'nobody' }, /no watch 'nobody'/);
+    await refused({ type: 'unwatch', id: 'nobody' }, { id: 'nobody' }, /no watch with the id 'nobody'/);
     await refused({ type: 'session', session: 'secret-handle' }, { code: 'SESSION_EXPIRED' }, /handle/);
     socket.send({ type: 'watch', id: 'x', path: '/a' });
     await socket.frame({ type: 'watching', id: 'x' });
