@@ -63,7 +63,7 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       summary:
         'Be a member of a group over a WebSocket: frames GroupClientFrame to the server, GroupServerFrame from it',
       description:
-        'A lost socket leaves the member until its session timeout: who comes back in time with the same memberId goes on from what is committed, and nobody else is moved. A socket that its client closes with 1000, or without a code, leaves the group, but for a static member. A newer socket of a member ends the older one with MEMBER_SUPERSEDED. A failure is an error frame and the close code 4000 + its status.',
+        'When a socket is lost, its member stays until the session timeout: a client that reconnects in time with the same memberId reads on from the committed offsets, and no other member is affected. A socket that its client closes with 1000, or without a code, leaves the group, but for a static member. A newer socket of a member ends the older one with MEMBER_SUPERSEDED. A failure is an error frame and the close code 4000 + its status.',
       params: groupParams,
       querystring: groupStreamQuery,
       response: { 101: { description: 'The connection is a WebSocket now.' } },

@@ -21,7 +21,7 @@ export class GroupMetrics {
     );
     this.#settling = metrics.histogram(
       'group_rebalance_seconds',
-      'From the change that moved a group until each member had what it shall have; seen by the broker that ended it.',
+      'Duration of rebalances: from the change of a group until each member had its whole assignment. Only on the broker that completed it.',
     );
     this.refused = metrics.counter(
       'group_joins_refused_total',
@@ -29,7 +29,7 @@ export class GroupMetrics {
     );
     this.fenced = metrics.counter(
       'group_members_fenced_total',
-      'Members that this broker took out, as they did not let go in time or made no consume call.',
+      'Members that this broker fenced because they did not release partitions in time or made no consume call.',
     );
   }
 

@@ -12,7 +12,6 @@ import {
   resetResponse,
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { ResetOffset } from '../../broker/groups/offsets/group-offsets.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { bodyBytes } from '../limits.ts';
@@ -176,7 +175,10 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
       const { to, topics, dryRun } = request.body;
       return respondOnce(storedResponses, request, reply, async ({ idempotency, storedText }) => {
         if (storedText !== undefined) {
-          return { body: { dryRun, offsets: JSON.parse(storedText) as ResetOffset[] }, replayed: true };
+          return {
+            body: { dryRun, offsets: resetResponse.shape.offsets.parse(JSON.parse(storedText)) },
+            replayed: true,
+          };
         }
         const { zxid, offsets } = await groupOffsets.reset(request.params.group, to, topics, dryRun, idempotency);
         return { body: { dryRun, offsets }, zxid };

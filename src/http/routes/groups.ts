@@ -161,7 +161,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       schema: {
         tags: ['groups'],
         operationId: 'groups.heartbeat',
-        summary: 'Keep a member alive, say what it has, and hear what it shall have',
+        summary: 'Renew a member, report the partitions that it owns, and get its assignment',
         params: memberParams,
         headers: onlyDescribed(z.looseObject(memberHeaders)),
         body: heartbeatBody,
@@ -237,7 +237,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       operationId,
       summary,
       description:
-        'From all partitions that the member has. The call is also its heartbeat, and says that what earlier calls answered is dealt with; what it shall no longer have is let go of with that. A member makes one call at a time: a newer one ends an older one, which then answers no records. GET and POST do the same, with the same parameters in the query: POST is for clients and proxies that repeat, cache or prefetch a GET.',
+        'From all partitions that the member has. The call is also its heartbeat, and states that the records of earlier calls are processed; it releases revoked partitions with that. A member makes one call at a time: a newer one ends an older one, which then returns no records. GET and POST do the same, with the same parameters in the query: POST is for clients and proxies that repeat, cache or prefetch a GET.',
       params: memberParams,
       headers: onlyDescribed(z.looseObject(memberHeaders)),
       querystring: consumeQuery,
@@ -303,7 +303,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   );
 };
 
-/** The answer, as text of that shape: records are text already, so that none is parsed or built on its way through. */
+/** The response as JSON. Records are JSON already, so none is parsed or encoded on the way. */
 function consumedJson({ records, ...rest }: ConsumeResult): Buffer {
   const { lastSeq: next, memberEpoch, assignment, partitions } = rest;
   const head = JSON.stringify({ next, memberEpoch, assignment, partitions });

@@ -1,6 +1,6 @@
 // Commits, lists, deletes and resets offsets of groups. Whether a member may commit is decided by the group document, and the
 // commit succeeds only for that version of it.
-import { offsetsPerCommitMax } from '../../../../schemas/groups.ts';
+import { offsetsPerCommitMax, resetResponse } from '../../../../schemas/groups.ts';
 import {
   checkEmpty,
   checkName,
@@ -256,7 +256,7 @@ export class GroupOffsets {
       },
       responseToStore,
     );
-    return { zxid, offsets: kept === undefined ? offsets : (JSON.parse(kept) as ResetOffset[]) };
+    return { zxid, offsets: kept === undefined ? offsets : resetResponse.shape.offsets.parse(JSON.parse(kept)) };
   }
 
   /** Writes commits, and checks again on a conflict. `check` throws if they are not allowed. */

@@ -28,7 +28,7 @@ export function createOffsetRetention(
   const { offsetsRetentionMs } = options;
   const expirations = metrics.counter(
     'group_offsets_expired_total',
-    'Committed offsets that this broker took back, as nobody had needed them for the retention time.',
+    'Committed offsets that this broker deleted because they were unused for the retention time.',
   );
 
   async function expireOffsets(group: string): Promise<void> {

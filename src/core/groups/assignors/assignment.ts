@@ -35,10 +35,10 @@ export interface AssignorInput {
  */
 export type Assignor = (input: AssignorInput) => Map<string, Assignment>;
 
-/** The owner of each partition of a topic, as an index into the ordered members, or `nobody`. */
+/** The owner of each partition of a topic, as an index into the ordered members, or `noOwner`. */
 export type Owners = Map<string, Int32Array>;
 
-export const nobody = -1;
+export const noOwner = -1;
 
 /**
  * The order in which Kafka's assignors serve members: static ones by instance id, then dynamic ones by member id. A
@@ -55,7 +55,7 @@ export function orderMembers(members: readonly AssignorMember[]): AssignorMember
 
 /**
  * The indices of the members that subscribe to each existing topic, ascending; topics come in their sorted order.
- * Topics may share a list: nobody may write to them.
+ * Topics may share a list: they must not be modified.
  */
 export function subscribersByTopic(
   input: AssignorInput,
@@ -92,10 +92,10 @@ function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, i) => text === b[i]);
 }
 
-/** A table in which nobody owns anything yet. `topics` are the keys of a map, in the order in which they will be read. */
+/** A table without owners. `topics` are the keys of a map, in the order in which they will be read. */
 export function noOwners(input: AssignorInput, topics: Iterable<string>): Owners {
   const owners: Owners = new Map();
-  for (const topic of topics) owners.set(topic, new Int32Array(input.topics.get(topic) ?? 0).fill(nobody));
+  for (const topic of topics) owners.set(topic, new Int32Array(input.topics.get(topic) ?? 0).fill(noOwner));
   return owners;
 }
 

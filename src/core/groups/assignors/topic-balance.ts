@@ -3,7 +3,7 @@
  * owners, topic by topic, as Kafka's UniformHeterogeneousAssignmentBuilder does: the load of a member is the number of
  * all its partitions, and a topic is in balance when no owner of its partitions has two more than another subscriber.
  */
-import { compareText, nobody, type Owners } from './assignment.ts';
+import { compareText, noOwner, type Owners } from './assignment.ts';
 
 /**
  * Rounds over all topics. Where the subscribers of each topic have equal subscriptions, the first settles it; chains of
@@ -12,7 +12,7 @@ import { compareText, nobody, type Owners } from './assignment.ts';
 const maxRounds = 16;
 
 /**
- * Gives the partitions that nobody owns to the least loaded subscribers, then moves single partitions from the most to
+ * Gives the partitions without an owner to the least loaded subscribers, then moves single partitions from the most to
  * the least loaded ones until every topic is in balance. `subscribers` are member indices by topic, ascending.
  */
 export function balanceByTopic(
@@ -21,7 +21,7 @@ export function balanceByTopic(
   memberCount: number,
 ): void {
   const loads = new Int32Array(memberCount);
-  for (const ownerOf of owners.values()) for (const owner of ownerOf) if (owner !== nobody) loads[owner]!++;
+  for (const ownerOf of owners.values()) for (const owner of ownerOf) if (owner !== noOwner) loads[owner]!++;
 
   const topics = orderTopics(subscribers, owners);
   for (const topic of topics) giveOut(subscribers.get(topic)!, owners.get(topic)!, loads);
@@ -46,10 +46,10 @@ function orderTopics(subscribers: ReadonlyMap<string, readonly number[]>, owners
 
 /** Gives each partition without an owner to the subscriber that has the least at that moment. */
 function giveOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int32Array): void {
-  if (!ownerOf.includes(nobody)) return;
+  if (!ownerOf.includes(noOwner)) return;
   const taker = leastLoadedFirst(byLoad(subscribers, loads), loads);
   for (let partition = 0; partition < ownerOf.length; partition++) {
-    if (ownerOf[partition] !== nobody) continue;
+    if (ownerOf[partition] !== noOwner) continue;
     const member = taker();
     ownerOf[partition] = member;
     loads[member]!++;

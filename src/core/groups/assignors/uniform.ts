@@ -7,7 +7,7 @@ import {
   type Assignor,
   type AssignorMember,
   assignmentsOf,
-  nobody,
+  noOwner,
   noOwners,
   type Owners,
   orderMembers,
@@ -39,7 +39,7 @@ function keepOwned(
     for (const [topic, partitions] of member.owned ?? []) {
       const ownerOf = owners.get(topic);
       if (!ownerOf || !contains(subscribers.get(topic)!, index)) continue;
-      for (const partition of partitions) if (ownerOf[partition] === nobody) ownerOf[partition] = index;
+      for (const partition of partitions) if (ownerOf[partition] === noOwner) ownerOf[partition] = index;
     }
   }
 }
@@ -58,7 +58,7 @@ function contains(ascending: readonly number[], value: number): boolean {
 
 /**
  * Equal subscriptions: everyone has a quota, and no two quotas differ by more than one. Members above theirs give up
- * their last partitions, topic by topic; members below get those that nobody had, then those given up, one member after
+ * their last partitions, topic by topic; members below get those without an owner, then those given up, one member after
  * the other. Kafka gives the larger quotas to the members that its hash table lists first; here they go to members that
  * own that many already, and only then to the first in order, so that no partition moves for the sake of the remainder.
  */
@@ -69,7 +69,7 @@ function fillToQuota(memberCount: number, owners: Owners): void {
   for (const ownerOf of owners.values()) {
     total += ownerOf.length;
     for (const [partition, owner] of ownerOf.entries()) {
-      if (owner === nobody) unassigned.push([ownerOf, partition]);
+      if (owner === noOwner) unassigned.push([ownerOf, partition]);
       else owned[owner]!++;
     }
   }
@@ -80,7 +80,7 @@ function fillToQuota(memberCount: number, owners: Owners): void {
   const givenUp = quotas.map((): [Int32Array, number][] => []);
   for (const ownerOf of owners.values()) {
     for (const [partition, owner] of ownerOf.entries()) {
-      if (owner === nobody) continue;
+      if (owner === noOwner) continue;
       if (kept[owner]! < quotas[owner]!) kept[owner]!++;
       else givenUp[owner]!.push([ownerOf, partition]);
     }
