@@ -173,8 +173,8 @@ t.test('an error that waiting cannot fix ends the start at once', async (t) => {
   t.teardown(() => plain.close());
   const at = (access: string, db = '') => `redis://${access}127.0.0.1:${redis.port}${db}`;
   const cases: [Record<string, string>, RegExp][] = [
-    [{ WEIR_REDIS_URL: at('default:wrong@') }, /user or password is wrong/],
-    [{ WEIR_REDIS_URL: at('') }, /user or password is wrong/],
+    [{ WEIR_REDIS_URL: at('default:wrong@') }, /user or password in its URL is wrong/],
+    [{ WEIR_REDIS_URL: at('') }, /user or password in its URL is wrong/],
     [{ WEIR_REDIS_URL: at('default:secret@', '/9') }, /no database of the number/],
     [{ WEIR_REDIS_URL: `rediss://127.0.0.1:${(plain.address() as AddressInfo).port}` }, /does not speak TLS/],
   ];

@@ -183,7 +183,7 @@ t.test('a transaction over the limit of operations or bytes is refused before it
       'data',
       many(50, (i) => ({ op: 'create', path: `/w${i}`, data: large })),
       { maxBytes: bytesMax },
-      /at most 4194304/,
+      /limit is 4194304/,
     ],
     [
       'data of a thousand',
@@ -195,13 +195,13 @@ t.test('a transaction over the limit of operations or bytes is refused before it
       'paths',
       many(1000, (i) => ({ op: 'delete', path: `/${longName(i)}` })),
       { maxBytes: bytesMax },
-      /at most 4194304/,
+      /limit is 4194304/,
     ],
     [
       'paths of creates',
       many(1000, (i) => ({ op: 'create', path: `/${longName(i)}` })),
       { maxBytes: bytesMax },
-      /at most 4194304/,
+      /limit is 4194304/,
     ],
   ];
   for (const [what, operations, fields, message] of refused) {
