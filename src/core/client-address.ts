@@ -1,5 +1,5 @@
-// Who counts as one client in limits: today the remote address, later an identity. One network of IPv6 (/64) is one client, as it
-// is what one customer has, and holds more addresses than anybody can count.
+// Which remote addresses count as one client in limits. An IPv6 network of /64 is one client, as providers give each customer
+// at least a whole one.
 import ipaddr from 'ipaddr.js';
 
 /** The client that an address belongs to; undefined if it is no address. */

@@ -1,4 +1,4 @@
-/** How some that want different amounts share what there is, so that none of them keeps the others back. */
+/** Max-min fair division of a limited amount between claimants. */
 
 /**
  * Whole shares of `total`: everybody has as much as everybody else, or all that it wants if that is less; what one leaves goes

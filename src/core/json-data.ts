@@ -1,4 +1,4 @@
-/** How a node's bytes stand in JSON: as text where they are UTF-8, else as base64. */
+/** Encodes the bytes of a node for JSON: as text if they are UTF-8, else as base64. */
 import { isUtf8 } from 'node:buffer';
 
 export interface JsonData {
@@ -12,7 +12,7 @@ export function toJsonData(data: Buffer): JsonData {
     : { data: data.toString('base64'), encoding: 'base64' };
 }
 
-/** As inJson(), for the beginning of longer data: a character that the cut has split does not make a text into bytes. */
+/** As inJson(), for the beginning of longer data: a character that was split by the cut is left out, so that text stays text. */
 export function toTruncatedJsonData(start: Buffer): JsonData {
   for (let split = 1; split <= 3 && !isUtf8(start); split++) {
     const whole = start.subarray(0, start.length - split);

@@ -1,9 +1,9 @@
-/** Durations that clients ask for and the service grants within its bounds. */
+/** Durations that clients request and the server clamps to its bounds. */
 import type { RequestedDuration } from '../../schemas/duration.ts';
 import { ServiceError } from './service-error.ts';
 
 /**
- * The duration to negotiate about, ms: it is clamped later, as ZooKeeper does, but not if it is probably a mistake.
+ * The requested duration, ms, before clamping. A number without a unit below the minimum is refused, as it probably means seconds.
  * @param minMs the least that is granted
  * @throws ServiceError BAD_REQUEST for a number without a unit below that
  */

@@ -1,4 +1,4 @@
-// Folders and files that are for this user alone: the data directory, and the folder of the private Redis' socket.
+// Folders and files that only this user can access: the data directory, and the folder of the private Redis' socket.
 import { createHash, randomUUID } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { createServer } from 'node:net';
@@ -32,10 +32,10 @@ export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>)
     for (const name of readdirSync(appended)) close(join(appended, name), 0o600);
   }
   if (opened.length > 0) {
-    log.info({ paths: opened }, 'Other users could read the data directory; now only this one can (700, files 600)');
+    log.info({ paths: opened }, 'Other users could read the data directory; its modes were changed to 700 (files 600)');
   }
   if (refused.length > 0) {
-    log.warn({ paths: refused }, 'Other users can read the data, and its modes cannot be changed by this user');
+    log.warn({ paths: refused }, 'Other users can read the data directory, and this user cannot change its modes');
   }
 }
 
@@ -44,7 +44,7 @@ export function refuseForeignFile(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (!found || (found.isFile() && isOwn(found))) return;
   throw new Error(
-    `${path} belongs to another user, or is no plain file: nothing that it says can be trusted. ` +
+    `${path} belongs to another user, or is not a regular file, so its content cannot be trusted. ` +
       'If no server runs on this directory, remove it.',
   );
 }

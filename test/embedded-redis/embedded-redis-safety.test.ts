@@ -84,14 +84,14 @@ t.test('a socket that answers as the Redis of a killed server, and is none, ends
   t.ok(identifyProcess(victim.pid!), 'it lives');
 });
 
-t.test('a lock that is no plain file of this user is refused', async (t) => {
+t.test('a lock that is not a regular file of this user is refused', async (t) => {
   const dataDir = temporaryFolder(t);
   const elsewhere = join(dataDir, 'planted');
   const planted = JSON.stringify({ id: 'x', holder: dead, details: { socketPath: 'planted', redis: null } });
   writeFileSync(elsewhere, planted);
   symlinkSync(elsewhere, join(dataDir, 'weir.lock'));
   await t.rejects(startTestRedis(t, { dataDir }), {
-    message: /weir\.lock belongs to another user, or is no plain file/,
+    message: /weir\.lock belongs to another user, or is not a regular file/,
   });
   t.equal(readFileSync(elsewhere, 'utf8'), planted);
 });

@@ -1,6 +1,6 @@
 /**
- * Who leads a partition: Kafka's election rules as functions from a partition's state and the live brokers to its next
- * state. It does not watch brokers and writes nothing; the controller does both, and commits by compare-and-set.
+ * Kafka's rules for electing leaders, as pure functions from the state of a partition and the live brokers to its next state.
+ * undefined means no change. The controller watches brokers and commits the states by compare-and-set.
  *
  * One departure from Kafka, everywhere in this file: there a replica outside the ISR may lack records, and electing it
  * is "unclean". Here the log lies in a store that all brokers share, so any live replica can lead without loss. The ISR
@@ -14,7 +14,7 @@ export interface PartitionState {
   readonly isr: readonly number[];
   /** The leading broker, or `noLeader`. */
   readonly leader: number;
-  /** Grows with each change that a leader must notice; the store refuses housekeeping under an older one. */
+  /** Grows with each change that a leader must notice; the log refuses maintenance under an older one. */
   readonly leaderEpoch: number;
 }
 

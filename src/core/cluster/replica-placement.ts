@@ -1,5 +1,5 @@
 /**
- * Which brokers hold the replicas of new partitions: Kafka's AdminUtils, with and without racks. It owns no randomness:
+ * Which brokers hold the replicas of new partitions: Kafka's AdminUtils, with and without racks. It is deterministic:
  * the caller draws `startIndex` and `shift`, and a test or a repeat of a request can fix them.
  */
 import { ServiceError } from '../service-error.ts';

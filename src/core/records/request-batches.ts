@@ -1,6 +1,6 @@
 /**
- * From the records of a request to a batch for each partition: which partition each goes to, and what of it can be refused
- * before anything is appended. The same request spread over the same number of partitions always gives the same batches.
+ * Divides the records of a request into one batch per partition, and makes all checks that need no store. The same request
+ * spread over the same number of partitions always gives the same batches.
  */
 import type { TopicConfig } from '../../../schemas/topics.ts';
 import { ServiceError } from '../service-error.ts';
@@ -8,14 +8,14 @@ import { partitionForKey } from './partitioner.ts';
 import type { EncodedRecord } from './record-fields.ts';
 import { type RequestRecords, withoutTimestamp } from './record-input.ts';
 
-/** The records of one request for one partition. */
+/** The records of one request for one partition, before they have offsets. */
 export interface RecordBatch {
   count: number;
   /** Their lines, joined by line feeds (record-fields.ts). */
   records: Buffer;
-  /** The largest timestamp that a record has of its own, ms. */
+  /** The largest own timestamp of a record, ms since the epoch. */
   maxTimestamp: number | undefined;
-  /** Whether every record has one. */
+  /** Whether every record has its own timestamp. */
   hasAllTimestamps: boolean;
 }
 
@@ -38,9 +38,9 @@ export interface SpreadOptions {
   partitionCount: number;
   /** For all records, where the request names a partition. */
   requestedPartition: number | undefined;
-  /** The partition of records that have no key and ask for none: asked for once, if at all. */
+  /** Chooses the partition of records without key and partition; called at most once. */
   chooseKeylessPartition: () => number;
-  /** Refuses a partition that does not exist. */
+  /** Throws for a partition that does not exist. */
   checkPartition: (partition: number) => void;
 }
 
@@ -131,7 +131,7 @@ function choosePartitions(
   });
 }
 
-/** A batch as it grows, its lines as bytes as text. */
+/** A batch under construction; its lines are bytes as text. */
 interface GrowingBatch {
   lines: string[];
   maxTimestamp: number | undefined;
