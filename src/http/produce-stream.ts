@@ -100,7 +100,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
       numbers.push(lines.numbers[index]!);
       batchBytes += size;
     }
-    // No more has arrived: whoever sends now and then is not to wait for a batch to be full. If it may be repeated,
+    // No more has arrived: a client that sends rarely must not wait until a batch is full. If the stream may be repeated,
     // batches must be the same in the repeat, so there what has arrived when decides nothing. And a small body that is
     // there as a whole is read to its end first, so that it is appended as a whole, or refused.
     if (isAll && !deduplicationKey && batch.length > 0 && !options.hasArrived()) yield await append();

@@ -113,7 +113,7 @@ export function installUnreadResponses(
 
   app.addHook('onSend', ({ clientKey, raw: { socket } }, reply, payload, done) => {
     const bytes = sizeOf(payload);
-    // Whoever has left is sent nothing; and of a connection that was cut off, the socket is gone.
+    // A client that has disconnected is sent nothing; a connection that was cut off has no socket any more.
     if (bytes > 0 && !reply.raw.destroyed && socket?.destroyed === false) track(reply, bytes, clientKey, socket);
     done();
   });

@@ -22,7 +22,7 @@ export interface Waiter {
 
 interface Client {
   readonly key: string;
-  /** The weight of its work under way. */
+  /** The weight of its work in progress. */
   used: number;
   /** Virtual time: how much it has had when its next work begins; and when all its work so far has had its turn. */
   start: number;
@@ -46,7 +46,7 @@ const largestPart = 1 / 2;
 export class WaitQueue {
   readonly #options: WaitQueueOptions;
   readonly #weightMax: number;
-  /** Those that have work under way or waiting. */
+  /** The clients with work in progress or waiting. */
   readonly #clients = new Map<string, Client>();
   /** Those that wait, by who is next. It may hold some that wait no more. */
   readonly #next = new TinyQueue<Client>([], (a, b) => a.start - b.start);
@@ -61,7 +61,7 @@ export class WaitQueue {
     this.#weightMax = Math.max(1, Math.floor(options.capacity * largestPart));
   }
 
-  /** The weight of what is under way. */
+  /** The weight of all work in progress. */
   get used(): number {
     return this.#used;
   }
@@ -137,7 +137,7 @@ export class WaitQueue {
     }
   }
 
-  /** Refuses the oldest that waits of whoever has most waiting, if that is more than the client would have. */
+  /** Refuses the oldest request of the client with most waiting requests, if those are more than this client would have. */
   #makeRoom(client: Client): boolean {
     let longest = client;
     for (const other of this.#clients.values()) if (other.waiting.size > longest.waiting.size) longest = other;
@@ -190,7 +190,7 @@ export class WaitQueue {
   }
 }
 
-/** A place for work under way. */
+/** The right of one request to be worked at. */
 export class Place {
   #release: (() => void) | undefined;
 

@@ -37,7 +37,7 @@ export function idempotencyOf(request: FastifyRequest, options: { secret?: boole
     );
   }
   const body = request.body;
-  // What streams in is not there yet: whoever reads it completes the fingerprint (produce-stream.ts).
+  // A streamed body has not arrived yet: produce-stream.ts completes the fingerprint while it reads.
   const bytes = Buffer.isBuffer(body) ? body : body instanceof Readable ? '' : JSON.stringify(body ?? null);
   const fingerprint = createHash('sha256')
     .update(`${request.method} ${request.url}\n${telling.map((name) => request.headers[name] ?? '').join('\n')}\n`)

@@ -69,7 +69,7 @@ class SharedRenewals {
   renew(client: string, handle: string): Promise<unknown> | undefined {
     const renewal = this.#inFlight.get(handle);
     if (!renewal) return this.#begin(client, handle);
-    // That under way may have been done before this request arrived.
+    // The renewal in flight may have been executed before this request arrived, so another one follows it.
     renewal.next ??= renewal.last.catch(() => undefined).then(() => this.#begin(client, handle) ?? this.#renew(handle));
     return renewal.next;
   }
