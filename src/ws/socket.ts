@@ -15,7 +15,7 @@ import { refusedFrameDrain, slowReaderBytesMax, socketPayloadBytesMax } from './
 
 /** What a peer is told whose frame the library refuses, by the code with which it closes the socket. */
 const refusals = new Map<number, { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail: string }>([
-  [1002, { problem: 'BAD_REQUEST', detail: 'A frame is not as the WebSocket protocol has it (RFC 6455).' }],
+  [1002, { problem: 'BAD_REQUEST', detail: 'A frame is not valid in the WebSocket protocol (RFC 6455).' }],
   [1007, { problem: 'BAD_REQUEST', detail: 'A text frame is not UTF-8.' }],
   [1009, { problem: 'TOO_LARGE', detail: `A frame is over the limit of ${socketPayloadBytesMax / 1024 ** 2} MiB.` }],
 ]);
@@ -348,11 +348,11 @@ export class Socket {
   }
 }
 
-/** For @fastify/websocket: terminates a socket after an error. That the peer reset the connection is not logged as an error. */
+/** For @fastify/websocket. A reset connection or an invalid frame is the peer's error, and is not logged as one of the server. */
 export function handleSocketError(error: Error, ws: WebSocket, request: FastifyRequest): void {
   const code = 'code' in error ? String(error.code) : undefined;
   request.log[code ? 'debug' : 'error']({ err: error }, 'A socket failed');
-  // The library is closing it: see Socket.
+  // After an invalid frame the library closes the socket itself.
   if (!code?.startsWith('WS_ERR_')) ws.terminate();
 }
 
