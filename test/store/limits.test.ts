@@ -189,7 +189,7 @@ t.test('a transaction over the limit of operations or bytes is refused before it
       'data of a thousand',
       many(1000, (i) => ({ op: 'create', path: `/w${i}`, data: large.slice(0, 15_000) })),
       { maxBytes: bytesMax },
-      /bytes, its paths and data/,
+      /bytes of paths, data/,
     ],
     [
       'paths',
