@@ -1,5 +1,5 @@
-// The socket /v1/groups/{group}/stream is a member of the group: it joins, gets and releases partitions, receives as many
-// records as it has given credit for, and commits.
+// The WebSocket /v1/groups/{group}/stream: its client is a member of the group. It joins, gets and releases partitions, receives
+// as many records as it has given credit for, and commits offsets.
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
@@ -28,7 +28,7 @@ type RecordsFrame = Extract<GroupServerFrame, { type: 'records' }>;
 interface Options {
   broker: Broker;
   sockets: Sockets;
-  /** Runs work of a live member within the reserved capacity of its client; waits for a place as long as necessary. */
+  /** Runs work of a live member in a place of the reserved capacity. Waits until there is one, without a limit of time. */
   inPlace<T>(clientKey: string, work: () => Promise<T>): Promise<T>;
 }
 
@@ -48,7 +48,7 @@ interface WaitingCommit extends Commit {
   reject(error: unknown): void;
 }
 
-/** A client that closes with one of these codes is done; with another, or without a close frame, it may reconnect. */
+/** Close codes of a client that will not reconnect. After any other code, or no close frame, it may reconnect. */
 const closedForGood = new Set([1000, 1005]);
 
 export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, sockets, inPlace }) => {
@@ -61,17 +61,17 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       tags: ['groups'],
       operationId: 'groups.socket',
       summary:
-        'Be a member of a group over a WebSocket: frames GroupClientFrame to the server, GroupServerFrame from it',
+        'Be a member of a group over a WebSocket; the client sends GroupClientFrame, the server sends GroupServerFrame',
       description:
-        'When a socket is lost, its member stays until the session timeout: a client that reconnects in time with the same memberId reads on from the committed offsets, and no other member is affected. A socket that its client closes with 1000, or without a code, leaves the group, but for a static member. A newer socket of a member ends the older one with MEMBER_SUPERSEDED. A failure is an error frame and the close code 4000 + its status.',
+        'If the connection is lost, the member stays in the group until its session timeout. A client that reconnects in time with the same memberId continues from the committed offsets, and no other member is affected. If the client closes the socket with code 1000 or without a code, the member leaves the group, unless it is a static member. A newer socket of the same member ends the older one with MEMBER_SUPERSEDED. On an error the server sends an error frame and closes with 4000 + the HTTP status of the error.',
       params: groupParams,
       querystring: groupStreamQuery,
-      response: { 101: { description: 'The connection is a WebSocket now.' } },
+      response: { 101: { description: 'The connection is upgraded to a WebSocket.' } },
     } satisfies FastifyZodOpenApiSchema,
     handler: () => {
       throw new ServiceError(
         'BAD_REQUEST',
-        'This is a WebSocket: connect with ws:// or wss://; if that was done, a proxy between has removed the header Upgrade. Without one, join with POST /v1/groups/{group}/members.',
+        'This route is a WebSocket, and the request has no Upgrade header. Connect with ws:// or wss://; if you did, a proxy has removed the header. To join without a WebSocket, use POST /v1/groups/{group}/members.',
       );
     },
     wsHandler: (ws, request) =>
@@ -94,11 +94,11 @@ class GroupSocket {
   /** Wakes the reader that waits for credit. */
   #onCredit = (): void => undefined;
   #isLeaving = false;
-  /** Requests of frames run one after the other, once the member has joined. */
+  /** Runs the work of frames one after the other, once the member has joined. */
   #queue: Promise<unknown>;
   #openQueue!: () => void;
   #queued = 0;
-  /** Commits that wait in the queue together; later ones are added until they run. */
+  /** The commits that wait in the queue as one transaction; later ones join them until it runs. */
   #commits: WaitingCommit[] | undefined;
 
   constructor(ws: WebSocket, request: FastifyRequest, sockets: Sockets, inPlace: RunInPlace) {
@@ -111,7 +111,7 @@ class GroupSocket {
       allowsLists: true,
       schema: groupClientFrame,
       onFrame: (frame) => this.#onFrame(frame),
-      // They are queued here, limited by groupFramesWaitingMax.
+      // Frames are queued here, and groupFramesWaitingMax limits the queue.
       framesInFlightMax: Number.POSITIVE_INFINITY,
       onPeerActivity: () => this.#stream?.notePong(),
       onClose: (code) => {
@@ -123,7 +123,7 @@ class GroupSocket {
   }
 
   async run({ params, query }: GroupSocketRequest, broker: Broker): Promise<void> {
-    // A server that is stopping closes new sockets: nothing would use the member.
+    // A server that is stopping closes new sockets, so the member must not join.
     if (this.#closed.signal.aborted) return;
     try {
       const join = joinOf(query, broker.config.sessionMinTtlMs);
@@ -140,7 +140,7 @@ class GroupSocket {
     } finally {
       this.#openQueue();
       const isDone = !this.#isLeaving && this.#closeCode !== undefined && closedForGood.has(this.#closeCode);
-      // If the store is unavailable, the session expires by itself.
+      // A failed leave is ignored: the session of the member expires.
       if (isDone && this.#stream?.isStatic === false) this.#enqueue((stream) => stream.leave()).catch(() => undefined);
     }
   }
@@ -173,9 +173,9 @@ class GroupSocket {
   }
 
   /**
-   * Commits. Commits of the same epoch that arrive while others are in flight become one transaction; only the last offset of
-   * each partition would remain anyway. Each gets its own response, and is tried by itself if the common transaction is
-   * refused.
+   * Commits offsets. Commits of the same epoch that wait in the queue become one transaction with the last offset of each
+   * partition. Each commit gets its own response. If the transaction is refused, each commit is tried alone.
+   * @throws ServiceError TOO_MANY_REQUESTS if the queue is full; otherwise as GroupStream.commit
    */
   async #commit({ offsets, memberEpoch }: Commit): Promise<void> {
     const waiting = this.#commits;
@@ -198,15 +198,15 @@ class GroupSocket {
     if (waiting < groupFramesWaitingMax) return;
     throw new ServiceError(
       'TOO_MANY_REQUESTS',
-      `${groupFramesWaitingMax} frames of this socket are queued, the limit, so this one was refused; wait for responses.`,
+      `The frame was refused: ${groupFramesWaitingMax} frames of this socket wait for their response, which is the limit. Wait for responses before sending more.`,
     );
   }
 
-  /** Runs `work` after the requests before it, unless the member could not join. */
+  /** Runs `work` after the queued work before it. Does nothing if the member could not join. */
   async #enqueue(work: (stream: GroupStream) => Promise<void>): Promise<void> {
     this.#checkWaiting(this.#queued);
     this.#queued += 1;
-    // Later commits must not run before this request.
+    // Later commits must not run before this work.
     this.#commits = undefined;
     const mine = this.#queue.then(() => {
       const stream = this.#stream;
@@ -250,7 +250,7 @@ class GroupSocket {
   }
 }
 
-/** Commits offsets of one epoch. @throws nothing: each commit is resolved or rejected */
+/** Commits offsets of one epoch as one transaction. Never throws: it resolves or rejects each commit. */
 async function commitAll(stream: GroupStream, commits: readonly WaitingCommit[]): Promise<void> {
   const memberEpoch = commits[0]?.memberEpoch;
   const last = new Map<string, OffsetToCommit>();

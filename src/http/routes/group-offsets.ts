@@ -1,4 +1,4 @@
-// /v1/groups/{group}/offsets: what a group has committed.
+// The routes below /v1/groups/{group}/offsets: commit, list, delete and reset the committed offsets of a group.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import {
@@ -33,12 +33,15 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
       schema: {
         tags: ['groups'],
         operationId: 'groups.commit',
-        summary: 'Commit offsets: as a member for its partitions, or for an empty group',
+        summary: 'Commit offsets, as a member for its partitions or as an operator for an empty group',
         params: groupParams,
         headers: onlyDescribed(z.looseObject(memberHeaders)),
         body: commitBody,
         response: {
-          200: { description: 'Committed.', content: { 'application/json': { schema: commitResponse } } },
+          200: {
+            description: 'The offsets are committed.',
+            content: { 'application/json': { schema: commitResponse } },
+          },
           ...problems(
             'BAD_REQUEST',
             'FORBIDDEN',
@@ -62,7 +65,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
     async (request, reply) => {
       const { memberId, memberEpoch, offsets } = request.body;
       if (memberId === undefined && memberEpoch !== undefined) {
-        throw new ServiceError('BAD_REQUEST', 'memberEpoch goes with memberId.');
+        throw new ServiceError('BAD_REQUEST', 'memberEpoch was sent without memberId. Send both, or neither.');
       }
       const by =
         memberId === undefined ? undefined : { memberId, memberEpoch, credential: memberCredentialOf(request) };
@@ -81,11 +84,14 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
       schema: {
         tags: ['groups'],
         operationId: 'groups.offsets',
-        summary: 'What a group has committed',
+        summary: 'List the committed offsets of a group',
         params: groupParams,
         querystring: groupOffsetsQuery,
         response: {
-          200: { description: 'In order.', content: { 'application/json': { schema: groupOffsetsResponse } } },
+          200: {
+            description: 'The committed offsets, sorted by topic and partition.',
+            content: { 'application/json': { schema: groupOffsetsResponse } },
+          },
           ...problems('BAD_REQUEST', 'UNKNOWN_GROUP', 'NO_COMMITTED_OFFSET', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -113,11 +119,11 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
       schema: {
         tags: ['groups'],
         operationId: 'groups.deleteOffsets',
-        summary: 'Take commits back, of topics that no member subscribes to',
+        summary: 'Delete committed offsets of topics to which no member subscribes',
         params: groupParams,
         querystring: groupOffsetsQuery,
         response: {
-          204: { description: 'Taken back.' },
+          204: { description: 'The committed offsets are deleted.' },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_GROUP',
@@ -151,11 +157,14 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
       schema: {
         tags: ['groups'],
         operationId: 'groups.resetOffsets',
-        summary: 'Move the committed offsets of an empty group',
+        summary: 'Reset the committed offsets of an empty group',
         params: groupParams,
         body: resetBody,
         response: {
-          200: { description: 'Moved, or what would be.', content: { 'application/json': { schema: resetResponse } } },
+          200: {
+            description: 'The offsets that were set, or with dryRun would be set.',
+            content: { 'application/json': { schema: resetResponse } },
+          },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_GROUP',
@@ -187,10 +196,10 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }
   );
 };
 
-/** @throws ServiceError BAD_REQUEST */
+/** Returns the query unchanged. @throws ServiceError BAD_REQUEST if it has `partition` without `topic` */
 function checked(only: { topic?: string | undefined; partition?: number | undefined }) {
   if (only.topic === undefined && only.partition !== undefined) {
-    throw new ServiceError('BAD_REQUEST', 'partition goes with topic.');
+    throw new ServiceError('BAD_REQUEST', 'partition was sent without topic. Send both, or only topic.');
   }
   return only;
 }

@@ -1,4 +1,5 @@
-// /v1/groups: members of groups, and the groups themselves. What they commit: group-offsets.ts.
+// The routes below /v1/groups: lists, describes and deletes groups; joins, heartbeats, leaves and consume calls of members.
+// Committed offsets are in group-offsets.ts.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
@@ -43,10 +44,10 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       schema: {
         tags: ['groups'],
         operationId: 'groups.list',
-        summary: 'List the groups, by name',
+        summary: 'List groups, sorted by name',
         querystring: listGroupsQuery,
         response: {
-          200: { description: 'A page of them.', content: { 'application/json': { schema: groupsResponse } } },
+          200: { description: 'A page of groups.', content: { 'application/json': { schema: groupsResponse } } },
           ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -65,10 +66,13 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       schema: {
         tags: ['groups'],
         operationId: 'groups.get',
-        summary: 'Describe a group: its members, who has which partition, and how far behind it is',
+        summary: 'Describe a group: its members, their assignments, and its lag',
         params: groupParams,
         response: {
-          200: { description: 'As it is now.', content: { 'application/json': { schema: groupResponse } } },
+          200: {
+            description: 'The current state of the group.',
+            content: { 'application/json': { schema: groupResponse } },
+          },
           ...problems('UNKNOWN_GROUP', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -109,18 +113,18 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     '/groups/:group/members',
     {
       bodyLimit: bodyBytes.list,
-      config: { admission: 'work', timeLimit: 'none', tooLargeRemedy: 'Subscribe to fewer topics, or with a pattern.' },
+      config: { admission: 'work', timeLimit: 'none', tooLargeRemedy: 'Subscribe to fewer topics, or use a pattern.' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.join',
         summary: 'Join a group',
         description:
-          'An Idempotency-Key needs at least 16 characters here, as the response holds a secret: a repeat with the same key gets it again. A join that is repeated without one begins another incarnation of the member.',
+          'The response holds the member secret, and a repeat with the same Idempotency-Key gets the same response. So the key must have at least 16 characters here. A join that is repeated without a key begins a new incarnation of the member.',
         params: groupParams,
         headers: onlyDescribed(z.looseObject(joinHeaders)),
         body: joinBody,
         response: {
-          201: { description: 'A member.', content: { 'application/json': { schema: joinResponse } } },
+          201: { description: 'The member has joined.', content: { 'application/json': { schema: joinResponse } } },
           ...problems(
             'BAD_REQUEST',
             'FORBIDDEN',
@@ -161,12 +165,12 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       schema: {
         tags: ['groups'],
         operationId: 'groups.heartbeat',
-        summary: 'Renew a member, report the partitions that it owns, and get its assignment',
+        summary: 'Renew the session of a member, report its owned partitions, and get its assignment',
         params: memberParams,
         headers: onlyDescribed(z.looseObject(memberHeaders)),
         body: heartbeatBody,
         response: {
-          200: { description: 'Alive.', content: { 'application/json': { schema: memberResponse } } },
+          200: { description: 'The session is renewed.', content: { 'application/json': { schema: memberResponse } } },
           ...problems(
             'BAD_REQUEST',
             'FORBIDDEN',
@@ -196,13 +200,12 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       schema: {
         tags: ['groups'],
         operationId: 'groups.leave',
-        summary:
-          'Leave a group: the partitions go to the others at once, or are kept for a static member that will be back',
+        summary: 'Leave a group: other members get its partitions at once, unless a static member leaves temporarily',
         params: memberParams,
         headers: onlyDescribed(z.looseObject(memberHeaders)),
         querystring: leaveQuery,
         response: {
-          204: { description: 'Left.' },
+          204: { description: 'The member has left.' },
           ...problems(
             'BAD_REQUEST',
             'FORBIDDEN',
@@ -237,12 +240,15 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
       operationId,
       summary,
       description:
-        'From all partitions that the member has. The call is also its heartbeat, and states that the records of earlier calls are processed; it releases revoked partitions with that. A member makes one call at a time: a newer one ends an older one, which then returns no records. GET and POST do the same, with the same parameters in the query: POST is for clients and proxies that repeat, cache or prefetch a GET.',
+        'Returns records from all partitions that the member has. The call is also a heartbeat. It states that the member has processed the records of earlier calls, so it releases partitions that are being revoked. A member makes one call at a time: a newer call ends the older one, which then returns no records. GET and POST do the same, with the same query parameters. Use POST if a client or proxy repeats, caches or prefetches GET requests.',
       params: memberParams,
       headers: onlyDescribed(z.looseObject(memberHeaders)),
       querystring: consumeQuery,
       response: {
-        200: { description: 'Records, or none.', content: { 'application/json': { schema: consumeResponse } } },
+        200: {
+          description: 'Records; the list may be empty.',
+          content: { 'application/json': { schema: consumeResponse } },
+        },
         ...problems(
           'BAD_REQUEST',
           'FORBIDDEN',
@@ -265,7 +271,10 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     { wait: waitMs, after: expectedSeq, ...query }: z.output<typeof consumeQuery>,
   ): Promise<Buffer> {
     if (expectedSeq !== undefined && query.from === 'committed') {
-      throw new ServiceError('BAD_REQUEST', 'Give after or from=committed, not both: the latter goes back behind it.');
+      throw new ServiceError(
+        'BAD_REQUEST',
+        'The query has both after and from=committed; from=committed discards the positions that after refers to. Send only one of them.',
+      );
     }
     const credential = memberCredentialOf(request);
     const onWait = () => request.place?.release();
@@ -294,7 +303,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
     '/groups/:group/members/:member/records',
     {
       config: { admission: 'consume', timeLimit: 'consume', readsRecords: true },
-      schema: consumeSchema('groups.consumeByPost', 'Read records as a member, by a POST'),
+      schema: consumeSchema('groups.consumeByPost', 'Read records as a member, with POST'),
     },
     async (request, reply) => {
       const text = await consume(request, reply, request.params, request.query);
@@ -303,7 +312,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = as
   );
 };
 
-/** The response as JSON. Records are JSON already, so none is parsed or encoded on the way. */
+/** The response as JSON text. Records are stored as JSON, so they are copied without parsing. */
 function consumedJson({ records, ...rest }: ConsumeResult): Buffer {
   const { lastSeq: next, memberEpoch, assignment, partitions } = rest;
   const head = JSON.stringify({ next, memberEpoch, assignment, partitions });

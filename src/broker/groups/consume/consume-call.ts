@@ -1,5 +1,5 @@
-// One consume call of a member. The call is also the heartbeat of the member, and it states that all records returned before
-// are processed: partitions that the member must release are released by it, also while it waits.
+// One consume call of a member. The call is also a heartbeat. It states that the member has processed all records returned
+// before, so it releases the partitions that are being revoked, also while it waits.
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import {
   comparePartitions,
@@ -47,7 +47,7 @@ export interface ConsumeRequest {
   commit: 'manual' | 'previous';
   /** `committed`: discards the positions, commits nothing, and reads from the committed offsets. */
   from: 'position' | 'committed';
-  /** The sequence of the last response that the caller has received; 0 = none; undefined = the caller does not say. */
+  /** The sequence of the last response that the caller received; 0 = none; undefined = `after` was not sent. */
   expectedSeq: number | undefined;
   /** The hash of the member secret that the caller sends. */
   credential: MemberCredential;
@@ -61,7 +61,7 @@ export interface ConsumeResult {
   lastSeq: number;
   memberEpoch: number;
   assignment: TopicPartitions[];
-  /** The next offsets of the partitions in which this call has moved the member. */
+  /** The next offsets of the partitions in which this call has advanced the position of the member. */
   partitions: NextOffset[];
   records: ConsumedRecords[];
 }
@@ -71,7 +71,7 @@ export interface NextOffset extends TopicPartition {
   nextOffset: number;
 }
 
-/** Where the member is after a call; valid until another call has moved it. */
+/** The state of the member after a call; valid until another call moves its positions. */
 export interface CallState {
   callEpoch: number;
   /** The sequence of its last response. */
@@ -80,7 +80,7 @@ export interface CallState {
   cursors: Map<string, ConsumeCursor>;
 }
 
-/** Offsets in one commit: a member may have thousands of partitions, and each offset is a node of the tree. */
+/** Offsets in one commit. A member may have thousands of partitions, and each committed offset is a node of the tree. */
 const offsetsPerCommit = 1000;
 
 export interface ConsumeDependencies {
@@ -91,8 +91,11 @@ export interface ConsumeDependencies {
 
 /** What a commit does besides renewing the session of the member. */
 interface CommitOptions {
+  /** Commits the positions of the last call as offsets. */
   commitsPrevious?: boolean;
+  /** Discards the stored positions. */
   forgets?: boolean;
+  /** The sequence that the last response must have; else the store moves nothing. */
   expectedSeq?: number | undefined;
 }
 
@@ -109,7 +112,7 @@ export class ConsumeCall {
   #callEpoch: 'new' | number = 'new';
   /** The sequence of the member's last response. */
   #lastSeq = 0;
-  /** The member's sequences, if the caller's is not the last one. */
+  /** The sequences of the member's last two responses, set if `expectedSeq` is not that of the last one. */
   #staleSeq: CommittedUpdate<unknown>['staleSeq'];
   /** Cursors that this call has moved. */
   readonly #movedCursors = new Set<ConsumeCursor>();
@@ -130,18 +133,18 @@ export class ConsumeCall {
     this.#wait?.abort();
   }
 
-  /** Where the next call can resume; undefined if this call is superseded. */
+  /** The state from which the next call can resume; undefined if this call is superseded. */
   get state(): CallState | undefined {
     if (this.#isSuperseded || this.#callEpoch === 'new') return undefined;
     return { callEpoch: this.#callEpoch, lastSeq: this.#lastSeq, member: this.#member, cursors: this.#cursors };
   }
 
   /**
-   * Resumes where an earlier call of the member has ended. It takes records first, and then needs one commit where run() needs
-   * two: the commit releases, commits and moves the positions. The store refuses it if the member has made another call
-   * meanwhile.
+   * Resumes from the state of the member's last call. It takes records first and then makes one commit, which releases
+   * partitions, commits offsets and moves the positions; run() needs two. The store refuses the commit if the member has made
+   * another call meanwhile.
    * @param hasFreshBounds whether the bounds of the logs were read just now
-   * @returns undefined if the call must run() instead
+   * @returns undefined if there is nothing to return yet: the caller must call run()
    */
   async resume(state: CallState, hasFreshBounds: boolean, signal: AbortSignal): Promise<ConsumeResult | undefined> {
     const { callEpoch, lastSeq, member, cursors } = state;
@@ -171,13 +174,18 @@ export class ConsumeCall {
     return undefined;
   }
 
+  /**
+   * Reads the positions from the store, and returns records as soon as there are any, the assignment changes, `waitMs` is over
+   * or `signal` is aborted.
+   * @throws ServiceError as GroupConsumer.consume
+   */
   async run(signal: AbortSignal): Promise<ConsumeResult> {
     const deadline = performance.now() + this.#request.waitMs;
     await this.#begin();
     if (this.#staleSeq) return this.#repeat(this.#staleSeq);
     const initialAssignment = JSON.stringify(assignmentOf(this.#member));
     let renewedAt = performance.now();
-    // A caller that has disconnected must not move the positions.
+    // A call whose client has disconnected must not move the positions.
     while (!this.#isSuperseded && !signal.aborted) {
       await this.#resolveStartOffsets();
       await this.#parts.reader.refreshBounds(this.#cursors.values());
@@ -203,8 +211,9 @@ export class ConsumeCall {
   }
 
   /**
-   * Repeats the response before the last one, as the member has not acted on it: the same records, as far as the member still
-   * has the partitions and the logs the records. Nothing is committed, released or moved, whichever of the two calls was late.
+   * Returns the last response again, for a caller that has received only the one before it. It has the same records, except
+   * for partitions that the member has lost and records that their log has deleted. Nothing is committed, released or moved.
+   * @throws ServiceError STALE_POSITION if the caller has not received the response before the last one either
    */
   async #repeat({ lastSeq, prevSeq }: { lastSeq: number; prevSeq: number }): Promise<ConsumeResult> {
     const expectedSeq = this.#request.expectedSeq!;
@@ -347,7 +356,7 @@ export class ConsumeCall {
     }
   }
 
-  /** Leaves out partitions that the member has lost meanwhile: another member reads them. */
+  /** The taken records without those of partitions that the member has lost meanwhile: another member reads them. */
   #stillOwned(taken: CursorRecords[]): ConsumedRecords[] {
     const kept = taken.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
     return kept.map(({ records }) => records);
@@ -382,12 +391,12 @@ export class ConsumeCall {
   }
 }
 
-/** Sorted by topic and partition, so that a repeated call gets the same response. */
+/** The records sorted by topic and partition, so that a repeated call gets the same response. */
 function inOrder(records: ConsumedRecords[]): ConsumedRecords[] {
   return records.toSorted(comparePartitions);
 }
 
-/** Encodes the records while the store commits: a commit waits for the disk for about as long. */
+/** Encodes the records as JSON while the store commits: a commit takes about as long, as it waits for the disk. */
 async function encodeRecords(taken: CursorRecords[]): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   for (const { records } of taken) records.json();
@@ -396,8 +405,8 @@ async function encodeRecords(taken: CursorRecords[]): Promise<void> {
 function stalePosition(memberId: string, expectedSeq: number, lastSeq: number): ServiceError {
   return new ServiceError(
     'STALE_POSITION',
-    `The call sent after=${expectedSeq}, but the last response to member '${memberId}' was ${lastSeq}: this call is a late one, ` +
-      'or another caller uses the member. Nothing was done. Send from=committed to read again what is not committed.',
+    `The call has after=${expectedSeq}, but the last response to member '${memberId}' was ${lastSeq}: the call is out of date, ` +
+      'or another client uses the same member. Nothing was changed. Send from=committed to continue from the committed offsets.',
     { memberId, after: expectedSeq, given: lastSeq },
   );
 }

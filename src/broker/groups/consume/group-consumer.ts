@@ -1,7 +1,7 @@
 // Serves consume calls of members (consume-call.ts).
 //
-// The positions of a member are in the store, so its next call may reach any broker. What a broker caches of the last call only
-// makes the next one faster.
+// The positions of a member are in the store, so its next call may reach any broker. The state that a broker caches after a call
+// only makes the next call faster.
 import type { Counter } from 'prom-client';
 import { memberOf, requireGroup } from '../../../core/groups/group-document.ts';
 import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
@@ -14,8 +14,8 @@ export class GroupConsumer {
   readonly #prefetches: PrefetchCache;
 
   /**
-   * @param connectionLosses how often a connection to the store was lost: records that were prefetched before may have been
-   *   lost
+   * @param connectionLosses how often a connection to the store was lost. Records prefetched before such a loss are dropped:
+   *   a failover of the store may have lost them
    * @param given counts the returned records, here with `via` http
    */
   constructor(parts: ConsumeDependencies, connectionLosses: () => number, given: Counter<'via'>) {
@@ -30,7 +30,7 @@ export class GroupConsumer {
   }
 
   /**
-   * Renews a member's session and does nothing else: for a consume call that waits for admission.
+   * Renews a member's session and does nothing else. For consume calls that wait for admission.
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FORBIDDEN, MEMBER_SUPERSEDED
    */
   async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {

@@ -1,5 +1,5 @@
 // Reads the logs of all partitions of a member at once, with an equal share of the limits of the call for each. The store
-// returns whole batches; what a call does not return of them is kept for the next call.
+// returns whole batches; records over the limits stay cached for the next call.
 
 import { fairShares } from '../../../core/fair-share.ts';
 import type { TopicPartition } from '../../../core/groups/group-document.ts';

@@ -1,24 +1,24 @@
-// Caches the state of the last consume calls on one broker: where each member is and, for a moment, records prefetched for its
-// next call while it processes the response. The cache is bounded in bytes and time; a call works without it.
+// Caches the state after the last consume call of each member on this broker: its positions and, for a short time, records
+// prefetched for its next call. The cache is bounded in members, bytes and time; a call works without it.
 import type { RecordLimits } from '../../../core/records/fetched-records.ts';
 import type { CallState, ConsumeRequest } from './consume-call.ts';
 import { lagOf, type MemberReader, prefetchedBytesOf } from './member-reader.ts';
 
-/** Members in the cache, those of the latest calls. */
+/** Most members in the cache; the member with the oldest call is evicted. */
 const membersMax = 10_000;
-/** Prefetched bytes of all members together. */
+/** Most prefetched bytes of all members together. */
 const prefetchedBytesMax = 32 * 1024 * 1024;
-/** Prefetched bytes of one member. */
+/** Most prefetched bytes of one member. */
 const memberBytesMax = 4 * 1024 * 1024;
-/** How long prefetched records are kept, ms. Nothing is prefetched for a member after a call that came later than that. */
+/** How long prefetched records stay cached, ms. A member whose calls come less often than that gets no prefetch. */
 const prefetchTtlMs = 1000;
 
 interface LastCall {
   state: CallState;
   respondedAt: number;
-  /** The number of lost connections to the store at that time. */
+  /** The number of lost connections to the store at the time of the response. */
   connectionLosses: number;
-  /** Its part of the bytes in the cache. */
+  /** The prefetched or reserved bytes of this member. */
   bytes: number;
   /** The prefetch in flight. */
   reading: Promise<void> | undefined;
@@ -33,7 +33,7 @@ export class PrefetchCache {
   #bytes = 0;
   #dropping: NodeJS.Timeout | undefined;
 
-  /** @param connectionLosses how often a connection to the store was lost: records prefetched before that are not returned */
+  /** @param connectionLosses how often a connection to the store was lost; records prefetched before a loss are not returned */
   constructor(reader: MemberReader, connectionLosses: () => number) {
     this.#reader = reader;
     this.#connectionLosses = connectionLosses;
@@ -46,20 +46,20 @@ export class PrefetchCache {
 
   /**
    * Removes and returns the state at which a call of the member can resume.
-   * @returns `hasFreshBounds` = the bounds of its logs were read just now; `isPrompt` = the call comes soon after the last
-   *   response. Undefined if nothing is cached, or the request does not match it
+   * @returns `hasFreshBounds` = the bounds of its logs were read after the last response; `isPrompt` = the call comes within
+   *   `prefetchTtlMs` of the last response. Undefined if nothing is cached, or the request does not match the cached state
    */
   async take(
     key: string,
     { from, expectedSeq }: Pick<ConsumeRequest, 'from' | 'expectedSeq'>,
   ): Promise<{ state: CallState; hasFreshBounds: boolean; isPrompt: boolean } | undefined> {
     const last = this.#calls.get(key);
-    // A late copy of an earlier call must not remove the state.
+    // A late copy of an earlier call must not remove the state of a newer one.
     if (!last || (expectedSeq !== undefined && expectedSeq !== last.state.lastSeq)) return undefined;
     this.#forget(key);
     if (from === 'committed') return undefined;
     const isPrompt = performance.now() - last.respondedAt < prefetchTtlMs;
-    // If the prefetch fails, so would the call.
+    // If the prefetch fails, the call fails with the same error: reading again would fail as well.
     await last.reading;
     if (!isPrompt || last.connectionLosses !== this.#connectionLosses()) drop(last);
     const { state, hasFreshBounds } = last;

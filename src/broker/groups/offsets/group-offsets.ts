@@ -1,5 +1,5 @@
-// Commits, lists, deletes and resets offsets of groups. Whether a member may commit is decided by the group document, and the
-// commit succeeds only for that version of it.
+// Commits, lists, deletes and resets offsets of groups. The group document says whether a member may commit, and the store
+// applies a commit only if the document still has the version that was checked.
 import { offsetsPerCommitMax, resetResponse } from '../../../../schemas/groups.ts';
 import {
   checkEmpty,
@@ -31,7 +31,7 @@ export interface OffsetToCommit extends TopicPartition {
   metadata?: string | undefined;
 }
 
-/** The member that commits. Without one it is an operator, and the group must be empty. */
+/** The member that commits. A commit without a member is that of an operator, and the group must be empty. */
 export interface Committer {
   memberId: string;
   /** Default: the current epoch of the member. */
@@ -51,9 +51,9 @@ export interface ResetOffset extends TopicPartition {
 }
 
 const attemptsMax = 20;
-/** Topics looked up at the same time for one commit. */
+/** Most topics of one commit that are looked up at the same time. */
 const lookupsAtOnce = 500;
-/** Committed offsets deleted in one transaction: about 40 ms of the store. */
+/** Most committed offsets deleted in one transaction; the script takes about 40 ms for them. */
 const deletedAtOnce = 1000;
 
 export class GroupOffsets {
@@ -83,7 +83,8 @@ export class GroupOffsets {
   }
 
   /**
-   * Commits offsets; a member may commit for partitions that it has. An offset may be lower than the committed one.
+   * Commits offsets. A member may commit only for partitions that it has. An offset may be lower than the committed one.
+   * @param by the member that commits; undefined = an operator
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION; with a member UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID,
    *   FORBIDDEN, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH, MEMBER_SUPERSEDED; without one GROUP_NOT_EMPTY
    */
@@ -110,7 +111,7 @@ export class GroupOffsets {
           checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
           const caller =
             by.callEpoch === undefined ? undefined : { memberId: member.memberId, callEpoch: by.callEpoch };
-          // The member has partitions of the topic in the group document; by now another topic may have that name.
+          // The commit is for the topic of the group document. A topic that was created again has the same name but another id.
           const held = commits.map((commit) => ({ ...commit, topicId: getOwn(topics, commit.topic)!.topicId }));
           return { commits: held, sessionId: member.sessionId, caller };
         },
@@ -178,7 +179,7 @@ export class GroupOffsets {
         },
         responseToStore,
       );
-    // Deleted in transactions of bounded size, each checked by itself; after a failure the request can be repeated.
+    // Each transaction has a bounded size and is checked on its own. After a failure the request can be repeated.
     let from = 0;
     for (; from + deletedAtOnce < commits.length; from += deletedAtOnce) await write(from);
     const { zxid } = await write(from, idempotency && { idempotencyKey: idempotency, response: '' });
@@ -194,7 +195,7 @@ export class GroupOffsets {
     if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
   }
 
-  /** A group without committed offsets begins anew: partitions added since it first read the topics count as old. */
+  /** A group without committed offsets starts anew: partitions that were added to its topics count as initial ones again. */
   async #forgetFormer(group: string, topic: string | undefined): Promise<void> {
     await this.#states.update(group, async (document) => {
       const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
@@ -246,7 +247,7 @@ export class GroupOffsets {
     const offsets = moves.map(({ topic, partition, offset, previous }) => ({ topic, partition, offset, previous }));
     if (dryRun) return { zxid: readAt, offsets };
     if (moves.length > offsetsPerCommitMax) throw tooManyMoves(group, moves.length);
-    // A repeat of the request could not know the previous offsets.
+    // The response is stored, as a repeat of the request could not find the previous offsets.
     const responseToStore = idempotency && { idempotencyKey: idempotency, response: JSON.stringify(offsets) };
     const { zxid, kept } = await this.#write(
       group,
@@ -259,7 +260,12 @@ export class GroupOffsets {
     return { zxid, offsets: kept === undefined ? offsets : resetResponse.shape.offsets.parse(JSON.parse(kept)) };
   }
 
-  /** Writes commits, and checks again on a conflict. `check` throws if they are not allowed. */
+  /**
+   * Writes commits; on a version conflict it checks and writes again, up to `attemptsMax` times.
+   * @param check returns the commits for a group document, and throws if they are not allowed
+   * @returns `kept` = the stored response, if the idempotency key was used before
+   * @throws ServiceError TOO_MANY_REQUESTS after too many conflicts; MEMBER_SUPERSEDED
+   */
   async #write(
     group: string,
     check: (document: GroupDocument | undefined) => {
@@ -293,12 +299,12 @@ export class GroupOffsets {
     }
     throw new ServiceError(
       'TOO_MANY_REQUESTS',
-      `Group '${group}' changed during each of ${attemptsMax} attempts to commit; nothing was done. Try again.`,
+      `Group '${group}' changed during each of ${attemptsMax} attempts to commit; nothing was committed. Try again.`,
       { group },
     );
   }
 
-  /** Runs `use`, and again after an UNKNOWN_TOPIC: the topic cache of this broker may be old. */
+  /** Runs `use`; after an UNKNOWN_TOPIC refreshes the topic and runs it again, as the topic cache may be out of date. */
   async #refreshingTopics<T>(use: () => Promise<T>): Promise<T> {
     const refreshed = new Set<string>();
     for (;;) {
@@ -314,7 +320,7 @@ export class GroupOffsets {
     }
   }
 
-  /** Some at a time: many topics that are not cached are as many calls of the store. */
+  /** Finds the topics of the offsets, `lookupsAtOnce` at a time: each topic that is not cached is a read of the store. */
   async #resolveAll(offsets: readonly OffsetToCommit[]): Promise<OffsetCommit[]> {
     const commits: OffsetCommit[] = [];
     for (let start = 0; start < offsets.length; start += lookupsAtOnce) {
@@ -352,8 +358,8 @@ export class GroupOffsets {
     if (before !== undefined) return within(before + to.shiftBy);
     throw new ServiceError(
       'NO_COMMITTED_OFFSET',
-      `Group '${group}' has committed no offset for partition ${partition} of topic '${topic.name}', so there is nothing ` +
-        'to shift; reset it to earliest, latest, a timestamp or an offset.',
+      `Group '${group}' has committed no offset for partition ${partition} of topic '${topic.name}', so shiftBy does ` +
+        'not apply. Reset it to earliest, latest, a timestamp or an offset.',
       { group, topic: topic.name, partition },
     );
   }
@@ -362,8 +368,8 @@ export class GroupOffsets {
 function tooManyMoves(group: string, offsets: number): ServiceError {
   return new ServiceError(
     'TOO_LARGE',
-    `This would move ${offsets} offsets of group '${group}'; the most in one transaction is ${offsetsPerCommitMax}. Name some of its ` +
-      'topics, and then the others.',
+    `The request would reset ${offsets} offsets of group '${group}'; the limit is ${offsetsPerCommitMax}. Reset some of its topics ` +
+      'per request, by naming them in topics.',
     { group, offsets, offsetsMax: offsetsPerCommitMax },
   );
 }

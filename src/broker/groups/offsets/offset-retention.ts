@@ -1,21 +1,21 @@
-// Expires committed offsets after their retention time, and deletes groups without members and offsets, as Kafka does by
-// offsets.retention.minutes. The time of an empty group counts from when it became empty; that of a topic without subscribers
-// from its last commit.
+// Expires committed offsets after their retention time, and deletes groups without members and offsets, as Kafka does with
+// offsets.retention.minutes. The retention time of an empty group begins when it becomes empty; that of a topic without
+// subscribers begins with its last commit.
 //
-// Every broker looks for such groups and one claims each. The script that deletes checks again, by the clock of Redis and for
-// the version of the group.
+// Every broker searches for such groups, and one broker claims each group. The script that deletes offsets checks again, with
+// the clock of Redis and the version of the group.
 import type { Logger } from 'pino';
 import type { CommittedOffsets } from '../../../store/groups/committed-offsets.ts';
 import type { Metrics } from '../../metrics.ts';
 import { PeriodicTask } from '../../periodic-task.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
 
-/** Half of the 10 s within which committed offsets expire. */
+/** Interval of the task, ms: half of the 10 s within which due offsets are deleted. */
 const everyMs = 5000;
-/** A broker that claims a group handles it within this time; else another broker may claim it. */
+/** How long a claim on a group is valid, ms. After that another broker may claim the group. */
 const claimMs = 5000;
 const groupsAtOnce = 100;
-/** So that a script does not block the store for long. */
+/** Most offsets deleted by one script call, so that it does not block the store for long. */
 const offsetsAtOnce = 1000;
 
 export function createOffsetRetention(
@@ -28,7 +28,7 @@ export function createOffsetRetention(
   const { offsetsRetentionMs } = options;
   const expirations = metrics.counter(
     'group_offsets_expired_total',
-    'Committed offsets that this broker deleted because they were unused for the retention time.',
+    'Committed offsets that this broker deleted after their retention time.',
   );
 
   async function expireOffsets(group: string): Promise<void> {
@@ -43,8 +43,8 @@ export function createOffsetRetention(
         offsetsAtOnce,
       );
       expirations.inc(expired);
-      if (expired > 0) log.info({ group, offsets: expired }, 'Committed offsets of a group expired');
-      if (isDeleted) log.info({ group }, 'A group without members and offsets was deleted');
+      if (expired > 0) log.info({ group, offsets: expired }, 'Committed offsets deleted after their retention time');
+      if (isDeleted) log.info({ group }, 'Group deleted: it has no members and no committed offsets');
       if (expired < offsetsAtOnce) return;
     }
   }

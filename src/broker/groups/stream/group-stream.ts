@@ -1,8 +1,8 @@
-// A member of a group on one connection: it joins, learns which partitions it gets and must release, receives records as far as
-// it gives credit, and commits. The sink encodes the frames.
+// A member of a group on one connection: it joins, gets and releases partitions, receives as many records as it gives credit
+// for, and commits offsets. The sink encodes the frames.
 //
-// Only answers to pings renew the session of the member. If the connection is lost, the member stays until its session ends;
-// when it reconnects in time with its member id, it reads on from the committed offsets, so it skips no record.
+// Only pongs renew the session of the member. If the connection is lost, the member stays until its session ends. If it
+// reconnects in time with its member id, it continues from the committed offsets, so it skips no record.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import {
@@ -36,17 +36,17 @@ import {
 /** Sends frames and records to the member. */
 export interface GroupStreamSink extends RecordSink {
   assigned(partitions: TopicPartitions[], memberEpoch: number): void;
-  /** The member must release them within the time; it gets no more records of them. */
+  /** The member must release the partitions within `withinMs`; it gets no more records of them. */
   revoking(partitions: TopicPartitions[], withinMs: number, memberEpoch: number): void;
   revoked(partitions: TopicPartitions[], memberEpoch: number): void;
-  /** Sends a ping; the answer is reported by notePong(). */
+  /** Sends a ping; notePong() reports the pong. */
   ping(): void;
 }
 
-/** Codes of errors that end a stream: the member is gone, or something else acts for it. */
+/** Codes of errors that end a stream: the member is gone, or it has a newer incarnation. */
 const endCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'MEMBER_SUPERSEDED'] as const;
 
-/** Delay before a retry while the store is unavailable. */
+/** Delay before a retry while the store is unavailable, ms. */
 const retryMs = 500;
 
 export interface GroupStreamDependencies extends StreamReaderDependencies {
@@ -66,8 +66,9 @@ export class GroupStreams {
   }
 
   /**
-   * Joins as a member, or begins a new incarnation of one. An older stream of the member ends with MEMBER_SUPERSEDED; if it is
-   * on another broker, at its next report.
+   * Joins as a member, or begins a new incarnation of one. An older stream of the member ends with MEMBER_SUPERSEDED: at once
+   * if it is on this broker, else at its next report to the group.
+   * @throws ServiceError as GroupCoordinator.joinOverSocket; MEMBER_SUPERSEDED if the member has a newer stream already
    */
   async open(group: string, request: Join, sink: GroupStreamSink): Promise<GroupStream> {
     const joinedAt = performance.now();
@@ -97,7 +98,7 @@ export class GroupStreams {
 export class GroupStream {
   readonly #group: string;
   readonly #memberId: string;
-  /** The stream is to the store one long consume call: a newer call epoch ends it. */
+  /** The store treats the stream as one long consume call: a newer call epoch of the member ends it. */
   readonly callEpoch: number;
   readonly #sink: GroupStreamSink;
   readonly #parts: GroupStreamDependencies;
@@ -105,18 +106,18 @@ export class GroupStream {
   #member: GroupMember;
   readonly #partitions = new StreamPartitions();
   readonly #records: StreamRecordReader;
-  /** Until then, by the clock of this broker, the session lives for sure. No records are sent later than that. */
+  /** Until this time, by the clock of this broker, the session cannot have expired. No records are sent after it. */
   #leaseEnd: number;
   #lastFrameAt = performance.now();
-  /** A ping was sent and is not answered. */
+  /** A ping was sent and its pong has not arrived. */
   #isPingPending = false;
-  /** The ping was answered: the next report renews the session. */
+  /** The pong has arrived: the next report renews the session. */
   #mustRenew = false;
   /** The group may have changed, also before the stream runs. */
   #mustRefresh = true;
   /** The owned partitions must be reported to the group. */
   #mustReport = false;
-  /** Why the stream ends. */
+  /** The error with which the stream ends. */
   #failure: ServiceError | undefined;
   #wake = (): void => undefined;
 
@@ -145,13 +146,13 @@ export class GroupStream {
       wake: () => this.#wake(),
     };
     this.#records = new StreamRecordReader(reading, sink, parts);
-    // The response to the join names these partitions.
+    // The `joined` frame names these partitions, so no `assigned` frame follows for them.
     for (const cursor of as.assigned) this.#records.add(this.#partitions.add(cursor));
-    // Partitions that an older connection had to release are not used by this one; only now is that sure.
+    // This connection does not use the partitions that an older one had to release, so the first report releases them.
     this.#mustReport = as.member.pendingRevocation.length > 0;
   }
 
-  /** The first frame to the member. */
+  /** The content of the first frame to the member. */
   get response(): MemberResponse {
     return memberResponseOf(this.#member);
   }
@@ -162,7 +163,7 @@ export class GroupStream {
   }
 
   /**
-   * Serves the member until `signal` is aborted; to be called once. While the store is unavailable it waits.
+   * Serves the member until `signal` is aborted. Must be called once. While the store is unavailable, it waits.
    * @throws ServiceError when the stream ends: MEMBER_SUPERSEDED by a newer connection; FENCED_MEMBER_EPOCH if the member did
    *   not release in time, or gave no credit and sent no frame for its rebalance timeout while it had records to read;
    *   UNKNOWN_MEMBER, UNKNOWN_GROUP, FENCED_INSTANCE_ID; NO_COMMITTED_OFFSET, OFFSET_OUT_OF_RANGE for the reset policy `none`
@@ -191,7 +192,7 @@ export class GroupStream {
     this.#wake();
   }
 
-  /** The peer has answered a ping. */
+  /** A pong has arrived. */
   notePong(): void {
     if (!this.#isPingPending) return;
     this.#isPingPending = false;
@@ -205,7 +206,7 @@ export class GroupStream {
     this.#wake();
   }
 
-  /** The member has released partitions. @throws ServiceError as StreamPartitions.release */
+  /** Notes that the member has released partitions. @throws ServiceError as StreamPartitions.release */
   released(released: Released): void {
     this.#partitions.release(released, this.#member.memberEpoch);
     this.#mustReport = true;
@@ -213,6 +214,7 @@ export class GroupStream {
   }
 
   /**
+   * Commits offsets for the member.
    * @param memberEpoch the epoch at which the member had the partitions; default: its current one
    * @throws ServiceError as GroupOffsets.commit
    */
@@ -221,7 +223,7 @@ export class GroupStream {
     await this.#parts.offsets.commit(this.#group, committer, offsets);
   }
 
-  /** Removes the member, unless it is gone already or has a newer connection. @throws ServiceError STORE_UNAVAILABLE */
+  /** Removes the member from the group, unless it is gone or has a newer connection. @throws ServiceError STORE_UNAVAILABLE */
   async leave(): Promise<void> {
     try {
       await this.#parts.coordinator.leave(this.#group, this.#memberId, { callEpoch: this.callEpoch });
@@ -237,14 +239,14 @@ export class GroupStream {
   }
 
   /**
-   * Whether the client gave no credit and sent no frame for so long that it may be stuck, like a Kafka consumer that does not
-   * poll.
+   * Whether the client gave no credit and sent no frame for longer than its rebalance timeout. It may be stuck, like a Kafka
+   * consumer that exceeds max.poll.interval.ms.
    */
   #isSilent(): boolean {
     return this.#records.isHeldBack && performance.now() - this.#lastFrameAt > this.#member.rebalanceTimeoutMs;
   }
 
-  /** Removes the member if it has records to read: another member shall read them. */
+  /** Removes a silent member that has records to read, so that another member gets them. */
   async #endIfStuck(): Promise<void> {
     if (!(await this.#records.hasMore()) || !this.#isSilent()) return;
     this.end(memberStuck(this.#member));
@@ -261,7 +263,7 @@ export class GroupStream {
       if (reading) return await reading;
     } catch (error) {
       if (!hasCode(error, 'STORE_UNAVAILABLE') && !hasCode(error, 'TOO_MANY_REQUESTS')) throw error;
-      // A reconnect of the member would not help either.
+      // The stream stays open: a reconnect of the member would fail as well.
       this.#mustReport = true;
       return pause(retryMs, undefined, { signal }).catch(() => undefined);
     }
@@ -273,7 +275,7 @@ export class GroupStream {
 
   /** Reads the group, and reports if the partitions of this member have changed. All members on this broker share one read. */
   async #refresh(): Promise<void> {
-    // Before the read: the group may change during it.
+    // Cleared before the read, as the group may change during it.
     this.#mustRefresh = false;
     const { document } = await this.#parts.states.refresh(this.#group);
     const member = document && getOwn(document.members, this.#memberId);
@@ -282,7 +284,7 @@ export class GroupStream {
   }
 
   /**
-   * Reports the partitions that the member may still be using, renews its session if the peer has answered, and takes over its
+   * Reports the partitions that the member may still be using, renews its session if a pong has arrived, and takes over its
    * assignment.
    */
   async #report(): Promise<void> {
@@ -305,14 +307,14 @@ export class GroupStream {
       this.#take(member, kept, withCommittedOffsets(wanted, positions));
     } catch (error) {
       if (renews) this.#mustRenew = true;
-      // Its session lives, so it can only have been fenced, or removed by an operator.
+      // The session cannot have expired, so the member was fenced, or an operator removed it.
       if (hasCode(error, 'UNKNOWN_MEMBER') && this.#partitions.isUnreleased && performance.now() < this.#leaseEnd)
         throw releaseOverdue(this.#member);
       throw error;
     }
   }
 
-  /** Takes over the assignment, and sends the frames that tell the member. */
+  /** Takes over the assignment, and sends the frames with its changes. */
   #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, assigned: readonly MemberCursor[]): void {
     this.#member = member;
     const change = this.#partitions.apply(member, kept, assigned);

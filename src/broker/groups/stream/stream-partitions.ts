@@ -1,4 +1,4 @@
-// The partitions of a member on a socket, as it was told: which it uses, which it must release, and which it has released.
+// The partitions of a member on a socket, as its client knows them from the frames sent: assigned, being revoked, or released.
 import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import { eachPartition, type GroupMember, type TopicPartition } from '../../../core/groups/group-document.ts';
 import { ServiceError } from '../../../core/service-error.ts';
@@ -6,7 +6,7 @@ import { cursorKey, type MemberCursor, partitionsOf } from '../member-cursors.ts
 import { endWait, type ReadCursor } from './stream-record-reader.ts';
 
 export interface StreamCursor extends ReadCursor {
-  /** `revoking`: the member was told to release it; `released`: it has done so. */
+  /** `revoking`: a revoking frame was sent; `released`: the member has released it. */
   state: 'assigned' | 'revoking' | 'released';
 }
 
@@ -15,13 +15,13 @@ export interface Released {
   /** Default: all partitions that are being revoked. */
   partitions?: TopicPartitions[] | undefined;
   /**
-   * The epoch of the revoking frame; default: the newest. Partitions that the member got later are not meant, though they may
-   * have the same name and be revoked again because their topic was created again.
+   * The epoch of the revoking frame; default: the newest. The release does not cover partitions that the member got later,
+   * even if they have the same name, as when a topic was deleted and created again.
    */
   memberEpoch?: number | undefined;
 }
 
-/** Changes that the member must be told. */
+/** Changes to send to the member. */
 export interface PartitionsChange {
   assigned: StreamCursor[];
   revoking: StreamCursor[];
@@ -41,7 +41,7 @@ export class StreamPartitions {
     return partitionsOf([...this.#cursors.values()].filter(({ state }) => state !== 'released'));
   }
 
-  /** Whether the member has yet to release partitions. */
+  /** Whether the member still has to release partitions. */
   get isUnreleased(): boolean {
     return [...this.#cursors.values()].some(({ state }) => state === 'revoking');
   }
@@ -81,6 +81,7 @@ export class StreamPartitions {
   }
 
   /**
+   * Marks partitions that are being revoked as released.
    * @param newest the current epoch of the member
    * @throws ServiceError BAD_REQUEST if one of the partitions is not being revoked; then nothing is released
    */
@@ -89,7 +90,7 @@ export class StreamPartitions {
     if (epoch > newest) {
       throw new ServiceError(
         'BAD_REQUEST',
-        `The member is at memberEpoch ${newest}, and has not reached ${epoch} yet. Send the memberEpoch of the revoking frame.`,
+        `The frame has memberEpoch ${epoch}, but the member is at ${newest}. Send the memberEpoch of the revoking frame.`,
       );
     }
     const named = partitions && eachPartition(partitions);
@@ -114,7 +115,7 @@ export class StreamPartitions {
     const why = cursor ? states[cursor.state] : 'the member does not have it';
     throw new ServiceError(
       'BAD_REQUEST',
-      `Partition ${at.partition} of topic '${at.topic}' is not being revoked: ${why}. Release what a revoking frame names.`,
+      `Partition ${at.partition} of topic '${at.topic}' is not being revoked: ${why}. Release only partitions of a revoking frame.`,
       { topic: at.topic, partition: at.partition },
     );
   }

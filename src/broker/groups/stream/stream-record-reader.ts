@@ -1,5 +1,5 @@
-// Reads records for a member on a connection: partitions in rotation, each in order, only as many records as the member has
-// credit for, and none of a partition that it has lost.
+// Reads records for a member on a connection: partitions in rotation, each in order. It sends no more records than the member
+// has credit for, and none of a partition that the member has lost.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import type { GroupMember } from '../../../core/groups/group-document.ts';
@@ -21,20 +21,22 @@ import {
 } from '../member-cursors.ts';
 import type { OffsetToCommit } from '../offsets/group-offsets.ts';
 
-/** Takes the records of a member. */
+/** Sends records to a member. */
 export interface RecordSink {
-  /** Undefined if it takes at least one record now; else resolves when it may take one, or is closed. */
+  /** Undefined if a record can be sent now; else a promise that resolves when that may have changed or the sink is closed. */
   room(): Promise<void> | undefined;
-  /** The credit, records. */
+  /** How many records the member has credit for. */
   credit(): number;
   /**
-   * Takes at least one record of a partition, as a JSON array; `nextOffset` is the offset to commit once they are processed.
+   * Sends records of a partition.
+   * @param records a JSON array of `count` records, at least one
+   * @param nextOffset the offset to commit once they are processed
    */
   records(topic: string, partition: number, records: string, count: number, nextOffset: number): void;
 }
 
 export interface ReadCursor extends MemberCursor {
-  /** Whether the last read reached the end of the log: then all readers there share the next read. */
+  /** Whether the last read reached the end of the log. All readers at the end share the next read. */
   isAtEnd: boolean;
   /** Aborted when the member has lost the partition. */
   over: AbortController;
@@ -48,9 +50,9 @@ export function endWait({ over }: ReadCursor): void {
 /** The member for which records are read. */
 export interface StreamMember {
   group: string;
-  /** As this broker last read it. */
+  /** The member, as this broker last read it. */
   member(): GroupMember;
-  /** Whether its session lives for sure. */
+  /** Whether its session cannot have expired yet. */
   isLeaseValid(): boolean;
   commit(offsets: readonly OffsetToCommit[]): Promise<void>;
   /** Called when an error shows that the group has changed. */
@@ -67,22 +69,22 @@ export interface StreamReaderDependencies {
   given: Counter<'via'>;
 }
 
-/** Offsets in one commit: a member may have thousands of partitions, and each offset is a node of the tree. */
+/** Offsets in one commit. A member may have thousands of partitions, and each committed offset is a node of the tree. */
 const offsetsPerCommit = 1000;
 /** Delay before a retry after a change of the group, ms. */
 const retryMs = 500;
-/** Longest wait for an append, ms. The log reader finds appends whose message was lost much sooner. */
+/** Longest wait for an append, ms. The log reader itself finds appends whose notification was lost, much sooner. */
 const waitMs = 300_000;
-/** Delay before a partition is read again whose topic is gone, ms: the group is about to revoke it. */
+/** Delay before a partition of a deleted topic is read again, ms: the group will revoke it soon. */
 const waitForTopicMs = 1000;
-/** Codes of a commit for a partition that is gone, or that another member has. */
+/** Error codes of a commit for a partition that does not exist any more, or that another member has. */
 const changedCodes = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STALE_MEMBER_EPOCH', 'FENCED_MEMBER_EPOCH'] as const;
 
 export class StreamRecordReader {
   readonly #of: StreamMember;
   readonly #sink: RecordSink;
   readonly #parts: StreamReaderDependencies;
-  /** Partitions that may have records, the next to read first. After a read the partition goes to the end. */
+  /** Partitions that may have records, in the order of reading. After a read the partition moves to the end. */
   #ready: ReadCursor[] = [];
   /** Partitions without a committed offset whose start is not chosen yet. */
   #unstarted: ReadCursor[] = [];
@@ -105,7 +107,7 @@ export class StreamRecordReader {
     this.#unstarted = this.#unstarted.filter(isOn);
   }
 
-  /** Whether there may be records that wait only for credit. */
+  /** Whether there may be records that only a lack of credit holds back. */
   get isHeldBack(): boolean {
     return this.#ready.length > 0 && this.#sink.credit() === 0;
   }
@@ -118,7 +120,7 @@ export class StreamRecordReader {
   }
 
   /**
-   * Reads and sends the next records. Undefined if there is nothing to do; `wake` is called when there is.
+   * Reads and sends the next records. Returns undefined if there is nothing to do; `wake` is called when that changes.
    * @throws ServiceError NO_COMMITTED_OFFSET and OFFSET_OUT_OF_RANGE for the reset policy `none`, STORE_UNAVAILABLE
    */
   step(signal: AbortSignal): Promise<void> | undefined {
@@ -150,8 +152,8 @@ export class StreamRecordReader {
   }
 
   /**
-   * Commits the chosen offsets that must be committed. @returns false if the group has changed, or is about to because a topic
-   * is gone
+   * Commits the chosen offsets that must be committed.
+   * @returns false if the group has changed, or will change because a topic was deleted
    */
   async #commitChosen(chosen: readonly { cursor: ReadCursor; offset: number }[]): Promise<boolean> {
     const { reset } = this.#of.member();
@@ -172,7 +174,7 @@ export class StreamRecordReader {
 
   async #read(cursor: ReadCursor, signal: AbortSignal): Promise<void> {
     const fetched = await this.#fetch(cursor);
-    // Another member reads a partition that this member has lost meanwhile.
+    // The member may have lost the partition during the read; another member reads it then.
     if (signal.aborted || cursor.over.signal.aborted || !this.#of.isLeaseValid()) return;
     this.#ready.shift();
     if (!fetched) {
@@ -194,8 +196,8 @@ export class StreamRecordReader {
   /** Fetches records from the cursor on; undefined if the topic is gone. */
   async #fetch(cursor: ReadCursor): Promise<FetchResult | undefined> {
     const { partition, offset } = cursor;
-    // At the end of the log all readers send the same request, so that they share one read. Records over the credit are read
-    // again.
+    // At the end of the log all readers send the same request, so that they share one read. Records beyond the credit are
+    // dropped and read again later.
     const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, this.#sink.credit());
     try {
       const topic = await topicOf(this.#parts.topics, cursor);
@@ -203,12 +205,12 @@ export class StreamRecordReader {
       return await this.#parts.reader.fetch({ topic, partition, offset, maxRecords, maxBytes: streamBytesMax });
     } catch (error) {
       if (hasCode(error, 'UNKNOWN_TOPIC')) {
-        // Perhaps the topic exists and the store has lost its log.
+        // The topic may exist and the store may have lost its log.
         return (await this.#parts.topics.recreateLostLogs([cursor])) ? this.#fetch(cursor) : undefined;
       }
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
     }
-    // Retention was faster, or the store has lost records.
+    // Retention has deleted the records at the offset, or the store has lost records.
     const { reset } = this.#of.member();
     const [bounds] = await this.#parts.logs.bounds([cursor]);
     if (!bounds) return undefined;
