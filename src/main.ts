@@ -43,10 +43,10 @@ async function main(): Promise<void> {
     if (err) log.fatal({ err }, 'Weirkeeper is stopping after an unexpected error');
     else if (!failure) log.info({ signal }, 'Weirkeeper is stopping');
     start.abort(new Error('The server was told to stop.'));
-    // A start that still installs or loads the private Redis need not be waited for.
+    // Do not wait for a start that still installs or loads the private Redis: stop it.
     if (!isServing) await store.stop();
     const server = await starting.catch(() => undefined);
-    // With a private store no other broker can take over, so draining is useless. After Ctrl-C nobody wants to wait.
+    // With a private store no other broker can take over, so draining is useless. After Ctrl-C the user does not want to wait.
     const drains = signal === 'SIGTERM' && config.redisUrl !== undefined;
     await server?.close(drains ? () => sleep(config.drainDelayMs) : undefined);
     await store.stop();

@@ -13,10 +13,13 @@ export const sessionsPerSocketMax = 100;
 export const groupFramesWaitingMax = 1000;
 
 /**
- * Sockets that are open only to be told why they are refused, and for how long, ms: a peer far away needs less than a second for the
- * frame and the close. Beyond that number they are refused by an HTTP response.
+ * How many refused sockets are open only to send the client the reason, and for how long, ms. A distant client needs less than a
+ * second for the error frame and the close. Beyond that number a socket is refused by an HTTP response.
  */
 export const refusedSockets = { openMax: 100, openMsMax: 2000 };
 
-/** How long, ms, and how many bytes of what a peer still sends are read and dropped behind a refused frame: a reset would cost it the close. */
+/**
+ * After a refused frame, what the client still sends is read and dropped for at most this time, ms, and this many bytes. A reset of
+ * the connection instead would lose the close frame.
+ */
 export const refusedFrameDrain = { ms: 2000, bytes: 32 * 1024 * 1024 };

@@ -13,7 +13,7 @@ import { findServiceError, ServiceError } from '../core/service-error.ts';
 import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import { refusedFrameDrain, slowReaderBytesMax, socketPayloadBytesMax } from './limits.ts';
 
-/** What a peer is told whose frame the library refuses, by the code with which it closes the socket. */
+/** The error that is sent when the library refuses a frame, by the code with which it closes the socket. */
 const refusals = new Map<number, { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail: string }>([
   [1002, { problem: 'BAD_REQUEST', detail: 'A frame is not valid in the WebSocket protocol (RFC 6455).' }],
   [1007, { problem: 'BAD_REQUEST', detail: 'A text frame is not UTF-8.' }],
@@ -287,7 +287,7 @@ export class Socket {
     this.#ws.once('close', () => clearInterval(timer));
   }
 
-  /** Says why it will be closed, and ends it, whatever the peer goes on sending. */
+  /** Sends the reason and closes the socket, even if the client does not stop sending. */
   #refuse({ problem, detail }: { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail: string }): void {
     this.sendError(new ServiceError(problem, detail));
     this.#end();

@@ -20,7 +20,7 @@ export function createNodeExpirer(namespace: Namespace, metrics: Metrics, log: L
     'node expirer',
     everyMs,
     async () => {
-      // The deletion of a container may empty its parent, so this goes on until nothing more is due.
+      // The deletion of a container may empty its parent, so the loop ends only when nothing more is due.
       for (;;) {
         const { looked, removed } = await namespace.expireNodes(nodesPerStepMax, unusedContainerMs);
         removals.inc(removed);

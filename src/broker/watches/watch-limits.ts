@@ -3,16 +3,16 @@
 
 const MiB = 1024 * 1024;
 
-/** How watches that are behind read history, and what waits for those that are told live. */
+/** Limits of how unsynced watchers read history, and of the events that may wait for synced ones. */
 export interface WatchLimits {
   /**
-   * Pages of history that one broker reads at a time, and what a page has at most: a page of the store's costs a few milliseconds, so
-   * that these keep nobody else from the store, whoever many watches resume. What is beyond waits.
+   * History pages that one broker reads at the same time, and the largest size of a page. One page costs Redis a few milliseconds,
+   * so other requests are served in between, however many watches resume. Further pages wait.
    */
   readsMax: number;
   pageTransactions: number;
   pageBytes: number;
-  /** Pages kept for others who resume at the same place a moment later: the fewer of both. */
+  /** Pages kept for watchers that resume at the same zxid a moment later. The lower of the two limits counts. */
   pagesKept: number;
   pagesBytesKept: number;
   /** Watches whose `since` is checked by one call of the store. */

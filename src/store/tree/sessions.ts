@@ -78,7 +78,7 @@ export class Sessions {
       id,
       hashSecret(secret),
       clampedTtlMs,
-      // A repeat with the same key must get the same handle, and nobody else may be able to read it.
+      // A repeat with the same key must get the same handle, and no one without the key may be able to read it.
       idempotency ? sealResponse(idempotency.key, handle) : '',
       ...idempotencyArguments(idempotency),
       this.#responseLimits,

@@ -276,8 +276,8 @@ function txn.finish()
   return txn.newest()
 end
 
---- Discards the changes of the transaction. Only for one that began when everything was written: its changes in memory
---- cannot be told from those of earlier transactions.
+--- Discards the changes of the transaction. Only for a transaction that began when everything was written: changes in
+--- memory do not say to which transaction they belong.
 function txn.abandon()
   -- Keeps the count of earlier transactions, which may not be written yet.
   txn.partitions = txn.finished_partitions

@@ -2,7 +2,7 @@
 --- @include "lib/keys"
 --- @include "lib/clock"
 --- @include "lib/text"
---[[ Registers that a log will have records of a producer, so that the log is told of the producer's next epoch.
+--[[ Registers that a log will have records of a producer, so that the producer's next epoch is also set in that log.
 
      KEYS    1 root
      ARGV    1 producer id  2 producer epoch  3 log, `<topicId>:<partition>`
