@@ -6,8 +6,23 @@ import type { FastifyRequest } from 'fastify';
 import type { Stat } from '../../schemas/common.ts';
 import { ServiceError } from '../core/service-error.ts';
 
-/** A parsed conditional header: any tag, or a list of tags. */
+/** A parsed If-None-Match of a read, or an If-Match: any tag, or a list of tags. */
 export type Condition = '*' | EntityTag[];
+
+/** What a write requires of its node, by If-Match, If-None-Match and the parameter `version` together. */
+export type WriteCondition =
+  | { kind: 'none' }
+  /** If-None-Match: * */
+  | { kind: 'absent' }
+  | {
+      kind: 'match';
+      /** Undefined = any. */
+      version: number | undefined;
+      /** One of these must be the mzxid of the node; 0 is that of a node that does not exist. Undefined = any. */
+      mzxids: readonly number[] | undefined;
+      /** The tags of If-Match as they were sent, for the text of an error. */
+      tags: readonly EntityTag[];
+    };
 
 /** The text between the quotes, without the suffix that some proxies add. */
 export type EntityTag = string;
@@ -81,11 +96,35 @@ export function isKnown(condition: Condition, tag: EntityTag): boolean {
 }
 
 /**
- * The mzxids that satisfy an If-Match: of the tags of the data, and of those of stat and node.
- * @throws ServiceError BAD_REQUEST for tags of children, which say nothing about the data
+ * The condition of a write of one node.
+ * @param version the parameter of the query
+ * @throws ServiceError BAD_REQUEST for malformed or contradictory conditions, and for tags of children, which say nothing about the data
  */
-export function expectedMzxids(condition: EntityTag[]): number[] {
-  const child = condition.find((tag) => childrenTags.test(tag));
+export function writeConditionOf({ headers, method }: FastifyRequest, version: number | undefined): WriteCondition {
+  const ifMatch = conditionOf('If-Match', headers['if-match']);
+  const ifNoneMatch = headers['if-none-match'];
+  const hasMatch = ifMatch !== undefined || version !== undefined;
+  if (ifNoneMatch === undefined && !hasMatch) return { kind: 'none' };
+  const tags = ifMatch === undefined || ifMatch === '*' ? undefined : ifMatch;
+  const mzxids = tags && mzxidsOf(tags);
+  if (ifNoneMatch === undefined) {
+    return { kind: 'match', version, mzxids, tags: tags ?? [] };
+  }
+  if (ifNoneMatch !== '*') {
+    throw new ServiceError('BAD_REQUEST', `If-None-Match ${ifNoneMatch}: a ${method} takes only * (create only).`);
+  }
+  if (!hasMatch) return { kind: 'absent' };
+  throw new ServiceError('BAD_REQUEST', 'If-None-Match: * (create only) contradicts If-Match and version.');
+}
+
+/** Whether a tag is one of the data, the stat or the node: no node has any other in If-Match. */
+export function isNodeTag(tag: EntityTag): boolean {
+  return nodeTag.test(tag);
+}
+
+/** The mzxids in the tags of the data, and in those of stat and node. @throws ServiceError BAD_REQUEST for tags of children */
+function mzxidsOf(tags: readonly EntityTag[]): number[] {
+  const child = tags.find((tag) => childrenTags.test(tag));
   if (child !== undefined) {
     throw new ServiceError(
       'BAD_REQUEST',
@@ -93,5 +132,5 @@ export function expectedMzxids(condition: EntityTag[]): number[] {
         ' with view=data, view=stat or view=node.',
     );
   }
-  return [...new Set(condition.flatMap((tag) => nodeTag.exec(tag)?.[1] ?? []))].map(Number);
+  return [...new Set(tags.flatMap((tag) => nodeTag.exec(tag)?.[1] ?? []))].map(Number);
 }

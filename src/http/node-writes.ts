@@ -1,11 +1,13 @@
-// Builds the operation on the tree from a request that writes one node: from its query, body and conditions.
+// Builds the operation on the tree from a request that writes one node: from its query, body and condition.
 import type { FastifyRequest } from 'fastify';
 import type { CreateMode } from '../../schemas/nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Namespace, Op } from '../store/tree/namespace.ts';
-import { type Condition, expectedMzxids } from './conditions.ts';
+import { isNodeTag, type WriteCondition } from './conditions.ts';
 import { contentTypeOf } from './content.ts';
 import { sessionOf } from './plugins/session-header.ts';
+
+type NodeCreation = ReturnType<typeof readCreation>;
 
 /** The parts of a creation, from query and body. @throws ServiceError BAD_REQUEST if they contradict each other */
 export function readCreation(
@@ -43,13 +45,13 @@ export function readCreation(
 }
 
 /** The requested mode: a session parameter makes the node ephemeral. @throws ServiceError BAD_REQUEST */
-export function modeOf({ mode, ttl, session }: Kind, where = ''): CreateMode | undefined {
+export function modeOf({ mode, ttl, session }: Kind): CreateMode | undefined {
   if (session === undefined || mode === 'ephemeral') return mode;
   const other = mode ?? (ttl === undefined ? undefined : 'ttl');
   if (other === undefined) return 'ephemeral';
   throw new ServiceError(
     'BAD_REQUEST',
-    `${where}session=<handle> makes the node ephemeral, and mode is ${other}; leave one of them out (the header Weir-Session only renews a session).`,
+    `session=<handle> makes the node ephemeral, and mode is ${other}; leave one of them out (the header Weir-Session only renews a session).`,
   );
 }
 
@@ -59,44 +61,51 @@ interface Kind {
   session?: string | undefined;
 }
 
-/** The operation of a PUT by its conditions: create only, compare and set, or either. @param mzxid the mzxid that If-Match requires */
-export function putOp(
+/**
+ * The operation of a PUT: the only place that decides whether it creates the node, sets its data, or does either.
+ * @throws ServiceError STORE_UNAVAILABLE where the node must be read for that
+ */
+export async function putOp(
+  namespace: Namespace,
   path: string,
-  what: ReturnType<typeof readCreation>,
-  version: number | undefined,
-  mzxid: number | undefined,
-  headers: { 'if-match'?: string | undefined; 'if-none-match'?: string | undefined },
-): Op {
-  const ifMatch = headers['if-match'];
-  const ifNoneMatch = headers['if-none-match'];
-  if (ifNoneMatch !== undefined && ifNoneMatch !== '*') {
-    throw new ServiceError('BAD_REQUEST', `If-None-Match ${ifNoneMatch}: a PUT takes only * (create only).`);
-  }
-  const mustExist = ifMatch !== undefined || version !== undefined;
-  if (ifNoneMatch && mustExist) {
-    throw new ServiceError('BAD_REQUEST', 'If-None-Match: * (create only) contradicts If-Match and version.');
-  }
-  // "0" is the tag of a node that does not exist (and of a root whose data was never set).
-  if (ifNoneMatch === '*' || (mzxid === 0 && path !== '/')) return { op: 'create', path, ...what };
-  if (!mustExist) return { op: 'put', path, ...what };
-  const { parents: _, ...written } = what;
-  return { op: 'set', path, ...written, version, mzxid };
+  creation: NodeCreation,
+  condition: WriteCondition,
+): Promise<Op> {
+  if (condition.kind === 'none') return { op: 'put', path, ...creation };
+  if (condition.kind === 'absent') return { op: 'create', path, ...creation };
+  const mzxid = await requiredMzxid(namespace, path, condition.mzxids);
+  // 0 is also the mzxid of a root whose data was never set.
+  if (mzxid === 0 && path !== '/') return { op: 'create', path, ...creation };
+  const { parents: _, ...written } = creation;
+  return { op: 'set', path, ...written, version: condition.version, mzxid };
+}
+
+/** The operation of a DELETE. @throws ServiceError STORE_UNAVAILABLE where the node must be read for that */
+export async function deleteOp(
+  namespace: Namespace,
+  path: string,
+  recursive: boolean,
+  condition: WriteCondition,
+): Promise<Op> {
+  const op = recursive ? 'delete-recursive' : 'delete';
+  if (condition.kind !== 'match') return { op, path };
+  const mzxid = await requiredMzxid(namespace, path, condition.mzxids);
+  return { op, path, version: condition.version, mzxid };
 }
 
 /** An mzxid that no node has. */
 const noMzxid = Number.MAX_SAFE_INTEGER;
 
 /**
- * The mzxid that a node must have, by If-Match; undefined = any. Of several tags it is the one that the node has now: should it get
- * another one of them before the write, that is refused like any change, and the client reads again.
+ * The mzxid that a node must have; undefined = any. Of several it is the one that the node has now: should the node get another one of
+ * them before the write, that is refused like any change, and the client reads again.
  */
-export async function expectedMzxid(
+async function requiredMzxid(
   namespace: Namespace,
   path: string,
-  ifMatch: Condition | undefined,
+  mzxids: readonly number[] | undefined,
 ): Promise<number | undefined> {
-  if (ifMatch === undefined || ifMatch === '*') return undefined;
-  const mzxids = expectedMzxids(ifMatch);
+  if (mzxids === undefined) return undefined;
   if (mzxids.length < 2) return mzxids[0] ?? noMzxid;
   const now = await namespace.stat(path).then(
     ({ stat }) => stat.mzxid,
@@ -108,18 +117,19 @@ export async function expectedMzxid(
   return mzxids.find((mzxid) => mzxid === now) ?? noMzxid;
 }
 
-/** Adds the reason to a BAD_VERSION whose If-Match no node can meet. */
-export function explainBadVersion(error: unknown, ifMatch: Condition | undefined): unknown {
-  if (!hasCode(error, 'BAD_VERSION') || ifMatch === undefined || ifMatch === '*') return error;
-  const { fields } = error as ServiceError;
-  const foreign = ifMatch.find((tag) => expectedMzxids([tag]).length === 0);
-  if (foreign === undefined) {
-    if (ifMatch.length === 1) return error;
-    const detail = `Node ${fields.path} is at mzxid ${fields.mzxid}, which is in no tag of If-Match; read it again.`;
+/** Says in a BAD_VERSION what is wrong with an If-Match that has several tags, or one that no node can have. */
+export function explainBadVersion(error: unknown, condition: WriteCondition): unknown {
+  if (condition.kind !== 'match' || !(error instanceof ServiceError) || error.code !== 'BAD_VERSION') return error;
+  const { tags } = condition;
+  const { fields } = error;
+  const foreignTag = tags.find((tag) => !isNodeTag(tag));
+  if (foreignTag !== undefined) {
+    const detail =
+      `The tag of the node's data is "${fields.mzxid}", which is not in If-Match; "${foreignTag}" there is no tag that this service makes:` +
+      ' a proxy may have put its own in its place.';
     return new ServiceError('BAD_VERSION', detail, fields);
   }
-  const detail =
-    `The tag of the node's data is "${fields.mzxid}", which is not in If-Match; "${foreign}" there is no tag that this service makes:` +
-    ' a proxy may have put its own in its place.';
+  if (tags.length < 2) return error;
+  const detail = `Node ${fields.path} is at mzxid ${fields.mzxid}, which is in no tag of If-Match; read it again.`;
   return new ServiceError('BAD_VERSION', detail, fields);
 }

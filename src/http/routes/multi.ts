@@ -68,7 +68,7 @@ function toOp(op: MultiOp, index: number, header: SessionCredential | undefined)
       const { op: _, ttl: ttlMs, sequential = false } = op;
       // The empty prefix of a sequential node ends with a slash.
       const path = sequential ? op.path : withoutTrailingSlash(op.path);
-      const mode = refusedAt(index, () => modeOf(op, `ops.${index}: `));
+      const mode = refusedAt(index, () => modeOf(op));
       const session = op.session === undefined ? header : sessionCredentialOf(op.session);
       if (mode === 'ephemeral' && !session) {
         throw new ServiceError('BAD_REQUEST', `ops.${index}: an ephemeral node needs a session.`, { failed: index });
@@ -117,13 +117,13 @@ function toOp(op: MultiOp, index: number, header: SessionCredential | undefined)
   }
 }
 
-/** Adds the index of the operation to an error. */
+/** Adds the index of the operation to an error and its text. */
 function refusedAt<T>(index: number, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
-    throw new ServiceError(error.code, error.message, { ...error.fields, failed: index });
+    throw new ServiceError(error.code, `ops.${index}: ${error.message}`, { ...error.fields, failed: index });
   }
 }
 

@@ -30,10 +30,12 @@ import {
   pageTag,
   refuseConditions,
   statTag,
+  type WriteCondition,
+  writeConditionOf,
 } from '../conditions.ts';
 import { nodeLocation, nodePathOf } from '../node-path.ts';
 import { type WaitTarget, waitForChange } from '../node-wait.ts';
-import { expectedMzxid, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
+import { deleteOp, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -170,6 +172,17 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
     },
   );
 
+  /** Applies the operation of a request, and marks the response to a repeat. */
+  async function write(request: FastifyRequest, reply: FastifyReply, op: Op, condition: WriteCondition) {
+    try {
+      const applied = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
+      if (applied.replayed) reply.header('idempotency-replayed', 'true');
+      return applied;
+    } catch (error) {
+      throw explainBadVersion(error, condition);
+    }
+  }
+
   app.put(
     '/nodes/*',
     {
@@ -211,15 +224,9 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
     },
     async (request, reply) => {
       const path = request.nodePath;
-      const ifMatch = conditionOf('If-Match', request.headers['if-match']);
-      const mzxid = await expectedMzxid(namespace, path, ifMatch);
-      const op = putOp(path, readCreation(request, request.query), request.query.version, mzxid, request.headers);
-      const { zxid, result, replayed } = await namespace
-        .writeOne(op, { idempotency: idempotencyOf(request) })
-        .catch((error: unknown) => {
-          throw explainBadVersion(error, ifMatch);
-        });
-      if (replayed) reply.header('idempotency-replayed', 'true');
+      const condition = writeConditionOf(request, request.query.version);
+      const op = await putOp(namespace, path, readCreation(request, request.query), condition);
+      const { zxid, result } = await write(request, reply, op, condition);
       const created = result.op === 'create';
       written(reply, zxid, result).code(created ? 201 : 200);
       if (created) reply.header('location', nodeLocation(nodesPrefix, path));
@@ -266,9 +273,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       const prefix = request.nodePath;
       refuseConditions(request, 'If-Match', 'If-None-Match');
       const op: Op = { op: 'create', path: prefix, sequential: true, ...readCreation(request, request.query) };
-      const { zxid, result, replayed } = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
+      const { zxid, result } = await write(request, reply, op, { kind: 'none' });
       const { path, stat } = result;
-      if (replayed) reply.header('idempotency-replayed', 'true');
       written(reply, zxid, result).code(201).header('location', nodeLocation(nodesPrefix, path));
       return { path, name: nameOf(path), stat: stat! };
     },
@@ -306,15 +312,9 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       const path = request.nodePath;
       const { version, recursive } = request.query;
       refuseConditions(request, 'If-None-Match');
-      const op = recursive ? 'delete-recursive' : 'delete';
-      const ifMatch = conditionOf('If-Match', request.headers['if-match']);
-      const mzxid = await expectedMzxid(namespace, path, ifMatch);
-      const { zxid, replayed } = await namespace
-        .writeOne({ op, path, version, mzxid }, { idempotency: idempotencyOf(request) })
-        .catch((error: unknown) => {
-          throw explainBadVersion(error, ifMatch);
-        });
-      if (replayed) reply.header('idempotency-replayed', 'true');
+      const condition = writeConditionOf(request, version);
+      const op = await deleteOp(namespace, path, recursive ?? false, condition);
+      const { zxid } = await write(request, reply, op, condition);
       return reply.code(204).header('weir-zxid', zxid).send();
     },
   );
