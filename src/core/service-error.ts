@@ -1,13 +1,13 @@
 import { type ErrorCode, errorCatalogue, type Problem } from '../../schemas/errors.ts';
 
 /**
- * An expected failure of the service: a code of the catalogue, a text that says what was wrong with which value, and
- * the fields of the case. Broken invariants throw ordinary errors instead, and reach the caller as INTERNAL.
+ * An error that is part of the API: a code of the error catalogue, a detail text (what was refused, with which value, and the
+ * remedy), and additional fields. Broken invariants throw ordinary errors instead; clients get those as INTERNAL.
  */
 export class ServiceError extends Error {
   override readonly name = 'ServiceError';
   readonly code: ErrorCode;
-  /** Fields that stand beside the standard ones in the problem, such as `oldest` or `logStartOffset`. */
+  /** Additional fields of the problem document, such as `oldest` or `logStartOffset`. */
   readonly fields: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, detail: string, fields: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
@@ -20,7 +20,7 @@ export class ServiceError extends Error {
     return errorCatalogue[this.code].status;
   }
 
-  /** The wire form: the body of an HTTP error, and (with a frame's own fields) the error frame of a socket. */
+  /** The problem document of RFC 9457: the body of an HTTP error response, and the content of an error frame on a socket. */
   toProblem(): Problem {
     const { status, retryable, summary } = errorCatalogue[this.code];
     return {
@@ -35,18 +35,18 @@ export class ServiceError extends Error {
   }
 }
 
-/** The text of a problem after a part of the request was carried out: what it says of nothing holds for the rest only. */
+/** Corrects a detail text when earlier parts of the request have succeeded: "nothing was written" becomes "nothing more was written". */
 export function afterPartialSuccess(detail: string): string {
   return detail.replace(/\bnothing was (written|done)\b/, 'nothing more was $1');
 }
 
-/** The ServiceError that `error` is, or that it carries as its `cause`. */
+/** The first ServiceError in `error` and its chain of causes; undefined if there is none. */
 export function findServiceError(error: unknown): ServiceError | undefined {
   for (let e = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError) return e;
   return undefined;
 }
 
-/** Whether `error` is a ServiceError of the given code, also when it comes wrapped as a `cause`. */
+/** Whether `error`, or one of its chain of causes, is a ServiceError with this code. */
 export function hasCode(error: unknown, code: ErrorCode): boolean {
   for (let e = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError && e.code === code) return true;
   return false;

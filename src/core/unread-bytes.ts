@@ -1,28 +1,28 @@
-// What waits in memory for the readers of sockets and event streams: limited in total. Where there is no room, readers of the client for
-// which most waits are cut off, the one first that has taken nothing for longest.
+// Limits the bytes in memory that wait to be sent to the readers of sockets and event streams. When the total exceeds the limit,
+// readers of the client with most unread bytes are disconnected, beginning with the one that has read nothing for the longest time.
 import type { SharedLimit } from './shared-limit.ts';
 
 export class UnreadBytes {
   readonly limit: SharedLimit;
   readonly #onCut: (clientKey: string) => void;
-  /** Of each client those for which something waits, the one first that has taken nothing for longest. */
+  /** By client, its readers with unread bytes; first the one that has read nothing for the longest time. */
   readonly #clients = new Map<string, Set<UnreadBytesOfReader>>();
 
-  /** @param onCut called with the client of each reader that is cut off */
+  /** @param onCut called with the client of each reader that is disconnected */
   constructor(limit: SharedLimit, onCut: (clientKey: string) => void) {
     this.limit = limit;
     this.#onCut = onCut;
   }
 
   /**
-   * Accounts for one reader.
-   * @param cut closes its connection at once, so that what waits for it is let go of
+   * Creates the account of one reader.
+   * @param cut closes the connection of the reader at once, which frees its unread bytes
    */
   of(clientKey: string, cut: () => void): UnreadBytesOfReader {
     return new UnreadBytesOfReader(this, clientKey, cut);
   }
 
-  /** Called by the account of a reader. */
+  /** Adds unread bytes of a reader, and disconnects readers while the total exceeds the limit. Only for UnreadBytesOfReader. */
   add(reader: UnreadBytesOfReader, bytes: number): void {
     const { clientKey } = reader;
     this.limit.add(clientKey, bytes);
@@ -38,7 +38,7 @@ export class UnreadBytes {
     }
   }
 
-  /** Called by the account of a reader, which has taken something. @param left whether more waits for it */
+  /** Subtracts bytes that a reader has read. Only for UnreadBytesOfReader. @param left whether it still has unread bytes */
   taken(reader: UnreadBytesOfReader, bytes: number, left: boolean): void {
     const { clientKey } = reader;
     this.limit.release(clientKey, bytes);
@@ -49,7 +49,7 @@ export class UnreadBytes {
   }
 }
 
-/** The bytes that wait for one reader. */
+/** The account of one reader: its unread bytes. */
 export class UnreadBytesOfReader {
   readonly clientKey: string;
   readonly cut: () => void;
@@ -63,22 +63,22 @@ export class UnreadBytesOfReader {
     this.cut = cut;
   }
 
-  /** So many bytes wait for it. It may be cut off, or others, before this returns. */
+  /** Adds bytes that wait to be sent. This reader, or others, may be disconnected before the call returns. */
   add(bytes: number): void {
     if (this.#isClosed) return;
     this.#bytes += bytes;
     this.#all.add(this, bytes);
   }
 
-  /** It has taken so many of them. */
+  /** Subtracts bytes that were sent. */
   taken(bytes: number): void {
-    // What is let go of with its connection is reported as taken, too.
+    // A closed connection also reports its discarded bytes as sent; close() has subtracted them already.
     if (this.#isClosed) return;
     this.#bytes -= bytes;
     this.#all.taken(this, bytes, this.#bytes > 0);
   }
 
-  /** Its connection is closed: nothing waits for it any more. */
+  /** Ends the account when the connection is closed: subtracts all remaining bytes. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -1,6 +1,6 @@
 /**
- * Paths and data of the nodes that brokers write. Both are Kafka's, including numbers inside strings, so that tools for Kafka
- * on ZooKeeper can read them.
+ * Paths and data of the nodes that brokers write. Both have Kafka's formats, down to numbers as JSON strings, so that tools for
+ * Kafka on ZooKeeper can read them.
  */
 import { z } from 'zod';
 import { decodeDocument } from '../stored-document.ts';

@@ -1,33 +1,33 @@
 /**
- * Kafka's rules for electing leaders, as pure functions from the state of a partition and the live brokers to its next state.
- * undefined means no change. The controller watches brokers and commits the states by compare-and-set.
+ * Kafka's rules for leader elections, as pure functions: each takes the state of a partition and the live brokers, and returns
+ * the next state, or undefined for no change. The controller watches brokers and commits the states by compare-and-set.
  *
- * One departure from Kafka, everywhere in this file: there a replica outside the ISR may lack records, and electing it
- * is "unclean". Here the log lies in a store that all brokers share, so any live replica can lead without loss. The ISR
- * is therefore simply the set of replicas that are alive; members of it go first, and any other live replica follows.
+ * One rule differs from Kafka. There a replica outside the ISR may lack records, and its election is "unclean". Here the log is
+ * in the store that all brokers share, so any live replica can lead without losing records. So the ISR is simply the set of live
+ * replicas. Its members are elected first, then any other live replica.
  */
 
 export interface PartitionState {
   /** The brokers that may lead, the preferred leader first. Kafka calls them the assigned replicas, AR. */
   readonly replicas: readonly number[];
-  /** Those replicas that are alive, in the order of `replicas`. The last one stays when it dies, as in Kafka. */
+  /** The live replicas, in the order of `replicas`. As in Kafka, the last one stays in the ISR when it dies. */
   readonly isr: readonly number[];
   /** The leading broker, or `noLeader`. */
   readonly leader: number;
-  /** Grows with each change that a leader must notice; the log refuses maintenance under an older one. */
+  /** Rises with each change of the leader and whenever the ISR shrinks. The log refuses maintenance under an older epoch. */
   readonly leaderEpoch: number;
 }
 
 type BrokerSet = ReadonlySet<number>;
 
-/** The value of `leader` while no replica is alive; Kafka's sentinel. */
+/** The value of `leader` while no replica is alive; the same as in Kafka. */
 export const noLeader = -1;
 
 /**
- * The state after brokers died or came back. A live leader stays. A dead one is followed by the first replica that is
- * live and in the ISR, else by the first live one; if there is none, the partition has no leader until a replica
- * returns. A replica that returns to a partition with a leader joins the ISR and changes nothing else: no election, the
- * same epoch. A replica that leaves the ISR raises the epoch, as when Kafka's controller removes it.
+ * The state after brokers have died or returned. A live leader stays. A dead leader is replaced by the first live replica in the
+ * ISR, else by the first live replica. Without a live replica, the partition has no leader until one returns. When a replica
+ * returns to a partition with a leader, it joins the ISR, and the epoch stays the same. When the ISR loses a replica, the epoch
+ * rises, as in Kafka.
  */
 export function electAfterBrokerChange(state: PartitionState, live: BrokerSet): PartitionState | undefined {
   const isr = liveOrLast(state, live);
@@ -36,10 +36,10 @@ export function electAfterBrokerChange(state: PartitionState, live: BrokerSet): 
 }
 
 /**
- * The state after some of the live brokers have bounced: died and registered anew before anybody acted on their death. Kafka
- * treats that as a failure followed by a start, and so does this, in one step: another live replica of the ISR takes over,
- * and the epoch rises, so that what the earlier run of a leader has left under way is refused.
- * @param live all live brokers, with those that bounced
+ * The state after some of the live brokers have bounced: they died and registered again before the controller handled their
+ * death. As in Kafka, this counts as a failure followed by a start, here in one step. Another live replica of the ISR becomes
+ * leader, and the epoch rises, so the log refuses writes that the earlier process of a leader still has in flight.
+ * @param live all live brokers, including those that bounced
  */
 export function electAfterBounce(
   state: PartitionState,
@@ -50,12 +50,12 @@ export function electAfterBounce(
   return failed ? (electAfterBrokerChange(failed, live) ?? failed) : electAfterBrokerChange(state, live);
 }
 
-/** The share of preferred partitions that a broker may not be leading before they are given back: Kafka's 10 %. */
+/** Fraction of the partitions which prefer a broker that others may lead before leadership is returned to it: 10 %, as in Kafka. */
 const imbalanceMax = 0.1;
 
 /**
- * Which partitions are due for the preferred election: Kafka's `leader.imbalance.per.broker.percentage`. Those whose preferred
- * leader is live but does not lead, where that is so for more than a tenth of the partitions that this broker is to lead.
+ * The partitions that are due for a preferred election, as with Kafka's `leader.imbalance.per.broker.percentage`. If a live
+ * broker does not lead more than a tenth of the partitions of which it is the preferred leader, these partitions are due.
  */
 export function imbalancedPartitions<P extends PartitionState>(partitions: Iterable<P>, live: BrokerSet): P[] {
   const byPreferred = new Map<number, { all: number; led: number; due: P[] }>();
@@ -72,8 +72,8 @@ export function imbalancedPartitions<P extends PartitionState>(partitions: Itera
 }
 
 /**
- * The preferred election: the first replica takes over, if it is live, in the ISR and not the leader already. The ISR is
- * not touched.
+ * The preferred election: the first replica becomes the leader if it is live and in the ISR. The ISR does not change.
+ * Undefined if it cannot lead or leads already.
  */
 export function electPreferred(state: PartitionState, live: BrokerSet): PartitionState | undefined {
   const preferred = state.replicas[0];
@@ -82,11 +82,14 @@ export function electPreferred(state: PartitionState, live: BrokerSet): Partitio
 }
 
 /**
- * The state after the store has lost an election, of which the partition's log has heard and refuses the leader: its epoch is
- * older than that one, or the same, and another broker has worked under it. The leader stays, under an epoch beyond that one, as
- * epochs only grow. Undefined if the state has moved on meanwhile: another broker leads, or the epoch is newer than what the log
- * has heard of; or if the leader is dead: then an election is to come.
- * @param leader who was refused
+ * The state after the store has lost an election that the log of the partition still knows. The log then refuses the leader:
+ * the log has a newer leader epoch, or the same epoch from another broker. The leader stays, and gets an epoch above that of the
+ * log, as epochs only rise.
+ *
+ * Undefined if the state has changed in the meantime: another broker leads, or the epoch is above that of the log. Also undefined
+ * if the leader is dead, as an election follows anyway.
+ * @param leader the broker that the log has refused
+ * @param heardOf the leader epoch that the log has
  */
 export function raiseLeaderEpoch(
   state: PartitionState,
@@ -99,10 +102,10 @@ export function raiseLeaderEpoch(
 }
 
 /**
- * The reassignment to other replicas. No data has to be copied, so Kafka's steps collapse into one: the new list holds
- * at once. The leader stays if it is live and on the list, else the first replica of the list that is live and in the
- * ISR follows, else the first live one. The epoch rises in any case, as Kafka's does when a reassignment begins.
- * Undefined if the list is the present one, or if none of it is alive: that would take the partition offline.
+ * The reassignment to other replicas. No data is copied, so it is a single step here, unlike in Kafka. The leader stays if it is
+ * live and in the new list. Otherwise the first replica of the list that is live and in the ISR becomes the leader, else the first
+ * live one. The epoch always rises, as in Kafka when a reassignment begins.
+ * Undefined if the list is the current one, or if no replica in it is live, as the partition would then have no leader.
  */
 export function reassign(
   state: PartitionState,
@@ -115,7 +118,7 @@ export function reassign(
   return { replicas, isr, leader, leaderEpoch: state.leaderEpoch + 1 };
 }
 
-/** The live replicas; if there is none, the one that went last stands for all, which is the leader where it is known. */
+/** The new ISR: the live replicas. If there are none, one replica of the previous ISR stays in it: the leader if it was in it. */
 function liveOrLast(state: PartitionState, live: BrokerSet): readonly number[] {
   const isr = state.replicas.filter((id) => live.has(id));
   if (isr.length > 0 || state.isr.length === 0) return isr;
@@ -127,7 +130,7 @@ function firstEligible(replicas: readonly number[], isr: readonly number[], live
   return candidates.find((id) => isr.includes(id)) ?? candidates[0] ?? noLeader;
 }
 
-/** The state with a new ISR and leader, its epoch raised if either the leader changed or the ISR lost a member. */
+/** The state with a new ISR and leader, or undefined if nothing changes. The epoch rises if the leader changes or the ISR loses a member. */
 function nextState(
   state: PartitionState,
   { isr, leader }: { isr: readonly number[]; leader: number },

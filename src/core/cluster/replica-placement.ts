@@ -1,6 +1,6 @@
 /**
- * Which brokers hold the replicas of new partitions: Kafka's AdminUtils, with and without racks. It is deterministic:
- * the caller draws `startIndex` and `shift`, and a test or a repeat of a request can fix them.
+ * Chooses the replicas of new partitions by the algorithm of Kafka's AdminUtils, with or without racks. The result is
+ * deterministic: the caller chooses the random numbers `startIndex` and `shift`.
  */
 import { ServiceError } from '../service-error.ts';
 
@@ -12,24 +12,24 @@ export interface PlacementBroker {
 export interface PlacementRequest {
   /** The live brokers, in any order, each id once. */
   readonly brokers: readonly PlacementBroker[];
-  /** How many partitions to place. */
+  /** The number of partitions to place. */
   readonly partitions: number;
   readonly replicationFactor: number;
-  /** The position of the first leader in the list of brokers, 0 or more; Kafka draws it below the number of brokers. */
+  /** The index of the first leader in the list of brokers, 0 or more; in Kafka a random number below the number of brokers. */
   readonly startIndex: number;
-  /** The first distance between a leader and its first follower, 0 or more; Kafka draws it likewise. */
+  /** The distance between the first leader and its first follower, 0 or more; in Kafka a random number, too. */
   readonly shift: number;
-  /** The number of the first partition placed: the count of those that are there when partitions are added. */
+  /** The number of the first new partition: 0 for a new topic, else the number of existing partitions. */
   readonly firstPartition?: number;
 }
 
 /**
- * The replica lists of the partitions, in order, the first of each being the preferred leader. Leaders go round the
- * brokers; followers stand at a distance that grows with every round, so that the load of a broker that dies spreads.
- * If every broker names its rack, the replicas of a partition take as many racks as there are; if only some do, racks
- * are disregarded, since half a map of the racks would favour the brokers that are on it.
+ * Returns the list of replicas of each partition, in order; the first replica of a list is the preferred leader. Leaders are
+ * assigned to the brokers in turn. The distance from leader to followers grows with every round, so that the load of a dead broker
+ * is spread over all others. If every broker has a rack, the replicas of a partition are spread over as many racks as possible. If
+ * only some brokers have one, racks are ignored, as otherwise these brokers would get more replicas.
  *
- * Throws INVALID_PARTITIONS and INVALID_REPLICATION_FACTOR.
+ * @throws ServiceError INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR
  */
 export function placeReplicas(request: PlacementRequest): number[][] {
   const { brokers, partitions, replicationFactor, startIndex, firstPartition = 0 } = request;
@@ -53,8 +53,8 @@ export function placeReplicas(request: PlacementRequest): number[][] {
 }
 
 /**
- * The `startIndex` (and `shift`) with which Kafka places partitions that are added to a topic, so that they go on where
- * the first ones began: the position, by id, of the first broker that is not before partition 0's first replica.
+ * The `startIndex` and `shift` for partitions that are added to a topic, as in Kafka, so that they continue the placement of the
+ * existing ones: the index, among the brokers by id, of the first replica of partition 0, or else of the next higher id.
  */
 export function startForAddedPartitions(brokers: readonly PlacementBroker[], firstReplica: number): number {
   return Math.max(
@@ -112,7 +112,7 @@ function alternateRacks(racks: ReadonlyMap<number, string>): number[] {
   return result;
 }
 
-/** The position of the follower number `step`: never that of the leader, and all the others before one comes twice. */
+/** The index of the follower number `step`. It is never the leader, and steps visit all other brokers before one is repeated. */
 function followerIndex(first: number, shift: number, step: number, n: number): number {
   return (first + 1 + ((shift + step) % (n - 1))) % n;
 }
@@ -125,7 +125,7 @@ function placeInARow(ordered: readonly number[], first: number, shift: number, r
   return replicas;
 }
 
-/** As in a row, but a rack that has a replica is passed over while another has none. */
+/** Like placeInARow(), but skips brokers of racks that have a replica while another rack has none. */
 function placeAcrossRacks(
   ordered: readonly number[],
   racks: ReadonlyMap<number, string>,
@@ -136,8 +136,8 @@ function placeAcrossRacks(
   const rackCount = new Set(racks.values()).size;
   const replicas = [ordered[first]!];
   const usedRacks = new Set([racks.get(ordered[first]!)!]);
-  // This ends: while replicas are missing, some broker has none, and one on a rack without any if there is such a rack;
-  // the steps go round all brokers but the leader.
+  // The loop ends: the steps visit all brokers except the leader. While replicas are missing, a broker without a replica exists,
+  // and it is in a rack without replicas if there is such a rack.
   for (let step = 0; replicas.length < replicationFactor; step++) {
     const id = ordered[followerIndex(first, shift * rackCount, step, ordered.length)]!;
     const rack = racks.get(id)!;

@@ -1,6 +1,6 @@
 /**
- * Pure functions of compaction: which records are superseded by a newer record of their key, and how their batches look
- * without them. broker/log/log-compactor.ts runs it; docs/adr/005 says why it is safe.
+ * Compaction as pure functions: they find the records that a newer record of the same key supersedes, and build the batches
+ * without them. broker/log/log-compactor.ts reads and writes the batches; docs/adr/005 explains why that is safe.
  */
 import { BatchLines, type StoredBatch } from './batch-lines.ts';
 
@@ -8,32 +8,32 @@ import { BatchLines, type StoredBatch } from './batch-lines.ts';
 export interface CompactedBatch extends StoredBatch {
   /** The largest timestamp of its records, ms. */
   maxTimestamp: number;
-  /** When its tombstones were first compacted, ms since the epoch; 0 = it has none. */
+  /** When the tombstones of the batch were first compacted, ms since the epoch; 0 = the batch has none. */
   tombstonesSince: number;
 }
 
 /** The input of compaction: a batch read from the log, decompressed. */
 export interface BatchToCompact extends StoredBatch {
   tombstonesSince: number;
-  /** Whether it was compacted before; otherwise it is as it was appended. */
+  /** Whether the batch was compacted before; if not, it is as it was appended. */
   isCompacted: boolean;
-  /** Bytes of its records in the store, where they may be compressed. */
+  /** Size of the records in the store, where they may be compressed, bytes. */
   storedBytes: number;
 }
 
 export interface CompactionOptions {
   /** The log start offset; records before it are already deleted. */
   startOffset: number;
-  /** The store's time, ms since the epoch. */
+  /** The time by the clock of the store, ms since the epoch. */
   now: number;
   deleteRetentionMs: number;
-  /** Small batches are merged up to this size, bytes. */
+  /** The maximum size of merged batches, bytes. */
   mergedBytesMax: number;
 }
 
 /** The changes of one step of compaction. */
 export interface CompactionStep {
-  /** Batches to delete, of those that were compacted before. */
+  /** Batches to delete from those that were compacted before. */
   removed: BatchToCompact[];
   added: CompactedBatch[];
   /** When the oldest retained tombstones were first compacted, ms since the epoch; 0 = there are none. */
@@ -41,12 +41,12 @@ export interface CompactionStep {
   removedRecords: number;
 }
 
-/** Records with more removed offsets than this between them are not merged, as each such offset costs a byte. */
+/** Records with more removed offsets than this between them are not put into one batch, as each removed offset takes a byte. */
 const gapMax = 64;
-/** Estimated bytes of a map entry without its key. */
+/** Estimated memory of a map entry without its key, bytes. */
 const entryBytes = 64;
 
-/** The newest offset of each key in a part of a log. Its memory is bounded. */
+/** The newest offset of each key in a part of a log, in bounded memory. */
 export class NewestOffsets {
   readonly #offsets = new Map<string, number>();
   readonly #bytesMax: number;
@@ -60,7 +60,7 @@ export class NewestOffsets {
     return this.#offsets.size;
   }
 
-  /** Adds the records of a batch. @returns false if they do not fit; then none of them is added */
+  /** Adds the records of a batch. @returns false if they exceed the memory limit; then none of them is added */
   add(batch: BatchLines): boolean {
     const keys: [key: string, offset: number][] = [];
     let bytes = this.#bytes;
@@ -78,14 +78,14 @@ export class NewestOffsets {
     return true;
   }
 
-  /** Whether a newer record of the key than the one at `offset` was added. */
+  /** Whether a record of the key with a higher offset than `offset` was added. */
   supersedes(key: string, offset: number): boolean {
     const newest = this.#offsets.get(key);
     return newest !== undefined && newest > offset;
   }
 }
 
-/** Compacts consecutive batches. @param found in the order of their offsets */
+/** Compacts consecutive batches. @param found the batches, in the order of their offsets */
 export function compactBatches(
   found: readonly BatchToCompact[],
   newest: NewestOffsets,
@@ -95,13 +95,13 @@ export function compactBatches(
   const cleaning: CompactionStep = { removed: [], added: [], tombstonesSince: 0, removedRecords: 0 };
   let open: RetainedRecord[] = [];
   let openBytes = 0;
-  /** The compacted batches that `open` stands for. */
+  /** The batches, compacted before, whose records are in `open`. */
   let sources: BatchToCompact[] = [];
   let openIsNew = false;
 
   const close = () => {
     const merged = mergeRecords(open, mergedBytesMax);
-    // Batches that are unchanged and cannot be merged into fewer need not be written again.
+    // If no batch has changed, writing them again is useful only if merging makes them fewer.
     if (openIsNew || merged.length < sources.length) {
       cleaning.removed.push(...sources);
       cleaning.added.push(...merged);
@@ -131,7 +131,7 @@ export function compactBatches(
   return cleaning;
 }
 
-/** The earlier of two moments at which tombstones were first compacted; 0 = there are none. */
+/** The earlier of two times at which tombstones were first compacted, ms since the epoch; 0 = no tombstones. */
 export function olderTombstones(a: number, b: number): number {
   return a === 0 || b === 0 ? a + b : Math.min(a, b);
 }
@@ -174,14 +174,14 @@ function retainedRecords(
   return { kept, removedRecords };
 }
 
-/** Puts records into as few batches as the limits allow. */
+/** Builds as few batches as the limits allow. */
 function mergeRecords(survivors: readonly RetainedRecord[], mergedBytesMax: number): CompactedBatch[] {
   const batches: CompactedBatch[] = [];
   let first = 0;
   let [bytes, since] = [0, 0];
   for (const [index, { offset, line, tombstonesSince }] of survivors.entries()) {
     const gap = index > first ? offset - survivors[index - 1]!.offset : 0;
-    // A batch has a single time at which its tombstones were first compacted.
+    // A batch stores one time for all its tombstones, so tombstones with different times need different batches.
     const fits = tombstonesSince === 0 || since === 0 || tombstonesSince === since;
     if (index > first && (bytes + line.length > mergedBytesMax || gap > gapMax || !fits)) {
       batches.push(makeBatch(survivors.slice(first, index)));
@@ -196,7 +196,7 @@ function mergeRecords(survivors: readonly RetainedRecord[], mergedBytesMax: numb
 
 function makeBatch(survivors: readonly RetainedRecord[]): CompactedBatch {
   const [{ offset: baseOffset }, last] = [survivors[0]!, survivors.at(-1)!];
-  // Records whose timestamp differs from that of the batch get a timestamp field of their own.
+  // Records whose timestamp differs from that of the batch store it in a field of their own.
   const timestamp = (survivors.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? survivors[0]!).timestamp;
   const parts: (Buffer | string)[] = [];
   let next = baseOffset;

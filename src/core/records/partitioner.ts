@@ -1,14 +1,14 @@
 /**
- * Kafka's default partitioner for records with a key, bit for bit, so that a producer that moves from Kafka finds each key in
- * the same partition. The caller chooses the partition of records without a key.
+ * Kafka's default partitioner for records with a key. It gives exactly the same partitions, so that each key stays in its
+ * partition when a topic is migrated from Kafka. The caller chooses the partition of records without a key.
  */
 
 const multiplier = 0x5bd1e995;
 const seed = 0x9747b28c;
 
 /**
- * The 32-bit murmur2 of bytes with Kafka's seed, as the signed integer that Kafka's Utils.murmur2 gives.
- * @param bytes as text: each character is one byte (latin1)
+ * The 32-bit murmur2 hash with Kafka's seed, as a signed integer; the same as Kafka's Utils.murmur2.
+ * @param bytes a latin1 string: each character is one byte
  */
 export function murmur2(bytes: string): number {
   const length = bytes.length;
@@ -33,10 +33,10 @@ export function murmur2(bytes: string): number {
 
 /**
  * The partition of a record, from 0 to `partitionCount` - 1.
- * @param key its bytes as a latin1 string
+ * @param key the bytes of the key as a latin1 string
  * @param partitionCount at least 1
  */
 export function partitionForKey(key: string, partitionCount: number): number {
-  // Kafka clears the sign bit instead of taking the absolute value, which would map two hashes differently.
+  // As in Kafka, the sign bit is cleared. The absolute value would give other partitions for negative hashes.
   return (murmur2(key) & 0x7fffffff) % partitionCount;
 }

@@ -1,6 +1,6 @@
 /**
- * Divides the records of a request into one batch per partition, and makes all checks that need no store. The same request
- * spread over the same number of partitions always gives the same batches.
+ * Splits the records of a request into one batch for each partition, and makes all checks that do not need the store. A request
+ * that is repeated with the same number of partitions gives the same batches.
  */
 import type { TopicConfig } from '../../../schemas/topics.ts';
 import { ServiceError } from '../service-error.ts';
@@ -11,40 +11,41 @@ import { type RequestRecords, withoutTimestamp } from './record-input.ts';
 /** The records of one request for one partition, before they have offsets. */
 export interface RecordBatch {
   count: number;
-  /** Their lines, joined by line feeds (record-fields.ts). */
+  /** The JSON lines of the records, separated by line feeds (record-fields.ts). */
   records: Buffer;
-  /** The largest own timestamp of a record, ms since the epoch. */
+  /** The largest timestamp that the client has set on a record, ms since the epoch; undefined if it has set none. */
   maxTimestamp: number | undefined;
-  /** Whether every record has its own timestamp. */
+  /** Whether the client has set a timestamp on every record. */
   hasAllTimestamps: boolean;
 }
 
+/** The records of a request, distributed over partitions. */
 export interface Spread {
-  /** By how many partitions. */
+  /** The number of partitions of the topic that was used to distribute the records. */
   partitionCount: number;
   batches: ReadonlyMap<number, RecordBatch>;
-  /** The partition of each record, in the order of the request. */
+  /** The partition of each record, in request order. */
   partitions: readonly number[];
-  /** Of the timestamps that records have of their own, ms; undefined if none has one. */
+  /** The range of the timestamps that the client has set, ms since the epoch; undefined if it has set none. */
   timestamps: { oldest: number; newest: number } | undefined;
 }
 
-/** A timestamp below this (in 1973) was probably meant in seconds. */
+/** A timestamp below this, in March 1973, is probably in seconds instead of milliseconds. */
 const secondsBelow = 100_000_000_000;
 
 export interface SpreadOptions {
   topic: { name: string; config: TopicConfig };
-  /** By how many partitions; that of the topic, or of an earlier attempt. */
+  /** The number of partitions to distribute over: that of the topic now, or at an earlier attempt of the same request. */
   partitionCount: number;
-  /** For all records, where the request names a partition. */
+  /** The partition for all records, if the request names one. */
   requestedPartition: number | undefined;
-  /** Chooses the partition of records without key and partition; called at most once. */
+  /** Chooses the partition of all records without a key and a partition. Called at most once. */
   chooseKeylessPartition: () => number;
   /** Throws for a partition that does not exist. */
   checkPartition: (partition: number) => void;
 }
 
-/** @throws ServiceError UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE */
+/** Distributes the records of a request over partitions. @throws ServiceError UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE */
 export function spreadRecords(records: RequestRecords, options: SpreadOptions): Spread {
   const { topic, partitionCount } = options;
   if (records.kind === 'contiguous') {
@@ -61,7 +62,10 @@ export function spreadRecords(records: RequestRecords, options: SpreadOptions): 
   return { partitionCount, partitions, batches, timestamps };
 }
 
-/** @throws ServiceError BAD_REQUEST for one that is probably in seconds, unless the topic says how old records may be */
+/**
+ * The range of the timestamps that the client has set.
+ * @throws ServiceError BAD_REQUEST for a timestamp that is probably in seconds, unless the topic limits the age of records
+ */
 function timestampsOf(
   records: readonly EncodedRecord[],
   lines: readonly number[] | undefined,
@@ -77,7 +81,7 @@ function timestampsOf(
         lines,
         index,
         `has the timestamp ${timestamp}, which is before March 1973: timestamps are milliseconds since 1970. If it is in seconds, ` +
-          `send ${timestamp * 1000}; for records that are really so old, set message.timestamp.before.max.ms of the topic`,
+          `send ${timestamp * 1000}; if it is correct, set message.timestamp.before.max.ms of the topic`,
       );
     }
     oldest = Math.min(oldest, timestamp);
@@ -86,7 +90,7 @@ function timestampsOf(
   return newest < 0 ? undefined : { oldest, newest };
 }
 
-/** Says of which record it is that a log refused for its timestamp. */
+/** Adds the index or line of the record to the error of a log that has refused a timestamp. Returns other errors unchanged. */
 export function nameRefusedRecord(error: unknown, records: RequestRecords): unknown {
   if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST' || records.kind === 'contiguous') return error;
   const index = records.records.findIndex(({ timestamp }) => timestamp === error.fields.timestamp);
@@ -96,7 +100,7 @@ export function nameRefusedRecord(error: unknown, records: RequestRecords): unkn
   return new ServiceError(error.code, `${where}: ${error.message}`, { ...error.fields, ...(line && { line }) });
 }
 
-/** What there is to know of records that lie together, to choose their partition. */
+/** Stands for all records of a contiguous request, which have no keys and no partitions. */
 const keylessRecord: EncodedRecord = { line: '', key: undefined, partition: undefined, timestamp: undefined };
 
 function choosePartitions(
@@ -114,7 +118,7 @@ function choosePartitions(
       throw atRecord(
         lines,
         index,
-        `asks for partition ${partition}, but the request is for partition ${requestedPartition}`,
+        `has the partition ${partition}, but the request is for partition ${requestedPartition}`,
       );
     }
     if (key === undefined && isCompacted) {
@@ -131,7 +135,7 @@ function choosePartitions(
   });
 }
 
-/** A batch under construction; its lines are bytes as text. */
+/** A batch under construction. Its lines are latin1 strings: one character for each byte. */
 interface GrowingBatch {
   lines: string[];
   maxTimestamp: number | undefined;
@@ -169,14 +173,14 @@ function makeBatches(
   return batches;
 }
 
-/** A problem of one record, by its place in the list or the number of its line. */
+/** An error about one record: names its index in the list, or its line number in a stream. */
 function atRecord(lines: readonly number[] | undefined, index: number, problem: string): ServiceError {
   const line = lines?.[index];
   if (line === undefined) return new ServiceError('BAD_REQUEST', `records.${index} ${problem}.`);
   return new ServiceError('BAD_REQUEST', `line ${line} ${problem}.`, { line });
 }
 
-/** Adds the line to what `check` throws. */
+/** Runs `check`, and adds the line number to a ServiceError that it throws. */
 function checkAt(lines: readonly number[] | undefined, index: number, check: () => void): void {
   try {
     check();
@@ -187,15 +191,16 @@ function checkAt(lines: readonly number[] | undefined, index: number, check: () 
   }
 }
 
+/** How the client sent a batch; for the text of an error. */
 interface BatchOrigin {
   count: number;
-  /** Whether it is a part of a stream, of which more was written perhaps. */
+  /** Whether the batch is a part of a stream, of which earlier parts may have been written. */
   isStream: boolean;
-  /** Of a single record of a stream. */
+  /** The line number of a single record of a stream. */
   line?: number | undefined;
 }
 
-/** Refuses a record before it is made, which takes as long as it is large. @throws ServiceError TOO_LARGE */
+/** Checks the size of a record before it is encoded, as encoding a large one takes long. @throws ServiceError TOO_LARGE */
 export function checkRecordBytes(topic: SpreadOptions['topic'], bytes: number): void {
   checkSize(topic, undefined, bytes, { count: 1, isStream: false });
 }
@@ -212,10 +217,15 @@ function checkSize(
   const limit = `max.message.bytes of topic ${topic.name} is ${maxBytes}`;
   const [what, remedy] =
     count === 1
-      ? [line === undefined ? 'The record has' : `line ${line}: the record has`, 'Send a smaller record, or raise it']
+      ? [
+          line === undefined ? 'The record has' : `line ${line}: the record has`,
+          'Send a smaller record, or raise the limit',
+        ]
       : [
-          `The ${count} records for partition ${partition} have together`,
-          isStream ? 'Send smaller records, or raise it' : 'Send fewer at once, or stream them as application/x-ndjson',
+          `The ${count} records for partition ${partition} together have`,
+          isStream
+            ? 'Send smaller records, or raise the limit'
+            : 'Send fewer records per request, or stream them as application/x-ndjson',
         ];
   throw new ServiceError(
     'TOO_LARGE',

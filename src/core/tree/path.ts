@@ -1,34 +1,36 @@
 /**
- * The rules for node paths: which texts are paths, and which path is the parent of another. Whether a node exists is
- * decided in the store.
+ * The rules for node paths: which strings are valid paths, and what the parent of a path is. The store decides whether a
+ * node exists.
  *
- * The rules are ZooKeeper's (PathUtils), so that a path that is legal there is legal here and the other way round, up to
- * a depth that nobody needs (pathLevelsMax).
+ * The rules are those of ZooKeeper's PathUtils: a path is valid here exactly if it is valid there. Only the number of levels
+ * (pathLevelsMax) and the length in a URL are limited in addition.
  */
 
 /**
- * ZooKeeper bounds a path only by its packets. Here every level costs each broker a look at each event below it, and the
- * store a node when missing parents are made, so a path of thousands of levels would hold up everybody.
+ * The maximum number of levels of a path. ZooKeeper limits a path only by its packet size. Here each broker checks every
+ * level of a changed path for watches, and the store may have to create a missing parent for every level. A path with
+ * thousands of levels would delay all other requests.
  */
 export const pathLevelsMax = 128;
 
 /**
- * How long a new name and a new path may be, in bytes as percent-encoded in a URL: so that every node can be reached by its URL, with
- * room for a query (a page of its children begins `after` a name) and headers within the 16 KiB of a request's head, and within the
- * 8 KiB that nginx and Apache take for a URL. 256 characters of any script fit into a name.
+ * The maximum lengths of a new name and of a new path, in bytes when percent-encoded. They ensure that every node has a
+ * usable URL: it fits into the 8 KiB that nginx and Apache accept for a URL. Headers and a query (such as `after` with the
+ * name of a child) fit beside it into the 16 KiB that this server accepts for a request's head. A name can have 256
+ * characters of any script.
  */
 export const nameEncodedBytesMax = 2304;
 export const pathEncodedBytesMax = 4608;
 
-/** The longest number that a sequential node can get: a sign and ten digits. */
+/** Characters of the longest number that a sequential node can get: a sign and ten digits. */
 const counterLengthMax = 11;
 
 const slash = 0x2f;
 const dot = 0x2e;
 
 /**
- * What is wrong with `path`, as a sentence without its full stop, or undefined if it is a valid path.
- * Segments count from 1, positions from 0 in UTF-16 code units (the first slash is at 0), as in ZooKeeper's own texts.
+ * Validates a path. Returns undefined if it is valid, else the problem as a sentence without a full stop. The sentence counts
+ * segments from 1, and positions from 0 in UTF-16 code units, as ZooKeeper's messages do.
  */
 export function pathProblem(path: string): string | undefined {
   if (path.length === 0) return 'the path is empty';
@@ -39,7 +41,7 @@ export function pathProblem(path: string): string | undefined {
   let segment = 1;
   let segmentStart = 1;
   for (let i = 1; i <= path.length; i++) {
-    // The end of the text closes the last segment as a slash would.
+    // The end of the path ends the last segment, as a slash does.
     const unit = i < path.length ? path.charCodeAt(i) : slash;
     if (unit === slash) {
       const length = i - segmentStart;
@@ -58,21 +60,21 @@ export function pathProblem(path: string): string | undefined {
   return undefined;
 }
 
-/** As pathProblem(), for a node that is to be created: its URL must fit into a request, too. */
+/** Like pathProblem(), for a node to be created: the path must also fit into a URL. */
 export function newPathProblem(path: string): string | undefined {
   return pathProblem(path) ?? lengthProblem(path);
 }
 
 /**
- * What is wrong with the prefix of a sequential node. ZooKeeper judges it with a digit behind it, as the node will
- * have: so '/p/' and '/p/..' are good prefixes, and '/p//' is not.
+ * Like newPathProblem(), for the prefix of a sequential node. As in ZooKeeper, the prefix is validated with a digit appended:
+ * '/p/' and '/p/..' are valid prefixes, '/p//' is not.
  */
 export function sequentialPathProblem(prefix: string): string | undefined {
   return pathProblem(`${prefix}1`) ?? lengthProblem(prefix + '1'.repeat(counterLengthMax));
 }
 
 function lengthProblem(path: string): string | undefined {
-  // Nearly all paths are so short that they need no counting.
+  // A fast path: most paths are too short to exceed a limit, whatever their characters are.
   if (path.length * encodedBytesPerUnitMax <= nameEncodedBytesMax) return undefined;
   const names = path.slice(1).split('/');
   const lengths = names.map(encodedBytes);
@@ -83,13 +85,13 @@ function lengthProblem(path: string): string | undefined {
 }
 
 function tooLong(what: string, bytes: number, max: number): string {
-  return `${what} has ${bytes} bytes when it is percent-encoded, and at most ${max} fit into a URL; use a shorter name`;
+  return `${what} has ${bytes} bytes when percent-encoded; the limit is ${max}, so that it fits into a URL; use a shorter name`;
 }
 
-/** Three bytes of UTF-8, each as `%XX`. */
+/** The most bytes that one UTF-16 code unit can need: three bytes of UTF-8, each as `%XX`. */
 const encodedBytesPerUnitMax = 9;
 
-/** The length of a name in a URL whose writer encodes all that RFC 3986 does not call unreserved. */
+/** Bytes of a name in a URL in which every character is percent-encoded that is not unreserved in RFC 3986. */
 function encodedBytes(name: string): number {
   let bytes = 0;
   for (let i = 0; i < name.length; i++) {
@@ -112,12 +114,12 @@ function isUnreserved(unit: number): boolean {
   );
 }
 
-/** A path as it is accepted from a client: one slash at its end is dropped, as ZooKeeper's own form has none. */
+/** Removes one slash from the end of a path from a client, except of the root: a valid path does not end with a slash. */
 export function withoutTrailingSlash(path: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 }
 
-/** A path as an error shows it: its beginning, if it is long. */
+/** Shortens a long path for an error text. */
 export function shownPath(path: string): string {
   return path.length > shownLengthMax ? `${path.slice(0, shownLengthMax)}…` : path;
 }
@@ -125,28 +127,28 @@ export function shownPath(path: string): string {
 const shownLengthMax = 200;
 
 /**
- * The text up to the last slash, and '/' for what lies directly below the root. As in ZooKeeper this needs no valid
- * path: the parent is looked for before the path is judged, so '/p/' has the parent '/p' and '/p/./x' has '/p/.'.
+ * The parent of a path: everything before the last slash, or '/' for a child of the root. The path need not be valid, as
+ * ZooKeeper looks for the parent before it validates the path: the parent of '/p/' is '/p', that of '/p/./x' is '/p/.'.
  */
 export function parentOf(path: string): string {
   const end = path.lastIndexOf('/');
   return end <= 0 ? '/' : path.slice(0, end);
 }
 
-/** The text after the last slash: the last segment of a valid path, and '' for the root. */
+/** The name of a node: everything after the last slash of its path; '' for the root. */
 export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
 /**
- * ZooKeeper's forbidden code units: the control characters, the surrogates (and with them every character outside the
- * Basic Multilingual Plane) together with the private use area that follows them, and the specials at the end.
+ * Whether ZooKeeper forbids a UTF-16 code unit in a path. It forbids control characters, surrogates (so all characters outside
+ * the Basic Multilingual Plane), the private use area, and the specials from U+FFF0 on.
  */
 function isForbidden(unit: number): boolean {
   return unit < 0x20 || (unit >= 0x7f && unit <= 0x9f) || (unit >= 0xd800 && unit <= 0xf8ff) || unit >= 0xfff0;
 }
 
-/** The whole character is named, not half of it: the user typed an emoji, not a surrogate. */
+/** Names the whole character at a position, such as U+1F600, not only the first half of its surrogate pair. */
 function codePointName(path: string, position: number): string {
   const codePoint = path.codePointAt(position) ?? 0;
   return `U+${codePoint.toString(16).toUpperCase().padStart(4, '0')}`;

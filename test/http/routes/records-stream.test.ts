@@ -128,7 +128,7 @@ t.test('whatever is wrong with a line names it, counted over the whole stream wi
     `${good}\n\n{"key":"k","partition":1}`,
     ndjson,
   );
-  t.match(asked.body, { code: 'BAD_REQUEST', line: 3, detail: /^line 3 asks for partition 1/ });
+  t.match(asked.body, { code: 'BAD_REQUEST', line: 3, detail: /^line 3 has the partition 1/ });
 });
 
 t.test('what the store refuses later on does not say that nothing was written', async (t) => {
@@ -159,18 +159,18 @@ t.test('the size of a record is told by what it is a part of', async (t) => {
     [
       `{"records":[{"value":${big}}]}`,
       json,
-      /^The record has 1012 bytes; .* is 1000\. Send a smaller record, or raise it; nothing was written\.$/,
+      /^The record has 1012 bytes; .* is 1000\. Send a smaller record, or raise the limit; nothing was written\.$/,
     ],
     [big, { 'content-type': 'text/plain' }, /^The record has \d+ bytes/],
     [
       `{"records":[${Array(3).fill(`{"value":${small}}`).join()}]}`,
       json,
-      /^The 3 records for partition 0 have together 1238 bytes; .*Send fewer at once, or stream/,
+      /^The 3 records for partition 0 together have 1238 bytes; .*Send fewer records per request, or stream/,
     ],
     [
       `{"value":1}\n{"value":${big}}`,
       ndjson,
-      /^line 2: the record has 1012 bytes; .*Send a smaller record, or raise it\.$/,
+      /^line 2: the record has 1012 bytes; .*Send a smaller record, or raise the limit\.$/,
     ],
   ];
   for (const [body, headers, detail] of cases) {
