@@ -1,5 +1,5 @@
 // Limits the bytes of request bodies in memory, in total and fairly between clients. When there is no room, a body that is still arriving
-// is refused, of the client that uses most. So no client can keep others out by many bodies or slow ones.
+// is refused: one of the client that uses most. So no client can keep others out with many bodies or slow ones.
 
 /** A body that is in memory or still arriving. */
 export interface CountedBody {
@@ -29,7 +29,10 @@ export class BodyBytes {
     return this.#used;
   }
 
-  /** Counts more bytes of a body. @returns false if there is no room for them */
+  /**
+   * Counts more bytes of a body. To make room it may refuse bodies of a client that uses more.
+   * @returns false if there is no room for them
+   */
   add(body: CountedBody, bytes: number): boolean {
     const own = this.#of(body.clientKey);
     // A single body always fits: the size of one body has a limit of its own.

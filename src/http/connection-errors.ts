@@ -1,5 +1,5 @@
-// Connections on which Node's parser has failed, as they do not carry valid HTTP. If no response is in flight, a problem says why.
-// Otherwise the responses in flight are completed first, and nothing is written between or after their bytes.
+// Closes connections whose bytes Node's parser could not read as HTTP. If no response is in flight, the client gets a problem that says
+// why. Otherwise the responses in flight are completed first, and nothing is written between or after their bytes.
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { ServiceError } from '../core/service-error.ts';
@@ -19,7 +19,7 @@ interface ParserError extends Error {
 /** How long a response that has begun and is still being written, such as an event stream, may continue, ms. */
 const streamGraceMs = 5000;
 
-/** For Fastify's clientErrorHandler. */
+/** Makes the listener for Fastify's `clientErrorHandler`. */
 export function createConnectionRefusal(
   connections: Connections,
   lingering: LingeringClose,
@@ -45,6 +45,7 @@ export function createConnectionRefusal(
   };
 }
 
+/** Closes a connection once its last response in flight has ended. A request whose body can no longer arrive fails with the problem. */
 function closeBehind(last: ServerResponse, problem: ServiceError, socket: Socket, lingering: LingeringClose): void {
   lingering.drop(socket);
   if (!last.headersSent) last.setHeader('connection', 'close');
@@ -68,37 +69,43 @@ function failBody(request: IncomingMessage, problem: ServiceError): void {
 
 function connectionProblem(error: ParserError): ServiceError {
   if (error.code === 'HPE_HEADER_OVERFLOW') {
-    return new ServiceError('TOO_LARGE', `The headers, URL included, are over ${headBytesMax / 1024} KiB.`);
+    return new ServiceError(
+      'TOO_LARGE',
+      `The URL and the headers are over the limit of ${headBytesMax / 1024} KiB. Send fewer or shorter headers.`,
+    );
   }
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return new ServiceError('REQUEST_TIMEOUT', 'The headers did not come in in time.');
+    return new ServiceError(
+      'REQUEST_TIMEOUT',
+      'The headers did not arrive in time; the connection is closed. Send the request again.',
+    );
   }
   return new ServiceError('BAD_REQUEST', describe(error));
 }
 
-/** Names the protocol or fault in place of HTTP/1.1, if it can be recognised. */
+/** Says which protocol arrived in place of HTTP/1.1, or which part of the request is malformed. */
 function describe({ code, reason, bytesParsed = 0, rawPacket }: ParserError): string {
   const bytes = Buffer.isBuffer(rawPacket) ? rawPacket : Buffer.alloc(0);
   const isFirst = bytesParsed <= 1;
   // A record of a TLS handshake: type 22, version 3.x.
   if (isFirst && bytes[0] === 0x16 && bytes[1] === 0x03) {
-    return 'This is a TLS handshake, and the port takes plain HTTP: use http:// or ws:// in place of https:// or wss://, or connect to the proxy that ends TLS.';
+    return 'This is a TLS handshake, but the port takes plain HTTP. Use http:// or ws:// in place of https:// or wss://, or connect to the proxy that terminates TLS.';
   }
   if (code === 'HPE_PAUSED_H2_UPGRADE' || bytes.subarray(0, 5).toString('latin1') === 'PRI *') {
-    return 'This is HTTP/2, and the port takes HTTP/1.1: have the client, or the proxy before it, use HTTP/1.1 (curl --http1.1).';
+    return 'This is HTTP/2, but the port takes HTTP/1.1. Set the client, or the proxy before it, to HTTP/1.1 (curl --http1.1).';
   }
   switch (code) {
     case 'HPE_INVALID_URL': {
       const wrong = bytes.subarray(bytesParsed).find((byte) => byte <= 0x20 || byte >= 0x7f);
       const which = wrong === undefined ? '' : ` 0x${wrong.toString(16).padStart(2, '0')}`;
-      return `The URL has the byte${which} as it is; characters beyond ASCII must be percent-encoded as UTF-8, such as %C3%A9 for é.`;
+      return `The URL holds the byte${which} unencoded; characters beyond ASCII must be percent-encoded as UTF-8, such as %C3%A9 for é.`;
     }
     case 'HPE_INVALID_CONSTANT':
-      return `The request line does not end in HTTP/1.1 behind the URL: ${reason}. A space in a URL is written %20.`;
+      return `The request line does not end in HTTP/1.1 after the URL: ${reason}. A space in a URL is written %20.`;
     case 'HPE_INVALID_METHOD':
-      return 'This is not HTTP/1.1: it begins with no method that is known. If it is behind a body, that was longer than its Content-Length, which counts bytes and not characters.';
+      return 'The request does not begin with a known HTTP/1.1 method. If it follows a request with a body, that body was longer than its Content-Length, which counts bytes, not characters.';
     case 'HPE_INVALID_EOF_STATE':
-      return 'The client closed the connection before the request had ended: its body is shorter than announced, or its last chunk is missing.';
+      return 'The client closed the connection before the request was complete: its body is shorter than its Content-Length, or its last chunk is missing.';
   }
   return `This is not a valid HTTP/1.1 request${reason ? `: ${reason}` : ''}.`;
 }

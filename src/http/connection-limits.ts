@@ -9,9 +9,9 @@ import { spareConnections, spareConnectionsOfClient } from './limits.ts';
 
 export interface ConnectionLimitOptions {
   max: number;
-  /** Of `max`, what one address may have while others have none. */
+  /** The part of `max` that one address may have while others have none: above 0, up to 1. */
   share: number;
-  /** Whether an address is that of a trusted proxy, which has as many as there are. */
+  /** Whether an address is that of a trusted proxy, for which only the total counts. */
   trusts: ((address: string) => boolean) | undefined;
   /** Called for each connection that is dropped. */
   onDrop(reason: SharedLimitReason, client: string): void;
@@ -20,14 +20,15 @@ export interface ConnectionLimitOptions {
 export interface ConnectionCounts {
   readonly open: number;
   readonly limit: SharedLimit;
-  /** Why a connection is one too many; undefined if it is not. */
+  /** Which limit a connection exceeds; undefined if none. */
   problemOf(socket: Socket): SharedLimitReason | undefined;
 }
 
+/** Counts and limits the connections of a server from now on. Connections beyond a limit stay open to be refused by `problemOf`. */
 export function watchConnections({ server }: FastifyInstance, options: ConnectionLimitOptions): ConnectionCounts {
   const limit = new SharedLimit(options.max, options.share);
   const tooMany = new Map<Socket, SharedLimitReason>();
-  /** Connections beyond its share, by address. */
+  /** How many connections beyond its share each address has. */
   const spare = new Map<string, number>();
   const idle = new IdleConnections(server);
   let open = 0;

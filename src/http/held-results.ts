@@ -1,5 +1,5 @@
-// Results of an NDJSON stream that are buffered until its body has been read. Some clients read nothing before they have sent everything,
-// and nginx stops passing a body on when the head of its response has come: then neither side would go on.
+// Buffers the results of an NDJSON stream until its body has been read. Some clients read nothing before they have sent everything, and
+// nginx stops forwarding a body once the head of the response has arrived. Without the buffer both sides would wait for each other.
 import type { ConnectionLimits } from './limits.ts';
 
 export class HeldResults {
@@ -14,7 +14,10 @@ export class HeldResults {
     return this.#bytes;
   }
 
-  /** The same lines: in one piece when there are no more, or as they come from a limit on. @throws what `lines` throws */
+  /**
+   * Yields the same lines: joined in one text at the end or when a limit is reached, and each as it comes after that.
+   * @throws the error of `lines`
+   */
   async *hold(lines: AsyncGenerator<string>): AsyncGenerator<string> {
     let held: string[] = [];
     let heldBytes = 0;

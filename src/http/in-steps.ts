@@ -1,10 +1,11 @@
-// Long work on the event loop, such as parsing a body of many MiB, done in slices, so that other requests do not wait for its end.
+// Does long work on the event loop in slices, such as parsing a body of many MiB, so that other requests do not wait for its end.
 import { setImmediate } from 'node:timers/promises';
 import type { Steps } from '../core/steps.ts';
 
-/** Time of a slice, ms. A body of the usual size is parsed within one. */
+/** Duration of a slice, ms. A body of the usual size is parsed within one. */
 const sliceMs = 10;
 
+/** Runs a generator to its end and returns its result; it yields to the event loop after each slice. */
 export async function inSteps<T>(steps: Steps<T>): Promise<T> {
   let until = performance.now() + sliceMs;
   for (;;) {

@@ -1,5 +1,5 @@
-// Closes a connection whose client may still be sending. Closing it at once would reset it: the client would lose the response that it has
-// not read yet, and a proxy would send a 502. So only the server's half is closed, and incoming bytes are dropped for a moment
+// Closes a connection whose client may still be sending. Closing it at once would reset it: the client would lose a response that it has
+// not read yet, and a proxy would send a 502. So only the server's half is closed, and incoming bytes are dropped for a limited time
 // (RFC 9112, 9.6).
 import { Socket } from 'node:net';
 import type { ConnectionLimits } from './limits.ts';
@@ -22,11 +22,11 @@ export class LingeringClose {
     return this.#open.has(socket);
   }
 
-  /** Sends what was written, and closes the connection when the client has closed it, or at a limit. */
+  /** Sends the bytes that were written. Closes the connection once the client has closed its half, or at a limit of time or bytes. */
   close(socket: Socket): void {
     if (socket.destroyed || this.#open.has(socket)) return;
     if (this.#open.size >= this.#limits.connections) {
-      // Whatever was put in its place: what was written is sent, and no more.
+      // The method of the prototype: that of the socket may be overridden. The written bytes are still sent.
       Socket.prototype.destroySoon.call(socket);
       return;
     }
@@ -40,10 +40,10 @@ export class LingeringClose {
     socket.end();
   }
 
-  /** Reads and drops what comes, past the parser. */
+  /** Reads and drops all further bytes, so that the HTTP parser gets none. */
   drop(socket: Socket): void {
     let bytes = 0;
-    // Reading goes on as the parser would have it, before that is passed by: who listens for data has it do so no more.
+    // A listener for data detaches Node's HTTP parser, which until then controls reading: so reading is resumed first.
     socket.resume();
     process.nextTick(() => {
       if (socket.destroyed) return;

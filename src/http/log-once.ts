@@ -1,17 +1,20 @@
-// Log lines about values that clients send: each value once, and a limited number of values, as clients can send any number of them.
+// Log lines about values that clients send. Each value is logged once, and only a limited number of values: clients can send any number.
 import type { Logger } from 'pino';
 
 const valuesMax = 100;
 const charactersMax = 200;
 
-/** @returns logs a value the first time that it is given */
+/**
+ * @param field the name of the value in the log line
+ * @returns a function that logs a value the first time that it is called with it
+ */
 export function createOnceLog(log: Logger, field: string, message: string): (value: string) => void {
   const logged = new Set<string>();
   return (value) => {
     const shown = value.slice(0, charactersMax);
     if (logged.has(shown) || logged.size >= valuesMax) return;
     logged.add(shown);
-    const last = logged.size === valuesMax ? ' (others are no longer logged)' : '';
+    const last = logged.size === valuesMax ? ' (further values are not logged)' : '';
     log.warn({ [field]: shown }, `${message}${last}`);
   };
 }

@@ -1,18 +1,17 @@
-// The path of a node in a URL: UTF-8, percent-encoded.
-
+// Reads and writes the path of a node in a URL: UTF-8, percent-encoded.
 import { ServiceError } from '../core/service-error.ts';
 import { shownPath } from '../core/tree/path.ts';
 
 /**
- * Reads the node path from what follows the route's prefix in the raw URL. `%2F` is the separator, as a name cannot hold one and
- * generated clients encode it; one slash more at the beginning or the end is dropped, unless the end is the empty prefix of a
- * sequential node. The route's prefix may be spelt in other ways that lead to the same route, percent-encoded or behind scheme and
- * host (RFC 9112, 3.2.2), so its segments are counted, not its letters.
- * @param keepsEnd whether a slash at the end says something: of the prefix of a sequential node
- * @throws ServiceError INVALID_PATH
+ * Reads the node path after the route's prefix in the raw URL. `%2F` is a separator, because a name cannot contain a slash and
+ * generated clients encode it. One extra slash at the beginning or the end is dropped. The route's prefix may be spelt in other ways,
+ * percent-encoded or behind a scheme and host (RFC 9112, 3.2.2), so its segments are counted rather than its characters.
+ * @param keepsEnd whether a slash at the end is kept, as the empty name prefix of a sequential node
+ * @returns an absolute path; only its encoding has been checked
+ * @throws ServiceError INVALID_PATH if the percent-encoding cannot be decoded
  */
 export function nodePathOf(rawUrl: string, prefix: string, keepsEnd = false): string {
-  // Nearly all URLs are plain: nothing before the path, and nothing in it that is encoded.
+  // The fast path: nearly all URLs have no host and no encoded characters.
   if (rawUrl.startsWith(prefix)) {
     const end = rawUrl.indexOf('?');
     const rest = rawUrl.slice(prefix.length, end < 0 ? undefined : end);
@@ -37,13 +36,13 @@ function decoded(encoded: string): string {
   }
 }
 
-/** What is wrong with percent-encoding that cannot be decoded. */
+/** Describes why percent-encoding cannot be decoded. */
 function encodingProblem(encoded: string): string {
   const bare = /%(?![0-9a-f]{2})/i.exec(encoded);
   if (bare) {
     return `the % at position ${bare.index} is not followed by two hexadecimal digits; a percent sign itself is written %25`;
   }
-  // Each run of encoded bytes stands for itself: what lies between is ASCII.
+  // Each run of encoded bytes can be checked alone: the characters between runs are ASCII.
   const run = [...encoded.matchAll(/(?:%[0-9a-f]{2})+/gi)].find(([bytes]) => !isDecodable(bytes));
   return `the bytes ${shownPath(run?.[0] ?? encoded)} are not valid UTF-8; encode the path as UTF-8, then percent-encode it`;
 }

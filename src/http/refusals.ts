@@ -8,22 +8,26 @@ import type { SharedLimit } from '../core/shared-limit.ts';
 const logEveryMs = 10_000;
 
 const kindTexts = {
-  requests: 'requests under way',
-  reserved: 'renewals, heartbeats and commits under way',
+  requests: 'requests in flight',
+  reserved: 'renewals, heartbeats and commits in flight',
   waits: 'long polls and event streams',
-  uploads: 'streams of records under way',
+  uploads: 'streams of records in flight',
   sockets: 'WebSockets',
   watches: 'watches on sockets',
   bodies: 'bytes of bodies in memory',
-  responses: 'bytes of responses that were not read yet',
-  readers: 'bytes that sockets and event streams have not read yet',
+  responses: 'bytes of responses that clients have not read yet',
+  readers: 'bytes that clients of sockets and event streams have not read yet',
   connections: 'connections',
 };
 
 /** `total`: the limit is reached. `address`: the client has its share. `time`: no place became free in time. */
 export type RefusalReason = 'total' | 'address' | 'time';
 
-/** @param state what there is: a limit, or in words */
+/**
+ * Counts and logs a refusal, and makes its error.
+ * @param state the limit that is reached, or a text that describes it
+ * @returns ServiceError TOO_MANY_REQUESTS, to be thrown or sent
+ */
 export type Refuse = (
   kind: keyof typeof kindTexts,
   reason: RefusalReason,
@@ -34,7 +38,7 @@ export type Refuse = (
 export function createRefusal(metrics: Metrics, log: Logger): Refuse {
   const refused = metrics.counter(
     'requests_refused_total',
-    'Requests refused as there was too much, by what there was too much of, and why.',
+    'Requests refused because a limit was reached, by limit and reason.',
     ['kind', 'reason'],
   );
   const warn = atIntervals((kind: string, reason: string, client: string, since: number) =>
@@ -58,8 +62,8 @@ function detailOf(what: string, reason: RefusalReason, client: string, state: Sh
     return `There are too many ${what}: ${state.used} of at most ${state.max}; nothing was done. Try again soon.`;
   }
   return (
-    `There are too many ${what} of ${client}: it has ${state.heldBy(client)}, and of at most ${state.max} there are ${state.free} ` +
-    'left for all; nothing was done. One address has its share of what is left (WEIR_ADDRESS_SHARE); a proxy has to be named in WEIR_TRUST_PROXY.'
+    `There are too many ${what} of ${client}: it has ${state.heldBy(client)}, and ${state.free} of at most ${state.max} are free ` +
+    'for all clients; nothing was done. One address may use a share of what is free (WEIR_ADDRESS_SHARE); name a proxy in WEIR_TRUST_PROXY.'
   );
 }
 

@@ -1,35 +1,38 @@
-// How much work a request is, where a usual one is 1: so that few large requests count as many small ones (admission.ts). It is an
-// estimate by what the request asks for, made before that is checked.
+// Estimates how much work a request is; a usual one is 1. So a few large requests count as many small ones in admission control
+// (plugins/admission.ts). The estimate uses what the request asks for, before the request is validated.
 import type { FastifyRequest } from 'fastify';
 import { fetchBytesDefault } from '../../schemas/records.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** It reads records, of `maxBytes` at most. */
+    /** Whether it reads records, at most `maxBytes` of them. */
     readsRecords?: boolean;
-    /** How many partitions, members or offsets the response is about, as far as that is known before. */
+    /** How many partitions, members or offsets the response describes; undefined if that is not known before. */
     itemsOf?: (request: FastifyRequest) => number | undefined;
   }
 }
 
-/** So much of each is about as much work as a usual request, half a millisecond of the broker and the store together. */
+/** Each of these amounts is about the work of one usual request: half a millisecond of the broker and the store together. */
 const operationsPerUnit = 20;
 const namesPerUnit = 250;
 const statsPerUnit = 50;
 const itemsPerUnit = 15;
-/** Of nodes, where the request does not say. */
+/** How many nodes a list is taken to have if the request does not set `limit`. */
 const listedUsual = 1000;
 const jsonBytesPerUnit = 16 * 1024;
 const rawBytesPerUnit = 64 * 1024;
 const readBytesPerUnit = 48 * 1024;
-/** How many nodes there are is known only when they are deleted. */
+/** A fixed estimate: how many nodes there are is known only when they are deleted. */
 const recursiveDeleteWeight = 100;
 
-/** @param bodyBytes how long its body is */
+/**
+ * The weight of a request, a whole number of at least 1.
+ * @param bodyBytes the length of its body
+ */
 export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   const { body, method, query } = request;
-  // A body that is still bytes is records, which are JSON, or one record.
+  // A body that is not parsed yet holds records as JSON, or is the value of one record.
   const bytesPerUnit = isJson(request) ? jsonBytesPerUnit : rawBytesPerUnit;
   const { limit, maxBytes, recursive, stats, view } = (query ?? {}) as Record<string, unknown>;
   const { readsRecords, itemsOf } = request.routeOptions.config;
@@ -43,7 +46,7 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   return Math.floor(weight);
 }
 
-/** The weight of a batch of a stream of records. */
+/** The weight of one batch of an NDJSON stream of records. */
 export function batchWeight(records: readonly EncodedRecord[]): number {
   let bytes = 0;
   for (const { line } of records) bytes += line.length;
@@ -54,7 +57,7 @@ function isJson({ headers }: FastifyRequest): boolean {
   return headers['content-type']?.includes('json') ?? false;
 }
 
-/** The operations of a multi, the offsets of a commit, the partitions of a topic: the longest list in the body, or a number of partitions. */
+/** The operations of a multi, offsets of a commit or partitions of a topic: the longest list in the body, or its number of partitions. */
 function operationsIn(body: unknown): number {
   if (typeof body !== 'object' || body === null || Buffer.isBuffer(body)) return 0;
   let operations = 'partitions' in body ? number(body.partitions) : 0;
@@ -66,7 +69,7 @@ function isSet(flag: unknown): boolean {
   return flag !== undefined && flag !== 'false';
 }
 
-/** 0 for what is no number: it is refused later on. */
+/** 0 for a value that is not a positive number: validation refuses it later. */
 function number(given: unknown): number {
   const value = Number(given ?? 0);
   return value > 0 && Number.isFinite(value) ? value : 0;

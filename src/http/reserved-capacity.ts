@@ -1,33 +1,33 @@
 // Capacity reserved for requests that keep sessions and members alive: renewals, heartbeats and small commits never wait behind other
-// work. Clients share it fairly. A request for a session or member that is not known to be alive counts against its client: a client that
-// sends too many unknown handles loses the reserved capacity, except for handles that were found to be alive.
+// work. Clients share it fairly. A request for a session or member that is not known to be alive uses up an allowance of its client. A
+// client without allowance may use the capacity only for sessions and members that are known to be alive.
 import { createHash } from 'node:crypto';
 import { hasCode } from '../core/service-error.ts';
 import { type Place, runInPlace, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
 export interface ReservedCapacityOptions extends WaitQueueOptions {
-  /** What work is refused with that gets no place. */
+  /** Makes the error of a request that gets no place. */
   refusal(reason: WaitQueueReason, client: string): Error;
   /** Called with the outcome of each request that asks for it. */
   onOutcome(outcome: ReservedOutcome): void;
-  /** How many requests with handles that are not known to be good a client may send at once, and each second from then on. */
+  /** How many requests for sessions and members not known to be alive a client may send at once, and how many more each second. */
   unknownMax: number;
   unknownPerSecond: number;
 }
 
-/** The session or member lives; it is not known; the store could not say; the request may not use this capacity. */
+/** The session or member is alive; it is not; the store could not tell; the request may not use this capacity. */
 export type ReservedOutcome = 'alive' | 'unknown' | 'undecided' | 'declined';
 
-/** How many sessions and members are remembered as good, and how many clients as senders of others. */
+/** How many sessions and members are remembered as alive, and for how many clients an allowance is kept. */
 const knownMax = 100_000;
 const sendersMax = 10_000;
 
 export class ReservedCapacity {
   readonly queue: WaitQueue;
   readonly #options: ReservedCapacityOptions;
-  /** Sessions and members that lived when they were last heard of, the latest last. */
+  /** Digests of the sessions and members that were alive at their last request, the latest last. */
   readonly #known = new Set<string>();
-  /** What is left to clients of requests with unknown handles; those that have all are not in it. */
+  /** The allowance that each client has left, in requests; a client with its full allowance has no entry. */
   readonly #senders = new Map<string, { left: number; at: number }>();
 
   constructor(options: ReservedCapacityOptions) {
@@ -36,8 +36,9 @@ export class ReservedCapacity {
   }
 
   /**
-   * Whether a request for a session or a member may use this capacity. Each of an unknown one is paid for, until `found` gives it back.
-   * @param holder what the request says to be: a session's handle, or a member of a group
+   * Whether a request for a session or a member may use this capacity. An unknown one costs one of the client's allowance; `found` and
+   * `undecided` return it.
+   * @param holder the session or member that the request names, from sessionHolder() or memberHolder()
    */
   mayUse(client: string, holder: string): boolean {
     if (this.#known.has(digestOf(holder)) || this.#pay(client)) return true;
@@ -45,7 +46,7 @@ export class ReservedCapacity {
     return false;
   }
 
-  /** The session or the member lives. */
+  /** Notes that the session or member is alive. */
   found(client: string, holder: string): void {
     this.#options.onOutcome('alive');
     const digest = digestOf(holder);
@@ -54,21 +55,21 @@ export class ReservedCapacity {
     if (this.#known.size > knownMax) this.#known.delete(this.#known.values().next().value!);
   }
 
-  /** The session or the member does not live, or is not the sender's. */
+  /** Notes that the session or member is not alive, or that the secret was wrong. */
   notFound(holder: string): void {
     this.#options.onOutcome('unknown');
     this.#known.delete(digestOf(holder));
   }
 
-  /** Neither is known: the store could not say. */
+  /** Notes that the store could not tell whether the session or member is alive. */
   undecided(client: string, holder: string): void {
     this.#options.onOutcome('undecided');
     if (!this.#known.has(digestOf(holder))) this.#giveBack(client);
   }
 
   /**
-   * Does what keeps a session or a member alive, in a place of this capacity; mayUse() has allowed it.
-   * @throws what the work throws; the refusal, if there is no place in time
+   * Does work that keeps a session or a member alive, in a place of this capacity. mayUse() must have allowed it.
+   * @throws the error of `work`; the error of `refusal` if no place becomes free in time
    */
   async keep<T>(client: string, holder: string, work: () => Promise<T>): Promise<T> {
     const place = await new Promise<Place>((resolve, reject) => {
@@ -88,7 +89,7 @@ export class ReservedCapacity {
     }
   }
 
-  /** Does work of a member that is known to live, of which each has one piece at a time. It waits for a place as long as it takes. */
+  /** Does work for a member that is known to be alive. It waits without a time limit: each member has one such call at a time. */
   inPlace<T>(client: string, work: () => Promise<T>): Promise<T> {
     return runInPlace(this.queue, client, 1, work);
   }
@@ -115,7 +116,7 @@ export class ReservedCapacity {
   }
 }
 
-/** What the request of a session, or of a member of a group, is known by. */
+/** The name under which a session is remembered here; memberHolder() gives that of a member. */
 export function sessionHolder(handle: string): string {
   return `session ${handle}`;
 }
@@ -124,7 +125,7 @@ export function memberHolder(group: string, member: string, secret: unknown): st
   return JSON.stringify(['member', group, member, secret]);
 }
 
-/** Handles are secrets: they are not kept. */
+/** Handles and member secrets are secrets: only their digests are stored. */
 function digestOf(holder: string): string {
   return createHash('sha256').update(holder).digest('base64url');
 }

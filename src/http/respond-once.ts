@@ -1,6 +1,6 @@
-// Stores whole responses for repeats with the same Idempotency-Key, for operations of more than one script. The script that makes the
-// change records it under the key, and the response is added at the end. So a repeat gets the first response, and a repeat in between
-// resumes where the first attempt stopped (docs/adr/007).
+// Stores whole responses for repeats with the same Idempotency-Key, for operations that take more than one Redis script. The script that
+// makes the change records it under the key, and the response is stored at the end. So a repeat gets the first response; a repeat that
+// comes before it is stored resumes where the first attempt stopped (docs/adr/007).
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IdempotencyKey } from '../store/idempotency.ts';
 import type { StoredResponses } from '../store/stored-responses.ts';
@@ -9,21 +9,22 @@ import { idempotencyOf } from './plugins/idempotency.ts';
 interface Completed<T> {
   body: T;
   zxid?: number | undefined;
-  /** Whether the change was made by an earlier attempt. */
+  /** Whether an earlier attempt made the change. */
   replayed?: boolean | undefined;
 }
 
-/** What an attempt is told: the key to note the change under, and whether an earlier attempt has made it already. */
+/** The input of an attempt: the key under which to record the change, and whether an earlier attempt has made it already. */
 export interface Attempt {
   idempotency?: IdempotencyKey | undefined;
   isChanged: boolean;
-  /** What was kept with that change, if it is text. */
+  /** The text that was stored with that change, if any. */
   storedText?: string | undefined;
 }
 
 /**
- * Does what a request asks for, or gives the response that an earlier request with the same key got.
- * @param act makes the change; passes the key on to the script that does
+ * Executes a request, or returns the response that an earlier request with the same key got. Sets Weir-Zxid and Idempotency-Replayed.
+ * @param act makes the change; it must pass the key on to the script that makes it
+ * @returns the body of the response
  * @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS, and what `act` throws
  */
 export async function respondOnce<T>(
@@ -40,8 +41,8 @@ export async function respondOnce<T>(
   const storedText = found.state === 'changed' ? found.text : undefined;
   const done = await act({ idempotency, isChanged: found.state === 'changed', storedText });
   await kept.store(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
-    // The operation succeeded and the client gets the response; a repeat would resume after the change.
-    request.log.warn({ err: error }, 'The response to a request with an Idempotency-Key could not be stored');
+    // The operation has succeeded, so the client gets its response; a repeat would resume after the change.
+    request.log.warn({ err: error }, 'Response to a request with an Idempotency-Key could not be stored');
   });
   return setOutcomeHeaders(reply, done);
 }

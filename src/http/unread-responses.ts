@@ -1,8 +1,10 @@
-// Responses that were sent and that their clients have not read yet: their bytes are in memory, limited in total and shared between
-// clients. Whoever has its share is refused further work (admission.ts): it has to read first. What was begun before is still sent; where
-// there is no room for it, responses of the client that has most are cut, the one first that has not moved for longest. One that its client stops reading, or reads too slowly, is cut
-// anyhow. What several clients share in memory counts once for each: it is cut too early rather than too late. Streams of events and
-// sockets are not responses in this sense: they have limits of their own, each one.
+// Responses that their clients have not read yet. Their bytes are in memory, so they are limited in total and shared between clients. A
+// client that has used its share is refused further work until it reads (admission.ts). Requests that were admitted before still get
+// their response. If there is no room for it, responses of the client with the most bytes are cut, the one first that has made no
+// progress for longest. A response that its client stops reading, or reads too slowly, is cut as well.
+//
+// Bytes that several clients share in memory count once for each client: a response is cut too early rather than too late. Event streams
+// and sockets are not counted here: each has a limit of its own.
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
@@ -15,20 +17,20 @@ import { atIntervals } from './refusals.ts';
 export interface UnreadResponse {
   readonly clientKey: string;
   readonly bytes: number;
-  /** Cuts it, in the middle of what is sent. */
+  /** Closes its connection before the response is complete. */
   cut(): void;
 }
 
 export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
   readonly limit: SharedLimit;
-  /** Of each client, the one first that has not moved for longest. */
+  /** The responses of each client, the one first that has made no progress for longest. */
   readonly #clients = new Map<string, Set<T>>();
 
   constructor(limit: SharedLimit) {
     this.limit = limit;
   }
 
-  /** Counts a response. Where there is no room for it, others are cut: it is sent at least if its client has no other. */
+  /** Counts a response. If there is no room for it, others are cut; it is itself never cut here. */
   add(response: T): void {
     const { clientKey, bytes } = response;
     const own = this.#clients.get(clientKey);
@@ -43,13 +45,13 @@ export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
     }
   }
 
-  /** It was read a little further. */
+  /** To be called when the client has read more of a response. */
   moved(response: T): void {
     const own = this.#clients.get(response.clientKey);
     if (own?.delete(response)) own.add(response);
   }
 
-  /** It was read to its end, or cut. */
+  /** Stops counting a response that was read to its end, or cut. */
   remove(response: T): void {
     const { clientKey, bytes } = response;
     const own = this.#clients.get(clientKey);
@@ -65,10 +67,11 @@ export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
 
 interface Sent extends UnreadResponse {
   readonly socket: Socket;
-  /** When it was first seen to wait for its client. */
+  /** When it was first found waiting for its client; `performance.now()`, ms, as `movedAt`. */
   beganAt: number | undefined;
+  /** When the client last took bytes of it. */
   movedAt: number;
-  /** What its connection had yet to send at the last look, and what of that the client had taken by then. */
+  /** Bytes that its connection had yet to send at the last check, and bytes that the client has taken since `beganAt`. */
   left: number;
   taken: number;
 }
@@ -94,17 +97,17 @@ export function installUnreadResponses(
   );
   const cuts = metrics.counter(
     'responses_cut_total',
-    'Responses cut as their clients did not read them: for the limit on their bytes, or as they stalled or were read too slowly.',
+    'Responses cut because their clients did not read them, by reason: limit on their bytes, stalled, or slow.',
     ['reason'],
   );
   const warn = atIntervals((reason: Reason, client: string, since: number) =>
     log.warn(
       { reason, client, cut: since, bytes: limit.used, bytesMax: limit.max },
-      'Responses cut off: their clients do not read them. See "Limits and defaults" in operations.md',
+      'Responses cut: their clients do not read them fast enough. See "Limits and defaults" in operations.md',
     ),
   );
   const cut = (reason: Reason, client: string, socket: Socket) => {
-    // One behind another on the same connection is cut with it.
+    // Pipelined responses of one connection are cut together: only the first counts.
     if (socket.destroyed) return;
     cuts.inc({ reason });
     warn(reason, client);
@@ -113,7 +116,7 @@ export function installUnreadResponses(
 
   app.addHook('onSend', ({ clientKey, raw: { socket } }, reply, payload, done) => {
     const bytes = sizeOf(payload);
-    // A client that has disconnected is sent nothing; a connection that was cut off has no socket any more.
+    // Nothing is sent to a client that has disconnected; a connection that was cut has no socket any more.
     if (bytes > 0 && !reply.raw.destroyed && socket?.destroyed === false) track(reply, bytes, clientKey, socket);
     done();
   });
@@ -149,7 +152,7 @@ export function installUnreadResponses(
   app.addHook('onClose', async () => clearInterval(timer));
 }
 
-/** Why it is to be cut; undefined if it is read well. What has yet to be written does not stall: it waits for us. */
+/** Why a response is to be cut; undefined if not. While nothing waits to be sent, no time counts: the client waits for the server. */
 function look(response: Sent, patience: HttpTimeouts, now: number): Reason | undefined {
   const left = unsentBytes(response.socket);
   if (response.beganAt === undefined || left === 0) {
@@ -171,15 +174,15 @@ function look(response: Sent, patience: HttpTimeouts, now: number): Reason | und
 }
 
 /**
- * What a connection has yet to hand to the network. Node counts a large piece as a whole until its last byte is gone; how much of it is
- * left only its handle knows, where Node's own time-out of sockets looks, too.
+ * The bytes that a connection has yet to hand to the network. `writableLength` counts a large chunk in full until its last byte is
+ * written. Only the socket's internal handle knows how much of it is left; Node's own socket timeout reads it there, too.
  */
 function unsentBytes(socket: Socket): number {
   const { _handle: handle } = socket as Socket & { _handle?: { writeQueueSize?: number } | null };
   return handle?.writeQueueSize ?? socket.writableLength;
 }
 
-/** 0 for a stream: no more of it is in memory than its reader has room for. */
+/** Bytes of a response. 0 for a stream: backpressure limits how much of it is in memory. */
 function sizeOf(payload: unknown): number {
   if (typeof payload === 'string') return Buffer.byteLength(payload);
   return ArrayBuffer.isView(payload) ? payload.byteLength : 0;

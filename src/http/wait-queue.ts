@@ -24,7 +24,7 @@ interface Client {
   readonly key: string;
   /** The weight of its work in progress. */
   used: number;
-  /** Virtual time: how much it has had when its next work begins; and when all its work so far has had its turn. */
+  /** Virtual start time of its next work, and virtual finish time of all its work so far: sums of weights. */
   start: number;
   finish: number;
   readonly waiting: Set<Ticket>;
@@ -36,11 +36,11 @@ interface Ticket {
   readonly from: Client;
   readonly weight: number;
   readonly waiter: Waiter;
-  /** Undefined for what waits as long as it takes, and is not refused. */
+  /** Refuses the request when it has waited too long; undefined if it waits without a time limit. */
   readonly timer: NodeJS.Timeout | undefined;
 }
 
-/** The largest part of all places for one request: otherwise the largest requests would wait until all others are done. */
+/** The largest part of all places that one request takes. Without it the largest requests would wait until all others have ended. */
 const largestPart = 1 / 2;
 
 export class WaitQueue {
@@ -48,11 +48,11 @@ export class WaitQueue {
   readonly #weightMax: number;
   /** The clients with work in progress or waiting. */
   readonly #clients = new Map<string, Client>();
-  /** Those that wait, by who is next. It may hold some that wait no more. */
+  /** The clients that wait, by virtual start time. It may hold clients whose requests have left the queue. */
   readonly #next = new TinyQueue<Client>([], (a, b) => a.start - b.start);
   #used = 0;
   #waiting = 0;
-  /** The start of the work that was begun last. */
+  /** The virtual time: the start of the work that was admitted last. */
   #now = 0;
   #isDraining = false;
 
@@ -72,9 +72,9 @@ export class WaitQueue {
 
   /**
    * Takes a place, at once if there is one.
-   * @param isPatient it waits as long as it takes, and does not count against the number that may wait: for work of which each
-   *   sender has one piece at a time
-   * @returns how to leave the queue; undefined if it does not wait
+   * @param key the client
+   * @param isPatient whether it waits without a time limit and is never refused: for work of which each sender has one piece at a time
+   * @returns a function that leaves the queue; undefined if the request does not wait
    */
   enter(key: string, weight: number, waiter: Waiter, isPatient = false): (() => void) | undefined {
     const client = this.#clientOf(key);
@@ -115,9 +115,9 @@ export class WaitQueue {
     );
   }
 
-  /** Lets in as many as there are places for. The next one is waited for, so that a large one has its turn, too. */
+  /** Admits requests in order while there are places. A large request at the head is not overtaken, so that it gets its turn. */
   #drain(): void {
-    // Work that ends at once frees its place within this loop.
+    // Work that ends synchronously releases its place within this loop, which calls this method again.
     if (this.#isDraining) return;
     this.#isDraining = true;
     try {
@@ -137,7 +137,10 @@ export class WaitQueue {
     }
   }
 
-  /** Refuses the oldest request of the client with most waiting requests, if those are more than this client would have. */
+  /**
+   * Refuses the oldest request of the client with most waiting requests, if it has more than this client would have.
+   * @returns whether one was refused
+   */
   #makeRoom(client: Client): boolean {
     let longest = client;
     for (const other of this.#clients.values()) if (other.waiting.size > longest.waiting.size) longest = other;
@@ -159,7 +162,7 @@ export class WaitQueue {
     if (!ticket.from.waiting.has(ticket)) return;
     this.#take(ticket);
     this.#forget(ticket.from);
-    // It may have been what the others waited behind.
+    // The others may have waited behind this one.
     this.#drain();
   }
 
@@ -198,7 +201,7 @@ export class Place {
     this.#release = release;
   }
 
-  /** Gives it back; once, however often it is called. */
+  /** Frees the place. Further calls do nothing. */
   release(): void {
     const release = this.#release;
     this.#release = undefined;
@@ -206,7 +209,10 @@ export class Place {
   }
 }
 
-/** Does a piece of work in a place of its own, for which it waits as long as it takes. */
+/**
+ * Does a piece of work in a place of the queue. It waits for the place without a time limit, and releases it when the work has ended.
+ * @throws the error of `work`
+ */
 export function runInPlace<T>(queue: WaitQueue, client: string, weight: number, work: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const admitted = (place: Place) => {

@@ -1,5 +1,5 @@
 // Renews the session of a request that waits (Weir-Session on a long poll or an event stream). If the session expires meanwhile, the
-// response is SESSION_EXPIRED and nothing else: the client may have waited for a lock that it would believe to hold.
+// response is SESSION_EXPIRED in every case: the client may have waited for a lock, and would otherwise believe that it holds the lock.
 //
 // The client of a long poll counts as alive while its connection is open, for 5 minutes at most. The client of an event stream counts as
 // alive while it reads. A process that is suspended is noticed only on a WebSocket (ws/watch.ts), which sends pings.
@@ -64,7 +64,11 @@ export const waitingSessions = fp(installWaitingSessions, {
   dependencies: ['session-header'],
 });
 
-/** Renews the session of an event stream, if the request has one. @returns stops it */
+/**
+ * Renews the session of an event stream, if the request has one, as long as the client reads.
+ * @param onExpired called when the session is found to have expired
+ * @returns a function that stops the renewals
+ */
 export function renewWhileStreaming(
   { session, raw }: FastifyRequest,
   reply: FastifyReply,
@@ -92,6 +96,6 @@ function refuse(request: FastifyRequest, reply: FastifyReply): void {
 function expired(): ServiceError {
   return new ServiceError(
     'SESSION_EXPIRED',
-    'The session of Weir-Session ended while this request waited. What it held is gone; create a new session, then ask again.',
+    'The session in Weir-Session ended while this request waited, and its ephemeral nodes are deleted. Create a new session, then send the request again.',
   );
 }

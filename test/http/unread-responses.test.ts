@@ -99,7 +99,10 @@ t.test('responses that nobody reads hold no more than the limit, and others are 
       'x-forwarded-for': '127.0.0.2',
     });
     if (status === 429)
-      t.match(body, { code: 'TOO_MANY_REQUESTS', detail: /bytes of responses that were not read yet of 127.0.0.2/ });
+      t.match(body, {
+        code: 'TOO_MANY_REQUESTS',
+        detail: /bytes of responses that clients have not read yet of 127.0.0.2/,
+      });
     return status === 429;
   }, 'who does not read is refused more');
   for (const path of paths) {

@@ -66,7 +66,7 @@ t.test(
     const refusal = await eventually(() => refusalOf(t, server), 'their client opens no more');
     t.match(refusal, {
       code: 'TOO_MANY_REQUESTS',
-      detail: /bytes that sockets and event streams have not read yet of 127.0.0.2/,
+      detail: /bytes that clients of sockets and event streams have not read yet of 127.0.0.2/,
     });
     for (const ws of deaf) ws.resume();
     await eventually(() => closed > 0, 'they learn of it when they read');
@@ -100,7 +100,7 @@ t.test('to open a socket takes a place, and gives it back', async (t) => {
   await eventually(async () => (await metric(server, 'admission_weight{kind="requests"}')) === 1, 'the place is taken');
   const refused = await openSocket(t, `${server.url}/v1/watch`);
   t.equal(await refused.closed, 4429);
-  t.match(refused.frames, [{ type: 'error', code: 'TOO_MANY_REQUESTS', detail: /requests under way/ }]);
+  t.match(refused.frames, [{ type: 'error', code: 'TOO_MANY_REQUESTS', detail: /requests in flight/ }]);
   end();
   t.equal((await holding).status, 200);
   const another = await openSocket(t, `${server.url}/v1/watch`);

@@ -1,6 +1,6 @@
-// Which names in Host are accepted. A page of another site can let its own name resolve to the address of this server (DNS rebinding):
-// the browser then treats the server as the page's own origin, and only Host shows it. Accepted are the names of the loopback and of the
-// machine, the advertised name, the configured names, and every IP address.
+// Refuses requests whose Host header does not name this server. A page of another site can let its own name resolve to the address of
+// this server (DNS rebinding). The browser then treats the server as the page's own origin, and only Host shows the difference. Accepted
+// are the names of the loopback and of the machine, the advertised name, the configured names, and every IP address.
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
@@ -34,20 +34,20 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
   const isGood = (name: string) =>
     isIP(name) > 0 || isLoopback(name) || good.has(name) || suffixes.some((suffix) => name.endsWith(suffix));
   const remembered = new Set<string>();
-  const refused = metrics.counter('hosts_refused_total', 'Requests refused as Host is no name of this server.');
+  const refused = metrics.counter('hosts_refused_total', 'Requests refused because Host does not name this server.');
   const logOnce = createOnceLog(
     log,
     'host',
-    'Requests refused: Host is not a name of this server. WEIR_ALLOWED_HOSTS can allow it',
+    'Requests refused: Host does not name this server. Add it to WEIR_ALLOWED_HOSTS to accept it',
   );
 
   app.addHook('onRequest', (request, _reply, done) => {
     const { host } = request.headers;
-    // A request without Host is of HTTP/1.0; request-head.ts refuses others.
+    // Without Host, this is HTTP/1.0: request-head.ts refuses other requests without it.
     if (takesAll || host === undefined || remembered.has(host)) return done();
     const name = nameIn(host);
     if (name === undefined) {
-      const detail = `Host is ${JSON.stringify(host)}; it must be a name or an address, with its port if there is one.`;
+      const detail = `Host is ${JSON.stringify(host)}; it must be a name or an address, with a port if the URL has one.`;
       return done(new ServiceError('BAD_REQUEST', detail));
     }
     if (isGood(name)) {
@@ -57,7 +57,7 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
     if (request.routeOptions.config?.takesAnyHost) return done();
     refused.inc();
     logOnce(name);
-    const detail = `${host} is no name of this server; WEIR_ALLOWED_HOSTS=${name} can allow it, as can WEIR_ADVERTISED_URL.`;
+    const detail = `The Host header ${host} does not name this server. Set WEIR_ALLOWED_HOSTS=${name} or WEIR_ADVERTISED_URL to accept it.`;
     done(new ServiceError('FORBIDDEN', detail));
   });
 }

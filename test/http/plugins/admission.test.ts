@@ -236,7 +236,7 @@ t.test('idle NDJSON uploads of one address leave room for those of others, and h
   for (const { socket } of uploads) socket.write(head);
   await eventually(() => uploads.filter(({ heard }) => /429/.test(heard())).length === 4, 'half of them are refused');
   const refused = uploads.find(({ heard }) => /429/.test(heard()))!.heard();
-  t.match(refused, /streams of records under way of 127.0.0.2: it has 4, and of at most 8 there are 4 left/);
+  t.match(refused, /streams of records in flight of 127.0.0.2: it has 4, and 4 of at most 8 are free/);
   t.match(refused, /WEIR_ADDRESS_SHARE.*WEIR_TRUST_PROXY/s);
   const headers = { 'content-type': 'application/x-ndjson' };
   for (let n = 0; n < 5; n += 1) {
@@ -348,7 +348,7 @@ t.test('watches on the sockets of one address leave room for those of others, an
   t.match(await two.watch('c'), {
     type: 'error',
     code: 'TOO_MANY_REQUESTS',
-    detail: /watches on sockets of 127.0.0.2: it has 2, and of at most 4 there are 2 left/,
+    detail: /watches on sockets of 127.0.0.2: it has 2, and 2 of at most 4 are free/,
   });
   t.match(await honest.watch('d'), { type: 'watching' });
   await honest.ask({ type: 'unwatch', id: 'd' });

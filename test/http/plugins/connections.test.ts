@@ -172,9 +172,9 @@ t.test('who sends something else than HTTP/1.1 is told what it is', async (t) =>
   const cases: [what: string, sent: Buffer | string, said: RegExp][] = [
     ['TLS', Buffer.from('16030100c8010000c40303', 'hex'), /TLS handshake.*http:\/\/ or ws:\/\//],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', /This is HTTP\/2.*--http1\.1/],
-    ['UTF-8 as it is', Buffer.from(`GET /v1/nodes/é HTTP/1.1\r\n${host}\r\n\r\n`), /has the byte 0xc3.*%C3%A9/],
+    ['UTF-8 as it is', Buffer.from(`GET /v1/nodes/é HTTP/1.1\r\n${host}\r\n\r\n`), /holds the byte 0xc3.*%C3%A9/],
     ['a space in the URL', `GET /v1/nodes/a b HTTP/1.1\r\n${host}\r\n\r\n`, /A space in a URL is written %20/],
-    ['Redis', 'PING\r\n', /begins with no method/],
+    ['Redis', 'PING\r\n', /does not begin with a known HTTP\/1.1 method/],
     ['a header without a name', `GET / HTTP/1.1\r\n: x\r\n${host}\r\n\r\n`, /not a valid HTTP\/1\.1 request: /],
     ['two lengths', `PUT / HTTP/1.1\r\n${host}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n`, /Content-Length/],
   ];
