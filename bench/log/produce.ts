@@ -185,7 +185,7 @@ async function callsFor({ name, topicId }: Topic, { type }: Case, body: string):
   const records: RequestRecords =
     type === 'json' ? parseRecords(bytes).records : { kind: 'separate', records: parseLines(bytes, 1).records };
   const info = { name, topicId, partitionCount: partitions, homePartitions: partitions, config: effectiveConfig({}) };
-  const topics = { using: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
+  const topics = { withTopic: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
   return logCallsOf((logs) =>
     new LogWriter(
       topics as unknown as TopicCache,
