@@ -3,10 +3,11 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
-import type { DeduplicationKey, ProduceResult } from '../broker/log/log-writer.ts';
+import type { ProduceResult } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import { type ParsedLines, parseLinesInSteps } from '../core/records/record-input.ts';
 import { afterPartialSuccess, ServiceError } from '../core/service-error.ts';
+import type { DeduplicationKey } from '../store/log/logs.ts';
 import { inSteps } from './in-steps.ts';
 import { offsetsOf } from './produce.ts';
 
@@ -80,7 +81,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
     batchNumber += 1;
     const last = produced.results.length - 1;
     // A client that resumes a broken stream needs the sequences that were used.
-    const sequence = known?.kind === 'producer' ? { sequence: known.stamp.sequence } : {};
+    const sequence = known?.kind === 'producer' ? { sequence: known.sequence } : {};
     return produced.results
       .map((result, index) => {
         const offsets = options.offsets && index === last ? { offsets: offsetsOf(produced) } : {};
@@ -197,7 +198,7 @@ function deduplicationKeyOfBatch(
   number: number,
 ): DeduplicationKey {
   if (whole.kind === 'producer') {
-    return { kind: 'producer', stamp: { ...whole.stamp, sequence: whole.stamp.sequence + number } };
+    return { ...whole, sequence: whole.sequence + number };
   }
   const hash = createHash('sha256').update(whole.fingerprint);
   // `line` leaves out the partition that a record asks for.

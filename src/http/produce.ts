@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
-import type { DeduplicationKey, ProduceResult } from '../broker/log/log-writer.ts';
+import type { Acks, ProduceRequest, ProduceResult } from '../broker/log/log-writer.ts';
 import { describeIssues, parseOptions } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
@@ -10,44 +10,79 @@ import {
   encodedValueBytesMin,
   parseRecordsInSteps,
   parseValueInSteps,
-  type RequestRecords,
 } from '../core/records/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { pathProblem } from '../core/tree/path.ts';
-import type { IdempotencyKey } from '../store/idempotency.ts';
-import type { Fence } from '../store/log/logs.ts';
-import type { ProducerSequence } from '../store/log/producers.ts';
+import type { DeduplicationKey, Fence } from '../store/log/logs.ts';
 import { inSteps } from './in-steps.ts';
-import { jsonType, mediaTypeOf } from './media-types.ts';
-import { recordHeaderPrefix } from './plugins/idempotency.ts';
+import { jsonType, ndjsonType } from './media-types.ts';
+import { idempotencyOf, recordHeaderPrefix } from './plugins/idempotency.ts';
+
+/** The parameters of a produce request, from its path and query. */
+export interface ProduceParameters {
+  topic: string;
+  /** The partition of all records, if the request names one. */
+  partition: number | undefined;
+  acks: Acks;
+  /** The key of a raw record. */
+  key: string | undefined;
+  /** Whether the response has the offset of each record. */
+  offsets: boolean;
+  /** When a stream gets its results. */
+  results: 'live' | 'end' | undefined;
+}
+
+/** A produce request without its records. */
+export type ProduceHead = Omit<ProduceRequest, 'records'>;
 
 /**
- * The records of a body that is there as a whole, and the producer that JSON may name beside them.
+ * Reads what a produce request says besides its records. To be called before the body is parsed, which may change the bytes that a
+ * fingerprint is made of.
+ * @param type the media type of the body, as mediaTypeOf()
+ * @throws ServiceError BAD_REQUEST, INVALID_PATH, UNSUPPORTED_MEDIA_TYPE
+ */
+export function readProduceHead(request: FastifyRequest, type: string, parameters: ProduceParameters): ProduceHead {
+  const { topic, partition, acks } = parameters;
+  const fence = parseFence(request);
+  checkRecordType(type);
+  checkParameters(type, parameters);
+  return { topic, partition, acks, fence, deduplicationKey: deduplicationKeyOf(request) };
+}
+
+/** Refuses parameters that a body of this type does not take. @throws ServiceError BAD_REQUEST */
+function checkParameters(type: string, { key, results }: ProduceParameters): void {
+  if (type !== ndjsonType && results !== undefined) {
+    throw new ServiceError('BAD_REQUEST', 'results goes with NDJSON; any other body is read to its end anyway.');
+  }
+  if (key === undefined || (type !== ndjsonType && type !== jsonType)) return;
+  const format = type === ndjsonType ? 'NDJSON' : 'JSON';
+  throw new ServiceError('BAD_REQUEST', `key goes with a raw record; in ${format} each record has its own.`);
+}
+
+/**
+ * Reads the records of a body that is there as a whole, and the producer that JSON may name beside them.
+ * @param type the media type of the body
  * @param key of a raw record
  * @param checkBytes refuses a raw record by the size that it will have at least
- * @throws ServiceError BAD_REQUEST, UNSUPPORTED_MEDIA_TYPE
+ * @throws ServiceError BAD_REQUEST, and what `checkBytes` throws
  */
-export async function readRecords(
+export async function readProduceRequest(
   request: FastifyRequest,
-  key: string | undefined,
-  checkBytes: (bytes: number) => void,
-): Promise<{ records: RequestRecords; producer?: ProducerSequence }> {
+  head: ProduceHead,
+  { type, key, checkBytes }: { type: string; key: string | undefined; checkBytes(bytes: number): void },
+): Promise<ProduceRequest> {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  const type = mediaTypeOf(request);
   if (type !== jsonType) {
     const record = isJsonValue(type)
       ? await inSteps(parseValueInSteps(body, { key, headers: recordHeaders(request) }))
       : readRawRecord(request, type, body, key, checkBytes);
-    return { records: { kind: 'separate', records: [record] } };
-  }
-  if (key !== undefined) {
-    throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in JSON each record has its own.');
+    return { ...head, records: { kind: 'separate', records: [record] } };
   }
   const {
     records,
     rest: { producer },
   } = await inSteps(parseRecordsInSteps(body));
-  return producer === undefined ? { records } : { records, producer: readStamp(producer) };
+  return { ...head, records, deduplicationKey: withProducer(head.deduplicationKey, producer) };
 }
 
 const choices =
@@ -55,8 +90,7 @@ const choices =
   'such as text/plain, application/octet-stream or application/cloudevents+json, whose body is the value of one record';
 
 /** Refuses a missing or ambiguous media type. @throws ServiceError UNSUPPORTED_MEDIA_TYPE */
-export function checkRecordType(request: FastifyRequest): void {
-  const type = mediaTypeOf(request);
+function checkRecordType(type: string): void {
   if (type === '') {
     throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', `The request has no Content-Type; give ${choices}.`);
   }
@@ -73,39 +107,37 @@ function isJsonValue(type: string): boolean {
 }
 
 /**
- * What a repeat of the request is known by: its Idempotency-Key, or its producer, named in the body or in the header
- * `Weir-Producer: <id>:<epoch>:<sequence>`.
+ * What identifies the request and its repeats by its headers: its Idempotency-Key, or `Weir-Producer: <id>:<epoch>:<sequence>`.
  * @throws ServiceError BAD_REQUEST
  */
-export function deduplicationKeyOf(
-  request: FastifyRequest,
-  idempotency: IdempotencyKey | undefined,
-  inBody: ProducerSequence | undefined,
-): DeduplicationKey | undefined {
+function deduplicationKeyOf(request: FastifyRequest): DeduplicationKey | undefined {
+  const idempotency = idempotencyOf(request);
+  const key: DeduplicationKey | undefined = idempotency && { kind: 'key', ...idempotency };
   const header = request.headers['weir-producer'];
-  if (header !== undefined && inBody) {
-    throw new ServiceError('BAD_REQUEST', 'Give the producer in the body or as Weir-Producer, not both.');
-  }
-  const stamp = header === undefined ? inBody : stampOfHeader(String(header));
-  if (idempotency && stamp) {
-    throw new ServiceError('BAD_REQUEST', 'Give an Idempotency-Key or a producer, not both: each makes a repeat safe.');
-  }
-  if (stamp) return { kind: 'producer', stamp };
-  return idempotency && { kind: 'key', ...idempotency };
-}
-
-function stampOfHeader(header: string): ProducerSequence {
-  const match = /^([^:]+):(\d{1,16}):(\d{1,16})$/.exec(header);
+  if (header === undefined) return key;
+  const match = /^([^:]+):(\d{1,16}):(\d{1,16})$/.exec(String(header));
   if (!match) {
     throw new ServiceError('BAD_REQUEST', 'Weir-Producer must be <id>:<epoch>:<sequence>, such as dGhlIGlk:0:17.');
   }
-  return readStamp({ id: match[1], epoch: Number(match[2]), sequence: Number(match[3]) });
+  return withProducer(key, { id: match[1], epoch: Number(match[2]), sequence: Number(match[3]) });
 }
 
-function readStamp(given: unknown): ProducerSequence {
-  const parsed = producerStamp.safeParse(given, parseOptions);
-  if (parsed.success) return parsed.data;
-  throw new ServiceError('BAD_REQUEST', describeIssues(parsed.error, 'producer'));
+/**
+ * Adds a producer that the request names to what identified it so far.
+ * @param producer not validated yet; undefined = none is named
+ * @throws ServiceError BAD_REQUEST if it is malformed, or the request is identified already
+ */
+function withProducer(key: DeduplicationKey | undefined, producer: unknown): DeduplicationKey | undefined {
+  if (producer === undefined) return key;
+  const parsed = producerStamp.safeParse(producer, parseOptions);
+  if (!parsed.success) throw new ServiceError('BAD_REQUEST', describeIssues(parsed.error, 'producer'));
+  if (!key) return { kind: 'producer', ...parsed.data };
+  throw new ServiceError(
+    'BAD_REQUEST',
+    key.kind === 'producer'
+      ? 'Give the producer in the body or as Weir-Producer, not both.'
+      : 'Give an Idempotency-Key or a producer, not both: each makes a repeat safe.',
+  );
 }
 
 /** A value of a text type becomes a JSON string; any other becomes base64. */
@@ -143,7 +175,7 @@ function headerText(value: string): string {
  * The fencing token of a request: `Weir-Fence: <name>=<integer>`, or `/path@<czxid>`, the path as in a URL.
  * @throws ServiceError BAD_REQUEST, INVALID_PATH
  */
-export function parseFence(request: FastifyRequest): Fence | undefined {
+function parseFence(request: FastifyRequest): Fence | undefined {
   const header = request.headers['weir-fence'];
   if (header === undefined) return undefined;
   const named = typeof header === 'string' ? /^([^=\s/][^=]{0,254})=(\d+)$/.exec(header) : null;

@@ -7,9 +7,15 @@ import { bytesAsText } from '../../core/records/record-fields.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
 import { nameRefusedRecord, type RecordBatch, type Spread, spreadRecords } from '../../core/records/request-batches.ts';
 import { afterPartialSuccess, hasCode, ServiceError } from '../../core/service-error.ts';
-import type { IdempotencyKey } from '../../store/idempotency.ts';
-import type { AppendResult, BatchToAppend, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
-import type { ProducerSequence, Producers } from '../../store/log/producers.ts';
+import type {
+  AppendResult,
+  BatchToAppend,
+  DeduplicationKey,
+  Fence,
+  Logs,
+  RequestTimestamps,
+} from '../../store/log/logs.ts';
+import type { Producers } from '../../store/log/producers.ts';
 import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
@@ -20,9 +26,7 @@ import { AppendBatcher, wasNotSent } from './append-batcher.ts';
 /** What a request waits for: 0 = nothing, 1 = the primary Redis, all = also `min.insync.replicas` - 1 of its replicas. */
 export type Acks = '0' | '1' | 'all';
 
-/** What identifies a request and its repeats: an idempotency key, or the id, epoch and sequence of a named producer. */
-export type DeduplicationKey = ({ kind: 'key' } & IdempotencyKey) | { kind: 'producer'; stamp: ProducerSequence };
-
+/** Parsed once, at the edge (http/produce.ts). */
 export interface ProduceRequest {
   topic: string;
   records: RequestRecords;
@@ -88,13 +92,14 @@ export class LogWriter {
   /**
    * Appends the records of one request, those of each partition together or not at all. If one partition fails after others
    * have their records, the error's field `results` says what was appended.
+   * @param known the topic's metadata, if the caller has just looked them up
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE, NOT_ENOUGH_REPLICAS, UNKNOWN_PRODUCER,
    *   OUT_OF_ORDER_SEQUENCE: nothing is written; IDEMPOTENCY_KEY_REUSED, PRODUCER_FENCED, FENCED, STORE_UNAVAILABLE,
    *   STORE_FULL; NOT_ENOUGH_REPLICAS_AFTER_APPEND: all is written
    */
-  produce(request: ProduceRequest): Promise<ProduceResult> {
+  produce(request: ProduceRequest, known?: TopicInfo): Promise<ProduceResult> {
     // One limit for all steps: a store that is slow at each of them must not use the time limit of each.
-    const produced = this.#topics.withTopic(request.topic, (topic) => this.#produce(topic, request));
+    const produced = this.#topics.withTopic(request.topic, (topic) => this.#produce(topic, request), known);
     return withTimeout(produced, multiStepReplyMsMax, unknownFate);
   }
 
@@ -210,18 +215,18 @@ export class LogWriter {
       return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...key, partitions } });
     }
     const home = partition === homeOf(topic, key);
-    const stamped = (joined: boolean): BatchToAppend => ({
+    const withProducer = (joined: boolean): BatchToAppend => ({
       ...batch,
       deduplication: { ...key, partitions, home, joined },
     });
     try {
-      return await this.#batcher.append(topic, partition, stamped(false));
+      return await this.#batcher.append(topic, partition, withProducer(false));
     } catch (error) {
       if (!hasCode(error, 'UNKNOWN_PRODUCER')) throw error;
     }
     // This log does not know the producer, or not this epoch: it is registered with the producer, and the append tried again.
-    await this.#producers.registerLog(key.stamp, { topicId, partition });
-    return this.#batcher.append(topic, partition, stamped(true));
+    await this.#producers.registerLog(key, { topicId, partition });
+    return this.#batcher.append(topic, partition, withProducer(true));
   }
 
   async #checkReplicas(topic: TopicInfo, partitions: readonly number[], needed: number): Promise<void> {
@@ -279,14 +284,14 @@ function unknownFate(): ServiceError {
 
 /** The home partition of a request, which knows whether it is a repeat: the same on every broker, also after partitions are added. */
 function homeOf(topic: TopicInfo, key: DeduplicationKey): number {
-  const name = key.kind === 'key' ? key.key : key.stamp.id;
+  const name = key.kind === 'key' ? key.key : key.id;
   return partitionForKey(bytesAsText(name), topic.homePartitions);
 }
 
 /** The partition of keyless records: for an idempotency key its home; for a producer the next one with each request. */
 function keylessPartition(topic: TopicInfo, key: DeduplicationKey, partitionCount: number): number {
   const home = homeOf(topic, key);
-  return key.kind === 'key' ? home : (home + key.stamp.sequence) % partitionCount;
+  return key.kind === 'key' ? home : (home + key.sequence) % partitionCount;
 }
 
 function resultsOf(done: Progress['done']): Required<PartitionResult>[] {

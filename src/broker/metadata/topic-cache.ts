@@ -129,11 +129,12 @@ export class TopicCache {
    * Runs `use` with a topic's metadata. If it fails with an error that outdated metadata can cause, and the metadata were outdated,
    * runs it once more: so a change through another broker holds here at once. A log that the store has lost is created again
    * first.
+   * @param known the metadata, if the caller has them already
    * @throws ServiceError UNKNOWN_TOPIC, and what `use` throws; STORE_UNAVAILABLE if the missing log was one of several that
    *   `use` wrote to
    */
-  async withTopic<T>(name: string, use: (topic: TopicInfo) => Promise<T>): Promise<T> {
-    const topic = await this.get(name);
+  async withTopic<T>(name: string, use: (topic: TopicInfo) => Promise<T>, known?: TopicInfo): Promise<T> {
+    const topic = known ?? (await this.get(name));
     try {
       return await use(topic);
     } catch (error) {

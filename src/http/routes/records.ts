@@ -19,7 +19,6 @@ import {
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { FetchResult } from '../../broker/log/log-reader.ts';
-import type { Acks, ProduceRequest } from '../../broker/log/log-writer.ts';
 import { checkPartition } from '../../broker/metadata/topic-cache.ts';
 import { checkRecordBytes } from '../../core/records/request-batches.ts';
 import { effectiveConfig } from '../../core/records/topic-config.ts';
@@ -29,7 +28,13 @@ import { partitionsOf } from '../known-items.ts';
 import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
-import { checkRecordType, deduplicationKeyOf, offsetsOf, parseFence, readRecords } from '../produce.ts';
+import {
+  offsetsOf,
+  type ProduceHead,
+  type ProduceParameters,
+  readProduceHead,
+  readProduceRequest,
+} from '../produce.ts';
 import { produceStream } from '../produce-stream.ts';
 import { rawResponse } from '../raw-content.ts';
 import { RequestSignals } from '../request-signal.ts';
@@ -75,15 +80,6 @@ const produceResponses = {
   ),
 };
 
-interface ProduceOptions {
-  topic: string;
-  partition: number | undefined;
-  acks: Acks;
-  key: string | undefined;
-  offsets: boolean;
-  results: 'live' | 'end' | undefined;
-}
-
 interface RecordsOptions {
   broker: Pick<Broker, 'config' | 'stopping' | 'topics' | 'topicAdmin' | 'logWriter' | 'logReader' | 'store'>;
   held: HeldResults;
@@ -122,13 +118,14 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     async (request, reply) => {
       const { topic } = request.params;
       const { partition, acks, key, offsets = false, results } = request.query;
-      if (partition !== undefined && [jsonType, ndjsonType].includes(mediaTypeOf(request))) {
+      const type = mediaTypeOf(request);
+      if (partition !== undefined && (type === jsonType || type === ndjsonType)) {
         throw new ServiceError(
           'BAD_REQUEST',
           `partition goes with a raw record; POST /v1/topics/${topic}/partitions/${partition}/records takes any.`,
         );
       }
-      return produce(request, reply, { topic, partition, acks, key, offsets, results });
+      return produce(request, reply, type, { topic, partition, acks, key, offsets, results });
     },
   );
 
@@ -148,58 +145,47 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     },
     async (request, reply) => {
       const { acks, key, offsets = false, results } = request.query;
-      return produce(request, reply, { ...request.params, acks, key, offsets, results });
+      return produce(request, reply, mediaTypeOf(request), { ...request.params, acks, key, offsets, results });
     },
   );
 
-  async function produce(request: FastifyRequest, reply: FastifyReply, options: ProduceOptions) {
-    const { topic, partition, acks } = options;
-    const fence = parseFence(request);
-    const common: Omit<ProduceRequest, 'records'> = { topic, partition, acks, fence };
-    checkRecordType(request);
-    if (mediaTypeOf(request) === ndjsonType) return produceLines(request, reply, options, common);
-    if (options.results !== undefined) {
-      throw new ServiceError('BAD_REQUEST', 'results goes with NDJSON; any other body is read to its end anyway.');
-    }
-    // Before the body is parsed: parsing may change its bytes.
-    const idempotency = idempotencyOf(request);
-    const known = await topics.get(topic).catch((error: unknown) => {
+  async function produce(request: FastifyRequest, reply: FastifyReply, type: string, parameters: ProduceParameters) {
+    const head = readProduceHead(request, type, parameters);
+    if (type === ndjsonType) return produceLines(request, reply, parameters, head);
+    const { topic: name, key, offsets } = parameters;
+    const known = await topics.get(name).catch((error: unknown) => {
       if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
       throw error;
     });
-    const limits = known ?? { name: topic, config: effectiveConfig({}) };
+    const limits = known ?? { name, config: effectiveConfig({}) };
     const checkBytes = (bytes: number) => checkRecordBytes(limits, bytes);
-    const { records, producer } = await readRecords(request, options.key, checkBytes);
-    const deduplicationKey = deduplicationKeyOf(request, idempotency, producer);
-    await topicAdmin.getOrCreate(topic);
-    const produced = await logWriter.produce({ ...common, records, deduplicationKey });
+    const toProduce = await readProduceRequest(request, head, { type, key, checkBytes });
+    // Only now, so that a request that is refused creates no topic.
+    const produced = await logWriter.produce(toProduce, known ?? (await topicAdmin.getOrCreate(name)));
     if (produced.replayed) reply.header('idempotency-replayed', 'true');
-    return { topic, results: produced.results, ...(options.offsets && { offsets: offsetsOf(produced) }) };
+    return { topic: name, results: produced.results, ...(offsets && { offsets: offsetsOf(produced) }) };
   }
 
   async function produceLines(
     request: FastifyRequest,
     reply: FastifyReply,
-    { topic, key, offsets, results }: ProduceOptions,
-    common: Omit<ProduceRequest, 'records'>,
+    { offsets, results }: ProduceParameters,
+    head: ProduceHead,
   ) {
-    if (key !== undefined) {
-      throw new ServiceError('BAD_REQUEST', 'key goes with a raw record; in NDJSON each record has its own.');
-    }
-    const { config, ...info } = await topicAdmin.getOrCreate(topic);
-    if (common.partition !== undefined) checkPartition({ config, ...info }, common.partition);
+    const topic = await topicAdmin.getOrCreate(head.topic);
+    if (head.partition !== undefined) checkPartition(topic, head.partition);
     const lines = produceStream(request.body as Readable, {
-      batchBytesMax: config['max.message.bytes'],
+      batchBytesMax: topic.config['max.message.bytes'],
       offsets,
-      deduplicationKey: deduplicationKeyOf(request, idempotencyOf(request), undefined),
+      deduplicationKey: head.deduplicationKey,
       countLine: (bytes) => request.countLine(bytes),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
       append: (records, numbers, deduplicationKey) =>
         request.inPlace(batchWeight(records), () =>
           logWriter.produce({
-            ...common,
-            acks: common.acks === '0' ? '1' : common.acks,
+            ...head,
+            acks: head.acks === '0' ? '1' : head.acks,
             records: { kind: 'separate', records, lines: numbers },
             deduplicationKey,
           }),

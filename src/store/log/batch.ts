@@ -1,4 +1,5 @@
 // A batch to append to a log, and the conditions that it must meet (lua/logs/append.lua).
+import type { IdempotencyKey } from '../idempotency.ts';
 import type { ProducerSequence } from './producers.ts';
 
 /** The records of one request for one partition. It has none in the partition that only remembers the request (docs/adr/007). */
@@ -16,20 +17,21 @@ export interface BatchToAppend {
   deduplication?: BatchDeduplication | undefined;
 }
 
-/** How a log recognizes a repeated request: by its Idempotency-Key, or by a producer's id, epoch and sequence. */
+/** What identifies a request and its repeats: an Idempotency-Key, or the id, epoch and sequence of a named producer. */
+export type DeduplicationKey = ({ kind: 'key' } & IdempotencyKey) | ({ kind: 'producer' } & ProducerSequence);
+
+/** How a log recognizes a repeat of the request that a batch is part of. */
 export type BatchDeduplication = {
   /** The number of partitions of the topic when the records were distributed. */
   partitions: number;
 } & (
-  | { kind: 'key'; key: string; fingerprint: string }
-  | {
-      kind: 'producer';
-      stamp: ProducerSequence;
-      /** Whether this partition is the producer's home, which checks the sequence. */
-      home: boolean;
-      /** Whether the registry knows that this log has the producer (Producers.registerLog). */
-      joined: boolean;
-    }
+  | ({ kind: 'key' } & IdempotencyKey)
+  | ({ kind: 'producer' } & ProducerSequence & {
+        /** Whether this partition is the producer's home, which checks the sequence. */
+        home: boolean;
+        /** Whether the registry knows that this log has the producer (Producers.registerLog). */
+        joined: boolean;
+      })
 );
 
 /** A fencing token: the log refuses a token lower than the highest that it has seen under the same name. */
@@ -65,15 +67,8 @@ export function encodeChecks({ fence, deduplication, timestamps }: BatchToAppend
     const { key, fingerprint, partitions } = deduplication;
     Object.assign(checks, { key, fingerprint, partitions });
   } else if (deduplication) {
-    const { stamp, home, joined, partitions } = deduplication;
-    Object.assign(checks, {
-      producer: stamp.id,
-      epoch: stamp.epoch,
-      sequence: stamp.sequence,
-      home,
-      joined,
-      partitions,
-    });
+    const { id: producer, epoch, sequence, home, joined, partitions } = deduplication;
+    Object.assign(checks, { producer, epoch, sequence, home, joined, partitions });
   }
   return JSON.stringify(checks);
 }

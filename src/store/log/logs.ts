@@ -13,7 +13,7 @@ import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, tex
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { type BatchToAppend, encodeChecks } from './batch.ts';
 
-export type { BatchDeduplication, BatchToAppend, Fence, RequestTimestamps } from './batch.ts';
+export type { BatchDeduplication, BatchToAppend, DeduplicationKey, Fence, RequestTimestamps } from './batch.ts';
 
 export interface AppendResult {
   /** -1 if the batch has no records for this partition. */

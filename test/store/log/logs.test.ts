@@ -15,8 +15,8 @@ function keyed(key: string, fingerprint: string, partitions = 1): BatchDeduplica
 }
 
 /** Of a request whose home is another log. */
-function producerOf(stamp: { id: string; epoch: number; sequence: number }): BatchDeduplication {
-  return { kind: 'producer', stamp, home: false, joined: true, partitions: 2 };
+function producerOf(producer: { id: string; epoch: number; sequence: number }): BatchDeduplication {
+  return { kind: 'producer', ...producer, home: false, joined: true, partitions: 2 };
 }
 
 const unlimited = { maxRecords: 1_000_000, maxBytes: 1_000_000_000 };
