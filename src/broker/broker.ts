@@ -88,14 +88,14 @@ export class Broker {
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Slow readers whose connection was closed.', [
       'kind',
     ]);
-    this.metrics.gauge('store_open', 'Whether the store can be used now: 1 or 0.', () => Number(store.isOpen));
+    this.metrics.gauge('store_open', 'Whether the store can be used: 1 or 0.', () => Number(store.isOpen));
     this.metrics.gauge('store_loading_ratio', 'Share of its data that the store has read into memory; 1 = all.', () => {
       const loading = this.#loading?.() ?? store.connection.loading;
       return loading ? loading.percent / 100 : 1;
     });
     this.metrics.gauge(
       'store_shards_unreachable',
-      'Redis servers with a part of the data that cannot be reached.',
+      'Redis servers of the store that cannot be reached.',
       () => store.unreachableShardCount,
     );
     this.metrics.gauge(
@@ -134,13 +134,13 @@ export class Broker {
     const groupMetrics = new GroupMetrics(this.metrics);
     const states = new GroupStateManager(store.groups, groupMetrics, log);
     this.groups = new GroupCoordinator(store, states, this.topics, this.eventTail, config, groupMetrics, log);
-    const given = this.metrics.counter('group_records_total', 'Records given to members of groups.', ['via']);
+    const given = this.metrics.counter('group_records_total', 'Records sent to members of groups.', ['via']);
     const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
     const consumeParts = { states, reader: memberReader, logs: store.logs };
     this.groupConsumer = new GroupConsumer(consumeParts, () => store.connectionLosses, given);
     this.metrics.gauge(
       'group_ahead_bytes',
-      'Bytes read ahead for the next consume calls of members.',
+      'Bytes of records prefetched for the next consume calls of members.',
       () => this.groupConsumer.prefetchedBytes,
     );
     this.groupOffsets = new GroupOffsets(store, states, this.topics, this.logReader, this.metrics);

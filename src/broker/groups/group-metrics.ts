@@ -17,7 +17,7 @@ export class GroupMetrics {
     this.#rebalances = metrics.counter('group_rebalances_total', 'Assignments of groups that this broker computed.');
     this.#conflicts = metrics.counter(
       'group_conflicts_total',
-      'Decisions over groups that had to be made again, as the group had changed meanwhile.',
+      'Updates of group documents that were computed again after a version conflict.',
     );
     this.#settling = metrics.histogram(
       'group_rebalance_seconds',
@@ -25,7 +25,7 @@ export class GroupMetrics {
     );
     this.refused = metrics.counter(
       'group_joins_refused_total',
-      'Joins that this broker refused, as the group has as many members, topic names or partitions as it may have.',
+      'Joins that this broker refused because the group is at its limit of members, topic names or partitions.',
     );
     this.fenced = metrics.counter(
       'group_members_fenced_total',

@@ -85,7 +85,7 @@ export class LogWriter {
     this.#batcher = new AppendBatcher(logs, metrics);
     this.#unacknowledgedFailures = metrics.counter(
       'unacknowledged_appends_failed_total',
-      'Appends with acks=0 that failed after the request had its response.',
+      'Appends with acks=0 that failed after the response was sent.',
     );
   }
 

@@ -27,8 +27,11 @@ export class NamedProducers {
     this.#store = store;
     this.#idleMsMax = idleMsMax;
     this.#log = log;
-    this.#epochs = metrics.counter('producer_epochs_total', 'Epochs that this broker has given to named producers.');
-    this.#expired = metrics.counter('producers_expired_total', 'Idle producers that this broker has ended.');
+    this.#epochs = metrics.counter(
+      'producer_epochs_total',
+      'Producer epochs that this broker assigned to named producers.',
+    );
+    this.#expired = metrics.counter('producers_expired_total', 'Idle named producers that this broker removed.');
     metrics.gauge('producers', 'Named producers in the cluster, as this broker read it last.', () => this.#total);
     this.#expiry = new PeriodicTask('producer expiry', Math.min(everyMs, idleMsMax), () => this.#expire(), log);
   }

@@ -69,7 +69,7 @@ export class Controller {
     this.#balance = new PeriodicTask('balance of the leaders', balanceEveryMs, () => this.#balanceLeaders(), log);
     this.#elections = metrics.counter(
       'leader_elections_total',
-      'Partition states that this broker changed as controller, by why: brokers came or went, or the preferred leader was due.',
+      'Partition states that this broker changed as controller, by reason: a broker joined or left, or the preferred leader was elected.',
       ['kind'],
     );
     metrics.gauge('controller', 'Whether this broker is the controller (1) or not (0).', () => (this.#term ? 1 : 0));

@@ -91,13 +91,13 @@ export class HistoryPages {
     this.#events = events;
     this.#tail = tail;
     this.#limits = limits;
-    this.#done = metrics.counter('watch_history_reads_total', 'Pages of history read for unsynced watchers.');
+    this.#done = metrics.counter('watch_history_reads_total', 'History pages read for unsynced watchers.');
     this.#dropped = metrics.counter(
       'watch_history_reads_dropped_total',
-      'Reads of pages of history dropped because their watchers had ended.',
+      'Reads of history pages dropped because their watchers had ended.',
     );
-    metrics.gauge('watch_history_reads_waiting', 'Pages of history that wait to be read.', () => this.#queue.length);
-    metrics.gauge('watch_history_reads_in_flight', 'Pages of history being read.', () => this.#inFlight);
+    metrics.gauge('watch_history_reads_waiting', 'History pages that wait to be read.', () => this.#queue.length);
+    metrics.gauge('watch_history_reads_in_flight', 'History pages being read.', () => this.#inFlight);
   }
 
   /** The page after zxid `after`, up to the tail's position or the size of a page; undefined if memory does not hold it. */

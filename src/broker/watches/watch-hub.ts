@@ -91,7 +91,7 @@ export class WatchHub {
     metrics.gauge('long_polls_waiting', 'Long polls that wait for a change of a node.', () => this.#polls.size);
     metrics.gauge(
       'watch_readers_waiting',
-      'Connections with events to send that wait for their next slice of time.',
+      'Connections with events to send that wait for their next time slice.',
       () => this.#slices.waiting,
     );
     tail.subscribe((batch) => {

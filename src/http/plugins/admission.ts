@@ -101,7 +101,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   });
   const outcomes = metrics.counter(
     'reserved_requests_total',
-    'Requests for the reserved capacity: of sessions and members that are alive or unknown, undecided as the store was away, or declined.',
+    'Requests for the reserved capacity, by result: the session or member is alive or unknown, the check failed as the store was unavailable, or the request was declined.',
     ['outcome'],
   );
   const reserved = new ReservedCapacity({
@@ -298,12 +298,12 @@ function installReaders(app: FastifyInstance, { load, addressShare, metrics, log
   const limit = new SharedLimit(load.readersBytesMax, addressShare);
   metrics.gauge(
     'reader_bytes_unread',
-    'Bytes in memory that the readers of sockets and event streams have not taken yet.',
+    'Bytes in memory that clients of sockets and event streams have not read yet.',
     () => limit.used,
   );
   const cuts = metrics.counter(
     'readers_cut_total',
-    'Sockets and event streams closed for the limit on the bytes that wait for all of them.',
+    'Sockets and event streams closed at the limit on unread bytes of all of them together.',
   );
   const warn = atIntervals((client: string, since: number) =>
     log.warn(
@@ -326,7 +326,7 @@ function installConnections(
   { connectionsMax, addressShare, trusts, metrics, log }: AdmissionOptions,
   refuse: Refuse,
 ): void {
-  const dropped = metrics.counter('connections_dropped_total', 'Connections dropped as there were too many.', [
+  const dropped = metrics.counter('connections_dropped_total', 'Connections dropped at the limit on their number.', [
     'reason',
   ]);
   const warn = atIntervals((reason: string, client: string, since: number) => {

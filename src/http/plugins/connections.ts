@@ -46,7 +46,7 @@ export class Connections {
     this.#pipelinedMax = pipelinedMax;
     this.#refused = metrics.counter(
       'pipelined_requests_refused_total',
-      'Requests refused as too many wait on their connection.',
+      'Requests refused because too many wait on their connection.',
     );
   }
 

@@ -24,7 +24,7 @@ async function installEarlyResponses(
 ): Promise<void> {
   metrics.gauge(
     'connections_lingering',
-    'Connections read to their end behind an early response.',
+    'Connections whose request body was read to the end after an early response.',
     () => lingering.size,
   );
   const { server } = app;

@@ -28,7 +28,7 @@ async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: S
   const progressOf = new WeakMap<FastifyReply, Progress>();
   const givenUp = metrics.counter(
     'slow_senders_cut_total',
-    'Requests given up because their body stalled or came in too slowly.',
+    'Requests cancelled because their body stalled or arrived too slowly.',
   );
 
   app.addHook('onRequest', (request, reply, done) => {
