@@ -1,5 +1,6 @@
-// How a cluster does under load and failures: `npm run bench:cluster [-- --quick] [-- --only=throughput,broker]`. Starts everything
-// on the loopback (Redis, brokers; this process is the load) and prints Markdown tables. README.md says how to read them.
+// Measures the throughput of a cluster and the duration of failures of brokers and Redis primaries:
+// `npm run bench:cluster [-- --quick] [-- --only=throughput,broker]`. Starts Redis and brokers on the loopback (this process is
+// the load) and prints Markdown tables. README.md explains them.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { installedRedisBinary } from '../testbed/redis-node.ts';
@@ -13,7 +14,7 @@ import { measureThroughput } from './cluster/throughput.ts';
 import type { ClusterScale } from './lib/cluster-site.ts';
 import { RunScope } from './lib/run-scope.ts';
 
-/** Each takes less than five minutes. */
+/** The parts by name; each takes less than five minutes. */
 const questions: Record<string, (scope: Scope, scale: ClusterScale) => Promise<string[]>> = {
   throughput: measureThroughput,
   shards: measureShards,

@@ -1,6 +1,6 @@
-// The main job, end to end, on a real log: `npm run demo [-- FILE]`. Starts a server on a private store of its own, produces
-// every line of the file keyed by client address, lets two members of a group count the status codes while a watcher prints
-// what happens in the tree, kills one member without goodbye half way, and compares the totals with a plain count.
+// Runs the main use on a real log, end to end: `npm run demo [-- FILE]`. Starts a server with a private Redis and produces every
+// line of the file, keyed by client address. Two members of a group count the status codes while a watcher prints the changes in
+// the tree. Half way, one member is killed with SIGKILL. At the end the totals are compared with a plain count.
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,11 +16,11 @@ const partitions = 3;
 const recordsPerRequest = 500;
 const requestsInFlight = 4;
 const sessionTimeoutMs = 2000;
-/** Small answers, so that there is a half way also in a short file. */
+/** Calls per file: small responses, so that even a short file takes many of them. */
 const pollsPerFile = 100;
 const waitMsMax = 60_000;
 
-/** What a member tells the parent once it has counted a batch, and before it commits that: so nothing counted is unknown. */
+/** What a member reports to the parent after counting a batch and before committing it, so that nothing counted is unknown. */
 interface Counted {
   member: string;
   partition: number;
@@ -54,11 +54,11 @@ function logFile(): string {
     join(repository, 'test', 'fixtures', 'access.log'),
   ];
   const found = candidates.find((file) => file !== undefined && existsSync(file));
-  if (!found) throw new Error('There is no log file; name one: npm run demo -- FILE');
+  if (!found) throw new Error('No log file was found. Name one: npm run demo -- FILE');
   return found;
 }
 
-/** Starts the server as a user would, on a free port and a store of its own. */
+/** Starts the server as a user would, on a free port and with a private Redis. */
 async function startServer(dataDir: string): Promise<{ url: string; process: ChildProcess }> {
   const server = spawn(process.execPath, [join(here, '..', '..', 'src', 'main.js')], {
     env: { ...process.env, WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' },
@@ -73,10 +73,10 @@ async function startServer(dataDir: string): Promise<{ url: string; process: Chi
       return { url: entry.url!, process: server };
     }
   }
-  throw new Error('The server did not start; its log above says why');
+  throw new Error('The server did not start; see its log above');
 }
 
-/** Prints the group's life as the tree's events tell it. Offset commits are left out: there is one for every batch. */
+/** Prints the events of the group in the tree, except for offset commits: there is one for every batch. */
 async function watchGroup(url: string, sinceMs: number): Promise<WebSocket> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`);
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
@@ -108,8 +108,8 @@ async function produceAll(url: string, lines: string[]): Promise<void> {
       .map((line, n) => ({ key: line.split(' ', 1)[0], value: { n: i + n, line } }));
     requests.push({ records });
   }
-  // Lines of one client keep their order only if its requests do: so each sender waits for its answer, and they share a queue
-  // by position. For counting, any order will do.
+  // Each sender waits for its response, and all take from one queue. So lines of one client may change their order, which does
+  // not matter for counting.
   const send = async () => {
     for (let request = requests.shift(); request; request = requests.shift()) {
       await call(`${url}/v1/topics/${topic}/records`, 'POST', request);
@@ -118,7 +118,7 @@ async function produceAll(url: string, lines: string[]): Promise<void> {
   await Promise.all(Array.from({ length: requestsInFlight }, send));
 }
 
-/** A member of the group in a process of its own: counts, tells the parent, commits; until it is killed or told to leave. */
+/** A member in its own process. It counts, reports to the parent and commits until it is killed or asked to leave. */
 async function runMember(url: string, memberId: string, recordsPerPoll: number): Promise<void> {
   const members = `${url}/v1/groups/${group}/members`;
   const membership = await call(members, 'POST', {
@@ -174,7 +174,7 @@ async function main(): Promise<boolean> {
       `produced ${lines.length} records in ${producedInMs.toFixed(0)} ms: ${perSecond(lines.length, producedInMs)} records/s`,
     );
 
-    // By line: how often it was counted, and as what.
+    // By line: how often it was counted, and with which status.
     const times = new Array<number>(lines.length).fill(0);
     const statuses = new Array<string>(lines.length);
     const countedBy = new Map<string, number>();
@@ -210,7 +210,7 @@ async function main(): Promise<boolean> {
     kill = () => {
       killedMs = performance.now();
       doomed.kill('SIGKILL');
-      console.log(`  +${((killedMs - startedMs) / 1000).toFixed(3)}s ${victim} is killed without goodbye (kill -9)`);
+      console.log(`  +${((killedMs - startedMs) / 1000).toFixed(3)}s ${victim} is killed (kill -9)`);
     };
 
     await joined(survivor);
@@ -229,13 +229,15 @@ async function main(): Promise<boolean> {
     const missing = times.filter((n) => n === 0).length;
     const repeated = times.filter((n) => n > 1).length;
     console.log(
-      `consumed in ${consumedInMs.toFixed(0)} ms, the session time-out of the dead member included (${sessionTimeoutMs} ms)`,
+      `consumed in ${consumedInMs.toFixed(0)} ms, including the session timeout of the killed member (${sessionTimeoutMs} ms)`,
     );
     console.log(`counted by ${[...countedBy].map(([member, n]) => `${member}: ${n}`).join(', ')}`);
     console.log(
-      `hand-over: ${handedOverMs === undefined ? 'none seen' : `${handedOverMs.toFixed(0)} ms`} from the kill to the first record of its partitions elsewhere`,
+      `hand-over: ${handedOverMs === undefined ? 'none seen' : `${handedOverMs.toFixed(0)} ms`} from the kill to the first record of its partitions read by the other member`,
     );
-    console.log(`lines missing: ${missing}; lines counted more than once: ${repeated} (at least once allows that)`);
+    console.log(
+      `lines missing: ${missing}; lines counted more than once: ${repeated} (allowed: delivery is at least once)`,
+    );
     console.log(`plain count: ${expected}\nthe group's: ${counted}`);
     const right = missing === 0 && counted === expected && killedMs !== undefined && handedOverMs !== undefined;
     console.log(right ? 'The totals agree.' : 'THE TOTALS DO NOT AGREE, or no member was killed.');

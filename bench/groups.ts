@@ -1,5 +1,6 @@
-// How fast consumer groups are, and what they cost: `npm run bench:groups [-- --quick] [-- --only=consume,idle]`. Starts what
-// it measures on the loopback (server and Redis; this process is the members) and prints Markdown tables.
+// Measures rebalances, commits and consuming of consumer groups, and the cost of idle groups:
+// `npm run bench:groups [-- --quick] [-- --only=consume,idle]`. Starts server and Redis on the loopback (this process is the
+// members) and prints Markdown tables.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureCommits } from './groups/commits.ts';
@@ -8,7 +9,7 @@ import { measureIdle } from './groups/idle.ts';
 import { measureRebalance } from './groups/rebalance.ts';
 import { GroupSite } from './lib/group-site.ts';
 
-/** Each gives Markdown tables, and has a server of its own. */
+/** The parts by name; each has its own server and returns Markdown tables. */
 const questions: Record<string, (site: GroupSite) => Promise<string[]>> = {
   rebalance: measureRebalance,
   commits: measureCommits,

@@ -1,6 +1,7 @@
-// How fast the log is, and what holds it back: `npm run bench:log [-- --quick] [-- --only=produce] [-- --profiles=FOLDER]`.
-// Starts everything it measures on the loopback (server, bare route, Redis; this process is the load generator) and prints
-// Markdown tables. README.md says how to read them. To add a question: a file in bench/log/, and a line in `questions`.
+// Measures produce, fetch, topic tails and the memory of records:
+// `npm run bench:log [-- --quick] [-- --only=produce] [-- --profiles=FOLDER]`. Starts server, bare route and Redis on the loopback
+// (this process is the load generator) and prints Markdown tables. README.md explains them. To add a part, add a file in bench/log/
+// and a line in `questions`.
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -10,7 +11,7 @@ import { measureProduce } from './log/produce.ts';
 import { measureSize } from './log/size.ts';
 import { measureTail } from './log/tail.ts';
 
-/** Each gives Markdown tables. All share one site, and leave it as empty as they found it. */
+/** The parts by name; each returns Markdown tables. All share one site, and delete what they have created. */
 const questions: Record<string, (site: LogSite) => Promise<string[]>> = {
   produce: measureProduce,
   fetch: measureFetch,

@@ -1,6 +1,6 @@
-// How fast the tree is, and what holds it back: `npm run bench:namespace [-- --quick] [-- --profiles=FOLDER]`. Starts everything it
-// measures on the loopback, takes a few minutes (WEIR_BENCH_SECONDS scales it), and prints Markdown tables. README.md says
-// how to read them.
+// Measures requests on nodes, watch fan-out, memory and the growth of the tree:
+// `npm run bench:namespace [-- --quick] [-- --profiles=FOLDER]`. Starts everything on the loopback, takes a few minutes
+// (WEIR_BENCH_SECONDS scales it) and prints Markdown tables. README.md explains them.
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';

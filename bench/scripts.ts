@@ -1,5 +1,5 @@
-// How long each script holds Redis at the limits of what a request may ask for: `npm run bench:scripts [-- --only=nodes,groups]`.
-// Starts a server and a Redis of its own in this process' care, and prints a Markdown table.
+// Measures how long each Lua script blocks Redis for the largest requests that are allowed:
+// `npm run bench:scripts [-- --only=nodes,groups]`. Starts a server and a private Redis, and prints a Markdown table.
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -23,14 +23,14 @@ const questions: Record<string, (site: ScriptSite) => ScriptCase[]> = {
   logs: logCases,
 };
 
-/** The fastest of so many counts: the others were disturbed by what else the machine does. */
+/** Rounds of each case; the fastest one counts, as other work on the machine disturbs the others. */
 const rounds = 3;
-/** Scripts that take less are not looked at, ms. */
+/** Scripts that take less time are not measured, ms. */
 const slowMs = 0.2;
-/** No script should hold Redis for longer, ms. */
+/** The target: no script should block Redis for longer, ms. */
 const wanted = 100;
 
-/** The scripts that ran since the log was emptied, and how long each held Redis at most, ms. */
+/** The scripts that ran since the slow log was emptied, with the longest time for which each blocked Redis, ms. */
 async function longest(socketPath: string, names: ReadonlyMap<string, string>): Promise<Map<string, number>> {
   const entries = (await redisCommand(socketPath, ['SLOWLOG', 'GET', '-1'])) as unknown as [
     number,
@@ -48,7 +48,7 @@ async function longest(socketPath: string, names: ReadonlyMap<string, string>): 
   return found;
 }
 
-/** The CPU time that Redis' own thread has taken, ms: what others do on the machine does not count. */
+/** The CPU time of Redis' main thread, ms: other work on the machine is not in it. */
 async function cpuMs(socketPath: string): Promise<number> {
   const info = String(await redisCommand(socketPath, ['INFO', 'cpu']));
   const of = (kind: string) => Number(new RegExp(`used_cpu_${kind}_main_thread:([0-9.]+)`).exec(info)?.[1]);
@@ -96,7 +96,7 @@ async function main(): Promise<void> {
           await run();
           const used = (await cpuMs(socketPath)) - before;
           const ran = await longest(socketPath, names);
-          // In the first round Redis may have to be given the scripts.
+          // The first round is not measured: it may have to load the scripts into Redis.
           if (round === 0) continue;
           cpu = Math.min(cpu, used);
           for (const script of scripts) {
@@ -111,7 +111,7 @@ async function main(): Promise<void> {
             console.log(`| ${what} | ${script} | < ${slowMs} |`);
             continue;
           }
-          // What others have taken of the core meanwhile is no work of Redis.
+          // Time in which other work had the core is not in the CPU time of Redis.
           const ms = Math.min(heldMs, cpu);
           console.log(`| ${what} | ${script} | ${ms.toFixed(1)} |`);
           if (ms > wanted) over.push(`${script}: ${what}`);

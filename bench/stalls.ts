@@ -1,5 +1,5 @@
-// How long one request can keep all others waiting: `npm run bench:stalls [-- --only=multi] [-- --repeats=3]`. It sends the worst bodies
-// of legal size to every route and asks for /health/live meanwhile. README.md says how to read it.
+// Measures how long one request can block the event loop: `npm run bench:stalls [-- --only=multi] [-- --repeats=3]`. Sends the
+// slowest bodies of allowed size to every route, and requests /health/live at the same time. README.md explains the result.
 import { type IncomingMessage, request } from 'node:http';
 import { parseArgs } from 'node:util';
 import { WebSocket } from 'ws';
@@ -16,7 +16,7 @@ const framesEach = 4;
 interface Case {
   route: string;
   name: string;
-  /** Sends it, and says what came back. */
+  /** Sends the body. @returns a short description of the response */
   send(): Promise<string>;
 }
 
@@ -40,7 +40,7 @@ async function main(): Promise<void> {
       for (let i = 0; i < Number(values.repeats); i += 1) {
         await poller.worst();
         came = await send();
-        // What the answer leaves behind, such as garbage, is a part of it.
+        // Work after the response, such as garbage collection, is measured too.
         await new Promise((resolve) => setTimeout(resolve, 50));
         all.push(await poller.worst());
       }
@@ -52,7 +52,7 @@ async function main(): Promise<void> {
       const [worst] = rows.filter((row) => row.route === route).sort((a, b) => b.stall - a.stall);
       return [route, worst!.stall.toFixed(0), shown(worst!.all), worst!.name, worst!.came];
     });
-    console.log(table('The worst stall of each route', ['route', 'ms', 'of the runs', 'by', 'answer'], routes));
+    console.log(table('The worst stall of each route', ['route', 'ms', 'all repeats', 'body', 'response'], routes));
     console.log(`\nIdle: ${idle.toFixed(0)} ms. ${rows.length} bodies, each sent ${values.repeats} times.`);
     const over = rows.filter(({ stall }) => stall > stallMsMax);
     console.log(over.length === 0 ? `None above ${stallMsMax} ms.` : `${over.length} above ${stallMsMax} ms.`);
@@ -82,7 +82,7 @@ async function prepare(url: string): Promise<void> {
 
 const largeMessageBytes = 8 * 1024 * 1024;
 
-/** The limit of each body, as the server's own description has it. */
+/** The limit of each body, from the OpenAPI description of the server. */
 async function limitsOf(url: string): Promise<(operationId: string) => number> {
   const { text } = await send(url, 'GET', '/openapi.json');
   const document = JSON.parse(text) as {
@@ -176,7 +176,7 @@ function send(
       headers: { ...headers, 'content-length': bytes.length },
       agent: false,
     });
-    // A refusal may come, and the connection go, before all is sent.
+    // The server may refuse the request and close the connection before all is sent.
     sent.on('error', (error) => resolve({ status: 0, text: String(error) }));
     sent.on('response', (response) => {
       // Never rejects.
@@ -186,7 +186,7 @@ function send(
   });
 }
 
-/** The first megabyte of a response; of one that was cut off, what came, and the error. */
+/** The first megabyte of a response; if it was cut off, what arrived and the error. */
 async function textOf(response: IncomingMessage): Promise<string> {
   let text = '';
   try {
@@ -197,7 +197,7 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return text;
 }
 
-/** Sends the frame some times, and then one that is answered behind them. */
+/** Sends the frame several times, and then a frame that gets a response after them. */
 async function sendFrames(url: string, path: string, frame: string): Promise<string> {
   const ws = new WebSocket(url.replace('http', 'ws') + path);
   let answers = 0;

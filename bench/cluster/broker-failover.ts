@@ -1,5 +1,6 @@
-// How long the failure of a broker lasts, and what it costs who uses the cluster: a broker that leads partitions is killed, the
-// controller is killed, and hangs. The times are those at which a survivor's watch told of it.
+// Measures how long the failure of a broker lasts, and which requests of clients fail. There are three failures: a broker that
+// leads partitions is killed, the controller is killed, and the controller hangs. The times are those of the events at a watch
+// through a broker that survives.
 import { setTimeout as pause } from 'node:timers/promises';
 import { startRedisNode } from '../../testbed/redis-node.ts';
 import type { Scope } from '../../testbed/scope.ts';
@@ -11,7 +12,7 @@ import { type Account, type Ask, accountCells, accountHead, SteadyLoad } from '.
 const partitions = 12;
 const topic = 'kept';
 
-/** All in ms from the failure on. */
+/** Times in ms from the failure. */
 interface Failure extends Account {
   noticedMs: number;
   electedMs?: number;
@@ -38,19 +39,23 @@ async function measure(
   const times = (of: (failure: Failure) => number | undefined) =>
     both(failures.flatMap((failure) => of(failure) ?? []));
   const rows = [
-    ['its session has ended', times(({ noticedMs }) => noticedMs)],
-    ['there is another controller', times(({ electedMs }) => electedMs)],
-    ['all its partitions have living leaders', times(({ ledMs }) => ledMs)],
-    ['a member on a socket of it has records through another', times(({ memberMs }) => memberMs)],
+    ['the session of the broker has expired', times(({ noticedMs }) => noticedMs)],
+    ['there is a new controller', times(({ electedMs }) => electedMs)],
+    ['all its partitions have a live leader', times(({ ledMs }) => ledMs)],
+    ['a member on a socket of it gets records through another broker', times(({ memberMs }) => memberMs)],
   ].filter(([, shown]) => shown !== '');
   const title = `${what}: ms until (p50 / worst of ${failures.length})`;
   return [
     table(`${title}; a broker's session lasts ${scale.sessionTtlMs} ms`, ['', 'ms'], rows),
-    table(`${what}: its clients`, ['', ...accountHead], [['all, over three brokers', ...accountCells(failures)]]),
+    table(
+      `${what}: its clients`,
+      ['', ...accountHead],
+      [['all clients, over three brokers', ...accountCells(failures)]],
+    ),
   ];
 }
 
-/** Three brokers over one Redis, with a topic that all of them lead a part of, under load. */
+/** Three brokers over one Redis under load. Each leads some partitions of the topic. */
 class Cluster {
   readonly #site: ClusterSite;
   readonly #scale: ClusterScale;
@@ -76,7 +81,7 @@ class Cluster {
     this.#load = load;
   }
 
-  /** Kills or stops the controller, or one that is not, and waits until the cluster has got over it; then it comes back. */
+  /** Kills or stops the controller or another broker, waits until the cluster has recovered, and starts the broker again. */
   async fail(which: 'broker' | 'controller', signal: 'SIGKILL' | 'SIGSTOP', n: number): Promise<Failure> {
     const controller = await this.#whole();
     const other = (controller % 3) + 1;
@@ -90,7 +95,7 @@ class Cluster {
     const led = this.#led(watch, id);
     const member = signal === 'SIGKILL' ? await this.#memberOf(victim, n) : undefined;
     this.#load.begin();
-    // At any moment between two signs of life of the broker.
+    // At a random time between two renewals of the broker's session.
     await pause((Math.random() * this.#scale.sessionTtlMs) / 3);
 
     const failedAt = performance.now();
@@ -112,7 +117,7 @@ class Cluster {
     return { ...failure, ...account };
   }
 
-  /** Waits until all brokers are there, in sync, and lead what they should. @returns the controller's id */
+  /** Waits until all brokers are alive, in the ISR, and lead their preferred partitions. @returns the controller's id */
   async #whole(): Promise<number> {
     const url = this.#site.urls[0];
     return until(async () => {
@@ -126,7 +131,7 @@ class Cluster {
     }, 'three brokers are in sync');
   }
 
-  /** When each partition that the broker leads has another leader. It leads a third of them, as each one does. */
+  /** Resolves when each partition that the broker leads has another leader. Each broker leads a third of the partitions. */
   #led(watch: TreeWatch, id: number): Promise<number> {
     const left = new Set<string>();
     const state = new RegExp(`^/brokers/topics/${topic}/partitions/\\d+/state$`);
@@ -135,11 +140,11 @@ class Cluster {
       if ((JSON.parse(data) as { leader: number }).leader !== id) left.add(path);
       return left.size === partitions;
     };
-    // Its id leaves the ISR of all, so that all are written once, those that it leads with another leader.
+    // The broker's id is removed from the ISR of all partitions, so each state is written once, some with a new leader.
     return watch.seen(change);
   }
 
-  /** A member of a group of its own that gets its records through this broker. */
+  /** The only member of a group, which reads its records through this broker. */
   async #memberOf(victim: ClusterBroker, n: number): Promise<RoamingMember> {
     const urls = [victim.url, ...this.#site.urls.filter((url) => url !== victim.url)];
     const member = new RoamingMember(urls, `${victim.id}-${n}`, topic);

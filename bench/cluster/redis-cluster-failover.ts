@@ -1,5 +1,5 @@
-// How long a failover in a Redis Cluster lasts, and who notices: the primary that holds the tree is killed, or one that holds
-// nothing but logs. Beside it the moment at which its replica has become the primary.
+// Measures how long a failover in a Redis Cluster lasts, and which clients it affects: the primary of the tree is killed, or one
+// that has only logs. The table also has the time at which the replica is promoted, for comparison.
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { type ClusterNode, type ClusterSetup, startRedisCluster } from '../../testbed/redis-cluster.ts';
 import type { Scope } from '../../testbed/scope.ts';
@@ -11,11 +11,11 @@ const partitions = 12;
 const prefix = 'weir';
 const nodeTimeoutMs = 1500;
 
-/** All in ms from the kill on. */
+/** Times in ms from the kill. */
 interface Failure {
   promotedMs: number;
   servedMs: number;
-  /** Of clients whose keys lie on the primary that is killed, and of the others. */
+  /** The accounts of clients whose keys are on the killed primary, and of the other clients. */
   there: Account;
   elsewhere: Account;
 }
@@ -57,7 +57,7 @@ export async function measureClusterFailover(scope: Scope, scale: ClusterScale):
     accounts.push([`${name}: of its keys`, ...accountCells(failures.map(({ there }) => there))]);
     accounts.push([`${name}: of others`, ...accountCells(failures.map(({ elsewhere }) => elsewhere))]);
   }
-  const head = ['killed', 'its replica is the primary', 'each client is served again', 'the later after the earlier'];
+  const head = ['killed', 'its replica is promoted', 'all clients are served again', 'after the promotion'];
   const title = `Redis Cluster, ms (p50 / worst of ${scale.failures}); cluster-node-timeout ${nodeTimeoutMs} ms`;
   return [table(title, head, times), table('Redis Cluster: clients', ['', ...accountHead], accounts)];
 }

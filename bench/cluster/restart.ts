@@ -1,4 +1,4 @@
-// How long a crash of the one Redis lasts that three brokers share: it is killed, and started again at once with its data.
+// Measures how long clients of three brokers are not served when their single Redis is killed and restarted at once.
 import { startRedisNode } from '../../testbed/redis-node.ts';
 import type { Scope } from '../../testbed/scope.ts';
 import { type ClusterScale, ClusterSite, json } from '../lib/cluster-site.ts';
@@ -31,9 +31,9 @@ export async function measureRestart(scope: Scope, scale: ClusterScale): Promise
   }
   const times = (of: (failure: Failure) => number) => both(failures.map(of));
   const rows = [
-    ['Redis answers again', times(({ awayMs }) => awayMs)],
-    ['each client is served again', times(({ servedMs }) => servedMs)],
-    ['the later after the earlier', times(({ awayMs, servedMs }) => servedMs - awayMs)],
+    ['Redis replies again', times(({ awayMs }) => awayMs)],
+    ['all clients are served again', times(({ servedMs }) => servedMs)],
+    ['the time between them', times(({ awayMs, servedMs }) => servedMs - awayMs)],
   ];
   return [
     table(`Redis killed and started again: ms until (p50 / worst of ${failures.length})`, ['', 'ms'], rows),

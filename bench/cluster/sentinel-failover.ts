@@ -1,5 +1,5 @@
-// How long a failover by Sentinels lasts: the primary is killed, or hangs. Beside it what is the Sentinels' own: the moment at which a
-// replica has become the primary, and those at which the first and the last Sentinel named it.
+// Measures how long a failover by Sentinels lasts: the primary is killed, or hangs. The table also has the times of the Sentinels
+// themselves: when a replica is promoted, and when the first and the last Sentinel name it.
 import type { RedisNode } from '../../testbed/redis-node.ts';
 import type { Scope } from '../../testbed/scope.ts';
 import { type SentinelSetup, startSentinels } from '../../testbed/sentinels.ts';
@@ -9,7 +9,7 @@ import { type Account, type Ask, accountCells, accountHead, SteadyLoad } from '.
 
 const replicas = 2;
 
-/** All in ms from the failure on. */
+/** Times in ms from the failure. */
 interface Failure {
   promotedMs: number;
   namedMs: number;
@@ -42,11 +42,11 @@ async function measure(scope: Scope, scale: ClusterScale, signal: 'SIGKILL' | 'S
 
   const times = (of: (failure: Failure) => number) => both(failures.map(of));
   const rows = [
-    ['Redis: a replica is the primary', times(({ promotedMs }) => promotedMs)],
+    ['Redis: a replica is promoted', times(({ promotedMs }) => promotedMs)],
     ['a Sentinel names it', times(({ namedMs }) => namedMs)],
     ['all Sentinels name it', times(({ allNameMs }) => allNameMs)],
-    ['each client is served again', times(({ servedMs }) => servedMs)],
-    ['that, after a Sentinel named it', times(({ namedMs, servedMs }) => servedMs - namedMs)],
+    ['all clients are served again', times(({ servedMs }) => servedMs)],
+    ['after a Sentinel named it', times(({ namedMs, servedMs }) => servedMs - namedMs)],
   ];
   return [
     table(`${what}: ms until (p50 / worst of ${failures.length})`, ['', 'ms'], rows),
@@ -91,13 +91,13 @@ async function failPrimary(setup: SentinelSetup, load: SteadyLoad, signal: 'SIGK
   await setup.setPace('hurried');
   await (signal === 'SIGKILL' ? old.start() : old.signal('SIGCONT'));
   const now = await setup.primary();
-  // A Sentinel would tell it so by itself, but not at once.
+  // A Sentinel would reconfigure it as well, but later.
   await old.ask('REPLICAOF', now.host, String(now.port));
   await until(async () => (await knowAll(setup)) && (await now.info('connected_slaves')) === String(replicas), 'whole');
   return failure;
 }
 
-/** Whether each Sentinel finds all replicas in order. */
+/** Whether each Sentinel reports all replicas as healthy. */
 async function knowAll({ sentinels }: SentinelSetup): Promise<boolean> {
   const known = await Promise.all(sentinels.map((sentinel) => sentinel.ask('SENTINEL', 'REPLICAS', 'main')));
   const field = (fields: string[], name: string) => fields[fields.indexOf(name) + 1];

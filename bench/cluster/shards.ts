@@ -1,5 +1,5 @@
-// Whether a Redis Cluster of more primaries takes more: the same load through two brokers, over one, two and three of them. Where
-// all share the cores of one machine, what a second primary takes over shows in the CPU time of the busiest one.
+// Measures the throughput of a Redis Cluster with one, two and three primaries: the same load through two brokers. As all share
+// the cores of one machine, the effect of more primaries shows in the CPU time of the busiest one.
 import { startRedisCluster } from '../../testbed/redis-cluster.ts';
 import type { Scope } from '../../testbed/scope.ts';
 import { clusterThroughput } from '../lib/cluster-load.ts';
@@ -8,13 +8,13 @@ import { requestBytes } from '../lib/http-load.ts';
 import { percent, shown, table } from '../lib/measure.ts';
 import { RunScope } from '../lib/run-scope.ts';
 
-/** So many that their slots are spread evenly enough over three. */
+/** Enough partitions to spread their hash slots almost evenly over three primaries. */
 const partitions = 48;
 const brokers = 2;
 
 const loads = [
   { what: 'produce 100, 48 connections', records: 100, connections: 48 },
-  // With few under way it is the sync of the disk that is waited for, and not the CPU.
+  // With few requests in flight, the sync of the disk is the limit, and not the CPU.
   { what: 'produce 1, 8 connections', records: 1, connections: 8 },
 ];
 

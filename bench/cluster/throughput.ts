@@ -1,4 +1,4 @@
-// Whether more brokers answer more: the same load, spread over one, two and three of them.
+// Measures the throughput of one, two and three brokers with the same load spread over them.
 import { startRedisNode } from '../../testbed/redis-node.ts';
 import type { Scope } from '../../testbed/scope.ts';
 import { clusterThroughput } from '../lib/cluster-load.ts';

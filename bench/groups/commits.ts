@@ -1,4 +1,4 @@
-// How many commits of offsets a second, beside writes of a node: a commit is one, with a check of who may.
+// Measures offset commits per second, compared with writes of a node: a commit writes a node and also checks the member.
 import { WebSocket } from 'ws';
 import { memberHeader } from '../../testbed/member-secrets.ts';
 import type { GroupSite } from '../lib/group-site.ts';
@@ -32,11 +32,11 @@ export async function measureCommits(site: GroupSite): Promise<string[]> {
     rows.push([`HTTP, ${connections} connections`, shown(made), shown(set), percent(made / set)]);
   }
   const perSecond = await onSocket(site, ms);
-  rows.push(['one socket, 100 under way', shown(perSecond), '', '']);
+  rows.push(['one socket, 100 in flight', shown(perSecond), '', '']);
   return [table('Commits of one offset', ['', 'commits/s', 'writes of a node/s', 'of that'], rows)];
 }
 
-/** Commits on a socket, always with 100 under way. */
+/** Commits on a socket, with 100 in flight all the time. */
 async function onSocket(site: GroupSite, ms: number): Promise<number> {
   const { ws } = await site.join('commits-socket', 'commits', '&memberId=m');
   let [sent, answered] = [0, 0];

@@ -1,4 +1,4 @@
-// Records a second that members of one group consume, beside plain fetches of the same partitions by as many readers.
+// Measures records per second that members of one group consume, compared with fetches of the same partitions by as many readers.
 import { memberHeader } from '../../testbed/member-secrets.ts';
 import { countOf, type GroupSite, pause } from '../lib/group-site.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
@@ -7,7 +7,7 @@ const partitions = 8;
 const topic = 'consume';
 const value = 'x'.repeat(100);
 
-/** Reads everything with `readers` at once. @returns how many records there were */
+/** Reads all partitions with `readers` at once. @returns the number of records read */
 type Way = (readers: number, limits: string) => Promise<number>;
 
 export async function measureConsume(site: GroupSite): Promise<string[]> {

@@ -1,4 +1,4 @@
-// What groups cost that do nothing: those that are empty, and those with a member on a socket, which answers pings.
+// Measures the CPU time and memory of idle groups: empty groups, and groups with a member on a socket that answers pings.
 
 import { type GroupSite, pause } from '../lib/group-site.ts';
 import { shown, table } from '../lib/measure.ts';
@@ -14,7 +14,7 @@ export async function measureIdle(site: GroupSite): Promise<string[]> {
     await site.ask('POST', members, { topics: ['idle'], memberId: 'm' });
     await site.ask('DELETE', `${members}/m`);
   });
-  // What is done once for a group that has become empty is no cost of being so.
+  // Work done once when a group becomes empty is not part of the cost of an empty group.
   await untilQuiet(site);
   const empty = await costs(site, ms);
   await each(count, (n) => site.join(`idle-${n}`, 'idle', '&memberId=m'));
@@ -40,7 +40,7 @@ export async function measureIdle(site: GroupSite): Promise<string[]> {
   ];
 }
 
-/** Waits until the store has had little to do for a second. */
+/** Waits until the store has been almost idle for a second. */
 async function untilQuiet({ server }: GroupSite): Promise<void> {
   for (let before = await redisCommands(server.socketPath); ; ) {
     await pause(1000);

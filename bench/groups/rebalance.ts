@@ -1,15 +1,15 @@
-// How long it takes until a group is stable again when members join, leave, or die.
+// Measures the time until a group is stable again after members join, leave or die.
 import { type GroupSite, pause } from '../lib/group-site.ts';
 import { median, shown, table } from '../lib/measure.ts';
 
 const sessionTimeoutMs = 2000;
-/** As many join at once as a fleet that starts would. */
+/** How many members join at the same time, as when a fleet starts. */
 const atOnce = 50;
 
-/** A member of either kind; it lets go at once of what it is asked for. */
+/** A member on a socket or over HTTP. It releases revoked partitions at once. */
 interface Member {
   leave(): Promise<void>;
-  /** Its process ends without a word. */
+  /** Ends the member without leaving, as a killed process would. */
   die(): void;
 }
 
@@ -29,7 +29,7 @@ const sockets: Kind = {
   },
 };
 
-/** Members over HTTP hear of a change with a heartbeat: these send ten a second, so that the service is measured. */
+/** Members over HTTP get changes with a heartbeat. Ten per second, so that the interval does not dominate the result. */
 const http: Kind = {
   name: 'HTTP',
   sizes: [3, 30, 300],
@@ -41,7 +41,7 @@ const http: Kind = {
       while (!isOver) {
         const { memberEpoch, assignment: owned } = told;
         const heard = site.ask<MatchedEvents>('POST', `${members}/${memberId}/heartbeat`, { memberEpoch, owned });
-        // Who leaves while its heartbeat is under way is unknown to the group by then.
+        // After a leave, a heartbeat that is in flight fails with UNKNOWN_MEMBER.
         told = await heard.catch((error) => {
           if (isOver) return told;
           throw error;

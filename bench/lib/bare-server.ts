@@ -1,5 +1,5 @@
-// The limit for HTTP and for sockets: Fastify with nothing behind it. One route answers a constant, one as many bytes as it
-// is asked for, one takes a body and throws it away, one sends the bytes that it was given to every open socket.
+// The reference for HTTP and sockets: Fastify with nothing behind it. One route returns a constant, one returns as many bytes as
+// requested, one reads a body and discards it, one sends a body to every open socket.
 import fastifyWebsocket, { type WebSocket } from '@fastify/websocket';
 import Fastify from 'fastify';
 import { nodeData } from './workload.ts';

@@ -1,4 +1,4 @@
-// Throughput of a whole cluster, and whose CPU it took: brokers, each Redis, and the load itself.
+// Measures the throughput of a cluster, and the CPU time of brokers, of each Redis and of the load generator.
 import type { RedisNode } from '../../testbed/redis-node.ts';
 import type { ClusterBroker, ClusterScale } from './cluster-site.ts';
 import { HttpLoad, type Round } from './http-load.ts';
@@ -7,13 +7,13 @@ import { cpuUsOf, machineCpuUs } from './processes.ts';
 
 export interface ClusterThroughput {
   perSecond: number;
-  /** Cores used, all of a kind together; `others` = by whatever else runs on the machine. */
+  /** Cores used by all processes of a kind; `others` = by other work on the machine. */
   cores: { brokers: number; redis: number; load: number; others: number };
   /** CPU time of the busiest Redis per request, µs. */
   busiestRedisUs: number;
 }
 
-/** Spreads `connections` over the brokers and measures `rounds` of load after one that does not count. */
+/** Spreads `connections` over the brokers and measures `rounds` of load after a warm-up round. */
 export async function clusterThroughput(
   brokers: ClusterBroker[],
   redis: RedisNode[],

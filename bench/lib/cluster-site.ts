@@ -1,17 +1,17 @@
-// What the questions about a cluster are measured on: brokers over one store, each a process as an operator starts it.
+// The cluster that is measured: brokers over one store, each a process started as an operator would start it.
 import { freePort, type Scope } from '../../testbed/scope.ts';
 import { ServerProcess } from './processes.ts';
 
 export interface ClusterScale {
   rounds: number;
   roundMs: number;
-  /** How often each failure is made. */
+  /** How often each failure is repeated. */
   failures: number;
-  /** How long after its last sign of life a broker counts as dead. */
+  /** How long after its last renewal a broker counts as dead, ms. */
   sessionTtlMs: number;
 }
 
-/** A broker with an id of its own, under which it comes back at the same address. */
+/** A broker with a fixed id and address, which it has again after a restart. */
 export class ClusterBroker extends ServerProcess {
   readonly id: number;
 
@@ -28,7 +28,7 @@ export class ClusterBroker extends ServerProcess {
     this.id = id;
   }
 
-  /** As a crash does it: nothing is handed over. @returns the moment, as performance.now() */
+  /** Kills the process, as a crash would. @returns the time, as performance.now() */
   kill(): number {
     this.process.kill('SIGKILL');
     return performance.now();
@@ -40,7 +40,7 @@ export class ClusterSite {
   readonly #env: Record<string, string>;
   readonly #ports = new Map<number, number>();
 
-  /** Starts so many brokers, which stop with the scope. @param redisUrl as WEIR_REDIS_URL */
+  /** Starts brokers, which stop with the scope. @param redisUrl as WEIR_REDIS_URL */
   static async open(scope: Scope, redisUrl: string, count: number, { sessionTtlMs }: ClusterScale) {
     const site = new ClusterSite(redisUrl, sessionTtlMs);
     scope.teardown(() => Promise.all(site.brokers.map((broker) => broker.stop())));
@@ -49,7 +49,7 @@ export class ClusterSite {
   }
 
   private constructor(redisUrl: string, sessionTtlMs: number) {
-    // A broker that is to stop need not wait for a balancer.
+    // No load balancer is in use, so a broker that stops need not wait for one.
     this.#env = {
       WEIR_REDIS_URL: redisUrl,
       WEIR_BROKER_SESSION_TTL: `${sessionTtlMs}ms`,
@@ -66,7 +66,7 @@ export class ClusterSite {
   async startBroker(id: number): Promise<ClusterBroker> {
     const port = this.#ports.get(id) ?? (await freePort());
     this.#ports.set(id, port);
-    // What is left of its last run is collected.
+    // Removes what its last run has left.
     await this.brokers[id - 1]?.stop();
     const broker = await ClusterBroker.open(id, { ...this.#env, WEIR_PORT: String(port), WEIR_BROKER_ID: String(id) });
     this.brokers[id - 1] = broker;
@@ -74,7 +74,7 @@ export class ClusterSite {
   }
 }
 
-/** JSON of an address; undefined if there is no answer, or a failure. */
+/** The JSON at an address; undefined if there is no response, or an error. */
 export async function json(url: string, method = 'GET', body?: unknown) {
   try {
     const response = await fetch(url, {
@@ -89,7 +89,7 @@ export async function json(url: string, method = 'GET', body?: unknown) {
   }
 }
 
-/** Asks until there is an answer, and gives that. */
+/** Repeats a request until it has a result, and returns that. @throws Error after a minute */
 export async function until<T>(ask: () => Promise<T | undefined | false>, what: string): Promise<T> {
   const startedAt = performance.now();
   for (;;) {

@@ -1,5 +1,5 @@
-// Sockets that tell when something happened in a cluster: a watch of its nodes, and a member of a group that goes to another
-// broker when its own is gone.
+// Sockets that record when something happens in a cluster: a watch of its nodes, and a member of a group that reconnects to
+// another broker when its broker is gone.
 import { WebSocket } from 'ws';
 
 const options = { perMessageDeflate: false, skipUTF8Validation: true };
@@ -16,7 +16,7 @@ export class TreeWatch {
   readonly #ws: WebSocket;
   readonly #listeners = new Set<(event: SeenEvent) => void>();
 
-  /** Watches everything below some paths, with what is written, through one broker. */
+  /** Watches all nodes below some paths, with their data, through one broker. */
   static async open(url: string, paths: string[]): Promise<TreeWatch> {
     const ws = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`, options);
     await new Promise((resolve, reject) => ws.once('open', resolve).once('error', reject));
@@ -39,7 +39,7 @@ export class TreeWatch {
     this.#ws = ws;
   }
 
-  /** Waits for an event. To be called before it is caused. @returns when it came */
+  /** Waits for an event. Must be called before the event is caused. @returns when it arrived */
   seen(isIt: (event: SeenEvent) => boolean): Promise<number> {
     return new Promise((resolve) => {
       const listener = (event: SeenEvent) => {
@@ -61,7 +61,7 @@ export class TreeWatch {
   }
 }
 
-/** A member of a group of its own, on a socket. */
+/** The only member of a group, on a socket. */
 export class RoamingMember {
   readonly #path: string;
   readonly #urls: string[];
@@ -70,14 +70,14 @@ export class RoamingMember {
   #closed = false;
   #onRecords: (from: string) => void = () => {};
 
-  /** @param urls of the brokers, in the order in which they are gone to */
+  /** @param urls of the brokers, in the order in which the member tries them */
   constructor(urls: string[], group: string, topic: string) {
     this.#urls = urls;
     this.#path = `/v1/groups/${group}/stream?topics=${topic}&reset=latest&memberId=only`;
     this.#open();
   }
 
-  /** Waits for records through one of the brokers. @returns when they came, as performance.now() */
+  /** Waits for records through one of the brokers. @returns when they arrived, as performance.now() */
   records(isIt: (url: string) => boolean): Promise<number> {
     return new Promise((resolve) => {
       this.#onRecords = (url) => {
@@ -104,7 +104,7 @@ export class RoamingMember {
       send({ type: 'credit', records: frame.records.length });
       this.#onRecords(url);
     });
-    // The close that follows says all that matters.
+    // An error is ignored: a close follows, and its handler reconnects.
     ws.on('error', () => {});
     ws.once('close', () => {
       if (this.#closed) return;

@@ -1,5 +1,5 @@
-// What every question about groups is measured on: a server with its private Redis, topics with records, and members on
-// sockets that let go at once of what they are asked for.
+// The site for all measurements of groups: a server with its private Redis, topics with records, and members on sockets that
+// release revoked partitions at once.
 import { WebSocket } from 'ws';
 import { keepSecret, memberHeader } from '../../testbed/member-secrets.ts';
 import { WeirServer } from './processes.ts';
@@ -12,7 +12,7 @@ export interface GroupScale {
 /** A member on a socket. */
 export interface BenchMember {
   ws: WebSocket;
-  /** How many records it was sent. */
+  /** How many records it has received. */
   records(): number;
 }
 
@@ -33,7 +33,7 @@ export class GroupSite {
     await this.server.stop();
   }
 
-  /** One request with JSON; gives what its answer says. @throws if it is refused */
+  /** Sends a request with JSON. @returns the JSON of the response. @throws Error if it is not a success */
   async ask<Answer = unknown>(method: string, path: string, body?: unknown): Promise<Answer> {
     const response = await fetch(this.server.url + path, {
       method,
@@ -51,7 +51,7 @@ export class GroupSite {
     await this.ask('POST', '/v1/topics', { name, partitions });
   }
 
-  /** Opens the socket of a member, which is one when this settles. */
+  /** Opens the socket of a member; resolves when it has joined. */
   async join(group: string, topic: string, query = '', credit = 0): Promise<BenchMember> {
     const address = `${this.server.url.replace('http', 'ws')}/v1/groups/${group}/stream`;
     const ws = new WebSocket(`${address}?topics=${topic}&reset=earliest${query}`, {
@@ -62,7 +62,7 @@ export class GroupSite {
     await new Promise<void>((resolve, reject) => {
       ws.on('error', reject);
       ws.on('message', (data: Buffer) => {
-        // Frames of records are large, and say first what they are.
+        // Frames of records are large, and begin with their type, so they need not be parsed.
         const head = data.toString('latin1', 0, 24);
         if (head.startsWith('{"type":"records"')) {
           records += countOf(data);
@@ -99,7 +99,7 @@ interface ListedGroup {
 
 const mark = Buffer.from('{"offset":');
 
-/** How many records a frame or an answer has, found without parsing it. */
+/** How many records a frame or response has, found without parsing it. */
 export function countOf(data: Buffer): number {
   let count = 0;
   for (let at = data.indexOf(mark); at >= 0; at = data.indexOf(mark, at + mark.length)) count += 1;
@@ -108,7 +108,7 @@ export function countOf(data: Buffer): number {
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** A name that stands just before another in the list. */
+/** A name that sorts just before another. */
 function before(name: string): string {
   return `${name.slice(0, -1)}${String.fromCharCode(name.charCodeAt(name.length - 1) - 1)}~`;
 }

@@ -1,5 +1,5 @@
-// A thread of its own that asks for /health/live without a pause, so that what the main thread builds or sends does not delay it: how
-// long the answer takes is how long the server's event loop is kept.
+// A separate thread that requests /health/live again and again, so that work of the main thread does not delay it. The time to the
+// response shows how long the event loop of the server was blocked.
 import { connect } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -13,7 +13,7 @@ export class HealthPoller {
     this.#worker = new Worker(new URL(import.meta.url), { workerData: url });
   }
 
-  /** The longest that an answer took since the last time that this was asked, that which is under way included, ms. */
+  /** The longest time to a response since the last call of this method, including the request in flight, ms. */
   worst(): Promise<number> {
     return new Promise((resolve) => {
       this.#worker.once('message', resolve);

@@ -1,17 +1,17 @@
-// A load generator for HTTP/1.1 on one address: keep-alive connections, each with one request under way (closed loop), that
-// send prepared bytes and read no more of an answer than its status and its length. It must cost less than what it measures.
+// A load generator for HTTP/1.1 on one address: keep-alive connections, each with one request in flight (closed loop). They send
+// prepared bytes and parse only status and length of a response, as the generator must cost less than what it measures.
 import { createConnection, type Socket } from 'node:net';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
-/** What one round of load gave. */
+/** The result of one round of load. */
 export interface Round {
   perSecond: number;
   requests: number;
-  /** Of single requests, in microseconds; undefined where only batches were timed. */
+  /** Latencies of single requests, µs; undefined if only batches were timed. */
   latencyUs: RecordableHistogram;
 }
 
-/** The bytes of a request; `body` goes with its length and as octets, unless `headers` say otherwise. */
+/** The bytes of a request. Its content type is application/octet-stream, unless `headers` has another. */
 export function requestBytes(method: string, path: string, body = '', headers: Record<string, string> = {}): Buffer {
   const all: Record<string, string> = { host: 'localhost', ...headers };
   if (body !== '') {
@@ -39,14 +39,14 @@ export class HttpLoad {
     for (const connection of this.#connections) connection.close();
   }
 
-  /** Sends one request on the first connection. @returns when its answer was there, as performance.now() */
+  /** Sends one request on the first connection. @returns when its response was complete, as performance.now() */
   send(request: Buffer): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#connections[0]!.send(request, () => resolve(performance.now()), reject);
     });
   }
 
-  /** Keeps every connection busy for `ms`, or until `requestsMax` were sent. @param next gives the bytes of each request */
+  /** Keeps every connection busy for `ms`, or until `requestsMax` were sent. @param next returns the bytes of each request */
   run(next: () => Buffer, ms: number, requestsMax = Number.POSITIVE_INFINITY): Promise<Round> {
     return new Promise((resolve, reject) => {
       const latencyUs = createHistogram();
@@ -75,15 +75,15 @@ export class HttpLoad {
   }
 }
 
-/** One keep-alive connection. It reads into a buffer of its own, again and again, so that nothing is allocated for it. */
+/** One keep-alive connection. It always reads into the same buffer, so that reading allocates nothing. */
 class Connection {
   readonly #socket: Socket;
   #answered: () => void = () => {};
   #failed: (error: Error) => void = () => {};
-  /** The beginning of an answer whose head is not complete yet. */
+  /** The beginning of a response whose head is not complete yet. */
   #headPart: Buffer | undefined;
   #bodyBytesLeft = 0;
-  /** The last bytes of an answer in chunks, which has no length; undefined while none is under way. */
+  /** The last bytes of a chunked response, which has no length; undefined while there is none. */
   #chunksEnd: string | undefined;
 
   static open(host: string, port: number): Promise<Connection> {
@@ -148,7 +148,7 @@ class Connection {
     if (this.#bodyBytesLeft <= 0) this.#finish();
   }
 
-  /** The answers to NDJSON are lines of JSON, in which the mark of the last chunk cannot stand. */
+  /** Responses to NDJSON are lines of JSON, which cannot contain the mark of the last chunk. */
   #receiveChunks(chunk: Buffer): void {
     const end = this.#chunksEnd + chunk.toString('latin1', Math.max(0, chunk.length - lastChunk.length));
     this.#chunksEnd = end.slice(-lastChunk.length);
@@ -167,10 +167,10 @@ class Connection {
 
 const lastChunk = '\r\n0\r\n\r\n';
 
-/** Of an answer with that head. @throws if it does not say */
+/** The body length of a response with this head. @throws Error if the head has none */
 function contentLength(head: string): number {
   const at = head.indexOf('\r\ncontent-length: ');
   if (at >= 0) return Number.parseInt(head.slice(at + 18, at + 30), 10);
   if (head.startsWith('HTTP/1.1 204')) return 0;
-  throw new Error(`The answer does not say its length: ${head}`);
+  throw new Error(`The response has no Content-Length: ${head}`);
 }

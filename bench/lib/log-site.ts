@@ -1,5 +1,5 @@
-// What every question about the log is measured on: a server with its private Redis, the bare route, and a Redis client that
-// calls the product's own scripts. Topics are made over HTTP, as a user would.
+// The site for all measurements of the log: a server with its private Redis, the bare route, and a Redis client that calls the
+// scripts of the server. Topics are created over HTTP, as a user would.
 import { pino } from 'pino';
 import { partitionKeys } from '../../src/store/keys.ts';
 import { Logs } from '../../src/store/log/logs.ts';
@@ -7,14 +7,14 @@ import type { StoreConnection } from '../../src/store/redis/connection.ts';
 import { openBareServer, type ServerProcess, WeirServer } from './processes.ts';
 import { RedisLoad, type ScriptCall } from './redis-load.ts';
 
-/** How much of everything is done. */
+/** The size of a run. */
 export interface LogScale {
   /** How often alternating rounds are repeated. */
   rounds: number;
   roundMs: number;
-  /** Whether this is the short run: questions that take long ask less. */
+  /** Whether this is the short run: long parts then measure less. */
   quick: boolean;
-  /** A folder for CPU profiles of the server; undefined = none are taken. */
+  /** The folder for CPU profiles of the server; undefined = no profiles. */
   profiles: string | undefined;
 }
 
@@ -29,7 +29,7 @@ const prefix = 'weir';
 
 export class LogSite {
   readonly server: WeirServer;
-  /** Has `POST /discard`, which takes any body as bytes and throws it away. */
+  /** Has `POST /discard`, which reads any body and discards it. */
   readonly bare: ServerProcess;
   readonly redis: RedisLoad;
   readonly scale: LogScale;
@@ -49,7 +49,7 @@ export class LogSite {
     return site;
   }
 
-  /** How the private Redis writes its append-only file from now on. */
+  /** Sets the `appendfsync` of the private Redis. */
   async sync(appendfsync: 'always' | 'everysec'): Promise<void> {
     await this.redis.client.config('SET', 'appendfsync', appendfsync);
   }
@@ -61,11 +61,11 @@ export class LogSite {
       body: JSON.stringify({ name, partitions, config }),
     });
     const created = (await response.json()) as { topicId: string };
-    if (response.status !== 201) throw new Error(`Topic ${name} was not made: ${JSON.stringify(created)}`);
+    if (response.status !== 201) throw new Error(`Topic ${name} was not created: ${JSON.stringify(created)}`);
     return { name, topicId: created.topicId, partitions };
   }
 
-  /** Deletes all records of a topic, so that the next round has the memory to itself. */
+  /** Deletes all records of a topic, so that their memory is free for the next round. */
   async clear({ name, partitions }: Topic): Promise<void> {
     for (let partition = 0; partition < partitions; partition++) {
       const url = `${this.server.url}/v1/topics/${name}/partitions/${partition}/records?before=latest`;
@@ -75,7 +75,7 @@ export class LogSite {
     await this.redis.settled();
   }
 
-  /** The key that a script of a partition's log is called with. */
+  /** The key of a partition with which the scripts of its log are called. */
   partitionKey({ topicId }: Topic, partition: number): string {
     return partitionKeys(prefix, topicId, partition).partition;
   }
@@ -86,7 +86,7 @@ export class LogSite {
   }
 }
 
-/** The calls of scripts that the server makes for an operation on logs: told by the product itself, and not made. */
+/** The script calls that the server would make for an operation on logs. They are recorded from its own code, and not sent. */
 export async function logCallsOf(operation: (logs: Logs) => Promise<unknown>): Promise<ScriptCall[]> {
   const made: ScriptCall[] = [];
   const recorder = {

@@ -1,4 +1,4 @@
-// Numbers: what several rounds say together, and how they are printed.
+// Statistics over several rounds, and how they are printed.
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -6,18 +6,18 @@ export function median(values: number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** The value below which `share` (0 to 1) of the values are. */
+/** The percentile of the values at `share`, 0 to 1. */
 export function percentile(values: number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
 
-/** The middle and the worst of some times, `p50 / worst`; nothing if there are none. */
+/** The median and the largest of some times, as `p50 / worst`; an empty text if there are none. */
 export function both(values: number[]): string {
   return values.length === 0 ? '' : `${shown(median(values))} / ${shown(Math.max(...values))}`;
 }
 
-/** A number as a reader wants it: three digits are as much as a noisy machine knows. */
+/** A number as text, rounded to three digits: a noisy machine gives no more precision. */
 export function shown(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '–';
   const size = Math.abs(value);

@@ -1,5 +1,5 @@
-// Loaded into a measured process beside its own program: answers what cannot be seen from outside. It does nothing until
-// it is asked.
+// Loaded into a measured process beside its program. On request of the parent process it reports what cannot be seen from outside,
+// such as the heap after a garbage collection; otherwise it does nothing.
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 
@@ -11,7 +11,7 @@ const inspector = new Session();
 async function answer(question: ProbeQuestion): Promise<ProbeAnswer> {
   switch (question.kind) {
     case 'memory': {
-      // The first collection lets finalizers go, the second takes what they held.
+      // The first collection runs finalizers, the second frees what they held.
       globalThis.gc!();
       await new Promise((resolve) => setTimeout(resolve, 20));
       globalThis.gc!();
@@ -33,8 +33,8 @@ async function answer(question: ProbeQuestion): Promise<ProbeAnswer> {
 }
 
 process.on('message', (question: ProbeQuestion) => {
-  // A failure is left unhandled, and so ends the process: its parent waits for no answer then.
+  // A failure is not handled, so it ends the process, and the parent stops waiting.
   void answer(question).then((reply) => process.send!(reply));
 });
-// The process lives for as long as its own program wants it to.
+// The probe must not keep the process alive.
 process.channel!.unref();

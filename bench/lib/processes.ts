@@ -1,4 +1,4 @@
-// The processes under load: a whole server as a user starts it, on a store of its own, and the bare one that is the limit.
+// The processes under load: a server with a private Redis, started as a user would, and the bare server that is the reference.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import type { ProbeAnswer, ProbeQuestion } from './probe.ts';
 
 const stopMsMax = 12_000;
 const compiled = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-/** Those of `npm start`: a server runs as its users run it, and the bare one beside it likewise. */
+/** The Node options of `npm start`, used for both processes. */
 const nodeFlags = (
   JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { scripts: { start: string } }
 ).scripts.start
@@ -18,7 +18,7 @@ const nodeFlags = (
   .filter((word) => word.startsWith('--'));
 const running = new Set<ServerProcess>();
 
-// Whatever ends the run, by Ctrl-C or by a fault, ends what it has started.
+// If the run ends, also by Ctrl-C or an error, the processes that it has started end too.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
 process.once('exit', () => {
   for (const server of running) server.process.kill('SIGTERM');
@@ -29,7 +29,7 @@ export class ServerProcess {
   readonly process: ChildProcess;
   url = '';
 
-  /** Starts a module with the probe in it; `ready` picks the address out of its first lines. */
+  /** Starts a module with the probe loaded; `ready` finds the address in its first lines of output. */
   static async start<S extends ServerProcess>(
     server: S,
     ready: (line: Record<string, unknown>, server: S) => boolean,
@@ -42,11 +42,11 @@ export class ServerProcess {
       server.process.stdout!.resume();
       return server;
     }
-    throw new Error(`${server.process.spawnargs.join(' ')} did not start; its log above says why`);
+    throw new Error(`${server.process.spawnargs.join(' ')} did not start; see its log above`);
   }
 
   constructor(module: string, env: Record<string, string>) {
-    // What the user has set for a server of their own must not reach this one.
+    // Settings in the environment of the user must not reach this server.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('WEIR_'));
     const args = [...nodeFlags, '--expose-gc', '--import', compiled('bench/lib/probe.js'), compiled(module)];
     this.process = spawn(process.execPath, args, {
@@ -59,7 +59,7 @@ export class ServerProcess {
     return this.process.pid!;
   }
 
-  /** CPU time of the process so far, in microseconds; undefined where the system does not tell. */
+  /** CPU time of the process so far, µs; undefined if the system does not report it. */
   get cpuUs(): number | undefined {
     return cpuUsOf(this.pid);
   }
@@ -69,7 +69,7 @@ export class ServerProcess {
     return (await this.#ask({ kind: 'memory' })) as { rss: number; heapUsed: number };
   }
 
-  /** Profiles the CPU of the process while `during` runs, and writes that to `file`. It is slower for that. */
+  /** Profiles the CPU of the process while `during` runs, and writes the profile to `file`. Profiling slows the process. */
   async profiled<T>(file: string, during: () => Promise<T>): Promise<T> {
     await this.#ask({ kind: 'start-profile' });
     try {
@@ -97,7 +97,7 @@ export class ServerProcess {
   }
 }
 
-/** A whole server with its private Redis, in a folder of its own that goes with it. */
+/** A server with its private Redis, in a temporary folder that is deleted at the end. */
 export class WeirServer extends ServerProcess {
   redisPid = 0;
   redisVersion = '';
@@ -142,7 +142,7 @@ export function openBareServer(): Promise<ServerProcess> {
   });
 }
 
-/** CPU time of all threads of a process, in microseconds: Linux tells it exactly, other systems not at all. */
+/** CPU time of all threads of a process, µs. Linux reports it exactly; undefined on other systems. */
 export function cpuUsOf(pid: number): number | undefined {
   try {
     const tasks = `/proc/${pid}/task`;
@@ -156,7 +156,7 @@ export function cpuUsOf(pid: number): number | undefined {
   }
 }
 
-/** CPU time that the whole machine has spent so far, in microseconds, with what its host took; undefined where it is not told. */
+/** CPU time of the whole machine so far, µs, including time stolen by its host; undefined if the system does not report it. */
 export function machineCpuUs(): number | undefined {
   try {
     const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
@@ -164,7 +164,7 @@ export function machineCpuUs(): number | undefined {
       .slice(1)
       .map(Number);
     const ticks = user! + nice! + system! + irq! + softirq! + steal!;
-    // In hundredths of a second, wherever Node runs.
+    // The values are in hundredths of a second on all systems.
     return ticks * 10_000;
   } catch {
     return undefined;

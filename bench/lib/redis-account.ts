@@ -1,13 +1,13 @@
-// What a Redis uses and has done, by its own account.
+// Memory and number of commands of a Redis, as INFO reports them.
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 
-/** Bytes. */
+/** Used memory, bytes. */
 export async function redisMemory(socketPath: string): Promise<number> {
   const info = String(await redisCommand(socketPath, ['INFO', 'memory']));
   return Number(/used_memory:(\d+)/.exec(info)?.[1]);
 }
 
-/** How many commands it has done so far, those in scripts, too. */
+/** Commands processed so far, including those called by scripts. */
 export async function redisCommands(socketPath: string): Promise<number> {
   const info = String(await redisCommand(socketPath, ['INFO', 'stats']));
   return Number(/total_commands_processed:(\d+)/.exec(info)?.[1]);

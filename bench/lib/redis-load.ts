@@ -1,4 +1,4 @@
-// The limit for whatever goes through Redis: the product's own scripts, called straight from a Redis client, pipelined.
+// The reference for operations on the store: a Redis client that calls the scripts of the server directly, in pipelines.
 import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,15 +21,15 @@ const pipelines = 2;
 
 const keys = coordinationKeys('weir');
 
-/** As the server has them by default (src/config/config.ts). */
+/** The defaults of the server (src/config/config.ts). */
 const limits = { maxNodeBytes: 1024 * 1024, eventRetention: 100_000, responseLimits: '600000:1000000:268435456' };
 
-/** The tree straight on a connection, without a server before it. */
+/** The tree in Redis, accessed over a connection without a server. */
 export function namespaceOn(connection: StoreConnection): Namespace {
   return new Namespace(connection, keys, limits);
 }
 
-/** The call of a script that the server makes for an operation: told by the product itself, and not made. */
+/** The script call that the server would make for an operation. It is recorded from its own code, and not sent. */
 export async function scriptCallOf(operation: (namespace: Namespace) => Promise<unknown>): Promise<ScriptCall> {
   let made: ScriptCall | undefined;
   const recorder = {
@@ -71,8 +71,8 @@ export class RedisLoad {
   }
 
   /**
-   * Keeps `inFlight` calls of scripts under way, in pipelines, for `ms` or until there were `callsMax`.
-   * @returns latencies are those of whole pipelines, each of which is answered at once
+   * Keeps `inFlight` script calls in flight, in pipelines, for `ms` or until `callsMax` calls were made.
+   * @returns the result of the round; its latencies are those of whole pipelines
    */
   async run(next: () => ScriptCall, inFlight: number, ms: number, callsMax = Number.POSITIVE_INFINITY): Promise<Round> {
     const size = Math.max(1, Math.floor(inFlight / pipelines));
@@ -102,27 +102,27 @@ export class RedisLoad {
     return { perSecond: (requests * 1000) / (performance.now() - startedAt), requests, latencyUs };
   }
 
-  /** Without the history of events, which is bounded and would hide what nodes and sessions need. */
+  /** Memory without the event history, which has a fixed limit and would hide the memory of nodes and sessions. */
   async usedMemoryBytes(): Promise<number> {
     const all = Number(/used_memory:(\d+)/.exec(await this.client.info('memory'))?.[1]);
     return all - Number(await this.client.memory('USAGE', keys.events, 'SAMPLES', 0));
   }
 
-  /** Waits until no background rewrite of the append-only file takes part of the machine. */
+  /** Waits until no rewrite of the append-only file runs in the background, as it would use CPU time. */
   async settled(): Promise<void> {
     while (/aof_rewrite_(in_progress|scheduled):1/.test(await this.client.info('persistence'))) await sleep(50);
   }
 
-  /** Calls of scripts so far, and the time they took in Redis. */
+  /** Script calls so far, and their time in Redis. */
   async scriptTime(): Promise<{ calls: number; us: number }> {
     const found = /cmdstat_evalsha:calls=(\d+),usec=(\d+)/.exec(await this.client.info('commandstats'));
     return { calls: Number(found?.[1] ?? 0), us: Number(found?.[2] ?? 0) };
   }
 }
 
-/** Scripts answer with OK; those that take several requests with a list for each, or for each that failed. */
+/** Checks a reply: OK, or a list with an element for each request or for each failed request of the call. */
 function check(reply: unknown[]): void {
   const [tag, ...answers] = reply;
   const tags = [tag, ...answers.filter(Array.isArray).map((answer) => answer[0])];
-  if (tags.some((each) => String(each) !== 'OK')) throw new Error(`A script answered: ${reply}`);
+  if (tags.some((each) => String(each) !== 'OK')) throw new Error(`A script call failed: ${reply}`);
 }

@@ -1,4 +1,4 @@
-// Rounds of load with what they cost: the CPU time of the server and of its Redis, and what many rounds say together.
+// Rounds of load with the CPU time of the server and of its Redis, and the statistics over all rounds.
 import { createHistogram } from 'node:perf_hooks';
 import type { Round } from './http-load.ts';
 import { median, shown } from './measure.ts';
@@ -24,7 +24,7 @@ export async function watchedRound(
   };
 }
 
-/** What all rounds of one thing gave. */
+/** The results of all rounds of one case. */
 export class Sums {
   readonly perSecond: number[] = [];
   readonly latencyUs = createHistogram();

@@ -1,4 +1,4 @@
-// What a question has started, ended in the opposite order when it is answered.
+// Collects what a part of a benchmark starts, and ends it in reverse order when the part is done.
 import type { Scope } from '../../testbed/scope.ts';
 
 export class RunScope implements Scope {

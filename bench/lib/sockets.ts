@@ -1,4 +1,4 @@
-// Many WebSocket clients of one address, and the moments at which a message reached the first and the last of them.
+// Many WebSocket clients of one address. Records when a message reached the first and the last of them.
 import { WebSocket } from 'ws';
 
 const openAtOnce = 200;
@@ -13,7 +13,7 @@ export interface Arrival {
 export class SocketFleet {
   readonly #sockets: WebSocket[] = [];
   readonly #url: string;
-  /** Which messages count: the others, such as bookmarks, may come at any time. */
+  /** Whether a message counts. Others, such as bookmarks, may arrive at any time. */
   readonly #counts: (message: Buffer) => boolean;
   #arrived = 0;
   #firstAt = 0;
@@ -25,7 +25,7 @@ export class SocketFleet {
     this.#counts = counts;
   }
 
-  /** Opens sockets until there are `count`; each sends the frames, if there are any, and counts their answers as ready. */
+  /** Opens sockets until there are `count`. Each sends the frames, if there are any, and is ready after their replies. */
   async grow(count: number, frames: string[] = []): Promise<void> {
     while (this.#sockets.length < count) {
       const batch = Math.min(openAtOnce, count - this.#sockets.length);
@@ -33,7 +33,7 @@ export class SocketFleet {
     }
   }
 
-  /** Sends frames on the first `count` sockets, and waits for as many answers; not on all at once, as openAtOnce. */
+  /** Sends frames on the first `count` sockets, `openAtOnce` sockets at a time, and waits for the replies. */
   async send(frames: string[], count = this.#sockets.length): Promise<void> {
     for (let i = 0; i < count; i += openAtOnce) {
       const some = this.#sockets.slice(i, Math.min(i + openAtOnce, count));
@@ -41,7 +41,7 @@ export class SocketFleet {
     }
   }
 
-  /** Waits for one message on every socket. To be called before it is caused. */
+  /** Waits for one message on every socket. Must be called before the message is caused. */
   arrival(): Promise<Arrival> {
     this.#arrived = 0;
     this.#expected = this.#sockets.length;
@@ -83,7 +83,7 @@ export class SocketFleet {
   };
 }
 
-/** Sends frames and waits until each was answered with `watching`. */
+/** Sends frames and waits for a `watching` frame for each. */
 function exchange(socket: WebSocket, frames: string[]): Promise<void> {
   if (frames.length === 0) return Promise.resolve();
   return new Promise((resolve, reject) => {

@@ -1,12 +1,12 @@
-// A load that goes on through failures, and keeps account of what they cost: clients that send one request after the other at a
-// steady pace, each to the broker that served it last; one that does not answer, or breaks the connection, is left for the next.
+// A load that continues during failures and counts failed requests and gaps. Each client sends one request after the other at a
+// steady pace to the broker that served it last. If that does not respond or closes the connection, it changes to the next one.
 import { Agent, request } from 'node:http';
 import type { Scope } from '../../testbed/scope.ts';
 import { both, shown } from './measure.ts';
 
-/** What one client sends again and again. */
+/** The request that one client repeats. */
 export interface Ask {
-  /** By which its client is found again. */
+  /** The name of its client, to select its account. */
   name: string;
   method: string;
   path: string;
@@ -16,17 +16,17 @@ export interface Ask {
 export interface Account {
   begun: number;
   failed: number;
-  /** For how long a client had no success, at the longest. */
+  /** The longest time for which a client had no success, ms. */
   gapMs: number;
   slowestMs: number;
 }
 
-/** What the accounts of several failures say together, as a row of a table. */
+/** The accounts of several failures as a row of a table. */
 export const accountHead = [
-  'requests begun each time',
+  'requests sent per failure',
   'of them failed',
-  'a client without success, ms, p50 / worst',
-  'slowest answer, ms, p50 / worst',
+  'longest time of a client without success, ms, p50 / worst',
+  'slowest response, ms, p50 / worst',
 ];
 
 export function accountCells(accounts: Account[]): string[] {
@@ -40,7 +40,7 @@ export function accountCells(accounts: Account[]): string[] {
   ];
 }
 
-/** A client waits a little longer than any answer may take (guarantee E3). */
+/** How long a client waits for a response, ms: a little longer than any response may take (guarantee E3). */
 const patienceMs = 3000;
 const everyMs = 20;
 
@@ -58,14 +58,14 @@ export class SteadyLoad {
     this.#clients = clients;
   }
 
-  /** Spreads the clients over the brokers as at first, and begins new accounts. */
+  /** Spreads the clients over the brokers as at the start, and begins new accounts. */
   begin(): void {
     for (const client of this.#clients) client.begin();
   }
 
   /**
-   * Waits until each of the clients has had a success with a request that it began after `since`.
-   * @returns when the last of them had, as performance.now()
+   * Waits until each client has had a success with a request that it sent after `since`.
+   * @returns the time of the last of these successes, as performance.now()
    */
   async served(since: number, names = /./): Promise<number> {
     return Math.max(...(await Promise.all(this.#of(names).map((client) => client.served(since)))));
@@ -152,7 +152,7 @@ class SteadyClient {
     }
   }
 
-  /** @returns the status; 0 if there was no answer */
+  /** @returns the status; 0 if there was no response */
   #send(): Promise<number> {
     const { method, path } = this.#ask;
     return new Promise((resolve) => {

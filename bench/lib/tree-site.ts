@@ -1,4 +1,4 @@
-// A server whose tree is filled to a given size straight through its store, and what one more create costs there.
+// A server whose tree is filled to a given size directly through Redis. Measures the cost of one more create in it.
 import { pino } from 'pino';
 import { coordinationKeys } from '../../src/store/keys.ts';
 import { StoreConnection } from '../../src/store/redis/connection.ts';
@@ -11,10 +11,10 @@ import { nodeData } from './workload.ts';
 const multiSize = 1000;
 const multisInFlight = 2;
 const connections = 64;
-/** Creates in one round, a number of whole pipelines; they are deleted behind it, so that the tree keeps its size. */
+/** Creates in one round, in whole pipelines. Their nodes are deleted after it, so that the size of the tree stays the same. */
 const createsPerRound = 512;
 
-/** How the tree is laid out: `parents` = how many nodes share the children. */
+/** The shape of the tree; `parents` = over how many parents the nodes are spread. */
 export interface Shape {
   name: string;
   parents: number;
@@ -58,17 +58,17 @@ export class TreeSite {
     return site;
   }
 
-  /** The path of one of its parents, in turn. */
+  /** The path of a parent; each call returns the next one in rotation. */
   parent(index: number): string {
     return `/size/p${String(index % this.shape.parents).padStart(4, '0')}`;
   }
 
-  /** Creates nodes beside those that are counted, in one transaction. */
+  /** Creates nodes that do not count towards the size, in one transaction. */
   async create(paths: string[]): Promise<void> {
     await this.#namespace.write(paths.map((path) => ({ op: 'create', path, data: nodeData })));
   }
 
-  /** Fills it up to `nodes`, by multis of sequential creates. @returns creates per second */
+  /** Fills the tree up to `nodes`, with multis of sequential creates. @returns creates per second */
   async fill(nodes: number): Promise<number> {
     const missing = nodes - this.#nodes;
     const startedAt = performance.now();
@@ -89,7 +89,7 @@ export class TreeSite {
     return perSecond;
   }
 
-  /** @returns the time that one create takes in Redis, microseconds, by Redis' own account */
+  /** @returns the time of one create in Redis, µs, as Redis reports it */
   async createStraightUs(): Promise<number> {
     const call = await scriptCallOf((tree) => tree.write([{ op: 'create', path: '/somewhere', data: nodeData }]));
     const paths = this.#extraPaths();
@@ -106,7 +106,7 @@ export class TreeSite {
     return (after.us - before.us) / (after.calls - before.calls);
   }
 
-  /** @returns the time from one create over HTTP to the next with 64 connections, microseconds */
+  /** @returns the time from one create over HTTP to the next with 64 connections, µs */
   async createOverHttpUs(): Promise<number> {
     const paths = this.#extraPaths();
     let sent = 0;
@@ -123,7 +123,7 @@ export class TreeSite {
     await this.server.stop();
   }
 
-  /** What one round creates, spread over all parents. */
+  /** The creates of one round, spread over all parents. */
   #extraPaths(): string[] {
     return Array.from({ length: createsPerRound }, (_, i) => `${this.parent(i * 7)}/extra-${i}`);
   }

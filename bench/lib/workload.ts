@@ -1,24 +1,24 @@
-// What every question of the benchmark writes and reads, so that its numbers can be compared.
+// The nodes that all parts of the tree benchmark write and read, so that their numbers can be compared.
 
 const nodeDataBytes = 100;
 export const nodeData = 'weirkeeper '.repeat(10).slice(0, nodeDataBytes);
 
 export const secondsDefault = 200;
 
-/** How much of everything is done: the default run takes a little less than its `seconds`. */
+/** The size of a run. The default run takes a little less than its `seconds`. */
 export interface Scale {
   /** How often alternating rounds are repeated. */
   rounds: number;
   roundMs: number;
-  /** The largest tree. */
+  /** Nodes of the largest tree. */
   nodes: number;
-  /** Socket counts of the fan-out, rising. */
+  /** Numbers of sockets in the fan-out, ascending. */
   sockets: number[];
-  /** Sockets that are weighed. */
+  /** Sockets whose memory is measured. */
   socketsWeighed: number;
-  /** Events to each number of sockets. */
+  /** Events sent to each number of sockets. */
   events: number;
-  /** A folder for CPU profiles of the server, one for each question; undefined = none are taken. */
+  /** The folder for CPU profiles of the server, one for each part; undefined = no profiles. */
   profiles: string | undefined;
 }
 

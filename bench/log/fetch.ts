@@ -1,5 +1,5 @@
-// How fast are records fetched, against both limits: a bare Fastify route that sends as many bytes, and a Redis client that reads
-// the same range of the stream? All three take turns in short rounds.
+// Measures the rate of fetches, compared with a bare Fastify route that sends as many bytes and with a Redis client that reads the
+// same range of the Redis stream. All three take turns in short rounds.
 import { randomBytes } from 'node:crypto';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import type { LogSite, Topic } from '../lib/log-site.ts';
@@ -8,21 +8,21 @@ import { Sums, watchedRound } from '../lib/rounds.ts';
 
 interface Case {
   what: string;
-  /** Records in a batch, which is a request of whoever produced them. */
+  /** Records in a batch, which is one produce request. */
   batch: number;
   query: string;
   connections: number;
   lines?: boolean;
   config?: Record<string, string>;
-  /** Values that compress as texts of a log do. */
+  /** Whether values compress like lines of a log. */
   compressible?: boolean;
 }
 
 const recordBytes = 100;
 const bytesMax = 1024 * 1024;
-/** More than any of the answers takes. */
+/** More than any of the responses needs. */
 const large = `maxBytes=${bytesMax}&maxRecords=100000`;
-/** So many different places are read in turn, so that no two readers share a read. */
+/** Different offsets to read from in rotation, so that no two readers share a read. */
 const places = 16;
 
 const cases: Case[] = [
@@ -49,7 +49,7 @@ export async function measureFetch(site: LogSite): Promise<string[]> {
   const rows: string[][] = [];
   for (const [index, each] of cases.entries()) rows.push(await measureCase(site, each, `bench-fetch-${index}`));
   const head = [
-    'an answer',
+    'response',
     'requests/s',
     'records/s',
     'MB/s',
@@ -112,7 +112,7 @@ async function measureCase(site: LogSite, each: Case, name: string): Promise<str
   ];
 }
 
-/** As many records as an answer of 1 MiB and its other places take. */
+/** Produces enough records for a response of 1 MiB from each offset. */
 async function fill({ server }: LogSite, { name }: Topic, { batch, compressible = false }: Case): Promise<void> {
   const wanted = 12_000;
   const load = await HttpLoad.open(server.url, 8);
@@ -131,7 +131,7 @@ async function fill({ server }: LogSite, { name }: Topic, { batch, compressible 
   load.close();
 }
 
-/** How a Redis client reads as many records as an answer has: the stream, and the number of its entries. */
+/** The stream, and how many of its entries a Redis client must read to get as many records as a response has. */
 async function storedEntries(site: LogSite, topic: Topic, records: number): Promise<{ key: string; count: number }> {
   const key = site.partitionKey(topic, 0).replace(/partition$/, 'log');
   const entries = await site.redis.client.xrange(key, '-', '+');

@@ -1,5 +1,5 @@
-// How fast are records produced, against both limits: a bare Fastify route that takes the same body and throws it away, and the
-// same append script called from a pipelined Redis client with the same batches? All three take turns in short rounds.
+// Measures the rate of produce requests, compared with a bare Fastify route that reads the same body and discards it and with a
+// Redis client that calls the same append script with the same batches. All three take turns in short rounds.
 import { randomBytes, randomInt } from 'node:crypto';
 import { LogWriter } from '../../src/broker/log/log-writer.ts';
 import type { TopicCache } from '../../src/broker/metadata/topic-cache.ts';
@@ -14,7 +14,7 @@ import type { ScriptCall } from '../lib/redis-load.ts';
 import { Sums, watchedRound } from '../lib/rounds.ts';
 
 interface Case {
-  /** Records a request. */
+  /** Records per request. */
   records: number;
   bytes: 100 | 1024;
   keyed: boolean;
@@ -23,7 +23,7 @@ interface Case {
   appendfsync: 'everysec' | 'always';
 }
 
-/** So many different requests take turns. */
+/** Different requests that are sent in rotation. */
 const requestsInTurn = 64;
 const partitions = 8;
 const warmUpRounds = 2;
@@ -122,7 +122,7 @@ async function measureCase(site: LogSite, topic: Topic, each: Case): Promise<str
   ];
 }
 
-/** Many connections that all send at once, more than a broker works at (http/limits.ts: requestsMax); one record a request. */
+/** Many connections that send at once, more than a broker handles at the same time (requestsMax); one record per request. */
 async function measureCrowds(site: LogSite, topic: Topic): Promise<string> {
   const one: Case = { ...usual, records: 1 };
   const requests = Array.from({ length: requestsInTurn }, () =>
@@ -133,7 +133,7 @@ async function measureCrowds(site: LogSite, topic: Topic): Promise<string> {
     const load = await HttpLoad.open(site.server.url, connections);
     await load.run(inTurn(requests), site.scale.roundMs);
     const sums = new Sums();
-    // Any answer that is not a success ends the run.
+    // Any response that is not a success ends the run.
     for (let i = 0; i < site.scale.rounds; i++) {
       sums.add(await watchedRound(() => load.run(inTurn(requests), 2 * site.scale.roundMs), site.server));
     }
@@ -176,10 +176,10 @@ function bodyOf(each: Case): string {
   return each.type === 'json' ? `{"records":[${records.join(',')}]}` : records.map((line) => `${line}\n`).join('');
 }
 
-/** The records that are measured come from nobody by name. */
+/** The measured records have no named producer. */
 const noProducers = {} as Producers;
 
-/** What the server would ask of Redis for that body. */
+/** The append that the server would make for this body. */
 async function callsFor({ name, topicId }: Topic, { type }: Case, body: string): Promise<ScriptCall[]> {
   const bytes = Buffer.from(body);
   const records: RequestRecords =

@@ -1,5 +1,5 @@
-// What does a record cost in Redis' memory, and does a log become slower with its length, or with the number of partitions beside
-// it?
+// Measures the memory of a record in Redis, and whether a log becomes slower with its length or with the number of other
+// partitions.
 import { randomBytes } from 'node:crypto';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import type { LogSite, Topic } from '../lib/log-site.ts';
@@ -38,7 +38,7 @@ async function measureMemory(site: LogSite): Promise<string> {
   );
 }
 
-/** The same work on a log that grows: its ends, and a fetch in its middle. */
+/** The same work on a log as it grows: a produce, and a fetch in the middle. */
 async function measureLength(site: LogSite): Promise<string> {
   const topic = await site.createTopic('bench-length', 1, { 'retention.bytes': '-1', 'compression.type': 'gzip' });
   const rows: string[][] = [];
@@ -72,7 +72,7 @@ async function measurePartitions(site: LogSite): Promise<string> {
     const each = total > had ? ((await site.redis.usedMemoryBytes()) - before) / (total - had) : undefined;
     const times = await timesOf(site, topic, 10_000);
     first ??= times;
-    // What keeping house for them costs while nothing is appended.
+    // The cost of log maintenance for them while nothing is appended.
     const idleMs = site.scale.quick ? 3000 : 10_000;
     const [cpu, redisCpu] = [site.server.cpuUs!, site.server.redisCpuUs!];
     await new Promise((resolve) => setTimeout(resolve, idleMs));
@@ -100,7 +100,7 @@ async function measurePartitions(site: LogSite): Promise<string> {
   return table('Partitions beside the one that is used', head, rows);
 }
 
-/** Microseconds of a produce of 100 records, and of a fetch of 500 from the middle. */
+/** The times of a produce of 100 records and of a fetch of 500 from the middle, µs. */
 async function timesOf(site: LogSite, topic: Topic, length: number): Promise<number[]> {
   const path = `/v1/topics/${topic.name}/records`;
   const produceRequest = requestBytes('POST', path, bodyOf(100, true), headers);

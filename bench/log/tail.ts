@@ -1,5 +1,5 @@
-// How long is a record under way, from the request that produces it to the reader of the topic's stream, with 1,000 records a
-// second? The limit beside it is the produce request alone, answered.
+// Measures the time from the request that produces a record to its arrival at the reader of a topic tail, at 1,000 records per
+// second. The reference is the time of the produce request alone.
 import { WebSocket } from 'ws';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import type { LogSite } from '../lib/log-site.ts';
@@ -35,7 +35,7 @@ async function measure({ server, scale }: LogSite, readers: number, appendfsync:
       for (const { offset } of frame.records ?? []) latencies.push(now - sentAt[offset]!);
     });
   }
-  // One request after the other on one connection, so that offsets are in the order of sending.
+  // One request after the other on one connection, so that offsets have the order of sending.
   const load = await HttpLoad.open(server.url, 1);
   const answers: number[] = [];
   const count = scale.quick ? 1500 : 5000;
@@ -49,11 +49,12 @@ async function measure({ server, scale }: LogSite, readers: number, appendfsync:
   }
   const until = performance.now() + 10_000;
   while (latencies.length < count * readers && performance.now() < until) await new Promise((r) => setTimeout(r, 10));
-  if (latencies.length !== count * readers) throw new Error(`${latencies.length} records of ${count * readers} came`);
+  if (latencies.length !== count * readers)
+    throw new Error(`${latencies.length} of ${count * readers} records arrived`);
   load.close();
   for (const socket of sockets) socket.terminate();
   await fetch(`${server.url}/v1/topics/${name}`, { method: 'DELETE' });
-  // What the first ones met was not warm.
+  // The first ones do not count: the processes were not warm.
   const warm = latencies.slice(Math.floor(latencies.length / 5));
   const warmAnswers = answers.slice(Math.floor(answers.length / 5));
   return [

@@ -1,4 +1,4 @@
-// Does a parent with very many children list, page and take one more as fast as one with few, over HTTP?
+// Measures over HTTP whether pages of children and creates are slower below a parent with very many children.
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
 import type { TreeSite } from '../lib/tree-site.ts';
@@ -53,7 +53,7 @@ export async function measureHugeParent(site: TreeSite, scale: Scale): Promise<s
     const next = () => requestBytes('PUT', `${path}/extra-${++created}`, nodeData);
     return 1e6 / (await busy.run(next, scale.roundMs)).perSecond;
   };
-  // Each round begins with a parent that is empty.
+  // Each round begins with an empty parent.
   await compare(
     'create, 64 connections, µs',
     () => createUs(`/v1/nodes/size/empty-${++emptied}`),

@@ -1,4 +1,4 @@
-// What does a session, a socket, a watch cost in memory: of the server after a garbage collection, and of Redis?
+// Measures the memory of a session, a socket and a watch: in the server after a garbage collection, and in Redis.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { shown, table } from '../lib/measure.ts';
@@ -18,7 +18,7 @@ export async function measureMemory(server: WeirServer, scale: Scale): Promise<s
   const redis = await RedisLoad.open(server.socketPath);
   const load = await HttpLoad.open(server.url, 64);
   const measured = async (): Promise<Memory> => {
-    // What ended just now, a closed socket perhaps, must have been let go.
+    // What ended just before, such as a closed socket, must be freed first.
     await sleep(200);
     const { heapUsed, rss } = await server.memory();
     return { heap: heapUsed, rss, redis: await redis.usedMemoryBytes() };
@@ -35,7 +35,7 @@ export async function measureMemory(server: WeirServer, scale: Scale): Promise<s
   const count = scale.socketsWeighed;
   const fleet = new SocketFleet(`${server.url}/v1/watch`, () => false);
   const watch = (id: string, path: string) => JSON.stringify({ type: 'watch', id, path });
-  // The first sockets make room that is kept: the next ones show what each adds.
+  // The first sockets allocate memory that is reused; the next ones show the cost of each.
   await fleet.grow(200);
   await fleet.close();
   await cost('open socket', count, () => fleet.grow(count));

@@ -1,5 +1,5 @@
-// How fast are the requests of the tree, against both limits: a bare Fastify route that answers a constant, and the same script
-// called straight from a Redis client? All three take turns in short rounds, so that what disturbs the machine disturbs all.
+// Measures the rate of requests on the tree, compared with a bare Fastify route that returns a constant and with a Redis client
+// that calls the same script. All three take turns in short rounds, so that other work on the machine affects all of them.
 import { createHistogram } from 'node:perf_hooks';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
@@ -20,7 +20,7 @@ interface Operation {
   call: () => ScriptCall;
 }
 
-/** What all rounds of one operation gave. */
+/** The results of all rounds of one operation. */
 interface Sums {
   perSecond: number[];
   ofBare: number[];
@@ -49,7 +49,7 @@ export async function measureRequests(server: WeirServer, bare: ServerProcess, s
   try {
     const operations = await prepare(server);
     const atOnce = await measureAt(64, operations, { server, bare, redis, scale });
-    // With one connection it is waiting that is measured; a few operations tell it all.
+    // With one connection mostly waits are measured, so a few operations are enough.
     const few = operations.filter(({ name }) => /^(get|set|create)$/.test(name));
     const oneByOne = await measureAt(1, few, { server, bare, redis, scale });
     return [atOnce, oneByOne];

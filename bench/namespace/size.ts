@@ -1,5 +1,5 @@
-// Does a create cost more as the tree grows? A store is filled to 1,000, 100,000 and 1,000,000 nodes, once below one parent and
-// once as a wide tree; at each size a create there takes turns with a create in its twin, which keeps 1,000 nodes.
+// Measures whether a create costs more as the tree grows. A store is filled to 1,000, 100,000 and 1,000,000 nodes, once below one
+// parent and once below many. At each size its creates take turns with creates in a twin, which always has 1,000 nodes.
 import { median, percent, shown, table } from '../lib/measure.ts';
 import { TreeSite } from '../lib/tree-site.ts';
 import type { Scale } from '../lib/workload.ts';
@@ -18,7 +18,7 @@ export async function measureSize(scale: Scale): Promise<string[]> {
   const rows: string[][] = [];
   const tables: string[] = [];
   for (const shape of shapes) {
-    // Started and warmed up together, so that size is all they differ in.
+    // Started and warmed up together, so that they differ only in size.
     const site = await TreeSite.open(shape);
     const twin = await TreeSite.open(shape);
     try {
@@ -53,7 +53,7 @@ async function grow(site: TreeSite, twin: TreeSite, sizes: number[], scale: Scal
     const filledPerSecond = await site.fill(size);
     const overHttp = await compare(site, twin, (each) => each.createOverHttpUs(), scale);
     const straight = await compare(site, twin, (each) => each.createStraightUs(), scale);
-    // Of both, as a collection also throws away compiled code.
+    // In both, as a garbage collection also discards compiled code.
     const [{ heapUsed, rss }] = await Promise.all([site.server.memory(), twin.server.memory()]);
     const bytes = (await site.redis.usedMemoryBytes()) - emptyBytes;
     rows.push([
@@ -70,7 +70,7 @@ async function grow(site: TreeSite, twin: TreeSite, sizes: number[], scale: Scal
   return rows;
 }
 
-/** Takes turns, and each time another one begins. @returns cells: here, there, the one by the other */
+/** Measures both in turns; the one that begins changes each time. @returns cells: the tree, its twin, and the ratio */
 async function compare(
   here: TreeSite,
   there: TreeSite,

@@ -1,5 +1,5 @@
-// How soon does a change reach one socket, a thousand, five thousand? The limit is a bare WebSocket server that sends the same
-// bytes to as many sockets; both take turns.
+// Measures the time until a change reaches one, 1,000 and 5,000 sockets. The reference is a bare WebSocket server that sends the
+// same bytes to as many sockets; both take turns.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { median, percent, percentile, shown, table } from '../lib/measure.ts';
@@ -9,9 +9,9 @@ import { nodeData, type Scale } from '../lib/workload.ts';
 
 const path = '/bench/fan-out';
 const watchFrame = JSON.stringify({ type: 'watch', id: 'w', path });
-/** So much peace before each event, that the last one has passed everywhere. */
+/** Pause before each event, ms, so that the previous one has reached all sockets. */
 const pauseMs = 15;
-/** `{"type":"events"`, not bookmark and not error. */
+/** Whether a frame begins with `{"type":"events"`, so it is no bookmark and no error. */
 const isEvents = (message: Buffer) => message[9] === 0x65 && message[10] === 0x76;
 
 /** All times in ms. */
@@ -45,7 +45,7 @@ export async function measureFanOut(server: WeirServer, bare: ServerProcess, sca
     await bareFleet.grow(count);
     const spread = newSpread();
     const bareSpread = newSpread();
-    // Few sockets: more events, as each is quick and the spread is wide.
+    // With few sockets more events are sent, as each is quick and times vary more.
     const events = count === 1 ? scale.events * 5 : scale.events;
     for (let i = 0; i < 3; i++) await tell(fleet, load, set, newSpread());
     for (let i = 0; i < 3; i++) await tell(bareFleet, bareLoad, broadcast, newSpread());
@@ -96,7 +96,7 @@ export async function measureFanOut(server: WeirServer, bare: ServerProcess, sca
   );
 }
 
-/** Causes one message and waits until all have it, and for a little peace. */
+/** Causes one message, waits until all sockets have it, and pauses. */
 async function tell(fleet: SocketFleet, load: HttpLoad, request: Buffer, into: Spread): Promise<void> {
   const arrival = fleet.arrival();
   const sentAt = performance.now();
@@ -104,12 +104,12 @@ async function tell(fleet: SocketFleet, load: HttpLoad, request: Buffer, into: S
   into.toReply.push(repliedAt - sentAt);
   into.firstAfterRequest.push(firstAt - sentAt);
   into.lastAfterRequest.push(lastAt - sentAt);
-  // Below zero where an event comes before the reply of the write that caused it.
+  // Negative if an event arrives before the response to the write that caused it.
   into.lastAfterReply.push(lastAt - repliedAt);
   await sleep(pauseMs);
 }
 
-/** The very bytes that a socket gets, so that the bare server can send the same. */
+/** The bytes that a socket receives, so that the bare server can send the same. */
 async function eventsFrame(server: WeirServer, load: HttpLoad, set: Buffer): Promise<string> {
   let frame = '';
   const fleet = new SocketFleet(`${server.url}/v1/watch`, (message) => {

@@ -1,4 +1,4 @@
-// The scripts of groups at their limits: as many partitions as a group may have, and as many offsets as a commit may carry.
+// The largest calls of the group scripts: as many partitions as a group may have, and as many offsets as a commit may have.
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
 
 const topics = 5;
@@ -67,7 +67,7 @@ export function groupCases({ server }: ScriptSite): ScriptCase[] {
       },
     },
     {
-      what: '200 members join at once, and all are looked at',
+      what: '200 members join at once, and the groups are listed',
       scripts: ['groups/apply', 'groups/survey', 'groups/list'],
       prepare: async () => {
         next += 1;

@@ -1,4 +1,4 @@
-// The scripts of logs and producers at their limits.
+// The largest calls of the scripts of logs and producers.
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
 
 const MiB = 1024 * 1024;
@@ -107,7 +107,7 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
       run: () => logs.findByTimestamp(topic(), 0, 0, Date.now() + 1e9),
     },
     {
-      what: 'a producer is registered; those that are due are looked for among 10,000',
+      what: 'a producer is registered, and expired ones are searched among 10,000',
       scripts: ['producers/register', 'producers/claim-due'],
       prepare: async () => {
         if ((await producers.claimDue(1e12, 1)).total < 10_000) {

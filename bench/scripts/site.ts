@@ -1,4 +1,4 @@
-// What the cases of bench/scripts.ts are measured on, and how one looks.
+// The site and the type of the cases of bench/scripts.ts.
 import type { Server } from '../../src/server.ts';
 import type { Store } from '../../src/store/store.ts';
 
@@ -9,9 +9,9 @@ export interface ScriptSite {
 
 export interface ScriptCase {
   what: string;
-  /** Those that are looked at. */
+  /** The scripts that are measured. */
   scripts: string[];
-  /** Before each round, unmeasured. */
+  /** Prepares each round; not measured. */
   prepare?: () => Promise<unknown>;
   run: () => Promise<unknown>;
 }

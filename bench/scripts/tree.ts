@@ -1,4 +1,4 @@
-// The scripts of nodes and sessions at their limits.
+// The largest calls of the scripts of nodes and sessions.
 import type { Op } from '../../src/store/tree/namespace.ts';
 import type { SessionCredential } from '../../src/store/tree/sessions.ts';
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
@@ -7,10 +7,10 @@ const most = 10_000;
 const writes = 4000;
 const nodes = 8000;
 const transactionBytes = 4 * 1024 * 1024;
-/** Names so long that a thousand of them fill an event. */
+/** Names that are so long that a thousand of them fill an event. */
 const longName = (i: number) => `${String(i).padStart(6, '0')}${'x'.repeat(2000)}`;
 
-/** Names that differ in letters only at which the hash of a Lua does not look that takes each third one of a long text. */
+/** Names with the same hash in Lua: it skips some letters of a long string, and the names differ only in those. */
 const unseen = [0, 4, 6, 10, 12, 16, 18, 22, 24, 28, 30, 34, 36, 40];
 const alike = (i: number) => {
   const letters = Array.from('-'.repeat(60));
@@ -24,7 +24,7 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
     for (let i = 0; i < operations.length; i += atOnce) await namespace.write(operations.slice(i, i + atOnce));
   };
   let made = 0;
-  /** The parent of what the case is about; each round has one of its own. */
+  /** The parent of the nodes of the case; each round has a new one. */
   const m = () => `/m${made}`;
   const fresh = async () => {
     made += 1;
@@ -144,12 +144,12 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
       run: () => namespace.write([{ op: 'delete-recursive', path: long }]).catch(() => undefined),
     },
     {
-      what: 'a page of children with long names, 10,000 asked for',
+      what: 'a page of children with long names, limit 10,000',
       scripts: ['nodes/children'],
       run: () => namespace.children(long, { limit: most }),
     },
     {
-      what: 'the tree view of long names, 10,000 asked for',
+      what: 'the tree view of long names, limit 10,000',
       scripts: ['nodes/tree'],
       run: () => namespace.tree(long, { depth: 10, limit: most }),
     },

@@ -1,6 +1,6 @@
-// The worst bodies of a size: made to keep a parser, a validator, or what is behind them, busy for as long as possible.
+// The slowest bodies of a given size: they keep the parser, the validator or the code behind them busy as long as possible.
 
-/** Fills `bytes` with a pattern between a beginning and an end. */
+/** A body of `bytes` bytes: a beginning, a repeated pattern, and an end. */
 function filled(bytes: number, begin: string, pattern: string, end: string): string {
   const count = Math.max(1, Math.floor((bytes - begin.length - end.length) / pattern.length));
   return begin + pattern.repeat(count) + end;
@@ -18,7 +18,7 @@ function numbered(bytes: number, begin: string, item: (i: number) => string, end
   return begin + parts.join(',') + end;
 }
 
-/** JSON that no route takes, but has to be read to know that. @param field one that the route knows */
+/** JSON that every route refuses, but only after parsing it. @param field a field that the route accepts */
 export function hostileJson(bytes: number, field: string): [name: string, body: string][] {
   const half = Math.floor((bytes - 20) / 2);
   const key = JSON.stringify(field);
@@ -46,7 +46,7 @@ export function hostileJson(bytes: number, field: string): [name: string, body: 
 
 const manyFields = `{${Array.from({ length: 990 }, (_, i) => `"k${i}":1`).join(',')}}`;
 
-/** Transactions within the limits, and at them. */
+/** Transactions at the limits and below them. */
 export function multis(bytes: number): [name: string, body: string][] {
   const of = (item: (i: number) => string, count = 10_000) => numbered(bytes, '{"ops":[', item, ']}', count);
   const base64 = (size: number) => Buffer.alloc(size, 'x').toString('base64');
@@ -63,7 +63,7 @@ export function multis(bytes: number): [name: string, body: string][] {
   ];
 }
 
-/** What groups are sent, at its limits. */
+/** Bodies of the group routes at their limits. */
 export function commits(bytes: number): [name: string, body: string][] {
   const offsets = (item: (i: number) => string) => numbered(bytes, '{"offsets":[', item, ']}', 10_000);
   return [
@@ -97,7 +97,7 @@ export function heartbeats(bytes: number): [name: string, body: string][] {
   ];
 }
 
-/** Records as JSON. */
+/** Records in a JSON body. */
 export function records(bytes: number): [name: string, body: string][] {
   const value = (json: string) => `{"records":[{"value":${json}}]}`;
   const list = (item: (i: number) => string, count = 100_000) => numbered(bytes, '{"records":[', item, ']}', count);
@@ -133,7 +133,7 @@ export function records(bytes: number): [name: string, body: string][] {
   ];
 }
 
-/** Text as the value of one record, as large as a body may be and as large as a record may be. */
+/** One record with a text value, once as large as the body may be and once as large as a record may be. */
 export function texts(bytes: number, recordBytes: number): [name: string, body: string][] {
   return [bytes, recordBytes].flatMap((size): [string, string][] => [
     [`text, ${size} bytes`, 'é'.repeat(size / 2)],
@@ -142,7 +142,7 @@ export function texts(bytes: number, recordBytes: number): [name: string, body: 
   ]);
 }
 
-/** Records as lines. */
+/** Records in an NDJSON body. */
 export function lines(bytes: number): [name: string, body: string][] {
   return [
     ['lines of nothing', filled(bytes, '', '{}\n', '')],
