@@ -1,10 +1,10 @@
-// A store that somebody empties while the service is connected to it, by FLUSHALL or a wrong DEL.
+// A store that is emptied while brokers are connected to it, by FLUSHALL or a wrong DEL.
 import t from 'tap';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
-t.test('a store that is emptied is a new cluster at once, and what was seen of the old one is COMPACTED', async (t) => {
+t.test('an emptied store is a new cluster at once, and zxids of the old one are COMPACTED', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const { url } = await startTestServer(t, {}, { socketPath });
   const put = (path: string) => http(`${url}/v1/nodes${path}?parents=true`, 'PUT', 'x');
@@ -22,5 +22,5 @@ t.test('a store that is emptied is a new cluster at once, and what was seen of t
     body: /^event: problem\ndata: .*"code":"COMPACTED"/m,
   });
   await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller !== null, 'it has a controller');
-  t.equal((await http(`${url}/v1/topics`, 'POST', { name: 'new' })).status, 201, 'its broker is a member again');
+  t.equal((await http(`${url}/v1/topics`, 'POST', { name: 'new' })).status, 201, 'the broker has registered again');
 });

@@ -1,4 +1,4 @@
-// What works when the store is at its memory limit: reading, and everything that makes room.
+// A store at its memory limit still serves reads and everything that frees memory.
 import t from 'tap';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { freePort } from '../../testbed/scope.ts';
@@ -6,7 +6,7 @@ import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
-t.test('a full store refuses records, and takes them again when there is room', async (t) => {
+t.test('a full store refuses records, and accepts them again when memory is free', async (t) => {
   const { socketPath } = await startTestRedis(t, { maxmemoryBytes: 16 * 1024 * 1024 });
   const server = await startTestServer(t, {}, { socketPath });
   const url = `${server.url}/v1/topics`;
@@ -22,7 +22,7 @@ t.test('a full store refuses records, and takes them again when there is room', 
   await fill();
   const { endOffset } = (await http(`${url}/first/partitions/0/records`)).body;
   t.match(await produce('first'), { status: 507, body: { code: 'STORE_FULL', retryable: true } });
-  t.equal((await http(`${url}/first/partitions/0/records`)).body.endOffset, endOffset, 'nothing was written');
+  t.equal((await http(`${url}/first/partitions/0/records`)).body.endOffset, endOffset, 'no record was written');
   t.match((await http(`${url}/first/partitions/0/records?offset=1&maxRecords=1`)).body.records, [{ offset: 1, value }]);
 
   t.equal((await http(`${url}/first/partitions/0/records?before=latest`, 'DELETE')).status, 200);
@@ -32,10 +32,10 @@ t.test('a full store refuses records, and takes them again when there is room', 
   t.equal((await http(`${url}/second`, 'DELETE')).status, 204);
   t.equal((await http(`${url}/second`)).status, 404);
   await eventually(async () => (await produce('first')).status === 200, 'a deleted topic made room');
-  t.equal((await http(url, 'POST', { name: 'second' })).status, 201, 'its name is free again');
+  t.equal((await http(url, 'POST', { name: 'second' })).status, 201, 'the name of the deleted topic is free again');
 });
 
-t.test('a broker whose connection breaks while the store is full serves again', async (t) => {
+t.test('a broker whose connection breaks while the store is full recovers', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const server = await startTestServer(t, {}, { socketPath });
   const node = `${server.url}/v1/nodes/n`;
@@ -44,11 +44,11 @@ t.test('a broker whose connection breaks while the store is full serves again', 
   t.match(await http(node, 'PUT', 'y'), { status: 507, body: { code: 'STORE_FULL' } });
   await redisCommand(socketPath, ['CLIENT', 'KILL', 'TYPE', 'normal']);
   await eventually(async () => (await http(node)).status === 200, 'it reads again');
-  t.equal((await http(node, 'DELETE')).status, 204, 'and makes room');
+  t.equal((await http(node, 'DELETE')).status, 204, 'and a deletion frees memory');
 });
 
 t.test(
-  'a broker that starts while the store is full serves reads and deletions, and all goes on when there is room',
+  'a broker that starts while the store is full serves reads and deletions, and writes once memory is free',
   async (t) => {
     const { socketPath } = await startTestRedis(t);
     const first = await startTestServer(t, { brokerId: 1001, brokerSessionTtlMs: 1000 }, { socketPath });
@@ -63,8 +63,16 @@ t.test(
     const records = `${second.url}/v1/topics/kept/partitions/0/records`;
     t.match((await http(records)).body, { records: [{ value: 1 }, { value: 2 }], endOffset: 2 });
     t.match(await http(records, 'POST', { records: [{ value: 3 }] }), { status: 507, body: { code: 'STORE_FULL' } });
-    t.equal((await http(`${second.url}/v1/sessions/${session.session}`, 'PUT')).status, 200, 'a session is renewed');
-    t.equal((await http(`${second.url}/v1/sessions`, 'POST', { ttl: '5s' })).status, 507, 'and no new one made');
+    t.equal(
+      (await http(`${second.url}/v1/sessions/${session.session}`, 'PUT')).status,
+      200,
+      'a session can be renewed',
+    );
+    t.equal(
+      (await http(`${second.url}/v1/sessions`, 'POST', { ttl: '5s' })).status,
+      507,
+      'and no new session is created',
+    );
     await first.close();
     await eventually(
       async () => (await http(`${second.url}/v1/cluster`)).body.controller?.brokerId === 1002,
@@ -79,7 +87,7 @@ t.test(
   },
 );
 
-t.test('a full store whose brokers have all died has leaders again, and makes room by itself', async (t) => {
+t.test('a full store whose brokers all died elects leaders again and frees memory by itself', async (t) => {
   const port = await freePort();
   await startTestRedis(t, { port, maxmemoryBytes: 16 * 1024 * 1024 });
   const start = (id: string) =>
@@ -112,7 +120,7 @@ t.test('a full store whose brokers have all died has leaders again, and makes ro
   const { url } = await start('1');
   await eventually(
     async () => (await http(`${url}/v1/topics/second/partitions/0`)).body.leader === 1,
-    'what the dead one led is led again',
+    'the partitions of the dead broker have a leader again',
   );
   t.match(await produce(url, 'first'), { status: 507, body: { code: 'STORE_FULL', retryable: true } });
   t.match(await http(`${url}/v1/topics/first`, 'PATCH', { partitions: 2 }), { status: 507 });

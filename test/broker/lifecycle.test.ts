@@ -7,7 +7,7 @@ import { testConfig } from '../helpers/server.ts';
 
 const silent = pino({ level: 'silent' });
 
-/** Parts that note their starts and stops; `failing` fails to start. */
+/** Parts that record their starts and stops; the part `failing` fails to start. */
 function notingParts(calls: string[], names: string[], failing?: string) {
   const part = (name: string) => ({
     start: () => {
@@ -28,7 +28,7 @@ t.test('parts stop in the reverse order of their start', async (t) => {
   t.same(calls, ['start a', 'start b', 'start c', 'stop c', 'stop b', 'stop a']);
 });
 
-t.test('after a failed start only the parts that were begun are stopped', async (t) => {
+t.test('after a failed start only the parts that began to start are stopped', async (t) => {
   const calls: string[] = [];
   const lifecycle = new Lifecycle(notingParts(calls, ['a', 'b', 'c'], 'b'), silent);
   await t.rejects(
@@ -39,7 +39,7 @@ t.test('after a failed start only the parts that were begun are stopped', async 
   t.same(calls, ['start a', 'start b', 'stop b', 'stop a']);
 });
 
-t.test('an attempt may run the start of a part again', async (t) => {
+t.test('a retry may run the start of a part again', async (t) => {
   const calls: string[] = [];
   const lifecycle = new Lifecycle(notingParts(calls, ['a', 'b']), silent);
   await lifecycle.start(async (step) => {

@@ -1,5 +1,5 @@
-// A Redis Cluster of which one node loses its last changes, as a failover does to what was not replicated: the tree and a log,
-// which lie on different nodes, do not fit together any more.
+// A Redis Cluster in which one node loses its last changes, as in a failover before they were replicated. The tree and a log,
+// which are on different nodes, then contradict each other.
 import t, { type Test } from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { startRedisCluster } from '../../testbed/redis-cluster.ts';
@@ -19,7 +19,7 @@ const metrics = async () =>
 const isServed = (topic: string) =>
   eventually(async () => (await http(`${url}/v1/topics/${topic}`)).status === 200, 'it is served again');
 
-/** A topic, with the owner of each of its logs. */
+/** A topic, with the Redis node of each of its logs. */
 async function newTopic(name: string, config: object = {}) {
   const { body } = await http(`${url}/v1/topics`, 'POST', { name, partitions, replicationFactor: 2, config });
   const keys = Array.from({ length: partitions }, (_, partition) => keyOf(body.topicId, partition));
@@ -27,7 +27,7 @@ async function newTopic(name: string, config: object = {}) {
   return { keys, owners, topicId: body.topicId as string };
 }
 
-t.test('an election that the tree has lost and the log has heard of does not end retention', async (t) => {
+t.test('an election that the tree has lost, but whose epoch the log has seen, does not stop retention', async (t) => {
   const { keys, owners } = await newTopic('led', { 'retention.ms': 1000 });
   const partition = owners.findIndex((owner) => owner !== coordination);
   const at = `${url}/v1/topics/led/partitions/${partition}`;
@@ -47,21 +47,21 @@ t.test('an election that the tree has lost and the log has heard of does not end
 
   await coordination.killAndRestore();
   await isServed('led');
-  t.ok(kept < lost, 'the tree has had later epochs');
+  t.ok(kept < lost, 'the tree has lost the later epochs');
   await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 100_000_000_000 }] });
   await eventually(async () => (await http(at)).body.logStartOffset === 1, 'retention goes on');
-  t.ok((await http(at)).body.leaderEpoch > lost, 'under an epoch beyond the lost ones');
+  t.ok((await http(at)).body.leaderEpoch > lost, 'the leader works under an epoch beyond the lost ones');
   t.match(await metrics(), /weir_leader_epochs_raised_total [1-9]/);
 });
 
 t.test(
-  'a leader epoch that two brokers have, as the tree lost the first election, is left by the second one',
+  'if two brokers have one leader epoch, as the tree lost the first election, the second takes the next',
   async (t) => {
     const { topicId } = await newTopic('shared', { 'retention.ms': 1000 });
     const at = `${url}/v1/topics/shared/partitions/0`;
     await http(at, 'PATCH', { replicas: [1] });
     const { leaderEpoch: before } = (await http(at)).body;
-    // So it is after the loss of an election of broker 2, which does not know of the loss yet: it works under the next epoch.
+    // The state after the tree lost an election of broker 2, which does not know that yet: it works under the next epoch.
     const keepHouse = () =>
       two.broker.store.logMaintenance.retain(topicId, 0, before + 1, { retentionMs: -1, retentionBytes: -1 });
     await keepHouse();
@@ -69,15 +69,15 @@ t.test(
     await eventually(async () => (await http(at)).body.leaderEpoch > before + 1, 'the one of the tree takes another');
     t.match((await http(at)).body, { leader: 1, leaderEpoch: before + 2 });
     await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 100_000_000_000 }] });
-    await eventually(async () => (await http(at)).body.logStartOffset === 1, 'and keeps house');
+    await eventually(async () => (await http(at)).body.logStartOffset === 1, 'and retention runs');
     await t.rejects(keepHouse(), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: before + 2 } });
   },
 );
 
-t.test('a lost log is created again when it is found missing, but not if its topic was deleted', async (t) => {
+t.test('a lost log is created again when it is found missing, unless its topic was deleted', async (t) => {
   const node = cluster.nodes.find((each) => each !== coordination)!;
   node.backUp();
-  // Without retention nobody looks at its logs but who is asked for them.
+  // Without retention no periodic task reads its logs, only requests do.
   const { keys, owners, topicId } = await newTopic('young', { 'retention.ms': -1, 'retention.bytes': -1 });
   const all = `${url}/v1/topics/young/records`;
   const missing = owners.indexOf(node);
@@ -88,7 +88,7 @@ t.test('a lost log is created again when it is found missing, but not if its top
   await eventually(async () => (await http(`${url}/v1/nodes/x`, 'PUT', '')).status < 300, 'it is served again');
   const cut = await eventually(async () => {
     const answer = await http(`${two.url}/v1/topics/young/records`, 'POST', { records });
-    // The cluster may need a moment to be whole.
+    // The Redis Cluster may need a moment until all slots are served.
     return /lost a log/.test(answer.body.detail ?? '') ? answer : undefined;
   }, 'who writes to many logs, some of them lost, is told');
   t.match(cut, { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
@@ -108,7 +108,7 @@ t.test('a lost log is created again when it is found missing, but not if its top
   t.equal((await http(`${url}/v1/topics/young`)).status, 404);
 });
 
-/** Loses a log that nobody but members of groups asks for. @returns how to see whether it is there */
+/** Deletes a log that only group members read. @returns a function that tells whether the log exists */
 async function loseLog(t: Test, topic: string, read: (partition: number) => Promise<unknown>) {
   const node = cluster.nodes.find((each) => each !== coordination)!;
   node.backUp();
@@ -120,7 +120,7 @@ async function loseLog(t: Test, topic: string, read: (partition: number) => Prom
   await read(partition);
   await node.killAndRestore();
   const exists = async () => (await node.ask('EXISTS', keys[partition]!).catch(() => 0)) === 1;
-  t.notOk(await exists(), 'it is lost');
+  t.notOk(await exists(), 'the log is lost');
   return { exists, produce };
 }
 

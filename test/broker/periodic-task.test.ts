@@ -6,14 +6,17 @@ import { eventually } from '../helpers/server.ts';
 
 const log = pino({ level: 'silent' });
 
-t.test('the pauses before a chore is tried again double up to a second, less some chance', async (t) => {
+t.test('the delay before a failed task is retried doubles up to one second, less a random part', async (t) => {
   const pauses = [1, 2, 3, 4, 50].map((failures) => retryDelayMs(200, failures, 0));
   t.same(pauses, [200, 400, 800, taskRetryMsMax, taskRetryMsMax]);
-  t.equal(retryDelayMs(5000, 1, 0), taskRetryMsMax, 'what is done seldom is tried again soon');
-  t.ok(retryDelayMs(200, 3, 0.999) < 800 && retryDelayMs(200, 3, 0.999) >= 640, 'no two brokers keep in step');
+  t.equal(retryDelayMs(5000, 1, 0), taskRetryMsMax, 'a task with a long interval is retried soon');
+  t.ok(
+    retryDelayMs(200, 3, 0.999) < 800 && retryDelayMs(200, 3, 0.999) >= 640,
+    'the random part keeps brokers from retrying at the same time',
+  );
 });
 
-t.test('a chore that failed is tried again, even if it is done seldom, and asked for once more', async (t) => {
+t.test('a failed task is retried, even if its interval is long and another run was requested', async (t) => {
   let runs = 0;
   const chore = new PeriodicTask(
     'test',

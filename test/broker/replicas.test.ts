@@ -1,4 +1,4 @@
-// Produce with acks=all, over a Redis that has a replica of its own.
+// Produce requests with acks=all over a Redis that has a replica.
 import t, { type Test } from 'tap';
 import { type RedisProcess, spawnRedis } from '../../src/embedded-redis/redis-process.ts';
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
@@ -15,7 +15,7 @@ async function startRedis(t: Test, port: number, ...more: string[]): Promise<Red
   return redis;
 }
 
-t.test('acks=all is answered when the replicas have the records, and says when they have not', async (t) => {
+t.test('acks=all waits until the replicas have the records, and fails if they do not', async (t) => {
   const [primaryPort, replicaPort] = [await freePort(), await freePort()];
   await startRedis(t, primaryPort);
   const replica = await startRedis(
@@ -27,7 +27,10 @@ t.test('acks=all is answered when the replicas have the records, and says when t
     '0',
   );
   const url = `redis://127.0.0.1:${primaryPort}`;
-  const server = await eventually(() => startTestServer(t, {}, { url }).catch(() => undefined), 'the primary serves');
+  const server = await eventually(
+    () => startTestServer(t, {}, { url }).catch(() => undefined),
+    'the primary accepts connections',
+  );
   const topic = `${server.url}/v1/topics/safe`;
   await http(`${server.url}/v1/topics`, 'POST', { name: 'safe', config: { 'min.insync.replicas': 2 } });
   const produce = (value: number) => http(`${topic}/records?acks=all`, 'POST', { records: [{ value }] });
@@ -50,6 +53,6 @@ t.test('acks=all is answered when the replicas have the records, and says when t
       results: [{ partition: 0, baseOffset: before, count: 1 }],
     },
   });
-  t.equal(await end(), before + 1, 'it is written');
+  t.equal(await end(), before + 1, 'the record is in the log');
   await eventually(async () => (await produce(4)).status === 200, 'the replica has caught up');
 });

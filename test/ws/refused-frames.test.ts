@@ -1,4 +1,5 @@
-// Frames that are refused as they are no text or too large: the peer is told why before the socket is closed, whatever it goes on sending.
+// Frames that are refused as binary, invalid or too large. The client gets the reason before the socket is closed, even if it keeps
+// sending.
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import WebSocket from 'ws';
@@ -11,35 +12,32 @@ await http(`${server.url}/v1/topics`, 'POST', { name: 'topic' });
 const paths = ['/v1/watch', '/v1/topics/topic/stream', '/v1/groups/group/stream?topics=topic'];
 const tooLarge = 20 * 1024 * 1024;
 
-/** A masked frame. */
+/** Encodes a masked frame. */
 function frame(firstByte: number, payload: Buffer): Buffer {
   const head = Buffer.alloc(14);
   head[0] = firstByte;
   head[1] = 0x80 | 127;
   head.writeBigUInt64BE(BigInt(payload.length), 2);
-  // Under a mask of zeros the payload is as it is.
+  // A mask of zeros leaves the payload unchanged.
   return Buffer.concat([head, payload]);
 }
 
-t.test(
-  'a frame over the limit is told in an error frame, and the socket is closed with 1009 and the limit',
-  async (t) => {
-    for (const path of paths) {
-      const socket = new WebSocket(`${server.url.replace('http', 'ws')}${path}`);
-      t.teardown(() => socket.terminate());
-      const frames: { type: string; code?: string }[] = [];
-      socket.on('message', (data) => frames.push(JSON.parse(String(data))));
-      const closed = new Promise((resolve) => {
-        socket.once('close', (code, reason) => resolve([code, String(reason)]));
-      });
-      socket.once('open', () => socket.send('x'.repeat(tooLarge)));
-      t.same(await closed, [1009, 'A frame is over the limit of 1 MiB.'], path);
-      t.match(frames.at(-1), { type: 'error', code: 'TOO_LARGE', status: 413 });
-    }
-  },
-);
+t.test('a frame over the limit gets an error frame, and the socket is closed with 1009 and the limit', async (t) => {
+  for (const path of paths) {
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}${path}`);
+    t.teardown(() => socket.terminate());
+    const frames: { type: string; code?: string }[] = [];
+    socket.on('message', (data) => frames.push(JSON.parse(String(data))));
+    const closed = new Promise((resolve) => {
+      socket.once('close', (code, reason) => resolve([code, String(reason)]));
+    });
+    socket.once('open', () => socket.send('x'.repeat(tooLarge)));
+    t.same(await closed, [1009, 'A frame is over the limit of 1 MiB.'], path);
+    t.match(frames.at(-1), { type: 'error', code: 'TOO_LARGE', status: 413 });
+  }
+});
 
-t.test('a client that goes on sending hears why it is closed, and nothing is read of it for ever', async (t) => {
+t.test('a client that keeps sending gets the reason of the close, and is not read for ever', async (t) => {
   const cases: [what: string, sent: Buffer, code: number, reason: RegExp][] = [
     ['too large', frame(0x81, Buffer.alloc(tooLarge, 'x')), 1009, /over the limit of 1 MiB/],
     ['no UTF-8', frame(0x81, Buffer.from([0xff, 0xfe])), 1007, /is not UTF-8/],
@@ -77,10 +75,10 @@ t.test('a client that goes on sending hears why it is closed, and nothing is rea
     clearInterval(sender);
   }
   const openSockets = async () => ((await http(`${server.url}/metrics`)).body as string).match(/^weir_sockets_open\{/m);
-  await eventually(async () => (await openSockets()) === null, 'none of them is left');
+  await eventually(async () => (await openSockets()) === null, 'no socket is left');
 });
 
-t.test('a socket that the client closes hears its own code', async (t) => {
+t.test('a client that closes its socket gets its own close code back', async (t) => {
   const socket = await openSocket(t, `${server.url}/v1/watch`);
   socket.ws.close(1000, 'done');
   t.equal(await socket.closed, 1000);

@@ -1,4 +1,4 @@
-// Sockets that are refused at their handshake: a browser sees nothing of an HTTP response to that, so they are told as sockets.
+// Sockets that are refused at their handshake. A browser does not show the HTTP response, so the error is sent over the socket.
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t from 'tap';
@@ -14,7 +14,7 @@ const paths = ['/v1/watch', '/v1/topics/topic/stream', '/v1/groups/group/stream?
 const metrics = async () => (await http(`${server.url}/metrics`)).body as string;
 
 t.test(
-  'each kind of socket is accepted, told the problem in an error frame, and closed with 4000 + its status',
+  'each kind of socket is accepted, gets the problem in an error frame, and is closed with 4000 + status',
   async (t) => {
     for (const path of paths) {
       const refused = async (query: string, headers: Record<string, string>, status: number, code: string) => {
@@ -30,11 +30,11 @@ t.test(
       await refused('', { 'weir-session': 'none' }, 410, 'SESSION_EXPIRED');
     }
     t.match(await metrics(), /weir_sockets_refused_total\{code="FORBIDDEN"\} 6/);
-    t.notMatch(await metrics(), /weir_sockets_open\{/, 'none of them is one of ours');
+    t.notMatch(await metrics(), /weir_sockets_open\{/, 'refused sockets are not counted as open');
   },
 );
 
-t.test('what can be no WebSocket, or asks where there is none, is refused by an HTTP response', async (t) => {
+t.test('an invalid handshake, or one at a path without a socket, is refused by an HTTP response', async (t) => {
   const ws = new WebSocket(`${server.url.replace('http', 'ws')}/v1/nodes/a`);
   ws.on('error', () => {});
   const [, response] = await once(ws, 'unexpected-response');
@@ -62,12 +62,12 @@ t.test('what can be no WebSocket, or asks where there is none, is refused by an 
   }
 });
 
-t.test('few are open at a time, and none for long, whatever the peer does', async (t) => {
+t.test('the number and the time of refused sockets are limited, even if the client does not close them', async (t) => {
   const { port } = new URL(server.url);
   const heads: string[] = [];
   let closed = 0;
   for (let i = 0; i < refusedSockets.openMax + 20; i++) {
-    // It answers no close, and never leaves.
+    // The client does not reply to the close frame and does not disconnect.
     const socket = connect(Number(port), '127.0.0.1');
     t.teardown(() => socket.destroy());
     socket.on('error', () => {});
@@ -79,10 +79,10 @@ t.test('few are open at a time, and none for long, whatever the peer does', asyn
     );
     socket.once('data', (data) => heads.push(String(data).slice(0, 12)));
   }
-  await eventually(() => heads.length === refusedSockets.openMax + 20, 'each is answered');
+  await eventually(() => heads.length === refusedSockets.openMax + 20, 'each handshake gets a response');
   t.equal(heads.filter((head) => head === 'HTTP/1.1 101').length, refusedSockets.openMax);
   t.equal(heads.filter((head) => head === 'HTTP/1.1 400').length, 20);
-  await eventually(() => closed === heads.length, 'all are gone');
+  await eventually(() => closed === heads.length, 'all sockets are closed');
   const socket = await openSocket(t, `${server.url}/v1/watch?x=1`);
-  t.equal(await socket.closed, 4400, 'there is room again');
+  t.equal(await socket.closed, 4400, 'a further socket is accepted again');
 });

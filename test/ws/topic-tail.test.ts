@@ -10,14 +10,14 @@ const { server, other, newTopic } = await startTestBrokers(t);
 const produce = async (url: string, ...values: unknown[]) =>
   http(url, 'POST', { records: values.map((value) => ({ value })) });
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
-/** [partition, offset, value] of all records that a socket was sent. */
+/** [partition, offset, value] of all records that a socket received. */
 const recordsOf = ({ frames }: TestSocket): [number, number, any][] =>
   frames
     .filter(({ type }) => type === 'records')
     .flatMap(({ partition, records }) => records.map(({ offset, value }: any) => [partition, offset, value]));
 const positionOf = ({ frames }: TestSocket): string | undefined =>
   frames.findLast(({ position }) => position !== undefined)?.position;
-/** What a round trip of its own shows to be all that the server sent so far. */
+/** Waits for a pong, so that everything that the server sent before has arrived. */
 const settled = async (socket: TestSocket) => {
   const pongs = () => socket.frames.filter(({ type }) => type === 'pong').length;
   const before = pongs();
@@ -25,35 +25,35 @@ const settled = async (socket: TestSocket) => {
   await eventually(() => pongs() > before, 'a pong');
 };
 
-t.test('records come as far as the credit goes, each frame with the position behind it', async (t) => {
+t.test('the server sends as many records as there is credit, each frame with the next position', async (t) => {
   const topic = await newTopic(t, { partitions: 2 });
   const socket = await openSocket(t, `${topic.topic}/stream?offset=earliest`);
   const { position } = await socket.frame({ type: 'position' });
   t.match(position, /^[\w-]+@0:0,1:0$/);
   await produce(topic.partition(0, 'other'), ...numbers(10));
   await settled(socket);
-  t.same(recordsOf(socket), [], 'nothing comes without credit');
-  t.equal(await metric(server, 'weir_records_fetched_total'), 0, 'and nothing is read');
+  t.same(recordsOf(socket), [], 'without credit no record is sent');
+  t.equal(await metric(server, 'weir_records_fetched_total'), 0, 'and no record is read');
   socket.send({ type: 'credit', records: 3 });
-  await eventually(() => recordsOf(socket).length === 3, 'three come');
+  await eventually(() => recordsOf(socket).length === 3, 'three records arrive');
   t.match(positionOf(socket), /@0:3,1:0$/);
   socket.send({ type: 'credit', records: 4 });
   socket.send({ type: 'credit', records: 2 });
-  await eventually(() => recordsOf(socket).length === 9, 'six more come');
+  await eventually(() => recordsOf(socket).length === 9, 'six more records arrive');
   await produce(topic.partition(1), 'a', 'b');
   socket.send({ type: 'credit', records: 2 });
-  await eventually(() => recordsOf(socket).length === 11, 'two more come');
+  await eventually(() => recordsOf(socket).length === 11, 'two more records arrive');
   await settled(socket);
   t.equal(recordsOf(socket).length, 11);
   socket.send({ type: 'credit', records: 1000 });
-  await eventually(() => recordsOf(socket).length === 12, 'all come');
+  await eventually(() => recordsOf(socket).length === 12, 'all records arrive');
   t.same(
     recordsOf(socket).filter(([partition]) => partition === 0),
     numbers(10).map((i) => [0, i, i]),
   );
   t.match(positionOf(socket), /@0:10,1:2$/);
   const positions = () => socket.frames.filter(({ type }) => type === 'position').length;
-  await eventually(() => positions() > 1, 'the position is told now and then');
+  await eventually(() => positions() > 1, 'the position is sent at intervals');
   for (const frame of socket.frames) t.ok(topicTailServerFrame.safeParse(frame).success, JSON.stringify(frame));
   t.equal(await metric(server, 'weir_record_streams_open{kind="socket"}'), 1);
   t.equal(await metric(server, 'weir_sockets_open{kind="tail"}'), 1);
@@ -61,11 +61,11 @@ t.test('records come as far as the credit goes, each frame with the position beh
   socket.ws.terminate();
   await eventually(
     async () => (await metric(server, 'weir_record_streams_open{kind="socket"}')) === 0,
-    'a client that goes frees it',
+    'a client that disconnects frees it',
   );
 });
 
-t.test('a wrong frame is answered with an error frame, and the socket stays open', async (t) => {
+t.test('an invalid frame gets an error frame, and the socket stays open', async (t) => {
   const topic = await newTopic(t);
   const socket = await openSocket(t, `${topic.topic}/stream?offset=earliest`);
   const wrong = [
@@ -87,7 +87,7 @@ t.test('a wrong frame is answered with an error frame, and the socket stays open
   await socket.frame({ type: 'records' });
 });
 
-t.test('what ends a stream is an error frame, and a close code that has its status', async (t) => {
+t.test('a topic tail that fails ends with an error frame and a close code that contains the status', async (t) => {
   const topic = await newTopic(t, { partitions: 2 });
   await produce(topic.partition(0), ...numbers(5));
   const ends = async (socket: TestSocket, status: number, problem: object) => {
@@ -102,7 +102,7 @@ t.test('what ends a stream is an error frame, and a close code that has its stat
 
   await ends(await open('?ofset=1'), 400, { code: 'BAD_REQUEST', detail: /'ofset'/ });
 
-  // Without credit, too, a reader is told at once that the topic is gone; of what was removed when it would read it.
+  // A deleted topic is reported at once, even without credit. Removed records are reported when they would be read.
   const behind = await open('?offset=earliest');
   behind.send({ type: 'credit', records: 2 });
   await behind.frame({ type: 'records' });
@@ -115,7 +115,7 @@ t.test('what ends a stream is an error frame, and a close code that has its stat
   await ends(idle, 404, { code: 'UNKNOWN_TOPIC' });
 });
 
-t.test('readers that are cut off again and again have each record once, in order, through two brokers', async (t) => {
+t.test('readers that reconnect again and again through two brokers get each record once, in order', async (t) => {
   const topic = await newTopic(t, { partitions: 3 });
   let stop = false;
   const writers = [0, 1, 2, 3].map(async (n) => {
@@ -125,7 +125,7 @@ t.test('readers that are cut off again and again have each record once, in order
     }
   });
   const readers = numbers(4).map(() => ({ heard: [] as [number, number, unknown][], position: 'earliest' }));
-  /** Reads a while, never holding more credit than `most`, and then is gone without a word. */
+  /** Reads for a while with at most `most` credit, and then breaks its connection. */
   const read = async (
     reader: (typeof readers)[number],
     round: number,
@@ -137,7 +137,7 @@ t.test('readers that are cut off again and again have each record once, in order
     let credit = 0;
     await eventually(() => {
       const count = recordsOf(socket).length;
-      t.ok(count <= credit, 'never more than the credit');
+      t.ok(count <= credit, 'there are never more records than credit');
       if (credit - count < most / 2) {
         socket.send({ type: 'credit', records: most });
         credit += most;
@@ -173,7 +173,7 @@ t.test('readers that are cut off again and again have each record once, in order
   }
 });
 
-t.test('a busy partition does not keep the others back', async (t) => {
+t.test('a busy partition does not delay the others', async (t) => {
   const topic = await newTopic(t, { partitions: 2 });
   for (let i = 0; i < 5; i++) await produce(topic.partition(0), ...numbers(1000));
   await produce(topic.partition(1), 'quiet');
@@ -182,11 +182,11 @@ t.test('a busy partition does not keep the others back', async (t) => {
   await eventually(() => recordsOf(socket).length === 1000, 'the credit is used up');
   t.ok(
     recordsOf(socket).some(([, , value]) => value === 'quiet'),
-    'the other partition had its turn',
+    'the other partition was read, too',
   );
 });
 
-t.test('a reader that reads nothing hurts nobody, and has everything once it reads', async (t) => {
+t.test('a reader that stops reading affects no other, and gets everything once it reads again', async (t) => {
   const topic = await newTopic(t);
   const slow = await openSocket(t, `${topic.topic}/stream`);
   const quick = await openSocket(t, `${topic.topic}/stream`);
@@ -200,14 +200,14 @@ t.test('a reader that reads nothing hurts nobody, and has everything once it rea
   const before = await streamed();
   const value = 'x'.repeat(100_000);
   for (let i = 0; i < 200; i++) await produce(topic.otherAll, `${i}-${value}`);
-  await eventually(() => recordsOf(quick).length === 200, 'the other one has all');
-  t.ok((await streamed()) < before + 400, 'the slow one was not sent all of it');
+  await eventually(() => recordsOf(quick).length === 200, 'the other reader has all records');
+  t.ok((await streamed()) < before + 400, 'the slow reader was not sent everything');
   slow.ws.resume();
-  await eventually(() => recordsOf(slow).length === 200, 'it has all');
+  await eventually(() => recordsOf(slow).length === 200, 'the slow reader has all records');
   t.same(recordsOf(slow), recordsOf(quick));
 });
 
-t.test('while the store is away a stream waits, and then goes on', async (t) => {
+t.test('a topic tail waits while the store is unavailable, and then resumes', async (t) => {
   const redis = await startLossyRedis(t);
   const one = await startTestServer(t, {}, redis);
   await http(`${one.url}/v1/topics`, 'POST', { name: 'away' });
@@ -216,10 +216,10 @@ t.test('while the store is away a stream waits, and then goes on', async (t) => 
   await socket.frame({ type: 'position' });
   socket.send({ type: 'credit', records: 100 });
   await produce(all, 'before');
-  await eventually(() => recordsOf(socket).length === 1, 'the first');
+  await eventually(() => recordsOf(socket).length === 1, 'the first record arrives');
   redis.backUp();
   await redis.killAndRestore();
-  await eventually(async () => (await produce(all, 'after')).status === 200, 'the store is back');
+  await eventually(async () => (await produce(all, 'after')).status === 200, 'the store serves again');
   await eventually(() => recordsOf(socket).some(([, , value]) => value === 'after'), 'it goes on');
   t.same(recordsOf(socket)[0], [0, 0, 'before']);
   t.same(
@@ -228,7 +228,7 @@ t.test('while the store is away a stream waits, and then goes on', async (t) => 
   );
 });
 
-t.test('when the store has lost records that a reader was sent, it says so', async (t) => {
+t.test('when the store has lost records that a reader got, the reader gets an error', async (t) => {
   const redis = await startLossyRedis(t);
   const one = await startTestServer(t, {}, redis);
   await http(`${one.url}/v1/topics`, 'POST', { name: 'lost' });
@@ -237,13 +237,13 @@ t.test('when the store has lost records that a reader was sent, it says so', asy
   socket.send({ type: 'credit', records: 100 });
   redis.backUp();
   await produce(`${one.url}/v1/topics/lost/records`, 1, 2, 3);
-  await eventually(() => recordsOf(socket).length === 3, 'all three');
+  await eventually(() => recordsOf(socket).length === 3, 'all three records arrive');
   await redis.killAndRestore();
   t.match(await socket.frame({ type: 'error' }), { code: 'OFFSET_OUT_OF_RANGE', offset: 3, endOffset: 0 });
   t.equal(await socket.closed, 4416);
 });
 
-t.test('sockets end with 1001 when the server stops, and the reader goes on through another one', async (t) => {
+t.test('sockets are closed with 1001 when the server stops, and the reader resumes through another one', async (t) => {
   const topic = await newTopic(t);
   const one = await startTestServer(t, { brokerId: 1003 }, server.target);
   const socket = await openSocket(t, `${one.url}/v1/topics/${topic.name}/stream`);

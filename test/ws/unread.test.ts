@@ -1,4 +1,4 @@
-// What waits for the readers of sockets and event streams is limited in total, and opening one takes a place.
+// The unread bytes of all sockets and event streams are limited in total, and opening one takes a place in admission control.
 import t, { type Test } from 'tap';
 import WebSocket from 'ws';
 import { defaultAdmissionLimits as admission } from '../../src/http/limits.ts';
@@ -32,7 +32,7 @@ async function openDeaf(t: Test, { url }: TestServer): Promise<WebSocket> {
   return ws;
 }
 
-/** Opens a socket from the hostile address. @returns the first frame, if that is why it is refused */
+/** Opens a socket from the hostile address. @returns the error frame if the socket is refused */
 async function refusalOf(t: Test, { url }: TestServer): Promise<{ code: string; detail: string } | undefined> {
   const ws = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`, { localAddress: hostile });
   t.teardown(() => ws.terminate());
@@ -43,48 +43,48 @@ async function refusalOf(t: Test, { url }: TestServer): Promise<{ code: string; 
   return frame.status === 429 ? frame : undefined;
 }
 
-t.test(
-  'what waits for slow readers of all sockets is limited: those of the client with most are cut off',
-  async (t) => {
-    const server = await startTestServer(t, {}, undefined, {
-      admission: { ...admission, readersBytesMax: 4 * MiB },
+t.test('unread bytes of all sockets are limited: the sockets of the client with the most are closed', async (t) => {
+  const server = await startTestServer(t, {}, undefined, {
+    admission: { ...admission, readersBytesMax: 4 * MiB },
+  });
+  await fill(server);
+  const reader = await openSocket(t, `${server.url}/v1/watch`);
+  reader.send({ type: 'watch', id: 'w', path: '/', mode: 'recursive' });
+  await reader.frame({ type: 'watching' });
+  // All at once: no further socket is opened while these use the address share.
+  const deaf = await Promise.all(Array.from({ length: 12 }, () => openDeaf(t, server)));
+  let closed = 0;
+  for (const ws of deaf) {
+    ws.on('close', () => {
+      closed += 1;
     });
-    await fill(server);
-    const reader = await openSocket(t, `${server.url}/v1/watch`);
-    reader.send({ type: 'watch', id: 'w', path: '/', mode: 'recursive' });
-    await reader.frame({ type: 'watching' });
-    // At once: while they hold their share no more are opened.
-    const deaf = await Promise.all(Array.from({ length: 12 }, () => openDeaf(t, server)));
-    let closed = 0;
-    for (const ws of deaf) {
-      ws.on('close', () => {
-        closed += 1;
-      });
-    }
-    await eventually(async () => (await metric(server, 'readers_cut_total')) > 0, 'some are cut off');
-    t.ok((await metric(server, 'reader_bytes_unread')) <= 4 * MiB);
-    const refusal = await eventually(() => refusalOf(t, server), 'their client opens no more');
-    t.match(refusal, {
-      code: 'TOO_MANY_REQUESTS',
-      detail: /bytes that clients of sockets and event streams have not read yet of 127.0.0.2/,
-    });
-    for (const ws of deaf) ws.resume();
-    await eventually(() => closed > 0, 'they learn of it when they read');
-    await http(`${server.url}/v1/nodes/still`, 'PUT', 'here');
-    await reader.frame({ type: 'events' });
-    t.pass('who reads is told as ever');
-    for (const ws of deaf) ws.terminate();
-    await eventually(async () => (await metric(server, 'reader_bytes_unread')) === 0, 'nothing is counted any more');
-  },
-);
+  }
+  await eventually(async () => (await metric(server, 'readers_cut_total')) > 0, 'some sockets are closed');
+  t.ok((await metric(server, 'reader_bytes_unread')) <= 4 * MiB);
+  const refusal = await eventually(() => refusalOf(t, server), 'their client cannot open more sockets');
+  t.match(refusal, {
+    code: 'TOO_MANY_REQUESTS',
+    detail: /bytes that clients of sockets and event streams have not read yet of 127.0.0.2/,
+  });
+  for (const ws of deaf) ws.resume();
+  await eventually(() => closed > 0, 'the clients see the close when they read');
+  await http(`${server.url}/v1/nodes/still`, 'PUT', 'here');
+  await reader.frame({ type: 'events' });
+  t.pass('a client that reads gets its events as before');
+  for (const ws of deaf) ws.terminate();
+  await eventually(
+    async () => (await metric(server, 'reader_bytes_unread')) === 0,
+    'no unread bytes are counted any more',
+  );
+});
 
-t.test('to open a socket takes a place, and gives it back', async (t) => {
+t.test('opening a socket takes a place and then releases it', async (t) => {
   const server = await startTestServer(t, {}, undefined, {
     admission: { ...admission, requestsMax: 1, requestWaitMsMax: 50 },
   });
   const open = await openSocket(t, `${server.url}/v1/watch`);
-  t.equal(await metric(server, 'admission_weight{kind="requests"}'), 0, 'an open socket has none');
-  // A request that is not answered for as long as the test wants it.
+  t.equal(await metric(server, 'admission_weight{kind="requests"}'), 0, 'an open socket uses no place');
+  // A request without a response until the test lets it continue.
   let end = () => {};
   const { namespace } = server.broker.store;
   const get = namespace.get.bind(namespace);
@@ -97,7 +97,10 @@ t.test('to open a socket takes a place, and gives it back', async (t) => {
   };
   await http(`${server.url}/v1/nodes/held`, 'PUT', 'a');
   const holding = http(`${server.url}/v1/nodes/held`);
-  await eventually(async () => (await metric(server, 'admission_weight{kind="requests"}')) === 1, 'the place is taken');
+  await eventually(
+    async () => (await metric(server, 'admission_weight{kind="requests"}')) === 1,
+    'the place is in use',
+  );
   const refused = await openSocket(t, `${server.url}/v1/watch`);
   t.equal(await refused.closed, 4429);
   t.match(refused.frames, [{ type: 'error', code: 'TOO_MANY_REQUESTS', detail: /requests in flight/ }]);

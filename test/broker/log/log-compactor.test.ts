@@ -1,5 +1,5 @@
-// Compaction against a plain model: random histories of appends, deletions, passes and reads over a real store. A reader that
-// goes through the log meanwhile must never see anything twice, or go back.
+// Compaction against a simple model: random appends, deletions, passes and reads over a real store. A concurrent reader of the
+// log must never see a record twice or go back.
 import fc from 'fast-check';
 import t from 'tap';
 import { compressRecords, decompressBatch } from '../../../src/broker/log/batch-compression.ts';
@@ -22,7 +22,7 @@ interface MatchedEvents {
   value?: unknown;
 }
 
-/** Fetches as the log reader does. */
+/** Fetches like the log reader. */
 async function fetch(logs: Logs, partition: number, from: number | 'earliest', maxRecords: number, maxBytes: number) {
   const limits = { maxRecords, maxBytes };
   const read = await logs.read(topicId, partition, from, limits);
@@ -71,7 +71,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ maxRecords: fc.integer({ min: 1, max: 5 }) }) },
 );
 
-t.test('compaction keeps the newest record of each key, its offset and its text, whatever else happens', async (t) => {
+t.test('compaction keeps the newest record of each key with its offset and text during other operations', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   let partition = 0;
   await fc.assert(
@@ -86,7 +86,7 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
         const task = { topicId, partition, leaderEpoch: 0, deleteRetentionMs, isCompressed };
         while ((await compactor.compact(task, keeping)).more);
       };
-      // Passes go on beside everything else.
+      // Compaction passes run at the same time.
       let passes = Promise.resolve();
       for (const one of steps) {
         if (Array.isArray(one)) {
@@ -94,7 +94,7 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
             JSON.stringify(timestamp === undefined ? rest : { timestamp, ...rest }),
           );
           const batch = batchOf(lines);
-          // Some of them as a topic with compression has them.
+          // Some batches are compressed, as in a topic with compression.
           if (lines.length % 2 === 0) batch.records = await compressRecords(batch.records);
           const { baseOffset, timestamp } = await append(logs, batch, partition);
           model.push(...one.map((given, index) => ({ offset: baseOffset + index, timestamp, ...given })));
@@ -119,13 +119,13 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
       const kept = model.filter(({ key, offset }) => offset >= start && newest.get(key) === offset);
       const found = await readAll(logs, partition);
       const isTombstone = (told: MatchedEvents) => !('value' in told);
-      // A pass with no time for tombstones may have taken some.
+      // A pass that keeps tombstones for no time may have removed some.
       t.same(
         found.filter((told) => !isTombstone(told)),
         kept.filter((told) => !isTombstone(told)),
       );
-      for (const told of found) t.same(told, model[told.offset], 'what is there is as it was');
-      t.same(await readAll(logs, partition, 1, 1), found, 'one by one as well');
+      for (const told of found) t.same(told, model[told.offset], 'a remaining record is unchanged');
+      t.same(await readAll(logs, partition, 1, 1), found, 'small reads return the same records');
       for (const told of reader.told) t.same(told, model[told.offset]);
       const [bounds] = await logs.bounds([{ topicId, partition }]);
       t.match(bounds, { logStartOffset: start, endOffset: model.length });
@@ -133,7 +133,7 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
       t.equal(
         bounds?.bytes,
         batches.reduce((sum, { records }) => sum + records.length, 0),
-        'the bytes are those of the batches',
+        'the size of the log is the sum of its batches',
       );
 
       await compact(0, 1e6);
@@ -142,14 +142,14 @@ t.test('compaction keeps the newest record of each key, its offset and its text,
       t.same(
         values,
         kept.filter((told) => !isTombstone(told)),
-        'tombstones go when their time is over',
+        'tombstones are removed after their retention time',
       );
     }),
     { numRuns: runs },
   );
 });
 
-t.test('a pass that Redis loses records under removes nothing for their sake', async (t) => {
+t.test('if Redis loses records during a pass, nothing is removed because of them', async (t) => {
   const redis = await startLossyRedis(t);
   const store = await openStore(t, redis);
   const { logs, logMaintenance: logKeeping } = store;
@@ -158,7 +158,7 @@ t.test('a pass that Redis loses records under removes nothing for their sake', a
   await append(logs, batchOf(['{"key":"a","value":"lost"}']));
   let isLost = false;
   const losing = {
-    // The keys are noted from the whole log; then it is gone over from the start, by a Redis that has less.
+    // The pass collects the keys of the whole log. Then it reads from the start again, from a Redis that has lost records.
     scan: async (...args: Parameters<typeof logKeeping.scan>) => {
       const [, , from, to] = args;
       if (from === 0 && to > 0 && isLost) {
@@ -172,14 +172,18 @@ t.test('a pass that Redis loses records under removes nothing for their sake', a
     compact: (...args: Parameters<typeof logKeeping.compact>) => logKeeping.compact(...args),
   };
   const task = { topicId, partition: 0, leaderEpoch: 0, deleteRetentionMs: 1e9, isCompressed: false };
-  t.match(await new LogCompactor(losing, createMetrics()).compact(task, keeping), { more: true }, 'it is given up');
+  t.match(
+    await new LogCompactor(losing, createMetrics()).compact(task, keeping),
+    { more: true },
+    'the pass is aborted',
+  );
   const values = async () => (await readAll(logs, 0)).map(({ value }) => value);
   t.same(await values(), ['kept', 'new']);
   t.match(await new LogCompactor(logKeeping, createMetrics()).compact(task, keeping), { more: false });
   t.same(await values(), ['kept', 'new']);
 });
 
-t.test('small batches become few, and a pass with nothing to do writes nothing', async (t) => {
+t.test('small batches are merged, and a pass with nothing to do writes nothing', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   for (let i = 0; i < 300; i += 1) await append(logs, batchOf([JSON.stringify({ key: `k${i}`, value: i })]));
   const compactor = new LogCompactor(logKeeping, createMetrics());
@@ -195,7 +199,7 @@ t.test('small batches become few, and a pass with nothing to do writes nothing',
   t.equal((await logKeeping.scan(topicId, 0, 0, 300, 1e9)).generation, scan.generation);
 });
 
-t.test('a search by time and retention go through what is compacted and what is not', async (t) => {
+t.test('a search by time and retention cover both compacted and uncompacted batches', async (t) => {
   const { logs, logMaintenance: logKeeping } = await openStore(t);
   const own = (key: string, timestamp: number) =>
     append(logs, batchOf([JSON.stringify({ timestamp, key })], { maxTimestamp: timestamp, hasAllTimestamps: true }));

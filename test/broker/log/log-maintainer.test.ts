@@ -1,4 +1,4 @@
-// Retention and compaction as a broker does them over time; which records go is tested in test/store/log/log-maintenance and
+// Retention and compaction by a broker over time. Which records they remove is tested in test/store/log/log-maintenance and
 // test/broker/log/log-compactor.
 import t from 'tap';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
@@ -21,7 +21,7 @@ t.test('retention keeps up with many small batches', async (t) => {
   t.match(await bounds(), { logStartOffset: batches - 2, endOffset: batches, bytes: 22 });
 });
 
-t.test('records come of age where nothing is appended any more, and a changed limit holds at once', async (t) => {
+t.test('old records are removed without further appends, and a changed limit applies at once', async (t) => {
   const { server, newTopic } = await startTestBrokers(t);
   const topic = await newTopic(t, { partitions: 3, config: { 'retention.ms': 300 } });
   const other = await newTopic(t);
@@ -36,7 +36,7 @@ t.test('records come of age where nothing is appended any more, and a changed li
   await eventually(async () => (await starts(other)).join() === '1', 'the other topic has, too');
 });
 
-t.test('a compacted topic keeps the newest record of each key; readers step over what is gone', async (t) => {
+t.test('a compacted topic keeps the newest record of each key, and readers skip removed records', async (t) => {
   const { newTopic, server } = await startTestBrokers(t);
   const config = { 'cleanup.policy': 'compact', 'delete.retention.ms': 0, 'retention.bytes': 0, 'retention.ms': 0 };
   const topic = await newTopic(t, { config });
@@ -52,7 +52,7 @@ t.test('a compacted topic keeps the newest record of each key; readers step over
   const read = async (query: string) => (await http(`${topic.partition(0, 'other')}?${query}`)).body;
   await eventually(
     async () => (await read('offset=0')).records.length === 3,
-    'garbage and tombstones are gone',
+    'superseded records and tombstones are removed',
     30_000,
   );
 
@@ -65,7 +65,7 @@ t.test('a compacted topic keeps the newest record of each key; readers step over
   t.match(all, { nextOffset: 7, logStartOffset: 0, endOffset: 7 });
   t.match(await read('offset=0&maxRecords=1'), { records: [{ offset: 1 }], nextOffset: 2 });
   t.match(await read('offset=3'), { records: [{ offset: 4 }], nextOffset: 7 });
-  t.same(await read('offset=5&wait=10ms'), { ...all, records: [] }, 'nothing is left behind there');
+  t.same(await read('offset=5&wait=10ms'), { ...all, records: [] }, 'no record is left from that offset on');
   t.match((await http(topic.all, 'POST', { records: [{ key: 'b', value: 6 }] })).body, {
     results: [{ baseOffset: 7 }],
   });

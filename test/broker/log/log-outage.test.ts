@@ -1,10 +1,10 @@
-// What becomes of producers and readers when the store is killed under them and comes back.
+// Producers and readers while Redis is killed and starts again.
 import t from 'tap';
 import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 import { values } from '../../helpers/topics.ts';
 
-t.test('with an Idempotency-Key each record is there once, however often the store was killed', async (t) => {
+t.test('with an Idempotency-Key each record is stored once, however often Redis is killed', async (t) => {
   const redis = await startLossyRedis(t);
   const target = { socketPath: redis.socketPath };
   const server = await startTestServer(t, { brokerId: 1001 }, target);
@@ -40,7 +40,7 @@ t.test('with an Idempotency-Key each record is there once, however often the sto
   }
   await Promise.all(producers);
 
-  t.ok(failures > 0, 'some requests met the outage');
+  t.ok(failures > 0, 'some requests failed in the outage');
   t.same(unexpected, []);
   for (const partition of [0, 1]) {
     const url = `${other.url}/v1/topics/kept/partitions/${partition}/records?maxRecords=1000`;
@@ -52,18 +52,21 @@ t.test('with an Idempotency-Key each record is there once, however often the sto
   }
 });
 
-t.test('a reader that waits hears of records again after the store was away', async (t) => {
+t.test('a waiting reader gets new records after an outage of Redis', async (t) => {
   const redis = await startLossyRedis(t);
   const target = { socketPath: redis.socketPath };
   const server = await startTestServer(t, { brokerId: 1001 }, target);
   await http(`${server.url}/v1/topics`, 'POST', { name: 'heard' });
   const url = `${server.url}/v1/topics/heard`;
   const waiting = http(`${url}/partitions/0/records?wait=1m`);
-  await eventually(async () => /weir_log_waits 1/.test(await server.broker.metrics.registry.metrics()), 'it waits');
+  await eventually(
+    async () => /weir_log_waits 1/.test(await server.broker.metrics.registry.metrics()),
+    'the reader is waiting',
+  );
   await redis.killAndRestart();
   await eventually(
     async () => (await http(`${url}/records`, 'POST', { records: [{ value: 1 }] })).status === 200,
-    'the store is back',
+    'Redis serves again',
   );
   t.equal(values((await waiting).body)[0], 1);
 });

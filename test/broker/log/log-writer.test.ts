@@ -1,4 +1,4 @@
-// What becomes of requests that meet on their way to one partition.
+// Produce requests for one partition that arrive at the same time.
 import t from 'tap';
 import { parseLines, type RequestRecords } from '../../../src/core/records/record-input.ts';
 import { ServiceError } from '../../../src/core/service-error.ts';
@@ -9,7 +9,7 @@ const recordsOf = (lines: string): RequestRecords => ({
   records: parseLines(Buffer.from(lines), 1).records,
 });
 
-t.test('a request that comes at the very moment at which a flight ends is appended, too', async (t) => {
+t.test('a request that arrives just as an append batch ends is appended, too', async (t) => {
   const { url, broker } = await startTestServer(t);
   await http(`${url}/v1/topics`, 'POST', { name: 'busy' });
   const moments = 60;
@@ -20,7 +20,7 @@ t.test('a request that comes at the very moment at which a flight ends is append
     await broker.logWriter.produce({ topic: 'busy', records: recordsOf('{"value":1}'), acks: '1' });
     answered += 1;
   };
-  // Answers to other requests arrive together with that of the flight, so their requests go on between any two of its steps.
+  // Replies to other calls arrive together with that of the append batch, so other requests run between any two of its steps.
   const { logs } = broker.store;
   const append = logs.append.bind(logs);
   let hasMet = false;
@@ -43,7 +43,7 @@ t.test('a request that comes at the very moment at which a flight ends is append
   t.equal(body.partitions[0].endOffset, moments + 1);
 });
 
-t.test('that one batch of a request was not sent does not hide that the fate of another is unknown', async (t) => {
+t.test('a batch of a request that was not sent does not hide that the result of another is unknown', async (t) => {
   const { url, broker } = await startTestServer(t);
   await http(`${url}/v1/topics`, 'POST', { name: 'lost', partitions: 2 });
   const detail = 'Whether the change was made is unknown.';
@@ -56,11 +56,11 @@ t.test('that one batch of a request was not sent does not hide that the fate of 
     broker.logWriter.produce({ topic: 'lost', records: recordsOf(partitions.map(line).join('\n')), acks: '1' });
   await broker.topics.get('lost');
   const refused = { code: 'STORE_UNAVAILABLE', message: detail };
-  // The second finds the first under way to partition 0, and is the first one to partition 1.
+  // The second request waits behind the first at partition 0, and is the first one at partition 1.
   await Promise.all([t.rejects(produce(0), refused), t.rejects(produce(0, 1), refused)]);
 });
 
-t.test('a request whose replicas are never heard of is answered all the same (guarantee E3)', async (t) => {
+t.test('a request gets a response in time even if no replica confirms it (guarantee E3)', async (t) => {
   const { url, broker } = await startTestServer(t);
   await http(`${url}/v1/topics`, 'POST', { name: 'unheard', config: { 'min.insync.replicas': 2 } });
   broker.store.logs.connectedReplicas = async () => 1;

@@ -1,11 +1,11 @@
-// Named producers over time: those that nobody uses end, in the registry and in the logs; those in use live.
+// The lifetime of named producers: an idle one is removed from the registry and the logs, one in use stays.
 import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../../src/store/keys.ts';
 import { eventually, http, startTestServer, testConfig } from '../../helpers/server.ts';
 
 const keys = coordinationKeys(testConfig.prefix);
 
-t.test('a producer ends when nobody has used it for its time, and nothing of it is left', async (t) => {
+t.test('a producer that is idle for its retention time is removed completely', async (t) => {
   const { url, broker } = await startTestServer(t, { producerIdExpirationMs: 1000 });
   const { client } = await broker.store.connection.connectionOf(keys.root);
   const { body: topic } = await http(`${url}/v1/topics`, 'POST', { name: 'used', partitions: 2 });
@@ -20,25 +20,25 @@ t.test('a producer ends when nobody has used it for its time, and nothing of it 
   let sequence = 0;
   const known = async () => (await client.zrange(keys.producers, 0, '-1')).sort();
   await eventually(async () => {
-    t.equal((await produce(busy, sequence++)).status, 200, 'who is in use lives on');
+    t.equal((await produce(busy, sequence++)).status, 200, 'a producer in use stays');
     return (await known()).join() === busy.id;
   }, 'the others end');
   t.ok(sequence > 1);
   t.match(await produce(idle, 1), { status: 404, body: { code: 'UNKNOWN_PRODUCER' } });
   t.match(await (await fetch(`${url}/metrics`)).text(), /weir_producers_expired_total 2\n/);
-  t.not((await register('idle')).id, idle.id, 'its name is a new producer');
+  t.not((await register('idle')).id, idle.id, 'its name registers a new producer');
 
   await eventually(async () => (await known()).length === 0, 'all end');
   const left = await client.keys(`*producer*`);
-  t.same(left, [], 'in the registry and in the logs');
+  t.same(left, [], 'nothing is left in the registry or in the logs');
   t.equal(await client.exists(partitionKeys(testConfig.prefix, topic.topicId, 0).producers), 0);
   await eventually(
     async () => /weir_producers 0\n/.test(await (await fetch(`${url}/metrics`)).text()),
-    'the metric shows it',
+    'the metric counts no producer',
   );
 });
 
-t.test('a producer outlives the topics that it wrote to, and forgets them', async (t) => {
+t.test('a producer outlives the topics that it wrote to, and no longer lists them', async (t) => {
   const { url, broker } = await startTestServer(t, { producerIdExpirationMs: 1000 });
   const { client } = await broker.store.connection.connectionOf(keys.root);
   const { body: producer } = await http(`${url}/v1/producers`, 'POST', { name: 'p' });

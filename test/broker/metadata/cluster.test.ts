@@ -31,7 +31,7 @@ t.test("a broker registers itself with Kafka's JSON under a generated id, and be
   t.equal((await node(url, '/controller_epoch')).data, '1');
   const { id: clusterId, version } = await json(url, '/cluster/id');
   t.match(clusterId, /^[\w-]{22}$/);
-  t.equal(version, '1', 'a string, as Kafka has it');
+  t.equal(version, '1', 'the version is a string, as in Kafka');
   t.match((await http(`${url}/v1/cluster`)).body, {
     clusterId,
     controller: { brokerId: id, epoch: 1 },
@@ -42,8 +42,8 @@ t.test("a broker registers itself with Kafka's JSON under a generated id, and be
   t.match(await http(`${url}/v1/brokers/7`), { status: 404, body: { code: 'NO_NODE' } });
 });
 
-t.test('the second broker with one id is refused clearly while the first lives', async (t) => {
-  // The first may be slow to renew on a busy machine; that it renews is what tells it from one that is dead.
+t.test('a second broker with the same id is refused with a clear message while the first is alive', async (t) => {
+  // On a busy machine the first broker may renew late. Its renewals are what shows that it is alive.
   const { target, broker } = await startTestServer(t, { brokerId: 5, brokerSessionTtlMs: 9_000 });
   const config = { ...testConfig, brokerId: 5, brokerSessionTtlMs: 600 };
   await t.rejects(startServer(config, target, pino({ level: 'silent' })), {
@@ -53,12 +53,12 @@ t.test('the second broker with one id is refused clearly while the first lives',
   t.ok(broker.isRegistered);
 });
 
-t.test('a broker takes the place of one that is dead, however long the session of that one still lives', async (t) => {
+t.test('a broker takes over the id of a dead one, even if the session of the dead one has long to live', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());
-  // The first is killed in the middle of its work: its session goes on for its full time, and outages prolong that.
+  // The first broker is killed, so its session lasts for its full TTL, and outages extend it.
   const dead = await store.sessions.createForBroker(3000);
   await store.namespace.writeOne(
     {
@@ -76,22 +76,19 @@ t.test('a broker takes the place of one that is dead, however long the session o
   t.match(await store.namespace.stat('/brokers/ids/5'), { stat: { ephemeralOwner: broker.registration.session!.id } });
 });
 
-t.test(
-  'while no broker is registered, the creation of a topic is refused with an error that asks to retry',
-  async (t) => {
-    const { socketPath } = await startTestRedis(t);
-    const log = pino({ level: 'silent' });
-    const store = new Store({ ...testConfig, target: { socketPath } }, log);
-    await store.open();
-    t.teardown(() => store.close());
-    const broker = new Broker(testConfig, store, { sole: false }, log);
-    const creation = { name: 'early', partitions: 1, replicationFactor: 1, config: {} };
-    await t.rejects(broker.topicAdmin.create(creation), { code: 'STORE_UNAVAILABLE', message: /nothing was done/ });
-    t.same(await store.namespace.allChildren('/brokers/topics'), []);
-  },
-);
+t.test('while no broker is registered, creating a topic is refused with a retriable error', async (t) => {
+  const { socketPath } = await startTestRedis(t);
+  const log = pino({ level: 'silent' });
+  const store = new Store({ ...testConfig, target: { socketPath } }, log);
+  await store.open();
+  t.teardown(() => store.close());
+  const broker = new Broker(testConfig, store, { sole: false }, log);
+  const creation = { name: 'early', partitions: 1, replicationFactor: 1, config: {} };
+  await t.rejects(broker.topicAdmin.create(creation), { code: 'STORE_UNAVAILABLE', message: /nothing was done/ });
+  t.same(await store.namespace.allChildren('/brokers/topics'), []);
+});
 
-t.test('a broker that lost its session registers anew, with a larger epoch', async (t) => {
+t.test('a broker that lost its session registers again, with a higher epoch', async (t) => {
   const { url, broker } = await startTestServer(t, { brokerId: 3 });
   const { epoch } = (await http(`${url}/v1/brokers/3`)).body;
   await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller?.epoch === 1, 'elected at first');
@@ -101,14 +98,14 @@ t.test('a broker that lost its session registers anew, with a larger epoch', asy
   t.pass();
 });
 
-t.test('when a broker leaves, its partitions and the office of controller pass to the others at once', async (t) => {
+t.test('when a broker leaves, other brokers lead its partitions and become controller at once', async (t) => {
   const one = await startTestServer(t, { brokerId: 1 });
   const two = await startTestServer(t, { brokerId: 2 }, one.target);
   await eventually(async () => (await http(`${one.url}/v1/cluster`)).body.controller?.brokerId === 1, 'one rules');
   const created = await http(`${two.url}/v1/topics`, 'POST', { name: 'led', partitions: 4, replicationFactor: 2 });
   t.equal(created.status, 201);
   const before = await partitionsOf(two.url, 'led');
-  t.same(new Set(before.map(({ leader }: any) => leader)), new Set([1, 2]), 'leaders are spread');
+  t.same(new Set(before.map(({ leader }: any) => leader)), new Set([1, 2]), 'leaders are distributed');
   t.same(
     before.map(({ isr }: any) => [...isr].sort()),
     Array(4).fill([1, 2]),
@@ -125,7 +122,7 @@ t.test('when a broker leaves, its partitions and the office of controller pass t
     t.same(partition.isr, [2]);
     t.ok(
       partition.leaderEpoch > before[index].leaderEpoch,
-      'every change of leader or ISR by the controller raises the epoch',
+      'every change of leader or ISR by the controller raises the leader epoch',
     );
   }
   t.match(await json(two.url, '/brokers/topics/led/partitions/0/state'), { controller_epoch: 2, leader: 2, isr: [2] });
@@ -133,50 +130,53 @@ t.test('when a broker leaves, its partitions and the office of controller pass t
   const back = await startTestServer(t, { brokerId: 1 }, one.target);
   await eventually(
     async () => (await partitionsOf(back.url, 'led')).every(({ isr }: any) => isr.length === 2),
-    'one is in sync again',
+    'broker 1 is in the ISR again',
   );
 });
 
-t.test('a broker process that hangs, wakes and dies: others take over its partitions and its office', async (t) => {
-  const port = await freePort();
-  await startTestRedis(t, { port });
-  const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${port}`, WEIR_BROKER_SESSION_TTL: '1s' };
-  const doomed = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '1' });
-  const survivor = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '2' });
-  const cluster = async () => (await http(`${survivor.url}/v1/cluster`)).body;
-  const leaders = async () => (await partitionsOf(survivor.url, 'led')).map(({ leader }: any) => leader);
-  await eventually(async () => (await cluster()).controller?.brokerId === 1, 'the first one rules');
-  await http(`${survivor.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
-  await http(`${doomed.url}/v1/nodes/kept`, 'PUT', 'by the store');
-  const writes = async () =>
-    (await http(`${survivor.url}/v1/topics/led/records`, 'POST', { records: [{ value: 1 }] })).status === 200;
-  const { epoch } = (await http(`${survivor.url}/v1/brokers/1`)).body;
+t.test(
+  'when a broker process hangs, resumes or dies, another one leads its partitions and is controller',
+  async (t) => {
+    const port = await freePort();
+    await startTestRedis(t, { port });
+    const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${port}`, WEIR_BROKER_SESSION_TTL: '1s' };
+    const doomed = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '1' });
+    const survivor = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '2' });
+    const cluster = async () => (await http(`${survivor.url}/v1/cluster`)).body;
+    const leaders = async () => (await partitionsOf(survivor.url, 'led')).map(({ leader }: any) => leader);
+    await eventually(async () => (await cluster()).controller?.brokerId === 1, 'the first one rules');
+    await http(`${survivor.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
+    await http(`${doomed.url}/v1/nodes/kept`, 'PUT', 'by the store');
+    const writes = async () =>
+      (await http(`${survivor.url}/v1/topics/led/records`, 'POST', { records: [{ value: 1 }] })).status === 200;
+    const { epoch } = (await http(`${survivor.url}/v1/brokers/1`)).body;
 
-  // Longer than its session lives.
-  doomed.child.kill('SIGSTOP');
-  t.ok(await writes(), 'nobody has noticed, and writes go on');
-  await eventually(async () => (await cluster()).controller?.brokerId === 2, 'the office');
-  await eventually(async () => (await leaders()).every((leader: number) => leader === 2), 'the partitions');
-  doomed.child.kill('SIGCONT');
-  await eventually(
-    async () => (await cluster()).brokers.some((broker: any) => broker.id === 1 && broker.epoch > epoch),
-    'it has registered anew by itself',
-  );
-  await eventually(
-    async () => new Set(await leaders()).size === 2,
-    'and leads again what it is the preferred leader of',
-  );
-  t.match((await cluster()).controller, { brokerId: 2, epoch: 2 }, 'the office is taken');
-  t.equal((await http(`${doomed.url}/health/ready`)).status, 200);
+    // Longer than the TTL of its session.
+    doomed.child.kill('SIGSTOP');
+    t.ok(await writes(), 'writes still succeed without interruption');
+    await eventually(async () => (await cluster()).controller?.brokerId === 2, 'the office');
+    await eventually(async () => (await leaders()).every((leader: number) => leader === 2), 'the partitions');
+    doomed.child.kill('SIGCONT');
+    await eventually(
+      async () => (await cluster()).brokers.some((broker: any) => broker.id === 1 && broker.epoch > epoch),
+      'it has registered again by itself',
+    );
+    await eventually(
+      async () => new Set(await leaders()).size === 2,
+      'and it leads again the partitions whose preferred leader it is',
+    );
+    t.match((await cluster()).controller, { brokerId: 2, epoch: 2 }, 'the other broker stays the controller');
+    t.equal((await http(`${doomed.url}/health/ready`)).status, 200);
 
-  doomed.child.kill('SIGKILL');
-  t.equal(await doomed.exited, 'SIGKILL');
-  t.equal((await http(`${survivor.url}/v1/nodes/kept`)).body, 'by the store');
-  t.ok(await writes());
-  await eventually(async () => (await leaders()).every((leader: number) => leader === 2), 'the partitions');
-});
+    doomed.child.kill('SIGKILL');
+    t.equal(await doomed.exited, 'SIGKILL');
+    t.equal((await http(`${survivor.url}/v1/nodes/kept`)).body, 'by the store');
+    t.ok(await writes());
+    await eventually(async () => (await leaders()).every((leader: number) => leader === 2), 'the partitions');
+  },
+);
 
-t.test('a broker that hung and finds its id taken stops, and has written nothing', async (t) => {
+t.test('a broker that hung and finds its id in use stops without writing', async (t) => {
   const port = await freePort();
   await startTestRedis(t, { port });
   const env = { WEIR_REDIS_URL: `redis://127.0.0.1:${port}`, WEIR_BROKER_SESSION_TTL: '1s' };
@@ -190,7 +190,7 @@ t.test('a broker that hung and finds its id taken stops, and has written nothing
   const successor = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '7' });
   await eventually(
     async () => new Set((await partitionsOf(other.url, 'led')).map(({ leader }: any) => leader)).size === 2,
-    'the new one leads what it is preferred for',
+    'the new broker leads the partitions whose preferred leader it is',
   );
   const state = async () => {
     const { controller, brokers } = await cluster();

@@ -1,4 +1,4 @@
-// The controller through hangs, lost answers and bounces. What it is held up with stands between it and a real store.
+// The controller when it hangs, loses a reply, or is restarted. The delays are put between the broker and a real store.
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { brokerIdsPath, brokerPath } from '../../../src/core/cluster/cluster-nodes.ts';
@@ -25,7 +25,7 @@ async function startCluster(t: Test, count: number): Promise<TestServer[]> {
   return [one, ...others];
 }
 
-/** Puts `around` between the broker and a method of its namespace; it is given the way on. */
+/** Replaces a method of the broker's namespace by `around`, which gets the original method. */
 function intercept<M extends 'write' | 'writeOne' | 'allChildren'>(
   namespace: Namespace,
   method: M,
@@ -37,7 +37,7 @@ function intercept<M extends 'write' | 'writeOne' | 'allChildren'>(
   });
 }
 
-/** A door that is shut; `open` lets all through. */
+/** A gate that is closed at first; after `open` all callers pass. */
 function door(): { passed: Promise<void>; open: () => void } {
   let open = () => {};
   const passed = new Promise<void>((resolve) => {
@@ -46,10 +46,10 @@ function door(): { passed: Promise<void>; open: () => void } {
   return { passed, open };
 }
 
-t.test('what a deposed controller writes late is refused', async (t) => {
+t.test('a late write of a superseded controller is refused', async (t) => {
   const [one, two, three] = (await startCluster(t, 3)) as [TestServer, TestServer, TestServer];
   await http(`${one.url}/v1/topics`, 'POST', { name: 'led', partitions: 3, replicationFactor: 3 });
-  // The first controller hangs just before it writes what follows from the end of broker 3.
+  // The first controller hangs just before it writes the elections that follow the end of broker 3.
   const { passed, open } = door();
   const late: Promise<unknown>[] = [];
   intercept(one.broker.store.namespace, 'write', (go, operations) => {
@@ -64,20 +64,24 @@ t.test('what a deposed controller writes late is refused', async (t) => {
   await eventually(async () => (await controllerOf(two))?.brokerId === 2, 'another one rules');
   await eventually(
     async () => (await partitionsOf(two.url, 'led')).every(({ isr }: any) => isr.length === 2 && !isr.includes(3)),
-    'and has done the work',
+    'and it has elected new leaders',
   );
   t.equal((await controllerOf(two)).epoch, 2);
   const states = () => Promise.all([0, 1, 2].map((partition) => stateOf(two.url, 'led', partition)));
   const epochs = async () => (await states()).map(({ controller_epoch }) => controller_epoch);
   t.same(await epochs(), [2, 2, 2]);
   open();
-  t.match(await late[0], { code: 'BAD_VERSION', fields: { failed: 0 } }, 'the check of the epoch refused it');
-  // The new one may have balanced leaders meanwhile; what counts is whose the states are.
+  t.match(
+    await late[0],
+    { code: 'BAD_VERSION', fields: { failed: 0 } },
+    'the check of the controller epoch refused the write',
+  );
+  // The new controller may have balanced leaders meanwhile. Only the controller epoch of the states matters here.
   t.same(await epochs(), [2, 2, 2]);
   t.equal((await controllerOf(one)).brokerId, 2);
 });
 
-t.test('a controller that was elected without hearing of it rules all the same', async (t) => {
+t.test('a broker that was elected controller, but lost the reply, becomes controller all the same', async (t) => {
   const [one, two] = (await startCluster(t, 2)) as [TestServer, TestServer];
   await http(`${one.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
   let lost = 0;
@@ -90,18 +94,18 @@ t.test('a controller that was elected without hearing of it rules all the same',
   await one.close();
   await eventually(
     async () => (await partitionsOf(two.url, 'led')).every(({ leader }: any) => leader === 2),
-    'it has done the work',
+    'it has elected new leaders',
   );
   t.equal(lost, 1);
   t.match(await controllerOf(two), { brokerId: 2, epoch: 2 });
 });
 
-t.test('a broker that bounced before anybody acted on its death is noticed by its epoch', async (t) => {
+t.test('a broker that restarts before the controller sees its end is detected by its broker epoch', async (t) => {
   const [one, two] = (await startCluster(t, 2)) as [TestServer, TestServer];
   await http(`${one.url}/v1/topics`, 'POST', { name: 'led', partitions: 4, replicationFactor: 2 });
   await http(`${one.url}/v1/topics`, 'POST', { name: 'single', partitions: 2 });
   const before = { led: await partitionsOf(one.url, 'led'), single: await partitionsOf(one.url, 'single') };
-  // The controller does not get to look at the brokers before 2 is back.
+  // The controller cannot read the brokers before broker 2 is back.
   const { passed, open } = door();
   intercept(one.broker.store.namespace, 'allChildren', async (go, path) => {
     if (path === brokerIdsPath) await passed;
@@ -110,7 +114,7 @@ t.test('a broker that bounced before anybody acted on its death is noticed by it
   const { epoch } = (await http(`${one.url}/v1/brokers/2`)).body;
   await two.broker.store.sessions.end(two.broker.registration.session!);
   await eventually(async () => (await http(`${one.url}/v1/brokers/2`)).body.epoch > epoch, 'it is back');
-  t.same(await partitionsOf(one.url, 'led'), before.led, 'and nothing has been done yet');
+  t.same(await partitionsOf(one.url, 'led'), before.led, 'and no partition has changed yet');
   open();
   await eventually(async () => {
     const now = await partitionsOf(one.url, 'led');
@@ -123,11 +127,15 @@ t.test('a broker that bounced before anybody acted on its death is noticed by it
   for (const [p, { leader, leaderEpoch }] of before.single.entries()) {
     const now = (await partitionsOf(one.url, 'single'))[p];
     t.equal(now.leader, leader);
-    t.equal(now.leaderEpoch, leader === 2 ? leaderEpoch + 2 : leaderEpoch, 'a failure and a start, where it is alone');
+    t.equal(
+      now.leaderEpoch,
+      leader === 2 ? leaderEpoch + 2 : leaderEpoch,
+      'the epoch rises twice where broker 2 is the only replica: for its end and for its start',
+    );
   }
 });
 
-t.test('the event of a registration may reach the controller before the broker has its session', async (t) => {
+t.test('a registration event may reach the controller before the broker knows its own session', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const errors: string[] = [];
   const log = pino({ level: 'error' }, { write: (line: string) => errors.push(line) });
@@ -140,7 +148,7 @@ t.test('the event of a registration may reach the controller before the broker h
   intercept(broker.store.namespace, 'writeOne', async (go, operation) => {
     const written = await go();
     if (operation.path !== own) return written;
-    // The session is in the tree, but not yet in the broker: the event goes round first, and a whole round on it.
+    // The session is in the tree, but not yet in the broker: the controller processes the event first.
     await eventually(() => broker.eventTail.position >= written.zxid, 'the event is here');
     await broker.store.namespace.allChildren(brokerIdsPath);
     heard += 1;
@@ -149,19 +157,19 @@ t.test('the event of a registration may reach the controller before the broker h
   await broker.store.sessions.end(broker.registration.session!);
   await eventually(async () => (await controllerOf(server))?.epoch === 2, 'it rules again');
   t.equal(heard, 1);
-  t.same(errors, [], 'and nothing has failed meanwhile');
+  t.same(errors, [], 'and no error was logged meanwhile');
 });
 
 t.test('the partitions of a dead broker are taken over in transactions of at most 200', async (t) => {
   const [one, two] = (await startCluster(t, 2)) as [TestServer, TestServer];
-  // So many replicas are more than an event carries.
+  // The state with so many replicas is larger than the data that an event carries.
   await http(`${one.url}/v1/topics`, 'POST', { name: 'many', partitions: 1500, replicationFactor: 2 });
   const { events } = one.broker.store;
   const from = await events.newestZxid();
   await two.close();
   await eventually(
     async () => (await partitionsOf(one.url, 'many')).every(({ leader }: any) => leader === 1),
-    'one leads all',
+    'broker 1 leads all partitions',
   );
   const { transactions } = await events.range('main', from, await events.newestZxid(), 10_000);
   const changes = transactions.map(({ events }) => events.filter(({ path }) => path.endsWith('/state')).length);

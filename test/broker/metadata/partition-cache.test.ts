@@ -6,7 +6,7 @@ import { eventually, http, startTestServer } from '../../helpers/server.ts';
 const led = (partitions: PartitionCache) =>
   [...partitions.led()].map(({ topic, partition, leaderEpoch }) => `${topic}-${partition} ${leaderEpoch}`).sort();
 
-t.test('each broker knows which partitions it leads, with which epoch, through elections and deletions', async (t) => {
+t.test('each broker knows the partitions and epochs that it leads, after elections and deletions', async (t) => {
   const one = await startTestServer(t, { brokerId: 1 });
   await eventually(async () => (await http(`${one.url}/v1/cluster`)).body.controller?.brokerId === 1, 'one rules');
   const two = await startTestServer(t, { brokerId: 2 }, one.target);
@@ -17,7 +17,7 @@ t.test('each broker knows which partitions it leads, with which epoch, through e
   t.same(
     [...led(one.broker.partitions), ...led(two.broker.partitions)].sort(),
     ['a-0 0', 'a-1 0', 'a-2 0', 'a-3 0'],
-    'each partition is led once',
+    'each partition has one leader',
   );
   for (const { topic, partition, leaderEpoch } of two.broker.partitions.led()) {
     t.equal(two.broker.partitions.leads(topic, partition), leaderEpoch);
@@ -25,12 +25,12 @@ t.test('each broker knows which partitions it leads, with which epoch, through e
   }
 
   await two.close();
-  t.same(led(two.broker.partitions), [], 'who has left the cluster leads nothing');
+  t.same(led(two.broker.partitions), [], 'a broker that left the cluster leads nothing');
   await eventually(() => led(one.broker.partitions).length === 4, 'the other leads all');
-  t.same(led(one.broker.partitions), ['a-0 1', 'a-1 1', 'a-2 1', 'a-3 1'], 'each ISR lost a member');
+  t.same(led(one.broker.partitions), ['a-0 1', 'a-1 1', 'a-2 1', 'a-3 1'], 'each ISR has lost one broker');
 
   const late = await startTestServer(t, { brokerId: 3 }, one.target);
-  t.equal([...late.broker.partitions.all()].length, 4, 'who starts later reads what is there');
+  t.equal([...late.broker.partitions.all()].length, 4, 'a broker that starts later reads the current state');
   await http(`${one.url}/v1/topics/a`, 'PATCH', { partitions: 5 });
   await eventually(() => [...late.broker.partitions.all()].length === 5, 'an added partition');
   await http(`${one.url}/v1/topics/a`, 'DELETE');
@@ -38,7 +38,7 @@ t.test('each broker knows which partitions it leads, with which epoch, through e
   t.equal(one.broker.partitions.leads('a', 0), undefined);
 });
 
-t.test('after a gap in the events it is read anew, so nothing is led that no longer exists', async (t) => {
+t.test('after a gap in the events the cache is read again, so no deleted partition is led', async (t) => {
   const redis = await startLossyRedis(t);
   const { url, broker } = await startTestServer(t, {}, { socketPath: redis.socketPath });
   await http(`${url}/v1/topics`, 'POST', { name: 'kept', partitions: 2 });

@@ -1,4 +1,4 @@
-// Many watches at once: what they cost the store and the event loop is bounded, and each is still told everything in order.
+// Many watches at once: their cost for Redis and the event loop is bounded, and each still gets all events in order.
 import t from 'tap';
 import { redisCommand } from '../../../src/embedded-redis/redis-command.ts';
 import { eventually } from '../../helpers/server.ts';
@@ -21,14 +21,14 @@ const figure = async ({ metrics }: WatchBroker, name: string) => {
 const reads = (broker: WatchBroker) => figure(broker, 'weir_watch_history_reads_total');
 
 t.test(
-  '10,000 watches that resume at once at one old place share its pages, and each is told all, in order',
+  '10,000 watches that resume at one old zxid share history pages, and each gets all events in order',
   async (t) => {
     const writer = await startBroker(t);
     const first = await writer.write(create('/crowd'));
     const paths = Array.from({ length: 1000 }, (_, i) => `/crowd/${i}`);
     for (let i = 0; i < 1000; i += 100) await writer.write(...paths.slice(i, i + 100).map((path) => create(path)));
     for (let i = 0; i < 600; i++) await writer.write(set(paths[i % 300]!, `${i}`));
-    // A broker that holds none of it in memory.
+    // A broker that has none of the history in memory.
     const late = await startBroker(t, { target: writer.target });
     const watches: Recorded[] = [];
     for (let connection = 0; connection < 100; connection++) {
@@ -44,7 +44,7 @@ t.test(
     }
     const last = await writer.write(set('/crowd', 'end'));
     await reached(last, ...watches);
-    t.ok(written > 0, 'writes went on meanwhile');
+    t.ok(written > 0, 'writes succeeded meanwhile');
     for (const { told } of watches) {
       const zxids = told.map(({ zxid }) => zxid);
       if (zxids.some((zxid, i) => i > 0 && zxid <= zxids[i - 1]!)) t.fail('out of order');
@@ -57,7 +57,7 @@ t.test(
   },
 );
 
-t.test('one connection with thousands of positions reads one page at a time, and delays nobody else', async (t) => {
+t.test('a connection with thousands of positions reads one page at a time and delays no other client', async (t) => {
   const writer = await startBroker(t);
   const first = await writer.write(create('/p'));
   for (let i = 0; i < 600; i++) await writer.write(set('/p', `${i}`));
@@ -78,7 +78,7 @@ t.test('one connection with thousands of positions reads one page at a time, and
   t.ok((await reads(late)) <= 2 * 31, `${await reads(late)} pages, of which 31 hold all of the history`);
 });
 
-t.test('pages that nobody wants any more are not read', async (t) => {
+t.test('pages for which no watch waits any more are not read', async (t) => {
   const writer = await startBroker(t);
   const first = await writer.write(create('/p'));
   for (let i = 0; i < 200; i++) await writer.write(set('/p', `${i}`));
@@ -123,7 +123,7 @@ t.test(
     let most = 0;
     for (let i = 0; i < 20; i++) {
       most = Math.max(most, (await memory('used_memory')) - before);
-      // On a busy machine one may come too late; it is the memory that is looked at.
+      // On a busy machine a reply may come too late. The test checks only the memory.
       await eventually(
         async () =>
           writer.write(set('/big', `${i}`)).then(
@@ -138,59 +138,60 @@ t.test(
   },
 );
 
-t.test(
-  'what is told to tens of thousands of watches leaves the event loop free in between, and stays in order',
-  async (t) => {
-    const { hub, write } = await startBroker(t);
-    const order: { reader: number; id: number; zxid: number; turn: number }[] = [];
-    let turn = 0;
-    let counting = true;
-    const count = () => {
-      turn += 1;
-      if (counting) setImmediate(count);
-    };
-    let standing = 0;
-    for (let reader = 0; reader < 3; reader++) {
-      const shared = readerWith();
-      for (let id = 0; id < 10_000; id++) {
-        const sink = {
-          watching: () => {
-            standing += 1;
-          },
-          events: (zxid: number) => order.push({ reader, id, zxid, turn }),
-          failed: (error: unknown) => t.fail(String(error)),
-        };
-        hub.watch({ path: '/', mode: 'recursive', data: true }, sink, shared);
-      }
+t.test('events for tens of thousands of watches leave the event loop free in between and stay in order', async (t) => {
+  const { hub, write } = await startBroker(t);
+  const order: { reader: number; id: number; zxid: number; turn: number }[] = [];
+  let turn = 0;
+  let counting = true;
+  const count = () => {
+    turn += 1;
+    if (counting) setImmediate(count);
+  };
+  let standing = 0;
+  for (let reader = 0; reader < 3; reader++) {
+    const shared = readerWith();
+    for (let id = 0; id < 10_000; id++) {
+      const sink = {
+        watching: () => {
+          standing += 1;
+        },
+        events: (zxid: number) => order.push({ reader, id, zxid, turn }),
+        failed: (error: unknown) => t.fail(String(error)),
+      };
+      hub.watch({ path: '/', mode: 'recursive', data: true }, sink, shared);
     }
-    await eventually(() => standing === 30_000, 'all stand');
-    // One that is alone on its connection, and is told between them.
-    const alone = record(hub, { path: '/', mode: 'recursive' });
-    await begun(alone);
-    setImmediate(count);
-    const first = await write(create('/one', 'x'.repeat(16_384)));
-    const second = await write(create('/two'));
-    await eventually(() => order.length === 60_000, 'each is told of both');
-    counting = false;
-    await reached(second, alone);
-    for (let reader = 0; reader < 3; reader++) {
-      const own = order.filter((each) => each.reader === reader);
-      t.same(
-        own.map(({ zxid }) => zxid),
-        [...Array(10_000).fill(first), ...Array(10_000).fill(second)],
-        'the second transaction overtakes the first for nobody',
-      );
-      t.equal(new Set(own.slice(0, 10_000).map(({ id }) => id)).size, 10_000, 'each watch is told under its own id');
-    }
-    const turns = new Set(order.map((each) => each.turn)).size;
-    t.ok(turns > 3, `the event loop came round ${turns} times while they were told`);
-  },
-);
+  }
+  await eventually(() => standing === 30_000, 'all watches are open');
+  // A watch that is alone on its connection gets its events between theirs.
+  const alone = record(hub, { path: '/', mode: 'recursive' });
+  await begun(alone);
+  setImmediate(count);
+  const first = await write(create('/one', 'x'.repeat(16_384)));
+  const second = await write(create('/two'));
+  await eventually(() => order.length === 60_000, 'each watch gets both events');
+  counting = false;
+  await reached(second, alone);
+  for (let reader = 0; reader < 3; reader++) {
+    const own = order.filter((each) => each.reader === reader);
+    t.same(
+      own.map(({ zxid }) => zxid),
+      [...Array(10_000).fill(first), ...Array(10_000).fill(second)],
+      'no watch gets the second transaction before the first',
+    );
+    t.equal(
+      new Set(own.slice(0, 10_000).map(({ id }) => id)).size,
+      10_000,
+      'each watch gets its events under its own id',
+    );
+  }
+  const turns = new Set(order.map((each) => each.turn)).size;
+  t.ok(turns > 3, `the event loop ran ${turns} turns while the events were sent`);
+});
 
-t.test('watches that begin and end while a slow reader is told of much hear everything once, in order', async (t) => {
+t.test('watches that begin and end while a slow reader gets many events get each event once, in order', async (t) => {
   const { hub, write } = await startBroker(t);
   const start = await write(create('/s'));
-  // A reader that takes a few at a time.
+  // A reader that takes a few messages at a time.
   let left = 0;
   let waiting: (() => void)[] = [];
   const feeding = setInterval(() => {
@@ -232,7 +233,10 @@ t.test('watches that begin and end while a slow reader is told of much hear ever
   }
   const open = watches.filter(({ isClosed }) => !isClosed);
   const allHave = (zxid: number) =>
-    eventually(() => open.every(({ watch }) => (watch.position ?? 0) >= zxid), `everything up to ${zxid} is told`);
+    eventually(
+      () => open.every(({ watch }) => (watch.position ?? 0) >= zxid),
+      `every watch got everything up to ${zxid}`,
+    );
   await allHave(written.at(-1)!);
   const live = order.length;
   for (let i = 0; i < 50; i++) written.push(await write(set('/s', `live ${i}`)));
@@ -245,6 +249,6 @@ t.test('watches that begin and end while a slow reader is told of much hear ever
   t.same(
     told,
     [...told].sort((a, b) => a - b),
-    'what is live is told to all of a connection in one order',
+    'all synced watches of a connection get events in one order',
   );
 });

@@ -1,4 +1,4 @@
-// What watches hear when history is not there: trimmed away, or lost by the store.
+// Watches whose history is missing: trimmed, or lost by Redis.
 import t from 'tap';
 import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { eventually } from '../../helpers/server.ts';
@@ -13,82 +13,88 @@ import {
   startBroker,
 } from '../../helpers/watch-hub.ts';
 
-t.test('what is no longer kept is COMPACTED with the oldest zxid, and that one can be resumed', async (t) => {
-  const { hub, write, store } = await startBroker(t, { eventRetention: 200 });
-  await write(create('/c'));
-  const first = await store.events.newestZxid();
-  let last = first;
-  for (let i = 0; i < 1000; i++) last = await write(set('/c', `${i}`));
-  const old = record(hub, { path: '/c', mode: 'node', since: first });
-  await eventually(() => old.failure, 'the old one fails');
-  t.equal(old.failure.code, 'COMPACTED');
-  const { oldest, zxid } = old.failure.fields;
-  t.equal(zxid, last);
-  t.ok(oldest > first && oldest <= last - 200);
-  const resumed = record(hub, { path: '/c', mode: 'node', since: oldest });
-  await reached(last, resumed);
-  t.equal(resumed.told.length, last - oldest);
-  const future = record(hub, { path: '/c', mode: 'node', since: last + 1 });
-  await eventually(() => future.failure, 'the future one fails');
-  t.equal(future.failure.code, 'COMPACTED', 'a zxid that was never given out belongs to a lost change');
-});
+t.test(
+  'resuming before the kept history is COMPACTED with the oldest zxid, from which a watch can resume',
+  async (t) => {
+    const { hub, write, store } = await startBroker(t, { eventRetention: 200 });
+    await write(create('/c'));
+    const first = await store.events.newestZxid();
+    let last = first;
+    for (let i = 0; i < 1000; i++) last = await write(set('/c', `${i}`));
+    const old = record(hub, { path: '/c', mode: 'node', since: first });
+    await eventually(() => old.failure, 'the watch from the old zxid fails');
+    t.equal(old.failure.code, 'COMPACTED');
+    const { oldest, zxid } = old.failure.fields;
+    t.equal(zxid, last);
+    t.ok(oldest > first && oldest <= last - 200);
+    const resumed = record(hub, { path: '/c', mode: 'node', since: oldest });
+    await reached(last, resumed);
+    t.equal(resumed.told.length, last - oldest);
+    const future = record(hub, { path: '/c', mode: 'node', since: last + 1 });
+    await eventually(() => future.failure, 'the watch from the future zxid fails');
+    t.equal(future.failure.code, 'COMPACTED', 'a zxid beyond the newest one belongs to a lost change');
+  },
+);
 
-t.test('a watch whose history is trimmed away while it catches up ends with COMPACTED', async (t) => {
+t.test('an unsynced watch whose history is trimmed ends with COMPACTED', async (t) => {
   const { write, target, store } = await startBroker(t, { eventRetention: 200 });
   await write(create('/c'));
   for (let i = 0; i < 250; i++) await write(set('/c', `${i}`));
   const first = await store.events.newestZxid();
-  // As many as are kept whenever it is that the history is trimmed.
+  // At least so many transactions are kept, whenever the history is trimmed.
   for (let i = 0; i < 199; i++) await write(set('/c', `${i}`));
   const { hub } = await startBroker(t, { target, eventRetention: 200 });
   let go = () => {};
   let gate: Promise<void> | undefined = new Promise<void>((resolve) => {
     go = resolve;
   });
-  // It takes some before it stands still.
+  // The watch takes some messages before its reader stops.
   const watch: Recorded = record(
     hub,
     { path: '/c', mode: 'node', since: first },
     readerWith(() => (watch.told.length < 10 ? undefined : gate)),
   );
-  await eventually(() => watch.told.length >= 10, 'it is on its way');
+  await eventually(() => watch.told.length >= 10, 'the watch is reading history');
   let last = 0;
-  // Beyond what the broker keeps in memory, too.
+  // More than the broker keeps in memory.
   for (let i = 0; i < 110; i++) last = await write(...Array.from({ length: 100 }, () => set('/c', 'x'.repeat(800))));
   for (let i = 0; i < 500; i++) last = await write(set('/c', `${i}`));
   gate = undefined;
   go();
-  await eventually(() => watch.failure, 'it fails');
+  await eventually(() => watch.failure, 'the watch fails');
   t.equal(watch.failure.code, 'COMPACTED');
-  t.ok(watch.told.at(-1)!.zxid < last, 'and has not skipped to the newest');
+  t.ok(watch.told.at(-1)!.zxid < last, 'and did not skip to the newest transaction');
   t.same(
     watch.told.map(({ zxid }) => zxid),
     Array.from({ length: watch.told.length }, (_, i) => first + 1 + i),
-    'what it did tell is without a gap',
+    'the events that it sent have no gap',
   );
 });
 
-t.test('committed offsets beyond their short history are COMPACTED, the main history is not', async (t) => {
-  const { hub, write, store } = await startBroker(t);
-  const path = '/consumers/g/offsets/t';
-  const first = await write(create('/consumers/g'), create('/consumers/g/offsets'), create(path));
-  for (let i = 0; i < 110; i++) {
-    await Promise.all(Array.from({ length: 100 }, () => write(set(path, `${i}`))));
-  }
-  const last = await store.events.newestZxid();
-  const offsets = record(hub, { path, mode: 'node', since: first });
-  const main = record(hub, { path: '/consumers/g', mode: 'recursive', since: first });
-  await reached(last, main);
-  t.equal(main.failure, undefined);
-  await eventually(() => offsets.failure, 'the one on offsets fails');
-  t.equal(offsets.failure.code, 'COMPACTED');
-  const resumed = record(hub, { path, mode: 'node', since: offsets.failure.fields.oldest });
-  await reached(last, resumed);
-  t.equal(resumed.told.length, last - offsets.failure.fields.oldest);
-});
+t.test(
+  'a watch of committed offsets before their shorter history is COMPACTED, one of other nodes is not',
+  async (t) => {
+    const { hub, write, store } = await startBroker(t);
+    const path = '/consumers/g/offsets/t';
+    const first = await write(create('/consumers/g'), create('/consumers/g/offsets'), create(path));
+    for (let i = 0; i < 110; i++) {
+      await Promise.all(Array.from({ length: 100 }, () => write(set(path, `${i}`))));
+    }
+    const last = await store.events.newestZxid();
+    const offsets = record(hub, { path, mode: 'node', since: first });
+    const main = record(hub, { path: '/consumers/g', mode: 'recursive', since: first });
+    await reached(last, main);
+    t.equal(main.failure, undefined);
+    await eventually(() => offsets.failure, 'the watch of the offsets fails');
+    t.equal(offsets.failure.code, 'COMPACTED');
+    const resumed = record(hub, { path, mode: 'node', since: offsets.failure.fields.oldest });
+    await reached(last, resumed);
+    t.equal(resumed.told.length, last - offsets.failure.fields.oldest);
+  },
+);
 
 t.test(
-  'when the store has lost what was told, every watch ends with COMPACTED, also if nothing more happens',
+  'when Redis has lost events that were sent, every watch ends with COMPACTED, even without new events',
   async (t) => {
     const redis = await startLossyRedis(t);
     const { hub, write, store } = await startBroker(t, { target: redis });
@@ -102,17 +108,17 @@ t.test(
     await reached(lost, watch);
     const poll = hub.nextChange({ path: '/n', interest: 'content', after: lost }, 60_000, new AbortController().signal);
     await redis.killAndRestore();
-    await eventually(() => watch.failure && elsewhere.failure, 'both hear of it');
+    await eventually(() => watch.failure && elsewhere.failure, 'both watches fail');
     t.equal(watch.failure.code, 'COMPACTED');
     t.equal(elsewhere.failure.code, 'COMPACTED');
-    t.equal(await poll, true, 'and a long poll reads again');
+    t.equal(await poll, true, 'and a long poll wakes to read again');
     const resumed = record(hub, { path: '/n', mode: 'node', since: lost });
-    await eventually(() => resumed.failure, 'resuming after the lost one fails');
+    await eventually(() => resumed.failure, 'resuming after the lost transaction fails');
     t.equal(resumed.failure.code, 'COMPACTED');
     const survivor = record(hub, { path: '/n', mode: 'node', since: before });
     await begun(survivor);
     const next = await write(set('/n', 'next'));
-    t.ok(next > 2 ** 32, 'a new epoch');
+    t.ok(next > 2 ** 32, 'a new zxid epoch has begun');
     await reached(next, survivor);
     t.same(
       survivor.told.map(({ zxid }) => zxid),
@@ -121,7 +127,7 @@ t.test(
   },
 );
 
-t.test('a loss is noticed even if others have written so much since that zxids have passed it', async (t) => {
+t.test('a loss is detected even if newer zxids have already passed the lost ones', async (t) => {
   const redis = await startLossyRedis(t);
   const { hub, write, tail } = await startBroker(t, { target: redis });
   await write(create('/n'));
@@ -133,31 +139,31 @@ t.test('a loss is noticed even if others have written so much since that zxids h
   await redis.killAndRestore();
   const other = await startBroker(t, { target: redis });
   for (let i = 0; i < 50; i++) await other.write(set('/n', `${i}`));
-  await eventually(() => watch.failure, 'it hears of it');
+  await eventually(() => watch.failure, 'the watch fails');
   t.equal(watch.failure.code, 'COMPACTED');
   t.ok(watch.told.every(({ zxid }) => zxid <= position));
 });
 
-t.test('zxids of an epoch that was lost as a whole are COMPACTED, also when its number was given again', async (t) => {
+t.test('zxids of a lost epoch are COMPACTED, even if its number is used again', async (t) => {
   const redis = await startLossyRedis(t);
   const { write, store } = await startBroker(t, { target: redis });
   await write(create('/n'));
   redis.backUp();
   const writeAgain = (data: string) =>
-    eventually(() => write(set('/n', data)).catch(() => undefined), 'the store is back');
+    eventually(() => write(set('/n', data)).catch(() => undefined), 'Redis serves again');
   const epochOf = (zxid: number) => Math.floor(zxid / 2 ** 32);
   await redis.killAndRestore();
   const lost = await writeAgain('lost');
-  // From the same backup: nothing in it tells that there was an epoch beyond its own.
+  // From the same backup, which does not contain the later epoch.
   await redis.killAndRestore();
   const first = await writeAgain('0');
   for (let i = 1; i < 20; i++) await write(set('/n', `${i}`));
-  t.equal(epochOf(first), epochOf(lost), 'the number is given again');
+  t.equal(epochOf(first), epochOf(lost), 'the epoch number is used again');
   await t.rejects(store.events.checkResume(lost), { code: 'COMPACTED' });
   await t.resolves(store.events.checkResume(first));
 });
 
-t.test('a restart of the store that loses nothing goes unnoticed by watches', async (t) => {
+t.test('a restart of Redis that loses nothing does not end watches', async (t) => {
   const redis = await startLossyRedis(t);
   const { hub, write } = await startBroker(t, { target: redis });
   await write(create('/n'));
@@ -166,7 +172,7 @@ t.test('a restart of the store that loses nothing goes unnoticed by watches', as
   const first = await write(set('/n', '1'));
   await redis.killAndRestart();
   const write2 = () => write(set('/n', '2')).catch(() => undefined);
-  const second = await eventually(write2, 'the store is back');
+  const second = await eventually(write2, 'Redis serves again');
   t.ok(second > 2 ** 32);
   const begunLater = record(hub, { path: '/n', mode: 'node' });
   await begun(begunLater);
@@ -183,7 +189,7 @@ t.test('a restart of the store that loses nothing goes unnoticed by watches', as
   t.equal(watch.failure, undefined);
 });
 
-t.test('large transactions are forgotten before they weigh more than 64 MiB, however few they are', async (t) => {
+t.test('the history is trimmed to 64 MiB, even if it has few transactions', async (t) => {
   const { write, store } = await startBroker(t);
   const first = await write(create('/large'));
   // An event of 1.9 MiB.
@@ -191,7 +197,7 @@ t.test('large transactions are forgotten before they weigh more than 64 MiB, how
   const kept = async () => {
     let bytes = 0;
     for (let after = 0, complete = false; !complete; ) {
-      // All of it in one answer would take a busy machine longer than an answer may take.
+      // The whole history in one reply could exceed the command timeout on a busy machine.
       const page = await store.events.range('main', after, Number.MAX_SAFE_INTEGER, 1);
       for (const transaction of page.transactions) [after, bytes] = [transaction.zxid, bytes + transaction.bytes];
       complete = page.complete;
@@ -200,7 +206,7 @@ t.test('large transactions are forgotten before they weigh more than 64 MiB, how
   };
   for (let i = 0; i < 40; i++) {
     await write(...large);
-    // There is room for some thirty of them.
+    // About thirty such events fit.
     if (i < 33) continue;
     const bytes = await kept();
     t.ok(bytes > 0 && bytes <= 64 * 1024 * 1024, `${bytes} bytes are kept`);

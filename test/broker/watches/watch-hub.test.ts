@@ -15,7 +15,7 @@ import {
   words,
 } from '../../helpers/watch-hub.ts';
 
-t.test('each mode is told what ZooKeeper tells it', async (t) => {
+t.test('each watch mode gets the same events as in ZooKeeper', async (t) => {
   const { hub, write } = await startBroker(t);
   await write(create('/a'));
   const node = record(hub, { path: '/a', mode: 'node' });
@@ -45,7 +45,7 @@ t.test('each mode is told what ZooKeeper tells it', async (t) => {
     'deleted /a',
   ]);
   t.same(words(root), ['children /', 'children /']);
-  t.same(words(absent), ['created /a/b/c', 'deleted /a/b/c'], 'a watch needs no node to begin with');
+  t.same(words(absent), ['created /a/b/c', 'deleted /a/b/c'], 'a watch may begin before its node exists');
 });
 
 t.test('a transaction is one message, in the order of its changes, with one children event per node', async (t) => {
@@ -69,11 +69,11 @@ t.test('a transaction is one message, in the order of its changes, with one chil
     [first, second],
   );
   t.match(data.told[0]!.events[0], { data: 'A', encoding: 'utf8', contentType: /^text/, stat: { mzxid: first } });
-  t.notOk('data' in recursive.told[0]!.events[0], 'data comes only when asked for');
-  t.notOk('data' in data.told[1]!.events[0], 'a deletion has none');
+  t.notOk('data' in recursive.told[0]!.events[0], 'events have data only on request');
+  t.notOk('data' in data.told[1]!.events[0], 'a deletion has no data');
 });
 
-t.test('data is carried up to 16 KiB, bytes as base64, and a cut does not turn text into bytes', async (t) => {
+t.test('events have up to 16 KiB of data, binary as base64, and truncated text stays text', async (t) => {
   const { hub, store } = await startBroker(t);
   const watch = record(hub, { path: '/', mode: 'recursive', data: true });
   await begun(watch);
@@ -90,7 +90,7 @@ t.test('data is carried up to 16 KiB, bytes as base64, and a cut does not turn t
   t.notOk('truncated' in exact);
 });
 
-t.test('offset commits are told to who watches at or below the offsets, and to nobody above', async (t) => {
+t.test('watches at or below the offsets get offset commits, watches above do not', async (t) => {
   const target = { socketPath: (await startTestRedis(t)).socketPath };
   const { hub, write } = await startBroker(t, { target });
   const before = await write(create('/consumers/g'), create('/consumers/g/offsets'));
@@ -100,7 +100,7 @@ t.test('offset commits are told to who watches at or below the offsets, and to n
   await begun(...live, list);
   await write(create('/consumers/g/offsets/t'), create('/consumers/g/offsets/t/0', '5'));
   await reached(await write(set('/consumers/g/offsets/t/0', '6')), ...live);
-  // The broker waits in a read of both histories, which Redis 7.0 then answers with one of them alone.
+  // The broker waits in a blocking read of both streams, to which Redis 7.0 replies with only one of them.
   const waits = async () =>
     /blocked_clients:1/.test(String(await redisCommand(target.socketPath, ['INFO', 'clients'])));
   await eventually(waits, 'the broker waits for the next transaction');
@@ -118,14 +118,14 @@ t.test('offset commits are told to who watches at or below the offsets, and to n
   t.same(words(live[3]!), [...commits, `${deletions}, deleted /consumers/g/offsets`]);
   t.same(words(live[4]!), [...commits, deletions]);
   t.same(words(list), ['children /consumers/g/offsets', 'children /consumers/g/offsets, deleted /consumers/g/offsets']);
-  // A broker that was not there reads the same from the store.
+  // A broker that starts later reads the same from Redis.
   const other = await startBroker(t, { target });
   const late = paths.map((path) => record(other.hub, { path, mode: 'recursive', since: before }));
   await reached(last, ...late);
   t.same(late.map(words), live.map(words));
 });
 
-t.test('watches begun at any moment, and resumed from any, hear every transaction once and in order', async (t) => {
+t.test('watches that begin or resume at any moment get every transaction once and in order', async (t) => {
   const writer = await startBroker(t);
   const first = await writer.write(create('/w'));
   let stop = false;
@@ -145,7 +145,7 @@ t.test('watches begun at any moment, and resumed from any, hear every transactio
   stop = true;
   await Promise.all(writers);
   const last = await writer.store.events.newestZxid();
-  // One more broker, with an empty memory: everything comes from the store.
+  // Another broker with an empty cache: it reads everything from Redis.
   const late = await startBroker(t, { target: writer.target });
   watches.push(record(late.hub, { path: '/w', mode: 'recursive', since: 0 }));
   await reached(last, ...watches);
@@ -166,7 +166,7 @@ t.test('watches begun at any moment, and resumed from any, hear every transactio
   }
 });
 
-t.test('a watch that catches up does so at the pace of its reader', async (t) => {
+t.test('an unsynced watch reads history at the pace of its reader', async (t) => {
   const { write, target } = await startBroker(t);
   const first = await write(create('/s'));
   let last = first;
@@ -186,7 +186,7 @@ t.test('a watch that catches up does so at the pace of its reader', async (t) =>
   const slow = record(hub, { path: '/s', mode: 'node', since: first }, readerWith(room));
   const quick = record(hub, { path: '/s', mode: 'node', since: first });
   await reached(last, quick);
-  t.equal(slow.told.length, 0, 'the slow one still waits for room, and held up nobody');
+  t.equal(slow.told.length, 0, 'the slow watch still waits for its reader, and delayed no other watch');
   t.equal(slow.watch.position, first);
   open = Number.POSITIVE_INFINITY;
   go();
@@ -194,7 +194,7 @@ t.test('a watch that catches up does so at the pace of its reader', async (t) =>
   t.same(slow.told, quick.told);
 });
 
-t.test('once ends a watch after its first events, and a closed watch hears no more', async (t) => {
+t.test('a watch with once ends after its first events, and a closed watch gets no more', async (t) => {
   const { hub, write } = await startBroker(t);
   await write(create('/o'));
   const once = record(hub, { path: '/o', mode: 'node', once: true });
@@ -209,45 +209,42 @@ t.test('once ends a watch after its first events, and a closed watch hears no mo
   t.equal(witness.told.length, 2);
 });
 
-t.test('a bad path, and a store that is away, fail the watch', async (t) => {
+t.test('an invalid path and an unavailable store fail the watch', async (t) => {
   const { socketPath, redis } = await startTestRedis(t);
   const { hub } = await startBroker(t, { target: { socketPath } });
   const bad = record(hub, { path: '/a//b', mode: 'node' });
-  t.equal(bad.failure, undefined, 'never before the caller has its watch');
-  await eventually(() => bad.failure, 'the bad path');
+  t.equal(bad.failure, undefined, 'it does not fail before the caller has the watch');
+  await eventually(() => bad.failure, 'the watch of the invalid path fails');
   t.match(bad.failure, { code: 'INVALID_PATH', fields: { path: '/a//b' } });
   await redis.stop();
   const away = record(hub, { path: '/a', mode: 'node' });
-  await eventually(() => away.failure, 'the store is away');
+  await eventually(() => away.failure, 'the watch fails while the store is unavailable');
   t.equal(away.failure.code, 'STORE_UNAVAILABLE');
 });
 
-t.test(
-  'a long poll wakes for its own node or list, at once for what has happened already, and not for others',
-  async (t) => {
-    const { hub, write, store } = await startBroker(t);
-    const start = await write(create('/l'), create('/l/c'));
-    const never = new AbortController();
-    const wait = (path: string, interest: 'content' | 'list', after: number, ms = 60_000) =>
-      hub.nextChange({ path, interest, after }, ms, never.signal);
-    await eventually(async () => (await store.events.newestZxid()) >= start, 'written');
-    const node = wait('/l', 'content', start);
-    const list = wait('/l', 'list', start);
-    const child = wait('/l/c', 'content', start);
-    const changed = await write(set('/l', '1'));
-    t.equal(await node, true);
-    t.equal(await wait('/l', 'content', start), true, 'it changed after that');
-    t.equal(await wait('/l', 'content', changed, 20), false, 'and not since');
-    const listed = await write(create('/l/d'));
-    t.equal(await list, true);
-    t.equal(await wait('/l', 'content', changed, 20), false, 'a new child does not change the node');
-    await write(remove('/l/c'));
-    t.equal(await child, true, 'deleted');
-    const absent = wait('/l/c', 'content', listed + 1);
-    await write(create('/l/c'));
-    t.equal(await absent, true, 'created');
-    const aborted = wait('/l', 'content', await store.events.newestZxid());
-    never.abort();
-    t.equal(await aborted, false);
-  },
-);
+t.test('a long poll wakes for its own node or list, at once for a past change, and not for other nodes', async (t) => {
+  const { hub, write, store } = await startBroker(t);
+  const start = await write(create('/l'), create('/l/c'));
+  const never = new AbortController();
+  const wait = (path: string, interest: 'content' | 'list', after: number, ms = 60_000) =>
+    hub.nextChange({ path, interest, after }, ms, never.signal);
+  await eventually(async () => (await store.events.newestZxid()) >= start, 'written');
+  const node = wait('/l', 'content', start);
+  const list = wait('/l', 'list', start);
+  const child = wait('/l/c', 'content', start);
+  const changed = await write(set('/l', '1'));
+  t.equal(await node, true);
+  t.equal(await wait('/l', 'content', start), true, 'the node changed after that zxid');
+  t.equal(await wait('/l', 'content', changed, 20), false, 'the node did not change since');
+  const listed = await write(create('/l/d'));
+  t.equal(await list, true);
+  t.equal(await wait('/l', 'content', changed, 20), false, 'a new child does not change the node');
+  await write(remove('/l/c'));
+  t.equal(await child, true, 'deleted');
+  const absent = wait('/l/c', 'content', listed + 1);
+  await write(create('/l/c'));
+  t.equal(await absent, true, 'created');
+  const aborted = wait('/l', 'content', await store.events.newestZxid());
+  never.abort();
+  t.equal(await aborted, false);
+});
