@@ -1,5 +1,5 @@
 // Guarantees N1 and N2 with several clients at once, through two brokers over one Redis, also while Redis is stopped or
-// killed: what the clients were told is one order of operations that time does not contradict (linearizability.ts).
+// killed. The responses must fit one order of operations that agrees with their times (linearizability.ts).
 import t, { type Test } from 'tap';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
@@ -40,7 +40,7 @@ const operation = (start: number, end: number, step: Step, outcome: Outcome, zxi
 });
 const forever = Number.POSITIVE_INFINITY;
 
-t.test('the judge accepts what some order explains', async (t) => {
+t.test('the checker accepts a history that some order explains', async (t) => {
   const overlapping = [
     operation(0, 10, put('a'), ok({ version: 1 })),
     operation(1, 9, put('b'), ok({ version: 0 })),
@@ -53,9 +53,9 @@ t.test('the judge accepts what some order explains', async (t) => {
     operation(1, 2, get, failed('NO_NODE')),
     operation(3, 4, get, ok({ version: 0, data: 'lost' })),
   ];
-  t.equal(linearizabilityProblem(lateEffect), undefined, 'a change of unknown fate may come late');
+  t.equal(linearizabilityProblem(lateEffect), undefined, 'a change with an unknown result may take effect late');
   const noEffect = [operation(0, forever, put('lost'), 'unknown'), operation(3, 4, get, failed('NO_NODE'))];
-  t.equal(linearizabilityProblem(noEffect), undefined, 'or never');
+  t.equal(linearizabilityProblem(noEffect), undefined, 'or it may never take effect');
   const multi = [
     operation(0, 1, put('a'), ok({ version: 0 })),
     operation(
@@ -75,7 +75,7 @@ t.test('the judge accepts what some order explains', async (t) => {
   t.equal(linearizabilityProblem(multi), undefined, 'a multi changes several registers at one moment');
 });
 
-t.test('the judge refuses what no order explains', async (t) => {
+t.test('the checker refuses a history that no order explains', async (t) => {
   const refuses = (history: Operation[], what: string) => t.type(linearizabilityProblem(history), 'string', what);
   refuses(
     [
@@ -91,11 +91,11 @@ t.test('the judge refuses what no order explains', async (t) => {
       operation(1, 2, get, ok({ version: 0, data: 'a' })),
       operation(3, 4, get, failed('NO_NODE')),
     ],
-    'two reads during one change see it come and go',
+    'of two reads during one change, only the first sees it',
   );
   refuses(
     [operation(0, 3, put('a'), ok({ version: 0 })), operation(1, 4, put('b'), ok({ version: 0 }))],
-    'two changes make the same version',
+    'two changes give the same version',
   );
   refuses(
     [
@@ -103,11 +103,11 @@ t.test('the judge refuses what no order explains', async (t) => {
       operation(2, 5, { op: 'set', path: '/r', data: 'b', version: 0 }, ok({ version: 1 })),
       operation(3, 4, { op: 'set', path: '/r', data: 'c', version: 0 }, ok({ version: 1 })),
     ],
-    'two compare-and-sets win with one version',
+    'two compare-and-sets succeed with one version',
   );
   refuses(
     [operation(5, forever, put('lost'), 'unknown'), operation(1, 2, get, ok({ version: 0, data: 'lost' }))],
-    'a value is read before anybody has asked for it to be written',
+    'a value is read before it is written',
   );
   refuses(
     [
@@ -115,7 +115,7 @@ t.test('the judge refuses what no order explains', async (t) => {
       operation(1, 2, get, ok({ version: 0, data: 'lost' })),
       operation(3, 4, get, failed('NO_NODE')),
     ],
-    'a change of unknown fate is seen, and gone again',
+    'a change with an unknown result is seen and then not',
   );
   const both: Step = {
     op: 'multi',
@@ -130,18 +130,18 @@ t.test('the judge refuses what no order explains', async (t) => {
       operation(1, 2, get, ok({ version: 0, data: 'a' })),
       operation(3, 4, { op: 'get', path: '/s' }, failed('NO_NODE')),
     ],
-    'half a multi is seen',
+    'a multi is seen in part',
   );
   refuses(
     [
       operation(0, 1, both, { code: 'FAILED', error: 'NODE_EXISTS', failed: 1 }),
       operation(2, 3, get, ok({ version: 0, data: 'a' })),
     ],
-    'a multi has failed for no reason, and left something behind',
+    'a multi fails without a reason, or leaves a change',
   );
 });
 
-t.test('the judge of zxids refuses what runs backwards and what is not unique', async (t) => {
+t.test('the checker of zxids refuses zxids that go backwards or are not unique', async (t) => {
   const writes = [operation(0, 2, put('a'), ok({ version: 0 }), 5), operation(1, 3, put('b'), ok({ version: 1 }), 6)];
   t.same(zxidProblems(writes), []);
   const read = (zxid: number, data: string, mzxid: number) => ({
@@ -157,7 +157,7 @@ t.test('the judge of zxids refuses what runs backwards and what is not unique', 
   t.match(zxidProblems(notNewer), [/not newer/], 'a change has the zxid of a state that was seen before it');
 });
 
-t.test('the judge of sequence numbers refuses repeats and what runs backwards', async (t) => {
+t.test('the checker of sequence numbers refuses numbers that repeat or go backwards', async (t) => {
   const create = (start: number, end: number, number: number, zxid = number): SequentialCreate => ({
     start,
     end,
@@ -165,22 +165,22 @@ t.test('the judge of sequence numbers refuses repeats and what runs backwards', 
     number,
     zxid,
   });
-  t.same(sequenceProblems([create(0, 5, 1), create(1, 2, 0), create(6, 7, 3)]), [], 'gaps are no fault');
+  t.same(sequenceProblems([create(0, 5, 1), create(1, 2, 0), create(6, 7, 3)]), [], 'gaps are allowed');
   t.match(sequenceProblems([create(0, 1, 1), create(2, 3, 1, 2)]), [/Given twice/]);
   t.match(sequenceProblems([create(0, 1, 1), create(2, 3, 0, 0)]), [/time's order/]);
   t.match(sequenceProblems([create(0, 3, 1, 4), create(0, 3, 2, 3)]), [/order of zxids/]);
   const far = [create(0, 1, 2), create(2, 3, 3), create(4, 5, 1)];
-  t.match(sequenceProblems(far), [/time's order/], 'also where others lie between');
+  t.match(sequenceProblems(far), [/time's order/], 'also with other operations in between');
 });
 
 interface Run {
   registers: RegisterClient[];
   sequences: SequenceClient[];
-  /** What each of them does; settles when all have ended. */
+  /** The work of each client; settles when all have ended. */
   ended: Promise<unknown>;
 }
 
-/** Starts the clients of one round, on registers of the round's own. */
+/** Starts the clients of one round, on registers that only this round uses. */
 function startRound(urls: string[], random: Random, round: number): Run {
   const registers = Array.from(
     { length: clientsPerRound },
@@ -197,7 +197,7 @@ function startRound(urls: string[], random: Random, round: number): Run {
   return { registers, sequences, ended };
 }
 
-/** Judges a round; returns how many operations there were, and how many of unknown fate. */
+/** Checks a round. @returns the number of operations, and of those with an unknown result */
 function judge(t: Test, { registers, sequences }: Run, what: string): { operations: number; unknown: number } {
   const operations = registers.flatMap(({ history }) => history);
   const byObject = new Map<string, Operation[]>();
@@ -211,7 +211,7 @@ function judge(t: Test, { registers, sequences }: Run, what: string): { operatio
   }
   const creates = sequences.flatMap(({ creates }) => creates);
   t.same(sequenceProblems(creates), [], `${what}: ${creates.length} sequence numbers`);
-  // Sequential creations are changes like any other, and stand in the same order.
+  // Sequential creates are changes like any other, in the same order.
   const asOperations = sequences.flatMap(({ operations }) => operations);
   t.same(zxidProblems([...operations, ...asOperations]), [], `${what}: zxids`);
   return {
@@ -234,7 +234,7 @@ async function startTwoBrokers(t: Test) {
   return { urls: [one.url, two.url], prepare, socketPath, redis, namespace };
 }
 
-t.test(`what clients of two brokers are told is linearizable (seed ${seed})`, async (t) => {
+t.test(`responses of two brokers are linearizable (seed ${seed})`, async (t) => {
   const { urls, prepare } = await startTwoBrokers(t);
   let operations = 0;
   for (let round = 0; round < rounds; round += 1) {
@@ -246,36 +246,42 @@ t.test(`what clients of two brokers are told is linearizable (seed ${seed})`, as
   t.comment(`${operations} operations`);
 });
 
-t.test(`also if Redis stands still for a while, so that fates are unknown (seed ${seed})`, async (t) => {
-  const { urls, prepare, redis, namespace } = await startTwoBrokers(t);
-  await prepare(0);
-  const run = startRound(urls, randomOf(seed).fork('stopped'), 0);
-  t.teardown(() => process.kill(redis.pid, 'SIGCONT'));
-  const done = () => run.registers.reduce((sum, { history }) => sum + history.length, 0);
-  const unknown = () => run.registers.reduce((sum, client) => sum + client.unknown, 0);
-  for (const share of [0.2, 0.6]) {
-    await eventually(() => done() > clientsPerRound * stepsPerClient * share, 'a part is done');
-    const before = unknown();
-    process.kill(redis.pid, 'SIGSTOP');
-    await eventually(() => unknown() >= before + 2, 'changes of unknown fate');
-    process.kill(redis.pid, 'SIGCONT');
-  }
-  await run.ended;
-  const { operations } = judge(t, run, 'with stops');
-  t.ok(unknown() >= 4, `${unknown()} of ${operations} operations have an unknown fate`);
-  await checkRetries(t, run, namespace);
-});
+t.test(
+  `responses are linearizable if Redis hangs for a while, so that results are unknown (seed ${seed})`,
+  async (t) => {
+    const { urls, prepare, redis, namespace } = await startTwoBrokers(t);
+    await prepare(0);
+    const run = startRound(urls, randomOf(seed).fork('stopped'), 0);
+    t.teardown(() => process.kill(redis.pid, 'SIGCONT'));
+    const done = () => run.registers.reduce((sum, { history }) => sum + history.length, 0);
+    const unknown = () => run.registers.reduce((sum, client) => sum + client.unknown, 0);
+    for (const share of [0.2, 0.6]) {
+      await eventually(() => done() > clientsPerRound * stepsPerClient * share, 'part of the operations is done');
+      const before = unknown();
+      process.kill(redis.pid, 'SIGSTOP');
+      await eventually(() => unknown() >= before + 2, 'some changes have an unknown result');
+      process.kill(redis.pid, 'SIGCONT');
+    }
+    await run.ended;
+    const { operations } = judge(t, run, 'with stops');
+    t.ok(unknown() >= 4, `${unknown()} of ${operations} operations have an unknown result`);
+    await checkRetries(t, run, namespace);
+  },
+);
 
-t.test(`also if Redis is killed and starts again, in a new epoch (seed ${seed})`, async (t) => {
+t.test(`responses are linearizable if Redis is killed and starts in a new epoch (seed ${seed})`, async (t) => {
   const { urls, prepare, redis, socketPath, namespace } = await startTwoBrokers(t);
   await prepare(0);
   const run = startRound(urls, randomOf(seed).fork('killed'), 0);
   const done = () => run.registers.reduce((sum, { history }) => sum + history.length, 0);
   for (const share of [0.2, 0.6]) {
-    await eventually(() => done() > clientsPerRound * stepsPerClient * share, 'a part is done');
+    await eventually(() => done() > clientsPerRound * stepsPerClient * share, 'part of the operations is done');
     const { pid } = redis;
     process.kill(pid, 'SIGKILL');
-    await eventually(() => redis.pid !== pid && redisCommand(socketPath, ['PING']).catch(() => false), 'it is back');
+    await eventually(
+      () => redis.pid !== pid && redisCommand(socketPath, ['PING']).catch(() => false),
+      'Redis serves again',
+    );
   }
   await run.ended;
   judge(t, run, 'with kills');
@@ -284,7 +290,7 @@ t.test(`also if Redis is killed and starts again, in a new epoch (seed ${seed})`
   await checkRetries(t, run, namespace);
 });
 
-/** Every creation was tried until it was answered, each with a key of its own: there is one node for each, and no other. */
+/** Every create was repeated with its own key until it got a response, so there is exactly one node for each. */
 async function checkRetries(
   t: Test,
   { sequences }: Run,
@@ -297,6 +303,6 @@ async function checkRetries(
       .map(({ number }) => number)
       .sort((a, b) => a - b);
     const names = (await namespace.allChildren(parent)).map((name) => Number(name.slice(-10))).sort((a, b) => a - b);
-    t.same(names, numbers, `${names.length} nodes below ${parent}, as many as were asked for`);
+    t.same(names, numbers, `${names.length} nodes below ${parent}, one for each create`);
   }
 }

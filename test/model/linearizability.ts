@@ -1,7 +1,7 @@
-// Judges of concurrent histories (guarantees N1, N2, N4). They know nothing of the service: they are given what clients
-// asked, when they asked, what they were told and when, and say what cannot be.
+// Checkers of concurrent histories (guarantees N1, N2, N4). They share no code with the service. They take the requests and
+// responses of clients with their times, and report contradictions.
 
-/** What a client asks of a register: a node that holds data and counts its versions. */
+/** A request for a register, which is a node with data and a version. */
 export type Step =
   | { op: 'get'; path: string }
   | { op: 'put' | 'create'; path: string; data: string }
@@ -10,7 +10,7 @@ export type Step =
   | { op: 'check'; path: string; version: number }
   | { op: 'multi'; steps: Exclude<Step, { op: 'multi' | 'get' | 'put' }>[] };
 
-/** What it was told. `seen` has what each step showed: its version, a read also the data; a deletion and a check nothing. */
+/** The response. `seen` has the version of each step, and the data of a read; nothing for a deletion or a check. */
 export type Outcome = { code: 'OK'; seen: Seen[] } | { code: 'FAILED'; error: string; failed?: number } | 'unknown';
 
 export interface Seen {
@@ -18,16 +18,16 @@ export interface Seen {
   data?: string;
 }
 
-/** One operation of a history; `end` is when its answer was there, and Infinity if its fate is unknown. */
+/** One operation of a history; `end` is the time of its response, or Infinity if its result is unknown. */
 export interface Operation {
   client: number;
   start: number;
   end: number;
   step: Step;
   outcome: Outcome;
-  /** The Weir-Zxid of the answer. */
+  /** The Weir-Zxid of the response. */
   zxid?: number | undefined;
-  /** The mzxid that a read has shown. */
+  /** The mzxid that a read returned. */
   mzxid?: number | undefined;
 }
 
@@ -37,16 +37,16 @@ interface Register {
 }
 type State = ReadonlyMap<string, Register>;
 
-/** A search that takes more steps than this is given up, loudly: histories are to be kept short enough. */
+/** A search with more steps than this throws, so histories must be short enough. */
 const searchStepsMax = 2_000_000;
 
 /**
- * Whether one order of the operations explains all answers: each operation takes effect at one moment between its start
- * and its end, and each is told what the registers hold at that moment. An operation of unknown fate may take effect
- * at any moment after its start, or never. (The search of Wing and Gong with Lowe's memory of what was tried: the
- * operations done, and the state that they led to.)
- * @param history the operations on registers that some multi links; others are to be judged by themselves, as what is
- *   linearizable part by part is so as a whole
+ * Whether one order of the operations explains all responses: each operation takes effect at one moment between its start
+ * and its end, and its response shows the registers at that moment. An operation with an unknown result may take effect
+ * at any moment after its start, or never. (The search of Wing and Gong, with Lowe's cache of tried configurations: the
+ * operations done, and the state after them.)
+ * @param history the operations on registers that multis connect. Other registers are checked separately, as
+ *   linearizability is a local property
  * @returns undefined if so, else which operations could not be brought into any order
  */
 export function linearizabilityProblem(history: readonly Operation[]): string | undefined {
@@ -97,7 +97,7 @@ export function linearizabilityProblem(history: readonly Operation[]): string | 
   return undefined;
 }
 
-/** The first end of what is not done: nothing that starts later can come before it. */
+/** The earliest end of the open operations: an operation that starts later cannot come before it. */
 function horizonOf(operations: readonly Operation[], done: Uint8Array): number {
   let horizon = Number.POSITIVE_INFINITY;
   for (let i = 0; i < operations.length && operations[i]!.start <= horizon; i += 1) {
@@ -106,7 +106,7 @@ function horizonOf(operations: readonly Operation[], done: Uint8Array): number {
   return horizon;
 }
 
-/** The state after an operation, or undefined if it cannot come here: its answer would have been another one. */
+/** The state after an operation, or undefined if its response does not fit this state. */
 function after(state: State, { step, outcome }: Operation): State | undefined {
   const { next, told } = apply(state, step);
   if (outcome === 'unknown') return told.code === 'OK' && next !== state ? next : undefined;
@@ -124,7 +124,7 @@ function after(state: State, { step, outcome }: Operation): State | undefined {
   return undefined;
 }
 
-/** What a register service does that does one thing at a time. */
+/** The result of an operation in a sequential register service. */
 function apply(state: State, step: Step): { next: State; told: Exclude<Outcome, 'unknown'> } {
   if (step.op === 'multi') {
     let next = state;
@@ -163,7 +163,7 @@ function apply(state: State, step: Step): { next: State; told: Exclude<Outcome, 
   return success({ data: step.data, version }, { version });
 }
 
-/** What is done, exactly and shortly: up to where all is, and what else is or is not. */
+/** A short, exact key of the operations done: the length of the complete prefix, and a flag for each later one. */
 function keyOf(operations: readonly Operation[], done: Uint8Array, state: State): string {
   let allKnownBefore = 0;
   while (allKnownBefore < done.length && (done[allKnownBefore] || operations[allKnownBefore]!.outcome === 'unknown')) {
@@ -186,15 +186,15 @@ function describeStuck(operations: readonly Operation[], done: Uint8Array, state
   ].join('\n');
 }
 
-/** Whether it changed something, as far as its client was told. */
+/** Whether the operation changed something, according to its response. */
 function isWrite({ step, outcome }: Operation): boolean {
   return outcome !== 'unknown' && outcome.code === 'OK' && step.op !== 'get' && step.op !== 'check';
 }
 
 /**
- * What is wrong with the zxids of a history, one line each. An operation that begins after another has ended reflects no
- * older state (and a change is newer than all that was seen before it); each change has a zxid of its own; a
- * value that is read has the mzxid of the change that wrote it.
+ * The faults in the zxids of a history, one line each. An operation that begins after another has ended must not reflect an
+ * older state, and a change must be newer than all that was seen before it. Each change has a zxid of its own. A value
+ * that is read has the mzxid of the change that wrote it.
  */
 export function zxidProblems(history: readonly Operation[]): string[] {
   const problems: string[] = [];
@@ -236,7 +236,7 @@ function orderProblems(history: readonly Operation[]): string[] {
   return problems;
 }
 
-/** One sequential creation that was answered. */
+/** One sequential create that got a response. */
 export interface SequentialCreate {
   start: number;
   end: number;
@@ -246,7 +246,7 @@ export interface SequentialCreate {
 }
 
 /**
- * What is wrong with sequence numbers, one line each: a number given twice under a parent, a smaller one for a request
+ * The faults in sequence numbers, one line each: a number used twice under a parent, a smaller one for a request
  * that began after another had ended, or another order than that of the zxids.
  */
 export function sequenceProblems(creates: readonly SequentialCreate[]): string[] {

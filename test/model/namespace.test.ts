@@ -1,5 +1,5 @@
-// Random histories against the model: every answer, every stat and every child list must be the model's. fast-check
-// shrinks a failing history to a short one.
+// Random histories against the model: every response, stat and child list must match it. fast-check shrinks a failing
+// history to a short one.
 import fc from 'fast-check';
 import { pino } from 'pino';
 import t from 'tap';
@@ -29,7 +29,7 @@ const store = new Store(
 await store.open();
 t.teardown(() => store.close());
 
-/** A step of a history; paths are below the history's own root, sessions are numbers of a few slots. */
+/** A step of a history. Paths are relative to the root of the history; a session is the number of a slot. */
 type Step = { kind: 'write'; ops: StepOp[] } | { kind: 'end'; session: number };
 
 interface StepOp {
@@ -96,7 +96,7 @@ function operation(root: string, step: StepOp, sessions: string[]): Op {
   switch (step.op) {
     case 'create':
     case 'put': {
-      // An ephemeral node without a session is refused before it comes to the store.
+      // An ephemeral node without a session is refused before the store is called.
       const mode = step.mode === 'ephemeral' && !session ? 'persistent' : step.mode;
       const kind = { mode, ...(mode === 'ttl' && { ttlMs: 3_600_000 }), ...(session && { session }) };
       return {
@@ -118,7 +118,7 @@ function operation(root: string, step: StepOp, sessions: string[]): Op {
 }
 
 let histories = 0;
-// A longer search needs more than tap's time for a test.
+// A longer search needs more than the default timeout of tap.
 t.setTimeout(30_000 + runs * 50);
 
 t.test(`${runs} random histories end as the model says, step by step`, { timeout: 30_000 + runs * 50 }, async () => {
@@ -132,7 +132,7 @@ t.test(`${runs} random histories end as the model says, step by step`, { timeout
       for (let i = 0; i < 3; i += 1) sessions.push((await store.sessions.create(1e9)).id);
       for (const id of sessions) model.sessions.add(id);
       const rootZxid = (await store.namespace.stat(root)).stat.czxid;
-      /** The service's zxid of each of the model's transactions. */
+      /** The zxid of each transaction of the model. */
       const zxids = [rootZxid];
 
       for (const next of steps) {
@@ -169,7 +169,7 @@ async function outcome(ops: Op[]) {
   }
 }
 
-/** Every node of the history: its data, its stat, its children; and none that the model has not. */
+/** Compares data, stat and children of all nodes, and that there are no others than in the model. */
 async function compare(root: string, model: TreeModel, zxids: number[]): Promise<void> {
   const seen: string[] = [];
   const { tree } = await store.namespace.tree(root, { depth: 10, limit: 10_000 });
@@ -178,7 +178,7 @@ async function compare(root: string, model: TreeModel, zxids: number[]): Promise
     for (const child of node.children ?? []) visit(child, `${at}/${child.name}`);
   };
   visit(tree, root);
-  equal(seen.sort(), [...model.nodes.keys()].sort(), 'the nodes that there are');
+  equal(seen.sort(), [...model.nodes.keys()].sort(), 'the paths of all nodes');
   await Promise.all(
     [...model.nodes].map(async ([at, node]) => {
       const { stat, data } = await store.namespace.get(at);

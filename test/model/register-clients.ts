@@ -1,21 +1,21 @@
-// Clients of the tree that act at random, one request at a time, and write down what they asked and were told.
+// Clients of the tree that send random requests, one at a time, and record requests and responses.
 import type { Random } from '../helpers/random.ts';
 import { type Answer, http } from '../helpers/server.ts';
 import type { Operation, Outcome, Seen, SequentialCreate, Step } from './linearizability.ts';
 
-/** Registers below the root of a round: those in one folder are changed together by some multis. */
+/** Registers below the root of a round. Some multis change two registers of one folder together. */
 const registers = ['/a/x', '/a/y', '/b/x', '/c/x'];
 
-/** Reads, puts, creates, deletes, compares and sets, and changes two registers at once. */
+/** Sends reads, puts, creates, deletes, compare-and-sets, and multis over two registers. */
 export class RegisterClient {
   readonly history: Operation[] = [];
-  /** How many changes have an unknown fate. */
+  /** How many changes have an unknown result. */
   unknown = 0;
   readonly #id: number;
   readonly #urls: string[];
   readonly #root: string;
   readonly #random: Random;
-  /** The version it saw last, by path. */
+  /** The last version that the client saw, by path. */
   readonly #versions = new Map<string, number>();
 
   constructor(id: number, urls: string[], root: string, random: Random) {
@@ -32,7 +32,7 @@ export class RegisterClient {
   #choose(i: number): Step {
     const random = this.#random;
     const path = this.#root + random.pick(registers);
-    // No two writes have the same data, so that a read says which one it has seen.
+    // No two writes have the same data, so that the data identifies the write.
     const data = `${this.#id}-${i}`;
     const known = (at: string) => this.#versions.get(at) ?? 0;
     const dice = random.next();
@@ -61,8 +61,8 @@ export class RegisterClient {
     const end = performance.now();
     const { status, headers, body } = answer;
     if (status === 503) {
-      // A read that failed, or a change that was certainly not made, says nothing; should it have been made all the
-      // same, no order explains what others read.
+      // A failed read, or a change that was certainly not made, is left out. If the change was made all the same, no
+      // order explains the reads of others.
       if (step.op === 'get' || !/unknown/.test(body.detail)) return;
       this.unknown += 1;
       this.history.push({ client: this.#id, start, end: Number.POSITIVE_INFINITY, step, outcome: 'unknown' });
@@ -121,12 +121,12 @@ function send(url: string, step: Step): Promise<Answer> {
 }
 
 /**
- * Creates sequential nodes below /q and /qq of a round, alone and several in one multi. Each request has an Idempotency-Key,
- * and is sent again, through any broker, until it is answered.
+ * Creates sequential nodes below /q and /qq of a round, alone and several in one multi. Each request has an Idempotency-Key
+ * and is repeated, through any broker, until it gets a response.
  */
 export class SequenceClient {
   readonly creates: SequentialCreate[] = [];
-  /** The same, one for each transaction. */
+  /** The same creates, one entry for each transaction. */
   readonly operations: Operation[] = [];
   readonly #urls: string[];
   readonly #root: string;

@@ -1,5 +1,5 @@
-// A plain in-memory model of ZooKeeper's rules for the tree, written from docs/zookeeper.md alone: no store, no zxids of
-// its own. Transactions are numbered 1, 2, 3 …; the test maps the service's zxids to these numbers.
+// A simple in-memory model of ZooKeeper's rules for the tree, written from docs/zookeeper.md alone, without a store.
+// Transactions are numbered 1, 2, 3 …; the test maps the zxids of the service to these numbers.
 import { newPathProblem, pathProblem, sequentialPathProblem } from '../../src/core/tree/path.ts';
 import type { Op } from '../../src/store/tree/namespace.ts';
 
@@ -9,7 +9,7 @@ export interface ModelNode {
   mzxid: number;
   pzxid: number;
   version: number;
-  /** Successful child creations: the sequence counter. */
+  /** The sequence counter: the number of successful child creates. */
   created: number;
   deleted: number;
   owner: string | undefined;
@@ -52,7 +52,7 @@ export class TreeModel {
     const next = this.transactions + 1;
     let changes = 0;
     const results: (string | undefined)[] = [];
-    // ZooKeeper's client looks at the paths of all operations before it sends them.
+    // ZooKeeper's client checks the paths of all operations before it sends them.
     const malformed = ops.findIndex((op) => problemOf(op) !== undefined);
     if (malformed >= 0) return { code: 'INVALID_PATH', failed: malformed };
     for (const [index, op] of ops.entries()) {
@@ -70,7 +70,7 @@ export class TreeModel {
     return { code: 'OK', results };
   }
 
-  /** Ends a session: all its ephemeral nodes go in one transaction. */
+  /** Ends a session: all its ephemeral nodes are deleted in one transaction. */
   endSession(id: string): void {
     this.sessions.delete(id);
     const own = [...this.nodes].filter(([, { owner }]) => owner === id);
@@ -91,7 +91,7 @@ export class TreeModel {
     switch (op.op) {
       case 'put':
         if (!this.nodes.has(op.path)) return this.#create(op, zxid);
-        // A session that is named must live, also where the node is there and nothing is created.
+        // A session that is named must be alive, even if the node exists and nothing is created.
         if (op.session && !this.sessions.has(op.session.id)) throw new Failure('SESSION_EXPIRED');
         if (op.mode && !isOfKind(this.nodes.get(op.path)!, op.mode, op.session?.id)) throw new Failure('NODE_EXISTS');
         return this.#set({ op: 'set', path: op.path, data: op.data ?? '' }, zxid);

@@ -11,7 +11,7 @@ t.test("counters wrap as ZooKeeper's: the sequence number, and the version, whic
   t.teardown(() => store.close());
   const { namespace, connection } = store;
   await namespace.writeOne({ op: 'create', path: '/wrap' });
-  // Two thousand million changes would take a day: the counters are set close to their ends instead.
+  // Two thousand million changes would take a day, so the counters are set close to their limits.
   const setStat = (write: (stat: Buffer) => void) =>
     connection.command(true, async (client) => {
       const key = '{weir}:node:/wrap';
@@ -19,7 +19,7 @@ t.test("counters wrap as ZooKeeper's: the sequence number, and the version, whic
       write(stat);
       await client.hset(key, 'stat', stat);
     });
-  // Where the two stand in it: lua/lib/stat.lua.
+  // The positions of both counters in the stat: lua/lib/stat.lua.
   const setVersion = (value: number) => setStat((stat) => stat.writeInt32BE(value, 48));
   const setCreated = (value: number) => setStat((stat) => stat.writeDoubleBE(value, 40));
   const version = async () => (await namespace.writeOne({ op: 'set', path: '/wrap' })).result.stat!.version;

@@ -16,7 +16,7 @@ await store.open();
 t.teardown(() => store.close());
 const { namespace } = store;
 const nodesMax = 8000;
-/** A name that is as long as one may be. */
+/** A name of the maximum length. */
 const longName = (i: number) => `${String(i).padStart(4, '0')}${'x'.repeat(2300)}`;
 const bytesMax = 4 * 1024 * 1024;
 
@@ -32,7 +32,11 @@ t.test(
       code: 'TOO_LARGE',
       fields: { failed: 1000, maxNodes: nodesMax },
     });
-    t.match(await namespace.stat('/owned'), { stat: { numChildren: nodesMax - 1000 } }, 'what fails changes nothing');
+    t.match(
+      await namespace.stat('/owned'),
+      { stat: { numChildren: nodesMax - 1000 } },
+      'a refused create changes nothing',
+    );
     await namespace.write(some(nodesMax, 999));
     const last = await Promise.allSettled([namespace.write([ephemeral('x')]), namespace.write([ephemeral('y')])]);
     t.match(last, [{ status: 'fulfilled' }, { status: 'rejected', reason: { code: 'TOO_LARGE' } }]);
@@ -67,13 +71,13 @@ t.test(
     ends[1]!();
     await first[1];
     ends[2]!();
-    t.equal(await fourth, 4, 'the next one goes when one has ended');
+    t.equal(await fourth, 4, 'the next delete starts when one has ended');
     const failing = limiter.run(async () => {
       throw new Error('lost');
     });
     await t.rejects(failing, /lost/);
     const after = [ask(5), ask(6)];
-    t.same(started, [1, 2, 4, 5, 6], 'one that fails gives its place back, too');
+    t.same(started, [1, 2, 4, 5, 6], 'a delete that fails also releases its place');
     for (const end of ends.slice(3)) end();
     await Promise.all(after);
   },
@@ -113,14 +117,14 @@ t.test(
     await t.rejects(namespace.writeOne(ephemeral(most)), refused);
     await namespace.writeOne({ op: 'delete', path: `/heavy/${longName(0)}` });
     await namespace.writeOne(ephemeral(most));
-    await t.rejects(namespace.writeOne(ephemeral(0)), refused, 'what goes makes room');
-    // Nodes that are older than the sum of their bytes: it is counted once.
+    await t.rejects(namespace.writeOne(ephemeral(0)), refused, 'a deleted node frees its bytes');
+    // Nodes from a version without this counter: their bytes are counted once.
     const { ephemeralBytes } = coordinationKeys('weir');
     await redisCommand(socketPath, ['HDEL', ephemeralBytes, session.id]);
     await t.rejects(namespace.writeOne(ephemeral(0)), refused);
     const before = await store.events.newestZxid();
     t.match(await store.sessions.end(session), { ephemerals: most, zxid: before + 1 });
-    t.equal(await redisCommand(socketPath, ['HLEN', ephemeralBytes]), 0, 'nothing is left of what was counted');
+    t.equal(await redisCommand(socketPath, ['HLEN', ephemeralBytes]), 0, 'no count of bytes is left');
   },
 );
 
@@ -138,7 +142,7 @@ t.test('a recursive delete over a limit is refused with the number of nodes, and
     const error = await namespace.writeOne({ op: 'delete-recursive', path: '/wide' }).catch((error: unknown) => error);
     t.match(error, { code: 'TOO_LARGE', fields, message: /Nothing was deleted.*first, in pages/ }, what);
     t.equal((await namespace.stat('/wide')).stat.numChildren, count);
-    // The remedy that it names.
+    // The remedy that the error names.
     let pages = 0;
     for (; ; pages++) {
       const { children } = await namespace.children('/wide', { limit: 1000 });
@@ -186,7 +190,7 @@ t.test('a transaction over the limit of operations or bytes is refused before it
       /limit is 4194304/,
     ],
     [
-      'data of a thousand',
+      'data of a thousand nodes',
       many(1000, (i) => ({ op: 'create', path: `/w${i}`, data: large.slice(0, 15_000) })),
       { maxBytes: bytesMax },
       /bytes of paths, data/,
@@ -248,14 +252,14 @@ t.test('pages of children and trees end early if the names are long, and report 
       names,
       Array.from({ length: 1500 }, (_, i) => longName(i)),
     );
-    t.ok(pages > 0, 'in several pages');
+    t.ok(pages > 0, 'the tree comes in several pages');
   }
   const { tree, truncated } = await namespace.tree('/paged', { depth: 5, limit: 10_000 });
   t.equal(truncated, true);
   t.ok(tree.children!.length > 100 && tree.children!.length < 1500);
 });
 
-t.test('a limiter takes tasks by their weight, each in its order, and a task that is too heavy alone', async (t) => {
+t.test('a limiter admits tasks by weight and in order, and runs a task over the limit alone', async (t) => {
   const limiter = new ConcurrencyLimiter('things', 10, 60_000);
   const ends = new Map<string, () => void>();
   const ask = (name: string, weight: number) =>
@@ -265,7 +269,7 @@ t.test('a limiter takes tasks by their weight, each in its order, and a task tha
   t.match({ inFlight: limiter.inFlight, waiting: limiter.waiting }, { inFlight: 2, waiting: 2 });
   ends.get('a')!();
   await tasks[0];
-  t.equal(ends.size, 2, 'there is not room enough yet');
+  t.equal(ends.size, 2, 'there is not enough free weight yet');
   ends.get('b')!();
   await tasks[1];
   t.same([...ends.keys()].slice(2), ['too heavy']);

@@ -1,4 +1,4 @@
-// Stored data outlives the program: the data of the version before opens with this one, a migration survives a crash and is made
+// Stored data outlives the program. This version opens the data of the previous one, a migration survives a crash and runs
 // once, and programs that do not know the layout stop.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ import { eventually, http, startTestServer, testConfig } from '../helpers/server
 const archive = fileURLToPath(new URL('../../../test/fixtures/data-layout-2.tar.gz', import.meta.url));
 const { root, node, children } = coordinationKeys('weir');
 
-/** A data directory as layout 2 left it; what expires in Redis has as much time left as it had then. */
+/** A data directory of layout 2. Keys that expire have as much time left as when it was saved. */
 function olderData(t: Test): { dataDir: string; facts: DataFacts } {
   const dataDir = temporaryFolder(t);
   execFileSync('tar', ['-xzf', archive, '-C', dataDir]);
@@ -69,7 +69,7 @@ t.test('a data directory of layout 2 opens with all its data, and works', async 
     t.equal((await http(`${url}/v1/nodes/kinds/another?mode=ephemeral&session=${handle}`, 'PUT', '')).status, 201);
     const { body } = await http(`${url}/v1/nodes/kinds/queue-`, 'POST', '');
     t.match(body.path, /queue-\d{10}$/);
-    t.notOk(facts.reads[`/nodes${body.path}?view=node`], 'no number is given twice');
+    t.notOk(facts.reads[`/nodes${body.path}?view=node`], 'no sequence number is used twice');
     t.equal((await http(`${url}/v1/sessions/${handle}`, 'DELETE')).status, 204);
     for (const name of ['ephemeral', 'another']) t.equal((await http(`${url}/v1/nodes/kinds/${name}`)).status, 404);
   });
@@ -79,7 +79,7 @@ t.test('a data directory of layout 2 opens with all its data, and works', async 
       'idempotency-key': 'fixture-node',
     });
     t.equal(node.headers.get('idempotency-replayed'), 'true');
-    t.same(await redisCommand(socketPath, ['KEYS', '*idempotency:fixture-node']), [], 'the key itself is not kept');
+    t.same(await redisCommand(socketPath, ['KEYS', '*idempotency:fixture-node']), [], 'the key itself is not stored');
     const partition = `${url}/v1/topics/plain/partitions/1/records`;
     const headers = { 'weir-fence': 'writer=7', 'idempotency-key': 'fixture-records' };
     const again = await http(partition, 'POST', { records: [{ value: 'fenced' }] }, headers);
@@ -168,11 +168,11 @@ t.test('an interrupted migration continues from the last complete layout, and be
     }),
   );
   const opening = cut.open().catch(() => undefined);
-  await eventually(() => visited >= 4, 'it is halfway');
+  await eventually(() => visited >= 4, 'the migration is halfway');
   await cut.close();
   await opening;
   t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', '3']);
-  await redisCommand(socketPath, ['DEL', '{weir}:migration']); // its time is over
+  await redisCommand(socketPath, ['DEL', '{weir}:migration']); // the lock expires
 
   const store = newStore(t, socketPath, steps());
   await store.open();
@@ -190,7 +190,7 @@ t.test('of several brokers that open older data at once, one migrates it and the
   for (const key of partitions) t.equal(await redisCommand(socketPath, ['HGET', key, 'test_mark']), '1');
 });
 
-t.test('a broker whose lock has passed to another one changes nothing any more', async (t) => {
+t.test('a broker that lost the migration lock to another broker changes nothing any more', async (t) => {
   const { socketPath, partitions } = await storeOfLayout3(t);
   let visited = 0;
   const slow = newStore(
@@ -198,12 +198,12 @@ t.test('a broker whose lock has passed to another one changes nothing any more',
     socketPath,
     steps(async (data) => {
       visited += 1;
-      // Until its next renewal of the lock tells it.
+      // Until its next renewal of the lock fails.
       for (;;) await data.command(root, (client) => client.exists(root));
     }),
   );
   const opening = slow.open();
-  await eventually(() => visited === 1, 'it has begun');
+  await eventually(() => visited === 1, 'the migration has begun');
   await redisCommand(socketPath, ['DEL', '{weir}:migration']);
   await newStore(t, socketPath, steps()).open();
   await opening;

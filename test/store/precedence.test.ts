@@ -1,5 +1,5 @@
-// Guarantee N3: an operation with several faults gets the error that ZooKeeper would return. Every
-// pair of faults that one operation can have at once is tried.
+// Guarantee N3: an operation with several faults gets the error that ZooKeeper would return. The test tries
+// every pair of faults that one operation can have.
 import { pino } from 'pino';
 import t from 'tap';
 import { Store } from '../../src/store/store.ts';
@@ -91,7 +91,7 @@ for (const [order, faults] of Object.entries(cases)) {
     const before = await store.events.newestZxid();
     for (const [what, op, code] of faults) {
       await t.rejects(namespace.writeOne(op), { code }, what);
-      // In a multi as well, and what came before it is undone.
+      // The same error in a multi, where the operations before it are undone.
       const multi = namespace.write([create('/first'), op, create('/last')]);
       await t.rejects(multi, { code, fields: { failed: 1 } }, `${what}, in a multi`);
     }

@@ -9,7 +9,7 @@ t.test('a stored result is returned also if the request would now take other ste
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());
-  // As a topic is created: which brokers and which controller are checked for may differ at the second try.
+  // As when creating a topic: the brokers and the controller that are checked may differ in the retry.
   const idempotency = { key: 'topic', fingerprint: 'same' };
   const create = { op: 'create' as const, path: '/made', data: 'x' };
   const check = { op: 'check' as const, path: '/brokers' };

@@ -25,12 +25,12 @@ t.test('a sealed response can be read with its own key only', async (t) => {
   const key = 'c7a1f2d0-order-4711';
   const sealed = sealResponse(key, 'a secret');
   t.equal(openResponse(key, sealed), 'a secret');
-  t.not(sealResponse(key, 'a secret'), sealed, 'two of the same text differ');
+  t.not(sealResponse(key, 'a secret'), sealed, 'sealing the same text twice gives different results');
   t.notMatch(Buffer.from(sealed, 'base64url').toString('latin1'), /secret/);
-  t.throws(() => openResponse('c7a1f2d0-order-4712', sealed), 'another key does not open it');
+  t.throws(() => openResponse('c7a1f2d0-order-4712', sealed), 'another key does not open the response');
   const changed = Buffer.from(sealed, 'base64url');
   changed[changed.length - 1]! ^= 1;
-  t.throws(() => openResponse(key, changed.toString('base64url')), 'nor can it be changed');
+  t.throws(() => openResponse(key, changed.toString('base64url')), 'a changed response cannot be opened');
   t.equal(storedResponseId(key), storedResponseId(key));
   t.not(storedResponseId(key), storedResponseId(`${key} `));
 });
@@ -53,7 +53,7 @@ t.test('neither an Idempotency-Key nor the handle that it gave is in Redis or in
   const dumps = await Promise.all(names.map(async (name) => (await redis.dumpBuffer(name))?.toString('latin1')));
   const slow = JSON.stringify(await redis.slowlog('GET', 128));
   const inRedis = [...names, ...dumps, slow].join('\n');
-  t.match(stored, /marker-of-this-test/, 'the append-only file was looked at');
+  t.match(stored, /marker-of-this-test/, 'the append-only file was read');
   for (const secret of [key, session, session.split('.')[1]]) {
     t.notOk(stored.includes(secret), 'not in a file');
     t.notOk(inRedis.includes(secret), 'not in Redis');
@@ -75,7 +75,7 @@ t.test('a handle that an older version stored in plain text is sealed, and a rep
   t.teardown(() => newer.close());
   t.equal(await redis.exists(old), 0);
   const record = await redis.getBuffer(`{weir}:response:${storedResponseId(key)}`);
-  t.notOk(record!.toString('latin1').includes(handle.slice(17)), 'it is not there in clear');
+  t.notOk(record!.toString('latin1').includes(handle.slice(17)), 'the handle is not stored in plain text');
   t.match(await newer.sessions.create(5000, { key, fingerprint }), { handle, replayed: true });
   t.match(await newer.storedResponses.stats(), { count: 1 });
 });
@@ -87,7 +87,7 @@ t.test('a request whose response holds a secret needs a key that cannot be guess
   const taken = await http(`${url}/v1/sessions`, 'POST', { ttl: '30s' }, { 'idempotency-key': 'x'.repeat(16) });
   t.equal(taken.status, 201);
   const node = await http(`${url}/v1/nodes/n`, 'PUT', '', { 'idempotency-key': 'x' });
-  t.equal(node.status, 201, 'one without a secret takes any');
+  t.equal(node.status, 201, 'a request without a secret accepts any key');
 });
 
 t.test('at the limit of stored responses a new key is refused, and a repeat gets its response', async (t) => {
@@ -107,7 +107,7 @@ t.test('at the limit of stored responses a new key is refused, and a repeat gets
     await t.rejects(write(), { code: 'TOO_MANY_REQUESTS', message: /limit of 3 .*10 minutes.*without a key/ });
   }
   t.match(await put('one'), { replayed: true });
-  t.match(await store.namespace.get('/n'), { data: Buffer.from('three') }, 'what is refused changes nothing');
+  t.match(await store.namespace.get('/n'), { data: Buffer.from('three') }, 'a refused request changes nothing');
   await store.namespace.write([{ op: 'put', path: '/n', data: 'no key' }]);
 });
 
@@ -117,7 +117,7 @@ t.test('the bytes of stored responses are limited, too', async (t) => {
   await store.storedResponses.store(idempotency, 'x'.repeat(100_000));
   await store.storedResponses.store(idempotency, 'y'.repeat(50_000));
   const { bytes } = await store.storedResponses.stats();
-  t.ok(bytes > 50_000 && bytes < 50_500, `a response takes the place of the one before: ${bytes} bytes`);
+  t.ok(bytes > 50_000 && bytes < 50_500, `a response replaces the previous one: ${bytes} bytes`);
   t.same(await store.storedResponses.find(idempotency), { state: 'kept', text: 'y'.repeat(50_000) });
   await store.storedResponses.store({ key: 'more', fingerprint: 'f' }, 'x'.repeat(50_000));
   await t.rejects(store.storedResponses.find({ key: 'new', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
@@ -129,7 +129,7 @@ t.test('expired responses free room under the limit', async (t) => {
   await keep('one');
   await keep('two');
   await t.rejects(store.storedResponses.find({ key: 'three', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
-  // As if they had been kept 11 minutes ago: the counts move to intervals that are over by now.
+  // As if they had been stored 11 minutes ago: the counts move to intervals that have expired.
   const counts = await redis.hgetall('{weir}:responses');
   for (const [field, value] of Object.entries(counts)) {
     const interval = /^(\d+):([cb])$/.exec(field);
@@ -139,6 +139,10 @@ t.test('expired responses free room under the limit', async (t) => {
   }
   await redis.hset('{weir}:responses', 'oldest', Number(counts.oldest) - 66);
   await keep('three');
-  t.same(await store.storedResponses.find({ key: 'four', fingerprint: 'f' }), { state: 'new' }, 'a new key is taken');
+  t.same(
+    await store.storedResponses.find({ key: 'four', fingerprint: 'f' }),
+    { state: 'new' },
+    'a new key is accepted',
+  );
   t.match(await store.storedResponses.stats(), { count: 1 });
 });

@@ -20,7 +20,7 @@ async function openStore(t: Test): Promise<Store> {
 
 const topicNode = (topicId: string) => encodeTopic({ topicId, replicas: [[1], [1]], homePartitions: 2 });
 
-/** Another topic takes the name of the first. */
+/** Deletes the topic and creates another one of the same name. */
 async function replaceTopic({ namespace }: Store): Promise<void> {
   await namespace.write([{ op: 'set', path: topicPath('t1'), data: topicNode('other') }], { privileged: true });
 }
@@ -36,7 +36,7 @@ function withMember(group: GroupDocument, memberId: string): GroupDocument {
   return join(group, { ...request, memberId, sessionId, subscription: { topics: ['t1'] } }, view);
 }
 
-/** A group and what this test believes of it, as a broker does. */
+/** A group with the state that this test has of it, as a broker would. */
 class Believer {
   version = 0;
   document: GroupDocument = emptyGroup();
@@ -160,7 +160,7 @@ t.test('positions are stored for the newest consume call only, and are committed
   t.match(
     appliedOf(await call({ commit: [at] })).positions,
     [{ position: 3, committed: 7 }],
-    'nobody asked to go back',
+    'a commit does not move an offset back',
   );
   const forgotten = await one.commit(undefined, {
     forget: [at],
@@ -169,7 +169,11 @@ t.test('positions are stored for the newest consume call only, and are committed
   });
   t.match(appliedOf(forgotten).positions, [{ position: undefined, committed: 7 }]);
   const anew = [{ ...at, topicId: 'other' }];
-  t.match(appliedOf(await call({}, anew)).positions, [{ committed: undefined }], 'that was another topic');
+  t.match(
+    appliedOf(await call({}, anew)).positions,
+    [{ committed: undefined }],
+    'the committed offset belonged to another topic',
+  );
 });
 
 t.test('offsets are committed and deleted with their metadata, at the version that was read', async (t) => {
@@ -204,12 +208,12 @@ t.test('offsets are committed and deleted with their metadata, at the version th
   await replaceTopic(store);
   await committedOffsets.commit('g', version, [anew], {});
   const late = committedOffsets.commit('g', version, [{ ...at, offset: 9 }], {});
-  await t.rejects(late, { code: 'UNKNOWN_TOPIC' }, 'who has not heard of the new topic takes nothing from it');
+  await t.rejects(late, { code: 'UNKNOWN_TOPIC' }, 'a commit for the old topic does not change the new one');
   await committedOffsets.commit('g', version, [{ ...at, partition: 1, offset: undefined }], {});
   t.match(
     (await committedOffsets.list('g')).offsets,
     [{ topicId: 'other', partition: 1, offset: 2 }],
-    'those of the old topic go',
+    'the offsets of the old topic are deleted',
   );
   await committedOffsets.commit(
     'g',
@@ -231,7 +235,7 @@ t.test('commits for a deleted topic are deleted from all groups, and empty group
   await namespace.write([{ op: 'create', path: topicPath('t2'), data: topicNode('two') }], { privileged: true });
   const offset = (topic: string, topicId: string, partition: number) => ({ topic, topicId, partition, offset: 5 });
   const both = [offset('t1', 'id', 0), offset('t1', 'id', 1), offset('t2', 'two', 0)];
-  // More groups than one script looks at, so that it goes on behind the last of them.
+  // More groups than one script call reads, so that the next call continues after the last of them.
   const many = Array.from({ length: 1001 }, (_, i) => `many-${String(i).padStart(4, '0')}`);
   for (const name of many) await committedOffsets.commit(name, 0, both.slice(0, 1), { makes: emptyGroup() });
   await committedOffsets.commit('both', 0, both, { makes: emptyGroup() });
@@ -241,7 +245,7 @@ t.test('commits for a deleted topic are deleted from all groups, and empty group
   await committedOffsets.commit('g', one.version, [{ ...both[0]!, metadata: 'm' }], {});
   await namespace.write([{ op: 'delete', path: topicPath('t1') }], { privileged: true });
   const before = await events.newestZxid();
-  t.equal(await committedOffsets.forgetTopic('t1', 'earlier'), 0, 'those of another topic of that name stay');
+  t.equal(await committedOffsets.forgetTopic('t1', 'earlier'), 0, 'offsets of another topic of that name stay');
   t.equal(await committedOffsets.forgetTopic('t1', 'id'), 1001 + 2 + 1);
   t.equal((await events.newestZxid()) - before, 1001 + 2, 'each group in a transaction of its own');
   t.equal(await committedOffsets.forgetTopic('t1', 'id'), 0, 'once');
@@ -255,7 +259,7 @@ t.test('commits for a deleted topic are deleted from all groups, and empty group
   await t.rejects(namespace.stat('/consumers/many-0000'), { code: 'NO_NODE' });
   t.match(await groups.get('many-0000'), { version: 0 });
   await t.rejects(committedOffsets.commit('g', one.version, [both[0]!], {}), { code: 'UNKNOWN_TOPIC' });
-  // What a consume call has read of it is not committed any more either, and the call goes on.
+  // A consume call that read the topic does not commit its records any more, and still succeeds.
   const call = { memberId: 'a', callEpoch: 'new' as const, set: [{ ...at, offset: 7 }] };
   appliedOf(await one.commit(undefined, { consume: call }));
   appliedOf(await one.commit(undefined, { consume: { ...call, set: [], commit: [at] } }));
@@ -277,7 +281,7 @@ t.test('a timer that is due is claimed by one broker, and is due again if that b
   t.same(await store.groups.due(60_000, 10), []);
   await set(0);
   t.same(await store.groups.due(0, 10), ['g\0a\x001']);
-  t.same(await store.groups.due(60_000, 10), ['g\0a\x001'], 'the first claim is over');
+  t.same(await store.groups.due(60_000, 10), ['g\0a\x001'], 'the first claim has expired');
   t.same(await store.groups.due(60_000, 10), []);
   await set(0);
   await one.commit(undefined, { cancel: ['g\0a\x001'] });
@@ -307,7 +311,7 @@ t.test(
     t.match(outcome.answered.get('k1'), { code: 'IDEMPOTENCY_KEY_REUSED' });
     t.equal((await store.groups.get('g')).living.size, 2);
     const late = await store.groups.commit('g', 0, { document: undefined, liveMemberCount: 0, responses: [first[0]!] });
-    t.match(late, { outcome: 'refused' }, 'whatever has become of the group');
+    t.match(late, { outcome: 'refused' }, 'also after the group has changed');
     appliedOf(await one.commit(withMember(one.document, 'c'), { responses: [again[1]!] }));
     const third = await one.commit(undefined, { responses: [again[1]!] });
     t.equal(third.outcome === 'refused' && third.answered.get('k3'), 'three');

@@ -1,4 +1,4 @@
-// Retention and compaction by the scripts of the store, and what they refuse. Whole passes of compaction: test/broker/log/log-compactor.
+// Retention and compaction by the scripts of the store, and their refusals. test/broker/log/log-compactor tests whole passes.
 import t from 'tap';
 import { LogMaintenance } from '../../../src/store/log/log-maintenance.ts';
 import { append, batchOf, openStore, topicId } from '../../helpers/logs.ts';
@@ -16,10 +16,10 @@ t.test('retention deletes the batches beyond a limit, and none within both limit
   t.equal(
     await start({ retentionMs: -1, retentionBytes: 31 }),
     0,
-    'without the first, less would be left than may stay',
+    'without the first batch, less than the limit would be left',
   );
   t.equal(await start({ retentionMs: -1, retentionBytes: 30 }), 1);
-  t.equal(await start({ retentionMs: 1000, retentionBytes: -1 }), 2, 'an old batch behind a young one stays');
+  t.equal(await start({ retentionMs: 1000, retentionBytes: -1 }), 2, 'an old batch after a young one stays');
   t.equal(await start({ retentionMs: -1, retentionBytes: 0 }), 4);
   t.same(await logs.bounds([{ topicId, partition: 0 }]), [
     { logStartOffset: 4, endOffset: 4, recordsEnd: 4, bytes: 0 },
@@ -44,7 +44,11 @@ t.test('a batch of which some records have old timestamps and others none is as 
   await append(logs, batchOf(['{"timestamp":1}', '{"value":1}'], { maxTimestamp: 1 }));
   const limits = { retentionMs: 60_000, retentionBytes: -1 };
   t.match(await logKeeping.retain(topicId, 0, 0, limits), { logStartOffset: 0, endOffset: 2 });
-  t.match(await logs.findByTimestamp(topicId, 0, 0, 2), { batch: { baseOffset: 0 } }, 'and is found by a later moment');
+  t.match(
+    await logs.findByTimestamp(topicId, 0, 0, 2),
+    { batch: { baseOffset: 0 } },
+    'and a search by a later time finds it',
+  );
 });
 
 t.test('retention reports when the oldest batch will be too old', async (t) => {
@@ -86,7 +90,7 @@ t.test('the work of a leader with a superseded epoch is refused, and changes not
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 0, endOffset: 2, bytes: 22 }]);
   const { now: _, ...unchanged } = scan;
   t.match(await logKeeping.scan(topicId, 0, 0, 2, 1000), unchanged);
-  t.ok(await logKeeping.compact(topicId, 0, 3, step), 'the newest leader may');
+  t.ok(await logKeeping.compact(topicId, 0, 3, step), 'the newest leader may compact');
   await t.rejects(logKeeping.retain(topicId, 0, 2, everything), refused);
 });
 
@@ -102,7 +106,11 @@ t.test('if two brokers have the same leader epoch, the log accepts the one that 
   const refused = { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 3 } };
   await t.rejects(second.retain(topicId, 0, 3, everything), refused);
   await t.rejects(second.compact(topicId, 0, 3, step), refused);
-  t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ logStartOffset: 0, endOffset: 1 }], 'nothing was done');
+  t.match(
+    await logs.bounds([{ topicId, partition: 0 }]),
+    [{ logStartOffset: 0, endOffset: 1 }],
+    'the log is unchanged',
+  );
   await first.retain(topicId, 0, 3, nothing);
   await second.retain(topicId, 0, 4, nothing);
   await t.rejects(first.retain(topicId, 0, 4, everything), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: 4 } });
@@ -134,9 +142,9 @@ t.test('a step of compaction that is based on a scan of another run of Redis doe
   await append(logs, batchOf(['{"key":"a","value":2}']));
   const scan = await logKeeping.scan(topicId, 0, 0, 2, 1000);
   await redis.killAndRestore();
-  await eventually(() => store.isOpen, 'it is back');
+  await eventually(() => store.isOpen, 'Redis serves again');
   await append(logs, batchOf(['{"key":"b"}']));
-  // Of the same generation, as appends are none of its business.
+  // The generation is the same, as appends do not change it.
   const after = await logKeeping.scan(topicId, 0, 0, 2, 1000);
   t.equal(after.generation, scan.generation);
   const step = { cleaned: 2, tombstonesSince: 0, removed: [], added: [] };

@@ -14,7 +14,7 @@ function keyed(key: string, fingerprint: string, partitions = 1): BatchDeduplica
   return { kind: 'key', key, fingerprint, partitions };
 }
 
-/** Of a request whose home is another log. */
+/** A batch of a request whose home is another log. */
 function producerOf(producer: { id: string; epoch: number; sequence: number }): BatchDeduplication {
   return { kind: 'producer', ...producer, home: false, joined: true, partitions: 2 };
 }
@@ -55,7 +55,7 @@ t.test('a log that Redis has lost is created again, and one that was removed is 
   t.equal(await logs.recreateLost(topicId, 0), 'opened');
   t.match(await append(logs, batchOf(['b'])), { baseOffset: 0 });
   await lose();
-  t.equal(await logs.recreateLost(topicId, 0), 'refused', 'batches are left, which nobody may lose sight of');
+  t.equal(await logs.recreateLost(topicId, 0), 'refused', 'batches are left, which must not be hidden by an empty log');
   await logs.remove(topicId, 0);
   t.equal(await logs.recreateLost(topicId, 0), 'refused');
   await t.rejects(append(logs, batchOf(['c'])), { code: 'UNKNOWN_TOPIC' });
@@ -161,11 +161,11 @@ t.test('a late repeat of a producer is never appended twice, also outside its ho
   const { logs } = await openStore(t);
   const send = (sequence: number) =>
     append(logs, batchOf([String(sequence)], { deduplication: producerOf({ id: 'p', epoch: 0, sequence }) }));
-  // What is under way together comes in any order.
+  // Concurrent requests arrive in any order.
   for (const sequence of [4, 0, 1, 2, 3]) t.match(await send(sequence), { replayed: false });
   t.match(await send(4), { baseOffset: 0, replayed: true });
   for (const sequence of [5, 7, 6]) t.match(await send(sequence), { replayed: false });
-  // A broker held up for so long that its client went on through others: nobody remembers any more what became of it.
+  // A broker was delayed for so long that its client continued through others, and the log no longer remembers the result.
   for (const sequence of [0, 1, 2]) await t.rejects(send(sequence), { code: 'OUT_OF_ORDER_SEQUENCE' });
   for (const sequence of [3, 4, 5, 6, 7]) t.match(await send(sequence), { replayed: true });
   t.match(await logs.bounds([{ topicId, partition: 0 }]), [{ endOffset: 8 }]);
@@ -260,14 +260,14 @@ t.test('every append is announced on the channel', async (t) => {
     },
     abort.signal,
   );
-  await eventually(() => listening, 'the subscription');
+  await eventually(() => listening, 'the channel is subscribed');
   await append(logs, batchOf(['a', 'b']));
   await append(logs, batchOf(['c']));
-  await eventually(() => heard.length === 2, 'two notices');
+  await eventually(() => heard.length === 2, 'two messages arrive');
   t.same(heard, [`${topicId} 0 2`, `${topicId} 0 3`]);
 });
 
-t.test('a connection that breaks while it subscribes again is established again, and nothing else fails', async (t) => {
+t.test('a connection that breaks while subscribing again reconnects, and no error is unhandled', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const inbetween = join(temporaryFolder(t), 'inbetween.sock');
   const subscribers: Socket[] = [];
@@ -282,7 +282,7 @@ t.test('a connection that breaks while it subscribes again is established again,
     }
     store.on('data', (data) => client.write(data));
     client.on('data', (data) => {
-      // The second subscription never reaches the store.
+      // The second subscription never reaches Redis.
       if (/\r\nsubscribe\r\n/i.test(String(data)) && subscribers.push(client) === 2) client.destroy();
       else store.write(data);
     });
@@ -302,9 +302,9 @@ t.test('a connection that breaks while it subscribes again is established again,
     },
     abort.signal,
   );
-  await eventually(() => subscriptions === 1, 'the subscription');
+  await eventually(() => subscriptions === 1, 'the channel is subscribed');
   subscribers[0]!.destroy();
-  // A promise of the client's own that nobody hears would fail this test here, and end a server.
+  // An unhandled rejection of a promise inside the client would fail this test, and would end a server.
   await eventually(() => subscriptions === 2, 'a subscription after two losses');
   t.equal(subscribers.length, 3);
 });
@@ -326,5 +326,9 @@ t.test('a script that reads large batches stops after a few of them, so that oth
   const [outcome, next] = await connection.call('logs/seek', key, [0, moment, 200]);
   t.equal(String(outcome), 'more');
   t.equal(Number(next), 4);
-  t.same(await logs.findByTimestamp(topicId, 0, 0, moment), { endOffset: batches }, 'and it goes on from there');
+  t.same(
+    await logs.findByTimestamp(topicId, 0, 0, moment),
+    { endOffset: batches },
+    'and the search continues from there',
+  );
 });

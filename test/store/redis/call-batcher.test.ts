@@ -101,7 +101,7 @@ t.test('writes that share a call see each other, also if one undoes another', as
       { op: 'check', path: '/shared/new', exists: false },
     ]),
     namespace.write([{ op: 'create', path: '/shared/new', data: 'b' }]),
-    // It fails at its second operation: what the first has done is undone, and nothing that came before it.
+    // This multi fails at its second operation. Its first one is undone, earlier transactions are not.
     namespace.write([
       { op: 'set', path: '/shared/new', data: 'c' },
       { op: 'create', path: '/shared/new' },
@@ -127,7 +127,7 @@ t.test('writes that share a call see each other, also if one undoes another', as
     stat: { czxid: after + 6 },
   });
   t.match(await namespace.stat('/shared/owned'), { stat: { ephemeralOwner: null, czxid: after + 7 } });
-  t.same((await store.sessions.get(owner)).ephemerals, [], 'the session has let go of it');
+  t.same((await store.sessions.get(owner)).ephemerals, [], 'the session no longer owns the node');
   t.same(await namespace.allChildren('/shared'), ['late', 'new', 'owned', 'tree']);
   const { transactions } = await store.events.range('main', after, after + 100, 100);
   t.same(
@@ -149,9 +149,9 @@ t.test('writes that share a call see each other, also if one undoes another', as
   t.same(
     transactions.map(({ events }) => events[0]!.data?.toString()),
     ['one', 'two', 'a', undefined, 'b', 'd', undefined],
-    'with the data as each has written it',
+    'with the data that each has written',
   );
-  // A recursive delete reads the stored lists of children: what shares its call must be among them.
+  // A recursive delete reads the stored child lists, which must include nodes that were created in the same call.
   await Promise.all([
     namespace.write([{ op: 'create', path: '/shared/tree/more' }], { idempotency: { key: 'k', fingerprint: 'f' } }),
     namespace.write([{ op: 'create', path: '/shared/tree/more/below' }]),
@@ -163,7 +163,7 @@ t.test('writes that share a call see each other, also if one undoes another', as
   t.match(
     again,
     { replayed: true, results: [{ op: 'create', path: '/shared/tree/more' }] },
-    'a kept answer is unpacked',
+    'a stored response is decoded',
   );
   await t.rejects(namespace.stat('/shared/tree'), { code: 'NO_NODE' });
 });

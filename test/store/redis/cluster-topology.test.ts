@@ -1,4 +1,4 @@
-// A broker on a Redis Cluster: which node has which keys, and what happens while slots migrate.
+// A broker on a Redis Cluster: the placement of keys on nodes, and requests while slots migrate.
 import { pino } from 'pino';
 import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../../src/store/keys.ts';
@@ -32,7 +32,7 @@ t.test('coordination keys are on one node, logs on all, and a slot can migrate u
   t.same(
     ends.map(({ offset }: { offset: number }) => offset),
     new Array(partitions).fill(1),
-    'any broker sees them',
+    'any broker lists the partitions',
   );
 
   await t.test('a long poll returns after an append on any node', async (t) => {
@@ -44,28 +44,31 @@ t.test('coordination keys are on one node, logs on all, and a slot can migrate u
     }
   });
 
-  await t.test('while the slot of a log migrates, writes to it are refused whole, and all others work', async (t) => {
-    const from = owners[1]!;
-    const to = cluster.nodes.find((node) => node !== from)!;
-    await cluster.beginMove(keyOf(1), from, to);
-    t.match(await produce(1, 'refused'), {
-      status: 503,
-      body: { code: 'STORE_UNAVAILABLE', detail: /nothing was done/ },
-    });
-    t.equal((await produce(2, 'meanwhile')).status, 200);
-    const waiting = produce(1, 'moved');
-    await cluster.finishMove(keyOf(1), from, to);
-    await waiting;
-    t.equal((await produce(1, 'moved')).status, 200);
-    t.equal((await produce(1, 'after', other.url)).status, 200);
-    const { body } = await http(`${url}/v1/topics/spread/partitions/1/records?offset=0`);
-    const values = body.records.map(({ value }: { value: string }) => value);
-    t.same(
-      values.filter((value: string) => !value.startsWith('woken')),
-      ['1', 'moved', 'after'],
-      'each is there once',
-    );
-  });
+  await t.test(
+    'while the slot of a log migrates, writes to it are refused as a whole, and all others work',
+    async (t) => {
+      const from = owners[1]!;
+      const to = cluster.nodes.find((node) => node !== from)!;
+      await cluster.beginMove(keyOf(1), from, to);
+      t.match(await produce(1, 'refused'), {
+        status: 503,
+        body: { code: 'STORE_UNAVAILABLE', detail: /nothing was done/ },
+      });
+      t.equal((await produce(2, 'meanwhile')).status, 200);
+      const waiting = produce(1, 'moved');
+      await cluster.finishMove(keyOf(1), from, to);
+      await waiting;
+      t.equal((await produce(1, 'moved')).status, 200);
+      t.equal((await produce(1, 'after', other.url)).status, 200);
+      const { body } = await http(`${url}/v1/topics/spread/partitions/1/records?offset=0`);
+      const values = body.records.map(({ value }: { value: string }) => value);
+      t.same(
+        values.filter((value: string) => !value.startsWith('woken')),
+        ['1', 'moved', 'after'],
+        'each record is stored once',
+      );
+    },
+  );
 
   await t.test('the slot of the coordination keys moves to another node, with a new epoch', async (t) => {
     const watcher = await openSocket(t, `${url}/v1/watch`);
@@ -80,11 +83,11 @@ t.test('coordination keys are on one node, logs on all, and a slot can migrate u
       const answer = await eventually(async () => {
         const answer = await http(`${at}/v1/nodes/moving`, 'PUT', 'x');
         return answer.status < 300 ? answer : undefined;
-      }, 'the tree is written again');
+      }, 'writes to the tree succeed again');
       t.ok(Number(answer.headers.get('weir-zxid')) >= 2 ** 32 + zxid - (zxid % 2 ** 32), 'a new epoch has begun');
     }
     const told = () => watcher.frames.filter(({ type }) => type === 'events').map(({ events }) => events[0].type);
-    await eventually(() => told().length === 2, 'the watcher is told');
+    await eventually(() => told().length === 2, 'the watcher gets both events');
     t.same(told(), ['created', 'changed']);
   });
 });
@@ -116,7 +119,7 @@ t.test('the slot table follows what the cluster reports', async (t) => {
     { host: 'seed', port: 6380 },
   );
   t.equal(table.primaryOf(8191), '10.0.0.1:6379');
-  t.equal(table.primaryOf(8192), 'seed:6380', 'a node without a name is the one that was asked');
+  t.equal(table.primaryOf(8192), 'seed:6380', 'a node without an address is the one that sent the reply');
   t.same([...table.primaries], ['10.0.0.1:6379', 'seed:6380']);
   t.equal(table.nodes.length, 3);
   table.applyMoved('MOVED 5 ::1:7000', '10.0.0.1:6379');
@@ -129,7 +132,7 @@ t.test('the slot table follows what the cluster reports', async (t) => {
   t.equal(table.primaryOf(5), undefined);
 });
 
-t.test('while one node is unreachable the others serve, and GET /v1/cluster names it', async (t) => {
+t.test('while one node is unreachable, the others serve, and GET /v1/cluster names it', async (t) => {
   const cluster = await startRedisCluster(t, 3, false, ['cluster-require-full-coverage no']);
   const { url } = await startTestServer(t, {}, { url: cluster.url });
   const partitions = 12;
@@ -154,12 +157,12 @@ t.test('while one node is unreachable the others serve, and GET /v1/cluster name
   const now = await eventually(async () => {
     const now = await store();
     return now?.unreachable.length === 1 ? now : undefined;
-  }, 'it is noticed');
+  }, 'the outage is detected');
   t.match(now, { shards: 3, unreachable: [`${host}:${port}`] });
-  t.ok(now.usedMemoryBytes < usedMemoryBytes, 'what is away is not in the figures');
+  t.ok(now.usedMemoryBytes < usedMemoryBytes, 'the figures do not include the unreachable node');
   t.match(await http(`${url}/v1/cluster`), { status: 200, body: { brokers: [{}], clusterId: /./ } });
-  t.equal((await http(`${url}/health/ready`)).status, 200, 'another broker could not do more');
-  await eventually(async () => (await produce(other)).status === 200, 'other logs are written');
+  t.equal((await http(`${url}/health/ready`)).status, 200, 'the broker is ready, as another one could not do more');
+  await eventually(async () => (await produce(other)).status === 200, 'writes to other logs succeed');
   t.match(await produce(away), { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
   t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
   t.match((await http(`${url}/metrics`)).body, /weir_store_shards_unreachable 1/);
@@ -168,7 +171,11 @@ t.test('while one node is unreachable the others serve, and GET /v1/cluster name
   const { status, body: described } = await http(`${url}/v1/topics/spread`);
   t.match({ status, of: described.partitions.length }, { status: 200, of: partitions });
   for (const { partition, error, ...known } of described.partitions) {
-    t.match(known, { leader: 1001, leaderEpoch: 0, replicas: [1001], isr: [1001] }, 'what the tree knows');
+    t.match(
+      known,
+      { leader: 1001, leaderEpoch: 0, replicas: [1001], isr: [1001] },
+      'the state from the tree is reported',
+    );
     const isAway = owners[partition] === owners[away];
     t.match({ error, ...known }, isAway ? { ...missing, logStartOffset: null, bytes: null } : { logStartOffset: 0 });
     t.equal(error !== undefined, isAway);
@@ -188,11 +195,14 @@ t.test('while one node is unreachable the others serve, and GET /v1/cluster name
   await eventually(async () => {
     const { body } = await http(`${url}/metrics`);
     return body.includes('weir_group_members 1') && !body.includes('weir_group_lag_records{');
-  }, 'metrics tell of groups, and not of the lag that nobody knows');
+  }, 'metrics have the groups, but not the unknown lag');
 
   await owners[away]!.start();
-  await eventually(async () => (await produce(away)).status === 200, 'it is back');
-  await eventually(async () => (await store()).unreachable.length === 0, 'and nothing is missing');
+  await eventually(async () => (await produce(away)).status === 200, 'the node serves again');
+  await eventually(async () => (await store()).unreachable.length === 0, 'and no node is unreachable');
   const lag = 'weir_group_lag_records{group="g",topic="spread"} ';
-  await eventually(async () => (await http(`${url}/metrics`)).body.includes(lag), 'nor is the lag');
+  await eventually(
+    async () => (await http(`${url}/metrics`)).body.includes(lag),
+    'and the lag is in the metrics again',
+  );
 });

@@ -11,7 +11,7 @@ t.test('a reply that arrives while this process is busy is not a time-out', asyn
   await store.open();
   t.teardown(() => store.close());
   const asked = store.connection.command(false, (client) => client.ping());
-  // The command is on its way before the event loop is held up, as by a flood of requests or by SIGSTOP.
+  // The command is sent before the event loop is blocked, as by a flood of requests or by SIGSTOP.
   await new Promise((resolve) => process.nextTick(resolve));
   const until = performance.now() + commandTimeoutMs + 100;
   while (performance.now() < until);
@@ -20,5 +20,9 @@ t.test('a reply that arrives while this process is busy is not a time-out', asyn
   process.kill(redis.pid, 'SIGSTOP');
   t.teardown(() => process.kill(redis.pid, 'SIGCONT'));
   const unanswered = store.connection.command(true, (client) => client.ping());
-  await t.rejects(unanswered, { code: 'STORE_UNAVAILABLE', message: /unknown/ }, 'one that has not come is');
+  await t.rejects(
+    unanswered,
+    { code: 'STORE_UNAVAILABLE', message: /unknown/ },
+    'a reply that has not arrived is a time-out',
+  );
 });

@@ -1,5 +1,4 @@
-// Connections of their own, on which commands block or messages come, through a network that swallows everything on one of them and
-// does not say so.
+// Dedicated connections for blocking commands and Pub/Sub, through a network that silently drops everything on one of them.
 import t from 'tap';
 import { startRedisNode } from '../../../testbed/redis-node.ts';
 import { startFaultyNetwork } from '../../helpers/faulty-network.ts';
@@ -14,18 +13,18 @@ t.test('a dedicated connection is replaced when it is dead, and kept while it is
     const list = String(await redis.ask('CLIENT', 'LIST', 'TYPE', kind));
     return [...list.matchAll(/^id=(\d+)/gm)].map(([, id]) => id!);
   };
-  await eventually(async () => (await connections('pubsub')).length === 1, 'the first broker listens');
+  await eventually(async () => (await connections('pubsub')).length === 1, 'the first broker has subscribed');
   const ofQuiet = await connections('pubsub');
   const cut = await startTestServer(t, { brokerId: 2 }, { url: network.url.replace('http', 'redis') });
   await http(`${quiet.url}/v1/topics`, 'POST', { name: 'quiet' });
   const waiting = http(`${quiet.url}/v1/topics/quiet/partitions/0/records?offset=0&wait=1m`);
 
-  await eventually(async () => (await connections('pubsub')).length === 2, 'both listen');
+  await eventually(async () => (await connections('pubsub')).length === 2, 'both brokers have subscribed');
   const before = await connections('pubsub');
   network.stall('subscribe');
   await eventually(
     async () => (await connections('pubsub')).some((id) => !before.includes(id)),
-    'who heard nothing any more listens anew',
+    'the broker on the dead connection subscribes again',
   );
 
   const watcher = await openSocket(t, `${cut.url}/v1/watch`);
@@ -33,10 +32,10 @@ t.test('a dedicated connection is replaced when it is dead, and kept while it is
   await watcher.frame({ type: 'watching' });
   network.stall('xread');
   t.equal((await http(`${quiet.url}/v1/nodes/n`, 'PUT', 'x')).status, 201);
-  await eventually(() => watcher.frames.some(({ type }) => type === 'events'), 'the event comes all the same');
-  t.equal(cut.broker.store.connectionLosses, 0, 'the way of the requests was not lost');
+  await eventually(() => watcher.frames.some(({ type }) => type === 'events'), 'the event arrives all the same');
+  t.equal(cut.broker.store.connectionLosses, 0, 'the connection for requests was not lost');
 
-  t.ok((await connections('pubsub')).includes(ofQuiet[0]!), 'nobody took the quiet for death');
+  t.ok((await connections('pubsub')).includes(ofQuiet[0]!), 'the idle connection was not replaced');
   await http(`${cut.url}/v1/topics/quiet/records`, 'POST', { records: [{ value: 1 }] });
   t.match((await waiting).body.records, [{ value: 1 }]);
 });

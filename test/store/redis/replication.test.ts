@@ -1,5 +1,5 @@
-// The commands that acks=all sends, by the abilities of Redis. A double of the client stands for versions that are not installed.
-// A real replica is in test/broker/replicas.test.ts.
+// The commands of acks=all, by the features of Redis. A fake client replaces versions that are not installed.
+// test/broker/replicas.test.ts uses a real replica.
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { StoreConnection } from '../../../src/store/redis/connection.ts';
@@ -8,12 +8,12 @@ import { Replication } from '../../../src/store/redis/replication.ts';
 interface Abilities {
   waitaof: boolean;
   aofEnabled: boolean;
-  /** Its `appendfsync`; undefined: the user may not ask. */
+  /** The `appendfsync` of Redis; undefined if the user has no permission to read it. */
   appendfsync?: string | undefined;
-  /** What WAIT answers, and the first number of what WAITAOF does. */
+  /** The reply of WAIT, and the first number in the reply of WAITAOF. */
   replicas?: number;
   synced?: number;
-  /** Replicas say nothing: WAIT takes all the time that it is given. */
+  /** Replicas do not confirm: WAIT takes its full timeout. */
   silent?: boolean;
 }
 
@@ -49,13 +49,13 @@ function replicationOver({ waitaof, aofEnabled, appendfsync, replicas = 0, synce
   };
 }
 
-t.test('if Redis can report syncs, it is waited for its append-only file, also without replicas', async (t) => {
+t.test('if Redis can report syncs, acks=all waits for the append-only file, also without replicas', async (t) => {
   const { replication, asked } = replicationOver({ waitaof: true, aofEnabled: true });
   t.match(await replication.waitForReplicas('k', 0, 'r1'), { replicas: 0, isSynced: true });
-  t.same(asked, ['SET k', 'WAITAOF 1 0'], 'also if it may not be asked whether it syncs at all');
+  t.same(asked, ['SET k', 'WAITAOF 1 0'], 'also without permission to read the configuration');
 });
 
-t.test('replicas are waited for first, and the append-only file for the rest of the time', async (t) => {
+t.test('acks=all waits first for replicas, and for the append-only file in the remaining time', async (t) => {
   const { replication, asked } = replicationOver({
     waitaof: true,
     aofEnabled: true,
@@ -68,7 +68,7 @@ t.test('replicas are waited for first, and the append-only file for the rest of 
 });
 
 t.test(
-  'if Redis cannot report syncs, has no append-only file, or never syncs it, only replicas are waited for',
+  'if Redis cannot report syncs, has no append-only file, or never syncs it, only replicas must confirm',
   async (t) => {
     for (const abilities of [
       { waitaof: false, aofEnabled: true },
@@ -81,7 +81,7 @@ t.test(
       t.match(
         await replication.waitForReplicas('k', 0, 'another run'),
         { isSynced: true },
-        'with nothing to ask, nothing can be wrong',
+        'without anything to wait for, the write is confirmed',
       );
       t.equal(asked.length, 2);
     }
@@ -93,13 +93,16 @@ t.test('a write to an earlier run of Redis cannot be confirmed', async (t) => {
   await t.rejects(replication.waitForReplicas('k', 0, 'another run'), { code: 'STORE_UNAVAILABLE' });
 });
 
-t.test('a call that comes during a wait that times out does not wait for twice the time (guarantee E3)', async (t) => {
-  const { replication, waits } = replicationOver({ waitaof: false, aofEnabled: false, silent: true });
-  const rounds = [replication.waitForReplicas('k', 1, 'r1'), replication.waitForReplicas('k', 1, 'r1')];
-  // The first round is under way when the next one is asked for.
-  while (waits.length === 0) await pause(1);
-  rounds.push(replication.waitForReplicas('k', 1, 'r1'), replication.waitForReplicas('k', 2, 'r1'));
-  for (const { replicas: count } of await Promise.all(rounds)) t.equal(count, 0);
-  t.equal(waits.length, 2, 'all that came meanwhile share a round');
-  t.ok(waits[0]! + waits[1]! < 1700, `they wait for ${waits} ms`);
-});
+t.test(
+  'a call that arrives during a wait that times out does not wait for twice the time (guarantee E3)',
+  async (t) => {
+    const { replication, waits } = replicationOver({ waitaof: false, aofEnabled: false, silent: true });
+    const rounds = [replication.waitForReplicas('k', 1, 'r1'), replication.waitForReplicas('k', 1, 'r1')];
+    // The first wait is running when the next call arrives.
+    while (waits.length === 0) await pause(1);
+    rounds.push(replication.waitForReplicas('k', 1, 'r1'), replication.waitForReplicas('k', 2, 'r1'));
+    for (const { replicas: count } of await Promise.all(rounds)) t.equal(count, 0);
+    t.equal(waits.length, 2, 'all calls that arrived meanwhile share one wait');
+    t.ok(waits[0]! + waits[1]! < 1700, `they wait for ${waits} ms`);
+  },
+);

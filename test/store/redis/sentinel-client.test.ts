@@ -1,15 +1,15 @@
-// Finds the primary when Sentinels disagree or do not answer.
+// Finds the primary when Sentinels disagree or do not reply.
 import t from 'tap';
 import { SentinelClient } from '../../../src/store/redis/sentinel-client.ts';
 import { type RedisNode, startRedisNode } from '../../../testbed/redis-node.ts';
 
-t.test('the report with the highest epoch counts, and a Sentinel that hangs is not waited for', async (t) => {
+t.test('the report with the highest epoch counts, and a Sentinel that hangs causes no wait', async (t) => {
   const [old, now] = [await startRedisNode(t, []), await startRedisNode(t, [])];
   const startSentinel = ({ host, port }: RedisNode, epoch: number) =>
     startRedisNode(t, [`sentinel monitor main ${host} ${port} 2`, `sentinel config-epoch main ${epoch}`], {
       sentinel: true,
     });
-  // The first was cut off before the failover: it watches the old primary, which others left.
+  // The first Sentinel was isolated before the failover and still reports the old primary.
   const stale = await startSentinel(old, 1);
   const [second, third] = [await startSentinel(now, 2), await startSentinel(now, 2)];
   const sentinels = new SentinelClient({ sentinels: [stale, second, third], primary: 'main' });
@@ -18,16 +18,16 @@ t.test('the report with the highest epoch counts, and a Sentinel that hangs is n
 
   const other = await startSentinel(old, 1);
   const led = new SentinelClient({ sentinels: [stale, other, second], primary: 'main' });
-  t.same(await led.findPrimary(), { host, port }, 'also when only one has heard of it yet');
+  t.same(await led.findPrimary(), { host, port }, 'also when only one Sentinel knows of the failover');
 
   third.signal('SIGSTOP');
   t.teardown(() => third.signal('SIGCONT'));
   const others = new SentinelClient({ sentinels: [stale, second, third], primary: 'main' });
-  t.same(await others.findPrimary(), { host, port }, 'two of three are enough');
+  t.same(await others.findPrimary(), { host, port }, 'two replies of three are enough');
 
   await second.kill();
   const left = new SentinelClient({ sentinels: [stale, second, third], primary: 'main' });
-  t.same(await left.findPrimary(), { host: old.host, port: old.port }, 'the only one that answers is believed');
+  t.same(await left.findPrimary(), { host: old.host, port: old.port }, 'the only reply counts');
 
   await stale.kill();
   const none = new SentinelClient({ sentinels: [stale, second, third], primary: 'main' });
@@ -44,5 +44,5 @@ t.test('connections that look for the primary at the same moment share one query
   const before = await connections();
   const places = await Promise.all(Array.from({ length: 10 }, () => sentinels.findPrimary()));
   t.same(new Set(places.map(({ port }) => port)), new Set([redis.port]));
-  t.equal(await connections(), before + 2, 'the one that asked, and this one');
+  t.equal(await connections(), before + 2, 'only the shared query and this one have connected');
 });

@@ -1,4 +1,4 @@
-// As tls.test.ts, for the other topologies: Sentinels and cluster nodes with TLS and passwords.
+// Like tls.test.ts, for the other topologies: Sentinels and cluster nodes with TLS and passwords.
 import t, { type Test } from 'tap';
 import { type Certificates, makeCertificates, userRules } from '../../../testbed/certificates.ts';
 import { startRedisCluster } from '../../../testbed/redis-cluster.ts';
@@ -9,10 +9,10 @@ import { eventually, http } from '../../helpers/server.ts';
 
 const certificates = makeCertificates(temporaryFolder(t));
 const access = 'weir:p%40ss%3Aword@';
-/** As docs/operations.md gives it. */
+/** The permissions that docs/operations.md lists. */
 const sentinelRules = 'on >sesame resetchannels -@all +auth +hello +sentinel|get-master-addr-by-name +sentinel|master';
 
-/** @param url of the engine, without access */
+/** @param url of the topology, without user and password */
 function environment(url: string, { ca, client }: Certificates): Record<string, string> {
   return {
     WEIR_REDIS_URL: url.replace(/^redis(.*:\/\/)/, `rediss$1${access}`),
@@ -23,7 +23,7 @@ function environment(url: string, { ca, client }: Certificates): Record<string, 
   };
 }
 
-/** Nodes, records on several partitions, news of appends, and replicas that have them. */
+/** Checks nodes, records on several partitions, notices of appends, and acknowledgement by replicas. */
 async function checkService(t: Test, url: string): Promise<void> {
   t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
   await http(`${url}/v1/topics`, 'POST', { name: 'log', partitions: 6, config: { 'min.insync.replicas': 2 } });
@@ -48,7 +48,7 @@ t.test('Sentinel with TLS and passwords, through a failover', async (t) => {
   const primary = await setup.primary();
   await primary.kill();
   await setup.failedOverFrom(primary);
-  await eventually(async () => (await http(`${url}/v1/nodes/app`, 'PUT', 'y')).status === 200, 'it writes again');
+  await eventually(async () => (await http(`${url}/v1/nodes/app`, 'PUT', 'y')).status === 200, 'writes succeed again');
   t.notMatch(JSON.stringify(log), /p@ss|p%40ss|sesame/, 'no password is in the log');
 });
 
@@ -61,6 +61,6 @@ t.test('Redis Cluster with TLS and a password, through a failover', async (t) =>
   const replica = await cluster.replicaOf(owner);
   await replica.ask('CLUSTER', 'FAILOVER');
   await cluster.failedOverFrom(owner, '{weir}:root');
-  await eventually(async () => (await http(`${url}/v1/nodes/app`, 'PUT', 'y')).status === 200, 'it writes again');
+  await eventually(async () => (await http(`${url}/v1/nodes/app`, 'PUT', 'y')).status === 200, 'writes succeed again');
   t.notMatch(JSON.stringify(log), /p@ss|p%40ss/, 'no password is in the log');
 });

@@ -29,10 +29,10 @@ t.test('TLS with certificates on both sides, a user with few rights, and another
   const waiting = http(`${url}/v1/topics/log/partitions/0/records?offset=0&wait=20s`);
   const produce = () =>
     http(`${url}/v1/topics/log/records?acks=all`, 'POST', { records: [{ value: 1 }] }, { 'Idempotency-Key': 'one' });
-  // A machine that is very busy may answer that it does not know; the key makes a second try safe.
+  // On a very busy machine the result may be unknown; the key makes a retry safe.
   await eventually(async () => (await produce()).status === 200, 'the record is acknowledged');
   t.equal((await waiting).body.records.length, 1);
-  t.match(await redis.info('db2'), /^keys=/, 'it is in that database');
+  t.match(await redis.info('db2'), /^keys=/, 'the data is in that database');
   t.notMatch(JSON.stringify(log), /p@ss|p%40ss/, 'the password is in no line of the log');
 
   const open = async (change: Record<string, string>) => {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { withTimeout } from '../../../src/store/redis/with-timeout.ts';
 
-t.test('withTimeout settles as the work does, or rejects when the time is over', async (t) => {
+t.test('withTimeout settles like its promise, or rejects when the time is over', async (t) => {
   const late = () => new Error('late');
   t.equal(await withTimeout(Promise.resolve(1), 60_000, late), 1);
   await t.rejects(withTimeout(Promise.reject(new Error('failed')), 60_000, late), /failed/);
