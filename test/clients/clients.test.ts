@@ -1,5 +1,5 @@
-// Clients as their users write them, with their defaults: every step of each works (npm run test:clients). Programs of this folder
-// print a line for each step; one whose language or library is not installed is not tried, and the output says so.
+// Typical clients with default settings (npm run test:clients). The programs of this folder print a line for each step. A
+// program whose language or library is not installed is skipped, and the output says so.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';

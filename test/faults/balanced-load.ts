@@ -1,30 +1,30 @@
-// The work of rolling-restart.test.ts: clients that do one thing after the other through one address, note what failed, and
-// keep what they were promised.
+// The load of rolling-restart.test.ts: clients that send one request after the other to one address, and record failures and
+// acknowledged results.
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
 import { type Answer, eventually, http } from '../helpers/server.ts';
 
 export interface Failure {
   what: string;
-  /** When it was begun, on the clock of moment(). */
+  /** The start of the request, on the clock of moment(). */
   begun: number;
   how: string;
 }
 
-/** An answer that takes longer is none. */
+/** A request without a response after this time has failed. */
 const answerWithinMs = 20_000;
-/** Between two requests of a client. */
+/** The pause between two requests of a client. */
 const paceMs = 10;
 
 export class BalancedLoad {
   readonly #url: string;
-  /** Ends the clients that write, and later the others, too. */
+  /** Ends the clients that write, and after them the others. */
   readonly #written = new AbortController();
   readonly #stopped = new AbortController();
   readonly #writers: Promise<void>[] = [];
   readonly #readers: Promise<void>[] = [];
   #failures: Failure[] = [];
-  /** How many times each client has done its work. */
+  /** How many rounds each client has completed. */
   readonly #done = new Map<string, number>();
   #clock = 0;
   #nextValue = 0;
@@ -32,20 +32,20 @@ export class BalancedLoad {
   requests = 0;
   /** How often the watch was opened. */
   sockets = 0;
-  /** Values of records that were acknowledged, and that the group's member was given. */
+  /** Values of records that were acknowledged, and of those that the group member received. */
   readonly acknowledged = new Set<number>();
   readonly consumed = new Set<number>();
-  /** Zxids of writes that were acknowledged, and that the watch was told of. */
+  /** Zxids of writes that were acknowledged, and of those that the watch received. */
   readonly written = new Set<number>();
   readonly watched = new Set<number>();
-  /** What the watch should not have been told. */
+  /** Events that the watch should not have received. */
   readonly watchProblems: string[] = [];
 
   constructor(url: string) {
     this.#url = url;
   }
 
-  /** Makes what the clients use, and lets them begin. */
+  /** Creates the objects that the clients use, and starts the clients. */
   async start(): Promise<void> {
     const made = async (method: string, path: string, body: unknown) => {
       const answer = await http(this.#url + path, method, body);
@@ -70,26 +70,26 @@ export class BalancedLoad {
     await this.progress();
   }
 
-  /** Lets the readers have what was written, and ends. */
+  /** Waits until the readers have received everything that was written, and ends. */
   async stop(): Promise<void> {
     this.#written.abort();
     await Promise.all(this.#writers);
     const isBehind = () =>
       [...this.acknowledged].some((value) => !this.consumed.has(value)) ||
       [...this.written].some((zxid) => !this.watched.has(zxid));
-    // What does not come is for the test to find.
+    // The test reports what is still missing.
     await eventually(() => !isBehind(), 'the readers are there').catch(() => undefined);
     this.#stopped.abort();
     await Promise.all(this.#readers);
   }
 
-  /** A moment on the clock of the requests: what is begun later has a larger one. */
+  /** A time on the clock of the requests: a request that starts later has a higher one. */
   moment(): number {
     this.#clock += 1;
     return this.#clock;
   }
 
-  /** Waits until each client has done its work once more; the watch is told what the writer does. */
+  /** Waits until each client has completed another round, and the watch has received the writes. */
   async progress(): Promise<void> {
     const before = new Map(this.#done);
     const has = (client: string) => (this.#done.get(client) ?? 0) > (before.get(client) ?? 0);
@@ -97,7 +97,7 @@ export class BalancedLoad {
     await eventually(() => clients.every(has), 'every client goes on', 30_000);
   }
 
-  /** The failures so far; each is given once. */
+  /** The failures so far; each is returned once. */
   takeFailures(): Failure[] {
     const failures = this.#failures;
     this.#failures = [];
@@ -129,7 +129,7 @@ export class BalancedLoad {
     const begun = this.moment();
     this.requests += 1;
     const failed = (how: string) => {
-      // No handle in what a test prints, even here.
+      // The output of a test must not contain session handles.
       this.#failures.push({ what: `${method} ${path.replace(/[^/=]*\.[^/]*$/, '…')}`, begun, how });
       return undefined;
     };
@@ -159,7 +159,7 @@ export class BalancedLoad {
     return async () => {
       const path = `/v1/groups/load/members/m/records?wait=1s&commit=previous&from=${from}`;
       const answer = await this.#request('GET', path);
-      // Who has had no answer goes back to what is committed.
+      // After a call without a response the member continues at the committed offsets.
       from = answer ? 'position' : 'committed';
       for (const { value } of answer?.body.records ?? []) this.consumed.add(value);
     };
@@ -173,7 +173,7 @@ export class BalancedLoad {
     };
   }
 
-  /** One socket, until it is closed; the next one goes on from what this one was told. */
+  /** One socket, until it is closed; the next one resumes after its last message. */
   async #watch(): Promise<void> {
     const begun = this.moment();
     this.sockets += 1;
@@ -188,7 +188,7 @@ export class BalancedLoad {
       ws.on('close', (code) => resolve(String(code)));
     });
     this.#stopped.signal.removeEventListener('abort', stop);
-    // A broker that stops says so.
+    // A broker that stops closes the socket with a code.
     if (how !== '1001' && !this.#stopped.signal.aborted) this.#failures.push({ what: 'watch', begun, how });
   }
 

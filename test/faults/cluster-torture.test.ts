@@ -1,6 +1,6 @@
-// The guarantees of a whole cluster while everything fails that can: three brokers over one Redis, which are killed, stopped,
-// cut off and misled about the time, under producers, a consumer group, locks and watchers. In the end nothing that was
-// acknowledged is missing or there twice, everything is in order, each thing had one owner at any time, and all serves again.
+// The guarantees of a whole cluster under all kinds of faults: three brokers over one Redis are killed, stopped, isolated or get
+// a wrong clock, under producers, a consumer group, locks and watchers. In the end nothing acknowledged is missing or
+// duplicated, everything is in order, each partition and lock had one owner at any time, and the cluster serves again.
 // Producers are known by keys or by names that others take over, send JSON or streams of lines, and sockets read what they wrote.
 //
 // WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes); WEIR_TEST_SEED repeats the choices of a run.
@@ -28,7 +28,7 @@ const partitions = 4;
 
 t.setTimeout((seconds + 180) * 1000);
 
-t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself (seed ${seed})`, async (t) => {
+t.test(`${seconds} s of faults: a cluster keeps its guarantees and recovers by itself (seed ${seed})`, async (t) => {
   t.comment(`WEIR_TEST_SEED=${seed} WEIR_FAULTS_SECONDS=${seconds}`);
   const random = randomOf(seed);
   const cluster = await startTortureCluster(t);
@@ -55,7 +55,7 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   const watcher = startWatcher(t, urls, random.fork('watcher'));
   const readers = startReaders(t, urls, random.fork('readers'));
 
-  // Members go on until they have read everything; everybody else stops with the faults.
+  // Members continue until they have read everything; all other clients stop with the faults.
   const [over, readAll] = [new AbortController(), new AbortController()];
   for (const { signal } of [over, readAll]) setMaxListeners(0, signal);
   const writing = Promise.all([
@@ -79,7 +79,7 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   ).catch((error: unknown) => t.fail(String(error)));
   await eventually(
     () => readers.every(({ told }) => told.length >= log.length),
-    'the sockets have been told every record',
+    'the sockets have received every record',
     settleMsMax,
   ).catch((error: unknown) => t.fail(String(error)));
   readAll.abort();
@@ -87,10 +87,13 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   await eventually(() => offsets.read(), 'the committed offsets');
   await eventually(
     async () => (await store.namespace.allChildren('/locks/one')).length === 0,
-    'N5: the places in the queue of the lock go with their sessions',
+    'N5: the queue nodes of the lock are deleted with their sessions',
   );
   const last = await store.namespace.writeOne({ op: 'put', path: '/locks/end', data: '' });
-  await eventually(() => watcher.records.every((record) => (record.last ?? 0) >= last.zxid), 'the watcher is told');
+  await eventually(
+    () => watcher.records.every((record) => (record.last ?? 0) >= last.zxid),
+    'the watcher gets the last transaction',
+  );
 
   await eventually(
     async () => (await store.namespace.allChildren('/admin/delete_topics')).length === 0,
@@ -102,34 +105,30 @@ t.test(`${seconds} s of faults: a cluster keeps its promises and heals by itself
   const history = await wholeHistory(store, last.zxid);
   const controllers = controllerProblems(history);
   const places = locks.flatMap((client) => client.places);
-  t.same(
-    logProblems(log, [...producers, ...named]),
-    [],
-    'L1, L2, L3: nothing is lost, nothing is there twice, all is in order',
-  );
+  t.same(logProblems(log, [...producers, ...named]), [], 'L1, L2, L3: no record is lost, duplicated or out of order');
   for (const reader of readers) {
     t.same(
       readerProblems(reader, log),
       [],
-      `L1, L6: a socket was told the whole log, over ${reader.connections} connections`,
+      `L1, L6: a socket received the whole log, over ${reader.connections} connections`,
     );
   }
-  t.same(fenceProblems(guarded), [], 'L4: who has lost the lock writes no more');
+  t.same(fenceProblems(guarded), [], 'L4: a client that has lost the lock writes no more');
   t.same(ownershipProblems(history, 'group'), [], 'R1: each partition has one owner at any time');
-  t.same(passedOver(members, offsets.committed), [], 'R4: nothing is committed that nobody was given');
-  t.same(sequenceProblems(history, '/locks/one', places), [], 'N2: no sequential name is given twice');
-  t.same(controllers.problems, [], 'one controller an epoch, and nobody writes in its place');
-  t.same(await strayLogs(cluster.socketPath, ids), [], 'a topic that is deleted leaves nothing behind');
-  t.same(await ephemeralProblems(store), [], 'N5: each ephemeral node belongs to a session that lives');
-  t.same(watcherProblems(watcher, history, last.zxid), [], 'W1, W2: the watcher was told the whole history');
+  t.same(passedOver(members, offsets.committed), [], 'R4: no record is committed that no member received');
+  t.same(sequenceProblems(history, '/locks/one', places), [], 'N2: no sequential name is used twice');
+  t.same(controllers.problems, [], 'each epoch has one controller, and no other broker writes under it');
+  t.same(await strayLogs(cluster.socketPath, ids), [], 'a deleted topic leaves no logs behind');
+  t.same(await ephemeralProblems(store), [], 'N5: each ephemeral node belongs to a live session');
+  t.same(watcherProblems(watcher, history, last.zxid), [], 'W1, W2: the watcher received the whole history');
   const problems = all.flatMap((client) => client.problems);
-  t.same(problems, [], 'nobody was answered what could not be');
-  t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever there is a store');
+  t.same(problems, [], 'no client got an impossible response');
+  t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever Redis is available');
   const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
   const takeOvers = sum(named.map((one) => one.takeOvers));
   t.ok(
     guarded.length > 0 && controllers.elections > 0 && offsets.reads > 0 && takeOvers > 0,
-    'all kinds of clients have done something',
+    'all kinds of clients have made progress',
   );
 
   t.comment(`faults: ${shown(cluster.faults)}`);
@@ -180,7 +179,7 @@ function watcherProblems({ records }: SocketWatcher, history: Awaited<ReturnType
   });
 }
 
-/** Waits until all brokers serve, know of each other, and lead what they can. */
+/** Waits until all brokers serve, are registered, and are in sync for every partition. */
 async function healthy(t: Test, { urls }: TortureCluster): Promise<void> {
   let seen = '';
   await eventually(

@@ -1,5 +1,5 @@
-// What a watch must have been told, worked out from the store's history by the contract alone: it shares no code with the
-// service, is slow, and easy to read.
+// Computes the events that a watch must receive, from the history of the store and the contract alone. It shares no code with
+// the service, and is slow but easy to read.
 import type { NodeEvent, Transaction } from '../../src/store/tree/node-codec.ts';
 
 export interface Watched {
@@ -8,7 +8,7 @@ export interface Watched {
   data: boolean;
 }
 
-/** One message: a transaction as a watch is told of it. */
+/** One message of a watch: the matched events of a transaction. */
 export interface Message {
   zxid: number;
   events: any[];
@@ -40,7 +40,7 @@ function expectedEvents(events: NodeEvent[], { path, mode }: Watched): (NodeEven
   });
 }
 
-/** What is wrong with the messages of a watch, one line each; no more than the first few. */
+/** The faults in the messages of a watch, one line each; only the first few. */
 export function messageProblems(
   heard: readonly Message[],
   expected: { zxid: number; events: (NodeEvent | 'children')[] }[],
@@ -83,7 +83,7 @@ function eventProblem(got: any, due: NodeEvent | 'children', watched: Watched): 
   const bytes = Buffer.from(got.data ?? '', got.encoding === 'base64' ? 'base64' : 'utf8');
   const isCut = due.stat.dataLength > 16_384;
   if ((got.truncated === true) !== isCut) return `${due.stat.dataLength} bytes, truncated: ${got.truncated}`;
-  // A cut may leave out the beginning of a character that it has split.
+  // Truncation may drop the beginning of a character that it has split.
   if (isCut ? bytes.length < 16_381 || bytes.length > 16_384 : bytes.length !== due.stat.dataLength) {
     return `${bytes.length} bytes of ${due.stat.dataLength}`;
   }

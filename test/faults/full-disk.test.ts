@@ -1,5 +1,5 @@
-// The disk of the private Redis is full for a while: what was acknowledged is kept, requests are answered that cannot be done,
-// and all goes on by itself when there is room again. It needs a small file system of its own, which only root can make.
+// The disk of the private Redis is full for a while. Acknowledged records are kept, requests that cannot be carried out get an
+// error, and the server recovers by itself when there is space. The test needs its own small file system, so it must run as root.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ function canMount(): boolean {
 
 const skip = canMount() ? false : 'this user may mount no file system';
 
-t.test('a full disk costs nothing that was acknowledged, and is got over when there is room', { skip }, async (t) => {
+t.test('a full disk loses no acknowledged record, and the server recovers when there is space', { skip }, async (t) => {
   const disk = temporaryFolder(t);
   mount(disk);
   t.teardown(() => unmount(disk));
@@ -38,7 +38,7 @@ t.test('a full disk costs nothing that was acknowledged, and is got over when th
     await fillAndFree(t, url, disk);
     t.notOk(hasEnded);
   } finally {
-    // Killed with the test it would leave its Redis behind, on a disk that is gone.
+    // If the server were killed with the test, its Redis would stay behind on a disk that is removed.
     child.kill('SIGTERM');
     await exited;
   }
@@ -66,8 +66,8 @@ async function fillAndFree(t: Test, url: string, disk: string): Promise<void> {
   }, 'the disk is full');
   t.equal(refused.status, 503);
   t.equal(refused.body.code, 'STORE_UNAVAILABLE');
-  t.equal((await http(`${url}/health/live`)).status, 200, 'the process lives');
-  t.ok([200, 503].includes((await produce()).status), 'and answers');
+  t.equal((await http(`${url}/health/live`)).status, 200, 'the process is alive');
+  t.ok([200, 503].includes((await produce()).status), 'and it sends responses');
 
   rmSync(ballast);
   await eventually(async () => (await produce()).status === 200, 'it writes again', 60_000);
@@ -76,11 +76,11 @@ async function fillAndFree(t: Test, url: string, disk: string): Promise<void> {
   t.same(
     acknowledged.filter((n) => !kept.includes(n)),
     [],
-    `all ${acknowledged.length} acknowledged records are there`,
+    `all ${acknowledged.length} acknowledged records are stored`,
   );
   t.same(
     kept,
     [...new Set(kept)].toSorted((a, b) => a - b),
-    'once, and in order',
+    'each record is stored once and in order',
   );
 }

@@ -1,9 +1,9 @@
-// A failover that is asked for. Redis gives one up that does not come about in a few seconds, as on a busy machine, and then nothing has
-// changed: whoever wants it asks again.
+// A requested failover. Redis gives up a failover that does not complete in a few seconds, as on a busy machine. Nothing has
+// changed then, so the request is repeated.
 
 const triesMax = 5;
 
-/** @param ask asks for it @param isDone waits until it has come about, for longer than Redis keeps trying */
+/** @param ask requests the failover @param isDone waits until it is complete, for longer than Redis keeps trying */
 export async function handOver(ask: () => Promise<unknown>, isDone: () => Promise<unknown>): Promise<void> {
   for (let tries = 1; ; tries++) {
     await ask();

@@ -1,5 +1,5 @@
-// What must be true of the history and the state of any cluster, whatever befell it: one controller per epoch, fenced writes,
-// names that are given once, and ephemeral nodes that belong to sessions.
+// Invariants of the history and the state of any cluster after any faults: one controller per epoch, fenced writes, unique
+// sequential names, and ephemeral nodes that belong to sessions.
 import { hasCode } from '../../src/core/service-error.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
@@ -11,7 +11,7 @@ interface PartitionNode {
   isr: number[];
 }
 
-/** Guarantee of the controller: each comes with the next epoch in one transaction, and only the newest one writes. */
+/** The guarantee of controllers: each begins with the next epoch in one transaction, and only the newest one writes. */
 export function controllerProblems(history: readonly Transaction[]): { problems: string[]; elections: number } {
   const problems: string[] = [];
   let epoch = 0;
@@ -54,7 +54,7 @@ export function controllerProblems(history: readonly Transaction[]): { problems:
   return { problems, elections };
 }
 
-/** Guarantee N2: a sequential name is never given twice. `acknowledged`: those that clients were told of. */
+/** Guarantee N2: a sequential name is never used twice. `acknowledged` has the names in the responses to clients. */
 export function sequenceProblems(history: readonly Transaction[], parent: string, acknowledged: string[]): string[] {
   const created = new Set<string>();
   const problems: string[] = [];
@@ -70,7 +70,7 @@ export function sequenceProblems(history: readonly Transaction[], parent: string
   return problems;
 }
 
-/** Guarantee N5: each ephemeral node there is belongs to a session that lives and knows of it. Nodes may still go meanwhile. */
+/** Guarantee N5: each ephemeral node belongs to a live session that lists it. Nodes may be deleted during the check. */
 export async function ephemeralProblems(store: Store, path = '/'): Promise<string[]> {
   const { namespace, sessions } = store;
   try {

@@ -1,5 +1,5 @@
-// Clients that do what a service is there for, each on connections of its own: they renew a session that holds a lock, produce,
-// write and watch, are members of a group and commit. They keep account of each wait and each failure, by kind.
+// Clients with normal use, each on connections of its own: they renew a session that holds a lock, produce, write, watch, are
+// members of a group, and commit. They record the time and the failures of each kind of request.
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
@@ -21,7 +21,7 @@ export interface Account {
 
 const json = { 'content-type': 'application/json' };
 const text = { 'content-type': 'text/plain' };
-/** Long enough for any answer that the service may give, short enough that the test ends. */
+/** Longer than any response of the service may take, and short enough that the test ends. */
 const replyMsMax = 20_000;
 
 export class HonestClients {
@@ -42,7 +42,7 @@ export class HonestClients {
     this.#address = address;
   }
 
-  /** Makes what they need, and begins. */
+  /** Creates the objects that the clients need, and starts the clients. */
   async start(): Promise<void> {
     const agent = this.#agent();
     await this.#once(agent, 'POST', '/v1/topics', '{"name":"honest","partitions":2}');
@@ -89,32 +89,32 @@ export class HonestClients {
     this.#every(100, 'write', () => {
       const number = this.#written.length + 1;
       this.#written.push(number);
-      // One that is sent again, as its fate is not known, must not be done twice.
+      // A request that is repeated, as its result is unknown, must not be carried out twice.
       const key = { 'idempotency-key': `honest-write-${number}` };
       return ['PUT', '/v1/nodes/honest/counter', String(number), { ...text, ...key }];
     });
   }
 
-  /** The accounts by kind since the last call. */
+  /** Times and failures by kind since the last call. */
   take(): Map<string, Account> {
     const taken = this.#accounts;
     this.#accounts = new Map();
     return taken;
   }
 
-  /** Ends all. */
+  /** Ends all clients. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await Promise.all(this.#running);
     this.#watcher?.terminate();
   }
 
-  /** Ends all requests, and holds what the service has against what they did. */
+  /** Ends all requests, and compares the state of the service with the acknowledged requests. */
   async finish(t: Test): Promise<void> {
     this.#stop.abort();
     await Promise.all(this.#running);
     const agent = this.#agent();
-    // The last of the attackers' requests may still be under way.
+    // The last requests of the attackers may still be in flight.
     const read = async (path: string) => {
       for (;;) {
         const response = await this.#once(agent, 'GET', path);
@@ -127,7 +127,7 @@ export class HonestClients {
     const last = this.#written.at(-1);
     while (this.#watcher?.readyState === WebSocket.OPEN && this.#seen.at(-1) !== last) await pause(20);
     this.#watcher?.terminate();
-    t.same(this.#seen, this.#written, 'the watcher saw each write once, in order');
+    t.same(this.#seen, this.#written, 'the watcher received each write once, in order');
     const records: string[] = [];
     for (const partition of [0, 1]) {
       for (let offset = 0; ; ) {
@@ -138,9 +138,9 @@ export class HonestClients {
         offset = body.nextOffset;
       }
     }
-    t.same(records.sort(), [...this.#produced].sort(), 'each record is there once');
+    t.same(records.sort(), [...this.#produced].sort(), 'each record is stored once');
     const members = (await read('/v1/groups/honest')).body.members;
-    t.equal(members.length, 1, 'the member is still one');
+    t.equal(members.length, 1, 'the member is still in the group');
     agent.destroy();
   }
 
@@ -148,7 +148,7 @@ export class HonestClients {
     return new Agent({ keepAlive: true, maxSockets: 1, localAddress: this.#address });
   }
 
-  /** Sends a request of a kind again and again; one that fails is sent again as it was, until it succeeds. */
+  /** Sends requests of a kind in a loop; a request that fails is repeated unchanged until it succeeds. */
   #every(
     ms: number,
     kind: string,
@@ -211,7 +211,7 @@ export class HonestClients {
     });
   }
 
-  /** Watches the counter; a socket that was closed is opened anew and goes on where it was. */
+  /** Watches the counter; after a close it opens a new socket and resumes. */
   #watch(): void {
     const ws = new WebSocket(`${this.#url.replace('http', 'ws')}/v1/watch`, { localAddress: this.#address });
     this.#watcher = ws;

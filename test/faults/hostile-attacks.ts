@@ -1,18 +1,18 @@
-// The clients of section A of the issue on hostile clients, as a program: `node hostile-attacks.js <url> <attack> <seconds> <address>…`.
-// Each attack sends from the given addresses of the loopback, for at most so many seconds, and ends by itself. It prints how often
-// it was given each answer, so that a run shows that the attack took place.
+// Hostile clients as a program: `node hostile-attacks.js <url> <attack> <seconds> <address>…`. Each attack sends from the given
+// addresses of the loopback for at most so many seconds, and ends by itself. It prints the count of each response, which shows
+// that the attack took place.
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 
 interface Attacker {
-  /** Another address each time. */
+  /** The next address, in turn. */
   address(): string;
   url: URL;
   /** Milliseconds that are left. */
   leftMs(): number;
-  /** Notes an answer. */
+  /** Counts a response. */
   note(what: string): void;
 }
 
@@ -72,7 +72,7 @@ async function flood(
   await Promise.all(Array.from({ length: parallel }, sender));
 }
 
-/** Opens raw connections that send `head` and then one byte now and then, and holds them until the time is over. */
+/** Opens raw connections that send `head` and then one byte at intervals, and keeps them open until the time is over. */
 async function trickle(attacker: Attacker, count: number, head: string, byte: string): Promise<void> {
   const sockets: Socket[] = [];
   for (let n = 0; n < count && attacker.leftMs() > 0; n++) {
@@ -173,7 +173,7 @@ export const attacks: Record<string, (attacker: Attacker) => Promise<void>> = {
   },
 
   'recursive deletes': async (attacker) => {
-    // The longest names that are taken.
+    // Names of the maximum length.
     const name = 'n'.repeat(2250);
     const agent = agentOf(attacker, 8);
     for (let round = 0; attacker.leftMs() > 0; round++) {
@@ -269,7 +269,7 @@ export const attacks: Record<string, (attacker: Attacker) => Promise<void>> = {
         open.push(socket);
       }
       await pause(Math.min(200, Math.max(1, attacker.leftMs())));
-      // Only a write shows who was cut.
+      // Only a write shows which connections were closed.
       for (const socket of open) if (socket.writable) socket.write(ask);
     }
     for (const socket of open) socket.destroy();
@@ -281,7 +281,7 @@ export const attacks: Record<string, (attacker: Attacker) => Promise<void>> = {
     const agent = agentOf(attacker, 8);
     const name = `wide-${process.pid}`;
     await send(attacker, agent, 'POST', '/v1/topics', JSON.stringify({ name, partitions: 2000 }));
-    // Where others have left no room for partitions, theirs are wide, too.
+    // If other attacks used up the limit of partitions, their topics have many partitions, too.
     const topics: { name: string; partitions: number }[] = JSON.parse(
       await send(attacker, agent, 'GET', '/v1/topics'),
     ).topics;

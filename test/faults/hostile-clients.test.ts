@@ -1,6 +1,6 @@
-// Guarantee E6: one client cannot stop the others. While hostile clients (hostile-attacks.ts) do their worst from addresses of their
-// own, no request of honest ones (honest-clients.ts) fails, and no session, lock or record is lost. Then the same from the honest
-// clients' own address: there only what has reserved capacity must be answered. The longest waits are printed; the aim is 1 s.
+// Guarantee E6: one client cannot stop the others. While hostile clients (hostile-attacks.ts) attack from other addresses, no
+// request of honest ones (honest-clients.ts) fails, and no session, lock or record is lost. Then the attacks come from the address
+// of the honest clients: there only requests with reserved capacity must succeed. The longest waits are printed; the aim is 1 s.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ import { attacks } from './hostile-attacks.ts';
 const program = fileURLToPath(new URL('./hostile-attacks.js', import.meta.url));
 const honest = '127.0.0.1';
 const others = ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
-/** Of each attack; the long version comes with `npm run test:faults`. */
+/** The duration of each attack; `npm run test:faults` runs the long version. */
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0) >= 60 ? 20 : 5;
 /** The names of some attacks, with commas between them. */
 const chosen = process.env.WEIR_ATTACK?.split(',') ?? Object.keys(attacks);
@@ -61,6 +61,6 @@ t.test('hostile clients at other addresses make no honest request fail', async (
   await underAttack(t, others, () => true);
 });
 
-t.test('hostile clients at the same address leave what has reserved capacity', async (t) => {
+t.test('hostile clients at the same address do not block requests with reserved capacity', async (t) => {
   await underAttack(t, [honest], (kind) => reservedKinds.includes(kind));
 });

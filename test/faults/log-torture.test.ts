@@ -1,6 +1,6 @@
-// Guarantees L1 to L3, L5 and L6 while brokers and Redis are killed, stopped and started again, and Redis runs full: named
-// producers and readers of a plain log, a packed one, and a compacted one. In the end every acknowledged record is where its
-// producer was told, once and to the byte, and each reader has been told exactly the log.
+// Guarantees L1 to L3, L5 and L6 while brokers and Redis are killed, stopped and restarted, and Redis runs out of memory: named
+// producers and readers of a plain, a compressed and a compacted log. In the end every acknowledged record is at the offset of
+// its response, once and byte by byte, and each reader has received exactly the log.
 //
 // WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes); WEIR_TEST_SEED repeats the choices of a run.
 import { setMaxListeners } from 'node:events';
@@ -18,7 +18,7 @@ const keysOfProducer = 20;
 
 t.setTimeout((seconds + 150) * 1000);
 
-t.test(`${seconds} s of faults: logs keep what they have acknowledged, once and in order (seed ${seed})`, async (t) => {
+t.test(`${seconds} s of faults: logs keep acknowledged records once and in order (seed ${seed})`, async (t) => {
   t.comment(`WEIR_TEST_SEED=${seed} WEIR_FAULTS_SECONDS=${seconds}`);
   const random = randomOf(seed);
   const cluster = await startTortureCluster(t);
@@ -35,7 +35,7 @@ t.test(`${seconds} s of faults: logs keep what they have acknowledged, once and 
     for (const partition of [0, 1]) places.push({ topic: name, partition });
   }
   const over = new AbortController();
-  // Everybody who acts here waits for the end of it.
+  // All clients and faults listen to the abort of this signal.
   setMaxListeners(0, over.signal);
   const producers = places.flatMap((place) =>
     [0, 1].map((n) => {
@@ -83,19 +83,19 @@ t.test(`${seconds} s of faults: logs keep what they have acknowledged, once and 
         `L1: ${where} has dense offsets`,
       );
       t.equal(log.told.size, sent.size, `L3: ${where} has each of ${sent.size} records once`);
-      t.same([...follower.told], [...log.told], `${where}: the reader was told the whole log, in order`);
+      t.same([...follower.told], [...log.told], `${where}: the reader received the whole log, in order`);
     }
     const wrong = [...log.told].filter(([offset, record]) => sent.get(offset) !== record);
-    t.same(wrong, [], `L2: what ${where} has is what was sent, to the byte`);
+    t.same(wrong, [], `L2: ${where} has the bytes that were sent`);
     const lies = [...follower.told].filter(([offset, record]) => sent.get(offset) !== record);
-    t.same(lies, [], `and so is what its reader was told in ${follower.reads} reads`);
+    t.same(lies, [], `the reader received the same bytes in ${follower.reads} reads`);
   }
   t.same(
     [...producers, ...followers].flatMap(({ problems }) => problems),
     [],
-    'nothing was refused, and no reader was led back',
+    'no request was refused, and no reader went back',
   );
-  t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever there is a store');
+  t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever Redis is available');
   t.comment(`${acknowledged()} records acknowledged; faults: ${shown(cluster.faults)}`);
   t.comment(`outcomes: ${shown(sumOf([...producers, ...followers].map(({ outcomes }) => outcomes)))}`);
   t.comment(`errors in the logs: ${shown(cluster.errors)}`);

@@ -1,7 +1,7 @@
-// Nothing that a client does leaves something behind in a broker: after many requests, long polls, streams and sockets of each
-// kind the heap is as it was. What a broker keeps on purpose (recent transactions, caches) is bounded, and is full before the
-// first look. Growth is judged for each operation: an entry of a Set left each time is 40 bytes, and is in every round; what
-// garbage collection leaves undecided is divided by the number of operations, so there are many.
+// Requests do not leak memory in a broker: after many requests, long polls, streams and sockets of each kind the heap has its
+// old size. Caches and recent transactions are bounded, and are full before the first measurement. The test computes the growth
+// per operation: a leaked Set entry is 40 bytes in every round, while the noise of garbage collection is divided by the many
+// operations.
 import { Agent, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
@@ -13,7 +13,7 @@ import { http, startTestServer } from '../helpers/server.ts';
 /** The long version, with all kinds, is `npm run test:memory`. */
 const isLong = process.env.WEIR_MEMORY_OPERATIONS !== undefined;
 const operations = Number(process.env.WEIR_MEMORY_OPERATIONS ?? 20_000);
-/** What one operation may leave, on the average of two rounds that follow each other. */
+/** The allowed growth of one operation in bytes, as the average of two consecutive rounds. */
 const bytesPerOperationMax = 20;
 const roundsMax = 6;
 const connections = 16;
@@ -23,7 +23,7 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
 function heapBytes(): number {
-  // Twice: what a finalizer lets go of is collected by the second.
+  // Twice: the second run collects what finalizers have released.
   collect();
   collect();
   return process.memoryUsage().heapUsed;
@@ -35,7 +35,7 @@ function isSteady(bytes: readonly number[]): boolean {
   return before !== undefined && after !== undefined && after - before < 2 * operations * bytesPerOperationMax;
 }
 
-/** Does something `count` times, as many at once as there are connections. */
+/** Runs something `count` times, as many at once as there are connections. */
 async function repeat(count: number, one: (n: number) => Promise<void>): Promise<void> {
   let begun = 0;
   const worker = async () => {
@@ -54,7 +54,7 @@ interface Call {
   headers?: Record<string, string>;
 }
 
-/** One request on a connection that is kept; its status must be `expected`. */
+/** One request on a kept-alive connection; its status must be `expected`. */
 function call(url: string, agent: Agent, { method = 'GET', path, body, headers = {} }: Call, expected: number) {
   return new Promise<void>((resolve, reject) => {
     const sent = request(`${url}${path}`, { method, agent, headers }, (response) => {
@@ -67,7 +67,7 @@ function call(url: string, agent: Agent, { method = 'GET', path, body, headers =
   });
 }
 
-/** A socket that is opened, sends its frames, hears `answers` messages, and is closed. */
+/** Opens a socket, sends its frames, receives `answers` messages, and closes it. */
 function useSocket(url: string, frames: object[], answers: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url);
@@ -87,14 +87,14 @@ function useSocket(url: string, frames: object[], answers: number): Promise<void
   });
 }
 
-/** A request that is cut off by its client once it was answered with a head (`stream`), or before (`wait`). */
+/** A request that the client aborts after the head of the response (`stream`), or before it (`wait`). */
 function breakOff(url: string, path: string, kind: 'stream' | 'wait'): Promise<void> {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url);
     const connection = createConnection(Number(port), hostname);
     connection.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
     if (kind === 'stream') connection.once('data', () => connection.destroy());
-    // The request has been read by then: its answer to a second one would come behind it.
+    // The server has read the request by then, as responses on one connection come in order.
     else connection.once('connect', () => setImmediate(() => connection.destroy()));
     connection.once('error', reject);
     connection.once('close', () => resolve());
@@ -128,7 +128,7 @@ t.test('the heap of a broker does not grow with what clients do', async (t) => {
       repeat(count, () => call(url, agent, what, expected));
   const records = '/v1/topics/kept/partitions/0/records';
   const asMembers = { ...json, ...asMember };
-  // A broker keeps that many transactions for watchers that resume.
+  // A broker keeps so many transactions for watchers that resume.
   await always({ method: 'PUT', path: '/v1/nodes/kept', body: 'z' })(10_000);
   const kinds: Record<string, (count: number) => Promise<void>> = {
     'reads of a node': always({ path: '/v1/nodes/kept' }),
@@ -170,10 +170,10 @@ t.test('the heap of a broker does not grow with what clients do', async (t) => {
       ),
   };
 
-  /** These read and wait at length, so that they have a signal each. */
+  /** These requests run for long, so each has a signal. */
   const short = ['fetches whose wait is over', 'consume calls', 'long polls whose time is over'];
   for (const [kind, run] of Object.entries(kinds).filter(([kind]) => isLong || short.includes(kind))) {
-    // What is kept on purpose, and what the compiler makes of hot code, is there after the first rounds. A leak is in all.
+    // Caches and compiled code have their size after the first rounds. A leak grows in all rounds.
     await run(Math.ceil(operations / 2));
     const bytes = [heapBytes()];
     while (bytes.length <= roundsMax && !isSteady(bytes)) {

@@ -1,5 +1,5 @@
-// A broker on a Redis Cluster of which primaries fail. Once by default, that of the coordination keys; with WEIR_FAULTS_SECONDS
-// for so long, in every way in turn, and slots are moved meanwhile.
+// A broker on a Redis Cluster whose primaries fail: once, the primary of the coordination keys, by default; with
+// WEIR_FAULTS_SECONDS for so long, in every way in turn, while slots move.
 import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { type ClusterSetup, startRedisCluster } from '../../testbed/redis-cluster.ts';
@@ -9,7 +9,7 @@ import { handOver } from './hand-over.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 
-/** What befalls the node that holds a key; each puts right what it broke, once all is served again. */
+/** The faults of the node that holds a key. Each repairs what it broke once everything is served again. */
 const failures: [what: string, fail: (cluster: ClusterSetup, key: string) => Promise<unknown>][] = [
   [
     'it is killed',
@@ -56,7 +56,7 @@ const failures: [what: string, fail: (cluster: ClusterSetup, key: string) => Pro
 ];
 
 t.test(
-  'a failover costs time, and nothing that acks=all acknowledged',
+  'a failover delays requests, and loses no record that acks=all acknowledged',
   { timeout: (seconds + 180) * 1000 },
   async (t) => {
     const cluster = await startRedisCluster(t, 3, true);
@@ -72,7 +72,7 @@ t.test(
     const endAt = Date.now() + seconds * 1000;
     for (let round = 0; round === 0 || Date.now() < endAt; round++) {
       const [what, fail] = failures[Math.floor(round / 2) % failures.length]!;
-      // Now the node of the coordination keys, then one of a log.
+      // The node of the coordination keys and that of a log in turn.
       await fail(cluster, round % 2 === 0 ? keys[0]! : keys[1 + (round % 4)]!);
       await eventually(
         async () => (await http(`${url}/v1/nodes/app`, 'PUT', `${round}`)).status < 300,

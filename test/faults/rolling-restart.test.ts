@@ -1,6 +1,6 @@
-// Brokers behind a real load balancer are restarted one after the other while everything goes through it: records, a group's
-// member, a session, a register, a long poll, a watch over WebSocket. Each request may reach any broker. With SIGTERM no
-// request fails; with kill -9 only those do that were under way when the process was gone. Nothing acknowledged is lost.
+// Brokers behind a real load balancer are restarted one after the other under load: records, a group member, a session, a
+// register, a long poll, a watch over WebSocket. Each request may reach any broker. With SIGTERM no request fails; with kill -9
+// only requests fail that were in flight when the process ended. Nothing acknowledged is lost.
 //
 // WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes).
 import t from 'tap';
@@ -14,7 +14,7 @@ import { BalancedLoad } from './balanced-load.ts';
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 
 t.test(
-  'rolling restarts behind a load balancer fail no request, and a kill only those that were under way',
+  'rolling restarts behind a load balancer fail no request, and a kill only those that were in flight',
   async (t) => {
     const redisPort = await freePort();
     await startTestRedis(t, { port: redisPort });
@@ -24,7 +24,7 @@ t.test(
         WEIR_BROKER_ID: String(id),
         WEIR_PORT: String(await freePort()),
         WEIR_BROKER_SESSION_TTL: '1s',
-        // The balancer notices after two looks, 0.4 s; a busy machine may take its time.
+        // The balancer detects the end after two checks, 0.4 s; a busy machine may take longer.
         WEIR_DRAIN_DELAY: '2s',
       })),
     );
@@ -42,7 +42,7 @@ t.test(
       broker.child.kill(signal);
       t.equal(await broker.exited, signal === 'SIGTERM' ? 0 : 'SIGKILL', `broker ${index + 1}: ${signal}`);
       const gone = load.moment();
-      // The others go on meanwhile.
+      // The other brokers serve meanwhile.
       await load.progress();
       brokers[index] = await startServerProcess(t, envs[index]);
       await balancer.knows(3);
@@ -56,26 +56,26 @@ t.test(
 
     const deadline = Date.now() + seconds * 1000;
     for (let round = 0; round === 0 || Date.now() < deadline; round++) {
-      // The broker that the watch has come to goes first, so that it has to go on elsewhere.
+      // The broker of the watch is restarted first, so the watch has to resume at another one.
       const first = await holderOfWatch();
       await restart(first, 'SIGTERM');
       if (seconds > 0) await restart((first + 1) % 3, 'SIGTERM');
       await load.progress();
-      t.same(load.takeFailures(), [], 'a restart by SIGTERM fails nothing');
+      t.same(load.takeFailures(), [], 'a restart by SIGTERM fails no request');
       const gone = await restart((first + 2) % 3, 'SIGKILL');
       await load.progress();
       const failures = load.takeFailures();
       t.same(
         failures.filter(({ begun }) => begun > gone),
         [],
-        'after a killed broker is gone nothing fails any more',
+        'after the end of a killed broker no request fails any more',
       );
       t.comment(`${failures.length} requests failed with the killed broker, of ${load.requests} so far`);
     }
     await load.stop();
     t.same(load.takeFailures(), []);
     t.comment(`${load.requests} requests, ${load.sockets} sockets, ${load.acknowledged.size} records`);
-    t.ok(load.sockets > 1, 'the watch went on through other brokers');
+    t.ok(load.sockets > 1, 'the watch resumed through other brokers');
 
     const { url } = brokers[0]!;
     const stored = new Set<number>();
@@ -86,13 +86,13 @@ t.test(
       end = body.endOffset;
     }
     const missing = (from: Set<number>, of: Set<number>) => [...of].filter((value) => !from.has(value));
-    t.same(missing(stored, load.acknowledged), [], 'every acknowledged record is there');
-    t.same(missing(load.consumed, load.acknowledged), [], 'the group was given every one of them');
-    t.same(missing(load.watched, load.written), [], 'the watch was told of every write');
-    t.same(load.watchProblems, [], 'each once, and in order');
+    t.same(missing(stored, load.acknowledged), [], 'every acknowledged record is stored');
+    t.same(missing(load.consumed, load.acknowledged), [], 'the group received every acknowledged record');
+    t.same(missing(load.watched, load.written), [], 'the watch received every write');
+    t.same(load.watchProblems, [], 'the watch received each write once, and in order');
     await eventually(
       async () => (await http(`${url}/v1/topics/load`)).body.partitions[0].isr.length === 3,
-      'all brokers keep house again',
+      'all brokers lead partitions again',
     );
   },
 );

@@ -1,4 +1,4 @@
-// A broker on a primary that Sentinels watch, and the primary fails. Once by default; with WEIR_FAULTS_SECONDS for so long, in
+// A broker on a primary that Sentinels watch, and the primary fails: once by default; with WEIR_FAULTS_SECONDS for so long, in
 // every way in turn.
 import t from 'tap';
 import type { RedisNode } from '../../testbed/redis-node.ts';
@@ -10,7 +10,7 @@ import { handOver } from './hand-over.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 
-/** How a primary ceases to be one; each puts right what it broke, once another one has taken its place. */
+/** The faults of a primary. Each repairs what it broke once another Redis is the primary. */
 const failures: [what: string, fail: (setup: SentinelSetup, primary: RedisNode) => Promise<unknown>][] = [
   [
     'the primary is killed',
@@ -42,7 +42,7 @@ const failures: [what: string, fail: (setup: SentinelSetup, primary: RedisNode) 
 ];
 
 t.test(
-  'a failover costs time, and nothing that acks=all acknowledged',
+  'a failover delays requests, and loses no record that acks=all acknowledged',
   { timeout: (seconds + 180) * 1000 },
   async (t) => {
     const setup = await startSentinels(t, 1);
@@ -69,9 +69,9 @@ t.test(
       );
       zxid = Number(written.headers.get('weir-zxid'));
       await eventually(
-        // A watcher that was told of something that the next primary has not is told so; others go on.
+        // A watcher that received a change that the new primary has lost gets an error; others continue.
         () => watcher.frames.some((frame) => frame.zxid >= zxid || frame.code === 'COMPACTED'),
-        `${what}: the watcher is told`,
+        `${what}: the watcher gets its event or the error`,
       );
       await failing;
       await load.goesOn(10, what);

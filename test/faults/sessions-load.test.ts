@@ -1,6 +1,6 @@
-// Guarantees N5 and N6 with many sessions: none ends early, each ends in the first look that finds it overdue, those that end
-// together do not wait for each other, and idle ones cost nothing. What is late is judged by the store's clock and
-// against the looks of the brokers; how late in milliseconds depends on the machine, and is only printed.
+// Guarantees N5 and N6 with many sessions: none ends early, each ends in the first call of the reaper that finds it overdue,
+// sessions that end together do not wait for each other, and idle ones cost nothing. Lateness is judged by the clock of Redis
+// and the calls of the reapers. The delay in milliseconds depends on the machine, and is only printed.
 
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
@@ -12,23 +12,23 @@ import type { ReapResult, SessionLease } from '../../src/store/tree/sessions.ts'
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
 
-/** The long version comes with `npm run test:faults`. */
+/** `npm run test:faults` runs the long version. */
 const isLong = Number(process.env.WEIR_FAULTS_SECONDS ?? 0) >= 60;
 const idleSessions = isLong ? 100_000 : 20_000;
-/** How many sessions with a node each one call ends (lua/sessions/reap.lua). */
+/** How many sessions with one node each a call ends (lua/sessions/reap.lua). */
 const perCall = 200;
 const outageMs = 1000;
 
 t.setTimeout(300_000);
 
-/** One call of the reaper: the store's clock before and after it, and what it said. */
+/** One call of the reaper: the clock of Redis before and after it, and its result. */
 interface Look {
   from: number;
   to: number;
   result: ReapResult;
 }
 
-/** A store whose reaper is watched. */
+/** A store that records the calls of its reaper. */
 async function startStore(t: Test, socketPath: string, looks: Look[]): Promise<Store> {
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
@@ -49,7 +49,7 @@ function startReaper(t: Test, { sessions }: Store): void {
   t.teardown(() => reaper.stop());
 }
 
-/** The store's clock, ms. */
+/** The clock of Redis, ms. */
 async function clock({ connection }: Store): Promise<number> {
   const [seconds, micros] = await connection.command(false, (client) => client.time());
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
@@ -81,7 +81,7 @@ async function createWithNodes(store: Store, ttlMs: number, nodes: number): Prom
 
 const endedIn = (looks: Look[]) => looks.flatMap(({ result }) => result.ended);
 
-/** What is wrong with the ends of sessions, by the store's clock; one line each. */
+/** The faults in the ends of sessions by the clock of Redis, one line each. */
 function endProblems(leases: SessionLease[], looks: Look[]): string[] {
   const problems: string[] = [];
   const ends = new Map<string, { endedAt: number; look: Look }[]>();
@@ -99,7 +99,7 @@ function endProblems(leases: SessionLease[], looks: Look[]): string[] {
     if (again) problems.push(`${id} has ended twice`);
     if (!end) continue;
     if (end.look.to < expiresAt || end.endedAt < expiresAt) problems.push(`${id} has ended early`);
-    // A look that leaves nothing overdue, and that began when this session was, must have found it.
+    // A call that leaves no overdue session, and began when this session was overdue, must have found it.
     const due = looks.filter(({ from, result }) => from >= expiresAt && !result.more);
     const found = Math.min(...due.map(({ to }) => to));
     if (end.endedAt > found) problems.push(`${id} was overdue at ${expiresAt}, overlooked at ${found}`);
@@ -117,36 +117,36 @@ function distribution(leases: SessionLease[], looks: Look[]): string {
   return `late by ${at(0)} ms at least, ${at(0.5)} in the middle, ${at(0.99)} at 99 %, ${at(1)} at most`;
 }
 
-t.test(`two brokers end 200 sessions among ${idleSessions} idle ones, each in time, and cost little`, async (t) => {
+t.test(`two brokers end 200 sessions among ${idleSessions} idle ones, each in time and at low cost`, async (t) => {
   const { socketPath } = await startTestRedis(t);
   const looks: Look[] = [];
   const one = await startStore(t, socketPath, looks);
   const two = await startStore(t, socketPath, looks);
   const idle = await many(idleSessions, () => one.sessions.create(3_600_000));
   for (const store of [one, two]) startReaper(t, store);
-  await eventually(() => looks.length > 0, 'the first look, which forgives');
+  await eventually(() => looks.length > 0, 'the first call, which extends all sessions');
   const short = await many(200, (n) => createWithNodes(two, 500 + n * 5, 1));
-  await eventually(() => endedIn(looks).length >= short.length, 'all have ended');
-  t.same(endProblems(short, looks), [], 'each ended once, not early, and as soon as a look could find it');
+  await eventually(() => endedIn(looks).length >= short.length, 'all short sessions have ended');
+  t.same(endProblems(short, looks), [], 'each ended once, not early, and in the first call that could find it');
   t.comment(distribution(short, looks));
   const alive = await many(idle.length, async (n) => {
     const { id } = idle[n]!;
     return (await one.sessions.get({ id, secretHash: '' })).id === id;
   });
-  t.equal(alive.filter((lives) => lives).length, idleSessions, 'the idle ones live');
+  t.equal(alive.filter((lives) => lives).length, idleSessions, 'the idle sessions are alive');
 
-  // From here on nobody but the reapers calls scripts.
+  // From here on only the reapers call scripts.
   await redisCommand(socketPath, ['CONFIG', 'RESETSTAT']);
   const from = await clock(one);
   const before = looks.length;
-  await eventually(() => looks.length >= before + (isLong ? 50 : 10), 'some looks');
+  await eventually(() => looks.length >= before + (isLong ? 50 : 10), 'the reapers have made some calls');
   const stats = String(await redisCommand(socketPath, ['INFO', 'commandstats']));
   const [, calls, usec] = /cmdstat_evalsha:calls=(\d+),usec=(\d+)/.exec(stats)!;
   const elapsedMs = (await clock(one)) - from;
   t.comment(
     `${calls} looks took ${usec} us of ${elapsedMs} ms: ${(Number(usec) / elapsedMs / 10).toFixed(3)} % of Redis`,
   );
-  t.ok(Number(calls) <= looks.length - before + 2, 'a look at nothing but idle sessions is one call');
+  t.ok(Number(calls) <= looks.length - before + 2, 'a run with only idle sessions is one script call');
 });
 
 const together = isLong ? 10_000 : 2000;
@@ -156,15 +156,15 @@ t.test(`${together} sessions that end together do not wait for each other`, asyn
   const looks: Look[] = [];
   const store = await startStore(t, socketPath, looks);
   startReaper(t, store);
-  await eventually(() => looks.length > 0, 'the first look, which forgives');
+  await eventually(() => looks.length > 0, 'the first call, which extends all sessions');
   const deadline = (await clock(store)) + together / 4 + 1500;
   const leases = await many(together, async () => createWithNodes(store, deadline - (await clock(store)), 2));
-  await eventually(() => endedIn(looks).length >= together, 'all have ended', 60_000);
-  t.same(endProblems(leases, looks), [], 'each ended once, not early, and as soon as a look could find it');
+  await eventually(() => endedIn(looks).length >= together, 'all short sessions have ended', 60_000);
+  t.same(endProblems(leases, looks), [], 'each ended once, not early, and in the first call that could find it');
   const full = looks.filter(({ result }) => result.more);
   t.ok(
     full.every(({ result }) => result.ended.reduce((sum, { ephemerals }) => sum + ephemerals, 0) >= perCall),
-    'each call that leaves some has done its full part',
+    'each call that leaves overdue sessions has ended its maximum',
   );
   t.comment(distribution(leases, looks));
 
@@ -178,17 +178,17 @@ t.test(`${together} sessions that end together do not wait for each other`, asyn
   t.equal(ends.length, together);
 });
 
-t.test('after an outage thousands of overdue sessions are forgiven in a few calls', async (t) => {
+t.test('after an outage thousands of overdue sessions are extended in a few calls', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const looks: Look[] = [];
   const store = await startStore(t, socketPath, looks);
-  // A store that nobody has looked at yet had no outage.
+  // A store without a previous call had no outage.
   await store.sessions.reap(outageMs);
   looks.length = 0;
   const ttlMs = 2000;
   const leases = await many(5000, () => store.sessions.create(ttlMs));
   const last = Math.max(...leases.map(({ expiresAt }) => expiresAt));
-  await eventually(async () => (await clock(store)) > last, 'all are overdue, and nobody has looked');
+  await eventually(async () => (await clock(store)) > last, 'all sessions are overdue, and no reaper has run');
   while ((await store.sessions.reap(outageMs)).more);
   const [first] = looks;
   t.equal(first?.result.extended, true);
@@ -196,7 +196,7 @@ t.test('after an outage thousands of overdue sessions are forgiven in a few call
   t.same(
     looks.filter(({ to, result }) => result.ended.length > 0 && to < first!.from + ttlMs),
     [],
-    'none ended before its full time was over once more',
+    'no session ended before another full TTL was over',
   );
   t.ok(looks.length <= leases.length / perCall + 1, `it took ${looks.length} calls`);
 });

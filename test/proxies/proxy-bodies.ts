@@ -17,7 +17,7 @@ interface Reply {
 }
 
 /**
- * One request by Node's http as its users write it: what it sends is written at once, and the response read when it comes.
+ * One typical request by Node's http: the body is written at once, and then the response is read.
  * @param pieces one is sent with Content-Length, more are chunked
  */
 function send(url: string, method: string, headers: Record<string, string>, pieces: Buffer[]): Promise<Reply> {
@@ -43,7 +43,7 @@ function chunked(body: Buffer, count = 40): Buffer[] {
   return Array.from({ length: count }, (_, n) => body.subarray(n * size, (n + 1) * size));
 }
 
-/** A chunked body of NDJSON that is written as it comes. */
+/** A chunked NDJSON body that is written piece by piece. */
 export function beginUpload(t: Test, url: string): { sent: ClientRequest; response: Promise<[IncomingMessage]> } {
   const sent = request(url, { method: 'POST', headers: ndjson, agent: false });
   t.teardown(() => sent.destroy());
@@ -55,7 +55,7 @@ export function beginUpload(t: Test, url: string): { sent: ClientRequest; respon
 export async function checkBodies(t: Test, through: Through): Promise<void> {
   const { url, brokerUrl, program } = through;
 
-  await t.test('20 MiB of NDJSON go up and come down', async (t) => {
+  await t.test('20 MiB of NDJSON can be sent and received', async (t) => {
     const uploads = [
       ['with Content-Length', '', [upload]],
       ['chunked, results=end', '?results=end', chunked(upload)],
@@ -93,7 +93,7 @@ export async function checkBodies(t: Test, through: Through): Promise<void> {
     await http(`${brokerUrl}/v1/topics/large`, 'DELETE');
   });
 
-  await t.test('a stream of lines is passed on as it comes', async (t) => {
+  await t.test('each line of a stream is forwarded at once', async (t) => {
     const topic = await newTopic(through, 'lines');
     const endOffset = async () => (await http(`${brokerUrl}${topic}/partitions/0/records?offset=0`)).body.endOffset;
     const held = beginUpload(t, `${url}${topic}/records?results=end`);
@@ -120,7 +120,7 @@ export async function checkBodies(t: Test, through: Through): Promise<void> {
     t.match(JSON.parse(String(second)), { baseOffset: 4 }, 'the second result');
   });
 
-  await t.test('the refusal of a body over the limit is readable', async (t) => {
+  await t.test('the client can read the refusal of a body over the limit', async (t) => {
     const topic = await newTopic(through, 'refused');
     const json = { 'content-type': 'application/json' };
     const large = Buffer.alloc(20 * 1024 * 1024, 'x');
@@ -138,7 +138,7 @@ export async function checkBodies(t: Test, through: Through): Promise<void> {
         },
       };
       for (const [how, refuse] of Object.entries(refusals)) {
-        // The rest of a body is read for 2 s; a busy machine may take longer, and the refusal is lost.
+        // The server reads the rest of a body for 2 s. If a busy machine takes longer, the refusal is lost.
         const refused = await eventually(() => refuse().catch(() => undefined), 'a refusal arrives', 60_000);
         t.match(refused, { status: 413, body: /"TOO_LARGE"/ }, `${what}, ${how}`);
       }

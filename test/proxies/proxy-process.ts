@@ -16,7 +16,7 @@ const run = promisify(execFile);
 /** Debian keeps servers out of the way of ordinary users. */
 const administratorsPath = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 
-/** Where the program is; undefined if it is not installed, or does not run. */
+/** The path of the program; undefined if it is not installed or does not run. */
 export async function findProxy({ command }: ProxyProgram): Promise<string | undefined> {
   const versionFlag = command === 'caddy' ? 'version' : command === 'varnishd' ? '-V' : '-v';
   for (const folder of [...commandSearchPath(), ...administratorsPath]) {
@@ -39,7 +39,7 @@ function edited(text: string, [from, to]: Edit, file: string): string {
 
 /**
  * Starts it in front of the broker; it stops with the test.
- * @param more what is other than in the documentation
+ * @param more changes to the documented configuration
  * @returns its URL
  */
 export async function startProxy(
@@ -70,7 +70,7 @@ export async function startProxy(
   }
   t.teardown(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
-    // They end their own processes on SIGTERM, and not on SIGKILL.
+    // The proxies end their child processes on SIGTERM, not on SIGKILL.
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
     const killer = setTimeout(() => child.kill('SIGKILL'), 10_000);

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Replaces a text of the configuration, which stands there once. */
+/** Replaces a text that occurs exactly once in the configuration. */
 export type Edit = [text: string, by: string];
 
 export interface ProxyProgram {
@@ -13,18 +13,18 @@ export interface ProxyProgram {
   debianPackage: string;
   /** Below examples/proxies. */
   configuration: string;
-  /** What makes the configuration listen on this port of the loopback only. */
+  /** Changes the configuration to listen on this port of the loopback only. */
   listens(port: number): Edit[];
-  /** Where the configuration names the broker. */
+  /** The text by which the configuration names the broker. */
   broker(port: number): Edit[];
   compresses: Edit;
-  /** Writes what it needs besides the configuration, which stands in `file`; the arguments of the command. */
+  /** Writes further files that the proxy needs beside its configuration `file`. @returns the arguments of the command */
   prepare(place: { folder: string; file: string; port: number }): string[];
-  /** Whether it passes on a line of a body before the next one comes. */
+  /** Whether it forwards a line of a body before the next one arrives. */
   passesLinesOn: boolean;
-  /** Whether it passes a response on before the body has ended. */
+  /** Whether it forwards a response before the request body has ended. */
   respondsWhileSending: boolean;
-  /** Whether a large chunked body goes on after the response has begun. */
+  /** Whether it forwards the rest of a large chunked body after the response has begun. */
   passesBothWaysAtOnce: boolean;
   /** Whether it replaces the client's X-Forwarded-For, instead of adding to it. */
   dropsForwardedFor?: boolean;
@@ -111,7 +111,7 @@ export const apache: ProxyProgram = {
     ]);
     return ['-f', main, '-DFOREGROUND'];
   },
-  // Of a body that comes slowly it gathers some KiB.
+  // It buffers some KiB of a body that arrives slowly.
   passesLinesOn: false,
   respondsWhileSending: false,
   passesBothWaysAtOnce: true,

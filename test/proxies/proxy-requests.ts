@@ -1,4 +1,4 @@
-// Requests through a proxy: what the server says arrives as it was said, and what is asked for as it was asked.
+// Requests through a proxy: requests and responses must arrive unchanged.
 import { request } from 'node:http';
 import type { Test } from 'tap';
 import { http } from '../helpers/server.ts';
@@ -7,7 +7,7 @@ import type { Through } from './proxy-suite.ts';
 /** Large enough for every proxy's compression. */
 const text = 'blue, green and red; '.repeat(200);
 
-/** The head of a response as it comes over the wire, to a client that takes gzip and has its own address. */
+/** The raw head of a response to a client that accepts gzip and has its own address. */
 function headOf(url: string, method: string, headers: Record<string, string>, localAddress?: string) {
   return new Promise<{ status: number; headers: Record<string, unknown>; body: string }>((resolve, reject) => {
     const sent = request(url, { method, headers, localAddress, agent: false }, (response) => {
@@ -51,7 +51,7 @@ export async function checkRequests(t: Test, through: Through): Promise<void> {
     t.equal((await http(`${node}?recursive=true`, 'DELETE')).status, 204);
   });
 
-  await t.test('a session is renewed with an empty body of any kind', async (t) => {
+  await t.test('a session can be renewed with an empty body of any kind', async (t) => {
     const { body: session } = await http(`${url}/v1/sessions`, 'POST', { ttl: '30s' });
     const self = `${url}/v1/sessions/self`;
     const own = { 'weir-session': session.session };
@@ -63,7 +63,7 @@ export async function checkRequests(t: Test, through: Through): Promise<void> {
     t.equal((await http(node)).status, 404);
   });
 
-  await t.test('compare-and-set with the tag as the client sees it', async (t) => {
+  await t.test('compare-and-set works with the ETag that the client got', async (t) => {
     await http(node, 'PUT', text);
     for (const view of ['data', 'node']) {
       const seen = await headOf(`${node}?view=${view}`, 'GET', { 'accept-encoding': 'gzip' });
@@ -77,7 +77,7 @@ export async function checkRequests(t: Test, through: Through): Promise<void> {
     t.equal((await http(node, 'PUT', text, { 'if-none-match': '*' })).body.code, 'NODE_EXISTS');
   });
 
-  await t.test('a long poll waits on the tag as the client sees it, and is no busy loop', async (t) => {
+  await t.test('a long poll with the ETag that the client got waits', async (t) => {
     for (const view of ['data', 'stat', 'children']) {
       const seen = await headOf(`${node}?view=${view}`, 'GET', { 'accept-encoding': 'gzip' });
       const headers = { 'if-none-match': String(seen.headers.etag), 'accept-encoding': 'gzip' };
@@ -92,7 +92,7 @@ export async function checkRequests(t: Test, through: Through): Promise<void> {
 
   await checkFreshness(t, through);
 
-  await t.test('paths and names arrive as they were encoded', async (t) => {
+  await t.test('encoded paths and names arrive unchanged', async (t) => {
     const names = [
       '%2Fdeep%2Fer',
       '/%C3%BC',
@@ -116,17 +116,17 @@ export async function checkRequests(t: Test, through: Through): Promise<void> {
       );
     }
     const group = await http(`${url}/v1/groups/${root}%20%C3%BC%25/members`, 'POST', { topics: ['none'] });
-    t.equal(group.status, 201, 'the name of a group');
+    t.equal(group.status, 201, 'a group with such a name is created');
     t.equal((await http(`${brokerUrl}/v1/groups/${root}%20%C3%BC%25`)).status, 200);
     const topic = `${url}/v1/topics/keys-${root}`;
     await http(`${url}/v1/topics`, 'POST', { name: `keys-${root}` });
     await http(`${topic}/records?key=a%2Fb%20%C3%BC%2B%26`, 'POST', 'x', { 'weir-record-source': 'gr%C3%BCn' });
     const [record] = (await http(`${topic}/partitions/0/records`)).body.records;
-    t.match(record, { key: 'a/b ü+&', value: 'x' }, 'a key in the query');
+    t.match(record, { key: 'a/b ü+&', value: 'x' }, 'a record with such a key in the query is read back');
   });
 
-  await t.test('the client keeps its address, and a page its origin', async (t) => {
-    // A session is ended by its public id from this machine only, and the refusal says where the request comes from.
+  await t.test('the server sees the address of the client and the origin of the page', async (t) => {
+    // A session can be ended by its public id from this machine only, and the refusal names the remote address.
     const force = async (localAddress: string) => {
       const { body: session } = await http(`${brokerUrl}/v1/sessions`, 'POST', { ttl: '30s' });
       const claimed = { 'x-forwarded-for': '203.0.113.9' };
@@ -141,12 +141,12 @@ export async function checkRequests(t: Test, through: Through): Promise<void> {
         { status: 403, body: /the request comes from 203\.0\.113\.9/ },
         'a trusted proxy before this one',
       );
-    t.equal((await http(node, 'PUT', text, { origin: url })).status, 200, 'a page of the same origin');
+    t.equal((await http(node, 'PUT', text, { origin: url })).status, 200, 'a page of the same origin is accepted');
     t.equal((await http(node, 'PUT', text, { origin: 'http://elsewhere.example' })).status, 403);
   });
 }
 
-/** Whoever reads through the proxy reads what is there now. */
+/** Reads through the proxy return the current state. */
 export async function checkFreshness(t: Test, { url, brokerUrl }: Through): Promise<void> {
   await t.test('nothing is served from a cache', async (t) => {
     const node = '/v1/nodes/fresh';

@@ -1,4 +1,4 @@
-// What works through a proxy with the configuration of examples/proxies, as it is and with compression:
+// Checks of a proxy with the configuration of examples/proxies, unchanged and with compression:
 // `npm run test:proxies`. WEIR_PROXY_SECONDS says for how long connections are idle: the time-outs of proxies are 60 s by default,
 // so it is 90 there.
 import type { Test } from 'tap';
@@ -21,7 +21,7 @@ export interface Through {
 
 const idleSeconds = Number(process.env.WEIR_PROXY_SECONDS ?? 3);
 
-/** Runs all checks through one proxy; says so where it is not installed. @param more checks of this proxy only */
+/** Runs all checks through one proxy, or reports that it is not installed. @param more checks of this proxy only */
 export async function testProxy(
   t: Test,
   program: ProxyProgram,
@@ -57,7 +57,7 @@ export async function testProxy(
   await more(t, start);
 }
 
-/** A topic of its own, by name; through the broker itself. */
+/** Creates a topic directly at the broker. @returns its name */
 export async function newTopic({ brokerUrl }: Through, name: string): Promise<string> {
   await http(`${brokerUrl}/v1/topics/${name}`, 'DELETE');
   const { status } = await http(`${brokerUrl}/v1/topics`, 'POST', { name });

@@ -5,8 +5,8 @@ import { checkFreshness } from './proxy-requests.ts';
 import { testProxy } from './proxy-suite.ts';
 
 await testProxy(t, varnish, async (t, start) => {
-  await t.test('what may be cached is the same as what must be passed', async (t) => {
-    // As Varnish does it by itself.
+  await t.test('responses are the same whether Varnish may cache or must pass them', async (t) => {
+    // The default of Varnish.
     await checkFreshness(t, await start(t, [['return (pass);', 'return (hash);']]));
   });
 });

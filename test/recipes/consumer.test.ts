@@ -1,4 +1,4 @@
-// examples/consumer.mjs against a real server: a group's member over one WebSocket.
+// Runs examples/consumer.mjs, a group member over a WebSocket, against a real server.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { projectRoot } from '../../src/config/config.ts';
 import { http, startTestServer } from '../helpers/server.ts';
 
-/** Runs the example; gives its output line by line, and ends it. */
+/** Runs the example. @returns its output by lines, and a function that ends it */
 function startConsumer(t: Test, url: string, args: string[]) {
   const child = spawn(process.execPath, [join(projectRoot(), 'examples/consumer.mjs'), ...args], {
     env: { PATH: process.env.PATH, WEIRKEEPER_URL: url },
@@ -36,7 +36,7 @@ t.test('the example prints the records of its group', async (t) => {
   t.equal((await http(`${server.url}/v1/groups/stats`)).body.members.length, 1, 'it is a member of the group');
 });
 
-t.test('the example says how it is called', async (t) => {
+t.test('the example prints its usage', async (t) => {
   const { exited } = startConsumer(t, 'http://127.0.0.1:1', []);
   t.same(await exited, [2, null]);
 });

@@ -1,4 +1,4 @@
-// Holds docs/recipes.md to the files that it shows: what is marked as an excerpt stands in the file, line by line.
+// Checks docs/recipes.md against the files that it shows: a block that is marked as an excerpt must be in the file, line by line.
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -13,7 +13,7 @@ interface Excerpt {
   code: string;
 }
 
-/** A marked block stands in the text, or indented in a list; that indentation is not the file's. */
+/** A marked block is in the text, or indented in a list; that indentation is not part of the file. */
 const marked = /^( *)<!-- excerpt of (\S+) -->\n\1```(?:bash|js)\n([\s\S]*?)^\1```$/gm;
 const excerpts: Excerpt[] = [...text.matchAll(marked)].map(([, indentation = '', file = '', block = '']) => ({
   file,
@@ -23,15 +23,15 @@ const excerpts: Excerpt[] = [...text.matchAll(marked)].map(([, indentation = '',
     .join('\n'),
 }));
 
-t.test('every excerpt stands in its file as it is', async (t) => {
-  t.equal(excerpts.length, text.match(/<!-- excerpt/g)?.length, 'every mark has its block');
+t.test('every excerpt is in its file, unchanged', async (t) => {
+  t.equal(excerpts.length, text.match(/<!-- excerpt/g)?.length, 'every mark has a block');
   for (const { file, code } of excerpts) {
     const found = exists(file) && `\n${read(file)}`.includes(`\n${code}`);
     t.ok(found && code.trim() !== '', `${file} has: ${code.split('\n')[0]}`);
   }
 });
 
-t.test('every recipe is shown, and every one that is named is there', async (t) => {
+t.test('every recipe is documented, and every recipe that is named exists', async (t) => {
   for (const file of recipes) {
     t.ok(
       excerpts.some((excerpt) => excerpt.file === file),
@@ -39,13 +39,13 @@ t.test('every recipe is shown, and every one that is named is there', async (t) 
     );
   }
   for (const [, name] of text.matchAll(/[`/]([a-z-]+\.(?:sh|mjs))\b/g)) {
-    // What a user brings along stands behind a dot: ./make-report.sh.
+    // A program of the user begins with a dot: ./make-report.sh.
     const isOwn = new RegExp(`\\./${name}`).test(text);
-    t.ok(isOwn || recipes.includes(`examples/recipes/${name}`), `${name} is there`);
+    t.ok(isOwn || recipes.includes(`examples/recipes/${name}`), `${name} exists`);
   }
 });
 
-t.test('every recipe can be run, and says how', async (t) => {
+t.test('every recipe is executable and begins with its usage', async (t) => {
   for (const file of recipes.filter((path) => path !== 'examples/recipes/lib.sh')) {
     t.ok(statSync(join(root, file)).mode & 0o100, `${file} is executable`);
     const name = file.slice('examples/recipes/'.length);

@@ -1,4 +1,4 @@
-// Runs the recipes of examples/recipes as a user would: as processes of their own, which can be killed.
+// Runs the recipes of examples/recipes as a user would: as separate processes, which can be killed.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,38 +11,38 @@ import { eventually } from '../helpers/server.ts';
 export const recipesFolder = join(projectRoot(), 'examples/recipes');
 
 /**
- * Long enough that a slow machine loses no session; and short, for tests in which one is to be lost. A script gives up its
- * session after 4/5 of that without an answer, and asks after 1/3: with 2 s, a machine that was slow for 1 s was enough.
+ * A long TTL, so that a slow machine loses no session, and a short one for tests that lose a session. A script renews after
+ * 1/3 of the TTL and gives up after 4/5 of it without a response: a TTL of 2 s was too short for a pause of 1 s.
  */
 export const lastingTtlMs = 15_000;
 export const shortTtlMs = 4000;
 
 export interface RecipeProcess {
   child: ChildProcess;
-  /** What it and its commands have written so far. */
+  /** The output of the script and its commands so far. */
   lines: string[];
   errors: string[];
   hasEnded: boolean;
   /** The exit code, or the signal that ended it. Its commands may outlive it. */
   exited: Promise<number | NodeJS.Signals | null>;
-  /** Kills the script alone, as the kernel would: nothing can be tidied up, and its command goes on. */
+  /** Kills only the script, with SIGKILL: it cannot clean up, and its command keeps running. */
   kill9(): Promise<void>;
-  /** Sends a signal to it and all that it has started. */
+  /** Sends a signal to the script and all processes that it started. */
   signalAll(signal: NodeJS.Signals): void;
 }
 
 export interface Recipes {
-  /** A folder for what the commands share. */
+  /** A folder for files that the commands share. */
   folder: string;
   /** A file in that folder, line by line; none if it does not exist yet. */
   lines(file: string): string[];
   write(file: string, line: string): void;
   start(script: string, args: string[], options?: { ttlMs?: number; url?: string }): RecipeProcess;
-  /** Runs a recipe to its end; it must end well. Gives its output. */
+  /** Runs a recipe to its end; its exit code must be 0. @returns its output */
   run(script: string, args: string[], options?: { ttlMs?: number; url?: string }): Promise<string[]>;
 }
 
-/** Recipes against the server at `url`; whatever of them still runs is killed with the test. */
+/** Recipes against the server at `url`. Processes that still run are killed when the test ends. */
 export function recipesFor(t: Test, url: string): Recipes {
   const folder = temporaryFolder(t);
   const path = (file: string) => join(folder, file);
@@ -56,19 +56,19 @@ export function recipesFor(t: Test, url: string): Recipes {
         WEIRKEEPER_TTL_MS: String(options.ttlMs ?? lastingTtlMs),
       },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // A process group of its own, so that also what outlives the script can be ended.
+      // A process group of its own, so that commands that outlive the script can be ended.
       detached: true,
     });
     const signalAll = (signal: NodeJS.Signals) => {
       try {
         process.kill(-child.pid!, signal);
       } catch (error) {
-        // There is nobody left.
+        // No process of the group is left.
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
       }
     };
     t.teardown(() => {
-      // Who finds a test failed wants to know what became of its scripts.
+      // If the test fails, the output of its scripts helps to find the reason.
       if (!t.passing())
         t.comment(script, args.join(' '), child.exitCode ?? child.signalCode ?? 'runs', errors.join('\n'));
       signalAll('SIGKILL');

@@ -1,4 +1,4 @@
-// The recipes of docs/recipes.md, run by several processes at once that die, fall asleep and lose replies.
+// Runs the recipes of docs/recipes.md in several processes at once, which are killed, stopped, or lose replies.
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { startFaultyNetwork } from '../helpers/faulty-network.ts';
@@ -6,7 +6,7 @@ import { history } from '../helpers/groups.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 import { recipesFor, shortTtlMs, written } from './recipe-process.ts';
 
-// They mostly wait for sessions to end, so several of them can do that at once.
+// The tests mostly wait for sessions to end, so several can run at the same time.
 t.jobs = 4;
 
 const server = await startTestServer(t);
@@ -30,13 +30,13 @@ const endsWell = async (t: Test, exits: Promise<number | NodeJS.Signals | null>[
   t.same(
     await Promise.all(exits),
     exits.map(() => 0),
-    'all end well',
+    'all exit with code 0',
   );
 
 /** A shell line that waits for a file of the test. */
 const until = (file: string) => `until [ -e ${file} ]; do sleep 0.05; done`;
 
-t.test('what should be a number is one, also what a node has, and is never run as an expression', async (t) => {
+t.test('numbers from arguments and nodes are validated, and never evaluated as shell expressions', async (t) => {
   const recipes = recipesFor(t, server.url);
   await http(`${nodes}/counters/evil?parents=true`, 'PUT', `a[$(touch ${recipes.folder}/run)]`);
   for (const [script, ...args] of [
@@ -51,7 +51,7 @@ t.test('what should be a number is one, also what a node has, and is never run a
   t.notOk(existsSync(`${recipes.folder}/run`));
 });
 
-t.test('lock: no update is lost though each reads, and then writes', async (t) => {
+t.test('lock: no update is lost, although each process reads and then writes', async (t) => {
   const recipes = recipesFor(t, server.url);
   await http(`${nodes}/shared`, 'PUT', '0');
   const increment = `N=$(curl -s ${nodes}/shared); curl -s -o ${recipes.folder}/null -X PUT -d $((N + 1)) ${nodes}/shared`;
@@ -61,10 +61,10 @@ t.test('lock: no update is lost though each reads, and then writes', async (t) =
     }),
   );
   t.equal(await data('/shared'), '15');
-  t.same(await children('/locks/shared'), [], 'and nobody is left in the queue');
+  t.same(await children('/locks/shared'), [], 'and the queue is empty');
 });
 
-t.test('lock: when the holder is killed the next in the queue has it, with a higher token', async (t) => {
+t.test('lock: when the holder is killed, the next in the queue gets the lock with a higher token', async (t) => {
   const recipes = recipesFor(t, server.url);
   const show = 'echo $FENCE_TOKEN $LOCK_NODE; ';
   const ttlMs = shortTtlMs;
@@ -86,7 +86,7 @@ t.test('lock: when the holder is killed the next in the queue has it, with a hig
   t.equal((await http(`${nodes}/late`)).status, 404);
 });
 
-t.test('lock: each waits for the one before it, and only that one is woken', async (t) => {
+t.test('lock: each waits for its predecessor, and only its successor is woken', async (t) => {
   const own = await startTestServer(t);
   const recipes = recipesFor(t, own.url);
   const queue: ReturnType<typeof recipes.start>[] = [];
@@ -97,9 +97,9 @@ t.test('lock: each waits for the one before it, and only that one is woken', asy
     else await longPolls(own, index);
   }
   queue[2]!.signalAll('SIGTERM');
-  t.equal(await queue[2]!.exited, 143, 'one that waits gives up');
+  t.equal(await queue[2]!.exited, 143, 'a waiting process is terminated');
   await longPolls(own, 2);
-  t.same(queue[3]!.lines, [], 'the one behind it does not get the lock, but waits for who was before that');
+  t.same(queue[3]!.lines, [], 'its successor does not get the lock, but waits for the predecessor');
   recipes.write('go-0', '');
   await written(queue[1]!, 'has');
   await longPolls(own, 1);
@@ -109,17 +109,17 @@ t.test('lock: each waits for the one before it, and only that one is woken', asy
   await endsWell(t, [queue[0]!.exited, queue[1]!.exited, queue[3]!.exited]);
 });
 
-t.test('lock: a reply that is lost leaves no second place in the queue', async (t) => {
+t.test('lock: a lost reply leaves no second place in the queue', async (t) => {
   const recipes = recipesFor(t, server.url);
   const network = await startFaultyNetwork(t, server.url);
   network.loseReplyTo('POST /v1/nodes/locks/lossy/');
   await recipes.run('lock.sh', ['lossy', 'true'], { url: network.url });
   t.equal(network.repliesLost, 1, 'the reply to the creation was lost');
   const { cversion } = (await http(`${nodes}/locks/lossy?view=stat`)).body.stat;
-  t.equal(cversion, 2, 'there was one place, which was created and deleted');
+  t.equal(cversion, 2, 'exactly one place was created and deleted');
 });
 
-t.test('lock: when a broker is gone, who holds and who waits go on through another one', async (t) => {
+t.test('lock: when a broker stops, the holder and the waiting process continue through another one', async (t) => {
   const one = await startTestServer(t);
   const two = await startTestServer(t, {}, one.target);
   const recipes = recipesFor(t, one.url);
@@ -137,7 +137,7 @@ t.test('lock: when a broker is gone, who holds and who waits go on through anoth
   await endsWell(t, [holder.exited, next.exited]);
 });
 
-t.test('lock: a holder that reaches nobody stops its command before somebody else begins', async (t) => {
+t.test('lock: a holder without a connection stops its command before another process gets the lock', async (t) => {
   const recipes = recipesFor(t, server.url);
   const network = await startFaultyNetwork(t, server.url);
   const work = 'trap "echo stopped >>log; exit" TERM; echo began >>log; echo has; while :; do sleep 0.05; done';
@@ -145,7 +145,7 @@ t.test('lock: a holder that reaches nobody stops its command before somebody els
   await written(cut, 'has');
   const next = recipes.start('lock.sh', ['cut', 'bash', '-c', 'echo next >>log']);
   network.block();
-  t.equal(await cut.exited, 75, 'it says so by its exit code');
+  t.equal(await cut.exited, 75, 'its exit code reports the lost lock');
   await endsWell(t, [next.exited]);
   t.same(recipes.lines('log'), ['began', 'stopped', 'next']);
 });
@@ -163,14 +163,14 @@ t.test('election: the next candidate leads, and the log refuses the late record 
   const bob = candidate('bob');
   await childrenAre('/elections/billing', 2);
   const [leader] = await children('/elections/billing');
-  t.equal(await data(`/elections/billing/${leader}`), 'ann', 'everybody can see who leads');
+  t.equal(await data(`/elections/billing/${leader}`), 'ann', 'the node names the leader');
   await eventually(() => recipes.lines('ann-log'), 'ann produces');
 
   await ann.kill9();
   await written(bob, 'leads');
   recipes.write('ann-late', '');
-  await eventually(() => recipes.lines('ann-status').length > 0, 'what ann had started is still at it');
-  t.equal(recipes.lines('ann-status')[0], '1', 'and fails');
+  await eventually(() => recipes.lines('ann-status').length > 0, 'the process that ann started still produces');
+  t.equal(recipes.lines('ann-status')[0], '1', 'and its request fails');
   t.match(recipes.lines('ann-errors').join(), /409 .*"code":"FENCED"/);
   recipes.write('bob-late', '');
   await endsWell(t, [bob.exited]);
@@ -178,12 +178,12 @@ t.test('election: the next candidate leads, and the log refuses the late record 
   for (const partition of [0, 1]) {
     const { body } = await http(`${server.url}/v1/topics/ledger/partitions/${partition}/records?offset=earliest`);
     values.push(...body.records.map(({ value }: { value: string }) => value));
-    t.match(body.records[0].value, /^ann leads/, 'each partition was taken possession of');
+    t.match(body.records[0].value, /^ann leads/, 'each partition was fenced by the new leader');
   }
   t.same(values.filter((value) => /^[a-z-]+$/.test(value)).sort(), ['ann', 'bob', 'bob-again']);
 });
 
-t.test('read-write lock: readers read together, a writer writes alone', async (t) => {
+t.test('read-write lock: readers hold the lock together, a writer holds it alone', async (t) => {
   const recipes = recipesFor(t, server.url);
   const read = 'echo +read >>log; until [ $(grep -c +read log) -ge 2 ]; do sleep 0.05; done; echo -- -read >>log';
   const write = 'echo +write >>log; sleep 0.1; echo -- -write >>log';
@@ -208,18 +208,18 @@ t.test('read-write lock: readers read together, a writer writes alone', async (t
   t.equal(recipes.lines('log').length, 16);
 });
 
-t.test('semaphore: as many as there are permits, never more, also when a holder is killed', async (t) => {
+t.test('semaphore: there are never more holders than permits, also when a holder is killed', async (t) => {
   const recipes = recipesFor(t, server.url);
-  // Nobody leaves before two have been in together.
+  // No process leaves before two have held permits together.
   const work = 'echo + >>log; until [ $(grep -c + log) -ge 2 ]; do sleep 0.05; done; sleep 0.1; echo - >>log';
   const hung = recipes.start('semaphore.sh', ['slots', '2', 'bash', '-c', 'echo in; exec sleep 60'], {
     ttlMs: shortTtlMs,
   });
   await written(hung, 'in');
   const running = times(5, () => recipes.start('semaphore.sh', ['slots', '2', 'bash', '-c', work]));
-  await eventually(() => recipes.lines('log').length > 0, 'a second one is in');
+  await eventually(() => recipes.lines('log').length > 0, 'a second process has a permit');
   await childrenAre('/semaphores/slots/queue', 4);
-  t.same(recipes.lines('log'), ['+'], 'and no third one');
+  t.same(recipes.lines('log'), ['+'], 'and no third process has one');
   await hung.kill9();
   await endsWell(
     t,
@@ -234,19 +234,19 @@ t.test('semaphore: as many as there are permits, never more, also when a holder 
     }
   }
   t.equal(leases, 0);
-  t.equal(recipes.lines('log').length, 10, 'and all were in');
+  t.equal(recipes.lines('log').length, 10, 'and all processes had a permit');
 });
 
-t.test('barrier: whoever waits is let through, also if the barrier is set again at once', async (t) => {
+t.test('barrier: all waiting processes pass, also if the barrier is set again at once', async (t) => {
   const own = await startTestServer(t);
   const recipes = recipesFor(t, own.url);
-  t.same(await recipes.run('barrier.sh', ['wait', 'gate']), [], 'where there is no barrier nobody waits');
+  t.same(await recipes.run('barrier.sh', ['wait', 'gate']), [], 'without a barrier the process does not wait');
   await recipes.run('barrier.sh', ['set', 'gate']);
   const waiting = times(3, () => recipes.start('barrier.sh', ['wait', 'gate']));
   await longPolls(own, 3);
   t.notOk(
     waiting.some(({ hasEnded }) => hasEnded),
-    'all three wait',
+    'all three processes wait',
   );
   const node = `${own.url}/v1/nodes/barriers/gate`;
   await Promise.all([http(node, 'DELETE'), http(node, 'PUT', 'again')]);
@@ -256,9 +256,9 @@ t.test('barrier: whoever waits is let through, also if the barrier is set again 
   );
 });
 
-t.test('double barrier: all begin together and end together, one that dies is not waited for', async (t) => {
+t.test('double barrier: all begin together and end together, without waiting for one that died', async (t) => {
   const recipes = recipesFor(t, server.url);
-  // Only of the one that dies the session is to end soon: on a busy machine that of another would, too, and it be gone.
+  // Only the process that dies has a short TTL. With a short TTL the others could lose their sessions on a busy machine.
   const start = (name: string, work: string, options?: { ttlMs: number }) =>
     recipes.start('double-barrier.sh', ['run', '4', name, 'bash', '-c', `echo ${name} >>log; ${work}`], options);
   const [quick, slow, dead] = [
@@ -267,18 +267,18 @@ t.test('double barrier: all begin together and end together, one that dies is no
     start('c', 'exec sleep 60', { ttlMs: shortTtlMs }),
   ];
   await childrenAre('/double-barriers/run/members', 3);
-  t.same(recipes.lines('log'), [], 'three of four do not begin');
+  t.same(recipes.lines('log'), [], 'three of four do not begin yet');
   const last = start('d', 'true');
   await eventually(() => recipes.lines('log').length === 4, 'all four begin');
   await dead.kill9();
-  // d leaves, and c is gone; a stays, as the first of those there are.
+  // d leaves, and c has died; a stays, as the first of the remaining members.
   await eventually(async () => (await children('/double-barriers/run/members')).join() === 'a,b', 'a and b are left');
-  t.notOk(quick.hasEnded || last.hasEnded, 'who is through does not end before all are');
+  t.notOk(quick.hasEnded || last.hasEnded, 'a process that is done does not end before all are');
   recipes.write('go', '');
   await endsWell(t, [quick.exited, slow.exited, last.exited]);
 });
 
-t.test('counter: every addition counts once, also one whose reply is lost', async (t) => {
+t.test('counter: every increment counts once, also if its reply is lost', async (t) => {
   const recipes = recipesFor(t, server.url);
   const network = await startFaultyNetwork(t, server.url);
   network.loseReplyTo('PUT /v1/nodes/counters/hits');
@@ -291,12 +291,12 @@ t.test('counter: every addition counts once, also one whose reply is lost', asyn
       .map(Number)
       .sort((a, b) => a - b),
     [6, 7, 8, 9, 10, 11, 12, 13],
-    'each has seen its own sum',
+    'each process got a different sum',
   );
   t.same(await recipes.run('counter.sh', ['hits', '0']), ['13']);
 });
 
-t.test('service discovery: instances come and go, and one that is started again takes its name', async (t) => {
+t.test('service discovery: instances come and go, and a restarted one registers under its old name', async (t) => {
   const recipes = recipesFor(t, server.url);
   const register = (name: string, address: string) =>
     recipes.start('discovery.sh', ['register', 'web', name, address], { ttlMs: shortTtlMs });
@@ -313,14 +313,18 @@ t.test('service discovery: instances come and go, and one that is started again 
   await written(follower, 'two http://10.0.0.3');
   one.signalAll('SIGTERM');
   await one.exited;
-  t.same(await recipes.run('discovery.sh', ['list', 'web']), ['two http://10.0.0.3'], 'who ends is gone at once');
+  t.same(
+    await recipes.run('discovery.sh', ['list', 'web']),
+    ['two http://10.0.0.3'],
+    'an instance that ends is removed at once',
+  );
 });
 
-t.test('configuration: each watcher has every change once, in order, through broken connections', async (t) => {
+t.test('configuration: each watcher gets every change once and in order despite broken connections', async (t) => {
   const recipes = recipesFor(t, server.url);
   const network = await startFaultyNetwork(t, server.url);
   const watchers = times(2, () => recipes.start('configuration.mjs', ['shop'], { url: network.url }));
-  await eventually(() => watchers.every(({ lines }) => lines.length > 0), 'the watchers have begun');
+  await eventually(() => watchers.every(({ lines }) => lines.length > 0), 'the watchers are running');
   const sent: number[] = [];
   for (const round of times(8, (i) => i)) {
     const [line] = await recipes.run('configuration.sh', ['shop', `low=${round}`, `high=${round + 10}`]);
@@ -332,7 +336,7 @@ t.test('configuration: each watcher has every change once, in order, through bro
   const changes = (watcher: { lines: string[] }) =>
     watcher.lines.map((line) => JSON.parse(line)).filter(({ settings }) => settings.low !== undefined);
   for (const watcher of watchers) {
-    await eventually(() => changes(watcher).at(-1)?.zxid === sent.at(-1), 'a watcher has the last change');
+    await eventually(() => changes(watcher).at(-1)?.zxid === sent.at(-1), 'the watcher got the last change');
     t.same(
       changes(watcher).map(({ zxid }) => zxid),
       sent,
@@ -340,12 +344,12 @@ t.test('configuration: each watcher has every change once, in order, through bro
     );
     t.ok(
       changes(watcher).every(({ settings }) => +settings.high === +settings.low + 10),
-      'never half of one',
+      'no change is split',
     );
   }
 });
 
-t.test('queue: every item is processed, also that of a worker that is killed', async (t) => {
+t.test('queue: every item is processed, also the item of a worker that is killed', async (t) => {
   const recipes = recipesFor(t, server.url);
   const network = await startFaultyNetwork(t, server.url);
   const killed = recipes.start('queue.sh', ['process', 'jobs', 'bash', '-c', 'echo has; exec sleep 60'], {
@@ -353,19 +357,19 @@ t.test('queue: every item is processed, also that of a worker that is killed', a
   });
   network.loseReplyTo('POST /v1/multi');
   await recipes.run('queue.sh', ['put', 'jobs', 'job 0', 'job "1"', 'job 2'], { url: network.url });
-  t.equal(network.repliesLost, 1, 'the reply to who has put them was lost');
+  t.equal(network.repliesLost, 1, 'the reply to the put was lost');
   await written(killed, 'has');
   const work = 'read -r LINE || true; echo "$LINE" >>done';
   const workers = times(2, () => recipes.start('queue.sh', ['process', 'jobs', 'bash', '-c', work]));
   await childrenAre('/queues/jobs', 2);
-  t.same(recipes.lines('done').sort(), ['job "1"', 'job 2'], 'all but the one that is claimed, each once');
+  t.same(recipes.lines('done').sort(), ['job "1"', 'job 2'], 'all items but the claimed one are processed once');
   await killed.kill9();
   await childrenAre('/queues/jobs', 0);
-  t.same(recipes.lines('done').sort(), ['job "1"', 'job 0', 'job 2'], 'then that one, too');
+  t.same(recipes.lines('done').sort(), ['job "1"', 'job 0', 'job 2'], 'then the claimed item is processed, too');
   for (const worker of workers) worker.signalAll('SIGTERM');
 });
 
-t.test('group membership: all see who is there; one that was asleep for too long comes back', async (t) => {
+t.test('group membership: all members see each other, and one that was stopped for too long joins again', async (t) => {
   const recipes = recipesFor(t, server.url);
   const join = (name: string, ttlMs: number) => recipes.start('membership.sh', ['crew', name], { ttlMs });
   const ann = join('ann', 15_000);
@@ -373,10 +377,10 @@ t.test('group membership: all see who is there; one that was asleep for too long
   const bob = join('bob', shortTtlMs);
   await written(ann, 'ann bob');
   bob.signalAll('SIGSTOP');
-  await eventually(() => ann.lines.at(-1) === 'ann', 'bob is missed');
+  await eventually(() => ann.lines.at(-1) === 'ann', 'bob is removed');
   bob.signalAll('SIGCONT');
-  await eventually(() => ann.lines.at(-1) === 'ann bob', 'bob comes back');
-  await eventually(() => bob.lines.at(-1) === 'ann bob', 'and sees it');
+  await eventually(() => ann.lines.at(-1) === 'ann bob', 'bob joins again');
+  await eventually(() => bob.lines.at(-1) === 'ann bob', 'and bob sees both members');
   ann.signalAll('SIGTERM');
-  await eventually(() => bob.lines.at(-1) === 'bob', 'who ends is gone at once');
+  await eventually(() => bob.lines.at(-1) === 'bob', 'an instance that ends is removed at once');
 });
