@@ -37,14 +37,14 @@ t.test(
     const again = await member(t, group, '&memberId=a', two);
     t.same((await joined(again)).assignment, [{ topic: group, partitions: [partition] }]);
     credit(again, 100);
-    await eventually(() => values(again).length === 6, 'from what is committed on');
+    await eventually(() => values(again).length === 6, 'from the committed offsets');
     t.same(values(again), numbers(4, 10));
     t.equal((await describe(group)).groupEpoch, groupEpoch);
-    t.equal(typesOf(b).filter((type) => type === 'revoking').length, 1, 'the other member had nothing more to release');
+    t.equal(typesOf(b).filter((type) => type === 'revoking').length, 1, 'the other member had to release nothing more');
   },
 );
 
-t.test('a socket that is lost and does not come back is replaced', async (t) => {
+t.test('the partitions of a lost socket that does not reconnect go to another member', async (t) => {
   const group = await newGroup(2);
   const a = await member(t, group, '&memberId=a&sessionTimeout=1s');
   await joined(a);
@@ -58,52 +58,55 @@ t.test('a socket that is lost and does not come back is replaced', async (t) => 
 });
 
 t.test(
-  'a member whose peer does not answer is removed after its session timeout, and learns so when it wakes',
+  'a member that sends no pong is removed after its session timeout, and gets an error when it resumes',
   async (t) => {
     const group = await newGroup(1);
     const a = await member(t, group, '&memberId=a&sessionTimeout=1s');
     await joined(a);
-    // The connection stays open, but the peer neither reads nor answers.
+    // The connection stays open, but the peer neither reads nor sends.
     a.ws.pause();
     const b = await member(t, group, '&memberId=b&sessionTimeout=1s');
-    await eventually(() => held(b) === 1, 'the other one has it');
+    await eventually(() => held(b) === 1, 'the other member has the partition');
     a.ws.resume();
     t.match(await a.frame({ type: 'error' }), { code: 'UNKNOWN_MEMBER', memberId: 'a' });
     t.equal(await a.closed, 4404);
     await settled(b);
-    t.equal(b.ws.readyState, b.ws.OPEN, 'who answers stays, however short its session');
+    t.equal(b.ws.readyState, b.ws.OPEN, 'a member that sends pongs stays, however short its session timeout is');
   },
 );
 
-t.test('leaving, and closing for good, let the others have it at once; going away does not', async (t) => {
-  const group = await newGroup(3);
-  const stays = await member(t, group, '&memberId=stays');
-  await joined(stays);
-  releases(stays);
-  const left = await member(t, group, '&memberId=left');
-  await eventually(() => held(left) === 1, 'a share');
-  left.send({ type: 'leave' });
-  t.equal(await left.closed, 1000);
-  await eventually(() => held(stays) === 3, 'all');
-  t.notOk(typesOf(left).includes('error'));
-  for (const code of [1000, undefined]) {
-    const closed = await member(t, group, '&memberId=closed');
-    await eventually(() => held(closed) === 1, 'a share');
-    closed.ws.close(code);
-    await eventually(() => held(stays) === 3, `all, after a close with ${code}`);
-  }
-  const ids = async () => (await describe(group)).members.map(({ memberId }: any) => memberId);
-  const reloads = await member(t, group, '&memberId=reloads');
-  await eventually(() => held(reloads) === 1, 'a share');
-  reloads.ws.close(1001);
-  await reloads.closed;
-  const fixed = await member(t, group, '&memberId=fixed&instanceId=i');
-  await eventually(() => held(fixed) === 1, 'a share');
-  fixed.ws.close(1000);
-  await fixed.closed;
-  await settled(stays);
-  t.same(await ids(), ['fixed', 'reloads', 'stays'], 'a page that reloads and a static member keep their places');
-});
+t.test(
+  'a leave and a close with 1000 give the partitions to the others at once, a close with 1001 does not',
+  async (t) => {
+    const group = await newGroup(3);
+    const stays = await member(t, group, '&memberId=stays');
+    await joined(stays);
+    releases(stays);
+    const left = await member(t, group, '&memberId=left');
+    await eventually(() => held(left) === 1, 'a share');
+    left.send({ type: 'leave' });
+    t.equal(await left.closed, 1000);
+    await eventually(() => held(stays) === 3, 'all');
+    t.notOk(typesOf(left).includes('error'));
+    for (const code of [1000, undefined]) {
+      const closed = await member(t, group, '&memberId=closed');
+      await eventually(() => held(closed) === 1, 'a share');
+      closed.ws.close(code);
+      await eventually(() => held(stays) === 3, `all, after a close with ${code}`);
+    }
+    const ids = async () => (await describe(group)).members.map(({ memberId }: any) => memberId);
+    const reloads = await member(t, group, '&memberId=reloads');
+    await eventually(() => held(reloads) === 1, 'a share');
+    reloads.ws.close(1001);
+    await reloads.closed;
+    const fixed = await member(t, group, '&memberId=fixed&instanceId=i');
+    await eventually(() => held(fixed) === 1, 'a share');
+    fixed.ws.close(1000);
+    await fixed.closed;
+    await settled(stays);
+    t.same(await ids(), ['fixed', 'reloads', 'stays'], 'a page that reloads and a static member stay in the group');
+  },
+);
 
 t.test('a newer connection of a member ends the older one, through the same broker and another', async (t) => {
   const group = await newGroup(1);
@@ -116,14 +119,14 @@ t.test('a newer connection of a member ends the older one, through the same brok
   const third = await member(t, group, '&memberId=a&sessionTimeout=1s', two);
   await joined(third);
   const late = await committed(second, 'late', [{ topic: group, partition: 0, offset: 0 }]);
-  t.equal(late.code, 'MEMBER_SUPERSEDED', 'the older one commits nothing any more');
+  t.equal(late.code, 'MEMBER_SUPERSEDED', 'the older connection cannot commit any more');
   t.equal(await second.closed, 4409);
-  t.equal((await consume(one.url, group, 'a')).status, 200, 'a consume call is one, too');
+  t.equal((await consume(one.url, group, 'a')).status, 200, 'a consume call also counts as a newer connection');
   t.equal(await third.closed, 4409);
   t.match((await describe(group)).members, [{ memberId: 'a' }]);
 });
 
-t.test('who does not release within its rebalance timeout is fenced', async (t) => {
+t.test('a member that does not release within its rebalance timeout is fenced', async (t) => {
   const group = await newGroup(2);
   const a = await member(t, group, '&memberId=a&sessionTimeout=1s&rebalanceTimeout=200ms');
   await joined(a);
@@ -135,7 +138,7 @@ t.test('who does not release within its rebalance timeout is fenced', async (t) 
   t.same(ownershipProblems(await history(one.broker.store), group), []);
 });
 
-t.test('a member that takes nothing and says nothing while records wait is replaced', async (t) => {
+t.test('a member that gives no credit and sends no frame while there are records is removed', async (t) => {
   const group = await newGroup(1);
   await produce(one.url, group, 0, numbers(0, 10));
   const stuck = await member(t, group, '&memberId=stuck&sessionTimeout=1s&rebalanceTimeout=700ms');
@@ -148,12 +151,12 @@ t.test('a member that takes nothing and says nothing while records wait is repla
   const pings = setInterval(() => idle.send({ type: 'ping' }), 100);
   t.teardown(() => clearInterval(pings));
   const pongs = () => typesOf(idle).filter((type) => type === 'pong').length;
-  await eventually(() => pongs() > 10, 'it is idle for longer than that, but for its pings');
+  await eventually(() => pongs() > 10, 'it is idle for longer than the timeout, except for pongs');
   t.equal(idle.ws.readyState, idle.ws.OPEN);
 });
 
 t.test(
-  'sockets end with 1001 when the server stops; the member continues through another broker, and no other one is affected',
+  'sockets close with 1001 when the server stops; the member continues through another broker, and no other is affected',
   async (t) => {
     const group = await newGroup(2);
     await produce(one.url, group, 0, numbers(0, 5));
@@ -193,9 +196,9 @@ t.test('while the store is unavailable a member waits, and then continues', asyn
         () => true,
         () => false,
       ),
-    'the store is back',
+    'the store is available again',
   );
-  await eventually(() => values(socket).includes('after'), 'it goes on');
+  await eventually(() => values(socket).includes('after'), 'the member continues');
   t.equal(socket.ws.readyState, socket.ws.OPEN);
   t.equal((await committed(socket, 'c', [{ topic: 'away', partition: 0, offset: 1 }])).type, 'committed');
 });

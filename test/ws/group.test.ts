@@ -18,7 +18,7 @@ import { openSocket, type TestSocket } from '../helpers/socket.ts';
 
 const { one, two, newGroup, member, describe } = await startSocketGroups(t);
 
-t.test('a socket joins, has everything, and is sent as many records as it gave credit for', async (t) => {
+t.test('a socket joins, gets all partitions, and receives as many records as it gave credit for', async (t) => {
   const group = await newGroup(2);
   await produce(one.url, group, 0, numbers(0, 10));
   const socket = await member(t, group, '&memberId=a&clientId=me');
@@ -30,7 +30,7 @@ t.test('a socket joins, has everything, and is sent as many records as it gave c
   });
   t.match((await describe(group)).members, [{ memberId: 'a', clientId: 'me' }]);
   await settled(socket);
-  t.same(values(socket), [], 'nothing comes without credit');
+  t.same(values(socket), [], 'no record arrives without credit');
   credit(socket, 3);
   await eventually(() => values(socket).length === 3, 'three come');
   await settled(socket);
@@ -39,14 +39,14 @@ t.test('a socket joins, has everything, and is sent as many records as it gave c
   credit(socket, 100);
   await eventually(() => values(socket).length === 10, 'the rest');
   await produce(two.url, group, 1, ['x']);
-  await eventually(() => values(socket).length === 11, 'what comes later');
+  await eventually(() => values(socket).length === 11, 'records produced later arrive');
   for (const frame of socket.frames) t.ok(groupServerFrame.safeParse(frame).success, JSON.stringify(frame));
   const { body } = await http(`${one.url}/metrics`);
   t.match(body, /weir_sockets_open{kind="group"} 1\n/);
   t.match(body, /weir_group_records_total{via="socket"} 11\n/);
 });
 
-t.test('two share: the first releases in order before the second gets anything', async (t) => {
+t.test('two members share: the first releases partitions before the second gets them', async (t) => {
   const group = await newGroup(2);
   const a = await member(t, group, '&memberId=a');
   await joined(a);
@@ -60,16 +60,16 @@ t.test('two share: the first releases in order before the second gets anything',
   const { partitions: moving } = partitions[0];
   await produce(one.url, group, moving[0], ['after revoking']);
   await produce(one.url, group, 1 - moving[0], ['kept']);
-  await eventually(() => values(a).length === 1, 'what it keeps goes on');
+  await eventually(() => values(a).length === 1, 'records of the remaining partition arrive');
   await settled(a);
-  t.same(values(a), ['kept'], 'no records of what is being revoked');
+  t.same(values(a), ['kept'], 'no records of partitions that are being revoked');
   t.equal((await committed(a, 'last', [{ topic: group, partition: moving[0], offset: 0 }])).type, 'committed');
   await settled(b);
-  t.notOk(typesOf(b).includes('assigned'), 'the second one waits');
+  t.notOk(typesOf(b).includes('assigned'), 'the second member waits');
   a.send({ type: 'released', partitions });
   t.match(await a.frame({ type: 'revoked' }), { partitions });
   t.match(await b.frame({ type: 'assigned' }), { partitions });
-  await eventually(() => values(b).length === 1, 'the second one reads on');
+  await eventually(() => values(b).length === 1, 'the second member continues');
   t.same(values(b), ['after revoking']);
   t.same(
     typesOf(a).filter((type) => type.startsWith('revok')),
@@ -84,22 +84,22 @@ t.test('two share: the first releases in order before the second gets anything',
 t.test('a late release or commit does not apply to partitions that the member got later', async (t) => {
   const group = await newGroup(1);
   const only = [{ topic: group, partitions: [0] }];
-  // Under range the first by id has the only partition.
+  // With the range assignor the first member by id gets the only partition.
   const m = await member(t, group, '&memberId=m&assignor=range');
   await joined(m);
   const revokings = () => m.frames.filter(({ type }) => type === 'revoking');
   const first = await member(t, group, '&memberId=a', two);
-  await eventually(() => revokings().length === 1, 'm is asked for it');
+  await eventually(() => revokings().length === 1, 'm must release the partition');
   first.send({ type: 'leave' });
-  await eventually(async () => (await describe(group)).members.length === 1, 'm is alone');
+  await eventually(async () => (await describe(group)).members.length === 1, 'm is the only member');
   await http(`${one.url}/v1/topics/${group}`, 'DELETE');
   await createTopic(one.url, group, 1);
   const given = await m.frame({ type: 'assigned' });
-  t.match(given, { partitions: only }, 'the topic is another one, and so is what m has');
+  t.match(given, { partitions: only }, 'it is another topic, so m has another partition');
   const [{ memberEpoch: late }] = revokings() as [{ memberEpoch: number }];
   const commit = (id: string, memberEpoch: number, offset: number) =>
     m.send({ type: 'commit', id, memberEpoch, offsets: [{ topic: group, partition: 0, offset }] });
-  // They come together, and each is judged by its own epoch.
+  // The frames arrive together, and each is checked with its own epoch.
   commit('late', late, 500);
   commit('first', given.memberEpoch, 1);
   commit('second', given.memberEpoch, 0);
@@ -107,23 +107,23 @@ t.test('a late release or commit does not apply to partitions that the member go
   for (const id of ['first', 'second']) t.match(await m.frame({ id }), { type: 'committed' });
   t.match((await describe(group)).partitions, [{ committed: 0 }]);
   await member(t, group, '&memberId=b', two);
-  await eventually(() => revokings().length === 2, 'm is asked for it again');
+  await eventually(() => revokings().length === 2, 'm must release the partition again');
 
   const { memberEpoch } = revokings()[1] as { memberEpoch: number };
   m.send({ type: 'released', memberEpoch: late });
   m.send({ type: 'released', memberEpoch: late, partitions: only });
   await settled(m);
-  t.equal(typesOf(m).filter((type) => type === 'error').length, 1, 'nothing is wrong with that');
+  t.equal(typesOf(m).filter((type) => type === 'error').length, 1, 'the release causes no error');
   m.send({ type: 'released', id: 'unborn', memberEpoch: memberEpoch + 1000 });
   t.match(await m.frame({ type: 'error', id: 'unborn' }), { code: 'BAD_REQUEST', detail: /memberEpoch/ });
   await settled(m);
   t.match((await describe(group)).members, [{ memberId: 'b' }, { memberId: 'm', revoking: only }]);
   m.send({ type: 'released', memberEpoch });
-  await eventually(async () => (await describe(group)).state === 'stable', 'it is handed over');
+  await eventually(async () => (await describe(group)).state === 'stable', 'the other member has the partition');
   t.same(ownershipProblems(await history(one.broker.store), group), []);
 });
 
-t.test('members on sockets and over HTTP share one group, and hand over to each other', async (t) => {
+t.test('members on sockets and over HTTP share one group and get partitions from each other', async (t) => {
   const group = await newGroup(4);
   for (const partition of [0, 1, 2, 3]) await produce(one.url, group, partition, [`${partition}`]);
   const a = await member(t, group, '&memberId=a');
@@ -133,20 +133,20 @@ t.test('members on sockets and over HTTP share one group, and hand over to each 
   const b = (await join(two.url, group, { topics: [group], memberId: 'b' })).body;
   await eventually(
     async () => (await beat(two.url, group, b)) && count(b.assignment) === 2,
-    'the one over HTTP has two',
+    'the member over HTTP has two partitions',
   );
   t.equal(held(a), 2);
   const c = await member(t, group, '&memberId=c', two);
   await eventually(async () => {
     await beat(one.url, group, b);
     return held(c) === 1;
-  }, 'the third has one');
+  }, 'the third member has one partition');
   await eventually(() => http(`${one.url}/v1/groups/${group}/members/b`, 'DELETE'), 'b leaves');
   await eventually(() => held(a) === 2 && held(c) === 2, 'two remain');
   t.same(ownershipProblems(await history(one.broker.store), group), []);
 });
 
-t.test('a wrong frame gets an error frame and changes nothing', async (t) => {
+t.test('an invalid frame gets an error frame and changes nothing', async (t) => {
   const group = await newGroup(1);
   await produce(one.url, group, 0, ['x']);
   const socket = await member(t, group, '&memberId=a');
@@ -184,18 +184,18 @@ t.test('a wrong frame gets an error frame and changes nothing', async (t) => {
     t.ok(groupServerFrame.safeParse(errors()[index]).success);
   }
   socket.ws.send(Buffer.from('{"type":"leave"}'), { binary: true });
-  await eventually(() => errors().length === wrong.length + 1, 'a binary frame is none');
+  await eventually(() => errors().length === wrong.length + 1, 'a binary frame is invalid');
   const { members, partitions } = await describe(group);
   t.match(members, [{ memberId: 'a' }]);
   t.equal(partitions[0].committed, null);
   t.same(values(socket), []);
   credit(socket, 1);
-  await eventually(() => values(socket).length === 1, 'it goes on');
+  await eventually(() => values(socket).length === 1, 'the member continues');
   t.equal((await committed(socket, 'ok', [{ topic: group, partition: 0, offset: 1 }])).type, 'committed');
   t.equal((await describe(group)).partitions[0].committed, 1);
 });
 
-t.test('commits that arrive at once get responses in order, each decided by itself', async (t) => {
+t.test('commits that arrive at once get responses in order, each with its own result', async (t) => {
   const group = await newGroup(2);
   const socket = await member(t, group, '&memberId=a');
   await joined(socket);
@@ -204,7 +204,7 @@ t.test('commits that arrive at once get responses in order, each decided by itse
   for (const i of numbers(0, 50)) commit(`c${i}`, i % 2, i);
   commit('wrong', 7, 1);
   for (const i of numbers(50, 60)) commit(`c${i}`, i % 2, i);
-  await eventually(() => socket.frames.some(({ id }) => id === 'c59'), 'an answer to the last');
+  await eventually(() => socket.frames.some(({ id }) => id === 'c59'), 'the response to the last commit');
   const answers = socket.frames.filter(({ id }) => id !== undefined);
   t.same(
     answers.map(({ id }) => id),
@@ -221,7 +221,7 @@ t.test('commits that arrive at once get responses in order, each decided by itse
   );
 });
 
-t.test('frames that come before the member has joined are done once it has', async (t) => {
+t.test('frames that arrive before the member has joined are handled after the join', async (t) => {
   const group = await newGroup(1);
   await produce(one.url, group, 0, ['x']);
   const { ws, frames, ...rest } = await member(t, group, '&memberId=a');
@@ -229,10 +229,10 @@ t.test('frames that come before the member has joined are done once it has', asy
   credit(socket, 5);
   t.equal((await committed(socket, 'early', [{ topic: group, partition: 0, offset: 1 }])).type, 'committed');
   t.equal(typesOf(socket)[0], 'joined');
-  await eventually(() => values(socket).length === 1, 'and is sent records');
+  await eventually(() => values(socket).length === 1, 'and it receives records');
 });
 
-t.test('what ends a member is an error frame, and a close code that has its status', async (t) => {
+t.test('an error that ends a member is sent as an error frame and a close code with its status', async (t) => {
   const group = await newGroup(1);
   const open = (query: string) => openSocket(t, `${one.url}/v1/groups/${group}/stream${query}`);
   const ends = async (socket: TestSocket, status: number, code: string) => {
@@ -244,7 +244,7 @@ t.test('what ends a member is an error frame, and a close code that has its stat
   await ends(await open('?topics=a/b'), 400, 'BAD_REQUEST');
   await ends(await open('?topics=a&memberId=x/y'), 400, 'BAD_REQUEST');
   await ends(await open('?topics=a&assignor=best'), 422, 'UNSUPPORTED_ASSIGNOR');
-  t.equal((await http(`${one.url}/v1/groups/${group}`)).status, 404, 'and nothing is half done');
+  t.equal((await http(`${one.url}/v1/groups/${group}`)).status, 404, 'no group was created');
   await ends(await open(`?topics=${group}&reset=none`), 404, 'NO_COMMITTED_OFFSET');
   const a = await open(`?topics=${group}&memberId=a`);
   await joined(a);
@@ -272,27 +272,27 @@ t.test('a browser needs no headers; a page of a foreign origin is refused', asyn
   }
 });
 
-t.test('new partitions and topics come to a member by themselves, and those that go are taken', async (t) => {
+t.test('new partitions and topics are assigned to a member, and deleted ones are revoked', async (t) => {
   const group = await newGroup(1);
   const socket = await openSocket(t, `${one.url}/v1/groups/${group}/stream?pattern=${group}.*&memberId=a`);
   await joined(socket);
   credit(socket, 100);
   await http(`${two.url}/v1/topics/${group}`, 'PATCH', { partitions: 2 });
-  await eventually(() => held(socket) === 2, 'the new partition');
+  await eventually(() => held(socket) === 2, 'the new partition is assigned');
   await createTopic(two.url, `${group}-more`, 1);
-  await eventually(() => held(socket) === 3, 'the new topic');
+  await eventually(() => held(socket) === 3, 'the new topic is assigned');
   await eventually(async () => {
     const { partitions } = await describe(group);
     return partitions.every(({ committed }: any) => committed === 0);
-  }, 'where it begins is committed, as it begins at the end');
+  }, 'the start offset is committed, as it is the end of the log');
   await produce(two.url, `${group}-more`, 0, ['x']);
   await eventually(() => values(socket).length === 1, 'is read');
   await http(`${one.url}/v1/topics/${group}-more`, 'DELETE');
   t.match(await socket.frame({ type: 'revoked' }), { partitions: [{ topic: `${group}-more`, partitions: [0] }] });
-  t.notOk(typesOf(socket).includes('revoking'), 'there is nothing to release');
+  t.notOk(typesOf(socket).includes('revoking'), 'no release is requested');
 });
 
-t.test('a busy partition does not keep the others back', async (t) => {
+t.test('a busy partition does not delay the others', async (t) => {
   const group = await newGroup(2);
   for (let i = 0; i < 5; i += 1) await produce(one.url, group, 0, numbers(0, 1000));
   await produce(one.url, group, 1, ['quiet']);

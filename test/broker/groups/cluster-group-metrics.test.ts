@@ -4,7 +4,7 @@ import { emptyGroup } from '../../../src/core/groups/group-document.ts';
 import { beat, createTopic, join, produce } from '../../helpers/groups.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 
-/** The samples of a scrape whose names begin like this, by name with labels. */
+/** The samples of a scrape whose names have this prefix, by name with labels. */
 async function scrape({ url }: TestServer, prefix: string): Promise<Record<string, number>> {
   const { body } = await http(`${url}/metrics`);
   const lines = (body as string).split('\n').filter((line) => line.startsWith(prefix));
@@ -13,7 +13,7 @@ async function scrape({ url }: TestServer, prefix: string): Promise<Record<strin
   );
 }
 
-/** Waits until the samples of all brokers together are these, and no others of that prefix. */
+/** Waits until the samples with this prefix, of all brokers together, are exactly these. */
 async function shown(t: Test, brokers: TestServer[], prefix: string, expected: Record<string, number>) {
   let last: unknown;
   const isShown = async () => {
@@ -32,7 +32,7 @@ const commit = ({ url }: TestServer, group: string, topic: string, partition: nu
   http(`${url}/v1/groups/${group}/offsets`, 'POST', { offsets: [{ topic, partition, offset }] });
 
 t.test(
-  'lag goes up with produce, down with commits, and away with the group; one broker of two shows it',
+  'lag rises with records, falls with commits, and ends with the group; one broker of two reports it',
   async (t) => {
     const one = await startTestServer(t, { brokerId: 1001 });
     const two = await startTestServer(t, { brokerId: 1002 }, one.target);
@@ -66,7 +66,7 @@ t.test(
     await lag({ 'weir_group_lag_records{group="g",topic="orders"}': 0 });
     await shown(t, both, 'weir_group_lag_left_out', { weir_group_lag_left_out: 0 });
 
-    // The broker that has shown it goes; the next controller does from then on.
+    // The broker that reports the lag stops; the next controller reports it from then on.
     const isFirst = (await scrape(one, 'weir_controller')).weir_controller === 1;
     const [leaving, staying] = isFirst ? [one, two] : [two, one];
     await leaving.broker.leave();
@@ -75,7 +75,7 @@ t.test(
   },
 );
 
-t.test('a scrape shows how groups are, and what became of them, while members come and go', async (t) => {
+t.test('a scrape shows the states and rebalances of groups while members join and leave', async (t) => {
   const one = await startTestServer(t, { brokerId: 1001 });
   const two = await startTestServer(t, { brokerId: 1002 }, one.target);
   const both = [one, two];
@@ -101,7 +101,7 @@ t.test('a scrape shows how groups are, and what became of them, while members co
   await groups(0, 1, 0);
   await members(2);
   t.equal(await total('weir_group_rebalances_total'), 2);
-  t.equal(await total('weir_group_rebalance_seconds_count'), 1, 'the second has not come to rest');
+  t.equal(await total('weir_group_rebalance_seconds_count'), 1, 'the second rebalance is not complete');
   for (const [through, member] of [
     [two, a],
     [one, a],
@@ -110,7 +110,10 @@ t.test('a scrape shows how groups are, and what became of them, while members co
     await beat(through.url, 'g', member);
   await groups(0, 0, 1);
   t.equal(await total('weir_group_rebalance_seconds_count'), 2);
-  t.ok((await total('weir_group_rebalance_seconds_sum')) > 0, 'it took as long as the first member took to let go');
+  t.ok(
+    (await total('weir_group_rebalance_seconds_sum')) > 0,
+    'it took as long as the first member took to release its partitions',
+  );
   await http(`${one.url}/v1/groups/g/members/a`, 'DELETE');
   await http(`${two.url}/v1/groups/g/members/b`, 'DELETE');
   await groups(1, 0, 0);
@@ -119,7 +122,7 @@ t.test('a scrape shows how groups are, and what became of them, while members co
   await groups(0, 0, 0);
 });
 
-t.test('of many groups those that are most behind are shown, and how many are not', async (t) => {
+t.test('of many groups those with the largest lag are reported, and how many are left out', async (t) => {
   const server = await startTestServer(t);
   const { committedOffsets } = server.broker.store;
   await createTopic(server.url, 'orders', 2);
@@ -127,7 +130,7 @@ t.test('of many groups those that are most behind are shown, and how many are no
   await produce(server.url, 'orders', 1, [1, 2, 3]);
   const name = (i: number) => `g${String(i).padStart(5, '0')}`;
   for (let i = 0; i < lagSeriesMax + 3; i += 1) {
-    // The last of them are behind; each has committed in two partitions, so that a look at all comes in several parts.
+    // The last groups have lag. Each has committed in two partitions, so that reading all of them takes several pages.
     const offset = i < lagSeriesMax ? 3 : 1;
     const at = { topic: 'orders', topicId };
     const commits = [

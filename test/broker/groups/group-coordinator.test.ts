@@ -15,7 +15,7 @@ import { randomOf } from '../../helpers/random.ts';
 import { eventually, http, startTestServer, testConfig } from '../../helpers/server.ts';
 
 t.test(
-  'in a storm of joins, leaves and deaths over two brokers, no partition has two owners and no record is lost',
+  'with many joins, leaves and deaths over two brokers, no partition has two owners and no record is lost',
   async (t) => {
     const one = await startTestServer(t);
     const two = await startTestServer(t, {}, one.target);
@@ -38,7 +38,7 @@ t.test(
       }
     })();
 
-    /** Joins, reads for a while, then leaves or stops sending with unprocessed records; again and again. */
+    /** Repeats this: joins, reads for some time, then leaves, or stops calling while it has unprocessed records. */
     async function member(name: string): Promise<void> {
       for (let life = 0; !isOver; life += 1) {
         const memberId = `${name}-${life}`;
@@ -48,7 +48,7 @@ t.test(
         for (let i = 0; i < calls && !isOver; i += 1) {
           const query = `?commit=previous&wait=50ms&maxRecords=${1 + below(20)}`;
           const { status, body } = await consume(pick(urls), 'storm', memberId, query);
-          // A machine under load may be slower than its session; then it is out like any other.
+          // On a busy machine the session may expire; then the member is removed like any other.
           if (status !== 200) break;
           const dies = i === calls - 1 && chance(0.5);
           if (!dies) for (const { value } of body.records) dealtWith.add(value);
@@ -60,7 +60,7 @@ t.test(
 
     const members = ['a', 'b', 'c', 'd'].map(member);
     await producer;
-    // The stayer picks up what the dead leave behind.
+    // The stayer gets the partitions of the dead members.
     await join(one.url, 'storm', { topics: ['orders', 'bills'], memberId: 'stayer', sessionTimeout: '2s' });
     isOver = true;
     await Promise.all(members);
@@ -68,7 +68,7 @@ t.test(
       const { body } = await consume(pick(urls), 'storm', 'stayer', '?commit=previous&wait=100ms');
       for (const { value } of body.records) dealtWith.add(value);
       return dealtWith.size === sent.size && count(body.assignment) === 8;
-    }, 'every record was dealt with, and one member has it all');
+    }, 'every record was processed, and one member has all partitions');
     t.equal(sent.size, 300);
     t.same(ownershipProblems(await history(one.broker.store), 'storm'), []);
     const { body } = await http(`${two.url}/v1/groups/storm`);
@@ -76,7 +76,7 @@ t.test(
   },
 );
 
-t.test('many join at once through two brokers, and share evenly', async (t) => {
+t.test('many members join at once through two brokers and get equal assignments', async (t) => {
   const one = await startTestServer(t);
   const two = await startTestServer(t, {}, one.target);
   await createTopic(one.url, 'orders', 24);
@@ -88,7 +88,7 @@ t.test('many join at once through two brokers, and share evenly', async (t) => {
   await eventually(async () => {
     await Promise.all(members.map((member, i) => beat(urls[(i + 1) % 2]!, 'g', member)));
     return members.every(({ assignment }) => count(assignment) === 2);
-  }, 'each has two');
+  }, 'each member has two partitions');
   t.equal((await http(`${one.url}/v1/groups/g`)).body.state, 'stable');
   t.same(ownershipProblems(await history(one.broker.store), 'g'), []);
 });
@@ -100,7 +100,7 @@ t.test('joins with an Idempotency-Key are batched, and each key has one response
   const keyed = (url: string, key: string, clientId: string) =>
     http(`${url}/v1/groups/g/members`, 'POST', { topics: ['orders'], clientId }, { 'idempotency-key': key });
   const keys = Array.from({ length: 30 }, (_, i) => `a key of one join: ${i}`);
-  // As if the first response was lost: each is sent twice at the same time, and once more through another broker.
+  // As if the first response was lost: each join is sent twice at the same time, and once more through another broker.
   const asked = await Promise.all(
     keys.map((key) => Promise.all([one.url, one.url, two.url].map((url) => keyed(url, key, key)))),
   );
@@ -139,7 +139,7 @@ t.test(
     t.equal((await consume(one.url, 'g', 'a', '?commit=previous')).body.records.length, 2);
     await join(two.url, 'g', { topics: ['orders'], memberId: 'b' });
     const waiting = consume(two.url, 'g', 'b', '?wait=20s');
-    // Were the partition release before, the call would find it its own from the start, and wait for records.
+    // If the partition was released earlier, the call would have it from the start and wait for records.
     const { positions } = coordinationKeys(testConfig.prefix);
     await eventually(
       () => one.broker.store.connection.command(false, (client) => client.hexists(positions('g'), '@b')),
@@ -147,12 +147,12 @@ t.test(
     );
     await consume(one.url, 'g', 'a', '?commit=previous');
     const { body } = await waiting;
-    t.equal(count(body.assignment), 1, 'it has one partition, which has been read already');
+    t.equal(count(body.assignment), 1, 'it has one partition, whose records were read before');
     t.same(body.records, []);
   },
 );
 
-t.test('a member that waits keeps its session, however long it waits', async (t) => {
+t.test('a consume call that waits for long keeps the session of its member alive', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 1);
   await join(url, 'g', { topics: ['orders'], memberId: 'a', sessionTimeout: '500ms' });
@@ -161,7 +161,7 @@ t.test('a member that waits keeps its session, however long it waits', async (t)
   t.equal(count(body.assignment), 1);
 });
 
-t.test('a broker that is stopped ends the waits of its members, who go on through another', async (t) => {
+t.test('a broker that stops ends the waits of its members, which continue through another broker', async (t) => {
   const one = await startTestServer(t);
   const two = await startTestServer(t, {}, one.target);
   await createTopic(one.url, 'orders', 1);
@@ -170,13 +170,13 @@ t.test('a broker that is stopped ends the waits of its members, who go on throug
   t.same((await consume(two.url, 'g', 'a', '?maxRecords=1')).body.records.length, 1);
   await consume(two.url, 'g', 'a', '?maxRecords=1');
   const waiting = consume(two.url, 'g', 'a', '?wait=60s');
-  await eventually(async () => /weir_log_waits [1-9]/.test((await http(`${two.url}/metrics`)).body), 'it waits');
+  await eventually(async () => /weir_log_waits [1-9]/.test((await http(`${two.url}/metrics`)).body), 'the call waits');
   await two.close();
   t.same((await waiting).body.records, []);
   t.match((await consume(one.url, 'g', 'a', '?from=committed')).body.records, [{ offset: 0 }, { offset: 1 }]);
 });
 
-t.test('the operator sees members, groups, rebalances and commits', async (t) => {
+t.test('metrics show members, groups, rebalances and commits', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 1);
   await join(url, 'g', { topics: ['orders'], memberId: 'a' });

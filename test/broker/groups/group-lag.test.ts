@@ -1,5 +1,5 @@
-// The lag of a group is what it would still read: not what nobody can read any more, and what it will read though it has never
-// committed.
+// The lag of a group counts the records that it would still read. Deleted records do not count. Without a committed offset the lag
+// counts from where the reset policy begins.
 import t from 'tap';
 import { LogCompactor } from '../../../src/broker/log/log-compactor.ts';
 import { createMetrics } from '../../../src/broker/metrics.ts';
@@ -16,13 +16,13 @@ const lagOf = async (group: string, partition = 0) => {
 };
 const commit = (group: string, offset: number, more: Record<string, unknown> = {}) =>
   http(`${url}/v1/groups/${group}/offsets`, 'POST', { offsets: [{ topic: group, partition: 0, offset }], ...more });
-/** Waits until the metrics say so. */
+/** Waits until the metrics have these values. */
 const shown = async (group: string, lag: number) => {
   const line = `weir_group_lag_records{group="${group}",topic="${group}"} ${lag}`;
   await eventually(async () => ((await http(`${url}/metrics`)).body as string).split('\n').includes(line), line);
 };
 
-t.test('records that are deleted or expired are no lag', async (t) => {
+t.test('deleted and expired records do not count as lag', async (t) => {
   await createTopic(url, 'deleted', 1);
   await produce(url, 'deleted', 0, [1, 2, 3, 4, 5]);
   await commit('deleted', 1);
@@ -34,7 +34,7 @@ t.test('records that are deleted or expired are no lag', async (t) => {
   await shown('deleted', 0);
 });
 
-t.test('a group that has never committed is behind from where its reset policy begins', async (t) => {
+t.test('the lag of a group that has never committed counts from where its reset policy begins', async (t) => {
   await createTopic(url, 'uncommitted', 2);
   await produce(url, 'uncommitted', 0, [1, 2, 3]);
   const member = (group: string, reset: string) => join(url, group, { topics: ['uncommitted'], memberId: 'm', reset });
@@ -44,7 +44,7 @@ t.test('a group that has never committed is behind from where its reset policy b
   t.same(await lagOf('none'), { lag: null, lagFrom: null });
   await http(`${url}/v1/topics/uncommitted`, 'PATCH', { partitions: 3 });
   await produce(url, 'uncommitted', 2, [1, 2]);
-  await eventually(async () => (await lagOf('latest', 2)).lag === 2, 'the lag of a partition that came later');
+  await eventually(async () => (await lagOf('latest', 2)).lag === 2, 'the lag of a partition that was added later');
   t.same(await lagOf('latest', 2), { lag: 2, lagFrom: 'earliest' });
   for (const [group, lag] of [
     ['earliest', 5],
@@ -65,20 +65,20 @@ t.test('the lag of a log whose end was compacted away reaches 0', async (t) => {
   await join(url, 'compacted', { topics: ['compacted'], memberId: 'm' });
   const compactor = new LogCompactor(server.broker.store.logMaintenance, createMetrics());
   const task = { topicId: topic.topicId, partition: 0, leaderEpoch: 1000, deleteRetentionMs: 0, isCompressed: false };
-  // One pass notes the tombstone, and the next one takes it away.
+  // The first pass notes the tombstone, and the next one removes it.
   await eventually(async () => {
     await compactor.compact(task, new AbortController().signal);
     const { records } = (await http(`${url}/v1/topics/compacted/partitions/0/records?offset=0`)).body;
     return records.length === 1;
-  }, 'one record to be left');
+  }, 'one record is left');
   t.same(await lagOf('compacted'), { lag: 1, lagFrom: 'earliest' });
   const { body } = await consume(url, 'compacted', 'm');
-  t.same(body.partitions, [{ topic: 'compacted', partition: 0, nextOffset: 3 }], 'behind what is gone');
+  t.same(body.partitions, [{ topic: 'compacted', partition: 0, nextOffset: 3 }], 'after the removed records');
   t.equal(body.records.at(-1).offset, 0);
   await commit('compacted', 1, { memberId: 'm' });
-  t.same(await lagOf('compacted'), { lag: 0, lagFrom: 'committed' }, 'by the offset of the last record');
+  t.same(await lagOf('compacted'), { lag: 0, lagFrom: 'committed' }, 'with the offset of the last record committed');
   await commit('compacted', 3, { memberId: 'm' });
-  t.same(await lagOf('compacted'), { lag: 0, lagFrom: 'committed' }, 'and by nextOffset');
+  t.same(await lagOf('compacted'), { lag: 0, lagFrom: 'committed' }, 'with nextOffset committed');
   await shown('compacted', 0);
   await append([{ key: 'c', value: 3 }]);
   t.same(await lagOf('compacted'), { lag: 1, lagFrom: 'committed' });

@@ -1,5 +1,5 @@
-// Nothing is passed over unasked (guarantee R6): what comes to a group while it subscribes is read from its beginning, and a
-// place that `latest` stands for is committed at once.
+// A group with the reset policy `latest` skips no records after its first read (guarantee R6). Partitions and topics that are added
+// while it subscribes are read from their beginning, and an offset that `latest` chooses is committed at once.
 import t, { type Test } from 'tap';
 import { consume, createTopic, join, produce } from '../../helpers/groups.ts';
 import { chooseSeed, type Random, randomOf } from '../../helpers/random.ts';
@@ -32,7 +32,7 @@ async function readAll(group: string, member: string, many: number): Promise<unk
   return read.sort();
 }
 
-/** Reads from a socket until it has this many records. */
+/** Reads from a socket until it has received this many records. */
 async function streamed(socket: TestSocket, many: number): Promise<unknown[]> {
   const read = () => socket.frames.filter(({ type }) => type === 'records').flatMap(valuesOf);
   await eventually(() => read().length >= many, `${many} records`);
@@ -62,7 +62,7 @@ t.test('new partitions of a topic that a latest group reads are read from their 
   }
 });
 
-t.test('topics that come under a pattern, or after the join, are read from their beginning', async (t) => {
+t.test('topics that are created after the join, by name or pattern, are read from their beginning', async (t) => {
   await createTopic(one.url, 'pattern.old', 1);
   await produce(one.url, 'pattern.old', 0, ['before']);
   await joinLatest('pattern', { pattern: 'pattern\\..*', memberId: 'm' });
@@ -74,7 +74,7 @@ t.test('topics that come under a pattern, or after the join, are read from their
   for (const group of ['pattern', 'named']) t.same(await readAll(group, 'm', 2), ['first', 'second']);
 });
 
-t.test('a topic that is made anew under its name is new', async (t) => {
+t.test('a topic that is created again under its name is read from its beginning', async (t) => {
   await createTopic(one.url, 'anew', 1);
   await joinLatest('anew', { topics: ['anew'], memberId: 'm' });
   await consume(one.url, 'anew', 'm');
@@ -84,11 +84,14 @@ t.test('a topic that is made anew under its name is new', async (t) => {
   t.same(await readAll('anew', 'm', 1), ['again']);
 });
 
-t.test('a member on a socket reads what is new from its beginning, too', async (t) => {
+t.test('a member on a socket reads new partitions and topics from their beginning', async (t) => {
   await createTopic(one.url, 'socket.old', 1);
   await produce(one.url, 'socket.old', 0, ['before']);
   const socket = await openLatest(t, 'socket', 'pattern=socket\\..*');
-  await eventually(async () => (await committedOf('socket')).length === 1, 'the place of the old partition');
+  await eventually(
+    async () => (await committedOf('socket')).length === 1,
+    'the offset of the old partition is committed',
+  );
   await grow('socket.old', 2);
   await createTopic(one.url, 'socket.new', 1);
   await Promise.all([
@@ -101,7 +104,7 @@ t.test('a member on a socket reads what is new from its beginning, too', async (
 });
 
 t.test(
-  'it is remembered when the member that should have read it leaves, and after a restart of its broker',
+  'new partitions are read from their beginning also if the first member leaves and its broker restarts',
   async (t) => {
     const three = await startTestServer(t, { brokerId: 1003 }, one.target);
     await createTopic(one.url, 'left.old', 1);
@@ -120,7 +123,7 @@ t.test(
   },
 );
 
-t.test('who takes commits back begins anew, with latest at the end', async (t) => {
+t.test('after its committed offsets are deleted, a latest group begins at the end', async (t) => {
   await createTopic(one.url, 'back', 1);
   await joinLatest('back', { topics: ['back'], memberId: 'm' });
   await grow('back', 2);
@@ -133,8 +136,8 @@ t.test('who takes commits back begins anew, with latest at the end', async (t) =
   t.same(await committedOf('back'), ['back 0 0', 'back 1 1']);
 });
 
-t.test('a place that latest takes outside of the log is committed at once', async (t) => {
-  /** A member reads nothing at a place that was lost, and leaves; the next one has what came after it. */
+t.test('an offset that latest chooses for a position outside of the log is committed at once', async (t) => {
+  /** A member whose position was lost reads nothing and leaves; the next member gets the records produced after that. */
   const check = async (
     name: string,
     goOver: (name: string) => Promise<void>,
@@ -178,7 +181,7 @@ t.test('a place that latest takes outside of the log is committed at once', asyn
 });
 
 t.test(
-  'a place that is lost between two calls is committed at once, while other partitions give records',
+  'the offset for a position that is lost between two calls is committed at once, while other partitions return records',
   async (t) => {
     await createTopic(one.url, 'between', 2);
     await joinLatest('between', { topics: ['between'], memberId: 'm' });
@@ -193,7 +196,7 @@ t.test(
   },
 );
 
-/** One group at random over two brokers: what is produced after its first read is read by somebody in the end. */
+/** One group with random operations over two brokers: every record produced after its first read is read by a member in the end. */
 async function runAtRandom(t: Test, group: string, random: Random): Promise<void> {
   const url = () => random.pick([one, two]).url;
   const partitions = new Map([[`${group}.0`, 1]]);
@@ -280,7 +283,7 @@ async function runAtRandom(t: Test, group: string, random: Random): Promise<void
 }
 
 t.test(
-  'whatever comes, moves and goes, a latest group passes over nothing that comes after its first read',
+  'with random changes of topics and members, a latest group skips no record produced after its first read',
   async (t) => {
     const seed = chooseSeed();
     t.comment(`WEIR_TEST_SEED=${seed}`);

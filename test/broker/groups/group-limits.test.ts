@@ -9,10 +9,10 @@ import { http, startTestServer } from '../../helpers/server.ts';
 
 const orders = { topics: ['orders'] };
 
-/** A group with so many members, of which the first is static. */
+/** A group with this many members, of which the first is static. */
 function groupOf(members: number): GroupDocument {
   const changes = Array.from({ length: members }, (_, i) => {
-    // A session's id is 16 hex digits in the store.
+    // The id of a session has 16 hex digits in the store.
     const sessionId = i.toString(16).padStart(16, '0');
     const more = i === 0 ? { sessionId, instanceId: 'one' } : { sessionId };
     return { kind: 'join' as const, request: request(`m${i}`, orders, more) };
@@ -20,21 +20,24 @@ function groupOf(members: number): GroupDocument {
   return applyChanges(emptyGroup(), changes, topicsViewOf({})).group;
 }
 
-t.test('a full group refuses new members, but existing ones may join again and static ones be replaced', async (t) => {
-  const [one, two] = [request('new-1', orders), request('new-2', orders)];
-  const almost = checkRoom('g', groupOf(membersMax - 1), [one, two]);
-  t.same([...almost.keys()], [two], 'the last place goes to the first of those that join together');
-  const full = groupOf(membersMax);
-  const again = request('m7', orders);
-  const replacement = request('m0-b', orders, { instanceId: 'one' });
-  const refused = checkRoom('g', full, [one, again, replacement]);
-  t.same([...refused.keys()], [one]);
-  t.match(refused.get(one), {
-    code: 'TOO_LARGE',
-    message: "Group 'g' has 2000 members, the most that a group may have; join when one of them has left.",
-    fields: { group: 'g', members: 2000, membersMax: 2000 },
-  });
-});
+t.test(
+  'a full group refuses new members; existing members may join again, and static members may be replaced',
+  async (t) => {
+    const [one, two] = [request('new-1', orders), request('new-2', orders)];
+    const almost = checkRoom('g', groupOf(membersMax - 1), [one, two]);
+    t.same([...almost.keys()], [two], 'of those that join together the first gets the last place');
+    const full = groupOf(membersMax);
+    const again = request('m7', orders);
+    const replacement = request('m0-b', orders, { instanceId: 'one' });
+    const refused = checkRoom('g', full, [one, again, replacement]);
+    t.same([...refused.keys()], [one]);
+    t.match(refused.get(one), {
+      code: 'TOO_LARGE',
+      message: "Group 'g' has 2000 members, the most that a group may have; join when one of them has left.",
+      fields: { group: 'g', members: 2000, membersMax: 2000 },
+    });
+  },
+);
 
 t.test('the subscriptions of all members of a group have a common limit in bytes', async (t) => {
   const bytes = (length: number) => ({ topics: ['x'.repeat(length - '{"topics":[""]}'.length)] });
@@ -55,9 +58,9 @@ t.test('the subscriptions of all members of a group have a common limit in bytes
     fields: { subscriptionBytes: 3 * third, subscriptionBytesMax: 4194304 },
   });
   const replacement = request('c-2', bytes(third), { instanceId: 'c' });
-  t.equal(checkRoom('g', group, [replacement]).size, 0, 'what takes the place of as much fits');
+  t.equal(checkRoom('g', group, [replacement]).size, 0, 'a replacement of the same size fits');
   const less = request('a', orders);
-  t.equal(checkRoom('g', group, [less, more]).size, 0, 'who makes room makes it for the next');
+  t.equal(checkRoom('g', group, [less, more]).size, 0, 'a smaller subscription makes room for the next join');
 });
 
 t.test('a join beyond the limits is refused with TOO_LARGE and changes nothing', async (t) => {
@@ -75,11 +78,11 @@ t.test('a join beyond the limits is refused with TOO_LARGE and changes nothing',
   t.equal((await http(`${url}/v1/groups/full/members/m1999`, 'DELETE')).status, 204);
   t.equal((await join(url, 'full', { topics: ['orders'], memberId: 'late' })).status, 201, 'there is room again');
 
-  // Names of topics that do not exist; all that one member may name, and then some more.
+  // Names of topics that do not exist: as many as one member may name, and more.
   const names = Array.from({ length: 10_000 }, (_, i) => `t${i}-`.padEnd(90, 'x'));
   for (const memberId of ['c', 'd', 'e', 'f']) {
     const large = await join(url, 'long', { topics: names, memberId });
-    t.equal(large.status, 201, 'one member may name 10,000 topics, as far as they fit into a body');
+    t.equal(large.status, 201, 'one member may name 10,000 topics if they fit into a body');
   }
   const tooLong = await join(url, 'long', { topics: names, memberId: 'b' });
   t.equal(tooLong.status, 413);

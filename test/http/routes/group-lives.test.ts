@@ -1,5 +1,5 @@
-// Groups over a longer time: static members that return, members that are stuck, groups that no client
-// needs any more, and what a watcher sees of it all.
+// Groups over a longer time: static members that return, members that are stuck, groups that are not used any more, and the events
+// of a rebalance at a watcher.
 import t from 'tap';
 import {
   beat,
@@ -42,7 +42,7 @@ t.test('a static member that leaves temporarily keeps its partitions, and no oth
   t.same(ownershipProblems(await history(broker.store), 'g'), []);
 });
 
-t.test('a static member that does not come back in time is replaced', async (t) => {
+t.test('the partitions of a static member that does not return in time go to another member', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 2);
   const options = { topics: ['orders'], sessionTimeout: '1s' };
@@ -52,10 +52,10 @@ t.test('a static member that does not come back in time is replaced', async (t) 
   await eventually(async () => {
     await beat(url, 'g', b);
     return count(b.assignment) === 2;
-  }, 'the other member has it all');
+  }, 'the other member has all partitions');
 });
 
-t.test('a member that stops to make consume calls is replaced, though its heartbeats go on', async (t) => {
+t.test('a member that stops making consume calls is removed although its heartbeats continue', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 2);
   const options = { topics: ['orders'], sessionTimeout: '1s', rebalanceTimeout: '1s' };
@@ -63,14 +63,14 @@ t.test('a member that stops to make consume calls is replaced, though its heartb
   await consume(url, 'g', 'a');
   const other = (await join(url, 'h', { ...options, memberId: 'a' })).body;
   const { body } = await eventually(async () => {
-    t.equal((await beat(url, 'h', other)).status, 200, 'who reads otherwise is never taken for stuck');
+    t.equal((await beat(url, 'h', other)).status, 200, 'a member that never made a consume call is not removed');
     const answer = await beat(url, 'g', a);
     return answer.status === 200 ? undefined : answer;
-  }, 'it is out');
+  }, 'the member is removed');
   t.equal(body.code, 'UNKNOWN_MEMBER');
 });
 
-t.test('unused offsets expire after the retention time, and the empty group with them', async (t) => {
+t.test('unused offsets expire after the retention time, and then the empty group is deleted', async (t) => {
   const one = await startTestServer(t, { offsetsRetentionMs: 1500 });
   await startTestServer(t, { offsetsRetentionMs: 1500 }, one.target);
   const { url } = one;
@@ -81,7 +81,11 @@ t.test('unused offsets expire after the retention time, and the empty group with
   await commit('used', 'orders');
   await commit('used', 'bills');
   const a = (await join(url, 'used', { topics: ['orders'], memberId: 'a' })).body;
-  await eventually(async () => (await http(`${url}/v1/groups/gone`)).status === 404, 'the empty group is gone', 30_000);
+  await eventually(
+    async () => (await http(`${url}/v1/groups/gone`)).status === 404,
+    'the empty group is deleted',
+    30_000,
+  );
   t.equal((await http(`${url}/v1/nodes/consumers/gone`)).status, 404);
   const { offsets } = await eventually(
     async () => {
@@ -89,10 +93,10 @@ t.test('unused offsets expire after the retention time, and the empty group with
       const { body } = await http(`${url}/v1/groups/used/offsets`);
       return body.offsets.length === 1 ? body : undefined;
     },
-    'what no member subscribes to is taken back',
+    'offsets of topics without a subscriber are deleted',
     30_000,
   );
-  t.match(offsets, [{ topic: 'orders', offset: 0 }], 'what one subscribes to stays');
+  t.match(offsets, [{ topic: 'orders', offset: 0 }], 'offsets of a subscribed topic stay');
   t.equal((await http(`${url}/v1/nodes/consumers/used/offsets/bills`)).status, 404);
   t.match((await http(`${url}/metrics`)).body, /weir_group_offsets_expired_total \d/);
 });
@@ -107,8 +111,8 @@ t.test('a watcher of the tree can follow a whole rebalance by its events alone',
     for (const member of [a, b]) await beat(url, 'g', member);
     return count(a.assignment) === 2 && count(b.assignment) === 2;
   }, 'they share');
-  // b crashes; a has it all, and leaves.
-  await eventually(async () => (await beat(url, 'g', a)) && count(a.assignment) === 4, 'a has everything');
+  // b crashes; a gets all partitions, and leaves.
+  await eventually(async () => (await beat(url, 'g', a)) && count(a.assignment) === 4, 'a has all partitions');
   await http(`${url}/v1/groups/g/members/a`, 'DELETE');
 
   const transactions = await history(broker.store);
@@ -128,5 +132,5 @@ t.test('a watcher of the tree can follow a whole rebalance by its events alone',
     if (isOurs) steps.push(owned.join(' '));
   }
   t.same(steps.filter((step, i) => step !== steps[i - 1]).slice(0, 2), ['0a 1a 2a 3a', '0a 1a 2b 3b']);
-  t.ok(steps.includes('0a 1a 2a 3a') && steps.at(-1) === '', 'the crash and the end are there');
+  t.ok(steps.includes('0a 1a 2a 3a') && steps.at(-1) === '', 'the events show the crash and the end');
 });

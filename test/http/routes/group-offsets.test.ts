@@ -4,29 +4,32 @@ import { openEventStream } from '../../helpers/event-stream.ts';
 import { beat, consume, createTopic, join, produce } from '../../helpers/groups.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
-t.test('commit=previous commits what the last call gave, and from=committed goes back to it', async (t) => {
-  const { url } = await startTestServer(t);
-  const other = await startTestServer(t);
-  await createTopic(url, 'orders', 1);
-  await produce(url, 'orders', 0, [0, 1, 2, 3]);
-  await join(url, 'g', { topics: ['orders'], memberId: 'm' });
-  const committed = async () => (await http(`${url}/v1/groups/g/offsets`)).body.offsets[0]?.offset;
-  const values = async (query: string) =>
-    (await consume(url, 'g', 'm', query)).body.records.map(({ value }: { value: number }) => value);
-  t.same(await values('?maxRecords=2&commit=previous'), [0, 1]);
-  t.equal(await committed(), undefined, 'nothing is dealt with yet');
-  t.same(await values('?maxRecords=1&commit=previous'), [2]);
-  t.equal(await committed(), 2);
-  t.same(await values('?from=committed&commit=previous'), [2, 3], 'what got lost comes again');
-  t.equal(await committed(), 2);
-  t.same(await values('?commit=manual'), []);
-  t.equal(await committed(), 2);
-  t.same(await values('?commit=previous'), []);
-  t.equal(await committed(), 4);
-  t.equal((await consume(other.url, 'g', 'm')).body.code, 'UNKNOWN_GROUP', 'another cluster has its own groups');
-});
+t.test(
+  'commit=previous commits the records returned by the last call, and from=committed goes back to the committed offset',
+  async (t) => {
+    const { url } = await startTestServer(t);
+    const other = await startTestServer(t);
+    await createTopic(url, 'orders', 1);
+    await produce(url, 'orders', 0, [0, 1, 2, 3]);
+    await join(url, 'g', { topics: ['orders'], memberId: 'm' });
+    const committed = async () => (await http(`${url}/v1/groups/g/offsets`)).body.offsets[0]?.offset;
+    const values = async (query: string) =>
+      (await consume(url, 'g', 'm', query)).body.records.map(({ value }: { value: number }) => value);
+    t.same(await values('?maxRecords=2&commit=previous'), [0, 1]);
+    t.equal(await committed(), undefined, 'nothing is committed yet');
+    t.same(await values('?maxRecords=1&commit=previous'), [2]);
+    t.equal(await committed(), 2);
+    t.same(await values('?from=committed&commit=previous'), [2, 3], 'the lost records are returned again');
+    t.equal(await committed(), 2);
+    t.same(await values('?commit=manual'), []);
+    t.equal(await committed(), 2);
+    t.same(await values('?commit=previous'), []);
+    t.equal(await committed(), 4);
+    t.equal((await consume(other.url, 'g', 'm')).body.code, 'UNKNOWN_GROUP', 'another cluster has its own groups');
+  },
+);
 
-t.test('only who has a partition commits for it', async (t) => {
+t.test('only the member that has a partition can commit for it', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 2);
   const a = (await join(url, 'g', { topics: ['orders'], memberId: 'a' })).body;
@@ -38,7 +41,7 @@ t.test('only who has a partition commits for it', async (t) => {
   t.equal(
     (await commit({ memberId: 'a', memberEpoch: a.memberEpoch, offsets: at(0, 3) })).status,
     200,
-    'lower, as requested',
+    'a lower offset is committed as well',
   );
   t.equal((await http(`${url}/v1/nodes/consumers/g/offsets/orders/0`)).body, '3');
   t.equal((await commit({ offsets: at(0, 5) })).body.code, 'GROUP_NOT_EMPTY');
@@ -55,7 +58,7 @@ t.test('only who has a partition commits for it', async (t) => {
   t.equal(
     (await commit({ memberId: 'a', memberEpoch: a.memberEpoch, offsets: at(1, 8) })).status,
     200,
-    'until it releases',
+    'until it releases the partition',
   );
   await beat(url, 'g', a);
   const late = await commit({ memberId: 'a', memberEpoch: a.memberEpoch, offsets: at(1, 9) });
@@ -115,7 +118,7 @@ t.test('an operator commits, resets, reads and deletes the offsets of an empty g
   t.equal((await http(`${url}/v1/nodes/consumers/ops`)).status, 404);
 });
 
-t.test('a deleted topic takes its committed offsets with it, and a new one of its name begins without', async (t) => {
+t.test('the committed offsets of a topic are deleted with it, and a new topic of its name has none', async (t) => {
   const { url, target, broker } = await startTestServer(t, { brokerId: 1001 });
   const other = await startTestServer(t, { brokerId: 1002 }, target);
   for (const topic of ['orders', 'bills']) await createTopic(url, topic, 1);
@@ -132,9 +135,9 @@ t.test('a deleted topic takes its committed offsets with it, and a new one of it
   t.equal((await http(`${other.url}/v1/topics/orders`, 'DELETE')).status, 204);
   t.match((await offsets('g')).body, { offsets: [{ topic: 'bills', offset: 0 }] });
   t.equal((await http(`${url}/v1/nodes/consumers/g/offsets/orders`)).status, 404);
-  t.equal((await offsets('empty')).body.code, 'UNKNOWN_GROUP', 'nothing was left of it');
+  t.equal((await offsets('empty')).body.code, 'UNKNOWN_GROUP', 'the group is deleted');
   const stream = await openEventStream(t, `${url}/v1/watch/consumers/g/offsets?mode=recursive&since=${since}`);
-  const { data } = await stream.message(({ data }) => data.events !== undefined, 'watchers are told');
+  const { data } = await stream.message(({ data }) => data.events !== undefined, 'a watcher gets the events');
   t.same(
     data.events.map(({ type, path }: { type: string; path: string }) => `${type} ${path}`),
     ['deleted /consumers/g/offsets/orders/0', 'deleted /consumers/g/offsets/orders'],
@@ -148,27 +151,37 @@ t.test('a deleted topic takes its committed offsets with it, and a new one of it
   const { body } = await eventually(async () => {
     const answer = await consume(url, 'g', 'a', '?commit=previous');
     return answer.body.records.length > 0 ? answer : undefined;
-  }, 'the member has the new topic');
+  }, 'the member is assigned the new topic');
   t.match(body.records, [{ topic: 'orders', offset: 0, value: 'new' }], 'from its beginning');
   await consume(url, 'g', 'a', '?commit=previous');
   t.match((await offsets('g')).body, { offsets: [{ topic: 'bills' }, { topic: 'orders', offset: 1 }] });
 });
 
-t.test('a deletion that a broker left half done is finished by another, with what was committed', async (t) => {
-  const { url, broker } = await startTestServer(t);
-  const { namespace } = broker.store;
-  await createTopic(url, 'orders', 1);
-  await http(`${url}/v1/groups/g/offsets`, 'POST', { offsets: [{ topic: 'orders', partition: 0, offset: 0 }] });
-  const { topicId } = await broker.topics.get('orders');
-  // As a broker does that dies behind its first step.
-  const note = encodeDeletion({ topicId, partitions: 1 });
-  await namespace.write([{ op: 'create', path: '/admin/delete_topics/orders', data: note }], { privileged: true });
-  await namespace.write([{ op: 'delete-recursive', path: '/brokers/topics/orders' }], { privileged: true });
-  await eventually(async () => (await http(`${url}/v1/nodes/consumers/g`)).status === 404, 'the group is gone', 30_000);
-  await eventually(async () => (await namespace.allChildren('/admin/delete_topics')).length === 0, 'so is the note');
-});
+t.test(
+  'the deletion of a topic that one broker began is completed by another, with the committed offsets',
+  async (t) => {
+    const { url, broker } = await startTestServer(t);
+    const { namespace } = broker.store;
+    await createTopic(url, 'orders', 1);
+    await http(`${url}/v1/groups/g/offsets`, 'POST', { offsets: [{ topic: 'orders', partition: 0, offset: 0 }] });
+    const { topicId } = await broker.topics.get('orders');
+    // As a broker leaves it that dies after the first step.
+    const note = encodeDeletion({ topicId, partitions: 1 });
+    await namespace.write([{ op: 'create', path: '/admin/delete_topics/orders', data: note }], { privileged: true });
+    await namespace.write([{ op: 'delete-recursive', path: '/brokers/topics/orders' }], { privileged: true });
+    await eventually(
+      async () => (await http(`${url}/v1/nodes/consumers/g`)).status === 404,
+      'the group is deleted',
+      30_000,
+    );
+    await eventually(
+      async () => (await namespace.allChildren('/admin/delete_topics')).length === 0,
+      'the note of the deletion is deleted',
+    );
+  },
+);
 
-t.test('where nothing is committed, reset says where to begin', async (t) => {
+t.test('without a committed offset, the reset policy chooses the first offset', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 1);
   await produce(url, 'orders', 0, ['old']);
@@ -179,7 +192,7 @@ t.test('where nothing is committed, reset says where to begin', async (t) => {
   t.match(
     (await consume(url, 'latest', 'm', '?from=committed')).body.records,
     [{ value: 'new' }],
-    'it is not passed over',
+    'the record is not skipped',
   );
   await join(url, 'none', { topics: ['orders'], memberId: 'm', reset: 'none' });
   const none = await consume(url, 'none', 'm');

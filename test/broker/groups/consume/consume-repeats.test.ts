@@ -1,4 +1,4 @@
-// What becomes of consume calls that are sent again, come twice, or come late, with `after` and without.
+// Consume calls that are repeated, arrive twice or arrive late, with the parameter `after` and without it.
 import t from 'tap';
 import { consume, createTopic, join, produce } from '../../../helpers/groups.ts';
 import { type Answer, eventually, http, startTestServer } from '../../../helpers/server.ts';
@@ -30,7 +30,7 @@ t.test('a call whose response was lost is repeated through any broker and gets t
     t.equal(again.status, 200);
     t.same(again.body, first.body);
   }
-  t.equal(await committed('again'), null, 'nobody has said to have it');
+  t.equal(await committed('again'), null, 'no caller has confirmed the response');
   const second = await call(`&after=${first.body.next}`, two.url);
   t.same(valuesOf(second), numbers(10, 20));
   t.equal(await committed('again'), 10);
@@ -39,7 +39,7 @@ t.test('a call whose response was lost is repeated through any broker and gets t
   t.same(valuesOf(await call(`&after=${second.body.next}`)), numbers(20, 30));
 });
 
-t.test('a copy that comes late moves nothing, whichever it is', async (t) => {
+t.test('a late copy of any earlier call moves no position', async (t) => {
   const call = await newGroup('late');
   const answers = [await call('&after=0')];
   for (let i = 0; i < 3; i += 1) answers.push(await call(`&after=${answers[i]!.body.next}`));
@@ -51,7 +51,7 @@ t.test('a copy that comes late moves nothing, whichever it is', async (t) => {
   t.same(valuesOf(await call(`&after=${answers[3]!.body.next}`)), numbers(40, 50));
 });
 
-t.test('a late copy releases nothing that its member may be at work on, and gives it all the same', async (t) => {
+t.test('a late copy releases no partition that its member may be using, and still returns its records', async (t) => {
   const call = await newGroup('lets-go');
   const first = await call('&after=0');
   await join(two.url, 'lets-go', { topics: ['lets-go'], memberId: 'a', assignor: 'range' });
@@ -59,7 +59,7 @@ t.test('a late copy releases nothing that its member may be at work on, and give
   await eventually(async () => (await http(`${one.url}/v1/groups/lets-go`)).body.members.length === 2, 'both');
   const copy = await call('&after=0', two.url);
   t.same(valuesOf(copy), numbers(0, 10));
-  t.same(copy.body.assignment, [], 'it is to go');
+  t.same(copy.body.assignment, [], 'the member must release it');
   t.equal(await owner(), 'm');
   const next = await call(`&after=${first.body.next}`);
   t.same(next.body.records, []);
@@ -78,13 +78,20 @@ t.test(
     while (body.records.length > 0) ({ body } = await call(`&after=${body.next}`));
     t.equal(await committed('at-once'), 100);
     const older = call(`&after=${body.next}&wait=30s`);
-    await eventually(async () => /^weir_log_waits [1-9]/m.test((await http(`${one.url}/metrics`)).body), 'it waits');
+    await eventually(
+      async () => /^weir_log_waits [1-9]/m.test((await http(`${one.url}/metrics`)).body),
+      'the call waits',
+    );
     const newer = call(`&after=${body.next}&wait=30s`, two.url);
     const ended = await older;
     t.match(ended.body, { records: [], next: body.next });
     await produce(one.url, 'at-once', 0, ['new']);
     t.same(valuesOf(await newer), ['new']);
-    t.same((await call(`&after=${ended.body.next}`)).body, (await newer).body, 'who got the older one, goes on there');
+    t.same(
+      (await call(`&after=${ended.body.next}`)).body,
+      (await newer).body,
+      'a client that received the older response continues from it',
+    );
   },
 );
 
@@ -99,7 +106,7 @@ t.test('the response to a repeated call leaves out records that retention has re
   t.same(valuesOf(await call(`&after=${none.body.next}`)), numbers(12, 22));
 });
 
-t.test('who begins anew begins at 0, and what it has sent before is refused', async (t) => {
+t.test('a new incarnation begins with after=0, and calls of the old one are refused', async (t) => {
   const call = await newGroup('begins');
   const first = await call('&after=0');
   await join(two.url, 'begins', { topics: ['begins'], memberId: 'm' });
@@ -120,8 +127,8 @@ t.test(
     t.same(valuesOf(await call('')), numbers(0, 10));
     // The copy, whose response is discarded.
     await call('', two.url);
-    t.equal(await committed('plain'), 10, 'though its sender may be at work on that');
-    t.same(valuesOf(await call('')), numbers(20, 30), 'what the copy was given is passed over');
+    t.equal(await committed('plain'), 10, 'although its client may still be processing them');
+    t.same(valuesOf(await call('')), numbers(20, 30), 'the records returned to the copy are skipped');
     t.equal(await committed('plain'), 20);
   },
 );

@@ -1,4 +1,4 @@
-// A consume call reads all partitions of its member, from where the call before has stopped.
+// A consume call reads all partitions of its member, from the positions after the previous call.
 import t from 'tap';
 import { redisCommand } from '../../../../src/embedded-redis/redis-command.ts';
 import { consume, createTopic, join, produce } from '../../../helpers/groups.ts';
@@ -13,7 +13,7 @@ const numbers = (from: number, to: number) => Array.from({ length: to - from }, 
 const countOf = (records: { partition: number }[], partition: number) =>
   records.filter((record) => record.partition === partition).length;
 
-/** A topic and a group of this name, with one member `m`; each list is the values of a partition. */
+/** A topic and a group of this name, with one member `m`; each list has the values of one partition. */
 async function newGroup(name: string, ...partitions: unknown[][]): Promise<string> {
   await createTopic(one.url, name, partitions.length);
   for (const [partition, values] of partitions.entries()) {
@@ -23,7 +23,7 @@ async function newGroup(name: string, ...partitions: unknown[][]): Promise<strin
   return name;
 }
 
-t.test('each partition gives as many records as every other, as far as it has them', async (t) => {
+t.test('each partition returns an equal share of the records, as far as it has them', async (t) => {
   const group = await newGroup('fair', numbers(0, 1000), numbers(0, 1000), numbers(0, 4), []);
   const first = (await consume(one.url, group, 'm', '?maxRecords=100')).body.records;
   t.same(
@@ -37,7 +37,7 @@ t.test('each partition gives as many records as every other, as far as it has th
   );
 });
 
-t.test('with fewer records than partitions every one has its turn', async (t) => {
+t.test('with a limit below the number of partitions, every partition gets its turn', async (t) => {
   const group = await newGroup('turns', numbers(0, 500), ['quiet'], ['quiet']);
   const seen = new Set<number>();
   await eventually(async () => {
@@ -45,24 +45,24 @@ t.test('with fewer records than partitions every one has its turn', async (t) =>
     t.equal(records.length, 1);
     seen.add(records[0].partition);
     return seen.size === 3;
-  }, 'records of all three');
+  }, 'records of all three partitions');
 });
 
-t.test('bytes are shared, too, and one record always fits', async (t) => {
+t.test('the limit on bytes is shared as well, and one record always fits', async (t) => {
   const large = 'x'.repeat(10_000);
   const group = await newGroup('bytes', [large, large, large, large], [large, large, large, large]);
   const records = async (query: string) => (await consume(one.url, group, 'm', query)).body.records;
   const some = await records('?maxBytes=41000');
   t.same([countOf(some, 0), countOf(some, 1)], [2, 2]);
   t.equal((await records('?maxBytes=1')).length, 1);
-  t.equal((await records('?maxBytes=100000')).length, 3, 'nothing was passed over');
+  t.equal((await records('?maxBytes=100000')).length, 3, 'no record was skipped');
 });
 
-t.test('a member that calls one broker, then another, has every record once and in order', async (t) => {
+t.test('a member that calls two brokers in turn gets every record once and in order', async (t) => {
   const group = await newGroup('moves', numbers(0, 60), numbers(100, 160));
   const given: number[][] = [[], []];
   for (let call = 0; given.flat().length < 120; call += 1) {
-    // Twice through the same broker, so that it resumes from its cache; then its cache is old.
+    // Twice through the same broker, so that it resumes from its cache; after that its cache is out of date.
     const { url } = call % 3 === 0 ? two : one;
     const { status, body } = await consume(url, group, 'm', '?maxRecords=7&commit=previous');
     t.equal(status, 200);
@@ -86,9 +86,9 @@ t.test('the next call commits the records returned before, and releases revoked 
   t.equal(assignment[0].partitions.length, 1);
   t.ok(
     records.every(({ partition }: any) => partition === assignment[0].partitions[0]),
-    'only what it keeps',
+    'only partitions that it keeps',
   );
-  t.same(await committed(), [10, 10], 'what it released is committed as far as it was given');
+  t.same(await committed(), [10, 10], 'the released partition is committed up to the returned records');
   const next = (await consume(two.url, group, 'other', '?maxRecords=3')).body;
   t.same(
     next.records.map(({ offset }: any) => offset),
@@ -97,16 +97,16 @@ t.test('the next call commits the records returned before, and releases revoked 
   );
 });
 
-t.test('a member that was taken out, or began anew, does not go on', async (t) => {
+t.test('a member that was removed or joined again does not continue from its old positions', async (t) => {
   const group = await newGroup('anew', numbers(0, 100));
   await consume(one.url, group, 'm', '?maxRecords=10');
   await join(two.url, group, { topics: [group], memberId: 'm' });
-  t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.records[0].offset, 0, 'from what is committed');
+  t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.records[0].offset, 0, 'from the committed offset');
   await http(`${two.url}/v1/groups/${group}/members/m`, 'DELETE');
   t.equal((await consume(one.url, group, 'm', '?maxRecords=1')).body.code, 'UNKNOWN_MEMBER');
 });
 
-t.test('over batches of any size every record comes once and in order, whatever is read ahead', async (t) => {
+t.test('with batches of any size every record is returned once and in order, whatever is prefetched', async (t) => {
   const group = await newGroup('any-size', [], [], []);
   const ends = [0, 0, 0];
   for (let i = 0; i < 60; i += 1) {
@@ -119,7 +119,7 @@ t.test('over batches of any size every record comes once and in order, whatever 
   for (let call = 0, after = 0; given.flat().length < ends[0]! + ends[1]! + ends[2]!; call += 1) {
     const limits = ['maxRecords=11', 'maxRecords=50', 'maxBytes=700', 'maxRecords=2'][call % 4];
     const { body } = await consume(one.url, group, 'm', `?${limits}&commit=previous&after=${after}`);
-    if (body.records.length === 0) return t.fail('a call came back empty, and there was more');
+    if (body.records.length === 0) return t.fail('a call returned no records although there were more');
     after = body.next;
     for (const { partition, value } of body.records) given[partition]!.push(value);
   }
@@ -129,7 +129,7 @@ t.test('over batches of any size every record comes once and in order, whatever 
   );
 });
 
-t.test('a log that is cut below what was read ahead is read on from its start', async (t) => {
+t.test('if records are deleted below prefetched ones, reading continues from the new log start', async (t) => {
   const group = await newGroup('cut', numbers(0, 500));
   const given: number[] = [];
   const call = async () => {
@@ -139,11 +139,12 @@ t.test('a log that is cut below what was read ahead is read on from its start', 
   };
   for (let i = 0; i < 3; i += 1) t.equal(await call(), 10);
   await http(`${one.url}/v1/topics/cut/partitions/0/records?before=200`, 'DELETE');
-  while (given.at(-1) !== 499) if ((await call()) === 0) return t.fail('a call came back empty, and there was more');
+  while (given.at(-1) !== 499)
+    if ((await call()) === 0) return t.fail('a call returned no records although there were more');
   t.same(
     given.filter((value) => value >= 200),
     numbers(200, 500),
-    'all that is left, once',
+    'all remaining records, once',
   );
   t.same(
     given,
@@ -151,12 +152,12 @@ t.test('a log that is cut below what was read ahead is read on from its start', 
   );
 });
 
-/** What the first broker holds that was read ahead, or has reserved for it. */
+/** Bytes that the first broker holds or has reserved for prefetched records. */
 async function held(): Promise<number> {
   return Number(/^weir_group_ahead_bytes (\d+)/m.exec((await http(`${one.url}/metrics`)).body)![1]);
 }
 
-t.test('what was read ahead before a connection to the store was lost is read anew', async (t) => {
+t.test('records prefetched before a connection to the store was lost are read again', async (t) => {
   const group = await newGroup('lost', numbers(0, 500));
   const call = async () => (await consume(one.url, group, 'm', '?maxRecords=10')).body.records;
   await call();
@@ -165,16 +166,16 @@ t.test('what was read ahead before a connection to the store was lost is read an
   await eventually(async () => {
     const bytes = await held();
     return bytes > 0 && bytes < reservedMin;
-  }, 'there is something ahead');
-  // It stands for all that may have come about in the store meanwhile.
+  }, 'records are prefetched');
+  // The change stands for any loss of data in the store during that time.
   await http(`${two.url}/v1/topics/lost/partitions/0/records?before=200`, 'DELETE');
   const { connectionLosses: losses } = one.broker.store;
   await redisCommand(socketPath, ['CLIENT', 'KILL', 'TYPE', 'normal']);
-  await eventually(() => one.broker.store.connectionLosses > losses, 'the broker has noticed');
+  await eventually(() => one.broker.store.connectionLosses > losses, 'the broker has detected the loss');
   t.match(await call(), [{ offset: 200 }]);
 });
 
-t.test('what is read ahead is held for a moment only', async (t) => {
+t.test('prefetched records are dropped after a short time', async (t) => {
   const group = await newGroup('moment', numbers(0, 1000));
   let seen = 0;
   for (let i = 0; i < 5; i += 1) {
@@ -182,6 +183,6 @@ t.test('what is read ahead is held for a moment only', async (t) => {
     seen = Math.max(seen, await held());
   }
   t.ok(seen > 1000, `${seen} bytes`);
-  await eventually(async () => (await held()) === 0, 'nothing is held any more');
+  await eventually(async () => (await held()) === 0, 'nothing is prefetched any more');
   t.match((await consume(one.url, group, 'm', '?maxRecords=1')).body.records, [{ offset: 50 }]);
 });
