@@ -202,7 +202,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   // One URL serves both server-sent events and WebSockets; the two modules do not import each other.
   await app.register(topicTailRoutes, {
     ...versioned,
-    takeSocket: (ws, opening, request) => serveTopicTail(ws, opening, request, broker, sockets),
+    takeSocket: (ws, opening, request) => serveTopicTail(ws, opening, request, broker.topicTails, sockets),
   });
   await app.ready();
   return app;

@@ -18,6 +18,7 @@ import { joinOf } from '../broker/groups/join-request.ts';
 import { cursorKey } from '../broker/groups/member-cursors.ts';
 import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
 import type { GroupStream, GroupStreamSink } from '../broker/groups/stream/group-stream.ts';
+import type { Config } from '../config/config.ts';
 import { frameJson } from '../core/frame-json.ts';
 import { findServiceError, hasCode, ServiceError } from '../core/service-error.ts';
 import { groupFramesWaitingMax } from './limits.ts';
@@ -25,8 +26,11 @@ import type { Socket, Sockets } from './socket.ts';
 
 type RecordsFrame = Extract<GroupServerFrame, { type: 'records' }>;
 
+/** What a group socket uses of the broker. */
+type GroupBroker = Pick<Broker, 'groupStreams'> & { config: Pick<Config, 'sessionMinTtlMs'> };
+
 interface Options {
-  broker: Broker;
+  broker: GroupBroker;
   sockets: Sockets;
   /** Runs work of a live member in a place of the reserved capacity. Waits until there is one, without a limit of time. */
   inPlace<T>(clientKey: string, work: () => Promise<T>): Promise<T>;
@@ -122,7 +126,7 @@ class GroupSocket {
     });
   }
 
-  async run({ params, query }: GroupSocketRequest, broker: Broker): Promise<void> {
+  async run({ params, query }: GroupSocketRequest, broker: GroupBroker): Promise<void> {
     // A server that is stopping closes new sockets, so the member must not join.
     if (this.#closed.signal.aborted) return;
     try {

@@ -50,12 +50,15 @@ export interface SocketOptions<F> {
   onPeerActivity?(): void;
 }
 
+/** What the sockets use of the broker. */
+type SocketsBroker = Pick<Broker, 'metrics' | 'stopping' | 'log' | 'slowReadersCut'>;
+
 /** All open sockets of a broker. */
 export class Sockets {
-  readonly #broker: Broker;
+  readonly #broker: SocketsBroker;
   readonly #open = new Set<Socket>();
 
-  constructor(broker: Broker) {
+  constructor(broker: SocketsBroker) {
     this.#broker = broker;
     const { metrics, stopping } = broker;
     metrics.gauge('socket_frames_in_work', 'Frames of WebSockets in flight.', () =>

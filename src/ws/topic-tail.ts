@@ -9,8 +9,7 @@ import {
   type TopicTailServerFrame,
   topicTailClientFrame,
 } from '../../schemas/topic-tail.ts';
-import type { Broker } from '../broker/broker.ts';
-import type { TopicTail, TopicTailRequest } from '../broker/log/topic-tail.ts';
+import type { TopicTail, TopicTailRequest, TopicTails } from '../broker/log/topic-tail.ts';
 import { frameJson } from '../core/frame-json.ts';
 import { findServiceError } from '../core/service-error.ts';
 import type { Socket, Sockets } from './socket.ts';
@@ -25,10 +24,10 @@ export function serveTopicTail(
   ws: WebSocket,
   opening: FastifyRequest,
   request: TopicTailRequest,
-  broker: Broker,
+  topicTails: TopicTails,
   sockets: Sockets,
 ): void {
-  void new TopicTailSocket(ws, opening, sockets).run(request, broker);
+  void new TopicTailSocket(ws, opening, sockets).run(request, topicTails);
 }
 
 class TopicTailSocket {
@@ -53,9 +52,9 @@ class TopicTailSocket {
     });
   }
 
-  async run(request: TopicTailRequest, broker: Broker): Promise<void> {
+  async run(request: TopicTailRequest, topicTails: TopicTails): Promise<void> {
     try {
-      this.#stream = await broker.topicTails.open(request);
+      this.#stream = await topicTails.open(request);
       this.#sendPosition();
       await this.#stream.run(
         {

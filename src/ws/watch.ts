@@ -9,14 +9,18 @@ import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import type { WatchHandle, WatchSink } from '../broker/watches/watcher.ts';
 import { frameJson } from '../core/frame-json.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import type { Store } from '../store/store.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
 import { sessionsPerSocketMax, watchesPerSocketMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
 
 type EventsFrame = Extract<ServerFrame, { type: 'events' }>;
 
+/** What a watch socket uses of the broker. */
+type WatchBroker = Pick<Broker, 'watches'> & { store: Pick<Store, 'sessions'> };
+
 interface Options {
-  broker: Broker;
+  broker: WatchBroker;
   sockets: Sockets;
   limit: WatchLimit;
   /** Runs a session renewal in the capacity that is reserved for these. */
@@ -79,7 +83,7 @@ interface ClientShare {
 }
 
 class WatchSocket {
-  readonly #broker: Broker;
+  readonly #broker: WatchBroker;
   readonly #socket: Socket;
   readonly #watches = new Map<string, WatchHandle>();
   readonly #sessions = new Map<string, SessionRenewer>();
@@ -89,7 +93,7 @@ class WatchSocket {
   constructor(
     ws: WebSocket,
     request: FastifyRequest,
-    { broker, sockets, limit }: { broker: Broker; sockets: Sockets; limit: ClientShare },
+    { broker, sockets, limit }: { broker: WatchBroker; sockets: Sockets; limit: ClientShare },
     open: Set<WatchSocket>,
   ) {
     this.#broker = broker;

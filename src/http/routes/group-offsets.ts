@@ -20,7 +20,11 @@ import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';
 
-export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+interface Options {
+  broker: Pick<Broker, 'groupOffsets' | 'store'>;
+}
+
+export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker }) => {
   const { groupOffsets } = broker;
   const { storedResponses } = broker.store;
   const sizes = new KnownSizes('group');

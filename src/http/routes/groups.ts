@@ -32,7 +32,11 @@ import { problems } from '../problems.ts';
 import { RequestSignals } from '../request-signal.ts';
 import { respondOnce } from '../respond-once.ts';
 
-export const groupsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Broker }> = async (app, { broker }) => {
+interface Options {
+  broker: Pick<Broker, 'config' | 'groups' | 'groupConsumer' | 'groupDirectory' | 'stopping' | 'store'>;
+}
+
+export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker }) => {
   const { groups, groupConsumer, groupDirectory } = broker;
   const signals = new RequestSignals(broker.stopping);
   const sizes = new KnownSizes('group');
