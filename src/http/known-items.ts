@@ -1,5 +1,6 @@
 // How much a response will be about that names no limit, as far as it is known before the store is asked: for the weight of its request.
 import type { FastifyRequest } from 'fastify';
+import { LRUCache } from 'lru-cache';
 import type { TopicCache } from '../broker/metadata/topic-cache.ts';
 
 /** How many partitions the topic has that a request names, once this broker knows it. */
@@ -12,7 +13,7 @@ const namesMax = 10_000;
 
 /** How much the last response about a thing had: it has about as much the next time. */
 export class KnownSizes {
-  readonly #sizes = new Map<string, number>();
+  readonly #sizes = new LRUCache<string, number>({ max: namesMax });
   /** How much it had for what a request names; undefined if there was none. */
   readonly of: (request: FastifyRequest) => number | undefined;
 
@@ -22,8 +23,6 @@ export class KnownSizes {
   }
 
   set(name: string, size: number): void {
-    this.#sizes.delete(name);
     this.#sizes.set(name, size);
-    if (this.#sizes.size > namesMax) this.#sizes.delete(this.#sizes.keys().next().value!);
   }
 }

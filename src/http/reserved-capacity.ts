@@ -2,6 +2,7 @@
 // work. Clients share it fairly. A request for a session or member that is not known to be alive uses up an allowance of its client. A
 // client without allowance may use the capacity only for sessions and members that are known to be alive.
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { hasCode } from '../core/service-error.ts';
 import { type Place, runInPlace, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
@@ -25,10 +26,10 @@ const sendersMax = 10_000;
 export class ReservedCapacity {
   readonly queue: WaitQueue;
   readonly #options: ReservedCapacityOptions;
-  /** Digests of the sessions and members that were alive at their last request, the latest last. */
-  readonly #known = new Set<string>();
+  /** Digests of the sessions and members that were alive at their last request. */
+  readonly #known = new LRUCache<string, true>({ max: knownMax });
   /** The allowance that each client has left, in requests; a client with its full allowance has no entry. */
-  readonly #senders = new Map<string, { left: number; at: number }>();
+  readonly #senders = new LRUCache<string, { left: number; at: number }>({ max: sendersMax });
 
   constructor(options: ReservedCapacityOptions) {
     this.#options = options;
@@ -50,9 +51,8 @@ export class ReservedCapacity {
   found(client: string, holder: string): void {
     this.#options.onOutcome('alive');
     const digest = digestOf(holder);
-    if (!this.#known.delete(digest)) this.#giveBack(client);
-    this.#known.add(digest);
-    if (this.#known.size > knownMax) this.#known.delete(this.#known.values().next().value!);
+    if (!this.#known.has(digest)) this.#giveBack(client);
+    this.#known.set(digest, true);
   }
 
   /** Notes that the session or member is not alive, or that the secret was wrong. */
@@ -100,9 +100,7 @@ export class ReservedCapacity {
     const sender = this.#senders.get(client) ?? { left: unknownMax, at: now };
     sender.left = Math.min(unknownMax, sender.left + ((now - sender.at) / 1000) * unknownPerSecond);
     sender.at = now;
-    this.#senders.delete(client);
     this.#senders.set(client, sender);
-    if (this.#senders.size > sendersMax) this.#senders.delete(this.#senders.keys().next().value!);
     if (sender.left < 1) return false;
     sender.left -= 1;
     return true;

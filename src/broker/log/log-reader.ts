@@ -1,5 +1,6 @@
 // Reads records and waits for new ones. Equal reads in flight share one call of the store. A waiting reader is woken by the
 // notification of an append through any broker; as Pub/Sub may lose notifications, the awaited logs are also polled.
+import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import { BatchLines, type StoredBatch } from '../../core/records/batch-lines.ts';
 import { FetchedRecords } from '../../core/records/fetched-records.ts';
@@ -66,10 +67,10 @@ export class LogReader {
   readonly #reads = new Map<string, Promise<FetchResult>>();
   /** By log, the readers that wait for an append. */
   readonly #waiters = new Map<string, Set<Waiter>>();
-  /** The newest end offsets by notification, and when they came: for appends between a read and the wait that follows it. */
-  readonly #knownEnds = new Map<string, { endOffset: number; at: number }>();
+  /** The newest end offsets by notification, of a moment ago: for appends between a read and the wait that follows it. */
+  readonly #knownEnds = new LRUCache<string, number>({ max: knownEndsMax, ttl: knownEndMs, ttlResolution: 0 });
   /** By log, the stored bytes of compressed batches, divided by the bytes of their lines. */
-  readonly #compressedShares = new Map<string, number>();
+  readonly #compressedShares = new LRUCache<string, number>({ max: compressedSharesMax });
   /** Searches by time, of which few may be in flight at once. */
   readonly searches = new ConcurrencyLimiter('searches of records by time', searchesAtOnce, searchWaitMsMax);
   readonly #listeners = new Set<AppendListener>();
@@ -197,10 +198,9 @@ export class LogReader {
    */
   waitForAppend(logs: readonly AwaitedLog[], timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (signal?.aborted || this.#abort.signal.aborted) return Promise.resolve(false);
-    const now = performance.now();
     const hasGrown = ({ topicId, partition, endOffset }: AwaitedLog) => {
-      const known = this.#knownEnds.get(logKey(topicId, partition));
-      return known !== undefined && known.endOffset > endOffset && now - known.at < knownEndMs;
+      const knownEnd = this.#knownEnds.get(logKey(topicId, partition));
+      return knownEnd !== undefined && knownEnd > endOffset;
     };
     if (logs.some(hasGrown)) return Promise.resolve(true);
     return new Promise((resolve) => {
@@ -257,18 +257,12 @@ export class LogReader {
     if (!stored.some(({ records }) => isCompressed(records))) return stored.map((batch) => new BatchLines(batch));
     const batches = await Promise.all(stored.map(decompressBatch));
     const sizeOf = (all: readonly StoredBatch[]) => all.reduce((sum, { records }) => sum + records.length, 0);
-    this.#compressedShares.delete(key);
     this.#compressedShares.set(key, sizeOf(stored) / sizeOf(batches));
-    if (this.#compressedShares.size > compressedSharesMax)
-      this.#compressedShares.delete(this.#compressedShares.keys().next().value!);
     return batches.map((batch) => new BatchLines(batch));
   }
 
   #learn(key: string, endOffset: number): void {
-    // Deleted and set again, the log comes last: the one without appends for the longest time is forgotten first.
-    this.#knownEnds.delete(key);
-    this.#knownEnds.set(key, { endOffset, at: performance.now() });
-    if (this.#knownEnds.size > knownEndsMax) this.#knownEnds.delete(this.#knownEnds.keys().next().value!);
+    this.#knownEnds.set(key, endOffset);
     for (const waiter of [...(this.#waiters.get(key) ?? [])]) {
       if (waiter.logs.some((log) => logKey(log.topicId, log.partition) === key && log.endOffset < endOffset)) {
         waiter.wake(true);

@@ -1,6 +1,7 @@
 // Pages of past transactions, for unsynced watchers. All watchers at one position share one page. Few pages are read at a time,
 // in the order of the requests; a read is dropped if no watcher needs it any more when its turn comes.
 
+import { LRUCache } from 'lru-cache';
 import type { Events } from '../../store/tree/events.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { Metrics } from '../metrics.ts';
@@ -83,14 +84,19 @@ export class HistoryPages {
   readonly #reads = new Map<string, Read>();
   readonly #queue: Read[] = [];
   #inFlight = 0;
-  /** Pages made lately, the oldest first: watchers that resume after the same event do not arrive in the same moment. */
-  readonly #recent = new Map<string, HistoryPage>();
-  #recentBytes = 0;
+  /** Pages used lately: watchers that resume after the same event do not arrive in the same moment. */
+  readonly #recent: LRUCache<string, HistoryPage>;
 
   constructor(events: Events, tail: EventTail, limits: HistoryLimits, metrics: Metrics) {
     this.#events = events;
     this.#tail = tail;
     this.#limits = limits;
+    this.#recent = new LRUCache({
+      max: limits.pagesKept,
+      maxSize: limits.pagesBytesKept,
+      // The cache takes no size of 0, which a page without transactions has.
+      sizeCalculation: ({ bytes }) => Math.max(bytes, 1),
+    });
     this.#done = metrics.counter('watch_history_reads_total', 'History pages read for unsynced watchers.');
     this.#dropped = metrics.counter(
       'watch_history_reads_dropped_total',
@@ -151,7 +157,6 @@ export class HistoryPages {
   /** Forgets all pages: the store has lost transactions, and pages read before that must not be sent. */
   clear(): void {
     this.#recent.clear();
-    this.#recentBytes = 0;
     for (const [key, read] of this.#reads) if (!this.#queue.includes(read)) this.#reads.delete(key);
   }
 
@@ -190,21 +195,7 @@ export class HistoryPages {
   }
 
   #remember(history: WatchedHistory, page: HistoryPage): void {
-    const key = keyOf(history, page.after);
-    this.#drop(key);
-    this.#recent.set(key, page);
-    this.#recentBytes += page.bytes;
-    for (const oldest of this.#recent.keys()) {
-      if (this.#recent.size <= this.#limits.pagesKept && this.#recentBytes <= this.#limits.pagesBytesKept) return;
-      this.#drop(oldest);
-    }
-  }
-
-  #drop(key: string): void {
-    const page = this.#recent.get(key);
-    if (!page) return;
-    this.#recent.delete(key);
-    this.#recentBytes -= page.bytes;
+    this.#recent.set(keyOf(history, page.after), page);
   }
 }
 

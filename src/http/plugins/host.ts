@@ -4,6 +4,7 @@
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -33,7 +34,7 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
   const suffixes = allowed.filter((name) => name.startsWith('.'));
   const isGood = (name: string) =>
     isIP(name) > 0 || isLoopback(name) || good.has(name) || suffixes.some((suffix) => name.endsWith(suffix));
-  const remembered = new Set<string>();
+  const remembered = new LRUCache<string, true>({ max: rememberedMax });
   const refused = metrics.counter('hosts_refused_total', 'Requests refused because Host does not name this server.');
   const logOnce = createOnceLog(
     log,
@@ -44,14 +45,14 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
   app.addHook('onRequest', (request, _reply, done) => {
     const { host } = request.headers;
     // Without Host, this is HTTP/1.0: request-head.ts refuses other requests without it.
-    if (takesAll || host === undefined || remembered.has(host)) return done();
+    if (takesAll || host === undefined || remembered.get(host)) return done();
     const name = nameIn(host);
     if (name === undefined) {
       const detail = `Host is ${JSON.stringify(host)}; it must be a name or an address, with a port if the URL has one.`;
       return done(new ServiceError('BAD_REQUEST', detail));
     }
     if (isGood(name)) {
-      if (remembered.size < rememberedMax) remembered.add(host);
+      remembered.set(host, true);
       return done();
     }
     if (request.routeOptions.config?.takesAnyHost) return done();
