@@ -103,7 +103,8 @@ export class AppendBatcher {
       } catch (error) {
         for (const { reject } of appendBatch) reject(error);
         // Batches that wait are refused, too: no request waits twice for a store that is away (guarantee E3).
-        if (hasCode(error, 'STORE_UNAVAILABLE')) for (const { reject } of queue.splice(0)) reject(notSent());
+        if (hasCode(error, 'STORE_UNAVAILABLE'))
+          for (const { reject } of queue.splice(0)) reject(new AppendNotSentError());
       } finally {
         end();
       }
@@ -134,14 +135,12 @@ function appendBatchSize(queue: readonly Pending[]): number {
   return count;
 }
 
-const notSentDetail =
-  'The store did not reply to earlier appends to this partition, so this one was not sent; nothing was written. Try again.';
-
-function notSent(): ServiceError {
-  return new ServiceError('STORE_UNAVAILABLE', notSentDetail);
-}
-
-/** Whether an append failed without being sent, because an earlier one had failed. */
-export function wasNotSent(error: unknown): boolean {
-  return hasCode(error, 'STORE_UNAVAILABLE') && (error as Error).message === notSentDetail;
+/** The failure of an append that was not sent, because an earlier one had failed: nothing was written. */
+export class AppendNotSentError extends ServiceError {
+  constructor() {
+    super(
+      'STORE_UNAVAILABLE',
+      'The store did not reply to earlier appends to this partition, so this one was not sent; nothing was written. Try again.',
+    );
+  }
 }

@@ -21,7 +21,7 @@ import { withTimeout } from '../../store/redis/with-timeout.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
-import { AppendBatcher, wasNotSent } from './append-batcher.ts';
+import { AppendBatcher, AppendNotSentError } from './append-batcher.ts';
 
 /** What a request waits for: 0 = nothing, 1 = the primary Redis, all = also `min.insync.replicas` - 1 of its replicas. */
 export type Acks = '0' | '1' | 'all';
@@ -194,7 +194,9 @@ export class LogWriter {
     const failures = appends.flatMap((append) => (append.status === 'rejected' ? [append.reason] : []));
     if (failures.length === 0) return { spread, done };
     // An append without a reply comes before one that was not sent: whether its records are written is unknown.
-    const unknown = failures.find((error) => hasCode(error, 'STORE_UNAVAILABLE') && !wasNotSent(error));
+    const unknown = failures.find(
+      (error) => hasCode(error, 'STORE_UNAVAILABLE') && !(error instanceof AppendNotSentError),
+    );
     const failure = unknown ?? failures[0];
     throw done.length > 0 ? withResults(failure, done) : failure;
   }
