@@ -1,5 +1,6 @@
 // Registers this broker in the cluster: an ephemeral node /brokers/ids/N under a session of the broker, renewed while the process
 // runs. If the session was lost while the process hung, the broker registers again, unless another server has its id by then.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { brokerPath, encodeBroker, reservedBrokerIdMax, sequenceIdPath } from '../../core/cluster/cluster-nodes.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
@@ -7,6 +8,9 @@ import type { Store } from '../../store/store.ts';
 import type { SessionCredential, SessionLease } from '../../store/tree/sessions.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
+
+/** How soon the broker tries again to get an id that another session holds, in ms. */
+const claimRetryMs = 200;
 
 /** The content type of the nodes that brokers write. */
 export const jsonContentType = 'application/json';
@@ -31,7 +35,7 @@ export class BrokerRegistration {
   #url = '';
   #session: SessionCredential | undefined;
   #epoch = 0;
-  #isStopping = false;
+  readonly #stopping = new AbortController();
   readonly #listeners = new Set<() => void>();
   readonly #unsubscribe: (() => void)[] = [];
   /** Resolves when another server has registered under this broker's id, after this one had lost its session: it must stop. */
@@ -94,7 +98,7 @@ export class BrokerRegistration {
 
   /** Deregisters the broker at once: its session ends, and with it the controller's node if this broker holds it. */
   async stop(): Promise<void> {
-    this.#isStopping = true;
+    this.#stopping.abort();
     for (const stop of this.#unsubscribe) stop();
     await this.#keepAlive.stop();
     const session = this.#session;
@@ -125,7 +129,7 @@ export class BrokerRegistration {
     try {
       await this.#register();
     } catch (error) {
-      if (!hasCode(error, 'NODE_EXISTS') || this.#isStopping) throw error;
+      if (!hasCode(error, 'NODE_EXISTS') || this.#stopping.signal.aborted) throw error;
       const detail = `Another server has registered as broker ${this.brokerId} while this one hung or was disconnected from the store.`;
       this.#isDisplaced = true;
       this.#displace(new ServiceError('NODE_EXISTS', detail, {}, { cause: error }));
@@ -176,8 +180,9 @@ export class BrokerRegistration {
             { cause: error },
           );
         }
-        if (this.#isStopping) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await pause(claimRetryMs, undefined, { signal: this.#stopping.signal }).catch(() => {
+          throw error;
+        });
       }
     }
   }
