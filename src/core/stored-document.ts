@@ -6,7 +6,7 @@ import type { z } from 'zod';
  * @param name what errors call the document, such as `The partition state`
  * @throws Error if the data is not JSON, or does not match the schema
  */
-export function decodeDocument<T>(name: string, data: Buffer, schema: z.ZodType<T>): T {
+export function decodeDocument<T>(name: string, data: Buffer | string, schema: z.ZodType<T>): T {
   const text = data.toString();
   let value: unknown;
   try {

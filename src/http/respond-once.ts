@@ -2,6 +2,8 @@
 // makes the change records it under the key, and the response is stored at the end. So a repeat gets the first response; a repeat that
 // comes before it is stored resumes where the first attempt stopped (docs/adr/007).
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { decodeDocument } from '../core/stored-document.ts';
 import type { IdempotencyKey } from '../store/idempotency.ts';
 import type { StoredResponses } from '../store/stored-responses.ts';
 import { idempotencyOf } from './plugins/idempotency.ts';
@@ -23,6 +25,7 @@ export interface Attempt {
 
 /**
  * Executes a request, or returns the response that an earlier request with the same key got. Sets Weir-Zxid and Idempotency-Replayed.
+ * @param bodySchema the schema of the body; a stored body that does not match it is an internal error
  * @param act makes the change; it must pass the key on to the script that makes it
  * @returns the body of the response
  * @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS, and what `act` throws
@@ -31,13 +34,14 @@ export async function respondOnce<T>(
   kept: StoredResponses,
   request: FastifyRequest,
   reply: FastifyReply,
+  bodySchema: z.ZodType<T>,
   act: (attempt: Attempt) => Promise<Completed<T>>,
 ): Promise<T> {
   const idempotency = idempotencyOf(request);
   if (!idempotency) return setOutcomeHeaders(reply, await act({ isChanged: false }));
   const found = await kept.find(idempotency);
   if (found.state === 'kept')
-    return setOutcomeHeaders(reply, { ...(JSON.parse(found.text) as Completed<T>), replayed: true });
+    return setOutcomeHeaders(reply, { ...decodeStored(found.text, bodySchema), replayed: true });
   const storedText = found.state === 'changed' ? found.text : undefined;
   const done = await act({ idempotency, isChanged: found.state === 'changed', storedText });
   await kept.store(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
@@ -51,4 +55,10 @@ function setOutcomeHeaders<T>(reply: FastifyReply, { body, zxid, replayed }: Com
   if (replayed) reply.header('idempotency-replayed', 'true');
   if (zxid !== undefined) reply.header('weir-zxid', zxid);
   return body;
+}
+
+/** The body is only checked, not parsed: the client gets it as it was, even with fields that another version of the server has added. */
+function decodeStored<T>(text: string, bodySchema: z.ZodType<T>): Completed<T> {
+  const body = z.custom<T>((value) => bodySchema.safeParse(value).success, 'does not match its schema');
+  return decodeDocument('The stored response', text, z.object({ body, zxid: z.int().optional() }));
 }

@@ -2,7 +2,9 @@
 // are left; these and the groups' committed offsets for the topic are deleted, as in Kafka. The broker that served the request
 // does it at once; every broker looks for markers left by a broker that died. Doing it twice does no harm.
 import type { Logger } from 'pino';
+import { z } from 'zod';
 import { hasCode } from '../../core/service-error.ts';
+import { decodeDocument } from '../../core/stored-document.ts';
 import type { Store } from '../../store/store.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 
@@ -16,12 +18,14 @@ interface Deletion {
   partitions: number;
 }
 
+const deletionDocument = z.object({ topic_id: z.string(), partitions: z.int() });
+
 export function encodeDeletion({ topicId, partitions }: Deletion): string {
   return JSON.stringify({ version: 1, topic_id: topicId, partitions });
 }
 
 function decodeDeletion(data: Buffer): Deletion {
-  const { topic_id, partitions } = JSON.parse(data.toString());
+  const { topic_id, partitions } = decodeDocument('The marker of a deleted topic', data, deletionDocument);
   return { topicId: topic_id, partitions };
 }
 

@@ -73,7 +73,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
       }
       const by =
         memberId === undefined ? undefined : { memberId, memberEpoch, credential: memberCredentialOf(request) };
-      return respondOnce(storedResponses, request, reply, async ({ idempotency, isChanged }) => {
+      return respondOnce(storedResponses, request, reply, commitResponse, async ({ idempotency, isChanged }) => {
         if (isChanged) return { body: { offsets }, replayed: true };
         const { zxid } = await groupOffsets.commit(request.params.group, by, offsets, idempotency);
         return { body: { offsets }, zxid };
@@ -141,7 +141,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
     },
     async (request, reply) => {
       const only = checked(request.query);
-      await respondOnce(storedResponses, request, reply, async ({ idempotency, isChanged }) => {
+      await respondOnce(storedResponses, request, reply, z.null(), async ({ idempotency, isChanged }) => {
         if (!isChanged) {
           const { zxid } = await groupOffsets.delete(request.params.group, only, idempotency);
           return { body: null, zxid };
@@ -186,7 +186,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
     },
     async (request, reply) => {
       const { to, topics, dryRun } = request.body;
-      return respondOnce(storedResponses, request, reply, async ({ idempotency, storedText }) => {
+      return respondOnce(storedResponses, request, reply, resetResponse, async ({ idempotency, storedText }) => {
         if (storedText !== undefined) {
           return {
             body: { dryRun, offsets: resetResponse.shape.offsets.parse(JSON.parse(storedText)) },

@@ -105,7 +105,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      await respondOnce(broker.store.storedResponses, request, reply, async ({ idempotency, isChanged }) => {
+      await respondOnce(broker.store.storedResponses, request, reply, z.null(), async ({ idempotency, isChanged }) => {
         if (isChanged) return { body: null, replayed: true };
         return { body: null, ...(await groups.delete(request.params.group, idempotency)) };
       });
@@ -227,7 +227,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     async (request, reply) => {
       const { group, member } = request.params;
       const isTemporary = request.query.temporary ?? false;
-      await respondOnce(broker.store.storedResponses, request, reply, async ({ idempotency, isChanged }) => {
+      await respondOnce(broker.store.storedResponses, request, reply, z.null(), async ({ idempotency, isChanged }) => {
         if (isChanged) return { body: null, replayed: true };
         return {
           body: null,

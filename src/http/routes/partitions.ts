@@ -66,7 +66,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
     },
     async (request, reply) => {
       const { topic, partition } = request.params;
-      return respondOnce(storedResponses, request, reply, async ({ idempotency }) => {
+      return respondOnce(storedResponses, request, reply, partitionResponse, async ({ idempotency }) => {
         const { description, ...rest } = await partitionAdmin.reassign(
           topic,
           partition,
@@ -107,7 +107,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
     async (request, reply) => {
       const { topic, partition } = request.body;
       // A repeated election is harmless, so only the response is stored.
-      return respondOnce(storedResponses, request, reply, async () => {
+      return respondOnce(storedResponses, request, reply, electionResponse, async () => {
         const { partitions, zxid } = await partitionAdmin.electPreferred(topic, partition);
         return { body: { topic, partitions }, zxid };
       });

@@ -1,5 +1,6 @@
 // /v1/topics: creates, lists, describes, alters and deletes topics. Their records: records.ts.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
 import {
   alterTopicBody,
   createTopicBody,
@@ -46,7 +47,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const topic = await respondOnce(storedResponses, request, reply, async ({ idempotency }) => {
+      const topic = await respondOnce(storedResponses, request, reply, topicResponse, async ({ idempotency }) => {
         const { topic: body, ...made } = await topicAdmin.create(request.body, idempotency);
         return { body, ...made };
       });
@@ -125,7 +126,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) =>
-      respondOnce(storedResponses, request, reply, async ({ idempotency }) => {
+      respondOnce(storedResponses, request, reply, topicResponse, async ({ idempotency }) => {
         const { topic: body, ...altered } = await topicAdmin.alter(request.params.topic, request.body, idempotency);
         return { body, ...altered };
       }),
@@ -147,7 +148,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      await respondOnce(storedResponses, request, reply, async (attempt) => {
+      await respondOnce(storedResponses, request, reply, z.null(), async (attempt) => {
         await topicAdmin.delete(request.params.topic, attempt);
         return { body: null, replayed: attempt.isChanged };
       });
