@@ -264,7 +264,7 @@ export class Socket {
     let known = findServiceError(error);
     if (!known) {
       this.#log.error({ err: error, kind: this.kind }, 'A socket failed by a defect of the server');
-      known = new ServiceError('INTERNAL', "The service failed at this frame; the server's log says more.");
+      known = new ServiceError('INTERNAL', 'The server failed while it handled this frame. Its log has the cause.');
     }
     this.sendFrame({ ...known.toProblem(), type: 'error', ...(id !== undefined && { id }) });
   }

@@ -224,14 +224,11 @@ t.test(
 t.test('who leaves out a slash, or adds one, is told so', async (t) => {
   const { url } = await startTestServer(t);
   const detail = async (path: string) => (await http(`${url}${path}`)).body.detail;
-  t.match(await detail('/v1/nodes'), /^There is nothing at \/v1\/nodes; \/v1\/nodes\/ is what you may mean\.$/);
-  t.match(await detail('/v1/cluster/'), /; \/v1\/cluster is what you may mean\.$/);
-  t.match(await detail('/v1/topics/'), /^There is nothing at \/v1\/topics\/; \/v1\/topics is what you may mean\.$/);
-  t.match(await detail('/v1/groups/'), /; \/v1\/groups is what you may mean\.$/);
-  t.match(
-    await detail('/v1/brokers'),
-    /; GET \/v1\/cluster lists the brokers; \/v1\/brokers\/\{id\} is what you may mean\.$/,
-  );
+  t.match(await detail('/v1/nodes'), /^There is nothing at \/v1\/nodes; you may mean \/v1\/nodes\/\.$/);
+  t.match(await detail('/v1/cluster/'), /; you may mean \/v1\/cluster\.$/);
+  t.match(await detail('/v1/topics/'), /^There is nothing at \/v1\/topics\/; you may mean \/v1\/topics\.$/);
+  t.match(await detail('/v1/groups/'), /; you may mean \/v1\/groups\.$/);
+  t.match(await detail('/v1/brokers'), /; GET \/v1\/cluster lists the brokers; you may mean \/v1\/brokers\/\{id\}\.$/);
   for (const path of [
     '/v1/topics//records',
     '/v1/brokers/',
@@ -241,5 +238,5 @@ t.test('who leaves out a slash, or adds one, is told so', async (t) => {
     t.match(await http(`${url}${path}`), { status: 404, body: { code: 'NOT_FOUND' } }, path);
   }
   for (const path of ['/', '/v1', '/v1/', '/v1/node/a'])
-    t.match(await detail(path), /\/docs shows what there is/, path);
+    t.match(await detail(path), /\/docs describes all routes/, path);
 });

@@ -1,7 +1,7 @@
 // Admission control: a broker accepts no more work than it can finish in time, and no client uses the share of others. A request takes a
-// place once its body has arrived, so that a slow sender holds none; until then only its bytes count. Work beyond the places waits
-// shortly, fairly between clients (wait-queue.ts), and is then refused. Requests that keep sessions and members alive have reserved
-// capacity (reserved-capacity.ts). Health and metrics are always served, as long as there is a connection.
+// place once its body has arrived, so that a slow sender holds none; until then only its bytes count. Work beyond the places waits for a
+// limited time, fairly between clients (wait-queue.ts), and is then refused. Requests that keep sessions and members alive have reserved
+// capacity (reserved-capacity.ts). Health and metrics are served on every connection that was accepted.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
@@ -20,18 +20,18 @@ import { isReserved, isUpload, isWait, type RouteKind, routeOf } from '../route-
 import { installUnreadResponses } from '../unread-responses.ts';
 import { type Place, runInPlace, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
 
-/** What a request counts as: work, work in the reserved capacity, a wait for something to happen, or a stream of records. */
+/** What a request counts as: work, work in the reserved capacity, a long poll or event stream, or an uploaded stream of records. */
 type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
 
 export interface AdmissionOptions {
   load: AdmissionLimits;
   connectionsMax: number;
-  /** The part of each limit that one client may have while others want nothing of it: above 0, up to 1. */
+  /** The part of each limit that one client may use while no other client uses it: above 0, up to 1. */
   addressShare: number;
   patience: HttpTimeouts;
-  /** Whether an address is that of a trusted proxy; undefined if there is none. */
+  /** Whether an address is that of a trusted proxy; undefined if no proxy is trusted. */
   trusts: ((address: string) => boolean) | undefined;
-  /** Keeps a member of a group alive, as a heartbeat of it would. */
+  /** Keeps a member of a group alive, as its heartbeat would. */
   keepMember(request: FastifyRequest, group: string, member: string): Promise<unknown>;
   metrics: Metrics;
   log: Logger;
@@ -39,13 +39,13 @@ export interface AdmissionOptions {
 
 export interface Admission {
   reserved: ReservedCapacity;
-  /** Watches on sockets, of all and of each client. */
+  /** The limit of watches on sockets. */
   watches: ClientLimit;
-  /** Does what a frame asks for that keeps a session alive, in a place of the client's: as a renewal by a request would be. */
+  /** Does the work of a WebSocket frame that keeps a session alive, in a place, as a renewal over HTTP does. */
   keepSession<T>(client: string, handle: string, work: () => Promise<T>): Promise<T>;
 }
 
-/** A limit of what clients hold for long. */
+/** A limit of things that clients hold for a long time, shared between them. */
 export interface ClientLimit {
   /** Takes one. @throws ServiceError TOO_MANY_REQUESTS */
   take(client: string): void;
@@ -54,39 +54,39 @@ export interface ClientLimit {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What other parts of the edge need of admission control. */
+    /** The part of admission control that routes and sockets use. */
     admission: Admission;
   }
   interface FastifyRequest {
     /** The limit under which the request was admitted. */
     admittedAs: Kind | undefined;
-    /** Its place; a request that begins to wait for a change gives it back. */
+    /** Its place; a request that begins to wait for a change releases it. */
     place: Place | undefined;
     /** Whether its handler was called: from then on its work continues even if the client disconnects. */
     isBegun: boolean;
-    /** Its body, as it is counted. */
+    /** The bytes of its body that count; undefined if it has no body. */
     countedBody: CountedBody | undefined;
     /**
-     * Counts what is in memory of a line of a stream of records: so many bytes now, 0 if none.
+     * Sets how many bytes of the current line of an NDJSON stream count as in memory; 0 if none.
      * @throws ServiceError TOO_MANY_REQUESTS
      */
     countLine(bytes: number): void;
-    /** Takes a place again, after a wait for something to happen; it waits for one as long as it takes. */
+    /** Takes a place again after a wait for a change. It waits for the place without a time limit. */
     takePlace(): Promise<void>;
     /**
-     * Does a piece of the work of a request that has no place while it waits for more, such as a batch of a stream of records. It
-     * waits for a place as long as it takes.
+     * Does a piece of work of a request that has no place of its own, such as one batch of a stream of records. It waits for a place
+     * without a time limit.
      */
     inPlace<T>(weight: number, work: () => Promise<T>): Promise<T>;
     /**
-     * Accounts for what waits for the reader of its socket or event stream.
-     * @param cut closes the connection at once
+     * Counts the bytes that its socket or event stream has in memory because the client has not read them yet.
+     * @param cut closes the connection at once; called when the limit is exceeded
      */
     countUnread(cut: () => void): UnreadBytesOfReader;
   }
 }
 
-/** Commits of no more offsets use the reserved capacity. */
+/** Commits of up to so many offsets use the reserved capacity. */
 const smallCommitMax = 1000;
 
 async function installAdmission(app: FastifyInstance, options: AdmissionOptions): Promise<void> {
@@ -123,13 +123,18 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   installUnreadResponses(app, { limit: unread, patience: options.patience, metrics, log: options.log });
   const readers = installReaders(app, options);
   const counts: Record<Kind, number> = { requests: 0, reserved: 0, waits: 0, uploads: 0 };
-  metrics.gauges('requests_in_flight', 'Requests being answered, by what they count as.', ['kind'], () =>
+  metrics.gauges('requests_in_flight', 'Requests in flight, by kind.', ['kind'], () =>
     Object.entries({ ...counts, sockets: shared.sockets.used }).map(([kind, value]) => ({ labels: { kind }, value })),
   );
-  metrics.gauges('admission_weight', 'Work under way, where a usual request is 1, by capacity.', ['kind'], () => [
-    { labels: { kind: 'requests' }, value: queue.used },
-    { labels: { kind: 'reserved' }, value: reserved.queue.used },
-  ]);
+  metrics.gauges(
+    'admission_weight',
+    'Weight of the work in flight, where a usual request is 1, by capacity.',
+    ['kind'],
+    () => [
+      { labels: { kind: 'requests' }, value: queue.used },
+      { labels: { kind: 'reserved' }, value: reserved.queue.used },
+    ],
+  );
   metrics.gauges('requests_waiting', 'Requests that wait for a place, by capacity.', ['kind'], () => [
     { labels: { kind: 'requests' }, value: queue.waiting },
     { labels: { kind: 'reserved' }, value: reserved.queue.waiting },
@@ -176,7 +181,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   app.addHook('preValidation', (request, reply, done) => {
     const route = routeOf(request);
     if (route === 'always') return done();
-    // Opening a socket is work; what its frames ask for has limits of its own.
+    // To open a socket counts as work; the work of its frames is limited separately.
     if (request.ws) return enter(request, reply, 'requests', done);
     const holder = holderOf(request, route);
     if (route !== 'consume' && holder !== undefined && reserved.mayUse(request.clientKey, holder)) {
@@ -194,13 +199,13 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   function enter(request: FastifyRequest, reply: FastifyReply, kind: Exclude<Kind, 'uploads'>, done: Done): void {
     const { clientKey: client } = request;
     const weight = weightOf(request, request.countedBody?.bytes ?? 0);
-    // Of a socket there is no response that is closed.
+    // The response to a WebSocket handshake is never closed: the connection is watched in its place.
     const closing = request.ws ? request.raw.socket : reply.raw;
     let leave: (() => void) | undefined;
     leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
       admitted: (place) => {
         if (leave) closing.off('close', leave);
-        // Only now: requests that wait together would all be let in.
+        // Checked on admission and not before: otherwise all requests of a client that wait together would pass.
         const problem = kind === 'reserved' ? undefined : unread.refusalFor(client);
         if (problem) {
           place.release();
@@ -224,7 +229,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     if (leave) closing.once('close', leave);
   }
 
-  /** Counts what may last long. @returns whether there is room for it */
+  /** Counts a long poll, event stream or upload against its shared limit. @returns whether there is room for it */
   function share(request: FastifyRequest, reply: FastifyReply, kind: 'waits' | 'uploads', done: Done): boolean {
     const { clientKey: client } = request;
     const reason = shared[kind].acquire(client);
@@ -256,7 +261,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     });
   }
 
-  /** The call has no place yet, or none at all: its member is kept alive all the same. */
+  /** Keeps the member of a consume call alive while the call waits for a place, or after it was refused. */
   function keepMember(request: FastifyRequest, holder: string): void {
     const { clientKey: client } = request;
     if (!reserved.mayUse(client, holder)) return;
@@ -269,7 +274,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     const state =
       reason === 'time'
         ? `this one waited for a place for ${load.requestWaitMsMax} ms`
-        : `all places are taken (weight ${used}), and ${waiting} wait`;
+        : `all places are taken (weight ${used}), and ${waiting} requests wait`;
     return refuse(kind, reason, client, state);
   }
 
@@ -293,7 +298,7 @@ export const admission = fp(installAdmission, { name: 'admission', fastify: '5.x
 
 type Done = (error?: Error) => void;
 
-/** Limits what waits in memory for the readers of sockets and event streams. */
+/** Limits the bytes in memory that clients of sockets and event streams have not read yet. */
 function installReaders(app: FastifyInstance, { load, addressShare, metrics, log }: AdmissionOptions): SharedLimit {
   const limit = new SharedLimit(load.readersBytesMax, addressShare);
   metrics.gauge(
@@ -308,7 +313,7 @@ function installReaders(app: FastifyInstance, { load, addressShare, metrics, log
   const warn = atIntervals((client: string, since: number) =>
     log.warn(
       { client, cut: since, bytes: limit.used, bytesMax: limit.max },
-      'Readers of sockets and event streams are cut off, as too much waits for all of them: see "Limits and defaults" in operations.md',
+      'Sockets or event streams closed: too many unread bytes in memory. See "Limits and defaults" in operations.md',
     ),
   );
   const unread = new UnreadBytes(limit, (client) => {
@@ -332,7 +337,7 @@ function installConnections(
   const warn = atIntervals((reason: string, client: string, since: number) => {
     const { open } = connections;
     const detail = { reason, client, dropped: since, open, connectionsMax };
-    log.warn(detail, 'Connections dropped: there are too many. See WEIR_MAX_CONNECTIONS and WEIR_ADDRESS_SHARE');
+    log.warn(detail, 'Connections dropped: a limit is reached. See WEIR_MAX_CONNECTIONS and WEIR_ADDRESS_SHARE');
   });
   const connections = watchConnections(app, {
     max: connectionsMax,
@@ -353,10 +358,10 @@ function installConnections(
   });
 }
 
-/** Bounds the bytes of bodies in memory. */
+/** Limits the bytes of request bodies in memory. */
 function installBodyBytes(app: FastifyInstance, load: AdmissionLimits, metrics: Metrics, refuse: Refuse): void {
   const bodies = new BodyBytes(load.bodiesBytesMax);
-  /** Of what uses the reserved capacity: large bodies elsewhere must not keep it from being read. */
+  /** Bodies of requests for the reserved capacity: large bodies of other requests must not delay them. */
   const reservedBodies = new BodyBytes(load.reservedBodiesBytesMax);
   metrics.gauges('body_bytes_in_flight', 'Bytes of bodies in memory, by capacity.', ['kind'], () => [
     { labels: { kind: 'requests' }, value: bodies.used },
@@ -392,19 +397,19 @@ function installBodyBytes(app: FastifyInstance, load: AdmissionLimits, metrics: 
     };
     request.countedBody = body;
     reply.raw.once('close', () => to.remove(body));
-    // A stream is never in memory as a whole: what is, is counted by who reads it.
+    // An NDJSON stream is never in memory as a whole: its reader counts the current line (countLine).
     if (isUpload(request)) return done(null, payload);
     if (announced <= bodyBytesUsual) {
       const error = to.add(body, announced) ? null : refuse('bodies', 'total', client, `at most ${to.max} bytes`);
       return done(error, payload);
     }
-    // Counted as they come: what is only announced takes no room. The parser listens in this same turn.
+    // Bytes of a large body count as they arrive: announced bytes use no memory. No byte is missed, as the parser begins in this turn.
     raw.on('data', onData);
     done(null, payload);
   });
 }
 
-/** The session or the member that a request is about, where that decides how it is let in. */
+/** The session or member that decides whether a request may use the reserved capacity; undefined if there is none. */
 function holderOf(request: FastifyRequest, route: RouteKind): string | undefined {
   const { handle, group, member } = request.params as Record<string, string>;
   switch (route) {

@@ -1,4 +1,4 @@
-// How bodies are read: uncompressed, as JSON in UTF-8 unless a route takes other types. Anything ambiguous is refused.
+// Reads request bodies: uncompressed, as JSON in UTF-8 unless a route takes other types. Ambiguous requests are refused.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -9,9 +9,9 @@ import { mediaTypeOf } from '../media-types.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The body is bytes with a type of their own, which it has even if there are none. */
+    /** Whether the body is stored as bytes with its Content-Type, even if it is empty. */
     takesBytes?: boolean;
-    /** The headers that the route reads beside those that all routes do, for its description. */
+    /** The headers that this route reads and most routes do not, for the OpenAPI document. */
     takesHeaders?: readonly ('Weir-Fence' | 'Weir-Producer')[];
   }
 }
@@ -26,7 +26,7 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
     route.bodyLimit = Math.min(route.bodyLimit ?? bodyBytes.little, bodyBytesMax);
   });
 
-  // A body is JSON unless a plugin takes other types; Fastify would also take text, and call it a malformed object.
+  // Fastify would also parse text/plain, and validation would then report a malformed object in place of the wrong type.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(['application/json', 'text/json'], { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
     try {
@@ -35,9 +35,9 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
       done(error as Error);
     }
   });
-  // An empty body is no body, whatever its type. Of a body with another type, no more than its first bytes are read.
+  // An empty body counts as none, whatever its type. A body of an unsupported type is refused after its first bytes.
   app.addContentTypeParser('*', (request, payload, done) => {
-    // A client that waits for "100 Continue" must not have to send the body first.
+    // The request is refused at once: a client that waits for "100 Continue" must not have to send the body first.
     if (request.headers['transfer-encoding'] === undefined && !hasNoBody(request)) return done(notTaken(request));
     const finish = (error: Error | null) => {
       payload.off('data', onData).off('end', onEnd).off('error', finish);
@@ -58,13 +58,13 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
     if (headers['content-type'] === '' || isUntyped) delete headers['content-type'];
     const coding = headers['content-encoding'];
     if (coding === undefined || coding === 'identity') return done();
-    // Stored as it is, it would be served without its Content-Encoding.
+    // A compressed body would be stored as it is, and later served without its Content-Encoding.
     reply.header('accept-encoding', 'identity');
-    const detail = `Bodies with Content-Encoding: ${coding} are not unpacked here; send the body as it is, without Content-Encoding.`;
+    const detail = `A body with Content-Encoding: ${coding} is not supported; send the body uncompressed, without Content-Encoding.`;
     done(new ServiceError('UNSUPPORTED_MEDIA_TYPE', detail));
   });
 
-  // A route would ignore a body that it does not read, such as a condition in the body of a DELETE. So it is refused.
+  // A route that reads no body would ignore one, such as a condition in the body of a DELETE. So the request is refused.
   app.addHook('preValidation', (request, _reply, done) => {
     const { body, routeOptions } = request;
     if (body === undefined || routeOptions.schema?.body !== undefined || isEmpty(body)) return done();
@@ -74,7 +74,10 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
 
   // Node itself responds to any other expectation than 100-continue with an empty 417.
   app.server.on('checkExpectation', ({ headers }: IncomingMessage, response: ServerResponse) => {
-    const problem = new ServiceError('BAD_REQUEST', `Expect: ${headers.expect} is not known; 100-continue is.`);
+    const problem = new ServiceError(
+      'BAD_REQUEST',
+      `Expect: ${headers.expect} is not supported; only 100-continue is.`,
+    );
     response.writeHead(problem.status, { 'content-type': 'application/problem+json', connection: 'close' });
     response.end(JSON.stringify(problem.toProblem()));
   });
@@ -82,7 +85,7 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
 
 export const bodies = fp(installBodies, { name: 'bodies', fastify: '5.x' });
 
-/** Whether the head says that there is no body; a chunked body may still be empty. */
+/** Whether the head of the request announces no body; a chunked body may still be empty. */
 function hasNoBody({ headers }: FastifyRequest): boolean {
   return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
 }
@@ -107,7 +110,7 @@ export function bodyTooLarge(request: FastifyRequest): ServiceError {
   const bytes = announced === undefined ? undefined : Number(announced);
   const size = bytes === undefined ? 'is over the limit' : `has ${bytes} bytes; the limit is`;
   const whose = maxBytes < request.server.initialConfig.bodyLimit! ? 'of this request' : 'WEIR_MAX_BODY_BYTES';
-  const remedy = config?.tooLargeRemedy ?? 'Send less.';
+  const remedy = config?.tooLargeRemedy ?? 'Send a smaller body.';
   return new ServiceError(
     'TOO_LARGE',
     `The body ${size} ${bytes === undefined ? 'of ' : ''}${maxBytes} (${readable(maxBytes)}, ${whose}). ${remedy}`,
@@ -115,7 +118,7 @@ export function bodyTooLarge(request: FastifyRequest): ServiceError {
   );
 }
 
-/** `64 KiB` */
+/** Formats a number of bytes for people: `64 KiB`, `1.5 MiB`. */
 export function readable(bytes: number): string {
   const [unit, name] = bytes < 1024 * 1024 ? [1024, 'KiB'] : [1024 * 1024, 'MiB'];
   return `${Number((bytes / unit).toFixed(1))} ${name}`;

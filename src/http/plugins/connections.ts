@@ -1,6 +1,7 @@
-// The responses in flight on each connection. Node emits a request once its head is parsed, even while earlier requests of the connection
-// are served (pipelining), and does not close their responses when the connection is lost. So responses are tracked here: they are closed
-// with their connection, and a write begins once all requests before it have a response (RFC 9112, 9.3.2). A client that has closed its half of the connection still gets the responses to what it sent.
+// Tracks the responses in flight on each connection. Node emits a request once its head is parsed, even while earlier requests of the
+// connection are served (pipelining), and does not close their responses when the connection is lost. So they are closed here with their
+// connection, and a write begins once all requests before it have a response (RFC 9112, 9.3.2). A client that has closed its half of the
+// connection still gets the responses to its requests.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -10,27 +11,27 @@ import { ServiceError } from '../../core/service-error.ts';
 import { isWait } from '../route-config.ts';
 
 /**
- * Reads of one connection that are answered at once: their responses are in memory until those before them are read. Clients that send
- * more than one at a time at all send about so many.
+ * How many reads of one connection are served at the same time: their responses are in memory until the client has read those before
+ * them. Clients that pipeline at all send about so many.
  */
 const parallelMax = 16;
 
-/** So many parts of the server may wait for the end of a response: each once. */
+/** How many listeners for `close` a response may have: each part of the server that waits for its end adds one. */
 const closeListenersMax = 20;
 
-/** How long a client that has closed its half waits for its responses, ms: longer than any of them takes that does not wait for something. */
+/** How long a connection whose client has closed its half stays open for responses, ms: longer than any that is no long poll takes. */
 const halfClosedMsMax = 30_000;
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** A request that waits for those before it. */
+/** A request that waits for earlier requests of its connection. */
 interface Waiting {
   response: ServerResponse;
   isSafe: boolean;
   begin(): void;
 }
 
-/** Orders the requests of each connection. Its hook comes before all hooks that may wait. */
+/** Orders the requests of each connection. It must be registered before all plugins whose hooks may wait. */
 export const pipelining = fp(
   async (app: FastifyInstance, { connections }: { connections: Connections }) => connections.serialise(app),
   { name: 'pipelining', fastify: '5.x' },
@@ -41,7 +42,7 @@ export class Connections {
   readonly #pipelinedMax: number;
   readonly #refused: { inc(): void };
 
-  /** @param pipelinedMax requests that wait on one connection for those before them */
+  /** @param pipelinedMax how many requests may wait on one connection for earlier ones */
   constructor(pipelinedMax: number, metrics: Metrics) {
     this.#pipelinedMax = pipelinedMax;
     this.#refused = metrics.counter(
@@ -71,10 +72,13 @@ export class Connections {
     else connection.onIdle.push(callback);
   }
 
-  /** Has requests begin in an order that is as good as one after the other. Its hook must come before all that may wait. */
+  /**
+   * Delays requests so that their effect is that of one after the other: reads run together, a write runs alone. Must be called before
+   * any hook is added that may wait.
+   */
   serialise(app: FastifyInstance): void {
     app.addHook('onRequest', (request, reply, done) => {
-      // A socket has begun on an idle connection (upgrades.ts).
+      // An upgrade waits until its connection is idle (upgrades.ts).
       if (request.ws) return done();
       const connection = this.#of(request.raw.socket);
       connection.requests.set(reply.raw, request);
@@ -91,10 +95,10 @@ export class Connections {
       connection.isRefusing = true;
       this.#refused.inc();
       reply.header('connection', 'close');
-      const detail = `More than ${this.#pipelinedMax} requests wait on this connection for those before them; this one was not begun. Use more connections.`;
+      const detail = `More than ${this.#pipelinedMax} requests wait on this connection for earlier ones; nothing was done. Use more connections.`;
       done(new ServiceError('TOO_MANY_REQUESTS', detail));
     });
-    // A body may say that its request waits.
+    // Only now is the body known, which may make the request a long poll.
     app.addHook('preHandler', (request, _reply, done) => {
       const { socket } = request.raw;
       if (socket.readableEnded && !request.ws) this.#of(socket).leaveWaits();
@@ -118,7 +122,7 @@ class Connection {
   readonly waiting: Waiting[] = [];
   onIdle: (() => void)[] = [];
   isRefusing = false;
-  /** Those that have begun, and whether one of them writes. */
+  /** The responses of requests that have begun, and whether one of those writes. */
   readonly #running = new Set<ServerResponse>();
   #isWriting = false;
   readonly #socket: Socket;
@@ -150,8 +154,8 @@ class Connection {
   }
 
   /**
-   * Of a client that has closed its half: whether it has left, too, cannot be told. A wait, or a stream of events, may last for long and
-   * keep a session alive, so that its client counts as gone.
+   * Closes the connection if it has a long poll or event stream. To be called once the client has closed its half: it may have left or
+   * not. A long poll or event stream may last long and keep a session alive, so its client counts as gone.
    */
   leaveWaits(): void {
     for (const request of this.requests.values()) if (isWait(request)) return void this.#socket.destroy();

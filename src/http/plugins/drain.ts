@@ -1,6 +1,6 @@
-// How connections end when the server stops (guarantee E5). At first the server still serves requests, so that a load balancer that has
-// not noticed loses none, and each response closes its connection. Then requests in flight are completed and all other connections are
-// closed. Fastify and Node close only connections that are idle at that moment, and no connection that never sent a request.
+// Ends connections when the server stops (guarantee E5). At first the server still serves requests, and each response closes its
+// connection: so a load balancer that has not noticed the stop loses no request. Then requests in flight are completed and all other
+// connections are closed. Fastify and Node close only connections that are idle at that moment, and none that never sent a request.
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -22,7 +22,7 @@ interface DrainOptions {
 
 async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainOptions): Promise<void> {
   const { server } = app;
-  /** Connections without any request so far, such as a browser opens in advance. Node does not count them as idle. */
+  /** Connections that have sent no request yet, as browsers open them in advance. Node does not count them as idle. */
   const unused = new Set<Socket>();
   let isClosing = false;
   const used = ({ socket }: { socket: Socket }) => unused.delete(socket);
@@ -33,15 +33,20 @@ async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainO
   server.on('request', used);
   webSockets.on('upgrade', (request: IncomingMessage) => {
     used(request);
-    // The WebSocket plugin takes no upgrades any more, and Node does not close them: the connection would outlive the server.
+    // While closing, the WebSocket plugin ignores upgrades and Node does not close their connections: they would stay open.
     if (isClosing) request.socket.destroy();
   });
 
-  // A further request on a connection that was not idle is refused with a problem, as any other refusal.
+  // A connection that was not idle may bring a further request: it is refused with a problem.
   app.addHook('onRequest', (_request, reply, done) => {
     if (broker.isLeaving) reply.header('connection', 'close');
     if (!isClosing) return done();
-    done(new ServiceError('STORE_UNAVAILABLE', 'The server is stopping; nothing was done. Ask another one.'));
+    done(
+      new ServiceError(
+        'STORE_UNAVAILABLE',
+        'The server is stopping; nothing was done. Send the request to another broker.',
+      ),
+    );
   });
 
   app.addHook('preClose', async () => {

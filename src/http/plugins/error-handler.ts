@@ -1,4 +1,4 @@
-// The only place where failures become HTTP responses: application/problem+json with a code of the catalogue.
+// Turns every error into an HTTP response: application/problem+json with a code of the catalogue. Only this file does so.
 import { randomInt } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -11,7 +11,7 @@ import { percentEncodingProblem } from './request-head.ts';
 /** The largest Retry-After while Redis loads its data, s: its own estimate is rough. */
 const loadingRetrySecondsMax = 30;
 
-/** Reaches no client; it is for the log. */
+/** Stands for a lost connection in the log; no client gets it. */
 const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the response began.');
 
 /** Whether a streamed response could not begin because the client had closed the connection: not an internal error. */
@@ -27,7 +27,7 @@ interface ErrorHandlerOptions {
 async function installErrorHandler(app: FastifyInstance, { refuseSocket }: ErrorHandlerOptions): Promise<void> {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const failure = isGone(error, reply) ? gone : toServiceError(error, request);
-    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'A request failed with an internal error');
+    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'Request failed with an internal error');
     if (request.ws && refuseSocket(request, reply, failure)) return;
     return sendProblem(reply, failure);
   });
@@ -43,7 +43,7 @@ async function installNotFound(app: FastifyInstance): Promise<void> {
   app.addHook('onRequest', (request, reply, done) => {
     done(request.is404 || emptyParameter(request.params) !== undefined ? notFound(app, request, reply) : undefined);
   });
-  // A route may call it too, as the one for the files below /docs does.
+  // It also serves routes that call reply.callNotFound(), such as that of the files below /docs.
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(app, request, reply)));
 }
 
@@ -53,7 +53,7 @@ export const notFoundHandler = fp(installNotFound, {
   dependencies: ['error-handler'],
 });
 
-/** The problem of a request without a route: an unknown URL, or a method that the URL does not take (with the header Allow). */
+/** The problem of a request without a route: an unknown URL, or an unsupported method, for which it sets the header Allow. */
 function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ServiceError {
   const path = request.url.split('?')[0]!;
   const shown = withoutHandles(path);
@@ -62,7 +62,7 @@ function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyR
     return new ServiceError('NOT_FOUND', `There is nothing at ${shown}; ${whereElse(app, path)}.`);
   }
   reply.header('allow', methods.join(', '));
-  const detail = `${shown} does not take ${request.method}, only ${methods.join(', ')}.`;
+  const detail = `${shown} does not support ${request.method}; use ${methods.join(', ')}.`;
   return new ServiceError('METHOD_NOT_ALLOWED', detail);
 }
 
@@ -79,29 +79,29 @@ function emptyParameter(params: unknown): string | undefined {
   return Object.entries(params ?? {}).find(([name, value]) => value === '' && name !== '*')?.[0];
 }
 
-/** What is not listed under its own path, and where it is. */
+/** Paths of collections that are listed by another route, each with the hint that says so. */
 const listedElsewhere = new Map([['/v1/brokers', 'GET /v1/cluster lists the brokers']]);
 
-/** A hint for a URL with a slash too many or too few at its end, or without the name that must follow. */
+/** A hint for an unknown URL: the same with or without the slash at its end, or with the name that must follow. */
 function whereElse(app: FastifyInstance, path: string): string {
   const other = path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
-  if (other !== '' && methodsAt(app, other).length > 0) return `${withoutHandles(other)} is what you may mean`;
+  if (other !== '' && methodsAt(app, other).length > 0) return `you may mean ${withoutHandles(other)}`;
   const unnamed = emptyParameter(app.findRoute({ url: other, method: 'GET' })?.params);
   if (unnamed !== undefined) {
     const listed = listedElsewhere.get(path);
-    return `${listed === undefined ? '' : `${listed}; `}${withoutHandles(other)}{${unnamed}} is what you may mean`;
+    return `${listed === undefined ? '' : `${listed}; `}you may mean ${withoutHandles(other)}{${unnamed}}`;
   }
-  return '/docs shows what there is, and /openapi.json lists it';
+  return '/docs describes all routes, and /openapi.json lists them';
 }
 
-/** Refuses a URL that cannot be decoded; it is called before routing. */
+/** Refuses a URL that cannot be decoded. The router calls it before any hook. */
 export function refuseUrl(error: Error, request: FastifyRequest, reply: FastifyReply): void {
   const problem = percentEncodingProblem(request.url.split('?')[0]!);
   const detail = problem === undefined ? `The URL is not valid: ${error.message}.` : `The path of the URL ${problem}`;
   sendProblem(reply, new ServiceError('BAD_REQUEST', withoutHandles(detail)));
 }
 
-/** Sends a problem. Its fields stand beside the standard ones; a zxid is also sent as Weir-Zxid. */
+/** Sends a problem, with the fields of the error beside the standard members; a zxid is also sent as Weir-Zxid. */
 function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
   if (error.code === 'LOADING') {
     reply.header('retry-after', Math.min(Math.max(1, Number(error.fields.secondsLeft)), loadingRetrySecondsMax));
@@ -115,7 +115,7 @@ function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
   return reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem()));
 }
 
-/** Maps any error to the catalogue. An error that cannot be mapped becomes INTERNAL, and its message is not sent. */
+/** Maps any error to a ServiceError of the catalogue. An unknown error becomes INTERNAL, and its message is not sent. */
 export function toServiceError(
   error: Error & { code?: string; statusCode?: number },
   request?: FastifyRequest,
@@ -127,14 +127,18 @@ export function toServiceError(
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new ServiceError(
         'UNSUPPORTED_MEDIA_TYPE',
-        `The Content-Type ${request?.headers['content-type']} is no media type, such as application/json.`,
+        `The Content-Type ${request?.headers['content-type']} is not a media type; a valid one is application/json.`,
       );
   }
-  // Errors of Fastify and its parsers with a status of 4xx are faults of the request, and their texts say which.
+  // Errors of Fastify and its parsers with a status of 4xx are faults of the request, and their texts are safe to send.
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
     return new ServiceError('BAD_REQUEST', `${error.message}.`.replace(/\.\.$/, '.'));
   }
-  return new ServiceError('INTERNAL', 'The service failed at this request; its log says more under the request id.', {
-    ...(request && { requestId: request.id }),
-  });
+  return new ServiceError(
+    'INTERNAL',
+    'The server failed while it handled this request. Its log has the cause under the request id.',
+    {
+      ...(request && { requestId: request.id }),
+    },
+  );
 }

@@ -1,4 +1,4 @@
-// The Idempotency-Key header, and the fingerprint of the request that it names.
+// Reads the Idempotency-Key header, and computes the fingerprint of the request. A repeat must have the same key and fingerprint.
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
@@ -9,18 +9,18 @@ import { secretKeyLengthMin } from '../../store/sealed-response.ts';
 /** The headers that are part of the fingerprint. */
 const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
 /**
- * Those that came later count only where they are sent: so fingerprints stay what they were, and repeats of requests to the
- * version before are known.
+ * Headers that count only if they are sent. They were added in a later version: so a request without them has the fingerprint that
+ * earlier versions stored, and its repeat is recognised after an update.
  */
 const tellingIfSent = ['weir-member', 'weir-fence'];
 
-/** The headers of the record that a body of its own type is: they belong to what is written (produce.ts). */
+/** Headers of a request that become headers of the record, if the body is the value of one record (produce.ts). */
 export const recordHeaderPrefix = 'weir-record-';
 
 /**
- * The key of a request, with a fingerprint of all that makes it this request and no other: method, URL, conditions, session, fence,
- * type and body.
- * @param options `secret` = the response holds a secret, which is kept encrypted under the key (store/sealed-response.ts)
+ * Returns the key of a request with the fingerprint of its method, URL, conditions, session, fence, type and body; undefined if the
+ * request has no key.
+ * @param options `secret`: the response holds a secret, which is stored encrypted under the key (store/sealed-response.ts)
  * @throws ServiceError BAD_REQUEST for a key that is empty or too long, or too short for a secret
  */
 export function idempotencyOf(request: FastifyRequest, options: { secret?: boolean } = {}): IdempotencyKey | undefined {
@@ -32,8 +32,8 @@ export function idempotencyOf(request: FastifyRequest, options: { secret?: boole
   if (options.secret && key.length < secretKeyLengthMin) {
     throw new ServiceError(
       'BAD_REQUEST',
-      `Idempotency-Key has ${key.length} characters; where the response holds a secret it must have at least ` +
-        `${secretKeyLengthMin} that nobody can guess, as whoever sends the same key gets the same response. Use a random UUID.`,
+      `Idempotency-Key has ${key.length} characters; for a response with a secret it must have at least ${secretKeyLengthMin}, and be ` +
+        'impossible to guess: every client that sends the same key gets the same response. Use a random UUID.',
     );
   }
   const body = request.body;

@@ -1,5 +1,5 @@
-// The OpenAPI 3.1 document, made from the zod schemas of the routes, for /openapi.json, /docs and the file openapi.yaml. Parts that all
-// operations share are added here, so that no route repeats them.
+// Generates the OpenAPI 3.1 document from the zod schemas of the routes, for /openapi.json, /docs and the file openapi.yaml. Parts that
+// all operations share are added here, so that no route repeats them.
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { FastifyContextConfig } from 'fastify';
 import { fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
@@ -18,7 +18,7 @@ const apiVersion = '1.0.0';
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
 
-/** What the document is made of, as far as it is worked on here. */
+/** The parts of the document that this file changes. */
 type Json = Record<string, unknown>;
 interface Response {
   description?: string;
@@ -44,7 +44,7 @@ interface Document extends Json {
   components?: { schemas?: Record<string, unknown>; parameters?: Json; headers?: Json; responses?: Json };
 }
 
-/** Frames of sockets, which OpenAPI has no operations for: they stand among the schemas, for readers and generators. */
+/** WebSocket frames. OpenAPI cannot describe sockets, so the frames are listed among the schemas, for readers and generators. */
 const clientFrames: z.ZodType[] = [clientFrame, topicTailClientFrame, groupClientFrame];
 const serverFrames: z.ZodType[] = [serverFrame, topicTailServerFrame, groupServerFrame];
 
@@ -52,15 +52,15 @@ const nodePathParameter = z.object({
   path: z
     .string()
     .describe(
-      'Path of the node without its first slash, empty for the root. It may contain slashes, and they stand as they are: `/v1/nodes/app/leader`.',
+      'Path of the node without its first slash, empty for the root. Its slashes need no encoding: `/v1/nodes/app/leader`.',
     ),
 });
 
-/** A node's path is the rest of the URL. OpenAPI has no word for that, so it is a parameter, and its text says so. */
+/** A node's path is the rest of the URL. OpenAPI cannot express that, so it is a path parameter whose description says so. */
 const transform: Transform = (given) => {
   const isNode = given.url.endsWith('/*');
   const schema = given.schema && { ...(isNode && { params: nodePathParameter }), ...given.schema };
-  // The generator fills in only the first of several routes that share one description of a body or an answer.
+  // If several routes share one description of a body or response, the generator completes only the first: so each gets a copy.
   if (schema?.body) schema.body = ownDescription(schema.body);
   if (schema?.response) {
     const responses = Object.entries(schema.response).map(([status, response]) => [status, ownDescription(response)]);
@@ -74,7 +74,7 @@ const transform: Transform = (given) => {
   return { ...transformed, schema: { ...transformed.schema, [declaredMark]: declaredBy(given) } };
 };
 
-/** What a route declares by other means than its schema, handed on to `complete`. */
+/** What a route declares outside its schema, passed to `complete`. */
 interface Declared {
   headers: string[];
   bodyLimit: number | undefined;
@@ -94,7 +94,7 @@ function declaredBy({ schema, route, url }: Parameters<Transform>[0]): Declared 
   };
 }
 
-/** A copy of what is described by content types, as OpenAPI does it; a schema alone stays what it is. */
+/** A copy of a description by content types; a plain schema is returned as it is. */
 function ownDescription(part: unknown): unknown {
   return typeof part === 'object' && part !== null && 'content' in part ? { ...part } : part;
 }
@@ -132,35 +132,39 @@ const commonParameters = {
     name: 'Weir-Session',
     in: 'header',
     schema: { type: 'string' },
-    description: 'Handle of a session: the request renews it, and what it creates as ephemeral lives with it.',
+    description:
+      'Handle of a session: the request renews it, and ephemeral nodes that the request creates belong to it.',
   },
   IdempotencyKey: {
     name: 'Idempotency-Key',
     in: 'header',
     schema: { type: 'string', minLength: 1, maxLength: 255 },
-    description: 'A repeat with the same key within 10 minutes gets the first answer again.',
+    description: 'A repeat with the same key within 10 minutes gets the first response again.',
   },
   WeirFence: {
     name: 'Weir-Fence',
     in: 'header',
     schema: { type: 'string', pattern: '^([^=\\s][^=]{0,254}=\\d{1,16}|/.*@\\d{1,16})$' },
     description:
-      'A fencing token, `<name>=<integer>`: each partition refuses one that is lower than the highest it has seen of that name. The `czxid` of a lock is a good one. `/path@<czxid>` also refuses the request unless that node exists with this `czxid`; the fence then has the path as its name.',
+      'A fencing token, `<name>=<integer>`: each partition refuses a token lower than the highest that it has seen under that name. The `czxid` of a lock node is a good token. With `/path@<czxid>` the request is also refused unless that node exists with this `czxid`; the name of the fence is then the path.',
   },
   WeirProducer: {
     name: 'Weir-Producer',
     in: 'header',
     schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}:\\d{1,16}:\\d{1,16}$' },
     description:
-      'A named producer, `<id>:<epoch>:<sequence>`, for bodies that have no member `producer`. Of NDJSON each appended batch takes the next sequence.',
+      'A named producer, `<id>:<epoch>:<sequence>`, for bodies that have no member `producer`. Each batch of an NDJSON body takes the next sequence.',
   },
 };
 
 const commonHeaders = {
-  WeirZxid: { schema: { type: 'integer', format: 'int64' }, description: 'The newest zxid that the answer reflects.' },
+  WeirZxid: {
+    schema: { type: 'integer', format: 'int64' },
+    description: 'The newest zxid that the response reflects.',
+  },
   IdempotencyReplayed: {
     schema: { type: 'string', const: 'true' },
-    description: 'The answer is that of an earlier request with the same Idempotency-Key or producer sequence.',
+    description: 'The response is that of an earlier request with the same Idempotency-Key or producer sequence.',
   },
 };
 
@@ -178,14 +182,14 @@ const everywhere = [
 
 const commonResponses = {
   Problem: {
-    description: `Any other problem. What may come everywhere: ${everywhere
+    description: `Any other problem. Codes that every request may get: ${everywhere
       .map((code) => `\`${code}\` (${errorCatalogue[code].status})`)
       .join(', ')}.`,
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
   },
 };
 
-/** Gives an operation what all have in common, and mends what the generator of the document gets wrong. */
+/** Adds to an operation the parts that all share, and corrects mistakes of the generator. */
 function complete(operation: Operation): void {
   const responses = Object.entries(operation.responses ?? {}) as [string, Response][];
   const successes = responses.filter(([status]) => /^[23]/.test(status)).map(([, response]) => response);
@@ -208,11 +212,11 @@ function complete(operation: Operation): void {
   }
   operation.responses = { ...operation.responses, default: { $ref: '#/components/responses/Problem' } };
 
-  // The generator calls every body required; bytes may be none at all, and what the schema lets be absent may be so.
+  // The generator marks every body as required; a body of bytes may be empty, and one whose schema is optional may be absent.
   const { requestBody } = operation;
   if (requestBody && declared.bodyLimit !== undefined) {
     const isStream = ndjsonType in (requestBody.content ?? {});
-    requestBody.description = `At most ${readable(declared.bodyLimit)}${isStream ? '; NDJSON has any length' : ''}.`;
+    requestBody.description = `At most ${readable(declared.bodyLimit)}${isStream ? '; NDJSON may have any length' : ''}.`;
   }
   for (const { schema } of Object.values(requestBody?.content ?? {})) {
     const isBytes = schema?.format === 'binary';
@@ -221,12 +225,12 @@ function complete(operation: Operation): void {
   }
 }
 
-/** The generator's own note on a body, which is not for readers. */
+/** The generator's internal mark of an optional body; it is removed from the document. */
 const optionalMark = 'x-fastify-zod-openapi-optional';
 
 /**
- * A parameter in its usual order. Its schema says what the value is, not how its text is checked before it is read as that:
- * a number in a query is no pattern, a flag no list of words.
+ * A parameter with its members in the usual order. The schema describes the value and not the check of its text: so the pattern of a
+ * number and the allowed words of a flag are removed.
  */
 function mended({ name, in: place, required, description, schema: given }: Parameter): Parameter {
   const { description: _, ...schema } = given;
@@ -236,20 +240,20 @@ function mended({ name, in: place, required, description, schema: given }: Param
     name: place === 'header' ? headerName(name) : name,
     in: place,
     ...(required && { required }),
-    // `?stats` says the same as `?stats=true`.
+    // `?stats` means the same as `?stats=true`.
     ...(schema.type === 'boolean' && { allowEmptyValue: true }),
     ...(description !== undefined && { description }),
     schema,
   };
 }
 
-/** The generator of the paths takes a header of the document for a schema, and so wraps it once more. */
+/** Unwraps a header: the generator takes the header object for a schema, and wraps it in another one. */
 function unwrapped(header: unknown): unknown {
   const { schema, ...rest } = header as { schema?: Json };
   return schema && typeof schema.schema === 'object' ? { ...rest, ...schema } : header;
 }
 
-/** `if-match` as people write it: `If-Match`. */
+/** The usual spelling of a header name: `If-Match` for `if-match`. */
 function headerName(name: string): string {
   if (name === 'etag') return 'ETag';
   return name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
@@ -266,7 +270,7 @@ function sorted(object: Json): Json {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Zod bounds every integer by 2^53, which holds; `int64` tells generators of clients where 32 bits are too few. */
+/** Adds `format: int64` to integers that need more than 32 bits, for generators of clients: zod gives every integer the bound 2^53. */
 function withIntegerFormats(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withIntegerFormats);
   if (typeof value !== 'object' || value === null) return value;
@@ -285,14 +289,14 @@ export const openApiOptions: FastifyDynamicSwaggerOptions = {
         "ZooKeeper's coordination and Kafka's logs over HTTP and WebSocket. Errors are application/problem+json with a stable `code`.",
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
     },
-    // Wherever the document came from, and without credentials: who may reach the server may use it.
+    // The server that served the document, without credentials: every client that can reach it may use it.
     servers: [{ url: '/' }],
     security: [],
     tags: [
-      { name: 'nodes', description: 'A tree of nodes as ZooKeeper has it.' },
-      { name: 'sessions', description: 'What ephemeral nodes live with.' },
-      { name: 'watches', description: 'Changes of the tree, as they happen and from the past.' },
-      { name: 'topics', description: 'Logs of records in partitions, as Kafka has them.' },
+      { name: 'nodes', description: 'A tree of nodes, as in ZooKeeper.' },
+      { name: 'sessions', description: 'Owners of ephemeral nodes: a session lives as long as it is renewed.' },
+      { name: 'watches', description: 'Changes of the tree, live and from history.' },
+      { name: 'topics', description: 'Logs of records in partitions, as in Kafka.' },
       { name: 'groups', description: 'Consumers that share the partitions of topics.' },
       { name: 'cluster', description: 'Brokers, controller and leaders.' },
       { name: 'operation', description: 'Health and metrics.' },

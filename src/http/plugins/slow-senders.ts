@@ -1,5 +1,6 @@
-// Refuses bodies that stall, arrive too slowly or take too long with 408, so that they hold neither memory nor a connection. For an
-// NDJSON stream only pauses are limited: `tail -f | curl -T -` may send nothing for long. Node limits the heads (app.ts, headersTimeout).
+// Refuses request bodies that stall, arrive too slowly or take too long with 408, so that they hold neither memory nor a connection. For
+// an NDJSON stream only pauses are limited, and those may be long: `tail -f | curl -T -`. Node limits the time of the head (app.ts,
+// headersTimeout).
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
@@ -8,11 +9,12 @@ import { ServiceError } from '../../core/service-error.ts';
 import type { HttpTimeouts } from '../limits.ts';
 import { mediaTypeOf, ndjsonType } from '../media-types.ts';
 
+/** How far a body has arrived. Times are those of `performance.now()`, ms. */
 interface Progress {
   beganAt: number;
-  /** When bytes of it last arrived. */
+  /** When bytes of the body last arrived. */
   movedAt: number;
-  /** Bytes received on its connection when it began, and until now. */
+  /** Bytes received on its connection when the body began, and until now. */
   bytesBefore: number;
   bytes: number;
 }
@@ -23,7 +25,7 @@ interface SlowSendersOptions {
 }
 
 async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: SlowSendersOptions): Promise<void> {
-  /** By connection, its latest request with a body. One interval checks all: a timer each would cost every request. */
+  /** The latest request with a body on each connection. One interval checks all: a timer for each request would cost too much. */
   const receiving = new Map<Socket, FastifyReply>();
   const progressOf = new WeakMap<FastifyReply, Progress>();
   const givenUp = metrics.counter(
@@ -57,7 +59,7 @@ async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: S
 
 export const slowSenders = fp(installSlowSenders, { name: 'slow-senders', fastify: '5.x' });
 
-/** Undefined if the body is complete. A body with bytes that this process has not read yet does not stall. */
+/** The progress of a body; undefined if it is complete. It does not stall while it has bytes that this process has not read yet. */
 function measure(socket: Socket, reply: FastifyReply, before: Progress | undefined, now: number): Progress | undefined {
   const { raw } = reply.request;
   if (raw.complete) return undefined;
@@ -67,6 +69,7 @@ function measure(socket: Socket, reply: FastifyReply, before: Progress | undefin
   return { ...before, movedAt: moves ? now : before.movedAt, bytes };
 }
 
+/** Why a body is too slow, as the text of an error; undefined if it is not. */
 function slownessOf(
   { beganAt, movedAt, bytesBefore, bytes }: Progress,
   reply: FastifyReply,
@@ -75,23 +78,24 @@ function slownessOf(
 ): string | undefined {
   const isStream = mediaTypeOf(reply.request) === ndjsonType;
   const idleMsMax = isStream ? streamIdleMs : bodyIdleMs;
-  if (now - movedAt > idleMsMax) return `Nothing of the body came in for ${idleMsMax} ms; it was given up.`;
+  if (now - movedAt > idleMsMax)
+    return `No bytes of the body arrived for ${idleMsMax} ms, the longest pause allowed. The request was given up.`;
   if (isStream) return undefined;
   const tookMs = now - beganAt;
   if (tookMs > bodyGraceMs + ((bytes - bytesBefore) / bodyBytesPerSecondMin) * 1000) {
     const rate = Math.round((bytes - bytesBefore) / (tookMs / 1000));
     return (
-      `The body came in at ${rate} bytes a second; after the first ${bodyGraceMs} ms it has to come in at ${bodyBytesPerSecondMin} ` +
-      'or more on average. It was given up.'
+      `The body arrived at ${rate} bytes a second; after the first ${bodyGraceMs} ms the average must be at least ` +
+      `${bodyBytesPerSecondMin}. The request was given up.`
     );
   }
-  if (tookMs > bodyMs) return `The body took longer than ${bodyMs} ms; it was given up.`;
+  if (tookMs > bodyMs) return `The body took longer than ${bodyMs} ms to arrive. The request was given up.`;
   return undefined;
 }
 
 /**
- * Fails the reader of the body, and with it the request, as a lost connection would; but the response can still be sent. A connection
- * whose response has ended is closed at the next check.
+ * Makes the reader of the body fail, and with it the request, as a lost connection would; but the error can still be sent. If nothing
+ * reads the body, or the response has ended, the connection is closed.
  * @returns whether something was still reading the body
  */
 function giveUp(socket: Socket, reply: FastifyReply, detail: string): boolean {

@@ -1,4 +1,4 @@
-// Validation of requests by zod schemas, and serialisation of responses. A parameter or member that a schema does not name is refused.
+// Validates requests by their zod schemas, and serialises responses. A parameter or member that a schema does not name is refused.
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
 import fp from 'fastify-plugin';
@@ -8,12 +8,15 @@ import { ServiceError } from '../../core/service-error.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
 
-const emptyBody = 'The body is empty; this request takes JSON, as /docs describes it.';
+const emptyBody = 'The body is empty; this request needs a JSON body. See /docs for its members.';
 
 /** Schemas for the OpenAPI document only: the route parses these headers itself. */
 const described = new WeakSet<object>();
 
-/** Marks a schema of headers that are read by the route: checking them would copy all headers of every request. */
+/**
+ * Marks a schema of headers as a description only, and returns it. The route parses these headers itself: validation would copy all
+ * headers of every request.
+ */
 export function onlyDescribed<S extends z.ZodType>(schema: S): S {
   described.add(schema);
   return schema;
@@ -22,7 +25,7 @@ export function onlyDescribed<S extends z.ZodType>(schema: S): S {
 const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpPart }) => {
   const zodSchema = schema as unknown as z.ZodType;
   if (described.has(zodSchema)) return () => true;
-  // Most requests have no query at all.
+  // Most requests have no query: the result for an empty one is computed once.
   const ofNothing = httpPart === 'querystring' ? zodSchema.safeParse({}) : undefined;
   const nothing = ofNothing?.success ? { value: Object.freeze(ofNothing.data) } : undefined;
   return (data: unknown) => {
@@ -36,7 +39,7 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
     }
     const result = zodSchema.safeParse(data, parseOptions);
     if (result.success) return { value: result.data };
-    // A body that is not there at all is null to the router.
+    // The router passes null if there is no body.
     if (httpPart === 'body' && data === null) return { error: new ServiceError('BAD_REQUEST', emptyBody) };
     return { error: new ServiceError('BAD_REQUEST', describeIssues(result.error, places[httpPart ?? ''])) };
   };

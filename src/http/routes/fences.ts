@@ -1,4 +1,4 @@
-// /v1/topics/{t}/partitions/{p}/fences: by name, the highest fencing token that a partition has seen.
+// /v1/topics/{t}/partitions/{p}/fences: lists and deletes fences, the highest fencing token by name that a partition has seen.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { fenceParams, fencesQuery, fencesResponse } from '../../../schemas/fences.ts';
@@ -25,7 +25,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
         params: partitionParams,
         querystring: fencesQuery,
         response: {
-          200: { description: 'A page of them.', content: { 'application/json': { schema: fencesResponse } } },
+          200: { description: 'A page of fences.', content: { 'application/json': { schema: fencesResponse } } },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -50,7 +50,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
       schema: {
         tags: ['topics'],
         operationId: 'fences.delete',
-        summary: 'Delete a fence: the next token of its name is taken, whatever it is',
+        summary: 'Delete a fence: the partition then accepts any token of that name',
         params: fenceParams,
         querystring: noQuery,
         response: {

@@ -20,7 +20,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
     '/multi',
     {
       bodyLimit: bodyBytes.transaction,
-      config: { admission: 'work', timeLimit: 'write', tooLargeRemedy: 'Make several transactions of it.' },
+      config: { admission: 'work', timeLimit: 'write', tooLargeRemedy: 'Split it into several transactions.' },
       schema: {
         tags: ['nodes'],
         operationId: 'multi',
@@ -66,15 +66,19 @@ function toOp(op: MultiOp, index: number, header: SessionCredential | undefined)
   switch (op.op) {
     case 'create': {
       const { op: _, ttl: ttlMs, sequential = false } = op;
-      // The empty prefix of a sequential node ends with a slash.
+      // The path of a sequential node with an empty name prefix ends with a slash, which counts.
       const path = sequential ? op.path : withoutTrailingSlash(op.path);
       const mode = refusedAt(index, () => modeOf(op));
       const session = op.session === undefined ? header : sessionCredentialOf(op.session);
       if (mode === 'ephemeral' && !session) {
-        throw new ServiceError('BAD_REQUEST', `ops.${index}: an ephemeral node needs a session.`, { failed: index });
+        throw new ServiceError(
+          'BAD_REQUEST',
+          `ops.${index}: an ephemeral node needs a session; send its handle as session or in Weir-Session.`,
+          { failed: index },
+        );
       }
       if (mode !== undefined && (mode === 'ttl') !== (ttlMs !== undefined)) {
-        throw new ServiceError('BAD_REQUEST', `ops.${index}: a ttl goes with mode ttl and only with it.`, {
+        throw new ServiceError('BAD_REQUEST', `ops.${index}: mode ttl needs a ttl, and no other mode takes one.`, {
           failed: index,
         });
       }
@@ -117,7 +121,7 @@ function toOp(op: MultiOp, index: number, header: SessionCredential | undefined)
   }
 }
 
-/** Adds the index of the operation to an error and its text. */
+/** Reads a part of an operation, and adds the operation's index to an error and its text. */
 function refusedAt<T>(index: number, read: () => T): T {
   try {
     return read();
@@ -132,13 +136,13 @@ function content(
   index: number,
 ) {
   if (op.data !== undefined && op.dataBase64 !== undefined) {
-    throw new ServiceError('BAD_REQUEST', `ops.${index}: give data or dataBase64, not both.`, { failed: index });
+    throw new ServiceError('BAD_REQUEST', `ops.${index}: give either data or dataBase64, not both.`, { failed: index });
   }
   const data = op.dataBase64 === undefined ? Buffer.from(op.data ?? '') : Buffer.from(op.dataBase64, 'base64');
   return { data, contentType: contentTypeOf(op.contentType, data) };
 }
 
-/** A malformed handle becomes one of an unknown session: the script refuses it when it reaches the operation. */
+/** A malformed handle becomes that of an unknown session: the script then refuses it in the order of the operations. */
 function sessionCredentialOf(handle: string): SessionCredential {
   try {
     return parseHandle(handle);
@@ -148,7 +152,7 @@ function sessionCredentialOf(handle: string): SessionCredential {
   }
 }
 
-/** Adds a result of each operation to an error: OK before the one that failed, its code, ROLLED_BACK after it. */
+/** Adds the result of each operation to an error: OK before the one that failed, the code of the error, then ROLLED_BACK. */
 function withResults(error: unknown, count: number): unknown {
   if (!(error instanceof ServiceError) || typeof error.fields.failed !== 'number') return error;
   const failed = error.fields.failed;

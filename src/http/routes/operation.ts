@@ -1,4 +1,4 @@
-// Health, metrics and the API's own description.
+// /health, /metrics, /openapi.json and the page of the error codes.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { errorCatalogue } from '../../../schemas/errors.ts';
@@ -18,8 +18,8 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
       schema: {
         tags: ['operation'],
         operationId: 'health.live',
-        summary: 'Whether the process runs',
-        response: { 200: { description: 'It does.', content: { 'application/json': { schema: healthReply } } } },
+        summary: 'Check whether the process runs',
+        response: { 200: { description: 'It runs.', content: { 'application/json': { schema: healthReply } } } },
       } satisfies FastifyZodOpenApiSchema,
     },
     async () => ({ status: 'ok' as const }),
@@ -32,12 +32,12 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
       schema: {
         tags: ['operation'],
         operationId: 'health.ready',
-        summary: 'Whether the server can serve: the tree can be read, and it has its place in the cluster',
+        summary: 'Check whether the broker can serve: it is registered in the cluster and can read the tree',
         description:
-          'Means this broker, and not all of the data: where Redis Cluster shares it and the Redis of some logs is away, requests ' +
-          'for those are refused by every broker alike, and all others are served. /v1/cluster says what is away.',
+          'Describes this broker, not all of the data. In a Redis Cluster the Redis of some logs may be away: then every broker ' +
+          'refuses requests for those logs and serves all others. /v1/cluster lists what is away.',
         response: {
-          200: { description: 'It can.', content: { 'application/json': { schema: healthReply } } },
+          200: { description: 'It can serve.', content: { 'application/json': { schema: healthReply } } },
           ...problems('STORE_UNAVAILABLE', 'LOADING'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -94,10 +94,10 @@ ${Object.entries(errorCatalogue)
 </tbody></table></body></html>
 `;
 
-/** So much of a second the metrics may take, ms: a text of them takes some 10 ms, and they are answered without admission. */
+/** Time of each second that collecting metrics may take, ms. It takes about 10 ms, and /metrics bypasses admission control. */
 const metricsMsPerSecond = 400;
 
-/** Calls `make` for as long as that takes no more of a second; who asks then is given what it gave last. */
+/** Limits `make` to that part of each second; further calls get its last result. */
 function rarely(make: () => Promise<string>): () => Promise<string> {
   let [takenMs, since]: [number, number] = [0, 0];
   let last: Promise<string> | undefined;

@@ -1,4 +1,5 @@
-// /v1/topics/{t}/partitions/{p} and /v1/elections: the leader and replicas of a partition. Its records: records.ts.
+// /v1/topics/{t}/partitions/{p} and /v1/elections: describes partitions, reassigns their replicas and elects leaders. Records are in
+// records.ts.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { partitionParams } from '../../../schemas/records.ts';
@@ -24,7 +25,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
         params: partitionParams,
         querystring: noQuery,
         response: {
-          200: { description: 'It exists.', content: { 'application/json': { schema: partitionResponse } } },
+          200: { description: 'The partition.', content: { 'application/json': { schema: partitionResponse } } },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -43,15 +44,15 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
       schema: {
         tags: ['cluster'],
         operationId: 'partitions.reassign',
-        summary: 'Give a partition to other brokers',
+        summary: 'Reassign a partition to other brokers',
         description:
-          'The new list of replicas holds at once, as no data has to be moved: the log is in the store that all brokers share. ' +
-          'Brokers that are added must be alive. The leader stays if it is on the list.',
+          'The new list of replicas applies at once. No data is moved, as the log is in the store that all brokers share. ' +
+          'Brokers that are added must be alive. The leader stays if it is in the list.',
         params: partitionParams,
         querystring: noQuery,
         body: reassignBody,
         response: {
-          200: { description: 'It is theirs.', content: { 'application/json': { schema: partitionResponse } } },
+          200: { description: 'Reassigned.', content: { 'application/json': { schema: partitionResponse } } },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_TOPIC',
@@ -87,12 +88,15 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
         operationId: 'elections.create',
         summary: 'Elect the preferred leaders of a topic',
         description:
-          'The first of its replicas becomes the leader of each partition, if it is alive. The controller does so by itself ' +
-          'a second after brokers came or went, where a broker leads less than nine tenths of what it is preferred for.',
+          'The first replica of each partition becomes its leader, if it is alive. The controller also does so by itself a second ' +
+          'after brokers joined or left, if a broker leads less than nine tenths of the partitions that prefer it.',
         querystring: noQuery,
         body: electionBody,
         response: {
-          200: { description: 'How it went.', content: { 'application/json': { schema: electionResponse } } },
+          200: {
+            description: 'The result for each partition.',
+            content: { 'application/json': { schema: electionResponse } },
+          },
           ...problems(
             'BAD_REQUEST',
             'UNKNOWN_TOPIC',

@@ -17,11 +17,14 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker
       schema: {
         tags: ['topics'],
         operationId: 'producers.register',
-        summary: 'Register a producer by its name, or take it over: a new epoch, which fences the old one everywhere',
+        summary: 'Register a named producer, or take it over: the new epoch fences the old one in every partition',
         querystring: noQuery,
         body: createProducerBody,
         response: {
-          201: { description: 'Its epoch.', content: { 'application/json': { schema: producerResponse } } },
+          201: {
+            description: 'The id of the producer and its new epoch.',
+            content: { 'application/json': { schema: producerResponse } },
+          },
           ...problems('BAD_REQUEST', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE', 'STORE_FULL'),
         },
       } satisfies FastifyZodOpenApiSchema,

@@ -19,7 +19,9 @@ import { isFromLoopback } from '../loopback.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
-const handleParam = z.strictObject({ handle: z.string().describe('`<id>.<secret>`, as the creation answered it.') });
+const handleParam = z.strictObject({
+  handle: z.string().describe('`<id>.<secret>`, the member `session` of the response to the creation.'),
+});
 
 export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'config' | 'store'> }> = async (
   app,
@@ -66,7 +68,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
     ...problems('BAD_REQUEST', 'FORBIDDEN', 'SESSION_EXPIRED', 'IDEMPOTENCY_KEY_REUSED', 'STORE_UNAVAILABLE'),
   };
 
-  // A repeated renewal renews again, whatever its Idempotency-Key: the stored response would be an expired promise.
+  // A repeated renewal renews again, whatever its Idempotency-Key: `expiresAt` of a stored response would be out of date.
   app.put(
     '/sessions/:handle',
     {
@@ -74,7 +76,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.renew',
-        summary: 'Renew a session for its full time',
+        summary: 'Renew a session for its full TTL',
         querystring: noQuery,
         params: handleParam,
         response: renewed,
@@ -90,7 +92,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.renewSelf',
-        summary: 'Renew the session of the header Weir-Session for its full time',
+        summary: 'Renew the session of the header Weir-Session for its full TTL',
         querystring: noQuery,
         response: renewed,
       } satisfies FastifyZodOpenApiSchema,
@@ -177,7 +179,7 @@ function ownSession(request: FastifyRequest): SessionCredential {
   if (typeof handle === 'string') return parseHandle(handle);
   throw new ServiceError(
     'BAD_REQUEST',
-    '/v1/sessions/self is the session of the header Weir-Session, which is missing.',
+    '/v1/sessions/self is the session of the header Weir-Session, which is missing. Send the handle of a session in it.',
   );
 }
 
@@ -186,6 +188,6 @@ function forced(request: FastifyRequest, id: string): SessionCredential {
   if (isFromLoopback(request)) return { id, secretHash: anySecret };
   throw new ServiceError(
     'FORBIDDEN',
-    `A session is ended by its public id from the machine of the server only, over the loopback and not through a proxy; the request comes from ${request.ip}.`,
+    `A session is not ended by its public id, as the request comes from ${request.ip}. Only requests over the loopback, without a proxy, may do so. Send the handle of the session.`,
   );
 }

@@ -1,5 +1,5 @@
 // GET /v1/topics/{topic}/stream: the tail of a topic as server-sent events. The id of each message is the position after it, so an
-// EventSource that lost its connection resumes by itself, through any broker. The same URL also takes WebSockets (src/ws/topic-tail.ts).
+// EventSource that lost its connection resumes by itself, at any broker. The same URL also accepts WebSockets (src/ws/topic-tail.ts).
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
@@ -36,14 +36,14 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
   app.route({
     method: 'GET',
     url: '/topics/:topic/stream',
-    // A stream has no length and no end that a HEAD could tell.
+    // An endless stream has no length, so HEAD has no meaning.
     exposeHeadRoute: false,
     config: { admission: 'stream', timeLimit: 'none' },
     schema: {
       tags: ['topics'],
       operationId: 'records.stream',
       summary:
-        'Read records as they come, as server-sent events; upgraded to a WebSocket: frames RecordStreamClientFrame to the server, RecordStreamServerFrame from it',
+        'Read records as they are appended, as server-sent events; or over a WebSocket with the frames RecordStreamClientFrame (to the server) and RecordStreamServerFrame (from it)',
       params: topicParams,
       querystring: topicTailQuery,
       headers: topicTailHeaders,
@@ -51,11 +51,12 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
         101: { description: 'The connection is a WebSocket now.' },
         200: {
           description:
-            'Messages with `id: <position>` and a RecordStreamFrame as `data`; what ends the stream, such as a position that is lost, is an `event: problem`, and the last.',
+            'Messages with `id: <position>` and a RecordStreamFrame as `data`. An error that ends the stream, such as a lost position, is the last message, with `event: problem`.',
           content: { 'text/event-stream': { schema: topicTailEvent } },
         },
         204: {
-          description: 'The Last-Event-ID is that of a position that is lost, as was said; it stops an EventSource.',
+          description:
+            'The Last-Event-ID is that of an `event: problem` for a lost position. An EventSource then stops.',
         },
         ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'STORE_UNAVAILABLE'),
       },
@@ -68,7 +69,7 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
         send(reply, await topicTails.open(wanted));
       } catch (error) {
         const failure = toServiceError(error as Error, request);
-        // Without a position of the topic in the request, an unknown topic is a mistake in the request.
+        // An unknown topic is a mistake in the request, unless the request has a position in it: then the topic was deleted.
         if (!isLost(failure) || (failure.code === 'UNKNOWN_TOPIC' && !position?.includes(':'))) throw error;
         streams.open(reply, { onHeartbeat: () => undefined, onEnd: () => undefined }).fail(error, position);
       }

@@ -1,4 +1,4 @@
-// /v1/topics: creates, lists, describes, alters and deletes topics. Their records: records.ts.
+// /v1/topics: creates, lists, describes, alters and deletes topics. Records are in records.ts.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import {
@@ -66,7 +66,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
         summary: 'List the topics, by name',
         querystring: listTopicsQuery,
         response: {
-          200: { description: 'A page of them.', content: { 'application/json': { schema: topicsResponse } } },
+          200: { description: 'A page of topics.', content: { 'application/json': { schema: topicsResponse } } },
           ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
@@ -92,7 +92,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
         summary: 'Describe a topic: settings, partitions, leaders, offsets',
         params: topicParams,
         response: {
-          200: { description: 'It exists.', content: { 'application/json': { schema: topicResponse } } },
+          200: { description: 'The topic.', content: { 'application/json': { schema: topicResponse } } },
           ...problems('UNKNOWN_TOPIC', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,

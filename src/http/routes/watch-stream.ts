@@ -1,5 +1,5 @@
 // GET /v1/watch/{path}: one watch as server-sent events. The id of each message is its zxid, so an EventSource that lost its
-// connection resumes by itself, through any broker.
+// connection resumes by itself, at any broker.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import {
@@ -32,7 +32,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
   app.route({
     method: 'GET',
     url: '/watch/*',
-    // A stream has no length and no end that a HEAD could tell.
+    // An endless stream has no length, so HEAD has no meaning.
     exposeHeadRoute: false,
     config: { admission: 'stream', timeLimit: 'none' },
     schema: {
@@ -44,11 +44,12 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
       response: {
         200: {
           description:
-            'Messages with `id: <zxid>` and a WatchStreamFrame as `data`; what ends the stream, such as a position that is lost, is an `event: problem`, and the last.',
+            'Messages with `id: <zxid>` and a WatchStreamFrame as `data`. An error that ends the stream, such as a lost position, is the last message, with `event: problem`.',
           content: { 'text/event-stream': { schema: streamFrame } },
         },
         204: {
-          description: 'The Last-Event-ID is that of a position that is lost, as was said; it stops an EventSource.',
+          description:
+            'The Last-Event-ID is that of an `event: problem` for a lost position. An EventSource then stops.',
         },
         ...problems('BAD_REQUEST', 'INVALID_PATH', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
       },
@@ -68,7 +69,10 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
     },
   });
 
-  /** Starts a watch as the response. Rejects with what refuses the watch before the stream has begun, unless its position is lost. */
+  /**
+   * Starts a watch as the response.
+   * @throws the error that refuses the watch before the stream has begun, unless its position is lost: that is sent in the stream
+   */
   function watch(request: FastifyRequest, reply: FastifyReply, wanted: WatchRequest): Promise<void> {
     return new Promise((resolve, reject) => {
       let handle: WatchHandle | undefined;
@@ -79,7 +83,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
         },
         onEnd: () => {
           handle?.close();
-          // Without effect once the stream has begun.
+          // Has no effect once the stream has begun.
           reject(new ServiceError('STORE_UNAVAILABLE', 'The server is stopping. Send the request to another broker.'));
         },
       });
@@ -113,7 +117,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
           slowReadersCut.inc({ kind: 'watch-stream' });
           stream.cutOff();
         },
-        // A response that is corked may wait for a drain that never comes (node:http), and it has only one watch.
+        // Not corked: a corked response of node:http may wait for a drain that never comes, and it has only one watch.
         cork: (write) => write(),
       });
       if (stream.hasEnded) handle.close();

@@ -103,7 +103,7 @@ t.test(
         'POST',
         '/v1/multi',
         9_000_000,
-        /9000008 bytes; the limit is 8388608 \(8 MiB, of this request\)\. Make several/,
+        /9000008 bytes; the limit is 8388608 \(8 MiB, of this request\)\. Split it into several/,
       ],
       [url, 'POST', '/v1/sessions', 65_536, /the limit is 65536 \(64 KiB, of this request\)/],
       [url, 'POST', '/v1/producers', 65_536, /64 KiB/],

@@ -218,7 +218,7 @@ t.test(
     await eventually(stalled.closed, 'it is given up');
     t.match(stalled.told(), /^HTTP\/1.1 408 Request Timeout\r\n/);
     t.match(stalled.told(), /connection: close\r\n/i);
-    t.match(stalled.told(), /"code":"REQUEST_TIMEOUT","detail":"Nothing of the body came in for 200 ms/);
+    t.match(stalled.told(), /"code":"REQUEST_TIMEOUT","detail":"No bytes of the body arrived for 200 ms/);
 
     const stream = dial(t, server);
     stream.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
