@@ -1,7 +1,7 @@
 // Compiles TypeScript with the given tsconfig into the given folder and copies the Lua scripts beside the
 // compiled store, where scripts.js looks for them: `node scripts/build.mjs tsconfig.build.json dist`.
 import { execFileSync } from 'node:child_process';
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -11,6 +11,23 @@ if (!project || !outDir) {
   console.error('usage: node scripts/build.mjs <tsconfig> <outDir>');
   process.exit(2);
 }
+
+// A start must not wait for a build that would change nothing: the stamp names all inputs of the last one.
+const inputs = [
+  'src',
+  'schemas',
+  'test',
+  'bench',
+  'testbed',
+  'scripts',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  project,
+];
+const stampFile = join(root, outDir, '.inputs');
+const stamp = inputs.flatMap((path) => describe(join(root, path))).join('\n');
+if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) process.exit(0);
 
 // A file that was renamed or deleted must not live on in the output: a stale test would still be run.
 rmSync(join(root, outDir), { recursive: true, force: true });
@@ -23,3 +40,15 @@ try {
   process.exit(1); // tsc has printed what is wrong
 }
 cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
+writeFileSync(stampFile, stamp);
+
+/** Path, size and time of change of a file, or of each file below a folder. */
+function describe(path) {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats) return [];
+  if (stats.isDirectory())
+    return readdirSync(path)
+      .sort()
+      .flatMap((name) => describe(join(path, name)));
+  return [`${path} ${stats.size} ${stats.mtimeMs}`];
+}

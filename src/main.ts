@@ -108,7 +108,7 @@ async function openStore(config: Config, log: Logger): Promise<RunningStore> {
 async function findRedis(log: Logger): Promise<RedisBinary> {
   const binary = await resolveRedisBinary({ log });
   const { version, command, source } = binary;
-  const where = source === 'path' ? 'found on the PATH' : 'installed by npm run redis:install or by an earlier start';
+  const where = source === 'path' ? 'found on the PATH' : 'installed in the folder .redis';
   log.info(
     { version, command, source, ...binaryAge(command) },
     `Using Redis ${version} as the private Redis, ${where}`,

@@ -10,9 +10,17 @@ import type { Logger } from 'pino';
 const socketPathBytesMax = 107;
 const socketName = 'redis.sock';
 
-/** Makes the data directory; one that is there is closed to other users, with what Redis keeps in it. */
+/**
+ * Makes the data directory. One that exists is closed to other users, with what Redis keeps in it.
+ * @throws Error if the folder cannot be made
+ */
 export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>): void {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new Error(`The data directory ${dataDir} cannot be made (--data-dir, WEIR_DATA_DIR): ${problem}`);
+  }
   const opened: string[] = [];
   const refused: string[] = [];
   const close = (path: string, wanted: number) => {

@@ -22,7 +22,7 @@ const rounds = Math.ceil(Number(process.env.WEIR_MODEL_RUNS ?? 1000) / 500);
 const clientsPerRound = 6;
 const stepsPerClient = 50;
 
-t.setTimeout(60_000 + rounds * 10_000);
+t.setTimeout(300_000 + rounds * 60_000);
 t.comment(`WEIR_TEST_SEED=${seed}`);
 
 const ok = (seen: { version?: number; data?: string } = {}): Outcome => ({ code: 'OK', seen: [seen] });

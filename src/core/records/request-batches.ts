@@ -229,7 +229,7 @@ function checkSize(
         ];
   throw new ServiceError(
     'TOO_LARGE',
-    `${what} ${bytes} bytes; ${limit}. ${remedy}${isStream ? '' : '; nothing was written'}.`,
+    `${what} ${bytes} bytes as JSON; ${limit}. ${remedy}${isStream ? '' : '; nothing was written'}.`,
     { ...(partition !== undefined && { partition }), bytes, maxBytes, ...(line !== undefined && { line }) },
   );
 }

@@ -211,7 +211,11 @@ t.test(
     const text = { 'content-type': 'text/plain' };
     t.match(await http(records, 'POST', '\u0001'.repeat(200_000), text), {
       status: 413,
-      body: { code: 'TOO_LARGE', bytes: 1_200_000, detail: /^The record has 1200000 bytes; .*nothing was written\.$/ },
+      body: {
+        code: 'TOO_LARGE',
+        bytes: 1_200_000,
+        detail: /^The record has 1200000 bytes as JSON; .*nothing was written\.$/,
+      },
     });
     t.equal((await http(records, 'POST', '\n'.repeat(200_000), text)).status, 200);
   },

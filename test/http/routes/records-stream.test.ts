@@ -110,7 +110,7 @@ t.test('whatever is wrong with a line names it, counted over the whole stream wi
     [
       `{"key":"k","value":"${'x'.repeat(2000)}"}`,
       'TOO_LARGE',
-      /^line 1500: the record has \d+ bytes; max\.message\.bytes/,
+      /^line 1500: the record has \d+ bytes as JSON; max\.message\.bytes/,
     ],
     ['{"key":"k","value":1}x', 'BAD_REQUEST', /^line 1500 is not JSON/],
     ['{"key":"a","key":"b"}', 'BAD_REQUEST', /^line 1500: the field key occurs twice/],
@@ -159,18 +159,18 @@ t.test('the size of a record is told by what it is a part of', async (t) => {
     [
       `{"records":[{"value":${big}}]}`,
       json,
-      /^The record has 1012 bytes; .* is 1000\. Send a smaller record, or raise the limit; nothing was written\.$/,
+      /^The record has 1012 bytes as JSON; .* is 1000\. Send a smaller record, or raise the limit; nothing was written\.$/,
     ],
     [big, { 'content-type': 'text/plain' }, /^The record has \d+ bytes/],
     [
       `{"records":[${Array(3).fill(`{"value":${small}}`).join()}]}`,
       json,
-      /^The 3 records for partition 0 together have 1238 bytes; .*Send fewer records per request, or stream/,
+      /^The 3 records for partition 0 together have 1238 bytes as JSON; .*Send fewer records per request, or stream/,
     ],
     [
       `{"value":1}\n{"value":${big}}`,
       ndjson,
-      /^line 2: the record has 1012 bytes; .*Send a smaller record, or raise the limit\.$/,
+      /^line 2: the record has 1012 bytes as JSON; .*Send a smaller record, or raise the limit\.$/,
     ],
   ];
   for (const [body, headers, detail] of cases) {

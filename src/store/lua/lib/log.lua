@@ -157,7 +157,7 @@ function log.fence_leader(epoch, run)
   if epoch < newest or (epoch == newest and holder and holder ~= run) then
     return {
       'STALE_LEADER_EPOCH',
-      'A leader with epoch ' .. whole(newest) .. ' keeps house for this partition; epoch ' .. whole(epoch) .. ' is over, or is another\'s.',
+      'A leader with epoch ' .. whole(newest) .. ' leads this partition; epoch ' .. whole(epoch) .. ' is over, or belongs to another broker.',
       'leaderEpoch', newest,
     }
   end

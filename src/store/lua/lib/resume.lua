@@ -28,7 +28,7 @@ local function not_resumable(zxid, floor)
     local epoch = string.format('%.0f', math.floor(asked / EPOCH))
     local begin, ended_at = unpack(redis.call('HMGET', keys.epochs, epoch .. ':begin', epoch))
     if asked > 0 and asked < tonumber(begin or '0') or asked > tonumber(ended_at or asked) then
-      problem = 'the store has lost that transaction'
+      problem = 'the history of this cluster does not have that transaction: it was lost, or never was'
     end
   end
   if not problem then return nil end
