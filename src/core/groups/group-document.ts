@@ -1,9 +1,9 @@
 /**
- * The document of a consumer group: plain JSON that any broker may read, update and commit by compare-and-set. This file has
- * its shape and what is derived from it; `group-state.ts` updates it.
+ * The document of a consumer group: plain JSON that any broker can read, update and commit by compare-and-set. This file defines
+ * its shape, its encoding and the checks on it; `group-state.ts` updates it.
  *
- * Clients choose the names of members, and a name may be that of a built-in property (`constructor`): only own properties
- * count.
+ * Clients choose the names of members and topics. A name may be that of a built-in property, such as `constructor`, so lookups
+ * use own properties only (getOwn).
  */
 
 import { ServiceError } from '../service-error.ts';
@@ -12,16 +12,16 @@ import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import { defaultAssignor } from './assignors/assignor.ts';
 import type { GroupState, MemberState } from './member-reconciliation.ts';
 
-/** Topics by name, or a regular expression that a topic's whole name must match. */
+/** The names of topics, or a regular expression that must match the whole name of a topic. */
 export type Subscription = { topics: string[] } | { pattern: string };
 
 /** Where a member begins in a partition without a committed offset. */
 export type ResetPolicy = 'earliest' | 'latest' | 'none';
 
 /**
- * The epoch of a member may rise several times before its next heartbeat. So `previousMemberEpoch` is an epoch that it has
- * sent, or got when it joined, and every epoch since then is valid. Once a member has its whole assignment, its epoch is not
- * recorded any more: older epochs stay valid for longer, and only get the current response again.
+ * A member in the document. Its epoch may rise several times before its next heartbeat. So `previousMemberEpoch` is the last
+ * epoch that it has sent or got from a join, and a heartbeat may have any epoch from that one on. Once the member has its whole
+ * assignment, the epochs that it sends are not recorded. Older epochs then stay valid for longer, and get the current response.
  */
 export interface GroupMember extends MemberState {
   /** The session that owns its nodes in the tree. */
@@ -29,7 +29,7 @@ export interface GroupMember extends MemberState {
   instanceId?: string;
   clientId?: string;
   subscription: Subscription;
-  /** The topics of its subscription, sorted: as it named them, or those that match its pattern now. */
+  /** The topics of its subscription, sorted: the named ones, or the existing ones that match its pattern. */
   topics: string[];
   /** The assignor that it prefers. */
   assignor?: string;
@@ -37,31 +37,31 @@ export interface GroupMember extends MemberState {
   rebalanceTimeoutMs: number;
   reset: ResetPolicy;
   /**
-   * Earlier member ids of this static member, newest last. A caller that still uses one learns that the member was replaced.
+   * Earlier member ids of this static member, newest last. A caller that still uses one gets FENCED_INSTANCE_ID.
    */
   formerIds?: string[];
-  /** The hash of the secret that its calls over HTTP send; absent for a member on a socket. */
+  /** The hash of its member secret; absent for a member on a socket. */
   secretHash?: string;
-  /** The hashes of its earlier incarnations, newest last. */
+  /** The secret hashes of its earlier incarnations, newest last. */
   formerSecretHashes?: string[];
-  /** A static member that has left and will come back: it uses nothing, and keeps its partitions until its session ends. */
+  /** Set for a static member that has left temporarily: it uses no partitions, but keeps them until its session ends. */
   isAway?: true;
 }
 
 export interface SubscribedTopic {
-  /** Tells the topic from an earlier one of its name. */
+  /** Distinguishes the topic from a deleted one with the same name. */
   topicId: string;
   partitionCount: number;
   /**
-   * How many partitions the topic had when the group subscribed to it; 0 = the topic was created later. Later partitions are
-   * read from their beginning. Absent = there are none.
+   * The number of partitions that the topic had when the group subscribed to it; 0 = the topic was created later. The group
+   * reads partitions added later from their beginning. Absent = no partitions were added.
    */
   begunWith?: number;
 }
 
 /**
- * Subscriptions that no member has any more: topics and partitions that are created under them are read from the beginning,
- * too.
+ * Subscriptions that no member has any more. Topics and partitions that are created later and match them are also read from
+ * their beginning.
  */
 export interface FormerSubscriptions {
   /** Newest last. */
@@ -70,12 +70,12 @@ export interface FormerSubscriptions {
 }
 
 export interface GroupDocument extends GroupState<GroupMember> {
-  /** The assignor in use. */
+  /** The name of the assignor that computed the target. */
   assignor: string;
   /** The subscribed topics that existed when the target was computed. */
   topics: Record<string, SubscribedTopic>;
   former?: FormerSubscriptions;
-  /** Partitions under the subscriptions of the group that exceed its limit (group-topics.ts). */
+  /** The number of subscribed partitions that are left out, as they exceed the limit of a group (group-topics.ts). */
   leftOut?: number;
 }
 
@@ -89,8 +89,8 @@ export function emptyGroup(): GroupDocument {
 }
 
 /**
- * Encodes the document for the store. The topics that match a pattern are stored once, not with each member that has the
- * pattern: that would be thousands of names for thousands of members.
+ * Encodes the document for the store. The topics that match a pattern are stored once per pattern, not per member, as
+ * thousands of members may share a pattern that matches thousands of topics.
  */
 export function encodeGroup(group: GroupDocument): string {
   const matched = new Map<string, string[]>();
@@ -107,7 +107,7 @@ export function encodeGroup(group: GroupDocument): string {
   return JSON.stringify({ ...group, members: Object.fromEntries(members), matched: Object.fromEntries(matched) });
 }
 
-/** Decodes the output of encodeGroup(), and documents of older versions that have the topics with each member. */
+/** Decodes the output of encodeGroup(), and documents of older versions, in which each member has its topics. */
 export function decodeGroup(stored: string): GroupDocument {
   const { matched, ...group } = JSON.parse(stored) as GroupDocument & { matched?: Record<string, string[]> };
   if (!matched) return group;
@@ -121,7 +121,7 @@ export function getOwn<T>(record: Readonly<Record<string, T>>, key: string): T |
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
-/** Returns a member. @throws ServiceError FENCED_INSTANCE_ID if another member has replaced it, UNKNOWN_MEMBER */
+/** Returns a present member. @throws ServiceError FENCED_INSTANCE_ID if another member has replaced it, else UNKNOWN_MEMBER */
 export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string): GroupMember {
   const member = getOwn(group.members, memberId);
   if (member && !member.isAway) return member;
@@ -181,12 +181,12 @@ export function checkEmpty(group: string, document: GroupDocument): void {
   const members = Object.keys(document.members).length;
   throw new ServiceError(
     'GROUP_NOT_EMPTY',
-    `Group '${group}' has ${members} ${members === 1 ? 'member' : 'members'}; this needs an empty group. Stop its members first.`,
+    `Group '${group}' has ${members} ${members === 1 ? 'member' : 'members'}; the request needs an empty group. Stop its members first.`,
     { group, members },
   );
 }
 
-/** The partitions of a list, as single ones. */
+/** Flattens a list of partitions by topic into single partitions. */
 export function eachPartition(list: readonly TopicPartitions[]): TopicPartition[] {
   return list.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition })));
 }
@@ -202,18 +202,17 @@ export function heldBy(member: MemberState): TopicPartition[] {
 }
 
 /**
- * How often a member sends a heartbeat, ms: three times within its session timeout, and at least every 5 s, the default of
- * Kafka.
+ * The interval between the heartbeats of a member, ms: a third of its session timeout, and at most 5 s, Kafka's default.
  */
 export function heartbeatIntervalMs(sessionTimeoutMs: number): number {
   return Math.max(1, Math.min(5000, Math.floor(sessionTimeoutMs / 3)));
 }
 
-/** Checks a name that becomes part of a path. @throws ServiceError BAD_REQUEST */
+/** Checks a name from a client that becomes a segment of a path. @throws ServiceError BAD_REQUEST */
 export function checkName(what: 'group' | 'memberId' | 'instanceId', name: string): void {
   let problem: string | undefined;
   if (name.length < 1 || name.length > 249) problem = `it has ${name.length} characters, not 1 to 249`;
-  else if (name.includes('/')) problem = 'it has a slash';
+  else if (name.includes('/')) problem = 'it contains a slash';
   else problem = pathProblem(`/${name}`);
   if (problem) throw new ServiceError('BAD_REQUEST', `${what} is not a valid name: ${problem}.`, { field: what });
 }

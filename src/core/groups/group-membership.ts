@@ -1,5 +1,5 @@
 /**
- * Changes who belongs to a group: members join, begin a new incarnation, replace each other and leave. It does not assign
+ * Changes the members of a group: members join, begin a new incarnation, replace a static member, and leave. It does not assign
  * partitions; the caller reconciles the group afterwards.
  */
 
@@ -19,12 +19,12 @@ import { withRaisedEpoch } from './group-reconciliation.ts';
 import { newMember } from './member-reconciliation.ts';
 import { checkCredential, type MemberCredential, secretsOfJoin } from './member-secret.ts';
 
-/** Earlier ids of a static member in the document. */
+/** The number of earlier ids of a static member that are stored. */
 const formerIdsMax = 10;
 
 export interface JoinRequest {
   memberId: string;
-  /** The session of the member if it needs a new one. */
+  /** The id of the session that is created if the member needs a new one. */
   sessionId: string;
   instanceId?: string | undefined;
   clientId?: string | undefined;
@@ -35,15 +35,15 @@ export interface JoinRequest {
   reset: ResetPolicy;
   /** The hash of the secret for a new incarnation; undefined for a member on a socket. */
   secretHash?: string | undefined;
-  /** The hash of the secret that the caller sends, to continue as the member. */
+  /** The hash of the secret that the caller sends to continue the current incarnation of the member. */
   presentedSecretHash?: string | undefined;
 }
 
-/** A draft of the next document, so that many changes cost one copy. */
+/** A draft of the next document, so that many changes need only one copy of it. */
 export class MembershipDraft {
   /** The document before the changes. */
   readonly before: GroupDocument;
-  /** The owned partitions that members report. */
+  /** The partitions that members report as owned, by member id; undefined = the member does not report them. */
   readonly reports = new Map<string, readonly TopicPartitions[] | undefined>();
   #members: Map<string, GroupMember> | undefined;
   #target: Map<string, TopicPartitions[]> | undefined;
@@ -53,7 +53,7 @@ export class MembershipDraft {
     this.before = before;
   }
 
-  /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
+  /** Returns a present member. @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
   memberOf(memberId: string, credential?: MemberCredential): GroupMember {
     const known = this.#members ? this.#members.get(memberId) : getOwn(this.before.members, memberId);
     const isPresent = known && !known.isAway;
@@ -72,7 +72,7 @@ export class MembershipDraft {
     this.members.set(member.memberId, member);
   }
 
-  /** Replaces a member by another one, which gets its part of the target. */
+  /** Replaces a member by another one, which inherits its target. */
   replace(memberId: string, member: GroupMember): void {
     const rename = <T>(record: Iterable<[string, T]>, value: (old: T) => T) =>
       new Map([...record].map(([id, old]) => (id === memberId ? [member.memberId, value(old)] : [id, old])));
@@ -93,7 +93,7 @@ export class MembershipDraft {
     this.#isRaised = true;
   }
 
-  /** Of two reports in one update both count, so that an old one releases nothing. */
+  /** Adds a report of owned partitions. Two reports in one update are united, so that an old one releases nothing. */
   report(memberId: string, owned: readonly TopicPartitions[] | undefined): void {
     const before = this.reports.has(memberId) ? this.reports.get(memberId) : [];
     this.reports.set(memberId, before && owned && [...before, ...owned]);
@@ -117,8 +117,8 @@ export class MembershipDraft {
 }
 
 /**
- * Adds a member. A known member id begins a new incarnation with its assignment, so a join whose response was lost can be
- * repeated. A static member under a new id replaces the old one and gets its partitions; no other member is affected.
+ * Adds a member. A join with a known member id begins a new incarnation and keeps the assignment, so a client can repeat a join
+ * whose response was lost. A static member with a new id replaces the old one and gets its partitions; no other member is affected.
  * @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED
  */
 export function admit(membership: MembershipDraft, request: JoinRequest): void {
@@ -130,7 +130,7 @@ export function admit(membership: MembershipDraft, request: JoinRequest): void {
   if (holder && known) {
     throw new ServiceError(
       'UNRELEASED_INSTANCE_ID',
-      `The instance id '${instanceId}' belongs to member '${holder.memberId}', and '${memberId}' is a member, too. Let one of them leave first.`,
+      `The instance id '${instanceId}' belongs to member '${holder.memberId}', and '${memberId}' is a member, too. One of them must leave first.`,
       { instanceId },
     );
   }
@@ -154,16 +154,16 @@ export function admit(membership: MembershipDraft, request: JoinRequest): void {
   });
   if (holder) membership.replace(holder.memberId, member);
   else membership.put(member);
-  // A change of the assignor or the instance id needs a new target; refreshTopics() sees changes of subscriptions.
+  // A change of the assignor or the instance id needs a new target; refreshTopics() detects changes of subscriptions.
   if (!before || before.assignor !== member.assignor || before.instanceId !== member.instanceId) membership.raise();
-  // The join of a known member may be a late first attempt of a join that was repeated, so it releases nothing before the next
-  // heartbeat. A replaced static member is fenced, and a new member has nothing.
+  // The join of a known member may be a delayed first attempt of a join that was repeated, so it must not release partitions; the
+  // next heartbeat does. A replaced static member is fenced, and a new member has no partitions, so both release all.
   membership.report(memberId, known && !known.isAway ? undefined : []);
 }
 
 /**
- * Removes a member. A static member that will come back (epoch -2 in Kafka) stays in the group without heartbeats and keeps its
- * partitions for the next member with its instance id; what it had to release is free.
+ * Removes a member. A static member that leaves temporarily (epoch -2 in Kafka) stays in the group without heartbeats and keeps
+ * its partitions for the next member with its instance id. Partitions that it had to release become free.
  * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED; BAD_REQUEST if a member that is not
  *   static leaves temporarily
  */
@@ -200,7 +200,7 @@ function memberWithInstanceId(
   return undefined;
 }
 
-/** The member with exactly those optional fields that have a value. */
+/** Sets the optional fields that have a value and removes the others. */
 function withOptional(
   member: GroupMember,
   fields: {

@@ -1,7 +1,7 @@
 /**
- * The nodes of a group in the tree, in the paths and JSON of Kafka, and what changes with the group document: nodes, sessions,
- * timers and positions. They are derived by comparing two documents, so owner nodes are right at every zxid, whatever updated
- * the document: there is one for each partition that a member may use or must release.
+ * The nodes of a group in the tree, with Kafka's paths and JSON, and all that changes with the group document: nodes, sessions,
+ * timers and positions. The changes are derived by comparing two documents, so owner nodes are correct at every zxid, whatever
+ * updated the document. Each partition that a member may use or must release has an owner node.
  */
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import { type GroupDocument, type GroupMember, getOwn, heartbeatIntervalMs } from './group-document.ts';
@@ -11,42 +11,43 @@ export const groupsPath = '/consumers';
 export const groupPath = (group: string): string => `${groupsPath}/${group}`;
 const memberPath = (group: string, memberId: string): string => `${groupsPath}/${group}/ids/${memberId}`;
 
-/** An operation on the tree; an ephemeral node belongs to the session. */
+/** An operation on the tree. `create` creates an ephemeral node of the session. */
 export type NodeChange =
   | { op: 'create'; path: string; data: string; contentType: string; sessionId: string }
   | { op: 'set'; path: string; data: string; contentType: string }
   | { op: 'delete'; path: string };
 
-/** Partitions that a member gets; their nodes belong to the session. */
+/** Partitions that a member gets. Their owner nodes are ephemeral nodes of the session. */
 export interface Ownership extends TopicPartitions {
   memberId: string;
   sessionId: string;
 }
 
+/** The changes that are committed together with a group document. */
 export interface GroupChanges {
-  /** Owner nodes to delete, before anything else. */
+  /** Owner nodes to delete; deleted first, as another member may get the partition. */
   ownersRemoved: TopicPartitions[];
-  /** The nodes of members. */
+  /** Changes of member nodes. */
   nodes: NodeChange[];
-  /** Owner nodes to create, last. */
+  /** Owner nodes to create; created last. */
   ownersAdded: Ownership[];
   sessionsCreated: { id: string; ttlMs: number }[];
   sessionsEnded: string[];
   membersRemoved: string[];
   timersSet: { name: string; delayMs: number }[];
   timersCancelled: string[];
-  /** Partitions whose position is deleted: the next owner begins at the committed offset. */
+  /** Partitions whose position is deleted, so that the next owner begins at the committed offset. */
   positionsCleared: TopicPartitions[];
-  /** Every member has its whole assignment. */
+  /** Whether every member has its whole assignment. */
   isSettled: boolean;
-  /** A topic has lost its last subscriber, so its committed offsets may expire. */
+  /** Whether a topic has lost its last subscriber, so that its committed offsets may expire. */
   topicsDropped: boolean;
 }
 
 /**
  * Compares a document with the next one.
- * @param expired members of `before` whose session has ended: the store has deleted their nodes already
- * @param nowMs for display only
+ * @param expired members of `before` whose session has ended; the store has already deleted their nodes
+ * @param nowMs the current time, ms since the epoch; written into member nodes for display only
  */
 export function changesBetween(
   group: string,
@@ -100,7 +101,7 @@ export function changesBetween(
   return changes;
 }
 
-/** Partitions that members of `before` have lost, except those of members in `without`. */
+/** The partitions that members of `before` have lost, except those of members in `without`. */
 function lost(
   before: GroupDocument,
   after: GroupDocument,
@@ -118,7 +119,7 @@ function lost(
   return [...all].sort(([a], [b]) => compareText(a, b)).map(([topic, partitions]) => ({ topic, partitions }));
 }
 
-/** Partitions that members of `after` have got. */
+/** The partitions that members of `after` have gained. */
 function gained(before: GroupDocument, after: GroupDocument): Ownership[] {
   return Object.values(after.members).flatMap((member) => {
     const { memberId, sessionId } = member;
@@ -126,7 +127,7 @@ function gained(before: GroupDocument, after: GroupDocument): Ownership[] {
   });
 }
 
-/** Partitions that the member has in its group and not in the other one: under the same session, and of the same topic. */
+/** The partitions that a member has in its group but not in the other one. A new session or topic id makes a partition different. */
 function difference(group: GroupDocument, member: GroupMember, other: GroupDocument): TopicPartitions[] {
   const there = getOwn(other.members, member.memberId);
   const isSame = (topic: string) => getOwn(group.topics, topic)?.topicId === getOwn(other.topics, topic)?.topicId;
@@ -152,7 +153,7 @@ function heldPartitionsOf({ assigned, pendingRevocation }: GroupMember): TopicPa
   return [...assigned, ...pendingRevocation];
 }
 
-/** A member that must release partitions has its rebalance timeout for it, from its next heartbeat on. */
+/** Starts and cancels timers: a member must release partitions within its rebalance timeout, counted from its next heartbeat. */
 function setTimers(group: string, before: GroupDocument, after: GroupDocument, changes: GroupChanges): void {
   const nameOf = (member: GroupMember) => timerName(group, member.memberId, member.memberEpoch);
   for (const old of Object.values(before.members)) {
@@ -170,35 +171,35 @@ function setTimers(group: string, before: GroupDocument, after: GroupDocument, c
   }
 }
 
-/** The name of a timer in the store; the separator cannot be in any of its parts. */
+/** The name of a timer in the store. Its parts cannot contain the separator. */
 function timerName(group: string, memberId: string, memberEpoch: number): string {
   return [group, memberId, memberEpoch].join('\0');
 }
 
-/** The name of the timer of the next consume call. */
+/** The name of the timer that limits the time until the next consume call of a member. */
 export function pollTimerName(group: string, memberId: string): string {
   return [group, memberId, 'poll'].join('\0');
 }
 
-/** Parses the name of a timer; without an epoch it is that of the next consume call. */
+/** Parses the name of a timer. `memberEpoch` is undefined for a timer of consume calls. */
 export function parseTimerName(name: string): { group: string; memberId: string; memberEpoch: number | undefined } {
   const [group = '', memberId = '', what] = name.split('\0');
   return { group, memberId, memberEpoch: what === 'poll' ? undefined : Number(what) };
 }
 
-/** What a member's node says, but for the time. */
+/** The content of a member node without its time, to detect changes. */
 function describes(member: GroupMember): string {
   return JSON.stringify([member.subscription, member.clientId, member.instanceId]);
 }
 
-/** `/consumers/G/ids/C`, version 1, with the client and instance id beside Kafka's own fields. */
+/** The data of `/consumers/G/ids/C`, version 1: Kafka's fields, and the client and instance ids. */
 function encodeMember(member: GroupMember, nowMs: number): string {
   const { subscription, clientId, instanceId } = member;
   const [pattern, names] =
     'pattern' in subscription ? ['white_list', [subscription.pattern]] : ['static', subscription.topics];
   return JSON.stringify({
     version: 1,
-    // The number of streams by topic: a member is one.
+    // The number of consumer streams by topic; a member has one.
     subscription: Object.fromEntries(names.map((name) => [name, 1])),
     pattern,
     timestamp: String(nowMs),

@@ -1,8 +1,8 @@
 /**
- * Reconciles a group after a change: computes the target if it is due, and moves every member towards it as far as possible, in
- * one update of the document. A free partition goes to its new owner without waiting for the next heartbeat of that member, so
- * the document may be ahead of what a member knows. That is safe: no two members have the same partition, and none loses one
- * before it has released it.
+ * Reconciles a group after a change, in one update of the document: computes the target if it is due, and moves every member
+ * towards it as far as possible. A free partition is assigned to its new owner at once, before that member's next heartbeat. So
+ * the document may be newer than the assignment that a member knows. That is safe: no two members have the same partition, and a
+ * partition is never reassigned before it is released.
  */
 
 import type { TopicPartitions } from './assignors/assignment.ts';
@@ -12,19 +12,20 @@ import { dropUnsubscribed } from './group-topics.ts';
 import { reconcileMember } from './member-reconciliation.ts';
 
 /**
- * What members report to own, by member id; undefined = the member does not report. Members without a heartbeat are not in it.
+ * The partitions that members report as owned, by member id; undefined = the member does not report them. It contains only the
+ * members whose requests are part of this update.
  */
 export type Reports = ReadonlyMap<string, readonly TopicPartitions[] | undefined>;
 
-/** Makes a new target due. However many changes need one before the group is reconciled, the epoch rises by one. */
+/** Makes a new target due by raising the group epoch. It rises by one only, however many changes precede the reconciliation. */
 export function withRaisedEpoch(group: GroupDocument): GroupDocument {
   return { ...group, groupEpoch: Math.max(group.groupEpoch, group.targetEpoch + 1) };
 }
 
-/** Computes the target if it is due, and moves every member as far as it can go, those with a report first. */
+/** Computes the target if it is due, and moves every member as far as possible, members with a report first. */
 export function reconcileGroup(group: GroupDocument, reports: Reports = new Map()): GroupDocument {
   const isDue = group.groupEpoch > group.targetEpoch;
-  // The report of a member with its whole assignment changes nothing, neither for itself nor for others.
+  // The report of a member that has its whole assignment changes nothing, neither for it nor for others.
   const reported = [...reports].filter(([memberId]) => isDue || !hasReachedTarget(group, memberId));
   if (!isDue && reports.size > 0 && reported.length === 0) return group;
   const targeted = isDue ? withTarget(group) : group;
@@ -32,13 +33,12 @@ export function reconcileGroup(group: GroupDocument, reports: Reports = new Map(
   const changed = new Map<string, GroupMember>();
   const stepOne = (memberId: string, owned: readonly TopicPartitions[] | undefined) => {
     const member = changed.get(memberId) ?? targeted.members[memberId]!;
-    // A member that is away uses nothing, so no member waits for it.
+    // A member that is away uses no partitions, so it releases them at once.
     const next = step(targeted, member, member.isAway ? [] : owned, taken);
     if (next !== member) changed.set(memberId, next);
   };
   for (const [memberId, owned] of reported) stepOne(memberId, owned);
-  // One pass is enough: members without a report release nothing, so nothing becomes free on the way, except by members that
-  // are away, which come first.
+  // One pass is enough. Members without a report release no partitions, except members that are away, which therefore come first.
   const memberIds = Object.keys(targeted.members);
   for (const memberId of memberIds) if (targeted.members[memberId]!.isAway) stepOne(memberId, []);
   for (const memberId of memberIds) if (!targeted.members[memberId]!.isAway) stepOne(memberId, undefined);
@@ -69,7 +69,7 @@ function step(
   return { ...next, previousMemberEpoch: member.previousMemberEpoch };
 }
 
-/** The partitions that members have, updated from step to step: building it again for each step would be slow. */
+/** The partitions that members have. It is updated after each step, as building it again would be slow. */
 class TakenPartitions {
   readonly #taken = new Map<string, Set<number>>();
 
@@ -108,7 +108,7 @@ function withTarget(group: GroupDocument): GroupDocument {
   return { ...group, assignor, target, targetEpoch: group.groupEpoch };
 }
 
-/** The assignor that most members prefer, the first by name among equals; the default of Kafka if no member prefers one. */
+/** The assignor that most members prefer; of several, the first by name. Kafka's default if no member prefers one. */
 function preferredAssignor(group: GroupDocument): string {
   const votes = new Map<string, number>();
   for (const { assignor } of Object.values(group.members)) {

@@ -1,10 +1,9 @@
 /**
- * Updates a group document: members join, send heartbeats, leave or expire, and topics change. Each function takes a document
- * and returns the next one; the same object if nothing changes. There is no clock and no store here: the caller commits the
- * result with the version it has read, or computes it again.
+ * The updates of a group document: members join, send heartbeats, leave or expire, and topics change. Each function takes a
+ * document and returns the next one, or the same object if nothing changes. The functions use no clock and no store. The caller
+ * commits the result by compare-and-set, and calls the function again after a version conflict.
  *
- * A change that needs another target computes it at once, and the group is reconciled in the same update
- * (group-reconciliation.ts).
+ * If a change needs a new target, the same update computes it and reconciles the group (group-reconciliation.ts).
  */
 
 import { ServiceError } from '../service-error.ts';
@@ -21,7 +20,7 @@ export type { JoinRequest } from './group-membership.ts';
 /** A change of one member. */
 export type MemberChange =
   | { kind: 'join'; request: JoinRequest }
-  /** The member is at `memberEpoch` and reports `owned`; undefined = it does not report. */
+  /** The member sends `memberEpoch` and the partitions it owns; `owned` undefined = it does not report them. */
   | {
       kind: 'heartbeat';
       memberId: string;
@@ -30,11 +29,11 @@ export type MemberChange =
       credential?: MemberCredential;
     }
   /**
-   * A broker reports for a member that it serves right now: the member has `owned`, and has processed all else that it got.
-   * `callEpoch`: of the consume call or socket, which must be the newest of the member.
+   * A report by the broker that serves the member: the member still uses `owned`, and has processed the records of all other
+   * partitions. `callEpoch` is that of the consume call or socket, which must be the member's newest.
    */
   | { kind: 'consume'; memberId: string; owned: TopicPartitions[]; callEpoch?: number }
-  /** `isTemporary`: a static member that will come back keeps its partitions until its session ends. `callEpoch` as above. */
+  /** `isTemporary`: a static member leaves and keeps its partitions until its session ends. `callEpoch` as above. */
   | {
       kind: 'leave';
       memberId: string;
@@ -44,10 +43,10 @@ export type MemberChange =
     };
 
 /**
- * Applies changes in their order, as one update: the target is computed once, so a thousand joins are one rebalance. A change
- * that fails is left out, and its error is at its place in `errors`. The caller checks call epochs, except for a change behind
- * a join of its member.
- * @param view required if there are joins
+ * Applies changes in order, as one update: the target is computed once, so a thousand joins cause one rebalance. A change that
+ * fails is skipped, and its error has the same index in `errors`. The caller checks call epochs. Only a change that follows a
+ * join of its member in the same list is refused here, as the join supersedes it.
+ * @param view the existing topics; required if there are joins
  */
 export function applyChanges(
   group: GroupDocument,
@@ -85,7 +84,7 @@ export function applyChanges(
   return { group: rememberFormer(group, withJoinsAcknowledged(settled, joined)), errors };
 }
 
-/** The response to a join contains the newest epoch and assignment. */
+/** Marks the epochs of members that have joined as known to them, as the response to a join contains the newest epoch. */
 function withJoinsAcknowledged(group: GroupDocument, joined: ReadonlySet<string>): GroupDocument {
   const members = [...joined].flatMap((memberId) => getOwn(group.members, memberId) ?? []);
   if (members.every(({ memberEpoch, previousMemberEpoch }) => memberEpoch === previousMemberEpoch)) return group;
@@ -100,10 +99,10 @@ function applyHeartbeat(
   { memberId, memberEpoch: epoch, owned, credential }: Extract<MemberChange, { kind: 'heartbeat' }>,
 ): void {
   const member = membership.memberOf(memberId, credential);
-  // A member that does not know yet that a topic is deleted may claim its partitions: no other member can have them.
+  // A member may still report partitions of a deleted topic. They are ignored: no other member can have them.
   const claimed = owned && presentPartitions(membership.before, owned);
   const isBehind = epoch >= member.previousMemberEpoch && epoch < member.memberEpoch && epoch > 0;
-  // A member with an older epoch that claims nothing has only missed the last response.
+  // A member that sends an older epoch and reports no partitions has only missed the last response.
   if (isBehind && claimed === undefined) return;
   switch (checkMemberEpoch(isBehind ? { ...member, previousMemberEpoch: epoch } : member, epoch, claimed)) {
     case 'previous':
@@ -112,8 +111,8 @@ function applyHeartbeat(
       membership.report(memberId, undefined);
       return;
     case 'current':
-      // Not recorded for a member that has its whole assignment: else each member of a large group would cause one more write
-      // of the document after each rebalance. So it may send older epochs for longer, which is harmless.
+      // The epoch is not recorded for a member that has its whole assignment, as that would cause one more write of the
+      // document per member after each rebalance. Older epochs of such a member stay valid for longer, which is harmless.
       if (member.previousMemberEpoch !== epoch && !hasReachedTarget(membership.before, memberId)) {
         membership.put({ ...member, previousMemberEpoch: epoch });
       }
@@ -121,12 +120,12 @@ function applyHeartbeat(
   }
 }
 
-/** A single join, as applyChanges(). @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID */
+/** Applies a single join with applyChanges(). @throws ServiceError UNSUPPORTED_ASSIGNOR, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID */
 export function join(group: GroupDocument, request: JoinRequest, view: TopicsView): GroupDocument {
   return singleResult(applyChanges(group, [{ kind: 'join', request }], view));
 }
 
-/** A single heartbeat, as applyChanges(). @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH */
+/** Applies a single heartbeat with applyChanges(). @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH */
 export function heartbeat(
   group: GroupDocument,
   memberId: string,
@@ -142,16 +141,16 @@ function singleResult({ group, errors: [error] }: ReturnType<typeof applyChanges
 }
 
 /**
- * A consume call of a member. It states that all records returned before are processed, so partitions that the member must
- * release are free from here on, except `owned`, which a member on a socket may still be using. It needs no epoch: the broker
- * acts for a member that it serves right now.
+ * Applies a consume call of a member. The call confirms that all records returned before are processed. So it releases the
+ * partitions that the member must release, except `owned`, which a member on a socket may still be using. It needs no epoch, as
+ * it comes from the broker that serves the member.
  * @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID
  */
 export function consume(group: GroupDocument, memberId: string, owned: TopicPartitions[] = []): GroupDocument {
   return singleResult(applyChanges(group, [{ kind: 'consume', memberId, owned }]));
 }
 
-/** Removes members that were fenced or have expired. Unknown ids are ignored. */
+/** Removes members that were fenced or have expired; ignores unknown ids. */
 export function remove(group: GroupDocument, memberIds: readonly string[]): GroupDocument {
   const removed = new Set(memberIds.filter((memberId) => getOwn(group.members, memberId)));
   if (removed.size === 0) return group;
@@ -165,7 +164,7 @@ export function remove(group: GroupDocument, memberIds: readonly string[]): Grou
   );
 }
 
-/** Removes the members that are not in `living`, as their session has ended. */
+/** Removes the members whose session has ended. @param living the ids of members whose session is alive */
 export function expire(group: GroupDocument, living: ReadonlySet<string>): GroupDocument {
   return remove(
     group,
@@ -173,16 +172,16 @@ export function expire(group: GroupDocument, living: ReadonlySet<string>): Group
   );
 }
 
-/** A member whose rebalance timeout is over. */
+/** A member that has exceeded its rebalance timeout. */
 export interface OverdueMember {
   memberId: string;
-  /** The epoch at which it was told to release partitions; undefined = it has made no consume call for too long. */
+  /** The epoch at which it had to release partitions; undefined = it has made no consume call within the timeout. */
   memberEpoch: number | undefined;
 }
 
 /**
- * Removes members that did not release partitions within their rebalance timeout, and those that make no consume calls, though
- * heartbeats may arrive. Members that have moved on meanwhile stay.
+ * Removes members that did not release partitions, or made no consume call, within their rebalance timeout, even if they send
+ * heartbeats. Members that have released the partitions in the meantime stay.
  */
 export function fence(group: GroupDocument, overdue: readonly OverdueMember[]): GroupDocument {
   const late = overdue.filter(({ memberId, memberEpoch }) => {
@@ -196,7 +195,7 @@ export function fence(group: GroupDocument, overdue: readonly OverdueMember[]): 
   );
 }
 
-/** Updates the group after topics were created or deleted, or have got more partitions. */
+/** Updates the group after topics were created, deleted or enlarged. */
 export function updateTopics(group: GroupDocument, view: TopicsView): GroupDocument {
   const refreshed = refreshTopics(group, view);
   return refreshed === group ? group : reconcileGroup(refreshed);

@@ -1,6 +1,6 @@
 /**
- * The topics of a group: which topics its members subscribe to, and what the group loses when a topic is deleted, created
- * again, or grows. The group coordinator reads the topics and passes them as a view.
+ * The topics of a group: resolves subscriptions, and updates the group document when topics are created, deleted, created again
+ * or enlarged. The group coordinator reads the topics and passes them as a view.
  */
 
 import { checkTopicName } from '../records/topic-config.ts';
@@ -16,41 +16,41 @@ import {
 } from './group-document.ts';
 import type { HeldPartitions } from './member-reconciliation.ts';
 
-/** The topics that exist, read after the document: where the two differ, the view is newer. */
+/** The existing topics. They are read after the document, so where the two differ, the view is newer. */
 export interface TopicsView {
   get(topic: string): SubscribedTopic | undefined;
-  /** The names of all topics that the pattern matches as a whole. */
+  /** The topics whose whole name matches the pattern. */
   matching(pattern: string): readonly string[];
-  /** Most partitions of a group. */
+  /** The maximum number of partitions of a group; default `groupPartitionsMax`. */
   readonly partitionsMax?: number;
 }
 
 /**
- * Most partitions of a group. When a member replaces a static member with all of them, one script deletes and creates each
- * owner node: 43 us of Redis each, a tenth of a second for all.
+ * The maximum number of partitions of a group. When a member replaces a static member that has all of them, one script deletes
+ * and creates every owner node. That blocks Redis for 43 µs per partition, so for about 0.1 s in total.
  */
 export const groupPartitionsMax = 2500;
 
-/** The subscription of a member that joins: topics or a pattern. @throws ServiceError BAD_REQUEST */
+/** The subscription of a joining member: topics or a pattern. @throws ServiceError BAD_REQUEST if both or neither are set */
 export function subscriptionOf(topics: string[] | undefined, pattern: string | undefined): Subscription {
   if ((topics === undefined) === (pattern === undefined)) {
-    throw new ServiceError('BAD_REQUEST', 'Give topics or pattern, one of the two.');
+    throw new ServiceError('BAD_REQUEST', 'Send either topics or pattern, not both.');
   }
   if (topics === undefined) return { pattern: pattern! };
   for (const topic of topics) checkTopicName(topic);
   return { topics };
 }
 
-/** Limits on the former subscriptions and topics in the document; the newest are kept. */
+/** Limits on the former subscriptions and topics in the document; the newest ones are stored. */
 const formerSubscriptionsMax = 20;
 const formerSubscriptionBytesMax = 64 * 1024;
 const formerTopicsMax = 1000;
 
 /**
- * Updates the group to the view: patterns are resolved again, and partitions that do not exist any more are taken from members
- * at once, as nothing can read them. If anything differs, the group epoch rises and a new target is due.
- * @param before the group without the members that join in this update: their subscriptions do not count as existing ones when
- *   topics were created
+ * Updates the group to the view of the topics. Patterns are resolved again. Partitions that do not exist any more are removed from
+ * members at once, as no member can read them. If anything changes, the group epoch rises and a new target is due.
+ * @param before the group without the members that join in this update; only subscriptions in it make topics created since then
+ *   be read from their beginning
  */
 export function refreshTopics(group: GroupDocument, view: TopicsView, before = group): GroupDocument {
   const resubscribed = new Map<string, string[]>();
@@ -62,7 +62,7 @@ export function refreshTopics(group: GroupDocument, view: TopicsView, before = g
     );
     if (!sameTexts(subscribed, member.topics)) resubscribed.set(memberId, subscribed);
     for (const topic of subscribed) names.add(topic);
-    // Members must release partitions of topics without subscribers before other members may have them.
+    // Topics without subscribers stay in the document until members have released their partitions.
     for (const { topic } of [...member.assigned, ...member.pendingRevocation]) names.add(topic);
   }
   const topics: Record<string, SubscribedTopic> = {};
@@ -82,14 +82,14 @@ export function refreshTopics(group: GroupDocument, view: TopicsView, before = g
   );
   const { leftOut: _, ...kept } = group;
   const next = { ...kept, members: resolved, ...(leftOut > 0 && { leftOut }) };
-  // The caller may have raised the epoch for the same change.
+  // The caller may have raised the epoch in this update already; it rises only once.
   const groupEpoch = Math.max(group.groupEpoch, group.targetEpoch + 1);
   return { ...(areSame ? next : withTopics(next, topics)), groupEpoch };
 }
 
 /**
- * The topics within the partition limit: first those that the group has, then those that have grown, then new ones, each by
- * name. A topic over the limit is left out as a whole, or keeps the partitions that it had.
+ * Selects the topics within the partition limit: first the partitions that the group has, then those added to its topics, then
+ * new topics, each ordered by name. If a topic exceeds the limit, the group keeps the partitions that it had of it, or gets none.
  */
 function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, view: TopicsView) {
   const all = [...names].sort(compareText).flatMap((name) => {
@@ -121,9 +121,9 @@ function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, 
 }
 
 /**
- * Whether there is room for what a member subscribes to that joins. What the group subscribed to before it may go on with, though it is
- * left out in part: else a group that has outgrown its room could not come back after a stop.
- * @returns undefined if there is; else how many partitions there would be, in how many topics
+ * Checks the partition limit for members that join. Topics to which the group was subscribed before do not count as new, even if
+ * they are left out in part. Otherwise the members of a group that exceeds the limit could not join again after a restart.
+ * @returns undefined if the subscriptions are within the limit, else the numbers of partitions and topics that the group would have
  */
 export function partitionsOverLimit(
   group: GroupDocument,
@@ -143,8 +143,9 @@ export function partitionsOverLimit(
 }
 
 /**
- * The topic for the document. @param known the topic in the earlier document; `isCovered` = the group was subscribed to it
- * already
+ * The entry of a topic in the document, with `begunWith`.
+ * @param known the entry in the earlier document, if any
+ * @param isCovered whether the group was already subscribed to a topic of this name
  */
 function withBegunWith(info: SubscribedTopic, known: SubscribedTopic | undefined, isCovered: boolean): SubscribedTopic {
   const { topicId, partitionCount } = info;
@@ -155,7 +156,7 @@ function withBegunWith(info: SubscribedTopic, known: SubscribedTopic | undefined
   return { topicId, partitionCount, ...(!isAllOld && { begunWith: begunWith! }) };
 }
 
-/** Whether the partition was created while the group was subscribed to its topic: then it is read from its beginning. */
+/** Whether the partition was created after the group subscribed to its topic; if so, the group reads it from its beginning. */
 export function isNewerThanSubscription(group: GroupDocument, topic: string, partition: number): boolean {
   return partition >= (getOwn(group.topics, topic)?.begunWith ?? Number.POSITIVE_INFINITY);
 }
@@ -188,7 +189,7 @@ class EarlierSubscriptions {
   }
 }
 
-/** Adds subscriptions to the former ones that no member has after the update. */
+/** Stores the subscriptions that no member has after the update as former subscriptions. */
 export function rememberFormer(before: GroupDocument, after: GroupDocument): GroupDocument {
   if (before.members === after.members) return after;
   const gone = Object.values(before.members).filter(
@@ -207,8 +208,8 @@ export function rememberFormer(before: GroupDocument, after: GroupDocument): Gro
 }
 
 /**
- * The group without former subscriptions.
- * @param only this topic, as it is now; undefined = all
+ * Removes former subscriptions from the group.
+ * @param only the topic for which they no longer count, as it is now; undefined = all former subscriptions and topics are removed
  */
 export function forgetFormer(group: GroupDocument, only?: { name: string; info: SubscribedTopic }): GroupDocument {
   if (!group.former) return group;
@@ -238,12 +239,12 @@ function textOf(subscription: Subscription): string {
   return known;
 }
 
-/** The subscriptions without duplicates. */
+/** Removes duplicate subscriptions; the last of equal ones stays. */
 function distinct(subscriptions: readonly Subscription[]): Subscription[] {
   return [...new Map([...subscriptions].reverse().map((one) => [textOf(one), one])).values()].reverse();
 }
 
-/** Moves topics that no member subscribes to or has partitions of to the former ones. */
+/** Moves the topics that no member subscribes to or has partitions of to the former topics. */
 export function dropUnsubscribed(group: GroupDocument): GroupDocument {
   const needed = new Set<string>();
   for (const member of Object.values(group.members)) {
@@ -261,7 +262,7 @@ export function dropUnsubscribed(group: GroupDocument): GroupDocument {
 }
 
 /**
- * The group with these topics only: partitions of other topics, or of earlier topics of the same names, are taken from all
+ * Replaces the topics of the group, and removes partitions of other topics, and of deleted topics with the same names, from all
  * members.
  */
 function withTopics(group: GroupDocument, topics: Record<string, SubscribedTopic>): GroupDocument {
@@ -280,11 +281,11 @@ function withTopics(group: GroupDocument, topics: Record<string, SubscribedTopic
   return withFormer(next, { subscriptions, topics: withoutTopics(former, new Set(Object.keys(topics))) });
 }
 
-/** The member with only those partitions that exist. */
+/** Removes partitions that do not exist from a member. */
 function withoutMissing(member: GroupMember, exists: (topic: string, partition: number) => boolean): GroupMember {
   const assigned = keepHeld(member.assigned, exists);
   const pendingRevocation = keepHeld(member.pendingRevocation, exists);
-  // With nothing left to release, no member waits for it.
+  // Without partitions to release, the member has nothing to revoke.
   const state = member.state === 'unrevoked' && pendingRevocation.length === 0 ? 'stable' : member.state;
   return { ...member, assigned, pendingRevocation, state };
 }
@@ -307,7 +308,7 @@ function keepPartitions(list: TopicPartitions[], keep: (topic: string, partition
 
 const sorted = new WeakMap<readonly string[], string[]>();
 
-/** Members often share one long list. */
+/** Sorts names and removes duplicates. The result is cached by list, as members often share one long list. */
 function sortedTexts(texts: readonly string[]): string[] {
   const known = sorted.get(texts) ?? [...new Set(texts)].sort(compareText);
   sorted.set(texts, known);
@@ -330,7 +331,7 @@ function sameTopics(
   });
 }
 
-/** A plain assignment to `__proto__` would not create a property. */
+/** Sets a property of any name: an assignment to `__proto__` would not create one. */
 function defineProperty<T>(record: Record<string, T>, key: string, value: T): void {
   Object.defineProperty(record, key, { value, enumerable: true, configurable: true, writable: true });
 }

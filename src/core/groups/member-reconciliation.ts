@@ -1,15 +1,15 @@
 /**
- * Moves members from the partitions they have to their target without two of them ever having the same partition: the member
- * state machine of KIP-848 as pure steps, and the checks of member epochs. It does not compute targets (the assignors do),
- * keeps no timers and stores nothing (the group coordinator does).
+ * The member state machine of KIP-848 as pure functions, and the checks of member epochs. Each step moves a member from the
+ * partitions it has towards its target, so that two members never have the same partition. The assignors compute the targets;
+ * the group coordinator has the timers and the store.
  *
- * The states are plain JSON: the whole group is one document.
+ * States are plain JSON, as the whole group is one document.
  */
 
 import { ServiceError } from '../service-error.ts';
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 
-/** Partitions of a member, with the member epoch at which it got each: `epochs[i]` for `partitions[i]`. */
+/** Partitions of a member, with the member epoch at which it got each: it got `partitions[i]` at `epochs[i]`. */
 export interface HeldPartitions extends TopicPartitions {
   epochs: number[];
 }
@@ -18,18 +18,18 @@ export interface MemberState {
   memberId: string;
   /** The epoch of the member: the target epoch, unless it must first release partitions. */
   memberEpoch: number;
-  /** The epoch before that: a member that missed the last response still sends it. */
+  /** The epoch before `memberEpoch`. A member that missed the last response still sends it. */
   previousMemberEpoch: number;
   /**
-   * `unrevoked`: the member must release `pendingRevocation` and has not done so. `unreleased`: it is at the target epoch, but
-   * waits for partitions that other members have not released yet. `stable`: neither.
+   * `unrevoked`: the member has not yet released `pendingRevocation`. `unreleased`: it is at the target epoch, but other members
+   * have not yet released partitions of its target. `stable`: neither.
    */
   state: 'stable' | 'unrevoked' | 'unreleased';
-  /** Partitions that the member may use, sorted by topic and partition, as is `pendingRevocation`. */
+  /** Partitions that the member may use, sorted by topic and partition. `pendingRevocation` is sorted in the same way. */
   assigned: HeldPartitions[];
-  /** Partitions that it must release and may still be using; empty unless `unrevoked`. */
+  /** Partitions that it must release and may still be using; empty unless the state is `unrevoked`. */
   pendingRevocation: HeldPartitions[];
-  /** It got partitions without a new epoch: a heartbeat with its epoch may be older than they are. */
+  /** Set if it got partitions without a new epoch: a heartbeat with its current epoch may have been sent before that. */
   gainedLate?: true;
 }
 
@@ -39,21 +39,21 @@ export interface GroupState<M extends MemberState = MemberState> {
   /** The group epoch for which `target` was computed; if it is lower than the group epoch, a new target is due. */
   targetEpoch: number;
   members: Record<string, M>;
-  /** The partitions that each member shall have, by member id. */
+  /** The target assignment, by member id. */
   target: Record<string, TopicPartitions[]>;
 }
 
 export interface ReconcileStep {
   readonly targetEpoch: number;
-  /** The part of the target for this member. */
+  /** The target assignment of this member. */
   readonly target: readonly TopicPartitions[];
-  /** The partitions that the member reports to own; undefined if it does not report, which releases nothing. */
+  /** The partitions that the member reports as owned; undefined = it does not report, so nothing is released. */
   readonly owned: readonly TopicPartitions[] | undefined;
-  /** Whether no member at all has the partition. */
+  /** Whether no member has the partition. */
   readonly isFree: (topic: string, partition: number) => boolean;
 }
 
-/** A member that has just joined: it has nothing, and the first step takes it to the target epoch. */
+/** A member that has just joined, without partitions. The first step moves it to the target epoch. */
 export function newMember(memberId: string): MemberState {
   return {
     memberId,
@@ -66,19 +66,19 @@ export function newMember(memberId: string): MemberState {
 }
 
 /**
- * Moves a member one step towards the target, after a heartbeat that `checkMemberEpoch` called `current` or `rejoin`. Returns
- * the member itself and `changed: false` if there is nothing to do. `startedRevocation`: in this step the member was told to
- * release partitions, and its time for that begins.
+ * Moves a member one step towards its target, after a heartbeat for which checkMemberEpoch() returned `current` or `rejoin`.
+ * Returns the same member and `changed: false` if there is nothing to do. `startedRevocation` is true if partitions must be
+ * released from this step on, so that the rebalance timeout begins.
  *
- * A heartbeat may be late, and repeated through another broker, and of two with the same epoch it is unknown which is older. So
- * a member must never have to release at an epoch what it got at that epoch: an old heartbeat does not name the partition, and
- * would release it while it is in use. The epoch of such a member rises by one when it must release, so older heartbeats are
- * recognized.
+ * Releases come first. While the member has a partition that is not in its target, it gets no new ones and keeps its epoch. Then
+ * it moves to the target epoch and gets the free partitions of its target. Kafka up to 4.0 raised the epoch by one between two
+ * revocations. Later versions do not, and neither does this function: a member that missed that response would be fenced for
+ * partitions that it was assigned.
  *
- * Releases come first: while the member has a partition that the target takes away, it gets no new ones and keeps its epoch.
- * Then it goes to the target epoch and gets the partitions that are free. (Kafka up to 4.0 raised the epoch by one between two
- * revocations. Later versions do not, nor does this: a member that misses that response would be fenced for partitions that it
- * was told to have.)
+ * Heartbeats may be delayed, and repeated through another broker, so the order of two with the same epoch is unknown. Therefore a
+ * member never has to release a partition at the epoch at which it got it. A heartbeat sent before it got the partition does not
+ * list it, and would release it while it is in use. When such a member must release partitions, its epoch rises by one, which
+ * makes older heartbeats recognizable.
  */
 export function reconcileMember<M extends MemberState>(
   member: M,
@@ -94,7 +94,7 @@ export function reconcileMember<M extends MemberState>(
     return { member: next, changed: true, startedRevocation: false };
   }
 
-  // From here on, pending partitions are released: any member may get them, also this one.
+  // From here on, the partitions in pendingRevocation are released: any member may get them, including this one.
   const target = partitionSets(step.target);
   const [kept, revoked] = splitHeld(member.assigned, (topic, p) => target.get(topic)?.has(p) ?? false);
   if (revoked.length > 0 && (member.gainedLate || hasAny(step.owned, revoked))) {
@@ -134,15 +134,15 @@ export function reconcileMember<M extends MemberState>(
 }
 
 /**
- * Checks the epoch of a heartbeat, and returns how to respond:
- * - `current`: step the member with its report;
- * - `previous`: it missed the last response. Return it again, and do not step: so a member is never more than one epoch behind,
- * and an old report releases nothing;
- * - `rejoin` (epoch 0): it joins again. Clients repeat a join whose response they missed, so this is no error; as the repeat
- * may arrive late, it releases nothing.
+ * Checks the epoch of a heartbeat. The result says how to handle it:
+ * - `current`: reconcile the member with its report.
+ * - `previous`: the member missed the last response. Send the response again and do not reconcile. So a member is never more than
+ * one epoch behind, and an old report releases nothing.
+ * - `rejoin` (epoch 0): the member joins again. Clients repeat a join whose response they missed, so this is not an error. The
+ * repeat may arrive late, so it releases nothing.
  *
- * Throws FENCED_MEMBER_EPOCH for any other epoch, and for the previous one if the member claims partitions that it does not
- * have.
+ * @throws ServiceError FENCED_MEMBER_EPOCH for any other epoch, and for the previous one if the member reports partitions that it
+ *   does not have
  */
 export function checkMemberEpoch(
   member: MemberState,
@@ -153,27 +153,28 @@ export function checkMemberEpoch(
     if (!owned?.some(({ partitions }) => partitions.length > 0)) return 'rejoin';
     throw new ServiceError(
       'FENCED_MEMBER_EPOCH',
-      `Member '${member.memberId}' sent epoch 0, which is to join, and yet owns partitions; ` +
+      `Member '${member.memberId}' sent epoch 0, which means to join, but reports partitions; ` +
         'release all of them and join again.',
       { memberEpoch: member.memberEpoch },
     );
   }
   if (epoch === member.memberEpoch) return 'current';
   if (epoch !== member.previousMemberEpoch) throw fenced(member, epoch, 'release all partitions and join again');
-  // Kafka compares with `assigned` alone. Here a member on a socket may have been stepped without a heartbeat; partitions that
-  // it must release, and does not know of yet, it owns in good faith.
+  // Kafka compares with `assigned` only. Here a member on a socket may have been reconciled without a heartbeat. So it may
+  // rightly report partitions that it must release and has not been notified of.
   const given = partitionSets([...member.assigned, ...member.pendingRevocation]);
   if (owned?.every(({ topic, partitions }) => partitions.every((p) => given.get(topic)?.has(p)))) return 'previous';
-  throw fenced(member, epoch, 'it claims partitions that it no longer has; release all and join again');
+  throw fenced(member, epoch, 'it reports partitions that it no longer has; release all and join again');
 }
 
 /**
  * Checks whether a member that sends `epoch` may commit offsets for these partitions. It may if it got each of them at that
- * epoch or before (KIP-1251): records read before a rebalance that left it the partition can still be committed, also while it
- * must release the partition. Kafka lets a member at the current epoch commit for any partition; here it may not, as a late
- * commit could overwrite those of the next owner.
+ * epoch or earlier (KIP-1251). So it can commit records that it read before a rebalance if it still has the partition, even while
+ * it must release it. In Kafka, a member at the current epoch may commit for any partition. Here it may not, as a late commit
+ * could overwrite those of the next owner.
  *
- * Throws FENCED_MEMBER_EPOCH if the member never had the epoch, and STALE_MEMBER_EPOCH for a partition that it does not have.
+ * @throws ServiceError FENCED_MEMBER_EPOCH if the member has not reached the epoch, STALE_MEMBER_EPOCH for a partition that it does
+ *   not have, or got after that epoch
  */
 export function checkCommitEpoch(
   member: MemberState,
@@ -202,7 +203,7 @@ export function checkCommitEpoch(
   }
 }
 
-/** The name of a group's state, for users. */
+/** The name of the state of a group, as the API shows it. */
 export function groupStateName(
   group: Pick<GroupState, 'groupEpoch' | 'targetEpoch' | 'members'>,
 ): 'empty' | 'assigning' | 'reconciling' | 'stable' {
@@ -213,7 +214,7 @@ export function groupStateName(
   return members.every(reached) ? 'stable' : 'reconciling';
 }
 
-/** The partitions that a member may use, without the epochs. */
+/** The partitions that a member may use, without their epochs. */
 export function assignmentOf(member: MemberState): TopicPartitions[] {
   return member.assigned.map(({ topic, partitions }) => ({ topic, partitions }));
 }
@@ -226,7 +227,7 @@ function fenced(member: MemberState, epoch: number, advice: string): ServiceErro
   );
 }
 
-/** Whether both, in their order, name the same partitions. */
+/** Whether both lists have the same partitions in the same order. */
 function sameLists(a: readonly TopicPartitions[], b: readonly TopicPartitions[]): boolean {
   return (
     a.length === b.length &&
@@ -251,14 +252,14 @@ function partitionSets(list: readonly TopicPartitions[]): Map<string, Set<number
   return sets;
 }
 
-/** Whether `owned` contains any of `partitions`. A member that does not report may have them all. */
+/** Whether `owned` contains any of `partitions`; true if the member does not report, as it may then own all of them. */
 function hasAny(owned: readonly TopicPartitions[] | undefined, partitions: readonly TopicPartitions[]): boolean {
   if (owned === undefined) return true;
   const sets = partitionSets(partitions);
   return owned.some(({ topic, partitions: named }) => named.some((p) => sets.get(topic)?.has(p)));
 }
 
-/** Those for which the test is true, and the others; order and epochs stay. */
+/** Splits partitions into those for which the test is true and the others. Order and epochs stay. */
 function splitHeld(
   held: readonly HeldPartitions[],
   test: (topic: string, partition: number) => boolean,
@@ -274,7 +275,7 @@ function splitHeld(
   return [filtered(true), filtered(false)];
 }
 
-/** Both lists, sorted; the gained partitions have `epoch`. */
+/** Merges both lists, sorted by topic and partition. The gained partitions get `epoch`. */
 function withGained(
   kept: readonly HeldPartitions[],
   gained: readonly TopicPartitions[],

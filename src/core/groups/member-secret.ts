@@ -1,17 +1,18 @@
-// Tells the callers that use one member id apart: each join over HTTP that does not continue an earlier one gets a secret,
-// which later calls send. Only its hash is stored (store/groups/member-secret.ts).
+// The member secrets, which distinguish callers that use the same member id. Each join over HTTP that begins a new incarnation
+// gets a secret, and later calls of the member send it. Only its hash is stored (store/groups/member-secret.ts).
 
 import { ServiceError } from '../service-error.ts';
 import type { GroupMember } from './group-document.ts';
 
-/** The hash of the secret that a caller sends; undefined if the broker itself acts for the member, as for one on a socket. */
+/** The hash of the secret that a caller sends. The credential is undefined for calls by a broker, as for a member on a socket. */
 export type MemberCredential = { secretHash: string | undefined } | undefined;
 
-/** Earlier secrets of a member in the document: a caller that sends one learns that it was superseded. */
+/** The number of earlier secret hashes of a member that are stored; a caller that sends one gets MEMBER_SUPERSEDED. */
 const formerSecretsMax = 5;
 
 /**
- * A member without a secret is on a socket, or joined before there were secrets: no secret is required.
+ * Checks the secret of a caller. A member without a secret requires none: it is on a socket, or a version without secrets has
+ * stored it.
  * @throws ServiceError MEMBER_SUPERSEDED for the secret of an earlier incarnation, FORBIDDEN if it is missing or wrong
  */
 export function checkCredential(member: GroupMember, credential: MemberCredential): void {
@@ -30,10 +31,10 @@ export function checkCredential(member: GroupMember, credential: MemberCredentia
 }
 
 /**
- * The secrets of a member after a join.
- * @param before the member of its id, if there is one
- * @param presented the hash that the caller sends
- * @param fresh the hash of the secret for a new incarnation, undefined for a socket
+ * The secret hashes of a member after a join.
+ * @param before the existing member with this id, if any
+ * @param presented the hash of the secret that the caller sends, if any
+ * @param fresh the hash of the secret for a new incarnation; undefined for a member on a socket
  * @throws ServiceError as checkCredential(), if the caller sends a secret
  */
 export function secretsOfJoin(
@@ -52,8 +53,8 @@ export function secretsOfJoin(
 function joinedAgain(memberId: string): ServiceError {
   return new ServiceError(
     'MEMBER_SUPERSEDED',
-    `Member '${memberId}' was joined again by another caller, or by a join that was sent twice; this incarnation has ended. If both are ` +
-      'programs of yours, give each a memberId of its own.',
+    `Member '${memberId}' was joined again by another caller, or by a join that was sent twice; this incarnation has ended. If two ` +
+      'programs use this memberId, give each its own.',
     { memberId },
   );
 }

@@ -295,9 +295,9 @@ t.test(
     refused(9, [], /sent epoch 9/);
     refused(-1, [], /sent epoch -1/);
     refused(10, undefined, /sent epoch 10/);
-    refused(10, list({ t: [2, 4] }), /claims partitions that it no longer has/);
-    refused(10, list({ u: [2] }), /claims partitions/);
-    refused(0, list({ t: [2] }), /sent epoch 0, which is to join, and yet owns partitions/);
+    refused(10, list({ t: [2, 4] }), /reports partitions that it no longer has/);
+    refused(10, list({ u: [2] }), /reports partitions/);
+    refused(0, list({ t: [2] }), /sent epoch 0, which means to join, but reports partitions/);
   },
 );
 

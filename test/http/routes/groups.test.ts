@@ -310,7 +310,7 @@ t.test('the error for each malformed request says what is wrong', async (t) => {
     [{ topics: ['a/b'] }, /a\/b/],
     [{ pattern: '(' }, /pattern is no regular expression/],
     [{ topics: ['a'], tpoic: 1 }, /unknown field 'tpoic'/],
-    [{ topics: ['a'], memberId: 'x/y' }, /memberId is not a valid name: it has a slash/],
+    [{ topics: ['a'], memberId: 'x/y' }, /memberId is not a valid name: it contains a slash/],
     [{ topics: ['a'], memberId: '' }, /memberId/],
     [{ topics: ['a'], memberId: 'x'.repeat(250) }, /250 characters/],
     [{ topics: ['a'], memberId: '..' }, /memberId/],

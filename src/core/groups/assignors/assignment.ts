@@ -1,12 +1,12 @@
 /**
- * What all assignors share: the shapes of their input and output, the order of members, and the table of owners that
- * they fill. It decides nothing; range, roundrobin and uniform do.
+ * The types and functions that all assignors share: their input and output, the order of members, and the table of owners that
+ * they fill.
  */
 
-/** Partitions by topic, as the assignors work on them. */
+/** Partitions by topic, as the assignors use them. */
 export type Assignment = Map<string, number[]>;
 
-/** The same on the wire and in stored documents, where lists are sorted by topic and by partition. */
+/** The partitions of one topic, in API messages and stored documents. Lists are sorted by topic and by partition. */
 export interface TopicPartitions {
   topic: string;
   partitions: number[];
@@ -16,22 +16,21 @@ export interface AssignorMember {
   readonly memberId: string;
   /** Set for a static member. */
   readonly instanceId?: string;
-  /** The subscription: topic names, sorted, each once, patterns already resolved. */
+  /** The subscribed topics, sorted and without duplicates; patterns are already resolved. */
   readonly topics: readonly string[];
-  /** What the current target gives to the member; only sticky assignors look at it. */
+  /** The current target of the member; only sticky assignors use it. */
   readonly owned?: Assignment;
 }
 
 export interface AssignorInput {
   readonly members: readonly AssignorMember[];
-  /** The partition count of each topic that exists; a subscription to any other topic brings no partitions. */
+  /** The number of partitions of each existing topic; subscriptions to other topics are ignored. */
   readonly topics: ReadonlyMap<string, number>;
 }
 
 /**
- * Divides the partitions of all subscribed topics among the members: each partition to exactly one member that
- * subscribes to its topic. Every member has an entry in the result, if only an empty one. The same input gives the same
- * result, in whatever order its members and topics come.
+ * Assigns each partition of the subscribed topics to exactly one member that subscribes to its topic. The result has an entry for
+ * every member, which may be empty. It does not depend on the order of members and topics in the input.
  */
 export type Assignor = (input: AssignorInput) => Map<string, Assignment>;
 
@@ -41,8 +40,8 @@ export type Owners = Map<string, Int32Array>;
 export const noOwner = -1;
 
 /**
- * The order in which Kafka's assignors serve members: static ones by instance id, then dynamic ones by member id. A
- * static member keeps its place, and with it its share, when it comes back under another member id.
+ * Sorts members as Kafka's assignors do: static members by instance id, then dynamic ones by member id. So a static member that
+ * returns with another member id keeps its position and its assignment.
  */
 export function orderMembers(members: readonly AssignorMember[]): AssignorMember[] {
   return [...members].sort((a, b) => {
@@ -54,15 +53,15 @@ export function orderMembers(members: readonly AssignorMember[]): AssignorMember
 }
 
 /**
- * The indices of the members that subscribe to each existing topic, ascending; topics come in their sorted order.
- * Topics may share a list: they must not be modified.
+ * The indices of the subscribers of each existing topic, ascending, with the topics sorted. Topics may share a list, so lists must
+ * not be modified.
  */
 export function subscribersByTopic(
   input: AssignorInput,
   members: readonly AssignorMember[],
 ): Map<string, readonly number[]> {
-  // Members of a group mostly subscribe alike. Those that follow each other and do so are looked at together: a
-  // thousand members with ten thousand topics each would else be ten million steps.
+  // Most members of a group have equal subscriptions. Consecutive members with equal ones are handled together. Otherwise a
+  // thousand members with ten thousand topics each would take ten million steps.
   const runs: { topics: readonly string[]; indices: number[] }[] = [];
   for (const [index, { topics }] of members.entries()) {
     const last = runs.at(-1);
@@ -80,7 +79,7 @@ export function subscribersByTopic(
   return new Map(
     [...runsOf]
       .sort(([a], [b]) => compareText(a, b))
-      // Plain concatenation copies whole lists; `flat` would look at each of their elements.
+      // concat() copies whole lists, which is faster than flat().
       .map(([topic, [first, ...rest]]): [string, readonly number[]] => [
         topic,
         rest.length === 0 ? first! : first!.concat(...rest),
@@ -92,14 +91,14 @@ function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, i) => text === b[i]);
 }
 
-/** A table without owners. `topics` are the keys of a map, in the order in which they will be read. */
+/** A table without owners, with the topics in the given order. */
 export function noOwners(input: AssignorInput, topics: Iterable<string>): Owners {
   const owners: Owners = new Map();
   for (const topic of topics) owners.set(topic, new Int32Array(input.topics.get(topic) ?? 0).fill(noOwner));
   return owners;
 }
 
-/** The result of an assignor from its table; partitions come out ascending, topics in the order of the table. */
+/** Converts a complete table of owners to the result of an assignor. Partitions are ascending, topics in the order of the table. */
 export function assignmentsOf(members: readonly AssignorMember[], owners: Owners): Map<string, Assignment> {
   const assignments = members.map((): Assignment => new Map());
   for (const [topic, ownerOf] of owners) {
@@ -121,7 +120,7 @@ export function toTopicPartitions(assignment: ReadonlyMap<string, readonly numbe
     .map(([topic, partitions]) => ({ topic, partitions: [...partitions].sort((a, b) => a - b) }));
 }
 
-/** The assignment that a wire form stands for; a topic that is named twice is taken together. */
+/** Converts a list to an assignment. Several entries of one topic are merged. */
 export function fromTopicPartitions(list: readonly TopicPartitions[]): Assignment {
   const assignment: Assignment = new Map();
   for (const { topic, partitions } of list) {
@@ -132,7 +131,7 @@ export function fromTopicPartitions(list: readonly TopicPartitions[]): Assignmen
   return assignment;
 }
 
-/** By UTF-16 code units, as Java compares strings; a locale must not change who gets what. */
+/** Compares by UTF-16 code units, as Java does; the assignment must not depend on a locale. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,5 +1,5 @@
 /**
- * The assignors by name: what a group may ask for, and what it gets. Callers need to import nothing else of this folder.
+ * The assignors by name. Callers need to import only this file of the folder.
  */
 import { ServiceError } from '../../service-error.ts';
 import type { Assignor } from './assignment.ts';
@@ -23,13 +23,13 @@ const assignors: ReadonlyMap<string, Assignor> = new Map([
   ['roundrobin', roundRobin],
 ]);
 
-/** The names that a member may ask for. */
+/** The names of the assignors that a member can prefer. */
 export const assignorNames: readonly string[] = [...assignors.keys()];
 
-/** What a group uses if no member asks for anything, as in Kafka. */
+/** The assignor of a group in which no member prefers one; the same as in Kafka. */
 export const defaultAssignor = 'uniform';
 
-/** The assignor of this name. Throws UNSUPPORTED_ASSIGNOR, with the known names in the field `supported`. */
+/** Returns the assignor with this name. @throws ServiceError UNSUPPORTED_ASSIGNOR with the known names in the field `supported` */
 export function assignorNamed(name: string): Assignor {
   const assignor = assignors.get(name);
   if (assignor) return assignor;

@@ -1,10 +1,10 @@
 /**
- * Kafka's range assignor: topic by topic, the members get runs of partitions that follow each other. Topics with equal
- * partition counts and subscribers are cut at the same places, so that equal keys of both meet at one member.
+ * Kafka's range assignor: in each topic, every subscriber gets a range of consecutive partitions. Topics with the same number of
+ * partitions and the same subscribers have the same ranges, so one member gets equal keys of all of them.
  */
 import { type Assignor, assignmentsOf, noOwners, orderMembers, subscribersByTopic } from './assignment.ts';
 
-/** With n partitions and k subscribers, the first n mod k members get one partition more than the others. */
+/** With n partitions and k subscribers, the first n mod k subscribers get one partition more than the others. */
 export const range: Assignor = (input) => {
   const members = orderMembers(input.members);
   const subscribers = subscribersByTopic(input, members);

@@ -1,19 +1,20 @@
 /**
- * The part of the uniform assignor for members whose subscriptions differ. It fills and then evens out a table of
- * owners, topic by topic, as Kafka's UniformHeterogeneousAssignmentBuilder does: the load of a member is the number of
- * all its partitions, and a topic is in balance when no owner of its partitions has two more than another subscriber.
+ * The uniform assignor for members with different subscriptions, as Kafka's UniformHeterogeneousAssignmentBuilder. It fills a table
+ * of owners and then balances it topic by topic. The load of a member is the number of all its partitions. A topic is balanced if
+ * no owner of its partitions has a load two or more above that of another subscriber.
  */
 import { compareText, noOwner, type Owners } from './assignment.ts';
 
 /**
- * Rounds over all topics. Where the subscribers of each topic have equal subscriptions, the first settles it; chains of
- * overlapping subscriptions can take more, each about halving what is left. The limit, Kafka's, keeps the time bounded.
+ * The maximum number of rounds over all topics; the limit is Kafka's and bounds the time. If the subscribers of each topic have
+ * equal subscriptions, one round is enough. Chains of overlapping subscriptions can need more; each round about halves the imbalance.
  */
 const maxRounds = 16;
 
 /**
- * Gives the partitions without an owner to the least loaded subscribers, then moves single partitions from the most to
- * the least loaded ones until every topic is in balance. `subscribers` are member indices by topic, ascending.
+ * Assigns the partitions without an owner to the least loaded subscribers. Then it moves single partitions from the most to the
+ * least loaded ones until every topic is balanced or `maxRounds` is reached. `owners` is updated in place.
+ * @param subscribers member indices by topic, ascending
  */
 export function balanceByTopic(
   subscribers: ReadonlyMap<string, readonly number[]>,
@@ -34,7 +35,7 @@ export function balanceByTopic(
   }
 }
 
-/** Topics with most partitions per subscriber first, then those with fewest subscribers, then by name. */
+/** Sorts topics: most partitions per subscriber first, then fewest subscribers first, then by name. */
 function orderTopics(subscribers: ReadonlyMap<string, readonly number[]>, owners: Owners): string[] {
   const entries = [...owners].map(([topic, ownerOf]) => {
     const count = subscribers.get(topic)!.length;
@@ -44,7 +45,7 @@ function orderTopics(subscribers: ReadonlyMap<string, readonly number[]>, owners
   return entries.map((entry) => entry.topic);
 }
 
-/** Gives each partition without an owner to the subscriber that has the least at that moment. */
+/** Assigns each partition without an owner to the subscriber with the least load at that moment. */
 function giveOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int32Array): void {
   if (!ownerOf.includes(noOwner)) return;
   const taker = leastLoadedFirst(byLoad(subscribers, loads), loads);
@@ -57,8 +58,8 @@ function giveOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int
 }
 
 /**
- * Moves partitions of one topic from its most to its least loaded subscribers until they differ by one at most, or those
- * that have more own nothing of this topic. Says whether anything moved.
+ * Moves partitions of one topic from its most to its least loaded subscribers. It ends when their loads differ by at most one, or
+ * when the more loaded ones have no partition of this topic. Returns whether any partition was moved.
  */
 function evenOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int32Array): boolean {
   if (ownerOf.length === 0 || spread(subscribers, loads) <= 1) return false;
@@ -72,8 +73,8 @@ function evenOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int
   const givers = members.filter((member) => partitionsOf.has(member));
   const taker = leastLoadedFirst(members, loads);
 
-  // `givers` stand by load, so those at or above a level are its end. All of them have come down to `level` exactly:
-  // in each round every one gives a single partition, the last of those it has of this topic.
+  // `givers` are sorted by load, so the members at or above a level are at the end of the list. In each round every active giver
+  // gives its last partition of this topic, so the load of all active givers is exactly `level`.
   let moved = false;
   let active: number[] = [];
   for (let level = loads[givers.at(-1)!]!; ; level--) {
@@ -102,19 +103,19 @@ function spread(members: readonly number[], loads: Int32Array): number {
   return most - least;
 }
 
-/** The members by load, equal ones by index. Load and index fit into one number, and numbers sort fast. */
+/** Sorts members by load, then by index. Both are combined into one number, as numbers sort fast. */
 function byLoad(members: readonly number[], loads: Int32Array): number[] {
   const keys = Float64Array.from(members, (member) => loads[member]! * loads.length + member).sort();
   return Array.from(keys, (key) => key % loads.length);
 }
 
 /**
- * Names the least loaded member again and again, provided that each one named gets a partition before the next call.
- * `members` stand by load. Those at the lowest level are a run at the front; once all of it was served it is one level
- * higher, and the run grows by the members that stood there from the start.
+ * Returns a function that returns the least loaded member on each call. The caller must assign a partition to that member before
+ * the next call. `members` must be sorted by load. The members at the lowest level are at the front of the list. Once each of them
+ * got a partition, the level rises by one, and the members that had this load from the start are included.
  *
- * A member that gives partitions away meanwhile is below the load it is listed under. That is harmless: givers come
- * down to no less than one above the lowest level, and when that level reaches them, nothing is left to even out.
+ * A member that gives partitions away in the meantime has less load than listed. That is harmless: givers stay at least one above
+ * the lowest level, and when that level reaches them, the topic is balanced.
  */
 function leastLoadedFirst(members: readonly number[], loads: Int32Array): () => number {
   const listed = members.map((member) => loads[member]!);

@@ -1,7 +1,7 @@
 /**
- * Kafka's uniform assignor, the default: balance first, then stickiness, which is to leave with each member what the
- * current target gives it. Members with equal subscriptions get equal shares; for others, no partition can be moved
- * that would lessen a difference of two or more between its owner and another subscriber of its topic.
+ * Kafka's uniform assignor, the default. Balance comes first, then stickiness: members keep the partitions of the current target.
+ * Members with equal subscriptions get equal numbers of partitions. With different subscriptions, topic-balance.ts balances each
+ * topic.
  */
 import {
   type Assignor,
@@ -27,8 +27,8 @@ export const uniform: Assignor = (input) => {
 };
 
 /**
- * Writes down what members keep of the current target: partitions that exist, of topics that they still subscribe to.
- * If two members claim one partition, as no sound target does, the first one keeps it.
+ * Enters the partitions that members keep of the current target: those that exist, of topics to which they still subscribe. If an
+ * invalid target has two owners of one partition, the first one keeps it.
  */
 function keepOwned(
   members: readonly AssignorMember[],
@@ -44,7 +44,7 @@ function keepOwned(
   }
 }
 
-/** Binary search: `ascending` can be as long as the group, and is asked for every topic of every member. */
+/** Binary search, as the list can have all members of the group and is searched for every topic of every member. */
 function contains(ascending: readonly number[], value: number): boolean {
   let low = 0;
   let high = ascending.length;
@@ -57,10 +57,10 @@ function contains(ascending: readonly number[], value: number): boolean {
 }
 
 /**
- * Equal subscriptions: everyone has a quota, and no two quotas differ by more than one. Members above theirs give up
- * their last partitions, topic by topic; members below get those without an owner, then those given up, one member after
- * the other. Kafka gives the larger quotas to the members that its hash table lists first; here they go to members that
- * own that many already, and only then to the first in order, so that no partition moves for the sake of the remainder.
+ * Balances members with equal subscriptions. Each member has a quota; quotas differ by at most one. Members above their quota give
+ * up their last partitions, topic by topic. Members below it get the partitions without an owner, then those given up. In Kafka,
+ * the larger quotas go to the members that are first in a hash table. Here they go to members that own that many partitions
+ * already, then to the first members in order, so that the remainder alone never moves a partition.
  */
 function fillToQuota(memberCount: number, owners: Owners): void {
   const unassigned: [ownerOf: Int32Array, partition: number][] = [];
@@ -96,7 +96,7 @@ function fillToQuota(memberCount: number, owners: Owners): void {
   }
 }
 
-/** The quota of each member, in sum exactly `total`. */
+/** The quota of each member. The sum is `total`. */
 function quotasFor(total: number, owned: Int32Array): number[] {
   const share = Math.floor(total / owned.length);
   let larger = total % owned.length;
