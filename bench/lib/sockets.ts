@@ -90,7 +90,7 @@ function exchange(socket: WebSocket, frames: string[]): Promise<void> {
     let left = frames.length;
     const hear = (message: Buffer) => {
       const { type } = JSON.parse(message.toString()) as { type: string };
-      if (type === 'error') reject(new Error(`A socket answered ${message}`));
+      if (type === 'error') reject(new Error(`A socket received an error: ${message}`));
       if (type === 'watching') left -= 1;
       if (left > 0) return;
       socket.off('message', hear);

@@ -1,4 +1,4 @@
-// What tests of group documents share: views of topics and requests to join.
+// Shared by tests of group documents: views of topics, and join requests.
 import type { SubscribedTopic, Subscription } from '../../src/core/groups/group-document.ts';
 import type { JoinRequest } from '../../src/core/groups/group-state.ts';
 import type { TopicsView } from '../../src/core/groups/group-topics.ts';

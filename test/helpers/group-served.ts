@@ -1,5 +1,6 @@
-// Members on sockets in the world of group-world.ts: a connection speaks for its member to the group, as src/broker/groups/stream/group-stream.ts
-// does and with the same holdings, until a newer one does; what it sends arrives late but in order, and it may be cut while neither end knows.
+// Members on sockets in the simulation of group-world.ts. A connection acts for its member until there is a newer one, like
+// src/broker/groups/stream/group-stream.ts and with the same StreamPartitions. Its frames arrive late but in order, and it may be
+// cut without either end noticing.
 
 import { cursorsOf, partitionsOf } from '../../src/broker/groups/member-cursors.ts';
 import { type StreamCursor, StreamPartitions } from '../../src/broker/groups/stream/stream-partitions.ts';
@@ -64,7 +65,7 @@ class Connection {
 
   /** The peer has released what was revoked at that epoch. */
   released(partitions: TopicPartitions[], memberEpoch: number): void {
-    // A frame for each: one is refused as a whole if it names what has gone with its topic meanwhile.
+    // One frame per partition: a frame is refused as a whole if one of its partitions was deleted with its topic.
     for (const at of eachPartition(partitions)) {
       try {
         this.#holdings.release(
@@ -100,7 +101,7 @@ class Connection {
     this.#parts.clock.after(heartbeatMs, () => this.#tick());
   }
 
-  /** Says what the peer may still be using, and tells it what comes of that. */
+  /** Reports the partitions that the peer may still be using, and sends it the changes that result. */
   #report(): void {
     if (!this.#isOpen) return;
     this.#mustReport = true;
@@ -140,7 +141,7 @@ interface Link {
   connection: Connection | undefined;
 }
 
-/** One process of an application with a socket: when that is lost, it releases everything and opens another. */
+/** One process of an application with a socket. If it loses the socket, it releases all partitions and opens another. */
 export class SocketClient implements LivingClient {
   readonly memberId: string;
   readonly instanceId = undefined;
@@ -148,7 +149,7 @@ export class SocketClient implements LivingClient {
   topics: string[];
   readonly uses = new Map<string, TopicPartition>();
   readonly #parts: Parts;
-  /** What is in flight on it arrives only while it is up. */
+  /** Frames in flight arrive only while the socket is connected. */
   #link: Link | undefined;
   #stalledUntil = 0;
   #offset = 0;
@@ -167,7 +168,7 @@ export class SocketClient implements LivingClient {
     this.#cut();
   }
 
-  /** It hangs, or its socket is cut, which neither end notices at once. */
+  /** Makes the process hang, or cuts its socket; neither end notices that at once. */
   stall(forMs: number): void {
     if (this.#parts.random.chance(0.5)) this.#stalledUntil = this.#parts.clock.now + forMs;
     else this.#cut();
@@ -179,7 +180,7 @@ export class SocketClient implements LivingClient {
     this.isDead = true;
   }
 
-  /** Another subscription needs another socket; the old one leaves, or is just forgotten, and its word may come late. */
+  /** Opens another socket for another subscription. The old one leaves, or is just dropped, and its frames may arrive late. */
   subscribe(topics: string[]): void {
     this.topics = topics;
     const { connection } = this.#link ?? {};
@@ -204,7 +205,7 @@ export class SocketClient implements LivingClient {
     }
   }
 
-  /** What it uses without having it, it can commit no more: its socket is cut, or another one speaks for the member. */
+  /** If it uses a partition that it does not have, it cannot commit: its socket is cut, or another one acts for the member. */
   fenceProblem(): string | undefined {
     const { connection, isUp } = this.#link ?? {};
     return connection && isUp && this.#speaks(connection) ? 'its socket speaks for the member' : undefined;
@@ -218,7 +219,7 @@ export class SocketClient implements LivingClient {
     if (this.#link) this.#link.isUp = false;
   }
 
-  /** When it notices that its socket is lost, it opens another. */
+  /** Opens another socket after it has noticed the loss of its socket. */
   #look(): void {
     if (this.isDead) return;
     const { clock, random } = this.#parts;
@@ -250,7 +251,7 @@ export class SocketClient implements LivingClient {
             fail();
             return;
           }
-          // The member exists though its client may be gone: it sends nothing then, and its session ends.
+          // The member exists although its client may be gone; then it sends nothing, and its session expires.
           link.connection = new Connection({ memberId, joined: answer }, this.#parts, {
             send: (frame) => this.#toClient(link, frame),
             isHeard: () => link.isUp && !this.isDead && this.#parts.clock.now >= this.#stalledUntil,
@@ -260,7 +261,7 @@ export class SocketClient implements LivingClient {
     );
   }
 
-  /** A frame that arrives behind all that were sent before it. */
+  /** Sends a frame, which arrives after all frames sent before it. */
   #toClient(link: Link, frame: Frame): void {
     const { clock, random, faults } = this.#parts;
     link.lastAt = Math.max(link.lastAt, clock.now + random.below(faults.delayMs));
@@ -291,7 +292,7 @@ export class SocketClient implements LivingClient {
     const waitMs = Math.max(this.#stalledUntil - clock.now, 0) + random.below(500);
     clock.after(waitMs, () => {
       if (!link.isUp || link !== this.#link) return;
-      // Not of partitions that it got again meanwhile, as the topic is another one.
+      // Not for partitions that it got again meanwhile, as they belong to another topic of the same name.
       for (const [key, at] of had) if (this.uses.get(key) === at) this.uses.delete(key);
       this.#later(() => link.connection?.released(partitionsOf(frame.partitions), frame.memberEpoch));
     });

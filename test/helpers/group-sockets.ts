@@ -1,4 +1,4 @@
-// Shared by tests of members on sockets: two brokers, groups of their own, and the frames that a socket received.
+// Shared by tests of members on sockets: two brokers, a group for each test, and the frames that a socket received.
 import type { Test } from 'tap';
 import { count, createTopic } from './groups.ts';
 import { eventually, http, startTestServer, type TestServer } from './server.ts';
@@ -7,7 +7,7 @@ import { openSocket, type TestSocket } from './socket.ts';
 export interface SocketGroups {
   one: TestServer;
   two: TestServer;
-  /** Makes a topic and a group that no other test uses, both of this name. */
+  /** Creates a topic and a group that no other test uses, both with the returned name. */
   newGroup(partitions: number): Promise<string>;
   /** Opens the socket of a member, through the first broker by default; it reads from the beginning. */
   member(t: Test, group: string, query?: string, on?: { url: string }): Promise<TestSocket>;
@@ -38,7 +38,7 @@ export const joined = (socket: TestSocket): Promise<any> => socket.frame({ type:
 
 export const credit = (socket: TestSocket, records: number): void => socket.send({ type: 'credit', records });
 
-/** The values of all records that it was sent. */
+/** The values of all records that the socket received. */
 export const values = ({ frames }: TestSocket): unknown[] =>
   frames.filter(({ type }) => type === 'records').flatMap(({ records }) => records.map(({ value }: any) => value));
 
@@ -55,7 +55,7 @@ export function held({ frames }: TestSocket): number {
   return sum;
 }
 
-/** Settles when all that the server had to send so far has come: a round trip of its own shows that. */
+/** Resolves when all frames that the server has sent so far have arrived, as a ping and its pong show. */
 export async function settled(socket: TestSocket): Promise<void> {
   const pongs = () => typesOf(socket).filter((type) => type === 'pong').length;
   const before = pongs();
@@ -69,7 +69,7 @@ export async function committed(socket: TestSocket, id: string, offsets: object[
   return eventually(() => socket.frames.find((frame) => frame.id === id), `an answer to ${id}`);
 }
 
-/** Lets go of whatever is revoked, at once. */
+/** Releases revoked partitions at once. */
 export function releases(socket: TestSocket): void {
   socket.ws.on('message', (data: Buffer) => {
     const { type, memberEpoch } = JSON.parse(data.toString());

@@ -1,5 +1,5 @@
-// A group in virtual time: brokers that decide over its document by compare-and-set, a network that delays, repeats and
-// loses messages, and clients as real ones are: they retry through other brokers, stall, crash and come back.
+// Simulates a group in virtual time: brokers that update its document by compare-and-set, a network that delays, repeats and
+// loses messages, and clients that retry through other brokers, hang, crash and return.
 import type { TopicPartitions } from '../../src/core/groups/assignors/assignor.ts';
 import {
   emptyGroup,
@@ -28,16 +28,16 @@ export interface Answer {
   assignment: TopicPartitions[];
   member: GroupMember;
   topics: GroupDocument['topics'];
-  /** The newest one that speaks for the member; only those that joined on a socket have use for it. */
+  /** The newest call epoch of the member; only members on sockets use it. */
   call: number;
 }
 
-/** A process that has members' partitions. */
+/** A process that uses the partitions of its members. */
 export interface LivingClient {
   memberId: string;
   readonly instanceId: string | undefined;
   readonly isDead: boolean;
-  /** What it uses, by key. */
+  /** The partitions that it uses, by key. */
   readonly uses: ReadonlyMap<string, TopicPartition>;
   die(): void;
   stall(forMs: number): void;
@@ -45,15 +45,15 @@ export interface LivingClient {
   subscribe(topics: string[]): void;
   /** No client can use a partition of a deleted topic, whatever its assignment. */
   lose(isGone: (at: TopicPartition) => boolean): void;
-  /** What it tries to commit: whether that is taken is the service's affair. */
+  /** The offset that it tries to commit; the group may refuse it. */
   commitAll(): void;
-  /** What is wrong if it uses `at`, and another has it; undefined if it has been fenced, and could not commit for it. */
+  /** The error if it uses `at` while another process has it; undefined if it was fenced and could not commit for it. */
   fenceProblem(at: TopicPartition): string | undefined;
 }
 
 export const keyOf = ({ topic, partition }: TopicPartition): string => `${topic} ${partition}`;
 
-/** Things that happen at moments, in order. */
+/** Events in virtual time, in order. */
 export class Clock {
   now = 0;
   #queue: { at: number; seq: number; run: () => void }[] = [];
@@ -63,7 +63,7 @@ export class Clock {
     this.#queue.push({ at: this.now + delayMs, seq: this.#seq++, run });
   }
 
-  /** Runs what happens until `end`; `check` after each. */
+  /** Runs the events until `end`, and `check` after each. */
   runUntil(end: number, check: () => void): void {
     for (;;) {
       let first = -1;
@@ -82,18 +82,18 @@ export class Clock {
   }
 }
 
-/** What all brokers together are to the group: each request is decided over the newest document, alone or with others. */
+/** All brokers together: they apply each request to the newest document, alone or with others. */
 export class Service {
   group = emptyGroup();
   view: TopicsView = topicsViewOf({ t1: 3, t2: 2 });
-  /** `topic partition` → member, as the changes make it. */
+  /** `topic partition` → owner, by the changes so far. */
   readonly owners = new Map<string, string>();
-  /** `topic partition` → who committed last, and what. */
+  /** `topic partition` → the last commit and its process. */
   readonly commits = new Map<string, { offset: number; topicId: string }>();
   readonly #deadlines = new Map<string, number>();
   readonly #clock: Clock;
   readonly #random: Random;
-  /** Who speaks for each member: the number of its newest join. */
+  /** By member, the number of its newest join: only that may act for the member. */
   readonly calls = new Map<string, number>();
   #lastCall = 0;
   readonly #watchers: (() => void)[] = [];
@@ -134,7 +134,7 @@ export class Service {
 
   #decide(): void {
     this.#expire();
-    // As the store refuses those of an older call: the others are decided without them.
+    // As the store refuses requests of an older call epoch, the others are applied without them.
     const asked = this.#waiting.flatMap((waiting) => {
       const change = waiting.change();
       const isOld =
@@ -170,7 +170,7 @@ export class Service {
     if (living.length === Object.keys(this.group.members).length) return;
     const ids = new Set(living.map(({ memberId }) => memberId));
     const expired = Object.values(this.group.members).filter(({ memberId }) => !ids.has(memberId));
-    // The store takes their nodes with their sessions.
+    // The store deletes their nodes with their sessions.
     for (const member of expired) for (const at of heldBy(member)) this.owners.delete(keyOf(at));
     this.#accept(expire(this.group, ids), new Set(expired.map(({ memberId }) => memberId)));
   }
@@ -205,23 +205,23 @@ export class Service {
   }
 }
 
-/** The behaviour of a client; each part is called again for every request. */
+/** The behaviour of a client; each function is called for every request. */
 export interface Faults {
-  /** How likely a message is lost, or comes twice. */
+  /** The probability that a message is lost or arrives twice. */
   lost: number;
   twice: number;
-  /** How long a message is in flight, at most. */
+  /** The longest time for which a message is in flight. */
   delayMs: number;
 }
 
-/** One process of an application: it uses its assignment, and releases the rest some time later. */
+/** One process of an application: it uses its assignment, and releases other partitions some time later. */
 export class Client implements LivingClient {
   memberId: string;
   readonly instanceId: string | undefined;
   isDead = false;
   epoch = 0;
   topics: string[];
-  /** What it uses, by key. */
+  /** The partitions that it uses, by key. */
   readonly uses = new Map<string, TopicPartition>();
   #assignment: TopicPartition[] = [];
   #attempt = 0;
@@ -246,18 +246,18 @@ export class Client implements LivingClient {
     this.#turn();
   }
 
-  /** The process ends, with all that it used. */
+  /** Ends the process; it uses no partition any more. */
   die(): void {
     this.isDead = true;
     this.uses.clear();
   }
 
-  /** It hangs: it neither sends nor releases anything, and then continues. */
+  /** Makes the process hang: it neither sends nor releases anything, and then continues. */
   stall(forMs: number): void {
     this.#stalledUntil = this.#clock.now + forMs;
   }
 
-  /** Leaves; whether that arrives it does not wait for. */
+  /** Leaves without waiting for the response. */
   leave(isTemporary: boolean): void {
     this.uses.clear();
     this.#send({ kind: 'leave', memberId: this.memberId, isTemporary }, () => undefined);
@@ -294,7 +294,7 @@ export class Client implements LivingClient {
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
     }
-    // Who has not been fenced is in good faith, and must have what it uses.
+    // A process that was not fenced must have the partitions that it uses.
     const member = getOwn(group.members, this.memberId);
     const isFenced = !member || member.isAway || this.epoch < member.previousMemberEpoch;
     return isFenced ? undefined : 'it was not fenced';
@@ -309,12 +309,12 @@ export class Client implements LivingClient {
     this.#letGo();
     const attempt = ++this.#attempt;
     this.#send(this.#next(), (answer) => {
-      // Responses to abandoned attempts are ignored, and second ones to the same request.
+      // Responses to abandoned attempts and second responses to the same request are ignored.
       if (this.isDead || attempt !== this.#attempt) return;
       this.#attempt += 1;
       this.#hear(answer);
     });
-    // No response, or the next heartbeat is due: through any broker, which makes no difference to the document.
+    // No response, or the next heartbeat is due. It may go through any broker: all have the same document.
     this.#clock.after(heartbeatMs * this.#random.between(0.5, 1), () => this.#turn());
   }
 
@@ -338,7 +338,7 @@ export class Client implements LivingClient {
     for (const at of this.#assignment) this.uses.set(keyOf(at), at);
   }
 
-  /** Lets go of everything, and joins next. */
+  /** Releases all partitions, and joins next. */
   #begin(): void {
     this.uses.clear();
     this.#assignment = [];

@@ -1,5 +1,4 @@
-// What tests of consumer groups share: topics, members that speak HTTP, and the judge of guarantee R1 over the history of
-// the tree.
+// Shared by tests of consumer groups: topics, members over HTTP, and the check of guarantee R1 over the history of the tree.
 
 import type { Store } from '../../src/store/store.ts';
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
@@ -32,7 +31,7 @@ export function heartbeat(url: string, group: string, member: TestMember): Promi
   return http(`${url}/v1/groups/${group}/members/${member.memberId}/heartbeat`, 'POST', { memberEpoch, owned });
 }
 
-/** One heartbeat, after which the member owns its assignment. */
+/** Sends one heartbeat; after it the member owns its assignment. */
 export async function beat(url: string, group: string, member: TestMember): Promise<Answer> {
   const answer = await heartbeat(url, group, member);
   if (answer.status === 200) Object.assign(member, answer.body);
@@ -43,7 +42,7 @@ export function consume(url: string, group: string, memberId: string, query = ''
   return http(`${url}/v1/groups/${group}/members/${memberId}/records${query}`);
 }
 
-/** How many partitions there are in an assignment. */
+/** The number of partitions in an assignment. */
 export function count(assignment: { partitions: number[] }[]): number {
   return assignment.reduce((sum, { partitions }) => sum + partitions.length, 0);
 }
@@ -56,8 +55,8 @@ export async function history(store: Store): Promise<Transaction[]> {
 }
 
 /**
- * What is wrong with the history of a group's owner nodes, one line each: a partition that got a second owner while it had
- * one (guarantee R1), or an owner that was not a member.
+ * The errors in the history of a group's owner nodes, one line each: a partition that got a second owner while it had one
+ * (guarantee R1), or an owner that was not a member.
  */
 export function ownershipProblems(transactions: readonly Transaction[], group: string): string[] {
   const problems: string[] = [];
@@ -77,7 +76,7 @@ export function ownershipProblems(transactions: readonly Transaction[], group: s
       if (kind === 'created') owners.set(path, String(data));
       if (kind === 'deleted') owners.delete(path);
     }
-    // A member's node and those of what it has go and come in one transaction.
+    // The node of a member and its owner nodes are created and deleted in one transaction.
     for (const [path, owner] of owners) {
       if (!members.has(owner)) problems.push(`${zxid}: ${path} belongs to ${owner}, which is no member`);
     }

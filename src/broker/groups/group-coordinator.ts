@@ -161,7 +161,7 @@ export class GroupCoordinator {
 
   /**
    * Reports which partitions a member on a socket may still be using, and returns the member after that.
-   * @param report `owned` is called when the update is computed; `renews` = the peer has answered a ping
+   * @param report `owned` is called when the update is computed; `renews` = the peer has sent a pong
    * @throws ServiceError UNKNOWN_GROUP, UNKNOWN_MEMBER, FENCED_INSTANCE_ID; MEMBER_SUPERSEDED if there is a newer call epoch
    */
   async reportOwned(

@@ -63,8 +63,8 @@ export class GroupStateManager {
   }
 
   /**
-   * Applies membership requests together and commits them. If the store refuses some (they are superseded or were answered
-   * before), the others are applied again without them.
+   * Applies membership requests together and commits them. If the store refuses some (they are superseded, or have a stored
+   * response), the others are applied again without them.
    * @param take called once, when earlier updates of the group are done: returns the requests that are pending by then
    * @returns by request, its result or why it failed
    * @throws ServiceError STORE_UNAVAILABLE if `take` was not called

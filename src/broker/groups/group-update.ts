@@ -25,9 +25,9 @@ export interface CommittedUpdate<T> {
   /** The new call epochs of `commit.raiseCallEpochs`, in their order. */
   raisedCallEpochs: number[];
   positions: PartitionPosition[];
-  /** Set if nothing was committed because callers are superseded or requests were answered before. */
+  /** Set if nothing was committed because callers are superseded or requests already have a stored response. */
   refused: Refusal | undefined;
-  /** Set if nothing was committed because `commit.consume.expectedSeq` is not the member's sequence; these are. */
+  /** Set if nothing was committed because `commit.consume.expectedSeq` is not the sequence of the last response; the actual sequences. */
   staleSeq: { lastSeq: number; prevSeq: number } | undefined;
 }
 

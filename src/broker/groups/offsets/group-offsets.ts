@@ -195,7 +195,7 @@ export class GroupOffsets {
     if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
   }
 
-  /** A group without committed offsets starts anew: partitions that were added to its topics count as initial ones again. */
+  /** A group without committed offsets starts again: partitions that were added to its topics count as initial ones again. */
   async #forgetFormer(group: string, topic: string | undefined): Promise<void> {
     await this.#states.update(group, async (document) => {
       const info = topic === undefined ? undefined : await this.#topics.get(topic).catch(() => undefined);
