@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The cluster: who serves, who is the controller, and what the store says of itself.
+# The cluster: its brokers, its controller, and the state of its store.
 . "$(dirname "$0")/lib.sh"
 
 step 'the cluster has an id, brokers, a controller and a store'
@@ -28,7 +28,7 @@ expect_problem 404 NO_NODE
 request GET /v1/brokers/one
 expect_problem 400 BAD_REQUEST 'id'
 
-step 'the tree has it all, in the nodes that Kafka has'
+step 'the tree has the same state, in the nodes of Kafka'
 request GET "/v1/nodes/brokers/ids/$BROKER"
 expect_status 200
 expect_header Content-Type 'application/json.*'
@@ -38,7 +38,7 @@ expect_body "\"brokerid\":$BROKER"
 request GET /v1/nodes/controller_epoch
 expect_body_like '^[0-9]+$'
 
-step 'a partition has a leader, which can be asked for and moved'
+step 'a partition has a leader, which can be read and changed'
 JSON='Content-Type: application/json'
 request POST /v1/topics -H "$JSON" -d '{"name":"housed"}'
 expect_status 201

@@ -1,5 +1,5 @@
-// The commands of the README and of docs/concepts.md, run as a reader would type them: page by page, one block after the
-// other in one shell, against a real server.
+// Runs the commands of the README and of docs/concepts.md as a reader would: page by page, one block after the other in one
+// shell, against a real server.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ curl() {
 }
 `;
 
-t.test('the commands of the pages run as they stand there', async (t) => {
+t.test('the commands of the pages run unchanged', async (t) => {
   for (const page of ['README.md', 'docs/concepts.md']) {
     await t.test(page, async (t) => {
       const server = await startTestServer(t);
@@ -41,7 +41,7 @@ t.test('the commands of the pages run as they stand there', async (t) => {
       t.same(
         statuses.filter((status) => !/^[23]/.test(status)),
         script.match(/(?<=# )4\d\d\b/g) ?? [],
-        'the commands whose comment names a refusal are refused, and no others',
+        'exactly the commands whose comment names a refusal are refused',
       );
     });
   }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Errors: every malformed request gets a problem that names what is wrong.
+# Errors: every malformed request gets a problem that names the fault.
 . "$(dirname "$0")/lib.sh"
 JSON='Content-Type: application/json'
 
-step 'a problem has a stable code, a text for people, and says whether to try again'
+step 'a problem has a stable code, a readable text, and says whether to retry'
 request GET /v1/nodes/no/such/node
 expect_problem 404 NO_NODE
 expect_body_like '^\{"type":"/docs/errors#NO_NODE","title":"[^"]+","status":404,"code":"NO_NODE","detail":"[^"]*/no/such/node[^"]*","retryable":false'
@@ -40,7 +40,7 @@ expect_problem 400 BAD_REQUEST 'body'
 request POST /v1/multi -H "$JSON" -d '[]'
 expect_problem 400 BAD_REQUEST 'body'
 
-step 'a header that makes no sense is named'
+step 'an invalid header is named'
 request PUT /v1/nodes/errors -H 'If-Match: 42' -d 'x'
 expect_problem 400 BAD_REQUEST 'If-Match'
 request PUT /v1/nodes/errors -H 'If-None-Match: "42"' -d 'x'
@@ -52,7 +52,7 @@ expect_problem 400 BAD_REQUEST 'Idempotency-Key'
 request GET /v1/nodes/ -H 'Weir-Session: nobody'
 expect_problem 410 SESSION_EXPIRED
 
-step 'a path that breaks the rules says which one and where'
+step 'an invalid path gets an error with the rule and the position'
 request GET /v1/nodes/a//b
 expect_problem 400 INVALID_PATH 'segment 2 is empty'
 request GET /v1/nodes/a/../b
@@ -71,11 +71,11 @@ request GET /v1/nodes/a%FFb
 expect_status 400
 expect_header Content-Type 'application/problem\+json.*'
 
-step 'the root itself is not for deleting'
+step 'the root cannot be deleted'
 request DELETE /v1/nodes/
 expect_problem 400 BAD_REQUEST 'root'
 
-step 'a method that a resource does not take is told from a resource that is not there'
+step 'an unsupported method and an unknown resource get different errors'
 request PATCH /v1/nodes/errors
 expect_problem 405 METHOD_NOT_ALLOWED 'PATCH'
 expect_body 'GET'
@@ -90,14 +90,14 @@ expect_problem 404 NOT_FOUND
 request GET /
 expect_status 404
 
-step 'a media type that is not understood is named, with the one that is'
+step 'an unsupported media type is named, with the supported one'
 request POST /v1/multi -H 'Content-Type: application/xml' -d '<ops/>'
 expect_problem 415 UNSUPPORTED_MEDIA_TYPE 'application/xml'
 expect_body 'application/json'
 request POST /v1/sessions -H 'Content-Type: text/plain' -d 'ttl=10s'
 expect_problem 415 UNSUPPORTED_MEDIA_TYPE
 
-step 'too much is told before it is taken'
+step 'a request over a limit is refused with the limit'
 head -c 1048577 /dev/zero >"$WORK/large"
 request PUT /v1/nodes/errors-large --data-binary "@$WORK/large"
 expect_problem 413 TOO_LARGE
@@ -112,13 +112,13 @@ head -c 17000000 /dev/zero >"$WORK/huge"
 request POST /v1/multi -H "$JSON" --data-binary "@$WORK/huge"
 expect_problem 413 TOO_LARGE
 
-step 'the page of another site may not use the service'
+step 'a page of another origin is refused'
 request GET /v1/nodes/ -H 'Origin: https://elsewhere.example'
 expect_problem 403 FORBIDDEN 'https://elsewhere.example'
 request GET /v1/nodes/ -H "Origin: $URL"
 expect_status 200
 
-step 'every code is explained where its type leads to'
+step 'every code is explained at the URL of its type'
 request GET /docs/errors
 expect_status 200
 expect_header Content-Type 'text/html.*'

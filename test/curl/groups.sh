@@ -20,7 +20,7 @@ expect_body '"assignment":[{"topic":"clicks","partitions":[0,1]}]'
 expect_body '"sessionTimeoutMs":45000'
 EPOCH=$(field memberEpoch)
 
-step 'joining again with the same id and its secret is the same member'
+step 'joining again with the same id and its secret continues the same member'
 request POST $GROUP/members -H "$JSON" -H "Weir-Member: $M1" -d '{"memberId":"m1","topics":["clicks"],"reset":"earliest"}'
 expect_status 201
 M1=$(field memberSecret)
@@ -28,14 +28,14 @@ EPOCH=$(field memberEpoch)
 request GET $GROUP
 expect_body_like '"members":\[\{"memberId":"m1",[^]]*'
 
-step 'GET .../records reads from all of its partitions, and is its heartbeat'
+step 'GET .../records reads all partitions of the member, and is its heartbeat'
 request GET "$GROUP/members/m1/records?wait=10s" -H "Weir-Member: $M1"
 expect_status 200
 expect_body '"assignment":[{"topic":"clicks","partitions":[0,1]}]'
 expect_body '{"topic":"clicks","partition":0,"offset":0,"timestamp":'
 expect_body '"value":"b"'
 
-step 'the next call goes on behind it; commit=previous commits what the last one gave'
+step 'the next call continues there; commit=previous commits the records of the previous response'
 request GET "$GROUP/members/m1/records?commit=previous" -H "Weir-Member: $M1"
 expect_status 200
 DEADLINE=$((SECONDS + 20))
@@ -45,7 +45,7 @@ until request GET $GROUP/offsets && grep -Fq '"topic":"clicks","partition":0,"of
   request GET "$GROUP/members/m1/records?commit=previous" -H "Weir-Member: $M1"
 done
 
-step 'a call that names what it was given last is safe to repeat'
+step 'a call with after is safe to repeat'
 AGAIN=/v1/groups/again
 request POST $AGAIN/members -H "$JSON" -d '{"memberId":"m1","topics":["clicks"],"reset":"earliest"}'
 expect_status 201
@@ -64,13 +64,13 @@ expect_problem 409 STALE_POSITION
 request GET "$AGAIN/offsets"
 expect_body '"topic":"clicks","partition":0,"offset":2'
 
-step 'a consume call may be a POST, and says what to commit'
+step 'a consume call may be a POST that names the offsets to commit'
 request POST "$AGAIN/members/m1/records?after=$NEXT" -H "Weir-Member: $AGAIN_M1"
 expect_status 200
 expect_body '"records":[]'
 expect_body '"partitions":['
 
-step 'calls of a member send its secret; who joins as the same without it ends the one before'
+step 'calls of a member send its secret; a join with its id, but without the secret, supersedes it'
 request GET "$AGAIN/members/m1/records"
 expect_problem 403 FORBIDDEN 'Weir-Member'
 request POST $AGAIN/members -H "$JSON" -d '{"memberId":"m1","topics":["clicks"],"reset":"earliest"}'
@@ -78,7 +78,7 @@ expect_status 201
 request GET "$AGAIN/members/m1/records" -H "Weir-Member: $AGAIN_M1"
 expect_problem 409 MEMBER_SUPERSEDED
 
-step 'the group shows who has what, and how far it is behind'
+step 'the group shows the partitions of each member, and the lag'
 request POST /v1/topics/clicks/records -H "$JSON" -d '{"records":[{"value":"d","partition":0}]}'
 request GET $GROUP
 expect_status 200
@@ -87,7 +87,7 @@ expect_body '{"topic":"clicks","partition":0,"owner":"m1","committed":2,"endOffs
 request GET /v1/groups
 expect_body '{"groupId":"stats","state":"stable","members":1}'
 
-step 'a second member waits for what the first one must release'
+step 'a second member waits for the partitions that the first one must release'
 request POST $GROUP/members -H "$JSON" -d '{"memberId":"m2","topics":["clicks"],"reset":"earliest"}'
 expect_status 201
 M2=$(field memberSecret)
@@ -100,7 +100,7 @@ expect_body_like '"assignment":\[\{"topic":"clicks","partitions":\[[01]\]\}\]'
 KEPT=$(grep -oE '"partitions":\[[01]\]' "$WORK/body" | grep -oE '[01]')
 EPOCH=$(field memberEpoch)
 
-step 'leaving it out of what is owned says that it is let go; then the second member has it'
+step 'a heartbeat without the partition in owned releases it to the second member'
 request POST $GROUP/members/m1/heartbeat -H "Weir-Member: $M1" -H "$JSON" \
   -d "{\"memberEpoch\":$EPOCH,\"owned\":[{\"topic\":\"clicks\",\"partitions\":[$KEPT]}]}"
 expect_status 200
@@ -113,7 +113,7 @@ until request POST $GROUP/members/m2/heartbeat -H "Weir-Member: $M2" -H "$JSON" 
 done
 SECOND=$(field memberEpoch)
 
-step 'the tree has it all: members, owners, committed offsets'
+step 'the tree has the members, owners and committed offsets'
 request GET /v1/nodes/consumers/stats/ids/m1
 expect_status 200
 request GET '/v1/nodes/consumers/stats/owners/clicks?view=children'
@@ -133,7 +133,7 @@ expect_problem 409 FENCED_MEMBER_EPOCH
 request POST $GROUP/offsets -H "$JSON" -d '{"offsets":[{"topic":"clicks","partition":0,"offset":0}]}'
 expect_problem 409 GROUP_NOT_EMPTY
 
-step 'who leaves gives its partitions to the others at once'
+step 'a member that leaves releases its partitions to the others at once'
 request DELETE $GROUP/members/m1 -H "Weir-Member: $M1"
 expect_status 204
 request POST $GROUP/members/m1/heartbeat -H "Weir-Member: $M1" -H "$JSON" -d "{\"memberEpoch\":$EPOCH}"
@@ -143,7 +143,7 @@ until request GET "$GROUP/members/m2/records" -H "Weir-Member: $M2" && grep -Fq 
   [ $SECONDS -lt $DEADLINE ] || fail 'the other member did not get the partitions'
 done
 
-step 'a member that is not heard within its time is replaced'
+step 'the partitions of a member whose session expires go to the others'
 request POST /v1/groups/brief/members -H "$JSON" -d '{"memberId":"gone","topics":["clicks"],"sessionTimeout":"1s"}'
 expect_status 201
 request POST /v1/groups/brief/members -H "$JSON" -d '{"memberId":"here","topics":["clicks"]}'
@@ -155,7 +155,7 @@ until request GET /v1/groups/brief/members/here/records -H "Weir-Member: $HERE" 
 done
 request DELETE /v1/groups/brief/members/here -H "Weir-Member: $HERE"
 
-step 'a static member may leave for a while: its partitions are kept for who comes under its instance id'
+step 'a static member may leave for a while: its partitions are kept for its instance id'
 request POST /v1/groups/fixed/members -H "$JSON" -d '{"memberId":"s1","instanceId":"one","topics":["clicks"]}'
 expect_status 201
 S1=$(field memberSecret)
@@ -172,7 +172,7 @@ expect_problem 400 BAD_REQUEST "temporarily"
 request DELETE /v1/groups/fixed/members/s2 -H "Weir-Member: $S2"
 expect_status 204
 
-step 'an empty group may be moved to another place, after a look at what that would do'
+step 'the offsets of an empty group may be reset, after a dry run'
 request DELETE $GROUP/members/m2 -H "Weir-Member: $M2"
 expect_status 204
 request POST $GROUP/offsets/reset -H "$JSON" -d '{"to":"earliest","dryRun":true}'
@@ -187,7 +187,7 @@ request GET $GROUP
 expect_body '"state":"empty"'
 expect_body '{"topic":"clicks","partition":0,"owner":null,"committed":3,"endOffset":3,"lag":0,"lagFrom":"committed"}'
 
-step 'offsets may be taken back, and a group deleted'
+step 'offsets and a group may be deleted'
 request DELETE "$GROUP/offsets?topic=clicks&partition=0"
 expect_status 204
 request GET "$GROUP/offsets?topic=clicks&partition=0"
@@ -201,7 +201,7 @@ step 'upgraded to a WebSocket, /v1/groups/<group>/stream?topics=… is a member 
 request GET "$GROUP/stream?topics=clicks"
 expect_problem 400 BAD_REQUEST 'WebSocket'
 
-step 'what cannot be meant is refused'
+step 'invalid requests are refused'
 request POST $GROUP/members -H "$JSON" -d '{"memberId":"x"}'
 expect_problem 400 BAD_REQUEST 'topics'
 request POST $GROUP/members -H "$JSON" -d '{"topics":["clicks"],"assignor":"fair"}'

@@ -1,6 +1,6 @@
-# What the scripts of this folder share: one request at a time, and what is expected of its answer. A script is run as
-# `bash test/curl/nodes.sh http://localhost:7070` against a server without data, and stops at the first answer that is
-# not as expected.
+# Shared functions of the scripts of this folder: send one request, and check its response. A script is run as
+# `bash test/curl/nodes.sh http://localhost:7070` against a server without data, and stops at the first unexpected
+# response.
 set -euo pipefail
 
 URL=${1:?"usage: bash $0 <url of a running server>"}
@@ -12,20 +12,20 @@ STEP=''
 COMMAND=''
 STATUS=''
 
-# step <text>: what the next requests show.
+# step <text>: names what the next requests test.
 step() {
   STEP=$1
   echo "# $STEP"
 }
 
-# request <method> <path and query> [curl options]: sends it, and keeps status, headers and body for the lines after it.
+# request <method> <path and query> [curl options]: sends it, and stores status, headers and body for the checks.
 request() {
   local method=$1 target=$2
   shift 2
   COMMAND="curl -X $method${*:+$(printf ' %q' "$@")} '$URL$target'"
-  # Where there is no body, curl leaves the file as it is.
+  # Without a body, curl leaves the file unchanged.
   : >"$WORK/body"
-  # --globoff: the target is sent as it is written. --path-as-is: curl does not remove /../ from it.
+  # --globoff: the target is sent unchanged. --path-as-is: curl does not remove /../ from it.
   STATUS=$(curl --silent --show-error --globoff --path-as-is --max-time 60 --request "$method" \
     --dump-header "$WORK/headers" --output "$WORK/body" --write-out '%{http_code}' "$@" "$URL$target") ||
     fail "curl ended with status $?"
@@ -79,7 +79,7 @@ expect_no_body_text() {
   ! grep -Fq -- "$1" "$WORK/body" || fail "the body contains: $1"
 }
 
-# expect_body_is <text>: the body is just that.
+# expect_body_is <text>: the body equals it.
 expect_body_is() {
   printf '%s' "$1" | cmp -s - "$WORK/body" || fail "the body is not: $1"
 }
@@ -89,7 +89,7 @@ expect_body_like() {
   grep -Eq -- "$1" "$WORK/body" || fail "the body does not match: $1"
 }
 
-# expect_problem <status> <code> [<text in the detail>]: the answer is such a problem.
+# expect_problem <status> <code> [<text in the detail>]: the response is such a problem.
 expect_problem() {
   expect_status "$1"
   expect_header Content-Type 'application/problem\+json.*'
@@ -97,17 +97,17 @@ expect_problem() {
   [ -z "${3:-}" ] || expect_body "$3"
 }
 
-# header <name>: its value in the last answer, or nothing.
+# header <name>: prints its value in the last response, or nothing.
 header() {
   tr -d '\r' <"$WORK/headers" | sed -n "s/^$1: *//Ip" | tail -n 1
 }
 
-# field <name>: the first field of that name in the JSON body: a text, a number, true, false or null.
+# field <name>: prints the first field of that name in the JSON body: a text, a number, true, false or null.
 field() {
   grep -oE "\"$1\":(\"[^\"]*\"|[-0-9]+|true|false|null)" "$WORK/body" | head -n 1 | sed -E "s/^\"$1\":\"?//; s/\"\$//"
 }
 
-# until_status <status> <method> <path>: asks again until that is the answer.
+# until_status <status> <method> <path>: repeats the request until it has that status.
 until_status() {
   local wanted=$1 deadline=$((SECONDS + 20))
   shift
@@ -117,8 +117,8 @@ until_status() {
   done
 }
 
-# open_stream <name> <path and query> [curl options]: keeps a request open in the background, as one would watch it in
-# another terminal; what comes is in the stream of that name.
+# open_stream <name> <path and query> [curl options]: keeps a request open in the background, as in another
+# terminal. Its output is the stream of that name.
 open_stream() {
   local name=$1 target=$2
   shift 2
@@ -128,7 +128,7 @@ open_stream() {
   BACKGROUND+=($!)
 }
 
-# until_streamed <name> <text>: waits until the stream has it.
+# until_streamed <name> <text>: waits until the stream contains it.
 until_streamed() {
   local deadline=$((SECONDS + 20))
   until grep -Fq -- "$2" "$WORK/$1" 2>/dev/null; do
@@ -141,7 +141,7 @@ until_streamed() {
   done
 }
 
-# until_ended <name>: waits until the newest request in the background has its whole answer, and looks at that.
+# until_ended <name>: waits for the end of the newest request in the background, whose response is then checked.
 until_ended() {
   wait "${BACKGROUND[-1]}" || fail "curl ended with status $?: $(cat "$WORK/$1.errors")"
   mv "$WORK/$1.headers" "$WORK/headers"

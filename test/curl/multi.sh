@@ -26,7 +26,7 @@ request GET '/v1/nodes/bank/alice?view=stat'
 expect_body "\"czxid\":$ZXID,\"mzxid\":$ZXID"
 MZXID=$(field mzxid)
 
-step 'if one fails nothing is done, and the answer says which one and what became of the others'
+step 'if one operation fails, nothing is done, and the response has the result of each'
 multi '{"ops":[
   {"op":"set","path":"/bank/alice","data":"0"},
   {"op":"check","path":"/bank/bob","version":7},
@@ -38,7 +38,7 @@ expect_body '"results":["OK","BAD_VERSION","ROLLED_BACK"]'
 request GET /v1/nodes/bank/alice
 expect_body_is '90'
 
-step 'a check may ask for the mzxid, the czxid, or whether a node is there'
+step 'a check may compare the mzxid or the czxid, or whether a node exists'
 multi "{\"ops\":[
   {\"op\":\"check\",\"path\":\"/bank/alice\",\"mzxid\":$MZXID},
   {\"op\":\"check\",\"path\":\"/bank/alice\",\"czxid\":$ZXID},
@@ -52,7 +52,7 @@ expect_problem 409 NODE_EXISTS
 multi '{"ops":[{"op":"check","path":"/bank/alice","czxid":1}]}'
 expect_problem 412 BAD_VERSION
 
-step 'a failed transaction gives out no sequence number'
+step 'a failed transaction uses no sequence number'
 multi '{"ops":[{"op":"create","path":"/bank/tx-","sequential":true},{"op":"create","path":"/nowhere/x"}]}'
 expect_problem 404 NO_PARENT
 multi '{"ops":[{"op":"create","path":"/bank/tx-","sequential":true},{"op":"create","path":"/bank/tx-","sequential":true}]}'
@@ -80,7 +80,7 @@ expect_status 200
 request GET /v1/nodes/bank/brief
 expect_problem 404 NO_NODE
 
-step 'no operations at all are a success that changes nothing'
+step 'a multi without operations succeeds and changes nothing'
 request GET '/v1/nodes/bank?view=stat'
 multi '{"ops":[]}'
 expect_status 200
@@ -94,7 +94,7 @@ multi '{"ops":[{"op":"create","path":"/bank/once-","sequential":true}]}' -H 'Ide
 expect_header Idempotency-Replayed 'true'
 expect_body "\"path\":\"$FIRST\""
 
-step 'what cannot be meant is refused, with the place of the fault'
+step 'invalid requests are refused with the position of the fault'
 multi '{"ops":[{"op":"create","path":"/bank/z","data":"a","dataBase64":"YQ=="}]}'
 expect_problem 400 BAD_REQUEST 'ops.0'
 multi '{"ops":[{"op":"rename","path":"/bank"}]}'

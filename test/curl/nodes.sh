@@ -13,7 +13,7 @@ expect_body '"path":"/shop"'
 expect_body '"version":0'
 expect_body '"ephemeralOwner":null'
 
-step 'GET gives the raw bytes; what curl -d sent as a form is text'
+step 'GET returns the raw bytes; data of curl -d is text, not a form'
 request GET /v1/nodes/shop
 expect_status 200
 expect_body_is 'open'
@@ -29,14 +29,14 @@ expect_status 200
 expect_header ETag "$ETAG"
 expect_header Content-Length '4'
 
-step 'PUT sets the data of a node that is there: its version grows, its ETag is another'
+step 'PUT sets the data of an existing node: its version grows, its ETag changes'
 request PUT /v1/nodes/shop -d 'closed'
 expect_status 200
 expect_no_header Location
 expect_body '"version":1'
 [ "$(header ETag)" != "$ETAG" ] || fail 'the ETag is still the same'
 
-step 'a content type is kept with the data, and bytes stay as they are'
+step 'a content type is stored with the data, and bytes are unchanged'
 printf '\377\376\000\001' >"$WORK/bytes"
 request PUT /v1/nodes/shop/logo --data-binary "@$WORK/bytes" -H 'Content-Type: image/x-test'
 expect_status 201
@@ -44,7 +44,7 @@ request GET /v1/nodes/shop/logo
 expect_header Content-Type 'image/x-test'
 cmp -s "$WORK/bytes" "$WORK/body" || fail 'the bytes are not those that were sent'
 
-step 'without a content type, bytes that are no UTF-8 are octets'
+step 'without a content type, bytes that are not UTF-8 are octets'
 request PUT /v1/nodes/shop/raw --data-binary "@$WORK/bytes" -H 'Content-Type:'
 expect_status 201
 request GET /v1/nodes/shop/raw
@@ -58,14 +58,14 @@ request GET '/v1/nodes/shop/empty'
 expect_status 200
 expect_body_is ''
 
-step 'view=node is all of a node as JSON'
+step 'view=node returns the whole node as JSON'
 request GET '/v1/nodes/shop?view=node'
 expect_status 200
 expect_body '{"path":"/shop","data":"closed","encoding":"utf8","contentType":"text/plain; charset=utf-8","stat":{'
 request GET '/v1/nodes/shop/logo?view=node'
 expect_body '"data":"//4AAQ==","encoding":"base64","contentType":"image/x-test"'
 
-step 'view=stat is the stat alone'
+step 'view=stat returns only the stat'
 request GET '/v1/nodes/shop?view=stat'
 expect_status 200
 expect_body '"numChildren":3'
@@ -78,7 +78,7 @@ expect_status 200
 expect_body '"children":["empty","logo","raw"]'
 expect_no_body_text '"next"'
 
-step 'children come in pages: next is where to go on after'
+step 'children come in pages: next is the name to continue after'
 request GET '/v1/nodes/shop?view=children&limit=2'
 expect_body '"children":["empty","logo"],"next":"logo"'
 request GET '/v1/nodes/shop?view=children&limit=2&after=logo'
@@ -89,7 +89,7 @@ step 'stats=true adds the stat of each child'
 request GET '/v1/nodes/shop?view=children&stats=true&limit=1'
 expect_body '"children":[{"name":"empty","stat":{"czxid":'
 
-step 'view=tree is everything below, to a depth and a number of nodes'
+step 'view=tree returns the subtree, up to a depth and a number of nodes'
 request PUT /v1/nodes/shop/empty/deep -d '1'
 request GET '/v1/nodes/shop?view=tree'
 expect_status 200
@@ -120,7 +120,7 @@ request PUT /v1/nodes/shop -H "If-Match: $ETAG" -d 'too late'
 expect_problem 412 BAD_VERSION
 expect_body '"version":2'
 
-step 'version=N does it by the version, -1 is any'
+step 'version=N compares the version, and -1 matches any'
 request PUT '/v1/nodes/shop?version=2' -d 'v3'
 expect_status 200
 request PUT '/v1/nodes/shop?version=2' -d 'v3 again'
@@ -133,7 +133,7 @@ step 'If-Match: * sets only what exists'
 request PUT /v1/nodes/absent -H 'If-Match: *' -d 'x'
 expect_problem 404 NO_NODE '/absent'
 
-step 'a tag that is still right needs no second transfer'
+step 'a GET with the current ETag transfers no data'
 request GET /v1/nodes/shop
 ETAG=$(header ETag)
 request GET /v1/nodes/shop -H "If-None-Match: $ETAG"
@@ -167,7 +167,7 @@ ETAG=$(header ETag)
 request GET '/v1/nodes/shop?wait=50ms' -H "If-None-Match: $ETAG"
 expect_status 304
 
-step 'a long poll for a node that is not there yet knows it by the tag "0"'
+step 'a long poll for a node that does not exist yet uses the ETag "0"'
 request GET /v1/nodes/shop/late
 expect_problem 404 NO_NODE
 expect_header ETag '"0"'
@@ -177,7 +177,7 @@ until_ended late
 expect_status 200
 expect_body_is 'here I am'
 
-step 'a parent must exist, or parents=true makes those that are missing'
+step 'a parent must exist, or parents=true creates the missing parents'
 request PUT /v1/nodes/far/away/node -d '1'
 expect_problem 404 NO_PARENT
 request PUT '/v1/nodes/far/away/node?parents=true' -d '1'
@@ -185,7 +185,7 @@ expect_status 201
 request GET '/v1/nodes/far/away?view=stat'
 expect_body '"numChildren":1'
 
-step 'POST makes a sequential node: ten digits that are never given twice'
+step 'POST creates a sequential node with ten digits that are never used twice'
 request PUT /v1/nodes/queue
 request POST /v1/nodes/queue/job- -d 'first'
 expect_status 201
@@ -197,7 +197,7 @@ request DELETE /v1/nodes/queue/job-0000000001
 request POST /v1/nodes/queue/ -d 'any prefix, even none'
 expect_body '"path":"/queue/0000000002"'
 
-step 'the numbers begin anew with a new parent'
+step 'the numbers restart with a new parent'
 request PUT '/v1/nodes/line?parents=true'
 request POST /v1/nodes/line/n-
 request DELETE '/v1/nodes/line?recursive=true'
@@ -206,7 +206,7 @@ request POST '/v1/nodes/line/n-?mode=container'
 expect_status 201
 expect_body '"name":"n-0000000000"'
 
-step 'the same bytes again are a change, too'
+step 'setting the same bytes again is a change, too'
 request PUT /v1/nodes/line -d 'same'
 ETAG=$(header ETag)
 request PUT /v1/nodes/line -d 'same'
@@ -225,7 +225,7 @@ expect_body "\"name\":\"$FIRST\""
 request POST /v1/nodes/queue/job- -H 'Idempotency-Key: order-17' -d 'order 18'
 expect_problem 422 IDEMPOTENCY_KEY_REUSED
 
-step 'an ephemeral node needs a session, and goes with it'
+step 'an ephemeral node needs a session, and is deleted with it'
 request PUT '/v1/nodes/shop/keeper?mode=ephemeral' -d 'me'
 expect_problem 400 BAD_REQUEST 'session'
 request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"30s"}'
@@ -243,7 +243,7 @@ expect_status 204
 request GET /v1/nodes/shop/keeper
 expect_problem 404 NO_NODE
 
-step 'a TTL node takes a ttl, any other takes none'
+step 'only a TTL node accepts a ttl'
 request PUT '/v1/nodes/shop/offer?ttl=1h' -d '-10 %'
 expect_status 201
 expect_body '"ephemeralOwner":null'
@@ -260,7 +260,7 @@ expect_status 201
 request PUT /v1/nodes/shop/carts/1 -d '3 apples'
 expect_status 201
 
-step 'DELETE takes away a node, and only the version that is meant'
+step 'DELETE deletes a node, on request only at a given version'
 request DELETE '/v1/nodes/shop/new?version=7'
 expect_problem 412 BAD_VERSION
 request GET /v1/nodes/shop/new
@@ -271,7 +271,7 @@ expect_header Weir-Zxid '[0-9]+'
 request DELETE /v1/nodes/shop/new
 expect_problem 404 NO_NODE
 
-step 'a node with children stays, unless all of it is meant'
+step 'a node with children is only deleted with recursive=true'
 request DELETE /v1/nodes/shop
 expect_problem 409 NOT_EMPTY
 expect_body '"numChildren":'
@@ -286,7 +286,7 @@ expect_status 201
 expect_header Location '/v1/nodes/caf%C3%A9%20n%C2%BA1'
 expect_body '"path":"/café nº1"'
 
-step 'what the service itself keeps is read only'
+step 'reserved paths are read only'
 request PUT /v1/nodes/brokers/ids/9 -d 'x'
 expect_problem 403 RESERVED_PATH
 request DELETE '/v1/nodes/consumers?recursive=true'

@@ -29,7 +29,7 @@ expect_header Content-Type 'application/json.*'
 expect_body '"openapi":"3.1.0"'
 expect_body '"/v1/nodes/{path}"'
 
-step 'people read it at /docs'
+step 'the description is readable at /docs'
 request GET /docs --location
 expect_status 200
 expect_header Content-Type 'text/html.*'
@@ -39,6 +39,6 @@ request GET /docs/yaml
 expect_status 200
 expect_body 'openapi: 3.1.0'
 
-step 'an answer carries the id of its request, the given one if there is one'
+step 'a response has the id of its request, which the client may choose'
 request GET /health/live -H 'X-Request-Id: my-request-7'
 expect_header X-Request-Id 'my-request-7'

@@ -6,7 +6,7 @@ LOG=/v1/topics/river/partitions/0/records
 
 request POST /v1/topics -H "$JSON" -d '{"name":"river"}'
 
-step 'any body is a record; what curl -d sends is text'
+step 'any body is a record; data of curl -d is text'
 request POST /v1/topics/river/records -d 'the first drop'
 expect_status 200
 expect_body '{"topic":"river","results":[{"partition":0,"baseOffset":0,"count":1,"timestamp":'
@@ -22,14 +22,14 @@ expect_body '"key":"gauge-7"'
 expect_body '"value":"147"'
 expect_body '"headers":{"unit":"cm"}'
 
-step 'bytes that are no text are base64 in JSON'
+step 'binary values are base64 in JSON'
 printf '\000\001\377' >"$WORK/bytes"
 request POST /v1/topics/river/records -H 'Content-Type: application/octet-stream' --data-binary "@$WORK/bytes"
 expect_status 200
 request GET "$LOG?offset=2"
 expect_body '"valueBase64":"AAH/"'
 
-step 'JSON takes many records at once; values are any JSON, and come back as they were written'
+step 'a JSON body has many records; values are any JSON, and are returned unchanged'
 request POST '/v1/topics/river/records?offsets=true' -H "$JSON" -d '{"records":[
   {"key":"a","value":{"big":12345678901234567890,"one":1.0}},
   {"key":"b","value":[1,2]},
@@ -43,14 +43,14 @@ request GET "$LOG?offset=3"
 expect_body '"value":{"big":12345678901234567890,"one":1.0}'
 expect_body '"timestamp":1700000000000'
 
-step 'maxRecords and maxBytes bound an answer; nextOffset is where to go on'
+step 'maxRecords and maxBytes limit a response; nextOffset is the offset to continue at'
 request GET "$LOG?offset=0&maxRecords=2"
 expect_body '"nextOffset":2'
 expect_body '"endOffset":7'
 request GET "$LOG?offset=0&maxBytes=1"
 expect_body '"nextOffset":1'
 
-step 'offset=latest is the end; there is nothing yet, and a wait ends as soon as there is'
+step 'offset=latest is the end offset; a wait there ends with the next record'
 request GET "$LOG?offset=latest"
 expect_body '"records":[],"nextOffset":7'
 open_stream tail "$LOG?offset=7&wait=30s"
@@ -59,7 +59,7 @@ until_ended tail
 expect_status 200
 expect_body '"value":"news"'
 
-step 'NDJSON goes both ways: a record a line'
+step 'NDJSON works for requests and responses: one record in each line'
 printf '{"value":1}\n{"value":2}\n{"value":3}\n' >"$WORK/lines"
 request POST /v1/topics/river/records -H 'Content-Type: application/x-ndjson' --data-binary "@$WORK/lines"
 expect_status 200
@@ -70,7 +70,7 @@ expect_status 200
 expect_header Weir-Next-Offset '11'
 [ "$(grep -c '"value":' "$WORK/body")" = 3 ] || fail 'there are not three lines'
 
-step 'a key leads to the same partition always; a record may name its partition'
+step 'a key always gets the same partition; a record may name its partition'
 request POST /v1/topics -H "$JSON" -d '{"name":"delta","partitions":4}'
 request POST /v1/topics/delta/records -H "$JSON" -d '{"records":[{"key":"k","value":1},{"key":"k","value":2},{"value":3,"partition":3}]}'
 expect_status 200
@@ -93,7 +93,7 @@ expect_body "\"baseOffset\":$OFFSET"
 request POST /v1/topics/river/records -H 'Idempotency-Key: drop-9' -d 'something else'
 expect_problem 422 IDEMPOTENCY_KEY_REUSED
 
-step 'a fence refuses who has been replaced: the log remembers the highest token of each name'
+step 'a fence refuses a replaced writer: the log stores the highest token of each name'
 request POST /v1/topics/river/records -H 'Weir-Fence: writer=7' -d 'by the new one'
 expect_status 200
 request POST /v1/topics/river/records -H 'Weir-Fence: writer=6' -d 'by the old one'
@@ -104,7 +104,7 @@ expect_status 200
 request POST /v1/topics/river/records -H 'Weir-Fence: writer' -d 'x'
 expect_problem 400 BAD_REQUEST 'Weir-Fence'
 
-step 'offsets by partition: the start, the end, a moment'
+step 'offsets of each partition: the start, the end, or by time'
 request GET '/v1/topics/river/offsets?at=earliest'
 expect_status 200
 expect_body '"partitions":[{"partition":0,"offset":0}]'
@@ -115,7 +115,7 @@ expect_body '"offset":0'
 request GET "$LOG?timestamp=1&maxRecords=1"
 expect_body '"offset":0'
 
-step 'old records can be deleted; who reads there is told where the log begins'
+step 'old records can be deleted; a read there gets the log start offset'
 request DELETE "$LOG?before=4"
 expect_status 200
 expect_body "\"logStartOffset\":4,\"endOffset\":$END"
@@ -151,7 +151,7 @@ expect_status 200
 request POST '/v1/topics/river/records?acks=2' -d 'x'
 expect_problem 400 BAD_REQUEST 'query.acks'
 
-step 'what cannot be meant is refused, with the place of the fault, and nothing is appended'
+step 'invalid requests are refused with the position of the fault, and nothing is appended'
 request GET /v1/topics/river/offsets
 END=$(field offset)
 request POST /v1/topics/river/records -H "$JSON" -d '{"records":[{"value":1},{"valeu":2}]}'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sessions: what ephemeral nodes live with, at /v1/sessions.
+# Sessions, which own ephemeral nodes, at /v1/sessions.
 . "$(dirname "$0")/lib.sh"
 
 step 'a session has a public id and a secret handle'
@@ -13,12 +13,12 @@ EXPIRES=$(field expiresAt)
 expect_header Location "/v1/sessions/$SESSION"
 case $SESSION in "$ID".*) ;; *) fail 'the handle does not begin with the id' ;; esac
 
-step 'without a body it gets the usual time'
+step 'without a body a session gets the default TTL'
 request POST /v1/sessions
 expect_status 201
 expect_body '"ttlMs":10000'
 
-step 'the time is a duration, or a number of ms, and is clamped to the bounds of the server'
+step 'the TTL is a duration, or a number of ms, and is clamped to the limits of the server'
 request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":15000}'
 expect_body '"ttlMs":15000'
 request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"1ms"}'
@@ -29,7 +29,7 @@ expect_body '"ttlMs":86400000'
 request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"soon"}'
 expect_problem 400 BAD_REQUEST 'ttl'
 
-step 'GET shows it with its ephemeral nodes, and never shows the secret again'
+step 'GET shows a session with its ephemeral nodes, and never the secret'
 request PUT /v1/nodes/sessions-demo
 request PUT "/v1/nodes/sessions-demo/b?mode=ephemeral&session=$SESSION"
 request PUT '/v1/nodes/sessions-demo/a?mode=ephemeral' -H "Weir-Session: $SESSION"
@@ -40,7 +40,7 @@ expect_body "\"id\":\"$ID\""
 expect_body '"ephemerals":["/sessions-demo/a","/sessions-demo/b"]'
 expect_no_body_text "${SESSION#*.}"
 
-step 'PUT renews it for its full time'
+step 'PUT renews a session for its full TTL'
 request PUT "/v1/sessions/$SESSION"
 expect_status 200
 [ "$(field expiresAt)" -ge "$EXPIRES" ] || fail 'it ends earlier than before'
@@ -51,7 +51,7 @@ expect_status 200
 request GET /v1/nodes/sessions-demo -H 'Weir-Session: 0123456789abcdef.0123456789abcdefghijkl'
 expect_problem 410 SESSION_EXPIRED
 
-step 'the id alone opens nothing, nor does a wrong secret'
+step 'the id alone or a wrong secret is refused'
 request PUT "/v1/sessions/$ID"
 expect_problem 410 SESSION_EXPIRED
 request DELETE "/v1/sessions/$ID.AAAAAAAAAAAAAAAAAAAAAA"
@@ -61,7 +61,7 @@ expect_problem 410 SESSION_EXPIRED
 request GET "/v1/sessions/$SESSION"
 expect_status 200
 
-step 'DELETE ends it with all its nodes'
+step 'DELETE ends a session and deletes its ephemeral nodes'
 request DELETE "/v1/sessions/$SESSION"
 expect_status 204
 expect_header Weir-Zxid '[0-9]+'
@@ -72,7 +72,7 @@ expect_problem 410 SESSION_EXPIRED
 request PUT "/v1/nodes/sessions-demo/d?mode=ephemeral&session=$SESSION"
 expect_problem 410 SESSION_EXPIRED
 
-step 'a session that nobody renews ends by itself, and its nodes with it'
+step 'a session that is not renewed expires, and its ephemeral nodes are deleted'
 request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"2s"}'
 SESSION=$(field session)
 request PUT "/v1/nodes/sessions-demo/brief?mode=ephemeral&session=$SESSION"
@@ -81,7 +81,7 @@ until_status 404 GET /v1/nodes/sessions-demo/brief
 request GET "/v1/sessions/$SESSION"
 expect_problem 410 SESSION_EXPIRED
 
-step 'an Idempotency-Key makes the creation safe to repeat: the same handle comes again'
+step 'an Idempotency-Key makes the creation safe to repeat: the repeat gets the same handle'
 request POST /v1/sessions -H 'Idempotency-Key: my-session-4f1c9a07'
 SESSION=$(field session)
 request POST /v1/sessions -H 'Idempotency-Key: my-session-4f1c9a07'

@@ -12,7 +12,7 @@ expect_body '"retention.ms":3600000'
 expect_body '"max.message.bytes":1048576'
 expect_body_like '"partitions":\[\{"partition":0,"leader":-?[0-9]+,"leaderEpoch":[0-9]+,"replicas":\[[0-9]+\],"isr":\[[0-9]*\],"logStartOffset":0,"endOffset":0,"bytes":0\}'
 
-step 'a name is taken once, and GET describes it'
+step 'a name can be used once, and GET describes the topic'
 request POST /v1/topics -H "$JSON" -d '{"name":"orders"}'
 expect_problem 409 TOPIC_EXISTS 'orders'
 request GET /v1/topics/orders
@@ -38,7 +38,7 @@ expect_body '"next":"audit"'
 request GET '/v1/topics?after=audit&limit=1'
 expect_body '"name":"orders"'
 
-step 'PATCH adds partitions and changes settings; null is back to the default'
+step 'PATCH adds partitions and changes settings; null restores the default'
 request PATCH /v1/topics/orders -H "$JSON" -d '{"partitions":4,"config":{"retention.ms":null,"cleanup.policy":"compact"}}'
 expect_status 200
 expect_body '"partition":3'
@@ -47,7 +47,7 @@ expect_body '"cleanup.policy":"compact"'
 request PATCH /v1/topics/orders -H "$JSON" -d '{"partitions":2}'
 expect_problem 422 INVALID_PARTITIONS
 
-step 'the tree has it all, in the nodes that Kafka has'
+step 'the tree has the same state, in the nodes of Kafka'
 request GET /v1/nodes/brokers/topics/orders
 expect_status 200
 expect_body "\"topic_id\":\"$TOPIC_ID\""
@@ -63,7 +63,7 @@ request POST /v1/topics -H "$JSON" -H 'Idempotency-Key: topic-1' -d '{"name":"on
 expect_status 201
 expect_header Idempotency-Replayed 'true'
 
-step 'what cannot be is refused, and says what can'
+step 'invalid requests are refused with the valid values'
 request POST /v1/topics -H "$JSON" -d '{"name":"a b"}'
 expect_problem 400 BAD_REQUEST "'a b'"
 request POST /v1/topics -H "$JSON" -d '{"name":"x","partitions":0}'
@@ -79,7 +79,7 @@ expect_problem 400 BAD_REQUEST "'partition'"
 request GET /v1/topics/none
 expect_problem 404 UNKNOWN_TOPIC 'none'
 
-step 'DELETE takes it away, records and all'
+step 'DELETE deletes a topic with its records'
 request DELETE /v1/topics/orders
 expect_status 204
 until_status 404 GET /v1/topics/orders

@@ -2,14 +2,14 @@
 # Watches: changes of the tree as server-sent events, at /v1/watch/<path>. (The socket /v1/watch has the same events.)
 . "$(dirname "$0")/lib.sh"
 
-step 'a watch begins with the zxid from which on it misses nothing'
+step 'a watch begins with the zxid after which it sends all changes'
 request PUT /v1/nodes/tower -d 'quiet'
 START=$(header Weir-Zxid)
 open_stream node '/v1/watch/tower?data=true'
 until_streamed node 'data: {"type":"watching","zxid":'
 grep -qi '^content-type: text/event-stream' "$WORK/node.headers" || fail 'the stream is no text/event-stream'
 
-step 'mode=node, the default: what becomes of the node, and that its list of children changes'
+step 'mode=node, the default: changes of the node and of its child list'
 request PUT /v1/nodes/tower -d 'bell'
 CHANGED=$(header Weir-Zxid)
 until_streamed node "id: $CHANGED"
@@ -18,7 +18,7 @@ until_streamed node '"data":"bell","encoding":"utf8"'
 request PUT /v1/nodes/tower/room -d 'x'
 until_streamed node '{"type":"children","path":"/tower"'
 
-step 'mode=children: only the list; mode=recursive: all that is below'
+step 'mode=children: only the child list; mode=recursive: the whole subtree'
 open_stream children '/v1/watch/tower?mode=children'
 open_stream recursive '/v1/watch/tower?mode=recursive'
 until_streamed children '"watching"'
@@ -40,12 +40,12 @@ until_streamed recursive "id: $ZXID"
 grep "\"zxid\":$ZXID," "$WORK/recursive" | grep -F '"path":"/tower/a"' | grep -F '"path":"/tower/b"' |
   grep -Fq '{"type":"deleted","path":"/tower/stairs"' || fail 'the message does not have all of the transaction'
 
-step 'since=<zxid> replays all that has happened after it'
+step 'since=<zxid> replays all changes after it'
 open_stream replay "/v1/watch/tower?mode=recursive&since=$START"
 until_streamed replay "id: $ZXID"
 grep -Fq "id: $CHANGED" "$WORK/replay" || fail 'the first change is missing'
 
-step 'Last-Event-ID resumes, as an EventSource of a browser does by itself'
+step 'Last-Event-ID resumes, as an EventSource of a browser sends it'
 open_stream resumed '/v1/watch/tower?mode=recursive' -H "Last-Event-ID: $LAST"
 until_streamed resumed "id: $ZXID"
 ! grep -Fq "id: $CHANGED" "$WORK/resumed" || fail 'what was seen before is told again'
@@ -57,7 +57,7 @@ expect_status 200
 expect_body "id: $CHANGED"
 expect_no_body_text "id: $ZXID"
 
-step 'a node may be watched before it is there'
+step 'a node may be watched before it exists'
 open_stream absent '/v1/watch/not-yet'
 until_streamed absent '"watching"'
 request PUT /v1/nodes/not-yet -d '1'
@@ -65,14 +65,14 @@ until_streamed absent '{"type":"created","path":"/not-yet"'
 request DELETE /v1/nodes/not-yet
 until_streamed absent '{"type":"deleted","path":"/not-yet"'
 
-step 'a zxid that is not there (any more) is COMPACTED: read again, then watch since the Weir-Zxid of that'
+step 'a zxid without history is COMPACTED: read again, then watch since the Weir-Zxid of the read'
 request GET '/v1/watch/tower?since=9007199254740991'
 expect_status 200
 expect_body 'event: problem'
 expect_body '"status":410,"code":"COMPACTED"'
 expect_body_like '"oldest":[0-9]+'
 
-step 'what cannot be meant is refused before the stream begins'
+step 'invalid requests are refused before the stream begins'
 request GET '/v1/watch/tower?mode=all'
 expect_problem 400 BAD_REQUEST 'query.mode'
 request GET '/v1/watch/tower?from=1'

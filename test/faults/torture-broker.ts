@@ -1,5 +1,5 @@
-// One of the brokers under torture, as a process of its own with a network of its own to Redis: it is killed, stopped for a
-// while, shut down and started anew, cut off, made to wait, and its clock jumps.
+// One broker of a fault test, as a separate process with a separate network to Redis. Faults kill it, stop it for a while,
+// restart it, cut its network, delay its replies, or make its clock jump.
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -12,18 +12,18 @@ import { count, goesOn, type TortureLog } from './torture-log.ts';
 const jumpingClock = new URL('../helpers/jumping-clock.js', import.meta.url);
 
 export class TortureBroker {
-  /** Its address stays the same when it is started anew. */
+  /** The address, which stays the same after a restart. */
   readonly url: string;
   readonly #t: Test;
   readonly #env: Record<string, string>;
   readonly #network: FaultyNetwork;
   readonly #log: TortureLog;
   #process: ServerProcess | undefined;
-  /** All that it has said is read. */
+  /** Settles when its whole output was read. */
   #closed: Promise<void> = Promise.resolve();
-  /** Its end is none that was asked for. */
+  /** Whether it ended without a request of the test. */
   #isWanted = false;
-  /** The fault that it had last. */
+  /** Its last fault. */
   #last = '';
 
   /** Starts broker `id` over the Redis at `redisPort`. */
@@ -53,7 +53,7 @@ export class TortureBroker {
     };
   }
 
-  /** Starts it; again, if the store was away for too long. */
+  /** Starts it, and retries if the store was unavailable for too long. */
   async #start(): Promise<void> {
     for (;;) {
       try {
@@ -63,11 +63,11 @@ export class TortureBroker {
         void running.exited.then((how) => {
           if (this.#isWanted) this.#log.problems.push(`A broker ended by itself: ${how}`);
         });
-        // Its last words may come after its end.
+        // Its last output may arrive after its end.
         this.#closed = once(running.child, 'close').then(() => this.#keepErrors(running));
         return;
       } catch (error) {
-        // Where the store cannot be reached, a start has to fail after a while; anything else is a fault.
+        // A start must fail after some time if the store is unreachable; any other failure is a fault.
         if (!/store/i.test(String(error))) {
           this.#log.problems.push(`A broker could not be started: ${error}`);
           return;
@@ -83,12 +83,12 @@ export class TortureBroker {
     }
   }
 
-  /** Lets faults happen until `signal` is aborted, and heals them. */
+  /** Causes faults until `signal` is aborted, and repairs them. */
   async torture(random: Random, signal: AbortSignal): Promise<void> {
     while (this.#process && (await goesOn(random.between(1000, 5000), signal))) await this.fault(random, signal);
   }
 
-  /** Lets one fault happen, and heals it. */
+  /** Causes one fault, and repairs it. */
   async fault(random: Random, signal: AbortSignal): Promise<void> {
     const fromMs = performance.now();
     await this.#someFault(random, signal);
@@ -125,7 +125,7 @@ export class TortureBroker {
     const { child } = this.#process!;
     this.#note('broker stopped for a while');
     child.kill('SIGSTOP');
-    // Now and then for longer than its session lives, and than its reads of the event stream may take.
+    // Sometimes for longer than the TTL of its session and the timeout of its reads of the event stream.
     await goesOn(random.chance(0.8) ? random.between(100, 2000) : random.between(4000, 7000), signal);
     child.kill('SIGCONT');
   }
@@ -146,7 +146,7 @@ export class TortureBroker {
     this.#network.cut();
   }
 
-  /** Its connections to Redis stay, and nothing gets through for a while; sometimes they break in the end. */
+  /** Its connections to Redis stay open but pass no data for a while; sometimes they break at the end. */
   async #holdUp(random: Random, signal: AbortSignal): Promise<void> {
     this.#note('connections to Redis held up');
     this.#network.stall();

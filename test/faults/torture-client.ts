@@ -1,17 +1,17 @@
-// A client of a cluster under torture: it asks any broker, is not patient for ever, and keeps count of what it was told.
+// A client of a fault test: it sends requests to any broker, with a timeout, and counts the responses.
 import { errorCodes } from '../../schemas/errors.ts';
 import type { Random } from '../helpers/random.ts';
 import { type Answer, http } from '../helpers/server.ts';
 import { count } from './torture-log.ts';
 
 export abstract class TortureClient {
-  /** Answers by code, to see that it does what it should. */
+  /** Counts of responses by code, which show that the client makes progress. */
   readonly outcomes = new Map<string, number>();
-  /** What should not have been, one line each. */
+  /** Violations, one line each. */
   readonly problems: string[] = [];
   readonly random: Random;
   readonly #urls: readonly string[];
-  /** Who did not answer the last time: as a client of any sense would, it asks others first. */
+  /** Brokers without a response to the last request: the client tries the others first. */
   #silent: string | undefined;
 
   constructor(urls: readonly string[], random: Random) {
@@ -21,7 +21,7 @@ export abstract class TortureClient {
 
   abstract run(signal: AbortSignal): Promise<void>;
 
-  /** One request through any broker; undefined if there is no answer. `ms`: how long it waits for one. */
+  /** One request through any broker; undefined if there is no response within `ms`. */
   protected async ask(
     target: string,
     method = 'GET',

@@ -1,6 +1,6 @@
-// Three brokers as processes over one Redis, and the faults that befall them (torture-broker.ts) and Redis: it is killed,
-// restarted, stopped for a while, and without memory. A seed fixes which faults in which order; the machine decides how
-// they interleave.
+// Three brokers as processes over one Redis, with faults of brokers (torture-broker.ts) and of Redis: it is killed, restarted,
+// stopped for a while, or at its memory limit. A seed determines the order of the faults; how they interleave depends on the
+// machine.
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { EmbeddedRedis } from '../../src/embedded-redis/embedded-redis.ts';
@@ -17,15 +17,15 @@ import { count, goesOn, type TortureLog } from './torture-log.ts';
 const brokers = 3;
 
 export interface TortureCluster extends TortureLog {
-  /** The addresses of the brokers; they stay the same when one is started anew. */
+  /** The addresses of the brokers, which stay the same after restarts. */
   urls: string[];
-  /** The test's own way to the store, past all brokers. */
+  /** The socket of Redis, for direct access by the test. */
   store: Store;
-  /** Where Redis itself is reached. */
+  /** The address of Redis. */
   socketPath: string;
-  /** Lets faults happen until `signal` is aborted; when it settles all is healed and serves. */
+  /** Causes faults until `signal` is aborted. When it settles, all faults are repaired and everything serves. */
   torture(random: Random, signal: AbortSignal): Promise<void>;
-  /** Likewise, with faults of brokers only, one at a time: so the cluster serves all the while. */
+  /** The same with faults of brokers only, one at a time, so that the cluster always serves. */
   tortureBrokers(random: Random, signal: AbortSignal): Promise<void>;
 }
 

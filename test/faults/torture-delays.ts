@@ -1,10 +1,10 @@
-// What a hand-over was made of: how long the partition was still the last one's in the tree, how long it was nobody's or another
-// one's, how long the next was not told of it, and which faults there were meanwhile.
+// The phases of a hand-over: how long the partition still had its old owner in the tree, how long it had none or another one,
+// how long until the next member was notified, and the faults meanwhile.
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import type { HandOver } from './torture-holdings.ts';
 import type { TimedFault } from './torture-log.ts';
 
-/** When the owners of a partition came and went, by this process's clock. */
+/** The begin and the end of each ownership of a partition, by the clock of this process. */
 interface Owned {
   member: string;
   fromMs: number;

@@ -1,12 +1,12 @@
-// Members of a consumer group that read through any broker, die, leave and come again, and what must be true of what they
-// were given: guarantees R1 and R4.
+// Members of a consumer group that read through any broker, die, leave and join again, and the checks of their records:
+// guarantees R1 and R4.
 import type { Random } from '../helpers/random.ts';
 import type { Answer } from '../helpers/server.ts';
 import { TortureClient } from './torture-client.ts';
 import { goesOn } from './torture-log.ts';
 
 export class Member extends TortureClient {
-  /** `<partition>/<offset>` of every record that it was given. */
+  /** `<partition>/<offset>` of every record that it received. */
   readonly consumed = new Set<string>();
   readonly #group: string;
   readonly #topic: string;
@@ -24,7 +24,7 @@ export class Member extends TortureClient {
     while (!signal.aborted) await this.#live(signal);
   }
 
-  /** From joining to the end of a membership. Some just stop, and are found to be dead by the group. */
+  /** From the join to the end of a membership. Some members stop silently, and their sessions expire. */
   async #live(signal: AbortSignal): Promise<void> {
     const memberId = `${this.#name}-${this.#lives++}`;
     const members = `/v1/groups/${this.#group}/members`;
@@ -51,7 +51,7 @@ export class Member extends TortureClient {
     }
   }
 
-  /** A membership may end because others have not heard of it for too long. */
+  /** A membership may end because its heartbeats did not arrive for too long. */
   #judgeEnd({ body }: Answer): void {
     if (body.code !== 'UNKNOWN_MEMBER' && body.code !== 'UNKNOWN_GROUP') {
       this.problems.push(`${this.#name} was refused: ${JSON.stringify(body)}`);
@@ -88,7 +88,7 @@ export class OffsetsReader extends TortureClient {
   }
 }
 
-/** What nobody was given: records that are passed over, by what is committed. */
+/** Records below the committed offsets that no member received. */
 export function passedOver(members: readonly Member[], committed: ReadonlyMap<number, number>): string[] {
   const missing: string[] = [];
   for (const [partition, end] of committed) {

@@ -1,7 +1,7 @@
-// What members of a group hold, by what each was told and when, in one log: to see that no two have a partition at once, and
-// how long a hand-over takes.
+// A log of the partitions that members of a group have, by the messages that each received and their times. It shows whether two
+// members have a partition at once, and how long a hand-over takes.
 
-/** How a member came to hold a partition no more. `lost`: it or its connection died, or its broker did. */
+/** Why a member no longer has a partition. `lost`: the member, its connection or its broker died. */
 export type Ending = 'released' | 'left' | 'lost';
 
 interface Hold {
@@ -17,26 +17,26 @@ export interface HandOver {
   from: string;
   to: string;
   how: Ending;
-  /** When the last one used it no more, by performance.now(). */
+  /** When its last owner stopped using it, by performance.now(). */
   startMs: number;
   ms: number;
 }
 
 export class HoldingLog {
-  /** `<partition>/<offset>` of every record that any member was given. */
+  /** `<partition>/<offset>` of every record that any member received. */
   readonly consumed = new Set<string>();
   readonly #open = new Map<string, Hold>();
   readonly #holds: Hold[] = [];
   readonly #given: { member: string; partition: number; atMs: number }[] = [];
 
-  /** A member is told that it has a partition. */
+  /** Records that a member was assigned a partition. */
   begin(member: string, partition: number): void {
     const hold = { member, partition, fromMs: performance.now(), untilMs: undefined, how: undefined };
     this.#holds.push(hold);
     this.#open.set(`${member} ${partition}`, hold);
   }
 
-  /** A member uses a partition no more; one that it does not hold is passed over. */
+  /** Records that a member stopped using a partition; a partition that it does not have is ignored. */
   end(member: string, partition: number, how: Ending, atMs = performance.now()): void {
     const hold = this.#open.get(`${member} ${partition}`);
     if (!hold) return;
@@ -44,7 +44,7 @@ export class HoldingLog {
     this.#open.delete(`${member} ${partition}`);
   }
 
-  /** A member uses nothing any more. */
+  /** Records that a member stopped using all partitions. */
   endAll(member: string, how: Ending, atMs = performance.now()): void {
     for (const hold of [...this.#open.values()])
       if (hold.member === member) this.end(member, hold.partition, how, atMs);
@@ -58,15 +58,15 @@ export class HoldingLog {
     return this.#open.has(`${member} ${partition}`);
   }
 
-  /** A member is given records of a partition. */
+  /** Records that a member received records of a partition. */
   give(member: string, partition: number, offsets: readonly number[]): void {
     for (const offset of offsets) this.consumed.add(`${partition}/${offset}`);
     if (offsets.length > 0) this.#given.push({ member, partition, atMs: performance.now() });
   }
 
   /**
-   * Records that a member was given when another had already been told that the partition is its own.
-   * @param slackMs what this process may take to read two connections in the wrong order
+   * Records that a member received after another one was assigned the partition.
+   * @param slackMs the time within which this process may read two connections in the wrong order
    */
   problems(slackMs: number): string[] {
     const holds = byPartition(this.#holds);
@@ -81,7 +81,7 @@ export class HoldingLog {
     });
   }
 
-  /** From the moment at which a member used a partition no more to that at which another one was told to have it. */
+  /** The time between the end of one member's use of a partition and its assignment to another member. */
   handOvers(): HandOver[] {
     const found: HandOver[] = [];
     for (const holds of byPartition(this.#holds).values()) {

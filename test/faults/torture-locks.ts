@@ -1,18 +1,18 @@
-// Clients that take a lock as ZooKeeper's recipe does, and write with its fencing token while they believe to hold it; and
-// what must be true of what they wrote: one after the other, never two at a time (L4, N2).
+// Clients that take a lock by ZooKeeper's recipe, and write with its fencing token while they believe to hold it. The check of
+// their records: holders write one after the other, never two at a time (L4, N2).
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Random } from '../helpers/random.ts';
 import { TortureClient } from './torture-client.ts';
 import { goesOn } from './torture-log.ts';
 import type { LogRecord } from './torture-logs.ts';
 
-/** Makes keys that no other client and no other try has. */
+/** Creates keys that are unique among clients and attempts. */
 let tries = 0;
 
 export class LockClient extends TortureClient {
-  /** The sequential nodes that it was told it had made. */
+  /** The sequential nodes in its acknowledged creates. */
   readonly places: string[] = [];
-  /** How often it held the lock, and how often that was taken from it. */
+  /** How often it held the lock, and how often it lost it. */
   held = 0;
   lost = 0;
   readonly #lock: string;
@@ -37,11 +37,11 @@ export class LockClient extends TortureClient {
       this.held += 1;
       await this.#write(place.czxid, headers);
     }
-    // Some end without a word.
+    // Some clients end without releasing the lock.
     if (this.random.chance(0.7)) await this.ask(`/v1/sessions/${session}`, 'DELETE');
   }
 
-  /** Undefined if it cannot be had any more. */
+  /** Undefined if the lock cannot be acquired any more. */
   async #takePlace(headers: Record<string, string>, signal: AbortSignal) {
     const key = { 'idempotency-key': `place-${tries++}`, ...headers };
     while (!signal.aborted) {
@@ -70,7 +70,7 @@ export class LockClient extends TortureClient {
     return false;
   }
 
-  /** Writes under the lock, with pauses in which it may lose it; it does not look whether it still has it. */
+  /** Writes under the lock, with pauses in which it may lose the lock, without checking that it still has it. */
   async #write(token: number, headers: Record<string, string>): Promise<void> {
     const fenced = { ...headers, 'weir-fence': `lock=${token}`, 'idempotency-key': `write-${tries++}` };
     const times = 1 + this.random.below(4);
@@ -82,15 +82,15 @@ export class LockClient extends TortureClient {
         this.lost += 1;
         return;
       }
-      // Whether it was written is not known: it goes on as if it were.
+      // The result of the write is unknown. The client continues as if it had succeeded.
       await pause(this.random.chance(0.1) ? this.random.between(1000, 3000) : this.random.between(0, 30));
     }
   }
 }
 
 /**
- * What is wrong with the records that were written under a lock: those of a token after those of a newer one, and those that
- * are there twice. Those of one token may come in another order than they were sent in: their sender does not wait for all.
+ * The faults in records that were written under a lock: records with an older token after a newer one, and duplicates.
+ * Records of one token may be in another order than they were sent, as their sender does not wait for all responses.
  */
 export function fenceProblems(records: readonly LogRecord[]): string[] {
   const problems: string[] = [];

@@ -1,7 +1,7 @@
-// What a torture writes down about itself, and how it waits.
+// The log of a fault test, and its waiting.
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** A fault of a broker, and when it was, by performance.now(). */
+/** A fault of a broker and its times, by performance.now(). */
 export interface TimedFault {
   what: string;
   fromMs: number;
@@ -9,17 +9,17 @@ export interface TimedFault {
 }
 
 export interface TortureLog {
-  /** How often each fault was done. */
+  /** How often each fault was caused. */
   faults: Map<string, number>;
-  /** Those of brokers, one by one. */
+  /** Each fault of a broker. */
   timed: TimedFault[];
-  /** What should not have been: a broker that ended by itself, or one that could not be started. */
+  /** Violations: a broker that ended by itself, or that could not be started. */
   problems: string[];
   /** Errors that the brokers wrote to their logs, each text with its count. */
   errors: Map<string, number>;
 }
 
-/** Waits; false if that was cut short because it is over. */
+/** Waits. @returns false if the wait was aborted */
 export async function goesOn(ms: number, signal: AbortSignal): Promise<boolean> {
   await pause(ms, undefined, { signal }).catch(() => undefined);
   return !signal.aborted;
@@ -33,7 +33,7 @@ export function shown(counts: Map<string, number>): string {
   return [...counts].map(([what, times]) => `${times} × ${what}`).join(', ') || 'none';
 }
 
-/** All counts together. */
+/** The sum of all counts. */
 export function sumOf(all: Iterable<Map<string, number>>): Map<string, number> {
   const sum = new Map<string, number>();
   for (const counts of all) {

@@ -1,5 +1,5 @@
-// Producers that send each request again, through any broker, until it is answered, and the judge of the logs that come out
-// of it: guarantees L1 to L3.
+// Producers that repeat each request through any broker until it gets a response, and the check of the resulting logs: guarantees
+// L1 to L3.
 import type { Random } from '../helpers/random.ts';
 import { http } from '../helpers/server.ts';
 import { TortureClient } from './torture-client.ts';
@@ -18,7 +18,7 @@ interface Sent {
   offset: number;
 }
 
-/** What a request is known by when it comes again: a header, or a member of its body. */
+/** What identifies a request when it is repeated: a header, or a member of its body. */
 interface Identity {
   headers?: Record<string, string>;
   producer?: { id: string; epoch: number; sequence: number };
@@ -26,7 +26,7 @@ interface Identity {
 
 const never = new AbortController().signal;
 
-/** Sends numbered records, one request after the other, each with an Idempotency-Key; now as JSON, now as a stream of lines. */
+/** Sends numbered records, one request after the other, each with an Idempotency-Key, as JSON or as a stream of lines. */
 export class Producer extends TortureClient {
   readonly name: string;
   readonly acknowledged: Sent[] = [];
@@ -42,12 +42,12 @@ export class Producer extends TortureClient {
     this.#partitions = partitions;
   }
 
-  /** The last request is repeated until it is answered, also when `signal` is aborted. */
+  /** Repeats the last request until it gets a response, also after `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     while (await goesOn(this.random.between(0, 60), signal)) await this.#produce();
   }
 
-  /** What the next request is known by. */
+  /** What identifies the next request. */
   protected async identify(): Promise<Identity> {
     return { headers: { 'idempotency-key': this.nextKey() } };
   }
@@ -71,8 +71,8 @@ export class Producer extends TortureClient {
   }
 
   /**
-   * Makes a request of new records.
-   * @returns how to send it, any number of times; that gives `done`, a problem that is final, or undefined for what may yet be
+   * Prepares a request with new records.
+   * @returns a function that sends it, any number of times, and returns `done`, a final problem, or undefined for an unknown result
    */
   protected prepare({ headers = {}, producer }: Identity): () => Promise<unknown> {
     const kind = this.random.pick(['keyed', 'keyless', 'placed']);
@@ -97,7 +97,7 @@ export class Producer extends TortureClient {
       if (answer.status !== 200) return answer.body;
       const offsets: [number, number][] = [];
       for (const result of answerLines(answer.body)) {
-        // A stream that failed on the way ends with the problem.
+        // A stream that fails midway ends with the problem.
         if (result.code) return result.retryable ? undefined : result;
         offsets.push(...(result.offsets ?? []));
       }
@@ -109,7 +109,7 @@ export class Producer extends TortureClient {
   }
 }
 
-/** The lines of an answer to NDJSON; of an answer in JSON there is one. */
+/** The lines of an NDJSON response; a JSON response is one line. */
 function answerLines(body: unknown): any[] {
   if (typeof body !== 'string') return [body];
   return body
@@ -119,11 +119,11 @@ function answerLines(body: unknown): any[] {
 }
 
 /**
- * A named producer that is taken over by the next process of its name now and then, while a request of the old one is still
- * under way: once the new epoch is there, nothing of the old one may be appended any more.
+ * A named producer that the next process of its name takes over at times, while a request of the old process is still in flight.
+ * After the new epoch begins, no request of the old one may be appended.
  */
 export class NamedProducer extends Producer {
-  /** How often it was taken over. */
+  /** How often a new process took over. */
   takeOvers = 0;
   #stamp: { id: string; epoch: number } | undefined;
   #sequence = 0;
@@ -140,7 +140,7 @@ export class NamedProducer extends Producer {
   }
 
   async #takeOver(): Promise<void> {
-    // The old process sends a last request, and does not live to see what became of it.
+    // The old process sends a last request, and ends before the response.
     if (this.#stamp) {
       const last = this.prepare({ producer: { ...this.#stamp, sequence: this.#sequence } })();
       this.#left.push(last.then((answer) => this.#checkLast(answer)));
@@ -185,7 +185,7 @@ export async function wholeTopic(url: string, topic: string, partitions: number)
   return records;
 }
 
-/** What is wrong with a topic's records, by what its producers were promised. */
+/** The faults in the records of a topic, by the responses that its producers got. */
 export function logProblems(records: readonly LogRecord[], producers: readonly Producer[]): string[] {
   const problems: string[] = [];
   const placeOf = new Map<string, string>();

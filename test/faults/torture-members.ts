@@ -1,5 +1,5 @@
-// Members of a group that die, leave, and come back through any broker, over HTTP and on sockets. What each was told and
-// given goes into one log.
+// Members of a group that die, leave, and join again through any broker, over HTTP and on sockets. One log records the
+// assignments and records that each received.
 import WebSocket from 'ws';
 import type { GroupServerFrame } from '../../schemas/group-stream.ts';
 import type { Random } from '../helpers/random.ts';
@@ -9,7 +9,7 @@ import { count, goesOn } from './torture-log.ts';
 
 export const sessionTimeoutMs = 3000;
 const rebalanceTimeoutMs = 4000;
-/** A member that has waited so long for an answer does not take it any more: its session may be over when it comes. */
+/** A member ignores a response that takes longer than this, as its session may have expired by then. */
 const patienceMs = 2000;
 
 export interface GroupUnderTorture {
@@ -17,11 +17,11 @@ export interface GroupUnderTorture {
   topic: string;
   urls: readonly string[];
   log: HoldingLog;
-  /** Once aborted, members die no more. */
+  /** Once aborted, no more members die. */
   calm: AbortSignal;
 }
 
-/** What ends a membership, or a commit, while brokers die and others take over. */
+/** Codes that may end a membership or a commit while brokers die and others take over. */
 const expectedCodes = new Set([
   'UNKNOWN_MEMBER',
   'UNKNOWN_GROUP',
@@ -32,7 +32,7 @@ const expectedCodes = new Set([
   'TOO_MANY_REQUESTS',
 ]);
 
-/** What both kinds of members share: lives under one member id after the other. */
+/** The base of both kinds of members: one membership after the other under one member id. */
 export abstract class TortureMember extends TortureClient {
   readonly in: GroupUnderTorture;
   readonly #name: string;
@@ -53,7 +53,7 @@ export abstract class TortureMember extends TortureClient {
     }
   }
 
-  /** From joining, or coming back, to the next end. */
+  /** From a join to the next end of the membership. */
   abstract live(signal: AbortSignal): Promise<void>;
 
   judge(code: string, what: unknown): void {
@@ -61,7 +61,7 @@ export abstract class TortureMember extends TortureClient {
   }
 }
 
-/** Reads by consume calls: those that name what they were given last (`after`), and those that ask again with `from=committed`. */
+/** Reads by consume calls, either with `after`, or with `from=committed` after a lost response. */
 export class HttpMember extends TortureMember {
   readonly #namesAfter: boolean;
 
@@ -98,7 +98,7 @@ export class HttpMember extends TortureMember {
         [from, after] = ['position', next];
         continue;
       }
-      // Whatever that call has let go of, or was given, is not known.
+      // It is unknown what that call released or received.
       log.endAll(memberId, 'lost', sentAt);
       if (answer) this.judge(answer.body.code, answer.body);
       if (answer && answer.status < 500 && answer.status !== 429) return;
@@ -108,7 +108,7 @@ export class HttpMember extends TortureMember {
     log.endAll(memberId, 'lost');
   }
 
-  /** Makes a call that was answered once more, as if the answer was lost: it gets the same, of what the member still has. */
+  /** Repeats a call as if its response was lost: the response has the same records of partitions that the member still has. */
   async #repeat(call: string, first: any): Promise<void> {
     const again = await this.ask(call, 'GET', undefined, {}, patienceMs);
     if (!again) return;
@@ -144,7 +144,8 @@ export class HttpMember extends TortureMember {
   }
 }
 
-/** Those that the member has: one that is to go next is in the assignment no more, but a repeated answer has its records. */
+/** Records of partitions that the member has. A partition that is being revoked is not in the assignment any more, but a repeated
+ * response has its records. */
 function partitionsIn({ assignment, records }: any): Set<number> {
   return new Set([
     ...assignment.flatMap((list: any) => list.partitions),
@@ -152,7 +153,7 @@ function partitionsIn({ assignment, records }: any): Set<number> {
   ]);
 }
 
-/** How many records a member on a socket is ahead of what it has dealt with. */
+/** How many received records a member on a socket has not processed yet. */
 const window = 200;
 
 export class SocketMember extends TortureMember {
@@ -177,7 +178,7 @@ export class SocketMember extends TortureMember {
     const ends = { atMs: performance.now() + this.random.between(500, 8000), by: this.random.next() };
     const watch = setInterval(() => {
       const now = performance.now();
-      // Who hears nothing from its broker for so long is as good as out, and goes to another.
+      // A member without messages from its broker for so long may be fenced, and connects to another broker.
       if (signal.aborted || now - heardAt > sessionTimeoutMs) return ws.terminate();
       if (calm.aborted || now < ends.atMs || how === 'left') return;
       if (ends.by < 0.6) {
@@ -194,7 +195,7 @@ export class SocketMember extends TortureMember {
     log.endAll(this.memberId, how);
   }
 
-  /** The next offset of each partition that is not committed yet. */
+  /** The next offset to commit of each partition. */
   readonly #dealtWith = new Map<number, number>();
   readonly #revoking = new Set<number>();
   #frames = 0;
@@ -238,7 +239,7 @@ export class SocketMember extends TortureMember {
       case 'records': {
         const { partition, records, nextOffset } = frame;
         if (this.#revoking.has(partition)) this.problems.push(`${memberId} was given records of ${partition}, revoked`);
-        // Who has let go of everything to leave may still be sent what was under way.
+        // A member that released everything to leave may still receive records that were in flight.
         if (!log.isHeld(memberId, partition)) return;
         log.give(
           memberId,

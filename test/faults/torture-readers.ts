@@ -1,5 +1,5 @@
-// Readers of a topic on WebSockets that never give up: when their connection ends they go on through any broker from the position of the last
-// message, and take a few records at a time.
+// Readers of a topic on WebSockets that always reconnect: after the end of a connection they resume through any broker at the
+// position of the last message. They take a few records at a time.
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
 import type { Random } from '../helpers/random.ts';
@@ -8,7 +8,7 @@ import type { LogRecord } from './torture-logs.ts';
 const handshakeMs = 2000;
 
 export class SocketReader {
-  /** All that it was told, in order. */
+  /** All records that it received, in order. */
   readonly told: LogRecord[] = [];
   readonly problems: string[] = [];
   /** How often it has connected. */
@@ -38,7 +38,7 @@ export class SocketReader {
     this.#ws?.terminate();
   }
 
-  /** Settles when the connection is over. */
+  /** Settles when the connection has ended. */
   #connect(url: string): Promise<void> {
     return new Promise((resolve) => {
       const from = encodeURIComponent(this.#position ?? 'earliest');
@@ -47,7 +47,7 @@ export class SocketReader {
       this.#ws = ws;
       const credit = 1 + this.#random.below(50);
       let left = credit;
-      // Its own side breaks, too; what is still in the pipe is lost then.
+      // The reader's own side breaks, too; data that was not read yet is lost then.
       const breaks = setTimeout(() => ws.terminate(), this.#random.between(500, 8000));
       ws.on('open', () => {
         this.connections += 1;
@@ -75,7 +75,7 @@ export class SocketReader {
   }
 }
 
-/** What is wrong with what a reader was told of a topic: it must be each partition, whole, in order, and nothing twice. */
+/** The faults in the records that a reader received of a topic: it must get each partition completely, in order, and once. */
 export function readerProblems({ told, problems }: SocketReader, log: readonly LogRecord[]): string[] {
   const found = [...problems];
   const valueAt = new Map(log.map(({ partition, offset, value }) => [`${partition}/${offset}`, value]));

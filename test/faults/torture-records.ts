@@ -1,5 +1,5 @@
-// Named producers and readers of logs that may be packed and compacted. What is sent is text, odd spellings included, and is
-// compared as text.
+// Named producers and readers of logs that may be compressed and compacted. Records are sent as text, with unusual spellings of
+// JSON, and compared as text.
 import type { Random } from '../helpers/random.ts';
 import { TortureClient } from './torture-client.ts';
 import { goesOn } from './torture-log.ts';
@@ -12,13 +12,13 @@ export interface Place {
 const never = new AbortController().signal;
 const json = { 'content-type': 'application/json' };
 
-/** Sends records to one partition, one request after the other, each with the next sequence until it is answered. */
+/** Sends records to one partition, one request after the other, each with the next sequence, until it gets a response. */
 export class NamedProducer extends TortureClient {
   readonly name: string;
   readonly place: Place;
   /** By offset, the record as it was sent. */
   readonly acknowledged = new Map<number, string>();
-  /** By key, where its newest record is. */
+  /** By key, the offset of its newest record. */
   readonly newest = new Map<string, number>();
   readonly #keys: number;
   #count = 0;
@@ -72,10 +72,10 @@ export class NamedProducer extends TortureClient {
   }
 }
 
-/** Reads one partition from its start on, through any broker, in answers of any size. */
+/** Reads one partition from its start, through any broker, in responses of any size. */
 export class LogFollower extends TortureClient {
   readonly place: Place;
-  /** By offset, the record as it was told, without its offset and time. */
+  /** By offset, the record as received, without its offset and time. */
   readonly told = new Map<number, string>();
   next = 0;
   reads = 0;
@@ -89,7 +89,7 @@ export class LogFollower extends TortureClient {
     while (!signal.aborted) if (!(await this.read(signal))) await goesOn(50, signal);
   }
 
-  /** One fetch. @returns the log's end; undefined if there was no answer */
+  /** One fetch. @returns the end offset; undefined if there was no response */
   async read(signal: AbortSignal = never): Promise<number | undefined> {
     const limits = this.random.pick(['maxRecords=1', 'maxRecords=7', 'maxBytes=3000', 'maxRecords=1000']);
     const { topic, partition } = this.place;
@@ -114,7 +114,7 @@ export class LogFollower extends TortureClient {
     return Number(answer.headers.get('weir-end-offset'));
   }
 
-  /** Reads up to the end of the log, which nobody appends to any more. */
+  /** Reads up to the end of the log after the last append. */
   async finish(): Promise<void> {
     for (let end: number | undefined; end === undefined || this.next < end; ) end = await this.read();
   }

@@ -1,5 +1,5 @@
-// Clients that create topics, write to them, enlarge and delete them: each is a sequence of steps over several keys of the
-// store, which any fault may cut in two. Each client has names of its own, so it knows what must be there.
+// Clients that create topics, write to them, enlarge and delete them. Each operation is a sequence of steps over several keys of
+// the store, which any fault may interrupt. Each client has its own topic names, so it knows the expected state.
 import { setTimeout as pause } from 'node:timers/promises';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import type { Answer } from '../helpers/server.ts';
@@ -9,23 +9,23 @@ import { goesOn } from './torture-log.ts';
 let requests = 0;
 
 export class TopicClient extends TortureClient {
-  /** How many topics it has seen through. */
+  /** How many topics it has created and deleted. */
   rounds = 0;
 
-  /** Of a request in this round nobody knows what became: a broker that was stopped may carry it out later. */
+  /** A request of this round has an unknown result: a broker that was stopped may carry it out later. */
   #isHaunted = false;
 
   async run(signal: AbortSignal): Promise<void> {
     let name = `own-${requests++}`;
     while (await goesOn(this.random.between(0, 200), signal)) {
       await this.#round(name);
-      // It would meet the next topic of the same name, and rightly so.
+      // It would rightly apply to the next topic of the same name.
       if (this.#isHaunted) name = `own-${requests++}`;
       this.#isHaunted = false;
     }
   }
 
-  /** Also when `signal` is aborted, it goes on to the end: what it leaves behind is known. */
+  /** Completes the round even after `signal` is aborted, so that the final state is known. */
   async #round(name: string): Promise<void> {
     const topic = `/v1/topics/${name}`;
     const partitions = 1 + this.random.below(4);
@@ -46,7 +46,7 @@ export class TopicClient extends TortureClient {
       const more = await this.#insist(last, 'POST', { records: [{ value: 'last' }] });
       if (more.status !== 200) this.problems.push(`${name}, new partition: ${JSON.stringify(more.body)}`);
     }
-    // A try of which nobody heard may have done it.
+    // An earlier attempt without a response may have succeeded.
     const deleted = await this.#insist(topic, 'DELETE');
     if (deleted.status !== 204 && deleted.status !== 404) {
       this.problems.push(`${name} was not deleted: ${JSON.stringify(deleted.body)}`);
@@ -56,7 +56,7 @@ export class TopicClient extends TortureClient {
     this.rounds += 1;
   }
 
-  /** Repeats a request until the service says what became of it. */
+  /** Repeats a request until its result is known. */
   async #insist(target: string, method: string, body?: unknown): Promise<Answer> {
     const headers = { ...(method === 'POST' && { 'idempotency-key': `own-${requests++}` }) };
     for (;;) {
@@ -68,7 +68,7 @@ export class TopicClient extends TortureClient {
   }
 }
 
-/** Logs that belong to no topic and hold something. An empty one may be left of a creation that was cut in two. */
+/** Logs without a topic that have data. An interrupted create may leave an empty log. */
 export async function strayLogs(socketPath: string, topicIds: ReadonlySet<string>): Promise<string[]> {
   const strays: string[] = [];
   let cursor = '0';
@@ -77,7 +77,7 @@ export async function strayLogs(socketPath: string, topicIds: ReadonlySet<string
     cursor = next;
     for (const key of keys) {
       const [, topicId, kind] = /^\{weir:([^:]+):\d+\}:(.*)$/.exec(key) ?? [];
-      // Kept answers go by themselves, and so does the note that a log was removed.
+      // Stored responses and the marker of a removed log expire by themselves.
       if (topicId === undefined || topicIds.has(topicId) || /^(idempotency:|removed$)/.test(kind!)) continue;
       if (kind !== 'partition') strays.push(key);
       else if ((await redisCommand(socketPath, ['HGET', key, 'next'])) !== '0') strays.push(key);

@@ -1,5 +1,5 @@
-// Watchers that never give up: when their connection ends they go on through any broker from the last zxid that they have
-// seen, and write down every message.
+// Watchers that always reconnect: after the end of a connection they resume through any broker from the last zxid that they
+// have seen. They record every message.
 import { type ClientRequest, get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
@@ -8,7 +8,7 @@ import type { Message, Watched } from './expected-events.ts';
 
 const handshakeMs = 2000;
 
-/** One watch and what it was told, over however many connections. */
+/** One watch and its messages over all of its connections. */
 export class WatchRecord {
   readonly watched: Watched;
   /** The zxid of its first `watching`. */
@@ -98,7 +98,7 @@ export class SocketWatcher extends Reconnecting {
 
   cut(): void {
     const ws = this.#ws;
-    // What is still in the pipe when a connection is cut is lost to the client.
+    // Data that was not read when a connection breaks is lost.
     this.#ws = undefined;
     ws?.terminate();
   }
@@ -146,7 +146,7 @@ export class SocketWatcher extends Reconnecting {
   }
 }
 
-/** One watch as server-sent events, resumed as an EventSource does it. */
+/** One watch as server-sent events, resumed like an EventSource. */
 export class StreamWatcher extends Reconnecting {
   #request: ClientRequest | undefined;
 

@@ -1,5 +1,5 @@
-// Clients that change the tree below /t at random through any broker, and those that hold on to sessions. They write
-// down what they were promised.
+// Clients that make random changes of the tree below /t through any broker, and clients that renew sessions. They record
+// what was acknowledged.
 import { errorCodes } from '../../schemas/errors.ts';
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import type { Random } from '../helpers/random.ts';
@@ -9,11 +9,11 @@ import { count, goesOn } from './torture-log.ts';
 const names = ['a', 'b', 'c'];
 
 export class Writer {
-  /** What was acknowledged: the transaction, and a path that it changed. */
+  /** Acknowledged changes: the transaction, and a path that it changed. */
   readonly acknowledged: { zxid: number; path: string }[] = [];
-  /** The data of changes that were certainly not made, as they were told. */
+  /** The data of changes that were certainly not made, by their responses. */
   readonly refused = new Set<string>();
-  /** Answers by code, to see that it does what it should. */
+  /** Counts of responses by code, which show that the client makes progress. */
   readonly outcomes = new Map<string, number>();
   readonly problems: string[] = [];
   readonly #name: string;
@@ -55,7 +55,7 @@ export class Writer {
 
   async #newSession(): Promise<void> {
     const old = this.#session;
-    // Half of the sessions are left to expire, with all their nodes.
+    // Half of the sessions expire, with all their nodes.
     if (old && this.#random.chance(0.5)) await this.#request(`/v1/sessions/${old}`, 'DELETE');
     this.#session = undefined;
     const answer = await this.#request('/v1/sessions', 'POST', { ttl: 500 + this.#random.below(1000) });
@@ -101,11 +101,11 @@ export class Writer {
     }
   }
 
-  /** Undefined if there is no answer. */
+  /** Undefined if there is no response. */
   async #request(target: string, method: string, body?: unknown): Promise<Answer | undefined> {
     const url = this.#random.pick(this.#urls) + target;
     try {
-      // Some are patient enough for the answer of a broker whose store is away (guarantee E3), others go on soon.
+      // Some requests wait for the response of a broker without its store (guarantee E3), others have a short timeout.
       const answer = await http(url, method, body, {}, AbortSignal.timeout(this.#random.pick([300, 1000, 2500])));
       count(this.outcomes, answer.status < 300 ? 'OK' : (answer.body.code ?? `${answer.status} without a code`));
       return answer;
@@ -120,14 +120,14 @@ export class Writer {
     return ['/t', ...Array.from({ length: depth }, () => this.#random.pick(names))].join('/');
   }
 
-  /** Unlike that of any other request; now and then more than an event carries, and not ASCII. */
+  /** Data that is unique for each request; sometimes larger than an event carries, and not ASCII. */
   #data(): string {
     this.#requests += 1;
     const start = `${this.#name}-${this.#requests};`;
     return this.#random.chance(0.01) ? start + 'ä€😀'.repeat(2500) : start;
   }
 
-  /** What was promised and is not so, by the history of the store. */
+  /** Acknowledged changes that contradict the history of the store. */
   brokenPromises(history: readonly Transaction[]): string[] {
     const byZxid = new Map(history.map((transaction) => [transaction.zxid, transaction]));
     const broken = this.acknowledged
@@ -142,11 +142,11 @@ export class Writer {
   }
 }
 
-/** Holds a session by renewing it, through any broker; it must live as long as renewals come in time. */
+/** Renews a session through any broker; it must live as long as renewals arrive in time. */
 export class SessionHolder {
   readonly problems: string[] = [];
   renewals = 0;
-  /** How often the session ended, its time being over. */
+  /** How often the session expired. */
   ends = 0;
   readonly #urls: string[];
   readonly #random: Random;
@@ -159,7 +159,7 @@ export class SessionHolder {
   async run(signal: AbortSignal): Promise<void> {
     const ttlMs = 2000;
     let session: string | undefined;
-    /** When the last request was sent that was answered with the full time. */
+    /** When the last successful renewal was sent. */
     let renewedAt = 0;
     while (await goesOn(this.#random.between(100, 500), signal)) {
       const sentAt = performance.now();
@@ -179,7 +179,7 @@ export class SessionHolder {
           session = undefined;
         }
       } catch {
-        // No answer: the next broker may have one.
+        // No response: try the next broker.
       }
     }
   }

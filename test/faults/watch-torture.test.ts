@@ -1,6 +1,6 @@
-// Guarantees W1, W2, W3, E2 and E3 while everything fails that can: brokers and Redis are killed, stopped and started again,
-// and connections cut, under writers and watchers. In the end each watcher must have been told exactly the store's own
-// history, nothing that was acknowledged may be missing from that, and no session may have ended early.
+// Guarantees W1, W2, W3, E2 and E3 under all kinds of faults: brokers and Redis are killed, stopped and restarted, and
+// connections broken, under writers and watchers. In the end each watcher must have received exactly the history of the store,
+// no acknowledged change may be missing from it, and no session may have ended early.
 //
 // WEIR_FAULTS_SECONDS says for how long (npm run test:faults: two minutes); WEIR_TEST_SEED repeats the choices of a run.
 import { setMaxListeners } from 'node:events';
@@ -21,13 +21,13 @@ const settleMsMax = 60_000;
 
 t.setTimeout((seconds + 120) * 1000);
 
-t.test(`${seconds} s of faults: watchers are told the whole history, once and in order (seed ${seed})`, async (t) => {
+t.test(`${seconds} s of faults: watchers receive the whole history, once and in order (seed ${seed})`, async (t) => {
   t.comment(`WEIR_TEST_SEED=${seed} WEIR_FAULTS_SECONDS=${seconds}`);
   const random = randomOf(seed);
   const cluster = await startTortureCluster(t);
   const { urls, store } = cluster;
   const over = new AbortController();
-  // Everybody who acts here waits for the end of it.
+  // All clients and faults listen to the abort of this signal.
   setMaxListeners(0, over.signal);
   const freshness = new Freshness(urls, random.fork('freshness'), over.signal);
   const watchers = startWatchers(urls, random.fork('watchers'), (message) => freshness.probe(message));
@@ -51,7 +51,7 @@ t.test(`${seconds} s of faults: watchers are told the whole history, once and in
   const last = await endForAll(store, records);
   await eventually(
     () => records.every((record) => (record.last ?? 0) >= last),
-    'all watchers hear the last transaction',
+    'all watchers received the last transaction',
     settleMsMax,
   ).catch((error: unknown) => t.fail(String(error)));
 
@@ -62,27 +62,27 @@ t.test(`${seconds} s of faults: watchers are told the whole history, once and in
     const told = heard.filter(({ zxid }) => zxid <= last);
     return [...record.problems, ...messageProblems(told, expectedMessages(history, watched, from, last), watched)];
   });
-  t.same(problems, [], 'W1, W2: each watch was told exactly the history after its beginning');
+  t.same(problems, [], 'W1, W2: each watch received exactly the history after its beginning');
   t.same(freshness.problems, [], `W3: ${freshness.probes} reads after an event were at least as new`);
   t.same(
     writers.flatMap((writer) => writer.brokenPromises(history)),
     [],
-    'what was acknowledged is there, what was refused is not',
+    'acknowledged changes are in the history, refused ones are not',
   );
   t.same(
     writers.flatMap((writer) => writer.problems),
     [],
-    'nothing was answered with INTERNAL',
+    'no response was INTERNAL',
   );
   t.same(
     holders.flatMap((holder) => holder.problems),
     [],
     'N5, N6: no session that was renewed in time has ended',
   );
-  t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever there is a store');
+  t.same(cluster.problems, [], 'E2, E3: brokers end only if they are killed, and start whenever Redis is available');
 
   const heard = records.reduce((sum, record) => sum + record.heard.length, 0);
-  t.ok(heard > acknowledged(), `${acknowledged()} changes were acknowledged, and ${heard} messages heard`);
+  t.ok(heard > acknowledged(), `${acknowledged()} changes were acknowledged, and ${heard} messages received`);
   const connections = watchers.reduce((sum, watcher) => sum + watcher.connections, 0);
   t.comment(
     `${history.length} transactions; ${records.length} watches on ${watchers.length} watchers, which connected`,
@@ -97,7 +97,7 @@ function startWatchers(urls: string[], random: Random, onMessage: (message: Mess
   const record = (watched: Watched) => new WatchRecord(watched, onMessage);
   const watchers: (SocketWatcher | StreamWatcher)[] = [];
   for (let n = 0; n < 8; n += 1) {
-    // On each connection at least one watch hears nearly everything, with the data.
+    // On each connection at least one watch gets nearly everything, with the data.
     const watches = [
       record({ path: random.chance(0.3) ? '/' : '/t', mode: 'recursive', data: true }),
       ...Array.from({ length: 3 }, () => record(someWatch(random))),
@@ -131,7 +131,7 @@ async function cutConnections(
   }
 }
 
-/** One more transaction, which every watch is told of. @returns its zxid */
+/** Writes one more transaction, which matches every watch. @returns its zxid */
 async function endForAll(store: Store, records: WatchRecord[]): Promise<number> {
   const ops = new Map<string, Op>();
   for (const { watched } of records) {
@@ -148,7 +148,7 @@ async function endForAll(store: Store, records: WatchRecord[]): Promise<number> 
   );
 }
 
-/** Guarantee W3: who has been told of an event reads, through any broker, a state that is at least as new. */
+/** Guarantee W3: a client that received an event reads, through any broker, a state that is at least as new. */
 class Freshness {
   readonly problems: string[] = [];
   probes = 0;
@@ -163,7 +163,7 @@ class Freshness {
     this.#signal = signal;
   }
 
-  /** Reads a node of some of the messages; few at once, so as not to drown the brokers. */
+  /** Reads a node of some of the messages; few at once, so that the brokers are not overloaded. */
   probe(message: Message): void {
     if (this.#running >= 4 || this.#signal.aborted || !this.#random.chance(0.2)) return;
     this.#running += 1;

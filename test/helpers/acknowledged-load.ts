@@ -1,26 +1,25 @@
-// Producers that go on through a failover, and keep account of what was acknowledged: nothing of that may be lost, and nothing
-// may be there twice. Beside them a session with a short time that is renewed as well as it goes: it must not end,
-// unless the machine stood still.
+// Producers that continue during a failover, and record what was acknowledged: no acknowledged record may be lost, and none
+// duplicated. A session with a short TTL is renewed meanwhile: it must not end, unless the machine paused.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { type Answer, eventually, http } from './server.ts';
 
 export interface AcknowledgedLoad {
-  /** Waits until so many more records are acknowledged in every partition. */
+  /** Waits until so many further records are acknowledged in every partition. */
   goesOn(count: number, what: string): Promise<void>;
-  /** Ends it, reads the topic, and holds it against what was acknowledged. */
+  /** Ends the load, reads the topic, and compares it with the acknowledged records. */
   check(t: Test): Promise<void>;
 }
 
 /** What a request may be refused with while the store fails over. */
 const passing = /^(STORE_UNAVAILABLE|NOT_ENOUGH_REPLICAS|NOT_ENOUGH_REPLICAS_AFTER_APPEND)$/;
 
-/** A session of 1 s that is renewed ten times a second lives through less. */
+/** A session of 1 s that is renewed ten times a second survives shorter pauses. */
 const standstillMsMin = 300;
 
 /**
- * Makes a topic, and one producer for each partition that sends record after record with `acks=all`, each with an
- * Idempotency-Key, and tries none again; and a session.
+ * Creates a topic, a session, and a producer for each partition. A producer sends record after record with `acks=all` and an
+ * Idempotency-Key, without retries.
  * @param replicas how many replicas must have a record
  */
 export async function startAcknowledgedLoad(
@@ -64,7 +63,7 @@ export async function startAcknowledgedLoad(
     while (!stop.signal.aborted) {
       const answer = await http(`${url}/v1/sessions/${session}`, 'PUT');
       if (answer.status === 200) standstill.begin();
-      // Nobody could renew it, and it is no outage of the store: so it may end (N6).
+      // The session could not be renewed, and the store had no outage, so the session may end (N6).
       else if (answer.body.code === 'SESSION_EXPIRED' && standstill.sumMs() > standstillMsMin) await begin();
       else if (!passing.test(answer.body.code)) unexpected.push(answer);
       await pause(100);
@@ -82,10 +81,10 @@ export async function startAcknowledgedLoad(
       await eventually(isThere, `${what}: records are acknowledged`, 30_000);
     },
     check: async (t) => {
-      await eventually(async () => (await http(ephemeral)).status === 200, 'the node of the session is there');
+      await eventually(async () => (await http(ephemeral)).status === 200, 'the node of the session exists');
       stop.abort();
       await Promise.all([...running, renewing]);
-      t.same(unexpected.slice(0, 3), [], 'requests were refused for no other reason than the failover');
+      t.same(unexpected.slice(0, 3), [], 'requests failed only because of the failover');
       for (const [partition, values] of acknowledged.entries()) {
         const found = new Map<string, number>();
         for (let offset = 0; ; ) {
@@ -96,11 +95,11 @@ export async function startAcknowledgedLoad(
           offset = body.nextOffset;
         }
         const lost = values.filter((value) => !found.has(value));
-        t.same(lost, [], `nothing acknowledged is lost in partition ${partition}`);
+        t.same(lost, [], `no acknowledged record is lost in partition ${partition}`);
         t.same(
           [...found].filter(([, times]) => times > 1),
           [],
-          'nothing is there twice',
+          'no record is duplicated',
         );
       }
       const refused = [...refusals].map(([code, count]) => `${count} ${code}`).join(', ');

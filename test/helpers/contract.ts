@@ -1,12 +1,12 @@
-// Holds answers to what the OpenAPI document says of them: the status is a documented one, and so are the content type,
-// the headers and the shape of the body.
+// Checks responses against the OpenAPI document: the status, the content type, the headers and the shape of the body must be
+// documented.
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { Test } from 'tap';
 import { openApiDocument } from '../../src/openapi-file.ts';
 import { type Answer, http } from './server.ts';
 
 export interface Contract {
-  /** One request; its answer is checked against the document, and returned. */
+  /** Sends a request. @returns its response, which was checked against the document */
   call(t: Test, method: string, target: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   /** The documented successes of the operations with this tag that no call has had yet, such as `GET /v1/cluster 200`. */
   unseen(tag: string): string[];
@@ -15,7 +15,7 @@ export interface Contract {
 /** The contract of the server at `url`. */
 export async function contractOf(url: string): Promise<Contract> {
   const document: any = await openApiDocument();
-  // Formats are notes for readers here; the schemas' own patterns and bounds do the checking.
+  // Formats are not checked; the patterns and limits of the schemas are.
   const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
   ajv.addSchema(document, 'openapi');
   const validators = new Map<string, ValidateFunction>();
@@ -36,7 +36,7 @@ export async function contractOf(url: string): Promise<Contract> {
       const status = operation?.responses[answer.status] ? String(answer.status) : 'default';
       const response = resolve(document, operation?.responses[status]);
       if (!t.ok(response, `${name} is documented`)) return answer;
-      if (status === 'default') t.ok(answer.status >= 400, `${name}: only failures may go undocumented`);
+      if (status === 'default') t.ok(answer.status >= 400, `${name}: only failures may be undocumented`);
       seen.add(name);
 
       for (const [header, given] of Object.entries<any>(response.headers ?? {})) {
@@ -86,7 +86,7 @@ function resolve(document: any, part: any): any {
     .reduce((value: any, key: string) => value[key], document);
 }
 
-/** The path of the document that a target belongs to; the most literal one, if several do. */
+/** The documented path that matches a target; the most literal one, if several match. */
 function operationPath(document: any, target: string): string {
   const [path] = target.split('?');
   const fits = Object.keys(document.paths).filter((template) => {

@@ -1,4 +1,4 @@
-// Reads server-sent events by hand, as curl would show them: for tests that look at ids and at how a stream ends.
+// Reads server-sent events without a library, for tests of ids and of the end of a stream.
 import type { Test } from 'tap';
 import { eventually } from './server.ts';
 
@@ -14,13 +14,13 @@ export interface TestStream {
   messages: StreamMessage[];
   /** The first message, past or to come, for which the condition holds. */
   message(condition: (message: StreamMessage) => boolean, what: string): Promise<StreamMessage>;
-  /** Settles when the other side has ended it. */
+  /** Settles when the server has ended the stream. */
   end(): Promise<unknown>;
-  /** Cuts it off. */
+  /** Breaks the connection. */
   cut(): void;
 }
 
-/** Opens a stream; it is gone with the test. */
+/** Opens a stream, which is closed when the test ends. */
 export async function openEventStream(t: Test, url: string, headers: Record<string, string> = {}): Promise<TestStream> {
   const abort = new AbortController();
   t.teardown(() => abort.abort());
@@ -33,7 +33,7 @@ export async function openEventStream(t: Test, url: string, headers: Record<stri
     for await (const chunk of response.body!) {
       const blocks = (rest + decoder.decode(chunk, { stream: true })).split('\n\n');
       rest = blocks.pop()!;
-      // What comes after the cut is not heard, as a client that is gone would not hear it.
+      // Data after the break is ignored, as a client that has disconnected would not get it.
       if (abort.signal.aborted) return;
       for (const block of blocks) {
         const fields = Object.fromEntries(block.split('\n').map((line) => line.split(/: (.*)/s).slice(0, 2)));

@@ -1,4 +1,4 @@
-// A network between a client and a server that loses replies and connections, or stands still, when it is told to.
+// A network between a client and a server that loses replies or connections, or passes no data, on request.
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
@@ -9,31 +9,31 @@ export interface FaultyNetwork {
   port: number;
   /** The next request that contains this text reaches the server, and its reply is lost with the connection. */
   loseReplyTo(text: string): void;
-  /** How many replies were lost so far. */
+  /** How many replies it has lost so far. */
   readonly repliesLost: number;
-  /** Breaks all connections there are. */
+  /** Breaks all open connections. */
   cut(): void;
-  /** Breaks all connections, and leads new ones to another server. */
+  /** Breaks all connections, and sends new ones to another server. */
   redirect(toUrl: string): void;
-  /** From now on nothing gets through any more. */
+  /** Passes no data from now on. */
   block(): void;
   /**
-   * Connections stay, and nothing gets through until `resume`; then all of it does.
-   * @param said only those connections that there are, and on which the client has sent this
+   * Keeps connections open but passes no data until `resume`, and then all of it.
+   * @param said limits this to open connections on which the client has sent this text
    */
   stall(said?: string): void;
   resume(): void;
-  /** From now on each piece that the server says comes so much later. */
+  /** From now on delays each piece from the server by so much. */
   delay(ms: number): void;
 }
 
-/** Of what a client sends so much is remembered: what tells the purpose of a connection comes early. */
+/** How much of the data of a client is stored: its first commands show the purpose of a connection. */
 const sentBytesKept = 64 * 1024;
 
 export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<FaultyNetwork> {
   let { port: serverPort } = new URL(serverUrl);
   const sockets = new Set<Socket>();
-  /** By connection, its two sockets: what the client has sent at first. */
+  /** By connection, the two sockets: the first data from the client. */
   const sent = new Map<readonly Socket[], string>();
   let unanswered: string | undefined;
   let repliesLost = 0;
