@@ -1,4 +1,4 @@
-// The bytes of bodies in memory, shared between clients.
+// The limit on bytes of request bodies in memory, which clients share.
 import t from 'tap';
 import { BodyBytes } from '../../src/http/body-bytes.ts';
 
@@ -15,7 +15,7 @@ function bodyOf(clientKey: string) {
   return body;
 }
 
-t.test('who is alone may have one body of any size; more than fits is refused', async (t) => {
+t.test('a client alone may have one body of any size; a further body that does not fit is refused', async (t) => {
   const bytes = new BodyBytes(100);
   const first = bodyOf('a');
   t.ok(bytes.add(first, 1000));
@@ -26,24 +26,27 @@ t.test('who is alone may have one body of any size; more than fits is refused', 
   t.ok(bytes.add(bodyOf('a'), 100));
 });
 
-t.test('a client that has most gives up bodies that are still coming in for one that has less', async (t) => {
-  const bytes = new BodyBytes(100);
-  const bodies = Array.from({ length: 10 }, () => bodyOf('greedy'));
-  for (const body of bodies) t.ok(bytes.add(body, 10));
-  bodies[0]!.isArriving = false;
-  t.ok(bytes.add(bodyOf('b'), 30));
-  t.same(
-    bodies.map(({ isGivenUp }) => isGivenUp),
-    [false, true, true, true, false, false, false, false, false, false],
-    'what is there as a whole is worked at',
-  );
-  t.equal(bytes.used, 100);
-  t.notOk(bytes.add(bodyOf('greedy'), 1), 'it gets no more itself');
-  t.ok(bytes.add(bodyOf('c'), 25));
-  t.notOk(bytes.add(bodyOf('d'), 60), 'nobody makes room for one that would have more');
-});
+t.test(
+  'bodies that are still arriving are refused, of the client with most bytes, to make room for a client with fewer',
+  async (t) => {
+    const bytes = new BodyBytes(100);
+    const bodies = Array.from({ length: 10 }, () => bodyOf('greedy'));
+    for (const body of bodies) t.ok(bytes.add(body, 10));
+    bodies[0]!.isArriving = false;
+    t.ok(bytes.add(bodyOf('b'), 30));
+    t.same(
+      bodies.map(({ isGivenUp }) => isGivenUp),
+      [false, true, true, true, false, false, false, false, false, false],
+      'complete bodies are processed',
+    );
+    t.equal(bytes.used, 100);
+    t.notOk(bytes.add(bodyOf('greedy'), 1), 'it gets no more itself');
+    t.ok(bytes.add(bodyOf('c'), 25));
+    t.notOk(bytes.add(bodyOf('d'), 60), 'nobody makes room for one that would have more');
+  },
+);
 
-t.test('bodies that are there as a whole are not given up', async (t) => {
+t.test('complete bodies are not refused to make room', async (t) => {
   const bytes = new BodyBytes(100);
   const body = bodyOf('a');
   t.ok(bytes.add(body, 100));

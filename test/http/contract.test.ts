@@ -1,5 +1,5 @@
-// Answers are what the OpenAPI document says: status, content type, headers and shape, for every success of the resources
-// here and for the failures on the way.
+// Responses match the OpenAPI document in status, content type, headers and shape: every success of these resources, and the
+// failures that occur in the same tests.
 import t from 'tap';
 import { contractOf } from '../helpers/contract.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
@@ -8,7 +8,7 @@ const server = await startTestServer(t);
 const contract = await contractOf(server.url);
 const json = { 'content-type': 'application/json' };
 
-t.test('nodes answer as documented', async (t) => {
+t.test('responses about nodes match the document', async (t) => {
   await contract.call(t, 'PUT', '/v1/nodes/c', 'one', { 'content-type': 'text/plain' });
   await contract.call(t, 'PUT', '/v1/nodes/c', 'two', { 'content-type': 'text/plain' });
   await contract.call(t, 'PUT', '/v1/nodes/c/json', { a: 1 });
@@ -28,7 +28,7 @@ t.test('nodes answer as documented', async (t) => {
   );
 });
 
-t.test('failures of nodes answer as documented', async (t) => {
+t.test('failures of requests for nodes match the document', async (t) => {
   const failures: [status: number, method: string, target: string, body?: unknown, headers?: Record<string, string>][] =
     [
       [404, 'GET', '/v1/nodes/none'],
@@ -46,13 +46,13 @@ t.test('failures of nodes answer as documented', async (t) => {
   await contract.call(t, 'PUT', '/v1/nodes/f', '');
   await contract.call(t, 'PUT', '/v1/nodes/f/child', '');
   for (const [status, ...request] of failures) {
-    // The reserved path is refused before it is seen to exist.
+    // The reserved path is refused before the server checks whether it exists.
     const expected = request[1] === '/v1/nodes/admin' ? 403 : status;
     t.equal((await contract.call(t, ...request)).status, expected, request.slice(0, 2).join(' '));
   }
 });
 
-t.test('multi answers as documented', async (t) => {
+t.test('responses to multi match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/multi', {
     ops: [
       { op: 'create', path: '/m' },
@@ -68,7 +68,7 @@ t.test('multi answers as documented', async (t) => {
   t.same(contract.unseen('nodes'), [], 'every success was seen');
 });
 
-t.test('sessions answer as documented', async (t) => {
+t.test('responses about sessions match the document', async (t) => {
   const { body } = await contract.call(t, 'POST', '/v1/sessions', { ttl: '20s' });
   await contract.call(t, 'PUT', `/v1/nodes/e?mode=ephemeral&session=${body.session}`, 'x');
   await contract.call(t, 'PUT', `/v1/sessions/${body.session}`);
@@ -84,7 +84,7 @@ t.test('sessions answer as documented', async (t) => {
   t.same(contract.unseen('sessions'), [], 'every success was seen');
 });
 
-t.test('topics answer as documented', async (t) => {
+t.test('responses about topics match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/topics', { name: 'log', partitions: 2, config: { 'retention.ms': 1000 } });
   await contract.call(t, 'GET', '/v1/topics');
   await contract.call(t, 'GET', '/v1/topics?limit=1');
@@ -128,14 +128,14 @@ t.test('topics answer as documented', async (t) => {
     'the stream is open',
   );
   await contract.call(t, 'DELETE', '/v1/topics/log');
-  // It ends with its topic; a stream that is asked for where that one ended is told not to come back.
+  // The stream ends with its topic. A client that resumes after that end gets 204, so that an EventSource stops.
   await stream;
   const lost = { 'last-event-id': 'lost:gone@0:1' };
   t.equal((await contract.call(t, 'GET', '/v1/topics/log/stream', undefined, lost)).status, 204);
   t.same(contract.unseen('topics'), [], 'every success was seen');
 });
 
-t.test('groups answer as documented', async (t) => {
+t.test('responses about groups match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/topics', { name: 'clicks', partitions: 2 });
   await contract.call(t, 'POST', '/v1/topics/clicks/records', { records: [{ value: 1 }, { value: 2 }] });
   const join = { memberId: 'm', topics: ['clicks'], reset: 'earliest' };
@@ -171,7 +171,7 @@ t.test('groups answer as documented', async (t) => {
   t.same(contract.unseen('groups'), [], 'every success was seen');
 });
 
-t.test('what is wrong with a watch is answered as documented', async (t) => {
+t.test('failures of watches match the document', async (t) => {
   t.equal((await contract.call(t, 'GET', '/v1/watch/x?mode=none')).status, 400);
   const lost = await contract.call(t, 'GET', '/v1/watch/x?since=9007199254740991');
   t.match(lost, { status: 200, body: /^event: problem\ndata: .*"code":"COMPACTED"/m });
@@ -179,7 +179,7 @@ t.test('what is wrong with a watch is answered as documented', async (t) => {
   t.match(body, /^data: \{"type":"watching"/m);
 });
 
-t.test('the cluster and the operation answer as documented', async (t) => {
+t.test('responses about the cluster, health and metrics match the document', async (t) => {
   const { body } = await contract.call(t, 'GET', '/v1/cluster');
   await contract.call(t, 'GET', `/v1/brokers/${body.brokers[0].id}`);
   t.equal((await contract.call(t, 'GET', '/v1/brokers/999999')).status, 404);

@@ -1,5 +1,5 @@
-// Requests that no client library makes: odd targets, typing errors, secrets in the wrong place, paths made to hurt. What the
-// server answers to them, and that it serves everybody else meanwhile (guarantees E1, E4).
+// Requests that no client library sends: unusual targets, typing errors, secrets in the wrong place, paths made to cause load. The
+// server responds with a problem, and serves other clients meanwhile (guarantees E1, E4).
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
@@ -11,7 +11,7 @@ import { eventually, http, startTestServer, testConfig } from '../helpers/server
 
 const handle = '0123456789abcdef.abcdefghijklmnopqrstuv';
 
-/** One request with its target exactly as given; all that is answered. */
+/** Sends one request with its target exactly as given. @returns the whole response as text */
 async function raw(t: Test, url: string, method: string, target: string, body = ''): Promise<string> {
   const { port, host } = new URL(url);
   const socket = connect(Number(port), '127.0.0.1');
@@ -51,7 +51,7 @@ t.test('a query parameter that a route does not know is refused by its name', as
   t.equal((await http(`${url}/v1/multi?dryRun=true`, 'POST', { ops: [] })).status, 400);
 });
 
-t.test('no handle of a session stands in an error or in the log', async (t) => {
+t.test('no error and no log line contains the handle of a session', async (t) => {
   const lines: string[] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
   const { socketPath } = await startTestRedis(t);
@@ -66,7 +66,7 @@ t.test('no handle of a session stands in an error or in the log', async (t) => {
     t.ok(status === 404 || status === 405);
     t.notOk(JSON.stringify(body).includes('abcdefghijklmnopqrstuv'), `${method} ${target}`);
   }
-  // The store answers with an error of its own: what the call carried must not follow it into the log.
+  // Redis replies with an error: the arguments of the call must not appear in the log with it.
   await redisCommand(socketPath, ['DEL', '{weir}:sessions']);
   await redisCommand(socketPath, ['SET', '{weir}:sessions', 'of the wrong type']);
   const broken = await http(`${server.url}/v1/sessions`, 'POST', {}, { 'idempotency-key': 'carried-along-0001' });
@@ -76,13 +76,13 @@ t.test('no handle of a session stands in an error or in the log', async (t) => {
   t.notOk(lines.some((line) => line.includes('carried-along') || line.includes('abcdefghijklmnopqrstuv')));
 });
 
-t.test('a method that is not taken is answered with those that are', async (t) => {
+t.test('the response to an unsupported method names the supported ones', async (t) => {
   const { url } = await startTestServer(t);
   const answer = await http(`${url}/v1/nodes/a`, 'PATCH');
   t.equal(answer.status, 405);
   t.equal(answer.headers.get('allow'), 'GET, HEAD, PUT, POST, DELETE');
   t.equal((await http(`${url}/v1/watch/a`, 'PUT', '')).headers.get('allow'), 'GET');
-  // Whatever comes with it, and however seldom the method.
+  // Also with a malformed session handle, and for rare methods.
   for (const method of ['OPTIONS', 'SEARCH', 'QUERY']) {
     const seldom = await http(`${url}/health/live`, method, undefined, { 'weir-session': 'no handle' });
     t.match(seldom, { status: 405, body: { code: 'METHOD_NOT_ALLOWED' } }, method);
@@ -92,7 +92,7 @@ t.test('a method that is not taken is answered with those that are', async (t) =
   t.match(await http(`${url}/docs/static/nothing.js`), { status: 404, body: { code: 'NOT_FOUND' } });
 });
 
-t.test('a multi says which of its operations is at fault, also for a handle that cannot be one', async (t) => {
+t.test('a multi names the operation that failed, also for a malformed session handle', async (t) => {
   const { url } = await startTestServer(t);
   const create = { op: 'create', path: '/x', mode: 'ephemeral', session: 'no handle' };
   const multi = (...ops: unknown[]) => http(`${url}/v1/multi`, 'POST', { ops });
@@ -108,7 +108,7 @@ t.test('a multi says which of its operations is at fault, also for a handle that
   }
 });
 
-t.test('a path made of thousands of levels is refused, before it keeps everybody waiting', async (t) => {
+t.test('a path of thousands of levels is refused before it delays other requests', async (t) => {
   const { url } = await startTestServer(t);
   const deep = `/v1/nodes${'/a'.repeat(5000)}`;
   for (const answer of [
@@ -122,31 +122,28 @@ t.test('a path made of thousands of levels is refused, before it keeps everybody
   t.equal((await http(`${url}/v1/nodes${'/a'.repeat(128)}?parents=true`, 'PUT', 'x')).status, 201);
 });
 
-t.test(
-  'a body that is packed, or is no UTF-8 where it is JSON, is refused rather than kept as something else',
-  async (t) => {
-    const { url } = await startTestServer(t);
-    const packed = { 'content-encoding': 'gzip', 'content-type': 'text/plain' };
-    for (const [method, path] of [
-      ['PUT', '/v1/nodes/packed'],
-      ['POST', '/v1/topics/none/records'],
-    ] as const) {
-      const answer = await http(url + path, method, 'x', packed);
-      t.match(answer, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /gzip/ } }, path);
-      t.equal(answer.headers.get('accept-encoding'), 'identity');
-    }
-    const noText = Buffer.from('{"ops":[{"op":"create","path":"/text","data":"\xff"}]}', 'latin1');
-    const multi = await fetch(`${url}/v1/multi`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: noText,
-    });
-    t.match(await multi.json(), { status: 400, code: 'BAD_REQUEST', detail: /UTF-8/ });
-    for (const path of ['packed', 'text']) t.equal((await http(`${url}/v1/nodes/${path}`)).status, 404);
-  },
-);
+t.test('a compressed body, and JSON that is not UTF-8, are refused rather than stored', async (t) => {
+  const { url } = await startTestServer(t);
+  const packed = { 'content-encoding': 'gzip', 'content-type': 'text/plain' };
+  for (const [method, path] of [
+    ['PUT', '/v1/nodes/packed'],
+    ['POST', '/v1/topics/none/records'],
+  ] as const) {
+    const answer = await http(url + path, method, 'x', packed);
+    t.match(answer, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /gzip/ } }, path);
+    t.equal(answer.headers.get('accept-encoding'), 'identity');
+  }
+  const noText = Buffer.from('{"ops":[{"op":"create","path":"/text","data":"\xff"}]}', 'latin1');
+  const multi = await fetch(`${url}/v1/multi`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: noText,
+  });
+  t.match(await multi.json(), { status: 400, code: 'BAD_REQUEST', detail: /UTF-8/ });
+  for (const path of ['packed', 'text']) t.equal((await http(`${url}/v1/nodes/${path}`)).status, 404);
+});
 
-t.test('what a server need not know of HTTP is refused with a problem, too', async (t) => {
+t.test('optional parts of HTTP that the server does not support are refused with a problem', async (t) => {
   const { url } = await startTestServer(t);
   const { host, hostname, port } = new URL(url);
   const ask = async (head: string) => {
@@ -160,68 +157,68 @@ t.test('what a server need not know of HTTP is refused with a problem, too', asy
   t.match(await ask(`${upgrade}\r\nSec-WebSocket-Version: 7`), /BAD_REQUEST.*Sec-WebSocket-Version is 7/);
 });
 
-t.test('who leaves before the first line of a streamed answer is no fault of the server', async (t) => {
-  const lines: string[] = [];
-  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
-  const { socketPath } = await startTestRedis(t);
-  const server = await startServer(testConfig, { socketPath }, log);
-  t.teardown(() => server.close());
-  const { logs } = server.broker.store;
-  await server.broker.topicAdmin.create({ name: 'left', partitions: 1, replicationFactor: 1, config: {} });
-  const append = logs.append.bind(logs);
-  let goOn: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => {
-    goOn = resolve;
-  });
-  let begun = false;
-  logs.append = async (...batches) => {
-    begun = true;
-    await held;
-    return append(...batches);
-  };
-  const { port, host } = new URL(server.url);
-  const socket = connect(Number(port), '127.0.0.1');
-  socket.write(
-    `POST /v1/topics/left/records HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 12\r\n\r\n{"value":1}\n`,
-  );
-  await eventually(() => begun, 'the append is under way');
-  socket.destroy();
-  const open = () => new Promise((resolve) => server.app.server.getConnections((_, count) => resolve(count)));
-  await eventually(async () => (await open()) === 0, 'the connection is gone');
-  goOn();
-  await eventually(async () => {
-    const { body } = await http(`${server.url}/v1/topics/left/partitions/0/records`);
-    return body.endOffset === 1;
-  }, 'the record is there nevertheless');
-  t.notOk(lines.find((line) => line.includes('internal error')));
-});
-
 t.test(
-  'a body that is no JSON is told where, and one with a field that would change a copy is told which',
+  'a client that disconnects before the first line of a streamed response is not logged as an internal error',
   async (t) => {
-    const { url } = await startTestServer(t);
-    const said = async (body: string) => {
-      const response = await fetch(`${url}/v1/multi`, {
-        method: 'POST',
-        body,
-        headers: { 'content-type': 'application/json' },
-      });
-      const { code, detail } = (await response.json()) as { code: string; detail: string };
-      t.equal(`${response.status} ${code}`, '400 BAD_REQUEST', body);
-      return detail;
+    const lines: string[] = [];
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+    const { socketPath } = await startTestRedis(t);
+    const server = await startServer(testConfig, { socketPath }, log);
+    t.teardown(() => server.close());
+    const { logs } = server.broker.store;
+    await server.broker.topicAdmin.create({ name: 'left', partitions: 1, replicationFactor: 1, config: {} });
+    const append = logs.append.bind(logs);
+    let goOn: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    let begun = false;
+    logs.append = async (...batches) => {
+      begun = true;
+      await held;
+      return append(...batches);
     };
-    t.match(await said('{"ops":['), /^The body is not JSON: Unexpected end/);
-    t.match(await said("{'ops':[]}"), /^The body is not JSON: .*position 1/);
-    t.match(await said(''), /^The body is empty/);
-    t.notMatch(await said(`{"session":"${handle}"`), /abcdefghijklmnopqrstuv/);
-    for (const body of ['{"__proto__":1}', '{"ops":[{"\\u005f_proto__":1}]}', '{"constructor":{"prototype":1}}']) {
-      t.match(await said(body), /^The body has a field '__proto__'/, body);
-    }
-    t.match(await said('{"ops":[],"constructor":1}'), /unknown field 'constructor'/);
+    const { port, host } = new URL(server.url);
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write(
+      `POST /v1/topics/left/records HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 12\r\n\r\n{"value":1}\n`,
+    );
+    await eventually(() => begun, 'the append is under way');
+    socket.destroy();
+    const open = () => new Promise((resolve) => server.app.server.getConnections((_, count) => resolve(count)));
+    await eventually(async () => (await open()) === 0, 'the connection is gone');
+    goOn();
+    await eventually(async () => {
+      const { body } = await http(`${server.url}/v1/topics/left/partitions/0/records`);
+      return body.endOffset === 1;
+    }, 'the record is there nevertheless');
+    t.notOk(lines.find((line) => line.includes('internal error')));
   },
 );
 
-t.test('who leaves out a slash, or adds one, is told so', async (t) => {
+t.test('malformed JSON is refused with the position, and a member such as __proto__ with its name', async (t) => {
+  const { url } = await startTestServer(t);
+  const said = async (body: string) => {
+    const response = await fetch(`${url}/v1/multi`, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    const { code, detail } = (await response.json()) as { code: string; detail: string };
+    t.equal(`${response.status} ${code}`, '400 BAD_REQUEST', body);
+    return detail;
+  };
+  t.match(await said('{"ops":['), /^The body is not JSON: Unexpected end/);
+  t.match(await said("{'ops':[]}"), /^The body is not JSON: .*position 1/);
+  t.match(await said(''), /^The body is empty/);
+  t.notMatch(await said(`{"session":"${handle}"`), /abcdefghijklmnopqrstuv/);
+  for (const body of ['{"__proto__":1}', '{"ops":[{"\\u005f_proto__":1}]}', '{"constructor":{"prototype":1}}']) {
+    t.match(await said(body), /^The body has a field '__proto__'/, body);
+  }
+  t.match(await said('{"ops":[],"constructor":1}'), /unknown field 'constructor'/);
+});
+
+t.test('a URL with a slash too many or too few is refused with the correct URL', async (t) => {
   const { url } = await startTestServer(t);
   const detail = async (path: string) => (await http(`${url}${path}`)).body.detail;
   t.match(await detail('/v1/nodes'), /^There is nothing at \/v1\/nodes; you may mean \/v1\/nodes\/\.$/);

@@ -1,11 +1,11 @@
-// Which type means what, in the words that clients use: a record is never stored as something that its sender did not mean.
+// What each Content-Type and Accept means: a record is never stored in a form that its sender did not intend.
 import t from 'tap';
 import { http, startTestServer } from '../helpers/server.ts';
 
 const { url } = await startTestServer(t);
 let topics = 0;
 
-/** A topic of its own: where to produce to it, and what it then holds. */
+/** Creates a topic. @returns the URL to produce to it, and a function that reads its records */
 async function newTopic(): Promise<{ records: string; read: () => Promise<any[]> }> {
   topics += 1;
   const topic = `${url}/v1/topics/t${topics}`;
@@ -18,7 +18,7 @@ async function newTopic(): Promise<{ records: string; read: () => Promise<any[]>
 
 const mark = Buffer.from([0xef, 0xbb, 0xbf]);
 
-t.test('an envelope, lines, a value and bytes are told apart by their type', async (t) => {
+t.test('the Content-Type distinguishes an envelope of records, NDJSON, one JSON value and bytes', async (t) => {
   const envelope = '{"records":[{"key":"k","value":1},{"value":{"a":2}}]}';
   const lines = '{"key":"k","value":1}\n\n{"value":{"a":2}}\n';
   const both = [{ key: 'k', value: 1 }, { value: { a: 2 } }];
@@ -52,7 +52,7 @@ t.test('an envelope, lines, a value and bytes are told apart by their type', asy
   }
 });
 
-t.test('a JSON value keeps its text, and has the key and the headers of the request', async (t) => {
+t.test('a JSON value is stored as it was sent, with the key and the headers of the request', async (t) => {
   const topic = await newTopic();
   const headers = { 'content-type': 'application/cloudevents+json', 'weir-record-trace': 'a1' };
   await http(`${topic.records}?key=k`, 'POST', '{"big":12345678901234567890}', headers);
@@ -71,7 +71,7 @@ t.test('a JSON value keeps its text, and has the key and the headers of the requ
   t.equal((await topic.read()).length, 1);
 });
 
-t.test('a type that says nothing, or is of another dialect, is refused with the choices', async (t) => {
+t.test('an unspecific or foreign Content-Type is refused with the supported ones', async (t) => {
   const topic = await newTopic();
   const envelope = '{"records":[{"value":{"a":1}}]}';
   const choices = /application\/json .*application\/x-ndjson .*text\/plain/;
@@ -84,7 +84,7 @@ t.test('a type that says nothing, or is of another dialect, is refused with the 
     t.match({ status, body }, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: choices } }, type);
     t.match(body.detail, /Kafka REST dialect, which is not served below \/v1/);
   }
-  // fetch() names no type for bytes.
+  // fetch() sends no Content-Type with bytes.
   for (const body of [Buffer.from(envelope), Buffer.alloc(0)]) {
     const answer = await http(topic.records, 'POST', body);
     t.match(answer, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /no Content-Type/ } });
@@ -93,21 +93,24 @@ t.test('a type that says nothing, or is of another dialect, is refused with the 
   t.same(await topic.read(), []);
 });
 
-t.test('other routes take JSON by either name and with a mark, and say so of other types', async (t) => {
-  for (const type of ['application/json', 'text/json; charset=utf-8']) {
-    const body = Buffer.concat([mark, Buffer.from('{"ttl":"20s"}')]);
-    const answer = await http(`${url}/v1/sessions`, 'POST', body, { 'content-type': type });
-    t.match(answer, { status: 201, body: { ttlMs: 20_000 } }, type);
-  }
-  for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'application/x-ndjson', 'application/xml']) {
-    const answer = await http(`${url}/v1/sessions`, 'POST', '{"ttl":"20s"}', { 'content-type': type });
-    t.match(answer, { status: 415, body: { detail: /send application\/json/ } }, type);
-  }
-  const untyped = await http(`${url}/v1/sessions`, 'POST', Buffer.from('{"ttl":"20s"}'));
-  t.match(untyped, { status: 415, body: { detail: /no Content-Type; send application\/json/ } });
-});
+t.test(
+  'other routes accept JSON under both names and with a byte order mark, and name them for other types',
+  async (t) => {
+    for (const type of ['application/json', 'text/json; charset=utf-8']) {
+      const body = Buffer.concat([mark, Buffer.from('{"ttl":"20s"}')]);
+      const answer = await http(`${url}/v1/sessions`, 'POST', body, { 'content-type': type });
+      t.match(answer, { status: 201, body: { ttlMs: 20_000 } }, type);
+    }
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'application/x-ndjson', 'application/xml']) {
+      const answer = await http(`${url}/v1/sessions`, 'POST', '{"ttl":"20s"}', { 'content-type': type });
+      t.match(answer, { status: 415, body: { detail: /send application\/json/ } }, type);
+    }
+    const untyped = await http(`${url}/v1/sessions`, 'POST', Buffer.from('{"ttl":"20s"}'));
+    t.match(untyped, { status: 415, body: { detail: /no Content-Type; send application\/json/ } });
+  },
+);
 
-t.test('what is fetched comes in the type that the client likes best', async (t) => {
+t.test('records are returned in the type that the client prefers', async (t) => {
   const topic = await newTopic();
   await http(topic.records, 'POST', { records: [{ value: 1 }, { value: 2 }] });
   const fetchUrl = topic.records.replace('/records', '/partitions/0/records');
@@ -136,7 +139,7 @@ t.test('what is fetched comes in the type that the client likes best', async (t)
     if (type === json) t.equal(JSON.parse(text).records.length, 2, accept);
     else t.equal(text.trim().split('\n').length, 2, accept);
   }
-  // What has one form comes in that, and failures are problems, whatever is accepted.
+  // A response with one form has that form, and failures are problems, whatever Accept says.
   for (const path of ['/v1/topics', '/v1/cluster', '/v1/topics/none']) {
     const { headers } = await http(url + path, 'GET', undefined, { accept: 'application/x-ndjson' });
     t.match(headers.get('content-type'), /^application\/(problem\+)?json/, path);

@@ -1,4 +1,4 @@
-// A request that waits has a signal of its own, which ends with its client or the broker and leaves nothing behind.
+// The signal of a waiting request: it is aborted when its client disconnects or the broker stops, and leaves no listeners behind.
 import { getEventListeners } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -6,7 +6,7 @@ import t from 'tap';
 import { RequestSignals } from '../../src/http/request-signal.ts';
 import { http, startTestServer } from '../helpers/server.ts';
 
-/** The response to a request whose client is still there, and the means to cut that client off. */
+/** A request whose client is connected, with a function that disconnects it. */
 async function response(t: { teardown(end: () => void): void }): Promise<{ response: ServerResponse; cut(): void }> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -29,7 +29,7 @@ const aborted = (signal: AbortSignal) =>
     signal.addEventListener('abort', () => resolve('aborted'));
   });
 
-t.test('the signal is aborted when the client goes', async (t) => {
+t.test('the signal is aborted when the client disconnects', async (t) => {
   const signals = new RequestSignals(new AbortController().signal);
   const { response: answering, cut } = await response(t);
   const waiting = signals.run(answering, aborted);
@@ -38,7 +38,7 @@ t.test('the signal is aborted when the client goes', async (t) => {
   t.equal(signals.size, 0, 'no signal is left');
 });
 
-t.test('the signal is aborted when the broker ends all waits, and at once when it has done so before', async (t) => {
+t.test('the signal is aborted when the broker ends all waits, and at once if it has already done so', async (t) => {
   const stopping = new AbortController();
   const signals = new RequestSignals(stopping.signal);
   const { response: answering } = await response(t);
@@ -66,19 +66,22 @@ t.test('work that returns or fails leaves no listener', async (t) => {
   t.equal(getEventListeners(stopping.signal, 'abort').length, 1, 'the broker has one listener, whatever was asked');
 });
 
-t.test('fetches, consume calls and long polls leave no listener on what lives as long as the broker', async (t) => {
-  const { url, broker } = await startTestServer(t);
-  await http(`${url}/v1/topics`, 'POST', { name: 'a', partitions: 1 });
-  const { body: member } = await http(`${url}/v1/groups/g/members`, 'POST', { memberId: 'm', topics: ['a'] });
-  const headers = member.memberSecret ? { 'weir-member': member.memberSecret } : {};
-  const before = getEventListeners(broker.stopping, 'abort').length;
-  const calls = [
-    '/v1/topics/a/partitions/0/records?offset=latest&wait=1',
-    '/v1/groups/g/members/m/records?wait=1',
-    '/v1/nodes/consumers/g?wait=1',
-  ];
-  for (const call of calls) {
-    for (let n = 0; n < 20; n++) await http(`${url}${call}`, 'GET', undefined, { ...headers, 'if-none-match': '*' });
-  }
-  t.equal(getEventListeners(broker.stopping, 'abort').length, before);
-});
+t.test(
+  'fetches, consume calls and long polls leave no listener on objects that live as long as the broker',
+  async (t) => {
+    const { url, broker } = await startTestServer(t);
+    await http(`${url}/v1/topics`, 'POST', { name: 'a', partitions: 1 });
+    const { body: member } = await http(`${url}/v1/groups/g/members`, 'POST', { memberId: 'm', topics: ['a'] });
+    const headers = member.memberSecret ? { 'weir-member': member.memberSecret } : {};
+    const before = getEventListeners(broker.stopping, 'abort').length;
+    const calls = [
+      '/v1/topics/a/partitions/0/records?offset=latest&wait=1',
+      '/v1/groups/g/members/m/records?wait=1',
+      '/v1/nodes/consumers/g?wait=1',
+    ];
+    for (const call of calls) {
+      for (let n = 0; n < 20; n++) await http(`${url}${call}`, 'GET', undefined, { ...headers, 'if-none-match': '*' });
+    }
+    t.equal(getEventListeners(broker.stopping, 'abort').length, before);
+  },
+);

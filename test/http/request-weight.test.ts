@@ -1,16 +1,16 @@
-// What admission takes a request for: about as many usual ones as it costs the broker and the store.
+// The weight of a request in admission control: about how many usual requests cost the broker and the store as much.
 import t from 'tap';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
-t.test('a request weighs what it costs', async (t) => {
+t.test('the weight of a request follows its cost', async (t) => {
   const server = await startTestServer(t);
   const { metrics, store } = server.broker;
   await http(`${server.url}/v1/topics`, 'POST', { name: 'wide', partitions: 150 });
   const offsets = Array.from({ length: 150 }, (_, partition) => ({ topic: 'wide', partition, offset: 0 }));
   await http(`${server.url}/v1/groups/g/offsets`, 'POST', { offsets });
-  // How much there is to say of a group is known from the second request on.
+  // The size of a group is known from the second request on.
   for (const path of ['/v1/groups/g', '/v1/groups/g/offsets']) await http(`${server.url}${path}`);
-  // The weight that is taken whenever the store is asked.
+  // Reads the weight in use during each call of the store.
   const gauge = metrics.registry.getSingleMetric('weir_admission_weight')!;
   let samples: ReturnType<typeof gauge.get>[] = [];
   const { connection } = store;

@@ -1,4 +1,4 @@
-// Who may use the capacity that is kept for renewals and heartbeats.
+// Which requests may use the capacity that is reserved for renewals and heartbeats.
 import t from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { ReservedCapacity, sessionHolder } from '../../src/http/reserved-capacity.ts';
@@ -17,7 +17,7 @@ const ended = async () => {
   throw new ServiceError('SESSION_EXPIRED', 'gone');
 };
 
-t.test('a client that sends unknown handles loses it, but for the handles that were found good', async (t) => {
+t.test('a client that sends unknown handles may use it only for handles that are known to be alive', async (t) => {
   const reserved = new ReservedCapacity(options);
   const good = sessionHolder('good');
   t.ok(reserved.mayUse('a', good));
@@ -32,7 +32,7 @@ t.test('a client that sends unknown handles loses it, but for the handles that w
 });
 
 t.test(
-  'each unknown one is paid for before its outcome is known, and given back where it is good or undecided',
+  'each unknown handle uses up allowance at once, which is returned if the handle is alive or undecided',
   async (t) => {
     const reserved = new ReservedCapacity(options);
     for (const holder of ['1', '2', '3']) t.ok(reserved.mayUse('a', holder));
@@ -47,13 +47,13 @@ t.test(
   },
 );
 
-t.test('it comes back by and by', async (t) => {
+t.test('the allowance returns over time', async (t) => {
   const reserved = new ReservedCapacity({ ...options, unknownPerSecond: 1_000_000 });
   for (let n = 0; n < 3; n += 1) reserved.mayUse('a', `${n}`);
   t.ok(await eventually(() => reserved.mayUse('a', '4'), 'another may use it'));
 });
 
-t.test('places are given back, whatever comes of the work', async (t) => {
+t.test('places are released, whether the work succeeds or fails', async (t) => {
   const reserved = new ReservedCapacity(options);
   await Promise.allSettled(Array.from({ length: 6 }, () => reserved.keep('a', 'x', ended)));
   t.same([reserved.queue.used, reserved.queue.waiting], [0, 0]);

@@ -1,4 +1,4 @@
-// What all answers have in common: what a cache may do with them, and durations that were meant otherwise.
+// Rules for all responses and requests: what a cache may store, and durations that are too small by mistake.
 import { connect } from 'node:net';
 import t from 'tap';
 import { WebSocket } from 'ws';
@@ -7,7 +7,7 @@ import { http, startTestServer } from '../helpers/server.ts';
 const { url } = await startTestServer(t, { sessionMinTtlMs: 1000 });
 await http(`${url}/v1/topics`, 'POST', { name: 'cached', partitions: 1 });
 
-t.test('nothing is taken from a cache unasked', async (t) => {
+t.test('no response is served from a cache without revalidation', async (t) => {
   await http(`${url}/v1/nodes/a`, 'PUT', 'x');
   const tag = (await http(`${url}/v1/nodes/a`)).headers.get('etag')!;
   const cases: [method: string, path: string, control: string, headers?: Record<string, string>][] = [
@@ -44,28 +44,31 @@ t.test('nothing is taken from a cache unasked', async (t) => {
   t.match(told, /^HTTP\/1\.1 400 [\s\S]*cache-control: no-store/i, 'also what could not be read');
 });
 
-t.test('a number below the least duration is taken for the mistake that it is, and a text is clamped', async (t) => {
-  const session = (ttl: unknown) => http(`${url}/v1/sessions`, 'POST', { ttl });
-  for (const ttl of [30, '30', 999]) {
-    const detail = new RegExp(`ttl is ${ttl}, .* in ms; the least is 1000 ms; did you mean "${ttl}s"\\?`);
-    t.match(await session(ttl), { status: 400, body: { code: 'BAD_REQUEST', detail, minMs: 1000 } }, String(ttl));
-  }
-  t.match((await session(0)).body.detail, /the least is 1000 ms\.$/);
-  for (const [ttl, ttlMs] of [
-    ['30ms', 1000],
-    ['0s', 1000],
-    [1000, 1000],
-    ['1500', 1500],
-    [999_999_999_999, 86_400_000],
-  ] as const) {
-    t.match(await session(ttl), { status: 201, body: { ttlMs } }, String(ttl));
-  }
-  const join = (times: object) => http(`${url}/v1/groups/g/members`, 'POST', { topics: ['cached'], ...times });
-  t.match((await join({ sessionTimeout: 45 })).body.detail, /^sessionTimeout is 45, .*did you mean "45s"\?$/);
-  t.match((await join({ rebalanceTimeout: 60 })).body.detail, /^rebalanceTimeout is 60, .*did you mean "60s"\?$/);
-  t.match(await join({ sessionTimeout: '45ms' }), { status: 201, body: { sessionTimeoutMs: 1000 } });
-  const ws = new WebSocket(`${url.replace('http', 'ws')}/v1/groups/g/stream?topics=cached&sessionTimeout=45`);
-  const [frame] = await new Promise<any[]>((resolve) => ws.once('message', (...args) => resolve(args)));
-  t.match(JSON.parse(String(frame)), { type: 'error', code: 'BAD_REQUEST', detail: /did you mean "45s"/ });
-  ws.terminate();
-});
+t.test(
+  'a duration in ms below the minimum is refused as a mistake, and a duration with a unit is clamped',
+  async (t) => {
+    const session = (ttl: unknown) => http(`${url}/v1/sessions`, 'POST', { ttl });
+    for (const ttl of [30, '30', 999]) {
+      const detail = new RegExp(`ttl is ${ttl}, .* in ms; the least is 1000 ms; did you mean "${ttl}s"\\?`);
+      t.match(await session(ttl), { status: 400, body: { code: 'BAD_REQUEST', detail, minMs: 1000 } }, String(ttl));
+    }
+    t.match((await session(0)).body.detail, /the least is 1000 ms\.$/);
+    for (const [ttl, ttlMs] of [
+      ['30ms', 1000],
+      ['0s', 1000],
+      [1000, 1000],
+      ['1500', 1500],
+      [999_999_999_999, 86_400_000],
+    ] as const) {
+      t.match(await session(ttl), { status: 201, body: { ttlMs } }, String(ttl));
+    }
+    const join = (times: object) => http(`${url}/v1/groups/g/members`, 'POST', { topics: ['cached'], ...times });
+    t.match((await join({ sessionTimeout: 45 })).body.detail, /^sessionTimeout is 45, .*did you mean "45s"\?$/);
+    t.match((await join({ rebalanceTimeout: 60 })).body.detail, /^rebalanceTimeout is 60, .*did you mean "60s"\?$/);
+    t.match(await join({ sessionTimeout: '45ms' }), { status: 201, body: { sessionTimeoutMs: 1000 } });
+    const ws = new WebSocket(`${url.replace('http', 'ws')}/v1/groups/g/stream?topics=cached&sessionTimeout=45`);
+    const [frame] = await new Promise<any[]>((resolve) => ws.once('message', (...args) => resolve(args)));
+    t.match(JSON.parse(String(frame)), { type: 'error', code: 'BAD_REQUEST', detail: /did you mean "45s"/ });
+    ws.terminate();
+  },
+);

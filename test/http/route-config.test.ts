@@ -2,7 +2,7 @@ import Fastify from 'fastify';
 import t from 'tap';
 import { routeConfig } from '../../src/http/route-config.ts';
 
-t.test('a route of the API is refused at the start unless it declares what every operation must', async (t) => {
+t.test('the server does not start with a route that lacks a required declaration', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
   await app.register(routeConfig);

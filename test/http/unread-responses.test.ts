@@ -21,29 +21,32 @@ function responseOf(clientKey: string, bytes: number) {
   return response;
 }
 
-t.test('where there is no room, what moved least of the client that has most is cut', async (t) => {
-  const unread = new UnreadResponses(new SharedLimit(100, 0.5));
-  const greedy = Array.from({ length: 8 }, () => responseOf('greedy', 10));
-  for (const response of greedy) unread.add(response);
-  unread.moved(greedy[0]!);
-  const other = responseOf('other', 30);
-  unread.add(other);
-  t.same(
-    greedy.map(({ isCut }) => isCut),
-    [false, true, false, false, false, false, false, false],
-  );
-  t.notOk(other.isCut);
-  t.equal(unread.limit.used, 100);
-  const more = responseOf('greedy', 10);
-  unread.add(more);
-  t.ok(greedy[2]!.isCut, 'who has most makes room for its own');
-  t.notOk(more.isCut);
-  for (const response of [...unread]) unread.remove(response);
-  unread.remove(more);
-  t.equal(unread.limit.used, 0);
-});
+t.test(
+  'without room, the response of the client with most bytes that made no progress for longest is cut',
+  async (t) => {
+    const unread = new UnreadResponses(new SharedLimit(100, 0.5));
+    const greedy = Array.from({ length: 8 }, () => responseOf('greedy', 10));
+    for (const response of greedy) unread.add(response);
+    unread.moved(greedy[0]!);
+    const other = responseOf('other', 30);
+    unread.add(other);
+    t.same(
+      greedy.map(({ isCut }) => isCut),
+      [false, true, false, false, false, false, false, false],
+    );
+    t.notOk(other.isCut);
+    t.equal(unread.limit.used, 100);
+    const more = responseOf('greedy', 10);
+    unread.add(more);
+    t.ok(greedy[2]!.isCut, 'who has most makes room for its own');
+    t.notOk(more.isCut);
+    for (const response of [...unread]) unread.remove(response);
+    unread.remove(more);
+    t.equal(unread.limit.used, 0);
+  },
+);
 
-t.test('one that is larger than the limit is sent, at the cost of those before it', async (t) => {
+t.test('a response larger than the limit is sent, and earlier ones are cut for it', async (t) => {
   const unread = new UnreadResponses(new SharedLimit(100, 0.5));
   const first = responseOf('a', 1000);
   unread.add(first);
@@ -54,7 +57,7 @@ t.test('one that is larger than the limit is sent, at the cost of those before i
   t.notOk(second.isCut);
 });
 
-/** A connection that asks `times` for what is large, and reads only when it is told to. */
+/** A connection that sends `times` requests with large responses, and reads only when it is told to. */
 function ask(t: Test, { url }: TestServer, path: string, times = 1, localAddress = '127.0.0.1') {
   const socket: Socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', localAddress });
   t.teardown(() => socket.destroy());
@@ -73,7 +76,7 @@ async function metric({ url }: TestServer, name: string): Promise<number> {
   return Number(new RegExp(`^weir_${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0);
 }
 
-/** Of each kind of large response one: they pass the same hook. */
+/** One request for each kind of large response: all pass the same hook. */
 async function largeThings({ url }: TestServer): Promise<string[]> {
   await http(`${url}/v1/topics`, 'POST', { name: 'large' });
   const value = 'x'.repeat(512 * 1024);
@@ -87,7 +90,7 @@ async function largeThings({ url }: TestServer): Promise<string[]> {
   ];
 }
 
-t.test('responses that nobody reads hold no more than the limit, and others are answered', async (t) => {
+t.test('unread responses use no more memory than the limit, and other clients are served', async (t) => {
   const server = await startTestServer(t, { trustProxy: ['127.0.0.1'] }, undefined, {
     admission: { ...admission, responsesBytesMax: 40 * MiB },
     timeouts,
@@ -134,7 +137,7 @@ t.test('a response that stalls, or is read too slowly, is cut', async (t) => {
   }
 });
 
-t.test('a reader that takes its time is not cut', async (t) => {
+t.test('a slow but steady reader is not cut', async (t) => {
   const quick = { ...timeouts, lookEveryMs: 20, responseGraceMs: 2000 };
   const server = await startTestServer(t, {}, undefined, { admission, timeouts: quick });
   const [fetch] = await largeThings(server);

@@ -1,8 +1,8 @@
-// The queue of work that waits for a place: who is next, who is refused, and what a large piece of work costs.
+// The queue for places: which client is next, which request is refused, and how the weight of work counts.
 import t from 'tap';
 import { type Place, WaitQueue } from '../../src/http/wait-queue.ts';
 
-/** A queue that writes down who is admitted and refused. */
+/** A queue that records which requests are admitted and refused. */
 function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: number }) {
   const queue = new WaitQueue({ waitingMax: 100, waitMsMax: 3_600_000, ...options });
   const events: string[] = [];
@@ -36,7 +36,7 @@ function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: n
   };
 }
 
-t.test('a client alone may have all places, and its work is done in order', async (t) => {
+t.test('a client alone may use all places, and its work is done in order', async (t) => {
   const { enter, release, events, queue, leaveAll } = queueOf({ capacity: 4 });
   t.teardown(leaveAll);
   for (let n = 1; n <= 6; n += 1) enter('a', `a${n}`);
@@ -47,7 +47,7 @@ t.test('a client alone may have all places, and its work is done in order', asyn
   t.same(events.slice(4), ['a5'], 'a place is given back once');
 });
 
-t.test('a client that had nothing yet goes before one that had much', async (t) => {
+t.test('a client that has had no work done goes before one that has had much', async (t) => {
   const { enter, release, events, leaveAll } = queueOf({ capacity: 4 });
   t.teardown(leaveAll);
   for (let n = 1; n <= 50; n += 1) enter('greedy', `g${n}`);
@@ -71,7 +71,7 @@ t.test('clients that all wait are served in turn', async (t) => {
   }
 });
 
-t.test('what is served is weighed: a client with large work has as much as one with small, not as often', async (t) => {
+t.test('clients get equal weight, not equal numbers of requests', async (t) => {
   const { enter, release, events, leaveAll } = queueOf({ capacity: 40, waitingMax: 1000 });
   t.teardown(leaveAll);
   for (let n = 1; n <= 4; n += 1) enter('x', `x${n}`, 10);
@@ -84,7 +84,7 @@ t.test('what is served is weighed: a client with large work has as much as one w
   t.ok(Math.abs(large - small) <= 10, `and shared: ${large} and ${small}`);
 });
 
-t.test('work of any weight has its turn: alone, and behind others that are small', async (t) => {
+t.test('work of any weight gets its turn, alone and behind small work', async (t) => {
   const { enter, release, events, leaveAll } = queueOf({ capacity: 8 });
   t.teardown(leaveAll);
   for (let n = 1; n <= 8; n += 1) enter('a', `a${n}`);
@@ -96,21 +96,24 @@ t.test('work of any weight has its turn: alone, and behind others that are small
   t.ok(events.includes('b'), 'it takes no more than half of all');
 });
 
-t.test('where no more may wait, the client that has most waiting makes room for one that has less', async (t) => {
-  const { enter, events, queue, leaveAll } = queueOf({ capacity: 1, waitingMax: 4 });
-  t.teardown(leaveAll);
-  for (let n = 1; n <= 6; n += 1) enter('a', `a${n}`);
-  t.same(events, ['a1', 'a6 total'], 'alone it is refused itself');
-  enter('b', 'b1');
-  t.same(events.at(-1), 'a2 total', 'what has waited longest');
-  enter('b', 'b2');
-  t.same(events.at(-1), 'a3 total');
-  enter('b', 'b3');
-  t.same(events.at(-1), 'b3 total', 'and no more than that');
-  t.equal(queue.waiting, 4);
-});
+t.test(
+  'when the queue is full, a request of the client with most waiting is refused to make room for a client with fewer',
+  async (t) => {
+    const { enter, events, queue, leaveAll } = queueOf({ capacity: 1, waitingMax: 4 });
+    t.teardown(leaveAll);
+    for (let n = 1; n <= 6; n += 1) enter('a', `a${n}`);
+    t.same(events, ['a1', 'a6 total'], 'alone it is refused itself');
+    enter('b', 'b1');
+    t.same(events.at(-1), 'a2 total', 'what has waited longest');
+    enter('b', 'b2');
+    t.same(events.at(-1), 'a3 total');
+    enter('b', 'b3');
+    t.same(events.at(-1), 'b3 total', 'and no more than that');
+    t.equal(queue.waiting, 4);
+  },
+);
 
-t.test('what waits too long is refused, and what leaves waits no more', async (t) => {
+t.test('a request that waits too long is refused, and one that leaves the queue no longer waits', async (t) => {
   const { enter, release, events, queue } = queueOf({ capacity: 1, waitMsMax: 1 });
   enter('a', 'a1');
   await new Promise<void>((resolve) => {
@@ -125,7 +128,7 @@ t.test('what waits too long is refused, and what leaves waits no more', async (t
   t.same(events, ['a1'], 'nothing is left that could be admitted');
 });
 
-t.test('patient work waits without limits, and is not what makes room', async (t) => {
+t.test('patient work waits without limits, and is never refused to make room', async (t) => {
   const { enter, release, events, leaveAll } = queueOf({ capacity: 1, waitingMax: 0, waitMsMax: 1 });
   t.teardown(leaveAll);
   enter('a', 'a1');
@@ -136,7 +139,7 @@ t.test('patient work waits without limits, and is not what makes room', async (t
   t.same(events, ['a1', 'b1 total', 'p1', 'p2', 'p3']);
 });
 
-t.test('work that ends at once frees its place for all that wait, however many', async (t) => {
+t.test('work that ends synchronously releases its place for all that wait, however many', async (t) => {
   const queue = new WaitQueue({ capacity: 1, waitingMax: 100_000, waitMsMax: 3_600_000 });
   let first: Place | undefined;
   queue.enter('a', 1, { admitted: (place) => (first = place), refused: t.fail });

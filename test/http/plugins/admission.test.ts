@@ -1,5 +1,5 @@
-// No client takes the room of the others: hostile ones come from 127.0.0.2, or from the honest one's own address, where what keeps
-// sessions and members alive must hold all the same.
+// No client uses the share of others. Hostile clients come from 127.0.0.2, or from the address of the honest one: even then renewals
+// and heartbeats must be served.
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
@@ -14,7 +14,7 @@ const { admission, timeouts } = defaultLimits;
 const hostile = '127.0.0.2';
 const own = '127.0.0.1';
 
-/** A connection from an address that speaks HTTP by hand. */
+/** A raw connection from an address, for hand-written HTTP. */
 function dial(t: Test, { url }: TestServer, localAddress: string) {
   const socket = connect({ port: Number(new URL(url).port), host: own, localAddress });
   t.teardown(() => socket.destroy());
@@ -65,7 +65,7 @@ async function metric(server: TestServer, name: string, labels = ''): Promise<nu
   return samples.reduce((sum, [, , value]) => sum + Number(value), 0);
 }
 
-/** Keeps all places taken, and others waiting, with large requests from an address. @returns how to stop, and how all were answered */
+/** Keeps all places taken and the queue full with large requests from an address. @returns a function that stops, with all statuses */
 function flood(t: Test, server: TestServer, localAddress: string, senders: number) {
   let isOver = false;
   const agent = new Agent({ keepAlive: true, maxSockets: senders });
@@ -75,7 +75,7 @@ function flood(t: Test, server: TestServer, localAddress: string, senders: numbe
     while (!isOver) {
       const { status } = await send(server, '/v1/multi', { localAddress, method: 'POST', body, agent });
       answers.set(status, (answers.get(status) ?? 0) + 1);
-      // The machine would be busy with refusals only.
+      // Without a pause the machine would be busy with refusals only.
       if (status === 429) await pause(20);
     }
   };
@@ -101,7 +101,7 @@ async function createGroup({ url }: TestServer) {
   return { memberEpoch: body.memberEpoch as number, headers: { 'weir-member': body.memberSecret as string } };
 }
 
-t.test('while one address takes all places, another is served in its turn, and nothing of it is refused', async (t) => {
+t.test('while one address uses all places, another is served in its turn and never refused', async (t) => {
   const server = await startTestServer(t, {}, undefined, { admission: busy, timeouts });
   const { stop, answers } = flood(t, server, hostile, 40);
   await eventually(
@@ -120,7 +120,7 @@ t.test('while one address takes all places, another is served in its turn, and n
   t.ok((await metric(server, 'requests_refused_total', 'kind="requests",reason="total"')) > 0);
 });
 
-t.test('what keeps sessions and members alive never waits behind other work, also from the same address', async (t) => {
+t.test('renewals and heartbeats never wait behind other work, even of the same address', async (t) => {
   const server = await startTestServer(t, {}, undefined, {
     admission: { ...busy, requestWaitMsMax: 100 },
     timeouts,
@@ -176,26 +176,30 @@ t.test(
   },
 );
 
-t.test('who sends unknown handles loses its part of the reserved capacity, and nobody else does', async (t) => {
-  const strict = { ...busy, requestsWaitingMax: 0, unknownHandlesMax: 5, unknownHandlesPerSecond: 0 };
-  const server = await startTestServer(t, {}, undefined, { admission: strict, timeouts });
-  const [mine, late] = [await createSession(server), await createSession(server)];
-  const renew = (handle: string, localAddress = own) =>
-    send(server, `/v1/sessions/${handle}`, { method: 'PUT', localAddress });
-  t.equal((await renew(mine)).status, 200);
-  const guess = (n: number) => `${n.toString(16).padStart(16, '0')}.AAAAAAAAAAAAAAAAAAAAAA`;
-  for (let n = 0; n < 8; n += 1) {
-    t.equal((await renew(guess(n))).status, 410);
-    t.equal((await renew(guess(n), hostile)).status, 410);
-  }
-  const { stop } = flood(t, server, own, 20);
-  await eventually(async () => (await renew(guess(9), hostile)).status === 429, 'guesses are refused like any work');
-  for (let n = 0; n < 20; n += 1) t.equal((await renew(mine)).status, 200, 'a session that was renewed before goes on');
-  for (let n = 0; n < 20; n += 1) t.equal((await renew(late, '127.0.0.3')).status, 200, 'so does any of others');
-  await stop();
-});
+t.test(
+  'a client that sends unknown handles loses its part of the reserved capacity, and no other client does',
+  async (t) => {
+    const strict = { ...busy, requestsWaitingMax: 0, unknownHandlesMax: 5, unknownHandlesPerSecond: 0 };
+    const server = await startTestServer(t, {}, undefined, { admission: strict, timeouts });
+    const [mine, late] = [await createSession(server), await createSession(server)];
+    const renew = (handle: string, localAddress = own) =>
+      send(server, `/v1/sessions/${handle}`, { method: 'PUT', localAddress });
+    t.equal((await renew(mine)).status, 200);
+    const guess = (n: number) => `${n.toString(16).padStart(16, '0')}.AAAAAAAAAAAAAAAAAAAAAA`;
+    for (let n = 0; n < 8; n += 1) {
+      t.equal((await renew(guess(n))).status, 410);
+      t.equal((await renew(guess(n), hostile)).status, 410);
+    }
+    const { stop } = flood(t, server, own, 20);
+    await eventually(async () => (await renew(guess(9), hostile)).status === 429, 'guesses are refused like any work');
+    for (let n = 0; n < 20; n += 1)
+      t.equal((await renew(mine)).status, 200, 'a session that was renewed before goes on');
+    for (let n = 0; n < 20; n += 1) t.equal((await renew(late, '127.0.0.3')).status, 200, 'so does any of others');
+    await stop();
+  },
+);
 
-t.test('hundreds of slow bodies of one address leave others alone, and are given up', async (t) => {
+t.test('hundreds of slow bodies of one address do not delay others, and are refused', async (t) => {
   const slow = { ...timeouts, bodyGraceMs: 1000, bodyBytesPerSecondMin: 500, lookEveryMs: 50 };
   const server = await startTestServer(t, {}, undefined, {
     admission: { ...admission, requestsMax: 10 },
@@ -248,12 +252,12 @@ t.test('idle NDJSON uploads of one address leave room for those of others, and h
   for (const { socket } of accepted) socket.write('c\r\n{"value":1}\n\r\n');
   await eventually(
     () => accepted.every(({ heard }) => /"baseOffset"/.test(heard())),
-    'theirs are appended when they come',
+    'their records are appended when they arrive',
   );
   t.equal(await metric(server, 'admission_weight'), 0);
 });
 
-t.test('large bodies that come in slowly make room for those of others', async (t) => {
+t.test('large bodies that arrive slowly make room for those of others', async (t) => {
   const KiB = 1024;
   const few = { ...admission, bodiesBytesMax: 1024 * KiB };
   const server = await startTestServer(t, { maxBodyBytes: 256 * KiB }, undefined, {
@@ -273,7 +277,7 @@ t.test('large bodies that come in slowly make room for those of others', async (
   t.equal((await send(server, `/v1/sessions/${handle}`, { method: 'PUT', body: '{}' })).status < 429, true);
   t.ok(
     senders.some(({ heard }) => /429/.test(heard())),
-    'for which some were given up',
+    'for which some were refused',
   );
 });
 
@@ -326,7 +330,7 @@ t.test('connections, WebSockets and long polls of one address leave room for oth
   t.equal((await send(server, '/v1/nodes/polled?wait=1ms', wait)).status, 304);
 });
 
-t.test('watches on the sockets of one address leave room for those of others, and are given back', async (t) => {
+t.test('watches on the sockets of one address leave room for those of others, and are released', async (t) => {
   const server = await startTestServer(t, {}, undefined, { admission: { ...admission, watchesMax: 4 }, timeouts });
   const open = async (localAddress: string) => {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`, { localAddress });
@@ -360,7 +364,7 @@ t.test('watches on the sockets of one address leave room for those of others, an
   await eventually(async () => (await two.watch(`f${next++}`)).type === 'watching', 'so has a socket that is closed');
 });
 
-t.test('where all connections are taken, one that idles of the address with most makes room', async (t) => {
+t.test('when all connections are taken, an idle one of the address with most is closed for a new one', async (t) => {
   const server = await startTestServer(t, { maxConnections: 12, addressShare: 1 });
   const idle = Array.from({ length: 12 }, () => dial(t, server, hostile));
   await eventually(() => idle.every(({ socket }) => !socket.connecting), 'they are open');
@@ -370,7 +374,7 @@ t.test('where all connections are taken, one that idles of the address with most
   await eventually(() => idle.some(({ isClosed }) => isClosed()), 'one of theirs is closed');
 });
 
-t.test('only a trusted proxy says for whom it speaks', async (t) => {
+t.test('X-Forwarded-For counts only from a trusted proxy', async (t) => {
   const few = { ...admission, waitsMax: 4 };
   const server = await startTestServer(t, { trustProxy: [hostile, '10.0.0.0/8'] }, undefined, {
     admission: few,
@@ -398,7 +402,7 @@ t.test('only a trusted proxy says for whom it speaks', async (t) => {
 });
 
 t.test(
-  'a hundred multis of thousands of checks at once are done one after the other, and none is too much for the store',
+  'a hundred multis of thousands of checks at once are done one after the other, and none overloads the store',
   async (t) => {
     const server = await startTestServer(t, {}, undefined, {
       admission: { ...admission, requestWaitMsMax: 60_000 },

@@ -1,5 +1,5 @@
-// Bodies as clients send them: none under any type, larger than a route takes, made to keep the parser busy, or read by two readers
-// as two things. None of them stops the service, and none is taken for something else.
+// Bodies as clients send them: empty with any type, larger than the limit, made to keep the parser busy, or ambiguous between parsers.
+// None of them stops the service, and none is read as something else.
 import { connect } from 'node:net';
 import t from 'tap';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
@@ -9,7 +9,7 @@ const { url } = server;
 await http(`${url}/v1/topics`, 'POST', { name: 'taken', partitions: 1 });
 const json = { 'content-type': 'application/json' };
 
-/** All that is answered to a request whose head and body are given as they are. */
+/** Sends a request with its head and body exactly as given. @returns the whole response */
 async function raw(head: string, body: string | Buffer = ''): Promise<{ status: number; body: any }> {
   const { host, port } = new URL(url);
   const socket = connect(Number(port), '127.0.0.1');
@@ -21,7 +21,7 @@ async function raw(head: string, body: string | Buffer = ''): Promise<{ status: 
   return { status: Number(headers.split(' ')[1]), body: text.startsWith('{') ? JSON.parse(text) : text };
 }
 
-/** Every operation with a method that may have a body, with a target that leads to it. */
+/** Every operation whose method may have a body, each with a URL of it. */
 const writes = Object.entries<any>((server.app as any).swagger().paths).flatMap(([path, operations]) =>
   Object.entries<any>(operations)
     .filter(([method]) => ['put', 'post', 'patch', 'delete'].includes(method))
@@ -36,7 +36,7 @@ t.test('an empty body is no body, whatever its type, on every route', async (t) 
   t.ok(writes.length > 15, 'there are routes');
   const types = ['application/x-www-form-urlencoded', 'application/json', 'text/plain', 'multipart/form-data', 'x', ''];
   for (const { operationId, method, target } of writes) {
-    // The type of a record, or of a node's data, means something even if there are no bytes.
+    // The Content-Type of a record or of a node's data counts even if there are no bytes.
     if (operationId.startsWith('records.produce') || operationId.startsWith('nodes.')) continue;
     const bare = await raw(`${method} ${target} HTTP/1.1\r\nContent-Length: 0`);
     for (const type of types) {
@@ -55,7 +55,7 @@ t.test('an empty body is no body, whatever its type, on every route', async (t) 
   }
 });
 
-t.test('a session is renewed, a node deleted and a session made by clients that always name a type', async (t) => {
+t.test('clients that always send a Content-Type can renew and create a session and delete a node', async (t) => {
   for (const type of ['application/x-www-form-urlencoded', 'application/json']) {
     const headers = { 'content-type': type };
     const made = await http(`${url}/v1/sessions`, 'POST', '', headers);
@@ -69,12 +69,12 @@ t.test('a session is renewed, a node deleted and a session made by clients that 
   }
 });
 
-t.test('the empty data of a node have the type that they were given', async (t) => {
+t.test('the empty data of a node keep their Content-Type', async (t) => {
   await http(`${url}/v1/nodes/empty`, 'PUT', '', json);
   t.match((await http(`${url}/v1/nodes/empty?view=node`)).body, { data: '', contentType: 'application/json' });
 });
 
-t.test('what a route does not read is refused rather than ignored', async (t) => {
+t.test('a body that a route does not read is refused rather than ignored', async (t) => {
   await http(`${url}/v1/nodes/kept`, 'PUT', 'x');
   const answer = await http(`${url}/v1/nodes/kept`, 'DELETE', { version: 7 });
   t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', detail: /^DELETE \/v1\/nodes\/\* takes no body/ } });
@@ -84,7 +84,7 @@ t.test('what a route does not read is refused rather than ignored', async (t) =>
 });
 
 t.test(
-  'a body over the limit of its route is refused with both numbers and what to do, before it is read',
+  'a body over the limit of its route is refused before it is read, with its size, the limit and the remedy',
   async (t) => {
     const small = await startTestServer(t, { maxBodyBytes: 100_000 });
     await http(`${small.url}/v1/topics`, 'POST', { name: 'taken', partitions: 1 });
@@ -136,7 +136,7 @@ t.test(
 const many = (count: number, item: string) => Array(count).fill(item).join(',');
 const manyFields = (count: number) => Array.from({ length: count }, (_, i) => `"k${i}":1`).join(',');
 
-t.test('JSON that would keep the parser busy is refused by its depth and its counts', async (t) => {
+t.test('JSON that would keep the parser busy is refused for its depth or its number of values', async (t) => {
   const cases: [body: string, status: number, detail: RegExp][] = [
     ['['.repeat(60_000), 400, /nests deeper than 32 levels/],
     [`${'['.repeat(30_000)}${']'.repeat(30_000)}`, 400, /nests deeper than 32 levels/],
@@ -166,7 +166,7 @@ t.test('JSON that would keep the parser busy is refused by its depth and its cou
   });
 });
 
-t.test('a record may hold any value, but no more records come at once, and no deeper, than can be read', async (t) => {
+t.test('a record may hold any value, within limits on the number of records and on depth', async (t) => {
   const records = `${url}/v1/topics/taken/records`;
   const deep = `${'['.repeat(1000)}${']'.repeat(1000)}`;
   const wide = `[${many(200_000, '[]')}]`;
@@ -201,7 +201,7 @@ t.test('a record may hold any value, but no more records come at once, and no de
 });
 
 t.test(
-  'of a long list the first item that is wrong is named, and raw text is refused by the size that it would have',
+  'the first invalid item of a long list is named, and raw text is refused for the size that it would have as JSON',
   async (t) => {
     const ops = `{"ops":[${many(5000, '{"op":"check","path":"/"}')},${many(5000, '{"op":"create","path":1,"x":1}')}]}`;
     const { status, body } = await http(`${url}/v1/multi`, 'POST', ops, json);
@@ -221,7 +221,7 @@ t.test(
   },
 );
 
-t.test('a frame of a socket is read within the same limits', async (t) => {
+t.test('a WebSocket frame is read within the same limits', async (t) => {
   const { WebSocket } = await import('ws');
   const ws = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`);
   const frames: any[] = [];
@@ -243,7 +243,7 @@ t.test('a frame of a socket is read within the same limits', async (t) => {
   ws.close();
 });
 
-t.test('what two readers of JSON would read as two things is refused', async (t) => {
+t.test('JSON that two parsers would read differently is refused', async (t) => {
   const records = `${url}/v1/topics/taken/records`;
   const cases: [path: string, body: string, detail: RegExp][] = [
     ['/v1/sessions', '{"ttl":"1s","ttl":"30s"}', /The body has the field ttl twice/],

@@ -1,5 +1,5 @@
-// One connection with more than one thing on it: bodies that are no bodies, requests behind requests, and what comes behind the end. Each
-// response goes out whole, in order, and nothing is written into another one.
+// Several requests on one connection: malformed bodies, pipelined requests, and bytes after the end. Each response is sent whole and in
+// order, and nothing is written into another one.
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -19,32 +19,40 @@ const inFlight = async (kind: string, of: TestServer = server) =>
     new RegExp(`weir_requests_in_flight\\{kind="${kind}"\\} (\\d+)`).exec((await http(`${of.url}/metrics`)).body)?.[1],
   );
 
-t.test('a body longer than its Content-Length: the request is answered, and the connection is closed', async (t) => {
-  const text = 'héllo wörld €uro';
-  const before = await endOffset();
-  for (const type of ['text/plain', 'application/x-ndjson']) {
-    const body = Buffer.from(type === 'text/plain' ? text : `{"value":"${text}"}\n`);
-    // As they count who take the length in characters.
-    const length = body.toString().length;
-    const connection = openRaw(t, url);
-    const head = ['POST /v1/topics/lines/records HTTP/1.1', host, `Content-Type: ${type}`, `Content-Length: ${length}`];
-    connection.socket.write(Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body]));
-    const [first, ...more] = responsesIn(await connection.end());
-    t.same(more, [], `${type}: there is one response`);
-    if (type === 'text/plain') t.match(first, { status: 200, body: /"baseOffset"/ });
-    else t.match(first, { status: 400, body: /"BAD_REQUEST"/ });
-  }
-  t.equal(await endOffset(), before + 1);
-});
+t.test(
+  'a body longer than its Content-Length: the request gets its response, and the connection is closed',
+  async (t) => {
+    const text = 'héllo wörld €uro';
+    const before = await endOffset();
+    for (const type of ['text/plain', 'application/x-ndjson']) {
+      const body = Buffer.from(type === 'text/plain' ? text : `{"value":"${text}"}\n`);
+      // As sent by clients that count characters in place of bytes.
+      const length = body.toString().length;
+      const connection = openRaw(t, url);
+      const head = [
+        'POST /v1/topics/lines/records HTTP/1.1',
+        host,
+        `Content-Type: ${type}`,
+        `Content-Length: ${length}`,
+      ];
+      connection.socket.write(Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body]));
+      const [first, ...more] = responsesIn(await connection.end());
+      t.same(more, [], `${type}: there is one response`);
+      if (type === 'text/plain') t.match(first, { status: 200, body: /"baseOffset"/ });
+      else t.match(first, { status: 400, body: /"BAD_REQUEST"/ });
+    }
+    t.equal(await endOffset(), before + 1);
+  },
+);
 
-t.test('garbage behind requests does not keep them from being answered', async (t) => {
+t.test('requests followed by garbage still get their responses', async (t) => {
   const garbage = ['\x01\x02\x03 garbage\r\n\r\n', 'NOPE / HTTP/1.1\r\n\r\n', 'GET /é HTTP/1.1\r\n\r\n'];
   for (const behind of garbage) {
     const connection = openRaw(t, url);
     connection.send('GET /v1/nodes/?view=stat HTTP/1.1', host, '', 'GET /v1/cluster HTTP/1.1', host, '', behind);
     t.same(statuses(await connection.end()), [200, 200]);
   }
-  // Nor does it end a long poll, whose response is the last.
+  // A long poll as the last request is not ended by it either.
   await http(`${url}/v1/nodes/polled`, 'PUT', 'a');
   const { headers } = await http(`${url}/v1/nodes/polled`);
   const connection = openRaw(t, url);
@@ -61,7 +69,7 @@ t.test('garbage behind requests does not keep them from being answered', async (
   t.match(polled, { status: 200, body: 'b', head: /connection: close/i });
 });
 
-t.test('a body that breaks off or is no body is answered once, whether or not its response has begun', async (t) => {
+t.test('a request with an incomplete or malformed body gets one response, whether or not it has begun', async (t) => {
   const chunked = ['POST /v1/topics/lines/records HTTP/1.1', host, 'Transfer-Encoding: chunked'];
   const breaks: [name: string, (socket: ReturnType<typeof openRaw>['socket']) => void, RegExp][] = [
     ['a bad chunk', (socket) => socket.write('zz\r\n'), /Invalid character in chunk size/],
@@ -102,25 +110,28 @@ t.test('nothing is written into an event stream', async (t) => {
   }
 });
 
-t.test('a write begins when what comes before it on the connection is answered, and nothing passes it', async (t) => {
-  const connection = openRaw(t, url);
-  const put = (value: string) => [`PUT /v1/nodes/order HTTP/1.1`, host, 'Content-Length: 1', '', value].join('\r\n');
-  const get = ['GET /v1/nodes/order HTTP/1.1', host, '', ''].join('\r\n');
-  const del = ['DELETE /v1/nodes/order HTTP/1.1', host, '', ''].join('\r\n');
-  connection.socket.write(`${put('a')}${del}${get}${put('b')}${get}${get}${put('c')}${get}${del}`);
-  await connection.hears(/(1\.1 204[\s\S]*){2}/);
-  const responses = responsesIn(connection.told());
-  t.same(
-    responses.map(({ status }) => status),
-    [201, 204, 404, 201, 200, 200, 200, 200, 204],
-  );
-  t.same(
-    [4, 5, 7].map((i) => responses[i]!.body),
-    ['b', 'b', 'c'],
-  );
-});
+t.test(
+  'a write begins once earlier requests of its connection have a response, and later ones wait for it',
+  async (t) => {
+    const connection = openRaw(t, url);
+    const put = (value: string) => [`PUT /v1/nodes/order HTTP/1.1`, host, 'Content-Length: 1', '', value].join('\r\n');
+    const get = ['GET /v1/nodes/order HTTP/1.1', host, '', ''].join('\r\n');
+    const del = ['DELETE /v1/nodes/order HTTP/1.1', host, '', ''].join('\r\n');
+    connection.socket.write(`${put('a')}${del}${get}${put('b')}${get}${get}${put('c')}${get}${del}`);
+    await connection.hears(/(1\.1 204[\s\S]*){2}/);
+    const responses = responsesIn(connection.told());
+    t.same(
+      responses.map(({ status }) => status),
+      [201, 204, 404, 201, 200, 200, 200, 200, 204],
+    );
+    t.same(
+      [4, 5, 7].map((i) => responses[i]!.body),
+      ['b', 'b', 'c'],
+    );
+  },
+);
 
-t.test('a write waits for the long poll before it, and is dropped if the client leaves', async (t) => {
+t.test('a write waits for the long poll before it, and is dropped if the client disconnects', async (t) => {
   const before = await http(`${url}/v1/nodes/`, 'HEAD');
   t.equal(before.status, 200);
   for (const leaves of [false, true]) {
@@ -143,7 +154,7 @@ t.test('a write waits for the long poll before it, and is dropped if the client 
   }
 });
 
-t.test('no more than a number of requests wait on one connection', async (t) => {
+t.test('the number of requests that wait on one connection is limited', async (t) => {
   const limited = await startTestServer(t, {}, undefined, {
     connections: { ...defaultConnectionLimits, pipelinedMax: 3 },
   });
@@ -168,11 +179,11 @@ t.test('no more than a number of requests wait on one connection', async (t) => 
     t.equal((await http(`${limited.url}/v1/nodes/n${i}`)).status, 404, 'and none behind it is done');
 });
 
-t.test('who sends something else than HTTP/1.1 is told what it is', async (t) => {
+t.test('bytes that are not HTTP/1.1 are refused with the name of the protocol or the fault', async (t) => {
   const cases: [what: string, sent: Buffer | string, said: RegExp][] = [
     ['TLS', Buffer.from('16030100c8010000c40303', 'hex'), /TLS handshake.*http:\/\/ or ws:\/\//],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', /This is HTTP\/2.*--http1\.1/],
-    ['UTF-8 as it is', Buffer.from(`GET /v1/nodes/é HTTP/1.1\r\n${host}\r\n\r\n`), /holds the byte 0xc3.*%C3%A9/],
+    ['unencoded UTF-8', Buffer.from(`GET /v1/nodes/é HTTP/1.1\r\n${host}\r\n\r\n`), /holds the byte 0xc3.*%C3%A9/],
     ['a space in the URL', `GET /v1/nodes/a b HTTP/1.1\r\n${host}\r\n\r\n`, /A space in a URL is written %20/],
     ['Redis', 'PING\r\n', /does not begin with a known HTTP\/1.1 method/],
     ['a header without a name', `GET / HTTP/1.1\r\n: x\r\n${host}\r\n\r\n`, /not a valid HTTP\/1\.1 request: /],
@@ -195,7 +206,7 @@ async function refusedWhileSending(t: Test, target: string, lines: string[], lim
   return { ...connection, resets: () => resets };
 }
 
-t.test('who is refused while sending may finish: the response is not lost to a reset', async (t) => {
+t.test('a client that is refused while it sends may finish: its response is not lost to a reset', async (t) => {
   const lingering = { ...defaultConnectionLimits.lingering, ms: 60_000 };
   const small = await startTestServer(t, { maxBodyBytes: 64 * 1024 }, undefined, {
     connections: { ...defaultConnectionLimits, lingering },
@@ -226,7 +237,7 @@ t.test('who is refused while sending may finish: the response is not lost to a r
   }
 });
 
-t.test('a connection on which many requests were refused keeps nothing of them', async (t) => {
+t.test('a connection on which many requests were refused keeps no state of them', async (t) => {
   const connection = openRaw(t, url);
   const accepted = new Promise<Socket>((resolve) => server.app.server.once('connection', resolve));
   const socket = await accepted;
@@ -238,7 +249,7 @@ t.test('a connection on which many requests were refused keeps nothing of them',
   await eventually(() => socket.listenerCount('close') < 15, 'no listeners stay');
 });
 
-t.test('but not for ever: bytes, time and connections that are read to their end are limited', async (t) => {
+t.test('bytes, time and number of connections that are read to their end are limited', async (t) => {
   const lingering = { ms: 60_000, bytes: 256 * 1024, connections: 1 };
   const open = async (limits: typeof lingering) => {
     const limited = await startTestServer(t, { maxBodyBytes: 1024 }, undefined, {
@@ -271,7 +282,7 @@ t.test('but not for ever: bytes, time and connections that are read to their end
   t.pass('neither does one stay open that has sent too much, nor one that takes too long');
 });
 
-t.test('100 Continue is sent when the body is wanted, and not to who is refused anyway', async (t) => {
+t.test('100 Continue is sent when the body will be read, and not if the request is refused', async (t) => {
   const ask = (target: string, ...lines: string[]) => {
     const connection = openRaw(t, url);
     connection.send(`POST ${target} HTTP/1.1`, host, 'Expect: 100-continue', ...lines, '', '');
@@ -306,7 +317,7 @@ t.test('100 Continue is sent when the body is wanted, and not to who is refused 
   }
 });
 
-t.test('a client that closes its half of the connection gets the responses to all that it sent', async (t) => {
+t.test('a client that closes its half of the connection gets the responses to all its requests', async (t) => {
   const put = (name: string, body: string) => [
     `PUT /v1/nodes/${name} HTTP/1.1`,
     host,
@@ -320,7 +331,7 @@ t.test('a client that closes its half of the connection gets the responses to al
     ['a large read', ['GET /metrics HTTP/1.1', host, '', ''], [200]],
     ['a write', put('half', 'a'), [201]],
     [
-      'writes behind each other',
+      'pipelined writes',
       [
         `${put('half-1', 'a').join('\r\n')}${put('half-1', 'b').join('\r\n')}DELETE /v1/nodes/half-1 HTTP/1.1`,
         host,
@@ -355,7 +366,7 @@ t.test('a client that closes its half of the connection gets the responses to al
   }
 });
 
-t.test('a client that waits and closes its half has left: its wait is over', async (t) => {
+t.test('a long poll ends when its client closes its half of the connection', async (t) => {
   await http(`${url}/v1/nodes/left`, 'PUT', 'a');
   const { headers } = await http(`${url}/v1/nodes/left`);
   const waits = [
@@ -371,7 +382,7 @@ t.test('a client that waits and closes its half has left: its wait is over', asy
     await connection.end();
     await eventually(async () => (await inFlight('waits')) === 0, 'it waits no more');
   }
-  // Its end may be there before it waits.
+  // The half may be closed before the wait begins.
   const connection = openRaw(t, url, { allowHalfOpen: true });
   connection.socket.on('end', () => connection.socket.destroy());
   connection.socket.end(waits[0]!.join('\r\n'));

@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
-/** A connection that speaks HTTP by hand, and keeps what it is told. */
+/** A raw connection for hand-written HTTP, which records all bytes received. */
 function openConnection(t: Test, url: string): { socket: Socket; told: () => string } {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   t.teardown(() => socket.destroy());
@@ -25,7 +25,7 @@ const refusesConnections = (url: string) =>
     socket.on('error', () => resolve(true));
   });
 
-/** A connection that is in the middle of a request while the server stops. */
+/** A connection with an incomplete request while the server stops. */
 async function requestDuringStop(t: Test, start: string) {
   const server = await startTestServer(t);
   const connection = openConnection(t, server.url);
@@ -37,7 +37,7 @@ async function requestDuringStop(t: Test, start: string) {
   return { ...connection, stopped };
 }
 
-t.test('a request that comes in while the server stops is refused by a problem with a code', async (t) => {
+t.test('a request that arrives while the server stops is refused with a problem', async (t) => {
   const { socket, told, stopped } = await requestDuringStop(t, 'PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\n');
   socket.write('content-length: 1\r\n\r\nx');
   await eventually(() => /503 Service Unavailable/.test(told()), 'the late request is answered');
@@ -49,7 +49,7 @@ t.test('a request that comes in while the server stops is refused by a problem w
   await stopped;
 });
 
-t.test('a WebSocket that is asked for while the server stops does not keep it from stopping', async (t) => {
+t.test('a WebSocket handshake while the server stops does not keep it from stopping', async (t) => {
   const { socket, stopped } = await requestDuringStop(t, 'GET /v1/watch HTTP/1.1\r\nhost: localhost\r\n');
   const closed = new Promise((resolve) => socket.on('close', resolve));
   const key = Buffer.alloc(16).toString('base64');
@@ -93,7 +93,7 @@ t.test('neither an unused connection nor an idle one keeps the server from stopp
 });
 
 t.test(
-  'a server that is told to stop is no longer ready, but serves who has not noticed, and closes connections',
+  'a server that is told to stop is no longer ready, still serves requests, and closes their connections',
   async (t) => {
     const server = await startTestServer(t, { brokerId: 1 });
     const other = await startTestServer(t, { brokerId: 2 }, server.target);

@@ -1,4 +1,4 @@
-// When the results of NDJSON come: not while a proxy or client that does not read meanwhile has still to send.
+// When the results of an NDJSON body are sent: not before the end of the body, for clients and proxies that do not read while they send.
 import t, { type Test } from 'tap';
 import { HeldResults } from '../../../src/http/held-results.ts';
 import { defaultConnectionLimits } from '../../../src/http/limits.ts';
@@ -45,7 +45,7 @@ t.test('with a Content-Length, or results=end, the response begins when the body
   t.match((await http(`${url}/metrics`)).body, /weir_held_results_bytes 0/);
 });
 
-t.test('a chunked body, or results=live, is answered as its batches are appended', async (t) => {
+t.test('with a chunked body, or results=live, results are sent as batches are appended', async (t) => {
   await newTopic('c');
   for (const [query, framing] of [
     ['', chunked],
@@ -58,7 +58,7 @@ t.test('a chunked body, or results=live, is answered as its batches are appended
   }
 });
 
-t.test('a failure after the first batch is told behind the results, one before it by the status', async (t) => {
+t.test('a failure after the first batch is sent after the results, one before it as the status', async (t) => {
   const endOffset = await newTopic('d');
   const late = begin(t, '/v1/topics/d/records', `Content-Length: ${line.length + 9}`);
   late.sendLine();
@@ -73,7 +73,7 @@ t.test('a failure after the first batch is told behind the results, one before i
   t.equal(responsesIn(early.told())[0]!.status, 400);
 });
 
-t.test('results beyond a limit are not held back', async (t) => {
+t.test('results beyond a limit are not buffered', async (t) => {
   const endOffset = await newTopic('e');
   const upload = begin(t, '/v1/topics/e/records', 'Content-Length: 100000');
   for (let count = 1; !upload.told(); count++) {
@@ -85,7 +85,7 @@ t.test('results beyond a limit are not held back', async (t) => {
   upload.socket.destroy();
 });
 
-t.test('the limit is one for all streams, and what breaks off holds nothing', async (t) => {
+t.test('all streams share one limit, and an aborted stream releases its bytes', async (t) => {
   const results = new HeldResults(heldResults);
   async function* lines(count: number, failure?: Error) {
     for (let i = 0; i < count; i++) yield 'x'.repeat(100);
@@ -113,7 +113,7 @@ t.test('the limit is one for all streams, and what breaks off holds nothing', as
   t.equal((await one).value?.length, 900);
 });
 
-t.test('results is refused where it means nothing', async (t) => {
+t.test('the parameter results is refused where it has no meaning', async (t) => {
   await newTopic('f');
   const answer = await http(`${url}/v1/topics/f/records?results=end`, 'POST', { records: [{ value: 1 }] });
   t.match(answer, { status: 400, body: { detail: /results goes with NDJSON/ } });

@@ -1,4 +1,4 @@
-// Whom the server believes to be talking to it: names in Host, against pages that have their own name lead to the loopback.
+// Which names in Host the server accepts, against pages whose own name resolves to the loopback (DNS rebinding).
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
@@ -21,7 +21,7 @@ function statusFor(url: string, host: string, path = '/v1/nodes/?view=stat'): Pr
   });
 }
 
-t.test('on the loopback a server answers to its own names and to addresses, and to no other name', async (t) => {
+t.test('on the loopback a server accepts its own names and addresses, and no other name', async (t) => {
   const { url } = await startTestServer(t, { advertisedUrl: 'http://weir.example:7070' });
   const { port } = new URL(url);
   for (const name of [
@@ -46,7 +46,7 @@ t.test('on the loopback a server answers to its own names and to addresses, and 
   t.equal(refused, 4403, 'nor does a socket stay open');
 });
 
-t.test('WEIR_ALLOWED_HOSTS names more of them, and * is every one', async (t) => {
+t.test('WEIR_ALLOWED_HOSTS adds names, and * accepts every name', async (t) => {
   const named = await startTestServer(t, { allowedHosts: ['proxy.example'] });
   t.equal(await statusFor(named.url, 'PROXY.example:80'), 200);
   t.equal(await statusFor(named.url, 'evil.example'), 403);
@@ -100,7 +100,7 @@ t.test('a request has exactly one Host, and HTTP/1.0 may do without', async (t) 
   }
 });
 
-t.test('a Host that is neither a name nor an address is said to be none', async (t) => {
+t.test('a Host that is neither a name nor an address is refused as malformed', async (t) => {
   const { url } = await startTestServer(t);
   for (const host of ['a b', 'a/b:c', ':']) t.equal(await statusFor(url, host), 400, host);
 });

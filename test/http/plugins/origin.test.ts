@@ -1,4 +1,4 @@
-// Which web pages may use the service, and what those are told that may not: most of them are the user's own, behind a proxy.
+// Which web pages may use the service, and what the error tells the others: most of those are the user's own, behind a proxy.
 import { pino } from 'pino';
 import t from 'tap';
 import { startServer } from '../../../src/server.ts';
@@ -15,7 +15,7 @@ const { url } = server;
 
 const ask = (...headers: string[]) => rawRequest(t, url, ['GET /v1/nodes/?view=stat HTTP/1.1', ...headers]);
 
-t.test('a page of another origin is refused, with what would allow it', async (t) => {
+t.test('a page of another origin is refused, with the setting that would allow it', async (t) => {
   const cases: [headers: string[], said: RegExp][] = [
     [
       ['Origin: https://app.example', 'Sec-Fetch-Site: same-origin'],

@@ -1,5 +1,5 @@
-// What a broker does when it is asked for too much at once, or by clients that never come to an end: it refuses early, says
-// so, stays answerable, and is itself again when they are gone. The limits are small here, and the same code.
+// A broker under too much load, or with clients that never finish a request: it refuses early with the reason, stays responsive, and
+// recovers when they are gone. The limits are small here; the code is that of production.
 import { once } from 'node:events';
 import { type Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -9,11 +9,11 @@ import { defaultLimits } from '../../../src/app.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 
 const { timeouts } = defaultLimits;
-/** Nobody waits at the door, but where that is what a test is about. */
+/** No request waits for a place, except in tests of waiting. */
 const admission = { ...defaultLimits.admission, requestsWaitingMax: 0 };
 const quick = { ...timeouts, lookEveryMs: 20 };
 
-/** A connection that speaks HTTP by hand, and keeps what it is told. */
+/** A raw connection for hand-written HTTP, which records all bytes received. */
 function dial(t: Test, { url }: { url: string }) {
   const socket: Socket = connect(Number(new URL(url).port), '127.0.0.1');
   t.teardown(() => socket.destroy());
@@ -45,7 +45,7 @@ async function metric({ url }: TestServer, name: string, labels = ''): Promise<n
 const refusals = (server: TestServer, kind: string) => metric(server, 'requests_refused_total', `kind="${kind}"`);
 const inFlight = (server: TestServer) => metric(server, 'requests_in_flight', 'kind="requests"');
 
-/** Sends one large request after the other on several connections, until it is stopped. @returns how to stop it */
+/** Sends one large request after the other on several connections, until it is stopped. @returns a function that stops it */
 function keepBusy(t: Test, { url }: TestServer, senders: number) {
   let isOver = false;
   const ops = Array.from({ length: 2000 }, () => ({ op: 'check', path: '/' }));
@@ -66,31 +66,28 @@ async function createTopic({ url }: TestServer): Promise<string> {
   return '/v1/topics/t/records';
 }
 
-t.test(
-  'requests beyond the limit are refused at once with 429 and when to try again; health is answered',
-  async (t) => {
-    const server = await startTestServer(t, {}, undefined, {
-      admission: { ...admission, requestsMax: 1 },
-      timeouts,
-    });
-    const stop = keepBusy(t, server, 4);
-    const refused = await eventually(async () => {
-      const answer = await http(`${server.url}/v1/nodes/`);
-      return answer.status === 429 ? answer : undefined;
-    }, 'the place is taken');
-    t.match(refused.body, { code: 'TOO_MANY_REQUESTS', retryable: true, detail: /nothing was done/ });
-    t.match(refused.headers.get('retry-after'), /^[1-3]$/);
-    t.match(refused.headers.get('content-type'), /^application\/problem\+json/);
-    for (const path of ['/health/live', '/health/ready', '/metrics']) {
-      t.equal((await http(server.url + path)).status, 200, `${path} is answered`);
-    }
-    t.ok((await refusals(server, 'requests')) > 0, 'and they are counted');
-    await stop();
-    await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'there is room again');
-  },
-);
+t.test('requests beyond the limit are refused at once with 429 and Retry-After; health is served', async (t) => {
+  const server = await startTestServer(t, {}, undefined, {
+    admission: { ...admission, requestsMax: 1 },
+    timeouts,
+  });
+  const stop = keepBusy(t, server, 4);
+  const refused = await eventually(async () => {
+    const answer = await http(`${server.url}/v1/nodes/`);
+    return answer.status === 429 ? answer : undefined;
+  }, 'the place is taken');
+  t.match(refused.body, { code: 'TOO_MANY_REQUESTS', retryable: true, detail: /nothing was done/ });
+  t.match(refused.headers.get('retry-after'), /^[1-3]$/);
+  t.match(refused.headers.get('content-type'), /^application\/problem\+json/);
+  for (const path of ['/health/live', '/health/ready', '/metrics']) {
+    t.equal((await http(server.url + path)).status, 200, `${path} is answered`);
+  }
+  t.ok((await refusals(server, 'requests')) > 0, 'and they are counted');
+  await stop();
+  await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'there is room again');
+});
 
-t.test('requests beyond the limit wait for a place, and are all answered', async (t) => {
+t.test('requests beyond the limit wait for a place, and all get their response', async (t) => {
   const patient = { ...admission, requestsMax: 1, requestsWaitingMax: 100, requestWaitMsMax: 3_600_000 };
   const server = await startTestServer(t, {}, undefined, { admission: patient, timeouts });
   const answers = await Promise.all(
@@ -101,7 +98,7 @@ t.test('requests beyond the limit wait for a place, and are all answered', async
 });
 
 t.test(
-  'a request whose body is still coming in holds no place, and one that breaks off leaves none taken',
+  'a request whose body is still arriving holds no place, and one that breaks off releases its place',
   async (t) => {
     const server = await startTestServer(t, {}, undefined, {
       admission: { ...admission, requestsMax: 1 },
@@ -125,7 +122,7 @@ t.test(
   },
 );
 
-t.test('long polls and event streams take no place of those that work, and have a limit of their own', async (t) => {
+t.test('long polls and event streams hold no place, and have a limit of their own', async (t) => {
   const limits = { admission: { ...admission, requestsMax: 1, waitsMax: 2, requestsWaitingMax: 10 }, timeouts };
   const server = await startTestServer(t, { addressShare: 1 }, undefined, limits);
   const gone = new AbortController();
@@ -152,7 +149,7 @@ t.test('long polls and event streams take no place of those that work, and have 
   await waiting;
 });
 
-t.test('bodies have a limit together; what is only announced takes no room', async (t) => {
+t.test('all bodies share one limit; bytes that are only announced do not count', async (t) => {
   const MiB = 1024 * 1024;
   const limits = { admission: { ...admission, bodiesBytesMax: 4 * MiB }, timeouts };
   const server = await startTestServer(t, { maxBodyBytes: MiB }, undefined, limits);
@@ -192,7 +189,7 @@ t.test('WebSockets and streams of records are bounded', async (t) => {
     const again = new WebSocket(`${server.url.replace('http', 'ws')}/v1/watch`);
     t.teardown(() => again.terminate());
     again.on('open', () => again.send('{"type":"ping"}'));
-    // Each is told something: it is served, or refused.
+    // Each gets a response: it is served or refused.
     const [frame] = await once(again, 'message');
     return JSON.parse(String(frame)).type === 'pong';
   }, 'the place of the first is free');
@@ -204,38 +201,35 @@ t.test('WebSockets and streams of records are bounded', async (t) => {
   t.match(refused.body, { code: 'TOO_MANY_REQUESTS', detail: /streams of records/ });
 });
 
-t.test(
-  'a body that stalls is given up with 408, also one of a stream; and what it had a place for is free',
-  async (t) => {
-    const limits = {
-      admission: { ...admission, requestsMax: 1 },
-      timeouts: { ...quick, bodyIdleMs: 200, streamIdleMs: 400 },
-    };
-    const server = await startTestServer(t, {}, undefined, limits);
-    const path = await createTopic(server);
-    const stalled = dial(t, server);
-    stalled.socket.write(`${post(path, 'application/json', 1000)}{"records":[`);
-    await eventually(stalled.closed, 'it is given up');
-    t.match(stalled.told(), /^HTTP\/1.1 408 Request Timeout\r\n/);
-    t.match(stalled.told(), /connection: close\r\n/i);
-    t.match(stalled.told(), /"code":"REQUEST_TIMEOUT","detail":"No bytes of the body arrived for 200 ms/);
+t.test('a body that stalls is refused with 408, also that of a stream, and its place is released', async (t) => {
+  const limits = {
+    admission: { ...admission, requestsMax: 1 },
+    timeouts: { ...quick, bodyIdleMs: 200, streamIdleMs: 400 },
+  };
+  const server = await startTestServer(t, {}, undefined, limits);
+  const path = await createTopic(server);
+  const stalled = dial(t, server);
+  stalled.socket.write(`${post(path, 'application/json', 1000)}{"records":[`);
+  await eventually(stalled.closed, 'it is given up');
+  t.match(stalled.told(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+  t.match(stalled.told(), /connection: close\r\n/i);
+  t.match(stalled.told(), /"code":"REQUEST_TIMEOUT","detail":"No bytes of the body arrived for 200 ms/);
 
-    const stream = dial(t, server);
-    stream.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
-    await eventually(stream.closed, 'it is given up, too');
-    t.match(stream.told(), /"baseOffset":0.*"code":"REQUEST_TIMEOUT"/s, 'after what was appended');
-    t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
+  const stream = dial(t, server);
+  stream.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
+  await eventually(stream.closed, 'it is given up, too');
+  t.match(stream.told(), /"baseOffset":0.*"code":"REQUEST_TIMEOUT"/s, 'after what was appended');
+  t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
 
-    const unread = dial(t, server);
-    unread.socket.write(
-      `${post(path, 'application/json', 1000).replace('Host: localhost', 'Host: localhost\r\nOrigin: http://other')}{`,
-    );
-    await eventually(unread.closed, 'one that was refused already is closed');
-    t.match(unread.told(), /^HTTP\/1.1 403/);
-  },
-);
+  const unread = dial(t, server);
+  unread.socket.write(
+    `${post(path, 'application/json', 1000).replace('Host: localhost', 'Host: localhost\r\nOrigin: http://other')}{`,
+  );
+  await eventually(unread.closed, 'one that was refused already is closed');
+  t.match(unread.told(), /^HTTP\/1.1 403/);
+});
 
-t.test('a body may neither trickle in for ever nor come in too slowly; a stream may', async (t) => {
+t.test('a body may neither arrive too slowly nor take too long; a stream may', async (t) => {
   const limits = { admission, timeouts: { ...quick, bodyIdleMs: 5000, bodyMs: 300, streamIdleMs: 5000 } };
   const server = await startTestServer(t, {}, undefined, limits);
   const path = await createTopic(server);
@@ -257,7 +251,7 @@ t.test('a body may neither trickle in for ever nor come in too slowly; a stream 
   t.notMatch(stream.told(), /REQUEST_TIMEOUT/);
 });
 
-t.test('a head that does not come to its end is given up; a connection that says nothing is just closed', async (t) => {
+t.test('an incomplete head is refused after a time; a connection that sends nothing is closed', async (t) => {
   const server = await startTestServer(t, {}, undefined, { admission, timeouts: { ...quick, headMs: 200 } });
   const [slow, silent] = [dial(t, server), dial(t, server)];
   slow.socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n');
@@ -269,7 +263,7 @@ t.test('a head that does not come to its end is given up; a connection that says
 });
 
 t.test(
-  'connections have a limit: those beyond it are told so, but for health checks, and far beyond dropped',
+  'connections beyond the limit are refused, except for health checks, and those far beyond it are dropped',
   async (t) => {
     const server = await startTestServer(t, { maxConnections: 10, addressShare: 1 });
     const idle = Array.from({ length: 10 }, () => dial(t, server));

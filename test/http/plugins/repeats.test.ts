@@ -14,15 +14,15 @@ interface Case {
   method: string;
   path: string;
   body?: unknown;
-  /** Makes what the request needs. */
+  /** Creates the state that the request needs. */
   before?: () => Promise<unknown>;
-  /** What others do between the first attempt and the repeat: carried out again, the request would undo it, or fail. */
+  /** A change by other clients between the first attempt and the repeat: executed again, the request would undo it, or fail. */
   between?: () => Promise<unknown>;
-  /** What is to be the same after the repeat as before it. */
+  /** Reads the state that the repeat must not change. */
   state: () => Promise<unknown>;
   /** Another request with the same key. */
   other?: { path?: string; body?: unknown };
-  /** The change and the response are one script: there is nothing between them. */
+  /** Whether one script makes the change and stores the response, so that no attempt can stop between them. */
   isOneScript?: boolean;
 }
 
@@ -220,7 +220,7 @@ for (const { what, method, path, body, before, between, state, other, isOneScrip
   t.test(`${what}: a repeat gets the first response, and changes nothing`, async (t) => {
     await before?.();
     const key = `of-this-request: ${what}`;
-    // A repeat has the secret that the first attempt had, also if the member has joined anew meanwhile.
+    // A repeat sends the secret of the first attempt, also if the member has joined again meanwhile.
     const headers = { 'idempotency-key': key, ...memberHeader(`${at}${path}`, body) };
     const send = (to = path, as = body) => http(`${at}${to}`, method, as, headers);
     const first = await send();
@@ -243,7 +243,7 @@ for (const { what, method, path, body, before, between, state, other, isOneScrip
       t.match(reused, { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED', detail: /use a new key/ } });
     }
     if (isOneScript) return;
-    // As if the broker had died after the change: the response is lost from the record.
+    // As if the broker had died after the change: the stored record has no response.
     await loseResponse(key);
     const resumed = await send();
     t.equal(resumed.status, first.status, 'cut off between the change and the response');
@@ -251,7 +251,7 @@ for (const { what, method, path, body, before, between, state, other, isOneScrip
   });
 }
 
-/** Takes the response out of a record, so that what is left is what the script of the change has written. */
+/** Removes the response from a stored record, which leaves what the script of the change has written. */
 async function loseResponse(key: string): Promise<void> {
   const record = `{weir}:response:${storedResponseId(key)}`;
   const script = `
@@ -263,14 +263,14 @@ async function loseResponse(key: string): Promise<void> {
   await server.broker.store.connection.command(true, (client) => client.eval(script, 1, record), record);
 }
 
-t.test('a failure is not kept: the same request may be tried again with its key', async (t) => {
+t.test('a failure is not stored: the same request may be sent again with its key', async (t) => {
   const send = () => http(`${at}/topics/later`, 'DELETE', undefined, { 'idempotency-key': 'failed' });
   t.equal((await send()).status, 404);
   await topic('later');
   t.equal((await send()).status, 204);
 });
 
-t.test('a record with other headers is another request, and not a repeat that is lost', async (t) => {
+t.test('a record with other headers is refused as another request under the same key', async (t) => {
   await topic('headed');
   const send = (headers: Record<string, string>) =>
     http(`${at}/topics/headed/records`, 'POST', 'x', {
@@ -287,7 +287,7 @@ t.test('a record with other headers is another request, and not a repeat that is
   }
 });
 
-t.test('a key that was sent with one fence stands for no request with another', async (t) => {
+t.test('a key that was sent with one fence is refused with another fence', async (t) => {
   await topic('fenced');
   const send = (fence: string | undefined) =>
     http(

@@ -1,4 +1,4 @@
-// What the head of a request may hold: nothing that means something passes in silence (docs/http.md).
+// What the head of a request may hold: a header with a meaning is obeyed or refused, never ignored (docs/http.md).
 import t from 'tap';
 import { openRaw, rawRequest, responsesIn } from '../../helpers/raw-connection.ts';
 import { http, startTestServer } from '../../helpers/server.ts';
@@ -10,7 +10,7 @@ const length = 'Content-Length: 1';
 const text = 'Content-Type: text/plain';
 const produced = async () => (await http(`${url}/v1/topics/heads/partitions/0/records`)).body.endOffset;
 
-t.test('a header with one value that stands there twice is refused by its name', async (t) => {
+t.test('a header that takes one value and is sent twice is refused by its name', async (t) => {
   const twice = [
     ['Idempotency-Key: a', 'idempotency-key: b'],
     ['Content-Type: text/plain', 'CONTENT-TYPE: application/json'],
@@ -32,11 +32,11 @@ t.test('a header with one value that stands there twice is refused by its name',
     if (status === 400) t.match(body, new RegExp(`has 2 headers ${lines[0]!.split(':')[0]}`));
   }
   t.equal(await produced(), 0, 'nothing is appended');
-  // Lists may come in parts, and the headers of a record may have one name.
+  // Headers with lists may be sent in parts, and several headers of a record may have the same name.
   const lists = ['Weir-Record-A: 1', 'Weir-Record-A: 2', 'Accept: text/plain', 'Accept: application/json'];
   const { status } = await rawRequest(t, url, ['POST /v1/topics/heads/records HTTP/1.1', text, ...lists, length], 'x');
   t.equal(status, 200);
-  // None is dropped because there are many.
+  // No header is dropped because there are many.
   const many = Array.from({ length: 1500 }, () => 'a:');
   const last = await rawRequest(
     t,
@@ -47,7 +47,7 @@ t.test('a header with one value that stands there twice is refused by its name',
   t.match(last.body, /has 2 headers Weir-Fence/);
 });
 
-t.test('a condition that nobody evaluates is refused where something would be written', async (t) => {
+t.test('a write with a condition that the server does not evaluate is refused', async (t) => {
   const date = 'Thu, 01 Jan 1970 00:00:00 GMT';
   const cases: [method: string, path: string, header: string, value: string][] = [
     ['PUT', '/v1/nodes/conditional', 'If-Unmodified-Since', date],
@@ -66,7 +66,7 @@ t.test('a condition that nobody evaluates is refused where something would be wr
   t.equal((await http(`${url}/v1/topics/heads`, 'GET', undefined, { 'If-Modified-Since': date })).status, 200);
 });
 
-t.test('a transfer coding other than chunked is not implemented, and nothing is stored as it came', async (t) => {
+t.test('a transfer coding other than chunked is refused as not implemented, and nothing is stored', async (t) => {
   const before = await produced();
   for (const coding of ['gzip, chunked', 'x-thing, Chunked']) {
     const { status, head, body } = await rawRequest(
@@ -88,7 +88,7 @@ t.test('a transfer coding other than chunked is not implemented, and nothing is 
   t.equal(status, 200);
 });
 
-t.test('percent-encoding that is none is said to be so, with the place, in a path as in a query', async (t) => {
+t.test('malformed percent-encoding is refused with its position, in a path and in a query', async (t) => {
   const before = await produced();
   const cases: [target: string, method: string, said: RegExp][] = [
     ['/v1/topics/heads/records?key=caf%E9', 'POST', /parameter key has %E9, which is not UTF-8/],
@@ -123,7 +123,7 @@ t.test('a flag may be written as Python writes it', async (t) => {
   });
 });
 
-t.test('no HEAD, page of another origin or prefetch makes a GET that has an effect', async (t) => {
+t.test('a GET that has an effect is refused as HEAD, from a page of another origin, and as a prefetch', async (t) => {
   const member = `${url}/v1/groups/effects/members`;
   const joined = await http(member, 'POST', { topics: ['heads'], memberId: 'm', reset: 'earliest' });
   const secret = `Weir-Member: ${joined.body.memberSecret}`;
@@ -152,7 +152,7 @@ t.test('no HEAD, page of another origin or prefetch makes a GET that has an effe
   t.equal(other.status, 200);
 });
 
-t.test('a page that CORS allows may make a GET that has an effect', async (t) => {
+t.test('a page that CORS allows may send a GET that has an effect', async (t) => {
   const origin = 'https://app.example';
   const allowing = await startTestServer(t, { corsOrigins: [origin] });
   await http(`${allowing.url}/v1/topics`, 'POST', { name: 'pages' });
@@ -161,12 +161,12 @@ t.test('a page that CORS allows may make a GET that has an effect', async (t) =>
   const lines = ['GET /v1/groups/g/members/m/records HTTP/1.1', 'Sec-Fetch-Site: cross-site', secret];
   t.equal((await rawRequest(t, allowing.url, [...lines, `Origin: ${origin}`])).status, 200);
   t.equal((await rawRequest(t, allowing.url, lines)).status, 403);
-  // Nor may a form of an old browser, which sends no Origin, write.
+  // A form of an old browser, which sends no Origin, may not write either.
   const form = ['POST /v1/topics/pages/records HTTP/1.1', 'Sec-Fetch-Site: cross-site', text, length];
   t.equal((await rawRequest(t, allowing.url, form, 'x')).status, 403);
 });
 
-t.test('several requests that are refused by their heads leave the connection in order', async (t) => {
+t.test('several requests that are refused by their heads leave the connection usable', async (t) => {
   const connection = openRaw(t, url);
   const host = `Host: ${new URL(url).host}`;
   const refused = ['PUT /v1/nodes/order?x=%zz HTTP/1.1', host, 'Content-Length: 2', '', 'xx'];

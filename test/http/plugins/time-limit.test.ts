@@ -1,4 +1,4 @@
-// What takes several calls of the store has one limit in all: a store that is slow at each of them is away.
+// A request that takes several calls of the store has one time limit for all of them.
 import { pino } from 'pino';
 import t from 'tap';
 import { startServer } from '../../../src/server.ts';
@@ -7,7 +7,7 @@ import { startFaultyNetwork } from '../../helpers/faulty-network.ts';
 import { http, testConfig } from '../../helpers/server.ts';
 
 t.test(
-  'a store that is slow at each step is answered for in time, once, and waits are no business of that',
+  'a request gets its response in time, and only one, if the store is slow at each step; long polls are not limited',
   async (t) => {
     const redis = await startRedisNode(t, []);
     const network = await startFaultyNetwork(t, `http://127.0.0.1:${redis.port}`);
@@ -22,7 +22,7 @@ t.test(
     await http(`${v1}/topics`, 'POST', { name: 'slow' });
     await http(`${v1}/groups/g/members`, 'POST', { memberId: 'm', topics: ['slow'] });
 
-    // Each call is answered within its own limit.
+    // Each call gets its reply within the limit of one call.
     network.delay(1200);
     const etag = { 'If-None-Match': node.headers.get('etag')! };
     const [written, topic, consumed, head, one, waiting] = await Promise.all([

@@ -1,4 +1,4 @@
-// Offers to change the protocol: WebSocket is taken where there is one, and everything else is answered in HTTP/1.1 (RFC 9110, 7.8).
+// Upgrade requests: WebSocket is accepted where the route has one, and every other request is served over HTTP/1.1 (RFC 9110, 7.8).
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import t from 'tap';
@@ -20,54 +20,57 @@ const webSocket = [
   'Sec-WebSocket-Key: dGVhIHRlYSB0ZWEgdGVhIQ==',
 ];
 
-t.test('an offer that is no WebSocket is ignored, the body read, and the connection goes on', async (t) => {
-  const connection = openRaw(t, url);
-  const { port } = new URL(url);
-  t.ok(port);
-  const put = ['PUT /v1/nodes/offered HTTP/1.1', host, ...h2c, 'Content-Length: 5', '', 'first'];
-  const chunked = [
-    'PUT /v1/nodes/offered HTTP/1.1',
-    host,
-    ...h2c,
-    'Transfer-Encoding: chunked',
-    '',
-    '6\r\nsecond\r\n0\r\n\r\n',
-  ];
-  const get = ['GET /v1/nodes/offered HTTP/1.1', host, ...h2c, '', ''];
-  const plain = ['GET /v1/nodes/offered HTTP/1.1', host, '', ''];
-  // One after the other, and pipelined in one piece.
-  for (const request of [put, get, chunked, plain]) {
-    const before = connection.told().length;
-    connection.send(...request);
-    await eventually(() => {
-      const told = connection.told().slice(before);
-      return told !== '' && /\r\n\r\n./.test(told);
-    }, 'the response');
-  }
-  connection.socket.write(
-    [
-      put,
-      get,
-      chunked,
-      get,
-      plain,
-      ['GET /health/live HTTP/1.1', host, 'Connection: close, Upgrade', 'Upgrade: h2c', '', ''],
-    ]
-      .map((lines) => lines.join('\r\n'))
-      .join(''),
-  );
-  const responses = responsesIn(await connection.end());
-  t.same(
-    responses.map(({ status }) => status),
-    [201, 200, 200, 200, 200, 200, 200, 200, 200, 200],
-  );
-  t.same(
-    [1, 3, 5, 7, 8].map((i) => responses[i]!.body),
-    ['first', 'second', 'first', 'second', 'second'],
-  );
-});
+t.test(
+  'an upgrade to another protocol than WebSocket is ignored: the body is read, and the connection stays open',
+  async (t) => {
+    const connection = openRaw(t, url);
+    const { port } = new URL(url);
+    t.ok(port);
+    const put = ['PUT /v1/nodes/offered HTTP/1.1', host, ...h2c, 'Content-Length: 5', '', 'first'];
+    const chunked = [
+      'PUT /v1/nodes/offered HTTP/1.1',
+      host,
+      ...h2c,
+      'Transfer-Encoding: chunked',
+      '',
+      '6\r\nsecond\r\n0\r\n\r\n',
+    ];
+    const get = ['GET /v1/nodes/offered HTTP/1.1', host, ...h2c, '', ''];
+    const plain = ['GET /v1/nodes/offered HTTP/1.1', host, '', ''];
+    // One after the other, and pipelined in one write.
+    for (const request of [put, get, chunked, plain]) {
+      const before = connection.told().length;
+      connection.send(...request);
+      await eventually(() => {
+        const told = connection.told().slice(before);
+        return told !== '' && /\r\n\r\n./.test(told);
+      }, 'the response');
+    }
+    connection.socket.write(
+      [
+        put,
+        get,
+        chunked,
+        get,
+        plain,
+        ['GET /health/live HTTP/1.1', host, 'Connection: close, Upgrade', 'Upgrade: h2c', '', ''],
+      ]
+        .map((lines) => lines.join('\r\n'))
+        .join(''),
+    );
+    const responses = responsesIn(await connection.end());
+    t.same(
+      responses.map(({ status }) => status),
+      [201, 200, 200, 200, 200, 200, 200, 200, 200, 200],
+    );
+    t.same(
+      [1, 3, 5, 7, 8].map((i) => responses[i]!.body),
+      ['first', 'second', 'first', 'second', 'second'],
+    );
+  },
+);
 
-t.test('a body that comes later than the head with the offer is read, too', async (t) => {
+t.test('the body of an ignored upgrade is read also if it arrives after the head', async (t) => {
   const connection = openRaw(t, url);
   connection.send('PUT /v1/nodes/later HTTP/1.1', host, ...h2c, 'Content-Length: 10', '', 'hello');
   connection.send('again');
@@ -75,7 +78,7 @@ t.test('a body that comes later than the head with the offer is read, too', asyn
   t.equal((await http(`${url}/v1/nodes/later`)).body, 'helloagain');
 });
 
-t.test('an offer with Expect gets its 100 Continue', async (t) => {
+t.test('an ignored upgrade with Expect gets its 100 Continue', async (t) => {
   const connection = openRaw(t, url);
   connection.send('PUT /v1/nodes/expected HTTP/1.1', host, ...h2c, 'Expect: 100-continue', 'Content-Length: 1', '', '');
   await connection.hears(/^HTTP\/1\.1 100 Continue/);
@@ -83,30 +86,33 @@ t.test('an offer with Expect gets its 100 Continue', async (t) => {
   await connection.hears(/HTTP\/1\.1 201 /);
 });
 
-t.test('WebSocket by any spelling opens, also among other offers and behind other requests', async (t) => {
-  for (const upgrade of ['websocket', 'WebSocket', 'h2c, websocket']) {
-    const connection = openRaw(t, url);
-    connection.socket.write(
-      [
-        ['GET /v1/nodes/?view=stat HTTP/1.1', host, '', ''],
+t.test(
+  'a WebSocket opens with any spelling of Upgrade, also among other protocols and after pipelined requests',
+  async (t) => {
+    for (const upgrade of ['websocket', 'WebSocket', 'h2c, websocket']) {
+      const connection = openRaw(t, url);
+      connection.socket.write(
         [
-          'GET /v1/watch HTTP/1.1',
-          host,
-          ...webSocket.filter((line) => !line.startsWith('Upgrade')),
-          `Upgrade: ${upgrade}`,
-          '',
-          '',
-        ],
-      ]
-        .map((lines) => lines.join('\r\n'))
-        .join(''),
-    );
-    await connection.hears(/HTTP\/1\.1 200 [\s\S]*HTTP\/1\.1 101 /);
-    connection.socket.destroy();
-  }
-});
+          ['GET /v1/nodes/?view=stat HTTP/1.1', host, '', ''],
+          [
+            'GET /v1/watch HTTP/1.1',
+            host,
+            ...webSocket.filter((line) => !line.startsWith('Upgrade')),
+            `Upgrade: ${upgrade}`,
+            '',
+            '',
+          ],
+        ]
+          .map((lines) => lines.join('\r\n'))
+          .join(''),
+      );
+      await connection.hears(/HTTP\/1\.1 200 [\s\S]*HTTP\/1\.1 101 /);
+      connection.socket.destroy();
+    }
+  },
+);
 
-t.test('what cannot become a WebSocket says why', async (t) => {
+t.test('an invalid WebSocket handshake is refused with the reason', async (t) => {
   const ask = async (...lines: string[]) => {
     const connection = openRaw(t, url);
     connection.send(...lines, host, '', '');
@@ -116,7 +122,7 @@ t.test('what cannot become a WebSocket says why', async (t) => {
   };
   const nodes = await ask('GET /v1/nodes/ HTTP/1.1', ...webSocket);
   t.match(nodes, { status: 400, body: /\/v1\/nodes\/\* takes no WebSocket; \/v1\/watch, .*do/ });
-  // As nginx passes on a handshake by default.
+  // As nginx forwards a handshake by default.
   for (const path of ['/v1/watch', '/v1/topics/t/stream', '/v1/groups/g/stream']) {
     const lost = await ask(`GET ${path} HTTP/1.1`, 'Connection: close', ...webSocket.slice(2));
     t.match(lost, { status: 400, body: /without the header Upgrade: a proxy between may have removed it/ }, path);
