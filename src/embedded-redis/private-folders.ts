@@ -1,4 +1,4 @@
-// Folders and files that only this user can access: the data directory, and the folder of the private Redis' socket.
+// Restricts folders and files to this user: the data directory, and the folder with the socket of the private Redis.
 import { createHash, randomUUID } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { createServer } from 'node:net';
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 
-/** A unix socket's path has at most 107 bytes. */
+/** The maximum length of the path of a unix socket on Linux, bytes. */
 const socketPathBytesMax = 107;
 const socketName = 'redis.sock';
 
@@ -47,7 +47,7 @@ export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>)
   }
 }
 
-/** @throws Error if a file is there that is not a plain file of this user: what it says could be planted */
+/** @throws Error if the file exists and is not a regular file of this user, as another user may have placed it there */
 export function refuseForeignFile(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (!found || (found.isFile() && isOwn(found))) return;
@@ -57,16 +57,17 @@ export function refuseForeignFile(path: string): void {
   );
 }
 
-/** Whether only this user can reach what is in a folder. */
+/** Whether a folder exists and only this user can access it. */
 export function isPrivateFolder(path: string): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   return found?.isDirectory() === true && isOwn(found) && (found.mode & 0o077) === 0;
 }
 
 /**
- * Where the private Redis listens: in the data directory if its path is short enough and its file system takes sockets; else below
- * the user's runtime folder; else in a temporary folder of its own, whose name nobody can foresee.
- * @param before where an earlier server let it listen
+ * Chooses the path of the socket on which the private Redis listens. It is in the data directory if the path is short enough and the
+ * file system supports sockets. Otherwise it is below the user's runtime folder, else in a new temporary folder with a random name.
+ * @param runtimeDir the user's runtime folder (XDG_RUNTIME_DIR), if any
+ * @param before the socket path of an earlier server on this data directory, if any
  */
 export async function chooseSocketPath(
   dataDir: string,
@@ -96,9 +97,9 @@ function isOwn(found: Stats): boolean {
   return found.uid === process.getuid?.();
 }
 
-/** Folders that a container shares with its host may not. */
+/** Whether sockets can be created in a folder. Some folders that a container shares with its host do not support them. */
 async function takesSockets(folder: string): Promise<boolean> {
-  // No longer than the name that it is about.
+  // Not longer than the name of the real socket, whose length was checked.
   const path = join(folder, randomUUID().slice(0, socketName.length));
   const server = createServer();
   try {

@@ -1,7 +1,6 @@
 /**
- * Brings programs of the distribution into a private folder on Debian, Ubuntu and their like: packages are downloaded and
- * unpacked, not installed, so it needs no root, starts no service and changes nothing outside that folder. Which program,
- * and what is done with it, is the business of who calls: redis-install.ts.
+ * Installs programs of the distribution into a private folder, on systems with apt (Debian, Ubuntu). Packages are downloaded and
+ * unpacked only. So this needs no root, starts no service and changes nothing outside the folder. redis-install.ts uses it.
  */
 import { execFile } from 'node:child_process';
 import {
@@ -25,34 +24,34 @@ const run = promisify(execFile);
 
 export interface DistributionPackage {
   name: string;
-  /** Packages that it depends on and whose names begin so belong to it, and are more than libraries. */
+  /** Dependencies whose names have this prefix are parts of the program, not libraries, and are always unpacked. */
   sisterPrefix?: string;
 }
 
 export interface PrivateInstallation {
-  /** The folder that takes everything. */
+  /** The private folder; nothing is written outside it. */
   installDir: string;
-  /** Where the unpacked packages stand in it in the end; also what the program is called in messages. */
+  /** The name of the subfolder with the unpacked packages, and of the program in log lines. */
   name: string;
-  /** The package that has it; several, if distributions differ, the preferred one first. */
+  /** The packages that contain the program, the preferred one first, as distributions differ. */
   packages: readonly DistributionPackage[];
-  /** The programs in an unpacked tree whose libraries must be there. */
+  /** The programs in a folder of unpacked packages whose shared libraries are needed. */
   programsIn(root: string): string[];
-  /** Why a tree holds no program that runs here and is new enough; undefined if it does. */
+  /** The reason why a folder of unpacked packages has no usable program (that runs here and is new enough); undefined if it has one. */
   usabilityProblem(root: string): Promise<string | undefined>;
-  /** Another way to a tree, in the folder `draft`, where no package will do. */
+  /** Makes a folder with the program in `draft` by other means if no package is usable. Returns its path, undefined on failure. */
   fallback?(draft: string): Promise<string | undefined>;
   log: Pick<Logger, 'info' | 'warn'>;
-  /** Where commands are looked for. */
+  /** The folders in which commands are searched. */
   searchPath: string[];
-  /** Installs what the distribution has now, also where a usable program is there already. */
+  /** Installs the current version of the distribution even if a usable program is installed. */
   replace?: boolean;
 }
 
 /**
- * Puts a usable program into `installDir`/`name`, or rejects with the reason. Several processes may call it at once: one
- * works, the others wait and find the work done. A process that is killed meanwhile leaves nothing that is taken for a
- * finished installation.
+ * Installs a usable program into `installDir`/`name`. Several processes may call it at once: one installs, and the others wait and
+ * use its result. A process that is killed leaves no incomplete installation, as the folder is renamed when it is complete.
+ * @throws Error with the reasons if no program could be installed
  */
 export async function installPrivately(installation: PrivateInstallation): Promise<void> {
   const { installDir, name, usabilityProblem } = installation;
@@ -61,14 +60,14 @@ export async function installPrivately(installation: PrivateInstallation): Promi
   try {
     const target = join(installDir, name);
     if (!installation.replace && (await usabilityProblem(target)) === undefined) return;
-    // The holder of the lock is alone here: other drafts were left by processes that were killed.
+    // This process holds the lock, so all existing drafts are from processes that were killed.
     for (const name of readdirSync(installDir).filter((name) => name.startsWith('draft-'))) {
       rmSync(join(installDir, name), { recursive: true, force: true });
     }
     const draft = mkdtempSync(join(installDir, 'draft-'));
     try {
       const root = await buildRoot(draft, installation);
-      // The old tree, if any, was found unusable above, or whoever runs from it keeps its open files.
+      // The old folder, if any, is unusable or to be replaced. A process that runs from it keeps its open files.
       if (existsSync(target)) renameSync(target, join(draft, 'replaced'));
       renameSync(root, target);
     } finally {
@@ -79,7 +78,7 @@ export async function installPrivately(installation: PrivateInstallation): Promi
   }
 }
 
-/** Waits for another process that is installing; its work may make this one's needless. */
+/** Acquires the lock, and waits while another process is installing. */
 async function waitForLock(file: string, { name, log }: PrivateInstallation): Promise<ProcessLock<null>> {
   let holderPid: number | undefined;
   for (;;) {
@@ -95,7 +94,7 @@ async function waitForLock(file: string, { name, log }: PrivateInstallation): Pr
   }
 }
 
-/** Unpacks a usable program into a folder of `draft` and gives that folder. */
+/** Unpacks a usable program into a folder below `draft` and returns the path of that folder. */
 async function buildRoot(draft: string, installation: PrivateInstallation): Promise<string> {
   const { log, searchPath, usabilityProblem } = installation;
   const find = (name: string): string | undefined => searchPath.map((folder) => join(folder, name)).find(isExecutable);
@@ -108,31 +107,31 @@ async function buildRoot(draft: string, installation: PrivateInstallation): Prom
   const problems: string[] = [];
 
   if (hasAll(commands)) {
-    // The system's package lists save most of the download, if they are there and not so old that the mirrors have
-    // dropped what they name. Otherwise lists of one's own are fetched, without a change to the system's.
+    // The system's package lists save most of the download. If they are missing, or so old that the mirrors no longer have the
+    // listed versions, private lists are fetched; the system's lists do not change.
     const sources = ['system', 'private'] as const;
-    // What is newest only fresh lists tell.
+    // To install the newest version, fresh lists are used first.
     for (const lists of installation.replace ? sources.toReversed() : sources) {
       const apt = new Apt(commands, draft, lists);
       if (lists === 'private') {
-        log.info('Fetching the package lists of the distribution');
+        log.info('Downloading the package lists of the distribution');
         await apt.update().catch((error: Error) => problems.push(error.message));
       }
       for (const candidate of installation.packages) {
         const { name } = candidate;
         try {
-          log.info(`Fetching the distribution's ${name} into a private folder`);
+          log.info(`Downloading the distribution's ${name} into a private folder`);
           const root = await apt.unpackWithLibraries(candidate, installation.programsIn);
           const problem = await usabilityProblem(root);
           if (problem === undefined) return root;
-          problems.push(`the ${name} of this distribution was fetched, but ${problem}`);
+          problems.push(`the ${name} of this distribution was downloaded, but ${problem}`);
         } catch (error) {
           problems.push(error instanceof Error ? error.message : String(error));
         }
       }
     }
   } else {
-    problems.push('there is no apt here, and no other way to install it is known');
+    problems.push('this machine has no apt, which the installation needs');
   }
 
   const root = await installation.fallback?.(draft);
@@ -152,8 +151,8 @@ function hasAll(commands: { [Name in keyof AptCommands]: string | undefined }): 
 }
 
 /**
- * Read after the system's own configuration, whose proxies, mirrors and keys are to be used, but not its hooks: they
- * would run commands outside the private folder. Nor are the lists needed that other programs asked for.
+ * The configuration that apt reads after that of the system. The system's proxies, mirrors and keys stay in use. Its hooks are
+ * removed, as they would run commands outside the private folder, and so are lists that only other programs need.
  */
 function aptConfiguration(state: string, lists: 'system' | 'private'): string {
   return `#clear APT::Update::Pre-Invoke;
@@ -180,12 +179,12 @@ Dir::State::lists "${lists === 'system' ? '/var/lib/apt/lists' : `${state}/state
 Dir::Cache "${state}/cache";
 Dir::Cache::archives "${state}/cache/archives";
 Dir::Log "${state}/log";
-// As root, apt would fetch as a user of its own, who may not write here.
+// As root, apt would download as the user _apt, which cannot write into this folder.
 APT::Sandbox::User "root";
 `;
 }
 
-/** The distribution's apt, with all that it writes redirected into `draft`. */
+/** The distribution's apt, configured to write into `draft` only. */
 class Apt {
   readonly #commands: AptCommands;
   readonly #draft: string;
@@ -203,12 +202,12 @@ class Apt {
     this.#options = ['-c', configuration];
   }
 
-  /** Fetches the package lists. One failed source is no failure: the packages may be in another. */
+  /** Downloads the package lists. A failed source is not an error, as another one may have the packages. */
   async update(): Promise<void> {
     await this.#run('aptGet', ['update', '-qq']);
   }
 
-  /** Downloads and unpacks a package with its sisters, and as many libraries as this machine lacks. Gives the folder. */
+  /** Downloads and unpacks a package, its parts (sisterPrefix), and its libraries if any is missing. Returns the folder. */
   async unpackWithLibraries(
     { name, sisterPrefix }: DistributionPackage,
     programsIn: (root: string) => string[],
@@ -221,9 +220,8 @@ class Apt {
     await this.#unpack(packages, root);
     if ((await this.#missingLibraries(programsIn(root), root)).length === 0) return root;
 
-    // Which package has which library is for the package lists to say: all that the binary's packages need, and what
-    // those need in turn (Ubuntu links libraries of Lua, too, packages `lua-…`). The C library stays that of the
-    // machine: another one would not fit its loader.
+    // Libraries are found by the dependencies in the package lists, including indirect ones. Ubuntu also links libraries from
+    // packages named `lua-…`. The C library of the machine is used, as another one would not match its loader.
     const libraries = new Set<string>();
     for (let next = packages; next.length > 0; ) {
       next = (await this.#dependencies(next)).filter(
@@ -233,11 +231,11 @@ class Apt {
     }
     await this.#unpack([...libraries], root);
     const missing = await this.#missingLibraries(programsIn(root), root);
-    if (missing.length > 0) throw new Error(`no package that ${name} needs has ${missing.join(', ')}`);
+    if (missing.length > 0) throw new Error(`no dependency of ${name} contains the libraries ${missing.join(', ')}`);
     return root;
   }
 
-  /** What the packages depend on directly, alternatives included, without those that are but a name. */
+  /** The direct dependencies of packages, including alternatives, without virtual packages. */
   async #dependencies(packages: string[]): Promise<string[]> {
     const output = await this.#run('aptCache', ['depends', ...packages]);
     const names = [...output.matchAll(/^ [ |](?:Pre)?Depends: ([a-z0-9][a-z0-9.+-]+)/gm)].map((match) => match[1]!);
@@ -250,9 +248,9 @@ class Apt {
     for (const name of readdirSync(archives)) await run(this.#commands.dpkgDeb, ['-x', join(archives, name), root]);
   }
 
-  /** Shared libraries that the programs in `root` ask for and that neither `root` nor the machine has. */
+  /** The shared libraries of the programs that neither `root` nor the machine has. */
   async #missingLibraries(programs: string[], root: string): Promise<string[]> {
-    if (programs.length === 0) throw new Error('the packages do not hold the program');
+    if (programs.length === 0) throw new Error('the packages do not contain the program');
     const libraryPath = `LD_LIBRARY_PATH=${libraryFolders(root).join(':')}`;
     const missing = new Set<string>();
     for (const program of programs) {
@@ -264,7 +262,7 @@ class Apt {
 
   async #run(name: 'aptGet' | 'aptCache', args: string[], cwd = this.#draft): Promise<string> {
     try {
-      // env(1) adds to the environment of this process, proxies included; the texts that are read must be in English.
+      // env(1) keeps the environment of this process, such as proxies. LC_ALL=C makes the output English, as it is parsed.
       const { stdout } = await run('env', ['LC_ALL=C', this.#commands[name], ...this.#options, ...args], {
         cwd,
         timeout: 300_000,
@@ -281,7 +279,7 @@ class Apt {
   }
 }
 
-/** Folders of a tree of unpacked packages that hold shared libraries: `usr/lib`, `lib`, and those one level below. */
+/** The folders with shared libraries in a folder of unpacked packages: `usr/lib`, `lib`, and folders one level below. */
 export function libraryFolders(root: string): string[] {
   return ['usr/lib', 'lib']
     .map((name) => join(root, name))

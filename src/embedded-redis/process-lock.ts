@@ -1,8 +1,7 @@
 /**
- * A lock file that a living process holds: who may use a data directory, and who may install into a folder. The kernel
- * offers Node no lock that ends with its process, so the file names the holder so precisely (pid, start time, machine)
- * that anybody can tell whether it is still alive. What is locked, and what holders write beside their name, is the
- * business of the callers.
+ * A lock file held by a living process, such as the lock on a data directory. Node has no access to locks that the kernel releases
+ * when a process dies. So the file identifies its holder by pid, start time and machine, and other processes can check whether the
+ * holder is still alive.
  */
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -23,16 +22,16 @@ import {
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A process, never to be mistaken for a later one with the same pid. */
+/** Identifies a process, and distinguishes it from a later one with the same pid. */
 export interface ProcessIdentity {
-  /** The world of its pid: boot and pid namespace. A pid of another machine or container means nothing here. */
+  /** The boot id and pid namespace in which the pid is valid. A pid of another machine or container means nothing here. */
   machine: string;
   pid: number;
-  /** When it started, in whatever form the system tells it; equal only for the same process. */
+  /** The start time in the format of the operating system; compared for equality only. */
   startTime: string;
 }
 
-/** What stands in a lock file. `details` belongs to the caller; a successor finds it as `previousDetails`. */
+/** The content of a lock file. `details` is data of the caller; the next holder gets it as `previousDetails`. */
 interface LockContent<Details> {
   id: string;
   holder: ProcessIdentity;
@@ -40,13 +39,13 @@ interface LockContent<Details> {
 }
 
 export interface ProcessLock<Details> {
-  /** Stands in the file for as long as this holder has the lock. */
+  /** Identifies this hold of the lock; it is in the file as long as the lock is held. */
   readonly id: string;
-  /** What the dead holder before this one had left behind; undefined if the lock was free. */
+  /** The details that a dead holder has left; undefined if the lock was free. */
   readonly previousDetails: Details | undefined;
   /** Replaces the details atomically. */
   write(details: Details): void;
-  /** Gives the lock up. Later calls do nothing. */
+  /** Releases the lock. Later calls do nothing. */
   release(): void;
 }
 
@@ -61,7 +60,7 @@ export class LockHeldError extends Error {
   }
 }
 
-/** The identity of the living process `pid`; undefined if there is none, or only its zombie is left. */
+/** The identity of the living process `pid`; undefined if there is none, or if it is a zombie. */
 export function identifyProcess(pid: number): ProcessIdentity | undefined {
   if (process.platform !== 'linux') {
     try {
@@ -77,28 +76,28 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
   } catch {
     return undefined;
   }
-  // The name, second field, may hold blanks and brackets itself: what follows its last bracket are fields 3 and up.
+  // The second field, the name, may contain spaces and brackets. Fields 3 and up follow the last closing bracket.
   const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const startTime = rest[18]; // field 22 of proc(5), in clock ticks since boot
   if (state === 'Z' || state === 'X' || startTime === undefined) return undefined;
   return { machine: machineId(), pid, startTime };
 }
 
-/** Whether that very process (not a later one with its pid) is alive on this machine. */
+/** Whether exactly this process, not a later one with the same pid, is alive on this machine. */
 export function isAlive(identity: ProcessIdentity): boolean {
   return identity.machine === machineId() && identifyProcess(identity.pid)?.startTime === identity.startTime;
 }
 
-/** A holder of another machine or container shows that it lives by touching its file this often. */
+/** A holder updates the modification time of its file at this interval, for processes on other machines or in other containers. */
 const heartbeatIntervalMs = 1000;
-/** A file untouched for so long has no holder: many heartbeats, so that a stalled process is not taken for dead. */
+/** A holder is dead if its file is not updated for this time: many intervals, so that a stalled process does not count as dead. */
 const heartbeatTimeoutMs = 10_000;
 
 /**
- * Takes the lock `file` for this process. Rejects with LockHeldError if a living process has it, or is taking it over
- * this moment: of several that try at once, exactly one gets it. A dead holder's lock is taken over, and what it had
- * written is carried along until `write` replaces it, so that it survives the death of this process, too.
- * `onWait` is told if it takes some seconds to see whether the holder, on another machine, is alive.
+ * Acquires the lock `file` for this process. If several processes try at once, exactly one gets the lock. The lock of a dead holder
+ * is taken over. Its details stay in the file until write() replaces them, so they also survive the death of this process.
+ * @param onWait called if it takes some seconds to check whether a holder on another machine is alive
+ * @throws LockHeldError if a living process holds the lock or is just taking it over
  */
 export async function acquireProcessLock<Details>(
   file: string,
@@ -106,17 +105,17 @@ export async function acquireProcessLock<Details>(
   onWait: () => void = () => {},
 ): Promise<ProcessLock<Details>> {
   const holder = identifyProcess(process.pid);
-  if (!holder) throw new Error('this process cannot tell its own start time');
+  if (!holder) throw new Error('The start time of this process cannot be read; the lock file needs it');
   const mine: LockContent<Details> = { id: randomUUID(), holder, details };
   for (;;) {
     if (createWithContent(file, mine)) return heldLock(file, mine, undefined);
     const found = readLock<Details>(file);
-    if (found === undefined) continue; // given up this moment
+    if (found === undefined) continue; // released in the meantime
     if (found !== 'unreadable' && (await isHeld(file, found, onWait))) throw new LockHeldError(file, found.holder.pid);
 
-    // Removing a dead holder's file and making one's own are two steps, between which another could do the same: so
-    // they are made under a lock of their own. That lock may have a dead holder in turn; then the same applies one
-    // level up, and each level needs one more process to have been killed within this millisecond.
+    // Checking the dead holder's file and replacing it are two steps, and another process could do the same in between. So a
+    // second lock protects them. That lock may have a dead holder, too, and is then taken over in the same way, under a third
+    // lock. Each further level requires that one more process was killed within this millisecond.
     const gate = await acquireProcessLock(`${file}.takeover`, null, onWait);
     try {
       const now = readLock<Details>(file);
@@ -124,7 +123,7 @@ export async function acquireProcessLock<Details>(
         found === 'unreadable'
           ? now === 'unreadable'
           : now !== undefined && now !== 'unreadable' && now.id === found.id;
-      if (!unchanged) continue; // another was faster; judge anew
+      if (!unchanged) continue; // another process was faster; check again
       const previous = found === 'unreadable' ? undefined : found.details;
       const next = { ...mine, details: previous ?? details };
       replaceContent(file, next);
@@ -149,7 +148,7 @@ function heldLock<Details>(
     try {
       utimesSync(file, now, now);
     } catch {
-      // Somebody deleted the file by hand. Whoever does that means to; the next start finds the directory unlocked.
+      // The file was deleted by hand, so the lock is given up; the next server can start on the directory.
     }
   }, heartbeatIntervalMs);
   heartbeat.unref();
@@ -168,8 +167,8 @@ function heldLock<Details>(
 
 async function isHeld(file: string, content: LockContent<unknown>, onWait: () => void): Promise<boolean> {
   if (content.holder.machine === machineId()) return isAlive(content.holder);
-  // The holder ran in another container, on another machine that shares the folder, or before a reboot. Its pid says
-  // nothing; its heartbeat does. The usual case, a container started again, costs this wait only after a kill -9.
+  // The holder ran in another container, on another machine that shares the folder, or before a reboot. Its pid is meaningless
+  // here, so its heartbeats decide. A restarted container has this wait only if its predecessor was killed (kill -9).
   const seenAt = modifiedMs(file);
   if (Date.now() - seenAt > 3 * heartbeatTimeoutMs) return false;
   onWait();
@@ -207,11 +206,11 @@ function readLock<Details>(file: string): LockContent<Details> | 'unreadable' | 
     const isWhole = typeof content.id === 'string' && Number.isInteger(content.holder.pid);
     return isWhole ? content : 'unreadable';
   } catch {
-    return 'unreadable'; // files appear with their whole content, so this one was edited, or lost its bytes in a crash
+    return 'unreadable'; // files are created with their whole content, so this one was edited, or damaged by a crash
   }
 }
 
-/** Makes `file` with its whole content in one step; false if it is there already. */
+/** Creates `file` with its whole content atomically. Returns false if the file exists. */
 function createWithContent(file: string, content: LockContent<unknown>): boolean {
   const draft = writeDraft(file, content);
   try {
@@ -233,7 +232,7 @@ function writeDraft(file: string, content: LockContent<unknown>): string {
   const draft = `${file}.${process.pid}.${randomUUID()}`;
   const handle = openSync(draft, 'wx', 0o600);
   writeSync(handle, `${JSON.stringify(content, null, 2)}\n`);
-  fsyncSync(handle); // a name that outlives a power failure without its content would be an unreadable lock
+  fsyncSync(handle); // otherwise a power failure could leave the file name without content: an unreadable lock
   closeSync(handle);
   return draft;
 }

@@ -1,9 +1,8 @@
 /**
- * Which redis-server (or valkey-server) the private Redis of a single machine is: one of the PATH, one that was
- * installed into the project's own folder before, or one that is installed there now. How that is done is the business
- * of redis-install.ts; what is done with the binary, of embedded-redis.ts.
+ * Finds the redis-server or valkey-server of the private Redis: one on the PATH, else one installed earlier in the project's own
+ * folder, else one that redis-install.ts installs there. embedded-redis.ts runs it.
  *
- * As a program (`npm run redis:install`) it finds or installs the binary and says which it is.
+ * Run as a program (`npm run redis:install`), this file finds or installs the binary and prints its path and version.
  */
 import { execFile } from 'node:child_process';
 import { realpathSync, statSync } from 'node:fs';
@@ -20,31 +19,31 @@ const run = promisify(execFile);
 export interface RedisBinary {
   /** Absolute path of the server's executable. */
   command: string;
-  /** What it needs in its environment: where its shared libraries are, if they were installed beside it. */
+  /** Environment variables that it needs: the path of its shared libraries if they were installed with it. */
   env: Record<string, string>;
-  /** Such as `7.0.15`. */
+  /** The version, such as `7.0.15`. */
   version: string;
   source: 'path' | 'installed';
 }
 
 export interface ResolveRedisBinaryOptions {
-  /** Where a private copy is, or is put. Default: `.redis` in the project's root. */
+  /** The folder for a private installation. Default: `.redis` in the project's root. */
   installDir?: string;
   log: Pick<Logger, 'info' | 'warn'>;
-  /** Folders to look in before that. Default: those of the PATH. */
+  /** Folders that are searched first. Default: those of the PATH. */
   searchPath?: string[];
-  /** Installs the newest one that the distribution has, though there is one; it is in the place of what was installed before. */
+  /** Installs the newest version of the distribution even if a server exists; it replaces the one installed earlier. */
   update?: boolean;
 }
 
-/** Functions of 7.0 that the service uses: multi-part AOF, `#!lua` scripts, config sets of several values. */
+/** The features of 7.0 that are needed: multi-part AOF, `#!lua` scripts, CONFIG SET with several parameters. */
 const oldestVersion = { major: 7, minor: 0 };
 
 const serverNames = ['valkey-server', 'redis-server'];
 
 /**
- * Finds a server of version 7.0 or newer, installing one into `installDir` if there is none and the machine has apt.
- * Rejects with an error whose message says what was looked for and what the user can do.
+ * Finds a server of version 7.0 or newer. If there is none and the machine has apt, installs one into `installDir`.
+ * @throws Error if there is none and the installation failed; the message tells the user how to install one
  */
 export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Promise<RedisBinary> {
   const { log, searchPath = commandSearchPath() } = options;
@@ -90,7 +89,7 @@ export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Pr
   );
 }
 
-/** How old a binary is: when the distribution made it, and when it came to this machine. */
+/** The dates of a binary, YYYY-MM-DD: when the distribution built it, and when it was installed on this machine. */
 export function binaryAge(command: string): { builtOn: string; installedOn: string } {
   const { mtime, ctime } = statSync(command);
   const day = (date: Date) => date.toISOString().slice(0, 10);
@@ -113,11 +112,11 @@ async function installNewest(
   return installed;
 }
 
-/** The usable server in an unpacked tree of packages, with the libraries that were unpacked beside it, or why not. */
+/** The usable server in a folder of unpacked packages, with the path of its libraries; or the reason why there is none. */
 async function binaryIn(root: string): Promise<RedisBinary | { problem: string }> {
   const libraryPath = libraryFolders(root).join(':');
   const env: Record<string, string> = libraryPath === '' ? {} : { LD_LIBRARY_PATH: libraryPath };
-  let problem = 'it holds no server';
+  let problem = 'it contains no server';
   for (const name of serverNames) {
     const command = join(root, 'usr/bin', name);
     if (!isExecutable(command)) continue;
@@ -128,18 +127,19 @@ async function binaryIn(root: string): Promise<RedisBinary | { problem: string }
   return { problem };
 }
 
-/** Asks the executable for its version: that it answers also shows that it runs here, with all its libraries. */
+/** Reads the version of an executable by running it, which also checks that it runs here with all its libraries. */
 async function probe(command: string, env: Record<string, string>): Promise<{ version: string } | { problem: string }> {
   let output: string;
   try {
-    // A copy: Node adds variables of its own to the object that it is given.
+    // A copy, as Node adds variables to the object.
     output = (await run(command, ['--version'], { env: { ...env }, timeout: 10_000 })).stdout;
   } catch (error) {
     const reason = error instanceof Error ? error.message.trim().replaceAll('\n', ' ') : String(error);
     return { problem: `it does not run: ${reason}` };
   }
   const [, version, major, minor] = /\bv=((\d+)\.(\d+)\.\d+)/.exec(output) ?? [];
-  if (version === undefined) return { problem: `it does not tell its version: ${JSON.stringify(output.slice(0, 80))}` };
+  if (version === undefined)
+    return { problem: `it does not print its version: ${JSON.stringify(output.slice(0, 80))}` };
   const isOld =
     Number(major) < oldestVersion.major ||
     (Number(major) === oldestVersion.major && Number(minor) < oldestVersion.minor);

@@ -1,20 +1,20 @@
 /**
- * One command to a Redis behind a unix socket, over a connection of its own: what is needed to watch over the private
- * Redis before any client exists. Speaks just enough RESP2 to read one reply. It does not pool, pipeline or reconnect;
- * everything the service itself asks of Redis goes through connection.ts.
+ * Sends a single command to a Redis on a unix socket, over a new connection. It serves to start and monitor the private Redis before
+ * clients exist. It reads one RESP2 reply, without pooling, pipelining or reconnecting. All other commands use ManagedConnection.
  */
 import { connect } from 'node:net';
 
 export type RedisReply = string | number | null | RedisReply[];
 
-/** Redis answered, and the answer is an error; `message` is Redis' own text, such as `LOADING Redis is loading …`. */
+/** An error reply of Redis; `message` is its text, such as `LOADING Redis is loading …`. */
 export class RedisReplyError extends Error {
   override readonly name = 'RedisReplyError';
 }
 
 /**
- * Sends `args` as one command to the Redis at `socketPath` and gives its reply. Rejects with RedisReplyError for an
- * error reply, and with an ordinary error if there is no listener, no whole reply within `timeoutMs`, or no RESP.
+ * Sends `args` as one command to the Redis at `socketPath` and returns the reply.
+ * @throws RedisReplyError for an error reply; Error if nothing listens, if no complete reply arrives within `timeoutMs`, or if the
+ *   reply is not RESP
  */
 export function redisCommand(socketPath: string, args: string[], timeoutMs = 2000): Promise<RedisReply> {
   return new Promise((resolve, reject) => {
@@ -25,12 +25,14 @@ export function redisCommand(socketPath: string, args: string[], timeoutMs = 200
       action();
     };
     const timer = setTimeout(
-      () => settle(() => reject(new Error(`no reply to ${args[0]} from ${socketPath} within ${timeoutMs} ms`))),
+      () => settle(() => reject(new Error(`No reply to ${args[0]} from ${socketPath} within ${timeoutMs} ms`))),
       timeoutMs,
     );
     let received = Buffer.alloc(0);
     socket.on('error', (error) => settle(() => reject(error)));
-    socket.on('close', () => settle(() => reject(new Error(`${socketPath} closed before its reply to ${args[0]}`))));
+    socket.on('close', () =>
+      settle(() => reject(new Error(`${socketPath} closed the connection before the reply to ${args[0]}`))),
+    );
     socket.on('data', (chunk) => {
       received = Buffer.concat([received, chunk]);
       try {
@@ -44,7 +46,7 @@ export function redisCommand(socketPath: string, args: string[], timeoutMs = 200
   });
 }
 
-/** The reply that starts at `start`, and where the next one would; undefined while it is not all there. */
+/** Parses the reply that begins at `start`; `end` is the index after it. Returns undefined while the reply is incomplete. */
 function parseReply(bytes: Buffer, start: number): { reply: RedisReply; end: number } | undefined {
   const lineEnd = bytes.indexOf('\r\n', start);
   if (lineEnd < 0) return undefined;
@@ -75,6 +77,6 @@ function parseReply(bytes: Buffer, start: number): { reply: RedisReply; end: num
       return { reply: items, end };
     }
     default:
-      throw new Error(`not a Redis reply: ${JSON.stringify(bytes.toString('utf8', start, start + 40))}`);
+      throw new Error(`Not a Redis reply: ${JSON.stringify(bytes.toString('utf8', start, start + 40))}`);
   }
 }

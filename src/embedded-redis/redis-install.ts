@@ -1,21 +1,20 @@
 /**
- * Brings the distribution's own Redis, or Valkey, into a private folder (private-packages.ts). Which server is used in the end
- * is the business of redis-binary.ts.
+ * Installs the distribution's Redis or Valkey into a private folder (private-packages.ts). redis-binary.ts chooses the server to use.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { installPrivately, isExecutable, type PrivateInstallation } from './private-packages.ts';
 
-/** Names of the server's package, the preferred one first; Debian keeps the binary itself in redis-tools. */
+/** The packages with the server, the preferred one first. In Debian, the binary is in redis-tools, on which redis-server depends. */
 const serverPackages = [
   { name: 'redis-server', sisterPrefix: 'redis-' },
   { name: 'valkey-server', sisterPrefix: 'valkey-' },
 ];
 
-/** Commands under which a distribution ships the server's binary without the server's package. */
+/** Other names of the server's binary, which are installed without the server's package; by name, the server that it is. */
 const aliases = { 'redis-check-rdb': 'redis-server', 'valkey-check-rdb': 'valkey-server' };
 
-/** Puts a usable server into `installDir`/redis, or rejects with the reason; several processes may call it at once. */
+/** Installs a usable server into `installDir`/redis. Several processes may call it at once. @throws Error with the reason */
 export async function installRedis(
   options: Pick<PrivateInstallation, 'installDir' | 'log' | 'searchPath' | 'usabilityProblem' | 'replace'>,
 ): Promise<void> {
@@ -32,7 +31,7 @@ export async function installRedis(
   });
 }
 
-/** Debian's tools package has the very same binary under another name: the server looks at the name it is called by. */
+/** Links the server to its binary under another name, as in Debian's redis-tools: the binary acts by the name it is called with. */
 async function aliasedServer(
   draft: string,
   { searchPath, usabilityProblem }: Pick<PrivateInstallation, 'searchPath' | 'usabilityProblem'>,

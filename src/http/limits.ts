@@ -7,53 +7,54 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 
 /**
- * What one broker takes at most. Beyond it a request is refused at once, with 429: early, rather than late or never. What is held for
- * long (waits, uploads, sockets, watches, connections) is shared between clients by core/shared-limit.ts, work by http/wait-queue.ts.
+ * The limits on the load of one broker. A request beyond a limit is refused at once with 429, instead of being served late or
+ * never. Resources that are held for long (long polls, uploads, sockets, watches, connections) are shared between clients by
+ * core/shared-limit.ts; places for requests by http/wait-queue.ts.
  */
 export interface AdmissionLimits {
   /**
-   * Work under way, where a usual request is 1 and a large one is more (http/request-weight.ts), without what waits. A broker has
-   * reached all the throughput it has with about 100; 1000 of the usual kind are answered in half a second, well below the 1.4 s
-   * that a command of the store may take. Without this bound, thousands of senders made every command late, so that nothing was
-   * answered but failures.
+   * The total weight of requests in progress: 1 for a usual request, more for a large one (http/request-weight.ts). Waiting requests
+   * do not count. A broker reaches its full throughput with about 100 requests. 1000 usual ones take half a second, well below the
+   * 1.4 s timeout of a command to the store. Without this limit, thousands of clients would make every command time out.
    */
   requestsMax: number;
   /**
-   * Requests beyond those, waiting for a place with their bodies in memory, most of them some KiB each: as many connections as a busy service has
-   * may send at the same moment, and are all answered. And how long one waits at most, ms: whoever has no place by then is
-   * better told to come back.
+   * The number of requests that wait for a place, with their bodies in memory, usually some KiB each. It is large enough for all
+   * connections of a busy service to send a request at the same moment. `requestWaitMsMax` is the longest wait, ms; after that a
+   * request is refused, and the client should retry.
    */
   requestsWaitingMax: number;
   requestWaitMsMax: number;
   /**
-   * Renewals, heartbeats and small commits under way, besides those requests. Each is one short script: so many are answered in
-   * some 20 ms.
+   * The reserved capacity: the number of renewals, heartbeats and small commits in progress besides `requestsMax`. Each is one short
+   * script; this many take about 20 ms.
    */
   reservedMax: number;
   /**
-   * Requests with handles or members that are not known to be good: so many may a client send at once in the reserved capacity, and so many a second from
-   * then on. All clients behind one address may come to a broker at once when another one has died; to guess a handle takes 2^128.
+   * Requests in the reserved capacity whose session handle or member is not known to be valid: the number that one address may send
+   * at once, and per second after that. When a broker dies, all clients behind one address may come to another broker at once. The
+   * limit need not prevent guessing: a handle has 128 random bits.
    */
   unknownHandlesMax: number;
   unknownHandlesPerSecond: number;
-  /** Long polls and event streams: they cost some 10 KiB each, and work only when something happens. */
+  /** Long polls and event streams: about 10 KiB of memory each, and little work between changes. */
   waitsMax: number;
   /**
-   * Bodies of NDJSON under way: up to half a MiB of memory each, but for a line of more than 128 KiB. One may have max.message.bytes of its
-   * topic and 64 KiB more; until it is read it counts among the bytes of bodies.
+   * NDJSON bodies being received: up to 512 KiB of memory each, unless a line has more than 128 KiB. A line may have up to 64 KiB more
+   * than max.message.bytes of its topic; until it is read, it counts in `bodiesBytesMax`.
    */
   uploadsMax: number;
-  /** WebSockets. */
+  /** Open WebSockets. */
   socketsMax: number;
-  /** Watches on all sockets together: about 1 KiB each. */
+  /** Watches on all sockets together: about 1 KiB of memory each. */
   watchesMax: number;
-  /** Bytes of bodies in memory. A body of WEIR_MAX_BODY_BYTES must fit several times: see bodiesBytesMax(). */
+  /** Bytes of request bodies in memory. Several bodies of WEIR_MAX_BODY_BYTES must fit: see bodiesBytesMax(). */
   bodiesBytesMax: number;
-  /** The same of renewals, heartbeats and commits. */
+  /** Bytes of the bodies of renewals, heartbeats and commits in memory. */
   reservedBodiesBytesMax: number;
-  /** Bytes of responses that their clients have not read yet: sixteen of the largest, and tens of thousands of the usual ones. */
+  /** Bytes of responses that clients have not read yet: 16 of the largest responses, or tens of thousands of usual ones. */
   responsesBytesMax: number;
-  /** The same of sockets and event streams, on which up to 8 MiB may wait for one reader and more for all that read slowly. */
+  /** Unread bytes of all sockets and event streams together; up to 8 MiB may wait for one reader. */
   readersBytesMax: number;
 }
 
@@ -74,36 +75,36 @@ export const defaultAdmissionLimits: AdmissionLimits = {
   readersBytesMax: 256 * MiB,
 };
 
-/** How long a client may take, ms. */
+/** The time limits for clients, ms. */
 export interface HttpTimeouts {
-  /** For the head of a request, from its first byte or from the connection: a modem needs less than a second for 16 KiB. */
+  /** To receive the head of a request, from its first byte, or from the opening of the connection. */
   headMs: number;
-  /** Without a byte of a body that has begun. */
+  /** Between two bytes of a request body. */
   bodyIdleMs: number;
   /**
-   * A body has this long, and from then on has to come in at this rate on average, bytes a second: as Apache's mod_reqtimeout has it.
-   * A streamed body is bounded in its pauses only.
+   * A request body must arrive within this time, or else at this average rate, bytes per second, as with Apache's mod_reqtimeout.
+   * For a streamed body, only the pauses are limited.
    */
   bodyGraceMs: number;
   bodyBytesPerSecondMin: number;
-  /** For a whole body, unless it is streamed: 16 MiB at half a megabit a second. */
+  /** To receive a whole body, unless it is streamed: 16 MiB at about 0.5 Mbit/s. */
   bodyMs: number;
   /**
-   * Without a byte of a response that is taken by its client: as nginx's send_timeout. The network of the machine takes some MiB before
-   * anything waits here, and more in large steps, so that a slow modem moves nothing for half a minute.
+   * The longest time in which a client reads no byte of a response, as with nginx's send_timeout. The kernel buffers some MiB and
+   * accepts more in large steps, so with a slow modem the process may see no progress for half a minute.
    */
   responseIdleMs: number;
-  /** A response has this long, and from then on has to be taken at this rate on average, bytes a second: that of bodies. */
+  /** A response must be read within this time, or else at this average rate, bytes per second; the same as for bodies. */
   responseGraceMs: number;
   responseBytesPerSecondMin: number;
-  /** Without a byte of a streamed body: its sender may have nothing to say for as long as a long poll may last. */
+  /** Between two bytes of a streamed body: as long as a long poll may last, as the client may have no records for a while. */
   streamIdleMs: number;
   /**
-   * Without a request on a connection. Longer than balancers keep theirs (60 s with nginx, HAProxy and the clouds'), so that it is
-   * they who close: else a request of theirs could cross our close, and be lost.
+   * Between two requests on a connection. It is longer than the 60 s of common load balancers (nginx, HAProxy, the clouds), so that
+   * they close first. Otherwise a request could be lost when this server closes the connection at the same moment.
    */
   keepAliveMs: number;
-  /** How often those are looked for who have taken too long. */
+  /** The interval at which these limits are checked. */
   lookEveryMs: number;
 }
 
@@ -121,28 +122,28 @@ export const defaultHttpTimeouts: HttpTimeouts = {
   lookEveryMs: 2500,
 };
 
-/** How connections are borne with that are used in unusual ways. */
+/** Limits for unusual uses of connections. */
 export interface ConnectionLimits {
-  /** Requests on one connection that wait for those before them; nearly no client sends more than one at a time. */
+  /** Pipelined requests on one connection that wait for earlier ones; few clients send more than one at a time. */
   pipelinedMax: number;
-  /** How long, of how many bytes and on how many connections at once what comes behind an early response is read and dropped. */
+  /** The rest of a body is read and discarded after an early response: for how long, ms; how many bytes; on how many connections. */
   lingering: { ms: number; bytes: number; connections: number };
-  /** Results of NDJSON that are held back until its body has been read: of one stream, and of all. */
+  /** NDJSON results that are held back until the request body has been read: bytes of one stream, and of all. */
   heldResults: { streamBytesMax: number; bytesMax: number };
 }
 
 export const defaultConnectionLimits: ConnectionLimits = {
   pipelinedMax: 100,
-  // A body of twice WEIR_MAX_BODY_BYTES comes in within that in any data centre, and its sender learns why it is too large.
+  // Within a data centre, a body of twice WEIR_MAX_BODY_BYTES fits into these limits, so its client can read why it was refused.
   lingering: { ms: 2000, bytes: 32 * MiB, connections: 500 },
-  // Some 100 bytes for each batch of up to 256 KiB and each of its partitions: those of tens of GiB into one partition.
+  // A result has about 100 bytes per partition for up to 256 KiB of records: enough for tens of GiB sent to one partition.
   heldResults: { streamBytesMax: 16 * MiB, bytesMax: 64 * MiB },
 };
 
 /**
- * Bytes of a body that becomes values, by what the route takes; WEIR_MAX_BODY_BYTES bounds each of them, and alone what is kept as
- * bytes: the data of nodes, records. Little is what one thing is described by; a list has up to 10,000 names, offsets or partitions; a
- * transaction holds 4 MiB of data, of which base64 makes a third more.
+ * The maximum sizes of JSON bodies, bytes, by the kind of request. `little`: a description of one resource. `list`: up to 10,000
+ * names, offsets or partitions. `transaction`: 4 MiB of node data, a third more in base64. WEIR_MAX_BODY_BYTES limits all of them,
+ * and is the only limit on node data and records.
  */
 export const bodyBytes = {
   little: 64 * KiB,
@@ -150,22 +151,22 @@ export const bodyBytes = {
   transaction: 8 * MiB,
 };
 
-/** The head of a request, its URL included; a node's path may be as long. It is Node's own limit. */
+/** The maximum size of a request's head, including its URL; Node's default. */
 export const headBytesMax = 16 * KiB;
 
-/** Connections beyond the configured number that are still taken, to tell their clients so, and for health checks. */
+/** Connections accepted beyond the configured maximum, to refuse their requests with an error and to serve health checks. */
 export const spareConnections = 100;
 
-/** The same of one address that has its share of the connections. */
+/** Connections accepted in the same way from one address that has used up its share. */
 export const spareConnectionsOfClient = 10;
 
-/** Up to this size a body usually comes in one piece, and is counted as its sender announces it. */
+/** A body up to this size usually arrives in one piece, so its announced length is counted at once. */
 export const bodyBytesUsual = 64 * KiB;
 
-/** A few of the largest bodies must fit, or else one sender of large bodies would keep all others out. */
+/** The limit on bytes of bodies: several of the largest bodies must fit, or one client with large bodies would block all others. */
 export function bodiesBytesMax(load: AdmissionLimits, bodyBytesMax: number): number {
   return Math.max(load.bodiesBytesMax, 4 * bodyBytesMax);
 }
 
-/** `Retry-After`, s, at least and at most: drawn for each answer, so that those refused together do not come back together. */
+/** The range of `Retry-After`, s. It is chosen at random for each response, so that refused clients do not all retry at once. */
 export const retryAfterSeconds = { least: 1, most: 3 };

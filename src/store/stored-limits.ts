@@ -1,22 +1,22 @@
-// The limits on what all clients together may store. docs/operations.md ("Limits and defaults") lists the numbers.
+// The default limits on stored data. docs/operations.md ("Limits and defaults") lists the numbers.
 
 const MiB = 1024 * 1024;
 
 /**
- * The limits on what all clients together may store. At a limit a request is refused with 429; what exists stays usable, and
- * expires or can be deleted.
+ * The limits on the data that all clients together may store. A request beyond a limit is refused with 429. Existing data stays
+ * usable; it expires or can be deleted.
  */
 export interface StoredLimits {
-  /** Sessions of clients and of members of groups: about 500 bytes each, and the reaper ends some thousand a second. */
+  /** Sessions of clients and of group members: about 500 bytes each. Some thousand per second can expire. */
   sessionsMax: number;
-  /** Named producers: about 400 bytes each, and as much in each log that they write to; idle ones end by themselves. */
+  /** Named producers: about 400 bytes each, and as much in each log to which they append. Idle ones expire. */
   producersMax: number;
-  /** Names of fences in one partition: up to 400 bytes each. */
+  /** Fences in one partition: up to 400 bytes each. */
   fencesMax: number;
-  /** Responses kept for 10 minutes for requests on the tree with an Idempotency-Key: more than 1,600 such requests a second. */
+  /** Responses stored for 10 minutes for tree requests with an Idempotency-Key: allows more than 1,600 such requests per second. */
   responsesMax: number;
   responseBytesMax: number;
-  /** As above, for the produce requests of one partition: some 200 bytes each. */
+  /** As above, for the produce requests to one partition: about 200 bytes each. */
   appendsMax: number;
   appendBytesMax: number;
 }

@@ -95,7 +95,7 @@ t.test('what is too old, does not run or says nothing is passed over, and said s
   t.equal(warnings.length, 3);
   t.match(warnings[0], /its version 6\.2\.14 is older than 7\.0/);
   t.match(warnings[1], /does not run/);
-  t.match(warnings[2], /does not tell its version: "hello/);
+  t.match(warnings[2], /does not print its version: "hello/);
 });
 
 t.test('a server that was installed before is taken, with the libraries beside it', async (t) => {
@@ -120,7 +120,7 @@ t.test('without any server the one message says what was looked for, why it fail
     'no valkey-server or redis-server of version 7.0 or newer on the PATH',
     installDir,
     `Passed over: ${old}/redis-server (its version 6.0.16 is older than 7.0)`,
-    'there is no apt here',
+    'this machine has no apt',
     'sudo apt-get install redis-server',
     'sudo dnf install',
     'brew install redis',
@@ -149,7 +149,7 @@ t.test('an update brings the newest that the distribution has, and a failed one 
   const installDir = join(temporaryFolder(t), 'install');
   const command = writeServer(join(installDir, 'redis/usr/bin'), 'redis-server', '7.0.15');
   await t.rejects(resolveRedisBinary({ installDir, log: quietLog, searchPath: [], update: true }), {
-    message: /there is no apt here/,
+    message: /this machine has no apt/,
   });
   const { bin, callsOf } = writeDistribution(t, '7.2.5');
   const options = { installDir, log: quietLog, searchPath: [bin] };
@@ -184,7 +184,7 @@ t.test('a distribution whose server is too old is not used', async (t) => {
   const { bin } = writeDistribution(t, '6.0.16');
   const installDir = temporaryFolder(t);
   await t.rejects(resolveRedisBinary({ installDir, log: quietLog, searchPath: [bin] }), {
-    message: /the redis-server of this distribution was fetched, but its version 6\.0\.16 is older than 7\.0/,
+    message: /the redis-server of this distribution was downloaded, but its version 6\.0\.16 is older than 7\.0/,
   });
   t.same(readdirSync(installDir), []);
 });

@@ -49,10 +49,12 @@ t.test("an error reply rejects with Redis' own text", async (t) => {
 });
 
 t.test('silence, an early end, nobody and nonsense each reject', async (t) => {
-  await t.rejects(redisCommand(await startAnswering(t, ['$5\r\nhel']), ['ANY'], 50), { message: /no reply to ANY/ });
-  await t.rejects(redisCommand(await startAnswering(t, [':4'], true), ['ANY']), { message: /closed before its reply/ });
+  await t.rejects(redisCommand(await startAnswering(t, ['$5\r\nhel']), ['ANY'], 50), { message: /No reply to ANY/ });
+  await t.rejects(redisCommand(await startAnswering(t, [':4'], true), ['ANY']), {
+    message: /closed the connection before the reply/,
+  });
   await t.rejects(redisCommand(join(temporaryFolder(t), 'none'), ['ANY']), { code: 'ENOENT' });
   await t.rejects(redisCommand(await startAnswering(t, ['HTTP/1.1 400\r\n']), ['ANY']), {
-    message: /not a Redis reply/,
+    message: /Not a Redis reply/,
   });
 });

@@ -1,5 +1,4 @@
-// How much history watches read at a time, and how much may wait for one reader. docs/operations.md lists
-// the numbers.
+// The limits on the history reads of watches and on the unread bytes of one reader. docs/operations.md lists the numbers.
 
 const MiB = 1024 * 1024;
 
@@ -15,9 +14,9 @@ export interface WatchLimits {
   /** Pages kept for watchers that resume at the same zxid a moment later. The lower of the two limits counts. */
   pagesKept: number;
   pagesBytesKept: number;
-  /** Watches whose `since` is checked by one call of the store. */
+  /** The number of watches whose `since` is checked by one call of the store. */
   startsPerCall: number;
-  /** A reader for which so much waits beyond the transaction that it is being sent is cut off; it resumes. */
+  /** A slow reader is disconnected when more unread bytes wait for it, without the transaction being sent; it can resume. */
   slowReaderBytesMax: number;
 }
 
