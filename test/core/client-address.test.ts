@@ -2,7 +2,7 @@
 import t from 'tap';
 import { clientOfAddress } from '../../src/core/client-address.ts';
 
-t.test('an address of IPv4 is a client, however it is written; one of IPv6 belongs to its /64', async (t) => {
+t.test('an IPv4 address is a client in each notation, and IPv6 addresses of one /64 are one client', async (t) => {
   for (const [address, client] of [
     ['192.0.2.7', '192.0.2.7'],
     ['::ffff:192.0.2.7', '192.0.2.7'],
@@ -17,7 +17,7 @@ t.test('an address of IPv4 is a client, however it is written; one of IPv6 belon
   }
 });
 
-t.test('what is no address is no client', async (t) => {
+t.test('a string that is not an address is not a client', async (t) => {
   for (const text of ['', 'unknown', '_hidden', '192.0.2', '192.0.2.999', '2130706433', 'example.org', '1.2.3.4:80']) {
     t.equal(clientOfAddress(text), undefined, text);
   }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { fairShares } from '../../src/core/fair-share.ts';
 
-t.test('shares are equal, or all that somebody wants', async (t) => {
+t.test('shares are equal, or as large as a client needs', async (t) => {
   t.same(fairShares([], 10), []);
   t.same(fairShares([100, 100], 10), [5, 5]);
   t.same(fairShares([100, 1], 10), [9, 1]);
@@ -12,7 +12,7 @@ t.test('shares are equal, or all that somebody wants', async (t) => {
   t.same(fairShares([2, 3], 10), [2, 3]);
 });
 
-t.test('nothing is left while somebody wants more, and nobody has more than one who wants more', async () => {
+t.test('nothing is left while a client needs more, and no client has more than one that needs more', async () => {
   fc.assert(
     fc.property(fc.array(fc.nat(1000), { maxLength: 50 }), fc.nat(5000), (wants, total) => {
       const shares = fairShares(wants, total);

@@ -7,7 +7,7 @@ import { frameJson } from '../../src/core/frame-json.ts';
 const record = { offset: 7, timestamp: 1, value: 'a "b"' };
 const event = { path: '/a', type: 'deleted' };
 
-t.test('a frame with a part that is text reads as if the part had been an object', async (t) => {
+t.test('a frame with a part that is JSON text equals a frame with the part as an object', async (t) => {
   const records = JSON.stringify([record]);
   const events = JSON.stringify([event]);
   const cases = [
@@ -29,6 +29,6 @@ t.test('a frame with a part that is text reads as if the part had been an object
   }
 });
 
-t.test('a frame may consist of text parts only', async (t) => {
+t.test('a frame can consist of parts that are JSON text only', async (t) => {
   t.equal(frameJson<{ a: number[]; b: string }, 'a' | 'b'>({}, { a: '[1]', b: '"x"' }), '{"a":[1],"b":"x"}');
 });

@@ -13,7 +13,7 @@ const said = (schema: z.ZodType, input: unknown, where: string) => {
   return error ? describeIssues(error, where) : '';
 };
 
-t.test('what is wrong is said with its place, its value and what would be right', async (t) => {
+t.test('an error names the place, the value and what is valid', async (t) => {
   t.equal(
     said(getNodeQuery, { limit: 'ten' }, 'query'),
     'query.limit: must be a whole number of at most 16 digits, not "ten".',
@@ -26,7 +26,7 @@ t.test('what is wrong is said with its place, its value and what would be right'
   t.match(said(createTopicBody, { name: 'a', config: { 'retention.ms': true } }, 'body'), /must be .*, not true\.$/);
 });
 
-t.test('no word of the library is needed to know what is right', async (t) => {
+t.test('an error does not use words of the validation library', async (t) => {
   t.equal(
     said(getNodeQuery, { view: 'child' }, 'query'),
     'query.view: must be one of data, node, stat, children, tree, not "child".',
@@ -44,7 +44,7 @@ t.test('no word of the library is needed to know what is right', async (t) => {
   );
 });
 
-t.test('of one place one thing is said, and no number that was not sent', async (t) => {
+t.test('each place has one error, which contains no number that was not sent', async (t) => {
   const check = { op: 'check', path: '/', version: JSON.parse('9007199254740993') };
   t.equal(
     said(multiBody, { ops: [check] }, 'body'),
@@ -52,7 +52,7 @@ t.test('of one place one thing is said, and no number that was not sent', async 
   );
 });
 
-t.test('what is missing, unknown or given twice is said so', async (t) => {
+t.test('missing, unknown and repeated fields are named', async (t) => {
   t.equal(said(createTopicBody, {}, 'body'), 'body.name: is missing.');
   t.equal(
     said(createTopicBody, { name: 'a', color: 1 }, 'body'),
@@ -63,7 +63,7 @@ t.test('what is missing, unknown or given twice is said so', async (t) => {
   t.equal(said(getNodeQuery, { limit: ['1', '2'] }, 'query'), 'query.limit: is given 2 times, not once.');
 });
 
-t.test('of what is long or secret little is shown', async (t) => {
+t.test('long values are shortened and secret ones hidden', async (t) => {
   t.ok(said(getNodeQuery, { limit: 'x'.repeat(10_000) }, 'query').length < 200);
   const handle = `${'0123456789abcdef'}.${'A'.repeat(22)}`;
   t.notMatch(said(getNodeQuery, { limit: handle }, 'query'), /AAAA/);

@@ -9,7 +9,7 @@ function takeAll(limit: SharedLimit, client: string): number {
   return taken;
 }
 
-t.test('a client alone gets its share', async (t) => {
+t.test('a single client gets its share of the whole', async (t) => {
   for (const [share, expected] of [
     [0.5, 500],
     [0.25, 250],
@@ -20,11 +20,11 @@ t.test('a client alone gets its share', async (t) => {
   }
 });
 
-t.test('of the smallest limits one is had', async (t) => {
+t.test('with the smallest limits a client gets one', async (t) => {
   for (const share of [0.01, 0.5, 1]) t.ok(takeAll(new SharedLimit(1, share), 'a') === 1, `with a share of ${share}`);
 });
 
-t.test('those that come later get something, whatever those before have taken', async (t) => {
+t.test('later clients get something, whatever earlier ones hold', async (t) => {
   const limit = new SharedLimit(1000, 0.5);
   const taken = Array.from({ length: 8 }, (_, n) => takeAll(limit, `greedy ${n}`));
   t.same(taken.slice(0, 3), [500, 250, 125]);
@@ -33,7 +33,7 @@ t.test('those that come later get something, whatever those before have taken', 
   t.equal(limit.acquire('greedy 0'), 'address');
 });
 
-t.test('what is given back is there for others, and nothing is remembered of who has nothing', async (t) => {
+t.test('what is released is free for others, and clients that hold nothing are forgotten', async (t) => {
   const limit = new SharedLimit(4, 1);
   t.equal(takeAll(limit, 'a'), 4);
   t.equal(limit.acquire('b'), 'total');

@@ -12,21 +12,24 @@ function accounts(max: number) {
   return { cut, clients, limit, reader };
 }
 
-t.test('of the client for which most waits, the reader is cut off that has taken nothing for longest', async (t) => {
-  const { cut, clients, limit, reader } = accounts(100);
-  const [idle, moving, other] = [reader('a', 'idle'), reader('a', 'moving'), reader('b', 'other')];
-  moving.add(30);
-  idle.add(45);
-  other.add(20);
-  moving.taken(10);
-  t.equal(limit.used, 85);
-  other.add(16);
-  t.same(cut, ['idle'], 'not who takes something, nor who has asked for room');
-  t.same(clients, ['a']);
-  t.equal(limit.used, 56);
-});
+t.test(
+  'over the limit, the client with most unread bytes loses the reader that has read nothing for longest',
+  async (t) => {
+    const { cut, clients, limit, reader } = accounts(100);
+    const [idle, moving, other] = [reader('a', 'idle'), reader('a', 'moving'), reader('b', 'other')];
+    moving.add(30);
+    idle.add(45);
+    other.add(20);
+    moving.taken(10);
+    t.equal(limit.used, 85);
+    other.add(16);
+    t.same(cut, ['idle'], 'not who takes something, nor who has asked for room');
+    t.same(clients, ['a']);
+    t.equal(limit.used, 56);
+  },
+);
 
-t.test('what waits for one that is closed counts no more, and what it reports later is nothing', async (t) => {
+t.test('the unread bytes of a closed reader no longer count, and its later reports are ignored', async (t) => {
   const { cut, limit, reader } = accounts(100);
   const [one, two] = [reader('a', 'one'), reader('a', 'two')];
   one.add(60);
@@ -42,7 +45,7 @@ t.test('what waits for one that is closed counts no more, and what it reports la
   t.equal(limit.heldBy('a'), 0);
 });
 
-t.test('a reader is cut off, too, for what it is sent alone', async (t) => {
+t.test('a single reader that exceeds the limit is disconnected', async (t) => {
   const { cut, limit, reader } = accounts(100);
   reader('a', 'huge').add(101);
   t.same(cut, ['huge']);

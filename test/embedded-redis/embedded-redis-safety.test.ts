@@ -26,7 +26,7 @@ function bystander(t: Test): ChildProcess {
   return child;
 }
 
-t.test('data that others could read is closed to them: a directory that was there, and what is written', async (t) => {
+t.test('other users lose access to an existing data directory and its files', async (t) => {
   const dataDir = join(temporaryFolder(t), 'data');
   mkdirSync(dataDir);
   chmodSync(dataDir, 0o755);
@@ -50,7 +50,7 @@ t.test('data that others could read is closed to them: a directory that was ther
   t.equal(await redisCommand(socketPath, ['GET', 'a']), 'b');
 });
 
-t.test('a lock that names a living process that is no Redis of this directory ends nobody', async (t) => {
+t.test('a lock that names a living process other than the Redis of the directory ends no process', async (t) => {
   const victim = bystander(t);
   const other = await startTestRedis(t);
   for (const pid of [victim.pid!, other.redis.pid]) {
@@ -62,7 +62,7 @@ t.test('a lock that names a living process that is no Redis of this directory en
   }
 });
 
-t.test('a socket that answers as the Redis of a killed server, and is none, ends nobody', async (t) => {
+t.test('a socket that only pretends to be the Redis of a killed server ends no process', async (t) => {
   const victim = bystander(t);
   const dataDir = temporaryFolder(t);
   const socketPath = join(temporaryFolder(t), 'redis.sock');
@@ -96,7 +96,7 @@ t.test('a lock that is not a regular file of this user is refused', async (t) =>
   t.equal(readFileSync(elsewhere, 'utf8'), planted);
 });
 
-t.test('the socket is beside the data; where that path is too long, in a folder that nobody can foresee', async (t) => {
+t.test('the socket is in the data directory, or in a folder with a random name if its path is too long', async (t) => {
   const short = temporaryFolder(t);
   t.equal(dirname((await startTestRedis(t, { dataDir: short })).socketPath), short);
 
@@ -178,7 +178,7 @@ function watchdogsOf(dataDir: string): string[] {
 
 const orphanTimeoutMs = 600;
 
-t.test('the Redis of a killed server ends by itself, with all its data, when no other one takes it over', async (t) => {
+t.test('the Redis of a killed server saves all data and ends if no other server takes it over', async (t) => {
   const dataDir = temporaryFolder(t);
   const owner = await startOwner(t, dataDir, { orphanTimeoutMs });
   await redisCommand(owner.socketPath, ['SET', 'kept', 'yes']);
@@ -188,19 +188,22 @@ t.test('the Redis of a killed server ends by itself, with all its data, when no 
   t.equal(await redisCommand(socketPath, ['GET', 'kept']), 'yes');
 });
 
-t.test('a Redis that was taken over, or whose server lives, is not ended; and watchdogs end with it', async (t) => {
-  const dataDir = temporaryFolder(t);
-  const owner = await startOwner(t, dataDir, { orphanTimeoutMs });
-  const [first] = watchdogsOf(dataDir);
-  t.ok(first);
-  await kill(owner.process);
-  const options = { dataDir, appendfsync: 'no' as const, binary: await installedRedisBinary(), log: quietLog };
-  const redis = await startEmbeddedRedis({ ...options, orphanTimeoutMs });
-  t.teardown(() => redis.stop());
-  t.equal(redis.pid, owner.pid);
-  await eventually(() => !watchdogsOf(dataDir).includes(first!), 'the watchdog of the killed server has ended');
-  t.equal(await redisCommand(redis.socketPath, ['PING']), 'PONG');
-  t.equal(watchdogsOf(dataDir).length, 1, 'the new server has its own');
-  await redis.stop();
-  await eventually(() => watchdogsOf(dataDir).length === 0, 'it ends with its Redis');
-});
+t.test(
+  'a Redis that was taken over or whose server is alive is not ended, and watchdogs end with their Redis',
+  async (t) => {
+    const dataDir = temporaryFolder(t);
+    const owner = await startOwner(t, dataDir, { orphanTimeoutMs });
+    const [first] = watchdogsOf(dataDir);
+    t.ok(first);
+    await kill(owner.process);
+    const options = { dataDir, appendfsync: 'no' as const, binary: await installedRedisBinary(), log: quietLog };
+    const redis = await startEmbeddedRedis({ ...options, orphanTimeoutMs });
+    t.teardown(() => redis.stop());
+    t.equal(redis.pid, owner.pid);
+    await eventually(() => !watchdogsOf(dataDir).includes(first!), 'the watchdog of the killed server has ended');
+    t.equal(await redisCommand(redis.socketPath, ['PING']), 'PONG');
+    t.equal(watchdogsOf(dataDir).length, 1, 'the new server has its own');
+    await redis.stop();
+    await eventually(() => watchdogsOf(dataDir).length === 0, 'it ends with its Redis');
+  },
+);

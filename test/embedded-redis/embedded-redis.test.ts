@@ -80,7 +80,7 @@ async function setting(redis: { socketPath: string }, name: string): Promise<unk
 
 const isAlive = (pid: number): boolean => identifyProcess(pid) !== undefined;
 
-t.test('a fresh start serves with the settings that keep data safe', async (t) => {
+t.test('a first start uses the settings that keep data safe', async (t) => {
   const { redis, dataDir } = await startTestRedis(t, { appendfsync: 'always', maxmemoryBytes: 123_456_789 });
   t.equal(await setting(redis, 'appendonly'), 'yes');
   t.equal(await setting(redis, 'appendfsync'), 'always');
@@ -96,7 +96,7 @@ t.test('a fresh start serves with the settings that keep data safe', async (t) =
   t.equal(identifyProcess(redis.pid)?.pid, redis.pid);
 });
 
-t.test('without a limit of its own Redis gets half of the memory at most, never no limit', async (t) => {
+t.test('without a configured limit Redis may use at most half of the memory', async (t) => {
   const dataDir = temporaryFolder(t);
   const redis = await startEmbeddedRedis({
     dataDir,
@@ -120,7 +120,7 @@ t.test('data survives a stop and a start, under every sync policy', async (t) =>
   }
 });
 
-t.test('stop ends Redis, gives up the directory, and may be called again', async (t) => {
+t.test('stop ends Redis, releases the directory, and may be called again', async (t) => {
   const { redis, dataDir } = await startTestRedis(t);
   const { pid, socketPath } = redis;
   await Promise.all([redis.stop(), redis.stop()]);
@@ -130,14 +130,14 @@ t.test('stop ends Redis, gives up the directory, and may be called again', async
   t.same(readdirSync(dataDir), ['appendonlydir']);
 });
 
-t.test('a data directory of any length will do', async (t) => {
+t.test('the path of a data directory may have any length', async (t) => {
   const dataDir = join(temporaryFolder(t), 'a-long-name'.repeat(20));
   const { redis } = await startTestRedis(t, { dataDir });
   t.ok(Buffer.byteLength(redis.socketPath) < 108);
   t.equal(await redisCommand(redis.socketPath, ['PING']), 'PONG');
 });
 
-t.test('a port is opened on request, on the loopback', async (t) => {
+t.test('a port is opened on request, on the loopback interface', async (t) => {
   const port = await freePort();
   const { redis } = await startTestRedis(t, { port });
   t.equal(await setting(redis, 'bind'), '127.0.0.1');
@@ -148,7 +148,7 @@ t.test('a port is opened on request, on the loopback', async (t) => {
   t.equal(String(reply), '+PONG\r\n');
 });
 
-t.test('what Redis prints reaches the log', async (t) => {
+t.test('the output of Redis is written to the log', async (t) => {
   const lines: string[] = [];
   const keep = (_fields: object, text: string): number => lines.push(text);
   const { redis } = await startTestRedis(t, { log: { info: keep, warn: keep, error: keep } as never });
@@ -158,7 +158,7 @@ t.test('what Redis prints reaches the log', async (t) => {
   await eventually(() => lines.some((line) => /^redis: .*ready to exit/i.test(line)), 'the farewell');
 });
 
-t.test('the Redis of a killed server is taken over with its data, and runs on', async (t) => {
+t.test('the Redis of a killed server is taken over with its data and keeps running', async (t) => {
   const dataDir = temporaryFolder(t);
   const owner = await startOwner(t, dataDir);
   await set({ socketPath: owner.socketPath! }, 'kept', 'yes');
@@ -185,7 +185,7 @@ t.test('the Redis of a killed server is taken over with its data, and runs on', 
   t.equal(isAlive(redis.pid), false);
 });
 
-t.test('a Redis left behind is ended at stop, too', async (t) => {
+t.test('a stop also ends a Redis that was taken over', async (t) => {
   const dataDir = temporaryFolder(t);
   const owner = await startOwner(t, dataDir);
   await killAndWait(owner.process);
@@ -234,7 +234,7 @@ t.test('a Redis left behind that listens elsewhere is replaced, with its data', 
   t.equal(await get(redis, 'kept'), 'yes');
 });
 
-t.test('a Redis left behind is found even if its server had no time to write it down', async (t) => {
+t.test('a Redis left behind is found even if the lock file of its server is missing', async (t) => {
   const dataDir = temporaryFolder(t);
   const owner = await startOwner(t, dataDir);
   await set({ socketPath: owner.socketPath! }, 'kept', 'yes');
@@ -246,19 +246,19 @@ t.test('a Redis left behind is found even if its server had no time to write it 
   t.equal(await get(redis, 'kept'), 'yes');
 });
 
-t.test('a server that ends without stopping takes its Redis with it', async (t) => {
+t.test('when a server ends without stopping, its Redis ends, too', async (t) => {
   const owner = await startOwner(t, temporaryFolder(t));
   owner.process.stdin!.write('end\n');
   await eventually(() => !isAlive(owner.pid!), 'Redis is gone');
 });
 
-t.test("Redis is out of reach of the terminal's Ctrl-C", async (t) => {
+t.test('Ctrl-C in the terminal does not reach Redis', async (t) => {
   const { redis } = await startTestRedis(t);
   const fields = readFileSync(`/proc/${redis.pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   t.equal(Number(fields[2]), redis.pid, 'it leads a process group of its own');
 });
 
-t.test('a killed Redis comes back by itself with every acknowledged write', async (t) => {
+t.test('a killed Redis is restarted with every acknowledged write', async (t) => {
   const { redis } = await startTestRedis(t, { appendfsync: 'always' });
   const exits: unknown[] = [];
   redis.onExit(({ signal }) => exits.push(signal));
@@ -300,7 +300,7 @@ t.test('a stop while Redis is being restarted ends it for good', async (t) => {
   t.equal(existsSync(join(dataDir, 'weir.lock')), false);
 });
 
-t.test('an AOF whose last command was cut off is served up to there', async (t) => {
+t.test('an AOF with an incomplete last command is loaded up to that command', async (t) => {
   const dataDir = temporaryFolder(t);
   const first = await startTestRedis(t, { dataDir });
   await set(first.redis, 'kept', 'yes');
@@ -313,26 +313,29 @@ t.test('an AOF whose last command was cut off is served up to there', async (t) 
   t.equal(await get(second.redis, 'kept'), 'yes');
 });
 
-t.test("data that Redis refuses to load is reported in Redis' own words, and the directory given up", async (t) => {
-  const dataDir = temporaryFolder(t);
-  mkdirSync(join(dataDir, 'appendonlydir'));
-  writeFileSync(join(dataDir, 'appendonlydir', 'appendonly.aof.manifest'), 'no manifest\n');
-  const problem = await startTestRedis(t, { dataDir }).then(
-    () => undefined,
-    (error: Error) => error.message,
-  );
-  t.match(problem, /ended before it was ready, with exit code 1\. Its last log lines: .*AOF/s);
-  t.equal(existsSync(join(dataDir, 'weir.lock')), false);
-});
+t.test(
+  'data that Redis refuses to load is reported with the text of Redis, and the directory is released',
+  async (t) => {
+    const dataDir = temporaryFolder(t);
+    mkdirSync(join(dataDir, 'appendonlydir'));
+    writeFileSync(join(dataDir, 'appendonlydir', 'appendonly.aof.manifest'), 'no manifest\n');
+    const problem = await startTestRedis(t, { dataDir }).then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+    t.match(problem, /ended before it was ready, with exit code 1\. Its last log lines: .*AOF/s);
+    t.equal(existsSync(join(dataDir, 'weir.lock')), false);
+  },
+);
 
-t.test('a binary that cannot be started is reported, and the directory given up', async (t) => {
+t.test('a binary that cannot be started is reported, and the directory is released', async (t) => {
   const dataDir = temporaryFolder(t);
   const binary = { command: join(dataDir, 'no-such-server'), env: {} };
   await t.rejects(startTestRedis(t, { dataDir, binary }), { message: /no-such-server cannot be started/ });
   t.equal(existsSync(join(dataDir, 'weir.lock')), false);
 });
 
-t.test('a directory that a living server holds is refused, by name of the holder', async (t) => {
+t.test('a directory that a living server holds is refused, and the error names the holder', async (t) => {
   const dataDir = temporaryFolder(t);
   const owner = await startOwner(t, dataDir);
   const refusal = { message: new RegExp(`${dataDir} is in use by another server, process ${owner.process.pid}\\b`) };
@@ -343,7 +346,7 @@ t.test('a directory that a living server holds is refused, by name of the holder
   await t.rejects(startTestRedis(t, { dataDir }), { message: new RegExp(`process ${process.pid}\\b`) });
 });
 
-t.test('of several servers that start at once on one directory exactly one gets it', async (t) => {
+t.test('of several servers that start at once on one directory, exactly one gets it', async (t) => {
   const dataDir = temporaryFolder(t);
   const first = await startOwner(t, dataDir);
   await set({ socketPath: first.socketPath! }, 'kept', 'yes');
@@ -361,7 +364,7 @@ t.test('of several servers that start at once on one directory exactly one gets 
   t.equal(redis.pid, first.pid);
 });
 
-t.test('a lock whose pids belong to other processes by now is stale, and those are left alone', async (t) => {
+t.test('a lock whose pids now belong to other processes is stale, and these processes are not ended', async (t) => {
   const dataDir = temporaryFolder(t);
   const bystander = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
   t.teardown(() => bystander.kill('SIGKILL'));

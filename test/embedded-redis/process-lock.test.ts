@@ -16,7 +16,7 @@ async function startBystander(t: Test): Promise<ChildProcess> {
   return child;
 }
 
-t.test('a process is told from an earlier one with its pid', async (t) => {
+t.test('a process is distinguished from an earlier one with the same pid', async (t) => {
   t.equal(isAlive(self), true);
   t.equal(isAlive(deadHolder), false);
   t.equal(isAlive({ ...self, machine: 'another' }), false);
@@ -31,7 +31,7 @@ t.test('a process that has ended is not alive', async (t) => {
   t.equal(isAlive(identity), false);
 });
 
-t.test('a free lock is taken, is refused to others, and is free again when given up', async (t) => {
+t.test('a free lock is acquired, is refused to others, and is free again after its release', async (t) => {
   const file = join(temporaryFolder(t), 'lock');
   const lock = await acquireProcessLock(file, 'first');
   t.equal(lock.previousDetails, undefined);
@@ -45,7 +45,7 @@ t.test('a free lock is taken, is refused to others, and is free again when given
   next.release();
 });
 
-t.test("a dead holder's lock is taken over together with what it had written", async (t) => {
+t.test("a dead holder's lock is taken over together with its details", async (t) => {
   const folder = temporaryFolder(t);
   const file = join(folder, 'lock');
   writeFileSync(file, JSON.stringify({ id: 'x', holder: deadHolder, details: 'left behind' }));
@@ -56,7 +56,7 @@ t.test("a dead holder's lock is taken over together with what it had written", a
   t.equal(existsSync(file), false);
 });
 
-t.test('what a dead holder had written also survives a successor that dies before it writes', async (t) => {
+t.test('the details of a dead holder survive a successor that dies before it writes', async (t) => {
   const file = join(temporaryFolder(t), 'lock');
   writeFileSync(file, JSON.stringify({ id: 'x', holder: deadHolder, details: 'left behind' }));
   const program = `
@@ -74,7 +74,7 @@ t.test('what a dead holder had written also survives a successor that dies befor
   lock.release();
 });
 
-t.test('a takeover that was cut off does not stand in the way of the next', async (t) => {
+t.test('an interrupted takeover does not block the next one', async (t) => {
   const folder = temporaryFolder(t);
   const file = join(folder, 'lock');
   writeFileSync(file, JSON.stringify({ id: 'x', holder: deadHolder, details: 'left behind' }));
@@ -85,7 +85,7 @@ t.test('a takeover that was cut off does not stand in the way of the next', asyn
   lock.release();
 });
 
-t.test('a living process in the middle of a takeover is the holder', async (t) => {
+t.test('a living process that is taking the lock over is the holder', async (t) => {
   const file = join(temporaryFolder(t), 'lock');
   const other = await startBystander(t);
   writeFileSync(file, JSON.stringify({ id: 'x', holder: deadHolder, details: null }));
@@ -93,7 +93,7 @@ t.test('a living process in the middle of a takeover is the holder', async (t) =
   await t.rejects(acquireProcessLock(file, null), { name: 'LockHeldError', holderPid: other.pid });
 });
 
-t.test('a holder in another container counts as alive while it touches its lock', async (t) => {
+t.test('a holder in another container is alive while it updates its lock file', async (t) => {
   const file = join(temporaryFolder(t), 'lock');
   writeFileSync(file, JSON.stringify({ id: 'x', holder: { ...self, machine: 'another' }, details: null }));
   const heartbeat = setInterval(() => utimesSync(file, new Date(), new Date()), 100);
@@ -101,7 +101,7 @@ t.test('a holder in another container counts as alive while it touches its lock'
   await t.rejects(acquireProcessLock(file, null), { name: 'LockHeldError' });
 });
 
-t.test('a holder in another container that has not touched its lock for long is dead', async (t) => {
+t.test('a holder in another container that has not updated its lock file for long is dead', async (t) => {
   const file = join(temporaryFolder(t), 'lock');
   writeFileSync(file, JSON.stringify({ id: 'x', holder: { ...self, machine: 'another' }, details: 'left behind' }));
   const longAgo = new Date(Date.now() - 60_000);
@@ -111,7 +111,7 @@ t.test('a holder in another container that has not touched its lock for long is 
   lock.release();
 });
 
-t.test('a lock file that cannot be read holds nobody', async (t) => {
+t.test('an unreadable lock file has no holder', async (t) => {
   const folder = temporaryFolder(t);
   for (const content of ['', 'no JSON', '{}', '{"id":"x","holder":{}}']) {
     const file = join(folder, 'lock');
@@ -122,7 +122,7 @@ t.test('a lock file that cannot be read holds nobody', async (t) => {
   }
 });
 
-t.test('of many that take over one stale lock exactly one gets it', async (t) => {
+t.test('of many processes that take over a stale lock, exactly one gets it', async (t) => {
   const file = join(temporaryFolder(t), 'lock');
   for (let round = 0; round < 20; round++) {
     writeFileSync(file, JSON.stringify({ id: `x${round}`, holder: deadHolder, details: round }));
@@ -134,12 +134,15 @@ t.test('of many that take over one stale lock exactly one gets it', async (t) =>
   }
 });
 
-t.test('a lock that was removed by hand and taken by another is not given up in its name', async (t) => {
-  const file = join(temporaryFolder(t), 'lock');
-  const lock = await acquireProcessLock(file, 'mine');
-  const other = await startBystander(t);
-  writeFileSync(file, JSON.stringify({ id: 'other', holder: identifyProcess(other.pid!), details: 'theirs' }));
-  lock.write('mine again');
-  lock.release();
-  await t.rejects(acquireProcessLock(file, null), { name: 'LockHeldError', holderPid: other.pid });
-});
+t.test(
+  'a former holder does not release a lock that was removed by hand and acquired by another process',
+  async (t) => {
+    const file = join(temporaryFolder(t), 'lock');
+    const lock = await acquireProcessLock(file, 'mine');
+    const other = await startBystander(t);
+    writeFileSync(file, JSON.stringify({ id: 'other', holder: identifyProcess(other.pid!), details: 'theirs' }));
+    lock.write('mine again');
+    lock.release();
+    await t.rejects(acquireProcessLock(file, null), { name: 'LockHeldError', holderPid: other.pid });
+  },
+);

@@ -71,7 +71,7 @@ function writeDistribution(t: Test, version: string, { needsUpdate = false, lack
   return { bin, callsOf };
 }
 
-t.test('a server on the PATH is taken, valkey-server before redis-server, in the order of the folders', async (t) => {
+t.test('a server on the PATH is used, valkey-server before redis-server, in the order of the folders', async (t) => {
   const [first, second] = [temporaryFolder(t), temporaryFolder(t)];
   const redis = writeServer(first, 'redis-server', '7.2.5');
   const options = { installDir: temporaryFolder(t), log: quietLog, searchPath: [join(first, 'none'), first, second] };
@@ -81,7 +81,7 @@ t.test('a server on the PATH is taken, valkey-server before redis-server, in the
   t.same(await resolveRedisBinary(options), { command: valkey, env: {}, version: '8.1.0', source: 'path' });
 });
 
-t.test('what is too old, does not run or says nothing is passed over, and said so', async (t) => {
+t.test('a server that is too old, does not run or prints no version is skipped with a warning', async (t) => {
   const folders = Array.from({ length: 5 }, () => temporaryFolder(t));
   writeServer(folders[0]!, 'redis-server', '6.2.14');
   writeScript(folders[1]!, 'redis-server', ['exit 3']);
@@ -98,7 +98,7 @@ t.test('what is too old, does not run or says nothing is passed over, and said s
   t.match(warnings[2], /does not print its version: "hello/);
 });
 
-t.test('a server that was installed before is taken, with the libraries beside it', async (t) => {
+t.test('a server that was installed before is used, with its libraries', async (t) => {
   const installDir = temporaryFolder(t);
   const command = writeServer(join(installDir, 'redis/usr/bin'), 'redis-server', '7.0.15');
   const options = { installDir, log: quietLog, searchPath: [] };
@@ -110,7 +110,7 @@ t.test('a server that was installed before is taken, with the libraries beside i
   t.same((await resolveRedisBinary(options)).env, { LD_LIBRARY_PATH: libraries });
 });
 
-t.test('without any server the one message says what was looked for, why it failed and what to do', async (t) => {
+t.test('without any server the error names what was searched, why it failed and what to do', async (t) => {
   const old = temporaryFolder(t);
   writeServer(old, 'redis-server', '6.0.16');
   const installDir = join(temporaryFolder(t), 'install');
@@ -131,7 +131,7 @@ t.test('without any server the one message says what was looked for, why it fail
   t.same(readdirSync(installDir), [], 'nothing is left of the attempt');
 });
 
-t.test("the distribution's package is unpacked into the folder, and nothing else is left there", async (t) => {
+t.test("the distribution's package is unpacked into the folder, and no other files are left there", async (t) => {
   const { bin, callsOf } = writeDistribution(t, '7.0.15');
   const installDir = join(temporaryFolder(t), 'install');
   const options = { installDir, log: quietLog, searchPath: [bin] };
@@ -145,7 +145,7 @@ t.test("the distribution's package is unpacked into the folder, and nothing else
   t.equal(callsOf('apt-get').length, 1, 'the next time it is there');
 });
 
-t.test('an update brings the newest that the distribution has, and a failed one leaves what was there', async (t) => {
+t.test('an update installs the newest version of the distribution, and a failed one changes nothing', async (t) => {
   const installDir = join(temporaryFolder(t), 'install');
   const command = writeServer(join(installDir, 'redis/usr/bin'), 'redis-server', '7.0.15');
   await t.rejects(resolveRedisBinary({ installDir, log: quietLog, searchPath: [], update: true }), {
@@ -164,7 +164,7 @@ t.test('an update brings the newest that the distribution has, and a failed one 
   t.match(binaryAge(command), { builtOn: /^\d{4}-\d\d-\d\d$/, installedOn: new Date().toISOString().slice(0, 10) });
 });
 
-t.test('libraries that the machine lacks are fetched with all that they need, but not the C library', async (t) => {
+t.test('missing libraries are downloaded with their dependencies, except the C library', async (t) => {
   const { bin, callsOf } = writeDistribution(t, '7.0.15', { lacksLibrary: true });
   const installDir = temporaryFolder(t);
   const { env } = await resolveRedisBinary({ installDir, log: quietLog, searchPath: [bin] });
@@ -172,7 +172,7 @@ t.test('libraries that the machine lacks are fetched with all that they need, bu
   t.match(callsOf('apt-get')[1], / download -qq libfake1 libfake1-data$/);
 });
 
-t.test('outdated package lists are fetched anew into the folder', async (t) => {
+t.test('outdated package lists are downloaded again into the folder', async (t) => {
   const { bin, callsOf } = writeDistribution(t, '7.0.15', { needsUpdate: true });
   const installDir = temporaryFolder(t);
   t.equal((await resolveRedisBinary({ installDir, log: quietLog, searchPath: [bin] })).source, 'installed');
@@ -189,7 +189,7 @@ t.test('a distribution whose server is too old is not used', async (t) => {
   t.same(readdirSync(installDir), []);
 });
 
-t.test('the binary of the tools package is used under its other name where nothing can be fetched', async (t) => {
+t.test('the binary of the tools package is used under its other name if no package can be downloaded', async (t) => {
   const folder = temporaryFolder(t);
   const tool = writeServer(folder, 'redis-check-rdb', '7.0.15');
   const installDir = temporaryFolder(t);
@@ -198,7 +198,7 @@ t.test('the binary of the tools package is used under its other name where nothi
   t.ok(existsSync(tool));
 });
 
-t.test('of several that install at once one does the work, and all get the result', async (t) => {
+t.test('of several processes that install at once, one installs and all get the result', async (t) => {
   const { bin, callsOf } = writeDistribution(t, '7.0.15');
   const installDir = temporaryFolder(t);
   const options = { installDir, log: quietLog, searchPath: [bin] };
@@ -207,7 +207,7 @@ t.test('of several that install at once one does the work, and all get the resul
   t.equal(callsOf('apt-get').length, 1);
 });
 
-t.test('what a killed installation left is cleared away, and a broken one replaced', async (t) => {
+t.test('the remains of a killed installation are removed, and a broken one is replaced', async (t) => {
   const { bin } = writeDistribution(t, '7.0.15');
   const installDir = temporaryFolder(t);
   mkdtempSync(join(installDir, 'draft-'));

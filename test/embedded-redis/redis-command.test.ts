@@ -25,7 +25,7 @@ async function startAnswering(t: Test, pieces: string[], thenClose = false): Pro
   return path;
 }
 
-t.test('replies of every kind are read', async (t) => {
+t.test('replies of every type are parsed', async (t) => {
   const { socketPath } = await startTestRedis(t);
   t.equal(await redisCommand(socketPath, ['PING']), 'PONG');
   t.equal(await redisCommand(socketPath, ['SET', 'key', 'größer\r\nals']), 'OK');
@@ -36,19 +36,19 @@ t.test('replies of every kind are read', async (t) => {
   t.same(await redisCommand(socketPath, ['KEYS', 'nothing*']), []);
 });
 
-t.test('a reply that comes in pieces is put together', async (t) => {
+t.test('a reply that arrives in pieces is assembled', async (t) => {
   const path = await startAnswering(t, ['*2\r', '\n$5\r\nhe', 'llo', '\r\n:4', '2\r\n']);
   t.same(await redisCommand(path, ['ANY']), ['hello', 42]);
 });
 
-t.test("an error reply rejects with Redis' own text", async (t) => {
+t.test('an error reply rejects with the text of Redis', async (t) => {
   const { socketPath } = await startTestRedis(t);
   const error = await redisCommand(socketPath, ['NOSUCHCOMMAND']).catch((error) => error);
   t.ok(error instanceof RedisReplyError);
   t.match(error.message, /^ERR unknown command/);
 });
 
-t.test('silence, an early end, nobody and nonsense each reject', async (t) => {
+t.test('a missing reply, an early close, no listener and an invalid reply each reject', async (t) => {
   await t.rejects(redisCommand(await startAnswering(t, ['$5\r\nhel']), ['ANY'], 50), { message: /No reply to ANY/ });
   await t.rejects(redisCommand(await startAnswering(t, [':4'], true), ['ANY']), {
     message: /closed the connection before the reply/,

@@ -92,7 +92,7 @@ function givesEachPartitionOnceToASubscriber(input: AssignorInput, result: Resul
 }
 
 for (const name of assignorNames) {
-  t.test(`${name} gives every partition of a subscribed topic to exactly one subscriber`, async (t) => {
+  t.test(`${name} assigns every partition of a subscribed topic to exactly one subscriber`, async (t) => {
     fc.assert(
       fc.property(anyGroup, (input) => givesEachPartitionOnceToASubscriber(input, assignorNamed(name)(input))),
       { numRuns: 500 },
@@ -100,7 +100,7 @@ for (const name of assignorNames) {
     t.ok(true);
   });
 
-  t.test(`${name} gives the same whatever the order of its input`, async (t) => {
+  t.test(`${name} returns the same result for any order of its input`, async (t) => {
     fc.assert(
       fc.property(anyGroup, fc.integer(), (input, turn) => {
         const assignor = assignorNamed(name);
@@ -117,7 +117,7 @@ for (const name of assignorNames) {
   });
 }
 
-t.test('range gives subscribers of a topic runs that differ by one at most', async (t) => {
+t.test('range assigns consecutive partitions, and their numbers differ by at most one', async (t) => {
   fc.assert(
     fc.property(anyGroup, (input) => {
       const result = assignorNamed('range')(input);
@@ -135,15 +135,18 @@ t.test('range gives subscribers of a topic runs that differ by one at most', asy
   t.ok(true);
 });
 
-t.test('roundrobin gives members with equal subscriptions shares that differ by one at most', async (t) => {
-  fc.assert(
-    fc.property(group(true), (input) => {
-      const sizes = [...assignorNamed('roundrobin')(input).values()].map(sizeOf);
-      return Math.max(...sizes) - Math.min(...sizes) <= 1;
-    }),
-  );
-  t.ok(true);
-});
+t.test(
+  'roundrobin gives members with equal subscriptions numbers of partitions that differ by at most one',
+  async (t) => {
+    fc.assert(
+      fc.property(group(true), (input) => {
+        const sizes = [...assignorNamed('roundrobin')(input).values()].map(sizeOf);
+        return Math.max(...sizes) - Math.min(...sizes) <= 1;
+      }),
+    );
+    t.ok(true);
+  },
+);
 
 t.test(
   'uniform with equal subscriptions balances, and keeps as many partitions in place as balance allows',
@@ -171,7 +174,7 @@ t.test(
   },
 );
 
-t.test('uniform leaves no topic whose owners have two more than another subscriber', async (t) => {
+t.test('after uniform no owner has two partitions more than another subscriber of its topic', async (t) => {
   fc.assert(
     fc.property(group(false), (input) => {
       const result = uniform(input);
@@ -237,7 +240,7 @@ t.test('when partitions are added, uniform moves none of the old ones', async (t
   t.ok(true);
 });
 
-t.test('a thousand members share ten thousand partitions evenly, also when one subscribes to less', async (t) => {
+t.test('a thousand members share ten thousand partitions evenly, also if one subscribes to fewer topics', async (t) => {
   const topics = new Map(Array.from({ length: 1000 }, (_, i): [string, number] => [`topic-${i}`, 10]));
   const all = [...topics.keys()].sort();
   const members = Array.from({ length: 1000 }, (_, i): AssignorMember => ({ memberId: `member-${i}`, topics: all }));

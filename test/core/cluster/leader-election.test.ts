@@ -19,7 +19,7 @@ const state = (replicas: number[], isr: number[], leader: number, leaderEpoch = 
   leaderEpoch,
 });
 
-t.test('when the leader dies the first live replica of the ISR follows, at the next epoch', async (t) => {
+t.test('when the leader dies, the first live replica of the ISR becomes leader at the next epoch', async (t) => {
   t.same(electAfterBrokerChange(state([1, 2, 3], [1, 2, 3], 1), live(2, 3)), state([1, 2, 3], [2, 3], 2, 6));
   t.same(
     electAfterBrokerChange(state([1, 2, 3], [1, 3], 1), live(2, 3)),
@@ -28,9 +28,12 @@ t.test('when the leader dies the first live replica of the ISR follows, at the n
   );
 });
 
-t.test('when no member of the ISR is alive any live replica follows, as the store holds the data', async (t) => {
-  t.same(electAfterBrokerChange(state([1, 2, 3], [1], 1), live(3)), state([1, 2, 3], [3], 3, 6));
-});
+t.test(
+  'when no member of the ISR is alive, any live replica becomes leader, as the store holds the data',
+  async (t) => {
+    t.same(electAfterBrokerChange(state([1, 2, 3], [1], 1), live(3)), state([1, 2, 3], [3], 3, 6));
+  },
+);
 
 t.test('when all replicas die there is no leader, and the last member of the ISR stays in it', async (t) => {
   const offline = electAfterBrokerChange(state([1, 2], [1, 2], 2), live(9));
@@ -102,7 +105,7 @@ t.test(
   },
 );
 
-t.test('the preferred election takes the first replica if it is live and in the ISR', async (t) => {
+t.test('the preferred election elects the first replica if it is live and in the ISR', async (t) => {
   t.same(electPreferred(state([1, 2], [1, 2], 2), live(1, 2)), state([1, 2], [1, 2], 1, 6));
   t.equal(electPreferred(state([1, 2], [1, 2], 1), live(1, 2)), undefined, 'it leads already');
   t.equal(electPreferred(state([1, 2], [1, 2], 2), live(2)), undefined, 'it is dead');
@@ -110,7 +113,7 @@ t.test('the preferred election takes the first replica if it is live and in the 
   t.equal(electPreferred(state([], [], noLeader), live(1)), undefined, 'there is none');
 });
 
-t.test('a lost election is outranked: the same leader, beyond the epoch that the log has heard of', async (t) => {
+t.test('after a lost election the leader stays and gets an epoch above that of the log', async (t) => {
   t.same(raiseLeaderEpoch(state([1, 2], [1, 2], 2), 2, 9, live(1, 2)), state([1, 2], [1, 2], 2, 10));
   t.same(
     raiseLeaderEpoch(state([1, 2], [1, 2], 2), 2, 5, live(1, 2)),
@@ -127,7 +130,7 @@ t.test('a lost election is outranked: the same leader, beyond the epoch that the
   t.equal(raiseLeaderEpoch(state([1, 2], [1, 2], noLeader), 2, 9, live(1, 2)), undefined);
 });
 
-t.test('a reassignment keeps a leader that is on the new list, and else elects one from it', async (t) => {
+t.test('a reassignment keeps a leader that is in the new list, and otherwise elects one from it', async (t) => {
   const before = state([1, 2, 3], [1, 2, 3], 2);
   const all = live(1, 2, 3, 4, 5, 6);
   t.same(reassign(before, [4, 2], all), state([4, 2], [4, 2], 2, 6));
@@ -145,7 +148,7 @@ t.test('a reassignment keeps a leader that is on the new list, and else elects o
 
 const anyIds = fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 4 });
 
-t.test('through any history the leader is live and in the ISR, or no replica is alive; epochs only grow', async (t) => {
+t.test('in any history the leader is live and in the ISR, or no replica is alive; epochs only rise', async (t) => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('brokers' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),
     fc.record({ kind: fc.constant('bounce' as const), ids: fc.subarray([1, 2, 3, 4, 5, 6]) }),

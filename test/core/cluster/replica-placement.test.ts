@@ -12,7 +12,7 @@ const onRacks = (racks: Record<number, string>): PlacementBroker[] =>
   Object.entries(racks).map(([id, rack]) => ({ id: Number(id), rack }));
 const compact = (lists: number[][]): string[] => lists.map((list) => list.join(''));
 
-t.test('placement without racks equals Kafka’s', async (t) => {
+t.test('placement without racks is the same as in Kafka', async (t) => {
   const place = (ids: number[], partitions: number, replicationFactor: number, start: number) =>
     compact(
       placeReplicas({ brokers: brokers(...ids), partitions, replicationFactor, startIndex: start, shift: start }),
@@ -24,7 +24,7 @@ t.test('placement without racks equals Kafka’s', async (t) => {
   t.same(place([2, 0, 1], 3, 2, 0), ['01', '12', '20'], 'the order of the brokers in the request does not matter');
 });
 
-t.test('placement on racks equals Kafka’s', async (t) => {
+t.test('placement with racks is the same as in Kafka', async (t) => {
   const sixOnThree = { 0: 'rack1', 1: 'rack3', 2: 'rack3', 3: 'rack2', 4: 'rack2', 5: 'rack1' };
   t.same(
     compact(
@@ -42,13 +42,13 @@ t.test('placement on racks equals Kafka’s', async (t) => {
   );
 });
 
-t.test('if only some brokers name a rack, racks are disregarded', async (t) => {
+t.test('if only some brokers have a rack, racks are ignored', async (t) => {
   const mixed: PlacementBroker[] = [{ id: 0, rack: 'a' }, { id: 1, rack: 'a' }, { id: 2 }];
   const request = { partitions: 6, replicationFactor: 2, startIndex: 0, shift: 0 };
   t.same(placeReplicas({ ...request, brokers: mixed }), placeReplicas({ ...request, brokers: brokers(0, 1, 2) }));
 });
 
-t.test('added partitions go on where the first ones began', async (t) => {
+t.test('added partitions continue the placement of the existing ones', async (t) => {
   const all = brokers(0, 1, 2, 3, 4);
   const start = startForAddedPartitions(all, 2);
   t.equal(start, 2);
@@ -67,7 +67,7 @@ t.test('added partitions go on where the first ones began', async (t) => {
   t.equal(startForAddedPartitions(brokers(1, 3), 9), 0, 'and the first if there is none after it');
 });
 
-t.test('counts that cannot be placed are refused with the numbers in the text', async (t) => {
+t.test('impossible numbers of partitions or replicas are refused, and the error contains the numbers', async (t) => {
   const attempt = (partitions: number, replicationFactor: number) => () =>
     placeReplicas({ brokers: brokers(0, 1, 2), partitions, replicationFactor, startIndex: 0, shift: 0 });
   const fails = (partitions: number, replicationFactor: number, code: string, message: RegExp) =>
@@ -106,7 +106,7 @@ const placement = fc
     }),
   );
 
-t.test('any placement has even leaders, no broker twice in a list, and as many racks as possible', async (t) => {
+t.test('any placement spreads leaders evenly, lists no broker twice, and uses as many racks as possible', async (t) => {
   fc.assert(
     fc.property(placement, (request) => {
       const lists = placeReplicas(request);

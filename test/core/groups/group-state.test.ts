@@ -45,7 +45,7 @@ function obey(group: GroupDocument, memberId: string): GroupDocument {
   return next;
 }
 
-t.test('the first member gets everything, the second what the first releases', async (t) => {
+t.test('the first member gets all partitions, the second those that the first releases', async (t) => {
   const view = topicsViewOf({ t1: 4 });
   const alone = join(emptyGroup(), request('a', t1), view);
   t.equal(assigned(alone, 'a'), 't1-0 t1-1 t1-2 t1-3');
@@ -67,7 +67,7 @@ t.test('the first member gets everything, the second what the first releases', a
   t.equal(groupStateName(done), 'stable');
 });
 
-t.test('a group that all have left is at rest, at one epoch, however they went', async (t) => {
+t.test('a group that all members have left is empty and has reached its target, however they left', async (t) => {
   const both = join(
     join(emptyGroup(), request('a', t1), topicsViewOf({ t1: 4 })),
     request('b', t1),
@@ -93,7 +93,7 @@ t.test('a group that all have left is at rest, at one epoch, however they went',
   }
 });
 
-t.test('a heartbeat that changes nothing gives the same document', async (t) => {
+t.test('a heartbeat that changes nothing returns the same document', async (t) => {
   let group = join(emptyGroup(), request('a', t1), topicsViewOf({ t1: 4 }));
   group = heartbeat(group, 'a', 1, assignmentOf(memberOf(group, 'a')));
   t.equal(heartbeat(group, 'a', 1, assignmentOf(memberOf(group, 'a'))), group);
@@ -112,7 +112,7 @@ t.test('a consume call releases all revoked partitions', async (t) => {
   t.equal(assigned(after, 'b'), 't1-1');
 });
 
-t.test('joining again begins anew, with the same partitions', async (t) => {
+t.test('joining again begins a new incarnation with the same partitions', async (t) => {
   const view = topicsViewOf({ t1: 2 });
   const group = join(emptyGroup(), request('a', t1), view);
   const again = join(group, request('a', t1), view);
@@ -159,7 +159,7 @@ t.test(
   },
 );
 
-t.test('the assignor is the one that most members ask for', async (t) => {
+t.test('the assignor is the one that most members prefer', async (t) => {
   const view = topicsViewOf({ t1: 3, t2: 3 });
   const both = { topics: ['t1', 't2'] };
   let group = join(emptyGroup(), request('a', both, { assignor: 'range' }), view);
@@ -174,7 +174,7 @@ t.test('the assignor is the one that most members ask for', async (t) => {
   t.throws(() => join(group, request('e', both, { assignor: 'best' }), view), { code: 'UNSUPPORTED_ASSIGNOR' });
 });
 
-t.test('a static member is replaced without moving anybody', async (t) => {
+t.test('the replacement of a static member moves no other partitions', async (t) => {
   const view = topicsViewOf({ t1: 4 });
   let group = join(emptyGroup(), request('a', t1, { instanceId: 'i' }), view);
   group = join(group, request('b', t1), view);
@@ -188,7 +188,7 @@ t.test('a static member is replaced without moving anybody', async (t) => {
   t.throws(() => join(after, request('b', t1, { instanceId: 'i' }), view), { code: 'UNRELEASED_INSTANCE_ID' });
 });
 
-t.test('topics that come, grow, go and are made anew', async (t) => {
+t.test('a group follows topics that are created, enlarged, deleted and created again', async (t) => {
   let group = join(emptyGroup(), request('a', { pattern: 'app' }), topicsViewOf({ other: 1 }));
   t.equal(assigned(group, 'a'), '');
   group = updateTopics(group, topicsViewOf({ other: 1, app1: 1 }));
@@ -208,7 +208,7 @@ t.test('topics that come, grow, go and are made anew', async (t) => {
   t.equal(assigned(heartbeat(group, 'a', memberEpoch - 1, [{ topic: 'app1', partitions: [0] }]), 'a'), 'app2-0');
 });
 
-t.test('the rebalance timer runs as long as a member has something to release', async (t) => {
+t.test('the rebalance timer runs as long as a member must release partitions', async (t) => {
   const view = topicsViewOf({ t1: 2 });
   const alone = join(emptyGroup(), request('a', t1, { rebalanceTimeoutMs: 1000, sessionTimeoutMs: 600 }), view);
   const both = join(alone, request('b', t1), view);
@@ -222,14 +222,14 @@ t.test('the rebalance timer runs as long as a member has something to release', 
   t.equal(fence(both, [{ memberId, memberEpoch: memberEpoch + 1 }]), both);
 });
 
-t.test('a name is refused with the reason', async (t) => {
+t.test('an invalid name is refused with the reason', async (t) => {
   for (const name of ['a', 'a b', 'ünïcödé', '...', 'x'.repeat(249)]) checkName('group', name);
   for (const name of ['', 'a/b', '.', '..', 'a\nb', 'x'.repeat(250)]) {
     t.throws(() => checkName('memberId', name), { code: 'BAD_REQUEST', message: /^memberId is not a valid name: / });
   }
 });
 
-t.test('what an older connection says behind a join of its member, in the same step, is void', async (t) => {
+t.test('a change by an older connection after a join of its member in the same update is refused', async (t) => {
   const view = topicsViewOf({ t1: 2 });
   const group = join(emptyGroup(), request('a', t1), view);
   const rejoin = { kind: 'join' as const, request: request('a', t1) };

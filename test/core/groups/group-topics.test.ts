@@ -21,7 +21,7 @@ const later = (group: GroupDocument): string[] =>
 const a: Subscription = { topics: ['a'] };
 const pattern: Subscription = { pattern: 'a' };
 
-t.test('what is there when a subscription begins is old, what comes later is new', async (t) => {
+t.test('partitions that exist when a subscription begins are old, and later ones are new', async (t) => {
   let group = join(emptyGroup(), request('m', pattern), topicsViewOf({ a: 1 }));
   t.same(later(group), []);
   group = updateTopics(group, topicsViewOf({ a: 3, ab: 1 }));
@@ -32,7 +32,7 @@ t.test('what is there when a subscription begins is old, what comes later is new
   t.same(later(group), ['a-0', 'a-1'], 'a topic of the same name is another one');
 });
 
-t.test('what another member subscribed to already is new to one that joins', async (t) => {
+t.test('topics created under the subscription of another member are new for a joining member', async (t) => {
   const alone = join(emptyGroup(), request('m', pattern), topicsViewOf({}));
   const view = topicsViewOf({ a: 2, b: 1 });
   t.same(later(join(alone, request('n', a), view)), ['a-0', 'a-1']);
@@ -41,7 +41,7 @@ t.test('what another member subscribed to already is new to one that joins', asy
   t.same(later(applyChanges(emptyGroup(), both, view).group), [], 'nor for what those want who join together');
 });
 
-t.test('former subscriptions are remembered while no member subscribes', async (t) => {
+t.test('former subscriptions are stored while no member subscribes', async (t) => {
   const began = updateTopics(join(emptyGroup(), request('m', pattern), topicsViewOf({ a: 1 })), topicsViewOf({ a: 2 }));
   const view = topicsViewOf({ a: 3, ab: 1, b: 1 });
   for (const emptied of [remove(began, ['m']), expire(began, new Set())]) {
@@ -58,7 +58,7 @@ t.test('former subscriptions are remembered while no member subscribes', async (
   t.same(later(join(left, request('m', pattern), view)), ['a-1', 'a-2', 'ab-0'], 'also while others do');
 });
 
-t.test('a group that others join and leave remembers no more than it must', async (t) => {
+t.test('the stored former subscriptions of a group with many joins and leaves are limited', async (t) => {
   let group = join(emptyGroup(), request('m', pattern), topicsViewOf({ a: 1 }));
   group = remove(join(group, request('n', pattern), topicsViewOf({ a: 1 })), ['n']);
   t.equal(group.former, undefined, 'its subscription lives on');
@@ -74,7 +74,7 @@ t.test('a group that others join and leave remembers no more than it must', asyn
   t.same(group.former?.subscriptions, [], 'a subscription of more than 64 KiB is not remembered');
 });
 
-t.test('a group that was stored before this was noted has no new partitions, until some come', async (t) => {
+t.test('a stored group of an older version has no new partitions until some are created', async (t) => {
   const stored = JSON.stringify(join(emptyGroup(), request('m', a), topicsViewOf({ a: 2 })));
   t.notMatch(stored, /begunWith|former/);
   const group = JSON.parse(stored) as GroupDocument;
@@ -102,7 +102,7 @@ t.test(
   },
 );
 
-t.test('what a pattern matches is stored once, however many members have it', async (t) => {
+t.test('the topics of a pattern are stored once, however many members have the pattern', async (t) => {
   const counts = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`a${i}`, 1]));
   const asks = Array.from({ length: 200 }, (_, i) => ({ kind: 'join' as const, request: request(`m${i}`, pattern) }));
   const joins = [...asks, { kind: 'join' as const, request: request('named', { topics: ['a1', 'b'] }) }];

@@ -278,7 +278,7 @@ t.test('no two members ever have the same partition, and no correct member is fe
   t.ok(true);
 });
 
-t.test('when the members keep heart-beating, all come to the target', async (t) => {
+t.test('if members continue to send heartbeats, all reach the target', async (t) => {
   let mostRounds = 0;
   fc.assert(
     fc.property(lives, ({ assignor, counts, actions }) => {
@@ -317,7 +317,7 @@ t.test('when the members keep heart-beating, all come to the target', async (t) 
   t.ok(mostRounds > 2, `it took ${mostRounds} rounds at most`);
 });
 
-t.test('an old heartbeat that arrives late releases nothing', async (t) => {
+t.test('a delayed heartbeat releases nothing', async (t) => {
   const server = new Server('uniform');
   server.topicCounts.set('a', 2);
   server.join('m0', ['a']);

@@ -66,7 +66,7 @@ const is = (
   previousMemberEpoch = 10,
 ) => ({ state, memberEpoch, previousMemberEpoch, assigned, pending });
 
-t.test('the short vectors of the member machine hold', async (t) => {
+t.test('the member state machine reproduces the short test vectors', async (t) => {
   const one = (...partitions: number[]) => ({ t: partitions });
   t.same(
     step(t, member('stable', 10, one(1, 2, 3)), 11, one(2, 3, 4), { free: true }),
@@ -99,7 +99,7 @@ t.test('a stable member at the target epoch stays as it is', async (t) => {
   }
 });
 
-t.test('a stable member goes to the target epoch at once if it has nothing to release', async (t) => {
+t.test('a stable member moves to the target epoch at once if it has nothing to release', async (t) => {
   const from = member('stable', 10, { t1: [1, 2, 3], t2: [4, 5, 6] });
   t.same(
     step(t, from, 11, { t1: [1, 2, 3], t2: [4, 5, 6] }, { free: false }),
@@ -120,7 +120,7 @@ t.test('a stable member goes to the target epoch at once if it has nothing to re
   );
 });
 
-t.test('a stable member first releases, gets nothing meanwhile, and keeps its epoch', async (t) => {
+t.test('a stable member first releases partitions, and until then gets none and keeps its epoch', async (t) => {
   const from = member('stable', 10, { t1: [1, 2, 3], t2: [4, 5, 6] });
   t.same(
     step(t, from, 11, { t1: [2, 3, 4], t2: [5, 6, 7] }, { free: true }),
@@ -132,7 +132,7 @@ t.test('a stable member first releases, gets nothing meanwhile, and keeps its ep
   );
 });
 
-t.test('a partition that a member reports not to own need not be revoked', async (t) => {
+t.test('a partition that a member does not report as owned need not be revoked', async (t) => {
   const from = member('stable', 10, { t1: [1, 2, 3], t2: [4, 5, 6] });
   t.same(
     step(t, from, 11, { t1: [1, 2, 3], t2: [4, 5, 7] }, { owned: {}, free: (topic) => topic !== 't2' }),
@@ -141,7 +141,7 @@ t.test('a partition that a member reports not to own need not be revoked', async
   t.same(step(t, from, 11, { t1: [1] }, { owned: { t1: [1] }, free: true }), is('stable', 11, { t1: [1] }));
 });
 
-t.test('an unrevoked member waits until it has released everything, whatever the target is by then', async (t) => {
+t.test('an unrevoked member stays so until it has released everything, whatever the target is then', async (t) => {
   const from = member('unrevoked', 10, { t1: [2, 3], t2: [5, 6] }, { t1: [1], t2: [4] });
   for (const owned of [undefined, { t1: [1, 2, 3], t2: [5, 6] }, { t1: [2, 3], t2: [4, 5, 6] }]) {
     t.same(
@@ -188,7 +188,7 @@ t.test('a partition that returns to the member that has just released it gets a 
   );
 });
 
-t.test('an unreleased member looks again on each heartbeat', async (t) => {
+t.test('an unreleased member gets free partitions on each heartbeat', async (t) => {
   const assigned = { t1: [2, 3], t2: [5, 6] };
   const from = member('unreleased', 11, assigned, {}, 10);
   const more = { t1: [2, 3, 4], t2: [5, 6, 7] };
@@ -301,7 +301,7 @@ t.test(
   },
 );
 
-t.test('a commit is accepted for partitions that the member has had since its epoch or before', async (t) => {
+t.test('a commit is accepted for partitions that the member got at the sent epoch or earlier', async (t) => {
   const at12: MemberState = {
     ...newMember('m'),
     memberEpoch: 12,

@@ -47,7 +47,7 @@ function build({ start, batches }: { start: number; batches: { gap: number; time
 /** The bytes that limits count: from after the offset on. */
 const sizeOf = ({ offset, json }: Model) => Buffer.byteLength(json) - `{"offset":${offset},`.length;
 
-t.test('a fetch gives the records from its offset on, as many as its limits let through', async (t) => {
+t.test('a fetch returns the records from its offset on, up to its limits', async (t) => {
   fc.assert(
     fc.property(
       log,
@@ -89,7 +89,7 @@ t.test('a fetch gives the records from its offset on, as many as its limits let 
   );
 });
 
-t.test('a batch that was joined with ones before it between two reads gives no record twice', async (t) => {
+t.test('a batch that was merged with earlier ones between two reads returns no record twice', async (t) => {
   const of = (baseOffset: number, count: number) =>
     new BatchLines({ baseOffset, count, timestamp: 1, records: Buffer.from('{"value":1}\n'.repeat(count)) });
   const limits = { maxRecords: 100, maxBytes: 10_000 };
@@ -100,31 +100,34 @@ t.test('a batch that was joined with ones before it between two reads gives no r
   t.equal(covered.nextOffset, 16);
 });
 
-t.test('a key is known by its bytes, however it is written, and a tombstone by what it has not', async (t) => {
-  const cases: [line: string, key: string | undefined, isTombstone: boolean][] = [
-    ['{"key":"k","value":1}', 'k', false],
-    ['{"key":"k"}', 'k', true],
-    ['{"timestamp":5,"key":"k"}', 'k', true],
-    ['{"timestamp":5,"key":"k","valueBase64":"AA=="}', 'k', false],
-    ['{"keyBase64":"aw==","value":1}', 'k', false],
-    ['{"keyBase64":"aw=="}', 'k', true],
-    ['{ "value" : {"key":"x"} , "key" : "k" }', 'k', false],
-    ['{"key":"k","headers":{"value":"x"}}', 'k', true],
-    ['{"key":"k","headers":{},"value":null}', 'k', false],
-    ['{"\\u006bey":"\\u006b","v\\u0061lue":1}', 'k', false],
-    ['{"key":"a\\"b","value":1}', 'a"b', false],
-    ['{"key":"é"}', 'Ã©', true],
-    ['{"keyBase64":"w6k="}', 'Ã©', true],
-    ['{"key":"","value":1}', '', false],
-    ['{"key":null,"value":1}', undefined, false],
-    ['{"value":1}', undefined, false],
-    ['{"timestamp":5}', undefined, true],
-    ['{}', undefined, true],
-  ];
-  for (const [text, key, isTombstone] of cases) {
-    // What comes behind a line must not be taken for a part of it.
-    const records = Buffer.from(`${text}\n{"key":"other","value":2}`);
-    const lines = new BatchLines({ baseOffset: 0, count: 2, timestamp: 1, records });
-    t.same(lines.keyOf(0), { key, isTombstone }, text);
-  }
-});
+t.test(
+  'keys are compared by their bytes, however they are written, and a record without a value is a tombstone',
+  async (t) => {
+    const cases: [line: string, key: string | undefined, isTombstone: boolean][] = [
+      ['{"key":"k","value":1}', 'k', false],
+      ['{"key":"k"}', 'k', true],
+      ['{"timestamp":5,"key":"k"}', 'k', true],
+      ['{"timestamp":5,"key":"k","valueBase64":"AA=="}', 'k', false],
+      ['{"keyBase64":"aw==","value":1}', 'k', false],
+      ['{"keyBase64":"aw=="}', 'k', true],
+      ['{ "value" : {"key":"x"} , "key" : "k" }', 'k', false],
+      ['{"key":"k","headers":{"value":"x"}}', 'k', true],
+      ['{"key":"k","headers":{},"value":null}', 'k', false],
+      ['{"\\u006bey":"\\u006b","v\\u0061lue":1}', 'k', false],
+      ['{"key":"a\\"b","value":1}', 'a"b', false],
+      ['{"key":"é"}', 'Ã©', true],
+      ['{"keyBase64":"w6k="}', 'Ã©', true],
+      ['{"key":"","value":1}', '', false],
+      ['{"key":null,"value":1}', undefined, false],
+      ['{"value":1}', undefined, false],
+      ['{"timestamp":5}', undefined, true],
+      ['{}', undefined, true],
+    ];
+    for (const [text, key, isTombstone] of cases) {
+      // What comes behind a line must not be taken for a part of it.
+      const records = Buffer.from(`${text}\n{"key":"other","value":2}`);
+      const lines = new BatchLines({ baseOffset: 0, count: 2, timestamp: 1, records });
+      t.same(lines.keyOf(0), { key, isTombstone }, text);
+    }
+  },
+);

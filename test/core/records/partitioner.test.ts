@@ -28,7 +28,7 @@ t.test('keys hash and go to partitions as in Kafka', async (t) => {
   }
 });
 
-t.test('bytes above 127 are taken as unsigned, at each place of a word and in the rest', async (t) => {
+t.test('bytes above 127 are unsigned, at each position of a word and in the rest', async (t) => {
   // Java masks each byte with 0xff; the same hash by 64-bit arithmetic, step by step, is the reference here.
   const mask = 0xffffffffn;
   const reference = (bytes: Uint8Array): number => {
@@ -58,7 +58,7 @@ t.test('bytes above 127 are taken as unsigned, at each place of a word and in th
   t.ok(true);
 });
 
-t.test('the partition is an integer from 0 to the count, less one', async (t) => {
+t.test('the partition is an integer from 0 to the number of partitions minus one', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array(), fc.integer({ min: 1, max: 10_000 }), (key, count) => {
       const partition = partitionForKey(asText(key), count);

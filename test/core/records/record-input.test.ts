@@ -51,14 +51,14 @@ function problemOf(run: () => unknown): string {
   return 'none';
 }
 
-t.test('a record keeps the text that it came with', async (t) => {
+t.test('a record keeps its text as it was sent', async (t) => {
   const text =
     '{"key":"k","value":{"big":123456789012345678901234567890,"e":1E5,"z":-0,"u":"\\u00e9é"},"headers":{"a":"b"}}';
   t.equal(utf8(recordOf(text).line), text);
   t.same(fetched([recordOf(text)], 7), [`{"offset":7,"timestamp":1000,${text.slice(1)}`]);
 });
 
-t.test('each record of a list keeps its text, wherever it stands', async (t) => {
+t.test('each record of a list keeps its text as it was sent', async (t) => {
   const body = '{ "records" : [ {"value":1.0} ,{"value":"],}\\"{["}, { "value" : [ {"a":"\\\\"} , [] ] } ] }';
   t.same(
     recordsOf(body).map(({ line }) => line),
@@ -66,12 +66,12 @@ t.test('each record of a list keeps its text, wherever it stands', async (t) => 
   );
 });
 
-t.test('a record becomes one line, and its texts stay as they are', async (t) => {
+t.test('a record becomes one line, and its strings are not changed', async (t) => {
   const records = recordsOf('{"records":[{\n  "key": "a",\r\n\t"value": {\n    "text": "x  \\n y"\n  }\n}]}');
   t.equal(records[0]!.line, '{"key": "a","value": {"text": "x  \\n y"}}');
 });
 
-t.test('partition is left out, and a timestamp of its own stands first', async (t) => {
+t.test('a line has no partition, and begins with the timestamp that the client has set', async (t) => {
   const record = recordOf('{"value":10000000000000000000001,"partition":3,"timestamp":5}');
   t.equal(record.partition, 3);
   t.equal(record.timestamp, 5);
@@ -81,20 +81,20 @@ t.test('partition is left out, and a timestamp of its own stands first', async (
   t.same(fetched([bare, withoutTimestamp(bare)]), ['{"offset":0,"timestamp":5}', '{"offset":1,"timestamp":1000}']);
 });
 
-t.test('a record of nothing is a tombstone without a key', async (t) => {
+t.test('an empty record is a tombstone without a key', async (t) => {
   t.same(fetched([recordOf('{ }'), recordOf('{"partition":1}')]), [
     '{"offset":0,"timestamp":1000}',
     '{"offset":1,"timestamp":1000}',
   ]);
 });
 
-t.test('names of fields count as they mean, not as they are written', async (t) => {
+t.test('field names may contain escapes', async (t) => {
   const record = recordOf('{"\\u0076alue":1,"p\\u0061rtition":2}');
   t.equal(record.partition, 2);
   t.equal(record.line, '{"value":1}');
 });
 
-t.test('the key is text, bytes, or none', async (t) => {
+t.test('a key is text, bytes or missing', async (t) => {
   t.equal(recordOf('{"key":"é"}').key, bytesAsText('é'));
   t.equal(recordOf('{"key":"\\u00e9"}').key, bytesAsText('é'));
   t.equal(recordOf('{"keyBase64":"AP8="}').key, '\x00\xff');
@@ -102,7 +102,7 @@ t.test('the key is text, bytes, or none', async (t) => {
   t.equal(recordOf('{"key":""}').key, '');
 });
 
-t.test('what is wrong is named', async (t) => {
+t.test('an error names what is wrong', async (t) => {
   const cases: [string, RegExp][] = [
     ['[1]', /must be a record/],
     ['{"value":1', /line 1 is not JSON/],
@@ -151,7 +151,7 @@ t.test('what is wrong is named', async (t) => {
   );
 });
 
-t.test('headers are an object, or pairs where a name comes twice', async (t) => {
+t.test('headers are an object, or pairs if a name occurs twice', async (t) => {
   const pairs = '{"headers":[["a","1"],["a",null],["b",{"base64":"AA=="}]]}';
   t.equal(recordOf(pairs).line, pairs);
   const raw = buildRecord({
@@ -167,7 +167,7 @@ t.test('headers are an object, or pairs where a name comes twice', async (t) => 
   t.equal(buildRecord({ value: Buffer.from([255]) }).line, '{"valueBase64":"/w=="}');
 });
 
-t.test('any records come back as the same JSON, in their order', async (t) => {
+t.test('any records are returned as the same JSON, in their order', async (t) => {
   // A header named __proto__ is refused.
   const headers = fc.dictionary(
     fc.string().filter((name) => name !== '__proto__'),
@@ -189,7 +189,7 @@ t.test('any records come back as the same JSON, in their order', async (t) => {
   );
 });
 
-t.test('any text is either read or refused as BAD_REQUEST', async (t) => {
+t.test('any text is either parsed or refused as BAD_REQUEST', async (t) => {
   const almost = fc.tuple(fc.json(), fc.nat(), fc.string({ maxLength: 2 })).map(([json, at, noise]) => {
     const body = `{"records":[{"key":"a","value":${json}}]}`;
     const cut = at % body.length;
@@ -206,7 +206,7 @@ t.test('any text is either read or refused as BAD_REQUEST', async (t) => {
   t.same(unexpected, []);
 });
 
-t.test('records with nothing but values lie together as they stand, others are read one by one', async (t) => {
+t.test('records with values only are stored together as sent, others are parsed one by one', async (t) => {
   const kinds: [string, RequestRecords['kind']][] = [
     ['{"records":[{"value":1},{"value":"é"},{"value":{"a":[]}}]}', 'contiguous'],
     ['{"records":[{"value":1}],"producer":{}}', 'contiguous'],
@@ -227,7 +227,7 @@ t.test('records with nothing but values lie together as they stand, others are r
   }
 });
 
-t.test('what is no UTF-8 is refused, with the line', async (t) => {
+t.test('invalid UTF-8 is refused, with the line number', async (t) => {
   const bytes = Buffer.concat([Buffer.from('{"value":1}\n{"value":"'), Buffer.from([0xff]), Buffer.from('"}')]);
   t.match(
     problemOf(() => parseLines(bytes, 7)),
@@ -239,7 +239,7 @@ t.test('what is no UTF-8 is refused, with the line', async (t) => {
   );
 });
 
-t.test('what nests too deep is refused, and what nests as deep as may be is not', async (t) => {
+t.test('nesting up to the limit is accepted, and deeper nesting is refused', async (t) => {
   const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
   t.equal(recordsOf(`{"records":[{"value":${nested(1000)}}]}`).length, 1);
   for (const depth of [1001, 100_000]) {
@@ -339,7 +339,7 @@ t.test('the scanner accepts what JSON.parse accepts, and nothing else', async (t
   t.pass();
 });
 
-t.test('control characters are found wherever they lie, line feeds aside', async (t) => {
+t.test('control characters other than line feeds are found at any position', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat({ max: 3 }), (bytes, from) => {
       const part = bytes.subarray(from);
@@ -350,7 +350,7 @@ t.test('control characters are found wherever they lie, line feeds aside', async
   t.pass();
 });
 
-t.test('a body and lines of the same records give the same verdict and the same lines', async (t) => {
+t.test('a JSON body and NDJSON with the same records give the same result', async (t) => {
   const member = fc.oneof(
     fc.tuple(fc.constant('value'), fc.oneof(fc.json(), spelled)),
     fc.tuple(

@@ -33,7 +33,7 @@ t.test('the defaults are those of the contract', async (t) => {
   });
 });
 
-t.test('values come as numbers or texts, and are kept as texts as Kafka keeps them', async (t) => {
+t.test('values are numbers or strings, and are stored as strings, as in Kafka', async (t) => {
   const overrides = changeOverrides(
     {},
     { 'retention.ms': 1000, 'retention.bytes': '-1', 'cleanup.policy': 'delete, compact' },
@@ -51,7 +51,7 @@ t.test('values come as numbers or texts, and are kept as texts as Kafka keeps th
   });
 });
 
-t.test('a change keeps what it does not name, and null takes a setting back', async (t) => {
+t.test('a change leaves other settings as they are, and null resets a setting', async (t) => {
   const before = { 'retention.ms': '1000', 'max.message.bytes': '5' } as const;
   t.same(changeOverrides(before, { 'max.message.bytes': null, 'min.insync.replicas': 2 }), {
     'retention.ms': '1000',
@@ -59,7 +59,7 @@ t.test('a change keeps what it does not name, and null takes a setting back', as
   });
 });
 
-t.test('what is not allowed is INVALID_CONFIG, naming the key and what it takes', async (t) => {
+t.test('an invalid value is INVALID_CONFIG, and the error names the key and the valid values', async (t) => {
   for (const [key, value, allowed] of [
     ['retention.ms', -2, /whole number from -1/],
     ['retention.ms', '1e3', /whole number/],
@@ -85,7 +85,7 @@ t.test('what is not allowed is INVALID_CONFIG, naming the key and what it takes'
   }
 });
 
-t.test('names of topics are those of Kafka', async (t) => {
+t.test('topic names follow the rules of Kafka', async (t) => {
   for (const name of ['a', 'A-b_c.9', '..a', 'x'.repeat(249), '...']) checkTopicName(name);
   for (const name of ['', '.', '..', 'a b', 'a/b', 'é', 'x'.repeat(250), 'a\n']) {
     t.equal(refused(() => checkTopicName(name)).code, 'BAD_REQUEST', JSON.stringify(name));

@@ -36,7 +36,7 @@ t.test('the root, deep paths, spaces and names with dots in them are valid paths
   for (const path of valid) t.equal(pathProblem(path), undefined, JSON.stringify(path.slice(0, 20)));
 });
 
-t.test('a path that breaks a rule is refused with a text that names the rule and the place', async (t) => {
+t.test('an invalid path is refused with a text that names the rule and the position', async (t) => {
   const cases: [string, string][] = [
     ['', 'the path is empty'],
     ['a', "the path does not start with '/'"],
@@ -75,7 +75,7 @@ t.test('the forbidden characters are ZooKeeper’s, at both ends of each range',
   t.ok(true, 'all 65,536 code units were tried');
 });
 
-t.test('the prefix of a sequential node is judged with a digit behind it', async (t) => {
+t.test('the prefix of a sequential node is validated with a digit appended', async (t) => {
   for (const prefix of ['/p/', '/p/.', '/p/..', '/', '/p/x-', '/p']) {
     t.equal(sequentialPathProblem(prefix), undefined, prefix);
   }
@@ -85,7 +85,7 @@ t.test('the prefix of a sequential node is judged with a digit behind it', async
   t.equal(sequentialPathProblem(''), "the path does not start with '/'");
 });
 
-t.test('the parent is the text up to the last slash, also of paths that are not valid', async (t) => {
+t.test('the parent is the text up to the last slash, also for invalid paths', async (t) => {
   const cases: [string, string, string][] = [
     ['/', '/', ''],
     ['/a', '/', 'a'],
@@ -103,7 +103,7 @@ t.test('the parent is the text up to the last slash, also of paths that are not 
   }
 });
 
-t.test('a path has at most so many levels', async (t) => {
+t.test('the number of levels of a path is limited', async (t) => {
   t.equal(pathProblem('/a'.repeat(pathLevelsMax)), undefined);
   t.equal(pathProblem('/a'.repeat(pathLevelsMax + 1)), `the path has more than ${pathLevelsMax} levels`);
   t.match(sequentialPathProblem(`${'/a'.repeat(pathLevelsMax)}/`), /more than/);
@@ -139,7 +139,7 @@ t.test(
   },
 );
 
-t.test('every valid path is its parent, a slash and its name', async (t) => {
+t.test('every valid path consists of its parent, a slash and its name', async (t) => {
   const segment = fc.string({ minLength: 1, unit: fc.constantFrom('a', 'b', '.', ' ', 'é') });
   fc.assert(
     fc.property(fc.array(segment, { minLength: 1, maxLength: 5 }), (segments) => {

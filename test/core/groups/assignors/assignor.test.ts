@@ -50,7 +50,7 @@ function assigned(t: Test, assignor: string, counts: string, ...members: Assigno
   return text;
 }
 
-t.test('range gives runs of partitions, topic by topic, as Kafka', async (t) => {
+t.test('range assigns consecutive partitions, topic by topic, as Kafka does', async (t) => {
   t.same(assigned(t, 'range', 't1:3 t2:3', member('c1', 't1 t2'), member('c2', 't1 t2')), {
     c1: 't1:0,1 t2:0,1',
     c2: 't1:2 t2:2',
@@ -79,7 +79,7 @@ t.test('range gives runs of partitions, topic by topic, as Kafka', async (t) => 
   });
 });
 
-t.test('roundrobin deals in one circle over all topics, as Kafka', async (t) => {
+t.test('roundrobin assigns partitions in turn over all topics, as Kafka does', async (t) => {
   t.same(assigned(t, 'roundrobin', 't1:3 t2:3', member('c1', 't1 t2'), member('c2', 't1 t2')), {
     c1: 't1:0,2 t2:1',
     c2: 't1:1 t2:0,2',
@@ -95,25 +95,28 @@ t.test('roundrobin deals in one circle over all topics, as Kafka', async (t) => 
   );
 });
 
-t.test('uniform with equal subscriptions keeps up to the quota and hands on the rest, as Kafka', async (t) => {
-  t.same(
-    assigned(t, 'uniform', 't1:3 t2:3', member('A', 't1 t2', 't1:0,1 t2:0,1'), member('B', 't1 t2', 't1:2 t2:2')),
-    {
-      A: 't1:0,1 t2:0',
-      B: 't1:2 t2:1,2',
-    },
-  );
-  // In Kafka's vector t2 comes before t1, by its ids: here it is named so that it does.
-  t.same(
-    assigned(t, 'uniform', 'x2:5 y1:6', member('A', 'x2 y1', 'y1:0,2 x2:0'), member('B', 'x2 y1', 'y1:1 x2:1,2')),
-    {
-      A: 'x2:0,3,4 y1:0,2,3',
-      B: 'x2:1,2 y1:1,4,5',
-    },
-  );
-});
+t.test(
+  'uniform with equal subscriptions keeps partitions up to the quota and reassigns the rest, as Kafka does',
+  async (t) => {
+    t.same(
+      assigned(t, 'uniform', 't1:3 t2:3', member('A', 't1 t2', 't1:0,1 t2:0,1'), member('B', 't1 t2', 't1:2 t2:2')),
+      {
+        A: 't1:0,1 t2:0',
+        B: 't1:2 t2:1,2',
+      },
+    );
+    // In Kafka's vector t2 comes before t1, by its ids: here it is named so that it does.
+    t.same(
+      assigned(t, 'uniform', 'x2:5 y1:6', member('A', 'x2 y1', 'y1:0,2 x2:0'), member('B', 'x2 y1', 'y1:1 x2:1,2')),
+      {
+        A: 'x2:0,3,4 y1:0,2,3',
+        B: 'x2:1,2 y1:1,4,5',
+      },
+    );
+  },
+);
 
-t.test('uniform with different subscriptions balances topic by topic, as Kafka', async (t) => {
+t.test('uniform with different subscriptions balances topic by topic, as Kafka does', async (t) => {
   t.same(assigned(t, 'uniform', 't1:3 t3:6', member('A', 't1 t3'), member('B', 't3')), {
     A: 't1:0,1,2 t3:4',
     B: 't3:0,1,2,3,5',
@@ -127,28 +130,34 @@ t.test('uniform with different subscriptions balances topic by topic, as Kafka',
   );
 });
 
-t.test('uniform balances the inputs of Kafka’s sticky vectors, and moves nothing that need not move', async (t) => {
-  t.same(assigned(t, 'uniform', 't1:2 t2:3', member('c1', 't1 t2', 't1:0 t2:1'), member('c2', 't1 t2', 't1:1 t2:2')), {
-    c1: 't1:0 t2:0,1',
-    c2: 't1:1 t2:2',
-  });
-  t.same(assigned(t, 'uniform', 't:3', member('c1', 't', 't:0,1,2'), member('c2', 't', '')), {
-    c1: 't:0,1',
-    c2: 't:2',
-  });
-  const sizes = Object.values(
-    assigned(
-      t,
-      'uniform',
-      't1:2 t2:1 t3:2 t4:1 t5:2',
-      member('c1', 't1 t2 t3 t4 t5'),
-      member('c2', 't1 t3 t5'),
-      member('c3', 't1 t3 t5'),
-      member('c4', 't1 t2 t3 t4 t5'),
-    ),
-  ).map((text) => [...parse(text).values()].flat().length);
-  t.same(sizes, [2, 2, 2, 2]);
-});
+t.test(
+  'uniform balances the inputs of Kafka’s sticky vectors and moves no more partitions than necessary',
+  async (t) => {
+    t.same(
+      assigned(t, 'uniform', 't1:2 t2:3', member('c1', 't1 t2', 't1:0 t2:1'), member('c2', 't1 t2', 't1:1 t2:2')),
+      {
+        c1: 't1:0 t2:0,1',
+        c2: 't1:1 t2:2',
+      },
+    );
+    t.same(assigned(t, 'uniform', 't:3', member('c1', 't', 't:0,1,2'), member('c2', 't', '')), {
+      c1: 't:0,1',
+      c2: 't:2',
+    });
+    const sizes = Object.values(
+      assigned(
+        t,
+        'uniform',
+        't1:2 t2:1 t3:2 t4:1 t5:2',
+        member('c1', 't1 t2 t3 t4 t5'),
+        member('c2', 't1 t3 t5'),
+        member('c3', 't1 t3 t5'),
+        member('c4', 't1 t2 t3 t4 t5'),
+      ),
+    ).map((text) => [...parse(text).values()].flat().length);
+    t.same(sizes, [2, 2, 2, 2]);
+  },
+);
 
 t.test('the larger quota stays with the member that has it', async (t) => {
   t.same(assigned(t, 'uniform', 't:5', member('a', 't', 't:0,1'), member('b', 't', 't:2,3,4')), {
@@ -162,7 +171,7 @@ t.test('the larger quota stays with the member that has it', async (t) => {
   );
 });
 
-t.test('claims that no sound target makes are disregarded', async (t) => {
+t.test('invalid partitions in a target are ignored', async (t) => {
   t.same(
     assigned(t, 'uniform', 't1:2 t2:2', member('a', 't1 t2', 't1:0,7 gone:0'), member('b', 't1 t2', 't1:0,1 t2:-1')),
     { a: 't1:0 t2:0', b: 't1:1 t2:1' },
@@ -170,7 +179,7 @@ t.test('claims that no sound target makes are disregarded', async (t) => {
   );
 });
 
-t.test('a static member that returns under another id gets the share it had', async (t) => {
+t.test('a static member that returns with another id gets its former assignment', async (t) => {
   for (const name of ['range', 'roundrobin', 'uniform']) {
     const before = assigned(t, name, 't:5', member('x/i1', 't'), member('b', 't'), member('y/i2', 't'));
     const after = assigned(t, name, 't:5', member('zz/i1', 't'), member('b', 't'), member('y/i2', 't'));
@@ -179,7 +188,7 @@ t.test('a static member that returns under another id gets the share it had', as
   }
 });
 
-t.test('every assignor serves groups without members, without topics and without partitions', async (t) => {
+t.test('every assignor accepts groups without members, topics or partitions', async (t) => {
   for (const name of ['range', 'roundrobin', 'uniform']) {
     t.same(assigned(t, name, 't:3'), {}, name);
     t.same(assigned(t, name, '', member('a', 't')), { a: '' }, name);
@@ -188,7 +197,7 @@ t.test('every assignor serves groups without members, without topics and without
   }
 });
 
-t.test('an assignor that is not known is refused, with the names of those that are', async (t) => {
+t.test('an unknown assignor is refused, with the names of the known ones', async (t) => {
   t.throws(() => assignorNamed('sticky'), {
     code: 'UNSUPPORTED_ASSIGNOR',
     message: "There is no assignor 'sticky'; the assignors are uniform, range, roundrobin.",
@@ -198,7 +207,7 @@ t.test('an assignor that is not known is refused, with the names of those that a
   t.throws(() => assignorNamed(''), { code: 'UNSUPPORTED_ASSIGNOR' });
 });
 
-t.test('the wire form is sorted, leaves out empty topics, and leads back', async (t) => {
+t.test('the list form of an assignment is sorted, omits empty topics, and can be converted back', async (t) => {
   const assignment = new Map([
     ['b', [10, 9, 0]],
     ['a', [1]],
