@@ -104,9 +104,10 @@ export class WeirServer extends ServerProcess {
   socketPath = '';
   readonly #dataDir: string;
 
-  static async open(): Promise<WeirServer> {
+  /** @param module what starts the server, as compiled */
+  static async open(module = 'src/main.js'): Promise<WeirServer> {
     const dataDir = await mkdtemp(join(tmpdir(), 'weir-bench-'));
-    return ServerProcess.start(new WeirServer(dataDir), (line, server) => {
+    return ServerProcess.start(new WeirServer(module, dataDir), (line, server) => {
       if (typeof line.redisPid === 'number') {
         server.redisPid = line.redisPid;
         server.redisVersion = String(line.redisVersion);
@@ -119,8 +120,8 @@ export class WeirServer extends ServerProcess {
     });
   }
 
-  private constructor(dataDir: string) {
-    super('src/main.js', { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' });
+  private constructor(module: string, dataDir: string) {
+    super(module, { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' });
     this.#dataDir = dataDir;
   }
 
