@@ -75,7 +75,10 @@ export async function startRedisCluster(
   const eachNode = (holds: (node: ClusterNode) => Promise<boolean>, what: string) =>
     eventually(async () => (await Promise.all(nodes.map(holds))).every(Boolean), what, 30_000);
   const clusterInfo = async (node: ClusterNode) => String(await node.ask('CLUSTER', 'INFO'));
-  await eachNode(async (node) => (await clusterInfo(node)).includes(`cluster_known_nodes:${count}`), 'all have met');
+  await eachNode(
+    async (node) => (await clusterInfo(node)).includes(`cluster_known_nodes:${count}`),
+    'all nodes know each other',
+  );
   for (const [index, node] of nodes.entries()) {
     if (index >= primaries) await node.ask('CLUSTER', 'REPLICATE', nodes[index - primaries]!.id);
   }
@@ -84,11 +87,14 @@ export async function startRedisCluster(
     return !replicas || (await node.info('connected_slaves')) === '1';
   };
   const isWhole = async () => {
-    await eachNode(async (node) => (await clusterInfo(node)).includes('cluster_state:ok'), 'the cluster is whole');
+    await eachNode(
+      async (node) => (await clusterInfo(node)).includes('cluster_state:ok'),
+      'all nodes report the cluster state ok',
+    );
     await eachNode(isFollowed, 'each replica follows its primary');
   };
   await isWhole();
-  if (replicas) await eachNode(async (node) => (await replicaCount(node)) === primaries, 'all know the replicas');
+  if (replicas) await eachNode(async (node) => (await replicaCount(node)) === primaries, 'all nodes know the replicas');
 
   const ownerOf = async (key: string) => {
     const slot = SlotTable.slotOf(key);

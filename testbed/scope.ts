@@ -34,8 +34,8 @@ function endLeftBehind(lockFile: string): void {
     rmSync(folder, { recursive: true, force: true });
 }
 
-// From below the ports that systems give to outgoing connections: one of those could be gone before a process has bound
-// it, or while the process is down. Each of the test's own processes begins elsewhere, and asks for no port twice.
+// From below the range of ports for outgoing connections: a port of that range could be taken before a process has bound
+// it, or while the process is down. Each test process begins at another port, and returns no port twice.
 const [firstPort, portCount] = [10_000, 22_000];
 let portsTried = process.pid * 64;
 

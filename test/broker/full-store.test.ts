@@ -112,7 +112,10 @@ t.test('a full store whose brokers all died elects leaders again and frees memor
 
   const other = await start('2');
   const led = async () => (await http(`${other.url}/v1/topics/first/partitions/0`)).body;
-  await eventually(async () => (await led()).leader === -1, 'the controller has noted that nobody leads it');
+  await eventually(
+    async () => (await led()).leader === -1,
+    'the controller has recorded that the partition has no leader',
+  );
   t.match(await http(`${other.url}/v1/topics/first/partitions/0`, 'PATCH', { replicas: [2] }), {
     status: 200,
     body: { leader: 2, replicas: [2], isr: [2] },

@@ -49,7 +49,7 @@ t.test('an election that the tree has lost, but whose epoch the log has seen, do
   await isServed('led');
   t.ok(kept < lost, 'the tree has lost the later epochs');
   await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 100_000_000_000 }] });
-  await eventually(async () => (await http(at)).body.logStartOffset === 1, 'retention goes on');
+  await eventually(async () => (await http(at)).body.logStartOffset === 1, 'retention continues');
   t.ok((await http(at)).body.leaderEpoch > lost, 'the leader works under an epoch beyond the lost ones');
   t.match(await metrics(), /weir_leader_epochs_raised_total [1-9]/);
 });
@@ -90,7 +90,7 @@ t.test('a lost log is created again when it is found missing, unless its topic w
     const answer = await http(`${two.url}/v1/topics/young/records`, 'POST', { records });
     // The Redis Cluster may need a moment until all slots are served.
     return /lost a log/.test(answer.body.detail ?? '') ? answer : undefined;
-  }, 'who writes to many logs, some of them lost, is told');
+  }, 'a produce request over many logs fails while some of them are lost');
   t.match(cut, { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
   t.notOk(cut.body.results.some((result: any) => result.partition === missing));
   t.match(await http(all, 'POST', { records: [{ partition: missing, value: 'new' }] }), {

@@ -151,7 +151,7 @@ expect_status 201
 HERE=$(field memberSecret)
 DEADLINE=$((SECONDS + 20))
 until request GET /v1/groups/brief/members/here/records -H "Weir-Member: $HERE" && grep -Fq '"partitions":[0,1]' "$WORK/body"; do
-  [ $SECONDS -lt $DEADLINE ] || fail 'nobody replaced the member that is gone'
+  [ $SECONDS -lt $DEADLINE ] || fail 'the partitions of the expired member were not reassigned'
 done
 request DELETE /v1/groups/brief/members/here -H "Weir-Member: $HERE"
 

@@ -20,7 +20,7 @@ request POST /v1/topics/brook/partitions/1/records -H "$JSON" -d '{"records":[{"
 until_streamed live "id: $ID@0:1,1:2"
 until_streamed live 'data: {"type":"records","partition":1,"records":[{"offset":0,"timestamp":'
 until_streamed live '"key":"k","value":{"n":1}},{"offset":1,'
-! grep -Fq '"old"' "$WORK/live" || fail 'what was there before is told, too'
+! grep -Fq '"old"' "$WORK/live" || fail 'an earlier record was sent, too'
 
 step 'offset=earliest begins at the log start; offset=<number> needs one partition'
 open_stream earliest "$STREAM?offset=earliest"
@@ -38,7 +38,7 @@ until_streamed position "id: $ID@0:1,1:2"
 open_stream resumed "$STREAM" -H "Last-Event-ID: $ID@0:0,1:2"
 until_streamed resumed '"value":"old"'
 for name in position resumed; do
-  ! grep -Fq '"n":1' "$WORK/$name" || fail 'what was seen before is told again'
+  ! grep -Fq '"n":1' "$WORK/$name" || fail 'a record was sent again'
 done
 
 step 'timestamp=<ms since the epoch> begins at the first records that are not older'
@@ -46,7 +46,7 @@ LATER=$(($(date +%s) * 1000 + 1800000))
 request POST /v1/topics/brook/partitions/0/records -H "$JSON" -d "{\"records\":[{\"value\":\"later\",\"timestamp\":$LATER}]}"
 open_stream moment "$STREAM?timestamp=$((LATER - 1))"
 until_streamed moment '"value":"later"'
-! grep -Fq '"old"' "$WORK/moment" || fail 'what is older is told, too'
+! grep -Fq '"old"' "$WORK/moment" || fail 'an older record was sent, too'
 
 step 'partitions that are added later are included'
 request PATCH /v1/topics/brook -H "$JSON" -d '{"partitions":3}'

@@ -28,8 +28,8 @@ request PUT /v1/nodes/tower/stairs -d 'x'
 LAST=$(header Weir-Zxid)
 until_streamed children "id: $LAST"
 until_streamed recursive "id: $LAST"
-grep -Fq '"path":"/tower/room/table/cup"' "$WORK/recursive" || fail 'the node far below is not told'
-! grep -Fq '"path":"/tower/room' "$WORK/children" || fail 'a watch on the list is told of other nodes'
+grep -Fq '"path":"/tower/room/table/cup"' "$WORK/recursive" || fail 'the event of a deep descendant is missing'
+! grep -Fq '"path":"/tower/room' "$WORK/children" || fail 'a watch of the child list got events of other nodes'
 
 step 'one message is one whole transaction'
 request POST /v1/multi -H 'Content-Type: application/json' \
@@ -48,7 +48,7 @@ grep -Fq "id: $CHANGED" "$WORK/replay" || fail 'the first change is missing'
 step 'Last-Event-ID resumes, as an EventSource of a browser sends it'
 open_stream resumed '/v1/watch/tower?mode=recursive' -H "Last-Event-ID: $LAST"
 until_streamed resumed "id: $ZXID"
-! grep -Fq "id: $CHANGED" "$WORK/resumed" || fail 'what was seen before is told again'
+! grep -Fq "id: $CHANGED" "$WORK/resumed" || fail 'an event was sent again'
 
 step 'once=true ends after the first message'
 open_stream once "/v1/watch/tower?mode=recursive&once=true&since=$START"

@@ -94,7 +94,7 @@ export class BalancedLoad {
     const before = new Map(this.#done);
     const has = (client: string) => (this.#done.get(client) ?? 0) > (before.get(client) ?? 0);
     const clients = ['producer 1', 'producer 2', 'writer', 'member', 'session', 'long poll', 'told'];
-    await eventually(() => clients.every(has), 'every client goes on', 30_000);
+    await eventually(() => clients.every(has), 'every client makes progress', 30_000);
   }
 
   /** The failures so far; each is returned once. */

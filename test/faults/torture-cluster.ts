@@ -72,7 +72,7 @@ async function tortureRedis(
   signal: AbortSignal,
 ): Promise<void> {
   const isBack = () => eventually(() => redisCommand(socketPath, ['PING']).catch(() => false), 'Redis is back', 30_000);
-  /** One that is told to end may answer for a while yet: what is waited for is the next one. */
+  /** A Redis that was asked to stop may still send replies for a while; this waits for the next process. */
   const end = async (how: 'SIGKILL' | 'SIGTERM') => {
     const { pid } = redis;
     process.kill(pid, how);

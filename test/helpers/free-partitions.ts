@@ -1,7 +1,7 @@
-// Which partitions of a group are free, worked out from all its members at once: the broker keeps count as it goes.
+// Computes the free partitions of a group from all of its members. The broker keeps a running count instead.
 import type { MemberState } from '../../src/core/groups/member-reconciliation.ts';
 
-/** The test for partitions that no member has, neither to use nor to release. Make it again after each change of a member. */
+/** Returns a test whether no member uses or must release a partition. Create it again after each change of a member. */
 export function freePartitions(
   members: Readonly<Record<string, MemberState>>,
 ): (topic: string, partition: number) => boolean {

@@ -32,7 +32,7 @@ interface Parts {
   faults: Faults;
 }
 
-/** The broker's end of a socket. */
+/** The broker's side of a socket. */
 class Connection {
   readonly call: number;
   epoch = 0;
@@ -40,7 +40,7 @@ class Connection {
   readonly #memberId: string;
   readonly #parts: Parts;
   readonly #send: (frame: Frame) => void;
-  /** Whether the peer answers pings. */
+  /** Whether the client replies to pings. */
   readonly #isHeard: () => boolean;
   #isOpen = true;
   #isAsking = false;
@@ -63,7 +63,7 @@ class Connection {
     this.#tick();
   }
 
-  /** The peer has released what was revoked at that epoch. */
+  /** The client has released the partitions that were revoked at that epoch. */
   released(partitions: TopicPartitions[], memberEpoch: number): void {
     // One frame per partition: a frame is refused as a whole if one of its partitions was deleted with its topic.
     for (const at of eachPartition(partitions)) {

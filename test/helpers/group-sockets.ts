@@ -11,7 +11,7 @@ export interface SocketGroups {
   newGroup(partitions: number): Promise<string>;
   /** Opens the socket of a member, through the first broker by default; it reads from the beginning. */
   member(t: Test, group: string, query?: string, on?: { url: string }): Promise<TestSocket>;
-  /** The group as an operator sees it. */
+  /** The description of the group over HTTP. */
   describe(group: string): Promise<any>;
 }
 
@@ -66,7 +66,7 @@ export async function settled(socket: TestSocket): Promise<void> {
 /** Commits, and returns the response. */
 export async function committed(socket: TestSocket, id: string, offsets: object[]): Promise<any> {
   socket.send({ type: 'commit', id, offsets });
-  return eventually(() => socket.frames.find((frame) => frame.id === id), `an answer to ${id}`);
+  return eventually(() => socket.frames.find((frame) => frame.id === id), `a response to ${id}`);
 }
 
 /** Releases revoked partitions at once. */

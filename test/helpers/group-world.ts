@@ -346,7 +346,7 @@ export class Client implements LivingClient {
     this.#attempt += 1;
   }
 
-  /** Releases what is not in its assignment any more. */
+  /** Releases the partitions that are no longer in its assignment. */
   #letGo(): void {
     const told = new Set(this.#assignment.map(keyOf));
     for (const key of this.uses.keys()) if (!told.has(key) && this.#random.chance(0.6)) this.uses.delete(key);

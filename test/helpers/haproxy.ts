@@ -1,5 +1,5 @@
-// A real load balancer: the distribution's HAProxy, brought into a folder of the project as the private Redis is, and run with
-// the configuration that docs/operations.md recommends, with shorter intervals.
+// A real load balancer: the HAProxy of the distribution, installed into a folder of the project like the private Redis. It runs
+// with the configuration that docs/operations.md recommends, but shorter intervals.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -22,11 +22,11 @@ interface Program {
 export interface LoadBalancer {
   url: string;
   child: ChildProcess;
-  /** Waits until it holds so many of the servers for ready. */
+  /** Waits until the balancer considers so many servers ready. */
   knows(ready: number): Promise<void>;
 }
 
-/** Debian keeps it out of the way of ordinary users. */
+/** Debian installs it outside the PATH of ordinary users. */
 const administratorsPath = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 async function problemOf({ command, env }: Program): Promise<string | undefined> {
@@ -37,7 +37,7 @@ async function problemOf({ command, env }: Program): Promise<string | undefined>
   );
 }
 
-/** The one of the PATH, or a private one. Rejects where there is neither it nor a distribution to take it from. */
+/** The HAProxy of the PATH, or a private copy. Rejects if there is neither, and no distribution package to install. */
 async function resolveHaproxy(): Promise<Program> {
   const searchPath = [...commandSearchPath(), ...administratorsPath];
   for (const folder of searchPath) {

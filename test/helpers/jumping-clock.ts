@@ -1,5 +1,5 @@
-// Loaded into a server before itself (`node --import`): at each SIGWINCH the clock of that process jumps, as one does that is
-// set by hand or by a bad time server. Nobody else listens to that signal. Timers and performance.now() go on as they do in reality.
+// Loaded into a server process first (`node --import`): at each SIGWINCH the clock of the process jumps, as when it is set by
+// hand or by a bad time server. The server does not use that signal. Timers and performance.now() are not affected, as in reality.
 
 const hourMs = 3_600_000;
 const jumpsMs = [hourMs, -3 * hourMs, 400 * 24 * hourMs, -800 * 24 * hourMs, 500];

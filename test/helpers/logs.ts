@@ -1,4 +1,4 @@
-// Logs of a store of its own, for tests below the broker.
+// Logs of a separate store, for tests below the broker.
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
@@ -9,7 +9,7 @@ import { testConfig } from './server.ts';
 
 export const topicId = 'AAAAAAAAAAAAAAAAAAAAAA';
 
-/** A store with the empty log of partition 0, on a Redis of its own if there is none yet. */
+/** A store with the empty log of partition 0, on a new Redis unless one is given. */
 export async function openStore(t: Test, redis?: { socketPath: string }): Promise<Store> {
   const { socketPath } = redis ?? (await startTestRedis(t));
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));

@@ -1,5 +1,5 @@
-// A Redis that can lose acknowledged changes, as a failover or an old backup would: it is killed, and started again on an
-// earlier copy of its data.
+// A Redis that can lose acknowledged changes, like a failover or an old backup: it is killed and started on an earlier copy of
+// its data.
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -11,11 +11,11 @@ import { eventually } from './server.ts';
 
 export interface LossyRedis {
   socketPath: string;
-  /** Keeps a copy of all data as it is now. */
+  /** Makes a copy of the current data. */
   backUp(): void;
-  /** Kills it, puts the copy in the place of the data, and starts it again. */
+  /** Kills it, replaces its data by the copy, and starts it again. */
   killAndRestore(): Promise<void>;
-  /** Kills it and starts it again on the data it has. */
+  /** Kills it and starts it again with its data. */
   killAndRestart(): Promise<void>;
 }
 

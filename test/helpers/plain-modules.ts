@@ -1,8 +1,8 @@
-// tap has Node.js ask a hook about every module that a test file loads, for coverage and for mocks. There are none of either here, and
-// with the server's many modules that is a second of each test file. .taprc has each of them import this first.
+// tap installs a module hook for coverage and mocks, which Node.js calls for every module of a test file. These tests use neither,
+// and with the many modules of the server the hook costs a second per test file. By .taprc each test file imports this module first.
 import module, { syncBuiltinESMExports } from 'node:module';
 
 module.register = () => undefined as never;
 syncBuiltinESMExports();
-// This is for the test file alone: what it starts may run in another folder, and would not find this.
+// Only for the test file itself: its child processes may run in another folder, and would not find this module.
 delete process.env.NODE_OPTIONS;

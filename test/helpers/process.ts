@@ -1,4 +1,4 @@
-// Starts the server as a process of its own, for tests that kill or stop it as an operator would.
+// Starts the server as a separate process, for tests that kill or stop it as an operator would.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 export interface ServerProcess {
   url: string;
   child: ChildProcess;
-  /** Everything it has written to its log so far, one entry a line. */
+  /** Its log so far, one entry per line. */
   log: Record<string, unknown>[];
   /** Resolves with the exit code, or the signal that ended it. */
   exited: Promise<number | NodeJS.Signals | null>;

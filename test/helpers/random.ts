@@ -1,14 +1,14 @@
-// Choices that can be made again: a seeded generator for tests that act at random.
+// Repeatable random choices: a seeded generator for randomized tests.
 
 export interface Random {
-  /** From 0 up to 1, without 1. */
+  /** A number from 0 up to 1, exclusive. */
   next(): number;
-  /** A whole number from 0 up to `count`, without it. */
+  /** An integer from 0 up to `count`, exclusive. */
   below(count: number): number;
   between(low: number, high: number): number;
   chance(probability: number): boolean;
   pick<T>(items: readonly T[]): T;
-  /** Another generator that follows from this one's seed: so what one part draws does not shift what another draws. */
+  /** Another generator, derived from the seed of this one, so that one part of a test does not change the choices of another. */
   fork(name: string): Random;
 }
 

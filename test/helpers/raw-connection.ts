@@ -1,4 +1,4 @@
-// A connection that speaks HTTP by hand: for requests that no client library makes, and for what goes over the wire as it is.
+// A raw connection for HTTP: for requests that no client library sends, and for checks of the exact bytes.
 import { connect, type Socket } from 'node:net';
 import type { Test } from 'tap';
 import { eventually } from './server.ts';
@@ -6,22 +6,22 @@ import { eventually } from './server.ts';
 export interface RawConnection {
   socket: Socket;
   send(...lines: string[]): void;
-  /** All that came so far, a character a byte. */
+  /** All data received so far, one character per byte. */
   told(): string;
-  /** Waits for something in what is told. */
+  /** Waits until the received data matches. */
   hears(what: RegExp): Promise<string>;
-  /** All that was told, when the other side has closed it. */
+  /** All received data, once the server has closed the connection. */
   end(): Promise<string>;
 }
 
 export interface RawResponse {
   status: number;
   head: string;
-  /** As it is on the wire, chunked perhaps. */
+  /** The raw body, which may be chunked. */
   body: string;
 }
 
-/** Opens a connection that is gone with the test. @param allowHalfOpen whether it goes on when the other side sends no more */
+/** Opens a connection that is closed when the test ends. @param allowHalfOpen whether it stays open when the server ends its side */
 export function openRaw(t: Test, url: string, { allowHalfOpen = false } = {}): RawConnection {
   const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', allowHalfOpen });
   t.teardown(() => socket.destroy());
@@ -40,7 +40,7 @@ export function openRaw(t: Test, url: string, { allowHalfOpen = false } = {}): R
     send: (...lines) => void socket.write(lines.join('\r\n'), 'latin1'),
     told: () => told,
     hears: async (what) => {
-      await eventually(() => what.test(told), `${what} is told`);
+      await eventually(() => what.test(told), `${what} is received`);
       return told;
     },
     end: async () => {
@@ -50,7 +50,7 @@ export function openRaw(t: Test, url: string, { allowHalfOpen = false } = {}): R
   };
 }
 
-/** The responses in what a connection was told: each must be of the length that it announces. */
+/** Parses the responses in received data: each must have the length that it announces. */
 export function responsesIn(told: string): RawResponse[] {
   const found: RawResponse[] = [];
   for (let rest = told; rest !== ''; ) {

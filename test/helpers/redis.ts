@@ -1,4 +1,4 @@
-/** A real Redis for a test: private, in a folder of its own, gone with the test. */
+/** A real, private Redis for a test, in its own folder; it ends with the test. */
 import type { Test } from 'tap';
 import {
   type EmbeddedRedis,
@@ -8,10 +8,10 @@ import {
 import { installedRedisBinary, quietLog } from '../../testbed/redis-node.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 
-// A test that runs out of time is ended by a signal, which by itself would leave its Redis behind.
+// A test that times out is ended by a signal, which alone would leave its Redis running.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
-/** Starts an empty Redis, without syncing to disk unless `options` ask for it; it stops with the test. */
+/** Starts an empty Redis, without syncing to disk unless `options` say so; it stops with the test. */
 export async function startTestRedis(
   t: Test,
   options: Partial<EmbeddedRedisOptions> = {},

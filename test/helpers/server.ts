@@ -1,4 +1,4 @@
-// Starts whole servers for tests: the production server over a private Redis, with faster clocks where a test needs them.
+// Starts complete servers for tests: the production server over a private Redis, with shorter intervals where a test needs them.
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { Limits } from '../../src/app.ts';
@@ -37,12 +37,12 @@ export const testConfig: Config = {
 };
 
 export interface TestServer extends Server {
-  /** The store it uses, to start more brokers over it. */
+  /** The store of the server, to start more brokers over it. */
   target: StoreTarget;
 }
 
 /**
- * Starts a server that stops with the test: over a Redis of its own, or over `target` as one more broker.
+ * Starts a server that stops with the test: over a new Redis, or over `target` as a further broker.
  * WEIR_TEST_LOG=debug shows its log.
  */
 export async function startTestServer(
@@ -66,8 +66,8 @@ export interface Answer {
 }
 
 /**
- * One HTTP request; an object as `body` goes as JSON, and a member that joined so has its secret sent. Rejects if there is no
- * answer, or `signal` is aborted.
+ * Sends one HTTP request. An object as `body` is sent as JSON; a member that joined by this function sends its secret. Rejects if
+ * there is no response, or if `signal` is aborted.
  */
 export async function http(
   url: string,
@@ -92,7 +92,7 @@ export async function http(
   return { status: response.status, headers: response.headers, body: answer };
 }
 
-/** The value of a metric without labels, or of one with them if `name` has them as they are printed; NaN if there is none. */
+/** The value of a metric; `name` includes its labels, if any, as printed. NaN if there is no such metric. */
 export async function metric(server: Pick<TestServer, 'url'>, name: string): Promise<number> {
   const { body } = await http(`${server.url}/metrics`);
   const line = (body as string).split('\n').find((each) => each.startsWith(`${name} `));

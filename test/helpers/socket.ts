@@ -1,4 +1,4 @@
-// A WebSocket client for tests: keeps every frame it gets, and waits for those that a test asks for.
+// A WebSocket client for tests: stores every frame that it receives, and waits for given frames.
 import type { Test } from 'tap';
 import WebSocket from 'ws';
 import { eventually } from './server.ts';
@@ -7,7 +7,7 @@ export interface TestSocket {
   /** All frames so far, parsed, in order. */
   frames: any[];
   ws: WebSocket;
-  /** Sends a frame: text as it is, anything else as JSON. */
+  /** Sends a frame: a string unchanged, anything else as JSON. */
   send(frame: unknown): void;
   /** The first frame, past or to come, that has these fields. */
   frame(fields: Record<string, unknown>): Promise<any>;
@@ -15,7 +15,7 @@ export interface TestSocket {
   closed: Promise<number>;
 }
 
-/** Opens a socket at `url` (http:// or ws://); it is gone with the test. */
+/** Opens a socket at `url` (http:// or ws://), which is closed when the test ends. */
 export async function openSocket(t: Test, url: string, headers: Record<string, string> = {}): Promise<TestSocket> {
   const ws = new WebSocket(url.replace(/^http/, 'ws'), { headers });
   const frames: any[] = [];

@@ -1,4 +1,4 @@
-// Topics for tests of records, and where to reach them through two brokers.
+// Topics for tests of records, and their URLs through two brokers.
 import type { Test } from 'tap';
 import { http, startTestServer, type TestServer } from './server.ts';
 
@@ -17,11 +17,11 @@ export interface TestTopic {
 export interface TestBrokers {
   server: TestServer;
   other: TestServer;
-  /** Its records may be of any age: it takes and keeps them, unless `more` says otherwise. */
+  /** Records of any age are accepted and kept, unless `more` sets other limits. */
   newTopic(t: Test, more?: { config?: Record<string, unknown>; [field: string]: unknown }): Promise<TestTopic>;
 }
 
-/** Two brokers over one store, and a maker of topics that no other test uses. */
+/** Two brokers over one store, and a function that creates topics that no other test uses. */
 export async function startTestBrokers(t: Test): Promise<TestBrokers> {
   const server = await startTestServer(t, { brokerId: 1001 });
   const other = await startTestServer(t, { brokerId: 1002 }, server.target);
@@ -55,7 +55,7 @@ export const values = (body: { records: { value: unknown }[] }): unknown[] => bo
 
 export const ndjson = { 'content-type': 'application/x-ndjson' };
 
-/** The text of an answer, as a client would see it before it parses it. */
+/** The unparsed text of a response. */
 export async function textOf(url: string): Promise<string> {
   return (await fetch(url)).text();
 }

@@ -1,4 +1,4 @@
-// A hub of watches over a real store, without a server around it, and watches that keep what they are told.
+// A watch hub over a real store, without a server, and watches that store their messages.
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { createMetrics, type Metrics } from '../../src/broker/metrics.ts';
@@ -23,7 +23,7 @@ export interface WatchBroker {
   write(...ops: Op[]): Promise<number>;
 }
 
-/** As much of a broker as watches need, over a Redis of its own or over one that others use, too. */
+/** The parts of a broker that watches need, over a new Redis or a shared one. */
 export async function startBroker(
   t: Test,
   options: { target?: StoreTarget; eventRetention?: number; limits?: Partial<WatchLimits> } = {},
@@ -53,14 +53,14 @@ export interface Recorded {
   failure: any;
 }
 
-/** A reader that takes all; `room` as a slow one would have it. */
+/** A reader that takes everything; `room` makes it a slow one. */
 export const readerWith = (room: () => Promise<void> | undefined = () => undefined): WatchConnection => ({
   room,
   cutOff: () => {},
   cork: (write) => write(),
 });
 
-/** A watch that keeps what it is told, of a connection of its own unless `reader` is shared. */
+/** A watch that stores its messages, on a new connection unless `reader` is shared. */
 export function record(hub: WatchHub, request: WatchRequest, reader: WatchConnection = readerWith()): Recorded {
   const recorded: Omit<Recorded, 'watch'> = { watching: undefined, told: [], failure: undefined };
   const sink = {
@@ -77,10 +77,10 @@ export function record(hub: WatchHub, request: WatchRequest, reader: WatchConnec
 }
 
 export const begun = (...watches: Recorded[]) =>
-  eventually(() => watches.every(({ watching }) => watching !== undefined), 'the watches stand');
-/** Waits until all that was written up to `zxid` has been told. */
+  eventually(() => watches.every(({ watching }) => watching !== undefined), 'the watches are open');
+/** Waits until the watches have sent everything up to `zxid`. */
 export const reached = (zxid: number, ...watches: Recorded[]) =>
-  eventually(() => watches.every(({ watch }) => (watch.position ?? -1) >= zxid), `everything up to ${zxid} is told`);
+  eventually(() => watches.every(({ watch }) => (watch.position ?? -1) >= zxid), `everything up to ${zxid} was sent`);
 export const words = ({ told }: Recorded) =>
   told.map(({ events }) => events.map(({ type, path }) => `${type} ${path}`).join(', '));
 export const create = (path: string, data = ''): Op => ({ op: 'create', path, data });

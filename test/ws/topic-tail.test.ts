@@ -220,7 +220,7 @@ t.test('a topic tail waits while the store is unavailable, and then resumes', as
   redis.backUp();
   await redis.killAndRestore();
   await eventually(async () => (await produce(all, 'after')).status === 200, 'the store serves again');
-  await eventually(() => recordsOf(socket).some(([, , value]) => value === 'after'), 'it goes on');
+  await eventually(() => recordsOf(socket).some(([, , value]) => value === 'after'), 'the topic tail resumes');
   t.same(recordsOf(socket)[0], [0, 0, 'before']);
   t.same(
     recordsOf(socket).map(([, offset]) => offset),

@@ -30,7 +30,10 @@ t.test('old records are removed without further appends, and a changed limit app
   await http(other.all, 'POST', { records: [{ value: 'old' }] });
   const starts = async ({ name }: { name: string }) =>
     (await http(`${server.url}/v1/topics/${name}/offsets?at=earliest`)).body.partitions.map((one: any) => one.offset);
-  await eventually(async () => (await starts(topic)).join() === '1,1,1', 'all three have let go of theirs');
+  await eventually(
+    async () => (await starts(topic)).join() === '1,1,1',
+    'all three logs have removed their old records',
+  );
   t.same(await starts(other), [0]);
   await http(other.topic, 'PATCH', { config: { 'retention.ms': 1 } });
   await eventually(async () => (await starts(other)).join() === '1', 'the other topic has, too');
