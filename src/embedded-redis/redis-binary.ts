@@ -58,7 +58,7 @@ export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Pr
       const found = await probe(command, {});
       if ('version' in found) return { command, env: {}, version: found.version, source: 'path' };
       passedOver.push(`${command} (${found.problem})`);
-      log.warn({ command }, `Passed over: ${found.problem}`);
+      log.warn({ command }, `This Redis server was skipped: ${found.problem}`);
     }
   }
 
@@ -79,7 +79,7 @@ export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Pr
     problem = error instanceof Error ? error.message : String(error);
   }
   const oldest = `${oldestVersion.major}.${oldestVersion.minor}`;
-  const passed = passedOver.length > 0 ? ` Passed over: ${passedOver.join(', ')}.` : '';
+  const passed = passedOver.length > 0 ? ` Skipped: ${passedOver.join(', ')}.` : '';
   throw new Error(
     `No Redis to start: there is no ${serverNames.join(' or ')} of version ${oldest} or newer on the PATH or in ${installDir}.${passed} ` +
       `Installing one there failed: ${problem.trim().replace(/\.$/, '')}. ` +

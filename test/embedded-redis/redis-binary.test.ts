@@ -119,7 +119,7 @@ t.test('without any server the error names what was searched, why it failed and 
   for (const part of [
     'no valkey-server or redis-server of version 7.0 or newer on the PATH',
     installDir,
-    `Passed over: ${old}/redis-server (its version 6.0.16 is older than 7.0)`,
+    `Skipped: ${old}/redis-server (its version 6.0.16 is older than 7.0)`,
     'this machine has no apt',
     'sudo apt-get install redis-server',
     'sudo dnf install',

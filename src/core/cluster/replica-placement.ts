@@ -77,7 +77,7 @@ function checkCounts(partitions: number, replicationFactor: number, brokerCount:
     throw new ServiceError(
       'INVALID_REPLICATION_FACTOR',
       `The replication factor is ${replicationFactor}, but the number of live brokers is ${brokerCount}; ` +
-        'ask for fewer replicas or start more brokers.',
+        'request fewer replicas or start more brokers.',
     );
   }
 }
