@@ -4,8 +4,8 @@ import fp from 'fastify-plugin';
 import { mediaTypeOf, ndjsonType } from './media-types.ts';
 
 /**
- * How admission control treats the requests of a route: they are always answered; they renew a session, are a heartbeat, commit
- * offsets or make a consume call, and may use the reserved capacity for that; they open an event stream; or they are ordinary work.
+ * How admission control treats the requests of a route: they are always served; they renew a session, are a heartbeat, commit offsets
+ * or make a consume call, and may use the reserved capacity for that; they open an event stream; or they are ordinary work.
  */
 export type RouteKind = 'always' | 'renewal' | 'heartbeat' | 'commit' | 'consume' | 'stream' | 'work';
 

@@ -42,7 +42,7 @@ t.test(
     t.equal(bytes.used, 100);
     t.notOk(bytes.add(bodyOf('greedy'), 1), 'it gets no more itself');
     t.ok(bytes.add(bodyOf('c'), 25));
-    t.notOk(bytes.add(bodyOf('d'), 60), 'nobody makes room for one that would have more');
+    t.notOk(bytes.add(bodyOf('d'), 60), 'no body is refused to make room for a client that would have more');
   },
 );
 

@@ -38,7 +38,7 @@ t.test(
     t.equal(unread.limit.used, 100);
     const more = responseOf('greedy', 10);
     unread.add(more);
-    t.ok(greedy[2]!.isCut, 'who has most makes room for its own');
+    t.ok(greedy[2]!.isCut, 'a response of the client with most bytes is cut for its own new one');
     t.notOk(more.isCut);
     for (const response of [...unread]) unread.remove(response);
     unread.remove(more);
@@ -107,7 +107,7 @@ t.test('unread responses use no more memory than the limit, and other clients ar
         detail: /bytes of responses that clients have not read yet of 127.0.0.2/,
       });
     return status === 429;
-  }, 'who does not read is refused more');
+  }, 'a client that does not read is refused further work');
   for (const path of paths) {
     const full = async () => (await http(server.url + path)).status === 200;
     await eventually(full, `${path} is answered in full to another client`);

@@ -292,7 +292,7 @@ t.test('connections, WebSockets and long polls of one address leave room for oth
   t.equal((await metric(server, 'connections_dropped_total', 'reason="address"')) >= 30, true);
   const last = idle.findLast(({ isClosed }) => !isClosed())!;
   last.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
-  await eventually(last.isClosed, 'one beyond its share is told so');
+  await eventually(last.isClosed, 'a connection beyond the share is refused');
   t.match(last.heard(), /^HTTP\/1.1 429 .*connection: close.*connections of 127.0.0.2: it has 20/is);
   const check = idle.filter(({ isClosed }) => !isClosed()).at(-1)!;
   check.socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -357,7 +357,7 @@ t.test('watches on the sockets of one address leave room for those of others, an
   t.match(await honest.watch('d'), { type: 'watching' });
   await honest.ask({ type: 'unwatch', id: 'd' });
   await http(`${server.url}/v1/nodes/n`, 'PUT', 'x');
-  await eventually(() => two.frames.some(({ type, id }) => type === 'events' && id === 'b'), 'it has told its event');
+  await eventually(() => two.frames.some(({ type, id }) => type === 'events' && id === 'b'), 'it has sent its event');
   t.match(await two.watch('e'), { type: 'watching' }, 'one that was for one event has made room');
   one.socket.terminate();
   let next = 0;

@@ -145,7 +145,10 @@ t.test('a write waits for the long poll before it, and is dropped if the client 
     t.equal((await http(`${url}/v1/nodes/late-${leaves}`)).status, 404, 'the write has not begun');
     if (leaves) {
       connection.socket.destroy();
-      await eventually(async () => (await inFlight('waits')) === 0, 'no response counts that nobody waits for');
+      await eventually(
+        async () => (await inFlight('waits')) === 0,
+        'a response without a waiting client does not count',
+      );
     } else {
       await http(`${url}/v1/nodes/held`, 'PUT', 'b');
       await connection.hears(/201 Created/);

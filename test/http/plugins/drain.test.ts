@@ -30,7 +30,7 @@ async function requestDuringStop(t: Test, start: string) {
   const server = await startTestServer(t);
   const connection = openConnection(t, server.url);
   connection.socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n');
-  await eventually(() => /"ok"/.test(connection.told()), 'the first request of the connection is answered');
+  await eventually(() => /"ok"/.test(connection.told()), 'the first request of the connection has its response');
   connection.socket.write(start);
   const stopped = server.close();
   await eventually(() => refusesConnections(server.url), 'the server stops');
@@ -40,7 +40,7 @@ async function requestDuringStop(t: Test, start: string) {
 t.test('a request that arrives while the server stops is refused with a problem', async (t) => {
   const { socket, told, stopped } = await requestDuringStop(t, 'PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\n');
   socket.write('content-length: 1\r\n\r\nx');
-  await eventually(() => /503 Service Unavailable/.test(told()), 'the late request is answered');
+  await eventually(() => /503 Service Unavailable/.test(told()), 'the late request gets a response');
   const [, answer] = told().split(/(?=HTTP\/1\.1 503)/);
   t.match(answer, /content-type: application\/problem\+json/i);
   t.match(answer, /retry-after: [1-3]\r/i);
@@ -89,7 +89,7 @@ t.test('neither an unused connection nor an idle one keeps the server from stopp
   t.equal((await http(`${server.url}/health/live`)).status, 200);
   await server.close();
   await eventually(() => closed === 2, 'both are closed');
-  await t.rejects(http(`${server.url}/health/live`), 'nobody listens any more');
+  await t.rejects(http(`${server.url}/health/live`), 'the port is closed');
 });
 
 t.test(

@@ -35,7 +35,7 @@ t.test('with a Content-Length, or results=end, the response begins when the body
     const upload = begin(t, `/v1/topics/${topic}/records${query}`, framing);
     upload.sendLine();
     await eventually(async () => (await endOffset()) === 1, 'the first record is appended when it comes');
-    t.equal(upload.told(), '', 'nothing is told yet');
+    t.equal(upload.told(), '', 'nothing has been sent yet');
     upload.sendLine();
     if (framing === chunked) upload.send('0\r\n\r\n');
     await upload.hears(/"baseOffset":1/);

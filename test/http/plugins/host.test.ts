@@ -77,7 +77,7 @@ t.test('wherever a server listens, a name that is not its own is refused, counte
   t.equal(lines.filter(({ host }) => host === 'evil.example').length, 1);
   for (let i = 0; i < 150; i++) await statusFor(url, `evil-${i}.example`);
   const about = lines.filter(({ host }) => host !== undefined);
-  t.equal(about.length, 100, 'whoever sends other names for ever does not fill the log');
+  t.equal(about.length, 100, 'a client that sends ever new names does not fill the log');
 });
 
 t.test('a request has exactly one Host, and HTTP/1.0 may do without', async (t) => {

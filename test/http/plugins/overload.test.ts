@@ -109,7 +109,10 @@ t.test(
     await eventually(async () => (await metric(server, 'body_bytes_in_flight')) === 100, 'all are there');
     t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
     slow[0]!.socket.write(':90}');
-    await eventually(() => /HTTP\/1.1 (201|400)/.test(slow[0]!.told()), 'the first is answered when its body is there');
+    await eventually(
+      () => /HTTP\/1.1 (201|400)/.test(slow[0]!.told()),
+      'the first gets its response when its body is complete',
+    );
     for (const { socket } of slow) socket.destroy();
     for (let n = 0; n < 20; n += 1) {
       const { socket } = dial(t, server);
@@ -210,14 +213,14 @@ t.test('a body that stalls is refused with 408, also that of a stream, and its p
   const path = await createTopic(server);
   const stalled = dial(t, server);
   stalled.socket.write(`${post(path, 'application/json', 1000)}{"records":[`);
-  await eventually(stalled.closed, 'it is given up');
+  await eventually(stalled.closed, 'it is refused and closed');
   t.match(stalled.told(), /^HTTP\/1.1 408 Request Timeout\r\n/);
   t.match(stalled.told(), /connection: close\r\n/i);
   t.match(stalled.told(), /"code":"REQUEST_TIMEOUT","detail":"No bytes of the body arrived for 200 ms/);
 
   const stream = dial(t, server);
   stream.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
-  await eventually(stream.closed, 'it is given up, too');
+  await eventually(stream.closed, 'it is refused and closed, too');
   t.match(stream.told(), /"baseOffset":0.*"code":"REQUEST_TIMEOUT"/s, 'after what was appended');
   t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
 
@@ -243,7 +246,7 @@ t.test('a body may neither arrive too slowly nor take too long; a stream may', a
     sent += 1;
   }, 20);
   t.teardown(() => clearInterval(trickle));
-  await eventually(body.closed, 'it is given up');
+  await eventually(body.closed, 'it is refused and closed');
   t.match(body.told(), /"code":"REQUEST_TIMEOUT","detail":"The body took longer than 300 ms/);
   const then = sent;
   await eventually(() => sent > then + 20, 'the stream goes on');
@@ -270,11 +273,11 @@ t.test(
     await Promise.all(idle.map(({ socket }) => once(socket, 'connect')));
     const late = dial(t, server);
     late.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await eventually(late.closed, 'it is told, and closed');
+    await eventually(late.closed, 'it is refused and closed');
     t.match(late.told(), /^HTTP\/1.1 429 .*connection: close.*"code":"TOO_MANY_REQUESTS"/is);
     const check = dial(t, server);
     check.socket.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await eventually(() => /^HTTP\/1.1 200/.test(check.told()), 'a health check is answered');
+    await eventually(() => /^HTTP\/1.1 200/.test(check.told()), 'a health check is served');
     const flood = Array.from({ length: 200 }, () => dial(t, server));
     await eventually(() => flood.filter(({ closed }) => closed()).length >= 100, 'the rest is dropped');
     for (const { socket } of [...idle, ...flood]) socket.destroy();
