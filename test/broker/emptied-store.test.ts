@@ -21,6 +21,9 @@ t.test('an emptied store is a new cluster at once, and zxids of the old one are 
     status: 200,
     body: /^event: problem\ndata: .*"code":"COMPACTED"/m,
   });
-  await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller !== null, 'it has a controller');
+  await eventually(
+    async () => (await http(`${url}/v1/cluster`)).body.controller !== null,
+    'the cluster has a controller',
+  );
   t.equal((await http(`${url}/v1/topics`, 'POST', { name: 'new' })).status, 201, 'the broker has registered again');
 });

@@ -43,7 +43,7 @@ t.test('a broker whose connection breaks while the store is full recovers', asyn
   await redisCommand(socketPath, ['CONFIG', 'SET', 'maxmemory', '1']);
   t.match(await http(node, 'PUT', 'y'), { status: 507, body: { code: 'STORE_FULL' } });
   await redisCommand(socketPath, ['CLIENT', 'KILL', 'TYPE', 'normal']);
-  await eventually(async () => (await http(node)).status === 200, 'it reads again');
+  await eventually(async () => (await http(node)).status === 200, 'the broker serves reads again');
   t.equal((await http(node, 'DELETE')).status, 204, 'and a deletion frees memory');
 });
 

@@ -17,7 +17,7 @@ const keyOf = (topicId: string, partition: number) => partitionKeys(testConfig.p
 const metrics = async () =>
   (await one.broker.metrics.registry.metrics()) + (await two.broker.metrics.registry.metrics());
 const isServed = (topic: string) =>
-  eventually(async () => (await http(`${url}/v1/topics/${topic}`)).status === 200, 'it is served again');
+  eventually(async () => (await http(`${url}/v1/topics/${topic}`)).status === 200, 'requests succeed again');
 
 /** A topic, with the Redis node of each of its logs. */
 async function newTopic(name: string, config: object = {}) {
@@ -85,7 +85,7 @@ t.test('a lost log is created again when it is found missing, unless its topic w
   t.equal((await http(all, 'POST', { records })).status, 200);
 
   await node.killAndRestore();
-  await eventually(async () => (await http(`${url}/v1/nodes/x`, 'PUT', '')).status < 300, 'it is served again');
+  await eventually(async () => (await http(`${url}/v1/nodes/x`, 'PUT', '')).status < 300, 'requests succeed again');
   const cut = await eventually(async () => {
     const answer = await http(`${two.url}/v1/topics/young/records`, 'POST', { records });
     // The Redis Cluster may need a moment until all slots are served.
@@ -129,7 +129,10 @@ t.test('a lost log is created again by a member that reads it by consume calls',
   const call = () => http(`${members}/m/records`);
   const { exists } = await loseLog(t, 'called', async () => {
     await http(members, 'POST', { memberId: 'm', topics: ['called'], reset: 'earliest' });
-    await eventually(async () => (await call()).body.records?.length === 1, 'it has read what will be lost');
+    await eventually(
+      async () => (await call()).body.records?.length === 1,
+      'the member has read the records that will be lost',
+    );
   });
   await eventually(async () => (await call()).status === 200 && exists(), 'a call is enough');
 });
@@ -139,11 +142,11 @@ t.test('a lost log is created again by a member that is a socket', async (t) => 
   const values = () => socket.frames.flatMap(({ records = [] }) => records.map(({ value }: any) => value));
   socket.send({ type: 'credit', records: 100 });
   const { exists, produce } = await loseLog(t, 'sent', () =>
-    eventually(() => values().includes('lost'), 'it has read what will be lost'),
+    eventually(() => values().includes('lost'), 'the member has read the records that will be lost'),
   );
-  await eventually(exists, 'it need not be asked for');
+  await eventually(exists, 'the log is created again without a request for it');
   await eventually(async () => {
     await produce('new');
     return values().includes('new');
-  }, 'what comes then is read');
+  }, 'the next record is read');
 });

@@ -28,9 +28,9 @@ t.test('a failed task is retried, even if its interval is long and another run w
     log,
   );
   chore.start();
-  await eventually(() => runs === 3, 'it has succeeded');
+  await eventually(() => runs === 3, 'the task has succeeded');
   chore.trigger();
-  await eventually(() => runs === 4, 'it is done at once when asked for');
+  await eventually(() => runs === 4, 'the task runs at once on request');
   await chore.stop();
   t.equal(runs, 4);
 });

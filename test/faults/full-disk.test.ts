@@ -70,7 +70,7 @@ async function fillAndFree(t: Test, url: string, disk: string): Promise<void> {
   t.ok([200, 503].includes((await produce()).status), 'and it sends responses');
 
   rmSync(ballast);
-  await eventually(async () => (await produce()).status === 200, 'it writes again', 60_000);
+  await eventually(async () => (await produce()).status === 200, 'writes succeed again', 60_000);
   const { body } = await http(`${url}/v1/topics/log/partitions/0/records?offset=0&maxRecords=10000&maxBytes=16777216`);
   const kept: number[] = body.records.map(({ value }: { value: number }) => value);
   t.same(

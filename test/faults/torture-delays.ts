@@ -46,7 +46,7 @@ function ownersOf(history: readonly Transaction[], prefix: string, suffix: strin
   return owned;
 }
 
-/** What was made or changed says when; of a deletion it is only known that it was not later than what came next. */
+/** Creates and changes have a time; a deletion was only not later than the next change. */
 function timesOf(history: readonly Transaction[]): number[] {
   const times: number[] = [];
   let next = performance.now();

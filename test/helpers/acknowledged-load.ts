@@ -11,7 +11,7 @@ export interface AcknowledgedLoad {
   check(t: Test): Promise<void>;
 }
 
-/** What a request may be refused with while the store fails over. */
+/** The codes with which a request may be refused during a failover. */
 const passing = /^(STORE_UNAVAILABLE|NOT_ENOUGH_REPLICAS|NOT_ENOUGH_REPLICAS_AFTER_APPEND)$/;
 
 /** A session of 1 s that is renewed ten times a second survives shorter pauses. */
@@ -109,7 +109,7 @@ export async function startAcknowledgedLoad(
   };
 }
 
-/** A machine that is shared stands still now and then, all of its processes: for how long together, since `begin`. */
+/** A shared machine sometimes pauses all of its processes: the total of these pauses since `begin`. */
 function watchStandstill() {
   const everyMs = 20;
   let [sumMs, seenAt] = [0, performance.now()];

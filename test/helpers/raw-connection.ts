@@ -68,7 +68,7 @@ export function responsesIn(told: string): RawResponse[] {
   return found;
 }
 
-/** One request as it is given, with Host and an end of the connection behind it; the response. */
+/** Sends one request unchanged, with Host and Connection: close added. @returns the response */
 export async function rawRequest(t: Test, url: string, head: string[], body = ''): Promise<RawResponse> {
   const connection = openRaw(t, url);
   const host = head.some((line) => /^host:/i.test(line)) ? [] : [`Host: ${new URL(url).host}`];

@@ -35,7 +35,7 @@ t.test('the example prints the records of its group', async (t) => {
   t.equal((await first.lines.next()).value, '{"page":"/"}');
   await produce('three');
   t.equal((await first.lines.next()).value, 'three');
-  t.equal((await http(`${server.url}/v1/groups/stats`)).body.members.length, 1, 'it is a member of the group');
+  t.equal((await http(`${server.url}/v1/groups/stats`)).body.members.length, 1, 'the example is a member of the group');
 });
 
 t.test('the example prints its usage', async (t) => {
@@ -64,12 +64,12 @@ t.test(
     await produce('b');
     t.equal((await consumer.lines.next()).value, 'b');
     await eventually(committed(2), 'the second record is committed');
-    t.match((await describe()).members, [{ memberId }], 'it is the same member');
+    t.match((await describe()).members, [{ memberId }], 'the example is the same member');
     t.equal((await http(`${server.url}/v1/groups/stats/members/${memberId}`, 'DELETE')).status, 204);
     await produce('c');
     t.equal((await consumer.lines.next()).value, 'c', 'a removed member joins again');
 
     await openSocket(t, `${server.url}/v1/groups/stats/stream?topics=clicks&memberId=${memberId}`);
-    t.same(await consumer.exited, [1, null], 'it stops when another connection is the member');
+    t.same(await consumer.exited, [1, null], 'the example stops when another connection supersedes it');
   },
 );

@@ -163,7 +163,7 @@ t.test('if Redis loses records during a pass, nothing is removed because of them
       const [, , from, to] = args;
       if (from === 0 && to > 0 && isLost) {
         await redis.killAndRestore();
-        await eventually(() => store.isOpen, 'it is back');
+        await eventually(() => store.isOpen, 'Redis serves again');
         await append(logs, batchOf(['{"key":"b","value":"new"}']));
       }
       isLost = from === 0 && to > 0;

@@ -17,7 +17,7 @@ t.test('retention keeps up with many small batches', async (t) => {
       Array.from({ length: 500 }, () => batch),
     );
   const bounds = async () => (await logs.bounds([{ topicId: topic.topicId, partition: 0 }]))[0]!;
-  await eventually(async () => (await bounds()).bytes < 40, 'what is over the limit is gone', 20_000);
+  await eventually(async () => (await bounds()).bytes < 40, 'the records over the limit are removed', 20_000);
   t.match(await bounds(), { logStartOffset: batches - 2, endOffset: batches, bytes: 22 });
 });
 
@@ -36,7 +36,10 @@ t.test('old records are removed without further appends, and a changed limit app
   );
   t.same(await starts(other), [0]);
   await http(other.topic, 'PATCH', { config: { 'retention.ms': 1 } });
-  await eventually(async () => (await starts(other)).join() === '1', 'the other topic has, too');
+  await eventually(
+    async () => (await starts(other)).join() === '1',
+    'the other topic has removed its old records, too',
+  );
 });
 
 t.test('a compacted topic keeps the newest record of each key, and readers skip removed records', async (t) => {

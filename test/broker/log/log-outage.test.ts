@@ -35,7 +35,7 @@ t.test('with an Idempotency-Key each record is stored once, however often Redis 
     while (next < count) await produce(next++);
   });
   for (const progress of [count / 4, count / 2]) {
-    await eventually(() => next >= progress, 'some are produced');
+    await eventually(() => next >= progress, 'some records are produced');
     await redis.killAndRestart();
   }
   await Promise.all(producers);

@@ -37,7 +37,7 @@ t.test('a request that arrives just as an append batch ends is appended, too', a
     return outcomes;
   };
   await produce();
-  await eventually(() => asked === moments + 1 && answered === asked, 'all are answered', 5000);
+  await eventually(() => asked === moments + 1 && answered === asked, 'all requests have a response', 5000);
   t.equal(answered, moments + 1);
   const { body } = await http(`${url}/v1/topics/busy`);
   t.equal(body.partitions[0].endOffset, moments + 1);

@@ -28,7 +28,7 @@ t.test('a producer that is idle for its retention time is removed completely', a
   t.match(await (await fetch(`${url}/metrics`)).text(), /weir_producers_expired_total 2\n/);
   t.not((await register('idle')).id, idle.id, 'its name registers a new producer');
 
-  await eventually(async () => (await known()).length === 0, 'all end');
+  await eventually(async () => (await known()).length === 0, 'all producers are removed');
   const left = await client.keys(`*producer*`);
   t.same(left, [], 'nothing is left in the registry or in the logs');
   t.equal(await client.exists(partitionKeys(testConfig.prefix, topic.topicId, 0).producers), 0);

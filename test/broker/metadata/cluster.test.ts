@@ -93,15 +93,24 @@ t.test('a broker that lost its session registers again, with a higher epoch', as
   const { epoch } = (await http(`${url}/v1/brokers/3`)).body;
   await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller?.epoch === 1, 'elected at first');
   await broker.store.sessions.end(broker.registration.session!);
-  await eventually(async () => (await http(`${url}/v1/brokers/3`)).body.epoch > epoch, 'it is back');
-  await eventually(async () => (await http(`${url}/v1/cluster`)).body.controller?.epoch === 2, 'and elected again');
+  await eventually(
+    async () => (await http(`${url}/v1/brokers/3`)).body.epoch > epoch,
+    'the broker has registered again',
+  );
+  await eventually(
+    async () => (await http(`${url}/v1/cluster`)).body.controller?.epoch === 2,
+    'and it was elected controller again',
+  );
   t.pass();
 });
 
 t.test('when a broker leaves, other brokers lead its partitions and become controller at once', async (t) => {
   const one = await startTestServer(t, { brokerId: 1 });
   const two = await startTestServer(t, { brokerId: 2 }, one.target);
-  await eventually(async () => (await http(`${one.url}/v1/cluster`)).body.controller?.brokerId === 1, 'one rules');
+  await eventually(
+    async () => (await http(`${one.url}/v1/cluster`)).body.controller?.brokerId === 1,
+    'the first broker is the controller',
+  );
   const created = await http(`${two.url}/v1/topics`, 'POST', { name: 'led', partitions: 4, replicationFactor: 2 });
   t.equal(created.status, 201);
   const before = await partitionsOf(two.url, 'led');
@@ -183,7 +192,7 @@ t.test('a broker that hung and finds its id in use stops without writing', async
   const hung = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '7' });
   const other = await startServerProcess(t, { ...env, WEIR_BROKER_ID: '8' });
   const cluster = async () => (await http(`${other.url}/v1/cluster`)).body;
-  await eventually(async () => (await cluster()).controller?.brokerId === 7, 'it rules');
+  await eventually(async () => (await cluster()).controller?.brokerId === 7, 'the broker is the controller');
   await http(`${other.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
 
   hung.child.kill('SIGSTOP');

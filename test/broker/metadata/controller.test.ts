@@ -18,7 +18,7 @@ const stateOf = async (url: string, topic: string, partition: number) => {
 /** Brokers 1 to `count` over one store; the first is the controller. */
 async function startCluster(t: Test, count: number): Promise<TestServer[]> {
   const one = await startTestServer(t, { brokerId: 1 });
-  await eventually(async () => (await controllerOf(one))?.brokerId === 1, 'one rules');
+  await eventually(async () => (await controllerOf(one))?.brokerId === 1, 'the first broker is the controller');
   const others = await Promise.all(
     Array.from({ length: count - 1 }, (_, n) => startTestServer(t, { brokerId: n + 2 }, one.target)),
   );
@@ -59,7 +59,7 @@ t.test('a late write of a superseded controller is refused', async (t) => {
     return writing;
   });
   await three.close();
-  await eventually(() => late.length > 0, 'it is about to write');
+  await eventually(() => late.length > 0, 'the controller is about to write');
   await one.broker.store.sessions.end(one.broker.registration.session!);
   await eventually(async () => (await controllerOf(two))?.brokerId === 2, 'another one rules');
   await eventually(
@@ -113,7 +113,10 @@ t.test('a broker that restarts before the controller sees its end is detected by
   });
   const { epoch } = (await http(`${one.url}/v1/brokers/2`)).body;
   await two.broker.store.sessions.end(two.broker.registration.session!);
-  await eventually(async () => (await http(`${one.url}/v1/brokers/2`)).body.epoch > epoch, 'it is back');
+  await eventually(
+    async () => (await http(`${one.url}/v1/brokers/2`)).body.epoch > epoch,
+    'the broker has registered again',
+  );
   t.same(await partitionsOf(one.url, 'led'), before.led, 'and no partition has changed yet');
   open();
   await eventually(async () => {
@@ -123,7 +126,7 @@ t.test('a broker that restarts before the controller sees its end is detected by
   await eventually(async () => {
     const now = await partitionsOf(one.url, 'led');
     return now.every(({ leader, replicas, isr }: any) => leader === replicas[0] && isr.length === 2);
-  }, 'and in the end its preferred leader again');
+  }, 'and in the end its preferred leader leads again');
   for (const [p, { leader, leaderEpoch }] of before.single.entries()) {
     const now = (await partitionsOf(one.url, 'single'))[p];
     t.equal(now.leader, leader);
@@ -142,7 +145,7 @@ t.test('a registration event may reach the controller before the broker knows it
   const server = await startServer({ ...testConfig, brokerId: 3 }, { socketPath }, log);
   t.teardown(() => server.close());
   const { broker } = server;
-  await eventually(async () => (await controllerOf(server))?.epoch === 1, 'it rules');
+  await eventually(async () => (await controllerOf(server))?.epoch === 1, 'the broker is the controller');
   const own = brokerPath(3);
   let heard = 0;
   intercept(broker.store.namespace, 'writeOne', async (go, operation) => {
@@ -155,7 +158,7 @@ t.test('a registration event may reach the controller before the broker knows it
     return written;
   });
   await broker.store.sessions.end(broker.registration.session!);
-  await eventually(async () => (await controllerOf(server))?.epoch === 2, 'it rules again');
+  await eventually(async () => (await controllerOf(server))?.epoch === 2, 'the broker is the controller again');
   t.equal(heard, 1);
   t.same(errors, [], 'and no error was logged meanwhile');
 });

@@ -8,7 +8,10 @@ const led = (partitions: PartitionCache) =>
 
 t.test('each broker knows the partitions and epochs that it leads, after elections and deletions', async (t) => {
   const one = await startTestServer(t, { brokerId: 1 });
-  await eventually(async () => (await http(`${one.url}/v1/cluster`)).body.controller?.brokerId === 1, 'one rules');
+  await eventually(
+    async () => (await http(`${one.url}/v1/cluster`)).body.controller?.brokerId === 1,
+    'the first broker is the controller',
+  );
   const two = await startTestServer(t, { brokerId: 2 }, one.target);
   await http(`${one.url}/v1/topics`, 'POST', { name: 'a', partitions: 4, replicationFactor: 2 });
   await eventually(() => [one, two].every(({ broker }) => [...broker.partitions.all()].length === 4), 'both know all');
@@ -26,7 +29,7 @@ t.test('each broker knows the partitions and epochs that it leads, after electio
 
   await two.close();
   t.same(led(two.broker.partitions), [], 'a broker that left the cluster leads nothing');
-  await eventually(() => led(one.broker.partitions).length === 4, 'the other leads all');
+  await eventually(() => led(one.broker.partitions).length === 4, 'the other broker leads all partitions');
   t.same(led(one.broker.partitions), ['a-0 1', 'a-1 1', 'a-2 1', 'a-3 1'], 'each ISR has lost one broker');
 
   const late = await startTestServer(t, { brokerId: 3 }, one.target);
@@ -50,7 +53,7 @@ t.test('after a gap in the events the cache is read again, so no deleted partiti
     learned += 1;
   });
   await redis.killAndRestore();
-  await eventually(() => learned > 0, 'it was read anew');
+  await eventually(() => learned > 0, 'the cache was read again');
   t.ok(broker.partitions.isComplete);
   await eventually(() => broker.registration.session && led(broker.partitions).length === 2, 'two are left');
   t.same(

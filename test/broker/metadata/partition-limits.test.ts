@@ -126,6 +126,6 @@ t.test('a group whose pattern matches too many partitions keeps its own and repo
     const { records } = (await consume(url, 'live', 'n', '?wait=200ms')).body;
     read.push(...records.map(({ value }: any) => value));
     return read.includes('c');
-  }, 'what was left out is read from its beginning when there is room');
+  }, 'the omitted topic is read from its beginning when the limit allows it');
   t.equal((await described()).partitionsLeftOut, undefined);
 });
