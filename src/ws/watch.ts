@@ -145,7 +145,7 @@ class WatchSocket {
     if (this.#watches.has(id)) {
       throw new ServiceError(
         'BAD_REQUEST',
-        `The id '${id}' is in use by an earlier watch on this socket, which goes on unchanged. Use another id, or unwatch '${id}' first.`,
+        `The id '${id}' is in use by an earlier watch on this socket. That watch is unchanged. Use another id, or unwatch '${id}' first.`,
       );
     }
     if (this.#watches.size >= watchesPerSocketMax) {

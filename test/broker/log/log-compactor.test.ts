@@ -15,7 +15,7 @@ import { eventually } from '../../helpers/server.ts';
 const keeping = new AbortController().signal;
 const runs = Number(process.env.WEIR_MODEL_RUNS ?? 40);
 
-interface MatchedEvents {
+interface StoredRecord {
   offset: number;
   timestamp: number;
   key?: string;
@@ -29,7 +29,7 @@ async function fetch(logs: Logs, partition: number, from: number | 'earliest', m
   const batches = (await Promise.all(read.batches.map(decompressBatch))).map((batch) => new BatchLines(batch));
   const records = new FetchedRecords(batches, read.offset, limits);
   const nextOffset = read.isComplete && !records.isCut ? read.endOffset : records.nextOffset;
-  return { records: JSON.parse(records.array()) as MatchedEvents[], nextOffset, endOffset: read.endOffset };
+  return { records: JSON.parse(records.array()) as StoredRecord[], nextOffset, endOffset: read.endOffset };
 }
 
 async function readAll(
@@ -37,8 +37,8 @@ async function readAll(
   partition: number,
   maxRecords = 1000,
   maxBytes = 1_000_000,
-): Promise<MatchedEvents[]> {
-  const all: MatchedEvents[] = [];
+): Promise<StoredRecord[]> {
+  const all: StoredRecord[] = [];
   let next: number | 'earliest' = 'earliest';
   for (;;) {
     const { records, nextOffset, endOffset } = await fetch(logs, partition, next, maxRecords, maxBytes);
@@ -78,8 +78,8 @@ t.test('compaction keeps the newest record of each key with its offset and text 
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), async (steps) => {
       partition += 1;
       await logs.create(topicId, partition);
-      const model: MatchedEvents[] = [];
-      const reader = { next: 0, told: [] as MatchedEvents[] };
+      const model: StoredRecord[] = [];
+      const reader = { next: 0, records: [] as StoredRecord[] };
       let start = 0;
       const compact = async (deleteRetentionMs: number, keyBytesMax: number, isCompressed = false) => {
         const compactor = new LogCompactor(logKeeping, createMetrics(), { keyBytesMax, stepBytes: 2000 });
@@ -108,25 +108,25 @@ t.test('compaction keeps the newest record of each key with its offset and text 
           reader.next = Math.max(reader.next, start);
           const { records, nextOffset } = await fetch(logs, partition, reader.next, one.maxRecords, 500);
           for (const { offset } of records) t.ok(offset >= reader.next && offset < nextOffset);
-          reader.told.push(...records);
+          reader.records.push(...records);
           reader.next = nextOffset;
         }
       }
       await passes;
       await compact(1_000_000_000, 1e6);
 
-      const newest = new Map(model.map((told) => [told.key, told.offset]));
+      const newest = new Map(model.map((record) => [record.key, record.offset]));
       const kept = model.filter(({ key, offset }) => offset >= start && newest.get(key) === offset);
       const found = await readAll(logs, partition);
-      const isTombstone = (told: MatchedEvents) => !('value' in told);
+      const isTombstone = (record: StoredRecord) => !('value' in record);
       // A pass that keeps tombstones for no time may have removed some.
       t.same(
-        found.filter((told) => !isTombstone(told)),
-        kept.filter((told) => !isTombstone(told)),
+        found.filter((record) => !isTombstone(record)),
+        kept.filter((record) => !isTombstone(record)),
       );
-      for (const told of found) t.same(told, model[told.offset], 'a remaining record is unchanged');
+      for (const record of found) t.same(record, model[record.offset], 'a remaining record is unchanged');
       t.same(await readAll(logs, partition, 1, 1), found, 'small reads return the same records');
-      for (const told of reader.told) t.same(told, model[told.offset]);
+      for (const record of reader.records) t.same(record, model[record.offset]);
       const [bounds] = await logs.bounds([{ topicId, partition }]);
       t.match(bounds, { logStartOffset: start, endOffset: model.length });
       const { batches } = await logKeeping.scan(topicId, partition, 0, model.length, 1e9);
@@ -141,7 +141,7 @@ t.test('compaction keeps the newest record of each key with its offset and text 
       const values = await readAll(logs, partition);
       t.same(
         values,
-        kept.filter((told) => !isTombstone(told)),
+        kept.filter((record) => !isTombstone(record)),
         'tombstones are removed after their retention time',
       );
     }),
