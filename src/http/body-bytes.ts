@@ -65,8 +65,8 @@ export class BodyBytes {
     let largest: ClientBodies | undefined;
     for (const client of this.#clients.values()) {
       if (largest && client.bytes <= largest.bytes) continue;
-      for (const { isArriving: isComing } of client.bodies) {
-        if (!isComing) continue;
+      for (const { isArriving } of client.bodies) {
+        if (!isArriving) continue;
         largest = client;
         break;
       }

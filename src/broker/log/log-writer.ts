@@ -250,7 +250,7 @@ export class LogWriter {
     const confirmed = await Promise.all(
       appended.map(([partition, { runId }]) => this.#logs.waitForReplicas(topic.topicId, partition, needed, runId)),
     );
-    const fewest = Math.min(...confirmed.map(({ replicas: count }) => count));
+    const fewest = Math.min(...confirmed.map(({ replicas }) => replicas));
     const isSynced = confirmed.every((each) => each.isSynced);
     if (fewest >= needed && isSynced) return;
     const missing =

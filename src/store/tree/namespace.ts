@@ -153,23 +153,23 @@ export class Namespace {
     let read = await this.#reads.submit({ path, view: 'data' }, 1);
     // 0 = the node was too large to fit into a reply with others: it is read again, in another call.
     while (read.reply === 0) read = await this.#reads.submit({ path, view: 'data' }, 1);
-    const { zxid, reply: answer } = read;
-    if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/get', answer);
-    const typeStart = readHeadBytes + answer[0]!;
-    const dataStart = typeStart + answer.readUInt16BE(1);
+    const { zxid, reply } = read;
+    if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
+    const typeStart = readHeadBytes + reply[0]!;
+    const dataStart = typeStart + reply.readUInt16BE(1);
     return {
       zxid,
-      stat: decodeStat(answer.subarray(readHeadBytes, typeStart)),
-      contentType: answer.toString('utf8', typeStart, dataStart),
-      data: answer.subarray(dataStart),
+      stat: decodeStat(reply.subarray(readHeadBytes, typeStart)),
+      contentType: reply.toString('utf8', typeStart, dataStart),
+      data: reply.subarray(dataStart),
     };
   }
 
   /** Reads a node's stat alone. @throws ServiceError NO_NODE (field `zxid`) */
   async stat(path: string): Promise<{ zxid: number; stat: Stat }> {
-    const { zxid, reply: answer } = await this.#reads.submit({ path, view: 'stat' }, 1);
-    if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/get', answer);
-    return { zxid, stat: decodeStat(answer.subarray(readHeadBytes)) };
+    const { zxid, reply } = await this.#reads.submit({ path, view: 'stat' }, 1);
+    if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
+    return { zxid, stat: decodeStat(reply.subarray(readHeadBytes)) };
   }
 
   /**

@@ -120,8 +120,8 @@ export class MemberReader {
     for (const cursor of all) if (isOutOfRange(cursor)) cursor.prefetched = undefined;
     const behind = all.filter((cursor) => lagOf(cursor) > 0);
     const short = sharesOf(behind, { maxRecords, maxBytes }).filter(({ cursor, limits }) => {
-      const { prefetched: ahead, offset } = cursor;
-      return !ahead || ahead.next - offset < limits.maxRecords;
+      const { prefetched, offset } = cursor;
+      return !prefetched || prefetched.next - offset < limits.maxRecords;
     });
     // Limited by bytes alone: a call for few records leaves some for the calls after it.
     const unlimited = Number.MAX_SAFE_INTEGER;
@@ -161,17 +161,17 @@ export class MemberReader {
     cursor: ConsumeCursor,
     limits: RecordLimits,
   ): Promise<{ records: FetchedRecords; isFirst: boolean } | undefined> {
-    const { partition, prefetched: ahead } = cursor;
+    const { partition, prefetched } = cursor;
     try {
       const topic = await topicOf(this.#topics, cursor);
       if (!topic) return undefined;
-      const from = ahead?.next ?? cursor.offset;
+      const from = prefetched?.next ?? cursor.offset;
       const { records, nextOffset } = await this.#reader.fetch({ topic, partition, offset: from, ...limits });
       const { batches } = records;
       const last = batches.at(-1);
       const next = records.isCut && last ? last.baseOffset + last.count : nextOffset;
-      cursor.prefetched = { batches: [...(ahead?.batches ?? []), ...batches], next };
-      return { records, isFirst: !ahead };
+      cursor.prefetched = { batches: [...(prefetched?.batches ?? []), ...batches], next };
+      return { records, isFirst: !prefetched };
     } catch (error) {
       // Retention or a deletion was faster; the next read of the bounds shows it.
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE') && !hasCode(error, 'UNKNOWN_TOPIC')) throw error;
@@ -193,7 +193,7 @@ export function lagOf({ log, offset }: ConsumeCursor): number {
 /** Bytes of memory that prefetched batches hold. */
 export function prefetchedBytesOf(cursors: Iterable<ConsumeCursor>): number {
   const buffers = new Set<ArrayBufferLike>();
-  for (const { prefetched: ahead } of cursors) for (const { bytes } of ahead?.batches ?? []) buffers.add(bytes.buffer);
+  for (const { prefetched } of cursors) for (const { bytes } of prefetched?.batches ?? []) buffers.add(bytes.buffer);
   let sum = 0;
   for (const { byteLength } of buffers) sum += byteLength;
   return sum;
@@ -211,16 +211,16 @@ function sharesOf(cursors: readonly ConsumeCursor[], { maxRecords, maxBytes }: R
 }
 
 /** The prefetched records of a cursor, within limits. */
-function prefetchedRecords({ prefetched: ahead, offset }: ConsumeCursor, limits: RecordLimits): FetchedRecords {
-  return ahead ? new FetchedRecords(ahead.batches, offset, limits) : FetchedRecords.none;
+function prefetchedRecords({ prefetched, offset }: ConsumeCursor, limits: RecordLimits): FetchedRecords {
+  return prefetched ? new FetchedRecords(prefetched.batches, offset, limits) : FetchedRecords.none;
 }
 
 /** Advances a cursor past the records, and drops the prefetched batches before it. */
 function advance(cursor: ConsumeCursor, records: FetchedRecords): void {
-  const { prefetched: ahead, offset } = cursor;
-  if (!ahead) return;
-  cursor.offset = records.isCut ? records.nextOffset : ahead.next;
-  const batches = ahead.batches.filter(({ baseOffset, count }) => baseOffset + count > cursor.offset);
-  cursor.prefetched = records.isCut && batches.length > 0 ? { ...ahead, batches } : undefined;
+  const { prefetched, offset } = cursor;
+  if (!prefetched) return;
+  cursor.offset = records.isCut ? records.nextOffset : prefetched.next;
+  const batches = prefetched.batches.filter(({ baseOffset, count }) => baseOffset + count > cursor.offset);
+  cursor.prefetched = records.isCut && batches.length > 0 ? { ...prefetched, batches } : undefined;
   if (cursor.offset !== offset) cursor.isStored = false;
 }
