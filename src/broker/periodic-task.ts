@@ -6,8 +6,8 @@ import type { Logger } from 'pino';
 import { hasCode } from '../core/service-error.ts';
 
 /**
- * A chore that fails is tried again after its usual pause, then after double that, up to this, ms; a fifth of each pause or
- * less is left to chance. So the store is not run over by all brokers when it comes back, and comes back to use soon.
+ * The longest pause before a failed task is tried again, ms. The first pause is the interval of the task; it doubles with each
+ * failure in a row. A random part of up to a fifth is subtracted, so that not all brokers call the store at once when it is back.
  */
 export const taskRetryMsMax = 1000;
 const taskRetryJitter = 0.2;

@@ -21,14 +21,14 @@ export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>)
     const problem = error instanceof Error ? error.message : String(error);
     throw new Error(`The data directory ${dataDir} cannot be made (--data-dir, WEIR_DATA_DIR): ${problem}`);
   }
-  const opened: string[] = [];
+  const changed: string[] = [];
   const refused: string[] = [];
   const close = (path: string, wanted: number) => {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (!found || found.isSymbolicLink() || (found.mode & 0o077) === 0) return;
     try {
       chmodSync(path, wanted);
-      opened.push(path);
+      changed.push(path);
     } catch {
       refused.push(path);
     }
@@ -39,8 +39,11 @@ export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>)
   if (lstatSync(appended, { throwIfNoEntry: false })?.isDirectory()) {
     for (const name of readdirSync(appended)) close(join(appended, name), 0o600);
   }
-  if (opened.length > 0) {
-    log.info({ paths: opened }, 'Other users could read the data directory; its modes were changed to 700 (files 600)');
+  if (changed.length > 0) {
+    log.info(
+      { paths: changed },
+      'Other users could read the data directory; its modes were changed to 700 (files 600)',
+    );
   }
   if (refused.length > 0) {
     log.warn({ paths: refused }, 'Other users can read the data directory, and this user cannot change its modes');

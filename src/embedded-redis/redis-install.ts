@@ -36,8 +36,8 @@ async function aliasedServer(
   draft: string,
   { searchPath, usabilityProblem }: Pick<PrivateInstallation, 'searchPath' | 'usabilityProblem'>,
 ): Promise<string | undefined> {
-  for (const [disguise, name] of Object.entries(aliases)) {
-    const binary = searchPath.map((folder) => join(folder, disguise)).find(isExecutable);
+  for (const [alias, name] of Object.entries(aliases)) {
+    const binary = searchPath.map((folder) => join(folder, alias)).find(isExecutable);
     if (binary === undefined) continue;
     const root = mkdtempSync(join(draft, 'root-'));
     mkdirSync(join(root, 'usr/bin'), { recursive: true });

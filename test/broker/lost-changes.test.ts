@@ -31,7 +31,7 @@ t.test('an election that the tree has lost, but whose epoch the log has seen, do
   const { keys, owners } = await newTopic('led', { 'retention.ms': 1000 });
   const partition = owners.findIndex((owner) => owner !== coordination);
   const at = `${url}/v1/topics/led/partitions/${partition}`;
-  const heardOf = async () => Number(await owners[partition]!.ask('HGET', keys[partition]!, 'leader_epoch'));
+  const logEpoch = async () => Number(await owners[partition]!.ask('HGET', keys[partition]!, 'leader_epoch'));
   const { leaderEpoch: kept } = (await http(at)).body;
   coordination.backUp();
   for (const replicas of [
@@ -43,7 +43,7 @@ t.test('an election that the tree has lost, but whose epoch the log has seen, do
   ])
     await http(at, 'PATCH', { replicas });
   const { leaderEpoch: lost } = (await http(at)).body;
-  await eventually(async () => (await heardOf()) === lost, 'the newest leader has kept house');
+  await eventually(async () => (await logEpoch()) === lost, 'the newest leader has maintained the log');
 
   await coordination.killAndRestore();
   await isServed('led');

@@ -18,7 +18,7 @@ t.test('the delay before a failed task is retried doubles up to one second, less
 
 t.test('a failed task is retried, even if its interval is long and another run was requested', async (t) => {
   let runs = 0;
-  const chore = new PeriodicTask(
+  const task = new PeriodicTask(
     'test',
     3_600_000,
     async () => {
@@ -27,10 +27,10 @@ t.test('a failed task is retried, even if its interval is long and another run w
     },
     log,
   );
-  chore.start();
+  task.start();
   await eventually(() => runs === 3, 'the task has succeeded');
-  chore.trigger();
+  task.trigger();
   await eventually(() => runs === 4, 'the task runs at once on request');
-  await chore.stop();
+  await task.stop();
   t.equal(runs, 4);
 });

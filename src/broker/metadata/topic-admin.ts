@@ -98,13 +98,13 @@ export class TopicAdmin {
     if (!idempotency && names.includes(name)) throw topicExists(name);
 
     const topicId = newTopicId();
-    const opened = numbers(0, creation.partitions);
+    const partitions = numbers(0, creation.partitions);
     try {
       const written = await retryOnConflict(async () => {
         const placed = await this.#place(creation.partitions, creation.replicationFactor);
         // After the checks of placement and limit, so that a refused request makes no logs. Repeating it does no harm.
         await this.#checkLimit(creation.partitions);
-        await this.#eachLog(topicId, opened, (id, partition) => this.#store.logs.create(id, partition));
+        await this.#eachLog(topicId, partitions, (id, partition) => this.#store.logs.create(id, partition));
         return this.#store.namespace.write(
           [
             ...placed.checks,
@@ -120,12 +120,12 @@ export class TopicAdmin {
           { privileged: true, idempotency },
         );
       }, 'NODE_EXISTS');
-      if (written.replayed) await this.#removeLogs(topicId, opened);
+      if (written.replayed) await this.#removeLogs(topicId, partitions);
       await this.#topics.refresh(name);
       return { topic: await this.describe(name), replayed: written.replayed, zxid: written.zxid };
     } catch (error) {
       // If it is unknown whether the nodes were created, the logs must stay: they may belong to a topic.
-      if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, opened).catch(() => undefined);
+      if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, partitions).catch(() => undefined);
       throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : overLimit(error);
     }
   }

@@ -158,12 +158,12 @@ export class TopicCache {
    * @throws ServiceError UNKNOWN_TOPIC
    */
   recreateLogs(name: string): Promise<boolean> {
-    let reopening = this.#recreating.get(name);
-    if (!reopening) {
-      reopening = this.#recreateLogs(name).finally(() => this.#recreating.delete(name));
-      this.#recreating.set(name, reopening);
+    let recreating = this.#recreating.get(name);
+    if (!recreating) {
+      recreating = this.#recreateLogs(name).finally(() => this.#recreating.delete(name));
+      this.#recreating.set(name, recreating);
     }
-    return reopening;
+    return recreating;
   }
 
   /**
@@ -193,16 +193,16 @@ export class TopicCache {
     // One Redis server may be away, which must not delay the logs on others.
     const tried = await Promise.allSettled(numbers.map((partition) => this.#logs.recreateLost(topicId, partition)));
     const outcomes = tried.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
-    const opened = numbers.filter((partition) => outcomes[partition] === 'opened');
-    if (opened.length > 0) {
-      this.#recreated.inc(opened.length);
+    const recreated = numbers.filter((partition) => outcomes[partition] === 'opened');
+    if (recreated.length > 0) {
+      this.#recreated.inc(recreated.length);
       this.#log.warn(
-        { topic: name, topicId, partitions: opened },
+        { topic: name, topicId, partitions: recreated },
         'The store had lost logs of a topic; they were created again, empty',
       );
     }
     const failed = tried.find((one) => one.status === 'rejected');
-    if (failed && opened.length === 0) throw failed.reason;
+    if (failed && recreated.length === 0) throw failed.reason;
     return !outcomes.includes('refused');
   }
 

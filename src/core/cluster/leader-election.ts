@@ -89,16 +89,16 @@ export function electPreferred(state: PartitionState, live: BrokerSet): Partitio
  * Undefined if the state has changed in the meantime: another broker leads, or the epoch is above that of the log. Also undefined
  * if the leader is dead, as an election follows anyway.
  * @param leader the broker that the log has refused
- * @param heardOf the leader epoch that the log has
+ * @param logEpoch the leader epoch that the log has
  */
 export function raiseLeaderEpoch(
   state: PartitionState,
   leader: number,
-  heardOf: number,
+  logEpoch: number,
   live: BrokerSet,
 ): PartitionState | undefined {
-  if (state.leader !== leader || state.leaderEpoch > heardOf || !live.has(leader)) return undefined;
-  return { ...state, leaderEpoch: heardOf + 1 };
+  if (state.leader !== leader || state.leaderEpoch > logEpoch || !live.has(leader)) return undefined;
+  return { ...state, leaderEpoch: logEpoch + 1 };
 }
 
 /**
