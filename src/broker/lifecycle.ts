@@ -35,8 +35,8 @@ export class Lifecycle {
   async stop(): Promise<void> {
     while (this.#started > 0) {
       this.#started -= 1;
-      const [name, part] = this.#parts[this.#started] ?? [];
-      await part?.stop();
+      const [name, part] = this.#parts[this.#started]!;
+      await part.stop();
       this.#log.debug({ part: name }, 'A part of the broker has stopped');
     }
   }

@@ -323,7 +323,7 @@ export class TopicAdmin {
         'No broker is registered in the cluster now, as after a start or an outage; nothing was done. Try again in a few seconds.',
       );
     }
-    const drawn = () => randomInt(Math.max(brokers.length, 1));
+    const drawn = () => randomInt(brokers.length);
     const start = existing ? startForAddedPartitions(brokers, existing.firstReplica) : drawn();
     const replicas = placeReplicas({
       brokers,
