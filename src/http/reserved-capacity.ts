@@ -26,8 +26,11 @@ const sendersMax = 10_000;
 export class ReservedCapacity {
   readonly queue: WaitQueue;
   readonly #options: ReservedCapacityOptions;
-  /** Digests of the sessions and members that were alive at their last request. */
-  readonly #known = new LRUCache<string, true>({ max: knownMax });
+  /**
+   * Digests of the sessions and members that were alive at their last request. The limit is given as a size, as lru-cache would
+   * allocate all slots of a limit on the number of entries when the server starts.
+   */
+  readonly #known = new LRUCache<string, true>({ maxSize: knownMax, sizeCalculation: () => 1 });
   /** The allowance that each client has left, in requests; a client with its full allowance has no entry. */
   readonly #senders = new LRUCache<string, { left: number; at: number }>({ max: sendersMax });
 
