@@ -88,6 +88,7 @@ export async function chooseSocketPath(
     }
   }
   if (before && isShort(before) && isPrivateFolder(dirname(before)) && dirname(before) !== dataDir) return before;
+  // TMPDIR may name a folder whose path is too long for a socket; /tmp exists on every system that this program runs on.
   const place = isShort(join(tmpdir(), 'weir-XXXXXX', socketName)) ? tmpdir() : '/tmp';
   return join(mkdtempSync(join(place, 'weir-')), socketName);
 }

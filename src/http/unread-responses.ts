@@ -4,7 +4,8 @@
 // progress for longest. A response that its client stops reading, or reads too slowly, is cut as well.
 //
 // Bytes that several clients share in memory count once for each client: a response is cut too early rather than too late. Event streams
-// and sockets are not counted here: each has a limit of its own.
+// and sockets have a limit of their own, together (core/unread-bytes.ts). There a reader may be cut for its own bytes; here the response
+// that is added is not cut, as it may be larger than the limit and must still be sent.
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
