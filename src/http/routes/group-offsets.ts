@@ -12,6 +12,7 @@ import {
   resetResponse,
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
+import type { OffsetFilter } from '../../broker/groups/offsets/group-offsets.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { bodyBytes } from '../limits.ts';
@@ -201,7 +202,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
 };
 
 /** Returns the query unchanged. @throws ServiceError BAD_REQUEST if it has `partition` without `topic` */
-function checked(only: { topic?: string | undefined; partition?: number | undefined }) {
+function checked(only: OffsetFilter): OffsetFilter {
   if (only.topic === undefined && only.partition !== undefined) {
     throw new ServiceError('BAD_REQUEST', 'partition was sent without topic. Send both, or only topic.');
   }

@@ -42,6 +42,12 @@ export interface Committer {
   credential?: MemberCredential;
 }
 
+/** Selects committed offsets: all, those of a topic, or that of one of its partitions. */
+export interface OffsetFilter {
+  topic?: string | undefined;
+  partition?: number | undefined;
+}
+
 export type ResetTarget = 'earliest' | 'latest' | { timestamp: number } | { offset: number } | { shiftBy: number };
 
 export interface ResetOffset extends TopicPartition {
@@ -126,17 +132,10 @@ export class GroupOffsets {
    * The committed offsets of a group, for topics that exist.
    * @throws ServiceError UNKNOWN_GROUP; NO_COMMITTED_OFFSET if a single partition is requested and has none
    */
-  async list(
-    group: string,
-    only: { topic?: string | undefined; partition?: number | undefined },
-  ): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
+  async list(group: string, only: OffsetFilter): Promise<{ zxid: number; offsets: CommittedOffset[] }> {
     requireGroup(group, (await this.#states.read(group)).document);
     const { zxid, offsets: all } = await this.#offsets.list(group);
-    const offsets = (await ofPresentTopics(this.#topics, all)).filter(
-      ({ topic, partition }) =>
-        (only.topic === undefined || topic === only.topic) &&
-        (only.partition === undefined || partition === only.partition),
-    );
+    const offsets = (await ofPresentTopics(this.#topics, all)).filter((at) => isSelected(only, at));
     if (offsets.length === 0 && only.topic !== undefined && only.partition !== undefined) {
       throw new ServiceError(
         'NO_COMMITTED_OFFSET',
@@ -152,23 +151,15 @@ export class GroupOffsets {
    * cannot be deleted.
    * @throws ServiceError UNKNOWN_GROUP, GROUP_NOT_EMPTY
    */
-  async delete(
-    group: string,
-    only: { topic?: string | undefined; partition?: number | undefined },
-    idempotency?: IdempotencyKey,
-  ): Promise<{ zxid: number }> {
+  async delete(group: string, only: OffsetFilter, idempotency?: IdempotencyKey): Promise<{ zxid: number }> {
     const { offsets: all } = await this.#offsets.list(group);
-    const deleted = all.filter(
-      ({ topic, partition }) =>
-        (only.topic === undefined || topic === only.topic) &&
-        (only.partition === undefined || partition === only.partition),
-    );
+    const deleted = all.filter((at) => isSelected(only, at));
     const commits = deleted.map(({ topic, topicId, partition }) => ({ topic, topicId, partition, offset: undefined }));
     const check = (document: GroupDocument | undefined) => {
-      const { members } = requireGroup(group, document);
-      const topics = new Set(Object.values(members).flatMap((member) => member.topics));
+      const found = requireGroup(group, document);
+      const topics = new Set(Object.values(found.members).flatMap((member) => member.topics));
       const inUse = only.topic === undefined ? topics.size > 0 : topics.has(only.topic);
-      if (inUse) checkEmpty(group, requireGroup(group, document));
+      if (inUse) checkEmpty(group, found);
     };
     const write = (from: number, responseToStore?: ResponseToStore) =>
       this.#write(
@@ -188,10 +179,7 @@ export class GroupOffsets {
   }
 
   /** The last step of delete(), after the offsets are deleted. */
-  async finishDelete(
-    group: string,
-    only: { topic?: string | undefined; partition?: number | undefined },
-  ): Promise<void> {
+  async finishDelete(group: string, only: OffsetFilter): Promise<void> {
     if (only.partition === undefined) await this.#forgetFormer(group, only.topic);
   }
 
@@ -363,6 +351,10 @@ export class GroupOffsets {
       { group, topic: topic.name, partition },
     );
   }
+}
+
+function isSelected({ topic, partition }: OffsetFilter, at: TopicPartition): boolean {
+  return (topic === undefined || at.topic === topic) && (partition === undefined || at.partition === partition);
 }
 
 function tooManyMoves(group: string, offsets: number): ServiceError {
