@@ -18,11 +18,12 @@ import { checkCredential, type MemberCredential } from '../../../core/groups/mem
 import { findServiceError, ServiceError } from '../../../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../../../store/groups/committed-offsets.ts';
 import type { IdempotencyKey, ResponseToStore } from '../../../store/idempotency.ts';
-import type { Logs } from '../../../store/log/logs.ts';
+import type { LogBounds, Logs } from '../../../store/log/logs.ts';
 import type { LogReader } from '../../log/log-reader.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../../metadata/topic-cache.ts';
 import type { Metrics } from '../../metrics.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
+import { cursorKey } from '../member-cursors.ts';
 import { ofPresentTopics } from '../topics-view.ts';
 
 /** The next offset to read, as a client commits it. */
@@ -219,17 +220,19 @@ export class GroupOffsets {
   ) {
     const { zxid: readAt, document } = await this.#states.read(group);
     if (topics === undefined || document) checkEmpty(group, requireGroup(group, document));
-    const { offsets: all } = await this.#offsets.list(group);
-    const committed = await ofPresentTopics(this.#topics, all);
+    const committed = await ofPresentTopics(this.#topics, (await this.#offsets.list(group)).offsets);
+    const before = new Map(committed.map((offset) => [cursorKey(offset), offset.offset]));
     const moves: (OffsetCommit & ResetOffset)[] = [];
     for (const topic of await this.#topicsByName(topics ?? committed.map((offset) => offset.topic))) {
+      const { name, topicId, partitionCount } = topic;
+      const all = Array.from({ length: partitionCount }, (_, partition) => ({ topic: name, topicId, partition }));
       // Without named topics only partitions with a committed offset are reset.
-      const partitions = Array.from({ length: topic.partitionCount }, (_, partition) => partition);
-      for (const partition of partitions) {
-        const before = committed.find((offset) => offset.topic === topic.name && offset.partition === partition);
-        if (topics === undefined && !before) continue;
-        const offset = await this.#resetOffset(group, topic, partition, to, before?.offset);
-        moves.push({ topic: topic.name, topicId: topic.topicId, partition, offset, previous: before?.offset ?? null });
+      const partitions = topics === undefined ? all.filter((at) => before.has(cursorKey(at))) : all;
+      const bounds = await this.#logs.bounds(partitions);
+      for (const [index, at] of partitions.entries()) {
+        const previous = before.get(cursorKey(at));
+        const offset = await this.#resetOffset(group, topic, at.partition, to, previous, bounds[index]);
+        moves.push({ ...at, offset, previous: previous ?? null });
       }
     }
     const offsets = moves.map(({ topic, partition, offset, previous }) => ({ topic, partition, offset, previous }));
@@ -335,9 +338,8 @@ export class GroupOffsets {
     partition: number,
     to: ResetTarget,
     before: number | undefined,
+    { logStartOffset, endOffset }: LogBounds = { logStartOffset: 0, endOffset: 0 },
   ): Promise<number> {
-    const [bounds] = await this.#logs.bounds([{ topicId: topic.topicId, partition }]);
-    const { logStartOffset, endOffset } = bounds ?? { logStartOffset: 0, endOffset: 0 };
     const within = (offset: number) => Math.min(Math.max(offset, logStartOffset), endOffset);
     if (to === 'earliest') return logStartOffset;
     if (to === 'latest') return endOffset;
