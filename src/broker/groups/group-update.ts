@@ -1,6 +1,6 @@
 // An update of a group document: what is computed from a document, and what its commit returns.
-import type { GroupDocument } from '../../core/groups/group-document.ts';
-import type { GroupCommit, PartitionPosition, Refusal } from '../../store/groups/groups.ts';
+import type { GroupDocument, GroupMember } from '../../core/groups/group-document.ts';
+import type { GroupCommit, PartitionPosition, Refusal, Renewal } from '../../store/groups/groups.ts';
 
 /** What an update makes of a document. */
 export interface GroupUpdate<T> {
@@ -39,3 +39,8 @@ export type ComputeUpdate<T> = (
   document: GroupDocument | undefined,
   isNewest: boolean,
 ) => GroupUpdate<T> | Promise<GroupUpdate<T>>;
+
+/** Renews the session of a member. */
+export function renewalOf({ sessionId, sessionTimeoutMs }: GroupMember): Renewal {
+  return { sessionId, ttlMs: sessionTimeoutMs };
+}

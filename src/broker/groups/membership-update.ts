@@ -17,7 +17,7 @@ import { ServiceError } from '../../core/service-error.ts';
 import type { Caller, KnownPartition, PartitionPosition, Refusal, Renewal } from '../../store/groups/groups.ts';
 import type { IdempotencyKey, ResponseToStore } from '../../store/idempotency.ts';
 import { checkPartitionRoom, checkRoom } from './group-limits.ts';
-import type { CommittedUpdate, GroupUpdate } from './group-update.ts';
+import { type CommittedUpdate, type GroupUpdate, renewalOf } from './group-update.ts';
 import { type TopicSources, topicsViewOf } from './topics-view.ts';
 
 /** Returns the partitions whose positions the result contains, given the group and the member after the update. */
@@ -139,11 +139,11 @@ function updateOf(
     const store = (response: string) => stored && responses.push({ idempotencyKey: stored, response });
     if (change.kind === 'leave') store('');
     if (!member) continue;
-    const { memberId, sessionId, sessionTimeoutMs } = member;
+    const { memberId } = member;
     const earlier = getOwn(before.members, memberId);
     // A new session needs no renewal.
     const isRenewed = renews ?? change.kind !== 'consume';
-    if (isRenewed && earlier?.sessionId === sessionId) renew.push({ sessionId, ttlMs: sessionTimeoutMs });
+    if (isRenewed && earlier?.sessionId === member.sessionId) renew.push(renewalOf(member));
     wanted.push(...one.wanted);
     if (change.kind !== 'join') continue;
     allowOom = false;

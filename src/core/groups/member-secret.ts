@@ -2,7 +2,7 @@
 // gets a secret, and later calls of the member send it. Only its hash is stored (store/groups/member-secret.ts).
 
 import { ServiceError } from '../service-error.ts';
-import type { GroupMember } from './group-document.ts';
+import { type GroupDocument, type GroupMember, memberOf } from './group-document.ts';
 
 /** The hash of the secret that a caller sends. The credential is undefined for calls by a broker, as for a member on a socket. */
 export type MemberCredential = { secretHash: string | undefined } | undefined;
@@ -28,6 +28,17 @@ export function checkCredential(member: GroupMember, credential: MemberCredentia
       'which ends the incarnation that has it.',
     { memberId: member.memberId },
   );
+}
+
+/** Returns the member that sends a request. @throws ServiceError as memberOf() and checkCredential() */
+export function callingMember(
+  group: Pick<GroupDocument, 'members'>,
+  memberId: string,
+  credential: MemberCredential,
+): GroupMember {
+  const member = memberOf(group, memberId);
+  checkCredential(member, credential);
+  return member;
 }
 
 /**

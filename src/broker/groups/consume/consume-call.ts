@@ -13,12 +13,12 @@ import {
 } from '../../../core/groups/group-document.ts';
 import { consume } from '../../../core/groups/group-state.ts';
 import { assignmentOf } from '../../../core/groups/member-reconciliation.ts';
-import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { callingMember, type MemberCredential } from '../../../core/groups/member-secret.ts';
 import { hasCode, ServiceError } from '../../../core/service-error.ts';
 import type { GroupCommit } from '../../../store/groups/groups.ts';
 import type { Logs } from '../../../store/log/logs.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
-import type { CommittedUpdate } from '../group-update.ts';
+import { type CommittedUpdate, renewalOf } from '../group-update.ts';
 import {
   cursorKey,
   cursorsOf,
@@ -227,8 +227,7 @@ export class ConsumeCall {
         expectedSeq,
         isRepeat: true,
       };
-      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
-      return { commit: { allowOom: true, renew, wanted, consume }, result: { member, wanted } };
+      return { commit: { allowOom: true, renew: renewalOf(member), wanted, consume }, result: { member, wanted } };
     });
     if (outcome.staleSeq) throw stalePosition(this.#memberId, expectedSeq, outcome.staleSeq.lastSeq);
     const { member, wanted } = outcome.result;
@@ -251,9 +250,7 @@ export class ConsumeCall {
 
   /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
   #memberIn(document: GroupDocument): GroupMember {
-    const member = memberOf(document, this.#memberId);
-    checkCredential(member, this.#request.credential);
-    return member;
+    return callingMember(document, this.#memberId, this.#request.credential);
   }
 
   /** Commits, and then commits the offsets that the reset policy has chosen, some at a time. */
@@ -291,11 +288,10 @@ export class ConsumeCall {
         set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== unknownOffset),
         commit: [...previous.map((at) => knownPartition(document, at)), ...resets],
       };
-      const renew = { sessionId: member.sessionId, ttlMs: member.sessionTimeoutMs };
       const forget = what.forgets ? before : [];
       return {
         document: next,
-        commit: { allowOom: true, renew, forget, wanted, consume: commit },
+        commit: { allowOom: true, renew: renewalOf(member), forget, wanted, consume: commit },
         result: { member, kept, wanted, resets },
       };
     });

@@ -3,8 +3,9 @@
 // The positions of a member are in the store, so its next call may reach any broker. The state that a broker caches after a call
 // only makes the next call faster.
 import type { Counter } from 'prom-client';
-import { memberOf, requireGroup } from '../../../core/groups/group-document.ts';
-import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { requireGroup } from '../../../core/groups/group-document.ts';
+import { callingMember, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { renewalOf } from '../group-update.ts';
 import { ConsumeCall, type ConsumeDependencies, type ConsumeRequest, type ConsumeResult } from './consume-call.ts';
 import { PrefetchCache } from './prefetch-cache.ts';
 
@@ -35,10 +36,8 @@ export class GroupConsumer {
    */
   async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {
     await this.#parts.states.update(group, (stored) => {
-      const member = memberOf(requireGroup(group, stored), memberId);
-      checkCredential(member, credential);
-      const { sessionId, sessionTimeoutMs } = member;
-      return { commit: { allowOom: true, renew: { sessionId, ttlMs: sessionTimeoutMs } }, result: undefined };
+      const member = callingMember(requireGroup(group, stored), memberId, credential);
+      return { commit: { allowOom: true, renew: renewalOf(member) }, result: undefined };
     });
   }
 

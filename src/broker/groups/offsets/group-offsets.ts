@@ -7,14 +7,13 @@ import {
   emptyGroup,
   type GroupDocument,
   getOwn,
-  memberOf,
   memberSuperseded,
   requireGroup,
   type TopicPartition,
 } from '../../../core/groups/group-document.ts';
 import { forgetFormer } from '../../../core/groups/group-topics.ts';
 import { checkCommitEpoch } from '../../../core/groups/member-reconciliation.ts';
-import { checkCredential, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { callingMember, type MemberCredential } from '../../../core/groups/member-secret.ts';
 import { findServiceError, ServiceError } from '../../../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../../../store/groups/committed-offsets.ts';
 import type { IdempotencyKey, ResponseToStore } from '../../../store/idempotency.ts';
@@ -113,8 +112,7 @@ export class GroupOffsets {
             return { commits, makes: document ? undefined : emptyGroup() };
           }
           const { topics, members } = requireGroup(group, document);
-          const member = memberOf({ members }, by.memberId);
-          checkCredential(member, by.credential);
+          const member = callingMember({ members }, by.memberId, by.credential);
           checkCommitEpoch(member, by.memberEpoch ?? member.memberEpoch, offsets);
           const caller =
             by.callEpoch === undefined ? undefined : { memberId: member.memberId, callEpoch: by.callEpoch };
