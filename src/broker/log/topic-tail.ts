@@ -9,11 +9,15 @@ import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { checkPartition, type TopicCache, type TopicInfo, unknownTopic } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import type { FetchResult, LogReader } from './log-reader.ts';
-
-/** How many records one message has at most, also in the stream of a group. */
-export const streamRecordsMax = 500;
-/** How many bytes of records one message has at most; one record always fits. */
-export const streamBytesMax = 256 * 1024;
+import {
+  appendWaitMs,
+  RoomWait,
+  recordsToRequest,
+  type StreamPosition,
+  type StreamSink,
+  streamBytesMax,
+  takeWithinCredit,
+} from './stream-reads.ts';
 
 export interface TopicTailRequest {
   topic: string;
@@ -28,30 +32,20 @@ export interface TopicTailRequest {
 }
 
 /** What a topic tail sends its records to. */
-export interface RecordSink {
+export interface RecordSink extends StreamSink {
   /** For metrics. */
   kind: 'sse' | 'socket';
-  /** Undefined if it takes at least one record now; else a promise that settles when it may, or when it is closed. */
-  room(): Promise<void> | undefined;
-  /** How many records it takes now. */
-  credit(): number;
   /** Sends at least one record of a partition, as a JSON array, with the position behind them. */
   records(partition: number, records: string, count: number, position: string): void;
 }
 
 /** The read position in one partition. */
-interface TailCursor {
+interface TailCursor extends StreamPosition {
   partition: number;
-  /** Of the next record. */
-  offset: number;
-  /** Whether the last read reached the end of the log. */
-  isAtEnd: boolean;
 }
 
 /** How soon a tail tries again when the store is away, in ms. */
 const retryMs = 500;
-/** How long a tail waits for an append before it reads anyway, in ms. The log reader notices lost notifications much sooner. */
-const waitMs = 300_000;
 
 /** Opens topic tails, and counts them. */
 export class TopicTails {
@@ -163,7 +157,7 @@ export class TopicTail {
   readonly #ready: TailCursor[] = [];
   /** True at first, as the topic may have changed before the tail runs. */
   #topicHasChanged = true;
-  #full: Promise<void> | undefined;
+  readonly #roomWait = new RoomWait();
   #wake = (): void => undefined;
 
   constructor(topic: TopicInfo, cursors: TailCursor[], takesNewPartitions: boolean, parts: TailParts) {
@@ -216,7 +210,7 @@ export class TopicTail {
     try {
       if (this.#topicHasChanged) return await this.#followTopic(signal);
       // The step does not simply wait for room: a reader without room must still learn that the topic was deleted.
-      const cursor = this.#hasRoom(sink) ? this.#ready[0] : undefined;
+      const cursor = this.#roomWait.hasRoom(sink, () => this.#wake()) ? this.#ready[0] : undefined;
       if (cursor) return await this.#read(cursor, sink, signal);
     } catch (error) {
       if (!hasCode(error, 'STORE_UNAVAILABLE')) throw error;
@@ -229,21 +223,10 @@ export class TopicTail {
     });
   }
 
-  #hasRoom(sink: RecordSink): boolean {
-    if (this.#full !== undefined) return false;
-    this.#full = sink.room();
-    void this.#full?.then(() => {
-      this.#full = undefined;
-      this.#wake();
-    });
-    return !this.#full;
-  }
-
   async #read(cursor: TailCursor, sink: RecordSink, signal: AbortSignal): Promise<void> {
     const { topicId, name } = this.#topic;
     const { partition, offset } = cursor;
-    // At the end of the log all tails request the same, so that they share one read; records above the credit are read again.
-    const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, sink.credit());
+    const maxRecords = recordsToRequest(cursor, sink.credit());
     let fetched: FetchResult;
     try {
       const request = { topic: this.#topic, partition, offset, maxRecords, maxBytes: streamBytesMax };
@@ -256,12 +239,8 @@ export class TopicTail {
     }
     if (signal.aborted) return;
     this.#ready.shift();
-    const all = fetched.records;
-    const records = all.first(sink.credit());
+    const records = takeWithinCredit(cursor, fetched, sink.credit());
     const { count } = records;
-    const isCut = count < all.count;
-    cursor.offset = isCut ? records.nextOffset : fetched.nextOffset;
-    cursor.isAtEnd = !isCut && fetched.nextOffset >= fetched.endOffset;
     this.#enqueue(cursor, fetched.endOffset, signal);
     if (count === 0) return;
     this.#parts.sent.inc({ kind: sink.kind }, count);
@@ -275,7 +254,7 @@ export class TopicTail {
       return;
     }
     const log = { topicId: this.#topic.topicId, partition: cursor.partition, endOffset };
-    void this.#parts.reader.waitForAppend([log], waitMs, signal).then(() => {
+    void this.#parts.reader.waitForAppend([log], appendWaitMs, signal).then(() => {
       this.#ready.push(cursor);
       this.#wake();
     });

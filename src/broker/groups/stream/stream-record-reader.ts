@@ -7,7 +7,15 @@ import { FetchedRecords } from '../../../core/records/fetched-records.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { Logs } from '../../../store/log/logs.ts';
 import type { FetchResult, LogReader } from '../../log/log-reader.ts';
-import { streamBytesMax, streamRecordsMax } from '../../log/topic-tail.ts';
+import {
+  appendWaitMs,
+  RoomWait,
+  recordsToRequest,
+  type StreamPosition,
+  type StreamSink,
+  streamBytesMax,
+  takeWithinCredit,
+} from '../../log/stream-reads.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
 import {
   initialOffset,
@@ -22,11 +30,7 @@ import {
 import type { OffsetToCommit } from '../offsets/group-offsets.ts';
 
 /** Sends records to a member. */
-export interface RecordSink {
-  /** Undefined if a record can be sent now; else a promise that resolves when that may have changed or the sink is closed. */
-  room(): Promise<void> | undefined;
-  /** How many records the member has credit for. */
-  credit(): number;
+export interface RecordSink extends StreamSink {
   /**
    * Sends records of a partition.
    * @param records a JSON array of `count` records, at least one
@@ -35,9 +39,7 @@ export interface RecordSink {
   records(topic: string, partition: number, records: string, count: number, nextOffset: number): void;
 }
 
-export interface ReadCursor extends MemberCursor {
-  /** Whether the last read reached the end of the log. All readers at the end share the next read. */
-  isAtEnd: boolean;
+export interface ReadCursor extends MemberCursor, StreamPosition {
   /** Aborted when the member has lost the partition. */
   over: AbortController;
 }
@@ -73,8 +75,6 @@ export interface StreamReaderDependencies {
 const offsetsPerCommit = 1000;
 /** Delay before a retry after a change of the group, ms. */
 const retryMs = 500;
-/** Longest wait for an append, ms. The log reader itself finds appends whose notification was lost, much sooner. */
-const waitMs = 300_000;
 /** Delay before a partition of a deleted topic is read again, ms: the group will revoke it soon. */
 const waitForTopicMs = 1000;
 /** Error codes of a commit for a partition that does not exist any more, or that another member has. */
@@ -88,7 +88,7 @@ export class StreamRecordReader {
   #ready: ReadCursor[] = [];
   /** Partitions without a committed offset whose start is not chosen yet. */
   #unstarted: ReadCursor[] = [];
-  #waitForRoom: Promise<void> | undefined;
+  readonly #roomWait = new RoomWait();
 
   constructor(of: StreamMember, sink: RecordSink, parts: StreamReaderDependencies) {
     this.#of = of;
@@ -125,18 +125,9 @@ export class StreamRecordReader {
    */
   step(signal: AbortSignal): Promise<void> | undefined {
     if (this.#unstarted.length > 0) return this.#chooseOffsets(this.#unstarted);
-    const cursor = this.#of.isLeaseValid() && this.#hasRoom() ? this.#ready[0] : undefined;
+    const mayRead = this.#of.isLeaseValid() && this.#roomWait.hasRoom(this.#sink, () => this.#of.wake());
+    const cursor = mayRead ? this.#ready[0] : undefined;
     return cursor && this.#read(cursor, signal);
-  }
-
-  #hasRoom(): boolean {
-    if (this.#waitForRoom !== undefined) return false;
-    this.#waitForRoom = this.#sink.room();
-    void this.#waitForRoom?.then(() => {
-      this.#waitForRoom = undefined;
-      this.#of.wake();
-    });
-    return !this.#waitForRoom;
   }
 
   /** Chooses the offset for partitions without a committed offset. */
@@ -181,12 +172,9 @@ export class StreamRecordReader {
       this.#enqueue(cursor, waitForTopicMs);
       return;
     }
-    const records = fetched.records.first(this.#sink.credit());
+    const records = takeWithinCredit(cursor, fetched, this.#sink.credit());
     const { count } = records;
-    const isCut = count < fetched.records.count;
-    cursor.offset = isCut ? records.nextOffset : fetched.nextOffset;
-    cursor.isAtEnd = !isCut && fetched.nextOffset >= fetched.endOffset;
-    if (cursor.isAtEnd) this.#enqueue(cursor, waitMs);
+    if (cursor.isAtEnd) this.#enqueue(cursor, appendWaitMs);
     else this.#ready.push(cursor);
     if (count === 0) return;
     this.#parts.given.inc({ via: 'socket' }, count);
@@ -196,9 +184,7 @@ export class StreamRecordReader {
   /** Fetches records from the cursor on; undefined if the topic is gone. */
   async #fetch(cursor: ReadCursor): Promise<FetchResult | undefined> {
     const { partition, offset } = cursor;
-    // At the end of the log all readers send the same request, so that they share one read. Records beyond the credit are
-    // dropped and read again later.
-    const maxRecords = cursor.isAtEnd ? streamRecordsMax : Math.min(streamRecordsMax, this.#sink.credit());
+    const maxRecords = recordsToRequest(cursor, this.#sink.credit());
     try {
       const topic = await topicOf(this.#parts.topics, cursor);
       if (!topic) return undefined;
