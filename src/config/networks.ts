@@ -1,5 +1,6 @@
 // Lists of addresses and networks, such as that of WEIR_TRUST_PROXY.
 import ipaddr from 'ipaddr.js';
+import { LRUCache } from 'lru-cache';
 
 /** Names for ranges of addresses. */
 const namedRanges: Record<string, readonly string[]> = {
@@ -22,13 +23,12 @@ export function networkProblem(text: string): string | undefined {
  */
 export function inNetworks(networks: readonly string[]): (address: string) => boolean {
   const ranges = networks.flatMap((network) => namedRanges[network] ?? [network]).map(rangeOf);
-  const known = new Map<string, boolean>();
+  // Addresses come from a header, so a peer can send any number of them.
+  const known = new LRUCache<string, boolean>({ max: cachedAddressesMax });
   return (address) => {
     let isIn = known.get(address);
     if (isIn === undefined) {
       isIn = ipaddr.isValid(address) && ranges.some((range) => matches(ipaddr.process(address), range));
-      // Addresses come from a header, so a peer can send any number of them.
-      if (known.size >= cachedAddressesMax) known.clear();
       known.set(address, isIn);
     }
     return isIn;
