@@ -11,19 +11,13 @@ const message = 'must be a duration such as "500ms", "10s", "5m", "1h", "7d", or
  */
 export const durationMs = durationBetween(0, Number.MAX_SAFE_INTEGER, message);
 
-/** A duration from `minMs` to `maxMs`. In the OpenAPI document only the numeric form can show the bounds. */
+/** A duration from `minMs` to `maxMs`. */
 export function durationBetween(minMs: number, maxMs: number, problem: string) {
-  const number = z.int(message).min(0, message).meta({ minimum: minMs, maximum: maxMs });
-  return (
-    z
-      .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
-      // Checked as it was sent, so that the error shows that and not the number of ms.
-      .refine((duration) => Number.isSafeInteger(msOf(duration)), message)
-      .refine((duration) => msOf(duration) >= minMs && msOf(duration) <= maxMs, problem)
-      .transform(msOf)
-      .pipe(z.int())
-      .meta({ examples: ['500ms', '10s', '5m', '1h'] })
-  );
+  return writtenDuration(minMs, maxMs)
+    .refine((duration) => msOf(duration) >= minMs && msOf(duration) <= maxMs, problem)
+    .transform(msOf)
+    .pipe(z.int())
+    .meta({ examples: ['500ms', '10s', '5m', '1h'] });
 }
 
 /** A duration that a client requests and the server clamps to its bounds. */
@@ -36,20 +30,24 @@ export interface RequestedDuration {
  * A duration that the server clamps to its bounds. A number without a unit is in ms; a client that meant seconds would not
  * notice the clamping. So src/core/requested-duration.ts refuses such a number if it is below the minimum.
  */
-export const negotiatedDuration = z
-  .union(
-    [
-      z.int(message).min(0, message).meta({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-      z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message),
-    ],
-    message,
-  )
-  .refine((value) => Number.isSafeInteger(msOf(value)), message)
+export const negotiatedDuration = writtenDuration(0, Number.MAX_SAFE_INTEGER)
   .transform((value) => ({
     ms: msOf(value),
     hasNoUnit: typeof value === 'number' || /\d$/.test(value),
   }))
   .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+
+/**
+ * A duration as it is written, of at most 2^53-1 ms. Bounds are checked on this and not on the number of ms, so that errors show what
+ * was sent.
+ * @param minMs for the OpenAPI document, as `maxMs`: only the numeric form can show the bounds there
+ */
+function writtenDuration(minMs: number, maxMs: number) {
+  const number = z.int(message).min(0, message).meta({ minimum: minMs, maximum: maxMs });
+  return z
+    .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
+    .refine((duration) => Number.isSafeInteger(msOf(duration)), message);
+}
 
 function msOf(duration: number | string): number {
   return typeof duration === 'number' ? duration : parse(duration);
