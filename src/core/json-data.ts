@@ -12,7 +12,7 @@ export function toJsonData(data: Buffer): JsonData {
     : { data: data.toString('base64'), encoding: 'base64' };
 }
 
-/** As inJson(), for the beginning of longer data: a character that was split by the cut is left out, so that text stays text. */
+/** As toJsonData(), for the beginning of longer data: a character that was split by the cut is left out, so that text stays text. */
 export function toTruncatedJsonData(start: Buffer): JsonData {
   for (let split = 1; split <= 3 && !isUtf8(start); split++) {
     const whole = start.subarray(0, start.length - split);

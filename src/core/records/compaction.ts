@@ -175,40 +175,40 @@ function retainedRecords(
 }
 
 /** Builds as few batches as the limits allow. */
-function mergeRecords(survivors: readonly RetainedRecord[], mergedBytesMax: number): CompactedBatch[] {
+function mergeRecords(retained: readonly RetainedRecord[], mergedBytesMax: number): CompactedBatch[] {
   const batches: CompactedBatch[] = [];
   let first = 0;
   let [bytes, since] = [0, 0];
-  for (const [index, { offset, line, tombstonesSince }] of survivors.entries()) {
-    const gap = index > first ? offset - survivors[index - 1]!.offset : 0;
+  for (const [index, { offset, line, tombstonesSince }] of retained.entries()) {
+    const gap = index > first ? offset - retained[index - 1]!.offset : 0;
     // A batch stores one time for all its tombstones, so tombstones with different times need different batches.
     const fits = tombstonesSince === 0 || since === 0 || tombstonesSince === since;
     if (index > first && (bytes + line.length > mergedBytesMax || gap > gapMax || !fits)) {
-      batches.push(makeBatch(survivors.slice(first, index)));
+      batches.push(makeBatch(retained.slice(first, index)));
       [first, bytes, since] = [index, 0, 0];
     }
     bytes += line.length + 1;
     since ||= tombstonesSince;
   }
-  if (first < survivors.length) batches.push(makeBatch(survivors.slice(first)));
+  if (first < retained.length) batches.push(makeBatch(retained.slice(first)));
   return batches;
 }
 
-function makeBatch(survivors: readonly RetainedRecord[]): CompactedBatch {
-  const [{ offset: baseOffset }, last] = [survivors[0]!, survivors.at(-1)!];
+function makeBatch(retained: readonly RetainedRecord[]): CompactedBatch {
+  const [{ offset: baseOffset }, last] = [retained[0]!, retained.at(-1)!];
   // Records whose timestamp differs from that of the batch store it in a field of their own.
-  const timestamp = (survivors.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? survivors[0]!).timestamp;
+  const timestamp = (retained.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? retained[0]!).timestamp;
   const parts: (Buffer | string)[] = [];
   let next = baseOffset;
   let [maxTimestamp, tombstonesSince] = [0, 0];
-  for (const survivor of survivors) {
-    if (survivor.offset > baseOffset) parts.push('\n'.repeat(survivor.offset - next + 1));
-    next = survivor.offset + 1;
-    if (survivor.hasOwnTimestamp || survivor.timestamp === timestamp) parts.push(survivor.line);
-    else if (survivor.line.length === 2) parts.push(`{"timestamp":${survivor.timestamp}}`);
-    else parts.push(`{"timestamp":${survivor.timestamp},`, survivor.line.subarray(1));
-    maxTimestamp = Math.max(maxTimestamp, survivor.timestamp);
-    tombstonesSince ||= survivor.tombstonesSince;
+  for (const record of retained) {
+    if (record.offset > baseOffset) parts.push('\n'.repeat(record.offset - next + 1));
+    next = record.offset + 1;
+    if (record.hasOwnTimestamp || record.timestamp === timestamp) parts.push(record.line);
+    else if (record.line.length === 2) parts.push(`{"timestamp":${record.timestamp}}`);
+    else parts.push(`{"timestamp":${record.timestamp},`, record.line.subarray(1));
+    maxTimestamp = Math.max(maxTimestamp, record.timestamp);
+    tombstonesSince ||= record.tombstonesSince;
   }
   const records = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
   const count = last.offset - baseOffset + 1;

@@ -58,7 +58,7 @@ export class RecordReader {
     const { scanner } = this;
     const { text } = scanner;
     let values = 0;
-    let isUsual = true;
+    let isSimple = true;
     this.keyStart = noPosition;
     this.keyEnd = noPosition;
     this.#fieldCount = 0;
@@ -83,9 +83,9 @@ export class RecordReader {
         this.keyStart = at + 7;
         at = scanner.skipString(valueStart);
         this.keyEnd = at - 1;
-        if (at !== noPosition && scanner.hasEscape(this.keyStart, at)) isUsual = false;
+        if (at !== noPosition && scanner.hasEscape(this.keyStart, at)) isSimple = false;
       } else {
-        isUsual = false;
+        isSimple = false;
         if (text.charCodeAt(at) !== quote) return this.#fail(at);
         nameEnd = scanner.skipString(at);
         if (nameEnd === noPosition) return false;
@@ -94,11 +94,11 @@ export class RecordReader {
         at = this.#fieldCount < fieldNames.size ? scanner.skipValue(valueStart) : valueStart;
       }
       if (at === noPosition) return false;
-      const place = 4 * this.#fieldCount;
-      this.#positions[place] = nameStart;
-      this.#positions[place + 1] = nameEnd;
-      this.#positions[place + 2] = valueStart;
-      this.#positions[place + 3] = at;
+      const position = 4 * this.#fieldCount;
+      this.#positions[position] = nameStart;
+      this.#positions[position + 1] = nameEnd;
+      this.#positions[position + 2] = valueStart;
+      this.#positions[position + 3] = at;
       this.#fieldCount += 1;
       if (this.#fieldCount > fieldNames.size) return false;
       at = scanner.skipSpace(at);
@@ -108,7 +108,7 @@ export class RecordReader {
       at = scanner.skipSpace(at + 1);
     }
     this.end = at + 1;
-    this.isSimple = isUsual && values <= 1;
+    this.isSimple = isSimple && values <= 1;
     return true;
   }
 
