@@ -95,7 +95,7 @@ export class Store {
 
   constructor(options: StoreOptions, log: Logger) {
     const { eventRetention, maxNodeBytes, storedLimits = defaultStoredLimits } = options;
-    const responses = storedResponseLimits(storedLimits.responsesMax, storedLimits.responseBytesMax);
+    const responseLimits = storedResponseLimits(storedLimits.responsesMax, storedLimits.responseBytesMax);
     const keys = coordinationKeys(options.prefix);
     this.#options = options;
     this.#log = log;
@@ -105,19 +105,19 @@ export class Store {
     });
     this.#rootKey = keys.root;
     this.connection = new StoreConnection(options.target, log, keys.root);
-    this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responseLimits: responses });
+    this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responseLimits });
     this.sessions = new Sessions(this.connection, keys, {
       minTtlMs: options.sessionMinTtlMs,
       maxTtlMs: options.sessionMaxTtlMs,
       eventRetention,
-      responses,
+      responseLimits,
       sessionsMax: storedLimits.sessionsMax,
     });
     this.events = new Events(this.connection, keys, log);
     this.logs = new Logs(this.connection, options.prefix, log, storedLimits);
     this.fences = new Fences(this.connection, options.prefix, storedLimits);
-    this.producers = new Producers(this.connection, keys, { responses, producersMax: storedLimits.producersMax });
-    this.storedResponses = new StoredResponses(this.connection, keys, responses);
+    this.producers = new Producers(this.connection, keys, { responseLimits, producersMax: storedLimits.producersMax });
+    this.storedResponses = new StoredResponses(this.connection, keys, responseLimits);
     this.logMaintenance = new LogMaintenance(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);
     this.committedOffsets = new CommittedOffsets(this.connection, keys, this.namespace.limits);

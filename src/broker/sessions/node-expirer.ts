@@ -22,9 +22,9 @@ export function createNodeExpirer(namespace: Namespace, metrics: Metrics, log: L
     async () => {
       // The deletion of a container may empty its parent, so the loop ends only when nothing more is due.
       for (;;) {
-        const { looked, removed } = await namespace.expireNodes(nodesPerStepMax, unusedContainerMs);
-        removals.inc(removed);
-        if (looked === 0) return;
+        const { checked, deleted } = await namespace.expireNodes(nodesPerStepMax, unusedContainerMs);
+        removals.inc(deleted);
+        if (checked === 0) return;
       }
     },
     log,

@@ -1,8 +1,6 @@
 // Lists and deletes the fences of partitions, for operators: typed calls of scripts of lua/logs. Appends check fences in
 // lua/lib/log-fence.lua.
-
-import type { IdempotencyKey } from '../idempotency.ts';
-import { logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
+import { type IdempotencyKey, logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
 import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';

@@ -5,7 +5,7 @@ import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import type { BatchToCompact, CompactedBatch } from '../../core/records/compaction.ts';
 import { partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
-import { bytes, integer, type ReplyValue, text } from '../scripts.ts';
+import { bytes, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import type { LogBounds } from './logs.ts';
 
 /** What compaction reads of a log; store/keys.ts (partitionKeys) describes the fields. */
@@ -71,14 +71,16 @@ export class LogMaintenance {
     leaderEpoch: number,
     limits: RetentionLimits,
   ): Promise<LogBounds & { more: boolean; dueInMs: number | undefined }> {
-    const {
+    const { retentionMs, retentionBytes, timestampAfterMsMax = -1, allowsOldTimestamps = true } = limits;
+    const args = [
+      leaderEpoch,
+      this.#brokerRunId,
       retentionMs,
       retentionBytes,
-      timestampAfterMsMax = -1,
-      allowsOldTimestamps: takesOldTimestamps = true,
-    } = limits;
-    const ages = [retainBatchesMax, timestampAfterMsMax, takesOldTimestamps ? 1 : 0];
-    const args = [leaderEpoch, this.#brokerRunId, retentionMs, retentionBytes, ...ages];
+      retainBatchesMax,
+      timestampAfterMsMax,
+      allowsOldTimestamps ? 1 : 0,
+    ];
     const [start, end, more, dueIn] = await this.#call('logs/retain', topicId, partition, args);
     return {
       logStartOffset: integer(start),
@@ -135,7 +137,7 @@ export class LogMaintenance {
   ): Promise<number | undefined> {
     const { runId, generation, cleaned, tombstonesSince, removed, added } = step;
     const removedBytes = removed.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
-    const args: (string | number | Buffer)[] = [
+    const args: ScriptArguments = [
       leaderEpoch,
       this.#brokerRunId,
       runId,
@@ -155,7 +157,7 @@ export class LogMaintenance {
     return integer(now) < 0 ? undefined : integer(now);
   }
 
-  #call(script: string, topicId: string, partition: number, args: (string | number | Buffer)[]): Promise<ReplyValue[]> {
+  #call(script: string, topicId: string, partition: number, args: ScriptArguments): Promise<ReplyValue[]> {
     return this.#connection.call(script, partitionKeys(this.#prefix, topicId, partition).partition, args);
   }
 }

@@ -1,8 +1,7 @@
 // The registry of named producers: typed calls of lua/producers. Each log has its own record of the producers that write to it
 // (store/log/logs.ts); docs/adr/007 says how the two work together.
 import { randomBytes } from 'node:crypto';
-import type { IdempotencyKey } from '../idempotency.ts';
-import { idempotencyArguments } from '../idempotency.ts';
+import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
@@ -46,11 +45,11 @@ export class Producers {
   constructor(
     connection: StoreConnection,
     keys: CoordinationKeys,
-    options: { responses: string; producersMax: number },
+    options: { responseLimits: string; producersMax: number },
   ) {
     this.#connection = connection;
     this.#root = keys.root;
-    this.#responseLimits = options.responses;
+    this.#responseLimits = options.responseLimits;
     this.#producersMax = options.producersMax;
   }
 

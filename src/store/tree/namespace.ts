@@ -79,16 +79,16 @@ export class Namespace {
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
   /** By kind, the calls of which few may be in flight at once. */
-  readonly limiters: Readonly<Record<'large_transactions' | 'pages', ConcurrencyLimiter>>;
-  readonly #large = new ConcurrencyLimiter('large transactions', largeAtOnce, largeWaitMsMax);
-  readonly #pages = new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, largeWaitMsMax);
+  readonly limiters = {
+    large_transactions: new ConcurrencyLimiter('large transactions', largeAtOnce, largeWaitMsMax),
+    pages: new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, largeWaitMsMax),
+  };
   readonly #oomWrites: CallBatcher<Buffer, ReplyValue>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
     this.#keys = keys;
     this.limits = limits;
-    this.limiters = { large_transactions: this.#large, pages: this.#pages };
     this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
     this.#deletions = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
     this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) =>
@@ -98,8 +98,8 @@ export class Namespace {
   }
 
   #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/write-allow-oom', requests: Buffer[]): Promise<ReplyValue[]> {
-    const { maxNodeBytes, eventRetention, responseLimits: responses } = this.limits;
-    return this.#connection.call(script, this.#keys.root, [maxNodeBytes, eventRetention, responses, ...requests]);
+    const { maxNodeBytes, eventRetention, responseLimits } = this.limits;
+    return this.#connection.call(script, this.#keys.root, [maxNodeBytes, eventRetention, responseLimits, ...requests]);
   }
 
   async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadReply[]> {
@@ -128,7 +128,7 @@ export class Namespace {
     const weight = weightOf(operations);
     const submit = () => batcher.submit(encodeRequest(operations, options), weight);
     const isLarge = weight >= operationsPerCallMax && !options.privileged;
-    const answer = await (isLarge ? this.#large.run(submit) : submit());
+    const answer = await (isLarge ? this.limiters.large_transactions.run(submit) : submit());
     if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/write', answer);
     return decodeResult(answer, operations);
   }
@@ -210,12 +210,11 @@ export class Namespace {
   /**
    * Deletes expired containers and TTL nodes, checking at most `limit` nodes.
    * @param unusedContainerMs how long a container that never had a child is kept
-   * @returns `looked` = how many nodes were checked
    */
-  async expireNodes(limit: number, unusedContainerMs: number): Promise<{ looked: number; removed: number }> {
+  async expireNodes(limit: number, unusedContainerMs: number): Promise<{ checked: number; deleted: number }> {
     const args = [limit, unusedContainerMs, this.limits.eventRetention];
-    const [looked, removed] = await this.#connection.call('nodes/expire', this.#keys.root, args);
-    return { looked: integer(looked), removed: integer(removed) };
+    const [checked, deleted] = await this.#connection.call('nodes/expire', this.#keys.root, args);
+    return { checked: integer(checked), deleted: integer(deleted) };
   }
 
   /**
@@ -236,7 +235,7 @@ export class Namespace {
   /** @param nodes how many nodes the page may have, as its weight */
   #page(script: 'nodes/children' | 'nodes/tree', args: (string | number)[], nodes: number): Promise<ReplyValue[]> {
     const call = () => this.#connection.call(script, this.#keys.root, args);
-    return nodes > smallPage ? this.#pages.run(call, nodes) : call();
+    return nodes > smallPage ? this.limiters.pages.run(call, nodes) : call();
   }
 }
 

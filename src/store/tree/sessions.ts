@@ -1,8 +1,7 @@
 // Sessions: typed calls of lua/sessions, and the handle of a session, which is its id and its secret.
 import { createHash, randomBytes } from 'node:crypto';
 import { ServiceError } from '../../core/service-error.ts';
-import type { IdempotencyKey } from '../idempotency.ts';
-import { idempotencyArguments } from '../idempotency.ts';
+import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
@@ -43,13 +42,19 @@ export class Sessions {
   constructor(
     connection: StoreConnection,
     keys: CoordinationKeys,
-    options: { minTtlMs: number; maxTtlMs: number; eventRetention: number; responses: string; sessionsMax: number },
+    options: {
+      minTtlMs: number;
+      maxTtlMs: number;
+      eventRetention: number;
+      responseLimits: string;
+      sessionsMax: number;
+    },
   ) {
     this.#connection = connection;
     this.#keys = keys;
     this.#bounds = options;
     this.#eventRetention = options.eventRetention;
-    this.#responseLimits = options.responses;
+    this.#responseLimits = options.responseLimits;
     this.#sessionsMax = options.sessionsMax;
   }
 

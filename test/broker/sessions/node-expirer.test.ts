@@ -9,7 +9,7 @@ const exists = async (path: string) => (await http(`${url}/v1/nodes${path}`)).st
 const hour = 3_600_000;
 
 async function housekeep(unusedContainerMs = hour) {
-  while ((await namespace.expireNodes(100, unusedContainerMs)).looked > 0);
+  while ((await namespace.expireNodes(100, unusedContainerMs)).checked > 0);
 }
 
 t.test('a container is deleted after its last child, and then empty containers above it', async (t) => {
