@@ -4,14 +4,14 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import type { IdempotencyKey } from '../idempotency.ts';
-import { logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
+import { type IdempotencyKey, logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { Replication, type ReplicationResult } from '../redis/replication.ts';
 import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { type BatchToAppend, encodeChecks } from './batch.ts';
+import type { LogId } from './producers.ts';
 
 export type { BatchDeduplication, BatchToAppend, DeduplicationKey, Fence, RequestTimestamps } from './batch.ts';
 
@@ -43,15 +43,8 @@ export interface LogSummary extends LogBounds {
 }
 
 /** An append by any broker. */
-export interface AppendNotice {
-  topicId: string;
-  partition: number;
+export interface AppendNotice extends LogId {
   endOffset: number;
-}
-
-interface LogId {
-  topicId: string;
-  partition: number;
 }
 
 /** How many batches one call of a search by time reads, so that it does not block Redis for long. */
