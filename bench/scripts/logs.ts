@@ -1,26 +1,27 @@
 // The largest calls of the scripts of logs and producers.
+import type { BatchToAppend } from '../../src/store/log/logs.ts';
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
 
 const MiB = 1024 * 1024;
 
 export function logCases({ store }: ScriptSite): ScriptCase[] {
-  const { logs, logMaintenance: logKeeping, producers } = store;
+  const { logs, logMaintenance, producers } = store;
   let next = 0;
   const topic = () => `bench${next}`;
   const opened = async () => {
     next += 1;
     await logs.create(topic(), 0);
   };
-  const batch = (count: number, bytes: number) => {
+  const batch = (count: number, bytes: number): BatchToAppend => {
     const line = `{"v":"${'x'.repeat(Math.max(1, Math.floor(bytes / count) - 9))}"}\n`;
     return {
       count,
       records: Buffer.from(line.repeat(count)),
       maxTimestamp: undefined,
       hasAllTimestamps: false,
-    } as never;
+    };
   };
-  const append = (batches: never[]) => logs.append(topic(), 0, batches);
+  const append = (batches: BatchToAppend[]) => logs.append(topic(), 0, batches);
   const filled = async (calls: number, batches: number, count: number, bytes: number) => {
     await opened();
     const one = range(batches, () => batch(count, bytes));
@@ -55,20 +56,20 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
       what: 'retention of 100 batches of 16 KiB',
       scripts: ['logs/retain'],
       prepare: () => filled(4, 256, 100, 16_000),
-      run: () => logKeeping.retain(topic(), 0, 0, { retentionMs: -1, retentionBytes: 0 }),
+      run: () => logMaintenance.retain(topic(), 0, 0, { retentionMs: -1, retentionBytes: 0 }),
     },
     {
       what: 'a scan of 1 MiB for compaction, in batches of one record',
       scripts: ['logs/scan'],
       prepare: () => filled(80, 256, 1, 100),
-      run: () => logKeeping.scan(topic(), 0, 0, 1_000_000, MiB),
+      run: () => logMaintenance.scan(topic(), 0, 0, 1_000_000, MiB),
     },
     {
       what: 'a step of compaction: 1 MiB of single records in batches of 300',
       scripts: ['logs/compact'],
       prepare: () => filled(40, 256, 1, 100),
       run: async () => {
-        const scan = await logKeeping.scan(topic(), 0, 0, 10_000, MiB);
+        const scan = await logMaintenance.scan(topic(), 0, 0, 10_000, MiB);
         const size = 300;
         const added = range(Math.floor(scan.batches.length / size), (i) => {
           const some = scan.batches.slice(i * size, (i + 1) * size);
@@ -84,7 +85,7 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
         });
         const cleaned = added.at(-1)!.baseOffset + added.at(-1)!.count;
         const { runId, generation } = scan;
-        await logKeeping.compact(topic(), 0, 0, {
+        await logMaintenance.compact(topic(), 0, 0, {
           runId,
           generation,
           cleaned,
