@@ -5,7 +5,7 @@
 
 import { checkTopicName } from '../records/topic-config.ts';
 import { ServiceError } from '../service-error.ts';
-import { compareText, type TopicPartitions } from './assignors/assignment.ts';
+import { compareText, sameTexts, type TopicPartitions } from './assignors/assignment.ts';
 import {
   type FormerSubscriptions,
   type GroupDocument,
@@ -313,10 +313,6 @@ function sortedTexts(texts: readonly string[]): string[] {
   const known = sorted.get(texts) ?? [...new Set(texts)].sort(compareText);
   sorted.set(texts, known);
   return known;
-}
-
-function sameTexts(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((text, i) => text === b[i]);
 }
 
 function sameTopics(

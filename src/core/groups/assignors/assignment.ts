@@ -87,7 +87,7 @@ export function subscribersByTopic(
   );
 }
 
-function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+export function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, i) => text === b[i]);
 }
 
