@@ -76,12 +76,12 @@ export class GroupDirectory {
             owner: owners.get(cursorKey(at)) ?? null,
             committed: offset ?? null,
           };
-          const lagFrom = offset === undefined ? (startingPoints.of(at) ?? null) : 'committed';
+          const from = startingPoints.of(at);
+          const lagFrom = offset === undefined ? (from ?? null) : 'committed';
           if (log === 'away') return { ...known, endOffset: null, lag: null, lagFrom, error: 'STORE_UNAVAILABLE' };
           if (!log) return { ...known, endOffset: 0, lag: lagFrom && 0, lagFrom };
           const { endOffset } = log;
           if (offset !== undefined) return { ...known, endOffset, lag: recordsBehind(log, offset), lagFrom };
-          const from = startingPoints.of(at);
           return { ...known, endOffset, lag: from ? lagWithoutCommit(from, log) : null, lagFrom };
         }),
       },
