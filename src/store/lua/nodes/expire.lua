@@ -2,10 +2,10 @@
 --- @include "lib/require-open"
 --- @include "lib/txn"
 --[[ Deletes containers and TTL nodes that are due (guarantee N7): a container without children, if it had one before or was
-     never used for a while; a TTL node without children whose time has passed since it was last set. Brokers call it in
-     turn, and may do so at once: it decides by what it reads. A node that is not due yet is checked again when it may be. A
-     node with children is checked again when they change, as each change of a container or TTL node enters it into the set
-     of due times again (lib/txn.lua, store).
+     never used for a while; a TTL node without children whose time has passed since it was last set. All
+     brokers call it at intervals. Calls at the same time do no harm, as each reads the nodes before it deletes them. A node
+     that is not due yet stays in the set of due times, at a later time. A node with children leaves the set; the next change
+     of the node or of its children adds it again (lib/txn.lua, store).
 
      KEYS    1 root
      ARGV    1 most nodes to check  2 time that a container without use is kept, ms  3 transactions to retain in the event stream

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --- @include "lib/keys"
---[[ Updates the registry by what the logs of a producer know: when it was last used, or that no log knows it any more,
-     which ends the producer. If the registry has seen a use since it listed the producer, nothing changes. Runs at the
+--[[ Updates a producer in the registry after its logs were asked for its last use. Stores the newest time; if no log has the
+     producer any more, deletes it. Changes nothing if the producer was used since the registry listed it as due. Runs at the
      memory limit, as it frees memory.
 
      KEYS    1 root
