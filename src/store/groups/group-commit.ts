@@ -254,8 +254,8 @@ export function snapshot(version: ReplyValue | undefined, document: ReplyValue |
 }
 
 function applied(rest: ReplyValue[], { raiseCallEpochs = [], consume, wanted = [] }: GroupCommit): CommitOutcome {
-  const [version, zxid, moved, given, ...more] = rest;
-  const numbers = more
+  const [version, zxid, movedMs, lastSeq, ...more] = rest;
+  const callEpochs = more
     .splice(0, raiseCallEpochs.length + (consume?.callEpoch === 'new' ? 1 : 0))
     .map((number) => integer(number));
   const offset = (value: ReplyValue | undefined) => (text(value) === '' ? undefined : integer(value));
@@ -263,10 +263,10 @@ function applied(rest: ReplyValue[], { raiseCallEpochs = [], consume, wanted = [
     outcome: 'applied',
     version: integer(version),
     zxid: integer(zxid),
-    callEpoch: consume?.callEpoch === 'new' ? numbers.pop()! : (consume?.callEpoch ?? 0),
-    lastSeq: integer(given),
-    raisedCallEpochs: numbers,
-    movedMs: integer(moved) < 0 ? undefined : integer(moved),
+    callEpoch: consume?.callEpoch === 'new' ? callEpochs.pop()! : (consume?.callEpoch ?? 0),
+    lastSeq: integer(lastSeq),
+    raisedCallEpochs: callEpochs,
+    movedMs: integer(movedMs) < 0 ? undefined : integer(movedMs),
     positions: wanted.map(({ topic, partition }, i) => ({
       topic,
       partition,
