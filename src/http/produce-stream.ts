@@ -42,7 +42,7 @@ const lineBytesUsual = 128 * 1024;
 const lineFeed = 10;
 
 /**
- * Appends the records of `source`, and gives the lines of the answer: a result for each appended batch and, if it fails
+ * Appends the records of `source`, and gives the lines of the response: a result for each appended batch and, if it fails
  * later on, the problem as the last one, with the number of the line where it is known.
  * @throws ServiceError if it fails before anything was appended
  */

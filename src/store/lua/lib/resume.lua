@@ -34,7 +34,7 @@ local function not_resumable(zxid, floor)
   if not problem then return nil end
   return {
     'COMPACTED',
-    'Cannot resume after ' .. zxid .. ': ' .. problem .. '. Read the nodes again, then watch since the Weir-Zxid of that answer.',
+    'Cannot resume after ' .. zxid .. ': ' .. problem .. '. Read the nodes again, then watch since the Weir-Zxid of that response.',
     'oldest', floor,
     'zxid', newest,
   }
