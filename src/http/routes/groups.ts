@@ -20,7 +20,7 @@ import {
   memberResponse,
 } from '../../../schemas/groups.ts';
 import type { Broker } from '../../broker/broker.ts';
-import type { ConsumeResult } from '../../broker/groups/consume/consume-call.ts';
+import type { ConsumeResult } from '../../broker/groups/consume/consume-request.ts';
 import { joinOf } from '../../broker/groups/join-request.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';

@@ -1,9 +1,6 @@
 // One consume call of a member. The call is also a heartbeat. It states that the member has processed all records returned
 // before, so it releases the partitions that are being revoked, also while it waits.
-import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts';
 import {
-  comparePartitions,
-  type GroupDocument,
   type GroupMember,
   heartbeatIntervalMs,
   heldBy,
@@ -13,11 +10,9 @@ import {
 } from '../../../core/groups/group-document.ts';
 import { consume } from '../../../core/groups/group-state.ts';
 import { assignmentOf } from '../../../core/groups/member-reconciliation.ts';
-import { callingMember, type MemberCredential } from '../../../core/groups/member-secret.ts';
-import { hasCode, ServiceError } from '../../../core/service-error.ts';
+import { callingMember } from '../../../core/groups/member-secret.ts';
+import { hasCode } from '../../../core/service-error.ts';
 import type { GroupCommit } from '../../../store/groups/groups.ts';
-import type { Logs } from '../../../store/log/logs.ts';
-import type { GroupStateManager } from '../group-state-manager.ts';
 import { type CommittedUpdate, renewalOf } from '../group-update.ts';
 import {
   cursorKey,
@@ -30,46 +25,9 @@ import {
   resetOffset,
   unknownOffset,
 } from '../member-cursors.ts';
-import {
-  type ConsumeCursor,
-  type ConsumedRecords,
-  type CursorRecords,
-  isOutOfRange,
-  type MemberReader,
-} from './member-reader.ts';
-
-export interface ConsumeRequest {
-  waitMs: number;
-  maxRecords: number;
-  /** The first record is returned however large it is. */
-  maxBytes: number;
-  /** `previous`: this call commits the offsets that the last call returned. */
-  commit: 'manual' | 'previous';
-  /** `committed`: discards the positions, commits nothing, and reads from the committed offsets. */
-  from: 'position' | 'committed';
-  /** The sequence of the last response that the caller received; 0 = none; undefined = `after` was not sent. */
-  expectedSeq: number | undefined;
-  /** The hash of the member secret that the caller sends. */
-  credential: MemberCredential;
-  /** Called when the call begins to wait for records. */
-  onWait?(): void;
-}
-
-export interface ConsumeResult {
-  zxid: number;
-  /** The sequence of this response; the caller sends it as `after` in its next call. */
-  lastSeq: number;
-  memberEpoch: number;
-  assignment: TopicPartitions[];
-  /** The next offsets of the partitions in which this call has advanced the position of the member. */
-  partitions: NextOffset[];
-  records: ConsumedRecords[];
-}
-
-export interface NextOffset extends TopicPartition {
-  /** The offset to commit once all records before it are processed. */
-  nextOffset: number;
-}
+import type { ConsumeDependencies, ConsumeRequest, ConsumeResult, NextOffset } from './consume-request.ts';
+import { type ConsumeCursor, type ConsumedRecords, type CursorRecords, isOutOfRange } from './member-reader.ts';
+import { inOrder, repeatResponse } from './repeated-response.ts';
 
 /** The state of the member after a call; valid until another call moves its positions. */
 export interface CallState {
@@ -82,12 +40,6 @@ export interface CallState {
 
 /** Offsets in one commit. A member may have thousands of partitions, and each committed offset is a node of the tree. */
 const offsetsPerCommit = 1000;
-
-export interface ConsumeDependencies {
-  states: GroupStateManager;
-  reader: MemberReader;
-  logs: Logs;
-}
 
 /** What a commit does besides renewing the session of the member. */
 interface CommitOptions {
@@ -182,7 +134,7 @@ export class ConsumeCall {
   async run(signal: AbortSignal): Promise<ConsumeResult> {
     const deadline = performance.now() + this.#request.waitMs;
     await this.#begin();
-    if (this.#staleSeq) return this.#repeat(this.#staleSeq);
+    if (this.#staleSeq) return repeatResponse(this.#group, this.#memberId, this.#request, this.#parts, this.#staleSeq);
     const initialAssignment = JSON.stringify(assignmentOf(this.#member));
     let renewedAt = performance.now();
     // A call whose client has disconnected must not move the positions.
@@ -210,49 +162,6 @@ export class ConsumeCall {
     return this.#result([]);
   }
 
-  /**
-   * Returns the last response again, for a caller that has received only the one before it. It has the same records, except
-   * for partitions that the member has lost and records that their log has deleted. Nothing is committed, released or moved.
-   * @throws ServiceError STALE_POSITION if the caller has not received the response before the last one either
-   */
-  async #repeat({ lastSeq, prevSeq }: { lastSeq: number; prevSeq: number }): Promise<ConsumeResult> {
-    const expectedSeq = this.#request.expectedSeq!;
-    if (expectedSeq !== prevSeq) throw stalePosition(this.#memberId, expectedSeq, lastSeq);
-    const outcome = await this.#parts.states.update(this.#group, (stored) => {
-      const document = requireGroup(this.#group, stored);
-      const member = this.#memberIn(document);
-      const wanted = heldBy(member).map((at) => knownPartition(document, at));
-      const consume: GroupCommit['consume'] = {
-        memberId: this.#memberId,
-        expectedSeq,
-        isRepeat: true,
-      };
-      return { commit: { allowOom: true, renew: renewalOf(member), wanted, consume }, result: { member, wanted } };
-    });
-    if (outcome.staleSeq) throw stalePosition(this.#memberId, expectedSeq, outcome.staleSeq.lastSeq);
-    const { member, wanted } = outcome.result;
-    const reads = outcome.positions.map(async ({ start, position }, i) =>
-      start === undefined ? undefined : this.#parts.reader.range(wanted[i]!, start, position!),
-    );
-    const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
-    const partitions = outcome.positions.flatMap(({ topic, partition, start, position }) =>
-      start === undefined ? [] : [{ topic, partition, nextOffset: position! }],
-    );
-    return {
-      zxid: outcome.zxid,
-      lastSeq: outcome.lastSeq,
-      memberEpoch: member.memberEpoch,
-      assignment: assignmentOf(member),
-      partitions: partitions.sort(comparePartitions),
-      records,
-    };
-  }
-
-  /** @throws ServiceError UNKNOWN_MEMBER, FENCED_INSTANCE_ID, FORBIDDEN, MEMBER_SUPERSEDED */
-  #memberIn(document: GroupDocument): GroupMember {
-    return callingMember(document, this.#memberId, this.#request.credential);
-  }
-
   /** Commits, and then commits the offsets that the reset policy has chosen, some at a time. */
   async #commitAll(what: CommitOptions): Promise<void> {
     await this.#commit(what);
@@ -274,7 +183,7 @@ export class ConsumeCall {
   async #commit(what: CommitOptions): Promise<void> {
     const outcome = await this.#parts.states.update(this.#group, (stored) => {
       const document = requireGroup(this.#group, stored);
-      const before = heldBy(this.#memberIn(document));
+      const before = heldBy(callingMember(document, this.#memberId, this.#request.credential));
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
       const { kept, wanted } = cursorsOf(document, member, this.#cursors);
@@ -381,28 +290,12 @@ export class ConsumeCall {
     const moved = [...this.#cursors.values()].filter(
       (cursor) => this.#movedCursors.has(cursor) && cursor.offset !== unknownOffset,
     );
-    return moved
-      .map(({ topic, partition, offset }) => ({ topic, partition, nextOffset: offset }))
-      .sort(comparePartitions);
+    return inOrder(moved.map(({ topic, partition, offset }) => ({ topic, partition, nextOffset: offset })));
   }
-}
-
-/** The records sorted by topic and partition, so that a repeated call gets the same response. */
-function inOrder(records: ConsumedRecords[]): ConsumedRecords[] {
-  return records.toSorted(comparePartitions);
 }
 
 /** Encodes the records as JSON while the store commits: a commit takes about as long, as it waits for the disk. */
 async function encodeRecords(taken: CursorRecords[]): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   for (const { records } of taken) records.json();
-}
-
-function stalePosition(memberId: string, expectedSeq: number, lastSeq: number): ServiceError {
-  return new ServiceError(
-    'STALE_POSITION',
-    `The call has after=${expectedSeq}, but the last response to member '${memberId}' was ${lastSeq}: the call is out of date, ` +
-      'or another client uses the same member. Nothing was changed. Send from=committed to continue from the committed offsets.',
-    { memberId, after: expectedSeq, given: lastSeq },
-  );
 }

@@ -6,7 +6,8 @@ import type { Counter } from 'prom-client';
 import { requireGroup } from '../../../core/groups/group-document.ts';
 import { callingMember, type MemberCredential } from '../../../core/groups/member-secret.ts';
 import { renewalOf } from '../group-update.ts';
-import { ConsumeCall, type ConsumeDependencies, type ConsumeRequest, type ConsumeResult } from './consume-call.ts';
+import { ConsumeCall } from './consume-call.ts';
+import type { ConsumeDependencies, ConsumeRequest, ConsumeResult } from './consume-request.ts';
 import { PrefetchCache } from './prefetch-cache.ts';
 
 export class GroupConsumer {

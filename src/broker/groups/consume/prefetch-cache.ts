@@ -1,7 +1,8 @@
 // Caches the state after the last consume call of each member on this broker: its positions and, for a short time, records
 // prefetched for its next call. The cache is bounded in members, bytes and time; a call works without it.
 import type { RecordLimits } from '../../../core/records/fetched-records.ts';
-import type { CallState, ConsumeRequest } from './consume-call.ts';
+import type { CallState } from './consume-call.ts';
+import type { ConsumeRequest } from './consume-request.ts';
 import { lagOf, type MemberReader, prefetchedBytesOf } from './member-reader.ts';
 
 /** Most members in the cache; the member with the oldest call is evicted. */
