@@ -6,13 +6,11 @@ import { z } from 'zod';
 import { decodeDocument } from '../core/stored-document.ts';
 import type { IdempotencyKey } from '../store/idempotency.ts';
 import type { StoredResponses } from '../store/stored-responses.ts';
+import { type Outcome, setOutcomeHeaders } from './outcome-headers.ts';
 import { idempotencyOf } from './plugins/idempotency.ts';
 
-interface Completed<T> {
+interface Completed<T> extends Outcome {
   body: T;
-  zxid?: number | undefined;
-  /** Whether an earlier attempt made the change. */
-  replayed?: boolean | undefined;
 }
 
 /** The input of an attempt: the key under which to record the change, and whether an earlier attempt has made it already. */
@@ -31,30 +29,30 @@ export interface Attempt {
  * @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS, and what `act` throws
  */
 export async function respondOnce<T>(
-  kept: StoredResponses,
+  storedResponses: StoredResponses,
   request: FastifyRequest,
   reply: FastifyReply,
   bodySchema: z.ZodType<T>,
   act: (attempt: Attempt) => Promise<Completed<T>>,
 ): Promise<T> {
   const idempotency = idempotencyOf(request);
-  if (!idempotency) return setOutcomeHeaders(reply, await act({ isChanged: false }));
-  const found = await kept.find(idempotency);
-  if (found.state === 'kept')
-    return setOutcomeHeaders(reply, { ...decodeStored(found.text, bodySchema), replayed: true });
+  if (!idempotency) return respond(reply, await act({ isChanged: false }));
+  const found = await storedResponses.find(idempotency);
+  if (found.state === 'kept') return respond(reply, { ...decodeStored(found.text, bodySchema), replayed: true });
   const storedText = found.state === 'changed' ? found.text : undefined;
   const done = await act({ idempotency, isChanged: found.state === 'changed', storedText });
-  await kept.store(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid })).catch((error: unknown) => {
-    // The operation has succeeded, so the client gets its response; a repeat would resume after the change.
-    request.log.warn({ err: error }, 'Response to a request with an Idempotency-Key could not be stored');
-  });
-  return setOutcomeHeaders(reply, done);
+  await storedResponses
+    .store(idempotency, JSON.stringify({ body: done.body, zxid: done.zxid }))
+    .catch((error: unknown) => {
+      // The operation has succeeded, so the client gets its response; a repeat would resume after the change.
+      request.log.warn({ err: error }, 'Response to a request with an Idempotency-Key could not be stored');
+    });
+  return respond(reply, done);
 }
 
-function setOutcomeHeaders<T>(reply: FastifyReply, { body, zxid, replayed }: Completed<T>): T {
-  if (replayed) reply.header('idempotency-replayed', 'true');
-  if (zxid !== undefined) reply.header('weir-zxid', zxid);
-  return body;
+function respond<T>(reply: FastifyReply, completed: Completed<T>): T {
+  setOutcomeHeaders(reply, completed);
+  return completed.body;
 }
 
 /** The body is only checked, not parsed: the client gets it as it was, even with fields that another version of the server has added. */

@@ -5,6 +5,7 @@ import { fenceParams, fencesQuery, fencesResponse } from '../../../schemas/fence
 import { partitionParams } from '../../../schemas/records.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { checkPartition } from '../../broker/metadata/topic-cache.ts';
+import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
@@ -73,8 +74,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
         checkPartition(topic, partition);
         return store.fences.delete(topic.topicId, partition, fence, idempotency);
       });
-      if (replayed) reply.header('idempotency-replayed', 'true');
-      return reply.code(204).send();
+      return setOutcomeHeaders(reply, { replayed }).code(204).send();
     },
   );
 };

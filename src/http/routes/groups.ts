@@ -26,6 +26,7 @@ import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { bodyBytes } from '../limits.ts';
 import { memberCredentialOf, memberSecretOf } from '../member-header.ts';
+import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -153,8 +154,8 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
         memberSecretOf(request),
         idempotencyOf(request, { secret: true }),
       );
-      if (replayed) reply.header('idempotency-replayed', 'true');
-      else reply.header('weir-zxid', zxid);
+      // The zxid of a replayed join is not stored.
+      setOutcomeHeaders(reply, replayed ? { replayed } : { zxid });
       const [groupPart, memberPart] = [encodeURIComponent(group), encodeURIComponent(response.memberId)];
       reply.code(201).header('location', `/v1/groups/${groupPart}/members/${memberPart}`);
       return response;

@@ -10,6 +10,7 @@ import { parseHandle, type SessionCredential } from '../../store/tree/sessions.t
 import { contentTypeOf } from '../content.ts';
 import { bodyBytes } from '../limits.ts';
 import { modeOf } from '../node-writes.ts';
+import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
@@ -52,8 +53,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
       const ops = request.body.ops.map((op, index) => toOp(op, index, request.session));
       try {
         const { zxid, results, replayed } = await namespace.write(ops, { idempotency: idempotencyOf(request) });
-        if (replayed) reply.header('idempotency-replayed', 'true');
-        reply.header('weir-zxid', zxid);
+        setOutcomeHeaders(reply, { zxid, replayed });
         return { zxid, results: results.map(({ op, path, stat }) => ({ op, path, ...(stat && { stat }) })) };
       } catch (error) {
         throw withResults(error, ops.length);

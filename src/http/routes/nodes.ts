@@ -36,6 +36,7 @@ import {
 import { nodeLocation, nodePathOf } from '../node-path.ts';
 import { type WaitTarget, waitForChange } from '../node-wait.ts';
 import { deleteOp, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
+import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -172,12 +173,12 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
     },
   );
 
-  /** Applies the operation of a request, and marks the response to a repeat. */
+  /** Applies the operation of a request, and sets the headers that tell its outcome. */
   async function write(request: FastifyRequest, reply: FastifyReply, op: Op, condition: WriteCondition) {
     try {
       const applied = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
-      if (applied.replayed) reply.header('idempotency-replayed', 'true');
-      return applied;
+      setOutcomeHeaders(reply, applied);
+      return applied.result;
     } catch (error) {
       throw explainBadVersion(error, condition);
     }
@@ -226,9 +227,9 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       const path = request.nodePath;
       const condition = writeConditionOf(request, request.query.version);
       const op = await putOp(namespace, path, readCreation(request, request.query), condition);
-      const { zxid, result } = await write(request, reply, op, condition);
+      const result = await write(request, reply, op, condition);
       const created = result.op === 'create';
-      written(reply, zxid, result).code(created ? 201 : 200);
+      written(reply, result).code(created ? 201 : 200);
       if (created) reply.header('location', nodeLocation(nodesPrefix, path));
       return { path, stat: result.stat! };
     },
@@ -273,9 +274,9 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       const prefix = request.nodePath;
       refuseConditions(request, 'If-Match', 'If-None-Match');
       const op: Op = { op: 'create', path: prefix, sequential: true, ...readCreation(request, request.query) };
-      const { zxid, result } = await write(request, reply, op, { kind: 'none' });
+      const result = await write(request, reply, op, { kind: 'none' });
       const { path, stat } = result;
-      written(reply, zxid, result).code(201).header('location', nodeLocation(nodesPrefix, path));
+      written(reply, result).code(201).header('location', nodeLocation(nodesPrefix, path));
       return { path, name: nameOf(path), stat: stat! };
     },
   );
@@ -314,8 +315,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       refuseConditions(request, 'If-None-Match');
       const condition = writeConditionOf(request, version);
       const op = await deleteOp(namespace, path, recursive ?? false, condition);
-      const { zxid } = await write(request, reply, op, condition);
-      return reply.code(204).header('weir-zxid', zxid).send();
+      await write(request, reply, op, condition);
+      return reply.code(204).send();
     },
   );
 };
@@ -339,6 +340,7 @@ function tagged(reply: FastifyReply, zxid: number, tag: EntityTag): FastifyReply
   return reply.header('weir-zxid', zxid).header('etag', `"${tag}"`);
 }
 
-function written(reply: FastifyReply, zxid: number, result: OpResult): FastifyReply {
-  return tagged(reply, zxid, dataTag(result.stat!));
+/** Sets the tag that the node has after a write. */
+function written(reply: FastifyReply, { stat }: OpResult): FastifyReply {
+  return reply.header('etag', `"${dataTag(stat!)}"`);
 }

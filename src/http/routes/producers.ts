@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { noQuery } from '../../../schemas/common.ts';
 import { createProducerBody, producerResponse } from '../../../schemas/producers.ts';
 import type { Broker } from '../../broker/broker.ts';
+import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
@@ -31,8 +32,7 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker
     },
     async (request, reply) => {
       const { id, epoch, replayed } = await broker.producers.register(request.body.name, idempotencyOf(request));
-      if (replayed) reply.header('idempotency-replayed', 'true');
-      return reply.code(201).send({ id, epoch });
+      return setOutcomeHeaders(reply, { replayed }).code(201).send({ id, epoch });
     },
   );
 };

@@ -26,6 +26,7 @@ import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { HeldResults } from '../held-results.ts';
 import { partitionsOf } from '../known-items.ts';
 import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
+import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 import {
@@ -162,7 +163,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     const toProduce = await readProduceRequest(request, head, { type, key, checkBytes });
     // Only now, so that a request that is refused creates no topic.
     const produced = await logWriter.produce(toProduce, known ?? (await topicAdmin.getOrCreate(name)));
-    if (produced.replayed) reply.header('idempotency-replayed', 'true');
+    setOutcomeHeaders(reply, { replayed: produced.replayed });
     return { topic: name, results: produced.results, ...(offsets && { offsets: offsetsOf(produced) }) };
   }
 
@@ -310,7 +311,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
         checkPartition(topic, partition);
         return store.logs.deleteRecords(topic.topicId, partition, request.query.before, idempotency);
       });
-      if (replayed) reply.header('idempotency-replayed', 'true');
+      setOutcomeHeaders(reply, { replayed });
       return { topic: name, partition, ...bounds };
     },
   );

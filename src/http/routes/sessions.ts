@@ -16,6 +16,7 @@ import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../../store/tree/sessions.ts';
 import { isFromLoopback } from '../loopback.ts';
+import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
@@ -49,8 +50,9 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
       const { ttl } = request.body ?? {};
       const ttlMs = ttl ? requestedMs('ttl', ttl, broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
       const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }));
-      if (created.replayed) reply.header('idempotency-replayed', 'true');
-      reply.code(201).header('location', `/v1/sessions/${created.handle}`);
+      setOutcomeHeaders(reply, { replayed: created.replayed })
+        .code(201)
+        .header('location', `/v1/sessions/${created.handle}`);
       return { id: created.id, session: created.handle, ttlMs: created.ttlMs, expiresAt: created.expiresAt };
     },
   );
@@ -167,9 +169,8 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   );
 
   async function end(request: FastifyRequest, reply: FastifyReply, session: SessionCredential) {
-    const { zxid, replayed } = await sessions.end(session, idempotencyOf(request));
-    if (replayed) reply.header('idempotency-replayed', 'true');
-    return reply.code(204).header('weir-zxid', zxid).send();
+    const outcome = await sessions.end(session, idempotencyOf(request));
+    return setOutcomeHeaders(reply, outcome).code(204).send();
   }
 };
 
