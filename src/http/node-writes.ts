@@ -1,11 +1,27 @@
 // Builds the operation on the tree from a request that writes one node: from its query, body and condition.
 import type { FastifyRequest } from 'fastify';
+import type { ErrorCode } from '../../schemas/errors.ts';
 import type { CreateMode } from '../../schemas/nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Namespace, Op } from '../store/tree/namespace.ts';
 import { isNodeTag, type WriteCondition } from './conditions.ts';
 import { contentTypeOf } from './content.ts';
 import { sessionOf } from './plugins/session-header.ts';
+
+/** The errors of every operation that creates a node. */
+export const creationProblems: readonly ErrorCode[] = [
+  'BAD_REQUEST',
+  'INVALID_PATH',
+  'RESERVED_PATH',
+  'NO_PARENT',
+  'NODE_EXISTS',
+  'NO_CHILDREN_FOR_EPHEMERALS',
+  'SESSION_EXPIRED',
+  'TOO_LARGE',
+  'IDEMPOTENCY_KEY_REUSED',
+  'STORE_UNAVAILABLE',
+  'STORE_FULL',
+];
 
 type NodeCreation = ReturnType<typeof readCreation>;
 

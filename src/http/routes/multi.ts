@@ -9,7 +9,7 @@ import type { Op } from '../../store/tree/namespace.ts';
 import { parseHandle, type SessionCredential } from '../../store/tree/sessions.ts';
 import { contentTypeOf } from '../content.ts';
 import { bodyBytes } from '../limits.ts';
-import { modeOf } from '../node-writes.ts';
+import { creationProblems, modeOf } from '../node-writes.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
@@ -30,22 +30,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
         body: multiBody,
         response: {
           200: { description: 'All are applied.', content: { 'application/json': { schema: multiResponse } } },
-          ...problems(
-            'BAD_REQUEST',
-            'INVALID_PATH',
-            'RESERVED_PATH',
-            'NO_NODE',
-            'NO_PARENT',
-            'NODE_EXISTS',
-            'NOT_EMPTY',
-            'NO_CHILDREN_FOR_EPHEMERALS',
-            'SESSION_EXPIRED',
-            'BAD_VERSION',
-            'TOO_LARGE',
-            'IDEMPOTENCY_KEY_REUSED',
-            'STORE_UNAVAILABLE',
-            'STORE_FULL',
-          ),
+          ...problems('NO_NODE', 'NOT_EMPTY', 'BAD_VERSION', ...creationProblems),
         },
       } satisfies FastifyZodOpenApiSchema,
     },

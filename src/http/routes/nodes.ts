@@ -35,7 +35,7 @@ import {
 } from '../conditions.ts';
 import { nodeLocation, nodePathOf } from '../node-path.ts';
 import { type WaitTarget, waitForChange } from '../node-wait.ts';
-import { deleteOp, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
+import { creationProblems, deleteOp, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
@@ -66,6 +66,17 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
   // A node takes any bytes of any type: nothing is parsed.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+
+  const takesData = {
+    config: {
+      admission: 'work',
+      timeLimit: 'write',
+      takesConditions: true,
+      tooLargeRemedy: 'Keep what is larger elsewhere, and its address in the node.',
+      takesBytes: true,
+    },
+    bodyLimit: broker.config.maxBodyBytes,
+  } as const;
 
   // A fault in the path is reported before any other, as ZooKeeper's client checks paths before it sends a request.
   app.decorateRequest('nodePath', '');
@@ -187,14 +198,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
   app.put(
     '/nodes/*',
     {
-      config: {
-        admission: 'work',
-        timeLimit: 'write',
-        takesConditions: true,
-        tooLargeRemedy: 'Keep what is larger elsewhere, and its address in the node.',
-        takesBytes: true,
-      },
-      bodyLimit: broker.config.maxBodyBytes,
+      ...takesData,
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.put',
@@ -205,21 +209,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         response: {
           200: { description: 'Set.', content: { 'application/json': { schema: statResponse } } },
           201: { description: 'Created.', content: { 'application/json': { schema: statResponse } } },
-          ...problems(
-            'BAD_REQUEST',
-            'INVALID_PATH',
-            'RESERVED_PATH',
-            'NO_NODE',
-            'NO_PARENT',
-            'NODE_EXISTS',
-            'NO_CHILDREN_FOR_EPHEMERALS',
-            'SESSION_EXPIRED',
-            'BAD_VERSION',
-            'TOO_LARGE',
-            'IDEMPOTENCY_KEY_REUSED',
-            'STORE_UNAVAILABLE',
-            'STORE_FULL',
-          ),
+          ...problems('NO_NODE', 'BAD_VERSION', ...creationProblems),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
@@ -238,14 +228,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
   app.post(
     '/nodes/*',
     {
-      config: {
-        admission: 'work',
-        timeLimit: 'write',
-        takesConditions: true,
-        tooLargeRemedy: 'Keep what is larger elsewhere, and its address in the node.',
-        takesBytes: true,
-      },
-      bodyLimit: broker.config.maxBodyBytes,
+      ...takesData,
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.createSequential',
@@ -254,19 +237,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         body: rawBody,
         response: {
           201: { description: 'Created.', content: { 'application/json': { schema: createdResponse } } },
-          ...problems(
-            'BAD_REQUEST',
-            'INVALID_PATH',
-            'RESERVED_PATH',
-            'NO_PARENT',
-            'NODE_EXISTS',
-            'NO_CHILDREN_FOR_EPHEMERALS',
-            'SESSION_EXPIRED',
-            'TOO_LARGE',
-            'IDEMPOTENCY_KEY_REUSED',
-            'STORE_UNAVAILABLE',
-            'STORE_FULL',
-          ),
+          ...problems(...creationProblems),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
