@@ -21,7 +21,8 @@ const inputs = [
   'testbed',
   'scripts',
   'package.json',
-  'package-lock.json',
+  // What is installed, the compiler among it.
+  'node_modules/.package-lock.json',
   'tsconfig.json',
   project,
 ];
