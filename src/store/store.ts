@@ -231,10 +231,15 @@ export class Store {
 
   /** Migrates older data, then opens the store. @returns the reply of cluster/open */
   async #openData(info: ServerInfo): Promise<ReplyValue[]> {
-    this.#isMigrating = true;
     try {
-      const { prefix } = this.#options;
-      await migrate(this.connection, this.#rootKey, { prefix, migrations: this.#migrations, log: this.#log });
+      await migrate(this.connection, this.#rootKey, {
+        prefix: this.#options.prefix,
+        migrations: this.#migrations,
+        log: this.#log,
+        onOlderLayout: () => {
+          this.#isMigrating = true;
+        },
+      });
     } finally {
       this.#isMigrating = false;
     }

@@ -8,6 +8,7 @@ import { type Logger, pino } from 'pino';
 import t, { type Test } from 'tap';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
+import { migrate } from '../../src/store/migrations/migrate.ts';
 import type { Migration } from '../../src/store/migrations/migrations.ts';
 import { migrations } from '../../src/store/migrations/migrations.ts';
 import type { StoredData } from '../../src/store/migrations/stored-data.ts';
@@ -182,6 +183,18 @@ t.test('an interrupted migration continues from the last complete layout, and be
   for (const name of names) t.equal(await redisCommand(socketPath, ['HGET', node(`/${name}`), 'test_mark']), name);
   t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', null]);
   t.equal(Math.floor(Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32), Math.floor(epoch));
+});
+
+t.test('a broker reports a migration while it migrates older data, and none for data of its layout', async (t) => {
+  const { socketPath } = await storeOfLayout3(t);
+  const codes = new Set<string>();
+  const migrations = steps(() => void codes.add(store.notOpenError().code));
+  const store = newStore(t, socketPath, migrations);
+  await store.open();
+  t.same([...codes], ['LOADING']);
+  t.equal(store.isMigrating, false);
+  const onOlderLayout = () => t.fail('the data have the layout of this program');
+  await migrate(store.connection, root, { prefix: 'weir', migrations, log: silent, onOlderLayout });
 });
 
 t.test('of several brokers that open older data at once, one migrates it and the others wait', async (t) => {

@@ -18,6 +18,8 @@ export interface MigrateOptions {
   /** All migrations, the oldest first; the last one leads to the layout of this program. */
   migrations: readonly Migration[];
   log: Pick<Logger, 'info' | 'warn'>;
+  /** Called once if the data has an older layout, before this broker migrates it or waits for another one that does. */
+  onOlderLayout?(): void;
 }
 
 /** The layout to which migrations lead. */
@@ -27,13 +29,14 @@ export function layoutOf(migrations: readonly Migration[]): number {
 
 /** Migrates older data. @throws ServiceError INVALID_CONFIG (field `layout`) if this program cannot read the layout of the data */
 export async function migrate(connection: StoreConnection, rootKey: string, options: MigrateOptions): Promise<void> {
-  const { migrations, prefix, log } = options;
+  const { migrations, prefix, log, onOlderLayout } = options;
   const holder = randomUUID();
   const claim = [layoutOf(migrations), migrations[0]!.from, holder, lockMs];
   let reached: number;
   for (let isLogged = false; ; await sleep(busyPollMs)) {
     const [state, layout] = await connection.callWhileOpening('cluster/claim-migration', rootKey, claim);
     if (text(state) === 'ready') return;
+    if (!isLogged) onOlderLayout?.();
     if (text(state) === 'claimed') {
       reached = integer(layout);
       break;
