@@ -197,7 +197,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   await app.register(groupSockets, {
     ...versioned,
     sockets,
-    inPlace: (client, work) => reserved.inPlace(client, work),
+    withPermit: (client, work) => reserved.withPermit(client, work),
   });
   // One URL serves both server-sent events and WebSockets; the two modules do not import each other.
   await app.register(topicTailRoutes, {

@@ -9,7 +9,7 @@ const MiB = 1024 * KiB;
 /**
  * The limits on the load of one broker. A request beyond a limit is refused at once with 429, instead of being served late or
  * never. Resources that are held for long (long polls, uploads, sockets, watches, connections) are shared between clients by
- * core/shared-limit.ts; places for requests by http/wait-queue.ts.
+ * core/shared-limit.ts; permits for requests by http/wait-queue.ts.
  */
 export interface AdmissionLimits {
   /**
@@ -19,7 +19,7 @@ export interface AdmissionLimits {
    */
   requestsMax: number;
   /**
-   * The number of requests that wait for a place, with their bodies in memory, usually some KiB each. It is large enough for all
+   * The number of requests that wait for a permit, with their bodies in memory, usually some KiB each. It is large enough for all
    * connections of a busy service to send a request at the same moment. `requestWaitMsMax` is the longest wait, ms; after that a
    * request is refused, and the client should retry.
    */

@@ -34,10 +34,10 @@ export async function waitForChange(
     if (changed) return { changed, zxid, tag };
     const leftMs = deadline - performance.now();
     const what = { path, interest: seen.interest, after: zxid };
-    reply.request.place?.release();
+    reply.request.permit?.release();
     if (leftMs <= 0 || !(await broker.watches.nextChange(what, leftMs, gone.signal))) return { changed, zxid, tag };
-    // One change may wake thousands of requests: each takes a place again before it reads.
-    await reply.request.takePlace();
+    // One change may wake thousands of requests: each takes a permit again before it reads.
+    await reply.request.acquirePermit();
   }
 }
 

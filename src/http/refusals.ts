@@ -20,7 +20,7 @@ const kindTexts = {
   connections: 'connections',
 };
 
-/** `total`: the limit is reached. `address`: the client has its share. `time`: no place became free in time. */
+/** `total`: the limit is reached. `address`: the client has its share. `time`: no permit became free in time. */
 export type RefusalReason = 'total' | 'address' | 'time';
 
 /**

@@ -4,10 +4,10 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { hasCode } from '../core/service-error.ts';
-import { type Place, runInPlace, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
+import { type Permit, runWithPermit, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
 export interface ReservedCapacityOptions extends WaitQueueOptions {
-  /** Makes the error of a request that gets no place. */
+  /** Makes the error of a request that gets no permit. */
   refusal(reason: WaitQueueReason, client: string): Error;
   /** Called with the outcome of each request that asks for it. */
   onOutcome(outcome: ReservedOutcome): void;
@@ -71,11 +71,11 @@ export class ReservedCapacity {
   }
 
   /**
-   * Does work that keeps a session or a member alive, in a place of this capacity. mayUse() must have allowed it.
-   * @throws the error of `work`; the error of `refusal` if no place becomes free in time
+   * Does work that keeps a session or a member alive, with a permit of this capacity. mayUse() must have allowed it.
+   * @throws the error of `work`; the error of `refusal` if no permit becomes free in time
    */
   async keep<T>(client: string, holder: string, work: () => Promise<T>): Promise<T> {
-    const place = await new Promise<Place>((resolve, reject) => {
+    const permit = await new Promise<Permit>((resolve, reject) => {
       const refused = (reason: WaitQueueReason) => reject(this.#options.refusal(reason, client));
       this.queue.enter(client, 1, { admitted: resolve, refused });
     });
@@ -88,13 +88,13 @@ export class ReservedCapacity {
       else this.notFound(holder);
       throw error;
     } finally {
-      place.release();
+      permit.release();
     }
   }
 
   /** Does work for a member that is known to be alive. It waits without a time limit: each member has one such call at a time. */
-  inPlace<T>(client: string, work: () => Promise<T>): Promise<T> {
-    return runInPlace(this.queue, client, 1, work);
+  withPermit<T>(client: string, work: () => Promise<T>): Promise<T> {
+    return runWithPermit(this.queue, client, 1, work);
   }
 
   #pay(client: string): boolean {

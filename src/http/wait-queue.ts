@@ -1,5 +1,5 @@
-// A queue for places that is fair between clients: the client that was served least is next (start-time fair queueing; Goyal, Vin and
-// Cheng, 1996). A single client may use all places, and a client with many requests delays only itself.
+// A queue for permits that is fair between clients: the client that was served least is next (start-time fair queueing; Goyal, Vin and
+// Cheng, 1996). A single client may use all permits, and a client with many requests delays only itself.
 import TinyQueue from 'tinyqueue';
 
 export interface WaitQueueOptions {
@@ -11,12 +11,12 @@ export interface WaitQueueOptions {
   waitMsMax: number;
 }
 
-/** Why there is no place: the queue is full, or the wait took too long. */
+/** Why there is no permit: the queue is full, or the wait took too long. */
 export type WaitQueueReason = 'total' | 'time';
 
 /** Callbacks of a waiting request. Exactly one is called, unless it leaves the queue before. */
 export interface Waiter {
-  admitted(place: Place): void;
+  admitted(permit: Permit): void;
   refused(reason: WaitQueueReason): void;
 }
 
@@ -40,7 +40,7 @@ interface Ticket {
   readonly timer: NodeJS.Timeout | undefined;
 }
 
-/** The largest part of all places that one request takes. Without it the largest requests would wait until all others have ended. */
+/** The largest part of all permits that one request takes. Without it the largest requests would wait until all others have ended. */
 const largestPart = 1 / 2;
 
 export class WaitQueue {
@@ -71,7 +71,7 @@ export class WaitQueue {
   }
 
   /**
-   * Takes a place, at once if there is one.
+   * Takes a permit, at once if there is one.
    * @param key the client
    * @param isPatient whether it waits without a time limit and is never refused: for work of which each sender has one piece at a time
    * @returns a function that leaves the queue; undefined if the request does not wait
@@ -106,7 +106,7 @@ export class WaitQueue {
     client.used += weight;
     this.#used += weight;
     waiter.admitted(
-      new Place(() => {
+      new Permit(() => {
         client.used -= weight;
         this.#used -= weight;
         this.#forget(client);
@@ -115,9 +115,9 @@ export class WaitQueue {
     );
   }
 
-  /** Admits requests in order while there are places. A large request at the head is not overtaken, so that it gets its turn. */
+  /** Admits requests in order while there are permits. A large request at the head is not overtaken, so that it gets its turn. */
   #drain(): void {
-    // Work that ends synchronously releases its place within this loop, which calls this method again.
+    // Work that ends synchronously releases its permit within this loop, which calls this method again.
     if (this.#isDraining) return;
     this.#isDraining = true;
     try {
@@ -194,14 +194,14 @@ export class WaitQueue {
 }
 
 /** The right of one request to be worked at. */
-export class Place {
+export class Permit {
   #release: (() => void) | undefined;
 
   constructor(release: () => void) {
     this.#release = release;
   }
 
-  /** Frees the place. Further calls do nothing. */
+  /** Returns the permit. Further calls do nothing. */
   release(): void {
     const release = this.#release;
     this.#release = undefined;
@@ -210,14 +210,14 @@ export class Place {
 }
 
 /**
- * Does a piece of work in a place of the queue. It waits for the place without a time limit, and releases it when the work has ended.
+ * Does a piece of work with a permit of the queue. It waits for the permit without a time limit, and releases it when the work has ended.
  * @throws the error of `work`
  */
-export function runInPlace<T>(queue: WaitQueue, client: string, weight: number, work: () => Promise<T>): Promise<T> {
+export function runWithPermit<T>(queue: WaitQueue, client: string, weight: number, work: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const admitted = (place: Place) => {
+    const admitted = (permit: Permit) => {
       const done = work();
-      done.then(resolve, reject).finally(() => place.release());
+      done.then(resolve, reject).finally(() => permit.release());
     };
     queue.enter(client, weight, { admitted, refused: reject }, true);
   });

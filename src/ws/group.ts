@@ -32,8 +32,8 @@ type GroupBroker = Pick<Broker, 'groupStreams'> & { config: Pick<Config, 'sessio
 interface Options {
   broker: GroupBroker;
   sockets: Sockets;
-  /** Runs work of a live member in a place of the reserved capacity. Waits until there is one, without a limit of time. */
-  inPlace<T>(clientKey: string, work: () => Promise<T>): Promise<T>;
+  /** Runs work of a live member with a permit of the reserved capacity. Waits until there is one, without a limit of time. */
+  withPermit<T>(clientKey: string, work: () => Promise<T>): Promise<T>;
 }
 
 /** The parsed request. */
@@ -55,7 +55,7 @@ interface WaitingCommit extends Commit {
 /** Close codes of a client that will not reconnect. After any other code, or no close frame, it may reconnect. */
 const closedForGood = new Set([1000, 1005]);
 
-export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, sockets, inPlace }) => {
+export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, { broker, sockets, withPermit }) => {
   app.route({
     method: 'GET',
     url: '/groups/:group/stream',
@@ -79,18 +79,18 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       );
     },
     wsHandler: (ws, request) =>
-      void new GroupSocket(ws, request, sockets, (work) => inPlace(request.clientKey, work)).run(
+      void new GroupSocket(ws, request, sockets, (work) => withPermit(request.clientKey, work)).run(
         request as unknown as GroupSocketRequest,
         broker,
       ),
   });
 };
 
-type RunInPlace = <T>(work: () => Promise<T>) => Promise<T>;
+type RunWithPermit = <T>(work: () => Promise<T>) => Promise<T>;
 
 class GroupSocket {
   readonly #socket: Socket;
-  readonly #inPlace: RunInPlace;
+  readonly #withPermit: RunWithPermit;
   readonly #closed = new AbortController();
   #closeCode: number | undefined;
   #stream: GroupStream | undefined;
@@ -105,8 +105,8 @@ class GroupSocket {
   /** The commits that wait in the queue as one transaction; later ones join them until it runs. */
   #commits: WaitingCommit[] | undefined;
 
-  constructor(ws: WebSocket, request: FastifyRequest, sockets: Sockets, inPlace: RunInPlace) {
-    this.#inPlace = inPlace;
+  constructor(ws: WebSocket, request: FastifyRequest, sockets: Sockets, withPermit: RunWithPermit) {
+    this.#withPermit = withPermit;
     this.#queue = new Promise<void>((resolve) => {
       this.#openQueue = resolve;
     });
@@ -214,7 +214,7 @@ class GroupSocket {
     this.#commits = undefined;
     const mine = this.#queue.then(() => {
       const stream = this.#stream;
-      return stream && this.#inPlace(() => work(stream));
+      return stream && this.#withPermit(() => work(stream));
     });
     this.#queue = mine.catch(() => undefined);
     try {

@@ -30,8 +30,8 @@ interface Options {
 /** Limits the watches on all sockets together, and of one client. */
 interface WatchLimit {
   /** @throws ServiceError TOO_MANY_REQUESTS */
-  take(clientKey: string): void;
-  give(clientKey: string): void;
+  acquire(clientKey: string): void;
+  release(clientKey: string): void;
 }
 
 export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
@@ -65,8 +65,8 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     wsHandler: (ws, request) => {
       const { clientKey } = request;
       const own: ClientShare = {
-        acquireWatch: () => limit.take(clientKey),
-        releaseWatch: () => limit.give(clientKey),
+        acquireWatch: () => limit.acquire(clientKey),
+        releaseWatch: () => limit.release(clientKey),
         keepSession: (handle, work) => keepSession(clientKey, handle, work),
       };
       new WatchSocket(ws, request, { broker, sockets, limit: own }, open);

@@ -53,7 +53,7 @@ t.test('the allowance returns over time', async (t) => {
   t.ok(await eventually(() => reserved.mayUse('a', '4'), 'another may use it'));
 });
 
-t.test('places are released, whether the work succeeds or fails', async (t) => {
+t.test('permits are released, whether the work succeeds or fails', async (t) => {
   const reserved = new ReservedCapacity(options);
   await Promise.allSettled(Array.from({ length: 6 }, () => reserved.keep('a', 'x', ended)));
   t.same([reserved.queue.used, reserved.queue.waiting], [0, 0]);

@@ -1,12 +1,12 @@
-// The queue for places: which client is next, which request is refused, and how the weight of work counts.
+// The queue for permits: which client is next, which request is refused, and how the weight of work counts.
 import t from 'tap';
-import { type Place, WaitQueue } from '../../src/http/wait-queue.ts';
+import { type Permit, WaitQueue } from '../../src/http/wait-queue.ts';
 
 /** A queue that records which requests are admitted and refused. */
 function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: number }) {
   const queue = new WaitQueue({ waitingMax: 100, waitMsMax: 3_600_000, ...options });
   const events: string[] = [];
-  const places = new Map<string, Place>();
+  const permits = new Map<string, Permit>();
   const leaves: (() => void)[] = [];
   return {
     queue,
@@ -16,8 +16,8 @@ function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: n
         client,
         weight,
         {
-          admitted: (place) => {
-            places.set(name, place);
+          admitted: (permit) => {
+            permits.set(name, permit);
             events.push(name);
           },
           refused: (reason) => events.push(`${name} ${reason}`),
@@ -28,7 +28,7 @@ function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: n
       return leave;
     },
     release(name: string) {
-      places.get(name)!.release();
+      permits.get(name)!.release();
     },
     leaveAll() {
       for (const leave of leaves) leave();
@@ -36,7 +36,7 @@ function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: n
   };
 }
 
-t.test('a client alone may use all places, and its work is done in order', async (t) => {
+t.test('a client alone may use all permits, and its work is done in order', async (t) => {
   const { enter, release, events, queue, leaveAll } = queueOf({ capacity: 4 });
   t.teardown(leaveAll);
   for (let n = 1; n <= 6; n += 1) enter('a', `a${n}`);
@@ -44,7 +44,7 @@ t.test('a client alone may use all places, and its work is done in order', async
   t.equal(queue.waiting, 2);
   release('a2');
   release('a2');
-  t.same(events.slice(4), ['a5'], 'a place is given back once');
+  t.same(events.slice(4), ['a5'], 'a permit is given back once');
 });
 
 t.test('a client that has had no work done goes before one that has had much', async (t) => {
@@ -55,7 +55,7 @@ t.test('a client that has had no work done goes before one that has had much', a
   enter('b', 'b2');
   enter('c', 'c1');
   for (const name of ['g1', 'g2', 'g3', 'g4']) release(name);
-  t.same(events.slice(4).toSorted(), ['b1', 'b2', 'c1', 'g5'], 'the others are served within four places');
+  t.same(events.slice(4).toSorted(), ['b1', 'b2', 'c1', 'g5'], 'the others are served within four permits');
 });
 
 t.test('clients that all wait are served in turn', async (t) => {
@@ -80,7 +80,7 @@ t.test('clients get equal weight, not equal numbers of requests', async (t) => {
   for (let n = 1; n <= 4; n += 1) release(`x${n}`);
   const large = events.filter((name) => name.startsWith('l')).length * 10;
   const small = events.filter((name) => name.startsWith('s')).length;
-  t.equal(large + small, 40, 'all places are taken');
+  t.equal(large + small, 40, 'all permits are taken');
   t.ok(Math.abs(large - small) <= 10, `and shared: ${large} and ${small}`);
 });
 
@@ -117,7 +117,7 @@ t.test('a request that waits too long is refused, and one that leaves the queue 
   const { enter, release, events, queue } = queueOf({ capacity: 1, waitMsMax: 1 });
   enter('a', 'a1');
   await new Promise<void>((resolve) => {
-    queue.enter('b', 1, { admitted: () => t.fail('there is no place'), refused: () => resolve() });
+    queue.enter('b', 1, { admitted: () => t.fail('there is no permit'), refused: () => resolve() });
   });
   const leave = enter('b', 'b2')!;
   leave();
@@ -139,15 +139,15 @@ t.test('patient work waits without limits, and is never refused to make room', a
   t.same(events, ['a1', 'b1 total', 'p1', 'p2', 'p3']);
 });
 
-t.test('work that ends synchronously releases its place for all that wait, however many', async (t) => {
+t.test('work that ends synchronously releases its permit for all that wait, however many', async (t) => {
   const queue = new WaitQueue({ capacity: 1, waitingMax: 100_000, waitMsMax: 3_600_000 });
-  let first: Place | undefined;
-  queue.enter('a', 1, { admitted: (place) => (first = place), refused: t.fail });
+  let first: Permit | undefined;
+  queue.enter('a', 1, { admitted: (permit) => (first = permit), refused: t.fail });
   let done = 0;
   for (let n = 0; n < 20_000; n += 1) {
-    const admitted = (place: Place) => {
+    const admitted = (permit: Permit) => {
       done += 1;
-      place.release();
+      permit.release();
     };
     queue.enter(`client ${n % 5000}`, 1, { admitted, refused: t.fail });
   }

@@ -1,4 +1,4 @@
-// The unread bytes of all sockets and event streams are limited in total, and opening one takes a place in admission control.
+// The unread bytes of all sockets and event streams are limited in total, and opening one takes a permit in admission control.
 import t, { type Test } from 'tap';
 import WebSocket from 'ws';
 import { defaultAdmissionLimits as admission } from '../../src/http/limits.ts';
@@ -78,12 +78,12 @@ t.test('unread bytes of all sockets are limited: the sockets of the client with 
   );
 });
 
-t.test('opening a socket takes a place and then releases it', async (t) => {
+t.test('opening a socket takes a permit and then releases it', async (t) => {
   const server = await startTestServer(t, {}, undefined, {
     admission: { ...admission, requestsMax: 1, requestWaitMsMax: 50 },
   });
   const open = await openSocket(t, `${server.url}/v1/watch`);
-  t.equal(await metric(server, 'admission_weight{kind="requests"}'), 0, 'an open socket uses no place');
+  t.equal(await metric(server, 'admission_weight{kind="requests"}'), 0, 'an open socket uses no permit');
   // A request without a response until the test lets it continue.
   let end = () => {};
   const { namespace } = server.broker.store;
@@ -99,7 +99,7 @@ t.test('opening a socket takes a place and then releases it', async (t) => {
   const holding = http(`${server.url}/v1/nodes/held`);
   await eventually(
     async () => (await metric(server, 'admission_weight{kind="requests"}')) === 1,
-    'the place is in use',
+    'the permit is in use',
   );
   const refused = await openSocket(t, `${server.url}/v1/watch`);
   t.equal(await refused.closed, 4429);

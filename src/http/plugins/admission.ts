@@ -1,5 +1,5 @@
 // Admission control: a broker accepts no more work than it can finish in time, and no client uses the share of others. A request takes a
-// place once its body has arrived, so that a slow sender holds none; until then only its bytes count. Work beyond the places waits for a
+// permit once its body has arrived, so that a slow sender holds none; until then only its bytes count. Work beyond the permits waits for a
 // limited time, fairly between clients (wait-queue.ts), and is then refused. Requests that keep sessions and members alive have reserved
 // capacity (reserved-capacity.ts). Health and metrics are served on every connection that was accepted.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -18,7 +18,7 @@ import { weightOf } from '../request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
 import { isReserved, isUpload, isWait, type RouteKind, routeOf } from '../route-config.ts';
 import { installUnreadResponses } from '../unread-responses.ts';
-import { type Place, runInPlace, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
+import { type Permit, runWithPermit, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
 
 /** What a request counts as: work, work in the reserved capacity, a long poll or event stream, or an uploaded stream of records. */
 type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
@@ -41,15 +41,15 @@ export interface Admission {
   reserved: ReservedCapacity;
   /** The limit of watches on sockets. */
   watches: ClientLimit;
-  /** Does the work of a WebSocket frame that keeps a session alive, in a place, as a renewal over HTTP does. */
+  /** Does the work of a WebSocket frame that keeps a session alive, with a permit, as a renewal over HTTP does. */
   keepSession<T>(client: string, handle: string, work: () => Promise<T>): Promise<T>;
 }
 
 /** A limit of things that clients hold for a long time, shared between them. */
 export interface ClientLimit {
   /** Takes one. @throws ServiceError TOO_MANY_REQUESTS */
-  take(client: string): void;
-  give(client: string): void;
+  acquire(client: string): void;
+  release(client: string): void;
 }
 
 declare module 'fastify' {
@@ -60,8 +60,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The limit under which the request was admitted. */
     admittedAs: Kind | undefined;
-    /** Its place; a request that begins to wait for a change releases it. */
-    place: Place | undefined;
+    /** Its permit; a request that begins to wait for a change releases it. */
+    permit: Permit | undefined;
     /** Whether its handler was called: from then on its work continues even if the client disconnects. */
     isBegun: boolean;
     /** The bytes of its body that count; undefined if it has no body. */
@@ -71,13 +71,13 @@ declare module 'fastify' {
      * @throws ServiceError TOO_MANY_REQUESTS
      */
     countLine(bytes: number): void;
-    /** Takes a place again after a wait for a change. It waits for the place without a time limit. */
-    takePlace(): Promise<void>;
+    /** Takes a permit again after a wait for a change. It waits for the permit without a time limit. */
+    acquirePermit(): Promise<void>;
     /**
-     * Does a piece of work of a request that has no place of its own, such as one batch of a stream of records. It waits for a place
+     * Does a piece of work of a request that has no permit of its own, such as one batch of a stream of records. It waits for a permit
      * without a time limit.
      */
-    inPlace<T>(weight: number, work: () => Promise<T>): Promise<T>;
+    withPermit<T>(weight: number, work: () => Promise<T>): Promise<T>;
     /**
      * Counts the bytes that its socket or event stream has in memory because the client has not read them yet.
      * @param cut closes the connection at once; called when the limit is exceeded
@@ -135,36 +135,38 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
       { labels: { kind: 'reserved' }, value: reserved.queue.used },
     ],
   );
-  metrics.gauges('requests_waiting', 'Requests that wait for a place, by capacity.', ['kind'], () => [
+  metrics.gauges('requests_waiting', 'Requests that wait for a permit, by capacity.', ['kind'], () => [
     { labels: { kind: 'requests' }, value: queue.waiting },
     { labels: { kind: 'reserved' }, value: reserved.queue.waiting },
   ]);
   installBodyBytes(app, load, metrics, refuse);
 
   app.decorateRequest('admittedAs', undefined);
-  app.decorateRequest('place', undefined);
+  app.decorateRequest('permit', undefined);
   app.decorateRequest('isBegun', false);
-  app.decorateRequest('takePlace', function takePlace(this: FastifyRequest) {
+  app.decorateRequest('acquirePermit', function acquirePermit(this: FastifyRequest) {
     return new Promise<void>((resolve, reject) => {
-      const admitted = (place: Place) => {
-        this.place = place;
+      const admitted = (permit: Permit) => {
+        this.permit = permit;
         resolve();
       };
       queue.enter(this.clientKey, 1, { admitted, refused: reject }, true);
     });
   });
-  app.decorateRequest('inPlace', function inPlace<T>(this: FastifyRequest, weight: number, work: () => Promise<T>) {
-    return runInPlace(queue, this.clientKey, weight, work);
+  app.decorateRequest('withPermit', function withPermit<
+    T,
+  >(this: FastifyRequest, weight: number, work: () => Promise<T>) {
+    return runWithPermit(queue, this.clientKey, weight, work);
   });
 
   app.addHook('onRoute', (route) => {
-    // The place is held until the work ends, even if the client has disconnected: otherwise clients could start unlimited work.
+    // The permit is held until the work ends, even if the client has disconnected: otherwise clients could start unlimited work.
     const { handler } = route;
-    route.handler = function placed(request, reply) {
+    route.handler = function permitted(request, reply) {
       request.isBegun = true;
       const work: unknown = handler.call(this, request, reply);
-      if (work instanceof Promise) return work.finally(() => request.place?.release());
-      request.place?.release();
+      if (work instanceof Promise) return work.finally(() => request.permit?.release());
+      request.permit?.release();
       return work;
     };
   });
@@ -192,34 +194,34 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     } else if (!isWait(request) || share(request, reply, 'waits', done)) {
       enter(request, reply, isWait(request) ? 'waits' : 'requests', done);
     }
-    if (route === 'consume' && request.place === undefined) keepMember(request, holder!);
+    if (route === 'consume' && request.permit === undefined) keepMember(request, holder!);
   });
 
-  /** Takes a place for the work of a request, or waits for one. */
+  /** Takes a permit for the work of a request, or waits for one. */
   function enter(request: FastifyRequest, reply: FastifyReply, kind: Exclude<Kind, 'uploads'>, done: Done): void {
     const { clientKey: client } = request;
     const weight = weightOf(request, request.countedBody?.bytes ?? 0);
-    // The response to a WebSocket handshake is never closed: the connection is watched in its place.
+    // The response to a WebSocket handshake is never closed: the connection is watched instead.
     const closing = request.ws ? request.raw.socket : reply.raw;
     let leave: (() => void) | undefined;
     leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
-      admitted: (place) => {
+      admitted: (permit) => {
         if (leave) closing.off('close', leave);
         // Checked on admission and not before: otherwise all requests of a client that wait together would pass.
         const problem = kind === 'reserved' ? undefined : unread.refusalFor(client);
         if (problem) {
-          place.release();
+          permit.release();
           return done(refuse('responses', problem, client, unread));
         }
         const behind = request.ws || routeOf(request) === 'stream' ? readers.refusalFor(client) : undefined;
         if (behind) {
-          place.release();
+          permit.release();
           return done(refuse('readers', behind, client, readers));
         }
         if (kind !== 'waits' && !request.ws) count(request, reply, kind);
-        request.place = place;
+        request.permit = permit;
         closing.once('close', () => {
-          if (!request.isBegun) place.release();
+          if (!request.isBegun) permit.release();
         });
         done();
       },
@@ -261,7 +263,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     });
   }
 
-  /** Keeps the member of a consume call alive while the call waits for a place, or after it was refused. */
+  /** Keeps the member of a consume call alive while the call waits for a permit, or after it was refused. */
   function keepMember(request: FastifyRequest, holder: string): void {
     const { clientKey: client } = request;
     if (!reserved.mayUse(client, holder)) return;
@@ -273,8 +275,8 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     const { used, waiting } = kind === 'reserved' ? reserved.queue : queue;
     const state =
       reason === 'time'
-        ? `this one waited for a place for ${load.requestWaitMsMax} ms`
-        : `all places are taken (weight ${used}), and ${waiting} requests wait`;
+        ? `this one waited for a permit for ${load.requestWaitMsMax} ms`
+        : `all permits are taken (weight ${used}), and ${waiting} requests wait`;
     return refuse(kind, reason, client, state);
   }
 
@@ -282,14 +284,16 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     reserved,
     keepSession: (client, handle, work) => {
       const holder = sessionHolder(handle);
-      return reserved.mayUse(client, holder) ? reserved.keep(client, holder, work) : runInPlace(queue, client, 1, work);
+      return reserved.mayUse(client, holder)
+        ? reserved.keep(client, holder, work)
+        : runWithPermit(queue, client, 1, work);
     },
     watches: {
-      take: (client) => {
+      acquire: (client) => {
         const reason = shared.watches.acquire(client);
         if (reason) throw refuse('watches', reason, client, shared.watches);
       },
-      give: (client) => shared.watches.release(client),
+      release: (client) => shared.watches.release(client),
     },
   });
 }

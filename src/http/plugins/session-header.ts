@@ -1,5 +1,5 @@
 // The Weir-Session header: any request may carry a session handle and thereby renews the session. It is renewed on arrival, before the
-// body is read and before the request waits for a place, so that a session cannot expire under load while its client sends requests.
+// body is read and before the request waits for a permit, so that a session cannot expire under load while its client sends requests.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { parseHandle, type SessionCredential, type Sessions } from '../../store/tree/sessions.ts';
@@ -9,7 +9,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The session of the Weir-Session header, which this request has renewed. */
     session: SessionCredential | undefined;
-    /** The renewal on arrival; undefined if the session is renewed once the request has a place. */
+    /** The renewal on arrival; undefined if the session is renewed once the request has a permit. */
     renewal: Promise<unknown> | undefined;
   }
   interface FastifyContextConfig {

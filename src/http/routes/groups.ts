@@ -282,7 +282,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       );
     }
     const credential = memberCredentialOf(request);
-    const onWait = () => request.place?.release();
+    const onWait = () => request.permit?.release();
     const consumed = await signals.run(reply.raw, (signal) =>
       groupConsumer.consume(group, member, { waitMs, ...query, expectedSeq, credential, onWait }, signal),
     );

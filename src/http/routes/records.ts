@@ -183,7 +183,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
       append: (records, numbers, deduplicationKey) =>
-        request.inPlace(batchWeight(records), () =>
+        request.withPermit(batchWeight(records), () =>
           logWriter.produce({
             ...head,
             acks: head.acks === '0' ? '1' : head.acks,
@@ -225,7 +225,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       if (offset !== undefined && timestamp !== undefined) {
         throw new ServiceError('BAD_REQUEST', 'Give offset or timestamp, not both.');
       }
-      const onWait = () => request.place?.release();
+      const onWait = () => request.permit?.release();
       const fetched = await signals.run(reply.raw, (signal) =>
         topics.withTopic(name, async (topic) => {
           const from =

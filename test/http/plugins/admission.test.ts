@@ -65,7 +65,7 @@ async function metric(server: TestServer, name: string, labels = ''): Promise<nu
   return samples.reduce((sum, [, , value]) => sum + Number(value), 0);
 }
 
-/** Keeps all places taken and the queue full with large requests from an address. @returns a function that stops, with all statuses */
+/** Keeps all permits taken and the queue full with large requests from an address. @returns a function that stops, with all statuses */
 function flood(t: Test, server: TestServer, localAddress: string, senders: number) {
   let isOver = false;
   const agent = new Agent({ keepAlive: true, maxSockets: senders });
@@ -101,7 +101,7 @@ async function createGroup({ url }: TestServer) {
   return { memberEpoch: body.memberEpoch as number, headers: { 'weir-member': body.memberSecret as string } };
 }
 
-t.test('while one address uses all places, another is served in its turn and never refused', async (t) => {
+t.test('while one address uses all permits, another is served in its turn and never refused', async (t) => {
   const server = await startTestServer(t, {}, undefined, { admission: busy, timeouts });
   const { stop, answers } = flood(t, server, hostile, 40);
   await eventually(
@@ -152,7 +152,7 @@ t.test('renewals and heartbeats never wait behind other work, even of the same a
 });
 
 t.test(
-  'a request that gets no place has renewed its session, and a consume call has kept its member alive',
+  'a request that gets no permit has renewed its session, and a consume call has kept its member alive',
   async (t) => {
     const none = { ...admission, requestsMax: 1, requestsWaitingMax: 0 };
     const server = await startTestServer(t, {}, undefined, { admission: none, timeouts });
@@ -233,7 +233,7 @@ t.test('hundreds of slow bodies of one address do not delay others, and are refu
   t.equal((await send(server, `/v1/sessions/${handle}`)).status, 200);
 });
 
-t.test('idle NDJSON uploads of one address leave room for those of others, and hold no place', async (t) => {
+t.test('idle NDJSON uploads of one address leave room for those of others, and hold no permit', async (t) => {
   const few = { ...admission, requestsMax: 1, uploadsMax: 8 };
   const server = await startTestServer(t, {}, undefined, { admission: few, timeouts });
   await http(`${server.url}/v1/topics`, 'POST', { name: 't' });

@@ -9,7 +9,7 @@ import { defaultLimits } from '../../../src/app.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 
 const { timeouts } = defaultLimits;
-/** No request waits for a place, except in tests of waiting. */
+/** No request waits for a permit, except in tests of waiting. */
 const admission = { ...defaultLimits.admission, requestsWaitingMax: 0 };
 const quick = { ...timeouts, lookEveryMs: 20 };
 
@@ -75,7 +75,7 @@ t.test('requests beyond the limit are refused at once with 429 and Retry-After; 
   const refused = await eventually(async () => {
     const answer = await http(`${server.url}/v1/nodes/`);
     return answer.status === 429 ? answer : undefined;
-  }, 'the place is taken');
+  }, 'the permit is taken');
   t.match(refused.body, { code: 'TOO_MANY_REQUESTS', retryable: true, detail: /nothing was done/ });
   t.match(refused.headers.get('retry-after'), /^[1-3]$/);
   t.match(refused.headers.get('content-type'), /^application\/problem\+json/);
@@ -87,7 +87,7 @@ t.test('requests beyond the limit are refused at once with 429 and Retry-After; 
   await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'there is room again');
 });
 
-t.test('requests beyond the limit wait for a place, and all get their response', async (t) => {
+t.test('requests beyond the limit wait for a permit, and all get their response', async (t) => {
   const patient = { ...admission, requestsMax: 1, requestsWaitingMax: 100, requestWaitMsMax: 3_600_000 };
   const server = await startTestServer(t, {}, undefined, { admission: patient, timeouts });
   const answers = await Promise.all(
@@ -98,7 +98,7 @@ t.test('requests beyond the limit wait for a place, and all get their response',
 });
 
 t.test(
-  'a request whose body is still arriving holds no place, and one that breaks off releases its place',
+  'a request whose body is still arriving holds no permit, and one that breaks off releases its permit',
   async (t) => {
     const server = await startTestServer(t, {}, undefined, {
       admission: { ...admission, requestsMax: 1 },
@@ -119,13 +119,13 @@ t.test(
       socket.write('GET /v1/nodes/?view=tree HTTP/1.1\r\nHost: localhost\r\n\r\n', () => socket.destroy());
     }
     await eventually(async () => (await inFlight(server)) === 0, 'nothing is under way');
-    await eventually(async () => (await metric(server, 'admission_weight')) === 0, 'and no place is taken');
+    await eventually(async () => (await metric(server, 'admission_weight')) === 0, 'and no permit is taken');
     t.equal(await metric(server, 'body_bytes_in_flight'), 0);
     await eventually(async () => (await http(`${server.url}/v1/nodes/`)).status === 200, 'and there is room');
   },
 );
 
-t.test('long polls and event streams hold no place, and have a limit of their own', async (t) => {
+t.test('long polls and event streams hold no permit, and have a limit of their own', async (t) => {
   const limits = { admission: { ...admission, requestsMax: 1, waitsMax: 2, requestsWaitingMax: 10 }, timeouts };
   const server = await startTestServer(t, { addressShare: 1 }, undefined, limits);
   const gone = new AbortController();
@@ -140,13 +140,13 @@ t.test('long polls and event streams hold no place, and have a limit of their ow
   const refused = await eventually(async () => {
     const answer = await http(`${server.url}/v1/nodes/waited?wait=1ms`, 'GET', undefined, tag);
     return answer.status === 429 ? answer : undefined;
-  }, 'both places are taken');
+  }, 'both permits are taken');
   t.match(refused.body, { code: 'TOO_MANY_REQUESTS', detail: /long polls/ });
   t.equal((await http(`${server.url}/v1/nodes/waited`)).status, 200, 'work goes on');
   stream.destroy();
   await eventually(
     async () => (await http(`${server.url}/v1/nodes/waited?wait=1ms`, 'GET', undefined, tag)).status === 304,
-    'the place of the stream is free',
+    'the permit of the stream is free',
   );
   gone.abort();
   await waiting;
@@ -195,7 +195,7 @@ t.test('WebSockets and streams of records are bounded', async (t) => {
     // Each gets a response: it is served or refused.
     const [frame] = await once(again, 'message');
     return JSON.parse(String(frame)).type === 'pong';
-  }, 'the place of the first is free');
+  }, 'the permit of the first is free');
 
   const upload = dial(t, server);
   upload.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
@@ -204,7 +204,7 @@ t.test('WebSockets and streams of records are bounded', async (t) => {
   t.match(refused.body, { code: 'TOO_MANY_REQUESTS', detail: /streams of records/ });
 });
 
-t.test('a body that stalls is refused with 408, also that of a stream, and its place is released', async (t) => {
+t.test('a body that stalls is refused with 408, also that of a stream, and its permit is released', async (t) => {
   const limits = {
     admission: { ...admission, requestsMax: 1 },
     timeouts: { ...quick, bodyIdleMs: 200, streamIdleMs: 400 },

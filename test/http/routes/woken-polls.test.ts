@@ -1,4 +1,4 @@
-// Many long polls that one change wakes: each takes a place again, in turn with the requests of others.
+// Many long polls that one change wakes: each takes a permit again, in turn with the requests of others.
 import t from 'tap';
 import { defaultLimits } from '../../../src/app.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
@@ -6,7 +6,7 @@ import { eventually, http, startTestServer } from '../../helpers/server.ts';
 const { admission, timeouts } = defaultLimits;
 
 t.test(
-  'long polls that one change wakes are all answered, however few places there are, and others meanwhile',
+  'long polls that one change wakes are all answered, however few permits there are, and others meanwhile',
   async (t) => {
     const server = await startTestServer(t, {}, undefined, {
       admission: { ...admission, requestsMax: 2, requestWaitMsMax: 60_000 },
@@ -33,6 +33,6 @@ t.test(
     t.same([...new Set([change, ...others].map(({ status }) => status))], [200]);
     const answers = await Promise.all(polls);
     t.same([...new Set(answers.map(({ status, body }) => `${status} ${body}`))], ['200 after']);
-    t.equal(await metric('admission_weight{kind="requests"}'), 0, 'each place is given back');
+    t.equal(await metric('admission_weight{kind="requests"}'), 0, 'each permit is given back');
   },
 );
