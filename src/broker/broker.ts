@@ -139,7 +139,7 @@ export class Broker {
     const consumeParts = { states, reader: memberReader, logs: store.logs };
     this.groupConsumer = new GroupConsumer(consumeParts, () => store.connectionLosses, given);
     this.metrics.gauge(
-      'group_ahead_bytes',
+      'group_prefetch_bytes',
       'Bytes of records prefetched for the next consume calls of members.',
       () => this.groupConsumer.prefetchedBytes,
     );

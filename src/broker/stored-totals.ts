@@ -10,21 +10,21 @@ export function createStoredTotals(store: Store, metrics: Metrics, log: Logger):
   const totals = { sessions: 0, count: 0, bytes: 0 };
   metrics.gauge('sessions', 'Sessions in the cluster, as this broker read it last.', () => totals.sessions);
   metrics.gauge(
-    'kept_responses',
+    'stored_responses',
     'Stored responses to requests on the tree with an Idempotency-Key, as this broker read it last.',
     () => totals.count,
   );
   metrics.gauge(
-    'kept_response_bytes',
-    'Bytes of the stored responses that weir_kept_responses counts.',
+    'stored_response_bytes',
+    'Bytes of the stored responses that weir_stored_responses counts.',
     () => totals.bytes,
   );
   return new PeriodicTask(
     'stored totals',
     everyMs,
     async () => {
-      const [sessions, kept] = await Promise.all([store.sessions.count(), store.storedResponses.stats()]);
-      Object.assign(totals, { sessions, ...kept });
+      const [sessions, responses] = await Promise.all([store.sessions.count(), store.storedResponses.stats()]);
+      Object.assign(totals, { sessions, ...responses });
     },
     log,
   );

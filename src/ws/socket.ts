@@ -61,7 +61,7 @@ export class Sockets {
   constructor(broker: SocketsBroker) {
     this.#broker = broker;
     const { metrics, stopping } = broker;
-    metrics.gauge('socket_frames_in_work', 'Frames of WebSockets in flight.', () =>
+    metrics.gauge('socket_frames_in_flight', 'Frames of WebSockets in flight.', () =>
       [...this.#open].reduce((sum, { framesInFlight }) => sum + framesInFlight, 0),
     );
     metrics.gauges('sockets_open', 'Open WebSockets by kind.', ['kind'], () => this.#count());

@@ -124,7 +124,7 @@ t.test('responses about topics match the document', async (t) => {
   }
   const stream = contract.call(t, 'GET', '/v1/topics/log/stream?offset=latest');
   await eventually(
-    async () => /^weir_record_streams_open\{kind="sse"\} 1$/m.test((await http(`${server.url}/metrics`)).body),
+    async () => /^weir_topic_tails_open\{kind="sse"\} 1$/m.test((await http(`${server.url}/metrics`)).body),
     'the stream is open',
   );
   await contract.call(t, 'DELETE', '/v1/topics/log');

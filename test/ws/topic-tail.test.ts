@@ -55,12 +55,12 @@ t.test('the server sends as many records as there is credit, each frame with the
   const positions = () => socket.frames.filter(({ type }) => type === 'position').length;
   await eventually(() => positions() > 1, 'the position is sent at intervals');
   for (const frame of socket.frames) t.ok(topicTailServerFrame.safeParse(frame).success, JSON.stringify(frame));
-  t.equal(await metric(server, 'weir_record_streams_open{kind="socket"}'), 1);
+  t.equal(await metric(server, 'weir_topic_tails_open{kind="socket"}'), 1);
   t.equal(await metric(server, 'weir_sockets_open{kind="tail"}'), 1);
   t.equal(await metric(server, 'weir_records_streamed_total{kind="socket"}'), 12);
   socket.ws.terminate();
   await eventually(
-    async () => (await metric(server, 'weir_record_streams_open{kind="socket"}')) === 0,
+    async () => (await metric(server, 'weir_topic_tails_open{kind="socket"}')) === 0,
     'a client that disconnects frees it',
   );
 });

@@ -366,12 +366,12 @@ t.test('at most 16 frames of a socket are processed at once; the others wait in 
   for (let n = 0; n < 500; n++) socket.send({ type: 'session', session: one.body.session });
   socket.send({ type: 'ping' });
   await eventually(
-    async () => (await metric(server, 'weir_socket_frames_in_work')) === 16,
+    async () => (await metric(server, 'weir_socket_frames_in_flight')) === 16,
     '16 frames are being processed',
   );
   await socket.frame({ type: 'pong' });
   await eventually(() => socket.frames.length === 501, 'each frame has its reply');
   t.equal(socket.frames.filter(({ type }) => type === 'session').length, 500);
   t.ok(socket.frames.findIndex(({ type }) => type === 'pong') >= 484, 'the last frames had to wait');
-  t.equal(await metric(server, 'weir_socket_frames_in_work'), 0);
+  t.equal(await metric(server, 'weir_socket_frames_in_flight'), 0);
 });

@@ -60,7 +60,7 @@ export class TopicTails {
     this.#reader = reader;
     this.#logs = logs;
     this.#sent = metrics.counter('records_streamed_total', 'Records sent by topic tails.', ['kind']);
-    metrics.gauges('record_streams_open', 'Open topic tails, by kind.', ['kind'], () =>
+    metrics.gauges('topic_tails_open', 'Open topic tails, by kind.', ['kind'], () =>
       (['sse', 'socket'] as const).map((kind) => ({ labels: { kind }, value: this.#open[kind] })),
     );
   }

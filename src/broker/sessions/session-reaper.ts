@@ -12,8 +12,8 @@ const outageMs = 1000;
 
 export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: Logger): PeriodicTask {
   const ended = metrics.counter('sessions_expired_total', 'Expired sessions that this broker ended.');
-  const forgiven = metrics.counter(
-    'outages_forgiven_total',
+  const extensions = metrics.counter(
+    'outage_extensions_total',
     'Outages that this broker was the first to detect; all session deadlines were extended.',
   );
   const late = metrics.histogram('session_expiry_lateness_seconds', 'Time from the deadline of a session to its end.');
@@ -25,7 +25,7 @@ export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: L
         const result = await sessions.reap(outageMs);
         more = result.more;
         if (result.extended) {
-          forgiven.inc();
+          extensions.inc();
           log.info('Outage detected: all session deadlines extended');
         }
         for (const { id, ephemerals, lateMs } of result.ended) {

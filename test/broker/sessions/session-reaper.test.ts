@@ -43,7 +43,7 @@ t.test(
     hung.child.kill('SIGCONT');
     t.equal((await http(`${hung.url}/v1/sessions/${first.session}`, 'PUT')).status, 200);
     t.equal((await http(`${hung.url}/v1/nodes/forgiven`)).status, 200);
-    t.match((await http(`${hung.url}/metrics`)).body, /weir_outages_forgiven_total [1-9]/);
+    t.match((await http(`${hung.url}/metrics`)).body, /weir_outage_extensions_total [1-9]/);
 
     const other = await startServerProcess(t, env);
     const second = await newSession('ended');

@@ -198,7 +198,7 @@ t.test('there are so many sessions and producers and no more; those that exist g
   t.match(await register('a'), { status: 201, body: { epoch: 1 } });
   await eventually(async () => {
     const text = (await http(`${limited.url}/metrics`)).body;
-    return /^weir_sessions 3$/m.test(text) && /^weir_kept_responses 0$/m.test(text);
+    return /^weir_sessions 3$/m.test(text) && /^weir_stored_responses 0$/m.test(text);
   }, 'the metrics say how many there are');
 });
 

@@ -19,7 +19,7 @@ const recordsOf = (messages: StreamMessage[]): [number, number, any][] =>
     .flatMap(({ data }) => data.records.map((record: any) => [data.partition, record.offset, record.value]));
 const hasValue = (value: unknown) => (message: StreamMessage) =>
   isRecords(message) && message.data.records.some((record: any) => record.value === value);
-const openOn = (on: TestServer) => metric(on, 'weir_record_streams_open{kind="sse"}');
+const openOn = (on: TestServer) => metric(on, 'weir_topic_tails_open{kind="sse"}');
 
 t.test('a stream begins with its position, and has the records of all partitions as they come', async (t) => {
   const topic = await newTopic(t, { partitions: 2 });

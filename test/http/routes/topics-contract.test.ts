@@ -67,7 +67,7 @@ t.test('failures of topics answer as documented', async (t) => {
 t.test('every success of the topics was seen', async (t) => {
   const stream = contract.call(t, 'GET', '/v1/topics/c/stream?offset=earliest');
   await eventually(
-    async () => /^weir_record_streams_open\{kind="sse"\} 1$/m.test((await http(`${server.url}/metrics`)).body),
+    async () => /^weir_topic_tails_open\{kind="sse"\} 1$/m.test((await http(`${server.url}/metrics`)).body),
     'the stream is open',
   );
   await contract.call(t, 'DELETE', '/v1/topics/c');

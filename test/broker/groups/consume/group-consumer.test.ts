@@ -154,7 +154,7 @@ t.test('if records are deleted below prefetched ones, reading continues from the
 
 /** Bytes that the first broker holds or has reserved for prefetched records. */
 async function held(): Promise<number> {
-  return Number(/^weir_group_ahead_bytes (\d+)/m.exec((await http(`${one.url}/metrics`)).body)![1]);
+  return Number(/^weir_group_prefetch_bytes (\d+)/m.exec((await http(`${one.url}/metrics`)).body)![1]);
 }
 
 t.test('records prefetched before a connection to the store was lost are read again', async (t) => {
