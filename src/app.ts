@@ -25,6 +25,7 @@ import { LingeringClose } from './http/lingering-close.ts';
 import { memberCredentialOf } from './http/member-header.ts';
 import { admission } from './http/plugins/admission.ts';
 import { bodies } from './http/plugins/bodies.ts';
+import { bodyType } from './http/plugins/body-type.ts';
 import { cacheControl } from './http/plugins/cache-control.ts';
 import { Connections, pipelining } from './http/plugins/connections.ts';
 import { drain } from './http/plugins/drain.ts';
@@ -137,6 +138,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   await app.register(pipelining, { connections });
   await app.register(upgradeCheck);
   await app.register(routeConfig);
+  await app.register(bodyType);
   await app.register(validation);
   await app.register(errorHandler, { refuseSocket: installRefusedSockets(app, webSockets, metrics) });
   await app.register(cacheControl);

@@ -16,9 +16,10 @@ const sameAs = new Map([
 /** All names of NDJSON, the default first. */
 export const ndjsonTypes = [ndjsonType, ...[...sameAs].flatMap(([name, type]) => (type === ndjsonType ? [name] : []))];
 
-/** The type of a body without its parameters, in lower case and by the name that is used here; '' if the sender gave none. */
-export function mediaTypeOf(request: FastifyRequest): string {
-  const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+/** The media type in a Content-Type, without its parameters, in lower case and by the name that is used here; '' if there is none. */
+export function mediaTypeOf(contentType: string | undefined): string {
+  if (contentType === undefined) return '';
+  const type = contentType.split(';')[0]!.trim().toLowerCase();
   return sameAs.get(type) ?? type;
 }
 

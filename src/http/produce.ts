@@ -38,7 +38,7 @@ export type ProduceHead = Omit<ProduceRequest, 'records'>;
 /**
  * Reads what a produce request says besides its records. To be called before the body is parsed, which may change the bytes that a
  * fingerprint is made of.
- * @param type the media type of the body, as mediaTypeOf()
+ * @param type the media type of the body, as `request.bodyType`
  * @throws ServiceError BAD_REQUEST, INVALID_PATH, UNSUPPORTED_MEDIA_TYPE
  */
 export function readProduceHead(request: FastifyRequest, type: string, parameters: ProduceParameters): ProduceHead {

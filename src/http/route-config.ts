@@ -1,7 +1,7 @@
 // What a route declares about itself in its `config`, so that the plugins around it need no tables of URLs or operation ids.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { mediaTypeOf, ndjsonType } from './media-types.ts';
+import { ndjsonType } from './media-types.ts';
 
 /**
  * How admission control treats the requests of a route: they are always served; they renew a session, are a heartbeat, commit offsets
@@ -63,5 +63,5 @@ export function isWait({ method, query, body, routeOptions }: FastifyRequest): b
 }
 
 export function isUpload(request: FastifyRequest): boolean {
-  return request.method === 'POST' && mediaTypeOf(request) === ndjsonType;
+  return request.method === 'POST' && request.bodyType === ndjsonType;
 }

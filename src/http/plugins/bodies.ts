@@ -5,7 +5,7 @@ import fp from 'fastify-plugin';
 import { readJson } from '../../core/json-input.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { bodyBytes } from '../limits.ts';
-import { mediaTypeOf } from '../media-types.ts';
+import { hasNoBody } from './body-type.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -52,11 +52,7 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
   });
 
   app.addHook('onRequest', (request, reply, done) => {
-    const { headers, routeOptions } = request;
-    // Many clients send a Content-Type without a body.
-    const isUntyped = hasNoBody(request) && routeOptions.config?.takesBytes !== true;
-    if (headers['content-type'] === '' || isUntyped) delete headers['content-type'];
-    const coding = headers['content-encoding'];
+    const coding = request.headers['content-encoding'];
     if (coding === undefined || coding === 'identity') return done();
     // A compressed body would be stored as it is, and later served without its Content-Encoding.
     reply.header('accept-encoding', 'identity');
@@ -83,12 +79,7 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
   });
 }
 
-export const bodies = fp(installBodies, { name: 'bodies', fastify: '5.x' });
-
-/** Whether the head of the request announces no body; a chunked body may still be empty. */
-function hasNoBody({ headers }: FastifyRequest): boolean {
-  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
-}
+export const bodies = fp(installBodies, { name: 'bodies', fastify: '5.x', dependencies: ['body-type'] });
 
 function isEmpty(body: unknown): boolean {
   if (body === null) return true;
@@ -98,7 +89,7 @@ function isEmpty(body: unknown): boolean {
 function notTaken(request: FastifyRequest): ServiceError {
   const type = request.headers['content-type'];
   const given = type === undefined ? 'The body has no Content-Type' : `The content type ${type} is not supported here`;
-  const isForm = mediaTypeOf(request) === 'application/x-www-form-urlencoded';
+  const isForm = request.bodyType === 'application/x-www-form-urlencoded';
   const hint = isForm || type === undefined ? " (with curl: -H 'Content-Type: application/json')" : '';
   return new ServiceError('UNSUPPORTED_MEDIA_TYPE', `${given}; send application/json${hint}.`);
 }

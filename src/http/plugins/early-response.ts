@@ -7,7 +7,7 @@ import fp from 'fastify-plugin';
 import type { Metrics } from '../../broker/metrics.ts';
 import type { ConnectionLimits } from '../limits.ts';
 import type { LingeringClose } from '../lingering-close.ts';
-import { mediaTypeOf, ndjsonType } from '../media-types.ts';
+import { ndjsonType } from '../media-types.ts';
 
 /** Requests that wait for "100 Continue" and have not got it. */
 const expecting = new WeakSet<IncomingMessage>();
@@ -76,7 +76,11 @@ async function installEarlyResponses(
   }
 }
 
-export const earlyResponses = fp(installEarlyResponses, { name: 'early-responses', fastify: '5.x' });
+export const earlyResponses = fp(installEarlyResponses, {
+  name: 'early-responses',
+  fastify: '5.x',
+  dependencies: ['body-type'],
+});
 
 function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
   expecting.add(request);
@@ -91,8 +95,8 @@ function continueWhenRead(request: IncomingMessage, response: ServerResponse): v
 
 function headProblem(request: FastifyRequest): Error | undefined {
   const { raw, headers, routeOptions } = request;
-  const isStreamed = mediaTypeOf(request) === ndjsonType;
-  if (!isStreamed && Number(headers['content-length'] ?? 0) > routeOptions.bodyLimit) {
+  // An NDJSON stream has no limit: its lines have.
+  if (Number(headers['content-length'] ?? 0) > routeOptions.bodyLimit && request.bodyType !== ndjsonType) {
     return new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
   }
   if (!expecting.has(raw)) return undefined;

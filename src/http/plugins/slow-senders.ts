@@ -7,7 +7,7 @@ import fp from 'fastify-plugin';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { HttpTimeouts } from '../limits.ts';
-import { mediaTypeOf, ndjsonType } from '../media-types.ts';
+import { ndjsonType } from '../media-types.ts';
 
 /** How far a body has arrived. Times are those of `performance.now()`, ms. */
 interface Progress {
@@ -57,7 +57,11 @@ async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: S
   app.addHook('onClose', async () => clearInterval(timer));
 }
 
-export const slowSenders = fp(installSlowSenders, { name: 'slow-senders', fastify: '5.x' });
+export const slowSenders = fp(installSlowSenders, {
+  name: 'slow-senders',
+  fastify: '5.x',
+  dependencies: ['body-type'],
+});
 
 /** The progress of a body; undefined if it is complete. It does not stall while it has bytes that this process has not read yet. */
 function measure(socket: Socket, reply: FastifyReply, before: Progress | undefined, now: number): Progress | undefined {
@@ -76,7 +80,7 @@ function slownessOf(
   { bodyIdleMs, bodyGraceMs, bodyBytesPerSecondMin, bodyMs, streamIdleMs }: HttpTimeouts,
   now: number,
 ): string | undefined {
-  const isStream = mediaTypeOf(reply.request) === ndjsonType;
+  const isStream = reply.request.bodyType === ndjsonType;
   const idleMsMax = isStream ? streamIdleMs : bodyIdleMs;
   if (now - movedAt > idleMsMax)
     return `No bytes of the body arrived for ${idleMsMax} ms, the longest pause allowed. The request was given up.`;

@@ -25,7 +25,7 @@ import { effectiveConfig } from '../../core/records/topic-config.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { HeldResults } from '../held-results.ts';
 import { partitionsOf } from '../known-items.ts';
-import { jsonType, mediaTypeOf, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
+import { jsonType, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
@@ -119,7 +119,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     async (request, reply) => {
       const { topic } = request.params;
       const { partition, acks, key, offsets = false, results } = request.query;
-      const type = mediaTypeOf(request);
+      const type = request.bodyType;
       if (partition !== undefined && (type === jsonType || type === ndjsonType)) {
         throw new ServiceError(
           'BAD_REQUEST',
@@ -146,7 +146,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     },
     async (request, reply) => {
       const { acks, key, offsets = false, results } = request.query;
-      return produce(request, reply, mediaTypeOf(request), { ...request.params, acks, key, offsets, results });
+      return produce(request, reply, request.bodyType, { ...request.params, acks, key, offsets, results });
     },
   );
 
