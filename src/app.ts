@@ -25,8 +25,11 @@ import { LingeringClose } from './http/lingering-close.ts';
 import { memberCredentialOf } from './http/member-header.ts';
 import { admission } from './http/plugins/admission.ts';
 import { bodies } from './http/plugins/bodies.ts';
+import { bodyBytesLimit } from './http/plugins/body-bytes-limit.ts';
 import { bodyType } from './http/plugins/body-type.ts';
 import { cacheControl } from './http/plugins/cache-control.ts';
+import { client } from './http/plugins/client.ts';
+import { connectionLimit } from './http/plugins/connection-limit.ts';
 import { Connections, pipelining } from './http/plugins/connections.ts';
 import { drain } from './http/plugins/drain.ts';
 import { earlyResponses } from './http/plugins/early-response.ts';
@@ -41,8 +44,11 @@ import { sessionHeader } from './http/plugins/session-header.ts';
 import { slowSenders } from './http/plugins/slow-senders.ts';
 import { startCheck } from './http/plugins/start-check.ts';
 import { timeLimit } from './http/plugins/time-limit.ts';
+import { unreadReaders } from './http/plugins/unread-readers.ts';
+import { unreadResponses } from './http/plugins/unread-responses.ts';
 import { isWebSocketUpgrade, sortUpgrades, upgradeCheck } from './http/plugins/upgrades.ts';
 import { validation } from './http/plugins/validation.ts';
+import { createRefusal } from './http/refusals.ts';
 import { routeConfig } from './http/route-config.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
 import { fencesRoutes } from './http/routes/fences.ts';
@@ -62,7 +68,7 @@ import { waitingSessions } from './http/waiting-session.ts';
 import type { StoredLimits } from './store/stored-limits.ts';
 import { groupSockets } from './ws/group.ts';
 import { socketPayloadBytesMax } from './ws/limits.ts';
-import { installRefusedSockets } from './ws/refused-sockets.ts';
+import { refusedSockets } from './ws/refused-sockets.ts';
 import { handleSocketError, Sockets } from './ws/socket.ts';
 import { serveTopicTail } from './ws/topic-tail.ts';
 import { watchSockets } from './ws/watch.ts';
@@ -135,29 +141,48 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
   // which rely on it. The session is renewed last on arrival, once nothing in the head refuses the request, and before its body is read.
   const { metrics, log } = broker;
   const { sessions } = broker.store;
+  const { addressShare } = config;
+  const refuse = createRefusal(metrics, log);
   await app.register(pipelining, { connections });
   await app.register(upgradeCheck);
   await app.register(routeConfig);
   await app.register(bodyType);
   await app.register(validation);
-  await app.register(errorHandler, { refuseSocket: installRefusedSockets(app, webSockets, metrics) });
+  await app.register(refusedSockets, { webSockets, metrics });
+  await app.register(errorHandler, { refuseSocket: app.refuseSocket });
   await app.register(cacheControl);
   await app.register(drain, { broker, webSockets });
   await app.register(startCheck, { broker });
   await app.register(earlyResponses, { lingering, limits: limits.connections.lingering, metrics });
   await app.register(requestLog, { metrics, log });
-  await app.register(admission, {
-    load: { ...limits.admission, bodiesBytesMax: bodiesBytesMax(limits.admission, config.maxBodyBytes) },
+  await app.register(client, { trusts });
+  await app.register(connectionLimit, {
     connectionsMax: config.maxConnections,
-    addressShare: config.addressShare,
-    patience: limits.timeouts,
+    addressShare,
     trusts,
-    keepMember: (request: FastifyRequest, group: string, member: string) =>
-      broker.groupConsumer.keepAlive(group, member, memberCredentialOf(request)),
+    refuse,
     metrics,
     log,
   });
-  await app.register(slowSenders, { timeouts: limits.timeouts, metrics });
+  const { timeouts } = limits;
+  const { responsesBytesMax, readersBytesMax, reservedBodiesBytesMax } = limits.admission;
+  await app.register(unreadResponses, { bytesMax: responsesBytesMax, addressShare, timeouts, metrics, log });
+  await app.register(unreadReaders, { bytesMax: readersBytesMax, addressShare, metrics, log });
+  await app.register(bodyBytesLimit, {
+    bytesMax: bodiesBytesMax(limits.admission, config.maxBodyBytes),
+    reservedBytesMax: reservedBodiesBytesMax,
+    refuse,
+    metrics,
+  });
+  await app.register(admission, {
+    load: limits.admission,
+    addressShare,
+    refuse,
+    keepMember: (request: FastifyRequest, group: string, member: string) =>
+      broker.groupConsumer.keepAlive(group, member, memberCredentialOf(request)),
+    metrics,
+  });
+  await app.register(slowSenders, { timeouts, metrics });
   await app.register(timeLimit);
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
   await app.register(hostCheck, { names, metrics, log });

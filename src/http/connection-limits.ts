@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { SharedLimit, type SharedLimitReason } from '../core/shared-limit.ts';
-import { clientOfSocket } from './client.ts';
 import { spareConnections, spareConnectionsOfClient } from './limits.ts';
+import { clientOfSocket } from './plugins/client.ts';
 
 export interface ConnectionLimitOptions {
   max: number;

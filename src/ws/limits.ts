@@ -16,7 +16,7 @@ export const groupFramesWaitingMax = 1000;
  * How many refused sockets are open only to send the client the reason, and for how long, ms. A distant client needs less than a
  * second for the error frame and the close. Beyond that number a socket is refused by an HTTP response.
  */
-export const refusedSockets = { openMax: 100, openMsMax: 2000 };
+export const refusedSocketLimits = { openMax: 100, openMsMax: 2000 };
 
 /**
  * After a refused frame, what the client still sends is read and dropped for at most this time, ms, and this many bytes. A reset of

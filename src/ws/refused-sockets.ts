@@ -3,21 +3,31 @@
 // sockets are open at a time, each for a short time; beyond that the refusal is an HTTP response.
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import fp from 'fastify-plugin';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Metrics } from '../broker/metrics.ts';
 import { handshakeProblem } from '../core/handshake.ts';
 import type { ServiceError } from '../core/service-error.ts';
-import { refusedSockets } from './limits.ts';
+import { refusedSocketLimits } from './limits.ts';
 
-/** Accepts a handshake, sends the problem, and closes the socket. @returns false if the refusal must be an HTTP response instead */
-export type RefuseSocket = (request: FastifyRequest, reply: FastifyReply, problem: ServiceError) => boolean;
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Accepts a handshake, sends the problem, and closes the socket. @returns false if the refusal must be an HTTP response instead */
+    refuseSocket(request: FastifyRequest, reply: FastifyReply, problem: ServiceError): boolean;
+  }
+}
 
-/**
- * To be called after the WebSocket plugin was registered, and before the routes.
- * @param upgrades emits the `upgrade` events that the plugin listens to
- */
-export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitter, metrics: Metrics): RefuseSocket {
+interface RefusedSocketsOptions {
+  /** Emits the `upgrade` events that the WebSocket plugin listens to. */
+  webSockets: EventEmitter;
+  metrics: Metrics;
+}
+
+async function installRefusedSockets(
+  app: FastifyInstance,
+  { webSockets, metrics }: RefusedSocketsOptions,
+): Promise<void> {
   const routes = new Set<string>();
   const heads = new WeakMap<IncomingMessage, Buffer>();
   let open = 0;
@@ -30,23 +40,23 @@ export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitt
     if (wsHandler) routes.add(url);
   });
   // Before the plugin's listener, which may refuse the handshake within the same call.
-  upgrades.prependListener('upgrade', (request: IncomingMessage, _socket: unknown, head: Buffer) => {
+  webSockets.prependListener('upgrade', (request: IncomingMessage, _socket: unknown, head: Buffer) => {
     heads.set(request, head);
   });
 
-  return (request, reply, problem) => {
+  app.decorate('refuseSocket', (request, reply, problem) => {
     if (!request.ws || reply.sent) return false;
     refused.inc({ code: problem.code });
     const head = heads.get(request.raw);
     const { socket, headers } = request.raw;
     if (!head || !routes.has(request.routeOptions.url ?? '') || handshakeProblem(headers) !== undefined) return false;
-    if (open >= refusedSockets.openMax || socket.destroyed) return false;
+    if (open >= refusedSocketLimits.openMax || socket.destroyed) return false;
     open += 1;
     socket.once('close', () => {
       open -= 1;
     });
     // The socket is closed in any case, even if the peer does not answer the close frame.
-    const timer = setTimeout(() => socket.destroy(), refusedSockets.openMsMax).unref();
+    const timer = setTimeout(() => socket.destroy(), refusedSocketLimits.openMsMax).unref();
     socket.once('close', () => clearTimeout(timer));
     reply.hijack();
     app.websocketServer.handleUpgrade(request.raw, socket, head, (ws) => {
@@ -55,5 +65,11 @@ export function installRefusedSockets(app: FastifyInstance, upgrades: EventEmitt
       ws.close(problemCloseCodeBase + problem.status, problem.code);
     });
     return true;
-  };
+  });
 }
+
+export const refusedSockets = fp(installRefusedSockets, {
+  name: 'refused-sockets',
+  fastify: '5.x',
+  dependencies: ['@fastify/websocket'],
+});

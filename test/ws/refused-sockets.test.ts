@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import t from 'tap';
 import WebSocket from 'ws';
 import { problemSchema } from '../../schemas/errors.ts';
-import { refusedSockets } from '../../src/ws/limits.ts';
+import { refusedSocketLimits } from '../../src/ws/limits.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
 
@@ -66,7 +66,7 @@ t.test('the number and the time of refused sockets are limited, even if the clie
   const { port } = new URL(server.url);
   const heads: string[] = [];
   let closed = 0;
-  for (let i = 0; i < refusedSockets.openMax + 20; i++) {
+  for (let i = 0; i < refusedSocketLimits.openMax + 20; i++) {
     // The client does not reply to the close frame and does not disconnect.
     const socket = connect(Number(port), '127.0.0.1');
     t.teardown(() => socket.destroy());
@@ -79,8 +79,8 @@ t.test('the number and the time of refused sockets are limited, even if the clie
     );
     socket.once('data', (data) => heads.push(String(data).slice(0, 12)));
   }
-  await eventually(() => heads.length === refusedSockets.openMax + 20, 'each handshake gets a response');
-  t.equal(heads.filter((head) => head === 'HTTP/1.1 101').length, refusedSockets.openMax);
+  await eventually(() => heads.length === refusedSocketLimits.openMax + 20, 'each handshake gets a response');
+  t.equal(heads.filter((head) => head === 'HTTP/1.1 101').length, refusedSocketLimits.openMax);
   t.equal(heads.filter((head) => head === 'HTTP/1.1 400').length, 20);
   await eventually(() => closed === heads.length, 'all sockets are closed');
   const socket = await openSocket(t, `${server.url}/v1/watch?x=1`);

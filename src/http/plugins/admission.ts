@@ -4,37 +4,27 @@
 // capacity (reserved-capacity.ts). Health and metrics are served on every connection that was accepted.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
-import { UnreadBytes, type UnreadBytesOfReader } from '../../core/unread-bytes.ts';
-import { BodyBytes, type CountedBody } from '../body-bytes.ts';
-import { clientOfSocket, installClient } from '../client.ts';
-import { watchConnections } from '../connection-limits.ts';
-import { type AdmissionLimits, bodyBytesUsual, type HttpTimeouts } from '../limits.ts';
-import { atIntervals, createRefusal, type Refuse } from '../refusals.ts';
+import type { AdmissionLimits } from '../limits.ts';
+import type { Refuse } from '../refusals.ts';
 import { weightOf } from '../request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
-import { isReserved, isUpload, isWait, type RouteKind, routeOf } from '../route-config.ts';
-import { installUnreadResponses } from '../unread-responses.ts';
+import { isUpload, isWait, type RouteKind, routeOf } from '../route-config.ts';
 import { type Permit, runWithPermit, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
 
 /** What a request counts as: work, work in the reserved capacity, a long poll or event stream, or an uploaded stream of records. */
 type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
 
-export interface AdmissionOptions {
+interface AdmissionOptions {
   load: AdmissionLimits;
-  connectionsMax: number;
   /** The part of each limit that one client may use while no other client uses it: above 0, up to 1. */
   addressShare: number;
-  patience: HttpTimeouts;
-  /** Whether an address is that of a trusted proxy; undefined if no proxy is trusted. */
-  trusts: ((address: string) => boolean) | undefined;
+  refuse: Refuse;
   /** Keeps a member of a group alive, as its heartbeat would. */
   keepMember(request: FastifyRequest, group: string, member: string): Promise<unknown>;
   metrics: Metrics;
-  log: Logger;
 }
 
 export interface Admission {
@@ -64,13 +54,6 @@ declare module 'fastify' {
     permit: Permit | undefined;
     /** Whether its handler was called: from then on its work continues even if the client disconnects. */
     isBegun: boolean;
-    /** The bytes of its body that count; undefined if it has no body. */
-    countedBody: CountedBody | undefined;
-    /**
-     * Sets how many bytes of the current line of an NDJSON stream count as in memory; 0 if none.
-     * @throws ServiceError TOO_MANY_REQUESTS
-     */
-    countLine(bytes: number): void;
     /** Takes a permit again after a wait for a change. It waits for the permit without a time limit. */
     acquirePermit(): Promise<void>;
     /**
@@ -78,11 +61,6 @@ declare module 'fastify' {
      * without a time limit.
      */
     withPermit<T>(weight: number, work: () => Promise<T>): Promise<T>;
-    /**
-     * Counts the bytes that its socket or event stream has in memory because the client has not read them yet.
-     * @param cut closes the connection at once; called when the limit is exceeded
-     */
-    countUnread(cut: () => void): UnreadBytesOfReader;
   }
 }
 
@@ -90,10 +68,8 @@ declare module 'fastify' {
 const smallCommitMax = 1000;
 
 async function installAdmission(app: FastifyInstance, options: AdmissionOptions): Promise<void> {
-  const { load, addressShare, metrics } = options;
-  const refuse = createRefusal(metrics, options.log);
-  installClient(app, options.trusts);
-  installConnections(app, options, refuse);
+  const { load, addressShare, refuse, metrics } = options;
+  const { unreadResponses, unreadReaders } = app;
   const queue = new WaitQueue({
     capacity: load.requestsMax,
     waitingMax: load.requestsWaitingMax,
@@ -119,9 +95,6 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     sockets: new SharedLimit(load.socketsMax, addressShare),
     watches: new SharedLimit(load.watchesMax, addressShare),
   };
-  const unread = new SharedLimit(load.responsesBytesMax, addressShare);
-  installUnreadResponses(app, { limit: unread, patience: options.patience, metrics, log: options.log });
-  const readers = installReaders(app, options);
   const counts: Record<Kind, number> = { requests: 0, reserved: 0, waits: 0, uploads: 0 };
   metrics.gauges('requests_in_flight', 'Requests in flight, by kind.', ['kind'], () =>
     Object.entries({ ...counts, sockets: shared.sockets.used }).map(([kind, value]) => ({ labels: { kind }, value })),
@@ -139,7 +112,6 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     { labels: { kind: 'requests' }, value: queue.waiting },
     { labels: { kind: 'reserved' }, value: reserved.queue.waiting },
   ]);
-  installBodyBytes(app, load, metrics, refuse);
 
   app.decorateRequest('admittedAs', undefined);
   app.decorateRequest('permit', undefined);
@@ -208,15 +180,15 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
       admitted: (permit) => {
         if (leave) closing.off('close', leave);
         // Checked on admission and not before: otherwise all requests of a client that wait together would pass.
-        const problem = kind === 'reserved' ? undefined : unread.refusalFor(client);
+        const problem = kind === 'reserved' ? undefined : unreadResponses.refusalFor(client);
         if (problem) {
           permit.release();
-          return done(refuse('responses', problem, client, unread));
+          return done(refuse('responses', problem, client, unreadResponses));
         }
-        const behind = request.ws || routeOf(request) === 'stream' ? readers.refusalFor(client) : undefined;
+        const behind = request.ws || routeOf(request) === 'stream' ? unreadReaders.refusalFor(client) : undefined;
         if (behind) {
           permit.release();
-          return done(refuse('readers', behind, client, readers));
+          return done(refuse('readers', behind, client, unreadReaders));
         }
         if (kind !== 'waits' && !request.ws) count(request, reply, kind);
         request.permit = permit;
@@ -298,120 +270,21 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   });
 }
 
-export const admission = fp(installAdmission, { name: 'admission', fastify: '5.x', dependencies: ['route-config'] });
+export const admission = fp(installAdmission, {
+  name: 'admission',
+  fastify: '5.x',
+  dependencies: [
+    'route-config',
+    'body-type',
+    'client',
+    'connection-limit',
+    'unread-responses',
+    'unread-readers',
+    'body-bytes-limit',
+  ],
+});
 
 type Done = (error?: Error) => void;
-
-/** Limits the bytes in memory that clients of sockets and event streams have not read yet. */
-function installReaders(app: FastifyInstance, { load, addressShare, metrics, log }: AdmissionOptions): SharedLimit {
-  const limit = new SharedLimit(load.readersBytesMax, addressShare);
-  metrics.gauge(
-    'reader_bytes_unread',
-    'Bytes in memory that clients of sockets and event streams have not read yet.',
-    () => limit.used,
-  );
-  const cuts = metrics.counter(
-    'readers_cut_total',
-    'Sockets and event streams closed at the limit on unread bytes of all of them together.',
-  );
-  const warn = atIntervals((client: string, since: number) =>
-    log.warn(
-      { client, cut: since, bytes: limit.used, bytesMax: limit.max },
-      'Sockets or event streams closed: too many unread bytes in memory. See "Limits and defaults" in operations.md',
-    ),
-  );
-  const unread = new UnreadBytes(limit, (client) => {
-    cuts.inc();
-    warn(client);
-  });
-  app.decorateRequest('countUnread', function countUnread(this: FastifyRequest, cut: () => void) {
-    return unread.of(this.clientKey, cut);
-  });
-  return limit;
-}
-
-function installConnections(
-  app: FastifyInstance,
-  { connectionsMax, addressShare, trusts, metrics, log }: AdmissionOptions,
-  refuse: Refuse,
-): void {
-  const dropped = metrics.counter('connections_dropped_total', 'Connections dropped at the limit on their number.', [
-    'reason',
-  ]);
-  const warn = atIntervals((reason: string, client: string, since: number) => {
-    const { open } = connections;
-    const detail = { reason, client, dropped: since, open, connectionsMax };
-    log.warn(detail, 'Connections dropped: a limit is reached. See WEIR_MAX_CONNECTIONS and WEIR_ADDRESS_SHARE');
-  });
-  const connections = watchConnections(app, {
-    max: connectionsMax,
-    share: addressShare,
-    trusts,
-    onDrop: (reason, client) => {
-      dropped.inc({ reason });
-      warn(reason, client);
-    },
-  });
-  metrics.gauge('connections_open', 'Open connections of clients.', () => connections.open);
-  app.addHook('onRequest', (request, reply, done) => {
-    const { socket } = request.raw;
-    const reason = connections.problemOf(socket);
-    if (!reason || routeOf(request) === 'always') return done();
-    reply.header('connection', 'close');
-    done(refuse('connections', reason, clientOfSocket(socket), connections.limit));
-  });
-}
-
-/** Limits the bytes of request bodies in memory. */
-function installBodyBytes(app: FastifyInstance, load: AdmissionLimits, metrics: Metrics, refuse: Refuse): void {
-  const bodies = new BodyBytes(load.bodiesBytesMax);
-  /** Bodies of requests for the reserved capacity: large bodies of other requests must not delay them. */
-  const reservedBodies = new BodyBytes(load.reservedBodiesBytesMax);
-  metrics.gauges('body_bytes_in_flight', 'Bytes of bodies in memory, by capacity.', ['kind'], () => [
-    { labels: { kind: 'requests' }, value: bodies.used },
-    { labels: { kind: 'reserved' }, value: reservedBodies.used },
-  ]);
-  app.decorateRequest('countedBody', undefined);
-  app.decorateRequest('countLine', function countLine(this: FastifyRequest, bytes: number) {
-    const { countedBody: body } = this;
-    if (!body) return;
-    if (bytes === 0) bodies.remove(body);
-    else if (!bodies.add(body, bytes - body.bytes))
-      throw refuse('bodies', 'total', body.clientKey, `at most ${bodies.max} bytes`);
-  });
-  app.addHook('preParsing', (request, reply, payload, done) => {
-    const { headers, raw, clientKey: client } = request;
-    const announced = Number(headers['content-length'] ?? (headers['transfer-encoding'] ? Number.NaN : 0));
-    if (announced === 0) return done(null, payload);
-    const to = isReserved(routeOf(request)) ? reservedBodies : bodies;
-    const body: CountedBody = {
-      clientKey: client,
-      bytes: 0,
-      get isArriving() {
-        return !raw.complete;
-      },
-      giveUp: () => fail('address'),
-    };
-    const fail = (reason: 'total' | 'address') => {
-      raw.off('data', onData);
-      raw.emit('error', refuse('bodies', reason, client, `at most ${to.max} bytes`));
-    };
-    const onData = (piece: Buffer) => {
-      if (!to.add(body, piece.length)) fail('total');
-    };
-    request.countedBody = body;
-    reply.raw.once('close', () => to.remove(body));
-    // An NDJSON stream is never in memory as a whole: its reader counts the current line (countLine).
-    if (isUpload(request)) return done(null, payload);
-    if (announced <= bodyBytesUsual) {
-      const error = to.add(body, announced) ? null : refuse('bodies', 'total', client, `at most ${to.max} bytes`);
-      return done(error, payload);
-    }
-    // Bytes of a large body count as they arrive: announced bytes use no memory. No byte is missed, as the parser begins in this turn.
-    raw.on('data', onData);
-    done(null, payload);
-  });
-}
 
 /** The session or member that decides whether a request may use the reserved capacity; undefined if there is none. */
 function holderOf(request: FastifyRequest, route: RouteKind): string | undefined {

@@ -2,7 +2,8 @@
 // (WEIR_TRUST_PROXY), the one that the proxy names in X-Forwarded-For.
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { clientOfAddress } from '../core/client-address.ts';
+import fp from 'fastify-plugin';
+import { clientOfAddress } from '../../core/client-address.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -18,16 +19,20 @@ const known = new WeakMap<Socket, string>();
 
 /** The client at the other end of a connection, which may be a proxy. */
 export function clientOfSocket(socket: Socket): string {
-  let client = known.get(socket);
-  if (client === undefined) {
-    client = clientOfAddress(socket.remoteAddress ?? '') ?? unknownClient;
-    known.set(socket, client);
+  let key = known.get(socket);
+  if (key === undefined) {
+    key = clientOfAddress(socket.remoteAddress ?? '') ?? unknownClient;
+    known.set(socket, key);
   }
-  return client;
+  return key;
 }
 
-/** @param trusts whether an address is that of a trusted proxy; undefined if there is none */
-export function installClient(app: FastifyInstance, trusts: ((address: string) => boolean) | undefined): void {
+interface ClientOptions {
+  /** Whether an address is that of a trusted proxy; undefined if no proxy is trusted. */
+  trusts: ((address: string) => boolean) | undefined;
+}
+
+async function installClient(app: FastifyInstance, { trusts }: ClientOptions): Promise<void> {
   app.decorateRequest('clientKey', '');
   app.addHook('onRequest', (request, _reply, done) => {
     request.clientKey = trusts ? clientBehind(request) : clientOfSocket(request.raw.socket);
@@ -35,11 +40,13 @@ export function installClient(app: FastifyInstance, trusts: ((address: string) =
   });
 }
 
+export const client = fp(installClient, { name: 'client', fastify: '5.x' });
+
 /** The farthest address that trusted proxies report. Entries that are not addresses are skipped: they are not trustworthy. */
 function clientBehind(request: FastifyRequest): string {
   for (const address of request.ips?.toReversed() ?? []) {
-    const client = clientOfAddress(address);
-    if (client !== undefined) return client;
+    const key = clientOfAddress(address);
+    if (key !== undefined) return key;
   }
   return clientOfSocket(request.raw.socket);
 }

@@ -1,0 +1,152 @@
+// Counts each response until its client has read it (../unread-responses.ts). A response that its client stops reading, or reads too
+// slowly, is cut.
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import fp from 'fastify-plugin';
+import type { Logger } from 'pino';
+import type { Metrics } from '../../broker/metrics.ts';
+import { SharedLimit } from '../../core/shared-limit.ts';
+import type { HttpTimeouts } from '../limits.ts';
+import { atIntervals } from '../refusals.ts';
+import { type UnreadResponse, UnreadResponses } from '../unread-responses.ts';
+
+interface Sent extends UnreadResponse {
+  readonly socket: Socket;
+  /** When it was first found waiting for its client; `performance.now()`, ms, as `movedAt`. */
+  beganAt: number | undefined;
+  /** When the client last took bytes of it. */
+  movedAt: number;
+  /** Bytes that its connection had yet to send at the last check, and bytes that the client has taken since `beganAt`. */
+  left: number;
+  taken: number;
+}
+
+interface UnreadResponsesOptions {
+  /** How many bytes may be unread. */
+  bytesMax: number;
+  /** The part of them that one client may have while no other client has any: above 0, up to 1. */
+  addressShare: number;
+  timeouts: HttpTimeouts;
+  metrics: Metrics;
+  log: Logger;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The bytes of responses that clients have not read yet. */
+    unreadResponses: SharedLimit;
+  }
+}
+
+type Reason = 'limit' | 'stalled' | 'slow';
+
+async function installUnreadResponses(
+  app: FastifyInstance,
+  { bytesMax, addressShare, timeouts, metrics, log }: UnreadResponsesOptions,
+): Promise<void> {
+  const limit = new SharedLimit(bytesMax, addressShare);
+  app.decorate('unreadResponses', limit);
+  const unread = new UnreadResponses<Sent>(limit);
+  metrics.gauge(
+    'response_bytes_unread',
+    'Bytes of responses in memory that their clients have not read yet.',
+    () => limit.used,
+  );
+  const cuts = metrics.counter(
+    'responses_cut_total',
+    'Responses cut because their clients did not read them, by reason: limit on their bytes, stalled, or slow.',
+    ['reason'],
+  );
+  const warn = atIntervals((reason: Reason, client: string, since: number) =>
+    log.warn(
+      { reason, client, cut: since, bytes: limit.used, bytesMax: limit.max },
+      'Responses cut: their clients do not read them fast enough. See "Limits and defaults" in operations.md',
+    ),
+  );
+  const cut = (reason: Reason, client: string, socket: Socket) => {
+    // Pipelined responses of one connection are cut together: only the first counts.
+    if (socket.destroyed) return;
+    cuts.inc({ reason });
+    warn(reason, client);
+    socket.destroy();
+  };
+
+  app.addHook('onSend', ({ clientKey, raw: { socket } }, reply, payload, done) => {
+    const bytes = sizeOf(payload);
+    // Nothing is sent to a client that has disconnected; a connection that was cut has no socket any more.
+    if (bytes > 0 && !reply.raw.destroyed && socket?.destroyed === false) track(reply, bytes, clientKey, socket);
+    done();
+  });
+
+  function track({ raw }: FastifyReply, bytes: number, clientKey: string, socket: Socket): void {
+    const response: Sent = {
+      clientKey,
+      bytes,
+      socket,
+      beganAt: undefined,
+      movedAt: 0,
+      left: 0,
+      taken: 0,
+      cut: () => cut('limit', clientKey, socket),
+    };
+    unread.add(response);
+    raw.once('close', () => unread.remove(response));
+  }
+
+  const timer = setInterval(() => {
+    const now = performance.now();
+    for (const response of unread) {
+      const reason = look(response, timeouts, now);
+      if (reason === undefined) {
+        if (response.movedAt === now) unread.moved(response);
+        continue;
+      }
+      unread.remove(response);
+      cut(reason, response.clientKey, response.socket);
+    }
+  }, timeouts.lookEveryMs);
+  timer.unref();
+  app.addHook('onClose', async () => clearInterval(timer));
+}
+
+export const unreadResponses = fp(installUnreadResponses, {
+  name: 'unread-responses',
+  fastify: '5.x',
+  dependencies: ['client'],
+});
+
+/** Why a response is to be cut; undefined if not. While nothing waits to be sent, no time counts: the client waits for the server. */
+function look(response: Sent, timeouts: HttpTimeouts, now: number): Reason | undefined {
+  const left = unsentBytes(response.socket);
+  if (response.beganAt === undefined || left === 0) {
+    response.beganAt = now;
+    response.movedAt = now;
+    response.left = left;
+    response.taken = 0;
+    return undefined;
+  }
+  if (left !== response.left) {
+    // More than before: another response of the connection has come behind it.
+    response.taken += Math.max(0, response.left - left);
+    response.left = left;
+    response.movedAt = now;
+  }
+  if (now - response.movedAt > timeouts.responseIdleMs) return 'stalled';
+  const mayTakeMs = timeouts.responseGraceMs + (response.taken / timeouts.responseBytesPerSecondMin) * 1000;
+  return now - response.beganAt > mayTakeMs ? 'slow' : undefined;
+}
+
+/**
+ * The bytes that a connection has yet to hand to the network. `writableLength` counts a large chunk in full until its last byte is
+ * written. Only the socket's internal handle knows how much of it is left; Node's own socket timeout reads it there, too.
+ */
+function unsentBytes(socket: Socket): number {
+  const { _handle: handle } = socket as Socket & { _handle?: { writeQueueSize?: number } | null };
+  return handle?.writeQueueSize ?? socket.writableLength;
+}
+
+/** Bytes of a response. 0 for a stream: backpressure limits how much of it is in memory. */
+function sizeOf(payload: unknown): number {
+  if (typeof payload === 'string') return Buffer.byteLength(payload);
+  return ArrayBuffer.isView(payload) ? payload.byteLength : 0;
+}
