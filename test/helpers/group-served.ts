@@ -126,8 +126,8 @@ class Connection {
   #take({ member }: Answer): void {
     if (!this.#isOpen) return;
     this.epoch = member.memberEpoch;
-    const { kept, wanted } = cursorsOf(this.#parts.service.group, member, this.#holdings.cursors);
-    const { assigned, revoking, revoked } = this.#holdings.apply(member, kept, wanted);
+    const { valid, added } = cursorsOf(this.#parts.service.group, member, this.#holdings.cursors);
+    const { assigned, revoking, revoked } = this.#holdings.apply(member, valid, added);
     const { memberEpoch } = member;
     this.#send({ type: 'revoking', partitions: revoking, memberEpoch });
     this.#send({ type: 'revoked', partitions: revoked, memberEpoch });

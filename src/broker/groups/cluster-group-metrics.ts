@@ -178,13 +178,13 @@ export class ClusterGroupMetrics {
   }
 
   async #find(partitions: readonly KnownPartition[], logs: FoundLogs): Promise<void> {
-    const wanted = new Map<string, KnownPartition>();
+    const missing = new Map<string, KnownPartition>();
     for (const at of partitions) {
       const key = logKey(at.topicId, at.partition);
-      if (!logs.has(key)) wanted.set(key, at);
+      if (!logs.has(key)) missing.set(key, at);
     }
-    const found = await this.#logs.boundsOfReachable([...wanted.values()]);
-    for (const [index, key] of [...wanted.keys()].entries()) logs.set(key, found[index]);
+    const found = await this.#logs.boundsOfReachable([...missing.values()]);
+    for (const [index, key] of [...missing.keys()].entries()) logs.set(key, found[index]);
   }
 }
 

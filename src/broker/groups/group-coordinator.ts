@@ -151,11 +151,11 @@ export class GroupCoordinator {
   async joinOverSocket(
     group: string,
     join: Join,
-    wanted: RequestedPartitions,
+    positionsToRead: RequestedPartitions,
   ): Promise<{ member: GroupMember; callEpoch: number; positions: PartitionPosition[] }> {
     const request = joinRequestOf(group, join, this.#sessionMinTtlMs);
     await this.#debounce(group);
-    const result = await this.#batcher.submit(group, { change: () => ({ kind: 'join', request }), wanted });
+    const result = await this.#batcher.submit(group, { change: () => ({ kind: 'join', request }), positionsToRead });
     return { member: memberIn(result), callEpoch: result.callEpoch, positions: result.positions };
   }
 
@@ -167,10 +167,14 @@ export class GroupCoordinator {
   async reportOwned(
     group: string,
     { memberId, callEpoch }: Caller,
-    { owned, renews, wanted }: { owned(): TopicPartitions[]; renews: boolean; wanted: RequestedPartitions },
+    {
+      owned,
+      renews,
+      positionsToRead,
+    }: { owned(): TopicPartitions[]; renews: boolean; positionsToRead: RequestedPartitions },
   ): Promise<{ member: GroupMember; positions: PartitionPosition[] }> {
     const change = (): MemberChange => ({ kind: 'consume', memberId, owned: owned(), callEpoch });
-    const result = await this.#batcher.submit(group, { change, renews, wanted });
+    const result = await this.#batcher.submit(group, { change, renews, positionsToRead });
     return { member: memberIn(result), positions: result.positions };
   }
 
@@ -287,7 +291,7 @@ export class GroupCoordinator {
       const next = document && fence(document, overdue);
       const isRemoved = ({ memberId }: OverdueMember) =>
         getOwn(document?.members ?? {}, memberId) && !getOwn(next?.members ?? {}, memberId);
-      const commit = { allowOom: true, cancel: overdue.map(({ name }) => name) };
+      const commit = { allowOom: true, timersToCancel: overdue.map(({ name }) => name) };
       return { document: next, commit, result: overdue.filter(isRemoved) };
     });
     for (const { memberId, memberEpoch } of fenced) {

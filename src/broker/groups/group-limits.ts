@@ -84,14 +84,14 @@ class MemberSlots {
 
   /** What a join adds: no new member if it begins a new incarnation, or replaces a static member. */
   requiredBy(join: JoiningMember): { isNew: boolean; bytes: number } {
-    const place = this.#slotOf(join);
-    return { isNew: place === undefined, bytes: bytesOf(join.subscription) - (this.#sizes.get(place ?? '') ?? 0) };
+    const slot = this.#slotOf(join);
+    return { isNew: slot === undefined, bytes: bytesOf(join.subscription) - (this.#sizes.get(slot ?? '') ?? 0) };
   }
 
   take(join: JoiningMember): void {
     this.bytes += this.requiredBy(join).bytes;
-    const place = this.#slotOf(join);
-    if (place !== undefined) this.#sizes.delete(place);
+    const slot = this.#slotOf(join);
+    if (slot !== undefined) this.#sizes.delete(slot);
     this.#sizes.set(join.memberId, bytesOf(join.subscription));
     if (join.instanceId !== undefined) this.#instances.set(join.instanceId, join.memberId);
   }

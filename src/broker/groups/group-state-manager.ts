@@ -376,7 +376,7 @@ function withPollTimer(group: string, { commit = {} }: GroupUpdate<unknown>, doc
   if (!member) return commit;
   const { memberId, rebalanceTimeoutMs, sessionTimeoutMs } = member;
   const delayMs = Math.max(rebalanceTimeoutMs, sessionTimeoutMs) + heartbeatIntervalMs(sessionTimeoutMs);
-  return { ...commit, timers: [{ name: pollTimerName(group, memberId), delayMs }] };
+  return { ...commit, timersToSet: [{ name: pollTimerName(group, memberId), delayMs }] };
 }
 
 function nextOf(before: GroupSnapshot, { document }: GroupUpdate<unknown>): GroupDocument | undefined {

@@ -37,24 +37,24 @@ export function knownPartition(document: GroupDocument, { topic, partition }: To
 }
 
 /**
- * By key, the cursors that stay valid for the assignment of the member (`kept`), and new ones, without an offset yet, for the
- * other partitions (`wanted`).
+ * By key, the cursors that stay valid for the assignment of the member (`valid`), and new ones, without an offset yet, for the
+ * other partitions (`added`).
  */
 export function cursorsOf<C extends MemberCursor>(
   document: GroupDocument,
   member: GroupMember,
   current: ReadonlyMap<string, C>,
-): { kept: Map<string, C>; wanted: MemberCursor[] } {
-  const kept = new Map<string, C>();
-  const wanted: MemberCursor[] = [];
+): { valid: Map<string, C>; added: MemberCursor[] } {
+  const valid = new Map<string, C>();
+  const added: MemberCursor[] = [];
   for (const { topic, partitions, epochs } of member.assigned) {
     for (const [i, partition] of partitions.entries()) {
       const at = knownPartition(document, { topic, partition });
       const epoch = epochs[i]!;
       const cursor = current.get(cursorKey(at));
-      if (cursor?.epoch === epoch && cursor.topicId === at.topicId) kept.set(cursorKey(at), cursor);
+      if (cursor?.epoch === epoch && cursor.topicId === at.topicId) valid.set(cursorKey(at), cursor);
       else
-        wanted.push({
+        added.push({
           ...at,
           epoch,
           isNewPartition: isNewerThanSubscription(document, topic, partition),
@@ -62,7 +62,7 @@ export function cursorsOf<C extends MemberCursor>(
         });
     }
   }
-  return { kept, wanted };
+  return { valid, added };
 }
 
 export function partitionsOf(cursors: readonly MemberCursor[]): TopicPartitions[] {

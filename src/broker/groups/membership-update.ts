@@ -29,7 +29,7 @@ export interface MembershipRequest {
   change(): MemberChange;
   /** Whether the commit renews the member's session. Default: true for joins and heartbeats. */
   renews?: boolean;
-  wanted?: RequestedPartitions;
+  positionsToRead?: RequestedPartitions;
   /** The idempotency key, and the response to store for repeats of the request. */
   stored?: (IdempotencyKey & { response(member: GroupMember): string }) | undefined;
 }
@@ -40,7 +40,7 @@ export interface MembershipResult {
   member: GroupMember | undefined;
   /** The member's new call epoch after a join; else 0. */
   callEpoch: number;
-  /** Of the partitions that `wanted` returned, in their order. */
+  /** Of the partitions that `positionsToRead` returned, in their order. */
   positions: PartitionPosition[];
   /** The stored response of an earlier request with the same Idempotency-Key; then nothing else is set. */
   replayed?: string;
@@ -50,7 +50,7 @@ export interface MembershipResult {
 interface AppliedRequest {
   member: GroupMember | undefined;
   change: MemberChange;
-  wanted: readonly KnownPartition[];
+  positionsToRead: readonly KnownPartition[];
 }
 
 /** In the order of the requests; an error stands for a request that is left out of the update. */
@@ -99,13 +99,13 @@ export async function applyRequests(
 function appliedRequest(
   group: GroupDocument,
   change: MemberChange,
-  { wanted }: MembershipRequest,
+  { positionsToRead }: MembershipRequest,
 ): AppliedRequest | ServiceError {
   const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
   try {
     const current = getOwn(group.members, memberId);
     const member = current || change.kind === 'leave' ? current : memberOf(group, memberId);
-    return { member, change, wanted: (member && wanted?.(group, member)) ?? [] };
+    return { member, change, positionsToRead: (member && positionsToRead?.(group, member)) ?? [] };
   } catch (error) {
     if (error instanceof ServiceError) return error;
     throw error;
@@ -120,13 +120,13 @@ function updateOf(
   requests: readonly MembershipRequest[],
   applied: AppliedRequests,
 ): GroupUpdate<AppliedRequests> {
-  const renew: Renewal[] = [];
-  const forget: TopicPartition[] = [];
+  const sessionsToRenew: Renewal[] = [];
+  const positionsToClear: TopicPartition[] = [];
   const raiseCallEpochs: string[] = [];
-  const callers: Caller[] = [];
+  const currentCalls: Caller[] = [];
   const responses: ResponseToStore[] = [];
-  const cancel: string[] = [];
-  const wanted: KnownPartition[] = [];
+  const timersToCancel: string[] = [];
+  const positionsToRead: KnownPartition[] = [];
   let isNoop = true;
   let allowOom = true;
   for (const [index, { renews, stored }] of requests.entries()) {
@@ -135,7 +135,7 @@ function updateOf(
     const { member, change } = one;
     isNoop = false;
     const caller = callerOf(change);
-    if (caller) callers.push(caller);
+    if (caller) currentCalls.push(caller);
     const store = (response: string) => stored && responses.push({ idempotencyKey: stored, response });
     if (change.kind === 'leave') store('');
     if (!member) continue;
@@ -143,8 +143,8 @@ function updateOf(
     const earlier = getOwn(before.members, memberId);
     // A new session needs no renewal.
     const isRenewed = renews ?? change.kind !== 'consume';
-    if (isRenewed && earlier?.sessionId === member.sessionId) renew.push(renewalOf(member));
-    wanted.push(...one.wanted);
+    if (isRenewed && earlier?.sessionId === member.sessionId) sessionsToRenew.push(renewalOf(member));
+    positionsToRead.push(...one.positionsToRead);
     if (change.kind !== 'join') continue;
     allowOom = false;
     // Earlier consume calls and sockets of the member must not act for it any more.
@@ -152,12 +152,21 @@ function updateOf(
     if (earlier) {
       // Records of earlier responses may be lost, so the member reads on from the committed offsets. It is not known whether
       // it will make consume calls, so their timer stops.
-      forget.push(...heldBy(earlier));
-      cancel.push(pollTimerName(group, memberId));
+      positionsToClear.push(...heldBy(earlier));
+      timersToCancel.push(pollTimerName(group, memberId));
     }
     if (stored) store(stored.response(member));
   }
-  const commit = { allowOom, renew, forget, raiseCallEpochs, callers, responses, cancel, wanted };
+  const commit: GroupUpdate<AppliedRequests>['commit'] = {
+    allowOom,
+    sessionsToRenew,
+    positionsToClear,
+    raiseCallEpochs,
+    currentCalls,
+    responses,
+    timersToCancel,
+    positionsToRead,
+  };
   return { document: next, isNoop, commit, result: applied };
 }
 
@@ -178,10 +187,10 @@ export function resultsOf({
   let at = 0;
   return applied.map((one) => {
     if (one instanceof ServiceError) return one;
-    const { member, change, wanted } = one;
+    const { member, change, positionsToRead } = one;
     const callEpoch = (member && change.kind === 'join' && callEpochs.next().value) || 0;
-    const ownPositions = positions.slice(at, at + wanted.length);
-    at += wanted.length;
+    const ownPositions = positions.slice(at, at + positionsToRead.length);
+    at += positionsToRead.length;
     return { zxid, member, callEpoch, positions: ownPositions };
   });
 }

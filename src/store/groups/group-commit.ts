@@ -41,23 +41,23 @@ export interface GroupCommit {
   changes?: GroupChanges;
   /** How many members of the snapshot have a live session as far as the broker knows; another number in Redis is a conflict. */
   liveMemberCount: number;
-  renew?: Renewal | readonly Renewal[];
+  sessionsToRenew?: Renewal | readonly Renewal[];
   /** The responses to store for requests with an Idempotency-Key, each with a key of its own. */
   responses?: readonly ResponseToStore[];
   /** Commit even when Redis is at its memory limit: the update adds no member and the group needs it to continue. */
   allowOom?: boolean;
   /** Partitions whose position is deleted, besides those that change their owner. */
-  forget?: readonly TopicPartition[];
+  positionsToClear?: readonly TopicPartition[];
   /** Timers to set, besides those in `changes`. */
-  timers?: readonly { name: string; delayMs: number }[];
+  timersToSet?: readonly { name: string; delayMs: number }[];
   /** Timers to cancel, besides those in `changes`. */
-  cancel?: readonly string[];
+  timersToCancel?: readonly string[];
   /** The commit succeeds only if each of these is the newest call of its member. */
-  callers?: readonly Caller[];
+  currentCalls?: readonly Caller[];
   /** Members that get a new call epoch, so that all their earlier calls are superseded. */
   raiseCallEpochs?: readonly string[];
   /** The partitions that `positions` of the result describes. */
-  wanted?: readonly KnownPartition[];
+  positionsToRead?: readonly KnownPartition[];
   consume?: {
     memberId: string;
     /** 'new': the commit gives the call a call epoch. A number: it succeeds only if that is the member's newest call epoch. */
@@ -66,10 +66,10 @@ export interface GroupCommit {
     expectedSeq?: number;
     isRepeat?: boolean;
     /**
-     * Commits the member's position in these partitions, or the offset in `place`, unless a higher offset is committed;
+     * Commits the member's position in these partitions, or the offset in `resetTo`, unless a higher offset is committed;
      * `isBack` = even then.
      */
-    commit?: readonly (KnownPartition & { place?: { offset: number; isBack: boolean } | undefined })[];
+    commit?: readonly (KnownPartition & { resetTo?: { offset: number; isBack: boolean } | undefined })[];
     /** Positions to set. With `start`, this commit delivers the records from there up to `offset`. */
     set?: readonly (TopicPartition & { offset: number; start?: number | undefined })[];
   };
@@ -138,7 +138,7 @@ export function encodeCommit(
     /** Whether committed offsets may have expired with this change, so that they are checked soon. */
     check_offset_ages: changes?.topicsDropped ?? false,
     /** Session id, time to live (ms). */
-    sessions_to_renew: rows([commit.renew ?? []].flat().map(({ sessionId, ttlMs }) => [sessionId, ttlMs])),
+    sessions_to_renew: rows([commit.sessionsToRenew ?? []].flat().map(({ sessionId, ttlMs }) => [sessionId, ttlMs])),
     /** Session id, hash of the secret, time to live (ms). Nobody gets these secrets: the broker owns members' sessions. */
     sessions_to_create: rows(
       changes?.sessionsCreated.map(({ id, ttlMs }) => [id, randomBytes(16).toString('hex'), ttlMs]),
@@ -146,9 +146,9 @@ export function encodeCommit(
     sessions_to_end: texts(changes?.sessionsEnded),
     /** Name, delay (ms). */
     timers_to_set: rows(
-      [...(changes?.timersSet ?? []), ...(commit.timers ?? [])].map(({ name, delayMs }) => [name, delayMs]),
+      [...(changes?.timersSet ?? []), ...(commit.timersToSet ?? [])].map(({ name, delayMs }) => [name, delayMs]),
     ),
-    timers_to_cancel: texts([...(changes?.timersCancelled ?? []), ...(commit.cancel ?? [])]),
+    timers_to_cancel: texts([...(changes?.timersCancelled ?? []), ...(commit.timersToCancel ?? [])]),
     /** The member that consumes, or ''. */
     consumer: (consume?.memberId ?? '').toWellFormed(),
     /** The sequence that must be the consumer's last one, or with is_repeat the one before; '' = any. */
@@ -156,7 +156,7 @@ export function encodeCommit(
     is_repeat: consume?.isRepeat ?? false,
     /** Member id, the call epoch that must be its newest. */
     current_calls: rows([
-      ...(commit.callers ?? []).map(({ memberId, callEpoch }) => [memberId, callEpoch]),
+      ...(commit.currentCalls ?? []).map(({ memberId, callEpoch }) => [memberId, callEpoch]),
       ...isCurrent,
     ]),
     /** Member ids that get a new call epoch. */
@@ -167,21 +167,23 @@ export function encodeCommit(
     ),
     /** Topic, partition, topic id, offset to commit or '' (= the position), 'back' = also to a lower offset. */
     positions_to_commit: rows(
-      consume?.commit?.map(({ topic, partition, topicId, place }) => {
-        return [topic, partition, topicId, place?.offset ?? '', place?.isBack ? 'back' : ''];
+      consume?.commit?.map(({ topic, partition, topicId, resetTo }) => {
+        return [topic, partition, topicId, resetTo?.offset ?? '', resetTo?.isBack ? 'back' : ''];
       }),
     ),
     /** Topic, partitions as '0,4,7'. */
     positions_to_clear: rows([
       ...(changes?.positionsCleared ?? []).map(partitionsRow),
-      ...(commit.forget ?? []).map(({ topic, partition }) => [topic, String(partition)]),
+      ...(commit.positionsToClear ?? []).map(({ topic, partition }) => [topic, String(partition)]),
     ]),
     /** Member ids whose call epochs and sequences are deleted. */
     removed_members: texts(changes?.membersRemoved),
     /** Field `topic:partition`, offset, start of the records that are delivered now or ''. */
     positions_to_set: rows(consume?.set?.map((at) => [field(at), at.offset, at.start ?? ''])),
     /** Topic, partition, topic id. */
-    positions_to_read: rows(commit.wanted?.map(({ topic, partition, topicId }) => [topic, partition, topicId])),
+    positions_to_read: rows(
+      commit.positionsToRead?.map(({ topic, partition, topicId }) => [topic, partition, topicId]),
+    ),
     /** Topic, partitions as '0,4,7'. */
     owners_to_remove: rows(changes?.ownersRemoved.map(partitionsRow)),
     /** Topic, partitions as '0,4,7', member id, session id. */
@@ -253,7 +255,10 @@ export function snapshot(version: ReplyValue | undefined, document: ReplyValue |
   };
 }
 
-function applied(rest: ReplyValue[], { raiseCallEpochs = [], consume, wanted = [] }: GroupCommit): CommitOutcome {
+function applied(
+  rest: ReplyValue[],
+  { raiseCallEpochs = [], consume, positionsToRead = [] }: GroupCommit,
+): CommitOutcome {
   const [version, zxid, movedMs, lastSeq, ...more] = rest;
   const callEpochs = more
     .splice(0, raiseCallEpochs.length + (consume?.callEpoch === 'new' ? 1 : 0))
@@ -267,7 +272,7 @@ function applied(rest: ReplyValue[], { raiseCallEpochs = [], consume, wanted = [
     lastSeq: integer(lastSeq),
     raisedCallEpochs: callEpochs,
     movedMs: integer(movedMs) < 0 ? undefined : integer(movedMs),
-    positions: wanted.map(({ topic, partition }, i) => ({
+    positions: positionsToRead.map(({ topic, partition }, i) => ({
       topic,
       partition,
       position: offset(more[3 * i]),

@@ -86,7 +86,7 @@ t.test('a document is committed with its nodes and sessions, and only at the ver
   t.equal(await store.events.newestZxid(), zxid, 'and changes nothing');
   t.match(await store.groups.get('g'), { version });
 
-  const unchanged = appliedOf(await one.commit(undefined, { renew: { sessionId, ttlMs: 10_000 } }));
+  const unchanged = appliedOf(await one.commit(undefined, { sessionsToRenew: { sessionId, ttlMs: 10_000 } }));
   t.same([unchanged.version, unchanged.zxid], [version, zxid], 'a heartbeat writes neither document nor tree');
   t.same((await store.groups.list(undefined, 10)).groups, [{ group: 'g', document: one.document }]);
 });
@@ -145,8 +145,8 @@ t.test('positions are stored for the newest consume call only, and are committed
   const store = await openStore(t);
   const one = new Believer(store.groups);
   await one.commit(withMember(one.document, 'a'));
-  const call = async (more: Partial<NonNullable<GroupCommit['consume']>>, wanted = [at]) =>
-    one.commit(undefined, { wanted, consume: { memberId: 'a', callEpoch: 'new', ...more } });
+  const call = async (more: Partial<NonNullable<GroupCommit['consume']>>, positionsToRead = [at]) =>
+    one.commit(undefined, { positionsToRead, consume: { memberId: 'a', callEpoch: 'new', ...more } });
   const first = appliedOf(await call({}));
   t.same(first.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
   t.match(appliedOf(await call({ callEpoch: first.callEpoch, set: [{ ...at, offset: 7 }] })).positions, [
@@ -163,8 +163,8 @@ t.test('positions are stored for the newest consume call only, and are committed
     'a commit does not move an offset back',
   );
   const forgotten = await one.commit(undefined, {
-    forget: [at],
-    wanted: [at],
+    positionsToClear: [at],
+    positionsToRead: [at],
     consume: { memberId: 'a', callEpoch: 'new' },
   });
   t.match(appliedOf(forgotten).positions, [{ position: undefined, committed: 7 }]);
@@ -284,7 +284,7 @@ t.test('a timer that is due is claimed by one broker, and is due again if that b
   t.same(await store.groups.due(60_000, 10), ['g\0a\x001'], 'the first claim has expired');
   t.same(await store.groups.due(60_000, 10), []);
   await set(0);
-  await one.commit(undefined, { cancel: ['g\0a\x001'] });
+  await one.commit(undefined, { timersToCancel: ['g\0a\x001'] });
   t.same(await store.groups.due(0, 10), []);
 });
 
@@ -322,20 +322,26 @@ t.test('if some of several calls are superseded, these are named, and nothing is
   const store = await openStore(t);
   const one = new Believer(store.groups);
   const joined = appliedOf(
-    await one.commit(withMember(withMember(one.document, 'a'), 'b'), { raiseCallEpochs: ['a', 'b'], wanted: [at] }),
+    await one.commit(withMember(withMember(one.document, 'a'), 'b'), {
+      raiseCallEpochs: ['a', 'b'],
+      positionsToRead: [at],
+    }),
   );
   t.equal(new Set(joined.raisedCallEpochs).size, 2);
   t.same(joined.positions, [{ topic: 't1', partition: 0, position: undefined, committed: undefined }]);
   const [callOfA, callOfB] = joined.raisedCallEpochs as [number, number];
-  const callers = [
+  const currentCalls = [
     { memberId: 'a', callEpoch: callOfA },
     { memberId: 'b', callEpoch: callOfB },
   ];
-  appliedOf(await one.commit(undefined, { callers }));
+  appliedOf(await one.commit(undefined, { currentCalls }));
   appliedOf(await one.commit(undefined, { raiseCallEpochs: ['a'] }));
   const { sessionId } = memberOf(one.document, 'b');
-  const refused = await one.commit(remove(one.document, ['b']), { callers, renew: { sessionId, ttlMs: 60_000 } });
-  t.match(refused, { outcome: 'refused', superseded: [callers[0]] });
+  const refused = await one.commit(remove(one.document, ['b']), {
+    currentCalls,
+    sessionsToRenew: { sessionId, ttlMs: 60_000 },
+  });
+  t.match(refused, { outcome: 'refused', superseded: [currentCalls[0]] });
   t.same((await store.groups.get('g')).living, new Set(['a', 'b']));
-  appliedOf(await one.commit(remove(one.document, ['b']), { callers: [callers[1]!] }));
+  appliedOf(await one.commit(remove(one.document, ['b']), { currentCalls: [currentCalls[1]!] }));
 });

@@ -165,7 +165,7 @@ export class ConsumeCall {
   /** Commits, and then commits the offsets that the reset policy has chosen, some at a time. */
   async #commitAll(what: CommitOptions): Promise<void> {
     await this.#commit(what);
-    const hasResets = () => [...this.#cursors.values()].some(({ place }) => place !== undefined);
+    const hasResets = () => [...this.#cursors.values()].some(({ resetTo }) => resetTo !== undefined);
     while (!this.#isSuperseded && !this.#staleSeq && hasResets()) await this.#commit({});
   }
 
@@ -186,25 +186,31 @@ export class ConsumeCall {
       const before = heldBy(callingMember(document, this.#memberId, this.#request.credential));
       const next = consume(document, this.#memberId);
       const member = memberOf(next, this.#memberId);
-      const { kept, wanted } = cursorsOf(document, member, this.#cursors);
-      const resets = [...kept.values()].filter(({ place }) => place !== undefined).slice(0, offsetsPerCommit);
-      const isReset = (at: TopicPartition) => kept.get(cursorKey(at))?.place !== undefined;
+      const { valid, added } = cursorsOf(document, member, this.#cursors);
+      const resets = [...valid.values()].filter(({ resetTo }) => resetTo !== undefined).slice(0, offsetsPerCommit);
+      const isReset = (at: TopicPartition) => valid.get(cursorKey(at))?.resetTo !== undefined;
       const previous = what.commitsPrevious ? before.filter((at) => !isReset(at)) : [];
       const commit: GroupCommit['consume'] = {
         memberId: this.#memberId,
         callEpoch: this.#callEpoch,
         ...(what.expectedSeq !== undefined && { expectedSeq: what.expectedSeq }),
-        set: [...kept.values()].filter(({ isStored, offset }) => !isStored && offset !== unknownOffset),
+        set: [...valid.values()].filter(({ isStored, offset }) => !isStored && offset !== unknownOffset),
         commit: [...previous.map((at) => knownPartition(document, at)), ...resets],
       };
-      const forget = what.forgets ? before : [];
+      const positionsToClear = what.forgets ? before : [];
       return {
         document: next,
-        commit: { allowOom: true, renew: renewalOf(member), forget, wanted, consume: commit },
-        result: { member, kept, wanted, resets },
+        commit: {
+          allowOom: true,
+          sessionsToRenew: renewalOf(member),
+          positionsToClear,
+          positionsToRead: added,
+          consume: commit,
+        },
+        result: { member, valid, added, resets },
       };
     });
-    const { member, kept, wanted, resets } = outcome.result;
+    const { member, valid, added, resets } = outcome.result;
     this.#member = member;
     if (outcome.refused) {
       this.#isSuperseded = true;
@@ -215,16 +221,16 @@ export class ConsumeCall {
     this.#zxid = outcome.zxid;
     this.#lastSeq = outcome.lastSeq;
     if (this.#callEpoch === 'new') this.#callEpoch = outcome.callEpoch;
-    for (const cursor of kept.values()) {
+    for (const cursor of valid.values()) {
       if (!cursor.isStored) this.#movedCursors.add(cursor);
       cursor.isStored = cursor.offset !== unknownOffset;
       cursor.start = undefined;
     }
-    for (const cursor of resets) cursor.place = undefined;
-    this.#cursors = kept;
+    for (const cursor of resets) cursor.resetTo = undefined;
+    this.#cursors = valid;
     for (const [index, { position, committed }] of outcome.positions.entries()) {
       const cursor = {
-        ...wanted[index]!,
+        ...added[index]!,
         offset: position ?? committed ?? unknownOffset,
         isStored: position !== undefined,
       };
@@ -242,7 +248,7 @@ export class ConsumeCall {
       if (reset === 'none') throw noCommittedOffset(this.#group, cursor);
       cursor.offset = initialOffset(reset, cursor, bounds[index]);
       const { offset } = cursor;
-      if (mustCommitReset(reset, unknownOffset, offset)) cursor.place = { offset, isBack: false };
+      if (mustCommitReset(reset, unknownOffset, offset)) cursor.resetTo = { offset, isBack: false };
     }
   }
 
@@ -254,7 +260,7 @@ export class ConsumeCall {
       if (this.#member.reset === 'none') throw outOfRange(this.#group, cursor, log);
       const { offset: before } = cursor;
       const offset = resetOffset(this.#member.reset, log);
-      if (mustCommitReset(this.#member.reset, before, offset)) cursor.place = { offset, isBack: before > offset };
+      if (mustCommitReset(this.#member.reset, before, offset)) cursor.resetTo = { offset, isBack: before > offset };
       cursor.offset = offset;
       cursor.prefetched = undefined;
       cursor.isStored = false;

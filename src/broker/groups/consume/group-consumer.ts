@@ -38,7 +38,7 @@ export class GroupConsumer {
   async keepAlive(group: string, memberId: string, credential: MemberCredential): Promise<void> {
     await this.#parts.states.update(group, (stored) => {
       const member = callingMember(requireGroup(group, stored), memberId, credential);
-      return { commit: { allowOom: true, renew: renewalOf(member) }, result: undefined };
+      return { commit: { allowOom: true, sessionsToRenew: renewalOf(member) }, result: undefined };
     });
   }
 

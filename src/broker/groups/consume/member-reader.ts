@@ -17,7 +17,7 @@ export interface ConsumeCursor extends MemberCursor {
   /** Whether the offset is stored as the position of the member. */
   isStored: boolean;
   /** An offset chosen by the reset policy, to be committed; with `isBack` even if a higher offset is committed. */
-  place?: { offset: number; isBack: boolean } | undefined;
+  resetTo?: { offset: number; isBack: boolean } | undefined;
   /** The offset of the first record that this call returns; undefined if it returns none of the partition. */
   start?: number | undefined;
   /** The bounds of the log when they were read last; undefined before that. */

@@ -23,14 +23,17 @@ export async function repeatResponse(
   const outcome = await states.update(group, (stored) => {
     const document = requireGroup(group, stored);
     const member = callingMember(document, memberId, credential);
-    const wanted = heldBy(member).map((at) => knownPartition(document, at));
+    const positionsToRead = heldBy(member).map((at) => knownPartition(document, at));
     const consume = { memberId, expectedSeq, isRepeat: true };
-    return { commit: { allowOom: true, renew: renewalOf(member), wanted, consume }, result: { member, wanted } };
+    return {
+      commit: { allowOom: true, sessionsToRenew: renewalOf(member), positionsToRead, consume },
+      result: { member, positionsToRead },
+    };
   });
   if (outcome.staleSeq) throw stalePosition(memberId, expectedSeq, outcome.staleSeq.lastSeq);
-  const { member, wanted } = outcome.result;
+  const { member, positionsToRead } = outcome.result;
   const reads = outcome.positions.map(async ({ start, position }, i) =>
-    start === undefined ? undefined : reader.range(wanted[i]!, start, position!),
+    start === undefined ? undefined : reader.range(positionsToRead[i]!, start, position!),
   );
   const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
   const partitions = outcome.positions.flatMap(({ topic, partition, start, position }) =>

@@ -72,18 +72,18 @@ export class GroupStreams {
    */
   async open(group: string, request: Join, sink: GroupStreamSink): Promise<GroupStream> {
     const joinedAt = performance.now();
-    let wanted: MemberCursor[] = [];
+    let added: MemberCursor[] = [];
     const { member, callEpoch, positions } = await this.#parts.coordinator.joinOverSocket(
       group,
       request,
       (document, joined) => {
-        wanted = cursorsOf(document, joined, new Map()).wanted;
-        return wanted;
+        added = cursorsOf(document, joined, new Map()).added;
+        return added;
       },
     );
     const { memberId } = member;
     const key = `${group}/${memberId}`;
-    const joined = { group, member, callEpoch, joinedAt, assigned: withCommittedOffsets(wanted, positions) };
+    const joined = { group, member, callEpoch, joinedAt, assigned: withCommittedOffsets(added, positions) };
     const stream = new GroupStream(joined, sink, this.#parts, () => {
       if (this.#open.get(key) === stream) this.#open.delete(key);
     });
@@ -293,18 +293,18 @@ export class GroupStream {
     this.#mustReport = false;
     this.#mustRenew = false;
     try {
-      let [kept, wanted]: [ReadonlyMap<string, StreamCursor>, MemberCursor[]] = [new Map(), []];
+      let [valid, added]: [ReadonlyMap<string, StreamCursor>, MemberCursor[]] = [new Map(), []];
       const caller = { memberId: this.#memberId, callEpoch: this.callEpoch };
       const { member, positions } = await this.#parts.coordinator.reportOwned(this.#group, caller, {
         owned: () => this.#partitions.owned(),
         renews,
-        wanted: (document, next) => {
-          ({ kept, wanted } = cursorsOf(document, next, this.#partitions.cursors));
-          return wanted;
+        positionsToRead: (document, next) => {
+          ({ valid, added } = cursorsOf(document, next, this.#partitions.cursors));
+          return added;
         },
       });
       if (renews) this.#leaseEnd = startedAt + member.sessionTimeoutMs;
-      this.#take(member, kept, withCommittedOffsets(wanted, positions));
+      this.#take(member, valid, withCommittedOffsets(added, positions));
     } catch (error) {
       if (renews) this.#mustRenew = true;
       // The session cannot have expired, so the member was fenced, or an operator removed it.
@@ -315,9 +315,9 @@ export class GroupStream {
   }
 
   /** Takes over the assignment, and sends the frames with its changes. */
-  #take(member: GroupMember, kept: ReadonlyMap<string, StreamCursor>, assigned: readonly MemberCursor[]): void {
+  #take(member: GroupMember, valid: ReadonlyMap<string, StreamCursor>, assigned: readonly MemberCursor[]): void {
     this.#member = member;
-    const change = this.#partitions.apply(member, kept, assigned);
+    const change = this.#partitions.apply(member, valid, assigned);
     this.#records.drop();
     for (const cursor of change.assigned) this.#records.add(cursor);
     this.#send(change);

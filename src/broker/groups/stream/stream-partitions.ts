@@ -55,19 +55,19 @@ export class StreamPartitions {
 
   /**
    * Takes over a new assignment.
-   * @param kept the cursors that stay valid, by key
+   * @param valid the cursors that stay valid, by key
    * @param added cursors of new partitions, with their offsets
    */
   apply(
     member: GroupMember,
-    kept: ReadonlyMap<string, StreamCursor>,
+    valid: ReadonlyMap<string, StreamCursor>,
     added: readonly MemberCursor[],
   ): PartitionsChange {
     const pending = new Set(eachPartition(member.pendingRevocation).map(cursorKey));
     const replaced = new Set(added.map(cursorKey));
     const [revoking, revoked]: [StreamCursor[], StreamCursor[]] = [[], []];
     for (const [key, cursor] of this.#cursors) {
-      if (kept.has(key)) continue;
+      if (valid.has(key)) continue;
       endWait(cursor);
       if (!pending.has(key) || replaced.has(key)) {
         this.#cursors.delete(key);
