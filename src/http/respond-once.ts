@@ -38,7 +38,7 @@ export async function respondOnce<T>(
   const idempotency = idempotencyOf(request);
   if (!idempotency) return respond(reply, await act({ isChanged: false }));
   const found = await storedResponses.find(idempotency);
-  if (found.state === 'kept') return respond(reply, { ...decodeStored(found.text, bodySchema), replayed: true });
+  if (found.state === 'stored') return respond(reply, { ...decodeStored(found.text, bodySchema), replayed: true });
   const storedText = found.state === 'changed' ? found.text : undefined;
   const done = await act({ idempotency, isChanged: found.state === 'changed', storedText });
   await storedResponses

@@ -118,7 +118,7 @@ t.test('the bytes of stored responses are limited, too', async (t) => {
   await store.storedResponses.store(idempotency, 'y'.repeat(50_000));
   const { bytes } = await store.storedResponses.stats();
   t.ok(bytes > 50_000 && bytes < 50_500, `a response replaces the previous one: ${bytes} bytes`);
-  t.same(await store.storedResponses.find(idempotency), { state: 'kept', text: 'y'.repeat(50_000) });
+  t.same(await store.storedResponses.find(idempotency), { state: 'stored', text: 'y'.repeat(50_000) });
   await store.storedResponses.store({ key: 'more', fingerprint: 'f' }, 'x'.repeat(50_000));
   await t.rejects(store.storedResponses.find({ key: 'new', fingerprint: 'f' }), { code: 'TOO_MANY_REQUESTS' });
 });

@@ -125,7 +125,7 @@ export class GroupStateManager {
     // An equal copy is found later, in update(): comparing large documents here would block the event loop.
     if (update.isNoop || (update.document !== undefined && update.document !== snapshot.document)) return undefined;
     const outcome = await this.#commit(group, snapshot, { ...update, document: undefined });
-    return outcome.outcome === 'conflict' || outcome.outcome === 'gone'
+    return outcome.outcome === 'conflict' || outcome.outcome === 'sessions_ended'
       ? undefined
       : committed(update.result, snapshot.document, outcome);
   }
@@ -223,9 +223,9 @@ export class GroupStateManager {
       switch (outcome.outcome) {
         case 'applied':
         case 'refused':
-        case 'elsewhere':
+        case 'stale_sequence':
           return committed(update.result, nextOf(snapshot, update), outcome);
-        case 'gone':
+        case 'sessions_ended':
           snapshot = await this.#expire(group, outcome, outcome.living);
           break;
         case 'conflict':
@@ -386,10 +386,10 @@ function nextOf(before: GroupSnapshot, { document }: GroupUpdate<unknown>): Grou
 function committed<T>(
   result: T,
   document: GroupDocument | undefined,
-  outcome: Exclude<CommitOutcome, { outcome: 'conflict' | 'gone' }>,
+  outcome: Exclude<CommitOutcome, { outcome: 'conflict' | 'sessions_ended' }>,
 ): CommittedUpdate<T> {
   if (outcome.outcome === 'refused') return { ...nothingCommitted, result, document, refused: outcome };
-  if (outcome.outcome === 'elsewhere') return { ...nothingCommitted, result, document, staleSeq: outcome };
+  if (outcome.outcome === 'stale_sequence') return { ...nothingCommitted, result, document, staleSeq: outcome };
   const { zxid, callEpoch, lastSeq, raisedCallEpochs, positions } = outcome;
   return { ...nothingCommitted, result, document, zxid, callEpoch, lastSeq, raisedCallEpochs, positions };
 }

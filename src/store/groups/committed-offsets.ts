@@ -33,10 +33,10 @@ export interface SurveyedGroup {
 
 export type OffsetsOutcome =
   | { outcome: 'applied'; version: number; zxid: number }
-  | ({ outcome: 'conflict' | 'gone' } & GroupSnapshot)
+  | ({ outcome: 'conflict' | 'sessions_ended' } & GroupSnapshot)
   | { outcome: 'superseded' }
-  /** An earlier request with the same Idempotency-Key has done it; `kept` is its stored response. */
-  | { outcome: 'repeated'; kept: string };
+  /** An earlier request with the same Idempotency-Key has done it; `response` is its stored response. */
+  | { outcome: 'repeated'; response: string };
 
 /** How many groups one script reads, how many commits it deletes, and how many offsets it reports: a few ms of Redis each. */
 const groupsAtOnce = 1000;
@@ -89,8 +89,8 @@ export class CommittedOffsets {
     const kind = text(outcome);
     if (kind === 'applied') return { outcome: kind, version: integer(rest[0]), zxid: integer(rest[1]) };
     if (kind === 'superseded') return { outcome: kind };
-    if (kind === 'repeated') return { outcome: kind, kept: text(rest[0]) };
-    return { outcome: kind === 'gone' ? kind : 'conflict', ...snapshot(rest[0], rest[1]) };
+    if (kind === 'repeated') return { outcome: kind, response: text(rest[0]) };
+    return { outcome: kind === 'sessions_ended' ? kind : 'conflict', ...snapshot(rest[0], rest[1]) };
   }
 
   /** All committed offsets of a group, also those of deleted topics, which have another topic id than a new topic of that name. */
@@ -122,12 +122,12 @@ export class CommittedOffsets {
   /**
    * Deletes at most `limit` commits that have been unused for `retentionMs`, and then the group if it has no members and no commits.
    * Does nothing if the group has another version.
-   * @param kept the topics that members subscribe to: their commits are kept
+   * @param subscribed the topics that members subscribe to: their commits are kept
    */
   async expire(
     group: string,
     version: number,
-    kept: readonly string[],
+    subscribed: readonly string[],
     retentionMs: number,
     limit: number,
   ): Promise<{ expired: number; isDeleted: boolean }> {
@@ -135,7 +135,7 @@ export class CommittedOffsets {
     const args: ScriptArguments = [group, version, maxNodeBytes, eventRetention, retentionMs, limit];
     pushRows(
       args,
-      kept.map((topic) => [topic]),
+      subscribed.map((topic) => [topic]),
     );
     const [, expired, isDeleted] = await this.#call('expire-offsets', args);
     return { expired: integer(expired), isDeleted: integer(isDeleted) === 1 };

@@ -101,11 +101,11 @@ export type CommitOutcome =
   /** The group has another version; this is its state. Compute the update again. */
   | ({ outcome: 'conflict' } & GroupSnapshot)
   /** Sessions of members have ended; `living` are the members that have one. */
-  | ({ outcome: 'gone'; living: Set<string> } & GroupSnapshot)
+  | ({ outcome: 'sessions_ended'; living: Set<string> } & GroupSnapshot)
   /** Nothing was done: these calls were superseded, and these requests have a stored response. */
   | ({ outcome: 'refused' } & Refusal)
   /** The consumer's last delivery is not the one that `consume.expectedSeq` names. */
-  | { outcome: 'elsewhere'; lastSeq: number; prevSeq: number };
+  | { outcome: 'stale_sequence'; lastSeq: number; prevSeq: number };
 
 export interface Refusal {
   superseded: Caller[];
@@ -213,11 +213,11 @@ export function decodeCommitReply(reply: ReplyValue[], commit: GroupCommit): Com
       return applied(rest, commit);
     case 'refused':
       return { outcome: 'refused', ...refusal(rest, commit) };
-    case 'elsewhere':
-      return { outcome: 'elsewhere', lastSeq: integer(rest[0]), prevSeq: integer(rest[1]) };
-    case 'gone': {
+    case 'stale_sequence':
+      return { outcome: 'stale_sequence', lastSeq: integer(rest[0]), prevSeq: integer(rest[1]) };
+    case 'sessions_ended': {
       const living = new Set(rest.slice(2).map((name) => text(name)));
-      return { outcome: 'gone', ...snapshot(rest[0], rest[1]), living };
+      return { outcome: 'sessions_ended', ...snapshot(rest[0], rest[1]), living };
     }
     default:
       return { outcome: 'conflict', ...snapshot(rest[0], rest[1]) };

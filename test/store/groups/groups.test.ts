@@ -100,7 +100,7 @@ t.test(
     await one.commit(consume(withMember(one.document, 'b'), 'a'));
     await store.sessions.end({ id: memberOf(one.document, 'a').sessionId, secretHash: '' });
     const gone = await one.commit(undefined);
-    t.match(gone, { outcome: 'gone', version: one.version, living: new Set(['b']) });
+    t.match(gone, { outcome: 'sessions_ended', version: one.version, living: new Set(['b']) });
     await t.rejects(store.namespace.get('/consumers/g/owners/t1/0'), { code: 'NO_NODE' });
     appliedOf(await one.commit(expire(one.document, new Set(['b'])), {}, ['a']));
     t.equal((await store.namespace.get('/consumers/g/owners/t1/0')).data.toString(), 'b');
@@ -226,7 +226,7 @@ t.test('offsets are committed and deleted with their metadata, at the version th
   );
   t.same((await committedOffsets.list('g')).offsets, []);
   const dead = await committedOffsets.commit('g', version, [anew], { sessionId: '0123456789abcdef' });
-  t.equal(dead.outcome, 'gone');
+  t.equal(dead.outcome, 'sessions_ended');
 });
 
 t.test('commits for a deleted topic are deleted from all groups, and empty groups with them', async (t) => {

@@ -256,7 +256,7 @@ export class ConsumeCall {
   #resetOutOfRange(): void {
     for (const cursor of this.#cursors.values()) {
       const { log } = cursor;
-      if (!isOutOfRange(cursor) || !log || log === 'gone') continue;
+      if (!isOutOfRange(cursor) || !log || log === 'missing') continue;
       if (this.#member.reset === 'none') throw outOfRange(this.#group, cursor, log);
       const { offset: before } = cursor;
       const offset = resetOffset(this.#member.reset, log);

@@ -21,7 +21,7 @@ export interface ConsumeCursor extends MemberCursor {
   /** The offset of the first record that this call returns; undefined if it returns none of the partition. */
   start?: number | undefined;
   /** The bounds of the log when they were read last; undefined before that. */
-  log?: LogBounds | 'gone';
+  log?: LogBounds | 'missing';
   /** Batches that were read from `offset` on and not returned yet. */
   prefetched?: Prefetched | undefined;
 }
@@ -75,7 +75,7 @@ export class MemberReader {
     let found = await this.#logs.bounds(seen);
     const missing = seen.filter((_, index) => !found[index]);
     if (missing.length > 0 && (await this.#topics.recreateLostLogs(missing))) found = await this.#logs.bounds(seen);
-    for (const [index, cursor] of seen.entries()) cursor.log = found[index] ?? 'gone';
+    for (const [index, cursor] of seen.entries()) cursor.log = found[index] ?? 'missing';
   }
 
   /**
@@ -151,7 +151,7 @@ export class MemberReader {
   /** Waits until one of the logs has grown beyond its known end, or `signal` is aborted. */
   async waitForMore(cursors: Iterable<ConsumeCursor>, timeoutMs: number, signal: AbortSignal): Promise<void> {
     const logs = [...cursors].flatMap(({ topicId, partition, log }) =>
-      log && log !== 'gone' ? [{ topicId, partition, endOffset: log.endOffset }] : [],
+      log && log !== 'missing' ? [{ topicId, partition, endOffset: log.endOffset }] : [],
     );
     await this.#reader.waitForAppend(logs, timeoutMs, signal);
   }
@@ -182,12 +182,12 @@ export class MemberReader {
 
 /** Whether the offset of the cursor is outside of the bounds of the log, as they were read. */
 export function isOutOfRange({ log, offset }: ConsumeCursor): boolean {
-  return log !== undefined && log !== 'gone' && (offset < log.logStartOffset || offset > log.endOffset);
+  return log !== undefined && log !== 'missing' && (offset < log.logStartOffset || offset > log.endOffset);
 }
 
 /** How many offsets are left up to the end of the log, as it was read. */
 export function lagOf({ log, offset }: ConsumeCursor): number {
-  return log === undefined || log === 'gone' ? 0 : log.endOffset - offset;
+  return log === undefined || log === 'missing' ? 0 : log.endOffset - offset;
 }
 
 /** Bytes of memory that prefetched batches hold. */

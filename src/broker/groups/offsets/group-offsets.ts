@@ -238,7 +238,7 @@ export class GroupOffsets {
     if (moves.length > offsetsPerCommitMax) throw tooManyMoves(group, moves.length);
     // The response is stored, as a repeat of the request could not find the previous offsets.
     const responseToStore = idempotency && { idempotencyKey: idempotency, response: JSON.stringify(offsets) };
-    const { zxid, kept } = await this.#write(
+    const { zxid, response } = await this.#write(
       group,
       (current) => {
         if (current) checkEmpty(group, current);
@@ -246,13 +246,16 @@ export class GroupOffsets {
       },
       responseToStore,
     );
-    return { zxid, offsets: kept === undefined ? offsets : resetResponse.shape.offsets.parse(JSON.parse(kept)) };
+    return {
+      zxid,
+      offsets: response === undefined ? offsets : resetResponse.shape.offsets.parse(JSON.parse(response)),
+    };
   }
 
   /**
    * Writes commits; on a version conflict it checks and writes again, up to `attemptsMax` times.
    * @param check returns the commits for a group document, and throws if they are not allowed
-   * @returns `kept` = the stored response, if the idempotency key was used before
+   * @returns `response` = the stored response, if the idempotency key was used before
    * @throws ServiceError TOO_MANY_REQUESTS after too many conflicts; MEMBER_SUPERSEDED
    */
   async #write(
@@ -264,7 +267,7 @@ export class GroupOffsets {
       caller?: { memberId: string; callEpoch: number } | undefined;
     },
     responseToStore?: ResponseToStore,
-  ): Promise<{ zxid: number; kept?: string }> {
+  ): Promise<{ zxid: number; response?: string }> {
     let snapshot = this.#states.cached(group);
     let isNewest = false;
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
@@ -282,7 +285,7 @@ export class GroupOffsets {
       }
       const outcome = await this.#offsets.commit(group, snapshot.version, checked.commits, checked, responseToStore);
       if (outcome.outcome === 'applied') return { zxid: outcome.zxid };
-      if (outcome.outcome === 'repeated') return { zxid: 0, kept: outcome.kept };
+      if (outcome.outcome === 'repeated') return { zxid: 0, response: outcome.response };
       if (outcome.outcome === 'superseded') throw memberSuperseded(checked.caller!.memberId);
       snapshot = undefined;
     }

@@ -34,11 +34,11 @@ export function createOffsetRetention(
   async function expireOffsets(group: string): Promise<void> {
     for (;;) {
       const { version, document } = await states.read(group);
-      const kept = Object.values(document?.members ?? {}).flatMap(({ topics }) => topics);
+      const subscribed = Object.values(document?.members ?? {}).flatMap(({ topics }) => topics);
       const { expired, isDeleted } = await offsets.expire(
         group,
         version,
-        [...new Set(kept)],
+        [...new Set(subscribed)],
         offsetsRetentionMs,
         offsetsAtOnce,
       );

@@ -11,10 +11,10 @@
              moved = for how many ms members were moving to their target assignment, if this ends it, else -1
              last sequence = of the last delivery to the consumer, with this one; start = the first offset of that delivery
              { 'OK', 'conflict', version, document }: the document has another version
-             { 'OK', 'gone', version, document, member… }: sessions of members have ended; these members have one
+             { 'OK', 'sessions_ended', version, document, member… }: sessions of members have ended; these members have one
              { 'OK', 'refused', number of members, (member, call epoch)…, (record id, '' or an error code, response or detail)… }:
              these members have begun newer calls, these requests have a response already; update again without them
-             { 'OK', 'elsewhere', last sequence, the one before }: the consumer's last delivery is not the expected one
+             { 'OK', 'stale_sequence', last sequence, the one before }: the consumer's last delivery is not the expected one
      Errors  those of an operation that fails: then the document and the tree contradict each other
      Emits   one transaction of created, changed, deleted ]]
 local name, document, fields = ARGV[1], ARGV[2], ARGV[3]

@@ -14,7 +14,7 @@
              then a list with its length before it: (topic, topic id, partition, offset or '' = delete, metadata or '')
      Returns { 'OK', 'applied', version, zxid }
              { 'OK', 'conflict', version, document }: the document has another version
-             { 'OK', 'gone', version, document, member… }: the member's session has ended; these members have one
+             { 'OK', 'sessions_ended', version, document, member… }: the member's session has ended; these members have one
              { 'OK', 'superseded' }: the member has begun a newer call
              { 'OK', 'repeated', what was stored }: an earlier request with this key has done it
      Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses); UNKNOWN_TOPIC, if a topic with that id does not exist
@@ -33,7 +33,7 @@ if repeated then return repeated[1] == 'OK' and { 'OK', 'repeated', repeated[3] 
 
 local version = group.version()
 if version ~= expected then return group.conflict() end
-if session_id ~= '' and session.problem(session_id, '') then return group.gone() end
+if session_id ~= '' and session.problem(session_id, '') then return group.sessions_ended() end
 if call ~= '' and call ~= redis.call('HGET', keys.positions(group.name), caller) then return { 'OK', 'superseded' } end
 for _, row in ipairs(rows) do
   local problem = row[4] ~= '' and group.claim_topic(row[1], row[2], limits)
@@ -54,5 +54,5 @@ end
 if new_document ~= '' then version = group.store(new_document) end
 group.write_topic_ids()
 for _, row in ipairs(rows) do group.write_metadata(row[1], row[3], row[5]) end
-idempotency.keep(record_id, fingerprint, response_limits, { 'OK', 0, repeat_text })
+idempotency.store(record_id, fingerprint, response_limits, { 'OK', 0, repeat_text })
 return { 'OK', 'applied', version, txn.commit(limits.event_retention) }

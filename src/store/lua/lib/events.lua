@@ -46,10 +46,10 @@ local function trim(retention, newest)
     local oldest = redis.call('XRANGE', keys.events, '-', '+', 'COUNT', 1)[1]
     if not oldest then return end
     first = tonumber(string.match(oldest[1], '^%d+'))
-    local kept = newest - struct.unpack('>d', oldest[2][2]) + #oldest[2][2]
+    local bytes = newest - struct.unpack('>d', oldest[2][2]) + #oldest[2][2]
     local length = redis.call('XLEN', keys.events)
-    if kept <= HISTORY_BYTES_MAX or length <= 1 then break end
-    forgotten = forgotten + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * HISTORY_BYTES_MAX / kept * 0.9))
+    if bytes <= HISTORY_BYTES_MAX or length <= 1 then break end
+    forgotten = forgotten + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * HISTORY_BYTES_MAX / bytes * 0.9))
   end
   if forgotten > 0 then redis.call('HSET', keys.root, 'events_floor', whole(first - 1)) end
 end

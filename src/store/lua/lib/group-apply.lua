@@ -46,7 +46,7 @@ local function check_sequence()
   local is_expected = expected == last
   if update.is_repeat then is_expected = expected == previous and expected ~= last end
   if is_expected then return nil end
-  return { 'OK', 'elsewhere', last, previous }
+  return { 'OK', 'stale_sequence', last, previous }
 end
 
 local function newest_call(member)
@@ -201,7 +201,7 @@ function apply.run(name, document, fields)
   local refused = refusal({}, stored_responses())
   if refused then return refused end
   if version ~= update.expected_version then return group.conflict() end
-  if group.member_count() ~= update.live_members then return group.gone() end
+  if group.member_count() ~= update.live_members then return group.sessions_ended() end
   refused = refusal(superseded_calls(), {}) or check_sequence()
   if refused then return refused end
 
@@ -241,7 +241,7 @@ function apply.run(name, document, fields)
     if member ~= update.consumer then redis.call('HDEL', keys.positions(group.name), '>' .. member) end
   end
   for _, row in ipairs(update.responses) do
-    idempotency.keep(row[1], row[2], update.response_limits, { 'OK', 0, row[3] })
+    idempotency.store(row[1], row[2], update.response_limits, { 'OK', 0, row[3] })
   end
   reply[4] = txn.commit(limits.event_retention)
   read_positions(last_sequence, reply)

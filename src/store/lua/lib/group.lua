@@ -125,15 +125,15 @@ end
 --- A broker may not know yet that the topic was deleted, or replaced. Claims made before that are deleted with the topic
 --- (groups/forget-topic.lua), and none can be made after it: so no commit is left over.
 function group.claim_topic(topic, topic_id, limits)
-  local kept = redis.call('HGET', keys.offset_details(group.name), topic)
-  if kept == topic_id or group.topic_ids[topic] then return nil end
+  local noted = redis.call('HGET', keys.offset_details(group.name), topic)
+  if noted == topic_id or group.topic_ids[topic] then return nil end
   local named = '"topic_id":"' .. topic_id .. '"'
   if not string.find(redis.call('HGET', keys.node('/brokers/topics/' .. topic), 'data') or '', named, 1, true) then
     return { 'UNKNOWN_TOPIC', 'Topic ' .. topic .. ' was deleted, so nothing can be committed for it.', 'topic', topic }
   end
   group.topic_ids[topic] = topic_id
   local path = group.path .. '/offsets/' .. topic
-  if not kept or not txn.node(path) then return nil end
+  if not noted or not txn.node(path) then return nil end
   local _, problem = ops['delete-recursive']({ op = 'delete-recursive', path = path }, limits)
   return problem
 end
@@ -201,4 +201,4 @@ end
 function group.conflict() return { 'OK', 'conflict', group.version(), group.document() } end
 
 --- The reply to an update that counts members whose session has ended, with the names of those that have one.
-function group.gone() return group.add_members({ 'OK', 'gone', group.version(), group.document() }) end
+function group.sessions_ended() return group.add_members({ 'OK', 'sessions_ended', group.version(), group.document() }) end

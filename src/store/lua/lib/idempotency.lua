@@ -1,7 +1,7 @@
 --- @include "lib/keys"
 --- @include "lib/record-quota"
 --[[ Records of requests that carry an Idempotency-Key, so that a repeat after a lost response gets the first one. A record is found
-     by a hash of the key (src/store/sealed-response.ts). Only success is kept: a failure changed nothing, and may be tried
+     by a hash of the key (src/store/sealed-response.ts). Only success is stored: a failure changed nothing, and may be tried
      again. A record (cmsgpack) has these fields:
 
        fingerprint   of the request: another request with the same key is refused
@@ -13,8 +13,8 @@
 local idempotency = {}
 
 local function stored_record(id)
-  local kept = redis.call('GET', keys.response(id))
-  return kept and cmsgpack.unpack(kept), kept and #kept
+  local stored = redis.call('GET', keys.response(id))
+  return stored and cmsgpack.unpack(stored), stored and #stored
 end
 
 --- Returns the record, or nil if the key is new (or ''); or nil and an error, if the key was used for another request, or
@@ -33,8 +33,8 @@ function idempotency.record(id, fingerprint, limits)
   if not quota.has(keys.responses, limits) then
     return nil, {
       'TOO_MANY_REQUESTS',
-      'The responses kept for requests with an Idempotency-Key are at their limit of ' .. whole(limits.count) .. ' or '
-        .. whole(limits.bytes) .. ' bytes; each is kept for ' .. whole(limits.ttl_ms / 60000)
+      'The responses stored for requests with an Idempotency-Key are at their limit of ' .. whole(limits.count) .. ' or '
+        .. whole(limits.bytes) .. ' bytes; each is stored for ' .. whole(limits.ttl_ms / 60000)
         .. ' minutes. Nothing was done: try again later, or send the request without a key.',
       'responsesMax', exact(limits.count),
       'bytesMax', exact(limits.bytes),
@@ -53,7 +53,7 @@ function idempotency.find(id, fingerprint, limits)
 end
 
 --- Stores a field of the record: `reply`, whose second element is the flag "replayed", or `response`, a text.
-function idempotency.keep(id, fingerprint, limits, value, field)
+function idempotency.store(id, fingerprint, limits, value, field)
   if id == '' then return end
   limits = quota.limits(limits)
   local record, before = stored_record(id)

@@ -2,12 +2,12 @@
 --- @include "lib/clock"
 --[[ The state of a producer in one log: its newest epoch here, its next sequence (counted at the producer's home only), the
      results of its last requests, and its last use. docs/adr/007 says how the logs of a request work together. ]]
-local producer = { ANSWERS_MAX = 5 }
+local producer = { RESULTS_MAX = 5 }
 
 --- The state { epoch, used, next, answers }, or nil.
 function producer.find(id)
-  local kept = redis.call('HGET', log.producers, id)
-  return kept and cmsgpack.unpack(kept)
+  local stored = redis.call('HGET', log.producers, id)
+  return stored and cmsgpack.unpack(stored)
 end
 
 function producer.save(id, state)
@@ -20,48 +20,48 @@ function producer.begin(epoch) return { epoch = epoch, next = 0, answers = {} } 
 
 --- Checks a request { producer, epoch, sequence, home, joined }. Returns the first result of a repeat, or an error; or nil
 --- and the state to pass to producer.note, if the request is new.
-function producer.judge(asked)
-  local state = producer.find(asked.producer)
-  if state and asked.epoch < state.epoch then
+function producer.judge(request)
+  local state = producer.find(request.producer)
+  if state and request.epoch < state.epoch then
     return {
       'PRODUCER_FENCED',
-      'Epoch ' .. whole(asked.epoch) .. ' of producer ' .. asked.producer .. ' is fenced: epoch ' .. whole(state.epoch)
+      'Epoch ' .. whole(request.epoch) .. ' of producer ' .. request.producer .. ' is fenced: epoch ' .. whole(state.epoch)
         .. ' was given out after it.',
       'epoch', exact(state.epoch),
     }
   end
-  if not state or state.epoch < asked.epoch then
-    if not asked.joined then
-      return { 'UNKNOWN_PRODUCER', 'This log does not know epoch ' .. whole(asked.epoch) .. ' of producer ' .. asked.producer .. '.' }
+  if not state or state.epoch < request.epoch then
+    if not request.joined then
+      return { 'UNKNOWN_PRODUCER', 'This log does not know epoch ' .. whole(request.epoch) .. ' of producer ' .. request.producer .. '.' }
     end
-    state = producer.begin(asked.epoch)
+    state = producer.begin(request.epoch)
   end
-  local oldest = asked.sequence
+  local oldest = request.sequence
   for _, answer in ipairs(state.answers) do
     local sequence, base, count, time, partitions = unpack(answer)
-    if sequence == asked.sequence then return { 'OK', 1, base, count, time, partitions } end
+    if sequence == request.sequence then return { 'OK', 1, base, count, time, partitions } end
     oldest = math.min(oldest, sequence)
   end
   -- Logs other than the home receive only some requests, in any order. But a request older than all stored results may have been
   -- appended already: a broker may have delayed it, while its client continued through other brokers.
-  local is_forgotten = #state.answers == producer.ANSWERS_MAX and asked.sequence == oldest
-  if is_forgotten or (asked.home and asked.sequence ~= state.next) then
+  local is_forgotten = #state.answers == producer.RESULTS_MAX and request.sequence == oldest
+  if is_forgotten or (request.home and request.sequence ~= state.next) then
     return {
       'OUT_OF_ORDER_SEQUENCE',
-      'Producer ' .. asked.producer .. ' sent sequence ' .. whole(asked.sequence) .. '; this topic expects ' .. whole(state.next)
-        .. ', or a repeat of one of the last ' .. producer.ANSWERS_MAX .. '. What is missing was not appended.',
+      'Producer ' .. request.producer .. ' sent sequence ' .. whole(request.sequence) .. '; this topic expects ' .. whole(state.next)
+        .. ', or a repeat of one of the last ' .. producer.RESULTS_MAX .. '. What is missing was not appended.',
       'expected', exact(state.next),
-      'got', exact(asked.sequence),
+      'got', exact(request.sequence),
     }
   end
   return nil, state
 end
 
 --- Stores a request with its result, together with the append.
-function producer.note(asked, state, base, count)
-  state.next = math.max(state.next, asked.sequence + 1)
-  state.answers[#state.answers + 1] = { asked.sequence, base, count, now_ms, asked.partitions }
-  if #state.answers > producer.ANSWERS_MAX then
+function producer.note(request, state, base, count)
+  state.next = math.max(state.next, request.sequence + 1)
+  state.answers[#state.answers + 1] = { request.sequence, base, count, now_ms, request.partitions }
+  if #state.answers > producer.RESULTS_MAX then
     -- The lowest sequence is dropped, whenever it arrived: so dropped results are below all stored ones.
     local lowest = 1
     for i, answer in ipairs(state.answers) do
@@ -69,5 +69,5 @@ function producer.note(asked, state, base, count)
     end
     table.remove(state.answers, lowest)
   end
-  producer.save(asked.producer, state)
+  producer.save(request.producer, state)
 end

@@ -22,7 +22,7 @@ local function apply(packed, limits)
   limits.privileged = privileged == 1
   local done, problem = ops.run(packed, at, count, limits)
   if problem then return problem end
-  idempotency.keep(key, fingerprint, limits.responses, { 'OK', 0, done })
+  idempotency.store(key, fingerprint, limits.responses, { 'OK', 0, done })
   return '\0' .. done
 end
 

@@ -12,7 +12,7 @@
      ARGV    1 channel of appends  2 `<topicId>:<partition>:`, which begins each message on it
              3 limits of stored results (lib/record-quota.lua)  4 most fences
              5… the batches, 4 values each: number of records; records (lines); their own timestamps: '' for none, else the
-                largest in ms, with a '~' before it if some records have none; guards: '' or JSON of
+                largest in ms, with a '~' before it if some records have none; checks: '' or JSON of
                 { oldest, newest, before, after } (timestamps of the whole request in ms, and how far they may be before and
                 after the present), { fence, token, lost } (lost = the error text if the broker refuses the token, unless the
                 request is a repeat), and { key, fingerprint, partitions } or
@@ -41,12 +41,12 @@ local function unit_hint(timestamp)
 end
 
 --- The error that a timestamp is too far from now, or nil.
-local function wrong_time(guards)
+local function wrong_time(checks)
   local timestamp, setting, limit, where
-  if guards.after and guards.newest > now_ms + guards.after then
-    timestamp, setting, limit, where = guards.newest, 'message.timestamp.after.max.ms', guards.after, ' after '
-  elseif guards.before and guards.oldest < now_ms - guards.before then
-    timestamp, setting, limit, where = guards.oldest, 'message.timestamp.before.max.ms', guards.before, ' before '
+  if checks.after and checks.newest > now_ms + checks.after then
+    timestamp, setting, limit, where = checks.newest, 'message.timestamp.after.max.ms', checks.after, ' after '
+  elseif checks.before and checks.oldest < now_ms - checks.before then
+    timestamp, setting, limit, where = checks.oldest, 'message.timestamp.before.max.ms', checks.before, ' before '
   else
     return nil
   end
@@ -60,33 +60,33 @@ local function wrong_time(guards)
   }
 end
 
-local function lost(guards)
-  return { 'FENCED', guards.lost, 'fence', guards.fence, 'token', exact(guards.token) }
+local function lost(checks)
+  return { 'FENCED', checks.lost, 'fence', checks.fence, 'token', exact(checks.token) }
 end
 
 --- Returns why a batch is not appended: the result of an earlier append, or an error. Else nil and its producer's state.
-local function judge(guards)
+local function judge(checks)
   local outcome, state
   -- A repeat gets its first result even if it is fenced by now: nothing is appended, and the result is true.
-  if guards.key then outcome = results.find(guards.key, guards.fingerprint) or results.full(result_limits) end
-  if guards.producer then outcome, state = producer.judge(guards) end
-  if not outcome and guards.newest then outcome = wrong_time(guards) end
-  if not outcome and guards.lost then outcome = lost(guards) end
-  if not outcome and guards.fence then outcome = fence.judge(guards.fence, guards.token, fences_max) end
+  if checks.key then outcome = results.find(checks.key, checks.fingerprint) or results.full(result_limits) end
+  if checks.producer then outcome, state = producer.judge(checks) end
+  if not outcome and checks.newest then outcome = wrong_time(checks) end
+  if not outcome and checks.lost then outcome = lost(checks) end
+  if not outcome and checks.fence then outcome = fence.judge(checks.fence, checks.token, fences_max) end
   return outcome, state
 end
 
-local function note(guards, state, base, count)
-  if guards.key then results.keep(guards.key, guards.fingerprint, result_limits, base, count, guards.partitions) end
-  if guards.producer then producer.note(guards, state, base, count) end
+local function note(checks, state, base, count)
+  if checks.key then results.store(checks.key, checks.fingerprint, result_limits, base, count, checks.partitions) end
+  if checks.producer then producer.note(checks, state, base, count) end
 end
 
 local function append(at)
   local count, records, own = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
-  local guards, state = ARGV[at + 3] ~= '' and cjson.decode(ARGV[at + 3]), nil
-  if guards then
+  local checks, state = ARGV[at + 3] ~= '' and cjson.decode(ARGV[at + 3]), nil
+  if checks then
     local outcome
-    outcome, state = judge(guards)
+    outcome, state = judge(checks)
     if outcome then return outcome end
   end
   local base = -1
@@ -103,8 +103,8 @@ local function append(at)
     bounds.next = base + count
     bounds.total = bounds.total + #records
   end
-  if guards then note(guards, state, base, count) end
-  return { 'OK', 0, base, count, now_ms, guards and guards.partitions or 0 }
+  if checks then note(checks, state, base, count) end
+  return { 'OK', 0, base, count, now_ms, checks and checks.partitions or 0 }
 end
 
 local before = bounds.next

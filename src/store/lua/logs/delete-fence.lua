@@ -21,5 +21,5 @@ redis.call('ZREM', log.fence_uses, name)
 if not known then
   return { 'NOT_FOUND', 'This partition has no fence ' .. name .. ': no token of that name was sent, or it has expired or was deleted.', 'fence', name }
 end
-if key ~= '' then results.keep(key, fingerprint, result_limits, 0, 0, 0) end
+if key ~= '' then results.store(key, fingerprint, result_limits, 0, 0, 0) end
 return { 'OK', 0 }

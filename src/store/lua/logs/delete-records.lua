@@ -22,5 +22,5 @@ end
 local offset = asked == 'latest' and bounds.next or tonumber(asked)
 if offset > bounds.next then return log.out_of_range(offset, bounds) end
 local more = (offset > bounds.start or bounds.compacted > 0) and log.trim(offset, bounds)
-if key ~= '' then results.keep(key, fingerprint, result_limits, bounds.start, bounds.next, 0) end
+if key ~= '' then results.store(key, fingerprint, result_limits, bounds.start, bounds.next, 0) end
 return { 'OK', bounds.start, bounds.next, more and '1' or '0', 0 }

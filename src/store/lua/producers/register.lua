@@ -40,5 +40,5 @@ else
 end
 redis.call('ZADD', keys.producers, now_ms, id)
 local reply = { 'OK', 0, id, epoch }
-idempotency.keep(record_id, fingerprint, response_limits, reply)
+idempotency.store(record_id, fingerprint, response_limits, reply)
 return with_logs(reply)

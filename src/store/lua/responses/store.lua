@@ -10,5 +10,5 @@
      Errors  none ]]
 local record_id, fingerprint, response_limits, response = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-idempotency.keep(record_id, fingerprint, response_limits, response, 'response')
+idempotency.store(record_id, fingerprint, response_limits, response, 'response')
 return { 'OK' }

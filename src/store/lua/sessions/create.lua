@@ -28,5 +28,5 @@ end
 redis.call('HSET', keys.session(id), 'secret_hash', secret_hash, 'ttl_ms', ttl_ms, 'created_at', now_ms)
 redis.call('ZADD', keys.sessions, now_ms + ttl_ms, id)
 local reply = { 'OK', 0, id, sealed_handle, ttl_ms, now_ms + ttl_ms }
-idempotency.keep(record_id, fingerprint, response_limits, reply)
+idempotency.store(record_id, fingerprint, response_limits, reply)
 return reply

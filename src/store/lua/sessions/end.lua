@@ -19,5 +19,5 @@ local problem = session.problem(id, secret_hash)
 if problem then return problem end
 local count = session.finish(id, event_retention)
 local reply = { 'OK', 0, tonumber(redis.call('HGET', keys.root, 'zxid') or '0'), count }
-idempotency.keep(record_id, fingerprint, response_limits, reply)
+idempotency.store(record_id, fingerprint, response_limits, reply)
 return reply
