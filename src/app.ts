@@ -115,7 +115,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     ...(trusts && { trustProxy: trusts }),
     http: {
       headersTimeout: limits.timeouts.headMs,
-      connectionsCheckingInterval: limits.timeouts.lookEveryMs,
+      connectionsCheckingInterval: limits.timeouts.checkIntervalMs,
       maxHeaderSize: headBytesMax,
       // Node would respond with a status and no body; http/plugins/request-head.ts says what is missing.
       requireHostHeader: false,

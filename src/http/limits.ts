@@ -105,7 +105,7 @@ export interface HttpTimeouts {
    */
   keepAliveMs: number;
   /** The interval at which these limits are checked. */
-  lookEveryMs: number;
+  checkIntervalMs: number;
 }
 
 export const defaultHttpTimeouts: HttpTimeouts = {
@@ -119,7 +119,7 @@ export const defaultHttpTimeouts: HttpTimeouts = {
   responseGraceMs: 20_000,
   responseBytesPerSecondMin: 500,
   keepAliveMs: 75_000,
-  lookEveryMs: 2500,
+  checkIntervalMs: 2500,
 };
 
 /** Limits for unusual uses of connections. */

@@ -124,7 +124,7 @@ t.test('a response that stalls, or is read too slowly, is cut', async (t) => {
   ] as const) {
     const server = await startTestServer(t, {}, undefined, {
       admission,
-      timeouts: { ...timeouts, lookEveryMs: 20, ...own },
+      timeouts: { ...timeouts, checkIntervalMs: 20, ...own },
     });
     const [fetch] = await largeThings(server);
     const reader = ask(t, server, fetch!, 4);

@@ -277,7 +277,7 @@ export class GroupCoordinator {
   /** Fences the overdue members of each group in one update, as other members wait for their partitions. */
   async #fenceOverdue(): Promise<void> {
     const due = new Map<string, (OverdueMember & { name: string })[]>();
-    for (const name of await this.#groups.due(timerClaimMs, timersPerClaim)) {
+    for (const name of await this.#groups.claimDueTimers(timerClaimMs, timersPerClaim)) {
       const { group, ...overdue } = parseTimerName(name);
       const others = due.get(group);
       if (others) others.push({ ...overdue, name });

@@ -52,7 +52,7 @@ async function installSlowSenders(app: FastifyInstance, { timeouts, metrics }: S
       if (detail === undefined) continue;
       if (giveUp(socket, reply, detail)) givenUp.inc();
     }
-  }, timeouts.lookEveryMs);
+  }, timeouts.checkIntervalMs);
   timer.unref();
   app.addHook('onClose', async () => clearInterval(timer));
 }

@@ -81,7 +81,7 @@ export class Groups {
   }
 
   /** Claims timers that are due. A timer is due again `claimMs` later, unless it was cancelled or set by then. @returns their names */
-  async due(claimMs: number, limit: number): Promise<string[]> {
+  async claimDueTimers(claimMs: number, limit: number): Promise<string[]> {
     return (await this.#call('claim-due-timers', [claimMs, limit])).map((name) => text(name));
   }
 

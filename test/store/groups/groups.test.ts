@@ -278,14 +278,14 @@ t.test('a timer that is due is claimed by one broker, and is due again if that b
       liveMemberCount: 1,
     });
   await set(60_000);
-  t.same(await store.groups.due(60_000, 10), []);
+  t.same(await store.groups.claimDueTimers(60_000, 10), []);
   await set(0);
-  t.same(await store.groups.due(0, 10), ['g\0a\x001']);
-  t.same(await store.groups.due(60_000, 10), ['g\0a\x001'], 'the first claim has expired');
-  t.same(await store.groups.due(60_000, 10), []);
+  t.same(await store.groups.claimDueTimers(0, 10), ['g\0a\x001']);
+  t.same(await store.groups.claimDueTimers(60_000, 10), ['g\0a\x001'], 'the first claim has expired');
+  t.same(await store.groups.claimDueTimers(60_000, 10), []);
   await set(0);
   await one.commit(undefined, { timersToCancel: ['g\0a\x001'] });
-  t.same(await store.groups.due(0, 10), []);
+  t.same(await store.groups.claimDueTimers(0, 10), []);
 });
 
 t.test(
