@@ -41,7 +41,7 @@ export function accountCells(accounts: Account[]): string[] {
 }
 
 /** How long a client waits for a response, ms: a little longer than any response may take (guarantee E3). */
-const patienceMs = 3000;
+const timeoutMs = 3000;
 const everyMs = 20;
 
 export class SteadyLoad {
@@ -166,7 +166,7 @@ class SteadyClient {
           });
         },
       );
-      const timer = setTimeout(() => sent.destroy(), patienceMs);
+      const timer = setTimeout(() => sent.destroy(), timeoutMs);
       sent.once('error', () => {
         clearTimeout(timer);
         resolve(0);

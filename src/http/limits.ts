@@ -164,8 +164,8 @@ export const spareConnectionsOfClient = 10;
 export const bodyBytesUsual = 64 * KiB;
 
 /** The limit on bytes of bodies: several of the largest bodies must fit, or one client with large bodies would block all others. */
-export function bodiesBytesMax(load: AdmissionLimits, bodyBytesMax: number): number {
-  return Math.max(load.bodiesBytesMax, 4 * bodyBytesMax);
+export function bodiesBytesMax(limits: AdmissionLimits, bodyBytesMax: number): number {
+  return Math.max(limits.bodiesBytesMax, 4 * bodyBytesMax);
 }
 
 /** The range of `Retry-After`, s. It is chosen at random for each response, so that refused clients do not all retry at once. */
