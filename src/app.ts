@@ -175,7 +175,7 @@ export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Pro
     metrics,
   });
   await app.register(admission, {
-    load: limits.admission,
+    limits: limits.admission,
     addressShare,
     refuse,
     keepMember: (request: FastifyRequest, group: string, member: string) =>

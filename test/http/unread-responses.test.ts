@@ -138,7 +138,7 @@ t.test('a response that stalls, or is read too slowly, is cut', async (t) => {
 });
 
 t.test('a slow but steady reader is not cut', async (t) => {
-  const quick = { ...timeouts, lookEveryMs: 20, responseGraceMs: 2000 };
+  const quick = { ...timeouts, checkIntervalMs: 20, responseGraceMs: 2000 };
   const server = await startTestServer(t, {}, undefined, { admission, timeouts: quick });
   const [fetch] = await largeThings(server);
   const reader = ask(t, server, fetch!, 2);

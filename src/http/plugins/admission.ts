@@ -18,7 +18,7 @@ import { type Permit, runWithPermit, WaitQueue, type WaitQueueReason } from '../
 type Kind = 'requests' | 'reserved' | 'waits' | 'uploads';
 
 interface AdmissionOptions {
-  load: AdmissionLimits;
+  limits: AdmissionLimits;
   /** The part of each limit that one client may use while no other client uses it: above 0, up to 1. */
   addressShare: number;
   refuse: Refuse;
@@ -68,12 +68,12 @@ declare module 'fastify' {
 const smallCommitMax = 1000;
 
 async function installAdmission(app: FastifyInstance, options: AdmissionOptions): Promise<void> {
-  const { load, addressShare, refuse, metrics } = options;
+  const { limits, addressShare, refuse, metrics } = options;
   const { unreadResponses, unreadReaders } = app;
   const queue = new WaitQueue({
-    capacity: load.requestsMax,
-    waitingMax: load.requestsWaitingMax,
-    waitMsMax: load.requestWaitMsMax,
+    capacity: limits.requestsMax,
+    waitingMax: limits.requestsWaitingMax,
+    waitMsMax: limits.requestWaitMsMax,
   });
   const outcomes = metrics.counter(
     'reserved_requests_total',
@@ -81,19 +81,19 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     ['outcome'],
   );
   const reserved = new ReservedCapacity({
-    capacity: load.reservedMax,
-    waitingMax: load.requestsWaitingMax,
-    waitMsMax: load.requestWaitMsMax,
-    unknownMax: load.unknownHandlesMax,
-    unknownPerSecond: load.unknownHandlesPerSecond,
+    capacity: limits.reservedMax,
+    waitingMax: limits.requestsWaitingMax,
+    waitMsMax: limits.requestWaitMsMax,
+    unknownMax: limits.unknownHandlesMax,
+    unknownPerSecond: limits.unknownHandlesPerSecond,
     refusal: (reason, client) => refuseWork('reserved', reason, client),
     onOutcome: (outcome) => outcomes.inc({ outcome }),
   });
   const shared = {
-    waits: new SharedLimit(load.waitsMax, addressShare),
-    uploads: new SharedLimit(load.uploadsMax, addressShare),
-    sockets: new SharedLimit(load.socketsMax, addressShare),
-    watches: new SharedLimit(load.watchesMax, addressShare),
+    waits: new SharedLimit(limits.waitsMax, addressShare),
+    uploads: new SharedLimit(limits.uploadsMax, addressShare),
+    sockets: new SharedLimit(limits.socketsMax, addressShare),
+    watches: new SharedLimit(limits.watchesMax, addressShare),
   };
   const counts: Record<Kind, number> = { requests: 0, reserved: 0, waits: 0, uploads: 0 };
   metrics.gauges('requests_in_flight', 'Requests in flight, by kind.', ['kind'], () =>
@@ -247,7 +247,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     const { used, waiting } = kind === 'reserved' ? reserved.queue : queue;
     const state =
       reason === 'time'
-        ? `this one waited for a permit for ${load.requestWaitMsMax} ms`
+        ? `this one waited for a permit for ${limits.requestWaitMsMax} ms`
         : `all permits are taken (weight ${used}), and ${waiting} requests wait`;
     return refuse(kind, reason, client, state);
   }

@@ -96,7 +96,7 @@ async function installUnreadResponses(
   const timer = setInterval(() => {
     const now = performance.now();
     for (const response of unread) {
-      const reason = look(response, timeouts, now);
+      const reason = cutReason(response, timeouts, now);
       if (reason === undefined) {
         if (response.movedAt === now) unread.moved(response);
         continue;
@@ -104,7 +104,7 @@ async function installUnreadResponses(
       unread.remove(response);
       cut(reason, response.clientKey, response.socket);
     }
-  }, timeouts.lookEveryMs);
+  }, timeouts.checkIntervalMs);
   timer.unref();
   app.addHook('onClose', async () => clearInterval(timer));
 }
@@ -116,7 +116,7 @@ export const unreadResponses = fp(installUnreadResponses, {
 });
 
 /** Why a response is to be cut; undefined if not. While nothing waits to be sent, no time counts: the client waits for the server. */
-function look(response: Sent, timeouts: HttpTimeouts, now: number): Reason | undefined {
+function cutReason(response: Sent, timeouts: HttpTimeouts, now: number): Reason | undefined {
   const left = unsentBytes(response.socket);
   if (response.beganAt === undefined || left === 0) {
     response.beganAt = now;

@@ -200,7 +200,7 @@ t.test(
 );
 
 t.test('hundreds of slow bodies of one address do not delay others, and are refused', async (t) => {
-  const slow = { ...timeouts, bodyGraceMs: 1000, bodyBytesPerSecondMin: 500, lookEveryMs: 50 };
+  const slow = { ...timeouts, bodyGraceMs: 1000, bodyBytesPerSecondMin: 500, checkIntervalMs: 50 };
   const server = await startTestServer(t, {}, undefined, {
     admission: { ...admission, requestsMax: 10 },
     timeouts: slow,

@@ -11,7 +11,7 @@ import { eventually, http, startTestServer, type TestServer } from '../../helper
 const { timeouts } = defaultLimits;
 /** No request waits for a permit, except in tests of waiting. */
 const admission = { ...defaultLimits.admission, requestsWaitingMax: 0 };
-const quick = { ...timeouts, lookEveryMs: 20 };
+const quick = { ...timeouts, checkIntervalMs: 20 };
 
 /** A raw connection for hand-written HTTP, which records all bytes received. */
 function dial(t: Test, { url }: { url: string }) {
