@@ -89,8 +89,8 @@ export const defaultLimits: Limits = {
 };
 
 /** Builds the application, ready to listen. */
-export async function buildApp(broker: Broker, given: Partial<Limits> = {}): Promise<FastifyInstance> {
-  const limits = { ...defaultLimits, ...given };
+export async function buildApp(broker: Broker, overrides: Partial<Limits> = {}): Promise<FastifyInstance> {
+  const limits = { ...defaultLimits, ...overrides };
   const { config } = broker;
   const connections = new Connections(limits.connections.pipelinedMax, broker.metrics);
   const lingering = new LingeringClose(limits.connections.lingering);

@@ -134,10 +134,10 @@ export class Broker {
     const groupMetrics = new GroupMetrics(this.metrics);
     const states = new GroupStateManager(store.groups, groupMetrics, log);
     this.groups = new GroupCoordinator(store, states, this.topics, this.eventTail, config, groupMetrics, log);
-    const given = this.metrics.counter('group_records_total', 'Records sent to members of groups.', ['via']);
+    const recordsSent = this.metrics.counter('group_records_total', 'Records sent to members of groups.', ['via']);
     const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
     const consumeParts = { states, reader: memberReader, logs: store.logs };
-    this.groupConsumer = new GroupConsumer(consumeParts, () => store.connectionLosses, given);
+    this.groupConsumer = new GroupConsumer(consumeParts, () => store.connectionLosses, recordsSent);
     this.metrics.gauge(
       'group_prefetch_bytes',
       'Bytes of records prefetched for the next consume calls of members.',
@@ -152,7 +152,7 @@ export class Broker {
       topics: this.topics,
       reader: this.logReader,
       logs: store.logs,
-      given,
+      recordsSent,
     });
     const controller = new Controller(
       store.namespace,

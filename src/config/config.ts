@@ -37,13 +37,13 @@ export function loadConfig(
   argv: string[] = process.argv.slice(2),
 ): Invocation {
   const flags = parseFlags(argv);
-  if (flags.given.has('help')) return { kind: 'help', text: helpText() };
-  if (flags.given.has('version')) return { kind: 'version', text: packageVersion() };
+  if (flags.values.has('help')) return { kind: 'help', text: helpText() };
+  if (flags.values.has('version')) return { kind: 'version', text: packageVersion() };
 
   const problems = [...flags.problems, ...unknownVariables(env)];
   const values: Partial<Record<keyof Config, unknown>> = {};
   for (const [field, option] of entries) {
-    const flag = flags.given.get(flagOf(option));
+    const flag = flags.values.get(flagOf(option));
     const text = flag ?? (env[option.variable] || option.default);
     if (text === undefined || (text === '' && flag === undefined)) continue;
     const parsed = option.schema.safeParse(text);
@@ -92,8 +92,8 @@ export function packageVersion(): string {
   return String(JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')).version);
 }
 
-function parseFlags(argv: string[]): { given: Map<string, string>; problems: string[] } {
-  const given = new Map<string, string>();
+function parseFlags(argv: string[]): { values: Map<string, string>; problems: string[] } {
+  const values = new Map<string, string>();
   const problems: string[] = [];
   const known = new Map(entries.map(([, option]) => [flagOf(option), option]));
   const types = [...known].map(
@@ -115,15 +115,15 @@ function parseFlags(argv: string[]): { given: Map<string, string>; problems: str
       problems.push(`${JSON.stringify(token.value)} is not an option; the program takes only options`);
     } else if (token.kind === 'option') {
       const option = known.get(token.name);
-      if (token.name === 'help' || token.name === 'version') given.set(token.name, '');
+      if (token.name === 'help' || token.name === 'version') values.set(token.name, '');
       else if (!option) problems.push(`${token.rawName} is unknown${suggestion(token.name, [...known.keys()], '--')}`);
-      else if (option.placeholder === undefined) given.set(token.name, token.value ?? 'true');
+      else if (option.placeholder === undefined) values.set(token.name, token.value ?? 'true');
       else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
         problems.push(`${token.rawName} needs a value: ${token.rawName} <${option.placeholder}>`);
-      } else given.set(token.name, token.value);
+      } else values.set(token.name, token.value);
     }
   }
-  return { given, problems };
+  return { values, problems };
 }
 
 function unknownVariables(env: Record<string, string | undefined>): string[] {

@@ -23,11 +23,11 @@ export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>)
   }
   const changed: string[] = [];
   const refused: string[] = [];
-  const close = (path: string, wanted: number) => {
+  const close = (path: string, mode: number) => {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (!found || found.isSymbolicLink() || (found.mode & 0o077) === 0) return;
     try {
-      chmodSync(path, wanted);
+      chmodSync(path, mode);
       changed.push(path);
     } catch {
       refused.push(path);
@@ -89,8 +89,8 @@ export async function chooseSocketPath(
   }
   if (before && isShort(before) && isPrivateFolder(dirname(before)) && dirname(before) !== dataDir) return before;
   // TMPDIR may name a folder whose path is too long for a socket; /tmp exists on every system that this program runs on.
-  const place = isShort(join(tmpdir(), 'weir-XXXXXX', socketName)) ? tmpdir() : '/tmp';
-  return join(mkdtempSync(join(place, 'weir-')), socketName);
+  const folder = isShort(join(tmpdir(), 'weir-XXXXXX', socketName)) ? tmpdir() : '/tmp';
+  return join(mkdtempSync(join(folder, 'weir-')), socketName);
 }
 
 function isShort(path: string): boolean {

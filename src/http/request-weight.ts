@@ -70,7 +70,7 @@ function isSet(flag: unknown): boolean {
 }
 
 /** 0 for a value that is not a positive number: validation refuses it later. */
-function number(given: unknown): number {
-  const value = Number(given ?? 0);
+function number(sent: unknown): number {
+  const value = Number(sent ?? 0);
   return value > 0 && Number.isFinite(value) ? value : 0;
 }

@@ -104,7 +104,9 @@ function withTarget(group: GroupDocument): GroupDocument {
   }));
   const topics = new Map(Object.entries(group.topics).map(([topic, info]) => [topic, info.partitionCount]));
   const assignments = assignorNamed(assignor)({ members, topics });
-  const target = Object.fromEntries([...assignments].map(([memberId, given]) => [memberId, toTopicPartitions(given)]));
+  const target = Object.fromEntries(
+    [...assignments].map(([memberId, partitions]) => [memberId, toTopicPartitions(partitions)]),
+  );
   return { ...group, assignor, target, targetEpoch: group.groupEpoch };
 }
 

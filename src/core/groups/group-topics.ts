@@ -80,8 +80,8 @@ export function refreshTopics(group: GroupDocument, view: TopicsView, before = g
       return [memberId, subscribed ? { ...member, topics: subscribed } : member];
     }),
   );
-  const { leftOut: _, ...kept } = group;
-  const next = { ...kept, members: resolved, ...(leftOut > 0 && { leftOut }) };
+  const { leftOut: _, ...rest } = group;
+  const next = { ...rest, members: resolved, ...(leftOut > 0 && { leftOut }) };
   // The caller may have raised the epoch in this update already; it rises only once.
   const groupEpoch = Math.max(group.groupEpoch, group.targetEpoch + 1);
   return { ...(areSame ? next : withTopics(next, topics)), groupEpoch };
@@ -255,8 +255,8 @@ export function dropUnsubscribed(group: GroupDocument): GroupDocument {
   const dropped = entries.filter(([topic]) => !needed.has(topic));
   if (dropped.length === 0) return group;
   const { subscriptions = [], topics: before = {} } = group.former ?? {};
-  const kept = Object.entries(withoutTopics(before, new Set(dropped.map(([topic]) => topic))));
-  const former = Object.fromEntries([...kept, ...dropped].slice(-formerTopicsMax));
+  const earlier = Object.entries(withoutTopics(before, new Set(dropped.map(([topic]) => topic))));
+  const former = Object.fromEntries([...earlier, ...dropped].slice(-formerTopicsMax));
   const topics = Object.fromEntries(entries.filter(([topic]) => needed.has(topic)));
   return withFormer({ ...group, topics }, { subscriptions, topics: former });
 }

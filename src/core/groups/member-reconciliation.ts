@@ -96,23 +96,29 @@ export function reconcileMember<M extends MemberState>(
 
   // From here on, the partitions in pendingRevocation are released: any member may get them, including this one.
   const target = partitionSets(step.target);
-  const [kept, revoked] = splitHeld(member.assigned, (topic, p) => target.get(topic)?.has(p) ?? false);
+  const [remaining, revoked] = splitHeld(member.assigned, (topic, p) => target.get(topic)?.has(p) ?? false);
   if (revoked.length > 0 && (member.gainedLate || hasAny(step.owned, revoked))) {
     const { gainedLate, ...rest } = member;
     const raised = gainedLate && { memberEpoch: member.memberEpoch + 1, previousMemberEpoch: member.memberEpoch };
-    const next = { ...rest, ...raised, state: 'unrevoked', assigned: kept, pendingRevocation: revoked } as unknown as M;
+    const next = {
+      ...rest,
+      ...raised,
+      state: 'unrevoked',
+      assigned: remaining,
+      pendingRevocation: revoked,
+    } as unknown as M;
     return { member: next, changed: true, startedRevocation: true };
   }
 
   const released = partitionSets(member.pendingRevocation);
-  const held = partitionSets(kept);
+  const held = partitionSets(remaining);
   const gained: TopicPartitions[] = [];
   let waits = false;
   for (const { topic, partitions } of step.target) {
-    const wanted = partitions.filter((p) => !held.get(topic)?.has(p));
-    const free = wanted.filter((p) => step.isFree(topic, p) || released.get(topic)?.has(p));
+    const unheld = partitions.filter((p) => !held.get(topic)?.has(p));
+    const free = unheld.filter((p) => step.isFree(topic, p) || released.get(topic)?.has(p));
     if (free.length > 0) gained.push({ topic, partitions: free });
-    if (free.length < wanted.length) waits = true;
+    if (free.length < unheld.length) waits = true;
   }
 
   const state = waits ? 'unreleased' : 'stable';
@@ -126,7 +132,7 @@ export function reconcileMember<M extends MemberState>(
     memberEpoch: step.targetEpoch,
     previousMemberEpoch: reached ? member.previousMemberEpoch : member.memberEpoch,
     state,
-    assigned: gained.length > 0 ? withGained(kept, gained, step.targetEpoch) : kept,
+    assigned: gained.length > 0 ? withGained(remaining, gained, step.targetEpoch) : remaining,
     pendingRevocation: [],
     ...(isLate && { gainedLate: true }),
   } as unknown as M;
@@ -162,8 +168,8 @@ export function checkMemberEpoch(
   if (epoch !== member.previousMemberEpoch) throw fenced(member, epoch, 'release all partitions and join again');
   // Kafka compares with `assigned` only. Here a member on a socket may have been reconciled without a heartbeat. So it may
   // rightly report partitions that it must release and has not been notified of.
-  const given = partitionSets([...member.assigned, ...member.pendingRevocation]);
-  if (owned?.every(({ topic, partitions }) => partitions.every((p) => given.get(topic)?.has(p)))) return 'previous';
+  const held = partitionSets([...member.assigned, ...member.pendingRevocation]);
+  if (owned?.every(({ topic, partitions }) => partitions.every((p) => held.get(topic)?.has(p)))) return 'previous';
   throw fenced(member, epoch, 'it reports partitions that it no longer has; release all and join again');
 }
 
@@ -182,14 +188,14 @@ export function checkCommitEpoch(
   partitions: readonly { readonly topic: string; readonly partition: number }[],
 ): void {
   if (epoch > member.memberEpoch) throw fenced(member, epoch, 'release all partitions and join again');
-  const given = new Map<string, Map<number, number>>();
-  for (const held of [...member.assigned, ...member.pendingRevocation]) {
-    const epochs = given.get(held.topic) ?? new Map<number, number>();
-    for (const [i, p] of held.partitions.entries()) epochs.set(p, held.epochs[i]!);
-    given.set(held.topic, epochs);
+  const epochsOf = new Map<string, Map<number, number>>();
+  for (const item of [...member.assigned, ...member.pendingRevocation]) {
+    const epochs = epochsOf.get(item.topic) ?? new Map<number, number>();
+    for (const [i, p] of item.partitions.entries()) epochs.set(p, item.epochs[i]!);
+    epochsOf.set(item.topic, epochs);
   }
   for (const { topic, partition: p } of partitions) {
-    const since = given.get(topic)?.get(p);
+    const since = epochsOf.get(topic)?.get(p);
     if (since !== undefined && since <= epoch) continue;
     const reason =
       since === undefined
@@ -264,12 +270,12 @@ function splitHeld(
   held: readonly HeldPartitions[],
   test: (topic: string, partition: number) => boolean,
 ): [HeldPartitions[], HeldPartitions[]] {
-  const filtered = (wanted: boolean): HeldPartitions[] =>
+  const filtered = (expected: boolean): HeldPartitions[] =>
     held
       .map(({ topic, partitions, epochs }) => ({
         topic,
-        partitions: partitions.filter((p) => test(topic, p) === wanted),
-        epochs: epochs.filter((_, i) => test(topic, partitions[i]!) === wanted),
+        partitions: partitions.filter((p) => test(topic, p) === expected),
+        epochs: epochs.filter((_, i) => test(topic, partitions[i]!) === expected),
       }))
       .filter(({ partitions }) => partitions.length > 0);
   return [filtered(true), filtered(false)];
@@ -277,12 +283,12 @@ function splitHeld(
 
 /** Merges both lists, sorted by topic and partition. The gained partitions get `epoch`. */
 function withGained(
-  kept: readonly HeldPartitions[],
+  remaining: readonly HeldPartitions[],
   gained: readonly TopicPartitions[],
   epoch: number,
 ): HeldPartitions[] {
   const epochsOf = new Map<string, [partition: number, epoch: number][]>();
-  for (const { topic, partitions, epochs } of kept) {
+  for (const { topic, partitions, epochs } of remaining) {
     epochsOf.set(
       topic,
       partitions.map((p, i) => [p, epochs[i]!]),

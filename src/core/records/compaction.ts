@@ -110,9 +110,9 @@ export function compactBatches(
   };
 
   for (const batch of found) {
-    const { kept, removedRecords } = retainedRecords(batch, newest, options);
+    const { retained, removedRecords } = retainedRecords(batch, newest, options);
     cleaning.removedRecords += removedRecords;
-    for (const one of kept) {
+    for (const one of retained) {
       cleaning.tombstonesSince = olderTombstones(cleaning.tombstonesSince, one.tombstonesSince);
       openBytes += one.line.length + 1;
     }
@@ -122,7 +122,7 @@ export function compactBatches(
       close();
       continue;
     }
-    open.push(...kept);
+    open.push(...retained);
     if (batch.isCompacted) sources.push(batch);
     openIsNew ||= isChanged;
     if (openBytes >= mergedBytesMax) close();
@@ -149,9 +149,9 @@ function retainedRecords(
   found: BatchToCompact,
   newest: NewestOffsets,
   { startOffset, now, deleteRetentionMs }: CompactionOptions,
-): { kept: RetainedRecord[]; removedRecords: number } {
+): { retained: RetainedRecord[]; removedRecords: number } {
   const batch = new BatchLines(found);
-  const kept: RetainedRecord[] = [];
+  const retained: RetainedRecord[] = [];
   let removedRecords = 0;
   for (let index = 0; index < batch.count; index += 1) {
     if (batch.isRemoved(index)) continue;
@@ -163,7 +163,7 @@ function retainedRecords(
       removedRecords += 1;
       continue;
     }
-    kept.push({
+    retained.push({
       offset,
       line: batch.bytes.subarray(batch.startOf(index), batch.endOf(index)),
       timestamp: batch.timestampOf(index),
@@ -171,7 +171,7 @@ function retainedRecords(
       tombstonesSince: isMarked ? (found.isCompacted ? found.tombstonesSince : now) : 0,
     });
   }
-  return { kept, removedRecords };
+  return { retained, removedRecords };
 }
 
 /** Builds as few batches as the limits allow. */

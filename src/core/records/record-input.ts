@@ -38,8 +38,8 @@ const bytesPerStep = 64 * 1024;
  * @returns the records, and the other fields of the body unchecked
  * @throws ServiceError BAD_REQUEST naming the record and the field; TOO_LARGE for too many records
  */
-export function* parseRecordsInSteps(given: Buffer): Steps<{ records: RequestRecords; rest: Record<string, unknown> }> {
-  const body = withoutByteOrderMark(given);
+export function* parseRecordsInSteps(input: Buffer): Steps<{ records: RequestRecords; rest: Record<string, unknown> }> {
+  const body = withoutByteOrderMark(input);
   if (body.length === 0) throw bad('The body is empty, which is not JSON; send {"records":[…]}.');
   if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
   const text = body.toString('latin1');
@@ -113,8 +113,8 @@ function readOtherField(body: Buffer, text: string, scanner: JsonScanner, at: nu
  * Makes a record of a body that is a single JSON value, whose bytes are kept.
  * @throws ServiceError BAD_REQUEST
  */
-export function* parseValueInSteps(given: Buffer, rest: RawRecordFields): Steps<EncodedRecord> {
-  const body = withoutByteOrderMark(given);
+export function* parseValueInSteps(input: Buffer, rest: RawRecordFields): Steps<EncodedRecord> {
+  const body = withoutByteOrderMark(input);
   if (body.length === 0) throw bad('The body is empty, and its type says that it is JSON.');
   if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
   const text = body.toString('latin1');
@@ -149,8 +149,8 @@ export interface ParsedLines {
  * @param firstLine the number of the first line, from 1
  * @throws ServiceError BAD_REQUEST naming the line and the field, with the number of the line as its field `line`
  */
-export function* parseLinesInSteps(given: Buffer, firstLine: number): Steps<ParsedLines> {
-  const bytes = firstLine === 1 ? withoutByteOrderMark(given) : given;
+export function* parseLinesInSteps(input: Buffer, firstLine: number): Steps<ParsedLines> {
+  const bytes = firstLine === 1 ? withoutByteOrderMark(input) : input;
   const text = bytes.toString('latin1');
   const isText = isUtf8(bytes);
   const scanner = new JsonScanner(text, !hasControls(bytes));

@@ -232,8 +232,8 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
             timestamp === undefined
               ? (offset ?? 'earliest')
               : (await logReader.offsetAt(topic, partition, timestamp)).offset;
-          const wanted = { topic, partition, offset: from, maxRecords, maxBytes };
-          return logReader.fetchWhenReady(wanted, { minBytes, waitMs, signal, onWait });
+          const fetch = { topic, partition, offset: from, maxRecords, maxBytes };
+          return logReader.fetchWhenReady(fetch, { minBytes, waitMs, signal, onWait });
         }),
       );
       const type = preferredType(request, [jsonType, ...ndjsonTypes]);

@@ -63,10 +63,10 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
     } satisfies FastifyZodOpenApiSchema,
     handler: async (request, reply) => {
       if (request.headers['last-event-id']?.startsWith(lostMark)) return reply.code(204).send();
-      const wanted = streamRequest(request);
-      const position = wanted.resume ?? wanted.offset;
+      const tailRequest = streamRequest(request);
+      const position = tailRequest.resume ?? tailRequest.offset;
       try {
-        send(reply, await topicTails.open(wanted));
+        send(reply, await topicTails.open(tailRequest));
       } catch (error) {
         const failure = toServiceError(error as Error, request);
         // An unknown topic is a mistake in the request, unless the request has a position in it: then the topic was deleted.

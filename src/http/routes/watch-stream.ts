@@ -73,7 +73,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
    * Starts a watch as the response.
    * @throws the error that refuses the watch before the stream has begun, unless its position is lost: that is sent in the stream
    */
-  function watch(request: FastifyRequest, reply: FastifyReply, wanted: WatchRequest): Promise<void> {
+  function watch(request: FastifyRequest, reply: FastifyReply, watchRequest: WatchRequest): Promise<void> {
     return new Promise((resolve, reject) => {
       let handle: WatchHandle | undefined;
       const stream = streams.open(reply, {
@@ -97,7 +97,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
         },
         events: (zxid, events) => {
           stream.send(zxid, frameJson<EventsFrame, 'events'>({ type: 'events', zxid }, { events }));
-          if (wanted.once) stream.end();
+          if (watchRequest.once) stream.end();
         },
         failed: (error) => {
           const failure = toServiceError(error as Error, request);
@@ -108,10 +108,10 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
           }
           if (!stream.hasBegun) reply.header('weir-zxid', failure.fields.zxid);
           resolve();
-          stream.fail(error, handle?.position ?? wanted.since);
+          stream.fail(error, handle?.position ?? watchRequest.since);
         },
       };
-      handle = watches.watch(wanted, sink, {
+      handle = watches.watch(watchRequest, sink, {
         room: () => stream.room(),
         cutOff: () => {
           slowReadersCut.inc({ kind: 'watch-stream' });

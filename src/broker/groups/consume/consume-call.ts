@@ -111,8 +111,8 @@ export class ConsumeCall {
       const taken = await this.#parts.reader.takeRecords(cursors.values(), this.#request);
       if (taken.length > 0 && !signal.aborted) {
         await Promise.all([this.#begin(), encodeRecords(taken)]);
-        const kept = this.#isSuperseded || this.#staleSeq ? [] : this.#stillOwned(taken);
-        if (kept.length > 0) return this.#result(kept);
+        const owned = this.#isSuperseded || this.#staleSeq ? [] : this.#stillOwned(taken);
+        if (owned.length > 0) return this.#result(owned);
       }
     } catch (error) {
       // The cached state may be old: run() reads it from the store.
@@ -151,8 +151,8 @@ export class ConsumeCall {
         await Promise.all([this.#commitAll({}), encodeRecords(taken)]);
         renewedAt = performance.now();
       }
-      const kept = this.#stillOwned(taken);
-      if (kept.length > 0 || isOver) return this.#result(kept);
+      const owned = this.#stillOwned(taken);
+      if (owned.length > 0 || isOver) return this.#result(owned);
       // The bounds of a new partition must be read before the call can wait for records.
       if (this.#hasChanged || [...this.#cursors.values()].some(({ log }) => log === undefined)) continue;
       // The signal may have been aborted before there was a wait to end.
@@ -269,8 +269,8 @@ export class ConsumeCall {
 
   /** The taken records without those of partitions that the member has lost meanwhile: another member reads them. */
   #stillOwned(taken: CursorRecords[]): ConsumedRecords[] {
-    const kept = taken.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
-    return kept.map(({ records }) => records);
+    const owned = taken.filter(({ cursor }) => this.#cursors.get(cursorKey(cursor)) === cursor);
+    return owned.map(({ records }) => records);
   }
 
   async #waitForMore(timeoutMs: number): Promise<void> {

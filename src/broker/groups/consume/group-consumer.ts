@@ -12,17 +12,17 @@ import { PrefetchCache } from './prefetch-cache.ts';
 
 export class GroupConsumer {
   readonly #parts: ConsumeDependencies;
-  readonly #given: Counter<'via'>;
+  readonly #recordsSent: Counter<'via'>;
   readonly #prefetches: PrefetchCache;
 
   /**
    * @param connectionLosses how often a connection to the store was lost. Records prefetched before such a loss are dropped:
    *   a failover of the store may have lost them
-   * @param given counts the returned records, here with `via` http
+   * @param recordsSent counts the returned records, here with `via` http
    */
-  constructor(parts: ConsumeDependencies, connectionLosses: () => number, given: Counter<'via'>) {
+  constructor(parts: ConsumeDependencies, connectionLosses: () => number, recordsSent: Counter<'via'>) {
     this.#parts = parts;
-    this.#given = given;
+    this.#recordsSent = recordsSent;
     this.#prefetches = new PrefetchCache(parts.reader, connectionLosses);
   }
 
@@ -59,7 +59,7 @@ export class GroupConsumer {
       const last = await this.#prefetches.take(key, request);
       const consumed =
         (last && (await call.resume(last.state, last.hasFreshBounds, signal))) ?? (await call.run(signal));
-      for (const { records } of consumed.records) this.#given.inc({ via: 'http' }, records.count);
+      for (const { records } of consumed.records) this.#recordsSent.inc({ via: 'http' }, records.count);
       if (consumed.records.length > 0 && call.state)
         this.#prefetches.put(key, call.state, request, last?.isPrompt ?? false);
       return consumed;

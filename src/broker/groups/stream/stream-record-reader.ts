@@ -68,7 +68,7 @@ export interface StreamReaderDependencies {
   reader: LogReader;
   logs: Logs;
   /** Counts the records that were sent. */
-  given: Counter<'via'>;
+  recordsSent: Counter<'via'>;
 }
 
 /** Offsets in one commit. A member may have thousands of partitions, and each committed offset is a node of the tree. */
@@ -177,7 +177,7 @@ export class StreamRecordReader {
     if (cursor.isAtEnd) this.#enqueue(cursor, appendWaitMs);
     else this.#ready.push(cursor);
     if (count === 0) return;
-    this.#parts.given.inc({ via: 'socket' }, count);
+    this.#parts.recordsSent.inc({ via: 'socket' }, count);
     this.#sink.records(cursor.topic, cursor.partition, records.array(), count, cursor.offset);
   }
 
