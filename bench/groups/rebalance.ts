@@ -35,15 +35,15 @@ const http: Kind = {
   sizes: [3, 30, 300],
   join: async (site, group, memberId, sessionTimeout) => {
     const members = `/v1/groups/${group}/members`;
-    let told = await site.ask<MatchedEvents>('POST', members, { topics: [group], memberId, sessionTimeout });
+    let member = await site.ask<MatchedEvents>('POST', members, { topics: [group], memberId, sessionTimeout });
     let isOver = false;
     const beat = async () => {
       while (!isOver) {
-        const { memberEpoch, assignment: owned } = told;
-        const heard = site.ask<MatchedEvents>('POST', `${members}/${memberId}/heartbeat`, { memberEpoch, owned });
+        const { memberEpoch, assignment: owned } = member;
+        const heartbeat = site.ask<MatchedEvents>('POST', `${members}/${memberId}/heartbeat`, { memberEpoch, owned });
         // After a leave, a heartbeat that is in flight fails with UNKNOWN_MEMBER.
-        told = await heard.catch((error) => {
-          if (isOver) return told;
+        member = await heartbeat.catch((error) => {
+          if (isOver) return member;
           throw error;
         });
         await pause(100);

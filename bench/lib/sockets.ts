@@ -47,7 +47,7 @@ export class SocketFleet {
     this.#expected = this.#sockets.length;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        reject(new Error(`Only ${this.#arrived} of ${this.#expected} sockets were told within ${waitMsMax} ms`));
+        reject(new Error(`Only ${this.#arrived} of ${this.#expected} sockets got it within ${waitMsMax} ms`));
       }, waitMsMax);
       this.#allArrived = (arrival) => {
         clearTimeout(timer);

@@ -93,7 +93,7 @@ export class BalancedLoad {
   async progress(): Promise<void> {
     const before = new Map(this.#done);
     const has = (client: string) => (this.#done.get(client) ?? 0) > (before.get(client) ?? 0);
-    const clients = ['producer 1', 'producer 2', 'writer', 'member', 'session', 'long poll', 'told'];
+    const clients = ['producer 1', 'producer 2', 'writer', 'member', 'session', 'long poll', 'events'];
     await eventually(() => clients.every(has), 'every client makes progress', 30_000);
   }
 
@@ -182,7 +182,7 @@ export class BalancedLoad {
     this.#stopped.signal.addEventListener('abort', stop);
     const since = this.#watchedUpTo;
     ws.on('open', () => ws.send(JSON.stringify({ type: 'watch', id: 'w', path: '/load', mode: 'node', since })));
-    ws.on('message', (data: Buffer) => this.#told(JSON.parse(data.toString())));
+    ws.on('message', (data: Buffer) => this.#onFrame(JSON.parse(data.toString())));
     const how = await new Promise<string>((resolve) => {
       ws.on('error', (error) => resolve(String(error)));
       ws.on('close', (code) => resolve(String(code)));
@@ -192,12 +192,12 @@ export class BalancedLoad {
     if (how !== '1001' && !this.#stopped.signal.aborted) this.#failures.push({ what: 'watch', begun, how });
   }
 
-  #told(frame: { type: string; zxid: number }): void {
+  #onFrame(frame: { type: string; zxid: number }): void {
     if (frame.type === 'error') this.watchProblems.push(JSON.stringify(frame));
     if (frame.type !== 'events') return;
     if (frame.zxid <= this.#watchedUpTo) this.watchProblems.push(`${frame.zxid} came after ${this.#watchedUpTo}`);
     this.#watchedUpTo = frame.zxid;
     this.watched.add(frame.zxid);
-    this.#count('told');
+    this.#count('events');
   }
 }

@@ -78,7 +78,7 @@ t.test(`${seconds} s of faults: a cluster keeps its guarantees and recovers by i
     settleMsMax,
   ).catch((error: unknown) => t.fail(String(error)));
   await eventually(
-    () => readers.every(({ told }) => told.length >= log.length),
+    () => readers.every(({ received }) => received.length >= log.length),
     'the sockets have received every record',
     settleMsMax,
   ).catch((error: unknown) => t.fail(String(error)));
@@ -172,10 +172,10 @@ function startReaders(t: Test, urls: string[], random: Random): SocketReader[] {
 }
 
 function watcherProblems({ records }: SocketWatcher, history: Awaited<ReturnType<typeof wholeHistory>>, last: number) {
-  return records.flatMap(({ watched, from, heard, problems }) => {
+  return records.flatMap(({ watched, from, received, problems }) => {
     if (from === undefined) return [`${watched.path} has never begun`];
-    const told = heard.filter(({ zxid }) => zxid <= last);
-    return [...problems, ...messageProblems(told, expectedMessages(history, watched, from, last), watched)];
+    const settled = received.filter(({ zxid }) => zxid <= last);
+    return [...problems, ...messageProblems(settled, expectedMessages(history, watched, from, last), watched)];
   });
 }
 

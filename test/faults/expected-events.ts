@@ -42,19 +42,19 @@ function expectedEvents(events: NodeEvent[], { path, mode }: Watched): (NodeEven
 
 /** The faults in the messages of a watch, one line each; only the first few. */
 export function messageProblems(
-  heard: readonly Message[],
+  received: readonly Message[],
   expected: { zxid: number; events: (NodeEvent | 'children')[] }[],
   watched: Watched,
 ): string[] {
   const problems: string[] = [];
-  for (let i = 0; i < Math.max(heard.length, expected.length) && problems.length === 0; i += 1) {
-    const [got, due] = [heard[i], expected[i]];
+  for (let i = 0; i < Math.max(received.length, expected.length) && problems.length === 0; i += 1) {
+    const [got, due] = [received[i], expected[i]];
     if (got?.zxid !== due?.zxid) {
       const around = (list: readonly { zxid: number }[]) =>
         list.slice(Math.max(0, i - 2), i + 3).map(({ zxid }) => zxid);
       problems.push(
-        `Message ${i} has zxid ${got?.zxid}, not ${due?.zxid}: around it ${around(heard)}, due were ${around(expected)} ` +
-          `(${heard.length} heard, ${expected.length} due)`,
+        `Message ${i} has zxid ${got?.zxid}, not ${due?.zxid}: around it ${around(received)}, due were ${around(expected)} ` +
+          `(${received.length} received, ${expected.length} due)`,
       );
     } else if (got && due) {
       if (got.events.length !== due.events.length) {

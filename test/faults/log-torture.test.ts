@@ -66,28 +66,28 @@ t.test(`${seconds} s of faults: logs keep acknowledged records once and in order
       // A reader's offsets are those of the newest records in the end, when the log has been compacted.
       await eventually(
         async () => {
-          log.told.clear();
+          log.received.clear();
           log.next = 0;
           await log.finish();
-          return log.told.size === newest.length;
+          return log.received.size === newest.length;
         },
         `${where} is compacted`,
         settleMsMax,
       );
-      t.same([...log.told.keys()], newest, `L5: ${where} has the newest record of each key`);
+      t.same([...log.received.keys()], newest, `L5: ${where} has the newest record of each key`);
     } else {
       await log.finish();
       t.same(
-        [...log.told.keys()],
-        [...log.told.keys()].map((_, i) => i),
+        [...log.received.keys()],
+        [...log.received.keys()].map((_, i) => i),
         `L1: ${where} has dense offsets`,
       );
-      t.equal(log.told.size, sent.size, `L3: ${where} has each of ${sent.size} records once`);
-      t.same([...follower.told], [...log.told], `${where}: the reader received the whole log, in order`);
+      t.equal(log.received.size, sent.size, `L3: ${where} has each of ${sent.size} records once`);
+      t.same([...follower.received], [...log.received], `${where}: the reader received the whole log, in order`);
     }
-    const wrong = [...log.told].filter(([offset, record]) => sent.get(offset) !== record);
+    const wrong = [...log.received].filter(([offset, record]) => sent.get(offset) !== record);
     t.same(wrong, [], `L2: ${where} has the bytes that were sent`);
-    const lies = [...follower.told].filter(([offset, record]) => sent.get(offset) !== record);
+    const lies = [...follower.received].filter(([offset, record]) => sent.get(offset) !== record);
     t.same(lies, [], `the reader received the same bytes in ${follower.reads} reads`);
   }
   t.same(

@@ -71,18 +71,18 @@ function call(url: string, agent: Agent, { method = 'GET', path, body, headers =
 function useSocket(url: string, frames: object[], answers: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url);
-    let heard = 0;
+    let received = 0;
     socket.on('open', () => {
       for (const frame of frames) socket.send(JSON.stringify(frame));
     });
     socket.on('message', () => {
-      heard += 1;
-      if (heard === answers) socket.close();
+      received += 1;
+      if (received === answers) socket.close();
     });
     socket.on('error', reject);
     socket.on('close', () => {
-      if (heard >= answers) resolve();
-      else reject(new Error(`${url} was closed after ${heard} messages`));
+      if (received >= answers) resolve();
+      else reject(new Error(`${url} was closed after ${received} messages`));
     });
   });
 }

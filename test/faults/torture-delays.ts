@@ -27,7 +27,7 @@ export function madeOf(
     .filter(({ fromMs, untilMs }) => fromMs <= startMs + ms && untilMs >= startMs)
     .map(({ what, fromMs, untilMs }) => `${what} ${at(fromMs)} to ${at(untilMs)}`);
   return (
-    `partition ${partition}, ${from} (${how}) to ${to}: told after ${Math.round(ms)}; ` +
+    `partition ${partition}, ${from} (${how}) to ${to}: received after ${Math.round(ms)}; ` +
     `owner nodes: ${owners.join(', ') || 'none'}; faults: ${meanwhile.join(', ') || 'none'}`
   );
 }

@@ -74,10 +74,10 @@ export class HoldingLog {
       const before = (holds.get(partition) ?? []).filter(({ fromMs }) => fromMs <= atMs);
       const own = before.findLast((hold) => hold.member === member);
       const other = before.findLast((hold) => hold.member !== member && hold.fromMs <= atMs - slackMs);
-      if (!own) return [`${member} was given records of ${partition}, which it was never told to have`];
+      if (!own) return [`${member} was given records of ${partition}, which it was never assigned`];
       if (!other || other.fromMs < own.fromMs) return [];
       const lateMs = Math.round(atMs - other.fromMs);
-      return [`${member} was given records of ${partition} ${lateMs} ms after ${other.member} was told to have it`];
+      return [`${member} was given records of ${partition} ${lateMs} ms after it was assigned to ${other.member}`];
     });
   }
 

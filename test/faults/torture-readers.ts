@@ -9,7 +9,7 @@ const handshakeMs = 2000;
 
 export class SocketReader {
   /** All records that it received, in order. */
-  readonly told: LogRecord[] = [];
+  readonly received: LogRecord[] = [];
   readonly problems: string[] = [];
   /** How often it has connected. */
   connections = 0;
@@ -61,7 +61,7 @@ export class SocketReader {
         if (frame.type !== 'records') return;
         left -= frame.records.length;
         if (left < 0) this.problems.push(`sent ${-left} records more than there was credit for`);
-        for (const record of frame.records) this.told.push({ ...record, partition: frame.partition });
+        for (const record of frame.records) this.received.push({ ...record, partition: frame.partition });
         if (left > 0) return;
         left = credit;
         ws.send(JSON.stringify({ type: 'credit', records: credit }));
@@ -76,19 +76,19 @@ export class SocketReader {
 }
 
 /** The faults in the records that a reader received of a topic: it must get each partition completely, in order, and once. */
-export function readerProblems({ told, problems }: SocketReader, log: readonly LogRecord[]): string[] {
+export function readerProblems({ received, problems }: SocketReader, log: readonly LogRecord[]): string[] {
   const found = [...problems];
   const valueAt = new Map(log.map(({ partition, offset, value }) => [`${partition}/${offset}`, value]));
   const next = new Map<number, number>();
-  for (const { partition, offset, value } of told) {
+  for (const { partition, offset, value } of received) {
     const due = next.get(partition) ?? 0;
-    if (offset !== due) found.push(`told of ${partition}/${offset} where ${due} is due`);
+    if (offset !== due) found.push(`received ${partition}/${offset} where ${due} is due`);
     next.set(partition, offset + 1);
     const there = valueAt.get(`${partition}/${offset}`);
     if (JSON.stringify(there) !== JSON.stringify(value)) {
-      found.push(`told of ${JSON.stringify(value)} at ${partition}/${offset}, where ${JSON.stringify(there)} is`);
+      found.push(`received ${JSON.stringify(value)} at ${partition}/${offset}, where ${JSON.stringify(there)} is`);
     }
   }
-  if (told.length !== log.length) found.push(`told of ${told.length} of ${log.length} records`);
+  if (received.length !== log.length) found.push(`received ${received.length} of ${log.length} records`);
   return found;
 }

@@ -76,7 +76,7 @@ export class NamedProducer extends TortureClient {
 export class LogFollower extends TortureClient {
   readonly place: Place;
   /** By offset, the record as received, without its offset and time. */
-  readonly told = new Map<number, string>();
+  readonly received = new Map<number, string>();
   next = 0;
   reads = 0;
 
@@ -107,7 +107,7 @@ export class LogFollower extends TortureClient {
       const [, offset, record] = /^\{"offset":(\d+),"timestamp":\d+,(.*)$/.exec(line)!;
       if (Number(offset) <= last) this.problems.push(`${target}: ${offset} comes behind ${last}`);
       last = Number(offset);
-      this.told.set(last, `{${record}`);
+      this.received.set(last, `{${record}`);
     }
     if (nextOffset <= last || nextOffset < this.next) this.problems.push(`${target}: goes on at ${nextOffset}`);
     this.next = nextOffset;

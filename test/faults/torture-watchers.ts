@@ -15,7 +15,7 @@ export class WatchRecord {
   from: number | undefined;
   /** The last zxid that it has seen, in any frame. */
   last: number | undefined;
-  readonly heard: Message[] = [];
+  readonly received: Message[] = [];
   readonly problems: string[] = [];
   readonly #onMessage: (message: Message) => void;
 
@@ -32,10 +32,10 @@ export class WatchRecord {
   }
 
   events(message: Message): void {
-    if (this.from === undefined) this.#problem(`told of ${message.zxid} before watching`);
-    if (message.zxid <= (this.last ?? 0)) this.#problem(`told of ${message.zxid} after ${this.last}`);
+    if (this.from === undefined) this.#problem(`received ${message.zxid} before watching`);
+    if (message.zxid <= (this.last ?? 0)) this.#problem(`received ${message.zxid} after ${this.last}`);
     this.last = message.zxid;
-    this.heard.push(message);
+    this.received.push(message);
     this.#onMessage(message);
   }
 

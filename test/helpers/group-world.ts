@@ -348,8 +348,8 @@ export class Client implements LivingClient {
 
   /** Releases the partitions that are no longer in its assignment. */
   #letGo(): void {
-    const told = new Set(this.#assignment.map(keyOf));
-    for (const key of this.uses.keys()) if (!told.has(key) && this.#random.chance(0.6)) this.uses.delete(key);
+    const received = new Set(this.#assignment.map(keyOf));
+    for (const key of this.uses.keys()) if (!received.has(key) && this.#random.chance(0.6)) this.uses.delete(key);
   }
 
   #send(change: MemberChange, hear: (answer: Answer | ServiceError) => void): void {

@@ -7,9 +7,9 @@ export interface RawConnection {
   socket: Socket;
   send(...lines: string[]): void;
   /** All data received so far, one character per byte. */
-  told(): string;
+  received(): string;
   /** Waits until the received data matches. */
-  hears(what: RegExp): Promise<string>;
+  receives(what: RegExp): Promise<string>;
   /** All received data, once the server has closed the connection. */
   end(): Promise<string>;
 }
@@ -25,11 +25,11 @@ export interface RawResponse {
 export function openRaw(t: Test, url: string, { allowHalfOpen = false } = {}): RawConnection {
   const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', allowHalfOpen });
   t.teardown(() => socket.destroy());
-  let told = '';
+  let received = '';
   let ended = false;
   socket.setEncoding('latin1');
   socket.on('data', (chunk: string) => {
-    told += chunk;
+    received += chunk;
   });
   socket.on('error', () => undefined);
   socket.on('close', () => {
@@ -38,22 +38,22 @@ export function openRaw(t: Test, url: string, { allowHalfOpen = false } = {}): R
   return {
     socket,
     send: (...lines) => void socket.write(lines.join('\r\n'), 'latin1'),
-    told: () => told,
-    hears: async (what) => {
-      await eventually(() => what.test(told), `${what} is received`);
-      return told;
+    received: () => received,
+    receives: async (what) => {
+      await eventually(() => what.test(received), `${what} is received`);
+      return received;
     },
     end: async () => {
       await eventually(() => ended, 'the connection is closed');
-      return told;
+      return received;
     },
   };
 }
 
 /** Parses the responses in received data: each must have the length that it announces. */
-export function responsesIn(told: string): RawResponse[] {
+export function responsesIn(received: string): RawResponse[] {
   const found: RawResponse[] = [];
-  for (let rest = told; rest !== ''; ) {
+  for (let rest = received; rest !== ''; ) {
     const match = /^HTTP\/1\.1 (\d{3}) [^\r]*\r\n([\s\S]*?\r\n)?\r\n/.exec(rest);
     if (!match) throw new Error(`This is no response: ${JSON.stringify(rest.slice(0, 200))}`);
     rest = rest.slice(match[0].length);

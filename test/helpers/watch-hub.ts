@@ -49,7 +49,7 @@ export async function startBroker(
 export interface Recorded {
   watch: WatchHandle;
   watching: number | undefined;
-  told: { zxid: number; events: any[] }[];
+  received: { zxid: number; events: any[] }[];
   failure: any;
 }
 
@@ -62,12 +62,12 @@ export const readerWith = (room: () => Promise<void> | undefined = () => undefin
 
 /** A watch that stores its messages, on a new connection unless `reader` is shared. */
 export function record(hub: WatchHub, request: WatchRequest, reader: WatchConnection = readerWith()): Recorded {
-  const recorded: Omit<Recorded, 'watch'> = { watching: undefined, told: [], failure: undefined };
+  const recorded: Omit<Recorded, 'watch'> = { watching: undefined, received: [], failure: undefined };
   const sink = {
     watching: (zxid: number) => {
       recorded.watching = zxid;
     },
-    events: (zxid: number, events: string) => recorded.told.push({ zxid, events: JSON.parse(events) }),
+    events: (zxid: number, events: string) => recorded.received.push({ zxid, events: JSON.parse(events) }),
     failed: (error: unknown) => {
       recorded.failure = error;
     },
@@ -81,8 +81,8 @@ export const begun = (...watches: Recorded[]) =>
 /** Waits until the watches have sent everything up to `zxid`. */
 export const reached = (zxid: number, ...watches: Recorded[]) =>
   eventually(() => watches.every(({ watch }) => (watch.position ?? -1) >= zxid), `everything up to ${zxid} was sent`);
-export const words = ({ told }: Recorded) =>
-  told.map(({ events }) => events.map(({ type, path }) => `${type} ${path}`).join(', '));
+export const words = ({ received }: Recorded) =>
+  received.map(({ events }) => events.map(({ type, path }) => `${type} ${path}`).join(', '));
 export const create = (path: string, data = ''): Op => ({ op: 'create', path, data });
 export const set = (path: string, data = ''): Op => ({ op: 'set', path, data });
 export const remove = (path: string): Op => ({ op: 'delete', path });

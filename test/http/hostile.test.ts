@@ -18,9 +18,9 @@ async function raw(t: Test, url: string, method: string, target: string, body = 
   t.teardown(() => socket.destroy());
   const head = `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
   socket.write(head + body);
-  let told = '';
-  for await (const chunk of socket) told += String(chunk);
-  return told;
+  let received = '';
+  for await (const chunk of socket) received += String(chunk);
+  return received;
 }
 
 t.test('a target names the same node however its prefix is spelt', async (t) => {

@@ -39,9 +39,9 @@ t.test('no response is served from a cache without revalidation', async (t) => {
   const { host, port } = new URL(url);
   const socket = connect(Number(port), '127.0.0.1');
   socket.write(`GET / HTTP/9.9\r\nHost: ${host}\r\n\r\n`);
-  let told = '';
-  for await (const chunk of socket) told += String(chunk);
-  t.match(told, /^HTTP\/1\.1 400 [\s\S]*cache-control: no-store/i, 'also what could not be read');
+  let received = '';
+  for await (const chunk of socket) received += String(chunk);
+  t.match(received, /^HTTP\/1\.1 400 [\s\S]*cache-control: no-store/i, 'also what could not be read');
 });
 
 t.test(

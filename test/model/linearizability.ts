@@ -108,14 +108,14 @@ function horizonOf(operations: readonly Operation[], done: Uint8Array): number {
 
 /** The state after an operation, or undefined if its response does not fit this state. */
 function after(state: State, { step, outcome }: Operation): State | undefined {
-  const { next, told } = apply(state, step);
-  if (outcome === 'unknown') return told.code === 'OK' && next !== state ? next : undefined;
-  if (told.code !== outcome.code) return undefined;
-  if (told.code === 'FAILED' && outcome.code === 'FAILED') {
-    return told.error === outcome.error && told.failed === outcome.failed ? next : undefined;
+  const { next, expected } = apply(state, step);
+  if (outcome === 'unknown') return expected.code === 'OK' && next !== state ? next : undefined;
+  if (expected.code !== outcome.code) return undefined;
+  if (expected.code === 'FAILED' && outcome.code === 'FAILED') {
+    return expected.error === outcome.error && expected.failed === outcome.failed ? next : undefined;
   }
-  if (told.code === 'OK' && outcome.code === 'OK') {
-    const fits = told.seen.every((seen, i) => {
+  if (expected.code === 'OK' && outcome.code === 'OK') {
+    const fits = expected.seen.every((seen, i) => {
       const answer = outcome.seen[i] ?? {};
       return seen.version === answer.version && seen.data === answer.data;
     });
@@ -125,29 +125,29 @@ function after(state: State, { step, outcome }: Operation): State | undefined {
 }
 
 /** The result of an operation in a sequential register service. */
-function apply(state: State, step: Step): { next: State; told: Exclude<Outcome, 'unknown'> } {
+function apply(state: State, step: Step): { next: State; expected: Exclude<Outcome, 'unknown'> } {
   if (step.op === 'multi') {
     let next = state;
     const seen: Seen[] = [];
     for (const [failed, part] of step.steps.entries()) {
       const result = apply(next, part);
-      if (result.told.code === 'FAILED') return { next: state, told: { ...result.told, failed } };
+      if (result.expected.code === 'FAILED') return { next: state, expected: { ...result.expected, failed } };
       next = result.next;
-      seen.push(...result.told.seen);
+      seen.push(...result.expected.seen);
     }
-    return { next, told: { code: 'OK', seen } };
+    return { next, expected: { code: 'OK', seen } };
   }
   const register = state.get(step.path);
-  const failure = (error: string) => ({ next: state, told: { code: 'FAILED' as const, error } });
+  const failure = (error: string) => ({ next: state, expected: { code: 'FAILED' as const, error } });
   const success = (register: Register | undefined, seen: Seen) => {
     const next = new Map(state);
     if (register) next.set(step.path, register);
     else next.delete(step.path);
-    return { next, told: { code: 'OK' as const, seen: [seen] } };
+    return { next, expected: { code: 'OK' as const, seen: [seen] } };
   };
   switch (step.op) {
     case 'get':
-      return register ? { next: state, told: { code: 'OK', seen: [{ ...register }] } } : failure('NO_NODE');
+      return register ? { next: state, expected: { code: 'OK', seen: [{ ...register }] } } : failure('NO_NODE');
     case 'put':
     case 'create': {
       if (register && step.op === 'create') return failure('NODE_EXISTS');
@@ -158,7 +158,7 @@ function apply(state: State, step: Step): { next: State; told: Exclude<Outcome, 
   if (!register) return failure('NO_NODE');
   if (step.version !== -1 && step.version !== register.version) return failure('BAD_VERSION');
   if (step.op === 'delete') return success(undefined, {});
-  if (step.op === 'check') return { next: state, told: { code: 'OK', seen: [{}] } };
+  if (step.op === 'check') return { next: state, expected: { code: 'OK', seen: [{}] } };
   const version = register.version + 1;
   return success({ data: step.data, version }, { version });
 }

@@ -157,9 +157,9 @@ export class SequenceClient {
       let answer = await request(this.#random.pick(this.#urls));
       while (answer.status === 503) answer = await request(this.#random.pick(this.#urls));
       const end = performance.now();
-      const { status, headers: told, body } = answer;
+      const { status, headers: received, body } = answer;
       if (status !== 200 && status !== 201) throw new Error(`A sequential create: ${JSON.stringify(body)}`);
-      const zxid = Number(told.get('weir-zxid'));
+      const zxid = Number(received.get('weir-zxid'));
       const paths: string[] = isMulti ? body.results.map((result: { path: string }) => result.path) : [body.path];
       for (const path of paths) {
         const parent = path.slice(0, path.lastIndexOf('/'));

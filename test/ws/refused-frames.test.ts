@@ -56,7 +56,7 @@ t.test('a client that keeps sending gets the reason of the close, and is not rea
       '',
       '',
     );
-    await connection.hears(/ 101 /);
+    await connection.receives(/ 101 /);
     connection.socket.on('end', () => undefined);
     connection.socket.write(sent);
     const sender = setInterval(
@@ -64,13 +64,13 @@ t.test('a client that keeps sending gets the reason of the close, and is not rea
       5,
     );
     t.teardown(() => clearInterval(sender));
-    await connection.hears(reason);
-    const told = connection.told();
+    await connection.receives(reason);
+    const received = connection.received();
     const close = Buffer.from([0x88]).toString('latin1');
-    const at = told.lastIndexOf(close);
-    t.equal(told.charCodeAt(at + 2) * 256 + told.charCodeAt(at + 3), code, what);
-    t.match(told.slice(at), reason);
-    t.match(told, /"type":"error"/);
+    const at = received.lastIndexOf(close);
+    t.equal(received.charCodeAt(at + 2) * 256 + received.charCodeAt(at + 3), code, what);
+    t.match(received.slice(at), reason);
+    t.match(received, /"type":"error"/);
     await connection.end();
     clearInterval(sender);
   }

@@ -124,7 +124,7 @@ t.test('readers that reconnect again and again through two brokers get each reco
       await produce(url, ...numbers(1 + (i % 5)).map((k) => `${n}-${i}-${k}`));
     }
   });
-  const readers = numbers(4).map(() => ({ heard: [] as [number, number, unknown][], position: 'earliest' }));
+  const readers = numbers(4).map(() => ({ received: [] as [number, number, unknown][], position: 'earliest' }));
   /** Reads for a while with at most `most` credit, and then breaks its connection. */
   const read = async (
     reader: (typeof readers)[number],
@@ -142,17 +142,17 @@ t.test('readers that reconnect again and again through two brokers get each reco
         socket.send({ type: 'credit', records: most });
         credit += most;
       }
-      return enough(reader.heard.length + count);
+      return enough(reader.received.length + count);
     }, `round ${round}`);
     socket.ws.terminate();
     await socket.closed;
-    reader.heard.push(...recordsOf(socket));
+    reader.received.push(...recordsOf(socket));
     reader.position = positionOf(socket) ?? reader.position;
   };
   await Promise.all(
     readers.map(async (reader, n) => {
       for (let round = 0; round < 8; round++) {
-        const goal = reader.heard.length + 1 + 30 * Math.random();
+        const goal = reader.received.length + 1 + 30 * Math.random();
         await read(reader, round + n, 1 + n * 20, (count) => count >= goal);
       }
     }),
@@ -165,10 +165,10 @@ t.test('readers that reconnect again and again through two brokers get each reco
     for (const { offset, value } of records) log.push([partition, offset, value]);
   }
   await Promise.all(readers.map((reader, n) => read(reader, n, 500, (count) => count >= log.length)));
-  for (const { heard } of readers) {
+  for (const { received } of readers) {
     for (const partition of [0, 1, 2]) {
       const of = (records: [number, number, unknown][]) => records.filter(([p]) => p === partition);
-      t.same(of(heard), of(log));
+      t.same(of(received), of(log));
     }
   }
 });

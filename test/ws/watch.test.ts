@@ -164,24 +164,27 @@ t.test('concurrent writers through two brokers: each socket has exactly the hist
   const writers = [one, two, one, two].map(async (server, n) => {
     for (let i = 0; !stop; i++) await put(server, `/w/${n}-${i}`);
   });
-  const readers: { socket: TestSocket; server: TestServer; heard: number[]; from: number }[] = [];
+  const readers: { socket: TestSocket; server: TestServer; received: number[]; from: number }[] = [];
   for (const server of [one, two, one, two]) {
     const socket = await openSocket(t, `${server.url}/v1/watch`);
     socket.send({ type: 'watch', id: 'w', path: '/w', mode: 'recursive' });
     const { zxid: from } = await socket.frame({ type: 'watching', id: 'w' });
-    readers.push({ socket, server, heard: [], from });
+    readers.push({ socket, server, received: [], from });
   }
   // Each reader is disconnected twice, and resumes through the other broker.
   for (let round = 0; round < 2; round++) {
     for (const reader of readers) {
-      const enough = reader.heard.length + 20;
-      await eventually(() => reader.heard.length + zxids(reader.socket, 'w').length > enough, 'the reader gets events');
+      const enough = reader.received.length + 20;
+      await eventually(
+        () => reader.received.length + zxids(reader.socket, 'w').length > enough,
+        'the reader gets events',
+      );
       reader.socket.ws.terminate();
       await reader.socket.closed;
-      reader.heard.push(...zxids(reader.socket, 'w'));
+      reader.received.push(...zxids(reader.socket, 'w'));
       reader.server = reader.server === one ? two : one;
       reader.socket = await openSocket(t, `${reader.server.url}/v1/watch`);
-      reader.socket.send({ type: 'watch', id: 'w', path: '/w', mode: 'recursive', since: reader.heard.at(-1) });
+      reader.socket.send({ type: 'watch', id: 'w', path: '/w', mode: 'recursive', since: reader.received.at(-1) });
     }
   }
   stop = true;
@@ -189,11 +192,11 @@ t.test('concurrent writers through two brokers: each socket has exactly the hist
   const last = await put(one, '/w/last');
   const { transactions } = await one.broker.store.events.range('main', 0, last, 100_000);
   const history = transactions.filter(({ events }) => events.some(({ path }) => path.startsWith('/w/')));
-  for (const { socket, heard, from } of readers) {
+  for (const { socket, received, from } of readers) {
     await socket.frame({ type: 'events', id: 'w', zxid: last });
-    heard.push(...zxids(socket, 'w'));
+    received.push(...zxids(socket, 'w'));
     t.same(
-      heard,
+      received,
       history.map(({ zxid }) => zxid).filter((zxid) => zxid > from),
     );
   }
@@ -218,13 +221,13 @@ t.test('a slow reader is closed with 4008, affects no other client, and resumes 
   }, 'the slow reader is closed');
   slow.ws.resume();
   t.equal(await slow.closed, 4008);
-  const heard = zxids(slow, 'w');
-  t.ok(heard.length > 0 && heard.at(-1)! < last);
+  const received = zxids(slow, 'w');
+  t.ok(received.length > 0 && received.at(-1)! < last);
   const again = await openSocket(t, `${server.url}/v1/watch`);
-  again.send({ ...watch, since: heard.at(-1) });
+  again.send({ ...watch, since: received.at(-1) });
   await again.frame({ type: 'events', id: 'w', zxid: last });
   await quick.frame({ type: 'events', id: 'w', zxid: last });
-  t.same([...heard, ...zxids(again, 'w')], zxids(quick, 'w'));
+  t.same([...received, ...zxids(again, 'w')], zxids(quick, 'w'));
   t.equal(await metric(server, cut), 1, 'a long replay closes no connection');
 });
 
@@ -259,11 +262,11 @@ t.test('a client that hangs loses its session in time, even if its connection st
     ws.on('message', (frame) => console.log(String(frame)));`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(() => child.kill('SIGKILL'));
-  let told = '';
+  let received = '';
   child.stdout.on('data', (text) => {
-    told += text;
+    received += text;
   });
-  await eventually(() => told.includes('"type":"session"'), 'the socket renews the session');
+  await eventually(() => received.includes('"type":"session"'), 'the socket renews the session');
   const expiresAt = async () => (await http(`${server.url}/v1/sessions/${session}`)).body.expiresAt as number;
   const first = await expiresAt();
   await eventually(async () => (await expiresAt()) > first + 2000, 'the session lives beyond its first TTL');

@@ -56,8 +56,8 @@ t.test('a waiting reader gets new records after an outage of Redis', async (t) =
   const redis = await startLossyRedis(t);
   const target = { socketPath: redis.socketPath };
   const server = await startTestServer(t, { brokerId: 1001 }, target);
-  await http(`${server.url}/v1/topics`, 'POST', { name: 'heard' });
-  const url = `${server.url}/v1/topics/heard`;
+  await http(`${server.url}/v1/topics`, 'POST', { name: 'appended' });
+  const url = `${server.url}/v1/topics/appended`;
   const waiting = http(`${url}/partitions/0/records?wait=1m`);
   await eventually(
     async () => /weir_log_waits 1/.test(await server.broker.metrics.registry.metrics()),

@@ -147,19 +147,19 @@ t.test('a registration event may reach the controller before the broker knows it
   const { broker } = server;
   await eventually(async () => (await controllerOf(server))?.epoch === 1, 'the broker is the controller');
   const own = brokerPath(3);
-  let heard = 0;
+  let received = 0;
   intercept(broker.store.namespace, 'writeOne', async (go, operation) => {
     const written = await go();
     if (operation.path !== own) return written;
     // The session is in the tree, but not yet in the broker: the controller processes the event first.
     await eventually(() => broker.eventTail.position >= written.zxid, 'the event is here');
     await broker.store.namespace.allChildren(brokerIdsPath);
-    heard += 1;
+    received += 1;
     return written;
   });
   await broker.store.sessions.end(broker.registration.session!);
   await eventually(async () => (await controllerOf(server))?.epoch === 2, 'the broker is the controller again');
-  t.equal(heard, 1);
+  t.equal(received, 1);
   t.same(errors, [], 'and no error was logged meanwhile');
 });
 

@@ -45,13 +45,13 @@ t.test(
     const last = await writer.write(set('/crowd', 'end'));
     await reached(last, ...watches);
     t.ok(written > 0, 'writes succeeded meanwhile');
-    for (const { told } of watches) {
-      const zxids = told.map(({ zxid }) => zxid);
+    for (const { received } of watches) {
+      const zxids = received.map(({ zxid }) => zxid);
       if (zxids.some((zxid, i) => i > 0 && zxid <= zxids[i - 1]!)) t.fail('out of order');
     }
-    for (const [place, { told }] of watches.entries()) {
+    for (const [place, { received }] of watches.entries()) {
       const path = (Math.floor(place / 100) * 7 + (place % 100)) % 1000;
-      if (told.length !== (path < 300 ? 3 : 1)) t.fail(`${told.length} of /crowd/${path}`);
+      if (received.length !== (path < 300 ? 3 : 1)) t.fail(`${received.length} of /crowd/${path}`);
     }
     t.ok((await reads(late)) < 100, `${await reads(late)} pages were read for 10,000 watches`);
   },
@@ -69,10 +69,10 @@ t.test('a connection with thousands of positions reads one page at a time and de
   );
   const single = record(late.hub, { path: '/p', mode: 'node', since: first });
   await reached(last, single);
-  t.equal(single.told.length, last - first);
+  t.equal(single.received.length, last - first);
   await reached(last, ...many);
   t.same(
-    many.map(({ told }) => told.length),
+    many.map(({ received }) => received.length),
     many.map((_, i) => last - first - (i % 600)),
   );
   t.ok((await reads(late)) <= 2 * 31, `${await reads(late)} pages, of which 31 hold all of the history`);
@@ -90,7 +90,7 @@ t.test('pages for which no watch waits any more are not read', async (t) => {
   await reached(await writer.store.events.newestZxid(), stays);
   t.equal(await figure(late, 'weir_watch_history_reads_waiting'), 0);
   t.ok((await reads(late)) < 60, `${await reads(late)} pages were read, though 101 watches asked`);
-  t.equal(stays.told.length, 200);
+  t.equal(stays.received.length, 200);
 });
 
 t.test(
@@ -207,17 +207,17 @@ t.test('watches that begin and end while a slow reader gets many events get each
   });
   const order: number[] = [];
   const begin = (since: number) => {
-    const heard: number[] = [];
+    const received: number[] = [];
     const sink = {
       watching: () => {},
       events: (zxid: number) => {
         left -= 1;
-        heard.push(zxid);
+        received.push(zxid);
         order.push(zxid);
       },
       failed: (error: unknown) => t.fail(String(error)),
     };
-    return { since, heard, watch: hub.watch({ path: '/s', mode: 'node', since }, sink, reader), isClosed: false };
+    return { since, received, watch: hub.watch({ path: '/s', mode: 'node', since }, sink, reader), isClosed: false };
   };
   const watches: ReturnType<typeof begin>[] = [];
   const written: number[] = [];
@@ -241,14 +241,14 @@ t.test('watches that begin and end while a slow reader gets many events get each
   const live = order.length;
   for (let i = 0; i < 50; i++) written.push(await write(set('/s', `live ${i}`)));
   await allHave(written.at(-1)!);
-  for (const { since, heard, isClosed } of watches) {
+  for (const { since, received, isClosed } of watches) {
     const expected = written.filter((zxid) => zxid > since);
-    t.same(heard, isClosed ? expected.slice(0, heard.length) : expected);
+    t.same(received, isClosed ? expected.slice(0, received.length) : expected);
   }
-  const told = order.slice(live);
+  const received = order.slice(live);
   t.same(
-    told,
-    [...told].sort((a, b) => a - b),
+    received,
+    [...received].sort((a, b) => a - b),
     'all synced watches of a connection get events in one order',
   );
 });

@@ -29,7 +29,7 @@ t.test(
     t.ok(oldest > first && oldest <= last - 200);
     const resumed = record(hub, { path: '/c', mode: 'node', since: oldest });
     await reached(last, resumed);
-    t.equal(resumed.told.length, last - oldest);
+    t.equal(resumed.received.length, last - oldest);
     const future = record(hub, { path: '/c', mode: 'node', since: last + 1 });
     await eventually(() => future.failure, 'the watch from the future zxid fails');
     t.equal(future.failure.code, 'COMPACTED', 'a zxid beyond the newest one belongs to a lost change');
@@ -52,9 +52,9 @@ t.test('an unsynced watch whose history is trimmed ends with COMPACTED', async (
   const watch: Recorded = record(
     hub,
     { path: '/c', mode: 'node', since: first },
-    readerWith(() => (watch.told.length < 10 ? undefined : gate)),
+    readerWith(() => (watch.received.length < 10 ? undefined : gate)),
   );
-  await eventually(() => watch.told.length >= 10, 'the watch is reading history');
+  await eventually(() => watch.received.length >= 10, 'the watch is reading history');
   let last = 0;
   // More than the broker keeps in memory.
   for (let i = 0; i < 110; i++) last = await write(...Array.from({ length: 100 }, () => set('/c', 'x'.repeat(800))));
@@ -63,10 +63,10 @@ t.test('an unsynced watch whose history is trimmed ends with COMPACTED', async (
   go();
   await eventually(() => watch.failure, 'the watch fails');
   t.equal(watch.failure.code, 'COMPACTED');
-  t.ok(watch.told.at(-1)!.zxid < last, 'and did not skip to the newest transaction');
+  t.ok(watch.received.at(-1)!.zxid < last, 'and did not skip to the newest transaction');
   t.same(
-    watch.told.map(({ zxid }) => zxid),
-    Array.from({ length: watch.told.length }, (_, i) => first + 1 + i),
+    watch.received.map(({ zxid }) => zxid),
+    Array.from({ length: watch.received.length }, (_, i) => first + 1 + i),
     'the events that it sent have no gap',
   );
 });
@@ -89,7 +89,7 @@ t.test(
     t.equal(offsets.failure.code, 'COMPACTED');
     const resumed = record(hub, { path, mode: 'node', since: offsets.failure.fields.oldest });
     await reached(last, resumed);
-    t.equal(resumed.told.length, last - offsets.failure.fields.oldest);
+    t.equal(resumed.received.length, last - offsets.failure.fields.oldest);
   },
 );
 
@@ -121,7 +121,7 @@ t.test(
     t.ok(next > 2 ** 32, 'a new zxid epoch has begun');
     await reached(next, survivor);
     t.same(
-      survivor.told.map(({ zxid }) => zxid),
+      survivor.received.map(({ zxid }) => zxid),
       [next],
     );
   },
@@ -141,7 +141,7 @@ t.test('a loss is detected even if newer zxids have already passed the lost ones
   for (let i = 0; i < 50; i++) await other.write(set('/n', `${i}`));
   await eventually(() => watch.failure, 'the watch fails');
   t.equal(watch.failure.code, 'COMPACTED');
-  t.ok(watch.told.every(({ zxid }) => zxid <= position));
+  t.ok(watch.received.every(({ zxid }) => zxid <= position));
 });
 
 t.test('zxids of a lost epoch are COMPACTED, even if its number is used again', async (t) => {
@@ -179,11 +179,11 @@ t.test('a restart of Redis that loses nothing does not end watches', async (t) =
   const third = await write(set('/n', '3'));
   await reached(third, watch, begunLater);
   t.same(
-    watch.told.map(({ zxid }) => zxid),
+    watch.received.map(({ zxid }) => zxid),
     [first, second, third],
   );
   t.same(
-    begunLater.told.map(({ zxid }) => zxid),
+    begunLater.received.map(({ zxid }) => zxid),
     [third],
   );
   t.equal(watch.failure, undefined);

@@ -65,12 +65,12 @@ t.test('a transaction is one message, in the order of its changes, with one chil
   ]);
   t.same(words(data), words(recursive));
   t.same(
-    data.told.map(({ zxid }) => zxid),
+    data.received.map(({ zxid }) => zxid),
     [first, second],
   );
-  t.match(data.told[0]!.events[0], { data: 'A', encoding: 'utf8', contentType: /^text/, stat: { mzxid: first } });
-  t.notOk('data' in recursive.told[0]!.events[0], 'events have data only on request');
-  t.notOk('data' in data.told[1]!.events[0], 'a deletion has no data');
+  t.match(data.received[0]!.events[0], { data: 'A', encoding: 'utf8', contentType: /^text/, stat: { mzxid: first } });
+  t.notOk('data' in recursive.received[0]!.events[0], 'events have data only on request');
+  t.notOk('data' in data.received[1]!.events[0], 'a deletion has no data');
 });
 
 t.test('events have up to 16 KiB of data, binary as base64, and truncated text stays text', async (t) => {
@@ -81,7 +81,7 @@ t.test('events have up to 16 KiB of data, binary as base64, and truncated text s
   await store.namespace.write([{ op: 'create', path: '/long', data: `x${'ä'.repeat(10_000)}` }]);
   const { zxid } = await store.namespace.write([{ op: 'create', path: '/exact', data: 'x'.repeat(16_384) }]);
   await reached(zxid, watch);
-  const [bytes, long, exact] = watch.told.map(({ events }) => events[0]);
+  const [bytes, long, exact] = watch.received.map(({ events }) => events[0]);
   t.match(bytes, { data: '/wA=', encoding: 'base64' });
   t.notOk('truncated' in bytes);
   t.match(long, { truncated: true, encoding: 'utf8', stat: { dataLength: 20_001 } });
@@ -159,10 +159,10 @@ t.test('watches that begin or resume at any moment get every transaction once an
     complete = page.complete;
   }
   t.ok(history.length > 500, `${history.length} transactions`);
-  for (const { watching, told, failure } of watches) {
-    const heard = told.map(({ zxid }) => zxid);
+  for (const { watching, received, failure } of watches) {
+    const found = received.map(({ zxid }) => zxid);
     const written = history.filter((zxid) => zxid > watching!);
-    if (failure || heard.join() !== written.join()) t.same({ heard, failure }, { heard: written, failure: undefined });
+    if (failure || found.join() !== written.join()) t.same({ found, failure }, { found: written, failure: undefined });
   }
 });
 
@@ -186,12 +186,12 @@ t.test('an unsynced watch reads history at the pace of its reader', async (t) =>
   const slow = record(hub, { path: '/s', mode: 'node', since: first }, readerWith(room));
   const quick = record(hub, { path: '/s', mode: 'node', since: first });
   await reached(last, quick);
-  t.equal(slow.told.length, 0, 'the slow watch still waits for its reader, and delayed no other watch');
+  t.equal(slow.received.length, 0, 'the slow watch still waits for its reader, and delayed no other watch');
   t.equal(slow.watch.position, first);
   open = Number.POSITIVE_INFINITY;
   go();
   await reached(last, slow);
-  t.same(slow.told, quick.told);
+  t.same(slow.received, quick.received);
 });
 
 t.test('a watch with once ends after its first events, and a closed watch gets no more', async (t) => {
@@ -204,9 +204,9 @@ t.test('a watch with once ends after its first events, and a closed watch gets n
   await reached(await write(set('/o', '1')), witness);
   closed.watch.close();
   await reached(await write(set('/o', '2')), witness);
-  t.equal(once.told.length, 1);
-  t.equal(closed.told.length, 1);
-  t.equal(witness.told.length, 2);
+  t.equal(once.received.length, 1);
+  t.equal(closed.received.length, 1);
+  t.equal(witness.received.length, 2);
 });
 
 t.test('an invalid path and an unavailable store fail the watch', async (t) => {

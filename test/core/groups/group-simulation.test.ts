@@ -162,11 +162,13 @@ class World {
   /** The client receives the newest response, and releases what is not in it, at once or some time later. */
   tell(memberId: string, letsGo: boolean): void {
     const member = memberOf(this.group, memberId);
-    const told = new Set(eachPartition(assignmentOf(member)).map(({ topic, partition }) => `${topic} ${partition}`));
+    const received = new Set(
+      eachPartition(assignmentOf(member)).map(({ topic, partition }) => `${topic} ${partition}`),
+    );
     const before = this.clients.get(memberId)?.uses ?? new Set();
     this.clients.set(memberId, {
       epoch: member.memberEpoch,
-      uses: letsGo ? told : new Set([...told, ...before]),
+      uses: letsGo ? received : new Set([...received, ...before]),
     });
   }
 

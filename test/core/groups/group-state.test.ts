@@ -59,10 +59,10 @@ t.test('the first member gets all partitions, the second those that the first re
   t.equal(assigned(both, 'b'), '');
   t.equal(memberOf(both, 'b').state, 'unreleased');
 
-  const told = heartbeat(both, 'a', 1, [{ topic: 't1', partitions: [0, 1, 2, 3] }]);
-  t.equal(assigned(told, 'b'), '', 'a still has them');
-  const done = heartbeat(told, 'a', 1, [{ topic: 't1', partitions: [0, 1] }]);
-  t.equal(assigned(done, 'b'), 't1-2 t1-3', 'b need not be heard for it');
+  const reported = heartbeat(both, 'a', 1, [{ topic: 't1', partitions: [0, 1, 2, 3] }]);
+  t.equal(assigned(reported, 'b'), '', 'a still has them');
+  const done = heartbeat(reported, 'a', 1, [{ topic: 't1', partitions: [0, 1] }]);
+  t.equal(assigned(done, 'b'), 't1-2 t1-3', 'no heartbeat of b is needed for it');
   t.equal(memberOf(done, 'a').memberEpoch, 2);
   t.equal(groupStateName(done), 'stable');
 });
@@ -120,9 +120,9 @@ t.test('joining again begins a new incarnation with the same partitions', async 
   const both = join(group, request('b', t1), view);
   const anew = join(both, request('a', t1), view);
   t.equal(assigned(anew, 'b'), '', 'the join may be an old one that was late: it releases nothing');
-  const heard = heartbeat(anew, 'a', memberOf(anew, 'a').memberEpoch, assignmentOf(memberOf(anew, 'a')));
-  t.equal(assigned(heard, 'b'), 't1-1', 'its next heartbeat says that it has let go');
-  const other = join(heard, request('a', { topics: ['t2'] }), topicsViewOf({ t1: 2, t2: 1 }));
+  const reported = heartbeat(anew, 'a', memberOf(anew, 'a').memberEpoch, assignmentOf(memberOf(anew, 'a')));
+  t.equal(assigned(reported, 'b'), 't1-1', 'its next heartbeat says that it has let go');
+  const other = join(reported, request('a', { topics: ['t2'] }), topicsViewOf({ t1: 2, t2: 1 }));
   const released = heartbeat(other, 'a', memberOf(other, 'a').memberEpoch, []);
   t.equal(assigned(released, 'a'), 't2-0');
   t.equal(assigned(released, 'b'), 't1-0 t1-1');
@@ -148,7 +148,7 @@ t.test(
       group,
       'it has arrived: nothing is noted',
     );
-    t.equal(heartbeat(group, 'a', 1, []), group, 'so an older one is told the newest again');
+    t.equal(heartbeat(group, 'a', 1, []), group, 'so an older one gets the newest again');
     group = join(group, request('a', t1), view);
     t.throws(
       () => heartbeat(group, 'a', 1, []),
@@ -213,7 +213,7 @@ t.test('the rebalance timer runs as long as a member must release partitions', a
   const alone = join(emptyGroup(), request('a', t1, { rebalanceTimeoutMs: 1000, sessionTimeoutMs: 600 }), view);
   const both = join(alone, request('b', t1), view);
   const { timersSet } = changesBetween('g', alone, both, new Set(), 0);
-  t.same(timersSet, [{ name: 'g\0a\x001', delayMs: 1200 }], 'it hears of it within a heartbeat interval');
+  t.same(timersSet, [{ name: 'g\0a\x001', delayMs: 1200 }], 'it learns of it within a heartbeat interval');
   const { memberId, memberEpoch } = parseTimerName(timersSet[0]!.name) as { memberId: string; memberEpoch: number };
   t.same(changesBetween('g', both, consume(both, 'a'), new Set(), 0).timersCancelled, ['g\0a\x001']);
   const released = consume(both, 'a');

@@ -18,12 +18,12 @@ const own = '127.0.0.1';
 function dial(t: Test, { url }: TestServer, localAddress: string) {
   const socket = connect({ port: Number(new URL(url).port), host: own, localAddress });
   t.teardown(() => socket.destroy());
-  let heard = '';
+  let received = '';
   socket.setEncoding('utf8').on('data', (text: string) => {
-    heard += text;
+    received += text;
   });
   socket.on('error', () => undefined);
-  return { socket, heard: () => heard, isClosed: () => socket.closed };
+  return { socket, received: () => received, isClosed: () => socket.closed };
 }
 
 interface Sent {
@@ -226,7 +226,7 @@ t.test('hundreds of slow bodies of one address do not delay others, and are refu
   }, 'they are closed');
   t.ok(renewals > 0);
   t.match(
-    senders[0]!.heard(),
+    senders[0]!.received(),
     /^HTTP\/1.1 408.*"code":"REQUEST_TIMEOUT".*the average must be at least \d+\. The request was given up/s,
   );
   t.equal(await metric(server, 'slow_senders_cut_total'), 400);
@@ -241,8 +241,11 @@ t.test('idle NDJSON uploads of one address leave room for those of others, and h
     'POST /v1/topics/t/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n';
   const uploads = Array.from({ length: 8 }, () => dial(t, server, hostile));
   for (const { socket } of uploads) socket.write(head);
-  await eventually(() => uploads.filter(({ heard }) => /429/.test(heard())).length === 4, 'half of them are refused');
-  const refused = uploads.find(({ heard }) => /429/.test(heard()))!.heard();
+  await eventually(
+    () => uploads.filter(({ received }) => /429/.test(received())).length === 4,
+    'half of them are refused',
+  );
+  const refused = uploads.find(({ received }) => /429/.test(received()))!.received();
   t.match(refused, /streams of records in flight of 127.0.0.2: it has 4, and 4 of at most 8 are free/);
   t.match(refused, /WEIR_ADDRESS_SHARE.*WEIR_TRUST_PROXY/s);
   const headers = { 'content-type': 'application/x-ndjson' };
@@ -251,10 +254,10 @@ t.test('idle NDJSON uploads of one address leave room for those of others, and h
     t.equal(honest.status, 200);
     t.match(honest.body, /"baseOffset"/);
   }
-  const accepted = uploads.filter(({ heard }) => !/429/.test(heard()));
+  const accepted = uploads.filter(({ received }) => !/429/.test(received()));
   for (const { socket } of accepted) socket.write('c\r\n{"value":1}\n\r\n');
   await eventually(
-    () => accepted.every(({ heard }) => /"baseOffset"/.test(heard())),
+    () => accepted.every(({ received }) => /"baseOffset"/.test(received())),
     'their records are appended when they arrive',
   );
   t.equal(await metric(server, 'admission_weight'), 0);
@@ -279,7 +282,7 @@ t.test('large bodies that arrive slowly make room for those of others', async (t
   const handle = await createSession(server);
   t.equal((await send(server, `/v1/sessions/${handle}`, { method: 'PUT', body: '{}' })).status < 429, true);
   t.ok(
-    senders.some(({ heard }) => /429/.test(heard())),
+    senders.some(({ received }) => /429/.test(received())),
     'for which some were refused',
   );
 });
@@ -296,10 +299,10 @@ t.test('connections, WebSockets and long polls of one address leave room for oth
   const last = idle.findLast(({ isClosed }) => !isClosed())!;
   last.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await eventually(last.isClosed, 'a connection beyond the share is refused');
-  t.match(last.heard(), /^HTTP\/1.1 429 .*connection: close.*connections of 127.0.0.2: it has 20/is);
+  t.match(last.received(), /^HTTP\/1.1 429 .*connection: close.*connections of 127.0.0.2: it has 20/is);
   const check = idle.filter(({ isClosed }) => !isClosed()).at(-1)!;
   check.socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n');
-  await eventually(() => /^HTTP\/1.1 200/.test(check.heard()), 'but for health');
+  await eventually(() => /^HTTP\/1.1 200/.test(check.received()), 'but for health');
   t.equal((await send(server, '/v1/nodes/')).status, 200);
   for (const { socket } of idle) socket.destroy();
   await eventually(async () => (await metric(server, 'connections_open')) < 10, 'they are gone');
@@ -386,11 +389,11 @@ t.test('X-Forwarded-For counts only from a trusted proxy', async (t) => {
   await http(`${server.url}/v1/nodes/polled`, 'PUT', 'x');
   const tag = (await http(`${server.url}/v1/nodes/polled`)).headers.get('etag')!;
   const poll = (localAddress: string, forwardedFor: string, wait = '5m') => {
-    const { socket, heard } = dial(t, server, localAddress);
+    const { socket, received } = dial(t, server, localAddress);
     socket.write(
       `GET /v1/nodes/polled?wait=${wait} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: ${tag}\r\nX-Forwarded-For: ${forwardedFor}\r\n\r\n`,
     );
-    return eventually(() => /^HTTP\/1.1 \d+/.exec(heard())?.[0].slice(-3), 'it is answered');
+    return eventually(() => /^HTTP\/1.1 \d+/.exec(received())?.[0].slice(-3), 'it is answered');
   };
   const waiting = () => metric(server, 'requests_in_flight', 'kind="waits"');
   for (let n = 0; n < 2; n += 1) void poll(own, `192.0.2.${n}`).catch(() => undefined);

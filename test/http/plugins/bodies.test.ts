@@ -15,9 +15,9 @@ async function raw(head: string, body: string | Buffer = ''): Promise<{ status: 
   const socket = connect(Number(port), '127.0.0.1');
   socket.write(`${head}\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
   socket.write(body);
-  let told = '';
-  for await (const chunk of socket) told += String(chunk);
-  const [headers = '', text = ''] = told.split('\r\n\r\n');
+  let received = '';
+  for await (const chunk of socket) received += String(chunk);
+  const [headers = '', text = ''] = received.split('\r\n\r\n');
   return { status: Number(headers.split(' ')[1]), body: text.startsWith('{') ? JSON.parse(text) : text };
 }
 
@@ -122,12 +122,12 @@ t.test(
       socket.write(
         `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
       );
-      let told = '';
+      let received = '';
       for await (const chunk of socket) {
-        told += String(chunk);
-        if (/\}\s*$/.test(told)) break;
+        received += String(chunk);
+        if (/\}\s*$/.test(received)) break;
       }
-      const body = JSON.parse(told.split('\r\n\r\n')[1]!);
+      const body = JSON.parse(received.split('\r\n\r\n')[1]!);
       t.match(body, { status: 413, code: 'TOO_LARGE', bytes: length, detail }, `${method} ${path}`);
     }
   },

@@ -12,7 +12,7 @@ const { url } = server;
 const host = `Host: ${new URL(url).host}`;
 await http(`${url}/v1/topics`, 'POST', { name: 'lines' });
 
-const statuses = (told: string) => responsesIn(told).map(({ status }) => status);
+const statuses = (received: string) => responsesIn(received).map(({ status }) => status);
 const endOffset = async () => (await http(`${url}/v1/topics/lines/partitions/0/records`)).body.endOffset;
 const inFlight = async (kind: string, of: TestServer = server) =>
   Number(
@@ -78,13 +78,13 @@ t.test('a request with an incomplete or malformed body gets one response, whethe
   for (const [name, breakOff, said] of breaks) {
     const begun = openRaw(t, url);
     begun.send(...chunked, 'Content-Type: application/x-ndjson', '', 'c\r\n{"value":1}\n\r\n');
-    await begun.hears(/"baseOffset"/);
+    await begun.receives(/"baseOffset"/);
     breakOff(begun.socket);
-    const told = await begun.end();
-    const [stream, ...more] = responsesIn(told);
+    const received = await begun.end();
+    const [stream, ...more] = responsesIn(received);
     t.same(more, [], `${name}: one response`);
     t.match(stream, { status: 200, body: said }, `${name}: its last line says what was wrong`);
-    t.match(told, /\r\n0\r\n\r\n$/, `${name}: and it ends as it should`);
+    t.match(received, /\r\n0\r\n\r\n$/, `${name}: and it ends as it should`);
 
     for (const type of ['text/plain', 'application/x-ndjson']) {
       const early = openRaw(t, url);
@@ -102,7 +102,7 @@ t.test('nothing is written into an event stream', async (t) => {
   for (const breakOff of ['\x01\x02 garbage', '']) {
     const connection = openRaw(t, url);
     connection.send('GET /v1/watch/ HTTP/1.1', host, '', '');
-    await connection.hears(/"watching"/);
+    await connection.receives(/"watching"/);
     if (breakOff === '') connection.socket.end();
     else connection.send(breakOff);
     await http(`${url}/v1/nodes/seen`, 'PUT', 'x');
@@ -118,8 +118,8 @@ t.test(
     const get = ['GET /v1/nodes/order HTTP/1.1', host, '', ''].join('\r\n');
     const del = ['DELETE /v1/nodes/order HTTP/1.1', host, '', ''].join('\r\n');
     connection.socket.write(`${put('a')}${del}${get}${put('b')}${get}${get}${put('c')}${get}${del}`);
-    await connection.hears(/(1\.1 204[\s\S]*){2}/);
-    const responses = responsesIn(connection.told());
+    await connection.receives(/(1\.1 204[\s\S]*){2}/);
+    const responses = responsesIn(connection.received());
     t.same(
       responses.map(({ status }) => status),
       [201, 204, 404, 201, 200, 200, 200, 200, 204],
@@ -151,7 +151,7 @@ t.test('a write waits for the long poll before it, and is dropped if the client 
       );
     } else {
       await http(`${url}/v1/nodes/held`, 'PUT', 'b');
-      await connection.hears(/201 Created/);
+      await connection.receives(/201 Created/);
     }
     t.equal((await http(`${url}/v1/nodes/late-${leaves}`)).status, leaves ? 404 : 200);
   }
@@ -230,10 +230,10 @@ t.test('a client that is refused while it sends may finish: its response is not 
       if (chunked) await write(`${piece.length.toString(16)}\r\n`);
       await write(piece);
       if (chunked) await write('\r\n');
-      if (i === 5) await sender.hears(/HTTP\/1\.1 4/);
+      if (i === 5) await sender.receives(/HTTP\/1\.1 4/);
     }
     if (chunked) await write('0\r\n\r\n');
-    t.equal(responsesIn(sender.told())[0]?.status, status, target);
+    t.equal(responsesIn(sender.received())[0]?.status, status, target);
     t.equal(sender.resets(), 0, `${target}: nothing is reset`);
     sender.socket.end();
     await sender.end();
@@ -246,7 +246,10 @@ t.test('a connection on which many requests were refused keeps no state of them'
   const socket = await accepted;
   for (let i = 1; i <= 20; i++) {
     connection.send('POST /v1/nothing HTTP/1.1', host, 'Content-Length: 1', '', '');
-    await eventually(() => connection.told().split('HTTP/1.1 404').length === i + 1, 'it is refused before its body');
+    await eventually(
+      () => connection.received().split('HTTP/1.1 404').length === i + 1,
+      'it is refused before its body',
+    );
     connection.send('x');
   }
   await eventually(() => socket.listenerCount('close') < 15, 'no listeners stay');
@@ -259,7 +262,7 @@ t.test('bytes, time and number of connections that are read to their end are lim
       connections: { ...defaultConnectionLimits, lingering: limits },
     });
     const sender = await refusedWhileSending(t, '/v1/topics/none/records', ['Content-Length: 99999999'], limited);
-    await sender.hears(/HTTP\/1\.1 413 [\s\S]*connection: close/i);
+    await sender.receives(/HTTP\/1\.1 413 [\s\S]*connection: close/i);
     return { limited, sender };
   };
   const { limited, sender } = await open(lingering);
@@ -270,7 +273,7 @@ t.test('bytes, time and number of connections that are read to their end are lim
     );
   await lingers(1);
   const second = await refusedWhileSending(t, '/v1/topics/none/records', ['Content-Length: 99999999'], limited);
-  await second.hears(/HTTP\/1\.1 413 /);
+  await second.receives(/HTTP\/1\.1 413 /);
   await lingers(1);
   const sendOn = async ({ socket }: typeof sender) => {
     while (!socket.destroyed) {
@@ -294,9 +297,9 @@ t.test('100 Continue is sent when the body will be read, and not if the request 
   const body = '{"value":1}\n';
   for (const type of ['text/plain', 'application/x-ndjson']) {
     const wanted = ask('/v1/topics/lines/records', `Content-Type: ${type}`, `Content-Length: ${body.length}`);
-    await wanted.hears(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+    await wanted.receives(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
     wanted.send(body);
-    await wanted.hears(/HTTP\/1\.1 200 /);
+    await wanted.receives(/HTTP\/1\.1 200 /);
     wanted.socket.destroy();
   }
   const refused: [target: string, lines: string[], status: number][] = [

@@ -3,16 +3,16 @@ import t, { type Test } from 'tap';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
 /** A raw connection for hand-written HTTP, which records all bytes received. */
-function openConnection(t: Test, url: string): { socket: Socket; told: () => string } {
+function openConnection(t: Test, url: string): { socket: Socket; received: () => string } {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   t.teardown(() => socket.destroy());
-  let told = '';
+  let received = '';
   socket.setEncoding('utf8');
   socket.on('data', (chunk: string) => {
-    told += chunk;
+    received += chunk;
   });
   socket.on('error', () => undefined);
-  return { socket, told: () => told };
+  return { socket, received: () => received };
 }
 
 const refusesConnections = (url: string) =>
@@ -30,7 +30,7 @@ async function requestDuringStop(t: Test, start: string) {
   const server = await startTestServer(t);
   const connection = openConnection(t, server.url);
   connection.socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n');
-  await eventually(() => /"ok"/.test(connection.told()), 'the first request of the connection has its response');
+  await eventually(() => /"ok"/.test(connection.received()), 'the first request of the connection has its response');
   connection.socket.write(start);
   const stopped = server.close();
   await eventually(() => refusesConnections(server.url), 'the server stops');
@@ -38,10 +38,13 @@ async function requestDuringStop(t: Test, start: string) {
 }
 
 t.test('a request that arrives while the server stops is refused with a problem', async (t) => {
-  const { socket, told, stopped } = await requestDuringStop(t, 'PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\n');
+  const { socket, received, stopped } = await requestDuringStop(
+    t,
+    'PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\n',
+  );
   socket.write('content-length: 1\r\n\r\nx');
-  await eventually(() => /503 Service Unavailable/.test(told()), 'the late request gets a response');
-  const [, answer] = told().split(/(?=HTTP\/1\.1 503)/);
+  await eventually(() => /503 Service Unavailable/.test(received()), 'the late request gets a response');
+  const [, answer] = received().split(/(?=HTTP\/1\.1 503)/);
   t.match(answer, /content-type: application\/problem\+json/i);
   t.match(answer, /retry-after: [1-3]\r/i);
   t.match(answer, /connection: close/i);
@@ -113,12 +116,12 @@ t.test(
     await eventually(async () => (await http(`${server.url}/health/ready`)).status === 503, 'it is not ready');
     t.equal((await http(`${server.url}/health/live`)).status, 200);
     await eventually(async () => (await http(`${other.url}/v1/brokers/1`)).status === 404, 'it has deregistered');
-    const { socket, told } = openConnection(t, server.url);
+    const { socket, received } = openConnection(t, server.url);
     const closed = new Promise((resolve) => socket.on('close', resolve));
     socket.write('PUT /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx');
     await closed;
     t.match(
-      told(),
+      received(),
       /^HTTP\/1.1 201 .*connection: close/is,
       'a late request is served, and is the last of its connection',
     );

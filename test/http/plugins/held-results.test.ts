@@ -35,11 +35,11 @@ t.test('with a Content-Length, or results=end, the response begins when the body
     const upload = begin(t, `/v1/topics/${topic}/records${query}`, framing);
     upload.sendLine();
     await eventually(async () => (await endOffset()) === 1, 'the first record is appended when it comes');
-    t.equal(upload.told(), '', 'nothing has been sent yet');
+    t.equal(upload.received(), '', 'nothing has been sent yet');
     upload.sendLine();
     if (framing === chunked) upload.send('0\r\n\r\n');
-    await upload.hears(/"baseOffset":1/);
-    t.match(responsesIn(upload.told()), [{ status: 200, body: /"baseOffset":0[\s\S]*"baseOffset":1/ }]);
+    await upload.receives(/"baseOffset":1/);
+    t.match(responsesIn(upload.received()), [{ status: 200, body: /"baseOffset":0[\s\S]*"baseOffset":1/ }]);
     upload.socket.destroy();
   }
   t.match((await http(`${url}/metrics`)).body, /weir_held_results_bytes 0/);
@@ -53,7 +53,7 @@ t.test('with a chunked body, or results=live, results are sent as batches are ap
   ] as const) {
     const upload = begin(t, `/v1/topics/c/records${query}`, framing);
     upload.sendLine();
-    await upload.hears(/"baseOffset"/);
+    await upload.receives(/"baseOffset"/);
     upload.socket.destroy();
   }
 });
@@ -64,24 +64,24 @@ t.test('a failure after the first batch is sent after the results, one before it
   late.sendLine();
   await eventually(async () => (await endOffset()) === 1, 'the first record is appended');
   late.send('{"wrong"}');
-  await late.hears(/"BAD_REQUEST"/);
-  t.match(responsesIn(late.told()), [{ status: 200, body: /"baseOffset":0[\s\S]*"line":2/ }]);
+  await late.receives(/"BAD_REQUEST"/);
+  t.match(responsesIn(late.received()), [{ status: 200, body: /"baseOffset":0[\s\S]*"line":2/ }]);
   late.socket.destroy();
   const early = begin(t, '/v1/topics/d/records', 'Content-Length: 9');
   early.send('{"wrong"}');
-  await early.hears(/"BAD_REQUEST"/);
-  t.equal(responsesIn(early.told())[0]!.status, 400);
+  await early.receives(/"BAD_REQUEST"/);
+  t.equal(responsesIn(early.received())[0]!.status, 400);
 });
 
 t.test('results beyond a limit are not buffered', async (t) => {
   const endOffset = await newTopic('e');
   const upload = begin(t, '/v1/topics/e/records', 'Content-Length: 100000');
-  for (let count = 1; !upload.told(); count++) {
+  for (let count = 1; !upload.received(); count++) {
     upload.sendLine();
     await eventually(async () => (await endOffset()) >= count, 'it is appended');
     if (count > 100) break;
   }
-  t.match(upload.told(), /^HTTP\/1\.1 200 /);
+  t.match(upload.received(), /^HTTP\/1\.1 200 /);
   upload.socket.destroy();
 });
 

@@ -17,17 +17,17 @@ const quick = { ...timeouts, checkIntervalMs: 20 };
 function dial(t: Test, { url }: { url: string }) {
   const socket: Socket = connect(Number(new URL(url).port), '127.0.0.1');
   t.teardown(() => socket.destroy());
-  let told = '';
+  let received = '';
   let closed = false;
   socket.setEncoding('utf8');
   socket.on('data', (chunk: string) => {
-    told += chunk;
+    received += chunk;
   });
   socket.on('error', () => undefined);
   socket.on('close', () => {
     closed = true;
   });
-  return { socket, told: () => told, closed: () => closed };
+  return { socket, received: () => received, closed: () => closed };
 }
 
 const post = (path: string, type: string, length: number | 'chunked') =>
@@ -110,7 +110,7 @@ t.test(
     t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
     slow[0]!.socket.write(':90}');
     await eventually(
-      () => /HTTP\/1.1 (201|400)/.test(slow[0]!.told()),
+      () => /HTTP\/1.1 (201|400)/.test(slow[0]!.received()),
       'the first gets its response when its body is complete',
     );
     for (const { socket } of slow) socket.destroy();
@@ -167,9 +167,12 @@ t.test('all bodies share one limit; bytes that are only announced do not count',
     if (kind === 'chunked') socket.write(`${(700_000).toString(16)}\r\n`);
     socket.write(Buffer.alloc(700_000));
   }
-  await eventually(() => large.filter(({ told }) => /HTTP\/1.1 429/.test(told())).length >= 2, 'the last are refused');
+  await eventually(
+    () => large.filter(({ received }) => /HTTP\/1.1 429/.test(received())).length >= 2,
+    'the last are refused',
+  );
   t.ok((await refusals(server, 'bodies')) >= 2);
-  t.ok(large.filter(({ told }) => told() === '').length >= 4, 'what there is room for goes on');
+  t.ok(large.filter(({ received }) => received() === '').length >= 4, 'what there is room for goes on');
   for (const { socket } of large) socket.destroy();
   await eventually(
     async () => (await http(server.url + path, 'POST', Buffer.alloc(700_000), octets)).status === 200,
@@ -199,7 +202,7 @@ t.test('WebSockets and streams of records are bounded', async (t) => {
 
   const upload = dial(t, server);
   upload.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
-  await eventually(() => /200 OK/.test(upload.told()), 'one stream is under way');
+  await eventually(() => /200 OK/.test(upload.received()), 'one stream is under way');
   const refused = await http(server.url + path, 'POST', '{"value":1}\n', { 'content-type': 'application/x-ndjson' });
   t.match(refused.body, { code: 'TOO_MANY_REQUESTS', detail: /streams of records/ });
 });
@@ -214,14 +217,14 @@ t.test('a body that stalls is refused with 408, also that of a stream, and its p
   const stalled = dial(t, server);
   stalled.socket.write(`${post(path, 'application/json', 1000)}{"records":[`);
   await eventually(stalled.closed, 'it is refused and closed');
-  t.match(stalled.told(), /^HTTP\/1.1 408 Request Timeout\r\n/);
-  t.match(stalled.told(), /connection: close\r\n/i);
-  t.match(stalled.told(), /"code":"REQUEST_TIMEOUT","detail":"No bytes of the body arrived for 200 ms/);
+  t.match(stalled.received(), /^HTTP\/1.1 408 Request Timeout\r\n/);
+  t.match(stalled.received(), /connection: close\r\n/i);
+  t.match(stalled.received(), /"code":"REQUEST_TIMEOUT","detail":"No bytes of the body arrived for 200 ms/);
 
   const stream = dial(t, server);
   stream.socket.write(`${post(path, 'application/x-ndjson', 'chunked')}c\r\n{"value":1}\n\r\n`);
   await eventually(stream.closed, 'it is refused and closed, too');
-  t.match(stream.told(), /"baseOffset":0.*"code":"REQUEST_TIMEOUT"/s, 'after what was appended');
+  t.match(stream.received(), /"baseOffset":0.*"code":"REQUEST_TIMEOUT"/s, 'after what was appended');
   t.equal((await http(`${server.url}/v1/nodes/`)).status, 200);
 
   const unread = dial(t, server);
@@ -229,7 +232,7 @@ t.test('a body that stalls is refused with 408, also that of a stream, and its p
     `${post(path, 'application/json', 1000).replace('Host: localhost', 'Host: localhost\r\nOrigin: http://other')}{`,
   );
   await eventually(unread.closed, 'one that was refused already is closed');
-  t.match(unread.told(), /^HTTP\/1.1 403/);
+  t.match(unread.received(), /^HTTP\/1.1 403/);
 });
 
 t.test('a body may neither arrive too slowly nor take too long; a stream may', async (t) => {
@@ -247,11 +250,11 @@ t.test('a body may neither arrive too slowly nor take too long; a stream may', a
   }, 20);
   t.teardown(() => clearInterval(trickle));
   await eventually(body.closed, 'it is refused and closed');
-  t.match(body.told(), /"code":"REQUEST_TIMEOUT","detail":"The body took longer than 300 ms/);
+  t.match(body.received(), /"code":"REQUEST_TIMEOUT","detail":"The body took longer than 300 ms/);
   const then = sent;
   await eventually(() => sent > then + 20, 'the stream goes on');
   t.notOk(stream.closed());
-  t.notMatch(stream.told(), /REQUEST_TIMEOUT/);
+  t.notMatch(stream.received(), /REQUEST_TIMEOUT/);
 });
 
 t.test('an incomplete head is refused after a time; a connection that sends nothing is closed', async (t) => {
@@ -261,8 +264,8 @@ t.test('an incomplete head is refused after a time; a connection that sends noth
   const drip = setInterval(() => slow.socket.write('X-Slow: 1\r\n'), 20);
   t.teardown(() => clearInterval(drip));
   await eventually(() => slow.closed() && silent.closed(), 'both are closed');
-  t.match(slow.told(), /^HTTP\/1.1 408 Request Timeout\r\n.*"code":"REQUEST_TIMEOUT"/s);
-  t.equal(silent.told(), '', 'a browser would take an answer for that to a later request');
+  t.match(slow.received(), /^HTTP\/1.1 408 Request Timeout\r\n.*"code":"REQUEST_TIMEOUT"/s);
+  t.equal(silent.received(), '', 'a browser would take an answer for that to a later request');
 });
 
 t.test(
@@ -274,10 +277,10 @@ t.test(
     const late = dial(t, server);
     late.socket.write('GET /v1/nodes/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await eventually(late.closed, 'it is refused and closed');
-    t.match(late.told(), /^HTTP\/1.1 429 .*connection: close.*"code":"TOO_MANY_REQUESTS"/is);
+    t.match(late.received(), /^HTTP\/1.1 429 .*connection: close.*"code":"TOO_MANY_REQUESTS"/is);
     const check = dial(t, server);
     check.socket.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await eventually(() => /^HTTP\/1.1 200/.test(check.told()), 'a health check is served');
+    await eventually(() => /^HTTP\/1.1 200/.test(check.received()), 'a health check is served');
     const flood = Array.from({ length: 200 }, () => dial(t, server));
     await eventually(() => flood.filter(({ closed }) => closed()).length >= 100, 'the rest is dropped');
     for (const { socket } of [...idle, ...flood]) socket.destroy();

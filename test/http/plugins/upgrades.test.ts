@@ -39,11 +39,11 @@ t.test(
     const plain = ['GET /v1/nodes/offered HTTP/1.1', host, '', ''];
     // One after the other, and pipelined in one write.
     for (const request of [put, get, chunked, plain]) {
-      const before = connection.told().length;
+      const before = connection.received().length;
       connection.send(...request);
       await eventually(() => {
-        const told = connection.told().slice(before);
-        return told !== '' && /\r\n\r\n./.test(told);
+        const received = connection.received().slice(before);
+        return received !== '' && /\r\n\r\n./.test(received);
       }, 'the response');
     }
     connection.socket.write(
@@ -74,16 +74,16 @@ t.test('the body of an ignored upgrade is read also if it arrives after the head
   const connection = openRaw(t, url);
   connection.send('PUT /v1/nodes/later HTTP/1.1', host, ...h2c, 'Content-Length: 10', '', 'hello');
   connection.send('again');
-  await connection.hears(/HTTP\/1\.1 201 /);
+  await connection.receives(/HTTP\/1\.1 201 /);
   t.equal((await http(`${url}/v1/nodes/later`)).body, 'helloagain');
 });
 
 t.test('an ignored upgrade with Expect gets its 100 Continue', async (t) => {
   const connection = openRaw(t, url);
   connection.send('PUT /v1/nodes/expected HTTP/1.1', host, ...h2c, 'Expect: 100-continue', 'Content-Length: 1', '', '');
-  await connection.hears(/^HTTP\/1\.1 100 Continue/);
+  await connection.receives(/^HTTP\/1\.1 100 Continue/);
   connection.send('x');
-  await connection.hears(/HTTP\/1\.1 201 /);
+  await connection.receives(/HTTP\/1\.1 201 /);
 });
 
 t.test(
@@ -106,7 +106,7 @@ t.test(
           .map((lines) => lines.join('\r\n'))
           .join(''),
       );
-      await connection.hears(/HTTP\/1\.1 200 [\s\S]*HTTP\/1\.1 101 /);
+      await connection.receives(/HTTP\/1\.1 200 [\s\S]*HTTP\/1\.1 101 /);
       connection.socket.destroy();
     }
   },
@@ -116,9 +116,9 @@ t.test('an invalid WebSocket handshake is refused with the reason', async (t) =>
   const ask = async (...lines: string[]) => {
     const connection = openRaw(t, url);
     connection.send(...lines, host, '', '');
-    await connection.hears(/detail/);
+    await connection.receives(/detail/);
     connection.socket.destroy();
-    return responsesIn(connection.told())[0]!;
+    return responsesIn(connection.received())[0]!;
   };
   const nodes = await ask('GET /v1/nodes/ HTTP/1.1', ...webSocket);
   t.match(nodes, { status: 400, body: /\/v1\/nodes\/\* takes no WebSocket; \/v1\/watch, .*do/ });

@@ -26,7 +26,7 @@ t.test('lines of streams of records that do not end count as bodies', async (t) 
   const senders = Array.from({ length: 8 }, () => openRaw(t, server.url));
   for (const { socket } of senders) socket.write(`${head}${line.length.toString(16)}\r\n${line}\r\n`);
   await eventually(
-    () => senders.some(({ told }) => /^HTTP\/1.1 429 .*bytes of bodies/s.test(told())),
+    () => senders.some(({ received }) => /^HTTP\/1.1 429 .*bytes of bodies/s.test(received())),
     'some are refused',
   );
   t.ok((await metric(server, 'body_bytes_in_flight')) <= 1024 * KiB);

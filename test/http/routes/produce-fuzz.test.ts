@@ -1,5 +1,5 @@
 // Bodies that no producer should send: each is refused with a 4xx that says why, and nothing of it is written (E1). What a
-// stream was told to be appended before it went wrong is there, and nothing else.
+// stream was reported as appended before it went wrong is there, and nothing else.
 import fc from 'fast-check';
 import t from 'tap';
 import { http, startTestServer } from '../../helpers/server.ts';
@@ -111,7 +111,7 @@ t.test('a JSON body that is wrong anywhere is refused, and nothing of it is writ
   t.pass();
 });
 
-t.test('the first line of NDJSON that is wrong ends it, and what was appended was told', async (t) => {
+t.test('the first line of NDJSON that is wrong ends it, and what was appended was reported', async (t) => {
   const lines = fc.tuple(
     fc.oneof(badRecord.map(bytes), cutRecord.map(bytes), deep.map(bytes), notUtf8),
     fc.nat({ max: 3 }),
@@ -123,13 +123,13 @@ t.test('the first line of NDJSON that is wrong ends it, and what was appended wa
       const end = await endOffset();
       const answer = await http(records, 'POST', body, ndjson);
       // A body that came in several pieces may have been appended in part; then its last line is the problem.
-      const told: { count?: number; code?: string; line?: number }[] =
+      const received: { count?: number; code?: string; line?: number }[] =
         answer.status === 200 ? answer.body.trim().split('\n').map(JSON.parse) : [answer.body];
-      const { code, line } = told.at(-1)!;
-      const appended = told.reduce((sum, { count = 0 }) => sum + count, 0);
+      const { code, line } = received.at(-1)!;
+      const appended = received.reduce((sum, { count = 0 }) => sum + count, 0);
       const isRight =
         code === 'BAD_REQUEST' && line === before + 1 && appended <= before && (await endOffset()) === end + appended;
-      if (!isRight) throw new Error(`${answer.status} ${JSON.stringify(told)} for ${body.subarray(0, 200)}`);
+      if (!isRight) throw new Error(`${answer.status} ${JSON.stringify(received)} for ${body.subarray(0, 200)}`);
     }),
     runs,
   );

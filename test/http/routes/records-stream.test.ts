@@ -10,7 +10,7 @@ const { server, newTopic } = await startTestBrokers(t);
 
 const countLine = () => undefined;
 
-t.test('a stream of NDJSON is appended in batches, each told in a line', async (t) => {
+t.test('a stream of NDJSON is appended in batches, each reported in a line', async (t) => {
   const topic = await newTopic(t, { partitions: 2 });
   const count = 5000;
   const lines = Array.from({ length: count }, (_, i) => JSON.stringify({ value: i, partition: i % 2 }));
@@ -34,7 +34,7 @@ t.test('a stream of NDJSON is appended in batches, each told in a line', async (
   );
 });
 
-t.test('a line is appended and told when it comes, before the stream has ended', async (t) => {
+t.test('a line is appended and reported when it comes, before the stream has ended', async (t) => {
   const topic = await newTopic(t);
   let push: (line: string) => void = () => undefined;
   let end: () => void = () => undefined;
@@ -61,7 +61,7 @@ t.test('a line is appended and told when it comes, before the stream has ended',
   );
 });
 
-t.test('a bad line ends the stream: what was appended is told, then the problem with its line', async (t) => {
+t.test('a bad line ends the stream: what was appended is reported, then the problem with its line', async (t) => {
   const topic = await newTopic(t);
   const good = Array.from({ length: 5000 }, (_, i) => `{"value":${i},"key":"${'k'.repeat(200)}"}`);
   const { status, body } = await http(topic.all, 'POST', [...good, '{"vlaue":1}', '{"value":2}'].join('\n'), ndjson);
@@ -71,9 +71,9 @@ t.test('a bad line ends the stream: what was appended is told, then the problem 
     .split('\n')
     .map((line: string) => JSON.parse(line));
   t.match(lines.at(-1), { code: 'BAD_REQUEST', status: 400, line: 5001, detail: /unknown field 'vlaue'/ });
-  const told = lines.slice(0, -1).reduce((sum: number, { count }: { count: number }) => sum + count, 0);
-  t.ok(told >= 1000);
-  t.equal((await http(topic.partition(0))).body.endOffset, told);
+  const received = lines.slice(0, -1).reduce((sum: number, { count }: { count: number }) => sum + count, 0);
+  t.ok(received >= 1000);
+  t.equal((await http(topic.partition(0))).body.endOffset, received);
 });
 
 t.test('a stream that is bad before anything was appended is refused with a status', async (t) => {
@@ -150,7 +150,7 @@ t.test('what the store refuses later on does not say that nothing was written', 
   t.match(last, { code: 'STORE_FULL', detail: /nothing more was written/ });
 });
 
-t.test('the size of a record is told by what it is a part of', async (t) => {
+t.test('the size of a record is given by what it is a part of', async (t) => {
   const topic = await newTopic(t, { config: { 'max.message.bytes': 1000 } });
   const big = JSON.stringify('x'.repeat(1000));
   const small = JSON.stringify('x'.repeat(400));

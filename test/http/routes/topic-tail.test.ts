@@ -235,35 +235,35 @@ function writeTo(topic: TestTopic, partitions: number) {
 t.test('readers that are cut off again and again have each record once, in order, through two brokers', async (t) => {
   const topic = await newTopic(t, { partitions: 3 });
   const stop = writeTo(topic, 3);
-  const readers = Array.from({ length: 4 }, () => ({ heard: [] as [number, number, unknown][], id: '' }));
+  const readers = Array.from({ length: 4 }, () => ({ received: [] as [number, number, unknown][], id: '' }));
   const read = async (reader: (typeof readers)[number], round: number, enough: () => boolean | Promise<boolean>) => {
     const through = round % 2 === 0 ? topic.topic : topic.otherTopic;
     const stream = await openEventStream(t, `${through}/stream?offset=earliest`, { 'last-event-id': reader.id });
-    const count = reader.heard.length;
+    const count = reader.received.length;
     await eventually(async () => {
-      reader.heard = [...reader.heard.slice(0, count), ...recordsOf(stream.messages)];
+      reader.received = [...reader.received.slice(0, count), ...recordsOf(stream.messages)];
       return enough();
     }, `round ${round}`);
     stream.cut();
-    // Nothing is heard any more from here on: what was heard, and its last id, belong together.
-    reader.heard = [...reader.heard.slice(0, count), ...recordsOf(stream.messages)];
+    // Nothing is received from here on: what was received, and its last id, belong together.
+    reader.received = [...reader.received.slice(0, count), ...recordsOf(stream.messages)];
     reader.id = stream.messages.at(-1)?.id ?? reader.id;
   };
   await Promise.all(
     readers.map(async (reader, n) => {
       for (let round = 0; round < 8; round++) {
-        const goal = reader.heard.length + 1 + 30 * Math.random();
-        await read(reader, round + n, () => reader.heard.length >= goal);
+        const goal = reader.received.length + 1 + 30 * Math.random();
+        await read(reader, round + n, () => reader.received.length >= goal);
       }
     }),
   );
   const log = await stop();
   t.ok(log.length > 100, `${log.length} records were written`);
-  await Promise.all(readers.map((reader, n) => read(reader, n, () => reader.heard.length >= log.length)));
-  for (const { heard } of readers) {
+  await Promise.all(readers.map((reader, n) => read(reader, n, () => reader.received.length >= log.length)));
+  for (const { received } of readers) {
     for (const partition of [0, 1, 2]) {
       const of = (records: [number, number, unknown][]) => records.filter(([p]) => p === partition);
-      t.same(of(heard), of(log));
+      t.same(of(received), of(log));
     }
   }
 });
@@ -299,23 +299,23 @@ t.test("a browser's EventSource goes on by itself where it was, through another 
   const { port } = new URL(one.url);
   const source = new EventSource(`${one.url}/v1/topics/${topic.name}/stream`);
   t.teardown(() => source.close());
-  const heard: number[] = [];
+  const received: number[] = [];
   let begun = false;
   source.onmessage = ({ data }) => {
     const frame = JSON.parse(data);
     begun = true;
-    if (frame.type === 'records') heard.push(...frame.records.map((record: any) => record.value));
+    if (frame.type === 'records') received.push(...frame.records.map((record: any) => record.value));
   };
   await eventually(() => begun, 'it reads');
   await produce(topic.all, 0);
-  await eventually(() => heard.length === 1, 'it hears');
+  await eventually(() => received.length === 1, 'the first record arrives');
   await one.close();
   for (let i = 1; i < 4; i++) await produce(topic.all, i);
   await startTestServer(t, { brokerId: 1003, port: Number(port) }, server.target);
-  await eventually(() => heard.length === 4, 'it hears what was written meanwhile');
+  await eventually(() => received.length === 4, 'what was written meanwhile arrives');
   await produce(topic.all, 4);
-  await eventually(() => heard.length === 5, 'and goes on');
-  t.same(heard, [0, 1, 2, 3, 4]);
+  await eventually(() => received.length === 5, 'and goes on');
+  t.same(received, [0, 1, 2, 3, 4]);
 });
 
 t.test('streams end when the server stops', async (t: Test) => {

@@ -219,14 +219,14 @@ t.test('a deletion that was left does not keep a topic of the same name from bei
 
 t.test('every broker knows the names of all topics', async (t) => {
   await http(url, 'POST', { name: 'known' });
-  await eventually(() => other.broker.topics.names().includes('known'), 'the other broker has heard of it');
+  await eventually(() => other.broker.topics.names().includes('known'), 'the other broker knows it');
   const late = await startTestServer(t, { brokerId: 1003 }, server.target);
   t.ok(late.broker.topics.names().includes('known'), 'one that starts later has read it');
   const changes: string[] = [];
   t.teardown(other.broker.topics.onChange((name) => changes.push(name)));
   await http(`${url}/known`, 'DELETE');
-  await eventually(() => !late.broker.topics.names().includes('known'), 'it is heard of that it is gone');
-  await eventually(() => changes.includes('known'), 'listeners are told');
+  await eventually(() => !late.broker.topics.names().includes('known'), 'its deletion is known');
+  await eventually(() => changes.includes('known'), 'listeners are called');
 });
 
 t.test('a topic that many ask for at once is what the tree says', async (t) => {

@@ -10,7 +10,7 @@ const newSession = async (ttl = '1s') =>
 const expiresAt = async (session: string) => (await http(`${url}/v1/sessions/${session}`)).body.expiresAt as number;
 const isWaiting = async () => /weir_long_polls_waiting 1\b/.test((await http(`${url}/metrics`)).body);
 
-t.test('a waiter for a lock whose session ends meanwhile hears 410, and not that the lock is free', async (t) => {
+t.test('a waiter for a lock whose session ends meanwhile gets 410, and not that the lock is free', async (t) => {
   const [holder, waiter] = [await newSession('10m'), await newSession('10m')];
   const { headers } = await http(`${url}/v1/nodes/lock?mode=ephemeral&session=${holder.session}`, 'PUT', 'x');
   for (const view of ['data', 'node', 'stat']) {
@@ -32,7 +32,7 @@ t.test('a waiter for a lock whose session ends meanwhile hears 410, and not that
   t.ok(headers.get('etag'));
 });
 
-t.test('a waiter whose session ends hears so before what it waits for happens', async (t) => {
+t.test('a waiter whose session ends learns it before what it waits for happens', async (t) => {
   const { session } = await newSession('600ms');
   const waits = http(`${url}/v1/nodes/absent?wait=5m`, 'GET', undefined, {
     'if-none-match': '"0"',

@@ -33,7 +33,7 @@ t.test(
     t.equal(watching.id, `${watching.data.zxid}`);
     const created = await put(two, '/app', 'x');
     const child = await put(two, '/app/b');
-    await stream.message(withZxid(child), 'both are told');
+    await stream.message(withZxid(child), 'both are received');
     t.match(
       stream.messages.filter(({ data }) => data.type === 'events'),
       [
@@ -122,16 +122,16 @@ t.test(
     const url = `${server.url}/v1/watch/a`;
     const source = new EventSource(`${url}?since=999999999`);
     t.teardown(() => source.close());
-    let told: any;
+    let received: any;
     source.addEventListener('problem', ({ data, lastEventId }) => {
-      told = { ...JSON.parse(data), lastEventId };
+      received = { ...JSON.parse(data), lastEventId };
     });
-    await eventually(() => told, 'it is told');
-    t.match(told, { code: 'COMPACTED', oldest: 0, lastEventId: 'lost:999999999' });
+    await eventually(() => received, 'the problem is received');
+    t.match(received, { code: 'COMPACTED', oldest: 0, lastEventId: 'lost:999999999' });
     // It would come back in a minute with that id; one that does so at once is closed for good.
     const again = new EventSource(url, {
       fetch: (input, init) =>
-        fetch(input, { ...init, headers: { ...init.headers, 'last-event-id': told.lastEventId } }),
+        fetch(input, { ...init, headers: { ...init.headers, 'last-event-id': received.lastEventId } }),
     });
     t.teardown(() => again.close());
     await eventually(() => again.readyState === EventSource.CLOSED, 'it is stopped');
@@ -147,24 +147,24 @@ t.test("a browser's EventSource goes on by itself where it was, through another 
   const { port } = new URL(one.url);
   const source = new EventSource(`${one.url}/v1/watch/es?mode=recursive`);
   t.teardown(() => source.close());
-  const heard: number[] = [];
+  const received: number[] = [];
   let watching = 0;
   source.onmessage = ({ data }) => {
     const frame = JSON.parse(data);
     if (frame.type === 'watching') watching += 1;
-    if (frame.type === 'events') heard.push(frame.zxid);
+    if (frame.type === 'events') received.push(frame.zxid);
   };
   await eventually(() => watching === 1, 'it watches');
   const z = [await put(two, '/es')];
-  await eventually(() => heard.length === 1, 'it hears');
+  await eventually(() => received.length === 1, 'the first event arrives');
   await one.close();
   for (let i = 0; i < 3; i++) z.push(await put(two, `/es/${i}`));
   // In the place of the first server comes another one.
   await startTestServer(t, { port: Number(port) }, one.target);
-  await eventually(() => heard.length === 4, 'it hears what was written meanwhile');
+  await eventually(() => received.length === 4, 'what was written meanwhile arrives');
   z.push(await put(two, '/es/last'));
-  await eventually(() => heard.length === 5, 'and goes on');
-  t.same(heard, z);
+  await eventually(() => received.length === 5, 'and goes on');
+  t.same(received, z);
 });
 
 t.test('curl reads it', async (t) => {

@@ -251,10 +251,10 @@ t.test('every append is announced on the channel', async (t) => {
   const { logs } = await openStore(t);
   const abort = new AbortController();
   t.teardown(() => abort.abort());
-  const heard: string[] = [];
+  const received: string[] = [];
   let listening = false;
   logs.subscribeToAppends(
-    ({ topicId: id, partition, endOffset }) => heard.push(`${id} ${partition} ${endOffset}`),
+    ({ topicId: id, partition, endOffset }) => received.push(`${id} ${partition} ${endOffset}`),
     () => {
       listening = true;
     },
@@ -263,8 +263,8 @@ t.test('every append is announced on the channel', async (t) => {
   await eventually(() => listening, 'the channel is subscribed');
   await append(logs, batchOf(['a', 'b']));
   await append(logs, batchOf(['c']));
-  await eventually(() => heard.length === 2, 'two messages arrive');
-  t.same(heard, [`${topicId} 0 2`, `${topicId} 0 3`]);
+  await eventually(() => received.length === 2, 'two messages arrive');
+  t.same(received, [`${topicId} 0 2`, `${topicId} 0 3`]);
 });
 
 t.test('a connection that breaks while subscribing again reconnects, and no error is unhandled', async (t) => {

@@ -86,9 +86,9 @@ t.test('coordination keys are on one node, logs on all, and a slot can migrate u
       }, 'writes to the tree succeed again');
       t.ok(Number(answer.headers.get('weir-zxid')) >= 2 ** 32 + zxid - (zxid % 2 ** 32), 'a new epoch has begun');
     }
-    const told = () => watcher.frames.filter(({ type }) => type === 'events').map(({ events }) => events[0].type);
-    await eventually(() => told().length === 2, 'the watcher gets both events');
-    t.same(told(), ['created', 'changed']);
+    const received = () => watcher.frames.filter(({ type }) => type === 'events').map(({ events }) => events[0].type);
+    await eventually(() => received().length === 2, 'the watcher gets both events');
+    t.same(received(), ['created', 'changed']);
   });
 });
 
