@@ -33,4 +33,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.WEIR_PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # With the flags of `npm start`; docs/operations.md says why.
-ENTRYPOINT ["tini", "--", "node", "--enable-source-maps", "--initial-old-space-size=128", "dist/src/main.js"]
+ENTRYPOINT ["tini", "--", "node", "--initial-old-space-size=128", "dist/src/main.js"]

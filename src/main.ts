@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --enable-source-maps --initial-old-space-size=128
+#!/usr/bin/env -S node --initial-old-space-size=128
 // The server process: reads the configuration, starts the private Redis if no shared one is configured, starts the server and
 // handles signals. It exits with 0 after SIGTERM or SIGINT, and with 1 after a failure.
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir
 import { claimEmbeddedRedis } from './embedded-redis/embedded-redis.ts';
 import { binaryAge, type RedisBinary, resolveRedisBinary } from './embedded-redis/redis-binary.ts';
 import { type Server, type StartOptions, startServer } from './server.ts';
+import { errorForLog } from './stack-traces.ts';
 import { type StoreTarget, sharedStore } from './store/redis/target.ts';
 
 /** The longest time that a stop takes (guarantee E5), ms. Work that has not ended by then is aborted. */
@@ -31,7 +32,7 @@ async function main(): Promise<void> {
   // Files of this process and its children are readable by this user only.
   process.umask(0o077);
   const { config } = invocation;
-  const log = pino({ level: config.logLevel });
+  const log = pino({ level: config.logLevel, serializers: { err: errorForLog } });
   log.info({ version: packageVersion(), config: describeConfig(config) }, 'Weirkeeper is starting');
   const store = await openStore(config, log);
   const start = new AbortController();

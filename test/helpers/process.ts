@@ -17,7 +17,7 @@ export interface ServerProcess {
 
 /** Starts `weir` on a free port and waits until it serves; it is killed with the test. Rejects with its error output. */
 export async function startServerProcess(t: Test, env: Record<string, string> = {}): Promise<ServerProcess> {
-  const child = spawn(process.execPath, ['--enable-source-maps', main], {
+  const child = spawn(process.execPath, [main], {
     env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
