@@ -1,8 +1,9 @@
 // Patterns in subscriptions: RE2 expressions, as in Kafka. Matching takes time linear in the name and the pattern, so no
 // pattern can block a broker.
+import { createRequire } from 'node:module';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { RE2JS } from 're2js';
+import type { RE2JS } from 're2js';
 import { ServiceError } from '../../core/service-error.ts';
 
 interface Pattern {
@@ -14,6 +15,10 @@ interface Pattern {
 const patternsMax = 200;
 /** Names matched before other work may run: a few milliseconds, 100 ms with the worst pattern. */
 const namesAtOnce = 500;
+
+/** Loaded with the first pattern: its tables of Unicode are a twentieth of the program, and few groups have patterns. */
+let re2js: typeof import('re2js') | undefined;
+const load = createRequire(import.meta.url);
 
 const patterns = new LRUCache<string, Pattern>({ max: patternsMax });
 
@@ -51,8 +56,9 @@ function patternOf(pattern: string): Pattern {
 }
 
 function compile(pattern: string): RE2JS {
+  re2js ??= load('re2js') as typeof import('re2js');
   try {
-    return RE2JS.compile(pattern);
+    return re2js.RE2JS.compile(pattern);
   } catch (error) {
     throw new ServiceError(
       'BAD_REQUEST',
