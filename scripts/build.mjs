@@ -1,5 +1,6 @@
-// Compiles TypeScript with the given tsconfig into the given folder and copies the Lua scripts beside the
-// compiled store, where scripts.js looks for them: `node scripts/build.mjs tsconfig.build.json dist`.
+// Compiles TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the compiled store,
+// where scripts.js looks for them, and writes the OpenAPI document, which a server serves as it is:
+// `node scripts/build.mjs tsconfig.build.json dist`.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -41,6 +42,13 @@ try {
   process.exit(1); // tsc has printed what is wrong
 }
 cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
+try {
+  execFileSync(process.execPath, [join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json')], {
+    stdio: 'inherit',
+  });
+} catch {
+  process.exit(1); // the program has said why it makes no document
+}
 writeFileSync(stampFile, stamp);
 
 /** Path, size and time of change of a file, or of each file below a folder. */

@@ -2,11 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Server, ServerOptions } from 'node:http';
 import { hostname } from 'node:os';
-import fastifySwagger from '@fastify/swagger';
-import fastifySwaggerUi from '@fastify/swagger-ui';
 import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
-import { fastifyZodOpenApiPlugin } from 'fastify-zod-openapi';
 import type { Broker } from './broker/broker.ts';
 import { inNetworks } from './config/networks.ts';
 import { createConnectionRefusal } from './http/connection-errors.ts';
@@ -36,7 +33,6 @@ import { earlyResponses } from './http/plugins/early-response.ts';
 import { effectGuard } from './http/plugins/effect-guard.ts';
 import { errorHandler, notFoundHandler, refuseUrl } from './http/plugins/error-handler.ts';
 import { hostCheck } from './http/plugins/host.ts';
-import { openApiOptions } from './http/plugins/openapi.ts';
 import { originCheck } from './http/plugins/origin.ts';
 import { requestHeadCheck } from './http/plugins/request-head.ts';
 import { requestLog, requestLogger } from './http/plugins/request-log.ts';
@@ -47,10 +43,11 @@ import { timeLimit } from './http/plugins/time-limit.ts';
 import { unreadReaders } from './http/plugins/unread-readers.ts';
 import { unreadResponses } from './http/plugins/unread-responses.ts';
 import { isWebSocketUpgrade, sortUpgrades, upgradeCheck } from './http/plugins/upgrades.ts';
-import { validation } from './http/plugins/validation.ts';
+import { schemaController } from './http/plugins/validation.ts';
 import { createRefusal } from './http/refusals.ts';
 import { routeConfig } from './http/route-config.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
+import { docsRoutes } from './http/routes/docs.ts';
 import { fencesRoutes } from './http/routes/fences.ts';
 import { groupOffsetsRoutes } from './http/routes/group-offsets.ts';
 import { groupsRoutes } from './http/routes/groups.ts';
@@ -88,8 +85,15 @@ export const defaultLimits: Limits = {
   connections: defaultConnectionLimits,
 };
 
-/** Builds the application, ready to listen. */
-export async function buildApp(broker: Broker, overrides: Partial<Limits> = {}): Promise<FastifyInstance> {
+/**
+ * Builds the application, ready to listen.
+ * @param describe called before the routes are registered, to collect their descriptions
+ */
+export async function buildApp(
+  broker: Broker,
+  overrides: Partial<Limits> = {},
+  describe?: (app: FastifyInstance) => Promise<void>,
+): Promise<FastifyInstance> {
   const limits = { ...defaultLimits, ...overrides };
   const { config } = broker;
   const connections = new Connections(limits.connections.pipelinedMax, broker.metrics);
@@ -103,6 +107,7 @@ export async function buildApp(broker: Broker, overrides: Partial<Limits> = {}):
     genReqId: () => randomUUID(),
     requestIdHeader: 'x-request-id',
     bodyLimit: config.maxBodyBytes,
+    schemaController,
     frameworkErrors: refuseUrl,
     clientErrorHandler: createConnectionRefusal(connections, lingering),
     // A node's path may be as long as a URL; Node's own limit on headers bounds both.
@@ -147,7 +152,6 @@ export async function buildApp(broker: Broker, overrides: Partial<Limits> = {}):
   await app.register(upgradeCheck);
   await app.register(routeConfig);
   await app.register(bodyType);
-  await app.register(validation);
   await app.register(refusedSockets, { webSockets, metrics });
   await app.register(errorHandler, { refuseSocket: app.refuseSocket });
   await app.register(cacheControl);
@@ -193,9 +197,7 @@ export async function buildApp(broker: Broker, overrides: Partial<Limits> = {}):
   await app.register(bodies, { bodyBytesMax: config.maxBodyBytes });
   await app.register(sessionHeader, { sessions });
   await app.register(waitingSessions, { sessions });
-  await app.register(fastifyZodOpenApiPlugin);
-  await app.register(fastifySwagger, openApiOptions);
-  await app.register(fastifySwaggerUi, { routePrefix: '/docs' });
+  await describe?.(app);
 
   const versioned = { prefix: '/v1', broker };
   await app.register(nodesRoutes, versioned);
@@ -217,6 +219,7 @@ export async function buildApp(broker: Broker, overrides: Partial<Limits> = {}):
   await app.register(groupOffsetsRoutes, versioned);
   await app.register(watchStreamRoutes, versioned);
   await app.register(operationRoutes, { broker });
+  await app.register(docsRoutes);
 
   const sockets = new Sockets(broker);
   const { keepSession, reserved, watches } = app.admission;

@@ -18,8 +18,9 @@ const allowed: Record<string, string[]> = {
   app: ['schemas', 'core', 'config', 'store', 'broker', 'http', 'ws'],
   server: ['schemas', 'core', 'config', 'store', 'broker', 'app'],
   // Programs of their own, and what only they are made of.
-  main: ['schemas', 'core', 'config', 'store', 'embedded-redis', 'broker', 'app', 'server'],
-  'openapi-file': ['schemas', 'core', 'config', 'store', 'broker', 'app'],
+  main: ['schemas', 'core', 'config', 'store', 'embedded-redis', 'broker', 'app', 'server', 'stack-traces'],
+  'stack-traces': [],
+  'openapi-file': ['schemas', 'core', 'config', 'store', 'broker', 'http', 'app'],
 };
 
 /** What the rooms within broker may import of each other; the files right in it put them together. */

@@ -1,8 +1,9 @@
 // Generates the OpenAPI 3.1 document from the zod schemas of the routes, for /openapi.json, /docs and the file openapi.yaml. Parts that
-// all operations share are added here, so that no route repeats them.
-import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
-import type { FastifyContextConfig } from 'fastify';
-import { fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
+// all operations share are added here, so that no route repeats them. Only src/openapi-file.ts loads this file: a server serves the
+// document that was generated when the program was built.
+import fastifySwagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { FastifyContextConfig, FastifyInstance } from 'fastify';
+import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { createSchema } from 'zod-openapi';
 import { errorCatalogue } from '../../../schemas/errors.ts';
@@ -279,7 +280,7 @@ function withIntegerFormats(value: unknown): unknown {
   return copy;
 }
 
-export const openApiOptions: FastifyDynamicSwaggerOptions = {
+const openApiOptions: FastifyDynamicSwaggerOptions = {
   openapi: {
     openapi: '3.1.0',
     info: {
@@ -305,3 +306,9 @@ export const openApiOptions: FastifyDynamicSwaggerOptions = {
   transform,
   transformObject,
 };
+
+/** Makes the application describe the routes that are registered after this: `app.swagger()` is then the document. */
+export async function describeRoutes(app: FastifyInstance): Promise<void> {
+  await app.register(fastifyZodOpenApiPlugin);
+  await app.register(fastifySwagger, openApiOptions);
+}

@@ -1,7 +1,6 @@
 // Validates requests by their zod schemas, and serialises responses. A parameter or member that a schema does not name is refused.
-import type { FastifyInstance, FastifySchema } from 'fastify';
+import type { FastifySchema, FastifyServerOptions } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
-import fp from 'fastify-plugin';
 import type { z } from 'zod';
 import { describeIssues, parseOptions, readInput } from '../../core/issues.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -48,9 +47,12 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
 /** Responses are not validated at run time: the tests check them against their schemas. */
 const serializerCompiler: FastifySerializerCompiler<FastifySchema> = () => (data) => JSON.stringify(data);
 
-async function installValidation(app: FastifyInstance): Promise<void> {
-  app.setValidatorCompiler(validatorCompiler as FastifySchemaCompiler<unknown>);
-  app.setSerializerCompiler(serializerCompiler as FastifySerializerCompiler<unknown>);
-}
+type SchemaController = NonNullable<FastifyServerOptions['schemaController']>;
 
-export const validation = fp(installValidation, { name: 'validation', fastify: '5.x' });
+/**
+ * For Fastify's option of this name. Given there, Fastify does not load its own compilers, of which none would be used. Its types know
+ * schemas of those only.
+ */
+export const schemaController = {
+  compilersFactory: { buildValidator: () => validatorCompiler, buildSerializer: () => serializerCompiler },
+} as unknown as SchemaController;

@@ -1,7 +1,6 @@
-// /health, /metrics, /openapi.json and the page of the error codes.
+// /health and /metrics.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
-import { errorCatalogue } from '../../../schemas/errors.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { problems } from '../problems.ts';
@@ -71,28 +70,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
     },
     async (_request, reply) => reply.type(registry.contentType).send(await metricsText()),
   );
-
-  app.get('/openapi.json', { config: { itemsOf: () => 100 }, schema: { hide: true } }, async () => app.swagger());
-
-  // The page to which the `type` of a problem links.
-  app.get('/docs/errors', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('text/html; charset=utf-8').send(errorsPage),
-  );
 };
-
-const errorsPage = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Weirkeeper: error codes</title></head><body>
-<h1>Error codes</h1>
-<p>Each error is <code>application/problem+json</code>. The code never changes; texts may.</p>
-<table><thead><tr><th>Code</th><th>Status</th><th>Retryable</th><th>Meaning</th></tr></thead><tbody>
-${Object.entries(errorCatalogue)
-  .map(
-    ([code, { status, retryable, summary }]) =>
-      `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${retryable ? 'yes' : 'no'}</td><td>${summary}</td></tr>`,
-  )
-  .join('\n')}
-</tbody></table></body></html>
-`;
 
 /** Time of each second that collecting metrics may take, ms. It takes about 10 ms, and /metrics bypasses admission control. */
 const metricsMsPerSecond = 400;

@@ -2,6 +2,7 @@
 // None of them stops the service, and none is read as something else.
 import { connect } from 'node:net';
 import t from 'tap';
+import { openApiDocument } from '../../../src/openapi-file.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
 const server = await startTestServer(t);
@@ -22,7 +23,7 @@ async function raw(head: string, body: string | Buffer = ''): Promise<{ status: 
 }
 
 /** Every operation whose method may have a body, each with a URL of it. */
-const writes = Object.entries<any>((server.app as any).swagger().paths).flatMap(([path, operations]) =>
+const writes = Object.entries<any>((await openApiDocument()).paths as object).flatMap(([path, operations]) =>
   Object.entries<any>(operations)
     .filter(([method]) => ['put', 'post', 'patch', 'delete'].includes(method))
     .map(([method, { operationId }]) => ({
