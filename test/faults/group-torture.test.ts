@@ -10,10 +10,10 @@ import t from 'tap';
 import { ownershipProblems } from '../helpers/groups.ts';
 import { chooseSeed, randomOf } from '../helpers/random.ts';
 import { eventually, http } from '../helpers/server.ts';
+import { AssignmentHistory, type Ending } from './assignment-history.ts';
+import { goesOn, shown, sumOf } from './fault-log.ts';
+import { phasesOf } from './hand-over-phases.ts';
 import { startTortureCluster, wholeHistory } from './torture-cluster.ts';
-import { madeOf } from './torture-delays.ts';
-import { type Ending, HoldingLog } from './torture-holdings.ts';
-import { goesOn, shown, sumOf } from './torture-log.ts';
 import { type GroupUnderTorture, HttpMember, SocketMember } from './torture-members.ts';
 
 const isLong = process.env.WEIR_FAULTS_SECONDS !== undefined;
@@ -39,7 +39,7 @@ t.test(
 
     const [over, calm, readAll] = [new AbortController(), new AbortController(), new AbortController()];
     for (const { signal } of [over, calm, readAll]) setMaxListeners(0, signal);
-    const log = new HoldingLog();
+    const log = new AssignmentHistory();
     const group: GroupUnderTorture = { group: 'group', topic: 'log', urls, log, calm: calm.signal };
     const each = Array.from({ length: membersOfEachKind }, (_, n) => n);
     const members = [
@@ -103,7 +103,7 @@ t.test(
       const times = those.map(({ ms }) => Math.round(ms));
       const at = (share: number) => times[Math.floor(share * (times.length - 1))] ?? '-';
       t.comment(`hand-overs, ${how}: ${times.length}, ms p50 ${at(0.5)}, p90 ${at(0.9)}, longest ${at(1)}`);
-      for (const handOver of those.slice(-3)) t.comment(`  ${madeOf(handOver, history, cluster.timed, 'group')}`);
+      for (const handOver of those.slice(-3)) t.comment(`  ${phasesOf(handOver, history, cluster.timed, 'group')}`);
     }
     t.comment(
       `errors in the logs: ${shown(cluster.errors)}; this process was up to ${Math.round(slack - slackMs)} ms late`,

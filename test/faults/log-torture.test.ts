@@ -7,8 +7,8 @@ import { setMaxListeners } from 'node:events';
 import t from 'tap';
 import { chooseSeed, randomOf } from '../helpers/random.ts';
 import { eventually, http } from '../helpers/server.ts';
+import { goesOn, shown, sumOf } from './fault-log.ts';
 import { startTortureCluster } from './torture-cluster.ts';
-import { goesOn, shown, sumOf } from './torture-log.ts';
 import { LogFollower, NamedProducer, type Place } from './torture-records.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 5);

@@ -5,7 +5,7 @@ import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { type ClusterSetup, startRedisCluster } from '../../testbed/redis-cluster.ts';
 import { startAcknowledgedLoad } from '../helpers/acknowledged-load.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
-import { handOver } from './hand-over.ts';
+import { requestFailover } from './requested-failover.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 
@@ -46,7 +46,7 @@ const failures: [what: string, fail: (cluster: ClusterSetup, key: string) => Pro
     async (cluster, key) => {
       const owner = await cluster.ownerOf(key);
       const replica = await cluster.replicaOf(owner);
-      await handOver(
+      await requestFailover(
         () => replica.ask('CLUSTER', 'FAILOVER'),
         () => cluster.failedOverFrom(owner, key, 8000),
       );

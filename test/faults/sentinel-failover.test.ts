@@ -6,7 +6,7 @@ import { type SentinelSetup, startSentinels } from '../../testbed/sentinels.ts';
 import { startAcknowledgedLoad } from '../helpers/acknowledged-load.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
-import { handOver } from './hand-over.ts';
+import { requestFailover } from './requested-failover.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 
@@ -33,7 +33,7 @@ const failures: [what: string, fail: (setup: SentinelSetup, primary: RedisNode) 
     async (setup, primary) => {
       const [sentinel] = setup.sentinels;
       const begin = () => sentinel!.ask('SENTINEL', 'FAILOVER', 'main').catch(() => undefined);
-      await handOver(
+      await requestFailover(
         () => eventually(begin, 'the Sentinels do so, as the last failover is long enough ago', 60_000),
         () => setup.failedOverFrom(primary, 10_000),
       );

@@ -7,7 +7,7 @@ import { freePort } from '../../testbed/scope.ts';
 import { type FaultyNetwork, startFaultyNetwork } from '../helpers/faulty-network.ts';
 import { type ServerProcess, startServerProcess } from '../helpers/process.ts';
 import type { Random } from '../helpers/random.ts';
-import { count, goesOn, type TortureLog } from './torture-log.ts';
+import { count, type FaultLog, goesOn } from './fault-log.ts';
 
 const jumpingClock = new URL('../helpers/jumping-clock.js', import.meta.url);
 
@@ -17,7 +17,7 @@ export class TortureBroker {
   readonly #t: Test;
   readonly #env: Record<string, string>;
   readonly #network: FaultyNetwork;
-  readonly #log: TortureLog;
+  readonly #log: FaultLog;
   #process: ServerProcess | undefined;
   /** Settles when its whole output was read. */
   #closed: Promise<void> = Promise.resolve();
@@ -32,7 +32,7 @@ export class TortureBroker {
     id: number,
     redisPort: number,
     env: Record<string, string>,
-    log: TortureLog,
+    log: FaultLog,
   ): Promise<TortureBroker> {
     const network = await startFaultyNetwork(t, `http://127.0.0.1:${redisPort}`);
     const broker = new TortureBroker(t, await freePort(), network, { ...env, WEIR_BROKER_ID: String(id) }, log);
@@ -40,7 +40,7 @@ export class TortureBroker {
     return broker;
   }
 
-  private constructor(t: Test, port: number, network: FaultyNetwork, env: Record<string, string>, log: TortureLog) {
+  private constructor(t: Test, port: number, network: FaultyNetwork, env: Record<string, string>, log: FaultLog) {
     this.#t = t;
     this.#network = network;
     this.#log = log;

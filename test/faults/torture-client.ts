@@ -2,7 +2,7 @@
 import { errorCodes } from '../../schemas/errors.ts';
 import type { Random } from '../helpers/random.ts';
 import { type Answer, http } from '../helpers/server.ts';
-import { count } from './torture-log.ts';
+import { count } from './fault-log.ts';
 
 export abstract class TortureClient {
   /** Counts of responses by code, which show that the client makes progress. */

@@ -11,12 +11,12 @@ import { freePort } from '../../testbed/scope.ts';
 import type { Random } from '../helpers/random.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
+import { count, type FaultLog, goesOn } from './fault-log.ts';
 import { TortureBroker } from './torture-broker.ts';
-import { count, goesOn, type TortureLog } from './torture-log.ts';
 
 const brokers = 3;
 
-export interface TortureCluster extends TortureLog {
+export interface TortureCluster extends FaultLog {
   /** The addresses of the brokers, which stay the same after restarts. */
   urls: string[];
   /** The socket of Redis, for direct access by the test. */
@@ -35,7 +35,7 @@ export async function startTortureCluster(t: Test): Promise<TortureCluster> {
   const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
   await store.open();
   t.teardown(() => store.close());
-  const log: TortureLog = { faults: new Map(), timed: [], problems: [], errors: new Map() };
+  const log: FaultLog = { faults: new Map(), timed: [], problems: [], errors: new Map() };
   const env = {
     WEIR_SESSION_MIN_TTL: '500ms',
     WEIR_BROKER_SESSION_TTL: '3s',
@@ -67,7 +67,7 @@ export async function startTortureCluster(t: Test): Promise<TortureCluster> {
 
 async function tortureRedis(
   { redis, socketPath }: { redis: EmbeddedRedis; socketPath: string },
-  { faults }: TortureLog,
+  { faults }: FaultLog,
   random: Random,
   signal: AbortSignal,
 ): Promise<void> {

@@ -2,8 +2,8 @@
 // guarantees R1 and R4.
 import type { Random } from '../helpers/random.ts';
 import type { Answer } from '../helpers/server.ts';
+import { goesOn } from './fault-log.ts';
 import { TortureClient } from './torture-client.ts';
-import { goesOn } from './torture-log.ts';
 
 export class Member extends TortureClient {
   /** `<partition>/<offset>` of every record that it received. */

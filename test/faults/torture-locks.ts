@@ -2,9 +2,9 @@
 // their records: holders write one after the other, never two at a time (L4, N2).
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Random } from '../helpers/random.ts';
+import { goesOn } from './fault-log.ts';
+import type { LogRecord } from './repeating-producers.ts';
 import { TortureClient } from './torture-client.ts';
-import { goesOn } from './torture-log.ts';
-import type { LogRecord } from './torture-logs.ts';
 
 /** Creates keys that are unique among clients and attempts. */
 let tries = 0;

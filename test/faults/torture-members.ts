@@ -3,9 +3,9 @@
 import WebSocket from 'ws';
 import type { GroupServerFrame } from '../../schemas/group-stream.ts';
 import type { Random } from '../helpers/random.ts';
+import type { AssignmentHistory } from './assignment-history.ts';
+import { count, goesOn } from './fault-log.ts';
 import { TortureClient } from './torture-client.ts';
-import type { HoldingLog } from './torture-holdings.ts';
-import { count, goesOn } from './torture-log.ts';
 
 export const sessionTimeoutMs = 3000;
 const rebalanceTimeoutMs = 4000;
@@ -16,7 +16,7 @@ export interface GroupUnderTorture {
   group: string;
   topic: string;
   urls: readonly string[];
-  log: HoldingLog;
+  log: AssignmentHistory;
   /** Once aborted, no more members die. */
   calm: AbortSignal;
 }

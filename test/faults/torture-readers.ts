@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
 import type { Random } from '../helpers/random.ts';
-import type { LogRecord } from './torture-logs.ts';
+import type { LogRecord } from './repeating-producers.ts';
 
 const handshakeMs = 2000;
 

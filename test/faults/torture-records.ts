@@ -1,8 +1,8 @@
 // Named producers and readers of logs that may be compressed and compacted. Records are sent as text, with unusual spellings of
 // JSON, and compared as text.
 import type { Random } from '../helpers/random.ts';
+import { goesOn } from './fault-log.ts';
 import { TortureClient } from './torture-client.ts';
-import { goesOn } from './torture-log.ts';
 
 export interface Place {
   topic: string;

@@ -3,8 +3,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import type { Answer } from '../helpers/server.ts';
+import { goesOn } from './fault-log.ts';
 import { TortureClient } from './torture-client.ts';
-import { goesOn } from './torture-log.ts';
 
 let requests = 0;
 

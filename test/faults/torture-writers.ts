@@ -4,7 +4,7 @@ import { errorCodes } from '../../schemas/errors.ts';
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import type { Random } from '../helpers/random.ts';
 import { type Answer, http } from '../helpers/server.ts';
-import { count, goesOn } from './torture-log.ts';
+import { count, goesOn } from './fault-log.ts';
 
 const names = ['a', 'b', 'c'];
 

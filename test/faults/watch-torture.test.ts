@@ -10,8 +10,8 @@ import type { Op } from '../../src/store/tree/namespace.ts';
 import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { expectedMessages, type Message, messageProblems, type Watched } from './expected-events.ts';
+import { count, goesOn, shown, sumOf } from './fault-log.ts';
 import { startTortureCluster, wholeHistory } from './torture-cluster.ts';
-import { count, goesOn, shown, sumOf } from './torture-log.ts';
 import { SocketWatcher, StreamWatcher, type Watcher, WatchRecord } from './torture-watchers.ts';
 import { SessionHolder, Writer } from './torture-writers.ts';
 

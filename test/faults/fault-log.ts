@@ -8,7 +8,7 @@ export interface TimedFault {
   untilMs: number;
 }
 
-export interface TortureLog {
+export interface FaultLog {
   /** How often each fault was caused. */
   faults: Map<string, number>;
   /** Each fault of a broker. */

@@ -22,7 +22,7 @@ export interface HandOver {
   ms: number;
 }
 
-export class HoldingLog {
+export class AssignmentHistory {
   /** `<partition>/<offset>` of every record that any member received. */
   readonly consumed = new Set<string>();
   readonly #open = new Map<string, Hold>();

@@ -1,8 +1,8 @@
 // The phases of a hand-over: how long the partition still had its old owner in the tree, how long it had none or another one,
 // how long until the next member was notified, and the faults meanwhile.
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
-import type { HandOver } from './torture-holdings.ts';
-import type { TimedFault } from './torture-log.ts';
+import type { HandOver } from './assignment-history.ts';
+import type { TimedFault } from './fault-log.ts';
 
 /** The begin and the end of each ownership of a partition, by the clock of this process. */
 interface Owned {
@@ -13,7 +13,7 @@ interface Owned {
 }
 
 /** One line about a hand-over of the group `group`, in ms from the moment at which it began. */
-export function madeOf(
+export function phasesOf(
   { partition, from, to, how, ms, startMs }: HandOver,
   history: readonly Transaction[],
   faults: readonly TimedFault[],

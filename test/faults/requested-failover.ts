@@ -4,7 +4,7 @@
 const triesMax = 5;
 
 /** @param ask requests the failover @param isDone waits until it is complete, for longer than Redis keeps trying */
-export async function handOver(ask: () => Promise<unknown>, isDone: () => Promise<unknown>): Promise<void> {
+export async function requestFailover(ask: () => Promise<unknown>, isDone: () => Promise<unknown>): Promise<void> {
   for (let tries = 1; ; tries++) {
     await ask();
     try {

@@ -6,7 +6,7 @@ import {
   type AssignorMember,
   assignorNamed,
   assignorNames,
-} from '../../../src/core/groups/assignors/assignor.ts';
+} from '../../../../src/core/groups/assignors/assignor.ts';
 
 type Result = Map<string, Assignment>;
 const uniform = assignorNamed('uniform');

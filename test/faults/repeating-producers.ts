@@ -2,8 +2,8 @@
 // L1 to L3.
 import type { Random } from '../helpers/random.ts';
 import { http } from '../helpers/server.ts';
+import { goesOn } from './fault-log.ts';
 import { TortureClient } from './torture-client.ts';
-import { goesOn } from './torture-log.ts';
 
 export interface LogRecord {
   partition: number;
