@@ -1,6 +1,5 @@
 // Measures how long each Lua script blocks Redis for the largest requests that are allowed:
 // `npm run bench:scripts [-- --only=nodes,groups]`. Starts a server and a private Redis, and prints a Markdown table.
-import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
@@ -75,7 +74,7 @@ async function main(): Promise<void> {
     const server = await startServer(invocation.config, { socketPath }, pino({ level: 'error' }));
     scope.teardown(() => server.close());
     const names = new Map<string, string>();
-    for (const { name, lua } of loadScripts().values()) names.set(createHash('sha1').update(lua).digest('hex'), name);
+    for (const { name, sha } of loadScripts().values()) names.set(sha, name);
     await redisCommand(socketPath, ['CONFIG', 'SET', 'slowlog-log-slower-than', String(slowMs * 1000)]);
     await redisCommand(socketPath, ['CONFIG', 'SET', 'slowlog-max-len', '10000']);
     console.log(`Node ${process.versions.node}, ${availableParallelism()} cores; the fastest of ${rounds}\n`);

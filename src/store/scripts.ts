@@ -1,4 +1,5 @@
 // Loads the Lua scripts, resolves their includes, and decodes their replies: the only place that knows the form of a reply.
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +11,8 @@ export interface Script {
   readonly name: string;
   /** The source with all includes resolved, as it is sent to Redis. */
   readonly lua: string;
+  /** The SHA-1 of the source in hexadecimal digits, by which Redis knows it. */
+  readonly sha: string;
   /** Whether it can change anything. If its reply is lost, it is unknown whether it did. */
   readonly writes: boolean;
 }
@@ -47,11 +50,8 @@ export function loadScripts(folder: string = luaFolder, forCluster = false): Map
     // The probe is put on the line after the shebang, without a line break, so that line numbers in errors are those of the
     // file.
     const body = resolveIncludes(folder, file, text.slice(shebang.length), [file], new Set());
-    scripts.set(name, {
-      name,
-      lua: shebang + (forCluster && writes ? body.replace('\n', `\n${slotProbe}`) : body),
-      writes,
-    });
+    const lua = shebang + (forCluster && writes ? body.replace('\n', `\n${slotProbe}`) : body);
+    scripts.set(name, { name, lua, sha: createHash('sha1').update(lua).digest('hex'), writes });
   }
   return scripts;
 }

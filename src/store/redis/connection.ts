@@ -7,6 +7,7 @@ import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { decodeReply, loadScripts, type ReplyValue, type Script, type ScriptArguments } from '../scripts.ts';
 import { createTopology, topologyKindOf } from './create-topology.ts';
 import { ManagedConnection } from './managed-connection.ts';
+import { OrderedScripts } from './ordered-scripts.ts';
 import type { LoadingProgress, ServerInfo } from './server-info.ts';
 import { storeError, unreachableError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
@@ -24,11 +25,20 @@ interface ReadyOptions {
   onWait(reason: string, leftMs: number): void;
 }
 
+export interface CallOptions {
+  /**
+   * Whether the call must run behind all ordered calls that were made before it on keys of the same slot. It is not repeated, and
+   * does not wait for a connection, as later ones could overtake it then.
+   */
+  ordered?: boolean;
+}
+
 export class StoreConnection {
   readonly #coordinationKey: string;
   readonly #topology: Topology;
   readonly #scripts: Map<string, Script>;
   readonly #openHooks: OpenHook[] = [];
+  readonly #orderedScripts = new OrderedScripts();
   #connectionLosses = 0;
   #closing = false;
   #waiters = new Set<() => void>();
@@ -134,9 +144,16 @@ export class StoreConnection {
    * @returns the reply without its leading OK
    * @throws ServiceError with the code that the script replied; STORE_UNAVAILABLE or STORE_FULL for a failure of Redis
    */
-  async call(name: string, key: string, args: ScriptArguments): Promise<ReplyValue[]> {
+  async call(
+    name: string,
+    key: string,
+    args: ScriptArguments,
+    { ordered = false }: CallOptions = {},
+  ): Promise<ReplyValue[]> {
     const script = this.#script(name);
-    const reply = await this.#send(key, script.writes, (client) => sendScript(client, name, key, args));
+    const reply = await (ordered
+      ? this.#sendOnce(script, key, args)
+      : this.#send(key, script.writes, (client) => sendScript(client, name, key, args)));
     return decodeReply(name, reply);
   }
 
@@ -261,6 +278,22 @@ export class StoreConnection {
         if (pauseMs === undefined || performance.now() + pauseMs > deadline) throw storeError(error, writes);
         if (pauseMs > 0) await this.#waitUntil(() => false, pauseMs);
       }
+    }
+  }
+
+  /**
+   * Sends a script once, at once: the only await is for its reply. Calls that were refused are not repeated, but what is known of the
+   * servers is brought up to date, for later ones.
+   */
+  async #sendOnce(script: Script, key: string, args: ScriptArguments): Promise<unknown> {
+    const connection = this.#topology.connectionOf(key);
+    if (!connection?.isOpen) throw unreachableError();
+    corkUntilNextTick(connection.client.stream as Socket | undefined);
+    try {
+      return await this.#orderedScripts.send(connection.client, script, key, args);
+    } catch (error) {
+      if (error instanceof Error) this.#topology.handleRefusal(error, key, connection);
+      throw storeError(error, script.writes);
     }
   }
 

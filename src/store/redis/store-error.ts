@@ -1,9 +1,12 @@
 // Translates what the Redis client throws into errors of the catalogue.
 import { ServiceError } from '../../core/service-error.ts';
 
-/** Error replies to commands that did nothing, for a passing reason: Redis loads, fails over, moves a slot, or was emptied. */
+/**
+ * Error replies to commands that did nothing, for a passing reason: Redis loads, fails over, moves a slot, was emptied, or has lost
+ * a script.
+ */
 const refusals =
-  /^-?(LOADING|READONLY|UNOPENED|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|TRYAGAIN|MOVED|ASK|UNBLOCKED)\b|non local key/;
+  /^-?(LOADING|READONLY|UNOPENED|NOSCRIPT|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|TRYAGAIN|MOVED|ASK|UNBLOCKED)\b|non local key/;
 
 /**
  * Translates an error of the Redis client.
