@@ -51,8 +51,9 @@ export const errorCatalogue = {
   OUT_OF_ORDER_SEQUENCE: {
     status: 409,
     retryable: false,
-    summary: 'The sequence is not the next one of the producer.',
+    summary: 'The sequence is not the next one of the producer or session.',
   },
+  SESSION_MOVED: { status: 409, retryable: false, summary: 'A newer connection acts for the session.' },
   STALE_LEADER_EPOCH: { status: 409, retryable: false, summary: 'The partition has a newer leader epoch.' },
   MEMBER_SUPERSEDED: { status: 409, retryable: false, summary: 'The member was joined again by a newer incarnation.' },
   STALE_POSITION: { status: 409, retryable: false, summary: 'The position that the call names is out of date.' },

@@ -6,15 +6,26 @@ import { ServiceError } from '../../core/service-error.ts';
 import { nameOf } from '../../core/tree/path.ts';
 import type { IdempotencyKey } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
+import type { Origin } from '../origin.ts';
 import { CallBatcher } from '../redis/call-batcher.ts';
 import { ConcurrencyLimiter } from '../redis/concurrency-limiter.ts';
 import type { StoreConnection } from '../redis/connection.ts';
-import { bytes, decodeReply, integer, type ReplyValue, text } from '../scripts.ts';
+import { OrderedCalls, type OrderedRequest } from '../redis/ordered-calls.ts';
+import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import { decodeStat } from './node-codec.ts';
-import { checkPaths, decodeResult, encodeRequest, type Op, type OpResult, type Step } from './op-codec.ts';
+import {
+  checkPaths,
+  decodeResult,
+  encodeRefusal,
+  encodeRequest,
+  type Op,
+  type OpResult,
+  type Step,
+  type WriteSequence,
+} from './op-codec.ts';
 import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 
-export { type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
+export { type Op, type OpResult, type Step, textContentType, type WriteSequence } from './op-codec.ts';
 
 /** The part of a reply of nodes/get that is about one node, and the newest zxid at that moment. */
 interface ReadReply {
@@ -22,20 +33,33 @@ interface ReadReply {
   reply: ReplyValue;
 }
 
+/** The scripts of ordered requests. */
+type OrderedScript = 'nodes/write' | 'nodes/delete' | 'nodes/get' | 'nodes/children';
+
 /** The bytes before the stat in that part: the lengths of the stat and of the content type. */
 const readHeadBytes = 3;
 
-export interface WriteOptions {
+export interface ReadOptions {
+  /**
+   * The sender, if the request must be carried out behind all earlier ones of the same sender. It is then not repeated, and fails at
+   * once without a connection to the store.
+   */
+  origin?: Origin | undefined;
+}
+
+export interface WriteOptions extends ReadOptions {
   /** Whether reserved paths may be written, and the limits of a transaction do not apply: only for the broker's own writes. */
   privileged?: boolean;
   /** Write even when Redis is at its memory limit: for small writes that the cluster needs to run, or that free memory. */
   allowOom?: boolean;
   idempotency?: IdempotencyKey | undefined;
+  /** Its place among the writes of a session, which makes a repeat safe; in the place of an Idempotency-Key. Needs an origin. */
+  sequence?: WriteSequence | undefined;
 }
 
 export interface WriteResult {
   zxid: number;
-  /** Whether this is the stored result of an earlier request with the same Idempotency-Key. */
+  /** Whether this is the stored result of an earlier request with the same Idempotency-Key or sequence. */
   replayed: boolean;
   results: OpResult[];
 }
@@ -58,6 +82,8 @@ export interface NamespaceLimits {
 /** The weight of one call: about a millisecond of Redis. */
 const operationsPerCallMax = 64;
 const readsPerCallMax = 64;
+/** The weight of an ordered read with data: a call is not cut off at a size, as what is left out would be read out of order. */
+const orderedReadWeight = 2;
 
 /** A large transaction may block Redis for a tenth of a second. Others wait in the broker, so that small requests run in between. */
 const largeAtOnce = 1;
@@ -84,6 +110,7 @@ export class Namespace {
     pages: new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, largeWaitMsMax),
   };
   readonly #oomWrites: CallBatcher<Buffer, ReplyValue>;
+  readonly #ordered: OrderedCalls<OrderedScript>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
     this.#connection = connection;
@@ -95,11 +122,27 @@ export class Namespace {
       this.#send('nodes/write-allow-oom', requests),
     );
     this.#reads = new CallBatcher(readsPerCallMax, (reads) => this.#read(reads));
+    this.#ordered = new OrderedCalls(operationsPerCallMax, (script, requests) => this.#sendOrdered(script, requests));
   }
 
   #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/write-allow-oom', requests: Buffer[]): Promise<ReplyValue[]> {
+    return this.#connection.call(script, this.#keys.root, this.#writeArguments(requests));
+  }
+
+  #writeArguments(requests: ScriptArguments): ScriptArguments {
     const { maxNodeBytes, eventRetention, responseLimits } = this.limits;
-    return this.#connection.call(script, this.#keys.root, [maxNodeBytes, eventRetention, responseLimits, ...requests]);
+    return [maxNodeBytes, eventRetention, responseLimits, ...requests];
+  }
+
+  async #sendOrdered(script: OrderedScript, requests: Readonly<ScriptArguments>[]): Promise<ReplyValue[][]> {
+    const isWrite = script === 'nodes/write' || script === 'nodes/delete';
+    const args = isWrite ? this.#writeArguments(requests.flat()) : requests.flat();
+    const reply = await this.#connection.call(script, this.#keys.root, args, { ordered: true });
+    if (isWrite) return reply.map((result) => [result]);
+    // A page is a call by itself.
+    if (script === 'nodes/children') return [reply];
+    const [zxid, ...results] = reply;
+    return results.map((result) => [zxid!, result]);
   }
 
   async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadReply[]> {
@@ -116,21 +159,54 @@ export class Namespace {
    *   too long
    */
   async write(operations: Step[], options: WriteOptions = {}): Promise<WriteResult> {
-    checkPaths(operations);
-    if (!options.privileged) checkTransaction(operations, this.limits.maxNodeBytes);
+    try {
+      checkPaths(operations);
+      if (!options.privileged) checkTransaction(operations, this.limits.maxNodeBytes);
+    } catch (error) {
+      const { origin, sequence } = options;
+      if (!sequence || !origin || !(error instanceof ServiceError)) throw error;
+      return this.refuse(error, origin, sequence);
+    }
     // The script reads the subtree from Redis, so it would miss earlier operations of the same transaction.
     if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
       throw new Error('A recursive delete must be the only operation of its transaction');
     }
     // Deletions must work at the memory limit, so they have a script of their own (lua/nodes/delete.lua).
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
-    const batcher = options.allowOom ? this.#oomWrites : deletes ? this.#deletions : this.#writes;
     const weight = weightOf(operations);
-    const submit = () => batcher.submit(encodeRequest(operations, options), weight);
     const isLarge = weight >= operationsPerCallMax && !options.privileged;
-    const answer = await (isLarge ? this.limiters.large_transactions.run(submit) : submit());
-    if (!Buffer.isBuffer(answer)) throw decodeFailure('nodes/write', answer);
-    return decodeResult(answer, operations);
+    const request = encodeRequest(operations, options);
+    const { origin } = options;
+    if (origin) {
+      const ordered = { kind: deletes ? 'nodes/delete' : 'nodes/write', args: [request], weight } as const;
+      const [reply] = await this.#submitOrdered(origin, ordered, isLarge && 'large_transactions');
+      return decodeWrite(reply, operations, options.sequence);
+    }
+    const batcher = options.allowOom ? this.#oomWrites : deletes ? this.#deletions : this.#writes;
+    const submit = () => batcher.submit(request, weight);
+    return decodeWrite(await (isLarge ? this.limiters.large_transactions.run(submit) : submit()), operations);
+  }
+
+  /**
+   * Stores an error as the result of a write that was refused before it came here, as its sequence is used up: those behind it go on.
+   * @throws ServiceError `error`, or as write()
+   */
+  async refuse(error: ServiceError, origin: Origin, sequence: WriteSequence): Promise<never> {
+    const args = [encodeRefusal(error, sequence)];
+    const [reply] = await this.#submitOrdered(origin, { kind: 'nodes/delete', args, weight: 1 });
+    decodeWrite(reply, [], sequence);
+    throw error;
+  }
+
+  /** @param limiter the limiter in which it waits for room, if it is large */
+  #submitOrdered(
+    origin: Origin,
+    request: OrderedRequest<OrderedScript>,
+    limiter: keyof Namespace['limiters'] | false = false,
+  ): Promise<ReplyValue[]> {
+    const { weight } = request;
+    if (!limiter) return this.#ordered.submit(origin, request);
+    return this.#ordered.submit(origin, request, (task) => this.limiters[limiter].run(task, weight));
   }
 
   /** As write(), of one operation. The error has no field `failed`. */
@@ -149,10 +225,10 @@ export class Namespace {
   }
 
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
-  async get(path: string): Promise<NodeData> {
-    let read = await this.#reads.submit({ path, view: 'data' }, 1);
+  async get(path: string, { origin }: ReadOptions = {}): Promise<NodeData> {
+    let read = await this.#readOne(path, 'data', origin);
     // 0 = the node was too large to fit into a reply with others: it is read again, in another call.
-    while (read.reply === 0) read = await this.#reads.submit({ path, view: 'data' }, 1);
+    while (read.reply === 0) read = await this.#readOne(path, 'data', origin);
     const { zxid, reply } = read;
     if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
     const typeStart = readHeadBytes + reply[0]!;
@@ -166,10 +242,19 @@ export class Namespace {
   }
 
   /** Reads a node's stat alone. @throws ServiceError NO_NODE (field `zxid`) */
-  async stat(path: string): Promise<{ zxid: number; stat: Stat }> {
-    const { zxid, reply } = await this.#reads.submit({ path, view: 'stat' }, 1);
+  async stat(path: string, { origin }: ReadOptions = {}): Promise<{ zxid: number; stat: Stat }> {
+    const { zxid, reply } = await this.#readOne(path, 'stat', origin);
     if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
     return { zxid, stat: decodeStat(reply.subarray(readHeadBytes)) };
+  }
+
+  async #readOne(path: string, view: 'data' | 'stat', origin: Origin | undefined): Promise<ReadReply> {
+    if (!origin) return this.#reads.submit({ path, view }, 1);
+    // A node that is left out of a reply would be read again, behind later requests; so it is not left out.
+    const [orderedView, weight] = view === 'data' ? ['all', orderedReadWeight] : [view, 1];
+    const request = { kind: 'nodes/get', args: [path, orderedView], weight } as const;
+    const [zxid, reply] = await this.#submitOrdered(origin, request);
+    return { zxid: integer(zxid), reply: reply! };
   }
 
   /**
@@ -181,11 +266,12 @@ export class Namespace {
   async children(
     path: string,
     page: { after?: string | undefined; limit: number; stats?: boolean },
+    { origin }: ReadOptions = {},
   ): Promise<{ zxid: number; stat: Stat; children: { name: string; stat?: Stat }[]; next: string | undefined }> {
     const withStats = page.stats ?? false;
     const args = [path, page.after ?? '', page.limit, withStats ? '1' : '0'];
     const weight = page.limit * (withStats ? 1 : nameWeight);
-    const [zxid, stat, more, ...rest] = await this.#page('nodes/children', args, weight);
+    const [zxid, stat, more, ...rest] = await this.#page('nodes/children', args, weight, origin);
     const children: { name: string; stat?: Stat }[] = [];
     for (let i = 0; i < rest.length; i += withStats ? 2 : 1) {
       const name = text(rest[i]);
@@ -233,10 +319,29 @@ export class Namespace {
   }
 
   /** @param nodes how many nodes the page may have, as its weight */
-  #page(script: 'nodes/children' | 'nodes/tree', args: (string | number)[], nodes: number): Promise<ReplyValue[]> {
+  #page(
+    script: 'nodes/children' | 'nodes/tree',
+    args: ScriptArguments,
+    nodes: number,
+    origin?: Origin,
+  ): Promise<ReplyValue[]> {
+    if (origin && script === 'nodes/children') {
+      const request = { kind: script, args, weight: Math.max(nodes, operationsPerCallMax) };
+      return this.#submitOrdered(origin, request, nodes > smallPage && 'pages');
+    }
     const call = () => this.#connection.call(script, this.#keys.root, args);
     return nodes > smallPage ? this.limiters.pages.run(call, nodes) : call();
   }
+}
+
+/** Decodes the reply to one write. @throws ServiceError */
+function decodeWrite(
+  reply: ReplyValue | undefined,
+  operations: readonly Step[],
+  sequence?: WriteSequence,
+): WriteResult {
+  if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/write', reply ?? null);
+  return decodeResult(reply, operations, sequence);
 }
 
 /** Decodes the reply to one of several requests in a call, if that is an error. */
@@ -244,7 +349,8 @@ function decodeFailure(script: string, answer: ReplyValue): Error {
   try {
     decodeReply(script, answer);
   } catch (error) {
-    return error as Error;
+    if (!(error instanceof ServiceError) || error.fields.replayed === undefined) return error as Error;
+    return new ServiceError(error.code, error.message, { ...error.fields, replayed: true });
   }
   return new Error(`Script ${script} replied OK without a value`);
 }

@@ -1,6 +1,7 @@
 // Encodes operations on the tree as one binary string a request, and decodes the results. The Lua side is lua/lib/requests.lua and
 // lua/lib/ops.lua.
 import type { Stat } from '../../../schemas/common.ts';
+import type { ErrorCode } from '../../../schemas/errors.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
@@ -62,28 +63,84 @@ export const textContentType = 'text/plain; charset=utf-8';
 
 const kindCodes = { create: 1, put: 2, set: 3, delete: 4, 'delete-recursive': 5, check: 6, partitions: 7 };
 const resultKinds: readonly (OpResult['op'] | undefined)[] = [undefined, 'create', 'set', 'delete', 'check'];
+/** The results that an operation can have. */
+const resultsOf: Record<Step['op'], readonly OpResult['op'][]> = {
+  create: ['create'],
+  put: ['create', 'set'],
+  set: ['set'],
+  delete: ['delete'],
+  'delete-recursive': ['delete'],
+  check: ['check'],
+  partitions: ['check'],
+};
 const absent = -1;
 
 /** The bytes of an encoded operation besides its texts and data, of the head of a request, and of the head of a result. */
 const operationBytes = 57;
-const requestBytes = 9;
+const requestBytes = 27;
 const resultBytes = 6;
 
+/** The flags of a request. */
+const privilegedFlag = 1;
+const sequencedFlag = 2;
+const refusedFlag = 4;
+/** The first byte of a result: whether it was stored before, and whether it is the error of a refused request. */
+const replayedMark = 1;
+const refusedMark = 2;
+
+/** The place of a write in the order of the writes of one session (guarantee S5). */
+export interface WriteSequence {
+  sessionId: string;
+  /** The connection epoch that Sessions.attach() gave to the sender. */
+  epoch: number;
+  /** 1 for the first write of the session, and one more for each. */
+  seq: number;
+}
+
+interface RequestOptions {
+  privileged?: boolean;
+  idempotency?: IdempotencyKey | undefined;
+  sequence?: WriteSequence | undefined;
+}
+
 /** Encodes a request of one transaction, for lua/lib/requests.lua. */
-export function encodeRequest(
-  operations: readonly Step[],
-  options: { privileged?: boolean; idempotency?: IdempotencyKey | undefined },
-): Buffer {
-  const [id, fingerprint] = idempotencyArguments(options.idempotency);
-  const out = new Encoder(
-    operations.reduce((sum, op) => sum + encodedSizeMax(op), requestBytes + 3 * (id.length + fingerprint.length)),
+export function encodeRequest(operations: readonly Step[], options: RequestOptions): Buffer {
+  const out = encodeHead(
+    operations.reduce((sum, op) => sum + encodedSizeMax(op), 0),
+    operations.length,
+    options,
   );
-  out.byte(options.privileged ? 1 : 0);
-  out.whole(operations.length);
-  out.short(id);
-  out.short(fingerprint);
   for (const operation of operations) pushOp(out, operation);
   return out.encoded();
+}
+
+/** Encodes a write that was refused before it was sent: its error is stored as its result, as it has a place in the order. */
+export function encodeRefusal({ code, message, fields }: ServiceError, sequence: WriteSequence): Buffer {
+  const problem = JSON.stringify({ code, detail: message, fields });
+  const out = encodeHead(4 + 3 * problem.length, 0, { sequence }, refusedFlag);
+  out.long(problem);
+  return out.encoded();
+}
+
+function encodeHead(
+  sizeMax: number,
+  operationCount: number,
+  { privileged = false, idempotency, sequence }: RequestOptions,
+  flags = 0,
+): Encoder {
+  const [id, fingerprint] = idempotencyArguments(idempotency);
+  const texts = id.length + fingerprint.length + (sequence?.sessionId.length ?? 0);
+  const out = new Encoder(sizeMax + requestBytes + 3 * texts);
+  out.byte(flags + (privileged ? privilegedFlag : 0) + (sequence ? sequencedFlag : 0));
+  out.whole(operationCount);
+  out.short(id);
+  out.short(fingerprint);
+  if (sequence) {
+    out.short(sequence.sessionId);
+    out.double(sequence.epoch);
+    out.double(sequence.seq);
+  }
+  return out;
 }
 
 /** Encodes one operation by itself, for ops.read of lua/lib/ops.lua. */
@@ -145,16 +202,23 @@ function pushOp(out: Encoder, operation: Step): void {
  * Decodes the result of a request (lua/lib/requests.lua). A replayed result is that of the first request, which may have had more or
  * fewer operations if the broker computed them.
  * @param operations the operations of the request
+ * @param sequence that of the request
+ * @throws ServiceError with which the request was refused (encodeRefusal); OUT_OF_ORDER_SEQUENCE if it repeats the sequence of another
  */
 export function decodeResult(
   encoded: Buffer,
   operations: readonly Step[],
+  sequence?: WriteSequence,
 ): { replayed: boolean; zxid: number; results: OpResult[] } {
   const results: OpResult[] = [];
-  const replayed = encoded[0] === 1;
+  let isOfRequest = true;
+  const mark = encoded[0]!;
+  const replayed = (mark & replayedMark) !== 0;
+  if (mark & refusedMark) throw decodeRefusal(encoded.toString('utf8', 1), replayed);
   let at = 9;
-  for (const { path } of operations) {
+  for (const { op: kind, path } of operations) {
     const op = resultKinds[encoded[at] ?? 0];
+    isOfRequest &&= op !== undefined && resultsOf[kind].includes(op);
     if (!op && replayed) break;
     if (!op) throw new Error(`The reply has ${results.length} results for ${operations.length} operations`);
     const stat = at + resultBytes;
@@ -168,7 +232,23 @@ export function decodeResult(
     });
     at = end;
   }
+  if (sequence && replayed && !(isOfRequest && at === encoded.length)) throw reusedSequence(sequence);
   return { replayed, zxid: encoded.readDoubleBE(1), results };
+}
+
+/** The sequence of a write must not be given to another: as far as the stored result shows it, that is refused. */
+function reusedSequence({ seq, sessionId }: WriteSequence): ServiceError {
+  return new ServiceError(
+    'OUT_OF_ORDER_SEQUENCE',
+    `Write ${seq} of session ${sessionId} was carried out before, and was another write. Nothing was done; give each write a seq of ` +
+      'its own.',
+    { seq },
+  );
+}
+
+function decodeRefusal(json: string, replayed: boolean): ServiceError {
+  const { code, detail, fields } = JSON.parse(json) as { code: ErrorCode; detail: string; fields: object };
+  return new ServiceError(code, detail, replayed ? { ...fields, replayed } : { ...fields });
 }
 
 /** Writes numbers and texts one after the other, big-endian. */

@@ -1,5 +1,5 @@
 // Sessions: typed calls of lua/sessions, and the handle of a session, which is its id and its secret.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { ServiceError } from '../../core/service-error.ts';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
@@ -13,6 +13,12 @@ export interface SessionCredential {
   secretHash: string;
 }
 
+/**
+ * By how much a connection epoch rises at most. The steps are random, so that an epoch that the store has lost in a failover is not
+ * given again to another connection.
+ */
+const epochStepMax = 2 ** 20;
+
 /** A `secretHash` that is accepted without a secret; only for the broker's own use. */
 export const anySecret = '';
 
@@ -21,6 +27,15 @@ export interface SessionLease {
   ttlMs: number;
   /** By Redis' clock, ms since 1970. */
   expiresAt: number;
+}
+
+export interface SessionAttachment extends SessionLease {
+  /** Identifies the connection to the session's writes with a sequence; larger than those of earlier connections. */
+  epoch: number;
+  /** The sequence of the last write that was carried out; 0 before the first. */
+  lastSeq: number;
+  /** The newest zxid: all that earlier connections wrote is at or below it. */
+  zxid: number;
 }
 
 export interface ReapResult {
@@ -103,6 +118,28 @@ export class Sessions {
   async renew(session: SessionCredential): Promise<SessionLease> {
     const reply = await this.#connection.call('sessions/renew', this.#keys.root, [session.id, session.secretHash]);
     return { id: session.id, ttlMs: integer(reply[0]), expiresAt: integer(reply[1]) };
+  }
+
+  /**
+   * Makes a connection the only one that writes for a session with a sequence (guarantee S5), and renews the session. What earlier
+   * connections sent and the store has not carried out yet is refused from now on.
+   * @throws ServiceError SESSION_EXPIRED
+   */
+  async attach(session: SessionCredential): Promise<SessionAttachment> {
+    const args = [session.id, session.secretHash, randomInt(1, epochStepMax)];
+    const [ttlMs, expiresAt, epoch, lastSeq, zxid] = await this.#connection.call(
+      'sessions/attach',
+      this.#keys.root,
+      args,
+    );
+    return {
+      id: session.id,
+      ttlMs: integer(ttlMs),
+      expiresAt: integer(expiresAt),
+      epoch: integer(epoch),
+      lastSeq: integer(lastSeq),
+      zxid: integer(zxid),
+    };
   }
 
   /** Describes a session without renewing it. @throws ServiceError SESSION_EXPIRED */

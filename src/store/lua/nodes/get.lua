@@ -3,7 +3,7 @@
 --[[ Reads nodes and the newest zxid at one moment.
 
      KEYS    1 root
-     ARGV    of each node: path; 'data' or 'stat'
+     ARGV    of each node: path; 'data', 'stat', or 'all' (as 'data', however large)
      Returns { 'OK', zxid, result, … } with one result for each node: lengths of stat and content type, packed stat (lib/stat.lua),
              content type and data, the last two empty for 'stat'; or an error; or 0 if the data do not fit into this reply:
              read that node again
@@ -24,8 +24,9 @@ local function read(path, with_data)
 end
 
 for at = 1, #ARGV, 2 do
-  local path, with_data = ARGV[at], ARGV[at + 1] == 'data'
-  if with_data and not fits(path) then
+  local path, view = ARGV[at], ARGV[at + 1]
+  local with_data = view ~= 'stat'
+  if view == 'data' and not fits(path) then
     reply[#reply + 1] = 0
   else
     local packed, content_type, data = read(path, with_data)

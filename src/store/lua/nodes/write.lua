@@ -5,7 +5,8 @@
      KEYS    1 root
      ARGV    as lib/requests.lua
      Returns as lib/requests.lua
-     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses); then of the first operation that fails, with its index
+     Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses); with a sequence SESSION_EXPIRED, SESSION_MOVED,
+             OUT_OF_ORDER_SEQUENCE (fields seq, lastSeq, zxid); then of the first operation that fails, with its index
              in the field failed:
              create: SESSION_EXPIRED, NO_PARENT, RESERVED_PATH, NODE_EXISTS, NO_CHILDREN_FOR_EPHEMERALS, TOO_LARGE
              set:    SESSION_EXPIRED, NO_NODE, RESERVED_PATH, NODE_EXISTS (of another kind), TOO_LARGE, BAD_VERSION

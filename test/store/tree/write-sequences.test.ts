@@ -1,0 +1,251 @@
+// Writes with a sequence (guarantee S5): at most once, in order, from the connection that was attached last.
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import t from 'tap';
+import { ServiceError } from '../../../src/core/service-error.ts';
+import { coordinationKeys } from '../../../src/store/keys.ts';
+import { Store } from '../../../src/store/store.ts';
+import type { Step } from '../../../src/store/tree/namespace.ts';
+import { parseHandle, type SessionCredential } from '../../../src/store/tree/sessions.ts';
+import { startTestRedis } from '../../helpers/redis.ts';
+import { testConfig } from '../../helpers/server.ts';
+
+const { socketPath } = await startTestRedis(t);
+const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
+await store.open();
+t.teardown(() => store.close());
+const redis = new Redis(socketPath);
+t.teardown(() => redis.quit());
+const { namespace, sessions } = store;
+const keys = coordinationKeys(testConfig.prefix);
+
+/** A connection that is attached to a session. */
+async function attach(credential: SessionCredential) {
+  const origin = { isDead: false };
+  const attachment = await sessions.attach(credential);
+  const { epoch } = attachment;
+  const place = (seq: number) => ({ origin, sequence: { sessionId: credential.id, epoch, seq } });
+  return {
+    ...attachment,
+    origin,
+    write: (seq: number, ...steps: Step[]) => namespace.write(steps, place(seq)),
+    set: (seq: number, path: string, data = String(seq)) => namespace.write([{ op: 'set', path, data }], place(seq)),
+    refuse: (seq: number, error: ServiceError) => namespace.refuse(error, origin, place(seq).sequence),
+  };
+}
+
+async function newSession(): Promise<SessionCredential> {
+  return parseHandle((await sessions.create(60_000)).handle);
+}
+
+let made = 0;
+async function newNode(): Promise<string> {
+  made += 1;
+  const path = `/node${made}`;
+  await namespace.write([{ op: 'create', path, data: 'new' }]);
+  return path;
+}
+
+const dataOf = async (path: string) => (await namespace.get(path)).data.toString();
+const bucketsOf = async (id: string) =>
+  (await redis.hkeys(keys.session(id))).filter((field) => field.startsWith('results:'));
+
+t.test('attaching renews the session, raises its epoch, and says where its writes are', async (t) => {
+  const session = await newSession();
+  const first = await attach(session);
+  t.match(first, { id: session.id, ttlMs: 60_000, lastSeq: 0 });
+  t.equal(first.zxid, (await namespace.stat('/')).zxid);
+  const path = await newNode();
+  const { zxid } = await first.set(1, path);
+  const second = await attach(session);
+  t.match(second, { lastSeq: 1, zxid });
+  t.ok(second.epoch > first.epoch);
+  t.equal(second.expiresAt, Number(await redis.zscore(keys.sessions, session.id)));
+});
+
+t.test('a session is attached with its handle only', async (t) => {
+  const session = await newSession();
+  await t.rejects(sessions.attach({ ...session, secretHash: 'wrong' }), { code: 'SESSION_EXPIRED' });
+  await t.rejects(sessions.attach({ id: '0'.repeat(16), secretHash: 'x' }), { code: 'SESSION_EXPIRED' });
+  await sessions.end(session);
+  await t.rejects(sessions.attach(session), { code: 'SESSION_EXPIRED' });
+});
+
+t.test('writes that are sent without waiting are carried out in their order', async (t) => {
+  const path = await newNode();
+  const { set } = await attach(await newSession());
+  const results = await Promise.all(Array.from({ length: 200 }, (_, i) => set(i + 1, path)));
+  t.same(
+    results.map(({ results: [result] }) => result!.stat!.version),
+    results.map((_, i) => i + 1),
+  );
+  t.equal(await dataOf(path), '200');
+});
+
+t.test('a repeat gets the first result, and changes nothing', async (t) => {
+  const path = await newNode();
+  const { set, write } = await attach(await newSession());
+  const first = await set(1, path, 'first');
+  const created = await write(2, { op: 'create', path: `${path}/n-`, sequential: true });
+  const multi = await write(3, { op: 'set', path, data: 'x' }, { op: 'delete', path: created.results[0]!.path });
+  t.equal(first.replayed, false);
+  t.same(await set(1, path, 'first'), { ...first, replayed: true });
+  t.same(await write(2, { op: 'create', path: `${path}/n-`, sequential: true }), { ...created, replayed: true });
+  t.same(await write(3, { op: 'set', path, data: 'x' }, { op: 'delete', path: created.results[0]!.path }), {
+    ...multi,
+    replayed: true,
+  });
+  t.match(await namespace.stat(path), { stat: { version: 2 } });
+});
+
+t.test('a repeat in the same call as the first gets its result, too', async (t) => {
+  const path = await newNode();
+  const { set } = await attach(await newSession());
+  const [first, again, next] = await Promise.all([set(1, path), set(1, path), set(2, path)]);
+  t.same(again, { ...first, replayed: true });
+  t.match(next, { replayed: false });
+  t.match(await namespace.stat(path), { stat: { version: 2 } });
+});
+
+t.test('a write that fails uses up its sequence, and its error is replayed', async (t) => {
+  const path = await newNode();
+  const { write, set } = await attach(await newSession());
+  const late: Step = { op: 'set', path, data: 'x', version: 7 };
+  const [failed, next] = await Promise.allSettled([write(1, late), set(2, path)]);
+  t.match(failed, { reason: { code: 'BAD_VERSION', fields: { path, version: 0, failed: 0 } } });
+  t.notOk((failed as PromiseRejectedResult).reason.fields.replayed);
+  t.match(next, { value: { replayed: false } });
+  await t.rejects(write(1, late), { code: 'BAD_VERSION', fields: { path, version: 0, failed: 0, replayed: true } });
+});
+
+t.test('a write that is refused before it is sent uses up its sequence, too', async (t) => {
+  const path = await newNode();
+  const { write, set, refuse } = await attach(await newSession());
+  const bad: Step = { op: 'create', path: '/a/../b' };
+  const forbidden = new ServiceError('FORBIDDEN', 'Not for you.', { path, list: [1, { a: null }], yes: true });
+  const outcomes = await Promise.allSettled([write(1, bad), refuse(2, forbidden), set(3, path)]);
+  t.match(outcomes, [
+    { reason: { code: 'INVALID_PATH', fields: { failed: 0 } } },
+    { reason: forbidden },
+    { value: { replayed: false } },
+  ]);
+  await t.rejects(write(1, bad), { code: 'INVALID_PATH', fields: { failed: 0, replayed: true } });
+  const again = await refuse(2, new ServiceError('BAD_REQUEST', 'Another reason.')).catch((error: unknown) => error);
+  t.match(again, { code: 'FORBIDDEN', message: 'Not for you.' });
+  t.same((again as ServiceError).fields, { ...forbidden.fields, replayed: true });
+});
+
+t.test('nothing behind a write that is missing takes effect', async (t) => {
+  const path = await newNode();
+  const { set, refuse } = await attach(await newSession());
+  await set(1, path);
+  const gap = {
+    code: 'OUT_OF_ORDER_SEQUENCE',
+    message: /the last write is 1, so 2 comes next/,
+    fields: { lastSeq: 1 },
+  };
+  const refused = refuse(5, new ServiceError('BAD_REQUEST', 'No.'));
+  await Promise.all([3, 4].map((seq) => t.rejects(set(seq, path), gap)).concat(t.rejects(refused, gap)));
+  t.equal(await dataOf(path), '1');
+  const { zxid } = await set(2, path);
+  await t.rejects(set(4, path), { ...gap, message: /so 3 comes next/, fields: { seq: 4, lastSeq: 2, zxid } });
+});
+
+t.test('what an earlier connection sends is refused once another is attached', async (t) => {
+  const path = await newNode();
+  const session = await newSession();
+  const old = await attach(session);
+  await old.set(1, path);
+  const current = await attach(session);
+  const moved = { code: 'SESSION_MOVED', fields: { session: session.id } };
+  await t.rejects(old.set(2, path), moved);
+  await t.rejects(old.set(1, path), moved, 'also a repeat');
+  await t.rejects(old.refuse(2, new ServiceError('BAD_REQUEST', 'No.')), moved);
+  t.match(await current.set(1, path), { replayed: true });
+  t.match(await current.set(2, path), { replayed: false });
+  t.equal(await dataOf(path), '2');
+});
+
+t.test('two sessions in one call have sequences of their own', async (t) => {
+  const path = await newNode();
+  const [one, two] = [await attach(await newSession()), await attach(await newSession())];
+  await Promise.all([1, 2, 3].flatMap((seq) => [one.set(seq, path), two.set(seq, path)]));
+  t.match(await namespace.stat(path), { stat: { version: 6 } });
+});
+
+t.test('ephemeral nodes can be created and their session ended; then nothing of it is left', async (t) => {
+  const path = await newNode();
+  const session = await newSession();
+  const { write, set } = await attach(session);
+  const ephemeral: Step = { op: 'create', path: `${path}/e`, mode: 'ephemeral', session };
+  await write(1, ephemeral);
+  await sessions.end(session);
+  t.same(await redis.keys(`*${session.id}*`), []);
+  await t.rejects(namespace.stat(`${path}/e`), { code: 'NO_NODE' });
+  await t.rejects(set(2, path), { code: 'SESSION_EXPIRED' });
+  await t.rejects(write(1, ephemeral), { code: 'SESSION_EXPIRED' }, 'also a repeat');
+});
+
+t.test('the results of the last 256 writes are kept, and few more', async (t) => {
+  const path = await newNode();
+  const session = await newSession();
+  const { set } = await attach(session);
+  const count = 700;
+  for (let seq = 1; seq <= count; seq += 50)
+    await Promise.all(Array.from({ length: 50 }, (_, i) => set(seq + i, path)));
+  for (const seq of [count - 255, count - 100, count]) t.match(await set(seq, path), { replayed: true });
+  const tooOld = { code: 'OUT_OF_ORDER_SEQUENCE', message: /this one was before it; results are kept from \d+ on/ };
+  for (const seq of [1, 400, count - 256 - 16]) await t.rejects(set(seq, path), tooOld);
+  t.ok((await bucketsOf(session.id)).length <= 256 / 8 + 2);
+  t.match(await namespace.stat(path), { stat: { version: count } });
+});
+
+t.test('the results of the last 8,192 operations are kept, and few more', async (t) => {
+  const session = await newSession();
+  const { write } = await attach(session);
+  const checks = Array.from({ length: 1000 }, (): Step => ({ op: 'check', path: '/' }));
+  for (let seq = 1; seq <= 40; seq += 1) await write(seq, ...checks);
+  t.match(await write(40 - 8, ...checks), { replayed: true }, 'the last nine, with 9,000 operations, are kept');
+  await t.rejects(write(8, ...checks), { code: 'OUT_OF_ORDER_SEQUENCE' });
+  t.ok((await bucketsOf(session.id)).length <= 3);
+});
+
+t.test('the results are limited by bytes, too', async (t) => {
+  const session = await newSession();
+  const { write } = await attach(session);
+  // The error names the path twice.
+  const far: Step = { op: 'set', path: `/${'x'.repeat(900_000)}`, data: '' };
+  const count = 40;
+  for (let seq = 1; seq <= count; seq += 1) await t.rejects(write(seq, far), { code: 'NO_NODE' });
+  await t.rejects(write(count - 4, far), { code: 'NO_NODE', fields: { replayed: true } }, '4 MiB of frames are kept');
+  await t.rejects(write(8, far), { code: 'OUT_OF_ORDER_SEQUENCE' });
+  t.ok((await redis.memory('USAGE', keys.session(session.id)))! < 32 * 1024 * 1024);
+});
+
+t.test('at the memory limit a write uses up no sequence, and a deletion in its place is carried out', async (t) => {
+  const path = await newNode();
+  const { set, write, refuse } = await attach(await newSession());
+  await set(1, path);
+  const doomed = await newNode();
+  await redis.config('SET', 'maxmemory', '1');
+  t.teardown(() => redis.config('SET', 'maxmemory', '512mb'));
+  await t.rejects(set(2, path), { code: 'STORE_FULL', message: /nothing was written/ });
+  const behind = [set(2, path), write(3, { op: 'delete', path: doomed })];
+  t.match(await Promise.allSettled(behind), [
+    { reason: { code: 'STORE_FULL' } },
+    { reason: { code: 'OUT_OF_ORDER_SEQUENCE' } },
+  ]);
+  t.match(await write(2, { op: 'delete', path: doomed }), { replayed: false });
+  await t.rejects(refuse(3, new ServiceError('FORBIDDEN', 'No.')), { code: 'FORBIDDEN' });
+  await redis.config('SET', 'maxmemory', '512mb');
+  t.match(await write(2, { op: 'delete', path: doomed }), { replayed: true });
+  t.match(await set(4, path), { replayed: false });
+});
+
+t.test('a sequence for another kind of write gives no result that could be mistaken', async (t) => {
+  const path = await newNode();
+  const { set, write } = await attach(await newSession());
+  await set(1, path);
+  await t.rejects(write(1, { op: 'delete', path }), { code: 'OUT_OF_ORDER_SEQUENCE', message: /another write/ });
+  await t.rejects(write(1, { op: 'set', path }, { op: 'set', path }), { code: 'OUT_OF_ORDER_SEQUENCE' });
+});
