@@ -109,7 +109,7 @@ export async function buildApp(
     bodyLimit: config.maxBodyBytes,
     schemaController,
     frameworkErrors: refuseUrl,
-    clientErrorHandler: createConnectionRefusal(connections, lingering),
+    clientErrorHandler: createConnectionRefusal(connections, lingering, broker.log),
     // A node's path may be as long as a URL; Node's own limit on headers bounds both.
     routerOptions: { maxParamLength: 16 * 1024, ignoreTrailingSlash: false, caseSensitive: true },
     // Requests in flight are completed; idle connections are closed at once.
@@ -148,6 +148,7 @@ export async function buildApp(
   const { sessions } = broker.store;
   const { addressShare } = config;
   const refuse = createRefusal(metrics, log);
+  await app.register(requestLog, { metrics, log });
   await app.register(pipelining, { connections });
   await app.register(upgradeCheck);
   await app.register(routeConfig);
@@ -158,7 +159,6 @@ export async function buildApp(
   await app.register(drain, { broker, webSockets });
   await app.register(startCheck, { broker });
   await app.register(earlyResponses, { lingering, limits: limits.connections.lingering, metrics });
-  await app.register(requestLog, { metrics, log });
   await app.register(client, { trusts });
   await app.register(connectionLimit, {
     connectionsMax: config.maxConnections,

@@ -1,7 +1,9 @@
 // Closes connections whose bytes Node's parser could not read as HTTP. If no response is in flight, the client gets a problem that says
 // why. Otherwise the responses in flight are completed first, and nothing is written between or after their bytes.
+import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { headBytesMax } from './limits.ts';
 import type { LingeringClose } from './lingering-close.ts';
@@ -23,6 +25,7 @@ const streamGraceMs = 5000;
 export function createConnectionRefusal(
   connections: Connections,
   lingering: LingeringClose,
+  log: Pick<Logger, 'debug'>,
 ): (error: ParserError, socket: Socket) => void {
   const failed = new WeakSet<Socket>();
   return (error, socket) => {
@@ -36,13 +39,28 @@ export function createConnectionRefusal(
     const problem = connectionProblem(error);
     const last = connections.inFlight(socket).at(-1);
     if (last) return closeBehind(last, problem, socket, lingering);
-    const body = JSON.stringify(problem.toProblem());
-    socket.write(
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
-        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    const requestId = randomUUID();
+    log.debug(
+      { requestId, status: problem.status, code: error.code },
+      'Request refused: it cannot be read as HTTP/1.1',
     );
+    socket.write(responseOf(problem, requestId));
     lingering.close(socket);
   };
+}
+
+/** The headers are those that the hooks give to other refusals. */
+function responseOf(problem: ServiceError, requestId: string): string {
+  const body = JSON.stringify(problem.toProblem());
+  const lines = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'Content-Type: application/problem+json',
+    'Cache-Control: no-store',
+    `X-Request-Id: ${requestId}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  return `${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
 /** Closes a connection once its last response in flight has ended. A request whose body can no longer arrive fails with the problem. */

@@ -1,7 +1,9 @@
 // Rules for all responses and requests: what a cache may store, and durations that are too small by mistake.
-import { connect } from 'node:net';
 import t from 'tap';
 import { WebSocket } from 'ws';
+import { defaultLimits } from '../../src/app.ts';
+import { defaultHttpTimeouts } from '../../src/http/limits.ts';
+import { openRaw, rawRequest, responsesIn } from '../helpers/raw-connection.ts';
 import { http, startTestServer } from '../helpers/server.ts';
 
 const { url } = await startTestServer(t, { sessionMinTtlMs: 1000 });
@@ -36,12 +38,58 @@ t.test('no response is served from a cache without revalidation', async (t) => {
     const answer = await http(url + path, method, undefined, headers);
     t.equal(answer.headers.get('cache-control'), control, `${method} ${path}: ${answer.status}`);
   }
-  const { host, port } = new URL(url);
-  const socket = connect(Number(port), '127.0.0.1');
-  socket.write(`GET / HTTP/9.9\r\nHost: ${host}\r\n\r\n`);
-  let received = '';
-  for await (const chunk of socket) received += String(chunk);
-  t.match(received, /^HTTP\/1\.1 400 [\s\S]*cache-control: no-store/i, 'also what could not be read');
+});
+
+t.test('every refusal has a request id and is stored by no cache, however early it comes', async (t) => {
+  const impatient = await startTestServer(t, { maxBodyBytes: 1024, maxNodeBytes: 1024 }, undefined, {
+    ...defaultLimits,
+    timeouts: { ...defaultHttpTimeouts, headMs: 300, bodyIdleMs: 300, checkIntervalMs: 50 },
+  });
+  const host = `Host: ${new URL(impatient.url).host}`;
+  const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: dGVhIHRlYSB0ZWEgdGVhIQ=='];
+  const cases: [lines: string[], status: number, body: RegExp][] = [
+    [['GET /v1/nodes/50% HTTP/1.1', host, '', ''], 400, /The path of the URL has/],
+    [['PUT /v1/nodes/caf%E9?x=1 HTTP/1.1', host, 'Content-Length: 1', '', 'x'], 400, /not UTF-8/],
+    [['GET /%zz HTTP/1.1', host, ...upgrade, 'Sec-WebSocket-Version: 13', '', ''], 400, /The path of the URL has/],
+    [['OPTIONS * HTTP/1.1', host, '', ''], 404, /NOT_FOUND/],
+    [['GET /nothing HTTP/1.1', host, '', ''], 404, /NOT_FOUND/],
+    [['PROPFIND /v1/nodes/a HTTP/1.1', host, '', ''], 405, /METHOD_NOT_ALLOWED/],
+    [['PUT /v1/nodes/a HTTP/1.1', host, 'Content-Length: 2000', '', ''], 413, /TOO_LARGE/],
+    [['PUT /v1/nodes/a HTTP/1.1', host, 'Content-Length: 2', '', 'x'], 408, /REQUEST_TIMEOUT/],
+    [['GET /v1/nodes/a HTTP/1.1', host, ''], 408, /REQUEST_TIMEOUT/],
+    [[`GET /v1/nodes/${'a'.repeat(20_000)} HTTP/1.1`, host, '', ''], 413, /TOO_LARGE/],
+    [['GET /v1/nodes/a HTTP/1.1', host, `X-Long: ${'a'.repeat(20_000)}`, '', ''], 413, /TOO_LARGE/],
+    [['GET / HTTP/9.9', host, '', ''], 400, /not a valid HTTP/],
+    [['PUT /v1/nodes/a HTTP/1.1', host, 'Expect: tea', 'Content-Length: 1', '', 'x'], 400, /Expect: tea/],
+    [['GET /v1/nodes/a HTTP/1.1', host, ...upgrade, 'Sec-WebSocket-Version: 13', '', ''], 400, /takes no WebSocket/],
+    [['GET /v1/watch HTTP/1.1', host, ...upgrade, 'Sec-WebSocket-Version: 7', '', ''], 400, /Version is 7/],
+  ];
+  for (const [lines, status, body] of cases) {
+    const name = lines[0]!.slice(0, 60);
+    const connection = openRaw(t, impatient.url);
+    connection.send(...lines);
+    await connection.receives(/\r\n\r\n\{.*\}/);
+    const response = responsesIn(connection.received())[0]!;
+    connection.socket.destroy();
+    t.match(response, { status, body }, name);
+    for (const header of [
+      /^content-type: application\/problem\+json/im,
+      /^cache-control: no-store\r$/im,
+      /^x-request-id: [0-9a-f-]{36}\r$/im,
+    ]) {
+      t.match(response.head, header, name);
+    }
+  }
+});
+
+t.test('a URL that cannot be decoded is refused like any other request', async (t) => {
+  const own = await startTestServer(t, { corsOrigins: ['https://app.example'] });
+  const head = ['GET /v1/nodes/50% HTTP/1.1', 'Origin: https://app.example', 'X-Request-Id: mine'];
+  const { head: headers } = await rawRequest(t, own.url, head);
+  t.match(headers, /^access-control-allow-origin: https:\/\/app\.example\r$/im, 'its page can read the reason');
+  t.match(headers, /^x-request-id: mine\r$/im);
+  const metrics = (await http(`${own.url}/metrics`)).body as string;
+  t.match(metrics, /http_request_duration_seconds_count\{method="GET",route="none",status="400"/, 'it is counted');
 });
 
 t.test(

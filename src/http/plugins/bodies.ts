@@ -1,5 +1,4 @@
 // Reads request bodies: uncompressed, as JSON in UTF-8 unless a route takes other types. Ambiguous requests are refused.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { readJson } from '../../core/json-input.ts';
@@ -66,16 +65,6 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
     if (body === undefined || routeOptions.schema?.body !== undefined || isEmpty(body)) return done();
     const route = `${request.method} ${routeOptions.url}`;
     done(new ServiceError('BAD_REQUEST', `${route} takes no body; send none, and give parameters in the query.`));
-  });
-
-  // Node itself responds to any other expectation than 100-continue with an empty 417.
-  app.server.on('checkExpectation', ({ headers }: IncomingMessage, response: ServerResponse) => {
-    const problem = new ServiceError(
-      'BAD_REQUEST',
-      `Expect: ${headers.expect} is not supported; only 100-continue is.`,
-    );
-    response.writeHead(problem.status, { 'content-type': 'application/problem+json', connection: 'close' });
-    response.end(JSON.stringify(problem.toProblem()));
   });
 }
 

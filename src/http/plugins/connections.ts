@@ -55,9 +55,9 @@ export class Connections {
   attach(server: Server): void {
     // Node would close the connection, its responses unsent, when the client closes its half.
     Object.assign(server, { httpAllowHalfOpen: true });
-    const track = ({ socket }: IncomingMessage, response: ServerResponse) => this.#of(socket).add(response);
-    server.prependListener('request', track);
-    server.prependListener('checkExpectation', track);
+    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) =>
+      this.#of(socket).add(response),
+    );
   }
 
   /** The responses that are not finished, in the order of their requests. */

@@ -1,5 +1,6 @@
 // Turns every error into an HTTP response: application/problem+json with a code of the catalogue. Only this file does so.
 import { randomInt } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { withoutHandles } from '../../core/issues.ts';
@@ -41,6 +42,8 @@ export const errorHandler = fp(installErrorHandler, { name: 'error-handler', fas
  */
 async function installNotFound(app: FastifyInstance): Promise<void> {
   app.addHook('onRequest', (request, reply, done) => {
+    const problem = urlProblems.get(request.raw);
+    if (problem) return done(problem);
     done(request.is404 || emptyParameter(request.params) !== undefined ? notFound(app, request, reply) : undefined);
   });
   // It also serves routes that call reply.callNotFound(), such as that of the files below /docs.
@@ -94,11 +97,22 @@ function whereElse(app: FastifyInstance, path: string): string {
   return '/docs describes all routes, and /openapi.json lists them';
 }
 
-/** Refuses a URL that cannot be decoded. The router calls it before any hook. */
-export function refuseUrl(error: Error, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = percentEncodingProblem(request.url.split('?')[0]!);
+/** A URL without a route. */
+const noRoute = '/malformed-url';
+
+/** What is wrong with the URLs of requests that have no route for it. */
+const urlProblems = new WeakMap<IncomingMessage, ServiceError>();
+
+/**
+ * Refuses a URL that the router cannot read. The router would let it pass no hook, which set the headers of responses, count and log. So
+ * the request is routed again, to no route, and the hook above refuses it.
+ */
+export function refuseUrl(error: Error, { raw, server, url }: FastifyRequest, reply: FastifyReply): void {
+  const problem = percentEncodingProblem(url.split('?')[0]!);
   const detail = problem === undefined ? `The URL is not valid: ${error.message}.` : `The path of the URL ${problem}`;
-  sendProblem(reply, new ServiceError('BAD_REQUEST', withoutHandles(detail)));
+  urlProblems.set(raw, new ServiceError('BAD_REQUEST', withoutHandles(detail)));
+  raw.url = noRoute;
+  server.routing(raw, reply.raw);
 }
 
 /** Sends a problem, with the fields of the error beside the standard members; a zxid is also sent as Weir-Zxid. */

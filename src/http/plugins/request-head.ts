@@ -1,6 +1,6 @@
 // Checks the head of each request. Node, the router and the parsers silently drop, join or decode some faults; they are refused here:
 // repeated headers, conditions and codings that are not evaluated, and broken percent-encoding.
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { withoutHandles } from '../../core/issues.ts';
@@ -24,13 +24,21 @@ const singleHeaders = new Set([
 const dateConditions = ['if-unmodified-since', 'if-modified-since'] as const;
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
+/** Requests whose header Expect Node does not know. */
+const unexpected = new WeakSet<IncomingMessage>();
+
 async function installRequestHeadCheck(app: FastifyInstance): Promise<void> {
   // Node would silently drop headers beyond a number. The bytes of the head are limited instead (app.ts, maxHeaderSize).
   app.server.maxHeadersCount = 0;
+  // Node itself would respond with an empty 417.
+  app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    unexpected.add(request);
+    app.server.emit('request', request, response);
+  });
   app.addHook('onRequest', (request, reply, done) => {
     const { raw } = request;
-    const unsupported = transferCodingProblem(raw);
-    // The end of the body cannot be found, so the connection cannot be reused.
+    const unsupported = transferCodingProblem(raw) ?? expectationProblem(raw);
+    // The end of the body cannot be found, or the client may not send it: so the connection cannot be reused.
     if (unsupported) reply.header('connection', 'close');
     done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions) ?? queryProblem(raw.url!));
   });
@@ -69,6 +77,12 @@ function transferCodingProblem({ headers }: IncomingMessage): ServiceError | und
     'NOT_IMPLEMENTED',
     `Transfer-Encoding is ${coding}; only chunked is known. Send the body unpacked.`,
   );
+}
+
+function expectationProblem(request: IncomingMessage): ServiceError | undefined {
+  if (!unexpected.has(request)) return undefined;
+  const detail = `Expect: ${request.headers.expect} is not supported; only 100-continue is.`;
+  return new ServiceError('BAD_REQUEST', detail);
 }
 
 /** A client relies on the condition that it sends, so a condition that is not evaluated is refused. */
