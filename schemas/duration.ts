@@ -43,9 +43,11 @@ export const negotiatedDuration = writtenDuration(0, Number.MAX_SAFE_INTEGER)
  * @param minMs for the OpenAPI document, as `maxMs`: only the numeric form can show the bounds there
  */
 function writtenDuration(minMs: number, maxMs: number) {
-  const number = z.int(message).min(0, message).meta({ minimum: minMs, maximum: maxMs });
+  // What is no duration is not also out of its bounds.
+  const refused = { error: message, abort: true };
+  const number = z.int(refused).min(0, refused).meta({ minimum: minMs, maximum: maxMs });
   return z
-    .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, message)], message)
+    .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, refused)], message)
     .refine((duration) => Number.isSafeInteger(msOf(duration)), message);
 }
 

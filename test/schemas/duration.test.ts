@@ -1,5 +1,5 @@
 import t from 'tap';
-import { durationBetween, durationMs } from '../../schemas/duration.ts';
+import { durationBetween, durationMs, negotiatedDuration } from '../../schemas/duration.ts';
 import { describeIssues, parseOptions } from '../../src/core/issues.ts';
 
 t.test('durations are numbers of ms, digits, or digits with a unit', async (t) => {
@@ -24,6 +24,20 @@ t.test('other texts are refused with a message that says what is allowed', async
     const result = durationMs.safeParse(input);
     t.match(result.error?.issues[0]?.message, /^must be a duration such as "500ms"/, JSON.stringify(input));
   }
+});
+
+t.test('a refused duration has one statement that says what is wrong', async (t) => {
+  const schemas = { durationMs, negotiatedDuration, wait: durationBetween(1000, 300_000, 'must be 1s to 5m') };
+  const wrong = ['10y', '', '-1', '104249991375d', '9007199254740992', '6m!', -1, 1.5, 2 ** 53, true, null, {}, ['1s']];
+  for (const [name, schema] of Object.entries(schemas)) {
+    for (const input of wrong) {
+      const shown = describeIssues(schema.safeParse(input, parseOptions).error!);
+      t.equal(shown.split('; ').length, 1, `${name}: ${JSON.stringify(input)}: ${shown}`);
+    }
+  }
+  const shown = (input: unknown) => describeIssues(schemas.wait.safeParse(input, parseOptions).error!);
+  t.match(shown('6m'), /must be 1s to 5m, not "6m"/);
+  t.match(shown('10y'), /must be a duration such as .*, not "10y"/);
 });
 
 t.test('a duration that is out of its bounds is shown as it was sent', async (t) => {
