@@ -163,12 +163,37 @@ t.test('what is no handle is refused with what is wrong about it', async (t) => 
     [`${session}, ${session}`, 400, /several session handles/],
     [id, 410, new RegExp(`${id} is the public id of a session`)],
     [`${session}x`, 410, /has 40 characters, and a handle has 39/],
-    [`${id}.${'A'.repeat(22)}`, 410, /has ended or never was/],
+    [
+      `${id}.${'A'.repeat(22)}`,
+      410,
+      new RegExp(`Session ${id} has ended, or this is not its handle; create a new session`),
+    ],
   ];
   for (const [handle, status, detail] of cases) {
     const refused = await http(`${url}/v1/nodes/`, 'GET', undefined, { 'weir-session': handle });
     t.match(refused, { status, body: { detail } }, handle);
     t.notOk(refused.body.detail.includes(session.split('.')[1]!), 'the secret is not shown');
+  }
+});
+
+t.test('a wrong secret is refused as an ended session is, so that nobody learns which sessions exist', async (t) => {
+  const { id, session } = await create('30s');
+  const wrong = `${id}.${'A'.repeat(22)}`;
+  const uses = (handle: string) =>
+    Promise.all([
+      http(`${url}/v1/sessions/${handle}`),
+      http(`${url}/v1/sessions/${handle}`, 'PUT'),
+      http(`${url}/v1/sessions/${handle}`, 'DELETE'),
+      http(`${url}/v1/nodes/wrong`, 'PUT', 'x', { 'weir-session': handle }),
+      http(`${url}/v1/multi`, 'POST', { ops: [{ op: 'create', path: '/wrong', mode: 'ephemeral', session: handle }] }),
+    ]);
+  const shown = async (handle: string) => (await uses(handle)).map(({ status, body }) => ({ status, body }));
+  const living = await shown(wrong);
+  await http(`${url}/v1/sessions/${session}`, 'DELETE');
+  t.same(await shown(wrong), living);
+  t.same(await shown(session), living, 'the right handle, too');
+  for (const { status, body } of living) {
+    t.match({ status, body }, { status: 410, body: { code: 'SESSION_EXPIRED', detail: /or this is not its handle/ } });
   }
 });
 

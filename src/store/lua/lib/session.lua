@@ -3,16 +3,12 @@
      a renewal after the deadline but before the reaper still keeps it alive. ]]
 local session = {}
 
---- Returns nil if the session may be used, else an error reply. `secret_hash` is '' for a session that the broker itself
---- created.
+--- Returns nil if the session may be used, else an error reply. `secret_hash` is '' if the caller needs no handle: the broker for
+--- its own session, and an operator for any.
 function session.problem(id, secret_hash)
   local stored = redis.call('HGET', keys.session(id), 'secret_hash')
-  if not stored then
-    return { 'SESSION_EXPIRED', 'Session ' .. id .. ' has ended or never was; create a new one.', 'session', id }
-  end
+  if stored and (secret_hash == '' or stored == secret_hash) then return nil end
   -- A wrong secret gives the same error as an ended session, as in ZooKeeper: it does not reveal that the session exists.
-  if secret_hash ~= '' and stored ~= secret_hash then
-    return { 'SESSION_EXPIRED', 'Session ' .. id .. ' has ended or never was; create a new one.', 'session', id }
-  end
-  return nil
+  local why = secret_hash == '' and ' has ended or never was.' or ' has ended, or this is not its handle; create a new session.'
+  return { 'SESSION_EXPIRED', 'Session ' .. id .. why, 'session', id }
 end
