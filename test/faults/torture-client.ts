@@ -4,6 +4,9 @@ import type { Random } from '../helpers/random.ts';
 import { type Answer, http } from '../helpers/server.ts';
 import { count } from './fault-log.ts';
 
+/** The codes with which a broker refuses what needs the store while it cannot use it. LOADING: it was started meanwhile. */
+export const unavailableCodes: readonly string[] = ['STORE_UNAVAILABLE', 'LOADING'];
+
 export abstract class TortureClient {
   /** Counts of responses by code, which show that the client makes progress. */
   readonly outcomes = new Map<string, number>();

@@ -5,7 +5,7 @@ import type { GroupServerFrame } from '../../schemas/group-stream.ts';
 import type { Random } from '../helpers/random.ts';
 import type { AssignmentHistory } from './assignment-history.ts';
 import { count, goesOn } from './fault-log.ts';
-import { TortureClient } from './torture-client.ts';
+import { TortureClient, unavailableCodes } from './torture-client.ts';
 
 export const sessionTimeoutMs = 3000;
 const rebalanceTimeoutMs = 4000;
@@ -28,7 +28,7 @@ const expectedCodes = new Set([
   'MEMBER_SUPERSEDED',
   'FENCED_MEMBER_EPOCH',
   'STALE_MEMBER_EPOCH',
-  'STORE_UNAVAILABLE',
+  ...unavailableCodes,
   'TOO_MANY_REQUESTS',
 ]);
 

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
 import type { Random } from '../helpers/random.ts';
 import type { LogRecord } from './repeating-producers.ts';
+import { unavailableCodes } from './torture-client.ts';
 
 const handshakeMs = 2000;
 
@@ -56,7 +57,7 @@ export class SocketReader {
       ws.on('message', (data: Buffer) => {
         if (ws.readyState !== WebSocket.OPEN) return;
         const frame = JSON.parse(data.toString());
-        if (frame.type === 'error' && frame.code !== 'STORE_UNAVAILABLE') this.problems.push(JSON.stringify(frame));
+        if (frame.type === 'error' && !unavailableCodes.includes(frame.code)) this.problems.push(JSON.stringify(frame));
         if (frame.position !== undefined) this.#position = frame.position;
         if (frame.type !== 'records') return;
         left -= frame.records.length;

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
 import type { Random } from '../helpers/random.ts';
 import type { Message, Watched } from './expected-events.ts';
+import { unavailableCodes } from './torture-client.ts';
 
 const handshakeMs = 2000;
 
@@ -45,7 +46,7 @@ export class WatchRecord {
   }
 
   failed(problem: any): void {
-    if (!['STORE_UNAVAILABLE', 'LOADING'].includes(problem.code)) this.#problem(`failed: ${JSON.stringify(problem)}`);
+    if (!unavailableCodes.includes(problem.code)) this.#problem(`failed: ${JSON.stringify(problem)}`);
   }
 
   #problem(text: string): void {
