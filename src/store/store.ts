@@ -48,7 +48,7 @@ export interface StoreOptions {
   sessionMaxTtlMs: number;
   maxNodeBytes: number;
   eventRetention: number;
-  /** How long open() waits for a Redis that does not answer, ms. */
+  /** How long open() waits for a Redis that does not reply, ms. */
   storeWaitMs: number;
   /** Default: defaultStoredLimits. */
   storedLimits?: StoredLimits;

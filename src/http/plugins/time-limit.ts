@@ -66,6 +66,6 @@ function withDeadline<T>(
     // The handler still runs, and must not send a second response.
     const { send } = reply;
     reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));
-    return new ServiceError('STORE_UNAVAILABLE', `The store did not answer in time. ${effect}`);
+    return new ServiceError('STORE_UNAVAILABLE', `The store did not reply in time. ${effect}`);
   });
 }

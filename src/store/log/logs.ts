@@ -222,7 +222,7 @@ export class Logs {
   /** As bounds(), but `away` for a log whose Redis server cannot be reached, instead of an error for all of them. */
   async boundsOfReachable(partitions: readonly LogId[]): Promise<(LogSummary | 'away' | undefined)[]> {
     const found: (LogSummary | 'away' | undefined)[] = [];
-    // Only the first log on a server that does not answer waits for it.
+    // Only the first log on a server that does not reply waits for it.
     const away = new Set<unknown>();
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
       const some = partitions.slice(i, i + boundsAtOnceMax).map(async (log) => {

@@ -75,7 +75,7 @@ export function locatingConnector(
       const current = await locate().catch(() => undefined);
       if (current && isSilent() && (current.host !== host || current.port !== port)) {
         stream.destroy(
-          new Error(`${host}:${port} does not answer, and ${current.host}:${current.port} has replaced it.`),
+          new Error(`${host}:${port} does not reply, and ${current.host}:${current.port} has replaced it.`),
         );
       }
     }

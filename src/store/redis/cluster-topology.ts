@@ -162,7 +162,7 @@ export class ClusterTopology implements Topology {
       const reasons = (error as AggregateError).errors as Error[];
       const misconfigured = reasons.find((reason) => reason instanceof ServiceError);
       const details = reasons.map(({ message }) => message).join('; ');
-      throw misconfigured ?? new Error(`no node of the Redis Cluster answers (${details})`);
+      throw misconfigured ?? new Error(`no node of the Redis Cluster replies (${details})`);
     }
     this.#refreshedAt = performance.now();
     for (const [address, connection] of this.#connections)

@@ -102,7 +102,7 @@ export class StoreConnection {
   /** Why the coordination keys cannot be used now, as the end of a sentence. */
   get unavailableReason(): string {
     const reason = this.#topology.coordinationConnection.failure;
-    return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'Redis does not answer';
+    return reason instanceof Error ? reason.message.replace(/\.$/, '') : 'Redis does not reply';
   }
 
   /** Begins to connect. */

@@ -41,7 +41,7 @@ export function storeError(error: unknown, writes: boolean): unknown {
     writes && !neverSent
       ? 'Whether the change was made is unknown: retry with the same Idempotency-Key, or read it.'
       : 'Nothing was done; try again soon.';
-  return new ServiceError('STORE_UNAVAILABLE', `The store did not answer. ${fate}`, {}, { cause: error });
+  return new ServiceError('STORE_UNAVAILABLE', `The store did not reply. ${fate}`, {}, { cause: error });
 }
 
 /** The error for a command that was not sent, as no connection was open in time. */
