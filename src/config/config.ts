@@ -22,7 +22,8 @@ export class ConfigError extends Error {
 
 const entries = Object.entries(options) as [keyof Config, Option<unknown>][];
 
-function flagOf({ variable }: Option<unknown>): string {
+/** The name of an option on the command line, without the two dashes. */
+export function flagOf({ variable }: Pick<Option<unknown>, 'variable'>): string {
   return variable.slice('WEIR_'.length).toLowerCase().replaceAll('_', '-');
 }
 

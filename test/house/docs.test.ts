@@ -2,6 +2,8 @@
 // cite is in the repository. test/curl/documents.test.ts runs the commands that the pages show.
 import { posix } from 'node:path';
 import t from 'tap';
+import { flagOf } from '../../src/config/config.ts';
+import { options } from '../../src/config/options.ts';
 import { exists, filesBelow, read, scripts, sources, tests } from './repository.ts';
 
 const pages = [
@@ -144,4 +146,16 @@ t.test('each metric and each option that a page names is there', async (t) => {
       .map(([text]) => `${page}: ${text}`),
   ]);
   t.same([...new Set(offenders)], []);
+});
+
+t.test('operations.md has each option, with its default and its meaning', async (t) => {
+  const rows = Object.values(options).map((option) => {
+    const value = option.default ? `\`${option.default}\` ` : '';
+    return `| \`${option.variable}\` | \`--${flagOf(option)}\` | ${value}| ${option.meaning} |`;
+  });
+  const section = /^## Options\n([\s\S]*?)^## /m.exec(read('docs/operations.md'))?.[1] ?? '';
+  t.same(
+    section.split('\n').filter((line) => line.startsWith('| `')),
+    rows,
+  );
 });
