@@ -148,22 +148,6 @@ t.test('what package.json installs as a command can be run as one', async (t) =>
   t.same(filesWithout(/^#!\/usr\/bin\/env -S node /, programs), []);
 });
 
-t.test('links between the texts lead to files that are there', async (t) => {
-  const links = pages.flatMap((file) =>
-    [...read(file).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, link = '']) => ({
-      file,
-      link,
-    })),
-  );
-  t.ok(links.length > 20, 'there are links to look at');
-  t.same(
-    links
-      .filter(({ file, link }) => !exists(posix.join(posix.dirname(file), link)))
-      .map(({ file, link }) => `${file}: ${link}`),
-    [],
-  );
-});
-
 t.test('the configurations of proxies that operators read are those that are tested', async (t) => {
   const page = read('docs/operations.md');
   const files = filesBelow('examples/proxies');
