@@ -39,7 +39,7 @@ import { WatchHub } from './watches/watch-hub.ts';
 /** The id of the only broker of a private store, unless one is configured: the first id that Kafka's rule generates. */
 const soleBrokerId = 1001;
 
-export interface BrokerOptions {
+interface BrokerOptions {
   /** No other server can be using the store, as with a private Redis. */
   sole: boolean;
   /** How far the private Redis has loaded its data; undefined when it has. */

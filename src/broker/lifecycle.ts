@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 
 /** A part that is started and stopped with its broker. */
-export interface LifecyclePart {
+interface LifecyclePart {
   start(): void | Promise<void>;
   stop(): void | Promise<void>;
 }

@@ -20,7 +20,7 @@ export interface Metrics {
   ): void;
 }
 
-export interface GaugeValue<T extends string> {
+interface GaugeValue<T extends string> {
   labels: Record<T, string>;
   value: number;
 }

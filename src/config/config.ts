@@ -13,7 +13,7 @@ import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
 export type { Config } from './options.ts';
 
 /** What the command line requests: to run the server, or only to print `text`. */
-export type Invocation = { kind: 'run'; config: Config } | { kind: 'help' | 'version'; text: string };
+type Invocation = { kind: 'run'; config: Config } | { kind: 'help' | 'version'; text: string };
 
 /** The configuration is not valid; the message has one line for each problem. */
 export class ConfigError extends Error {

@@ -1,7 +1,7 @@
 /** Encodes the bytes of a node for JSON: as text if they are UTF-8, else as base64. */
 import { isUtf8 } from 'node:buffer';
 
-export interface JsonData {
+interface JsonData {
   data: string;
   encoding: 'utf8' | 'base64';
 }

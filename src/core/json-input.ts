@@ -8,7 +8,7 @@ import { withoutHandles } from './issues.ts';
 import { hasControls, JsonScanner, jsonProblem, noPosition, valueIn } from './json-scanner.ts';
 import { ServiceError } from './service-error.ts';
 
-export interface JsonLimits {
+interface JsonLimits {
   /** Maximum nesting of objects and lists. */
   depth: number;
   /** Maximum number of values, including lists and objects. */

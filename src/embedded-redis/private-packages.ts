@@ -22,7 +22,7 @@ import { acquireProcessLock, LockHeldError, type ProcessLock } from './process-l
 
 const run = promisify(execFile);
 
-export interface DistributionPackage {
+interface DistributionPackage {
   name: string;
   /** Dependencies whose names have this prefix are parts of the program, not libraries, and are always unpacked. */
   sisterPrefix?: string;

@@ -26,7 +26,7 @@ export interface RedisBinary {
   source: 'path' | 'installed';
 }
 
-export interface ResolveRedisBinaryOptions {
+interface ResolveRedisBinaryOptions {
   /** The folder for a private installation. Default: `.redis` in the project's root. */
   installDir?: string;
   log: Pick<Logger, 'info' | 'warn'>;

@@ -1,7 +1,7 @@
 /** The settings of the private Redis, each with its reason. */
 import { totalmem } from 'node:os';
 
-export interface RedisSettings {
+interface RedisSettings {
   socketPath: string;
   dataDir: string;
   appendfsync: 'always' | 'everysec' | 'no';

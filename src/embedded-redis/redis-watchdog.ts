@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import type { ProcessIdentity } from './process-lock.ts';
 
-export interface RedisWatchdogOptions {
+interface RedisWatchdogOptions {
   /** The lock of the data directory. Another id in it means that another server has taken over, with its own watchdog. */
   lock: { file: string; id: string };
   server: ProcessIdentity;

@@ -7,7 +7,7 @@ import { SharedLimit, type SharedLimitReason } from '../core/shared-limit.ts';
 import { spareConnections, spareConnectionsOfClient } from './limits.ts';
 import { clientOfSocket } from './plugins/client.ts';
 
-export interface ConnectionLimitOptions {
+interface ConnectionLimitOptions {
   max: number;
   /** The part of `max` that one address may have while others have none: above 0, up to 1. */
   share: number;
@@ -17,7 +17,7 @@ export interface ConnectionLimitOptions {
   onDrop(reason: SharedLimitReason, client: string): void;
 }
 
-export interface ConnectionCounts {
+interface ConnectionCounts {
   readonly open: number;
   readonly limit: SharedLimit;
   /** Which limit a connection exceeds; undefined if none. */

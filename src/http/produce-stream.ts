@@ -11,7 +11,7 @@ import type { DeduplicationKey } from '../store/log/logs.ts';
 import { inSteps } from './in-steps.ts';
 import { offsetsOf } from './produce.ts';
 
-export interface StreamOptions {
+interface StreamOptions {
   /** The topic's max.message.bytes. */
   batchBytesMax: number;
   offsets: boolean;

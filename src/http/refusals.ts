@@ -21,7 +21,7 @@ const kindTexts = {
 };
 
 /** `total`: the limit is reached. `address`: the client has its share. `time`: no permit became free in time. */
-export type RefusalReason = 'total' | 'address' | 'time';
+type RefusalReason = 'total' | 'address' | 'time';
 
 /**
  * Counts and logs a refusal, and makes its error.

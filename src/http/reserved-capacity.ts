@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { hasCode } from '../core/service-error.ts';
 import { type Permit, runWithPermit, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
-export interface ReservedCapacityOptions extends WaitQueueOptions {
+interface ReservedCapacityOptions extends WaitQueueOptions {
   /** Makes the error of a request that gets no permit. */
   refusal(reason: WaitQueueReason, client: string): Error;
   /** Called with the outcome of each request that asks for it. */
@@ -17,7 +17,7 @@ export interface ReservedCapacityOptions extends WaitQueueOptions {
 }
 
 /** The session or member is alive; it is not; the store could not tell; the request may not use this capacity. */
-export type ReservedOutcome = 'alive' | 'unknown' | 'undecided' | 'declined';
+type ReservedOutcome = 'alive' | 'unknown' | 'undecided' | 'declined';
 
 /** How many sessions and members are remembered as alive, and for how many clients an allowance is kept. */
 const knownMax = 100_000;

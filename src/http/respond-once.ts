@@ -14,7 +14,7 @@ interface Completed<T> extends Outcome {
 }
 
 /** The input of an attempt: the key under which to record the change, and whether an earlier attempt has made it already. */
-export interface Attempt {
+interface Attempt {
   idempotency?: IdempotencyKey | undefined;
   isChanged: boolean;
   /** The text that was stored with that change, if any. */

@@ -25,7 +25,7 @@ export function isLost(failure: ServiceError): boolean {
   return lostCodes.has(failure.code);
 }
 
-export interface EventStreamHandlers {
+interface EventStreamHandlers {
   /** Called at intervals while the reader keeps up: sends the current position. */
   onHeartbeat(): void;
   /** Called once, when the stream has ended for whatever reason: stops the source. */

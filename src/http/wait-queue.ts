@@ -15,7 +15,7 @@ export interface WaitQueueOptions {
 export type WaitQueueReason = 'total' | 'time';
 
 /** Callbacks of a waiting request. Exactly one is called, unless it leaves the queue before. */
-export interface Waiter {
+interface Waiter {
   admitted(permit: Permit): void;
   refused(reason: WaitQueueReason): void;
 }

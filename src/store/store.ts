@@ -41,7 +41,7 @@ const roots = [
   '/consumers',
 ];
 
-export interface StoreOptions {
+interface StoreOptions {
   target: StoreTarget;
   prefix: string;
   sessionMinTtlMs: number;
@@ -56,7 +56,7 @@ export interface StoreOptions {
   migrations?: readonly Migration[];
 }
 
-export interface StoreStats {
+interface StoreStats {
   /** The version of the Redis that holds the tree. */
   version: string;
   engine: TopologyKind;

@@ -10,7 +10,7 @@ import { text } from './scripts.ts';
  * What is stored for an Idempotency-Key. `new`: nothing. `changed`: the request has made its change, and no response is stored yet;
  * `text` is what was stored with the change, if that is text. `stored`: `text` is the response.
  */
-export type StoredResponseLookup = { state: 'new' } | { state: 'changed' | 'stored'; text: string };
+type StoredResponseLookup = { state: 'new' } | { state: 'changed' | 'stored'; text: string };
 
 export class StoredResponses {
   readonly #connection: StoreConnection;

@@ -33,7 +33,7 @@ const roomBytes = 1024 * 1024;
 const framesInFlightMax = 16;
 
 /** What a kind of socket does with its frames. */
-export interface SocketOptions<F> {
+interface SocketOptions<F> {
   /** For metrics: `watch`, `tail`, `group`. */
   kind: string;
   /** The frames that a client may send; usually a union by `type`. */

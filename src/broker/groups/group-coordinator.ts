@@ -45,7 +45,7 @@ export interface MemberResponse {
 }
 
 /** The response to a join over HTTP, the only one that contains the secret. */
-export interface JoinResponse extends MemberResponse {
+interface JoinResponse extends MemberResponse {
   memberSecret: string;
 }
 

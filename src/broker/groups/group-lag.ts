@@ -11,7 +11,7 @@ import type { LogSummary } from '../../store/log/logs.ts';
 import { cursorKey } from './member-cursors.ts';
 
 /** Where the lag is counted from: the committed offset, or the start by the reset policy. */
-export type LagFrom = 'committed' | Exclude<ResetPolicy, 'none'>;
+type LagFrom = 'committed' | Exclude<ResetPolicy, 'none'>;
 
 /** How many records follow an offset. */
 export function recordsBehind({ logStartOffset, recordsEnd }: LogSummary, offset: number): number {

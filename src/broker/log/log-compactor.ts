@@ -6,7 +6,7 @@ import type { LogMaintenance, LogScan } from '../../store/log/log-maintenance.ts
 import type { Metrics } from '../metrics.ts';
 import { compressRecords, decompressBatch } from './batch-compression.ts';
 
-export interface CompactorLimits {
+interface CompactorLimits {
   /** The memory for the newest offsets of keys; keys that do not fit are compacted by another pass. */
   keyBytesMax: number;
   /** About how many bytes of the log one step reads and changes. */
@@ -16,7 +16,7 @@ export interface CompactorLimits {
 const defaultLimits: CompactorLimits = { keyBytesMax: 32 * 1024 * 1024, stepBytes: 1024 * 1024 };
 
 /** A log to compact, and the leader epoch of this broker. */
-export interface CompactionTask {
+interface CompactionTask {
   topicId: string;
   partition: number;
   leaderEpoch: number;
@@ -32,7 +32,7 @@ export interface CompactionTask {
 const mergedBytesMax = 32_000;
 const compressedFromBytesMax = 128_000;
 
-export interface CompactionResult {
+interface CompactionResult {
   /** Whether there is more to compact than one pass could do. */
   more: boolean;
   /** The time until tombstones may be removed, in ms; undefined if there are none. */

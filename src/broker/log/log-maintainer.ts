@@ -46,7 +46,7 @@ interface MaintainedLog {
 
 const never = Number.POSITIVE_INFINITY;
 
-export interface LogMaintainerParts {
+interface LogMaintainerParts {
   store: Store;
   topics: TopicCache;
   partitions: PartitionCache;

@@ -11,7 +11,7 @@ import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import { decompressBatch, isCompressed } from './batch-compression.ts';
 
-export interface FetchRequest {
+interface FetchRequest {
   topic: TopicInfo;
   partition: number;
   /** A number, or the start or end of the log at the time of the read. */
@@ -29,13 +29,13 @@ export interface FetchResult extends LogBounds {
 }
 
 /** A log that a reader has read up to `endOffset`. */
-export interface AwaitedLog {
+interface AwaitedLog {
   topicId: string;
   partition: number;
   endOffset: number;
 }
 
-export interface AppendListener {
+interface AppendListener {
   /** @param log its `logKey` */
   onAppend(log: string): void;
   /** Notifications of appends may have been lost. */

@@ -37,7 +37,7 @@ export interface ProduceRequest {
   deduplicationKey?: DeduplicationKey | undefined;
 }
 
-export interface PartitionResult {
+interface PartitionResult {
   partition: number;
   count: number;
   /** Undefined with acks=0, as is the timestamp. */

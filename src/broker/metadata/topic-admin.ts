@@ -41,14 +41,14 @@ import { describePartition } from './partition-description.ts';
 import { type TopicCache, type TopicInfo, topicConfigPath, unknownTopic } from './topic-cache.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
 
-export interface TopicCreation {
+interface TopicCreation {
   name: string;
   partitions: number;
   replicationFactor: number;
   config: ConfigInput;
 }
 
-export interface TopicAdminOptions {
+interface TopicAdminOptions {
   /** The largest number of partitions of all topics together. */
   maxPartitions: number;
   /** Whether producing to an unknown topic creates it. */

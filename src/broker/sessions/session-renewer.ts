@@ -9,7 +9,7 @@ const everyMsMax = 10_000;
 const retryMs = 500;
 
 /** How a peer shows that it is alive. */
-export interface PeerLiveness {
+interface PeerLiveness {
   /** Asks the peer for activity, which the owner reports by noteActivity(); absent: `isAlive` decides. */
   probe?(): void;
   /** Whether the peer counts as alive now, though it sends nothing. */

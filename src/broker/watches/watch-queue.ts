@@ -31,7 +31,7 @@ export interface WatchQueueParts {
 }
 
 /** The matched events of one transaction for the watchers of one connection; equal watchers share them. */
-export interface MatchedTransaction {
+interface MatchedTransaction {
   readonly zxid: number;
   readonly parts: readonly { matched: MatchedEvents; watchers: Iterable<Watcher> }[];
   /** About how many bytes will be sent for it. */

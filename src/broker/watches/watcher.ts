@@ -44,7 +44,7 @@ export interface WatchHandle {
 }
 
 /** starting → unsynced (sends history) → synced (is sent what the event tail receives) → ended. */
-export type WatchState = 'starting' | 'unsynced' | 'synced' | 'ended';
+type WatchState = 'starting' | 'unsynced' | 'synced' | 'ended';
 
 export interface WatcherOwner {
   /** Everything up to this zxid was sent to the synced watchers of the same connection. */

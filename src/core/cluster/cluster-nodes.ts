@@ -20,7 +20,7 @@ export const partitionStatePath = (topic: string, partition: number): string =>
 /** Kafka's `reserved.broker.max.id`: generated broker ids are above it. */
 export const reservedBrokerIdMax = 1000;
 
-export interface BrokerNode {
+interface BrokerNode {
   host: string;
   port: number;
   /** URLs at which clients reach the broker, such as `http://10.0.0.1:7070`. */

@@ -9,7 +9,7 @@ export interface PlacementBroker {
   readonly rack?: string;
 }
 
-export interface PlacementRequest {
+interface PlacementRequest {
   /** The live brokers, in any order, each id once. */
   readonly brokers: readonly PlacementBroker[];
   /** The number of partitions to place. */

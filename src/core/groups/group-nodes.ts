@@ -12,13 +12,13 @@ export const groupPath = (group: string): string => `${groupsPath}/${group}`;
 const memberPath = (group: string, memberId: string): string => `${groupsPath}/${group}/ids/${memberId}`;
 
 /** An operation on the tree. `create` creates an ephemeral node of the session. */
-export type NodeChange =
+type NodeChange =
   | { op: 'create'; path: string; data: string; contentType: string; sessionId: string }
   | { op: 'set'; path: string; data: string; contentType: string }
   | { op: 'delete'; path: string };
 
 /** Partitions that a member gets. Their owner nodes are ephemeral nodes of the session. */
-export interface Ownership extends TopicPartitions {
+interface Ownership extends TopicPartitions {
   memberId: string;
   sessionId: string;
 }

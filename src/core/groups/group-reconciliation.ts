@@ -15,7 +15,7 @@ import { reconcileMember } from './member-reconciliation.ts';
  * The partitions that members report as owned, by member id; undefined = the member does not report them. It contains only the
  * members whose requests are part of this update.
  */
-export type Reports = ReadonlyMap<string, readonly TopicPartitions[] | undefined>;
+type Reports = ReadonlyMap<string, readonly TopicPartitions[] | undefined>;
 
 /** Makes a new target due by raising the group epoch. It rises by one only, however many changes precede the reconciliation. */
 export function withRaisedEpoch(group: GroupDocument): GroupDocument {

@@ -43,7 +43,7 @@ export interface GroupState<M extends MemberState = MemberState> {
   target: Record<string, TopicPartitions[]>;
 }
 
-export interface ReconcileStep {
+interface ReconcileStep {
   readonly targetEpoch: number;
   /** The target assignment of this member. */
   readonly target: readonly TopicPartitions[];

@@ -21,7 +21,7 @@ export interface BatchToCompact extends StoredBatch {
   storedBytes: number;
 }
 
-export interface CompactionOptions {
+interface CompactionOptions {
   /** The log start offset; records before it are already deleted. */
   startOffset: number;
   /** The time by the clock of the store, ms since the epoch. */
@@ -32,7 +32,7 @@ export interface CompactionOptions {
 }
 
 /** The changes of one step of compaction. */
-export interface CompactionStep {
+interface CompactionStep {
   /** Batches to delete from those that were compacted before. */
   removed: BatchToCompact[];
   added: CompactedBatch[];

@@ -6,7 +6,7 @@
 import type { BatchLines } from './batch-lines.ts';
 
 /** A record of a stored batch. `line` is its JSON after the offset, such as `"timestamp":1,"value":"a"}`. */
-export interface StoredRecord {
+interface StoredRecord {
   offset: number;
   line: string;
 }

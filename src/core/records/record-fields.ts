@@ -40,7 +40,7 @@ export function bytesAsText(text: string): string {
 }
 
 /** Positions of a member of an object: of its name with quotes, and of its value. */
-export interface MemberPosition {
+interface MemberPosition {
   nameStart: number;
   nameEnd: number;
   start: number;

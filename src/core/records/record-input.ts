@@ -232,7 +232,7 @@ function readLine(
 }
 
 /** Key and headers of a record whose value is the whole body. */
-export interface RawRecordFields {
+interface RawRecordFields {
   key?: string | undefined;
   headers?: readonly (readonly [name: string, value: string])[];
 }

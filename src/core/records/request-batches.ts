@@ -33,7 +33,7 @@ export interface Spread {
 /** A timestamp below this, in March 1973, is probably in seconds instead of milliseconds. */
 const secondsBelow = 100_000_000_000;
 
-export interface SpreadOptions {
+interface SpreadOptions {
   topic: { name: string; config: TopicConfig };
   /** The number of partitions to distribute over: that of the topic now, or at an earlier attempt of the same request. */
   partitionCount: number;

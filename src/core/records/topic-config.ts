@@ -4,10 +4,10 @@ import type { TopicConfig } from '../../../schemas/topics.ts';
 import { ServiceError } from '../service-error.ts';
 import { decodeDocument } from '../stored-document.ts';
 
-export type TopicConfigKey = keyof TopicConfig;
+type TopicConfigKey = keyof TopicConfig;
 
 /** The settings that differ from the defaults, as strings, as in Kafka's `/config/topics/T`. */
-export type TopicOverrides = Partial<Record<TopicConfigKey, string>>;
+type TopicOverrides = Partial<Record<TopicConfigKey, string>>;
 
 /** Settings in a request: numbers or strings; null resets a setting to its default. */
 export type ConfigInput = Readonly<Record<string, string | number | null>>;

@@ -27,7 +27,7 @@ interface AdmissionOptions {
   metrics: Metrics;
 }
 
-export interface Admission {
+interface Admission {
   reserved: ReservedCapacity;
   /** The limit of watches on sockets. */
   watches: ClientLimit;
@@ -36,7 +36,7 @@ export interface Admission {
 }
 
 /** A limit of things that clients hold for a long time, shared between them. */
-export interface ClientLimit {
+interface ClientLimit {
   /** Takes one. @throws ServiceError TOO_MANY_REQUESTS */
   acquire(client: string): void;
   release(client: string): void;

@@ -10,7 +10,7 @@ import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createOnceLog } from '../log-once.ts';
 
-export interface HostNames {
+interface HostNames {
   /** The name of the machine, or of the container. */
   machine: string;
   advertisedUrl?: string | undefined;

@@ -31,7 +31,7 @@ export interface SurveyedGroup {
   topics: { topic: string; topicId: string; offsets: { partition: number; offset: number }[] }[];
 }
 
-export type OffsetsOutcome =
+type OffsetsOutcome =
   | { outcome: 'applied'; version: number; zxid: number }
   | ({ outcome: 'conflict' | 'sessions_ended' } & GroupSnapshot)
   | { outcome: 'superseded' }

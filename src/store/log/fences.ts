@@ -7,7 +7,7 @@ import { integer, text } from '../scripts.ts';
 import type { StoredLimits } from '../stored-limits.ts';
 
 /** A fence: a name, and the highest token that the partition has seen under it. */
-export interface FenceState {
+interface FenceState {
   name: string;
   token: number;
   /** When it was last used, rounded to the minute, ms; undefined if an older version wrote it and it was not used since. */

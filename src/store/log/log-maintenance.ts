@@ -22,7 +22,7 @@ export interface LogScan extends LogBounds {
   batches: BatchToCompact[];
 }
 
-export interface CompactionStep {
+interface CompactionStep {
   /** The run id of the scan that this step is based on, and of all earlier scans in the pass. */
   runId: string;
   /** The generation of the scan that this step is based on. */
@@ -37,7 +37,7 @@ export interface CompactionStep {
 }
 
 /** Each -1 = no limit. */
-export interface RetentionLimits {
+interface RetentionLimits {
   retentionMs: number;
   retentionBytes: number;
   /** How far a record's timestamp may be after its append to count for retention; one further off is ignored. */

@@ -43,7 +43,7 @@ export interface LogSummary extends LogBounds {
 }
 
 /** An append by any broker. */
-export interface AppendNotice extends LogId {
+interface AppendNotice extends LogId {
   endOffset: number;
 }
 

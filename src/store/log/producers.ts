@@ -20,7 +20,7 @@ export interface LogId {
   partition: number;
 }
 
-export interface RegisteredProducer {
+interface RegisteredProducer {
   id: string;
   epoch: number;
   /** The logs that may have the producer: each must get the new epoch (Logs.fenceProducer). */

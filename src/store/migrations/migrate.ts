@@ -13,7 +13,7 @@ const lockMs = 10_000;
 const renewEveryMs = 2500;
 const busyPollMs = 100;
 
-export interface MigrateOptions {
+interface MigrateOptions {
   prefix: string;
   /** All migrations, the oldest first; the last one leads to the layout of this program. */
   migrations: readonly Migration[];

@@ -8,7 +8,7 @@ import type { ReplyValue } from '../scripts.ts';
 
 const pageSize = 500;
 
-export interface StoredTopic {
+interface StoredTopic {
   name: string;
   topicId: string;
   partitionCount: number;

@@ -25,7 +25,7 @@ interface ReadyOptions {
   onWait(reason: string, leftMs: number): void;
 }
 
-export interface CallOptions {
+interface CallOptions {
   /**
    * Whether the call must run behind all ordered calls that were made before it on keys of the same slot. It is not repeated, and
    * does not wait for a connection, as later ones could overtake it then.

@@ -8,7 +8,7 @@ import { type LoadingProgress, loadingOf, parseInfo, runIdOf, type ServerInfo } 
 import { configurationFault } from './store-error.ts';
 import { commandTimeoutMs, inactivityCheckEveryMs, inactivityMsMax } from './time-limits.ts';
 
-export interface ManagedConnectionOptions {
+interface ManagedConnectionOptions {
   /** Creates a client of this server, not yet connected. */
   createClient(options: RedisOptions): Redis;
   /** Checks and prepares the server before anything else uses the connection. If it rejects, the client reconnects. */

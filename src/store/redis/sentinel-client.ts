@@ -5,7 +5,7 @@ import type { RedisAddress } from '../../config/redis-url.ts';
 import { createClient } from './client.ts';
 import { locateTimeoutMs, sentinelFreshMs, slowSentinelWaitMs } from './time-limits.ts';
 
-export interface SentinelOptions {
+interface SentinelOptions {
   sentinels: RedisAddress[];
   /** The name of the primary in the configuration of the Sentinels. */
   primary: string;

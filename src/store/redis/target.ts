@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import type { Config } from '../../config/config.ts';
 
 /** Contents of files in PEM format. */
-export interface RedisTls {
+interface RedisTls {
   /** The certificate authorities that may sign the certificate of Redis; absent: those that Node trusts. */
   ca?: string;
   /** The client certificate of this server, if Redis asks for one, and its key. */

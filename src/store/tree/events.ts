@@ -9,7 +9,7 @@ import { decodeReply, integer, type ReplyValue } from '../scripts.ts';
 import { decodeEvents, type NodeEvent, type Transaction } from './node-codec.ts';
 
 /** Transactions on committed offsets have a stream of their own: the main history, that of committed offsets, or both merged. */
-export type History = 'main' | 'offsets' | 'both';
+type History = 'main' | 'offsets' | 'both';
 
 type Entry = [id: Buffer, fields: Buffer[]];
 

@@ -25,7 +25,7 @@ import {
 } from './op-codec.ts';
 import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 
-export { type Op, type OpResult, type Step, textContentType, type WriteSequence } from './op-codec.ts';
+export { type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
 
 /** The part of a reply of nodes/get that is about one node, and the newest zxid at that moment. */
 interface ReadReply {
@@ -39,7 +39,7 @@ type OrderedScript = 'nodes/write' | 'nodes/delete' | 'nodes/get' | 'nodes/child
 /** The bytes before the stat in that part: the lengths of the stat and of the content type. */
 const readHeadBytes = 3;
 
-export interface ReadOptions {
+interface ReadOptions {
   /**
    * The sender, if the request must be carried out behind all earlier ones of the same sender. It is then not repeated, and fails at
    * once without a connection to the store.
@@ -47,7 +47,7 @@ export interface ReadOptions {
   origin?: Origin | undefined;
 }
 
-export interface WriteOptions extends ReadOptions {
+interface WriteOptions extends ReadOptions {
   /** Whether reserved paths may be written, and the limits of a transaction do not apply: only for the broker's own writes. */
   privileged?: boolean;
   /** Write even when Redis is at its memory limit: for small writes that the cluster needs to run, or that free memory. */
@@ -57,7 +57,7 @@ export interface WriteOptions extends ReadOptions {
   sequence?: WriteSequence | undefined;
 }
 
-export interface WriteResult {
+interface WriteResult {
   zxid: number;
   /** Whether this is the stored result of an earlier request with the same Idempotency-Key or sequence. */
   replayed: boolean;

@@ -28,7 +28,7 @@ export function decodeStat(stored: Buffer): Stat {
   };
 }
 
-export type EventKind = 'created' | 'changed' | 'deleted';
+type EventKind = 'created' | 'changed' | 'deleted';
 
 const eventKinds: readonly (EventKind | undefined)[] = [undefined, 'created', 'changed', 'deleted'];
 

@@ -32,7 +32,7 @@ export interface OffsetToCommit extends TopicPartition {
 }
 
 /** The member that commits. A commit without a member is that of an operator, and the group must be empty. */
-export interface Committer {
+interface Committer {
   memberId: string;
   /** Default: the current epoch of the member. */
   memberEpoch: number | undefined;
@@ -48,9 +48,9 @@ export interface OffsetFilter {
   partition?: number | undefined;
 }
 
-export type ResetTarget = 'earliest' | 'latest' | { timestamp: number } | { offset: number } | { shiftBy: number };
+type ResetTarget = 'earliest' | 'latest' | { timestamp: number } | { offset: number } | { shiftBy: number };
 
-export interface ResetOffset extends TopicPartition {
+interface ResetOffset extends TopicPartition {
   offset: number;
   /** The offset that was committed before; null = none. */
   previous: number | null;

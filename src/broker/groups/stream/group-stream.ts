@@ -49,7 +49,7 @@ const endCodes = ['UNKNOWN_MEMBER', 'UNKNOWN_GROUP', 'FENCED_INSTANCE_ID', 'MEMB
 /** Delay before a retry while the store is unavailable, ms. */
 const retryMs = 500;
 
-export interface GroupStreamDependencies extends StreamReaderDependencies {
+interface GroupStreamDependencies extends StreamReaderDependencies {
   coordinator: GroupCoordinator;
   states: GroupStateManager;
   offsets: GroupOffsets;

@@ -9,7 +9,6 @@ import { uniform } from './uniform.ts';
 
 export {
   type Assignment,
-  type Assignor,
   type AssignorInput,
   type AssignorMember,
   fromTopicPartitions,
