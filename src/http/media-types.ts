@@ -4,6 +4,8 @@ import Negotiator from 'negotiator';
 
 export const jsonType = 'application/json';
 export const ndjsonType = 'application/x-ndjson';
+/** Batches as the log has them (core/records/fetched-batches.ts). */
+export const batchesType = 'application/vnd.weir.batches';
 
 /** Aliases of the two types. */
 const sameAs = new Map([
@@ -27,4 +29,9 @@ export function mediaTypeOf(contentType: string | undefined): string {
 export function preferredType(request: FastifyRequest, offers: readonly string[]): string {
   if (request.headers.accept === undefined) return offers[0]!;
   return new Negotiator(request.raw).mediaType([...offers]) ?? offers[0]!;
+}
+
+/** Whether the client takes gzip (Accept-Encoding). */
+export function takesGzip(request: FastifyRequest): boolean {
+  return new Negotiator(request.raw).encodings(['gzip']).length > 0;
 }

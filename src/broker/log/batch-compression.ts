@@ -3,7 +3,9 @@
 // pool, not on the event loop.
 import { promisify } from 'node:util';
 import { constants, gunzip, gzip } from 'node:zlib';
-import type { StoredBatch } from '../../core/records/batch-lines.ts';
+import { BatchLines, isCompressed, type StoredBatch } from '../../core/records/batch-lines.ts';
+import { cutBatches } from '../../core/records/fetched-batches.ts';
+import type { RecordLimits } from '../../core/records/fetched-records.ts';
 
 const gzipAsync = promisify(gzip);
 const gunzipAsync = promisify(gunzip);
@@ -20,12 +22,22 @@ export async function compressRecords(records: Buffer): Promise<Buffer> {
   return compressed.length < records.length ? compressed : records;
 }
 
-/** Whether records are compressed: they begin with gzip's magic number, and a line of JSON cannot. */
-export function isCompressed(records: Buffer): boolean {
-  return records[0] === 0x1f && records[1] === 0x8b;
-}
-
 /** The batch with its records as lines of JSON, decompressed if need be. */
 export async function decompressBatch<B extends StoredBatch>(batch: B): Promise<B> {
   return isCompressed(batch.records) ? { ...batch, records: await gunzipAsync(batch.records) } : batch;
+}
+
+/** The batches, with those decompressed of which FetchedBatches takes only a part. */
+export async function decompressCut(
+  batches: readonly BatchLines[],
+  from: number,
+  limits: RecordLimits,
+): Promise<readonly BatchLines[]> {
+  const cut = new Set(cutBatches(batches, from, limits).filter((batch) => batch.isCompressed));
+  if (cut.size === 0) return batches;
+  return Promise.all(batches.map((batch) => (cut.has(batch) ? decompressLines(batch) : batch)));
+}
+
+async function decompressLines({ bytes, ...head }: BatchLines): Promise<BatchLines> {
+  return new BatchLines({ ...head, records: await gunzipAsync(bytes) });
 }

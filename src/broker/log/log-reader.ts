@@ -2,14 +2,15 @@
 // notification of an append through any broker; as Pub/Sub may lose notifications, the awaited logs are also polled.
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
-import { BatchLines, type StoredBatch } from '../../core/records/batch-lines.ts';
-import { FetchedRecords } from '../../core/records/fetched-records.ts';
+import { BatchLines, isCompressed, type StoredBatch } from '../../core/records/batch-lines.ts';
+import type { FetchedRecords } from '../../core/records/fetched-records.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { ConcurrencyLimiter } from '../../store/redis/concurrency-limiter.ts';
 import { checkPartition, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
-import { decompressBatch, isCompressed } from './batch-compression.ts';
+import { decompressBatch, decompressCut } from './batch-compression.ts';
+import { asRecords, type FetchedContent, type ReadForm } from './read-forms.ts';
 
 interface FetchRequest {
   topic: TopicInfo;
@@ -19,11 +20,13 @@ interface FetchRequest {
   maxRecords: number;
   /** The first record is always returned, however large. */
   maxBytes: number;
+  /** No record from this offset on is returned. */
+  end?: number;
 }
 
-export interface FetchResult extends LogBounds {
+export interface FetchResult<C extends FetchedContent = FetchedRecords> extends LogBounds {
   /** Shared with other readers. */
-  records: FetchedRecords;
+  records: C;
   /** The offset of the next read: also behind records that compaction has removed. */
   nextOffset: number;
 }
@@ -64,7 +67,7 @@ const compressedSharesMax = 10_000;
 
 export class LogReader {
   readonly #logs: Logs;
-  readonly #reads = new Map<string, Promise<FetchResult>>();
+  readonly #reads = new Map<string, Promise<FetchResult<FetchedContent>>>();
   /** By log, the readers that wait for an append. */
   readonly #waiters = new Map<string, Set<Waiter>>();
   /** The newest end offsets by notification, of a moment ago: for appends between a read and the wait that follows it. */
@@ -121,15 +124,18 @@ export class LogReader {
 
   /**
    * Reads records from an offset on; none at the end of the log.
+   * @param form whether they are returned one by one, or in their batches
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
    */
-  async fetch(request: FetchRequest): Promise<FetchResult> {
-    const { topic, partition, offset, maxRecords, maxBytes } = request;
+  fetch(request: FetchRequest): Promise<FetchResult>;
+  fetch<C extends FetchedContent>(request: FetchRequest, form: ReadForm<C>): Promise<FetchResult<C>>;
+  async fetch(request: FetchRequest, form: ReadForm<FetchedContent> = asRecords): Promise<FetchResult<FetchedContent>> {
+    const { topic, partition, offset, maxRecords, maxBytes, end = '' } = request;
     checkPartition(topic, partition);
-    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}`;
+    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}:${end}:${form.name}`;
     let read = this.#reads.get(key);
     if (!read) {
-      read = this.#read(request).finally(() => this.#reads.delete(key));
+      read = this.#read(request, form).finally(() => this.#reads.delete(key));
       this.#reads.set(key, read);
     }
     const fetched = await read;
@@ -142,12 +148,13 @@ export class LogReader {
    * As fetch(), but waits until there are `minBytes` of records, for at most `waitMs` or until `signal` is aborted; then returns
    * what there is. `onWait` is called before each wait.
    */
-  async fetchWhenReady(
+  async fetchWhenReady<C extends FetchedContent>(
     request: FetchRequest,
+    form: ReadForm<C>,
     { minBytes, waitMs, signal, onWait }: { minBytes: number; waitMs: number; signal: AbortSignal; onWait?(): void },
-  ): Promise<FetchResult> {
+  ): Promise<FetchResult<C>> {
     const deadline = performance.now() + waitMs;
-    let fetched = await this.fetch(request);
+    let fetched = await this.fetch(request, form);
     const offset = fetched.records.firstOffset ?? fetched.nextOffset;
     // A read that does not reach the end was cut by its limits: waiting would not add to it.
     while (fetched.records.bytes < minBytes && fetched.nextOffset >= fetched.endOffset) {
@@ -156,7 +163,7 @@ export class LogReader {
       const leftMs = deadline - performance.now();
       onWait?.();
       if (leftMs <= 0 || !(await this.waitForAppend([log], leftMs, signal))) break;
-      fetched = await this.fetch({ ...request, offset });
+      fetched = await this.fetch({ ...request, offset }, form);
     }
     return fetched;
   }
@@ -225,18 +232,22 @@ export class LogReader {
     });
   }
 
-  async #read({ topic, partition, offset, maxRecords, maxBytes }: FetchRequest): Promise<FetchResult> {
-    const limits = { maxRecords, maxBytes };
+  async #read(request: FetchRequest, form: ReadForm<FetchedContent>): Promise<FetchResult<FetchedContent>> {
+    const { topic, partition, offset, maxRecords, maxBytes, end } = request;
+    const limits = { maxRecords, maxBytes, ...(end !== undefined && { end }) };
     const key = logKey(topic.topicId, partition);
     const batches: BatchLines[] = [];
     let [from, recordsLeft, bytesLeft]: [FetchRequest['offset'], number, number] = [offset, maxRecords, maxBytes];
     let start: number | undefined;
     for (;;) {
-      const share = this.#compressedShares.get(key) ?? 1;
+      const share = form.takesCompressed ? 1 : (this.#compressedShares.get(key) ?? 1);
       const left = { maxRecords: recordsLeft, maxBytes: Math.ceil(bytesLeft * share) };
-      const read = await this.#logs.read(topic.topicId, partition, from, left);
+      const read = await this.#logs.read(topic.topicId, partition, from, left, form.takesWhole);
       start ??= read.offset;
-      const lines = await this.#decompress(key, read.batches);
+      const isCompressedRead = !form.takesCompressed && read.batches.some(({ records }) => isCompressed(records));
+      const lines = isCompressedRead
+        ? await this.#decompress(key, read.batches)
+        : read.batches.map((batch) => new BatchLines(batch));
       for (const { baseOffset, count, bytes } of lines) {
         recordsLeft -= baseOffset + count - Math.max(baseOffset, read.offset);
         bytesLeft -= bytes.length;
@@ -244,9 +255,11 @@ export class LogReader {
       }
       batches.push(...lines);
       // How many compressed batches make up maxBytes is known only after they are decompressed.
-      if (!read.isComplete && recordsLeft > 0 && bytesLeft > 0) continue;
+      const isEstimate = isCompressedRead || share !== 1;
+      if (isEstimate && !read.isComplete && recordsLeft > 0 && bytesLeft > 0) continue;
       const { logStartOffset, endOffset } = read;
-      const records = new FetchedRecords(batches, start, limits);
+      const ready = form.takesCompressed ? await decompressCut(batches, start, limits) : batches;
+      const records = form.take(ready, start, limits);
       const nextOffset = read.isComplete && !records.isCut ? endOffset : records.nextOffset;
       return { logStartOffset, endOffset, records, nextOffset };
     }
@@ -254,7 +267,6 @@ export class LogReader {
 
   /** Decompresses batches, and notes their compression ratio for the next read of the log. */
   async #decompress(key: string, stored: readonly StoredBatch[]): Promise<BatchLines[]> {
-    if (!stored.some(({ records }) => isCompressed(records))) return stored.map((batch) => new BatchLines(batch));
     const batches = await Promise.all(stored.map(decompressBatch));
     const sizeOf = (all: readonly StoredBatch[]) => all.reduce((sum, { records }) => sum + records.length, 0);
     this.#compressedShares.set(key, sizeOf(stored) / sizeOf(batches));

@@ -31,34 +31,51 @@ const ownTimestamp = '{"timestamp":';
 const plainKey = '"key":"';
 const valueNames = [',"value":', ',"valueBase64":'];
 
+/** Whether stored records are compressed: they begin with gzip's magic number, and a line of JSON cannot. */
+export function isCompressed(records: Buffer): boolean {
+  return records[0] === 0x1f && records[1] === 0x8b;
+}
+
 export class BatchLines {
   readonly baseOffset: number;
   readonly count: number;
   readonly timestamp: number;
   readonly bytes: Buffer;
-  /** The end of each line: the position of its line feed, or the end of the bytes. */
-  readonly #ends: Int32Array;
+  /** The end of each line: the position of its line feed, or the end of the bytes. Found when they are first asked for. */
+  #ends: Int32Array | undefined;
 
+  /** @param batch one whose records are compressed has no lines to ask for; it can only be passed on */
   constructor({ baseOffset, count, timestamp, records }: StoredBatch) {
     this.baseOffset = baseOffset;
     this.count = count;
     this.timestamp = timestamp;
     this.bytes = records;
-    this.#ends = new Int32Array(count);
-    let at = 0;
-    for (let index = 0; index < count; index += 1) {
-      const end = records.indexOf(lineFeed, at);
-      this.#ends[index] = end < 0 ? records.length : end;
-      at = end + 1;
-    }
+  }
+
+  get isCompressed(): boolean {
+    return isCompressed(this.bytes);
   }
 
   startOf(index: number): number {
-    return index === 0 ? 0 : this.#ends[index - 1]! + 1;
+    return index === 0 ? 0 : (this.#ends ?? this.#findEnds())[index - 1]! + 1;
   }
 
   endOf(index: number): number {
-    return this.#ends[index]!;
+    return (this.#ends ?? this.#findEnds())[index]!;
+  }
+
+  #findEnds(): Int32Array {
+    const { bytes, count } = this;
+    if (this.isCompressed) throw new Error('The lines of a compressed batch are not known');
+    const ends = new Int32Array(count);
+    let at = 0;
+    for (let index = 0; index < count; index += 1) {
+      const end = bytes.indexOf(lineFeed, at);
+      ends[index] = end < 0 ? bytes.length : end;
+      at = end + 1;
+    }
+    this.#ends = ends;
+    return ends;
   }
 
   /** Whether compaction has removed the record. */

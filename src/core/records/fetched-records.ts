@@ -25,6 +25,8 @@ export interface RecordLimits {
   maxRecords: number;
   /** The first record is included even if it is larger. */
   maxBytes: number;
+  /** No record from this offset on is included. */
+  end?: number;
 }
 
 const startText = '{"offset":';
@@ -49,7 +51,11 @@ export class FetchedRecords {
   #records: StoredRecord[] | undefined;
 
   /** @param from offset of the first requested record; it is in the first batch, or before all of them */
-  constructor(batches: readonly BatchLines[], from: number, { maxRecords, maxBytes }: RecordLimits) {
+  constructor(
+    batches: readonly BatchLines[],
+    from: number,
+    { maxRecords, maxBytes, end = Number.POSITIVE_INFINITY }: RecordLimits,
+  ) {
     const runs: Run[] = [];
     let [count, bytes, nextOffset, isCut] = [0, 0, from, false];
     for (const batch of batches) {
@@ -60,7 +66,7 @@ export class FetchedRecords {
       for (; index < batch.count; index += 1) {
         if (batch.isRemoved(index)) continue;
         const size = sizeOf(batch, index, timeBytes);
-        isCut = count === maxRecords || (count > 0 && bytes + size > maxBytes);
+        isCut = count === maxRecords || (count > 0 && bytes + size > maxBytes) || batch.baseOffset + index >= end;
         if (isCut) break;
         count += 1;
         bytes += size;

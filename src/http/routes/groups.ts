@@ -22,9 +22,12 @@ import {
 import type { Broker } from '../../broker/broker.ts';
 import type { ConsumeResult } from '../../broker/groups/consume/consume-request.ts';
 import { joinOf } from '../../broker/groups/join-request.ts';
+import { asRecords } from '../../broker/log/read-forms.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { batchesForm, batchesResponse } from '../batches.ts';
 import { KnownSizes } from '../known-items.ts';
 import { bodyBytes } from '../limits.ts';
+import { batchesType, jsonType, preferredType } from '../media-types.ts';
 import { memberCredentialOf, memberSecretOf } from '../member-header.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
@@ -251,8 +254,9 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       querystring: consumeQuery,
       response: {
         200: {
-          description: 'Records; the list may be empty.',
-          content: { 'application/json': { schema: consumeResponse } },
+          description:
+            'Records; the list may be empty. As batches, the first line is the JSON response without `records`, and each batch names its topic.',
+          content: { 'application/json': { schema: consumeResponse }, [batchesType]: batchesResponse },
         },
         ...problems(
           'BAD_REQUEST',
@@ -283,10 +287,17 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     }
     const credential = memberCredentialOf(request);
     const onWait = () => request.permit?.release();
+    const type = preferredType(request, [jsonType, batchesType]);
+    const form = type === batchesType ? batchesForm(request) : asRecords;
     const consumed = await signals.run(reply.raw, (signal) =>
-      groupConsumer.consume(group, member, { waitMs, ...query, expectedSeq, credential, onWait }, signal),
+      groupConsumer.consume(group, member, { waitMs, ...query, form, expectedSeq, credential, onWait }, signal),
     );
-    reply.header('weir-zxid', consumed.zxid).type('application/json; charset=utf-8');
+    reply.header('weir-zxid', consumed.zxid);
+    if (type === batchesType) {
+      reply.type(batchesType);
+      return Buffer.concat([Buffer.from(`${headOf(consumed)}\n`), ...consumed.records.flatMap((some) => some.parts())]);
+    }
+    reply.type('application/json; charset=utf-8');
     return consumedJson(consumed);
   }
   const asReply = (text: Buffer) => text as unknown as z.infer<typeof consumeResponse>;
@@ -317,14 +328,17 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
   );
 };
 
+/** The JSON of a response without its records. */
+function headOf({ lastSeq: next, memberEpoch, assignment, partitions }: ConsumeResult): string {
+  return JSON.stringify({ next, memberEpoch, assignment, partitions });
+}
+
 /** The response as JSON text. Records are stored as JSON, so they are copied without parsing. */
-function consumedJson({ records, ...rest }: ConsumeResult): Buffer {
-  const { lastSeq: next, memberEpoch, assignment, partitions } = rest;
-  const head = JSON.stringify({ next, memberEpoch, assignment, partitions });
-  const parts: Uint8Array[] = [Buffer.from(`${head.slice(0, -1)},"records":[`)];
-  for (const [i, some] of records.entries()) {
+function consumedJson(consumed: ConsumeResult): Buffer {
+  const parts: Uint8Array[] = [Buffer.from(`${headOf(consumed).slice(0, -1)},"records":[`)];
+  for (const [i, some] of consumed.records.entries()) {
     if (i > 0) parts.push(comma);
-    parts.push(some.json());
+    parts.push(...some.parts());
   }
   parts.push(end);
   return Buffer.concat(parts);

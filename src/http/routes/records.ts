@@ -19,13 +19,16 @@ import {
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { FetchResult } from '../../broker/log/log-reader.ts';
+import { asRecords, type FetchedContent } from '../../broker/log/read-forms.ts';
 import { checkPartition } from '../../broker/metadata/topic-cache.ts';
+import { FetchedBatches } from '../../core/records/fetched-batches.ts';
 import { checkRecordBytes } from '../../core/records/request-batches.ts';
 import { effectiveConfig } from '../../core/records/topic-config.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
+import { batchesForm, batchesResponse, batchesText } from '../batches.ts';
 import type { HeldResults } from '../held-results.ts';
 import { partitionsOf } from '../known-items.ts';
-import { jsonType, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
+import { batchesType, jsonType, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
@@ -212,8 +215,12 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
         response: {
           200: {
             description:
-              'Records from the offset on; none at the end of the log. As NDJSON: one a line, and the offsets in the headers Weir-Next-Offset, Weir-Log-Start-Offset, Weir-End-Offset.',
-            content: { 'application/json': { schema: fetchResponse }, [ndjsonType]: rawResponse },
+              'Records from the offset on; none at the end of the log. As NDJSON (one a line) and as batches, the offsets are in the headers Weir-Next-Offset, Weir-Log-Start-Offset, Weir-End-Offset.',
+            content: {
+              'application/json': { schema: fetchResponse },
+              [ndjsonType]: rawResponse,
+              [batchesType]: batchesResponse,
+            },
           },
           ...problems('BAD_REQUEST', 'UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'OFFSET_OUT_OF_RANGE', 'STORE_UNAVAILABLE'),
         },
@@ -226,6 +233,8 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
         throw new ServiceError('BAD_REQUEST', 'Give offset or timestamp, not both.');
       }
       const onWait = () => request.permit?.release();
+      const type = preferredType(request, [jsonType, ...ndjsonTypes, batchesType]);
+      const form = type === batchesType ? batchesForm(request) : asRecords;
       const fetched = await signals.run(reply.raw, (signal) =>
         topics.withTopic(name, async (topic) => {
           const from =
@@ -233,12 +242,15 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
               ? (offset ?? 'earliest')
               : (await logReader.offsetAt(topic, partition, timestamp)).offset;
           const fetch = { topic, partition, offset: from, maxRecords, maxBytes };
-          return logReader.fetchWhenReady(fetch, { minBytes, waitMs, signal, onWait });
+          return logReader.fetchWhenReady<FetchedContent>(fetch, form, { minBytes, waitMs, signal, onWait });
         }),
       );
-      const type = preferredType(request, [jsonType, ...ndjsonTypes]);
-      if (type !== jsonType) return sendLines(reply, fetched, type);
-      return reply.type('application/json; charset=utf-8').send(fetchedJson(name, partition, fetched));
+      const { records } = fetched;
+      if (records instanceof FetchedBatches) {
+        return withOffsets(reply, fetched).type(type).send(batchesText(records, partition));
+      }
+      if (type !== jsonType) return withOffsets(reply, fetched).type(type).send(records.lines());
+      return reply.type('application/json; charset=utf-8').send(fetchedJson(name, partition, { ...fetched, records }));
     },
   );
 
@@ -325,14 +337,12 @@ function fetchedJson(topic: string, partition: number, fetched: FetchResult): Bu
   );
 }
 
-/** @param type that of NDJSON by the name that was asked for */
-function sendLines(reply: FastifyReply, fetched: FetchResult, type: string): FastifyReply {
+/** Sets the headers of a response that has only records in its body. */
+function withOffsets(reply: FastifyReply, fetched: FetchResult<FetchedContent>): FastifyReply {
   return reply
     .header('weir-next-offset', fetched.nextOffset)
     .header('weir-log-start-offset', fetched.logStartOffset)
-    .header('weir-end-offset', fetched.endOffset)
-    .type(type)
-    .send(fetched.records.lines());
+    .header('weir-end-offset', fetched.endOffset);
 }
 
 async function* withFirst<T>(first: IteratorResult<T>, rest: AsyncGenerator<T>): AsyncGenerator<T> {

@@ -132,6 +132,7 @@ export class Logs {
 
   /**
    * Reads whole batches from the one that holds `offset`, until a limit is reached; at least one.
+   * @param withinLimits whether the last batch may not exceed the limits either, unless it is the first
    * @returns `offset` = the requested one, as a number; `isComplete` = no batch follows. The log may still end at a higher offset, if
    *   compaction has removed the last records
    * @throws ServiceError UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields `logStartOffset`, `endOffset`)
@@ -141,8 +142,9 @@ export class Logs {
     partition: number,
     offset: number | 'earliest' | 'latest',
     limits: { maxRecords: number; maxBytes: number },
+    withinLimits = false,
   ): Promise<LogBounds & { offset: number; isComplete: boolean; batches: StoredBatch[] }> {
-    const args = [offset, limits.maxRecords, limits.maxBytes];
+    const args = [offset, limits.maxRecords, limits.maxBytes, withinLimits ? 1 : 0];
     const reply = await this.#call('logs/read', topicId, partition, args);
     return {
       offset: integer(reply[0]),

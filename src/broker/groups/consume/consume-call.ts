@@ -26,7 +26,13 @@ import {
   unknownOffset,
 } from '../member-cursors.ts';
 import type { ConsumeDependencies, ConsumeRequest, ConsumeResult, NextOffset } from './consume-request.ts';
-import { type ConsumeCursor, type ConsumedRecords, type CursorRecords, isOutOfRange } from './member-reader.ts';
+import {
+  type ConsumeCursor,
+  type ConsumedRecords,
+  type CursorRecords,
+  dropUnreadable,
+  isOutOfRange,
+} from './member-reader.ts';
 import { inOrder, repeatResponse } from './repeated-response.ts';
 
 /** The state of the member after a call; valid until another call moves its positions. */
@@ -106,6 +112,7 @@ export class ConsumeCall {
     this.#member = member;
     this.#cursors = cursors;
     try {
+      for (const cursor of cursors.values()) dropUnreadable(cursor, this.#request.form);
       if (!hasFreshBounds) await this.#parts.reader.refreshBounds(cursors.values());
       this.#resetOutOfRange();
       const taken = await this.#parts.reader.takeRecords(cursors.values(), this.#request);
@@ -300,8 +307,8 @@ export class ConsumeCall {
   }
 }
 
-/** Encodes the records as JSON while the store commits: a commit takes about as long, as it waits for the disk. */
+/** Encodes the records while the store commits: a commit takes about as long, as it waits for the disk. */
 async function encodeRecords(taken: CursorRecords[]): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
-  for (const { records } of taken) records.json();
+  for (const { records } of taken) records.parts();
 }

@@ -3,6 +3,7 @@ import type { TopicPartitions } from '../../../core/groups/assignors/assignor.ts
 import type { TopicPartition } from '../../../core/groups/group-document.ts';
 import type { MemberCredential } from '../../../core/groups/member-secret.ts';
 import type { Logs } from '../../../store/log/logs.ts';
+import type { FetchedContent, ReadForm } from '../../log/read-forms.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
 import type { ConsumedRecords, MemberReader } from './member-reader.ts';
 
@@ -11,6 +12,8 @@ export interface ConsumeRequest {
   maxRecords: number;
   /** The first record is returned however large it is. */
   maxBytes: number;
+  /** Whether the records are returned one by one, or in their batches. */
+  form: ReadForm<FetchedContent>;
   /** `previous`: this call commits the offsets that the last call returned. */
   commit: 'manual' | 'previous';
   /** `committed`: discards the positions, commits nothing, and reads from the committed offsets. */

@@ -8,7 +8,9 @@ import { FetchedRecords, type RecordLimits } from '../../../core/records/fetched
 import { hasCode } from '../../../core/service-error.ts';
 import type { KnownPartition } from '../../../store/groups/groups.ts';
 import type { LogBounds, Logs } from '../../../store/log/logs.ts';
+import { decompressCut } from '../../log/batch-compression.ts';
 import type { LogReader } from '../../log/log-reader.ts';
+import type { FetchedContent, ReadForm } from '../../log/read-forms.ts';
 import type { TopicCache } from '../../metadata/topic-cache.ts';
 import { type MemberCursor, topicOf } from '../member-cursors.ts';
 
@@ -27,6 +29,7 @@ export interface ConsumeCursor extends MemberCursor {
 }
 
 interface Prefetched {
+  /** Compressed ones only if the call that they are read for takes them. */
   batches: readonly BatchLines[];
   /** The offset after the batches and after records that compaction has removed behind them. */
   next: number;
@@ -36,20 +39,27 @@ interface Prefetched {
 export class ConsumedRecords implements TopicPartition {
   readonly topic: string;
   readonly partition: number;
-  readonly records: FetchedRecords;
-  #json: Buffer | undefined;
+  readonly records: FetchedContent;
+  #parts: Buffer[] | undefined;
 
-  constructor({ topic, partition }: TopicPartition, records: FetchedRecords) {
+  constructor({ topic, partition }: TopicPartition, records: FetchedContent) {
     this.topic = topic;
     this.partition = partition;
     this.records = records;
   }
 
-  /** The records as JSON objects with topic and partition, separated by commas. */
-  json(): Buffer {
-    this.#json ??= this.records.elementsWith(`"topic":${JSON.stringify(this.topic)},"partition":${this.partition}`);
-    return this.#json;
+  /** The text, with topic and partition: the records as JSON objects separated by commas, or the batches (FetchedBatches). */
+  parts(): Buffer[] {
+    const fields = `"topic":${JSON.stringify(this.topic)},"partition":${this.partition}`;
+    this.#parts ??=
+      this.records instanceof FetchedRecords ? [this.records.elementsWith(fields)] : this.records.parts(fields);
+    return this.#parts;
   }
+}
+
+/** What a call reads at most, and in which form. */
+export interface ConsumeLimits extends RecordLimits {
+  form: ReadForm<FetchedContent>;
 }
 
 /** Records taken at a cursor. */
@@ -84,18 +94,18 @@ export class MemberReader {
    */
   async takeRecords(
     cursors: Iterable<ConsumeCursor>,
-    { maxRecords, maxBytes }: RecordLimits,
+    { maxRecords, maxBytes, form }: ConsumeLimits,
   ): Promise<CursorRecords[]> {
     const behind = [...cursors].filter((cursor) => lagOf(cursor) > 0);
     const first = Math.floor(Math.random() * behind.length);
     const turns = sharesOf([...behind.slice(first), ...behind.slice(0, first)], { maxRecords, maxBytes });
     const reads = turns.map(async ({ cursor, limits }) => {
-      const read = prefetchedRecords(cursor, limits);
+      const read = await prefetchedRecords(cursor, limits, form);
       if (read.isCut || read.count >= limits.maxRecords) return read;
-      const more = await this.#readMore(cursor, limits);
+      const more = await this.#readMore(cursor, { ...limits, form });
       if (!more) return read;
       // If nothing was prefetched, the records were fetched with these very limits.
-      return more.isFirst ? more.records : prefetchedRecords(cursor, limits);
+      return more.isFirst ? more.records : prefetchedRecords(cursor, limits, form);
     });
     let bytes = 0;
     const taken: CursorRecords[] = [];
@@ -114,7 +124,7 @@ export class MemberReader {
   }
 
   /** Prefetches records for the next call, which may have the same limits. Cursors outside of their logs get none. */
-  async prefetch(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes }: RecordLimits): Promise<void> {
+  async prefetch(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes, form }: ConsumeLimits): Promise<void> {
     const all = [...cursors];
     await this.refreshBounds(all);
     for (const cursor of all) if (isOutOfRange(cursor)) cursor.prefetched = undefined;
@@ -125,22 +135,27 @@ export class MemberReader {
     });
     // Limited by bytes alone: a call for few records leaves some for the calls after it.
     const unlimited = Number.MAX_SAFE_INTEGER;
-    await Promise.all(short.map(({ cursor, limits }) => this.#readMore(cursor, { ...limits, maxRecords: unlimited })));
+    await Promise.all(
+      short.map(({ cursor, limits }) => this.#readMore(cursor, { ...limits, maxRecords: unlimited, form })),
+    );
   }
 
   /** The records from `start` up to `end` that the log still has; undefined if there are none. */
-  async range(at: KnownPartition, start: number, end: number): Promise<ConsumedRecords | undefined> {
+  async range(
+    at: KnownPartition,
+    start: number,
+    end: number,
+    form: ReadForm<FetchedContent>,
+  ): Promise<ConsumedRecords | undefined> {
     for (;;) {
       const [log] = await this.#logs.bounds([at]);
       const topic = log && (await topicOf(this.#topics, at));
       const offset = Math.max(start, log?.logStartOffset ?? end);
       if (!topic || offset >= Math.min(end, log.endOffset)) return undefined;
-      const limits = { maxRecords: end - offset, maxBytes: Number.MAX_SAFE_INTEGER };
+      const limits = { maxRecords: end - offset, maxBytes: Number.MAX_SAFE_INTEGER, end };
       try {
-        const { records } = await this.#reader.fetch({ topic, partition: at.partition, offset, ...limits });
-        // After compaction the fetch may return records behind `end`.
-        const count = records.records.filter((record) => record.offset < end).length;
-        return count === 0 ? undefined : new ConsumedRecords(at, records.first(count));
+        const { records } = await this.#reader.fetch({ topic, partition: at.partition, offset, ...limits }, form);
+        return records.count === 0 ? undefined : new ConsumedRecords(at, records);
       } catch (error) {
         // Retention was faster.
         if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
@@ -159,14 +174,14 @@ export class MemberReader {
   /** Reads the records after the prefetched ones. @returns undefined if there are none */
   async #readMore(
     cursor: ConsumeCursor,
-    limits: RecordLimits,
-  ): Promise<{ records: FetchedRecords; isFirst: boolean } | undefined> {
+    { form, ...limits }: ConsumeLimits,
+  ): Promise<{ records: FetchedContent; isFirst: boolean } | undefined> {
     const { partition, prefetched } = cursor;
     try {
       const topic = await topicOf(this.#topics, cursor);
       if (!topic) return undefined;
       const from = prefetched?.next ?? cursor.offset;
-      const { records, nextOffset } = await this.#reader.fetch({ topic, partition, offset: from, ...limits });
+      const { records, nextOffset } = await this.#reader.fetch({ topic, partition, offset: from, ...limits }, form);
       const { batches } = records;
       const last = batches.at(-1);
       const next = records.isCut && last ? last.baseOffset + last.count : nextOffset;
@@ -211,12 +226,27 @@ function sharesOf(cursors: readonly ConsumeCursor[], { maxRecords, maxBytes }: R
 }
 
 /** The prefetched records of a cursor, within limits. */
-function prefetchedRecords({ prefetched, offset }: ConsumeCursor, limits: RecordLimits): FetchedRecords {
-  return prefetched ? new FetchedRecords(prefetched.batches, offset, limits) : FetchedRecords.none;
+async function prefetchedRecords(
+  cursor: ConsumeCursor,
+  limits: RecordLimits,
+  form: ReadForm<FetchedContent>,
+): Promise<FetchedContent> {
+  const { prefetched, offset } = cursor;
+  if (!prefetched) return form.none;
+  const batches = await decompressCut(prefetched.batches, offset, limits);
+  if (batches !== prefetched.batches) cursor.prefetched = { ...prefetched, batches };
+  return form.take(batches, offset, limits);
+}
+
+/** Drops prefetched batches that are compressed, if the form does not take them: the calls of a member may differ in it. */
+export function dropUnreadable(cursor: ConsumeCursor, { takesCompressed }: ReadForm<FetchedContent>): void {
+  if (!takesCompressed && cursor.prefetched?.batches.some(({ isCompressed }) => isCompressed)) {
+    cursor.prefetched = undefined;
+  }
 }
 
 /** Advances a cursor past the records, and drops the prefetched batches before it. */
-function advance(cursor: ConsumeCursor, records: FetchedRecords): void {
+function advance(cursor: ConsumeCursor, records: FetchedContent): void {
   const { prefetched, offset } = cursor;
   if (!prefetched) return;
   cursor.offset = records.isCut ? records.nextOffset : prefetched.next;

@@ -1,9 +1,8 @@
 // Caches the state after the last consume call of each member on this broker: its positions and, for a short time, records
 // prefetched for its next call. The cache is bounded in members, bytes and time; a call works without it.
-import type { RecordLimits } from '../../../core/records/fetched-records.ts';
 import type { CallState } from './consume-call.ts';
 import type { ConsumeRequest } from './consume-request.ts';
-import { lagOf, type MemberReader, prefetchedBytesOf } from './member-reader.ts';
+import { type ConsumeLimits, lagOf, type MemberReader, prefetchedBytesOf } from './member-reader.ts';
 
 /** Most members in the cache; the member with the oldest call is evicted. */
 const membersMax = 10_000;
@@ -68,7 +67,7 @@ export class PrefetchCache {
   }
 
   /** Caches the state after a call. @param mayPrefetch whether the next call is likely to come soon */
-  put(key: string, state: CallState, { maxRecords, maxBytes }: RecordLimits, mayPrefetch: boolean): void {
+  put(key: string, state: CallState, { maxRecords, maxBytes, form }: ConsumeLimits, mayPrefetch: boolean): void {
     const respondedAt = performance.now();
     const last: LastCall = {
       state,
@@ -84,7 +83,7 @@ export class PrefetchCache {
     this.#count(last, prefetchedBytesOf(state.cursors.values()));
     if (this.#bytes > prefetchedBytesMax) this.#drop(last);
     if (!this.#dropping) this.#dropping = setTimeout(() => this.#dropOld(), prefetchTtlMs).unref();
-    const limits = { maxRecords, maxBytes: Math.min(maxBytes, memberBytesMax) };
+    const limits = { maxRecords, maxBytes: Math.min(maxBytes, memberBytesMax), form };
     const hasMore = [...state.cursors.values()].some((cursor) => lagOf(cursor) > 0);
     if (!mayPrefetch || !hasMore || this.#bytes + limits.maxBytes > prefetchedBytesMax) return;
     this.#count(last, last.bytes + limits.maxBytes);
@@ -93,7 +92,7 @@ export class PrefetchCache {
     last.reading.catch(() => this.#drop(last));
   }
 
-  async #prefetch(key: string, last: LastCall, limits: RecordLimits): Promise<void> {
+  async #prefetch(key: string, last: LastCall, limits: ConsumeLimits): Promise<void> {
     const cursors = [...last.state.cursors.values()];
     try {
       await this.#reader.prefetch(cursors, limits);

@@ -15,7 +15,7 @@ import type { ConsumeDependencies, ConsumeRequest, ConsumeResult } from './consu
 export async function repeatResponse(
   group: string,
   memberId: string,
-  { expectedSeq, credential }: Pick<ConsumeRequest, 'expectedSeq' | 'credential'>,
+  { expectedSeq, credential, form }: Pick<ConsumeRequest, 'expectedSeq' | 'credential' | 'form'>,
   { states, reader }: ConsumeDependencies,
   { lastSeq, prevSeq }: { lastSeq: number; prevSeq: number },
 ): Promise<ConsumeResult> {
@@ -33,7 +33,7 @@ export async function repeatResponse(
   if (outcome.staleSeq) throw stalePosition(memberId, expectedSeq, outcome.staleSeq.lastSeq);
   const { member, positionsToRead } = outcome.result;
   const reads = outcome.positions.map(async ({ start, position }, i) =>
-    start === undefined ? undefined : reader.range(positionsToRead[i]!, start, position!),
+    start === undefined ? undefined : reader.range(positionsToRead[i]!, start, position!, form),
   );
   const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
   const partitions = outcome.positions.flatMap(({ topic, partition, start, position }) =>

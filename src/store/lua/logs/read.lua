@@ -4,12 +4,13 @@
 
      KEYS    1 partition
      ARGV    1 offset, or 'earliest', or 'latest'  2 most records  3 most bytes
+             4 '1' if the last batch may not exceed these, unless it is the first; else '0'
      Returns { 'OK', offset, start offset, end offset, complete ('1'/'0'), heads, records, records, … }
              complete: no batch follows. The log may end later, where compaction has removed its last records.
              heads: of each batch `<base offset> <count> <time ms> <bytes>` and a line feed
              records: those of all batches, in texts that each end where a batch does
      Errors  UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE (fields logStartOffset, endOffset) ]]
-local asked, records_left, bytes_left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local asked, records_left, bytes_left, within_limits = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 
 -- How many batches one command reads: a batch may be large, and the store's memory is bounded.
 local READ_AHEAD_MAX = 16
@@ -68,6 +69,7 @@ while has_room do
   local batches = following(count)
   if #batches == 0 then return reply('1') end
   for _, batch in ipairs(batches) do
+    if within_limits and #heads > 0 and (batch.count > records_left or #batch.records > bytes_left) then return reply('0') end
     has_room = take(batch)
     if not has_room then break end
   end
