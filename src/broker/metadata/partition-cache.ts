@@ -213,6 +213,7 @@ export class PartitionCache {
   }
 
   async #loadIfIncomplete(): Promise<void> {
+    if (this.#isComplete) return;
     while (!this.#isComplete) {
       const generation = this.#generation;
       await this.#reading(async () => {

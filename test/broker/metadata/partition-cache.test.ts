@@ -1,5 +1,9 @@
+import { mock } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { pino } from 'pino';
 import t from 'tap';
-import type { PartitionCache } from '../../../src/broker/metadata/partition-cache.ts';
+import { PartitionCache } from '../../../src/broker/metadata/partition-cache.ts';
+import { createMetrics } from '../../../src/broker/metrics.ts';
 import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
@@ -61,3 +65,44 @@ t.test('after a gap in the events the cache is read again, so no deleted partiti
     ['kept-0', 'kept-1'],
   );
 });
+
+t.test(
+  'partitions are read and announced at the start and after a gap, and not again while nothing is missing',
+  async (t) => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    t.teardown(() => mock.timers.reset());
+    let [reads, announced] = [0, 0];
+    const namespace = {
+      allChildren: async () => {
+        reads += 1;
+        return [];
+      },
+    };
+    let gap: (history: string) => void = () => {};
+    const tail = {
+      subscribe: () => () => {},
+      onGap: (listener: typeof gap) => {
+        gap = listener;
+        return () => {};
+      },
+    };
+    const log = pino({ level: 'silent' });
+    const cache = new PartitionCache(namespace as never, tail as never, {} as never, createMetrics(), log);
+    cache.onLoaded(() => {
+      announced += 1;
+    });
+    const seconds = async (count: number) => {
+      for (let n = 0; n < count; n++) {
+        mock.timers.tick(1000);
+        for (let turn = 0; turn < 5; turn++) await nextTurn();
+      }
+    };
+    await cache.start();
+    await seconds(10);
+    t.same([reads, announced], [1, 1], 'a broker whose partitions do not change does no work for them');
+    gap('main');
+    await seconds(10);
+    t.same([reads, announced], [2, 2], 'a gap in the events');
+    await cache.stop();
+  },
+);
