@@ -29,7 +29,7 @@ export class ServerProcess {
   readonly process: ChildProcess;
   url = '';
 
-  /** Starts a module with the probe loaded; `ready` finds the address in its first lines of output. */
+  /** Waits for a process; `ready` finds the address in its first lines of output. */
   static async start<S extends ServerProcess>(
     server: S,
     ready: (line: Record<string, unknown>, server: S) => boolean,
@@ -45,13 +45,15 @@ export class ServerProcess {
     throw new Error(`${server.process.spawnargs.join(' ')} did not start; see its log above`);
   }
 
-  constructor(module: string, env: Record<string, string>) {
+  /** @param probed whether the probe is loaded, which `memory` and `profiled` need; it costs a few MB and some start time */
+  constructor(module: string, env: Record<string, string>, probed = true) {
     // Settings in the environment of the user must not reach this server.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('WEIR_'));
-    const args = [...nodeFlags, '--expose-gc', '--import', compiled('bench/lib/probe.js'), compiled(module)];
+    const probe = probed ? ['--expose-gc', '--import', compiled('bench/lib/probe.js')] : [];
+    const args = [...nodeFlags, ...probe, compiled(module)];
     this.process = spawn(process.execPath, args, {
       env: { ...Object.fromEntries(inherited), ...env },
-      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      stdio: ['ignore', 'pipe', 'inherit', ...(probed ? (['ipc'] as const) : [])],
     });
   }
 
@@ -104,10 +106,10 @@ export class WeirServer extends ServerProcess {
   socketPath = '';
   readonly #dataDir: string;
 
-  /** @param module what starts the server, as compiled */
-  static async open(module = 'src/main.js'): Promise<WeirServer> {
+  /** @param module what starts the server, as compiled @param probed as for ServerProcess */
+  static async open(module = 'src/main.js', probed = true): Promise<WeirServer> {
     const dataDir = await mkdtemp(join(tmpdir(), 'weir-bench-'));
-    return ServerProcess.start(new WeirServer(module, dataDir), (line, server) => {
+    return ServerProcess.start(new WeirServer(module, dataDir, probed), (line, server) => {
       if (typeof line.redisPid === 'number') {
         server.redisPid = line.redisPid;
         server.redisVersion = String(line.redisVersion);
@@ -120,8 +122,8 @@ export class WeirServer extends ServerProcess {
     });
   }
 
-  private constructor(module: string, dataDir: string) {
-    super(module, { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' });
+  private constructor(module: string, dataDir: string, probed: boolean) {
+    super(module, { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' }, probed);
     this.#dataDir = dataDir;
   }
 
@@ -141,6 +143,15 @@ export function openBareServer(): Promise<ServerProcess> {
     server.url = String(line.url);
     return true;
   });
+}
+
+/** Resident memory of a process, in bytes. Linux reports it; undefined on other systems. */
+export function rssOf(pid: number): number | undefined {
+  try {
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
+  } catch {
+    return undefined;
+  }
 }
 
 /** CPU time of all threads of a process, µs. Linux reports it exactly; undefined on other systems. */
