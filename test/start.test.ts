@@ -137,9 +137,22 @@ t.test('a broker that is started before its Redis waits, says for what, and serv
     'it listens',
   );
   t.match(answer, { status: 503, body: { code: 'STORE_UNAVAILABLE', detail: /waits for its store: .*ECONNREFUSED/ } });
+  for (let i = 0; i < 5; i++) await http(`http://127.0.0.1:${port}/health/ready`);
   await redis.start();
   const server = await starting;
   t.equal((await http(`${server.url}/v1/nodes/a`, 'PUT', 'x')).status, 201);
+  for (let i = 0; i < 5; i++) t.equal((await http(`${server.url}/health/ready`)).status, 200);
+  const health = () => server.log.filter(({ route }) => route === '/health/ready');
+  await eventually(() => health().length > 1, 'the log tells that the check succeeds again');
+  t.match(
+    health(),
+    [
+      { level: 40, status: 503, msg: /^The health check fails/ },
+      { level: 30, status: 200, msg: /succeeds again$/ },
+    ],
+    'a balancer that asks again and again does not fill the log',
+  );
+  t.equal(health().length, 2);
   t.same(
     server.log.filter(({ level }) => Number(level) >= 50),
     [],

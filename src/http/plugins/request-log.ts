@@ -5,6 +5,13 @@ import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Programs ask it at short intervals: it is logged only when it begins or ceases to fail. */
+    isHealthCheck?: boolean;
+  }
+}
+
 interface RequestLogOptions {
   metrics: Metrics;
   log: Pick<Logger, 'isLevelEnabled'>;
@@ -28,6 +35,9 @@ async function installRequestLog(app: FastifyInstance, { metrics, log: levels }:
     return child;
   };
 
+  /** The health checks that failed when they were last asked. */
+  const failing = new Set<string>();
+
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     done();
@@ -37,8 +47,19 @@ async function installRequestLog(app: FastifyInstance, { metrics, log: levels }:
     const { statusCode: status, elapsedTime: ms } = reply;
     const route = request.routeOptions.url ?? 'none';
     childOf(method, route, status).observe(ms / 1000);
+    const isFailure = status >= 500;
+    // Load balancers ask several times a second: only a change is worth a line.
+    if (request.routeOptions.config?.isHealthCheck && isFailure !== failing.has(route)) {
+      if (isFailure) {
+        failing.add(route);
+        log.warn({ method, route, status }, 'The health check fails; the log tells when it succeeds again');
+      } else {
+        failing.delete(route);
+        log.info({ method, route, status }, 'The health check succeeds again');
+      }
+    }
     // Only server errors are warnings, so that the log stays readable under load.
-    if (status >= 500) log.warn({ method, route, status, ms: tenths(ms) }, 'Request');
+    else if (isFailure && !failing.has(route)) log.warn({ method, route, status, ms: tenths(ms) }, 'Request');
     else if (levels.isLevelEnabled('debug')) log.debug({ method, route, status, ms: tenths(ms) }, 'Request');
     done();
   });

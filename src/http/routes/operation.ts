@@ -27,7 +27,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/health/ready',
     {
-      config: { admission: 'always', timeLimit: 'none', takesAnyHost: true, needsStore: true },
+      config: { admission: 'always', timeLimit: 'none', takesAnyHost: true, needsStore: true, isHealthCheck: true },
       schema: {
         tags: ['operation'],
         operationId: 'health.ready',
