@@ -85,6 +85,9 @@ t.test('a start that fails prints the reason and the remedy in one line', async 
   const { port } = new URL(holder.url);
   const attempts: [Record<string, string>, RegExp][] = [
     [{ WEIR_DATA_DIR: dataDir }, /in use by another server.*WEIR_DATA_DIR/],
+    [{ WEIR_DATA_DIR: '/proc/x' }, /directory \/proc\/x cannot be made: .*WEIR_DATA_DIR/],
+    [{ WEIR_DATA_DIR: '/dev/null/x' }, /directory \/dev\/null\/x cannot be made: ENOTDIR/],
+    [{ WEIR_DATA_DIR: '/dev/null' }, /directory \/dev\/null cannot be made: \/dev\/null is not a folder/],
     [{ WEIR_PROT: '1' }, /WEIR_PROT is unknown; did you mean WEIR_PORT/],
     [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }, /Port \d+ of 127\.0\.0\.1 is in use.*WEIR_PORT/],
     [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_HOST: '192.0.2.1' }, /192\.0\.2\.1 is not an address of this machine/],

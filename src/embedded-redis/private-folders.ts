@@ -1,9 +1,9 @@
 // Restricts folders and files to this user: the data directory, and the folder with the socket of the private Redis.
 import { createHash, randomUUID } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, type Stats } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, type Stats, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 
 /** The maximum length of the path of a unix socket on Linux, bytes. */
@@ -16,10 +16,13 @@ const socketName = 'redis.sock';
  */
 export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>): void {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolders(dataDir);
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
-    throw new Error(`The data directory ${dataDir} cannot be made (--data-dir, WEIR_DATA_DIR): ${problem}`);
+    throw new Error(
+      `The data directory ${dataDir} cannot be made: ${problem}. Give a folder that this user may make or write, with --data-dir or ` +
+        'WEIR_DATA_DIR.',
+    );
   }
   const changed: string[] = [];
   const refused: string[] = [];
@@ -48,6 +51,19 @@ export function makeDataDir(dataDir: string, log: Pick<Logger, 'info' | 'warn'>)
   if (refused.length > 0) {
     log.warn({ paths: refused }, 'Other users can read the data directory, and this user cannot change its modes');
   }
+}
+
+/**
+ * Makes a folder with those above it, for this user only. Node's own recursive mkdir never returns if the parent is there but takes
+ * no folders, such as /proc.
+ * @throws Error of mkdir
+ */
+function makeFolders(path: string): void {
+  const absent: string[] = [];
+  let folder = resolve(path);
+  for (; !statSync(folder, { throwIfNoEntry: false }); folder = dirname(folder)) absent.unshift(folder);
+  for (const each of absent) mkdirSync(each, { mode: 0o700 });
+  if (!statSync(path).isDirectory()) throw new Error(`${path} is not a folder`);
 }
 
 /** @throws Error if the file exists and is not a regular file of this user, as another user may have placed it there */
@@ -83,7 +99,7 @@ export async function chooseSocketPath(
   if (runtimeDir !== undefined && isPrivateFolder(runtimeDir)) {
     const folder = join(runtimeDir, name);
     if (isShort(join(folder, socketName))) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolders(folder);
       if (isPrivateFolder(folder)) return join(folder, socketName);
     }
   }
