@@ -5,10 +5,10 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import { keepSecret, memberHeader } from '../testbed/member-secrets.ts';
+import { untilServing } from '../testbed/server-start.ts';
 
 const topic = 'access';
 const group = 'stats';
@@ -64,16 +64,12 @@ async function startServer(dataDir: string): Promise<{ url: string; process: Chi
     env: { ...process.env, WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const lines = createInterface({ input: server.stdout! });
-  for await (const line of lines) {
-    const entry = JSON.parse(line) as { msg: string; url?: string };
-    if (entry.msg === 'Weirkeeper serves') {
-      lines.removeAllListeners();
-      server.stdout!.resume();
-      return { url: entry.url!, process: server };
-    }
-  }
-  throw new Error('The server did not start; see its log above');
+  let url: unknown;
+  await untilServing(server, (entry) => {
+    if (entry.msg === 'Weirkeeper serves') url = entry.url;
+    return url !== undefined;
+  });
+  return { url: String(url), process: server };
 }
 
 /** Prints the events of the group in the tree, except for offset commits: there is one for every batch. */

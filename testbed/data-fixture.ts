@@ -5,8 +5,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { untilServing } from './server-start.ts';
 
 /** What a test needs to continue with the data. */
 export interface DataFacts {
@@ -130,14 +130,12 @@ async function makeArchive(archive: string): Promise<void> {
   });
   const ended = new Promise((resolve) => server.once('close', resolve));
   try {
-    const url = await new Promise<string>((resolve, reject) => {
-      createInterface({ input: server.stdout }).on('line', (line) => {
-        const entry = JSON.parse(line) as { msg: string; url: string };
-        if (entry.msg === 'Weirkeeper serves') resolve(entry.url);
-      });
-      server.once('close', () => reject(new Error('the server ended')));
+    let url: unknown;
+    await untilServing(server, (entry) => {
+      if (entry.msg === 'Weirkeeper serves') url = entry.url;
+      return url !== undefined;
     });
-    const facts = await fillWithEveryKind(url);
+    const facts = await fillWithEveryKind(String(url));
     writeFileSync(join(folder, 'facts.json'), `${JSON.stringify(facts, null, 1)}\n`);
   } finally {
     server.kill('SIGTERM');

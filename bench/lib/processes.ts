@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { untilServing } from '../../testbed/server-start.ts';
 import type { ProbeAnswer, ProbeQuestion } from './probe.ts';
 
 const stopMsMax = 12_000;
@@ -35,14 +35,15 @@ export class ServerProcess {
     ready: (line: Record<string, unknown>, server: S) => boolean,
   ): Promise<S> {
     running.add(server);
-    const lines = createInterface({ input: server.process.stdout! });
-    for await (const line of lines) {
-      if (!ready(JSON.parse(line) as Record<string, unknown>, server)) continue;
-      lines.removeAllListeners();
+    try {
+      const lines = await untilServing(server.process, (line) => ready(line, server));
+      lines.close();
       server.process.stdout!.resume();
       return server;
+    } catch (error) {
+      await server.stop();
+      throw error;
     }
-    throw new Error(`${server.process.spawnargs.join(' ')} did not start; see its log above`);
   }
 
   /** @param probed whether the probe is loaded, which `memory` and `profiled` need; it costs a few MB and some start time */

@@ -1,8 +1,8 @@
 // Starts the server as a separate process, for tests that kill or stop it as an operator would.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
+import { untilServing } from '../../testbed/server-start.ts';
 
 const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
@@ -23,20 +23,15 @@ export async function startServerProcess(t: Test, env: Record<string, string> = 
   });
   t.teardown(() => child.kill('SIGKILL'));
   const log: Record<string, unknown>[] = [];
-  let stderr = '';
-  child.stderr.on('data', (data) => {
-    stderr += data;
-  });
   const exited = new Promise<number | NodeJS.Signals | null>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? code));
   });
-  const url = await new Promise<string>((resolve, reject) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const entry = JSON.parse(line) as Record<string, unknown>;
-      log.push(entry);
-      if (entry.msg === 'Weirkeeper serves') resolve(String(entry.url));
-    });
-    child.once('close', () => reject(new Error(stderr)));
+  let url = '';
+  await untilServing(child, (entry) => {
+    log.push(entry);
+    if (entry.msg !== 'Weirkeeper serves') return false;
+    url = String(entry.url);
+    return true;
   });
   return { url, child, log, exited };
 }
