@@ -2,6 +2,7 @@
 // together in the next one, as one append batch.
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { AppendResult, BatchToAppend, Logs } from '../../store/log/logs.ts';
+import { droppedError, type Origin } from '../../store/origin.ts';
 import type { TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords } from './batch-compression.ts';
@@ -11,6 +12,7 @@ interface Pending {
   batch: BatchToAppend;
   /** The compressed batch, if its topic is compressed: that is done while earlier batches are appended. */
   compressed: Promise<BatchToAppend> | undefined;
+  origin: Origin | undefined;
   resolve(appended: AppendResult): void;
   reject(error: unknown): void;
 }
@@ -49,17 +51,23 @@ export class AppendBatcher {
   }
 
   /**
-   * Appends a batch with the next append batch of its partition.
+   * Appends a batch with the next append batch of its partition. It is in the queue when this returns.
+   * @param origin the sender, whose batch is dropped if it is dead before the batch is sent
    * @returns where it was appended, or where its first try was
    * @throws ServiceError as Logs.append() (store/log/logs.ts)
    */
-  append({ topicId, config }: TopicInfo, partition: number, batch: BatchToAppend): Promise<AppendResult> {
+  append(
+    { topicId, config }: TopicInfo,
+    partition: number,
+    batch: BatchToAppend,
+    origin?: Origin,
+  ): Promise<AppendResult> {
     const isCompressed = config['compression.type'] === 'gzip';
     const size = batch.records.length;
     this.#bytesInFlight += size;
     const appended = new Promise<AppendResult>((resolve, reject) => {
       const compressed = isCompressed ? compressedBatch(batch) : undefined;
-      const pending = { batch, compressed, resolve, reject };
+      const pending = { batch, compressed, origin, resolve, reject };
       const key = logKey(topicId, partition);
       const queue = this.#queues.get(key);
       if (queue) {
@@ -82,34 +90,49 @@ export class AppendBatcher {
   async #flush(topicId: string, partition: number, queue: Pending[], close: () => void): Promise<void> {
     while (queue.length > 0) {
       const appendBatch = queue.splice(0, appendBatchSize(queue));
-      const end = this.#duration.startTimer();
       try {
-        const batches = await readyBatches(appendBatch);
-        const results = await this.#logs.append(topicId, partition, batches);
-        for (const [index, { resolve, reject }] of appendBatch.entries()) {
-          const batch = batches[index]!;
-          const result = results[index]!;
-          if (result instanceof ServiceError) {
-            reject(result);
-            continue;
-          }
-          if (result.replayed) this.#replays.inc();
-          else {
-            this.#appendedRecords.inc(batch.count);
-            this.#appendedBytes.inc(batch.records.length);
-          }
-          resolve(result);
-        }
+        await this.#send(topicId, partition, appendBatch);
       } catch (error) {
         for (const { reject } of appendBatch) reject(error);
-        // Batches that wait are refused, too: no request waits twice for a store that is away (guarantee E3).
+        // Batches that wait are refused, too: no request waits twice for a store that is away (guarantee E3), and none is appended
+        // to a log that is missing now and may be created again before an earlier one is tried again.
         if (hasCode(error, 'STORE_UNAVAILABLE'))
           for (const { reject } of queue.splice(0)) reject(new AppendNotSentError());
-      } finally {
-        end();
+        else if (hasCode(error, 'UNKNOWN_TOPIC')) for (const { reject } of queue.splice(0)) reject(error);
       }
     }
     close();
+  }
+
+  async #send(topicId: string, partition: number, appendBatch: readonly Pending[]): Promise<void> {
+    const batches = await readyBatches(appendBatch);
+    const live = appendBatch.flatMap((pending, index) =>
+      pending.origin?.isDead ? [] : [{ ...pending, batch: batches[index]! }],
+    );
+    if (live.length < appendBatch.length)
+      for (const { origin, reject } of appendBatch) if (origin?.isDead) reject(droppedError());
+    if (live.length === 0) return;
+    const end = this.#duration.startTimer();
+    const results = await this.#logs
+      .append(
+        topicId,
+        partition,
+        live.map(({ batch }) => batch),
+      )
+      .finally(end);
+    for (const [index, { batch, resolve, reject }] of live.entries()) {
+      const result = results[index]!;
+      if (result instanceof ServiceError) {
+        reject(result);
+        continue;
+      }
+      if (result.replayed) this.#replays.inc();
+      else {
+        this.#appendedRecords.inc(batch.count);
+        this.#appendedBytes.inc(batch.records.length);
+      }
+      resolve(result);
+    }
   }
 }
 

@@ -16,12 +16,14 @@ import type {
   RequestTimestamps,
 } from '../../store/log/logs.ts';
 import type { Producers } from '../../store/log/producers.ts';
+import type { Origin } from '../../store/origin.ts';
 import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { AppendBatcher, AppendNotSentError } from './append-batcher.ts';
+import { AppendOrder, type Turn } from './append-order.ts';
 
 /** What a request waits for: 0 = nothing, 1 = the primary Redis, all = also `min.insync.replicas` - 1 of its replicas. */
 export type Acks = '0' | '1' | 'all';
@@ -35,6 +37,11 @@ export interface ProduceRequest {
   acks: Acks;
   fence?: Fence | undefined;
   deduplicationKey?: DeduplicationKey | undefined;
+  /**
+   * The sender, if its requests must be appended to each partition in the order of their calls. If it is dead, what was not sent to
+   * the store yet is dropped.
+   */
+  origin?: Origin | undefined;
 }
 
 interface PartitionResult {
@@ -72,6 +79,7 @@ export class LogWriter {
   readonly #producers: Producers;
   readonly #namespace: Namespace;
   readonly #batcher: AppendBatcher;
+  readonly #order = new AppendOrder();
   /** By topic, the partition of the last keyless records; each broker starts at a random one. */
   readonly #rotation = new WeakMap<TopicInfo, number>();
   readonly #unacknowledgedFailures;
@@ -98,24 +106,31 @@ export class LogWriter {
    *   STORE_FULL; NOT_ENOUGH_REPLICAS_AFTER_APPEND: all is written
    */
   produce(request: ProduceRequest, known?: TopicInfo): Promise<ProduceResult> {
+    const { origin, topic: name } = request;
+    const turn = origin && this.#order.enter(origin, name);
+    const produced = turn
+      ? this.#topics
+          .withTopic(name, (topic) => turn.try(() => this.#produce(topic, request, turn)), known)
+          .finally(() => turn.leave())
+      : this.#topics.withTopic(name, (topic) => this.#produce(topic, request), known);
     // One limit for all steps: a store that is slow at each of them must not use the time limit of each.
-    const produced = this.#topics.withTopic(request.topic, (topic) => this.#produce(topic, request), known);
     return withTimeout(produced, multiStepReplyMsMax, unknownFate);
   }
 
-  async #produce(topic: TopicInfo, unchecked: ProduceRequest): Promise<ProduceResult> {
+  async #produce(topic: TopicInfo, unchecked: ProduceRequest, turn?: Turn): Promise<ProduceResult> {
     const spread = this.#spread(topic, unchecked, topic.partitionCount);
     const { fence } = unchecked;
     const request = fence?.node === undefined ? unchecked : await this.#checkFenceNode(unchecked, fence, fence.node);
     if (request.acks === '0' && this.#batcher.bytesInFlight < unacknowledgedBytesMax) {
-      this.#appendAll(topic, request, spread).catch(() => this.#unacknowledgedFailures.inc());
+      const append = this.#appendAll(topic, request, spread, turn).catch(() => this.#unacknowledgedFailures.inc());
+      turn?.keepUntil(append);
       const results = [...spread.batches].map(([partition, { count }]) => ({ partition, count }));
       return { results, partitions: spread.partitions, replayed: false };
     }
     const waitsForAll = request.acks === 'all';
     const replicas = topic.config['min.insync.replicas'] - 1;
     if (waitsForAll && replicas > 0) await this.#checkReplicas(topic, [...spread.batches.keys()], replicas);
-    const appended = await this.#appendAll(topic, request, spread).catch((error: unknown) => {
+    const appended = await this.#appendAll(topic, request, spread, turn).catch((error: unknown) => {
       throw nameRefusedRecord(error, request.records);
     });
     const results = resultsOf(appended.done);
@@ -171,13 +186,16 @@ export class LogWriter {
   }
 
   /** Appends every batch; with a deduplication key first the one at home, which shows whether the request is a repeat. */
-  async #appendAll(topic: TopicInfo, request: ProduceRequest, firstSpread: Spread): Promise<Progress> {
+  async #appendAll(topic: TopicInfo, request: ProduceRequest, firstSpread: Spread, turn?: Turn): Promise<Progress> {
     const { deduplicationKey } = request;
     const home = deduplicationKey && homeOf(topic, deduplicationKey);
     const done: Progress['done'] = [];
     let spread = firstSpread;
+    await turn?.wait(topic);
     if (home !== undefined) {
-      const first = await this.#append(topic, request, spread, home);
+      const atHome = this.#append(topic, request, spread, home);
+      if (isOnlyAt(home, spread)) turn?.sent(topic, [home], deduplicationKey);
+      const first = await atHome;
       if (first.count > 0) done.push([home, first]);
       // Partitions were added since the first try: a repeat is spread over as many as then, where its records may be already.
       if (first.partitions > 0 && first.partitions !== spread.partitionCount) {
@@ -185,14 +203,19 @@ export class LogWriter {
       }
     }
     const rest = [...spread.batches.keys()].filter((partition) => partition !== home);
-    const appends = await Promise.allSettled(
+    const appending = Promise.allSettled(
       rest.map(async (partition) => {
         done.push([partition, await this.#append(topic, request, spread, partition)]);
       }),
     );
+    turn?.sent(topic, rest, deduplicationKey);
+    const appends = await appending;
     done.sort(([a], [b]) => a - b);
     const failures = appends.flatMap((append) => (append.status === 'rejected' ? [append.reason] : []));
-    if (failures.length === 0) return { spread, done };
+    if (failures.length === 0) {
+      turn?.answered(topic, home === undefined ? rest : [home, ...rest], deduplicationKey);
+      return { spread, done };
+    }
     // An append without a reply comes before one that was not sent: whether its records are written is unknown.
     const unknown = failures.find(
       (error) => hasCode(error, 'STORE_UNAVAILABLE') && !(error instanceof AppendNotSentError),
@@ -204,17 +227,17 @@ export class LogWriter {
   /** Appends the records for one partition; at the home partition that may be no records, only the note of the request. */
   async #append(topic: TopicInfo, request: ProduceRequest, spread: Spread, partition: number): Promise<AppendResult> {
     const { topicId } = topic;
-    const { fence, deduplicationKey: key } = request;
+    const { fence, deduplicationKey: key, origin } = request;
     const records = spread.batches.get(partition);
     const times = timesOf(topic, spread);
     // A fence is checked where there are records to append; one whose node is lost is refused at the home partition already.
     const batch: BatchToAppend = records
       ? { ...records, fence, timestamps: times }
       : { ...noRecords, fence: fence?.refusal ? fence : undefined, timestamps: times };
-    if (!key) return this.#batcher.append(topic, partition, batch);
+    if (!key) return this.#batcher.append(topic, partition, batch, origin);
     const { partitionCount: partitions } = spread;
     if (key.kind === 'key') {
-      return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...key, partitions } });
+      return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...key, partitions } }, origin);
     }
     const home = partition === homeOf(topic, key);
     const withProducer = (joined: boolean): BatchToAppend => ({
@@ -222,13 +245,13 @@ export class LogWriter {
       deduplication: { ...key, partitions, home, joined },
     });
     try {
-      return await this.#batcher.append(topic, partition, withProducer(false));
+      return await this.#batcher.append(topic, partition, withProducer(false), origin);
     } catch (error) {
       if (!hasCode(error, 'UNKNOWN_PRODUCER')) throw error;
     }
     // This log does not know the producer, or not this epoch: it is registered with the producer, and the append tried again.
     await this.#producers.registerLog(key, { topicId, partition });
-    return this.#batcher.append(topic, partition, withProducer(true));
+    return this.#batcher.append(topic, partition, withProducer(true), origin);
   }
 
   async #checkReplicas(topic: TopicInfo, partitions: readonly number[], needed: number): Promise<void> {
@@ -288,6 +311,10 @@ function unknownFate(): ServiceError {
 function homeOf(topic: TopicInfo, key: DeduplicationKey): number {
   const name = key.kind === 'key' ? key.key : key.id;
   return partitionForKey(bytesAsText(name), topic.homePartitions);
+}
+
+function isOnlyAt(home: number, { batches }: Spread): boolean {
+  return batches.size === 0 || (batches.size === 1 && batches.has(home));
 }
 
 /** The partition of keyless records: for an idempotency key its home; for a producer the next one with each request. */
