@@ -1,4 +1,4 @@
-/** Decodes JSON documents that are stored in nodes. Records of logs are never parsed here. */
+/** Decodes JSON documents that are stored in nodes, and those few records of logs whose bytes do not show their key. */
 import type { z } from 'zod';
 
 /**

@@ -203,7 +203,9 @@ function readLock<Details>(file: string): LockContent<Details> | 'unreadable' | 
   }
   try {
     const content = JSON.parse(text) as LockContent<Details>;
-    const isWhole = typeof content.id === 'string' && Number.isInteger(content.holder.pid);
+    const { id, holder } = content;
+    const texts = [id, holder.machine, holder.startTime];
+    const isWhole = texts.every((one) => typeof one === 'string') && Number.isInteger(holder.pid);
     return isWhole ? content : 'unreadable';
   } catch {
     return 'unreadable'; // files are created with their whole content, so this one was edited, or damaged by a crash

@@ -113,7 +113,7 @@ t.test('a holder in another container that has not updated its lock file for lon
 
 t.test('an unreadable lock file has no holder', async (t) => {
   const folder = temporaryFolder(t);
-  for (const content of ['', 'no JSON', '{}', '{"id":"x","holder":{}}']) {
+  for (const content of ['', 'no JSON', '{}', '{"id":"x","holder":{}}', '{"id":"x","holder":{"pid":1}}']) {
     const file = join(folder, 'lock');
     writeFileSync(file, content);
     const lock = await acquireProcessLock(file, 'new');

@@ -10,6 +10,7 @@ import { ServiceError } from '../service-error.ts';
 import { pathProblem } from '../tree/path.ts';
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 import { defaultAssignor } from './assignors/assignor.ts';
+import { checkGroupDocument } from './group-document-check.ts';
 import type { GroupState, MemberState } from './member-reconciliation.ts';
 
 /** The names of topics, or a regular expression that must match the whole name of a topic. */
@@ -107,9 +108,14 @@ export function encodeGroup(group: GroupDocument): string {
   return JSON.stringify({ ...group, members: Object.fromEntries(members), matched: Object.fromEntries(matched) });
 }
 
-/** Decodes the output of encodeGroup(), and documents of older versions, in which each member has its topics. */
+/**
+ * Decodes the output of encodeGroup(), and documents of older versions, in which each member has its topics.
+ * @throws Error if the document is damaged
+ */
 export function decodeGroup(stored: string): GroupDocument {
-  const { matched, ...group } = JSON.parse(stored) as GroupDocument & { matched?: Record<string, string[]> };
+  const document = JSON.parse(stored) as GroupDocument & { matched?: Record<string, string[]> };
+  checkGroupDocument(document);
+  const { matched, ...group } = document;
   if (!matched) return group;
   for (const member of Object.values(group.members)) {
     if ('pattern' in member.subscription) member.topics ??= getOwn(matched, member.subscription.pattern) ?? [];

@@ -9,6 +9,9 @@
  * compaction.
  */
 
+import { z } from 'zod';
+import { decodeDocument } from '../stored-document.ts';
+
 /** A batch as the log stores it, decompressed or not. */
 export interface StoredBatch {
   baseOffset: number;
@@ -35,6 +38,9 @@ const valueNames = [',"value":', ',"valueBase64":'];
 export function isCompressed(records: Buffer): boolean {
   return records[0] === 0x1f && records[1] === 0x8b;
 }
+
+/** A stored record as far as its key is concerned. */
+const keyedRecord = z.looseObject({ key: z.string().nullish(), keyBase64: z.string().optional() });
 
 export class BatchLines {
   readonly baseOffset: number;
@@ -116,10 +122,7 @@ export class BatchLines {
         return { key: bytes.toString('latin1', keyStart, keyEnd), isTombstone };
       }
     }
-    const record = JSON.parse(bytes.toString('utf8', this.startOf(index), end)) as {
-      key?: string | null;
-      keyBase64?: string;
-    };
+    const record = decodeDocument('The stored record', bytes.toString('utf8', this.startOf(index), end), keyedRecord);
     const isTombstone = !('value' in record) && !('valueBase64' in record);
     if (record.keyBase64 !== undefined) {
       return { key: Buffer.from(record.keyBase64, 'base64').toString('latin1'), isTombstone };
