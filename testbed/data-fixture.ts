@@ -92,11 +92,12 @@ export async function fillWithEveryKind(url: string): Promise<DataFacts> {
   await send('DELETE', '/topics/trimmed/partitions/0/records?before=4');
 
   const joined = await send('POST', '/groups/living/members', { topics: ['plain'], memberId: 'm', reset: 'earliest' });
-  await send('POST', '/groups/living/offsets', {
+  const first = {
     memberId: 'm',
     memberEpoch: joined.memberEpoch,
     offsets: [{ topic: 'plain', partition: 0, offset: 2, metadata: 'two are done' }],
-  });
+  };
+  await send('POST', '/groups/living/offsets', first, { 'weir-member': joined.memberSecret });
   await send('POST', '/groups/emptied/offsets', {
     offsets: [{ topic: 'plain', partition: 1, offset: 1, metadata: 'all' }],
   });

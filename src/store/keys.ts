@@ -10,8 +10,8 @@ export function coordinationKeys(prefix: string) {
   return {
     /**
      * Hash: `zxid` of the newest transaction; `layout`, the version of the stored form; `run`, the run id of the Redis when it was last
-     * opened; `cluster_id`; `reaped_at` and `forgiven_at`, ms (lua/sessions/reap.lua); `event_bytes` and `events_floor`
-     * (lua/lib/txn.lua and events.lua); the counters `group_version` (lua/lib/group.lua) and `consume_calls`
+     * opened; `cluster_id`; `reaped_at` and `forgiven_at`, ms (lua/sessions/reap.lua); of both event streams the sums
+     * and the floor, `event_bytes` to `offset_events_floor` (lua/lib/events.lua); the counters `group_version` (lua/lib/group.lua) and `consume_calls`
      * (lua/lib/group-apply.lua); during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
      */
     root: `${base}root`,
@@ -20,12 +20,15 @@ export function coordinationKeys(prefix: string) {
     /** Sorted set by path: the names of its children, all with score 0, so that they are in the order of their names. */
     children: (path: string) => `${base}children:${path}`,
     /**
-     * Stream with one entry per transaction, whose id is `<zxid>-0`. Fields: `events` (lua/lib/events.lua), and `half` if the
-     * transaction has another entry in offsetEvents.
+     * Stream with one entry for all transactions that a script has written together, whose id is `<zxid of the last>-0`. Fields:
+     * `events` (lua/lib/events.lua), and `half` if the script has written an entry to offsetEvents, too.
      */
-    events: `${base}events`,
+    events: `${base}transactions`,
     /** A stream of the same form, but shorter, for transactions on committed offsets. */
-    offsetEvents: `${base}offset-events`,
+    offsetEvents: `${base}offset-transactions`,
+    /** These two streams until layout 3, where each transaction was an entry (lua/cluster/convert-events.lua). */
+    olderEvents: `${base}events`,
+    olderOffsetEvents: `${base}offset-events`,
     /** Hash: epoch → its last zxid that was not lost; `<epoch>:begin` → the zxid before its first (lua/cluster/open.lua). */
     epochs: `${base}epochs`,
     /** String with expiry: the lock of the broker that migrates the stored data (src/store/migrations). */

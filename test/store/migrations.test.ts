@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
 import { type Logger, pino } from 'pino';
 import t, { type Test } from 'tap';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
@@ -13,20 +14,21 @@ import type { Migration } from '../../src/store/migrations/migrations.ts';
 import { migrations } from '../../src/store/migrations/migrations.ts';
 import type { StoredData } from '../../src/store/migrations/stored-data.ts';
 import { Store } from '../../src/store/store.ts';
+import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import type { DataFacts } from '../../testbed/data-fixture.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
-import { beat, type TestMember } from '../helpers/groups.ts';
 import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
 
-const archive = fileURLToPath(new URL('../../../test/fixtures/data-layout-2.tar.gz', import.meta.url));
-const { root, node, children } = coordinationKeys('weir');
+const archiveOf = (layout: number) =>
+  fileURLToPath(new URL(`../../../test/fixtures/data-layout-${layout}.tar.gz`, import.meta.url));
+const { root, node, children, olderEvents, olderOffsetEvents } = coordinationKeys('weir');
 
-/** A data directory of layout 2. Keys that expire have as much time left as when it was saved. */
-function olderData(t: Test): { dataDir: string; facts: DataFacts } {
+/** A data directory of an older layout. Keys that expire have as much time left as when it was saved. */
+function olderData(t: Test, layout: number): { dataDir: string; facts: DataFacts } {
   const dataDir = temporaryFolder(t);
-  execFileSync('tar', ['-xzf', archive, '-C', dataDir]);
+  execFileSync('tar', ['-xzf', archiveOf(layout), '-C', dataDir]);
   const facts: DataFacts = JSON.parse(readFileSync(join(dataDir, 'facts.json'), 'utf8'));
   const passedMs = Date.now() - facts.madeAt;
   for (const name of readdirSync(join(dataDir, 'appendonlydir')).filter((file) => file.endsWith('.incr.aof'))) {
@@ -38,18 +40,60 @@ function olderData(t: Test): { dataDir: string; facts: DataFacts } {
   return { dataDir, facts };
 }
 
+interface TransactionPaths {
+  zxid: number;
+  paths: string[];
+}
+
+const pathsOf = ({ zxid, events }: Transaction): TransactionPaths => ({ zxid, paths: events.map(({ path }) => path) });
+
+/** The transactions in the streams of layout 2 and 3: each is an entry, of a running sum and then its events. */
+async function olderHistory(socketPath: string): Promise<{ main: TransactionPaths[]; offsets: TransactionPaths[] }> {
+  const redis = new Redis({ path: socketPath, replyMapping: 'legacy' });
+  t.teardown(() => redis.disconnect());
+  const read = async (key: string) =>
+    (await redis.xrangeBuffer(key, '-', '+')).map(([id, [, stored]]) => {
+      const paths: string[] = [];
+      for (let at = 8; at < stored!.length; ) {
+        const path = at + 12 + stored![at + 1]! + stored!.readUInt16BE(at + 2);
+        const data = path + stored!.readUInt32BE(at + 4);
+        paths.push(stored!.toString('utf8', path, data));
+        at = data + stored!.readUInt32BE(at + 8);
+      }
+      return { zxid: Number.parseInt(id.toString(), 10), paths };
+    });
+  return { main: await read(olderEvents), offsets: await read(olderOffsetEvents) };
+}
+
 const untilFarAway = { producerIdExpirationMs: 2 ** 50, offsetsRetentionMs: 2 ** 50 };
 
-t.test('a data directory of layout 2 opens with all its data, and works', async (t) => {
-  const { dataDir, facts } = olderData(t);
+const opensAndWorks = async (t: Test, layout: number) => {
+  const { dataDir, facts } = olderData(t, layout);
   const { socketPath } = await startTestRedis(t, { dataDir });
+  const before = await olderHistory(socketPath);
   const { url } = await startTestServer(t, untilFarAway, { socketPath });
-  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '3');
+  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '4');
   t.equal(
     await redisCommand(socketPath, ['HGET', root, 'run_id']),
     null,
     'programs of layout 2 are refused without it',
   );
+
+  await t.test('a watcher resumes from any zxid, and gets what was stored', async (t) => {
+    const store = newStore(t, socketPath, migrations);
+    await store.open();
+    t.ok(before.main.length > 20 && before.offsets.length > 0, 'there is history of both kinds');
+    for (const history of ['main', 'offsets'] as const) {
+      const upTo = before[history].at(-1)!.zxid;
+      const { transactions, complete } = await store.events.range(history, 0, upTo, 1000);
+      t.same([transactions.map(pathsOf), complete], [before[history], true]);
+      const middle = before[history][before[history].length >> 1]!;
+      const after = await store.events.range(history, middle.zxid, upTo, 1000);
+      t.same(after.transactions.map(pathsOf), before[history].slice((before[history].length >> 1) + 1));
+    }
+    await store.events.checkResume(before.main[0]!.zxid);
+    t.same(await redisCommand(socketPath, ['EXISTS', olderEvents, olderOffsetEvents]), 0);
+  });
 
   await t.test('nodes of every kind, records, committed offsets read as they did', async (t) => {
     const latest = ({ records }: any) =>
@@ -84,8 +128,9 @@ t.test('a data directory of layout 2 opens with all its data, and works', async 
     const partition = `${url}/v1/topics/plain/partitions/1/records`;
     const headers = { 'weir-fence': 'writer=7', 'idempotency-key': 'fixture-records' };
     const again = await http(partition, 'POST', { records: [{ value: 'fenced' }] }, headers);
-    // The layout stores no fence with the key. As the fence belongs to the request, this is refused rather than done again.
-    t.match(again, { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } });
+    // Layout 2 stores no fence with the key. As the fence belongs to the request, this is refused rather than done again.
+    if (layout === 2) t.match(again, { status: 422, body: { code: 'IDEMPOTENCY_KEY_REUSED' } });
+    else t.equal(again.headers.get('idempotency-replayed'), 'true');
     const older = await http(partition, 'POST', { records: [{ value: 'no' }] }, { 'weir-fence': 'writer=6' });
     t.match(older, { status: 409, body: { code: 'FENCED', token: 7 } });
 
@@ -102,14 +147,21 @@ t.test('a data directory of layout 2 opens with all its data, and works', async 
   });
 
   await t.test('the member of the group is still there, and commits', async (t) => {
-    const member = facts.member as unknown as TestMember;
-    t.equal((await beat(url, 'living', member)).status, 200);
+    const { memberId, memberEpoch, memberSecret, assignment: owned } = facts.member;
+    // Members of layout 2 have no secret.
+    const headers: Record<string, string> = memberSecret === undefined ? {} : { 'weir-member': String(memberSecret) };
+    const send = (path: string, body: unknown) => http(`${url}/v1/groups/living/${path}`, 'POST', body, headers);
+    const beat = await send(`members/${memberId}/heartbeat`, { memberEpoch, owned });
+    t.equal(beat.status, 200);
     const offsets = [{ topic: 'plain', partition: 0, offset: 5 }];
-    const { memberId, memberEpoch } = member;
-    const commit = await http(`${url}/v1/groups/living/offsets`, 'POST', { memberId, memberEpoch, offsets });
+    const commit = await send('offsets', { memberId, memberEpoch: beat.body.memberEpoch, offsets });
     t.equal(commit.status, 200);
   });
-});
+};
+
+for (const layout of [2, 3]) {
+  t.test(`a data directory of layout ${layout} opens with all its data, and works`, (t) => opensAndWorks(t, layout));
+}
 
 const silent = pino({ level: 'silent' });
 
@@ -125,8 +177,8 @@ const steps = (
 ): [...typeof migrations, Migration, Migration] => [
   ...migrations,
   {
-    from: 3,
-    to: 4,
+    from: 4,
+    to: 5,
     run: async (data) => {
       for await (const { keys } of data.partitions()) {
         await data.command(keys.partition, (client) => client.hincrby(keys.partition, 'test_mark', 1));
@@ -135,8 +187,8 @@ const steps = (
     },
   },
   {
-    from: 4,
-    to: 5,
+    from: 5,
+    to: 6,
     run: async (data) => {
       for await (const name of data.children('/')) {
         const key = data.keys.node(`/${name}`);
@@ -146,7 +198,7 @@ const steps = (
   },
 ];
 
-async function storeOfLayout3(t: Test): Promise<{ socketPath: string; url: string; partitions: string[] }> {
+async function storeOfThisLayout(t: Test): Promise<{ socketPath: string; url: string; partitions: string[] }> {
   const { socketPath } = await startTestRedis(t);
   const { url, close } = await startTestServer(t, {}, { socketPath });
   const partitions: string[] = [];
@@ -159,7 +211,7 @@ async function storeOfLayout3(t: Test): Promise<{ socketPath: string; url: strin
 }
 
 t.test('an interrupted migration continues from the last complete layout, and begins no new epoch', async (t) => {
-  const { socketPath, partitions } = await storeOfLayout3(t);
+  const { socketPath, partitions } = await storeOfThisLayout(t);
   const epoch = Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32;
   let visited = 0;
   const cut = newStore(
@@ -173,7 +225,7 @@ t.test('an interrupted migration continues from the last complete layout, and be
   await eventually(() => visited >= 4, 'the migration is halfway');
   await cut.close();
   await opening;
-  t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', '3']);
+  t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['6', '4']);
   await redisCommand(socketPath, ['DEL', '{weir}:migration']); // the lock expires
 
   const store = newStore(t, socketPath, steps());
@@ -181,12 +233,12 @@ t.test('an interrupted migration continues from the last complete layout, and be
   for (const key of partitions) t.ok(Number(await redisCommand(socketPath, ['HGET', key, 'test_mark'])) >= 1);
   const names = (await redisCommand(socketPath, ['ZRANGE', children('/'), '0', '-1'])) as string[];
   for (const name of names) t.equal(await redisCommand(socketPath, ['HGET', node(`/${name}`), 'test_mark']), name);
-  t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['5', null]);
+  t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['6', null]);
   t.equal(Math.floor(Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32), Math.floor(epoch));
 });
 
 t.test('a broker reports a migration while it migrates older data, and none for data of its layout', async (t) => {
-  const { socketPath } = await storeOfLayout3(t);
+  const { socketPath } = await storeOfThisLayout(t);
   const codes = new Set<string>();
   const migrations = steps(() => void codes.add(store.notOpenError().code));
   const store = newStore(t, socketPath, migrations);
@@ -198,14 +250,14 @@ t.test('a broker reports a migration while it migrates older data, and none for 
 });
 
 t.test('of several brokers that open older data at once, one migrates it and the others wait', async (t) => {
-  const { socketPath, partitions } = await storeOfLayout3(t);
+  const { socketPath, partitions } = await storeOfThisLayout(t);
   const stores = Array.from({ length: 4 }, () => newStore(t, socketPath, steps()));
   await Promise.all(stores.map((store) => store.open()));
   for (const key of partitions) t.equal(await redisCommand(socketPath, ['HGET', key, 'test_mark']), '1');
 });
 
 t.test('a broker that lost the migration lock to another broker changes nothing any more', async (t) => {
-  const { socketPath, partitions } = await storeOfLayout3(t);
+  const { socketPath, partitions } = await storeOfThisLayout(t);
   let visited = 0;
   const slow = newStore(
     t,
@@ -234,10 +286,10 @@ t.test('a running server stops with a clear message when a newer version has mig
   await newer.open();
   t.equal(await running.exited, 1);
   const fatal = running.log.find(({ level }) => level === 60);
-  t.match(fatal?.msg, /layout 5, which a newer version of Weirkeeper has written.*Upgrade this server/);
+  t.match(fatal?.msg, /layout 6, which a newer version of Weirkeeper has written.*Upgrade this server/);
 
   await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {
-    message: /weir: The store holds data of layout 5.*Upgrade this server/,
+    message: /weir: The store holds data of layout 6.*Upgrade this server/,
   });
   await redisCommand(socketPath, ['HSET', root, 'layout', '1']);
   await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {

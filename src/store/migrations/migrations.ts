@@ -1,6 +1,7 @@
 // Every migration of stored data from one layout to the next, in order. A release that changes the stored form raises the layout and
 // adds a migration here; test/store/migrations.test.ts opens the data of the previous release.
 import { toLayout3 } from './layout-3.ts';
+import { toLayout4 } from './layout-4.ts';
 import type { StoredData } from './stored-data.ts';
 
 export interface Migration {
@@ -13,4 +14,7 @@ export interface Migration {
   run(data: StoredData): Promise<void>;
 }
 
-export const migrations: readonly Migration[] = [{ from: 2, to: 3, run: toLayout3 }];
+export const migrations: readonly Migration[] = [
+  { from: 2, to: 3, run: toLayout3 },
+  { from: 3, to: 4, run: toLayout4 },
+];

@@ -6,14 +6,14 @@ import { hasCode, type ServiceError } from '../../core/service-error.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { decodeReply, integer, type ReplyValue } from '../scripts.ts';
-import { decodeEvents, type NodeEvent, type Transaction } from './node-codec.ts';
+import { decodeEntry, type NodeEvent, type Transaction } from './node-codec.ts';
 
 /** Transactions on committed offsets have a stream of their own: the main history, that of committed offsets, or both merged. */
 type History = 'main' | 'offsets' | 'both';
 
 type Entry = [id: Buffer, fields: Buffer[]];
 
-/** Consecutive entries of one stream; `more` = others may follow. */
+/** Consecutive entries of one stream, of which each may hold several transactions; `more` = others may follow. */
 interface Page {
   entries: Entry[];
   more: boolean;
@@ -21,7 +21,7 @@ interface Page {
 
 const blockMs = 2000;
 const readRetryMs = 50;
-const readCount = 500;
+const readCount = 128;
 /** How long after its time-out a blocking read may be without a reply before the connection counts as dead, ms. */
 const replyGraceMs = 3000;
 
@@ -67,6 +67,7 @@ export class Events {
 
   /**
    * Reads a page of history: transactions after `after`, up to `upTo`, in order.
+   * @param count the most transactions
    * @param bytes the size at which the page ends; its last transaction may exceed it
    * @returns `complete` = no transaction up to `upTo` follows the page
    */
@@ -79,12 +80,15 @@ export class Events {
   ): Promise<{ transactions: Transaction[]; complete: boolean }> {
     const read = async (stream: 'main' | 'offsets') =>
       decodePage(await this.#connection.call('nodes/history', this.#keys.root, [stream, after, upTo, count, bytes]));
-    return merge(
-      await Promise.all([
-        ...(history === 'offsets' ? [] : [read('main')]),
-        ...(history === 'main' ? [] : [read('offsets')]),
-      ]),
-    );
+    const pages = await Promise.all([
+      ...(history === 'offsets' ? [] : [read('main')]),
+      ...(history === 'main' ? [] : [read('offsets')]),
+    ]);
+    const { transactions, complete } = merge(pages, after);
+    // An entry is read as a whole, and may have more transactions than the page.
+    const end = pageEnd(transactions, upTo, count, bytes);
+    const isWhole = end === transactions.length || transactions[end]!.zxid > upTo;
+    return { transactions: transactions.slice(0, end), complete: complete && isWhole };
   }
 
   /**
@@ -159,11 +163,11 @@ export class Events {
       ? client.xreadBuffer('COUNT', readCount, 'BLOCK', blockMs, ...streams)
       : client.xreadBuffer('COUNT', readCount, ...streams))) as unknown as [key: Buffer, entries: Entry[]][] | null;
     const pages = (reply ?? []).map(([, entries]) => ({ entries, more: entries.length >= readCount }));
-    // A read that has blocked returns only the stream that was written first, without the other part of the same transaction
-    // (Redis 7.0).
-    if (mayBlock && pages.length === 1 && pages[0]!.entries.some(isInBothStreams))
+    // A read that has blocked returns only the stream that was written first, without what the same script has written to the
+    // other one (Redis 7.0).
+    if (mayBlock && pages.length === 1 && pages[0]!.entries.some(hasOtherHalf))
       return this.#readNext(client, position, false);
-    return merge(pages).transactions;
+    return merge(pages, position).transactions;
   }
 }
 
@@ -187,38 +191,50 @@ function decodePage([more, ...rest]: ReplyValue[]): Page {
   return { entries, more: integer(more) === 1 };
 }
 
+/** How many of the transactions are up to `upTo`, and are at most `count` that reach `bytes` with the last one. */
+function pageEnd(transactions: readonly Transaction[], upTo: number, count: number, bytes: number): number {
+  let [end, size] = [0, 0];
+  while (end < Math.min(transactions.length, count) && size < bytes && transactions[end]!.zxid <= upTo) {
+    size += transactions[end]!.bytes;
+    end += 1;
+  }
+  return end;
+}
+
 /**
- * Merges pages of both streams by zxid; one transaction may have events in both. If more entries may follow a page, transactions beyond
- * its last entry are left for the next read, as others may belong before them.
+ * Merges the transactions after `after` of pages of both streams by zxid; one may have events in both. If more entries may follow
+ * a page, transactions beyond its last entry are left for the next read, as others may belong before them.
  */
-function merge(pages: Page[]): { transactions: Transaction[]; complete: boolean } {
+function merge(pages: Page[], after: number): { transactions: Transaction[]; complete: boolean } {
   let horizon = Number.POSITIVE_INFINITY;
   for (const { entries, more } of pages) if (more) horizon = Math.min(horizon, zxidOf(entries.at(-1)!));
-  const byZxid = new Map<number, Transaction>();
-  for (const { entries } of pages) {
-    for (const entry of entries) {
-      const zxid = zxidOf(entry);
-      if (zxid > horizon) continue;
-      const stored = entry[1][1]!;
-      const events: NodeEvent[] = decodeEvents(stored);
-      const same = byZxid.get(zxid);
-      if (same) {
-        // Committed offsets are below nodes of the main history: their deletions come before those of the parents, and their
-        // creations after.
-        const [gone, others] = [events.filter(isDeletion), events.filter((event) => !isDeletion(event))];
-        same.events = [...gone, ...same.events, ...others];
-        same.bytes += stored.length;
-      } else {
-        byZxid.set(zxid, { zxid, events, bytes: stored.length });
-      }
-    }
-  }
-  const transactions = [...byZxid.values()].sort((a, b) => a.zxid - b.zxid);
+  const lists = pages.map(({ entries }) => entries.flatMap(([, fields]) => decodeEntry(fields[1]!, after)));
+  const merged = lists.length === 1 ? lists[0]! : mergeLists(lists);
+  const transactions = horizon === Number.POSITIVE_INFINITY ? merged : merged.filter(({ zxid }) => zxid <= horizon);
   return { transactions, complete: horizon === Number.POSITIVE_INFINITY };
 }
 
-/** Whether the transaction also has an entry in the other stream (lua/lib/txn.lua). */
-function isInBothStreams([, fields]: Entry): boolean {
+/** Joins the transactions of both streams in the order of their zxids, and the two halves of those that have events in both. */
+function mergeLists(lists: readonly Transaction[][]): Transaction[] {
+  const byZxid = new Map<number, Transaction>();
+  for (const transaction of lists.flat()) {
+    const same = byZxid.get(transaction.zxid);
+    if (!same) {
+      byZxid.set(transaction.zxid, transaction);
+      continue;
+    }
+    // Committed offsets are below nodes of the main history: their deletions come before those of the parents, and their
+    // creations after.
+    const { events, bytes } = transaction;
+    const [gone, others] = [events.filter(isDeletion), events.filter((event) => !isDeletion(event))];
+    same.events = [...gone, ...same.events, ...others];
+    same.bytes += bytes;
+  }
+  return [...byZxid.values()].sort((a, b) => a.zxid - b.zxid);
+}
+
+/** Whether the same script has written an entry to the other stream, too (lua/lib/events.lua). */
+function hasOtherHalf([, fields]: Entry): boolean {
   return fields.at(-2)?.toString('latin1') === 'half';
 }
 

@@ -48,21 +48,44 @@ export interface Transaction {
   bytes: number;
 }
 
-/** The bytes before the events of a stream entry, and before the parts of each event. */
-const entryHead = 8;
+/** In the head of a stream entry: the zxid of its first transaction, and the bytes of the head. */
+const firstZxidAt = 16;
+const entryHead = 28;
+/** The bytes before the events of a transaction, and before the parts of each event. */
+const transactionHead = 8;
 const eventHead = 12;
 
-/** Decodes the `events` field of a stream entry (lua/lib/events.lua). @throws Error if it is cut short */
-export function decodeEvents(stored: Buffer): NodeEvent[] {
-  const events: NodeEvent[] = [];
+/**
+ * Decodes the transactions of a stream entry: its field `events` (lua/lib/events.lua).
+ * @param after only transactions with a higher zxid
+ * @throws Error if it is cut short
+ */
+export function decodeEntry(stored: Buffer, after: number): Transaction[] {
+  const transactions: Transaction[] = [];
+  const first = stored.readDoubleBE(firstZxidAt);
   let at = entryHead;
   while (at < stored.length) {
+    const zxid = first + stored.readUInt32BE(at);
+    const begin = at + transactionHead;
+    const end = begin + stored.readUInt32BE(at + 4);
+    if (end > stored.length) throw new Error('An entry of the event stream is cut short');
+    if (zxid > after) transactions.push({ zxid, events: decodeEvents(stored, begin, end), bytes: end - at });
+    at = end;
+  }
+  return transactions;
+}
+
+/** Decodes the events in `stored` from position `begin` to `stop`. */
+function decodeEvents(stored: Buffer, begin: number, stop: number): NodeEvent[] {
+  const events: NodeEvent[] = [];
+  let at = begin;
+  while (at < stop) {
     const kind = eventKinds[stored[at]!];
     const statEnd = at + eventHead + stored[at + 1]!;
     const typeEnd = statEnd + stored.readUInt16BE(at + 2);
     const pathEnd = typeEnd + stored.readUInt32BE(at + 4);
     const end = pathEnd + stored.readUInt32BE(at + 8);
-    if (kind === undefined || end > stored.length) throw new Error('An entry of the event stream is cut short');
+    if (kind === undefined || end > stop) throw new Error('An entry of the event stream is cut short');
     events.push(new StoredEvent(kind, stored, { stat: at + eventHead, statEnd, typeEnd, pathEnd, end }));
     at = end;
   }

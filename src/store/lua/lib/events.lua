@@ -1,27 +1,54 @@
 --- @include "lib/keys"
 --- @include "lib/text"
 --- @include "lib/stat"
---[[ The event stream: each transaction is one entry, whose id is the zxid. src/store/tree/node-codec.ts reads them.
+--[[ The event stream: what one script writes is one entry, with all its transactions in order; its id is the zxid of the last one.
+     src/store/tree/node-codec.ts reads entries.
 
-     An entry has one field, `events`: the running sum of the bytes of all entries; then of each event its kind, the lengths of
-     stat, content type, path and data, and these four. A deleted event has no content type and no data; data are cut at 16 KiB. ]]
-local events = { main = {}, offsets = {} }
+     An entry has a field `events`, and `half` if the same script has written an entry to the other stream, too. `events` begins with
+     the running sums of the bytes and the number of all transactions, those of this entry included; the zxid of its first
+     transaction; and how many it has. Then come the transactions: of each how far its zxid is beyond the first one, the length of
+     its events, and these: kind, lengths of stat, content type, path and data, and these four. A deleted event has no content type
+     and no data; data are cut at 16 KiB. ]]
 
+-- Of each stream the events of the transaction that is not finished yet, and the parts of the entry that is to be written. Later
+-- `sums` has the running sums, finished transactions included, which the root keeps. Its `floor` there is the zxid up to which
+-- transactions are deleted: resuming before it gives COMPACTED.
+local events = {
+  main = {
+    key = keys.events,
+    fields = { bytes = 'event_bytes', count = 'event_count', floor = 'events_floor' },
+    events = {},
+    parts = {},
+    transactions = 0,
+  },
+  offsets = {
+    key = keys.offset_events,
+    fields = { bytes = 'offset_event_bytes', count = 'offset_event_count', floor = 'offset_events_floor' },
+    events = {},
+    parts = {},
+    transactions = 0,
+  },
+}
+
+local ENTRY = '>dddI4'
+local TRANSACTION = '>I4I4'
 local EVENT = '>BBI2I4I4'
 local EVENT_CREATED, EVENT_CHANGED, EVENT_DELETED = 1, 2, 3
 local DATA_BYTES_MAX = 16384
--- How often the history is trimmed: after that many transactions, as each time would cost more than it saves; and after a
--- transaction of that many bytes, as 128 of those could be gigabytes.
+-- How often the history is trimmed: after that many transactions, as each time would cost more than it saves; and after an
+-- entry of that many bytes, as 128 of those could be gigabytes.
 local TRIM_EVERY = 128
 local TRIM_AFTER_BYTES = 262144
 local HISTORY_BYTES_MAX = 67108864
+--- The history of committed offsets has that many transactions.
+local OFFSET_TRANSACTIONS_MAX = 10000
 
 --- Adds an event to the transaction. Offset commits are so many that they would push all else out of the history: events of
 --- nodes below /consumers/{group}/offsets go to a short stream of their own, all others to the main stream.
 local function note(kind, node, content_type, data)
   local path, packed = node.path, stat.of(node)
   if #data > DATA_BYTES_MAX then data = string.sub(data, 1, DATA_BYTES_MAX) end
-  local into = string.find(path, '^/consumers/[^/]+/offsets/') and events.offsets or events.main
+  local into = string.find(path, '^/consumers/[^/]+/offsets/') and events.offsets.events or events.main.events
   into[#into + 1] = struct.pack(EVENT, kind, #packed, #content_type, #path, #data) .. packed .. content_type .. path .. data
 end
 
@@ -29,47 +56,119 @@ function events.created(node) note(EVENT_CREATED, node, node.content_type, node.
 function events.changed(node) note(EVENT_CHANGED, node, node.content_type, node.data) end
 function events.deleted(node) note(EVENT_DELETED, node, '', '') end
 
---- Returns the events added so far, as the bytes for each stream, and begins an empty transaction. Nil if there are none.
-function events.take()
-  if #events.main == 0 and #events.offsets == 0 then return nil end
-  local entry = { main = table.concat(events.main), offsets = table.concat(events.offsets) }
-  events.main, events.offsets = {}, {}
-  return entry
-end
+--- Whether the transaction has any events so far.
+function events.any() return events.main.events[1] ~= nil or events.offsets.events[1] ~= nil end
 
---- Deletes the oldest entries beyond the limits. The bytes retained are the newest running sum less the oldest one, and the
---- size of the oldest entry. `events_floor` is the zxid up to which entries are deleted: resuming before it gives COMPACTED.
-local function trim(retention, newest)
-  local forgotten = redis.call('XTRIM', keys.events, 'MAXLEN', '~', retention)
-  local first
-  for _ = 1, 16 do
-    local oldest = redis.call('XRANGE', keys.events, '-', '+', 'COUNT', 1)[1]
-    if not oldest then return end
-    first = tonumber(string.match(oldest[1], '^%d+'))
-    local bytes = newest - struct.unpack('>d', oldest[2][2]) + #oldest[2][2]
-    local length = redis.call('XLEN', keys.events)
-    if bytes <= HISTORY_BYTES_MAX or length <= 1 then break end
-    forgotten = forgotten + redis.call('XTRIM', keys.events, 'MAXLEN', math.floor(length * HISTORY_BYTES_MAX / bytes * 0.9))
+--- Notes the sums of a stream, as the root has them.
+function events.set_sums(into, bytes, count) into.sums = { bytes = tonumber(bytes or '0'), count = tonumber(count or '0') } end
+
+local function sums_of(of)
+  if not of.sums then
+    events.set_sums(of, unpack(redis.call('HMGET', keys.root, of.fields.bytes, of.fields.count)))
   end
-  if forgotten > 0 then redis.call('HSET', keys.root, 'events_floor', whole(first - 1)) end
+  return of.sums
 end
 
---- Appends transactions ({ zxid, main, offsets, total }) in their order. Their ids are their zxids in both streams.
-function events.append(transactions, retention)
-  local due = false
-  for _, entry in ipairs(transactions) do
-    local id, main, offsets = whole(entry.zxid) .. '-0', entry.main, entry.offsets
-    local head = struct.pack('>d', entry.total)
-    if offsets == '' then
-      redis.call('XADD', keys.events, id, 'events', head .. main)
-    elseif main == '' then
-      redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', head .. offsets)
-    else
-      -- The mark tells a reader that has only one half to read the other: a transaction is never split (guarantee W2).
-      redis.call('XADD', keys.offset_events, 'MAXLEN', '~', keys.OFFSET_EVENTS_MAX, id, 'events', head .. offsets, 'half', '1')
-      redis.call('XADD', keys.events, id, 'events', head .. main, 'half', '1')
+local function finish(into, zxid)
+  local list = into.events
+  if not list[1] then return end
+  local body = list[2] and table.concat(list) or list[1]
+  local sums, parts = sums_of(into), into.parts
+  sums.bytes, sums.count = sums.bytes + #body, sums.count + 1
+  into.first, into.last = into.first or zxid, zxid
+  into.transactions = into.transactions + 1
+  parts[#parts + 1] = struct.pack(TRANSACTION, zxid - into.first, #body)
+  parts[#parts + 1] = body
+  into.events = {}
+end
+
+--- Ends the transaction: its events are the next ones of the entry.
+function events.finish(zxid)
+  finish(events.main, zxid)
+  finish(events.offsets, zxid)
+end
+
+--- Discards the events of the transaction.
+function events.discard() events.main.events, events.offsets.events = {}, {} end
+
+--- The sums, first zxid and number of transactions of an entry, its id as a zxid, and its bytes.
+function events.head_of(entry)
+  local bytes, count, first, transactions = struct.unpack(ENTRY, entry[2][2])
+  return {
+    bytes = bytes,
+    count = count,
+    first = first,
+    transactions = transactions,
+    zxid = tonumber(string.match(entry[1], '^%d+')),
+    size = #entry[2][2],
+  }
+end
+
+--- The head of the first entry of a stream at or after an id; '-' is before all. Nil if there is none.
+function events.head(key, id)
+  local entry = redis.call('XRANGE', key, id, '+', 'COUNT', 1)[1]
+  return entry and events.head_of(entry)
+end
+
+--- Deletes the oldest entries beyond the limits: those behind which there are as many transactions as are retained, and those with
+--- which there are too many bytes.
+local function trim(from, retention)
+  local newest = from.sums
+  local function is_beyond(head)
+    return head and (newest.count - head.count >= retention or newest.bytes - head.bytes + head.size > HISTORY_BYTES_MAX)
+  end
+  local function at(zxid) return events.head(from.key, whole(zxid)) end
+  local gone = events.head(from.key, '-')
+  if not is_beyond(gone) then return end
+  -- Looks for the newest such entry near the oldest one, as few are deleted each time: in steps that double, then by halves.
+  local step, kept = 1, nil
+  repeat
+    local head = at(gone.zxid + step)
+    if is_beyond(head) then gone = head else kept = gone.zxid + step end
+    step = 2 * step
+  until kept
+  while kept - gone.zxid > 1 do
+    local middle = math.floor((gone.zxid + kept) / 2)
+    local head = at(middle)
+    if is_beyond(head) then gone = head else kept = middle end
+  end
+  if redis.call('XTRIM', from.key, 'MINID', '~', whole(gone.zxid + 1)) == 0 then return end
+  redis.call('HSET', keys.root, from.fields.floor, whole(events.head(from.key, '-').first - 1))
+end
+
+--- The bytes of an entry with one transaction, whose stored events are given.
+function events.entry(zxid, body, sums)
+  return struct.pack(ENTRY, sums.bytes, sums.count, zxid, 1) .. struct.pack(TRANSACTION, 0, #body) .. body
+end
+
+--- The fields of the root that change with the finished transactions, each with its value behind it.
+function events.root_fields()
+  local fields = {}
+  for _, of in ipairs({ events.main, events.offsets }) do
+    if of.first then
+      local at = #fields
+      fields[at + 1], fields[at + 2] = of.fields.bytes, whole(of.sums.bytes)
+      fields[at + 3], fields[at + 4] = of.fields.count, whole(of.sums.count)
     end
-    due = due or entry.zxid % TRIM_EVERY == 0 or #main >= TRIM_AFTER_BYTES
   end
-  if due then trim(retention, transactions[#transactions].total) end
+  return fields
+end
+
+local function append(to, mark, retention)
+  local sums, first, last = to.sums, to.first, to.last
+  local head = struct.pack(ENTRY, sums.bytes, sums.count, first, to.transactions)
+  local entry = head .. table.concat(to.parts)
+  redis.call('XADD', to.key, whole(last) .. '-0', 'events', entry, unpack(mark))
+  to.parts, to.transactions, to.first = {}, 0, nil
+  if last % TRIM_EVERY <= last - first or #entry >= TRIM_AFTER_BYTES then trim(to, retention) end
+end
+
+--- Appends the finished transactions. `retention` = how many transactions the main history retains.
+function events.append(retention)
+  local main, offsets = events.main, events.offsets
+  -- A reader that waits gets what one of the streams has got. The mark tells it to read the other one, too: no transaction is split
+  -- (guarantee W2), and none is passed over.
+  local mark = main.first and offsets.first and { 'half', '1' } or {}
+  if offsets.first then append(offsets, mark, OFFSET_TRANSACTIONS_MAX) end
+  if main.first then append(main, mark, retention) end
 end

@@ -11,8 +11,10 @@ function keys.positions(group) return keys.base .. 'positions:' .. group end
 function keys.producer(id) return keys.base .. 'producer:' .. id end
 function keys.producer_logs(id) return keys.base .. 'producer-logs:' .. id end
 function keys.offset_details(group) return keys.base .. 'offset-details:' .. group end
-keys.events = keys.base .. 'events'
-keys.offset_events = keys.base .. 'offset-events'
+keys.events = keys.base .. 'transactions'
+keys.offset_events = keys.base .. 'offset-transactions'
+keys.older_events = keys.base .. 'events'
+keys.older_offset_events = keys.base .. 'offset-events'
 keys.epochs = keys.base .. 'epochs'
 keys.migration = keys.base .. 'migration'
 keys.sessions = keys.base .. 'sessions'
@@ -23,6 +25,3 @@ keys.offset_ages = keys.base .. 'offset-ages'
 keys.producers = keys.base .. 'producers'
 keys.producer_names = keys.base .. 'producer-names'
 keys.responses = keys.base .. 'responses'
---- The history of committed offsets has at least that many transactions: trimming begins above it (lib/events.lua,
---- lib/resume.lua).
-keys.OFFSET_EVENTS_MAX = 10000

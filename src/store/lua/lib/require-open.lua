@@ -5,7 +5,7 @@
      and migrated data would be written in their old form. ]]
 do
   -- The layout of src/store/migrations; test/house compares the two.
-  local LAYOUT = '3'
+  local LAYOUT = '4'
   local run, layout = unpack(redis.call('HMGET', keys.root, 'run', 'layout'))
   if not run or layout ~= LAYOUT then
     error(redis.error_reply('UNOPENED The store was emptied or converted; it must be opened again.'))

@@ -6,12 +6,9 @@ local newest = tonumber(redis.call('HGET', keys.root, 'zxid') or '0')
 
 --- The zxid up to which transactions of a history may have been deleted.
 local function floor_of(history)
-  local floor = tonumber(redis.call('HGET', keys.root, 'events_floor') or '0')
-  if history == 'both' and redis.call('XLEN', keys.offset_events) >= keys.OFFSET_EVENTS_MAX then
-    -- The history of offsets stores no floor: all before its first entry may have been deleted.
-    local oldest = redis.call('XRANGE', keys.offset_events, '-', '+', 'COUNT', 1)[1]
-    floor = math.max(floor, tonumber(string.match(oldest[1], '^%d+')) - 1)
-  end
+  local main, offsets = unpack(redis.call('HMGET', keys.root, 'events_floor', 'offset_events_floor'))
+  local floor = tonumber(main or '0')
+  if history == 'both' then floor = math.max(floor, tonumber(offsets or '0')) end
   return floor
 end
 

@@ -1,8 +1,8 @@
 --- @include "lib/require-open"
 --- @include "lib/txn"
 --- @include "lib/session"
---- Ends a session and deletes its ephemeral nodes in one transaction (guarantee N5). Returns their number.
-function session.finish(id, event_retention)
+--- Ends a session and deletes its ephemeral nodes in one transaction (guarantee N5), which the caller writes. Returns their number.
+function session.finish(id)
   local paths = redis.call('SMEMBERS', keys.ephemerals(id))
   table.sort(paths)
   for _, path in ipairs(paths) do
@@ -12,6 +12,6 @@ function session.finish(id, event_retention)
   redis.call('DEL', keys.session(id), keys.ephemerals(id))
   redis.call('HDEL', keys.ephemeral_bytes, id)
   redis.call('ZREM', keys.sessions, id)
-  txn.commit(event_retention)
+  txn.finish()
   return #paths
 end

@@ -5,7 +5,7 @@
 --- @include "lib/events"
 --[[ Transactions on the tree: a unit of work. Nodes are loaded once and changed in memory, so that later operations see the
      changes of earlier ones. An operation fails before anything is written, and so changes nothing (guarantee N4). Each
-     finished transaction has one zxid and is one entry of the event stream.
+     finished transaction has one zxid. Those that are written together are one entry of the event stream (lib/events.lua).
 
      A script may finish several transactions before it writes: scripts are atomic, so no reader sees a part of them, and a
      node that several of them change is written once. Redis has no rollback: whatever can fail must fail before write(),
@@ -15,8 +15,8 @@ local txn = {
   loaded = {},
   -- Nodes that differ from what is stored.
   touched = {},
-  -- Transactions that are finished and not yet written.
-  finished = {},
+  -- How many transactions are finished and not yet written.
+  finished = 0,
   -- By session, where it was read: the number of its ephemeral nodes, and the bytes of the transaction that deletes them.
   owned = {},
 }
@@ -30,8 +30,9 @@ local BATCH = 500
 --- The zxid of the newest transaction, finished ones included.
 function txn.newest()
   if not txn.newest_zxid then
-    local zxid, event_bytes = unpack(redis.call('HMGET', keys.root, 'zxid', 'event_bytes'))
-    txn.newest_zxid, txn.event_bytes = tonumber(zxid or '0'), tonumber(event_bytes or '0')
+    local root = redis.call('HMGET', keys.root, 'zxid', 'event_bytes', 'event_count')
+    txn.newest_zxid = tonumber(root[1] or '0')
+    events.set_sums(events.main, root[2], root[3])
   end
   return txn.newest_zxid
 end
@@ -266,12 +267,12 @@ end
 
 --- Ends the transaction and begins the next. Returns its zxid; an empty transaction gets none, and returns the newest zxid.
 function txn.finish()
-  local entry = events.take()
   txn.finished_partitions = txn.partitions
-  if entry then
-    entry.zxid = txn.zxid()
-    txn.newest_zxid = entry.zxid
-    txn.finished[#txn.finished + 1] = entry
+  if events.any() then
+    local zxid = txn.zxid()
+    events.finish(zxid)
+    txn.newest_zxid = zxid
+    txn.finished = txn.finished + 1
   end
   return txn.newest()
 end
@@ -281,22 +282,25 @@ end
 function txn.abandon()
   -- Keeps the count of earlier transactions, which may not be written yet.
   txn.partitions = txn.finished_partitions
-  if events.take() then txn.loaded, txn.touched, txn.owned = {}, {}, {} end
+  if events.any() then
+    events.discard()
+    txn.loaded, txn.touched, txn.owned = {}, {}, {}
+  end
 end
 
 --- Writes all finished transactions; there must be no unfinished one. `retention` = how many transactions the event stream
 --- retains for watchers that resume.
 function txn.write(retention)
-  if #txn.finished == 0 then return end
+  if txn.finished == 0 then return end
   write_nodes()
-  for _, entry in ipairs(txn.finished) do
-    txn.event_bytes = txn.event_bytes + #entry.main
-    entry.total = txn.event_bytes
+  local fields = events.root_fields()
+  if txn.partitions then
+    fields[#fields + 1] = 'partitions'
+    fields[#fields + 1] = whole(txn.partitions)
   end
-  if txn.partitions then redis.call('HSET', keys.root, 'partitions', whole(txn.partitions)) end
-  redis.call('HSET', keys.root, 'zxid', whole(txn.newest_zxid), 'event_bytes', whole(txn.event_bytes))
-  events.append(txn.finished, retention)
-  txn.touched, txn.finished = {}, {}
+  redis.call('HSET', keys.root, 'zxid', whole(txn.newest_zxid), unpack(fields))
+  events.append(retention)
+  txn.touched, txn.finished = {}, 0
 end
 
 --- Ends the transaction and writes it. Returns the same zxid as finish().

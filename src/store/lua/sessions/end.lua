@@ -17,7 +17,8 @@ local replay = idempotency.find(record_id, fingerprint, response_limits)
 if replay then return replay end
 local problem = session.problem(id, secret_hash)
 if problem then return problem end
-local count = session.finish(id, event_retention)
-local reply = { 'OK', 0, tonumber(redis.call('HGET', keys.root, 'zxid') or '0'), count }
+local count = session.finish(id)
+txn.write(event_retention)
+local reply = { 'OK', 0, txn.newest(), count }
 idempotency.store(record_id, fingerprint, response_limits, reply)
 return reply

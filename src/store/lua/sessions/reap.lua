@@ -43,11 +43,12 @@ for i = 1, #due, 2 do
   if until_ms > now_ms then
     redis.call('ZADD', keys.sessions, until_ms, id)
   else
-    local count = session.finish(id, event_retention)
+    local count = session.finish(id)
     nodes = nodes + count
     reply[#reply + 1] = id
     reply[#reply + 1] = count
     reply[#reply + 1] = now_ms - tonumber(due[i + 1])
   end
 end
+txn.write(event_retention)
 return reply
