@@ -1,5 +1,5 @@
 // The event stream: every transaction on the tree, in order. Reads a range of it, and tails it.
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, type ServiceError } from '../../core/service-error.ts';
@@ -133,7 +133,10 @@ export class Events {
               follower.offsetsForgotten(error as ServiceError);
             }
           }
-          if (signal.aborted || batch.length === 0) continue;
+          if (batch.length === 0) continue;
+          // The reply to the writer may have arrived in the same turn, behind this batch: it does not wait for all watchers.
+          await endOfTurn();
+          if (signal.aborted) continue;
           position = newest;
           follower.accept(batch);
         } catch (error) {
