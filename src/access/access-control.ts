@@ -1,0 +1,127 @@
+// The access control of one server: holds the policy of the file, and takes a changed file without a restart. A file that is not valid
+// changes nothing. Without a file everything is allowed.
+import { readFile } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { Authenticator, type Caller, type Credentials } from './authenticator.ts';
+import { Policy } from './policy.ts';
+import { PolicyError } from './policy-file.ts';
+import { openRights } from './rights.ts';
+
+/** How often the file is read again. A watch of the file would miss mounted secrets, which are replaced by links. */
+const checkEveryMs = 1000;
+
+/** The caller where there is no policy. */
+export const openCaller: Caller = {
+  identity: undefined,
+  tokenId: undefined,
+  expiresAt: undefined,
+  rights: openRights,
+  limits: {},
+};
+
+export class AccessControl {
+  readonly #file: string | undefined;
+  readonly #log: Logger;
+  readonly #listeners = new Set<() => void>();
+  #policy: Policy | undefined;
+  #authenticator: Authenticator | undefined;
+  #text: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #errors = 0;
+  /** Why the file was not taken when it was last read; undefined if it was. */
+  #failure: string | undefined;
+  #loadedAt = 0;
+
+  private constructor(file: string | undefined, log: Logger) {
+    this.#file = file;
+    this.#log = log;
+  }
+
+  /** Access control without a policy: everybody may do everything. */
+  static open(log: Logger): AccessControl {
+    return new AccessControl(undefined, log);
+  }
+
+  /** @throws PolicyError if the file cannot be read or is not valid */
+  static async load(file: string, log: Logger): Promise<AccessControl> {
+    const control = new AccessControl(file, log);
+    await control.#read();
+    control.#timer = setInterval(() => void control.reload(), checkEveryMs).unref();
+    return control;
+  }
+
+  /** Whether there is a policy. */
+  get isOn(): boolean {
+    return this.#policy !== undefined;
+  }
+
+  get policy(): Policy | undefined {
+    return this.#policy;
+  }
+
+  /** How often the file could not be taken since the start. */
+  get errors(): number {
+    return this.#errors;
+  }
+
+  /** When the policy in use was read, ms since 1970; 0 without a policy. */
+  get loadedAt(): number {
+    return this.#loadedAt;
+  }
+
+  /** @returns a promise only if a JWT has to be verified. @throws ServiceError AUTH_REQUIRED */
+  callerOf(credentials: Credentials): Caller | Promise<Caller> {
+    return this.#authenticator ? this.#authenticator.callerOf(credentials) : openCaller;
+  }
+
+  /** Calls `listener` after each change of the policy. @returns a function that ends this */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Reads the file again; if it is not valid, the policy in use stays, and the log says why. */
+  async reload(): Promise<void> {
+    const before = this.#policy;
+    try {
+      if (!(await this.#read())) return;
+      this.#failure = undefined;
+    } catch (error) {
+      // It is read every second: the same failure is told once.
+      const { message } = error as Error;
+      if (message === this.#failure) return;
+      this.#failure = message;
+      this.#errors += 1;
+      this.#log.error(
+        { err: error, file: this.#file },
+        'The changed policy is not used; the one before it stays in force',
+      );
+      return;
+    }
+    this.#log.info({ file: this.#file, hash: this.#policy?.hash, before: before?.hash }, 'The policy has changed');
+    for (const listener of this.#listeners) listener();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** @returns whether the file has changed */
+  async #read(): Promise<boolean> {
+    if (this.#file === undefined) return false;
+    let text: string;
+    try {
+      text = await readFile(this.#file, 'utf8');
+    } catch (error) {
+      throw new PolicyError(`The policy ${this.#file} cannot be read: ${(error as Error).message}.`);
+    }
+    if (text === this.#text) return false;
+    // A file that is not valid is reported once for each change.
+    this.#text = text;
+    const policy = new Policy(text);
+    this.#policy = policy;
+    this.#authenticator = new Authenticator(policy);
+    this.#loadedAt = Date.now();
+    return true;
+  }
+}

@@ -1,0 +1,155 @@
+// Who is asking: finds the identity of a request by its token, its JWT or the certificate of its connection.
+import { createHash } from 'node:crypto';
+import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { ServiceError } from '../core/service-error.ts';
+import type { Policy } from './policy.ts';
+import type { IdentityLimits } from './policy-file.ts';
+import type { Rights } from './rights.ts';
+import { tokenIdOf } from './tokens.ts';
+
+/** Who a request comes from. */
+export interface Caller {
+  /** Undefined for an anonymous client. */
+  readonly identity: string | undefined;
+  /** The id of its token, if it has sent one. */
+  readonly tokenId: string | undefined;
+  /** When its credential ends, ms since 1970; undefined if it does not. */
+  readonly expiresAt: number | undefined;
+  readonly rights: Rights;
+  readonly limits: IdentityLimits;
+}
+
+/** What a request proves its identity with. */
+export interface Credentials {
+  /** The header Authorization. */
+  authorization?: string | undefined;
+  /** The names in a client certificate that was verified: `CN=…`, `DNS=…`, `URI=…`, `email=…`. */
+  certNames?: readonly string[] | undefined;
+}
+
+/** Only algorithms with a public key: with a shared secret, who verifies could also sign. */
+const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
+/** Differences of clocks, as the issuer's is not ours. */
+const clockTolerance = '30s';
+/** Verified JWTs whose claims are kept until they expire, by their hash. */
+const verifiedMax = 10_000;
+/** How long a verified JWT is believed before its signature is checked again, as keys are revoked. */
+const verifiedMsMax = 60_000;
+
+export class Authenticator {
+  readonly #policy: Policy;
+  readonly #now: () => number;
+  readonly #keys: ReturnType<typeof createRemoteJWKSet> | undefined;
+  readonly #verified = new LRUCache<string, JWTPayload>({ max: verifiedMax, ttl: verifiedMsMax });
+
+  /** @param now the time, ms since 1970 */
+  constructor(policy: Policy, now: () => number = Date.now) {
+    this.#policy = policy;
+    this.#now = now;
+    const { jwt } = policy.document;
+    if (jwt) this.#keys = createRemoteJWKSet(new URL(jwt.jwksUri));
+  }
+
+  /**
+   * Finds the caller. Without credentials it is anonymous.
+   * @returns a promise only if a JWT has to be verified
+   * @throws ServiceError AUTH_REQUIRED for credentials that are not valid; STORE_UNAVAILABLE is never thrown
+   */
+  callerOf({ authorization, certNames = [] }: Credentials): Caller | Promise<Caller> {
+    if (authorization === undefined) {
+      const [identity, other] = this.#policy.identitiesOfCert(certNames);
+      if (other !== undefined) {
+        throw refused(
+          `The client certificate belongs to two identities of the policy, ${identity} and ${other}; it must belong to one.`,
+        );
+      }
+      return identity === undefined ? this.#anonymous() : this.#caller(identity);
+    }
+    const [, scheme = '', value = ''] = /^(\S+) +(\S+)$/.exec(authorization.trim()) ?? [];
+    switch (scheme.toLowerCase()) {
+      case 'bearer':
+        return tokenIdOf(value) === undefined && value.split('.').length === 3
+          ? this.#byJwt(value)
+          : this.#byToken(value);
+      case 'basic': {
+        const text = Buffer.from(value, 'base64').toString('utf8');
+        const at = text.indexOf(':');
+        return this.#byToken(text.slice(at + 1), at < 0 ? '' : text.slice(0, at));
+      }
+    }
+    throw refused(
+      'Authorization must be "Bearer <token>", or "Basic" with the identity as user and a token as password.',
+    );
+  }
+
+  /** @param user the identity that the client has named; undefined if it named none */
+  #byToken(token: string, user?: string): Caller {
+    const stored = this.#policy.tokenOf(token);
+    const id = tokenIdOf(token);
+    if (id === undefined)
+      throw refused('The token is malformed; it must be weir_<id>_<43 characters>, as it was given out.');
+    if (!stored || (user !== undefined && user !== stored.identity)) {
+      throw refused(`The token ${id} is not valid: it is unknown or revoked, or belongs to another identity.`);
+    }
+    const { identity, expiresAt } = stored;
+    if (expiresAt !== undefined && expiresAt <= this.#now()) {
+      throw refused(`The token ${id} has expired at ${new Date(expiresAt).toISOString()}; use a new one.`);
+    }
+    return this.#caller(identity, id, expiresAt);
+  }
+
+  async #byJwt(token: string): Promise<Caller> {
+    const claims = await this.#claimsOf(token);
+    const [identity, other] = this.#policy.identitiesOfUser(claims);
+    if (identity === undefined) throw refused('The JWT is valid, but no identity of the policy matches its claims.');
+    if (other !== undefined) {
+      throw refused(`Two identities of the policy match the JWT, ${identity} and ${other}; it must match one.`);
+    }
+    const expiresAt = claims.exp === undefined ? undefined : claims.exp * 1000;
+    return this.#caller(identity, undefined, expiresAt);
+  }
+
+  async #claimsOf(token: string): Promise<JWTPayload> {
+    const { jwt } = this.#policy.document;
+    if (!jwt || !this.#keys) throw refused('The policy of this server has no section jwt; use a token weir_….');
+    const key = createHash('sha256').update(token).digest('base64');
+    const known = this.#verified.get(key);
+    if (known && (known.exp ?? 0) * 1000 > this.#now()) return known;
+    const { issuer, audience } = jwt;
+    try {
+      const { payload } = await jwtVerify(token, this.#keys, {
+        issuer,
+        audience,
+        algorithms,
+        clockTolerance,
+        requiredClaims: ['exp'],
+        currentDate: new Date(this.#now()),
+      });
+      this.#verified.set(key, payload);
+      return payload;
+    } catch (error) {
+      const isAboutToken = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout);
+      const reason = error instanceof Error ? error.message : String(error);
+      throw refused(
+        isAboutToken
+          ? `The JWT is not valid: ${reason}.`
+          : `The JWT cannot be verified, as the keys of its issuer cannot be read: ${reason}.`,
+      );
+    }
+  }
+
+  #anonymous(): Caller {
+    const { anonymous: rights } = this.#policy;
+    return { identity: undefined, tokenId: undefined, expiresAt: undefined, rights, limits: {} };
+  }
+
+  #caller(identity: string, tokenId?: string, expiresAt?: number): Caller {
+    const rights = this.#policy.rightsOf(identity);
+    return { identity, tokenId, expiresAt, rights, limits: rights.limits };
+  }
+}
+
+function refused(detail: string): ServiceError {
+  return new ServiceError('AUTH_REQUIRED', detail);
+}

@@ -1,0 +1,88 @@
+// A policy as requests use it: which identity a credential belongs to, and what that identity may do. Immutable; a changed file makes a
+// new one.
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { identityNamePattern, type PolicyDocument, readPolicy } from './policy-file.ts';
+import { anonymousRights, type Rights, RuleRights } from './rights.ts';
+import { hasHash, tokenIdOf } from './tokens.ts';
+
+/** Identities whose compiled rights are kept. With one identity for each user of a JWT issuer there may be any number. */
+const compiledRightsMax = 10_000;
+
+interface StoredToken {
+  id: string;
+  identity: string;
+  sha256: Buffer;
+  /** Ms since 1970; undefined if it does not expire. */
+  expiresAt: number | undefined;
+}
+
+export type ClaimsOfUser = Readonly<Record<string, unknown>>;
+
+export class Policy {
+  /** A short hash of the file, by which operators see whether brokers have the same one. */
+  readonly hash: string;
+  readonly document: PolicyDocument;
+  readonly anonymous: Rights;
+  readonly #tokens = new Map<string, StoredToken>();
+  readonly #identityOfCert = new Map<string, string>();
+  readonly #byClaim: { identity: string; claim: string; has: string }[] = [];
+  readonly #rights = new LRUCache<string, RuleRights>({ max: compiledRightsMax });
+
+  /** @throws PolicyError with all problems of the file */
+  constructor(text: string) {
+    this.hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+    this.document = readPolicy(text);
+    this.anonymous = anonymousRights(this.document.public);
+    for (const [identity, { tokens, certs, jwt }] of Object.entries(this.document.identities)) {
+      for (const { id, sha256, expires } of tokens) {
+        this.#tokens.set(id, { id, identity, sha256: Buffer.from(sha256, 'hex'), expiresAt: expires });
+      }
+      for (const cert of certs) this.#identityOfCert.set(cert, identity);
+      if (jwt) this.#byClaim.push({ identity, ...jwt });
+    }
+  }
+
+  /** The stored token that equals `token`, expired or not; undefined if there is none. */
+  tokenOf(token: string): { id: string; identity: string; expiresAt: number | undefined } | undefined {
+    const stored = this.#tokens.get(tokenIdOf(token) ?? '');
+    return stored && hasHash(token, stored.sha256) ? stored : undefined;
+  }
+
+  /** The identities of a client certificate with these names, such as `CN=ops` or `DNS=ops.example`. */
+  identitiesOfCert(names: Iterable<string>): string[] {
+    const found = new Set<string>();
+    for (const name of names) {
+      const identity = this.#identityOfCert.get(name);
+      if (identity !== undefined) found.add(identity);
+    }
+    return [...found];
+  }
+
+  /**
+   * The identities of a user by the verified claims of a JWT: those whose claim has the value; without any, the one that the name
+   * claim names. That name must not be one of the file, whose owner has other credentials.
+   */
+  identitiesOfUser(claims: ClaimsOfUser): string[] {
+    const matched = this.#byClaim.filter(({ claim, has }) => {
+      const value = claims[claim];
+      return Array.isArray(value) ? value.includes(has) : value === has;
+    });
+    if (matched.length > 0) return [...new Set(matched.map(({ identity }) => identity))];
+    const { nameClaim } = this.document.jwt ?? {};
+    const name = nameClaim === undefined ? undefined : claims[nameClaim];
+    const isName = typeof name === 'string' && identityNamePattern.test(name);
+    return isName && !Object.hasOwn(this.document.identities, name) ? [name] : [];
+  }
+
+  /** What an identity may do, and its limits. */
+  rightsOf(identity: string): RuleRights {
+    let rights = this.#rights.get(identity);
+    if (!rights) {
+      const rules = this.document.allow.filter(({ who }) => who === '*' || who === identity);
+      rights = new RuleRights(identity, rules, this.document.public);
+      this.#rights.set(identity, rights);
+    }
+    return rights;
+  }
+}
