@@ -70,7 +70,7 @@ async function main(): Promise<void> {
     scope.teardown(() => redis.stop());
     const { socketPath } = redis;
     const invocation = loadConfig({}, ['--port=0']);
-    if (invocation.kind !== 'run') throw new Error(invocation.text);
+    if (invocation.kind !== 'run') throw new Error(`The options ask for ${invocation.kind}`);
     const server = await startServer(invocation.config, { socketPath }, pino({ level: 'error' }));
     scope.teardown(() => server.close());
     const names = new Map<string, string>();

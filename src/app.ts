@@ -20,6 +20,7 @@ import {
 } from './http/limits.ts';
 import { LingeringClose } from './http/lingering-close.ts';
 import { memberCredentialOf } from './http/member-header.ts';
+import { accessCheck } from './http/plugins/access.ts';
 import { admission } from './http/plugins/admission.ts';
 import { bodies } from './http/plugins/bodies.ts';
 import { bodyBytesLimit } from './http/plugins/body-bytes-limit.ts';
@@ -65,6 +66,7 @@ import { waitingSessions } from './http/waiting-session.ts';
 import type { StoredLimits } from './store/stored-limits.ts';
 import { groupSockets } from './ws/group.ts';
 import { socketPayloadBytesMax } from './ws/limits.ts';
+import { selectProtocol } from './ws/protocols.ts';
 import { refusedSockets } from './ws/refused-sockets.ts';
 import { handleSocketError, Sockets } from './ws/socket.ts';
 import { serveTopicTail } from './ws/topic-tail.ts';
@@ -138,7 +140,7 @@ export async function buildApp(
   // Before every hook that may refuse a request: this plugin closes the connection of a refused upgrade.
   await app.register(fastifyWebsocket, {
     // The plugin only listens for `upgrade` on the server that it is given.
-    options: { server: webSockets as Server, maxPayload: socketPayloadBytesMax },
+    options: { server: webSockets as Server, maxPayload: socketPayloadBytesMax, handleProtocols: selectProtocol },
     errorHandler: handleSocketError,
   });
   // Their onRequest hooks run in this order: first those that every response relies on, then the refusals that cost least, then those
@@ -191,6 +193,7 @@ export async function buildApp(
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
   await app.register(hostCheck, { names, metrics, log });
   await app.register(originCheck, { allowed: config.corsOrigins, metrics, log });
+  await app.register(accessCheck, { access: broker.access });
   await app.register(requestHeadCheck);
   await app.register(effectGuard);
   await app.register(notFoundHandler);

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
+import { newToken } from './access/tokens.ts';
 import { type Config, describeConfig, loadConfig, packageVersion, userRuntimeDir } from './config/config.ts';
 import { claimEmbeddedRedis } from './embedded-redis/embedded-redis.ts';
 import { binaryAge, type RedisBinary, resolveRedisBinary } from './embedded-redis/redis-binary.ts';
@@ -25,6 +26,13 @@ interface RunningStore {
 
 async function main(): Promise<void> {
   const invocation = loadConfig(process.env, process.argv.slice(2));
+  if (invocation.kind === 'token') {
+    const { token, id, sha256 } = newToken(invocation.id);
+    process.stdout.write(
+      `${token}\n\nIt is not stored and cannot be shown again. The policy has its hash, below the tokens of an identity:\n\n  - { id: ${id}, sha256: "${sha256}" }\n`,
+    );
+    return;
+  }
   if (invocation.kind !== 'run') {
     process.stdout.write(`${invocation.text}\n`);
     return;

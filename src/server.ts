@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { AccessControl } from './access/access-control.ts';
 import { buildApp, type Limits } from './app.ts';
 import { Broker } from './broker/broker.ts';
 import type { Config } from './config/config.ts';
@@ -49,9 +50,11 @@ export async function startServer(
   limits: Partial<Limits> = {},
   { startStore, loading, signal }: StartOptions = {},
 ): Promise<Server> {
+  const access =
+    config.accessFile === undefined ? AccessControl.open(log) : await AccessControl.load(config.accessFile, log);
   const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;
-  const broker = new Broker(config, store, { sole, ...(loading && { loading }) }, log);
+  const broker = new Broker(config, store, { sole, access, ...(loading && { loading }) }, log);
   let app: FastifyInstance | undefined;
   // Deregister first, so that clients send no new work. Then end the requests. Then stop what the requests depend on.
   const close = async (drain?: () => Promise<void>) => {
@@ -61,6 +64,7 @@ export async function startServer(
     await app?.close();
     await broker.stop();
     await store.close();
+    access.close();
   };
   const attempt = async (step: () => Promise<void>) => {
     for (const deadline = performance.now() + config.storeWaitMs; ; await sleep(retryMs)) {

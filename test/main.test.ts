@@ -90,7 +90,10 @@ t.test('a start that fails prints the reason and the remedy in one line', async 
     [{ WEIR_DATA_DIR: '/dev/null' }, /directory \/dev\/null cannot be made: \/dev\/null is not a folder/],
     [{ WEIR_PROT: '1' }, /WEIR_PROT is unknown; did you mean WEIR_PORT/],
     [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_PORT: port }, /Port \d+ of 127\.0\.0\.1 is in use.*WEIR_PORT/],
-    [{ WEIR_DATA_DIR: temporaryFolder(t), WEIR_HOST: '192.0.2.1' }, /192\.0\.2\.1 is not an address of this machine/],
+    [
+      { WEIR_DATA_DIR: temporaryFolder(t), WEIR_HOST: '192.0.2.1', WEIR_INSECURE: 'true' },
+      /192\.0\.2\.1 is not an address of this machine/,
+    ],
     [{ WEIR_REDIS_URL: 'redis://127.0.0.1:1', WEIR_STORE_WAIT: '1s' }, /cannot be reached: .*ECONNREFUSED/],
   ];
   await Promise.all(attempts.map(([env, message]) => t.rejects(startServerProcess(t, env), { message })));

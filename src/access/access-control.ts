@@ -2,10 +2,12 @@
 // changes nothing. Without a file everything is allowed.
 import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import { ServiceError } from '../core/service-error.ts';
 import { Authenticator, type Caller, type Credentials } from './authenticator.ts';
 import { Policy } from './policy.ts';
 import { PolicyError } from './policy-file.ts';
-import { openRights } from './rights.ts';
+import { missingText, openRights } from './rights.ts';
+import type { PublicThing, Resource, Verb } from './verbs.ts';
 
 /** How often the file is read again. A watch of the file would miss mounted secrets, which are replaced by links. */
 const checkEveryMs = 1000;
@@ -23,6 +25,7 @@ export class AccessControl {
   readonly #file: string | undefined;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
+  readonly #deniedListeners = new Set<(identity: string, verb: string) => void>();
   #policy: Policy | undefined;
   #authenticator: Authenticator | undefined;
   #text: string | undefined;
@@ -72,6 +75,65 @@ export class AccessControl {
   /** @returns a promise only if a JWT has to be verified. @throws ServiceError AUTH_REQUIRED */
   callerOf(credentials: Credentials): Caller | Promise<Caller> {
     return this.#authenticator ? this.#authenticator.callerOf(credentials) : openCaller;
+  }
+
+  /**
+   * Refuses what the caller may not do.
+   * @throws ServiceError FORBIDDEN, which names what is missing; AUTH_REQUIRED for an anonymous client
+   */
+  require(caller: Caller, verb: Verb, resource: Resource): void {
+    if (caller.rights.allows(verb, resource)) return;
+    throw this.#denied(caller, verb, (who) => missingText(who, verb, resource));
+  }
+
+  /** As require(), for a node and everything below it. */
+  requireSubtree(caller: Caller, verb: Verb, path: string): void {
+    if (caller.rights.allowsSubtree(verb, path)) return;
+    const pattern = path === '/' ? '/**' : `${path}/**`;
+    throw this.#denied(
+      caller,
+      verb,
+      (who) => `${missingText(who, verb, { kind: 'nodes', name: pattern })}, as it is about all nodes there`,
+    );
+  }
+
+  /** As require(), for what only an admin may do. */
+  requireAdmin(caller: Caller): void {
+    if (caller.rights.isAdmin) return;
+    throw this.#denied(caller, 'admin', (who) => `${who} needs admin: true`);
+  }
+
+  /** As require(), for a caller with any identity. */
+  requireIdentity(caller: Caller): void {
+    if (!this.isOn || caller.identity !== undefined) return;
+    throw this.#denied(caller, 'identity', (who) => `${who} needs an identity`);
+  }
+
+  /** As require(), for the docs, the console or the metrics. */
+  requireThing(caller: Caller, thing: PublicThing): void {
+    if (caller.rights.reads(thing)) return;
+    throw this.#denied(caller, 'read', (who) => `${who} needs read: [${thing}]`);
+  }
+
+  /** Calls `listener` for each refusal. @param listener gets the identity, as few values as the policy has, and the verb */
+  onDenied(listener: (identity: string, verb: string) => void): void {
+    this.#deniedListeners.add(listener);
+  }
+
+  #denied({ identity }: Caller, verb: string, missing: (who: string) => string): ServiceError {
+    // Users of an issuer may be any number, and each label of a metric is kept for ever.
+    const known =
+      identity === undefined
+        ? 'anonymous'
+        : Object.hasOwn(this.#policy?.document.identities ?? {}, identity)
+          ? identity
+          : 'other';
+    for (const listener of this.#deniedListeners) listener(known, verb);
+    if (identity !== undefined) return new ServiceError('FORBIDDEN', `${missing(identity)}.`);
+    return new ServiceError(
+      'AUTH_REQUIRED',
+      `${missing('An anonymous client')}. Send a token: Authorization: Bearer weir_….`,
+    );
   }
 
   /** Calls `listener` after each change of the policy. @returns a function that ends this */

@@ -95,7 +95,7 @@ const nodePattern = z.string().superRefine((pattern, context) => {
 });
 
 /** What a rule allows, and what a derived token may keep of it. */
-export const grantSchema = z.strictObject({
+const grantSchema = z.strictObject({
   nodes: z.record(nodePattern, verbList('nodes')).default({}),
   topics: z.record(namePattern, verbList('topics')).default({}),
   groups: z.record(namePattern, verbList('groups')).default({}),

@@ -17,7 +17,7 @@ interface StoredToken {
   expiresAt: number | undefined;
 }
 
-export type ClaimsOfUser = Readonly<Record<string, unknown>>;
+type ClaimsOfUser = Readonly<Record<string, unknown>>;
 
 export class Policy {
   /** A short hash of the file, by which operators see whether brokers have the same one. */

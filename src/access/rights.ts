@@ -34,21 +34,11 @@ export function anonymousRights(things: readonly PublicThing[]): Rights {
   };
 }
 
-/** The rights of a caller that has only what both have: a derived token and its parent. */
-export function intersectionOf(a: Rights, b: Rights): Rights {
-  return {
-    isAdmin: a.isAdmin && b.isAdmin,
-    allows: (verb, resource) => a.allows(verb, resource) && b.allows(verb, resource),
-    allowsSubtree: (verb, path) => a.allowsSubtree(verb, path) && b.allowsSubtree(verb, path),
-    reads: (thing) => a.reads(thing) && b.reads(thing),
-  };
-}
-
 /** Nodes of the service itself follow the things that they describe: reading them needs this. Writing them is refused to all. */
 type Reserved = { verb: Verb; resource: Resource } | 'anyIdentity' | undefined;
 
 /** @returns undefined if the node is not one of the service */
-export function reservedNode(path: string): Reserved {
+function reservedNode(path: string): Reserved {
   const [, top = '', second = '', third = ''] = path.split('/', 4);
   switch (top) {
     case 'consumers':

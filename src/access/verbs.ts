@@ -1,6 +1,6 @@
 // The words of a policy: what may be done (verbs), and to which kind of thing. docs/security.md explains them.
 
-export const verbs = ['read', 'write', 'delete', 'use', 'manage'] as const;
+const verbs = ['read', 'write', 'delete', 'use', 'manage'] as const;
 export type Verb = (typeof verbs)[number];
 
 /** The kinds of things that rules name, with the verbs that exist for each. */

@@ -1,6 +1,7 @@
 // One broker: makes the parts that run beside the HTTP server, and starts and stops them in the order of their dependencies.
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
+import { AccessControl } from '../access/access-control.ts';
 import type { Config } from '../config/config.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
@@ -42,6 +43,8 @@ const soleBrokerId = 1001;
 interface BrokerOptions {
   /** No other server can be using the store, as with a private Redis. */
   sole: boolean;
+  /** Who may do what; absent: everybody may do everything. */
+  access?: AccessControl;
   /** How far the private Redis has loaded its data; undefined when it has. */
   loading?: () => LoadingProgress | undefined;
 }
@@ -51,6 +54,7 @@ export class Broker {
   readonly store: Store;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly access: AccessControl;
   readonly eventTail: EventTail;
   readonly watches: WatchHub;
   /** Counts streams and sockets that were closed because their reader was too slow, by `kind`. */
@@ -85,6 +89,8 @@ export class Broker {
     this.log = log;
     this.#loading = options.loading;
     this.metrics = createMetrics();
+    this.access = options.access ?? AccessControl.open(log);
+    this.#countAccess();
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Slow readers whose connection was closed.', [
       'kind',
     ]);
@@ -243,6 +249,25 @@ export class Broker {
   /** Ends all long polls, streams and sockets, so that the HTTP server can close. */
   endWaits(): void {
     this.#stopping.abort();
+  }
+
+  #countAccess(): void {
+    const { access, metrics } = this;
+    const denied = metrics.counter('access_denied_total', 'Requests refused by the policy, by identity and verb.', [
+      'identity',
+      'verb',
+    ]);
+    access.onDenied((identity, verb) => denied.inc({ identity, verb }));
+    metrics.gauge(
+      'access_policy_errors_total',
+      'Changes of the policy file that could not be used.',
+      () => access.errors,
+    );
+    metrics.gauge(
+      'access_policy_loaded_timestamp_seconds',
+      'When the policy in use was read, in seconds since 1970; 0 without a policy.',
+      () => access.loadedAt / 1000,
+    );
   }
 
   /** Stops everything that start() started, in the reverse order; the store stays open. */

@@ -13,7 +13,10 @@ import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
 export type { Config } from './options.ts';
 
 /** What the command line requests: to run the server, or only to print `text`. */
-type Invocation = { kind: 'run'; config: Config } | { kind: 'help' | 'version'; text: string };
+type Invocation =
+  | { kind: 'run'; config: Config }
+  | { kind: 'help' | 'version'; text: string }
+  | { kind: 'token'; id: string };
 
 /** The configuration is not valid; the message has one line for each problem. */
 export class ConfigError extends Error {
@@ -21,6 +24,9 @@ export class ConfigError extends Error {
 }
 
 const entries = Object.entries(options) as [keyof Config, Option<unknown>][];
+
+/** The flag that makes a token in place of a start. */
+const printToken = 'print-token';
 
 /** The name of an option on the command line, without the two dashes. */
 export function flagOf({ variable }: Pick<Option<unknown>, 'variable'>): string {
@@ -40,6 +46,15 @@ export function loadConfig(
   const flags = parseFlags(argv);
   if (flags.values.has('help')) return { kind: 'help', text: helpText() };
   if (flags.values.has('version')) return { kind: 'version', text: packageVersion() };
+  const tokenId = flags.values.get(printToken);
+  if (tokenId !== undefined) {
+    if (!/^[a-z0-9-]{1,64}$/.test(tokenId)) {
+      throw new ConfigError(
+        `--${printToken} is "${tokenId}"; the id of a token has 1 to 64 of the characters a-z 0-9 -, such as billing-2026.`,
+      );
+    }
+    return { kind: 'token', id: tokenId };
+  }
 
   const problems = [...flags.problems, ...unknownVariables(env)];
   const values: Partial<Record<keyof Config, unknown>> = {};
@@ -109,6 +124,7 @@ function parseFlags(argv: string[]): { values: Map<string, string>; problems: st
       ...Object.fromEntries(types),
       help: { type: 'boolean', short: 'h' },
       version: { type: 'boolean', short: 'v' },
+      [printToken]: { type: 'string' },
     },
   });
   for (const token of tokens) {
@@ -117,10 +133,12 @@ function parseFlags(argv: string[]): { values: Map<string, string>; problems: st
     } else if (token.kind === 'option') {
       const option = known.get(token.name);
       if (token.name === 'help' || token.name === 'version') values.set(token.name, '');
-      else if (!option) problems.push(`${token.rawName} is unknown${suggestion(token.name, [...known.keys()], '--')}`);
-      else if (option.placeholder === undefined) values.set(token.name, token.value ?? 'true');
+      else if (!option && token.name !== printToken)
+        problems.push(`${token.rawName} is unknown${suggestion(token.name, [...known.keys()], '--')}`);
+      else if (option?.placeholder === undefined && token.name !== printToken)
+        values.set(token.name, token.value ?? 'true');
       else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
-        problems.push(`${token.rawName} needs a value: ${token.rawName} <${option.placeholder}>`);
+        problems.push(`${token.rawName} needs a value: ${token.rawName} <${option?.placeholder ?? 'id'}>`);
       } else values.set(token.name, token.value);
     }
   }
@@ -160,7 +178,17 @@ function conflicts(config: Config): string[] {
       `WEIR_MAX_NODE_BYTES is ${config.maxNodeBytes}, which is more than WEIR_MAX_BODY_BYTES, ${config.maxBodyBytes}: no request could contain such data`,
     );
   }
+  if (!isLoopbackHost(config.host) && config.accessFile === undefined && !config.insecure) {
+    problems.push(
+      `WEIR_HOST is ${config.host}, which others can reach, and there is no WEIR_ACCESS_FILE: they could do everything. Write a policy (docs/security.md has one to begin with), listen on 127.0.0.1, or set WEIR_INSECURE=true if only trusted clients reach this address`,
+    );
+  }
   return [...problems, ...redisConflicts(config)];
+}
+
+/** Whether an address to listen on can be reached from this machine only. */
+function isLoopbackHost(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function redisConflicts(config: Config): string[] {
@@ -208,6 +236,7 @@ Durations: 500ms, 10s, 5m, 1h, 7d, or a number of milliseconds.
 Sizes: 512KiB, 16MiB, 1GiB, or a number of bytes. kb, mb and gb mean the same as KiB, MiB and GiB.
 
 ${lines.join('\n')}
+  ${'--print-token <id>'.padEnd(68)}Print a new token, and the line of the policy for it.
   ${'--help, -h'.padEnd(68)}Print this help.
   ${'--version, -v'.padEnd(68)}Print the version.`;
 }

@@ -66,6 +66,10 @@ export interface Config {
   corsOrigins: string[];
   /** Names in the Host header that this server accepts besides its own; `*` stands for all. */
   allowedHosts: string[];
+  /** The policy that says who may do what; absent: everybody may do everything. */
+  accessFile?: string;
+  /** Listen beyond the loopback without a policy. */
+  insecure: boolean;
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 }
 
@@ -322,6 +326,20 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     placeholder: 'names',
     meaning:
       'Further names in the Host header that this server accepts, separated by commas. It always accepts localhost, addresses, the name of its machine and that in WEIR_ADVERTISED_URL. .example.com stands for all names below it, * for all.',
+  },
+  accessFile: {
+    variable: 'WEIR_ACCESS_FILE',
+    schema: z.string(),
+    placeholder: 'file',
+    meaning:
+      'Policy in YAML that says who may do what (docs/security.md). A change of the file applies within seconds. Default: everybody may do everything.',
+  },
+  insecure: {
+    variable: 'WEIR_INSECURE',
+    schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
+    default: 'false',
+    meaning:
+      'Whether to listen on an address other than the loopback without WEIR_ACCESS_FILE, so that everybody who reaches it may do everything: true or false.',
   },
   logLevel: {
     variable: 'WEIR_LOG_LEVEL',

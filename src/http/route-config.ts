@@ -38,8 +38,8 @@ async function requireRouteConfig(app: FastifyInstance): Promise<void> {
   app.addHook('onRoute', ({ method, url, schema, config }) => {
     const operation = (schema as { operationId?: string } | undefined)?.operationId;
     const isOperation = operation !== undefined || url.startsWith('/v1/');
-    if (!isOperation || (operation !== undefined && config?.admission && config.timeLimit)) return;
-    throw new Error(`${method} ${url} must declare an operationId, and admission and timeLimit in its config`);
+    if (!isOperation || (operation !== undefined && config?.admission && config.timeLimit && config.access)) return;
+    throw new Error(`${method} ${url} must declare an operationId, and access, admission and timeLimit in its config`);
   });
 }
 

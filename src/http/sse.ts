@@ -103,6 +103,7 @@ class EventStream {
     reply.raw.on('drain', this.#onDrain).on('close', this.#onClose);
     this.#unread = reply.request.countUnread(() => this.cutOff());
     reply.raw.once('close', () => this.#unread.close());
+    reply.request.followAccess((error) => this.fail(error, undefined));
   }
 
   get hasBegun(): boolean {

@@ -60,7 +60,7 @@ export const groupSockets: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     method: 'GET',
     url: '/groups/:group/stream',
     exposeHeadRoute: false,
-    config: { admission: 'work', timeLimit: 'none' },
+    config: { access: { verb: 'use', kind: 'groups', in: 'group' }, admission: 'work', timeLimit: 'none' },
     schema: {
       tags: ['groups'],
       operationId: 'groups.socket',
@@ -90,6 +90,9 @@ type RunWithPermit = <T>(work: () => Promise<T>) => Promise<T>;
 
 class GroupSocket {
   readonly #socket: Socket;
+  readonly #request: FastifyRequest;
+  /** The topics whose records it may be sent. */
+  readonly #topicsRead = new Set<string>();
   readonly #withPermit: RunWithPermit;
   readonly #closed = new AbortController();
   #closeCode: number | undefined;
@@ -107,6 +110,7 @@ class GroupSocket {
 
   constructor(ws: WebSocket, request: FastifyRequest, sockets: Sockets, withPermit: RunWithPermit) {
     this.#withPermit = withPermit;
+    this.#request = request;
     this.#queue = new Promise<void>((resolve) => {
       this.#openQueue = resolve;
     });
@@ -118,6 +122,9 @@ class GroupSocket {
       // Frames are queued here, and groupFramesWaitingMax limits the queue.
       framesInFlightMax: Number.POSITIVE_INFINITY,
       onPeerActivity: () => this.#stream?.notePong(),
+      recheckAccess: () => {
+        for (const topic of this.#topicsRead) request.require('read', 'topics', topic);
+      },
       onClose: (code) => {
         this.#closeCode = code;
         this.#closed.abort();
@@ -130,6 +137,7 @@ class GroupSocket {
     // A server that is stopping closes new sockets, so the member must not join.
     if (this.#closed.signal.aborted) return;
     try {
+      for (const topic of query.topics ?? []) this.#request.require('read', 'topics', topic);
       const join = joinOf(query, broker.config.sessionMinTtlMs);
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());
       this.#stream = stream;
@@ -226,6 +234,11 @@ class GroupSocket {
 
   #sink(): GroupStreamSink {
     return {
+      mayRead: (topic) => {
+        const may = this.#request.may('read', 'topics', topic);
+        if (may) this.#topicsRead.add(topic);
+        return may;
+      },
       room: () => this.#room(),
       credit: () => this.#credit,
       records: (topic, partition, records, count, nextOffset) => {

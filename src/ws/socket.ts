@@ -5,6 +5,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
+import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import { closeCodes } from '../../schemas/watch.ts';
 import type { Broker } from '../broker/broker.ts';
 import { readInput } from '../core/issues.ts';
@@ -46,6 +47,8 @@ interface SocketOptions<F> {
   framesInFlightMax?: number;
   /** Called once, when nothing can be sent any more. `code` = the peer's close code; undefined if the server closed it. */
   onClose(code?: number): void;
+  /** Checks again what the client has asked for, after a change of the policy; throws FORBIDDEN. */
+  recheckAccess?(): void;
   /** Called at each frame or pong of the peer. Bytes that it has taken do not count: they show only that its machine runs. */
   onPeerActivity?(): void;
 }
@@ -90,6 +93,10 @@ export class Sockets {
     ws.on('message', (data: Buffer, isBinary: boolean) =>
       inFlight.take(() => this.#take(socket, options, data, isBinary)),
     );
+    request.followAccess((error) => {
+      socket.sendError(error);
+      socket.close(problemCloseCodeBase + error.status, error.code);
+    }, options.recheckAccess);
     if (this.#broker.stopping.aborted) socket.close(closeCodes.goingAway, 'The server is stopping');
     return socket;
   }

@@ -9,6 +9,7 @@ import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import type { WatchHandle, WatchSink } from '../broker/watches/watcher.ts';
 import { frameJson } from '../core/frame-json.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { pathProblem } from '../core/tree/path.ts';
 import type { Store } from '../store/store.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
 import { sessionsPerSocketMax, watchesPerSocketMax } from './limits.ts';
@@ -48,7 +49,7 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     method: 'GET',
     url: '/watch',
     exposeHeadRoute: false,
-    config: { admission: 'work', timeLimit: 'none' },
+    config: { access: 'operation', admission: 'work', timeLimit: 'none' },
     schema: {
       tags: ['watches'],
       operationId: 'watch.socket',
@@ -85,7 +86,9 @@ interface ClientShare {
 class WatchSocket {
   readonly #broker: WatchBroker;
   readonly #socket: Socket;
-  readonly #watches = new Map<string, WatchHandle>();
+  readonly #watches = new Map<string, { path: string; handle: WatchHandle }>();
+  readonly #request: FastifyRequest;
+  readonly #mayRead = (path: string) => this.#request.may('read', 'nodes', path);
   readonly #sessions = new Map<string, SessionRenewer>();
 
   readonly #limit: ClientShare;
@@ -97,6 +100,7 @@ class WatchSocket {
     open: Set<WatchSocket>,
   ) {
     this.#broker = broker;
+    this.#request = request;
     this.#limit = limit;
     // Before accept(), which closes the socket at once if the broker is stopping.
     open.add(this);
@@ -107,10 +111,11 @@ class WatchSocket {
       onPeerActivity: () => {
         for (const session of this.#sessions.values()) session.noteActivity();
       },
+      recheckAccess: () => this.#recheckWatches(),
       onClose: () => {
-        for (const [id, watch] of [...this.#watches]) {
+        for (const [id, { handle }] of [...this.#watches]) {
           this.#forget(id);
-          watch.close();
+          handle.close();
         }
         for (const session of this.#sessions.values()) session.stop();
         open.delete(this);
@@ -123,7 +128,10 @@ class WatchSocket {
     if (this.#socket.room() !== undefined) return;
     let zxid = Number.POSITIVE_INFINITY;
     // A watch that has not started yet does not count.
-    for (const { position } of this.#watches.values()) if (position !== undefined) zxid = Math.min(zxid, position);
+    for (const {
+      handle: { position },
+    } of this.#watches.values())
+      if (position !== undefined) zxid = Math.min(zxid, position);
     if (Number.isFinite(zxid)) this.#send({ type: 'bookmark', zxid });
   }
 
@@ -154,6 +162,7 @@ class WatchSocket {
         `This socket has ${watchesPerSocketMax} watches, the limit of a socket. Unwatch some, or open another socket.`,
       );
     }
+    if (pathProblem(frame.path) === undefined) this.#request.require('read', 'nodes', frame.path);
     this.#limit.acquireWatch();
     const sink: WatchSink = {
       watching: (zxid) => this.#send({ type: 'watching', id, zxid }),
@@ -166,15 +175,29 @@ class WatchSocket {
         this.#socket.sendError(error, id);
       },
     };
-    this.#watches.set(id, this.#broker.watches.watch(frame, sink, this.#socket));
+    const request = frame.mode === 'recursive' ? { ...frame, mayRead: this.#mayRead } : frame;
+    this.#watches.set(id, { path: frame.path, handle: this.#broker.watches.watch(request, sink, this.#socket) });
   }
 
   #unwatch(id: string): void {
     const watch = this.#watches.get(id);
     if (!watch) throw new ServiceError('BAD_REQUEST', `There is no watch with the id '${id}' on this socket.`);
     this.#forget(id);
-    watch.close();
+    watch.handle.close();
     this.#send({ type: 'unwatched', id });
+  }
+
+  /** Ends the watches that a changed policy forbids; the others go on. */
+  #recheckWatches(): void {
+    for (const [id, { path, handle }] of [...this.#watches]) {
+      try {
+        this.#request.require('read', 'nodes', path);
+      } catch (error) {
+        this.#forget(id);
+        handle.close();
+        this.#socket.sendError(error, id);
+      }
+    }
   }
 
   #forget(id: string): void {

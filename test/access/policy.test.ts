@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { Policy } from '../../src/access/policy.ts';
-import { intersectionOf, missingText } from '../../src/access/rights.ts';
+import { missingText } from '../../src/access/rights.ts';
 import { hasHash, newToken, tokenIdOf } from '../../src/access/tokens.ts';
 
 const example = `
@@ -171,12 +171,4 @@ t.test('a user is who its claims say, and never who has other credentials', asyn
   t.same(policy.identitiesOfUser({ sub: 'ann', groups: 'sre' }), ['sre']);
   for (const sub of ['billing', 'a/b', '..', '', 7, undefined])
     t.same(policy.identitiesOfUser({ sub }), [], String(sub));
-});
-
-t.test('a derived token has only what both it and its parent have', async (t) => {
-  const policy = new Policy(example);
-  const both = intersectionOf(policy.rightsOf('ops'), policy.rightsOf('billing'));
-  t.ok(both.allows('read', { kind: 'topics', name: 'billing.x' }));
-  t.notOk(both.allows('read', { kind: 'topics', name: 'orders' }));
-  t.notOk(both.isAdmin);
 });

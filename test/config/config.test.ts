@@ -12,7 +12,7 @@ import { parseRedisUrl } from '../../src/config/redis-url.ts';
 
 function load(env: Record<string, string> = {}, argv: string[] = []): Config {
   const invocation = loadConfig(env, argv);
-  if (invocation.kind !== 'run') throw new Error(`it only prints: ${invocation.text}`);
+  if (invocation.kind !== 'run') throw new Error(`it only prints: ${invocation.kind}`);
   return invocation.config;
 }
 
@@ -51,6 +51,7 @@ t.test('without settings every option has its documented default', async (t) => 
     addressShare: 0.5,
     trustProxy: [],
     autoCreateTopics: false,
+    insecure: false,
     corsOrigins: [],
     allowedHosts: [],
     logLevel: 'info',
@@ -60,6 +61,8 @@ t.test('without settings every option has its documented default', async (t) => 
 t.test('every option is read from its variable', async (t) => {
   const config = load({
     WEIR_HOST: '0.0.0.0',
+    WEIR_ACCESS_FILE: '/etc/weir/policy.yaml',
+    WEIR_INSECURE: 'true',
     WEIR_PORT: '80',
     WEIR_ADVERTISED_URL: 'https://weir.example.org/',
     WEIR_BROKER_ID: '3',
@@ -113,11 +116,23 @@ t.test('every option is read from its variable', async (t) => {
     addressShare: 0.8,
     trustProxy: ['10.0.0.0/8', '2001:db8::1', 'loopback'],
     autoCreateTopics: true,
+    accessFile: '/etc/weir/policy.yaml',
+    insecure: true,
     redisMaxmemoryBytes: 4_294_967_296,
     corsOrigins: ['https://a.example', 'http://localhost:3000'],
     allowedHosts: ['weir.example', 'weir-2'],
     logLevel: 'debug',
   });
+});
+
+t.test('a server that others can reach needs a policy, or the word that it needs none', async (t) => {
+  for (const host of ['0.0.0.0', '::', '10.1.2.3', 'weir.example']) {
+    t.throws(() => load({ WEIR_HOST: host }), { message: /WEIR_ACCESS_FILE.*WEIR_INSECURE=true/s }, host);
+    t.doesNotThrow(() => load({ WEIR_HOST: host, WEIR_ACCESS_FILE: 'policy.yaml' }), host);
+    t.doesNotThrow(() => load({ WEIR_HOST: host }, ['--insecure']), host);
+  }
+  for (const host of ['127.0.0.1', '127.0.0.2', '::1', 'localhost'])
+    t.doesNotThrow(() => load({ WEIR_HOST: host }), host);
 });
 
 t.test('a flag takes precedence over its variable, in both spellings', async (t) => {
@@ -325,6 +340,12 @@ t.test('--help describes every option, also if other options are invalid', async
   }
   t.match(text, /--port <port> .* default 7070/);
   t.equal(loadConfig({}, ['-h']).kind, 'help');
+});
+
+t.test('--print-token asks for a token in place of a start', async (t) => {
+  t.same(loadConfig({}, ['--print-token', 'billing-2026']), { kind: 'token', id: 'billing-2026' });
+  t.throws(() => loadConfig({}, ['--print-token', 'Billing']), { message: /1 to 64 of the characters a-z 0-9 -/ });
+  t.throws(() => loadConfig({}, ['--print-token']), { message: /needs a value: --print-token <id>/ });
 });
 
 t.test('--version prints the version of the package', async (t) => {

@@ -31,6 +31,7 @@ export const testConfig: Config = {
   trustProxy: [],
   maxPartitions: 20_000,
   autoCreateTopics: false,
+  insecure: false,
   corsOrigins: [],
   allowedHosts: [],
   logLevel: 'silent',

@@ -61,9 +61,7 @@ const published: Record<string, number> = {
 };
 
 /** Codes that are published, and that nothing answers with yet: why. */
-const unused: Record<string, string> = {
-  AUTH_REQUIRED: 'reserved: there are no accounts yet',
-};
+const unused: Record<string, string> = {};
 
 /** The TypeScript sources without the catalogue, and without what routes say of themselves: there a code is only named. */
 const code = sources

@@ -8,17 +8,18 @@ const manifest = JSON.parse(read('package.json'));
 /** What the files of each room may import, besides their own room. */
 const allowed: Record<string, string[]> = {
   schemas: [],
+  access: ['schemas', 'core'],
   config: ['schemas'],
   core: ['schemas'],
   store: ['schemas', 'core', 'config'],
   'embedded-redis': ['schemas', 'core', 'config', 'store'],
-  broker: ['schemas', 'core', 'config', 'store'],
-  http: ['schemas', 'core', 'config', 'store', 'broker'],
-  ws: ['schemas', 'core', 'config', 'store', 'broker'],
-  app: ['schemas', 'core', 'config', 'store', 'broker', 'http', 'ws'],
-  server: ['schemas', 'core', 'config', 'store', 'broker', 'app'],
+  broker: ['schemas', 'core', 'access', 'config', 'store'],
+  http: ['schemas', 'core', 'access', 'config', 'store', 'broker'],
+  ws: ['schemas', 'core', 'access', 'config', 'store', 'broker'],
+  app: ['schemas', 'core', 'access', 'config', 'store', 'broker', 'http', 'ws'],
+  server: ['schemas', 'core', 'access', 'config', 'store', 'broker', 'app'],
   // Programs of their own, and what only they are made of.
-  main: ['schemas', 'core', 'config', 'store', 'embedded-redis', 'broker', 'app', 'server', 'stack-traces'],
+  main: ['schemas', 'core', 'access', 'config', 'store', 'embedded-redis', 'broker', 'app', 'server', 'stack-traces'],
   'stack-traces': [],
   'openapi-file': ['schemas', 'core', 'config', 'store', 'broker', 'http', 'app'],
 };

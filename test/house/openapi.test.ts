@@ -55,6 +55,9 @@ t.test('every reference leads somewhere', async (t) => {
 
 t.test('every component is used, or is a frame of a socket', async (t) => {
   const used = new Set(everything.map(({ value }) => value?.$ref).filter((ref) => ref !== undefined));
+  // Security schemes are named without a reference.
+  const schemes = [document, ...everything.map(({ value }) => value)].flatMap((value) => value?.security ?? []);
+  for (const name of schemes.flatMap(Object.keys)) used.add(`#/components/securitySchemes/${name}`);
   const components = Object.entries<any>(document.components).flatMap(([kind, all]) =>
     Object.keys(all).map((name) => `#/components/${kind}/${name}`),
   );

@@ -12,13 +12,14 @@ t.test('the server does not start with a route that lacks a required declaration
     ['/v1/things', {}],
     ['/v1/things', { schema }],
     ['/things', { schema }],
-    ['/v1/things', { schema, config: { admission: 'work' } }],
-    ['/v1/things', { schema, config: { timeLimit: 'read' } }],
-    ['/v1/things', { config: { admission: 'work', timeLimit: 'read' } }],
+    ['/v1/things', { schema, config: { access: 'open', admission: 'work' } }],
+    ['/v1/things', { schema, config: { access: 'open', timeLimit: 'read' } }],
+    ['/v1/things', { schema, config: { admission: 'work', timeLimit: 'read' } }],
+    ['/v1/things', { config: { access: 'open', admission: 'work', timeLimit: 'read' } }],
   ] as const) {
     t.throws(() => app.get(url, options, handler), /must declare/, `${url} ${JSON.stringify(options)}`);
   }
-  app.get('/v1/things', { schema, config: { admission: 'work', timeLimit: 'read' } }, handler);
+  app.get('/v1/things', { schema, config: { access: 'open', admission: 'work', timeLimit: 'read' } }, handler);
   app.get('/docs/things', handler);
   await app.ready();
 });

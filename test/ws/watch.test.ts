@@ -251,7 +251,7 @@ t.test('sockets from the own origin of the server and from a configured origin a
 
 t.test('a client that hangs loses its session in time, even if its connection stays open', async (t) => {
   const server = await startTestServer(t);
-  const { session } = (await http(`${server.url}/v1/sessions`, 'POST', { ttl: '1s' })).body;
+  const { session } = (await http(`${server.url}/v1/sessions`, 'POST', { ttl: '5s' })).body;
   await put(server, '/held', '', `?mode=ephemeral&session=${session}`);
   const script = `
     const ws = new (require('ws'))(${JSON.stringify(server.url.replace('http', 'ws'))} + '/v1/watch');

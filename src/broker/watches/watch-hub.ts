@@ -18,6 +18,7 @@ import { defaultWatchLimits, type WatchLimits } from './watch-limits.ts';
 import {
   historyOf,
   type Interest,
+  isEqual,
   type MatchedEvents,
   matchOne,
   matchTransaction,
@@ -285,8 +286,4 @@ export class WatchHub {
     }
     return [...counts.values()];
   }
-}
-
-function isEqual(a: Subscription, b: Subscription): boolean {
-  return a.interest === b.interest && a.data === b.data;
 }

@@ -30,6 +30,13 @@ export interface Subscription {
   readonly interest: Interest;
   /** Whether events carry the data that was written. */
   readonly data: boolean;
+  /** Of a recursive watch whose client may not read all nodes there: which it may. Equal watchers have the same function. */
+  readonly mayRead?: ((path: string) => boolean) | undefined;
+}
+
+/** Whether two subscriptions on the same path match the same events. */
+export function isEqual(a: Subscription, b: Subscription): boolean {
+  return a.interest === b.interest && a.data === b.data && a.mayRead === b.mayRead;
 }
 
 /** The events of one transaction that a subscription matches. */
@@ -67,6 +74,7 @@ export function matchTransaction<S extends Subscription>(
   const match = (path: string, change: ChangeKind, event: NodeEvent | undefined) => {
     for (const subscription of at(path) ?? []) {
       if (!interests[subscription.interest].has(change)) continue;
+      if (event && subscription.mayRead?.(event.path) === false) continue;
       let found = matched.get(subscription);
       if (!found) {
         found = new Match(subscription, json);

@@ -7,7 +7,7 @@ import { hasCode } from '../../core/service-error.ts';
 import type { EventTail } from './event-tail.ts';
 import type { HistoryPage, HistoryPages, PageRequester, WatchedHistory } from './history-pages.ts';
 import type { TimeSlices, Worker } from './time-slices.ts';
-import { type MatchedEvents, matchTransaction, type Subscription } from './watch-match.ts';
+import { isEqual, type MatchedEvents, matchTransaction, type Subscription } from './watch-match.ts';
 import type { WatchConnection, Watcher, WatcherOwner } from './watcher.ts';
 
 /** How much one connection is sent in one step, before other connections have their turn. */
@@ -263,12 +263,12 @@ class CatchUp implements PageRequester {
     const byPath = new Map<string, EqualWatchers[]>();
     this.#served = [...this.watchers].filter(({ reached }) => reached >= page.after && reached < page.end);
     for (const watcher of this.#served) {
-      const { path, interest, data } = watcher.subscription;
+      const { path, interest, data, mayRead } = watcher.subscription;
       const onPath = byPath.get(path) ?? [];
       byPath.set(path, onPath);
-      const equal = onPath.find((other) => other.interest === interest && other.data === data);
+      const equal = onPath.find((other) => isEqual(other, watcher.subscription));
       if (equal) equal.watchers.push(watcher);
-      else onPath.push({ path, interest, data, watchers: [watcher] });
+      else onPath.push({ path, interest, data, mayRead, watchers: [watcher] });
     }
     this.page = page;
     this.deliveries = deliveriesFrom(page, byPath);

@@ -13,6 +13,8 @@ export interface WatchRequest {
   once?: boolean | undefined;
   /** Send every transaction after this zxid; absent: after now. */
   since?: number | undefined;
+  /** Which nodes the client may read; absent: all. It is asked for each event, as a policy may change. */
+  mayRead?: ((path: string) => boolean) | undefined;
 }
 
 /** What a watcher writes to: `watching` once, then `events` any number of times. `failed` may come at any time, and is the last. */
@@ -65,7 +67,12 @@ export class Watcher implements WatchHandle {
 
   constructor(request: WatchRequest, sink: WatchSink, owner: WatcherOwner) {
     this.request = request;
-    this.subscription = { path: request.path, interest: request.mode, data: request.data ?? false };
+    this.subscription = {
+      path: request.path,
+      interest: request.mode,
+      data: request.data ?? false,
+      mayRead: request.mayRead,
+    };
     this.history = historyOf(request.path);
     this.sink = sink;
     this.#owner = owner;

@@ -124,6 +124,8 @@ function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
   }
   // Otherwise the rest of the body would be parsed as the next request.
   if (error.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close');
+  // RFC 9110, 15.5.2. Basic is accepted, too, but not offered: browsers would ask their user for a password.
+  if (error.code === 'AUTH_REQUIRED') reply.header('www-authenticate', 'Bearer realm="weirkeeper"');
   const { zxid } = error.fields;
   if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
   return reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem()));

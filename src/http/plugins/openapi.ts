@@ -171,6 +171,7 @@ const commonHeaders = {
 
 const everywhere = [
   'BAD_REQUEST',
+  'AUTH_REQUIRED',
   'FORBIDDEN',
   'TOO_LARGE',
   'UNSUPPORTED_MEDIA_TYPE',
@@ -290,9 +291,19 @@ const openApiOptions: FastifyDynamicSwaggerOptions = {
         "ZooKeeper's coordination and Kafka's logs over HTTP and WebSocket. Errors are application/problem+json with a stable `code`.",
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
     },
-    // The server that served the document, without credentials: every client that can reach it may use it.
+    // The server that served the document. Credentials are needed only where there is a policy.
     servers: [{ url: '/' }],
-    security: [],
+    security: [{}, { token: [] }, { basic: [] }],
+    components: {
+      securitySchemes: {
+        token: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A token `weir_…`, or a JWT of the issuer in the policy.',
+        },
+        basic: { type: 'http', scheme: 'basic', description: 'An identity and its token.' },
+      },
+    },
     tags: [
       { name: 'nodes', description: 'A tree of nodes, as in ZooKeeper.' },
       { name: 'sessions', description: 'Owners of ephemeral nodes: a session lives as long as it is renewed.' },

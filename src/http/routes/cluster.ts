@@ -16,7 +16,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 
   app.get(
     '/cluster',
     {
-      config: { admission: 'work', timeLimit: 'read' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['cluster'],
         operationId: 'cluster.get',
@@ -34,7 +34,7 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 
   app.get(
     '/brokers/:id',
     {
-      config: { admission: 'work', timeLimit: 'read' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['cluster'],
         operationId: 'brokers.get',

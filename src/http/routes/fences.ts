@@ -18,7 +18,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
   app.get(
     '/topics/:topic/partitions/:partition/fences',
     {
-      config: { admission: 'work', timeLimit: 'read' },
+      config: { access: { verb: 'read', kind: 'topics', in: 'topic' }, admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['topics'],
         operationId: 'fences.list',
@@ -47,7 +47,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
   app.delete(
     '/topics/:topic/partitions/:partition/fences/:fence',
     {
-      config: { admission: 'work', timeLimit: 'write' },
+      config: { access: { verb: 'manage', kind: 'topics', in: 'topic' }, admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['topics'],
         operationId: 'fences.delete',

@@ -34,7 +34,12 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
     '/groups/:group/offsets',
     {
       bodyLimit: bodyBytes.list,
-      config: { admission: 'commit', timeLimit: 'write', tooLargeRemedy: 'Commit fewer offsets in one request.' },
+      config: {
+        access: { verb: 'use', kind: 'groups', in: 'group' },
+        admission: 'commit',
+        timeLimit: 'write',
+        tooLargeRemedy: 'Commit fewer offsets in one request.',
+      },
       schema: {
         tags: ['groups'],
         operationId: 'groups.commit',
@@ -85,7 +90,12 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
   app.get(
     '/groups/:group/offsets',
     {
-      config: { admission: 'work', timeLimit: 'read', itemsOf: sizes.of },
+      config: {
+        access: { verb: 'use', kind: 'groups', in: 'group' },
+        admission: 'work',
+        timeLimit: 'read',
+        itemsOf: sizes.of,
+      },
       schema: {
         tags: ['groups'],
         operationId: 'groups.offsets',
@@ -120,7 +130,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
   app.delete(
     '/groups/:group/offsets',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: { verb: 'manage', kind: 'groups', in: 'group' }, admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.deleteOffsets',
@@ -158,7 +168,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
     '/groups/:group/offsets/reset',
     {
       bodyLimit: bodyBytes.list,
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: { verb: 'manage', kind: 'groups', in: 'group' }, admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.resetOffsets',

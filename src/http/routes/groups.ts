@@ -30,6 +30,7 @@ import { bodyBytes } from '../limits.ts';
 import { batchesType, jsonType, preferredType } from '../media-types.ts';
 import { memberCredentialOf, memberSecretOf } from '../member-header.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
+import { requireTopics } from '../permissions.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -48,7 +49,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
   app.get(
     '/groups',
     {
-      config: { admission: 'work', timeLimit: 'read' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.list',
@@ -63,14 +64,22 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     async (request, reply) => {
       const { zxid, groups: page, next } = await groupDirectory.page(request.query.after, request.query.limit);
       reply.header('weir-zxid', zxid);
-      return { groups: page, ...(next !== undefined && { next }) };
+      return {
+        groups: page.filter(({ groupId }) => request.may('use', 'groups', groupId)),
+        ...(next !== undefined && { next }),
+      };
     },
   );
 
   app.get(
     '/groups/:group',
     {
-      config: { admission: 'work', timeLimit: 'read', itemsOf: sizes.of },
+      config: {
+        access: { verb: 'use', kind: 'groups', in: 'group' },
+        admission: 'work',
+        timeLimit: 'read',
+        itemsOf: sizes.of,
+      },
       schema: {
         tags: ['groups'],
         operationId: 'groups.get',
@@ -96,7 +105,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
   app.delete(
     '/groups/:group',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: { verb: 'manage', kind: 'groups', in: 'group' }, admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.delete',
@@ -121,7 +130,12 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     '/groups/:group/members',
     {
       bodyLimit: bodyBytes.list,
-      config: { admission: 'work', timeLimit: 'none', tooLargeRemedy: 'Subscribe to fewer topics, or use a pattern.' },
+      config: {
+        access: { verb: 'use', kind: 'groups', in: 'group' },
+        admission: 'work',
+        timeLimit: 'none',
+        tooLargeRemedy: 'Subscribe to fewer topics, or use a pattern.',
+      },
       schema: {
         tags: ['groups'],
         operationId: 'groups.join',
@@ -151,6 +165,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     },
     async (request, reply) => {
       const { group } = request.params;
+      requireTopics(request, request.body);
       const { zxid, response, replayed } = await groups.join(
         group,
         joinOf(request.body, broker.config.sessionMinTtlMs),
@@ -169,7 +184,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     '/groups/:group/members/:member/heartbeat',
     {
       bodyLimit: bodyBytes.list,
-      config: { admission: 'heartbeat', timeLimit: 'write' },
+      config: { access: { verb: 'use', kind: 'groups', in: 'group' }, admission: 'heartbeat', timeLimit: 'write' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.heartbeat',
@@ -204,7 +219,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
   app.delete(
     '/groups/:group/members/:member',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: { verb: 'use', kind: 'groups', in: 'group' }, admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['groups'],
         operationId: 'groups.leave',
@@ -287,11 +302,11 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     }
     const credential = memberCredentialOf(request);
     const onWait = () => request.permit?.release();
+    const mayRead = (topic: string) => request.may('read', 'topics', topic);
     const type = preferredType(request, [jsonType, batchesType]);
     const form = type === batchesType ? batchesForm(request) : asRecords;
-    const consumed = await signals.run(reply.raw, (signal) =>
-      groupConsumer.consume(group, member, { waitMs, ...query, form, expectedSeq, credential, onWait }, signal),
-    );
+    const call = { waitMs, ...query, form, expectedSeq, credential, onWait, mayRead };
+    const consumed = await signals.run(reply.raw, (signal) => groupConsumer.consume(group, member, call, signal));
     reply.header('weir-zxid', consumed.zxid);
     if (type === batchesType) {
       reply.type(batchesType);
@@ -306,7 +321,13 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     '/groups/:group/members/:member/records',
     {
       exposeHeadRoute: false,
-      config: { admission: 'consume', timeLimit: 'consume', hasEffect: true, readsRecords: true },
+      config: {
+        access: { verb: 'use', kind: 'groups', in: 'group' },
+        admission: 'consume',
+        timeLimit: 'consume',
+        hasEffect: true,
+        readsRecords: true,
+      },
       schema: consumeSchema('groups.consume', 'Read records as a member'),
     },
     async (request, reply) => {
@@ -318,7 +339,12 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
   app.post(
     '/groups/:group/members/:member/records',
     {
-      config: { admission: 'consume', timeLimit: 'consume', readsRecords: true },
+      config: {
+        access: { verb: 'use', kind: 'groups', in: 'group' },
+        admission: 'consume',
+        timeLimit: 'consume',
+        readsRecords: true,
+      },
       schema: consumeSchema('groups.consumeByPost', 'Read records as a member, with POST'),
     },
     async (request, reply) => {

@@ -11,6 +11,7 @@ import { contentTypeOf } from '../content.ts';
 import { bodyBytes } from '../limits.ts';
 import { creationProblems, modeOf } from '../node-writes.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
+import { requireOperations } from '../permissions.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
@@ -21,7 +22,12 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
     '/multi',
     {
       bodyLimit: bodyBytes.transaction,
-      config: { admission: 'work', timeLimit: 'write', tooLargeRemedy: 'Split it into several transactions.' },
+      config: {
+        access: 'operation',
+        admission: 'work',
+        timeLimit: 'write',
+        tooLargeRemedy: 'Split it into several transactions.',
+      },
       schema: {
         tags: ['nodes'],
         operationId: 'multi',
@@ -36,6 +42,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
     },
     async (request, reply) => {
       const ops = request.body.ops.map((op, index) => toOp(op, index, request.session));
+      requireOperations(request, ops);
       try {
         const { zxid, results, replayed } = await namespace.write(ops, { idempotency: idempotencyOf(request) });
         setOutcomeHeaders(reply, { zxid, replayed });

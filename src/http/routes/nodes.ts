@@ -37,6 +37,7 @@ import { nodeLocation, nodePathOf } from '../node-path.ts';
 import { type WaitTarget, waitForChange } from '../node-wait.ts';
 import { creationProblems, deleteOp, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
+import { readableTree, writePermitted } from '../permissions.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -69,6 +70,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
 
   const takesData = {
     config: {
+      access: { verb: 'write', kind: 'nodes', prefix: nodesPrefix },
       admission: 'work',
       timeLimit: 'write',
       takesConditions: true,
@@ -88,7 +90,12 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/nodes/*',
     {
-      config: { admission: 'work', timeLimit: 'read', takesConditions: true },
+      config: {
+        access: { verb: 'read', kind: 'nodes', prefix: nodesPrefix },
+        admission: 'work',
+        timeLimit: 'read',
+        takesConditions: true,
+      },
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.get',
@@ -126,7 +133,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         const bounds = { depth: depth ?? treeDepthDefault, limit: limit ?? treeLimitDefault };
         const { zxid, tree, truncated } = await namespace.tree(path, bounds);
         reply.header('weir-zxid', zxid);
-        return { path, tree, truncated };
+        return { path, tree: readableTree(request, path, tree), truncated };
       }
       const absent = (error: unknown): never => {
         if (hasCode(error, 'NO_NODE')) reply.header('etag', `"${absentTag}"`);
@@ -136,7 +143,9 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         const { zxid, stat, children, next } = await namespace
           .children(path, { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false })
           .catch(absent);
-        const names = stats ? children : children.map(({ name }) => name);
+        const below = path === '/' ? '/' : `${path}/`;
+        const visible = children.filter(({ name }) => request.may('read', 'nodes', below + name));
+        const names = stats ? visible : visible.map(({ name }) => name);
         const body = { path, children: names, ...(next !== undefined && { next }), stat };
         return { zxid, tag: stats ? pageTag(body) : childrenTag(stat), body };
       };
@@ -150,6 +159,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
                 ? { interest: 'content', tagOf: dataTag }
                 : { interest: 'node', tagOf: statTag };
         const { changed, zxid, tag } = await waitForChange(broker, reply, path, seen, known, wait);
+        await request.recheckAccess();
         if (broker.stopping.aborted) reply.header('connection', 'close');
         if (!changed) return tagged(reply, zxid, tag).code(304).send();
       }
@@ -187,7 +197,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
   /** Applies the operation of a request, and sets the headers that tell its outcome. */
   async function write(request: FastifyRequest, reply: FastifyReply, op: Op, condition: WriteCondition) {
     try {
-      const applied = await namespace.writeOne(op, { idempotency: idempotencyOf(request) });
+      const applied = await writePermitted(namespace, request, op, { idempotency: idempotencyOf(request) });
       setOutcomeHeaders(reply, applied);
       return applied.result;
     } catch (error) {
@@ -255,7 +265,12 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
   app.delete(
     '/nodes/*',
     {
-      config: { admission: 'work', timeLimit: 'write', takesConditions: true },
+      config: {
+        access: { verb: 'delete', kind: 'nodes', prefix: nodesPrefix },
+        admission: 'work',
+        timeLimit: 'write',
+        takesConditions: true,
+      },
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.delete',
@@ -283,6 +298,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
     async (request, reply) => {
       const path = request.nodePath;
       const { version, recursive } = request.query;
+      if (recursive) request.requireSubtree('delete', path);
       refuseConditions(request, 'If-None-Match');
       const condition = writeConditionOf(request, version);
       const op = await deleteOp(namespace, path, recursive ?? false, condition);

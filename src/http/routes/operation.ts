@@ -13,7 +13,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/health/live',
     {
-      config: { admission: 'always', timeLimit: 'none', takesAnyHost: true },
+      config: { access: 'open', admission: 'always', timeLimit: 'none', takesAnyHost: true },
       schema: {
         tags: ['operation'],
         operationId: 'health.live',
@@ -27,7 +27,14 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/health/ready',
     {
-      config: { admission: 'always', timeLimit: 'none', takesAnyHost: true, needsStore: true, isHealthCheck: true },
+      config: {
+        access: 'open',
+        admission: 'always',
+        timeLimit: 'none',
+        takesAnyHost: true,
+        needsStore: true,
+        isHealthCheck: true,
+      },
       schema: {
         tags: ['operation'],
         operationId: 'health.ready',
@@ -58,7 +65,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/metrics',
     {
-      config: { admission: 'always', timeLimit: 'none' },
+      config: { access: 'metrics', admission: 'always', timeLimit: 'none' },
       schema: {
         tags: ['operation'],
         operationId: 'metrics',

@@ -17,7 +17,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/topics/:topic/partitions/:partition',
     {
-      config: { admission: 'work', timeLimit: 'read' },
+      config: { access: { verb: 'read', kind: 'topics', in: 'topic' }, admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['cluster'],
         operationId: 'partitions.get',
@@ -40,7 +40,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.patch(
     '/topics/:topic/partitions/:partition',
     {
-      config: { admission: 'work', timeLimit: 'write' },
+      config: { access: 'admin', admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['cluster'],
         operationId: 'partitions.reassign',
@@ -82,7 +82,7 @@ export const partitionsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.post(
     '/elections',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: 'admin', admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['cluster'],
         operationId: 'elections.create',

@@ -14,7 +14,7 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker
   app.post(
     '/producers',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: 'operation', admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'producers.register',
@@ -31,6 +31,7 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
+      request.require('use', 'producers', request.body.name);
       const { id, epoch, replayed } = await broker.producers.register(request.body.name, idempotencyOf(request));
       return setOutcomeHeaders(reply, { replayed }).code(201).send({ id, epoch });
     },

@@ -94,6 +94,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   const signals = new RequestSignals(broker.stopping);
 
   const config = {
+    access: { verb: 'write', kind: 'topics', in: 'topic' },
     admission: 'work',
     timeLimit: 'none',
     takesBytes: true,
@@ -205,7 +206,12 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.get(
     '/topics/:topic/partitions/:partition/records',
     {
-      config: { admission: 'work', timeLimit: 'read', readsRecords: true },
+      config: {
+        access: { verb: 'read', kind: 'topics', in: 'topic' },
+        admission: 'work',
+        timeLimit: 'read',
+        readsRecords: true,
+      },
       schema: {
         tags: ['topics'],
         operationId: 'records.fetch',
@@ -257,7 +263,12 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.get(
     '/topics/:topic/offsets',
     {
-      config: { admission: 'work', timeLimit: 'read', itemsOf: partitionsOf(topics) },
+      config: {
+        access: { verb: 'read', kind: 'topics', in: 'topic' },
+        admission: 'work',
+        timeLimit: 'read',
+        itemsOf: partitionsOf(topics),
+      },
       schema: {
         tags: ['topics'],
         operationId: 'topics.offsets',
@@ -293,7 +304,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
   app.delete(
     '/topics/:topic/partitions/:partition/records',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: { verb: 'manage', kind: 'topics', in: 'topic' }, admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'records.delete',

@@ -33,7 +33,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   app.post(
     '/sessions',
     {
-      config: { admission: 'work', timeLimit: 'write' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.create',
@@ -74,7 +74,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   app.put(
     '/sessions/:handle',
     {
-      config: { admission: 'renewal', timeLimit: 'write' },
+      config: { access: 'identity', admission: 'renewal', timeLimit: 'write' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.renew',
@@ -90,7 +90,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   app.put(
     '/sessions/self',
     {
-      config: { admission: 'renewal', timeLimit: 'write', isAboutOwnSession: true },
+      config: { access: 'identity', admission: 'renewal', timeLimit: 'write', isAboutOwnSession: true },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.renewSelf',
@@ -105,7 +105,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   app.get(
     '/sessions/:handle',
     {
-      config: { admission: 'work', timeLimit: 'read' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.get',
@@ -121,7 +121,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   app.get(
     '/sessions/self',
     {
-      config: { admission: 'work', timeLimit: 'read', isAboutOwnSession: true },
+      config: { access: 'identity', admission: 'work', timeLimit: 'read', isAboutOwnSession: true },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.getSelf',
@@ -136,7 +136,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   app.delete(
     '/sessions/:handle',
     {
-      config: { admission: 'work', timeLimit: 'write' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'write' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.end',
@@ -156,7 +156,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
   app.delete(
     '/sessions/self',
     {
-      config: { admission: 'work', timeLimit: 'write', isAboutOwnSession: true },
+      config: { access: 'identity', admission: 'work', timeLimit: 'write', isAboutOwnSession: true },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.endSelf',

@@ -38,7 +38,7 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
     url: '/topics/:topic/stream',
     // An endless stream has no length, so HEAD has no meaning.
     exposeHeadRoute: false,
-    config: { admission: 'stream', timeLimit: 'none' },
+    config: { access: { verb: 'read', kind: 'topics', in: 'topic' }, admission: 'stream', timeLimit: 'none' },
     schema: {
       tags: ['topics'],
       operationId: 'records.stream',

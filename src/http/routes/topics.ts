@@ -25,7 +25,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.post(
     '/topics',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: 'operation', admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.create',
@@ -47,6 +47,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
+      request.require('manage', 'topics', request.body.name);
       const topic = await respondOnce(storedResponses, request, reply, topicResponse, async ({ idempotency }) => {
         const { topic: body, ...made } = await topicAdmin.create(request.body, idempotency);
         return { body, ...made };
@@ -59,7 +60,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/topics',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.list',
@@ -76,7 +77,9 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
       const { topics, next, zxid } = await topicAdmin.list({ after, limit });
       reply.header('weir-zxid', zxid);
       return {
-        topics: topics.map(({ name, topicId, partitionCount }) => ({ name, topicId, partitions: partitionCount })),
+        topics: topics
+          .filter(({ name }) => request.may('read', 'topics', name))
+          .map(({ name, topicId, partitionCount }) => ({ name, topicId, partitions: partitionCount })),
         ...(next !== undefined && { next }),
       };
     },
@@ -85,7 +88,12 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/topics/:topic',
     {
-      config: { admission: 'work', timeLimit: 'read', itemsOf: partitionsOf(broker.topics) },
+      config: {
+        access: { verb: 'read', kind: 'topics', in: 'topic' },
+        admission: 'work',
+        timeLimit: 'read',
+        itemsOf: partitionsOf(broker.topics),
+      },
       schema: {
         tags: ['topics'],
         operationId: 'topics.get',
@@ -103,7 +111,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.patch(
     '/topics/:topic',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: { verb: 'manage', kind: 'topics', in: 'topic' }, admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.alter',
@@ -135,7 +143,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.delete(
     '/topics/:topic',
     {
-      config: { admission: 'work', timeLimit: 'none' },
+      config: { access: { verb: 'manage', kind: 'topics', in: 'topic' }, admission: 'work', timeLimit: 'none' },
       schema: {
         tags: ['topics'],
         operationId: 'topics.delete',

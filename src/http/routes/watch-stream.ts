@@ -34,7 +34,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
     url: '/watch/*',
     // An endless stream has no length, so HEAD has no meaning.
     exposeHeadRoute: false,
-    config: { admission: 'stream', timeLimit: 'none' },
+    config: { access: { verb: 'read', kind: 'nodes', prefix }, admission: 'stream', timeLimit: 'none' },
     schema: {
       tags: ['watches'],
       operationId: 'watch.stream',
@@ -64,6 +64,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
         data,
         once,
         since: lastEventId ? Number(lastEventId) : since,
+        ...(mode === 'recursive' && { mayRead: (path: string) => request.may('read', 'nodes', path) }),
       });
       return reply;
     },

@@ -47,7 +47,7 @@ interface ReadOptions {
   origin?: Origin | undefined;
 }
 
-interface WriteOptions extends ReadOptions {
+export interface WriteOptions extends ReadOptions {
   /** Whether reserved paths may be written, and the limits of a transaction do not apply: only for the broker's own writes. */
   privileged?: boolean;
   /** Write even when Redis is at its memory limit: for small writes that the cluster needs to run, or that free memory. */

@@ -115,7 +115,7 @@ export class ConsumeCall {
       for (const cursor of cursors.values()) dropUnreadable(cursor, this.#request.form);
       if (!hasFreshBounds) await this.#parts.reader.refreshBounds(cursors.values());
       this.#resetOutOfRange();
-      const taken = await this.#parts.reader.takeRecords(cursors.values(), this.#request);
+      const taken = await this.#parts.reader.takeRecords(this.#readable(), this.#request);
       if (taken.length > 0 && !signal.aborted) {
         await Promise.all([this.#begin(), encodeRecords(taken)]);
         const owned = this.#isSuperseded || this.#staleSeq ? [] : this.#stillOwned(taken);
@@ -149,7 +149,7 @@ export class ConsumeCall {
       await this.#resolveStartOffsets();
       await this.#parts.reader.refreshBounds(this.#cursors.values());
       this.#resetOutOfRange();
-      const taken = await this.#parts.reader.takeRecords(this.#cursors.values(), this.#request);
+      const taken = await this.#parts.reader.takeRecords(this.#readable(), this.#request);
       const isOver = performance.now() >= deadline;
       const isMoved = [...this.#cursors.values()].some((cursor) => !cursor.isStored);
       const intervalMs = heartbeatIntervalMs(this.#member.sessionTimeoutMs);
@@ -184,6 +184,13 @@ export class ConsumeCall {
       commitsPrevious: from === 'position' && commit === 'previous',
       forgets: from === 'committed',
     });
+  }
+
+  /** The cursors of topics that the caller may read. A pattern may have matched others. */
+  #readable(): ConsumeCursor[] {
+    const { mayRead } = this.#request;
+    const all = [...this.#cursors.values()];
+    return mayRead ? all.filter(({ topic }) => mayRead(topic)) : all;
   }
 
   /** Renews the member's session, releases what it must release, stores its positions, and takes over its assignment. */
@@ -284,7 +291,7 @@ export class ConsumeCall {
     if (timeoutMs <= 0) return;
     this.#request.onWait?.();
     this.#wait = new AbortController();
-    await this.#parts.reader.waitForMore(this.#cursors.values(), timeoutMs, this.#wait.signal);
+    await this.#parts.reader.waitForMore(this.#readable(), timeoutMs, this.#wait.signal);
     this.#wait = undefined;
   }
 

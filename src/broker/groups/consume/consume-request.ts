@@ -22,6 +22,8 @@ export interface ConsumeRequest {
   expectedSeq: number | undefined;
   /** The hash of the member secret that the caller sends. */
   credential: MemberCredential;
+  /** Which topics the caller may read; absent: all. No records of others are returned. */
+  mayRead?: ((topic: string) => boolean) | undefined;
   /** Called when the call begins to wait for records. */
   onWait?(): void;
 }

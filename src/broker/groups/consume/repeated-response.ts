@@ -15,7 +15,12 @@ import type { ConsumeDependencies, ConsumeRequest, ConsumeResult } from './consu
 export async function repeatResponse(
   group: string,
   memberId: string,
-  { expectedSeq, credential, form }: Pick<ConsumeRequest, 'expectedSeq' | 'credential' | 'form'>,
+  {
+    expectedSeq,
+    credential,
+    form,
+    mayRead = () => true,
+  }: Pick<ConsumeRequest, 'expectedSeq' | 'credential' | 'form' | 'mayRead'>,
   { states, reader }: ConsumeDependencies,
   { lastSeq, prevSeq }: { lastSeq: number; prevSeq: number },
 ): Promise<ConsumeResult> {
@@ -32,8 +37,8 @@ export async function repeatResponse(
   });
   if (outcome.staleSeq) throw stalePosition(memberId, expectedSeq, outcome.staleSeq.lastSeq);
   const { member, positionsToRead } = outcome.result;
-  const reads = outcome.positions.map(async ({ start, position }, i) =>
-    start === undefined ? undefined : reader.range(positionsToRead[i]!, start, position!, form),
+  const reads = outcome.positions.map(async ({ topic, start, position }, i) =>
+    start === undefined || !mayRead(topic) ? undefined : reader.range(positionsToRead[i]!, start, position!, form),
   );
   const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
   const partitions = outcome.positions.flatMap(({ topic, partition, start, position }) =>

@@ -35,6 +35,8 @@ import {
 
 /** Sends frames and records to the member. */
 export interface GroupStreamSink extends RecordSink {
+  /** Whether the client may read a topic. Partitions of others, which a pattern may match, stay unread. */
+  mayRead(topic: string): boolean;
   assigned(partitions: TopicPartitions[], memberEpoch: number): void;
   /** The member must release the partitions within `withinMs`; it gets no more records of them. */
   revoking(partitions: TopicPartitions[], withinMs: number, memberEpoch: number): void;
@@ -147,7 +149,7 @@ export class GroupStream {
     };
     this.#records = new StreamRecordReader(reading, sink, parts);
     // The `joined` frame names these partitions, so no `assigned` frame follows for them.
-    for (const cursor of as.assigned) this.#records.add(this.#partitions.add(cursor));
+    for (const cursor of as.assigned) this.#read(this.#partitions.add(cursor));
     // This connection does not use the partitions that an older one had to release, so the first report releases them.
     this.#mustReport = as.member.pendingRevocation.length > 0;
   }
@@ -319,8 +321,12 @@ export class GroupStream {
     this.#member = member;
     const change = this.#partitions.apply(member, valid, assigned);
     this.#records.drop();
-    for (const cursor of change.assigned) this.#records.add(cursor);
+    for (const cursor of change.assigned) this.#read(cursor);
     this.#send(change);
+  }
+
+  #read(cursor: StreamCursor): void {
+    if (this.#sink.mayRead(cursor.topic)) this.#records.add(cursor);
   }
 
   #send({ revoking, revoked, assigned }: PartitionsChange): void {

@@ -1,0 +1,201 @@
+// Access control at the edge: finds out who asks, and refuses what its route declares and the caller lacks, before the body is read. What
+// a body or query asks for in addition is checked where it is decoded, by request.require().
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { type AccessControl, openCaller } from '../../access/access-control.ts';
+import type { Caller, Credentials } from '../../access/authenticator.ts';
+import type { Policy } from '../../access/policy.ts';
+import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
+import type { ServiceError } from '../../core/service-error.ts';
+import { pathProblem, sequentialPathProblem } from '../../core/tree/path.ts';
+import { nodePathOf } from '../node-path.ts';
+
+/**
+ * What a request of a route needs:
+ * - `open`: nothing, not even an identity;
+ * - a thing such as `docs`, `metrics`;
+ * - `identity`: any identity, as the response holds only what the caller may see, or concerns the caller alone;
+ * - `operation`: any identity, and what request.require() is called with where the operation is decoded;
+ * - `admin`;
+ * - a verb on the resource that the URL names, by the parameter `in`.
+ */
+type AccessNeed =
+  | 'open'
+  | PublicThing
+  | 'identity'
+  | 'operation'
+  | 'admin'
+  | { readonly verb: Verb; readonly kind: Exclude<Kind, 'nodes'>; readonly in: string }
+  | { readonly verb: Verb; readonly kind: 'nodes'; readonly prefix: string };
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every operation of the API declares it. */
+    access?: AccessNeed;
+  }
+  interface FastifyRequest {
+    /** Who asks. */
+    caller: Caller;
+    /** @throws ServiceError FORBIDDEN, or AUTH_REQUIRED for an anonymous client */
+    require(verb: Verb, kind: Kind, name: string): void;
+    may(verb: Verb, kind: Kind, name: string): boolean;
+    /** As require(), for a node and everything below it. */
+    requireSubtree(verb: Verb, path: string): void;
+    /**
+     * Checks again what the route declares, if the policy has changed since: for a request that has waited.
+     * @throws ServiceError FORBIDDEN, AUTH_REQUIRED
+     */
+    recheckAccess(): Promise<void>;
+    /**
+     * Checks again what the route declares whenever the policy changes, until the connection closes: for streams and sockets. Then
+     * `caller`, require() and may() follow the new policy.
+     * @param onRefused called once, if the caller may not go on, or its credential expires
+     * @param recheck checks what was asked for since; throws as require()
+     */
+    followAccess(onRefused: (error: ServiceError) => void, recheck?: () => void): void;
+  }
+}
+
+/** How a browser sends a token with a WebSocket, as it cannot set a header. */
+const bearerProtocol = 'weir.bearer.';
+
+async function installAccess(app: FastifyInstance, { access }: { access: AccessControl }): Promise<void> {
+  app.decorateRequest('caller');
+  app.decorateRequest('require', function require(this: FastifyRequest, verb: Verb, kind: Kind, name: string) {
+    access.require(this.caller, verb, { kind, name });
+  });
+  app.decorateRequest('may', function may(this: FastifyRequest, verb: Verb, kind: Kind, name: string) {
+    return this.caller.rights.allows(verb, { kind, name });
+  });
+  app.decorateRequest('requireSubtree', function requireSubtree(this: FastifyRequest, verb: Verb, path: string) {
+    access.requireSubtree(this.caller, verb, path);
+  });
+  /** The policy under which a request was admitted. */
+  const policyOf = new WeakMap<FastifyRequest, Policy | undefined>();
+  const take = (request: FastifyRequest, caller: Caller) => {
+    request.caller = caller;
+    check(access, request, needOf(request));
+  };
+  const admit = async (request: FastifyRequest) => {
+    policyOf.set(request, access.policy);
+    take(request, await access.callerOf(credentialsOf(request)));
+  };
+  app.decorateRequest('recheckAccess', async function recheckAccess(this: FastifyRequest) {
+    if (access.isOn && policyOf.get(this) !== access.policy) await admit(this);
+  });
+  app.decorateRequest(
+    'followAccess',
+    function followAccess(this: FastifyRequest, onRefused: (error: ServiceError) => void, recheck?: () => void) {
+      if (!access.isOn) return;
+      let expiry: NodeJS.Timeout | undefined;
+      const end = () => {
+        stopFollowing();
+        clearTimeout(expiry);
+        this.raw.socket.off('close', end);
+      };
+      const again = () => {
+        clearTimeout(expiry);
+        admit(this)
+          .then(recheck)
+          .then(expectExpiry)
+          .catch((error: ServiceError) => {
+            end();
+            onRefused(error);
+          });
+      };
+      const expectExpiry = () => {
+        const { expiresAt } = this.caller;
+        if (expiresAt === undefined) return;
+        // Timers take at most 2^31-1 ms; a caller that is still valid then is admitted again.
+        expiry = setTimeout(again, Math.min(Math.max(0, expiresAt - Date.now()) + 1, 2 ** 31 - 1)).unref();
+      };
+      const stopFollowing = access.onChange(again);
+      this.raw.socket.once('close', end);
+      expectExpiry();
+    },
+  );
+  // The files of the documentation come from a plugin, whose routes declare nothing.
+  app.addHook('onRoute', (route) => {
+    if (route.url === '/docs' || route.url.startsWith('/docs/') || route.url === '/openapi.json') {
+      route.config = { access: 'docs', ...route.config };
+    }
+  });
+  // A callback: only a JWT needs a promise.
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.caller = openCaller;
+    if (!access.isOn || request.is404) return done();
+    try {
+      policyOf.set(request, access.policy);
+      const caller = access.callerOf(credentialsOf(request));
+      if (caller instanceof Promise) {
+        caller.then((found) => take(request, found)).then(() => done(), done);
+        return;
+      }
+      take(request, caller);
+    } catch (error) {
+      return done(error as Error);
+    }
+    done();
+  });
+}
+
+export const accessCheck = fp(installAccess, { name: 'access', fastify: '5.x', dependencies: ['error-handler'] });
+
+/** The name of some node that a sequential create with this prefix makes; the rules of a policy treat them all alike. */
+export function sequentialName(prefix: string): string {
+  return `${prefix}0000000000`;
+}
+
+function check(access: AccessControl, request: FastifyRequest, need: AccessNeed): void {
+  const { caller } = request;
+  if (typeof need === 'string') requireGeneral(access, caller, need);
+  else requireOnResource(access, request, need);
+}
+
+function requireGeneral(access: AccessControl, caller: Caller, need: Extract<AccessNeed, string>): void {
+  switch (need) {
+    case 'open':
+      break;
+    case 'docs':
+    case 'console':
+    case 'metrics':
+      access.requireThing(caller, need);
+      break;
+    case 'identity':
+    case 'operation':
+      access.requireIdentity(caller);
+      break;
+    case 'admin':
+      access.requireAdmin(caller);
+  }
+}
+
+function requireOnResource(access: AccessControl, request: FastifyRequest, need: Exclude<AccessNeed, string>): void {
+  const { caller } = request;
+  if (need.kind === 'nodes') {
+    const isPrefix = request.method === 'POST';
+    const path = nodePathOf(request.url, need.prefix, isPrefix);
+    // A fault in the path is reported before a missing right, as ZooKeeper's client checks paths before it sends a request.
+    const isInvalid = (isPrefix ? sequentialPathProblem(path) : pathProblem(path)) !== undefined;
+    if (isInvalid) access.requireIdentity(caller);
+    else access.require(caller, need.verb, { kind: 'nodes', name: isPrefix ? sequentialName(path) : path });
+    return;
+  }
+  const name = (request.params as Record<string, string>)[need.in] ?? '';
+  access.require(caller, need.verb, { kind: need.kind, name });
+}
+
+/** What declares nothing is for admins: a route that was forgotten is closed, not open. */
+function needOf(request: FastifyRequest): AccessNeed {
+  return request.routeOptions.config?.access ?? 'admin';
+}
+
+/** Requests to open routes are not asked who they are, so that a wrong token does not fail a health check. */
+function credentialsOf(request: FastifyRequest): Credentials {
+  const { headers } = request;
+  if (needOf(request) === 'open') return {};
+  if (headers.authorization !== undefined) return { authorization: headers.authorization };
+  const offered = headers['sec-websocket-protocol'];
+  const bearer = offered?.split(',').find((protocol) => protocol.trim().startsWith(bearerProtocol));
+  return bearer === undefined ? {} : { authorization: `Bearer ${bearer.trim().slice(bearerProtocol.length)}` };
+}

@@ -1,0 +1,324 @@
+// Access control over HTTP: every route for callers without a token, without rights, and with all rights; then what each verb opens.
+import t from 'tap';
+import { writePolicy } from '../helpers/access.ts';
+import { openEventStream } from '../helpers/event-stream.ts';
+import { eventually, http, metric, startTestServer } from '../helpers/server.ts';
+
+const rules = `
+allow:
+  - who: admin
+    admin: true
+  - who: billing
+    nodes: { "/app/billing/**": [read, write, delete], "/app/shared": [read], "/": [read], "/app": [read] }
+    topics: { "billing.*": [read, write, manage], "orders": [read] }
+    groups: { "billing.*": [use] }
+    producers: { "billing": [use] }
+  - who: prometheus
+    read: [metrics]
+`;
+
+async function start(t: Parameters<typeof startTestServer>[0], text = rules) {
+  const policy = await writePolicy(t, ['admin', 'billing', 'nobody', 'prometheus'], text);
+  const server = await startTestServer(t, { accessFile: policy.file });
+  const as =
+    (identity?: string) =>
+    (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+      http(`${server.url}${path}`, method, body, { ...(identity !== undefined && policy.as(identity)), ...headers });
+  return { server, policy, anonymous: as(), admin: as('admin'), billing: as('billing'), nobody: as('nobody'), as };
+}
+
+/** Bodies with which the operations that decide by their body come so far. */
+const bodies: Record<string, unknown> = {
+  multi: { ops: [{ op: 'create', path: '/x' }] },
+  'topics.create': { name: 'x', partitions: 1 },
+  'producers.register': { name: 'x' },
+};
+
+/** Operations that any identity may call, as they are about the caller alone, or leave out what it may not see. */
+const forAnyIdentity = new Set([
+  'brokers.get',
+  'cluster.get',
+  'groups.list',
+  'sessions.create',
+  'sessions.end',
+  'sessions.endSelf',
+  'sessions.get',
+  'sessions.getSelf',
+  'sessions.renew',
+  'sessions.renewSelf',
+  'topics.list',
+  // It is refused when it watches something.
+  'watch.socket',
+]);
+const open = new Set(['health.live', 'health.ready']);
+
+t.test('every route refuses callers without a token and without rights, and lets an admin in', async (t) => {
+  const { anonymous, admin, nobody } = await start(t);
+  const { body: document } = await admin('GET', '/openapi.json');
+  const paths: Record<string, Record<string, { operationId: string }>> = document.paths;
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { operationId }]) => ({
+      operationId,
+      method: method.toUpperCase(),
+      path: path.replaceAll(/\{[^}]*\}|\*/g, '0'),
+    })),
+  );
+  t.ok(operations.length > 40, `${operations.length} operations`);
+  for (const { operationId, method, path } of operations) {
+    const body = bodies[operationId];
+    const bare = await anonymous(method, path, body);
+    if (open.has(operationId)) {
+      t.not(bare.status, 401, operationId);
+      continue;
+    }
+    t.equal(bare.status, 401, `${operationId} without a token`);
+    t.equal(bare.body.code, 'AUTH_REQUIRED', operationId);
+    t.match(bare.headers.get('www-authenticate'), /^Bearer/, operationId);
+    const powerless = await nobody(method, path, body);
+    if (forAnyIdentity.has(operationId))
+      t.notOk([401, 403].includes(powerless.status), `${operationId} ${powerless.status}`);
+    else t.equal(powerless.status, 403, `${operationId} without rights`);
+    // Event streams of things that exist would not end.
+    if (operationId.endsWith('.stream') || operationId === 'elections.create') continue;
+    const mighty = await admin(method, path, body);
+    t.notOk([401, 403].includes(mighty.status), `${operationId} as admin ${mighty.status}`);
+  }
+});
+
+t.test('a token that is not valid is refused, and never repeated', async (t) => {
+  const { server, policy } = await start(t);
+  const { token } = policy.tokens.billing!;
+  const basic = (user: string, secret: string) => `Basic ${Buffer.from(`${user}:${secret}`).toString('base64')}`;
+  const at = `${server.url}/v1/nodes/app/billing`;
+  for (const authorization of [
+    `Bearer ${token.slice(0, -2)}zz`,
+    'Bearer weir_x',
+    'Bearer ',
+    'Digest x',
+    'Bearer a.b.c',
+    basic('admin', token),
+    basic('billing', 'x'),
+    basic('', token),
+  ]) {
+    const { status, body } = await http(at, 'GET', undefined, { authorization });
+    t.equal(status, 401, authorization);
+    t.notOk(JSON.stringify(body).includes(token.slice(-20)));
+  }
+  for (const authorization of [`Bearer ${token}`, `bearer ${token}`, basic('billing', token)]) {
+    t.equal((await http(at, 'GET', undefined, { authorization })).status, 404, 'no node, and allowed to know that');
+  }
+});
+
+t.test('nodes: prefixes inherit, and what is missing is named', async (t) => {
+  const { admin, billing } = await start(t);
+  t.equal((await billing('PUT', '/v1/nodes/app/billing', 'x')).status, 404, 'the parent does not exist yet');
+  await admin('PUT', '/v1/nodes/app', 'x');
+  await admin('PUT', '/v1/nodes/app/secret', 'x');
+  await admin('PUT', '/v1/nodes/app/shared', 'x');
+  t.equal((await billing('PUT', '/v1/nodes/app/billing', 'x')).status, 201);
+  t.equal((await billing('PUT', '/v1/nodes/app/billing/a/b?parents=true', 'x')).status, 201);
+  t.equal((await billing('POST', '/v1/nodes/app/billing/n-', 'x')).status, 201);
+  t.equal((await billing('GET', '/v1/nodes/app/shared')).status, 200);
+  for (const [method, path, verb] of [
+    ['GET', '/app/secret', 'read'],
+    ['GET', '/app/none', 'read'],
+    ['PUT', '/app/shared', 'write'],
+    ['POST', '/app/n-', 'write'],
+    ['DELETE', '/app/shared', 'delete'],
+  ] as const) {
+    const { status, body } = await billing(method, `/v1/nodes${path}`, method === 'GET' ? undefined : 'x');
+    t.equal(status, 403, `${method} ${path}`);
+    t.match(body.detail, new RegExp(`^billing needs ${verb} on node ${path}`));
+  }
+  t.equal((await billing('DELETE', '/v1/nodes/app/billing/a?recursive=true')).status, 204);
+  t.match(
+    (await billing('DELETE', '/v1/nodes/app/shared?recursive=true')).body.detail,
+    /needs delete on node \/app\/shared/,
+  );
+});
+
+t.test('parents are made only where the caller may write', async (t) => {
+  const { admin, billing } = await start(t);
+  const refused = await billing('PUT', '/v1/nodes/app/billing/x?parents=true', 'x');
+  t.equal(refused.status, 403);
+  t.match(refused.body.detail, /billing needs write on node \/app\./);
+  t.equal((await admin('GET', '/v1/nodes/app')).status, 404, 'nothing was made');
+  await admin('PUT', '/v1/nodes/app', 'x');
+  t.equal((await billing('PUT', '/v1/nodes/app/billing/x?parents=true', 'x')).status, 201);
+  const again = await billing('PUT', '/v1/nodes/app/billing/x?parents=true', 'x', { 'if-none-match': '*' });
+  t.equal(again.body.code, 'NODE_EXISTS');
+  t.notOk('failed' in again.body);
+});
+
+t.test('lists and trees leave out what the caller may not read', async (t) => {
+  const { admin, billing } = await start(t);
+  for (const path of [
+    '/app',
+    '/app/billing',
+    '/app/billing/x',
+    '/app/secret',
+    '/app/secret/y',
+    '/app/shared',
+    '/other',
+  ]) {
+    await admin('PUT', `/v1/nodes${path}`, 'x');
+  }
+  const children = async (path: string) => (await billing('GET', `/v1/nodes${path}?view=children`)).body.children;
+  t.same(
+    await children('/'),
+    ['app', 'brokers', 'cluster', 'config', 'consumers', 'controller', 'controller_epoch', 'admin'].sort(),
+  );
+  t.same(await children('/app'), ['billing', 'shared']);
+  const { tree } = (await billing('GET', '/v1/nodes/app?view=tree')).body;
+  t.same(
+    tree.children.map(({ name }: { name: string }) => name),
+    ['billing', 'shared'],
+  );
+  for (const name of ['billing.a', 'orders', 'secret']) await admin('POST', '/v1/topics', { name });
+  const { topics } = (await billing('GET', '/v1/topics')).body;
+  t.same(
+    topics.map(({ name }: { name: string }) => name),
+    ['billing.a', 'orders'],
+  );
+  for (const group of ['billing.g', 'other'])
+    await admin('POST', `/v1/groups/${group}/members`, { topics: ['orders'] });
+  const { groups } = (await billing('GET', '/v1/groups')).body;
+  t.same(
+    groups.map(({ groupId }: { groupId: string }) => groupId),
+    ['billing.g'],
+  );
+});
+
+t.test('a transaction needs the verb of each of its operations', async (t) => {
+  const { admin, billing } = await start(t);
+  await admin('PUT', '/v1/nodes/app', 'x');
+  await admin('PUT', '/v1/nodes/app/billing', 'x');
+  const good = { op: 'create', path: '/app/billing/a' };
+  for (const bad of [
+    { op: 'create', path: '/app/x' },
+    { op: 'create', path: '/app/n-', sequential: true },
+    { op: 'set', path: '/app', data: 'y' },
+    { op: 'delete', path: '/app' },
+    { op: 'check', path: '/secret', exists: false },
+  ]) {
+    const { status, body } = await billing('POST', '/v1/multi', { ops: [good, bad] });
+    t.equal(status, 403, JSON.stringify(bad));
+    t.equal(body.failed, 1);
+  }
+  t.equal((await admin('GET', '/v1/nodes/app/billing/a')).status, 404, 'nothing was written');
+  t.equal((await billing('POST', '/v1/multi', { ops: [good, { op: 'check', path: '/app' }] })).status, 200);
+});
+
+t.test('reserved nodes are read by who may use what they describe', async (t) => {
+  const { admin, billing, nobody } = await start(t);
+  for (const name of ['billing.a', 'secret']) await admin('POST', '/v1/topics', { name });
+  t.equal((await nobody('GET', '/v1/nodes/brokers/ids?view=children')).status, 200);
+  t.same((await billing('GET', '/v1/nodes/brokers/topics?view=children')).body.children, ['billing.a']);
+  t.equal((await billing('GET', '/v1/nodes/brokers/topics/billing.a')).status, 200);
+  t.equal((await billing('GET', '/v1/nodes/brokers/topics/secret')).status, 403);
+  t.equal((await nobody('PUT', '/v1/nodes/brokers/x', 'x')).body.code, 'RESERVED_PATH');
+});
+
+t.test('topics and groups: each verb opens what it should', async (t) => {
+  const { admin, billing } = await start(t);
+  t.equal((await billing('POST', '/v1/topics', { name: 'billing.a' })).status, 201);
+  t.match((await billing('POST', '/v1/topics', { name: 'x' })).body.detail, /billing needs manage on topic x/);
+  await admin('POST', '/v1/topics', { name: 'orders' });
+  await admin('POST', '/v1/topics', { name: 'secret' });
+  const record = { records: [{ value: 1 }] };
+  t.equal((await billing('POST', '/v1/topics/billing.a/records', record)).status, 200);
+  t.equal((await billing('POST', '/v1/topics/orders/records', record)).status, 403);
+  t.equal((await billing('GET', '/v1/topics/orders/partitions/0/records?offset=0')).status, 200);
+  t.equal((await billing('GET', '/v1/topics/secret/partitions/0/records?offset=0')).status, 403);
+  t.equal((await billing('POST', '/v1/groups/other/members', { topics: ['orders'] })).status, 403);
+  t.match(
+    (await billing('POST', '/v1/groups/billing.g/members', { topics: ['orders', 'secret'] })).body.detail,
+    /read on topic secret/,
+  );
+  t.equal(
+    (await billing('POST', '/v1/groups/billing.g/offsets/reset', { to: 'earliest' })).status,
+    403,
+    'resets need manage',
+  );
+  t.equal((await billing('POST', '/v1/producers', { name: 'billing' })).status, 201);
+  t.equal((await billing('POST', '/v1/producers', { name: 'other' })).status, 403);
+  t.equal((await billing('POST', '/v1/elections', { topic: 'orders' })).status, 403);
+});
+
+t.test('a pattern brings a member only records of topics that it may read', async (t) => {
+  const { admin, billing } = await start(t);
+  for (const name of ['billing.a', 'secret']) {
+    await admin('POST', '/v1/topics', { name });
+    await admin('POST', `/v1/topics/${name}/records`, { records: [{ value: name }] });
+  }
+  const { body } = await billing('POST', '/v1/groups/billing.g/members', { pattern: '.*', reset: 'earliest' });
+  const at = `/v1/groups/billing.g/members/${body.memberId}/records`;
+  const secret = { 'weir-member': body.memberSecret };
+  const values: unknown[] = [];
+  let after = 0;
+  await eventually(async () => {
+    const { body: some } = await billing('POST', `${at}?wait=0&after=${after}`, undefined, secret);
+    after = some.next;
+    values.push(...some.records.map(({ value }: { value: unknown }) => value));
+    return values.length > 0;
+  }, 'a record');
+  const last = await billing('POST', `${at}?wait=0&after=${after}`, undefined, secret);
+  t.same([...values, ...last.body.records], ['billing.a']);
+});
+
+t.test('an event stream leaves out what its client may not read', async (t) => {
+  const { server, policy, admin } = await start(t);
+  for (const path of ['/app', '/app/billing']) await admin('PUT', `/v1/nodes${path}`, 'x');
+  const stream = await openEventStream(t, `${server.url}/v1/watch/app?mode=recursive`, policy.as('billing'));
+  await stream.message(({ data }) => data.type === 'watching', 'the watch is set');
+  await admin('PUT', '/v1/nodes/app/secret', 'x');
+  await admin('POST', '/v1/multi', {
+    ops: [
+      { op: 'create', path: '/app/secret/y' },
+      { op: 'create', path: '/app/billing/y' },
+    ],
+  });
+  const { data } = await stream.message(({ data }) => data.type === 'events', 'an event');
+  t.same(
+    data.events.map(({ path }: { path: string }) => path),
+    ['/app/billing/y'],
+  );
+});
+
+t.test('metrics and docs are for those who may read them', async (t) => {
+  const { anonymous, as, nobody } = await start(t, `public: [docs]\n${rules.trimStart()}`);
+  t.equal((await anonymous('GET', '/docs')).status, 200);
+  t.equal((await anonymous('GET', '/docs/errors')).status, 200);
+  t.equal((await anonymous('GET', '/openapi.json')).status, 200);
+  t.equal((await anonymous('GET', '/metrics')).status, 401);
+  t.equal((await nobody('GET', '/metrics')).status, 403);
+  t.equal((await as('prometheus')('GET', '/metrics')).status, 200);
+});
+
+t.test('a changed policy applies to the next request, and a broken one changes nothing', async (t) => {
+  const { server, policy, billing, nobody } = await start(t, `public: [metrics]\n${rules.trimStart()}`);
+  t.equal((await nobody('GET', '/v1/nodes/x')).status, 403);
+  await policy.change(`public: [metrics]\nallow:\n  - who: nobody\n    nodes: { "/**": [read] }\n`, ['billing']);
+  await eventually(async () => (await nobody('GET', '/v1/nodes/x')).status === 404, 'the new rules');
+  t.equal((await billing('GET', '/v1/topics')).status, 401, 'its token is revoked');
+  await policy.change('alow: []\n');
+  await eventually(
+    async () => (await metric(server, 'weir_access_policy_errors_total')) === 1,
+    'the failure is counted',
+  );
+  t.equal((await nobody('GET', '/v1/nodes/x')).status, 404);
+});
+
+t.test('refusals are counted by identity and verb', async (t) => {
+  const { server, anonymous, nobody } = await start(t, `public: [metrics]\n${rules.trimStart()}`);
+  await nobody('GET', '/v1/nodes/x');
+  await anonymous('PUT', '/v1/nodes/x', 'x');
+  t.equal(await metric(server, 'weir_access_denied_total{identity="nobody",verb="read"}'), 1);
+  t.equal(await metric(server, 'weir_access_denied_total{identity="anonymous",verb="write"}'), 1);
+});
+
+t.test('a policy that is not valid keeps the server from starting', async (t) => {
+  const policy = await writePolicy(t, ['a'], 'alow: []\n');
+  await t.rejects(startTestServer(t, { accessFile: policy.file }), { message: /unknown field 'alow'/ });
+  await t.rejects(startTestServer(t, { accessFile: `${policy.file}.none` }), { message: /cannot be read/ });
+});
