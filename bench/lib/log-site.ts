@@ -49,6 +49,9 @@ export class LogSite {
     return site;
   }
 
+  /** CPU time of the server and its Redis so far, µs; not a number if the system does not report it. */
+  readonly cpuUs = (): number => (this.server.cpuUs ?? Number.NaN) + (this.server.redisCpuUs ?? Number.NaN);
+
   /** Sets the `appendfsync` of the private Redis. */
   async sync(appendfsync: 'always' | 'everysec'): Promise<void> {
     await this.redis.client.config('SET', 'appendfsync', appendfsync);

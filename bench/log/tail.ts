@@ -27,7 +27,7 @@ async function measure({ server, scale }: LogSite, readers: number, appendfsync:
   await fetch(`${server.url}/v1/topics`, { method: 'POST', headers, body: JSON.stringify({ name }) });
   const sentAt: number[] = [];
   const latencies: number[] = [];
-  const sockets = await Promise.all(Array.from({ length: readers }, () => tail(server.url, name)));
+  const sockets = await Promise.all(Array.from({ length: readers }, () => openTail(server.url, name)));
   for (const socket of sockets) {
     socket.on('message', (data) => {
       const now = performance.now();
@@ -67,7 +67,8 @@ async function measure({ server, scale }: LogSite, readers: number, appendfsync:
   ];
 }
 
-function tail(url: string, topic: string): Promise<WebSocket> {
+/** Opens a reader of a topic from its beginning, with credit for a million records. */
+export function openTail(url: string, topic: string): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/topics/${topic}/stream?offset=earliest`);
     socket.once('error', reject);
