@@ -189,7 +189,7 @@ export class Broker {
         offsetRetention: createOffsetRetention(store.committedOffsets, states, config, this.metrics, log),
         topicDeleter: createTopicDeleter(store, log),
         logMaintainer,
-        sessionReaper: createSessionReaper(store.sessions, this.metrics, log),
+        sessionReaper: createSessionReaper(store.sessions, this.metrics, log, () => this.groups.timersDue()),
         nodeExpirer: createNodeExpirer(store.namespace, this.metrics, log),
         storedTotals: createStoredTotals(store, this.metrics, log),
         producers: this.producers,

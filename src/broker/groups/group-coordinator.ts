@@ -50,7 +50,8 @@ interface JoinResponse extends MemberResponse {
 }
 
 const sweepEveryMs = 1000;
-const timersEveryMs = 250;
+/** Timers are claimed when the session reaper finds one due; this is in case a claim has failed. */
+const timersEveryMs = 5000;
 /** A broker that claims a timer handles it within this time; else another broker may claim it. */
 const timerClaimMs = 5000;
 const timersPerClaim = 100;
@@ -259,6 +260,11 @@ export class GroupCoordinator {
     }
     for (const group of changed) this.#states.notifyChanged(group);
     if (isMemberDeleted) this.#sweeper.trigger();
+  }
+
+  /** Acts on the timers that are due. */
+  timersDue(): void {
+    this.#timers.trigger();
   }
 
   async #sweep(): Promise<void> {

@@ -10,7 +10,13 @@ const everyMs = 200;
 /** If no broker has looked for expired sessions for this long, it was an outage (guarantee N6). */
 const outageMs = 1000;
 
-export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: Logger): PeriodicTask {
+/** @param onTimersDue called while a timer of a group is due, which the same call to the store finds out */
+export function createSessionReaper(
+  sessions: Sessions,
+  metrics: Metrics,
+  log: Logger,
+  onTimersDue: () => void = () => {},
+): PeriodicTask {
   const ended = metrics.counter('sessions_expired_total', 'Expired sessions that this broker ended.');
   const extensions = metrics.counter(
     'outage_extensions_total',
@@ -24,6 +30,7 @@ export function createSessionReaper(sessions: Sessions, metrics: Metrics, log: L
       for (let more = true; more; ) {
         const result = await sessions.reap(outageMs);
         more = result.more;
+        if (result.timersDue) onTimersDue();
         if (result.extended) {
           extensions.inc();
           log.info('Outage detected: all session deadlines extended');

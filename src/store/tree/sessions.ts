@@ -44,6 +44,8 @@ export interface ReapResult {
   more: boolean;
   /** Whether there was an outage, so that all deadlines were extended instead. */
   extended: boolean;
+  /** Whether a timer of a group is due (Groups.claimDueTimers). */
+  timersDue: boolean;
 }
 
 export class Sessions {
@@ -175,12 +177,17 @@ export class Sessions {
   /** Ends some expired sessions. @param outageMs if no broker has called this for so long, that was an outage */
   async reap(outageMs: number): Promise<ReapResult> {
     const args = [outageMs, this.#eventRetention];
-    const [forgiven, more, ...rest] = await this.#connection.call('sessions/reap', this.#keys.root, args);
+    const [forgiven, more, timersDue, ...rest] = await this.#connection.call('sessions/reap', this.#keys.root, args);
     const ended: ReapResult['ended'] = [];
     for (let i = 0; i < rest.length; i += 3) {
       ended.push({ id: text(rest[i]), ephemerals: integer(rest[i + 1]), lateMs: integer(rest[i + 2]) });
     }
-    return { ended, more: text(more) === '1', extended: text(forgiven) === '1' };
+    return {
+      ended,
+      more: text(more) === '1',
+      extended: text(forgiven) === '1',
+      timersDue: text(timersDue) === '1',
+    };
   }
 
   /** The number of sessions, with those of brokers and of group members. */

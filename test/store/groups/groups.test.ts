@@ -280,8 +280,10 @@ t.test('a timer that is due is claimed by one broker, and is due again if that b
   await set(60_000);
   t.same(await store.groups.claimDueTimers(60_000, 10), []);
   await set(0);
+  t.equal((await store.sessions.reap(60_000)).timersDue, true, 'the search for expired sessions finds it, too');
   t.same(await store.groups.claimDueTimers(0, 10), ['g\0a\x001']);
   t.same(await store.groups.claimDueTimers(60_000, 10), ['g\0a\x001'], 'the first claim has expired');
+  t.equal((await store.sessions.reap(60_000)).timersDue, false, 'a claimed timer is not due');
   t.same(await store.groups.claimDueTimers(60_000, 10), []);
   await set(0);
   await one.commit(undefined, { timersToCancel: ['g\0a\x001'] });

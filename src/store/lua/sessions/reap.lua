@@ -8,9 +8,11 @@
      session has its full time to live again from now on. That moment is stored once, not in each session: a session found
      overdue whose time to live from that moment has not passed gets its deadline moved.
 
+     It also says whether a timer of a group is due, so that an idle broker makes one call for both.
+
      KEYS    1 root
      ARGV    1 outage threshold, ms  2 transactions to retain in the event stream
-     Returns { 'OK', outage detected ('1'/'0'), more are overdue ('1'/'0'),
+     Returns { 'OK', outage detected ('1'/'0'), more are overdue ('1'/'0'), a timer is due ('1'/'0'),
                (session id, number of ephemeral nodes deleted, ms after its deadline)… }
      Errors  none
      Emits   one transaction of deleted for each session that had ephemeral nodes ]]
@@ -31,7 +33,8 @@ redis.call('HSET', keys.root, 'reaped_at', now_ms)
 
 local forgiven_at = tonumber(redis.call('HGET', keys.root, 'forgiven_at') or '0')
 local due = redis.call('ZRANGE', keys.sessions, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, SESSIONS_MAX, 'WITHSCORES')
-local reply = { 'OK', forgiven, #due == 2 * SESSIONS_MAX and '1' or '0' }
+local due_timer = redis.call('ZRANGE', keys.timers, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, 1)
+local reply = { 'OK', forgiven, #due == 2 * SESSIONS_MAX and '1' or '0', tostring(#due_timer) }
 local nodes = 0
 for i = 1, #due, 2 do
   if nodes >= NODES_MAX then
