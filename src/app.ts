@@ -37,6 +37,7 @@ import { hostCheck } from './http/plugins/host.ts';
 import { originCheck } from './http/plugins/origin.ts';
 import { requestHeadCheck } from './http/plugins/request-head.ts';
 import { requestLog, requestLogger } from './http/plugins/request-log.ts';
+import { securityHeaders } from './http/plugins/security-headers.ts';
 import { sessionHeader } from './http/plugins/session-header.ts';
 import { slowSenders } from './http/plugins/slow-senders.ts';
 import { startCheck } from './http/plugins/start-check.ts';
@@ -47,6 +48,7 @@ import { isWebSocketUpgrade, sortUpgrades, upgradeCheck } from './http/plugins/u
 import { schemaController } from './http/plugins/validation.ts';
 import { createRefusal } from './http/refusals.ts';
 import { routeConfig } from './http/route-config.ts';
+import { accessRoutes } from './http/routes/access.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { fencesRoutes } from './http/routes/fences.ts';
@@ -151,6 +153,7 @@ export async function buildApp(
   const { addressShare } = config;
   const refuse = createRefusal(metrics, log);
   await app.register(requestLog, { metrics, log });
+  await app.register(securityHeaders);
   await app.register(pipelining, { connections });
   await app.register(upgradeCheck);
   await app.register(routeConfig);
@@ -162,6 +165,7 @@ export async function buildApp(
   await app.register(startCheck, { broker });
   await app.register(earlyResponses, { lingering, limits: limits.connections.lingering, metrics });
   await app.register(client, { trusts });
+  await app.register(accessCheck, { access: broker.access });
   await app.register(connectionLimit, {
     connectionsMax: config.maxConnections,
     addressShare,
@@ -193,7 +197,6 @@ export async function buildApp(
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
   await app.register(hostCheck, { names, metrics, log });
   await app.register(originCheck, { allowed: config.corsOrigins, metrics, log });
-  await app.register(accessCheck, { access: broker.access });
   await app.register(requestHeadCheck);
   await app.register(effectGuard);
   await app.register(notFoundHandler);
@@ -207,6 +210,7 @@ export async function buildApp(
   await app.register(fencesRoutes, versioned);
   await app.register(multiRoutes, versioned);
   await app.register(sessionsRoutes, versioned);
+  await app.register(accessRoutes, versioned);
   await app.register(clusterRoutes, versioned);
   await app.register(topicsRoutes, versioned);
   await app.register(partitionsRoutes, versioned);

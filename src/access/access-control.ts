@@ -1,6 +1,7 @@
 // The access control of one server: holds the policy of the file, and takes a changed file without a restart. A file that is not valid
 // changes nothing. Without a file everything is allowed.
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { Authenticator, type Caller, type Credentials } from './authenticator.ts';
@@ -11,6 +12,8 @@ import type { PublicThing, Resource, Verb } from './verbs.ts';
 
 /** How often the file is read again. A watch of the file would miss mounted secrets, which are replaced by links. */
 const checkEveryMs = 1000;
+/** A changed file is used once it has stayed the same for so long. */
+const settledMs = 100;
 
 /** The caller where there is no policy. */
 export const openCaller: Caller = {
@@ -171,13 +174,13 @@ export class AccessControl {
   /** @returns whether the file has changed */
   async #read(): Promise<boolean> {
     if (this.#file === undefined) return false;
-    let text: string;
-    try {
-      text = await readFile(this.#file, 'utf8');
-    } catch (error) {
-      throw new PolicyError(`The policy ${this.#file} cannot be read: ${(error as Error).message}.`);
-    }
+    const text = await readPolicyFile(this.#file);
     if (text === this.#text) return false;
+    // Somebody may be writing the file: a part of it would be a policy, too, and would end sockets.
+    if (this.#text !== undefined) {
+      await sleep(settledMs);
+      if ((await readPolicyFile(this.#file)) !== text) return false;
+    }
     // A file that is not valid is reported once for each change.
     this.#text = text;
     const policy = new Policy(text);
@@ -185,5 +188,13 @@ export class AccessControl {
     this.#authenticator = new Authenticator(policy);
     this.#loadedAt = Date.now();
     return true;
+  }
+}
+
+async function readPolicyFile(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new PolicyError(`The policy ${file} cannot be read: ${(error as Error).message}.`);
   }
 }

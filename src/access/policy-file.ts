@@ -134,6 +134,7 @@ export function readPolicy(text: string): PolicyDocument {
   if (document.errors.length > 0) {
     throw new PolicyError(document.errors.map(({ pos, message }) => `${lineAt(pos[0])}: ${message}`).join('\n'));
   }
+  if (document.contents === null) throw new PolicyError('line 1: the file is empty; it needs identities and allow');
   /** The line of a field, or of the nearest thing around it that is in the file. */
   const placeOf = (path: PropertyKey[]) => {
     for (let length = path.length; length > 0; length -= 1) {

@@ -2,8 +2,8 @@
 // new one.
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { identityNamePattern, type PolicyDocument, readPolicy } from './policy-file.ts';
-import { anonymousRights, type Rights, RuleRights } from './rights.ts';
+import { identityNamePattern, type PolicyDocument, type Rule, readPolicy } from './policy-file.ts';
+import { anonymousRights, type Rights, RuleRights, withName } from './rights.ts';
 import { hasHash, tokenIdOf } from './tokens.ts';
 
 /** Identities whose compiled rights are kept. With one identity for each user of a JWT issuer there may be any number. */
@@ -75,14 +75,35 @@ export class Policy {
     return isName && !Object.hasOwn(this.document.identities, name) ? [name] : [];
   }
 
+  /** The rules that name an identity, or all, as it reads them: with its name, and without what they do not have. */
+  rulesOf(identity: string): Record<string, unknown>[] {
+    const rules = this.#rulesFor(identity).map(({ nodes, topics, groups, producers, read }) => ({
+      nodes: namedIn(nodes, identity),
+      topics: namedIn(topics, identity),
+      groups: namedIn(groups, identity),
+      producers: namedIn(producers, identity),
+      read,
+    }));
+    return rules.map((rule) =>
+      Object.fromEntries(Object.entries(rule).filter(([, part]) => Object.keys(part).length > 0)),
+    );
+  }
+
   /** What an identity may do, and its limits. */
   rightsOf(identity: string): RuleRights {
     let rights = this.#rights.get(identity);
     if (!rights) {
-      const rules = this.document.allow.filter(({ who }) => who === '*' || who === identity);
-      rights = new RuleRights(identity, rules, this.document.public);
+      rights = new RuleRights(identity, this.#rulesFor(identity), this.document.public);
       this.#rights.set(identity, rights);
     }
     return rights;
   }
+
+  #rulesFor(identity: string): Rule[] {
+    return this.document.allow.filter(({ who }) => who === '*' || who === identity);
+  }
+}
+
+function namedIn(grants: Record<string, readonly string[]>, identity: string): Record<string, readonly string[]> {
+  return Object.fromEntries(Object.entries(grants).map(([pattern, verbs]) => [withName(pattern, identity), verbs]));
 }

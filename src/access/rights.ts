@@ -75,10 +75,10 @@ export class RuleRights implements Rights {
     this.#things = new Set([...things, ...rules.flatMap(({ read }) => read)]);
     for (const rule of rules) {
       for (const [pattern, verbs] of Object.entries(rule.nodes))
-        this.#nodes.add(named(pattern, identity), setOf(verbs));
+        this.#nodes.add(withName(pattern, identity), setOf(verbs));
       for (const kind of ['topics', 'groups', 'producers'] as const) {
         for (const [pattern, verbs] of Object.entries(rule[kind])) {
-          this.#names[kind].add(named(pattern, identity), setOf(verbs));
+          this.#names[kind].add(withName(pattern, identity), setOf(verbs));
         }
       }
     }
@@ -118,7 +118,8 @@ export function missingText(who: string, verb: Verb, { kind, name }: Resource): 
   return `${who} needs ${verb} on ${nounOf(kind)} ${name}`;
 }
 
-function named(pattern: string, identity: string): string {
+/** A pattern for one identity: with its name in the place of `$identity`. */
+export function withName(pattern: string, identity: string): string {
   return pattern.replaceAll('$identity', identity);
 }
 

@@ -122,6 +122,8 @@ t.test('errors name the line and the field', async (t) => {
     ['public: [docs\n', /^line \d+: /],
     ['identities:\n  a: { certs: ["CN=x"] }\n  b: { certs: ["CN=x"] }\n', /^line 3: .* CN=x belongs to a already$/],
     ['identities:\n  a: { jwt: { claim: x, has: y } }\n', /^line 2: identities\.a\.jwt: needs a jwt section/],
+    ['', /^line 1: the file is empty/],
+    ['# nothing\n', /^line 1: the file is empty/],
     ['- 1\n', /must be|expected|object/],
   ];
   for (const [text, expected] of cases) t.match(problemsOf(text), expected, JSON.stringify(text));

@@ -1,8 +1,10 @@
 // Access control over HTTP: every route for callers without a token, without rights, and with all rights; then what each verb opens.
 import t from 'tap';
+import { defaultAdmissionLimits } from '../../src/http/limits.ts';
 import { writePolicy } from '../helpers/access.ts';
 import { openEventStream } from '../helpers/event-stream.ts';
 import { eventually, http, metric, startTestServer } from '../helpers/server.ts';
+import { openSocket } from '../helpers/socket.ts';
 
 const rules = `
 allow:
@@ -36,6 +38,9 @@ const bodies: Record<string, unknown> = {
 
 /** Operations that any identity may call, as they are about the caller alone, or leave out what it may not see. */
 const forAnyIdentity = new Set([
+  // It is refused where the query is about another identity.
+  'access.check',
+  'access.me',
   'brokers.get',
   'cluster.get',
   'groups.list',
@@ -321,4 +326,83 @@ t.test('a policy that is not valid keeps the server from starting', async (t) =>
   const policy = await writePolicy(t, ['a'], 'alow: []\n');
   await t.rejects(startTestServer(t, { accessFile: policy.file }), { message: /unknown field 'alow'/ });
   await t.rejects(startTestServer(t, { accessFile: `${policy.file}.none` }), { message: /cannot be read/ });
+});
+
+t.test('a caller can ask who it is and what it may do', async (t) => {
+  const { admin, billing, anonymous, policy } = await start(
+    t,
+    `${rules}  - who: "*"\n    nodes: { "/people/$identity/**": [read] }\n`,
+  );
+  t.match((await billing('GET', '/v1/access/me')).body, {
+    identity: 'billing',
+    token: policy.tokens.billing?.id,
+    admin: false,
+    allow: [
+      { nodes: { '/app/shared': ['read'] }, groups: { 'billing.*': ['use'] } },
+      { nodes: { '/people/billing/**': ['read'] } },
+    ],
+  });
+  const check = async (call: typeof admin, query: string) => (await call('GET', `/v1/access/check?${query}`)).body;
+  t.same(await check(billing, 'verb=read&path=/app/shared'), { identity: 'billing', allowed: true });
+  t.same(await check(billing, 'verb=write&path=/app/shared'), {
+    identity: 'billing',
+    allowed: false,
+    missing: 'billing needs write on node /app/shared',
+  });
+  t.same(await check(admin, 'as=billing&verb=use&group=billing.x'), { identity: 'billing', allowed: true });
+  t.equal((await check(billing, 'as=admin&verb=read&topic=x')).code, 'FORBIDDEN');
+  t.equal((await check(anonymous, 'verb=read&topic=x')).code, 'AUTH_REQUIRED');
+  for (const query of [
+    'verb=read',
+    'verb=read&topic=x&group=y',
+    'verb=use&topic=x',
+    'verb=fly&topic=x',
+    'as=a/b&verb=read&topic=x',
+  ]) {
+    t.equal((await check(admin, query)).code, 'BAD_REQUEST', query);
+  }
+});
+
+t.test('without a policy a caller has no identity, and may do everything', async (t) => {
+  const server = await startTestServer(t);
+  t.same((await http(`${server.url}/v1/access/me`)).body, { identity: null, admin: true, allow: [], limits: {} });
+  t.same((await http(`${server.url}/v1/access/check?verb=read&topic=x`)).body, { identity: null, allowed: true });
+});
+
+t.test('the same Idempotency-Key of another identity is another key', async (t) => {
+  const { admin, billing } = await start(t);
+  const key = { 'idempotency-key': 'the-same-key-for-both' };
+  const [mine, theirs] = [await billing('POST', '/v1/sessions', {}, key), await admin('POST', '/v1/sessions', {}, key)];
+  t.not(mine.body.id, theirs.body.id);
+  t.equal((await billing('POST', '/v1/sessions', {}, key)).body.session, mine.body.session, 'a repeat gets the same');
+});
+
+t.test('only an admin ends a session by its public id', async (t) => {
+  const { admin, billing } = await start(t);
+  const { id } = (await billing('POST', '/v1/sessions', {})).body;
+  t.equal((await billing('DELETE', `/v1/sessions/${id}?force=true`)).status, 403);
+  t.equal((await admin('DELETE', `/v1/sessions/${id}?force=true`)).status, 204);
+});
+
+t.test('identities behind one address have limits of their own', async (t) => {
+  const { server, policy } = await start(t);
+  const small = await startTestServer(t, { accessFile: policy.file, addressShare: 0.5 }, server.target, {
+    admission: { ...defaultAdmissionLimits, watchesMax: 4 },
+  });
+  const watches = async (identity: string) => {
+    const socket = await openSocket(t, `${small.url}/v1/watch`, policy.as(identity));
+    for (let i = 0; i < 3; i += 1) socket.send({ type: 'watch', id: `${i}`, path: '/app', mode: 'node' });
+    await eventually(() => socket.frames.length === 3, 'three responses');
+    return socket.frames.map(({ type }) => type).sort();
+  };
+  t.same(await watches('admin'), ['error', 'watching', 'watching'], 'its share is two of four');
+  t.ok((await watches('billing')).includes('watching'), 'which takes nothing from another');
+});
+
+t.test('browsers are told not to guess types and not to frame pages', async (t) => {
+  const { anonymous } = await start(t, `public: [docs]\n${rules.trimStart()}`);
+  for (const path of ['/docs/errors', '/v1/topics', '/none', '/health/live']) {
+    t.equal((await anonymous('GET', path)).headers.get('x-content-type-options'), 'nosniff', path);
+  }
+  t.match((await anonymous('GET', '/docs/errors')).headers.get('content-security-policy'), /frame-ancestors 'none'/);
 });

@@ -74,6 +74,8 @@ async function installAccess(app: FastifyInstance, { access }: { access: AccessC
   const policyOf = new WeakMap<FastifyRequest, Policy | undefined>();
   const take = (request: FastifyRequest, caller: Caller) => {
     request.caller = caller;
+    // Limits by client are by identity where there is one: its clients may have any addresses, and others may share one.
+    if (caller.identity !== undefined) request.clientKey = `identity ${caller.identity}`;
     check(access, request, needOf(request));
   };
   const admit = async (request: FastifyRequest) => {
@@ -139,7 +141,11 @@ async function installAccess(app: FastifyInstance, { access }: { access: AccessC
   });
 }
 
-export const accessCheck = fp(installAccess, { name: 'access', fastify: '5.x', dependencies: ['error-handler'] });
+export const accessCheck = fp(installAccess, {
+  name: 'access',
+  fastify: '5.x',
+  dependencies: ['error-handler', 'client'],
+});
 
 /** The name of some node that a sequential create with this prefix makes; the rules of a policy treat them all alike. */
 export function sequentialName(prefix: string): string {

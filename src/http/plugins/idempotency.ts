@@ -48,7 +48,13 @@ export function idempotencyOf(request: FastifyRequest, options: { secret?: boole
     )
     .update(bytes)
     .digest('base64url');
-  return { key, fingerprint };
+  return { key: ownKey(request, key), fingerprint };
+}
+
+/** The same key of two identities is two keys. Keys of clients without an identity are those that earlier versions stored. */
+function ownKey({ caller }: FastifyRequest, key: string): string {
+  // A line end cannot be in a header, so no client can write the key of another identity.
+  return caller.identity === undefined ? key : `${caller.identity}\n${key}`;
 }
 
 function recordHeaderNames({ headers }: FastifyRequest): string[] {

@@ -170,7 +170,6 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
           // Data stored by one user must not run as a script in the browser of another.
           return reply
             .header('weir-stat', JSON.stringify(stat))
-            .header('x-content-type-options', 'nosniff')
             .header('content-security-policy', "sandbox; default-src 'none'")
             .type(contentType)
             .send(data);

@@ -24,10 +24,9 @@ const handleParam = z.strictObject({
   handle: z.string().describe('`<id>.<secret>`, the member `session` of the response to the creation.'),
 });
 
-export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'config' | 'store'> }> = async (
-  app,
-  { broker },
-) => {
+export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
+  broker: Pick<Broker, 'access' | 'config' | 'store'>;
+}> = async (app, { broker }) => {
   const { sessions } = broker.store;
 
   app.post(
@@ -148,8 +147,10 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker,
     },
     async (request, reply) => {
       const { handle } = request.params;
-      const isForced = request.query.force && isSessionId(handle);
-      return end(request, reply, isForced ? forced(request, handle) : parseHandle(handle));
+      if (!request.query.force || !isSessionId(handle)) return end(request, reply, parseHandle(handle));
+      if (broker.access.isOn) broker.access.requireAdmin(request.caller);
+      else requireLoopback(request);
+      return end(request, reply, { id: handle, secretHash: anySecret });
     },
   );
 
@@ -184,9 +185,9 @@ function ownSession(request: FastifyRequest): SessionCredential {
   );
 }
 
-/** A session by its public id. @throws ServiceError FORBIDDEN unless the request comes from this machine */
-function forced(request: FastifyRequest, id: string): SessionCredential {
-  if (isFromLoopback(request)) return { id, secretHash: anySecret };
+/** Without access control only who is on this machine may end a session by its public id. @throws ServiceError FORBIDDEN */
+function requireLoopback(request: FastifyRequest): void {
+  if (isFromLoopback(request)) return;
   throw new ServiceError(
     'FORBIDDEN',
     `A session is not ended by its public id, as the request comes from ${request.ip}. Only requests over the loopback, without a proxy, may do so. Send the handle of the session.`,

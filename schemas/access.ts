@@ -1,0 +1,47 @@
+// /v1/access: what a caller may do.
+import { z } from 'zod';
+
+const grants = z.record(z.string(), z.array(z.string()));
+
+export const accessMeResponse = z
+  .object({
+    identity: z.string().nullable().describe('null where there is no policy, so that everybody may do everything.'),
+    token: z.string().optional().describe('The id of the token that the request has sent.'),
+    expires: z.int().optional().describe('When its credential ends, ms since the epoch.'),
+    admin: z.boolean(),
+    allow: z
+      .array(
+        z.object({
+          nodes: grants.optional(),
+          topics: grants.optional(),
+          groups: grants.optional(),
+          producers: grants.optional(),
+          read: z.array(z.string()).optional(),
+        }),
+      )
+      .describe('The rules that apply to the identity, with its name in the place of `$identity`.'),
+    limits: z.record(z.string(), z.int()),
+  })
+  .meta({ id: 'AccessOfCaller' });
+
+export const accessCheckQuery = z
+  .strictObject({
+    as: z
+      .string()
+      .optional()
+      .describe('The identity to ask for; of others only an admin may ask. Default: the caller.'),
+    verb: z.enum(['read', 'write', 'delete', 'use', 'manage']),
+    path: z.string().optional().describe('A node. Send exactly one of path, topic, group and producer.'),
+    topic: z.string().optional(),
+    group: z.string().optional(),
+    producer: z.string().optional(),
+  })
+  .meta({ id: 'AccessCheckQuery' });
+
+export const accessCheckResponse = z
+  .object({
+    identity: z.string().nullable(),
+    allowed: z.boolean(),
+    missing: z.string().optional().describe('What a rule would have to allow.'),
+  })
+  .meta({ id: 'AccessCheck' });

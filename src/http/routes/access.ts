@@ -1,0 +1,94 @@
+// /v1/access: tells callers what they may do, so that a refusal can be understood and a policy tried out.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import type { z } from 'zod';
+import { accessCheckQuery, accessCheckResponse, accessMeResponse } from '../../../schemas/access.ts';
+import { noQuery } from '../../../schemas/common.ts';
+import { identityNamePattern } from '../../access/policy-file.ts';
+import { missingText } from '../../access/rights.ts';
+import { type Kind, type Resource, verbsOf } from '../../access/verbs.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { problems } from '../problems.ts';
+
+const kindOf = { path: 'nodes', topic: 'topics', group: 'groups', producer: 'producers' } as const satisfies Record<
+  string,
+  Kind
+>;
+
+export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'access'> }> = async (
+  app,
+  { broker },
+) => {
+  const { access } = broker;
+
+  app.get(
+    '/access/me',
+    {
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
+      schema: {
+        tags: ['operation'],
+        operationId: 'access.me',
+        summary: 'Who the caller is, and what it may do',
+        querystring: noQuery,
+        response: {
+          200: { description: 'The caller.', content: { 'application/json': { schema: accessMeResponse } } },
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async ({ caller }) => {
+      const { identity, tokenId, expiresAt, rights, limits } = caller;
+      return {
+        identity: identity ?? null,
+        ...(tokenId !== undefined && { token: tokenId }),
+        ...(expiresAt !== undefined && { expires: expiresAt }),
+        admin: rights.isAdmin,
+        allow: identity === undefined ? [] : (access.policy?.rulesOf(identity) ?? []),
+        limits: Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
+      } as z.output<typeof accessMeResponse>;
+    },
+  );
+
+  app.get(
+    '/access/check',
+    {
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
+      schema: {
+        tags: ['operation'],
+        operationId: 'access.check',
+        summary: 'Whether an identity may do something',
+        querystring: accessCheckQuery,
+        response: {
+          200: { description: 'The decision.', content: { 'application/json': { schema: accessCheckResponse } } },
+          ...problems('BAD_REQUEST'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => {
+      const { as, verb, ...named } = request.query;
+      const resource = resourceIn(named);
+      const verbs: readonly string[] = verbsOf[resource.kind];
+      if (!verbs.includes(verb)) {
+        throw new ServiceError('BAD_REQUEST', `verb is ${verb}; of ${resource.kind} there are ${verbs.join(', ')}.`);
+      }
+      const { caller } = request;
+      if (as !== undefined && !identityNamePattern.test(as)) {
+        throw new ServiceError('BAD_REQUEST', `as is ${JSON.stringify(as)}, which cannot be the name of an identity.`);
+      }
+      if (as !== undefined && as !== caller.identity) access.requireAdmin(caller);
+      const identity = as ?? caller.identity ?? null;
+      const rights = as === undefined ? caller.rights : (access.policy?.rightsOf(as) ?? caller.rights);
+      if (rights.allows(verb, resource)) return { identity, allowed: true };
+      return { identity, allowed: false, missing: missingText(identity ?? 'An anonymous client', verb, resource) };
+    },
+  );
+};
+
+/** @throws ServiceError BAD_REQUEST unless exactly one thing is named */
+function resourceIn(named: { [Name in keyof typeof kindOf]?: string | undefined }): Resource {
+  const given = (Object.keys(kindOf) as (keyof typeof kindOf)[]).filter((name) => named[name] !== undefined);
+  const [only, other] = given;
+  if (only === undefined || other !== undefined) {
+    throw new ServiceError('BAD_REQUEST', 'Send exactly one of path, topic, group and producer.');
+  }
+  return { kind: kindOf[only], name: named[only] ?? '' };
+}
