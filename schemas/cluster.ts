@@ -8,6 +8,10 @@ export const brokerResponse = z
     port: z.int(),
     endpoints: z.array(z.string()).describe('URLs at which clients reach the broker.'),
     rack: z.string().nullable(),
+    policyHash: z
+      .string()
+      .nullable()
+      .describe('A hash of its policy file, by which brokers with different policies show; null without a policy.'),
     startedAt: z.int().describe("Start time, ms since the epoch by the broker's own clock."),
     epoch: z.int().describe('The czxid of the broker node. It grows when the broker registers again.'),
   })

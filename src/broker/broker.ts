@@ -118,6 +118,7 @@ export class Broker {
         brokerId: config.brokerId ?? (options.sole ? soleBrokerId : undefined),
         rack: config.rack,
         sessionTtlMs: config.brokerSessionTtlMs,
+        policyHash: () => this.access.policy?.hash,
         soleBroker: options.sole,
       },
       log,
@@ -257,6 +258,10 @@ export class Broker {
       'identity',
       'verb',
     ]);
+    access.onChange(() => void this.registration.update());
+    metrics.gauges('access_policy_info', 'The policy in use, by its hash; always 1.', ['hash'], () =>
+      access.policy ? [{ labels: { hash: access.policy.hash }, value: 1 }] : [],
+    );
     access.onDenied((identity, verb) => denied.inc({ identity, verb }));
     metrics.gauge(
       'access_policy_errors_total',

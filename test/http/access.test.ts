@@ -406,3 +406,19 @@ t.test('browsers are told not to guess types and not to frame pages', async (t) 
   }
   t.match((await anonymous('GET', '/docs/errors')).headers.get('content-security-policy'), /frame-ancestors 'none'/);
 });
+
+t.test('the cluster shows the policy of each broker, also after a change', async (t) => {
+  const { server, policy, admin } = await start(t);
+  const other = await startTestServer(t, { accessFile: policy.file }, server.target);
+  const hashes = async () =>
+    (await admin('GET', '/v1/cluster')).body.brokers.map(({ policyHash }: { policyHash: string }) => policyHash);
+  const [first, second] = await hashes();
+  t.match(first, /^[0-9a-f]{16}$/);
+  t.equal(first, second);
+  await policy.change(`${rules}  - who: nobody\n    read: [docs]\n`);
+  const changed = await eventually(async () => {
+    const now = await hashes();
+    return now.length === 2 && now[0] === now[1] && now[0] !== first && now[0];
+  }, 'both brokers show the new policy');
+  t.equal(changed, other.broker.access.policy?.hash);
+});

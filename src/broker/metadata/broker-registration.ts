@@ -20,6 +20,8 @@ interface RegistrationOptions {
   brokerId: number | undefined;
   rack: string | undefined;
   sessionTtlMs: number;
+  /** The hash of the policy in use, which other brokers show; undefined if there is none. */
+  policyHash(): string | undefined;
   /** No other server can be using this store, so a node with this broker's id is from an earlier run of it. */
   soleBroker: boolean;
 }
@@ -94,6 +96,24 @@ export class BrokerRegistration {
       this.#tail.onGap(() => this.#keepAlive.trigger()),
     );
     this.#keepAlive.start();
+  }
+
+  /** Writes what has changed about this broker into its node, unless it is not registered: then its next registration does. */
+  async update(): Promise<void> {
+    if (!this.#session) return;
+    const path = brokerPath(this.brokerId);
+    try {
+      await this.#store.namespace.write(
+        [
+          // Not into the node of another server that has taken the id.
+          { op: 'check', path, czxid: this.#epoch },
+          { op: 'set', path, data: this.#data(), contentType: jsonContentType },
+        ],
+        { privileged: true, allowOom: true },
+      );
+    } catch (error) {
+      this.#log.warn({ err: error }, 'The node of the broker could not be updated; it shows an old policy hash');
+    }
   }
 
   /** Deregisters the broker at once: its session ends, and with it the controller's node if this broker holds it. */
@@ -199,16 +219,22 @@ export class BrokerRegistration {
   }
 
   #node(brokerId: number, session: SessionCredential) {
+    const path = brokerPath(brokerId);
+    const data = this.#data();
+    return { op: 'create' as const, path, data, contentType: jsonContentType, mode: 'ephemeral' as const, session };
+  }
+
+  #data(): string {
     const { hostname, port, protocol } = new URL(this.#url);
-    const data = encodeBroker({
+    const policyHash = this.#options.policyHash();
+    return encodeBroker({
       host: hostname,
       port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
       endpoints: [this.#url],
       startedAt: this.#startedAt,
       ...(this.#options.rack !== undefined && { rack: this.#options.rack }),
+      ...(policyHash !== undefined && { policyHash }),
     });
-    const path = brokerPath(brokerId);
-    return { op: 'create' as const, path, data, contentType: jsonContentType, mode: 'ephemeral' as const, session };
   }
 
   /** Kafka's rule: the version of /brokers/seqid after a set without a check, above the ids reserved for configuration. */

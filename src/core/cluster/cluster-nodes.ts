@@ -26,6 +26,7 @@ interface BrokerNode {
   /** URLs at which clients reach the broker, such as `http://10.0.0.1:7070`. */
   endpoints: string[];
   rack?: string;
+  policyHash?: string;
   /** Start time, ms since the epoch by the broker's own clock; only for display. */
   startedAt: number;
 }
@@ -35,6 +36,7 @@ const brokerDocument = z.object({
   port: z.int(),
   endpoints: z.array(z.string()),
   rack: z.string().optional(),
+  policy_hash: z.string().optional(),
   timestamp: z.string(),
 });
 
@@ -49,6 +51,7 @@ export function encodeBroker(broker: BrokerNode): string {
     timestamp: String(broker.startedAt),
     endpoints: broker.endpoints,
     ...(broker.rack !== undefined && { rack: broker.rack }),
+    ...(broker.policyHash !== undefined && { policy_hash: broker.policyHash }),
     listener_security_protocol_map: Object.fromEntries(
       protocols.map((protocol) => [protocol, protocol === 'HTTPS' ? 'SSL' : 'PLAINTEXT']),
     ),
@@ -57,8 +60,22 @@ export function encodeBroker(broker: BrokerNode): string {
 }
 
 export function decodeBroker(data: Buffer): BrokerNode {
-  const { host, port, endpoints, rack, timestamp } = decodeDocument('The node of a broker', data, brokerDocument);
-  return { host, port, endpoints, ...(rack !== undefined && { rack }), startedAt: Number(timestamp) };
+  const {
+    host,
+    port,
+    endpoints,
+    rack,
+    policy_hash: policyHash,
+    timestamp,
+  } = decodeDocument('The node of a broker', data, brokerDocument);
+  return {
+    host,
+    port,
+    endpoints,
+    ...(rack !== undefined && { rack }),
+    ...(policyHash !== undefined && { policyHash }),
+    startedAt: Number(timestamp),
+  };
 }
 
 const controllerDocument = z.object({ brokerid: z.int() });
