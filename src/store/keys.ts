@@ -37,8 +37,8 @@ export function coordinationKeys(prefix: string) {
     sessions: `${base}sessions`,
     /**
      * Hash by session id: `secret_hash`, `ttl_ms`, `created_at`. The session exists as long as this key. If it was attached to a
-     * connection also `connection_epoch`; and if it has written with a sequence `last_seq`, `results` and `results:<number>`, the
-     * results of its last writes (lua/lib/sequences.lua).
+     * connection also `connection_epoch`; and if it has written with a sequence `last_seq`, `results`, `results:<number>` and
+     * `result:<sequence>`, the results of its last writes (lua/lib/sequences.lua).
      */
     session: (id: string) => `${base}session:${id}`,
     /** Set by session id: the paths of its ephemeral nodes. */

@@ -7,8 +7,9 @@ import { coordinationKeys } from '../../../src/store/keys.ts';
 import { Store } from '../../../src/store/store.ts';
 import type { Step } from '../../../src/store/tree/namespace.ts';
 import { parseHandle, type SessionCredential } from '../../../src/store/tree/sessions.ts';
+import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
-import { testConfig } from '../../helpers/server.ts';
+import { eventually, testConfig } from '../../helpers/server.ts';
 
 const { socketPath } = await startTestRedis(t);
 const store = new Store({ ...testConfig, target: { socketPath } }, pino({ level: 'silent' }));
@@ -214,12 +215,14 @@ t.test('the results are limited by bytes, too', async (t) => {
   const session = await newSession();
   const { write } = await attach(session);
   // The error names the path twice.
-  const far: Step = { op: 'set', path: `/${'x'.repeat(900_000)}`, data: '' };
+  const far: Step = { op: 'set', path: `/${'x'.repeat(450_000)}`, data: '' };
   const count = 40;
   for (let seq = 1; seq <= count; seq += 1) await t.rejects(write(seq, far), { code: 'NO_NODE' });
-  await t.rejects(write(count - 4, far), { code: 'NO_NODE', fields: { replayed: true } }, '4 MiB of frames are kept');
+  await t.rejects(write(count - 8, far), { code: 'NO_NODE', fields: { replayed: true } }, '4 MiB of frames are kept');
   await t.rejects(write(8, far), { code: 'OUT_OF_ORDER_SEQUENCE' });
-  t.ok((await redis.memory('USAGE', keys.session(session.id)))! < 32 * 1024 * 1024);
+  const large = (await redis.hkeys(keys.session(session.id))).filter((field) => field.startsWith('result:'));
+  t.ok(large.length <= 20, `${large.length} results are kept`);
+  t.same(large.includes(`result:${count}`), true);
 });
 
 t.test('at the memory limit a write uses up no sequence, and a deletion in its place is carried out', async (t) => {
@@ -249,3 +252,46 @@ t.test('a sequence for another kind of write gives no result that could be mista
   await t.rejects(write(1, { op: 'delete', path }), { code: 'OUT_OF_ORDER_SEQUENCE', message: /another write/ });
   await t.rejects(write(1, { op: 'set', path }, { op: 'set', path }), { code: 'OUT_OF_ORDER_SEQUENCE' });
 });
+
+t.test(
+  'when the store has lost writes, the gap and the next attachment say so, and what was lost stays refused',
+  async (t) => {
+    const lossy = await startLossyRedis(t);
+    const other = new Store({ ...testConfig, target: { socketPath: lossy.socketPath } }, pino({ level: 'silent' }));
+    await other.open();
+    t.teardown(() => other.close());
+    const origin = { isDead: false };
+    await other.namespace.write([{ op: 'create', path: '/n' }]);
+    const session = parseHandle((await other.sessions.create(60_000)).handle);
+    const set = (epoch: number, seq: number) => {
+      const sequence = { sessionId: session.id, epoch, seq };
+      return other.namespace.write([{ op: 'set', path: '/n', data: String(seq) }], { origin, sequence });
+    };
+    const first = await other.sessions.attach(session);
+    await set(first.epoch, 1);
+    lossy.backUp();
+    await set(first.epoch, 2);
+    const lost = await other.sessions.attach(session);
+    await set(lost.epoch, 3);
+    await lossy.killAndRestore();
+    await eventually(
+      () =>
+        other.isOpen &&
+        other.namespace.stat('/n').then(
+          () => true,
+          () => false,
+        ),
+      'the store is open',
+    );
+    await t.rejects(set(lost.epoch, 4), { code: 'SESSION_MOVED' }, 'the lost attachment does not count');
+    await t.rejects(set(first.epoch, 4), {
+      code: 'OUT_OF_ORDER_SEQUENCE',
+      message: /the last write is 1, so 2 comes next.+If 2 has one, the store has lost its last changes/,
+      fields: { seq: 4, lastSeq: 1 },
+    });
+    const again = await other.sessions.attach(session);
+    t.equal(again.lastSeq, 1);
+    t.not(again.epoch, lost.epoch);
+    t.match(await set(again.epoch, 2), { replayed: false });
+  },
+);

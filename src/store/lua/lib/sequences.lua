@@ -6,15 +6,17 @@
      refused, so it takes no effect.
 
      All is in the session's hash, and ends with it: `connection_epoch`; `last_seq`; `results`, packed: the number of the oldest
-     bucket, and the operations and bytes of all buckets; and the buckets, `results:<number>`. Each has the results of EACH
-     sequences that follow each other: its number of operations, then of each result its length and itself.
+     bucket, and the operations and bytes of all results; and the buckets, `results:<number>`. Each has the results of EACH
+     sequences that follow each other: their operations, the bytes of large results, then of each result its length and itself.
+     A bucket is written again with each result, so a large one is in a field of its own, `result:<sequence>`, with length 0 here.
 
      The state of a session is read and written once for each call. ]]
 local sequences = { by_session = {} }
 
 local EACH = 8
+local INLINE_BYTES_MAX = 1024
 local KEPT = '>ddd'
-local BUCKET_HEAD, BUCKET_HEAD_BYTES = '>I4', 4
+local BUCKET_HEAD, BUCKET_HEAD_BYTES = '>I4I4', 8
 local RESULT_HEAD, RESULT_HEAD_BYTES = '>I4', 4
 -- At least as many results are kept as one socket may have requests in flight, and operations in them (src/ws); and so many
 -- bytes that the results of those fit, which are at most twice as large as the frames (the path of an error is there twice).
@@ -26,9 +28,12 @@ local function bucket_of(seq) return math.floor((seq - 1) / EACH) end
 
 local function field_of(number) return 'results:' .. whole(number) end
 
+local function large_field_of(seq) return 'result:' .. whole(seq) end
+
 local function open_bucket(stored)
-  local text = stored or struct.pack(BUCKET_HEAD, 0)
-  return { text = text, added = {}, operations = struct.unpack(BUCKET_HEAD, text) }
+  local text = stored or struct.pack(BUCKET_HEAD, 0, 0)
+  local operations, large_bytes = struct.unpack(BUCKET_HEAD, text)
+  return { text = text, added = {}, operations = operations, large_bytes = large_bytes }
 end
 
 --- The state of a session, or nil if it has ended. `seq` = the sequence of a request, whose bucket is read together with it.
@@ -42,7 +47,7 @@ local function state_of(id, seq)
     sequences.by_session[id] = false
     return nil
   end
-  state = { epoch = tonumber(epoch or '0'), last_seq = tonumber(last_seq or '0'), buckets = {} }
+  state = { epoch = tonumber(epoch or '0'), last_seq = tonumber(last_seq or '0'), buckets = {}, large = {} }
   state.oldest, state.operations, state.bytes = struct.unpack(KEPT, kept or struct.pack(KEPT, 0, 0, 0))
   state.buckets[number] = open_bucket(bucket)
   sequences.by_session[id] = state
@@ -63,7 +68,7 @@ end
 --- The whole content of a bucket, with what this call has added.
 local function content(of)
   if #of.added > 0 then
-    of.text = struct.pack(BUCKET_HEAD, of.operations) .. string.sub(of.text, BUCKET_HEAD_BYTES + 1) .. table.concat(of.added)
+    of.text = struct.pack(BUCKET_HEAD, of.operations, of.large_bytes) .. string.sub(of.text, BUCKET_HEAD_BYTES + 1) .. table.concat(of.added)
     of.added = {}
   end
   return of.text
@@ -93,6 +98,7 @@ local function stored_result(id, state, seq)
   local at = BUCKET_HEAD_BYTES + 1
   for _ = number * EACH + 1, seq - 1 do at = at + RESULT_HEAD_BYTES + struct.unpack(RESULT_HEAD, text, at) end
   local length, from = struct.unpack(RESULT_HEAD, text, at)
+  if length == 0 then return state.large[seq] or redis.call('HGET', keys.session(id), large_field_of(seq)) end
   return string.sub(text, from, from + length - 1)
 end
 
@@ -124,8 +130,14 @@ end
 function sequences.keep(id, seq, operations, outcome)
   local state = sequences.by_session[id]
   local into = bucket(id, state, bucket_of(seq))
-  into.added[#into.added + 1] = struct.pack(RESULT_HEAD, #outcome)
-  into.added[#into.added + 1] = outcome
+  if #outcome > INLINE_BYTES_MAX then
+    state.large[seq] = outcome
+    into.large_bytes = into.large_bytes + #outcome
+    into.added[#into.added + 1] = struct.pack(RESULT_HEAD, 0)
+  else
+    into.added[#into.added + 1] = struct.pack(RESULT_HEAD, #outcome)
+    into.added[#into.added + 1] = outcome
+  end
   into.operations = into.operations + operations
   into.changed = true
   state.last_seq, state.changed = seq, true
@@ -140,12 +152,19 @@ local function prune(id, state)
     return state.last_seq - (state.oldest + 1) * EACH >= WRITES_MIN or operations >= OPERATIONS_MIN or bytes >= BYTES_MIN
   end
   while state.oldest < bucket_of(state.last_seq) and enough(state.operations, state.bytes) do
-    local text = content(bucket(id, state, state.oldest))
-    local operations, bytes = state.operations - struct.unpack(BUCKET_HEAD, text), state.bytes - #text + BUCKET_HEAD_BYTES
+    local oldest = bucket(id, state, state.oldest)
+    local operations = state.operations - oldest.operations
+    local bytes = state.bytes - oldest.large_bytes - (#content(oldest) - BUCKET_HEAD_BYTES)
     if not enough(operations, bytes) then break end
     state.operations, state.bytes = operations, bytes
     state.buckets[state.oldest] = nil
     dropped[#dropped + 1] = field_of(state.oldest)
+    if oldest.large_bytes > 0 then
+      for seq = state.oldest * EACH + 1, (state.oldest + 1) * EACH do
+        dropped[#dropped + 1] = large_field_of(seq)
+        state.large[seq] = nil
+      end
+    end
     state.oldest = state.oldest + 1
   end
   if #dropped > 0 then redis.call('HDEL', keys.session(id), unpack(dropped)) end
@@ -161,8 +180,12 @@ local function store_state(id, state)
       of.changed = nil
     end
   end
+  for seq, outcome in pairs(state.large) do
+    fields[#fields + 1] = large_field_of(seq)
+    fields[#fields + 1] = outcome
+  end
   redis.call('HSET', keys.session(id), unpack(fields))
-  state.changed = nil
+  state.large, state.changed = {}, nil
 end
 
 --- Writes the results that were kept since the last call of this function.
