@@ -1,5 +1,5 @@
 // The largest calls of the scripts of nodes and sessions.
-import type { Op } from '../../src/store/tree/namespace.ts';
+import type { Namespace, Op } from '../../src/store/tree/namespace.ts';
 import type { SessionCredential } from '../../src/store/tree/sessions.ts';
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
 
@@ -43,6 +43,11 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
     session = await owner();
     await filled(count, name, { mode: 'ephemeral', session });
   };
+  let epoch = 0;
+  const origin = { isDead: false };
+  /** So many that the results of the first ones are dropped. */
+  const sets = (options: (i: number) => Parameters<Namespace['write']>[1]) =>
+    Promise.all(range(640, (i) => namespace.write([{ op: 'set', path: `${m()}/n${i % 64}`, data: 'x' }], options(i))));
   let long = '';
   const some = 2 * Math.floor(transactionBytes / 2 / (2 * 16_384 + 150) / 2);
   const multi = (count: number, make: (i: number) => Op) => () => namespace.write(range(count, make));
@@ -103,6 +108,22 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
         Promise.all(
           range(640, (i) => namespace.write([{ op: 'create', path: `${m()}/n${i}`, data: large.slice(0, 1024) }])),
         ),
+    },
+    {
+      what: '64 sets at once',
+      scripts: ['nodes/write'],
+      prepare: () => filled(64),
+      run: () => sets(() => ({})),
+    },
+    {
+      what: '64 sets at once, with a sequence',
+      scripts: ['nodes/write'],
+      prepare: async () => {
+        await filled(64);
+        session = await owner();
+        ({ epoch } = await sessions.attach(session));
+      },
+      run: () => sets((i) => ({ origin, sequence: { sessionId: session.id, epoch, seq: i + 1 } })),
     },
     {
       what: 'multis of 60 creates of 16 KiB at once',
