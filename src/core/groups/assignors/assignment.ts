@@ -1,7 +1,9 @@
 /**
- * The types and functions that all assignors share: their input and output, the order of members, and the table of owners that
- * they fill.
+ * The types and functions that all assignors share: their input and output, the order of members, and the owners of
+ * partitions that they fill in.
  */
+
+import { required } from '../../required.ts';
 
 /** Partitions by topic, as the assignors use them. */
 export type Assignment = Map<string, number[]>;
@@ -34,8 +36,14 @@ export interface AssignorInput {
  */
 export type Assignor = (input: AssignorInput) => Map<string, Assignment>;
 
-/** The owner of each partition of a topic, as an index into the ordered members, or `noOwner`. */
-export type Owners = Map<string, Int32Array>;
+/** A topic whose partitions are assigned. */
+export interface TopicOwners {
+  readonly topic: string;
+  /** Indices into the ordered members, ascending; at least one. */
+  readonly subscribers: readonly number[];
+  /** The owner of each partition, as an index into the ordered members, or `noOwner`. */
+  readonly ownerOf: Int32Array;
+}
 
 export const noOwner = -1;
 
@@ -53,13 +61,11 @@ export function orderMembers(members: readonly AssignorMember[]): AssignorMember
 }
 
 /**
- * The indices of the subscribers of each existing topic, ascending, with the topics sorted. Topics may share a list, so lists must
- * not be modified.
+ * The existing topics that have subscribers, sorted by name, without owners. Topics may share a list of subscribers, so these lists
+ * must not be modified.
+ * @param members in order
  */
-export function subscribersByTopic(
-  input: AssignorInput,
-  members: readonly AssignorMember[],
-): Map<string, readonly number[]> {
+export function subscribedTopics(input: AssignorInput, members: readonly AssignorMember[]): TopicOwners[] {
   // Most members of a group have equal subscriptions. Consecutive members with equal ones are handled together. Otherwise a
   // thousand members with ten thousand topics each would take ten million steps.
   const runs: { topics: readonly string[]; indices: number[] }[] = [];
@@ -76,40 +82,35 @@ export function subscribersByTopic(
       else if (input.topics.has(topic)) runsOf.set(topic, [indices]);
     }
   }
-  return new Map(
-    [...runsOf]
-      .sort(([a], [b]) => compareText(a, b))
+  return [...runsOf]
+    .sort(([a], [b]) => compareText(a, b))
+    .map(([topic, [first = [], ...rest]]) => ({
+      topic,
       // concat() copies whole lists, which is faster than flat().
-      .map(([topic, [first, ...rest]]): [string, readonly number[]] => [
-        topic,
-        rest.length === 0 ? first! : first!.concat(...rest),
-      ]),
-  );
+      subscribers: rest.length === 0 ? first : first.concat(...rest),
+      ownerOf: new Int32Array(input.topics.get(topic) ?? 0).fill(noOwner),
+    }));
 }
 
 export function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, i) => text === b[i]);
 }
 
-/** A table without owners, with the topics in the given order. */
-export function noOwners(input: AssignorInput, topics: Iterable<string>): Owners {
-  const owners: Owners = new Map();
-  for (const topic of topics) owners.set(topic, new Int32Array(input.topics.get(topic) ?? 0).fill(noOwner));
-  return owners;
-}
-
-/** Converts a complete table of owners to the result of an assignor. Partitions are ascending, topics in the order of the table. */
-export function assignmentsOf(members: readonly AssignorMember[], owners: Owners): Map<string, Assignment> {
-  const assignments = members.map((): Assignment => new Map());
-  for (const [topic, ownerOf] of owners) {
-    for (let partition = 0; partition < ownerOf.length; partition++) {
-      const assignment = assignments[ownerOf[partition]!]!;
+/** Converts complete owners to the result of an assignor. Partitions are ascending, topics in the order of the list. */
+export function assignmentsOf(
+  members: readonly AssignorMember[],
+  topics: readonly TopicOwners[],
+): Map<string, Assignment> {
+  const assigned = members.map(({ memberId }): [memberId: string, Assignment] => [memberId, new Map()]);
+  for (const { topic, ownerOf } of topics) {
+    ownerOf.forEach((owner, partition) => {
+      const [, assignment] = required(assigned[owner], 'owner of a partition');
       const partitions = assignment.get(topic);
       if (partitions) partitions.push(partition);
       else assignment.set(topic, [partition]);
-    }
+    });
   }
-  return new Map(members.map((member, index) => [member.memberId, assignments[index]!]));
+  return new Map(assigned);
 }
 
 /** The wire form of an assignment: sorted by topic, partitions ascending, topics without partitions left out. */

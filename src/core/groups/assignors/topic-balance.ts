@@ -3,7 +3,8 @@
  * of owners and then balances it topic by topic. The load of a member is the number of all its partitions. A topic is balanced if
  * no owner of its partitions has a load two or more above that of another subscriber.
  */
-import { compareText, noOwner, type Owners } from './assignment.ts';
+import { required } from '../../required.ts';
+import { compareText, noOwner, type TopicOwners } from './assignment.ts';
 
 /**
  * The maximum number of rounds over all topics; the limit is Kafka's and bounds the time. If the subscribers of each topic have
@@ -13,47 +14,64 @@ const maxRounds = 16;
 
 /**
  * Assigns the partitions without an owner to the least loaded subscribers. Then it moves single partitions from the most to the
- * least loaded ones until every topic is balanced or `maxRounds` is reached. `owners` is updated in place.
- * @param subscribers member indices by topic, ascending
+ * least loaded ones until every topic is balanced or `maxRounds` is reached. The owners are updated in place.
  */
-export function balanceByTopic(
-  subscribers: ReadonlyMap<string, readonly number[]>,
-  owners: Owners,
-  memberCount: number,
-): void {
-  const loads = new Int32Array(memberCount);
-  for (const ownerOf of owners.values()) for (const owner of ownerOf) if (owner !== noOwner) loads[owner]!++;
+export function balanceByTopic(topics: readonly TopicOwners[], memberCount: number): void {
+  const loads = new Loads(memberCount);
+  for (const { ownerOf } of topics) for (const owner of ownerOf) if (owner !== noOwner) loads.add(owner, 1);
 
-  const topics = orderTopics(subscribers, owners);
-  for (const topic of topics) giveOut(subscribers.get(topic)!, owners.get(topic)!, loads);
+  const ordered = orderTopics(topics);
+  for (const topic of ordered) giveOut(topic, loads);
 
-  const shared = topics.filter((topic) => subscribers.get(topic)!.length > 1);
+  const shared = ordered.filter(({ subscribers }) => subscribers.length > 1);
   for (let round = 0; round < maxRounds; round++) {
     let moved = false;
-    for (const topic of shared) moved = evenOut(subscribers.get(topic)!, owners.get(topic)!, loads) || moved;
+    for (const topic of shared) moved = evenOut(topic, loads) || moved;
     if (!moved) return;
   }
 }
 
 /** Sorts topics: most partitions per subscriber first, then fewest subscribers first, then by name. */
-function orderTopics(subscribers: ReadonlyMap<string, readonly number[]>, owners: Owners): string[] {
-  const entries = [...owners].map(([topic, ownerOf]) => {
-    const count = subscribers.get(topic)!.length;
-    return { topic, count, density: ownerOf.length / count };
-  });
-  entries.sort((a, b) => b.density - a.density || a.count - b.count || compareText(a.topic, b.topic));
-  return entries.map((entry) => entry.topic);
+function orderTopics(topics: readonly TopicOwners[]): TopicOwners[] {
+  const density = ({ subscribers, ownerOf }: TopicOwners) => ownerOf.length / subscribers.length;
+  return [...topics].sort(
+    (a, b) => density(b) - density(a) || a.subscribers.length - b.subscribers.length || compareText(a.topic, b.topic),
+  );
+}
+
+/** The number of all partitions of each member. */
+class Loads {
+  readonly #counts: Int32Array;
+
+  constructor(memberCount: number) {
+    this.#counts = new Int32Array(memberCount);
+  }
+
+  of(member: number): number {
+    return this.#counts[member] ?? 0;
+  }
+
+  add(member: number, partitions: number): void {
+    this.#counts[member] = this.of(member) + partitions;
+  }
+
+  /** Sorts members by load, then by index. Both are combined into one number, as numbers sort fast. */
+  sort(members: readonly number[]): number[] {
+    const { length } = this.#counts;
+    const keys = Float64Array.from(members, (member) => this.of(member) * length + member).sort();
+    return Array.from(keys, (key) => key % length);
+  }
 }
 
 /** Assigns each partition without an owner to the subscriber with the least load at that moment. */
-function giveOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int32Array): void {
+function giveOut({ subscribers, ownerOf }: TopicOwners, loads: Loads): void {
   if (!ownerOf.includes(noOwner)) return;
-  const taker = leastLoadedFirst(byLoad(subscribers, loads), loads);
+  const taker = leastLoadedFirst(loads.sort(subscribers), loads);
   for (let partition = 0; partition < ownerOf.length; partition++) {
     if (ownerOf[partition] !== noOwner) continue;
     const member = taker();
     ownerOf[partition] = member;
-    loads[member]!++;
+    loads.add(member, 1);
   }
 }
 
@@ -61,52 +79,54 @@ function giveOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int
  * Moves partitions of one topic from its most to its least loaded subscribers. It ends when their loads differ by at most one, or
  * when the more loaded ones have no partition of this topic. Returns whether any partition was moved.
  */
-function evenOut(subscribers: readonly number[], ownerOf: Int32Array, loads: Int32Array): boolean {
+function evenOut({ subscribers, ownerOf }: TopicOwners, loads: Loads): boolean {
   if (ownerOf.length === 0 || spread(subscribers, loads) <= 1) return false;
-  const members = byLoad(subscribers, loads);
+  const members = loads.sort(subscribers);
   const partitionsOf = new Map<number, number[]>();
   for (const [partition, owner] of ownerOf.entries()) {
     const list = partitionsOf.get(owner);
     if (list) list.push(partition);
     else partitionsOf.set(owner, [partition]);
   }
-  const givers = members.filter((member) => partitionsOf.has(member));
+  const givers = members.flatMap((member) => {
+    const partitions = partitionsOf.get(member);
+    return partitions ? [{ member, partitions }] : [];
+  });
+  const largest = () => {
+    const last = givers.at(-1);
+    return last && loads.of(last.member);
+  };
   const taker = leastLoadedFirst(members, loads);
 
   // `givers` are sorted by load, so the members at or above a level are at the end of the list. In each round every active giver
   // gives its last partition of this topic, so the load of all active givers is exactly `level`.
   let moved = false;
-  let active: number[] = [];
-  for (let level = loads[givers.at(-1)!]!; ; level--) {
-    active = active.filter((member) => partitionsOf.get(member)!.length > 0);
-    if (active.length === 0 && givers.length > 0) level = loads[givers.at(-1)!]!;
-    while (givers.length > 0 && loads[givers.at(-1)!] === level) active.push(givers.pop()!);
+  let active: typeof givers = [];
+  for (let level = largest() ?? 0; ; level--) {
+    active = active.filter(({ partitions }) => partitions.length > 0);
+    if (active.length === 0) level = largest() ?? level;
+    while (largest() === level) active.push(...givers.splice(-1));
     if (active.length === 0) return moved;
-    for (const giver of active) {
-      const member = taker();
-      if (level - loads[member]! <= 1) return moved;
-      ownerOf[partitionsOf.get(giver)!.pop()!] = member;
-      loads[giver]!--;
-      loads[member]!++;
+    for (const { member: giver, partitions } of active) {
+      const taking = taker();
+      if (level - loads.of(taking) <= 1) return moved;
+      ownerOf[required(partitions.pop(), 'partition to give')] = taking;
+      loads.add(giver, -1);
+      loads.add(taking, 1);
       moved = true;
     }
   }
 }
 
-function spread(members: readonly number[], loads: Int32Array): number {
+function spread(members: readonly number[], loads: Loads): number {
   let least = Number.POSITIVE_INFINITY;
   let most = 0;
   for (const member of members) {
-    least = Math.min(least, loads[member]!);
-    most = Math.max(most, loads[member]!);
+    const load = loads.of(member);
+    least = Math.min(least, load);
+    most = Math.max(most, load);
   }
   return most - least;
-}
-
-/** Sorts members by load, then by index. Both are combined into one number, as numbers sort fast. */
-function byLoad(members: readonly number[], loads: Int32Array): number[] {
-  const keys = Float64Array.from(members, (member) => loads[member]! * loads.length + member).sort();
-  return Array.from(keys, (key) => key % loads.length);
 }
 
 /**
@@ -117,17 +137,17 @@ function byLoad(members: readonly number[], loads: Int32Array): number[] {
  * A member that gives partitions away in the meantime has less load than listed. That is harmless: givers stay at least one above
  * the lowest level, and when that level reaches them, the topic is balanced.
  */
-function leastLoadedFirst(members: readonly number[], loads: Int32Array): () => number {
-  const listed = members.map((member) => loads[member]!);
-  let level = listed[0]! - 1;
+function leastLoadedFirst(members: readonly number[], loads: Loads): () => number {
+  const listed = members.map((member) => loads.of(member));
+  let level = (listed[0] ?? 0) - 1;
   let end = 0;
   let next = 0;
   return () => {
     if (next === end) {
       level++;
-      while (end < members.length && listed[end]! <= level) end++;
+      while ((listed[end] ?? Number.POSITIVE_INFINITY) <= level) end++;
       next = 0;
     }
-    return members[next++]!;
+    return required(members[next++], 'subscriber of a topic');
   };
 }

@@ -3,42 +3,39 @@
  * Members with equal subscriptions get equal numbers of partitions. With different subscriptions, topic-balance.ts balances each
  * topic.
  */
+import { required } from '../../required.ts';
 import {
   type Assignor,
   type AssignorMember,
   assignmentsOf,
   noOwner,
-  noOwners,
-  type Owners,
   orderMembers,
-  subscribersByTopic,
+  subscribedTopics,
+  type TopicOwners,
 } from './assignment.ts';
 import { balanceByTopic } from './topic-balance.ts';
 
 export const uniform: Assignor = (input) => {
   const members = orderMembers(input.members);
-  const subscribers = subscribersByTopic(input, members);
-  const owners = noOwners(input, subscribers.keys());
-  keepOwned(members, subscribers, owners);
-  const homogeneous = [...subscribers.values()].every((indices) => indices.length === members.length);
-  if (homogeneous) fillToQuota(members.length, owners);
-  else balanceByTopic(subscribers, owners, members.length);
-  return assignmentsOf(members, owners);
+  const topics = subscribedTopics(input, members);
+  keepOwned(members, topics);
+  const homogeneous = topics.every(({ subscribers }) => subscribers.length === members.length);
+  if (homogeneous) fillToQuota(members.length, topics);
+  else balanceByTopic(topics, members.length);
+  return assignmentsOf(members, topics);
 };
 
 /**
  * Enters the partitions that members keep of the current target: those that exist, of topics to which they still subscribe. If an
  * invalid target has two owners of one partition, the first one keeps it.
  */
-function keepOwned(
-  members: readonly AssignorMember[],
-  subscribers: ReadonlyMap<string, readonly number[]>,
-  owners: Owners,
-): void {
+function keepOwned(members: readonly AssignorMember[], topics: readonly TopicOwners[]): void {
+  const byName = new Map(topics.map((one) => [one.topic, one]));
   for (const [index, member] of members.entries()) {
     for (const [topic, partitions] of member.owned ?? []) {
-      const ownerOf = owners.get(topic);
-      if (!ownerOf || !contains(subscribers.get(topic)!, index)) continue;
+      const of = byName.get(topic);
+      if (!of || !contains(of.subscribers, index)) continue;
+      const { ownerOf } = of;
       for (const partition of partitions) if (ownerOf[partition] === noOwner) ownerOf[partition] = index;
     }
   }
@@ -50,10 +47,17 @@ function contains(ascending: readonly number[], value: number): boolean {
   let high = ascending.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (ascending[middle]! < value) low = middle + 1;
+    const found = ascending[middle];
+    if (found !== undefined && found < value) low = middle + 1;
     else high = middle;
   }
   return ascending[low] === value;
+}
+
+/** A partition of the topic with these owners. */
+interface Place {
+  readonly ownerOf: Int32Array;
+  readonly partition: number;
 }
 
 /**
@@ -62,45 +66,32 @@ function contains(ascending: readonly number[], value: number): boolean {
  * the larger quotas go to the members that are first in a hash table. Here they go to members that own that many partitions
  * already, then to the first members in order, so that the remainder alone never moves a partition.
  */
-function fillToQuota(memberCount: number, owners: Owners): void {
-  const unassigned: [ownerOf: Int32Array, partition: number][] = [];
-  const owned = new Int32Array(memberCount);
-  let total = 0;
-  for (const ownerOf of owners.values()) {
-    total += ownerOf.length;
+function fillToQuota(memberCount: number, topics: readonly TopicOwners[]): void {
+  const unassigned: Place[] = [];
+  const owned = Array.from({ length: memberCount }, (): Place[] => []);
+  for (const { ownerOf } of topics) {
     for (const [partition, owner] of ownerOf.entries()) {
-      if (owner === noOwner) unassigned.push([ownerOf, partition]);
-      else owned[owner]!++;
+      (owner === noOwner ? unassigned : required(owned[owner], 'owner of a partition')).push({ ownerOf, partition });
     }
   }
-  if (total === 0) return;
-
-  const quotas = quotasFor(total, owned);
-  const kept = new Int32Array(memberCount);
-  const givenUp = quotas.map((): [Int32Array, number][] => []);
-  for (const ownerOf of owners.values()) {
-    for (const [partition, owner] of ownerOf.entries()) {
-      if (owner === noOwner) continue;
-      if (kept[owner]! < quotas[owner]!) kept[owner]!++;
-      else givenUp[owner]!.push([ownerOf, partition]);
-    }
-  }
-  unassigned.push(...givenUp.flat());
-
-  let next = 0;
+  const quotas = quotasFor(
+    topics.reduce((sum, { ownerOf }) => sum + ownerOf.length, 0),
+    owned.map(({ length }) => length),
+  );
+  const free = [...unassigned, ...owned.flatMap((places, member) => places.slice(quotas[member]))].values();
   for (const [member, quota] of quotas.entries()) {
-    for (let i = kept[member]!; i < quota; i++) {
-      const [ownerOf, partition] = unassigned[next++]!;
+    for (let i = owned[member]?.length ?? 0; i < quota; i++) {
+      const { ownerOf, partition } = required(free.next().value, 'partition for a member below its quota');
       ownerOf[partition] = member;
     }
   }
 }
 
 /** The quota of each member. The sum is `total`. */
-function quotasFor(total: number, owned: Int32Array): number[] {
+function quotasFor(total: number, owned: readonly number[]): number[] {
   const share = Math.floor(total / owned.length);
   let larger = total % owned.length;
-  const quotas = Array.from(owned, (count) => (count > share && larger-- > 0 ? share + 1 : share));
+  const quotas = owned.map((count) => (count > share && larger-- > 0 ? share + 1 : share));
   for (let i = 0; i < quotas.length && larger > 0; i++) {
     if (quotas[i] === share) {
       quotas[i] = share + 1;
