@@ -1,5 +1,7 @@
 // Starts the parts of a broker in the order in which they depend on each other, and stops them in exactly the reverse order.
+
 import type { Logger } from 'pino';
+import { required } from '../core/required.ts';
 
 /** A part that is started and stopped with its broker. */
 interface LifecyclePart {
@@ -35,7 +37,7 @@ export class Lifecycle {
   async stop(): Promise<void> {
     while (this.#started > 0) {
       this.#started -= 1;
-      const [name, part] = this.#parts[this.#started]!;
+      const [name, part] = required(this.#parts[this.#started], 'part that was started');
       await part.stop();
       this.#log.debug({ part: name }, 'A part of the broker has stopped');
     }

@@ -95,8 +95,9 @@ function* longListsOf(
   const shape = shapeFor(schema, input);
   if (shape === undefined) return;
   for (const [name, value] of Object.entries(input as object)) {
-    if (!Array.isArray(value) || value.length < longList || !Object.hasOwn(shape, name)) continue;
-    const list = unwrapped(shape[name]!);
+    const member = Object.hasOwn(shape, name) ? shape[name] : undefined;
+    if (!Array.isArray(value) || value.length < longList || !member) continue;
+    const list = unwrapped(member);
     if (list instanceof z.ZodArray) yield [name, value, list.element as z.ZodType];
   }
 }

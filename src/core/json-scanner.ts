@@ -274,7 +274,7 @@ export function hasControls(bytes: Uint8Array): boolean {
   const words = new Int32Array(buffer, byteOffset + head, (length - head) >> 2);
   if (hasControlByte(bytes, 0, head) || hasControlByte(bytes, head + 4 * words.length, length)) return true;
   for (let i = 0; i < words.length; i += 1) {
-    const word = words[i]!;
+    const word = words[i] ?? 0;
     // Four bytes at once: sets the high bit of each byte below 0x20, and sometimes that of the byte after such a byte.
     if ((((word - 0x20202020) | 0) & ~word & 0x80808080) === 0) continue;
     if (hasControlByte(bytes, head + 4 * i, head + 4 * i + 4)) return true;
@@ -283,6 +283,9 @@ export function hasControls(bytes: Uint8Array): boolean {
 }
 
 function hasControlByte(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let i = from; i < to; i += 1) if (bytes[i]! < 0x20 && bytes[i] !== 0x0a) return true;
+  for (let i = from; i < to; i += 1) {
+    const byte = bytes[i] ?? 0;
+    if (byte < 0x20 && byte !== 0x0a) return true;
+  }
   return false;
 }

@@ -30,7 +30,7 @@ export class UnreadBytes {
     if (own) own.add(reader);
     else this.#clients.set(clientKey, new Set([reader]));
     while (this.limit.free < 0) {
-      const oldest = this.#clients.get(this.limit.largest()!.key)?.values().next().value;
+      const [oldest] = this.#clients.get(this.limit.largest()?.key ?? '') ?? [];
       if (oldest === undefined) return;
       oldest.close();
       this.#onCut(oldest.clientKey);

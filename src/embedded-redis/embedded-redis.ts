@@ -4,10 +4,12 @@
  * This file owns the lock of the data directory and the folder of the socket. Two Redis processes must never run on one
  * directory, as that would destroy the data. redis-binary.ts finds the program.
  */
+
 import { realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { required } from '../core/required.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import { chooseSocketPath, isPrivateFolder, makeDataDir, refuseForeignFile } from './private-folders.ts';
 import {
@@ -168,7 +170,7 @@ class Supervisor implements EmbeddedRedis {
     } else {
       await this.#launch();
     }
-    this.#watch(this.#process!, Date.now(), 0);
+    this.#watch(required(this.#process, 'Redis process that was started'), Date.now(), 0);
   }
 
   stop(): Promise<void> {
@@ -283,7 +285,7 @@ class Supervisor implements EmbeddedRedis {
       const startedAt = Date.now();
       try {
         await this.#launch();
-        this.#watch(this.#process!, startedAt, attempt + 1);
+        this.#watch(required(this.#process, 'Redis process that was started'), startedAt, attempt + 1);
         return;
       } catch (error) {
         if (signal.aborted) return;

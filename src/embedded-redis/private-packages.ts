@@ -238,7 +238,7 @@ class Apt {
   /** The direct dependencies of packages, including alternatives, without virtual packages. */
   async #dependencies(packages: string[]): Promise<string[]> {
     const output = await this.#run('aptCache', ['depends', ...packages]);
-    const names = [...output.matchAll(/^ [ |](?:Pre)?Depends: ([a-z0-9][a-z0-9.+-]+)/gm)].map((match) => match[1]!);
+    const names = [...output.matchAll(/^ [ |](?:Pre)?Depends: ([a-z0-9][a-z0-9.+-]+)/gm)].map(([, name = '']) => name);
     return [...new Set(names)];
   }
 
@@ -255,7 +255,7 @@ class Apt {
     const missing = new Set<string>();
     for (const program of programs) {
       const { stdout } = await run('env', ['LC_ALL=C', libraryPath, this.#commands.ldd, program]);
-      for (const [, library] of stdout.matchAll(/^\s*(\S+) => not found/gm)) missing.add(library!);
+      for (const [, library = ''] of stdout.matchAll(/^\s*(\S+) => not found/gm)) missing.add(library);
     }
     return [...missing];
   }

@@ -57,7 +57,7 @@ const childrenTags = /^(?:c(?:0|[1-9]\d{0,15})|s[0-9a-f]{32})$/;
 export function conditionOf(name: 'If-Match' | 'If-None-Match', header: string | undefined): Condition | undefined {
   if (header === undefined || header === '*') return header;
   const single = singleTag.exec(header);
-  if (single) return [single[1]!];
+  if (single?.[1] !== undefined) return [single[1]];
   const tags: EntityTag[] = [];
   listedTag.lastIndex = 0;
   while (listedTag.lastIndex < header.length) {

@@ -59,7 +59,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
     spare.set(client, others + 1);
     socket.once('close', () => {
       tooMany.delete(socket);
-      const left = spare.get(client)! - 1;
+      const left = (spare.get(client) ?? 1) - 1;
       if (left > 0) spare.set(client, left);
       else spare.delete(client);
     });

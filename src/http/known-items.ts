@@ -19,7 +19,7 @@ export class KnownSizes {
 
   /** @param parameter of the path, that names the thing */
   constructor(parameter: string) {
-    this.of = ({ params }) => this.#sizes.get((params as Record<string, string>)[parameter]!);
+    this.of = ({ params }) => this.#sizes.get((params as Record<string, string>)[parameter] ?? '');
   }
 
   set(name: string, size: number): void {

@@ -21,14 +21,14 @@ export const ndjsonTypes = [ndjsonType, ...[...sameAs].flatMap(([name, type]) =>
 /** The media type in a Content-Type, without its parameters, in lower case and by the name that is used here; '' if there is none. */
 export function mediaTypeOf(contentType: string | undefined): string {
   if (contentType === undefined) return '';
-  const type = contentType.split(';')[0]!.trim().toLowerCase();
+  const type = contentType.replace(/;.*/s, '').trim().toLowerCase();
   return sameAs.get(type) ?? type;
 }
 
 /** The one of `offers` that the client likes best, by the qualities in Accept; the first if it likes none. */
-export function preferredType(request: FastifyRequest, offers: readonly string[]): string {
-  if (request.headers.accept === undefined) return offers[0]!;
-  return new Negotiator(request.raw).mediaType([...offers]) ?? offers[0]!;
+export function preferredType(request: FastifyRequest, offers: readonly [string, ...string[]]): string {
+  if (request.headers.accept === undefined) return offers[0];
+  return new Negotiator(request.raw).mediaType([...offers]) ?? offers[0];
 }
 
 /** Whether the client takes gzip (Accept-Encoding). */

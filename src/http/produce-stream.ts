@@ -1,11 +1,13 @@
 // Produces an NDJSON stream of any length: records are appended in batches as they arrive, with a result line for each batch. In memory
 // are only one batch, one chunk from the network and the incomplete line.
+
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { ProduceResult } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import { type ParsedLines, parseLinesInSteps } from '../core/records/record-input.ts';
+import { required } from '../core/required.ts';
 import { afterPartialSuccess, ServiceError } from '../core/service-error.ts';
 import type { DeduplicationKey } from '../store/log/logs.ts';
 import { inSteps } from './in-steps.ts';
@@ -98,7 +100,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
         yield await append();
       }
       batch.push(record);
-      numbers.push(lines.numbers[index]!);
+      numbers.push(required(lines.numbers[index], 'number of a line'));
       batchBytes += size;
     }
     // No more has arrived: a client that sends rarely must not wait until a batch is full. If the stream may be repeated,

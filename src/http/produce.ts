@@ -180,7 +180,10 @@ function parseFence(request: FastifyRequest): Fence | undefined {
   if (header === undefined) return undefined;
   const named = typeof header === 'string' ? /^([^=\s/][^=]{0,254})=(\d+)$/.exec(header) : null;
   // A name that begins with / could lock out the holders of the node of that path: their fence is /path@<czxid>.
-  if (named) return { name: headerText(named[1]!), token: fenceToken(named[2]!) };
+  if (named) {
+    const [, name = '', token = ''] = named;
+    return { name: headerText(name), token: fenceToken(token) };
+  }
   const ofNode = typeof header === 'string' ? /^(\/.*)@(\d+)$/.exec(header) : null;
   if (!ofNode) {
     throw new ServiceError(
@@ -189,8 +192,9 @@ function parseFence(request: FastifyRequest): Fence | undefined {
         'characters that does not begin with /, or /path@<czxid>, such as /locks/orders@42.',
     );
   }
-  const node = nodeOfFence(ofNode[1]!);
-  return { name: node, token: fenceToken(ofNode[2]!), node };
+  const [, path = '', token = ''] = ofNode;
+  const node = nodeOfFence(path);
+  return { name: node, token: fenceToken(token), node };
 }
 
 function fenceToken(digits: string): number {

@@ -33,7 +33,7 @@ export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
     else this.#clients.set(clientKey, new Set([response]));
     this.limit.add(clientKey, bytes);
     while (this.limit.free < 0) {
-      const oldest = this.#clients.get(this.limit.largest()!.key)?.values().next().value;
+      const [oldest] = this.#clients.get(this.limit.largest()?.key ?? '') ?? [];
       if (oldest === undefined || oldest === response) return;
       this.remove(oldest);
       oldest.cut();

@@ -3,8 +3,10 @@
 //
 // The cost of a read grows with the committed offsets. The figures are used again until they are 20 times as old as the read
 // took, so reads take at most 5 % of the time.
+
 import type { Logger } from 'pino';
 import type { GroupDocument } from '../../core/groups/group-document.ts';
+import { required } from '../../core/required.ts';
 import type { CommittedOffsets, SurveyedGroup } from '../../store/groups/committed-offsets.ts';
 import type { KnownPartition } from '../../store/groups/groups.ts';
 import type { LogSummary, Logs } from '../../store/log/logs.ts';
@@ -155,7 +157,10 @@ export class ClusterGroupMetrics {
         }
       }
       for (const [group, known] of committed) {
-        const document = await this.#states.readAtVersion(group, groups.get(group)!.version);
+        const document = await this.#states.readAtVersion(
+          group,
+          required(groups.get(group), 'state of the group').version,
+        );
         if (!document) continue;
         const read = uncommittedOf(document, known);
         await this.#find(read, logs);

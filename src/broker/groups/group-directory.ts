@@ -1,8 +1,11 @@
 // Lists and describes groups: their members, the owner of each partition, and their lag.
+
 import type { GroupDescription } from '../../../schemas/groups.ts';
+import { compareText } from '../../core/groups/assignors/assignment.ts';
 import { toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
-import { type GroupDocument, getOwn, heldBy, isEmpty, requireGroup } from '../../core/groups/group-document.ts';
+import { type GroupDocument, heldBy, isEmpty, requireGroup } from '../../core/groups/group-document.ts';
 import { assignmentOf, groupStateName } from '../../core/groups/member-reconciliation.ts';
+import { required } from '../../core/required.ts';
 import type { CommittedOffset, CommittedOffsets } from '../../store/groups/committed-offsets.ts';
 import type { Groups } from '../../store/groups/groups.ts';
 import type { Logs } from '../../store/log/logs.ts';
@@ -104,15 +107,18 @@ export class GroupDirectory {
     for (const { topic, topicId, partition } of committed) add(topic, topicId, partition);
     const sorted = toTopicPartitions(new Map([...counts].map(([topic, entry]) => [topic, [...entry.partitions]])));
     return sorted.flatMap(({ topic, partitions }) =>
-      partitions.map((partition) => ({ topic, topicId: counts.get(topic)!.topicId, partition })),
+      partitions.map((partition) => ({
+        topic,
+        topicId: required(counts.get(topic), 'topic that was counted').topicId,
+        partition,
+      })),
     );
   }
 }
 
 function describeMembers(document: GroupDocument): GroupDescription['members'] {
-  const ids = Object.keys(document.members).sort();
-  return ids.map((memberId) => {
-    const member = getOwn(document.members, memberId)!;
+  const sorted = Object.entries(document.members).sort(([a], [b]) => compareText(a, b));
+  return sorted.map(([memberId, member]) => {
     const { instanceId, clientId, subscription, pendingRevocation } = member;
     return {
       memberId,

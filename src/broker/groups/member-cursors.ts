@@ -1,4 +1,5 @@
 // The cursors of a member: one for each partition that it has. Consume calls and sockets share them; how they read differs.
+
 import { type TopicPartitions, toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import {
   type GroupDocument,
@@ -8,6 +9,7 @@ import {
   type TopicPartition,
 } from '../../core/groups/group-document.ts';
 import { isNewerThanSubscription } from '../../core/groups/group-topics.ts';
+import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { KnownPartition, PartitionPosition } from '../../store/groups/groups.ts';
 import type { LogBounds } from '../../store/log/logs.ts';
@@ -33,7 +35,7 @@ export function cursorKey({ topic, partition }: TopicPartition): string {
 
 /** The partition with the topic id that is in the group document. */
 export function knownPartition(document: GroupDocument, { topic, partition }: TopicPartition): KnownPartition {
-  return { topic, partition, topicId: getOwn(document.topics, topic)!.topicId };
+  return { topic, partition, topicId: required(getOwn(document.topics, topic), 'topic in the group document').topicId };
 }
 
 /**
@@ -50,7 +52,7 @@ export function cursorsOf<C extends MemberCursor>(
   for (const { topic, partitions, epochs } of member.assigned) {
     for (const [i, partition] of partitions.entries()) {
       const at = knownPartition(document, { topic, partition });
-      const epoch = epochs[i]!;
+      const epoch = required(epochs[i], 'epoch of an assigned partition');
       const cursor = current.get(cursorKey(at));
       if (cursor?.epoch === epoch && cursor.topicId === at.topicId) valid.set(cursorKey(at), cursor);
       else

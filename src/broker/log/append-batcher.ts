@@ -1,5 +1,6 @@
 // Appends batches to their logs, one append at a time for each partition: batches that arrive during an append are sent
 // together in the next one, as one append batch.
+import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { AppendResult, BatchToAppend, Logs } from '../../store/log/logs.ts';
 import { droppedError, type Origin } from '../../store/origin.ts';
@@ -107,7 +108,7 @@ export class AppendBatcher {
   async #send(topicId: string, partition: number, appendBatch: readonly Pending[]): Promise<void> {
     const batches = await readyBatches(appendBatch);
     const live = appendBatch.flatMap((pending, index) =>
-      pending.origin?.isDead ? [] : [{ ...pending, batch: batches[index]! }],
+      pending.origin?.isDead ? [] : [{ ...pending, batch: required(batches[index], 'batch of an append') }],
     );
     if (live.length < appendBatch.length)
       for (const { origin, reject } of appendBatch) if (origin?.isDead) reject(droppedError());
@@ -121,7 +122,7 @@ export class AppendBatcher {
       )
       .finally(end);
     for (const [index, { batch, resolve, reject }] of live.entries()) {
-      const result = results[index]!;
+      const result = required(results[index], 'result of an append');
       if (result instanceof ServiceError) {
         reject(result);
         continue;

@@ -1,8 +1,10 @@
 // Registers this broker in the cluster: an ephemeral node /brokers/ids/N under a session of the broker, renewed while the process
 // runs. If the session was lost while the process hung, the broker registers again, unless another server has its id by then.
+
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { brokerPath, encodeBroker, reservedBrokerIdMax, sequenceIdPath } from '../../core/cluster/cluster-nodes.ts';
+import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { SessionCredential, SessionLease } from '../../store/tree/sessions.ts';
@@ -211,7 +213,10 @@ export class BrokerRegistration {
   async #holderOf(brokerId: number): Promise<SessionLease | undefined> {
     try {
       const { stat } = await this.#store.namespace.stat(brokerPath(brokerId));
-      return await this.#store.sessions.get({ id: stat.ephemeralOwner!, secretHash: '' });
+      return await this.#store.sessions.get({
+        id: required(stat.ephemeralOwner, 'session of a broker node'),
+        secretHash: '',
+      });
     } catch (error) {
       if (hasCode(error, 'NO_NODE') || hasCode(error, 'SESSION_EXPIRED')) return undefined;
       throw error;
@@ -241,7 +246,7 @@ export class BrokerRegistration {
   async #generateId(): Promise<number> {
     const op = { op: 'set' as const, path: sequenceIdPath };
     const { result } = await this.#store.namespace.writeOne(op, { privileged: true, allowOom: true });
-    return reservedBrokerIdMax + result.stat!.version;
+    return reservedBrokerIdMax + required(result.stat, 'stat of a set').version;
   }
 
   async #evict(brokerId: number): Promise<void> {

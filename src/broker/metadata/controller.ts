@@ -1,6 +1,7 @@
 // The controller: one broker of the cluster, elected through the tree as Kafka's is, elects a live leader for every partition.
 // The decisions are pure functions (core/cluster/leader-election.ts). Each is committed together with a check that the controller
 // epoch is still the newest, so a broker whose term is over changes nothing, however late it runs.
+
 import type { Logger } from 'pino';
 import {
   brokerIdsPath,
@@ -16,6 +17,7 @@ import {
   noLeader,
   type PartitionState,
 } from '../../core/cluster/leader-election.ts';
+import { required } from '../../core/required.ts';
 import { hasCode } from '../../core/service-error.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
@@ -176,7 +178,11 @@ export class Controller {
         ],
         { privileged: true, allowOom: true },
       );
-      this.#becomeController({ epoch, version: results[1]!.stat!.version, mzxid: zxid });
+      this.#becomeController({
+        epoch,
+        version: required(results[1]?.stat, 'stat of the controller epoch').version,
+        mzxid: zxid,
+      });
     } catch (error) {
       if (hasCode(error, 'SESSION_EXPIRED')) {
         this.#log.debug(

@@ -46,12 +46,13 @@ export class PartitionAdmin {
   #describe(topic: string, partition: number): Promise<{ description: PartitionDescription; zxid: number }> {
     return asUnknownTopic(topic, async () => {
       const { topicId, replicas } = await this.#topic(topic);
+      const assigned = assignedTo(topic, replicas, partition);
       const [{ data, zxid }, [log]] = await Promise.all([
-        this.#store.namespace.get(partitionStatePath(topic, checked(topic, replicas, partition))),
+        this.#store.namespace.get(partitionStatePath(topic, partition)),
         this.#store.logs.boundsOfReachable([{ topicId, partition }]),
       ]);
       if (!log) throw unknownTopic(topic);
-      return { description: describePartition(partition, replicas[partition]!, data, log), zxid };
+      return { description: describePartition(partition, assigned, data, log), zxid };
     });
   }
 
@@ -67,22 +68,22 @@ export class PartitionAdmin {
     return asUnknownTopic(topic, () =>
       retryOnConflict(async () => {
         const { replicas } = await this.#topic(topic);
-        const numbers = partition === undefined ? [...replicas.keys()] : [checked(topic, replicas, partition)];
+        const numbers = partition === undefined ? [...replicas.keys()] : [partition];
         const [states, live, controller] = await Promise.all([
-          Promise.all(numbers.map((number) => this.#state(topic, number, replicas[number]!))),
+          Promise.all(numbers.map((number) => this.#state(topic, number, assignedTo(topic, replicas, number)))),
           this.#liveIds(),
           newestControllerEpoch(this.#store.namespace),
         ]);
         let zxid = Math.max(...states.map((state) => state.zxid));
         const decided = states.map((state) => ({ state, next: electPreferred(state, live) }));
-        const due = decided.filter(({ next }) => next !== undefined);
+        const due = decided.flatMap(({ state, next }) => (next ? [{ state, next }] : []));
         for (let i = 0; i < due.length; i += statesPerTransactionMax) {
           const step = due.slice(i, i + statesPerTransactionMax);
           const written = await this.#store.namespace.write(
             [
               ...(controller ? [controllerEpochCheck(controller)] : []),
-              ...checksOf(new Set(step.map(({ next }) => next!.leader)), live),
-              ...step.map(({ state, next }) => stateChange(state, next!, controller?.epoch ?? 0)),
+              ...checksOf(new Set(step.map(({ next }) => next.leader)), live),
+              ...step.map(({ state, next }) => stateChange(state, next, controller?.epoch ?? 0)),
             ],
             { privileged: true, allowOom: true },
           );
@@ -119,7 +120,7 @@ export class PartitionAdmin {
       retryOnConflict(async () => {
         const { namespace } = this.#store;
         const now = await this.#topic(topic);
-        const assigned = now.replicas[checked(topic, now.replicas, partition)]!;
+        const assigned = assignedTo(topic, now.replicas, partition);
         const [state, live, controller] = await Promise.all([
           this.#state(topic, partition, assigned),
           this.#liveIds(),
@@ -162,7 +163,7 @@ export class PartitionAdmin {
         const now = await this.#topic(name);
         if (now.topicId !== topicId) return undefined;
         const [state, live, controller] = await Promise.all([
-          this.#state(name, partition, now.replicas[checked(name, now.replicas, partition)]!),
+          this.#state(name, partition, assignedTo(name, now.replicas, partition)),
           this.#liveIds(),
           newestControllerEpoch(this.#store.namespace),
         ]);
@@ -201,9 +202,11 @@ function checksOf(ids: ReadonlySet<number>, live: ReadonlySet<number>): Op[] {
   return [...ids].map((id) => ({ op: 'check', path: brokerPath(id), ...(!live.has(id) && { exists: false }) }));
 }
 
-function checked(topic: string, replicas: number[][], partition: number): number {
-  if (partition < replicas.length) return partition;
-  throw unknownPartition(topic, partition, replicas.length);
+/** The replicas of a partition. @throws ServiceError UNKNOWN_PARTITION */
+function assignedTo(topic: string, replicas: readonly number[][], partition: number): number[] {
+  const assigned = replicas[partition];
+  if (!assigned) throw unknownPartition(topic, partition, replicas.length);
+  return assigned;
 }
 
 /** As in Kafka, added replicas must be alive. Besides, at least one of all replicas must be alive, to lead the partition. */

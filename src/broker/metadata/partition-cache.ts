@@ -1,6 +1,7 @@
 // Caches the state of every partition: replicas, leader, leader epoch and ISR, updated by the event stream. So it costs one map
 // look-up to know whether this broker leads a partition. A state may be out of date until its event arrives; every use of it
 // passes the leader epoch or the version, which the store checks.
+
 import type { Logger } from 'pino';
 import type { Stat } from '../../../schemas/common.ts';
 import {
@@ -11,6 +12,7 @@ import {
   topicsPath,
 } from '../../core/cluster/cluster-nodes.ts';
 import type { PartitionState } from '../../core/cluster/leader-election.ts';
+import { required } from '../../core/required.ts';
 import type { Namespace, NodeData } from '../../store/tree/namespace.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { Metrics } from '../metrics.ts';
@@ -159,8 +161,8 @@ export class PartitionCache {
         else this.#known.delete(topic);
       } else if (ofState) {
         // A state is far smaller than the 16 KiB that an event carries, so its data is complete.
-        this.#takeState(topic, Number(ofState[2]), data!, stat);
-      } else if (data!.length === stat.dataLength) this.#takeTopic(topic, data!, stat);
+        this.#takeState(topic, Number(ofState[2]), required(data, 'data of a changed node'), stat);
+      } else if (data?.length === stat.dataLength) this.#takeTopic(topic, data, stat);
       else this.#reread(topic);
     }
   }

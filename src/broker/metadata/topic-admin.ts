@@ -7,6 +7,7 @@
 // - Add partitions: likewise, under the topic's id.
 // - Delete: first one transaction deletes the nodes and creates a marker under /admin/delete_topics; then the logs and the
 //   committed offsets are deleted; then the marker. topic-deleter.ts finishes what a broker that died has left.
+
 import { randomInt, randomUUID } from 'node:crypto';
 import { partitionsMax, type TopicDescription } from '../../../schemas/topics.ts';
 import {
@@ -28,6 +29,7 @@ import {
   effectiveConfig,
   encodeTopicConfig,
 } from '../../core/records/topic-config.ts';
+import { required } from '../../core/required.ts';
 import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
 import type { IdempotencyKey } from '../../store/idempotency.ts';
 import type { Store } from '../../store/store.ts';
@@ -182,9 +184,9 @@ export class TopicAdmin {
         logs.boundsOfReachable(replicas.map((_, partition) => ({ topicId, partition }))),
       ]);
       const partitions = replicas.map((assigned, partition) => {
-        const log = bounds[partition];
-        if (!log) throw unknownTopic(name);
-        return describePartition(partition, assigned, states[partition]!.data, log);
+        const [log, state] = [bounds[partition], states[partition]];
+        if (!log || !state) throw unknownTopic(name);
+        return describePartition(partition, assigned, state.data, log);
       });
       return { name, topicId, config: effectiveConfig(decodeTopicConfig(config.data)), partitions };
     } catch (error) {
@@ -279,8 +281,8 @@ export class TopicAdmin {
       );
     }
     if (partitions === count) return [];
-    const first = replicas[0]!;
-    const placed = await this.#place(partitions - count, first.length, { count, firstReplica: first[0]! });
+    const first = required(replicas[0], 'partition 0');
+    const placed = await this.#place(partitions - count, first.length, { count, firstReplica: preferredLeader(first) });
     await this.#checkLimit(partitions - count);
     await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.create(id, p));
     const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas], homePartitions });
@@ -385,11 +387,15 @@ function createNode(path: string, data?: string): Op {
   return data === undefined ? { op: 'create', path } : { op: 'create', path, data, contentType: jsonContentType };
 }
 
+function preferredLeader(replicas: readonly number[]): number {
+  return required(replicas[0], 'replica of a partition');
+}
+
 /** Creates the nodes of partitions from number `first` on. As in Kafka, the first replica leads and all are in sync. */
 function partitionNodes(name: string, replicas: readonly number[][], first: number, controllerEpoch: number): Op[] {
   return replicas.flatMap((assigned, index) => {
     const path = partitionStatePath(name, first + index);
-    const state = { replicas: assigned, isr: assigned, leader: assigned[0]!, leaderEpoch: 0 };
+    const state = { replicas: assigned, isr: assigned, leader: preferredLeader(assigned), leaderEpoch: 0 };
     return [
       createNode(path.slice(0, path.lastIndexOf('/'))),
       createNode(path, encodePartitionState(state, controllerEpoch)),

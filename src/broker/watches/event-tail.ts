@@ -82,9 +82,7 @@ export class EventTail {
    */
   recent(after: number, history: 'main' | 'both' = 'main'): Transaction[] | undefined {
     if (after < this.#ringFloor || (history === 'both' && after < this.#offsetsFloor)) return undefined;
-    let first = this.#ring.length;
-    while (first > 0 && this.#ring[first - 1]!.zxid > after) first -= 1;
-    return this.#ring.slice(first);
+    return this.#ring.slice(this.#ring.findLastIndex(({ zxid }) => zxid <= after) + 1);
   }
 
   async #follow(): Promise<void> {
@@ -132,16 +130,15 @@ export class EventTail {
       this.#ringBytes += transaction.bytes;
     }
     let dropped = 0;
-    while (
-      this.#ring.length - dropped > 1 &&
-      (this.#ring.length - dropped > ringTransactionsMax || this.#ringBytes > ringBytesMax)
-    ) {
-      this.#ringBytes -= this.#ring[dropped]!.bytes;
-      this.#ringFloor = this.#ring[dropped]!.zxid;
+    for (const { zxid, bytes } of this.#ring) {
+      const left = this.#ring.length - dropped;
+      if (left === 1 || (left <= ringTransactionsMax && this.#ringBytes <= ringBytesMax)) break;
+      this.#ringBytes -= bytes;
+      this.#ringFloor = zxid;
       dropped += 1;
     }
     if (dropped > 0) this.#ring.splice(0, dropped);
-    this.#position = batch.at(-1)!.zxid;
+    this.#position = batch.at(-1)?.zxid ?? this.#position;
     for (const zxid of this.#ahead) if (zxid <= this.#position) this.#ahead.delete(zxid);
     this.#notify(this.#listeners, (listener) => listener(batch));
   }

@@ -22,7 +22,7 @@ export class FairQueue<O, T> {
       if (taken.length >= count) break;
       // Deleted and set again, the owner comes last, and this iteration reaches it again.
       this.#byOwner.delete(owner);
-      taken.push(items.shift()!);
+      taken.push(...items.splice(0, 1));
       this.#size -= 1;
       if (items.length > 0) this.#byOwner.set(owner, items);
     }

@@ -2,6 +2,7 @@
 // in the order of the requests; a read is dropped if no watcher needs it any more when its turn comes.
 
 import { LRUCache } from 'lru-cache';
+import { required } from '../../core/required.ts';
 import type { Events } from '../../store/tree/events.ts';
 import type { Transaction } from '../../store/tree/node-codec.ts';
 import type { Metrics } from '../metrics.ts';
@@ -40,7 +41,7 @@ export class HistoryPage {
     this.#indexes ??= indexesByPath(this.transactions);
     const found = new Set<number>();
     for (const path of paths) for (const index of this.#indexes.get(path) ?? []) found.add(index);
-    return [...found].sort((a, b) => a - b).map((index) => this.transactions[index]!);
+    return [...found].sort((a, b) => a - b).flatMap((index) => this.transactions[index] ?? []);
   }
 
   /** The JSON of a transaction's events, shared by all watchers that are sent this page. */
@@ -114,14 +115,16 @@ export class HistoryPages {
     const newer = this.#tail.recent(after, history);
     if (!newer) return undefined;
     const { pageTransactions, pageBytes } = this.#limits;
-    let count = 0;
-    for (let bytes = 0; count < Math.min(newer.length, pageTransactions) && bytes < pageBytes; count++) {
-      bytes += newer[count]!.bytes;
+    const taken: Transaction[] = [];
+    let bytes = 0;
+    for (const one of newer) {
+      if (taken.length === pageTransactions || bytes >= pageBytes) break;
+      taken.push(one);
+      bytes += one.bytes;
     }
-    const isAll = count === newer.length;
-    const end = isAll ? Math.max(after, this.#tail.position) : newer[count - 1]!.zxid;
-    const page = new HistoryPage(after, end, newer.slice(0, count));
-    if (count > 0) this.#remember(history, page);
+    const isAll = taken.length === newer.length;
+    const page = new HistoryPage(after, isAll ? Math.max(after, this.#tail.position) : lastZxid(taken), taken);
+    if (taken.length > 0) this.#remember(history, page);
     return page;
   }
 
@@ -183,7 +186,7 @@ export class HistoryPages {
       // The check must come after the read: history that is trimmed between the two is noticed then.
       await this.#events.checkResume(after, history);
       // A complete read ends at the tail's position, though the last transactions may be of the other history.
-      const end = complete ? Math.max(upTo, after) : transactions.at(-1)!.zxid;
+      const end = complete ? Math.max(upTo, after) : lastZxid(transactions);
       const page = new HistoryPage(after, end, transactions);
       if (this.#reads.get(key) === read) this.#remember(history, page);
       return page;
@@ -201,4 +204,9 @@ export class HistoryPages {
 
 function keyOf(history: WatchedHistory, after: number): string {
   return `${history} ${after}`;
+}
+
+/** @param transactions not empty */
+function lastZxid(transactions: readonly Transaction[]): number {
+  return required(transactions.at(-1), 'transaction in a page that is not complete').zxid;
 }

@@ -94,7 +94,7 @@ export function matchTransaction<S extends Subscription>(
     if (path === '/') continue;
     const parent = parentOf(path);
     // Committed offsets change so often that watchers above /consumers/{group}/offsets do not match them.
-    const top = isCommittedOffset(path) ? offsetsPath.exec(path)![0] : '/';
+    const top = (isCommittedOffset(path) && offsetsPath.exec(path)?.[0]) || '/';
     for (let above = parent; ; above = parentOf(above)) {
       match(above, 'below', event);
       if (above === top) break;

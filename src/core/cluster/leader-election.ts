@@ -121,8 +121,8 @@ export function reassign(
 /** The new ISR: the live replicas. If there are none, one replica of the previous ISR stays in it: the leader if it was in it. */
 function liveOrLast(state: PartitionState, live: BrokerSet): readonly number[] {
   const isr = state.replicas.filter((id) => live.has(id));
-  if (isr.length > 0 || state.isr.length === 0) return isr;
-  return [state.isr.includes(state.leader) ? state.leader : state.isr[0]!];
+  if (isr.length > 0) return isr;
+  return state.isr.includes(state.leader) ? [state.leader] : state.isr.slice(0, 1);
 }
 
 function firstEligible(replicas: readonly number[], isr: readonly number[], live: BrokerSet): number {

@@ -2,6 +2,7 @@
  * Chooses the replicas of new partitions by the algorithm of Kafka's AdminUtils, with or without racks. The result is
  * deterministic: the caller chooses the random numbers `startIndex` and `shift`.
  */
+import { required } from '../required.ts';
 import { ServiceError } from '../service-error.ts';
 
 export interface PlacementBroker {
@@ -107,20 +108,25 @@ function alternateRacks(racks: ReadonlyMap<number, string>): number[] {
   const lists = [...byRack].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ids]) => ids);
   const result: number[] = [];
   for (let row = 0; result.length < racks.size; row++) {
-    for (const ids of lists) if (row < ids.length) result.push(ids[row]!);
+    for (const ids of lists) result.push(...ids.slice(row, row + 1));
   }
   return result;
 }
 
-/** The index of the follower number `step`. It is never the leader, and steps visit all other brokers before one is repeated. */
-function followerIndex(first: number, shift: number, step: number, n: number): number {
-  return (first + 1 + ((shift + step) % (n - 1))) % n;
+/** The follower number `step`. It is never the leader, and steps visit all other brokers before one is repeated. */
+function followerOf(ordered: readonly number[], first: number, shift: number, step: number): number {
+  const n = ordered.length;
+  return brokerAt(ordered, (first + 1 + ((shift + step) % (n - 1))) % n);
+}
+
+function brokerAt(ordered: readonly number[], index: number): number {
+  return required(ordered[index], 'broker at the chosen place');
 }
 
 function placeInARow(ordered: readonly number[], first: number, shift: number, replicationFactor: number): number[] {
-  const replicas = [ordered[first]!];
+  const replicas = [brokerAt(ordered, first)];
   for (let step = 0; replicas.length < replicationFactor; step++) {
-    replicas.push(ordered[followerIndex(first, shift, step, ordered.length)]!);
+    replicas.push(followerOf(ordered, first, shift, step));
   }
   return replicas;
 }
@@ -134,13 +140,14 @@ function placeAcrossRacks(
   replicationFactor: number,
 ): number[] {
   const rackCount = new Set(racks.values()).size;
-  const replicas = [ordered[first]!];
-  const usedRacks = new Set([racks.get(ordered[first]!)!]);
+  const leader = brokerAt(ordered, first);
+  const replicas = [leader];
+  const usedRacks = new Set([racks.get(leader)]);
   // The loop ends: the steps visit all brokers except the leader. While replicas are missing, a broker without a replica exists,
   // and it is in a rack without replicas if there is such a rack.
   for (let step = 0; replicas.length < replicationFactor; step++) {
-    const id = ordered[followerIndex(first, shift * rackCount, step, ordered.length)]!;
-    const rack = racks.get(id)!;
+    const id = followerOf(ordered, first, shift * rackCount, step);
+    const rack = racks.get(id);
     if (replicas.includes(id)) continue;
     if (usedRacks.has(rack) && usedRacks.size < rackCount) continue;
     replicas.push(id);

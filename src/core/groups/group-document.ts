@@ -139,7 +139,7 @@ export function memberOf(group: Pick<GroupDocument, 'members'>, memberId: string
     );
   }
   for (const { instanceId, formerIds } of Object.values(group.members)) {
-    if (formerIds?.includes(memberId)) throw memberReplaced(memberId, instanceId!);
+    if (instanceId !== undefined && formerIds?.includes(memberId)) throw memberReplaced(memberId, instanceId);
   }
   throw new ServiceError(
     'UNKNOWN_MEMBER',

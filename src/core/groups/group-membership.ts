@@ -126,7 +126,7 @@ export function admit(membership: MembershipDraft, request: JoinRequest): void {
   const { memberId, instanceId } = request;
   const known = membership.members.get(memberId);
   const holder = instanceId === undefined ? undefined : memberWithInstanceId(membership, instanceId, memberId);
-  if (holder?.formerIds?.includes(memberId)) throw memberReplaced(memberId, instanceId!);
+  if (instanceId !== undefined && holder?.formerIds?.includes(memberId)) throw memberReplaced(memberId, instanceId);
   if (holder && known) {
     throw new ServiceError(
       'UNRELEASED_INSTANCE_ID',

@@ -5,6 +5,7 @@
  * partition is never reassigned before it is released.
  */
 
+import { required } from '../required.ts';
 import type { TopicPartitions } from './assignors/assignment.ts';
 import { assignorNamed, defaultAssignor, fromTopicPartitions, toTopicPartitions } from './assignors/assignor.ts';
 import { type GroupDocument, type GroupMember, getOwn, heldBy } from './group-document.ts';
@@ -32,20 +33,18 @@ export function reconcileGroup(group: GroupDocument, reports: Reports = new Map(
   const taken = new TakenPartitions(Object.values(targeted.members));
   const changed = new Map<string, GroupMember>();
   const stepOne = (memberId: string, owned: readonly TopicPartitions[] | undefined) => {
-    const member = changed.get(memberId) ?? targeted.members[memberId]!;
+    const member = changed.get(memberId) ?? required(targeted.members[memberId], 'member that reports');
     // A member that is away uses no partitions, so it releases them at once.
     const next = step(targeted, member, member.isAway ? [] : owned, taken);
     if (next !== member) changed.set(memberId, next);
   };
   for (const [memberId, owned] of reported) stepOne(memberId, owned);
   // One pass is enough. Members without a report release no partitions, except members that are away, which therefore come first.
-  const memberIds = Object.keys(targeted.members);
-  for (const memberId of memberIds) if (targeted.members[memberId]!.isAway) stepOne(memberId, []);
-  for (const memberId of memberIds) if (!targeted.members[memberId]!.isAway) stepOne(memberId, undefined);
+  const entries = Object.entries(targeted.members);
+  for (const [memberId, { isAway }] of entries) if (isAway) stepOne(memberId, []);
+  for (const [memberId, { isAway }] of entries) if (!isAway) stepOne(memberId, undefined);
   if (changed.size === 0) return dropUnsubscribed(targeted);
-  const members = Object.fromEntries(
-    Object.entries(targeted.members).map(([memberId, member]) => [memberId, changed.get(memberId) ?? member]),
-  );
+  const members = Object.fromEntries(entries.map(([memberId, member]) => [memberId, changed.get(memberId) ?? member]));
   return dropUnsubscribed({ ...targeted, members });
 }
 

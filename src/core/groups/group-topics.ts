@@ -33,10 +33,10 @@ export const groupPartitionsMax = 2500;
 
 /** The subscription of a joining member: topics or a pattern. @throws ServiceError BAD_REQUEST if both or neither are set */
 export function subscriptionOf(topics: string[] | undefined, pattern: string | undefined): Subscription {
-  if ((topics === undefined) === (pattern === undefined)) {
+  if (topics === undefined && pattern !== undefined) return { pattern };
+  if (topics === undefined || pattern !== undefined) {
     throw new ServiceError('BAD_REQUEST', 'Send either topics or pattern, not both.');
   }
-  if (topics === undefined) return { pattern: pattern! };
   for (const topic of topics) checkTopicName(topic);
   return { topics };
 }
@@ -114,7 +114,7 @@ function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, 
     }
   }
   const taken = all.flatMap(({ name, info }): [string, SubscribedTopic][] => {
-    const partitionCount = counts.get(name)!;
+    const partitionCount = counts.get(name) ?? 0;
     return partitionCount > 0 ? [[name, { topicId: info.topicId, partitionCount }]] : [];
   });
   return { taken, leftOut };
@@ -132,11 +132,11 @@ export function partitionsOverLimit(
 ): { partitions: number; topics: number } | undefined {
   const earlier = new EarlierSubscriptions(group, view);
   const named = joining.flatMap((one) => ('topics' in one ? one.topics : view.matching(one.pattern)));
-  const added = [...new Set(named)].filter(
-    (name) => view.get(name) && !getOwn(group.topics, name) && !earlier.covers(name),
-  );
+  const added = [...new Set(named)]
+    .filter((name) => !getOwn(group.topics, name) && !earlier.covers(name))
+    .flatMap((name) => view.get(name) ?? []);
   if (added.length === 0) return undefined;
-  const counts = [...Object.values(group.topics), ...added.map((name) => view.get(name)!)];
+  const counts = [...Object.values(group.topics), ...added];
   const partitions = counts.reduce((sum, { partitionCount }) => sum + partitionCount, 0);
   if (partitions <= (view.partitionsMax ?? groupPartitionsMax)) return undefined;
   return { partitions, topics: counts.length };
@@ -152,8 +152,9 @@ function withBegunWith(info: SubscribedTopic, known: SubscribedTopic | undefined
   let begunWith: number | undefined;
   if (known?.topicId === topicId) begunWith = known.begunWith ?? known.partitionCount;
   else if (known || isCovered) begunWith = 0;
-  const isAllOld = begunWith === undefined || begunWith >= partitionCount;
-  return { topicId, partitionCount, ...(!isAllOld && { begunWith: begunWith! }) };
+  return begunWith === undefined || begunWith >= partitionCount
+    ? { topicId, partitionCount }
+    : { topicId, partitionCount, begunWith };
 }
 
 /** Whether the partition was created after the group subscribed to its topic; if so, the group reads it from its beginning. */
@@ -203,7 +204,7 @@ export function rememberFormer(before: GroupDocument, after: GroupDocument): Gro
     .slice(0, formerSubscriptionsMax);
   while (former.reduce((sum, one) => sum + textOf(one).length, 0) > formerSubscriptionBytesMax) former.pop();
   former.reverse();
-  const isSame = former.length === known.length && former.every((one, i) => textOf(one) === textOf(known[i]!));
+  const isSame = sameTexts(former.map(textOf), known.map(textOf));
   return isSame ? after : withFormer(after, { subscriptions: former, topics: after.former?.topics ?? {} });
 }
 
@@ -292,11 +293,10 @@ function withoutMissing(member: GroupMember, exists: (topic: string, partition: 
 
 function keepHeld(held: HeldPartitions[], keep: (topic: string, partition: number) => boolean): HeldPartitions[] {
   return held
-    .map(({ topic, partitions, epochs }) => ({
-      topic,
-      partitions: partitions.filter((p) => keep(topic, p)),
-      epochs: epochs.filter((_, i) => keep(topic, partitions[i]!)),
-    }))
+    .map(({ topic, partitions, epochs }) => {
+      const kept = partitions.map((p) => keep(topic, p));
+      return { topic, partitions: partitions.filter((_, i) => kept[i]), epochs: epochs.filter((_, i) => kept[i]) };
+    })
     .filter(({ partitions }) => partitions.length > 0);
 }
 

@@ -6,6 +6,7 @@
  * States are plain JSON, as the whole group is one document.
  */
 
+import { required } from '../required.ts';
 import { ServiceError } from '../service-error.ts';
 import { compareText, type TopicPartitions } from './assignors/assignment.ts';
 
@@ -191,7 +192,7 @@ export function checkCommitEpoch(
   const epochsOf = new Map<string, Map<number, number>>();
   for (const item of [...member.assigned, ...member.pendingRevocation]) {
     const epochs = epochsOf.get(item.topic) ?? new Map<number, number>();
-    for (const [i, p] of item.partitions.entries()) epochs.set(p, item.epochs[i]!);
+    for (const [i, p] of item.partitions.entries()) epochs.set(p, epochAt(item, i));
     epochsOf.set(item.topic, epochs);
   }
   for (const { topic, partition: p } of partitions) {
@@ -238,9 +239,9 @@ function sameLists(a: readonly TopicPartitions[], b: readonly TopicPartitions[])
   return (
     a.length === b.length &&
     a.every(({ topic, partitions }, i) => {
-      const other = b[i]!;
+      const other = b[i];
       return (
-        topic === other.topic &&
+        topic === other?.topic &&
         partitions.length === other.partitions.length &&
         partitions.every((partition, j) => partition === other.partitions[j])
       );
@@ -272,11 +273,10 @@ function splitHeld(
 ): [HeldPartitions[], HeldPartitions[]] {
   const filtered = (expected: boolean): HeldPartitions[] =>
     held
-      .map(({ topic, partitions, epochs }) => ({
-        topic,
-        partitions: partitions.filter((p) => test(topic, p) === expected),
-        epochs: epochs.filter((_, i) => test(topic, partitions[i]!) === expected),
-      }))
+      .map(({ topic, partitions, epochs }) => {
+        const isIn = partitions.map((p) => test(topic, p) === expected);
+        return { topic, partitions: partitions.filter((_, i) => isIn[i]), epochs: epochs.filter((_, i) => isIn[i]) };
+      })
       .filter(({ partitions }) => partitions.length > 0);
   return [filtered(true), filtered(false)];
 }
@@ -288,10 +288,10 @@ function withGained(
   epoch: number,
 ): HeldPartitions[] {
   const epochsOf = new Map<string, [partition: number, epoch: number][]>();
-  for (const { topic, partitions, epochs } of remaining) {
+  for (const item of remaining) {
     epochsOf.set(
-      topic,
-      partitions.map((p, i) => [p, epochs[i]!]),
+      item.topic,
+      item.partitions.map((p, i) => [p, epochAt(item, i)]),
     );
   }
   for (const { topic, partitions } of gained) {
@@ -303,4 +303,8 @@ function withGained(
       pairs.sort(([a], [b]) => a - b);
       return { topic, partitions: pairs.map(([p]) => p), epochs: pairs.map(([, e]) => e) };
     });
+}
+
+function epochAt({ epochs }: HeldPartitions, index: number): number {
+  return required(epochs[index], 'epoch of a held partition');
 }

@@ -63,11 +63,11 @@ export class BatchLines {
   }
 
   startOf(index: number): number {
-    return index === 0 ? 0 : (this.#ends ?? this.#findEnds())[index - 1]! + 1;
+    return index === 0 ? 0 : this.endOf(index - 1) + 1;
   }
 
   endOf(index: number): number {
-    return (this.#ends ?? this.#findEnds())[index]!;
+    return (this.#ends ?? this.#findEnds())[index] ?? 0;
   }
 
   #findEnds(): Int32Array {

@@ -2,6 +2,7 @@
  * Compaction as pure functions: they find the records that a newer record of the same key supersedes, and build the batches
  * without them. broker/log/log-compactor.ts reads and writes the batches; docs/adr/005 explains why that is safe.
  */
+import { required } from '../required.ts';
 import { BatchLines, type StoredBatch } from './batch-lines.ts';
 
 /** The output of compaction: a batch to be written back to the log. */
@@ -178,9 +179,10 @@ function retainedRecords(
 function mergeRecords(retained: readonly RetainedRecord[], mergedBytesMax: number): CompactedBatch[] {
   const batches: CompactedBatch[] = [];
   let first = 0;
-  let [bytes, since] = [0, 0];
+  let [bytes, since, previous] = [0, 0, 0];
   for (const [index, { offset, line, tombstonesSince }] of retained.entries()) {
-    const gap = index > first ? offset - retained[index - 1]!.offset : 0;
+    const gap = index > first ? offset - previous : 0;
+    previous = offset;
     // A batch stores one time for all its tombstones, so tombstones with different times need different batches.
     const fits = tombstonesSince === 0 || since === 0 || tombstonesSince === since;
     if (index > first && (bytes + line.length > mergedBytesMax || gap > gapMax || !fits)) {
@@ -195,9 +197,10 @@ function mergeRecords(retained: readonly RetainedRecord[], mergedBytesMax: numbe
 }
 
 function makeBatch(retained: readonly RetainedRecord[]): CompactedBatch {
-  const [{ offset: baseOffset }, last] = [retained[0]!, retained.at(-1)!];
+  const [first, last] = [required(retained[0], 'record in a batch'), required(retained.at(-1), 'record in a batch')];
+  const baseOffset = first.offset;
   // Records whose timestamp differs from that of the batch store it in a field of their own.
-  const timestamp = (retained.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? retained[0]!).timestamp;
+  const timestamp = (retained.find(({ hasOwnTimestamp }) => !hasOwnTimestamp) ?? first).timestamp;
   const parts: (Buffer | string)[] = [];
   let next = baseOffset;
   let [maxTimestamp, tombstonesSince] = [0, 0];

@@ -159,7 +159,7 @@ export class FetchedRecords {
         const length = batch.hasOwnTimestamp(index) ? prefix.offsetEnd : prefix.end;
         // A loop is faster than a call to copy() for so few bytes.
         const template = prefix.bytes;
-        for (let i = 0; i < length; i += 1) text[at + i] = template[i]!;
+        for (let i = 0; i < length; i += 1) text[at + i] = template[i] ?? 0;
         at += length;
         // A record with only offset and timestamp has no comma before its brace.
         if (lineEnd - lineStart === 2) at -= 1;
@@ -197,7 +197,8 @@ class Prefix {
       this.bytes[digit] = zero;
       digit -= 1;
     }
-    if (this.bytes[digit]! >= zero && this.bytes[digit]! < nine) this.bytes[digit]! += 1;
+    const value = this.bytes[digit] ?? 0;
+    if (value >= zero && value < nine) this.bytes[digit] = value + 1;
     else this.#spell();
   }
 

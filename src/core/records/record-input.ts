@@ -4,9 +4,11 @@
  * Everything here works on bytes as text: latin1 strings in which each character is one byte of UTF-8. Most records are scanned
  * once and their bytes are kept; only records with more than a key and a value are parsed.
  */
+
 import { isUtf8 } from 'node:buffer';
 import { readJson, withoutByteOrderMark } from '../json-input.ts';
 import { hasControls, JsonScanner, jsonProblem, noPosition, valueIn } from '../json-scanner.ts';
+import { required } from '../required.ts';
 import { ServiceError } from '../service-error.ts';
 import { runSteps, type Steps } from '../steps.ts';
 import { bytesAsText, type EncodedRecord, onOneLine } from './record-fields.ts';
@@ -243,7 +245,7 @@ export function encodedValueBytesMin(value: Buffer, isText: boolean): number {
   let extra = 0;
   // An index loop, as an iterator over 16 MiB takes a quarter of a second.
   for (let i = 0; i < value.length; i += 1) {
-    const byte = value[i]!;
+    const byte = value[i] ?? 0;
     // JSON has short escapes of \b \t \n \f \r, and \u0000 of the other controls.
     if (byte < 0x20) extra += byte >= 8 && byte <= 13 && byte !== 11 ? 1 : 5;
     else if (byte === 0x22 || byte === 0x5c) extra += 1;
@@ -320,7 +322,7 @@ function* scanContiguous(text: string, start: number): Steps<ScannedList | undef
 
 /** Turns a list into lines: the commas between its records become line feeds. */
 function contiguousRecords(body: Buffer, { first, ends }: { first: number; ends: number[] }): RequestRecords {
-  const last = ends.at(-1)!;
+  const last = required(ends.at(-1), 'record in a list');
   for (const end of ends) if (end < last) body[end] = lineFeed;
   return { kind: 'contiguous', count: ends.length, lines: body.subarray(first, last) };
 }

@@ -47,8 +47,8 @@ export class RecordReader {
 
   #readFields(start: number, where: () => string): EncodedRecord {
     const members = Array.from({ length: this.#fieldCount }, (_, field) => {
-      const [nameStart, nameEnd, valueStart, end] = this.#positions.subarray(4 * field);
-      return { nameStart: nameStart!, nameEnd: nameEnd!, start: valueStart!, end: end! };
+      const [nameStart = 0, nameEnd = 0, start = 0, end = 0] = this.#positions.subarray(4 * field);
+      return { nameStart, nameEnd, start, end };
     });
     return readFields(this.scanner.text, { start, end: this.end }, members, where);
   }

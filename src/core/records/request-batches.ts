@@ -2,7 +2,9 @@
  * Splits the records of a request into one batch for each partition, and makes all checks that do not need the store. A request
  * that is repeated with the same number of partitions gives the same batches.
  */
+
 import type { TopicConfig } from '../../../schemas/topics.ts';
+import { required } from '../required.ts';
 import { ServiceError } from '../service-error.ts';
 import { partitionForKey } from './partitioner.ts';
 import type { EncodedRecord } from './record-fields.ts';
@@ -50,7 +52,7 @@ export function spreadRecords(records: RequestRecords, options: SpreadOptions): 
   const { topic, partitionCount } = options;
   if (records.kind === 'contiguous') {
     const { count, lines } = records;
-    const partition = choosePartitions([keylessRecord], undefined, options)[0]!;
+    const partition = required(choosePartitions([keylessRecord], undefined, options)[0], 'partition of the records');
     checkSize(topic, partition, lines.length, { count, isStream: false });
     const batch = { count, records: lines, maxTimestamp: undefined, hasAllTimestamps: false };
     const batches = new Map([[partition, batch]]);
@@ -73,8 +75,7 @@ function timestampsOf(
 ): Spread['timestamps'] {
   if (config['message.timestamp.type'] === 'LogAppendTime') return undefined;
   let [oldest, newest] = [Number.POSITIVE_INFINITY, -1];
-  for (let index = 0; index < records.length; index += 1) {
-    const { timestamp } = records[index]!;
+  for (const [index, { timestamp }] of records.entries()) {
     if (timestamp === undefined) continue;
     if (timestamp < secondsBelow && config['message.timestamp.before.max.ms'] < 0) {
       throw atRecord(
@@ -150,9 +151,9 @@ function makeBatches(
 ): Map<number, RecordBatch> {
   const byPartition = new Map<number, GrowingBatch>();
   const logTime = topic.config['message.timestamp.type'] === 'LogAppendTime';
-  for (let i = 0; i < all.length; i += 1) {
-    const { line, timestamp } = logTime ? withoutTimestamp(all[i]!) : all[i]!;
-    const partition = partitions[i]!;
+  for (const [i, one] of all.entries()) {
+    const { line, timestamp } = logTime ? withoutTimestamp(one) : one;
+    const partition = required(partitions[i], 'partition of a record');
     let gathered = byPartition.get(partition);
     if (!gathered) {
       gathered = { lines: [], maxTimestamp: undefined, hasAllTimestamps: true };

@@ -78,8 +78,9 @@ function lengthProblem(path: string): string | undefined {
   if (path.length * encodedBytesPerUnitMax <= nameEncodedBytesMax) return undefined;
   const names = path.slice(1).split('/');
   const lengths = names.map(encodedBytes);
-  const long = lengths.findIndex((bytes) => bytes > nameEncodedBytesMax);
-  if (long >= 0) return tooLong(`segment ${long + 1}`, lengths[long]!, nameEncodedBytesMax);
+  for (const [index, bytes] of lengths.entries()) {
+    if (bytes > nameEncodedBytesMax) return tooLong(`segment ${index + 1}`, bytes, nameEncodedBytesMax);
+  }
   const bytes = lengths.reduce((sum, length) => sum + 1 + length, 0);
   return bytes > pathEncodedBytesMax ? tooLong('the path', bytes, pathEncodedBytesMax) : undefined;
 }

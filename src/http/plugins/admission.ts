@@ -166,7 +166,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     } else if (!isWait(request) || share(request, reply, 'waits', done)) {
       enter(request, reply, isWait(request) ? 'waits' : 'requests', done);
     }
-    if (route === 'consume' && request.permit === undefined) keepMember(request, holder!);
+    if (route === 'consume' && holder !== undefined && request.permit === undefined) keepMember(request, holder);
   });
 
   /** Takes a permit for the work of a request, or waits for one. */
@@ -288,7 +288,7 @@ type Done = (error?: Error) => void;
 
 /** The session or member that decides whether a request may use the reserved capacity; undefined if there is none. */
 function holderOf(request: FastifyRequest, route: RouteKind): string | undefined {
-  const { handle, group, member } = request.params as Record<string, string>;
+  const { handle, group = '', member = '' } = request.params as Record<string, string>;
   switch (route) {
     case 'renewal': {
       const given = handle === undefined || handle === 'self' ? request.headers['weir-session'] : handle;
@@ -296,11 +296,11 @@ function holderOf(request: FastifyRequest, route: RouteKind): string | undefined
     }
     case 'heartbeat':
     case 'consume':
-      return memberHolder(group!, member!, request.headers['weir-member']);
+      return memberHolder(group, member, request.headers['weir-member']);
     case 'commit': {
       const { memberId, offsets } = (request.body ?? {}) as { memberId?: unknown; offsets?: unknown };
       if (!Array.isArray(offsets) || offsets.length > smallCommitMax) return undefined;
-      return memberHolder(group!, String(memberId ?? ''), request.headers['weir-member']);
+      return memberHolder(group, String(memberId ?? ''), request.headers['weir-member']);
     }
     default:
       return undefined;

@@ -1,7 +1,9 @@
 // Reads request bodies: uncompressed, as JSON in UTF-8 unless a route takes other types. Ambiguous requests are refused.
+
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { readJson } from '../../core/json-input.ts';
+import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { bodyBytes } from '../limits.ts';
 import { hasNoBody } from './body-type.ts';
@@ -89,7 +91,10 @@ export function bodyTooLarge(request: FastifyRequest): ServiceError {
   const announced = request.headers['content-length'];
   const bytes = announced === undefined ? undefined : Number(announced);
   const size = bytes === undefined ? 'is over the limit' : `has ${bytes} bytes; the limit is`;
-  const whose = maxBytes < request.server.initialConfig.bodyLimit! ? 'of this request' : 'WEIR_MAX_BODY_BYTES';
+  const whose =
+    maxBytes < required(request.server.initialConfig.bodyLimit, 'limit of bodies')
+      ? 'of this request'
+      : 'WEIR_MAX_BODY_BYTES';
   const remedy = config?.tooLargeRemedy ?? 'Send a smaller body.';
   return new ServiceError(
     'TOO_LARGE',

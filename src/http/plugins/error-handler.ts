@@ -1,9 +1,11 @@
 // Turns every error into an HTTP response: application/problem+json with a code of the catalogue. Only this file does so.
+
 import { randomInt } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { withoutHandles } from '../../core/issues.ts';
+import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { retryAfterSeconds } from '../limits.ts';
 import { bodyTooLarge } from './bodies.ts';
@@ -58,7 +60,7 @@ export const notFoundHandler = fp(installNotFound, {
 
 /** The problem of a request without a route: an unknown URL, or an unsupported method, for which it sets the header Allow. */
 function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ServiceError {
-  const path = request.url.split('?')[0]!;
+  const [path = ''] = request.url.split('?');
   const shown = withoutHandles(path);
   const methods = methodsAt(app, path);
   if (methods.length === 0 || methods.some((method) => method === request.method)) {
@@ -108,7 +110,7 @@ const urlProblems = new WeakMap<IncomingMessage, ServiceError>();
  * the request is routed again, to no route, and the hook above refuses it.
  */
 export function refuseUrl(error: Error, { raw, server, url }: FastifyRequest, reply: FastifyReply): void {
-  const problem = percentEncodingProblem(url.split('?')[0]!);
+  const problem = percentEncodingProblem(url.replace(/\?.*/s, ''));
   const detail = problem === undefined ? `The URL is not valid: ${error.message}.` : `The path of the URL ${problem}`;
   urlProblems.set(raw, new ServiceError('BAD_REQUEST', withoutHandles(detail)));
   raw.url = noRoute;
@@ -139,7 +141,7 @@ export function toServiceError(
   for (let e: unknown = error; e instanceof Error; e = e.cause) if (e instanceof ServiceError) return e;
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return bodyTooLarge(request!);
+      return bodyTooLarge(required(request, 'request whose body is too large'));
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new ServiceError(
         'UNSUPPORTED_MEDIA_TYPE',

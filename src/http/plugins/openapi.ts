@@ -222,7 +222,7 @@ function complete(operation: Operation): void {
   }
   for (const { schema } of Object.values(requestBody?.content ?? {})) {
     const isBytes = schema?.format === 'binary';
-    if (isBytes || schema?.[optionalMark] === true) delete requestBody!.required;
+    if (isBytes || schema?.[optionalMark] === true) delete requestBody?.required;
     delete schema?.[optionalMark];
   }
 }

@@ -40,7 +40,7 @@ async function installRequestHeadCheck(app: FastifyInstance): Promise<void> {
     const unsupported = transferCodingProblem(raw) ?? expectationProblem(raw);
     // The end of the body cannot be found, or the client may not send it: so the connection cannot be reused.
     if (unsupported) reply.header('connection', 'close');
-    done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions) ?? queryProblem(raw.url!));
+    done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions) ?? queryProblem(request.url));
   });
 }
 
@@ -49,8 +49,9 @@ export const requestHeadCheck = fp(installRequestHeadCheck, { name: 'request-hea
 /** A request has one Host, or none if it is of HTTP/1.0, which no browser speaks (RFC 9112, 3.2). */
 function numberProblem({ rawHeaders, headers, httpVersionMinor }: IncomingMessage): ServiceError | undefined {
   const seen = new Set<string>();
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!.toLowerCase();
+  for (const [i, text] of rawHeaders.entries()) {
+    if (i % 2 > 0) continue;
+    const name = text.toLowerCase();
     if (!isSingle(name)) continue;
     if (seen.has(name)) return repeated(rawHeaders, name);
     seen.add(name);
@@ -90,7 +91,7 @@ function conditionProblem(
   { method, headers }: IncomingMessage,
   { url, config }: FastifyRequest['routeOptions'],
 ): ServiceError | undefined {
-  if (safeMethods.has(method!)) return undefined;
+  if (safeMethods.has(method ?? '')) return undefined;
   const byDate = dateConditions.find((name) => headers[name] !== undefined);
   if (byDate) {
     const detail = `${inTitleCase(byDate)} is not evaluated; leave it out. If-Match with the ETag of a node is the condition of a write.`;
@@ -114,7 +115,7 @@ function queryProblem(url: string): ServiceError | undefined {
   for (const part of url.slice(start + 1).split('&')) {
     const problem = percentEncodingProblem(part);
     if (problem === undefined) continue;
-    const name = part.split('=')[0]!.slice(0, 60);
+    const name = part.replace(/=.*/s, '').slice(0, 60);
     return new ServiceError('BAD_REQUEST', `The query parameter ${withoutHandles(name)} ${problem}`);
   }
   return undefined;

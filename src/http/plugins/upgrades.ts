@@ -46,7 +46,7 @@ export function isWebSocketUpgrade({ method, headers, httpVersionMinor }: Incomi
 function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   const lines = [`${method} ${url} HTTP/${httpVersion}`];
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const [name, value] = [rawHeaders[i]!, rawHeaders[i + 1]!];
+    const [name = '', value = ''] = rawHeaders.slice(i, i + 2);
     switch (name.toLowerCase()) {
       case 'upgrade':
       case 'http2-settings':

@@ -40,7 +40,7 @@ export const fencesRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
       });
       const rest = all.filter((fence) => fence.name > after);
       const fences = rest.slice(0, limit).map(({ usedAt = null, ...fence }) => ({ ...fence, usedAt }));
-      return { topic: name, partition, fences, ...(rest.length > limit && { next: fences.at(-1)!.name }) };
+      return { topic: name, partition, fences, ...(rest.length > limit && { next: fences.at(-1)?.name }) };
     },
   );
 

@@ -1,4 +1,5 @@
 // /v1/nodes: the tree over HTTP.
+
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
@@ -16,6 +17,7 @@ import {
 } from '../../../schemas/nodes.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { toJsonData } from '../../core/json-data.ts';
+import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
 import type { Op, OpResult } from '../../store/tree/namespace.ts';
@@ -230,7 +232,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       const created = result.op === 'create';
       written(reply, result).code(created ? 201 : 200);
       if (created) reply.header('location', nodeLocation(nodesPrefix, path));
-      return { path, stat: result.stat! };
+      return { path, stat: statOf(result) };
     },
   );
 
@@ -255,9 +257,9 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       refuseConditions(request, 'If-Match', 'If-None-Match');
       const op: Op = { op: 'create', path: prefix, sequential: true, ...readCreation(request, request.query) };
       const result = await write(request, reply, op, { kind: 'none' });
-      const { path, stat } = result;
+      const { path } = result;
       written(reply, result).code(201).header('location', nodeLocation(nodesPrefix, path));
-      return { path, name: nameOf(path), stat: stat! };
+      return { path, name: nameOf(path), stat: statOf(result) };
     },
   );
 
@@ -327,6 +329,11 @@ function tagged(reply: FastifyReply, zxid: number, tag: EntityTag): FastifyReply
 }
 
 /** Sets the tag that the node has after a write. */
-function written(reply: FastifyReply, { stat }: OpResult): FastifyReply {
-  return reply.header('etag', `"${dataTag(stat!)}"`);
+function written(reply: FastifyReply, result: OpResult): FastifyReply {
+  return reply.header('etag', `"${dataTag(statOf(result))}"`);
+}
+
+/** The stat of a node that was created or set. */
+function statOf({ stat }: OpResult) {
+  return required(stat, 'stat of a written node');
 }

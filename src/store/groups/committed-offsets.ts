@@ -184,7 +184,10 @@ function surveyed(reply: ReplyValue[]): SurveyedGroup[] {
       const [topic, topicId, words] = [text(next()), text(next()), text(next())];
       const numbers = words.split(' ').map(Number);
       const offsets = [];
-      for (let i = 0; i + 1 < numbers.length; i += 2) offsets.push({ partition: numbers[i]!, offset: numbers[i + 1]! });
+      for (let i = 0; i + 1 < numbers.length; i += 2) {
+        const [partition = 0, offset = 0] = numbers.slice(i, i + 2);
+        offsets.push({ partition, offset });
+      }
       return { topic, topicId, offsets };
     });
     groups.push({ group: text(name), state, members, version, topics });

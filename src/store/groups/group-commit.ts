@@ -1,9 +1,11 @@
 // A commit of a group: its form, and how it is encoded for lua/groups/apply.lua and the reply decoded.
+
 import { randomBytes } from 'node:crypto';
 import type { ErrorCode } from '../../../schemas/errors.ts';
 import type { TopicPartitions } from '../../core/groups/assignors/assignment.ts';
 import { decodeGroup, type GroupDocument, type TopicPartition } from '../../core/groups/group-document.ts';
 import { type GroupChanges, groupPath } from '../../core/groups/group-nodes.ts';
+import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { idempotencyArguments, type ResponseToStore } from '../idempotency.ts';
 import { integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
@@ -268,7 +270,7 @@ function applied(
     outcome: 'applied',
     version: integer(version),
     zxid: integer(zxid),
-    callEpoch: consume?.callEpoch === 'new' ? callEpochs.pop()! : (consume?.callEpoch ?? 0),
+    callEpoch: consume?.callEpoch === 'new' ? required(callEpochs.pop(), 'new call epoch') : (consume?.callEpoch ?? 0),
     lastSeq: integer(lastSeq),
     raisedCallEpochs: callEpochs,
     movedMs: integer(movedMs) < 0 ? undefined : integer(movedMs),
@@ -293,7 +295,10 @@ function refusal([count, ...rest]: ReplyValue[], { responses = [] }: GroupCommit
   const answered = new Map<string, string | ServiceError>();
   for (let i = 2 * superseded.length; i + 2 < rest.length; i += 3) {
     const [id, code, said] = [text(rest[i]), text(rest[i + 1]), text(rest[i + 2])];
-    answered.set(keys.get(id)!, code === '' ? said : new ServiceError(code as ErrorCode, said));
+    answered.set(
+      required(keys.get(id), 'key of a stored response'),
+      code === '' ? said : new ServiceError(code as ErrorCode, said),
+    );
   }
   return { superseded, answered };
 }

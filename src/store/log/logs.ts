@@ -260,8 +260,8 @@ export class Logs {
   subscribeToAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
     const client = this.#connection.createDedicatedClient();
     client.on('message', (_channel: string, message: string) => {
-      const [topicId, partition, endOffset] = message.split(':');
-      onAppend({ topicId: topicId!, partition: Number(partition), endOffset: Number(endOffset) });
+      const [topicId = '', partition, endOffset] = message.split(':');
+      onAppend({ topicId, partition: Number(partition), endOffset: Number(endOffset) });
     });
     client.on('ready', () => {
       client.subscribe(this.#channel).then(onGap, (error: unknown) => {

@@ -107,7 +107,7 @@ function encodeLogId({ topicId, partition }: LogId): string {
 
 function decodeLogIds(names: ReplyValue | undefined): LogId[] {
   return (names as ReplyValue[]).map((name) => {
-    const [topicId, partition] = text(name).split(':');
-    return { topicId: topicId!, partition: Number(partition) };
+    const [topicId = '', partition] = text(name).split(':');
+    return { topicId, partition: Number(partition) };
   });
 }

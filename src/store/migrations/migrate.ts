@@ -1,8 +1,10 @@
 // Migrates stored data to the layout of this program before the store is opened. One broker does it under a lock in Redis; the others
 // wait. If it dies, the lock passes to another broker, which continues from the last layout that was completed.
+
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { required } from '../../core/required.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import type { Migration } from './migrations.ts';
@@ -24,14 +26,14 @@ interface MigrateOptions {
 
 /** The layout to which migrations lead. */
 export function layoutOf(migrations: readonly Migration[]): number {
-  return migrations.at(-1)!.to;
+  return required(migrations.at(-1), 'migration').to;
 }
 
 /** Migrates older data. @throws ServiceError INVALID_CONFIG (field `layout`) if this program cannot read the layout of the data */
 export async function migrate(connection: StoreConnection, rootKey: string, options: MigrateOptions): Promise<void> {
   const { migrations, prefix, log, onOlderLayout } = options;
   const holder = randomUUID();
-  const claim = [layoutOf(migrations), migrations[0]!.from, holder, lockMs];
+  const claim = [layoutOf(migrations), required(migrations[0], 'migration').from, holder, lockMs];
   let reached: number;
   for (let isLogged = false; ; await sleep(busyPollMs)) {
     const [state, layout] = await connection.callWhileOpening('cluster/claim-migration', rootKey, claim);

@@ -96,8 +96,7 @@ export class OrderedCalls<Kind extends string> {
     const last = this.#lastCalls.get(origin);
     // A call that was sent already is not found, and all others are behind it.
     const from = last ? Math.max(this.#calls.indexOf(last), 0) : 0;
-    for (let i = from; i < this.#calls.length; i += 1) {
-      const call = this.#calls[i]!;
+    for (const call of this.#calls.slice(from)) {
       if (call.kind !== kind || call.isFull) continue;
       if (call.weight + weight <= this.#weightMax) return call;
       call.isFull = true;
@@ -109,7 +108,10 @@ export class OrderedCalls<Kind extends string> {
 
   /** Sends the calls to which nothing is added any more, so that Redis begins while requests still come in. */
   #sendFull(): void {
-    while (this.#calls[0]?.isFull) this.#sendCall(this.#calls.shift()!);
+    for (let first = this.#calls[0]; first?.isFull; first = this.#calls[0]) {
+      this.#calls.shift();
+      this.#sendCall(first);
+    }
   }
 
   #flush(): void {
@@ -129,7 +131,11 @@ export class OrderedCalls<Kind extends string> {
       live.map(({ args }) => args),
     ).then(
       (replies) => {
-        for (const [index, { resolve }] of live.entries()) resolve(replies[index]!);
+        for (const [index, { resolve, reject }] of live.entries()) {
+          const reply = replies[index];
+          if (reply) resolve(reply);
+          else reject(new Error(`Redis returned ${replies.length} replies to ${live.length} requests`));
+        }
       },
       (error: unknown) => {
         for (const { reject } of live) reject(error);

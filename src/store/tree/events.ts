@@ -1,7 +1,9 @@
 // The event stream: every transaction on the tree, in order. Reads a range of it, and tails it.
+
 import { setTimeout as delay, setImmediate as endOfTurn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { required } from '../../core/required.ts';
 import { hasCode, type ServiceError } from '../../core/service-error.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
@@ -87,7 +89,7 @@ export class Events {
     const { transactions, complete } = merge(pages, after);
     // An entry is read as a whole, and may have more transactions than the page.
     const end = pageEnd(transactions, upTo, count, bytes);
-    const isWhole = end === transactions.length || transactions[end]!.zxid > upTo;
+    const isWhole = (transactions[end]?.zxid ?? Number.POSITIVE_INFINITY) > upTo;
     return { transactions: transactions.slice(0, end), complete: complete && isWhole };
   }
 
@@ -168,8 +170,8 @@ export class Events {
     const pages = (reply ?? []).map(([, entries]) => ({ entries, more: entries.length >= readCount }));
     // A read that has blocked returns only the stream that was written first, without what the same script has written to the
     // other one (Redis 7.0).
-    if (mayBlock && pages.length === 1 && pages[0]!.entries.some(hasOtherHalf))
-      return this.#readNext(client, position, false);
+    const [first, second] = pages;
+    if (mayBlock && !second && first?.entries.some(hasOtherHalf)) return this.#readNext(client, position, false);
     return merge(pages, position).transactions;
   }
 }
@@ -197,8 +199,9 @@ function decodePage([more, ...rest]: ReplyValue[]): Page {
 /** How many of the transactions are up to `upTo`, and are at most `count` that reach `bytes` with the last one. */
 function pageEnd(transactions: readonly Transaction[], upTo: number, count: number, bytes: number): number {
   let [end, size] = [0, 0];
-  while (end < Math.min(transactions.length, count) && size < bytes && transactions[end]!.zxid <= upTo) {
-    size += transactions[end]!.bytes;
+  for (const one of transactions) {
+    if (end === count || size >= bytes || one.zxid > upTo) break;
+    size += one.bytes;
     end += 1;
   }
   return end;
@@ -210,9 +213,13 @@ function pageEnd(transactions: readonly Transaction[], upTo: number, count: numb
  */
 function merge(pages: Page[], after: number): { transactions: Transaction[]; complete: boolean } {
   let horizon = Number.POSITIVE_INFINITY;
-  for (const { entries, more } of pages) if (more) horizon = Math.min(horizon, zxidOf(entries.at(-1)!));
-  const lists = pages.map(({ entries }) => entries.flatMap(([, fields]) => decodeEntry(fields[1]!, after)));
-  const merged = lists.length === 1 ? lists[0]! : mergeLists(lists);
+  for (const { entries, more } of pages)
+    if (more) horizon = Math.min(horizon, zxidOf(required(entries.at(-1), 'entry in a page with more')));
+  const lists = pages.map(({ entries }) =>
+    entries.flatMap(([, [, value]]) => decodeEntry(required(value, 'data of an entry'), after)),
+  );
+  const [only, other] = lists;
+  const merged = only && !other ? only : mergeLists(lists);
   const transactions = horizon === Number.POSITIVE_INFINITY ? merged : merged.filter(({ zxid }) => zxid <= horizon);
   return { transactions, complete: horizon === Number.POSITIVE_INFINITY };
 }

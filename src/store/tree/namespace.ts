@@ -1,7 +1,9 @@
 // The tree of nodes: typed calls of lua/nodes. The scripts do all checks, in ZooKeeper's order; this file encodes operations, decodes
 // results, and keeps large requests from blocking small ones.
+
 import type { Stat } from '../../../schemas/common.ts';
 import type { TreeNode } from '../../../schemas/nodes.ts';
+import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { nameOf } from '../../core/tree/path.ts';
 import type { IdempotencyKey } from '../idempotency.ts';
@@ -141,8 +143,8 @@ export class Namespace {
     if (isWrite) return reply.map((result) => [result]);
     // A page is a call by itself.
     if (script === 'nodes/children') return [reply];
-    const [zxid, ...results] = reply;
-    return results.map((result) => [zxid!, result]);
+    const [zxid = 0, ...results] = reply;
+    return results.map((result) => [zxid, result]);
   }
 
   async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadReply[]> {
@@ -216,7 +218,7 @@ export class Namespace {
   ): Promise<{ zxid: number; replayed: boolean; result: OpResult }> {
     try {
       const { zxid, replayed, results } = await this.write([operation], options);
-      return { zxid, replayed, result: results[0]! };
+      return { zxid, replayed, result: required(results[0], 'result of an operation') };
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       const { failed: _, ...fields } = error.fields;
@@ -231,7 +233,7 @@ export class Namespace {
     while (read.reply === 0) read = await this.#readOne(path, 'data', origin);
     const { zxid, reply } = read;
     if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
-    const typeStart = readHeadBytes + reply[0]!;
+    const typeStart = readHeadBytes + reply.readUInt8(0);
     const dataStart = typeStart + reply.readUInt16BE(1);
     return {
       zxid,
@@ -254,7 +256,7 @@ export class Namespace {
     const [orderedView, weight] = view === 'data' ? ['all', orderedReadWeight] : [view, 1];
     const request = { kind: 'nodes/get', args: [path, orderedView], weight } as const;
     const [zxid, reply] = await this.#submitOrdered(origin, request);
-    return { zxid: integer(zxid), reply: reply! };
+    return { zxid: integer(zxid), reply: required(reply, 'reply to a read') };
   }
 
   /**
@@ -372,7 +374,7 @@ function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: bo
     const node: TreeNode = { name: at === path ? at : nameOf(at), stat: decodeStat(bytes(rest[i + 1])) };
     byPath.set(at, node);
     if (at === path) continue;
-    const parent = byPath.get(at.slice(0, at.lastIndexOf('/')) || '/')!;
+    const parent = required(byPath.get(at.slice(0, at.lastIndexOf('/')) || '/'), 'parent before its children');
     parent.children ??= [];
     parent.children.push(node);
   }
@@ -383,5 +385,5 @@ function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: bo
       truncated = true;
     }
   }
-  return { tree: byPath.get(path)!, truncated };
+  return { tree: required(byPath.get(path), 'node at the top'), truncated };
 }

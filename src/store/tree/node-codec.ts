@@ -80,8 +80,8 @@ function decodeEvents(stored: Buffer, begin: number, stop: number): NodeEvent[] 
   const events: NodeEvent[] = [];
   let at = begin;
   while (at < stop) {
-    const kind = eventKinds[stored[at]!];
-    const statEnd = at + eventHead + stored[at + 1]!;
+    const kind = eventKinds[stored.readUInt8(at)];
+    const statEnd = at + eventHead + stored.readUInt8(at + 1);
     const typeEnd = statEnd + stored.readUInt16BE(at + 2);
     const pathEnd = typeEnd + stored.readUInt32BE(at + 4);
     const end = pathEnd + stored.readUInt32BE(at + 8);

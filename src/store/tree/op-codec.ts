@@ -212,7 +212,7 @@ export function decodeResult(
 ): { replayed: boolean; zxid: number; results: OpResult[] } {
   const results: OpResult[] = [];
   let isOfRequest = true;
-  const mark = encoded[0]!;
+  const mark = encoded.readUInt8(0);
   const replayed = (mark & replayedMark) !== 0;
   if (mark & refusedMark) throw decodeRefusal(encoded.toString('utf8', 1), replayed);
   let at = 9;
@@ -222,7 +222,7 @@ export function decodeResult(
     if (!op && replayed) break;
     if (!op) throw new Error(`The reply has ${results.length} results for ${operations.length} operations`);
     const stat = at + resultBytes;
-    const statEnd = stat + encoded[at + 1]!;
+    const statEnd = stat + encoded.readUInt8(at + 1);
     const end = statEnd + encoded.readUInt32BE(at + 2);
     results.push({
       op,

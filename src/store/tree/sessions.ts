@@ -1,5 +1,7 @@
 // Sessions: typed calls of lua/sessions, and the handle of a session, which is its id and its secret.
+
 import { createHash, randomBytes, randomInt } from 'node:crypto';
+import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
@@ -110,7 +112,9 @@ export class Sessions {
     return {
       replayed,
       id: text(reply[1]),
-      handle: replayed ? openResponse(idempotency!.key, text(reply[2])) : handle,
+      handle: replayed
+        ? openResponse(required(idempotency, 'idempotency key of a repeat').key, text(reply[2]))
+        : handle,
       ttlMs: integer(reply[3]),
       expiresAt: integer(reply[4]),
     };
@@ -207,7 +211,10 @@ export class Sessions {
  */
 export function parseHandle(handle: string): SessionCredential {
   const match = /^([0-9a-f]{16})\.([A-Za-z0-9_-]{22})$/.exec(handle);
-  if (match) return { id: match[1]!, secretHash: hashSecret(match[2]!) };
+  if (match) {
+    const [, id = '', secret = ''] = match;
+    return { id, secretHash: hashSecret(secret) };
+  }
   const is = '<id>.<secret>, the field session of the response to POST /v1/sessions';
   if (handle.trim() === '') throw new ServiceError('BAD_REQUEST', `The session handle is empty; it must be ${is}.`);
   if (handle.includes(',')) {

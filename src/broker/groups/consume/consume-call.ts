@@ -1,5 +1,6 @@
 // One consume call of a member. The call is also a heartbeat. It states that the member has processed all records returned
 // before, so it releases the partitions that are being revoked, also while it waits.
+
 import {
   type GroupMember,
   heartbeatIntervalMs,
@@ -11,6 +12,7 @@ import {
 import { consume } from '../../../core/groups/group-state.ts';
 import { assignmentOf } from '../../../core/groups/member-reconciliation.ts';
 import { callingMember } from '../../../core/groups/member-secret.ts';
+import { required } from '../../../core/required.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { GroupCommit } from '../../../store/groups/groups.ts';
 import { type CommittedUpdate, renewalOf } from '../group-update.ts';
@@ -244,7 +246,7 @@ export class ConsumeCall {
     this.#cursors = valid;
     for (const [index, { position, committed }] of outcome.positions.entries()) {
       const cursor = {
-        ...added[index]!,
+        ...required(added[index], 'partition of a position'),
         offset: position ?? committed ?? unknownOffset,
         isStored: position !== undefined,
       };

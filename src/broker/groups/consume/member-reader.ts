@@ -5,6 +5,7 @@ import { fairShares } from '../../../core/fair-share.ts';
 import type { TopicPartition } from '../../../core/groups/group-document.ts';
 import type { BatchLines } from '../../../core/records/batch-lines.ts';
 import { FetchedRecords, type RecordLimits } from '../../../core/records/fetched-records.ts';
+import { required } from '../../../core/required.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { KnownPartition } from '../../../store/groups/groups.ts';
 import type { LogBounds, Logs } from '../../../store/log/logs.ts';
@@ -110,7 +111,7 @@ export class MemberReader {
     let bytes = 0;
     const taken: CursorRecords[] = [];
     for (const [i, records] of (await Promise.all(reads)).entries()) {
-      const { cursor } = turns[i]!;
+      const { cursor } = required(turns[i], 'turn of a read');
       // Records that are larger than the share of their partition wait for the next call, unless they are the first.
       if (taken.length > 0 && bytes + records.bytes > maxBytes) continue;
       bytes += records.bytes;
@@ -219,7 +220,7 @@ function sharesOf(cursors: readonly ConsumeCursor[], { maxRecords, maxBytes }: R
   const shares = fairShares(cursors.map(lagOf), maxRecords);
   const all = shares.reduce((sum, share) => sum + share, 0);
   return cursors.flatMap((cursor, i) => {
-    const share = shares[i]!;
+    const share = shares[i] ?? 0;
     const limits = { maxRecords: share, maxBytes: Math.max(1, Math.floor((maxBytes * share) / all)) };
     return share > 0 ? [{ cursor, limits }] : [];
   });

@@ -79,7 +79,8 @@ export class PrefetchCache {
     };
     this.#forget(key);
     this.#calls.set(key, last);
-    if (this.#calls.size > membersMax) this.#forget(this.#calls.keys().next().value!);
+    const [oldest = key] = this.#calls.keys();
+    if (this.#calls.size > membersMax) this.#forget(oldest);
     this.#count(last, prefetchedBytesOf(state.cursors.values()));
     if (this.#bytes > prefetchedBytesMax) this.#drop(last);
     if (!this.#dropping) this.#dropping = setTimeout(() => this.#dropOld(), prefetchTtlMs).unref();

@@ -1,7 +1,9 @@
 // Returns the last response of a member again, for a caller that has received only the one before it.
+
 import { comparePartitions, heldBy, requireGroup, type TopicPartition } from '../../../core/groups/group-document.ts';
 import { assignmentOf } from '../../../core/groups/member-reconciliation.ts';
 import { callingMember } from '../../../core/groups/member-secret.ts';
+import { required } from '../../../core/required.ts';
 import { ServiceError } from '../../../core/service-error.ts';
 import { renewalOf } from '../group-update.ts';
 import { knownPartition } from '../member-cursors.ts';
@@ -38,11 +40,18 @@ export async function repeatResponse(
   if (outcome.staleSeq) throw stalePosition(memberId, expectedSeq, outcome.staleSeq.lastSeq);
   const { member, positionsToRead } = outcome.result;
   const reads = outcome.positions.map(async ({ topic, start, position }, i) =>
-    start === undefined || !mayRead(topic) ? undefined : reader.range(positionsToRead[i]!, start, position!, form),
+    start === undefined || !mayRead(topic)
+      ? undefined
+      : reader.range(
+          required(positionsToRead[i], 'partition of a position'),
+          start,
+          required(position, 'end of a started read'),
+          form,
+        ),
   );
   const records = inOrder((await Promise.all(reads)).filter((read) => read !== undefined));
   const partitions = outcome.positions.flatMap(({ topic, partition, start, position }) =>
-    start === undefined ? [] : [{ topic, partition, nextOffset: position! }],
+    start === undefined ? [] : [{ topic, partition, nextOffset: required(position, 'end of a started read') }],
   );
   return {
     zxid: outcome.zxid,

@@ -1,5 +1,6 @@
 // Commits, lists, deletes and resets offsets of groups. The group document says whether a member may commit, and the store
 // applies a commit only if the document still has the version that was checked.
+
 import { offsetsPerCommitMax, resetResponse } from '../../../../schemas/groups.ts';
 import {
   checkEmpty,
@@ -14,6 +15,7 @@ import {
 import { forgetFormer } from '../../../core/groups/group-topics.ts';
 import { checkCommitEpoch } from '../../../core/groups/member-reconciliation.ts';
 import { callingMember, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import { required } from '../../../core/required.ts';
 import { findServiceError, ServiceError } from '../../../core/service-error.ts';
 import type { CommittedOffset, CommittedOffsets, OffsetCommit } from '../../../store/groups/committed-offsets.ts';
 import type { IdempotencyKey, ResponseToStore } from '../../../store/idempotency.ts';
@@ -117,7 +119,10 @@ export class GroupOffsets {
           const caller =
             by.callEpoch === undefined ? undefined : { memberId: member.memberId, callEpoch: by.callEpoch };
           // The commit is for the topic of the group document. A topic that was created again has the same name but another id.
-          const held = commits.map((commit) => ({ ...commit, topicId: getOwn(topics, commit.topic)!.topicId }));
+          const held = commits.map((commit) => ({
+            ...commit,
+            topicId: required(getOwn(topics, commit.topic), 'topic of a partition that the member holds').topicId,
+          }));
           return { commits: held, sessionId: member.sessionId, caller };
         },
         responseToStore,
@@ -286,7 +291,8 @@ export class GroupOffsets {
       const outcome = await this.#offsets.commit(group, snapshot.version, checked.commits, checked, responseToStore);
       if (outcome.outcome === 'applied') return { zxid: outcome.zxid };
       if (outcome.outcome === 'repeated') return { zxid: 0, response: outcome.response };
-      if (outcome.outcome === 'superseded') throw memberSuperseded(checked.caller!.memberId);
+      if (outcome.outcome === 'superseded')
+        throw memberSuperseded(required(checked.caller, 'caller that was superseded').memberId);
       snapshot = undefined;
     }
     throw new ServiceError(

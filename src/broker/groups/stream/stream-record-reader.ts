@@ -1,9 +1,11 @@
 // Reads records for a member on a connection: partitions in rotation, each in order. It sends no more records than the member
 // has credit for, and none of a partition that the member has lost.
+
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Counter } from 'prom-client';
 import type { GroupMember } from '../../../core/groups/group-document.ts';
 import { FetchedRecords } from '../../../core/records/fetched-records.ts';
+import { required } from '../../../core/required.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { Logs } from '../../../store/log/logs.ts';
 import type { FetchResult, LogReader } from '../../log/log-reader.ts';
@@ -133,7 +135,7 @@ export class StreamRecordReader {
   /** Chooses the offset for partitions without a committed offset. */
   async #chooseOffsets(cursors: readonly ReadCursor[]): Promise<void> {
     const { reset } = this.#of.member();
-    if (reset === 'none') throw noCommittedOffset(this.#of.group, cursors[0]!);
+    if (reset === 'none') throw noCommittedOffset(this.#of.group, required(cursors[0], 'partition to begin'));
     const bounds = await this.#parts.logs.bounds(cursors);
     const chosen = cursors.map((cursor, i) => ({ cursor, offset: initialOffset(reset, cursor, bounds[i]) }));
     if (!(await this.#commitChosen(chosen))) return;
@@ -158,7 +160,7 @@ export class StreamRecordReader {
     } catch (error) {
       if (!changedCodes.some((code) => hasCode(error, code))) throw error;
       this.#of.changed();
-      await pause(retryMs, undefined, { signal: chosen[0]!.cursor.over.signal }).catch(() => undefined);
+      await pause(retryMs, undefined, { signal: chosen[0]?.cursor.over.signal }).catch(() => undefined);
       return false;
     }
   }
