@@ -49,7 +49,7 @@ export function loadScripts(folder: string = luaFolder, forCluster = false): Map
     const writes = !shebang.includes('no-writes');
     // The probe is put on the line after the shebang, without a line break, so that line numbers in errors are those of the
     // file.
-    const body = resolveIncludes(folder, file, text.slice(shebang.length), [file], new Set());
+    const body = inlineConstants(resolveIncludes(folder, file, text.slice(shebang.length), [file], new Set()));
     const lua = shebang + (forCluster && writes ? body.replace('\n', `\n${slotProbe}`) : body);
     scripts.set(name, { name, lua, sha: createHash('sha1').update(lua).digest('hex'), writes });
   }
@@ -78,6 +78,28 @@ function resolveIncludes(folder: string, file: string, text: string, stack: stri
     return resolveIncludes(folder, path, body, [...stack, path], seen);
   });
   return lines.join('\n');
+}
+
+/** A statement that declares constants, and its values: numbers and texts without escapes. */
+const constantsLine = /^local ([A-Z][A-Z0-9_]*(?:, [A-Z][A-Z0-9_]*)*) = ((?:\d+|'[^'\\]*')(?:, (?:\d+|'[^'\\]*'))*)$/gm;
+/** What may contain the name of a constant and is none: texts, comments, and fields of tables (not what follows the operator `..`). */
+const notConstant = /'(?:[^'\\\n]|\\.)*'|--\[\[[\s\S]*?\]\]|--.*|(?<![.:])[.:](?![.:]) *[A-Za-z_]\w*/;
+const constant = new RegExp(`${notConstant.source}|\\b[A-Z][A-Z0-9_]*\\b(?! = )`, 'g');
+
+/**
+ * Puts the values of constants in their places. Each call of a script runs it from its first line, and each local variable that a
+ * function uses costs an allocation then: without this, a call with one request took a tenth longer. Line numbers stay the same.
+ */
+function inlineConstants(lua: string): string {
+  const values = new Map<string, string>();
+  const rest = lua.replace(constantsLine, (line, names: string, texts: string) => {
+    const declared = names.split(', ');
+    const given = texts.match(/\d+|'[^']*'/g) ?? [];
+    if (declared.length !== given.length || declared.some((name) => values.has(name))) return line;
+    for (const [index, name] of declared.entries()) values.set(name, given[index] ?? name);
+    return '';
+  });
+  return rest.replace(constant, (found) => values.get(found) ?? found);
 }
 
 /** A value in a reply: text as bytes, a whole number, or a list. */

@@ -232,3 +232,41 @@ t.test('a line number of the loader is that of the file', async (t) => {
 function headerOf(file: string): string {
   return /--\[\[\s*([\s\S]*?)\]\]/.exec(read(file))?.[1] ?? '';
 }
+
+t.test('constants of scripts are put in their places, and nothing else that has their names', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'a'));
+  const lines = [
+    '#!lua',
+    "local MAX, NAME = 12, 'a b'",
+    'local TABLE = {}',
+    '-- MAX in a comment',
+    "return { MAX, 'MAX', NAME .. MAX, MAX .. NAME, TABLE.MAX, #NAME, MAX2, MAX = 3, 'it\\'s MAX' }",
+  ];
+  writeFileSync(join(folder, 'a/b.lua'), lines.join('\n'));
+  t.same([...loadScripts(`${folder}/`).values()][0]!.lua.split('\n'), [
+    '#!lua',
+    '',
+    'local TABLE = {}',
+    '-- MAX in a comment',
+    "return { 12, 'MAX', 'a b' .. 12, 12 .. 'a b', TABLE.MAX, #'a b', MAX2, MAX = 3, 'it\\'s MAX' }",
+  ]);
+});
+
+t.test('no loaded script uses a constant that it does not have', async (t) => {
+  const loaded = [...loadScripts().values()];
+  const constants = (lua: string) =>
+    lua
+      .replace(/--\[\[[\s\S]*?\]\]|--.*|'(?:[^'\\\n]|\\.)*'|"[^"\n]*"|(?<![.:])[.:](?![.:]) *\w+|[{,]\s*\w+ = /g, ' ')
+      .match(/\b[A-Z][A-Z0-9_]*\b/g) ?? [];
+  const unknown = loaded.flatMap(({ name, lua }) =>
+    [...new Set(constants(lua))]
+      .filter((word) => !/^(KEYS|ARGV)$/.test(word) && !new RegExp(`\\blocal [A-Z0-9_, ]*\\b${word}\\b`).test(lua))
+      .map((word) => `${name}: ${word}`),
+  );
+  t.same(unknown, []);
+  t.ok(
+    loaded.every(({ lua }) => !/^local [A-Z0-9_]+ = \d+$/m.test(lua)),
+    'all constants are in their places',
+  );
+});
