@@ -48,15 +48,16 @@ if new_epoch or not zxid then
   local begin = whole(epoch * EPOCH + epoch_begin)
   redis.call('HSET', keys.epochs, whole(epoch) .. ':begin', begin)
   redis.call('HSET', keys.root, 'zxid', begin)
+  root.zxid = begin
 end
 redis.call('HSET', keys.root, 'run', run_id)
 
 if not txn.node('/') then
-  local root = {
+  local first = {
     czxid = 0, mzxid = 0, pzxid = 0, ctime = now_ms, mtime = now_ms,
     created = 0, version = 0, data_length = 0, num_children = 0, mode = 'persistent',
   }
-  redis.call('HSET', keys.node('/'), 'stat', stat.of(root), 'data', '', 'type', 'text/plain; charset=utf-8')
+  redis.call('HSET', keys.node('/'), 'stat', stat.of(first), 'data', '', 'type', 'text/plain; charset=utf-8')
   txn.loaded['/'] = nil
 end
 for i = FIRST_ROOT, #ARGV do

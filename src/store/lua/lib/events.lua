@@ -1,4 +1,5 @@
 --- @include "lib/keys"
+--- @include "lib/root"
 --- @include "lib/text"
 --- @include "lib/stat"
 --[[ The event stream: what one script writes is one entry, with all its transactions in order; its id is the zxid of the last one.
@@ -10,24 +11,12 @@
      its events, and these: kind, lengths of stat, content type, path and data, and these four. A deleted event has no content type
      and no data; data are cut at 16 KiB. ]]
 
--- Of each stream the events of the transaction that is not finished yet, and the parts of the entry that is to be written. Later
--- `sums` has the running sums, finished transactions included, which the root keeps. Its `floor` there is the zxid up to which
--- transactions are deleted: resuming before it gives COMPACTED.
+-- Of each stream the events of the transaction that is not finished yet, and the parts of the entry that is to be written; and the
+-- running sums, finished transactions included, which the root keeps (`event_bytes`, `event_count`). `events_floor` there is the
+-- zxid up to which transactions are deleted: resuming before it gives COMPACTED. The fields of offsets begin with a prefix.
 local events = {
-  main = {
-    key = keys.events,
-    fields = { bytes = 'event_bytes', count = 'event_count', floor = 'events_floor' },
-    events = {},
-    parts = {},
-    transactions = 0,
-  },
-  offsets = {
-    key = keys.offset_events,
-    fields = { bytes = 'offset_event_bytes', count = 'offset_event_count', floor = 'offset_events_floor' },
-    events = {},
-    parts = {},
-    transactions = 0,
-  },
+  main = { key = keys.events, prefix = '', events = {}, parts = {}, transactions = 0 },
+  offsets = nil,
 }
 
 local ENTRY = '>dddI4'
@@ -43,13 +32,24 @@ local HISTORY_BYTES_MAX = 67108864
 --- The history of committed offsets has that many transactions.
 local OFFSET_TRANSACTIONS_MAX = 10000
 
+--- Begins to write to the history of offsets too: few scripts do.
+local function open_offsets()
+  if not events.offsets then
+    events.offsets = { key = keys.offset_events, prefix = 'offset_', events = {}, parts = {}, transactions = 0 }
+  end
+  return events.offsets
+end
+
+local LETTER_C = 99
+
 --- Adds an event to the transaction. Offset commits are so many that they would push all else out of the history: events of
 --- nodes below /consumers/{group}/offsets go to a short stream of their own, all others to the main stream.
 local function note(kind, node, content_type, data)
   local path, packed = node.path, stat.of(node)
   if #data > DATA_BYTES_MAX then data = string.sub(data, 1, DATA_BYTES_MAX) end
-  local into = string.find(path, '^/consumers/[^/]+/offsets/') and events.offsets.events or events.main.events
-  into[#into + 1] = struct.pack(EVENT, kind, #packed, #content_type, #path, #data) .. packed .. content_type .. path .. data
+  local is_offset = string.byte(path, 2) == LETTER_C and string.find(path, '^/consumers/[^/]+/offsets/')
+  local list = (is_offset and open_offsets() or events.main).events
+  list[#list + 1] = struct.pack(EVENT, kind, #packed, #content_type, #path, #data) .. packed .. content_type .. path .. data
 end
 
 function events.created(node) note(EVENT_CREATED, node, node.content_type, node.data) end
@@ -57,26 +57,30 @@ function events.changed(node) note(EVENT_CHANGED, node, node.content_type, node.
 function events.deleted(node) note(EVENT_DELETED, node, '', '') end
 
 --- Whether the transaction has any events so far.
-function events.any() return events.main.events[1] ~= nil or events.offsets.events[1] ~= nil end
+function events.any()
+  local offsets = events.offsets
+  return events.main.events[1] ~= nil or offsets ~= nil and offsets.events[1] ~= nil
+end
 
---- Notes the sums of a stream, as the root has them.
-function events.set_sums(into, bytes, count) into.sums = { bytes = tonumber(bytes or '0'), count = tonumber(count or '0') } end
-
-local function sums_of(of)
-  if not of.sums then
-    events.set_sums(of, unpack(redis.call('HMGET', keys.root, of.fields.bytes, of.fields.count)))
+--- Reads the sums of a stream, if that was not done.
+local function read_sums(of)
+  if of.bytes then return end
+  local bytes, count = root.event_bytes, root.event_count
+  if of ~= events.main then
+    bytes, count = unpack(redis.call('HMGET', keys.root, of.prefix .. 'event_bytes', of.prefix .. 'event_count'))
   end
-  return of.sums
+  of.bytes, of.count = tonumber(bytes or '0'), tonumber(count or '0')
 end
 
 local function finish(into, zxid)
   local list = into.events
   if not list[1] then return end
   local body = list[2] and table.concat(list) or list[1]
-  local sums, parts = sums_of(into), into.parts
-  sums.bytes, sums.count = sums.bytes + #body, sums.count + 1
+  read_sums(into)
+  into.bytes, into.count = into.bytes + #body, into.count + 1
   into.first, into.last = into.first or zxid, zxid
   into.transactions = into.transactions + 1
+  local parts = into.parts
   parts[#parts + 1] = struct.pack(TRANSACTION, zxid - into.first, #body)
   parts[#parts + 1] = body
   into.events = {}
@@ -85,11 +89,14 @@ end
 --- Ends the transaction: its events are the next ones of the entry.
 function events.finish(zxid)
   finish(events.main, zxid)
-  finish(events.offsets, zxid)
+  if events.offsets then finish(events.offsets, zxid) end
 end
 
 --- Discards the events of the transaction.
-function events.discard() events.main.events, events.offsets.events = {}, {} end
+function events.discard()
+  events.main.events = {}
+  if events.offsets then events.offsets.events = {} end
+end
 
 --- The sums, first zxid and number of transactions of an entry, its id as a zxid, and its bytes.
 function events.head_of(entry)
@@ -113,9 +120,8 @@ end
 --- Deletes the oldest entries beyond the limits: those behind which there are as many transactions as are retained, and those with
 --- which there are too many bytes.
 local function trim(from, retention)
-  local newest = from.sums
   local function is_beyond(head)
-    return head and (newest.count - head.count >= retention or newest.bytes - head.bytes + head.size > HISTORY_BYTES_MAX)
+    return head and (from.count - head.count >= retention or from.bytes - head.bytes + head.size > HISTORY_BYTES_MAX)
   end
   local function at(zxid) return events.head(from.key, whole(zxid)) end
   local gone = events.head(from.key, '-')
@@ -133,7 +139,7 @@ local function trim(from, retention)
     if is_beyond(head) then gone = head else kept = middle end
   end
   if redis.call('XTRIM', from.key, 'MINID', '~', whole(gone.zxid + 1)) == 0 then return end
-  redis.call('HSET', keys.root, from.fields.floor, whole(events.head(from.key, '-').first - 1))
+  redis.call('HSET', keys.root, from.prefix .. 'events_floor', whole(events.head(from.key, '-').first - 1))
 end
 
 --- The bytes of an entry with one transaction, whose stored events are given.
@@ -141,24 +147,29 @@ function events.entry(zxid, body, sums)
   return struct.pack(ENTRY, sums.bytes, sums.count, zxid, 1) .. struct.pack(TRANSACTION, 0, #body) .. body
 end
 
---- The fields of the root that change with the finished transactions, each with its value behind it.
-function events.root_fields()
-  local fields = {}
-  for _, of in ipairs({ events.main, events.offsets }) do
-    if of.first then
-      local at = #fields
-      fields[at + 1], fields[at + 2] = of.fields.bytes, whole(of.sums.bytes)
-      fields[at + 3], fields[at + 4] = of.fields.count, whole(of.sums.count)
-    end
-  end
-  return fields
+local function add_fields(fields, of)
+  local at = #fields
+  fields[at + 1], fields[at + 2] = of.prefix .. 'event_bytes', whole(of.bytes)
+  fields[at + 3], fields[at + 4] = of.prefix .. 'event_count', whole(of.count)
 end
 
-local function append(to, mark, retention)
-  local sums, first, last = to.sums, to.first, to.last
-  local head = struct.pack(ENTRY, sums.bytes, sums.count, first, to.transactions)
-  local entry = head .. table.concat(to.parts)
-  redis.call('XADD', to.key, whole(last) .. '-0', 'events', entry, unpack(mark))
+--- Adds the fields of the root that change with the finished transactions, each with its value behind it.
+function events.add_root_fields(fields)
+  if events.main.first then add_fields(fields, events.main) end
+  if events.offsets and events.offsets.first then add_fields(fields, events.offsets) end
+end
+
+local function append(to, has_other, retention)
+  local first, last, parts = to.first, to.last, to.parts
+  local entry = struct.pack(ENTRY, to.bytes, to.count, first, to.transactions) .. table.concat(parts)
+  local id = whole(last) .. '-0'
+  -- A reader that waits gets what one of the streams has got. The mark tells it to read the other one, too: no transaction is split
+  -- (guarantee W2), and none is passed over.
+  if has_other then
+    redis.call('XADD', to.key, id, 'events', entry, 'half', '1')
+  else
+    redis.call('XADD', to.key, id, 'events', entry)
+  end
   to.parts, to.transactions, to.first = {}, 0, nil
   if last % TRIM_EVERY <= last - first or #entry >= TRIM_AFTER_BYTES then trim(to, retention) end
 end
@@ -166,9 +177,7 @@ end
 --- Appends the finished transactions. `retention` = how many transactions the main history retains.
 function events.append(retention)
   local main, offsets = events.main, events.offsets
-  -- A reader that waits gets what one of the streams has got. The mark tells it to read the other one, too: no transaction is split
-  -- (guarantee W2), and none is passed over.
-  local mark = main.first and offsets.first and { 'half', '1' } or {}
-  if offsets.first then append(offsets, mark, OFFSET_TRANSACTIONS_MAX) end
-  if main.first then append(main, mark, retention) end
+  local in_main, in_offsets = main.first, offsets and offsets.first
+  if in_offsets then append(offsets, in_main, OFFSET_TRANSACTIONS_MAX) end
+  if in_main then append(main, in_offsets, retention) end
 end

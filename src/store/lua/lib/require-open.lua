@@ -1,4 +1,4 @@
---- @include "lib/keys"
+--- @include "lib/root"
 --[[ Refuses to run, before any change, on a store that was not opened for this program (cluster/open.lua): it was emptied while
      brokers were connected, or a newer program has migrated its data. A broker that gets this error opens the store again
      (src/store/redis/topology.ts: handleRefusal). Without the check, an emptied tree would have no root and its changes no epoch,
@@ -6,8 +6,7 @@
 do
   -- The layout of src/store/migrations; test/house compares the two.
   local LAYOUT = '4'
-  local run, layout = unpack(redis.call('HMGET', keys.root, 'run', 'layout'))
-  if not run or layout ~= LAYOUT then
+  if not root.run or root.layout ~= LAYOUT then
     error(redis.error_reply('UNOPENED The store was emptied or converted; it must be opened again.'))
   end
 end

@@ -1,4 +1,5 @@
 --- @include "lib/keys"
+--- @include "lib/root"
 --- @include "lib/clock"
 --- @include "lib/text"
 --- @include "lib/stat"
@@ -30,9 +31,7 @@ local BATCH = 500
 --- The zxid of the newest transaction, finished ones included.
 function txn.newest()
   if not txn.newest_zxid then
-    local root = redis.call('HMGET', keys.root, 'zxid', 'event_bytes', 'event_count')
-    txn.newest_zxid = tonumber(root[1] or '0')
-    events.set_sums(events.main, root[2], root[3])
+    txn.newest_zxid = tonumber(root.zxid or '0')
   end
   return txn.newest_zxid
 end
@@ -293,12 +292,13 @@ end
 function txn.write(retention)
   if txn.finished == 0 then return end
   write_nodes()
-  local fields = events.root_fields()
+  local fields = { 'zxid', whole(txn.newest_zxid) }
+  events.add_root_fields(fields)
   if txn.partitions then
     fields[#fields + 1] = 'partitions'
     fields[#fields + 1] = whole(txn.partitions)
   end
-  redis.call('HSET', keys.root, 'zxid', whole(txn.newest_zxid), unpack(fields))
+  redis.call('HSET', keys.root, unpack(fields))
   events.append(retention)
   txn.touched, txn.finished = {}, 0
 end
