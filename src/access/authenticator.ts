@@ -1,6 +1,6 @@
 // Who is asking: finds the identity of a request by its token, its JWT or the certificate of its connection.
 import { createHash } from 'node:crypto';
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
+import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { ServiceError } from '../core/service-error.ts';
 import type { Policy } from './policy.ts';
@@ -40,7 +40,8 @@ const verifiedMsMax = 60_000;
 export class Authenticator {
   readonly #policy: Policy;
   readonly #now: () => number;
-  readonly #keys: ReturnType<typeof createRemoteJWKSet> | undefined;
+  /** What verifies JWTs, loaded only for a policy that has them; undefined without. */
+  readonly #jwt: Promise<{ jose: typeof import('jose'); keys: JWTVerifyGetKey }> | undefined;
   readonly #verified = new LRUCache<string, JWTPayload>({ max: verifiedMax, ttl: verifiedMsMax });
 
   /** @param now the time, ms since 1970 */
@@ -48,7 +49,9 @@ export class Authenticator {
     this.#policy = policy;
     this.#now = now;
     const { jwt } = policy.document;
-    if (jwt) this.#keys = createRemoteJWKSet(new URL(jwt.jwksUri));
+    if (jwt) {
+      this.#jwt = import('jose').then((jose) => ({ jose, keys: jose.createRemoteJWKSet(new URL(jwt.jwksUri)) }));
+    }
   }
 
   /**
@@ -112,13 +115,14 @@ export class Authenticator {
 
   async #claimsOf(token: string): Promise<JWTPayload> {
     const { jwt } = this.#policy.document;
-    if (!jwt || !this.#keys) throw refused('The policy of this server has no section jwt; use a token weir_….');
+    if (!jwt || !this.#jwt) throw refused('The policy of this server has no section jwt; use a token weir_….');
     const key = createHash('sha256').update(token).digest('base64');
     const known = this.#verified.get(key);
     if (known && (known.exp ?? 0) * 1000 > this.#now()) return known;
     const { issuer, audience } = jwt;
+    const { jose, keys } = await this.#jwt;
     try {
-      const { payload } = await jwtVerify(token, this.#keys, {
+      const { payload } = await jose.jwtVerify(token, keys, {
         issuer,
         audience,
         algorithms,
@@ -129,7 +133,7 @@ export class Authenticator {
       this.#verified.set(key, payload);
       return payload;
     } catch (error) {
-      const isAboutToken = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout);
+      const isAboutToken = error instanceof jose.errors.JOSEError && !(error instanceof jose.errors.JWKSTimeout);
       const reason = error instanceof Error ? error.message : String(error);
       throw refused(
         isAboutToken

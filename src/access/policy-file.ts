@@ -1,5 +1,5 @@
 // The policy file: YAML, checked by zod. Its errors name the line and the field. docs/security.md describes the format.
-import { LineCounter, parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { describeIssues, parseOptions } from '../core/issues.ts';
 import { nodePatternProblem } from './node-rules.ts';
@@ -15,6 +15,9 @@ export const identityNamePattern = /^(?!(\.{1,2}|__proto__)$)[A-Za-z0-9._@-]{1,6
 const identityName = z
   .string()
   .regex(identityNamePattern, 'must have 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and not be . or ..');
+
+/** For YAML: most servers have no policy, and then load none of its 70 modules. */
+const load = createRequire(import.meta.url);
 
 /** More would make a file that nobody reads; a decision does not depend on the number. */
 const rulesMax = 10_000;
@@ -128,6 +131,7 @@ export type PolicyDocument = z.output<typeof policySchema>;
  * @throws PolicyError with all problems, each with its line and field
  */
 export function readPolicy(text: string): PolicyDocument {
+  const { LineCounter, parseDocument } = load('yaml') as typeof import('yaml');
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
   const lineAt = (offset: number) => `line ${lines.linePos(offset).line}`;
