@@ -17,7 +17,9 @@ const version = queryInteger(-(2 ** 31), 2 ** 31 - 1).describe('Expected version
 /** The longest wait of a long poll, ms. */
 const waitMsMax = 5 * 60_000;
 
-const childrenLimitMax = 10_000;
+/** Children or nodes of one page: the most, and how many without a `limit`. */
+export const childrenLimitMax = 10_000;
+export const childrenLimitDefault = 1000;
 
 export const getNodeQuery = z.strictObject({
   view: z
@@ -108,27 +110,39 @@ const opVersion = z
 const contentType = z.string().regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 to 256 printable ASCII characters');
 const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: contentType.optional() };
 
-const multiOp = z.discriminatedUnion('op', [
-  z.strictObject({
-    op: z.literal('create'),
-    path: opPath,
-    ...opData,
-    mode: z.enum(createModes).optional(),
-    ttl: ttl.optional(),
-    session: z.string().optional(),
-    sequential: z.boolean().optional(),
-  }),
-  z.strictObject({ op: z.literal('set'), path: opPath, ...opData, version: opVersion, mzxid: zxid.optional() }),
-  z.strictObject({ op: z.literal('delete'), path: opPath, version: opVersion, mzxid: zxid.optional() }),
-  z.strictObject({
-    op: z.literal('check'),
-    path: opPath,
-    version: opVersion,
-    mzxid: zxid.optional(),
-    czxid: zxid.optional(),
-    exists: z.boolean().optional(),
-  }),
-]);
+/** The operations of a multi; sockets take them by themselves, too (schemas/socket.ts). */
+export const createOp = z.strictObject({
+  op: z.literal('create'),
+  path: opPath,
+  ...opData,
+  mode: z.enum(createModes).optional(),
+  ttl: ttl.optional(),
+  session: z.string().optional(),
+  sequential: z.boolean().optional(),
+});
+export const setOp = z.strictObject({
+  op: z.literal('set'),
+  path: opPath,
+  ...opData,
+  version: opVersion,
+  mzxid: zxid.optional(),
+});
+export const deleteOp = z.strictObject({
+  op: z.literal('delete'),
+  path: opPath,
+  version: opVersion,
+  mzxid: zxid.optional(),
+});
+const checkOp = z.strictObject({
+  op: z.literal('check'),
+  path: opPath,
+  version: opVersion,
+  mzxid: zxid.optional(),
+  czxid: zxid.optional(),
+  exists: z.boolean().optional(),
+});
+
+const multiOp = z.discriminatedUnion('op', [createOp, setOp, deleteOp, checkOp]);
 
 export type MultiOp = z.infer<typeof multiOp>;
 

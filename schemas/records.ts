@@ -22,7 +22,7 @@ const headers = z
     'An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`.',
   );
 
-const producedRecord = z.strictObject({
+export const producedRecord = z.strictObject({
   value: z.unknown().optional().describe('Any JSON value. A record without a value is a tombstone.'),
   valueBase64: z.base64().optional().describe('The value as bytes.'),
   key: z.string().nullable().optional(),
@@ -39,13 +39,15 @@ export const produceBody = z.strictObject({
     .describe('Makes the request idempotent: a repeat with the same sequence appends nothing.'),
 });
 
+export const acks = z
+  .enum(['0', '1', 'all'])
+  .default('1')
+  .describe(
+    '0 = do not wait; 1 = wait until the store has the records; all = also wait until `min.insync.replicas` - 1 of its replicas have them.',
+  );
+
 const produceOptions = {
-  acks: z
-    .enum(['0', '1', 'all'])
-    .default('1')
-    .describe(
-      '0 = do not wait; 1 = wait until the store has the records; all = also wait until `min.insync.replicas` - 1 of its replicas have them.',
-    ),
+  acks,
   offsets: queryFlag.optional().describe('Include the partition and offset of each record in the response.'),
   key: z.string().optional().describe('Key of the record when the body is a single value.'),
   results: z

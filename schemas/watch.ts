@@ -8,17 +8,18 @@ export type WatchMode = (typeof watchModes)[number];
 
 const watchId = z.string().min(1).max(256).describe("The client's name for the watch, unique on the socket.");
 
+/** What is to be watched, on any socket. */
+export const watchFields = {
+  path: nodePath,
+  mode: z.enum(watchModes).default('node'),
+  once: z.boolean().optional().describe('End after the first events message.'),
+  since: zxid.optional().describe('Replay all transactions after this one, then continue live.'),
+  data: z.boolean().optional().describe('Include the data as it was written in the events.'),
+};
+
 export const clientFrame = z
   .discriminatedUnion('type', [
-    z.strictObject({
-      type: z.literal('watch'),
-      id: watchId,
-      path: nodePath,
-      mode: z.enum(watchModes).default('node'),
-      once: z.boolean().optional().describe('End after the first events message.'),
-      since: zxid.optional().describe('Replay all transactions after this one, then continue live.'),
-      data: z.boolean().optional().describe('Include the data as it was written in the events.'),
-    }),
+    z.strictObject({ type: z.literal('watch'), id: watchId, ...watchFields }),
     z.strictObject({ type: z.literal('unwatch'), id: watchId }),
     z.strictObject({
       type: z.literal('session'),
@@ -30,7 +31,7 @@ export const clientFrame = z
 
 export type ClientFrame = z.infer<typeof clientFrame>;
 
-const watchEvent = z
+export const watchEvent = z
   .object({
     type: z.enum(['created', 'changed', 'deleted', 'children']),
     path: nodePath,

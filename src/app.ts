@@ -67,7 +67,8 @@ import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { waitingSessions } from './http/waiting-session.ts';
 import type { StoredLimits } from './store/stored-limits.ts';
 import { groupSockets } from './ws/group.ts';
-import { socketPayloadBytesMax } from './ws/limits.ts';
+import { defaultPipelineLimits, type PipelineLimits, socketPayloadBytesMax } from './ws/limits.ts';
+import { pipelinedSockets } from './ws/pipeline/pipeline.ts';
 import { selectProtocol } from './ws/protocols.ts';
 import { refusedSockets } from './ws/refused-sockets.ts';
 import { handleSocketError, Sockets } from './ws/socket.ts';
@@ -79,6 +80,7 @@ export interface Limits {
   admission: AdmissionLimits;
   timeouts: HttpTimeouts;
   connections: ConnectionLimits;
+  pipeline: PipelineLimits;
   /** The defaults if absent. */
   stored?: StoredLimits;
 }
@@ -87,6 +89,7 @@ export const defaultLimits: Limits = {
   admission: defaultAdmissionLimits,
   timeouts: defaultHttpTimeouts,
   connections: defaultConnectionLimits,
+  pipeline: defaultPipelineLimits,
 };
 
 /**
@@ -139,6 +142,9 @@ export async function buildApp(
 
   connections.attach(app.server);
   const webSockets = sortUpgrades(app.server, connections);
+  // Before the plugin that closes all sockets: some answer what is in flight first.
+  const sockets = new Sockets(broker);
+  app.addHook('preClose', () => sockets.drained());
   // Before every hook that may refuse a request: this plugin closes the connection of a refused upgrade.
   await app.register(fastifyWebsocket, {
     // The plugin only listens for `upgrade` on the server that it is given.
@@ -228,13 +234,20 @@ export async function buildApp(
   await app.register(operationRoutes, { broker });
   await app.register(docsRoutes);
 
-  const sockets = new Sockets(broker);
-  const { keepSession, reserved, watches } = app.admission;
+  const { enter, keepSession, commit, reserved, watches } = app.admission;
   await app.register(watchSockets, { ...versioned, sockets, limit: watches, keepSession });
   await app.register(groupSockets, {
     ...versioned,
     sockets,
     withPermit: (client, work) => reserved.withPermit(client, work),
+  });
+  await app.register(pipelinedSockets, {
+    ...versioned,
+    sockets,
+    permits: { enter, keepSession, commit },
+    watchLimit: watches,
+    limits: limits.pipeline,
+    addressShare,
   });
   // One URL serves both server-sent events and WebSockets; the two modules do not import each other.
   await app.register(topicTailRoutes, {

@@ -16,5 +16,5 @@ export function handshakeProblem(headers: Headers): string | undefined {
     .map((name) => name.trim());
   if (names.every((name) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) && new Set(names).size === names.length)
     return undefined;
-  return `Sec-WebSocket-Protocol is ${JSON.stringify(protocol)}; it must be different names with commas between them, or be left out: there are no subprotocols.`;
+  return `Sec-WebSocket-Protocol is ${JSON.stringify(protocol)}; it must be different names with commas between them, or be left out.`;
 }

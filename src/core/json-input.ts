@@ -64,32 +64,46 @@ interface Container {
   count: number;
 }
 
-class StructureCheck {
+/** Reads the value of a member of the outermost object by itself. @returns the position after it; undefined = it is checked as usual */
+type MemberReader = (name: string, at: number) => number | undefined;
+
+export class StructureCheck {
   readonly #scanner: JsonScanner;
   readonly #what: string;
   readonly #limits: JsonLimits;
-  readonly #openContainers: Container[] = [];
+  readonly #readMember: MemberReader | undefined;
+  #openContainers: Container[] = [];
   #values = 0;
 
-  constructor(scanner: JsonScanner, what: string, limits: JsonLimits) {
+  constructor(scanner: JsonScanner, what: string, limits: JsonLimits, readMember?: MemberReader) {
     this.#scanner = scanner;
     this.#what = what;
     this.#limits = limits;
+    this.#readMember = readMember;
   }
 
-  /** @throws ServiceError */
+  /** Checks that the text is one value. @throws ServiceError */
   check(): void {
     const scanner = this.#scanner;
+    const end = scanner.skipSpace(this.checkValue(scanner.skipSpace(0)));
+    if (end < scanner.text.length) throw this.#notJson(end);
+  }
+
+  /**
+   * Checks the value at `start`. The limit on the number of values is one for all values that are checked.
+   * @returns the position after it
+   * @throws ServiceError
+   */
+  checkValue(start: number): number {
+    const scanner = this.#scanner;
     const { text } = scanner;
-    let at = this.#value(scanner.skipSpace(0));
+    this.#openContainers = [];
+    let at = this.#value(start);
     for (;;) {
       // A value ended before `at`, or a container was opened there.
       const container = this.#openContainers.at(-1);
+      if (!container) return at;
       at = scanner.skipSpace(at);
-      if (!container) {
-        if (at < text.length) throw this.#notJson(at);
-        return;
-      }
       const unit = text.charCodeAt(at);
       if (unit === container.closer) {
         this.#openContainers.pop();
@@ -101,8 +115,14 @@ class StructureCheck {
         at = scanner.skipSpace(at + 1);
       }
       this.#count(container);
-      at = this.#value(container.names ? this.#name(container, container.names, at) : at);
+      if (container.names) at = this.#name(container, container.names, at);
+      at = this.#memberEnd(container, at) ?? this.#value(at);
     }
+  }
+
+  #memberEnd(container: Container, at: number): number | undefined {
+    if (!this.#readMember || !container.names || this.#openContainers.length > 1) return undefined;
+    return this.#readMember(container.name, at);
   }
 
   /** Position after the value at `at`, or after its opening bracket. */

@@ -3,9 +3,10 @@ import type { FastifyRequest } from 'fastify';
 import type { ErrorCode } from '../../schemas/errors.ts';
 import type { CreateMode } from '../../schemas/nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
+import { contentTypeOf } from '../store/tree/content-type.ts';
 import type { Namespace, Op } from '../store/tree/namespace.ts';
+import { modeOf } from '../store/tree/requested-op.ts';
 import { isNodeTag, type WriteCondition } from './conditions.ts';
-import { contentTypeOf } from './content.ts';
 import { sessionOf } from './plugins/session-header.ts';
 
 /** The errors of every operation that creates a node. */
@@ -58,23 +59,6 @@ export function readCreation(
     ...(ttlMs !== undefined && { ttlMs }),
     ...(session && { session }),
   };
-}
-
-/** The requested mode: a session parameter makes the node ephemeral. @throws ServiceError BAD_REQUEST */
-export function modeOf({ mode, ttl, session }: Kind): CreateMode | undefined {
-  if (session === undefined || mode === 'ephemeral') return mode;
-  const other = mode ?? (ttl === undefined ? undefined : 'ttl');
-  if (other === undefined) return 'ephemeral';
-  throw new ServiceError(
-    'BAD_REQUEST',
-    `session=<handle> makes the node ephemeral, and mode is ${other}; leave one of them out (the header Weir-Session only renews a session).`,
-  );
-}
-
-interface Kind {
-  mode?: CreateMode | undefined;
-  ttl?: number | undefined;
-  session?: string | undefined;
 }
 
 /**

@@ -2,9 +2,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { TreeNode } from '../../schemas/nodes.ts';
 import { ServiceError } from '../core/service-error.ts';
-import { parentOf, pathProblem, sequentialPathProblem } from '../core/tree/path.ts';
+import { parentOf, pathProblem, sequentialName, sequentialPathProblem } from '../core/tree/path.ts';
 import type { Namespace, Op, OpResult, WriteOptions } from '../store/tree/namespace.ts';
-import { sequentialName } from './plugins/access.ts';
 
 const verbOf = {
   create: 'write',

@@ -4,14 +4,13 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
-import type { ProduceResult } from '../broker/log/log-writer.ts';
+import { offsetsOf, type ProduceResult } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import { type ParsedLines, parseLinesInSteps } from '../core/records/record-input.ts';
 import { required } from '../core/required.ts';
 import { afterPartialSuccess, ServiceError } from '../core/service-error.ts';
 import type { DeduplicationKey } from '../store/log/logs.ts';
 import { inSteps } from './in-steps.ts';
-import { offsetsOf } from './produce.ts';
 
 interface StreamOptions {
   /** The topic's max.message.bytes. */

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
-import type { Acks, ProduceRequest, ProduceResult } from '../broker/log/log-writer.ts';
+import type { Acks, ProduceRequest } from '../broker/log/log-writer.ts';
 import { describeIssues, parseOptions } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
@@ -12,8 +12,8 @@ import {
   parseValueInSteps,
 } from '../core/records/record-input.ts';
 import { ServiceError } from '../core/service-error.ts';
-import { pathProblem } from '../core/tree/path.ts';
-import type { DeduplicationKey, Fence } from '../store/log/logs.ts';
+import { parseFence } from '../store/log/fence-text.ts';
+import type { DeduplicationKey } from '../store/log/logs.ts';
 import { inSteps } from './in-steps.ts';
 import { jsonType, ndjsonType } from './media-types.ts';
 import { idempotencyOf, recordHeaderPrefix } from './plugins/idempotency.ts';
@@ -43,7 +43,8 @@ export type ProduceHead = Omit<ProduceRequest, 'records'>;
  */
 export function readProduceHead(request: FastifyRequest, type: string, parameters: ProduceParameters): ProduceHead {
   const { topic, partition, acks } = parameters;
-  const fence = parseFence(request);
+  const header = request.headers['weir-fence'];
+  const fence = header === undefined ? undefined : parseFence(headerText(String(header)), 'Weir-Fence');
   checkRecordType(type);
   checkParameters(type, parameters);
   return { topic, partition, acks, fence, deduplicationKey: deduplicationKeyOf(request) };
@@ -169,76 +170,4 @@ function recordHeaders(request: FastifyRequest): [name: string, value: string][]
 function headerText(value: string): string {
   const bytes = Buffer.from(value, 'latin1');
   return isUtf8(bytes) ? bytes.toString() : value;
-}
-
-/**
- * The fencing token of a request: `Weir-Fence: <name>=<integer>`, or `/path@<czxid>`, the path as in a URL.
- * @throws ServiceError BAD_REQUEST, INVALID_PATH
- */
-function parseFence(request: FastifyRequest): Fence | undefined {
-  const header = request.headers['weir-fence'];
-  if (header === undefined) return undefined;
-  const named = typeof header === 'string' ? /^([^=\s/][^=]{0,254})=(\d+)$/.exec(header) : null;
-  // A name that begins with / could lock out the holders of the node of that path: their fence is /path@<czxid>.
-  if (named) {
-    const [, name = '', token = ''] = named;
-    return { name: headerText(name), token: fenceToken(token) };
-  }
-  const ofNode = typeof header === 'string' ? /^(\/.*)@(\d+)$/.exec(header) : null;
-  if (!ofNode) {
-    throw new ServiceError(
-      'BAD_REQUEST',
-      `Weir-Fence is '${String(header).slice(0, 300)}'; it must be <name>=<integer>, such as orders=42, with a name of up to 255 ` +
-        'characters that does not begin with /, or /path@<czxid>, such as /locks/orders@42.',
-    );
-  }
-  const [, path = '', token = ''] = ofNode;
-  const node = nodeOfFence(path);
-  return { name: node, token: fenceToken(token), node };
-}
-
-function fenceToken(digits: string): number {
-  const token = Number(digits);
-  if (Number.isSafeInteger(token)) return token;
-  throw new ServiceError(
-    'BAD_REQUEST',
-    `The token ${digits.slice(0, 300)} of Weir-Fence is above ${Number.MAX_SAFE_INTEGER} (2^53-1), beyond which numbers are not exact ` +
-      'everywhere. The czxid of a node is a good token; a time in nanoseconds is none.',
-  );
-}
-
-/** The path of a node, given as in a URL: percent-encoded, or as UTF-8. */
-function nodeOfFence(text: string): string {
-  let path: string;
-  try {
-    path = decodeURIComponent(headerText(text));
-  } catch {
-    throw new ServiceError(
-      'BAD_REQUEST',
-      `The path ${text.slice(0, 300)} in Weir-Fence has a broken percent-encoding.`,
-    );
-  }
-  const bytes = Buffer.byteLength(path);
-  const problem =
-    pathProblem(path) ??
-    (bytes > fencePathBytesMax
-      ? `it has ${bytes} bytes, and the path of a fence at most ${fencePathBytesMax}`
-      : undefined);
-  if (problem) throw new ServiceError('INVALID_PATH', `Weir-Fence ${path.slice(0, 300)}: ${problem}.`, { path });
-  return path;
-}
-
-const fencePathBytesMax = 1024;
-
-/** [partition, offset] of each record, in the order of the request. Those of one partition are contiguous. */
-export function offsetsOf({ partitions, results }: ProduceResult): [partition: number, offset: number][] {
-  const next = new Map(results.map(({ partition, baseOffset }) => [partition, baseOffset]));
-  const offsets: [number, number][] = [];
-  for (const partition of partitions) {
-    const offset = next.get(partition);
-    if (offset === undefined) continue;
-    offsets.push([partition, offset]);
-    next.set(partition, offset + 1);
-  }
-  return offsets;
 }

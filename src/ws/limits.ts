@@ -23,3 +23,33 @@ export const refusedSocketLimits = { openMax: 100, openMsMax: 2000 };
  * the connection instead would lose the close frame.
  */
 export const refusedFrameDrain = { ms: 2000, bytes: 32 * 1024 * 1024 };
+
+/** Limits of a pipelined socket (src/ws/pipeline). */
+export interface PipelineLimits {
+  /**
+   * What one socket may have in flight: requests, the operations of these, and the bytes of their frames. Beyond that it is not read,
+   * so that the sender has to wait. A single request or frame may be larger. The store keeps the results of as many writes of a session
+   * (guarantee S5).
+   */
+  requestsMax: number;
+  operationsMax: number;
+  bytesMax: number;
+  /** The bytes of frames in flight on all sockets together. */
+  bytesOfAllMax: number;
+  /** How many requests of a socket are begun in one turn while others wait. */
+  requestsPerTurn: number;
+  /** How long a response may wait for the event stream to bring the transaction that it reflects, ms. */
+  tailLagMsMax: number;
+}
+
+export const defaultPipelineLimits: PipelineLimits = {
+  requestsMax: 256,
+  operationsMax: 8192,
+  bytesMax: 4 * 1024 * 1024,
+  bytesOfAllMax: 64 * 1024 * 1024,
+  requestsPerTurn: 16,
+  tailLagMsMax: 2000,
+};
+
+/** The bytes of responses that one frame joins; a single response may be larger. */
+export const responseFrameBytes = 256 * 1024;

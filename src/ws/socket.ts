@@ -1,6 +1,7 @@
 // What all sockets share: frames in and out, the limit on slow readers, the detection of dead peers, and the close of all sockets
 // when the server stops. Each kind of socket decides what its frames mean.
 import type { Socket as Connection } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -12,6 +13,7 @@ import { readInput } from '../core/issues.ts';
 import { jsonLimits, readJson, smallJsonLimits } from '../core/json-input.ts';
 import { findServiceError, ServiceError } from '../core/service-error.ts';
 import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
+import { FramesInFlight } from './frames-in-flight.ts';
 import { refusedFrameDrain, slowReaderBytesMax, socketPayloadBytesMax } from './limits.ts';
 
 /** The error that is sent when the library refuses a frame, by the code with which it closes the socket. */
@@ -30,13 +32,39 @@ const closeProgressBytes = 64 * 1024;
 /** A socket with at most this many unsent bytes takes more of what can wait, such as history and records. */
 const roomBytes = 1024 * 1024;
 
+/** How long the server waits at its stop for sockets that answer their requests first, and how often it looks, ms. */
+const drainMsMax = 3000;
+const drainCheckMs = 20;
+
+/** Bytes are sent as text, too. */
+const textFrame = { binary: false };
+
+const stoppingReason = 'The server is stopping';
+
 /** Frames of one socket that are handled at once; while there are more, the socket is not read. */
 const framesInFlightMax = 16;
 
-/** What a kind of socket does with its frames. */
-interface SocketOptions<F> {
-  /** For metrics: `watch`, `tail`, `group`. */
+/** What every kind of socket says of itself. */
+interface SocketKind {
+  /** For metrics: `watch`, `tail`, `group`, `pipeline`. */
   kind: string;
+  /** Called once, when nothing can be sent any more. `code` = the peer's close code; undefined if the server closed it. */
+  onClose(code?: number): void;
+  /** Called at each frame or pong of the peer. Bytes that it has taken do not count: they show only that its machine runs. */
+  onPeerActivity?(): void;
+  /** Checks again what the client has asked for, after a change of the policy; throws FORBIDDEN. */
+  recheckAccess?(): void;
+  /** Called when the server stops, in place of the close of the socket: the kind closes it, soon. */
+  onStopping?(): void;
+}
+
+/** What a kind of socket does with its messages as they come. */
+interface MessageOptions extends SocketKind {
+  onMessage(data: Buffer, isBinary: boolean): void;
+}
+
+/** What a kind of socket does with its frames, one by one. */
+interface SocketOptions<F> extends SocketKind {
   /** The frames that a client may send; usually a union by `type`. */
   schema: z.ZodType<F>;
   /** Whether its frames have lists of offsets or partitions. */
@@ -45,12 +73,6 @@ interface SocketOptions<F> {
   onFrame(frame: F): void | Promise<void>;
   /** Frames that are handled at once; absent: the usual number. For a kind that limits them itself. */
   framesInFlightMax?: number;
-  /** Called once, when nothing can be sent any more. `code` = the peer's close code; undefined if the server closed it. */
-  onClose(code?: number): void;
-  /** Checks again what the client has asked for, after a change of the policy; throws FORBIDDEN. */
-  recheckAccess?(): void;
-  /** Called at each frame or pong of the peer. Bytes that it has taken do not count: they show only that its machine runs. */
-  onPeerActivity?(): void;
 }
 
 /** What the sockets use of the broker. */
@@ -73,31 +95,47 @@ export class Sockets {
     }, heartbeatMs).unref();
     stopping.addEventListener('abort', () => {
       clearInterval(heartbeat);
-      for (const socket of this.#open) socket.close(closeCodes.goingAway, 'The server is stopping');
+      for (const socket of [...this.#open]) socket.stop();
     });
   }
 
-  /** Takes over a socket. To be called in the tick in which it was opened, as a frame may have arrived already. */
+  /** Settles when all sockets are closed that answer their requests before they close at the stop; soon, as those are in flight. */
+  async drained(): Promise<void> {
+    const isDraining = () => [...this.#open].some((socket) => socket.isDraining);
+    for (const deadline = performance.now() + drainMsMax; isDraining() && performance.now() < deadline; )
+      await pause(drainCheckMs);
+  }
+
+  /** Takes over a socket that handles frame by frame. To be called in the tick in which it was opened. */
   accept<F>(ws: WebSocket, request: FastifyRequest, options: SocketOptions<F>): Socket {
+    const socket: Socket = this.acceptMessages(ws, request, {
+      ...options,
+      onMessage: (data, isBinary) => inFlight.take(() => this.#take(socket, options, data, isBinary)),
+    });
+    const inFlight = new FramesInFlight(socket, options.framesInFlightMax ?? framesInFlightMax);
+    return socket;
+  }
+
+  /** Takes over a socket. To be called in the tick in which it was opened, as a message may have arrived already. */
+  acceptMessages(ws: WebSocket, request: FastifyRequest, options: MessageOptions): Socket {
+    const { kind } = options;
     const socket: Socket = new Socket(ws, request, this.#broker.log, {
+      kind,
       closed: (code) => {
         this.#open.delete(socket);
         options.onClose(code);
       },
       peerActive: () => options.onPeerActivity?.(),
-      tooSlow: () => this.#broker.slowReadersCut.inc({ kind: options.kind }),
-      kind: options.kind,
+      tooSlow: () => this.#broker.slowReadersCut.inc({ kind }),
+      ...(options.onStopping && { stopping: () => options.onStopping?.() }),
     });
     this.#open.add(socket);
-    const inFlight = new FramesInFlight(socket, options.framesInFlightMax ?? framesInFlightMax);
-    ws.on('message', (data: Buffer, isBinary: boolean) =>
-      inFlight.take(() => this.#take(socket, options, data, isBinary)),
-    );
+    ws.on('message', options.onMessage);
     request.followAccess((error) => {
       socket.sendError(error);
       socket.close(problemCloseCodeBase + error.status, error.code);
     }, options.recheckAccess);
-    if (this.#broker.stopping.aborted) socket.close(closeCodes.goingAway, 'The server is stopping');
+    if (this.#broker.stopping.aborted) socket.close(closeCodes.goingAway, stoppingReason);
     return socket;
   }
 
@@ -125,63 +163,21 @@ export class Sockets {
   }
 }
 
-/** The frames of one socket that are being handled. While there are too many, the socket is not read. */
-class FramesInFlight {
-  readonly #socket: Socket;
-  readonly #max: number;
-  /** Frames that had arrived with the ones before them when reading was paused: at most one chunk from the network. */
-  #waiting: (() => Promise<void> | undefined)[] = [];
-
-  constructor(socket: Socket, max: number) {
-    this.#socket = socket;
-    this.#max = max;
-  }
-
-  /** Handles a frame now, or queues it; frames begin in order. */
-  take(work: () => Promise<void> | undefined): void {
-    if (this.#waiting.length > 0 || this.#socket.framesInFlight >= this.#max) {
-      this.#waiting.push(work);
-      this.#socket.pauseReading();
-    } else {
-      this.#begin(work);
-    }
-  }
-
-  #begin(work: () => Promise<void> | undefined): void {
-    const done = work();
-    if (!done) return;
-    this.#socket.framesInFlight += 1;
-    void done.then(() => {
-      this.#socket.framesInFlight -= 1;
-      this.#resume();
-    });
-  }
-
-  #resume(): void {
-    if (this.#waiting.length === 0) return;
-    let begun = 0;
-    for (const work of this.#waiting) {
-      if (this.#socket.framesInFlight >= this.#max) break;
-      this.#begin(work);
-      begun += 1;
-    }
-    this.#waiting = this.#waiting.slice(begun);
-    if (this.#waiting.length === 0) this.#socket.resumeReading();
-  }
-}
-
 /** What a socket reports to. */
 interface SocketOwner {
   kind: string;
   closed(code?: number): void;
   peerActive(): void;
   tooSlow(): void;
+  stopping?(): void;
 }
 
 /** One socket: sends frames, and closes the connection of a slow reader. */
 export class Socket {
   readonly kind: string;
   framesInFlight = 0;
+  /** Whether the server stops, and this socket is closed once its requests are answered. */
+  isDraining = false;
   readonly #ws: WebSocket;
   readonly #log: Logger;
   readonly #owner: SocketOwner;
@@ -231,10 +227,10 @@ export class Socket {
   }
 
   /**
-   * Sends one frame, given as JSON. If too many bytes wait already, closes the socket instead (guarantee W4). The message in flight
+   * Sends one frame, given as JSON, perhaps as bytes. If too many bytes wait already, closes the socket instead (guarantee W4). The message in flight
    * does not count, as its size is not the reader's fault.
    */
-  send(json: string): void {
+  send(json: string | Buffer): void {
     if (!this.#isOpen) return;
     if (this.#unsentBytes - (this.#unsent[0] ?? 0) > slowReaderBytesMax) {
       this.cutOff();
@@ -245,7 +241,7 @@ export class Socket {
     this.#unsentBytes += size;
     this.#unread.add(size);
     // It may have been cut off for that.
-    if (this.#isOpen) this.#ws.send(json, this.#sent);
+    if (this.#isOpen) this.#ws.send(json, textFrame, this.#sent);
   }
 
   /** Closes the socket of a slow reader, behind the message in flight. */
@@ -276,9 +272,14 @@ export class Socket {
     this.sendFrame({ ...known.toProblem(), type: 'error', ...(id !== undefined && { id }) });
   }
 
+  /** Whether few bytes wait to be sent. */
+  get hasRoom(): boolean {
+    return this.#ws.bufferedAmount <= roomBytes;
+  }
+
   /** Undefined if few bytes wait to be sent; else a promise that settles when that is so, or when the socket is closed. */
   room(): Promise<void> | undefined {
-    if (!this.#isOpen || this.#ws.bufferedAmount <= roomBytes) return undefined;
+    if (!this.#isOpen || this.hasRoom) return undefined;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -319,9 +320,22 @@ export class Socket {
     this.#ws.resume();
   }
 
-  /** Pings the peer; terminates the socket if there was no activity since the last ping. A paused socket is not checked. */
+  /** Closes the socket as the server stops; at once, or when its kind has answered what is in flight. */
+  stop(): void {
+    if (!this.#owner.stopping) {
+      this.close(closeCodes.goingAway, stoppingReason);
+      return;
+    }
+    this.isDraining = true;
+    this.#owner.stopping();
+  }
+
+  /**
+   * Pings the peer; terminates the socket if there was no activity since the last ping. A socket that is paused while the peer has
+   * taken everything is not checked, as the server does not hear it.
+   */
   checkPeer(): void {
-    if (this.#ws.isPaused) return;
+    if (this.#ws.isPaused && this.#ws.bufferedAmount === 0) return;
     if (!this.#wasActive) {
       this.#ws.terminate();
       return;

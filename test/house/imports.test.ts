@@ -22,6 +22,7 @@ const allowed: Record<string, string[]> = {
   main: ['schemas', 'core', 'access', 'config', 'store', 'embedded-redis', 'broker', 'app', 'server', 'stack-traces'],
   'stack-traces': [],
   'openapi-file': ['schemas', 'core', 'config', 'store', 'broker', 'http', 'app'],
+  'asyncapi-file': ['schemas', 'http'],
 };
 
 /** What the rooms within broker may import of each other; the files right in it put them together. */
@@ -115,7 +116,7 @@ t.test('packages whose internals are used are pinned to one version', async (t) 
 t.test('the environment and the command line are read in one place', async (t) => {
   // The process hands both over; a program of its own finds out whether it was started as one, and which file to write.
   const handsOver = ['src/main.ts'];
-  const programs = [...handsOver, 'src/openapi-file.ts', 'src/embedded-redis/redis-binary.ts'];
+  const programs = [...handsOver, 'src/openapi-file.ts', 'src/asyncapi-file.ts', 'src/embedded-redis/redis-binary.ts'];
   const files = sources.filter((path) => roomOf(path) !== 'config');
   const without = (excepted: string[]) => files.filter((path) => !excepted.includes(path));
   t.same(

@@ -288,6 +288,19 @@ export class LogWriter {
   }
 }
 
+/** [partition, offset] of each record, in the order of the request. Those of one partition are contiguous. */
+export function offsetsOf({ partitions, results }: ProduceResult): [partition: number, offset: number][] {
+  const next = new Map(results.map(({ partition, baseOffset }) => [partition, baseOffset]));
+  const offsets: [number, number][] = [];
+  for (const partition of partitions) {
+    const offset = next.get(partition);
+    if (offset === undefined) continue;
+    offsets.push([partition, offset]);
+    next.set(partition, offset + 1);
+  }
+  return offsets;
+}
+
 function timesOf({ config }: TopicInfo, { timestamps }: Spread): RequestTimestamps | undefined {
   const limit = (ms: number) => (ms < 0 ? undefined : ms);
   return (

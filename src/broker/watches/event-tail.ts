@@ -74,6 +74,22 @@ export class EventTail {
     if (zxid > this.#position) this.#ahead.add(zxid);
   }
 
+  /** Waits until this broker has received a transaction, for at most `timeoutMs`. @returns whether it has */
+  received(zxid: number, timeoutMs: number): Promise<boolean> {
+    if (this.#position >= zxid) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (isReceived: boolean) => {
+        clearTimeout(timer);
+        unsubscribe();
+        resolve(isReceived);
+      };
+      const timer = setTimeout(end, timeoutMs, false);
+      const unsubscribe = this.subscribe(() => {
+        if (this.#position >= zxid) end(true);
+      });
+    });
+  }
+
   /**
    * Every transaction after zxid `after` up to the position, oldest first. A caller that subscribes in the same tick misses
    * nothing.

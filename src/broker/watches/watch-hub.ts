@@ -48,6 +48,8 @@ export class WatchHub {
   readonly #pages: HistoryPages;
   readonly #slices = new TimeSlices();
   readonly #queues = new WeakMap<WatchConnection, WatchQueue>();
+  /** By connection, what to call when more was sent to its watchers. */
+  readonly #awaiting = new Map<WatchConnection, () => void>();
   /** The subscriptions of synced watchers and long polls, by path. */
   readonly #subscriptions = new Map<string, LiveSubscription[]>();
   readonly #watchers = new Set<Watcher>();
@@ -85,6 +87,7 @@ export class WatchHub {
         this.#removeSynced(watcher, queue);
       },
       sent: (watcher, events) => eventsSent.inc({ mode: watcher.request.mode }, events),
+      progressed: (connection) => this.#awaiting.get(connection)?.(),
     };
     metrics.gauges('watches', 'Watchers by mode and state; an unsynced one is catching up.', ['mode', 'state'], () =>
       this.#count(),
@@ -98,6 +101,7 @@ export class WatchHub {
     tail.subscribe((batch) => {
       for (const transaction of batch) this.#publish(transaction);
       this.#slices.run();
+      for (const progressed of [...this.#awaiting.values()]) progressed();
     });
     tail.onGap((history, error) => this.#handleGap(history, error));
     stopping.addEventListener('abort', () => {
@@ -120,6 +124,29 @@ export class WatchHub {
     this.#starts.push(queue, { watcher, queue });
     if (!this.#isStarting) void this.#start();
     return watcher;
+  }
+
+  /**
+   * The zxid up to which everything was sent to the watchers of a connection that have begun. Not to be called while the tail passes
+   * a batch to its listeners.
+   */
+  sentUpTo(connection: WatchConnection): number {
+    this.#published = this.#tail.position;
+    return this.#queues.get(connection)?.sentToAll ?? this.#published;
+  }
+
+  /** The newest zxid that this broker has received. */
+  get newestZxid(): number {
+    return this.#tail.position;
+  }
+
+  /**
+   * Calls `progressed` each time when more may have been sent to the watchers of a connection.
+   * @returns a function that ends this
+   */
+  awaitProgress(connection: WatchConnection, progressed: () => void): () => void {
+    this.#awaiting.set(connection, progressed);
+    return () => this.#awaiting.delete(connection);
   }
 
   /**

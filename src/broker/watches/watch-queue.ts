@@ -28,6 +28,8 @@ export interface WatchQueueParts {
   addSynced(watcher: Watcher, queue: WatchQueue): void;
   remove(watcher: Watcher, queue: WatchQueue): void;
   sent(watcher: Watcher, events: number): void;
+  /** More was sent to the watchers of a connection. */
+  progressed(connection: WatchConnection): void;
 }
 
 /** The matched events of one transaction for the watchers of one connection; equal watchers share them. */
@@ -56,6 +58,13 @@ export class WatchQueue implements Worker, WatcherOwner {
 
   get sentUpTo(): number {
     return this.#live.length > 0 ? this.#sentUpTo : this.#parts.publishedUpTo();
+  }
+
+  /** Everything up to this zxid was sent to all watchers of this connection that have begun, unsynced ones included. */
+  get sentToAll(): number {
+    let zxid = this.sentUpTo;
+    for (const { watchers } of this.#catchUps) for (const { reached } of watchers) zxid = Math.min(zxid, reached);
+    return zxid;
   }
 
   sent(watcher: Watcher, events: number): void {
@@ -100,6 +109,7 @@ export class WatchQueue implements Worker, WatcherOwner {
     let hasMore = false;
     this.#connection.cork(() => {
       hasMore = this.#step();
+      this.#parts.progressed(this.#connection);
     });
     return hasMore;
   }

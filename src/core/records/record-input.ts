@@ -65,9 +65,7 @@ export function* parseRecordsInSteps(input: Buffer): Steps<{ records: RequestRec
       throw bad(`The body has an unknown field '${name.slice(0, shownCharacters)}'; it has records and producer.`);
     }
     if (name === 'records' && text.charCodeAt(valueAt) === openBracket) {
-      list =
-        (isOneLine && (yield* scanContiguous(text, valueAt))) ||
-        (yield* readSeparately(new JsonScanner(text, isOneLine), valueAt, isOneLine));
+      list = yield* scanList(text, valueAt, isOneLine);
       at = list.end;
     } else {
       const part = readOtherField(body, text, scanner, valueAt);
@@ -82,10 +80,37 @@ export function* parseRecordsInSteps(input: Buffer): Steps<{ records: RequestRec
   const end = scanner.skipSpace(at + 1);
   if (end < text.length) throw notJson(scanner, end);
   if (!list) throw bad('The body must have a list of records: {"records":[…]}.');
-  const records = 'ends' in list ? contiguousRecords(body, list) : { kind: 'separate' as const, records: list.records };
-  if (records.kind === 'separate' && records.records.length === 0)
-    throw bad('records is empty; give at least one record.');
-  return { records, rest: Object.fromEntries(rest) };
+  return { records: recordsOf(body, list), rest: Object.fromEntries(rest) };
+}
+
+/**
+ * Reads the list of records that begins at `start`, within a longer JSON text. It may change the bytes of the list, and return a
+ * part of them.
+ * @param bytes the whole text, and `text` the same as bytes as text
+ * @param isOneLine whether it has no control characters
+ * @returns the records, and the position after the list
+ * @throws ServiceError as parseRecordsInSteps(); a list that is not JSON is a BAD_REQUEST, too
+ */
+export function readRecordList(
+  bytes: Buffer,
+  { text, start, isOneLine }: { text: string; start: number; isOneLine: boolean },
+): { records: RequestRecords; end: number } {
+  const list = runSteps(scanList(text, start, isOneLine));
+  return { records: recordsOf(bytes, list), end: list.end };
+}
+
+function* scanList(text: string, start: number, isOneLine: boolean): Steps<ScannedList> {
+  return (
+    (isOneLine && (yield* scanContiguous(text, start))) ||
+    (yield* readSeparately(new JsonScanner(text, isOneLine), start, isOneLine))
+  );
+}
+
+/** The records of a list in `bytes`. @throws ServiceError BAD_REQUEST if there are none */
+function recordsOf(bytes: Buffer, list: ScannedList): RequestRecords {
+  if ('ends' in list) return contiguousRecords(bytes, list);
+  if (list.records.length === 0) throw bad('records is empty; give at least one record.');
+  return { kind: 'separate', records: list.records };
 }
 
 /** parseRecordsInSteps() without interruption. */

@@ -7,7 +7,7 @@ import type { Caller, Credentials } from '../../access/authenticator.ts';
 import type { Policy } from '../../access/policy.ts';
 import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
 import type { ServiceError } from '../../core/service-error.ts';
-import { pathProblem, sequentialPathProblem } from '../../core/tree/path.ts';
+import { pathProblem, sequentialName, sequentialPathProblem } from '../../core/tree/path.ts';
 import { nodePathOf } from '../node-path.ts';
 
 /**
@@ -146,11 +146,6 @@ export const accessCheck = fp(installAccess, {
   fastify: '5.x',
   dependencies: ['error-handler', 'client'],
 });
-
-/** The name of some node that a sequential create with this prefix makes; the rules of a policy treat them all alike. */
-export function sequentialName(prefix: string): string {
-  return `${prefix}0000000000`;
-}
 
 function check(access: AccessControl, request: FastifyRequest, need: AccessNeed): void {
   const { caller } = request;

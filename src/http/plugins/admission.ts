@@ -31,8 +31,19 @@ interface Admission {
   reserved: ReservedCapacity;
   /** The limit of watches on sockets. */
   watches: ClientLimit;
+  /**
+   * Gives a permit for work of a socket, at once or later. It waits without a limit of time: the socket is not read meanwhile.
+   * @returns a function that gives up the wait; undefined if the permit was given at once
+   */
+  enter(client: string, weight: number, admitted: (permit: Permit) => void): (() => void) | undefined;
   /** Does the work of a WebSocket frame that keeps a session alive, with a permit, as a renewal over HTTP does. */
   keepSession<T>(client: string, handle: string, work: () => Promise<T>): Promise<T>;
+  /** As keepSession(), for a small commit of a member. */
+  commit<T>(
+    client: string,
+    member: { group: string; memberId: string; secret: string | undefined },
+    work: () => Promise<T>,
+  ): Promise<T>;
 }
 
 /** A limit of things that clients hold for a long time, shared between them. */
@@ -252,14 +263,18 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     return refuse(kind, reason, client, state);
   }
 
+  function keepAlive<T>(client: string, holder: string, work: () => Promise<T>): Promise<T> {
+    return reserved.mayUse(client, holder)
+      ? reserved.keep(client, holder, work)
+      : runWithPermit(queue, client, 1, work);
+  }
+
   app.decorate('admission', {
     reserved,
-    keepSession: (client, handle, work) => {
-      const holder = sessionHolder(handle);
-      return reserved.mayUse(client, holder)
-        ? reserved.keep(client, holder, work)
-        : runWithPermit(queue, client, 1, work);
-    },
+    enter: (client, weight, admitted) => queue.enter(client, weight, { admitted, refused: () => undefined }, true),
+    keepSession: (client, handle, work) => keepAlive(client, sessionHolder(handle), work),
+    commit: (client, { group, memberId, secret }, work) =>
+      keepAlive(client, memberHolder(group, memberId, secret), work),
     watches: {
       acquire: (client) => {
         const reason = shared.watches.acquire(client);

@@ -8,13 +8,15 @@ import { z } from 'zod';
 import { createSchema } from 'zod-openapi';
 import { errorCatalogue } from '../../../schemas/errors.ts';
 import { groupClientFrame, groupServerFrame } from '../../../schemas/group-stream.ts';
+import { eventFrame, requestFrame, responseFrame } from '../../../schemas/socket.ts';
 import { topicTailClientFrame, topicTailServerFrame } from '../../../schemas/topic-tail.ts';
 import { clientFrame, serverFrame } from '../../../schemas/watch.ts';
 import { ndjsonType } from '../media-types.ts';
 import { declaresCode } from '../problems.ts';
 import { readable } from './bodies.ts';
 
-const apiVersion = '1.0.0';
+/** The version of the contract, over HTTP and on sockets. */
+export const apiVersion = '1.0.0';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
@@ -46,8 +48,8 @@ interface Document extends Json {
 }
 
 /** WebSocket frames. OpenAPI cannot describe sockets, so the frames are listed among the schemas, for readers and generators. */
-const clientFrames: z.ZodType[] = [clientFrame, topicTailClientFrame, groupClientFrame];
-const serverFrames: z.ZodType[] = [serverFrame, topicTailServerFrame, groupServerFrame];
+const clientFrames: z.ZodType[] = [clientFrame, topicTailClientFrame, groupClientFrame, requestFrame];
+const serverFrames: z.ZodType[] = [serverFrame, topicTailServerFrame, groupServerFrame, responseFrame, eventFrame];
 
 const nodePathParameter = z.object({
   path: z

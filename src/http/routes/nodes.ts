@@ -5,6 +5,7 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { z } from 'zod';
 import { entityTags } from '../../../schemas/common.ts';
 import {
+  childrenLimitDefault,
   childrenResponse,
   createdResponse,
   deleteNodeQuery,
@@ -54,7 +55,6 @@ declare module 'fastify' {
 
 const nodesPrefix = '/v1/nodes/';
 
-const childrenLimitDefault = 1000;
 const treeLimitDefault = 1000;
 const treeDepthDefault = 1000;
 

@@ -19,7 +19,9 @@ import {
 import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { FetchResult } from '../../broker/log/log-reader.ts';
+import { offsetsOf } from '../../broker/log/log-writer.ts';
 import { asRecords, type FetchedContent } from '../../broker/log/read-forms.ts';
+import { topicOffsets } from '../../broker/log/topic-offsets.ts';
 import { checkPartition } from '../../broker/metadata/topic-cache.ts';
 import { FetchedBatches } from '../../core/records/fetched-batches.ts';
 import { checkRecordBytes } from '../../core/records/request-batches.ts';
@@ -32,13 +34,7 @@ import { batchesType, jsonType, ndjsonType, ndjsonTypes, preferredType } from '.
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
-import {
-  offsetsOf,
-  type ProduceHead,
-  type ProduceParameters,
-  readProduceHead,
-  readProduceRequest,
-} from '../produce.ts';
+import { type ProduceHead, type ProduceParameters, readProduceHead, readProduceRequest } from '../produce.ts';
 import { produceStream } from '../produce-stream.ts';
 import { rawResponse } from '../raw-content.ts';
 import { RequestSignals } from '../request-signal.ts';
@@ -281,24 +277,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
         },
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (request) => {
-      const { at } = request.query;
-      return topics.withTopic(request.params.topic, async (topic) => {
-        const { name, topicId, partitionCount } = topic;
-        const all = Array.from({ length: partitionCount }, (_, partition) => ({ topicId, partition }));
-        if (typeof at === 'number') {
-          const found = await Promise.all(all.map(({ partition }) => logReader.offsetAt(topic, partition, at)));
-          const partitions = found.map(({ offset, timestamp = null }, partition) => ({ partition, offset, timestamp }));
-          return { topic: name, partitions };
-        }
-        const bounds = await store.logs.bounds(all);
-        const partitions = bounds.map((log, partition) => {
-          if (!log) throw new ServiceError('UNKNOWN_TOPIC', `Topic ${name} was deleted.`, { topic: name });
-          return { partition, offset: at === 'earliest' ? log.logStartOffset : log.endOffset };
-        });
-        return { topic: name, partitions };
-      });
-    },
+    async (request) => topicOffsets({ topics, logReader, logs: store.logs }, request.params.topic, request.query.at),
   );
 
   app.delete(

@@ -27,7 +27,7 @@ import {
 } from './op-codec.ts';
 import { checkTransaction, transactionBytes } from './transaction-limits.ts';
 
-export { type Op, type OpResult, type Step, textContentType } from './op-codec.ts';
+export type { Op, OpResult, Step, WriteSequence } from './op-codec.ts';
 
 /** The part of a reply of nodes/get that is about one node, and the newest zxid at that moment. */
 interface ReadReply {

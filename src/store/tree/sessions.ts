@@ -31,7 +31,7 @@ export interface SessionLease {
   expiresAt: number;
 }
 
-interface SessionAttachment extends SessionLease {
+export interface SessionAttachment extends SessionLease {
   /** Identifies the connection to the session's writes with a sequence; larger than those of earlier connections. */
   epoch: number;
   /** The sequence of the last write that was carried out; 0 before the first. */

@@ -1,6 +1,6 @@
 // The content type of a body whose sender gave none.
 import { isUtf8 } from 'node:buffer';
-import { textContentType } from '../store/tree/namespace.ts';
+import { textContentType } from './op-codec.ts';
 
 const octets = 'application/octet-stream';
 /** The default of `curl -d`, so it says nothing about the bytes. */

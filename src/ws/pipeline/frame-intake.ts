@@ -1,0 +1,71 @@
+// Reads the frames of one socket as long as not too much is in flight. Then the socket is not read, so that the sender has to wait
+// (backpressure): nothing is buffered but what the network had brought already.
+import type { Socket } from '../socket.ts';
+import type { InFlight } from './in-flight.ts';
+
+interface Options {
+  inFlight: InFlight;
+  /** Takes one frame, and adds its requests to those in flight. */
+  read(data: Buffer, isBinary: boolean): void;
+  /** Called when reading begins or ends to be paused. */
+  onPause(isPaused: boolean): void;
+}
+
+export class FrameIntake {
+  readonly #socket: Socket;
+  readonly #options: Options;
+  /** Frames that arrived with the last ones before the pause. */
+  #unread: { data: Buffer; isBinary: boolean }[] = [];
+  #isPaused = false;
+  #isStopped = false;
+
+  constructor(socket: Socket, options: Options) {
+    this.#socket = socket;
+    this.#options = options;
+  }
+
+  /** Whether the socket is not read although the peer takes what it is sent: what it sends cannot show that it is alive. */
+  get isDeaf(): boolean {
+    return this.#isPaused && this.#socket.hasRoom;
+  }
+
+  receive(data: Buffer, isBinary: boolean): void {
+    if (this.#isStopped) return;
+    if (this.#isPaused) this.#unread.push({ data, isBinary });
+    else this.#options.read(data, isBinary);
+    this.#pauseIfFull();
+  }
+
+  /** Reads on if there is room again, beginning with what has arrived already. To be called when anything was answered or taken. */
+  update(): void {
+    if (this.#isStopped) return;
+    while (this.#isPaused && !this.#mustWait) {
+      const next = this.#unread.shift();
+      if (next) {
+        this.#options.read(next.data, next.isBinary);
+        continue;
+      }
+      this.#isPaused = false;
+      this.#options.onPause(false);
+      this.#socket.resumeReading();
+    }
+    this.#pauseIfFull();
+  }
+
+  /** Reads nothing more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#unread = [];
+  }
+
+  get #mustWait(): boolean {
+    return this.#options.inFlight.isFull || !this.#socket.hasRoom;
+  }
+
+  #pauseIfFull(): void {
+    if (this.#isPaused || this.#isStopped || !this.#mustWait) return;
+    this.#isPaused = true;
+    this.#socket.pauseReading();
+    this.#options.onPause(true);
+  }
+}

@@ -1,0 +1,45 @@
+// What all pipelined sockets of a broker share.
+import type { Logger } from 'pino';
+import type { WatchHub } from '../../broker/watches/watch-hub.ts';
+import type { SharedLimit } from '../../core/shared-limit.ts';
+import type { PipelineLimits } from '../limits.ts';
+import type { Sockets } from '../socket.ts';
+import type { BookmarkTimer, WatchLimit } from '../socket-watches.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { CommittingMember, LogRequests } from './log-requests.ts';
+import type { PipelineMetrics } from './pipeline-metrics.ts';
+import type { SessionBroker } from './socket-session.ts';
+import type { TreeRequests } from './tree-requests.ts';
+
+/** The right to do work, which admission control gives. */
+interface Permit {
+  release(): void;
+}
+
+/** The permits that admission control gives to sockets. */
+export interface WorkPermits {
+  /**
+   * Gives a permit, at once or later; it waits without a limit of time.
+   * @returns a function that gives up the wait; undefined if the permit was given at once
+   */
+  enter(clientKey: string, weight: number, admitted: (permit: Permit) => void): (() => void) | undefined;
+  /** Runs work that keeps a session alive in the reserved capacity. */
+  keepSession<T>(clientKey: string, handle: string, work: () => Promise<T>): Promise<T>;
+  /** Runs a small commit of a member there. */
+  commit<T>(clientKey: string, member: CommittingMember, work: () => Promise<T>): Promise<T>;
+}
+
+export interface PipelineParts {
+  broker: SessionBroker & { watches: WatchHub; log: Logger };
+  sockets: Sockets;
+  dispatcher: Dispatcher;
+  tree: TreeRequests;
+  logs: LogRequests;
+  permits: WorkPermits;
+  watchLimit: WatchLimit;
+  bookmarks: BookmarkTimer;
+  limits: PipelineLimits;
+  /** Counts the bytes of frames in flight on all sockets. */
+  frameBytes: SharedLimit;
+  metrics: PipelineMetrics;
+}

@@ -1,0 +1,87 @@
+// The WebSocket /v1/socket (subprotocol weir.v1): every operation of clients on one connection, pipelined and in order.
+import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import { socketProtocol } from '../../../schemas/socket.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import { SharedLimit } from '../../core/shared-limit.ts';
+import type { PipelineLimits } from '../limits.ts';
+import type { Sockets } from '../socket.ts';
+import { BookmarkTimer, type WatchLimit } from '../socket-watches.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { LogRequests } from './log-requests.ts';
+import { PipelineMetrics } from './pipeline-metrics.ts';
+import type { PipelineParts, WorkPermits } from './pipeline-parts.ts';
+import { PipelinedSocket } from './pipelined-socket.ts';
+import { TreeRequests } from './tree-requests.ts';
+
+interface Options {
+  broker: Broker;
+  sockets: Sockets;
+  permits: WorkPermits;
+  watchLimit: WatchLimit;
+  limits: PipelineLimits;
+  /** The part of a limit that one client may use while no other does. */
+  addressShare: number;
+}
+
+export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
+  app,
+  { broker, sockets, permits, watchLimit, limits, addressShare },
+) => {
+  const bookmarks = new BookmarkTimer();
+  const frameBytes = new SharedLimit(limits.bytesOfAllMax, addressShare);
+  const parts: PipelineParts = {
+    broker,
+    sockets,
+    permits,
+    watchLimit,
+    limits,
+    bookmarks,
+    frameBytes,
+    dispatcher: new Dispatcher(limits.requestsPerTurn),
+    tree: new TreeRequests(broker.store.namespace),
+    logs: new LogRequests(broker),
+    metrics: new PipelineMetrics(broker.metrics, broker.log, frameBytes),
+  };
+  app.addHook('onClose', async () => bookmarks.stop());
+
+  app.route({
+    method: 'GET',
+    url: '/socket',
+    exposeHeadRoute: false,
+    config: { access: 'operation', admission: 'work', timeLimit: 'none' },
+    schema: {
+      tags: ['operation'],
+      operationId: 'socket',
+      summary:
+        'Pipelined requests over a WebSocket: frames SocketRequestFrame to the server, SocketResponseFrame and SocketEventFrame from it',
+      description: `Subprotocol \`${socketProtocol}\`. A frame to the server is a request or a list of them; a frame from it is a response, a list of them, or an event. asyncapi.yaml describes all sockets.`,
+      querystring: z.strictObject({}),
+      response: { 101: { description: 'The connection is a WebSocket now.' } },
+    } satisfies FastifyZodOpenApiSchema,
+    preValidation: (request, _reply, done) => done(protocolProblem(request.headers['sec-websocket-protocol'])),
+    handler: () => {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        'This is a WebSocket: connect with ws:// or wss://; if that was done, a proxy between has removed the header Upgrade. Each operation is also there over HTTP.',
+      );
+    },
+    wsHandler: (ws, request) => void new PipelinedSocket(ws, request, parts),
+  });
+};
+
+/** Refuses a handshake that offers only other subprotocols. One that offers none is accepted. */
+function protocolProblem(offered: string | undefined): ServiceError | undefined {
+  if (offered === undefined || protocolsIn(offered).some((name) => name === socketProtocol)) return undefined;
+  return new ServiceError(
+    'BAD_REQUEST',
+    `The handshake offers the subprotocols ${JSON.stringify(protocolsIn(offered).join(', ').slice(0, 200))}; this socket speaks ${socketProtocol}.`,
+  );
+}
+
+/** The subprotocols but those that hold a token, which are no protocols. */
+function protocolsIn(offered: string): string[] {
+  const names = offered.split(',').map((name) => name.trim());
+  return names.filter((name) => !name.startsWith('weir.bearer.'));
+}

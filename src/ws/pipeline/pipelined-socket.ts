@@ -1,0 +1,407 @@
+// One pipelined socket: reads frames, begins their requests in the order of their lanes, and sends the responses. When the fate of a
+// request is unknown, nothing behind it is carried out, and the socket closes (guarantee S5).
+import type { WebSocket } from '@fastify/websocket';
+import type { FastifyRequest } from 'fastify';
+import {
+  type EventFrame,
+  type RequestId,
+  requestsPerFrameMax,
+  type SocketOp,
+  socketCloseCodes,
+} from '../../../schemas/socket.ts';
+import { problemCloseCodeBase } from '../../../schemas/topic-tail.ts';
+import { closeCodes } from '../../../schemas/watch.ts';
+import { frameJson } from '../../core/frame-json.ts';
+import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
+import { readFrame } from '../../core/socket-frame.ts';
+import type { WriteSequence } from '../../store/tree/namespace.ts';
+import type { Socket } from '../socket.ts';
+import { SocketWatches } from '../socket-watches.ts';
+import { FrameIntake } from './frame-intake.ts';
+import { InFlight } from './in-flight.ts';
+import { Lanes } from './lanes.ts';
+import type { CommittingMember, LogRequests, LogSender } from './log-requests.ts';
+import { type ParsedRequest, type PendingRequest, readRequest } from './pending-request.ts';
+import type { PipelineParts } from './pipeline-parts.ts';
+import { accessProblem, type RequestAccess } from './request-access.ts';
+import { errorResponse, okResponse, type ResponseMarks } from './response-json.ts';
+import { ResponseWriter } from './response-writer.ts';
+import { SocketSession } from './socket-session.ts';
+import type { TreeRequests, TreeSender } from './tree-requests.ts';
+
+/** Requests that change nothing in the store. */
+const readingOps: ReadonlySet<SocketOp> = new Set(['get', 'exists', 'children', 'watch', 'unwatch', 'ping']);
+
+type EventsFrame = Extract<EventFrame, { type: 'events' }>;
+
+export class PipelinedSocket implements TreeSender, LogSender {
+  readonly #parts: PipelineParts;
+  readonly #clientKey: string;
+  readonly #access: RequestAccess;
+  readonly #socket: Socket;
+  readonly #session: SocketSession;
+  readonly #watches: SocketWatches<RequestId>;
+  /** The watch requests that wait for their watch to begin. */
+  readonly #starting = new Map<RequestId, PendingRequest>();
+  readonly #inFlight: InFlight;
+  readonly #writer: ResponseWriter;
+  readonly #lanes = new Lanes();
+  readonly #intake: FrameIntake;
+  #isStopping = false;
+  #isWaitingForRoom = false;
+  #leavePermits: (() => void) | undefined;
+  readonly #stopped = new AbortController();
+  #isDead = false;
+
+  constructor(ws: WebSocket, request: FastifyRequest, parts: PipelineParts) {
+    const { broker, sockets, limits, frameBytes, permits, watchLimit, bookmarks } = parts;
+    const { clientKey } = request;
+    this.#parts = parts;
+    this.#clientKey = clientKey;
+    this.#access = request;
+    this.#inFlight = new InFlight(limits, clientKey, frameBytes);
+    parts.metrics.add(this);
+    bookmarks.add(this);
+    this.#socket = sockets.acceptMessages(ws, request, {
+      kind: 'pipeline',
+      onMessage: (data, isBinary) => this.#intake.receive(data, isBinary),
+      onPeerActivity: () => this.#session.noteActivity(),
+      onStopping: () => this.#drain(),
+      recheckAccess: () => this.#watches.recheck(),
+      onClose: () => this.#end(),
+    });
+    this.#intake = new FrameIntake(this.#socket, {
+      inFlight: this.#inFlight,
+      read: (data, isBinary) => this.#read(data, isBinary),
+      onPause: (isPaused) => parts.metrics.paused(this, isPaused),
+    });
+    this.#session = new SocketSession(
+      broker,
+      {
+        ping: () => this.#socket.ping(),
+        isUnread: () => this.#intake.isDeaf,
+        keepSession: (handle, work) => permits.keepSession(clientKey, handle, work),
+        expired: (id) => this.#sendFrame({ type: 'sessionExpired', id }),
+        isClosed: () => !this.#socket.isOpen,
+      },
+      limits.tailLagMsMax,
+    );
+    this.#watches = new SocketWatches({
+      hub: broker.watches,
+      connection: this.#socket,
+      request,
+      limit: watchLimit,
+      frames: {
+        watching: (id, zxid) => this.#watching(id, zxid),
+        events: (watch, zxid, events) =>
+          this.#socket.send(frameJson<EventsFrame, 'events'>({ type: 'events', watch, zxid }, { events })),
+        failed: (id, error) => this.#watchFailed(id, error),
+      },
+    });
+    this.#writer = new ResponseWriter(this.#socket, {
+      hub: broker.watches,
+      watches: this.#watches,
+      tailLagMsMax: limits.tailLagMsMax,
+      flushSoon: () => parts.dispatcher.hasResponses(this),
+      tailLags: (zxid) => this.#tailLags(zxid),
+    });
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  get session() {
+    return this.#session.credential;
+  }
+
+  get stopped(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
+  /** For metrics. */
+  get requestsInFlight(): number {
+    return this.#inFlight.requests;
+  }
+
+  get responsesHeld(): number {
+    return this.#writer.held;
+  }
+
+  mayRead(path: string): boolean {
+    return this.#access.may('read', 'nodes', path);
+  }
+
+  sequenceOf(seq: number): WriteSequence {
+    return this.#session.sequenceOf(seq);
+  }
+
+  sendBookmark(): void {
+    const zxid = this.#watches.position;
+    if (zxid !== undefined && this.#socket.hasRoom) this.#sendFrame({ type: 'bookmark', zxid });
+  }
+
+  /** Reads a frame. One that is no JSON closes the socket: its requests are unknown, and no response can be given to them. */
+  #read(data: Buffer, isBinary: boolean): void {
+    if (this.#isDead) return;
+    this.#parts.metrics.frames.inc();
+    try {
+      if (isBinary) throw new ServiceError('BAD_REQUEST', 'The frame is binary; send a text frame with JSON.');
+      for (const each of readFrame(data, requestsPerFrameMax)) this.#add(readRequest(each));
+    } catch (error) {
+      this.#closeWith(error);
+    }
+  }
+
+  #add(pending: PendingRequest): void {
+    const { dispatcher, logs, metrics } = this.#parts;
+    const { request } = pending;
+    // While a topic is looked up or created, later requests for it would overtake.
+    if (pending.run === 'produce' && request?.op === 'produce' && !logs.isKnown(request.topic)) pending.run = 'alone';
+    this.#lanes.add(pending);
+    this.#inFlight.add(pending);
+    metrics.arrived(pending);
+    dispatcher.hasRequests(this);
+  }
+
+  get canBegin(): boolean {
+    return !this.#isDead && !this.#leavePermits && this.#writer.hasRoom && this.#lanes.canBegin;
+  }
+
+  beginSome(count: number): number {
+    if (!this.canBegin) return 0;
+    const begun = this.#lanes.begin(count);
+    const weighing: PendingRequest[] = [];
+    let weight = 0;
+    for (const pending of begun) {
+      weight += pending.weight;
+      if (pending.weight > 0) weighing.push(pending);
+      else this.#carryOut(pending);
+    }
+    if (weighing.length > 0) this.#begin(weighing, weight);
+    return begun.length;
+  }
+
+  /** Carries out requests with one permit, which is given back when all of them have their results. */
+  #begin(requests: readonly PendingRequest[], weight: number): void {
+    let isAdmitted = false;
+    const leave = this.#parts.permits.enter(this.#clientKey, weight, (permit) => {
+      isAdmitted = true;
+      this.#leavePermits = undefined;
+      let left = requests.length;
+      const release = () => {
+        left -= 1;
+        if (left === 0) permit.release();
+      };
+      for (const pending of requests) {
+        pending.onSettled = release;
+        this.#carryOut(pending);
+      }
+      this.#parts.dispatcher.hasRequests(this);
+    });
+    if (!isAdmitted) this.#leavePermits = leave;
+  }
+
+  #carryOut(pending: PendingRequest): void {
+    const { request, problem } = pending;
+    const { tree, logs } = this.#parts;
+    try {
+      const refusal = request ? accessProblem(this.#access, request) : problem;
+      if (refusal) tree.refuse(pending, refusal, this);
+      else if (request) this.#carryOutOne(pending, request, tree, logs);
+    } catch (error) {
+      this.fail(pending, error);
+    }
+  }
+
+  #carryOutOne(pending: PendingRequest, request: ParsedRequest, tree: TreeRequests, logs: LogRequests): void {
+    switch (request.op) {
+      case 'ping':
+        this.succeed(pending, '{}', {});
+        break;
+      case 'watch':
+        this.#watches.watch(request.id, request);
+        this.#starting.set(request.id, pending);
+        break;
+      case 'unwatch':
+        this.#watches.unwatch(request.watch);
+        this.succeed(pending, '{}', {});
+        break;
+      case 'session':
+        this.#session.carryOut(request).then(
+          ({ ok, zxid }) => this.succeed(pending, JSON.stringify(ok), { zxid }),
+          (error: unknown) => this.fail(pending, error),
+        );
+        break;
+      case 'produce':
+      case 'fetch':
+      case 'offsets':
+      case 'commit':
+        logs.carryOut(pending, request, this);
+        break;
+      default:
+        tree.carryOut(pending, request, this);
+    }
+  }
+
+  #watching(id: RequestId, zxid: number): void {
+    const pending = this.#starting.get(id);
+    this.#starting.delete(id);
+    if (pending) this.succeed(pending, '{}', { zxid });
+  }
+
+  #watchFailed(watch: RequestId, error: unknown): void {
+    const pending = this.#starting.get(watch);
+    this.#starting.delete(watch);
+    if (pending) this.fail(pending, error);
+    else this.#sendFrame({ ...this.#problemOf(error).toProblem(), type: 'error', watch });
+  }
+
+  succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void {
+    this.#settle(pending, okResponse(pending.id, ok, marks), marks.zxid, 'ok');
+  }
+
+  respond(pending: PendingRequest, response: Buffer): void {
+    this.#settle(pending, response, 0, 'ok');
+  }
+
+  fail(pending: PendingRequest, error: unknown): void {
+    const known = this.#problemOf(error);
+    if (this.#isFateUnknown(pending, error, known)) {
+      this.#connectionLoss(pending, known);
+      return;
+    }
+    if (known.code === 'SESSION_MOVED') this.#session.moved();
+    const zxid = typeof known.fields.zxid === 'number' ? known.fields.zxid : 0;
+    const response = errorResponse(pending.id, known, { zxid, replayed: known.fields.replayed === true });
+    this.#settle(pending, response, zxid, known.status >= 500 ? 'failed' : 'refused');
+  }
+
+  commitReserved<T>(member: CommittingMember, work: () => Promise<T>): Promise<T> {
+    return this.#parts.permits.commit(this.#clientKey, member, work);
+  }
+
+  waits(pending: PendingRequest): void {
+    this.#release(pending);
+  }
+
+  #settle(pending: PendingRequest, response: string | Buffer, zxid = 0, outcome: 'ok' | 'refused' | 'failed'): void {
+    this.#release(pending);
+    if (this.#isDead || pending.response !== undefined) return;
+    const { metrics, dispatcher } = this.#parts;
+    pending.response = response;
+    pending.zxid = zxid;
+    metrics.settled(pending, outcome);
+    this.#writer.settled(pending);
+    dispatcher.hasResponses(this);
+    if (this.#lanes.settled(pending)) dispatcher.hasRequests(this);
+  }
+
+  #release(pending: PendingRequest): void {
+    const { onSettled } = pending;
+    pending.onSettled = undefined;
+    onSettled?.();
+  }
+
+  flush(): void {
+    if (this.#isDead) return;
+    const onSent = (pending: PendingRequest) => this.#inFlight.remove(pending);
+    for (const lane of this.#writer.flush(onSent)) this.#lanes.answered(lane);
+    this.#intake.update();
+    this.#awaitRoom();
+    if (this.canBegin) this.#parts.dispatcher.hasRequests(this);
+    if (this.#isStopping && this.#inFlight.requests === 0)
+      this.#socket.close(closeCodes.goingAway, 'The server is stopping');
+  }
+
+  /** Comes back when the peer has taken what it was sent: only then is anything more read, begun or sent. */
+  #awaitRoom(): void {
+    const room = this.#isWaitingForRoom ? undefined : this.#socket.room();
+    if (!room) return;
+    this.#isWaitingForRoom = true;
+    void room.then(() => {
+      this.#isWaitingForRoom = false;
+      this.#parts.dispatcher.hasResponses(this);
+    });
+  }
+
+  /** Whether nothing behind a failed request may be carried out: it may have changed something, or others may overtake it. */
+  #isFateUnknown({ request }: PendingRequest, error: unknown, known: ServiceError): boolean {
+    const isAway = hasCode(error, 'STORE_UNAVAILABLE') || hasCode(error, 'LOADING');
+    if (!request) return isAway;
+    if (request.op === 'fetch' || request.op === 'offsets') return false;
+    return isAway || (known.code === 'INTERNAL' && !readingOps.has(request.op));
+  }
+
+  #connectionLoss(pending: PendingRequest, { message }: ServiceError): void {
+    this.#release(pending);
+    if (this.#isDead) return;
+    // What is ready stands before it, or in another lane.
+    this.flush();
+    this.#parts.metrics.lost(pending);
+    const detail =
+      `The fate of this request is unknown, and nothing behind it is carried out: ${message} Reconnect, attach the session, and send ` +
+      'again with the same seq what was not answered.';
+    const problem = new ServiceError('STORE_UNAVAILABLE', detail).toProblem();
+    this.#sendFrame({ ...problem, type: 'error', ...(pending.id !== undefined && { request: pending.id }) });
+    this.#close(socketCloseCodes.tryAgain, 'The fate of a request is unknown: reconnect, attach, and send it again');
+  }
+
+  #tailLags(zxid: number): void {
+    const { tailLagMsMax } = this.#parts.limits;
+    const detail = `A response waits for transaction ${zxid}, which this broker has not received within ${tailLagMsMax} ms. Reconnect, perhaps to another broker.`;
+    this.#sendFrame({ ...new ServiceError('STORE_UNAVAILABLE', detail).toProblem(), type: 'error' });
+    this.#close(socketCloseCodes.tryAgain, 'The event stream lags behind: reconnect, attach, and send it again');
+  }
+
+  /** Closes the socket with the problem of a frame, behind the responses that are ready. */
+  #closeWith(error: unknown): void {
+    const problem = this.#problemOf(error);
+    this.flush();
+    this.#socket.sendError(problem);
+    this.#close(problemCloseCodeBase + problem.status, problem.code);
+  }
+
+  #close(code: number, reason: string): void {
+    this.#isDead = true;
+    this.#socket.close(code, reason);
+  }
+
+  /** The server stops: reads nothing more, answers what is in flight, then closes. */
+  #drain(): void {
+    this.#isStopping = true;
+    this.#intake.stop();
+    this.#stopped.abort();
+    this.#parts.dispatcher.hasResponses(this);
+  }
+
+  #end(): void {
+    const { dispatcher, bookmarks, metrics } = this.#parts;
+    this.#isDead = true;
+    this.#stopped.abort();
+    this.#leavePermits?.();
+    dispatcher.forget(this);
+    bookmarks.remove(this);
+    metrics.remove(this);
+    this.#inFlight.close();
+    // The socket may be closed before these exist.
+    this.#intake?.stop();
+    this.#writer?.close();
+    this.#watches?.closeAll();
+    this.#session?.stop();
+  }
+
+  #problemOf(error: unknown): ServiceError {
+    const known = findServiceError(error);
+    if (known) return known;
+    this.#parts.broker.log.error(
+      { err: error, kind: 'pipeline' },
+      'A request on a socket failed by a defect of the server',
+    );
+    return new ServiceError('INTERNAL', 'The server failed while it handled this request. Its log has the cause.');
+  }
+
+  #sendFrame(frame: EventFrame): void {
+    this.#socket.sendFrame(frame);
+  }
+}

@@ -1,0 +1,72 @@
+// Access control of the requests of a pipelined socket: what each needs is in the table of requests.
+import type { FastifyRequest } from 'fastify';
+import { ServiceError } from '../../core/service-error.ts';
+import {
+  parentOf,
+  pathProblem,
+  sequentialName,
+  sequentialPathProblem,
+  withoutTrailingSlash,
+} from '../../core/tree/path.ts';
+import type { ParsedRequest } from './pending-request.ts';
+import { requestTable } from './request-table.ts';
+
+/** Who asks: the client of the handshake. */
+export type RequestAccess = Pick<FastifyRequest, 'require' | 'requireSubtree' | 'may'>;
+
+const verbOf = { create: 'write', set: 'write', delete: 'delete', check: 'read' } as const;
+
+/** Why the client may not make a request; undefined if it may. A fault in the path is left to the store. */
+export function accessProblem(access: RequestAccess, request: ParsedRequest): ServiceError | undefined {
+  try {
+    requireAll(access, request);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ServiceError) return error;
+    throw error;
+  }
+}
+
+/** @throws ServiceError FORBIDDEN, AUTH_REQUIRED */
+function requireAll(access: RequestAccess, request: ParsedRequest): void {
+  const need = requestTable[request.op];
+  if (need.needs === 'nothing') return;
+  if (need.needs === 'each') {
+    if (request.op === 'multi') requireEach(access, request);
+  } else if (need.on === 'topic') {
+    if ('topic' in request) access.require(need.needs, 'topics', request.topic);
+  } else if (need.on === 'group') {
+    if ('group' in request) access.require(need.needs, 'groups', request.group);
+  } else if ('path' in request) {
+    const path = resourceOf(request);
+    if (path === undefined) return;
+    access.require(need.needs, 'nodes', path);
+    if (request.op === 'delete' && request.recursive) access.requireSubtree('delete', path);
+    // Whether an ancestor is there is not known here, so it must be allowed to create it.
+    if (request.op === 'create' && request.parents) {
+      for (let above = parentOf(path); above !== '/'; above = parentOf(above)) access.require('write', 'nodes', above);
+    }
+  }
+}
+
+function requireEach(access: RequestAccess, { ops }: ParsedRequest & { op: 'multi' }): void {
+  for (const [failed, op] of ops.entries()) {
+    const path = resourceOf(op);
+    if (path === undefined) continue;
+    try {
+      access.require(verbOf[op.op], 'nodes', path);
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      throw new ServiceError(error.code, `ops.${failed}: ${error.message}`, { ...error.fields, failed });
+    }
+  }
+}
+
+/** The path that must be allowed; undefined if it has a fault. */
+function resourceOf(request: { path: string; op: string; sequential?: boolean | undefined }): string | undefined {
+  if (request.op === 'create' && request.sequential) {
+    return sequentialPathProblem(request.path) === undefined ? sequentialName(request.path) : undefined;
+  }
+  const path = withoutTrailingSlash(request.path);
+  return pathProblem(path) === undefined ? path : undefined;
+}

@@ -1,0 +1,160 @@
+// The session of a pipelined socket: created or attached by a request, renewed while the peer is active (guarantee S4), and named by
+// the writes of the socket.
+import { sessionTtlDefaultMs } from '../../../schemas/sessions.ts';
+import type { SocketRequest } from '../../../schemas/socket.ts';
+import type { Broker } from '../../broker/broker.ts';
+import { SessionRenewer } from '../../broker/sessions/session-renewer.ts';
+import { requestedMs } from '../../core/requested-duration.ts';
+import { ServiceError } from '../../core/service-error.ts';
+import type { WriteSequence } from '../../store/tree/namespace.ts';
+import { parseHandle, type SessionAttachment, type SessionCredential } from '../../store/tree/sessions.ts';
+
+export type SessionBroker = Pick<Broker, 'eventTail'> & {
+  config: Pick<Broker['config'], 'sessionMinTtlMs'>;
+  store: Pick<Broker['store'], 'sessions'>;
+};
+
+/** What the session needs of its socket. */
+interface SessionPeer {
+  ping(): void;
+  /** Whether the server itself does not read what the peer sends, so that it cannot show that it is alive. */
+  isUnread(): boolean;
+  /** Runs a renewal in the capacity that is reserved for these. */
+  keepSession<T>(handle: string, work: () => Promise<T>): Promise<T>;
+  expired(id: string): void;
+  isClosed(): boolean;
+}
+
+/** The result of a request on the session. */
+interface SessionResult {
+  /** What `ok` holds. */
+  ok: object;
+  zxid: number;
+}
+
+interface Attached {
+  credential: SessionCredential;
+  epoch: number;
+  renewer: SessionRenewer;
+  /** Whether the store has said that it lives no more, or that another connection acts for it. */
+  isLost: boolean;
+}
+
+export class SocketSession {
+  readonly #broker: SessionBroker;
+  readonly #peer: SessionPeer;
+  readonly #tailLagMsMax: number;
+  #attached: Attached | undefined;
+
+  constructor(broker: SessionBroker, peer: SessionPeer, tailLagMsMax: number) {
+    this.#broker = broker;
+    this.#peer = peer;
+    this.#tailLagMsMax = tailLagMsMax;
+  }
+
+  /** Owns the ephemeral nodes of writes that name no session. */
+  get credential(): SessionCredential | undefined {
+    return this.#attached?.credential;
+  }
+
+  /** The place of a write among those of the session. @throws ServiceError BAD_REQUEST if none is attached */
+  sequenceOf(seq: number): WriteSequence {
+    const attached = this.#attached;
+    if (attached) return { sessionId: attached.credential.id, epoch: attached.epoch, seq };
+    throw new ServiceError(
+      'BAD_REQUEST',
+      `seq ${seq} counts the writes of a session, and none is attached; send {"op":"session"} before, or leave out seq.`,
+    );
+  }
+
+  /** @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, STORE_UNAVAILABLE, STORE_FULL */
+  carryOut(request: SocketRequest<'session'>): Promise<SessionResult> {
+    const { ttl, attach, zxid, end } = request;
+    const given = [ttl, attach, end].filter((field) => field !== undefined).length;
+    if (given > 1 || (zxid !== undefined && attach === undefined)) {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        'session takes one of ttl (create), attach, perhaps with zxid, and end; without any of them it creates a session.',
+      );
+    }
+    if (end) return this.#end();
+    const { credential, isLost } = this.#attached ?? {};
+    if (credential && !isLost) {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        `Session ${credential.id} is attached to this socket, which has one at a time. End it, or open another socket.`,
+      );
+    }
+    return attach === undefined
+      ? this.#create(ttl ? requestedMs('ttl', ttl, this.#broker.config.sessionMinTtlMs) : sessionTtlDefaultMs)
+      : this.#attach(attach, zxid);
+  }
+
+  noteActivity(): void {
+    this.#attached?.renewer.noteActivity();
+  }
+
+  /** To be called when a write was refused because another connection acts for the session: this one renews it no more. */
+  moved(): void {
+    this.#lose();
+  }
+
+  stop(): void {
+    this.#attached?.renewer.stop();
+  }
+
+  async #create(ttlMs: number): Promise<SessionResult> {
+    const { sessions } = this.#broker.store;
+    const { handle } = await sessions.create(ttlMs);
+    const { id, ttlMs: granted, expiresAt, lastSeq, zxid } = await this.#begin(handle);
+    return { ok: { id, session: handle, ttlMs: granted, expiresAt, lastSeq }, zxid };
+  }
+
+  async #attach(handle: string, seen = 0): Promise<SessionResult> {
+    const { id, ttlMs, expiresAt, lastSeq, zxid } = await this.#begin(handle);
+    if (!(await this.#broker.eventTail.received(seen, this.#tailLagMsMax))) {
+      throw new ServiceError(
+        'STORE_UNAVAILABLE',
+        `This broker has not received transaction ${seen} within ${this.#tailLagMsMax} ms. Connect again, perhaps to another broker.`,
+      );
+    }
+    return { ok: { id, ttlMs, expiresAt, lastSeq }, zxid };
+  }
+
+  async #begin(handle: string): Promise<SessionAttachment> {
+    const { sessions } = this.#broker.store;
+    const credential = parseHandle(handle);
+    const peer = { probe: () => this.#peer.ping(), isAlive: () => this.#peer.isUnread() };
+    const expired = () => {
+      this.#lose();
+      this.#peer.expired(credential.id);
+    };
+    const renewer = new SessionRenewer(sessions, credential, peer, expired);
+    const attachment = await this.#peer.keepSession(handle, async () => {
+      const done = await sessions.attach(credential);
+      await renewer.start();
+      return done;
+    });
+    this.#attached = { credential, epoch: attachment.epoch, renewer, isLost: false };
+    if (this.#peer.isClosed()) renewer.stop();
+    return attachment;
+  }
+
+  async #end(): Promise<SessionResult> {
+    const attached = this.#attached;
+    if (!attached) {
+      throw new ServiceError('BAD_REQUEST', 'There is no session to end: none is attached to this socket.');
+    }
+    const { zxid } = await this.#broker.store.sessions.end(attached.credential);
+    attached.renewer.stop();
+    this.#attached = undefined;
+    return { ok: { ended: attached.credential.id }, zxid };
+  }
+
+  /** The session stays attached, so that writes that name it are refused by the store. */
+  #lose(): void {
+    if (!this.#attached) return;
+    this.#attached.renewer.stop();
+    this.#attached.isLost = true;
+  }
+}
