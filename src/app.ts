@@ -174,6 +174,7 @@ export async function buildApp(
   await app.register(accessCheck, { access: broker.access });
   await app.register(connectionLimit, {
     connectionsMax: config.maxConnections,
+    spare: limits.connections.spare,
     addressShare,
     trusts,
     refuse,

@@ -4,11 +4,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { SharedLimit, type SharedLimitReason } from '../core/shared-limit.ts';
-import { spareConnections, spareConnectionsOfClient } from './limits.ts';
+import type { ConnectionLimits } from './limits.ts';
 import { clientOfSocket } from './plugins/client.ts';
 
 interface ConnectionLimitOptions {
   max: number;
+  /** How many are accepted beyond that, to be refused by `problemOf`. */
+  spare: ConnectionLimits['spare'];
   /** The part of `max` that one address may have while others have none: above 0, up to 1. */
   share: number;
   /** Whether an address is that of a trusted proxy, for which only the total counts. */
@@ -32,14 +34,20 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
   const spare = new Map<string, number>();
   const idle = new IdleConnections(server);
   let open = 0;
-  server.maxConnections = options.max + spareConnections;
 
   server.on('connection', (socket: Socket) => {
+    const client = clientOfSocket(socket);
+    // Not by Node's `maxConnections`: with it, a worker of a cluster hands the connection back, and all full workers would pass it on
+    // and on.
+    if (open >= options.max + options.spare.total) {
+      options.onDrop('total', client);
+      socket.destroy();
+      return;
+    }
     open += 1;
     socket.once('close', () => {
       open -= 1;
     });
-    const client = clientOfSocket(socket);
     const isProxy = options.trusts?.(socket.remoteAddress ?? '') ?? false;
     let reason = isProxy ? (limit.free > 0 ? undefined : 'total') : limit.refusalFor(client);
     if (reason === 'total' && makeRoom(client)) reason = undefined;
@@ -50,7 +58,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
       return;
     }
     const others = spare.get(client) ?? 0;
-    if (reason === 'address' && others >= spareConnectionsOfClient) {
+    if (reason === 'address' && others >= options.spare.ofClient) {
       options.onDrop(reason, client);
       socket.destroy();
       return;
@@ -64,7 +72,6 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
       else spare.delete(client);
     });
   });
-  server.on('drop', (data) => options.onDrop('total', data?.remoteAddress ?? 'unknown'));
 
   /** Closes an idle connection of the address that has most, if that is more than the new client would have. */
   function makeRoom(client: string): boolean {

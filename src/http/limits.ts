@@ -126,6 +126,11 @@ export const defaultHttpTimeouts: HttpTimeouts = {
 export interface ConnectionLimits {
   /** Pipelined requests on one connection that wait for earlier ones; few clients send more than one at a time. */
   pipelinedMax: number;
+  /**
+   * Connections accepted beyond the configured maximum, to refuse their requests with an error and to serve health checks: in all, and
+   * from one address that has used up its share.
+   */
+  spare: { total: number; ofClient: number };
   /** The rest of a body is read and discarded after an early response: for how long, ms; how many bytes; on how many connections. */
   lingering: { ms: number; bytes: number; connections: number };
   /** NDJSON results that are held back until the request body has been read: bytes of one stream, and of all. */
@@ -134,6 +139,7 @@ export interface ConnectionLimits {
 
 export const defaultConnectionLimits: ConnectionLimits = {
   pipelinedMax: 100,
+  spare: { total: 100, ofClient: 10 },
   // Within a data centre, a body of twice WEIR_MAX_BODY_BYTES fits into these limits, so its client can read why it was refused.
   lingering: { ms: 2000, bytes: 32 * MiB, connections: 500 },
   // A result has about 100 bytes per partition for up to 256 KiB of records: enough for tens of GiB sent to one partition.
@@ -153,12 +159,6 @@ export const bodyBytes = {
 
 /** The maximum size of a request's head, including its URL; Node's default. */
 export const headBytesMax = 16 * KiB;
-
-/** Connections accepted beyond the configured maximum, to refuse their requests with an error and to serve health checks. */
-export const spareConnections = 100;
-
-/** Connections accepted in the same way from one address that has used up its share. */
-export const spareConnectionsOfClient = 10;
 
 /** A body up to this size usually arrives in one piece, so its announced length is counted at once. */
 export const bodyBytesUsual = 64 * KiB;

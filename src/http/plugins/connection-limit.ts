@@ -4,12 +4,14 @@ import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import { watchConnections } from '../connection-limits.ts';
+import type { ConnectionLimits } from '../limits.ts';
 import { atIntervals, type Refuse } from '../refusals.ts';
 import { routeOf } from '../route-config.ts';
 import { clientOfSocket } from './client.ts';
 
 interface ConnectionLimitOptions {
   connectionsMax: number;
+  spare: ConnectionLimits['spare'];
   /** The part of them that one address may have while no other address has any: above 0, up to 1. */
   addressShare: number;
   /** Whether an address is that of a trusted proxy, for which only the total counts; undefined if no proxy is trusted. */
@@ -21,7 +23,7 @@ interface ConnectionLimitOptions {
 
 async function installConnectionLimit(
   app: FastifyInstance,
-  { connectionsMax, addressShare, trusts, refuse, metrics, log }: ConnectionLimitOptions,
+  { connectionsMax, spare, addressShare, trusts, refuse, metrics, log }: ConnectionLimitOptions,
 ): Promise<void> {
   const dropped = metrics.counter('connections_dropped_total', 'Connections dropped at the limit on their number.', [
     'reason',
@@ -33,6 +35,7 @@ async function installConnectionLimit(
   });
   const connections = watchConnections(app, {
     max: connectionsMax,
+    spare,
     share: addressShare,
     trusts,
     onDrop: (reason, client) => {
