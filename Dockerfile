@@ -2,7 +2,7 @@
 # One server with its private Redis, for this machine only, or for a network with a policy (docs/security.md):
 #   docker run -p 127.0.0.1:7070:7070 -v weir:/data -e WEIR_INSECURE=true weirkeeper
 #   docker run -p 7070:7070 -v weir:/data -v ./policy.yaml:/policy.yaml:ro -e WEIR_ACCESS_FILE=/policy.yaml weirkeeper
-# Options follow as flags (docker run … weirkeeper --help) or as WEIR_* variables.
+# Options follow as flags (docker run … weirkeeper --help) or as WEIR_* variables. --workers 4 uses four cores.
 
 FROM node:20-bookworm-slim AS build
 WORKDIR /app

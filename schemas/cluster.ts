@@ -12,6 +12,12 @@ export const brokerResponse = z
       .string()
       .nullable()
       .describe('A hash of its policy file, by which brokers with different policies show; null without a policy.'),
+    worker: z
+      .int()
+      .nullable()
+      .describe(
+        'Its number among the workers of its server, which share the endpoints; null if the server has one process.',
+      ),
     startedAt: z.int().describe("Start time, ms since the epoch by the broker's own clock."),
     epoch: z.int().describe('The czxid of the broker node. It grows when the broker registers again.'),
   })

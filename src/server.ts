@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { AccessControl } from './access/access-control.ts';
 import { buildApp, type Limits } from './app.ts';
-import { Broker } from './broker/broker.ts';
+import { Broker, type BrokerOptions } from './broker/broker.ts';
 import type { Config } from './config/config.ts';
 import { hasCode } from './core/service-error.ts';
 import type { LoadingProgress } from './store/redis/server-info.ts';
@@ -25,7 +25,20 @@ export interface Server {
   close(drain?: () => Promise<void>): Promise<void>;
 }
 
-/** Options for a start before the store is available. */
+/** What the broker of a worker needs to know beyond its configuration. */
+export interface WorkerPlace extends Pick<BrokerOptions, 'metrics' | 'predecessor'> {
+  /** Its number, from 1. */
+  worker: number;
+  /** The URL at which the other workers listen. Then this one listens last, when it can serve. */
+  url?: string;
+  /** Called when it could bind the port; it does so, unless it listens last, when the promise resolves. */
+  beforeListen(): Promise<void>;
+  /** Called when it has bound the port, which may be before it can serve. */
+  onListening(url: string): void;
+  onRegistered(brokerId: number, session: string): void;
+}
+
+/** Options for a start before the store is available, and of workers. */
 export interface StartOptions {
   /** Starts the store; called after the port is bound. */
   startStore?(): Promise<void>;
@@ -33,14 +46,16 @@ export interface StartOptions {
   loading?(): LoadingProgress | undefined;
   /** Aborts the start, which then rejects. */
   signal?: AbortSignal;
+  /** The place of this broker in a server with several. */
+  place?: WorkerPlace;
 }
 
 /** Pause before a step is repeated that failed with STORE_UNAVAILABLE although the store replies, ms. */
 const retryMs = 100;
 
 /**
- * Starts a server. The port is bound first; requests that need the store are refused until it is available. The promise
- * resolves when the server serves all requests.
+ * Starts a server. The port is bound first; requests that need the store are refused until it is available. A worker that joins
+ * others which serve binds it last: until then those get all connections. The promise resolves when the server serves all requests.
  * @throws Error if the port cannot be bound, or the store cannot be opened within `config.storeWaitMs`
  */
 export async function startServer(
@@ -48,13 +63,17 @@ export async function startServer(
   target: StoreTarget,
   log: Logger,
   limits: Partial<Limits> = {},
-  { startStore, loading, signal }: StartOptions = {},
+  { startStore, loading, signal, place }: StartOptions = {},
 ): Promise<Server> {
   const access =
     config.accessFile === undefined ? AccessControl.open(log) : await AccessControl.load(config.accessFile, log);
   const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;
-  const broker = new Broker(config, store, { sole, access, ...(loading && { loading }) }, log);
+  const broker = new Broker(config, store, { sole, access, ...(loading && { loading }), ...brokerOptions(place) }, log);
+  broker.registration.onRegistered(() => {
+    const { brokerId, session } = broker.registration;
+    if (session) place?.onRegistered(brokerId, session.id);
+  });
   let app: FastifyInstance | undefined;
   // Deregister first, so that clients send no new work. Then end the requests. Then stop what the requests depend on.
   const close = async (drain?: () => Promise<void>) => {
@@ -81,16 +100,25 @@ export async function startServer(
   const closeStore = () => void store.close();
   signal?.addEventListener('abort', closeStore);
   try {
-    app = await buildApp(broker, limits);
-    const url = await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
-      throw listenProblem(error as NodeJS.ErrnoException, config);
-    });
+    const built = await buildApp(broker, limits);
+    app = built;
+    const listen = async () => {
+      const at = await built.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+        throw listenProblem(error as NodeJS.ErrnoException, config);
+      });
+      place?.onListening(at);
+      return at;
+    };
+    await place?.beforeListen();
+    signal?.throwIfAborted();
+    const url = place?.url ?? (await listen());
     await startStore?.();
     signal?.throwIfAborted();
     await store.open();
     await broker.start(attempt);
     await broker.register(config.advertisedUrl ?? reachableUrl(url), attempt);
     signal?.throwIfAborted();
+    if (place?.url !== undefined) await listen();
     return { app, broker, url, close };
   } catch (error) {
     await close();
@@ -98,6 +126,14 @@ export async function startServer(
   } finally {
     signal?.removeEventListener('abort', closeStore);
   }
+}
+
+function brokerOptions({ worker, metrics, predecessor }: Partial<WorkerPlace> = {}): Partial<BrokerOptions> {
+  return {
+    ...(worker !== undefined && { worker }),
+    ...(metrics && { metrics }),
+    ...(predecessor !== undefined && { predecessor }),
+  };
 }
 
 /** The URL for clients. Clients cannot use an address that stands for all interfaces, so it is replaced by the host name. */

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import { AccessControl } from '../access/access-control.ts';
 import type { Config } from '../config/config.ts';
+import { soleBrokerId } from '../core/cluster/cluster-nodes.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { Store } from '../store/store.ts';
@@ -37,16 +38,19 @@ import { createStoredTotals } from './stored-totals.ts';
 import { EventTail } from './watches/event-tail.ts';
 import { WatchHub } from './watches/watch-hub.ts';
 
-/** The id of the only broker of a private store, unless one is configured: the first id that Kafka's rule generates. */
-const soleBrokerId = 1001;
-
-interface BrokerOptions {
+export interface BrokerOptions {
   /** No other server can be using the store, as with a private Redis. */
   sole: boolean;
   /** Who may do what; absent: everybody may do everything. */
   access?: AccessControl;
   /** How far the private Redis has loaded its data; undefined when it has. */
   loading?: () => LoadingProgress | undefined;
+  /** Where the broker counts its work. Default: metrics of its own. */
+  metrics?: Metrics;
+  /** The number of the worker that this broker is, from 1, if its server has several. */
+  worker?: number;
+  /** The session of the broker that had the same id before and has certainly ended, as its process has. */
+  predecessor?: string;
 }
 
 export class Broker {
@@ -88,21 +92,24 @@ export class Broker {
     this.store = store;
     this.log = log;
     this.#loading = options.loading;
-    this.metrics = createMetrics();
+    this.metrics = options.metrics ?? createMetrics();
     this.access = options.access ?? AccessControl.open(log);
     this.#countAccess();
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Slow readers whose connection was closed.', [
       'kind',
     ]);
-    this.metrics.gauge('store_open', 'Whether the store can be used: 1 or 0.', () => Number(store.isOpen));
-    this.metrics.gauge('store_loading_ratio', 'Share of its data that the store has read into memory; 1 = all.', () => {
+    this.metrics.gauge('store_open', 'Whether the store can be used: 1 or 0.', () => Number(store.isOpen), 'min');
+    const loadedRatio = () => {
       const loading = this.#loading?.() ?? store.connection.loading;
       return loading ? loading.percent / 100 : 1;
-    });
+    };
+    const loadingHelp = 'Share of its data that the store has read into memory; 1 = all.';
+    this.metrics.gauge('store_loading_ratio', loadingHelp, loadedRatio, 'min');
     this.metrics.gauge(
       'store_shards_unreachable',
       'Redis servers of the store that cannot be reached.',
       () => store.unreachableShardCount,
+      'max',
     );
     this.metrics.gauge(
       'store_connections_lost',
@@ -117,6 +124,8 @@ export class Broker {
       {
         brokerId: config.brokerId ?? (options.sole ? soleBrokerId : undefined),
         rack: config.rack,
+        worker: options.worker,
+        predecessor: options.predecessor,
         sessionTtlMs: config.brokerSessionTtlMs,
         policyHash: () => this.access.policy?.hash,
         soleBroker: options.sole,

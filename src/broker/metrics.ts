@@ -1,22 +1,37 @@
 // The metrics that GET /metrics shows. Each part of the broker makes its own instruments on the broker's registry. Labels
 // have few values: route patterns, codes and results. Names that users choose stand only in those of broker/groups/cluster-group-metrics.ts, which
-// are limited in number.
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+// are limited in number. Of a server with several workers each makes its own, and the primary process merges them.
+import {
+  type Aggregator,
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  Registry,
+} from 'prom-client';
 
 export interface Metrics {
   registry: Registry;
+  /** The text for GET /metrics: of this process, or of the whole server if `wholeText` was given. */
+  text(): Promise<string>;
   /** Makes a counter `weir_<name>`; each label must have few values. */
   counter<T extends string = never>(name: string, help: string, labels?: T[]): Counter<T>;
   /** Makes a histogram of seconds, `weir_<name>`; each label must have few values. */
   histogram<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
-  /** Makes a gauge `weir_<name>`; `read` is called at each scrape. */
-  gauge(name: string, help: string, read: () => number): void;
+  /**
+   * Makes a gauge `weir_<name>`; `read` is called at each scrape.
+   * @param aggregator how the values of several workers become one: `sum` for what each has of its own, `max` or `min` for what all of
+   * them observe
+   */
+  gauge(name: string, help: string, read: () => number, aggregator?: GaugeAggregator): void;
   /** As gauge(), with one value for each combination of labels that `read` returns; other combinations are removed. */
   gauges<T extends string>(
     name: string,
     help: string,
     labels: T[],
     read: () => GaugeValue<T>[] | Promise<GaugeValue<T>[]>,
+    aggregator?: GaugeAggregator,
   ): void;
 }
 
@@ -25,31 +40,55 @@ interface GaugeValue<T extends string> {
   value: number;
 }
 
+type GaugeAggregator = Extract<Aggregator, 'sum' | 'max' | 'min'>;
+
+/** The values of one instrument, as data that can be sent to another process. */
+interface MetricValues {
+  name: string;
+  help: string;
+  type: string;
+  aggregator: Aggregator;
+  values: { labels: Record<string, string | number>; value: number; metricName?: string }[];
+}
+
+/** The values of all instruments of one process, or merged ones of several. */
+export type MetricsSnapshot = MetricValues[];
+
+interface MetricsOptions {
+  /** Labels of the metrics of the process itself (CPU, memory, event loop), so that those of several processes stay apart. */
+  processLabels?: Record<string, string>;
+  /** Makes the text of all processes of the server. Default: that of this process. */
+  wholeText?: () => Promise<string>;
+}
+
 const secondsBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-export function createMetrics(): Metrics {
+export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions = {}): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, labels: processLabels });
   return {
     registry,
+    text: rarely(wholeText ?? (() => registry.metrics())),
     counter: (name, help, labels = []) =>
       new Counter({ name: `weir_${name}`, help, labelNames: labels, registers: [registry] }),
     histogram: (name, help, labels = []) =>
       new Histogram({ name: `weir_${name}`, help, labelNames: labels, buckets: secondsBuckets, registers: [registry] }),
-    gauge: (name, help, read) => {
+    gauge: (name, help, read, aggregator = 'sum') => {
       new Gauge({
         name: `weir_${name}`,
         help,
+        aggregator,
         registers: [registry],
         collect() {
           this.set(read());
         },
       });
     },
-    gauges: (name, help, labels, read) => {
+    gauges: (name, help, labels, read, aggregator = 'sum') => {
       new Gauge({
         name: `weir_${name}`,
         help,
+        aggregator,
         labelNames: labels,
         registers: [registry],
         async collect() {
@@ -61,5 +100,52 @@ export function createMetrics(): Metrics {
         },
       });
     },
+  };
+}
+
+/** The values of all instruments of a process now. */
+export async function snapshotOf({ registry }: Metrics): Promise<MetricsSnapshot> {
+  const snapshot = (await registry.getMetricsAsJSON()) as unknown as MetricsSnapshot;
+  // prom-client leaves the start time of processes out of a merge, as their sum means nothing; by its labels each has its own.
+  return snapshot.map((metric) => (metric.aggregator === 'omit' ? { ...metric, aggregator: 'max' as const } : metric));
+}
+
+/** Merges the values of several processes, each metric by its aggregator. @returns the values, to be merged further */
+export function mergeSnapshots(snapshots: MetricsSnapshot[]): Promise<MetricsSnapshot> {
+  return AggregatorRegistry.aggregate(snapshots).getMetricsAsJSON() as Promise<unknown> as Promise<MetricsSnapshot>;
+}
+
+/** As mergeSnapshots(), as the text for GET /metrics. */
+export function textOf(snapshots: MetricsSnapshot[]): Promise<string> {
+  return AggregatorRegistry.aggregate(snapshots).metrics();
+}
+
+/**
+ * What remains true of the values of a process that does not report any more: what it has counted of the server's work. Without it
+ * sums would go back, which to Prometheus is a restart, and it would count everything once more.
+ */
+export function countsOf(snapshot: MetricsSnapshot): MetricsSnapshot {
+  return snapshot.filter(({ name, type }) => name.startsWith('weir_') && (type === 'counter' || type === 'histogram'));
+}
+
+/** Time of each second that collecting metrics may take, ms. It takes about 10 ms, and /metrics bypasses admission control. */
+const metricsMsPerSecond = 400;
+
+/** Limits `make` to that part of each second; further calls get its last result. */
+function rarely(make: () => Promise<string>): () => Promise<string> {
+  let [takenMs, since]: [number, number] = [0, 0];
+  let last: Promise<string> | undefined;
+  return () => {
+    const now = performance.now();
+    if (now - since > 1000) [takenMs, since] = [0, now];
+    if (last && takenMs >= metricsMsPerSecond) return last;
+    const text = make().finally(() => {
+      takenMs += performance.now() - now;
+    });
+    last = text;
+    text.catch(() => {
+      if (last === text) last = undefined;
+    });
+    return text;
   };
 }

@@ -8,16 +8,18 @@ const everyMs = 5000;
 
 export function createStoredTotals(store: Store, metrics: Metrics, log: Logger): PeriodicTask {
   const totals = { sessions: 0, count: 0, bytes: 0 };
-  metrics.gauge('sessions', 'Sessions in the cluster, as this broker read it last.', () => totals.sessions);
+  metrics.gauge('sessions', 'Sessions in the cluster, as this broker read it last.', () => totals.sessions, 'max');
   metrics.gauge(
     'stored_responses',
     'Stored responses to requests on the tree with an Idempotency-Key, as this broker read it last.',
     () => totals.count,
+    'max',
   );
   metrics.gauge(
     'stored_response_bytes',
     'Bytes of the stored responses that weir_stored_responses counts.',
     () => totals.bytes,
+    'max',
   );
   return new PeriodicTask(
     'stored totals',

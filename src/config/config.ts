@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { distance } from 'fastest-levenshtein';
-import { type Config, type Option, options } from './options.ts';
+import { brokerIdMax, type Config, type Option, options } from './options.ts';
 import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
 
 export type { Config } from './options.ts';
@@ -183,7 +183,25 @@ function conflicts(config: Config): string[] {
       `WEIR_HOST is ${config.host}, which others can reach, and there is no WEIR_ACCESS_FILE: they could do everything. Write a policy (docs/security.md has one to begin with), listen on 127.0.0.1, or set WEIR_INSECURE=true if only trusted clients reach this address`,
     );
   }
-  return [...problems, ...redisConflicts(config)];
+  return [...problems, ...workerConflicts(config), ...redisConflicts(config)];
+}
+
+/** The least part of WEIR_MAX_CONNECTIONS with which a worker can serve. */
+const connectionsOfWorkerMin = 10;
+
+function workerConflicts({ workers, brokerId, maxConnections }: Config): string[] {
+  const problems: string[] = [];
+  if (brokerId !== undefined && brokerId + workers - 1 > brokerIdMax) {
+    problems.push(
+      `WEIR_BROKER_ID is ${brokerId}, and with ${workers} workers the last one has the id ${brokerId + workers - 1}; the highest is ${brokerIdMax}`,
+    );
+  }
+  if (maxConnections < workers * connectionsOfWorkerMin) {
+    problems.push(
+      `WEIR_MAX_CONNECTIONS is ${maxConnections}, but ${workers} workers need at least ${workers * connectionsOfWorkerMin}: ${connectionsOfWorkerMin} each`,
+    );
+  }
+  return problems;
 }
 
 /** Whether an address to listen on can be reached from this machine only. */

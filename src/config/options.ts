@@ -14,6 +14,7 @@ import {
   parseOrigin,
   percentage,
   size,
+  workerCount,
 } from './values.ts';
 
 /** The names of numeric fields end in their unit. */
@@ -22,6 +23,9 @@ export interface Config {
   port: number;
   /** URL at which clients reach this server, if it differs from the address it listens on. */
   advertisedUrl?: string;
+  /** Processes that serve the port, each a broker of its own; 1 = this process alone. */
+  workers: number;
+  /** With several workers the id of the first one; the others have those after it. */
   brokerId?: number;
   rack?: string;
   dataDir: string;
@@ -85,6 +89,8 @@ export interface Option<T> {
   isSecret?: true;
 }
 
+export const brokerIdMax = 2 ** 31 - 1;
+
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** All options. The flag of a variable is its name without the prefix: `WEIR_DATA_DIR` is `--data-dir`. */
@@ -109,11 +115,20 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     placeholder: 'url',
     meaning: 'URL at which clients reach this broker. Default: the address it listens on.',
   },
+  workers: {
+    variable: 'WEIR_WORKERS',
+    schema: workerCount(256),
+    default: '1',
+    placeholder: 'number',
+    meaning:
+      'Number of processes that serve the port, each a broker of its own; auto = one for each core. More use more cores of this machine.',
+  },
   brokerId: {
     variable: 'WEIR_BROKER_ID',
-    schema: integer(0, 2 ** 31 - 1),
+    schema: integer(0, brokerIdMax),
     placeholder: 'id',
-    meaning: 'Id of this broker in the cluster. Default: generated.',
+    meaning:
+      'Id of this broker in the cluster. With several workers the id of the first one; the others have those after it. Default: generated.',
   },
   rack: {
     variable: 'WEIR_RACK',

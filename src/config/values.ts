@@ -2,6 +2,7 @@
  * Parsers for the values of options: each is a zod schema that turns the text of a variable or flag into a value, or fails
  * with a message that says what is allowed.
  */
+import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { durationMs } from '../../schemas/duration.ts';
 import { networkProblem } from './networks.ts';
@@ -20,6 +21,16 @@ export function integer(min: number, max: number) {
   return matching(/^\d{1,16}$/, error)
     .transform(Number)
     .pipe(z.number({ error }).min(min, error).max(max, error));
+}
+
+/** A number of worker processes from 1 to `max`; `auto` is the number of cores that this process may use. */
+export function workerCount(max: number) {
+  const error = `must be a whole number from 1 to ${max}, or auto for one worker on each core`;
+  return z
+    .string()
+    .regex(/^(auto|\d{1,6})$/, error)
+    .transform((text) => (text === 'auto' ? Math.min(max, availableParallelism()) : Number(text)))
+    .pipe(z.number({ error }).min(1, error).max(max, error));
 }
 
 export function duration(minMs: number) {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import t from 'tap';
 import {
   type Config,
@@ -33,6 +34,7 @@ t.test('without settings every option has its documented default', async (t) => 
   t.same(load(), {
     host: '127.0.0.1',
     port: 7070,
+    workers: 1,
     dataDir: './data',
     appendfsync: 'always',
     prefix: 'weir',
@@ -65,6 +67,7 @@ t.test('every option is read from its variable', async (t) => {
     WEIR_INSECURE: 'true',
     WEIR_PORT: '80',
     WEIR_ADVERTISED_URL: 'https://weir.example.org/',
+    WEIR_WORKERS: '4',
     WEIR_BROKER_ID: '3',
     WEIR_RACK: 'zone a',
     WEIR_DATA_DIR: '/var/lib/weir',
@@ -95,6 +98,7 @@ t.test('every option is read from its variable', async (t) => {
     host: '0.0.0.0',
     port: 80,
     advertisedUrl: 'https://weir.example.org',
+    workers: 4,
     brokerId: 3,
     rack: 'zone a',
     dataDir: '/var/lib/weir',
@@ -143,6 +147,16 @@ t.test('a flag takes precedence over its variable, in both spellings', async (t)
   t.equal(load({ WEIR_AUTO_CREATE_TOPICS: 'true' }, ['--auto-create-topics=false']).autoCreateTopics, false);
 });
 
+t.test('workers: auto is the number of cores, and what does not fit the number of workers is refused', async (t) => {
+  t.equal(load({ WEIR_WORKERS: 'auto' }).workers, availableParallelism());
+  t.equal(load({}, ['--workers', '3']).workers, 3);
+  t.match(
+    problems({ WEIR_WORKERS: '2', WEIR_BROKER_ID: '2147483647' })[0],
+    /^WEIR_BROKER_ID is 2147483647, and with 2/,
+  );
+  t.match(problems({ WEIR_WORKERS: '4', WEIR_MAX_CONNECTIONS: '39' })[0], /^WEIR_MAX_CONNECTIONS is 39, but 4 workers/);
+});
+
 t.test('an invalid variable is ignored if a flag overrides it', async (t) => {
   t.equal(load({ WEIR_PORT: 'many' }, ['--port', '2']).port, 2);
 });
@@ -171,6 +185,8 @@ t.test('the error for an invalid value names its source, the value and what is a
     [{ WEIR_ADVERTISED_URL: 'http://weir/path' }, [], /must be an http\(s\) URL without a path/],
     [{ WEIR_ADVERTISED_URL: 'http://user@weir' }, [], /must be an http\(s\) URL without a path/],
     [{ WEIR_BROKER_ID: 'one' }, [], /whole number from 0 to 2147483647/],
+    [{ WEIR_WORKERS: '0' }, [], /must be a whole number from 1 to 256, or auto/],
+    [{ WEIR_WORKERS: '257' }, [], /must be a whole number from 1 to 256, or auto/],
     [{ WEIR_APPENDFSYNC: 'sometimes' }, [], /must be one of always, everysec, no$/],
     [{ WEIR_PREFIX: 'a{b}' }, [], /must have 1 to 64 characters/],
     [{ WEIR_SESSION_MIN_TTL: 'soon' }, [], /must be a duration such as/],

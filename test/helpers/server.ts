@@ -13,6 +13,7 @@ export { eventually } from '../../testbed/scope.ts';
 export const testConfig: Config = {
   host: '127.0.0.1',
   port: 0,
+  workers: 1,
   dataDir: 'unused',
   appendfsync: 'no',
   prefix: 'weir',

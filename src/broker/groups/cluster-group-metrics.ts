@@ -79,14 +79,18 @@ export class ClusterGroupMetrics {
     this.#isController = isController;
     this.#log = log;
     const only = 'only the controller has this';
-    metrics.gauges('groups', `Consumer groups by state; ${only}.`, ['state'], async () =>
-      Object.entries((await this.#figures())?.states ?? {}).map(([state, value]) => ({ labels: { state }, value })),
-    );
-    const single = (name: string, help: string, read: (figures: Figures) => number) =>
-      metrics.gauges(name, `${help}; ${only}.`, [], async () => {
+    // While the controller changes, two workers of a server may have figures: those of the same groups.
+    const aggregator = 'max';
+    const readStates = async () =>
+      Object.entries((await this.#figures())?.states ?? {}).map(([state, value]) => ({ labels: { state }, value }));
+    metrics.gauges('groups', `Consumer groups by state; ${only}.`, ['state'], readStates, aggregator);
+    const single = (name: string, help: string, read: (figures: Figures) => number) => {
+      const readOne = async () => {
         const figures = await this.#figures();
         return figures ? [{ labels: {}, value: read(figures) }] : [];
-      });
+      };
+      metrics.gauges(name, `${help}; ${only}.`, [], readOne, aggregator);
+    };
     single('group_members', 'Members of all groups', ({ members }) => members);
     const perTopic = (name: string, help: string, read: (lag: TopicLag) => number) =>
       metrics.gauges(
@@ -98,6 +102,7 @@ export class ClusterGroupMetrics {
             const { group, topic } = lag;
             return { labels: { group, topic }, value: read(lag) };
           }),
+        aggregator,
       );
     perTopic(
       'group_lag_records',

@@ -32,7 +32,12 @@ export class NamedProducers {
       'Producer epochs that this broker assigned to named producers.',
     );
     this.#expired = metrics.counter('producers_expired_total', 'Idle named producers that this broker removed.');
-    metrics.gauge('producers', 'Named producers in the cluster, as this broker read it last.', () => this.#total);
+    metrics.gauge(
+      'producers',
+      'Named producers in the cluster, as this broker read it last.',
+      () => this.#total,
+      'max',
+    );
     this.#expiry = new PeriodicTask('producer expiry', Math.min(everyMs, idleMsMax), () => this.#expire(), log);
   }
 

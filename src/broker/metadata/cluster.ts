@@ -14,8 +14,8 @@ import type { Namespace } from '../../store/tree/namespace.ts';
 /** One live broker. @throws ServiceError NO_NODE if it is not registered */
 export async function describeBroker(store: Store, id: number) {
   const { data, stat } = await store.namespace.get(brokerPath(id));
-  const { rack = null, policyHash = null, ...broker } = decodeBroker(data);
-  return { id, ...broker, rack, policyHash, epoch: stat.czxid };
+  const { rack = null, worker = null, policyHash = null, ...broker } = decodeBroker(data);
+  return { id, ...broker, rack, worker, policyHash, epoch: stat.czxid };
 }
 
 /** The live brokers by id. A broker that deregisters during the read is left out. */

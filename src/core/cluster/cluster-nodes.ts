@@ -20,6 +20,9 @@ export const partitionStatePath = (topic: string, partition: number): string =>
 /** Kafka's `reserved.broker.max.id`: generated broker ids are above it. */
 export const reservedBrokerIdMax = 1000;
 
+/** The id of the first or only broker of a private store, unless one is configured: the first id that Kafka's rule generates. */
+export const soleBrokerId = reservedBrokerIdMax + 1;
+
 interface BrokerNode {
   host: string;
   port: number;
@@ -27,6 +30,8 @@ interface BrokerNode {
   endpoints: string[];
   rack?: string;
   policyHash?: string;
+  /** Its number among the workers of its server, from 1; absent if it is the whole server. */
+  worker?: number;
   /** Start time, ms since the epoch by the broker's own clock; only for display. */
   startedAt: number;
 }
@@ -37,10 +42,11 @@ const brokerDocument = z.object({
   endpoints: z.array(z.string()),
   rack: z.string().optional(),
   policy_hash: z.string().optional(),
+  worker: z.int().optional(),
   timestamp: z.string(),
 });
 
-/** The data of `/brokers/ids/N`, version 5. */
+/** The data of `/brokers/ids/N`, version 5, plus `worker`. */
 export function encodeBroker(broker: BrokerNode): string {
   const protocols = broker.endpoints.map((endpoint) => new URL(endpoint).protocol.slice(0, -1).toUpperCase());
   return JSON.stringify({
@@ -52,6 +58,7 @@ export function encodeBroker(broker: BrokerNode): string {
     endpoints: broker.endpoints,
     ...(broker.rack !== undefined && { rack: broker.rack }),
     ...(broker.policyHash !== undefined && { policy_hash: broker.policyHash }),
+    ...(broker.worker !== undefined && { worker: broker.worker }),
     listener_security_protocol_map: Object.fromEntries(
       protocols.map((protocol) => [protocol, protocol === 'HTTPS' ? 'SSL' : 'PLAINTEXT']),
     ),
@@ -60,20 +67,15 @@ export function encodeBroker(broker: BrokerNode): string {
 }
 
 export function decodeBroker(data: Buffer): BrokerNode {
-  const {
-    host,
-    port,
-    endpoints,
-    rack,
-    policy_hash: policyHash,
-    timestamp,
-  } = decodeDocument('The node of a broker', data, brokerDocument);
+  const document = decodeDocument('The node of a broker', data, brokerDocument);
+  const { host, port, endpoints, rack, worker, policy_hash: policyHash, timestamp } = document;
   return {
     host,
     port,
     endpoints,
     ...(rack !== undefined && { rack }),
     ...(policyHash !== undefined && { policyHash }),
+    ...(worker !== undefined && { worker }),
     startedAt: Number(timestamp),
   };
 }

@@ -60,8 +60,7 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
     },
   );
 
-  const { registry } = broker.metrics;
-  const metricsText = rarely(() => registry.metrics());
+  const { metrics } = broker;
   app.get(
     '/metrics',
     {
@@ -71,32 +70,13 @@ export const operationRoutes: FastifyPluginAsyncZodOpenApi<{
         operationId: 'metrics',
         summary: "Metrics in Prometheus' text format",
         response: {
-          200: { description: 'All metrics of this broker.', content: { 'text/plain': { schema: z.string() } } },
+          200: {
+            description: 'All metrics of this server: those of its workers together, if it has several.',
+            content: { 'text/plain': { schema: z.string() } },
+          },
         },
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (_request, reply) => reply.type(registry.contentType).send(await metricsText()),
+    async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.text()),
   );
 };
-
-/** Time of each second that collecting metrics may take, ms. It takes about 10 ms, and /metrics bypasses admission control. */
-const metricsMsPerSecond = 400;
-
-/** Limits `make` to that part of each second; further calls get its last result. */
-function rarely(make: () => Promise<string>): () => Promise<string> {
-  let [takenMs, since]: [number, number] = [0, 0];
-  let last: Promise<string> | undefined;
-  return () => {
-    const now = performance.now();
-    if (now - since > 1000) [takenMs, since] = [0, now];
-    if (last && takenMs >= metricsMsPerSecond) return last;
-    const text = make().finally(() => {
-      takenMs += performance.now() - now;
-    });
-    last = text;
-    text.catch(() => {
-      if (last === text) last = undefined;
-    });
-    return text;
-  };
-}

@@ -1,0 +1,179 @@
+// The program of a worker: one broker of a server with several. Its primary process sends it all that it needs, keeps the store,
+// and stops it. If the primary is lost, Node ends this process at once, as every worker of a cluster.
+import { type Logger, pino } from 'pino';
+import { defaultLimits } from '../app.ts';
+import { createMetrics, snapshotOf } from '../broker/metrics.ts';
+import { limitsOfWorker } from '../http/worker-limits.ts';
+import type { WorkerPlace } from '../server.ts';
+import { runServer } from '../server-process.ts';
+import { errorForLog } from '../stack-traces.ts';
+import type { LoadingProgress } from '../store/redis/server-info.ts';
+import type { FromWorker, StartOrder, ToWorker } from './messages.ts';
+
+/** How long a request for /metrics waits for the primary, ms. The primary waits for the other workers for a part of that. */
+const wholeMetricsMsMax = 5000;
+
+/** Signals that a terminal sends to all processes at once: the primary acts on them. SIGTERM is also for a single worker. */
+const leftSignals = ['SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
+
+/** Sends a message. Resolves when it is on its way, or the primary is gone. */
+function send(message: FromWorker): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send) process.send(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
+}
+
+/** Something that is waited for, until it is the case for good. */
+class Gate {
+  readonly opened: Promise<void>;
+  open!: () => void;
+
+  constructor() {
+    this.opened = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+}
+
+class Worker {
+  readonly #order: StartOrder;
+  readonly #metrics;
+  readonly #log: Logger;
+  readonly #mayListen = new Gate();
+  readonly #storeStarted = new Gate();
+  readonly #texts = new Map<number, (text: string | undefined) => void>();
+  #loading: LoadingProgress | undefined;
+  #textId = 0;
+  #stop: ((drains: boolean) => void) | undefined;
+
+  constructor(order: StartOrder) {
+    this.#order = order;
+    this.#metrics = createMetrics({
+      processLabels: { worker: String(order.worker) },
+      wholeText: () => this.#wholeText(),
+    });
+    this.#log = pino({ level: order.config.logLevel, serializers: { err: errorForLog } }).child({
+      worker: order.worker,
+    });
+    if (order.mayListen) this.#mayListen.open();
+    if (order.isStoreStarted) this.#storeStarted.open();
+  }
+
+  async run(): Promise<void> {
+    const { config, target, workers } = this.#order;
+    // The primary stops the store itself. A start that waits for the primary goes on, to find that it was aborted.
+    const stopWaiting = async () => {
+      this.#mayListen.open();
+      this.#storeStarted.open();
+    };
+    const server = runServer({
+      config,
+      store: { target, start: {}, stop: stopWaiting },
+      log: this.#log,
+      limits: { ...defaultLimits, ...limitsOfWorker(defaultLimits, workers) },
+      start: {
+        place: this.#place(),
+        startStore: () => this.#storeStarted.opened,
+        loading: () => this.#loading,
+      },
+      leftSignals: [...leftSignals],
+      stopMsMax: this.#order.stopMsMax,
+      onFailure: (reason) => void send({ kind: 'failed', reason, forAll: true }),
+    });
+    this.#stop = (drains) => server.stop(drains);
+    const serving = await server.serving;
+    if (serving) await send({ kind: 'serving', url: serving.url });
+  }
+
+  receive(message: ToWorker): void {
+    switch (message.kind) {
+      case 'listen':
+        this.#mayListen.open();
+        break;
+      case 'store-loading':
+        this.#loading = message.progress;
+        break;
+      case 'store-started':
+        this.#loading = undefined;
+        this.#storeStarted.open();
+        break;
+      case 'stop':
+        this.#stop?.(message.drains);
+        break;
+      case 'read-metrics':
+        void this.#sendMetrics(message.id);
+        break;
+      case 'whole-metrics':
+        this.#texts.get(message.id)?.(message.text);
+        break;
+      case 'start':
+        throw new Error('A worker is started once');
+    }
+  }
+
+  #place(): WorkerPlace {
+    const { worker, predecessor, url } = this.#order;
+    return {
+      worker,
+      metrics: this.#metrics,
+      ...(predecessor !== undefined && { predecessor }),
+      ...(url !== undefined && { url }),
+      beforeListen: async () => {
+        await send({ kind: 'built' });
+        await this.#mayListen.opened;
+      },
+      onListening: (at) => void send({ kind: 'listening', url: at }),
+      onRegistered: (brokerId, session) => void send({ kind: 'registered', brokerId, session }),
+    };
+  }
+
+  async #sendMetrics(id: number): Promise<void> {
+    try {
+      await send({ kind: 'metrics', id, snapshot: await snapshotOf(this.#metrics) });
+    } catch (error) {
+      this.#log.warn({ err: error }, 'The metrics of this worker could not be read; the primary process goes without');
+    }
+  }
+
+  /** The metrics of all workers. @throws Error if the primary does not send them in time, or cannot make them */
+  async #wholeText(): Promise<string> {
+    this.#textId += 1;
+    const id = this.#textId;
+    try {
+      const text = await new Promise<string | undefined>((resolve) => {
+        const timer = setTimeout(() => resolve(undefined), wholeMetricsMsMax);
+        this.#texts.set(id, (text) => {
+          clearTimeout(timer);
+          resolve(text);
+        });
+        void send({ kind: 'read-whole-metrics', id });
+      });
+      if (text === undefined) throw new Error(`The primary process sent no metrics within ${wholeMetricsMsMax} ms`);
+      return text;
+    } finally {
+      this.#texts.delete(id);
+    }
+  }
+}
+
+let worker: Worker | undefined;
+
+async function start(order: StartOrder): Promise<void> {
+  try {
+    worker = new Worker(order);
+    await worker.run();
+  } catch (error) {
+    // The primary tells the operator.
+    await send({ kind: 'failed', reason: error instanceof Error ? error.message : String(error), forAll: false });
+    process.exit(1);
+  }
+}
+
+for (const signal of leftSignals) process.on(signal, () => {});
+process.on('message', (message: ToWorker) => {
+  if (worker) worker.receive(message);
+  // What the primary sends to all workers may come before the order of this one, which then says the same.
+  else if (message.kind === 'start') void start(message);
+});
+void send({ kind: 'loaded' });
