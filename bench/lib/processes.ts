@@ -106,11 +106,16 @@ export class WeirServer extends ServerProcess {
   redisVersion = '';
   socketPath = '';
   readonly #dataDir: string;
+  readonly #workerPids: number[] = [];
 
-  /** @param module what starts the server, as compiled @param probed as for ServerProcess */
-  static async open(module = 'src/main.js', probed = true): Promise<WeirServer> {
+  /**
+   * @param module what starts the server, as compiled
+   * @param probed as for ServerProcess; not with several workers, which would get the probe as well
+   */
+  static async open(module = 'src/main.js', probed = true, workers = 1): Promise<WeirServer> {
     const dataDir = await mkdtemp(join(tmpdir(), 'weir-bench-'));
-    return ServerProcess.start(new WeirServer(module, dataDir, probed), (line, server) => {
+    return ServerProcess.start(new WeirServer(module, dataDir, probed, workers), (line, server) => {
+      if (typeof line.workerPid === 'number') server.#workerPids.push(line.workerPid);
       if (typeof line.redisPid === 'number') {
         server.redisPid = line.redisPid;
         server.redisVersion = String(line.redisVersion);
@@ -123,9 +128,18 @@ export class WeirServer extends ServerProcess {
     });
   }
 
-  private constructor(module: string, dataDir: string, probed: boolean) {
-    super(module, { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' }, probed);
+  private constructor(module: string, dataDir: string, probed: boolean, workers: number) {
+    const env = { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info', WEIR_WORKERS: String(workers) };
+    super(module, env, probed);
     this.#dataDir = dataDir;
+  }
+
+  /** CPU time of all processes of the server but Redis, µs. */
+  override get cpuUs(): number | undefined {
+    return this.#workerPids.reduce<number | undefined>(
+      (sum, pid) => (sum === undefined ? undefined : sum + (cpuUsOf(pid) ?? Number.NaN)),
+      super.cpuUs,
+    );
   }
 
   get redisCpuUs(): number | undefined {
