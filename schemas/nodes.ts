@@ -35,6 +35,15 @@ export const getNodeQuery = z.strictObject({
   wait: durationBetween(0, waitMsMax, 'must be at most 5m')
     .optional()
     .describe('With If-None-Match: wait for a change for up to this time (long poll), at most 5m.'),
+  read: z
+    .literal('local')
+    .optional()
+    .describe(
+      'Read from the memory of the broker: a state that may be some milliseconds old, as a ZooKeeper server replies. `Weir-Zxid` says which, `Weir-Read` whether it came from memory. Not with view=tree or stats=true.',
+    ),
+  minZxid: queryInteger(0, Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe('With read=local: the response reflects this transaction, such as the last one that the client saw.'),
 });
 
 const creation = {

@@ -36,6 +36,7 @@ import { createNodeExpirer } from './sessions/node-expirer.ts';
 import { createSessionReaper } from './sessions/session-reaper.ts';
 import { createStoredTotals } from './stored-totals.ts';
 import { EventTail } from './watches/event-tail.ts';
+import { LocalNodes } from './watches/local-nodes.ts';
 import { WatchHub } from './watches/watch-hub.ts';
 
 export interface BrokerOptions {
@@ -60,6 +61,7 @@ export class Broker {
   readonly metrics: Metrics;
   readonly access: AccessControl;
   readonly eventTail: EventTail;
+  readonly localNodes: LocalNodes;
   readonly watches: WatchHub;
   /** Counts streams and sockets that were closed because their reader was too slow, by `kind`. */
   readonly slowReadersCut: Counter<'kind'>;
@@ -117,6 +119,7 @@ export class Broker {
       () => store.connectionLosses,
     );
     this.eventTail = new EventTail(store.events, log);
+    this.localNodes = new LocalNodes(store.namespace, this.eventTail, config.nodeCacheBytes, this.metrics);
     this.watches = new WatchHub(store.events, this.eventTail, this.metrics, this.stopping, log);
     this.registration = new BrokerRegistration(
       store,

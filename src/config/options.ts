@@ -55,6 +55,8 @@ export interface Config {
   /** How long committed offsets are kept in an empty group, or for topics to which no member subscribes. */
   offsetsRetentionMs: number;
   maxNodeBytes: number;
+  /** Memory for nodes that are read with read=local; 0 = none. */
+  nodeCacheBytes: number;
   maxBodyBytes: number;
   /** Connections of clients to this broker. */
   maxConnections: number;
@@ -271,6 +273,13 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '1MiB',
     placeholder: 'size',
     meaning: 'Maximum size of the data of a node.',
+  },
+  nodeCacheBytes: {
+    variable: 'WEIR_NODE_CACHE_BYTES',
+    schema: size('0', '64GiB'),
+    default: '32MiB',
+    placeholder: 'size',
+    meaning: 'Memory for nodes that are read with `read=local`; `0` = none, so that these reads go to the store, too.',
   },
   maxBodyBytes: {
     variable: 'WEIR_MAX_BODY_BYTES',

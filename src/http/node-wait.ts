@@ -12,14 +12,20 @@ export type WaitTarget = { interest: Interest } & (
   | { read: () => Promise<{ zxid: number; tag: EntityTag }> }
 );
 
+/** The node, and where it is read. */
+interface WaitingNode {
+  path: string;
+  reads: Pick<Broker['store']['namespace'], 'stat'>;
+}
+
 /**
  * Waits until the tag of a view of a node is none of the known tags.
  * @returns the newest zxid and tag; `changed` = false after `waitMs`, if the client has disconnected, or if the broker stops
  */
 export async function waitForChange(
-  broker: Pick<Broker, 'store' | 'watches'>,
+  watches: Broker['watches'],
   reply: FastifyReply,
-  path: string,
+  node: WaitingNode,
   seen: WaitTarget,
   known: Condition,
   waitMs: number,
@@ -28,28 +34,24 @@ export async function waitForChange(
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
   for (;;) {
-    const { zxid, tag } = await currentTag(broker, path, seen);
+    const { zxid, tag } = await currentTag(node, seen);
     // With *, the wait lasts until the node is deleted.
     const changed = !isKnown(known, tag);
     if (changed) return { changed, zxid, tag };
     const leftMs = deadline - performance.now();
-    const what = { path, interest: seen.interest, after: zxid };
+    const what = { path: node.path, interest: seen.interest, after: zxid };
     reply.request.permit?.release();
-    if (leftMs <= 0 || !(await broker.watches.nextChange(what, leftMs, gone.signal))) return { changed, zxid, tag };
+    if (leftMs <= 0 || !(await watches.nextChange(what, leftMs, gone.signal))) return { changed, zxid, tag };
     // One change may wake thousands of requests: each takes a permit again before it reads.
     await reply.request.acquirePermit();
   }
 }
 
 /** The tag as it is now, and the transaction that it reflects. */
-async function currentTag(
-  broker: Pick<Broker, 'store' | 'watches'>,
-  path: string,
-  seen: WaitTarget,
-): Promise<{ zxid: number; tag: EntityTag }> {
+async function currentTag({ path, reads }: WaitingNode, seen: WaitTarget): Promise<{ zxid: number; tag: EntityTag }> {
   try {
     if ('read' in seen) return await seen.read();
-    const { zxid, stat } = await broker.store.namespace.stat(path);
+    const { zxid, stat } = await reads.stat(path);
     return { zxid, tag: seen.tagOf(stat) };
   } catch (error) {
     if (!hasCode(error, 'NO_NODE')) throw error;

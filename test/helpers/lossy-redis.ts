@@ -17,6 +17,9 @@ export interface LossyRedis {
   killAndRestore(): Promise<void>;
   /** Kills it and starts it again with its data. */
   killAndRestart(): Promise<void>;
+  kill(): Promise<void>;
+  /** Starts it again after kill(). */
+  restart(): Promise<void>;
 }
 
 export async function startLossyRedis(t: Test): Promise<LossyRedis> {
@@ -61,5 +64,7 @@ export async function startLossyRedis(t: Test): Promise<LossyRedis> {
       await kill();
       await start();
     },
+    kill,
+    restart: start,
   };
 }

@@ -26,6 +26,7 @@ export const testConfig: Config = {
   eventRetention: 100_000,
   offsetsRetentionMs: 604_800_000,
   maxNodeBytes: 1024 * 1024,
+  nodeCacheBytes: 32 * 1024 * 1024,
   maxBodyBytes: 16 * 1024 * 1024,
   maxConnections: 16_000,
   addressShare: 0.5,

@@ -174,6 +174,11 @@ t.test('lists and trees leave out what the caller may not read', async (t) => {
     ['app', 'brokers', 'cluster', 'config', 'consumers', 'controller', 'controller_epoch', 'admin'].sort(),
   );
   t.same(await children('/app'), ['billing', 'shared']);
+  const local = (path: string) => billing('GET', `/v1/nodes${path}?view=children&read=local`);
+  t.same((await local('/app')).body.children, ['billing', 'shared'], 'also from memory');
+  t.same((await local('/app')).body.children, ['billing', 'shared']);
+  await admin('GET', '/v1/nodes/app/secret?read=local');
+  t.equal((await billing('GET', '/v1/nodes/app/secret?read=local')).status, 403, 'what another read has put there');
   const { tree } = (await billing('GET', '/v1/nodes/app?view=tree')).body;
   t.same(
     tree.children.map(({ name }: { name: string }) => name),

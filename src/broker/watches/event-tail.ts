@@ -28,6 +28,7 @@ export class EventTail {
   /** As #ringFloor, for transactions on committed offsets. */
   #offsetsFloor = 0;
   #position = 0;
+  #completeAt = 0;
   /** Zxids beyond the position that clients have seen: their loss is a gap, too. */
   readonly #ahead = new Set<number>();
   #following: Promise<void> | undefined;
@@ -42,8 +43,14 @@ export class EventTail {
     return this.#position;
   }
 
+  /** When the store had nothing that this broker has not received, as far as it knows: by the clock of `performance`, ms. */
+  get completeAt(): number {
+    return this.#completeAt;
+  }
+
   /** Begins to follow the stream behind its newest transaction. */
   async start(): Promise<void> {
+    this.#completeAt = performance.now();
     this.#restartAt(await this.#events.newestZxid());
     this.#following = this.#follow();
   }
@@ -104,6 +111,9 @@ export class EventTail {
   async #follow(): Promise<void> {
     const follower = {
       accept: (batch: Transaction[]) => this.#accept(batch),
+      complete: (at: number) => {
+        this.#completeAt = at;
+      },
       positions: () => [this.#position, ...this.#ahead],
       offsetsForgotten: (error: ServiceError) => this.#gap('both', error),
     };

@@ -7,7 +7,7 @@ import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createOnceLog } from '../log-once.ts';
 
-const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Stat, Idempotency-Replayed, Retry-After';
+const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Read, Weir-Stat, Idempotency-Replayed, Retry-After';
 
 interface OriginCheckOptions {
   /** Origins of other sites that may use the service; `*` allows all. */

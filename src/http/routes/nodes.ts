@@ -62,7 +62,7 @@ const ifMatch = { 'if-match': entityTags.optional() };
 const ifNoneMatch = { 'if-none-match': entityTags.optional() };
 
 export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
-  broker: Pick<Broker, 'config' | 'stopping' | 'store' | 'watches'>;
+  broker: Pick<Broker, 'config' | 'localNodes' | 'stopping' | 'store' | 'watches'>;
 }> = async (app, { broker }) => {
   const { namespace } = broker.store;
 
@@ -89,6 +89,22 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
     done();
   });
 
+  /** Where a GET reads. @throws ServiceError BAD_REQUEST */
+  function readsOf({ read, minZxid, view, stats }: z.output<typeof getNodeQuery>, reply: FastifyReply) {
+    if (read === undefined) {
+      if (minZxid === undefined) return namespace;
+      throw new ServiceError(
+        'BAD_REQUEST',
+        'minZxid belongs to read=local; other reads reflect every change. Leave it out.',
+      );
+    }
+    if (view === 'tree' || (view === 'children' && stats)) {
+      const what = view === 'tree' ? 'A tree is' : 'Children with stats=true are';
+      throw new ServiceError('BAD_REQUEST', `${what} not read from memory; leave out read=local.`);
+    }
+    return broker.localNodes.reads({ minZxid, served: (source) => reply.header('weir-read', source) });
+  }
+
   app.get(
     '/nodes/*',
     {
@@ -107,7 +123,14 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         response: {
           200: {
             description: 'By `view`: the raw bytes with their own type, or JSON.',
-            headers: z.object({ etag: z.string().optional(), 'weir-stat': z.string().optional() }),
+            headers: z.object({
+              etag: z.string().optional(),
+              'weir-stat': z.string().optional(),
+              'weir-read': z
+                .enum(['local', 'store'])
+                .optional()
+                .describe('With read=local: whether the response came from the memory of the broker.'),
+            }),
             content: {
               '*/*': rawResponse,
               'application/json': {
@@ -123,6 +146,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
     async (request, reply) => {
       const path = request.nodePath;
       const { view, limit, after, stats, depth, wait } = request.query;
+      const reads = readsOf(request.query, reply);
       refuseConditions(request, 'If-Match');
       const known = conditionOf('If-None-Match', request.headers['if-none-match']);
       if (view === 'tree') {
@@ -142,7 +166,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         throw error;
       };
       const page = async () => {
-        const { zxid, stat, children, next } = await namespace
+        const { zxid, stat, children, next } = await reads
           .children(path, { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false })
           .catch(absent);
         const below = path === '/' ? '/' : `${path}/`;
@@ -160,14 +184,14 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
               : view === 'data'
                 ? { interest: 'content', tagOf: dataTag }
                 : { interest: 'node', tagOf: statTag };
-        const { changed, zxid, tag } = await waitForChange(broker, reply, path, seen, known, wait);
+        const { changed, zxid, tag } = await waitForChange(broker.watches, reply, { path, reads }, seen, known, wait);
         await request.recheckAccess();
         if (broker.stopping.aborted) reply.header('connection', 'close');
         if (!changed) return tagged(reply, zxid, tag).code(304).send();
       }
       switch (view) {
         case 'data': {
-          const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
+          const { zxid, stat, contentType, data } = await reads.get(path).catch(absent);
           if (isUnchanged(reply, zxid, dataTag(stat), known)) return reply.code(304).send();
           // Data stored by one user must not run as a script in the browser of another.
           return reply
@@ -177,12 +201,12 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
             .send(data);
         }
         case 'node': {
-          const { zxid, stat, contentType, data } = await namespace.get(path).catch(absent);
+          const { zxid, stat, contentType, data } = await reads.get(path).catch(absent);
           if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
           return { path, ...toJsonData(data), contentType, stat };
         }
         case 'stat': {
-          const { zxid, stat } = await namespace.stat(path).catch(absent);
+          const { zxid, stat } = await reads.stat(path).catch(absent);
           if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
           return { path, stat };
         }

@@ -100,7 +100,8 @@ export class Events {
    * Before a batch is passed on, a gap before it is ruled out if there could be one: after a loss of the connection, and where a zxid is
    * missing. Within an epoch the zxids of both histories together are consecutive, so a missing one means a new epoch, or that the
    * stream was trimmed beyond the reader.
-   * @param follower `accept` takes each batch; `positions` returns the zxids that must still be resumable, beginning with the last
+   * @param follower `accept` takes each batch; `complete` is called when all transactions up to a time have been accepted (by the
+   *   clock of `performance`, ms); `positions` returns the zxids that must still be resumable, beginning with the last
    *   accepted one; `offsetsForgotten` is called if only the history of committed offsets has a gap
    * @throws ServiceError COMPACTED if the main history has a gap (field `zxid`: the newest)
    */
@@ -108,6 +109,7 @@ export class Events {
     after: number,
     follower: {
       accept(batch: Transaction[]): void;
+      complete(at: number): void;
       positions(): Iterable<number>;
       offsetsForgotten(error: ServiceError): void;
     },
@@ -122,7 +124,9 @@ export class Events {
       while (!signal.aborted) {
         try {
           // On a new connection the read must not block, so that the check below comes at once.
-          const batch = await this.#readNext(client, position, isSame);
+          const askedAt = performance.now();
+          const mayBlock = isSame;
+          const { transactions: batch, complete } = await this.#readNext(client, position, mayBlock);
           const newest = batch.at(-1)?.zxid ?? position;
           // The check comes after the read: a trim between a check and a later read would go unnoticed.
           if (!isSame || newest - position !== batch.length) {
@@ -135,12 +139,17 @@ export class Events {
               follower.offsetsForgotten(error as ServiceError);
             }
           }
-          if (batch.length === 0) continue;
+          if (batch.length === 0) {
+            // Redis has waited in vain from after the request until the time-out.
+            follower.complete(mayBlock ? askedAt + blockMs : askedAt);
+            continue;
+          }
           // The reply to the writer may have arrived in the same turn, behind this batch: it does not wait for all watchers.
           await endOfTurn();
           if (signal.aborted) continue;
           position = newest;
           follower.accept(batch);
+          if (complete) follower.complete(askedAt);
         } catch (error) {
           if (hasCode(error, 'COMPACTED')) throw error;
           isSame = false;
@@ -161,7 +170,12 @@ export class Events {
     if (problem) throw problem;
   }
 
-  async #readNext(client: Redis, position: number, mayBlock: boolean): Promise<Transaction[]> {
+  /** @returns `complete` = there were no others */
+  async #readNext(
+    client: Redis,
+    position: number,
+    mayBlock: boolean,
+  ): Promise<{ transactions: Transaction[]; complete: boolean }> {
     const from = `${position}-0`;
     const streams = ['STREAMS', this.#keys.events, this.#keys.offsetEvents, from, from] as const;
     const reply = (await (mayBlock
@@ -172,7 +186,7 @@ export class Events {
     // other one (Redis 7.0).
     const [first, second] = pages;
     if (mayBlock && !second && first?.entries.some(hasOtherHalf)) return this.#readNext(client, position, false);
-    return merge(pages, position).transactions;
+    return merge(pages, position);
   }
 }
 
