@@ -20,7 +20,6 @@ export const accessMeResponse = z
         }),
       )
       .describe('The rules that apply to the identity, with its name in the place of `$identity`.'),
-    limits: z.record(z.string(), z.int()),
   })
   .meta({ id: 'AccessOfCaller' });
 

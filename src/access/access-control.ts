@@ -21,7 +21,6 @@ export const openCaller: Caller = {
   tokenId: undefined,
   expiresAt: undefined,
   rights: openRights,
-  limits: {},
 };
 
 export class AccessControl {
@@ -112,7 +111,7 @@ export class AccessControl {
     throw this.#denied(caller, 'identity', (who) => `${who} needs an identity`);
   }
 
-  /** As require(), for the docs, the console or the metrics. */
+  /** As require(), for the docs or the metrics. */
   requireThing(caller: Caller, thing: PublicThing): void {
     if (caller.rights.reads(thing)) return;
     throw this.#denied(caller, 'read', (who) => `${who} needs read: [${thing}]`);

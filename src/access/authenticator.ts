@@ -1,10 +1,9 @@
-// Who is asking: finds the identity of a request by its token, its JWT or the certificate of its connection.
+// Who is asking: finds the identity of a request by its token or its JWT.
 import { createHash } from 'node:crypto';
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { ServiceError } from '../core/service-error.ts';
 import type { Policy } from './policy.ts';
-import type { IdentityLimits } from './policy-file.ts';
 import type { Rights } from './rights.ts';
 import { tokenIdOf } from './tokens.ts';
 
@@ -17,15 +16,12 @@ export interface Caller {
   /** When its credential ends, ms since 1970; undefined if it does not. */
   readonly expiresAt: number | undefined;
   readonly rights: Rights;
-  readonly limits: IdentityLimits;
 }
 
 /** What a request proves its identity with. */
 export interface Credentials {
   /** The header Authorization. */
   authorization?: string | undefined;
-  /** The names in a client certificate that was verified: `CN=…`, `DNS=…`, `URI=…`, `email=…`. */
-  certNames?: readonly string[] | undefined;
 }
 
 /** Only algorithms with a public key: with a shared secret, who verifies could also sign. */
@@ -59,16 +55,8 @@ export class Authenticator {
    * @returns a promise only if a JWT has to be verified
    * @throws ServiceError AUTH_REQUIRED for credentials that are not valid; STORE_UNAVAILABLE is never thrown
    */
-  callerOf({ authorization, certNames = [] }: Credentials): Caller | Promise<Caller> {
-    if (authorization === undefined) {
-      const [identity, other] = this.#policy.identitiesOfCert(certNames);
-      if (other !== undefined) {
-        throw refused(
-          `The client certificate belongs to two identities of the policy, ${identity} and ${other}; it must belong to one.`,
-        );
-      }
-      return identity === undefined ? this.#anonymous() : this.#caller(identity);
-    }
+  callerOf({ authorization }: Credentials): Caller | Promise<Caller> {
+    if (authorization === undefined) return this.#anonymous();
     const [, scheme = '', value = ''] = /^(\S+) +(\S+)$/.exec(authorization.trim()) ?? [];
     switch (scheme.toLowerCase()) {
       case 'bearer':
@@ -145,12 +133,11 @@ export class Authenticator {
 
   #anonymous(): Caller {
     const { anonymous: rights } = this.#policy;
-    return { identity: undefined, tokenId: undefined, expiresAt: undefined, rights, limits: {} };
+    return { identity: undefined, tokenId: undefined, expiresAt: undefined, rights };
   }
 
   #caller(identity: string, tokenId?: string, expiresAt?: number): Caller {
-    const rights = this.#policy.rightsOf(identity);
-    return { identity, tokenId, expiresAt, rights, limits: rights.limits };
+    return { identity, tokenId, expiresAt, rights: this.#policy.rightsOf(identity) };
   }
 }
 

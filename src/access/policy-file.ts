@@ -41,9 +41,6 @@ const identitySchema = z.strictObject({
     .array(tokenSchema)
     .max(tokensPerIdentityMax, `may be at most ${tokensPerIdentityMax}: one in use, and one to change to`)
     .default([]),
-  certs: z
-    .array(z.string().regex(/^(CN|DNS|URI|email)=.+$/, 'must be CN=name, DNS=name, URI=uri or email=address'))
-    .default([]),
   jwt: z.strictObject({ claim: z.string().min(1), has: z.string().min(1) }).optional(),
 });
 
@@ -54,35 +51,6 @@ const jwtSchema = z.strictObject({
   /** The claim that names the identity of each user. */
   nameClaim: z.string().min(1).optional(),
 });
-
-const units: Record<string, number> = { '': 1, k: 1000, M: 1_000_000, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
-
-/** A positive amount with one of the units, as a number or a text. @param suffix what follows it, such as `/s` */
-function amount(allowed: string, suffix: '' | '/s', example: string) {
-  const pattern = new RegExp(`^(\\d{1,15})(${allowed})?${suffix}$`);
-  const error = `must be ${suffix ? 'a rate' : 'an amount'} such as ${example}`;
-  const numberOf = (text: string) => {
-    const [, digits = '', unit = ''] = pattern.exec(text) ?? [];
-    return Number(digits) * (units[unit] ?? 1);
-  };
-  return z
-    .union([z.int(), z.string()], { error })
-    .transform(String)
-    .pipe(z.string().regex(pattern, error).transform(numberOf).pipe(z.number().min(1, error)));
-}
-
-const limitsSchema = z.strictObject({
-  requests: amount('k', '/s', '500/s').optional(),
-  bytes: amount('KiB|MiB|GiB', '/s', '20MiB/s').optional(),
-  inFlight: amount('k', '', '100').optional(),
-  sockets: amount('k', '', '50').optional(),
-  watches: amount('k', '', '2000').optional(),
-  storedBytes: amount('KiB|MiB|GiB', '', '1GiB').optional(),
-  nodes: amount('k|M', '', '100k').optional(),
-  partitions: amount('k', '', '200').optional(),
-});
-/** Most that an identity may use. Rates are per second; what is absent has no limit of its own. */
-export type IdentityLimits = { [Name in keyof z.output<typeof limitsSchema>]?: number | undefined };
 
 function verbList(kind: Kind) {
   const known: readonly Verb[] = verbsOf[kind];
@@ -110,7 +78,6 @@ export type Grant = z.output<typeof grantSchema>;
 const ruleSchema = grantSchema.extend({
   who: z.union([z.literal('*'), identityName], { error: 'must be the name of an identity, or * for all' }),
   admin: z.boolean().default(false),
-  limits: limitsSchema.default({}),
 });
 export type Rule = z.output<typeof ruleSchema>;
 
@@ -178,8 +145,7 @@ function fieldOf(path: PropertyKey[]): string {
 function conflictsIn(policy: PolicyDocument): { path: PropertyKey[]; message: string }[] {
   const problems: { path: PropertyKey[]; message: string }[] = [];
   const tokenIds = new Map<string, string>();
-  const certs = new Map<string, string>();
-  for (const [name, { tokens, certs: own, jwt }] of Object.entries(policy.identities)) {
+  for (const [name, { tokens, jwt }] of Object.entries(policy.identities)) {
     for (const [i, { id }] of tokens.entries()) {
       const other = tokenIds.get(id);
       if (other !== undefined)
@@ -188,12 +154,6 @@ function conflictsIn(policy: PolicyDocument): { path: PropertyKey[]; message: st
           message: `${id} is the id of a token of ${other} already; ids are unique in the file`,
         });
       tokenIds.set(id, name);
-    }
-    for (const [i, cert] of own.entries()) {
-      const other = certs.get(cert);
-      if (other !== undefined)
-        problems.push({ path: ['identities', name, 'certs', i], message: `${cert} belongs to ${other} already` });
-      certs.set(cert, name);
     }
     if (jwt && !policy.jwt)
       problems.push({

@@ -25,7 +25,6 @@ export class Policy {
   readonly document: PolicyDocument;
   readonly anonymous: Rights;
   readonly #tokens = new Map<string, StoredToken>();
-  readonly #identityOfCert = new Map<string, string>();
   readonly #byClaim: { identity: string; claim: string; has: string }[] = [];
   readonly #rights = new LRUCache<string, RuleRights>({ max: compiledRightsMax });
 
@@ -34,11 +33,10 @@ export class Policy {
     this.hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
     this.document = readPolicy(text);
     this.anonymous = anonymousRights(this.document.public);
-    for (const [identity, { tokens, certs, jwt }] of Object.entries(this.document.identities)) {
+    for (const [identity, { tokens, jwt }] of Object.entries(this.document.identities)) {
       for (const { id, sha256, expires } of tokens) {
         this.#tokens.set(id, { id, identity, sha256: Buffer.from(sha256, 'hex'), expiresAt: expires });
       }
-      for (const cert of certs) this.#identityOfCert.set(cert, identity);
       if (jwt) this.#byClaim.push({ identity, ...jwt });
     }
   }
@@ -47,16 +45,6 @@ export class Policy {
   tokenOf(token: string): { id: string; identity: string; expiresAt: number | undefined } | undefined {
     const stored = this.#tokens.get(tokenIdOf(token) ?? '');
     return stored && hasHash(token, stored.sha256) ? stored : undefined;
-  }
-
-  /** The identities of a client certificate with these names, such as `CN=ops` or `DNS=ops.example`. */
-  identitiesOfCert(names: Iterable<string>): string[] {
-    const found = new Set<string>();
-    for (const name of names) {
-      const identity = this.#identityOfCert.get(name);
-      if (identity !== undefined) found.add(identity);
-    }
-    return [...found];
   }
 
   /**
@@ -89,7 +77,7 @@ export class Policy {
     );
   }
 
-  /** What an identity may do, and its limits. */
+  /** What an identity may do. */
   rightsOf(identity: string): RuleRights {
     let rights = this.#rights.get(identity);
     if (!rights) {

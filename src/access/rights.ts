@@ -1,7 +1,7 @@
 // What one identity may do, compiled from the rules of a policy that name it.
 import { NameRules } from './name-rules.ts';
 import { NodeRules } from './node-rules.ts';
-import type { Grant, IdentityLimits, Rule } from './policy-file.ts';
+import type { Grant, Rule } from './policy-file.ts';
 import { includes, nounOf, type PublicThing, type Resource, setOf, type Verb, type VerbSet } from './verbs.ts';
 
 /** What a caller may do. */
@@ -59,7 +59,6 @@ function reservedNode(path: string): Reserved {
 /** Rights by rules. Many rules are compiled into one structure for each kind, so that their number does not matter to a request. */
 export class RuleRights implements Rights {
   readonly isAdmin: boolean;
-  readonly limits: IdentityLimits;
   readonly #nodes = new NodeRules();
   readonly #names = { topics: new NameRules(), groups: new NameRules(), producers: new NameRules() };
   readonly #things: Set<PublicThing>;
@@ -71,7 +70,6 @@ export class RuleRights implements Rights {
    */
   constructor(identity: string, rules: readonly (Grant & Partial<Rule>)[], things: readonly PublicThing[]) {
     this.isAdmin = rules.some(({ admin }) => admin === true);
-    this.limits = largestOf(rules.map(({ limits = {} }) => limits));
     this.#things = new Set([...things, ...rules.flatMap(({ read }) => read)]);
     for (const rule of rules) {
       for (const [pattern, verbs] of Object.entries(rule.nodes))
@@ -121,15 +119,4 @@ export function missingText(who: string, verb: Verb, { kind, name }: Resource): 
 /** A pattern for one identity: with its name in the place of `$identity`. */
 export function withName(pattern: string, identity: string): string {
   return pattern.replaceAll('$identity', identity);
-}
-
-/** Of each limit the largest. A rule without a limit does not lift that of another: only named limits count. */
-function largestOf(all: readonly IdentityLimits[]): IdentityLimits {
-  const largest: IdentityLimits = {};
-  for (const limits of all) {
-    for (const [name, value] of Object.entries(limits) as [keyof IdentityLimits, number | undefined][]) {
-      if (value !== undefined) largest[name] = Math.max(value, largest[name] ?? 0);
-    }
-  }
-  return largest;
 }

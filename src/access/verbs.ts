@@ -14,8 +14,8 @@ export const verbsOf = {
 } as const satisfies Record<string, readonly Verb[]>;
 export type Kind = keyof typeof verbsOf;
 
-/** What anonymous clients, or an identity, may read besides: files, and metrics. */
-export const publicThings = ['docs', 'console', 'metrics'] as const;
+/** What anonymous clients, or an identity, may read besides. */
+export const publicThings = ['docs', 'metrics'] as const;
 export type PublicThing = (typeof publicThings)[number];
 
 /** One thing that a request touches. `name` = the path of a node, or a name. */

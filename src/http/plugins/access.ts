@@ -158,7 +158,6 @@ function requireGeneral(access: AccessControl, caller: Caller, need: Extract<Acc
     case 'open':
       break;
     case 'docs':
-    case 'console':
     case 'metrics':
       access.requireThing(caller, need);
       break;

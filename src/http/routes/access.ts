@@ -36,14 +36,13 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
       } satisfies FastifyZodOpenApiSchema,
     },
     async ({ caller }) => {
-      const { identity, tokenId, expiresAt, rights, limits } = caller;
+      const { identity, tokenId, expiresAt, rights } = caller;
       return {
         identity: identity ?? null,
         ...(tokenId !== undefined && { token: tokenId }),
         ...(expiresAt !== undefined && { expires: expiresAt }),
         admin: rights.isAdmin,
         allow: identity === undefined ? [] : (access.policy?.rulesOf(identity) ?? []),
-        limits: Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
       } as z.output<typeof accessMeResponse>;
     },
   );
