@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { offset } from './common.ts';
 import { negotiatedDuration } from './duration.ts';
 import { problemSchema } from './errors.ts';
-import { commitBody, joinBody, memberResponse, topicPartitions } from './groups.ts';
+import { commitBody, joinBody, joinedShape, memberResponse, topicPartitions } from './groups.ts';
 import { fetchedRecord } from './records.ts';
 import { topicName } from './topics.ts';
 
@@ -89,7 +89,7 @@ const memberEpoch = memberResponse.shape.memberEpoch;
 export const groupServerFrame = z
   .discriminatedUnion('type', [
     z
-      .object({ type: z.literal('joined'), ...memberResponse.shape })
+      .object({ type: z.literal('joined'), ...memberResponse.shape, ...joinedShape })
       .describe('The first frame. `assignment` has the partitions that the member may read at once.'),
     z.object({ type: z.literal('assigned'), partitions, memberEpoch }).describe('Partitions added to the assignment.'),
     z

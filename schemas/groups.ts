@@ -105,8 +105,19 @@ export const memberResponse = z
   })
   .meta({ id: 'GroupMembership' });
 
+/** Beside the member in the response to a join. */
+export const joinedShape = {
+  missingTopics: z
+    .array(topicName)
+    .optional()
+    .describe(
+      'Of the topics that the join names, those that do not exist, at most 100. The group gets their partitions once they are created. Absent if all exist, and for a pattern.',
+    ),
+};
+
 export const joinResponse = memberResponse
   .extend({
+    ...joinedShape,
     memberSecret: z
       .string()
       .describe(

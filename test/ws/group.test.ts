@@ -232,6 +232,14 @@ t.test('frames that arrive before the member has joined are handled after the jo
   await eventually(() => values(socket).length === 1, 'and it receives records');
 });
 
+t.test('the joined frame names the topics that do not exist', async (t) => {
+  const group = await newGroup(1);
+  const socket = await openSocket(t, `${one.url}/v1/groups/${group}/stream?topics=${group},${group}-none`);
+  t.same((await socket.frame({ type: 'joined' })).missingTopics, [`${group}-none`]);
+  const other = await member(t, group);
+  t.equal((await other.frame({ type: 'joined' })).missingTopics, undefined);
+});
+
 t.test('an error that ends a member is sent as an error frame and a close code with its status', async (t) => {
   const group = await newGroup(1);
   const open = (query: string) => openSocket(t, `${one.url}/v1/groups/${group}/stream${query}`);

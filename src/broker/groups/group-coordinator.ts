@@ -32,11 +32,11 @@ import type { GroupStateManager } from './group-state-manager.ts';
 import { JoinDebouncer } from './join-debouncer.ts';
 import { type Join, joinRequestOf } from './join-request.ts';
 import { MembershipBatcher } from './membership-batcher.ts';
-import type { MembershipResult, RequestedPartitions } from './membership-update.ts';
+import type { JoinedMember, MembershipResult, RequestedPartitions } from './membership-update.ts';
 import { type TopicSources, topicsViewOf } from './topics-view.ts';
 
 /** The response to a heartbeat, and the first frame on a socket. */
-export interface MemberResponse {
+interface MemberResponse {
   memberId: string;
   memberEpoch: number;
   assignment: TopicPartitions[];
@@ -44,8 +44,14 @@ export interface MemberResponse {
   sessionTimeoutMs: number;
 }
 
+/** The `joined` frame of a socket, without its type. */
+export interface JoinedResponse extends MemberResponse {
+  /** Of the topics that the join names, those that do not exist; set if there are any. */
+  missingTopics?: string[] | undefined;
+}
+
 /** The response to a join over HTTP, the only one that contains the secret. */
-interface JoinResponse extends MemberResponse {
+interface JoinResponse extends JoinedResponse {
   memberSecret: string;
 }
 
@@ -127,19 +133,19 @@ export class GroupCoordinator {
     const secretHash = hashMemberSecret(newSecret);
     const presentedSecretHash = presentedSecret === undefined ? undefined : hashMemberSecret(presentedSecret);
     const request = { ...joinRequestOf(group, join, this.#sessionMinTtlMs), secretHash, presentedSecretHash };
-    const responseOf = (member: GroupMember): JoinResponse => {
-      const memberSecret = member.secretHash === secretHash ? newSecret : (presentedSecret ?? '');
-      return { ...memberResponseOf(member), memberSecret };
+    const responseOf = (joined: JoinedMember): JoinResponse => {
+      const memberSecret = joined.member.secretHash === secretHash ? newSecret : (presentedSecret ?? '');
+      return { ...joinedResponseOf(joined), memberSecret };
     };
     const stored = idempotency && {
       ...idempotency,
-      response: (member: GroupMember) => sealResponse(idempotency.key, JSON.stringify(responseOf(member))),
+      response: (joined: JoinedMember) => sealResponse(idempotency.key, JSON.stringify(responseOf(joined))),
     };
     await this.#debounce(group);
     const change = (): MemberChange => ({ kind: 'join', request });
     const result = await this.#batcher.submit(group, { change, stored });
     if (!idempotency || result.replayed === undefined) {
-      return { zxid: result.zxid, response: responseOf(memberIn(result)), replayed: false };
+      return { zxid: result.zxid, response: responseOf(joinedIn(result)), replayed: false };
     }
     const response = joinResponse.parse(JSON.parse(openResponse(idempotency.key, result.replayed)));
     return { zxid: result.zxid, response, replayed: true };
@@ -153,11 +159,11 @@ export class GroupCoordinator {
     group: string,
     join: Join,
     positionsToRead: RequestedPartitions,
-  ): Promise<{ member: GroupMember; callEpoch: number; positions: PartitionPosition[] }> {
+  ): Promise<JoinedMember & { callEpoch: number; positions: PartitionPosition[] }> {
     const request = joinRequestOf(group, join, this.#sessionMinTtlMs);
     await this.#debounce(group);
     const result = await this.#batcher.submit(group, { change: () => ({ kind: 'join', request }), positionsToRead });
-    return { member: memberIn(result), callEpoch: result.callEpoch, positions: result.positions };
+    return { ...joinedIn(result), callEpoch: result.callEpoch, positions: result.positions };
   }
 
   /**
@@ -334,7 +340,15 @@ function memberIn({ member }: MembershipResult): GroupMember {
   throw new Error('The result of a join, heartbeat or report has no member.');
 }
 
-export function memberResponseOf(member: GroupMember): MemberResponse {
+function joinedIn(result: MembershipResult): JoinedMember {
+  return { member: memberIn(result), missingTopics: result.missingTopics };
+}
+
+export function joinedResponseOf({ member, missingTopics }: JoinedMember): JoinedResponse {
+  return { ...memberResponseOf(member), ...(missingTopics.length > 0 && { missingTopics }) };
+}
+
+function memberResponseOf(member: GroupMember): MemberResponse {
   return {
     memberId: member.memberId,
     memberEpoch: member.memberEpoch,

@@ -13,6 +13,7 @@ import {
 } from '../../core/groups/group-document.ts';
 import { pollTimerName } from '../../core/groups/group-nodes.ts';
 import { applyChanges, type MemberChange } from '../../core/groups/group-state.ts';
+import { missingTopics, type TopicsView } from '../../core/groups/group-topics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Caller, KnownPartition, PartitionPosition, Refusal, Renewal } from '../../store/groups/groups.ts';
 import type { IdempotencyKey, ResponseToStore } from '../../store/idempotency.ts';
@@ -23,6 +24,13 @@ import { type TopicSources, topicsViewOf } from './topics-view.ts';
 /** Returns the partitions whose positions the result contains, given the group and the member after the update. */
 export type RequestedPartitions = (document: GroupDocument, member: GroupMember) => readonly KnownPartition[];
 
+/** What the response to a join is about. */
+export interface JoinedMember {
+  member: GroupMember;
+  /** Of the topics that the join names, those that do not exist. */
+  missingTopics: string[];
+}
+
 /** A request of one member. */
 export interface MembershipRequest {
   /** Called at each attempt, so that it includes what a member on a socket has released meanwhile. */
@@ -31,13 +39,15 @@ export interface MembershipRequest {
   renews?: boolean;
   positionsToRead?: RequestedPartitions;
   /** The idempotency key, and the response to store for repeats of the request. */
-  stored?: (IdempotencyKey & { response(member: GroupMember): string }) | undefined;
+  stored?: (IdempotencyKey & { response(joined: JoinedMember): string }) | undefined;
 }
 
 export interface MembershipResult {
   zxid: number;
   /** The member after the update; undefined if it left for good, or if the response is replayed. */
   member: GroupMember | undefined;
+  /** As JoinedMember, after a join; else empty. */
+  missingTopics: string[];
   /** The member's new call epoch after a join; else 0. */
   callEpoch: number;
   /** Of the partitions that `positionsToRead` returned, in their order. */
@@ -49,6 +59,7 @@ export interface MembershipResult {
 /** A request in the next document, before the commit. */
 interface AppliedRequest {
   member: GroupMember | undefined;
+  missingTopics: string[];
   change: MemberChange;
   positionsToRead: readonly KnownPartition[];
 }
@@ -88,7 +99,7 @@ export async function applyRequests(
   );
   const remaining = errors.values();
   const applied = entries.map(({ request, change }, index): AppliedRequest | ServiceError => {
-    return refusals[index] ?? remaining.next().value ?? appliedRequest(next, change, request);
+    return refusals[index] ?? remaining.next().value ?? appliedRequest(next, change, request, view);
   });
   const failed = applied.find((one) => one instanceof ServiceError);
   if (failed && !isNewest) throw failed;
@@ -100,12 +111,18 @@ function appliedRequest(
   group: GroupDocument,
   change: MemberChange,
   { positionsToRead }: MembershipRequest,
+  view: TopicsView | undefined,
 ): AppliedRequest | ServiceError {
   const memberId = change.kind === 'join' ? change.request.memberId : change.memberId;
   try {
     const current = getOwn(group.members, memberId);
     const member = current || change.kind === 'leave' ? current : memberOf(group, memberId);
-    return { member, change, positionsToRead: (member && positionsToRead?.(group, member)) ?? [] };
+    return {
+      member,
+      missingTopics: view && change.kind === 'join' ? missingTopics(change.request.subscription, view) : [],
+      change,
+      positionsToRead: (member && positionsToRead?.(group, member)) ?? [],
+    };
   } catch (error) {
     if (error instanceof ServiceError) return error;
     throw error;
@@ -155,7 +172,7 @@ function updateOf(
       positionsToClear.push(...heldBy(earlier));
       timersToCancel.push(pollTimerName(group, memberId));
     }
-    if (stored) store(stored.response(member));
+    if (stored) store(stored.response({ member, missingTopics: one.missingTopics }));
   }
   const commit: GroupUpdate<AppliedRequests>['commit'] = {
     allowOom,
@@ -187,11 +204,11 @@ export function resultsOf({
   let at = 0;
   return applied.map((one) => {
     if (one instanceof ServiceError) return one;
-    const { member, change, positionsToRead } = one;
+    const { member, missingTopics, change, positionsToRead } = one;
     const callEpoch = (member && change.kind === 'join' && callEpochs.next().value) || 0;
     const ownPositions = positions.slice(at, at + positionsToRead.length);
     at += positionsToRead.length;
-    return { zxid, member, callEpoch, positions: ownPositions };
+    return { zxid, member, missingTopics, callEpoch, positions: ownPositions };
   });
 }
 
@@ -207,5 +224,5 @@ export function refusedResult(
   if (caller && isSuperseded) return memberSuperseded(caller.memberId);
   const earlier = stored && answered.get(stored.key);
   if (earlier === undefined || earlier instanceof ServiceError) return earlier;
-  return { zxid: 0, member: undefined, callEpoch: 0, positions: [], replayed: earlier };
+  return { zxid: 0, member: undefined, missingTopics: [], callEpoch: 0, positions: [], replayed: earlier };
 }

@@ -120,6 +120,18 @@ function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, 
   return { taken, leftOut };
 }
 
+/** How many of the missing topics a response to a join names. */
+const missingTopicsMax = 100;
+
+/**
+ * The topics that a joining member names and that do not exist, in its order and at most `missingTopicsMax`. A pattern names none:
+ * it is for topics that are yet to come, too.
+ */
+export function missingTopics(subscription: Subscription, view: TopicsView): string[] {
+  if (!('topics' in subscription)) return [];
+  return [...new Set(subscription.topics)].filter((name) => !view.get(name)).slice(0, missingTopicsMax);
+}
+
 /**
  * Checks the partition limit for members that join. Topics to which the group was subscribed before do not count as new, even if
  * they are left out in part. Otherwise the members of a group that exceeds the limit could not join again after a restart.

@@ -115,6 +115,27 @@ t.test('a join may be repeated', async (t) => {
   t.equal((await http(`${url}/v1/groups/g`)).body.members.length, 2);
 });
 
+t.test('the response to a join names the topics that do not exist', async (t) => {
+  const { url } = await startTestServer(t);
+  await createTopic(url, 'orders', 2);
+  const key = { 'idempotency-key': 'a join with a typing error' };
+  const keyed = () => http(`${url}/v1/groups/g/members`, 'POST', { topics: ['oders', 'orders', 'oders'] }, key);
+  const joined = await keyed();
+  t.same(joined.body.missingTopics, ['oders']);
+  await createTopic(url, 'oders', 1);
+  t.same((await keyed()).body, joined.body, 'a repeat gets the response that was stored');
+  const later = await join(url, 'g', { topics: ['oders', 'orders'] });
+  t.equal(later.body.missingTopics, undefined, 'nothing is named if all exist');
+  const pattern = await join(url, 'h', { pattern: 'o.*x' });
+  t.match(pattern.body, { missingTopics: undefined, assignment: [] }, 'a pattern names no topics');
+  const many = await join(url, 'h', { topics: Array.from({ length: 150 }, (_, i) => `none-${i}`) });
+  t.same(
+    many.body.missingTopics,
+    Array.from({ length: 100 }, (_, i) => `none-${i}`),
+    'at most 100 are named',
+  );
+});
+
 t.test('members without a partition take over when another member is gone', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 1);

@@ -12,7 +12,7 @@ import {
   memberSuperseded,
 } from '../../../core/groups/group-document.ts';
 import { hasCode, type ServiceError } from '../../../core/service-error.ts';
-import { type GroupCoordinator, type MemberResponse, memberResponseOf } from '../group-coordinator.ts';
+import { type GroupCoordinator, type JoinedResponse, joinedResponseOf } from '../group-coordinator.ts';
 import type { GroupStateManager } from '../group-state-manager.ts';
 import type { Join } from '../join-request.ts';
 import {
@@ -24,6 +24,7 @@ import {
   releaseOverdue,
   withCommittedOffsets,
 } from '../member-cursors.ts';
+import type { JoinedMember } from '../membership-update.ts';
 import type { GroupOffsets, OffsetToCommit } from '../offsets/group-offsets.ts';
 import { type PartitionsChange, type Released, type StreamCursor, StreamPartitions } from './stream-partitions.ts';
 import {
@@ -75,7 +76,7 @@ export class GroupStreams {
   async open(group: string, request: Join, sink: GroupStreamSink): Promise<GroupStream> {
     const joinedAt = performance.now();
     let added: MemberCursor[] = [];
-    const { member, callEpoch, positions } = await this.#parts.coordinator.joinOverSocket(
+    const { member, missingTopics, callEpoch, positions } = await this.#parts.coordinator.joinOverSocket(
       group,
       request,
       (document, joined) => {
@@ -85,7 +86,8 @@ export class GroupStreams {
     );
     const { memberId } = member;
     const key = `${group}/${memberId}`;
-    const joined = { group, member, callEpoch, joinedAt, assigned: withCommittedOffsets(added, positions) };
+    const assigned = withCommittedOffsets(added, positions);
+    const joined = { group, member, missingTopics, callEpoch, joinedAt, assigned };
     const stream = new GroupStream(joined, sink, this.#parts, () => {
       if (this.#open.get(key) === stream) this.#open.delete(key);
     });
@@ -106,6 +108,7 @@ export class GroupStream {
   readonly #parts: GroupStreamDependencies;
   readonly #onEnd: () => void;
   #member: GroupMember;
+  readonly #missingTopics: string[];
   readonly #partitions = new StreamPartitions();
   readonly #records: StreamRecordReader;
   /** Until this time, by the clock of this broker, the session cannot have expired. No records are sent after it. */
@@ -124,13 +127,14 @@ export class GroupStream {
   #wake = (): void => undefined;
 
   constructor(
-    as: { group: string; member: GroupMember; callEpoch: number; joinedAt: number; assigned: readonly MemberCursor[] },
+    as: JoinedMember & { group: string; callEpoch: number; joinedAt: number; assigned: readonly MemberCursor[] },
     sink: GroupStreamSink,
     parts: GroupStreamDependencies,
     onEnd: () => void,
   ) {
     this.#group = as.group;
     this.#member = as.member;
+    this.#missingTopics = as.missingTopics;
     this.#memberId = as.member.memberId;
     this.callEpoch = as.callEpoch;
     this.#leaseEnd = as.joinedAt + as.member.sessionTimeoutMs;
@@ -155,8 +159,8 @@ export class GroupStream {
   }
 
   /** The content of the first frame to the member. */
-  get response(): MemberResponse {
-    return memberResponseOf(this.#member);
+  get response(): JoinedResponse {
+    return joinedResponseOf({ member: this.#member, missingTopics: this.#missingTopics });
   }
 
   /** A static member keeps its partitions when its connection closes, as in Kafka. */
