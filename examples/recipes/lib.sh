@@ -62,7 +62,7 @@ request() {
       grep -q '"retryable":true' "$FILES/body" || return 0
     fi
     failures=$((failures + 1))
-    [ $failures != 5 ] || echo "$(basename "$0"): $WEIR does not answer; trying again until it does" >&2
+    [ $failures != 5 ] || echo "$(basename "$0"): $WEIR does not respond; trying again until it does" >&2
     sleep 0.2
   done
 }
