@@ -142,7 +142,7 @@ class FrameReader {
       const list = readRecordList(this.#frame, place);
       this.#records = list.records;
       end = list.end;
-      this.#recordCount += list.records.kind === 'contiguous' ? list.records.count : list.records.records.length;
+      this.#recordCount += list.records.kind === 'separate' ? list.records.records.length : list.records.count;
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       end = this.#skip(at);

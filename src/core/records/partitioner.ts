@@ -8,13 +8,13 @@ const seed = 0x9747b28c;
 
 /**
  * The 32-bit murmur2 hash with Kafka's seed, as a signed integer; the same as Kafka's Utils.murmur2.
- * @param bytes a latin1 string: each character is one byte
+ * @param bytes a latin1 string: each character is one byte; the part from `start` up to `end` is hashed
  */
-export function murmur2(bytes: string): number {
-  const length = bytes.length;
-  const wholeEnd = length & ~3;
+export function murmur2(bytes: string, start = 0, end = bytes.length): number {
+  const length = end - start;
+  const wholeEnd = start + (length & ~3);
   let h = seed ^ length;
-  let i = 0;
+  let i = start;
   for (; i < wholeEnd; i += 4) {
     let k = bytes.charCodeAt(i) | (bytes.charCodeAt(i + 1) << 8);
     k |= (bytes.charCodeAt(i + 2) << 16) | (bytes.charCodeAt(i + 3) << 24);
@@ -22,7 +22,7 @@ export function murmur2(bytes: string): number {
     k ^= k >>> 24;
     h = Math.imul(h, multiplier) ^ Math.imul(k, multiplier);
   }
-  const rest = length - wholeEnd;
+  const rest = end - wholeEnd;
   if (rest === 3) h ^= bytes.charCodeAt(i + 2) << 16;
   if (rest >= 2) h ^= bytes.charCodeAt(i + 1) << 8;
   if (rest >= 1) h = Math.imul(h ^ bytes.charCodeAt(i), multiplier);
@@ -33,10 +33,10 @@ export function murmur2(bytes: string): number {
 
 /**
  * The partition of a record, from 0 to `partitionCount` - 1.
- * @param key the bytes of the key as a latin1 string
+ * @param key the bytes of the key as a latin1 string, or a text that has them from `start` up to `end`
  * @param partitionCount at least 1
  */
-export function partitionForKey(key: string, partitionCount: number): number {
+export function partitionForKey(key: string, partitionCount: number, start?: number, end?: number): number {
   // As in Kafka, the sign bit is cleared. The absolute value would give other partitions for negative hashes.
-  return (murmur2(key) & 0x7fffffff) % partitionCount;
+  return (murmur2(key, start, end) & 0x7fffffff) % partitionCount;
 }

@@ -8,18 +8,26 @@
 import { isUtf8 } from 'node:buffer';
 import { readJson, withoutByteOrderMark } from '../json-input.ts';
 import { hasControls, JsonScanner, jsonProblem, noPosition, valueIn } from '../json-scanner.ts';
-import { required } from '../required.ts';
 import { ServiceError } from '../service-error.ts';
 import { runSteps, type Steps } from '../steps.ts';
 import { bytesAsText, type EncodedRecord, onOneLine } from './record-fields.ts';
 import { RecordReader } from './record-reader.ts';
+import {
+  bytesPerStep,
+  type ContiguousRecords,
+  type PositionedRecords,
+  recordsMax,
+  recordsPerStep,
+  type SimpleList,
+  scanSimple,
+  simpleRecords,
+  tooManyRecords,
+} from './simple-records.ts';
 
 /** The checked records of one request, before they are assigned to partitions. */
 export type RequestRecords =
   /** Records one by one; those of NDJSON with their line numbers. */
-  | { kind: 'separate'; records: EncodedRecord[]; lines?: readonly number[] }
-  /** Records without key, partition and timestamp, which all go to one partition as one block of lines. */
-  | { kind: 'contiguous'; count: number; lines: Buffer };
+  { kind: 'separate'; records: EncodedRecord[]; lines?: readonly number[] } | ContiguousRecords | PositionedRecords;
 
 const comma = 0x2c;
 const lineFeed = 0x0a;
@@ -27,13 +35,6 @@ const openBracket = 0x5b;
 const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
-
-/** Maximum number of records in a request that is not a stream. */
-const recordsMax = 100_000;
-
-/** How much is read between two steps. */
-const recordsPerStep = 256;
-const bytesPerStep = 64 * 1024;
 
 /**
  * Reads `{"records":[…]}`. It may change the bytes of `body` and return a part of them.
@@ -80,7 +81,7 @@ export function* parseRecordsInSteps(input: Buffer): Steps<{ records: RequestRec
   const end = scanner.skipSpace(at + 1);
   if (end < text.length) throw notJson(scanner, end);
   if (!list) throw bad('The body must have a list of records: {"records":[…]}.');
-  return { records: recordsOf(body, list), rest: Object.fromEntries(rest) };
+  return { records: recordsOf(body, text, list), rest: Object.fromEntries(rest) };
 }
 
 /**
@@ -96,19 +97,19 @@ export function readRecordList(
   { text, start, isOneLine }: { text: string; start: number; isOneLine: boolean },
 ): { records: RequestRecords; end: number } {
   const list = runSteps(scanList(text, start, isOneLine));
-  return { records: recordsOf(bytes, list), end: list.end };
+  return { records: recordsOf(bytes, text, list), end: list.end };
 }
 
 function* scanList(text: string, start: number, isOneLine: boolean): Steps<ScannedList> {
   return (
-    (isOneLine && (yield* scanContiguous(text, start))) ||
+    (isOneLine && (yield* scanSimple(text, start))) ||
     (yield* readSeparately(new JsonScanner(text, isOneLine), start, isOneLine))
   );
 }
 
 /** The records of a list in `bytes`. @throws ServiceError BAD_REQUEST if there are none */
-function recordsOf(bytes: Buffer, list: ScannedList): RequestRecords {
-  if ('ends' in list) return contiguousRecords(bytes, list);
+function recordsOf(bytes: Buffer, text: string, list: ScannedList): RequestRecords {
+  if ('positions' in list) return simpleRecords(bytes, text, list);
   if (list.records.length === 0) throw bad('records is empty; give at least one record.');
   return { kind: 'separate', records: list.records };
 }
@@ -313,44 +314,7 @@ export function withoutTimestamp(record: EncodedRecord): EncodedRecord {
 }
 
 /** A scanned list of records, with the position after its bracket. */
-type ScannedList = { end: number } & ({ records: EncodedRecord[] } | { first: number; ends: number[] });
-
-/**
- * Scans a list of records that can be kept as one block: each has only a value, and only a comma is between them.
- * @returns the start of the first record and the end of each; undefined if the list is not of this form
- */
-function* scanContiguous(text: string, start: number): Steps<ScannedList | undefined> {
-  const scanner = new JsonScanner(text, true);
-  const reader = new RecordReader(scanner, true);
-  const first = start + 1;
-  const ends: number[] = [];
-  let stepEnd = first + bytesPerStep;
-  for (let at = first; ; ) {
-    if (text.charCodeAt(at) !== openBrace || !reader.scan(at) || !reader.isSimple || reader.keyStart >= 0) {
-      if (!scanner.isInterrupted) return undefined;
-      do yield;
-      while (!scanner.resume());
-      continue;
-    }
-    if (ends.length === recordsMax) throw tooMany();
-    ends.push(reader.end);
-    const unit = text.charCodeAt(reader.end);
-    if (unit === closeBracket) return { end: reader.end + 1, first, ends };
-    if (unit !== comma) return undefined;
-    at = reader.end + 1;
-    if (at > stepEnd || ends.length % recordsPerStep === 0) {
-      yield;
-      stepEnd = at + bytesPerStep;
-    }
-  }
-}
-
-/** Turns a list into lines: the commas between its records become line feeds. */
-function contiguousRecords(body: Buffer, { first, ends }: { first: number; ends: number[] }): RequestRecords {
-  const last = required(ends.at(-1), 'record in a list');
-  for (const end of ends) if (end < last) body[end] = lineFeed;
-  return { kind: 'contiguous', count: ends.length, lines: body.subarray(first, last) };
-}
+type ScannedList = SimpleList | { end: number; records: EncodedRecord[] };
 
 /** Reads a list of records one by one. @throws ServiceError BAD_REQUEST or TOO_LARGE */
 function* readSeparately(
@@ -370,7 +334,7 @@ function* readSeparately(
       if ((yield* skipValueInSteps(scanner, at)) === noPosition) throw notJson(scanner);
       throw bad(`${where()} must be an object, such as {"key":"k","value":1}.`);
     }
-    if (records.length === recordsMax) throw tooMany();
+    if (records.length === recordsMax) throw tooManyRecords();
     const record = reader.read(at, where);
     if (!record) {
       if (!scanner.isInterrupted) throw notJson(scanner);
@@ -393,14 +357,6 @@ function* readSeparately(
 
 function hasRepeatedName(headers: readonly (readonly [name: string, value: string])[]): boolean {
   return new Set(headers.map(([name]) => name)).size < headers.length;
-}
-
-function tooMany(): ServiceError {
-  return new ServiceError(
-    'TOO_LARGE',
-    `The body has more than ${recordsMax} records; send fewer at once, or stream them as application/x-ndjson.`,
-    { recordsMax },
-  );
 }
 
 /** @param at position of the error, if the scanner has not recorded it */

@@ -4,11 +4,13 @@
  */
 
 import type { TopicConfig } from '../../../schemas/topics.ts';
+import { noPosition } from '../json-scanner.ts';
 import { required } from '../required.ts';
 import { ServiceError } from '../service-error.ts';
 import { partitionForKey } from './partitioner.ts';
 import type { EncodedRecord } from './record-fields.ts';
 import { type RequestRecords, withoutTimestamp } from './record-input.ts';
+import { linesByPartition, type PositionedRecords, positionsEach } from './simple-records.ts';
 
 /** The records of one request for one partition, before they have offsets. */
 export interface RecordBatch {
@@ -58,10 +60,42 @@ export function spreadRecords(records: RequestRecords, options: SpreadOptions): 
     const batches = new Map([[partition, batch]]);
     return { partitionCount, partitions: Array(count).fill(partition), batches, timestamps: undefined };
   }
+  if (records.kind === 'positioned') return spreadPositioned(records, options);
   const partitions = choosePartitions(records.records, records.lines, options);
   const timestamps = timestampsOf(records.records, records.lines, topic);
   const batches = makeBatches(records.records, records.lines, partitions, topic);
   return { partitionCount, partitions, batches, timestamps };
+}
+
+/** Distributes records that have only a value and perhaps a key. */
+function spreadPositioned(records: PositionedRecords, options: SpreadOptions): Spread {
+  const { topic, partitionCount, requestedPartition, chooseKeylessPartition, checkPartition } = options;
+  const { count, text, positions } = records;
+  const isCompacted = topic.config['cleanup.policy'].includes('compact');
+  if (requestedPartition !== undefined) checkPartition(requestedPartition);
+  const partitions: number[] = [];
+  let forKeyless: number | undefined;
+  for (let index = 0; index < count; index += 1) {
+    const at = index * positionsEach;
+    const keyStart = positions[at + 2] ?? noPosition;
+    if (keyStart < 0 && isCompacted) throw keylessInCompacted(undefined, index, topic.name);
+    let partition = requestedPartition;
+    if (partition === undefined && keyStart >= 0) {
+      partition = partitionForKey(text, partitionCount, keyStart, positions[at + 3]);
+    } else if (partition === undefined) {
+      forKeyless ??= chooseKeylessPartition();
+      partition = forKeyless;
+    }
+    partitions.push(partition);
+  }
+  const batches = new Map<number, RecordBatch>();
+  for (const [partition, lines] of linesByPartition(records, partitions)) {
+    const joined = lines.join('\n');
+    checkSize(topic, partition, joined.length, { count: lines.length, isStream: false });
+    const own = { maxTimestamp: undefined, hasAllTimestamps: false };
+    batches.set(partition, { count: lines.length, records: Buffer.from(joined, 'latin1'), ...own });
+  }
+  return { partitionCount, partitions, batches, timestamps: undefined };
 }
 
 /**
@@ -93,7 +127,7 @@ function timestampsOf(
 
 /** Adds the index or line of the record to the error of a log that has refused a timestamp. Returns other errors unchanged. */
 export function nameRefusedRecord(error: unknown, records: RequestRecords): unknown {
-  if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST' || records.kind === 'contiguous') return error;
+  if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST' || records.kind !== 'separate') return error;
   const index = records.records.findIndex(({ timestamp }) => timestamp === error.fields.timestamp);
   if (index < 0) return error;
   const line = records.lines?.[index];
@@ -123,8 +157,7 @@ function choosePartitions(
       );
     }
     if (key === undefined && isCompacted) {
-      const detail = `has no key; topic ${topic.name} is compacted, which keeps the newest record of each key`;
-      throw atRecord(lines, index, detail);
+      throw keylessInCompacted(lines, index, topic.name);
     }
     if (partition !== undefined) {
       checkAt(lines, index, () => checkPartition(partition));
@@ -179,6 +212,10 @@ function atRecord(lines: readonly number[] | undefined, index: number, problem: 
   const line = lines?.[index];
   if (line === undefined) return new ServiceError('BAD_REQUEST', `records.${index} ${problem}.`);
   return new ServiceError('BAD_REQUEST', `line ${line} ${problem}.`, { line });
+}
+
+function keylessInCompacted(lines: readonly number[] | undefined, index: number, topic: string): ServiceError {
+  return atRecord(lines, index, `has no key; topic ${topic} is compacted, which keeps the newest record of each key`);
 }
 
 /** Runs `check`, and adds the line number to a ServiceError that it throws. */

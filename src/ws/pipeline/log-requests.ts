@@ -6,6 +6,7 @@ import { offsetsOf } from '../../broker/log/log-writer.ts';
 import { asRecords } from '../../broker/log/read-forms.ts';
 import { topicOffsets } from '../../broker/log/topic-offsets.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
+import { linesOf } from '../../core/records/simple-records.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { hashMemberSecret } from '../../store/groups/member-secret.ts';
 import { parseFence } from '../../store/log/fence-text.ts';
@@ -155,6 +156,8 @@ function deduplicationKeyOf(
   // The same records have the same fingerprint, whatever stands beside them in the frame.
   if (records.kind === 'contiguous') {
     hash.update(records.lines);
+  } else if (records.kind === 'positioned') {
+    hash.update(linesOf(records).join('\n'), 'latin1');
   } else {
     hash.update(records.records.map(({ line }) => line).join('\n'), 'latin1');
     const partitions = records.records.map((record) => record.partition ?? null);

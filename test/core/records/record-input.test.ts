@@ -21,16 +21,25 @@ const recordOf = (line: string): EncodedRecord => parseLines(Buffer.from(line), 
 /** The records of a body; those that lie together have no more than their lines. */
 function recordsOf(body: string): EncodedRecord[] {
   const { records } = parseRecords(Buffer.from(body));
-  return records.kind === 'separate' ? records.records : linesOf(records).map((line) => ({ ...keyless, line }));
+  if (records.kind === 'separate') return records.records;
+  return linesOf(records).map((line, index) => ({ ...keyless, line, key: keyOf(records, index) }));
+}
+
+/** The key of a record that is kept by its positions. */
+function keyOf(records: RequestRecords, index: number): string | undefined {
+  if (records.kind !== 'positioned') return undefined;
+  const [, , start, end] = records.positions.slice(4 * index);
+  return start! < 0 ? undefined : records.text.slice(start, end);
 }
 
 const keyless = { key: undefined, partition: undefined, timestamp: undefined };
 
 /** The lines as a log keeps them. */
 function linesOf(records: RequestRecords): string[] {
-  return records.kind === 'separate'
-    ? records.records.map(({ line }) => line)
-    : records.lines.toString('latin1').split('\n');
+  if (records.kind === 'separate') return records.records.map(({ line }) => line);
+  if (records.kind === 'contiguous') return records.lines.toString('latin1').split('\n');
+  const { count, text, positions } = records;
+  return Array.from({ length: count }, (_, index) => text.slice(positions[4 * index], positions[4 * index + 1]));
 }
 
 /** The records as a fetch answers them, from a batch of these records that begins at `baseOffset`. */
@@ -206,13 +215,17 @@ t.test('any text is either parsed or refused as BAD_REQUEST', async (t) => {
   t.same(unexpected, []);
 });
 
-t.test('records with values only are stored together as sent, others are parsed one by one', async (t) => {
+t.test('records with a value and perhaps a key are stored as sent, others are parsed one by one', async (t) => {
   const kinds: [string, RequestRecords['kind']][] = [
     ['{"records":[{"value":1},{"value":"é"},{"value":{"a":[]}}]}', 'contiguous'],
     ['{"records":[{"value":1}],"producer":{}}', 'contiguous'],
-    ['{"records":[{"value":1}, {"value":2}]}', 'separate'],
+    ['{"records":[{"value":1}, {"value":2}]}', 'positioned'],
+    ['{"records":[ {"value":1},{"value":2} ]}', 'contiguous'],
     ['{"records":[{"value":1},\n{"value":2}]}', 'separate'],
-    ['{"records":[{"value":1},{"key":"a","value":2}]}', 'separate'],
+    ['{"records":[{"value":1},{"key":"a","value":2}]}', 'positioned'],
+    ['{"records":[{"key":"é","value":1}]}', 'positioned'],
+    ['{"records":[{"key":"a"}]}', 'positioned'],
+    ['{"records":[{"key":"\\u0061","value":1}]}', 'separate'],
     ['{"records":[{"value":1},{"value":2,"timestamp":3}]}', 'separate'],
     ['{"records":[{"value":1},{}]}', 'separate'],
   ];
