@@ -93,6 +93,7 @@ export class LogSite {
 export async function logCallsOf(operation: (logs: Logs) => Promise<unknown>): Promise<ScriptCall[]> {
   const made: ScriptCall[] = [];
   const recorder = {
+    serverRunOf: () => '',
     call: async (script: string, key: string, args: ScriptCall['arguments']) => {
       made.push({ script, key, arguments: args });
       throw new Error('Recorded');

@@ -141,7 +141,7 @@ export class Broker {
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.logWriter = new LogWriter(this.topics, store, this.metrics);
-    this.logReader = new LogReader(store.logs, this.metrics, log);
+    this.logReader = new LogReader(store.logs, config.batchCacheBytes, this.metrics, log);
     const limiters = Object.entries({ ...store.namespace.limiters, searches: this.logReader.searches });
     this.metrics.gauges('store_limited_in_flight', 'Store calls of which few may be in flight at once.', ['kind'], () =>
       limiters.map(([kind, { inFlight: value }]) => ({ labels: { kind }, value })),

@@ -58,6 +58,8 @@ export interface Config {
   /** Memory for nodes that are read with read=local; 0 = none. */
   nodeCacheBytes: number;
   maxBodyBytes: number;
+  /** Memory for recent batches of logs. */
+  batchCacheBytes: number;
   /** Connections of clients to this broker. */
   maxConnections: number;
   /** Share of each limit on long-lived things that one address may use alone: above 0, up to 1. */
@@ -294,6 +296,13 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     default: '20000',
     placeholder: 'number',
     meaning: 'Maximum number of partitions of all topics together.',
+  },
+  batchCacheBytes: {
+    variable: 'WEIR_BATCH_CACHE_BYTES',
+    schema: size('0', '64GiB'),
+    default: '16MiB',
+    placeholder: 'size',
+    meaning: 'Memory for recent batches of logs, from which readers near the end are served. 0 = none.',
   },
   maxConnections: {
     variable: 'WEIR_MAX_CONNECTIONS',

@@ -28,6 +28,7 @@ export const testConfig: Config = {
   maxNodeBytes: 1024 * 1024,
   nodeCacheBytes: 32 * 1024 * 1024,
   maxBodyBytes: 16 * 1024 * 1024,
+  batchCacheBytes: 16 * 1024 * 1024,
   maxConnections: 16_000,
   addressShare: 0.5,
   trustProxy: [],

@@ -11,7 +11,7 @@ import type { CommittedOffsets, SurveyedGroup } from '../../store/groups/committ
 import type { KnownPartition } from '../../store/groups/groups.ts';
 import type { LogSummary, Logs } from '../../store/log/logs.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
-import { logKey } from '../log/log-reader.ts';
+import { logKey } from '../log/batch-source.ts';
 import type { Metrics } from '../metrics.ts';
 import { lagWithoutCommit, recordsBehind, StartingPoints } from './group-lag.ts';
 import type { GroupStateManager } from './group-state-manager.ts';

@@ -7,7 +7,7 @@ import { droppedError, type Origin } from '../../store/origin.ts';
 import type { TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords } from './batch-compression.ts';
-import { logKey } from './log-reader.ts';
+import { logKey } from './batch-source.ts';
 
 interface Pending {
   batch: BatchToAppend;

@@ -10,8 +10,9 @@ import type { PartitionCache, PartitionInfo } from '../metadata/partition-cache.
 import type { TopicCache, TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
+import { logKey } from './batch-source.ts';
 import type { LogCompactor } from './log-compactor.ts';
-import { type LogReader, logKey } from './log-reader.ts';
+import type { LogReader } from './log-reader.ts';
 
 /** How often due logs are looked for. */
 const everyMs = 1000;

@@ -10,6 +10,7 @@ import { checkPartition, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import { decompressBatch, decompressCut } from './batch-compression.ts';
+import { BatchSource, logKey } from './batch-source.ts';
 import { asRecords, type FetchedContent, type ReadForm } from './read-forms.ts';
 
 interface FetchRequest {
@@ -22,6 +23,8 @@ interface FetchRequest {
   maxBytes: number;
   /** No record from this offset on is returned. */
   end?: number;
+  /** When the reader asked, if that was before this request, as performance.now(): the result need not be newer than that. */
+  askedAt?: number;
 }
 
 export interface FetchResult<C extends FetchedContent = FetchedRecords> extends LogBounds {
@@ -67,6 +70,7 @@ const compressedSharesMax = 10_000;
 
 export class LogReader {
   readonly #logs: Logs;
+  readonly #source: BatchSource;
   readonly #reads = new Map<string, Promise<FetchResult<FetchedContent>>>();
   /** By log, the readers that wait for an append. */
   readonly #waiters = new Map<string, Set<Waiter>>();
@@ -82,8 +86,12 @@ export class LogReader {
   readonly #fetchedRecords;
   readonly #fetchedBytes;
 
-  constructor(logs: Logs, metrics: Metrics, log: Logger) {
+  /** @param cacheBytesMax of recent batches in memory */
+  constructor(logs: Logs, cacheBytesMax: number, metrics: Metrics, log: Logger) {
     this.#logs = logs;
+    this.#source = new BatchSource(logs, cacheBytesMax, metrics, (topicId, partition, endOffset) =>
+      this.#learn(logKey(topicId, partition), endOffset),
+    );
     this.#polling = new PeriodicTask('poll of awaited logs', pollEveryMs, () => this.#poll(), log);
     this.#fetchedRecords = metrics.counter('records_fetched_total', 'Records read from logs by this broker.');
     this.#fetchedBytes = metrics.counter('fetched_bytes_total', 'Bytes of records read from logs by this broker.');
@@ -130,9 +138,11 @@ export class LogReader {
   fetch(request: FetchRequest): Promise<FetchResult>;
   fetch<C extends FetchedContent>(request: FetchRequest, form: ReadForm<C>): Promise<FetchResult<C>>;
   async fetch(request: FetchRequest, form: ReadForm<FetchedContent> = asRecords): Promise<FetchResult<FetchedContent>> {
-    const { topic, partition, offset, maxRecords, maxBytes, end = '' } = request;
+    const { topic, partition, offset, maxRecords, maxBytes, end = '', askedAt } = request;
     checkPartition(topic, partition);
-    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}:${end}:${form.name}`;
+    // One that asked before may get what one that asks now may not.
+    const since = askedAt === undefined ? 'now' : 'before';
+    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}:${end}:${form.name}:${since}`;
     let read = this.#reads.get(key);
     if (!read) {
       read = this.#read(request, form).finally(() => this.#reads.delete(key));
@@ -153,7 +163,8 @@ export class LogReader {
     form: ReadForm<C>,
     { minBytes, waitMs, signal, onWait }: { minBytes: number; waitMs: number; signal: AbortSignal; onWait?(): void },
   ): Promise<FetchResult<C>> {
-    const deadline = performance.now() + waitMs;
+    const askedAt = performance.now();
+    const deadline = askedAt + waitMs;
     let fetched = await this.fetch(request, form);
     const offset = fetched.records.firstOffset ?? fetched.nextOffset;
     // A read that does not reach the end was cut by its limits: waiting would not add to it.
@@ -163,7 +174,7 @@ export class LogReader {
       const leftMs = deadline - performance.now();
       onWait?.();
       if (leftMs <= 0 || !(await this.waitForAppend([log], leftMs, signal))) break;
-      fetched = await this.fetch({ ...request, offset }, form);
+      fetched = await this.fetch({ ...request, offset, askedAt }, form);
     }
     return fetched;
   }
@@ -233,16 +244,18 @@ export class LogReader {
   }
 
   async #read(request: FetchRequest, form: ReadForm<FetchedContent>): Promise<FetchResult<FetchedContent>> {
-    const { topic, partition, offset, maxRecords, maxBytes, end } = request;
+    const { topic, partition, offset, maxRecords, maxBytes, end, askedAt = performance.now() } = request;
+    const { topicId } = topic;
     const limits = { maxRecords, maxBytes, ...(end !== undefined && { end }) };
-    const key = logKey(topic.topicId, partition);
+    const key = logKey(topicId, partition);
     const batches: BatchLines[] = [];
     let [from, recordsLeft, bytesLeft]: [FetchRequest['offset'], number, number] = [offset, maxRecords, maxBytes];
     let start: number | undefined;
     for (;;) {
       const share = form.takesCompressed ? 1 : (this.#compressedShares.get(key) ?? 1);
       const left = { maxRecords: recordsLeft, maxBytes: Math.ceil(bytesLeft * share) };
-      const read = await this.#logs.read(topic.topicId, partition, from, left, form.takesWhole);
+      const position = { topicId, partition, offset: from, askedAt };
+      const read = await this.#source.read({ ...position, limits: left, withinLimits: form.takesWhole });
       start ??= read.offset;
       const isCompressedRead = !form.takesCompressed && read.batches.some(({ records }) => isCompressed(records));
       const lines = isCompressedRead
@@ -309,9 +322,4 @@ export class LogReader {
     waiters?.delete(waiter);
     if (waiters?.size === 0) this.#waiters.delete(key);
   }
-}
-
-/** The key of a log in maps of this process. */
-export function logKey(topicId: string, partition: number): string {
-  return `${topicId}:${partition}`;
 }

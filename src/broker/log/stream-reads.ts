@@ -24,6 +24,8 @@ export interface StreamPosition {
   offset: number;
   /** Whether the last read reached the end of the log. */
   isAtEnd: boolean;
+  /** When it was last read, as performance.now(). */
+  readAt?: number;
 }
 
 /**
@@ -46,6 +48,19 @@ export function takeWithinCredit(at: StreamPosition, fetched: FetchResult, credi
 /** The wait of one reader for room in its sink: at most one at a time. */
 export class RoomWait {
   #wait: Promise<void> | undefined;
+  /** When a wait for room ended last, as performance.now(). */
+  #endedAt = Number.NEGATIVE_INFINITY;
+
+  /**
+   * Notes that a position is read now.
+   * @returns since when its reader has asked for these records: since its last read, but not while it had no room
+   */
+  noteRead(at: StreamPosition): number {
+    const now = performance.now();
+    const askedAt = Math.max(at.readAt ?? now, this.#endedAt);
+    at.readAt = now;
+    return askedAt;
+  }
 
   /** Whether the sink has room. If not, `wake` is called when that may have changed. */
   hasRoom(sink: StreamSink, wake: () => void): boolean {
@@ -53,6 +68,7 @@ export class RoomWait {
     this.#wait = sink.room();
     void this.#wait?.then(() => {
       this.#wait = undefined;
+      this.#endedAt = performance.now();
       wake();
     });
     return this.#wait === undefined;

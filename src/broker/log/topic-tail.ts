@@ -229,8 +229,9 @@ export class TopicTail {
     const maxRecords = recordsToRequest(cursor, sink.credit());
     let fetched: FetchResult;
     try {
-      const request = { topic: this.#topic, partition, offset, maxRecords, maxBytes: streamBytesMax };
-      fetched = await this.#parts.reader.fetch(request);
+      const limits = { maxRecords, maxBytes: streamBytesMax };
+      const askedAt = this.#roomWait.noteRead(cursor);
+      fetched = await this.#parts.reader.fetch({ topic: this.#topic, partition, offset, ...limits, askedAt });
     } catch (error) {
       if (hasCode(error, 'UNKNOWN_TOPIC')) throw deleted(name, topicId);
       const { logStartOffset, endOffset } = findServiceError(error)?.fields ?? {};

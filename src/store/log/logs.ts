@@ -42,6 +42,26 @@ export interface LogSummary extends LogBounds {
   bytes: number;
 }
 
+/** What one call has shown of a log. */
+export interface LogState extends LogBounds {
+  /** Batches below this offset were compacted, and may be replaced by others. */
+  compactedUpTo: number;
+  /** When the log was created, ms: another one after the store has lost it. */
+  createdAt: number;
+  /** The server that replied (StoreConnection.serverRunOf). */
+  serverRun: string;
+  /** When the call was made, as performance.now(): what it has shown was true at that time or later. */
+  calledAt: number;
+}
+
+/** Is told what calls of the store show of logs. */
+interface LogObserver {
+  /** A log was seen; undefined: it does not exist. */
+  onState(log: LogId, state: LogState | undefined): void;
+  /** Consecutive batches of a log were appended or read. */
+  onBatches(log: LogId, state: LogState, batches: readonly StoredBatch[], wereAppended: boolean): void;
+}
+
 /** An append by any broker. */
 interface AppendNotice extends LogId {
   endOffset: number;
@@ -51,8 +71,19 @@ interface AppendNotice extends LogId {
 const seekBatchesMax = 200;
 /** How many logs are read at the same time. */
 const boundsAtOnceMax = 500;
+/** Is never the server that serves a log now. */
+const unknownServer = 'unknown';
 /** The fields that bounds() reads of a log (store/keys.ts). */
-const boundsFields = ['start', 'next', 'total', 'trimmed', 'compacted', 'cleaned', 'records_end'] as const;
+const boundsFields = [
+  'start',
+  'next',
+  'total',
+  'trimmed',
+  'compacted',
+  'cleaned',
+  'records_end',
+  'created_at',
+] as const;
 
 export class Logs {
   readonly #connection: StoreConnection;
@@ -63,6 +94,7 @@ export class Logs {
   readonly #fencesMax: number;
   /** The limits of stored results (storedResponseLimits). */
   readonly #responseLimits: string;
+  #observer: LogObserver | undefined;
 
   constructor(connection: StoreConnection, prefix: string, log: Logger, limits: StoredLimits = defaultStoredLimits) {
     this.#connection = connection;
@@ -111,9 +143,46 @@ export class Logs {
       const own = maxTimestamp === undefined ? '' : hasAllTimestamps ? maxTimestamp : `~${maxTimestamp}`;
       args.push(count, records, own, encodeChecks(batch));
     }
-    const answers = await this.#call('logs/append', topicId, partition, args);
+    const seen = this.#beginCall(topicId, partition);
+    const [shown, ...answers] = await this.#call('logs/append', topicId, partition, args);
     const runId = this.#connection.runIdOf(this.#keys(topicId, partition).partition);
-    return answers.map((answer) => decodeAppendReply(answer, runId));
+    const results = answers.map((answer) => decodeAppendReply(answer, runId));
+    const appended = results.flatMap((result, index) => {
+      const batch = batches[index];
+      if (!batch || result instanceof ServiceError || result.replayed || result.count === 0) return [];
+      const { baseOffset, count, timestamp } = result;
+      return [{ baseOffset, count, timestamp, records: batch.records }];
+    });
+    if (appended.length > 0) {
+      const [start, end, cleaned, createdAt] = shown as ReplyValue[];
+      this.#observer?.onBatches({ topicId, partition }, seen(start, end, cleaned, createdAt), appended, true);
+    }
+    return results;
+  }
+
+  /** Tells `observer` from now on what calls show of logs. */
+  observe(observer: LogObserver): void {
+    this.#observer = observer;
+  }
+
+  /** Identifies the server that serves a log now, as LogState.serverRun. */
+  serverRunOf(topicId: string, partition: number): string {
+    return this.#connection.serverRunOf(this.#keys(topicId, partition).partition);
+  }
+
+  /** Begins a call that shows the state of a log. @returns makes it of the values in the reply */
+  #beginCall(topicId: string, partition: number) {
+    const calledAt = performance.now();
+    const serverRun = this.serverRunOf(topicId, partition);
+    return (start?: ReplyValue, end?: ReplyValue, cleaned?: ReplyValue, createdAt?: ReplyValue): LogState => ({
+      logStartOffset: integer(start),
+      endOffset: integer(end),
+      compactedUpTo: integer(cleaned),
+      createdAt: integer(createdAt),
+      // If it has changed meanwhile, it is not known which server has replied.
+      serverRun: this.serverRunOf(topicId, partition) === serverRun ? serverRun : unknownServer,
+      calledAt,
+    });
   }
 
   /** Sets a producer's epoch in a log: from then on the log refuses older epochs. */
@@ -145,13 +214,22 @@ export class Logs {
     withinLimits = false,
   ): Promise<LogBounds & { offset: number; isComplete: boolean; batches: StoredBatch[] }> {
     const args = [offset, limits.maxRecords, limits.maxBytes, withinLimits ? 1 : 0];
+    const seen = this.#beginCall(topicId, partition);
     const reply = await this.#call('logs/read', topicId, partition, args);
+    const [start, logStartOffset, endOffset, cleaned, createdAt, isComplete, heads, ...texts] = reply;
+    const batches = readBatches(text(heads), texts);
+    this.#observer?.onBatches(
+      { topicId, partition },
+      seen(logStartOffset, endOffset, cleaned, createdAt),
+      batches,
+      false,
+    );
     return {
-      offset: integer(reply[0]),
-      logStartOffset: integer(reply[1]),
-      endOffset: integer(reply[2]),
-      isComplete: text(reply[3]) === '1',
-      batches: readBatches(text(reply[4]), reply.slice(5)),
+      offset: integer(start),
+      logStartOffset: integer(logStartOffset),
+      endOffset: integer(endOffset),
+      isComplete: text(isComplete) === '1',
+      batches,
     };
   }
 
@@ -216,7 +294,7 @@ export class Logs {
     const found: (LogSummary | undefined)[] = [];
     for (let i = 0; i < partitions.length; i += boundsAtOnceMax) {
       const some = partitions.slice(i, i + boundsAtOnceMax);
-      found.push(...(await Promise.all(some.map((log) => this.#summary(this.#keysOf(log))))));
+      found.push(...(await Promise.all(some.map((log) => this.#summary(log)))));
     }
     return found;
   }
@@ -231,7 +309,7 @@ export class Logs {
         const keys = this.#keysOf(log);
         if (away.size > 0 && away.has(this.#connection.shardOf(keys.partition))) return 'away';
         try {
-          return await this.#summary(keys);
+          return await this.#summary(log);
         } catch (error) {
           if (!hasCode(error, 'STORE_UNAVAILABLE')) throw error;
           away.add(this.#connection.shardOf(keys.partition));
@@ -243,10 +321,17 @@ export class Logs {
     return found;
   }
 
-  async #summary({ partition: key }: PartitionKeys): Promise<LogSummary | undefined> {
+  async #summary(log: LogId): Promise<LogSummary | undefined> {
+    const { partition: key } = this.#keysOf(log);
     const read = (client: Redis) => client.hmget(key, ...boundsFields);
-    const [start, next, total, trimmed, compacted, cleaned, end] = await this.#connection.command(false, read, key);
-    if (!next) return undefined;
+    const seen = this.#beginCall(log.topicId, log.partition);
+    const fields = await this.#connection.command(false, read, key);
+    const [start, next, total, trimmed, compacted, cleaned, end, createdAt] = fields;
+    if (!next) {
+      this.#observer?.onState(log, undefined);
+      return undefined;
+    }
+    this.#observer?.onState(log, seen(Number(start), Number(next), Number(cleaned), Number(createdAt)));
     const bytes = Number(compacted) + Number(total) - Number(trimmed);
     const isAllCompacted = end != null && Number(cleaned) >= Number(next);
     const recordsEnd = Math.max(Number(start), Number(isAllCompacted ? end : next));

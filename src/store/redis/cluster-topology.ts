@@ -61,6 +61,10 @@ export class ClusterTopology implements Topology {
     });
   }
 
+  get changes(): number {
+    return this.#slots.changes;
+  }
+
   connectionOf(key: string): ManagedConnection | undefined {
     const slot = SlotTable.slotOf(key);
     if (slot === this.#coordinationSlot) return this.coordinationConnection;

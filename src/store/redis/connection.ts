@@ -233,6 +233,14 @@ export class StoreConnection {
     return this.#topology.connectionOf(key);
   }
 
+  /**
+   * Identifies the run of the server that serves a key, for what was read from it: another value after anything that may have lost
+   * changes, or led elsewhere and back.
+   */
+  serverRunOf(key: string): string {
+    return `${this.runIdOf(key)} ${this.#connectionLosses} ${this.#topology.changes}`;
+  }
+
   /** The `run_id` of the Redis that last served a key: another one after a failover or a restart. */
   runIdOf(key: string): string {
     return this.#topology.connectionOf(key)?.runId ?? '';

@@ -10,6 +10,8 @@ import type { Shard, Topology, TopologyOptions } from './topology.ts';
 export class SinglePrimaryTopology implements Topology {
   readonly kind: 'standalone' | 'sentinel';
   readonly coordinationConnection: ManagedConnection;
+  /** A change of the primary is the loss of a connection. */
+  readonly changes = 0;
 
   /**
    * @param credentials user, password and database number for Redis

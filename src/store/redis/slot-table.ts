@@ -15,6 +15,7 @@ export class SlotTable {
   #primaryBySlot: (string | undefined)[] = new Array(slotCount).fill(undefined);
   #nodes = new Map<string, RedisAddress>();
   #primaries = new Set<string>();
+  #changes = 0;
 
   static slotOf(key: string): number {
     return calculateSlot(key);
@@ -23,6 +24,11 @@ export class SlotTable {
   /** The address of the primary of a slot; undefined if it has none. */
   primaryOf(slot: number): string | undefined {
     return this.#primaryBySlot[slot];
+  }
+
+  /** How often slots came to other primaries. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** The addresses of all primaries that have slots. */
@@ -58,6 +64,7 @@ export class SlotTable {
       this.#primaries.add(primary);
       primaryBySlot.fill(primary, first, last + 1);
     }
+    if (primaryBySlot.some((primary, slot) => primary !== this.#primaryBySlot[slot])) this.#changes += 1;
     this.#primaryBySlot = primaryBySlot;
   }
 
@@ -68,6 +75,7 @@ export class SlotTable {
   applyMoved(message: string, source: string): void {
     const [, slot, host = '', port] = /^-?MOVED (\d{1,5}) (.*):(\d{1,5})/.exec(message) ?? [];
     if (slot === undefined || port === undefined || Number(slot) >= slotCount) return;
+    this.#changes += 1;
     this.#primaryBySlot[Number(slot)] = `${host || source.slice(0, source.lastIndexOf(':'))}:${port}`;
   }
 }

@@ -15,6 +15,8 @@ export interface Topology {
   readonly kind: TopologyKind;
   /** The connection to the server of the coordination keys. Only this one runs the hooks of StoreConnection.onOpen(). */
   readonly coordinationConnection: ManagedConnection;
+  /** How often a key came to be on another server. */
+  readonly changes: number;
   /** The connection to the server that holds a key, open or not; undefined while that server is unknown. */
   connectionOf(key: string): ManagedConnection | undefined;
   /** All servers that hold a part of the data. */

@@ -25,6 +25,8 @@ export interface ConsumeCursor extends MemberCursor {
   start?: number | undefined;
   /** The bounds of the log when they were read last; undefined before that. */
   log?: LogBounds | 'missing';
+  /** Just before that, as performance.now(). */
+  boundsReadAt?: number;
   /** Batches that were read from `offset` on and not returned yet. */
   prefetched?: Prefetched | undefined;
 }
@@ -83,10 +85,14 @@ export class MemberReader {
   /** Reads the bounds of the logs. Logs that the store has lost are created again. */
   async refreshBounds(cursors: Iterable<ConsumeCursor>): Promise<void> {
     const seen = [...cursors];
+    const boundsReadAt = performance.now();
     let found = await this.#logs.bounds(seen);
     const missing = seen.filter((_, index) => !found[index]);
     if (missing.length > 0 && (await this.#topics.recreateLostLogs(missing))) found = await this.#logs.bounds(seen);
-    for (const [index, cursor] of seen.entries()) cursor.log = found[index] ?? 'missing';
+    for (const [index, cursor] of seen.entries()) {
+      cursor.log = found[index] ?? 'missing';
+      cursor.boundsReadAt = boundsReadAt;
+    }
   }
 
   /**
@@ -177,12 +183,15 @@ export class MemberReader {
     cursor: ConsumeCursor,
     { form, ...limits }: ConsumeLimits,
   ): Promise<{ records: FetchedContent; isFirst: boolean } | undefined> {
-    const { partition, prefetched } = cursor;
+    const { partition, prefetched, boundsReadAt } = cursor;
     try {
       const topic = await topicOf(this.#topics, cursor);
       if (!topic) return undefined;
       const from = prefetched?.next ?? cursor.offset;
-      const { records, nextOffset } = await this.#reader.fetch({ topic, partition, offset: from, ...limits }, form);
+      const { records, nextOffset } = await this.#reader.fetch(
+        { topic, partition, offset: from, ...limits, ...(boundsReadAt !== undefined && { askedAt: boundsReadAt }) },
+        form,
+      );
       const { batches } = records;
       const last = batches.at(-1);
       const next = records.isCut && last ? last.baseOffset + last.count : nextOffset;

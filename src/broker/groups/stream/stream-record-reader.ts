@@ -190,7 +190,14 @@ export class StreamRecordReader {
     try {
       const topic = await topicOf(this.#parts.topics, cursor);
       if (!topic) return undefined;
-      return await this.#parts.reader.fetch({ topic, partition, offset, maxRecords, maxBytes: streamBytesMax });
+      const limits = { maxRecords, maxBytes: streamBytesMax };
+      return await this.#parts.reader.fetch({
+        topic,
+        partition,
+        offset,
+        ...limits,
+        askedAt: this.#roomWait.noteRead(cursor),
+      });
     } catch (error) {
       if (hasCode(error, 'UNKNOWN_TOPIC')) {
         // The topic may exist and the store may have lost its log.

@@ -4,7 +4,8 @@
 
 --- The bounds of the log as numbers (src/store/keys.ts: partition), or nil if there is no such partition (any more).
 function log.bounds()
-  local fields = redis.call('HMGET', log.partition, 'start', 'next', 'total', 'trimmed', 'cleaned', 'compacted', 'generation')
+  local fields = redis.call('HMGET', log.partition, 'start', 'next', 'total', 'trimmed', 'cleaned', 'compacted', 'generation',
+    'created_at')
   if not fields[2] then return nil end
   return {
     start = tonumber(fields[1]),
@@ -14,6 +15,7 @@ function log.bounds()
     cleaned = tonumber(fields[5] or '0'),
     compacted = tonumber(fields[6] or '0'),
     generation = tonumber(fields[7] or '0'),
+    created_at = tonumber(fields[8] or '0'),
   }
 end
 

@@ -17,7 +17,8 @@
                 after the present), { fence, token, lost } (lost = the error text if the broker refuses the token, unless the
                 request is a repeat), and { key, fingerprint, partitions } or
                 { producer, epoch, sequence, home, joined, partitions }
-     Returns { 'OK', result, … } with one result for each batch: { 'OK', replayed (1/0), base offset (-1: no records), number of
+     Returns { 'OK', { start offset, end offset, offset up to which the log is compacted, time of its creation in ms }, result, … }
+             with one result for each batch: { 'OK', replayed (1/0), base offset (-1: no records), number of
              records, time in ms, number of partitions that the request was spread over, or 0 } or an error
      Errors  UNKNOWN_TOPIC for all; of one batch, in order: IDEMPOTENCY_KEY_REUSED; PRODUCER_FENCED (field epoch),
              UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (stored results); BAD_REQUEST
@@ -108,10 +109,11 @@ local function append(at)
 end
 
 local before = bounds.next
-local reply = { 'OK' }
+local reply = { 'OK', {} }
 for at = FIRST, #ARGV, WIDTH do reply[#reply + 1] = append(at) end
 if bounds.next > before then
   redis.call('HSET', log.partition, 'next', whole(bounds.next), 'total', whole(bounds.total))
   redis.call('PUBLISH', channel, message_head .. whole(bounds.next))
 end
+reply[2] = { bounds.start, bounds.next, bounds.cleaned, bounds.created_at }
 return reply
