@@ -12,7 +12,8 @@ interface Case {
   batch: number;
   query: string;
   connections: number;
-  lines?: boolean;
+  /** The form of the response; absent: JSON. */
+  form?: 'ndjson' | 'batches';
   config?: Record<string, string>;
   /** Whether values compress like lines of a log. */
   compressible?: boolean;
@@ -27,7 +28,9 @@ const places = 16;
 
 const cases: Case[] = [
   { what: '1 MiB, batches of 1,000', batch: 1000, query: large, connections: 4 },
-  { what: '1 MiB, batches of 1,000, NDJSON', batch: 1000, query: large, connections: 4, lines: true },
+  { what: '1 MiB, batches of 1,000, NDJSON', batch: 1000, query: large, connections: 4, form: 'ndjson' },
+  { what: '1 MiB, batches of 1,000, as batches', batch: 1000, query: large, connections: 4, form: 'batches' },
+  { what: '1 MiB, batches of 100, as batches', batch: 100, query: large, connections: 4, form: 'batches' },
   { what: '1 MiB, batches of 1,000, 1 connection', batch: 1000, query: large, connections: 1 },
   { what: '1 MiB, batches of 100', batch: 100, query: large, connections: 4 },
   { what: '1 MiB, batches of 10', batch: 10, query: large, connections: 4 },
@@ -43,7 +46,36 @@ const cases: Case[] = [
     compressible: true,
     config: { 'compression.type': 'gzip' },
   },
+  {
+    what: '1 MiB, as a log’s texts, gzip, as batches',
+    batch: 1000,
+    query: large,
+    connections: 4,
+    compressible: true,
+    config: { 'compression.type': 'gzip' },
+    form: 'batches',
+  },
 ];
+
+const headersOf: Record<NonNullable<Case['form']> | 'json', Record<string, string>> = {
+  json: {},
+  ndjson: { accept: 'application/x-ndjson' },
+  batches: { accept: 'application/vnd.weir.batches', 'accept-encoding': 'gzip' },
+};
+
+/** The number of records in a response. */
+function countOf(form: Case['form'], body: Buffer): number {
+  if (form === undefined) return JSON.parse(body.toString()).records.length;
+  if (form === 'ndjson') return body.toString('latin1').split('\n').length - 1;
+  let count = 0;
+  for (let at = 0; at < body.length; ) {
+    const end = body.indexOf('\n', at);
+    const batch = JSON.parse(body.toString('utf8', at, end)) as { count: number; bytes: number };
+    count += batch.count;
+    at = end + 1 + batch.bytes + 1;
+  }
+  return count;
+}
 
 export async function measureFetch(site: LogSite): Promise<string[]> {
   const rows: string[][] = [];
@@ -68,16 +100,16 @@ async function measureCase(site: LogSite, each: Case, name: string): Promise<str
   const { server, bare, scale } = site;
   const topic = await site.createTopic(name, 1, each.config);
   await fill(site, topic, each);
-  const headers: Record<string, string> = each.lines ? { accept: 'application/x-ndjson' } : {};
+  const headers = headersOf[each.form ?? 'json'];
   const path = (offset: number) => `/v1/topics/${name}/partitions/0/records?offset=${offset}&${each.query}`;
   const answer = await fetch(`${server.url}${path(0)}`, { headers });
-  const body = await answer.text();
-  const records = each.lines ? body.split('\n').length - 1 : JSON.parse(body).records.length;
+  const body = Buffer.from(await answer.arrayBuffer());
+  const records = countOf(each.form, body);
 
   const requests = Array.from({ length: places }, (_, i) => requestBytes('GET', path(i * 10), '', headers));
   const load = await HttpLoad.open(server.url, each.connections);
   const bareLoad = await HttpLoad.open(bare.url, each.connections);
-  const bareRequest = requestBytes('GET', `/bytes/${Buffer.byteLength(body)}`);
+  const bareRequest = requestBytes('GET', `/bytes/${body.length}`);
   const stored = await storedEntries(site, topic, records);
   let turn = 0;
   const next = () => requests[turn++ % places]!;
@@ -101,7 +133,7 @@ async function measureCase(site: LogSite, each: Case, name: string): Promise<str
     each.what,
     shown(ours.rate),
     shown(ours.rate * records),
-    shown((ours.rate * Buffer.byteLength(body)) / 1e6),
+    shown((ours.rate * body.length) / 1e6),
     ours.latencyMs(50),
     ours.latencyMs(99),
     shown(ours.serverUsEach),
