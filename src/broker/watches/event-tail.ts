@@ -60,7 +60,7 @@ export class EventTail {
     await this.#following;
   }
 
-  /** Passes every later batch to `listener`, in order and synchronously. @returns a function that ends this */
+  /** Passes every later batch to `listener`, in order and synchronously; an empty one if only the position has changed. @returns a function that ends this */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -111,6 +111,7 @@ export class EventTail {
   async #follow(): Promise<void> {
     const follower = {
       accept: (batch: Transaction[]) => this.#accept(batch),
+      advance: (zxid: number) => this.#advance(zxid),
       complete: (at: number) => {
         this.#completeAt = at;
       },
@@ -167,6 +168,13 @@ export class EventTail {
     this.#position = batch.at(-1)?.zxid ?? this.#position;
     for (const zxid of this.#ahead) if (zxid <= this.#position) this.#ahead.delete(zxid);
     this.#notify(this.#listeners, (listener) => listener(batch));
+  }
+
+  /** Takes the begin of an epoch without transactions: whoever waits for its zxid waits no longer. */
+  #advance(zxid: number): void {
+    this.#position = zxid;
+    for (const seen of this.#ahead) if (seen <= zxid) this.#ahead.delete(seen);
+    this.#notify(this.#listeners, (listener) => listener([]));
   }
 
   /** A listener that throws must not keep the others from their events. */

@@ -100,7 +100,8 @@ export class Events {
    * Before a batch is passed on, a gap before it is ruled out if there could be one: after a loss of the connection, and where a zxid is
    * missing. Within an epoch the zxids of both histories together are consecutive, so a missing one means a new epoch, or that the
    * stream was trimmed beyond the reader.
-   * @param follower `accept` takes each batch; `complete` is called when all transactions up to a time have been accepted (by the
+   * @param follower `accept` takes each batch; `advance` takes a zxid up to which there are no more transactions: that of an epoch
+   *   that has begun without any, which every read reflects; `complete` is called when all transactions up to a time have been accepted (by the
    *   clock of `performance`, ms); `positions` returns the zxids that must still be resumable, beginning with the last
    *   accepted one; `offsetsForgotten` is called if only the history of committed offsets has a gap
    * @throws ServiceError COMPACTED if the main history has a gap (field `zxid`: the newest)
@@ -109,6 +110,7 @@ export class Events {
     after: number,
     follower: {
       accept(batch: Transaction[]): void;
+      advance(zxid: number): void;
       complete(at: number): void;
       positions(): Iterable<number>;
       offsetsForgotten(error: ServiceError): void;
@@ -128,9 +130,10 @@ export class Events {
           const mayBlock = isSame;
           const { transactions: batch, complete } = await this.#readNext(client, position, mayBlock);
           const newest = batch.at(-1)?.zxid ?? position;
+          let begun = position;
           // The check comes after the read: a trim between a check and a later read would go unnoticed.
           if (!isSame || newest - position !== batch.length) {
-            await this.#check(client, [...follower.positions()], 'main');
+            begun = await this.#check(client, [...follower.positions()], 'main');
             isSame = true;
             try {
               await this.#check(client, [position], 'both');
@@ -138,6 +141,13 @@ export class Events {
               if (!hasCode(error, 'COMPACTED')) throw error;
               follower.offsetsForgotten(error as ServiceError);
             }
+          }
+          if (batch.length === 0 && begun > position) {
+            // All transactions up to the one that the check has seen were in the streams by then.
+            const { transactions: missed } = await this.#readNext(client, position, false);
+            if (missed.length > 0 || signal.aborted) continue;
+            position = begun;
+            follower.advance(begun);
           }
           if (batch.length === 0) {
             // Redis has waited in vain from after the request until the time-out.
@@ -164,10 +174,13 @@ export class Events {
     }
   }
 
-  async #check(client: Redis, zxids: number[], history: 'main' | 'both'): Promise<void> {
+  /** @returns the newest zxid @throws ServiceError COMPACTED if one of the zxids cannot be resumed after */
+  async #check(client: Redis, zxids: number[], history: 'main' | 'both'): Promise<number> {
     const reply = await this.#connection.callOn(client, 'nodes/resume', this.#keys.root, [history, ...zxids]);
-    const problem = decodeResume(reply).problems.find((each) => each !== undefined);
+    const { newest, problems } = decodeResume(reply);
+    const problem = problems.find((each) => each !== undefined);
     if (problem) throw problem;
+    return newest;
   }
 
   /** @returns `complete` = there were no others */

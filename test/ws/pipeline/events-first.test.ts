@@ -5,8 +5,9 @@ import type { Limits } from '../../../src/app.ts';
 import { defaultPipelineLimits } from '../../../src/ws/limits.ts';
 import { startRedisNode } from '../../../testbed/redis-node.ts';
 import { startFaultyNetwork } from '../../helpers/faulty-network.ts';
+import { startLossyRedis } from '../../helpers/lossy-redis.ts';
 import { openPipeline } from '../../helpers/pipeline.ts';
-import { eventually, metric, startTestServer } from '../../helpers/server.ts';
+import { eventually, http, metric, startTestServer } from '../../helpers/server.ts';
 import { put } from '../../helpers/tree-writes.ts';
 
 /** A broker whose event stream can be stalled while its other connections to Redis go on. */
@@ -129,4 +130,21 @@ t.test('watches have the limits, errors and bookmarks of /v1/watch', async (t) =
   t.match(await socket.ask({ op: 'unwatch', watch: 'once' }), { error: { code: 'BAD_REQUEST' } }, 'it has ended');
   t.ok(once.zxid < zxid);
   t.match(await socket.event('bookmark'), { zxid: Number });
+});
+
+t.test('a socket with a watch reads on after a restart of Redis behind which nothing has changed', async (t) => {
+  const redis = await startLossyRedis(t);
+  const server = await startTestServer(t, {}, redis);
+  await http(`${server.url}/v1/nodes/a`, 'PUT', 'x');
+  const epochOf = (zxid: number) => Math.floor(zxid / 2 ** 32);
+  const before = server.broker.eventTail.position;
+  await redis.killAndRestart();
+  await eventually(async () => (await http(`${server.url}/v1/nodes/a`)).status === 200, 'Redis serves again');
+  const socket = await openPipeline(t, server.url);
+  await socket.ask({ op: 'watch', path: '/a', mode: 'node' });
+  const { ok, zxid } = await socket.ask({ op: 'get', path: '/a' });
+  t.match(ok, { path: '/a' });
+  t.ok(epochOf(zxid) > epochOf(before), 'the read is of the new epoch');
+  await http(`${server.url}/v1/nodes/a`, 'PUT', 'y');
+  t.match(await socket.event('events'), { events: [{ path: '/a' }] });
 });
