@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
+import { ownKey } from '../../access/own-key.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { IdempotencyKey } from '../../store/idempotency.ts';
 import { secretKeyLengthMin } from '../../store/sealed-response.ts';
@@ -48,13 +49,7 @@ export function idempotencyOf(request: FastifyRequest, options: { secret?: boole
     )
     .update(bytes)
     .digest('base64url');
-  return { key: ownKey(request, key), fingerprint };
-}
-
-/** The same key of two identities is two keys. Keys of clients without an identity are those that earlier versions stored. */
-function ownKey({ caller }: FastifyRequest, key: string): string {
-  // A line end cannot be in a header, so no client can write the key of another identity.
-  return caller.identity === undefined ? key : `${caller.identity}\n${key}`;
+  return { key: ownKey(request.caller.identity, key), fingerprint };
 }
 
 function recordHeaderNames({ headers }: FastifyRequest): string[] {

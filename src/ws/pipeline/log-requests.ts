@@ -1,6 +1,7 @@
 // Carries out the requests on logs and groups: produce, fetch, offsets and commit.
 import { createHash } from 'node:crypto';
 import type { SocketRequest } from '../../../schemas/socket.ts';
+import { ownKey } from '../../access/own-key.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { offsetsOf } from '../../broker/log/log-writer.ts';
 import { asRecords } from '../../broker/log/read-forms.ts';
@@ -28,6 +29,8 @@ export interface CommittingMember {
 
 /** The socket of a request on a log or group. */
 export interface LogSender extends Origin {
+  /** Who sends it; undefined where there is no policy. */
+  readonly identity: string | undefined;
   /** Aborted when the socket is closed or the server stops: no request waits any more. */
   readonly stopped: AbortSignal;
   succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void;
@@ -78,7 +81,7 @@ export class LogRequests {
     const { records } = pending;
     if (!records) throw new Error('A produce has no records');
     const fence = request.fence === undefined ? undefined : parseFence(request.fence, 'produce.fence');
-    const deduplicationKey = deduplicationKeyOf(request, records);
+    const deduplicationKey = deduplicationKeyOf(request, records, sender.identity);
     const known = topics.known(topic) ?? (await this.#lookUp(topic)) ?? (await topicAdmin.getOrCreate(topic));
     const produced = await logWriter.produce(
       { topic, partition, acks, fence, deduplicationKey, records, origin: sender },
@@ -144,6 +147,7 @@ export class LogRequests {
 function deduplicationKeyOf(
   { topic, partition, fence, idempotencyKey: key, producer }: SocketRequest<'produce'>,
   records: RequestRecords,
+  identity: string | undefined,
 ): DeduplicationKey | undefined {
   if (key === undefined) return producer && { kind: 'producer', ...producer };
   if (producer) {
@@ -163,5 +167,5 @@ function deduplicationKeyOf(
     const partitions = records.records.map((record) => record.partition ?? null);
     if (partitions.some((one) => one !== null)) hash.update(JSON.stringify(partitions));
   }
-  return { kind: 'key', key, fingerprint: hash.digest('base64url') };
+  return { kind: 'key', key: ownKey(identity, key), fingerprint: hash.digest('base64url') };
 }

@@ -37,7 +37,7 @@ type EventsFrame = Extract<EventFrame, { type: 'events' }>;
 export class PipelinedSocket implements TreeSender, LogSender {
   readonly #parts: PipelineParts;
   readonly #clientKey: string;
-  readonly #access: RequestAccess;
+  readonly #access: RequestAccess & Pick<FastifyRequest, 'caller'>;
   readonly #socket: Socket;
   readonly #session: SocketSession;
   readonly #watches: SocketWatches<RequestId>;
@@ -105,6 +105,10 @@ export class PipelinedSocket implements TreeSender, LogSender {
       flushSoon: () => parts.dispatcher.hasResponses(this),
       tailLags: (zxid) => this.#tailLags(zxid),
     });
+  }
+
+  get identity(): string | undefined {
+    return this.#access.caller.identity;
   }
 
   get isDead(): boolean {

@@ -1,0 +1,121 @@
+// Access control of the pipelined socket: every request for callers without rights and with all of them.
+import t from 'tap';
+import { requestSchemas } from '../../../schemas/socket.ts';
+import { writePolicy } from '../../helpers/access.ts';
+import { openPipeline } from '../../helpers/pipeline.ts';
+import { eventually, http, startTestServer } from '../../helpers/server.ts';
+
+const rules = `
+allow:
+  - who: admin
+    admin: true
+  - who: billing
+    nodes: { "/app/billing/**": [read, write, delete], "/app": [read] }
+    topics: { "billing.*": [read, write] }
+  - who: twin
+    topics: { "billing.*": [read, write] }
+`;
+
+async function start(t: Parameters<typeof startTestServer>[0]) {
+  const policy = await writePolicy(t, ['admin', 'billing', 'twin', 'nobody'], rules);
+  const server = await startTestServer(t, { accessFile: policy.file });
+  const open = (identity: string) => openPipeline(t, server.url, { headers: policy.as(identity) });
+  const admin = await open('admin');
+  for (const path of ['/app', '/app/billing', '/app/secret']) await admin.ask({ op: 'create', path });
+  for (const name of ['billing.a', 'secret']) {
+    await http(`${server.url}/v1/topics`, 'POST', { name }, policy.as('admin'));
+  }
+  return { server, policy, open, admin };
+}
+
+/** A request of each kind about things for which an identity without rights needs some. */
+const requests: Record<string, Record<string, unknown>> = {
+  create: { path: '/app/x' },
+  set: { path: '/app/secret', data: 'x' },
+  delete: { path: '/app/secret/none' },
+  get: { path: '/app/secret' },
+  exists: { path: '/app/secret' },
+  children: { path: '/app/secret' },
+  multi: { ops: [{ op: 'check', path: '/app/secret' }] },
+  watch: { path: '/app/secret', mode: 'node' },
+  produce: { topic: 'secret', records: [{ value: 1 }] },
+  fetch: { topic: 'secret', partition: 0, offset: 0 },
+  offsets: { topic: 'secret', at: 'latest' },
+  commit: { group: 'g', offsets: [{ topic: 'secret', partition: 0, offset: 0 }] },
+};
+/** Requests about the socket itself. */
+const own = new Set(['session', 'ping', 'unwatch']);
+
+t.test('every request refuses who has no rights, and lets an admin in', async (t) => {
+  const { open, admin } = await start(t);
+  const nobody = await open('nobody');
+  t.same(
+    Object.keys(requestSchemas).filter((op) => !own.has(op)),
+    Object.keys(requests),
+    'a new kind of request has a row here',
+  );
+  for (const [op, fields] of Object.entries(requests)) {
+    t.match(await nobody.ask({ op, ...fields }), { error: { code: 'FORBIDDEN', detail: /nobody needs/ } }, op);
+    t.not((await admin.ask({ op, ...fields })).error?.code, 'FORBIDDEN', op);
+  }
+  t.match(await nobody.ask({ op: 'ping' }), { ok: {} }, 'the socket goes on');
+  t.match(await nobody.ask({ op: 'session', ttl: '10s' }), { ok: {} }, 'sessions are for any identity');
+});
+
+t.test('a socket without a token is closed with the reason', async (t) => {
+  const { server } = await start(t);
+  const socket = await openPipeline(t, server.url);
+  t.equal((await socket.closed).code, 4401);
+});
+
+t.test('lists and recursive watches leave out what the client may not read', async (t) => {
+  const { open, admin } = await start(t);
+  const billing = await open('billing');
+  t.same((await billing.ask({ op: 'children', path: '/app' })).ok.children, ['billing']);
+  await billing.ask({ op: 'watch', path: '/app', mode: 'recursive' });
+  await admin.ask({ op: 'set', path: '/app/secret', data: 'y' });
+  await admin.ask({ op: 'set', path: '/app/billing', data: 'y' });
+  const { events } = await billing.event('events');
+  t.same(
+    events.map(({ path }: { path: string }) => path),
+    ['/app/billing'],
+  );
+});
+
+t.test('a refused request stops nothing behind it', async (t) => {
+  const { open } = await start(t);
+  const billing = await open('billing');
+  const { ok } = await billing.ask({ op: 'session', ttl: '10s' });
+  t.ok(ok);
+  const answers = await billing.askAll([
+    { op: 'create', path: '/app/billing/a', seq: 1 },
+    { op: 'create', path: '/app/no', seq: 2 },
+    { op: 'create', path: '/app/billing/b', seq: 3 },
+  ]);
+  t.match(answers, [{ ok: {} }, { error: { code: 'FORBIDDEN' } }, { ok: {} }]);
+});
+
+t.test('the same idempotencyKey of another identity is another key', async (t) => {
+  const { open } = await start(t);
+  const produce = async (identity: string, key = 'the-same-key') => {
+    const socket = await open(identity);
+    const request = { op: 'produce', topic: 'billing.a', records: [{ value: 1 }], idempotencyKey: key };
+    return (await socket.ask(request)).ok.results[0].baseOffset;
+  };
+  t.same([await produce('billing'), await produce('twin'), await produce('billing')], [0, 1, 0]);
+  t.equal(await produce('twin', 'billing\nthe-same-key'), 2, 'and cannot be written');
+});
+
+t.test('a changed policy applies to the next request of an open socket', async (t) => {
+  const { open, policy } = await start(t);
+  const billing = await open('billing');
+  t.ok((await billing.ask({ op: 'get', path: '/app' })).ok);
+  await policy.change(rules.replace(', "/app": [read]', ''));
+  await eventually(
+    async () => (await billing.ask({ op: 'get', path: '/app' })).error?.code === 'FORBIDDEN',
+    'the new policy applies',
+  );
+  t.ok((await billing.ask({ op: 'get', path: '/app/billing' })).ok);
+  await policy.change(rules, ['billing']);
+  t.equal((await billing.closed).code, 4401);
+});
