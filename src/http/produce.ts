@@ -39,12 +39,14 @@ export type ProduceHead = Omit<ProduceRequest, 'records'>;
  * Reads what a produce request says besides its records. To be called before the body is parsed, which may change the bytes that a
  * fingerprint is made of.
  * @param type the media type of the body, as `request.bodyType`
- * @throws ServiceError BAD_REQUEST, INVALID_PATH, UNSUPPORTED_MEDIA_TYPE
+ * @throws ServiceError BAD_REQUEST, INVALID_PATH, UNSUPPORTED_MEDIA_TYPE, FORBIDDEN
  */
 export function readProduceHead(request: FastifyRequest, type: string, parameters: ProduceParameters): ProduceHead {
   const { topic, partition, acks } = parameters;
   const header = request.headers['weir-fence'];
   const fence = header === undefined ? undefined : parseFence(headerText(String(header)), 'Weir-Fence');
+  // A refusal of the store tells whether the node exists.
+  if (fence?.node !== undefined) request.require('read', 'nodes', fence.node);
   checkRecordType(type);
   checkParameters(type, parameters);
   return { topic, partition, acks, fence, deduplicationKey: deduplicationKeyOf(request) };

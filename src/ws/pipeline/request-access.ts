@@ -8,6 +8,7 @@ import {
   sequentialPathProblem,
   withoutTrailingSlash,
 } from '../../core/tree/path.ts';
+import { parseFence } from '../../store/log/fence-text.ts';
 import type { ParsedRequest } from './pending-request.ts';
 import { requestTable } from './request-table.ts';
 
@@ -35,6 +36,7 @@ function requireAll(access: RequestAccess, request: ParsedRequest): void {
     if (request.op === 'multi') requireEach(access, request);
   } else if (need.on === 'topic') {
     if ('topic' in request) access.require(need.needs, 'topics', request.topic);
+    if (request.op === 'produce' && request.fence !== undefined) requireFence(access, request.fence);
   } else if (need.on === 'group') {
     if ('group' in request) access.require(need.needs, 'groups', request.group);
   } else if ('path' in request) {
@@ -47,6 +49,12 @@ function requireAll(access: RequestAccess, request: ParsedRequest): void {
       for (let above = parentOf(path); above !== '/'; above = parentOf(above)) access.require('write', 'nodes', above);
     }
   }
+}
+
+/** The fence of a node tells whether the node exists. @throws ServiceError FORBIDDEN; otherwise as parseFence */
+function requireFence(access: RequestAccess, fence: string): void {
+  const { node } = parseFence(fence, 'produce.fence');
+  if (node !== undefined) access.require('read', 'nodes', node);
 }
 
 function requireEach(access: RequestAccess, { ops }: ParsedRequest & { op: 'multi' }): void {

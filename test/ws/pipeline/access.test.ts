@@ -119,3 +119,17 @@ t.test('a changed policy applies to the next request of an open socket', async (
   await policy.change(rules, ['billing']);
   t.equal((await billing.closed).code, 4401);
 });
+
+t.test('a fence of a node that the caller may not read tells nothing about it', async (t) => {
+  const { server, policy, open } = await start(t);
+  const billing = await open('billing');
+  const records = [{ value: 1 }];
+  for (const path of ['/app/secret', '/app/none']) {
+    const refusal = { code: 'FORBIDDEN', detail: `billing needs read on node ${path}.` };
+    t.match((await billing.ask({ op: 'produce', topic: 'billing.a', fence: `${path}@1`, records })).error, refusal);
+    const headers = { ...policy.as('billing'), 'weir-fence': `${path}@1` };
+    t.match((await http(`${server.url}/v1/topics/billing.a/records`, 'POST', { records }, headers)).body, refusal);
+  }
+  const own = await billing.ask({ op: 'produce', topic: 'billing.a', fence: '/app/billing@1', records });
+  t.match(own.error, { code: 'FENCED' });
+});
