@@ -48,6 +48,8 @@ export class Lane<R extends LaneRequest> {
   }
 
   #mayBegin({ run }: R): boolean {
+    // Those that were begun are removed when they are answered.
+    if (run === 'afterAnswers') return this.#begun === 0;
     if (this.#open === 0) return true;
     return !this.#hasBarrier && run === this.#run && run !== 'alone';
   }

@@ -47,8 +47,9 @@ export class Lanes {
     return lane.canBegin;
   }
 
-  /** Forgets a lane if all of its requests were answered. */
+  /** To be called when requests of a lane were answered. Forgets it if those were all. */
   answered(lane: Lane<PendingRequest>): void {
     if (lane.isEmpty) this.#lanes.delete(lane.name);
+    else if (lane.canBegin) this.#open.add(lane);
   }
 }

@@ -13,9 +13,10 @@ export type ParsedRequest = { [O in SocketOp]: SocketRequest<O> }[SocketOp];
 
 /**
  * How a request may overlap with those before it in its lane. Requests of the same run are begun without waiting for each other;
- * the first of another run waits until all before it have their results. `alone` = it overlaps with none.
+ * the first of another run waits until all before it have their results. `alone` = it overlaps with none. `afterAnswers` = it waits
+ * until all before it were answered, as their answers may wait for events that it would end.
  */
-type Run = 'tree' | 'watch' | 'produce' | 'fetch' | 'alone';
+type Run = 'tree' | 'watch' | 'produce' | 'fetch' | 'alone' | 'afterAnswers';
 
 export interface PendingRequest {
   readonly id: RequestId | undefined;
@@ -128,6 +129,8 @@ function runOf(request: ParsedRequest | undefined): Run {
       return 'alone';
     case 'watch':
       return 'watch';
+    case 'unwatch':
+      return 'afterAnswers';
     case 'produce':
       return 'produce';
     case 'fetch':

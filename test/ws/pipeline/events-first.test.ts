@@ -54,6 +54,30 @@ t.test('each response comes after the events up to its zxid, while others write'
   t.ok(codes.has('NODE_EXISTS'), 'errors reflect a transaction, too');
 });
 
+t.test('an unwatch ends a watch behind the events of what was sent before it', async (t) => {
+  const server = await startTestServer(t);
+  const socket = await openPipeline(t, server.url);
+  await socket.askAll([{ op: 'session' }, { op: 'create', path: '/w', seq: 1 }]);
+  for (let round = 0; round < 10; round += 1) {
+    const { id } = await socket.ask({ op: 'watch', path: '/w', mode: 'recursive' });
+    const from = socket.received.length;
+    await socket.askAll([
+      { op: 'set', path: '/w', data: 'a', seq: 3 * round + 2 },
+      { op: 'set', path: '/w', data: 'b', seq: 3 * round + 3 },
+      { op: 'unwatch', watch: id },
+      { op: 'set', path: '/w', data: 'c', seq: 3 * round + 4 },
+      { op: 'get', path: '/w' },
+    ]);
+    const frames = socket.received.slice(from);
+    t.equal(
+      frames.filter(({ type, watch }) => type === 'events' && watch === id).length,
+      2,
+      'its events, and no others',
+    );
+    t.match(frames.at(-1), { ok: { data: 'c' } });
+  }
+});
+
 t.test('a response waits for the event stream on a socket with a watch, and not on one without', async (t) => {
   const { server, other, stallStream, resume } = await startBrokerWithStream(t, 60_000);
   const watching = await openPipeline(t, server.url);
