@@ -31,7 +31,11 @@ export function requireOperations(request: FastifyRequest, ops: readonly Op[]): 
   }
 }
 
-/** Checks the topics of a subscription. What a pattern matches is filtered where records are read. @throws ServiceError FORBIDDEN */
+/**
+ * Checks the topics that a subscription, commit or reset names: each tells whether its topic exists, and a lag tells how much is in it.
+ * What a pattern matches is filtered where records are read.
+ * @throws ServiceError FORBIDDEN
+ */
 export function requireTopics(
   request: FastifyRequest,
   { topics = [] }: { topics?: readonly string[] | undefined },

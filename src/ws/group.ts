@@ -166,6 +166,8 @@ class GroupSocket {
         this.#credit += frame.records;
         return this.#onCredit();
       case 'commit':
+        for (const topic of new Set(frame.offsets.map((at) => at.topic)))
+          this.#request.require('read', 'topics', topic);
         await this.#commit(frame);
         return this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
       case 'released':

@@ -17,6 +17,7 @@ import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { bodyBytes } from '../limits.ts';
 import { memberCredentialOf } from '../member-header.ts';
+import { requireTopics } from '../permissions.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';
@@ -77,6 +78,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
       if (memberId === undefined && memberEpoch !== undefined) {
         throw new ServiceError('BAD_REQUEST', 'memberEpoch was sent without memberId. Send both, or neither.');
       }
+      requireTopics(request, { topics: [...new Set(offsets.map(({ topic }) => topic))] });
       const by =
         memberId === undefined ? undefined : { memberId, memberEpoch, credential: memberCredentialOf(request) };
       return respondOnce(storedResponses, request, reply, commitResponse, async ({ idempotency, isChanged }) => {
@@ -197,6 +199,7 @@ export const groupOffsetsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (
     },
     async (request, reply) => {
       const { to, topics, dryRun } = request.body;
+      requireTopics(request, { topics });
       return respondOnce(storedResponses, request, reply, resetResponse, async ({ idempotency, storedText }) => {
         if (storedText !== undefined) {
           return {

@@ -38,7 +38,9 @@ function requireAll(access: RequestAccess, request: ParsedRequest): void {
     if ('topic' in request) access.require(need.needs, 'topics', request.topic);
     if (request.op === 'produce' && request.fence !== undefined) requireFence(access, request.fence);
   } else if (need.on === 'group') {
-    if ('group' in request) access.require(need.needs, 'groups', request.group);
+    if (request.op !== 'commit') return;
+    access.require(need.needs, 'groups', request.group);
+    for (const topic of new Set(request.offsets.map((at) => at.topic))) access.require('read', 'topics', topic);
   } else if ('path' in request) {
     const path = resourceOf(request);
     if (path === undefined) return;

@@ -4,6 +4,7 @@ import { requestSchemas } from '../../../schemas/socket.ts';
 import { writePolicy } from '../../helpers/access.ts';
 import { openPipeline } from '../../helpers/pipeline.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
+import { openSocket } from '../../helpers/socket.ts';
 
 const rules = `
 allow:
@@ -12,6 +13,7 @@ allow:
   - who: billing
     nodes: { "/app/billing/**": [read, write, delete], "/app": [read] }
     topics: { "billing.*": [read, write] }
+    groups: { "billing.*": [use, manage] }
   - who: twin
     topics: { "billing.*": [read, write] }
 `;
@@ -132,4 +134,26 @@ t.test('a fence of a node that the caller may not read tells nothing about it', 
   }
   const own = await billing.ask({ op: 'produce', topic: 'billing.a', fence: '/app/billing@1', records });
   t.match(own.error, { code: 'FENCED' });
+});
+
+t.test('a commit or reset of a topic that the caller may not read tells nothing about it', async (t) => {
+  const { server, policy, open } = await start(t);
+  const billing = await open('billing');
+  const http1 = (path: string, body: unknown) =>
+    http(`${server.url}/v1/groups/billing.g/offsets${path}`, 'POST', body, policy.as('billing'));
+  const commitOf = (topic: string) => ({ offsets: [{ topic, partition: 0, offset: 0 }] });
+  t.match(await billing.ask({ op: 'commit', group: 'billing.g', ...commitOf('billing.a') }), { ok: {} });
+  t.match(await http1('', commitOf('billing.a')), { status: 200 });
+  t.match(await http1('/reset', { to: 'latest', topics: ['billing.a'] }), { status: 200 });
+  const url = `${server.url}/v1/groups/billing.s/stream?topics=billing.a`;
+  const member = await openSocket(t, url, policy.as('billing'));
+  await member.frame({ type: 'joined' });
+  for (const topic of ['secret', 'none']) {
+    const refusal = { code: 'FORBIDDEN', detail: `billing needs read on topic ${topic}.` };
+    t.match((await billing.ask({ op: 'commit', group: 'billing.g', ...commitOf(topic) })).error, refusal);
+    t.match((await http1('', commitOf(topic))).body, refusal);
+    t.match((await http1('/reset', { to: 'latest', topics: [topic] })).body, refusal);
+    member.send({ type: 'commit', id: topic, ...commitOf(topic) });
+    t.match(await member.frame({ id: topic }), refusal);
+  }
 });
