@@ -52,7 +52,8 @@ const forAnyIdentity = new Set([
   'sessions.renew',
   'sessions.renewSelf',
   'topics.list',
-  // It is refused when it watches something.
+  // They are refused when they ask for something.
+  'socket',
   'watch.socket',
 ]);
 const open = new Set(['health.live', 'health.ready']);

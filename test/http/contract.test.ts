@@ -205,5 +205,8 @@ t.test('responses about the cluster, health and metrics match the document', asy
   await contract.call(t, 'GET', '/health/live');
   await contract.call(t, 'GET', '/health/ready');
   await contract.call(t, 'GET', '/metrics');
+  await contract.call(t, 'GET', '/v1/access/me');
+  await contract.call(t, 'GET', '/v1/access/check?verb=read&topic=kept');
+  t.equal((await contract.call(t, 'GET', '/v1/access/check?verb=read')).status, 400);
   t.same(contract.unseen('operation'), [], 'every success was seen');
 });
