@@ -54,6 +54,13 @@ const seq = z
 
 const offsetNumber = z.int().min(0);
 
+const read = z
+  .literal('local')
+  .optional()
+  .describe(
+    'Read from the memory of the broker, a state that may be some milliseconds old; never older than what the responses on this socket reflect. The response says where the result came from.',
+  );
+
 /** The requests by their `op`. Of produce, `records` is only described here: core/records reads its bytes. */
 export const requestSchemas = {
   session: z
@@ -83,15 +90,16 @@ export const requestSchemas = {
     recursive: z.boolean().optional().describe('Also delete everything below the node, in the same transaction.'),
     seq,
   }),
-  get: z.strictObject({ id: requestId, op: z.literal('get'), path: nodePath }),
-  exists: z.strictObject({ id: requestId, op: z.literal('exists'), path: nodePath }),
+  get: z.strictObject({ id: requestId, op: z.literal('get'), path: nodePath, read }),
+  exists: z.strictObject({ id: requestId, op: z.literal('exists'), path: nodePath, read }),
   children: z.strictObject({
     id: requestId,
     op: z.literal('children'),
     path: nodePath,
     limit: z.int().min(1).max(childrenLimitMax).optional().describe('Maximum number of children; default 1000.'),
     after: z.string().optional().describe('The `next` of the previous page.'),
-    stats: z.boolean().optional().describe('Include the stat of each child.'),
+    stats: z.boolean().optional().describe('Include the stat of each child. Not with `read`.'),
+    read,
   }),
   multi: z.strictObject({ id: requestId, op: z.literal('multi'), ...multiBody.shape, seq }),
   watch: z
@@ -191,6 +199,10 @@ export const requestFrame = z
   .meta({ id: 'SocketRequestFrame' });
 
 const nothing = z.strictObject({});
+const readSource = z
+  .enum(['local', 'store'])
+  .optional()
+  .describe('With "read":"local": whether the response came from the memory of the broker.');
 const lastSeq = z.int().min(0).describe('The seq of the last write of the session; the next one is one more.');
 
 /** What `ok` holds, by the `op` of the request. */
@@ -227,12 +239,14 @@ export const responseFrame = z
         .literal(true)
         .optional()
         .describe('The result is that of an earlier request, which this one repeats.'),
+      read: readSource,
     }),
     z.object({
       id: requestId.optional().describe('Absent if the request had none that could be read.'),
       error: problemSchema,
       zxid: zxid.optional(),
       replayed: z.literal(true).optional(),
+      read: readSource,
     }),
   ])
   .meta({ id: 'SocketResponseFrame' });

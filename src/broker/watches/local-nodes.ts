@@ -7,11 +7,25 @@ import type { EventTail } from './event-tail.ts';
 import { cachedNamesMax, NodeCache, type NodeRead, pageOf } from './node-cache.ts';
 
 /** Where the result of a read came from: this broker's memory, or the store. */
-type ReadSource = 'local' | 'store';
+export type ReadSource = 'local' | 'store';
 
-type NodeReads = Pick<Namespace, 'get' | 'stat'> & {
-  children(...args: Parameters<Namespace['children']>): ReturnType<Namespace['children']>;
+type NodeReads = Pick<Namespace, 'get' | 'stat' | 'children'>;
+type Page = Awaited<ReturnType<Namespace['children']>>;
+
+/** As NodeReads, at once: the result, or the error NO_NODE; undefined = memory has neither. */
+type MemoryReads = {
+  [M in keyof NodeReads]: (
+    ...args: Parameters<NodeReads[M]>
+  ) => Awaited<ReturnType<NodeReads[M]>> | ServiceError | undefined;
 };
+
+/** How one kind of read is done. */
+interface ReadSteps<T> {
+  fromMemory(cache: NodeCache, zxid: number): T | undefined;
+  fromStore(): Promise<T>;
+  /** What of a result of the store is kept. */
+  kept(result: T): NodeRead;
+}
 
 interface LocalReadOptions {
   /** The result must reflect this transaction: the newest one that the caller has seen. */
@@ -79,36 +93,54 @@ export class LocalNodes {
    */
   reads(options: LocalReadOptions = {}): NodeReads {
     return {
-      get: (path) =>
-        this.#read(path, options, {
-          fromMemory: (cache, zxid) => {
-            const { stat, content } = cache.node(path, zxid) ?? {};
-            return stat && content && { zxid, stat, ...content };
-          },
-          fromStore: () => this.#namespace.get(path),
-          kept: ({ zxid, stat, contentType, data }) => ({ zxid, stat, content: { contentType, data } }),
-        }),
-      stat: (path) =>
-        this.#read(path, options, {
-          fromMemory: (cache, zxid) => {
-            const stat = cache.node(path, zxid)?.stat ?? cache.list(path, zxid)?.stat;
-            return stat && { zxid, stat };
-          },
-          fromStore: () => this.#namespace.stat(path),
-          kept: ({ zxid, stat }) => ({ zxid, stat }),
-        }),
-      children: (path, page) => this.#children(path, page, options),
+      get: (path) => this.#read(path, options, this.#data(path)),
+      stat: (path) => this.#read(path, options, this.#stat(path)),
+      children: (path, page) => this.#read(path, options, this.#children(path, page)),
+    };
+  }
+
+  /**
+   * Reads that reply at once, with what is in memory.
+   * @param minZxid the result must reflect this transaction
+   * @returns results as those of reads(); undefined = memory cannot reply now, and reads() can
+   */
+  readsFromMemory(minZxid: number): MemoryReads {
+    return {
+      get: (path) => this.#fromMemory(path, minZxid, this.#data(path)),
+      stat: (path) => this.#fromMemory(path, minZxid, this.#stat(path)),
+      children: (path, page) => this.#fromMemory(path, minZxid, this.#children(path, page)),
+    };
+  }
+
+  #data(path: string): ReadSteps<Awaited<ReturnType<NodeReads['get']>>> {
+    return {
+      fromMemory: (cache, zxid) => {
+        const { stat, content } = cache.node(path, zxid) ?? {};
+        return stat && content && { zxid, stat, ...content };
+      },
+      fromStore: () => this.#namespace.get(path),
+      kept: ({ zxid, stat, contentType, data }) => ({ zxid, stat, content: { contentType, data } }),
+    };
+  }
+
+  #stat(path: string): ReadSteps<Awaited<ReturnType<NodeReads['stat']>>> {
+    return {
+      fromMemory: (cache, zxid) => {
+        const stat = cache.node(path, zxid)?.stat ?? cache.list(path, zxid)?.stat;
+        return stat && { zxid, stat };
+      },
+      fromStore: () => this.#namespace.stat(path),
+      kept: ({ zxid, stat }) => ({ zxid, stat }),
     };
   }
 
   /** @param page without `stats` */
-  #children(path: string, page: Parameters<Namespace['children']>[1], options: LocalReadOptions) {
-    type Page = Awaited<ReturnType<Namespace['children']>>;
+  #children(path: string, page: Parameters<Namespace['children']>[1]): ReadSteps<Page & { names?: string[] }> {
     const shown = ({ zxid, stat }: Pick<Page, 'zxid' | 'stat'>, names: readonly string[]): Page => {
       const { names: shownNames, next } = pageOf(names, page.after, page.limit);
       return { zxid, stat, children: shownNames.map((name) => ({ name })), next };
     };
-    return this.#read<Page & { names?: string[] }>(path, options, {
+    return {
       fromMemory: (cache, zxid) => {
         const list = cache.list(path, zxid);
         return list && shown({ zxid, stat: list.stat }, list.names);
@@ -124,46 +156,55 @@ export class LocalNodes {
       },
       kept: ({ zxid, stat, names }) =>
         names && names.length <= cachedNamesMax ? { zxid, stat, names } : { zxid, stat },
-    });
+    };
   }
 
   async #read<T extends { zxid: number }>(
     path: string,
     { minZxid = 0, served }: LocalReadOptions,
-    how: {
-      fromMemory(cache: NodeCache, zxid: number): T | undefined;
-      fromStore(): Promise<T>;
-      kept(result: T): NodeRead;
-    },
+    steps: ReadSteps<T>,
   ): Promise<T> {
-    const serve = (source: ReadSource) => {
-      this.#reads[source].inc();
-      served?.(source);
-    };
-    const cache = this.#cache?.keeps(path) ? this.#cache : undefined;
-    if (cache && (await this.#received(Math.max(minZxid, this.#shown))) && this.#isCurrent) {
-      // Nothing is awaited between the reads of the position and of the memory.
-      const zxid = this.#tail.position;
-      const isAbsent = cache.isAbsent(path, zxid);
-      const found = isAbsent ? undefined : how.fromMemory(cache, zxid);
-      if (isAbsent || found) serve('local');
-      if (isAbsent) throw noNode(path, zxid);
+    const cache = this.#cacheFor(path);
+    if (cache && (await this.#received(Math.max(minZxid, this.#shown)))) {
+      const found = this.#fromMemory(path, minZxid, steps);
+      if (found) served?.('local');
+      if (found instanceof ServiceError) throw found;
       if (found) return found;
     }
+    const serve = () => {
+      this.#reads.store.inc();
+      served?.('store');
+    };
     try {
-      const result = await how.fromStore();
-      this.#keep(cache, path, how.kept(result));
+      const result = await steps.fromStore();
+      this.#keep(cache, path, steps.kept(result));
       await this.#show(result.zxid);
-      serve('store');
+      serve();
       return result;
     } catch (error) {
       if (!hasCode(error, 'NO_NODE')) throw error;
       const zxid = Number((error as ServiceError).fields.zxid);
       this.#keep(cache, path, { zxid, stat: undefined });
       await this.#show(zxid);
-      serve('store');
+      serve();
       throw error;
     }
+  }
+
+  /** What memory has of a node now; the error NO_NODE if there is no such node; undefined if memory cannot tell. */
+  #fromMemory<T>(path: string, minZxid: number, { fromMemory }: ReadSteps<T>): T | ServiceError | undefined {
+    const cache = this.#cacheFor(path);
+    // Nothing is awaited between the reads of the position and of the memory.
+    const zxid = this.#tail.position;
+    if (!cache || zxid < minZxid || zxid < this.#shown || !this.#isCurrent) return undefined;
+    const found = cache.isAbsent(path, zxid) ? noNode(path, zxid) : fromMemory(cache, zxid);
+    if (found) this.#reads.local.inc();
+    return found;
+  }
+
+  /** Undefined if a node is never in memory. */
+  #cacheFor(path: string): NodeCache | undefined {
+    return this.#cache?.keeps(path) ? this.#cache : undefined;
   }
 
   /** Whether the store had nothing newer a short time ago. */

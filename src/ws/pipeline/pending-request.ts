@@ -11,6 +11,11 @@ import { requestTable, sequencedOps } from './request-table.ts';
 /** A request as its schema gives it; of produce without its records. */
 export type ParsedRequest = { [O in SocketOp]: SocketRequest<O> }[SocketOp];
 
+/** A read of a node, a stat or a list. */
+export type ReadRequest = SocketRequest<'get' | 'exists' | 'children'>;
+
+type LocalReadRequest = ReadRequest & { read: 'local' };
+
 /**
  * How a request may overlap with those before it in its lane. Requests of the same run are begun without waiting for each other;
  * the first of another run waits until all before it have their results. `alone` = it overlaps with none. `afterAnswers` = it waits
@@ -122,7 +127,14 @@ function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
+/** Whether a request is a read that memory may answer. */
+export function isLocalRead(request: ParsedRequest | undefined): request is LocalReadRequest {
+  return request !== undefined && 'read' in request && request.read === 'local';
+}
+
 function runOf(request: ParsedRequest | undefined): Run {
+  // Memory may be older than what the response before it will reflect: that must be known first.
+  if (isLocalRead(request)) return 'alone';
   switch (request?.op) {
     case 'session':
     case 'commit':

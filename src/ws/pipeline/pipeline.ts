@@ -40,7 +40,7 @@ export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     bookmarks,
     frameBytes,
     dispatcher: new Dispatcher(limits.requestsPerTurn),
-    tree: new TreeRequests(broker.store.namespace),
+    tree: new TreeRequests(broker.store.namespace, broker.localNodes),
     logs: new LogRequests(broker),
     metrics: new PipelineMetrics(broker.metrics, broker.log, frameBytes),
   };

@@ -11,6 +11,7 @@ import {
 } from '../../../schemas/socket.ts';
 import { problemCloseCodeBase } from '../../../schemas/topic-tail.ts';
 import { closeCodes } from '../../../schemas/watch.ts';
+import type { ReadSource } from '../../broker/watches/local-nodes.ts';
 import { frameJson } from '../../core/frame-json.ts';
 import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
 import { readFrame } from '../../core/socket-frame.ts';
@@ -21,7 +22,7 @@ import { FrameIntake } from './frame-intake.ts';
 import { InFlight } from './in-flight.ts';
 import { Lanes } from './lanes.ts';
 import type { CommittingMember, LogRequests, LogSender } from './log-requests.ts';
-import { type ParsedRequest, type PendingRequest, readRequest } from './pending-request.ts';
+import { isLocalRead, type ParsedRequest, type PendingRequest, readRequest } from './pending-request.ts';
 import type { PipelineParts } from './pipeline-parts.ts';
 import { accessProblem, type RequestAccess } from './request-access.ts';
 import { errorResponse, okResponse, type ResponseMarks } from './response-json.ts';
@@ -47,6 +48,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   readonly #writer: ResponseWriter;
   readonly #lanes = new Lanes();
   readonly #intake: FrameIntake;
+  #newestZxid = 0;
   #isStopping = false;
   #isWaitingForRoom = false;
   #leavePermits: (() => void) | undefined;
@@ -119,6 +121,10 @@ export class PipelinedSocket implements TreeSender, LogSender {
     return this.#session.credential;
   }
 
+  get newestZxid(): number {
+    return this.#newestZxid;
+  }
+
   get stopped(): AbortSignal {
     return this.#stopped.signal;
   }
@@ -173,17 +179,30 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   beginSome(count: number): number {
-    if (!this.canBegin) return 0;
-    const begun = this.#lanes.begin(count);
-    const weighing: PendingRequest[] = [];
-    let weight = 0;
-    for (const pending of begun) {
-      weight += pending.weight;
-      if (pending.weight > 0) weighing.push(pending);
-      else this.#carryOut(pending);
+    let total = 0;
+    // What memory answers at once lets those behind it begin.
+    while (total < count && this.canBegin) {
+      const begun = this.#lanes.begin(count - total);
+      if (begun.length === 0) break;
+      total += begun.length;
+      const weighing: PendingRequest[] = [];
+      let weight = 0;
+      for (const pending of begun) {
+        if (this.#isAnsweredFromMemory(pending)) continue;
+        weight += pending.weight;
+        if (pending.weight > 0) weighing.push(pending);
+        else this.#carryOut(pending);
+      }
+      if (weighing.length > 0) this.#begin(weighing, weight);
     }
-    if (weighing.length > 0) this.#begin(weighing, weight);
-    return begun.length;
+    return total;
+  }
+
+  /** Answers a local read without a permit, if memory has the result: the store has no work with it. */
+  #isAnsweredFromMemory(pending: PendingRequest): boolean {
+    const { request } = pending;
+    if (!isLocalRead(request) || accessProblem(this.#access, request)) return false;
+    return this.#parts.tree.answerFromMemory(pending, request, this);
   }
 
   /** Carries out requests with one permit, which is given back when all of them have their results. */
@@ -269,7 +288,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     this.#settle(pending, response, 0, 'ok');
   }
 
-  fail(pending: PendingRequest, error: unknown): void {
+  fail(pending: PendingRequest, error: unknown, read?: ReadSource): void {
     const known = this.#problemOf(error);
     if (this.#isFateUnknown(pending, error, known)) {
       this.#connectionLoss(pending, known);
@@ -277,7 +296,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     }
     if (known.code === 'SESSION_MOVED') this.#session.moved();
     const zxid = typeof known.fields.zxid === 'number' ? known.fields.zxid : 0;
-    const response = errorResponse(pending.id, known, { zxid, replayed: known.fields.replayed === true });
+    const response = errorResponse(pending.id, known, { zxid, replayed: known.fields.replayed === true, read });
     this.#settle(pending, response, zxid, known.status >= 500 ? 'failed' : 'refused');
   }
 
@@ -295,6 +314,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     const { metrics, dispatcher } = this.#parts;
     pending.response = response;
     pending.zxid = zxid;
+    if (zxid > this.#newestZxid) this.#newestZxid = zxid;
     metrics.settled(pending, outcome);
     this.#writer.settled(pending);
     dispatcher.hasResponses(this);

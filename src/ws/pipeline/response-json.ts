@@ -1,6 +1,7 @@
 // The JSON of responses. A response to a get or a write is made by a template: JSON.stringify of nested objects takes several times longer.
 import type { Stat } from '../../../schemas/common.ts';
 import type { RequestId } from '../../../schemas/socket.ts';
+import type { ReadSource } from '../../broker/watches/local-nodes.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 
 /** What a response says besides its result. */
@@ -8,24 +9,18 @@ export interface ResponseMarks {
   /** The newest transaction that it reflects; 0 = it reflects none. */
   zxid?: number;
   replayed?: boolean;
+  /** Where the result of a local read came from. */
+  read?: ReadSource | undefined;
 }
 
 /** @param ok the result, as JSON */
-export function okResponse(
-  id: RequestId | undefined,
-  ok: string,
-  { zxid = 0, replayed = false }: ResponseMarks,
-): string {
-  return `${headOf(id)}"ok":${ok}${tailOf(zxid, replayed)}`;
+export function okResponse(id: RequestId | undefined, ok: string, marks: ResponseMarks): string {
+  return `${headOf(id)}"ok":${ok}${tailOf(marks)}`;
 }
 
-export function errorResponse(
-  id: RequestId | undefined,
-  error: ServiceError,
-  { zxid = 0, replayed = false }: ResponseMarks,
-): string {
+export function errorResponse(id: RequestId | undefined, error: ServiceError, marks: ResponseMarks): string {
   const { zxid: _, replayed: __, ...problem } = error.toProblem();
-  return `${headOf(id)}"error":${JSON.stringify(problem)}${tailOf(zxid, replayed)}`;
+  return `${headOf(id)}"error":${JSON.stringify(problem)}${tailOf(marks)}`;
 }
 
 /** The beginning of a response, in ASCII. */
@@ -34,8 +29,9 @@ export function headOf(id: RequestId | undefined): string {
   return typeof id === 'number' ? `{"id":${id},` : `{"id":${asciiJson(id)},`;
 }
 
-function tailOf(zxid: number, replayed: boolean): string {
-  return `${zxid > 0 ? `,"zxid":${zxid}` : ''}${replayed ? ',"replayed":true' : ''}}`;
+function tailOf({ zxid = 0, replayed = false, read }: ResponseMarks): string {
+  const source = read ? `,"read":"${read}"` : '';
+  return `${zxid > 0 ? `,"zxid":${zxid}` : ''}${replayed ? ',"replayed":true' : ''}${source}}`;
 }
 
 const notAscii = /[^ -~]/g;

@@ -2,6 +2,7 @@
 // Redis with those of other sockets.
 import { childrenLimitDefault } from '../../../schemas/nodes.ts';
 import type { SocketRequest } from '../../../schemas/socket.ts';
+import type { LocalNodes, ReadSource } from '../../broker/watches/local-nodes.ts';
 import { toJsonData } from '../../core/json-data.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { nameOf, pathProblem, shownPath, withoutTrailingSlash } from '../../core/tree/path.ts';
@@ -9,17 +10,28 @@ import type { Origin } from '../../store/origin.ts';
 import type { Namespace, Op, WriteSequence } from '../../store/tree/namespace.ts';
 import { requestedOp, withResults } from '../../store/tree/requested-op.ts';
 import type { SessionCredential } from '../../store/tree/sessions.ts';
-import type { PendingRequest } from './pending-request.ts';
+import type { PendingRequest, ReadRequest } from './pending-request.ts';
 import { pathJson, type ResponseMarks, statJson } from './response-json.ts';
 
 /** The socket of a request on the tree. */
 export interface TreeSender extends Origin {
   readonly session: SessionCredential | undefined;
+  /** The newest transaction that its responses reflect, also those that are not sent yet. */
+  readonly newestZxid: number;
   mayRead(path: string): boolean;
   /** @throws ServiceError BAD_REQUEST if no session is attached */
   sequenceOf(seq: number): WriteSequence;
   succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void;
-  fail(pending: PendingRequest, error: unknown): void;
+  fail(pending: PendingRequest, error: unknown, read?: ReadSource): void;
+}
+
+/** A read that is to be answered. */
+interface ReadAnswer {
+  readonly pending: PendingRequest;
+  readonly path: string;
+  readonly sender: TreeSender;
+  /** Where the result of a local read came from. */
+  read: ReadSource | undefined;
 }
 
 type TreeRequest = SocketRequest<'create' | 'set' | 'delete' | 'get' | 'exists' | 'children' | 'multi'>;
@@ -28,22 +40,20 @@ const sessionRemedy = 'attach one to the socket, or send its handle as session';
 
 export class TreeRequests {
   readonly #namespace: Namespace;
+  readonly #localNodes: LocalNodes;
 
-  constructor(namespace: Namespace) {
+  constructor(namespace: Namespace, localNodes: LocalNodes) {
     this.#namespace = namespace;
+    this.#localNodes = localNodes;
   }
 
   /** Carries out a request. Its result comes later, and after those of earlier requests of the same sender. */
   carryOut(pending: PendingRequest, request: TreeRequest, sender: TreeSender): void {
     switch (request.op) {
       case 'get':
-        this.#get(pending, validPath(request.path), sender);
-        break;
       case 'exists':
-        this.#exists(pending, validPath(request.path), sender);
-        break;
       case 'children':
-        this.#children(pending, request, sender);
+        this.#read(pending, request, sender);
         break;
       default:
         this.#write(pending, request, sender);
@@ -62,41 +72,57 @@ export class TreeRequests {
       .catch((error: unknown) => sender.fail(pending, error));
   }
 
-  #get(pending: PendingRequest, path: string, sender: TreeSender): void {
-    this.#namespace.get(path, { origin: sender }).then(
-      ({ zxid, stat, contentType, data: bytes }) => {
-        const { data, encoding } = toJsonData(bytes);
-        const content = `"data":${JSON.stringify(data)},"encoding":"${encoding}","contentType":${JSON.stringify(contentType)}`;
-        sender.succeed(pending, `{${pathJson(path)}${content},"stat":${statJson(stat)}}`, { zxid });
-      },
-      (error: unknown) => sender.fail(pending, error),
-    );
+  /**
+   * Answers a local read at once, if memory can. To be called when the requests before it have their results.
+   * @returns whether it is answered; if not, it must be carried out
+   */
+  answerFromMemory(pending: PendingRequest, request: ReadRequest, sender: TreeSender): boolean {
+    const path = withoutTrailingSlash(request.path);
+    if (pathProblem(path) !== undefined || isWithStats(request)) return false;
+    const reads = this.#localNodes.readsFromMemory(sender.newestZxid);
+    const answer: ReadAnswer = { pending, path, sender, read: 'local' };
+    switch (request.op) {
+      case 'get':
+        return answered(reads.get(path), answer, answerData);
+      case 'exists':
+        return answered(reads.stat(path), answer, answerStat);
+      case 'children':
+        return answered(reads.children(path, pageOf(request)), answer, answerChildren);
+    }
   }
 
-  #exists(pending: PendingRequest, path: string, sender: TreeSender): void {
-    this.#namespace.stat(path, { origin: sender }).then(
-      ({ zxid, stat }) =>
-        sender.succeed(pending, `{${pathJson(path)}"exists":true,"stat":${statJson(stat)}}`, { zxid }),
-      (error: unknown) => {
-        if (!(error instanceof ServiceError) || error.code !== 'NO_NODE') return sender.fail(pending, error);
-        sender.succeed(pending, `{${pathJson(path)}"exists":false}`, { zxid: Number(error.fields.zxid) });
-      },
-    );
-  }
-
-  #children(pending: PendingRequest, request: SocketRequest<'children'>, sender: TreeSender): void {
-    const { after, limit = childrenLimitDefault, stats = false } = request;
+  #read(pending: PendingRequest, request: ReadRequest, sender: TreeSender): void {
     const path = validPath(request.path);
-    this.#namespace.children(path, { after, limit, stats }, { origin: sender }).then(
-      ({ zxid, stat, children, next }) => {
-        const below = path === '/' ? '/' : `${path}/`;
-        const visible = children.filter(({ name }) => sender.mayRead(below + name));
-        const names = stats ? visible : visible.map(({ name }) => name);
-        const ok = JSON.stringify({ path, children: names, ...(next !== undefined && { next }), stat });
-        sender.succeed(pending, ok, { zxid });
-      },
-      (error: unknown) => sender.fail(pending, error),
-    );
+    const answer: ReadAnswer = { pending, path, sender, read: undefined };
+    const reads = this.#readsOf(request, answer);
+    const options = { origin: sender };
+    const failed = (error: unknown) => failRead(answer, error);
+    switch (request.op) {
+      case 'get':
+        reads.get(path, options).then((node) => answerData(answer, node), failed);
+        break;
+      case 'exists':
+        reads.stat(path, options).then((node) => answerStat(answer, node), failed);
+        break;
+      case 'children':
+        reads.children(path, pageOf(request), options).then((page) => answerChildren(answer, page), failed);
+        break;
+    }
+  }
+
+  /** Where a request reads; a local read tells its answer the source. @throws ServiceError BAD_REQUEST */
+  #readsOf(request: ReadRequest, answer: ReadAnswer): Pick<Namespace, 'get' | 'stat' | 'children'> {
+    if (request.read === undefined) return this.#namespace;
+    if (isWithStats(request)) {
+      throw new ServiceError(
+        'BAD_REQUEST',
+        'Children with stats=true are not read from memory; leave out "read":"local".',
+      );
+    }
+    const served = (source: ReadSource) => {
+      answer.read = source;
+    };
+    return this.#localNodes.reads({ minZxid: answer.sender.newestZxid, served });
   }
 
   #write(
@@ -131,6 +157,54 @@ function validPath(given: string): string {
   const problem = pathProblem(path);
   if (problem) throw new ServiceError('INVALID_PATH', `${shownPath(path)}: ${problem}.`, { path });
   return path;
+}
+
+function isWithStats(request: ReadRequest): boolean {
+  return request.op === 'children' && request.stats === true;
+}
+
+function pageOf({ after, limit = childrenLimitDefault, stats = false }: SocketRequest<'children'>) {
+  return { after, limit, stats };
+}
+
+type Found<M extends 'get' | 'stat' | 'children'> = Awaited<ReturnType<Namespace[M]>>;
+
+/** Answers with what memory has. @returns false if it has nothing */
+function answered<T extends object>(
+  found: T | ServiceError | undefined,
+  answer: ReadAnswer,
+  show: (answer: ReadAnswer, found: T) => void,
+): boolean {
+  if (found === undefined) return false;
+  if (found instanceof ServiceError) failRead(answer, found);
+  else show(answer, found);
+  return true;
+}
+
+function answerData(answer: ReadAnswer, { zxid, stat, contentType, data: bytes }: Found<'get'>): void {
+  const { pending, path, sender, read } = answer;
+  const { data, encoding } = toJsonData(bytes);
+  const content = `"data":${JSON.stringify(data)},"encoding":"${encoding}","contentType":${JSON.stringify(contentType)}`;
+  sender.succeed(pending, `{${pathJson(path)}${content},"stat":${statJson(stat)}}`, { zxid, read });
+}
+
+function answerStat({ pending, path, sender, read }: ReadAnswer, { zxid, stat }: Found<'stat'>): void {
+  sender.succeed(pending, `{${pathJson(path)}"exists":true,"stat":${statJson(stat)}}`, { zxid, read });
+}
+
+function answerChildren({ pending, path, sender, read }: ReadAnswer, found: Found<'children'>): void {
+  const { zxid, stat, children, next } = found;
+  const below = path === '/' ? '/' : `${path}/`;
+  const visible = children.filter(({ name }) => sender.mayRead(below + name));
+  const names = visible.map((child) => (child.stat ? child : child.name));
+  const ok = JSON.stringify({ path, children: names, ...(next !== undefined && { next }), stat });
+  sender.succeed(pending, ok, { zxid, read });
+}
+
+function failRead({ pending, path, sender, read }: ReadAnswer, error: unknown): void {
+  if (pending.op === 'exists' && error instanceof ServiceError && error.code === 'NO_NODE')
+    sender.succeed(pending, `{${pathJson(path)}"exists":false}`, { zxid: Number(error.fields.zxid), read });
+  else sender.fail(pending, error, read);
 }
 
 type Results = Awaited<ReturnType<Namespace['write']>>['results'];

@@ -21,6 +21,8 @@ interface Step {
   version: number | undefined;
   /** Whether the write has a seq; without one, what is behind it waits. */
   isNumbered: boolean;
+  /** Whether the read is a local one. */
+  isLocal: boolean;
   /** Whether the frame ends behind it. */
   endsFrame: boolean;
 }
@@ -44,11 +46,12 @@ const step: fc.Arbitrary<Step> = fc.record({
   data: fc.constantFrom('', 'x', 'é'),
   version: fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
   isNumbered: fc.boolean(),
+  isLocal: fc.boolean(),
   endsFrame: fc.boolean(),
 });
 
 /** What the socket sends for a step, and what the model says of it. */
-function requestOf(root: string, { kind, path, data, version }: Step): Record<string, unknown> {
+function requestOf(root: string, { kind, path, data, version, isLocal }: Step): Record<string, unknown> {
   const at = root + path;
   switch (kind) {
     case 'create':
@@ -71,7 +74,7 @@ function requestOf(root: string, { kind, path, data, version }: Step): Record<st
     case 'invalid':
       return { op: 'set', path: at };
     default:
-      return { op: kind, path: at };
+      return { op: kind, path: at, ...(isLocal && { read: 'local' }) };
   }
 }
 
