@@ -51,6 +51,8 @@ const forAnyIdentity = new Set([
   'sessions.getSelf',
   'sessions.renew',
   'sessions.renewSelf',
+  // Each of its requests is checked.
+  'socket',
   'topics.list',
   // They are refused when they ask for something.
   'socket',

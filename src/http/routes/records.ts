@@ -247,6 +247,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
           return logReader.fetchWhenReady<FetchedContent>(fetch, form, { minBytes, waitMs, signal, onWait });
         }),
       );
+      if (waitMs > 0) await request.recheckAccess();
       const { records } = fetched;
       if (records instanceof FetchedBatches) {
         return withOffsets(reply, fetched).type(type).send(batchesText(records, partition));

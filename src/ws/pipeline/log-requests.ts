@@ -39,6 +39,8 @@ export interface LogSender extends Origin {
   fail(pending: PendingRequest, error: unknown): void;
   /** Runs a small commit of a member in the reserved capacity. */
   commitReserved<T>(member: CommittingMember, work: () => Promise<T>): Promise<T>;
+  /** Checks again whether the client may make a request that has waited. @throws ServiceError FORBIDDEN, AUTH_REQUIRED */
+  requireStill(request: LogRequest): void;
   /** Gives back the permit of a request that begins to wait. */
   waits(pending: PendingRequest): void;
 }
@@ -104,7 +106,11 @@ export class LogRequests {
     if (offset !== undefined && timestamp !== undefined) {
       throw new ServiceError('BAD_REQUEST', 'fetch: give offset or timestamp, not both.');
     }
-    const onWait = () => sender.waits(pending);
+    let hasWaited = false;
+    const onWait = () => {
+      hasWaited = true;
+      sender.waits(pending);
+    };
     const { records, nextOffset, logStartOffset, endOffset } = await topics.withTopic(name, async (topic) => {
       const from =
         timestamp === undefined
@@ -113,6 +119,7 @@ export class LogRequests {
       const wanted = { topic, partition, offset: from, maxRecords, maxBytes };
       return logReader.fetchWhenReady(wanted, asRecords, { minBytes, waitMs, signal: sender.stopped, onWait });
     });
+    if (hasWaited) sender.requireStill(request);
     const head = `${headOf(pending.id)}"ok":{"topic":"${name}","partition":${partition},"records":[`;
     const tail = `],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}}`;
     sender.respond(pending, records.enclosed(head, tail));

@@ -304,6 +304,11 @@ export class PipelinedSocket implements TreeSender, LogSender {
     return this.#parts.permits.commit(this.#clientKey, member, work);
   }
 
+  requireStill(request: ParsedRequest): void {
+    const problem = accessProblem(this.#access, request);
+    if (problem) throw problem;
+  }
+
   waits(pending: PendingRequest): void {
     this.#release(pending);
   }

@@ -157,3 +157,21 @@ t.test('a commit or reset of a topic that the caller may not read tells nothing 
     t.match(await member.frame({ id: topic }), refusal);
   }
 });
+
+t.test('a fetch that waits is checked again when records come', async (t) => {
+  const { server, open, policy, admin } = await start(t);
+  const billing = await open('billing');
+  const url = `${server.url}/v1/topics/billing.a/partitions/0/records?offset=latest&wait=1m`;
+  const overHttp = http(url, 'GET', undefined, policy.as('billing'));
+  billing.send({ id: 1, op: 'fetch', topic: 'billing.a', partition: 0, offset: 'latest', wait: '1m' });
+  await billing.ask({ op: 'fetch', topic: 'billing.a', partition: 1 });
+  await policy.change(rules.replace('topics: { "billing.*": [read, write] }\n    groups', 'groups'));
+  await eventually(
+    async () => (await billing.ask({ op: 'fetch', topic: 'billing.a', partition: 1 })).error?.code === 'FORBIDDEN',
+    'the new policy applies',
+  );
+  await admin.ask({ op: 'produce', topic: 'billing.a', partition: 0, records: [{ value: 'secret' }] });
+  const refusal = { code: 'FORBIDDEN', detail: 'billing needs read on topic billing.a.' };
+  t.match((await billing.response(1)).error, refusal);
+  t.match((await overHttp).body, refusal);
+});
