@@ -430,3 +430,29 @@ t.test('the cluster shows the policy of each broker, also after a change', async
   }, 'both brokers show the new policy');
   t.equal(changed, other.broker.access.policy?.hash);
 });
+
+t.test('pages of children name nothing that the caller may not read, nor where it would be', async (t) => {
+  const { admin, billing } = await start(t);
+  const names = ['aaa-hidden', 'billing', 'ccc-hidden', 'shared', 'zzz-hidden'];
+  for (const path of ['/app', ...names.map((name) => `/app/${name}`)]) await admin('PUT', `/v1/nodes${path}`, 'x');
+  for (const read of ['', '&read=local']) {
+    for (const limit of [1, 2, 3]) {
+      const seen: string[] = [];
+      let after = '';
+      for (let page = 0; page < 5; page += 1) {
+        const { status, body } = await billing(
+          'GET',
+          `/v1/nodes/app?view=children&limit=${limit}&after=${after}${read}`,
+        );
+        t.equal(status, 200);
+        t.notMatch(JSON.stringify(body), /hidden/);
+        seen.push(...body.children);
+        if (body.next === undefined) break;
+        after = body.next;
+      }
+      t.same(seen, ['billing', 'shared'], `limit ${limit}${read}`);
+    }
+  }
+  const page = (await admin('GET', '/v1/nodes/app?view=children&limit=1')).body;
+  t.match(page, { children: ['aaa-hidden'], next: 'aaa-hidden' });
+});

@@ -307,6 +307,8 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
     const form = type === batchesType ? batchesForm(request) : asRecords;
     const call = { waitMs, ...query, form, expectedSeq, credential, onWait, mayRead };
     const consumed = await signals.run(reply.raw, (signal) => groupConsumer.consume(group, member, call, signal));
+    await request.recheckAccess();
+    for (const { topic } of consumed.records) request.require('read', 'topics', topic);
     reply.header('weir-zxid', consumed.zxid);
     if (type === batchesType) {
       reply.type(batchesType);

@@ -16,6 +16,7 @@ import {
   statResponse,
   treeResponse,
 } from '../../../schemas/nodes.ts';
+import { readableChildren } from '../../access/readable-children.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { toJsonData } from '../../core/json-data.ts';
 import { required } from '../../core/required.ts';
@@ -166,12 +167,13 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         throw error;
       };
       const page = async () => {
-        const { zxid, stat, children, next } = await reads
-          .children(path, { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false })
-          .catch(absent);
         const below = path === '/' ? '/' : `${path}/`;
-        const visible = children.filter(({ name }) => request.may('read', 'nodes', below + name));
-        const names = stats ? visible : visible.map(({ name }) => name);
+        const { zxid, stat, children, next } = await readableChildren(
+          (asked) => reads.children(path, asked),
+          { after, limit: limit ?? childrenLimitDefault, stats: stats ?? false },
+          (name) => request.may('read', 'nodes', below + name),
+        ).catch(absent);
+        const names = stats ? children : children.map(({ name }) => name);
         const body = { path, children: names, ...(next !== undefined && { next }), stat };
         return { zxid, tag: stats ? pageTag(body) : childrenTag(stat), body };
       };

@@ -132,9 +132,13 @@ export class Events {
           const newest = batch.at(-1)?.zxid ?? position;
           let begun = position;
           // The check comes after the read: a trim between a check and a later read would go unnoticed.
-          if (!isSame || newest - position !== batch.length) {
+          // An epoch may also begin after this connection was made, by the one that prepares the store: no entry tells of it.
+          const mayHaveGap = !isSame || newest - position !== batch.length;
+          if (mayHaveGap || batch.length === 0) {
             begun = await this.#check(client, [...follower.positions()], 'main');
             isSame = true;
+          }
+          if (mayHaveGap) {
             try {
               await this.#check(client, [position], 'both');
             } catch (error) {

@@ -1,7 +1,9 @@
 // Carries out the requests on the tree. They are submitted to the store at once, which keeps the order of each socket, and are sent to
 // Redis with those of other sockets.
+
 import { childrenLimitDefault } from '../../../schemas/nodes.ts';
 import type { SocketRequest } from '../../../schemas/socket.ts';
+import { isShowable, readableChildren } from '../../access/readable-children.ts';
 import type { LocalNodes, ReadSource } from '../../broker/watches/local-nodes.ts';
 import { toJsonData } from '../../core/json-data.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -87,7 +89,7 @@ export class TreeRequests {
       case 'exists':
         return answered(reads.stat(path), answer, answerStat);
       case 'children':
-        return answered(reads.children(path, pageOf(request)), answer, answerChildren);
+        return answered(showable(reads.children(path, pageOf(request)), answer), answer, answerChildren);
     }
   }
 
@@ -105,7 +107,11 @@ export class TreeRequests {
         reads.stat(path, options).then((node) => answerStat(answer, node), failed);
         break;
       case 'children':
-        reads.children(path, pageOf(request), options).then((page) => answerChildren(answer, page), failed);
+        // Further pages, which only a client needs that may not read all, may be newer than the first one and its zxid.
+        readableChildren((page) => reads.children(path, page, options), pageOf(request), mayReadBelow(answer)).then(
+          (page) => answerChildren(answer, page),
+          failed,
+        );
         break;
     }
   }
@@ -192,11 +198,22 @@ function answerStat({ pending, path, sender, read }: ReadAnswer, { zxid, stat }:
   sender.succeed(pending, `{${pathJson(path)}"exists":true,"stat":${statJson(stat)}}`, { zxid, read });
 }
 
+/** A page of memory as the client may see it; undefined if the store has to be read for that. */
+function showable(found: Found<'children'> | ServiceError | undefined, answer: ReadAnswer) {
+  if (found === undefined || found instanceof ServiceError) return found;
+  const mayRead = mayReadBelow(answer);
+  if (!isShowable(found, mayRead)) return undefined;
+  return { ...found, children: found.children.filter(({ name }) => mayRead(name)) };
+}
+
+function mayReadBelow({ path, sender }: ReadAnswer): (name: string) => boolean {
+  const below = path === '/' ? '/' : `${path}/`;
+  return (name) => sender.mayRead(below + name);
+}
+
 function answerChildren({ pending, path, sender, read }: ReadAnswer, found: Found<'children'>): void {
   const { zxid, stat, children, next } = found;
-  const below = path === '/' ? '/' : `${path}/`;
-  const visible = children.filter(({ name }) => sender.mayRead(below + name));
-  const names = visible.map((child) => (child.stat ? child : child.name));
+  const names = children.map((child) => (child.stat ? child : child.name));
   const ok = JSON.stringify({ path, children: names, ...(next !== undefined && { next }), stat });
   sender.succeed(pending, ok, { zxid, read });
 }
