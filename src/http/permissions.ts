@@ -2,34 +2,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { TreeNode } from '../../schemas/nodes.ts';
 import { ServiceError } from '../core/service-error.ts';
-import { parentOf, pathProblem, sequentialName, sequentialPathProblem } from '../core/tree/path.ts';
+import { parentOf } from '../core/tree/path.ts';
 import type { Namespace, Op, OpResult, WriteOptions } from '../store/tree/namespace.ts';
-
-const verbOf = {
-  create: 'write',
-  put: 'write',
-  set: 'write',
-  delete: 'delete',
-  'delete-recursive': 'delete',
-  check: 'read',
-} as const;
-
-/**
- * Checks each operation of a transaction. Operations with a fault in the path are left to the store, which refuses the transaction.
- * @throws ServiceError FORBIDDEN with the index of the operation in `failed`
- */
-export function requireOperations(request: FastifyRequest, ops: readonly Op[]): void {
-  for (const [failed, op] of ops.entries()) {
-    const isPrefix = op.op === 'create' && op.sequential === true;
-    if ((isPrefix ? sequentialPathProblem(op.path) : pathProblem(op.path)) !== undefined) continue;
-    try {
-      request.require(verbOf[op.op], 'nodes', isPrefix ? sequentialName(op.path) : op.path);
-    } catch (error) {
-      if (!(error instanceof ServiceError)) throw error;
-      throw new ServiceError(error.code, `ops.${failed}: ${error.message}`, { ...error.fields, failed });
-    }
-  }
-}
 
 /**
  * Checks the topics that a subscription, commit or reset names: each tells whether its topic exists, and a lag tells how much is in it.

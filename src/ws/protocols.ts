@@ -1,9 +1,10 @@
-// The subprotocols of WebSockets. A browser cannot set a header, so it offers its token as a further protocol, `weir.bearer.<token>`
-// (src/http/plugins/access.ts). The response names the one that is spoken, and so never repeats a token.
+// Which subprotocol the response to a WebSocket's handshake names.
+import { socketProtocol } from '../../schemas/socket.ts';
 
-const spoken = 'weir.v1';
-
-/** The protocol that the response to a handshake names; false for none. */
+/**
+ * The protocol that the server selects among those that a client offers; false for none. It is never the one that holds a token
+ * (src/core/handshake.ts): responses are logged by proxies.
+ */
 export function selectProtocol(offered: Set<string>): string | false {
-  return offered.has(spoken) ? spoken : false;
+  return offered.has(socketProtocol) ? socketProtocol : false;
 }

@@ -154,8 +154,3 @@ function codePointName(path: string, position: number): string {
   const codePoint = path.codePointAt(position) ?? 0;
   return `U+${codePoint.toString(16).toUpperCase().padStart(4, '0')}`;
 }
-
-/** The name of some node that a sequential create with this prefix makes; the rules of a policy treat them all alike. */
-export function sequentialName(prefix: string): string {
-  return `${prefix}0000000000`;
-}

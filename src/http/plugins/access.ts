@@ -4,10 +4,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type AccessControl, openCaller } from '../../access/access-control.ts';
 import type { Caller, Credentials } from '../../access/authenticator.ts';
+import { nodeToCheck } from '../../access/node-operations.ts';
 import type { Policy } from '../../access/policy.ts';
 import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
+import { offeredBy } from '../../core/handshake.ts';
 import type { ServiceError } from '../../core/service-error.ts';
-import { pathProblem, sequentialName, sequentialPathProblem } from '../../core/tree/path.ts';
 import { nodePathOf } from '../node-path.ts';
 
 /**
@@ -55,9 +56,6 @@ declare module 'fastify' {
     followAccess(onRefused: (error: ServiceError) => void, recheck?: () => void): void;
   }
 }
-
-/** How a browser sends a token with a WebSocket, as it cannot set a header. */
-const bearerProtocol = 'weir.bearer.';
 
 async function installAccess(app: FastifyInstance, { access }: { access: AccessControl }): Promise<void> {
   app.decorateRequest('caller');
@@ -174,11 +172,9 @@ function requireOnResource(access: AccessControl, request: FastifyRequest, need:
   const { caller } = request;
   if (need.kind === 'nodes') {
     const isPrefix = request.method === 'POST';
-    const path = nodePathOf(request.url, need.prefix, isPrefix);
-    // A fault in the path is reported before a missing right, as ZooKeeper's client checks paths before it sends a request.
-    const isInvalid = (isPrefix ? sequentialPathProblem(path) : pathProblem(path)) !== undefined;
-    if (isInvalid) access.requireIdentity(caller);
-    else access.require(caller, need.verb, { kind: 'nodes', name: isPrefix ? sequentialName(path) : path });
+    const node = nodeToCheck(nodePathOf(request.url, need.prefix, isPrefix), isPrefix);
+    if (node === undefined) access.requireIdentity(caller);
+    else access.require(caller, need.verb, { kind: 'nodes', name: node });
     return;
   }
   const name = (request.params as Record<string, string>)[need.in] ?? '';
@@ -195,7 +191,6 @@ function credentialsOf(request: FastifyRequest): Credentials {
   const { headers } = request;
   if (needOf(request) === 'open') return {};
   if (headers.authorization !== undefined) return { authorization: headers.authorization };
-  const offered = headers['sec-websocket-protocol'];
-  const bearer = offered?.split(',').find((protocol) => protocol.trim().startsWith(bearerProtocol));
-  return bearer === undefined ? {} : { authorization: `Bearer ${bearer.trim().slice(bearerProtocol.length)}` };
+  const { token } = offeredBy(headers['sec-websocket-protocol'] ?? '');
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }

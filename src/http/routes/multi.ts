@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { type MultiOp, multiBody, multiResponse } from '../../../schemas/nodes.ts';
+import { requireOperations } from '../../access/node-operations.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Op } from '../../store/tree/namespace.ts';
@@ -10,7 +11,6 @@ import type { SessionCredential } from '../../store/tree/sessions.ts';
 import { bodyBytes } from '../limits.ts';
 import { creationProblems } from '../node-writes.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
-import { requireOperations } from '../permissions.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 

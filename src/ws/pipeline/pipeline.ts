@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import { z } from 'zod';
 import { socketProtocol } from '../../../schemas/socket.ts';
 import type { Broker } from '../../broker/broker.ts';
+import { offeredBy } from '../../core/handshake.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
 import type { PipelineLimits } from '../limits.ts';
@@ -72,16 +73,12 @@ export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
 };
 
 /** Refuses a handshake that offers only other subprotocols. One that offers none is accepted. */
-function protocolProblem(offered: string | undefined): ServiceError | undefined {
-  if (offered === undefined || protocolsIn(offered).some((name) => name === socketProtocol)) return undefined;
+function protocolProblem(header: string | undefined): ServiceError | undefined {
+  if (header === undefined) return undefined;
+  const { protocols } = offeredBy(header);
+  if (protocols.includes(socketProtocol)) return undefined;
   return new ServiceError(
     'BAD_REQUEST',
-    `The handshake offers the subprotocols ${JSON.stringify(protocolsIn(offered).join(', ').slice(0, 200))}; this socket speaks ${socketProtocol}.`,
+    `The handshake offers the subprotocols ${JSON.stringify(protocols.join(', ').slice(0, 200))}; this socket speaks ${socketProtocol}.`,
   );
-}
-
-/** The subprotocols but those that hold a token, which are no protocols. */
-function protocolsIn(offered: string): string[] {
-  const names = offered.split(',').map((name) => name.trim());
-  return names.filter((name) => !name.startsWith('weir.bearer.'));
 }

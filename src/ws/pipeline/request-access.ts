@@ -1,21 +1,14 @@
 // Access control of the requests of a pipelined socket: what each needs is in the table of requests.
 import type { FastifyRequest } from 'fastify';
+import { nodeToCheck, requireOperations } from '../../access/node-operations.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import {
-  parentOf,
-  pathProblem,
-  sequentialName,
-  sequentialPathProblem,
-  withoutTrailingSlash,
-} from '../../core/tree/path.ts';
+import { parentOf, withoutTrailingSlash } from '../../core/tree/path.ts';
 import { parseFence } from '../../store/log/fence-text.ts';
 import type { ParsedRequest } from './pending-request.ts';
 import { requestTable } from './request-table.ts';
 
 /** Who asks: the client of the handshake. */
 export type RequestAccess = Pick<FastifyRequest, 'require' | 'requireSubtree' | 'may'>;
-
-const verbOf = { create: 'write', set: 'write', delete: 'delete', check: 'read' } as const;
 
 /** Why the client may not make a request; undefined if it may. A fault in the path is left to the store. */
 export function accessProblem(access: RequestAccess, request: ParsedRequest): ServiceError | undefined {
@@ -33,7 +26,11 @@ function requireAll(access: RequestAccess, request: ParsedRequest): void {
   const need = requestTable[request.op];
   if (need.needs === 'nothing') return;
   if (need.needs === 'each') {
-    if (request.op === 'multi') requireEach(access, request);
+    if (request.op !== 'multi') return;
+    requireOperations(
+      access,
+      request.ops.map((op) => ({ ...op, path: pathOf(op) })),
+    );
   } else if (need.on === 'topic') {
     if ('topic' in request) access.require(need.needs, 'topics', request.topic);
     if (request.op === 'produce' && request.fence !== undefined) requireFence(access, request.fence);
@@ -42,7 +39,10 @@ function requireAll(access: RequestAccess, request: ParsedRequest): void {
     access.require(need.needs, 'groups', request.group);
     for (const topic of new Set(request.offsets.map((at) => at.topic))) access.require('read', 'topics', topic);
   } else if ('path' in request) {
-    const path = resourceOf(request);
+    const path = nodeToCheck(
+      pathOf(request),
+      isPrefix(request.op, 'sequential' in request && request.sequential === true),
+    );
     if (path === undefined) return;
     access.require(need.needs, 'nodes', path);
     if (request.op === 'delete' && request.recursive) access.requireSubtree('delete', path);
@@ -59,24 +59,11 @@ function requireFence(access: RequestAccess, fence: string): void {
   if (node !== undefined) access.require('read', 'nodes', node);
 }
 
-function requireEach(access: RequestAccess, { ops }: ParsedRequest & { op: 'multi' }): void {
-  for (const [failed, op] of ops.entries()) {
-    const path = resourceOf(op);
-    if (path === undefined) continue;
-    try {
-      access.require(verbOf[op.op], 'nodes', path);
-    } catch (error) {
-      if (!(error instanceof ServiceError)) throw error;
-      throw new ServiceError(error.code, `ops.${failed}: ${error.message}`, { ...error.fields, failed });
-    }
-  }
+/** The path as it reaches the store: of a prefix, a slash at the end counts. */
+function pathOf({ op, path, sequential }: { op: string; path: string; sequential?: boolean | undefined }): string {
+  return isPrefix(op, sequential) ? path : withoutTrailingSlash(path);
 }
 
-/** The path that must be allowed; undefined if it has a fault. */
-function resourceOf(request: { path: string; op: string; sequential?: boolean | undefined }): string | undefined {
-  if (request.op === 'create' && request.sequential) {
-    return sequentialPathProblem(request.path) === undefined ? sequentialName(request.path) : undefined;
-  }
-  const path = withoutTrailingSlash(request.path);
-  return pathProblem(path) === undefined ? path : undefined;
+function isPrefix(op: string, sequential: boolean | undefined): boolean {
+  return op === 'create' && sequential === true;
 }

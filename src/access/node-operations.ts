@@ -1,0 +1,52 @@
+// The rights that operations on nodes need: the same over HTTP and on sockets.
+import { ServiceError } from '../core/service-error.ts';
+import { pathProblem, sequentialPathProblem } from '../core/tree/path.ts';
+import type { Kind, Verb } from './verbs.ts';
+
+/** The node of an operation, as far as its rights depend on it. */
+interface NodeOperation {
+  op: keyof typeof verbOf;
+  path: string;
+  sequential?: boolean | undefined;
+}
+
+const verbOf = {
+  create: 'write',
+  put: 'write',
+  set: 'write',
+  delete: 'delete',
+  'delete-recursive': 'delete',
+  check: 'read',
+} as const;
+
+/**
+ * The node for which rights are checked. Of a sequential create it is some node with the prefix, as the rules of a policy treat them all
+ * alike.
+ * @returns undefined if the path has a fault, which is reported before a missing right, as ZooKeeper's client checks paths before it sends
+ *   a request
+ */
+export function nodeToCheck(path: string, isPrefix: boolean): string | undefined {
+  if (isPrefix) return sequentialPathProblem(path) === undefined ? `${path}0000000000` : undefined;
+  return pathProblem(path) === undefined ? path : undefined;
+}
+
+/**
+ * Checks each operation of a transaction. Operations with a fault in the path are left to the store, which refuses the transaction.
+ * @param caller throws ServiceError FORBIDDEN or AUTH_REQUIRED for what the caller may not do
+ * @throws ServiceError the same, with the index of the operation in `failed`
+ */
+export function requireOperations(
+  caller: { require(verb: Verb, kind: Kind, name: string): void },
+  ops: readonly NodeOperation[],
+): void {
+  for (const [failed, { op, path, sequential }] of ops.entries()) {
+    const node = nodeToCheck(path, op === 'create' && sequential === true);
+    if (node === undefined) continue;
+    try {
+      caller.require(verbOf[op], 'nodes', node);
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      throw new ServiceError(error.code, `ops.${failed}: ${error.message}`, { ...error.fields, failed });
+    }
+  }
+}
