@@ -40,9 +40,9 @@ const call = async (url: string, method = 'GET', body?: unknown) => {
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
-  const answer = text === '' ? undefined : JSON.parse(text);
-  keepSecret(url, answer);
-  return answer;
+  const result = text === '' ? undefined : JSON.parse(text);
+  keepSecret(url, result);
+  return result;
 };
 
 const statusOf = (line: string): string => / (\d{3}) (?:\d+|-)(?: |$)/.exec(line)?.[1] ?? 'none';

@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     );
     for (const question of asked) {
       const askedAt = performance.now();
-      for (const text of await answer(question, server, bare, scale)) console.log(text);
+      for (const text of await response(question, server, bare, scale)) console.log(text);
       console.error(`(${question}: ${Math.round((performance.now() - askedAt) / 1000)} s)\n`);
     }
   } finally {
@@ -51,7 +51,7 @@ async function main(): Promise<void> {
   console.log(`The run took ${Math.round((performance.now() - startedAt) / 1000)} s.`);
 }
 
-async function answer(question: Question, server: WeirServer, bare: ServerProcess, scale: Scale): Promise<string[]> {
+async function response(question: Question, server: WeirServer, bare: ServerProcess, scale: Scale): Promise<string[]> {
   switch (question) {
     case 'requests':
       return measureRequests(server, bare, scale);

@@ -102,11 +102,15 @@ async function casesFor(url: string): Promise<Case[]> {
   const add = (route: string, bodies: [name: string, body: string | Buffer][], type = 'application/json') => {
     const [method, path] = route.split(' ') as [string, string];
     for (const [name, body] of bodies) {
-      const answer = async () => {
+      const response = async () => {
         const { status, text } = await send(url, method, path, body, { 'content-type': type });
         return `${status} ${/"code":"(\w+)"/.exec(text)?.[1] ?? ''}`.trim();
       };
-      cases.push({ route: `${method} ${path}${type === 'application/json' ? '' : ` (${type})`}`, name, send: answer });
+      cases.push({
+        route: `${method} ${path}${type === 'application/json' ? '' : ` (${type})`}`,
+        name,
+        send: response,
+      });
     }
   };
   const plain: [route: string, operationId: string, field: string][] = [
@@ -200,15 +204,15 @@ async function textOf(response: IncomingMessage): Promise<string> {
 /** Sends the frame several times, and then a frame that gets a response after them. */
 async function sendFrames(url: string, path: string, frame: string): Promise<string> {
   const ws = new WebSocket(url.replace('http', 'ws') + path);
-  let answers = 0;
+  let responses = 0;
   let last = '';
   const done = new Promise<void>((resolve) => {
     ws.on('message', (data: Buffer) => {
       const { type, code } = JSON.parse(String(data)) as { type: string; code?: string };
       if (type !== 'error') return;
       last = code ?? '';
-      answers += 1;
-      if (answers === framesEach) resolve();
+      responses += 1;
+      if (responses === framesEach) resolve();
     });
     ws.on('close', () => resolve());
     ws.on('error', () => resolve());
@@ -220,7 +224,7 @@ async function sendFrames(url: string, path: string, frame: string): Promise<str
   for (let i = 0; i < framesEach; i += 1) ws.send(frame);
   await done;
   ws.terminate();
-  return `${answers} errors ${last}`;
+  return `${responses} errors ${last}`;
 }
 
 await main();

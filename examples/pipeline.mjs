@@ -5,10 +5,10 @@ const Socket = globalThis.WebSocket ?? (await import('ws')).WebSocket;
 
 const [urls = 'ws://localhost:7070', parent = '/jobs', count = '1000'] = process.argv.slice(2);
 /** The server keeps the results of so many writes for repeats. */
-const unansweredMax = 256;
+const inFlightMax = 256;
 
 /** Writes without a result, by seq; a Map keeps their order. */
-const unanswered = new Map();
+const inFlight = new Map();
 let handle;
 let lastSeq = 0;
 let created = 0;
@@ -16,7 +16,7 @@ let connects = 0;
 let socket;
 
 function next() {
-  while (lastSeq < Number(count) && unanswered.size < unansweredMax) {
+  while (lastSeq < Number(count) && inFlight.size < inFlightMax) {
     lastSeq += 1;
     const request = {
       id: lastSeq,
@@ -26,7 +26,7 @@ function next() {
       parents: true,
       seq: lastSeq,
     };
-    unanswered.set(lastSeq, request);
+    inFlight.set(lastSeq, request);
     socket.send(JSON.stringify(request));
   }
 }
@@ -36,13 +36,13 @@ function receive(response) {
   if (response.id === 'session') {
     if (response.error) throw new Error(response.error.detail);
     handle ??= response.ok.session;
-    // What was not answered is sent again, with the same seq: it takes effect once.
-    if (unanswered.size > 0) socket.send(JSON.stringify([...unanswered.values()]));
+    // What has no response is sent again, with the same seq: it takes effect once.
+    if (inFlight.size > 0) socket.send(JSON.stringify([...inFlight.values()]));
     next();
     return;
   }
   if (response.error) throw new Error(`${response.id}: ${response.error.detail}`);
-  unanswered.delete(response.id);
+  inFlight.delete(response.id);
   created += 1;
   if (created === Number(count)) {
     console.log(`${created} nodes created, the last is ${response.ok.path}; ${connects} connections`);

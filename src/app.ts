@@ -142,7 +142,7 @@ export async function buildApp(
 
   connections.attach(app.server);
   const webSockets = sortUpgrades(app.server, connections);
-  // Before the plugin that closes all sockets: some answer what is in flight first.
+  // Before the plugin that closes all sockets: some finish what is in flight first.
   const sockets = new Sockets(broker);
   app.addHook('preClose', () => sockets.drained());
   // Before every hook that may refuse a request: this plugin closes the connection of a refused upgrade.

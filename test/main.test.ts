@@ -37,11 +37,11 @@ t.test('kill -9 of the private Redis: it is restarted with everything that was a
     () => server.log.filter(({ msg }) => msg === 'The private Redis is ready').length === 2,
     'a new Redis',
   );
-  const answer = await eventually(async () => {
+  const response = await eventually(async () => {
     const got = await http(`${server.url}/v1/nodes/kept`);
     return got.status === 200 ? got : undefined;
   }, 'it serves again');
-  t.equal(answer.body, 'kept');
+  t.equal(response.body, 'kept');
   const { body } = await http(`${server.url}/v1/nodes/after`, 'PUT', '');
   t.ok(body.stat.czxid >= 2 ** 32, 'changes after it stand in a new epoch');
   server.child.kill('SIGTERM');

@@ -54,8 +54,8 @@ t.test('while Redis loads, health, metrics and documentation are served, and the
   );
   await eventually(() => http(`${url}/health/live`).catch(() => undefined), 'it listens');
   const refused = await eventually(async () => {
-    const answer = await http(`${url}/v1/nodes/a`, 'PUT', 'x');
-    return answer.body.code === 'LOADING' ? answer : undefined;
+    const response = await http(`${url}/v1/nodes/a`, 'PUT', 'x');
+    return response.body.code === 'LOADING' ? response : undefined;
   }, 'it knows that Redis loads');
   t.match(refused, { status: 503, body: { percent: 12, secondsLeft: 7, retryable: true, detail: /12 %, about 7 s/ } });
   t.equal(refused.headers.get('retry-after'), '7');
@@ -69,11 +69,11 @@ t.test('while Redis loads, health, metrics and documentation are served, and the
     ['GET', '/health/ready'],
   ] as const) {
     // A Redis that does not say in time how far it is counts as one that is away, until it does.
-    const answer = await eventually(async () => {
-      const answer = await http(`${url}${path}`, method);
-      return answer.body.code === 'LOADING' ? answer : undefined;
+    const response = await eventually(async () => {
+      const response = await http(`${url}${path}`, method);
+      return response.body.code === 'LOADING' ? response : undefined;
     }, `${method} ${path} is LOADING`);
-    t.equal(answer.status, 503, `${method} ${path}`);
+    t.equal(response.status, 503, `${method} ${path}`);
   }
   for (const path of ['/health/live', '/metrics', '/docs', '/docs/errors', '/openapi.json']) {
     t.equal((await http(url + path)).status, 200, path);
@@ -98,7 +98,7 @@ t.test('while Redis loads, health, metrics and documentation are served, and the
 t.test('the server listens while its private Redis loads, and reports the progress', async (t) => {
   const dataDir = temporaryFolder(t);
   const filling = await startTestRedis(t, { dataDir });
-  // While it reads its append-only file Redis answers after every 1024 commands.
+  // While it reads its append-only file Redis replies after every 1024 commands.
   const fill = "for i = 1, 8000 do redis.call('SET', 'k' .. i, 'x') end";
   await redisCommand(filling.socketPath, ['EVAL', fill, '0']);
   await filling.redis.stop();
@@ -113,11 +113,11 @@ t.test('the server listens while its private Redis loads, and reports the progre
   const url = `http://127.0.0.1:${config.port}`;
   const start = { startStore: () => redis.start(), loading: () => redis.loading };
   const starting = startServer(config, { socketPath: redis.socketPath, sole: true }, silent, {}, start);
-  const answer = await eventually(async () => {
+  const response = await eventually(async () => {
     const refused = await http(`${url}/v1/nodes/`).catch(() => undefined);
     return refused?.body.code === 'LOADING' ? refused : undefined;
   }, 'it is LOADING');
-  t.ok(answer.body.percent < 100);
+  t.ok(response.body.percent < 100);
   t.match((await http(`${url}/metrics`)).body, /weir_store_loading_ratio 0/);
   const server = await starting;
   t.equal((await http(`${url}/health/ready`)).status, 200);
@@ -132,11 +132,14 @@ t.test('a broker that is started before its Redis waits, says for what, and serv
     WEIR_REDIS_URL: `redis://127.0.0.1:${redis.port}`,
     WEIR_PORT: String(port),
   });
-  const answer = await eventually(
+  const response = await eventually(
     () => http(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined),
     'it listens',
   );
-  t.match(answer, { status: 503, body: { code: 'STORE_UNAVAILABLE', detail: /waits for its store: .*ECONNREFUSED/ } });
+  t.match(response, {
+    status: 503,
+    body: { code: 'STORE_UNAVAILABLE', detail: /waits for its store: .*ECONNREFUSED/ },
+  });
   for (let i = 0; i < 5; i++) await http(`http://127.0.0.1:${port}/health/ready`);
   await redis.start();
   const server = await starting;
@@ -165,7 +168,7 @@ t.test('a start waits for a Redis that becomes unreachable in the middle of it',
   const config = { ...testConfig, port: await freePort(), storeWaitMs: 30_000 };
   const url = `http://127.0.0.1:${config.port}`;
   for (const step of ['SCAN', 'registration'] as const) {
-    // Nothing answers any more from the first moment at which the server is connected.
+    // Nothing replies any more from the first moment at which the server is connected.
     const pausing = eventually(async () => {
       const clients = String(await redis.ask('CLIENT', 'LIST')).split('\n').length;
       return clients > (step === 'SCAN' ? 1 : 2);

@@ -39,7 +39,7 @@ export async function measureCommits(site: GroupSite): Promise<string[]> {
 /** Commits on a socket, with 100 in flight all the time. */
 async function onSocket(site: GroupSite, ms: number): Promise<number> {
   const { ws } = await site.join('commits-socket', 'commits', '&memberId=m');
-  let [sent, answered] = [0, 0];
+  let [sent, completed] = [0, 0];
   const startedAt = performance.now();
   const until = startedAt + ms;
   const send = () => {
@@ -49,13 +49,13 @@ async function onSocket(site: GroupSite, ms: number): Promise<number> {
   await new Promise<void>((resolve) => {
     ws.on('message', (data: Buffer) => {
       if (!data.toString('latin1', 0, 20).startsWith('{"type":"committed"')) return;
-      answered += 1;
+      completed += 1;
       if (performance.now() < until && ws.readyState === WebSocket.OPEN) send();
-      else if (answered === sent) resolve();
+      else if (completed === sent) resolve();
     });
     for (let i = 0; i < 100; i += 1) send();
   });
-  const perSecond = (answered * 1000) / (performance.now() - startedAt);
+  const perSecond = (completed * 1000) / (performance.now() - startedAt);
   ws.close(1000);
   return perSecond;
 }

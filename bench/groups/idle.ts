@@ -1,4 +1,4 @@
-// Measures the CPU time and memory of idle groups: empty groups, and groups with a member on a socket that answers pings.
+// Measures the CPU time and memory of idle groups: empty groups, and groups with a member on a socket that replies to pings.
 
 import { type GroupSite, pause } from '../lib/group-site.ts';
 import { shown, table } from '../lib/measure.ts';

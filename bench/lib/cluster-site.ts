@@ -93,8 +93,8 @@ export async function json(url: string, method = 'GET', body?: unknown) {
 export async function until<T>(ask: () => Promise<T | undefined | false>, what: string): Promise<T> {
   const startedAt = performance.now();
   for (;;) {
-    const answer = await ask();
-    if (answer) return answer;
+    const response = await ask();
+    if (response) return response;
     if (performance.now() - startedAt > 60_000) throw new Error(`Not within a minute: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -34,7 +34,7 @@ export class GroupSite {
   }
 
   /** Sends a request with JSON. @returns the JSON of the response. @throws Error if it is not a success */
-  async ask<Answer = unknown>(method: string, path: string, body?: unknown): Promise<Answer> {
+  async ask<Result = unknown>(method: string, path: string, body?: unknown): Promise<Result> {
     const response = await fetch(this.server.url + path, {
       method,
       headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...memberHeader(path, body) },
@@ -42,9 +42,9 @@ export class GroupSite {
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
-    const answer = text === '' ? undefined : JSON.parse(text);
-    keepSecret(path, answer);
-    return answer as Answer;
+    const result = text === '' ? undefined : JSON.parse(text);
+    keepSecret(path, result);
+    return result as Result;
   }
 
   async createTopic(name: string, partitions: number): Promise<void> {

@@ -39,9 +39,9 @@ async function poll(url: string): Promise<void> {
   });
   for (;;) {
     askedAt = performance.now();
-    const answered = new Promise((resolve) => socket.once('data', resolve));
+    const replied = new Promise((resolve) => socket.once('data', resolve));
     socket.write(request);
-    await answered;
+    await replied;
     worst = Math.max(worst, performance.now() - askedAt);
     askedAt = undefined;
     await setTimeout(pauseMs);

@@ -60,7 +60,7 @@ export class HttpLoad {
         if (sentAt >= until || sent >= requestsMax) return;
         sent += 1;
         busy += 1;
-        const answered = () => {
+        const responded = () => {
           busy -= 1;
           requests += 1;
           latencyUs.record(Math.max(1, Math.round((performance.now() - sentAt) * 1000)));
@@ -68,7 +68,7 @@ export class HttpLoad {
           if (busy > 0) return;
           resolve({ perSecond: (requests * 1000) / (performance.now() - startedAt), requests, latencyUs });
         };
-        connection.send(next(), answered, reject);
+        connection.send(next(), responded, reject);
       };
       for (const connection of this.#connections) start(connection);
     });
@@ -78,7 +78,7 @@ export class HttpLoad {
 /** One keep-alive connection. It always reads into the same buffer, so that reading allocates nothing. */
 class Connection {
   readonly #socket: Socket;
-  #answered: () => void = () => {};
+  #responded: () => void = () => {};
   #failed: (error: Error) => void = () => {};
   /** The beginning of a response whose head is not complete yet. */
   #headPart: Buffer | undefined;
@@ -111,8 +111,8 @@ class Connection {
     this.#socket.destroy();
   }
 
-  send(request: Buffer, answered: () => void, failed: (error: Error) => void): void {
-    this.#answered = answered;
+  send(request: Buffer, responded: () => void, failed: (error: Error) => void): void {
+    this.#responded = responded;
     this.#failed = failed;
     this.#socket.write(request);
   }
@@ -160,8 +160,8 @@ class Connection {
   #finish(): void {
     const tooMany = -this.#bodyBytesLeft;
     this.#bodyBytesLeft = 0;
-    if (tooMany > 0) this.#failed(new Error(`An answer has ${tooMany} bytes more than its head says`));
-    else this.#answered();
+    if (tooMany > 0) this.#failed(new Error(`A response has ${tooMany} bytes more than its head says`));
+    else this.#responded();
   }
 }
 

@@ -4,11 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 
 export type ProbeQuestion = { kind: 'memory' } | { kind: 'start-profile' } | { kind: 'stop-profile'; file: string };
-export type ProbeAnswer = { rss: number; heapUsed: number } | 'done';
+export type ProbeReply = { rss: number; heapUsed: number } | 'done';
 
 const inspector = new Session();
 
-async function answer(question: ProbeQuestion): Promise<ProbeAnswer> {
+async function response(question: ProbeQuestion): Promise<ProbeReply> {
   switch (question.kind) {
     case 'memory': {
       // The first collection runs finalizers, the second frees what they held.
@@ -34,7 +34,7 @@ async function answer(question: ProbeQuestion): Promise<ProbeAnswer> {
 
 process.on('message', (question: ProbeQuestion) => {
   // A failure is not handled, so it ends the process, and the parent stops waiting.
-  void answer(question).then((reply) => process.send!(reply));
+  void response(question).then((reply) => process.send!(reply));
 });
 // The probe must not keep the process alive.
 process.channel!.unref();

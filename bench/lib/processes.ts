@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { untilServing } from '../../testbed/server-start.ts';
-import type { ProbeAnswer, ProbeQuestion } from './probe.ts';
+import type { ProbeQuestion, ProbeReply } from './probe.ts';
 
 const stopMsMax = 12_000;
 const compiled = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -92,9 +92,9 @@ export class ServerProcess {
     clearTimeout(timer);
   }
 
-  #ask(question: ProbeQuestion): Promise<ProbeAnswer> {
+  #ask(question: ProbeQuestion): Promise<ProbeReply> {
     return new Promise((resolve, reject) => {
-      this.process.once('message', (answer) => resolve(answer as ProbeAnswer));
+      this.process.once('message', (response) => resolve(response as ProbeReply));
       this.process.send(question, (error) => error && reject(error));
     });
   }

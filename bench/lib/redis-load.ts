@@ -122,7 +122,7 @@ export class RedisLoad {
 
 /** Checks a reply: OK, or a list with an element for each request or for each failed request of the call. */
 function check(reply: unknown[]): void {
-  const [tag, ...answers] = reply;
-  const tags = [tag, ...answers.filter(Array.isArray).map((answer) => answer[0])];
+  const [tag, ...responses] = reply;
+  const tags = [tag, ...responses.filter(Array.isArray).map((response) => response[0])];
   if (tags.some((each) => String(each) !== 'OK')) throw new Error(`A script call failed: ${reply}`);
 }

@@ -102,8 +102,8 @@ async function measureCase(site: LogSite, each: Case, name: string): Promise<str
   await fill(site, topic, each);
   const headers = headersOf[each.form ?? 'json'];
   const path = (offset: number) => `/v1/topics/${name}/partitions/0/records?offset=${offset}&${each.query}`;
-  const answer = await fetch(`${server.url}${path(0)}`, { headers });
-  const body = Buffer.from(await answer.arrayBuffer());
+  const response = await fetch(`${server.url}${path(0)}`, { headers });
+  const body = Buffer.from(await response.arrayBuffer());
   const records = countOf(each.form, body);
 
   const requests = Array.from({ length: places }, (_, i) => requestBytes('GET', path(i * 10), '', headers));

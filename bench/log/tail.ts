@@ -37,7 +37,7 @@ async function measure({ server, scale }: LogSite, readers: number, appendfsync:
   }
   // One request after the other on one connection, so that offsets have the order of sending.
   const load = await HttpLoad.open(server.url, 1);
-  const answers: number[] = [];
+  const responses: number[] = [];
   const count = scale.quick ? 1500 : 5000;
   const startedAt = performance.now();
   for (let n = 0; n < count; n++) {
@@ -45,7 +45,7 @@ async function measure({ server, scale }: LogSite, readers: number, appendfsync:
     while (performance.now() < dueAt) await new Promise((resolve) => setImmediate(resolve));
     sentAt[n] = performance.now();
     const body = JSON.stringify({ records: [{ value: 'x'.repeat(100) }] });
-    answers.push((await load.send(requestBytes('POST', `/v1/topics/${name}/records`, body, headers))) - sentAt[n]!);
+    responses.push((await load.send(requestBytes('POST', `/v1/topics/${name}/records`, body, headers))) - sentAt[n]!);
   }
   const until = performance.now() + 10_000;
   while (latencies.length < count * readers && performance.now() < until) await new Promise((r) => setTimeout(r, 10));
@@ -56,14 +56,14 @@ async function measure({ server, scale }: LogSite, readers: number, appendfsync:
   await fetch(`${server.url}/v1/topics/${name}`, { method: 'DELETE' });
   // The first ones do not count: the processes were not warm.
   const warm = latencies.slice(Math.floor(latencies.length / 5));
-  const warmAnswers = answers.slice(Math.floor(answers.length / 5));
+  const warmResponses = responses.slice(Math.floor(responses.length / 5));
   return [
     `${readers}, ${appendfsync}`,
     shown(count),
     shown(percentile(warm, 0.5)),
     shown(percentile(warm, 0.99)),
-    shown(percentile(warmAnswers, 0.5)),
-    shown(percentile(warmAnswers, 0.99)),
+    shown(percentile(warmResponses, 0.5)),
+    shown(percentile(warmResponses, 0.99)),
   ];
 }
 

@@ -1,9 +1,9 @@
 // Which verbs an identity has on which names (of topics, groups, producers): names are looked up in a map, patterns with * are tried in
-// turn, and the answers for recent names are cached.
+// turn, and the results for recent names are cached.
 import { LRUCache } from 'lru-cache';
 import type { VerbSet } from './verbs.ts';
 
-/** How many names an identity's answers are cached for, for each kind. */
+/** How many names an identity's results are cached for, for each kind. */
 const cachedNamesMax = 1000;
 
 export class NameRules {

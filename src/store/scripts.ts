@@ -25,7 +25,7 @@ export type ScriptArguments = (string | number | Buffer)[];
 
 /**
  * The first statement of a script that writes, in a Redis Cluster: it reads a key of the slot that never exists. While the slot
- * migrates to another node, the source node answers this with an error. So the script fails before its first write, and not
+ * migrates to another node, the source node replies to this with an error. So the script fails before its first write, and not
  * halfway, at the first key that has migrated.
  */
 const slotProbe = "redis.call('EXISTS', KEYS[1] .. ':absent') ";

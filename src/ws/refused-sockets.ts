@@ -55,7 +55,7 @@ async function installRefusedSockets(
     socket.once('close', () => {
       open -= 1;
     });
-    // The socket is closed in any case, even if the peer does not answer the close frame.
+    // The socket is closed in any case, even if the peer does not return the close frame.
     const timer = setTimeout(() => socket.destroy(), refusedSocketLimits.openMsMax).unref();
     socket.once('close', () => clearTimeout(timer));
     reply.hijack();

@@ -25,14 +25,14 @@ const refusals = new Map<number, { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail:
 
 /** A peer without activity for one to two of these is dead, and its socket is terminated. */
 const heartbeatMs = 15_000;
-/** How long a peer may take to answer a close frame, in ms; longer while it still reads what was sent before. */
+/** How long a peer may take to return a close frame, in ms; longer while it still reads what was sent before. */
 const closeGraceMs = 5000;
 /** The bytes that a peer must read in that time of what was sent before the close, or the socket is terminated. */
 const closeProgressBytes = 64 * 1024;
 /** A socket with at most this many unsent bytes takes more of what can wait, such as history and records. */
 const roomBytes = 1024 * 1024;
 
-/** How long the server waits at its stop for sockets that answer their requests first, and how often it looks, ms. */
+/** How long the server waits at its stop for sockets that finish their requests first, and how often it looks, ms. */
 const drainMsMax = 3000;
 const drainCheckMs = 20;
 
@@ -99,7 +99,7 @@ export class Sockets {
     });
   }
 
-  /** Settles when all sockets are closed that answer their requests before they close at the stop; soon, as those are in flight. */
+  /** Settles when all sockets are closed that finish their requests before they close at the stop; soon, as those are in flight. */
   async drained(): Promise<void> {
     const isDraining = () => [...this.#open].some((socket) => socket.isDraining);
     for (const deadline = performance.now() + drainMsMax; isDraining() && performance.now() < deadline; )
@@ -176,7 +176,7 @@ interface SocketOwner {
 export class Socket {
   readonly kind: string;
   framesInFlight = 0;
-  /** Whether the server stops, and this socket is closed once its requests are answered. */
+  /** Whether the server stops, and this socket is closed once its requests have responses. */
   isDraining = false;
   readonly #ws: WebSocket;
   readonly #log: Logger;
@@ -283,7 +283,7 @@ export class Socket {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Closes the socket behind what was sent; terminates it if the peer stops to read that, or does not answer. */
+  /** Closes the socket behind what was sent; terminates it if the peer stops to read that, or does not return the close frame. */
   close(code: number, reason: string): void {
     this.#ws.close(code, reason);
     if (!this.#isOpen) return;
@@ -320,7 +320,7 @@ export class Socket {
     this.#ws.resume();
   }
 
-  /** Closes the socket as the server stops; at once, or when its kind has answered what is in flight. */
+  /** Closes the socket as the server stops; at once, or when its kind has responded to what is in flight. */
   stop(): void {
     if (!this.#owner.stopping) {
       this.close(closeCodes.goingAway, stoppingReason);

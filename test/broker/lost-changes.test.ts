@@ -87,9 +87,9 @@ t.test('a lost log is created again when it is found missing, unless its topic w
   await node.killAndRestore();
   await eventually(async () => (await http(`${url}/v1/nodes/x`, 'PUT', '')).status < 300, 'requests succeed again');
   const cut = await eventually(async () => {
-    const answer = await http(`${two.url}/v1/topics/young/records`, 'POST', { records });
+    const response = await http(`${two.url}/v1/topics/young/records`, 'POST', { records });
     // The Redis Cluster may need a moment until all slots are served.
-    return /lost a log/.test(answer.body.detail ?? '') ? answer : undefined;
+    return /lost a log/.test(response.body.detail ?? '') ? response : undefined;
   }, 'a produce request over many logs fails while some of them are lost');
   t.match(cut, { status: 503, body: { code: 'STORE_UNAVAILABLE', retryable: true } });
   t.notOk(cut.body.results.some((result: any) => result.partition === missing));

@@ -46,7 +46,7 @@ fail() {
     echo "not as expected: $1"
     echo "  in the step: $STEP"
     echo "  after:       $COMMAND"
-    echo "  the answer:"
+    echo "  the response:"
     sed 's/^/    /' "$WORK/headers" 2>/dev/null || true
     head -c 2000 "$WORK/body" 2>/dev/null | sed 's/^/    /' || true
     echo

@@ -6,8 +6,8 @@ import { RedisReplyError, redisCommand } from '../../src/embedded-redis/redis-co
 import { temporaryFolder } from '../../testbed/scope.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 
-/** Listens like a Redis, and answers whatever it is asked with `pieces`, one packet each. */
-async function startAnswering(t: Test, pieces: string[], thenClose = false): Promise<string> {
+/** Listens like a Redis, and replies to any command with `pieces`, one packet each. */
+async function startReplying(t: Test, pieces: string[], thenClose = false): Promise<string> {
   const path = join(temporaryFolder(t), 's');
   const server = createServer((socket) => {
     socket.setNoDelay(true);
@@ -37,7 +37,7 @@ t.test('replies of every type are parsed', async (t) => {
 });
 
 t.test('a reply that arrives in pieces is assembled', async (t) => {
-  const path = await startAnswering(t, ['*2\r', '\n$5\r\nhe', 'llo', '\r\n:4', '2\r\n']);
+  const path = await startReplying(t, ['*2\r', '\n$5\r\nhe', 'llo', '\r\n:4', '2\r\n']);
   t.same(await redisCommand(path, ['ANY']), ['hello', 42]);
 });
 
@@ -49,12 +49,12 @@ t.test('an error reply rejects with the text of Redis', async (t) => {
 });
 
 t.test('a missing reply, an early close, no listener and an invalid reply each reject', async (t) => {
-  await t.rejects(redisCommand(await startAnswering(t, ['$5\r\nhel']), ['ANY'], 50), { message: /No reply to ANY/ });
-  await t.rejects(redisCommand(await startAnswering(t, [':4'], true), ['ANY']), {
+  await t.rejects(redisCommand(await startReplying(t, ['$5\r\nhel']), ['ANY'], 50), { message: /No reply to ANY/ });
+  await t.rejects(redisCommand(await startReplying(t, [':4'], true), ['ANY']), {
     message: /closed the connection before the reply/,
   });
   await t.rejects(redisCommand(join(temporaryFolder(t), 'none'), ['ANY']), { code: 'ENOENT' });
-  await t.rejects(redisCommand(await startAnswering(t, ['HTTP/1.1 400\r\n']), ['ANY']), {
+  await t.rejects(redisCommand(await startReplying(t, ['HTTP/1.1 400\r\n']), ['ANY']), {
     message: /Not a Redis reply/,
   });
 });

@@ -2,7 +2,7 @@
 // acknowledged results.
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
-import { type Answer, eventually, http } from '../helpers/server.ts';
+import { eventually, type HttpResponse, http } from '../helpers/server.ts';
 
 export interface Failure {
   what: string;
@@ -12,7 +12,7 @@ export interface Failure {
 }
 
 /** A request without a response after this time has failed. */
-const answerWithinMs = 20_000;
+const responseMsMax = 20_000;
 /** The pause between two requests of a client. */
 const paceMs = 10;
 
@@ -48,9 +48,9 @@ export class BalancedLoad {
   /** Creates the objects that the clients use, and starts the clients. */
   async start(): Promise<void> {
     const made = async (method: string, path: string, body: unknown) => {
-      const answer = await http(this.#url + path, method, body);
-      if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`);
-      return answer.body;
+      const response = await http(this.#url + path, method, body);
+      if (response.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(response.body)}`);
+      return response.body;
     };
     await made('POST', '/v1/topics', { name: 'load', replicationFactor: 3 });
     await made('POST', '/v1/groups/load/members', { memberId: 'm', topics: ['load'], reset: 'earliest' });
@@ -125,7 +125,7 @@ export class BalancedLoad {
     path: string,
     body?: unknown,
     headers?: Record<string, string>,
-  ): Promise<Answer | undefined> {
+  ): Promise<HttpResponse | undefined> {
     const begun = this.moment();
     this.requests += 1;
     const failed = (how: string) => {
@@ -134,8 +134,8 @@ export class BalancedLoad {
       return undefined;
     };
     try {
-      const answer = await http(this.#url + path, method, body, headers, AbortSignal.timeout(answerWithinMs));
-      return answer.status < 400 ? answer : failed(`${answer.status} ${JSON.stringify(answer.body)}`);
+      const response = await http(this.#url + path, method, body, headers, AbortSignal.timeout(responseMsMax));
+      return response.status < 400 ? response : failed(`${response.status} ${JSON.stringify(response.body)}`);
     } catch (error) {
       return failed(`${error} ${(error as Error).cause ?? ''}`);
     }
@@ -150,26 +150,26 @@ export class BalancedLoad {
   }
 
   async #write(): Promise<void> {
-    const answer = await this.#request('PUT', '/v1/nodes/load', String(this.moment()));
-    if (answer) this.written.add(answer.body.stat.mzxid);
+    const response = await this.#request('PUT', '/v1/nodes/load', String(this.moment()));
+    if (response) this.written.add(response.body.stat.mzxid);
   }
 
   #member(): () => Promise<void> {
     let from = 'committed';
     return async () => {
       const path = `/v1/groups/load/members/m/records?wait=1s&commit=previous&from=${from}`;
-      const answer = await this.#request('GET', path);
+      const response = await this.#request('GET', path);
       // After a call without a response the member continues at the committed offsets.
-      from = answer ? 'position' : 'committed';
-      for (const { value } of answer?.body.records ?? []) this.consumed.add(value);
+      from = response ? 'position' : 'committed';
+      for (const { value } of response?.body.records ?? []) this.consumed.add(value);
     };
   }
 
   #longPoll(): () => Promise<void> {
     let tag = '"0"';
     return async () => {
-      const answer = await this.#request('GET', '/v1/nodes/load?wait=1s', undefined, { 'if-none-match': tag });
-      tag = answer?.headers.get('etag') ?? tag;
+      const response = await this.#request('GET', '/v1/nodes/load?wait=1s', undefined, { 'if-none-match': tag });
+      tag = response?.headers.get('etag') ?? tag;
     };
   }
 

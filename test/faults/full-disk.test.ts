@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../../testbed/scope.ts';
 import { startServerProcess } from '../helpers/process.ts';
-import { type Answer, eventually, http } from '../helpers/server.ts';
+import { eventually, type HttpResponse, http } from '../helpers/server.ts';
 
 t.setTimeout(120_000);
 
@@ -48,12 +48,12 @@ async function fillAndFree(t: Test, url: string, disk: string): Promise<void> {
   await http(`${url}/v1/topics`, 'POST', { name: 'log' });
   const acknowledged: number[] = [];
   let sent = 0;
-  const produce = async (): Promise<Answer> => {
+  const produce = async (): Promise<HttpResponse> => {
     const n = sent++;
     const records = [{ value: n, headers: [['filling', 'x'.repeat(10_000)]] }];
-    const answer = await http(`${url}/v1/topics/log/records`, 'POST', { records });
-    if (answer.status === 200) acknowledged.push(n);
-    return answer;
+    const response = await http(`${url}/v1/topics/log/records`, 'POST', { records });
+    if (response.status === 200) acknowledged.push(n);
+    return response;
   };
   for (let n = 0; n < 10; n += 1) t.equal((await produce()).status, 200);
 
@@ -61,8 +61,8 @@ async function fillAndFree(t: Test, url: string, disk: string): Promise<void> {
   const { bavail, bsize } = statfsSync(disk);
   writeFileSync(ballast, Buffer.alloc(bavail * bsize - 64 * 1024));
   const refused = await eventually(async () => {
-    const answer = await produce();
-    return answer.status !== 200 ? answer : undefined;
+    const response = await produce();
+    return response.status !== 200 ? response : undefined;
   }, 'the disk is full');
   t.equal(refused.status, 503);
   t.equal(refused.body.code, 'STORE_UNAVAILABLE');

@@ -120,8 +120,8 @@ async function produce(urls: readonly string[], count: number, forMs: number, si
     for (let next = turn; sent < count; next += 1) {
       const records = Array.from({ length: batch }, (_, i) => ({ key: `${sent + i}`, value: sent + i }));
       const url = `${urls[next % urls.length]}/v1/topics/log/records`;
-      const answer = await http(url, 'POST', { records }, {}, AbortSignal.timeout(2000)).catch(() => undefined);
-      if (answer?.status === 200) sent += batch;
+      const response = await http(url, 'POST', { records }, {}, AbortSignal.timeout(2000)).catch(() => undefined);
+      if (response?.status === 200) sent += batch;
       const dueMs = startedAt + (sent / count) * forMs - performance.now();
       await goesOn(Math.max(0, Math.min(dueMs, 1000)), signal);
     }

@@ -57,7 +57,7 @@ export class HonestClients {
       'mine',
       text,
     );
-    if (lock.status !== 201) throw new Error(`The lock was answered ${lock.status}`);
+    if (lock.status !== 201) throw new Error(`The request for the lock got ${lock.status}`);
     this.#since = lock.body.stat.czxid;
     const join = '{"memberId":"m","topics":["honest"],"reset":"earliest","sessionTimeout":"10s"}';
     const member = (await this.#once(agent, 'POST', '/v1/groups/honest/members', join)).body;
@@ -205,7 +205,7 @@ export class HonestClients {
           });
         },
       );
-      sent.on('timeout', () => sent.destroy(new Error(`no answer within ${replyMsMax} ms`)));
+      sent.on('timeout', () => sent.destroy(new Error(`no response within ${replyMsMax} ms`)));
       sent.on('error', (error) => resolve({ status: 0, body: error.message }));
       sent.end(body);
     });

@@ -315,7 +315,7 @@ export const attacks: Record<string, (attacker: Attacker) => Promise<void>> = {
 
 async function main([url, attack, seconds, ...addresses]: string[]): Promise<void> {
   const until = performance.now() + Number(seconds) * 1000;
-  const answers = new Map<string, number>();
+  const responses = new Map<string, number>();
   let asked = 0;
   await attacks[attack!]!({
     url: new URL(url!),
@@ -324,9 +324,9 @@ async function main([url, attack, seconds, ...addresses]: string[]): Promise<voi
       return addresses[asked % addresses.length]!;
     },
     leftMs: () => until - performance.now(),
-    note: (what) => answers.set(what, (answers.get(what) ?? 0) + 1),
+    note: (what) => responses.set(what, (responses.get(what) ?? 0) + 1),
   });
-  process.stdout.write(JSON.stringify(Object.fromEntries(answers)));
+  process.stdout.write(JSON.stringify(Object.fromEntries(responses)));
   process.exit(0);
 }
 

@@ -43,9 +43,9 @@ async function underAttack(t: Test, addresses: string[], mustHold: (kind: string
   await clients.start();
   for (const name of chosen) {
     clients.take();
-    const answers = await attack(server.url, name, addresses);
+    const responses = await attack(server.url, name, addresses);
     const accounts = clients.take();
-    t.comment(`${name}: the attacker was given ${answers}; honest waits ${waitsOf(accounts)}`);
+    t.comment(`${name}: the attacker was given ${responses}; honest waits ${waitsOf(accounts)}`);
     for (const [kind, { failures, requests }] of accounts) {
       if (mustHold(kind)) t.same(failures, [], `${name}: none of ${requests} requests of the kind ${kind} fails`);
     }

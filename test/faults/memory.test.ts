@@ -59,7 +59,7 @@ function call(url: string, agent: Agent, { method = 'GET', path, body, headers =
   return new Promise<void>((resolve, reject) => {
     const sent = request(`${url}${path}`, { method, agent, headers }, (response) => {
       response.resume();
-      if (response.statusCode !== expected) reject(new Error(`${method} ${path} was answered ${response.statusCode}`));
+      if (response.statusCode !== expected) reject(new Error(`${method} ${path} got ${response.statusCode}`));
       response.once('end', resolve);
     });
     sent.once('error', reject);
@@ -67,8 +67,8 @@ function call(url: string, agent: Agent, { method = 'GET', path, body, headers =
   });
 }
 
-/** Opens a socket, sends its frames, receives `answers` messages, and closes it. */
-function useSocket(url: string, frames: object[], answers: number): Promise<void> {
+/** Opens a socket, sends its frames, receives `responses` messages, and closes it. */
+function useSocket(url: string, frames: object[], responses: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url);
     let received = 0;
@@ -77,11 +77,11 @@ function useSocket(url: string, frames: object[], answers: number): Promise<void
     });
     socket.on('message', () => {
       received += 1;
-      if (received === answers) socket.close();
+      if (received === responses) socket.close();
     });
     socket.on('error', reject);
     socket.on('close', () => {
-      if (received >= answers) resolve();
+      if (received >= responses) resolve();
       else reject(new Error(`${url} was closed after ${received} messages`));
     });
   });

@@ -60,10 +60,10 @@ export class Producer extends TortureClient {
     const identity = await this.identify();
     const send = this.prepare(identity);
     for (;;) {
-      const answer = await send();
-      if (answer === 'done') return;
-      if (answer) {
-        this.problems.push(`${this.name} was refused: ${JSON.stringify(answer)}`);
+      const response = await send();
+      if (response === 'done') return;
+      if (response) {
+        this.problems.push(`${this.name} was refused: ${JSON.stringify(response)}`);
         return;
       }
       await goesOn(this.random.between(20, 200), never);
@@ -92,11 +92,11 @@ export class Producer extends TortureClient {
           })
       : () => this.ask(target, 'POST', { records, ...(producer && { producer }) }, headers);
     return async () => {
-      const answer = await ask();
-      if (!answer || answer.status >= 500) return undefined;
-      if (answer.status !== 200) return answer.body;
+      const response = await ask();
+      if (!response || response.status >= 500) return undefined;
+      if (response.status !== 200) return response.body;
       const offsets: [number, number][] = [];
-      for (const result of answerLines(answer.body)) {
+      for (const result of responseLines(response.body)) {
         // A stream that fails midway ends with the problem.
         if (result.code) return result.retryable ? undefined : result;
         offsets.push(...(result.offsets ?? []));
@@ -110,7 +110,7 @@ export class Producer extends TortureClient {
 }
 
 /** The lines of an NDJSON response; a JSON response is one line. */
-function answerLines(body: unknown): any[] {
+function responseLines(body: unknown): any[] {
   if (typeof body !== 'string') return [body];
   return body
     .split('\n')
@@ -143,14 +143,14 @@ export class NamedProducer extends Producer {
     // The old process sends a last request, and ends before the response.
     if (this.#stamp) {
       const last = this.prepare({ producer: { ...this.#stamp, sequence: this.#sequence } })();
-      this.#left.push(last.then((answer) => this.#checkLast(answer)));
+      this.#left.push(last.then((response) => this.#checkLast(response)));
       this.takeOvers += 1;
     }
     const headers = { 'idempotency-key': this.nextKey() };
     for (;;) {
-      const answer = await this.ask('/v1/producers', 'POST', { name: this.name }, headers);
-      if (answer?.status === 201) {
-        const { id, epoch } = answer.body as { id: string; epoch: number };
+      const response = await this.ask('/v1/producers', 'POST', { name: this.name }, headers);
+      if (response?.status === 201) {
+        const { id, epoch } = response.body as { id: string; epoch: number };
         if (this.#stamp && (id !== this.#stamp.id || epoch <= this.#stamp.epoch)) {
           this.problems.push(`${this.name}: ${id} at ${epoch} follows ${JSON.stringify(this.#stamp)}`);
         }
@@ -158,15 +158,15 @@ export class NamedProducer extends Producer {
         this.#sequence = 0;
         return;
       }
-      if (answer && answer.status < 500)
-        this.problems.push(`${this.name} got no epoch: ${JSON.stringify(answer.body)}`);
+      if (response && response.status < 500)
+        this.problems.push(`${this.name} got no epoch: ${JSON.stringify(response.body)}`);
       await goesOn(this.random.between(20, 200), never);
     }
   }
 
-  #checkLast(answer: any): void {
-    if (answer === undefined || answer === 'done' || answer.code === 'PRODUCER_FENCED') return;
-    this.problems.push(`${this.name} was refused its last request: ${JSON.stringify(answer)}`);
+  #checkLast(response: any): void {
+    if (response === undefined || response === 'done' || response.code === 'PRODUCER_FENCED') return;
+    this.problems.push(`${this.name} was refused its last request: ${JSON.stringify(response)}`);
   }
 }
 

@@ -61,8 +61,8 @@ t.test(
       const put = () => http(`${url}/v1/nodes/app`, 'PUT', `round ${round}`);
       const written = await eventually(
         async () => {
-          const answer = await put();
-          return Number(answer.headers.get('weir-zxid')) >= zxid - (zxid % 2 ** 32) + 2 ** 32 ? answer : undefined;
+          const response = await put();
+          return Number(response.headers.get('weir-zxid')) >= zxid - (zxid % 2 ** 32) + 2 ** 32 ? response : undefined;
         },
         `${what}: a new epoch begins`,
         90_000,

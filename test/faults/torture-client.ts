@@ -1,7 +1,7 @@
 // A client of a fault test: it sends requests to any broker, with a timeout, and counts the responses.
 import { errorCodes } from '../../schemas/errors.ts';
 import type { Random } from '../helpers/random.ts';
-import { type Answer, http } from '../helpers/server.ts';
+import { type HttpResponse, http } from '../helpers/server.ts';
 import { count } from './fault-log.ts';
 
 /** The codes with which a broker refuses what needs the store while it cannot use it. LOADING: it was started meanwhile. */
@@ -31,21 +31,21 @@ export abstract class TortureClient {
     body?: unknown,
     headers: Record<string, string> = {},
     ms = this.random.pick([300, 1000, 2500]),
-  ): Promise<Answer | undefined> {
+  ): Promise<HttpResponse | undefined> {
     const broker = this.random.pick(this.#urls.filter((url) => url !== this.#silent));
-    let answer: Answer;
+    let response: HttpResponse;
     try {
-      answer = await http(broker + target, method, body, headers, AbortSignal.timeout(ms));
+      response = await http(broker + target, method, body, headers, AbortSignal.timeout(ms));
     } catch {
-      count(this.outcomes, 'no answer');
+      count(this.outcomes, 'no response');
       this.#silent = broker;
       return undefined;
     }
-    const { status, body: problem } = answer;
+    const { status, body: problem } = response;
     count(this.outcomes, status < 400 ? 'OK' : (problem.code ?? `${status} without a code`));
     if (status === 500 || (status >= 400 && !errorCodes.includes(problem.code))) {
       this.problems.push(`${method} ${target}: ${status} ${JSON.stringify(problem)}`);
     }
-    return answer;
+    return response;
   }
 }

@@ -1,7 +1,7 @@
 // Members of a consumer group that read through any broker, die, leave and join again, and the checks of their records:
 // guarantees R1 and R4.
 import type { Random } from '../helpers/random.ts';
-import type { Answer } from '../helpers/server.ts';
+import type { HttpResponse } from '../helpers/server.ts';
 import { goesOn } from './fault-log.ts';
 import { TortureClient } from './torture-client.ts';
 
@@ -39,12 +39,12 @@ export class Member extends TortureClient {
       if (calls > 20 && dice < 0.02) return;
       if (calls > 20 && dice < 0.04) return void (await this.ask(`${members}/${memberId}`, 'DELETE'));
       const query = `wait=200&maxRecords=20&commit=previous&from=${from}`;
-      const answer = await this.ask(`${members}/${memberId}/records?${query}`);
-      if (answer?.status === 200) {
-        for (const { partition, offset } of answer.body.records) this.consumed.add(`${partition}/${offset}`);
+      const response = await this.ask(`${members}/${memberId}/records?${query}`);
+      if (response?.status === 200) {
+        for (const { partition, offset } of response.body.records) this.consumed.add(`${partition}/${offset}`);
         from = 'position';
       } else {
-        if (answer && answer.status < 500) return this.#judgeEnd(answer);
+        if (response && response.status < 500) return this.#judgeEnd(response);
         from = 'committed';
         await goesOn(this.random.between(20, 200), signal);
       }
@@ -52,7 +52,7 @@ export class Member extends TortureClient {
   }
 
   /** A membership may end because its heartbeats did not arrive for too long. */
-  #judgeEnd({ body }: Answer): void {
+  #judgeEnd({ body }: HttpResponse): void {
     if (body.code !== 'UNKNOWN_MEMBER' && body.code !== 'UNKNOWN_GROUP') {
       this.problems.push(`${this.#name} was refused: ${JSON.stringify(body)}`);
     }
@@ -76,10 +76,10 @@ export class OffsetsReader extends TortureClient {
   }
 
   async read(): Promise<boolean> {
-    const answer = await this.ask(`/v1/groups/${this.#group}/offsets`);
-    if (answer?.status !== 200) return false;
+    const response = await this.ask(`/v1/groups/${this.#group}/offsets`);
+    if (response?.status !== 200) return false;
     this.reads += 1;
-    for (const { partition, offset } of answer.body.offsets) {
+    for (const { partition, offset } of response.body.offsets) {
       const before = this.committed.get(partition) ?? 0;
       if (offset < before) this.problems.push(`Partition ${partition}: ${offset} is committed after ${before}`);
       this.committed.set(partition, offset);

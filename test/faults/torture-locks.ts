@@ -45,13 +45,13 @@ export class LockClient extends TortureClient {
   async #takePlace(headers: Record<string, string>, signal: AbortSignal) {
     const key = { 'idempotency-key': `place-${tries++}`, ...headers };
     while (!signal.aborted) {
-      const answer = await this.ask(`/v1/nodes${this.#lock}/c-?mode=ephemeral`, 'POST', undefined, key);
-      if (answer?.status === 201) {
-        this.places.push(answer.body.path);
-        return { name: answer.body.name as string, czxid: answer.body.stat.czxid as number };
+      const response = await this.ask(`/v1/nodes${this.#lock}/c-?mode=ephemeral`, 'POST', undefined, key);
+      if (response?.status === 201) {
+        this.places.push(response.body.path);
+        return { name: response.body.name as string, czxid: response.body.stat.czxid as number };
       }
-      if (answer && answer.status < 500) {
-        if (answer.body.code !== 'SESSION_EXPIRED') this.problems.push(`No place: ${JSON.stringify(answer.body)}`);
+      if (response && response.status < 500) {
+        if (response.body.code !== 'SESSION_EXPIRED') this.problems.push(`No place: ${JSON.stringify(response.body)}`);
         return undefined;
       }
       await pause(this.random.between(20, 100));
@@ -61,11 +61,11 @@ export class LockClient extends TortureClient {
 
   async #isFirst(name: string, headers: Record<string, string>, signal: AbortSignal): Promise<boolean> {
     while (await goesOn(this.random.between(10, 50), signal)) {
-      const answer = await this.ask(`/v1/nodes${this.#lock}?view=children`, 'GET', undefined, headers);
-      if (answer?.status === 200) {
-        if (!answer.body.children.includes(name)) return false;
-        if (answer.body.children[0] === name) return true;
-      } else if (answer && answer.status < 500) return false;
+      const response = await this.ask(`/v1/nodes${this.#lock}?view=children`, 'GET', undefined, headers);
+      if (response?.status === 200) {
+        if (!response.body.children.includes(name)) return false;
+        if (response.body.children[0] === name) return true;
+      } else if (response && response.status < 500) return false;
     }
     return false;
   }
@@ -77,8 +77,8 @@ export class LockClient extends TortureClient {
     for (let n = 0; n < times; n += 1) {
       const all = { ...fenced, 'idempotency-key': `${fenced['idempotency-key']}-${n}` };
       const records = [{ value: { token, n } }];
-      const answer = await this.ask(`/v1/topics/${this.#topic}/records`, 'POST', { records }, all);
-      if (answer?.body.code === 'FENCED' || answer?.body.code === 'SESSION_EXPIRED') {
+      const response = await this.ask(`/v1/topics/${this.#topic}/records`, 'POST', { records }, all);
+      if (response?.body.code === 'FENCED' || response?.body.code === 'SESSION_EXPIRED') {
         this.lost += 1;
         return;
       }

@@ -90,18 +90,18 @@ export class HttpMember extends TortureMember {
       const sentAt = performance.now();
       const goesOnFrom = this.#namesAfter ? `after=${after}` : `from=${from}`;
       const call = `${members}/${memberId}/records?wait=200&maxRecords=200&commit=previous&${goesOnFrom}`;
-      const answer = await this.ask(call, 'GET', undefined, {}, patienceMs);
-      if (answer?.status === 200) {
-        this.#take(answer.body, sentAt);
-        const { next } = answer.body;
-        if (this.#namesAfter && next !== after && this.random.chance(0.2)) await this.#repeat(call, answer.body);
+      const response = await this.ask(call, 'GET', undefined, {}, patienceMs);
+      if (response?.status === 200) {
+        this.#take(response.body, sentAt);
+        const { next } = response.body;
+        if (this.#namesAfter && next !== after && this.random.chance(0.2)) await this.#repeat(call, response.body);
         [from, after] = ['position', next];
         continue;
       }
       // It is unknown what that call released or received.
       log.endAll(memberId, 'lost', sentAt);
-      if (answer) this.judge(answer.body.code, answer.body);
-      if (answer && answer.status < 500 && answer.status !== 429) return;
+      if (response) this.judge(response.body.code, response.body);
+      if (response && response.status < 500 && response.status !== 429) return;
       from = 'committed';
       await goesOn(this.random.between(20, 200), signal);
     }
@@ -124,9 +124,9 @@ export class HttpMember extends TortureMember {
     );
   }
 
-  #take(answer: any, sentAt: number): void {
+  #take(response: any, sentAt: number): void {
     const { log } = this.in;
-    const partitions = partitionsIn(answer);
+    const partitions = partitionsIn(response);
     for (const partition of log.heldBy(this.memberId)) {
       if (!partitions.has(partition)) log.end(this.memberId, partition, 'released', sentAt);
     }
@@ -134,7 +134,7 @@ export class HttpMember extends TortureMember {
       if (!log.isHeld(this.memberId, partition)) log.begin(this.memberId, partition);
     }
     for (const partition of partitions) {
-      const given = answer.records.filter((record: any) => record.partition === partition);
+      const given = response.records.filter((record: any) => record.partition === partition);
       log.give(
         this.memberId,
         partition,

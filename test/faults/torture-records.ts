@@ -34,8 +34,8 @@ export class NamedProducer extends TortureClient {
   async run(signal: AbortSignal): Promise<void> {
     let producer: { id: string; epoch: number } | undefined;
     while (!producer && !signal.aborted) {
-      const answer = await this.ask('/v1/producers', 'POST', { name: this.name }, { 'idempotency-key': this.name });
-      if (answer?.status === 201) producer = answer.body as { id: string; epoch: number };
+      const response = await this.ask('/v1/producers', 'POST', { name: this.name }, { 'idempotency-key': this.name });
+      if (response?.status === 201) producer = response.body as { id: string; epoch: number };
       else await goesOn(100, signal);
     }
     while (producer && (await goesOn(this.random.between(0, 30), signal))) await this.#produce(producer);
@@ -47,17 +47,17 @@ export class NamedProducer extends TortureClient {
     const body = `{"records":[${records.map(({ text }) => text).join(',')}],"producer":${stamp}}`;
     const target = `/v1/topics/${this.place.topic}/partitions/${this.place.partition}/records`;
     for (;;) {
-      const answer = await this.ask(target, 'POST', body, json);
-      if (answer?.status === 200) {
-        const { baseOffset } = answer.body.results[0];
+      const response = await this.ask(target, 'POST', body, json);
+      if (response?.status === 200) {
+        const { baseOffset } = response.body.results[0];
         for (const [i, { key, text }] of records.entries()) {
           this.acknowledged.set(baseOffset + i, text);
           this.newest.set(key, baseOffset + i);
         }
         return;
       }
-      if (answer && answer.status < 500) {
-        this.problems.push(`${this.name} was refused: ${JSON.stringify(answer.body)}`);
+      if (response && response.status < 500) {
+        this.problems.push(`${this.name} was refused: ${JSON.stringify(response.body)}`);
         return;
       }
       await goesOn(this.random.between(20, 200), never);
@@ -95,15 +95,15 @@ export class LogFollower extends TortureClient {
     const { topic, partition } = this.place;
     const wait = signal === never ? 0 : 200;
     const target = `/v1/topics/${topic}/partitions/${partition}/records?offset=${this.next}&${limits}&wait=${wait}`;
-    const answer = await this.ask(target, 'GET', undefined, { accept: 'application/x-ndjson' });
-    if (answer?.status !== 200) {
-      if (answer && answer.status < 500) this.problems.push(`${target}: ${JSON.stringify(answer.body)}`);
+    const response = await this.ask(target, 'GET', undefined, { accept: 'application/x-ndjson' });
+    if (response?.status !== 200) {
+      if (response && response.status < 500) this.problems.push(`${target}: ${JSON.stringify(response.body)}`);
       return undefined;
     }
     this.reads += 1;
-    const nextOffset = Number(answer.headers.get('weir-next-offset'));
+    const nextOffset = Number(response.headers.get('weir-next-offset'));
     let last = this.next - 1;
-    for (const line of (answer.body as string).split('\n').filter((text) => text !== '')) {
+    for (const line of (response.body as string).split('\n').filter((text) => text !== '')) {
       const [, offset, record] = /^\{"offset":(\d+),"timestamp":\d+,(.*)$/.exec(line)!;
       if (Number(offset) <= last) this.problems.push(`${target}: ${offset} comes behind ${last}`);
       last = Number(offset);
@@ -111,7 +111,7 @@ export class LogFollower extends TortureClient {
     }
     if (nextOffset <= last || nextOffset < this.next) this.problems.push(`${target}: goes on at ${nextOffset}`);
     this.next = nextOffset;
-    return Number(answer.headers.get('weir-end-offset'));
+    return Number(response.headers.get('weir-end-offset'));
   }
 
   /** Reads up to the end of the log after the last append. */

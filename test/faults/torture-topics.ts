@@ -2,7 +2,7 @@
 // the store, which any fault may interrupt. Each client has its own topic names, so it knows the expected state.
 import { setTimeout as pause } from 'node:timers/promises';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
-import type { Answer } from '../helpers/server.ts';
+import type { HttpResponse } from '../helpers/server.ts';
 import { goesOn } from './fault-log.ts';
 import { TortureClient } from './torture-client.ts';
 
@@ -57,11 +57,11 @@ export class TopicClient extends TortureClient {
   }
 
   /** Repeats a request until its result is known. */
-  async #insist(target: string, method: string, body?: unknown): Promise<Answer> {
+  async #insist(target: string, method: string, body?: unknown): Promise<HttpResponse> {
     const headers = { ...(method === 'POST' && { 'idempotency-key': `own-${requests++}` }) };
     for (;;) {
-      const answer = await this.ask(target, method, body, headers);
-      if (answer && answer.status < 500) return answer;
+      const response = await this.ask(target, method, body, headers);
+      if (response && response.status < 500) return response;
       this.#isHaunted = true;
       await pause(this.random.between(20, 200));
     }

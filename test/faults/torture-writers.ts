@@ -3,7 +3,7 @@
 import { errorCodes } from '../../schemas/errors.ts';
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
 import type { Random } from '../helpers/random.ts';
-import { type Answer, http } from '../helpers/server.ts';
+import { type HttpResponse, http } from '../helpers/server.ts';
 import { count, goesOn } from './fault-log.ts';
 
 const names = ['a', 'b', 'c'];
@@ -58,8 +58,8 @@ export class Writer {
     // Half of the sessions expire, with all their nodes.
     if (old && this.#random.chance(0.5)) await this.#request(`/v1/sessions/${old}`, 'DELETE');
     this.#session = undefined;
-    const answer = await this.#request('/v1/sessions', 'POST', { ttl: 500 + this.#random.below(1000) });
-    if (answer?.status === 201) this.#session = answer.body.session;
+    const response = await this.#request('/v1/sessions', 'POST', { ttl: 500 + this.#random.below(1000) });
+    if (response?.status === 201) this.#session = response.body.session;
   }
 
   async #multi(): Promise<void> {
@@ -79,22 +79,23 @@ export class Writer {
         session: this.#session,
       };
     });
-    const answer = await this.#request('/v1/multi', 'POST', { ops });
-    if (!answer) return;
-    this.#judge(answer, data);
-    if (answer.status === 200) this.acknowledged.push({ zxid: answer.body.zxid, path: answer.body.results[0].path });
+    const response = await this.#request('/v1/multi', 'POST', { ops });
+    if (!response) return;
+    this.#judge(response, data);
+    if (response.status === 200)
+      this.acknowledged.push({ zxid: response.body.zxid, path: response.body.results[0].path });
   }
 
   async #send(method: string, target: string, path: string | undefined, data?: string): Promise<void> {
-    const answer = await this.#request(`/v1/nodes${target}`, method, data);
-    if (!answer) return;
-    this.#judge(answer, data);
-    if (answer.status >= 300) return;
-    const zxid = Number(answer.headers.get('weir-zxid'));
-    this.acknowledged.push({ zxid, path: path ?? answer.body.path });
+    const response = await this.#request(`/v1/nodes${target}`, method, data);
+    if (!response) return;
+    this.#judge(response, data);
+    if (response.status >= 300) return;
+    const zxid = Number(response.headers.get('weir-zxid'));
+    this.acknowledged.push({ zxid, path: path ?? response.body.path });
   }
 
-  #judge({ status, body }: Answer, data: string | undefined): void {
+  #judge({ status, body }: HttpResponse, data: string | undefined): void {
     if (status === 503 && data !== undefined && /othing was done/.test(body.detail)) this.refused.add(data);
     if (status === 500 || (status >= 400 && !errorCodes.includes(body.code))) {
       this.problems.push(`${status} ${JSON.stringify(body)}`);
@@ -102,15 +103,15 @@ export class Writer {
   }
 
   /** Undefined if there is no response. */
-  async #request(target: string, method: string, body?: unknown): Promise<Answer | undefined> {
+  async #request(target: string, method: string, body?: unknown): Promise<HttpResponse | undefined> {
     const url = this.#random.pick(this.#urls) + target;
     try {
       // Some requests wait for the response of a broker without its store (guarantee E3), others have a short timeout.
-      const answer = await http(url, method, body, {}, AbortSignal.timeout(this.#random.pick([300, 1000, 2500])));
-      count(this.outcomes, answer.status < 300 ? 'OK' : (answer.body.code ?? `${answer.status} without a code`));
-      return answer;
+      const response = await http(url, method, body, {}, AbortSignal.timeout(this.#random.pick([300, 1000, 2500])));
+      count(this.outcomes, response.status < 300 ? 'OK' : (response.body.code ?? `${response.status} without a code`));
+      return response;
     } catch {
-      count(this.outcomes, 'no answer');
+      count(this.outcomes, 'no response');
       return undefined;
     }
   }
@@ -165,14 +166,14 @@ export class SessionHolder {
       const sentAt = performance.now();
       try {
         const url = `${this.#random.pick(this.#urls)}/v1/sessions${session ? `/${session}` : ''}`;
-        const answer = session
+        const response = session
           ? await http(url, 'PUT', undefined, {}, AbortSignal.timeout(500))
           : await http(url, 'POST', { ttl: ttlMs }, {}, AbortSignal.timeout(500));
-        if (answer.status < 300) {
-          session ??= answer.body.session;
+        if (response.status < 300) {
+          session ??= response.body.session;
           renewedAt = sentAt;
           this.renewals += 1;
-        } else if (answer.body.code === 'SESSION_EXPIRED') {
+        } else if (response.body.code === 'SESSION_EXPIRED') {
           const livedMs = performance.now() - renewedAt;
           if (livedMs < ttlMs) this.problems.push(`A session of ${ttlMs} ms ended ${livedMs} ms after its renewal`);
           this.ends += 1;

@@ -175,12 +175,12 @@ class Freshness {
   async #read({ zxid, events }: Message): Promise<void> {
     const { path, stat } = this.#random.pick(events);
     const url = `${this.#random.pick(this.#urls)}/v1/nodes${path}?view=stat`;
-    const answer = await http(url, 'GET', undefined, {}, AbortSignal.timeout(2000)).catch(() => undefined);
-    if (answer?.status !== 200 && answer?.status !== 404) return;
+    const response = await http(url, 'GET', undefined, {}, AbortSignal.timeout(2000)).catch(() => undefined);
+    if (response?.status !== 200 && response?.status !== 404) return;
     this.probes += 1;
-    const reflected = Number(answer.headers.get('weir-zxid') ?? Number.NaN);
+    const reflected = Number(response.headers.get('weir-zxid') ?? Number.NaN);
     if (!(reflected >= zxid)) this.problems.push(`After ${zxid}, ${path} was read as of ${reflected}`);
-    const isOlder = answer.status === 200 && stat && answer.body.stat.mzxid < stat.mzxid;
-    if (isOlder) this.problems.push(`After ${JSON.stringify(stat)} of ${path}: ${JSON.stringify(answer.body.stat)}`);
+    const isOlder = response.status === 200 && stat && response.body.stat.mzxid < stat.mzxid;
+    if (isOlder) this.problems.push(`After ${JSON.stringify(stat)} of ${path}: ${JSON.stringify(response.body.stat)}`);
   }
 }

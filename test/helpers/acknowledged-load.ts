@@ -2,7 +2,7 @@
 // duplicated. A session with a short TTL is renewed meanwhile: it must not end, unless the machine paused.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
-import { type Answer, eventually, http } from './server.ts';
+import { eventually, type HttpResponse, http } from './server.ts';
 
 export interface AcknowledgedLoad {
   /** Waits until so many further records are acknowledged in every partition. */
@@ -31,7 +31,7 @@ export async function startAcknowledgedLoad(
   const stop = new AbortController();
   const acknowledged: string[][] = Array.from({ length: partitions }, () => []);
   const refusals = new Map<string, number>();
-  const unexpected: Answer[] = [];
+  const unexpected: HttpResponse[] = [];
   let slowestMs = 0;
 
   async function produce(partition: number): Promise<void> {
@@ -39,16 +39,16 @@ export async function startAcknowledgedLoad(
       const value = `${partition}-${number}`;
       const startedAt = performance.now();
       const body = { records: [{ value, partition }] };
-      const answer = await http(`${url}/v1/topics/${topic}/records?acks=all`, 'POST', body, {
+      const response = await http(`${url}/v1/topics/${topic}/records?acks=all`, 'POST', body, {
         'Idempotency-Key': value,
       });
       slowestMs = Math.max(slowestMs, performance.now() - startedAt);
-      if (answer.status === 200) {
+      if (response.status === 200) {
         acknowledged[partition]!.push(value);
         continue;
       }
-      refusals.set(answer.body.code, (refusals.get(answer.body.code) ?? 0) + 1);
-      if (!passing.test(answer.body.code)) unexpected.push(answer);
+      refusals.set(response.body.code, (refusals.get(response.body.code) ?? 0) + 1);
+      if (!passing.test(response.body.code)) unexpected.push(response);
     }
   }
 
@@ -61,11 +61,11 @@ export async function startAcknowledgedLoad(
   const standstill = watchStandstill();
   async function renew(): Promise<void> {
     while (!stop.signal.aborted) {
-      const answer = await http(`${url}/v1/sessions/${session}`, 'PUT');
-      if (answer.status === 200) standstill.begin();
+      const response = await http(`${url}/v1/sessions/${session}`, 'PUT');
+      if (response.status === 200) standstill.begin();
       // The session could not be renewed, and the store had no outage, so the session may end (N6).
-      else if (answer.body.code === 'SESSION_EXPIRED' && standstill.sumMs() > standstillMsMin) await begin();
-      else if (!passing.test(answer.body.code)) unexpected.push(answer);
+      else if (response.body.code === 'SESSION_EXPIRED' && standstill.sumMs() > standstillMsMin) await begin();
+      else if (!passing.test(response.body.code)) unexpected.push(response);
       await pause(100);
     }
     standstill.stop();
@@ -104,7 +104,7 @@ export async function startAcknowledgedLoad(
       }
       const refused = [...refusals].map(([code, count]) => `${count} ${code}`).join(', ');
       const counts = acknowledged.map(({ length }) => length).join(', ');
-      t.comment(`${counts} acknowledged; ${refused || 'none refused'}; slowest answer ${Math.round(slowestMs)} ms`);
+      t.comment(`${counts} acknowledged; ${refused || 'none refused'}; slowest response ${Math.round(slowestMs)} ms`);
     },
   };
 }

@@ -3,11 +3,17 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { Test } from 'tap';
 import { openApiDocument } from '../../src/openapi-file.ts';
-import { type Answer, http } from './server.ts';
+import { type HttpResponse, http } from './server.ts';
 
 export interface Contract {
   /** Sends a request. @returns its response, which was checked against the document */
-  call(t: Test, method: string, target: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  call(
+    t: Test,
+    method: string,
+    target: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<HttpResponse>;
   /** The documented successes of the operations with this tag that no call has had yet, such as `GET /v1/cluster 200`. */
   unseen(tag: string): string[];
 }
@@ -29,34 +35,34 @@ export async function contractOf(url: string): Promise<Contract> {
 
   return {
     async call(t, method, target, body, headers) {
-      const answer = await http(url + target, method, body, headers);
+      const response = await http(url + target, method, body, headers);
       const path = operationPath(document, target);
-      const name = `${method} ${path} ${answer.status}`;
+      const name = `${method} ${path} ${response.status}`;
       const operation = document.paths[path]?.[method.toLowerCase()];
-      const status = operation?.responses[answer.status] ? String(answer.status) : 'default';
-      const response = resolve(document, operation?.responses[status]);
-      if (!t.ok(response, `${name} is documented`)) return answer;
-      if (status === 'default') t.ok(answer.status >= 400, `${name}: only failures may be undocumented`);
+      const status = operation?.responses[response.status] ? String(response.status) : 'default';
+      const described = resolve(document, operation?.responses[status]);
+      if (!t.ok(described, `${name} is documented`)) return response;
+      if (status === 'default') t.ok(response.status >= 400, `${name}: only failures may be undocumented`);
       seen.add(name);
 
-      for (const [header, given] of Object.entries<any>(response.headers ?? {})) {
-        if (given.required) t.ok(answer.headers.has(header), `${name} has the header ${header}`);
+      for (const [header, given] of Object.entries<any>(described.headers ?? {})) {
+        if (given.required) t.ok(response.headers.has(header), `${name} has the header ${header}`);
       }
-      const content = response.content ?? {};
-      const type = answer.headers.get('content-type')?.split(';')[0] ?? '';
+      const content = described.content ?? {};
+      const type = response.headers.get('content-type')?.split(';')[0] ?? '';
       if (Object.keys(content).length === 0) {
-        t.equal(answer.body, '', `${name} has no body`);
-        return answer;
+        t.equal(response.body, '', `${name} has no body`);
+        return response;
       }
       const documented = type in content ? type : '*/*' in content ? '*/*' : undefined;
-      if (!t.ok(documented, `${name} may be ${type}`)) return answer;
-      if (!/json$/.test(documented!)) return answer;
+      if (!t.ok(documented, `${name} may be ${type}`)) return response;
+      if (!/json$/.test(documented!)) return response;
       const where =
         operation.responses[status].$ref?.slice(1) ??
         pointerTo('paths', path, method.toLowerCase(), 'responses', status);
       const validate = validator(`${where}${pointerTo('content', documented!, 'schema')}`);
-      t.ok(validate(answer.body), `${name} is as documented`, { errors: validate.errors, body: answer.body });
-      return answer;
+      t.ok(validate(response.body), `${name} is as documented`, { errors: validate.errors, body: response.body });
+      return response;
     },
 
     unseen(tag) {

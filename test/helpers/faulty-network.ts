@@ -35,7 +35,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
   const sockets = new Set<Socket>();
   /** By connection, the two sockets: the first data from the client. */
   const sent = new Map<readonly Socket[], string>();
-  let unanswered: string | undefined;
+  let dropReplyTo: string | undefined;
   let repliesLost = 0;
   let isBlocked = false;
   let isStalled = false;
@@ -62,8 +62,8 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     }
     client.on('data', (data) => {
       if (isBlocked) return;
-      if (unanswered !== undefined && data.includes(unanswered)) {
-        unanswered = undefined;
+      if (dropReplyTo !== undefined && data.includes(dropReplyTo)) {
+        dropReplyTo = undefined;
         losesReply = true;
       }
       if (sent.get(both)!.length < sentBytesKept) sent.set(both, sent.get(both)! + data.toString('latin1'));
@@ -92,7 +92,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     url: `http://127.0.0.1:${port}`,
     port,
     loseReplyTo: (text) => {
-      unanswered = text;
+      dropReplyTo = text;
     },
     get repliesLost() {
       return repliesLost;

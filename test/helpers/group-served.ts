@@ -9,12 +9,12 @@ import { eachPartition, type TopicPartition } from '../../src/core/groups/group-
 import { hasCode, ServiceError } from '../../src/core/service-error.ts';
 import { request } from './group-documents.ts';
 import {
-  type Answer,
   type Clock,
   type Faults,
   heartbeatMs,
   keyOf,
   type LivingClient,
+  type MemberResult,
   rebalanceTimeoutMs,
   type Service,
   sessionTimeoutMs,
@@ -48,7 +48,7 @@ class Connection {
   #renews = false;
 
   constructor(
-    as: { memberId: string; joined: Answer },
+    as: { memberId: string; joined: MemberResult },
     parts: Parts,
     peer: { send(frame: Frame): void; isHeard(): boolean },
   ) {
@@ -113,17 +113,17 @@ class Connection {
     const { memberId, call } = { memberId: this.#memberId, call: this.call };
     this.#parts.service.ask(
       () => ({ kind: 'consume', memberId, owned: this.#holdings.owned(), callEpoch: call }),
-      (answer) => {
+      (response) => {
         this.#isAsking = false;
-        if (answer instanceof ServiceError) this.close();
-        else this.#take(answer);
+        if (response instanceof ServiceError) this.close();
+        else this.#take(response);
         if (this.#mustReport || this.#renews) this.#report();
       },
       renews,
     );
   }
 
-  #take({ member }: Answer): void {
+  #take({ member }: MemberResult): void {
     if (!this.#isOpen) return;
     this.epoch = member.memberEpoch;
     const { valid, added } = cursorsOf(this.#parts.service.group, member, this.#holdings.cursors);
@@ -246,13 +246,13 @@ export class SocketClient implements LivingClient {
     this.#later(() =>
       service.ask(
         () => ({ kind: 'join', request: join }),
-        (answer) => {
-          if (answer instanceof ServiceError) {
+        (response) => {
+          if (response instanceof ServiceError) {
             fail();
             return;
           }
           // The member exists although its client may be gone; then it sends nothing, and its session expires.
-          link.connection = new Connection({ memberId, joined: answer }, this.#parts, {
+          link.connection = new Connection({ memberId, joined: response }, this.#parts, {
             send: (frame) => this.#toClient(link, frame),
             isHeard: () => link.isUp && !this.isDead && this.#parts.clock.now >= this.#stalledUntil,
           });

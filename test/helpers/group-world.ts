@@ -23,7 +23,7 @@ export const sessionTimeoutMs = 3000;
 export const rebalanceTimeoutMs = 4000;
 export const heartbeatMs = 1000;
 
-export interface Answer {
+export interface MemberResult {
   memberEpoch: number;
   assignment: TopicPartitions[];
   member: GroupMember;
@@ -97,7 +97,8 @@ export class Service {
   readonly calls = new Map<string, number>();
   #lastCall = 0;
   readonly #watchers: (() => void)[] = [];
-  #waiting: { change: () => MemberChange; reply: (answer: Answer | ServiceError) => void; renews: boolean }[] = [];
+  #waiting: { change: () => MemberChange; reply: (response: MemberResult | ServiceError) => void; renews: boolean }[] =
+    [];
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -110,7 +111,7 @@ export class Service {
   }
 
   /** Requests that arrive at about the same time may be applied together. @param change called when it is applied */
-  ask(change: () => MemberChange, reply: (answer: Answer | ServiceError) => void, renews = true): void {
+  ask(change: () => MemberChange, reply: (response: MemberResult | ServiceError) => void, renews = true): void {
     this.#waiting.push({ change, reply, renews });
     if (this.#waiting.length === 1) this.#clock.after(this.#random.chance(0.5) ? 0 : 30, () => this.#decide());
   }
@@ -308,11 +309,11 @@ export class Client implements LivingClient {
     }
     this.#letGo();
     const attempt = ++this.#attempt;
-    this.#send(this.#next(), (answer) => {
+    this.#send(this.#next(), (response) => {
       // Responses to abandoned attempts and second responses to the same request are ignored.
       if (this.isDead || attempt !== this.#attempt) return;
       this.#attempt += 1;
-      this.#hear(answer);
+      this.#hear(response);
     });
     // No response, or the next heartbeat is due. It may go through any broker: all have the same document.
     this.#clock.after(heartbeatMs * this.#random.between(0.5, 1), () => this.#turn());
@@ -325,14 +326,14 @@ export class Client implements LivingClient {
     return { kind: 'join', request: request(memberId, { topics: this.topics }, { ...timeouts, instanceId }) };
   }
 
-  #hear(answer: Answer | ServiceError): void {
-    if (answer instanceof ServiceError) {
-      if (answer.code === 'FENCED_INSTANCE_ID' || answer.code === 'UNRELEASED_INSTANCE_ID') this.die();
+  #hear(response: MemberResult | ServiceError): void {
+    if (response instanceof ServiceError) {
+      if (response.code === 'FENCED_INSTANCE_ID' || response.code === 'UNRELEASED_INSTANCE_ID') this.die();
       else this.#begin();
       return;
     }
-    this.epoch = answer.memberEpoch;
-    this.#assignment = answer.assignment.flatMap(({ topic, partitions }) =>
+    this.epoch = response.memberEpoch;
+    this.#assignment = response.assignment.flatMap(({ topic, partitions }) =>
       partitions.map((partition) => ({ topic, partition })),
     );
     for (const at of this.#assignment) this.uses.set(keyOf(at), at);
@@ -352,7 +353,7 @@ export class Client implements LivingClient {
     for (const key of this.uses.keys()) if (!received.has(key) && this.#random.chance(0.6)) this.uses.delete(key);
   }
 
-  #send(change: MemberChange, hear: (answer: Answer | ServiceError) => void): void {
+  #send(change: MemberChange, hear: (response: MemberResult | ServiceError) => void): void {
     const { lost, twice, delayMs } = this.#faults;
     const copies = this.#random.chance(twice) ? 2 : 1;
     for (let i = 0; i < copies; i += 1) {
@@ -360,8 +361,8 @@ export class Client implements LivingClient {
       this.#clock.after(this.#random.below(delayMs), () =>
         this.#service.ask(
           () => change,
-          (answer) => {
-            if (!this.#random.chance(lost)) this.#clock.after(this.#random.below(delayMs), () => hear(answer));
+          (response) => {
+            if (!this.#random.chance(lost)) this.#clock.after(this.#random.below(delayMs), () => hear(response));
           },
         ),
       );

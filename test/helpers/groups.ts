@@ -2,7 +2,7 @@
 
 import type { Store } from '../../src/store/store.ts';
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
-import { type Answer, http } from './server.ts';
+import { type HttpResponse, http } from './server.ts';
 
 export interface TestMember {
   memberId: string;
@@ -22,23 +22,23 @@ export async function produce(url: string, topic: string, partition: number, val
   if (status !== 200) throw new Error(`Produce to ${topic}/${partition}: ${JSON.stringify(body)}`);
 }
 
-export function join(url: string, group: string, body: Record<string, unknown>): Promise<Answer> {
+export function join(url: string, group: string, body: Record<string, unknown>): Promise<HttpResponse> {
   return http(`${url}/v1/groups/${group}/members`, 'POST', { reset: 'earliest', ...body });
 }
 
-export function heartbeat(url: string, group: string, member: TestMember): Promise<Answer> {
+export function heartbeat(url: string, group: string, member: TestMember): Promise<HttpResponse> {
   const { memberEpoch, assignment: owned } = member;
   return http(`${url}/v1/groups/${group}/members/${member.memberId}/heartbeat`, 'POST', { memberEpoch, owned });
 }
 
 /** Sends one heartbeat; after it the member owns its assignment. */
-export async function beat(url: string, group: string, member: TestMember): Promise<Answer> {
-  const answer = await heartbeat(url, group, member);
-  if (answer.status === 200) Object.assign(member, answer.body);
-  return answer;
+export async function beat(url: string, group: string, member: TestMember): Promise<HttpResponse> {
+  const response = await heartbeat(url, group, member);
+  if (response.status === 200) Object.assign(member, response.body);
+  return response;
 }
 
-export function consume(url: string, group: string, memberId: string, query = ''): Promise<Answer> {
+export function consume(url: string, group: string, memberId: string, query = ''): Promise<HttpResponse> {
   return http(`${url}/v1/groups/${group}/members/${memberId}/records${query}`);
 }
 

@@ -39,7 +39,7 @@ export async function startLossyRedis(t: Test): Promise<LossyRedis> {
           () => true,
           () => false,
         ),
-      'Redis answers',
+      'Redis replies',
     );
   };
   const kill = async () => {

@@ -62,7 +62,7 @@ export async function startTestServer(
   return { ...server, target: store };
 }
 
-export interface Answer {
+export interface HttpResponse {
   status: number;
   headers: Headers;
   /** The body as JSON where it is JSON, else as text. */
@@ -79,7 +79,7 @@ export async function http(
   body?: unknown,
   headers: Record<string, string> = {},
   signal?: AbortSignal,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;
   const response = await fetch(url, {
     method,
@@ -91,9 +91,9 @@ export async function http(
   const isJson =
     /json/.test(response.headers.get('content-type') ?? '') &&
     !/ndjson/.test(response.headers.get('content-type') ?? '');
-  const answer = isJson && text !== '' ? JSON.parse(text) : text;
-  keepSecret(url, answer);
-  return { status: response.status, headers: response.headers, body: answer };
+  const received = isJson && text !== '' ? JSON.parse(text) : text;
+  keepSecret(url, received);
+  return { status: response.status, headers: response.headers, body: received };
 }
 
 /** The value of a metric; `name` includes its labels, if any, as printed. NaN if there is no such metric. */

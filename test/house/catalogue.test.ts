@@ -60,7 +60,7 @@ const published: Record<string, number> = {
   STORE_FULL: 507,
 };
 
-/** Codes that are published, and that nothing answers with yet: why. */
+/** Codes that are published, and that nothing returns yet: why. */
 const unused: Record<string, string> = {};
 
 /** The TypeScript sources without the catalogue, and without what routes say of themselves: there a code is only named. */
@@ -107,7 +107,7 @@ t.test('scripts reply with OK or a code of the catalogue', async (t) => {
   );
 });
 
-t.test('every code is one that something answers with, but those listed as unused', async (t) => {
+t.test('every code is one that something returns, but those listed as unused', async (t) => {
   const inScripts = new Set(tags.map(({ tag }) => tag));
   const isUsed = (name: string) => inScripts.has(name) || code.includes(`'${name}'`);
   t.same(

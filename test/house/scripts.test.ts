@@ -48,7 +48,7 @@ t.test('a script that only reads emits nothing', async (t) => {
   t.same(filesWith(/\n +Emits /, readers, headerOf), []);
 });
 
-t.test('the header of a script names every error that the script itself answers with', async (t) => {
+t.test('the header of a script names every error that the script itself returns', async (t) => {
   const unnamed = entryScripts.flatMap((file) => {
     const errors = /\n +Errors ([\s\S]*?)(?=\n +(?:Emits|Returns) |$)/.exec(headerOf(file))?.[1] ?? '';
     return replyTags(read(file))

@@ -78,9 +78,9 @@ t.test('no error and no log line contains the handle of a session', async (t) =>
 
 t.test('the response to an unsupported method names the supported ones', async (t) => {
   const { url } = await startTestServer(t);
-  const answer = await http(`${url}/v1/nodes/a`, 'PATCH');
-  t.equal(answer.status, 405);
-  t.equal(answer.headers.get('allow'), 'GET, HEAD, PUT, POST, DELETE');
+  const response = await http(`${url}/v1/nodes/a`, 'PATCH');
+  t.equal(response.status, 405);
+  t.equal(response.headers.get('allow'), 'GET, HEAD, PUT, POST, DELETE');
   t.equal((await http(`${url}/v1/watch/a`, 'PUT', '')).headers.get('allow'), 'GET');
   // Also with a malformed session handle, and for rare methods.
   for (const method of ['OPTIONS', 'SEARCH', 'QUERY']) {
@@ -102,22 +102,22 @@ t.test('a multi names the operation that failed, also for a malformed session ha
   });
   t.match(await multi({ op: 'check', path: '/none' }, create), { status: 404, body: { code: 'NO_NODE', failed: 0 } });
   for (const contentType of ['a\nb', 'тип', '', 'x'.repeat(257)]) {
-    const answer = await multi({ op: 'create', path: '/x', contentType });
+    const response = await multi({ op: 'create', path: '/x', contentType });
     const body = { code: 'BAD_REQUEST', detail: /contentType/ };
-    t.match(answer, { status: 400, body }, JSON.stringify(contentType.slice(0, 9)));
+    t.match(response, { status: 400, body }, JSON.stringify(contentType.slice(0, 9)));
   }
 });
 
 t.test('a path of thousands of levels is refused before it delays other requests', async (t) => {
   const { url } = await startTestServer(t);
   const deep = `/v1/nodes${'/a'.repeat(5000)}`;
-  for (const answer of [
+  for (const response of [
     await http(`${url}${deep}?parents=true`, 'PUT', 'x'),
     await http(`${url}${deep}-?parents=true`, 'POST', 'x'),
     await http(`${url}${deep}`),
   ]) {
-    t.match(answer, { status: 400, body: { code: 'INVALID_PATH' } });
-    t.match(answer.body.detail, /128 levels/);
+    t.match(response, { status: 400, body: { code: 'INVALID_PATH' } });
+    t.match(response.body.detail, /128 levels/);
   }
   t.equal((await http(`${url}/v1/nodes${'/a'.repeat(128)}?parents=true`, 'PUT', 'x')).status, 201);
 });
@@ -129,9 +129,9 @@ t.test('a compressed body, and JSON that is not UTF-8, are refused rather than s
     ['PUT', '/v1/nodes/packed'],
     ['POST', '/v1/topics/none/records'],
   ] as const) {
-    const answer = await http(url + path, method, 'x', packed);
-    t.match(answer, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /gzip/ } }, path);
-    t.equal(answer.headers.get('accept-encoding'), 'identity');
+    const response = await http(url + path, method, 'x', packed);
+    t.match(response, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /gzip/ } }, path);
+    t.equal(response.headers.get('accept-encoding'), 'identity');
   }
   const noText = Buffer.from('{"ops":[{"op":"create","path":"/text","data":"\xff"}]}', 'latin1');
   const multi = await fetch(`${url}/v1/multi`, {

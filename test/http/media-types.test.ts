@@ -44,8 +44,8 @@ t.test('the Content-Type distinguishes an envelope of records, NDJSON, one JSON 
       if (marked && !/json/i.test(type)) continue;
       const topic = await newTopic();
       const bytes = marked ? Buffer.concat([mark, Buffer.from(body)]) : Buffer.from(body);
-      const answer = await http(topic.records, 'POST', bytes, { 'content-type': type });
-      t.equal(answer.status, 200, type);
+      const response = await http(topic.records, 'POST', bytes, { 'content-type': type });
+      t.equal(response.status, 200, type);
       t.match(await topic.read(), stored, `${type}${marked ? ' with a byte order mark' : ''}`);
       t.equal((await topic.read()).length, stored.length, type);
     }
@@ -86,9 +86,9 @@ t.test('an unspecific or foreign Content-Type is refused with the supported ones
   }
   // fetch() sends no Content-Type with bytes.
   for (const body of [Buffer.from(envelope), Buffer.alloc(0)]) {
-    const answer = await http(topic.records, 'POST', body);
-    t.match(answer, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /no Content-Type/ } });
-    t.match(answer.body.detail, choices);
+    const response = await http(topic.records, 'POST', body);
+    t.match(response, { status: 415, body: { code: 'UNSUPPORTED_MEDIA_TYPE', detail: /no Content-Type/ } });
+    t.match(response.body.detail, choices);
   }
   t.same(await topic.read(), []);
 });
@@ -98,12 +98,12 @@ t.test(
   async (t) => {
     for (const type of ['application/json', 'text/json; charset=utf-8']) {
       const body = Buffer.concat([mark, Buffer.from('{"ttl":"20s"}')]);
-      const answer = await http(`${url}/v1/sessions`, 'POST', body, { 'content-type': type });
-      t.match(answer, { status: 201, body: { ttlMs: 20_000 } }, type);
+      const response = await http(`${url}/v1/sessions`, 'POST', body, { 'content-type': type });
+      t.match(response, { status: 201, body: { ttlMs: 20_000 } }, type);
     }
     for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'application/x-ndjson', 'application/xml']) {
-      const answer = await http(`${url}/v1/sessions`, 'POST', '{"ttl":"20s"}', { 'content-type': type });
-      t.match(answer, { status: 415, body: { detail: /send application\/json/ } }, type);
+      const response = await http(`${url}/v1/sessions`, 'POST', '{"ttl":"20s"}', { 'content-type': type });
+      t.match(response, { status: 415, body: { detail: /send application\/json/ } }, type);
     }
     const untyped = await http(`${url}/v1/sessions`, 'POST', Buffer.from('{"ttl":"20s"}'));
     t.match(untyped, { status: 415, body: { detail: /no Content-Type; send application\/json/ } });

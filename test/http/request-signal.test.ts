@@ -16,10 +16,10 @@ async function response(t: { teardown(end: () => void): void }): Promise<{ respo
     server.close();
   });
   client.write('GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
-  const answering = await new Promise<ServerResponse>((resolve) =>
+  const serverResponse = await new Promise<ServerResponse>((resolve) =>
     server.once('request', (_request, res) => resolve(res)),
   );
-  return { response: answering, cut: () => client.destroy() };
+  return { response: serverResponse, cut: () => client.destroy() };
 }
 
 /** Settles when the signal is aborted. */
@@ -31,8 +31,8 @@ const aborted = (signal: AbortSignal) =>
 
 t.test('the signal is aborted when the client disconnects', async (t) => {
   const signals = new RequestSignals(new AbortController().signal);
-  const { response: answering, cut } = await response(t);
-  const waiting = signals.run(answering, aborted);
+  const { response: serverResponse, cut } = await response(t);
+  const waiting = signals.run(serverResponse, aborted);
   cut();
   t.equal(await waiting, 'aborted');
   t.equal(signals.size, 0, 'no signal is left');
@@ -41,28 +41,28 @@ t.test('the signal is aborted when the client disconnects', async (t) => {
 t.test('the signal is aborted when the broker ends all waits, and at once if it has already done so', async (t) => {
   const stopping = new AbortController();
   const signals = new RequestSignals(stopping.signal);
-  const { response: answering } = await response(t);
-  const waiting = signals.run(answering, aborted);
+  const { response: serverResponse } = await response(t);
+  const waiting = signals.run(serverResponse, aborted);
   stopping.abort();
   t.equal(await waiting, 'aborted');
-  t.equal(await signals.run(answering, aborted), 'aborted');
+  t.equal(await signals.run(serverResponse, aborted), 'aborted');
   t.equal(signals.size, 0, 'no signal is left');
 });
 
 t.test('work that returns or fails leaves no listener', async (t) => {
   const stopping = new AbortController();
   const signals = new RequestSignals(stopping.signal);
-  const { response: answering } = await response(t);
-  const listeners = answering.listenerCount('close');
-  t.equal(await signals.run(answering, async () => 1), 1);
+  const { response: serverResponse } = await response(t);
+  const listeners = serverResponse.listenerCount('close');
+  t.equal(await signals.run(serverResponse, async () => 1), 1);
   await t.rejects(
-    signals.run(answering, async () => {
+    signals.run(serverResponse, async () => {
       throw new Error('it failed');
     }),
     { message: 'it failed' },
   );
   t.equal(signals.size, 0, 'no signal is left');
-  t.equal(answering.listenerCount('close'), listeners, 'nor a listener on the response');
+  t.equal(serverResponse.listenerCount('close'), listeners, 'nor a listener on the response');
   t.equal(getEventListeners(stopping.signal, 'abort').length, 1, 'the broker has one listener, whatever was asked');
 });
 

@@ -35,8 +35,8 @@ t.test('no response is served from a cache without revalidation', async (t) => {
     ['GET', '/v1/watch/a?since=x', 'no-store'],
   ];
   for (const [method, path, control, headers] of cases) {
-    const answer = await http(url + path, method, undefined, headers);
-    t.equal(answer.headers.get('cache-control'), control, `${method} ${path}: ${answer.status}`);
+    const response = await http(url + path, method, undefined, headers);
+    t.equal(response.headers.get('cache-control'), control, `${method} ${path}: ${response.status}`);
   }
 });
 

@@ -110,7 +110,7 @@ t.test('unread responses use no more memory than the limit, and other clients ar
   }, 'a client that does not read is refused further work');
   for (const path of paths) {
     const full = async () => (await http(server.url + path)).status === 200;
-    await eventually(full, `${path} is answered in full to another client`);
+    await eventually(full, `${path} is sent in full to another client`);
   }
   t.ok((await metric(server, 'response_bytes_unread')) <= 40 * MiB);
   for (const { socket } of readers) socket.destroy();

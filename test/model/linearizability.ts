@@ -116,8 +116,8 @@ function after(state: State, { step, outcome }: Operation): State | undefined {
   }
   if (expected.code === 'OK' && outcome.code === 'OK') {
     const fits = expected.seen.every((seen, i) => {
-      const answer = outcome.seen[i] ?? {};
-      return seen.version === answer.version && seen.data === answer.data;
+      const response = outcome.seen[i] ?? {};
+      return seen.version === response.version && seen.data === response.data;
     });
     return fits ? next : undefined;
   }

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import type { Stat } from '../../schemas/common.ts';
 import { chooseSeed, type Random, randomOf } from '../helpers/random.ts';
-import { type Answer, eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
+import { eventually, type HttpResponse, http, startTestServer, type TestServer } from '../helpers/server.ts';
 
 const seed = chooseSeed();
 const [writers, readers, writesEach, root] = [3, 4, 120, '/r'];
@@ -58,16 +58,17 @@ class Tree {
   }
 }
 
-const zxidOf = ({ headers }: Answer) => Number(headers.get('weir-zxid'));
+const zxidOf = ({ headers }: HttpResponse) => Number(headers.get('weir-zxid'));
 const url = (server: TestServer, path: string, query: string) => `${server.url}/v1/nodes${path}?${query}`;
 
 async function read(server: TestServer, path: string, view: Observed['view'], query: string) {
-  const answer = await http(url(server, path, `view=${view}&${query}`));
-  if (answer.status !== 200 && answer.status !== 404) throw new Error(`${answer.status}: ${answer.body.detail}`);
-  const { data, children, stat } = answer.body;
-  const body = answer.status === 404 ? undefined : view === 'node' ? { data, stat } : { children, stat };
-  const observed: Observed = { view, path, zxid: zxidOf(answer), body };
-  return { observed, source: answer.headers.get('weir-read') };
+  const response = await http(url(server, path, `view=${view}&${query}`));
+  if (response.status !== 200 && response.status !== 404)
+    throw new Error(`${response.status}: ${response.body.detail}`);
+  const { data, children, stat } = response.body;
+  const body = response.status === 404 ? undefined : view === 'node' ? { data, stat } : { children, stat };
+  const observed: Observed = { view, path, zxid: zxidOf(response), body };
+  return { observed, source: response.headers.get('weir-read') };
 }
 
 /** Writes at random, and returns the changes that were made. After each, reads what it has written. */
@@ -91,9 +92,9 @@ async function runWriter(servers: TestServer[], random: Random, observations: Ob
             { op: 'delete' as const, path: again.path },
             { op: 'create' as const, path: again.path, data: 'again' },
           ];
-    const answer = await http(`${random.pick(servers).url}/v1/multi`, 'POST', { ops });
-    if (answer.status !== 200) continue;
-    const { zxid, results } = answer.body;
+    const response = await http(`${random.pick(servers).url}/v1/multi`, 'POST', { ops });
+    if (response.status !== 200) continue;
+    const { zxid, results } = response.body;
     changes.push({ zxid, ops, stats: results.map(({ stat }: { stat?: Stat }) => stat) });
     const { observed } = await read(random.pick(servers), ops.at(-1)!.path, 'node', `read=local&minZxid=${zxid}`);
     if (observed.zxid < zxid) throw new Error(`A read with minZxid=${zxid} reflects only ${observed.zxid}`);

@@ -1,6 +1,6 @@
 // Clients of the tree that send random requests, one at a time, and record requests and responses.
 import type { Random } from '../helpers/random.ts';
-import { type Answer, http } from '../helpers/server.ts';
+import { type HttpResponse, http } from '../helpers/server.ts';
 import type { Operation, Outcome, Seen, SequentialCreate, Step } from './linearizability.ts';
 
 /** Registers below the root of a round. Some multis change two registers of one folder together. */
@@ -57,9 +57,9 @@ export class RegisterClient {
 
   async #act(step: Step): Promise<void> {
     const start = performance.now();
-    const answer = await send(this.#random.pick(this.#urls), step);
+    const response = await send(this.#random.pick(this.#urls), step);
     const end = performance.now();
-    const { status, headers, body } = answer;
+    const { status, headers, body } = response;
     if (status === 503) {
       // A failed read, or a change that was certainly not made, is left out. If the change was made all the same, no
       // order explains the reads of others.
@@ -74,13 +74,13 @@ export class RegisterClient {
       start,
       end,
       step,
-      outcome: this.#outcome(step, answer),
+      outcome: this.#outcome(step, response),
       zxid: header === null ? undefined : Number(header),
       mzxid: status === 200 ? body.stat?.mzxid : undefined,
     });
   }
 
-  #outcome(step: Step, { status, body }: Answer): Outcome {
+  #outcome(step: Step, { status, body }: HttpResponse): Outcome {
     if (status >= 500) throw new Error(`${JSON.stringify(step)}: ${JSON.stringify(body)}`);
     if (status >= 400) {
       return { code: 'FAILED', error: body.code, ...(body.failed !== undefined && { failed: body.failed }) };
@@ -101,7 +101,7 @@ export class RegisterClient {
   }
 }
 
-function send(url: string, step: Step): Promise<Answer> {
+function send(url: string, step: Step): Promise<HttpResponse> {
   if (step.op === 'multi') return http(`${url}/v1/multi`, 'POST', { ops: step.steps });
   const at = `${url}/v1/nodes${step.path}`;
   switch (step.op) {
@@ -154,10 +154,10 @@ export class SequenceClient {
               headers,
             )
           : http(`${url}/v1/nodes${prefixes[0]}`, 'POST', '', headers);
-      let answer = await request(this.#random.pick(this.#urls));
-      while (answer.status === 503) answer = await request(this.#random.pick(this.#urls));
+      let response = await request(this.#random.pick(this.#urls));
+      while (response.status === 503) response = await request(this.#random.pick(this.#urls));
       const end = performance.now();
-      const { status, headers: received, body } = answer;
+      const { status, headers: received, body } = response;
       if (status !== 200 && status !== 201) throw new Error(`A sequential create: ${JSON.stringify(body)}`);
       const zxid = Number(received.get('weir-zxid'));
       const paths: string[] = isMulti ? body.results.map((result: { path: string }) => result.path) : [body.path];

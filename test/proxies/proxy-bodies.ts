@@ -111,12 +111,12 @@ export async function checkBodies(t: Test, through: Through): Promise<void> {
     const live = beginUpload(t, `${url}${topic}/records`);
     live.sent.write('{"value":1}\n');
     if (!program.respondsWhileSending) live.sent.end();
-    const [answer] = await live.response;
-    const [first] = await once(answer, 'data');
+    const [response] = await live.response;
+    const [first] = await once(response, 'data');
     t.match(JSON.parse(String(first)), { baseOffset: 3 }, 'the first result');
     if (!program.respondsWhileSending) return;
     live.sent.end('{"value":2}\n');
-    const [second] = await once(answer, 'data');
+    const [second] = await once(response, 'data');
     t.match(JSON.parse(String(second)), { baseOffset: 4 }, 'the second result');
   });
 

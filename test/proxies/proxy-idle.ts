@@ -60,11 +60,11 @@ export async function checkIdleConnections(t: Test, through: Through, seconds: n
       t.match(await tail.frame({ type: 'records' }), { records: [{ value: 'after' }] });
       t.match(await member.frame({ type: 'records' }), { records: [{ value: 'after' }] });
       upload.sent.end('{"value":2}\n');
-      const [answer] = await upload.response;
-      const results = (await text(answer)).trim().split('\n');
+      const [response] = await upload.response;
+      const results = (await text(response)).trim().split('\n');
       const counted = results.reduce((sum, line) => sum + JSON.parse(line).count, 0);
       t.match(
-        { status: answer.statusCode, counted },
+        { status: response.statusCode, counted },
         { status: 200, counted: 2 },
         'a body with a pause arrives completely',
       );

@@ -143,11 +143,11 @@ t.test('workers report how far the private Redis has loaded its data', async (t)
     WEIR_PORT: String(port),
     WEIR_WORKERS: '2',
   });
-  const answer = await eventually(async () => {
+  const response = await eventually(async () => {
     const refused = await http(`http://127.0.0.1:${port}/v1/nodes/`).catch(() => undefined);
     return refused?.body.code === 'LOADING' ? refused : undefined;
   }, 'it is LOADING');
-  t.ok(answer.body.percent < 100);
+  t.ok(response.body.percent < 100);
   const server = await starting;
   t.equal((await http(`${server.url}/health/ready`)).status, 200);
 });

@@ -205,12 +205,12 @@ t.test('commits that arrive at once get responses in order, each with its own re
   commit('wrong', 7, 1);
   for (const i of numbers(50, 60)) commit(`c${i}`, i % 2, i);
   await eventually(() => socket.frames.some(({ id }) => id === 'c59'), 'the response to the last commit');
-  const answers = socket.frames.filter(({ id }) => id !== undefined);
+  const responses = socket.frames.filter(({ id }) => id !== undefined);
   t.same(
-    answers.map(({ id }) => id),
+    responses.map(({ id }) => id),
     [...numbers(0, 50).map((i) => `c${i}`), 'wrong', ...numbers(50, 60).map((i) => `c${i}`)],
   );
-  for (const { id, type, code } of answers) {
+  for (const { id, type, code } of responses) {
     t.equal(type, id === 'wrong' ? 'error' : 'committed', id);
     if (id === 'wrong') t.equal(code, 'UNKNOWN_PARTITION');
   }

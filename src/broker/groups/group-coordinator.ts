@@ -244,7 +244,7 @@ export class GroupCoordinator {
       checkEmpty(group, requireGroup(group, document));
       return { document: 'delete', commit: { allowOom: true, responses }, result: undefined };
     });
-    const earlier = idempotency && refused?.answered.get(idempotency.key);
+    const earlier = idempotency && refused?.responses.get(idempotency.key);
     if (earlier instanceof ServiceError) throw earlier;
     return { zxid, replayed: earlier !== undefined };
   }

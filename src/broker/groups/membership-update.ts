@@ -215,14 +215,14 @@ export function resultsOf({
 /** The result of a request that the store refused; undefined if it refused the update because of other requests. */
 export function refusedResult(
   { change, stored }: MembershipRequest,
-  { superseded, answered }: Refusal,
+  { superseded, responses }: Refusal,
 ): MembershipResult | ServiceError | undefined {
   const caller = callerOf(change());
   const isSuperseded = superseded.some(
     ({ memberId, callEpoch }) => memberId === caller?.memberId && callEpoch === caller.callEpoch,
   );
   if (caller && isSuperseded) return memberSuperseded(caller.memberId);
-  const earlier = stored && answered.get(stored.key);
+  const earlier = stored && responses.get(stored.key);
   if (earlier === undefined || earlier instanceof ServiceError) return earlier;
   return { zxid: 0, member: undefined, missingTopics: [], callEpoch: 0, positions: [], replayed: earlier };
 }

@@ -140,7 +140,7 @@ export class Turn {
   }
 
   /** All batches have results, so the logs know the producer. */
-  answered({ topicId }: TopicInfo, partitions: readonly number[], key: DeduplicationKey | undefined): void {
+  settled({ topicId }: TopicInfo, partitions: readonly number[], key: DeduplicationKey | undefined): void {
     if (key?.kind === 'producer') {
       const { id, epoch } = key;
       const untilMs = performance.now() + knownMs;

@@ -213,7 +213,7 @@ export class LogWriter {
     done.sort(([a], [b]) => a - b);
     const failures = appends.flatMap((append) => (append.status === 'rejected' ? [append.reason] : []));
     if (failures.length === 0) {
-      turn?.answered(topic, home === undefined ? rest : [home, ...rest], deduplicationKey);
+      turn?.settled(topic, home === undefined ? rest : [home, ...rest], deduplicationKey);
       return { spread, done };
     }
     // An append without a reply comes before one that was not sent: whether its records are written is unknown.

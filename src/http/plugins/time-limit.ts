@@ -9,15 +9,15 @@ import { withTimeout } from '../../store/redis/with-timeout.ts';
 declare module 'fastify' {
   interface FastifyRequest {
     /** Deadline of the response, as performance.now(). */
-    answerBy: number;
+    respondByMs: number;
   }
 }
 
 async function installTimeLimit(app: FastifyInstance): Promise<void> {
-  app.decorateRequest('answerBy', 0);
+  app.decorateRequest('respondByMs', 0);
   // After the body, whose time depends on its sender, and before the session of the request is renewed.
   app.addHook('preValidation', (request, _reply, done) => {
-    request.answerBy = performance.now() + multiStepReplyMsMax;
+    request.respondByMs = performance.now() + multiStepReplyMsMax;
     done();
   });
   app.addHook('onRoute', (route) => {
@@ -58,11 +58,11 @@ function isLimited({ admittedAs, query }: FastifyRequest): boolean {
 
 function withDeadline<T>(
   work: Promise<T>,
-  { answerBy }: FastifyRequest,
+  { respondByMs }: FastifyRequest,
   reply: FastifyReply,
   effect: string,
 ): Promise<T> {
-  return withTimeout(work, Math.max(0, answerBy - performance.now()), () => {
+  return withTimeout(work, Math.max(0, respondByMs - performance.now()), () => {
     // The handler still runs, and must not send a second response.
     const { send } = reply;
     reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));

@@ -112,7 +112,7 @@ export type CommitOutcome =
 export interface Refusal {
   superseded: Caller[];
   /** The stored response by Idempotency-Key; an error if the key was used for another request. */
-  answered: Map<string, string | ServiceError>;
+  responses: Map<string, string | ServiceError>;
 }
 
 /**
@@ -292,13 +292,13 @@ function refusal([count, ...rest]: ReplyValue[], { responses = [] }: GroupCommit
     memberId: text(rest[2 * i]),
     callEpoch: integer(rest[2 * i + 1]),
   }));
-  const answered = new Map<string, string | ServiceError>();
+  const stored = new Map<string, string | ServiceError>();
   for (let i = 2 * superseded.length; i + 2 < rest.length; i += 3) {
     const [id, code, said] = [text(rest[i]), text(rest[i + 1]), text(rest[i + 2])];
-    answered.set(
+    stored.set(
       required(keys.get(id), 'key of a stored response'),
       code === '' ? said : new ServiceError(code as ErrorCode, said),
     );
   }
-  return { superseded, answered };
+  return { superseded, responses: stored };
 }

@@ -144,9 +144,9 @@ export class Logs {
       args.push(count, records, own, encodeChecks(batch));
     }
     const seen = this.#beginCall(topicId, partition);
-    const [shown, ...answers] = await this.#call('logs/append', topicId, partition, args);
+    const [shown, ...replies] = await this.#call('logs/append', topicId, partition, args);
     const runId = this.#connection.runIdOf(this.#keys(topicId, partition).partition);
-    const results = answers.map((answer) => decodeAppendReply(answer, runId));
+    const results = replies.map((reply) => decodeAppendReply(reply, runId));
     const appended = results.flatMap((result, index) => {
       const batch = batches[index];
       if (!batch || result instanceof ServiceError || result.replayed || result.count === 0) return [];
@@ -410,9 +410,9 @@ function readBatches(heads: string, texts: readonly ReplyValue[]): StoredBatch[]
   return batches;
 }
 
-function decodeAppendReply(answer: ReplyValue, runId: string): AppendResult | ServiceError {
+function decodeAppendReply(reply: ReplyValue, runId: string): AppendResult | ServiceError {
   try {
-    const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', answer);
+    const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', reply);
     return {
       replayed: integer(replayed) === 1,
       baseOffset: integer(baseOffset),

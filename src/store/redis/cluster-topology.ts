@@ -137,11 +137,11 @@ export class ClusterTopology implements Topology {
   }
 
   #refreshSoon(): void {
-    // If no node answers, later requests start the next attempt, but not each of them.
+    // If no node replies, later requests start the next attempt, but not each of them.
     if (performance.now() - this.#refreshStartedAt >= topologyFreshMs) this.#refresh().catch(() => undefined);
   }
 
-  /** Reads the slots from the cluster, unless that was done within topologyFreshMs. @throws Error if no node answers */
+  /** Reads the slots from the cluster, unless that was done within topologyFreshMs. @throws Error if no node replies */
   #refresh(): Promise<void> {
     if (performance.now() - this.#refreshedAt < topologyFreshMs) return Promise.resolve();
     this.#refreshing ??= this.#updateSlots().finally(() => {

@@ -121,7 +121,7 @@ export class ManagedConnection {
   }
 
   async #updateLoading(): Promise<void> {
-    // Status `connect` means connected but not ready: a Redis that loads its data answers INFO and nothing else.
+    // Status `connect` means connected but not ready: a Redis that loads its data replies to INFO and to nothing else.
     const info = this.client.status === 'connect' ? await this.client.info('persistence').catch(() => '') : '';
     this.#loading = loadingOf(parseInfo(info));
   }

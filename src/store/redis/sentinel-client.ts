@@ -43,7 +43,7 @@ export class SentinelClient {
   /**
    * Asks all Sentinels at once, as some may be dead, and takes the primary with the highest epoch: a Sentinel that is cut off
    * reports the old primary for as long as it is, and after a failover all but its leader do so for a second. Once more than
-   * half have answered, the others get slowSentinelWaitMs.
+   * half have replied, the others get slowSentinelWaitMs.
    */
   #queryAll(): Promise<RedisAddress> {
     const { sentinels, primary } = this.#options;

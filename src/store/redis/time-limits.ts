@@ -33,7 +33,7 @@ export const refusalRetryMs = 25;
 
 /** How often the address of a Redis that has accepted the connection but sent nothing yet is looked up again. */
 export const relocateEveryMs = 100;
-/** How long the remaining Sentinels are waited for when most have answered. All are asked at once, and take milliseconds. */
+/** How long the remaining Sentinels are waited for when most have replied. All are asked at once, and take milliseconds. */
 export const slowSentinelWaitMs = 50;
 /** How long the address from the Sentinels counts as fresh: all connections to a primary are lost together, and share it. */
 export const sentinelFreshMs = 20;

@@ -208,10 +208,10 @@ export class Events {
 }
 
 /** Decodes the reply of nodes/resume. */
-function decodeResume([newest, ...answers]: ReplyValue[]): { newest: number; problems: (ServiceError | undefined)[] } {
-  const problems = answers.map((answer) => {
+function decodeResume([newest, ...replies]: ReplyValue[]): { newest: number; problems: (ServiceError | undefined)[] } {
+  const problems = replies.map((reply) => {
     try {
-      decodeReply('nodes/resume', answer);
+      decodeReply('nodes/resume', reply);
       return undefined;
     } catch (error) {
       if (hasCode(error, 'COMPACTED')) return error as ServiceError;

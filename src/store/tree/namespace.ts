@@ -347,9 +347,9 @@ function decodeWrite(
 }
 
 /** Decodes the reply to one of several requests in a call, if that is an error. */
-function decodeFailure(script: string, answer: ReplyValue): Error {
+function decodeFailure(script: string, reply: ReplyValue): Error {
   try {
-    decodeReply(script, answer);
+    decodeReply(script, reply);
   } catch (error) {
     if (!(error instanceof ServiceError) || error.fields.replayed === undefined) return error as Error;
     return new ServiceError(error.code, error.message, { ...error.fields, replayed: true });

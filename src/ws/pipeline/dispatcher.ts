@@ -19,7 +19,7 @@ export class Dispatcher {
   /** Sockets with requests to begin, the next one first. */
   readonly #ready = new Set<Member>();
   /** Sockets with responses to send. */
-  readonly #answered = new Set<Member>();
+  readonly #responding = new Set<Member>();
   #isScheduled = false;
 
   /** @param requestsPerTurn how many requests of a socket are begun while others wait */
@@ -35,13 +35,13 @@ export class Dispatcher {
 
   /** Lets a socket send its responses behind what this turn of the event loop still brings. */
   hasResponses(member: Member): void {
-    this.#answered.add(member);
+    this.#responding.add(member);
     this.#schedule();
   }
 
   forget(member: Member): void {
     this.#ready.delete(member);
-    this.#answered.delete(member);
+    this.#responding.delete(member);
   }
 
   #schedule(): void {
@@ -52,8 +52,8 @@ export class Dispatcher {
 
   #run(): void {
     this.#isScheduled = false;
-    for (const member of this.#answered) {
-      this.#answered.delete(member);
+    for (const member of this.#responding) {
+      this.#responding.delete(member);
       member.flush();
     }
     let left = requestsPerTurnMax;

@@ -36,7 +36,7 @@ export class FrameIntake {
     this.#pauseIfFull();
   }
 
-  /** Reads on if there is room again, beginning with what has arrived already. To be called when anything was answered or taken. */
+  /** Reads on if there is room again, beginning with what has arrived already. To be called when a response was sent or anything was taken. */
   update(): void {
     if (this.#isStopped) return;
     while (this.#isPaused && !this.#mustWait) {

@@ -1,4 +1,4 @@
-// A lane of a pipelined socket: its requests take effect, and are answered, in the order in which they were sent (guarantee S1).
+// A lane of a pipelined socket: its requests take effect, and get their responses, in the order in which they were sent (guarantee S1).
 
 /** A request as its lane sees it. */
 interface LaneRequest {
@@ -10,7 +10,7 @@ interface LaneRequest {
 
 export class Lane<R extends LaneRequest> {
   readonly name: string;
-  /** Those that are not answered yet, in order. */
+  /** Those whose responses are not sent yet, in order. */
   readonly #requests: R[] = [];
   /** How many of them were begun, and how many of these have no result yet. */
   #begun = 0;
@@ -48,8 +48,8 @@ export class Lane<R extends LaneRequest> {
   }
 
   #mayBegin({ run }: R): boolean {
-    // Those that were begun are removed when they are answered.
-    if (run === 'afterAnswers') return this.#begun === 0;
+    // Those that were begun are removed when their responses are sent.
+    if (run === 'afterResponses') return this.#begun === 0;
     if (this.#open === 0) return true;
     return !this.#hasBarrier && run === this.#run && run !== 'alone';
   }
@@ -60,7 +60,7 @@ export class Lane<R extends LaneRequest> {
     if (isBarrier) this.#hasBarrier = false;
   }
 
-  /** Removes the oldest `count` requests, which were answered. */
+  /** Removes the oldest `count` requests, whose responses were sent. */
   remove(count: number): void {
     this.#requests.splice(0, count);
     this.#begun -= count;

@@ -47,8 +47,8 @@ export class Lanes {
     return lane.canBegin;
   }
 
-  /** To be called when requests of a lane were answered. Forgets it if those were all. */
-  answered(lane: Lane<PendingRequest>): void {
+  /** To be called when requests of a lane were removed, as their responses were sent. Forgets it if those were all. */
+  removed(lane: Lane<PendingRequest>): void {
     if (lane.isEmpty) this.#lanes.delete(lane.name);
     else if (lane.canBegin) this.#open.add(lane);
   }

@@ -18,10 +18,10 @@ type LocalReadRequest = ReadRequest & { read: 'local' };
 
 /**
  * How a request may overlap with those before it in its lane. Requests of the same run are begun without waiting for each other;
- * the first of another run waits until all before it have their results. `alone` = it overlaps with none. `afterAnswers` = it waits
- * until all before it were answered, as their answers may wait for events that it would end.
+ * the first of another run waits until all before it have their results. `alone` = it overlaps with none. `afterResponses` = it waits
+ * until the responses of all before it are sent, as those may wait for events that it would end.
  */
-type Run = 'tree' | 'watch' | 'produce' | 'fetch' | 'alone' | 'afterAnswers';
+type Run = 'tree' | 'watch' | 'produce' | 'fetch' | 'alone' | 'afterResponses';
 
 export interface PendingRequest {
   readonly id: RequestId | undefined;
@@ -127,7 +127,7 @@ function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
-/** Whether a request is a read that memory may answer. */
+/** Whether a request is a read that memory may serve. */
 export function isLocalRead(request: ParsedRequest | undefined): request is LocalReadRequest {
   return request !== undefined && 'read' in request && request.read === 'local';
 }
@@ -142,7 +142,7 @@ function runOf(request: ParsedRequest | undefined): Run {
     case 'watch':
       return 'watch';
     case 'unwatch':
-      return 'afterAnswers';
+      return 'afterResponses';
     case 'produce':
       return 'produce';
     case 'fetch':

@@ -33,7 +33,7 @@ export class PipelineMetrics {
       [...this.#open].reduce((total, member) => total + value(member), 0);
     metrics.gauge(
       'socket_requests_in_flight',
-      'Requests on pipelined sockets that are not answered yet.',
+      'Requests on pipelined sockets that have no response yet.',
       sum((member) => member.requestsInFlight),
     );
     metrics.gauge(

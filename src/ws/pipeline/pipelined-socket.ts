@@ -180,7 +180,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
 
   beginSome(count: number): number {
     let total = 0;
-    // What memory answers at once lets those behind it begin.
+    // What memory has lets those behind it begin.
     while (total < count && this.canBegin) {
       const begun = this.#lanes.begin(count - total);
       if (begun.length === 0) break;
@@ -188,7 +188,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
       const weighing: PendingRequest[] = [];
       let weight = 0;
       for (const pending of begun) {
-        if (this.#isAnsweredFromMemory(pending)) continue;
+        if (this.#isReadFromMemory(pending)) continue;
         weight += pending.weight;
         if (pending.weight > 0) weighing.push(pending);
         else this.#carryOut(pending);
@@ -198,11 +198,11 @@ export class PipelinedSocket implements TreeSender, LogSender {
     return total;
   }
 
-  /** Answers a local read without a permit, if memory has the result: the store has no work with it. */
-  #isAnsweredFromMemory(pending: PendingRequest): boolean {
+  /** Carries out a local read without a permit, if memory has the result: the store has no work with it. */
+  #isReadFromMemory(pending: PendingRequest): boolean {
     const { request } = pending;
     if (!isLocalRead(request) || accessProblem(this.#access, request)) return false;
-    return this.#parts.tree.answerFromMemory(pending, request, this);
+    return this.#parts.tree.readFromMemory(pending, request, this);
   }
 
   /** Carries out requests with one permit, which is given back when all of them have their results. */
@@ -335,7 +335,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   flush(): void {
     if (this.#isDead) return;
     const onSent = (pending: PendingRequest) => this.#inFlight.remove(pending);
-    for (const lane of this.#writer.flush(onSent)) this.#lanes.answered(lane);
+    for (const lane of this.#writer.flush(onSent)) this.#lanes.removed(lane);
     this.#intake.update();
     this.#awaitRoom();
     if (this.canBegin) this.#parts.dispatcher.hasRequests(this);
@@ -370,7 +370,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     this.#parts.metrics.lost(pending);
     const detail =
       `The fate of this request is unknown, and nothing behind it is carried out: ${message} Reconnect, attach the session, and send ` +
-      'again with the same seq what was not answered.';
+      'again with the same seq what has no response.';
     const problem = new ServiceError('STORE_UNAVAILABLE', detail).toProblem();
     this.#sendFrame({ ...problem, type: 'error', ...(pending.id !== undefined && { request: pending.id }) });
     this.#close(socketCloseCodes.tryAgain, 'The fate of a request is unknown: reconnect, attach, and send it again');
@@ -396,7 +396,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     this.#socket.close(code, reason);
   }
 
-  /** The server stops: reads nothing more, answers what is in flight, then closes. */
+  /** The server stops: reads nothing more, responds to what is in flight, then closes. */
   #drain(): void {
     this.#isStopping = true;
     this.#intake.stop();

@@ -51,8 +51,8 @@ export class ResponseWriter {
 
   /**
    * Sends what is ready, as far as the peer takes it.
-   * @param onSent called with each request that was answered
-   * @returns the lanes of which requests were answered
+   * @param onSent called with each request whose response was sent
+   * @returns the lanes of those requests
    */
   flush(onSent: (request: PendingRequest) => void): Iterable<Lane<PendingRequest>> {
     const changed = new Set<Lane<PendingRequest>>();

@@ -27,8 +27,8 @@ export interface TreeSender extends Origin {
   fail(pending: PendingRequest, error: unknown, read?: ReadSource): void;
 }
 
-/** A read that is to be answered. */
-interface ReadAnswer {
+/** A read under way. */
+interface Reading {
   readonly pending: PendingRequest;
   readonly path: string;
   readonly sender: TreeSender;
@@ -75,49 +75,49 @@ export class TreeRequests {
   }
 
   /**
-   * Answers a local read at once, if memory can. To be called when the requests before it have their results.
-   * @returns whether it is answered; if not, it must be carried out
+   * Carries out a local read at once, if memory has the result. To be called when the requests before it have their results.
+   * @returns whether memory had it; if not, the read must be carried out otherwise
    */
-  answerFromMemory(pending: PendingRequest, request: ReadRequest, sender: TreeSender): boolean {
+  readFromMemory(pending: PendingRequest, request: ReadRequest, sender: TreeSender): boolean {
     const path = withoutTrailingSlash(request.path);
     if (pathProblem(path) !== undefined || isWithStats(request)) return false;
     const reads = this.#localNodes.readsFromMemory(sender.newestZxid);
-    const answer: ReadAnswer = { pending, path, sender, read: 'local' };
+    const reading: Reading = { pending, path, sender, read: 'local' };
     switch (request.op) {
       case 'get':
-        return answered(reads.get(path), answer, answerData);
+        return respond(reads.get(path), reading, respondWithNode);
       case 'exists':
-        return answered(reads.stat(path), answer, answerStat);
+        return respond(reads.stat(path), reading, respondWithStat);
       case 'children':
-        return answered(showable(reads.children(path, pageOf(request)), answer), answer, answerChildren);
+        return respond(showable(reads.children(path, pageOf(request)), reading), reading, respondWithChildren);
     }
   }
 
   #read(pending: PendingRequest, request: ReadRequest, sender: TreeSender): void {
     const path = validPath(request.path);
-    const answer: ReadAnswer = { pending, path, sender, read: undefined };
-    const reads = this.#readsOf(request, answer);
+    const reading: Reading = { pending, path, sender, read: undefined };
+    const reads = this.#readsOf(request, reading);
     const options = { origin: sender };
-    const failed = (error: unknown) => failRead(answer, error);
+    const failed = (error: unknown) => failRead(reading, error);
     switch (request.op) {
       case 'get':
-        reads.get(path, options).then((node) => answerData(answer, node), failed);
+        reads.get(path, options).then((node) => respondWithNode(reading, node), failed);
         break;
       case 'exists':
-        reads.stat(path, options).then((node) => answerStat(answer, node), failed);
+        reads.stat(path, options).then((node) => respondWithStat(reading, node), failed);
         break;
       case 'children':
         // Further pages, which only a client needs that may not read all, may be newer than the first one and its zxid.
-        readableChildren((page) => reads.children(path, page, options), pageOf(request), mayReadBelow(answer)).then(
-          (page) => answerChildren(answer, page),
+        readableChildren((page) => reads.children(path, page, options), pageOf(request), mayReadBelow(reading)).then(
+          (page) => respondWithChildren(reading, page),
           failed,
         );
         break;
     }
   }
 
-  /** Where a request reads; a local read tells its answer the source. @throws ServiceError BAD_REQUEST */
-  #readsOf(request: ReadRequest, answer: ReadAnswer): Pick<Namespace, 'get' | 'stat' | 'children'> {
+  /** Where a request reads; a local read notes the source. @throws ServiceError BAD_REQUEST */
+  #readsOf(request: ReadRequest, reading: Reading): Pick<Namespace, 'get' | 'stat' | 'children'> {
     if (request.read === undefined) return this.#namespace;
     if (isWithStats(request)) {
       throw new ServiceError(
@@ -126,9 +126,9 @@ export class TreeRequests {
       );
     }
     const served = (source: ReadSource) => {
-      answer.read = source;
+      reading.read = source;
     };
-    return this.#localNodes.reads({ minZxid: answer.sender.newestZxid, served });
+    return this.#localNodes.reads({ minZxid: reading.sender.newestZxid, served });
   }
 
   #write(
@@ -175,50 +175,50 @@ function pageOf({ after, limit = childrenLimitDefault, stats = false }: SocketRe
 
 type Found<M extends 'get' | 'stat' | 'children'> = Awaited<ReturnType<Namespace[M]>>;
 
-/** Answers with what memory has. @returns false if it has nothing */
-function answered<T extends object>(
+/** Responds with what memory has. @returns false if it has nothing */
+function respond<T extends object>(
   found: T | ServiceError | undefined,
-  answer: ReadAnswer,
-  show: (answer: ReadAnswer, found: T) => void,
+  reading: Reading,
+  show: (reading: Reading, found: T) => void,
 ): boolean {
   if (found === undefined) return false;
-  if (found instanceof ServiceError) failRead(answer, found);
-  else show(answer, found);
+  if (found instanceof ServiceError) failRead(reading, found);
+  else show(reading, found);
   return true;
 }
 
-function answerData(answer: ReadAnswer, { zxid, stat, contentType, data: bytes }: Found<'get'>): void {
-  const { pending, path, sender, read } = answer;
+function respondWithNode(reading: Reading, { zxid, stat, contentType, data: bytes }: Found<'get'>): void {
+  const { pending, path, sender, read } = reading;
   const { data, encoding } = toJsonData(bytes);
   const content = `"data":${JSON.stringify(data)},"encoding":"${encoding}","contentType":${JSON.stringify(contentType)}`;
   sender.succeed(pending, `{${pathJson(path)}${content},"stat":${statJson(stat)}}`, { zxid, read });
 }
 
-function answerStat({ pending, path, sender, read }: ReadAnswer, { zxid, stat }: Found<'stat'>): void {
+function respondWithStat({ pending, path, sender, read }: Reading, { zxid, stat }: Found<'stat'>): void {
   sender.succeed(pending, `{${pathJson(path)}"exists":true,"stat":${statJson(stat)}}`, { zxid, read });
 }
 
 /** A page of memory as the client may see it; undefined if the store has to be read for that. */
-function showable(found: Found<'children'> | ServiceError | undefined, answer: ReadAnswer) {
+function showable(found: Found<'children'> | ServiceError | undefined, reading: Reading) {
   if (found === undefined || found instanceof ServiceError) return found;
-  const mayRead = mayReadBelow(answer);
+  const mayRead = mayReadBelow(reading);
   if (!isShowable(found, mayRead)) return undefined;
   return { ...found, children: found.children.filter(({ name }) => mayRead(name)) };
 }
 
-function mayReadBelow({ path, sender }: ReadAnswer): (name: string) => boolean {
+function mayReadBelow({ path, sender }: Reading): (name: string) => boolean {
   const below = path === '/' ? '/' : `${path}/`;
   return (name) => sender.mayRead(below + name);
 }
 
-function answerChildren({ pending, path, sender, read }: ReadAnswer, found: Found<'children'>): void {
+function respondWithChildren({ pending, path, sender, read }: Reading, found: Found<'children'>): void {
   const { zxid, stat, children, next } = found;
   const names = children.map((child) => (child.stat ? child : child.name));
   const ok = JSON.stringify({ path, children: names, ...(next !== undefined && { next }), stat });
   sender.succeed(pending, ok, { zxid, read });
 }
 
-function failRead({ pending, path, sender, read }: ReadAnswer, error: unknown): void {
+function failRead({ pending, path, sender, read }: Reading, error: unknown): void {
   if (pending.op === 'exists' && error instanceof ServiceError && error.code === 'NO_NODE')
     sender.succeed(pending, `{${pathJson(path)}"exists":false}`, { zxid: Number(error.fields.zxid), read });
   else sender.fail(pending, error, read);

@@ -104,10 +104,10 @@ t.test('joins with an Idempotency-Key are batched, and each key has one response
   const asked = await Promise.all(
     keys.map((key) => Promise.all([one.url, one.url, two.url].map((url) => keyed(url, key, key)))),
   );
-  for (const answers of asked) {
-    t.same(new Set(answers.map(({ status }) => status)), new Set([201]));
-    t.equal(new Set(answers.map(({ body }) => body.memberId)).size, 1);
-    const replays = answers.filter(({ headers }) => headers.get('idempotency-replayed') === 'true');
+  for (const responses of asked) {
+    t.same(new Set(responses.map(({ status }) => status)), new Set([201]));
+    t.equal(new Set(responses.map(({ body }) => body.memberId)).size, 1);
+    const replays = responses.filter(({ headers }) => headers.get('idempotency-replayed') === 'true');
     t.equal(replays.length, 2);
   }
   const { body } = await http(`${one.url}/v1/groups/g`);

@@ -223,7 +223,7 @@ t.test('nothing is sent behind a request whose fate is unknown', async (t) => {
     calls += 1;
     if (calls > 1) return append(...args);
     await delay(5);
-    throw new ServiceError('STORE_UNAVAILABLE', 'The store did not answer.');
+    throw new ServiceError('STORE_UNAVAILABLE', 'The store did not reply.');
   };
   t.teardown(() => Object.assign(store.logs, { append }));
   const produce = (value: number, ...places: number[]) =>

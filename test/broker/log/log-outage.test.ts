@@ -23,10 +23,10 @@ t.test('with an Idempotency-Key each record is stored once, however often Redis 
           { partition: 1, value },
         ],
       };
-      const answer = await http(records(url), 'POST', body, { 'idempotency-key': `record-${value}` });
-      if (answer.status === 200) return;
+      const response = await http(records(url), 'POST', body, { 'idempotency-key': `record-${value}` });
+      if (response.status === 200) return;
       failures += 1;
-      if (answer.body.code !== 'STORE_UNAVAILABLE' || !answer.body.retryable) unexpected.push(answer.body);
+      if (response.body.code !== 'STORE_UNAVAILABLE' || !response.body.retryable) unexpected.push(response.body);
     }
   };
   const count = 300;

@@ -14,11 +14,11 @@ t.test('a request that arrives just as an append batch ends is appended, too', a
   await http(`${url}/v1/topics`, 'POST', { name: 'busy' });
   const moments = 60;
   let asked = 0;
-  let answered = 0;
+  let completed = 0;
   const produce = async () => {
     asked += 1;
     await broker.logWriter.produce({ topic: 'busy', records: recordsOf('{"value":1}'), acks: '1' });
-    answered += 1;
+    completed += 1;
   };
   // Replies to other calls arrive together with that of the append batch, so other requests run between any two of its steps.
   const { logs } = broker.store;
@@ -37,8 +37,8 @@ t.test('a request that arrives just as an append batch ends is appended, too', a
     return outcomes;
   };
   await produce();
-  await eventually(() => asked === moments + 1 && answered === asked, 'all requests have a response', 5000);
-  t.equal(answered, moments + 1);
+  await eventually(() => asked === moments + 1 && completed === asked, 'all requests have a response', 5000);
+  t.equal(completed, moments + 1);
   const { body } = await http(`${url}/v1/topics/busy`);
   t.equal(body.partitions[0].endOffset, moments + 1);
 });

@@ -86,10 +86,10 @@ t.test('a broker that was elected controller, but lost the reply, becomes contro
   await http(`${one.url}/v1/topics`, 'POST', { name: 'led', partitions: 2, replicationFactor: 2 });
   let lost = 0;
   intercept(two.broker.store.namespace, 'write', async (go, operations) => {
-    const answer = await go();
-    if (lost > 0 || operations[0]?.path !== '/controller') return answer;
+    const response = await go();
+    if (lost > 0 || operations[0]?.path !== '/controller') return response;
     lost += 1;
-    throw new ServiceError('STORE_UNAVAILABLE', 'The answer was lost.');
+    throw new ServiceError('STORE_UNAVAILABLE', 'The response was lost.');
   });
   await one.close();
   await eventually(

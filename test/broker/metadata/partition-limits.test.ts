@@ -27,14 +27,14 @@ t.test('the cluster limit holds when topics are created, enlarged and auto-creat
   });
   t.equal(eleven.body.failed, undefined);
   t.equal((await make(one.url, 'grows', 1)).status, 201);
-  const answers = await Promise.all([
+  const responses = await Promise.all([
     ...Array.from({ length: 6 }, (_, i) => make([one, two][i % 2]!.url, `made${i}`, 2)),
     ...[one, two].map(({ url }) => http(`${url}/v1/topics/grows`, 'PATCH', { partitions: 3 })),
     ...[one, two].map(({ url }, i) =>
       http(`${url}/v1/topics/produced${i}/records`, 'POST', { records: [{ value: 1 }] }),
     ),
   ]);
-  for (const answer of answers) if (answer.status >= 300) t.match(answer, refused);
+  for (const response of responses) if (response.status >= 300) t.match(response, refused);
   const made = await partitions();
   t.ok(made >= 9 && made <= 10, `${made} topics were created`);
   const rest = await Promise.all(['a', 'b', 'c'].map((name) => make(two.url, name, 1)));
@@ -80,9 +80,9 @@ t.test('a group over the partition limit is refused with both numbers, and a sma
   const joins = await Promise.all(
     Array.from({ length: 32 }, (_, i) => http(members, 'POST', { pattern: '.*', memberId: `m${i}` })),
   );
-  for (const answer of joins) {
-    t.match(answer, { status: 413, body: { code: 'TOO_LARGE', partitions: 3600, partitionsMax: 2500 } });
-    t.match(answer.body.detail, /'all' would have 3600 partitions, in 3 topics; the most is 2500/);
+  for (const response of joins) {
+    t.match(response, { status: 413, body: { code: 'TOO_LARGE', partitions: 3600, partitionsMax: 2500 } });
+    t.match(response.body.detail, /'all' would have 3600 partitions, in 3 topics; the most is 2500/);
   }
   t.equal((await http(members, 'POST', { topics: names, memberId: 'm' })).status, 413);
   t.equal((await http(`${url}/v1/groups/all`)).status, 404, 'the group was not created');

@@ -87,8 +87,8 @@ t.test('a write whose result is unknown reports that, and a retry with the same 
   t.match(lost, { status: 503, body: { code: 'STORE_UNAVAILABLE', detail: /unknown/ } });
   process.kill(redis.pid, 'SIGCONT');
   const again = await eventually(async () => {
-    const answer = await http(`${url}/v1/nodes/fate/n-`, 'POST', '', headers);
-    return answer.status === 201 ? answer : undefined;
+    const response = await http(`${url}/v1/nodes/fate/n-`, 'POST', '', headers);
+    return response.status === 201 ? response : undefined;
   }, 'the retry succeeds');
   t.equal(again.body.path, '/fate/n-0000000000');
   t.equal((await http(`${url}/v1/nodes/fate?view=stat`)).body.stat.numChildren, 1, 'and only one node was created');

@@ -116,7 +116,7 @@ t.test('joining again begins a new incarnation with the same partitions', async 
   const view = topicsViewOf({ t1: 2 });
   const group = join(emptyGroup(), request('a', t1), view);
   const again = join(group, request('a', t1), view);
-  t.same(again, group, 'the answer may have been lost');
+  t.same(again, group, 'the response may have been lost');
   const both = join(group, request('b', t1), view);
   const anew = join(both, request('a', t1), view);
   t.equal(assigned(anew, 'b'), '', 'the join may be an old one that was late: it releases nothing');

@@ -1,7 +1,7 @@
 /**
  * Random lives of a group: clients join, leave, crash and are slow; requests and responses are lost; topics grow and
  * subscriptions change. The server is what a coordinator does with the functions under test: judge the epoch, step the
- * member, answer. The clients use the last assignment that they received, and release the rest some time later.
+ * member, response. The clients use the last assignment that they received, and release the rest some time later.
  */
 import fc from 'fast-check';
 import t from 'tap';
@@ -39,7 +39,7 @@ interface Client {
   holds: Assignment;
 }
 
-interface Answer {
+interface MemberResult {
   epoch: number;
   assignment: TopicPartitions[];
 }
@@ -73,7 +73,7 @@ class Server {
     group.targetEpoch = group.groupEpoch;
   }
 
-  join(id: string, topics: string[]): Answer {
+  join(id: string, topics: string[]): MemberResult {
     const { members } = this.group;
     const known = members[id];
     if (!known || known.topics.join() !== topics.join()) this.changed();
@@ -81,7 +81,7 @@ class Server {
     return this.heartbeat(id, 0, []);
   }
 
-  heartbeat(id: string, epoch: number, owned: TopicPartitions[]): Answer {
+  heartbeat(id: string, epoch: number, owned: TopicPartitions[]): MemberResult {
     const member = this.group.members[id]!;
     const judged = checkMemberEpoch(member, epoch, owned);
     if (judged !== 'previous') this.step(member, owned);
@@ -133,7 +133,7 @@ const action = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('heartbeat' as const),
       who,
-      lost: fc.constantFrom('nothing' as const, 'nothing' as const, 'request' as const, 'answer' as const),
+      lost: fc.constantFrom('nothing' as const, 'nothing' as const, 'request' as const, 'response' as const),
     }),
   },
 );
@@ -182,11 +182,11 @@ class Simulation {
 
   private join(id: string, lost: boolean): void {
     const client = this.clients.get(id)!;
-    const answer = this.server.join(id, client.topics);
-    if (!lost) take(client, answer);
+    const response = this.server.join(id, client.topics);
+    if (!lost) take(client, response);
   }
 
-  heartbeat(id: string, lost: 'nothing' | 'request' | 'answer'): void {
+  heartbeat(id: string, lost: 'nothing' | 'request' | 'response'): void {
     const client = this.clients.get(id)!;
     if (client.epoch === 0) {
       this.join(id, lost !== 'nothing');
@@ -197,8 +197,8 @@ class Simulation {
       return;
     }
     if (lost === 'request') return;
-    const answer = this.server.heartbeat(id, client.epoch, toTopicPartitions(client.holds));
-    if (lost === 'nothing') take(client, answer);
+    const response = this.server.heartbeat(id, client.epoch, toTopicPartitions(client.holds));
+    if (lost === 'nothing') take(client, response);
   }
 
   /** What must hold after every step; gives what is broken. */
@@ -250,7 +250,7 @@ function begin(id: string, topics: string[]): Client {
   return { id, epoch: 0, topics, assignment: [], holds: new Map() };
 }
 
-function take(client: Client, { epoch, assignment }: Answer): void {
+function take(client: Client, { epoch, assignment }: MemberResult): void {
   client.epoch = epoch;
   client.assignment = assignment;
   const both = fromTopicPartitions([...toTopicPartitions(client.holds), ...assignment]);

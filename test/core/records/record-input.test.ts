@@ -42,7 +42,7 @@ function linesOf(records: RequestRecords): string[] {
   return Array.from({ length: count }, (_, index) => text.slice(positions[4 * index], positions[4 * index + 1]));
 }
 
-/** The records as a fetch answers them, from a batch of these records that begins at `baseOffset`. */
+/** The records as a fetch returns them, from a batch of these records that begins at `baseOffset`. */
 function fetched(records: readonly EncodedRecord[], baseOffset = 0): string[] {
   const lines = Buffer.from(records.map(({ line }) => line).join('\n'), 'latin1');
   const batch = new BatchLines({ baseOffset, count: records.length, timestamp: 1000, records: lines });
@@ -189,10 +189,10 @@ t.test('any records are returned as the same JSON, in their order', async (t) =>
   fc.assert(
     fc.property(fc.array(record, { minLength: 1, maxLength: 8 }), fc.nat({ max: 3 }), (records, indent) => {
       const body = JSON.stringify({ records }, null, indent);
-      const answers = fetched(recordsOf(body), 5).map((text) => JSON.parse(text));
+      const responses = fetched(recordsOf(body), 5).map((text) => JSON.parse(text));
       // What is compared went the same way, through JSON: it knows no minus zero.
       const expected = records.map((one, index) => ({ offset: 5 + index, timestamp: 1000, ...one }));
-      t.same(answers, JSON.parse(JSON.stringify(expected)));
+      t.same(responses, JSON.parse(JSON.stringify(expected)));
     }),
     { numRuns: 300 },
   );

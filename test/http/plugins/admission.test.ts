@@ -53,9 +53,9 @@ async function send(
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   const pieces: Buffer[] = [];
   for await (const piece of response) pieces.push(piece);
-  const answer = Buffer.concat(pieces).toString();
+  const received = Buffer.concat(pieces).toString();
   const isJson = /\bjson|\+json/.test(response.headers['content-type'] ?? '');
-  return { status: response.statusCode!, body: isJson ? JSON.parse(answer) : answer };
+  return { status: response.statusCode!, body: isJson ? JSON.parse(received) : received };
 }
 
 /** The sum of all samples of a metric whose labels match. */
@@ -69,12 +69,12 @@ async function metric(server: TestServer, name: string, labels = ''): Promise<nu
 function flood(t: Test, server: TestServer, localAddress: string, senders: number) {
   let isOver = false;
   const agent = new Agent({ keepAlive: true, maxSockets: senders });
-  const answers = new Map<number, number>();
+  const responses = new Map<number, number>();
   const body = JSON.stringify({ ops: Array.from({ length: 500 }, () => ({ op: 'check', path: '/' })) });
   const loop = async () => {
     while (!isOver) {
       const { status } = await send(server, '/v1/multi', { localAddress, method: 'POST', body, agent });
-      answers.set(status, (answers.get(status) ?? 0) + 1);
+      responses.set(status, (responses.get(status) ?? 0) + 1);
       // Without a pause the machine would be busy with refusals only.
       if (status === 429) await pause(20);
     }
@@ -86,7 +86,7 @@ function flood(t: Test, server: TestServer, localAddress: string, senders: numbe
     agent.destroy();
   };
   t.teardown(stop);
-  return { stop, answers };
+  return { stop, responses };
 }
 
 const busy = { ...admission, requestsMax: 2, requestsWaitingMax: 30, requestWaitMsMax: 60_000 };
@@ -103,20 +103,20 @@ async function createGroup({ url }: TestServer) {
 
 t.test('while one address uses all permits, another is served in its turn and never refused', async (t) => {
   const server = await startTestServer(t, {}, undefined, { admission: busy, timeouts });
-  const { stop, answers } = flood(t, server, hostile, 40);
+  const { stop, responses } = flood(t, server, hostile, 40);
   await eventually(
     async () => (await metric(server, 'requests_waiting', 'kind="requests"')) === 30,
     'no more may wait',
   );
-  const before = answers.get(200) ?? 0;
+  const before = responses.get(200) ?? 0;
   for (let n = 0; n < 20; n += 1) {
     t.equal((await send(server, `/v1/nodes/n${n}`, { method: 'PUT', body: 'x' })).status, 201);
   }
-  const served = (answers.get(200) ?? 0) - before;
+  const served = (responses.get(200) ?? 0) - before;
   t.ok(served < 20 * 6, `${served} of the others were served meanwhile: about as many, and not all that waited`);
   await stop();
-  t.notOk(answers.get(503), 'none of them was too much for the store');
-  t.ok(answers.get(429), 'some were refused');
+  t.notOk(responses.get(503), 'none of them was too much for the store');
+  t.ok(responses.get(429), 'some were refused');
   t.ok((await metric(server, 'requests_refused_total', 'kind="requests",reason="total"')) > 0);
 });
 
@@ -346,7 +346,7 @@ t.test('watches on the sockets of one address leave room for those of others, an
     await once(socket, 'open');
     const ask = (frame: { id: string; type: string; path?: string; mode?: string; once?: boolean }) => {
       socket.send(JSON.stringify(frame));
-      return eventually(() => frames.findLast(({ id }) => id === frame.id), `an answer to ${frame.id}`);
+      return eventually(() => frames.findLast(({ id }) => id === frame.id), `a response to ${frame.id}`);
     };
     const watch = (id: string, once = false) => ask({ type: 'watch', id, path: '/', mode: 'children', once });
     return { socket, frames, ask, watch };
@@ -393,7 +393,7 @@ t.test('X-Forwarded-For counts only from a trusted proxy', async (t) => {
     socket.write(
       `GET /v1/nodes/polled?wait=${wait} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: ${tag}\r\nX-Forwarded-For: ${forwardedFor}\r\n\r\n`,
     );
-    return eventually(() => /^HTTP\/1.1 \d+/.exec(received())?.[0].slice(-3), 'it is answered');
+    return eventually(() => /^HTTP\/1.1 \d+/.exec(received())?.[0].slice(-3), 'it has a response');
   };
   const waiting = () => metric(server, 'requests_in_flight', 'kind="waits"');
   for (let n = 0; n < 2; n += 1) void poll(own, `192.0.2.${n}`).catch(() => undefined);
@@ -417,9 +417,9 @@ t.test(
     const body = JSON.stringify({ ops: Array.from({ length: 5000 }, () => ({ op: 'check', path: '/' })) });
     const agent = new Agent({ maxSockets: 100 });
     t.teardown(() => agent.destroy());
-    const answers = await Promise.all(
+    const responses = await Promise.all(
       Array.from({ length: 100 }, () => send(server, '/v1/multi', { method: 'POST', body, agent })),
     );
-    t.ok(answers.every(({ status }) => status === 200 || status === 429));
+    t.ok(responses.every(({ status }) => status === 200 || status === 429));
   },
 );

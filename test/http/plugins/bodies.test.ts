@@ -42,15 +42,15 @@ t.test('an empty body is no body, whatever its type, on every route', async (t) 
     const bare = await raw(`${method} ${target} HTTP/1.1\r\nContent-Length: 0`);
     for (const type of types) {
       const head = `${method} ${target} HTTP/1.1\r\nContent-Type: ${type}`;
-      for (const [how, answer] of [
+      for (const [how, response] of [
         ['of length 0', await raw(`${head}\r\nContent-Length: 0`)],
         ['without a length', await raw(head)],
         ...(type === 'x' || type === ''
           ? []
           : [['in no pieces', await raw(`${head}\r\nTransfer-Encoding: chunked`, '0\r\n\r\n')] as const]),
       ] as const) {
-        t.equal(answer.status, bare.status, `${operationId}: ${type} ${how}`);
-        t.equal(answer.body.code, bare.body.code, `${operationId}: ${type} ${how}`);
+        t.equal(response.status, bare.status, `${operationId}: ${type} ${how}`);
+        t.equal(response.body.code, bare.body.code, `${operationId}: ${type} ${how}`);
       }
     }
   }
@@ -77,8 +77,8 @@ t.test('the empty data of a node keep their Content-Type', async (t) => {
 
 t.test('a body that a route does not read is refused rather than ignored', async (t) => {
   await http(`${url}/v1/nodes/kept`, 'PUT', 'x');
-  const answer = await http(`${url}/v1/nodes/kept`, 'DELETE', { version: 7 });
-  t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', detail: /^DELETE \/v1\/nodes\/\* takes no body/ } });
+  const response = await http(`${url}/v1/nodes/kept`, 'DELETE', { version: 7 });
+  t.match(response, { status: 400, body: { code: 'BAD_REQUEST', detail: /^DELETE \/v1\/nodes\/\* takes no body/ } });
   t.equal((await http(`${url}/v1/nodes/kept`)).status, 200);
   const { body } = await http(`${url}/v1/sessions`, 'POST');
   t.equal((await http(`${url}/v1/sessions/${body.session}`, 'PUT', { ttl: '60s' })).status, 400);
@@ -155,9 +155,9 @@ t.test('JSON that would keep the parser busy is refused for its depth or its num
       ['POST', '/v1/multi'],
       ['POST', '/v1/groups/g/members'],
     ] as const) {
-      const answer = await http(url + path, method, body, json);
-      t.match(answer, { status, body: { detail } }, `${method} ${path} ${body.slice(0, 20)}`);
-      t.ok(answer.body.detail.length < 1000, 'the text stays short');
+      const response = await http(url + path, method, body, json);
+      t.match(response, { status, body: { detail } }, `${method} ${path} ${body.slice(0, 20)}`);
+      t.ok(response.body.detail.length < 1000, 'the text stays short');
     }
   }
   const values = `{"ops":[${many(13, `[${many(9999, '1')}]`)}]}`;

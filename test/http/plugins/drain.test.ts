@@ -44,11 +44,11 @@ t.test('a request that arrives while the server stops is refused with a problem'
   );
   socket.write('content-length: 1\r\n\r\nx');
   await eventually(() => /503 Service Unavailable/.test(received()), 'the late request gets a response');
-  const [, answer] = received().split(/(?=HTTP\/1\.1 503)/);
-  t.match(answer, /content-type: application\/problem\+json/i);
-  t.match(answer, /retry-after: [1-3]\r/i);
-  t.match(answer, /connection: close/i);
-  t.match(answer, /"code":"STORE_UNAVAILABLE".*"retryable":true/);
+  const [, response] = received().split(/(?=HTTP\/1\.1 503)/);
+  t.match(response, /content-type: application\/problem\+json/i);
+  t.match(response, /retry-after: [1-3]\r/i);
+  t.match(response, /connection: close/i);
+  t.match(response, /"code":"STORE_UNAVAILABLE".*"retryable":true/);
   await stopped;
 });
 
@@ -78,13 +78,13 @@ t.test('neither an unused connection nor an idle one keeps the server from stopp
     return socket;
   };
   open();
-  let answer = '';
+  let response = '';
   open()
     .on('data', (chunk) => {
-      answer += chunk;
+      response += chunk;
     })
     .write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n');
-  await eventually(() => answer.includes('ok'), 'the second one is used, and idle now');
+  await eventually(() => response.includes('ok'), 'the second one is used, and idle now');
   await eventually(
     () => new Promise<boolean>((resolve) => server.app.server.getConnections((_error, count) => resolve(count >= 2))),
     'both are open',

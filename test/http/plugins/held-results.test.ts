@@ -115,7 +115,7 @@ t.test('all streams share one limit, and an aborted stream releases its bytes', 
 
 t.test('the parameter results is refused where it has no meaning', async (t) => {
   await newTopic('f');
-  const answer = await http(`${url}/v1/topics/f/records?results=end`, 'POST', { records: [{ value: 1 }] });
-  t.match(answer, { status: 400, body: { detail: /results goes with NDJSON/ } });
+  const response = await http(`${url}/v1/topics/f/records?results=end`, 'POST', { records: [{ value: 1 }] });
+  t.match(response, { status: 400, body: { detail: /results goes with NDJSON/ } });
   t.equal((await http(`${url}/v1/topics/f/records?results=never`, 'POST', { records: [{ value: 1 }] })).status, 400);
 });

@@ -84,19 +84,19 @@ t.test('a request has exactly one Host, and HTTP/1.0 may do without', async (t) 
   for (const allowedHosts of [[], ['*']]) {
     const { url } = await startTestServer(t, { allowedHosts });
     const { host, port } = new URL(url);
-    const answer = async (version: string, ...lines: string[]) => {
+    const response = async (version: string, ...lines: string[]) => {
       const socket = connect(Number(port), '127.0.0.1');
       socket.write([`GET /health/live HTTP/${version}`, ...lines, 'Connection: close', '', ''].join('\r\n'));
       return text(socket);
     };
     const own = `Host: ${host}`;
-    t.match(await answer('1.1', own), /^HTTP\/1\.1 200 /);
-    t.match(await answer('1.0'), /^HTTP\/1\.1 200 /);
+    t.match(await response('1.1', own), /^HTTP\/1\.1 200 /);
+    t.match(await response('1.0'), /^HTTP\/1\.1 200 /);
     for (const other of ['host: evil.example', `HOST: ${host}`]) {
-      t.match(await answer('1.1', own, other), /^HTTP\/1\.1 400 [\s\S]*"BAD_REQUEST".*has 2 headers Host/, other);
+      t.match(await response('1.1', own, other), /^HTTP\/1\.1 400 [\s\S]*"BAD_REQUEST".*has 2 headers Host/, other);
     }
-    t.match(await answer('1.0', own, own), /^HTTP\/1\.1 400 .*/);
-    t.match(await answer('1.1'), /^HTTP\/1\.1 400 [\s\S]*"BAD_REQUEST".*has no header Host/);
+    t.match(await response('1.0', own, own), /^HTTP\/1\.1 400 .*/);
+    t.match(await response('1.1'), /^HTTP\/1\.1 400 [\s\S]*"BAD_REQUEST".*has no header Host/);
   }
 });
 

@@ -73,14 +73,14 @@ t.test('requests beyond the limit are refused at once with 429 and Retry-After; 
   });
   const stop = keepBusy(t, server, 4);
   const refused = await eventually(async () => {
-    const answer = await http(`${server.url}/v1/nodes/`);
-    return answer.status === 429 ? answer : undefined;
+    const response = await http(`${server.url}/v1/nodes/`);
+    return response.status === 429 ? response : undefined;
   }, 'the permit is taken');
   t.match(refused.body, { code: 'TOO_MANY_REQUESTS', retryable: true, detail: /nothing was done/ });
   t.match(refused.headers.get('retry-after'), /^[1-3]$/);
   t.match(refused.headers.get('content-type'), /^application\/problem\+json/);
   for (const path of ['/health/live', '/health/ready', '/metrics']) {
-    t.equal((await http(server.url + path)).status, 200, `${path} is answered`);
+    t.equal((await http(server.url + path)).status, 200, `${path} is served`);
   }
   t.ok((await refusals(server, 'requests')) > 0, 'and they are counted');
   await stop();
@@ -90,10 +90,10 @@ t.test('requests beyond the limit are refused at once with 429 and Retry-After; 
 t.test('requests beyond the limit wait for a permit, and all get their response', async (t) => {
   const patient = { ...admission, requestsMax: 1, requestsWaitingMax: 100, requestWaitMsMax: 3_600_000 };
   const server = await startTestServer(t, {}, undefined, { admission: patient, timeouts });
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: 50 }, (_, n) => http(`${server.url}/v1/nodes/n${n}`, 'PUT', `${n}`)),
   );
-  t.ok(answers.every(({ status }) => status === 201));
+  t.ok(responses.every(({ status }) => status === 201));
   t.equal(await metric(server, 'requests_waiting'), 0);
 });
 
@@ -138,8 +138,8 @@ t.test('long polls and event streams hold no permit, and have a limit of their o
   t.teardown(() => stream.destroy());
   await once(stream, 'response');
   const refused = await eventually(async () => {
-    const answer = await http(`${server.url}/v1/nodes/waited?wait=1ms`, 'GET', undefined, tag);
-    return answer.status === 429 ? answer : undefined;
+    const response = await http(`${server.url}/v1/nodes/waited?wait=1ms`, 'GET', undefined, tag);
+    return response.status === 429 ? response : undefined;
   }, 'both permits are taken');
   t.match(refused.body, { code: 'TOO_MANY_REQUESTS', detail: /long polls/ });
   t.equal((await http(`${server.url}/v1/nodes/waited`)).status, 200, 'work goes on');
@@ -265,7 +265,7 @@ t.test('an incomplete head is refused after a time; a connection that sends noth
   t.teardown(() => clearInterval(drip));
   await eventually(() => slow.closed() && silent.closed(), 'both are closed');
   t.match(slow.received(), /^HTTP\/1.1 408 Request Timeout\r\n.*"code":"REQUEST_TIMEOUT"/s);
-  t.equal(silent.received(), '', 'a browser would take an answer for that to a later request');
+  t.equal(silent.received(), '', 'a browser would take a response for that to a later request');
 });
 
 t.test(

@@ -59,8 +59,11 @@ t.test('a write with a condition that the server does not evaluate is refused', 
   ];
   for (const [method, path, header, value] of cases) {
     const body = method === 'POST' ? {} : undefined;
-    const answer = await http(url + path, method, body, { [header]: value });
-    t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', detail: new RegExp(`^${header} is not evaluated`) } });
+    const response = await http(url + path, method, body, { [header]: value });
+    t.match(response, {
+      status: 400,
+      body: { code: 'BAD_REQUEST', detail: new RegExp(`^${header} is not evaluated`) },
+    });
   }
   t.equal((await http(`${url}/v1/nodes/conditional`)).status, 404);
   t.equal((await http(`${url}/v1/topics/heads`, 'GET', undefined, { 'If-Modified-Since': date })).status, 200);

@@ -114,7 +114,7 @@ t.test(
       ...key,
       'weir-fence': `${path}@${first}`,
     });
-    t.match(repeat, { status: 200 }, 'a repeat of what was written gets its answer');
+    t.match(repeat, { status: 200 }, 'a repeat of what was written gets its response');
     t.equal(await end(), 2);
 
     t.equal((await send(`${path}@${second}`)).status, 200);

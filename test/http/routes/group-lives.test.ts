@@ -64,8 +64,8 @@ t.test('a member that stops making consume calls is removed although its heartbe
   const other = (await join(url, 'h', { ...options, memberId: 'a' })).body;
   const { body } = await eventually(async () => {
     t.equal((await beat(url, 'h', other)).status, 200, 'a member that never made a consume call is not removed');
-    const answer = await beat(url, 'g', a);
-    return answer.status === 200 ? undefined : answer;
+    const response = await beat(url, 'g', a);
+    return response.status === 200 ? undefined : response;
   }, 'the member is removed');
   t.equal(body.code, 'UNKNOWN_MEMBER');
 });

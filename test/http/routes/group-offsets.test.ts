@@ -149,8 +149,8 @@ t.test('the committed offsets of a topic are deleted with it, and a new topic of
   const b = (await join(url, 'h', { topics: ['orders'], memberId: 'b' })).body;
   t.match((await consume(url, 'h', b.memberId)).body.records, [{ value: 'new', offset: 0 }]);
   const { body } = await eventually(async () => {
-    const answer = await consume(url, 'g', 'a', '?commit=previous');
-    return answer.body.records.length > 0 ? answer : undefined;
+    const response = await consume(url, 'g', 'a', '?commit=previous');
+    return response.body.records.length > 0 ? response : undefined;
   }, 'the member is assigned the new topic');
   t.match(body.records, [{ topic: 'orders', offset: 0, value: 'new' }], 'from its beginning');
   await consume(url, 'g', 'a', '?commit=previous');

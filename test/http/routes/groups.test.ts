@@ -339,8 +339,8 @@ t.test('the error for each malformed request says what is wrong', async (t) => {
     [{ topics: ['a'], assignor: 'best' }, /best/, 'UNSUPPORTED_ASSIGNOR'],
   ];
   for (const [body, detail, code = 'BAD_REQUEST'] of bad) {
-    const answer = await join(url, 'g', body);
-    t.match(answer.body, { code, detail }, JSON.stringify(body));
+    const response = await join(url, 'g', body);
+    t.match(response.body, { code, detail }, JSON.stringify(body));
   }
   t.equal((await join(url, 'a%2Fb', { topics: ['a'] })).body.code, 'BAD_REQUEST');
   t.equal((await http(`${url}/v1/groups`)).body.groups.length, 0, 'no group was created');

@@ -11,7 +11,7 @@ const waiting = async (server: TestServer, count: number) =>
     `${count} long polls wait`,
   );
 
-t.test('a long poll answers at once if the node differs from the tag', async (t) => {
+t.test('a long poll returns at once if the node differs from the tag', async (t) => {
   const server = await startTestServer(t);
   const first = await put(server, '/p', '1');
   const second = await put(server, '/p', '2');
@@ -22,13 +22,13 @@ t.test('a long poll answers at once if the node differs from the tag', async (t)
   t.equal((await fetch(`${server.url}/v1/nodes/p?wait=5m`)).status, 200, 'and without any tag');
 });
 
-t.test('it answers when what is seen changes next, written through any broker, in every view', async (t) => {
+t.test('it returns when what is seen changes next, written through any broker, in every view', async (t) => {
   const one = await startTestServer(t);
   const two = await startTestServer(t, {}, one.target);
   await put(one, '/p', '1');
   await put(one, '/p/kid', '1');
   const views = ['', '&view=node', '&view=stat', '&view=children', '&view=children&stats=true'];
-  const changes: [what: string, change: () => Promise<unknown>, answered: boolean[]][] = [
+  const changes: [what: string, change: () => Promise<unknown>, returns: boolean[]][] = [
     ['another child', () => put(one, '/p/child'), [false, true, true, true, true]],
     ['its data', () => put(one, '/p', '2'), [true, true, true, false, true]],
     ['the data of a child', () => put(one, '/p/kid', '2'), [false, false, false, false, true]],
@@ -36,7 +36,7 @@ t.test('it answers when what is seen changes next, written through any broker, i
     ['a child less', () => http(`${one.url}/v1/nodes/p/child`, 'DELETE'), [false, true, true, true, true]],
     ['its deletion', () => http(`${one.url}/v1/nodes/p?recursive=true`, 'DELETE'), [true, true, true, true, true]],
   ];
-  for (const [what, change, answered] of changes) {
+  for (const [what, change, returns] of changes) {
     const tags = await Promise.all(
       views.map(async (view) => (await http(`${two.url}/v1/nodes/p?${view.slice(1)}`)).headers.get('etag')!),
     );
@@ -47,13 +47,13 @@ t.test('it answers when what is seen changes next, written through any broker, i
     await waiting(two, views.length);
     await change();
     for (const [i, view] of views.entries()) {
-      if (!answered[i]) continue;
+      if (!returns[i]) continue;
       const response = await polls[i];
       t.equal(response?.status, what === 'its deletion' ? 404 : 200, `${what}: ${view}`);
       t.not(response?.headers.get('etag'), tags[i]);
       await response?.body?.cancel();
     }
-    await waiting(two, answered.filter((is) => !is).length);
+    await waiting(two, returns.filter((is) => !is).length);
     abort.abort();
     await waiting(two, 0);
   }
@@ -79,7 +79,7 @@ t.test('a wait on a page of children with their stats that others change far bel
   t.equal(late.status, 304);
 });
 
-t.test('it answers 304 with the tag when the wait is over', async (t) => {
+t.test('it returns 304 with the tag when the wait is over', async (t) => {
   const server = await startTestServer(t);
   const zxid = await put(server, '/p', '1');
   for (const path of ['/p?wait=50ms', '/p?wait=0', '/p']) {

@@ -3,7 +3,7 @@ import t from 'tap';
 import { redisCommand } from '../../../src/embedded-redis/redis-command.ts';
 import { createTopic, produce } from '../../helpers/groups.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
-import { type Answer, eventually, http, startTestServer } from '../../helpers/server.ts';
+import { eventually, type HttpResponse, http, startTestServer } from '../../helpers/server.ts';
 import { openSocket } from '../../helpers/socket.ts';
 
 const { socketPath } = await startTestRedis(t);
@@ -41,7 +41,8 @@ class Caller {
     );
 
   /** Every call that speaks for the member, but for its end. */
-  all = (): Promise<Answer[]> => Promise.all([this.heartbeat(), this.consume(), this.consumeByPost(), this.commit()]);
+  all = (): Promise<HttpResponse[]> =>
+    Promise.all([this.heartbeat(), this.consume(), this.consumeByPost(), this.commit()]);
 }
 
 async function joined(group: string): Promise<Caller> {
@@ -55,9 +56,12 @@ t.test('each call of a member needs its secret', async (t) => {
   for (const { status } of await member.all()) t.equal(status, 200);
   for (const secret of ['', 'guessed', `${member.headers['weir-member']}x`]) {
     const other = new Caller('needs', secret);
-    for (const answer of [...(await other.all()), await other.leave()]) {
-      t.match(answer, { status: 403, body: { code: 'FORBIDDEN', memberId: 'm', detail: /memberSecret|Weir-Member/ } });
-      if (secret !== '') t.notMatch(JSON.stringify(answer.body), secret, 'what was sent is not shown');
+    for (const response of [...(await other.all()), await other.leave()]) {
+      t.match(response, {
+        status: 403,
+        body: { code: 'FORBIDDEN', memberId: 'm', detail: /memberSecret|Weir-Member/ },
+      });
+      if (secret !== '') t.notMatch(JSON.stringify(response.body), secret, 'what was sent is not shown');
     }
   }
   t.equal((await new Caller('needs', 'guessed').join()).status, 403);
@@ -76,13 +80,13 @@ t.test(
       { status: 409, body: { code: 'MEMBER_SUPERSEDED', memberId: 'm' } },
       'also a call that waits',
     );
-    for (const answer of [
+    for (const response of [
       ...(await first.all()),
       await first.leave(),
       await first.join(),
       await first.heartbeat(two.url),
     ]) {
-      t.match(answer, { status: 409, body: { code: 'MEMBER_SUPERSEDED' } });
+      t.match(response, { status: 409, body: { code: 'MEMBER_SUPERSEDED' } });
     }
     for (const { status } of await second.all()) t.equal(status, 200);
     const again = await second.join();

@@ -32,13 +32,13 @@ t.test('all operations are one transaction with one zxid, and later ones see ear
 
 t.test('a failure changes nothing, and says which operation failed and what became of the others', async (t) => {
   const before = await broker.store.events.newestZxid();
-  const answer = await multi(
+  const response = await multi(
     { op: 'create', path: '/f' },
     { op: 'create', path: '/f/kid' },
     { op: 'delete', path: '/f' },
     { op: 'set', path: '/f', data: '' },
   );
-  t.match(answer, {
+  t.match(response, {
     status: 409,
     body: { code: 'NOT_EMPTY', failed: 2, results: ['OK', 'OK', 'NOT_EMPTY', 'ROLLED_BACK'] },
   });
@@ -127,8 +127,8 @@ t.test(
       { op: 'create', path: '/other', session: session.session, ttl: '10s' },
     ]) {
       const detail = op.op === 'set' ? /ops\.1.*needs data/ : /ops\.1.*ephemeral.*mode is (persistent|ttl)/;
-      const answer = await multi({ op: 'create', path: '/before' }, op);
-      t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', failed: 1, detail } }, JSON.stringify(op));
+      const response = await multi({ op: 'create', path: '/before' }, op);
+      t.match(response, { status: 400, body: { code: 'BAD_REQUEST', failed: 1, detail } }, JSON.stringify(op));
     }
     t.equal((await http(`${url}/v1/nodes/kept`)).body, 'kept');
     t.equal((await multi({ op: 'set', path: '/kept', data: '' })).status, 200);

@@ -216,7 +216,7 @@ t.test('a typo in a query does not pass, and names itself', async (t) => {
   t.equal((await http(`${nodes}/x`)).status, 404);
 });
 
-t.test('HEAD answers as GET, without a body', async (t) => {
+t.test('HEAD responds as GET, without a body', async (t) => {
   const { body } = await put('/head', 'body');
   const response = await fetch(`${nodes}/head`, { method: 'HEAD' });
   t.equal(response.status, 200);
@@ -240,8 +240,12 @@ t.test('a condition that would not be looked at is refused, and nothing is done'
     ['POST', '/unconditional/n-', 'if-none-match'],
     ['DELETE', '/unconditional', 'if-none-match'],
   ] as const) {
-    const answer = await http(`${nodes}${path}`, method, undefined, { [name]: '*' });
-    t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', detail: new RegExp(name, 'i') } }, `${method} ${name}`);
+    const response = await http(`${nodes}${path}`, method, undefined, { [name]: '*' });
+    t.match(
+      response,
+      { status: 400, body: { code: 'BAD_REQUEST', detail: new RegExp(name, 'i') } },
+      `${method} ${name}`,
+    );
   }
   t.match(await http(`${nodes}/unconditional?view=stat`), { status: 200, body: { stat: { numChildren: 0 } } });
 });

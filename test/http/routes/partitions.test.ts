@@ -101,15 +101,15 @@ t.test('an election gives partitions back to their preferred leaders', async (t)
 t.test('reassignments of one topic at once, through all brokers, leave list and state in one mind', async (t) => {
   await create('busy', [[1], [1], [1]]);
   const lists = [[1], [2, 1], [3, 2], [3], [2, 3, 1], [1, 3]];
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     lists.flatMap((list, n) => [0, 1, 2].map((p) => reassign('busy', p, list, [one, two, three][n % 3]))),
   );
   // One that meets other changes ten times over may give up; it has then changed nothing.
   t.same(
-    answers.filter(({ status }) => status !== 200 && status !== 412).map(({ body }) => body),
+    responses.filter(({ status }) => status !== 200 && status !== 412).map(({ body }) => body),
     [],
   );
-  t.ok(answers.filter(({ status }) => status === 200).length >= 10, 'most went through');
+  t.ok(responses.filter(({ status }) => status === 200).length >= 10, 'most went through');
   for (const { partition, leader, replicas, isr } of (await http(`${one.url}/v1/topics/busy`)).body.partitions) {
     t.same([...isr].sort(), [...replicas].sort(), 'all replicas are alive');
     t.ok(replicas.includes(leader));

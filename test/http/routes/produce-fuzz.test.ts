@@ -85,10 +85,10 @@ const notUtf8 = fc
 
 async function refuses(body: Buffer, headers: Record<string, string>): Promise<void> {
   const before = await endOffset();
-  const answer = await http(records, 'POST', body, headers);
+  const response = await http(records, 'POST', body, headers);
   const shown = body.subarray(0, 200).toString();
-  if (answer.status < 400 || answer.status > 499) throw new Error(`${answer.status} for ${shown}`);
-  if (typeof answer.body.code !== 'string' || answer.body.detail === '') throw new Error(`No problem for ${shown}`);
+  if (response.status < 400 || response.status > 499) throw new Error(`${response.status} for ${shown}`);
+  if (typeof response.body.code !== 'string' || response.body.detail === '') throw new Error(`No problem for ${shown}`);
   if ((await endOffset()) !== before) throw new Error(`Something was written of ${shown}`);
 }
 
@@ -121,15 +121,15 @@ t.test('the first line of NDJSON that is wrong ends it, and what was appended wa
     fc.asyncProperty(lines, async ([bad, before, hasMore]) => {
       const body = Buffer.concat([bytes(`${good}\n`.repeat(before)), bad, bytes(hasMore ? `\n${good}\n` : '')]);
       const end = await endOffset();
-      const answer = await http(records, 'POST', body, ndjson);
+      const response = await http(records, 'POST', body, ndjson);
       // A body that came in several pieces may have been appended in part; then its last line is the problem.
       const received: { count?: number; code?: string; line?: number }[] =
-        answer.status === 200 ? answer.body.trim().split('\n').map(JSON.parse) : [answer.body];
+        response.status === 200 ? response.body.trim().split('\n').map(JSON.parse) : [response.body];
       const { code, line } = received.at(-1)!;
       const appended = received.reduce((sum, { count = 0 }) => sum + count, 0);
       const isRight =
         code === 'BAD_REQUEST' && line === before + 1 && appended <= before && (await endOffset()) === end + appended;
-      if (!isRight) throw new Error(`${answer.status} ${JSON.stringify(received)} for ${body.subarray(0, 200)}`);
+      if (!isRight) throw new Error(`${response.status} ${JSON.stringify(received)} for ${body.subarray(0, 200)}`);
     }),
     runs,
   );
@@ -148,8 +148,8 @@ t.test('types and headers that cannot be meant are refused, and the server lives
     await refuses(bytes(`{"records":[${good}]}`), { ...json, [name]: value });
   }
   for (const query of ['acks=2', 'acks=', 'more=1', 'partition=0', 'key=a', 'offsets=maybe']) {
-    const answer = await http(`${records}?${query}`, 'POST', `{"records":[${good}]}`, json);
-    t.equal(answer.status, 400, query);
+    const response = await http(`${records}?${query}`, 'POST', `{"records":[${good}]}`, json);
+    t.equal(response.status, 400, query);
   }
   t.equal((await http(records, 'POST', `{"records":[${good}]}`, json)).status, 200);
 });

@@ -31,21 +31,23 @@ t.test('a name is one producer: the same id, and the next epoch', async (t) => {
   t.not((await register('another')).id, first.id);
   const key = { 'idempotency-key': 'register-once' };
   const once = await register('named', server, key);
-  t.same(await register('named', other, key), once, 'a repeat with an Idempotency-Key gets its first answer');
+  t.same(await register('named', other, key), once, 'a repeat with an Idempotency-Key gets its first response');
   t.same(await register('named'), { id: first.id, epoch: once.epoch + 1 });
   for (const body of [{}, { name: '' }, { name: 7 }, { name: 'x'.repeat(256) }, { name: 'a', more: 1 }]) {
     t.match(await http(`${server.url}/v1/producers`, 'POST', body), { status: 400, body: { code: 'BAD_REQUEST' } });
   }
 });
 
-t.test('a repeat of one of the last five gets its first answer, a gap is refused', async (t) => {
+t.test('a repeat of one of the last five gets its first response, a gap is refused', async (t) => {
   const topic = await newTopic(t, { partitions: 3 });
   const producer = await register('repeats');
-  const answers = [];
+  const responses = [];
   for (let sequence = 0; sequence < 7; sequence++) {
-    const answer = await produce(sequence % 2 ? topic.all : topic.otherAll, producer, sequence, [{ value: sequence }]);
-    t.match(answer, { status: 200, body: { results: [{ count: 1 }] } });
-    answers.push(answer);
+    const response = await produce(sequence % 2 ? topic.all : topic.otherAll, producer, sequence, [
+      { value: sequence },
+    ]);
+    t.match(response, { status: 200, body: { results: [{ count: 1 }] } });
+    responses.push(response);
   }
   t.ok(
     (await ends(topic)).every((end) => end > 0),
@@ -54,7 +56,7 @@ t.test('a repeat of one of the last five gets its first answer, a gap is refused
   for (let sequence = 2; sequence < 7; sequence++) {
     const again = await produce(topic.otherAll, producer, sequence, [{ value: sequence }]);
     t.equal(again.headers.get('idempotency-replayed'), 'true');
-    t.same(again.body, answers[sequence]!.body);
+    t.same(again.body, responses[sequence]!.body);
   }
   for (const got of [8, 1]) {
     const refused = await produce(topic.all, producer, got, [{ value: 'no' }]);
@@ -89,13 +91,13 @@ t.test('a new epoch fences the old one everywhere, also where it has not written
   t.match(
     await produce(one.all, old, 0, everywhere),
     { status: 409 },
-    'a repeat, too: its answer is nobody’s any more',
+    'a repeat, too: its response is nobody’s any more',
   );
   t.same(await ends(one), [1, 1, 1, 1]);
   t.equal((await produce(one.all, now, 0, [{ value: 3 }])).status, 200);
 });
 
-t.test('no request of an old epoch is appended once the new one was answered, whatever is under way', async (t) => {
+t.test('no request of an old epoch is appended once the new one was acknowledged, whatever is under way', async (t) => {
   const topic = await newTopic(t, { partitions: 6 });
   let producer = await register('raced');
   for (let round = 0; round < 6; round++) {
@@ -184,10 +186,10 @@ t.test('of many repeats at once each record is appended once', async (t) => {
   const producer = await register('at once');
   const records = [0, 1, 2].map((partition) => ({ partition, value: 'v' }));
   for (let sequence = 0; sequence < 4; sequence++) {
-    const answers = await Promise.all(
+    const responses = await Promise.all(
       Array.from({ length: 12 }, (_, i) => produce(i % 2 ? topic.all : topic.otherAll, producer, sequence, records)),
     );
-    for (const { status, body } of answers) t.same([status, body], [200, answers[0]!.body]);
+    for (const { status, body } of responses) t.same([status, body], [200, responses[0]!.body]);
   }
   t.same(await ends(topic), [4, 4, 4]);
 });

@@ -112,7 +112,7 @@ t.test('a fetch as NDJSON has a record a line, and the offsets in headers', asyn
   ]);
 });
 
-t.test('a long poll is answered by the next record, through whichever broker it comes', async (t) => {
+t.test('a long poll returns with the next record, through whichever broker it comes', async (t) => {
   const topic = await newTopic(t);
   for (const [reader, writer] of [
     [undefined, undefined],

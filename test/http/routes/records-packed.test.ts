@@ -7,7 +7,7 @@ const { server, other, newTopic } = await startTestBrokers(t);
 const gzip = { 'compression.type': 'gzip' };
 const text = (n: number) => `${n} ${'the same words again '.repeat(20)}`;
 
-t.test('a compressed topic gives the same answers, and takes less memory', async (t) => {
+t.test('a compressed topic gives the same responses, and takes less memory', async (t) => {
   const [packed, plain] = [await newTopic(t, { config: gzip }), await newTopic(t)];
   let made = 0;
   for (const size of [1, 5, 40, 3, 1]) {

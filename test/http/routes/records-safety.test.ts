@@ -4,7 +4,7 @@ import { startTestBrokers, values } from '../../helpers/topics.ts';
 
 const { newTopic } = await startTestBrokers(t);
 
-t.test('a retry with the same Idempotency-Key gets the first answer, through any broker', async (t) => {
+t.test('a retry with the same Idempotency-Key gets the first response, through any broker', async (t) => {
   const topic = await newTopic(t, { partitions: 4 });
   const key = { 'idempotency-key': 'retry-1' };
   const bodies = [
@@ -34,12 +34,12 @@ t.test('a retry with the same Idempotency-Key gets the first answer, through any
 t.test('of many retries at once each record is appended once', async (t) => {
   const topic = await newTopic(t, { partitions: 3 });
   const body = { records: Array.from({ length: 9 }, (_, i) => ({ value: i, partition: i % 3 })) };
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: 20 }, (_, i) =>
       http(i % 2 ? topic.all : topic.otherAll, 'POST', body, { 'idempotency-key': 'many' }),
     ),
   );
-  for (const answer of answers) t.same(answer.body, answers[0]!.body);
+  for (const response of responses) t.same(response.body, responses[0]!.body);
   t.match((await http(`${topic.topic}/offsets`)).body.partitions, [{ offset: 3 }, { offset: 3 }, { offset: 3 }]);
 });
 
@@ -79,13 +79,13 @@ t.test('what fails in one partition tells what is in the others', async (t) => {
 
 t.test('what is too large is refused, and nothing of it is written', async (t) => {
   const topic = await newTopic(t, { partitions: 2, config: { 'max.message.bytes': 100 } });
-  const answer = await http(topic.all, 'POST', {
+  const response = await http(topic.all, 'POST', {
     records: [
       { partition: 0, value: 'a' },
       { partition: 1, value: 'é'.repeat(50) },
     ],
   });
-  t.match(answer, { status: 413, body: { code: 'TOO_LARGE', partition: 1, maxBytes: 100 } });
+  t.match(response, { status: 413, body: { code: 'TOO_LARGE', partition: 1, maxBytes: 100 } });
   t.match((await http(`${topic.topic}/offsets`)).body.partitions, [{ offset: 0 }, { offset: 0 }]);
   await http(topic.topic, 'PATCH', { config: { 'max.message.bytes': 1000 } });
   t.equal((await http(topic.otherAll, 'POST', { records: [{ value: 'é'.repeat(50) }] })).status, 200);

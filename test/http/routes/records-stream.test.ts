@@ -44,14 +44,14 @@ t.test('a line is appended and reported when it comes, before the stream has end
       end = () => controller.close();
     },
   });
-  const answer = fetch(topic.all, { method: 'POST', body, headers: ndjson, duplex: 'half' } as RequestInit);
+  const response = fetch(topic.all, { method: 'POST', body, headers: ndjson, duplex: 'half' } as RequestInit);
   push('{"value":1}\n{"val');
   await eventually(async () => (await http(topic.partition(0))).body.endOffset === 1, 'the first record');
   push('ue":2}\n');
   await eventually(async () => (await http(topic.partition(0))).body.endOffset === 2, 'the second record');
   push('{"value":3}');
   end();
-  const text = await (await answer).text();
+  const text = await (await response).text();
   t.same(
     text
       .trimEnd()
@@ -89,15 +89,15 @@ t.test('a stream that is bad before anything was appended is refused with a stat
     ['\n\n{"value":1,"partition":4}', 404, 3],
   ];
   for (const [body, status, line] of cases) {
-    const answer = await http(topic.all, 'POST', body, ndjson);
-    t.equal(answer.status, status, String(body).slice(0, 40));
-    t.equal(answer.body.line, line, String(body).slice(0, 40));
+    const response = await http(topic.all, 'POST', body, ndjson);
+    t.equal(response.status, status, String(body).slice(0, 40));
+    t.equal(response.body.line, line, String(body).slice(0, 40));
   }
   t.equal((await http(`${server.url}/v1/topics/none/records`, 'POST', '{}\n', ndjson)).body.code, 'UNKNOWN_TOPIC');
   t.equal((await http(topic.partition(0))).body.endOffset, 0);
 });
 
-/** The problem: the whole answer, or its last line. */
+/** The problem: the whole response, or its last line. */
 const lastOf = (body: unknown): any => (typeof body === 'string' ? JSON.parse(body.trim().split('\n').at(-1)!) : body);
 
 t.test('whatever is wrong with a line names it, counted over the whole stream with its blank lines', async (t) => {
@@ -174,8 +174,8 @@ t.test('the size of a record is given by what it is a part of', async (t) => {
     ],
   ];
   for (const [body, headers, detail] of cases) {
-    const answer = await http(topic.all, 'POST', body, headers);
-    t.match(lastOf(answer.body), { status: 413, code: 'TOO_LARGE', detail });
+    const response = await http(topic.all, 'POST', body, headers);
+    t.match(lastOf(response.body), { status: 413, code: 'TOO_LARGE', detail });
   }
 });
 

@@ -50,8 +50,8 @@ t.test('JSON comes back as the same JSON, big numbers and all', async (t) => {
   }
   const lines = texts.map((text) => `{"value":${text}}\n`).join('');
   t.equal((await http(topic.all, 'POST', lines, ndjson)).status, 200);
-  const answer = await textOf(`${topic.partition(0)}?offset=0`);
-  const found = [...answer.matchAll(/"timestamp":\d+,"value":(.*?)\}(?=,\{"offset"|\],"nextOffset")/g)].map(
+  const response = await textOf(`${topic.partition(0)}?offset=0`);
+  const found = [...response.matchAll(/"timestamp":\d+,"value":(.*?)\}(?=,\{"offset"|\],"nextOffset")/g)].map(
     ([, v]) => v,
   );
   t.same(found, [...texts, ...texts]);
@@ -162,7 +162,7 @@ t.test('the records of a request lie together in each partition, among many prod
       records: Array.from({ length: 10 }, (_, i) => ({ value: [request, i], partition: i % 2 })),
     }),
   );
-  const answers = await Promise.all(requests);
+  const responses = await Promise.all(requests);
   for (const partition of [0, 1]) {
     const { records, endOffset } = (await http(`${topic.partition(partition)}?maxRecords=1000`)).body;
     t.equal(endOffset, 300);
@@ -171,7 +171,7 @@ t.test('the records of a request lie together in each partition, among many prod
       Array.from({ length: 300 }, (_, i) => i),
       'offsets are dense',
     );
-    for (const [request, { body }] of answers.entries()) {
+    for (const [request, { body }] of responses.entries()) {
       const { baseOffset, count } = body.results[partition];
       t.same(
         records.slice(baseOffset, baseOffset + count).map(({ value }: { value: number[] }) => value),
@@ -183,8 +183,8 @@ t.test('the records of a request lie together in each partition, among many prod
 
 t.test('a compacted topic takes only records with keys', async (t) => {
   const topic = await newTopic(t, { config: { 'cleanup.policy': 'compact' } });
-  const answer = await http(topic.all, 'POST', { records: [{ key: 'a' }, { value: 1 }] });
-  t.match(answer, { status: 400, body: { code: 'BAD_REQUEST', detail: /records\.1 has no key/ } });
+  const response = await http(topic.all, 'POST', { records: [{ key: 'a' }, { value: 1 }] });
+  t.match(response, { status: 400, body: { code: 'BAD_REQUEST', detail: /records\.1 has no key/ } });
   t.equal((await http(topic.all, 'POST', { records: [{ key: 'a' }] })).status, 200);
 });
 
@@ -214,9 +214,9 @@ t.test('malformed requests are refused by name, and nothing is written', async (
     ['partitions/0/records', { records: [{ partition: 1 }] }, {}, 400, /for partition 0/],
   ];
   for (const [path, body, headers, status, detail] of cases) {
-    const answer = await http(`${topic.topic}/${path}`, 'POST', body, headers);
-    t.equal(answer.status, status, `${path} ${String(body)}`);
-    t.match(answer.body.detail, detail);
+    const response = await http(`${topic.topic}/${path}`, 'POST', body, headers);
+    t.equal(response.status, status, `${path} ${String(body)}`);
+    t.match(response.body.detail, detail);
   }
   for (const query of ['offset=-1', 'offset=x', 'maxRecords=0', 'maxBytes=0', 'wait=x', 'timestamp=a', 'from=1']) {
     t.equal((await http(`${topic.partition(0)}?${query}`)).status, 400, query);
@@ -241,10 +241,10 @@ t.test('whatever is sent as JSON is refused with a 4xx, or comes back', async (t
   let end = 0;
   await fc.assert(
     fc.asyncProperty(body, fc.constantFrom('application/json', 'application/x-ndjson'), async (text, type) => {
-      const answer = await http(topic.all, 'POST', text, { 'content-type': type });
+      const response = await http(topic.all, 'POST', text, { 'content-type': type });
       const after = (await http(topic.partition(0))).body.endOffset;
-      if (answer.status !== 200) {
-        t.ok(answer.status >= 400 && answer.status < 500 && after === end, `${answer.status} ${type}: ${text}`);
+      if (response.status !== 200) {
+        t.ok(response.status >= 400 && response.status < 500 && after === end, `${response.status} ${type}: ${text}`);
       } else {
         const { records } = JSON.parse(await textOf(`${topic.partition(0)}?offset=${end}`));
         t.equal(records.length, after - end);
@@ -257,10 +257,10 @@ t.test('whatever is sent as JSON is refused with a 4xx, or comes back', async (t
 
 t.test('topics come by themselves where that is configured', async (t) => {
   const generous = await startTestServer(t, { brokerId: 1003, autoCreateTopics: true }, server.target);
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: 5 }, () => http(`${generous.url}/v1/topics/auto/records`, 'POST', { records: [{}] })),
   );
-  for (const { status } of answers) t.equal(status, 200);
+  for (const { status } of responses) t.equal(status, 200);
   t.equal((await http(`${server.url}/v1/topics/auto/offsets`)).body.partitions[0].offset, 5);
   t.equal((await http(`${generous.url}/v1/topics/a%20b/records`, 'POST', { records: [{}] })).status, 400);
   t.equal((await http(`${generous.url}/v1/topics/none/partitions/0/records`)).status, 404, 'but not by reading');

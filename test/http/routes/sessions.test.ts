@@ -96,7 +96,7 @@ t.test("a session is never ended early, and its lateness is bounded by the reape
   t.ok(session.expiresAt >= created);
 });
 
-t.test('a wrong secret is answered like an ended session and changes nothing', async (t) => {
+t.test('a wrong secret gets the response of an ended session and changes nothing', async (t) => {
   const session = await create('30s');
   const forged = `${session.id}.${'A'.repeat(22)}`;
   for (const handle of [forged, session.id, 'x', `${session.session}x`]) {

@@ -1,4 +1,4 @@
-// Topics and records answer as the OpenAPI document says, for every success and for the failures on the way.
+// Topics and records response as the OpenAPI document says, for every success and for the failures on the way.
 import t from 'tap';
 import { contractOf } from '../../helpers/contract.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
@@ -8,7 +8,7 @@ const contract = await contractOf(server.url);
 const json = { 'content-type': 'application/json' };
 const ndjson = { 'content-type': 'application/x-ndjson' };
 
-t.test('topics answer as documented', async (t) => {
+t.test('topics response as documented', async (t) => {
   await contract.call(t, 'POST', '/v1/topics', { name: 'c', partitions: 2 }, { 'idempotency-key': 'contract' });
   await contract.call(t, 'GET', '/v1/topics');
   await contract.call(t, 'GET', '/v1/topics?limit=1');
@@ -39,7 +39,7 @@ t.test('topics answer as documented', async (t) => {
   await contract.call(t, 'DELETE', '/v1/topics/c/partitions/0/records?before=1');
 });
 
-t.test('failures of topics answer as documented', async (t) => {
+t.test('failures of topics response as documented', async (t) => {
   const failures: [status: number, method: string, target: string, body?: unknown, headers?: Record<string, string>][] =
     [
       [409, 'POST', '/v1/topics', { name: 'c' }],

@@ -75,9 +75,9 @@ t.test('what a topic cannot be is refused, and leaves nothing', async (t) => {
     [{ name: 'x', config: { 'retention.ms': 'a' } }, 422, 'INVALID_CONFIG'],
   ];
   for (const [body, status, code] of cases) {
-    const answer = await http(url, 'POST', body);
-    t.equal(answer.status, status, JSON.stringify(body));
-    t.equal(answer.body.code, code, JSON.stringify(body));
+    const response = await http(url, 'POST', body);
+    t.equal(response.status, status, JSON.stringify(body));
+    t.equal(response.body.code, code, JSON.stringify(body));
   }
   t.equal((await http(`${url}/x`)).body.code, 'UNKNOWN_TOPIC');
   t.same(await logKeys(), before);
@@ -94,10 +94,10 @@ t.test('a name is given once, and not with a dot for an underscore', async (t) =
 
 t.test('of many that create one topic at once, one succeeds, and no log is left over', async (t) => {
   const before = (await logKeys()).length;
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: 20 }, (_, i) => http(i % 2 ? url : otherUrl, 'POST', { name: 'contested', partitions: 2 })),
   );
-  t.same(answers.map(({ status }) => status).sort(), [201, ...Array.from({ length: 19 }, () => 409)]);
+  t.same(responses.map(({ status }) => status).sort(), [201, ...Array.from({ length: 19 }, () => 409)]);
   await eventually(async () => (await logKeys()).length === before + 2, 'only the logs of the topic remain');
 });
 
@@ -164,11 +164,11 @@ t.test('partitions are added to those that are there', async (t) => {
 t.test('changes at once are all done', async (t) => {
   await http(url, 'POST', { name: 'busy' });
   const keys = ['retention.ms', 'retention.bytes', 'max.message.bytes', 'delete.retention.ms', 'min.insync.replicas'];
-  const answers = await Promise.all([
+  const responses = await Promise.all([
     ...keys.map((key, i) => http(`${i % 2 ? url : otherUrl}/busy`, 'PATCH', { config: { [key]: 7 } })),
     http(`${url}/busy`, 'PATCH', { partitions: 3 }),
   ]);
-  for (const { status } of answers) t.equal(status, 200);
+  for (const { status } of responses) t.equal(status, 200);
   const { config, partitions } = (await http(`${url}/busy`)).body;
   for (const key of keys) t.equal(config[key], 7);
   t.equal(partitions.length, 3);

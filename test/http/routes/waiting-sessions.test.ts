@@ -24,10 +24,10 @@ t.test('a waiter for a lock whose session ends meanwhile gets 410, and not that 
     await eventually(isWaiting, 'it waits');
     await http(`${url}/v1/sessions/${session}`, 'DELETE');
     await http(`${url}/v1/nodes/lock`, 'DELETE');
-    const answer = await waits;
-    t.match(answer, { status: 410, body: { status: 410, code: 'SESSION_EXPIRED', detail: /Weir-Session/ } }, view);
-    t.match(answer.headers.get('content-type'), /^application\/problem\+json/, view);
-    t.equal(answer.headers.get('etag'), null);
+    const response = await waits;
+    t.match(response, { status: 410, body: { status: 410, code: 'SESSION_EXPIRED', detail: /Weir-Session/ } }, view);
+    t.match(response.headers.get('content-type'), /^application\/problem\+json/, view);
+    t.equal(response.headers.get('etag'), null);
   }
   t.ok(headers.get('etag'));
 });
@@ -52,14 +52,14 @@ t.test('a session lives while a request with it waits, whatever is waited for, a
     const first = await expiresAt(session);
     const gone = new AbortController();
     t.teardown(() => gone.abort());
-    const answer = http(url + path, 'GET', undefined, { 'weir-session': session, ...headers }, gone.signal);
-    const isAnswered = answer.then(
+    const response = http(url + path, 'GET', undefined, { 'weir-session': session, ...headers }, gone.signal);
+    const hasResponse = response.then(
       () => true,
       () => true,
     );
     await eventually(async () => (await expiresAt(session)) > first + 2000, `${path} keeps it`);
     gone.abort();
-    t.ok(await isAnswered);
+    t.ok(await hasResponse);
     await eventually(async () => (await http(`${url}/v1/sessions/${session}`)).status === 410, 'it ends after that');
   };
   await waits(t, '/v1/nodes/absent?wait=5m', { 'if-none-match': '"0"' });

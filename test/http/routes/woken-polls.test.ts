@@ -6,7 +6,7 @@ import { eventually, http, startTestServer } from '../../helpers/server.ts';
 const { admission, timeouts } = defaultLimits;
 
 t.test(
-  'long polls that one change wakes are all answered, however few permits there are, and others meanwhile',
+  'long polls that one change wakes all get their responses, however few permits there are, and others meanwhile',
   async (t) => {
     const server = await startTestServer(t, {}, undefined, {
       admission: { ...admission, requestsMax: 2, requestWaitMsMax: 60_000 },
@@ -31,8 +31,8 @@ t.test(
     const change = await http(url, 'PUT', 'after');
     const others = await Promise.all(Array.from({ length: 20 }, () => http(`${server.url}/v1/nodes/?view=stat`)));
     t.same([...new Set([change, ...others].map(({ status }) => status))], [200]);
-    const answers = await Promise.all(polls);
-    t.same([...new Set(answers.map(({ status, body }) => `${status} ${body}`))], ['200 after']);
+    const responses = await Promise.all(polls);
+    t.same([...new Set(responses.map(({ status, body }) => `${status} ${body}`))], ['200 after']);
     t.equal(await metric('admission_weight{kind="requests"}'), 0, 'each permit is given back');
   },
 );

@@ -308,15 +308,15 @@ t.test(
     const outcome = await one.commit(withMember(one.document, 'c'), { responses: again });
     if (outcome.outcome !== 'refused') throw new Error(outcome.outcome);
     t.same(outcome.superseded, []);
-    t.same([...outcome.answered.keys()], ['k2', 'k1']);
-    t.equal(outcome.answered.get('k2'), 'two');
-    t.match(outcome.answered.get('k1'), { code: 'IDEMPOTENCY_KEY_REUSED' });
+    t.same([...outcome.responses.keys()], ['k2', 'k1']);
+    t.equal(outcome.responses.get('k2'), 'two');
+    t.match(outcome.responses.get('k1'), { code: 'IDEMPOTENCY_KEY_REUSED' });
     t.equal((await store.groups.get('g')).living.size, 2);
     const late = await store.groups.commit('g', 0, { document: undefined, liveMemberCount: 0, responses: [first[0]!] });
     t.match(late, { outcome: 'refused' }, 'also after the group has changed');
     appliedOf(await one.commit(withMember(one.document, 'c'), { responses: [again[1]!] }));
     const third = await one.commit(undefined, { responses: [again[1]!] });
-    t.equal(third.outcome === 'refused' && third.answered.get('k3'), 'three');
+    t.equal(third.outcome === 'refused' && third.responses.get('k3'), 'three');
   },
 );
 

@@ -80,11 +80,11 @@ t.test('coordination keys are on one node, logs on all, and a slot can migrate u
     t.match(await http(`${url}/v1/nodes/moving`, 'PUT', 'x'), { status: 503, body: { code: 'STORE_UNAVAILABLE' } });
     await cluster.finishMove(root, from, to);
     for (const at of [url, other.url]) {
-      const answer = await eventually(async () => {
-        const answer = await http(`${at}/v1/nodes/moving`, 'PUT', 'x');
-        return answer.status < 300 ? answer : undefined;
+      const response = await eventually(async () => {
+        const response = await http(`${at}/v1/nodes/moving`, 'PUT', 'x');
+        return response.status < 300 ? response : undefined;
       }, 'writes to the tree succeed again');
-      t.ok(Number(answer.headers.get('weir-zxid')) >= 2 ** 32 + zxid - (zxid % 2 ** 32), 'a new epoch has begun');
+      t.ok(Number(response.headers.get('weir-zxid')) >= 2 ** 32 + zxid - (zxid % 2 ** 32), 'a new epoch has begun');
     }
     const received = () => watcher.frames.filter(({ type }) => type === 'events').map(({ events }) => events[0].type);
     await eventually(() => received().length === 2, 'the watcher gets both events');

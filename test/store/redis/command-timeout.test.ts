@@ -19,9 +19,9 @@ t.test('a reply that arrives while this process is busy is not a time-out', asyn
 
   process.kill(redis.pid, 'SIGSTOP');
   t.teardown(() => process.kill(redis.pid, 'SIGCONT'));
-  const unanswered = store.connection.command(true, (client) => client.ping());
+  const pending = store.connection.command(true, (client) => client.ping());
   await t.rejects(
-    unanswered,
+    pending,
     { code: 'STORE_UNAVAILABLE', message: /unknown/ },
     'a reply that has not arrived is a time-out',
   );

@@ -9,9 +9,9 @@ t.test('withTimeout settles like its promise, or rejects when the time is over',
 });
 
 t.test('a result that arrives while this process is busy is not a time-out', async (t) => {
-  const answered = new Promise((resolve) => setTimeout(() => setImmediate(() => resolve('there')), 1));
-  const answer = withTimeout(answered, 2, () => new Error('late'));
+  const replied = new Promise((resolve) => setTimeout(() => setImmediate(() => resolve('there')), 1));
+  const response = withTimeout(replied, 2, () => new Error('late'));
   const until = performance.now() + 20;
   while (performance.now() < until);
-  t.equal(await answer, 'there');
+  t.equal(await response, 'there');
 });

@@ -172,34 +172,35 @@ async function play(
   });
   if (breaks) await breakConnection(connection);
   const settled = await Promise.allSettled(sent);
-  const answered = settled.map((one) => !(one.status === 'rejected' && hasCode(one.reason, 'STORE_UNAVAILABLE')));
+  const acknowledged = settled.map((one) => !(one.status === 'rejected' && hasCode(one.reason, 'STORE_UNAVAILABLE')));
   if (breaks) {
     // As far as they were carried out, it was the first ones, and all that have a response.
     const fresh = expected.flatMap((one, i) =>
-      one.kind === 'new' ? [{ seq: one.seq, isAnswered: answered[i]! }] : [],
+      one.kind === 'new' ? [{ seq: one.seq, isAcknowledged: acknowledged[i]! }] : [],
     );
-    const least = fresh.findLast(({ isAnswered }) => isAnswered)?.seq ?? (fresh[0] ? fresh[0].seq - 1 : model.last);
+    const least =
+      fresh.findLast(({ isAcknowledged }) => isAcknowledged)?.seq ?? (fresh[0] ? fresh[0].seq - 1 : model.last);
     const { lastSeq } = await eventually(
       () => stores[connection].sessions.attach(session).catch(() => undefined),
       'the session is attached again',
     );
     same(lastSeq >= least && lastSeq <= model.last, true, `${least} <= ${lastSeq} <= ${model.last}`);
-    for (const { seq, isAnswered } of fresh) {
+    for (const { seq, isAcknowledged } of fresh) {
       const size = sizesOf.get(model)!.get(seq)!;
       if (seq > lastSeq) sizesOf.get(model)!.delete(seq);
-      else if (!isAnswered) model.version += Math.max(0, size);
+      else if (!isAcknowledged) model.version += Math.max(0, size);
     }
     model.last = lastSeq;
     await attach(connection, session, model);
-    for (const { seq, isAnswered } of fresh.filter((one) => one.seq <= lastSeq)) {
-      if (isAnswered) continue;
+    for (const { seq, isAcknowledged } of fresh.filter((one) => one.seq <= lastSeq)) {
+      if (isAcknowledged) continue;
       const [repeat] = await Promise.allSettled([write(connection, path, session, model, seq, 1)]);
       same(outcomeOf(repeat!).replayed, true, `the repeat of ${seq}, which had no response`);
       model.results.set(seq, outcomeOf(repeat!).text);
     }
   }
   for (const [i, wanted] of expected.entries()) {
-    if (!answered[i]) {
+    if (!acknowledged[i]) {
       same(breaks, true, 'a request without a response');
       continue;
     }

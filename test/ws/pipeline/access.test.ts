@@ -89,12 +89,12 @@ t.test('a refused request stops nothing behind it', async (t) => {
   const billing = await open('billing');
   const { ok } = await billing.ask({ op: 'session', ttl: '10s' });
   t.ok(ok);
-  const answers = await billing.askAll([
+  const responses = await billing.askAll([
     { op: 'create', path: '/app/billing/a', seq: 1 },
     { op: 'create', path: '/app/no', seq: 2 },
     { op: 'create', path: '/app/billing/b', seq: 3 },
   ]);
-  t.match(answers, [{ ok: {} }, { error: { code: 'FORBIDDEN' } }, { ok: {} }]);
+  t.match(responses, [{ ok: {} }, { error: { code: 'FORBIDDEN' } }, { ok: {} }]);
 });
 
 t.test('the same idempotencyKey of another identity is another key', async (t) => {

@@ -105,7 +105,7 @@ t.test('a greedy socket does not starve another one of the same client', async (
   t.equal(await metric(server, 'weir_admission_weight{kind="requests"}'), 0, 'all permits are given back');
 });
 
-t.test('a server that stops answers what is in flight, then closes with 1001', async (t) => {
+t.test('a server that stops responds to what is in flight, then closes with 1001', async (t) => {
   const server = await startTestServer(t);
   await http(`${server.url}/v1/topics`, 'POST', { name: 'topic' });
   const socket = await openPipeline(t, server.url);

@@ -94,7 +94,7 @@ t.test('a local read sees what its socket wrote, also if the event stream does n
   t.match(await fromMemory(socket, { op: 'get', path: '/n' }), { ok: { data: 'new' } });
 });
 
-t.test('what is in memory needs no permit, and is answered while the store is not', async (t) => {
+t.test('what is in memory needs no permit, and is read while the store does not reply', async (t) => {
   const admission = { ...defaultAdmissionLimits, requestsMax: 1 };
   const { server, network } = await startBehindNetwork(t, { admission });
   const [busy, socket] = [await openPipeline(t, server.url), await openPipeline(t, server.url)];
@@ -104,8 +104,8 @@ t.test('what is in memory needs no permit, and is answered while the store is no
   network.stall('evalsha');
   busy.send({ id: 'waits', op: 'get', path: '/n' });
   for (let round = 0; round < 5; round += 1) {
-    const answers = await socket.askAll(Array.from({ length: 100 }, () => local('get', '/n')));
-    t.equal(answers.filter(({ ok, read }) => ok.data === 'x' && read === 'local').length, 100);
+    const responses = await socket.askAll(Array.from({ length: 100 }, () => local('get', '/n')));
+    t.equal(responses.filter(({ ok, read }) => ok.data === 'x' && read === 'local').length, 100);
   }
   t.notOk(
     busy.received.some(({ id }) => id === 'waits'),

@@ -1,4 +1,4 @@
-// Guarantee S1: requests of one socket take effect, and are answered, in the order in which they were sent, whatever fails between
+// Guarantee S1: requests of one socket take effect, and get their responses, in the order in which they were sent, whatever fails between
 // them. Random requests on several sockets are compared with a model that knows nothing of sockets.
 import fc from 'fast-check';
 import t from 'tap';
@@ -195,13 +195,13 @@ t.test('requests on one log keep their order, and do not wait for other logs', a
     partition: 0,
     records: [{ value: n }],
   }));
-  const answers = await socket.askAll([...produce, { op: 'fetch', topic: 'ordered', partition: 0 }]);
+  const responses = await socket.askAll([...produce, { op: 'fetch', topic: 'ordered', partition: 0 }]);
   t.same(
-    answers.slice(0, -1).map(({ ok }) => ok.results[0].baseOffset),
+    responses.slice(0, -1).map(({ ok }) => ok.results[0].baseOffset),
     produce.map((_, n) => n),
   );
   t.same(
-    answers.at(-1).ok.records.map(({ value }: any) => value),
+    responses.at(-1).ok.records.map(({ value }: any) => value),
     produce.map((_, n) => n),
     'a fetch sees all that was produced before it',
   );

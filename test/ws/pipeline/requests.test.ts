@@ -8,7 +8,7 @@ import { openSocket } from '../../helpers/socket.ts';
 const server = await startTestServer(t);
 await http(`${server.url}/v1/topics`, 'POST', { name: 'clicks', partitions: 2 });
 
-t.test('requests on the tree are answered as over HTTP, and their responses match the schema', async (t) => {
+t.test('requests on the tree get the responses of HTTP, and their responses match the schema', async (t) => {
   const socket = await openPipeline(t, server.url);
   t.equal(socket.ws.protocol, 'weir.v1');
   const results: [op: SocketOp, response: any][] = [];
@@ -56,7 +56,7 @@ t.test('requests on the tree are answered as over HTTP, and their responses matc
   }
 });
 
-t.test('requests on topics and groups are answered as over HTTP', async (t) => {
+t.test('requests on topics and groups get the responses of HTTP', async (t) => {
   const socket = await openPipeline(t, server.url);
   const produced = await socket.ask({
     op: 'produce',

@@ -15,7 +15,7 @@ interface Write {
   request: Record<string, unknown>;
 }
 
-/** Sends writes with a window, and again after each loss of the connection, until all are answered. */
+/** Sends writes with a window, and again after each loss of the connection, until all have responses. */
 class Writer {
   readonly results = new Map<number, any>();
   reconnects = 0;
@@ -29,7 +29,7 @@ class Writer {
     this.#url = url;
   }
 
-  async run(writes: readonly Write[], window: number, onResult: (answered: number) => void): Promise<void> {
+  async run(writes: readonly Write[], window: number, onResult: (received: number) => void): Promise<void> {
     while (this.results.size < writes.length) {
       const socket = await openPipeline(this.#t, this.#url).catch(() => undefined);
       if (!socket) continue;
@@ -43,15 +43,15 @@ class Writer {
     socket: TestPipeline,
     writes: readonly Write[],
     window: number,
-    onResult: (answered: number) => void,
+    onResult: (received: number) => void,
   ): Promise<void> {
     const { ok } = await socket.ask({ op: 'session', ...(this.#handle ? { attach: this.#handle } : { ttl: '1m' }) });
     this.#handle ||= ok.session;
-    const unanswered = writes.filter(({ seq }) => !this.results.has(seq));
+    const pending = writes.filter(({ seq }) => !this.results.has(seq));
     let sent = 0;
     const fill = () => {
-      const inFlight = sent - unanswered.slice(0, sent).filter(({ seq }) => this.results.has(seq)).length;
-      const next = unanswered.slice(sent, sent + window - inFlight);
+      const inFlight = sent - pending.slice(0, sent).filter(({ seq }) => this.results.has(seq)).length;
+      const next = pending.slice(sent, sent + window - inFlight);
       sent += next.length;
       if (next.length > 0) socket.send(next.map(({ seq, request }) => ({ id: seq, ...request, seq })));
     };
@@ -68,7 +68,7 @@ class Writer {
       if (socket.ws.readyState !== socket.ws.OPEN) throw new Error('The connection was lost');
       fill();
       return this.results.size === writes.length;
-    }, 'all writes are answered');
+    }, 'all writes have responses');
   }
 }
 
@@ -92,9 +92,9 @@ t.test(
     }));
     const writer = new Writer(t, network.url);
     let [cuts, nextCut] = [0, 1 + random.below(40)];
-    await writer.run(writes, 64, (answered) => {
-      if (answered < nextCut) return;
-      nextCut = answered + 1 + random.below(80);
+    await writer.run(writes, 64, (received) => {
+      if (received < nextCut) return;
+      nextCut = received + 1 + random.below(80);
       cuts += 1;
       network.redirect(random.pick([one.url, two.url]));
     });
@@ -132,7 +132,7 @@ t.test(
     t.match(socket.received.at(-1), { type: 'error', request: 2, code: 'STORE_UNAVAILABLE', detail: /same seq/ });
     t.notOk(
       socket.received.some(({ id }) => id === 2 || id === 3 || id === 4),
-      'neither it nor what is behind it is answered',
+      'neither it nor what is behind it gets a response',
     );
     process.kill(redis.pid, 'SIGCONT');
     const again = await openPipeline(t, server.url);

@@ -7,7 +7,7 @@ import { openPipeline, type TestPipeline } from '../../helpers/pipeline.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 import { put } from '../../helpers/tree-writes.ts';
 
-/** Lets the peer read nothing more: no ping is answered, and the connection stays open. */
+/** Lets the peer read nothing more: no ping gets its pong, and the connection stays open. */
 function freeze({ ws }: TestPipeline): void {
   (ws as unknown as { _socket: { pause(): void } })._socket.pause();
 }

@@ -4,7 +4,7 @@
      results of its last requests, and its last use. docs/adr/007 says how the logs of a request work together. ]]
 local producer = { RESULTS_MAX = 5 }
 
---- The state { epoch, used, next, answers }, or nil.
+--- The state { epoch, used, next, answers }, or nil. The field of the results is called `answers` in stored data.
 function producer.find(id)
   local stored = redis.call('HGET', log.producers, id)
   return stored and cmsgpack.unpack(stored)
@@ -37,8 +37,8 @@ function producer.judge(request)
     state = producer.begin(request.epoch)
   end
   local oldest = request.sequence
-  for _, answer in ipairs(state.answers) do
-    local sequence, base, count, time, partitions = unpack(answer)
+  for _, result in ipairs(state.answers) do
+    local sequence, base, count, time, partitions = unpack(result)
     if sequence == request.sequence then return { 'OK', 1, base, count, time, partitions } end
     oldest = math.min(oldest, sequence)
   end
@@ -64,8 +64,8 @@ function producer.note(request, state, base, count)
   if #state.answers > producer.RESULTS_MAX then
     -- The lowest sequence is dropped, whenever it arrived: so dropped results are below all stored ones.
     local lowest = 1
-    for i, answer in ipairs(state.answers) do
-      if answer[1] < state.answers[lowest][1] then lowest = i end
+    for i, result in ipairs(state.answers) do
+      if result[1] < state.answers[lowest][1] then lowest = i end
     end
     table.remove(state.answers, lowest)
   end

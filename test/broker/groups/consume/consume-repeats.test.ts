@@ -1,16 +1,16 @@
 // Consume calls that are repeated, arrive twice or arrive late, with the parameter `after` and without it.
 import t from 'tap';
 import { consume, createTopic, join, produce } from '../../../helpers/groups.ts';
-import { type Answer, eventually, http, startTestServer } from '../../../helpers/server.ts';
+import { eventually, type HttpResponse, http, startTestServer } from '../../../helpers/server.ts';
 
 const one = await startTestServer(t, { brokerId: 1001 });
 const two = await startTestServer(t, { brokerId: 1002 }, one.target);
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
-const valuesOf = ({ body }: Answer) => body.records.map(({ value }: { value: unknown }) => value);
+const valuesOf = ({ body }: HttpResponse) => body.records.map(({ value }: { value: unknown }) => value);
 
 /** A topic of one partition with a hundred records, and a group of its name with the member `m`. */
-async function newGroup(name: string): Promise<(query: string, url?: string) => Promise<Answer>> {
+async function newGroup(name: string): Promise<(query: string, url?: string) => Promise<HttpResponse>> {
   await createTopic(one.url, name, 1);
   await produce(one.url, name, 0, numbers(0, 100));
   await join(one.url, name, { topics: [name], memberId: 'm' });
@@ -41,14 +41,14 @@ t.test('a call whose response was lost is repeated through any broker and gets t
 
 t.test('a late copy of any earlier call moves no position', async (t) => {
   const call = await newGroup('late');
-  const answers = [await call('&after=0')];
-  for (let i = 0; i < 3; i += 1) answers.push(await call(`&after=${answers[i]!.body.next}`));
-  t.same(valuesOf(answers[3]!), numbers(30, 40));
+  const responses = [await call('&after=0')];
+  for (let i = 0; i < 3; i += 1) responses.push(await call(`&after=${responses[i]!.body.next}`));
+  t.same(valuesOf(responses[3]!), numbers(30, 40));
   t.match(await call('&after=0', two.url), { status: 409, body: { code: 'STALE_POSITION', after: 0 } });
-  t.match(await call(`&after=${answers[0]!.body.next}`), { status: 409, body: { code: 'STALE_POSITION' } });
-  t.same((await call(`&after=${answers[2]!.body.next}`, two.url)).body, answers[3]!.body);
+  t.match(await call(`&after=${responses[0]!.body.next}`), { status: 409, body: { code: 'STALE_POSITION' } });
+  t.same((await call(`&after=${responses[2]!.body.next}`, two.url)).body, responses[3]!.body);
   t.equal(await committed('late'), 30);
-  t.same(valuesOf(await call(`&after=${answers[3]!.body.next}`)), numbers(40, 50));
+  t.same(valuesOf(await call(`&after=${responses[3]!.body.next}`)), numbers(40, 50));
 });
 
 t.test('a late copy releases no partition that its member may be using, and still returns its records', async (t) => {
