@@ -34,6 +34,7 @@ import { earlyResponses } from './http/plugins/early-response.ts';
 import { effectGuard } from './http/plugins/effect-guard.ts';
 import { errorHandler, notFoundHandler, refuseUrl } from './http/plugins/error-handler.ts';
 import { hostCheck } from './http/plugins/host.ts';
+import { jsonResponses } from './http/plugins/json-responses.ts';
 import { originCheck } from './http/plugins/origin.ts';
 import { requestHeadCheck } from './http/plugins/request-head.ts';
 import { requestLog, requestLogger } from './http/plugins/request-log.ts';
@@ -50,6 +51,7 @@ import { createRefusal } from './http/refusals.ts';
 import { routeConfig } from './http/route-config.ts';
 import { accessRoutes } from './http/routes/access.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
+import { discoveryRoutes } from './http/routes/discovery.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { fencesRoutes } from './http/routes/fences.ts';
 import { groupOffsetsRoutes } from './http/routes/group-offsets.ts';
@@ -169,6 +171,7 @@ export async function buildApp(
   await app.register(cacheControl);
   await app.register(drain, { broker, webSockets });
   await app.register(startCheck, { broker });
+  await app.register(jsonResponses);
   await app.register(earlyResponses, { lingering, limits: limits.connections.lingering, metrics });
   await app.register(client, { trusts });
   await app.register(accessCheck, { access: broker.access });
@@ -212,6 +215,7 @@ export async function buildApp(
   await app.register(waitingSessions, { sessions });
   await describe?.(app);
 
+  await app.register(discoveryRoutes);
   const versioned = { prefix: '/v1', broker };
   await app.register(nodesRoutes, versioned);
   await app.register(fencesRoutes, versioned);

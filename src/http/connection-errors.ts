@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import { jsonLine } from '../core/json-line.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { headBytesMax } from './limits.ts';
 import type { LingeringClose } from './lingering-close.ts';
@@ -51,7 +52,7 @@ export function createConnectionRefusal(
 
 /** The headers are those that the hooks give to other refusals. */
 function responseOf(problem: ServiceError, requestId: string): string {
-  const body = JSON.stringify(problem.toProblem());
+  const body = jsonLine(problem.toProblem());
   const lines = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
     'Content-Type: application/problem+json',

@@ -6,6 +6,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
+import { jsonLine } from '../core/json-line.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
 
@@ -52,7 +53,7 @@ async function installWaitingSessions(app: FastifyInstance, { sessions }: { sess
         // Not by the error handler: it has already run if the response is a problem, such as NO_NODE.
         const problem = expired();
         reply.code(problem.status).type('application/problem+json');
-        done(null, JSON.stringify(problem.toProblem()));
+        done(null, jsonLine(problem.toProblem()));
       },
     );
   });

@@ -3,7 +3,7 @@
 // sockets are open at a time, each for a short time; beyond that the refusal is an HTTP response.
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Metrics } from '../broker/metrics.ts';

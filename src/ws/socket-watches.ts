@@ -4,7 +4,7 @@ import { bookmarkMsMax } from '../../schemas/watch.ts';
 import type { WatchHub } from '../broker/watches/watch-hub.ts';
 import type { WatchConnection, WatchHandle, WatchRequest } from '../broker/watches/watcher.ts';
 import { ServiceError } from '../core/service-error.ts';
-import { pathProblem } from '../core/tree/path.ts';
+import { pathProblem, withoutTrailingSlash } from '../core/tree/path.ts';
 import { watchesPerSocketMax } from './limits.ts';
 
 /** Limits the watches on all sockets together, and of one client. */
@@ -57,7 +57,8 @@ export class SocketWatches<Id extends string | number> {
   /** Begins a watch. What it sends comes after this method has returned. @throws ServiceError BAD_REQUEST, TOO_MANY_REQUESTS, FORBIDDEN */
   watch(id: Id, wanted: WatchRequest): void {
     const { hub, connection, request, limit, frames } = this.#parts;
-    const { path, mode, once } = wanted;
+    const { mode, once } = wanted;
+    const path = withoutTrailingSlash(wanted.path);
     if (this.#watches.has(id)) {
       throw new ServiceError(
         'BAD_REQUEST',
@@ -84,7 +85,7 @@ export class SocketWatches<Id extends string | number> {
       },
     };
     const mayRead = (below: string) => request.may('read', 'nodes', below);
-    const watched = mode === 'recursive' ? { ...wanted, mayRead } : wanted;
+    const watched = { ...wanted, path, ...(mode === 'recursive' && { mayRead }) };
     this.#watches.set(id, { path, handle: hub.watch(watched, sink, connection) });
   }
 

@@ -87,8 +87,6 @@ request GET /v1/nodez/
 expect_problem 404 NOT_FOUND '/openapi.json'
 request GET /v2/nodes/
 expect_problem 404 NOT_FOUND
-request GET /
-expect_status 404
 
 step 'an unsupported media type is named, with the supported one'
 request POST /v1/multi -H 'Content-Type: application/xml' -d '<ops/>'

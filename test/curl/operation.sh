@@ -5,7 +5,22 @@
 step 'the process is alive, and it is ready to serve'
 request GET /health/live
 expect_status 200
-expect_body_is '{"status":"ok"}'
+expect_body_is $'{"status":"ok"}\n'
+
+step 'the address alone leads a browser to the documentation, and a program to the API'
+request GET /
+expect_status 200
+expect_body '"api":"/v1"'
+request GET / -H 'Accept: text/html'
+expect_status 303
+expect_header Location '/docs'
+request GET /v1
+expect_body '"path":"/v1/topics/{topic}"'
+
+step '?pretty indents any JSON'
+request GET '/health/live?pretty'
+expect_body_is $'{\n  "status": "ok"\n}\n'
+
 request GET /health/ready
 expect_status 200
 head_request /health/ready

@@ -43,6 +43,7 @@ const forAnyIdentity = new Set([
   'access.me',
   'brokers.get',
   'cluster.get',
+  'resources.list',
   'groups.list',
   'sessions.create',
   'sessions.end',
@@ -58,7 +59,7 @@ const forAnyIdentity = new Set([
   'socket',
   'watch.socket',
 ]);
-const open = new Set(['health.live', 'health.ready']);
+const open = new Set(['health.live', 'health.ready', 'root.get']);
 
 t.test('every route refuses callers without a token and without rights, and lets an admin in', async (t) => {
   const { anonymous, admin, nobody } = await start(t);

@@ -205,6 +205,8 @@ t.test('responses about the cluster, health and metrics match the document', asy
   await contract.call(t, 'GET', '/health/live');
   await contract.call(t, 'GET', '/health/ready');
   await contract.call(t, 'GET', '/metrics');
+  await contract.call(t, 'GET', '/v1');
+  await contract.call(t, 'GET', '/');
   await contract.call(t, 'GET', '/v1/access/me');
   await contract.call(t, 'GET', '/v1/access/check?verb=read&topic=kept');
   t.equal((await contract.call(t, 'GET', '/v1/access/check?verb=read')).status, 400);

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { withoutHandles } from '../../core/issues.ts';
+import { jsonLine } from '../../core/json-line.ts';
 import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { retryAfterSeconds } from '../limits.ts';
@@ -73,6 +74,8 @@ function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyR
 
 function methodsAt(app: FastifyInstance, path: string) {
   const methods = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'] as const;
+  // `OPTIONS *` is about the server (RFC 9110, 9.3.7); the router would take it for `/`.
+  if (!path.startsWith('/')) return [];
   return methods.filter((method) => {
     const route = app.findRoute({ url: path, method });
     return route !== null && emptyParameter(route.params) === undefined;
@@ -130,7 +133,7 @@ function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
   if (error.code === 'AUTH_REQUIRED') reply.header('www-authenticate', 'Bearer realm="weirkeeper"');
   const { zxid } = error.fields;
   if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
-  return reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem()));
+  return reply.code(error.status).type('application/problem+json').send(jsonLine(error.toProblem()));
 }
 
 /** Maps any error to a ServiceError of the catalogue. An unknown error becomes INTERNAL, and its message is not sent. */

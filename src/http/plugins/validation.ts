@@ -3,6 +3,7 @@ import type { FastifySchema, FastifyServerOptions } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
 import type { z } from 'zod';
 import { describeIssues, parseOptions, readInput } from '../../core/issues.ts';
+import { jsonLine } from '../../core/json-line.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
@@ -45,7 +46,7 @@ const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpP
 };
 
 /** Responses are not validated at run time: the tests check them against their schemas. */
-const serializerCompiler: FastifySerializerCompiler<FastifySchema> = () => (data) => JSON.stringify(data);
+const serializerCompiler: FastifySerializerCompiler<FastifySchema> = () => jsonLine;
 
 type SchemaController = NonNullable<FastifyServerOptions['schemaController']>;
 

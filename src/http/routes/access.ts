@@ -8,6 +8,7 @@ import { missingText } from '../../access/rights.ts';
 import { type Kind, type Resource, verbsOf } from '../../access/verbs.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { withoutTrailingSlash } from '../../core/tree/path.ts';
 import { problems } from '../problems.ts';
 
 const kindOf = { path: 'nodes', topic: 'topics', group: 'groups', producer: 'producers' } as const satisfies Record<
@@ -89,5 +90,6 @@ function resourceIn(named: { [Name in keyof typeof kindOf]?: string | undefined 
   if (only === undefined || other !== undefined) {
     throw new ServiceError('BAD_REQUEST', 'Send exactly one of path, topic, group and producer.');
   }
-  return { kind: kindOf[only], name: named[only] ?? '' };
+  const name = named[only] ?? '';
+  return { kind: kindOf[only], name: only === 'path' ? withoutTrailingSlash(name) : name };
 }

@@ -21,7 +21,7 @@ export async function docsRoutes(app: FastifyInstance): Promise<void> {
   });
 
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('application/json; charset=utf-8').send(await document()),
+    reply.type('application/json; charset=utf-8').send(`${await document()}\n`),
   );
 
   const page = async (request: FastifyRequest, reply: FastifyReply) => {

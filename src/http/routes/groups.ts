@@ -373,4 +373,4 @@ function consumedJson(consumed: ConsumeResult): Buffer {
 }
 
 const comma = Buffer.from(',');
-const end = Buffer.from(']}');
+const end = Buffer.from(']}\n');

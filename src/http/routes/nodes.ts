@@ -195,6 +195,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         case 'data': {
           const { zxid, stat, contentType, data } = await reads.get(path).catch(absent);
           if (isUnchanged(reply, zxid, dataTag(stat), known)) return reply.code(304).send();
+          reply.isStoredContent = true;
           // Data stored by one user must not run as a script in the browser of another.
           return reply
             .header('weir-stat', JSON.stringify(stat))

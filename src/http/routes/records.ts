@@ -324,7 +324,7 @@ function fetchedJson(topic: string, partition: number, fetched: FetchResult): Bu
   const { records, nextOffset, logStartOffset, endOffset } = fetched;
   return records.enclosed(
     `{"topic":"${topic}","partition":${partition},"records":[`,
-    `],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}`,
+    `],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}\n`,
   );
 }
 

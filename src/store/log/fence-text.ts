@@ -1,6 +1,6 @@
 // Reads fencing tokens as clients write them.
 import { ServiceError } from '../../core/service-error.ts';
-import { pathProblem } from '../../core/tree/path.ts';
+import { pathProblem, withoutTrailingSlash } from '../../core/tree/path.ts';
 import type { Fence } from './batch.ts';
 
 /**
@@ -42,7 +42,7 @@ function fenceToken(digits: string, where: string): number {
 function nodeOfFence(text: string, where: string): string {
   let path: string;
   try {
-    path = decodeURIComponent(text);
+    path = withoutTrailingSlash(decodeURIComponent(text));
   } catch {
     throw new ServiceError('BAD_REQUEST', `The path ${text.slice(0, 300)} in ${where} has a broken percent-encoding.`);
   }

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
+import { openSocket } from '../../helpers/socket.ts';
 
 const { url } = await startTestServer(t);
 const nodes = `${url}/v1/nodes`;
@@ -86,6 +87,46 @@ t.test('an encoded slash is the separator, and one slash more at either end is d
   const watched = await fetch(`${url}/v1/watch/%2Fsw%2Fagger%2F?once`);
   await put('/sw/agger', 'seen');
   t.match(await watched.text(), /"path":"\/sw\/agger"/, 'a watch over HTTP takes the same forms');
+});
+
+t.test('in JSON a slash at the end of a path is dropped, too, but of a sequential create', async (t) => {
+  await put('/js');
+  const ops = [
+    { op: 'check', path: '/js/', exists: true },
+    { op: 'create', path: '/js/a/' },
+    { op: 'set', path: '/js/a/', data: 'x' },
+    { op: 'create', path: '/js/', sequential: true },
+    { op: 'delete', path: '/js/a/' },
+  ];
+  const { status, body } = await http(`${url}/v1/multi`, 'POST', { ops });
+  t.equal(status, 200);
+  t.match(
+    body.results.map(({ path }: any) => path),
+    ['/js', '/js/a', '/js/a', /^\/js\/\d{10}$/, '/js/a'],
+  );
+  t.match(await http(`${url}/v1/access/check?verb=write&path=/js/`), { status: 200, body: { allowed: true } });
+
+  await http(`${url}/v1/topics`, 'POST', { name: 'js' });
+  const { czxid } = await stat('/js');
+  const fenced = (fence: string) =>
+    http(`${url}/v1/topics/js/records`, 'POST', 'x', { 'content-type': 'text/plain', 'weir-fence': fence });
+  for (const path of ['/js', '/js/', '/js%2F']) t.equal((await fenced(`${path}@${czxid}`)).status, 200, path);
+  t.match(await fenced(`/js//@${czxid}`), { status: 400, body: { code: 'INVALID_PATH' } });
+
+  const frames = [
+    { open: '/v1/watch', watch: { type: 'watch', id: 'w', path: '/js/' }, began: { type: 'watching' } },
+    { open: '/v1/socket', watch: { id: 1, op: 'watch', path: '/js/' }, began: { id: 1 } },
+  ];
+  for (const { open, watch, began } of frames) {
+    const socket = await openSocket(t, url + open);
+    socket.send(watch);
+    await socket.frame(began);
+    await put('/js', open);
+    await eventually(
+      () => socket.frames.some(({ events }) => events?.[0]?.path === '/js'),
+      `the watch on ${open} is that of the node`,
+    );
+  }
 });
 
 t.test('broken percent-encoding is named with its place', async (t) => {
