@@ -4,7 +4,6 @@ import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import type { z } from 'zod';
-import { errorCatalogue } from '../../schemas/errors.ts';
 import {
   type GroupClientFrame,
   type GroupServerFrame,
@@ -12,7 +11,6 @@ import {
   groupStreamQuery,
 } from '../../schemas/group-stream.ts';
 import { groupParams, offsetsPerCommitMax } from '../../schemas/groups.ts';
-import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import type { Broker } from '../broker/broker.ts';
 import { joinOf } from '../broker/groups/join-request.ts';
 import { cursorKey } from '../broker/groups/member-cursors.ts';
@@ -20,7 +18,8 @@ import type { OffsetToCommit } from '../broker/groups/offsets/group-offsets.ts';
 import type { GroupStream, GroupStreamSink } from '../broker/groups/stream/group-stream.ts';
 import type { Config } from '../config/config.ts';
 import { frameJson } from '../core/frame-json.ts';
-import { findServiceError, hasCode, ServiceError } from '../core/service-error.ts';
+import { hasCode, ServiceError } from '../core/service-error.ts';
+import { Credit } from './credit.ts';
 import { groupFramesWaitingMax } from './limits.ts';
 import type { Socket, Sockets } from './socket.ts';
 
@@ -97,9 +96,7 @@ class GroupSocket {
   readonly #closed = new AbortController();
   #closeCode: number | undefined;
   #stream: GroupStream | undefined;
-  #credit = 0;
-  /** Wakes the reader that waits for credit. */
-  #onCredit = (): void => undefined;
+  readonly #credit: Credit;
   #isLeaving = false;
   /** Runs the work of frames one after the other, once the member has joined. */
   #queue: Promise<unknown>;
@@ -128,9 +125,10 @@ class GroupSocket {
       onClose: (code) => {
         this.#closeCode = code;
         this.#closed.abort();
-        this.#onCredit();
+        this.#credit?.wake();
       },
     });
+    this.#credit = new Credit(this.#socket);
   }
 
   async run({ params, query }: GroupSocketRequest, broker: GroupBroker): Promise<void> {
@@ -146,9 +144,7 @@ class GroupSocket {
       await stream.run(this.#closed.signal);
     } catch (error) {
       if (this.#isLeaving || this.#closed.signal.aborted) return;
-      this.#socket.sendError(error);
-      const code = findServiceError(error)?.code ?? 'INTERNAL';
-      this.#socket.close(problemCloseCodeBase + errorCatalogue[code].status, code);
+      this.#socket.fail(error);
     } finally {
       this.#openQueue();
       const isDone = !this.#isLeaving && this.#closeCode !== undefined && closedForGood.has(this.#closeCode);
@@ -163,8 +159,7 @@ class GroupSocket {
       case 'ping':
         return this.#send({ type: 'pong' });
       case 'credit':
-        this.#credit += frame.records;
-        return this.#onCredit();
+        return this.#credit.add(frame.records);
       case 'commit':
         for (const topic of new Set(frame.offsets.map((at) => at.topic)))
           this.#request.require('read', 'topics', topic);
@@ -241,10 +236,10 @@ class GroupSocket {
         if (may) this.#topicsRead.add(topic);
         return may;
       },
-      room: () => this.#room(),
-      credit: () => this.#credit,
+      room: () => this.#credit.room(),
+      credit: () => this.#credit.credit(),
       records: (topic, partition, records, count, nextOffset) => {
-        this.#credit -= count;
+        this.#credit.take(count);
         this.#socket.send(
           frameJson<RecordsFrame, 'records'>({ type: 'records', topic, partition, nextOffset }, { records }),
         );
@@ -255,13 +250,6 @@ class GroupSocket {
       revoked: (partitions, memberEpoch) => this.#send({ type: 'revoked', partitions, memberEpoch }),
       ping: () => this.#socket.ping(),
     };
-  }
-
-  #room(): Promise<void> | undefined {
-    if (this.#credit > 0 || this.#closed.signal.aborted) return this.#socket.room();
-    return new Promise((resolve) => {
-      this.#onCredit = resolve;
-    });
   }
 
   #send(frame: GroupServerFrame): void {

@@ -131,10 +131,7 @@ export class Sockets {
     });
     this.#open.add(socket);
     ws.on('message', options.onMessage);
-    request.followAccess((error) => {
-      socket.sendError(error);
-      socket.close(problemCloseCodeBase + error.status, error.code);
-    }, options.recheckAccess);
+    request.followAccess((error) => socket.fail(error), options.recheckAccess);
     if (this.#broker.stopping.aborted) socket.close(closeCodes.goingAway, stoppingReason);
     return socket;
   }
@@ -149,7 +146,7 @@ export class Sockets {
       const raw = readJson(data, 'The frame', options.allowsLists ? jsonLimits : smallJsonLimits);
       id = idIn(raw);
       const frame = readInput(options.schema, raw, 'frame');
-      return options.onFrame(frame)?.catch((error: unknown) => socket.sendError(error, id));
+      return options.onFrame(frame)?.catch((error: unknown) => void socket.sendError(error, id));
     } catch (error) {
       socket.sendError(error, id);
       return undefined;
@@ -262,14 +259,21 @@ export class Socket {
     this.send(JSON.stringify(frame));
   }
 
-  /** Sends an error frame with the problem of what was thrown. @param id of the frame or watch that failed */
-  sendError(error: unknown, id?: string): void {
+  /** Sends an error frame with the problem of what was thrown. @param id of the frame or watch that failed @returns that problem */
+  sendError(error: unknown, id?: string): ServiceError {
     let known = findServiceError(error);
     if (!known) {
       this.#log.error({ err: error, kind: this.kind }, 'A socket failed by a defect of the server');
       known = new ServiceError('INTERNAL', 'The server failed while it handled this frame. Its log has the cause.');
     }
     this.sendFrame({ ...known.toProblem(), type: 'error', ...(id !== undefined && { id }) });
+    return known;
+  }
+
+  /** Sends an error frame, and closes the socket with the code of its problem. */
+  fail(error: unknown): void {
+    const { status, code } = this.sendError(error);
+    this.close(problemCloseCodeBase + status, code);
   }
 
   /** Whether few bytes wait to be sent. */

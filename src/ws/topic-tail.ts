@@ -1,17 +1,15 @@
 // The socket GET /v1/topics/{topic}/stream: a topic tail that sends as many records as the client has given credit for.
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
-import { errorCatalogue } from '../../schemas/errors.ts';
 import {
   positionMsMax,
-  problemCloseCodeBase,
   type TopicTailClientFrame,
   type TopicTailServerFrame,
   topicTailClientFrame,
 } from '../../schemas/topic-tail.ts';
 import type { TopicTail, TopicTailRequest, TopicTails } from '../broker/log/topic-tail.ts';
 import { frameJson } from '../core/frame-json.ts';
-import { findServiceError } from '../core/service-error.ts';
+import { Credit } from './credit.ts';
 import type { Socket, Sockets } from './socket.ts';
 
 type RecordsFrame = Extract<TopicTailServerFrame, { type: 'records' }>;
@@ -34,9 +32,7 @@ class TopicTailSocket {
   readonly #socket: Socket;
   readonly #closed = new AbortController();
   #stream: TopicTail | undefined;
-  #credit = 0;
-  /** Called when there is new credit. */
-  #onCredit = (): void => undefined;
+  readonly #credit: Credit;
 
   constructor(ws: WebSocket, opening: FastifyRequest, sockets: Sockets) {
     const positions = setInterval(() => this.#sendPosition(), positionMsMax / 2);
@@ -47,9 +43,10 @@ class TopicTailSocket {
       onClose: () => {
         clearInterval(positions);
         this.#closed.abort();
-        this.#onCredit();
+        this.#credit?.wake();
       },
     });
+    this.#credit = new Credit(this.#socket);
   }
 
   async run(request: TopicTailRequest, topicTails: TopicTails): Promise<void> {
@@ -59,10 +56,10 @@ class TopicTailSocket {
       await this.#stream.run(
         {
           kind: 'socket',
-          room: () => this.#room(),
-          credit: () => this.#credit,
+          room: () => this.#credit.room(),
+          credit: () => this.#credit.credit(),
           records: (partition, records, count, position) => {
-            this.#credit -= count;
+            this.#credit.take(count);
             this.#socket.send(
               frameJson<RecordsFrame, 'records'>({ type: 'records', partition, position }, { records }),
             );
@@ -71,9 +68,7 @@ class TopicTailSocket {
         this.#closed.signal,
       );
     } catch (error) {
-      this.#socket.sendError(error);
-      const code = findServiceError(error)?.code ?? 'INTERNAL';
-      this.#socket.close(problemCloseCodeBase + errorCatalogue[code].status, code);
+      this.#socket.fail(error);
     }
   }
 
@@ -81,16 +76,8 @@ class TopicTailSocket {
     if (frame.type === 'ping') {
       this.#send({ type: 'pong' });
     } else {
-      this.#credit += frame.records;
-      this.#onCredit();
+      this.#credit.add(frame.records);
     }
-  }
-
-  #room(): Promise<void> | undefined {
-    if (this.#credit > 0 || this.#closed.signal.aborted) return this.#socket.room();
-    return new Promise((resolve) => {
-      this.#onCredit = resolve;
-    });
   }
 
   /** Sends the position to resume at, even after a long time without records; not to a slow reader. */

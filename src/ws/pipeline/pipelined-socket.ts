@@ -9,7 +9,6 @@ import {
   type SocketOp,
   socketCloseCodes,
 } from '../../../schemas/socket.ts';
-import { problemCloseCodeBase } from '../../../schemas/topic-tail.ts';
 import { closeCodes } from '../../../schemas/watch.ts';
 import type { ReadSource } from '../../broker/watches/local-nodes.ts';
 import { frameJson } from '../../core/frame-json.ts';
@@ -385,10 +384,9 @@ export class PipelinedSocket implements TreeSender, LogSender {
 
   /** Closes the socket with the problem of a frame, behind the responses that are ready. */
   #closeWith(error: unknown): void {
-    const problem = this.#problemOf(error);
     this.flush();
-    this.#socket.sendError(problem);
-    this.#close(problemCloseCodeBase + problem.status, problem.code);
+    this.#isDead = true;
+    this.#socket.fail(error);
   }
 
   #close(code: number, reason: string): void {
