@@ -22,6 +22,11 @@ export function queryInteger(min: number, max: number) {
     .meta({ type: 'integer', minimum: min, maximum: max });
 }
 
+export const nextPage = z
+  .string()
+  .optional()
+  .describe('Pass it as `after` for the next page; absent on the last page.');
+
 /** Zxids and offsets stay below 2^53, so that every JSON parser represents them exactly. */
 export const zxid = z.int().min(0).describe('Transaction id; strictly increasing over all changes of the tree.');
 

@@ -91,6 +91,14 @@ export const groupServerFrame = z
     z
       .object({ type: z.literal('joined'), ...memberResponse.shape, ...joinedShape })
       .describe('The first frame. `assignment` has the partitions that the member may read at once.'),
+    z
+      .object({
+        type: z.literal('warning'),
+        code: z.literal('UNKNOWN_TOPIC'),
+        detail: z.string(),
+        unknownTopics: z.array(topicName).min(1),
+      })
+      .describe('Follows `joined` if topics that the member names do not exist. The stream goes on.'),
     z.object({ type: z.literal('assigned'), partitions, memberEpoch }).describe('Partitions added to the assignment.'),
     z
       .object({ type: z.literal('revoking'), partitions, withinMs: z.int().min(1), memberEpoch })

@@ -1,6 +1,6 @@
 // Requests and responses of /v1/groups. Records are described in schemas/records.ts.
 import { z } from 'zod';
-import { logError, offset, queryFlag, queryInteger } from './common.ts';
+import { logError, nextPage, offset, queryFlag, queryInteger } from './common.ts';
 import { durationBetween, negotiatedDuration } from './duration.ts';
 import { fetchBytesDefault, fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
 import { topicName } from './topics.ts';
@@ -107,7 +107,7 @@ export const memberResponse = z
 
 /** Beside the member in the response to a join. */
 export const joinedShape = {
-  missingTopics: z
+  unknownTopics: z
     .array(topicName)
     .optional()
     .describe(
@@ -301,7 +301,7 @@ export const listGroupsQuery = z.strictObject({
 export const groupsResponse = z
   .object({
     groups: z.array(z.object({ groupId, state: groupState, members: z.int().min(0) })),
-    next: z.string().optional().describe('Pass it as `after` for the next page; absent on the last page.'),
+    next: nextPage,
   })
   .meta({ id: 'Groups' });
 
@@ -329,6 +329,13 @@ export const groupResponse = z
           ),
         instanceId: z.string().optional(),
         clientId: z.string().optional(),
+        address: z.string().optional().describe('The address from which it joined, if it is known.'),
+        joinedAt: z
+          .int()
+          .optional()
+          .describe(
+            "When it joined, ms since the epoch by the broker's clock. A member that joins again has joined anew.",
+          ),
         away: z
           .boolean()
           .optional()

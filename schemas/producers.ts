@@ -1,5 +1,6 @@
 // Requests and responses about named producers (docs/adr/007).
 import { z } from 'zod';
+import { nextPage, queryInteger } from './common.ts';
 
 const producerId = z
   .string()
@@ -17,6 +18,31 @@ export const createProducerBody = z
       ),
   })
   .meta({ id: 'CreateProducer' });
+
+const producersLimitMax = 1000;
+
+export const listProducersQuery = z.strictObject({
+  limit: queryInteger(1, producersLimitMax).default(100).describe('Maximum number of producers in the response.'),
+  after: z.string().optional().describe('The `next` of the previous page.'),
+});
+
+export const producersResponse = z
+  .object({
+    producers: z.array(
+      z.object({
+        id: producerId,
+        name: z.string(),
+        epoch: z.int().min(0).describe('The newest. Requests with a lower epoch are refused.'),
+        usedAt: z
+          .int()
+          .describe(
+            'When its registration was last used, ms since the epoch: for a new epoch, or its first request to a partition. Later requests are known to the partitions only, which the server asks before the producer expires.',
+          ),
+      }),
+    ),
+    next: nextPage,
+  })
+  .meta({ id: 'Producers' });
 
 export const producerResponse = z
   .object({

@@ -1,6 +1,6 @@
 // Requests and responses of /v1/sessions.
 import { z } from 'zod';
-import { nodePath, queryFlag } from './common.ts';
+import { nextPage, nodePath, queryFlag, queryInteger } from './common.ts';
 import { negotiatedDuration } from './duration.ts';
 
 export const createSessionBody = z
@@ -10,8 +10,21 @@ export const createSessionBody = z
       .describe(
         'Time to live; default 10s. Clamped to the configured bounds, but a number without a unit (ms) below the minimum is refused.',
       ),
+    label: z
+      .string()
+      .min(1)
+      .max(255)
+      .optional()
+      .describe('A name for operators to read in lists of sessions, such as that of the program. It has no effect.'),
   })
   .meta({ id: 'CreateSession' });
+
+const sessionsLimitMax = 1000;
+
+export const listSessionsQuery = z.strictObject({
+  limit: queryInteger(1, sessionsLimitMax).default(100).describe('Maximum number of sessions in the response.'),
+  after: z.string().optional().describe('The `next` of the previous page.'),
+});
 
 export const endSessionQuery = z.strictObject({
   force: queryFlag
@@ -40,6 +53,21 @@ export const sessionCreatedResponse = z
 
 export const sessionResponse = z.object(sessionFields).meta({ id: 'Session' });
 
+const describedFields = {
+  ...sessionFields,
+  createdAt: z.int().describe("Time of creation, ms since the epoch by the store's clock."),
+  label: z.string().optional().describe('The name that its creator gave it.'),
+};
+
 export const sessionDetailResponse = z
-  .object({ ...sessionFields, ephemerals: z.array(nodePath).describe('Paths of its ephemeral nodes, sorted.') })
+  .object({ ...describedFields, ephemerals: z.array(nodePath).describe('Paths of its ephemeral nodes, sorted.') })
   .meta({ id: 'SessionDetail' });
+
+export const sessionsResponse = z
+  .object({
+    sessions: z.array(
+      z.object({ ...describedFields, ephemerals: z.int().min(0).describe('Number of its ephemeral nodes.') }),
+    ),
+    next: nextPage,
+  })
+  .meta({ id: 'Sessions' });

@@ -1,6 +1,6 @@
 // Requests and responses of /v1/topics, without records, which are in schemas/records.ts.
 import { z } from 'zod';
-import { logError, offset, queryInteger } from './common.ts';
+import { logError, nextPage, offset, queryInteger } from './common.ts';
 
 export const topicName = z
   .string()
@@ -151,6 +151,6 @@ export type TopicDescription = z.infer<typeof topicResponse>;
 export const topicsResponse = z
   .object({
     topics: z.array(z.object({ name: topicName, topicId: z.string(), partitions: z.int().min(1) })),
-    next: z.string().optional().describe('Pass it as `after` for the next page; absent on the last page.'),
+    next: nextPage,
   })
   .meta({ id: 'Topics' });

@@ -36,7 +36,7 @@ export function coordinationKeys(prefix: string) {
     /** Sorted set: session ids by deadline, ms. */
     sessions: `${base}sessions`,
     /**
-     * Hash by session id: `secret_hash`, `ttl_ms`, `created_at`. The session exists as long as this key. If it was attached to a
+     * Hash by session id: `secret_hash`, `ttl_ms`, `created_at`; `label`, if its creator gave it one. The session exists as long as this key. If it was attached to a
      * connection also `connection_epoch`; and if it has written with a sequence `last_seq`, `results`, `results:<number>` and
      * `result:<sequence>`, the results of its last writes (lua/lib/sequences.lua).
      */

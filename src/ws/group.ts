@@ -136,10 +136,12 @@ class GroupSocket {
     if (this.#closed.signal.aborted) return;
     try {
       for (const topic of query.topics ?? []) this.#request.require('read', 'topics', topic);
-      const join = joinOf(query, broker.config.sessionMinTtlMs);
+      const join = joinOf(query, broker.config.sessionMinTtlMs, this.#request.ip);
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());
       this.#stream = stream;
       this.#send({ type: 'joined', ...stream.response });
+      const { unknownTopics = [] } = stream.response;
+      if (unknownTopics.length > 0) this.#send(unknownTopicsWarning(unknownTopics));
       this.#openQueue();
       await stream.run(this.#closed.signal);
     } catch (error) {
@@ -255,6 +257,13 @@ class GroupSocket {
   #send(frame: GroupServerFrame): void {
     this.#socket.sendFrame(frame);
   }
+}
+
+function unknownTopicsWarning(unknownTopics: string[]): GroupServerFrame {
+  const [first, ...rest] = unknownTopics;
+  const what = rest.length === 0 ? `Topic ${first} does not exist` : `Topics ${unknownTopics.join(', ')} do not exist`;
+  const detail = `${what}. The member gets the partitions once they are created; check the names if nobody is about to.`;
+  return { type: 'warning', code: 'UNKNOWN_TOPIC', detail, unknownTopics };
 }
 
 /** Commits offsets of one epoch as one transaction. Never throws: it resolves or rejects each commit. */

@@ -130,6 +130,9 @@ request POST /v1/producers -H "$JSON" -d '{"name":"boatman"}'
 expect_status 201
 ID=$(field id)
 EPOCH=$(field epoch)
+request GET /v1/producers
+expect_status 200
+expect_body "\"id\":\"$ID\",\"name\":\"boatman\",\"epoch\":$EPOCH"
 stamped() { printf '{"records":[{"value":"once"}],"producer":{"id":"%s","epoch":%s,"sequence":%s}}' "$ID" "$EPOCH" "$1"; }
 request POST /v1/topics/river/records -H "$JSON" -d "$(stamped 0)"
 expect_status 200

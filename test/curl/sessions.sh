@@ -40,6 +40,27 @@ expect_body "\"id\":\"$ID\""
 expect_body '"ephemerals":["/sessions-demo/a","/sessions-demo/b"]'
 expect_no_body_text "${SESSION#*.}"
 
+step 'sessions are listed, with a label if they have one, and never with the handle'
+request POST /v1/sessions -H 'Content-Type: application/json' -d '{"ttl":"20s","label":"billing on host 7"}'
+LABELLED=$(field session)
+request GET '/v1/sessions?limit=1000'
+expect_status 200
+expect_body "\"id\":\"$ID\""
+expect_body '"label":"billing on host 7"'
+expect_no_body_text "${SESSION#*.}"
+request GET '/v1/sessions?limit=1'
+expect_body_like '"next":"[0-9]+[.][0-9a-f]+"'
+request GET "/v1/sessions?limit=1&after=$(field next)"
+expect_status 200
+
+step 'a session may be named by the header Weir-Session instead of the URL'
+request PUT /v1/sessions/self -H "Weir-Session: $LABELLED"
+expect_status 200
+request DELETE /v1/sessions/self -H "Weir-Session: $LABELLED"
+expect_status 204
+request PUT /v1/sessions/self -H "Weir-Session: $LABELLED"
+expect_problem 410 SESSION_EXPIRED
+
 step 'PUT renews a session for its full TTL'
 request PUT "/v1/sessions/$SESSION"
 expect_status 200

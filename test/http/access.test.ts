@@ -45,6 +45,7 @@ const forAnyIdentity = new Set([
   'cluster.get',
   'resources.list',
   'groups.list',
+  'producers.list',
   'sessions.create',
   'sessions.end',
   'sessions.endSelf',

@@ -78,6 +78,7 @@ t.test('responses about sessions match the document', async (t) => {
   await contract.call(t, 'GET', '/v1/sessions/self', undefined, own);
   const other = (await contract.call(t, 'POST', '/v1/sessions')).body;
   await contract.call(t, 'DELETE', '/v1/sessions/self', undefined, { 'weir-session': other.session });
+  await contract.call(t, 'GET', '/v1/sessions?limit=1');
   await contract.call(t, 'DELETE', `/v1/sessions/${body.session}`);
   t.equal((await contract.call(t, 'GET', `/v1/sessions/${body.session}`)).status, 410);
   t.equal((await contract.call(t, 'POST', '/v1/sessions', '{"tll":1}', json)).status, 400);
@@ -94,6 +95,7 @@ t.test('responses about topics match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/topics/log/records?offsets=true', { records });
   await contract.call(t, 'POST', '/v1/topics/log/records?acks=0', { records });
   const { id, epoch } = (await contract.call(t, 'POST', '/v1/producers', { name: 'writer' })).body;
+  await contract.call(t, 'GET', '/v1/producers');
   await contract.call(t, 'POST', '/v1/topics/log/records', { records, producer: { id, epoch, sequence: 0 } });
   await contract.call(t, 'POST', '/v1/topics/log/partitions/0/records', 'raw', { 'content-type': 'text/plain' });
   await contract.call(t, 'POST', '/v1/topics/log/partitions/0/records', 'raw', { 'weir-fence': 'a=1' });

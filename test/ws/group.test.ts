@@ -28,7 +28,7 @@ t.test('a socket joins, gets all partitions, and receives as many records as it 
     assignment: [{ topic: group, partitions: [0, 1] }],
     sessionTimeoutMs: 45_000,
   });
-  t.match((await describe(group)).members, [{ memberId: 'a', clientId: 'me' }]);
+  t.match((await describe(group)).members, [{ memberId: 'a', clientId: 'me', address: '127.0.0.1', joinedAt: Number }]);
   await settled(socket);
   t.same(values(socket), [], 'no record arrives without credit');
   credit(socket, 3);
@@ -232,12 +232,20 @@ t.test('frames that arrive before the member has joined are handled after the jo
   await eventually(() => values(socket).length === 1, 'and it receives records');
 });
 
-t.test('the joined frame names the topics that do not exist', async (t) => {
+t.test('the joined frame and a warning name the topics that do not exist', async (t) => {
   const group = await newGroup(1);
   const socket = await openSocket(t, `${one.url}/v1/groups/${group}/stream?topics=${group},${group}-none`);
-  t.same((await socket.frame({ type: 'joined' })).missingTopics, [`${group}-none`]);
+  t.same((await socket.frame({ type: 'joined' })).unknownTopics, [`${group}-none`]);
+  t.match(await socket.frame({ type: 'warning' }), {
+    code: 'UNKNOWN_TOPIC',
+    unknownTopics: [`${group}-none`],
+    detail: `Topic ${group}-none does not exist`,
+  });
   const other = await member(t, group);
-  t.equal((await other.frame({ type: 'joined' })).missingTopics, undefined);
+  t.equal((await other.frame({ type: 'joined' })).unknownTopics, undefined);
+  other.send({ type: 'ping' });
+  await other.frame({ type: 'pong' });
+  t.notOk(typesOf(other).includes('warning'), 'without an unknown topic there is no warning');
 });
 
 t.test('an error that ends a member is sent as an error frame and a close code with its status', async (t) => {

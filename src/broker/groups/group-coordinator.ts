@@ -47,7 +47,7 @@ interface MemberResponse {
 /** The `joined` frame of a socket, without its type. */
 export interface JoinedResponse extends MemberResponse {
   /** Of the topics that the join names, those that do not exist; set if there are any. */
-  missingTopics?: string[] | undefined;
+  unknownTopics?: string[] | undefined;
 }
 
 /** The response to a join over HTTP, the only one that contains the secret. */
@@ -341,11 +341,11 @@ function memberIn({ member }: MembershipResult): GroupMember {
 }
 
 function joinedIn(result: MembershipResult): JoinedMember {
-  return { member: memberIn(result), missingTopics: result.missingTopics };
+  return { member: memberIn(result), unknownTopics: result.unknownTopics };
 }
 
-export function joinedResponseOf({ member, missingTopics }: JoinedMember): JoinedResponse {
-  return { ...memberResponseOf(member), ...(missingTopics.length > 0 && { missingTopics }) };
+export function joinedResponseOf({ member, unknownTopics }: JoinedMember): JoinedResponse {
+  return { ...memberResponseOf(member), ...(unknownTopics.length > 0 && { unknownTopics }) };
 }
 
 function memberResponseOf(member: GroupMember): MemberResponse {

@@ -119,13 +119,15 @@ export class GroupDirectory {
 function describeMembers(document: GroupDocument): GroupDescription['members'] {
   const sorted = Object.entries(document.members).sort(([a], [b]) => compareText(a, b));
   return sorted.map(([memberId, member]) => {
-    const { instanceId, clientId, subscription, pendingRevocation } = member;
+    const { instanceId, clientId, address, joinedAt, subscription, pendingRevocation } = member;
     return {
       memberId,
       memberEpoch: member.memberEpoch,
       state: member.state,
       ...(instanceId !== undefined && { instanceId }),
       ...(clientId !== undefined && { clientId }),
+      ...(address !== undefined && { address }),
+      ...(joinedAt !== undefined && { joinedAt }),
       ...(member.isAway && { away: true }),
       topics: member.topics,
       ...('pattern' in subscription && { pattern: subscription.pattern }),

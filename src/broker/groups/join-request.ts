@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { RequestedDuration } from '../../../schemas/duration.ts';
 import { rebalanceTimeoutDefaultMs, rebalanceTimeoutMsMin, sessionTimeoutDefaultMs } from '../../../schemas/groups.ts';
+import { plainAddress } from '../../core/client-address.ts';
 import { checkName } from '../../core/groups/group-document.ts';
 import type { JoinRequest } from '../../core/groups/group-state.ts';
 import { subscriptionOf } from '../../core/groups/group-topics.ts';
@@ -9,7 +10,8 @@ import { requestedMs } from '../../core/requested-duration.ts';
 import { checkPattern } from './group-patterns.ts';
 
 /** A join as a client asks for it. The service adds the session, and the member id if the client has chosen none. */
-export interface Join extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'secretHash' | 'presentedSecretHash'> {
+export interface Join
+  extends Omit<JoinRequest, 'memberId' | 'sessionId' | 'joinedAt' | 'secretHash' | 'presentedSecretHash'> {
   memberId?: string | undefined;
 }
 
@@ -27,12 +29,14 @@ const rebalanceTimeoutMsMax = 60 * 60_000;
 
 /**
  * @param sessionMinTtlMs the shortest session timeout that is allowed
+ * @param remoteAddress of the client; what is no address, as a proxy may send, is left out
  * @throws ServiceError BAD_REQUEST
  */
-export function joinOf(fields: JoinFields, sessionMinTtlMs: number): Join {
+export function joinOf(fields: JoinFields, sessionMinTtlMs: number, remoteAddress: string): Join {
   const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = fields;
   return {
     ...rest,
+    address: plainAddress(remoteAddress),
     subscription: subscriptionOf(topics, pattern),
     sessionTimeoutMs: sessionTimeout
       ? requestedMs('sessionTimeout', sessionTimeout, sessionMinTtlMs)
@@ -56,6 +60,7 @@ export function joinRequestOf(group: string, join: Join, sessionMinTtlMs: number
   return {
     ...join,
     memberId,
+    joinedAt: Date.now(),
     sessionId: randomBytes(8).toString('hex'),
     sessionTimeoutMs: Math.min(Math.max(join.sessionTimeoutMs, sessionMinTtlMs), sessionTimeoutMsMax),
     rebalanceTimeoutMs: Math.min(Math.max(join.rebalanceTimeoutMs, rebalanceTimeoutMsMin), rebalanceTimeoutMsMax),

@@ -13,7 +13,7 @@ import {
 } from '../../core/groups/group-document.ts';
 import { pollTimerName } from '../../core/groups/group-nodes.ts';
 import { applyChanges, type MemberChange } from '../../core/groups/group-state.ts';
-import { missingTopics, type TopicsView } from '../../core/groups/group-topics.ts';
+import { type TopicsView, unknownTopics } from '../../core/groups/group-topics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Caller, KnownPartition, PartitionPosition, Refusal, Renewal } from '../../store/groups/groups.ts';
 import type { IdempotencyKey, ResponseToStore } from '../../store/idempotency.ts';
@@ -28,7 +28,7 @@ export type RequestedPartitions = (document: GroupDocument, member: GroupMember)
 export interface JoinedMember {
   member: GroupMember;
   /** Of the topics that the join names, those that do not exist. */
-  missingTopics: string[];
+  unknownTopics: string[];
 }
 
 /** A request of one member. */
@@ -47,7 +47,7 @@ export interface MembershipResult {
   /** The member after the update; undefined if it left for good, or if the response is replayed. */
   member: GroupMember | undefined;
   /** As JoinedMember, after a join; else empty. */
-  missingTopics: string[];
+  unknownTopics: string[];
   /** The member's new call epoch after a join; else 0. */
   callEpoch: number;
   /** Of the partitions that `positionsToRead` returned, in their order. */
@@ -59,7 +59,7 @@ export interface MembershipResult {
 /** A request in the next document, before the commit. */
 interface AppliedRequest {
   member: GroupMember | undefined;
-  missingTopics: string[];
+  unknownTopics: string[];
   change: MemberChange;
   positionsToRead: readonly KnownPartition[];
 }
@@ -119,7 +119,7 @@ function appliedRequest(
     const member = current || change.kind === 'leave' ? current : memberOf(group, memberId);
     return {
       member,
-      missingTopics: view && change.kind === 'join' ? missingTopics(change.request.subscription, view) : [],
+      unknownTopics: view && change.kind === 'join' ? unknownTopics(change.request.subscription, view) : [],
       change,
       positionsToRead: (member && positionsToRead?.(group, member)) ?? [],
     };
@@ -172,7 +172,7 @@ function updateOf(
       positionsToClear.push(...heldBy(earlier));
       timersToCancel.push(pollTimerName(group, memberId));
     }
-    if (stored) store(stored.response({ member, missingTopics: one.missingTopics }));
+    if (stored) store(stored.response({ member, unknownTopics: one.unknownTopics }));
   }
   const commit: GroupUpdate<AppliedRequests>['commit'] = {
     allowOom,
@@ -204,11 +204,11 @@ export function resultsOf({
   let at = 0;
   return applied.map((one) => {
     if (one instanceof ServiceError) return one;
-    const { member, missingTopics, change, positionsToRead } = one;
+    const { member, unknownTopics, change, positionsToRead } = one;
     const callEpoch = (member && change.kind === 'join' && callEpochs.next().value) || 0;
     const ownPositions = positions.slice(at, at + positionsToRead.length);
     at += positionsToRead.length;
-    return { zxid, member, missingTopics, callEpoch, positions: ownPositions };
+    return { zxid, member, unknownTopics, callEpoch, positions: ownPositions };
   });
 }
 
@@ -224,5 +224,5 @@ export function refusedResult(
   if (caller && isSuperseded) return memberSuperseded(caller.memberId);
   const earlier = stored && responses.get(stored.key);
   if (earlier === undefined || earlier instanceof ServiceError) return earlier;
-  return { zxid: 0, member: undefined, missingTopics: [], callEpoch: 0, positions: [], replayed: earlier };
+  return { zxid: 0, member: undefined, unknownTopics: [], callEpoch: 0, positions: [], replayed: earlier };
 }

@@ -29,6 +29,10 @@ export interface GroupMember extends MemberState {
   sessionId: string;
   instanceId?: string;
   clientId?: string;
+  /** The address from which it joined, for operators; absent if it is not known. */
+  address?: string;
+  /** When its incarnation joined, ms since 1970 by the clock of the broker; absent for members of older versions. */
+  joinedAt?: number;
   subscription: Subscription;
   /** The topics of its subscription, sorted: the named ones, or the existing ones that match its pattern. */
   topics: string[];

@@ -28,6 +28,10 @@ export interface JoinRequest {
   sessionId: string;
   instanceId?: string | undefined;
   clientId?: string | undefined;
+  /** The address of the client, if it is known. */
+  address?: string | undefined;
+  /** When the request came, ms since 1970. */
+  joinedAt?: number | undefined;
   subscription: Subscription;
   assignor?: string | undefined;
   sessionTimeoutMs: number;
@@ -148,6 +152,8 @@ export function admit(membership: MembershipDraft, request: JoinRequest): void {
   const member = withOptional(fresh, {
     instanceId,
     clientId: request.clientId,
+    address: request.address,
+    joinedAt: request.joinedAt,
     assignor: request.assignor,
     ...secretsOfJoin(known, request.presentedSecretHash, request.secretHash),
     formerIds: holder ? [...(holder.formerIds ?? []), holder.memberId].slice(-formerIdsMax) : before?.formerIds,
@@ -206,6 +212,8 @@ function withOptional(
   fields: {
     instanceId: string | undefined;
     clientId: string | undefined;
+    address: string | undefined;
+    joinedAt: number | undefined;
     assignor: string | undefined;
     formerIds: string[] | undefined;
     secretHash: string | undefined;
@@ -213,12 +221,14 @@ function withOptional(
   },
 ): GroupMember {
   const { instanceId: _i, clientId: _c, assignor: _a, formerIds: _f, isAway: _w, ...others } = member;
-  const { secretHash: _s, formerSecretHashes: _h, ...rest } = others;
-  const { instanceId, clientId, assignor, formerIds, secretHash, formerSecretHashes } = fields;
+  const { secretHash: _s, formerSecretHashes: _h, address: _d, joinedAt: _j, ...rest } = others;
+  const { instanceId, clientId, address, joinedAt, assignor, formerIds, secretHash, formerSecretHashes } = fields;
   return {
     ...rest,
     ...(instanceId !== undefined && { instanceId }),
     ...(clientId !== undefined && { clientId }),
+    ...(address !== undefined && { address }),
+    ...(joinedAt !== undefined && { joinedAt }),
     ...(assignor !== undefined && { assignor }),
     ...(formerIds !== undefined && { formerIds }),
     ...(secretHash !== undefined && { secretHash }),

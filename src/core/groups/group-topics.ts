@@ -120,16 +120,16 @@ function withinLimit(names: ReadonlySet<string>, earlier: EarlierSubscriptions, 
   return { taken, leftOut };
 }
 
-/** How many of the missing topics a response to a join names. */
-const missingTopicsMax = 100;
+/** How many of the unknown topics a response to a join names. */
+const unknownTopicsMax = 100;
 
 /**
- * The topics that a joining member names and that do not exist, in its order and at most `missingTopicsMax`. A pattern names none:
+ * The topics that a joining member names and that do not exist, in its order and at most `unknownTopicsMax`. A pattern names none:
  * it is for topics that are yet to come, too.
  */
-export function missingTopics(subscription: Subscription, view: TopicsView): string[] {
+export function unknownTopics(subscription: Subscription, view: TopicsView): string[] {
   if (!('topics' in subscription)) return [];
-  return [...new Set(subscription.topics)].filter((name) => !view.get(name)).slice(0, missingTopicsMax);
+  return [...new Set(subscription.topics)].filter((name) => !view.get(name)).slice(0, unknownTopicsMax);
 }
 
 /**

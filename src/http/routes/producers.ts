@@ -1,13 +1,20 @@
-// /v1/producers: registers named producers for exactly-once appends. A new registration fences earlier ones of the same name.
+// /v1/producers: registers named producers for exactly-once appends, and lists them. A new registration fences earlier ones of the
+// same name.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
-import { createProducerBody, producerResponse } from '../../../schemas/producers.ts';
+import {
+  createProducerBody,
+  listProducersQuery,
+  producerResponse,
+  producersResponse,
+} from '../../../schemas/producers.ts';
 import type { Broker } from '../../broker/broker.ts';
+import { decodePlace, encodePlace } from '../../store/place-by-time.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { problems } from '../problems.ts';
 
-export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'producers'> }> = async (
+export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'producers' | 'store'> }> = async (
   app,
   { broker },
 ) => {
@@ -34,6 +41,35 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker
       request.require('use', 'producers', request.body.name);
       const { id, epoch, replayed } = await broker.producers.register(request.body.name, idempotencyOf(request));
       return setOutcomeHeaders(reply, { replayed }).code(201).send({ id, epoch });
+    },
+  );
+
+  app.get(
+    '/producers',
+    {
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
+      schema: {
+        tags: ['topics'],
+        operationId: 'producers.list',
+        summary: 'List the named producers, those that were not used for longest first',
+        description: 'A producer that is used between two pages may be on both; none is left out.',
+        querystring: listProducersQuery,
+        response: {
+          200: { description: 'A page of producers.', content: { 'application/json': { schema: producersResponse } } },
+          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => {
+      const { after, limit } = request.query;
+      const { producers, next } = await broker.store.producers.list(
+        after === undefined ? after : decodePlace(after),
+        limit,
+      );
+      return {
+        producers: producers.filter(({ name }) => request.may('use', 'producers', name)),
+        ...(next && { next: encodePlace(next) }),
+      };
     },
   );
 };

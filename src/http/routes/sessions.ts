@@ -1,4 +1,4 @@
-// /v1/sessions: creates, renews, describes and ends sessions, the owners of ephemeral nodes.
+// /v1/sessions: creates, lists, renews, describes and ends sessions, the owners of ephemeral nodes.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
@@ -6,14 +6,17 @@ import { noQuery } from '../../../schemas/common.ts';
 import {
   createSessionBody,
   endSessionQuery,
+  listSessionsQuery,
   sessionCreatedResponse,
   sessionDetailResponse,
   sessionResponse,
+  sessionsResponse,
   sessionTtlDefaultMs,
 } from '../../../schemas/sessions.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { decodePlace, encodePlace } from '../../store/place-by-time.ts';
 import { anySecret, isSessionId, parseHandle, type SessionCredential } from '../../store/tree/sessions.ts';
 import { isFromLoopback } from '../loopback.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
@@ -46,13 +49,37 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { ttl } = request.body ?? {};
+      const { ttl, label } = request.body ?? {};
       const ttlMs = ttl ? requestedMs('ttl', ttl, broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
-      const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }));
+      const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }), { label });
       setOutcomeHeaders(reply, { replayed: created.replayed })
         .code(201)
         .header('location', `/v1/sessions/${created.handle}`);
       return { id: created.id, session: created.handle, ttlMs: created.ttlMs, expiresAt: created.expiresAt };
+    },
+  );
+
+  app.get(
+    '/sessions',
+    {
+      config: { access: 'admin', admission: 'work', timeLimit: 'read' },
+      schema: {
+        tags: ['sessions'],
+        operationId: 'sessions.list',
+        summary: 'List the sessions, with those of brokers and group members; those that expire first at first',
+        description:
+          'A session that is renewed between two pages may be on both; none is left out. The handles are not shown: who has one can use the session.',
+        querystring: listSessionsQuery,
+        response: {
+          200: { description: 'A page of sessions.', content: { 'application/json': { schema: sessionsResponse } } },
+          ...problems('BAD_REQUEST', 'FORBIDDEN', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (request) => {
+      const { after, limit } = request.query;
+      const page = await sessions.list(after === undefined ? after : decodePlace(after), limit);
+      return { sessions: page.sessions, ...(page.next && { next: encodePlace(page.next) }) };
     },
   );
 

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
+import type { PlaceByTime } from '../place-by-time.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, type ReplyValue, text } from '../scripts.ts';
 
@@ -27,6 +28,21 @@ interface RegisteredProducer {
   logs: LogId[];
   /** Whether this is the stored response of an earlier request with the same Idempotency-Key. */
   replayed: boolean;
+}
+
+interface ListedProducer {
+  id: string;
+  name: string;
+  /** The newest. */
+  epoch: number;
+  /** When the registry last recorded a use of it, ms. */
+  usedAt: number;
+}
+
+interface ProducersPage {
+  producers: ListedProducer[];
+  /** After which the next page begins, if there is one. */
+  next: PlaceByTime | undefined;
 }
 
 export interface DueProducer {
@@ -71,6 +87,26 @@ export class Producers {
    */
   async registerLog({ id, epoch }: ProducerSequence, log: LogId): Promise<void> {
     await this.#connection.call('producers/join', this.#root, [id, epoch, encodeLogId(log)]);
+  }
+
+  /**
+   * A page of the producers, those whose recorded use is the longest ago at first. One that is used between two pages may be in both.
+   * @param after the `next` of the page before; undefined for the first one
+   */
+  async list(after: PlaceByTime | undefined, limit: number): Promise<ProducersPage> {
+    const args = [after?.time ?? '', after?.id ?? '', limit];
+    const [more, ...rest] = await this.#connection.call('producers/list', this.#root, args);
+    const producers: ListedProducer[] = [];
+    for (let i = 0; i + 3 < rest.length; i += 4) {
+      producers.push({
+        id: text(rest[i]),
+        name: text(rest[i + 2]),
+        epoch: integer(rest[i + 3]),
+        usedAt: integer(rest[i + 1]),
+      });
+    }
+    const last = producers.at(-1);
+    return { producers, next: text(more) === '1' && last ? { time: last.usedAt, id: last.id } : undefined };
   }
 
   /** Claims some producers that the registry has no use of for `idleMs`. @returns them, and how many producers there are in all */

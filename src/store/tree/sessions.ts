@@ -5,6 +5,7 @@ import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
+import type { PlaceByTime } from '../place-by-time.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import { openResponse, sealResponse } from '../sealed-response.ts';
@@ -29,6 +30,19 @@ export interface SessionLease {
   ttlMs: number;
   /** By Redis' clock, ms since 1970. */
   expiresAt: number;
+}
+
+interface DescribedSession extends SessionLease {
+  /** By Redis' clock, ms since 1970. */
+  createdAt: number;
+  /** The name that its creator gave it. */
+  label?: string;
+}
+
+interface SessionsPage {
+  sessions: (DescribedSession & { ephemerals: number })[];
+  /** After which the next page begins, if there is one. */
+  next: PlaceByTime | undefined;
 }
 
 export interface SessionAttachment extends SessionLease {
@@ -87,12 +101,14 @@ export class Sessions {
 
   /**
    * Creates a session; the time to live is clamped to the configured bounds, as ZooKeeper negotiates it.
+   * @param options `label` = a name for operators to read
    * @returns the lease and the handle `<id>.<secret>`, which is not stored in plain text and cannot be read again
    * @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
    */
   async create(
     ttlMs: number,
     idempotency?: IdempotencyKey,
+    options: { label?: string | undefined } = {},
   ): Promise<SessionLease & { handle: string; replayed: boolean }> {
     const clampedTtlMs = this.#clamp(ttlMs);
     const id = randomBytes(8).toString('hex');
@@ -107,6 +123,7 @@ export class Sessions {
       ...idempotencyArguments(idempotency),
       this.#responseLimits,
       this.#sessionsMax,
+      options.label ?? '',
     ]);
     const replayed = integer(reply[0]) === 1;
     return {
@@ -149,15 +166,44 @@ export class Sessions {
   }
 
   /** Describes a session without renewing it. @throws ServiceError SESSION_EXPIRED */
-  async get(session: SessionCredential): Promise<SessionLease & { ephemerals: string[] }> {
+  async get(session: SessionCredential): Promise<DescribedSession & { ephemerals: string[] }> {
     const reply = await this.#connection.call('sessions/get', this.#keys.root, [session.id, session.secretHash]);
-    const [ttlMs, expiresAt, ...paths] = reply;
+    const [ttlMs, expiresAt, createdAt, label, ...paths] = reply;
     return {
       id: session.id,
       ttlMs: integer(ttlMs),
       expiresAt: integer(expiresAt),
+      createdAt: integer(createdAt),
+      ...(text(label) !== '' && { label: text(label) }),
       ephemerals: paths.map((path) => text(path)).sort(),
     };
+  }
+
+  /**
+   * A page of the sessions, with those of brokers and of group members; those that expire first at first. One that is renewed
+   * between two pages may be in both.
+   * @param after the `next` of the page before; undefined for the first one
+   */
+  async list(after: PlaceByTime | undefined, limit: number): Promise<SessionsPage> {
+    const [more, ...rest] = await this.#connection.call('sessions/list', this.#keys.root, [
+      after?.time ?? '',
+      after?.id ?? '',
+      limit,
+    ]);
+    const sessions: SessionsPage['sessions'] = [];
+    for (let i = 0; i + 5 < rest.length; i += 6) {
+      const label = text(rest[i + 5]);
+      sessions.push({
+        id: text(rest[i]),
+        ttlMs: integer(rest[i + 2]),
+        expiresAt: integer(rest[i + 1]),
+        createdAt: integer(rest[i + 3]),
+        ...(label !== '' && { label }),
+        ephemerals: integer(rest[i + 4]),
+      });
+    }
+    const last = sessions.at(-1);
+    return { sessions, next: text(more) === '1' && last ? { time: last.expiresAt, id: last.id } : undefined };
   }
 
   /**

@@ -13,6 +13,7 @@ import {
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
 t.test('two members share the partitions, and the partitions of one that leaves go to the other', async (t) => {
+  const startedAt = Date.now();
   const { url, broker } = await startTestServer(t);
   await createTopic(url, 'orders', 4);
   const joined = await join(url, 'g', { topics: ['orders'], memberId: 'a', clientId: 'app' });
@@ -56,6 +57,9 @@ t.test('two members share the partitions, and the partitions of one that leaves 
   );
   t.ok(Number(group.headers.get('weir-zxid')) > 0);
 
+  const [first] = (await http(`${url}/v1/groups/g`)).body.members;
+  t.equal(first.address, '127.0.0.1', 'operators see from where a member joined');
+  t.ok(first.joinedAt >= startedAt && first.joinedAt <= Date.now(), 'and when');
   t.equal((await http(`${url}/v1/groups/g/members/b`, 'DELETE')).status, 204);
   t.equal((await http(`${url}/v1/groups/g/members/b`, 'DELETE')).body.code, 'UNKNOWN_MEMBER');
   t.equal((await heartbeat(url, 'g', b)).body.code, 'UNKNOWN_MEMBER');
@@ -121,16 +125,16 @@ t.test('the response to a join names the topics that do not exist', async (t) =>
   const key = { 'idempotency-key': 'a join with a typing error' };
   const keyed = () => http(`${url}/v1/groups/g/members`, 'POST', { topics: ['oders', 'orders', 'oders'] }, key);
   const joined = await keyed();
-  t.same(joined.body.missingTopics, ['oders']);
+  t.same(joined.body.unknownTopics, ['oders']);
   await createTopic(url, 'oders', 1);
   t.same((await keyed()).body, joined.body, 'a repeat gets the response that was stored');
   const later = await join(url, 'g', { topics: ['oders', 'orders'] });
-  t.equal(later.body.missingTopics, undefined, 'nothing is named if all exist');
+  t.equal(later.body.unknownTopics, undefined, 'nothing is named if all exist');
   const pattern = await join(url, 'h', { pattern: 'o.*x' });
-  t.match(pattern.body, { missingTopics: undefined, assignment: [] }, 'a pattern names no topics');
+  t.match(pattern.body, { unknownTopics: undefined, assignment: [] }, 'a pattern names no topics');
   const many = await join(url, 'h', { topics: Array.from({ length: 150 }, (_, i) => `none-${i}`) });
   t.same(
-    many.body.missingTopics,
+    many.body.unknownTopics,
     Array.from({ length: 100 }, (_, i) => `none-${i}`),
     'at most 100 are named',
   );

@@ -1,6 +1,6 @@
 // Named producers as a user sees them: exactly once, in order, fenced by the next epoch; through any broker.
 import t from 'tap';
-import { http } from '../../helpers/server.ts';
+import { http, startTestServer } from '../../helpers/server.ts';
 import { ndjson, startTestBrokers, type TestTopic, values } from '../../helpers/topics.ts';
 
 const { server, other, newTopic } = await startTestBrokers(t);
@@ -235,4 +235,26 @@ t.test('a producer that is not well-formed is refused, and nothing is written', 
   const key = { 'idempotency-key': 'k' };
   t.match(await http(topic.all, 'POST', { records: [{ value: 1 }], producer: stamp }, key), { status: 400 });
   t.same(await ends(topic), [0]);
+});
+
+t.test('producers are listed in pages, those that were not used for longest first', async (t) => {
+  const alone = await startTestServer(t);
+  for (const name of ['a', 'b', 'c', 'a'])
+    t.equal((await http(`${alone.url}/v1/producers`, 'POST', { name })).status, 201);
+  const names: string[] = [];
+  let after = '';
+  do {
+    const { body } = await http(`${alone.url}/v1/producers?limit=2${after && `&after=${after}`}`);
+    names.push(...body.producers.map(({ name }: { name: string }) => name));
+    after = body.next ?? '';
+  } while (after !== '');
+  t.same([...names].sort(), ['a', 'b', 'c']);
+  const { producers } = (await http(`${alone.url}/v1/producers`)).body;
+  const times = producers.map(({ usedAt }: { usedAt: number }) => usedAt);
+  t.same(times, [...times].sort(), 'by the time of their use');
+  t.match(
+    producers.find(({ name }: { name: string }) => name === 'a'),
+    { epoch: 1, id: /^[\w-]+$/ },
+  );
+  t.match(await http(`${alone.url}/v1/producers?after=x`), { status: 400, body: { field: 'after' } });
 });

@@ -236,3 +236,56 @@ t.test('another broker ends the sessions of one that is gone', async (t) => {
   await eventually(async () => (await http(`${second.url}/v1/nodes/orphan`)).status === 404, 'the survivor reaps');
   t.pass();
 });
+
+t.test(
+  'sessions are listed with label and counts, those that expire first at first, and without their handles',
+  async (t) => {
+    const listing = await startTestServer(t);
+    const make = async (body: object) => (await http(`${listing.url}/v1/sessions`, 'POST', body)).body;
+    const late = await make({ ttl: '10m', label: 'payroll on host 7' });
+    const early = await make({ ttl: '9m' });
+    await http(`${listing.url}/v1/nodes/listed?mode=ephemeral&session=${late.session}`, 'PUT', '');
+    const { status, body } = await http(`${listing.url}/v1/sessions`);
+    t.equal(status, 200);
+    t.equal(body.sessions.length, 3, 'the broker has one, too');
+    const own = body.sessions.slice(1);
+    const { id, ttlMs, expiresAt } = late;
+    t.match(own, [
+      { id: early.id, ephemerals: 0, label: undefined },
+      { id, ttlMs, expiresAt, ephemerals: 1, label: 'payroll on host 7' },
+    ]);
+    t.ok(own[1].createdAt <= expiresAt - ttlMs);
+    t.notOk(JSON.stringify(body).includes(late.session.split('.')[1]), 'the secret is not shown');
+    t.match((await http(`${listing.url}/v1/sessions/${late.session}`)).body, {
+      createdAt: own[1].createdAt,
+      label: 'payroll on host 7',
+      ephemerals: ['/listed'],
+    });
+    for (const label of ['', 'x'.repeat(256), 7]) {
+      t.match(await http(`${listing.url}/v1/sessions`, 'POST', { label }), { status: 400, body: { detail: /label/ } });
+    }
+    t.match(await http(`${listing.url}/v1/sessions?limit=1001`), { status: 400 });
+    t.match(await http(`${listing.url}/v1/sessions?after=1`), { status: 400, body: { field: 'after' } });
+  },
+);
+
+t.test('pages of sessions that expire at the same time hold each once', async (t) => {
+  const paged = await startTestServer(t);
+  const { sessions, connection } = paged.broker.store;
+  for (let i = 0; i < 25; i += 1) await sessions.create(60_000);
+  const at = Date.now() + 3_600_000;
+  await connection.command(true, async (client) => {
+    const ids = await client.zrange('{weir}:sessions', '0', '-1');
+    await client.zadd('{weir}:sessions', ...ids.flatMap((id) => [at, id]));
+  });
+  const seen: string[] = [];
+  let after = '';
+  do {
+    const { body } = await http(`${paged.url}/v1/sessions?limit=7${after && `&after=${after}`}`);
+    t.ok(body.sessions.length <= 7);
+    seen.push(...body.sessions.map(({ id }: { id: string }) => id));
+    after = body.next ?? '';
+  } while (after !== '');
+  t.equal(seen.length, 26, 'with that of the broker, which may be twice if it was renewed meanwhile');
+  t.equal(new Set(seen).size, 26);
+});

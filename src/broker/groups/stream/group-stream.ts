@@ -76,7 +76,7 @@ export class GroupStreams {
   async open(group: string, request: Join, sink: GroupStreamSink): Promise<GroupStream> {
     const joinedAt = performance.now();
     let added: MemberCursor[] = [];
-    const { member, missingTopics, callEpoch, positions } = await this.#parts.coordinator.joinOverSocket(
+    const { member, unknownTopics, callEpoch, positions } = await this.#parts.coordinator.joinOverSocket(
       group,
       request,
       (document, joined) => {
@@ -87,7 +87,7 @@ export class GroupStreams {
     const { memberId } = member;
     const key = `${group}/${memberId}`;
     const assigned = withCommittedOffsets(added, positions);
-    const joined = { group, member, missingTopics, callEpoch, joinedAt, assigned };
+    const joined = { group, member, unknownTopics, callEpoch, joinedAt, assigned };
     const stream = new GroupStream(joined, sink, this.#parts, () => {
       if (this.#open.get(key) === stream) this.#open.delete(key);
     });
@@ -108,7 +108,7 @@ export class GroupStream {
   readonly #parts: GroupStreamDependencies;
   readonly #onEnd: () => void;
   #member: GroupMember;
-  readonly #missingTopics: string[];
+  readonly #unknownTopics: string[];
   readonly #partitions = new StreamPartitions();
   readonly #records: StreamRecordReader;
   /** Until this time, by the clock of this broker, the session cannot have expired. No records are sent after it. */
@@ -134,7 +134,7 @@ export class GroupStream {
   ) {
     this.#group = as.group;
     this.#member = as.member;
-    this.#missingTopics = as.missingTopics;
+    this.#unknownTopics = as.unknownTopics;
     this.#memberId = as.member.memberId;
     this.callEpoch = as.callEpoch;
     this.#leaseEnd = as.joinedAt + as.member.sessionTimeoutMs;
@@ -160,7 +160,7 @@ export class GroupStream {
 
   /** The content of the first frame to the member. */
   get response(): JoinedResponse {
-    return joinedResponseOf({ member: this.#member, missingTopics: this.#missingTopics });
+    return joinedResponseOf({ member: this.#member, unknownTopics: this.#unknownTopics });
   }
 
   /** A static member keeps its partitions when its connection closes, as in Kafka. */
