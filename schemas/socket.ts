@@ -279,6 +279,6 @@ export type EventFrame = z.infer<typeof eventFrame>;
 
 /** Close codes of the socket besides those of schemas/watch.ts; 4000 + the HTTP status of a problem for a frame that was refused. */
 export const socketCloseCodes = {
-  /** The fate of a request is unknown: reconnect, attach the session, and send again what was not answered. */
+  /** The fate of a request is unknown: reconnect, attach the session, and send again what has no response. */
   tryAgain: 1013,
 } as const;

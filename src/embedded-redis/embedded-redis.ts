@@ -11,19 +11,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { required } from '../core/required.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
-import { chooseSocketPath, isPrivateFolder, makeDataDir, refuseForeignFile } from './private-folders.ts';
-import {
-  acquireProcessLock,
-  identifyProcess,
-  isAlive,
-  LockHeldError,
-  type ProcessIdentity,
-  type ProcessLock,
-} from './process-lock.ts';
+import { type LockDetails, reachableOrphans, unreachableOrphan } from './orphaned-redis.ts';
+import { chooseSocketPath, makeDataDir, refuseForeignFile } from './private-folders.ts';
+import { acquireProcessLock, identifyProcess, LockHeldError, type ProcessLock } from './process-lock.ts';
 import type { RedisBinary } from './redis-binary.ts';
 import { RedisReplyError, redisCommand } from './redis-command.ts';
-import { adoptProcess, isRedisOf, type RedisExit, type RedisProcess, spawnRedis } from './redis-process.ts';
-import { ensureSetting, readLoading, readServerInfo, readSetting, readVersion } from './redis-queries.ts';
+import { type RedisExit, type RedisProcess, spawnRedis } from './redis-process.ts';
+import { ensureSetting, readLoading, readVersion } from './redis-queries.ts';
 import { redisSettings } from './redis-settings.ts';
 import { startRedisWatchdog } from './redis-watchdog.ts';
 
@@ -62,16 +56,8 @@ export interface EmbeddedRedis {
   stop(): Promise<void>;
 }
 
-/** Details in the lock file of the data directory, for the next server. */
-interface LockDetails {
-  socketPath: string;
-  redis: ProcessIdentity | null;
-}
-
 /** How long Redis may take to open its socket, ms. Loading its data comes after that and has no limit. */
 const socketTimeoutMs = 30_000;
-/** How long the Redis of a killed server may take to reply before it is replaced, ms. */
-const replyTimeoutMs = 10_000;
 const stopTimeoutMs = 10_000;
 const restartDelayMsMax = 5000;
 /** Interval at which the progress of loading is read, ms. */
@@ -321,13 +307,7 @@ class Supervisor implements EmbeddedRedis {
   async #adoptOrphan(): Promise<RedisProcess | undefined> {
     const { log, dataDir } = this.#options;
     const previous = this.#lock.previousDetails;
-    const previousPath = previous?.socketPath;
-    const paths =
-      previousPath && isPrivateFolder(dirname(previousPath)) ? [previousPath, this.socketPath] : [this.socketPath];
-    for (const socketPath of new Set(paths)) {
-      const identity = await findRedisAt(socketPath, dataDir, previous?.redis ?? undefined);
-      if (!identity || !isRedisOf(identity.pid, dataDir)) continue;
-      const running = adoptProcess(identity);
+    for await (const { running, socketPath } of reachableOrphans(dataDir, this.socketPath, previous)) {
       try {
         if (socketPath !== this.socketPath)
           throw new Error(`It listens at ${socketPath} instead of ${this.socketPath}`);
@@ -344,55 +324,9 @@ class Supervisor implements EmbeddedRedis {
         await this.#end(running);
       }
     }
-    // Redis may be alive but unreachable, for example if its socket was deleted. No second one may run on the directory.
-    if (previous?.redis && isAlive(previous.redis) && !isRedisOf(previous.redis.pid, dataDir)) {
-      log.warn(
-        { pid: previous.redis.pid },
-        'The lock of the data directory names a process that is not a Redis of this user in this directory; it is not stopped',
-      );
-    } else if (previous?.redis && isAlive(previous.redis)) {
-      log.warn(
-        { redisPid: previous.redis.pid },
-        'Replacing the running private Redis of an earlier server, which cannot be reached',
-      );
-      await this.#end(adoptProcess(previous.redis));
-    }
+    const unreachable = unreachableOrphan(dataDir, previous?.redis, log);
+    if (unreachable) await this.#end(unreachable);
     return undefined;
-  }
-}
-
-/**
- * Finds the Redis process that serves `dataDir` at a socket.
- * @param expected the process that is assumed if a Redis listens there and does not reply
- * @returns undefined if no process listens there, or if it serves another directory
- * @throws Error if a Redis listens and does not reply, and `expected` is not alive
- */
-async function findRedisAt(
-  socketPath: string,
-  dataDir: string,
-  expected: ProcessIdentity | undefined,
-): Promise<ProcessIdentity | undefined> {
-  for (const deadline = Date.now() + replyTimeoutMs; ; ) {
-    try {
-      const directory = await readSetting(socketPath, 'dir');
-      if (directory !== dataDir) return undefined;
-      const pid = /^process_id:(\d+)/m.exec(await readServerInfo(socketPath))?.[1];
-      return identifyProcess(Number(pid));
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
-      // A process listens but is busy or about to end. Starting another Redis on the directory now could destroy the data.
-      if (Date.now() > deadline) {
-        if (expected && isAlive(expected)) return expected;
-        throw new Error(
-          `A Redis listens at ${socketPath} but does not reply to commands. Stop it, then start this server again.`,
-          {
-            cause: error,
-          },
-        );
-      }
-      await sleep(50);
-    }
   }
 }
 

@@ -24,7 +24,7 @@ interface WatchFrames<Id> {
   failed(id: Id, error: unknown): void;
 }
 
-interface Parts<Id> {
+export interface SocketWatchParts<Id> {
   hub: Pick<WatchHub, 'watch'>;
   connection: WatchConnection;
   /** The handshake: its client has the watches, and must be allowed to. */
@@ -34,10 +34,10 @@ interface Parts<Id> {
 }
 
 export class SocketWatches<Id extends string | number> {
-  readonly #parts: Parts<Id>;
+  readonly #parts: SocketWatchParts<Id>;
   readonly #watches = new Map<Id, { path: string; handle: WatchHandle }>();
 
-  constructor(parts: Parts<Id>) {
+  constructor(parts: SocketWatchParts<Id>) {
     this.#parts = parts;
   }
 

@@ -2,7 +2,8 @@
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { ServiceError } from '../../src/core/service-error.ts';
-import type { AppendResult, BatchToAppend, Logs } from '../../src/store/log/logs.ts';
+import type { AppendResult } from '../../src/store/log/log-replies.ts';
+import type { BatchToAppend, Logs } from '../../src/store/log/logs.ts';
 import { Store } from '../../src/store/store.ts';
 import { startTestRedis } from './redis.ts';
 import { testConfig } from './server.ts';

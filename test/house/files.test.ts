@@ -42,6 +42,15 @@ t.test('every source file opens with a comment that says what it owns', async (t
   t.same(filesWithout(/^(#!.*\n)?(\/\/|\/\*\*)|^import [^\n]+\n\n?(\/\*\*|\/\/)/, sources), []);
 });
 
+t.test('no file but those of tests is longer than 400 lines', async (t) => {
+  const lines = (path: string) => read(path).trimEnd().split('\n').length;
+  const long = code.filter((path) => !path.startsWith('test/') && lines(path) > 400);
+  t.same(
+    long.map((path) => `${path}: ${lines(path)}`),
+    [],
+  );
+});
+
 t.test('no file has a note of what is missing', async (t) => {
   t.same(filesWith(/\b(TODO|FIXME|XXX|HACK)\b/, codeButThis), []);
 });

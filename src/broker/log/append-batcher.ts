@@ -2,7 +2,8 @@
 // together in the next one, as one append batch.
 import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import type { AppendResult, BatchToAppend, Logs } from '../../store/log/logs.ts';
+import type { AppendResult } from '../../store/log/log-replies.ts';
+import type { BatchToAppend, Logs } from '../../store/log/logs.ts';
 import { droppedError, type Origin } from '../../store/origin.ts';
 import type { TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';

@@ -7,14 +7,8 @@ import { bytesAsText } from '../../core/records/record-fields.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
 import { nameRefusedRecord, type RecordBatch, type Spread, spreadRecords } from '../../core/records/request-batches.ts';
 import { afterPartialSuccess, hasCode, ServiceError } from '../../core/service-error.ts';
-import type {
-  AppendResult,
-  BatchToAppend,
-  DeduplicationKey,
-  Fence,
-  Logs,
-  RequestTimestamps,
-} from '../../store/log/logs.ts';
+import type { AppendResult } from '../../store/log/log-replies.ts';
+import type { BatchToAppend, DeduplicationKey, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
 import type { Producers } from '../../store/log/producers.ts';
 import type { Origin } from '../../store/origin.ts';
 import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';

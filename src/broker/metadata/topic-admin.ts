@@ -8,18 +8,15 @@
 // - Delete: first one transaction deletes the nodes and creates a marker under /admin/delete_topics; then the logs and the
 //   committed offsets are deleted; then the marker. topic-deleter.ts finishes what a broker that died has left.
 
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { partitionsMax, type TopicDescription } from '../../../schemas/topics.ts';
 import {
-  brokerPath,
   decodeTopic,
-  encodePartitionState,
   encodeTopic,
   partitionStatePath,
   topicPath,
   topicsPath,
 } from '../../core/cluster/cluster-nodes.ts';
-import { placeReplicas, startForAddedPartitions } from '../../core/cluster/replica-placement.ts';
 import {
   type ConfigInput,
   changeOverrides,
@@ -37,11 +34,11 @@ import type { Op, Step } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
 import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
-import { liveBrokers, newestControllerEpoch } from './cluster.ts';
-import { controllerEpochCheck } from './partition-changes.ts';
 import { describePartition } from './partition-description.ts';
 import { type TopicCache, type TopicInfo, topicConfigPath, unknownTopic } from './topic-cache.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
+import { createNode, partitionCreations, preferredLeader, topicCreations, topicDeletions } from './topic-nodes.ts';
+import { placePartitions } from './topic-placement.ts';
 
 interface TopicCreation {
   name: string;
@@ -103,22 +100,12 @@ export class TopicAdmin {
     const partitions = numbers(0, creation.partitions);
     try {
       const written = await retryOnConflict(async () => {
-        const placed = await this.#place(creation.partitions, creation.replicationFactor);
+        const placed = await placePartitions(this.#store, creation.partitions, creation.replicationFactor);
         // After the checks of placement and limit, so that a refused request makes no logs. Repeating it does no harm.
         await this.#checkLimit(creation.partitions);
         await this.#eachLog(topicId, partitions, (id, partition) => this.#store.logs.create(id, partition));
         return this.#store.namespace.write(
-          [
-            ...placed.checks,
-            createNode(topicConfigPath(name), config),
-            createNode(
-              topicPath(name),
-              encodeTopic({ topicId, replicas: placed.replicas, homePartitions: placed.replicas.length }),
-            ),
-            createNode(`${topicPath(name)}/partitions`),
-            ...partitionNodes(name, placed.replicas, 0, placed.controllerEpoch),
-            this.#counted(creation.partitions),
-          ],
+          [...placed.checks, ...topicCreations(name, topicId, config, placed), this.#counted(creation.partitions)],
           { privileged: true, idempotency },
         );
       }, 'NODE_EXISTS');
@@ -247,7 +234,7 @@ export class TopicAdmin {
         const { topicId, replicas } = decodeTopic(data);
         // The deletion of an earlier topic of this name may be unfinished; its marker has the same path.
         await finishDeletion(this.#store, name);
-        const deletes = deletions(name, replicas.length);
+        const deletes = topicDeletions(name, replicas.length);
         // Fails if the topic was deleted and created again, or has more partitions by now.
         const unchanged: Op = { op: 'check', path: topicPath(name), mzxid: stat.mzxid };
         const marker = createNode(deletionPath(name), encodeDeletion({ topicId, partitions: replicas.length }));
@@ -282,14 +269,17 @@ export class TopicAdmin {
     }
     if (partitions === count) return [];
     const first = required(replicas[0], 'partition 0');
-    const placed = await this.#place(partitions - count, first.length, { count, firstReplica: preferredLeader(first) });
+    const placed = await placePartitions(this.#store, partitions - count, first.length, {
+      count,
+      firstReplica: preferredLeader(first),
+    });
     await this.#checkLimit(partitions - count);
     await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.create(id, p));
     const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas], homePartitions });
     return [
       ...placed.checks,
       { op: 'set', path: topicPath(name), data: grown, contentType: jsonContentType, version: stat.version },
-      ...partitionNodes(name, placed.replicas, count, placed.controllerEpoch),
+      ...partitionCreations(name, placed, count),
       this.#counted(partitions - count),
     ];
   }
@@ -306,39 +296,6 @@ export class TopicAdmin {
       if (hasCode(error, 'INVALID_PARTITIONS')) this.#refused.inc();
       throw overLimit(error);
     });
-  }
-
-  /**
-   * Places new partitions on the live brokers.
-   * @returns `checks` = operations that fail if the live brokers or the controller have changed
-   * @throws ServiceError STORE_UNAVAILABLE while no broker is registered, so that clients retry
-   */
-  async #place(
-    partitions: number,
-    replicationFactor: number,
-    existing?: { count: number; firstReplica: number },
-  ): Promise<{ replicas: number[][]; checks: Op[]; controllerEpoch: number }> {
-    const brokers = (await liveBrokers(this.#store)).map(({ id, rack }) => ({ id, ...(rack !== null && { rack }) }));
-    if (brokers.length === 0) {
-      throw new ServiceError(
-        'STORE_UNAVAILABLE',
-        'No broker is registered in the cluster now, as after a start or an outage; nothing was done. Try again in a few seconds.',
-      );
-    }
-    const drawn = () => randomInt(brokers.length);
-    const start = existing ? startForAddedPartitions(brokers, existing.firstReplica) : drawn();
-    const replicas = placeReplicas({
-      brokers,
-      partitions,
-      replicationFactor,
-      startIndex: start,
-      shift: existing ? start : drawn(),
-      firstPartition: existing?.count ?? 0,
-    });
-    const controller = await newestControllerEpoch(this.#store.namespace);
-    const checks: Op[] = [...new Set(replicas.flat())].map((id) => ({ op: 'check', path: brokerPath(id) }));
-    if (controller) checks.push(controllerEpochCheck(controller));
-    return { replicas, checks, controllerEpoch: controller?.epoch ?? 0 };
   }
 
   async #eachLog(
@@ -381,39 +338,6 @@ function checkPartitions(partitions: number): void {
 
 function topicExists(name: string): ServiceError {
   return new ServiceError('TOPIC_EXISTS', `Topic ${name} exists already.`, { topic: name });
-}
-
-function createNode(path: string, data?: string): Op {
-  return data === undefined ? { op: 'create', path } : { op: 'create', path, data, contentType: jsonContentType };
-}
-
-function preferredLeader(replicas: readonly number[]): number {
-  return required(replicas[0], 'replica of a partition');
-}
-
-/** Creates the nodes of partitions from number `first` on. As in Kafka, the first replica leads and all are in sync. */
-function partitionNodes(name: string, replicas: readonly number[][], first: number, controllerEpoch: number): Op[] {
-  return replicas.flatMap((assigned, index) => {
-    const path = partitionStatePath(name, first + index);
-    const state = { replicas: assigned, isr: assigned, leader: preferredLeader(assigned), leaderEpoch: 0 };
-    return [
-      createNode(path.slice(0, path.lastIndexOf('/'))),
-      createNode(path, encodePartitionState(state, controllerEpoch)),
-    ];
-  });
-}
-
-/** All nodes of a topic, children first. */
-function deletions(name: string, partitions: number): Op[] {
-  const paths = numbers(0, partitions).flatMap((partition) => {
-    const path = partitionStatePath(name, partition);
-    return [path, path.slice(0, path.lastIndexOf('/'))];
-  });
-  return [
-    ...[...paths, `${topicPath(name)}/partitions`].map((path): Op => ({ op: 'delete', path })),
-    { op: 'delete', path: topicPath(name) },
-    { op: 'delete', path: topicConfigPath(name) },
-  ];
 }
 
 /** 22 characters, like Kafka's topic ids; none begins with a dash, which command line tools would take for an option. */

@@ -1,5 +1,4 @@
-// The logs of partitions: typed calls of lua/logs, and the Pub/Sub channel that announces appends. Each partition has keys with a hash
-// tag of its own. The caller orders steps that span several partitions, or a topic and its node in the tree.
+// The logs of partitions: typed calls of lua/logs. Each partition has keys with a hash tag of its own. The caller orders steps that span several partitions, or a topic and its node in the tree.
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
@@ -8,26 +7,14 @@ import { type IdempotencyKey, logIdempotencyArguments, storedResponseLimits } fr
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { Replication, type ReplicationResult } from '../redis/replication.ts';
-import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
+import { bytes, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
+import { type AppendNotice, subscribeToAppends } from './append-notices.ts';
 import { type BatchToAppend, encodeChecks } from './batch.ts';
+import { type AppendResult, decodeAppendReply, decodeBatches } from './log-replies.ts';
 import type { LogId } from './producers.ts';
 
 export type { BatchDeduplication, BatchToAppend, DeduplicationKey, Fence, RequestTimestamps } from './batch.ts';
-
-export interface AppendResult {
-  /** -1 if the batch has no records for this partition. */
-  baseOffset: number;
-  count: number;
-  /** When it was appended by Redis' clock, ms. */
-  timestamp: number;
-  /** Whether this is the stored result of an earlier request that this one repeats. */
-  replayed: boolean;
-  /** The number of partitions of the topic when that request's records were distributed; 0 = unknown. */
-  partitions: number;
-  /** The run id of the Redis that has the batch, for waitForReplicas(). */
-  runId: string;
-}
 
 export interface LogBounds {
   logStartOffset: number;
@@ -60,11 +47,6 @@ interface LogObserver {
   onState(log: LogId, state: LogState | undefined): void;
   /** Consecutive batches of a log were appended or read. */
   onBatches(log: LogId, state: LogState, batches: readonly StoredBatch[], wereAppended: boolean): void;
-}
-
-/** An append by any broker. */
-interface AppendNotice extends LogId {
-  endOffset: number;
 }
 
 /** How many batches one call of a search by time reads, so that it does not block Redis for long. */
@@ -160,6 +142,18 @@ export class Logs {
     return results;
   }
 
+  /** Subscribes to the appends of all brokers, until `signal` is aborted (see append-notices.ts). */
+  subscribeToAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
+    subscribeToAppends({
+      connection: this.#connection,
+      channel: this.#channel,
+      log: this.#log,
+      onAppend,
+      onGap,
+      signal,
+    });
+  }
+
   /** Tells `observer` from now on what calls show of logs. */
   observe(observer: LogObserver): void {
     this.#observer = observer;
@@ -217,7 +211,7 @@ export class Logs {
     const seen = this.#beginCall(topicId, partition);
     const reply = await this.#call('logs/read', topicId, partition, args);
     const [start, logStartOffset, endOffset, cleaned, createdAt, isComplete, heads, ...texts] = reply;
-    const batches = readBatches(text(heads), texts);
+    const batches = decodeBatches(text(heads), texts);
     this.#observer?.onBatches(
       { topicId, partition },
       seen(logStartOffset, endOffset, cleaned, createdAt),
@@ -339,31 +333,6 @@ export class Logs {
   }
 
   /**
-   * Subscribes to the appends of all brokers, on a connection of its own, until `signal` is aborted. `onGap` is called when notices may
-   * have been lost, as the connection was.
-   */
-  subscribeToAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
-    const client = this.#connection.createDedicatedClient();
-    client.on('message', (_channel: string, message: string) => {
-      const [topicId = '', partition, endOffset] = message.split(':');
-      onAppend({ topicId, partition: Number(partition), endOffset: Number(endOffset) });
-    });
-    client.on('ready', () => {
-      client.subscribe(this.#channel).then(onGap, (error: unknown) => {
-        // The connection was lost again. The client reconnects, and emits `ready` again.
-        if (signal.aborted) return;
-        this.#log.debug(
-          { err: error },
-          'Subscribing to appends failed; retrying. Readers poll for new records until then',
-        );
-      });
-    });
-    // If the first attempt fails, the client reconnects as after any loss.
-    client.connect().catch(() => undefined);
-    signal.addEventListener('abort', () => client.disconnect(), { once: true });
-  }
-
-  /**
    * Waits until `count` replicas, and the primary's disk, have everything that was appended to this partition before; for 1.5 s at most
    * (Replication.waitForReplicas).
    * @param runId the run id in the result of the append
@@ -388,41 +357,5 @@ export class Logs {
 
   #call(script: string, topicId: string, partition: number, args: ScriptArguments): Promise<ReplyValue[]> {
     return this.#connection.call(script, this.#keys(topicId, partition).partition, args);
-  }
-}
-
-/** @param texts the records of all batches, one after the other; each text ends with the end of a batch */
-function readBatches(heads: string, texts: readonly ReplyValue[]): StoredBatch[] {
-  const batches: StoredBatch[] = [];
-  let [next, at] = [0, 0];
-  let records: Buffer = Buffer.alloc(0);
-  for (const head of heads.split('\n')) {
-    if (head === '') break;
-    const [baseOffset, count, timestamp, length] = head.split(' ').map(Number) as [number, number, number, number];
-    if (length > 0 && at === records.length) {
-      records = bytes(texts[next]);
-      next += 1;
-      at = 0;
-    }
-    batches.push({ baseOffset, count, timestamp, records: records.subarray(at, at + length) });
-    at += length;
-  }
-  return batches;
-}
-
-function decodeAppendReply(reply: ReplyValue, runId: string): AppendResult | ServiceError {
-  try {
-    const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', reply);
-    return {
-      replayed: integer(replayed) === 1,
-      baseOffset: integer(baseOffset),
-      count: integer(count),
-      timestamp: integer(timestamp),
-      partitions: integer(partitions),
-      runId,
-    };
-  } catch (error) {
-    if (error instanceof ServiceError) return error;
-    throw error;
   }
 }

@@ -2,37 +2,26 @@
 // request is unknown, nothing behind it is carried out, and the socket closes (guarantee S5).
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
-import {
-  type EventFrame,
-  type RequestId,
-  requestsPerFrameMax,
-  type SocketOp,
-  socketCloseCodes,
-} from '../../../schemas/socket.ts';
+import { type EventFrame, requestsPerFrameMax, socketCloseCodes } from '../../../schemas/socket.ts';
 import { closeCodes } from '../../../schemas/watch.ts';
 import type { ReadSource } from '../../broker/watches/local-nodes.ts';
-import { frameJson } from '../../core/frame-json.ts';
-import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
+import { findServiceError, ServiceError } from '../../core/service-error.ts';
 import { readFrame } from '../../core/socket-frame.ts';
 import type { WriteSequence } from '../../store/tree/namespace.ts';
 import type { Socket } from '../socket.ts';
-import { SocketWatches } from '../socket-watches.ts';
 import { FrameIntake } from './frame-intake.ts';
 import { InFlight } from './in-flight.ts';
 import { Lanes } from './lanes.ts';
 import type { CommittingMember, LogRequests, LogSender } from './log-requests.ts';
 import { isLocalRead, type ParsedRequest, type PendingRequest, readRequest } from './pending-request.ts';
 import type { PipelineParts } from './pipeline-parts.ts';
+import { PipelinedWatches } from './pipelined-watches.ts';
 import { accessProblem, type RequestAccess } from './request-access.ts';
+import { isFateUnknown, unknownFate } from './request-fate.ts';
 import { errorResponse, okResponse, type ResponseMarks } from './response-json.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { SocketSession } from './socket-session.ts';
 import type { TreeRequests, TreeSender } from './tree-requests.ts';
-
-/** Requests that change nothing in the store. */
-const readingOps: ReadonlySet<SocketOp> = new Set(['get', 'exists', 'children', 'watch', 'unwatch', 'ping']);
-
-type EventsFrame = Extract<EventFrame, { type: 'events' }>;
 
 export class PipelinedSocket implements TreeSender, LogSender {
   readonly #parts: PipelineParts;
@@ -40,9 +29,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   readonly #access: RequestAccess & Pick<FastifyRequest, 'caller'>;
   readonly #socket: Socket;
   readonly #session: SocketSession;
-  readonly #watches: SocketWatches<RequestId>;
-  /** The watch requests that wait for their watch to begin. */
-  readonly #starting = new Map<RequestId, PendingRequest>();
+  readonly #watches: PipelinedWatches;
   readonly #inFlight: InFlight;
   readonly #writer: ResponseWriter;
   readonly #lanes = new Lanes();
@@ -87,17 +74,13 @@ export class PipelinedSocket implements TreeSender, LogSender {
       },
       limits.tailLagMsMax,
     );
-    this.#watches = new SocketWatches({
+    this.#watches = new PipelinedWatches(this, {
       hub: broker.watches,
       connection: this.#socket,
       request,
       limit: watchLimit,
-      frames: {
-        watching: (id, zxid) => this.#watching(id, zxid),
-        events: (watch, zxid, events) =>
-          this.#socket.send(frameJson<EventsFrame, 'events'>({ type: 'events', watch, zxid }, { events })),
-        failed: (id, error) => this.#watchFailed(id, error),
-      },
+      sendEvents: (frame) => this.#socket.send(frame),
+      ended: (watch, error) => this.#sendFrame({ ...this.#problemOf(error).toProblem(), type: 'error', watch }),
     });
     this.#writer = new ResponseWriter(this.#socket, {
       hub: broker.watches,
@@ -242,8 +225,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
         this.succeed(pending, '{}', {});
         break;
       case 'watch':
-        this.#watches.watch(request.id, request);
-        this.#starting.set(request.id, pending);
+        this.#watches.watch(pending, request);
         break;
       case 'unwatch':
         this.#watches.unwatch(request.watch);
@@ -266,19 +248,6 @@ export class PipelinedSocket implements TreeSender, LogSender {
     }
   }
 
-  #watching(id: RequestId, zxid: number): void {
-    const pending = this.#starting.get(id);
-    this.#starting.delete(id);
-    if (pending) this.succeed(pending, '{}', { zxid });
-  }
-
-  #watchFailed(watch: RequestId, error: unknown): void {
-    const pending = this.#starting.get(watch);
-    this.#starting.delete(watch);
-    if (pending) this.fail(pending, error);
-    else this.#sendFrame({ ...this.#problemOf(error).toProblem(), type: 'error', watch });
-  }
-
   succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void {
     this.#settle(pending, okResponse(pending.id, ok, marks), marks.zxid, 'ok');
   }
@@ -289,7 +258,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
 
   fail(pending: PendingRequest, error: unknown, read?: ReadSource): void {
     const known = this.#problemOf(error);
-    if (this.#isFateUnknown(pending, error, known)) {
+    if (isFateUnknown(pending, error, known)) {
       this.#connectionLoss(pending, known);
       return;
     }
@@ -353,24 +322,13 @@ export class PipelinedSocket implements TreeSender, LogSender {
     });
   }
 
-  /** Whether nothing behind a failed request may be carried out: it may have changed something, or others may overtake it. */
-  #isFateUnknown({ request }: PendingRequest, error: unknown, known: ServiceError): boolean {
-    const isAway = hasCode(error, 'STORE_UNAVAILABLE') || hasCode(error, 'LOADING');
-    if (!request) return isAway;
-    if (request.op === 'fetch' || request.op === 'offsets') return false;
-    return isAway || (known.code === 'INTERNAL' && !readingOps.has(request.op));
-  }
-
   #connectionLoss(pending: PendingRequest, { message }: ServiceError): void {
     this.#release(pending);
     if (this.#isDead) return;
     // What is ready stands before it, or in another lane.
     this.flush();
     this.#parts.metrics.lost(pending);
-    const detail =
-      `The fate of this request is unknown, and nothing behind it is carried out: ${message} Reconnect, attach the session, and send ` +
-      'again with the same seq what has no response.';
-    const problem = new ServiceError('STORE_UNAVAILABLE', detail).toProblem();
+    const problem = unknownFate(message).toProblem();
     this.#sendFrame({ ...problem, type: 'error', ...(pending.id !== undefined && { request: pending.id }) });
     this.#close(socketCloseCodes.tryAgain, 'The fate of a request is unknown: reconnect, attach, and send it again');
   }
